@@ -1,0 +1,3 @@
+//! x
+pub mod resize;
+pub mod rgb_image;

@@ -1,0 +1,31 @@
+//! CPU kernels for training and running convolutional networks.
+//!
+//! They work on plain `f32` slices and know nothing of tensors or autodiff: activations are
+//! contiguous `[batch, height, width, channels]`, weights PyTorch's `[out_channels,
+//! in_channels / groups, kernel height, kernel width]`. Work is spread over rayon's current pool,
+//! vector instructions are picked at run time ([`simd_level`]), and no result depends on the number
+//! of threads. The README has the tiling and the reasons.
+
+mod batch_norm;
+mod channels;
+mod convolution;
+mod dense;
+mod depthwise;
+mod epilogue;
+mod gather;
+mod geometry;
+mod memory;
+mod pack;
+mod product;
+mod simd;
+mod view;
+mod weight_gradient;
+
+pub use batch_norm::{NormGradients, batch_statistics, normalize, normalize_backward};
+pub use convolution::{
+    convolution_forward, convolution_inference, convolution_input_gradient,
+    convolution_weight_gradient,
+};
+pub use epilogue::Activation;
+pub use geometry::{Convolution, GeometryError};
+pub use simd::{SimdLevel, SimdLevelError, simd_level};

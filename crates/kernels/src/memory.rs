@@ -1,0 +1,66 @@
+//! Buffers that are written once, by many tiles at a time, and scratch space that stays warm.
+#![allow(
+    unsafe_code,
+    reason = "tiles write disjoint, interleaved parts of one uninitialised buffer"
+)]
+
+use std::cell::RefCell;
+
+/// A buffer under construction that several threads write at disjoint places.
+#[derive(Clone, Copy)]
+pub(crate) struct Output {
+    start: *mut f32,
+    len: usize,
+}
+
+// SAFETY: the pointer is only written through `at`, whose callers keep to disjoint places.
+unsafe impl Send for Output {}
+// SAFETY: as above.
+unsafe impl Sync for Output {}
+
+impl Output {
+    /// The place of element `offset`.
+    ///
+    /// # Safety
+    /// The buffer must be alive, `offset` not exceed its length, and no two threads may use the same
+    /// place.
+    #[inline(always)]
+    pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {
+        debug_assert!(offset <= self.len);
+        // SAFETY: within the allocation, as the caller vouches.
+        unsafe { self.start.add(offset) }
+    }
+}
+
+/// A vector of `len` values that `write` fills, without a first pass of zeros.
+///
+/// # Safety
+/// `write` must have written every value when it returns.
+pub(crate) unsafe fn written(len: usize, write: impl FnOnce(Output)) -> Vec<f32> {
+    let mut values = Vec::with_capacity(len);
+    write(Output {
+        start: values.as_mut_ptr(),
+        len,
+    });
+    // SAFETY: the capacity is `len`, and the caller vouches that every value was written.
+    unsafe { values.set_len(len) };
+    values
+}
+
+/// Lends a buffer of `len` values that keeps its memory from call to call. Its contents are whatever
+/// the last user left.
+pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
+    thread_local! {
+        // A stack: a thread that waits for others may start another kernel in the meantime.
+        static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
+    }
+    let mut buffer = FREE
+        .with_borrow_mut(Vec::pop)
+        .unwrap_or_default();
+    if buffer.len() < len {
+        buffer.resize(len, 0.0);
+    }
+    let result = work(&mut buffer[..len]);
+    FREE.with_borrow_mut(|free| free.push(buffer));
+    result
+}

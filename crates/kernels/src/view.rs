@@ -1,0 +1,84 @@
+//! How the forward pass and the weight gradient see a convolution: taps of `depth` values each.
+//!
+//! Usually a tap is a pixel's channels. An image has only three of them, too few to keep a register
+//! tile busy between two pointers, but the taps of a kernel row lie side by side in memory. So when
+//! channels are few, the input is copied with its padding and a kernel row becomes a single tap.
+
+use rayon::prelude::*;
+
+use crate::gather::Gather;
+use crate::geometry::Convolution;
+use crate::memory::with_scratch;
+
+/// With as many channels a pixel keeps the register tile busy.
+const ENOUGH_CHANNELS: usize = 16;
+
+/// Taps of a convolution's input and where their weights are.
+pub(crate) struct InputView {
+    pub gather: Gather,
+    /// A weight's place within its output channel is that of its tap plus that of its depth.
+    pub tap_places: Vec<usize>,
+    pub depth_places: Vec<usize>,
+}
+
+/// Calls `work` with the view and the input it is of. `even_depth` asks for an input that may be
+/// read to an even depth.
+pub(crate) fn with_input_view<R>(
+    c: &Convolution,
+    x: &[f32],
+    even_depth: bool,
+    work: impl FnOnce(&InputView, &[f32]) -> R,
+) -> R {
+    let [height, width] = c.kernel;
+    let channels = c.group_in_channels();
+    let pixel_taps = |c: &Convolution| InputView {
+        gather: Gather::forward(c),
+        tap_places: (0..c.taps()).collect(),
+        depth_places: (0..channels).map(|channel| channel * c.taps()).collect(),
+    };
+    let is_narrow = c.groups == 1 && channels < ENOUGH_CHANNELS;
+    if is_narrow && width > 1 && c.dilation[1] == 1 {
+        let places = |x| (0..channels).map(move |channel| channel * c.taps() + x);
+        with_padded(c, x, |padded, x| {
+            let view = InputView {
+                gather: Gather::forward(padded).with_merged_rows(),
+                tap_places: (0..height).map(|y| y * width).collect(),
+                depth_places: (0..width).flat_map(places).collect(),
+            };
+            work(&view, x)
+        })
+    } else if even_depth && !channels.is_multiple_of(2) {
+        with_padded(c, x, |padded, x| work(&pixel_taps(padded), x))
+    } else {
+        work(&pixel_taps(c), x)
+    }
+}
+
+/// Copies `x` with the zeros around it, and one value more that may be read but means nothing.
+fn with_padded<R>(
+    c: &Convolution,
+    x: &[f32],
+    work: impl FnOnce(&Convolution, &[f32]) -> R,
+) -> R {
+    let [top, left] = c.padding;
+    let padded = Convolution {
+        in_height: c.in_height + 2 * top,
+        in_width: c.in_width + 2 * left,
+        padding: [0; 2],
+        ..*c
+    };
+    let row_len = c.in_width * c.in_channels;
+    let padded_len = padded.in_width * c.in_channels;
+    with_scratch(padded.input_len() + 1, |buffer| {
+        let rows = buffer[..padded.input_len()].par_chunks_exact_mut(padded_len.max(1));
+        rows.enumerate().for_each(|(number, row)| {
+            let (image, y) = (number / padded.in_height, number % padded.in_height);
+            row.fill(0.0);
+            if let Some(y) = y.checked_sub(top).filter(|&y| y < c.in_height) {
+                let source = &x[(image * c.in_height + y) * row_len..][..row_len];
+                row[left * c.in_channels..][..row_len].copy_from_slice(source);
+            }
+        });
+        work(&padded, buffer)
+    })
+}

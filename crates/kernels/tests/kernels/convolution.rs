@@ -1,0 +1,167 @@
+//! Every convolution kernel against the formula.
+
+use proptest::prelude::*;
+use warmstart_kernels::{
+    Activation, Convolution, convolution_forward, convolution_inference,
+    convolution_input_gradient, convolution_weight_gradient,
+};
+
+use crate::reference::{self, activate, activations, assert_close, convolutions, values};
+
+/// f32 rounding of a few thousand summands.
+const TOLERANCE: f64 = 2e-5;
+
+fn check_all_passes(c: &Convolution) {
+    let x = values(c.input_len(), 1);
+    let w = values(c.weight_len(), 2);
+    let grad_y = values(c.output_len(), 3);
+    let y = convolution_forward(c, &x, &w);
+    assert_close(&y, &reference::forward(c, &x, &w), TOLERANCE);
+    let grad_x = convolution_input_gradient(c, &grad_y, &w);
+    assert_close(&grad_x, &reference::input_gradient(c, &grad_y, &w), TOLERANCE);
+    let grad_w = convolution_weight_gradient(c, &x, &grad_y);
+    assert_close(&grad_w, &reference::weight_gradient(c, &x, &grad_y), TOLERANCE);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn forward_and_gradients_follow_the_formula(c in convolutions()) {
+        check_all_passes(&c);
+    }
+
+    #[test]
+    fn inference_adds_bias_residual_and_activation(
+        c in convolutions(), act in activations(), with_residual in any::<bool>()
+    ) {
+        let x = values(c.input_len(), 1);
+        let w = values(c.weight_len(), 2);
+        let bias = values(c.out_channels, 3);
+        let residual = with_residual.then(|| values(c.output_len(), 4));
+        let mut expected = reference::forward(&c, &x, &w);
+        for (index, value) in expected.iter_mut().enumerate() {
+            *value += f64::from(bias[index % c.out_channels]);
+            *value += residual.as_ref().map_or(0.0, |residual| f64::from(residual[index]));
+            *value = activate(act, *value);
+        }
+        let y = convolution_inference(&c, &x, &w, &bias, residual.as_deref(), act);
+        assert_close(&y, &expected, TOLERANCE);
+    }
+}
+
+fn square(batch: usize, size: usize, channels: [usize; 2], kernel: usize, groups: usize) -> Convolution {
+    Convolution {
+        batch,
+        in_height: size,
+        in_width: size,
+        in_channels: channels[0],
+        out_channels: channels[1],
+        kernel: [kernel; 2],
+        stride: [1; 2],
+        padding: [kernel / 2; 2],
+        dilation: [1; 2],
+        groups,
+    }
+}
+
+/// Shapes that span several tasks, chunks, panels and tiles.
+fn large() -> [Convolution; 6] {
+    let stride = [2; 2];
+    [
+        square(5, 24, [16, 72], 3, 1),
+        Convolution { stride, ..square(3, 47, [3, 40], 7, 1) },
+        square(1, 5, [520, 100], 1, 1),
+        square(2, 40, [24, 24], 5, 24),
+        Convolution { stride, ..square(4, 33, [100, 100], 3, 100) },
+        square(2, 30, [24, 48], 3, 3),
+    ]
+}
+
+#[test]
+fn large_shapes_follow_the_formula() {
+    for c in large() {
+        check_all_passes(&c);
+    }
+}
+
+#[test]
+fn one_pixel_and_one_channel_are_a_product() {
+    let c = square(1, 1, [1, 1], 1, 1);
+    assert_eq!(convolution_forward(&c, &[3.0], &[-2.0]), [-6.0]);
+    assert_eq!(convolution_input_gradient(&c, &[5.0], &[-2.0]), [-10.0]);
+    assert_eq!(convolution_weight_gradient(&c, &[3.0], &[5.0]), [15.0]);
+}
+
+#[test]
+fn input_pixels_between_the_strides_get_no_gradient() {
+    let c = Convolution { stride: [3, 3], ..square(1, 4, [1, 1], 1, 1) };
+    let grad_x = convolution_input_gradient(&c, &[1.0; 4], &[2.0]);
+    let touched: Vec<_> = (0..16).filter(|&pixel| grad_x[pixel] != 0.0).collect();
+    assert_eq!(touched, [0, 3, 12, 15]);
+}
+
+#[test]
+fn an_empty_batch_gives_empty_activations_and_no_weight_gradient() {
+    for groups in [1, 4] {
+        let c = Convolution { batch: 0, ..square(1, 4, [4, 4], 3, groups) };
+        let w = values(c.weight_len(), 1);
+        assert!(convolution_forward(&c, &[], &w).is_empty());
+        assert!(convolution_input_gradient(&c, &[], &w).is_empty());
+        assert!(convolution_weight_gradient(&c, &[], &[]).iter().all(|&value| value == 0.0));
+    }
+}
+
+#[test]
+fn not_a_number_passes_through_the_activation() {
+    let c = square(1, 1, [1, 1], 1, 1);
+    for act in [Activation::Identity, Activation::Relu, Activation::Relu6] {
+        assert!(convolution_inference(&c, &[f32::NAN], &[1.0], &[0.0], None, act)[0].is_nan());
+    }
+}
+
+#[test]
+fn gradients_agree_with_finite_differences() {
+    let c = Convolution { stride: [2, 1], ..square(2, 6, [6, 10], 3, 2) };
+    let (x, w) = (values(c.input_len(), 1), values(c.weight_len(), 2));
+    let grad_y = values(c.output_len(), 3);
+    let loss = |x: &[f32], w: &[f32]| -> f64 {
+        let y = convolution_forward(&c, x, w);
+        y.iter().zip(&grad_y).map(|(y, g)| f64::from(*y) * f64::from(*g)).sum()
+    };
+    // The loss is linear in either operand, so a wide step costs no accuracy.
+    let differences = |values: &[f32], loss: &dyn Fn(&[f32]) -> f64| -> Vec<f64> {
+        let shifted = |index: usize, step: f32| {
+            let mut values = values.to_vec();
+            values[index] += step;
+            loss(&values)
+        };
+        let indices = 0..values.len();
+        indices.map(|index| shifted(index, 0.5) - shifted(index, -0.5)).collect()
+    };
+    let grad_x = convolution_input_gradient(&c, &grad_y, &w);
+    assert_close(&grad_x, &differences(&x, &|x| loss(x, &w)), 1e-4);
+    let grad_w = convolution_weight_gradient(&c, &x, &grad_y);
+    assert_close(&grad_w, &differences(&w, &|w| loss(&x, w)), 1e-4);
+}
+
+#[test]
+fn one_and_three_threads_give_the_same_bits() {
+    let on_threads = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            large().map(|c| {
+                let x = values(c.input_len(), 1);
+                let w = values(c.weight_len(), 2);
+                let grad_y = values(c.output_len(), 3);
+                let results = [
+                    convolution_forward(&c, &x, &w),
+                    convolution_input_gradient(&c, &grad_y, &w),
+                    convolution_weight_gradient(&c, &x, &grad_y),
+                ];
+                results.map(|values| values.into_iter().map(f32::to_bits).collect::<Vec<_>>())
+            })
+        })
+    };
+    assert!(on_threads(1) == on_threads(3));
+}

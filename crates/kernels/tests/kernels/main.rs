@@ -1,0 +1,27 @@
+//! What the kernels promise: the formulas, at every SIMD level, with the same bits on any number of
+//! threads.
+
+mod batch_norm;
+mod convolution;
+mod reference;
+
+use std::process::Command;
+
+#[test]
+fn the_other_simd_levels_pass_the_same_tests() {
+    if std::env::var_os("WARMSTART_SIMD").is_some() {
+        return;
+    }
+    let mut levels = vec!["scalar"];
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        levels.push("avx2");
+    }
+    for level in levels {
+        let status = Command::new(std::env::current_exe().unwrap())
+            .env("WARMSTART_SIMD", level)
+            .status()
+            .unwrap();
+        assert!(status.success(), "level {level}");
+    }
+}

@@ -1,0 +1,149 @@
+//! The formulas themselves, in f64 and one loop a dimension, to hold the kernels against.
+
+use proptest::prelude::*;
+use warmstart_kernels::{Activation, Convolution};
+
+/// Calls `visit(y index, x index, w index)` for every product of a convolution.
+pub fn products(c: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
+    let (group_in, group_out) = (c.in_channels / c.groups, c.out_channels / c.groups);
+    let mut y = 0;
+    for image in 0..c.batch {
+        for out_y in 0..c.out_height() {
+            for out_x in 0..c.out_width() {
+                for out in 0..c.out_channels {
+                    for channel in 0..group_in {
+                        for ky in 0..c.kernel[0] {
+                            for kx in 0..c.kernel[1] {
+                                let in_y = (out_y * c.stride[0] + ky * c.dilation[0])
+                                    .checked_sub(c.padding[0])
+                                    .filter(|&in_y| in_y < c.in_height);
+                                let in_x = (out_x * c.stride[1] + kx * c.dilation[1])
+                                    .checked_sub(c.padding[1])
+                                    .filter(|&in_x| in_x < c.in_width);
+                                let (Some(in_y), Some(in_x)) = (in_y, in_x) else {
+                                    continue;
+                                };
+                                let pixel = (image * c.in_height + in_y) * c.in_width + in_x;
+                                let in_channel = out / group_out * group_in + channel;
+                                let tap = ky * c.kernel[1] + kx;
+                                let taps = c.kernel[0] * c.kernel[1];
+                                visit(
+                                    y,
+                                    pixel * c.in_channels + in_channel,
+                                    (out * group_in + channel) * taps + tap,
+                                );
+                            }
+                        }
+                    }
+                    y += 1;
+                }
+            }
+        }
+    }
+}
+
+pub fn forward(c: &Convolution, x: &[f32], w: &[f32]) -> Vec<f64> {
+    let mut result = vec![0.0; c.output_len()];
+    products(c, |yi, xi, wi| result[yi] += f64::from(x[xi]) * f64::from(w[wi]));
+    result
+}
+
+pub fn input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) -> Vec<f64> {
+    let mut result = vec![0.0; c.input_len()];
+    products(c, |yi, xi, wi| result[xi] += f64::from(grad_y[yi]) * f64::from(w[wi]));
+    result
+}
+
+pub fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec<f64> {
+    let mut result = vec![0.0; c.weight_len()];
+    products(c, |yi, xi, wi| result[wi] += f64::from(x[xi]) * f64::from(grad_y[yi]));
+    result
+}
+
+pub fn activate(act: Activation, value: f64) -> f64 {
+    match act {
+        Activation::Identity => value,
+        Activation::Relu => value.max(0.0),
+        Activation::Relu6 => value.clamp(0.0, 6.0),
+    }
+}
+
+/// Mean and biased variance of each channel.
+pub fn statistics(x: &[f32], channels: usize) -> Vec<(f64, f64)> {
+    let rows = (x.len() / channels) as f64;
+    let column = |channel| x.iter().skip(channel).step_by(channels).map(|x| f64::from(*x));
+    (0..channels)
+        .map(|channel| {
+            let mean = column(channel).sum::<f64>() / rows;
+            let square = |x: f64| (x - mean) * (x - mean);
+            (mean, column(channel).map(square).sum::<f64>() / rows)
+        })
+        .collect()
+}
+
+/// Reproducible values in -1..1 that look random.
+pub fn values(len: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..len)
+        .map(|_| {
+            // Marsaglia's xorshift.
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// Fails unless every value is within `tolerance` of the largest expected one.
+#[track_caller]
+pub fn assert_close(found: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(found.len(), expected.len());
+    let scale = expected.iter().fold(1.0, |most: f64, value| most.max(value.abs()));
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        let error = (f64::from(*found) - expected).abs();
+        assert!(
+            error <= tolerance * scale,
+            "value {index}: expected {expected}, found {found}"
+        );
+    }
+}
+
+pub fn activations() -> impl Strategy<Value = Activation> {
+    use Activation::{Identity, Relu, Relu6};
+    prop_oneof![Just(Identity), Just(Relu), Just(Relu6)]
+}
+
+/// Convolutions of every kind that are small enough for the reference.
+pub fn convolutions() -> impl Strategy<Value = Convolution> {
+    let pair = |values: std::ops::RangeInclusive<usize>| [values.clone(), values];
+    let kernel = [
+        prop_oneof![Just(1usize), Just(2), Just(3), Just(5), Just(7)],
+        prop_oneof![Just(1usize), Just(2), Just(3), Just(5), Just(7)],
+    ];
+    let channels = prop_oneof![
+        // Groups of (groups, in, out) channels: dense, grouped, depthwise.
+        (1usize..=40, 1usize..=70).prop_map(|(i, o)| (1, i, o)),
+        (2usize..=3, 1usize..=9, 1usize..=9).prop_map(|(g, i, o)| (g, g * i, g * o)),
+        (1usize..=70).prop_map(|channels| (channels, channels, channels)),
+    ];
+    let geometry = (kernel, pair(1..=3), pair(0..=3), pair(1..=2));
+    (1usize..=3, pair(1..=12), channels, geometry)
+        .prop_map(|(batch, [in_height, in_width], channels, geometry)| {
+            let (kernel, stride, padding, dilation) = geometry;
+            let (groups, in_channels, out_channels) = channels;
+            Convolution {
+                batch,
+                in_height,
+                in_width,
+                in_channels,
+                out_channels,
+                kernel,
+                stride,
+                padding,
+                dilation,
+                groups,
+            }
+        })
+        .prop_filter("the kernel fits", |c| c.check().is_ok())
+}

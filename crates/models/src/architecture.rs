@@ -1,0 +1,182 @@
+use std::fmt;
+use std::ops::Range;
+
+use warmstart_nn::Folded;
+use warmstart_nn::Parameters;
+use warmstart_nn::block::{Block, Forward, Kind, ParameterInfo, Unit};
+use warmstart_nn::burn::tensor::{Device, Tensor};
+
+/// A step of a backbone that can be named: everything before it can be frozen (`from:layer4`).
+#[derive(Clone, Debug)]
+pub struct Stage {
+    /// Prefix of its parameters' names, e.g. `features.14` or `layer4.0`.
+    pub name: String,
+    /// Depth for layer decay, from 0 at the image: stages of one group learn at the same rate.
+    pub group: usize,
+    /// What it does, in order.
+    pub blocks: Vec<Block>,
+}
+
+/// What the published weights of an architecture were trained and evaluated with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pretrained {
+    /// Edge of the square image that goes into the network, in pixels.
+    pub image_size: usize,
+    /// Edge of the centre crop as a share of the resized shorter side.
+    pub crop: f64,
+    /// Mean by channel (red, green, blue) of pixels in 0..1, subtracted.
+    pub mean: [f32; 3],
+    /// Deviation by channel, divided by.
+    pub deviation: [f32; 3],
+}
+
+/// ImageNet's usual values, which torchvision's first weights of every model here use:
+/// resize to 256, crop 224.
+pub(crate) const IMAGENET: Pretrained = Pretrained {
+    image_size: 224,
+    crop: 224.0 / 256.0,
+    mean: [0.485, 0.456, 0.406],
+    deviation: [0.229, 0.224, 0.225],
+};
+
+/// How another library names the same parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Convention {
+    /// The library, e.g. `timm`.
+    pub name: &'static str,
+    /// The native name for one of the library's, or `None` if it has no counterpart.
+    pub to_native: fn(&str) -> Option<String>,
+}
+
+/// A network for classification: a backbone of stages, an average over the image, and a linear
+/// classifier.
+#[derive(Clone, Debug)]
+pub struct Architecture {
+    /// torchvision's name.
+    pub name: &'static str,
+    /// The backbone, from the image on.
+    pub stages: Vec<Stage>,
+    /// Channels that the backbone ends in.
+    pub features: usize,
+    /// Name of the linear classifier.
+    pub classifier: &'static str,
+    /// Probability with which a feature is dropped in training before the classifier.
+    pub dropout: f64,
+    /// What its published weights expect.
+    pub pretrained: Pretrained,
+    /// Naming conventions that its files come in, the native one first.
+    pub conventions: &'static [Convention],
+}
+
+/// The native names.
+pub(crate) const TORCHVISION: Convention = Convention {
+    name: "torchvision",
+    to_native: |name| Some(name.to_owned()),
+};
+
+impl Architecture {
+    /// The units of some stages.
+    pub fn units(&self, stages: Range<usize>) -> impl Iterator<Item = &Unit> {
+        self.stages[stages]
+            .iter()
+            .flat_map(|stage| &stage.blocks)
+            .flat_map(Block::units)
+    }
+
+    /// The parameters of the backbone, in the order of PyTorch's `state_dict`.
+    pub fn backbone_parameters(&self) -> Vec<ParameterInfo> {
+        self.units(0..self.stages.len())
+            .flat_map(Unit::parameters)
+            .collect()
+    }
+
+    /// The parameters of the classifier for that many classes: weight and bias.
+    pub fn classifier_parameters(&self, classes: usize) -> [ParameterInfo; 2] {
+        let parameter = |field: &str, shape, kind| ParameterInfo {
+            name: format!("{}.{field}", self.classifier),
+            shape,
+            kind,
+        };
+        [
+            parameter("weight", vec![classes, self.features], Kind::LinearWeight),
+            parameter("bias", vec![classes], Kind::LinearBias),
+        ]
+    }
+
+    /// Sends a batch `[batch, height, width, channels]` through some stages.
+    pub fn forward(&self, stages: Range<usize>, x: Tensor<4>, forward: &mut Forward) -> Tensor<4> {
+        self.stages[stages]
+            .iter()
+            .flat_map(|stage| &stage.blocks)
+            .fold(x, |x, block| block.forward(x, forward))
+    }
+
+    /// Prepares some stages for inference.
+    pub fn fold(&self, stages: Range<usize>, parameters: &Parameters, device: &Device) -> Folded {
+        Folded::new(parameters, self.units(stages), device)
+    }
+
+    /// Index of the first stage of that name: a stage (`layer4.1`) or a group of them (`layer4`).
+    ///
+    /// # Errors
+    /// If no stage has the name; the error lists those there are.
+    pub fn stage(&self, name: &str) -> Result<usize, StageError> {
+        let within = |stage: &Stage| {
+            stage
+                .name
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.stages
+            .iter()
+            .position(within)
+            .ok_or_else(|| StageError {
+                model: self.name,
+                asked: name.to_owned(),
+                known: self.stages.iter().map(|stage| stage.name.clone()).collect(),
+            })
+    }
+
+    /// Index of the stage that a parameter belongs to, or `None` for the classifier's.
+    pub fn stage_of(&self, parameter: &str) -> Option<usize> {
+        self.stages.iter().position(|stage| {
+            stage.blocks.iter().flat_map(Block::units).any(|unit| {
+                [&unit.conv, &unit.norm].into_iter().any(|layer| {
+                    parameter
+                        .strip_prefix(layer.as_str())
+                        .is_some_and(|rest| rest.starts_with('.'))
+                })
+            })
+        })
+    }
+
+    /// Number of layer-decay groups in the backbone.
+    pub fn groups(&self) -> usize {
+        self.stages.last().map_or(0, |stage| stage.group + 1)
+    }
+}
+
+/// There is no stage of that name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageError {
+    model: &'static str,
+    asked: String,
+    known: Vec<String>,
+}
+
+impl fmt::Display for StageError {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self {
+            model,
+            asked,
+            known,
+        } = self;
+        write!(
+            f,
+            "{model} has no stage `{asked}`; its stages are {}",
+            known.join(", ")
+        )
+    }
+}
+
+impl std::error::Error for StageError {}

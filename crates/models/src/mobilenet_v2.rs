@@ -1,0 +1,176 @@
+//! MobileNetV2: Sandler, Howard, Zhu, Zhmoginov and Chen, "MobileNetV2: Inverted Residuals and
+//! Linear Bottlenecks" (arXiv 1801.04381), table 2, at width 1.
+
+use warmstart_nn::Activation::{Identity, Relu6};
+use warmstart_nn::block::{Block, Shortcut, Unit};
+
+use crate::architecture::{Architecture, Convention, IMAGENET, Stage, TORCHVISION};
+
+/// The bottleneck rows of table 2.
+struct Row {
+    expansion: usize,
+    channels: usize,
+    repeats: usize,
+    stride: usize,
+}
+
+const fn row(expansion: usize, channels: usize, repeats: usize, stride: usize) -> Row {
+    Row {
+        expansion,
+        channels,
+        repeats,
+        stride,
+    }
+}
+
+#[rustfmt::skip]
+const ROWS: [Row; 7] = [
+    //  t   c   n  s
+    row(1,  16, 1, 1),
+    row(6,  24, 2, 2),
+    row(6,  32, 3, 2),
+    row(6,  64, 4, 2),
+    row(6,  96, 3, 1),
+    row(6, 160, 3, 2),
+    row(6, 320, 1, 1),
+];
+
+const STEM: usize = 32;
+const FEATURES: usize = 1280;
+
+pub(crate) fn mobilenet_v2() -> Architecture {
+    let stem = Unit::new("features.0.0", "features.0.1", [3, STEM], 3, 2, 1, Relu6);
+    let mut stages = vec![Stage {
+        name: "features.0".into(),
+        group: 0,
+        blocks: vec![Block::Unit(stem)],
+    }];
+    let mut channels = STEM;
+    for (index, row) in ROWS.iter().enumerate() {
+        for repeat in 0..row.repeats {
+            let name = format!("features.{}", stages.len());
+            let stride = if repeat == 0 { row.stride } else { 1 };
+            stages.push(Stage {
+                blocks: vec![inverted_residual(&name, channels, row, stride)],
+                name,
+                group: index + 1,
+            });
+            channels = row.channels;
+        }
+    }
+    let last = Unit::new(
+        "features.18.0",
+        "features.18.1",
+        [channels, FEATURES],
+        1,
+        1,
+        1,
+        Relu6,
+    );
+    stages.push(Stage {
+        name: "features.18".into(),
+        group: ROWS.len() + 1,
+        blocks: vec![Block::Unit(last)],
+    });
+    Architecture {
+        name: "mobilenet_v2",
+        stages,
+        features: FEATURES,
+        classifier: "classifier.1",
+        dropout: 0.2,
+        pretrained: IMAGENET,
+        conventions: &[
+            TORCHVISION,
+            Convention {
+                name: "timm",
+                to_native: from_timm,
+            },
+        ],
+    }
+}
+
+/// Expand 1×1 → depthwise 3×3 → project 1×1 without activation (figure 4).
+fn inverted_residual(name: &str, channels: usize, row: &Row, stride: usize) -> Block {
+    let hidden = channels * row.expansion;
+    let layer = |suffix: &str| format!("{name}.conv.{suffix}");
+    let mut branch = Vec::new();
+    let mut next = 0;
+    if row.expansion != 1 {
+        branch.push(Unit::new(
+            &layer("0.0"),
+            &layer("0.1"),
+            [channels, hidden],
+            1,
+            1,
+            1,
+            Relu6,
+        ));
+        next = 1;
+    }
+    let depthwise = [layer(&format!("{next}.0")), layer(&format!("{next}.1"))];
+    branch.push(Unit::new(
+        &depthwise[0],
+        &depthwise[1],
+        [hidden, hidden],
+        3,
+        stride,
+        hidden,
+        Relu6,
+    ));
+    let project = [
+        layer(&format!("{}", next + 1)),
+        layer(&format!("{}", next + 2)),
+    ];
+    branch.push(Unit::new(
+        &project[0],
+        &project[1],
+        [hidden, row.channels],
+        1,
+        1,
+        1,
+        Identity,
+    ));
+    let shortcut = if stride == 1 && channels == row.channels {
+        Shortcut::Identity
+    } else {
+        Shortcut::None
+    };
+    Block::Residual { branch, shortcut }
+}
+
+/// timm's `mobilenetv2_100`: `conv_stem, bn1, blocks.<row>.<repeat>.…, conv_head, bn2, classifier`.
+fn from_timm(name: &str) -> Option<String> {
+    let (layer, field) = name.rsplit_once('.')?;
+    let native = match layer {
+        "conv_stem" => "features.0.0".into(),
+        "bn1" => "features.0.1".into(),
+        "conv_head" => "features.18.0".into(),
+        "bn2" => "features.18.1".into(),
+        "classifier" => "classifier.1".into(),
+        _ => {
+            let mut parts = layer.strip_prefix("blocks.")?.split('.');
+            let row: usize = parts.next()?.parse().ok()?;
+            let repeat: usize = parts.next()?.parse().ok()?;
+            let layer = parts.next()?;
+            if row >= ROWS.len() || repeat >= ROWS[row].repeats || parts.next().is_some() {
+                return None;
+            }
+            let before: usize = ROWS[..row].iter().map(|row| row.repeats).sum();
+            let suffix = match (ROWS[row].expansion, layer) {
+                (1, "conv_dw") => "0.0",
+                (1, "bn1") => "0.1",
+                (1, "conv_pw") => "1",
+                (1, "bn2") => "2",
+                (6, "conv_pw") => "0.0",
+                (6, "bn1") => "0.1",
+                (6, "conv_dw") => "1.0",
+                (6, "bn2") => "1.1",
+                (6, "conv_pwl") => "2",
+                (6, "bn3") => "3",
+                _ => return None,
+            };
+            format!("features.{}.conv.{suffix}", 1 + before + repeat)
+        }
+    };
+    Some(format!("{native}.{field}"))
+}

@@ -1,0 +1,295 @@
+//! What convolutional architectures are made of, and how a batch goes through it.
+//!
+//! An architecture is data: a list of [`Block`]s whose units name their parameters. The values are
+//! in [`Parameters`] (training) or [`Folded`] (inference).
+
+use burn::tensor::Tensor;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
+
+use crate::ops::{self, ConvSpec, UnitSpec};
+use crate::{Activation, Folded, Parameters};
+
+/// What a parameter is: decides its initial value, its weight decay and whether it is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `[out, in / groups, height, width]`
+    ConvWeight,
+    /// Batch norm's scale, `[channels]`
+    NormScale,
+    /// Batch norm's shift, `[channels]`
+    NormShift,
+    /// Batch norm's running mean, `[channels]`; not trained
+    RunningMean,
+    /// Batch norm's running variance (unbiased), `[channels]`; not trained
+    RunningVariance,
+    /// `[out, in]`
+    LinearWeight,
+    /// `[out]`
+    LinearBias,
+}
+
+impl Kind {
+    /// Whether gradients change it; running statistics follow the batches instead.
+    pub fn is_trained(self) -> bool {
+        !matches!(self, Self::RunningMean | Self::RunningVariance)
+    }
+
+    /// Whether weight decay applies: to weights, never to norms and biases.
+    pub fn decays(self) -> bool {
+        matches!(self, Self::ConvWeight | Self::LinearWeight)
+    }
+}
+
+/// A parameter that a model has, without its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterInfo {
+    /// Native name, e.g. `features.0.0.weight`.
+    pub name: String,
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// Convolution (no bias) → batch norm → (+ residual) → activation.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// Name of the convolution; its parameter is `<conv>.weight`.
+    pub conv: String,
+    /// Name of the batch norm; its parameters are `<norm>.weight`, `.bias`, `.running_mean` and
+    /// `.running_var`.
+    pub norm: String,
+    /// Channels of the input.
+    pub in_channels: usize,
+    /// Channels of the output.
+    pub out_channels: usize,
+    /// `[height, width]` of the kernel.
+    pub kernel: [usize; 2],
+    /// Geometry, epsilon and activation.
+    pub spec: UnitSpec,
+}
+
+/// What goes around a block's branch and is added before the branch's last activation.
+#[derive(Clone, Debug)]
+pub enum Shortcut {
+    /// Nothing.
+    None,
+    /// The block's input.
+    Identity,
+    /// The block's input through a unit that changes its shape.
+    Projection(Unit),
+}
+
+/// One step of an architecture.
+#[derive(Clone, Debug)]
+pub enum Block {
+    /// A single unit.
+    Unit(Unit),
+    /// Units one after the other, with a shortcut around them.
+    Residual {
+        /// At least one unit; the last one takes the shortcut as its residual.
+        branch: Vec<Unit>,
+        /// What is added.
+        shortcut: Shortcut,
+    },
+    /// Maximum over windows, the border filled with minus infinity.
+    MaxPool {
+        /// Edge of the window in pixels.
+        size: usize,
+        /// Step between windows in pixels.
+        stride: usize,
+        /// Pixels added on each side.
+        padding: usize,
+    },
+}
+
+/// Mean and variance that a batch norm saw in one training batch, for its running statistics.
+pub struct BatchStatistics {
+    /// Name of the batch norm.
+    pub norm: String,
+    /// Mean by channel.
+    pub mean: Tensor<1>,
+    /// Biased variance by channel.
+    pub variance: Tensor<1>,
+    /// Values that each channel's statistics were taken over.
+    pub count: usize,
+}
+
+/// How a batch goes through a network.
+pub enum Forward<'a> {
+    /// For the result alone: running statistics, folded into the convolutions; no gradients.
+    Inference(&'a Folded),
+    /// For gradients.
+    Training {
+        /// Tracked parameters; see [`Parameters::tracked`].
+        parameters: &'a Parameters,
+        /// Whether batch norm uses its running statistics, unchanged, instead of the batch's.
+        frozen_statistics: bool,
+        /// Where the batch's statistics are put, unless they are frozen.
+        statistics: &'a mut Vec<BatchStatistics>,
+    },
+}
+
+impl Block {
+    /// Sends a batch through. `x` and the result are `[batch, height, width, channels]`.
+    pub fn forward(&self, x: Tensor<4>, forward: &mut Forward) -> Tensor<4> {
+        match self {
+            Self::Unit(unit) => unit.forward(x, None, forward),
+            Self::Residual { branch, shortcut } => {
+                let mut residual = match shortcut {
+                    Shortcut::None => None,
+                    Shortcut::Identity => Some(x.clone()),
+                    Shortcut::Projection(unit) => Some(unit.forward(x.clone(), None, forward)),
+                };
+                let last = branch.len() - 1;
+                branch.iter().enumerate().fold(x, |x, (index, unit)| {
+                    let residual = if index == last { residual.take() } else { None };
+                    unit.forward(x, residual, forward)
+                })
+            }
+            &Self::MaxPool {
+                size,
+                stride,
+                padding,
+            } => {
+                let options = MaxPoolOptions::new([size; 2])
+                    .with_stride([stride; 2])
+                    .with_padding([padding; 2]);
+                max_pool2d(x.permute([0, 3, 1, 2]), options).permute([0, 2, 3, 1])
+            }
+        }
+    }
+
+    /// The units in the order of their parameters in PyTorch's `state_dict`.
+    pub fn units(&self) -> Vec<&Unit> {
+        match self {
+            Self::Unit(unit) => vec![unit],
+            Self::MaxPool { .. } => Vec::new(),
+            Self::Residual { branch, shortcut } => {
+                let mut units: Vec<_> = branch.iter().collect();
+                if let Shortcut::Projection(unit) = shortcut {
+                    units.push(unit);
+                }
+                units
+            }
+        }
+    }
+}
+
+impl Unit {
+    /// A unit of a square kernel whose padding keeps the size at stride 1, with PyTorch's default
+    /// epsilon.
+    pub fn new(
+        conv: &str,
+        norm: &str,
+        [in_channels, out_channels]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+        activation: Activation,
+    ) -> Self {
+        Self {
+            conv: conv.to_owned(),
+            norm: norm.to_owned(),
+            in_channels,
+            out_channels,
+            kernel: [kernel; 2],
+            spec: UnitSpec {
+                conv: ConvSpec {
+                    stride: [stride; 2],
+                    padding: [kernel / 2; 2],
+                    dilation: [1; 2],
+                    groups,
+                },
+                epsilon: 1e-5,
+                activation,
+            },
+        }
+    }
+
+    fn forward(
+        &self,
+        x: Tensor<4>,
+        residual: Option<Tensor<4>>,
+        forward: &mut Forward,
+    ) -> Tensor<4> {
+        match forward {
+            Forward::Inference(folded) => {
+                let (weight, bias) = folded.unit(&self.conv);
+                ops::conv_act(x, weight, bias, residual, self.spec)
+            }
+            Forward::Training {
+                parameters,
+                frozen_statistics,
+                statistics,
+            } => {
+                let norm = |field: &str| parameters.get(&format!("{}.{field}", self.norm));
+                let frozen = frozen_statistics.then(|| [norm("running_mean"), norm("running_var")]);
+                let unit = ops::conv_norm_act(
+                    x,
+                    parameters.get(&format!("{}.weight", self.conv)),
+                    [norm("weight"), norm("bias")],
+                    frozen,
+                    residual,
+                    self.spec,
+                );
+                if !*frozen_statistics {
+                    let [batch, height, width, _] = unit.output.dims();
+                    statistics.push(BatchStatistics {
+                        norm: self.norm.clone(),
+                        mean: unit.mean,
+                        variance: unit.variance,
+                        count: batch * height * width,
+                    });
+                }
+                unit.output
+            }
+        }
+    }
+
+    /// The unit's parameters, in the order of PyTorch's `state_dict`.
+    pub fn parameters(&self) -> Vec<ParameterInfo> {
+        let weight = ParameterInfo {
+            name: format!("{}.weight", self.conv),
+            shape: vec![
+                self.out_channels,
+                self.in_channels / self.spec.conv.groups,
+                self.kernel[0],
+                self.kernel[1],
+            ],
+            kind: Kind::ConvWeight,
+        };
+        let norm = |field: &str, kind| ParameterInfo {
+            name: format!("{}.{field}", self.norm),
+            shape: vec![self.out_channels],
+            kind,
+        };
+        vec![
+            weight,
+            norm("weight", Kind::NormScale),
+            norm("bias", Kind::NormShift),
+            norm("running_mean", Kind::RunningMean),
+            norm("running_var", Kind::RunningVariance),
+        ]
+    }
+}
+
+/// PyTorch's default share of a new batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+
+/// Moves running statistics towards those of one batch, as PyTorch's `BatchNorm2d` does:
+/// `running ← 0.9 · running + 0.1 · batch`, with the unbiased variance.
+pub fn update_running_statistics(parameters: &mut Parameters, batch: Vec<BatchStatistics>) {
+    for seen in batch {
+        // A single value has no unbiased variance; PyTorch refuses such a batch, here it counts as 0.
+        let unbiased = seen.count as f64 / (seen.count.max(2) - 1) as f64;
+        let mut update = |field: &str, value: Tensor<1>| {
+            let name = format!("{}.{field}", seen.norm);
+            let old: Tensor<1> = parameters.get(&name);
+            parameters.insert(&name, old * (1.0 - MOMENTUM) + value * MOMENTUM);
+        };
+        update("running_mean", seen.mean);
+        update("running_var", seen.variance * unbiased);
+    }
+}

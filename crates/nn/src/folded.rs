@@ -1,0 +1,69 @@
+use std::collections::HashMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::Parameters;
+use crate::block::Unit;
+
+/// Units prepared for inference: `conv(x) · s + t` with running statistics is one convolution with
+/// weight `w · s` and bias `t`, where `s = γ / √(variance + ε)` and `t = β − mean · s`.
+pub struct Folded {
+    units: HashMap<String, (Tensor<4>, Tensor<1>)>,
+}
+
+impl Folded {
+    /// Folds the given units of `parameters`, computing in f64. The parameters stay as they are.
+    pub fn new<'a>(
+        parameters: &Parameters,
+        units: impl IntoIterator<Item = &'a Unit>,
+        device: &Device,
+    ) -> Self {
+        let units = units
+            .into_iter()
+            .map(|unit| (unit.conv.clone(), fold(parameters, unit, device)))
+            .collect();
+        Self { units }
+    }
+
+    /// Weight and bias of the unit whose convolution has that name.
+    ///
+    /// # Panics
+    /// If it was not folded: a trunk asks only for its own units.
+    pub(crate) fn unit(&self, conv: &str) -> (Tensor<4>, Tensor<1>) {
+        self.units
+            .get(conv)
+            .unwrap_or_else(|| panic!("the unit {conv} was not folded"))
+            .clone()
+    }
+}
+
+fn fold(parameters: &Parameters, unit: &Unit, device: &Device) -> (Tensor<4>, Tensor<1>) {
+    let norm = |field: &str| parameters.values(&format!("{}.{field}", unit.norm));
+    let (gamma, beta, mean, variance) = (
+        norm("weight"),
+        norm("bias"),
+        norm("running_mean"),
+        norm("running_var"),
+    );
+    let name = format!("{}.weight", unit.conv);
+    let mut weight = parameters.values(&name);
+    let epsilon = f64::from(unit.spec.epsilon);
+    let scale: Vec<f64> = gamma
+        .iter()
+        .zip(&variance)
+        .map(|(&gamma, &variance)| f64::from(gamma) / (f64::from(variance) + epsilon).sqrt())
+        .collect();
+    let per_channel = weight.len() / unit.out_channels;
+    for (row, scale) in weight.chunks_mut(per_channel).zip(&scale) {
+        for value in row {
+            *value = (f64::from(*value) * scale) as f32;
+        }
+    }
+    let bias: Vec<f32> = (0..unit.out_channels)
+        .map(|c| (f64::from(beta[c]) - f64::from(mean[c]) * scale[c]) as f32)
+        .collect();
+    (
+        Tensor::from_data(TensorData::new(weight, parameters.shape(&name)), device),
+        Tensor::from_data(TensorData::new(bias, [unit.out_channels]), device),
+    )
+}

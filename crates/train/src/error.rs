@@ -1,0 +1,96 @@
+use std::io;
+use std::path::{Path, PathBuf};
+
+use warmstart_data::DataError;
+use warmstart_weights::WeightError;
+
+/// Why a run could not go on. Each is one line that names the thing and the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request contradicts itself, or names something that isn't there.
+    #[error("{0}")]
+    Usage(String),
+    /// The data set or an image of it.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file of weights.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// Reading or writing a file.
+    #[error("could not {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A recipe that cannot be read.
+    #[error("{}:{line}: {message}", path.display())]
+    Recipe {
+        /// The file.
+        path: PathBuf,
+        /// Line of the mistake, from 1.
+        line: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A checkpoint that is missing or damaged.
+    #[error("{0}")]
+    Checkpoint(String),
+    /// A model file that this program cannot use.
+    #[error("{}: {problem}", path.display())]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// The loss stopped being a number.
+    #[error(
+        "the loss is {loss} at epoch {epoch}, step {step}, learning rate {lr:.2e}; the checkpoints \
+         before it are untouched: go on from one of them with a lower learning rate \
+         (resume {} --lr …)", run.display()
+    )]
+    NonFinite {
+        /// The loss.
+        loss: f32,
+        /// Epoch, from 1.
+        epoch: usize,
+        /// Step in the epoch, from 1.
+        step: usize,
+        /// Learning rate of the step.
+        lr: f64,
+        /// Folder of the run.
+        run: PathBuf,
+    },
+}
+
+impl Error {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Usage(message.into())
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn recipe(path: &Path, text: &str, error: &toml::de::Error) -> Self {
+        let start = error.span().map_or(0, |span| span.start);
+        Self::Recipe {
+            path: path.to_owned(),
+            line: text[..start.min(text.len())].matches('\n').count() + 1,
+            message: error.message().replace('\n', " "),
+        }
+    }
+
+    /// Whether the request was wrong, rather than its execution.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Usage(_) | Self::Recipe { .. })
+    }
+}

@@ -1,0 +1,92 @@
+//! What a run reports while it works. Whoever shows it is not this room's affair.
+
+use std::path::{Path, PathBuf};
+
+use crate::recipe::Phase;
+use crate::record::{EpochRecord, Summary};
+
+/// Something happened.
+pub enum Event<'a> {
+    /// Every image is about to be read once.
+    Checking {
+        /// Number of images.
+        images: usize,
+    },
+    /// The data set is known.
+    Data {
+        /// Names of the classes.
+        classes: &'a [String],
+        /// Images to train on.
+        train: usize,
+        /// Images that validate.
+        validation: usize,
+        /// Images of the test split.
+        test: usize,
+        /// Images that could not be read and are left out, with the reason.
+        unreadable: &'a [(PathBuf, String)],
+    },
+    /// The parameters are there; the text of the load report.
+    Loaded(&'a str),
+    /// A phase begins, or goes on.
+    Phase {
+        /// The phase.
+        phase: &'a Phase,
+        /// Its place among the phases, from 1.
+        number: usize,
+        /// Number of phases.
+        phases: usize,
+        /// Values that learn.
+        trained: usize,
+        /// Values that do not.
+        frozen: usize,
+        /// Steps of each of its epochs.
+        steps: usize,
+    },
+    /// A training step is done.
+    Step(Progress),
+    /// A batch of the evaluation is done.
+    Evaluated {
+        /// Images so far.
+        images: usize,
+        /// Images in all.
+        of: usize,
+    },
+    /// An epoch is done and its checkpoint committed.
+    Epoch {
+        /// Its figures.
+        record: &'a EpochRecord,
+        /// Epochs of the run.
+        epochs: usize,
+        /// Whether it is the best so far.
+        best: bool,
+    },
+    /// Something a user should know.
+    Note(String),
+    /// All epochs are done.
+    Finished {
+        /// The result.
+        summary: &'a Summary,
+        /// Folder of the run.
+        run: &'a Path,
+    },
+}
+
+/// Where an epoch stands.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Epoch, from 1 over all phases.
+    pub epoch: usize,
+    /// Epochs of the run.
+    pub epochs: usize,
+    /// Steps done in the epoch.
+    pub step: usize,
+    /// Steps of the epoch.
+    pub steps: usize,
+    /// Loss of the step.
+    pub loss: f32,
+    /// Training images a second since the epoch began.
+    pub images_per_second: f64,
+}
+
+/// Where events go.
+pub type Observer<'a> = &'a mut dyn FnMut(Event);

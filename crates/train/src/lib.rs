@@ -1,0 +1,29 @@
+//! Training: recipe → phases → steps → checkpoints, and everything that a finished model is used for.
+//!
+//! The way of a run: a [`Draft`](recipe::Draft) (file and flags) resolves to a
+//! [`Recipe`](recipe::Recipe); [`train`] and [`resume`] open data and weights, and a session goes
+//! through the phases, committing a checkpoint after every epoch. What happens is told as
+//! [`Event`](event::Event)s; nothing here prints.
+
+mod checkpoint;
+pub mod classifier;
+pub mod classify;
+mod error;
+pub mod event;
+mod job;
+pub mod loss;
+mod memory;
+pub mod model_file;
+pub mod optimizer;
+mod phase_setup;
+mod preprocessing;
+pub mod recipe;
+pub mod record;
+pub mod run;
+pub mod schedule;
+mod session;
+pub mod start;
+pub mod task;
+
+pub use error::Error;
+pub use job::{Changes, architecture, resume, train};

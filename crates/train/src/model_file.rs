@@ -1,0 +1,157 @@
+//! The model as a file: parameters under native names, and in the metadata all that using it needs.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use warmstart_data::Preprocessing;
+use warmstart_models::Architecture;
+use warmstart_nn::Parameters;
+use warmstart_nn::block::ParameterInfo;
+use warmstart_nn::burn::tensor::Device;
+use warmstart_weights::{SavedTensor, WeightFile};
+
+use crate::Error;
+use crate::recipe::Task;
+
+/// Version of the metadata that this program writes.
+const FORMAT: u32 = 1;
+
+/// The metadata of a model file, under its one key `warmstart`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Version of this metadata.
+    pub format: u32,
+    /// What the model was trained for.
+    pub task: Task,
+    /// Name of the architecture.
+    pub model: String,
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// What has to be done to an image first.
+    pub preprocessing: Preprocessing,
+}
+
+impl ModelInfo {
+    /// The metadata of a model that was trained here.
+    pub fn new(
+        task: Task,
+        architecture: &Architecture,
+        classes: &[String],
+        preprocessing: Preprocessing,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            task,
+            model: architecture.name.to_owned(),
+            classes: classes.to_owned(),
+            preprocessing,
+        }
+    }
+
+    /// The metadata of a weight file, or `None` if warmstart did not write it.
+    ///
+    /// # Errors
+    /// If it was written by a newer version, or isn't what it should be.
+    pub fn of(file: &WeightFile) -> Result<Option<Self>, Error> {
+        let Some(value) = &file.metadata else {
+            return Ok(None);
+        };
+        let problem = |problem: String| Error::Model {
+            path: file.path.clone(),
+            problem,
+        };
+        if value["format"].as_u64() > Some(FORMAT.into()) {
+            return Err(problem(
+                "it was written by a newer version of warmstart: update this one".into(),
+            ));
+        }
+        serde_json::from_value(value.clone())
+            .map(Some)
+            .map_err(|error| problem(format!("its warmstart metadata cannot be read ({error})")))
+    }
+}
+
+/// The bytes of a model file: the same for the same parameters.
+///
+/// # Errors
+/// If a tensor cannot be written.
+pub fn model_bytes(parameters: &Parameters, info: &ModelInfo) -> Result<Vec<u8>, Error> {
+    let metadata = serde_json::to_value(info).expect("metadata are plain data");
+    bytes(parameters, &metadata)
+}
+
+/// The bytes of a file of tensors alone.
+///
+/// # Errors
+/// If a tensor cannot be written.
+pub fn tensor_bytes(parameters: &Parameters) -> Result<Vec<u8>, Error> {
+    bytes(parameters, &serde_json::Value::Null)
+}
+
+fn bytes(parameters: &Parameters, metadata: &serde_json::Value) -> Result<Vec<u8>, Error> {
+    let tensors: Vec<_> = parameters
+        .names()
+        .map(|name| (name, parameters.shape(name), parameters.values(name)))
+        .collect();
+    let saved = tensors
+        .iter()
+        .map(|(name, shape, values)| SavedTensor::f32(name, shape, values));
+    Ok(warmstart_weights::to_bytes(saved, metadata)?)
+}
+
+/// Reads a file of tensors that warmstart wrote.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_tensors(path: &Path, device: &Device) -> Result<Parameters, Error> {
+    let file = warmstart_weights::read(path)?;
+    let mut parameters = Parameters::new();
+    for (name, tensor) in file.tensors {
+        parameters.insert_values(&name, &tensor.shape, tensor.data, device);
+    }
+    Ok(parameters)
+}
+
+/// Takes a model's parameters out of a file that must hold all of them.
+///
+/// # Errors
+/// If one is missing or has another shape.
+pub fn complete_parameters(
+    file: &mut WeightFile,
+    expected: &[ParameterInfo],
+    device: &Device,
+) -> Result<Parameters, Error> {
+    let mut parameters = Parameters::new();
+    for info in expected {
+        let problem = |problem: String| Error::Model {
+            path: file.path.clone(),
+            problem,
+        };
+        let tensor = file
+            .tensors
+            .remove(&info.name)
+            .ok_or_else(|| problem(format!("it has no tensor {}", info.name)))?;
+        if tensor.shape != info.shape {
+            return Err(problem(format!(
+                "{} is {:?}, and the model needs {:?}",
+                info.name, tensor.shape, info.shape
+            )));
+        }
+        parameters.insert_values(&info.name, &tensor.shape, tensor.data, device);
+    }
+    Ok(parameters)
+}
+
+/// The file that a user means by a path: a folder stands for the kept model of the run, or the
+/// model of the checkpoint, in it.
+pub fn resolve_path(path: &Path) -> PathBuf {
+    if path.is_dir() {
+        for name in [crate::run::BEST, crate::checkpoint::MODEL] {
+            if path.join(name).is_file() {
+                return path.join(name);
+            }
+        }
+        return path.join(crate::run::BEST);
+    }
+    path.to_owned()
+}

@@ -1,0 +1,15 @@
+//! What an architecture's pretrained weights want done to an image, at any image size.
+
+use warmstart_data::{Interpolation, Preprocessing};
+use warmstart_models::Pretrained;
+
+/// Resize the shorter side, crop the centre: in the proportion that the weights were evaluated at.
+pub fn for_size(pretrained: &Pretrained, image_size: usize) -> Preprocessing {
+    Preprocessing {
+        resize: (image_size as f64 / pretrained.crop).round() as usize,
+        crop: image_size,
+        interpolation: Interpolation::Bilinear,
+        mean: pretrained.mean,
+        std: pretrained.deviation,
+    }
+}

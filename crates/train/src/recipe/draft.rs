@@ -1,0 +1,396 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use warmstart_data::Augmentation;
+
+use super::phase::THAW_WARMUP;
+use super::{
+    BatchNorm, Init, Keep, NO_WEIGHTS, OptimizerKind, Phase, Recipe, ScheduleKind, Task, Train,
+};
+use crate::Error;
+
+const EPOCHS: usize = 14;
+const FREEZE_EPOCHS: usize = 8;
+const FREEZE_BATCH: usize = 32;
+const BATCH: usize = 16;
+const LAYER_DECAY: f64 = 0.75;
+const VAL_SPLIT: f64 = 0.2;
+
+/// A value, or `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum Setting<T> {
+    /// As given.
+    Value(T),
+    /// Chosen by warmstart.
+    Auto(Auto),
+}
+
+/// The word `auto`.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auto {
+    /// `auto`
+    Auto,
+}
+
+impl<T> Setting<T> {
+    fn value(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Auto(_) => None,
+        }
+    }
+}
+
+/// What a user says of a run: any part of a recipe, and the flags of the usual two phases.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Draft {
+    /// Version that wrote the file, if it is a resolved recipe.
+    pub warmstart: Option<String>,
+    /// What is learned.
+    pub task: Option<Task>,
+    /// Folder of the data set.
+    pub data: Option<PathBuf>,
+    /// Share of each class that validates.
+    pub val_split: Option<f64>,
+    /// Name of the architecture.
+    pub model: Option<String>,
+    /// Path of the pretrained file, or `none`.
+    pub weights: Option<String>,
+    /// How new parameters are initialized.
+    pub init: Option<Init>,
+    /// Whether a file that covers little of the backbone is accepted.
+    pub allow_partial: Option<bool>,
+    /// Seed of everything random.
+    pub seed: Option<u64>,
+    /// Edge of the image in pixels.
+    pub image_size: Option<usize>,
+    /// Checkpoints kept.
+    pub keep: Option<Keep>,
+    /// Optimizer of the phases that name none.
+    pub optimizer: Option<OptimizerKind>,
+    /// The phases, if they aren't the usual two.
+    pub phase: Option<Vec<DraftPhase>>,
+    /// `--freeze-epochs`
+    #[serde(skip)]
+    pub freeze_epochs: Option<usize>,
+    /// `--epochs`, a total over both phases
+    #[serde(skip)]
+    pub epochs: Option<usize>,
+    /// `--freeze-batch`
+    #[serde(skip)]
+    pub freeze_batch: Option<usize>,
+    /// `--batch`, of the thaw
+    #[serde(skip)]
+    pub batch: Option<usize>,
+    /// `--freeze-lr`
+    #[serde(skip)]
+    pub freeze_lr: Option<f64>,
+    /// `--lr`, of the thaw
+    #[serde(skip)]
+    pub lr: Option<f64>,
+}
+
+/// What a user says of a phase.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DraftPhase {
+    /// See [`Phase::name`].
+    pub name: Option<String>,
+    /// See [`Phase::epochs`]; must be said.
+    pub epochs: Option<usize>,
+    /// See [`Phase::train`]; must be said.
+    pub train: Option<Train>,
+    /// See [`Phase::batch`].
+    pub batch: Option<Setting<usize>>,
+    /// See [`Phase::lr`].
+    pub lr: Option<f64>,
+    /// See [`Phase::schedule`].
+    pub schedule: Option<ScheduleKind>,
+    /// See [`Phase::warmup`].
+    pub warmup: Option<f64>,
+    /// See [`Phase::layer_decay`].
+    pub layer_decay: Option<f64>,
+    /// See [`Phase::batch_norm`].
+    pub batch_norm: Option<BatchNorm>,
+    /// See [`Phase::optimizer`].
+    pub optimizer: Option<OptimizerKind>,
+    /// See [`Phase::weight_decay`].
+    pub weight_decay: Option<f64>,
+    /// See [`Phase::label_smoothing`].
+    pub label_smoothing: Option<f64>,
+    /// See [`Phase::clip_norm`].
+    pub clip_norm: Option<f64>,
+    /// See [`Phase::augmentation`].
+    pub augmentation: Option<Augmentation>,
+}
+
+impl Draft {
+    /// Reads a recipe as a user wrote it.
+    ///
+    /// # Errors
+    /// If the file is missing or has an unknown key or a wrong type; names the line.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
+        toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))
+    }
+
+    /// Puts a number in every place, for a model whose pretrained images have that edge.
+    ///
+    /// # Errors
+    /// Usage errors: something that must be said is missing, or values that contradict each other.
+    pub fn resolve(self, native_image_size: usize) -> Result<Recipe, Error> {
+        let weights = self.weights.clone().ok_or_else(|| {
+            Error::usage(
+                "no weights were named: give --weights FILE, or --weights none to start from scratch",
+            )
+        })?;
+        let recipe = Recipe {
+            warmstart: env!("CARGO_PKG_VERSION").to_owned(),
+            task: self.task.unwrap_or(Task::Classify),
+            data: self
+                .data
+                .clone()
+                .ok_or_else(|| Error::usage("no data was named: give --data DIR"))?,
+            val_split: self.val_split.unwrap_or(VAL_SPLIT),
+            model: self
+                .model
+                .clone()
+                .ok_or_else(|| Error::usage("no model was named: give --model NAME"))?,
+            init: self.init.unwrap_or(Init::Kaiming),
+            allow_partial: self.allow_partial.unwrap_or(false),
+            seed: self.seed.unwrap_or(42),
+            image_size: self.image_size.unwrap_or(native_image_size),
+            keep: self.keep.unwrap_or(Keep::Last(3)),
+            phases: self.phases(weights != NO_WEIGHTS)?,
+            weights,
+        };
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    fn phases(self, pretrained: bool) -> Result<Vec<Phase>, Error> {
+        let optimizer = self.optimizer.unwrap_or(OptimizerKind::AdamW);
+        let drafts = match self.phase {
+            None => self.usual_phases(pretrained)?,
+            Some(drafts) => {
+                let flags = [
+                    ("--freeze-epochs", self.freeze_epochs.is_some()),
+                    ("--epochs", self.epochs.is_some()),
+                    ("--freeze-batch", self.freeze_batch.is_some()),
+                    ("--batch", self.batch.is_some()),
+                    ("--freeze-lr", self.freeze_lr.is_some()),
+                    ("--lr", self.lr.is_some()),
+                ];
+                if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+                    return Err(Error::usage(format!(
+                        "{flag} belongs to the usual two phases, but the recipe has phases of its \
+                         own: change them there"
+                    )));
+                }
+                drafts
+            }
+        };
+        if drafts.is_empty() {
+            return Err(Error::usage("the recipe has no phase"));
+        }
+        let number_of = |index: usize| format!("phase-{}", index + 1);
+        drafts
+            .into_iter()
+            .enumerate()
+            .map(|(index, draft)| draft.resolve(number_of(index), optimizer))
+            .collect()
+    }
+
+    fn usual_phases(&self, pretrained: bool) -> Result<Vec<DraftPhase>, Error> {
+        let epochs = self.epochs.unwrap_or(EPOCHS);
+        let freeze = self
+            .freeze_epochs
+            .unwrap_or(if pretrained { FREEZE_EPOCHS.min(epochs) } else { 0 });
+        if freeze > epochs {
+            return Err(Error::usage(format!(
+                "--freeze-epochs {freeze} is more than --epochs {epochs}, which is the total of \
+                 both phases"
+            )));
+        }
+        let phase = |name: &str, epochs, train, batch: Option<usize>, lr| DraftPhase {
+            name: Some(name.to_owned()),
+            epochs: Some(epochs),
+            train: Some(train),
+            batch: batch.map(Setting::Value),
+            lr,
+            // Without pretrained features there is nothing in lower layers to protect.
+            layer_decay: (!pretrained).then_some(1.0),
+            ..DraftPhase::default()
+        };
+        let last = if pretrained { "thaw" } else { "train" };
+        let phases = [
+            phase("freeze", freeze, Train::Head, self.freeze_batch, self.freeze_lr),
+            phase(last, epochs - freeze, Train::All, self.batch, self.lr),
+        ];
+        Ok(phases
+            .into_iter()
+            .filter(|phase| phase.epochs != Some(0))
+            .collect())
+    }
+}
+
+impl DraftPhase {
+    fn resolve(self, number: String, optimizer: OptimizerKind) -> Result<Phase, Error> {
+        let name = self.name.unwrap_or(number);
+        let missing = |key: &str| Error::usage(format!("phase \"{name}\" does not say its {key}"));
+        let train = self.train.ok_or_else(|| missing("train"))?;
+        let thawed = train != Train::Head;
+        let optimizer = self.optimizer.unwrap_or(optimizer);
+        let [frozen_lr, thawed_lr] = optimizer.learning_rates();
+        Ok(Phase {
+            epochs: self.epochs.ok_or_else(|| missing("epochs"))?,
+            batch: self
+                .batch
+                .and_then(Setting::value)
+                .unwrap_or(if thawed { BATCH } else { FREEZE_BATCH }),
+            lr: self.lr.unwrap_or(if thawed { thawed_lr } else { frozen_lr }),
+            schedule: self.schedule.unwrap_or(ScheduleKind::Cosine),
+            warmup: self.warmup.unwrap_or(if thawed { THAW_WARMUP } else { 0.0 }),
+            layer_decay: self.layer_decay.unwrap_or(LAYER_DECAY),
+            batch_norm: self.batch_norm.unwrap_or(BatchNorm::Batch),
+            optimizer,
+            weight_decay: self.weight_decay.unwrap_or(optimizer.weight_decay()),
+            label_smoothing: self.label_smoothing.unwrap_or(0.1),
+            clip_norm: self.clip_norm.unwrap_or(0.0),
+            augmentation: self.augmentation.unwrap_or_default(),
+            train,
+            name,
+        })
+    }
+}
+
+/// Refuses values that no run can work with.
+pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
+    let refuse = |key: String, value: String, range: &str| {
+        Err(Error::usage(format!("{key} is {value}; it must be {range}")))
+    };
+    if !(recipe.val_split > 0.0 && recipe.val_split < 1.0) {
+        return refuse("val_split".into(), recipe.val_split.to_string(), "between 0 and 1");
+    }
+    if !(32..=2048).contains(&recipe.image_size) {
+        return refuse("image_size".into(), recipe.image_size.to_string(), "from 32 to 2048");
+    }
+    for phase in &recipe.phases {
+        let at_least_one = [("epochs", phase.epochs), ("batch", phase.batch)];
+        for (key, value) in at_least_one {
+            if value == 0 {
+                return refuse(format!("{key} of phase \"{}\"", phase.name), "0".into(), "at least 1");
+            }
+        }
+        let ranges = [
+            ("lr", phase.lr, f64::MIN_POSITIVE..=f64::MAX, "a positive number"),
+            ("warmup", phase.warmup, 0.0..=1.0, "from 0 to 1"),
+            ("layer_decay", phase.layer_decay, 1e-6..=1.0, "above 0 and at most 1"),
+            ("weight_decay", phase.weight_decay, 0.0..=f64::MAX, "0 or more"),
+            ("label_smoothing", phase.label_smoothing, 0.0..=0.99, "from 0 to 0.99"),
+            ("clip_norm", phase.clip_norm, 0.0..=f64::MAX, "0 (no limit) or more"),
+        ];
+        for (key, value, range, words) in ranges {
+            if !range.contains(&value) {
+                return refuse(format!("{key} of phase \"{}\"", phase.name), value.to_string(), words);
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(text: &str) -> Draft {
+        toml::from_str(text).unwrap()
+    }
+
+    const MINIMAL: &str = "data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
+
+    #[test]
+    fn a_file_with_weights_gives_a_freeze_and_a_thaw() {
+        let recipe = draft(MINIMAL).resolve(224).unwrap();
+        let [freeze, thaw] = &recipe.phases[..] else { panic!() };
+        assert_eq!((freeze.train.clone(), freeze.epochs), (Train::Head, 8));
+        assert_eq!((thaw.train.clone(), thaw.epochs, thaw.warmup), (Train::All, 6, 0.1));
+        assert_eq!(recipe.image_size, 224);
+    }
+
+    #[test]
+    fn without_weights_everything_trains_from_the_start() {
+        let recipe = Draft { weights: Some("none".into()), ..draft(MINIMAL) };
+        let recipe = recipe.resolve(224).unwrap();
+        assert_eq!(recipe.phases.len(), 1);
+        assert_eq!((recipe.phases[0].epochs, recipe.phases[0].layer_decay), (14, 1.0));
+    }
+
+    #[test]
+    fn epochs_is_a_total() {
+        let flags = Draft { freeze_epochs: Some(3), epochs: Some(5), ..draft(MINIMAL) };
+        let recipe = flags.resolve(224).unwrap();
+        assert_eq!([recipe.phases[0].epochs, recipe.phases[1].epochs], [3, 2]);
+        let flags = Draft { freeze_epochs: Some(6), epochs: Some(5), ..draft(MINIMAL) };
+        assert!(flags.resolve(224).unwrap_err().to_string().contains("more than --epochs 5"));
+    }
+
+    #[test]
+    fn two_phase_flags_do_not_go_with_own_phases() {
+        let own = draft(&format!("{MINIMAL}[[phase]]\ntrain = 'all'\nepochs = 1\n"));
+        let error = Draft { lr: Some(0.1), ..own }.resolve(224).unwrap_err();
+        assert!(error.is_usage() && error.to_string().starts_with("--lr"));
+    }
+
+    #[test]
+    fn a_resolved_recipe_resolves_to_itself() {
+        let text = format!(
+            "{MINIMAL}keep = 'all'\n[[phase]]\ntrain = 'from:features.14'\nepochs = 2\nbatch = 'auto'\n"
+        );
+        let recipe = draft(&text).resolve(224).unwrap();
+        assert_eq!(recipe.phases[0].batch, BATCH);
+        let again = draft(&recipe.to_toml()).resolve(224).unwrap();
+        assert_eq!(again, recipe);
+        assert_eq!(toml::from_str::<Recipe>(&recipe.to_toml()).unwrap(), recipe);
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        for (line, words) in [
+            ("lr = -1.0", "lr of phase \"phase-1\" is -1"),
+            ("warmup = 2.0", "from 0 to 1"),
+            ("batch = 0", "batch of phase \"phase-1\" is 0"),
+            ("layer_decay = 0.0", "layer_decay"),
+        ] {
+            let text = format!("{MINIMAL}[[phase]]\ntrain = 'all'\nepochs = 2\n{line}\n");
+            let error = draft(&text).resolve(224).unwrap_err().to_string();
+            assert!(error.contains(words), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn positions_count_epochs_over_all_phases() {
+        let flags = Draft { freeze_epochs: Some(2), epochs: Some(3), ..draft(MINIMAL) };
+        let recipe = flags.resolve(224).unwrap();
+        let position = recipe.position(3).unwrap();
+        assert_eq!((position.phase, position.epoch_in_phase), (1, 0));
+        assert_eq!(recipe.position(4), None);
+        assert_eq!([1, 2, 3].map(|epoch| recipe.ends_phase(epoch)), [false, true, true]);
+    }
+
+    #[test]
+    fn more_epochs_lengthen_the_last_phase_or_add_one_to_a_finished_run() {
+        let flags = Draft { freeze_epochs: Some(2), epochs: Some(4), ..draft(MINIMAL) };
+        let recipe = flags.resolve(224).unwrap();
+        let longer = recipe.clone().with_epochs(6, 3).unwrap();
+        assert_eq!(longer.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(), [2, 4]);
+        let extended = recipe.clone().with_epochs(6, 4).unwrap();
+        assert_eq!(extended.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(), [2, 2, 2]);
+        assert_eq!(extended.phases[2].name, "extension-2");
+        assert!(recipe.with_epochs(4, 4).is_err());
+    }
+}

@@ -1,0 +1,171 @@
+//! A run as one value: what is trained on what, and the list of its phases.
+//!
+//! [`Draft`] is what a user wrote, in a file or as flags; [`Draft::resolve`] turns it into a
+//! [`Recipe`], in which everything is a number. The recipe is saved with the run and is all that
+//! resuming needs.
+
+mod draft;
+mod phase;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use draft::{Draft, DraftPhase, Setting};
+pub use phase::{BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train};
+
+use crate::Error;
+
+/// The weights to start from.
+pub const NO_WEIGHTS: &str = "none";
+
+/// A run with nothing left open.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Version of warmstart that wrote it.
+    pub warmstart: String,
+    /// What is learned.
+    pub task: Task,
+    /// Folder of the data set.
+    pub data: PathBuf,
+    /// Share of each class that validates, where the data set has no split of its own; 0..1.
+    pub val_split: f64,
+    /// Name of the architecture.
+    pub model: String,
+    /// Path of the pretrained file, or `none`.
+    pub weights: String,
+    /// How parameters that no file gives are initialized.
+    pub init: Init,
+    /// Whether a file that covers less than 95% of the backbone is accepted.
+    pub allow_partial: bool,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Edge of the square image that goes into the network, in pixels.
+    pub image_size: usize,
+    /// Checkpoints kept.
+    pub keep: Keep,
+    /// What happens, in order.
+    #[serde(rename = "phase")]
+    pub phases: Vec<Phase>,
+}
+
+/// Checkpoints that are kept, besides the best and the last of each phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Keep {
+    /// The last that many.
+    Last(usize),
+    /// Every one.
+    #[serde(with = "all")]
+    All,
+}
+
+/// `Keep::All` as the text "all".
+mod all {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("all")
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+        match String::deserialize(deserializer)?.as_str() {
+            "all" => Ok(()),
+            other => Err(D::Error::custom(format!(
+                "keep is a number of checkpoints or \"all\", not \"{other}\""
+            ))),
+        }
+    }
+}
+
+/// Where an epoch lies in a recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Index of the phase.
+    pub phase: usize,
+    /// Epochs of that phase before this one.
+    pub epoch_in_phase: usize,
+}
+
+impl Recipe {
+    /// Epochs of all phases together.
+    pub fn epochs(&self) -> usize {
+        self.phases.iter().map(|phase| phase.epochs).sum()
+    }
+
+    /// The phase of an epoch, counted from 1 over all phases; `None` past the last.
+    pub fn position(&self, epoch: usize) -> Option<Position> {
+        let mut before = 0;
+        for (index, phase) in self.phases.iter().enumerate() {
+            if epoch <= before + phase.epochs {
+                return Some(Position {
+                    phase: index,
+                    epoch_in_phase: epoch - before - 1,
+                });
+            }
+            before += phase.epochs;
+        }
+        None
+    }
+
+    /// Whether an epoch is the last of its phase.
+    pub fn ends_phase(&self, epoch: usize) -> bool {
+        self.position(epoch).is_some_and(|position| {
+            position.epoch_in_phase + 1 == self.phases[position.phase].epochs
+        })
+    }
+
+    /// Refuses values that no run can work with.
+    ///
+    /// # Errors
+    /// A usage error that names the value and its range.
+    pub fn check(&self) -> Result<(), Error> {
+        draft::check(self)
+    }
+
+    /// The recipe as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a recipe holds nothing that TOML cannot say")
+    }
+
+    /// Reads a resolved recipe.
+    ///
+    /// # Errors
+    /// If the file is missing or isn't one.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
+        toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))
+    }
+
+    /// The same run for another number of epochs, `done` of which are behind it: the last phase
+    /// becomes longer or shorter, or, if all its epochs are done, a further phase like it is added.
+    ///
+    /// # Errors
+    /// If fewer epochs are asked for than are done or than come before the last phase.
+    pub fn with_epochs(mut self, epochs: usize, done: usize) -> Result<Self, Error> {
+        let total = self.epochs();
+        let last = self.phases.last().expect("a recipe has a phase").clone();
+        let before_last = total - last.epochs;
+        if epochs <= done.max(before_last) {
+            return Err(Error::usage(format!(
+                "--epochs {epochs}: {done} of {total} epochs are done and the last phase begins \
+                 after epoch {before_last}; ask for more than {}",
+                done.max(before_last)
+            )));
+        }
+        if done < total {
+            let last = self.phases.last_mut().expect("a recipe has a phase");
+            last.epochs = epochs - before_last;
+        } else {
+            self.phases.push(Phase {
+                name: format!("extension-{}", self.phases.len()),
+                epochs: epochs - total,
+                warmup: last.warmup.max(phase::THAW_WARMUP),
+                ..last
+            });
+        }
+        Ok(self)
+    }
+}

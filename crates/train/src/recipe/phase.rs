@@ -1,0 +1,162 @@
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use warmstart_data::Augmentation;
+
+/// Share of a phase's steps over which a thaw's learning rate rises.
+pub(crate) const THAW_WARMUP: f64 = 0.1;
+
+/// One stretch of training with everything that sets it apart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Phase {
+    /// Shown in reports.
+    pub name: String,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// What learns; the rest is frozen.
+    pub train: Train,
+    /// Images a step.
+    pub batch: usize,
+    /// Highest learning rate of the phase.
+    pub lr: f64,
+    /// How the learning rate changes over the phase.
+    pub schedule: ScheduleKind,
+    /// Share of the phase's steps over which the learning rate rises from zero; 0..1.
+    pub warmup: f64,
+    /// Factor on the learning rate from one group of layers to the next one below; (0, 1].
+    pub layer_decay: f64,
+    /// Where batch norm in the trained part takes its statistics from.
+    pub batch_norm: BatchNorm,
+    /// How gradients become updates.
+    pub optimizer: OptimizerKind,
+    /// Pull of the weights towards zero; none on norms and biases.
+    pub weight_decay: f64,
+    /// Share of the target that is spread over all classes; 0..1.
+    pub label_smoothing: f64,
+    /// Largest global norm of the gradients; 0 for no limit.
+    pub clip_norm: f64,
+    /// How training images are varied.
+    pub augmentation: Augmentation,
+}
+
+/// What is learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Task {
+    /// The class of an image.
+    Classify,
+}
+
+/// How parameters that no file gives are initialized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Init {
+    /// He and others, fan-out, normal.
+    Kaiming,
+}
+
+/// The part of the network that learns in a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Train {
+    /// The head: the whole backbone is frozen.
+    Head,
+    /// The stage of that name, what follows it, and the head.
+    From(String),
+    /// Everything.
+    All,
+}
+
+impl FromStr for Train {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("from:")) {
+            ("head", _) => Ok(Self::Head),
+            ("all", _) => Ok(Self::All),
+            (_, Some(stage)) if !stage.is_empty() => Ok(Self::From(stage.to_owned())),
+            _ => Err(format!(
+                "train is \"head\", \"all\" or \"from:<stage>\", not \"{text}\""
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for Train {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Train> for String {
+    fn from(train: Train) -> Self {
+        train.to_string()
+    }
+}
+
+impl fmt::Display for Train {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Head => f.write_str("head"),
+            Self::From(stage) => write!(f, "from:{stage}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+/// How the learning rate changes over a phase, after its warm-up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScheduleKind {
+    /// Falls along half a cosine to 1% of its highest value.
+    Cosine,
+    /// A tenth after each third of the phase.
+    Step,
+    /// Stays.
+    Constant,
+}
+
+/// Where batch norm takes its statistics from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BatchNorm {
+    /// From the batch; the running statistics follow.
+    Batch,
+    /// The running statistics, unchanged; scale and shift still learn.
+    Frozen,
+}
+
+/// How gradients become updates, with PyTorch's defaults for what isn't said here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent with Nesterov momentum 0.9.
+    Sgd,
+    /// Kingma and Ba (arXiv 1412.6980); weight decay is added to the gradient.
+    Adam,
+    /// Loshchilov and Hutter (arXiv 1711.05101); weight decay is apart from the gradient.
+    AdamW,
+}
+
+impl OptimizerKind {
+    /// Default learning rates of a frozen and of a thawed phase.
+    pub(crate) fn learning_rates(self) -> [f64; 2] {
+        match self {
+            Self::Sgd => [3e-2, 3e-3],
+            Self::Adam | Self::AdamW => [3e-3, 3e-4],
+        }
+    }
+
+    /// Default weight decay.
+    pub(crate) fn weight_decay(self) -> f64 {
+        match self {
+            Self::Sgd => 5e-4,
+            Self::Adam => 0.0,
+            Self::AdamW => 0.01,
+        }
+    }
+}

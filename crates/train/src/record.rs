@@ -1,0 +1,142 @@
+//! What a run tells about itself: a line an epoch, and a summary.
+
+use serde::{Deserialize, Serialize};
+
+/// A finished epoch: a line of `metrics.jsonl`.
+///
+/// Only `images_per_second`, `seconds` and `peak_memory_mb` may differ between two runs of one
+/// recipe.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EpochRecord {
+    /// Counted over all phases, from 1.
+    pub epoch: usize,
+    /// Name of the phase.
+    pub phase: String,
+    /// Mean loss over the training images, as trained (augmented, label smoothing).
+    pub train_loss: f64,
+    /// Mean loss over the validation images.
+    pub val_loss: f64,
+    /// The metric on the validation images, a fraction of one.
+    pub metric: f64,
+    /// Learning rate of the last step.
+    pub lr: f64,
+    /// Training images a second, the training steps alone.
+    pub images_per_second: f64,
+    /// Time of the whole epoch with evaluation, in seconds.
+    pub seconds: f64,
+    /// Highest resident memory of the process in this phase so far, in MB; 0 where the system does
+    /// not tell.
+    pub peak_memory_mb: f64,
+}
+
+/// An epoch and how good it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Counted over all phases, from 1.
+    pub epoch: usize,
+    /// Name of its phase.
+    pub phase: String,
+    /// What was measured.
+    pub metric: String,
+    /// The metric, a fraction of one.
+    pub value: f64,
+}
+
+impl Best {
+    /// The earliest epoch with the highest metric; a metric that is no number never wins.
+    pub fn of(history: &[EpochRecord], metric: &str) -> Option<Self> {
+        let mut best: Option<&EpochRecord> = None;
+        for record in history {
+            if best.is_none_or(|best| best.metric.is_nan() || record.metric > best.metric) {
+                best = Some(record);
+            }
+        }
+        best.map(|record| Self {
+            epoch: record.epoch,
+            phase: record.phase.clone(),
+            metric: metric.to_owned(),
+            value: record.metric,
+        })
+    }
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// Epochs are left.
+    Running,
+    /// All epochs are done.
+    Finished,
+}
+
+/// A phase so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhaseSummary {
+    /// Its name.
+    pub name: String,
+    /// Time of its epochs in seconds.
+    pub seconds: f64,
+    /// Highest resident memory in MB.
+    pub peak_mb: f64,
+}
+
+/// The figure on images that had no part in training or choosing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestResult {
+    /// Mean loss over the test images.
+    pub loss: f64,
+    /// The metric on the test images, a fraction of one.
+    pub metric: f64,
+}
+
+/// `summary.json`, rewritten after every epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Where the run stands.
+    pub state: RunState,
+    /// Finished epochs.
+    pub epochs: usize,
+    /// The earliest epoch with the highest metric.
+    pub best: Best,
+    /// What best.safetensors holds.
+    pub kept: Best,
+    /// The kept model on the test split, once, at the end; `null` without such a split.
+    pub test: Option<TestResult>,
+    /// The phases begun so far.
+    pub phases: Vec<PhaseSummary>,
+    /// What a reader of the figures should know.
+    pub note: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(epoch: usize, metric: f64) -> EpochRecord {
+        EpochRecord {
+            epoch,
+            phase: "thaw".into(),
+            train_loss: 0.0,
+            val_loss: 0.0,
+            metric,
+            lr: 0.0,
+            images_per_second: 0.0,
+            seconds: 0.0,
+            peak_memory_mb: 0.0,
+        }
+    }
+
+    #[test]
+    fn the_best_is_the_earliest_of_the_highest() {
+        let history = [record(1, 0.5), record(2, 0.7), record(3, 0.7), record(4, 0.6)];
+        assert_eq!(Best::of(&history, "accuracy").unwrap().epoch, 2);
+    }
+
+    #[test]
+    fn a_metric_that_is_no_number_never_wins() {
+        let history = [record(1, f64::NAN), record(2, 0.1), record(3, f64::NAN)];
+        assert_eq!(Best::of(&history, "accuracy").unwrap().epoch, 2);
+        assert_eq!(Best::of(&[], "accuracy"), None);
+    }
+}

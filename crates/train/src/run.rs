@@ -1,0 +1,154 @@
+//! The folder of a run, and keeping its files in line with the checkpoints.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::Error;
+use crate::checkpoint::{Checkpoints, MODEL, replace_file};
+use crate::recipe::{Keep, Recipe};
+use crate::record::{Best, EpochRecord, Summary};
+
+/// The kept model.
+pub const BEST: &str = "best.safetensors";
+const RECIPE: &str = "recipe.toml";
+const LOAD_REPORT: &str = "load-report.txt";
+const METRICS: &str = "metrics.jsonl";
+const SUMMARY: &str = "summary.json";
+
+/// A run on disk.
+pub struct RunFolder {
+    path: PathBuf,
+    /// Its checkpoints.
+    pub checkpoints: Checkpoints,
+}
+
+impl RunFolder {
+    /// Refuses a path that something is at already.
+    ///
+    /// # Errors
+    /// A usage error with the command that goes on with it, if it is a run.
+    pub fn require_new(path: &Path) -> Result<(), Error> {
+        let shown = path.display();
+        if path.join(RECIPE).exists() {
+            return Err(Error::usage(format!(
+                "{shown} is a run already: go on with it by `warmstart resume {shown}`, or give \
+                 another --out"
+            )));
+        }
+        let empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        if path.exists() && !empty(path) {
+            return Err(Error::usage(format!(
+                "{shown} exists and is not empty: give another --out"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes the folder of a new run.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn create(path: &Path, recipe: &Recipe, load_report: &str) -> Result<Self, Error> {
+        fs::create_dir_all(path).map_err(|error| Error::io("create", path, error))?;
+        let run = Self::at(path);
+        replace_file(&path.join(LOAD_REPORT), load_report.as_bytes())?;
+        run.write_recipe(recipe)?;
+        Ok(run)
+    }
+
+    /// Opens the folder of a run, with its recipe.
+    ///
+    /// # Errors
+    /// If there is no run.
+    pub fn open(path: &Path) -> Result<(Self, Recipe), Error> {
+        let recipe = path.join(RECIPE);
+        if !recipe.is_file() {
+            return Err(Error::usage(format!(
+                "{} is not a run: it has no {RECIPE}",
+                path.display()
+            )));
+        }
+        Ok((Self::at(path), Recipe::read(&recipe)?))
+    }
+
+    fn at(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            checkpoints: Checkpoints::of(path),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Saves the resolved recipe.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), Error> {
+        replace_file(&self.path.join(RECIPE), recipe.to_toml().as_bytes())
+    }
+
+    /// Rewrites metrics.jsonl from the history.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_metrics(&self, history: &[EpochRecord]) -> Result<(), Error> {
+        let mut text = String::new();
+        for record in history {
+            text += &serde_json::to_string(record).expect("a record is plain data");
+            text.push('\n');
+        }
+        replace_file(&self.path.join(METRICS), text.as_bytes())
+    }
+
+    /// Rewrites summary.json.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_summary(&self, summary: &Summary) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(summary).expect("a summary is plain data");
+        replace_file(&self.path.join(SUMMARY), (text + "\n").as_bytes())
+    }
+
+    /// Reads summary.json, if there is a sound one.
+    pub fn summary(&self) -> Option<Summary> {
+        serde_json::from_str(&fs::read_to_string(self.path.join(SUMMARY)).ok()?).ok()
+    }
+
+    /// Makes best.safetensors the model of the best epoch's checkpoint.
+    ///
+    /// # Errors
+    /// If that checkpoint is damaged, or the disk refuses.
+    pub fn write_best(&self, best: &Best) -> Result<(), Error> {
+        let model = self.checkpoints.open(best.epoch)?.folder.join(MODEL);
+        let bytes = fs::read(&model).map_err(|error| Error::io("read", &model, error))?;
+        let path = self.path.join(BEST);
+        if fs::read(&path).is_ok_and(|old| old == bytes) {
+            return Ok(());
+        }
+        replace_file(&path, &bytes)
+    }
+
+    /// Removes the checkpoints that the recipe doesn't keep: all but the last few, the best, and
+    /// the last of each phase.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn prune(&self, recipe: &Recipe, best: &Best) -> Result<(), Error> {
+        let Keep::Last(count) = recipe.keep else {
+            return Ok(());
+        };
+        let epochs = self.checkpoints.epochs()?;
+        // The newest is what resuming goes on from.
+        let old = epochs.len().saturating_sub(count.max(1));
+        for &epoch in &epochs[..old] {
+            if epoch != best.epoch && !recipe.ends_phase(epoch) {
+                self.checkpoints.remove(epoch)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,416 @@
+//! The training loop: phases, epochs, steps. It does not know which task it trains.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use warmstart_data::{Loader, batches, epoch_order};
+use warmstart_models::Architecture;
+use warmstart_nn::Parameters;
+use warmstart_nn::block::{Forward, ParameterInfo, update_running_statistics};
+use warmstart_nn::burn::tensor::Device;
+
+use crate::Error;
+use crate::checkpoint::{self, Checkpoint, State};
+use crate::event::{Event, Observer, Progress};
+use crate::memory;
+use crate::model_file::{self, ModelInfo};
+use crate::optimizer::{Optimizer, clip_global_norm};
+use crate::phase_setup::PhaseSetup;
+use crate::recipe::{BatchNorm, Phase, Position, Recipe};
+use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
+use crate::run::RunFolder;
+use crate::schedule::learning_rate;
+use crate::task::{Evaluation, Split, StepKey, Task};
+
+/// Batches that are prepared ahead of the one that trains.
+const BATCHES_AHEAD: usize = 3;
+/// Images of an evaluation batch.
+pub(crate) const EVALUATION_BATCH: usize = 32;
+
+/// A run in the works.
+pub struct Session<T: Task> {
+    recipe: Recipe,
+    architecture: Architecture,
+    task: Arc<T>,
+    info: ModelInfo,
+    run: RunFolder,
+    workers: usize,
+    device: Device,
+    parameters: Parameters,
+    optimizer: Optimizer,
+    /// Steps over all phases.
+    step: u64,
+    history: Vec<EpochRecord>,
+}
+
+/// Sums over the steps of an epoch.
+#[derive(Default)]
+struct EpochSums {
+    loss: f64,
+    images: usize,
+    seconds: f64,
+    lr: f64,
+}
+
+impl<T: Task> Session<T> {
+    /// A run before its first epoch. `workers` threads prepare images.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the run; none belongs to another")]
+    pub fn new(
+        recipe: Recipe,
+        architecture: Architecture,
+        task: T,
+        info: ModelInfo,
+        run: RunFolder,
+        parameters: Parameters,
+        workers: usize,
+        device: Device,
+    ) -> Self {
+        let optimizer = Optimizer::new(recipe.phases[0].optimizer);
+        Self {
+            recipe,
+            architecture,
+            task: Arc::new(task),
+            info,
+            run,
+            workers,
+            device,
+            parameters,
+            optimizer,
+            step: 0,
+            history: Vec::new(),
+        }
+    }
+
+    /// Goes back, or forward, to where a checkpoint was taken.
+    ///
+    /// # Errors
+    /// If its files cannot be read.
+    pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), Error> {
+        let Checkpoint { folder, state } = checkpoint;
+        let mut model = warmstart_weights::read(&folder.join(checkpoint::MODEL))?;
+        self.parameters =
+            model_file::complete_parameters(&mut model, &self.parameter_infos(), &self.device)?;
+        let position = self.recipe.position(state.epoch).ok_or_else(|| {
+            Error::Checkpoint(format!(
+                "{}: the recipe has no epoch {}",
+                folder.display(),
+                state.epoch
+            ))
+        })?;
+        self.optimizer = Optimizer::new(self.recipe.phases[position.phase].optimizer);
+        self.optimizer.steps = state.optimizer_steps;
+        self.optimizer.state =
+            model_file::read_tensors(&folder.join(checkpoint::OPTIMIZER), &self.device)?;
+        self.step = state.step;
+        self.history = state.history;
+        if let Some(best) = self.best() {
+            self.run.write_best(&best)?;
+        }
+        self.run.write_metrics(&self.history)
+    }
+
+    /// Trains every epoch that is left.
+    ///
+    /// # Errors
+    /// If an image or a file fails, or the loss stops being a number.
+    pub fn run(&mut self, observe: Observer) -> Result<Summary, Error> {
+        let first = self.history.len() + 1;
+        let mut current: Option<(usize, PhaseSetup)> = None;
+        for epoch in first..=self.recipe.epochs() {
+            let position = self.recipe.position(epoch).expect("within the recipe");
+            let setup = match current.take() {
+                Some((phase, setup)) if phase == position.phase => setup,
+                _ => self.begin_phase(position, observe)?,
+            };
+            let record = self.epoch(epoch, position, &setup, observe)?;
+            self.commit(record, observe)?;
+            current = Some((position.phase, setup));
+        }
+        self.finish(observe)
+    }
+
+    fn parameter_infos(&self) -> Vec<ParameterInfo> {
+        let mut infos = self.architecture.backbone_parameters();
+        infos.extend(self.task.head_parameters());
+        infos
+    }
+
+    fn begin_phase(&mut self, position: Position, observe: Observer) -> Result<PhaseSetup, Error> {
+        let phase = &self.recipe.phases[position.phase];
+        if position.epoch_in_phase == 0 {
+            // The moments of another set of parameters would push these the wrong way.
+            self.optimizer = Optimizer::new(phase.optimizer);
+        }
+        memory::reset_peak();
+        let setup = PhaseSetup::new(
+            phase,
+            &self.architecture,
+            &self.task.head_parameters(),
+            &self.parameters,
+            &self.device,
+        )?;
+        observe(Event::Phase {
+            phase,
+            number: position.phase + 1,
+            phases: self.recipe.phases.len(),
+            trained: setup.trained,
+            frozen: setup.frozen,
+            steps: self.steps_per_epoch(phase),
+        });
+        Ok(setup)
+    }
+
+    fn steps_per_epoch(&self, phase: &Phase) -> usize {
+        self.task.training_samples().div_ceil(phase.batch)
+    }
+
+    fn epoch(
+        &mut self,
+        epoch: usize,
+        position: Position,
+        setup: &PhaseSetup,
+        observe: Observer,
+    ) -> Result<EpochRecord, Error> {
+        let started = Instant::now();
+        let phase = self.recipe.phases[position.phase].clone();
+        let sums = self.train_epoch(epoch, position, &phase, setup, observe)?;
+        let evaluation = self.evaluate(&self.parameters, Split::Validation, observe)?;
+        Ok(EpochRecord {
+            epoch,
+            phase: phase.name,
+            train_loss: sums.loss / sums.images as f64,
+            val_loss: evaluation.loss,
+            metric: evaluation.metric,
+            lr: sums.lr,
+            images_per_second: sums.images as f64 / sums.seconds,
+            seconds: started.elapsed().as_secs_f64(),
+            peak_memory_mb: memory::peak_mb(),
+        })
+    }
+
+    fn train_epoch(
+        &mut self,
+        epoch: usize,
+        position: Position,
+        phase: &Phase,
+        setup: &PhaseSetup,
+        observe: Observer,
+    ) -> Result<EpochSums, Error> {
+        let order = epoch_order(self.recipe.seed, epoch as u64, self.task.training_samples());
+        let task = Arc::clone(&self.task);
+        let augmentation = phase.augmentation.clone();
+        let loader = Loader::new(
+            batches(&order, phase.batch),
+            self.workers,
+            BATCHES_AHEAD,
+            Arc::new(move |sample| task.training_item(sample, epoch, &augmentation)),
+        );
+        let steps = self.steps_per_epoch(phase);
+        let mut sums = EpochSums::default();
+        for (step, items) in loader.enumerate() {
+            let items = items?;
+            let started = Instant::now();
+            let step_in_phase = position.epoch_in_phase * steps + step;
+            sums.lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
+            let loss = self.train_step(&items, phase, setup, sums.lr);
+            if !loss.is_finite() {
+                return Err(Error::NonFinite {
+                    loss,
+                    epoch,
+                    step: step + 1,
+                    lr: sums.lr,
+                    run: self.run.path().to_owned(),
+                });
+            }
+            sums.seconds += started.elapsed().as_secs_f64();
+            sums.loss += f64::from(loss) * items.len() as f64;
+            sums.images += items.len();
+            observe(Event::Step(Progress {
+                epoch,
+                epochs: self.recipe.epochs(),
+                step: step + 1,
+                steps,
+                loss,
+                images_per_second: sums.images as f64 / sums.seconds,
+            }));
+        }
+        Ok(sums)
+    }
+
+    /// Frozen trunk → trained rest → loss → gradients → parameters. Returns the loss; one that is
+    /// not finite changes nothing.
+    fn train_step(&mut self, items: &[T::Item], phase: &Phase, setup: &PhaseSetup, lr: f64) -> f32 {
+        let images = self.task.images(items, &self.device);
+        let features = self.architecture.forward(
+            0..setup.boundary,
+            images,
+            &mut Forward::Inference(&setup.trunk),
+        );
+        let tracked = self.parameters.tracked(|name| setup.trains(name));
+        let mut statistics = Vec::new();
+        let features = self.architecture.forward(
+            setup.boundary..self.architecture.stages.len(),
+            features.autodiff(),
+            &mut Forward::Training {
+                parameters: &tracked,
+                frozen_statistics: phase.batch_norm == BatchNorm::Frozen,
+                statistics: &mut statistics,
+            },
+        );
+        let key = StepKey {
+            seed: self.recipe.seed,
+            step: self.step,
+        };
+        let loss = self
+            .task
+            .loss(features, &tracked, items, phase.label_smoothing, key);
+        let value: f32 = loss.clone().inner().into_scalar();
+        if !value.is_finite() {
+            return value;
+        }
+        let mut gradients = tracked.take_gradients(&mut loss.backward());
+        drop(tracked);
+        if phase.clip_norm > 0.0 {
+            clip_global_norm(&mut gradients, phase.clip_norm);
+        }
+        self.optimizer
+            .step(&mut self.parameters, &gradients, &setup.groups, lr);
+        update_running_statistics(&mut self.parameters, statistics);
+        self.step += 1;
+        value
+    }
+
+    fn evaluate(
+        &self,
+        parameters: &Parameters,
+        split: Split,
+        observe: Observer,
+    ) -> Result<Evaluation, Error> {
+        let all = 0..self.architecture.stages.len();
+        let folded = self.architecture.fold(all.clone(), parameters, &self.device);
+        let task = Arc::clone(&self.task);
+        let samples: Vec<usize> = (0..task.evaluation_samples(split)).collect();
+        let loader = Loader::new(
+            batches(&samples, EVALUATION_BATCH),
+            self.workers,
+            BATCHES_AHEAD,
+            Arc::new(move |sample| task.evaluation_item(split, sample)),
+        );
+        let mut tally = T::Tally::default();
+        let mut done = 0;
+        for items in loader {
+            let items = items?;
+            let images = self.task.images(&items, &self.device);
+            let features =
+                self.architecture
+                    .forward(all.clone(), images, &mut Forward::Inference(&folded));
+            self.task.tally(&mut tally, features, parameters, &items);
+            done += items.len();
+            observe(Event::Evaluated {
+                images: done,
+                of: samples.len(),
+            });
+        }
+        Ok(self.task.evaluation(&tally))
+    }
+
+    /// Makes a finished epoch last: its checkpoint first, for everything else follows from it.
+    fn commit(&mut self, record: EpochRecord, observe: Observer) -> Result<(), Error> {
+        let epoch = record.epoch;
+        self.history.push(record);
+        let best = self.best().expect("there is a finished epoch");
+        let state = State::new(
+            self.step,
+            self.optimizer.steps,
+            self.history.clone(),
+            best.clone(),
+        );
+        let files = [
+            (
+                checkpoint::MODEL,
+                model_file::model_bytes(&self.parameters, &self.info)?,
+            ),
+            (
+                checkpoint::OPTIMIZER,
+                model_file::tensor_bytes(&self.optimizer.state)?,
+            ),
+        ];
+        self.run.checkpoints.write(state, &files)?;
+        self.run.write_metrics(&self.history)?;
+        if best.epoch == epoch {
+            self.run.write_best(&best)?;
+        }
+        self.run
+            .write_summary(&self.summary(RunState::Running, None))?;
+        self.run.prune(&self.recipe, &best)?;
+        observe(Event::Epoch {
+            record: &self.history[epoch - 1],
+            epochs: self.recipe.epochs(),
+            best: best.epoch == epoch,
+        });
+        Ok(())
+    }
+
+    fn finish(&self, observe: Observer) -> Result<Summary, Error> {
+        let test = if self.task.evaluation_samples(Split::Test) > 0 {
+            let mut model = warmstart_weights::read(&self.run.path().join(crate::run::BEST))?;
+            let kept =
+                model_file::complete_parameters(&mut model, &self.parameter_infos(), &self.device)?;
+            let evaluation = self.evaluate(&kept, Split::Test, observe)?;
+            Some(TestResult {
+                loss: evaluation.loss,
+                metric: evaluation.metric,
+            })
+        } else {
+            None
+        };
+        let summary = self.summary(RunState::Finished, test);
+        self.run.write_summary(&summary)?;
+        observe(Event::Finished {
+            summary: &summary,
+            run: self.run.path(),
+        });
+        Ok(summary)
+    }
+
+    fn best(&self) -> Option<Best> {
+        Best::of(&self.history, self.task.metric_name())
+    }
+
+    fn summary(&self, state: RunState, test: Option<TestResult>) -> Summary {
+        let best = self.best().expect("there is a finished epoch");
+        let phases = self.recipe.phases.iter().filter_map(|phase| {
+            let of_phase = || self.history.iter().filter(|r| r.phase == phase.name);
+            of_phase().next()?;
+            Some(PhaseSummary {
+                name: phase.name.clone(),
+                seconds: of_phase().map(|record| record.seconds).sum(),
+                peak_mb: of_phase()
+                    .map(|record| record.peak_memory_mb)
+                    .fold(0.0, f64::max),
+            })
+        });
+        let note = match test {
+            Some(_) => "the test images had no part in training or in choosing the epoch",
+            None => {
+                "the validation figure was also used to choose the epoch, so it flatters; a test/ \
+                 folder beside train/ and val/ would give one that does not"
+            }
+        };
+        Summary {
+            state,
+            epochs: self.history.len(),
+            kept: best.clone(),
+            best,
+            test,
+            phases: phases.collect(),
+            note: note.to_owned(),
+        }
+    }
+
+    /// Folder of the run.
+    pub fn path(&self) -> &Path {
+        self.run.path()
+    }
+}

@@ -1,0 +1,136 @@
+//! The parameters that a run starts from: out of a pretrained file, or initialized.
+
+use std::path::Path;
+
+use warmstart_models::Architecture;
+use warmstart_nn::block::ParameterInfo;
+use warmstart_nn::burn::tensor::Device;
+use warmstart_nn::{Parameters, initialization};
+use warmstart_weights::{Convention, Expected, LoadPlan, Part, Target, TensorMap, WeightFile};
+
+use crate::Error;
+use crate::model_file::{ModelInfo, resolve_path};
+use crate::recipe::{NO_WEIGHTS, Recipe};
+
+/// Share of the backbone's tensors that a pretrained file must give.
+const BACKBONE_COVERAGE: f64 = 0.95;
+
+/// What a run starts from.
+pub struct Start {
+    /// Every parameter of the model.
+    pub parameters: Parameters,
+    /// What was loaded and what was not, for people.
+    pub report: String,
+}
+
+/// Loads or initializes every parameter of a model.
+///
+/// # Errors
+/// If the file cannot be read, or covers too little of the backbone.
+pub fn start(
+    recipe: &Recipe,
+    architecture: &Architecture,
+    head: &[ParameterInfo],
+    classes: &[String],
+    device: &Device,
+) -> Result<Start, Error> {
+    let backbone = architecture.backbone_parameters();
+    let (loaded, report) = if recipe.weights == NO_WEIGHTS {
+        let report = format!(
+            "no pretrained weights: all {} tensors are initialized (kaiming, seed {})\n",
+            backbone.len() + head.len(),
+            recipe.seed
+        );
+        (TensorMap::new(), report)
+    } else {
+        let path = resolve_path(Path::new(&recipe.weights));
+        let mut file = warmstart_weights::read(&path)?;
+        let note = forget_other_head(&mut file, architecture, classes)?;
+        let expected = expectations(&backbone, head);
+        let conventions = conventions(architecture);
+        let plan = warmstart_weights::compare(
+            &file,
+            &Target {
+                architecture: architecture.name,
+                expected: &expected,
+                conventions: &conventions,
+            },
+        )?;
+        if !recipe.allow_partial {
+            plan.require_backbone(BACKBONE_COVERAGE)?;
+        }
+        let report = format!("{}{note}", plan.report());
+        let LoadPlan { loaded, .. } = plan;
+        (loaded, report)
+    };
+    let mut parameters = Parameters::new();
+    for info in backbone.iter().chain(head) {
+        let values = match loaded.get(&info.name) {
+            Some(tensor) => tensor.data.clone(),
+            None => initialization::kaiming(info, recipe.seed),
+        };
+        parameters.insert_values(&info.name, &info.shape, values, device);
+    }
+    Ok(Start { parameters, report })
+}
+
+/// A classifier for other classes is of no use, even if it has the same shape: takes it out of the
+/// file, and says so.
+fn forget_other_head(
+    file: &mut WeightFile,
+    architecture: &Architecture,
+    classes: &[String],
+) -> Result<String, Error> {
+    let Some(info) = ModelInfo::of(file)? else {
+        return Ok(String::new());
+    };
+    if info.model != architecture.name {
+        return Err(Error::Model {
+            path: file.path.clone(),
+            problem: format!(
+                "it holds a {} and the run asks for {}: give --model {}",
+                info.model, architecture.name, info.model
+            ),
+        });
+    }
+    if info.classes == classes {
+        return Ok("head: same classes, kept\n".into());
+    }
+    let head = format!("{}.", architecture.classifier);
+    file.tensors.retain(|name, _| !name.starts_with(&head));
+    Ok(format!(
+        "head: the file's {} classes are not the data's {}: re-initialised ({} → {} classes)\n",
+        info.classes.len(),
+        classes.len(),
+        info.classes.len(),
+        classes.len()
+    ))
+}
+
+/// The architecture's parameters as `warmstart-weights` wants them.
+pub fn expectations(backbone: &[ParameterInfo], head: &[ParameterInfo]) -> Vec<Expected> {
+    let part = |infos: &[ParameterInfo], part: Part| -> Vec<Expected> {
+        infos
+            .iter()
+            .map(|info| Expected {
+                name: info.name.clone(),
+                shape: info.shape.clone(),
+                part,
+                optional: false,
+            })
+            .collect()
+    };
+    [part(backbone, Part::Backbone), part(head, Part::Head)].concat()
+}
+
+/// The architecture's naming conventions as `warmstart-weights` wants them.
+pub fn conventions(architecture: &Architecture) -> Vec<Convention> {
+    architecture
+        .conventions
+        .iter()
+        .map(|convention| Convention {
+            name: convention.name,
+            to_native: convention.to_native,
+        })
+        .collect()
+}

@@ -1,0 +1,359 @@
+//! What a model expects, set beside what a file has.
+
+mod naming;
+mod report;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::read::{Format, HostTensor, NotFinite, TensorMap, WeightFile};
+use crate::text::{counted, cut_list, percent, shape};
+use crate::{FileTensor, WeightError};
+pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in};
+
+/// Which part of a model a tensor belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// What pretrained weights are worth having for.
+    Backbone,
+    /// What depends on the classes, and is often made anew.
+    Head,
+}
+
+/// A tensor that a model has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Its native name.
+    pub name: String,
+    /// Its extents, outermost first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Where it belongs.
+    pub part: Part,
+    /// Loaded if it is there, not missed and not counted if it is not.
+    pub optional: bool,
+}
+
+/// Another project's names for the same tensors.
+#[derive(Debug, Clone, Copy)]
+pub struct Convention {
+    /// The project, such as `timm`.
+    pub name: &'static str,
+    /// The native name of one of its names; `None` if it has none.
+    pub to_native: fn(&str) -> Option<String>,
+}
+
+/// A model, as far as loading is concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Its name, such as `mobilenet_v2`.
+    pub architecture: &'a str,
+    /// Its tensors. Running statistics belong here, batch counters do not.
+    pub expected: &'a [Expected],
+    /// Conventions besides the native one, which is always tried first.
+    pub conventions: &'a [Convention],
+}
+
+/// How much of a part was found. Parameters are the values that training learns: running
+/// statistics are tensors, but no parameters.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// Tensors the model has.
+    pub expected_tensors: usize,
+    /// Those that came from the file.
+    pub loaded_tensors: usize,
+    /// Parameters the model has.
+    pub expected_parameters: usize,
+    /// Those that came from the file.
+    pub loaded_parameters: usize,
+}
+
+impl Coverage {
+    /// The smaller one of the fractions of tensors and of parameters, from 0 to 1: neither a
+    /// hundred scales without their convolutions nor the other way around is a loaded model.
+    /// 1 if nothing was expected.
+    pub fn fraction(&self) -> f64 {
+        if self.expected_tensors == 0 {
+            return 1.0;
+        }
+        let tensors = self.loaded_tensors as f64 / self.expected_tensors as f64;
+        if self.expected_parameters == 0 {
+            return tensors;
+        }
+        tensors.min(self.loaded_parameters as f64 / self.expected_parameters as f64)
+    }
+
+    pub(crate) fn expect(&mut self, parameters: usize) {
+        self.expected_tensors += 1;
+        self.expected_parameters += parameters;
+    }
+
+    pub(crate) fn load(&mut self, parameters: usize) {
+        self.loaded_tensors += 1;
+        self.loaded_parameters += parameters;
+    }
+}
+
+/// A tensor that the file does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// Its native name.
+    pub name: String,
+    /// Its shape in the model.
+    pub shape: Vec<usize>,
+    /// Where it belongs.
+    pub part: Part,
+}
+
+/// A tensor whose shape in the file is not the model's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ShapeDifference {
+    /// Its native name.
+    pub name: String,
+    /// Its key in the file.
+    pub file_name: String,
+    /// Its shape in the model.
+    pub expected: Vec<usize>,
+    /// Its shape in the file.
+    pub found: Vec<usize>,
+    /// Where it belongs.
+    pub part: Part,
+}
+
+/// What loads from a file into a model, and what does not, and why.
+#[derive(Debug, Clone, Serialize)]
+pub struct LoadPlan {
+    /// The file.
+    pub file: PathBuf,
+    /// Its container.
+    pub format: Format,
+    /// Wrappers and prefixes that were removed from its keys, outermost first.
+    pub stripped: Vec<String>,
+    /// Entries of the file that hold other tensors, such as an optimizer's.
+    pub set_aside: Vec<String>,
+    /// The model.
+    pub architecture: String,
+    /// Whose names the file uses; `native` for the model's own.
+    pub convention: &'static str,
+    /// What loads, by native name, in the model's shapes.
+    #[serde(skip)]
+    pub loaded: TensorMap,
+    /// How much of the backbone loads.
+    pub backbone: Coverage,
+    /// How much of the head loads.
+    pub head: Coverage,
+    /// What the model has and the file has not.
+    pub missing: Vec<Missing>,
+    /// Keys of the file that the model has no place for, batch counters left out.
+    pub unused: Vec<String>,
+    /// The number of parameters under those keys.
+    pub unused_parameters: usize,
+    /// What is in both, in shapes that do not fit. It does not load.
+    pub wrong_shape: Vec<ShapeDifference>,
+    /// What loads after extents of one were added or dropped at the end of its shape, as
+    /// between a linear layer and a 1×1 convolution.
+    pub reshaped: Vec<ShapeDifference>,
+    /// Tensors of the file with NaN or infinite values.
+    pub not_finite: Vec<NotFinite>,
+    /// How many `num_batches_tracked` the file has. Only PyTorch's own layers count with them.
+    pub batch_counters: usize,
+}
+
+/// Finds the names that fit best and lists what loads and what does not.
+///
+/// Besides the native names and each of the target's conventions, a prefix that at least
+/// half of the keys share is tried away, so that `backbone.conv1.weight` is found as well.
+///
+/// # Errors
+/// If two keys of the file stand for one tensor of the model.
+pub fn compare(file: &WeightFile, target: &Target) -> Result<LoadPlan, WeightError> {
+    let matched = best_match(file, target);
+    if let Some(collision) = matched.collision {
+        return Err(WeightError::NameCollision {
+            path: file.path.clone(),
+            name: collision.name,
+            first: collision.first.into(),
+            second: collision.second.into(),
+        });
+    }
+    let mut plan = LoadPlan {
+        file: file.path.clone(),
+        format: file.format,
+        stripped: file.stripped.clone(),
+        set_aside: file.set_aside.clone(),
+        architecture: target.architecture.into(),
+        convention: matched.convention,
+        loaded: TensorMap::new(),
+        backbone: Coverage::default(),
+        head: Coverage::default(),
+        missing: Vec::new(),
+        unused: Vec::new(),
+        unused_parameters: 0,
+        wrong_shape: Vec::new(),
+        reshaped: Vec::new(),
+        not_finite: file.not_finite.clone(),
+        batch_counters: 0,
+    };
+    if !matched.prefix.is_empty() {
+        plan.stripped.push(matched.prefix.clone());
+    }
+    for expected in target.expected {
+        plan.place(expected, &matched, file);
+    }
+    let used: BTreeSet<&str> = matched.file_keys.values().copied().collect();
+    for (key, tensor) in &file.tensors {
+        if used.contains(key.as_str()) {
+            continue;
+        }
+        if is_batch_counter(key) {
+            plan.batch_counters += 1;
+        } else {
+            plan.unused.push(key.clone());
+            plan.unused_parameters += parameters_in(key, &tensor.shape);
+        }
+    }
+    Ok(plan)
+}
+
+impl LoadPlan {
+    fn place(&mut self, expected: &Expected, matched: &Match, file: &WeightFile) {
+        let parameters = parameters_in(&expected.name, &expected.shape);
+        let found = matched
+            .file_keys
+            .get(expected.name.as_str())
+            .and_then(|key| Some((*key, file.tensors.get(*key)?)));
+        let coverage = match expected.part {
+            Part::Backbone => &mut self.backbone,
+            Part::Head => &mut self.head,
+        };
+        let Some((key, tensor)) = found else {
+            if !expected.optional {
+                coverage.expect(parameters);
+                self.missing.push(Missing {
+                    name: expected.name.clone(),
+                    shape: expected.shape.clone(),
+                    part: expected.part,
+                });
+            }
+            return;
+        };
+        coverage.expect(parameters);
+        let difference = || ShapeDifference {
+            name: expected.name.clone(),
+            file_name: key.to_string(),
+            expected: expected.shape.clone(),
+            found: tensor.shape.clone(),
+            part: expected.part,
+        };
+        match Fit::of(&expected.shape, tensor) {
+            Fit::No => return self.wrong_shape.push(difference()),
+            Fit::Reshaped => self.reshaped.push(difference()),
+            Fit::Same => {}
+        }
+        coverage.load(parameters);
+        let loaded = HostTensor {
+            shape: expected.shape.clone(),
+            data: tensor.data.clone(),
+        };
+        self.loaded.insert(expected.name.clone(), loaded);
+    }
+
+    /// How much of the backbone loads, from 0 to 1: see [`Coverage::fraction`].
+    pub fn backbone_coverage(&self) -> f64 {
+        self.backbone.fraction()
+    }
+
+    /// Refuses a plan that leaves much of the backbone at random.
+    ///
+    /// # Errors
+    /// If less than `minimum` (0 to 1) of the backbone loads. The error names a tensor that
+    /// is missing or does not fit, and the closest names in the file.
+    pub fn require_backbone(&self, minimum: f64) -> Result<(), WeightError> {
+        let coverage = self.backbone_coverage();
+        if coverage >= minimum {
+            return Ok(());
+        }
+        Err(WeightError::BackboneNotLoaded {
+            path: self.file.clone(),
+            detail: format!(
+                "only {} of {} backbone tensors of {} load ({} of the backbone, at least {} needed): {}; \
+                 `warmstart weights inspect` shows what the file is, --allow-partial trains anyway",
+                self.backbone.loaded_tensors,
+                self.backbone.expected_tensors,
+                self.architecture,
+                percent(coverage),
+                percent(minimum),
+                self.example(),
+            ),
+        })
+    }
+
+    /// One backbone tensor that does not load, of the more frequent kind.
+    fn example(&self) -> String {
+        let mut missing = self.missing.iter().filter(|m| m.part == Part::Backbone);
+        let mut wrong = self.wrong_shape.iter().filter(|w| w.part == Part::Backbone);
+        if wrong.clone().count() > missing.clone().count()
+            && let Some(first) = wrong.next()
+        {
+            return format!(
+                "{} is {} in the file, {} in the model, and so on for {}",
+                first.file_name,
+                shape(&first.found),
+                shape(&first.expected),
+                counted(1 + wrong.count(), "tensor"),
+            );
+        }
+        let Some(first) = missing.next() else {
+            return "nothing fits".into();
+        };
+        match self.closest(&first.name) {
+            names if names.is_empty() => format!("{} is missing", first.name),
+            names => format!(
+                "{} is missing; closest in the file: {}",
+                first.name,
+                cut_list(&names, names.len())
+            ),
+        }
+    }
+
+    /// The unused keys most alike to a name, by edit distance.
+    fn closest(&self, name: &str) -> Vec<&str> {
+        const SHOWN: usize = 3;
+        let mut keys: Vec<(f64, &str)> = self
+            .unused
+            .iter()
+            .map(|key| (strsim::normalized_levenshtein(name, key), key.as_str()))
+            .collect();
+        keys.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+        keys.into_iter().take(SHOWN).map(|(_, key)| key).collect()
+    }
+}
+
+/// Whether a tensor's values can stand in a shape as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    Same,
+    Reshaped,
+    No,
+}
+
+impl Fit {
+    pub(crate) fn of(expected: &[usize], tensor: &FileTensor) -> Self {
+        if expected == tensor.shape {
+            Fit::Same
+        } else if without_trailing_ones(expected) == without_trailing_ones(&tensor.shape) {
+            Fit::Reshaped
+        } else {
+            Fit::No
+        }
+    }
+}
+
+fn without_trailing_ones(mut shape: &[usize]) -> &[usize] {
+    while let [rest @ .., 1] = shape {
+        shape = rest;
+    }
+    shape
+}

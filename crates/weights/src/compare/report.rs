@@ -1,0 +1,193 @@
+//! A load plan in words, for the screen and for `load-report.txt`.
+
+use std::fmt::Write;
+
+use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference};
+use crate::text::{counted, cut_list, grouped, percent, shape};
+
+/// How many names of a list are shown.
+const SHOWN: usize = 10;
+
+/// A file may have more than the model has places for; from this share of its parameters on, it
+/// is likely to be another model's.
+const MUCH_UNUSED: f64 = 0.1;
+
+impl LoadPlan {
+    /// The whole plan as text, one fact a line, with what happens to each tensor that does
+    /// not load.
+    pub fn report(&self) -> String {
+        let mut lines = vec![
+            format!("file: {} ({})", self.file.display(), self.format),
+            format!("stripped: {}", list_or_none(&self.stripped)),
+        ];
+        if !self.set_aside.is_empty() {
+            lines.push(format!("set aside: {}", cut_list(&self.set_aside, SHOWN)));
+        }
+        lines.push(format!(
+            "model: {} ({} names)",
+            self.architecture, self.convention
+        ));
+        for (label, coverage) in [("backbone", &self.backbone), ("head", &self.head)] {
+            lines.push(format!("{label}: {}", covered(coverage)));
+        }
+        self.push_differences(&mut lines);
+        self.push_missing(&mut lines);
+        lines.push(self.unused_line());
+        if self.batch_counters > 0 {
+            lines.push(format!(
+                "num_batches_tracked: {}, not needed",
+                counted(self.batch_counters, "counter")
+            ));
+        }
+        let mut text = String::new();
+        if let Some(warning) = self.not_finite_line() {
+            let _ = writeln!(text, "{warning}");
+        }
+        for line in lines {
+            let _ = writeln!(text, "{line}");
+        }
+        text
+    }
+
+    fn push_differences(&self, lines: &mut Vec<String>) {
+        for part in [Part::Backbone, Part::Head] {
+            let wrong: Vec<&ShapeDifference> =
+                self.wrong_shape.iter().filter(|w| w.part == part).collect();
+            lines.extend(wrong.iter().take(SHOWN).map(|w| wrong_shape(w)));
+            if wrong.len() > SHOWN {
+                lines.push(format!(
+                    "{}: wrong shape in {} more",
+                    label(part),
+                    grouped(wrong.len() - SHOWN)
+                ));
+            }
+        }
+        if !self.reshaped.is_empty() {
+            let pairs: Vec<String> = self
+                .reshaped
+                .iter()
+                .map(|r| format!("{} {} → {}", r.name, shape(&r.found), shape(&r.expected)))
+                .collect();
+            lines.push(format!(
+                "reshaped, values as they are: {}",
+                cut_list(&pairs, SHOWN)
+            ));
+        }
+    }
+
+    fn push_missing(&self, lines: &mut Vec<String>) {
+        if self.missing.is_empty() {
+            lines.push("missing: none".into());
+        }
+        for (part, fate) in [
+            (Part::Backbone, "left as initialised, not pretrained"),
+            (Part::Head, "initialised"),
+        ] {
+            let missing: Vec<&Missing> = self.missing.iter().filter(|m| m.part == part).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            let names: Vec<String> = missing
+                .iter()
+                .map(|m| format!("{} {}", m.name, shape(&m.shape)))
+                .collect();
+            lines.push(format!(
+                "missing in the file: {} of the {}: {}: {fate}",
+                counted(missing.len(), "tensor"),
+                label(part),
+                cut_list(&names, SHOWN)
+            ));
+        }
+    }
+
+    fn unused_line(&self) -> String {
+        if self.unused.is_empty() {
+            return "unused: none".into();
+        }
+        let used: usize = self.backbone.loaded_parameters + self.head.loaded_parameters;
+        let share = self.unused_parameters as f64 / (used + self.unused_parameters).max(1) as f64;
+        let doubt = if share > MUCH_UNUSED {
+            format!(
+                "; that is {} of what the file has to give: is it another model's?",
+                percent(share)
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            "unused: {}, {} parameters: {}{doubt}",
+            counted(self.unused.len(), "tensor"),
+            grouped(self.unused_parameters),
+            cut_list(&self.unused, SHOWN)
+        )
+    }
+
+    fn not_finite_line(&self) -> Option<String> {
+        if self.not_finite.is_empty() {
+            return None;
+        }
+        let tensors: Vec<String> = self
+            .not_finite
+            .iter()
+            .map(|n| format!("{} ({})", n.name, grouped(n.count)))
+            .collect();
+        Some(format!(
+            "WARNING: NaN or infinite values in {} of the file: {}: \
+             training from them cannot work, take another copy or an earlier checkpoint",
+            counted(tensors.len(), "tensor"),
+            cut_list(&tensors, SHOWN)
+        ))
+    }
+}
+
+pub(crate) fn covered(coverage: &Coverage) -> String {
+    if coverage.expected_tensors == 0 {
+        return "has no tensors".into();
+    }
+    let parameters = if coverage.loaded_parameters == coverage.expected_parameters {
+        grouped(coverage.loaded_parameters)
+    } else {
+        format!(
+            "{} of {}",
+            grouped(coverage.loaded_parameters),
+            grouped(coverage.expected_parameters)
+        )
+    };
+    format!(
+        "{} of {} tensors ({}), {parameters} parameters",
+        grouped(coverage.loaded_tensors),
+        grouped(coverage.expected_tensors),
+        percent(coverage.loaded_tensors as f64 / coverage.expected_tensors as f64)
+    )
+}
+
+fn wrong_shape(difference: &ShapeDifference) -> String {
+    let fate = match (difference.part, &*difference.found, &*difference.expected) {
+        (Part::Backbone, ..) => "left as initialised, not pretrained".to_string(),
+        (Part::Head, [old, rest @ ..], [new, same @ ..]) if rest == same => {
+            format!("re-initialised ({old} → {new} classes)")
+        }
+        (Part::Head, ..) => "re-initialised".to_string(),
+    };
+    format!(
+        "{}: {} is {} in the file, {} in the model: {fate}",
+        label(difference.part),
+        difference.file_name,
+        shape(&difference.found),
+        shape(&difference.expected)
+    )
+}
+
+fn label(part: Part) -> &'static str {
+    match part {
+        Part::Backbone => "backbone",
+        Part::Head => "head",
+    }
+}
+
+fn list_or_none(items: &[String]) -> String {
+    match items {
+        [] => "nothing".into(),
+        _ => cut_list(items, SHOWN),
+    }
+}

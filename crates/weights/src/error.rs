@@ -1,0 +1,93 @@
+//! Everything that can go wrong, each in one line that names the file and the mend.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why weights could not be read, used or written.
+#[derive(Debug, Error)]
+pub enum WeightError {
+    /// The operating system refused.
+    #[error("{}: cannot be {action}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried, as a participle: "read", "written".
+        action: &'static str,
+        /// The operating system's answer.
+        source: io::Error,
+    },
+    /// The file is something else, such as a web page.
+    #[error("{}: {found}, not a weights file; {mend}", path.display())]
+    NotWeights {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        found: String,
+        /// What to do about it.
+        mend: String,
+    },
+    /// A weights file in a form that is not read.
+    #[error("{}: {found}; {mend}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: String,
+        /// What to do about it.
+        mend: String,
+    },
+    /// The file contradicts itself or ends too early.
+    #[error("{}: damaged or cut short ({detail}); download or copy it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Where it stops making sense.
+        detail: String,
+    },
+    /// Unpickling the file with Python would call code.
+    #[error(
+        "{}: loading this pickle in Python would run {call}, which is code and not weights; nothing was run; \
+         use a .safetensors file, or one saved with torch.save(model.state_dict(), ...) by someone you trust",
+        path.display()
+    )]
+    RunsCode {
+        /// The file.
+        path: PathBuf,
+        /// The callable, such as `posix.system`.
+        call: String,
+    },
+    /// Two entries of a file claim one name.
+    #[error(
+        "{}: {first} and {second} both stand for {name}; remove one of them from the file, \
+         for neither may silently win",
+        path.display()
+    )]
+    NameCollision {
+        /// The file.
+        path: PathBuf,
+        /// The name both map to.
+        name: String,
+        /// The first key in the file.
+        first: String,
+        /// The second key in the file.
+        second: String,
+    },
+    /// Too little of the backbone came from the file to be worth training on.
+    #[error("{}: {detail}", path.display())]
+    BackboneNotLoaded {
+        /// The file.
+        path: PathBuf,
+        /// How much loaded, an example with the closest names, and the way out.
+        detail: String,
+    },
+    /// Tensors that cannot be written as they are.
+    #[error("cannot save tensor {name}: {detail}")]
+    NotSavable {
+        /// The tensor.
+        name: String,
+        /// What was expected and what was found.
+        detail: String,
+    },
+}

@@ -1,0 +1,186 @@
+//! What a file is, told from its first bytes, including the things people save by mistake.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use super::opcode_walk::{WalkError, walk};
+use super::safetensors::MAX_HEADER_BYTES;
+use crate::WeightError;
+use crate::text::one_line;
+
+/// The containers that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Content {
+    Safetensors,
+    PytorchZip,
+    PytorchLegacy,
+}
+
+/// Enough for every signature below, the last of which sits at byte 257.
+const HEAD_BYTES: u64 = 512;
+
+const TAR_SIGNATURE: std::ops::Range<usize> = 257..262;
+
+/// A legacy file begins with a pickle of the number 0x1950a86a20f9469cfc6c: as bytes from
+/// pickle protocol 2 on, in decimal digits before that.
+const LEGACY_MAGIC: [&[u8]; 2] = [
+    &[0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19],
+    b"119547037146038801333356",
+];
+
+/// The longest way to frame that first pickle puts the magic well within this.
+const LEGACY_MAGIC_WITHIN: usize = 64;
+
+const DOWNLOAD_AGAIN: &str = "download it again, from the address of the file itself";
+const UNPACK: &str = "unpack it and give the file inside";
+const EXPORT: &str = "save the weights from PyTorch, with torch.save(model.state_dict(), ...)";
+
+/// First bytes, what they mean, and the mend.
+const OTHER_FILES: &[(&[u8], &str, &str)] = &[
+    (
+        b"version https://git-lfs",
+        "a git-lfs pointer (the weights themselves were not fetched)",
+        "run `git lfs pull` where it came from",
+    ),
+    (b"PK\x05\x06", "an empty zip archive", DOWNLOAD_AGAIN),
+    (b"\x1f\x8b", "a gzip archive", UNPACK),
+    (b"BZh", "a bzip2 archive", UNPACK),
+    (b"\xfd7zXZ", "an xz archive", UNPACK),
+    (b"\x28\xb5\x2f\xfd", "a zstandard archive", UNPACK),
+    (b"7z\xbc\xaf", "a 7z archive", UNPACK),
+    (b"Rar!", "a rar archive", UNPACK),
+    (b"\x89HDF", "an HDF5 file (Keras?)", EXPORT),
+    (b"\x93NUMPY", "a NumPy array", EXPORT),
+    (b"GGUF", "a GGUF model", EXPORT),
+    (b"\x89PNG", "a PNG image", "give the weights file"),
+    (b"\xff\xd8\xff", "a JPEG image", "give the weights file"),
+    (b"%PDF", "a PDF document", "give the weights file"),
+    (b"\x7fELF", "a program", "give the weights file"),
+];
+
+impl Content {
+    /// Looks at the first bytes of a file.
+    pub(super) fn of(path: &Path) -> Result<Self, WeightError> {
+        let io = |source| WeightError::Io {
+            path: path.into(),
+            action: "read",
+            source,
+        };
+        let file = File::open(path).map_err(io)?;
+        if file.metadata().map_err(io)?.is_dir() {
+            return Err(other(path, "a folder", "give the file inside it"));
+        }
+        let mut head = Vec::new();
+        file.take(HEAD_BYTES).read_to_end(&mut head).map_err(io)?;
+
+        if head.is_empty() {
+            return Err(other(path, "an empty file", DOWNLOAD_AGAIN));
+        }
+        if head.starts_with(b"PK\x03\x04") {
+            return Ok(Content::PytorchZip);
+        }
+        if starts_like_safetensors(&head) {
+            return Ok(Content::Safetensors);
+        }
+        let start = &head[..head.len().min(LEGACY_MAGIC_WITHIN)];
+        if LEGACY_MAGIC
+            .iter()
+            .any(|magic| start.windows(magic.len()).any(|window| window == *magic))
+        {
+            return Ok(Content::PytorchLegacy);
+        }
+        Err(explain(path, &head))
+    }
+}
+
+/// A little-endian header length that the format allows, and the brace the header opens with.
+fn starts_like_safetensors(head: &[u8]) -> bool {
+    head.first_chunk::<8>()
+        .is_some_and(|length| u64::from_le_bytes(*length) <= MAX_HEADER_BYTES)
+        && head.get(8) == Some(&b'{')
+}
+
+/// Names a file that is no weights file.
+fn explain(path: &Path, head: &[u8]) -> WeightError {
+    if let Some((_, found, mend)) = OTHER_FILES
+        .iter()
+        .find(|(start, ..)| head.starts_with(start))
+    {
+        return other(path, found, mend);
+    }
+    if head.get(TAR_SIGNATURE) == Some(b"ustar") {
+        return WeightError::Unsupported {
+            path: path.into(),
+            found: "a tar archive, or a PyTorch file from before 2017".into(),
+            mend: "unpack it, or load it with PyTorch and save it again".into(),
+        };
+    }
+    if let Some(error) = explain_pickle(path, head) {
+        return error;
+    }
+
+    let text = String::from_utf8_lossy(head);
+    let lower = text
+        .trim_start_matches('\u{feff}')
+        .trim_start()
+        .to_lowercase();
+    if lower.starts_with("<!doctype html") || lower.contains("<html") {
+        return other(
+            path,
+            "an HTML page (an error or a download page)",
+            DOWNLOAD_AGAIN,
+        );
+    }
+    if lower.starts_with("<?xml") || lower.starts_with("<error") {
+        return other(
+            path,
+            "an XML page (a server's error message?)",
+            DOWNLOAD_AGAIN,
+        );
+    }
+    // Lossy decoding marks bytes that are no text; the last may be a character cut in two.
+    let readable = text.trim_end_matches('\u{fffd}');
+    if !readable.contains(['\u{fffd}', '\0']) {
+        let line = one_line(readable.trim().lines().next().unwrap_or_default(), 60);
+        return other(path, &format!("a text file (\"{line}\")"), DOWNLOAD_AGAIN);
+    }
+    let bytes: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
+    let found = format!(
+        "neither PyTorch nor safetensors (it begins with {})",
+        bytes.join(" ")
+    );
+    other(path, &found, "give a .pth, .pt or .safetensors file")
+}
+
+/// A pickle outside of any PyTorch container has no tensors, but it may have a payload.
+fn explain_pickle(path: &Path, head: &[u8]) -> Option<WeightError> {
+    let mut reader = BufReader::new(File::open(path).ok()?);
+    match walk(&mut reader) {
+        Err(WalkError::RunsCode(call)) => Some(WeightError::RunsCode {
+            path: path.into(),
+            call,
+        }),
+        Ok(_) => Some(WeightError::Unsupported {
+            path: path.into(),
+            found: "a plain pickle, without tensors in PyTorch's form".into(),
+            mend: EXPORT.into(),
+        }),
+        // Protocols from 2 on open with this byte and a version.
+        Err(WalkError::Malformed(detail)) if matches!(head, [0x80, 2..=5, ..]) => {
+            Some(WeightError::Damaged {
+                path: path.into(),
+                detail,
+            })
+        }
+        Err(_) => None,
+    }
+}
+
+fn other(path: &Path, found: &str, mend: &str) -> WeightError {
+    WeightError::NotWeights {
+        path: path.into(),
+        found: found.into(),
+        mend: mend.into(),
+    }
+}

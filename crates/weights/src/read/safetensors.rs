@@ -1,0 +1,121 @@
+//! `.safetensors` files, one tensor at a time.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use safetensors::tensor::{Dtype, Metadata};
+
+use super::{ElementType, FileTensor, Format, WeightFile};
+use crate::WeightError;
+use crate::save::METADATA_KEY;
+use crate::text::{grouped, one_line};
+
+/// The largest header the format allows.
+pub(super) const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+const LENGTH_BYTES: u64 = 8;
+
+/// The header is parsed and checked on its own and the tensors are read one after another,
+/// so that the file is never in memory beside its tensors.
+pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
+    let io = |source| WeightError::Io {
+        path: path.into(),
+        action: "read",
+        source,
+    };
+    let damaged = |detail: String| WeightError::Damaged {
+        path: path.into(),
+        detail,
+    };
+    let file = File::open(path).map_err(io)?;
+    let file_bytes = file.metadata().map_err(io)?.len();
+    let mut reader = BufReader::new(file);
+
+    let mut length = [0; LENGTH_BYTES as usize];
+    reader.read_exact(&mut length).map_err(io)?;
+    let header_bytes = u64::from_le_bytes(length);
+    let room = file_bytes.saturating_sub(LENGTH_BYTES);
+    if header_bytes > room.min(MAX_HEADER_BYTES) {
+        return Err(damaged(format!(
+            "a header of {} bytes in a file of {}",
+            header_bytes, file_bytes
+        )));
+    }
+    let mut header = vec![0; header_bytes as usize];
+    reader.read_exact(&mut header).map_err(io)?;
+    let header: Metadata = serde_json::from_slice(&header)
+        .map_err(|e| damaged(format!("header: {}", one_line(&e.to_string(), 200))))?;
+
+    let data_bytes = room - header_bytes;
+    if header.data_len() as u64 != data_bytes {
+        return Err(damaged(format!(
+            "its header describes {} bytes of tensors, the file has {}",
+            grouped(header.data_len()),
+            data_bytes
+        )));
+    }
+
+    let mut tensors = BTreeMap::new();
+    // By offset, which is the order of the bytes: the header has been checked for gaps.
+    for name in header.offset_keys() {
+        let Some(info) = header.info(&name) else {
+            continue;
+        };
+        let kind = element_type(info.dtype).ok_or_else(|| WeightError::Unsupported {
+            path: path.into(),
+            found: format!(
+                "{} has the element type {:?}",
+                one_line(&name, 100),
+                info.dtype
+            ),
+            mend: "convert it to f32, f16 or bf16".into(),
+        })?;
+        let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
+        reader.read_exact(&mut bytes).map_err(io)?;
+        let tensor = FileTensor {
+            shape: info.shape.clone(),
+            dtype: kind.name(),
+            data: kind.to_f32(&bytes),
+        };
+        tensors.insert(name, tensor);
+    }
+
+    let metadata = header
+        .metadata()
+        .as_ref()
+        .and_then(|entries| entries.get(METADATA_KEY))
+        .map(|text| serde_json::from_str(text))
+        .transpose()
+        .map_err(|e| damaged(format!("metadata {METADATA_KEY} is not JSON: {e}")))?;
+    Ok(WeightFile {
+        path: path.into(),
+        format: Format::Safetensors,
+        stripped: Vec::new(),
+        set_aside: Vec::new(),
+        ignored_objects: Vec::new(),
+        not_finite: Vec::new(),
+        tensors,
+        metadata,
+    })
+}
+
+fn element_type(dtype: Dtype) -> Option<ElementType> {
+    Some(match dtype {
+        Dtype::F64 => ElementType::F64,
+        Dtype::F32 => ElementType::F32,
+        Dtype::F16 => ElementType::F16,
+        Dtype::BF16 => ElementType::Bf16,
+        Dtype::I64 => ElementType::I64,
+        Dtype::I32 => ElementType::I32,
+        Dtype::I16 => ElementType::I16,
+        Dtype::I8 => ElementType::I8,
+        Dtype::U64 => ElementType::U64,
+        Dtype::U32 => ElementType::U32,
+        Dtype::U16 => ElementType::U16,
+        Dtype::U8 => ElementType::U8,
+        Dtype::BOOL => ElementType::Bool,
+        _ => return None,
+    })
+}

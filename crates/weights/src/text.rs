@@ -1,0 +1,83 @@
+//! How numbers, shapes and lists look in reports and errors.
+
+/// `2223872` as `2,223,872`.
+pub(crate) fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `part` of `whole` in percent, rounded down so that only the whole is 100%.
+pub(crate) fn percent(fraction: f64) -> String {
+    let tenths = (fraction * 1000.0).floor() / 10.0;
+    if tenths.fract() == 0.0 {
+        format!("{tenths:.0}%")
+    } else {
+        format!("{tenths:.1}%")
+    }
+}
+
+/// `[64, 3, 7, 7]`.
+pub(crate) fn shape(shape: &[usize]) -> String {
+    format!("{shape:?}")
+}
+
+/// `1 tensor`, `2 tensors`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", grouped(count))
+}
+
+/// The first `limit` items, and how many more there are.
+pub(crate) fn cut_list<S: AsRef<str>>(items: &[S], limit: usize) -> String {
+    let shown: Vec<&str> = items.iter().take(limit).map(AsRef::as_ref).collect();
+    let rest = items.len().saturating_sub(limit);
+    match rest {
+        0 => shown.join(", "),
+        _ => format!("{} and {} more", shown.join(", "), grouped(rest)),
+    }
+}
+
+/// Text from a file, made safe to print on one line.
+pub(crate) fn one_line(text: &str, limit: usize) -> String {
+    let mut line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(limit)
+        .collect();
+    if text.chars().nth(limit).is_some() {
+        line.push('…');
+    }
+    line.trim().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(2_223_872), "2,223,872");
+    }
+
+    #[test]
+    fn only_the_whole_is_a_hundred_percent() {
+        assert_eq!(percent(1.0), "100%");
+        assert_eq!(percent(0.9999), "99.9%");
+        assert_eq!(percent(0.5), "50%");
+    }
+
+    #[test]
+    fn long_lists_end_in_a_count() {
+        assert_eq!(cut_list(&["a", "b", "c"], 3), "a, b, c");
+        assert_eq!(cut_list(&["a", "b", "c", "d"], 2), "a, b and 2 more");
+    }
+}

@@ -1,0 +1,105 @@
+//! What a file seems to be.
+
+mod common;
+
+use common::{expected, read_fixture, target};
+use warmstart_weights::{Expected, FileTensor, Part, Target, inspect};
+
+fn deeper(tensors: &[Expected]) -> Vec<Expected> {
+    let mut deeper = tensors.to_vec();
+    deeper.push(Expected {
+        name: "features.1.0.weight".into(),
+        shape: vec![4, 4, 3, 3],
+        part: Part::Backbone,
+        optional: false,
+    });
+    deeper
+}
+
+#[test]
+fn the_model_that_a_file_is_for_is_named() {
+    let tensors = expected(1000);
+    let inspection = inspect(&read_fixture("zip.pth"), &[target(&tensors)]);
+    assert_eq!(inspection.architecture.as_deref(), Some("tiny"));
+    assert_eq!(inspection.verdict(), "this is tiny");
+    assert_eq!(inspection.guesses[0].likeness, 1.0);
+    assert_eq!(inspection.parameters, 81);
+}
+
+#[test]
+fn a_model_is_told_from_a_larger_one_that_contains_it() {
+    let small = expected(5);
+    let large = deeper(&small);
+    let candidates = [
+        Target {
+            architecture: "small",
+            expected: &small,
+            conventions: &[],
+        },
+        Target {
+            architecture: "large",
+            expected: &large,
+            conventions: &[],
+        },
+    ];
+    let mut file = read_fixture("zip.pth");
+    assert_eq!(
+        inspect(&file, &candidates).architecture.as_deref(),
+        Some("small")
+    );
+    let extra = FileTensor {
+        shape: vec![4, 4, 3, 3],
+        dtype: "f32",
+        data: vec![0.0; 144],
+    };
+    file.tensors.insert("features.1.0.weight".into(), extra);
+    let inspection = inspect(&file, &candidates);
+    assert_eq!(inspection.architecture.as_deref(), Some("large"));
+    assert_eq!(
+        inspection.guesses[1].backbone.fraction(),
+        1.0,
+        "small is whole as well"
+    );
+}
+
+#[test]
+fn a_family_without_support_is_recognised_as_such() {
+    let mut file = read_fixture("zip.pth");
+    let tensor = file.tensors["features.0.1.bias"].clone();
+    file.tensors = [
+        "_conv_stem.weight",
+        "_blocks.3._depthwise_conv.weight",
+        "_fc.weight",
+    ]
+    .map(|name| (name.to_string(), tensor.clone()))
+    .into();
+    let tensors = expected(5);
+    let inspection = inspect(&file, &[target(&tensors)]);
+    assert!(inspection.guesses.is_empty());
+    assert_eq!(
+        inspection.verdict(),
+        "recognised as EfficientNet-Lite (lukemelas names), not supported yet"
+    );
+}
+
+#[test]
+fn the_text_lists_every_tensor_with_its_type_and_shape() {
+    let text = inspect(&read_fixture("f16.pth"), &[]).report();
+    assert!(
+        text.contains("classifier.1.weight               f16   [5, 4]"),
+        "{text}"
+    );
+    assert!(
+        text.contains("features.0.1.num_batches_tracked  i64   []"),
+        "{text}"
+    );
+    assert!(text.contains("8 tensors, 81 parameters"), "{text}");
+    assert!(text.ends_with("not recognised\n"), "{text}");
+}
+
+#[test]
+fn an_inspection_is_json() {
+    let json = serde_json::to_value(inspect(&read_fixture("zip.pth"), &[])).unwrap();
+    assert_eq!(json["tensors"][0]["name"], "classifier.1.bias");
+    assert_eq!(json["architecture"], serde_json::Value::Null);
+}
