@@ -1,1 +1,31 @@
-fn main() {}
+//! The command line: arguments in, calls out, and the one place that prints.
+
+mod arguments;
+mod commands;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+use commands::Failure;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    commands::simd_level()?;
+    match arguments.command {
+        Command::Train(arguments) => commands::train::train(*arguments),
+        Command::Resume(arguments) => commands::train::resume(arguments),
+        Command::Eval(arguments) => commands::eval::eval(arguments),
+        Command::Predict(arguments) => commands::predict::predict(arguments),
+        Command::Weights(arguments) => commands::weights::weights(arguments.command),
+    }
+}

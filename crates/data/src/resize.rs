@@ -108,14 +108,27 @@ pub fn resize(
         height: end_row - first_row,
         ..region
     };
-    let stride = (columns.len() * 3).next_multiple_of(LANES);
-    pulp::Arch::new().dispatch(
-        #[inline(always)]
-        || {
-            let narrow = resize_columns(source, needed, &columns, stride);
-            resize_rows(&narrow, stride, columns.len(), &rows)
-        },
-    )
+    pulp::Arch::new().dispatch(Passes { source, region: needed, columns: &columns, rows: &rows })
+}
+
+/// Both passes, compiled once for every vector instruction set; integer sums are the same in all.
+struct Passes<'a> {
+    source: &'a RgbImage,
+    region: Region,
+    columns: &'a [Taps],
+    rows: &'a [Taps],
+}
+
+impl pulp::WithSimd for Passes<'_> {
+    type Output = RgbImage;
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) -> RgbImage {
+        let width = self.columns.len();
+        let stride = (width * 3).next_multiple_of(LANES);
+        let narrow = resize_columns(self.source, self.region, self.columns, stride);
+        resize_rows(&narrow, stride, width, self.rows)
+    }
 }
 
 /// Adds `weight * value` of one tap to the sums of neighbouring outputs.

@@ -29,7 +29,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn layer(batch: usize, size: usize, channels: [usize; 2], kernel: usize, stride: usize) -> Convolution {
+fn layer(
+    batch: usize,
+    size: usize,
+    channels: [usize; 2],
+    kernel: usize,
+    stride: usize,
+) -> Convolution {
     Convolution {
         batch,
         in_height: size,
@@ -112,7 +118,14 @@ fn time_network(name: &str, layers: &[Convolution]) {
         let kind = if c.is_depthwise() { "d" } else { "" };
         println!(
             "{:>4}² {:>4}→{:<4} {}{}/{}{:9}{:6}{:9.0}{:9.0}{:9.0}{:9.0}{:9.1}{:9.1}",
-            c.in_height, c.in_channels, c.out_channels, c.kernel[0], kind, c.stride[0], "", count,
+            c.in_height,
+            c.in_channels,
+            c.out_channels,
+            c.kernel[0],
+            kind,
+            c.stride[0],
+            "",
+            count,
             flops / seconds[0],
             flops / seconds[1],
             flops / seconds[2],
@@ -127,7 +140,11 @@ fn time_network(name: &str, layers: &[Convolution]) {
         print!("{:9.2}", 1e3 * total / layers[0].batch as f64);
     }
     let step = totals[0] + totals[2..].iter().sum::<f64>();
-    println!("\n{:32}{:9.2}", "training step without the fused", 1e3 * step / layers[0].batch as f64);
+    println!(
+        "\n{:32}{:9.2}",
+        "training step without the fused",
+        1e3 * step / layers[0].batch as f64
+    );
 }
 
 /// Seconds of the forward pass, the fused inference, both gradients, and batch norm both ways. The
@@ -154,7 +171,18 @@ fn time_layer(c: &Convolution) -> [f64; 6] {
             normalize(&y, &mean, &var, &bias, &bias, 1e-5, None, act)
         }),
         best(|| {
-            normalize_backward(&grad_y, &y, &normalized, &mean, &var, &bias, 1e-5, act, true, false)
+            normalize_backward(
+                &grad_y,
+                &y,
+                &normalized,
+                &mean,
+                &var,
+                &bias,
+                1e-5,
+                act,
+                true,
+                false,
+            )
         }),
     ]
 }

@@ -24,12 +24,7 @@ pub fn convolution_inference(
     if let Some(residual) = residual {
         assert_eq!(residual.len(), c.output_len(), "residual: wrong length");
     }
-    let epilogue = Epilogue {
-        bias: Some(bias),
-        residual,
-        activation: act,
-    };
-    forward(c, x, w, epilogue)
+    forward(c, x, w, Epilogue::new(Some(bias), residual, act))
 }
 
 /// `y = conv(x, w)`; shapes as in [`convolution_inference`].

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use crate::epilogue::Epilogue;
 use crate::gather::{Gather, Source};
 use crate::geometry::Convolution;
-use crate::memory::{Output, with_scratch, written};
+use crate::memory::{Output, Unwritten, with_scratch};
 use crate::simd::{Kernel, Vector, dispatch};
 
 /// Values of a tile of destination rows: with the source rows it stays in the L2 cache.
@@ -28,23 +28,19 @@ const BLOCK: usize = 4;
 /// `y[b, oy, ox, c] = act(Σ x[b, iy, ix, c] · w[c, ky, kx] + bias[c] + residual)`.
 pub(crate) fn forward(c: &Convolution, x: &[f32], w: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
     let gathers = [Gather::forward(c)];
+    let mut y = Unwritten::new(c.output_len());
+    convolve(c, &gathers, x, w, epilogue, y.output());
     // SAFETY: the gather's pixels are the output's.
-    unsafe {
-        written(c.output_len(), |output| {
-            convolve(c, &gathers, x, w, epilogue, output)
-        })
-    }
+    unsafe { y.written(c.output_len()) }
 }
 
 /// `∂L/∂x[b, iy, ix, c] = Σ ∂L/∂y[b, oy, ox, c] · w[c, ky, kx]`.
 pub(crate) fn input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) -> Vec<f32> {
     let gathers = Gather::input_gradient(c);
+    let mut grad_x = Unwritten::new(c.input_len());
+    convolve(c, &gathers, grad_y, w, Epilogue::NONE, grad_x.output());
     // SAFETY: the phases cover the input's pixels.
-    unsafe {
-        written(c.input_len(), |output| {
-            convolve(c, &gathers, grad_y, w, Epilogue::NONE, output)
-        })
-    }
+    unsafe { grad_x.written(c.input_len()) }
 }
 
 fn rows_per_tile(gather: &Gather, channels: usize) -> usize {
@@ -177,7 +173,11 @@ impl Tile<'_> {
             }
             weights = weights.wrapping_add(self.channels);
         }
-        for (pixel, sums) in pixels.iter().zip(&sums) {
+        // A fixed count keeps the sums in registers.
+        for (index, sums) in sums.iter().enumerate() {
+            let Some(pixel) = pixels.get(index) else {
+                break;
+            };
             for (vector, sum) in sums.iter().enumerate() {
                 let channel = channel + vector * V::LANES;
                 let offset = pixel * self.channels + channel;

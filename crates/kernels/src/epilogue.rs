@@ -32,15 +32,32 @@ pub(crate) struct Epilogue<'a> {
     pub bias: Option<&'a [f32]>,
     /// The shape of the destination.
     pub residual: Option<&'a [f32]>,
-    pub activation: Activation,
+    /// The limits of the activation.
+    pub low: f32,
+    pub high: f32,
 }
 
-impl Epilogue<'_> {
+impl<'a> Epilogue<'a> {
+    pub(crate) fn new(
+        bias: Option<&'a [f32]>,
+        residual: Option<&'a [f32]>,
+        activation: Activation,
+    ) -> Self {
+        let (low, high) = activation.limits();
+        Self {
+            bias,
+            residual,
+            low,
+            high,
+        }
+    }
+
     /// `y = sum`.
     pub(crate) const NONE: Self = Self {
         bias: None,
         residual: None,
-        activation: Activation::Identity,
+        low: f32::NEG_INFINITY,
+        high: f32::INFINITY,
     };
 
     /// Finishes `lanes` sums from `channel` on that belong at `offset` of the destination.
@@ -64,7 +81,6 @@ impl Epilogue<'_> {
             // SAFETY: in bounds, as the caller vouches.
             value = value.add(unsafe { V::load(residual.as_ptr().add(offset), lanes) });
         }
-        let (low, high) = self.activation.limits();
-        value.clamp(V::splat(low), V::splat(high))
+        value.clamp(V::splat(self.low), V::splat(self.high))
     }
 }

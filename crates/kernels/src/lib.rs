@@ -6,7 +6,6 @@
 //! vector instructions are picked at run time ([`simd_level`]), and no result depends on the number
 //! of threads. The README has the tiling and the reasons.
 
-mod batch_norm;
 mod channels;
 mod convolution;
 mod dense;
@@ -15,17 +14,22 @@ mod epilogue;
 mod gather;
 mod geometry;
 mod memory;
+mod normalize;
+mod normalize_gradient;
 mod pack;
 mod product;
 mod simd;
+mod statistics;
 mod view;
 mod weight_gradient;
 
-pub use batch_norm::{NormGradients, batch_statistics, normalize, normalize_backward};
 pub use convolution::{
     convolution_forward, convolution_inference, convolution_input_gradient,
     convolution_weight_gradient,
 };
 pub use epilogue::Activation;
 pub use geometry::{Convolution, GeometryError};
+pub use normalize::normalize;
+pub use normalize_gradient::{NormGradients, normalize_backward};
 pub use simd::{SimdLevel, SimdLevelError, simd_level};
+pub use statistics::batch_statistics;

@@ -32,19 +32,31 @@ impl Output {
     }
 }
 
-/// A vector of `len` values that `write` fills, without a first pass of zeros.
-///
-/// # Safety
-/// `write` must have written every value when it returns.
-pub(crate) unsafe fn written(len: usize, write: impl FnOnce(Output)) -> Vec<f32> {
-    let mut values = Vec::with_capacity(len);
-    write(Output {
-        start: values.as_mut_ptr(),
-        len,
-    });
-    // SAFETY: the capacity is `len`, and the caller vouches that every value was written.
-    unsafe { values.set_len(len) };
-    values
+/// A result before its tiles have written it, without a first pass of zeros.
+pub(crate) struct Unwritten(Vec<f32>);
+
+impl Unwritten {
+    pub(crate) fn new(len: usize) -> Self {
+        Self(Vec::with_capacity(len))
+    }
+
+    pub(crate) fn output(&mut self) -> Output {
+        Output {
+            start: self.0.as_mut_ptr(),
+            len: self.0.capacity(),
+        }
+    }
+
+    /// The result.
+    ///
+    /// # Safety
+    /// The first `len` values must have been written.
+    pub(crate) unsafe fn written(mut self, len: usize) -> Vec<f32> {
+        assert!(len <= self.0.capacity());
+        // SAFETY: within the capacity, and written, as the caller vouches.
+        unsafe { self.0.set_len(len) };
+        self.0
+    }
 }
 
 /// Lends a buffer of `len` values that keeps its memory from call to call. Its contents are whatever
@@ -54,9 +66,7 @@ pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) ->
         // A stack: a thread that waits for others may start another kernel in the meantime.
         static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
     }
-    let mut buffer = FREE
-        .with_borrow_mut(Vec::pop)
-        .unwrap_or_default();
+    let mut buffer = FREE.with_borrow_mut(Vec::pop).unwrap_or_default();
     if buffer.len() < len {
         buffer.resize(len, 0.0);
     }

@@ -177,7 +177,11 @@ impl Task<'_> {
     ) {
         let product = self.product;
         let destinations = &self.destinations[first_row..];
-        for (sums, pixel) in sums.iter().zip(destinations) {
+        // A fixed count keeps the sums in registers.
+        for (index, sums) in sums.iter().enumerate() {
+            let Some(pixel) = destinations.get(index) else {
+                break;
+            };
             for (vector, sum) in sums.iter().enumerate() {
                 let column = first_column + vector * V::LANES;
                 let lanes = (product.columns - column).min(V::LANES);

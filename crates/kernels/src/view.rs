@@ -55,11 +55,7 @@ pub(crate) fn with_input_view<R>(
 }
 
 /// Copies `x` with the zeros around it, and one value more that may be read but means nothing.
-fn with_padded<R>(
-    c: &Convolution,
-    x: &[f32],
-    work: impl FnOnce(&Convolution, &[f32]) -> R,
-) -> R {
+fn with_padded<R>(c: &Convolution, x: &[f32], work: impl FnOnce(&Convolution, &[f32]) -> R) -> R {
     let [top, left] = c.padding;
     let padded = Convolution {
         in_height: c.in_height + 2 * top,

@@ -120,7 +120,9 @@ impl<'a> GroupSums<'a> {
         let pixels = self.view.gather.pixels();
         let chunk_pixels = pixels.div_ceil(self.chunks);
         let padding = vec![0.0; self.depth().next_multiple_of(2)];
-        let tasks = scratch.par_chunks_exact_mut(self.task_len()).with_max_len(1);
+        let tasks = scratch
+            .par_chunks_exact_mut(self.task_len())
+            .with_max_len(1);
         tasks.enumerate().for_each(|(task, sums)| {
             let first_pixel = (task / tasks_per_chunk * chunk_pixels).min(pixels);
             let first_tile = task % tasks_per_chunk * self.tiles_per_task;

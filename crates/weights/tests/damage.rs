@@ -96,14 +96,16 @@ fn a_flipped_bit_anywhere_is_survived() {
 #[test]
 fn a_pickle_that_only_piles_up_values_is_an_error() {
     let start = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.";
-    for (opcode, what) in [
-        (b'N', "piles up values"),
-        (b'(', "nests without end"),
-        (0x94, "remembers values"),
-    ] {
+    let repeated: [(&[u8], &str); 4] = [
+        (b"N", "piles up values"),
+        (b"0N", "piles up values"),
+        (b"(", "nests without end"),
+        (b"\x94", "remembers values"),
+    ];
+    for (opcodes, what) in repeated {
         let mut bytes = start.to_vec();
         bytes.push(b'N');
-        bytes.resize(3 << 20, opcode);
+        bytes.extend(opcodes.repeat(6 << 20));
         let line = common::error_for("bomb.pth", &bytes);
         assert!(line.contains(what), "{line}");
     }

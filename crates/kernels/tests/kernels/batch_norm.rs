@@ -35,7 +35,14 @@ impl Layer {
 
     fn forward(&self, residual: Option<&[f32]>) -> Vec<f32> {
         normalize(
-            &self.x, &self.mean, &self.var, &self.gamma, &self.beta, EPS, residual, self.act,
+            &self.x,
+            &self.mean,
+            &self.var,
+            &self.gamma,
+            &self.beta,
+            EPS,
+            residual,
+            self.act,
         )
     }
 
@@ -149,7 +156,16 @@ fn the_input_gradient_agrees_with_finite_differences() {
         })
         .collect();
     let found = normalize_backward(
-        &grad_y, &layer.x, &[], &layer.mean, &layer.var, &layer.gamma, EPS, layer.act, true, false,
+        &grad_y,
+        &layer.x,
+        &[],
+        &layer.mean,
+        &layer.var,
+        &layer.gamma,
+        EPS,
+        layer.act,
+        true,
+        false,
     );
     assert_close(&found.x, &expected, 1e-4);
 }
@@ -160,9 +176,17 @@ fn a_mean_far_from_zero_costs_no_accuracy() {
     let mut x = values(rows * channels, 1);
     x.iter_mut().for_each(|x| *x = 1000.0 + *x);
     let (mean, var) = batch_statistics(&x, channels);
-    for ((mean, var), (expected_mean, expected_var)) in mean.iter().zip(var).zip(statistics(&x, channels)) {
-        assert!((f64::from(*mean) - expected_mean).abs() < 1e-4, "{mean} {expected_mean}");
-        assert!((f64::from(var) / expected_var - 1.0).abs() < 1e-5, "{var} {expected_var}");
+    for ((mean, var), (expected_mean, expected_var)) in
+        mean.iter().zip(var).zip(statistics(&x, channels))
+    {
+        assert!(
+            (f64::from(*mean) - expected_mean).abs() < 1e-4,
+            "{mean} {expected_mean}"
+        );
+        assert!(
+            (f64::from(var) / expected_var - 1.0).abs() < 1e-5,
+            "{var} {expected_var}"
+        );
     }
 }
 
@@ -176,13 +200,25 @@ fn nothing_to_normalize_is_no_error() {
 #[test]
 fn one_and_three_threads_give_the_same_bits() {
     let on_threads = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             let layer = Layer::new(9_000, 33, Activation::Relu);
             let y = layer.forward(Some(&layer.residual));
             let grad_y = values(y.len(), 5);
             let gradients = normalize_backward(
-                &grad_y, &layer.x, &y, &layer.mean, &layer.var, &layer.gamma, EPS, layer.act, true, true,
+                &grad_y,
+                &layer.x,
+                &y,
+                &layer.mean,
+                &layer.var,
+                &layer.gamma,
+                EPS,
+                layer.act,
+                true,
+                true,
             );
             (layer.mean, layer.var, y, gradients)
         })

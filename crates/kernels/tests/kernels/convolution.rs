@@ -18,9 +18,17 @@ fn check_all_passes(c: &Convolution) {
     let y = convolution_forward(c, &x, &w);
     assert_close(&y, &reference::forward(c, &x, &w), TOLERANCE);
     let grad_x = convolution_input_gradient(c, &grad_y, &w);
-    assert_close(&grad_x, &reference::input_gradient(c, &grad_y, &w), TOLERANCE);
+    assert_close(
+        &grad_x,
+        &reference::input_gradient(c, &grad_y, &w),
+        TOLERANCE,
+    );
     let grad_w = convolution_weight_gradient(c, &x, &grad_y);
-    assert_close(&grad_w, &reference::weight_gradient(c, &x, &grad_y), TOLERANCE);
+    assert_close(
+        &grad_w,
+        &reference::weight_gradient(c, &x, &grad_y),
+        TOLERANCE,
+    );
 }
 
 proptest! {
@@ -50,7 +58,13 @@ proptest! {
     }
 }
 
-fn square(batch: usize, size: usize, channels: [usize; 2], kernel: usize, groups: usize) -> Convolution {
+fn square(
+    batch: usize,
+    size: usize,
+    channels: [usize; 2],
+    kernel: usize,
+    groups: usize,
+) -> Convolution {
     Convolution {
         batch,
         in_height: size,
@@ -70,10 +84,16 @@ fn large() -> [Convolution; 6] {
     let stride = [2; 2];
     [
         square(5, 24, [16, 72], 3, 1),
-        Convolution { stride, ..square(3, 47, [3, 40], 7, 1) },
+        Convolution {
+            stride,
+            ..square(3, 47, [3, 40], 7, 1)
+        },
         square(1, 5, [520, 100], 1, 1),
         square(2, 40, [24, 24], 5, 24),
-        Convolution { stride, ..square(4, 33, [100, 100], 3, 100) },
+        Convolution {
+            stride,
+            ..square(4, 33, [100, 100], 3, 100)
+        },
         square(2, 30, [24, 48], 3, 3),
     ]
 }
@@ -95,7 +115,10 @@ fn one_pixel_and_one_channel_are_a_product() {
 
 #[test]
 fn input_pixels_between_the_strides_get_no_gradient() {
-    let c = Convolution { stride: [3, 3], ..square(1, 4, [1, 1], 1, 1) };
+    let c = Convolution {
+        stride: [3, 3],
+        ..square(1, 4, [1, 1], 1, 1)
+    };
     let grad_x = convolution_input_gradient(&c, &[1.0; 4], &[2.0]);
     let touched: Vec<_> = (0..16).filter(|&pixel| grad_x[pixel] != 0.0).collect();
     assert_eq!(touched, [0, 3, 12, 15]);
@@ -104,11 +127,18 @@ fn input_pixels_between_the_strides_get_no_gradient() {
 #[test]
 fn an_empty_batch_gives_empty_activations_and_no_weight_gradient() {
     for groups in [1, 4] {
-        let c = Convolution { batch: 0, ..square(1, 4, [4, 4], 3, groups) };
+        let c = Convolution {
+            batch: 0,
+            ..square(1, 4, [4, 4], 3, groups)
+        };
         let w = values(c.weight_len(), 1);
         assert!(convolution_forward(&c, &[], &w).is_empty());
         assert!(convolution_input_gradient(&c, &[], &w).is_empty());
-        assert!(convolution_weight_gradient(&c, &[], &[]).iter().all(|&value| value == 0.0));
+        assert!(
+            convolution_weight_gradient(&c, &[], &[])
+                .iter()
+                .all(|&value| value == 0.0)
+        );
     }
 }
 
@@ -122,12 +152,18 @@ fn not_a_number_passes_through_the_activation() {
 
 #[test]
 fn gradients_agree_with_finite_differences() {
-    let c = Convolution { stride: [2, 1], ..square(2, 6, [6, 10], 3, 2) };
+    let c = Convolution {
+        stride: [2, 1],
+        ..square(2, 6, [6, 10], 3, 2)
+    };
     let (x, w) = (values(c.input_len(), 1), values(c.weight_len(), 2));
     let grad_y = values(c.output_len(), 3);
     let loss = |x: &[f32], w: &[f32]| -> f64 {
         let y = convolution_forward(&c, x, w);
-        y.iter().zip(&grad_y).map(|(y, g)| f64::from(*y) * f64::from(*g)).sum()
+        y.iter()
+            .zip(&grad_y)
+            .map(|(y, g)| f64::from(*y) * f64::from(*g))
+            .sum()
     };
     // The loss is linear in either operand, so a wide step costs no accuracy.
     let differences = |values: &[f32], loss: &dyn Fn(&[f32]) -> f64| -> Vec<f64> {
@@ -137,7 +173,9 @@ fn gradients_agree_with_finite_differences() {
             loss(&values)
         };
         let indices = 0..values.len();
-        indices.map(|index| shifted(index, 0.5) - shifted(index, -0.5)).collect()
+        indices
+            .map(|index| shifted(index, 0.5) - shifted(index, -0.5))
+            .collect()
     };
     let grad_x = convolution_input_gradient(&c, &grad_y, &w);
     assert_close(&grad_x, &differences(&x, &|x| loss(x, &w)), 1e-4);
@@ -148,7 +186,10 @@ fn gradients_agree_with_finite_differences() {
 #[test]
 fn one_and_three_threads_give_the_same_bits() {
     let on_threads = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| {
             large().map(|c| {
                 let x = values(c.input_len(), 1);

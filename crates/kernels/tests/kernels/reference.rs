@@ -44,19 +44,25 @@ pub fn products(c: &Convolution, mut visit: impl FnMut(usize, usize, usize)) {
 
 pub fn forward(c: &Convolution, x: &[f32], w: &[f32]) -> Vec<f64> {
     let mut result = vec![0.0; c.output_len()];
-    products(c, |yi, xi, wi| result[yi] += f64::from(x[xi]) * f64::from(w[wi]));
+    products(c, |yi, xi, wi| {
+        result[yi] += f64::from(x[xi]) * f64::from(w[wi])
+    });
     result
 }
 
 pub fn input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) -> Vec<f64> {
     let mut result = vec![0.0; c.input_len()];
-    products(c, |yi, xi, wi| result[xi] += f64::from(grad_y[yi]) * f64::from(w[wi]));
+    products(c, |yi, xi, wi| {
+        result[xi] += f64::from(grad_y[yi]) * f64::from(w[wi])
+    });
     result
 }
 
 pub fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec<f64> {
     let mut result = vec![0.0; c.weight_len()];
-    products(c, |yi, xi, wi| result[wi] += f64::from(x[xi]) * f64::from(grad_y[yi]));
+    products(c, |yi, xi, wi| {
+        result[wi] += f64::from(x[xi]) * f64::from(grad_y[yi])
+    });
     result
 }
 
@@ -71,7 +77,12 @@ pub fn activate(act: Activation, value: f64) -> f64 {
 /// Mean and biased variance of each channel.
 pub fn statistics(x: &[f32], channels: usize) -> Vec<(f64, f64)> {
     let rows = (x.len() / channels) as f64;
-    let column = |channel| x.iter().skip(channel).step_by(channels).map(|x| f64::from(*x));
+    let column = |channel| {
+        x.iter()
+            .skip(channel)
+            .step_by(channels)
+            .map(|x| f64::from(*x))
+    };
     (0..channels)
         .map(|channel| {
             let mean = column(channel).sum::<f64>() / rows;
@@ -99,7 +110,9 @@ pub fn values(len: usize, seed: u64) -> Vec<f32> {
 #[track_caller]
 pub fn assert_close(found: &[f32], expected: &[f64], tolerance: f64) {
     assert_eq!(found.len(), expected.len());
-    let scale = expected.iter().fold(1.0, |most: f64, value| most.max(value.abs()));
+    let scale = expected
+        .iter()
+        .fold(1.0, |most: f64, value| most.max(value.abs()));
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         let error = (f64::from(*found) - expected).abs();
         assert!(

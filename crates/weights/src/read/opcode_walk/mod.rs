@@ -26,6 +26,10 @@ use value::{Holds, Kind, Value};
 const MAX_STACK: usize = 1_000_000;
 const MAX_MEMO: usize = 1_000_000;
 
+/// A value takes one byte of a pickle and a hundred in the reader's memory. Checkpoints have
+/// about forty a tensor, and perhaps one for every step in a list of losses.
+const MAX_VALUES: usize = 5_000_000;
+
 /// Why a walk ended early.
 #[derive(Debug)]
 pub(super) enum WalkError {
@@ -54,6 +58,7 @@ pub(super) fn walk(reader: &mut impl BufRead) -> Result<Walked, WalkError> {
         stack: Vec::new(),
         marks: Vec::new(),
         memo: HashMap::new(),
+        pushed: 0,
         off_list: None,
         calls_an_argument: false,
         walked: Walked::default(),
@@ -72,6 +77,7 @@ struct Walker<'a, R> {
     stack: Vec<Value>,
     marks: Vec<usize>,
     memo: HashMap<u64, Value>,
+    pushed: usize,
     /// The first global off the list, wherever it is used.
     off_list: Option<Rc<str>>,
     calls_an_argument: bool,
@@ -257,7 +263,8 @@ impl<R: BufRead> Walker<'_, R> {
     }
 
     fn push(&mut self, value: Value) -> Result<(), WalkError> {
-        if self.stack.len() >= MAX_STACK {
+        self.pushed += 1;
+        if self.stack.len() >= MAX_STACK || self.pushed > MAX_VALUES {
             return Err(malformed("its pickle piles up values without end"));
         }
         self.stack.push(value);

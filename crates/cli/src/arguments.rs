@@ -1,0 +1,233 @@
+//! Every command and flag, with its help.
+
+use std::path::PathBuf;
+use std::thread;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use warmstart_train::recipe;
+
+/// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
+#[derive(Parser)]
+#[command(version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train a model: freeze, then thaw
+    Train(Box<Train>),
+    /// Go on with a run from its last checkpoint
+    Resume(Resume),
+    /// Measure a model on labelled pictures
+    Eval(Eval),
+    /// Classify pictures
+    Predict(Predict),
+    /// Look into files of weights
+    Weights(Weights),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart train --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth --out runs/pets
+  warmstart train --data pets/ --model resnet18 --weights none --epochs 30 --out runs/scratch
+  warmstart train recipe.toml --seed 7 --out runs/pets-7
+
+The data are DIR/train/<class>/… and DIR/val/<class>/… (and DIR/test/<class>/…, measured once at the
+end), or DIR/<class>/…, of which a share validates.")]
+pub struct Train {
+    /// A recipe in TOML; flags override it
+    pub recipe: Option<PathBuf>,
+    /// Folder of the data set
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Architecture: mobilenet_v2, resnet18, resnet34 or resnet50
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Pretrained file (.pth, .pt, .safetensors), the folder of another run, or "none"
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<String>,
+    /// Folder of the run [default: runs/<name of the data folder>]
+    #[arg(long, value_name = "RUN")]
+    pub out: Option<PathBuf>,
+    /// Epochs of all phases together [default: 14]
+    #[arg(long, value_name = "TOTAL")]
+    pub epochs: Option<usize>,
+    /// Epochs with a frozen backbone [default: 8; 0 with --weights none]
+    #[arg(long, value_name = "N")]
+    pub freeze_epochs: Option<usize>,
+    /// Images a step after the thaw [default: 16]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Images a step while the backbone is frozen [default: 32]
+    #[arg(long, value_name = "N")]
+    pub freeze_batch: Option<usize>,
+    /// Highest learning rate after the thaw [default: 3e-4, with sgd 3e-3]
+    #[arg(long, value_name = "RATE")]
+    pub lr: Option<f64>,
+    /// Highest learning rate while the backbone is frozen [default: 3e-3, with sgd 3e-2]
+    #[arg(long, value_name = "RATE")]
+    pub freeze_lr: Option<f64>,
+    /// Optimizer [default: adamw]
+    #[arg(long)]
+    pub optimizer: Option<Optimizer>,
+    /// How parameters that no file gives are initialized [default: kaiming]
+    #[arg(long)]
+    pub init: Option<Init>,
+    /// Edge of the square image that goes into the network, in pixels [default: the model's own]
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
+    /// Share of each class that validates, where the data have no val/ [default: 0.2]
+    #[arg(long, value_name = "SHARE")]
+    pub val_split: Option<f64>,
+    /// Everything random follows from it [default: 42]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Accept a file that covers less than 95% of the backbone
+    #[arg(long)]
+    pub allow_partial: bool,
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart resume runs/pets                     after a crash, or Ctrl-C
+  warmstart resume runs/pets --batch 8           with less memory
+  warmstart resume runs/pets --epochs 40         the loss still fell at the end
+  warmstart resume runs/pets --from-epoch 8      go back, and drop what came after
+
+Without a change, the run ends in the same bits as one that was never stopped.")]
+pub struct Resume {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// New total of epochs: the last phase gets longer or shorter; a finished run gets a phase more
+    #[arg(long, value_name = "TOTAL")]
+    pub epochs: Option<usize>,
+    /// Go on after this epoch; the checkpoints after it are removed
+    #[arg(long, value_name = "N")]
+    pub from_epoch: Option<usize>,
+    /// Images a step after the thaw
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Images a step while a part is frozen
+    #[arg(long, value_name = "N")]
+    pub freeze_batch: Option<usize>,
+    /// Highest learning rate after the thaw
+    #[arg(long, value_name = "RATE")]
+    pub lr: Option<f64>,
+    /// Highest learning rate while a part is frozen
+    #[arg(long, value_name = "RATE")]
+    pub freeze_lr: Option<f64>,
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  warmstart eval runs/pets --data pets/val")]
+pub struct Eval {
+    /// Folder of a run, or a model file
+    pub model: PathBuf,
+    /// Folder of class folders
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart predict runs/pets/best.safetensors photo.jpg
+  warmstart predict runs/pets folder/ --json")]
+pub struct Predict {
+    /// Folder of a run, or a model file
+    pub model: PathBuf,
+    /// Pictures, and folders of pictures
+    #[arg(required = true)]
+    pub images: Vec<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+#[derive(Args)]
+pub struct Weights {
+    #[command(subcommand)]
+    pub command: WeightsCommand,
+}
+
+#[derive(Subcommand)]
+pub enum WeightsCommand {
+    /// List a file's tensors, guess its architecture, say how much of it the file covers
+    Inspect(Inspect),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  warmstart weights inspect mobilenet_v2-b0353104.pth")]
+pub struct Inspect {
+    /// A .pth, .pt or .safetensors file
+    pub file: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Threads {
+    /// Threads to compute with; the result is the same for any number [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+impl Threads {
+    /// The number that was asked for, or that the machine has.
+    pub fn count(&self) -> usize {
+        match self.threads {
+            Some(threads) => usize::from(threads),
+            None => thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Optimizer {
+    Sgd,
+    Adam,
+    Adamw,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Init {
+    Kaiming,
+}
+
+impl From<Optimizer> for recipe::OptimizerKind {
+    fn from(optimizer: Optimizer) -> Self {
+        match optimizer {
+            Optimizer::Sgd => Self::Sgd,
+            Optimizer::Adam => Self::Adam,
+            Optimizer::Adamw => Self::AdamW,
+        }
+    }
+}
+
+impl From<Init> for recipe::Init {
+    fn from(init: Init) -> Self {
+        match init {
+            Init::Kaiming => Self::Kaiming,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! One file a command: what it calls and what it prints.
+
+pub mod eval;
+pub mod predict;
+pub mod train;
+pub mod weights;
+
+use std::io;
+use std::process::ExitCode;
+
+use warmstart_data::DataError;
+use warmstart_train::Error;
+use warmstart_weights::WeightError;
+
+use crate::arguments::Threads;
+
+/// Why a command ends without success: a line, and the exit code.
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+/// Something failed.
+const FAILED: u8 = 1;
+/// The request was wrong.
+const USAGE: u8 = 2;
+
+impl Failure {
+    /// A failure of the work itself.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: FAILED,
+        }
+    }
+
+    /// Says why, and gives the exit code.
+    #[expect(clippy::print_stderr, reason = "this is where errors are shown")]
+    pub fn report(self) -> ExitCode {
+        if !self.message.is_empty() {
+            eprintln!("error: {}", self.message);
+        }
+        ExitCode::from(self.code)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self {
+            message: error.to_string(),
+            code: if error.is_usage() { USAGE } else { FAILED },
+        }
+    }
+}
+
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<WeightError> for Failure {
+    fn from(error: WeightError) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        // Whoever reads our output has enough, as `head` does: no failure, nothing to say.
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self {
+                message: String::new(),
+                code: 0,
+            };
+        }
+        Self::failed(format!("could not print: {error}"))
+    }
+}
+
+/// Refuses a `WARMSTART_SIMD` that this processor cannot follow.
+pub fn simd_level() -> Result<(), Failure> {
+    warmstart_train::simd_level()
+        .map(drop)
+        .map_err(|message| Failure {
+            message,
+            code: USAGE,
+        })
+}
+
+/// Makes the pool that all computing runs in.
+pub fn use_threads(threads: &Threads) -> Result<usize, Failure> {
+    let count = threads.count();
+    warmstart_train::use_threads(count)
+        .map_err(|error| Failure::failed(format!("could not start {count} threads: {error}")))?;
+    Ok(count)
+}

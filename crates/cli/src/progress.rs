@@ -1,0 +1,182 @@
+//! Shows a run's events: a bar while the output is a terminal, plain lines otherwise.
+
+use std::io::{IsTerminal, stderr};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use warmstart_train::event::Event;
+use warmstart_train::record::{EpochRecord, Summary};
+
+/// Unreadable images that are named one by one.
+const NAMED: usize = 10;
+
+/// The display of a run.
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    interactive: bool,
+}
+
+impl Progress {
+    pub fn new() -> Self {
+        Self {
+            bar: None,
+            interactive: stderr().is_terminal(),
+        }
+    }
+
+    pub fn show(&mut self, event: Event) {
+        match event {
+            Event::Checking { images } => {
+                if self.interactive {
+                    let bar = ProgressBar::new_spinner().with_message(format!("reading {images} images"));
+                    bar.enable_steady_tick(Duration::from_millis(100));
+                    self.bar = Some(bar);
+                }
+            }
+            Event::Data {
+                classes,
+                train,
+                validation,
+                test,
+                unreadable,
+            } => {
+                let test = if test > 0 { format!(", {test} test") } else { String::new() };
+                self.line(format!(
+                    "data: {} classes, {train} training images, {validation} validation{test}",
+                    classes.len()
+                ));
+                if !unreadable.is_empty() {
+                    self.line(format!("left out, {} images that cannot be read:", unreadable.len()));
+                }
+                for (path, reason) in unreadable.iter().take(NAMED) {
+                    self.line(format!("  {}: {reason}", path.display()));
+                }
+                if unreadable.len() > NAMED {
+                    self.line(format!("  … and {} more", unreadable.len() - NAMED));
+                }
+            }
+            Event::Loaded(report) => {
+                for line in report.lines() {
+                    self.line(line.to_owned());
+                }
+            }
+            Event::Phase {
+                phase,
+                number,
+                phases,
+                trained,
+                frozen,
+                steps,
+            } => self.line(format!(
+                "phase {number} of {phases}, {}: {} epochs of {steps} steps of {} images, learning rate {:.1e}, \
+                 training {} ({} values learn, {} are frozen)",
+                phase.name,
+                phase.epochs,
+                phase.batch,
+                phase.lr,
+                phase.train,
+                thousands(trained),
+                thousands(frozen)
+            )),
+            Event::Step(progress) => {
+                let bar = self.bar_of(progress.steps);
+                let Some(bar) = bar else { return };
+                bar.set_position(progress.step as u64);
+                bar.set_prefix(format!("epoch {}/{}", progress.epoch, progress.epochs));
+                bar.set_message(format!(
+                    "loss {:.3}, {:.1} images/s",
+                    progress.loss, progress.images_per_second
+                ));
+            }
+            Event::Evaluated { images, of } => {
+                let Some(bar) = self.bar_of(of) else { return };
+                bar.set_position(images as u64);
+                bar.set_message("images evaluated");
+            }
+            Event::Epoch { record, epochs, best } => self.line(epoch_line(record, epochs, best)),
+            Event::Note(note) => self.line(format!("note: {note}")),
+            Event::Finished { summary, run } => {
+                for line in finished_lines(summary, &run.display().to_string()) {
+                    self.line(line);
+                }
+            }
+        }
+    }
+
+    /// The bar of that length, made anew when the length changes.
+    fn bar_of(&mut self, length: usize) -> Option<&ProgressBar> {
+        if !self.interactive {
+            return None;
+        }
+        let length = length as u64;
+        if self.bar.as_ref().is_none_or(|bar| bar.length() != Some(length)) {
+            self.clear();
+            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left")
+                .expect("the template is valid");
+            self.bar = Some(ProgressBar::new(length).with_style(style));
+        }
+        self.bar.as_ref()
+    }
+
+    fn clear(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    #[expect(clippy::print_stderr, reason = "this is where progress is shown")]
+    fn line(&mut self, line: String) {
+        self.clear();
+        eprintln!("{line}");
+    }
+}
+
+fn epoch_line(record: &EpochRecord, epochs: usize, best: bool) -> String {
+    format!(
+        "epoch {}/{epochs} ({}): train loss {:.3}, val loss {:.3}, accuracy {:.4}{} [{:.1} s, {:.1} images/s, {:.0} MB]",
+        record.epoch,
+        record.phase,
+        record.train_loss,
+        record.val_loss,
+        record.metric,
+        if best { ", best" } else { "" },
+        record.seconds,
+        record.images_per_second,
+        record.peak_memory_mb,
+    )
+}
+
+fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
+    let best = &summary.best;
+    let mut lines = vec![format!(
+        "finished: best {} {:.4} at epoch {} ({}), kept in {run}/best.safetensors",
+        best.metric, best.value, best.epoch, best.phase
+    )];
+    if let Some(test) = &summary.test {
+        lines.push(format!("test: {} {:.4}, loss {:.3}", best.metric, test.metric, test.loss));
+    }
+    lines.push(format!("note: {}", summary.note));
+    lines
+}
+
+/// 2236682 as 2,236,682.
+fn thousands(value: usize) -> String {
+    let digits = value.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).expect("digits"))
+        .collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn values_are_grouped_in_thousands() {
+        assert_eq!([0, 999, 1000, 2_236_682].map(thousands), ["0", "999", "1,000", "2,236,682"]);
+    }
+}

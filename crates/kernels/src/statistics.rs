@@ -1,0 +1,108 @@
+//! Mean and variance of each channel.
+#![allow(unsafe_code, reason = "vector loads and stores take pointers")]
+
+use rayon::prelude::*;
+
+use crate::channels::{ChannelKernel, Channels};
+use crate::simd::Vector;
+
+/// Mean and biased variance of each channel of `x` `[.., channels]`: `(mean, variance)`.
+///
+/// Each tile is read twice while it is in the cache, the second time for the deviations from its
+/// own mean, and the tiles are merged in f64 (Chan, Golub and LeVeque, "Algorithms for Computing the
+/// Sample Variance", 1983), so a mean far from zero costs no accuracy. Without rows both are zero.
+///
+/// # Panics
+/// If `x` is not a whole number of rows.
+pub fn batch_statistics(x: &[f32], channels: usize) -> (Vec<f32>, Vec<f32>) {
+    let layout = Channels::new(x.len(), channels);
+    let tiles: Vec<_> = layout
+        .tiles()
+        .map(|range| {
+            let rows = (range.len() / channels) as f64;
+            let mut sums = vec![0.0; layout.width()];
+            let sum = Sum { x, sums: &mut sums };
+            layout.run(range.clone(), sum);
+            let near: Vec<_> = layout
+                .fold(&sums)
+                .iter()
+                .map(|s| (s / rows) as f32)
+                .collect();
+            let center = layout.widen(&near);
+            sums.fill(0.0);
+            let mut squares = vec![0.0; layout.width()];
+            let deviations = Deviations {
+                x,
+                center: &center,
+                sums: &mut sums,
+                squares: &mut squares,
+            };
+            layout.run(range, deviations);
+            let sums = layout.fold(&sums).into_iter().zip(layout.fold(&squares));
+            let moments = sums.zip(near).map(|((sum, square), near)| {
+                let mean = f64::from(near) + sum / rows;
+                (mean, square - sum * sum / rows)
+            });
+            (rows, moments.collect::<Vec<_>>())
+        })
+        .collect();
+    let total_rows = layout.rows().max(1) as f64;
+    let mut means = vec![0.0; channels];
+    for (rows, moments) in &tiles {
+        for (mean, moment) in means.iter_mut().zip(moments) {
+            *mean += rows * moment.0;
+        }
+    }
+    means.iter_mut().for_each(|mean| *mean /= total_rows);
+    let mut variances = vec![0.0; channels];
+    for (rows, moments) in &tiles {
+        for ((variance, moment), mean) in variances.iter_mut().zip(moments).zip(&means) {
+            *variance += moment.1 + rows * (moment.0 - mean).powi(2);
+        }
+    }
+    let single = |values: Vec<f64>| values.into_iter().map(|value| value as f32).collect();
+    variances
+        .iter_mut()
+        .for_each(|variance| *variance = f64::max(*variance / total_rows, 0.0));
+    (single(means), single(variances))
+}
+
+struct Sum<'a> {
+    x: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl ChannelKernel for Sum<'_> {
+    #[inline(always)]
+    unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
+        // SAFETY: as the loop vouches.
+        unsafe {
+            let x = V::load(self.x.as_ptr().add(offset), lanes);
+            let sum = self.sums.as_mut_ptr().add(place);
+            V::load(sum, lanes).add(x).store(sum, lanes);
+        }
+    }
+}
+
+struct Deviations<'a> {
+    x: &'a [f32],
+    center: &'a [f32],
+    sums: &'a mut [f32],
+    squares: &'a mut [f32],
+}
+
+impl ChannelKernel for Deviations<'_> {
+    #[inline(always)]
+    unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
+        // SAFETY: as the loop vouches.
+        unsafe {
+            let x = V::load(self.x.as_ptr().add(offset), lanes);
+            let deviation = x.sub(V::load(self.center.as_ptr().add(place), lanes));
+            let sum = self.sums.as_mut_ptr().add(place);
+            V::load(sum, lanes).add(deviation).store(sum, lanes);
+            let square = self.squares.as_mut_ptr().add(place);
+            let total = deviation.mul_add(deviation, V::load(square, lanes));
+            total.store(square, lanes);
+        }
+    }
+}

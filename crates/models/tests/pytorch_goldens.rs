@@ -1,0 +1,319 @@
+//! Whole models against PyTorch: logits, running statistics and gradients on the same parameters.
+//!
+//! `tests/fixtures/README.md` says how the goldens were made.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use warmstart_models::{Architecture, by_name};
+use warmstart_nn::Parameters;
+use warmstart_nn::block::{Forward, Kind, ParameterInfo, update_running_statistics};
+use warmstart_nn::burn::tensor::activation::log_softmax;
+use warmstart_nn::burn::tensor::{Tensor, TensorData};
+
+const CLASSES: usize = 10;
+const MODELS: [&str; 4] = ["mobilenet_v2", "resnet18", "resnet34", "resnet50"];
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
+}
+
+/// The goldens of one model, by name: shape and values.
+fn goldens(model: &str) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    let bytes = std::fs::read(fixtures().join(format!("models/{model}.safetensors"))).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let values = view
+                .data()
+                .chunks_exact(4)
+                .map(|b| f32::from_le_bytes(b.try_into().unwrap()))
+                .collect();
+            (name, (view.shape().to_vec(), values))
+        })
+        .collect()
+}
+
+/// `formula.py`'s uniform values in [0, 1).
+fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
+    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    (0..count as u64).map(move |index| {
+        let mut z = hash.wrapping_add(index).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1u32 << 24)
+    })
+}
+
+fn between(name: &str, count: usize, low: f64, width: f64) -> Vec<f32> {
+    uniform(name, count)
+        .map(|u| (low + width * u) as f32)
+        .collect()
+}
+
+fn symmetric(name: &str, count: usize, bound: f64) -> Vec<f32> {
+    uniform(name, count)
+        .map(|u| ((2.0 * u - 1.0) * bound) as f32)
+        .collect()
+}
+
+fn formula(info: &ParameterInfo, ends_branch: bool) -> Vec<f32> {
+    let (name, count) = (&info.name, info.shape.iter().product());
+    match info.kind {
+        Kind::ConvWeight => {
+            let fan_in: usize = info.shape[1..].iter().product();
+            symmetric(name, count, (6.0 / fan_in as f64).sqrt())
+        }
+        Kind::LinearWeight => symmetric(name, count, (3.0 / info.shape[1] as f64).sqrt()),
+        Kind::LinearBias => symmetric(name, count, 0.1),
+        Kind::NormScale if ends_branch => between(name, count, 0.25, 0.5),
+        Kind::NormScale | Kind::RunningVariance => between(name, count, 0.5, 1.0),
+        Kind::NormShift | Kind::RunningMean => symmetric(name, count, 0.2),
+    }
+}
+
+fn parameters(architecture: &Architecture) -> Parameters {
+    let last = if architecture.name == "resnet50" {
+        "bn3.weight"
+    } else {
+        "bn2.weight"
+    };
+    let device = warmstart_nn::device();
+    let mut parameters = Parameters::new();
+    for info in architecture
+        .backbone_parameters()
+        .iter()
+        .chain(&architecture.classifier_parameters(CLASSES))
+    {
+        let ends_branch = architecture.name.starts_with("resnet") && info.name.ends_with(last);
+        let values = formula(info, ends_branch);
+        parameters.insert_values(&info.name, &info.shape, values, &device);
+    }
+    parameters
+}
+
+/// A picture batch `[batch, 3, height, width]` as the models take it.
+fn picture(shape: &[usize], values: Vec<f32>) -> Tensor<4> {
+    let data = TensorData::new(values, shape.to_vec());
+    Tensor::<4>::from_data(data, &warmstart_nn::device()).permute([0, 2, 3, 1])
+}
+
+fn logits(architecture: &Architecture, features: Tensor<4>, parameters: &Parameters) -> Tensor<2> {
+    let [batch, height, width, channels] = features.dims();
+    let average: Tensor<2> = features
+        .reshape([batch, height * width, channels])
+        .mean_dim(1)
+        .reshape([batch, channels]);
+    let [weight, bias] = architecture.classifier_parameters(CLASSES);
+    let weight: Tensor<2> = parameters.get(&weight.name);
+    let bias: Tensor<1> = parameters.get(&bias.name);
+    average.matmul(weight.transpose()) + bias.unsqueeze()
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.inner().into_data().try_into_vec().unwrap()
+}
+
+/// Largest difference as a share of the largest value.
+fn difference(ours: &[f32], golden: &[f32]) -> f32 {
+    assert_eq!(ours.len(), golden.len());
+    let largest = golden.iter().fold(f32::MIN_POSITIVE, |a, v| a.max(v.abs()));
+    let pairs = ours.iter().zip(golden);
+    pairs.fold(0.0, |worst: f32, (a, b)| worst.max((a - b).abs())) / largest
+}
+
+#[test]
+fn names_and_shapes_are_torchvisions_in_order() {
+    let text = std::fs::read_to_string(fixtures().join("names.json")).unwrap();
+    let names: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for model in MODELS {
+        let architecture = by_name(model).unwrap();
+        let mut infos = architecture.backbone_parameters();
+        infos.extend(architecture.classifier_parameters(1000));
+        let ours: Vec<(String, Vec<usize>)> = infos
+            .into_iter()
+            .map(|info| (info.name, info.shape))
+            .collect();
+        let torchvision: Vec<(String, Vec<usize>)> =
+            serde_json::from_value(names[model]["torchvision"].clone()).unwrap();
+        let torchvision: Vec<_> = torchvision
+            .into_iter()
+            .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
+            .collect();
+        assert_eq!(ours, torchvision, "{model}");
+    }
+}
+
+#[test]
+fn timm_names_map_to_native_ones() {
+    let text = std::fs::read_to_string(fixtures().join("names.json")).unwrap();
+    let names: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for model in MODELS {
+        let architecture = by_name(model).unwrap();
+        let map: BTreeMap<String, String> =
+            serde_json::from_value(names[model]["torchvision_to_timm"].clone()).unwrap();
+        let convention = architecture.conventions.last().unwrap();
+        for (native, timm) in &map {
+            let mapped = (convention.to_native)(timm);
+            assert_eq!(mapped.as_ref(), Some(native), "{model}: {timm}");
+        }
+        assert_eq!(
+            (convention.to_native)("blocks.0.0.conv_pw.weight").is_some(),
+            model == "mobilenet_v2" || convention.name == "torchvision"
+        );
+    }
+}
+
+#[test]
+fn inference_logits_are_pytorchs() {
+    for model in MODELS {
+        let architecture = by_name(model).unwrap();
+        let parameters = parameters(&architecture);
+        let (_, golden) = &goldens(model)["eval_logits"];
+        let shape = [2, 3, 97, 65];
+        let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
+        let all = 0..architecture.stages.len();
+        let folded = architecture.fold(all.clone(), &parameters, &warmstart_nn::device());
+        let features = architecture.forward(all, x, &mut Forward::Inference(&folded));
+        let ours = host(logits(&architecture, features, &parameters));
+        let difference = difference(&ours, golden);
+        assert!(difference < 1e-4, "{model}: {difference:e}");
+    }
+}
+
+/// A training pass in one batch-norm mode against the goldens of that name.
+fn training_pass(model: &str, mode: &str, tolerance: f32) {
+    let architecture = by_name(model).unwrap();
+    let goldens = goldens(model);
+    let mut parameters = parameters(&architecture);
+    let trained = |name: &str| !name.contains("running_");
+    let tracked = parameters.tracked(trained);
+    let prefix = if mode == "train" { "" } else { "frozen_norm_" };
+    let (shape, values) = goldens[&format!("{mode}_input")].clone();
+    let mut statistics = Vec::new();
+    let mut forward = Forward::Training {
+        parameters: &tracked,
+        frozen_statistics: mode != "train",
+        statistics: &mut statistics,
+    };
+    let features = architecture.forward(
+        0..architecture.stages.len(),
+        picture(&shape, values).autodiff(),
+        &mut forward,
+    );
+    let logits = logits(&architecture, features, &tracked);
+    let worst = difference(&host(logits.clone()), &goldens[&format!("{mode}_logits")].1);
+    assert!(worst < 1e-4, "{model} {mode} logits: {worst:e}");
+
+    let picked = Tensor::<2>::from_data(
+        {
+            let mut one_hot = vec![0f32; 2 * CLASSES];
+            one_hot[3] = -0.5;
+            one_hot[CLASSES + 7] = -0.5;
+            TensorData::new(one_hot, [2, CLASSES])
+        },
+        &warmstart_nn::device(),
+    );
+    let loss = (log_softmax(logits, 1) * picked.autodiff()).sum();
+    let gradients = tracked.take_gradients(&mut loss.backward());
+    let largest_norm = goldens
+        .iter()
+        .filter(|(name, _)| name.starts_with(&format!("{prefix}gradient_norm.")))
+        .fold(0f32, |a, (_, (_, norm))| a.max(norm[0]));
+    let mut compared = 0;
+    for (name, (_, golden)) in &goldens {
+        if let Some(parameter) = name.strip_prefix(&format!("{prefix}gradient_norm.")) {
+            let norm = gradients.sum_of_squares(parameter).sqrt() as f32;
+            let scale = golden[0].max(1e-3 * largest_norm);
+            let off = (norm - golden[0]).abs() / scale;
+            assert!(
+                off < 2.0 * tolerance,
+                "{model} {name}: {norm} is not {}",
+                golden[0]
+            );
+            compared += 1;
+        } else if let Some(parameter) = name.strip_prefix(&format!("{prefix}gradient.")) {
+            let ours = gradients.values(parameter);
+            let off = difference(&ours[..golden.len()], golden);
+            assert!(off < tolerance, "{model} {name}: {off:e}");
+        }
+    }
+    assert_eq!(
+        compared,
+        gradients.names().count(),
+        "every parameter has a gradient"
+    );
+
+    assert_eq!(statistics.is_empty(), mode != "train");
+    update_running_statistics(&mut parameters, statistics);
+    if mode == "train" {
+        for (name, (_, golden)) in &goldens {
+            if let Some(statistic) = name.strip_prefix("after.") {
+                let off = difference(&parameters.values(statistic), golden);
+                assert!(off < 1e-4, "{model} {name}: {off:e}");
+            }
+        }
+    }
+}
+
+#[test]
+fn training_with_batch_statistics_is_pytorchs() {
+    for model in MODELS {
+        training_pass(model, "train", 1e-3);
+    }
+}
+
+#[test]
+fn training_with_frozen_statistics_is_pytorchs() {
+    for model in MODELS {
+        training_pass(model, "frozen_norm", 1e-4);
+    }
+}
+
+#[test]
+fn any_prefix_can_be_addressed() {
+    let mobilenet = by_name("mobilenet_v2").unwrap();
+    assert_eq!(mobilenet.stage("features.14"), Ok(14));
+    assert_eq!(mobilenet.stage_of("features.14.conv.1.0.weight"), Some(14));
+    assert_eq!(mobilenet.stage_of("features.1.conv.0.0.weight"), Some(1));
+    assert_eq!(mobilenet.stage_of("classifier.1.weight"), None);
+    let resnet = by_name("resnet18").unwrap();
+    assert_eq!(resnet.stage("layer4"), Ok(7));
+    assert_eq!(resnet.stage("layer4.1"), Ok(8));
+    assert_eq!(resnet.stage_of("bn1.running_mean"), Some(0));
+    let error = resnet.stage("layer5").unwrap_err().to_string();
+    assert!(
+        error.contains("no stage `layer5`") && error.contains("layer4.1"),
+        "{error}"
+    );
+}
+
+/// A folded prefix followed by a trained rest is the same network as the whole.
+#[test]
+fn a_network_can_be_cut_at_any_stage() {
+    let architecture = by_name("mobilenet_v2").unwrap();
+    let parameters = parameters(&architecture);
+    let device = warmstart_nn::device();
+    let end = architecture.stages.len();
+    let shape = [1, 3, 33, 65];
+    let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
+    let folded = architecture.fold(0..end, &parameters, &device);
+    let whole = host(architecture.forward(0..end, x.clone(), &mut Forward::Inference(&folded)));
+    let tracked = parameters.tracked(|_| true);
+    for cut in 0..=end {
+        let trunk = architecture.fold(0..cut, &parameters, &device);
+        let features = architecture.forward(0..cut, x.clone(), &mut Forward::Inference(&trunk));
+        let mut forward = Forward::Training {
+            parameters: &tracked,
+            frozen_statistics: true,
+            statistics: &mut Vec::new(),
+        };
+        let features = host(architecture.forward(cut..end, features.autodiff(), &mut forward));
+        let off = difference(&features, &whole);
+        assert!(off < 1e-4, "cut at {cut}: {off:e}");
+    }
+}
