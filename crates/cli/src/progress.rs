@@ -48,8 +48,8 @@ impl Progress {
                 if !unreadable.is_empty() {
                     self.line(format!("left out, {} images that cannot be read:", unreadable.len()));
                 }
-                for (path, reason) in unreadable.iter().take(NAMED) {
-                    self.line(format!("  {}: {reason}", path.display()));
+                for (_, reason) in unreadable.iter().take(NAMED) {
+                    self.line(format!("  {reason}"));
                 }
                 if unreadable.len() > NAMED {
                     self.line(format!("  … and {} more", unreadable.len() - NAMED));

@@ -1,3 +1,41 @@
-//! x
-pub mod resize;
-pub mod rgb_image;
+//! From folders of images to the numbers a network takes.
+//!
+//! ```text
+//! folder ─ open ─▶ samples ─ check ─▶ readable samples ─ epoch_order, batches ─▶ Loader ─▶ pixels
+//!                                                          decode → resize → normalise ┘
+//! ```
+//!
+//! [`open`] finds the images and their classes, [`check()`] decodes each once so that a damaged file
+//! is found before training, and a [`Loader`] prepares batches beside the training on threads of its
+//! own. [`evaluation_pixels`] gives the pixels that Pillow and torchvision would give, so that a
+//! pretrained network sees what it was trained on; [`training_pixels`] gives a random view. All that
+//! is random is a function of (seed, epoch, sample, purpose): see [`random`].
+//!
+//! This room knows nothing of tensors: what leaves it is `Vec<f32>` in `[height, width, channel]`
+//! order.
+
+mod augmentation;
+mod check;
+mod color_jitter;
+mod dataset;
+mod decode;
+mod error;
+mod folder;
+mod loader;
+mod preprocessing;
+pub mod random;
+mod resize;
+mod rgb_image;
+
+pub use augmentation::{Augmentation, training_pixels, training_pixels_of};
+pub use check::{Checked, check, require_readable};
+pub use color_jitter::{Adjustment, adjust};
+pub use dataset::{Dataset, Sample, Split, open, open_split};
+pub use decode::{MAX_PIXELS, decode, decode_bytes};
+pub use error::DataError;
+pub use folder::image_files;
+pub use loader::{Loader, Prepare, batches};
+pub use preprocessing::{Preprocessing, evaluation_pixels, evaluation_pixels_of};
+pub use random::{epoch_order, stream};
+pub use resize::{Interpolation, resize};
+pub use rgb_image::{Region, RgbImage};

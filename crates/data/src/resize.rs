@@ -44,7 +44,7 @@ const PRECISION: u32 = 22;
 const HALF: i32 = 1 << (PRECISION - 1);
 
 /// Rows that the horizontal pass takes at once, so that its sums run in vector lanes.
-const ROWS: usize = 8;
+const ROWS: usize = 16;
 
 /// Values of a row that the vertical pass takes at once.
 const LANES: usize = 32;
@@ -56,7 +56,12 @@ struct Taps {
 }
 
 /// The taps of the output pixels `window` of an axis of `from` pixels resized to `to`.
-fn taps(from: usize, to: usize, window: std::ops::Range<usize>, filter: Interpolation) -> Vec<Taps> {
+fn taps(
+    from: usize,
+    to: usize,
+    window: std::ops::Range<usize>,
+    filter: Interpolation,
+) -> Vec<Taps> {
     let scale = from as f64 / to as f64;
     let stretch = scale.max(1.0);
     let support = filter.support() * stretch;
@@ -75,13 +80,21 @@ fn taps(from: usize, to: usize, window: std::ops::Range<usize>, filter: Interpol
                 let scaled = w / sum * unit;
                 (scaled + 0.5f64.copysign(scaled)) as i32
             };
-            Taps { first, weights: exact.into_iter().map(fixed).collect() }
+            Taps {
+                first,
+                weights: exact.into_iter().map(fixed).collect(),
+            }
         })
         .collect()
 }
 
-fn rounded(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
+#[inline(always)]
+fn rounded<const LANES: usize>(sums: &[i32; LANES]) -> [u8; LANES] {
+    let mut values = [0; LANES];
+    for (value, sum) in values.iter_mut().zip(sums) {
+        *value = (sum >> PRECISION).clamp(0, 255) as u8;
+    }
+    values
 }
 
 /// Resizes `region` of `source` to `width` × `height` and returns the part `window` of the result.
@@ -96,8 +109,18 @@ pub fn resize(
     window: Region,
     filter: Interpolation,
 ) -> RgbImage {
-    let columns = taps(region.width, width, window.left..window.left + window.width, filter);
-    let mut rows = taps(region.height, height, window.top..window.top + window.height, filter);
+    let columns = taps(
+        region.width,
+        width,
+        window.left..window.left + window.width,
+        filter,
+    );
+    let mut rows = taps(
+        region.height,
+        height,
+        window.top..window.top + window.height,
+        filter,
+    );
     let first_row = rows.first().map_or(0, |t| t.first);
     let end_row = rows.last().map_or(0, |t| t.first + t.weights.len());
     for tap in &mut rows {
@@ -108,7 +131,12 @@ pub fn resize(
         height: end_row - first_row,
         ..region
     };
-    pulp::Arch::new().dispatch(Passes { source, region: needed, columns: &columns, rows: &rows })
+    pulp::Arch::new().dispatch(Passes {
+        source,
+        region: needed,
+        columns: &columns,
+        rows: &rows,
+    })
 }
 
 /// Both passes, compiled once for every vector instruction set; integer sums are the same in all.
@@ -139,33 +167,84 @@ fn accumulate<const LANES: usize>(sums: &mut [i32; LANES], values: &[u8; LANES],
     }
 }
 
+/// Turns 8 rows of 8 bytes into 8 columns, by swapping ever larger halves of ever larger squares
+/// (Warren, Hacker's Delight, 7-3).
+#[inline(always)]
+fn transposed(mut square: [u64; 8]) -> [u64; 8] {
+    for (distance, mask, lows) in [
+        (1, 0x00ff_00ff_00ff_00ff, [0, 2, 4, 6]),
+        (2, 0x0000_ffff_0000_ffff, [0, 1, 4, 5]),
+        (4, 0x0000_0000_ffff_ffff, [0, 1, 2, 3]),
+    ] {
+        for low in lows {
+            let high = low + distance;
+            let swap = ((square[low] >> (8 * distance)) ^ square[high]) & mask;
+            square[high] ^= swap;
+            square[low] ^= swap << (8 * distance);
+        }
+    }
+    square
+}
+
+/// Fills `block[value of a row][row]` from up to [`ROWS`] rows of `source`, so that the lanes of a
+/// sum are the same value of several rows.
+#[inline(always)]
+fn load_rows(block: &mut [[u8; ROWS]], source: &RgbImage, region: Region) {
+    let values = region.width * 3;
+    for group in 0..ROWS / 8 {
+        let rows: [&[u8]; 8] = std::array::from_fn(|lane| {
+            // Lanes past the last row repeat it; nobody reads them.
+            let row = (group * 8 + lane).min(region.height - 1);
+            &source.row(region.top + row)[region.left * 3..][..values]
+        });
+        let (squares, _) = block.as_chunks_mut::<8>();
+        for (index, columns) in squares.iter_mut().enumerate() {
+            let mut square = [0; 8];
+            for (bytes, row) in square.iter_mut().zip(rows) {
+                *bytes = match row[index * 8..].first_chunk() {
+                    Some(whole) => u64::from_le_bytes(*whole),
+                    None => {
+                        let mut part = [0; 8];
+                        part[..values - index * 8].copy_from_slice(&row[index * 8..]);
+                        u64::from_le_bytes(part)
+                    }
+                };
+            }
+            for (column, lanes) in columns.iter_mut().zip(transposed(square)) {
+                column[group * 8..][..8].copy_from_slice(&lanes.to_le_bytes());
+            }
+        }
+    }
+}
+
 /// The horizontal pass over `region`; rows of the result are `stride` values apart.
 #[inline(always)]
 fn resize_columns(source: &RgbImage, region: Region, columns: &[Taps], stride: usize) -> Vec<u8> {
     let mut result = vec![0; stride * region.height];
-    // `[column, channel, row]`, so that the lanes of a sum are the same pixel of several rows.
-    let mut block = vec![[0u8; 3 * ROWS]; region.width];
+    // Padded, so that the transposition always stores whole squares.
+    let mut block = vec![[0u8; ROWS]; (region.width * 3).next_multiple_of(8)];
     for (index, target) in result.chunks_mut(stride * ROWS).enumerate() {
         let top = region.top + index * ROWS;
-        let count = target.len() / stride;
-        for lane in 0..count {
-            let row = &source.row(top + lane)[region.left * 3..][..region.width * 3];
-            for (column, pixel) in block.iter_mut().zip(row.chunks_exact(3)) {
-                column[lane] = pixel[0];
-                column[ROWS + lane] = pixel[1];
-                column[2 * ROWS + lane] = pixel[2];
-            }
-        }
+        let height = target.len() / stride;
+        load_rows(
+            &mut block,
+            source,
+            Region {
+                top,
+                height,
+                ..region
+            },
+        );
+        let (pixels, _) = block.as_flattened().as_chunks();
         for (x, tap) in columns.iter().enumerate() {
             let mut sums = [HALF; 3 * ROWS];
-            for (column, &weight) in block[tap.first..].iter().zip(&tap.weights) {
-                accumulate(&mut sums, column, weight);
+            for (pixel, &weight) in pixels[tap.first..].iter().zip(&tap.weights) {
+                accumulate(&mut sums, pixel, weight);
             }
-            let values = sums.map(rounded);
+            let values = rounded(&sums);
             for (lane, row) in target.chunks_exact_mut(stride).enumerate() {
-                for channel in 0..3 {
-                    row[x * 3 + channel] = values[channel * ROWS + lane];
-                }
+                let pixel = [values[lane], values[ROWS + lane], values[2 * ROWS + lane]];
+                row[x * 3..][..3].copy_from_slice(&pixel);
             }
         }
     }
@@ -184,7 +263,7 @@ fn resize_rows(source: &[u8], stride: usize, width: usize, rows: &[Taps]) -> Rgb
                 let (lanes, _) = row.as_chunks();
                 accumulate(&mut sums, &lanes[part], weight);
             }
-            values.copy_from_slice(&sums.map(rounded)[..values.len()]);
+            values.copy_from_slice(&rounded(&sums)[..values.len()]);
         }
     }
     result

@@ -15,12 +15,21 @@ impl RgbImage {
     /// A black picture.
     pub fn black(width: usize, height: usize) -> Self {
         let pixels = vec![0; width * height * 3];
-        Self { width, height, pixels }
+        Self {
+            width,
+            height,
+            pixels,
+        }
     }
 
     /// The whole picture as a region.
     pub fn bounds(&self) -> Region {
-        Region { left: 0, top: 0, width: self.width, height: self.height }
+        Region {
+            left: 0,
+            top: 0,
+            width: self.width,
+            height: self.height,
+        }
     }
 
     /// The `width * 3` values of row `y`, which must be below `height`.

@@ -10,7 +10,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::simd::{Kernel, Vector, dispatch};
+use crate::simd::{Kernel, dispatch};
+use crate::vector::Vector;
 
 const TILE_VALUES: usize = 32 * 1024;
 const MIN_WIDTH: usize = 256;

@@ -17,7 +17,8 @@ use crate::epilogue::Epilogue;
 use crate::gather::{Gather, Source};
 use crate::geometry::Convolution;
 use crate::memory::{Output, Unwritten, with_scratch};
-use crate::simd::{Kernel, Vector, dispatch};
+use crate::simd::{Kernel, dispatch};
+use crate::vector::Vector;
 
 /// Values of a tile of destination rows: with the source rows it stays in the L2 cache.
 const TILE_VALUES: usize = 32 * 1024;

@@ -1,7 +1,7 @@
 //! What happens to a value between its sum and its only store.
 #![allow(unsafe_code, reason = "vector loads take pointers")]
 
-use crate::simd::Vector;
+use crate::vector::Vector;
 
 /// An activation function that rides along with the kernel before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

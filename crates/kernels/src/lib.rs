@@ -20,6 +20,7 @@ mod pack;
 mod product;
 mod simd;
 mod statistics;
+mod vector;
 mod view;
 mod weight_gradient;
 

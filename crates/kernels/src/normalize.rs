@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::channels::{ChannelKernel, Channels};
 use crate::epilogue::{Activation, Epilogue};
 use crate::memory::{Output, Unwritten};
-use crate::simd::Vector;
+use crate::vector::Vector;
 
 /// `1 / √(variance + eps)` of each channel.
 pub(crate) fn inverse_deviations(var: &[f32], eps: f32) -> Vec<f32> {

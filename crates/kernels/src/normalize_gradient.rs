@@ -7,7 +7,7 @@ use crate::channels::{ChannelKernel, Channels};
 use crate::epilogue::Activation;
 use crate::memory::{Output, Unwritten};
 use crate::normalize::{inverse_deviations, products};
-use crate::simd::Vector;
+use crate::vector::Vector;
 
 /// Gradients of [`normalize`](crate::normalize).
 #[derive(Clone, Debug, PartialEq)]

@@ -18,7 +18,8 @@ use crate::epilogue::Epilogue;
 use crate::gather::{Gather, Source};
 use crate::memory::Output;
 use crate::pack::PANEL;
-use crate::simd::{Kernel, Vector, dispatch};
+use crate::simd::{Kernel, dispatch};
+use crate::vector::Vector;
 
 /// Rows that share a pointer list; every level's register tile divides it.
 const TILE_ROWS: usize = 12;

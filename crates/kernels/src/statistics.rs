@@ -4,7 +4,7 @@
 use rayon::prelude::*;
 
 use crate::channels::{ChannelKernel, Channels};
-use crate::simd::Vector;
+use crate::vector::Vector;
 
 /// Mean and biased variance of each channel of `x` `[.., channels]`: `(mean, variance)`.
 ///

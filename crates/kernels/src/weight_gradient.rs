@@ -17,7 +17,8 @@ use crate::gather::Source;
 use crate::geometry::Convolution;
 use crate::memory::with_scratch;
 use crate::pack::PANEL;
-use crate::simd::{Kernel, Vector, dispatch};
+use crate::simd::{Kernel, dispatch};
+use crate::vector::Vector;
 use crate::view::{InputView, with_input_view};
 
 /// Input channels of a register tile.

@@ -64,15 +64,9 @@ pub struct Architecture {
     pub dropout: f64,
     /// What its published weights expect.
     pub pretrained: Pretrained,
-    /// Naming conventions that its files come in, the native one first.
+    /// Naming conventions that its files come in, besides the native one.
     pub conventions: &'static [Convention],
 }
-
-/// The native names.
-pub(crate) const TORCHVISION: Convention = Convention {
-    name: "torchvision",
-    to_native: |name| Some(name.to_owned()),
-};
 
 impl Architecture {
     /// The units of some stages.

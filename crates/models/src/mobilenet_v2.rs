@@ -4,7 +4,7 @@
 use warmstart_nn::Activation::{Identity, Relu6};
 use warmstart_nn::block::{Block, Shortcut, Unit};
 
-use crate::architecture::{Architecture, Convention, IMAGENET, Stage, TORCHVISION};
+use crate::architecture::{Architecture, Convention, IMAGENET, Stage};
 
 /// The bottleneck rows of table 2.
 struct Row {
@@ -79,13 +79,10 @@ pub(crate) fn mobilenet_v2() -> Architecture {
         classifier: "classifier.1",
         dropout: 0.2,
         pretrained: IMAGENET,
-        conventions: &[
-            TORCHVISION,
-            Convention {
-                name: "timm",
-                to_native: from_timm,
-            },
-        ],
+        conventions: &[Convention {
+            name: "timm",
+            to_native: from_timm,
+        }],
     }
 }
 

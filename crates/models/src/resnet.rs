@@ -5,7 +5,7 @@
 use warmstart_nn::Activation::{Identity, Relu};
 use warmstart_nn::block::{Block, Shortcut, Unit};
 
-use crate::architecture::{Architecture, Convention, IMAGENET, Stage, TORCHVISION};
+use crate::architecture::{Architecture, IMAGENET, Stage};
 
 /// The two kinds of branches of figure 5.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,7 @@ fn resnet(name: &'static str, branch: Branch, repeats: [usize; 4]) -> Architectu
         dropout: 0.0,
         pretrained: IMAGENET,
         // timm's names are the same.
-        conventions: &[TORCHVISION] as &[Convention],
+        conventions: &[],
     }
 }
 

@@ -137,6 +137,6 @@ impl Classifier {
     /// # Errors
     /// If the folder has a class that the model doesn't know, or no image.
     pub fn samples(&self, folder: &Path) -> Result<Vec<Sample>, Error> {
-        Ok(warmstart_data::open_split(folder, &self.info.classes)?)
+        Ok(warmstart_data::open_split(folder, &self.info.classes)?.samples)
     }
 }

@@ -1,6 +1,6 @@
 //! Classification: an average over the features, dropout and a linear classifier.
 
-use warmstart_data::random::{Purpose, stream};
+use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_data::{Augmentation, DataError, Dataset, Preprocessing, Sample};
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
@@ -100,7 +100,7 @@ fn dropout_mask(key: StepKey, length: usize, p: f64) -> Vec<f32> {
     let mut random = stream(key.seed, key.step, 0, Purpose::Dropout);
     let kept = (1.0 / (1.0 - p)) as f32;
     (0..length)
-        .map(|_| match random.uniform() < p {
+        .map(|_| match unit(&mut random) < p {
             true => 0.0,
             false => kept,
         })
@@ -213,7 +213,7 @@ impl Task for Classification {
         items: &[Item],
     ) {
         let logits = self.head.logits(features, parameters, None);
-        let logits: Vec<f32> = logits.into_data().into_vec().expect("logits are f32");
+        let logits: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
         for (row, item) in logits.chunks(self.classes.len()).zip(items) {
             let probabilities = warmstart_metrics::softmax(row);
             let best = warmstart_metrics::top_k(&probabilities, 1)[0].0;

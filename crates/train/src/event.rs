@@ -22,7 +22,7 @@ pub enum Event<'a> {
         validation: usize,
         /// Images of the test split.
         test: usize,
-        /// Images that could not be read and are left out, with the reason.
+        /// Images that could not be read and are left out, with a message that names the file.
         unreadable: &'a [(PathBuf, String)],
     },
     /// The parameters are there; the text of the load report.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use warmstart_data::Dataset;
+use warmstart_data::{Dataset, require_readable};
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Device;
 
@@ -225,7 +225,7 @@ fn readable(mut data: Dataset, observe: Observer) -> Result<Dataset, Error> {
     let mut checked = Vec::new();
     for split in splits {
         let split = warmstart_data::check(&split, |_, _| ());
-        split.require_readable(UNREADABLE_LIMIT)?;
+        require_readable(&split, UNREADABLE_LIMIT)?;
         unreadable.extend(split.unreadable);
         checked.push(split.readable);
     }

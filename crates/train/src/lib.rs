@@ -27,3 +27,19 @@ pub mod task;
 
 pub use error::Error;
 pub use job::{Changes, architecture, resume, train};
+
+/// SIMD level that the CPU kernels run at.
+///
+/// # Errors
+/// If `WARMSTART_SIMD` asks for a level that this processor lacks; the text is for users.
+pub fn simd_level() -> Result<&'static str, String> {
+    warmstart_nn::simd_level().map_err(|error| error.to_string())
+}
+
+/// Makes the pool of threads that computes. To be called once, before anything else.
+///
+/// # Errors
+/// If the pool exists already or the system refuses.
+pub fn use_threads(count: usize) -> Result<(), rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new().num_threads(count).build_global()
+}

@@ -8,7 +8,7 @@ use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::Device;
-use warmstart_weights::{SavedTensor, WeightFile};
+use warmstart_weights::{SavedData, SavedTensor, WeightFile};
 
 use crate::Error;
 use crate::recipe::Task;
@@ -93,9 +93,11 @@ fn bytes(parameters: &Parameters, metadata: &serde_json::Value) -> Result<Vec<u8
         .names()
         .map(|name| (name, parameters.shape(name), parameters.values(name)))
         .collect();
-    let saved = tensors
-        .iter()
-        .map(|(name, shape, values)| SavedTensor::f32(name, shape, values));
+    let saved = tensors.iter().map(|(name, shape, values)| SavedTensor {
+        name,
+        shape,
+        data: SavedData::F32(values),
+    });
     Ok(warmstart_weights::to_bytes(saved, metadata)?)
 }
 

@@ -1,6 +1,5 @@
 //! The training loop: phases, epochs, steps. It does not know which task it trains.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -407,10 +406,5 @@ impl<T: Task> Session<T> {
             phases: phases.collect(),
             note: note.to_owned(),
         }
-    }
-
-    /// Folder of the run.
-    pub fn path(&self) -> &Path {
-        self.run.path()
     }
 }

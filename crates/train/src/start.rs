@@ -6,7 +6,7 @@ use warmstart_models::Architecture;
 use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::Device;
 use warmstart_nn::{Parameters, initialization};
-use warmstart_weights::{Convention, Expected, LoadPlan, Part, Target, TensorMap, WeightFile};
+use warmstart_weights::{Convention, Expected, Inspection, LoadPlan, Part, Target, TensorMap, WeightFile};
 
 use crate::Error;
 use crate::model_file::{ModelInfo, resolve_path};
@@ -14,6 +14,9 @@ use crate::recipe::{NO_WEIGHTS, Recipe};
 
 /// Share of the backbone's tensors that a pretrained file must give.
 const BACKBONE_COVERAGE: f64 = 0.95;
+
+/// Classes of the usual pretrained classifier.
+const IMAGENET_CLASSES: usize = 1000;
 
 /// What a run starts from.
 pub struct Start {
@@ -108,7 +111,7 @@ fn forget_other_head(
 }
 
 /// The architecture's parameters as `warmstart-weights` wants them.
-pub fn expectations(backbone: &[ParameterInfo], head: &[ParameterInfo]) -> Vec<Expected> {
+fn expectations(backbone: &[ParameterInfo], head: &[ParameterInfo]) -> Vec<Expected> {
     let part = |infos: &[ParameterInfo], part: Part| -> Vec<Expected> {
         infos
             .iter()
@@ -124,7 +127,7 @@ pub fn expectations(backbone: &[ParameterInfo], head: &[ParameterInfo]) -> Vec<E
 }
 
 /// The architecture's naming conventions as `warmstart-weights` wants them.
-pub fn conventions(architecture: &Architecture) -> Vec<Convention> {
+fn conventions(architecture: &Architecture) -> Vec<Convention> {
     architecture
         .conventions
         .iter()
@@ -133,4 +136,32 @@ pub fn conventions(architecture: &Architecture) -> Vec<Convention> {
             to_native: convention.to_native,
         })
         .collect()
+}
+
+/// What is in a file of weights, compared with every architecture there is.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn inspect(path: &Path) -> Result<Inspection, Error> {
+    let file = warmstart_weights::read(path)?;
+    let architectures: Vec<Architecture> = warmstart_models::names()
+        .filter_map(warmstart_models::by_name)
+        .collect();
+    let parts: Vec<_> = architectures
+        .iter()
+        .map(|architecture| {
+            let head = architecture.classifier_parameters(IMAGENET_CLASSES);
+            let expected = expectations(&architecture.backbone_parameters(), &head);
+            (architecture.name, expected, conventions(architecture))
+        })
+        .collect();
+    let candidates: Vec<Target> = parts
+        .iter()
+        .map(|(architecture, expected, conventions)| Target {
+            architecture,
+            expected,
+            conventions,
+        })
+        .collect();
+    Ok(warmstart_weights::inspect(&file, &candidates))
 }

@@ -174,7 +174,7 @@ fn the_input_gradient_agrees_with_finite_differences() {
 fn a_mean_far_from_zero_costs_no_accuracy() {
     let (rows, channels) = (50_000, 3);
     let mut x = values(rows * channels, 1);
-    x.iter_mut().for_each(|x| *x = 1000.0 + *x);
+    x.iter_mut().for_each(|x| *x += 1000.0);
     let (mean, var) = batch_statistics(&x, channels);
     for ((mean, var), (expected_mean, expected_var)) in
         mean.iter().zip(var).zip(statistics(&x, channels))
@@ -188,6 +188,20 @@ fn a_mean_far_from_zero_costs_no_accuracy() {
             "{var} {expected_var}"
         );
     }
+}
+
+#[test]
+fn a_deviation_of_a_few_roundings_is_still_measured() {
+    // f32 steps by 1/2048 here, so the rounded mean is off by a good part of the deviation.
+    let x: Vec<_> = (0..3000)
+        .map(|row| 4096.0 + (row % 4 / 3) as f32 / 2048.0)
+        .collect();
+    let (_, var) = batch_statistics(&x, 1);
+    let expected = statistics(&x, 1)[0].1;
+    assert!(
+        (f64::from(var[0]) / expected - 1.0).abs() < 1e-4,
+        "{var:?} {expected}"
+    );
 }
 
 #[test]

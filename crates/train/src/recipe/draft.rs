@@ -261,10 +261,22 @@ impl DraftPhase {
             weight_decay: self.weight_decay.unwrap_or(optimizer.weight_decay()),
             label_smoothing: self.label_smoothing.unwrap_or(0.1),
             clip_norm: self.clip_norm.unwrap_or(0.0),
-            augmentation: self.augmentation.unwrap_or_default(),
+            augmentation: self.augmentation.unwrap_or_else(gentle_augmentation),
             train,
             name,
         })
+    }
+}
+
+/// Smaller changes than ImageNet's training makes: pretrained features need fewer, and in a small
+/// data set a crop of a tenth of the image is often not the object any more.
+fn gentle_augmentation() -> Augmentation {
+    Augmentation {
+        scale: [0.35, 1.0],
+        brightness: 0.1,
+        contrast: 0.1,
+        saturation: 0.1,
+        ..Augmentation::default()
     }
 }
 
@@ -299,6 +311,10 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
                 return refuse(format!("{key} of phase \"{}\"", phase.name), value.to_string(), words);
             }
         }
+        phase
+            .augmentation
+            .check()
+            .map_err(|error| Error::usage(format!("augmentation of phase \"{}\": {error}", phase.name)))?;
     }
     Ok(())
 }

@@ -1,0 +1,71 @@
+//! `warmstart predict`.
+
+use std::io::{Write, stdout};
+use std::path::Path;
+
+use serde_json::json;
+use warmstart_metrics::top_k;
+use warmstart_train::classifier::{Classifier, Prediction};
+
+use super::{Failure, use_threads};
+use crate::arguments::Predict;
+
+/// Classes that are shown of each picture.
+const TOP: usize = 5;
+
+#[expect(clippy::print_stderr, reason = "files that fail are named beside the results")]
+pub fn predict(arguments: Predict) -> Result<(), Failure> {
+    let workers = use_threads(&arguments.threads)?;
+    let classifier = Classifier::load(&arguments.model)?;
+    let mut paths = Vec::new();
+    for path in &arguments.images {
+        paths.extend(warmstart_data::image_files(path)?);
+    }
+    let classes = &classifier.info.classes;
+    let mut out = stdout().lock();
+    let mut failed = 0;
+    let mut printed = Ok(());
+    classifier.predict(&paths, workers, &mut |Prediction { path, probabilities }| {
+        match probabilities {
+            Ok(probabilities) => {
+                let best = top_k(&probabilities, TOP.min(classes.len()));
+                let line = if arguments.json {
+                    json_line(&path, &best, classes)
+                } else {
+                    text_line(&path, &best, classes)
+                };
+                if printed.is_ok() {
+                    printed = writeln!(out, "{line}");
+                }
+            }
+            Err(error) => {
+                failed += 1;
+                eprintln!("error: {error}");
+            }
+        }
+    })?;
+    printed?;
+    if failed > 0 {
+        return Err(Failure::failed(format!(
+            "{failed} of {} files could not be classified",
+            paths.len()
+        )));
+    }
+    Ok(())
+}
+
+fn json_line(path: &Path, best: &[(usize, f32)], classes: &[String]) -> String {
+    let predictions: Vec<_> = best
+        .iter()
+        .map(|(class, probability)| json!({"class": classes[*class], "probability": probability}))
+        .collect();
+    json!({"file": path.display().to_string(), "predictions": predictions}).to_string()
+}
+
+fn text_line(path: &Path, best: &[(usize, f32)], classes: &[String]) -> String {
+    let named: Vec<String> = best
+        .iter()
+        .map(|(class, probability)| format!("{} {:.1}%", classes[*class], 100.0 * probability))
+        .collect();
+    format!("{}: {}", path.display(), named.join(", "))
+}

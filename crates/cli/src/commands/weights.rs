@@ -1,0 +1,24 @@
+//! `warmstart weights`.
+
+use std::io::{Write, stdout};
+
+use super::Failure;
+use crate::arguments::{Inspect, WeightsCommand};
+
+pub fn weights(command: WeightsCommand) -> Result<(), Failure> {
+    match command {
+        WeightsCommand::Inspect(arguments) => inspect(arguments),
+    }
+}
+
+fn inspect(arguments: Inspect) -> Result<(), Failure> {
+    let inspection = warmstart_train::start::inspect(&arguments.file)?;
+    let mut out = stdout().lock();
+    if arguments.json {
+        let json = serde_json::to_string(&inspection).expect("an inspection is plain data");
+        writeln!(out, "{json}")?;
+    } else {
+        write!(out, "{}", inspection.report())?;
+    }
+    Ok(())
+}

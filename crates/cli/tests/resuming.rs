@@ -1,0 +1,164 @@
+//! A run that was stopped ends in the same bits as one that was not.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{copy, data, metrics, outcome, pretrained, small_run, warmstart};
+use predicates::prelude::*;
+use predicates::str::contains;
+
+const EPOCHS: usize = 4;
+
+/// A run of two phases that keeps every checkpoint.
+fn whole_run(dir: &Path) -> std::path::PathBuf {
+    let data = data(dir);
+    let weights = pretrained(dir, &data);
+    let recipe = dir.join("recipe.toml");
+    let text = format!(
+        "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 32\nkeep = 'all'\n\
+         [[phase]]\nname = 'freeze'\ntrain = 'from:features.17'\nepochs = 2\nbatch = 10\n\
+         [[phase]]\nname = 'thaw'\ntrain = 'all'\nepochs = 2\nbatch = 8\nclip_norm = 1.0\n",
+        data.display()
+    );
+    fs::write(&recipe, text).unwrap();
+    let run = dir.join("whole");
+    warmstart().arg("train").arg(recipe).arg("--out").arg(&run).assert().success();
+    run
+}
+
+#[test]
+fn cut_at_any_epoch_boundary_it_ends_in_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = whole_run(dir.path());
+    let expected = outcome(&whole, EPOCHS);
+    for (cut, threads) in [(1, "1"), (2, "2"), (3, "3")] {
+        let run = dir.path().join(format!("cut-{cut}"));
+        copy(&whole, &run);
+        warmstart()
+            .arg("resume")
+            .arg(&run)
+            .args(["--from-epoch", &cut.to_string(), "--threads", threads])
+            .assert()
+            .success()
+            .stderr(contains(format!("going on after epoch {cut} of {EPOCHS}")));
+        assert!(outcome(&run, EPOCHS) == expected, "cut after epoch {cut}");
+    }
+}
+
+#[test]
+fn killed_at_any_moment_it_ends_in_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = whole_run(dir.path());
+    let expected = outcome(&whole, EPOCHS);
+    let started = Instant::now();
+    let reference = dir.path().join("timed");
+    let train = |out: &Path| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
+        command
+            .arg("train")
+            .arg(dir.path().join("recipe.toml"))
+            .arg("--out")
+            .arg(out)
+            .stderr(Stdio::null());
+        command
+    };
+    assert!(train(&reference).status().unwrap().success());
+    let length = started.elapsed();
+    for part in 1..=4 {
+        let run = dir.path().join(format!("killed-{part}"));
+        let mut child = train(&run).spawn().unwrap();
+        // Before the folder is there, there is nothing to go on with.
+        while !run.join("recipe.toml").exists() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::thread::sleep(length * part / 6);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        warmstart().arg("resume").arg(&run).assert().success();
+        assert!(outcome(&run, EPOCHS) == expected, "killed after {part}/6 of its time");
+    }
+}
+
+#[test]
+fn a_finished_run_says_so_and_can_be_extended() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = whole_run(dir.path());
+    let before = outcome(&run, EPOCHS);
+    warmstart().arg("resume").arg(&run).assert().success().stderr(contains("has finished its 4 epochs"));
+    assert!(outcome(&run, EPOCHS) == before, "nothing was changed");
+    warmstart()
+        .arg("resume")
+        .arg(&run)
+        .args(["--epochs", "6"])
+        .assert()
+        .success()
+        .stderr(contains("phase 3 of 3, extension"));
+    let lines = metrics(&run);
+    assert_eq!(lines.len(), 6);
+    assert_eq!(lines[..EPOCHS], before.1);
+}
+
+#[test]
+fn another_batch_size_sees_every_image_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = whole_run(dir.path());
+    warmstart()
+        .arg("resume")
+        .arg(&run)
+        .args(["--from-epoch", "2", "--batch", "4"])
+        .assert()
+        .success()
+        .stderr(contains("7 steps of 4 images"));
+    assert_eq!(metrics(&run).len(), EPOCHS);
+    assert!(fs::read_to_string(run.join("recipe.toml")).unwrap().contains("batch = 4"));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = whole_run(dir.path());
+    let expected = outcome(&run, EPOCHS);
+    let model = run.join("checkpoints/epoch-0004/model.safetensors");
+    let mut bytes = fs::read(&model).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&model, bytes).unwrap();
+    warmstart()
+        .arg("resume")
+        .arg(&run)
+        .assert()
+        .success()
+        .stderr(contains("skipped a damaged checkpoint").and(contains("going on after epoch 3")));
+    assert!(outcome(&run, EPOCHS) == expected);
+}
+
+#[test]
+fn files_that_follow_from_the_checkpoints_are_brought_back_in_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = whole_run(dir.path());
+    let expected = outcome(&run, EPOCHS);
+    fs::write(run.join("metrics.jsonl"), "{\"epoch\": 1}\n").unwrap();
+    fs::remove_file(run.join("best.safetensors")).unwrap();
+    fs::remove_file(run.join("summary.json")).unwrap();
+    warmstart().arg("resume").arg(&run).assert().success();
+    assert!(outcome(&run, EPOCHS) == expected);
+}
+
+#[test]
+fn what_cannot_be_resumed_is_said_in_a_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = whole_run(dir.path());
+    let resume = |arguments: &[&str]| warmstart().arg("resume").arg(&run).args(arguments).assert();
+    resume(&["--from-epoch", "9"]).code(2).stderr(contains("the checkpoints that are kept are of the epochs 1, 2, 3, 4"));
+    resume(&["--epochs", "3"]).code(2).stderr(contains("4 of 4 epochs are done"));
+    resume(&["--batch", "0"]).code(2).stderr(contains("batch of phase \"thaw\" is 0"));
+    warmstart()
+        .args(["resume", "no-such-run"])
+        .assert()
+        .code(2)
+        .stderr(contains("no-such-run is not a run: it has no recipe.toml"));
+}

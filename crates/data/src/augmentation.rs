@@ -1,0 +1,223 @@
+//! What is done to a picture before a network sees it, in training.
+
+use crate::color_jitter::{Adjustment, adjust};
+use crate::decode::decode;
+use crate::error::DataError;
+use crate::preprocessing::Preprocessing;
+use crate::random::{ChaCha8Rng, below, between, shuffle, unit};
+use crate::resize::resize;
+use crate::rgb_image::{Region, RgbImage};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// Random views of a picture, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip` and
+/// `ColorJitter`. The size of the view, its filter and the normalisation are those of
+/// [`Preprocessing`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augmentation {
+    /// Smallest and largest share of the area that a crop takes, within 0 to 1.
+    pub scale: [f64; 2],
+    /// Smallest and largest ratio of width to height of a crop.
+    pub ratio: [f64; 2],
+    /// Probability of a horizontal flip.
+    pub flip: f64,
+    /// Brightness is multiplied by 1 - `brightness` to 1 + `brightness`; 0 leaves it.
+    pub brightness: f64,
+    /// Contrast is multiplied by 1 - `contrast` to 1 + `contrast`; 0 leaves it.
+    pub contrast: f64,
+    /// Saturation is multiplied by 1 - `saturation` to 1 + `saturation`; 0 leaves it.
+    pub saturation: f64,
+    /// Hue is turned by up to this part of the circle, at most 0.5; 0 leaves it.
+    pub hue: f64,
+}
+
+impl Default for Augmentation {
+    /// The usual crops and flips of ImageNet training (Szegedy et al., 2015), without jitter.
+    fn default() -> Self {
+        Self {
+            scale: [0.08, 1.0],
+            ratio: [3.0 / 4.0, 4.0 / 3.0],
+            flip: 0.5,
+            brightness: 0.0,
+            contrast: 0.0,
+            saturation: 0.0,
+            hue: 0.0,
+        }
+    }
+}
+
+impl Augmentation {
+    /// Refuses ranges that are empty or out of bounds.
+    pub fn check(&self) -> Result<(), DataError> {
+        let [smallest, largest] = self.scale;
+        let [narrow, wide] = self.ratio;
+        let pair = |pair: [f64; 2]| format!("{pair:?}");
+        let within = |value: f64, high: f64| (0.0..=high).contains(&value);
+        let rules = [
+            ("scale", "0 < smallest <= largest <= 1", pair(self.scale), {
+                smallest > 0.0 && smallest <= largest && largest <= 1.0
+            }),
+            (
+                "ratio",
+                "0 < narrowest <= widest, finite",
+                pair(self.ratio),
+                { narrow > 0.0 && narrow <= wide && wide.is_finite() },
+            ),
+            (
+                "flip",
+                "0 to 1",
+                self.flip.to_string(),
+                within(self.flip, 1.0),
+            ),
+            (
+                "brightness",
+                "0 to 1",
+                self.brightness.to_string(),
+                within(self.brightness, 1.0),
+            ),
+            (
+                "contrast",
+                "0 to 1",
+                self.contrast.to_string(),
+                within(self.contrast, 1.0),
+            ),
+            (
+                "saturation",
+                "0 to 1",
+                self.saturation.to_string(),
+                within(self.saturation, 1.0),
+            ),
+            (
+                "hue",
+                "0 to 0.5",
+                self.hue.to_string(),
+                within(self.hue, 0.5),
+            ),
+        ];
+        match rules.into_iter().find(|(.., holds)| !holds) {
+            Some((name, expected, found, _)) => Err(DataError::OutOfRange {
+                name,
+                expected,
+                found,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// A random region of a picture of `width` × `height`: an area and a shape are drawn up to ten
+    /// times until they fit, else the largest central region of an allowed shape is taken.
+    pub fn random_region(&self, width: usize, height: usize, random: &mut ChaCha8Rng) -> Region {
+        let area = (width * height) as f64;
+        let [narrow, wide] = self.ratio;
+        for _ in 0..10 {
+            let target = area * between(random, self.scale[0], self.scale[1]);
+            let ratio = between(random, narrow.ln(), wide.ln()).exp();
+            let w = (target * ratio).sqrt().round_ties_even() as usize;
+            let h = (target / ratio).sqrt().round_ties_even() as usize;
+            if (1..=width).contains(&w) && (1..=height).contains(&h) {
+                let top = below(random, height - h + 1);
+                let left = below(random, width - w + 1);
+                return Region {
+                    left,
+                    top,
+                    width: w,
+                    height: h,
+                };
+            }
+        }
+        let shape = width as f64 / height as f64;
+        let side = |exact: f64, limit: usize| (exact.round_ties_even() as usize).clamp(1, limit);
+        let (w, h) = if shape < narrow {
+            (width, side(width as f64 / narrow, height))
+        } else if shape > wide {
+            (side(height as f64 * wide, width), height)
+        } else {
+            (width, height)
+        };
+        Region {
+            left: (width - w) / 2,
+            top: (height - h) / 2,
+            width: w,
+            height: h,
+        }
+    }
+
+    /// A random 8-bit view of a picture, before normalisation: `[crop, crop, 3]`.
+    ///
+    /// The region is resized straight from the source; the rest of the picture costs nothing.
+    pub fn view(
+        &self,
+        image: &RgbImage,
+        preprocessing: &Preprocessing,
+        random: &mut ChaCha8Rng,
+    ) -> Result<RgbImage, DataError> {
+        self.check()?;
+        preprocessing.check()?;
+        let region = self.random_region(image.width, image.height, random);
+        let size = preprocessing.crop;
+        let window = Region {
+            left: 0,
+            top: 0,
+            width: size,
+            height: size,
+        };
+        let mut view = resize(
+            image,
+            region,
+            (size, size),
+            window,
+            preprocessing.interpolation,
+        );
+        if unit(random) < self.flip {
+            flip(&mut view);
+        }
+        self.jitter(&mut view, random);
+        Ok(view)
+    }
+
+    /// The enabled adjustments in a random order, each with a random factor.
+    fn jitter(&self, image: &mut RgbImage, random: &mut ChaCha8Rng) {
+        let mut order = [
+            (Adjustment::Brightness, self.brightness, 1.0),
+            (Adjustment::Contrast, self.contrast, 1.0),
+            (Adjustment::Saturation, self.saturation, 1.0),
+            (Adjustment::Hue, self.hue, 0.0),
+        ];
+        shuffle(random, &mut order);
+        for (adjustment, reach, neutral) in order {
+            if reach > 0.0 {
+                let factor = between(random, neutral - reach, neutral + reach);
+                adjust(image, adjustment, factor);
+            }
+        }
+    }
+}
+
+/// Mirrors a picture left to right.
+fn flip(image: &mut RgbImage) {
+    for row in image.pixels.chunks_exact_mut(image.width * 3) {
+        row.as_chunks_mut::<3>().0.reverse();
+    }
+}
+
+/// The input of a network for training: `[crop, crop, 3]` (height, width, channel), a random view,
+/// normalised.
+pub fn training_pixels(
+    path: &Path,
+    preprocessing: &Preprocessing,
+    augmentation: &Augmentation,
+    random: &mut ChaCha8Rng,
+) -> Result<Vec<f32>, DataError> {
+    training_pixels_of(&decode(path)?, preprocessing, augmentation, random)
+}
+
+/// [`training_pixels`] of a picture that is already decoded.
+pub fn training_pixels_of(
+    image: &RgbImage,
+    preprocessing: &Preprocessing,
+    augmentation: &Augmentation,
+    random: &mut ChaCha8Rng,
+) -> Result<Vec<f32>, DataError> {
+    Ok(preprocessing.normalized(&augmentation.view(image, preprocessing, random)?))
+}

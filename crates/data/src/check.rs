@@ -1,0 +1,65 @@
+//! Decoding every image once before anything is trained on them.
+
+use crate::dataset::Sample;
+use crate::decode::decode;
+use crate::error::{DataError, some_of};
+use rayon::prelude::*;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Which images can be decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Those that can, in the order given.
+    pub readable: Vec<Sample>,
+    /// Those that cannot, in the order given, with a message that names the file.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+/// Decodes every image, on all threads of the current rayon pool.
+///
+/// `progress` is called after each image with the number done and the total, from any thread and
+/// not always in rising order.
+pub fn check(samples: &[Sample], progress: impl Fn(usize, usize) + Sync) -> Checked {
+    let done = AtomicUsize::new(0);
+    let results: Vec<Option<String>> = samples
+        .par_iter()
+        .map(|sample| {
+            let failure = decode(&sample.path).err().map(|error| error.to_string());
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, samples.len());
+            failure
+        })
+        .collect();
+    let mut checked = Checked {
+        readable: Vec::new(),
+        unreadable: Vec::new(),
+    };
+    for (sample, failure) in samples.iter().zip(results) {
+        match failure {
+            None => checked.readable.push(sample.clone()),
+            Some(reason) => checked.unreadable.push((sample.path.clone(), reason)),
+        }
+    }
+    checked
+}
+
+/// Fails if more than the share `limit` (0 to 1; 0.05 is usual) of the images cannot be decoded.
+pub fn require_readable(checked: &Checked, limit: f64) -> Result<(), DataError> {
+    let unreadable = checked.unreadable.len();
+    let total = unreadable + checked.readable.len();
+    if unreadable as f64 <= limit * total as f64 {
+        return Ok(());
+    }
+    let reasons: Vec<String> = checked
+        .unreadable
+        .iter()
+        .map(|(_, reason)| reason.clone())
+        .collect();
+    let percent = limit * 100.0;
+    Err(DataError::TooManyUnreadable {
+        unreadable,
+        total,
+        percent,
+        examples: some_of(&reasons),
+    })
+}

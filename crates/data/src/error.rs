@@ -1,0 +1,127 @@
+//! What can go wrong between a folder and a batch.
+
+use std::path::PathBuf;
+
+/// Why data could not be used, in one line that names the file and the mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// The operating system refused to list a folder or read a file.
+    #[error("cannot read {}: {source}; check that it exists and may be read", path.display())]
+    Read {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file is no picture, or a damaged one.
+    #[error("cannot decode {}: {reason}; remove the file or save it again as JPEG or PNG", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A folder was expected and a file is there.
+    #[error("{} is a file; expected a folder with one subfolder of images per class", .0.display())]
+    NotAFolder(PathBuf),
+    /// A folder has no subfolders that could be classes.
+    #[error(
+        "{} has no class folders ({images} images lie directly in it); put the images into one subfolder per class",
+        folder.display()
+    )]
+    NoClasses {
+        /// The folder.
+        folder: PathBuf,
+        /// Images found directly in it.
+        images: usize,
+    },
+    /// Only one class folder: there is nothing to tell apart.
+    #[error("{} has only one class, {class:?}; classification needs at least two class folders", folder.display())]
+    OneClass {
+        /// The folder that holds the class.
+        folder: PathBuf,
+        /// The class.
+        class: String,
+    },
+    /// A class of the training split without any image.
+    #[error("{} has no image (.jpg, .png, .webp, .bmp); add images or remove the class folder", .0.display())]
+    EmptyClass(PathBuf),
+    /// A class folder that the training split or the model does not know.
+    #[error("{} is not one of the {known} classes ({examples}); rename or remove the folder", folder.display())]
+    UnknownClass {
+        /// The class folder.
+        folder: PathBuf,
+        /// Number of known classes.
+        known: usize,
+        /// The first few of their names.
+        examples: String,
+    },
+    /// A folder of class folders without any image.
+    #[error("{} has no image in its class folders; add some or remove the folder", .0.display())]
+    EmptySplit(PathBuf),
+    /// No class is large enough to give a validation image.
+    #[error(
+        "no class of {} has enough images to give one to validation at val_split {val_split}; add images or raise val_split",
+        folder.display()
+    )]
+    NoValidation {
+        /// The folder that was to be split.
+        folder: PathBuf,
+        /// The fraction asked for.
+        val_split: f64,
+    },
+    /// A folder layout that can be read in two ways or in none.
+    #[error("{}: {problem}", folder.display())]
+    Layout {
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong, and the mend.
+        problem: String,
+    },
+    /// More images are damaged than an accident explains.
+    #[error(
+        "{unreadable} of {total} images cannot be decoded, more than the {percent}% that are tolerated: {examples}; remove or replace them"
+    )]
+    TooManyUnreadable {
+        /// Number of images that cannot be decoded.
+        unreadable: usize,
+        /// Number of images checked.
+        total: usize,
+        /// What is tolerated, in percent.
+        percent: f64,
+        /// The first few files, with reasons.
+        examples: String,
+    },
+    /// A number out of its range.
+    #[error("{name} is {found}; expected {expected}")]
+    OutOfRange {
+        /// The setting.
+        name: &'static str,
+        /// The range.
+        expected: &'static str,
+        /// The value.
+        found: String,
+    },
+    /// A loader's thread panicked or could not be started.
+    #[error("a data loading thread failed: {0}; report this as a bug")]
+    Worker(String),
+}
+
+impl DataError {
+    pub(crate) fn read(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Read {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+}
+
+/// Names for an error message: the first five and how many more there are.
+pub(crate) fn some_of(names: &[String]) -> String {
+    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(5) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

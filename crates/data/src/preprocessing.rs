@@ -1,0 +1,141 @@
+//! What is done to a picture before a network sees it, in evaluation.
+
+use crate::decode::decode;
+use crate::error::DataError;
+use crate::resize::{Interpolation, resize};
+use crate::rgb_image::{Region, RgbImage};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// The largest `resize` and `crop` that are taken for meant.
+const MAX_SIDE: usize = 16_384;
+
+/// Resize, centre crop and normalisation, as torchvision's `Resize`, `CenterCrop`, `ToTensor` and
+/// `Normalize`. Stored in the model file: a network is only as good as its preprocessing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// Length of the shorter side after resizing, in pixels.
+    pub resize: usize,
+    /// Side of the square cut from the centre, in pixels; black is added where a side is shorter.
+    pub crop: usize,
+    /// The filter of the resizing.
+    pub interpolation: Interpolation,
+    /// Mean of red, green and blue, on a scale of 0 to 1.
+    pub mean: [f32; 3],
+    /// Standard deviation of red, green and blue, on the same scale.
+    pub std: [f32; 3],
+}
+
+impl Preprocessing {
+    /// Refuses sizes of 0 or above 16384, and means and deviations that are no numbers.
+    pub fn check(&self) -> Result<(), DataError> {
+        for (name, size) in [("resize", self.resize), ("crop", self.crop)] {
+            if !(1..=MAX_SIDE).contains(&size) {
+                let found = size.to_string();
+                return Err(DataError::OutOfRange {
+                    name,
+                    expected: "1 to 16384",
+                    found,
+                });
+            }
+        }
+        if !self.mean.iter().all(|mean| mean.is_finite()) {
+            let found = format!("{:?}", self.mean);
+            return Err(DataError::OutOfRange {
+                name: "mean",
+                expected: "finite numbers",
+                found,
+            });
+        }
+        if !self.std.iter().all(|std| std.is_finite() && *std > 0.0) {
+            let found = format!("{:?}", self.std);
+            return Err(DataError::OutOfRange {
+                name: "std",
+                expected: "positive numbers",
+                found,
+            });
+        }
+        Ok(())
+    }
+
+    /// The 8-bit picture that the network sees, before normalisation: `[crop, crop, 3]`.
+    pub fn cropped(&self, image: &RgbImage) -> Result<RgbImage, DataError> {
+        self.check()?;
+        let short = image.width.min(image.height);
+        // As torchvision: the long side is cut to an integer, not rounded.
+        let side = |length: usize| (self.resize * length).checked_div(short).unwrap_or(0);
+        let (width, height) = (side(image.width), side(image.height));
+        let (left, to_left, width_kept) = center(width, self.crop);
+        let (top, to_top, height_kept) = center(height, self.crop);
+        let window = Region {
+            left,
+            top,
+            width: width_kept,
+            height: height_kept,
+        };
+        let part = resize(
+            image,
+            image.bounds(),
+            (width, height),
+            window,
+            self.interpolation,
+        );
+        if (part.width, part.height) == (self.crop, self.crop) {
+            return Ok(part);
+        }
+        let mut padded = RgbImage::black(self.crop, self.crop);
+        for y in 0..part.height {
+            let start = ((to_top + y) * self.crop + to_left) * 3;
+            padded.pixels[start..start + part.width * 3].copy_from_slice(part.row(y));
+        }
+        Ok(padded)
+    }
+
+    /// `(value / 255 - mean) / std` for every value, in `f32` as PyTorch computes it.
+    pub fn normalized(&self, image: &RgbImage) -> Vec<f32> {
+        let table: [[f32; 256]; 3] = std::array::from_fn(|channel| {
+            std::array::from_fn(|value| {
+                (value as f32 / 255.0 - self.mean[channel]) / self.std[channel]
+            })
+        });
+        let (pixels, _) = image.pixels.as_chunks::<3>();
+        let mut values = Vec::with_capacity(image.pixels.len());
+        for [red, green, blue] in pixels {
+            values.extend_from_slice(&[
+                table[0][usize::from(*red)],
+                table[1][usize::from(*green)],
+                table[2][usize::from(*blue)],
+            ]);
+        }
+        values
+    }
+}
+
+/// Where a centre crop of `crop` lies on an axis of `length`: (first pixel taken, pixels of padding
+/// before it, pixels taken). Halves are rounded to even, as Python's `round` does in torchvision.
+fn center(length: usize, crop: usize) -> (usize, usize, usize) {
+    match length.checked_sub(crop) {
+        Some(spare) => {
+            let half = spare / 2;
+            (half + (spare % 2) * (half % 2), 0, crop)
+        }
+        None => (0, (crop - length) / 2, length),
+    }
+}
+
+/// The input of a network for evaluation: `[crop, crop, 3]` (height, width, channel), normalised.
+pub fn evaluation_pixels(
+    path: &Path,
+    preprocessing: &Preprocessing,
+) -> Result<Vec<f32>, DataError> {
+    evaluation_pixels_of(&decode(path)?, preprocessing)
+}
+
+/// [`evaluation_pixels`] of a picture that is already decoded.
+pub fn evaluation_pixels_of(
+    image: &RgbImage,
+    preprocessing: &Preprocessing,
+) -> Result<Vec<f32>, DataError> {
+    Ok(preprocessing.normalized(&preprocessing.cropped(image)?))
+}

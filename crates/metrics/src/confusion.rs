@@ -1,0 +1,193 @@
+use serde::Serialize;
+
+/// Characters of a class name in a table.
+const NAME_WIDTH: usize = 24;
+/// Columns of the matrix that fit a screen; with more classes it is the confusions that are listed.
+const MOST_COLUMNS: usize = 20;
+/// Confusions that are listed.
+const LISTED: usize = 20;
+
+/// How often each class was taken for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfusionMatrix {
+    classes: Vec<String>,
+    /// `[true class][predicted class]`
+    counts: Vec<Vec<usize>>,
+}
+
+/// The figures of one class.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ClassFigures {
+    /// Its name.
+    pub class: String,
+    /// Of the images taken for it, the share that are; 0 if none were.
+    pub precision: f64,
+    /// Of its images, the share that were recognised; 0 if there are none.
+    pub recall: f64,
+    /// Harmonic mean of the two; 0 if both are.
+    pub f1: f64,
+    /// Number of its images.
+    pub images: usize,
+}
+
+fn share(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+impl ConfusionMatrix {
+    /// Nothing counted yet.
+    pub fn new(classes: Vec<String>) -> Self {
+        let counts = vec![vec![0; classes.len()]; classes.len()];
+        Self { classes, counts }
+    }
+
+    /// Counts an image of class `label` that was taken for class `predicted`.
+    pub fn add(&mut self, label: usize, predicted: usize) {
+        self.counts[label][predicted] += 1;
+    }
+
+    /// Images counted.
+    pub fn total(&self) -> usize {
+        self.counts.iter().flatten().sum()
+    }
+
+    /// `[true class][predicted class]`
+    pub fn counts(&self) -> &[Vec<usize>] {
+        &self.counts
+    }
+
+    /// Share of images that were recognised (top-1); 0 if there are none.
+    pub fn accuracy(&self) -> f64 {
+        let correct = (0..self.classes.len()).map(|class| self.counts[class][class]);
+        share(correct.sum(), self.total())
+    }
+
+    /// Precision, recall and F1 of each class.
+    pub fn per_class(&self) -> Vec<ClassFigures> {
+        let figures = |class: usize| {
+            let correct = self.counts[class][class];
+            let images = self.counts[class].iter().sum();
+            let predicted = self.counts.iter().map(|row| row[class]).sum();
+            ClassFigures {
+                class: self.classes[class].clone(),
+                precision: share(correct, predicted),
+                recall: share(correct, images),
+                // 2PR / (P + R), which is this without the division by zero.
+                f1: share(2 * correct, predicted + images),
+                images,
+            }
+        };
+        (0..self.classes.len()).map(figures).collect()
+    }
+
+    /// Precision, recall and F1 of each class, for people.
+    pub fn class_table(&self) -> String {
+        let width = self.name_width();
+        let mut lines = vec![format!(
+            "{:width$}  precision  recall      F1  images",
+            "class"
+        )];
+        for figures in self.per_class() {
+            lines.push(format!(
+                "{:width$}  {:9.4}  {:6.4}  {:6.4}  {:6}",
+                short(&figures.class),
+                figures.precision,
+                figures.recall,
+                figures.f1,
+                figures.images
+            ));
+        }
+        lines.join("\n")
+    }
+
+    /// The matrix for people: rows are the true classes, columns what they were taken for. With
+    /// very many classes, the most frequent confusions.
+    pub fn table(&self) -> String {
+        if self.classes.len() > MOST_COLUMNS {
+            return self.confusions();
+        }
+        let width = self.name_width();
+        let largest = self.counts.iter().flatten().max().unwrap_or(&0);
+        let cell = largest.to_string().len().max(3) + 1;
+        let mut lines = vec!["confusion: rows are the true classes, columns the predicted ones".to_owned()];
+        let columns: String = (1..=self.classes.len()).map(|n| format!("{n:cell$}")).collect();
+        lines.push(format!("    {:width$}{columns}", ""));
+        for (number, (class, row)) in (1..).zip(self.classes.iter().zip(&self.counts)) {
+            let cells: String = row.iter().map(|count| format!("{count:cell$}")).collect();
+            lines.push(format!("{number:3} {:width$}{cells}", short(class)));
+        }
+        lines.join("\n")
+    }
+
+    fn confusions(&self) -> String {
+        let mut pairs = Vec::new();
+        for (label, row) in self.counts.iter().enumerate() {
+            for (predicted, &count) in row.iter().enumerate() {
+                if count > 0 && label != predicted {
+                    pairs.push((count, label, predicted));
+                }
+            }
+        }
+        pairs.sort_by_key(|&(count, label, predicted)| (usize::MAX - count, label, predicted));
+        let mut lines = vec![format!("the most frequent of {} confusions:", pairs.len())];
+        for (count, label, predicted) in pairs.into_iter().take(LISTED) {
+            lines.push(format!(
+                "{count:6}  {} taken for {}",
+                self.classes[label], self.classes[predicted]
+            ));
+        }
+        lines.join("\n")
+    }
+
+    fn name_width(&self) -> usize {
+        self.classes
+            .iter()
+            .map(|class| short(class).chars().count())
+            .max()
+            .unwrap_or(0)
+            .max("class".len())
+    }
+}
+
+fn short(class: &str) -> String {
+    if class.chars().count() <= NAME_WIDTH {
+        return class.to_owned();
+    }
+    class.chars().take(NAME_WIDTH - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By hand: cat 3 of 4 right, dog 2 of 3, owl never seen nor predicted.
+    fn matrix() -> ConfusionMatrix {
+        let mut matrix = ConfusionMatrix::new(vec!["cat".into(), "dog".into(), "owl".into()]);
+        for (label, predicted) in [(0, 0), (0, 0), (0, 0), (0, 1), (1, 1), (1, 1), (1, 0)] {
+            matrix.add(label, predicted);
+        }
+        matrix
+    }
+
+    #[test]
+    fn figures_worked_out_by_hand() {
+        let matrix = matrix();
+        assert_eq!(matrix.total(), 7);
+        assert_eq!(matrix.accuracy(), 5.0 / 7.0);
+        let [cat, dog, owl] = &matrix.per_class()[..] else { panic!() };
+        assert_eq!((cat.precision, cat.recall, cat.f1, cat.images), (0.75, 0.75, 0.75, 4));
+        assert_eq!((dog.precision, dog.recall), (2.0 / 3.0, 2.0 / 3.0));
+        assert_eq!((owl.precision, owl.recall, owl.f1, owl.images), (0.0, 0.0, 0.0, 0));
+        assert_eq!(ConfusionMatrix::new(Vec::new()).accuracy(), 0.0);
+    }
+
+    #[test]
+    fn tables_stay_readable_with_long_names_and_many_classes() {
+        let names = (0..30).map(|n| format!("class {n} with a name that goes on and on"));
+        let mut matrix = ConfusionMatrix::new(names.collect());
+        matrix.add(3, 4);
+        assert!(matrix.class_table().lines().all(|line| line.chars().count() < 80));
+        assert!(matrix.table().contains("class 3 with a name that goes on and on taken for class 4"));
+        assert!(super::tests::matrix().table().contains("  1 cat"));
+    }
+}
