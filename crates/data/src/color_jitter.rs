@@ -80,7 +80,8 @@ fn to_hsv([red, green, blue]: [u8; 3]) -> [u8; 3] {
     } else {
         4.0 + f64::from(from_green) - f64::from(from_red)
     } as f32;
-    let hue = ((f64::from(sixth) / 6.0 + 1.0) % 1.0) as f32;
+    let turned = f64::from(sixth) / 6.0;
+    let hue = if turned < 0.0 { turned + 1.0 } else { turned } as f32;
     let saturation = range / f32::from(value);
     let scaled = |share: f32| (f64::from(share) * 255.0) as u8;
     [scaled(hue), scaled(saturation), value]
@@ -91,14 +92,14 @@ fn from_hsv([hue, saturation, value]: [u8; 3]) -> [u8; 3] {
         return [value; 3];
     }
     let position = f64::from(hue) * 6.0 / 255.0;
-    let sector = position.floor();
-    let along = position - sector;
+    let sector = position as u8;
+    let along = position - f64::from(sector);
     let saturation = f64::from(saturation) / 255.0;
-    let scaled = |share: f64| (f64::from(value) * (1.0 - share)).round() as u8;
+    let scaled = |share: f64| (f64::from(value) * (1.0 - share) + 0.5) as u8;
     let low = scaled(saturation);
     let falling = scaled(saturation * along);
     let rising = scaled(saturation * (1.0 - along));
-    match sector as u8 % 6 {
+    match sector % 6 {
         0 => [value, rising, low],
         1 => [falling, value, low],
         2 => [low, value, rising],

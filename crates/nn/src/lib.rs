@@ -11,12 +11,14 @@
 //!
 //! Between operations an activation is a contiguous `[batch, height, width, channels]` tensor.
 
+mod allocator;
 pub mod block;
 mod folded;
 pub mod initialization;
 pub mod ops;
 mod parameters;
 
+pub use allocator::keep_freed_memory;
 pub use burn;
 pub use folded::Folded;
 pub use parameters::Parameters;
