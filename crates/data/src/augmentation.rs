@@ -12,9 +12,9 @@ use std::path::Path;
 
 /// Random views of a picture, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip` and
 /// `ColorJitter`. The size of the view, its filter and the normalisation are those of
-/// [`Preprocessing`].
+/// [`Preprocessing`]. In a recipe, what is left out is as in [`Augmentation::default`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
     /// Smallest and largest share of the area that a crop takes, within 0 to 1.
     pub scale: [f64; 2],

@@ -281,3 +281,21 @@ fn impossible_augmentation_is_refused() {
         assert_eq!(error.to_string(), message);
     }
 }
+
+#[test]
+fn a_recipe_may_name_only_what_it_changes() {
+    let read: Augmentation = serde_json::from_str(r#"{"hue": 0.1}"#).unwrap();
+    assert_eq!(
+        read,
+        Augmentation {
+            hue: 0.1,
+            ..Augmentation::default()
+        }
+    );
+    assert!(serde_json::from_str::<Augmentation>(r#"{"hew": 0.1}"#).is_err());
+    let written = serde_json::to_string(&read).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Augmentation>(&written).unwrap(),
+        read
+    );
+}

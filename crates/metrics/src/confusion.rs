@@ -188,6 +188,6 @@ mod tests {
         matrix.add(3, 4);
         assert!(matrix.class_table().lines().all(|line| line.chars().count() < 80));
         assert!(matrix.table().contains("class 3 with a name that goes on and on taken for class 4"));
-        assert!(super::tests::matrix().table().contains("  1 cat"));
+        assert!(matrix().table().contains("  1 cat"));
     }
 }

@@ -1,12 +1,11 @@
 //! How good a model is, from its outputs and the truth.
 //!
-//! For classification, [`Evaluation`] collects one row of scores per sample and gives top-1 and
-//! top-5 accuracy, the [`ConfusionMatrix`] and the [`ClassScores`] of every class; [`top_k`] and
-//! [`softmax`] turn a row into what a person reads. All are plain numbers in, plain numbers out.
+//! For classification, a [`ConfusionMatrix`] counts what each class was taken for and gives
+//! accuracy, the [`ClassFigures`] of every class and tables for people; [`top_k`] and [`softmax`]
+//! turn one row of a model's outputs into what a person reads. Plain numbers in, plain numbers out.
 
-mod classification;
+mod confusion;
 mod ranking;
-mod table;
 
-pub use classification::{ClassScores, ConfusionMatrix, Evaluation};
+pub use confusion::{ClassFigures, ConfusionMatrix};
 pub use ranking::{softmax, top_k};

@@ -1,6 +1,4 @@
-//! One row of scores: what is likely, and how much.
-
-use std::cmp::Ordering;
+//! One row of a model's outputs: what is likely, and how much.
 
 /// The `k` highest scores of a row with their classes, in falling order; fewer if the row is
 /// shorter.
@@ -8,18 +6,13 @@ use std::cmp::Ordering;
 /// Of equal scores the lower class comes first. NaN ranks below everything.
 pub fn top_k(scores: &[f32], k: usize) -> Vec<(usize, f32)> {
     let mut ranked: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
-    ranked.sort_by(|a, b| rank(*a, *b));
+    // A stable sort, so that equal scores stay in the order of the classes.
+    ranked.sort_by(|(_, a), (_, b)| match b.partial_cmp(a) {
+        Some(ordering) => ordering,
+        None => a.is_nan().cmp(&b.is_nan()),
+    });
     ranked.truncate(k);
     ranked
-}
-
-/// The order of two scored classes: the better one is less.
-pub(crate) fn rank((class, score): (usize, f32), (other, other_score): (usize, f32)) -> Ordering {
-    let by_score = match other_score.partial_cmp(&score) {
-        Some(ordering) => ordering,
-        None => score.is_nan().cmp(&other_score.is_nan()),
-    };
-    by_score.then(class.cmp(&other))
 }
 
 /// Probabilities from logits: exp(x) over the sum of exp, shifted by the maximum so that nothing
@@ -30,8 +23,38 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
     let high = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let shifted: Vec<f32> = logits.iter().map(|logit| (logit - high).exp()).collect();
     let sum: f64 = shifted.iter().copied().map(f64::from).sum();
-    shifted
-        .iter()
-        .map(|value| (f64::from(*value) / sum) as f32)
-        .collect()
+    shifted.iter().map(|value| (f64::from(*value) / sum) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(scores: &[f32], k: usize) -> Vec<usize> {
+        top_k(scores, k).into_iter().map(|(class, _)| class).collect()
+    }
+
+    #[test]
+    fn top_k_falls_breaks_ties_by_class_and_puts_nan_last() {
+        let scores = [0.1, 0.5, f32::NAN, 0.5, f32::NEG_INFINITY];
+        assert_eq!(top_k(&scores, 3), [(1, 0.5), (3, 0.5), (0, 0.1)]);
+        assert_eq!(classes(&scores, 9), [1, 3, 0, 4, 2]);
+        assert_eq!(classes(&[0.0, -0.0], 1), [0]);
+        assert_eq!(classes(&[f32::NAN; 3], 2), [0, 1]);
+        assert!(top_k(&[], 5).is_empty());
+    }
+
+    /// exp(1), exp(2), exp(3) over their sum, by hand.
+    #[test]
+    fn softmax_is_known_and_does_not_overflow() {
+        for shift in [0.0, 1000.0, -1000.0] {
+            let found = softmax(&[1.0 + shift, 2.0 + shift, 3.0 + shift]);
+            for (found, expected) in found.iter().zip([0.090_030_57, 0.244_728_48, 0.665_240_9]) {
+                assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+            }
+        }
+        assert_eq!(softmax(&[0.0, f32::NEG_INFINITY]), [1.0, 0.0]);
+        assert!(softmax(&[0.0, f32::NAN]).iter().all(|value| value.is_nan()));
+        assert!(softmax(&[]).is_empty());
+    }
 }
