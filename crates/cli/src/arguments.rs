@@ -8,7 +8,12 @@ use warmstart_train::recipe;
 
 /// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
 #[derive(Parser)]
-#[command(version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    version,
+    propagate_version = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -95,7 +100,7 @@ pub struct Train {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart resume runs/pets                     after a crash, or Ctrl-C
+  warmstart resume runs/pets                     after a crash (what is lost is the epoch in hand)
   warmstart resume runs/pets --batch 8           with less memory
   warmstart resume runs/pets --epochs 40         the loss still fell at the end
   warmstart resume runs/pets --from-epoch 8      go back, and drop what came after

@@ -1,6 +1,6 @@
 //! Shows a run's events: a bar while the output is a terminal, plain lines otherwise.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -39,6 +39,8 @@ impl Progress {
                 validation,
                 test,
                 unreadable,
+                ignored,
+                without_validation,
             } => {
                 let test = if test > 0 { format!(", {test} test") } else { String::new() };
                 self.line(format!(
@@ -50,6 +52,12 @@ impl Progress {
                 }
                 for (_, reason) in unreadable.iter().take(NAMED) {
                     self.line(format!("  {reason}"));
+                }
+                if ignored > 0 {
+                    self.line(format!("passed over: {ignored} files that are not images by their name"));
+                }
+                if !without_validation.is_empty() {
+                    self.line(format!("without a validation image: {}", without_validation.join(", ")));
                 }
                 if unreadable.len() > NAMED {
                     self.line(format!("  … and {} more", unreadable.len() - NAMED));
@@ -93,7 +101,12 @@ impl Progress {
                 bar.set_position(images as u64);
                 bar.set_message("images evaluated");
             }
-            Event::Epoch { record, epochs, best } => self.line(epoch_line(record, epochs, best)),
+            Event::Epoch {
+                record,
+                epochs,
+                metric,
+                best,
+            } => self.line(epoch_line(record, epochs, metric, best)),
             Event::Note(note) => self.line(format!("note: {note}")),
             Event::Finished { summary, run } => {
                 for line in finished_lines(summary, &run.display().to_string()) {
@@ -109,10 +122,15 @@ impl Progress {
             return None;
         }
         let length = length as u64;
-        if self.bar.as_ref().is_none_or(|bar| bar.length() != Some(length)) {
+        if self
+            .bar
+            .as_ref()
+            .is_none_or(|bar| bar.length() != Some(length))
+        {
             self.clear();
-            let style = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left")
-                .expect("the template is valid");
+            let style =
+                ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left")
+                    .expect("the template is valid");
             self.bar = Some(ProgressBar::new(length).with_style(style));
         }
         self.bar.as_ref()
@@ -124,16 +142,16 @@ impl Progress {
         }
     }
 
-    #[expect(clippy::print_stderr, reason = "this is where progress is shown")]
     fn line(&mut self, line: String) {
         self.clear();
-        eprintln!("{line}");
+        // Training goes on whether or not anyone reads.
+        let _ = writeln!(stderr(), "{line}");
     }
 }
 
-fn epoch_line(record: &EpochRecord, epochs: usize, best: bool) -> String {
+fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, best: bool) -> String {
     format!(
-        "epoch {}/{epochs} ({}): train loss {:.3}, val loss {:.3}, accuracy {:.4}{} [{:.1} s, {:.1} images/s, {:.0} MB]",
+        "epoch {}/{epochs} ({}): train loss {:.3}, val loss {:.3}, {metric} {:.4}{} [{:.1} s, {:.1} images/s, {:.0} MB]",
         record.epoch,
         record.phase,
         record.train_loss,
@@ -153,7 +171,10 @@ fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
         best.metric, best.value, best.epoch, best.phase
     )];
     if let Some(test) = &summary.test {
-        lines.push(format!("test: {} {:.4}, loss {:.3}", best.metric, test.metric, test.loss));
+        lines.push(format!(
+            "test: {} {:.4}, loss {:.3}",
+            best.metric, test.metric, test.loss
+        ));
     }
     lines.push(format!("note: {}", summary.note));
     lines
@@ -177,6 +198,9 @@ mod tests {
 
     #[test]
     fn values_are_grouped_in_thousands() {
-        assert_eq!([0, 999, 1000, 2_236_682].map(thousands), ["0", "999", "1,000", "2,236,682"]);
+        assert_eq!(
+            [0, 999, 1000, 2_236_682].map(thousands),
+            ["0", "999", "1,000", "2,236,682"]
+        );
     }
 }

@@ -9,7 +9,9 @@ use common::{CLASSES, data, pictures, small_run, warmstart};
 
 /// The fixtures of the weights room: small files out of PyTorch.
 fn weights(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/tests/fixtures").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../weights/tests/fixtures")
+        .join(name);
     assert!(path.is_file(), "{}", path.display());
     path.to_str().unwrap().to_owned()
 }
@@ -19,9 +21,15 @@ fn weights(name: &str) -> String {
 fn fails(arguments: &[&str], out: Option<&Path>, code: i32, words: &[&str]) {
     let assert = warmstart().args(arguments).assert().code(code);
     let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
-    let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("error: ")).collect();
+    let errors: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("error: "))
+        .collect();
     assert_eq!(errors.len(), 1, "one error: {text}");
-    assert!(text.trim_end().ends_with(errors[0]), "the error is the last line: {text}");
+    assert!(
+        text.trim_end().ends_with(errors[0]),
+        "the error is the last line: {text}"
+    );
     for word in words {
         assert!(errors[0].contains(word), "`{word}` in: {text}");
     }
@@ -40,13 +48,28 @@ fn a_truncated_or_malicious_weight_file() {
     let truncated = dir.path().join("truncated.pth");
     fs::write(&truncated, &whole[..whole.len() / 2]).unwrap();
     let truncated = truncated.to_str().unwrap();
-    fails(&small_run(&data, truncated, &out), Some(&out), 1, &["truncated.pth", "download or copy it again"]);
+    fails(
+        &small_run(&data, truncated, &out),
+        Some(&out),
+        1,
+        &["truncated.pth", "download or copy it again"],
+    );
     for name in ["runs_code.pth", "runs_code_legacy.pth"] {
         let file = weights(name);
-        fails(&small_run(&data, &file, &out), Some(&out), 1, &[name, "nothing was run"]);
+        fails(
+            &small_run(&data, &file, &out),
+            Some(&out),
+            1,
+            &[name, "nothing was run"],
+        );
         fails(&["weights", "inspect", &file], None, 1, &[name, "system"]);
     }
-    fails(&small_run(&data, "missing.pth", &out), Some(&out), 1, &["missing.pth"]);
+    fails(
+        &small_run(&data, "missing.pth", &out),
+        Some(&out),
+        1,
+        &["missing.pth"],
+    );
 }
 
 #[test]
@@ -55,7 +78,12 @@ fn a_file_of_another_model() {
     let data = data(dir.path());
     let out = dir.path().join("run");
     let file = weights("zip.pth");
-    fails(&small_run(&data, &file, &out), Some(&out), 1, &["backbone", "--allow-partial"]);
+    fails(
+        &small_run(&data, &file, &out),
+        Some(&out),
+        1,
+        &["backbone", "--allow-partial"],
+    );
     let mut arguments = small_run(&data, &file, &out);
     arguments.extend(["--allow-partial", "--epochs", "1"]);
     warmstart().args(arguments).assert().success();
@@ -68,29 +96,66 @@ fn data_that_cannot_be_trained_on() {
     let case = |name: &str, make: &dyn Fn(&Path), words: &[&str]| {
         let data: PathBuf = dir.path().join(name);
         make(&data);
-        fails(&small_run(&data, "none", &out), Some(&out), 1, words);
+        let code = if name == "h" { 2 } else { 1 };
+        fails(&small_run(&data, "none", &out), Some(&out), code, words);
     };
-    case("missing", &|_| (), &["missing"]);
-    case("empty", &|path| fs::create_dir(path).unwrap(), &["empty"]);
-    case("file", &|path| fs::write(path, "text").unwrap(), &["file"]);
-    case("one-class", &|path| pictures(path, &["only"], 0, 5), &["one-class", "two"]);
+    case("a", &|_| (), &["cannot read", "check that it exists"]);
+    case(
+        "b",
+        &|path| fs::create_dir(path).unwrap(),
+        &["one subfolder per class"],
+    );
+    case(
+        "c",
+        &|path| fs::write(path, "text").unwrap(),
+        &["is a file; expected a folder"],
+    );
+    case(
+        "d",
+        &|path| pictures(path, &["only"], 0, 5),
+        &["only one class, \"only\""],
+    );
     let hollow = |path: &Path| {
         pictures(path, &CLASSES, 0, 5);
         fs::create_dir(path.join("hollow")).unwrap();
     };
-    case("a-class-without-images", &hollow, &["hollow", "no image"]);
+    case(
+        "e",
+        &hollow,
+        &["hollow has no image", "remove the class folder"],
+    );
     let stranger = |path: &Path| {
         pictures(&path.join("train"), &CLASSES, 0, 5);
         pictures(&path.join("val"), &["stranger"], 0, 5);
     };
-    case("a-class-not-trained-on", &stranger, &["stranger"]);
-    let no_validation = |path: &Path| pictures(&path.join("train"), &CLASSES, 0, 5);
-    case("no-validation", &no_validation, &["val"]);
+    case(
+        "f",
+        &stranger,
+        &["stranger is not one of the 3 classes", "rename or remove"],
+    );
     let text = |path: &Path| {
         pictures(path, &CLASSES, 0, 4);
-        fs::write(path.join("vertical/a.jpg"), "text").unwrap();
+        fs::write(path.join("vertical/text.jpg"), "text").unwrap();
     };
-    case("a-text-called-jpg", &text, &["a.jpg", "cannot be read"]);
+    case(
+        "g",
+        &text,
+        &[
+            "1 of 13 images cannot be decoded",
+            "text.jpg",
+            "remove or replace",
+        ],
+    );
+    let unreadable_class = |path: &Path| {
+        pictures(path, &CLASSES, 0, 40);
+        fs::create_dir(path.join("lost")).unwrap();
+        fs::write(path.join("lost/text.jpg"), "text").unwrap();
+    };
+    case(
+        "h",
+        &unreadable_class,
+        &["class lost has no training image that can be read"],
+    );
 }
 
 #[test]
@@ -104,20 +169,40 @@ fn requests_that_contradict_themselves() {
         arguments.extend(rest);
         fails(&arguments, Some(&out), 2, words);
     };
-    train(&["--model", "resnet99", "--weights", "none"], &["resnet99", "mobilenet_v2, resnet18"]);
-    train(&["--model", "resnet18"], &["--weights FILE", "--weights none"]);
+    train(
+        &["--model", "resnet99", "--weights", "none"],
+        &["resnet99", "mobilenet_v2, resnet18"],
+    );
+    train(
+        &["--model", "resnet18"],
+        &["--weights FILE", "--weights none"],
+    );
     train(&["--weights", "none"], &["--model NAME"]);
-    let tiny = ["--model", "resnet18", "--weights", "none", "--image-size", "8"];
+    let tiny = [
+        "--model",
+        "resnet18",
+        "--weights",
+        "none",
+        "--image-size",
+        "8",
+    ];
     train(&tiny, &["image_size is 8"]);
     let usual = ["--model", "resnet18", "--weights", "none"];
-    train(&[&usual[..], &["--epochs", "2", "--freeze-epochs", "3"]].concat(), &["more than --epochs 2"]);
+    train(
+        &[&usual[..], &["--epochs", "2", "--freeze-epochs", "3"]].concat(),
+        &["more than --epochs 2"],
+    );
     let recipe = dir.path().join("recipe.toml");
     fs::write(&recipe, "model = 'resnet18'\nweights = 'none'\nepoch = 3\n").unwrap();
     train(&[recipe.to_str().unwrap()], &["recipe.toml:3", "epoch"]);
-    let phases = "model = 'resnet18'\nweights = 'none'\n[[phase]]\ntrain = 'from:layer9'\nepochs = 1\n";
+    let phases =
+        "model = 'resnet18'\nweights = 'none'\n[[phase]]\ntrain = 'from:layer9'\nepochs = 1\n";
     fs::write(&recipe, phases).unwrap();
     train(&[recipe.to_str().unwrap()], &["layer9", "layer4.1"]);
-    train(&[recipe.to_str().unwrap(), "--lr", "0.1"], &["--lr", "phases of its own"]);
+    train(
+        &[recipe.to_str().unwrap(), "--lr", "0.1"],
+        &["--lr", "phases of its own"],
+    );
 }
 
 #[test]
@@ -129,7 +214,12 @@ fn a_run_that_exists_is_not_overwritten() {
     arguments.extend(["--epochs", "1"]);
     warmstart().args(&arguments).assert().success();
     let before = fs::read(out.join("best.safetensors")).unwrap();
-    fails(&arguments, None, 2, &["is a run already", "warmstart resume"]);
+    fails(
+        &arguments,
+        None,
+        2,
+        &["is a run already", "warmstart resume"],
+    );
     assert_eq!(fs::read(out.join("best.safetensors")).unwrap(), before);
     let other = dir.path().join("photos");
     fs::create_dir(&other).unwrap();
@@ -145,19 +235,61 @@ fn a_model_file_that_warmstart_did_not_write() {
     let data = data(dir.path());
     let file = weights("zip.pth");
     let val = data.join("val");
-    fails(&["eval", &file, "--data", val.to_str().unwrap()], None, 1, &["zip.pth", "class names"]);
-    fails(&["predict", "no-such-model", "a.png"], None, 1, &["no-such-model"]);
+    fails(
+        &["eval", &file, "--data", val.to_str().unwrap()],
+        None,
+        1,
+        &["zip.pth", "class names"],
+    );
+    fails(
+        &["predict", "no-such-model", "a.png"],
+        None,
+        1,
+        &["no-such-model"],
+    );
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_the_run_and_keeps_what_was_there() {
+fn a_training_that_diverges_stops_and_keeps_what_was_there() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let out = dir.path().join("run");
-    let mut arguments = small_run(&data, "none", &out);
-    arguments.extend(["--epochs", "3", "--optimizer", "sgd", "--lr", "1e30"]);
-    fails(&arguments, None, 1, &["the loss is", "epoch 1", "lower learning rate"]);
-    assert!(!out.join("best.safetensors").exists());
+    let recipe = dir.path().join("recipe.toml");
+    let text = format!(
+        "data = '{}'\nmodel = 'mobilenet_v2'\nweights = 'none'\nimage_size = 32\noptimizer = 'sgd'\n\
+         [[phase]]\nname = 'sound'\ntrain = 'all'\nepochs = 1\nbatch = 8\n\
+         [[phase]]\nname = 'wild'\ntrain = 'all'\nepochs = 2\nbatch = 8\nlr = 1e30\nwarmup = 0.0\n",
+        data.display()
+    );
+    fs::write(&recipe, text).unwrap();
+    let arguments = [
+        "train",
+        recipe.to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    fails(
+        &arguments,
+        None,
+        1,
+        &["at epoch 2", "nothing of this epoch was saved", "--lr 1e29"],
+    );
+    assert!(out.join("checkpoints/epoch-0001/state.json").is_file());
+    assert!(!out.join("checkpoints/epoch-0002").exists());
+    assert!(out.join("best.safetensors").is_file());
+}
+
+#[test]
+fn a_run_inside_the_data_would_be_taken_for_a_class() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let out = data.join("runs/first");
+    fails(
+        &small_run(&data, "none", &out),
+        Some(&out),
+        2,
+        &["lies in the data set's folder"],
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{copy, data, metrics, outcome, pretrained, small_run, warmstart};
+use common::{copy, data, metrics, outcome, pictures, pretrained, small_run, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 
@@ -26,7 +26,13 @@ fn whole_run(dir: &Path) -> std::path::PathBuf {
     );
     fs::write(&recipe, text).unwrap();
     let run = dir.join("whole");
-    warmstart().arg("train").arg(recipe).arg("--out").arg(&run).assert().success();
+    warmstart()
+        .arg("train")
+        .arg(recipe)
+        .arg("--out")
+        .arg(&run)
+        .assert()
+        .success();
     run
 }
 
@@ -54,33 +60,97 @@ fn killed_at_any_moment_it_ends_in_the_same_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let whole = whole_run(dir.path());
     let expected = outcome(&whole, EPOCHS);
-    let started = Instant::now();
-    let reference = dir.path().join("timed");
     let train = |out: &Path| {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
-        command
-            .arg("train")
-            .arg(dir.path().join("recipe.toml"))
-            .arg("--out")
-            .arg(out)
-            .stderr(Stdio::null());
+        let recipe = dir.path().join("recipe.toml");
+        command.arg("train").arg(recipe).arg("--out").arg(out);
+        command.stderr(Stdio::null());
         command
     };
-    assert!(train(&reference).status().unwrap().success());
+    let started = Instant::now();
+    assert!(train(&dir.path().join("timed")).status().unwrap().success());
     let length = started.elapsed();
-    for part in 1..=4 {
+    let mut alive = 0;
+    for part in 0..5 {
         let run = dir.path().join(format!("killed-{part}"));
         let mut child = train(&run).spawn().unwrap();
-        // Before the folder is there, there is nothing to go on with.
+        // Before the recipe is there, there is nothing to go on with.
         while !run.join("recipe.toml").exists() {
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(length * part / 6);
+        std::thread::sleep(length * part / 8);
         child.kill().unwrap();
         child.wait().unwrap();
+        let finished = fs::read_to_string(run.join("summary.json"))
+            .is_ok_and(|summary| summary.contains("\"finished\""));
+        alive += usize::from(!finished);
         warmstart().arg("resume").arg(&run).assert().success();
-        assert!(outcome(&run, EPOCHS) == expected, "killed after {part}/6 of its time");
+        assert!(
+            outcome(&run, EPOCHS) == expected,
+            "killed after {part}/8 of its time"
+        );
     }
+    assert!(alive >= 3, "most kills hit a run at work, {alive} did");
+}
+
+#[test]
+fn from_an_epoch_whose_best_is_not_the_last_best() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let run = dir.path().join("run");
+    let mut arguments = small_run(&data, &weights, &run);
+    arguments.extend(["--freeze-epochs", "3", "--epochs", "9"]);
+    warmstart().args(arguments).assert().success();
+    let kept: Vec<usize> = (1..=9)
+        .filter(|epoch| run.join(format!("checkpoints/epoch-{epoch:04}")).exists())
+        .collect();
+    for &epoch in kept.iter().rev().skip(1) {
+        let copy_of = dir.path().join(format!("from-{epoch}"));
+        copy(&run, &copy_of);
+        warmstart()
+            .arg("resume")
+            .arg(&copy_of)
+            .args(["--from-epoch", &epoch.to_string()])
+            .assert()
+            .success();
+        assert!(
+            outcome(&copy_of, 9) == outcome(&run, 9),
+            "from epoch {epoch} of {kept:?}"
+        );
+    }
+}
+
+#[test]
+fn other_classes_are_refused_and_nothing_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = whole_run(dir.path());
+    let before = outcome(&run, EPOCHS);
+    let data = dir.path().join("data");
+    let refused = |words: &str| {
+        warmstart()
+            .arg("resume")
+            .arg(&run)
+            .args(["--from-epoch", "2", "--epochs", "5"])
+            .assert()
+            .code(1)
+            .stderr(contains(words.to_owned()).and(contains("start a new one from its weights")));
+        assert!(outcome(&run, EPOCHS) == before);
+        let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
+        assert_eq!(recipe.matches("epochs = 2").count(), 2, "{recipe}");
+    };
+    for split in ["train", "val"] {
+        fs::rename(
+            data.join(split).join("vertical"),
+            data.join(split).join("upright"),
+        )
+        .unwrap();
+    }
+    refused(
+        "its classes are checker, horizontal, vertical, the data's are checker, horizontal, upright",
+    );
+    pictures(&data.join("train"), &["one-more"], 0, 4);
+    refused("the data's are checker, horizontal, one-more, upright");
 }
 
 #[test]
@@ -88,7 +158,12 @@ fn a_finished_run_says_so_and_can_be_extended() {
     let dir = tempfile::tempdir().unwrap();
     let run = whole_run(dir.path());
     let before = outcome(&run, EPOCHS);
-    warmstart().arg("resume").arg(&run).assert().success().stderr(contains("has finished its 4 epochs"));
+    warmstart()
+        .arg("resume")
+        .arg(&run)
+        .assert()
+        .success()
+        .stderr(contains("has finished its 4 epochs"));
     assert!(outcome(&run, EPOCHS) == before, "nothing was changed");
     warmstart()
         .arg("resume")
@@ -114,7 +189,11 @@ fn another_batch_size_sees_every_image_once_more() {
         .success()
         .stderr(contains("7 steps of 4 images"));
     assert_eq!(metrics(&run).len(), EPOCHS);
-    assert!(fs::read_to_string(run.join("recipe.toml")).unwrap().contains("batch = 4"));
+    assert!(
+        fs::read_to_string(run.join("recipe.toml"))
+            .unwrap()
+            .contains("batch = 4")
+    );
 }
 
 #[test]
@@ -153,9 +232,20 @@ fn what_cannot_be_resumed_is_said_in_a_line() {
     let dir = tempfile::tempdir().unwrap();
     let run = whole_run(dir.path());
     let resume = |arguments: &[&str]| warmstart().arg("resume").arg(&run).args(arguments).assert();
-    resume(&["--from-epoch", "9"]).code(2).stderr(contains("the checkpoints that are kept are of the epochs 1, 2, 3, 4"));
-    resume(&["--epochs", "3"]).code(2).stderr(contains("4 of 4 epochs are done"));
-    resume(&["--batch", "0"]).code(2).stderr(contains("batch of phase \"thaw\" is 0"));
+    resume(&["--from-epoch", "9"])
+        .code(2)
+        .stderr(contains("those kept are of the epochs 1, 2, 3, 4"));
+    resume(&["--epochs", "3"])
+        .code(2)
+        .stderr(contains("4 of 4 epochs are done"));
+    resume(&["--from-epoch", "2", "--batch", "0"])
+        .code(2)
+        .stderr(contains("batch of phase \"thaw\" is 0"));
+    resume(&["--from-epoch", "2", "--freeze-lr", "0.1"])
+        .code(2)
+        .stderr(contains(
+            "--freeze-lr: no epoch is left whose backbone is frozen",
+        ));
     warmstart()
         .args(["resume", "no-such-run"])
         .assert()

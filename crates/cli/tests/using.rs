@@ -35,9 +35,13 @@ fn eval_prints_accuracy_precision_recall_and_the_confusion_matrix() {
         .assert()
         .success();
     let result: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
-    let summary: Value = serde_json::from_str(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap();
-    assert_eq!(result["top_1"], summary["best"]["value"], "eval measures what training measured");
-    assert_eq!(result["top_3"], 1.0);
+    let summary: Value =
+        serde_json::from_str(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap();
+    assert_eq!(
+        result["top_1"], summary["best"]["value"],
+        "eval measures what training measured"
+    );
+    assert_eq!(result["top_5"], 1.0);
     assert_eq!(result["classes"].as_array().unwrap().len(), 3);
 }
 
@@ -57,9 +61,17 @@ fn predict_gives_the_classes_in_falling_order() {
         .assert()
         .success();
     let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
-    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(lines.len(), 5);
-    assert!(lines[0]["file"].as_str().unwrap().ends_with("vertical/100.png"));
+    assert!(
+        lines[0]["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("vertical/100.png")
+    );
     for line in &lines {
         let predictions = line["predictions"].as_array().unwrap();
         let probabilities: Vec<f64> = predictions
@@ -107,14 +119,23 @@ fn inspect_lists_tensors_and_names_the_architecture() {
         .assert()
         .success()
         .stdout(contains("features.18.0.weight").and(contains("mobilenet_v2")));
-    let output = warmstart().args(["weights", "inspect", &model, "--json"]).assert().success();
+    let output = warmstart()
+        .args(["weights", "inspect", &model, "--json"])
+        .assert()
+        .success();
     let result: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!(result["architecture"], "mobilenet_v2");
 }
 
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in [&["train"][..], &["resume"], &["eval"], &["predict"], &["weights", "inspect"]] {
+    for command in [
+        &["train"][..],
+        &["resume"],
+        &["eval"],
+        &["predict"],
+        &["weights", "inspect"],
+    ] {
         warmstart()
             .args(command)
             .arg("--help")

@@ -31,7 +31,11 @@ pub struct ClassFigures {
 }
 
 fn share(part: usize, whole: usize) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 / whole as f64
+    }
 }
 
 impl ConfusionMatrix {
@@ -109,8 +113,11 @@ impl ConfusionMatrix {
         let width = self.name_width();
         let largest = self.counts.iter().flatten().max().unwrap_or(&0);
         let cell = largest.to_string().len().max(3) + 1;
-        let mut lines = vec!["confusion: rows are the true classes, columns the predicted ones".to_owned()];
-        let columns: String = (1..=self.classes.len()).map(|n| format!("{n:cell$}")).collect();
+        let mut lines =
+            vec!["confusion: rows are the true classes, columns the predicted ones".to_owned()];
+        let columns: String = (1..=self.classes.len())
+            .map(|n| format!("{n:cell$}"))
+            .collect();
         lines.push(format!("    {:width$}{columns}", ""));
         for (number, (class, row)) in (1..).zip(self.classes.iter().zip(&self.counts)) {
             let cells: String = row.iter().map(|count| format!("{count:cell$}")).collect();
@@ -174,20 +181,30 @@ mod tests {
         let matrix = matrix();
         assert_eq!(matrix.total(), 7);
         assert_eq!(matrix.accuracy(), 5.0 / 7.0);
-        let [cat, dog, owl] = &matrix.per_class()[..] else { panic!() };
-        assert_eq!((cat.precision, cat.recall, cat.f1, cat.images), (0.75, 0.75, 0.75, 4));
+        let [cat, dog, owl] = &matrix.per_class()[..] else {
+            panic!()
+        };
+        assert_eq!(
+            (cat.precision, cat.recall, cat.f1, cat.images),
+            (0.75, 0.75, 0.75, 4)
+        );
         assert_eq!((dog.precision, dog.recall), (2.0 / 3.0, 2.0 / 3.0));
-        assert_eq!((owl.precision, owl.recall, owl.f1, owl.images), (0.0, 0.0, 0.0, 0));
+        assert_eq!(
+            (owl.precision, owl.recall, owl.f1, owl.images),
+            (0.0, 0.0, 0.0, 0)
+        );
         assert_eq!(ConfusionMatrix::new(Vec::new()).accuracy(), 0.0);
     }
 
     #[test]
     fn tables_stay_readable_with_long_names_and_many_classes() {
-        let names = (0..30).map(|n| format!("class {n} with a name that goes on and on"));
-        let mut matrix = ConfusionMatrix::new(names.collect());
-        matrix.add(3, 4);
-        assert!(matrix.class_table().lines().all(|line| line.chars().count() < 80));
-        assert!(matrix.table().contains("class 3 with a name that goes on and on taken for class 4"));
+        let name = |n| format!("class {n} with a name that goes on and on");
+        let mut many = ConfusionMatrix::new((0..30).map(name).collect());
+        many.add(3, 4);
+        let table = many.class_table();
+        assert!(table.lines().all(|line| line.chars().count() < 80));
+        let confusion = format!("{} taken for {}", name(3), name(4));
+        assert!(many.table().contains(&confusion));
         assert!(matrix().table().contains("  1 cat"));
     }
 }

@@ -23,7 +23,10 @@ pub fn softmax(logits: &[f32]) -> Vec<f32> {
     let high = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let shifted: Vec<f32> = logits.iter().map(|logit| (logit - high).exp()).collect();
     let sum: f64 = shifted.iter().copied().map(f64::from).sum();
-    shifted.iter().map(|value| (f64::from(*value) / sum) as f32).collect()
+    shifted
+        .iter()
+        .map(|value| (f64::from(*value) / sum) as f32)
+        .collect()
 }
 
 #[cfg(test)]
@@ -31,7 +34,10 @@ mod tests {
     use super::*;
 
     fn classes(scores: &[f32], k: usize) -> Vec<usize> {
-        top_k(scores, k).into_iter().map(|(class, _)| class).collect()
+        top_k(scores, k)
+            .into_iter()
+            .map(|(class, _)| class)
+            .collect()
     }
 
     #[test]

@@ -164,8 +164,16 @@ fn timm_names_map_to_native_ones() {
         }
     }
     let mobilenet = by_name("mobilenet_v2").unwrap();
-    for stranger in ["blocks.0.0.conv_pwl.weight", "blocks.7.0.conv_pw.weight", "conv_stem"] {
-        assert_eq!((mobilenet.conventions[0].to_native)(stranger), None, "{stranger}");
+    for stranger in [
+        "blocks.0.0.conv_pwl.weight",
+        "blocks.7.0.conv_pw.weight",
+        "conv_stem",
+    ] {
+        assert_eq!(
+            (mobilenet.conventions[0].to_native)(stranger),
+            None,
+            "{stranger}"
+        );
     }
 }
 

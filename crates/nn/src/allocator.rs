@@ -12,8 +12,10 @@ pub fn keep_freed_memory() {
         // SAFETY: mallopt only sets numbers inside the allocator and takes its lock; any value is
         // allowed, and one that is not understood is refused.
         unsafe {
-            libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST);
-            libc::mallopt(libc::M_TRIM_THRESHOLD, LARGEST);
+            // The second alone would switch off what the allocator finds out by itself.
+            if libc::mallopt(libc::M_MMAP_THRESHOLD, LARGEST) == 1 {
+                libc::mallopt(libc::M_TRIM_THRESHOLD, LARGEST);
+            }
         }
     }
 }

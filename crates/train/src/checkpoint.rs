@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Error;
-use crate::record::{Best, EpochRecord};
+use crate::record::EpochRecord;
 
 /// Version of the layout that this program writes.
 const FORMAT: u32 = 1;
@@ -41,15 +41,13 @@ pub struct State {
     pub optimizer_steps: u64,
     /// Every finished epoch.
     pub history: Vec<EpochRecord>,
-    /// The best epoch so far.
-    pub best: Best,
     /// Checksum (BLAKE3) of each file, by name.
     pub files: BTreeMap<String, String>,
 }
 
 impl State {
     /// The state after an epoch, not yet saved.
-    pub fn new(step: u64, optimizer_steps: u64, history: Vec<EpochRecord>, best: Best) -> Self {
+    pub fn new(step: u64, optimizer_steps: u64, history: Vec<EpochRecord>) -> Self {
         Self {
             format: FORMAT,
             warmstart: env!("CARGO_PKG_VERSION").to_owned(),
@@ -58,7 +56,6 @@ impl State {
             step,
             optimizer_steps,
             history,
-            best,
             files: BTreeMap::new(),
         }
     }
@@ -79,9 +76,6 @@ impl State {
             .ok_or("it carries no checksum")?;
         if found.as_str() != Some(&checksum(value.to_string().as_bytes())) {
             return Err("its checksum does not match its content".into());
-        }
-        if value["format"].as_u64() > Some(FORMAT.into()) {
-            return Err("it was written by a newer version of warmstart".into());
         }
         serde_json::from_value(value).map_err(|error| error.to_string())
     }
@@ -168,20 +162,32 @@ impl Checkpoints {
     /// Opens an epoch's checkpoint and verifies every file.
     ///
     /// # Errors
-    /// If it is missing or damaged; names the file.
+    /// [`Error::Checkpoint`] if a file is missing or damaged; another one if the disk refuses, or if
+    /// a newer version of warmstart wrote it. Names the file.
     pub fn open(&self, epoch: usize) -> Result<Checkpoint, Error> {
         let folder = self.path(epoch);
-        let damaged = |name: &str, problem: String| {
+        let damaged = |name: &str, problem: &str| {
             Error::Checkpoint(format!("{}: {problem}", folder.join(name).display()))
         };
-        let text = fs::read_to_string(folder.join(STATE))
-            .map_err(|error| damaged(STATE, error.to_string()))?;
-        let state = State::from_json(&text).map_err(|problem| damaged(STATE, problem))?;
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read(&path).map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => damaged(name, "it is missing"),
+                _ => Error::io("read", &path, error),
+            })
+        };
+        let text = String::from_utf8(read(STATE)?)
+            .map_err(|_| damaged(STATE, "its checksum does not match its content"))?;
+        let state = State::from_json(&text).map_err(|problem| damaged(STATE, &problem))?;
+        if state.format > FORMAT {
+            return Err(Error::Model {
+                path: folder.join(STATE),
+                problem: "it was written by a newer version of warmstart: update this one".into(),
+            });
+        }
         for (name, expected) in &state.files {
-            let bytes =
-                fs::read(folder.join(name)).map_err(|error| damaged(name, error.to_string()))?;
-            if checksum(&bytes) != *expected {
-                return Err(damaged(name, "its checksum does not match its content".into()));
+            if checksum(&read(name)?) != *expected {
+                return Err(damaged(name, "its checksum does not match its content"));
             }
         }
         Ok(Checkpoint { folder, state })
@@ -191,20 +197,21 @@ impl Checkpoints {
     /// damaged one on the way.
     ///
     /// # Errors
-    /// If there are checkpoints and none is sound.
+    /// If there are checkpoints and none is sound, or one cannot be judged.
     pub fn newest(&self, skipped: &mut dyn FnMut(String)) -> Result<Option<Checkpoint>, Error> {
         let epochs = self.epochs()?;
         for &epoch in epochs.iter().rev() {
             match self.open(epoch) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
-                Err(error) => skipped(error.to_string()),
+                Err(Error::Checkpoint(damage)) => skipped(damage),
+                Err(error) => return Err(error),
             }
         }
         if epochs.is_empty() {
             return Ok(None);
         }
         Err(Error::Checkpoint(format!(
-            "{}: none of its {} checkpoints is sound; start again with warmstart train",
+            "{}: none of its {} checkpoints is sound; start again with warmstart train and another --out",
             self.folder.display(),
             epochs.len()
         )))
@@ -252,7 +259,10 @@ fn flush_folder(folder: &Path) -> Result<(), Error> {
 /// # Errors
 /// If the disk refuses; the old file is still there.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.writing"));
     write_flushed(&temporary, bytes)?;
@@ -277,8 +287,7 @@ mod tests {
             peak_memory_mb: 1.0,
         };
         let history: Vec<_> = (1..=epochs).map(record).collect();
-        let best = Best::of(&history, "accuracy").unwrap();
-        State::new(7, 7, history, best)
+        State::new(7, 7, history)
     }
 
     fn files(value: u8) -> [(&'static str, Vec<u8>); 2] {
@@ -325,9 +334,15 @@ mod tests {
         let damaged = checkpoints.write(state(2), &files(2)).unwrap();
         fs::write(damaged.join(MODEL), [2; 99]).unwrap();
         let mut skipped = Vec::new();
-        let newest = checkpoints.newest(&mut |line| skipped.push(line)).unwrap().unwrap();
+        let newest = checkpoints
+            .newest(&mut |line| skipped.push(line))
+            .unwrap()
+            .unwrap();
         assert_eq!(newest.state.epoch, 1);
-        assert!(skipped[0].contains("epoch-0002") && skipped[0].contains(MODEL), "{skipped:?}");
+        assert!(
+            skipped[0].contains("epoch-0002") && skipped[0].contains(MODEL),
+            "{skipped:?}"
+        );
         fs::remove_file(checkpoints.path(1).join(STATE)).unwrap();
         assert!(checkpoints.newest(&mut |_| {}).is_err());
     }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use warmstart_data::{DataError, Loader, Sample, batches};
+use warmstart_data::{DataError, Loader, batches};
+use warmstart_metrics::{ConfusionMatrix, top_k};
 use warmstart_models::Architecture;
 use warmstart_nn::block::Forward;
 use warmstart_nn::burn::tensor::Device;
@@ -14,6 +15,8 @@ use crate::classify::{Head, Item, images};
 use crate::model_file::{ModelInfo, complete_parameters, resolve_path};
 use crate::session::EVALUATION_BATCH;
 
+/// Predictions among which the right class is looked for, besides the first.
+pub const TOP: usize = 5;
 /// Batches that are prepared ahead of the one in the network.
 const BATCHES_AHEAD: usize = 2;
 
@@ -26,6 +29,16 @@ pub struct Classifier {
     parameters: Parameters,
     folded: Folded,
     device: Device,
+}
+
+/// How good a classifier is on labelled images.
+pub struct ClassEvaluation {
+    /// What was taken for what.
+    pub confusion: ConfusionMatrix,
+    /// Share of images whose class is among the first five.
+    pub top_5: f64,
+    /// A message for each image that could not be read and was left out.
+    pub unreadable: Vec<String>,
 }
 
 /// A classified image.
@@ -96,7 +109,10 @@ impl Classifier {
         let preprocessing = self.info.preprocessing.clone();
         let files = paths.to_vec();
         let prepare = move |index: usize| {
-            Ok(warmstart_data::evaluation_pixels(&files[index], &preprocessing))
+            Ok(warmstart_data::evaluation_pixels(
+                &files[index],
+                &preprocessing,
+            ))
         };
         let order: Vec<usize> = (0..paths.len()).collect();
         let batches = batches(&order, EVALUATION_BATCH);
@@ -114,7 +130,11 @@ impl Classifier {
                     Err(error) => Some(error),
                 });
             }
-            let logits = if items.is_empty() { Vec::new() } else { self.logits(&items) };
+            let logits = if items.is_empty() {
+                Vec::new()
+            } else {
+                self.logits(&items)
+            };
             let mut logits = logits.into_iter();
             for (failure, path) in failures.into_iter().zip(&mut rest) {
                 let probabilities = match failure {
@@ -132,11 +152,40 @@ impl Classifier {
         Ok(())
     }
 
-    /// Class folders of a data set, as samples labelled in the order of the model's classes.
+    /// Measures the model on a folder of class folders.
     ///
     /// # Errors
-    /// If the folder has a class that the model doesn't know, or no image.
-    pub fn samples(&self, folder: &Path) -> Result<Vec<Sample>, Error> {
-        Ok(warmstart_data::open_split(folder, &self.info.classes)?.samples)
+    /// If the folder has a class that the model doesn't know, or no image that can be read.
+    pub fn evaluate(&self, folder: &Path, workers: usize) -> Result<ClassEvaluation, Error> {
+        let samples = warmstart_data::open_split(folder, &self.info.classes)?.samples;
+        let paths: Vec<_> = samples.iter().map(|sample| sample.path.clone()).collect();
+        let mut labels = samples.iter().map(|sample| sample.label);
+        let mut confusion = ConfusionMatrix::new(self.info.classes.clone());
+        let mut among_top = 0;
+        let mut unreadable = Vec::new();
+        self.predict(&paths, workers, &mut |prediction| {
+            let label = labels.next().expect("a label for each file");
+            match prediction.probabilities {
+                Ok(probabilities) => {
+                    let best = top_k(&probabilities, TOP);
+                    confusion.add(label, best[0].0);
+                    among_top += usize::from(best.iter().any(|(class, _)| *class == label));
+                }
+                Err(error) => unreadable.push(error.to_string()),
+            }
+        })?;
+        if confusion.total() == 0 {
+            return Err(Error::usage(format!(
+                "{}: none of its {} images can be read; the first: {}",
+                folder.display(),
+                unreadable.len(),
+                unreadable[0]
+            )));
+        }
+        Ok(ClassEvaluation {
+            top_5: among_top as f64 / confusion.total() as f64,
+            confusion,
+            unreadable,
+        })
     }
 }

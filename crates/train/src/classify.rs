@@ -49,10 +49,6 @@ pub struct Tally {
     loss: f64,
     images: usize,
     correct: usize,
-    /// Probabilities of each image, in the order of the classes.
-    pub probabilities: Vec<Vec<f32>>,
-    /// The class of each image.
-    pub labels: Vec<usize>,
 }
 
 impl Head {
@@ -171,7 +167,12 @@ impl Task for Classification {
         augmentation: &Augmentation,
     ) -> Result<Item, DataError> {
         let Sample { path, label } = &self.train[sample];
-        let mut random = stream(self.seed, epoch as u64, sample as u64, Purpose::Augmentation);
+        let mut random = stream(
+            self.seed,
+            epoch as u64,
+            sample as u64,
+            Purpose::Augmentation,
+        );
         let pixels =
             warmstart_data::training_pixels(path, &self.preprocessing, augmentation, &mut random)?;
         Ok(Item {
@@ -221,8 +222,6 @@ impl Task for Classification {
             tally.loss -= f64::from(probabilities[item.label].max(f32::MIN_POSITIVE)).ln();
             tally.images += 1;
             tally.correct += usize::from(best == item.label);
-            tally.probabilities.push(probabilities);
-            tally.labels.push(item.label);
         }
     }
 

@@ -47,21 +47,21 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
-    /// The loss stopped being a number.
+    /// The loss or a parameter stopped being a number.
     #[error(
-        "the loss is {loss} at epoch {epoch}, step {step}, learning rate {lr:.2e}; the checkpoints \
-         before it are untouched: go on from one of them with a lower learning rate \
-         (resume {} --lr …)", run.display()
+        "{what} at epoch {epoch}, learning rate {lr:.1e}: training diverged, and nothing of this \
+         epoch was saved; try a lower learning rate: `warmstart resume {} {flag} {:.0e}`",
+        run.display(), lr / 10.0
     )]
     NonFinite {
-        /// The loss.
-        loss: f32,
+        /// What isn't a number, and what it is.
+        what: String,
         /// Epoch, from 1.
         epoch: usize,
-        /// Step in the epoch, from 1.
-        step: usize,
-        /// Learning rate of the step.
+        /// Highest learning rate of the phase.
         lr: f64,
+        /// The flag that changes it.
+        flag: &'static str,
         /// Folder of the run.
         run: PathBuf,
     },

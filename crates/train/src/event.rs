@@ -22,8 +22,12 @@ pub enum Event<'a> {
         validation: usize,
         /// Images of the test split.
         test: usize,
-        /// Images that could not be read and are left out, with a message that names the file.
+        /// A message that names the file, for each image that cannot be read and is left out.
         unreadable: &'a [(PathBuf, String)],
+        /// Files that are passed over, not being images by their name.
+        ignored: usize,
+        /// Classes without a validation image.
+        without_validation: &'a [String],
     },
     /// The parameters are there; the text of the load report.
     Loaded(&'a str),
@@ -57,6 +61,8 @@ pub enum Event<'a> {
         record: &'a EpochRecord,
         /// Epochs of the run.
         epochs: usize,
+        /// Name of its metric.
+        metric: &'static str,
         /// Whether it is the best so far.
         best: bool,
     },

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use warmstart_data::{Dataset, require_readable};
+use warmstart_data::{Checked, Dataset, require_readable};
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Device;
 
@@ -12,23 +12,15 @@ use crate::event::{Event, Observer};
 use crate::model_file::{ModelInfo, resolve_path};
 use crate::phase_setup::boundary;
 use crate::recipe::{Draft, NO_WEIGHTS, Recipe, Train};
-use crate::record::Summary;
+use crate::record::{RunState, Summary};
 use crate::run::RunFolder;
-use crate::session::Session;
+use crate::session::{Job, Session};
 use crate::start::start;
 use crate::task::Task;
 use crate::{Error, preprocessing};
 
 /// Share of unreadable images above which a run does not start.
 const UNREADABLE_LIMIT: f64 = 0.05;
-
-/// What a run works with besides its folder.
-struct Job {
-    recipe: Recipe,
-    architecture: Architecture,
-    task: Classification,
-    info: ModelInfo,
-}
 
 /// The architecture of that name.
 ///
@@ -68,13 +60,16 @@ pub fn train(
     }
     let name = recipe.data.file_name().unwrap_or_default();
     let out = out.unwrap_or_else(|| Path::new("runs").join(name));
+    if absolute(&out).starts_with(&recipe.data) {
+        return Err(Error::usage(format!(
+            "{} lies in the data set's folder, where it would be taken for a class: give another --out",
+            out.display()
+        )));
+    }
     RunFolder::require_new(&out)?;
     let device = warmstart_nn::device();
     let job = assemble(recipe, observe)?;
-    let mut session = begin(job, workers, device, observe, |recipe, report| {
-        RunFolder::create(&out, recipe, report)
-    })?;
-    session.run(observe)
+    begin(job, &out, workers, device, observe)?.run(observe)
 }
 
 /// What `resume` may change.
@@ -97,99 +92,136 @@ pub struct Changes {
 /// Goes on with a run from its newest sound checkpoint, or from the start if it has none.
 ///
 /// # Errors
-/// If there is no run, no sound checkpoint, or a change that cannot be; if training fails.
+/// If there is no run, no sound checkpoint, or a change that cannot be; if training fails. Nothing
+/// is changed before the checkpoint is loaded.
 pub fn resume(
     path: &Path,
-    changes: Changes,
+    changes: &Changes,
     workers: usize,
     observe: Observer,
 ) -> Result<Summary, Error> {
     let (run, recipe) = RunFolder::open(path)?;
     let checkpoint = match changes.from_epoch {
         Some(epoch) => Some(chosen(&run, epoch)?),
-        None => run
-            .checkpoints
-            .newest(&mut |damage| observe(Event::Note(format!("skipped a damaged checkpoint: {damage}"))))?,
+        None => run.checkpoints.newest(&mut |damage| {
+            observe(Event::Note(format!(
+                "skipped a damaged checkpoint: {damage}"
+            )));
+        })?,
     };
-    let done = checkpoint.as_ref().map_or(0, |c| c.state.epoch);
-    let changed = change(recipe.clone(), &changes, done)?;
-    if done == changed.epochs()
-        && let Some(summary) = run.summary()
-        && summary.state == crate::record::RunState::Finished
-    {
-        observe(Event::Note(format!(
-            "{} has finished its {done} epochs; to train on: warmstart resume {} --epochs {}",
-            path.display(),
-            path.display(),
-            done + 5
-        )));
-        return Ok(summary);
-    }
+    let done = checkpoint
+        .as_ref()
+        .map_or(0, |checkpoint| checkpoint.state.epoch);
+    let recipe = change(recipe, changes, done)?;
+    let epochs = recipe.epochs();
     let device = warmstart_nn::device();
-    let job = assemble(changed.clone(), observe)?;
+    let job = assemble(recipe, observe)?;
     let Some(checkpoint) = checkpoint else {
         observe(Event::Note(
             "the run has no checkpoint yet: it starts from its first epoch".into(),
         ));
-        let mut session = begin(job, workers, device, observe, |recipe, report| {
-            RunFolder::create(path, recipe, report)
-        })?;
-        return session.run(observe);
+        return begin(job, path, workers, device, observe)?.run(observe);
     };
-    if changed != recipe {
-        run.write_recipe(&changed)?;
+    note_other_simd(&checkpoint, observe);
+    let finished = run
+        .summary()
+        .filter(|summary| summary.state == RunState::Finished && summary.epochs == epochs);
+    let later: Vec<usize> = run.checkpoints.epochs()?;
+    let mut session = Session::at(job, run, checkpoint, workers, device)?;
+    session.align_files(observe)?;
+    for epoch in later.into_iter().filter(|&epoch| epoch > done) {
+        session.checkpoints().remove(epoch)?;
     }
-    for later in run.checkpoints.epochs()?.into_iter().filter(|&epoch| epoch > done) {
-        run.checkpoints.remove(later)?;
+    if done < epochs {
+        observe(Event::Note(format!(
+            "going on after epoch {done} of {epochs}"
+        )));
+        return session.run(observe);
     }
+    let shown = path.display();
     observe(Event::Note(format!(
-        "going on after epoch {done} of {}",
-        changed.epochs()
+        "{shown} has finished its {done} epochs; to train on: warmstart resume {shown} --epochs {}",
+        done + 5
     )));
-    let mut session = Session::new(
-        job.recipe,
-        job.architecture,
-        job.task,
-        job.info,
-        run,
-        Default::default(),
-        workers,
-        device,
-    );
-    session.restore(checkpoint)?;
-    session.run(observe)
+    match finished {
+        // The test split was measured; that is done once.
+        Some(summary) => session.keep_summary(summary),
+        None => session.run(observe),
+    }
+}
+
+/// The same bits are promised within one SIMD level.
+fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
+    let here = warmstart_nn::simd_level().unwrap_or_default();
+    let there = &checkpoint.state.simd;
+    if there != here {
+        observe(Event::Note(format!(
+            "the run went at the SIMD level {there} so far and goes on at {here}: the result is as \
+             good, but not the same in every bit"
+        )));
+    }
 }
 
 fn chosen(run: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
     let kept = run.checkpoints.epochs()?;
     if !kept.contains(&epoch) {
-        let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
+        let kept = match kept.len() {
+            0 => "there are none yet".to_owned(),
+            _ => {
+                let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
+                format!("those kept are of the epochs {}", kept.join(", "))
+            }
+        };
         return Err(Error::usage(format!(
-            "--from-epoch {epoch}: the checkpoints that are kept are of the epochs {}",
-            kept.join(", ")
+            "--from-epoch {epoch}: there is no checkpoint of it; {kept}"
         )));
     }
     run.checkpoints.open(epoch)
 }
 
+/// The recipe with the changes, which touch no epoch that is done.
 fn change(mut recipe: Recipe, changes: &Changes, done: usize) -> Result<Recipe, Error> {
-    if let Some(epochs) = changes.epochs {
+    if let Some(epochs) = changes.epochs
+        && (epochs != recipe.epochs() || epochs < done)
+    {
         recipe = recipe.with_epochs(epochs, done)?;
     }
+    let flags = [
+        ("--batch", changes.batch.is_some(), false),
+        ("--lr", changes.lr.is_some(), false),
+        ("--freeze-batch", changes.freeze_batch.is_some(), true),
+        ("--freeze-lr", changes.freeze_lr.is_some(), true),
+    ];
+    let mut end = 0;
+    let mut hit = [false; 2];
     for phase in &mut recipe.phases {
-        let (batch, lr) = match phase.train {
-            Train::All => (changes.batch, changes.lr),
-            Train::Head | Train::From(_) => (changes.freeze_batch, changes.freeze_lr),
+        end += phase.epochs;
+        if end <= done {
+            continue;
+        }
+        let frozen = phase.train == Train::Head;
+        hit[usize::from(frozen)] = true;
+        let (batch, lr) = match frozen {
+            true => (changes.freeze_batch, changes.freeze_lr),
+            false => (changes.batch, changes.lr),
         };
         phase.batch = batch.unwrap_or(phase.batch);
         phase.lr = lr.unwrap_or(phase.lr);
+    }
+    for (flag, given, frozen) in flags {
+        if given && !hit[usize::from(frozen)] {
+            return Err(Error::usage(format!(
+                "{flag}: no epoch is left whose backbone is {}",
+                if frozen { "frozen" } else { "thawed" }
+            )));
+        }
     }
     recipe.check()?;
     Ok(recipe)
 }
 
 /// Opens what the recipe names, and refuses what cannot work.
-fn assemble(recipe: Recipe, observe: Observer) -> Result<Job, Error> {
+fn assemble(recipe: Recipe, observe: Observer) -> Result<Job<Classification>, Error> {
     let architecture = architecture(&recipe.model)?;
     for phase in &recipe.phases {
         boundary(&architecture, &phase.train)?;
@@ -221,21 +253,40 @@ fn readable(mut data: Dataset, observe: Observer) -> Result<Dataset, Error> {
     observe(Event::Checking {
         images: splits.iter().map(Vec::len).sum(),
     });
-    let mut unreadable = Vec::new();
-    let mut checked = Vec::new();
-    for split in splits {
-        let split = warmstart_data::check(&split, |_, _| ());
-        require_readable(&split, UNREADABLE_LIMIT)?;
-        unreadable.extend(split.unreadable);
-        checked.push(split.readable);
+    let checked = splits.map(|split| warmstart_data::check(&split, |_, _| ()));
+    let all = Checked {
+        readable: checked
+            .iter()
+            .flat_map(|split| split.readable.clone())
+            .collect(),
+        unreadable: checked
+            .iter()
+            .flat_map(|split| split.unreadable.clone())
+            .collect(),
+    };
+    require_readable(&all, UNREADABLE_LIMIT)?;
+    let [train, validation, test] = checked.map(|split| split.readable);
+    for (label, class) in data.classes.iter().enumerate() {
+        if !train.iter().any(|sample| sample.label == label) {
+            return Err(Error::usage(format!(
+                "the class {class} has no training image that can be read: mend its images, or \
+                 remove its folder"
+            )));
+        }
     }
-    let [train, validation, test] = checked.try_into().expect("three splits");
+    if validation.is_empty() {
+        return Err(Error::usage(
+            "no validation image can be read: mend or replace them",
+        ));
+    }
     observe(Event::Data {
         classes: &data.classes,
         train: train.len(),
         validation: validation.len(),
         test: test.len(),
-        unreadable: &unreadable,
+        unreadable: &all.unreadable,
+        ignored: data.ignored,
+        without_validation: &data.without_validation,
     });
     Ok(Dataset {
         train,
@@ -247,11 +298,11 @@ fn readable(mut data: Dataset, observe: Observer) -> Result<Dataset, Error> {
 
 /// Makes the parameters and the folder, in this order: a file that cannot be loaded leaves none.
 fn begin(
-    job: Job,
+    job: Job<Classification>,
+    folder: &Path,
     workers: usize,
     device: Device,
     observe: Observer,
-    folder: impl FnOnce(&Recipe, &str) -> Result<RunFolder, Error>,
 ) -> Result<Session<Classification>, Error> {
     let start = start(
         &job.recipe,
@@ -261,19 +312,13 @@ fn begin(
         &device,
     )?;
     observe(Event::Loaded(&start.report));
-    let run = folder(&job.recipe, &start.report)?;
-    Ok(Session::new(
-        job.recipe,
-        job.architecture,
-        job.task,
-        job.info,
-        run,
-        start.parameters,
-        workers,
-        device,
-    ))
+    let run = RunFolder::create(folder, &job.recipe, &start.report)?;
+    Ok(Session::new(job, run, start.parameters, workers, device))
 }
 
+/// A path that means the same from every folder.
 fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+    path.canonicalize()
+        .or_else(|_| std::path::absolute(path))
+        .unwrap_or_else(|_| path.to_owned())
 }

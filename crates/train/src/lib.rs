@@ -43,5 +43,7 @@ pub fn simd_level() -> Result<&'static str, String> {
 /// If the pool exists already or the system refuses.
 pub fn use_threads(count: usize) -> Result<(), rayon::ThreadPoolBuildError> {
     warmstart_nn::keep_freed_memory();
-    rayon::ThreadPoolBuilder::new().num_threads(count).build_global()
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(count)
+        .build_global()
 }

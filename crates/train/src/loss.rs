@@ -14,7 +14,8 @@ pub fn cross_entropy(logits: Tensor<2>, labels: &[usize], smoothing: f64) -> Ten
     for (row, &label) in target.chunks_mut(classes).zip(labels) {
         row[label] += (1.0 - smoothing) as f32;
     }
-    let target = Tensor::<2>::from_data(TensorData::new(target, [batch, classes]), &logits.device());
+    let target =
+        Tensor::<2>::from_data(TensorData::new(target, [batch, classes]), &logits.device());
     let by_image = (log_softmax(logits, 1) * target).sum_dim(1);
     -by_image.mean()
 }

@@ -9,7 +9,13 @@ pub fn peak_mb() -> f64 {
     let kibibytes = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").trim().parse::<f64>().ok());
+        .and_then(|rest| {
+            rest.trim()
+                .trim_end_matches(" kB")
+                .trim()
+                .parse::<f64>()
+                .ok()
+        });
     kibibytes.map_or(0.0, |kibibytes| kibibytes * 1024.0 / 1e6)
 }
 

@@ -48,6 +48,27 @@ impl ModelInfo {
         }
     }
 
+    /// How a checkpoint's metadata differ from these, in words; `None` if they are the same.
+    pub fn difference(&self, found: Option<&Self>) -> Option<String> {
+        let Some(found) = found else {
+            return Some("it has no metadata".into());
+        };
+        if found.model != self.model {
+            return Some(format!(
+                "it is a {}, the recipe asks for {}",
+                found.model, self.model
+            ));
+        }
+        if found.classes != self.classes {
+            return Some(format!(
+                "its classes are {}, the data's are {}",
+                found.classes.join(", "),
+                self.classes.join(", ")
+            ));
+        }
+        (found != self).then(|| "its preprocessing is not the recipe's".into())
+    }
+
     /// The metadata of a weight file, or `None` if warmstart did not write it.
     ///
     /// # Errors

@@ -66,11 +66,16 @@ impl PhaseSetup {
             }
             trained += values;
             // The head learns at the full rate, and each group below by one factor less.
-            let below_head = stage.map_or(0, |stage| depth - architecture.stages[stage].group as i32);
+            let below_head =
+                stage.map_or(0, |stage| depth - architecture.stages[stage].group as i32);
             groups.push(Group {
                 parameter: info.name.clone(),
                 lr_scale: phase.layer_decay.powi(below_head),
-                weight_decay: if info.kind.decays() { phase.weight_decay } else { 0.0 },
+                weight_decay: if info.kind.decays() {
+                    phase.weight_decay
+                } else {
+                    0.0
+                },
             });
         }
         Ok(Self {

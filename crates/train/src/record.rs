@@ -77,6 +77,8 @@ pub struct PhaseSummary {
     pub name: String,
     /// Time of its epochs in seconds.
     pub seconds: f64,
+    /// Memory that was planned for it in MB; `null` until there is a plan.
+    pub planned_mb: Option<f64>,
     /// Highest resident memory in MB.
     pub peak_mb: f64,
 }
@@ -129,7 +131,12 @@ mod tests {
 
     #[test]
     fn the_best_is_the_earliest_of_the_highest() {
-        let history = [record(1, 0.5), record(2, 0.7), record(3, 0.7), record(4, 0.6)];
+        let history = [
+            record(1, 0.5),
+            record(2, 0.7),
+            record(3, 0.7),
+            record(4, 0.6),
+        ];
         assert_eq!(Best::of(&history, "accuracy").unwrap().epoch, 2);
     }
 

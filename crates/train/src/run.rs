@@ -35,7 +35,8 @@ impl RunFolder {
                  another --out"
             )));
         }
-        let empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        let empty =
+            |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
         if path.exists() && !empty(path) {
             return Err(Error::usage(format!(
                 "{shown} exists and is not empty: give another --out"
@@ -51,8 +52,9 @@ impl RunFolder {
     pub fn create(path: &Path, recipe: &Recipe, load_report: &str) -> Result<Self, Error> {
         fs::create_dir_all(path).map_err(|error| Error::io("create", path, error))?;
         let run = Self::at(path);
-        replace_file(&path.join(LOAD_REPORT), load_report.as_bytes())?;
+        // The recipe first: with it alone, the folder is a run that can be resumed.
         run.write_recipe(recipe)?;
+        replace_file(&path.join(LOAD_REPORT), load_report.as_bytes())?;
         Ok(run)
     }
 
@@ -132,21 +134,27 @@ impl RunFolder {
         replace_file(&path, &bytes)
     }
 
-    /// Removes the checkpoints that the recipe doesn't keep: all but the last few, the best, and
-    /// the last of each phase.
+    /// Removes the checkpoints that the recipe doesn't keep: all but the last few, the last of each
+    /// phase, and of each of these the best up to then, so that a run can go on from any of them.
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn prune(&self, recipe: &Recipe, best: &Best) -> Result<(), Error> {
+    pub fn prune(&self, recipe: &Recipe, history: &[EpochRecord]) -> Result<(), Error> {
         let Keep::Last(count) = recipe.keep else {
             return Ok(());
         };
         let epochs = self.checkpoints.epochs()?;
         // The newest is what resuming goes on from.
-        let old = epochs.len().saturating_sub(count.max(1));
-        for &epoch in &epochs[..old] {
-            if epoch != best.epoch && !recipe.ends_phase(epoch) {
-                self.checkpoints.remove(epoch)?;
+        let recent = epochs.len().saturating_sub(count.max(1));
+        let stays = |index: usize| index >= recent || recipe.ends_phase(epochs[index]);
+        let bests: Vec<usize> = (0..epochs.len())
+            .filter(|&index| stays(index))
+            .filter_map(|index| Best::of(history.get(..epochs[index])?, ""))
+            .map(|best| best.epoch)
+            .collect();
+        for (index, epoch) in epochs.iter().enumerate() {
+            if !stays(index) && !bests.contains(epoch) {
+                self.checkpoints.remove(*epoch)?;
             }
         }
         Ok(())

@@ -60,7 +60,9 @@ mod tests {
     #[test]
     fn step_divides_by_ten_after_each_third() {
         let phase = phase("warmup = 0.0\nschedule = 'step'");
-        let rates: Vec<f64> = [0, 3, 6].map(|step| learning_rate(&phase, step, 9)).to_vec();
+        let rates: Vec<f64> = [0, 3, 6]
+            .map(|step| learning_rate(&phase, step, 9))
+            .to_vec();
         for (rate, expected) in rates.iter().zip([1.0, 0.1, 0.01]) {
             assert!((rate - expected).abs() < 1e-12);
         }

@@ -10,13 +10,13 @@ use warmstart_nn::block::{Forward, ParameterInfo, update_running_statistics};
 use warmstart_nn::burn::tensor::Device;
 
 use crate::Error;
-use crate::checkpoint::{self, Checkpoint, State};
+use crate::checkpoint::{self, Checkpoint, Checkpoints, State};
 use crate::event::{Event, Observer, Progress};
 use crate::memory;
 use crate::model_file::{self, ModelInfo};
 use crate::optimizer::{Optimizer, clip_global_norm};
 use crate::phase_setup::PhaseSetup;
-use crate::recipe::{BatchNorm, Phase, Position, Recipe};
+use crate::recipe::{BatchNorm, Phase, Position, Recipe, Train};
 use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
 use crate::run::RunFolder;
 use crate::schedule::learning_rate;
@@ -26,6 +26,18 @@ use crate::task::{Evaluation, Split, StepKey, Task};
 const BATCHES_AHEAD: usize = 3;
 /// Images of an evaluation batch.
 pub(crate) const EVALUATION_BATCH: usize = 32;
+
+/// What a run works with besides its folder.
+pub struct Job<T> {
+    /// The phases, and everything else that was asked for.
+    pub recipe: Recipe,
+    /// The network without its head.
+    pub architecture: Architecture,
+    /// What it learns.
+    pub task: T,
+    /// The metadata of its model files.
+    pub info: ModelInfo,
+}
 
 /// A run in the works.
 pub struct Session<T: Task> {
@@ -54,59 +66,92 @@ struct EpochSums {
 
 impl<T: Task> Session<T> {
     /// A run before its first epoch. `workers` threads prepare images.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the run; none belongs to another")]
     pub fn new(
-        recipe: Recipe,
-        architecture: Architecture,
-        task: T,
-        info: ModelInfo,
+        job: Job<T>,
         run: RunFolder,
         parameters: Parameters,
         workers: usize,
         device: Device,
     ) -> Self {
-        let optimizer = Optimizer::new(recipe.phases[0].optimizer);
         Self {
-            recipe,
-            architecture,
-            task: Arc::new(task),
-            info,
+            optimizer: Optimizer::new(job.recipe.phases[0].optimizer),
+            recipe: job.recipe,
+            architecture: job.architecture,
+            task: Arc::new(job.task),
+            info: job.info,
             run,
             workers,
             device,
             parameters,
-            optimizer,
             step: 0,
             history: Vec::new(),
         }
     }
 
-    /// Goes back, or forward, to where a checkpoint was taken.
+    /// A run as it was at a checkpoint.
     ///
     /// # Errors
-    /// If its files cannot be read.
-    pub fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), Error> {
+    /// If the checkpoint's files cannot be read, or belong to other classes or another network.
+    /// Nothing has been changed then.
+    pub fn at(
+        job: Job<T>,
+        run: RunFolder,
+        checkpoint: Checkpoint,
+        workers: usize,
+        device: Device,
+    ) -> Result<Self, Error> {
         let Checkpoint { folder, state } = checkpoint;
-        let mut model = warmstart_weights::read(&folder.join(checkpoint::MODEL))?;
-        self.parameters =
-            model_file::complete_parameters(&mut model, &self.parameter_infos(), &self.device)?;
-        let position = self.recipe.position(state.epoch).ok_or_else(|| {
-            Error::Checkpoint(format!(
-                "{}: the recipe has no epoch {}",
-                folder.display(),
-                state.epoch
+        let path = folder.join(checkpoint::MODEL);
+        let mut model = warmstart_weights::read(&path)?;
+        if let Some(difference) = job.info.difference(ModelInfo::of(&model)?.as_ref()) {
+            return Err(Error::Model {
+                path,
+                problem: format!(
+                    "{difference}: this run cannot go on with them; start a new one from its \
+                     weights (warmstart train --weights)"
+                ),
+            });
+        }
+        let position = job.recipe.position(state.epoch).ok_or_else(|| {
+            Error::usage(format!(
+                "{}: the recipe has no such epoch",
+                folder.display()
             ))
         })?;
-        self.optimizer = Optimizer::new(self.recipe.phases[position.phase].optimizer);
-        self.optimizer.steps = state.optimizer_steps;
-        self.optimizer.state =
-            model_file::read_tensors(&folder.join(checkpoint::OPTIMIZER), &self.device)?;
-        self.step = state.step;
-        self.history = state.history;
-        if let Some(best) = self.best() {
-            self.run.write_best(&best)?;
+        let mut optimizer = Optimizer::new(job.recipe.phases[position.phase].optimizer);
+        optimizer.steps = state.optimizer_steps;
+        optimizer.state = model_file::read_tensors(&folder.join(checkpoint::OPTIMIZER), &device)?;
+        let mut session = Self::new(job, run, Parameters::new(), workers, device);
+        session.parameters = model_file::complete_parameters(
+            &mut model,
+            &session.parameter_infos(),
+            &session.device,
+        )?;
+        session.optimizer = optimizer;
+        session.step = state.step;
+        session.history = state.history;
+        Ok(session)
+    }
+
+    /// Brings the files that follow from the checkpoints back in line with where the run is.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn align_files(&self, observe: Observer) -> Result<(), Error> {
+        self.run.write_recipe(&self.recipe)?;
+        self.run.write_metrics(&self.history)?;
+        let Some(best) = self.best() else {
+            return Ok(());
+        };
+        match self.run.write_best(&best) {
+            Err(Error::Checkpoint(damage)) => observe(Event::Note(format!(
+                "the best epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
+                 until an epoch is better"
+            ))),
+            other => other?,
         }
-        self.run.write_metrics(&self.history)
+        self.run
+            .write_summary(&self.summary(RunState::Running, None))
     }
 
     /// Trains every epoch that is left.
@@ -127,6 +172,20 @@ impl<T: Task> Session<T> {
             current = Some((position.phase, setup));
         }
         self.finish(observe)
+    }
+
+    /// The run's checkpoints.
+    pub fn checkpoints(&self) -> &Checkpoints {
+        &self.run.checkpoints
+    }
+
+    /// Writes the summary of a run that had finished before.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn keep_summary(&self, summary: Summary) -> Result<Summary, Error> {
+        self.run.write_summary(&summary)?;
+        Ok(summary)
     }
 
     fn parameter_infos(&self) -> Vec<ParameterInfo> {
@@ -174,6 +233,7 @@ impl<T: Task> Session<T> {
         let started = Instant::now();
         let phase = self.recipe.phases[position.phase].clone();
         let sums = self.train_epoch(epoch, position, &phase, setup, observe)?;
+        self.require_finite(epoch, &phase)?;
         let evaluation = self.evaluate(&self.parameters, Split::Validation, observe)?;
         Ok(EpochRecord {
             epoch,
@@ -214,13 +274,8 @@ impl<T: Task> Session<T> {
             sums.lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
             let loss = self.train_step(&items, phase, setup, sums.lr);
             if !loss.is_finite() {
-                return Err(Error::NonFinite {
-                    loss,
-                    epoch,
-                    step: step + 1,
-                    lr: sums.lr,
-                    run: self.run.path().to_owned(),
-                });
+                let what = format!("the loss of step {} is {loss}", step + 1);
+                return Err(self.diverged(what, epoch, phase));
             }
             sums.seconds += started.elapsed().as_secs_f64();
             sums.loss += f64::from(loss) * items.len() as f64;
@@ -280,6 +335,33 @@ impl<T: Task> Session<T> {
         value
     }
 
+    /// A gradient that is no number shows in the parameters, and one step later in the loss. This
+    /// finds it after the last step, before anything is saved.
+    fn require_finite(&self, epoch: usize, phase: &Phase) -> Result<(), Error> {
+        let spoiled = self
+            .parameters
+            .names()
+            .find(|name| self.parameters.values(name).iter().any(|v| !v.is_finite()));
+        match spoiled {
+            None => Ok(()),
+            Some(name) => Err(self.diverged(format!("{name} is not finite"), epoch, phase)),
+        }
+    }
+
+    fn diverged(&self, what: String, epoch: usize, phase: &Phase) -> Error {
+        Error::NonFinite {
+            what,
+            epoch,
+            lr: phase.lr,
+            flag: if phase.train == Train::Head {
+                "--freeze-lr"
+            } else {
+                "--lr"
+            },
+            run: self.run.path().to_owned(),
+        }
+    }
+
     fn evaluate(
         &self,
         parameters: &Parameters,
@@ -287,7 +369,9 @@ impl<T: Task> Session<T> {
         observe: Observer,
     ) -> Result<Evaluation, Error> {
         let all = 0..self.architecture.stages.len();
-        let folded = self.architecture.fold(all.clone(), parameters, &self.device);
+        let folded = self
+            .architecture
+            .fold(all.clone(), parameters, &self.device);
         let task = Arc::clone(&self.task);
         let samples: Vec<usize> = (0..task.evaluation_samples(split)).collect();
         let loader = Loader::new(
@@ -319,12 +403,7 @@ impl<T: Task> Session<T> {
         let epoch = record.epoch;
         self.history.push(record);
         let best = self.best().expect("there is a finished epoch");
-        let state = State::new(
-            self.step,
-            self.optimizer.steps,
-            self.history.clone(),
-            best.clone(),
-        );
+        let state = State::new(self.step, self.optimizer.steps, self.history.clone());
         let files = [
             (
                 checkpoint::MODEL,
@@ -342,10 +421,11 @@ impl<T: Task> Session<T> {
         }
         self.run
             .write_summary(&self.summary(RunState::Running, None))?;
-        self.run.prune(&self.recipe, &best)?;
+        self.run.prune(&self.recipe, &self.history)?;
         observe(Event::Epoch {
             record: &self.history[epoch - 1],
             epochs: self.recipe.epochs(),
+            metric: self.task.metric_name(),
             best: best.epoch == epoch,
         });
         Ok(())
@@ -385,6 +465,7 @@ impl<T: Task> Session<T> {
             Some(PhaseSummary {
                 name: phase.name.clone(),
                 seconds: of_phase().map(|record| record.seconds).sum(),
+                planned_mb: None,
                 peak_mb: of_phase()
                     .map(|record| record.peak_memory_mb)
                     .fold(0.0, f64::max),

@@ -6,7 +6,9 @@ use warmstart_models::Architecture;
 use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::Device;
 use warmstart_nn::{Parameters, initialization};
-use warmstart_weights::{Convention, Expected, Inspection, LoadPlan, Part, Target, TensorMap, WeightFile};
+use warmstart_weights::{
+    Convention, Expected, Inspection, LoadPlan, Part, Target, TensorMap, WeightFile,
+};
 
 use crate::Error;
 use crate::model_file::{ModelInfo, resolve_path};

@@ -12,8 +12,8 @@ use warmstart_train::recipe::OptimizerKind;
 const STEPS: usize = 20;
 
 fn golden(name: &str) -> Vec<f32> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../tests/fixtures/optimizers.safetensors");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/optimizers.safetensors");
     let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
     file.tensor(name)
@@ -43,7 +43,12 @@ fn pair(prefix: &str, bounds: [f64; 2]) -> Parameters {
     let device = warmstart_nn::device();
     let mut parameters = Parameters::new();
     let [weight, bias] = [format!("{prefix}.weight"), format!("{prefix}.bias")];
-    parameters.insert_values("weight", &[5, 7], symmetric(&weight, 35, bounds[0]), &device);
+    parameters.insert_values(
+        "weight",
+        &[5, 7],
+        symmetric(&weight, 35, bounds[0]),
+        &device,
+    );
     parameters.insert_values("bias", &[7], symmetric(&bias, 7, bounds[1]), &device);
     parameters
 }
@@ -69,12 +74,25 @@ fn optimizer_follows(case: &str, kind: OptimizerKind, lr: f64, weight_decay: f64
         weight_decay,
     });
     let mut optimizer = Optimizer::new(kind);
-    let [weight, bias] = [golden(&format!("{case}.weight")), golden(&format!("{case}.bias"))];
+    let [weight, bias] = [
+        golden(&format!("{case}.weight")),
+        golden(&format!("{case}.bias")),
+    ];
     for step in 1..=STEPS {
         optimizer.step(&mut parameters, &gradients(step), &groups, lr);
         let what = format!("{case}, step {step}");
-        assert_close(&what, &parameters.values("weight"), &weight[(step - 1) * 35..step * 35], 1e-5);
-        assert_close(&what, &parameters.values("bias"), &bias[(step - 1) * 7..step * 7], 1e-5);
+        assert_close(
+            &what,
+            &parameters.values("weight"),
+            &weight[(step - 1) * 35..step * 35],
+            1e-5,
+        );
+        assert_close(
+            &what,
+            &parameters.values("bias"),
+            &bias[(step - 1) * 7..step * 7],
+            1e-5,
+        );
     }
     assert_eq!(parameters.shape("weight"), [5, 7]);
 }
@@ -110,7 +128,10 @@ fn the_learning_rate_of_a_group_is_scaled_and_its_decay_its_own() {
     };
     assert_eq!(run(0.02, &groups(0.5, 0.1)), run(0.01, &groups(1.0, 0.1)));
     assert_ne!(run(0.01, &groups(1.0, 0.1)), run(0.01, &groups(1.0, 0.0)));
-    assert_eq!(run(0.01, &groups(1.0, 0.0)).1, pair("p", [0.5, 0.1]).values("bias"));
+    assert_eq!(
+        run(0.01, &groups(1.0, 0.0)).1,
+        pair("p", [0.5, 0.1]).values("bias")
+    );
 }
 
 #[test]

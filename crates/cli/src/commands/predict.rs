@@ -1,6 +1,6 @@
 //! `warmstart predict`.
 
-use std::io::{Write, stdout};
+use std::io::{Write, stderr, stdout};
 use std::path::Path;
 
 use serde_json::json;
@@ -13,37 +13,47 @@ use crate::arguments::Predict;
 /// Classes that are shown of each picture.
 const TOP: usize = 5;
 
-#[expect(clippy::print_stderr, reason = "files that fail are named beside the results")]
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
     let classifier = Classifier::load(&arguments.model)?;
     let mut paths = Vec::new();
     for path in &arguments.images {
-        paths.extend(warmstart_data::image_files(path)?);
+        match warmstart_data::image_files(path) {
+            Ok(found) => paths.extend(found),
+            // Said with the others that cannot be classified.
+            Err(_) => paths.push(path.clone()),
+        }
     }
     let classes = &classifier.info.classes;
     let mut out = stdout().lock();
     let mut failed = 0;
     let mut printed = Ok(());
-    classifier.predict(&paths, workers, &mut |Prediction { path, probabilities }| {
-        match probabilities {
-            Ok(probabilities) => {
-                let best = top_k(&probabilities, TOP.min(classes.len()));
-                let line = if arguments.json {
-                    json_line(&path, &best, classes)
-                } else {
-                    text_line(&path, &best, classes)
-                };
-                if printed.is_ok() {
-                    printed = writeln!(out, "{line}");
+    classifier.predict(
+        &paths,
+        workers,
+        &mut |Prediction {
+                  path,
+                  probabilities,
+              }| {
+            match probabilities {
+                Ok(probabilities) => {
+                    let best = top_k(&probabilities, TOP.min(classes.len()));
+                    let line = if arguments.json {
+                        json_line(&path, &best, classes)
+                    } else {
+                        text_line(&path, &best, classes)
+                    };
+                    if printed.is_ok() {
+                        printed = writeln!(out, "{line}");
+                    }
+                }
+                Err(error) => {
+                    failed += 1;
+                    let _ = writeln!(stderr(), "error: {error}");
                 }
             }
-            Err(error) => {
-                failed += 1;
-                eprintln!("error: {error}");
-            }
-        }
-    })?;
+        },
+    )?;
     printed?;
     if failed > 0 {
         return Err(Failure::failed(format!(

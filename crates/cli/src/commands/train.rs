@@ -31,7 +31,10 @@ fn draft(arguments: Train) -> Result<Draft, Failure> {
         image_size: arguments.image_size.or(file.image_size),
         val_split: arguments.val_split.or(file.val_split),
         seed: arguments.seed.or(file.seed),
-        allow_partial: arguments.allow_partial.then_some(true).or(file.allow_partial),
+        allow_partial: arguments
+            .allow_partial
+            .then_some(true)
+            .or(file.allow_partial),
         epochs: arguments.epochs,
         freeze_epochs: arguments.freeze_epochs,
         batch: arguments.batch,
@@ -53,7 +56,7 @@ pub fn resume(arguments: Resume) -> Result<(), Failure> {
         freeze_lr: arguments.freeze_lr,
     };
     let mut progress = Progress::new();
-    warmstart_train::resume(&arguments.run, changes, workers, &mut |event| {
+    warmstart_train::resume(&arguments.run, &changes, workers, &mut |event| {
         progress.show(event);
     })?;
     Ok(())

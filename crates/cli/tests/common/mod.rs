@@ -24,7 +24,11 @@ fn picture(class: usize, variant: u32) -> RgbImage {
             _ => x == y,
         };
         let shade = 120 + (variant * 37 % 120) as u8;
-        if lit { Rgb([shade, 255 - shade, 200]) } else { Rgb([20, shade / 2, 40]) }
+        if lit {
+            Rgb([shade, 255 - shade, 200])
+        } else {
+            Rgb([20, shade / 2, 40])
+        }
     })
 }
 
@@ -34,7 +38,9 @@ pub fn pictures(dir: &Path, classes: &[&str], first: u32, count: u32) {
         let folder = dir.join(class);
         fs::create_dir_all(&folder).unwrap();
         for variant in first..first + count {
-            picture(number, variant).save(folder.join(format!("{variant:03}.png"))).unwrap();
+            picture(number, variant)
+                .save(folder.join(format!("{variant:03}.png")))
+                .unwrap();
         }
     }
 }
@@ -84,7 +90,8 @@ pub fn metrics(run: &Path) -> Vec<BTreeMap<String, serde_json::Value>> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     text.lines()
         .map(|line| {
-            let mut record: BTreeMap<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+            let mut record: BTreeMap<String, serde_json::Value> =
+                serde_json::from_str(line).unwrap();
             for time in ["images_per_second", "seconds", "peak_memory_mb"] {
                 assert!(record.remove(time).is_some(), "{time} is reported");
             }
@@ -95,14 +102,20 @@ pub fn metrics(run: &Path) -> Vec<BTreeMap<String, serde_json::Value>> {
 
 /// Everything of a run that must not differ: the kept model, the last checkpoint's tensors, and
 /// the metrics.
-pub fn outcome(run: &Path, epochs: usize) -> (Vec<Vec<u8>>, Vec<BTreeMap<String, serde_json::Value>>) {
+pub fn outcome(
+    run: &Path,
+    epochs: usize,
+) -> (Vec<Vec<u8>>, Vec<BTreeMap<String, serde_json::Value>>) {
     let last = run.join(format!("checkpoints/epoch-{epochs:04}"));
     let files = [
         run.join("best.safetensors"),
         last.join("model.safetensors"),
         last.join("optimizer.safetensors"),
     ];
-    (files.map(|file| fs::read(file).unwrap()).into(), metrics(run))
+    (
+        files.map(|file| fs::read(file).unwrap()).into(),
+        metrics(run),
+    )
 }
 
 /// Copies a folder with all that is in it.

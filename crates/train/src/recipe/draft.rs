@@ -2,8 +2,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use warmstart_data::Augmentation;
 
+use super::number_or_word::number_or_word;
 use super::phase::THAW_WARMUP;
 use super::{
     BatchNorm, Init, Keep, NO_WEIGHTS, OptimizerKind, Phase, Recipe, ScheduleKind, Task, Train,
@@ -17,32 +19,9 @@ const BATCH: usize = 16;
 const LAYER_DECAY: f64 = 0.75;
 const VAL_SPLIT: f64 = 0.2;
 
-/// A value, or `auto`.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum Setting<T> {
-    /// As given.
-    Value(T),
-    /// Chosen by warmstart.
-    Auto(Auto),
-}
-
-/// The word `auto`.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Auto {
-    /// `auto`
-    Auto,
-}
-
-impl<T> Setting<T> {
-    fn value(self) -> Option<T> {
-        match self {
-            Self::Value(value) => Some(value),
-            Self::Auto(_) => None,
-        }
-    }
-}
+/// Most epochs and images a step that are taken for meant.
+const MOST_EPOCHS: usize = 100_000;
+const MOST_IMAGES: usize = 65_536;
 
 /// What a user says of a run: any part of a recipe, and the flags of the usual two phases.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -70,6 +49,9 @@ pub struct Draft {
     pub image_size: Option<usize>,
     /// Checkpoints kept.
     pub keep: Option<Keep>,
+    /// Memory to keep within: `auto`.
+    #[serde(deserialize_with = "auto_alone")]
+    pub memory: (),
     /// Optimizer of the phases that name none.
     pub optimizer: Option<OptimizerKind>,
     /// The phases, if they aren't the usual two.
@@ -104,8 +86,9 @@ pub struct DraftPhase {
     pub epochs: Option<usize>,
     /// See [`Phase::train`]; must be said.
     pub train: Option<Train>,
-    /// See [`Phase::batch`].
-    pub batch: Option<Setting<usize>>,
+    /// See [`Phase::batch`]; `None` for `auto`.
+    #[serde(deserialize_with = "number_or_auto")]
+    pub batch: Option<usize>,
     /// See [`Phase::lr`].
     pub lr: Option<f64>,
     /// See [`Phase::schedule`].
@@ -128,6 +111,18 @@ pub struct DraftPhase {
     pub augmentation: Option<Augmentation>,
 }
 
+fn number_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    number_or_word(deserializer, "auto")
+}
+
+/// Memory cannot be limited yet: the word that leaves it to warmstart is accepted, nothing else.
+fn auto_alone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    match number_or_word(deserializer, "auto")? {
+        None => Ok(()),
+        Some(_) => Err(D::Error::custom("memory can only be \"auto\" so far")),
+    }
+}
+
 impl Draft {
     /// Reads a recipe as a user wrote it.
     ///
@@ -148,6 +143,15 @@ impl Draft {
                 "no weights were named: give --weights FILE, or --weights none to start from scratch",
             )
         })?;
+        if self
+            .data
+            .as_ref()
+            .is_some_and(|data| data.to_str().is_none())
+        {
+            return Err(Error::usage(
+                "the path of the data is not valid Unicode, so no recipe could name it: rename it",
+            ));
+        }
         let recipe = Recipe {
             warmstart: env!("CARGO_PKG_VERSION").to_owned(),
             task: self.task.unwrap_or(Task::Classify),
@@ -172,75 +176,125 @@ impl Draft {
         Ok(recipe)
     }
 
-    fn phases(self, pretrained: bool) -> Result<Vec<Phase>, Error> {
+    fn phases(mut self, pretrained: bool) -> Result<Vec<Phase>, Error> {
         let optimizer = self.optimizer.unwrap_or(OptimizerKind::AdamW);
-        let drafts = match self.phase {
+        let drafts = match self.phase.take() {
             None => self.usual_phases(pretrained)?,
-            Some(drafts) => {
-                let flags = [
-                    ("--freeze-epochs", self.freeze_epochs.is_some()),
-                    ("--epochs", self.epochs.is_some()),
-                    ("--freeze-batch", self.freeze_batch.is_some()),
-                    ("--batch", self.batch.is_some()),
-                    ("--freeze-lr", self.freeze_lr.is_some()),
-                    ("--lr", self.lr.is_some()),
-                ];
-                if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
-                    return Err(Error::usage(format!(
-                        "{flag} belongs to the usual two phases, but the recipe has phases of its \
-                         own: change them there"
-                    )));
-                }
-                drafts
-            }
+            Some(drafts) => self.override_phases(drafts)?,
         };
-        if drafts.is_empty() {
-            return Err(Error::usage("the recipe has no phase"));
-        }
-        let number_of = |index: usize| format!("phase-{}", index + 1);
-        drafts
+        let phases = drafts
             .into_iter()
             .enumerate()
-            .map(|(index, draft)| draft.resolve(number_of(index), optimizer))
-            .collect()
+            .map(|(index, draft)| draft.resolve(index + 1, optimizer, pretrained));
+        phases.collect()
+    }
+
+    /// The flags of the usual two phases, with whether they were given.
+    fn two_phase_flags(&self) -> [(&'static str, bool); 6] {
+        [
+            ("--freeze-epochs", self.freeze_epochs.is_some()),
+            ("--epochs", self.epochs.is_some()),
+            ("--freeze-batch", self.freeze_batch.is_some()),
+            ("--batch", self.batch.is_some()),
+            ("--freeze-lr", self.freeze_lr.is_some()),
+            ("--lr", self.lr.is_some()),
+        ]
+    }
+
+    /// The phases of a recipe; if they are a freeze and a thaw, flags override them.
+    fn override_phases(&self, mut drafts: Vec<DraftPhase>) -> Result<Vec<DraftPhase>, Error> {
+        let given = self.two_phase_flags().into_iter().find(|(_, given)| *given);
+        let Some((flag, _)) = given else {
+            return Ok(drafts);
+        };
+        let [freeze, thaw] = &mut drafts[..] else {
+            return Err(other_phases(flag));
+        };
+        if freeze.train != Some(Train::Head) || thaw.train != Some(Train::All) {
+            return Err(other_phases(flag));
+        }
+        if let Some(epochs) = self.freeze_epochs {
+            freeze.epochs = Some(epochs);
+        }
+        if let Some(total) = self.epochs {
+            let frozen = freeze.epochs.unwrap_or(0);
+            thaw.epochs = Some(thawed_epochs(total, frozen)?);
+        }
+        freeze.batch = self.freeze_batch.or(freeze.batch);
+        freeze.lr = self.freeze_lr.or(freeze.lr);
+        thaw.batch = self.batch.or(thaw.batch);
+        thaw.lr = self.lr.or(thaw.lr);
+        drafts.retain(|phase| phase.epochs != Some(0));
+        Ok(drafts)
     }
 
     fn usual_phases(&self, pretrained: bool) -> Result<Vec<DraftPhase>, Error> {
         let epochs = self.epochs.unwrap_or(EPOCHS);
-        let freeze = self
-            .freeze_epochs
-            .unwrap_or(if pretrained { FREEZE_EPOCHS.min(epochs) } else { 0 });
-        if freeze > epochs {
-            return Err(Error::usage(format!(
-                "--freeze-epochs {freeze} is more than --epochs {epochs}, which is the total of \
-                 both phases"
-            )));
+        let frozen = match (self.freeze_epochs, pretrained) {
+            (Some(frozen), _) => frozen,
+            (None, false) => 0,
+            // In the proportion of the defaults, with an epoch left to thaw.
+            (None, true) => (epochs * FREEZE_EPOCHS / EPOCHS).min(epochs.saturating_sub(1)),
+        };
+        let thawed = thawed_epochs(epochs, frozen)?;
+        for (flag, given) in self.two_phase_flags() {
+            let without = match flag {
+                "--freeze-batch" | "--freeze-lr" => frozen == 0,
+                "--batch" | "--lr" => thawed == 0,
+                _ => false,
+            };
+            if given && without {
+                return Err(Error::usage(format!(
+                    "{flag}: there is no such phase, {frozen} epochs are frozen and {thawed} thawed"
+                )));
+            }
         }
-        let phase = |name: &str, epochs, train, batch: Option<usize>, lr| DraftPhase {
+        let phase = |name: &str, epochs, train, batch, lr| DraftPhase {
             name: Some(name.to_owned()),
             epochs: Some(epochs),
             train: Some(train),
-            batch: batch.map(Setting::Value),
+            batch,
             lr,
-            // Without pretrained features there is nothing in lower layers to protect.
-            layer_decay: (!pretrained).then_some(1.0),
             ..DraftPhase::default()
         };
         let last = if pretrained { "thaw" } else { "train" };
-        let phases = [
-            phase("freeze", freeze, Train::Head, self.freeze_batch, self.freeze_lr),
-            phase(last, epochs - freeze, Train::All, self.batch, self.lr),
+        let mut phases = vec![
+            phase(
+                "freeze",
+                frozen,
+                Train::Head,
+                self.freeze_batch,
+                self.freeze_lr,
+            ),
+            phase(last, thawed, Train::All, self.batch, self.lr),
         ];
-        Ok(phases
-            .into_iter()
-            .filter(|phase| phase.epochs != Some(0))
-            .collect())
+        phases.retain(|phase| phase.epochs != Some(0));
+        Ok(phases)
     }
 }
 
+fn thawed_epochs(total: usize, frozen: usize) -> Result<usize, Error> {
+    total.checked_sub(frozen).ok_or_else(|| {
+        Error::usage(format!(
+            "{frozen} frozen epochs are more than --epochs {total}, which is the total of both phases"
+        ))
+    })
+}
+
+fn other_phases(flag: &str) -> Error {
+    Error::usage(format!(
+        "{flag} belongs to a freeze and a thaw, but the recipe has phases of its own: change them there"
+    ))
+}
+
 impl DraftPhase {
-    fn resolve(self, number: String, optimizer: OptimizerKind) -> Result<Phase, Error> {
-        let name = self.name.unwrap_or(number);
+    fn resolve(
+        self,
+        number: usize,
+        optimizer: OptimizerKind,
+        pretrained: bool,
+    ) -> Result<Phase, Error> {
+        let name = self.name.unwrap_or_else(|| format!("phase-{number}"));
         let missing = |key: &str| Error::usage(format!("phase \"{name}\" does not say its {key}"));
         let train = self.train.ok_or_else(|| missing("train"))?;
         let thawed = train != Train::Head;
@@ -250,12 +304,18 @@ impl DraftPhase {
             epochs: self.epochs.ok_or_else(|| missing("epochs"))?,
             batch: self
                 .batch
-                .and_then(Setting::value)
                 .unwrap_or(if thawed { BATCH } else { FREEZE_BATCH }),
-            lr: self.lr.unwrap_or(if thawed { thawed_lr } else { frozen_lr }),
+            lr: self
+                .lr
+                .unwrap_or(if thawed { thawed_lr } else { frozen_lr }),
             schedule: self.schedule.unwrap_or(ScheduleKind::Cosine),
-            warmup: self.warmup.unwrap_or(if thawed { THAW_WARMUP } else { 0.0 }),
-            layer_decay: self.layer_decay.unwrap_or(LAYER_DECAY),
+            warmup: self
+                .warmup
+                .unwrap_or(if thawed { THAW_WARMUP } else { 0.0 }),
+            // Without pretrained features there is nothing in lower layers to protect.
+            layer_decay: self
+                .layer_decay
+                .unwrap_or(if pretrained { LAYER_DECAY } else { 1.0 }),
             batch_norm: self.batch_norm.unwrap_or(BatchNorm::Batch),
             optimizer,
             weight_decay: self.weight_decay.unwrap_or(optimizer.weight_decay()),
@@ -283,38 +343,96 @@ fn gentle_augmentation() -> Augmentation {
 /// Refuses values that no run can work with.
 pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
     let refuse = |key: String, value: String, range: &str| {
-        Err(Error::usage(format!("{key} is {value}; it must be {range}")))
+        Err(Error::usage(format!(
+            "{key} is {value}; it must be {range}"
+        )))
     };
     if !(recipe.val_split > 0.0 && recipe.val_split < 1.0) {
-        return refuse("val_split".into(), recipe.val_split.to_string(), "between 0 and 1");
+        return refuse(
+            "val_split".into(),
+            recipe.val_split.to_string(),
+            "between 0 and 1",
+        );
     }
     if !(32..=2048).contains(&recipe.image_size) {
-        return refuse("image_size".into(), recipe.image_size.to_string(), "from 32 to 2048");
+        return refuse(
+            "image_size".into(),
+            recipe.image_size.to_string(),
+            "from 32 to 2048",
+        );
     }
-    for phase in &recipe.phases {
-        let at_least_one = [("epochs", phase.epochs), ("batch", phase.batch)];
-        for (key, value) in at_least_one {
-            if value == 0 {
-                return refuse(format!("{key} of phase \"{}\"", phase.name), "0".into(), "at least 1");
+    if recipe.phases.is_empty() {
+        return Err(Error::usage("the recipe has no phase"));
+    }
+    for (index, phase) in recipe.phases.iter().enumerate() {
+        if recipe.phases[..index]
+            .iter()
+            .any(|other| other.name == phase.name)
+        {
+            return Err(Error::usage(format!(
+                "two phases are called \"{}\": give each a name of its own",
+                phase.name
+            )));
+        }
+        let counts = [
+            ("epochs", phase.epochs, MOST_EPOCHS),
+            ("batch", phase.batch, MOST_IMAGES),
+        ];
+        for (key, value, most) in counts {
+            if !(1..=most).contains(&value) {
+                let range = format!("from 1 to {most}");
+                return refuse(
+                    format!("{key} of phase \"{}\"", phase.name),
+                    value.to_string(),
+                    &range,
+                );
             }
         }
         let ranges = [
-            ("lr", phase.lr, f64::MIN_POSITIVE..=f64::MAX, "a positive number"),
+            (
+                "lr",
+                phase.lr,
+                f64::MIN_POSITIVE..=f64::MAX,
+                "a positive number",
+            ),
             ("warmup", phase.warmup, 0.0..=1.0, "from 0 to 1"),
-            ("layer_decay", phase.layer_decay, 1e-6..=1.0, "above 0 and at most 1"),
-            ("weight_decay", phase.weight_decay, 0.0..=f64::MAX, "0 or more"),
-            ("label_smoothing", phase.label_smoothing, 0.0..=0.99, "from 0 to 0.99"),
-            ("clip_norm", phase.clip_norm, 0.0..=f64::MAX, "0 (no limit) or more"),
+            (
+                "layer_decay",
+                phase.layer_decay,
+                1e-6..=1.0,
+                "above 0 and at most 1",
+            ),
+            (
+                "weight_decay",
+                phase.weight_decay,
+                0.0..=f64::MAX,
+                "0 or more",
+            ),
+            (
+                "label_smoothing",
+                phase.label_smoothing,
+                0.0..=0.99,
+                "from 0 to 0.99",
+            ),
+            (
+                "clip_norm",
+                phase.clip_norm,
+                0.0..=f64::MAX,
+                "0 (no limit) or more",
+            ),
         ];
         for (key, value, range, words) in ranges {
             if !range.contains(&value) {
-                return refuse(format!("{key} of phase \"{}\"", phase.name), value.to_string(), words);
+                return refuse(
+                    format!("{key} of phase \"{}\"", phase.name),
+                    value.to_string(),
+                    words,
+                );
             }
         }
-        phase
-            .augmentation
-            .check()
-            .map_err(|error| Error::usage(format!("augmentation of phase \"{}\": {error}", phase.name)))?;
+        phase.augmentation.check().map_err(|error| {
+            Error::usage(format!("augmentation of phase \"{}\": {error}", phase.name))
+        })?;
     }
     Ok(())
 }
@@ -332,34 +450,64 @@ mod tests {
     #[test]
     fn a_file_with_weights_gives_a_freeze_and_a_thaw() {
         let recipe = draft(MINIMAL).resolve(224).unwrap();
-        let [freeze, thaw] = &recipe.phases[..] else { panic!() };
+        let [freeze, thaw] = &recipe.phases[..] else {
+            panic!()
+        };
         assert_eq!((freeze.train.clone(), freeze.epochs), (Train::Head, 8));
-        assert_eq!((thaw.train.clone(), thaw.epochs, thaw.warmup), (Train::All, 6, 0.1));
+        assert_eq!(
+            (thaw.train.clone(), thaw.epochs, thaw.warmup),
+            (Train::All, 6, 0.1)
+        );
         assert_eq!(recipe.image_size, 224);
     }
 
     #[test]
     fn without_weights_everything_trains_from_the_start() {
-        let recipe = Draft { weights: Some("none".into()), ..draft(MINIMAL) };
+        let recipe = Draft {
+            weights: Some("none".into()),
+            ..draft(MINIMAL)
+        };
         let recipe = recipe.resolve(224).unwrap();
         assert_eq!(recipe.phases.len(), 1);
-        assert_eq!((recipe.phases[0].epochs, recipe.phases[0].layer_decay), (14, 1.0));
+        assert_eq!(
+            (recipe.phases[0].epochs, recipe.phases[0].layer_decay),
+            (14, 1.0)
+        );
     }
 
     #[test]
     fn epochs_is_a_total() {
-        let flags = Draft { freeze_epochs: Some(3), epochs: Some(5), ..draft(MINIMAL) };
+        let flags = Draft {
+            freeze_epochs: Some(3),
+            epochs: Some(5),
+            ..draft(MINIMAL)
+        };
         let recipe = flags.resolve(224).unwrap();
         assert_eq!([recipe.phases[0].epochs, recipe.phases[1].epochs], [3, 2]);
-        let flags = Draft { freeze_epochs: Some(6), epochs: Some(5), ..draft(MINIMAL) };
-        assert!(flags.resolve(224).unwrap_err().to_string().contains("more than --epochs 5"));
+        let flags = Draft {
+            freeze_epochs: Some(6),
+            epochs: Some(5),
+            ..draft(MINIMAL)
+        };
+        assert!(
+            flags
+                .resolve(224)
+                .unwrap_err()
+                .to_string()
+                .contains("more than --epochs 5")
+        );
     }
 
     #[test]
     fn two_phase_flags_do_not_go_with_own_phases() {
         let own = draft(&format!("{MINIMAL}[[phase]]\ntrain = 'all'\nepochs = 1\n"));
-        let error = Draft { lr: Some(0.1), ..own }.resolve(224).unwrap_err();
-        assert!(error.is_usage() && error.to_string().starts_with("--lr"));
+        let error = Draft {
+            lr: Some(0.1),
+            ..own
+        }
+        .resolve(224)
+        .unwrap_err();
+        assert!(error.is_usage() && error.to_string().starts_with("--lr belongs to a freeze"));
     }
 
     #[test]
@@ -381,31 +529,70 @@ mod tests {
             ("warmup = 2.0", "from 0 to 1"),
             ("batch = 0", "batch of phase \"phase-1\" is 0"),
             ("layer_decay = 0.0", "layer_decay"),
+            ("epochs = 200000", "from 1 to 100000"),
+            (
+                "[phase.augmentation]\nscale = [0.5, 0.1]",
+                "augmentation of phase",
+            ),
         ] {
-            let text = format!("{MINIMAL}[[phase]]\ntrain = 'all'\nepochs = 2\n{line}\n");
+            let epochs = if line.starts_with("epochs") {
+                ""
+            } else {
+                "epochs = 2"
+            };
+            let text = format!("{MINIMAL}[[phase]]\ntrain = 'all'\n{epochs}\n{line}\n");
             let error = draft(&text).resolve(224).unwrap_err().to_string();
             assert!(error.contains(words), "{line}: {error}");
         }
     }
 
     #[test]
+    fn a_word_that_is_not_known_is_named_with_what_was_expected() {
+        for (line, words) in [
+            ("keep = 'al'", "\"all\""),
+            ("keep = -1", "not negative"),
+            ("memory = '6GiB'", "\"auto\""),
+        ] {
+            let error = toml::from_str::<Draft>(&format!("{MINIMAL}{line}\n")).unwrap_err();
+            assert!(error.to_string().contains(words), "{line}: {error}");
+        }
+    }
+
+    #[test]
     fn positions_count_epochs_over_all_phases() {
-        let flags = Draft { freeze_epochs: Some(2), epochs: Some(3), ..draft(MINIMAL) };
+        let flags = Draft {
+            freeze_epochs: Some(2),
+            epochs: Some(3),
+            ..draft(MINIMAL)
+        };
         let recipe = flags.resolve(224).unwrap();
         let position = recipe.position(3).unwrap();
         assert_eq!((position.phase, position.epoch_in_phase), (1, 0));
         assert_eq!(recipe.position(4), None);
-        assert_eq!([1, 2, 3].map(|epoch| recipe.ends_phase(epoch)), [false, true, true]);
+        assert_eq!(
+            [1, 2, 3].map(|epoch| recipe.ends_phase(epoch)),
+            [false, true, true]
+        );
     }
 
     #[test]
     fn more_epochs_lengthen_the_last_phase_or_add_one_to_a_finished_run() {
-        let flags = Draft { freeze_epochs: Some(2), epochs: Some(4), ..draft(MINIMAL) };
+        let flags = Draft {
+            freeze_epochs: Some(2),
+            epochs: Some(4),
+            ..draft(MINIMAL)
+        };
         let recipe = flags.resolve(224).unwrap();
         let longer = recipe.clone().with_epochs(6, 3).unwrap();
-        assert_eq!(longer.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(
+            longer.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(),
+            [2, 4]
+        );
         let extended = recipe.clone().with_epochs(6, 4).unwrap();
-        assert_eq!(extended.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(), [2, 2, 2]);
+        assert_eq!(
+            extended.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(),
+            [2, 2, 2]
+        );
         assert_eq!(extended.phases[2].name, "extension-2");
         assert!(recipe.with_epochs(4, 4).is_err());
     }

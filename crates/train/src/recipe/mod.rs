@@ -5,19 +5,21 @@
 //! resuming needs.
 
 mod draft;
+mod number_or_word;
 mod phase;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use draft::{Draft, DraftPhase, Setting};
+pub use draft::{Draft, DraftPhase};
 pub use phase::{BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train};
 
 use crate::Error;
+use number_or_word::number_or_word;
 
-/// The weights to start from.
+/// What `weights` says if there are none.
 pub const NO_WEIGHTS: &str = "none";
 
 /// A run with nothing left open.
@@ -52,31 +54,29 @@ pub struct Recipe {
 }
 
 /// Checkpoints that are kept, besides the best and the last of each phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// The last that many.
     Last(usize),
     /// Every one.
-    #[serde(with = "all")]
     All,
 }
 
-/// `Keep::All` as the text "all".
-mod all {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+const ALL: &str = "all";
 
-    pub fn serialize<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("all")
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-        match String::deserialize(deserializer)?.as_str() {
-            "all" => Ok(()),
-            other => Err(D::Error::custom(format!(
-                "keep is a number of checkpoints or \"all\", not \"{other}\""
-            ))),
+impl Serialize for Keep {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Last(count) => serializer.serialize_u64(*count as u64),
+            Self::All => serializer.serialize_str(ALL),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Keep {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let count = number_or_word(deserializer, ALL)?;
+        Ok(count.map_or(Self::All, Self::Last))
     }
 }
 

@@ -1,0 +1,39 @@
+//! Settings that are a number or one word: `keep = 3`, `keep = "all"`, `batch = "auto"`.
+
+use std::fmt;
+
+use serde::de::{Deserializer, Error, Unexpected, Visitor};
+
+/// Reads a number, or `None` for the word.
+///
+/// # Errors
+/// Names what was expected, for anything else.
+pub(super) fn number_or_word<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    word: &'static str,
+) -> Result<Option<usize>, D::Error> {
+    deserializer.deserialize_any(NumberOrWord(word))
+}
+
+struct NumberOrWord(&'static str);
+
+impl Visitor<'_> for NumberOrWord {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "a number that is not negative, or \"{}\"", self.0)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        usize::try_from(number)
+            .map(Some)
+            .map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_str<E: Error>(self, word: &str) -> Result<Self::Value, E> {
+        if word == self.0 {
+            return Ok(None);
+        }
+        Err(E::invalid_value(Unexpected::Str(word), &self))
+    }
+}
