@@ -19,6 +19,7 @@ import resource
 import time
 
 import torch
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, models, transforms
@@ -44,13 +45,20 @@ def parse_arguments():
     return arguments
 
 
+def on_white(path):
+    """A picture as RGB, with white where it is transparent: what a person sees."""
+    picture = Image.open(path).convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
 def open_data(folder):
     """The training and validation sets."""
     end = [transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     train = [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
     validation = [transforms.Resize(256), transforms.CenterCrop(224)]
-    return (datasets.ImageFolder(f"{folder}/train", transforms.Compose(train + end)),
-            datasets.ImageFolder(f"{folder}/val", transforms.Compose(validation + end)))
+    return (datasets.ImageFolder(f"{folder}/train", transforms.Compose(train + end), loader=on_white),
+            datasets.ImageFolder(f"{folder}/val", transforms.Compose(validation + end), loader=on_white))
 
 
 def build(arguments, classes):

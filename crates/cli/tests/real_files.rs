@@ -31,7 +31,7 @@ fn torchvisions_mobilenet_v2_is_recognised_and_whole() {
         .assert()
         .success()
         .stdout(contains("legacy pickle").and(contains("features.18.0.weight")))
-        .stdout(contains("mobilenet_v2").and(contains("260 of 260")));
+        .stdout(contains("mobilenet_v2").and(contains("100% of the backbone")));
 }
 
 #[test]

@@ -18,7 +18,14 @@ fn a_run_freezes_thaws_and_leaves_what_the_contract_says() {
     let weights = pretrained(dir.path(), &data);
     let run = dir.path().join("run");
     let mut arguments = small_run(&data, &weights, &run);
-    arguments.extend(["--freeze-epochs", "2", "--epochs", "3"]);
+    arguments.extend([
+        "--freeze-epochs",
+        "2",
+        "--epochs",
+        "3",
+        "--freeze-batch",
+        "10",
+    ]);
     warmstart()
         .args(arguments)
         .assert()

@@ -69,8 +69,6 @@ pub fn small_run<'a>(data: &'a Path, weights: &'a str, out: &'a Path) -> Vec<&'a
         "32",
         "--batch",
         "8",
-        "--freeze-batch",
-        "10",
         "--out",
         out.to_str().unwrap(),
     ]
