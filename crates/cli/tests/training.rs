@@ -205,10 +205,20 @@ fn a_new_run_starts_from_an_old_one_with_other_classes() {
     let other = dir.path().join("other");
     pictures(&other, &["up", "down"], 0, 10);
     let run = dir.path().join("second");
-    let mut arguments = small_run(&other, &weights, &run);
-    arguments.extend(["--freeze-epochs", "1", "--epochs", "1"]);
     warmstart()
-        .args(arguments)
+        .args(["train", "--model", "mobilenet_v2", "--image-size", "32"])
+        .args([
+            "--weights",
+            &weights,
+            "--freeze-epochs",
+            "1",
+            "--epochs",
+            "1",
+        ])
+        .arg("--data")
+        .arg(&other)
+        .arg("--out")
+        .arg(&run)
         .assert()
         .success()
         .stderr(contains("re-initialised (3 → 2 classes)").and(contains("260 of 260")));

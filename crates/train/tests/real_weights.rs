@@ -18,7 +18,7 @@ fn root() -> PathBuf {
 /// disagree (docs/preprocessing.md). All others may differ by 1e-4 of the largest logit.
 fn tolerance(name: &str) -> f32 {
     match name {
-        name if name.ends_with(".jpg") => 0.06,
+        name if name.ends_with(".jpg") => 0.02,
         _ => 1e-4,
     }
 }

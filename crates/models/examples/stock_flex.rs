@@ -1,0 +1,109 @@
+//! Times the units of ResNet-18 at 224², forward and training, through the seam and in stock Burn:
+//!
+//! ```text
+//! cargo run --release -p warmstart-models --features warmstart-nn/stock-at-its-best --example stock_flex -- [BATCH]
+//! ```
+
+#![allow(clippy::print_stdout, reason = "an example shows what it measures")]
+
+use std::time::{Duration, Instant};
+
+use warmstart_nn::block::Unit;
+use warmstart_nn::burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
+use warmstart_nn::burn::backend::{Autodiff, Flex};
+use warmstart_nn::burn::tensor::{Tensor, TensorData};
+use warmstart_nn::ops::{self, Residual, Statistics, stock};
+
+type Stock = Autodiff<Flex, NoCheckpointing>;
+
+const ROUNDS: usize = 3;
+
+fn tensor<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    let length = shape.iter().product();
+    let values = (0..length).map(|i| (i as f32 * 0.618).sin()).collect();
+    Tensor::from_data(TensorData::new(values, shape), &warmstart_nn::device())
+        .autodiff()
+        .require_grad()
+}
+
+/// Edge of a unit's input, told by its name.
+fn edge(unit: &Unit) -> usize {
+    let first_of_layer = unit.conv.ends_with("0.conv1") || unit.conv.contains("downsample");
+    match (unit.conv.as_bytes()[5], first_of_layer) {
+        _ if unit.conv == "conv1" => 224,
+        (b'1', _) | (b'2', true) => 56,
+        (b'2', _) | (b'3', true) => 28,
+        (b'3', _) | (b'4', true) => 14,
+        _ => 7,
+    }
+}
+
+/// The fastest of a few forward passes, and of a few with their backward pass.
+fn time(unit: &Unit, batch: usize, through_seam: bool) -> [Duration; 2] {
+    let channels = [unit.out_channels];
+    let [kernel, _] = unit.kernel;
+    let x = tensor([batch, edge(unit), edge(unit), unit.in_channels]);
+    let weight = tensor([unit.out_channels, unit.in_channels, kernel, kernel]);
+    let [gamma, beta] = [tensor(channels), tensor(channels)];
+    let mut best = [Duration::MAX; 2];
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        let output = if through_seam {
+            let norm = [gamma.clone(), beta.clone()];
+            ops::conv_norm_act(x.clone(), weight.clone(), norm, None, None, unit.spec).output
+        } else {
+            let output = stock::conv_norm_act::<Stock>(
+                x.clone().try_into_primitive::<Stock>().expect("on flex"),
+                weight
+                    .clone()
+                    .try_into_primitive::<Stock>()
+                    .expect("on flex"),
+                gamma
+                    .clone()
+                    .try_into_primitive::<Stock>()
+                    .expect("on flex"),
+                beta.clone().try_into_primitive::<Stock>().expect("on flex"),
+                Statistics::Batch,
+                Residual::None,
+                unit.spec,
+            );
+            Tensor::<4>::from_primitive::<Stock>(output.output)
+        };
+        best[0] = best[0].min(started.elapsed());
+        let gradients = output.sum().backward();
+        best[1] = best[1].min(started.elapsed());
+        drop(gradients);
+    }
+    best
+}
+
+fn main() {
+    let batch = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(16);
+    warmstart_nn::keep_freed_memory();
+    let architecture = warmstart_models::by_name("resnet18").expect("a model of ours");
+    let mut sums = [[Duration::ZERO; 2]; 2];
+    println!(
+        "{:24} {:>22} {:>22}",
+        "ms, batch of images", "ours: forward, step", "stock: forward, step"
+    );
+    for unit in architecture.units(0..architecture.stages.len()) {
+        let times = [true, false].map(|seam| time(unit, batch, seam));
+        let ms = times.map(|pair| pair.map(|time| time.as_secs_f64() * 1e3));
+        println!(
+            "{:24} {:10.1} {:11.1} {:10.1} {:11.1}",
+            unit.conv, ms[0][0], ms[0][1], ms[1][0], ms[1][1]
+        );
+        for (sum, pair) in sums.iter_mut().zip(times) {
+            sum[0] += pair[0];
+            sum[1] += pair[1];
+        }
+    }
+    let an_image = sums.map(|pair| pair.map(|sum| sum.as_secs_f64() * 1e3 / batch as f64));
+    println!(
+        "ms an image: ours {:.1} forward, {:.1} step; stock {:.1} forward, {:.1} step",
+        an_image[0][0], an_image[0][1], an_image[1][0], an_image[1][1]
+    );
+}
