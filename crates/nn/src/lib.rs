@@ -2,7 +2,7 @@
 //!
 //! - [`ops`]: [`VisionOps`](ops::VisionOps), an extension of Burn's backends whose unit is
 //!   *convolution → batch norm → (+ residual) → activation*. Stock Burn operations are its default
-//!   body, so every backend works; on the CPU it calls `warmstart-kernels`.
+//!   body, so another backend needs no code of its own; on the CPU it calls `warmstart-kernels`.
 //! - [`Parameters`]: every weight and statistic of a model, by its native name.
 //! - [`block`]: the few kinds of blocks that architectures are made of, and how a batch goes
 //!   through them in training and in inference.

@@ -93,3 +93,73 @@ impl PhaseSetup {
         self.trained_names.contains(parameter)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use warmstart_nn::initialization::kaiming;
+
+    use super::*;
+    use crate::recipe::Draft;
+
+    fn setup(train: &str) -> PhaseSetup {
+        let text = format!(
+            "data = 'd'\nmodel = 'resnet18'\nweights = 'w'\n[[phase]]\ntrain = '{train}'\nepochs = 1\n\
+             layer_decay = 0.5\nweight_decay = 0.1\n"
+        );
+        let draft: Draft = toml::from_str(&text).unwrap();
+        let phase = draft.resolve(224).unwrap().phases.remove(0);
+        let architecture = warmstart_models::by_name("resnet18").unwrap();
+        let head = architecture.classifier_parameters(3);
+        let device = warmstart_nn::device();
+        let mut parameters = Parameters::new();
+        for info in architecture.backbone_parameters().iter().chain(&head) {
+            parameters.insert_values(&info.name, &info.shape, kaiming(info, 1), &device);
+        }
+        PhaseSetup::new(&phase, &architecture, &head, &parameters, &device).unwrap()
+    }
+
+    fn group<'a>(setup: &'a PhaseSetup, name: &str) -> &'a Group {
+        let named = |group: &&Group| group.parameter == name;
+        setup.groups.iter().find(named).unwrap()
+    }
+
+    #[test]
+    fn each_group_of_layers_learns_slower_than_the_one_above() {
+        let setup = setup("all");
+        for (name, scale) in [
+            ("fc.weight", 1.0),
+            ("layer4.1.conv2.weight", 0.5),
+            ("layer4.0.conv1.weight", 0.5),
+            ("layer3.0.downsample.0.weight", 0.25),
+            ("layer1.0.conv1.weight", 0.0625),
+            ("conv1.weight", 0.03125),
+        ] {
+            assert_eq!(group(&setup, name).lr_scale, scale, "{name}");
+        }
+    }
+
+    #[test]
+    fn norms_and_biases_do_not_decay_and_statistics_are_not_trained() {
+        let setup = setup("all");
+        for (name, decay) in [
+            ("fc.weight", 0.1),
+            ("fc.bias", 0.0),
+            ("bn1.weight", 0.0),
+            ("bn1.bias", 0.0),
+        ] {
+            assert_eq!(group(&setup, name).weight_decay, decay, "{name}");
+        }
+        assert!(!setup.trains("bn1.running_mean"));
+        assert_eq!(setup.boundary, 0);
+    }
+
+    #[test]
+    fn what_is_below_the_boundary_is_frozen() {
+        let head = setup("head");
+        assert_eq!(head.groups.len(), 2);
+        assert_eq!(head.trained, 3 * 512 + 3);
+        let top = setup("from:layer4");
+        assert!(top.trains("layer4.0.conv1.weight") && top.trains("fc.bias"));
+        assert!(!top.trains("layer3.1.conv2.weight") && !top.trains("conv1.weight"));
+    }
+}
