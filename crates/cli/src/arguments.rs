@@ -60,7 +60,7 @@ pub struct Train {
     /// Epochs of all phases together [default: 14]
     #[arg(long, value_name = "TOTAL")]
     pub epochs: Option<usize>,
-    /// Epochs with a frozen backbone [default: 8; 0 with --weights none]
+    /// Epochs with a frozen backbone [default: four of seven; none with --weights none]
     #[arg(long, value_name = "N")]
     pub freeze_epochs: Option<usize>,
     /// Images a step after the thaw [default: 16]

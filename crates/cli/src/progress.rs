@@ -76,7 +76,7 @@ impl Progress {
                 frozen,
                 steps,
             } => self.line(format!(
-                "phase {number} of {phases}, {}: {} epochs of {steps} steps of {} images, learning rate {:.1e}, \
+                "phase {number} of {phases}, {}: {} × {steps} steps of {} images, learning rate {:.1e}, \
                  training {} ({} values learn, {} are frozen)",
                 phase.name,
                 phase.epochs,
@@ -89,17 +89,17 @@ impl Progress {
             Event::Step(progress) => {
                 let bar = self.bar_of(progress.steps);
                 let Some(bar) = bar else { return };
-                bar.set_position(progress.step as u64);
                 bar.set_prefix(format!("epoch {}/{}", progress.epoch, progress.epochs));
                 bar.set_message(format!(
                     "loss {:.3}, {:.1} images/s",
                     progress.loss, progress.images_per_second
                 ));
+                bar.set_position(progress.step as u64);
             }
             Event::Evaluated { images, of } => {
                 let Some(bar) = self.bar_of(of) else { return };
-                bar.set_position(images as u64);
                 bar.set_message("images evaluated");
+                bar.set_position(images as u64);
             }
             Event::Epoch {
                 record,
