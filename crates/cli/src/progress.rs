@@ -31,6 +31,8 @@ impl Progress {
                     let bar = ProgressBar::new_spinner().with_message(format!("reading {images} images"));
                     bar.enable_steady_tick(Duration::from_millis(100));
                     self.bar = Some(bar);
+                } else {
+                    self.line(format!("reading {images} images once"));
                 }
             }
             Event::Data {
