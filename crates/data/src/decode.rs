@@ -178,7 +178,7 @@ fn high_byte(value: &u16) -> u8 {
 fn channels<const N: usize, T>(values: &[T], byte: impl Fn(&T) -> u8) -> Vec<u8> {
     let (pixels, _) = values.as_chunks::<N>();
     let color = if N < 3 { [0, 0, 0] } else { [0, 1, 2] };
-    let has_alpha = N % 2 == 0;
+    let has_alpha = N.is_multiple_of(2);
     pixels
         .iter()
         .flat_map(|pixel| {
