@@ -54,7 +54,7 @@ pub struct Train {
     /// Pretrained file (.pth, .pt, .safetensors), the folder of another run, or "none"
     #[arg(long, value_name = "FILE")]
     pub weights: Option<String>,
-    /// Folder of the run [default: runs/<name of the data folder>]
+    /// Folder of the run [default: in runs/, called as the data folder]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
     /// Epochs of all phases together [default: 14]
