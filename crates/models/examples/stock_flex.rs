@@ -29,11 +29,12 @@ fn tensor<const D: usize>(shape: [usize; D]) -> Tensor<D> {
 /// Edge of a unit's input, told by its name.
 fn edge(unit: &Unit) -> usize {
     let first_of_layer = unit.conv.ends_with("0.conv1") || unit.conv.contains("downsample");
-    match (unit.conv.as_bytes()[5], first_of_layer) {
-        _ if unit.conv == "conv1" => 224,
-        (b'1', _) | (b'2', true) => 56,
-        (b'2', _) | (b'3', true) => 28,
-        (b'3', _) | (b'4', true) => 14,
+    match (unit.conv.as_bytes().get(5), first_of_layer) {
+        // The stem, `conv1`, has no number of a layer.
+        (None, _) => 224,
+        (Some(b'1'), _) | (Some(b'2'), true) => 56,
+        (Some(b'2'), _) | (Some(b'3'), true) => 28,
+        (Some(b'3'), _) | (Some(b'4'), true) => 14,
         _ => 7,
     }
 }
