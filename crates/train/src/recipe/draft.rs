@@ -19,10 +19,6 @@ const BATCH: usize = 16;
 const LAYER_DECAY: f64 = 0.75;
 const VAL_SPLIT: f64 = 0.2;
 
-/// Most epochs and images a step that are taken for meant.
-const MOST_EPOCHS: usize = 100_000;
-const MOST_IMAGES: usize = 65_536;
-
 /// What a user says of a run: any part of a recipe, and the flags of the usual two phases.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -340,103 +336,6 @@ fn gentle_augmentation() -> Augmentation {
     }
 }
 
-/// Refuses values that no run can work with.
-pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
-    let refuse = |key: String, value: String, range: &str| {
-        Err(Error::usage(format!(
-            "{key} is {value}; it must be {range}"
-        )))
-    };
-    if !(recipe.val_split > 0.0 && recipe.val_split < 1.0) {
-        return refuse(
-            "val_split".into(),
-            recipe.val_split.to_string(),
-            "between 0 and 1",
-        );
-    }
-    if !(32..=2048).contains(&recipe.image_size) {
-        return refuse(
-            "image_size".into(),
-            recipe.image_size.to_string(),
-            "from 32 to 2048",
-        );
-    }
-    if recipe.phases.is_empty() {
-        return Err(Error::usage("the recipe has no phase"));
-    }
-    for (index, phase) in recipe.phases.iter().enumerate() {
-        if recipe.phases[..index]
-            .iter()
-            .any(|other| other.name == phase.name)
-        {
-            return Err(Error::usage(format!(
-                "two phases are called \"{}\": give each a name of its own",
-                phase.name
-            )));
-        }
-        let counts = [
-            ("epochs", phase.epochs, MOST_EPOCHS),
-            ("batch", phase.batch, MOST_IMAGES),
-        ];
-        for (key, value, most) in counts {
-            if !(1..=most).contains(&value) {
-                let range = format!("from 1 to {most}");
-                return refuse(
-                    format!("{key} of phase \"{}\"", phase.name),
-                    value.to_string(),
-                    &range,
-                );
-            }
-        }
-        let ranges = [
-            (
-                "lr",
-                phase.lr,
-                f64::MIN_POSITIVE..=f64::MAX,
-                "a positive number",
-            ),
-            ("warmup", phase.warmup, 0.0..=1.0, "from 0 to 1"),
-            (
-                "layer_decay",
-                phase.layer_decay,
-                1e-6..=1.0,
-                "above 0 and at most 1",
-            ),
-            (
-                "weight_decay",
-                phase.weight_decay,
-                0.0..=f64::MAX,
-                "0 or more",
-            ),
-            (
-                "label_smoothing",
-                phase.label_smoothing,
-                0.0..=0.99,
-                "from 0 to 0.99",
-            ),
-            (
-                "clip_norm",
-                phase.clip_norm,
-                0.0..=f64::MAX,
-                "0 (no limit) or more",
-            ),
-        ];
-        for (key, value, range, words) in ranges {
-            if !range.contains(&value) {
-                return refuse(
-                    format!("{key} of phase \"{}\"", phase.name),
-                    value.to_string(),
-                    words,
-                );
-            }
-        }
-        phase.augmentation.check().map_err(|error| {
-            Error::usage(format!("augmentation of phase \"{}\": {error}", phase.name))
-        })?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -523,30 +422,6 @@ mod tests {
     }
 
     #[test]
-    fn values_out_of_range_are_named() {
-        for (line, words) in [
-            ("lr = -1.0", "lr of phase \"phase-1\" is -1"),
-            ("warmup = 2.0", "from 0 to 1"),
-            ("batch = 0", "batch of phase \"phase-1\" is 0"),
-            ("layer_decay = 0.0", "layer_decay"),
-            ("epochs = 200000", "from 1 to 100000"),
-            (
-                "[phase.augmentation]\nscale = [0.5, 0.1]",
-                "augmentation of phase",
-            ),
-        ] {
-            let epochs = if line.starts_with("epochs") {
-                ""
-            } else {
-                "epochs = 2"
-            };
-            let text = format!("{MINIMAL}[[phase]]\ntrain = 'all'\n{epochs}\n{line}\n");
-            let error = draft(&text).resolve(224).unwrap_err().to_string();
-            assert!(error.contains(words), "{line}: {error}");
-        }
-    }
-
-    #[test]
     fn a_word_that_is_not_known_is_named_with_what_was_expected() {
         for (line, words) in [
             ("keep = 'al'", "\"all\""),
@@ -556,44 +431,5 @@ mod tests {
             let error = toml::from_str::<Draft>(&format!("{MINIMAL}{line}\n")).unwrap_err();
             assert!(error.to_string().contains(words), "{line}: {error}");
         }
-    }
-
-    #[test]
-    fn positions_count_epochs_over_all_phases() {
-        let flags = Draft {
-            freeze_epochs: Some(2),
-            epochs: Some(3),
-            ..draft(MINIMAL)
-        };
-        let recipe = flags.resolve(224).unwrap();
-        let position = recipe.position(3).unwrap();
-        assert_eq!((position.phase, position.epoch_in_phase), (1, 0));
-        assert_eq!(recipe.position(4), None);
-        assert_eq!(
-            [1, 2, 3].map(|epoch| recipe.ends_phase(epoch)),
-            [false, true, true]
-        );
-    }
-
-    #[test]
-    fn more_epochs_lengthen_the_last_phase_or_add_one_to_a_finished_run() {
-        let flags = Draft {
-            freeze_epochs: Some(2),
-            epochs: Some(4),
-            ..draft(MINIMAL)
-        };
-        let recipe = flags.resolve(224).unwrap();
-        let longer = recipe.clone().with_epochs(6, 3).unwrap();
-        assert_eq!(
-            longer.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(),
-            [2, 4]
-        );
-        let extended = recipe.clone().with_epochs(6, 4).unwrap();
-        assert_eq!(
-            extended.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(),
-            [2, 2, 2]
-        );
-        assert_eq!(extended.phases[2].name, "extension-2");
-        assert!(recipe.with_epochs(4, 4).is_err());
     }
 }

@@ -4,6 +4,7 @@
 //! [`Recipe`], in which everything is a number. The recipe is saved with the run and is all that
 //! resuming needs.
 
+mod check;
 mod draft;
 mod number_or_word;
 mod phase;
@@ -122,7 +123,7 @@ impl Recipe {
     /// # Errors
     /// A usage error that names the value and its range.
     pub fn check(&self) -> Result<(), Error> {
-        draft::check(self)
+        check::check(self)
     }
 
     /// The recipe as TOML.
@@ -167,5 +168,55 @@ impl Recipe {
             });
         }
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
+
+    fn draft(text: &str) -> Draft {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn positions_count_epochs_over_all_phases() {
+        let flags = Draft {
+            freeze_epochs: Some(2),
+            epochs: Some(3),
+            ..draft(MINIMAL)
+        };
+        let recipe = flags.resolve(224).unwrap();
+        let position = recipe.position(3).unwrap();
+        assert_eq!((position.phase, position.epoch_in_phase), (1, 0));
+        assert_eq!(recipe.position(4), None);
+        assert_eq!(
+            [1, 2, 3].map(|epoch| recipe.ends_phase(epoch)),
+            [false, true, true]
+        );
+    }
+
+    #[test]
+    fn more_epochs_lengthen_the_last_phase_or_add_one_to_a_finished_run() {
+        let flags = Draft {
+            freeze_epochs: Some(2),
+            epochs: Some(4),
+            ..draft(MINIMAL)
+        };
+        let recipe = flags.resolve(224).unwrap();
+        let longer = recipe.clone().with_epochs(6, 3).unwrap();
+        assert_eq!(
+            longer.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(),
+            [2, 4]
+        );
+        let extended = recipe.clone().with_epochs(6, 4).unwrap();
+        assert_eq!(
+            extended.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(),
+            [2, 2, 2]
+        );
+        assert_eq!(extended.phases[2].name, "extension-2");
+        assert!(recipe.with_epochs(4, 4).is_err());
     }
 }

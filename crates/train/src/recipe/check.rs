@@ -1,0 +1,138 @@
+use super::Recipe;
+use crate::Error;
+
+/// Most epochs and images a step that are taken for meant.
+const MOST_EPOCHS: usize = 100_000;
+const MOST_IMAGES: usize = 65_536;
+
+/// Refuses values that no run can work with.
+pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
+    let refuse = |key: String, value: String, range: &str| {
+        Err(Error::usage(format!(
+            "{key} is {value}; it must be {range}"
+        )))
+    };
+    if !(recipe.val_split > 0.0 && recipe.val_split < 1.0) {
+        return refuse(
+            "val_split".into(),
+            recipe.val_split.to_string(),
+            "between 0 and 1",
+        );
+    }
+    if !(32..=2048).contains(&recipe.image_size) {
+        return refuse(
+            "image_size".into(),
+            recipe.image_size.to_string(),
+            "from 32 to 2048",
+        );
+    }
+    if recipe.phases.is_empty() {
+        return Err(Error::usage("the recipe has no phase"));
+    }
+    for (index, phase) in recipe.phases.iter().enumerate() {
+        if recipe.phases[..index]
+            .iter()
+            .any(|other| other.name == phase.name)
+        {
+            return Err(Error::usage(format!(
+                "two phases are called \"{}\": give each a name of its own",
+                phase.name
+            )));
+        }
+        let counts = [
+            ("epochs", phase.epochs, MOST_EPOCHS),
+            ("batch", phase.batch, MOST_IMAGES),
+        ];
+        for (key, value, most) in counts {
+            if !(1..=most).contains(&value) {
+                let range = format!("from 1 to {most}");
+                return refuse(
+                    format!("{key} of phase \"{}\"", phase.name),
+                    value.to_string(),
+                    &range,
+                );
+            }
+        }
+        let ranges = [
+            (
+                "lr",
+                phase.lr,
+                f64::MIN_POSITIVE..=f64::MAX,
+                "a positive number",
+            ),
+            ("warmup", phase.warmup, 0.0..=1.0, "from 0 to 1"),
+            (
+                "layer_decay",
+                phase.layer_decay,
+                1e-6..=1.0,
+                "above 0 and at most 1",
+            ),
+            (
+                "weight_decay",
+                phase.weight_decay,
+                0.0..=f64::MAX,
+                "0 or more",
+            ),
+            (
+                "label_smoothing",
+                phase.label_smoothing,
+                0.0..=0.99,
+                "from 0 to 0.99",
+            ),
+            (
+                "clip_norm",
+                phase.clip_norm,
+                0.0..=f64::MAX,
+                "0 (no limit) or more",
+            ),
+        ];
+        for (key, value, range, words) in ranges {
+            if !range.contains(&value) {
+                return refuse(
+                    format!("{key} of phase \"{}\"", phase.name),
+                    value.to_string(),
+                    words,
+                );
+            }
+        }
+        phase.augmentation.check().map_err(|error| {
+            Error::usage(format!("augmentation of phase \"{}\": {error}", phase.name))
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::recipe::Draft;
+
+    const MINIMAL: &str = "data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
+
+    fn draft(text: &str) -> Draft {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        for (line, words) in [
+            ("lr = -1.0", "lr of phase \"phase-1\" is -1"),
+            ("warmup = 2.0", "from 0 to 1"),
+            ("batch = 0", "batch of phase \"phase-1\" is 0"),
+            ("layer_decay = 0.0", "layer_decay"),
+            ("epochs = 200000", "from 1 to 100000"),
+            (
+                "[phase.augmentation]\nscale = [0.5, 0.1]",
+                "augmentation of phase",
+            ),
+        ] {
+            let epochs = if line.starts_with("epochs") {
+                ""
+            } else {
+                "epochs = 2"
+            };
+            let text = format!("{MINIMAL}[[phase]]\ntrain = 'all'\n{epochs}\n{line}\n");
+            let error = draft(&text).resolve(224).unwrap_err().to_string();
+            assert!(error.contains(words), "{line}: {error}");
+        }
+    }
+}
