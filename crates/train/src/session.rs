@@ -6,7 +6,7 @@ use std::time::Instant;
 use warmstart_data::{Loader, batches, epoch_order};
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
-use warmstart_nn::block::{Forward, ParameterInfo, update_running_statistics};
+use warmstart_nn::block::{Forward, ParameterInfo};
 use warmstart_nn::burn::tensor::Device;
 
 use crate::Error;
@@ -14,13 +14,14 @@ use crate::checkpoint::{self, Checkpoint, Checkpoints, State};
 use crate::event::{Event, Observer, Progress};
 use crate::memory;
 use crate::model_file::{self, ModelInfo};
-use crate::optimizer::{Optimizer, clip_global_norm};
+use crate::optimizer::Optimizer;
 use crate::phase_setup::PhaseSetup;
-use crate::recipe::{BatchNorm, Phase, Position, Recipe, Train};
+use crate::recipe::{Phase, Position, Recipe, Train};
 use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
 use crate::run::RunFolder;
 use crate::schedule::learning_rate;
-use crate::task::{Evaluation, Split, StepKey, Task};
+use crate::step::{Learned, Step};
+use crate::task::{Evaluation, Split, Task};
 
 /// Batches that are prepared ahead of the one that trains.
 const BATCHES_AHEAD: usize = 3;
@@ -48,10 +49,7 @@ pub struct Session<T: Task> {
     run: RunFolder,
     workers: usize,
     device: Device,
-    parameters: Parameters,
-    optimizer: Optimizer,
-    /// Steps over all phases.
-    step: u64,
+    learned: Learned,
     history: Vec<EpochRecord>,
 }
 
@@ -74,7 +72,11 @@ impl<T: Task> Session<T> {
         device: Device,
     ) -> Self {
         Self {
-            optimizer: Optimizer::new(job.recipe.phases[0].optimizer),
+            learned: Learned {
+                parameters,
+                optimizer: Optimizer::new(job.recipe.phases[0].optimizer),
+                steps: 0,
+            },
             recipe: job.recipe,
             architecture: job.architecture,
             task: Arc::new(job.task),
@@ -82,8 +84,6 @@ impl<T: Task> Session<T> {
             run,
             workers,
             device,
-            parameters,
-            step: 0,
             history: Vec::new(),
         }
     }
@@ -122,13 +122,13 @@ impl<T: Task> Session<T> {
         optimizer.steps = state.optimizer_steps;
         optimizer.state = model_file::read_tensors(&folder.join(checkpoint::OPTIMIZER), &device)?;
         let mut session = Self::new(job, run, Parameters::new(), workers, device);
-        session.parameters = model_file::complete_parameters(
+        session.learned.parameters = model_file::complete_parameters(
             &mut model,
             &session.parameter_infos(),
             &session.device,
         )?;
-        session.optimizer = optimizer;
-        session.step = state.step;
+        session.learned.optimizer = optimizer;
+        session.learned.steps = state.step;
         session.history = state.history;
         Ok(session)
     }
@@ -198,14 +198,14 @@ impl<T: Task> Session<T> {
         let phase = &self.recipe.phases[position.phase];
         if position.epoch_in_phase == 0 {
             // The moments of another set of parameters would push these the wrong way.
-            self.optimizer = Optimizer::new(phase.optimizer);
+            self.learned.optimizer = Optimizer::new(phase.optimizer);
         }
         memory::reset_peak();
         let setup = PhaseSetup::new(
             phase,
             &self.architecture,
             &self.task.head_parameters(),
-            &self.parameters,
+            &self.learned.parameters,
             &self.device,
         )?;
         observe(Event::Phase {
@@ -234,7 +234,7 @@ impl<T: Task> Session<T> {
         let phase = self.recipe.phases[position.phase].clone();
         let sums = self.train_epoch(epoch, position, &phase, setup, observe)?;
         self.require_finite(epoch, &phase)?;
-        let evaluation = self.evaluate(&self.parameters, Split::Validation, observe)?;
+        let evaluation = self.evaluate(&self.learned.parameters, Split::Validation, observe)?;
         Ok(EpochRecord {
             epoch,
             phase: phase.name,
@@ -272,7 +272,15 @@ impl<T: Task> Session<T> {
             let started = Instant::now();
             let step_in_phase = position.epoch_in_phase * steps + step;
             sums.lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
-            let loss = self.train_step(&items, phase, setup, sums.lr);
+            let loss = Step {
+                architecture: &self.architecture,
+                task: &*self.task,
+                phase,
+                setup,
+                seed: self.recipe.seed,
+                device: &self.device,
+            }
+            .run(&mut self.learned, &items, sums.lr);
             if !loss.is_finite() {
                 let what = format!("the loss of step {} is {loss}", step + 1);
                 return Err(self.diverged(what, epoch, phase));
@@ -292,56 +300,16 @@ impl<T: Task> Session<T> {
         Ok(sums)
     }
 
-    /// Frozen trunk → trained rest → loss → gradients → parameters. Returns the loss; one that is
-    /// not finite changes nothing.
-    fn train_step(&mut self, items: &[T::Item], phase: &Phase, setup: &PhaseSetup, lr: f64) -> f32 {
-        let images = self.task.images(items, &self.device);
-        let features = self.architecture.forward(
-            0..setup.boundary,
-            images,
-            &mut Forward::Inference(&setup.trunk),
-        );
-        let tracked = self.parameters.tracked(|name| setup.trains(name));
-        let mut statistics = Vec::new();
-        let features = self.architecture.forward(
-            setup.boundary..self.architecture.stages.len(),
-            features.autodiff(),
-            &mut Forward::Training {
-                parameters: &tracked,
-                frozen_statistics: phase.batch_norm == BatchNorm::Frozen,
-                statistics: &mut statistics,
-            },
-        );
-        let key = StepKey {
-            seed: self.recipe.seed,
-            step: self.step,
-        };
-        let loss = self
-            .task
-            .loss(features, &tracked, items, phase.label_smoothing, key);
-        let value: f32 = loss.clone().inner().into_scalar();
-        if !value.is_finite() {
-            return value;
-        }
-        let mut gradients = tracked.take_gradients(&mut loss.backward());
-        drop(tracked);
-        if phase.clip_norm > 0.0 {
-            clip_global_norm(&mut gradients, phase.clip_norm);
-        }
-        self.optimizer
-            .step(&mut self.parameters, &gradients, &setup.groups, lr);
-        update_running_statistics(&mut self.parameters, statistics);
-        self.step += 1;
-        value
-    }
-
     /// A gradient that is no number shows in the parameters, and one step later in the loss. This
     /// finds it after the last step, before anything is saved.
     fn require_finite(&self, epoch: usize, phase: &Phase) -> Result<(), Error> {
-        let spoiled = self
-            .parameters
-            .names()
-            .find(|name| self.parameters.values(name).iter().any(|v| !v.is_finite()));
+        let spoiled = self.learned.parameters.names().find(|name| {
+            self.learned
+                .parameters
+                .values(name)
+                .iter()
+                .any(|v| !v.is_finite())
+        });
         match spoiled {
             None => Ok(()),
             Some(name) => Err(self.diverged(format!("{name} is not finite"), epoch, phase)),
@@ -403,15 +371,19 @@ impl<T: Task> Session<T> {
         let epoch = record.epoch;
         self.history.push(record);
         let best = self.best().expect("there is a finished epoch");
-        let state = State::new(self.step, self.optimizer.steps, self.history.clone());
+        let state = State::new(
+            self.learned.steps,
+            self.learned.optimizer.steps,
+            self.history.clone(),
+        );
         let files = [
             (
                 checkpoint::MODEL,
-                model_file::model_bytes(&self.parameters, &self.info)?,
+                model_file::model_bytes(&self.learned.parameters, &self.info)?,
             ),
             (
                 checkpoint::OPTIMIZER,
-                model_file::tensor_bytes(&self.optimizer.state)?,
+                model_file::tensor_bytes(&self.learned.optimizer.state)?,
             ),
         ];
         self.run.checkpoints.write(state, &files)?;

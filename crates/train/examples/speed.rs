@@ -1,0 +1,147 @@
+//! The side of `bench/speed` that is warmstart: times forward passes and training steps of a model
+//! on request.
+//!
+//! ```text
+//! cargo run --release -p warmstart-train --example speed -- MODEL BATCH THREADS
+//! ```
+//!
+//! Reads lines `forward N` and `step N`, does that many, and answers each with a line of JSON: the
+//! seconds they took and the process's highest memory in MB (10⁶ bytes). The step is the training
+//! loop's own: all layers, batch statistics, cross-entropy over 1,000 classes, AdamW, no clipping.
+#![allow(clippy::print_stdout, reason = "an example reports on the terminal")]
+
+use std::error::Error;
+use std::io::{BufRead, stdin};
+use std::time::Instant;
+
+use warmstart_data::Dataset;
+use warmstart_models::Architecture;
+use warmstart_nn::block::Forward;
+use warmstart_nn::{Folded, Parameters, initialization::kaiming};
+use warmstart_train::classify::{Classification, Item};
+use warmstart_train::optimizer::Optimizer;
+use warmstart_train::phase_setup::PhaseSetup;
+use warmstart_train::recipe::{Draft, Phase};
+use warmstart_train::step::{Learned, Step};
+use warmstart_train::task::Task;
+use warmstart_train::{memory, preprocessing, use_threads};
+
+const CLASSES: usize = 1000;
+const SIZE: usize = 224;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [model, batch, threads] = arguments.as_slice() else {
+        return Err("usage: speed MODEL BATCH THREADS".into());
+    };
+    use_threads(threads.parse()?)?;
+    let architecture = warmstart_models::by_name(model).ok_or("no such model")?;
+    let mut bench = Bench::new(architecture, batch.parse()?)?;
+    for line in stdin().lock().lines() {
+        let line = line?;
+        let (what, count) = line
+            .split_once(' ')
+            .ok_or("expected `forward N` or `step N`")?;
+        let count: usize = count.parse()?;
+        let started = Instant::now();
+        match what {
+            "forward" => (0..count).for_each(|_| bench.forward()),
+            "step" => (0..count).for_each(|_| bench.step()),
+            _ => return Err(format!("unknown request {what}").into()),
+        }
+        let seconds = started.elapsed().as_secs_f64();
+        println!(
+            "{{\"seconds\": {seconds}, \"peak_mb\": {}}}",
+            memory::peak_mb()
+        );
+    }
+    Ok(())
+}
+
+struct Bench {
+    architecture: Architecture,
+    task: Classification,
+    phase: Phase,
+    setup: PhaseSetup,
+    folded: Option<Folded>,
+    learned: Learned,
+    items: Vec<Item>,
+}
+
+impl Bench {
+    fn new(architecture: Architecture, batch: usize) -> Result<Self, Box<dyn Error>> {
+        let recipe = format!(
+            "data = 'd'\nmodel = '{}'\nweights = 'w'\n[[phase]]\ntrain = 'all'\nepochs = 1\n\
+             clip_norm = 0.0\nbatch = {batch}\n",
+            architecture.name
+        );
+        let draft: Draft = toml::from_str(&recipe)?;
+        let phase = draft.resolve(SIZE)?.phases.remove(0);
+        let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE);
+        let data = Dataset {
+            classes: (0..CLASSES).map(|class| class.to_string()).collect(),
+            train: Vec::new(),
+            validation: Vec::new(),
+            test: None,
+            ignored: 0,
+            without_validation: Vec::new(),
+        };
+        let task = Classification::new(&architecture, data, preprocessing, 1);
+        let device = warmstart_nn::device();
+        let mut parameters = Parameters::new();
+        let head = task.head_parameters();
+        for info in architecture.backbone_parameters().iter().chain(&head) {
+            parameters.insert_values(&info.name, &info.shape, kaiming(info, 1), &device);
+        }
+        let pixel = |index: usize| ((index * 7919) % 255) as f32 / 127.0 - 1.0;
+        let items = (0..batch).map(|image| Item {
+            pixels: (0..SIZE * SIZE * 3)
+                .map(|index| pixel(index + image))
+                .collect(),
+            label: image * 61 % CLASSES,
+        });
+        Ok(Self {
+            setup: PhaseSetup::new(&phase, &architecture, &head, &parameters, &device)?,
+            learned: Learned {
+                parameters,
+                optimizer: Optimizer::new(phase.optimizer),
+                steps: 0,
+            },
+            items: items.collect(),
+            folded: None,
+            architecture,
+            task,
+            phase,
+        })
+    }
+
+    fn forward(&mut self) {
+        let device = warmstart_nn::device();
+        let all = 0..self.architecture.stages.len();
+        let folded = self.folded.get_or_insert_with(|| {
+            self.architecture
+                .fold(all.clone(), &self.learned.parameters, &device)
+        });
+        let images = self.task.images(&self.items, &device);
+        let features = self
+            .architecture
+            .forward(all, images, &mut Forward::Inference(folded));
+        let mut tally = Default::default();
+        self.task
+            .tally(&mut tally, features, &self.learned.parameters, &self.items);
+    }
+
+    fn step(&mut self) {
+        self.folded = None;
+        let step = Step {
+            architecture: &self.architecture,
+            task: &self.task,
+            phase: &self.phase,
+            setup: &self.setup,
+            seed: 1,
+            device: &warmstart_nn::device(),
+        };
+        let loss = step.run(&mut self.learned, &self.items, 1e-4);
+        assert!(loss.is_finite(), "the loss is {loss}");
+    }
+}

@@ -1,0 +1,84 @@
+//! One training step: frozen trunk → trained rest → loss → gradients → parameters.
+
+use warmstart_models::Architecture;
+use warmstart_nn::Parameters;
+use warmstart_nn::block::{Forward, update_running_statistics};
+use warmstart_nn::burn::tensor::Device;
+
+use crate::optimizer::{Optimizer, clip_global_norm};
+use crate::phase_setup::PhaseSetup;
+use crate::recipe::{BatchNorm, Phase};
+use crate::task::{StepKey, Task};
+
+/// What a step changes.
+pub struct Learned {
+    /// The whole network's, frozen or not.
+    pub parameters: Parameters,
+    /// With the moments of the phase's trained parameters.
+    pub optimizer: Optimizer,
+    /// Steps done over all phases.
+    pub steps: u64,
+}
+
+/// What the steps of a phase share.
+pub struct Step<'a, T> {
+    /// The network without its head.
+    pub architecture: &'a Architecture,
+    /// The head and the loss.
+    pub task: &'a T,
+    /// Batch norm, label smoothing and clipping.
+    pub phase: &'a Phase,
+    /// The boundary, the trunk below it and the groups above.
+    pub setup: &'a PhaseSetup,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Where tensors live.
+    pub device: &'a Device,
+}
+
+impl<T: Task> Step<'_, T> {
+    /// Learns from a batch and returns its loss; one that is not finite changes nothing.
+    pub fn run(&self, learned: &mut Learned, items: &[T::Item], lr: f64) -> f32 {
+        let images = self.task.images(items, self.device);
+        let features = self.architecture.forward(
+            0..self.setup.boundary,
+            images,
+            &mut Forward::Inference(&self.setup.trunk),
+        );
+        let tracked = learned.parameters.tracked(|name| self.setup.trains(name));
+        let mut statistics = Vec::new();
+        let features = self.architecture.forward(
+            self.setup.boundary..self.architecture.stages.len(),
+            features.autodiff(),
+            &mut Forward::Training {
+                parameters: &tracked,
+                frozen_statistics: self.phase.batch_norm == BatchNorm::Frozen,
+                statistics: &mut statistics,
+            },
+        );
+        let key = StepKey {
+            seed: self.seed,
+            step: learned.steps,
+        };
+        let smoothing = self.phase.label_smoothing;
+        let loss = self.task.loss(features, &tracked, items, smoothing, key);
+        let value: f32 = loss.clone().inner().into_scalar();
+        if !value.is_finite() {
+            return value;
+        }
+        let mut gradients = tracked.take_gradients(&mut loss.backward());
+        drop(tracked);
+        if self.phase.clip_norm > 0.0 {
+            clip_global_norm(&mut gradients, self.phase.clip_norm);
+        }
+        let Learned {
+            parameters,
+            optimizer,
+            steps,
+        } = learned;
+        optimizer.step(parameters, &gradients, &self.setup.groups, lr);
+        update_running_statistics(parameters, statistics);
+        *steps += 1;
+        value
+    }
+}
