@@ -40,6 +40,10 @@ impl Channels {
         }
     }
 
+    pub(crate) fn channels(self) -> usize {
+        self.channels
+    }
+
     pub(crate) fn rows(self) -> usize {
         self.len / self.channels
     }
@@ -79,7 +83,8 @@ impl Channels {
         sums
     }
 
-    /// Runs the kernel over every register of `range`, which starts at a wide row.
+    /// Runs the kernel over every register of `range`, which starts at a row: wide rows are counted
+    /// from there.
     pub(crate) fn run<K: ChannelKernel>(self, range: Range<usize>, kernel: K) {
         assert!(range.end <= self.len);
         dispatch(Loop {

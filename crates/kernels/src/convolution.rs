@@ -2,6 +2,7 @@
 
 use crate::epilogue::{Activation, Epilogue};
 use crate::geometry::Convolution;
+use crate::operand::Operand;
 use crate::{dense, depthwise, weight_gradient as dense_weight_gradient};
 
 /// `y = act(conv(x, w) + bias [+ residual])`, in one pass over `y`.
@@ -36,11 +37,13 @@ pub fn convolution_forward(c: &Convolution, x: &[f32], w: &[f32]) -> Vec<f32> {
 }
 
 fn forward(c: &Convolution, x: &[f32], w: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
-    check(c, Some(x), Some(w), None);
-    match c.is_depthwise() {
-        true => depthwise::forward(c, x, w, epilogue),
-        false => dense::forward(c, x, w, epilogue),
-    }
+    check(c, Some(x.len()), Some(w.len()), None);
+    let x = Operand::Values(x);
+    let (y, _) = match c.is_depthwise() {
+        true => depthwise::forward(c, x, w, epilogue, |_, _| ()),
+        false => dense::forward(c, x, w, epilogue, |_, _| ()),
+    };
+    y
 }
 
 /// The gradient of `x`, `[batch, in_height, in_width, in_channels]`, given that of `y`.
@@ -48,11 +51,13 @@ fn forward(c: &Convolution, x: &[f32], w: &[f32], epilogue: Epilogue<'_>) -> Vec
 /// # Panics
 /// If [`Convolution::check`] fails or the lengths don't fit.
 pub fn convolution_input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) -> Vec<f32> {
-    check(c, None, Some(w), Some(grad_y));
-    match c.is_depthwise() {
-        true => depthwise::input_gradient(c, grad_y, w),
-        false => dense::input_gradient(c, grad_y, w),
-    }
+    check(c, None, Some(w.len()), Some(grad_y.len()));
+    let grad_y = Operand::Values(grad_y);
+    let (grad_x, _) = match c.is_depthwise() {
+        true => depthwise::input_gradient(c, grad_y, w, Epilogue::NONE, |_, _| ()),
+        false => dense::input_gradient(c, grad_y, w, Epilogue::NONE, |_, _| ()),
+    };
+    grad_x
 }
 
 /// The gradient of `w`, `[out_channels, in_channels / groups, kernel height, kernel width]`, given
@@ -61,7 +66,7 @@ pub fn convolution_input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) ->
 /// # Panics
 /// If [`Convolution::check`] fails or the lengths don't fit.
 pub fn convolution_weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec<f32> {
-    check(c, Some(x), None, Some(grad_y));
+    check(c, Some(x.len()), None, Some(grad_y.len()));
     match c.is_depthwise() {
         true => depthwise::weight_gradient(c, x, grad_y),
         false => dense_weight_gradient::weight_gradient(c, x, grad_y),
@@ -69,16 +74,15 @@ pub fn convolution_weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -
 }
 
 /// The kernels read through pointers, so lengths are checked in every build.
-fn check(c: &Convolution, x: Option<&[f32]>, w: Option<&[f32]>, y: Option<&[f32]>) {
+pub(crate) fn check(c: &Convolution, x: Option<usize>, w: Option<usize>, y: Option<usize>) {
     if let Err(error) = c.check() {
         panic!("{error}");
     }
-    for (name, values, len) in [
+    for (name, found, len) in [
         ("x", x, c.input_len()),
         ("w", w, c.weight_len()),
         ("grad_y", y, c.output_len()),
     ] {
-        let found = values.map_or(len, <[f32]>::len);
-        assert_eq!(found, len, "{name}: wrong length for {c:?}");
+        assert_eq!(found.unwrap_or(len), len, "{name}: wrong length for {c:?}");
     }
 }

@@ -1,17 +1,32 @@
 //! Convolutions whose groups mix channels, as indirect matrix products.
 #![allow(unsafe_code, reason = "the result is written tile by tile")]
 
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::channels::Channels;
 use crate::epilogue::Epilogue;
 use crate::gather::Gather;
 use crate::geometry::Convolution;
 use crate::memory::{Output, Unwritten, with_scratch};
+use crate::operand::Operand;
 use crate::pack::WeightView;
-use crate::product::Product;
+use crate::product::{Product, Rows};
 use crate::view::with_input_view;
 
-/// `y[b, oy, ox, o] = act(Σ x[b, iy, ix, i] · w[o, i, ky, kx] + bias[o] + residual)`.
-pub(crate) fn forward(c: &Convolution, x: &[f32], w: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
+/// `y[b, oy, ox, o] = act(Σ x[b, iy, ix, i] · w[o, i, ky, kx] + bias[o] + residual)`, and what
+/// `finish` makes of ranges of its rows, in order, while they are in the cache.
+pub(crate) fn forward<P: Send>(
+    c: &Convolution,
+    x: Operand<'_>,
+    w: &[f32],
+    epilogue: Epilogue<'_>,
+    finish: impl Fn(Output, Range<usize>) -> P + Sync,
+) -> (Vec<f32>, Vec<P>) {
     let mut y = Unwritten::new(c.output_len());
+    let output = y.output();
+    let mut finished = Vec::new();
     with_input_view(c, x, false, |view, x| {
         let columns = c.group_out_channels();
         let column_stride = c.group_in_channels() * c.taps();
@@ -29,16 +44,34 @@ pub(crate) fn forward(c: &Convolution, x: &[f32], w: &[f32], epilogue: Epilogue<
                 destination_channels: c.out_channels,
                 column_first: group * columns,
             };
-            multiply(&view.gather, x, weights, channels, epilogue, y.output());
+            let rows = rows(c, &view.gather);
+            let ranges = multiply(rows, x, weights, channels, epilogue, output, &finish);
+            finished.extend(ranges);
         }
     });
+    finish_rest(
+        c.output_len(),
+        c.out_channels,
+        output,
+        &mut finished,
+        finish,
+    );
     // SAFETY: the gather's pixels are the output's, and every group wrote its channels of them.
-    unsafe { y.written(c.output_len()) }
+    (unsafe { y.written(c.output_len()) }, finished)
 }
 
-/// `∂L/∂x[b, iy, ix, i] = Σ ∂L/∂y[b, oy, ox, o] · w[o, i, ky, kx]`.
-pub(crate) fn input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) -> Vec<f32> {
+/// `∂L/∂x[b, iy, ix, i] = Σ ∂L/∂y[b, oy, ox, o] · w[o, i, ky, kx] [+ residual]`, finished as in
+/// [`forward`].
+pub(crate) fn input_gradient<P: Send>(
+    c: &Convolution,
+    grad_y: Operand<'_>,
+    w: &[f32],
+    epilogue: Epilogue<'_>,
+    finish: impl Fn(Output, Range<usize>) -> P + Sync,
+) -> (Vec<f32>, Vec<P>) {
     let mut grad_x = Unwritten::new(c.input_len());
+    let output = grad_x.output();
+    let mut finished = Vec::new();
     let (depth, columns) = (c.group_out_channels(), c.group_in_channels());
     let depth_places: Vec<_> = (0..depth).map(|out| out * columns * c.taps()).collect();
     for gather in Gather::input_gradient(c) {
@@ -56,12 +89,36 @@ pub(crate) fn input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) -> Vec<
                 destination_channels: c.in_channels,
                 column_first: group * columns,
             };
-            let output = grad_x.output();
-            multiply(&gather, grad_y, weights, channels, Epilogue::NONE, output);
+            let rows = rows(c, &gather);
+            let ranges = multiply(rows, grad_y, weights, channels, epilogue, output, &finish);
+            finished.extend(ranges);
         }
     }
+    finish_rest(c.input_len(), c.in_channels, output, &mut finished, finish);
     // SAFETY: the phases cover the input's pixels, and every group wrote its channels of them.
-    unsafe { grad_x.written(c.input_len()) }
+    (unsafe { grad_x.written(c.input_len()) }, finished)
+}
+
+/// Where every pixel is made of the one at its place, no list of pointers is needed.
+fn rows<'a>(c: &Convolution, gather: &'a Gather) -> Rows<'a> {
+    match c.is_pointwise() {
+        true => Rows::Same(gather.pixels()),
+        false => Rows::Gathered(gather),
+    }
+}
+
+/// Finishes what was written in parts of pixels: nothing was finished then.
+fn finish_rest<P: Send>(
+    len: usize,
+    channels: usize,
+    output: Output,
+    finished: &mut Vec<P>,
+    finish: impl Fn(Output, Range<usize>) -> P + Sync,
+) {
+    if finished.is_empty() {
+        let tiles = Channels::new(len, channels).tiles();
+        *finished = tiles.map(|range| finish(output, range)).collect();
+    }
 }
 
 /// The channels that one group reads and writes.
@@ -73,29 +130,30 @@ struct Group {
 }
 
 /// Packs the weights of one group and multiplies.
-fn multiply(
-    gather: &Gather,
-    source: &[f32],
+fn multiply<P: Send>(
+    rows: Rows<'_>,
+    source: Operand<'_>,
     weights: WeightView<'_>,
     channels: Group,
     epilogue: Epilogue<'_>,
     output: Output,
-) {
+    finish: &(impl Fn(Output, Range<usize>) -> P + Sync),
+) -> Vec<P> {
     with_scratch(weights.packed_len(), |packed| {
         weights.pack(packed);
         let product = Product {
-            gather,
+            rows,
             source,
             source_channels: channels.source_channels,
             source_first: channels.source_first,
             depth: weights.depth_places.len(),
-            panels: packed,
+            weights: packed,
             taps: weights.tap_places.len(),
             column_first: channels.column_first,
             columns: weights.columns,
             destination_channels: channels.destination_channels,
             epilogue,
         };
-        product.run(output);
-    });
+        product.run(output, finish)
+    })
 }

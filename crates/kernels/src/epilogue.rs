@@ -23,6 +23,20 @@ impl Activation {
             Self::Relu6 => (0.0, 6.0),
         }
     }
+
+    /// The activation of `value`.
+    #[inline(always)]
+    pub(crate) fn apply<V: Vector>(self, value: V) -> V {
+        let (low, high) = self.limits();
+        value.clamp(V::splat(low), V::splat(high))
+    }
+
+    /// `gradient` times the derivative at `value`, the argument of the activation.
+    #[inline(always)]
+    pub(crate) fn backward<V: Vector>(self, value: V, gradient: V) -> V {
+        let (low, high) = self.limits();
+        gradient.keep_where_between(value, V::splat(low), V::splat(high))
+    }
 }
 
 /// `y = act(sum + bias + residual)`.

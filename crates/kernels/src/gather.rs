@@ -84,7 +84,9 @@ pub(crate) struct Gather {
     pub batch: usize,
     pub vertical: Axis,
     pub horizontal: Axis,
-    destination_extent: [usize; 2],
+    pub destination_extent: [usize; 2],
+    /// Whether consecutive numbers are consecutive pixels of the destination.
+    pub is_contiguous: bool,
 }
 
 /// Where the pixels to gather lie in memory.
@@ -106,6 +108,7 @@ impl Gather {
             vertical: Axis::forward(c, 0),
             horizontal: Axis::forward(c, 1),
             destination_extent: [c.out_height(), c.out_width()],
+            is_contiguous: true,
         }
     }
 
@@ -119,6 +122,7 @@ impl Gather {
                 vertical: Axis::input_gradient(c, 0, y),
                 horizontal: Axis::input_gradient(c, 1, x),
                 destination_extent: [c.in_height, c.in_width],
+                is_contiguous: c.stride == [1, 1],
             })
             .collect()
     }
@@ -148,6 +152,31 @@ impl Gather {
                 horizontal.map(move |x| y.index * kernel_width + x.index)
             })
             .collect()
+    }
+
+    /// The larger of the pixels that a destination row writes and those that it reads anew.
+    pub(crate) fn row_pixels(&self) -> usize {
+        let source = self.vertical.step as usize * self.horizontal.source_extent;
+        self.horizontal.positions.max(source)
+    }
+
+    /// Source pixels that hold all that the destination pixels in `range` read: whole rows.
+    pub(crate) fn source_span(&self, range: Range<usize>) -> Range<usize> {
+        if range.is_empty() || self.tap_count() == 0 {
+            return 0..0;
+        }
+        let (height, width) = (self.vertical.positions, self.horizontal.positions);
+        let pixel = |number: usize, offset: isize| {
+            let row = number / width;
+            let (image, y) = (row / height, (row % height) as isize);
+            let extent = self.vertical.source_extent;
+            let source = (y * self.vertical.step + offset).clamp(0, extent as isize) as usize;
+            (image * extent + source) * self.horizontal.source_extent
+        };
+        let offsets = || self.vertical.taps.iter().map(|tap| tap.offset);
+        let first = pixel(range.start, offsets().min().unwrap_or(0));
+        let end = pixel(range.end - 1, offsets().max().unwrap_or(0) + 1);
+        first..end.max(first)
     }
 
     /// Lists the source of every tap of the destination pixels in `range`, as

@@ -86,6 +86,12 @@ impl Convolution {
         self.groups == self.in_channels && self.groups == self.out_channels && self.groups > 1
     }
 
+    /// Whether every output pixel is made of all channels of the input pixel at its place.
+    pub(crate) fn is_pointwise(&self) -> bool {
+        let pair = [self.kernel, self.stride];
+        pair == [[1, 1]; 2] && self.padding == [0, 0] && self.groups == 1
+    }
+
     /// Checks that the geometry can be computed. The kernels panic on one that can't.
     ///
     /// # Errors

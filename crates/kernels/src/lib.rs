@@ -14,12 +14,15 @@ mod epilogue;
 mod gather;
 mod geometry;
 mod memory;
+mod norm_gradient;
 mod normalize;
-mod normalize_gradient;
+mod operand;
 mod pack;
+mod pointwise;
 mod product;
 mod simd;
 mod statistics;
+mod training;
 mod vector;
 mod view;
 mod weight_gradient;
@@ -30,7 +33,11 @@ pub use convolution::{
 };
 pub use epilogue::Activation;
 pub use geometry::{Convolution, GeometryError};
-pub use normalize::normalize;
-pub use normalize_gradient::{NormGradients, normalize_backward};
+pub use norm_gradient::activation_backward;
+pub use normalize::{BatchNorm, normalize};
+pub use operand::NormSums;
 pub use simd::{SimdLevel, SimdLevelError, simd_level};
 pub use statistics::batch_statistics;
+pub use training::{
+    ConvolutionGradients, Input, OutputGradient, Wanted, training_backward, training_forward,
+};

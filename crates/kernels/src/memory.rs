@@ -19,6 +19,14 @@ unsafe impl Send for Output {}
 unsafe impl Sync for Output {}
 
 impl Output {
+    /// The buffer of `len` values at `start`.
+    ///
+    /// # Safety
+    /// The places that are used must be alive and nobody else's.
+    pub(crate) unsafe fn new(start: *mut f32, len: usize) -> Self {
+        Self { start, len }
+    }
+
     /// The place of element `offset`.
     ///
     /// # Safety

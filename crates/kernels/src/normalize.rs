@@ -6,15 +6,33 @@
 
 use rayon::prelude::*;
 
-use crate::channels::{ChannelKernel, Channels};
-use crate::epilogue::{Activation, Epilogue};
+use crate::channels::ChannelKernel;
+use crate::epilogue::Activation;
 use crate::memory::{Output, Unwritten};
+use crate::operand::Normalized;
 use crate::vector::Vector;
 
+/// `act((z - mean) / √(variance + epsilon) · gamma + beta)`, one parameter a channel.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm<'a> {
+    /// Subtracted.
+    pub mean: &'a [f32],
+    /// Biased variance.
+    pub variance: &'a [f32],
+    /// Scale.
+    pub gamma: &'a [f32],
+    /// Shift.
+    pub beta: &'a [f32],
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Applied last.
+    pub activation: Activation,
+}
+
 /// `1 / √(variance + eps)` of each channel.
-pub(crate) fn inverse_deviations(var: &[f32], eps: f32) -> Vec<f32> {
-    let inverse = |var: &f32| (1.0 / (f64::from(*var) + f64::from(eps)).sqrt()) as f32;
-    var.iter().map(inverse).collect()
+pub(crate) fn inverse_deviations(variance: &[f32], epsilon: f32) -> Vec<f32> {
+    let inverse = |v: &f32| (1.0 / (f64::from(*v) + f64::from(epsilon)).sqrt()) as f32;
+    variance.iter().map(inverse).collect()
 }
 
 pub(crate) fn products(a: &[f32], b: &[f32]) -> Vec<f32> {
@@ -22,51 +40,32 @@ pub(crate) fn products(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a * b).collect()
 }
 
-/// `y = act((x - mean) / √(var + eps) · gamma + beta [+ residual])` for `x` and `residual`
-/// `[.., channels]` and one `mean`, `var`, `gamma` and `beta` a channel.
+/// `y = act(batch_norm(z) [+ residual])` for `z` and `residual` `[.., channels]`.
 ///
 /// # Panics
 /// If the lengths don't fit.
-#[expect(clippy::too_many_arguments, reason = "the terms of the formula")]
-pub fn normalize(
-    x: &[f32],
-    mean: &[f32],
-    var: &[f32],
-    gamma: &[f32],
-    beta: &[f32],
-    eps: f32,
-    residual: Option<&[f32]>,
-    act: Activation,
-) -> Vec<f32> {
-    let layout = Channels::new(x.len(), mean.len());
+pub fn normalize(z: &[f32], norm: BatchNorm<'_>, residual: Option<&[f32]>) -> Vec<f32> {
     if let Some(residual) = residual {
-        assert_eq!(residual.len(), x.len(), "the residual has the shape of x");
+        assert_eq!(residual.len(), z.len(), "the residual has the shape of z");
     }
-    let scale = layout.widen(&products(gamma, &inverse_deviations(var, eps)));
-    let (mean, shift) = (layout.widen(mean), layout.widen(beta));
-    let mut y = Unwritten::new(x.len());
+    let normalized = Normalized::new(z, norm);
+    let mut y = Unwritten::new(z.len());
     let output = y.output();
-    layout.tiles().for_each(|range| {
+    normalized.layout.tiles().for_each(|range| {
         let kernel = Normalize {
-            x,
-            mean: &mean,
-            scale: &scale,
-            shift: &shift,
-            epilogue: Epilogue::new(None, residual, act),
+            normalized: &normalized,
+            residual,
             output,
         };
-        layout.run(range, kernel);
+        normalized.layout.run(range, kernel);
     });
     // SAFETY: the tiles cover all values.
-    unsafe { y.written(x.len()) }
+    unsafe { y.written(z.len()) }
 }
 
 struct Normalize<'a> {
-    x: &'a [f32],
-    mean: &'a [f32],
-    scale: &'a [f32],
-    shift: &'a [f32],
-    epilogue: Epilogue<'a>,
+    normalized: &'a Normalized<'a>,
+    residual: Option<&'a [f32]>,
     output: Output,
 }
 
@@ -75,12 +74,11 @@ impl ChannelKernel for Normalize<'_> {
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
         // SAFETY: as the loop vouches; every value is in one tile.
         unsafe {
-            let x = V::load(self.x.as_ptr().add(offset), lanes);
-            let centered = x.sub(V::load(self.mean.as_ptr().add(place), lanes));
-            let scale = V::load(self.scale.as_ptr().add(place), lanes);
-            let shift = V::load(self.shift.as_ptr().add(place), lanes);
-            let y = centered.mul_add(scale, shift);
-            let y = self.epilogue.apply(y, 0, offset, lanes);
+            let [_, mut value] = self.normalized.before::<V>(offset, place, lanes);
+            if let Some(residual) = self.residual {
+                value = value.add(V::load(residual.as_ptr().add(offset), lanes));
+            }
+            let y = self.normalized.activation().apply(value);
             y.store(self.output.at(offset), lanes);
         }
     }

@@ -17,13 +17,14 @@ use rayon::prelude::*;
 use crate::epilogue::Epilogue;
 use crate::gather::{Gather, Source};
 use crate::memory::Output;
+use crate::operand::Operand;
 use crate::pack::PANEL;
 use crate::simd::{Kernel, dispatch};
 use crate::vector::Vector;
 
 /// Rows that share a pointer list; every level's register tile divides it.
-const TILE_ROWS: usize = 12;
-/// Source values of one task: they stay in the L2 cache beside a panel of weights.
+pub(crate) const TILE_ROWS: usize = 12;
+/// Source or destination values of one task: they stay in the L2 cache beside a panel of weights.
 const TASK_VALUES: usize = 48 * 1024;
 const TASK_ROWS: (usize, usize) = (8 * TILE_ROWS, 64 * TILE_ROWS);
 /// Weights that leave room for the rows in the L2 cache.
@@ -31,17 +32,26 @@ const CACHED_WEIGHTS: usize = 64 * 1024;
 /// With fewer row tasks than this the columns are split as well.
 const MIN_TASKS: usize = 32;
 
+/// The source pixels of each destination pixel.
+#[derive(Clone, Copy)]
+pub(crate) enum Rows<'a> {
+    /// One for each tap.
+    Gathered(&'a Gather),
+    /// The pixel at the same place, of so many.
+    Same(usize),
+}
+
 /// One indirect matrix product.
 pub(crate) struct Product<'a> {
-    pub gather: &'a Gather,
+    pub rows: Rows<'a>,
     /// The source image, `[batch, height, width, source_channels]`.
-    pub source: &'a [f32],
+    pub source: Operand<'a>,
     pub source_channels: usize,
     /// The channels that are summed over: `depth` from `source_first` on.
     pub source_first: usize,
     pub depth: usize,
     /// Packed weights `[panel, tap, depth, PANEL]`.
-    pub panels: &'a [f32],
+    pub weights: &'a [f32],
     pub taps: usize,
     /// The channels that are written: `columns` from `column_first` on.
     pub column_first: usize,
@@ -51,42 +61,94 @@ pub(crate) struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Writes `columns` channels of every destination pixel of the gather.
-    pub(crate) fn run(&self, output: Output) {
-        let pixels = self.gather.pixels();
-        let panels = self.columns.div_ceil(PANEL);
+    /// Writes `columns` channels of every destination pixel. `finish` gets every range of values
+    /// that is complete, while it is in the cache, or never where tasks write parts of pixels;
+    /// its results come in the order of the ranges.
+    pub(crate) fn run<P: Send>(
+        &self,
+        output: Output,
+        finish: &(impl Fn(Output, Range<usize>) -> P + Sync),
+    ) -> Vec<P> {
+        let pixels = self.pixels();
+        let panels = self.panels();
         if pixels == 0 || panels == 0 {
-            return;
+            return Vec::new();
         }
-        assert_eq!(self.panels.len(), panels * self.panel_len());
-        let rows = (TASK_VALUES / self.depth.max(1)).clamp(TASK_ROWS.0, TASK_ROWS.1);
-        let rows = rows / TILE_ROWS * TILE_ROWS;
+        assert_eq!(self.weights.len(), panels * self.panel_len());
+        let rows = rows_per_task(self.depth.max(self.columns));
         let row_tasks = pixels.div_ceil(rows);
         let panels_per_task = panels.div_ceil(MIN_TASKS.div_ceil(row_tasks));
         let panel_tasks = panels.div_ceil(panels_per_task);
+        let whole = (panel_tasks > 1).then(|| self.source.whole());
+        let source = whole.as_deref().map_or(self.source, Operand::Values);
         let padding = vec![0.0; self.depth];
         let tasks = (0..row_tasks * panel_tasks).into_par_iter().with_max_len(1);
-        tasks.for_each_init(Default::default, |(pointers, destinations), task| {
+        let tasks = tasks.map_init(Default::default, |buffers, task| {
             let first_row = task % row_tasks * rows;
             let first_panel = task / row_tasks * panels_per_task;
             let range = first_row..pixels.min(first_row + rows);
+            let panels = first_panel..panels.min(first_panel + panels_per_task);
+            let span = match self.rows {
+                Rows::Gathered(gather) => gather.source_span(range.clone()),
+                Rows::Same(_) => range.clone(),
+            };
+            let span = span.start * self.source_channels..span.end * self.source_channels;
+            let (buffers, values) = buffers;
+            let start = source.read(span, values);
+            self.run_task(range.clone(), panels, start, &padding, buffers, output);
+            let is_complete = panel_tasks == 1
+                && self.columns == self.destination_channels
+                && match self.rows {
+                    Rows::Gathered(gather) => gather.is_contiguous,
+                    Rows::Same(_) => true,
+                };
+            let channels = self.destination_channels;
+            is_complete.then(|| finish(output, range.start * channels..range.end * channels))
+        });
+        tasks.flatten_iter().collect()
+    }
+
+    /// Multiplies the rows in `range` by `panels`. `start` is where source value 0 would be, and what
+    /// the rows read is at its places from there.
+    pub(crate) fn run_task(
+        &self,
+        range: Range<usize>,
+        panels: Range<usize>,
+        start: *const f32,
+        padding: &[f32],
+        buffers: &mut Buffers,
+        output: Output,
+    ) {
+        let start = start.wrapping_add(self.source_first);
+        if let Rows::Gathered(gather) = self.rows {
             let source = Source {
-                start: self.source[self.source_first..].as_ptr(),
+                start,
                 pixel: self.source_channels,
                 padding: padding.as_ptr(),
             };
-            let taps = self.taps;
-            self.gather
-                .pointers(range.clone(), TILE_ROWS, taps, source, pointers);
-            self.gather.destinations(range, destinations);
-            dispatch(Task {
-                product: self,
-                pointers,
-                destinations,
-                panels: first_panel..panels.min(first_panel + panels_per_task),
-                output,
-            });
+            let pointers = &mut buffers.pointers;
+            gather.pointers(range.clone(), TILE_ROWS, self.taps, source, pointers);
+            gather.destinations(range.clone(), &mut buffers.destinations);
+        }
+        dispatch(Task {
+            product: self,
+            start,
+            buffers,
+            range,
+            panels,
+            output,
         });
+    }
+
+    pub(crate) fn panels(&self) -> usize {
+        self.columns.div_ceil(PANEL)
+    }
+
+    fn pixels(&self) -> usize {
+        match self.rows {
+            Rows::Gathered(gather) => gather.pixels(),
+            Rows::Same(pixels) => pixels,
+        }
     }
 
     fn panel_len(&self) -> usize {
@@ -94,11 +156,27 @@ impl Product<'_> {
     }
 }
 
+/// Rows of a task whose pixels have so many channels, in source or destination.
+pub(crate) fn rows_per_task(channels: usize) -> usize {
+    let rows = (TASK_VALUES / channels.max(1)).clamp(TASK_ROWS.0, TASK_ROWS.1);
+    rows / TILE_ROWS * TILE_ROWS
+}
+
+/// What a thread keeps from task to task.
+#[derive(Default)]
+pub(crate) struct Buffers {
+    /// `[row / TILE_ROWS, tap, TILE_ROWS]`
+    pointers: Vec<*const f32>,
+    destinations: Vec<usize>,
+}
+
 /// Some rows by some panels.
 struct Task<'a> {
     product: &'a Product<'a>,
-    pointers: &'a [*const f32],
-    destinations: &'a [usize],
+    /// Where pixel 0 would be.
+    start: *const f32,
+    buffers: &'a Buffers,
+    range: Range<usize>,
     panels: Range<usize>,
     output: Output,
 }
@@ -119,7 +197,7 @@ impl Kernel for Task<'_> {
 impl Task<'_> {
     #[inline(always)]
     fn multiply<V: Vector, const ROWS: usize>(&self) {
-        let rows = self.destinations.len();
+        let rows = self.range.len();
         // Rows are best read and written once, as long as the weights stay in the cache meanwhile.
         let weights = self.panels.len() * self.product.panel_len();
         if weights <= CACHED_WEIGHTS {
@@ -141,16 +219,29 @@ impl Task<'_> {
     #[inline(always)]
     fn tile<V: Vector, const ROWS: usize>(&self, first_row: usize, panel: usize) {
         let product = self.product;
-        let weights = &product.panels[panel * product.panel_len()..][..product.panel_len()];
+        let weights = &product.weights[panel * product.panel_len()..][..product.panel_len()];
         let columns = PANEL.min(product.columns - panel * PANEL);
-        let (tile, row) = (first_row / TILE_ROWS, first_row % TILE_ROWS);
-        let pointers = &self.pointers[tile * TILE_ROWS * product.taps..];
+        let mut same = [self.start; ROWS];
+        let pointers = match product.rows {
+            Rows::Gathered(_) => {
+                let (tile, row) = (first_row / TILE_ROWS, first_row % TILE_ROWS);
+                let first = tile * TILE_ROWS * product.taps + row;
+                self.buffers.pointers.as_ptr().wrapping_add(first)
+            }
+            Rows::Same(_) => {
+                for (index, pointer) in same.iter_mut().enumerate() {
+                    // Rows beyond the last repeat it.
+                    let row = (self.range.start + first_row + index).min(self.range.end - 1);
+                    *pointer = self.start.wrapping_add(row * product.source_channels);
+                }
+                same.as_ptr()
+            }
+        };
         let mut column = 0;
         while column < columns {
-            // SAFETY: `column` lies in the panel, and the pointer list has a tile of rows for every
-            // tap, each valid for `depth` values: the source or the padding.
+            // SAFETY: `column` lies in the panel, and there are `ROWS` pointers for every tap, each
+            // valid for `depth` values: the source or the padding.
             unsafe {
-                let pointers = pointers.as_ptr().wrapping_add(row);
                 let weights = weights.as_ptr().wrapping_add(column);
                 let (taps, depth) = (product.taps, product.depth);
                 let first_column = panel * PANEL + column;
@@ -177,11 +268,15 @@ impl Task<'_> {
         first_column: usize,
     ) {
         let product = self.product;
-        let destinations = &self.destinations[first_row..];
         // A fixed count keeps the sums in registers.
         for (index, sums) in sums.iter().enumerate() {
-            let Some(pixel) = destinations.get(index) else {
+            let row = first_row + index;
+            if row >= self.range.len() {
                 break;
+            }
+            let pixel = match product.rows {
+                Rows::Gathered(_) => self.buffers.destinations[row],
+                Rows::Same(_) => self.range.start + row,
             };
             for (vector, sum) in sums.iter().enumerate() {
                 let column = first_column + vector * V::LANES;

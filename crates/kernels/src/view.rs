@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use crate::gather::Gather;
 use crate::geometry::Convolution;
 use crate::memory::with_scratch;
+use crate::operand::Operand;
 
 /// With as many channels a pixel keeps the register tile busy.
 const ENOUGH_CHANNELS: usize = 16;
@@ -25,9 +26,9 @@ pub(crate) struct InputView {
 /// read to an even depth.
 pub(crate) fn with_input_view<R>(
     c: &Convolution,
-    x: &[f32],
+    x: Operand<'_>,
     even_depth: bool,
-    work: impl FnOnce(&InputView, &[f32]) -> R,
+    work: impl FnOnce(&InputView, Operand<'_>) -> R,
 ) -> R {
     let [height, width] = c.kernel;
     let channels = c.group_in_channels();
@@ -55,7 +56,12 @@ pub(crate) fn with_input_view<R>(
 }
 
 /// Copies `x` with the zeros around it, and one value more that may be read but means nothing.
-fn with_padded<R>(c: &Convolution, x: &[f32], work: impl FnOnce(&Convolution, &[f32]) -> R) -> R {
+fn with_padded<R>(
+    c: &Convolution,
+    x: Operand<'_>,
+    work: impl FnOnce(&Convolution, Operand<'_>) -> R,
+) -> R {
+    let x = &x.whole();
     let [top, left] = c.padding;
     let padded = Convolution {
         in_height: c.in_height + 2 * top,
@@ -75,6 +81,6 @@ fn with_padded<R>(c: &Convolution, x: &[f32], work: impl FnOnce(&Convolution, &[
                 row[left * c.in_channels..][..row_len].copy_from_slice(source);
             }
         });
-        work(&padded, buffer)
+        work(&padded, Operand::Values(buffer))
     })
 }

@@ -16,13 +16,14 @@ use rayon::prelude::*;
 use crate::gather::Source;
 use crate::geometry::Convolution;
 use crate::memory::with_scratch;
+use crate::operand::Operand;
 use crate::pack::PANEL;
 use crate::simd::{Kernel, dispatch};
 use crate::vector::Vector;
 use crate::view::{InputView, with_input_view};
 
 /// Input channels of a register tile.
-const TILE: usize = 8;
+pub(crate) const TILE: usize = 8;
 /// Pixels summed in registers: their gradients stay in the L1 cache while every tap uses them.
 const BLOCK: usize = 128;
 const MIN_CHUNK_PIXELS: usize = 1024;
@@ -37,12 +38,17 @@ pub(crate) fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec
     if gradient.is_empty() {
         return gradient;
     }
-    with_input_view(c, x, true, |view, x| {
+    with_input_view(c, Operand::Values(x), true, |view, x| {
+        let x = x.whole();
         let group_len = gradient.len() / c.groups;
+        let operands = Operands {
+            x: x.as_ptr(),
+            grad_y: grad_y.as_ptr(),
+        };
         for (group, gradient) in gradient.chunks_exact_mut(group_len).enumerate() {
-            let sums = GroupSums::new(c, view, x, grad_y, group);
+            let sums = GroupSums::new(c, view, group);
             with_scratch(sums.chunks * sums.chunk_len(), |scratch| {
-                sums.sum_chunks(scratch);
+                sums.sum_chunks(operands, scratch);
                 sums.add_chunks(scratch, gradient);
             });
         }
@@ -50,43 +56,50 @@ pub(crate) fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec
     gradient
 }
 
+/// Where pixel 0 of input and gradient would be; only the pixels that are summed need be there.
+#[derive(Clone, Copy)]
+pub(crate) struct Operands {
+    pub x: *const f32,
+    pub grad_y: *const f32,
+}
+
+// SAFETY: the operands are only read.
+unsafe impl Send for Operands {}
+// SAFETY: as above.
+unsafe impl Sync for Operands {}
+
+/// Chunks of so many pixels whose sums take `chunk_len` values.
+pub(crate) fn chunks(pixels: usize, chunk_len: usize) -> usize {
+    let most = (MAX_SUMS / chunk_len).clamp(1, MAX_CHUNKS);
+    (pixels / MIN_CHUNK_PIXELS).clamp(1, most)
+}
+
 /// The sums of one group, `[chunk, tile, panel, tap, TILE, PANEL]`.
-struct GroupSums<'a> {
+pub(crate) struct GroupSums<'a> {
     view: &'a InputView,
-    x: &'a [f32],
     x_channels: usize,
     x_first: usize,
-    grad_y: &'a [f32],
     y_channels: usize,
     y_first: usize,
     columns: usize,
-    chunks: usize,
+    pub chunks: usize,
     tiles_per_task: usize,
 }
 
 impl<'a> GroupSums<'a> {
-    fn new(
-        c: &Convolution,
-        view: &'a InputView,
-        x: &'a [f32],
-        grad_y: &'a [f32],
-        group: usize,
-    ) -> Self {
+    pub(crate) fn new(c: &Convolution, view: &'a InputView, group: usize) -> Self {
         let columns = c.group_out_channels();
         let mut sums = Self {
             view,
-            x,
             x_channels: c.in_channels,
             x_first: group * c.group_in_channels(),
-            grad_y,
             y_channels: c.out_channels,
             y_first: group * columns,
             columns,
             chunks: 1,
             tiles_per_task: 1,
         };
-        let most = (MAX_SUMS / sums.chunk_len()).clamp(1, MAX_CHUNKS);
-        sums.chunks = (view.gather.pixels() / MIN_CHUNK_PIXELS).clamp(1, most);
+        sums.chunks = chunks(view.gather.pixels(), sums.chunk_len());
         sums.tiles_per_task = sums.tiles().div_ceil(MIN_TASKS.div_ceil(sums.chunks));
         sums
     }
@@ -99,7 +112,7 @@ impl<'a> GroupSums<'a> {
         self.view.tap_places.len()
     }
 
-    fn tiles(&self) -> usize {
+    pub(crate) fn tiles(&self) -> usize {
         self.depth().div_ceil(TILE)
     }
 
@@ -112,11 +125,11 @@ impl<'a> GroupSums<'a> {
     }
 
     /// With room for the tiles that the last task lacks.
-    fn chunk_len(&self) -> usize {
+    pub(crate) fn chunk_len(&self) -> usize {
         self.tiles().div_ceil(self.tiles_per_task) * self.task_len()
     }
 
-    fn sum_chunks(&self, scratch: &mut [f32]) {
+    fn sum_chunks(&self, operands: Operands, scratch: &mut [f32]) {
         let tasks_per_chunk = self.tiles().div_ceil(self.tiles_per_task);
         let pixels = self.view.gather.pixels();
         let chunk_pixels = pixels.div_ceil(self.chunks);
@@ -130,32 +143,36 @@ impl<'a> GroupSums<'a> {
             let tiles = first_tile..self.tiles().min(first_tile + self.tiles_per_task);
             sums.fill(0.0);
             let pixels = first_pixel..pixels.min(first_pixel + chunk_pixels);
-            self.sum_task(pixels, tiles, &padding, sums);
+            let mut pointers = Vec::new();
+            self.add(operands, pixels, tiles, &padding, &mut pointers, sums);
         });
     }
 
     /// Adds the outer products of `pixels` to the sums of `tiles`.
-    fn sum_task(
+    pub(crate) fn add(
         &self,
+        operands: Operands,
         pixels: Range<usize>,
         tiles: Range<usize>,
         padding: &[f32],
+        pointers: &mut Vec<*const f32>,
         sums: &mut [f32],
     ) {
         let source = Source {
-            start: self.x[self.x_first..].as_ptr(),
+            start: operands.x.wrapping_add(self.x_first),
             pixel: self.x_channels,
             padding: padding.as_ptr(),
         };
-        let mut pointers = Vec::new();
         for first in pixels.clone().step_by(BLOCK) {
             let range = first..pixels.end.min(first + BLOCK);
             let gather = &self.view.gather;
-            gather.pointers(range.clone(), BLOCK, self.taps(), source, &mut pointers);
+            gather.pointers(range.clone(), BLOCK, self.taps(), source, pointers);
+            let grad_y = first * self.y_channels + self.y_first;
             dispatch(Block {
                 sums: self,
-                pointers: &pointers,
-                pixels: range,
+                pointers,
+                grad_y: operands.grad_y.wrapping_add(grad_y),
+                pixels: range.len(),
                 tiles: tiles.clone(),
                 output: sums,
             });
@@ -163,7 +180,7 @@ impl<'a> GroupSums<'a> {
     }
 
     /// Adds the chunks in their order and writes the gradient `[columns, depth, taps]`.
-    fn add_chunks(&self, scratch: &[f32], gradient: &mut [f32]) {
+    pub(crate) fn add_chunks(&self, scratch: &[f32], gradient: &mut [f32]) {
         let column_len = self.depth() * self.taps();
         let panels = gradient.par_chunks_mut(PANEL * column_len);
         panels.enumerate().for_each(|(panel, gradient)| {
@@ -192,7 +209,8 @@ struct Block<'a> {
     sums: &'a GroupSums<'a>,
     /// `[tap, BLOCK]`
     pointers: &'a [*const f32],
-    pixels: Range<usize>,
+    grad_y: *const f32,
+    pixels: usize,
     tiles: Range<usize>,
     output: &'a mut [f32],
 }
@@ -204,17 +222,16 @@ impl Kernel for Block<'_> {
     fn run<V: Vector>(self) {
         let sums = self.sums;
         let (taps, columns) = (sums.taps(), sums.columns);
-        let grad_y = &sums.grad_y[self.pixels.start * sums.y_channels + sums.y_first..];
         for panel in 0..columns.div_ceil(PANEL) {
             for (number, tile) in self.tiles.clone().enumerate() {
                 for tap in 0..taps {
-                    let pointers = &self.pointers[tap * BLOCK..][..self.pixels.len()];
+                    let pointers = &self.pointers[tap * BLOCK..][..self.pixels];
                     let place = number * sums.tile_len() + (panel * taps + tap) * TILE * PANEL;
                     let output = &mut self.output[place..][..TILE * PANEL];
                     let outer = Outer {
                         pointers,
                         first_depth: tile * TILE,
-                        grad_y: grad_y[panel * PANEL..].as_ptr(),
+                        grad_y: self.grad_y.wrapping_add(panel * PANEL),
                         y_channels: sums.y_channels,
                     };
                     let columns = PANEL.min(columns - panel * PANEL);

@@ -12,7 +12,7 @@ use warmstart_nn::block::Unit;
 use warmstart_nn::burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use warmstart_nn::burn::backend::{Autodiff, Flex};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
-use warmstart_nn::ops::{self, Residual, Statistics, stock};
+use warmstart_nn::ops::{self, Added, Residual, Statistics, TrainingUnit, UnitTensors, stock};
 
 type Stock = Autodiff<Flex, NoCheckpointing>;
 
@@ -50,24 +50,23 @@ fn time(unit: &Unit, batch: usize, through_seam: bool) -> [Duration; 2] {
     for _ in 0..ROUNDS {
         let started = Instant::now();
         let output = if through_seam {
-            let norm = [gamma.clone(), beta.clone()];
-            ops::conv_norm_act(x.clone(), weight.clone(), norm, None, None, unit.spec).output
+            let training = TrainingUnit {
+                weight: weight.clone(),
+                gamma: gamma.clone(),
+                beta: beta.clone(),
+                frozen: None,
+                spec: unit.spec,
+            };
+            ops::branch(x.clone(), vec![training], Added::Nothing).output
         } else {
-            let output = stock::conv_norm_act::<Stock>(
-                x.clone().try_into_primitive::<Stock>().expect("on flex"),
-                weight
-                    .clone()
-                    .try_into_primitive::<Stock>()
-                    .expect("on flex"),
-                gamma
-                    .clone()
-                    .try_into_primitive::<Stock>()
-                    .expect("on flex"),
-                beta.clone().try_into_primitive::<Stock>().expect("on flex"),
-                Statistics::Batch,
-                Residual::None,
-                unit.spec,
-            );
+            let tensors = UnitTensors {
+                weight: weight.clone().try_into_primitive::<Stock>().expect("on flex"),
+                gamma: gamma.clone().try_into_primitive::<Stock>().expect("on flex"),
+                beta: beta.clone().try_into_primitive::<Stock>().expect("on flex"),
+                statistics: Statistics::Batch,
+            };
+            let x = x.clone().try_into_primitive::<Stock>().expect("on flex");
+            let output = stock::branch::<Stock>(x, vec![tensors], Residual::None, &[unit.spec]);
             Tensor::<4>::from_primitive::<Stock>(output.output)
         };
         best[0] = best[0].min(started.elapsed());

@@ -3,11 +3,13 @@
 //! An architecture is data: a list of [`Block`]s whose units name their parameters. The values are
 //! in [`Parameters`] (training) or [`Folded`] (inference).
 
+use std::slice::from_ref;
+
 use burn::tensor::Tensor;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 
-use crate::ops::{self, ConvSpec, UnitSpec};
+use crate::ops::{self, Added, ConvSpec, TrainingUnit, UnitSpec};
 use crate::{Activation, Folded, Parameters};
 
 /// What a parameter is: decides its initial value, its weight decay and whether it is trained.
@@ -135,18 +137,19 @@ impl Block {
     /// Sends a batch through. `x` and the result are `[batch, height, width, channels]`.
     pub fn forward(&self, x: Tensor<4>, forward: &mut Forward) -> Tensor<4> {
         match self {
-            Self::Unit(unit) => unit.forward(x, None, forward),
+            Self::Unit(unit) => branch_forward(from_ref(unit), x, Added::Nothing, forward),
             Self::Residual { branch, shortcut } => {
-                let mut residual = match shortcut {
-                    Shortcut::None => None,
-                    Shortcut::Identity => Some(x.clone()),
-                    Shortcut::Projection(unit) => Some(unit.forward(x.clone(), None, forward)),
+                let added = match shortcut {
+                    Shortcut::None => Added::Nothing,
+                    Shortcut::Identity => Added::Input,
+                    Shortcut::Projection(unit) => Added::Tensor(branch_forward(
+                        from_ref(unit),
+                        x.clone(),
+                        Added::Nothing,
+                        forward,
+                    )),
                 };
-                let last = branch.len() - 1;
-                branch.iter().enumerate().fold(x, |x, (index, unit)| {
-                    let residual = if index == last { residual.take() } else { None };
-                    unit.forward(x, residual, forward)
-                })
+                branch_forward(branch, x, added, forward)
             }
             &Self::MaxPool {
                 size,
@@ -208,44 +211,13 @@ impl Unit {
         }
     }
 
-    fn forward(
-        &self,
-        x: Tensor<4>,
-        residual: Option<Tensor<4>>,
-        forward: &mut Forward,
-    ) -> Tensor<4> {
-        match forward {
-            Forward::Inference(folded) => {
-                let (weight, bias) = folded.unit(&self.conv);
-                ops::conv_act(x, weight, bias, residual, self.spec)
-            }
-            Forward::Training {
-                parameters,
-                frozen_statistics,
-                statistics,
-            } => {
-                let norm = |field: &str| parameters.get(&format!("{}.{field}", self.norm));
-                let frozen = frozen_statistics.then(|| [norm("running_mean"), norm("running_var")]);
-                let unit = ops::conv_norm_act(
-                    x,
-                    parameters.get(&format!("{}.weight", self.conv)),
-                    [norm("weight"), norm("bias")],
-                    frozen,
-                    residual,
-                    self.spec,
-                );
-                if !*frozen_statistics {
-                    let [batch, height, width, _] = unit.output.dims();
-                    statistics.push(BatchStatistics {
-                        norm: self.norm.clone(),
-                        mean: unit.mean,
-                        variance: unit.variance,
-                        count: batch * height * width,
-                    });
-                }
-                unit.output
-            }
-        }
+    /// `[height, width]` of the result for an input of that size.
+    fn output_size(&self, input: [usize; 2]) -> [usize; 2] {
+        let conv = &self.spec.conv;
+        std::array::from_fn(|axis| {
+            let reach = conv.dilation[axis] * (self.kernel[axis] - 1) + 1;
+            (input[axis] + 2 * conv.padding[axis] - reach) / conv.stride[axis] + 1
+        })
     }
 
     /// The unit's parameters, in the order of PyTorch's `state_dict`.
@@ -272,6 +244,56 @@ impl Unit {
             norm("running_mean", Kind::RunningMean),
             norm("running_var", Kind::RunningVariance),
         ]
+    }
+}
+
+/// Sends a batch through units one after the other.
+fn branch_forward(units: &[Unit], x: Tensor<4>, added: Added, forward: &mut Forward) -> Tensor<4> {
+    match forward {
+        Forward::Inference(folded) => {
+            let mut residual = match added {
+                Added::Nothing => None,
+                Added::Input => Some(x.clone()),
+                Added::Tensor(tensor) => Some(tensor),
+            };
+            let last = units.len() - 1;
+            units.iter().enumerate().fold(x, |x, (index, unit)| {
+                let (weight, bias) = folded.unit(&unit.conv);
+                let residual = if index == last { residual.take() } else { None };
+                ops::conv_act(x, weight, bias, residual, unit.spec)
+            })
+        }
+        Forward::Training {
+            parameters,
+            frozen_statistics,
+            statistics,
+        } => {
+            let tensors = units.iter().map(|unit| {
+                let norm = |field: &str| parameters.get(&format!("{}.{field}", unit.norm));
+                TrainingUnit {
+                    weight: parameters.get(&format!("{}.weight", unit.conv)),
+                    gamma: norm("weight"),
+                    beta: norm("bias"),
+                    frozen: frozen_statistics.then(|| [norm("running_mean"), norm("running_var")]),
+                    spec: unit.spec,
+                }
+            });
+            let [batch, height, width, _] = x.dims();
+            let trained = ops::branch(x, tensors.collect(), added);
+            if !*frozen_statistics {
+                let mut size = [height, width];
+                for (unit, [mean, variance]) in units.iter().zip(trained.statistics) {
+                    size = unit.output_size(size);
+                    statistics.push(BatchStatistics {
+                        norm: unit.norm.clone(),
+                        mean,
+                        variance,
+                        count: batch * size[0] * size[1],
+                    });
+                }
+            }
+            trained.output
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use warmstart_nn::burn::backend::autodiff::checkpoint::strategy::NoCheckpointing
 use warmstart_nn::burn::backend::tensor::FloatTensor;
 use warmstart_nn::burn::backend::{Autodiff, Flex};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
-use warmstart_nn::ops::{self, ConvSpec, Residual, Statistics, UnitSpec, stock};
+use warmstart_nn::ops::{
+    self, Added, ConvSpec, Residual, Statistics, TrainingUnit, UnitSpec, UnitTensors, stock,
+};
 
 /// Stock Burn with its own derivatives: the stock body on Burn's autodiff backend.
 type Stock = Autodiff<Flex, NoCheckpointing>;
@@ -14,11 +16,23 @@ type Stock = Autodiff<Flex, NoCheckpointing>;
 #[derive(Clone, Debug)]
 struct Case {
     input: [usize; 4],
+    units: Vec<Unit>,
+    frozen: bool,
+    residual: Shortcut,
+}
+
+#[derive(Clone, Debug)]
+struct Unit {
     out_channels: usize,
     kernel: usize,
     spec: UnitSpec,
-    frozen: bool,
-    residual: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shortcut {
+    None,
+    Input,
+    Tensor,
 }
 
 fn values(length: usize, seed: u64) -> Vec<f32> {
@@ -36,41 +50,67 @@ fn values(length: usize, seed: u64) -> Vec<f32> {
 
 struct Inputs {
     x: Vec<f32>,
+    units: Vec<UnitInputs>,
+    residual: (Vec<f32>, [usize; 4]),
+}
+
+struct UnitInputs {
     weight: (Vec<f32>, [usize; 4]),
     gamma: Vec<f32>,
     beta: Vec<f32>,
     mean: Vec<f32>,
     variance: Vec<f32>,
-    residual: (Vec<f32>, [usize; 4]),
 }
 
-impl Case {
-    fn output(&self) -> [usize; 4] {
+impl Unit {
+    fn output(&self, [batch, height, width, _]: [usize; 4]) -> [usize; 4] {
         let side = |size: usize| {
             let reach = self.spec.conv.dilation[0] * (self.kernel - 1) + 1;
             (size + 2 * self.spec.conv.padding[0] - reach) / self.spec.conv.stride[0] + 1
         };
-        let [batch, height, width, _] = self.input;
         [batch, side(height), side(width), self.out_channels]
     }
 
-    fn inputs(&self) -> Inputs {
+    fn inputs(&self, in_channels: usize, seed: u64) -> UnitInputs {
         let out = self.out_channels;
-        let weight = [
-            out,
-            self.input[3] / self.spec.conv.groups,
-            self.kernel,
-            self.kernel,
-        ];
+        let groups = self.spec.conv.groups;
+        let weight = [out, in_channels / groups, self.kernel, self.kernel];
+        UnitInputs {
+            weight: (values(weight.iter().product(), seed), weight),
+            gamma: values(out, seed + 1)
+                .iter()
+                .map(|v| 1.0 + v / 2.0)
+                .collect(),
+            beta: values(out, seed + 2),
+            mean: values(out, seed + 3),
+            variance: values(out, seed + 4).iter().map(|v| 1.2 + v).collect(),
+        }
+    }
+}
+
+impl Case {
+    fn output(&self) -> [usize; 4] {
+        self.units
+            .iter()
+            .fold(self.input, |input, unit| unit.output(input))
+    }
+
+    fn inputs(&self) -> Inputs {
+        let mut shape = self.input;
+        let mut units = Vec::new();
+        for (unit, seed) in self.units.iter().zip((10..).step_by(10)) {
+            units.push(unit.inputs(shape[3], seed));
+            shape = unit.output(shape);
+        }
         Inputs {
             x: values(self.input.iter().product(), 1),
-            weight: (values(weight.iter().product(), 2), weight),
-            gamma: values(out, 3).iter().map(|v| 1.0 + v / 2.0).collect(),
-            beta: values(out, 4),
-            mean: values(out, 5),
-            variance: values(out, 6).iter().map(|v| 1.2 + v).collect(),
-            residual: (values(self.output().iter().product(), 7), self.output()),
+            units,
+            residual: (values(shape.iter().product(), 7), shape),
         }
+    }
+
+    fn specs(&self) -> Vec<UnitSpec> {
+        self.units.iter().map(|unit| unit.spec).collect()
     }
 }
 
@@ -86,79 +126,99 @@ fn leaf<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
 }
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.inner().into_data().try_into_vec().unwrap()
+    tensor.into_data().try_into_vec().unwrap()
 }
 
-/// Output, mean, variance, and the gradients of x, weight, gamma, beta and the residual.
+/// The gradients of x, of each unit's parameters and of the residual, and the output, means and
+/// variances.
 fn run(case: &Case, through_seam: bool) -> Vec<Vec<f32>> {
     let inputs = case.inputs();
-    let channels = [case.out_channels];
     let x = leaf(&inputs.x, case.input);
-    let weight = leaf(&inputs.weight.0, inputs.weight.1);
-    let gamma = leaf(&inputs.gamma, channels);
-    let beta = leaf(&inputs.beta, channels);
     let residual = leaf(&inputs.residual.0, inputs.residual.1);
-    let frozen = [&inputs.mean, &inputs.variance].map(|values| tensor(values, channels));
-    let (output, mean, variance) = if through_seam {
-        let unit = ops::conv_norm_act(
-            x.clone(),
-            weight.clone(),
-            [gamma.clone(), beta.clone()],
-            case.frozen.then(|| frozen.clone()),
-            case.residual.then(|| residual.clone()),
-            case.spec,
-        );
-        (unit.output, unit.mean, unit.variance)
-    } else {
-        let primitive = |t: Tensor<4>| t.try_into_primitive::<Stock>().unwrap();
-        let vector = |t: Tensor<1>| -> FloatTensor<Stock> {
-            t.autodiff().try_into_primitive::<Stock>().unwrap()
-        };
-        let statistics = if case.frozen {
-            let [mean, variance] = frozen.clone();
-            Statistics::Frozen {
-                mean: vector(mean),
-                variance: vector(variance),
+    let units: Vec<_> = inputs
+        .units
+        .iter()
+        .zip(&case.units)
+        .map(|(inputs, unit)| {
+            let channels = [unit.out_channels];
+            TrainingUnit {
+                weight: leaf(&inputs.weight.0, inputs.weight.1),
+                gamma: leaf(&inputs.gamma, channels),
+                beta: leaf(&inputs.beta, channels),
+                frozen: case.frozen.then(|| {
+                    [&inputs.mean, &inputs.variance].map(|values| tensor(values, channels))
+                }),
+                spec: unit.spec,
             }
-        } else {
-            Statistics::Batch
+        })
+        .collect();
+    let (output, statistics) = if through_seam {
+        let added = match case.residual {
+            Shortcut::None => Added::Nothing,
+            Shortcut::Input => Added::Input,
+            Shortcut::Tensor => Added::Tensor(residual.clone()),
         };
-        let added = if case.residual {
-            Residual::Add(primitive(residual.clone()))
-        } else {
-            Residual::None
-        };
-        let unit = stock::conv_norm_act::<Stock>(
-            primitive(x.clone()),
-            primitive(weight.clone()),
-            vector(gamma.clone()),
-            vector(beta.clone()),
-            statistics,
-            added,
-            case.spec,
-        );
-        (
-            Tensor::from_primitive::<Stock>(unit.output),
-            Tensor::from_primitive::<Stock>(unit.mean),
-            Tensor::from_primitive::<Stock>(unit.variance),
-        )
+        let branch = ops::branch(x.clone(), units.clone(), added);
+        (branch.output, branch.statistics)
+    } else {
+        stock_branch(case, &x, &units, &residual)
     };
     // Weighted, so that every output has a gradient of its own.
     let weights = tensor(&values(output.dims().iter().product(), 8), output.dims());
     let gradients = (output.clone() * weights.autodiff()).sum().backward();
     let gradient4 = |t: &Tensor<4>| host(t.grad(&gradients).unwrap());
     let gradient1 = |t: &Tensor<1>| host(t.grad(&gradients).unwrap());
-    let mut results = vec![
-        gradient4(&x),
-        gradient4(&weight),
-        gradient1(&gamma),
-        gradient1(&beta),
-    ];
-    if case.residual {
+    let mut results = vec![gradient4(&x)];
+    for unit in &units {
+        results.extend([
+            gradient4(&unit.weight),
+            gradient1(&unit.gamma),
+            gradient1(&unit.beta),
+        ]);
+    }
+    if case.residual == Shortcut::Tensor {
         results.push(gradient4(&residual));
     }
-    results.extend([host(output), host(mean), host(variance)]);
+    results.push(host(output));
+    results.extend(statistics.into_iter().flatten().map(host));
     results
+}
+
+fn stock_branch(
+    case: &Case,
+    x: &Tensor<4>,
+    units: &[TrainingUnit],
+    residual: &Tensor<4>,
+) -> (Tensor<4>, Vec<[Tensor<1>; 2]>) {
+    let primitive = |t: &Tensor<4>| t.clone().try_into_primitive::<Stock>().unwrap();
+    let vector = |t: &Tensor<1>| -> FloatTensor<Stock> {
+        t.clone().autodiff().try_into_primitive::<Stock>().unwrap()
+    };
+    let tensors = units.iter().map(|unit| UnitTensors::<Stock> {
+        weight: primitive(&unit.weight),
+        gamma: vector(&unit.gamma),
+        beta: vector(&unit.beta),
+        statistics: match &unit.frozen {
+            Some([mean, variance]) => Statistics::Frozen {
+                mean: vector(mean),
+                variance: vector(variance),
+            },
+            None => Statistics::Batch,
+        },
+    });
+    let added = match case.residual {
+        Shortcut::None => Residual::None,
+        Shortcut::Input => Residual::Input,
+        Shortcut::Tensor => Residual::Add(primitive(residual)),
+    };
+    let branch = stock::branch::<Stock>(primitive(x), tensors.collect(), added, &case.specs());
+    let statistics = branch.units.0.into_iter().map(|unit| {
+        [unit.mean, unit.variance].map(|t| Tensor::<1>::from_primitive::<Stock>(t).inner())
+    });
+    (
+        Tensor::from_primitive::<Stock>(branch.output),
+        statistics.collect(),
+    )
 }
 
 fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
@@ -177,18 +237,77 @@ fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
 
 /// Whether every activation is far enough from its kinks that rounding cannot move it across one.
 fn off_the_kinks(case: &Case) -> bool {
-    let identity = Case {
-        spec: UnitSpec {
-            activation: Activation::Identity,
-            ..case.spec
-        },
-        ..case.clone()
-    };
-    let results = run(&identity, true);
-    let output = &results[results.len() - 3];
-    output
-        .iter()
-        .all(|v| v.abs() > 1e-4 && (v - 6.0).abs() > 1e-4)
+    (1..=case.units.len()).all(|count| {
+        let mut part = case.clone();
+        part.units.truncate(count);
+        if count < case.units.len() {
+            part.residual = Shortcut::None;
+        }
+        if let Some(unit) = part.units.last_mut() {
+            unit.spec.activation = Activation::Identity;
+        }
+        let results = run(&part, true);
+        let output = &results[results.len() - 1 - 2 * count];
+        output
+            .iter()
+            .all(|v| v.abs() > 1e-4 && (v - 6.0).abs() > 1e-4)
+    })
+}
+
+/// An inverted residual or a bottleneck, as small as can be.
+fn branches() -> impl Strategy<Value = Case> {
+    let shape = (1..4usize, 3..7usize, 3..7usize, 1..6usize, 1..9usize);
+    let activation = prop_oneof![Just(Activation::Relu), Just(Activation::Relu6)];
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), 1..3usize);
+    let shortcut = prop_oneof![
+        Just(Shortcut::None),
+        Just(Shortcut::Input),
+        Just(Shortcut::Tensor)
+    ];
+    (shape, activation, flags, shortcut).prop_map(|(shape, activation, flags, residual)| {
+        let (batch, height, width, channels, hidden) = shape;
+        let (frozen, depthwise, is_linear, stride) = flags;
+        let stride = if residual == Shortcut::Input {
+            1
+        } else {
+            stride
+        };
+        let unit = |out_channels, kernel: usize, stride, groups, activation| Unit {
+            out_channels,
+            kernel,
+            spec: UnitSpec {
+                conv: ConvSpec {
+                    stride: [stride; 2],
+                    padding: [kernel / 2; 2],
+                    dilation: [1; 2],
+                    groups,
+                },
+                epsilon: 1e-3,
+                activation,
+            },
+        };
+        let last = if is_linear {
+            Activation::Identity
+        } else {
+            activation
+        };
+        Case {
+            input: [batch, height, width, channels],
+            units: vec![
+                unit(hidden, 1, 1, 1, activation),
+                unit(
+                    hidden,
+                    3,
+                    stride,
+                    if depthwise { hidden } else { 1 },
+                    activation,
+                ),
+                unit(channels, 1, 1, 1, last),
+            ],
+            frozen,
+            residual,
+        }
+    })
 }
 
 fn cases() -> impl Strategy<Value = Case> {
@@ -232,20 +351,26 @@ fn cases() -> impl Strategy<Value = Case> {
                 let fits = height.min(width) + 2 * padding >= reach;
                 let case = Case {
                     input: [batch, height, width, in_channels],
-                    out_channels,
-                    kernel,
-                    spec: UnitSpec {
-                        conv: ConvSpec {
-                            stride: [stride; 2],
-                            padding: [padding; 2],
-                            dilation: [dilation; 2],
-                            groups,
+                    units: vec![Unit {
+                        out_channels,
+                        kernel,
+                        spec: UnitSpec {
+                            conv: ConvSpec {
+                                stride: [stride; 2],
+                                padding: [padding; 2],
+                                dilation: [dilation; 2],
+                                groups,
+                            },
+                            epsilon: 1e-3,
+                            activation,
                         },
-                        epsilon: 1e-3,
-                        activation,
-                    },
+                    }],
                     frozen,
-                    residual,
+                    residual: if residual {
+                        Shortcut::Tensor
+                    } else {
+                        Shortcut::None
+                    },
                 };
                 fits.then_some(case)
             },
@@ -265,16 +390,25 @@ proptest! {
     }
 
     #[test]
+    fn branches_and_all_their_gradients_equal_stock_burn(case in branches()) {
+        let output = case.output();
+        prop_assume!(case.frozen || output[0] * output[1] * output[2] >= 8);
+        prop_assume!(off_the_kinks(&case));
+        assert_close(&case, &run(&case, true), &run(&case, false));
+    }
+
+    #[test]
     fn inference_units_equal_stock_burn(case in cases()) {
         let inputs = case.inputs();
+        let (unit, spec) = (&inputs.units[0], case.units[0].spec);
         let x = tensor(&inputs.x, case.input);
-        let weight = tensor(&inputs.weight.0, inputs.weight.1);
-        let bias = tensor(&inputs.beta, [case.out_channels]);
+        let weight = tensor(&unit.weight.0, unit.weight.1);
+        let bias = tensor(&unit.beta, [case.units[0].out_channels]);
         let residual = tensor(&inputs.residual.0, inputs.residual.1);
         let ours = ops::conv_act(
-            x.clone(), weight.clone(), bias.clone(), case.residual.then(|| residual.clone()), case.spec,
+            x.clone(), weight.clone(), bias.clone(), (case.residual == Shortcut::Tensor).then(|| residual.clone()), spec,
         );
-        let added = if case.residual {
+        let added = if case.residual == Shortcut::Tensor {
             Residual::Add(residual.try_into_primitive::<Flex>().unwrap())
         } else {
             Residual::None
@@ -284,7 +418,7 @@ proptest! {
             weight.try_into_primitive::<Flex>().unwrap(),
             bias.try_into_primitive::<Flex>().unwrap(),
             added,
-            case.spec,
+            spec,
         );
         assert_close(&case, &[host(ours)], &[host(Tensor::<4>::from_primitive::<Flex>(stock))]);
     }
@@ -330,14 +464,14 @@ fn only_what_needs_a_gradient_gets_one() {
     let weight = leaf(&values(5 * 3, 2), [5, 3, 1, 1]);
     let gamma = tensor(&[1.0; 5], [5]).autodiff();
     let beta = leaf(&[0.1; 5], [5]);
-    let unit = ops::conv_norm_act(
-        x.clone(),
-        weight.clone(),
-        [gamma.clone(), beta.clone()],
-        None,
-        None,
+    let unit = TrainingUnit {
+        weight: weight.clone(),
+        gamma: gamma.clone(),
+        beta: beta.clone(),
+        frozen: None,
         spec,
-    );
+    };
+    let unit = ops::branch(x.clone(), vec![unit], Added::Nothing);
     let gradients = unit.output.sum().backward();
     assert!(weight.grad(&gradients).is_some() && beta.grad(&gradients).is_some());
     assert!(x.grad(&gradients).is_none() && gamma.grad(&gradients).is_none());

@@ -80,7 +80,7 @@ fn square(
 }
 
 /// Shapes that span several tasks, chunks, panels and tiles.
-fn large() -> [Convolution; 6] {
+pub fn large() -> [Convolution; 6] {
     let stride = [2; 2];
     [
         square(5, 24, [16, 72], 3, 1),

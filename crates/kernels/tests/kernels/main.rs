@@ -4,6 +4,7 @@
 mod batch_norm;
 mod convolution;
 mod reference;
+mod training;
 
 use std::process::Command;
 

@@ -74,6 +74,15 @@ pub fn activate(act: Activation, value: f64) -> f64 {
     }
 }
 
+pub fn derivative(act: Activation, value: f64) -> f64 {
+    let passes = match act {
+        Activation::Identity => true,
+        Activation::Relu => value > 0.0,
+        Activation::Relu6 => 0.0 < value && value < 6.0,
+    };
+    f64::from(u8::from(passes))
+}
+
 /// Mean and biased variance of each channel.
 pub fn statistics(x: &[f32], channels: usize) -> Vec<(f64, f64)> {
     let rows = (x.len() / channels) as f64;

@@ -1,29 +1,32 @@
-//! The derivative of [`VisionOps::conv_norm_act`]. Inference has none: `conv_act` keeps its stock body.
+//! The derivative of [`VisionOps::branch`]. Inference has none: `conv_act` keeps its stock body.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
+use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
-use super::{Residual, Statistics, UnitOutput, UnitSpec, VisionOps};
+use super::{
+    BranchOutput, List, Residual, Statistics, UnitResult, UnitResults, UnitSpec, UnitTensors,
+    Units, VisionOps,
+};
 
-/// The backward step. Its parents are input, weight, gamma, beta and, with `N` = 5, the residual.
+/// The backward step. Its parents are the input, weight, gamma and beta of each unit, and the
+/// residual if one is added.
 #[derive(Debug)]
-struct UnitBackward;
+struct BranchBackward;
 
 #[derive(Clone, Debug)]
 struct Saved<B: Backend> {
     x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    forward: UnitOutput<B>,
-    spec: UnitSpec,
-    batch_statistics: bool,
+    units: Units<B>,
+    residual: Residual<B>,
+    results: UnitResults<B>,
+    specs: Vec<UnitSpec>,
 }
 
-impl<B: VisionOps, const N: usize> Backward<B, N> for UnitBackward {
+impl<B: VisionOps, const N: usize> Backward<B, N> for BranchBackward {
     type State = Saved<B>;
 
     fn backward(
@@ -35,133 +38,126 @@ impl<B: VisionOps, const N: usize> Backward<B, N> for UnitBackward {
         let gradient = grads.consume::<B>(&ops.node);
         let saved = ops.state;
         let parent = |index: usize| ops.parents.get(index).and_then(Option::as_ref);
-        let norm = B::norm_act_backward(
+        let found = B::branch_backward(
             gradient,
-            saved.forward,
-            saved.gamma,
-            saved.spec,
-            saved.batch_statistics,
-            parent(4).is_some(),
+            saved.x,
+            saved.units,
+            saved.residual,
+            saved.results,
+            saved.specs,
+            parent(0).is_some(),
         );
-        if let Some(beta) = parent(3) {
-            grads.register::<B>(beta.id, norm.beta);
-        }
-        if let Some(gamma) = parent(2) {
-            grads.register::<B>(gamma.id, norm.gamma);
-        }
-        if let Some(residual) = parent(4) {
-            grads.register::<B>(residual.id, norm.residual);
-        }
-        if let Some(input) = parent(0) {
-            let [_, height, width, _] = saved.x.shape().dims();
-            let gradient = B::conv_input_gradient(
-                norm.conv.clone(),
-                saved.weight.clone(),
-                [height, width],
-                saved.spec.conv,
-            );
-            grads.register::<B>(input.id, gradient);
-        }
-        if let Some(weight) = parent(1) {
-            let shape = saved.weight.shape().dims();
-            let gradient = B::conv_weight_gradient(saved.x, norm.conv, shape, saved.spec.conv);
-            grads.register::<B>(weight.id, gradient);
+        let units = found.units.0.into_iter();
+        let parameters = units.flat_map(|unit| [unit.weight, unit.gamma, unit.beta]);
+        let gradients = [found.input]
+            .into_iter()
+            .chain(parameters)
+            .chain([found.residual]);
+        for (index, gradient) in gradients.enumerate() {
+            if let Some(parent) = parent(index) {
+                grads.register::<B>(parent.id, gradient);
+            }
         }
     }
 }
 
-/// A unit's inputs on the inner backend.
+/// A branch's inputs on the inner backend.
 struct Inputs<B: Backend> {
     x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    beta: FloatTensor<B>,
-    statistics: Statistics<B>,
+    units: Units<B>,
     residual: Residual<B>,
-    spec: UnitSpec,
+    specs: Vec<UnitSpec>,
 }
 
 fn record<B: VisionOps, C: CheckpointStrategy, const N: usize>(
-    nodes: [NodeGuard; N],
+    nodes: Vec<NodeGuard>,
     inputs: Inputs<B>,
-) -> UnitOutput<Autodiff<B, C>> {
-    let batch_statistics = matches!(inputs.statistics, Statistics::Batch);
-    let forward = B::conv_norm_act(
+) -> BranchOutput<Autodiff<B, C>> {
+    let Ok(nodes) = <[NodeGuard; N]>::try_from(nodes) else {
+        unreachable!("{N} parents were counted");
+    };
+    let forward = B::branch(
         inputs.x.clone(),
-        inputs.weight.clone(),
-        inputs.gamma.clone(),
-        inputs.beta,
-        inputs.statistics,
-        inputs.residual,
-        inputs.spec,
+        inputs.units.clone(),
+        inputs.residual.clone(),
+        inputs.specs.clone(),
     );
     let constant = <Autodiff<B, C> as AutodiffBackend>::from_inner;
-    let [conv, mean, variance] =
-        [&forward.conv, &forward.mean, &forward.variance].map(|tensor| constant(tensor.clone()));
-    let output = match UnitBackward.prepare::<C>(nodes).compute_bound().stateful() {
+    let units = forward.units.0.iter().map(|unit| UnitResult {
+        conv: constant(unit.conv.clone()),
+        mean: constant(unit.mean.clone()),
+        variance: constant(unit.variance.clone()),
+    });
+    let units = List(units.collect());
+    let output = match BranchBackward
+        .prepare::<C>(nodes)
+        .compute_bound()
+        .stateful()
+    {
         OpsKind::Tracked(prepared) => {
-            let output = forward.output.clone();
             let saved = Saved {
                 x: inputs.x,
-                weight: inputs.weight,
-                gamma: inputs.gamma,
-                forward,
-                spec: inputs.spec,
-                batch_statistics,
+                units: inputs.units,
+                residual: inputs.residual,
+                results: forward.units,
+                specs: inputs.specs,
             };
-            prepared.finish(saved, output)
+            prepared.finish(saved, forward.output)
         }
         OpsKind::UnTracked(prepared) => prepared.finish(forward.output),
     };
-    UnitOutput {
-        output,
-        conv,
-        mean,
-        variance,
-    }
+    BranchOutput { output, units }
 }
 
 impl<B: VisionOps, C: CheckpointStrategy> VisionOps for Autodiff<B, C> {
-    fn conv_norm_act(
+    fn branch(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        statistics: Statistics<Self>,
+        units: Units<Self>,
         residual: Residual<Self>,
-        spec: UnitSpec,
-    ) -> UnitOutput<Self> {
-        let (x, x_node) = x.into_parts();
-        let (weight, weight_node) = weight.into_parts();
-        let (gamma, gamma_node) = gamma.into_parts();
-        let (beta, beta_node) = beta.into_parts();
-        let nodes = [x_node, weight_node, gamma_node, beta_node];
-        let statistics = match statistics {
-            Statistics::Batch => Statistics::Batch,
-            Statistics::Frozen { mean, variance } => Statistics::Frozen {
-                mean: mean.into_primitive(),
-                variance: variance.into_primitive(),
+        specs: Vec<UnitSpec>,
+    ) -> BranchOutput<Self> {
+        let (x, node) = x.into_parts();
+        let mut nodes = vec![node];
+        let mut part = |tensor: FloatTensor<Self>| {
+            let (tensor, node) = tensor.into_parts();
+            nodes.push(node);
+            tensor
+        };
+        let units = units.0.into_iter().map(|unit| UnitTensors {
+            weight: part(unit.weight),
+            gamma: part(unit.gamma),
+            beta: part(unit.beta),
+            statistics: match unit.statistics {
+                Statistics::Batch => Statistics::Batch,
+                Statistics::Frozen { mean, variance } => Statistics::Frozen {
+                    mean: mean.into_primitive(),
+                    variance: variance.into_primitive(),
+                },
             },
+        });
+        let units = List(units.collect());
+        let residual = match residual {
+            Residual::None => Residual::None,
+            Residual::Input => Residual::Input,
+            Residual::Add(residual) => Residual::Add(part(residual)),
         };
-        let inputs = |residual| Inputs::<B> {
+        let inputs = Inputs {
             x,
-            weight,
-            gamma,
-            beta,
-            statistics,
+            units,
             residual,
-            spec,
+            specs,
         };
-        match residual {
-            Residual::None => record::<B, C, 4>(nodes, inputs(Residual::None)),
-            Residual::Add(residual) => {
-                let (residual, residual_node) = residual.into_parts();
-                let [x, weight, gamma, beta] = nodes;
-                record::<B, C, 5>(
-                    [x, weight, gamma, beta, residual_node],
-                    inputs(Residual::Add(residual)),
-                )
-            }
+        match nodes.len() {
+            4 => record::<B, C, 4>(nodes, inputs),
+            5 => record::<B, C, 5>(nodes, inputs),
+            7 => record::<B, C, 7>(nodes, inputs),
+            8 => record::<B, C, 8>(nodes, inputs),
+            10 => record::<B, C, 10>(nodes, inputs),
+            11 => record::<B, C, 11>(nodes, inputs),
+            _ => panic!(
+                "expected a branch of 1 to 3 units, found {}",
+                inputs.specs.len()
+            ),
         }
     }
 }

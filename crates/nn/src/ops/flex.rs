@@ -3,9 +3,12 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Shape, TensorData};
-use warmstart_kernels::{self as kernels, Convolution};
+use warmstart_kernels::{self as kernels, BatchNorm, Convolution, Input, OutputGradient, Wanted};
 
-use super::{ConvSpec, NormGradients, Residual, Statistics, UnitOutput, UnitSpec, VisionOps};
+use super::{
+    BranchGradients, BranchOutput, ConvSpec, List, Residual, Statistics, UnitGradients, UnitResult,
+    UnitResults, UnitSpec, UnitTensors, Units, VisionOps,
+};
 
 type Primitive = FloatTensor<Flex>;
 
@@ -58,10 +61,92 @@ fn output_shape(conv: &Convolution) -> [usize; 4] {
     ]
 }
 
-fn residual_tensor(residual: Residual<Flex>) -> Option<Primitive> {
+/// What is added to the values of the last unit.
+fn residual_values<'a>(residual: &'a Residual<Flex>, x: &'a Primitive) -> Option<&'a [f32]> {
     match residual {
         Residual::None => None,
-        Residual::Add(tensor) => Some(contiguous(tensor)),
+        Residual::Input => Some(values(x)),
+        Residual::Add(residual) => Some(values(residual)),
+    }
+}
+
+fn contiguous_residual(residual: Residual<Flex>) -> Residual<Flex> {
+    match residual {
+        Residual::Add(residual) => Residual::Add(contiguous(residual)),
+        other => other,
+    }
+}
+
+/// A unit of a branch that has run.
+struct Unit {
+    geometry: Convolution,
+    spec: UnitSpec,
+    weight: Primitive,
+    gamma: Primitive,
+    beta: Primitive,
+    batch_statistics: bool,
+    result: UnitResult<Flex>,
+}
+
+impl Unit {
+    fn norm(&self) -> BatchNorm<'_> {
+        BatchNorm {
+            mean: values(&self.result.mean),
+            variance: values(&self.result.variance),
+            gamma: values(&self.gamma),
+            beta: values(&self.beta),
+            epsilon: self.spec.epsilon,
+            activation: self.spec.activation,
+        }
+    }
+
+    fn conv(&self) -> &[f32] {
+        values(&self.result.conv)
+    }
+}
+
+/// What the unit behind `units` reads.
+fn input<'a>(units: &'a [Unit], x: &'a Primitive) -> Input<'a> {
+    match units.last() {
+        None => Input::Values(values(x)),
+        Some(unit) => Input::Normalized {
+            z: unit.conv(),
+            norm: unit.norm(),
+        },
+    }
+}
+
+fn run_unit(units: &[Unit], x: &Primitive, tensors: UnitTensors<Flex>, spec: UnitSpec) -> Unit {
+    let shape = units
+        .last()
+        .map_or(dimensions(x), |unit| output_shape(&unit.geometry));
+    let [weight, gamma, beta] = [tensors.weight, tensors.gamma, tensors.beta].map(contiguous);
+    let geometry = geometry(shape, dimensions(&weight), spec.conv);
+    let batch_statistics = matches!(tensors.statistics, Statistics::Batch);
+    let (conv, found) = kernels::training_forward(
+        &geometry,
+        input(units, x),
+        values(&weight),
+        batch_statistics,
+    );
+    let [mean, variance] = match (tensors.statistics, found) {
+        (Statistics::Frozen { mean, variance }, _) => [contiguous(mean), contiguous(variance)],
+        (Statistics::Batch, found) => found
+            .expect("statistics that were asked for")
+            .map(|values| tensor(values, [geometry.out_channels])),
+    };
+    Unit {
+        result: UnitResult {
+            conv: tensor(conv, output_shape(&geometry)),
+            mean,
+            variance,
+        },
+        geometry,
+        spec,
+        weight,
+        gamma,
+        beta,
+        batch_statistics,
     }
 }
 
@@ -74,121 +159,140 @@ impl VisionOps for Flex {
         spec: UnitSpec,
     ) -> Primitive {
         let [x, weight, bias] = [x, weight, bias].map(contiguous);
-        let residual = residual_tensor(residual);
+        let residual = contiguous_residual(residual);
         let conv = geometry(dimensions(&x), dimensions(&weight), spec.conv);
         let output = kernels::convolution_inference(
             &conv,
             values(&x),
             values(&weight),
             values(&bias),
-            residual.as_ref().map(values),
+            residual_values(&residual, &x),
             spec.activation,
         );
         tensor(output, output_shape(&conv))
     }
 
-    fn conv_norm_act(
+    fn branch(
         x: Primitive,
-        weight: Primitive,
-        gamma: Primitive,
-        beta: Primitive,
-        statistics: Statistics<Self>,
+        tensors: Units<Self>,
         residual: Residual<Self>,
-        spec: UnitSpec,
-    ) -> UnitOutput<Self> {
-        let [x, weight, gamma, beta] = [x, weight, gamma, beta].map(contiguous);
-        let residual = residual_tensor(residual);
-        let geometry = geometry(dimensions(&x), dimensions(&weight), spec.conv);
-        let conv = kernels::convolution_forward(&geometry, values(&x), values(&weight));
-        let channels = geometry.out_channels;
-        let (mean, variance) = match statistics {
-            Statistics::Batch => {
-                let (mean, variance) = kernels::batch_statistics(&conv, channels);
-                (tensor(mean, [channels]), tensor(variance, [channels]))
-            }
-            Statistics::Frozen { mean, variance } => (contiguous(mean), contiguous(variance)),
-        };
-        let output = kernels::normalize(
-            &conv,
-            values(&mean),
-            values(&variance),
-            values(&gamma),
-            values(&beta),
-            spec.epsilon,
-            residual.as_ref().map(values),
-            spec.activation,
-        );
-        UnitOutput {
-            output: tensor(output, output_shape(&geometry)),
-            conv: tensor(conv, output_shape(&geometry)),
-            mean,
-            variance,
+        specs: Vec<UnitSpec>,
+    ) -> BranchOutput<Self> {
+        let (x, residual) = (contiguous(x), contiguous_residual(residual));
+        let mut units = Vec::new();
+        for (tensors, spec) in tensors.0.into_iter().zip(specs) {
+            units.push(run_unit(&units, &x, tensors, spec));
+        }
+        let last = units.last().expect("a branch has units");
+        let residual = residual_values(&residual, &x);
+        let output = kernels::normalize(last.conv(), last.norm(), residual);
+        BranchOutput {
+            output: tensor(output, output_shape(&last.geometry)),
+            units: List(units.into_iter().map(|unit| unit.result).collect()),
         }
     }
 
-    fn norm_act_backward(
+    fn branch_backward(
         gradient: Primitive,
-        forward: UnitOutput<Self>,
-        gamma: Primitive,
-        spec: UnitSpec,
-        batch_statistics: bool,
-        need_residual: bool,
-    ) -> NormGradients<Self> {
-        let [gradient, gamma] = [gradient, gamma].map(contiguous);
-        let [conv, output] = [forward.conv, forward.output].map(contiguous);
-        let [mean, variance] = [forward.mean, forward.variance].map(contiguous);
-        let shape = dimensions(&conv);
-        let gradients = kernels::normalize_backward(
-            values(&gradient),
-            values(&conv),
-            values(&output),
-            values(&mean),
-            values(&variance),
-            values(&gamma),
-            spec.epsilon,
-            spec.activation,
-            batch_statistics,
-            need_residual,
-        );
-        NormGradients {
-            conv: tensor(gradients.x, shape),
-            gamma: tensor(gradients.gamma, [shape[3]]),
-            beta: tensor(gradients.beta, [shape[3]]),
-            residual: match gradients.residual {
-                Some(residual) => tensor(residual, shape),
-                None => tensor(Vec::new(), [0]),
-            },
-        }
-    }
-
-    fn conv_input_gradient(
-        gradient: Primitive,
-        weight: Primitive,
-        [height, width]: [usize; 2],
-        spec: ConvSpec,
-    ) -> Primitive {
-        let [gradient, weight] = [gradient, weight].map(contiguous);
-        let batch = dimensions(&gradient)[0];
-        let channels = dimensions(&weight)[1] * spec.groups;
-        let shape = [batch, height, width, channels];
-        let conv = geometry(shape, dimensions(&weight), spec);
-        tensor(
-            kernels::convolution_input_gradient(&conv, values(&gradient), values(&weight)),
-            shape,
-        )
-    }
-
-    fn conv_weight_gradient(
         x: Primitive,
-        gradient: Primitive,
-        weight_shape: [usize; 4],
-        spec: ConvSpec,
-    ) -> Primitive {
-        let [x, gradient] = [x, gradient].map(contiguous);
-        let conv = geometry(dimensions(&x), weight_shape, spec);
-        tensor(
-            kernels::convolution_weight_gradient(&conv, values(&x), values(&gradient)),
-            weight_shape,
-        )
+        tensors: Units<Self>,
+        residual: Residual<Self>,
+        results: UnitResults<Self>,
+        specs: Vec<UnitSpec>,
+        need_input: bool,
+    ) -> BranchGradients<Self> {
+        let (x, residual) = (contiguous(x), contiguous_residual(residual));
+        let mut units: Vec<Unit> = Vec::new();
+        for ((tensors, result), spec) in tensors.0.into_iter().zip(results.0).zip(specs) {
+            let shape = units
+                .last()
+                .map_or(dimensions(&x), |unit| output_shape(&unit.geometry));
+            let [weight, gamma, beta] =
+                [tensors.weight, tensors.gamma, tensors.beta].map(contiguous);
+            units.push(Unit {
+                geometry: geometry(shape, dimensions(&weight), spec.conv),
+                spec,
+                weight,
+                gamma,
+                beta,
+                batch_statistics: matches!(tensors.statistics, Statistics::Batch),
+                result,
+            });
+        }
+        backward(contiguous(gradient), &x, units, &residual, need_input)
+    }
+}
+
+fn backward(
+    gradient: Primitive,
+    x: &Primitive,
+    mut units: Vec<Unit>,
+    residual: &Residual<Flex>,
+    need_input: bool,
+) -> BranchGradients<Flex> {
+    let empty = || tensor(Vec::new(), [0]);
+    let last = units.last().expect("a branch has units");
+    let (masked, mut sums) = kernels::activation_backward(
+        values(&gradient),
+        last.conv(),
+        last.norm(),
+        residual_values(residual, x),
+    );
+    let mut gradient = masked.map_or(gradient, |masked| {
+        tensor(masked, output_shape(&last.geometry))
+    });
+    let (to_input, residual_gradient) = match residual {
+        Residual::None => (None, empty()),
+        Residual::Input => (Some(gradient.clone()), empty()),
+        Residual::Add(_) => (None, gradient.clone()),
+    };
+    let mut unit_gradients = Vec::new();
+    while let Some(unit) = units.pop() {
+        let is_first = units.is_empty();
+        let wanted = Wanted {
+            input: !is_first || need_input,
+            weight: true,
+        };
+        let [gamma, beta] =
+            sums.parameter_gradients(values(&unit.result.variance), unit.spec.epsilon);
+        let gradients = kernels::training_backward(
+            &unit.geometry,
+            input(&units, x),
+            values(&unit.weight),
+            OutputGradient {
+                masked: values(&gradient),
+                z: unit.conv(),
+                norm: unit.norm(),
+                sums: &sums,
+                batch_statistics: unit.batch_statistics,
+            },
+            to_input.as_ref().filter(|_| is_first).map(values),
+            wanted,
+        );
+        let channels = [unit.geometry.out_channels];
+        unit_gradients.push(UnitGradients {
+            weight: tensor(
+                gradients.weight.expect("a gradient that was asked for"),
+                dimensions(&unit.weight),
+            ),
+            gamma: tensor(gamma, channels),
+            beta: tensor(beta, channels),
+        });
+        let shape = units
+            .last()
+            .map_or(dimensions(x), |unit| output_shape(&unit.geometry));
+        gradient = empty();
+        if let Some((values, input_sums)) = gradients.input {
+            gradient = tensor(values, shape);
+            if let Some(input_sums) = input_sums {
+                sums = input_sums;
+            }
+        }
+    }
+    unit_gradients.reverse();
+    BranchGradients {
+        input: gradient,
+        residual: residual_gradient,
+        units: List(unit_gradients),
     }
 }

@@ -5,11 +5,13 @@
 
 mod autodiff;
 mod flex;
+mod list;
 pub mod stock;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType, backend_extension};
 use burn::tensor::Tensor;
+pub use list::List;
 use warmstart_kernels::Activation;
 
 /// Geometry of a convolution, as PyTorch's `Conv2d` has it; each pair is `[vertical, horizontal]`.
@@ -36,11 +38,13 @@ pub struct UnitSpec {
     pub activation: Activation,
 }
 
-/// What is added to the normalised convolution before the activation.
+/// What is added in front of the last activation.
 #[derive(ExtensionType, Clone, Debug)]
 pub enum Residual<B: Backend> {
     /// Nothing.
     None,
+    /// The branch's own input, which has the output's shape.
+    Input,
     /// A tensor of the output's shape.
     Add(FloatTensor<B>),
 }
@@ -59,11 +63,23 @@ pub enum Statistics<B: Backend> {
     },
 }
 
-/// A training unit's result and what its backward pass needs.
+/// The parameters of a unit.
 #[derive(ExtensionType, Clone, Debug)]
-pub struct UnitOutput<B: Backend> {
-    /// `activation(batch_norm(conv) + residual)`: the one differentiable field.
-    pub output: FloatTensor<B>,
+pub struct UnitTensors<B: Backend> {
+    /// The convolution's weight.
+    pub weight: FloatTensor<B>,
+    /// Batch norm's scale.
+    pub gamma: FloatTensor<B>,
+    /// Batch norm's shift.
+    pub beta: FloatTensor<B>,
+    /// Batch norm's mean and variance.
+    #[extension_type]
+    pub statistics: Statistics<B>,
+}
+
+/// What a unit keeps for its backward pass.
+#[derive(ExtensionType, Clone, Debug)]
+pub struct UnitResult<B: Backend> {
     /// The convolution before batch norm.
     pub conv: FloatTensor<B>,
     /// The mean that was subtracted, by channel.
@@ -72,22 +88,52 @@ pub struct UnitOutput<B: Backend> {
     pub variance: FloatTensor<B>,
 }
 
-/// Gradients through activation, residual and batch norm.
+/// A branch's result and what its backward pass needs.
 #[derive(ExtensionType, Clone, Debug)]
-pub struct NormGradients<B: Backend> {
-    /// With respect to the convolution's output.
-    pub conv: FloatTensor<B>,
-    /// With respect to batch norm's scale.
-    pub gamma: FloatTensor<B>,
-    /// With respect to batch norm's shift.
-    pub beta: FloatTensor<B>,
-    /// With respect to the residual; `[0]` elements if it was not asked for.
-    pub residual: FloatTensor<B>,
+pub struct BranchOutput<B: Backend> {
+    /// The last unit's activations, with the residual: the one differentiable field.
+    pub output: FloatTensor<B>,
+    /// One for each unit.
+    #[extension_type]
+    pub units: UnitResults<B>,
 }
 
-/// Convolution, batch norm, residual and activation as one operation.
+/// The gradients of a unit's parameters.
+#[derive(ExtensionType, Clone, Debug)]
+pub struct UnitGradients<B: Backend> {
+    /// The convolution's weight.
+    pub weight: FloatTensor<B>,
+    /// Batch norm's scale.
+    pub gamma: FloatTensor<B>,
+    /// Batch norm's shift.
+    pub beta: FloatTensor<B>,
+}
+
+/// The gradients of a branch.
+#[derive(ExtensionType, Clone, Debug)]
+pub struct BranchGradients<B: Backend> {
+    /// With respect to the input, an added [`Residual::Input`] included; `[0]` elements if it was
+    /// not asked for.
+    pub input: FloatTensor<B>,
+    /// With respect to a residual that was added; `[0]` elements if there was none.
+    pub residual: FloatTensor<B>,
+    /// One for each unit.
+    #[extension_type]
+    pub units: UnitGradientList<B>,
+}
+
+/// One for each unit of a branch. Burn's macros want types of one generic argument.
+pub type Units<B> = List<UnitTensors<B>>;
+/// One for each unit of a branch.
+pub type UnitResults<B> = List<UnitResult<B>>;
+/// One for each unit of a branch.
+pub type UnitGradientList<B> = List<UnitGradients<B>>;
+
+/// The branches of convolutional networks: units of convolution, batch norm and activation, one after
+/// the other, and a residual in front of the last activation.
 ///
-/// A backend that implements nothing gets the stock bodies of [`stock`].
+/// A branch and not a unit is the operation, because what lies between its units need never be in
+/// memory as a whole. A backend that implements nothing gets the stock bodies of [`stock`].
 #[backend_extension(Flex, Autodiff)]
 pub trait VisionOps: Backend {
     /// Inference: `activation(conv(x) + bias + residual)`, batch norm folded into weight and bias.
@@ -101,67 +147,39 @@ pub trait VisionOps: Backend {
         stock::conv_act::<Self>(x, weight, bias, residual, spec)
     }
 
-    /// Training: `activation(batch_norm(conv(x)) + residual)`.
-    fn conv_norm_act(
+    /// Training: `activation(batch_norm(conv(…)) + residual)` over the units, at most
+    /// [`MAX_UNITS`].
+    fn branch(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        #[extension_type] statistics: Statistics<Self>,
+        #[extension_type] units: Units<Self>,
         #[extension_type] residual: Residual<Self>,
-        spec: UnitSpec,
-    ) -> UnitOutput<Self> {
-        stock::conv_norm_act::<Self>(x, weight, gamma, beta, statistics, residual, spec)
+        specs: Vec<UnitSpec>,
+    ) -> BranchOutput<Self> {
+        stock::branch::<Self>(x, units.0, residual, &specs)
     }
 
-    /// Backward through everything after the convolution of [`conv_norm_act`](Self::conv_norm_act),
-    /// from the gradient of its output. `batch_statistics` says whether mean and variance came from
-    /// the batch.
-    fn norm_act_backward(
+    /// The gradients of a [`branch`](Self::branch), given that of its output and what it kept.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "Burn's dispatch takes no mixed structs"
+    )]
+    fn branch_backward(
         gradient: FloatTensor<Self>,
-        #[extension_type] forward: UnitOutput<Self>,
-        gamma: FloatTensor<Self>,
-        spec: UnitSpec,
-        batch_statistics: bool,
-        need_residual: bool,
-    ) -> NormGradients<Self> {
-        stock::norm_act_backward::<Self>(
-            gradient,
-            forward,
-            gamma,
-            spec,
-            batch_statistics,
-            need_residual,
+        x: FloatTensor<Self>,
+        #[extension_type] units: Units<Self>,
+        #[extension_type] residual: Residual<Self>,
+        #[extension_type] results: UnitResults<Self>,
+        specs: Vec<UnitSpec>,
+        need_input: bool,
+    ) -> BranchGradients<Self> {
+        stock::branch_backward::<Self>(
+            gradient, x, units.0, residual, results.0, &specs, need_input,
         )
     }
-
-    /// Gradient of a convolution with respect to its input, whose `[height, width]` is `input_size`.
-    fn conv_input_gradient(
-        gradient: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        input_size: [usize; 2],
-        spec: ConvSpec,
-    ) -> FloatTensor<Self> {
-        stock::conv_input_gradient::<Self>(gradient, weight, input_size, spec)
-    }
-
-    /// Gradient of a convolution with respect to its weight, of shape `weight_shape`.
-    fn conv_weight_gradient(
-        x: FloatTensor<Self>,
-        gradient: FloatTensor<Self>,
-        weight_shape: [usize; 4],
-        spec: ConvSpec,
-    ) -> FloatTensor<Self> {
-        stock::conv_weight_gradient::<Self>(x, gradient, weight_shape, spec)
-    }
 }
 
-fn dispatch_residual(residual: Option<Tensor<4>>) -> Residual<Dispatch> {
-    match residual {
-        Some(residual) => Residual::Add(residual.into_dispatch()),
-        None => Residual::None,
-    }
-}
+/// The longest branch: a node of Burn's gradient graph has a fixed number of parents.
+pub const MAX_UNITS: usize = 3;
 
 /// [`VisionOps::conv_act`] on tensors: x and the result are `[batch, height, width, channels]`.
 pub fn conv_act(
@@ -175,49 +193,74 @@ pub fn conv_act(
         x.into_dispatch(),
         weight.into_dispatch(),
         bias.into_dispatch(),
-        dispatch_residual(residual),
+        match residual {
+            Some(residual) => Residual::Add(residual.into_dispatch()),
+            None => Residual::None,
+        },
         spec,
     ))
 }
 
-/// The result of [`conv_norm_act`] on tensors.
-pub struct TrainedUnit {
-    /// `[batch, height, width, channels]`, differentiable.
-    pub output: Tensor<4>,
-    /// Mean of the batch by channel, no gradient.
-    pub mean: Tensor<1>,
-    /// Biased variance of the batch by channel, no gradient.
-    pub variance: Tensor<1>,
+/// The parameters of a unit as tensors.
+#[derive(Clone)]
+pub struct TrainingUnit {
+    /// `[out, in / groups, kernel_height, kernel_width]`
+    pub weight: Tensor<4>,
+    /// Batch norm's scale.
+    pub gamma: Tensor<1>,
+    /// Batch norm's shift.
+    pub beta: Tensor<1>,
+    /// Mean and variance where they are given, and constant.
+    pub frozen: Option<[Tensor<1>; 2]>,
+    /// Geometry, epsilon and activation.
+    pub spec: UnitSpec,
 }
 
-/// [`VisionOps::conv_norm_act`] on tensors; `frozen` holds mean and variance where they are given.
-pub fn conv_norm_act(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    [gamma, beta]: [Tensor<1>; 2],
-    frozen: Option<[Tensor<1>; 2]>,
-    residual: Option<Tensor<4>>,
-    spec: UnitSpec,
-) -> TrainedUnit {
-    let statistics = match frozen {
-        Some([mean, variance]) => Statistics::Frozen {
-            mean: mean.into_dispatch(),
-            variance: variance.into_dispatch(),
+/// What is added to a branch in front of its last activation.
+#[derive(Clone)]
+pub enum Added {
+    /// Nothing.
+    Nothing,
+    /// The branch's input.
+    Input,
+    /// A tensor of the output's shape.
+    Tensor(Tensor<4>),
+}
+
+/// The result of [`branch`] on tensors.
+pub struct TrainedBranch {
+    /// `[batch, height, width, channels]`, differentiable.
+    pub output: Tensor<4>,
+    /// Mean and biased variance of the batch by channel for each unit, no gradient.
+    pub statistics: Vec<[Tensor<1>; 2]>,
+}
+
+/// [`VisionOps::branch`] on tensors.
+pub fn branch(x: Tensor<4>, units: Vec<TrainingUnit>, added: Added) -> TrainedBranch {
+    let specs = units.iter().map(|unit| unit.spec).collect();
+    let units = units.into_iter().map(|unit| UnitTensors {
+        weight: unit.weight.into_dispatch(),
+        gamma: unit.gamma.into_dispatch(),
+        beta: unit.beta.into_dispatch(),
+        statistics: match unit.frozen {
+            Some([mean, variance]) => Statistics::Frozen {
+                mean: mean.into_dispatch(),
+                variance: variance.into_dispatch(),
+            },
+            None => Statistics::Batch,
         },
-        None => Statistics::Batch,
+    });
+    let residual = match added {
+        Added::Nothing => Residual::None,
+        Added::Input => Residual::Input,
+        Added::Tensor(tensor) => Residual::Add(tensor.into_dispatch()),
     };
-    let unit = Dispatch::conv_norm_act(
-        x.into_dispatch(),
-        weight.into_dispatch(),
-        gamma.into_dispatch(),
-        beta.into_dispatch(),
-        statistics,
-        dispatch_residual(residual),
-        spec,
-    );
-    TrainedUnit {
-        output: Tensor::from_dispatch(unit.output),
-        mean: Tensor::from_dispatch(unit.mean).inner(),
-        variance: Tensor::from_dispatch(unit.variance).inner(),
+    let branch = Dispatch::branch(x.into_dispatch(), List(units.collect()), residual, specs);
+    let statistics = branch.units.0.into_iter().map(|unit| {
+        [unit.mean, unit.variance].map(|tensor| Tensor::<1>::from_dispatch(tensor).inner())
+    });
+    TrainedBranch {
+        output: Tensor::from_dispatch(branch.output),
+        statistics: statistics.collect(),
     }
 }

@@ -9,7 +9,10 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::Shape;
 use warmstart_kernels::Activation;
 
-use super::{ConvSpec, NormGradients, Residual, Statistics, UnitOutput, UnitSpec};
+use super::{
+    BranchGradients, BranchOutput, ConvSpec, List, Residual, Statistics, UnitGradients, UnitResult,
+    UnitSpec, UnitTensors,
+};
 
 fn options(spec: ConvSpec) -> ConvOptions<2> {
     ConvOptions::new(spec.stride, spec.padding, spec.dilation, spec.groups)
@@ -32,16 +35,7 @@ fn convolve<B: Backend>(
     B::conv2d(channels_first::<B>(x), weight, bias, options(spec))
 }
 
-/// Adds the residual and applies the activation.
-fn finish<B: Backend>(
-    x: FloatTensor<B>,
-    residual: Residual<B>,
-    activation: Activation,
-) -> FloatTensor<B> {
-    let x = match residual {
-        Residual::None => x,
-        Residual::Add(residual) => B::float_add(x, residual),
-    };
+fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
     match activation {
         Activation::Identity => x,
         Activation::Relu => B::relu(x),
@@ -57,32 +51,64 @@ pub fn conv_act<B: Backend>(
     residual: Residual<B>,
     spec: UnitSpec,
 ) -> FloatTensor<B> {
-    let y = channels_last::<B>(convolve::<B>(x, weight, Some(bias), spec.conv));
-    finish::<B>(y, residual, spec.activation)
+    let y = convolve::<B>(x.clone(), weight, Some(bias), spec.conv);
+    let y = add::<B>(channels_last::<B>(y), &x, &residual);
+    activate::<B>(y, spec.activation)
 }
 
-/// See [`VisionOps::conv_norm_act`](super::VisionOps::conv_norm_act).
-pub fn conv_norm_act<B: Backend>(
+fn add<B: Backend>(
+    y: FloatTensor<B>,
+    x: &FloatTensor<B>,
+    residual: &Residual<B>,
+) -> FloatTensor<B> {
+    match residual {
+        Residual::None => y,
+        Residual::Input => B::float_add(y, x.clone()),
+        Residual::Add(residual) => B::float_add(y, residual.clone()),
+    }
+}
+
+/// See [`VisionOps::branch`](super::VisionOps::branch).
+pub fn branch<B: Backend>(
     x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    gamma: FloatTensor<B>,
-    beta: FloatTensor<B>,
-    statistics: Statistics<B>,
+    units: Vec<UnitTensors<B>>,
     residual: Residual<B>,
-    spec: UnitSpec,
-) -> UnitOutput<B> {
-    let conv = convolve::<B>(x, weight, None, spec.conv);
+    specs: &[UnitSpec],
+) -> BranchOutput<B> {
+    let last = specs.len() - 1;
+    let mut output = x.clone();
+    let mut results = Vec::new();
+    for (index, (unit, spec)) in units.into_iter().zip(specs).enumerate() {
+        let (mut normalized, result) = conv_norm::<B>(output, unit, spec);
+        if index == last {
+            normalized = add::<B>(normalized, &x, &residual);
+        }
+        output = activate::<B>(normalized, spec.activation);
+        results.push(result);
+    }
+    BranchOutput {
+        output,
+        units: List(results),
+    }
+}
+
+fn conv_norm<B: Backend>(
+    x: FloatTensor<B>,
+    unit: UnitTensors<B>,
+    spec: &UnitSpec,
+) -> (FloatTensor<B>, UnitResult<B>) {
+    let conv = convolve::<B>(x, unit.weight, None, spec.conv);
     let epsilon = f64::from(spec.epsilon);
-    let (normalized, mean, variance) = match statistics {
+    let (normalized, mean, variance) = match unit.statistics {
         Statistics::Batch => {
-            let norm = B::batch_norm_train(conv.clone(), gamma, beta, epsilon);
+            let norm = B::batch_norm_train(conv.clone(), unit.gamma, unit.beta, epsilon);
             (norm.output, norm.mean, norm.variance)
         }
         Statistics::Frozen { mean, variance } => {
             let output = B::batch_norm(
                 conv.clone(),
-                gamma,
-                beta,
+                unit.gamma,
+                unit.beta,
                 mean.clone(),
                 variance.clone(),
                 epsilon,
@@ -90,74 +116,141 @@ pub fn conv_norm_act<B: Backend>(
             (output, mean, variance)
         }
     };
-    UnitOutput {
-        output: finish::<B>(channels_last::<B>(normalized), residual, spec.activation),
+    let result = UnitResult {
         conv: channels_last::<B>(conv),
         mean,
         variance,
+    };
+    (channels_last::<B>(normalized), result)
+}
+
+/// See [`VisionOps::branch_backward`](super::VisionOps::branch_backward).
+pub fn branch_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    x: FloatTensor<B>,
+    units: Vec<UnitTensors<B>>,
+    residual: Residual<B>,
+    results: Vec<UnitResult<B>>,
+    specs: &[UnitSpec],
+    need_input: bool,
+) -> BranchGradients<B> {
+    let empty = || B::float_zeros(Shape::new([0]), &x.device(), x.dtype().into());
+    let last = specs.len() - 1;
+    // What goes into each unit, and comes out of the last.
+    let mut inputs = vec![x.clone()];
+    for (index, (unit, spec)) in units.iter().zip(specs).enumerate() {
+        let mut normalized = normalize::<B>(&results[index], unit, spec);
+        if index == last {
+            normalized = add::<B>(normalized, &x, &residual);
+        }
+        inputs.push(activate::<B>(normalized, spec.activation));
+    }
+    let mut gradient =
+        activation_gradient::<B>(gradient, inputs[last + 1].clone(), specs[last].activation);
+    let through_residual = gradient.clone();
+    let mut unit_gradients = Vec::new();
+    for index in (0..=last).rev() {
+        let (unit, spec) = (&units[index], &specs[index]);
+        let norm = norm_backward::<B>(gradient, &results[index], unit, spec);
+        let shape = unit.weight.shape().dims();
+        let input = inputs[index].clone();
+        let [_, height, width, _] = input.shape().dims();
+        unit_gradients.push(UnitGradients {
+            weight: conv_weight_gradient::<B>(input, norm.conv.clone(), shape, spec.conv),
+            gamma: norm.gamma,
+            beta: norm.beta,
+        });
+        gradient = if index > 0 || need_input {
+            conv_input_gradient::<B>(norm.conv, unit.weight.clone(), [height, width], spec.conv)
+        } else {
+            empty()
+        };
+        if index > 0 {
+            let activation = specs[index - 1].activation;
+            gradient = activation_gradient::<B>(gradient, inputs[index].clone(), activation);
+        }
+    }
+    unit_gradients.reverse();
+    let (input, residual) = match residual {
+        Residual::Input if need_input => (B::float_add(gradient, through_residual), empty()),
+        Residual::None | Residual::Input => (gradient, empty()),
+        Residual::Add(_) => (gradient, through_residual),
+    };
+    BranchGradients {
+        input,
+        residual,
+        units: List(unit_gradients),
     }
 }
 
-/// See [`VisionOps::norm_act_backward`](super::VisionOps::norm_act_backward).
-pub fn norm_act_backward<B: Backend>(
-    gradient: FloatTensor<B>,
-    forward: UnitOutput<B>,
-    gamma: FloatTensor<B>,
-    spec: UnitSpec,
-    batch_statistics: bool,
-    need_residual: bool,
-) -> NormGradients<B> {
-    let device = gradient.device();
-    let dtype = gradient.dtype();
-    let gradient = activation_gradient::<B>(gradient, forward.output, spec.activation);
-    let residual = if need_residual {
-        gradient.clone()
-    } else {
-        B::float_zeros(Shape::new([0]), &device, dtype.into())
-    };
+/// A parameter or statistic by channel as `[1, 1, 1, channels]`.
+fn by_channel<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    let channels = tensor.shape()[0];
+    B::float_reshape(tensor, Shape::new([1, 1, 1, channels]))
+}
+
+fn inverse_deviation<B: Backend>(result: &UnitResult<B>, spec: &UnitSpec) -> FloatTensor<B> {
     let epsilon = f64::from(spec.epsilon);
-    if batch_statistics {
+    let variance = B::float_add_scalar(result.variance.clone(), epsilon.into());
+    by_channel::<B>(B::float_recip(B::float_sqrt(variance)))
+}
+
+fn normalize<B: Backend>(
+    result: &UnitResult<B>,
+    unit: &UnitTensors<B>,
+    spec: &UnitSpec,
+) -> FloatTensor<B> {
+    let centred = B::float_sub(result.conv.clone(), by_channel::<B>(result.mean.clone()));
+    let gamma = by_channel::<B>(unit.gamma.clone());
+    let scale = B::float_mul(gamma, inverse_deviation::<B>(result, spec));
+    B::float_add(
+        B::float_mul(centred, scale),
+        by_channel::<B>(unit.beta.clone()),
+    )
+}
+
+struct NormGradients<B: Backend> {
+    conv: FloatTensor<B>,
+    gamma: FloatTensor<B>,
+    beta: FloatTensor<B>,
+}
+
+fn norm_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    result: &UnitResult<B>,
+    unit: &UnitTensors<B>,
+    spec: &UnitSpec,
+) -> NormGradients<B> {
+    if matches!(unit.statistics, Statistics::Batch) {
         let norm = B::batch_norm_train_backward(
-            channels_first::<B>(forward.conv),
-            gamma,
-            forward.mean,
-            forward.variance,
-            epsilon,
+            channels_first::<B>(result.conv.clone()),
+            unit.gamma.clone(),
+            result.mean.clone(),
+            result.variance.clone(),
+            f64::from(spec.epsilon),
             channels_first::<B>(gradient),
         );
         return NormGradients {
             conv: channels_last::<B>(norm.x_grad),
             gamma: norm.gamma_grad,
             beta: norm.beta_grad,
-            residual,
         };
     }
-    let shape = forward.conv.shape();
+    let shape = result.conv.shape();
     let channels = shape[3];
     let rows = shape.num_elements() / channels;
-    let per_channel = Shape::new([1, 1, 1, channels]);
     let sum_rows = |x: FloatTensor<B>| {
         let sum = B::float_sum_dim(B::float_reshape(x, Shape::new([rows, channels])), 0);
         B::float_reshape(sum, Shape::new([channels]))
     };
-    let inverse_deviation = B::float_reshape(
-        B::float_recip(B::float_sqrt(B::float_add_scalar(
-            forward.variance,
-            epsilon.into(),
-        ))),
-        per_channel.clone(),
-    );
-    let centred = B::float_sub(
-        forward.conv,
-        B::float_reshape(forward.mean, per_channel.clone()),
-    );
+    let inverse_deviation = inverse_deviation::<B>(result, spec);
+    let centred = B::float_sub(result.conv.clone(), by_channel::<B>(result.mean.clone()));
     let normalized = B::float_mul(centred, inverse_deviation.clone());
-    let scale = B::float_mul(B::float_reshape(gamma, per_channel), inverse_deviation);
+    let scale = B::float_mul(by_channel::<B>(unit.gamma.clone()), inverse_deviation);
     NormGradients {
         gamma: sum_rows(B::float_mul(gradient.clone(), normalized)),
         beta: sum_rows(gradient.clone()),
         conv: B::float_mul(gradient, scale),
-        residual,
     }
 }
 
@@ -178,8 +271,7 @@ fn activation_gradient<B: Backend>(
     B::float_mask_fill(gradient, blocked, 0f32.into())
 }
 
-/// See [`VisionOps::conv_input_gradient`](super::VisionOps::conv_input_gradient).
-pub fn conv_input_gradient<B: Backend>(
+fn conv_input_gradient<B: Backend>(
     gradient: FloatTensor<B>,
     weight: FloatTensor<B>,
     [height, width]: [usize; 2],
@@ -200,8 +292,7 @@ pub fn conv_input_gradient<B: Backend>(
     ))
 }
 
-/// See [`VisionOps::conv_weight_gradient`](super::VisionOps::conv_weight_gradient).
-pub fn conv_weight_gradient<B: Backend>(
+fn conv_weight_gradient<B: Backend>(
     x: FloatTensor<B>,
     gradient: FloatTensor<B>,
     weight_shape: [usize; 4],

@@ -1,0 +1,243 @@
+//! What a convolution multiplies: values in memory, or values computed as they are read.
+//!
+//! In training a layer's result is kept before its batch norm, and whoever reads it normalises and
+//! activates a tile at a time, in scratch space that stays in the L2 cache. So neither the
+//! normalised activations nor the gradients in front of a batch norm are ever written to memory.
+#![allow(unsafe_code, reason = "vector loads and stores take pointers")]
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use crate::channels::{ChannelKernel, Channels};
+use crate::epilogue::Activation;
+use crate::memory::{Output, Unwritten};
+use crate::normalize::{BatchNorm, inverse_deviations, products};
+use crate::vector::Vector;
+
+/// Activations or gradients `[batch, height, width, channels]`.
+#[derive(Clone, Copy)]
+pub(crate) enum Operand<'a> {
+    Values(&'a [f32]),
+    Normalized(&'a Normalized<'a>),
+    Gradient(&'a NormGradient<'a>),
+}
+
+impl<'a> Operand<'a> {
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Values(values) => values.len(),
+            Self::Normalized(normalized) => normalized.z.len(),
+            Self::Gradient(gradient) => gradient.masked.len(),
+        }
+    }
+
+    /// Makes the values in `range` (whole pixels) readable, in memory or in `scratch`, and returns
+    /// where value 0 would be: `range` can be read at its own places from there, nothing else can.
+    pub(crate) fn read(self, range: Range<usize>, scratch: &mut Vec<f32>) -> *const f32 {
+        assert!(range.end <= self.len());
+        if let Self::Values(values) = self {
+            return values.as_ptr();
+        }
+        scratch.clear();
+        scratch.reserve(range.len());
+        let start = scratch.as_mut_ptr().wrapping_sub(range.start);
+        // SAFETY: the scratch has room for the range, and is nobody else's.
+        let output = unsafe { Output::new(start, range.end) };
+        self.compute(range, output);
+        start
+    }
+
+    /// All values, computed once for kernels whose tasks would compute them several times.
+    pub(crate) fn whole(self) -> Cow<'a, [f32]> {
+        if let Self::Values(values) = self {
+            return Cow::Borrowed(values);
+        }
+        let mut values = Unwritten::new(self.len());
+        let output = values.output();
+        self.layout()
+            .tiles()
+            .for_each(|range| self.compute(range, output));
+        // SAFETY: the tiles cover all values.
+        Cow::Owned(unsafe { values.written(self.len()) })
+    }
+
+    fn layout(self) -> Channels {
+        match self {
+            Self::Values(values) => Channels::new(values.len(), 1),
+            Self::Normalized(normalized) => normalized.layout,
+            Self::Gradient(gradient) => gradient.layout,
+        }
+    }
+
+    fn compute(self, range: Range<usize>, output: Output) {
+        match self {
+            Self::Values(_) => {}
+            Self::Normalized(normalized) => {
+                let kernel = Normalize { normalized, output };
+                normalized.layout.run(range, kernel);
+            }
+            Self::Gradient(gradient) => {
+                let kernel = Differentiate { gradient, output };
+                gradient.layout.run(range, kernel);
+            }
+        }
+    }
+}
+
+/// `act((z - mean) · scale + shift)`, its parameters repeated over a wide row.
+pub(crate) struct Normalized<'a> {
+    pub layout: Channels,
+    z: &'a [f32],
+    pub mean: Vec<f32>,
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+    activation: Activation,
+}
+
+impl<'a> Normalized<'a> {
+    pub(crate) fn new(z: &'a [f32], norm: BatchNorm<'_>) -> Self {
+        let layout = Channels::new(z.len(), norm.mean.len());
+        let scale = products(norm.gamma, &inverse_deviations(norm.variance, norm.epsilon));
+        Self {
+            layout,
+            z,
+            mean: layout.widen(norm.mean),
+            scale: layout.widen(&scale),
+            shift: layout.widen(norm.beta),
+            activation: norm.activation,
+        }
+    }
+
+    /// `z - mean`, and the value before the activation.
+    ///
+    /// # Safety
+    /// `offset + lanes` is within the values, `place + lanes` within a wide row.
+    #[inline(always)]
+    pub(crate) unsafe fn before<V: Vector>(
+        &self,
+        offset: usize,
+        place: usize,
+        lanes: usize,
+    ) -> [V; 2] {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let z = V::load(self.z.as_ptr().add(offset), lanes);
+            let centered = z.sub(V::load(self.mean.as_ptr().add(place), lanes));
+            let scale = V::load(self.scale.as_ptr().add(place), lanes);
+            let shift = V::load(self.shift.as_ptr().add(place), lanes);
+            [centered, centered.mul_add(scale, shift)]
+        }
+    }
+
+    pub(crate) fn activation(&self) -> Activation {
+        self.activation
+    }
+}
+
+struct Normalize<'a> {
+    normalized: &'a Normalized<'a>,
+    output: Output,
+}
+
+impl ChannelKernel for Normalize<'_> {
+    #[inline(always)]
+    unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
+        // SAFETY: as the loop vouches.
+        unsafe {
+            let [_, before] = self.normalized.before::<V>(offset, place, lanes);
+            let y = self.normalized.activation.apply(before);
+            y.store(self.output.at(offset), lanes);
+        }
+    }
+}
+
+/// The gradient in front of a batch norm, from the one behind it:
+/// `∂L/∂z = scale · (g - mean(g) - ẑ · mean(g · ẑ))`, `ẑ = (z - mean) / √(var + eps)`, as
+/// `scale · g - constant - (z - mean) · slope`. Constant statistics leave `scale · g`.
+pub(crate) struct NormGradient<'a> {
+    layout: Channels,
+    /// The gradient behind the batch norm and in front of the activation.
+    masked: &'a [f32],
+    scale: Vec<f32>,
+    through_statistics: Option<ThroughStatistics<'a>>,
+}
+
+struct ThroughStatistics<'a> {
+    z: &'a [f32],
+    mean: Vec<f32>,
+    constant: Vec<f32>,
+    slope: Vec<f32>,
+}
+
+/// Sums over the rows of each channel, for the gradients of a batch norm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NormSums {
+    /// `Σ g`: the gradient of beta.
+    pub gradient: Vec<f64>,
+    /// `Σ g · (z - mean)`: the gradient of gamma times the deviation.
+    pub product: Vec<f64>,
+}
+
+impl<'a> NormGradient<'a> {
+    pub(crate) fn new(
+        masked: &'a [f32],
+        z: &'a [f32],
+        norm: BatchNorm<'_>,
+        sums: &NormSums,
+        batch_statistics: bool,
+    ) -> Self {
+        assert_eq!(masked.len(), z.len(), "the gradient has the shape of z");
+        let layout = Channels::new(z.len(), norm.mean.len());
+        let inverse = inverse_deviations(norm.variance, norm.epsilon);
+        let scale = products(norm.gamma, &inverse);
+        let rows = layout.rows().max(1) as f64;
+        let through_statistics = batch_statistics.then(|| {
+            let channels = 0..norm.mean.len();
+            let constant = |c: usize| (sums.gradient[c] * f64::from(scale[c]) / rows) as f32;
+            let slope = |c: usize| {
+                let inverse = f64::from(inverse[c]);
+                (sums.product[c] * f64::from(scale[c]) * inverse * inverse / rows) as f32
+            };
+            ThroughStatistics {
+                z,
+                mean: layout.widen(norm.mean),
+                constant: layout.widen(&channels.clone().map(constant).collect::<Vec<_>>()),
+                slope: layout.widen(&channels.map(slope).collect::<Vec<_>>()),
+            }
+        });
+        Self {
+            layout,
+            masked,
+            scale: layout.widen(&scale),
+            through_statistics,
+        }
+    }
+}
+
+struct Differentiate<'a> {
+    gradient: &'a NormGradient<'a>,
+    output: Output,
+}
+
+impl ChannelKernel for Differentiate<'_> {
+    #[inline(always)]
+    unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
+        let terms = self.gradient;
+        // SAFETY: as the loop vouches.
+        unsafe {
+            let masked = V::load(terms.masked.as_ptr().add(offset), lanes);
+            let scale = V::load(terms.scale.as_ptr().add(place), lanes);
+            let mut gradient = masked.mul(scale);
+            if let Some(terms) = &terms.through_statistics {
+                let z = V::load(terms.z.as_ptr().add(offset), lanes);
+                let mean = V::load(terms.mean.as_ptr().add(place), lanes);
+                let constant = V::load(terms.constant.as_ptr().add(place), lanes);
+                let slope = V::load(terms.slope.as_ptr().add(place), lanes);
+                gradient = mean.sub(z).mul_add(slope, gradient).sub(constant);
+            }
+            gradient.store(self.output.at(offset), lanes);
+        }
+    }
+}
