@@ -3,8 +3,11 @@
 //! `cargo run --release -p warmstart-kernels --example layers [batch]`
 //!
 //! A line is one distinct layer with its count in the network: GFLOP/s of the convolution's forward
-//! pass, input and weight gradient, and GB/s of batch norm with ReLU forward (statistics and
-//! normalisation) and backward. The last line of a network sums milliseconds an image over all
+//! pass, fused inference, input and weight gradient, each with its share of the machine's peak, and
+//! GB/s of batch norm with ReLU forward (statistics and normalisation) and backward. The peak is
+//! measured first. An arrow marks the layer with the smallest share in each pass. Operations are
+//! those of the direct convolution, two a multiplication: a kernel that needs fewer, such as
+//! Winograd's, may exceed the peak. The last lines of a network sum milliseconds an image over all
 //! layers. Fresh pages cost as much as some kernels; with
 //! `GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8000000000` buffers stay
 //! warm, as they do behind a pooling allocator.
@@ -18,14 +21,22 @@ use warmstart_kernels::{
     simd_level,
 };
 
+mod peak;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batch = match std::env::args().nth(1) {
         Some(batch) => batch.parse()?,
         None => 16,
     };
-    println!("{}, batch {batch}", simd_level()?.name());
-    time_network("ResNet-18", &resnet18(batch));
-    time_network("MobileNetV2", &mobilenet_v2(batch));
+    let level = simd_level()?;
+    let peak = peak::peak_gigaflops(level);
+    println!(
+        "{}, {} threads, measured peak {peak:.0} GFLOP/s; batch {batch}",
+        level.name(),
+        rayon::current_num_threads()
+    );
+    time_network("ResNet-18", &resnet18(batch), peak);
+    time_network("MobileNetV2", &mobilenet_v2(batch), peak);
     Ok(())
 }
 
@@ -97,53 +108,98 @@ fn mobilenet_v2(batch: usize) -> Vec<Convolution> {
     layers
 }
 
-fn time_network(name: &str, layers: &[Convolution]) {
-    println!(
-        "\n{name:24} count  forward    fused  input gr weight gr   norm   norm gr   (GFLOP/s, GB/s)"
-    );
-    let mut totals = [0.0; 6];
-    let mut seen: Vec<Convolution> = Vec::new();
-    for c in layers {
-        if seen.contains(c) {
-            continue;
-        }
-        seen.push(*c);
-        let count = layers.iter().filter(|other| *other == c).count();
-        let seconds = time_layer(c);
-        for (total, seconds) in totals.iter_mut().zip(seconds) {
-            *total += seconds * count as f64;
-        }
-        let flops = 2e-9 * c.multiply_adds() as f64;
-        let gigabytes = 4e-9 * c.output_len() as f64;
-        let kind = if c.is_depthwise() { "d" } else { "" };
-        println!(
-            "{:>4}² {:>4}→{:<4} {}{}/{}{:9}{:6}{:9.0}{:9.0}{:9.0}{:9.0}{:9.1}{:9.1}",
+/// The times of one distinct layer.
+struct Timing {
+    layer: Convolution,
+    count: usize,
+    seconds: [f64; 6],
+}
+
+impl Timing {
+    /// GFLOP/s of a pass; the first four are convolutions.
+    fn gigaflops(&self, pass: usize) -> f64 {
+        2e-9 * self.layer.multiply_adds() as f64 / self.seconds[pass]
+    }
+
+    /// GB/s of batch norm: three reads and a write forward, six and a write backward.
+    fn gigabytes(&self) -> [f64; 2] {
+        let gigabytes = 4e-9 * self.layer.output_len() as f64;
+        [
+            4.0 * gigabytes / self.seconds[4],
+            7.0 * gigabytes / self.seconds[5],
+        ]
+    }
+
+    fn name(&self) -> String {
+        let c = &self.layer;
+        format!(
+            "{}², {}→{}, {}×{}{}{}",
             c.in_height,
             c.in_channels,
             c.out_channels,
             c.kernel[0],
-            kind,
-            c.stride[0],
-            "",
-            count,
-            flops / seconds[0],
-            flops / seconds[1],
-            flops / seconds[2],
-            flops / seconds[3],
-            // Three reads and a write forward, six and a write backward.
-            4.0 * gigabytes / seconds[4],
-            7.0 * gigabytes / seconds[5],
-        );
+            c.kernel[1],
+            if c.is_depthwise() { " depthwise" } else { "" },
+            if c.stride[0] > 1 { ", stride 2" } else { "" },
+        )
     }
-    print!("{:32}", "milliseconds an image");
-    for total in totals {
-        print!("{:9.2}", 1e3 * total / layers[0].batch as f64);
+}
+
+fn time_network(name: &str, layers: &[Convolution], peak: f64) {
+    let mut timings: Vec<Timing> = Vec::new();
+    for layer in layers {
+        match timings.iter_mut().find(|timing| timing.layer == *layer) {
+            Some(timing) => timing.count += 1,
+            None => timings.push(Timing {
+                layer: *layer,
+                count: 1,
+                seconds: time_layer(layer),
+            }),
+        }
     }
-    let step = totals[0] + totals[2..].iter().sum::<f64>();
     println!(
-        "\n{:32}{:9.2}",
-        "training step without the fused",
-        1e3 * step / layers[0].batch as f64
+        "\n| {name:37} | count |   forward    |    fused     |  input grad  | weight grad  | norm GB/s | its grad |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|");
+    let slowest: [f64; 4] = std::array::from_fn(|pass| {
+        let speeds = timings.iter().map(|timing| timing.gigaflops(pass));
+        speeds.fold(f64::INFINITY, f64::min)
+    });
+    for timing in &timings {
+        let [norm, norm_gradient] = timing.gigabytes();
+        print!("| {:37} | {:5} |", timing.name(), timing.count);
+        for (pass, slowest) in slowest.iter().enumerate() {
+            let speed = timing.gigaflops(pass);
+            let share = 100.0 * speed / peak;
+            let mark = if speed == *slowest { '←' } else { ' ' };
+            if speed.is_finite() {
+                print!(" {speed:5.0} {share:3.0} % {mark} |");
+            } else {
+                print!(" {:12} |", "");
+            }
+        }
+        println!(" {norm:9.1} | {norm_gradient:8.1} |");
+    }
+    print_sums(&timings);
+}
+
+/// Milliseconds an image of each pass and of a training step, which has all but the fused one.
+fn print_sums(timings: &[Timing]) {
+    let sum = |pass: usize| -> f64 {
+        let seconds = timings
+            .iter()
+            .map(|timing| timing.count as f64 * timing.seconds[pass]);
+        1e3 * seconds.sum::<f64>() / timings[0].layer.batch as f64
+    };
+    let sums: [f64; 6] = std::array::from_fn(sum);
+    let [forward, fused, input, weight, norm, norm_gradient] = sums;
+    println!(
+        "| {:37} |       | {forward:12.2} | {fused:12.2} | {input:12.2} | {weight:12.2} | {norm:9.2} | {norm_gradient:8.2} |",
+        "milliseconds an image",
+    );
+    println!(
+        "\nA training step of these layers: {:.2} ms an image.",
+        sums.iter().sum::<f64>() - fused
     );
 }
 
