@@ -3,6 +3,7 @@
 
 mod batch_norm;
 mod convolution;
+mod finite_differences;
 mod reference;
 
 use std::process::Command;
