@@ -13,6 +13,8 @@ use std::sync::OnceLock;
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
+#[cfg(target_arch = "aarch64")]
+use std::arch::{aarch64::float32x4x2_t, is_aarch64_feature_detected};
 
 use crate::vector::{Lanes4, Vector};
 
@@ -23,18 +25,21 @@ pub enum SimdLevel {
     Avx512,
     /// 8 lanes with fused multiply-add.
     Avx2,
+    /// 8 lanes, in pairs of registers, with fused multiply-add.
+    Neon,
     /// Plain Rust in groups of 4 lanes, which the compiler maps to what the target guarantees.
     Scalar,
 }
 
 impl SimdLevel {
-    const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Scalar];
+    const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Scalar];
 
     /// The name `WARMSTART_SIMD` knows it by.
     pub fn name(self) -> &'static str {
         match self {
             Self::Avx512 => "avx512",
             Self::Avx2 => "avx2",
+            Self::Neon => "neon",
             Self::Scalar => "scalar",
         }
     }
@@ -49,15 +54,21 @@ impl SimdLevel {
             }
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Avx512 | Self::Avx2 => false,
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => is_aarch64_feature_detected!("neon"),
             Self::Scalar => true,
+            // A level of another kind of processor.
+            _ => false,
         }
     }
 
+    /// The levels of this processor, best first.
+    pub(crate) fn available() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|level| level.is_available())
+    }
+
     fn best() -> Self {
-        let available = Self::ALL.into_iter().find(|level| level.is_available());
-        available.unwrap_or(Self::Scalar)
+        Self::available().next().unwrap_or(Self::Scalar)
     }
 }
 
@@ -69,11 +80,7 @@ pub struct SimdLevelError {
 
 impl fmt::Display for SimdLevelError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let available: Vec<_> = SimdLevel::ALL
-            .into_iter()
-            .filter(|level| level.is_available())
-            .map(SimdLevel::name)
-            .collect();
+        let available: Vec<_> = SimdLevel::available().map(SimdLevel::name).collect();
         write!(
             formatter,
             "WARMSTART_SIMD: expected one of {} on this processor, found {:?}; unset it for the best",
@@ -102,9 +109,8 @@ pub fn simd_level() -> Result<SimdLevel, SimdLevelError> {
 }
 
 fn parse(requested: &str) -> Result<SimdLevel, SimdLevelError> {
-    SimdLevel::ALL
-        .into_iter()
-        .find(|level| level.name() == requested && level.is_available())
+    SimdLevel::available()
+        .find(|level| level.name() == requested)
         .ok_or_else(|| SimdLevelError {
             requested: requested.to_owned(),
         })
@@ -119,13 +125,24 @@ pub(crate) trait Kernel {
 
 /// Runs a kernel at the level of this process.
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-    match simd_level().unwrap_or_else(|_| SimdLevel::best()) {
+    let level = simd_level().unwrap_or_else(|_| SimdLevel::best());
+    // SAFETY: a level is only ever chosen after `is_available` found its instructions.
+    unsafe { run_at(level, kernel) }
+}
+
+/// # Safety
+/// The level must be one of [`SimdLevel::available`].
+pub(crate) unsafe fn run_at<K: Kernel>(level: SimdLevel, kernel: K) -> K::Output {
+    match level {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: a level is only ever chosen after `is_available` found its instructions.
+        // SAFETY: the caller vouches for the level.
         SimdLevel::Avx512 => unsafe { run_avx512(kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         SimdLevel::Avx2 => unsafe { run_avx2(kernel) },
+        #[cfg(target_arch = "aarch64")]
+        // SAFETY: as above.
+        SimdLevel::Neon => unsafe { run_neon(kernel) },
         _ => kernel.run::<Lanes4>(),
     }
 }
@@ -142,6 +159,12 @@ fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
     kernel.run::<__m256>()
 }
 
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+fn run_neon<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run::<float32x4x2_t>()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,5 +175,18 @@ mod tests {
         assert!(message.contains("scalar"), "{message}");
         assert!(message.contains("\"sse9\""), "{message}");
         assert_eq!(parse("scalar"), Ok(SimdLevel::Scalar));
+    }
+
+    #[test]
+    fn a_level_of_another_kind_of_processor_is_an_error() {
+        let foreign = if cfg!(target_arch = "aarch64") {
+            "avx2"
+        } else {
+            "neon"
+        };
+        let message = parse(foreign).unwrap_err().to_string();
+        let (available, found) = message.split_once("found").unwrap();
+        assert!(!available.contains(foreign), "{message}");
+        assert!(found.contains(foreign), "{message}");
     }
 }

@@ -60,8 +60,14 @@ fn time(unit: &Unit, batch: usize, through_seam: bool) -> [Duration; 2] {
             ops::branch(x.clone(), vec![training], Added::Nothing).output
         } else {
             let tensors = UnitTensors {
-                weight: weight.clone().try_into_primitive::<Stock>().expect("on flex"),
-                gamma: gamma.clone().try_into_primitive::<Stock>().expect("on flex"),
+                weight: weight
+                    .clone()
+                    .try_into_primitive::<Stock>()
+                    .expect("on flex"),
+                gamma: gamma
+                    .clone()
+                    .try_into_primitive::<Stock>()
+                    .expect("on flex"),
                 beta: beta.clone().try_into_primitive::<Stock>().expect("on flex"),
                 statistics: Statistics::Batch,
             };

@@ -151,39 +151,6 @@ fn not_a_number_passes_through_the_activation() {
 }
 
 #[test]
-fn gradients_agree_with_finite_differences() {
-    let c = Convolution {
-        stride: [2, 1],
-        ..square(2, 6, [6, 10], 3, 2)
-    };
-    let (x, w) = (values(c.input_len(), 1), values(c.weight_len(), 2));
-    let grad_y = values(c.output_len(), 3);
-    let loss = |x: &[f32], w: &[f32]| -> f64 {
-        let y = convolution_forward(&c, x, w);
-        y.iter()
-            .zip(&grad_y)
-            .map(|(y, g)| f64::from(*y) * f64::from(*g))
-            .sum()
-    };
-    // The loss is linear in either operand, so a wide step costs no accuracy.
-    let differences = |values: &[f32], loss: &dyn Fn(&[f32]) -> f64| -> Vec<f64> {
-        let shifted = |index: usize, step: f32| {
-            let mut values = values.to_vec();
-            values[index] += step;
-            loss(&values)
-        };
-        let indices = 0..values.len();
-        indices
-            .map(|index| shifted(index, 0.5) - shifted(index, -0.5))
-            .collect()
-    };
-    let grad_x = convolution_input_gradient(&c, &grad_y, &w);
-    assert_close(&grad_x, &differences(&x, &|x| loss(x, &w)), 1e-4);
-    let grad_w = convolution_weight_gradient(&c, &x, &grad_y);
-    assert_close(&grad_w, &differences(&w, &|w| loss(&x, w)), 1e-4);
-}
-
-#[test]
 fn one_and_three_threads_give_the_same_bits() {
     let on_threads = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new()

@@ -3,6 +3,7 @@
 
 mod batch_norm;
 mod convolution;
+mod finite_differences;
 mod reference;
 mod training;
 
@@ -14,6 +15,9 @@ fn the_other_simd_levels_pass_the_same_tests() {
         return;
     }
     let mut levels = vec!["scalar"];
+    if cfg!(target_arch = "aarch64") {
+        levels.push("neon");
+    }
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         levels.push("avx2");

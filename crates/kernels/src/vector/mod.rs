@@ -1,0 +1,50 @@
+//! The register of each SIMD level, behind one trait.
+#![allow(
+    unsafe_code,
+    reason = "vector instructions are only reachable through unsafe intrinsics"
+)]
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+mod scalar;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use scalar::Lanes4;
+
+/// A register of `LANES` f32. Values exist only inside [`dispatch`](crate::simd::dispatch), at a level the processor has;
+/// that is what makes the arithmetic methods safe.
+pub(crate) trait Vector: Copy {
+    const LANES: usize;
+
+    fn splat(value: f32) -> Self;
+
+    /// The first `lanes` (1 to `LANES`) values from `source`, zero in the rest.
+    ///
+    /// # Safety
+    /// `source` must be valid for reading `lanes` values.
+    unsafe fn load(source: *const f32, lanes: usize) -> Self;
+
+    /// Writes the first `lanes` (1 to `LANES`) values to `destination`.
+    ///
+    /// # Safety
+    /// `destination` must be valid for writing `lanes` values.
+    unsafe fn store(self, destination: *mut f32, lanes: usize);
+
+    fn add(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+
+    /// `self * factor + addend`, in one rounding where the level has the instruction.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+
+    /// Limits to `low..=high`; NaN stays NaN.
+    fn clamp(self, low: Self, high: Self) -> Self;
+
+    /// `self` where `low < value < high`, else zero.
+    fn keep_where_between(self, value: Self, low: Self, high: Self) -> Self;
+}
