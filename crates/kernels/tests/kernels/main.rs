@@ -3,6 +3,8 @@
 
 mod batch_norm;
 mod convolution;
+mod optimizer;
+mod pool;
 mod reference;
 
 use std::process::Command;
