@@ -1,4 +1,5 @@
-//! The derivative of [`VisionOps::conv_norm_act`]. Inference has none: `conv_act` keeps its stock body.
+//! The derivative of [`VisionOps::conv_norm_act`], and where the others are. Inference has none, nor
+//! have optimizers: they keep their stock bodies.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -7,7 +8,7 @@ use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 
-use super::{Residual, Statistics, UnitOutput, UnitSpec, VisionOps};
+use super::{PoolSpec, Residual, Statistics, UnitOutput, UnitSpec, VisionOps, linear, pool};
 
 /// The backward step. Its parents are input, weight, gamma, beta and, with `N` = 5, the residual.
 #[derive(Debug)]
@@ -163,5 +164,21 @@ impl<B: VisionOps, C: CheckpointStrategy> VisionOps for Autodiff<B, C> {
                 )
             }
         }
+    }
+
+    fn max_pool(x: FloatTensor<Self>, spec: PoolSpec) -> FloatTensor<Self> {
+        pool::tracked_max_pool::<B, C>(x, spec)
+    }
+
+    fn average_pool(x: FloatTensor<Self>, spec: PoolSpec) -> FloatTensor<Self> {
+        pool::tracked_average_pool::<B, C>(x, spec)
+    }
+
+    fn linear_layer(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        linear::tracked_linear::<B, C>(x, weight, bias)
     }
 }
