@@ -5,6 +5,9 @@
 )]
 
 use std::cell::RefCell;
+use std::slice;
+
+use rayon::prelude::*;
 
 /// A buffer under construction that several threads write at disjoint places.
 #[derive(Clone, Copy)]
@@ -81,4 +84,32 @@ pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) ->
     let result = work(&mut buffer[..len]);
     FREE.with_borrow_mut(|free| free.push(buffer));
     result
+}
+
+/// `images` times `image_len` values, each image cut into pieces of `piece_len` (the last may be
+/// shorter). `work(image, piece, values)` gets each piece as zeros that are still in its cache.
+pub(crate) fn zeroed_pieces(
+    images: usize,
+    image_len: usize,
+    piece_len: usize,
+    work: impl Fn(usize, usize, &mut [f32]) + Sync,
+) -> Vec<f32> {
+    let piece_len = piece_len.max(1);
+    let pieces = image_len.div_ceil(piece_len);
+    let mut values = Unwritten::new(images * image_len);
+    let output = values.output();
+    (0..images * pieces).into_par_iter().for_each(|index| {
+        let (image, piece) = (index / pieces, index % pieces);
+        let first = piece * piece_len;
+        let len = piece_len.min(image_len - first);
+        // SAFETY: pieces are disjoint and within the buffer, and zeroed before they are lent.
+        let values = unsafe {
+            let start = output.at(image * image_len + first);
+            start.write_bytes(0, len);
+            slice::from_raw_parts_mut(start, len)
+        };
+        work(image, piece, values);
+    });
+    // SAFETY: the pieces cover all values.
+    unsafe { values.written(images * image_len) }
 }

@@ -6,10 +6,8 @@
 use std::slice::from_ref;
 
 use burn::tensor::Tensor;
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 
-use crate::ops::{self, Added, ConvSpec, TrainingUnit, UnitSpec};
+use crate::ops::{self, Added, ConvSpec, PoolSpec, TrainingUnit, UnitSpec};
 use crate::{Activation, Folded, Parameters};
 
 /// What a parameter is: decides its initial value, its weight decay and whether it is trained.
@@ -156,10 +154,12 @@ impl Block {
                 stride,
                 padding,
             } => {
-                let options = MaxPoolOptions::new([size; 2])
-                    .with_stride([stride; 2])
-                    .with_padding([padding; 2]);
-                max_pool2d(x.permute([0, 3, 1, 2]), options).permute([0, 2, 3, 1])
+                let spec = PoolSpec {
+                    size: [size; 2],
+                    stride: [stride; 2],
+                    padding: [padding; 2],
+                };
+                ops::max_pool(x, spec)
             }
         }
     }
@@ -303,15 +303,16 @@ const MOMENTUM: f64 = 0.1;
 /// Moves running statistics towards those of one batch, as PyTorch's `BatchNorm2d` does:
 /// `running ← 0.9 · running + 0.1 · batch`, with the unbiased variance.
 pub fn update_running_statistics(parameters: &mut Parameters, batch: Vec<BatchStatistics>) {
+    let mut towards = Vec::with_capacity(2 * batch.len());
     for seen in batch {
         // A single value has no unbiased variance; PyTorch refuses such a batch, here it counts as 0.
         let unbiased = seen.count as f64 / (seen.count.max(2) - 1) as f64;
-        let mut update = |field: &str, value: Tensor<1>| {
-            let name = format!("{}.{field}", seen.norm);
-            let old: Tensor<1> = parameters.get(&name);
-            parameters.insert(&name, old * (1.0 - MOMENTUM) + value * MOMENTUM);
-        };
-        update("running_mean", seen.mean);
-        update("running_var", seen.variance * unbiased);
+        towards.push((format!("{}.running_mean", seen.norm), seen.mean, 1.0));
+        towards.push((
+            format!("{}.running_var", seen.norm),
+            seen.variance,
+            unbiased,
+        ));
     }
+    parameters.move_averages(towards, MOMENTUM);
 }

@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
-use burn::backend::{DispatchTensor, TensorMetadata};
+use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
+
+use crate::ops::{Adam, Rates, Sgd, Tensors, VisionOps};
 
 /// Every weight and running statistic of a model, by its native name, on one device.
 ///
@@ -60,32 +62,131 @@ impl Parameters {
         self.tensors.contains_key(name)
     }
 
-    /// The tensor of that name as a vector `[values]`. Panics as [`get`](Self::get) does.
-    pub fn flat(&self, name: &str) -> Tensor<1> {
+    /// Sum of the squares of all values, in an order that depends on the shapes alone.
+    pub fn sum_of_squares(&self) -> f64 {
+        let tensors: Vec<_> = self.tensors.values().cloned().collect();
+        match tensors.is_empty() {
+            true => 0.0,
+            false => Dispatch::sum_of_squares(Tensors(tensors)),
+        }
+    }
+
+    /// One step of SGD on the named parameters, each at its own rates. The velocities are
+    /// `[values]` under `<parameter>.<velocity>` in `state`, and start at zero. Memory that nobody
+    /// else holds is changed in place.
+    ///
+    /// # Panics
+    /// If a parameter or its gradient is missing.
+    pub fn sgd_step(
+        &mut self,
+        mut gradients: Self,
+        state: &mut Self,
+        velocity: &str,
+        updates: &[(&str, Rates)],
+        sgd: Sgd,
+    ) {
+        let (names, rates): (Vec<_>, Vec<_>) = updates.iter().copied().unzip();
+        if names.is_empty() {
+            return;
+        }
+        let keys = state.moments(self, &names, velocity);
+        let (values, velocities) = Dispatch::sgd_step(
+            self.take(&names),
+            gradients.take(&names),
+            state.take(&keys),
+            rates,
+            sgd,
+        );
+        self.put(&names, values);
+        state.put(&keys, velocities);
+    }
+
+    /// One step of Adam or AdamW, as [`sgd_step`](Self::sgd_step); `[mean, square]` are the names of
+    /// the moments in `state`.
+    ///
+    /// # Panics
+    /// If a parameter or its gradient is missing.
+    pub fn adam_step(
+        &mut self,
+        mut gradients: Self,
+        state: &mut Self,
+        [mean, square]: [&str; 2],
+        updates: &[(&str, Rates)],
+        adam: Adam,
+    ) {
+        let (names, rates): (Vec<_>, Vec<_>) = updates.iter().copied().unzip();
+        if names.is_empty() {
+            return;
+        }
+        let [mean, square] = [mean, square].map(|moment| state.moments(self, &names, moment));
+        let (values, means, squares) = Dispatch::adam_step(
+            self.take(&names),
+            gradients.take(&names),
+            state.take(&mean),
+            state.take(&square),
+            rates,
+            adam,
+        );
+        self.put(&names, values);
+        state.put(&mean, means);
+        state.put(&square, squares);
+    }
+
+    /// Moves each named tensor towards a value of its shape: `(1 − share) · old + share · factor ·
+    /// value`.
+    ///
+    /// # Panics
+    /// If a tensor is missing.
+    pub(crate) fn move_averages(&mut self, towards: Vec<(String, Tensor<1>, f64)>, share: f64) {
+        if towards.is_empty() {
+            return;
+        }
+        let (mut names, mut values, mut factors) = (Vec::new(), Vec::new(), Vec::new());
+        for (name, value, factor) in towards {
+            names.push(name);
+            values.push(value.into_dispatch());
+            factors.push(factor);
+        }
+        let moved = Dispatch::move_averages(self.take(&names), Tensors(values), factors, share);
+        self.put(&names, moved);
+    }
+
+    /// Keys of one moment of the named parameters, zeros where it is not there yet.
+    fn moments(&mut self, parameters: &Self, names: &[&str], moment: &str) -> Vec<String> {
+        let key = |name: &&str| {
+            let key = format!("{name}.{moment}");
+            if !self.contains(&key) {
+                self.insert(&key, parameters.flat(name).zeros_like());
+            }
+            key
+        };
+        names.iter().map(key).collect()
+    }
+
+    /// Takes tensors out, so that they are in one hand and can be changed in place.
+    fn take(&mut self, names: &[impl AsRef<str>]) -> Tensors<Dispatch> {
+        let taken = names.iter().map(|name| {
+            let name = name.as_ref();
+            self.tensors
+                .remove(name)
+                .unwrap_or_else(|| panic!("there is no {name}"))
+        });
+        Tensors(taken.collect())
+    }
+
+    fn put(&mut self, names: &[impl AsRef<str>], tensors: Tensors<Dispatch>) {
+        let names = names.iter().map(|name| name.as_ref().to_owned());
+        self.tensors.extend(names.zip(tensors.0));
+    }
+
+    /// The tensor of that name as a vector `[values]`.
+    fn flat(&self, name: &str) -> Tensor<1> {
         let tensor = self.dispatch(name).clone();
         match tensor.shape().num_dims() {
             1 => Tensor::<1>::from_dispatch(tensor),
             2 => Tensor::<2>::from_dispatch(tensor).flatten(0, 1),
             _ => Tensor::<4>::from_dispatch(tensor).flatten(0, 3),
         }
-    }
-
-    /// Replaces the values of the tensor of that name, which keeps its shape. Panics as
-    /// [`get`](Self::get) does.
-    pub fn insert_flat(&mut self, name: &str, values: Tensor<1>) {
-        match *self.shape(name) {
-            [_] => self.insert(name, values),
-            [rows, columns] => self.insert(name, values.reshape([rows, columns])),
-            [a, b, c, d] => self.insert(name, values.reshape([a, b, c, d])),
-            _ => unreachable!("parameters have 1, 2 or 4 dimensions"),
-        }
-    }
-
-    /// Sum of the squares of the values of that name, in an order that depends on nothing but their
-    /// number. Panics as [`get`](Self::get) does.
-    pub fn sum_of_squares(&self, name: &str) -> f64 {
-        let square = |value: f32| f64::from(value).powi(2);
-        self.values(name).into_iter().map(square).sum()
     }
 
     /// The gradients that a backward pass left for these tracked parameters, by the same names.

@@ -6,6 +6,7 @@ use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
+use warmstart_nn::ops::{global_average_pool, linear};
 
 use crate::loss::cross_entropy;
 use crate::task::{Evaluation, Split, StepKey, Task};
@@ -73,20 +74,19 @@ impl Head {
         parameters: &Parameters,
         dropout: Option<StepKey>,
     ) -> Tensor<2> {
-        let [batch, height, width, channels] = features.dims();
-        let mut average: Tensor<2> = features
-            .reshape([batch, height * width, channels])
-            .mean_dim(1)
-            .reshape([batch, channels]);
+        let mut average = global_average_pool(features);
         if let Some(key) = dropout.filter(|_| self.dropout > 0.0) {
+            let [batch, channels] = average.dims();
             let mask = dropout_mask(key, batch * channels, self.dropout);
             let mask = TensorData::new(mask, [batch, channels]);
             average = average.clone() * Tensor::from_data(mask, &average.device());
         }
         let [weight, bias] = &self.parameters;
-        let weight: Tensor<2> = parameters.get(&weight.name);
-        let bias: Tensor<1> = parameters.get(&bias.name);
-        average.matmul(weight.transpose()) + bias.unsqueeze()
+        linear(
+            average,
+            parameters.get(&weight.name),
+            parameters.get(&bias.name),
+        )
     }
 }
 
@@ -105,10 +105,8 @@ fn dropout_mask(key: StepKey, length: usize, p: f64) -> Vec<f32> {
 
 /// The images of a batch, `[batch, size, size, 3]`.
 pub fn images(items: &[Item], size: usize, device: &Device) -> Tensor<4> {
-    let pixels: Vec<f32> = items
-        .iter()
-        .flat_map(|item| item.pixels.iter().copied())
-        .collect();
+    let pixels: Vec<&[f32]> = items.iter().map(|item| item.pixels.as_slice()).collect();
+    let pixels = pixels.concat();
     let shape = [items.len(), size, size, 3];
     Tensor::from_data(TensorData::new(pixels, shape), device)
 }

@@ -5,7 +5,7 @@ use warmstart_nn::Parameters;
 use warmstart_nn::block::{Forward, update_running_statistics};
 use warmstart_nn::burn::tensor::Device;
 
-use crate::optimizer::{Optimizer, clip_global_norm};
+use crate::optimizer::{Optimizer, clip_factor};
 use crate::phase_setup::PhaseSetup;
 use crate::recipe::{BatchNorm, Phase};
 use crate::task::{StepKey, Task};
@@ -66,17 +66,18 @@ impl<T: Task> Step<'_, T> {
         if !value.is_finite() {
             return value;
         }
-        let mut gradients = tracked.take_gradients(&mut loss.backward());
+        let gradients = tracked.take_gradients(&mut loss.backward());
         drop(tracked);
-        if self.phase.clip_norm > 0.0 {
-            clip_global_norm(&mut gradients, self.phase.clip_norm);
-        }
+        let scale = match self.phase.clip_norm {
+            limit if limit > 0.0 => clip_factor(&gradients, limit),
+            _ => 1.0,
+        };
         let Learned {
             parameters,
             optimizer,
             steps,
         } = learned;
-        optimizer.step(parameters, &gradients, &self.setup.groups, lr);
+        optimizer.step(parameters, gradients, &self.setup.groups, lr, scale);
         update_running_statistics(parameters, statistics);
         *steps += 1;
         value

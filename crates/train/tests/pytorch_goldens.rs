@@ -6,7 +6,7 @@ use safetensors::SafeTensors;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_train::loss::cross_entropy;
-use warmstart_train::optimizer::{Group, Optimizer, clip_global_norm};
+use warmstart_train::optimizer::{Group, Optimizer, clip_factor};
 use warmstart_train::recipe::OptimizerKind;
 
 const STEPS: usize = 20;
@@ -79,7 +79,7 @@ fn optimizer_follows(case: &str, kind: OptimizerKind, lr: f64, weight_decay: f64
         golden(&format!("{case}.bias")),
     ];
     for step in 1..=STEPS {
-        optimizer.step(&mut parameters, &gradients(step), &groups, lr);
+        optimizer.step(&mut parameters, gradients(step), &groups, lr, 1.0);
         let what = format!("{case}, step {step}");
         assert_close(
             &what,
@@ -123,7 +123,7 @@ fn the_learning_rate_of_a_group_is_scaled_and_its_decay_its_own() {
     };
     let run = |lr, groups: &[Group]| {
         let mut parameters = pair("p", [0.5, 0.1]);
-        Optimizer::new(OptimizerKind::AdamW).step(&mut parameters, &gradients(1), groups, lr);
+        Optimizer::new(OptimizerKind::AdamW).step(&mut parameters, gradients(1), groups, lr, 1.0);
         (parameters.values("weight"), parameters.values("bias"))
     };
     assert_eq!(run(0.02, &groups(0.5, 0.1)), run(0.01, &groups(1.0, 0.1)));
@@ -138,15 +138,45 @@ fn the_learning_rate_of_a_group_is_scaled_and_its_decay_its_own() {
 fn the_global_norm_is_clipped_as_pytorch_does() {
     let norms = golden("sgd_clipped.norm");
     for step in 1..=STEPS {
-        let mut clipped = gradients(step);
-        let before = clipped.clone();
-        let norm = clip_global_norm(&mut clipped, 1.0);
+        let gradients = gradients(step);
+        let norm = gradients.sum_of_squares().sqrt();
         assert!((norm as f32 - norms[step - 1]).abs() < 1e-5);
-        let factor = if norm > 1.0 { 1.0 / norm as f32 } else { 1.0 };
-        for name in ["weight", "bias"] {
-            let expected: Vec<f32> = before.values(name).iter().map(|v| v * factor).collect();
-            assert_close(name, &clipped.values(name), &expected, 1e-5);
-        }
+        let expected = if norm > 1.0 { 1.0 / norm } else { 1.0 };
+        assert!((clip_factor(&gradients, 1.0) - expected).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn a_scaled_step_is_the_step_of_scaled_gradients() {
+    let device = warmstart_nn::device();
+    for kind in [
+        OptimizerKind::Sgd,
+        OptimizerKind::Adam,
+        OptimizerKind::AdamW,
+    ] {
+        let groups = ["weight", "bias"].map(|name| Group {
+            parameter: name.into(),
+            lr_scale: 1.0,
+            weight_decay: 0.05,
+        });
+        let run = |scaled_before: bool| {
+            let mut optimizer = Optimizer::new(kind);
+            let mut parameters = pair("p", [0.5, 0.1]);
+            for step in 1..=3 {
+                let mut gradients = gradients(step);
+                if scaled_before {
+                    for name in ["weight", "bias"] {
+                        let values = gradients.values(name).iter().map(|v| v * 0.25).collect();
+                        let shape = gradients.shape(name);
+                        gradients.insert_values(name, &shape, values, &device);
+                    }
+                }
+                let scale = if scaled_before { 1.0 } else { 0.25 };
+                optimizer.step(&mut parameters, gradients, &groups, 0.1, scale);
+            }
+            (parameters.values("weight"), parameters.values("bias"))
+        };
+        assert_eq!(run(true), run(false));
     }
 }
 

@@ -4,6 +4,8 @@
 mod batch_norm;
 mod convolution;
 mod finite_differences;
+mod optimizer;
+mod pool;
 mod reference;
 mod training;
 

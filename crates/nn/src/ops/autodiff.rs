@@ -1,4 +1,5 @@
-//! The derivative of [`VisionOps::branch`]. Inference has none: `conv_act` keeps its stock body.
+//! The derivative of [`VisionOps::branch`], and where the others are. Inference has none, nor have
+//! optimizers: they keep their stock bodies.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -8,8 +9,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
 use super::{
-    BranchOutput, List, Residual, Statistics, UnitResult, UnitResults, UnitSpec, UnitTensors,
-    Units, VisionOps,
+    BranchOutput, List, PoolSpec, Residual, Statistics, UnitResult, UnitResults, UnitSpec,
+    UnitTensors, Units, VisionOps, linear, pool,
 };
 
 /// The backward step. Its parents are the input, weight, gamma and beta of each unit, and the
@@ -159,5 +160,21 @@ impl<B: VisionOps, C: CheckpointStrategy> VisionOps for Autodiff<B, C> {
                 inputs.specs.len()
             ),
         }
+    }
+
+    fn max_pool(x: FloatTensor<Self>, spec: PoolSpec) -> FloatTensor<Self> {
+        pool::tracked_max_pool::<B, C>(x, spec)
+    }
+
+    fn average_pool(x: FloatTensor<Self>, spec: PoolSpec) -> FloatTensor<Self> {
+        pool::tracked_average_pool::<B, C>(x, spec)
+    }
+
+    fn linear_layer(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        linear::tracked_linear::<B, C>(x, weight, bias)
     }
 }

@@ -3,11 +3,15 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Shape, TensorData};
-use warmstart_kernels::{self as kernels, BatchNorm, Convolution, Input, OutputGradient, Wanted};
+use warmstart_kernels::{
+    self as kernels, Activation, BatchNorm, Convolution, Input, OutputGradient, Pooling, Update,
+    Wanted,
+};
 
 use super::{
-    BranchGradients, BranchOutput, ConvSpec, List, Residual, Statistics, UnitGradients, UnitResult,
-    UnitResults, UnitSpec, UnitTensors, Units, VisionOps,
+    Adam, BranchGradients, BranchOutput, ConvSpec, LinearGradients, List, PoolSpec, Rates,
+    Residual, Sgd, Statistics, Tensors, UnitGradients, UnitResult, UnitResults, UnitSpec,
+    UnitTensors, Units, VisionOps,
 };
 
 type Primitive = FloatTensor<Flex>;
@@ -59,6 +63,56 @@ fn output_shape(conv: &Convolution) -> [usize; 4] {
         conv.out_width(),
         conv.out_channels,
     ]
+}
+
+/// A tensor that is all of its buffer, so that the buffer may be changed.
+fn whole(tensor: Primitive) -> Primitive {
+    let values = tensor.layout().num_elements();
+    let starts = tensor.layout().is_contiguous() && tensor.layout().start_offset() == 0;
+    if starts && tensor.bytes().len() == values * size_of::<f32>() {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
+}
+
+/// The values of tensors that went through [`whole`], to be changed: a buffer that another handle
+/// shares is copied first.
+fn values_mut(tensors: &mut [Primitive]) -> impl Iterator<Item = &mut [f32]> {
+    tensors.iter_mut().map(|tensor| tensor.storage_mut::<f32>())
+}
+
+fn map(tensors: Tensors<Flex>, prepare: fn(Primitive) -> Primitive) -> Vec<Primitive> {
+    tensors.0.into_iter().map(prepare).collect()
+}
+
+fn pooling([batch, height, width, channels]: [usize; 4], spec: PoolSpec) -> Pooling {
+    Pooling {
+        batch,
+        input: [height, width],
+        channels,
+        size: spec.size,
+        stride: spec.stride,
+        padding: spec.padding,
+    }
+}
+
+fn pooled_shape(p: &Pooling) -> [usize; 4] {
+    let [height, width] = p.output();
+    [p.batch, height, width, p.channels]
+}
+
+/// A linear layer is a 1×1 convolution of images of one pixel.
+fn linear_geometry(x: &Primitive, weight: &Primitive) -> Convolution {
+    let [batch, inputs] = x.layout().shape().dims();
+    let [outputs, _] = weight.layout().shape().dims();
+    let spec = ConvSpec {
+        stride: [1; 2],
+        padding: [0; 2],
+        dilation: [1; 2],
+        groups: 1,
+    };
+    geometry([batch, 1, 1, inputs], [outputs, inputs, 1, 1], spec)
 }
 
 /// What is added to the values of the last unit.
@@ -220,6 +274,153 @@ impl VisionOps for Flex {
             });
         }
         backward(contiguous(gradient), &x, units, &residual, need_input)
+    }
+
+    fn max_pool(x: Primitive, spec: PoolSpec) -> Primitive {
+        let x = contiguous(x);
+        let p = pooling(dimensions(&x), spec);
+        tensor(kernels::max_pool(&p, values(&x)), pooled_shape(&p))
+    }
+
+    fn max_pool_backward(x: Primitive, gradient: Primitive, spec: PoolSpec) -> Primitive {
+        let [x, gradient] = [x, gradient].map(contiguous);
+        let p = pooling(dimensions(&x), spec);
+        let gradient = kernels::max_pool_backward(&p, values(&x), values(&gradient));
+        tensor(gradient, dimensions(&x))
+    }
+
+    fn average_pool(x: Primitive, spec: PoolSpec) -> Primitive {
+        let x = contiguous(x);
+        let p = pooling(dimensions(&x), spec);
+        tensor(kernels::average_pool(&p, values(&x)), pooled_shape(&p))
+    }
+
+    fn average_pool_backward(
+        gradient: Primitive,
+        [height, width]: [usize; 2],
+        spec: PoolSpec,
+    ) -> Primitive {
+        let gradient = contiguous(gradient);
+        let [batch, _, _, channels] = dimensions(&gradient);
+        let shape = [batch, height, width, channels];
+        let p = pooling(shape, spec);
+        tensor(kernels::average_pool_backward(&p, values(&gradient)), shape)
+    }
+
+    fn linear_layer(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {
+        let [x, weight, bias] = [x, weight, bias].map(contiguous);
+        let linear = linear_geometry(&x, &weight);
+        let output = kernels::convolution_inference(
+            &linear,
+            values(&x),
+            values(&weight),
+            values(&bias),
+            None,
+            Activation::Identity,
+        );
+        tensor(output, [linear.batch, linear.out_channels])
+    }
+
+    fn linear_layer_backward(
+        gradient: Primitive,
+        x: Primitive,
+        weight: Primitive,
+        need_x: bool,
+    ) -> LinearGradients<Self> {
+        let [gradient, x, weight] = [gradient, x, weight].map(contiguous);
+        let linear = linear_geometry(&x, &weight);
+        let [inputs, outputs] = [linear.in_channels, linear.out_channels];
+        let gradient = values(&gradient);
+        let mut bias = vec![0.0; outputs];
+        for row in gradient.chunks_exact(outputs) {
+            for (sum, value) in bias.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+        let weight_gradient = kernels::convolution_weight_gradient(&linear, values(&x), gradient);
+        LinearGradients {
+            x: match need_x {
+                true => tensor(
+                    kernels::convolution_input_gradient(&linear, gradient, values(&weight)),
+                    [linear.batch, inputs],
+                ),
+                false => tensor(Vec::new(), [0]),
+            },
+            weight: tensor(weight_gradient, [outputs, inputs]),
+            bias: tensor(bias, [outputs]),
+        }
+    }
+
+    fn sgd_step(
+        parameters: Tensors<Self>,
+        gradients: Tensors<Self>,
+        velocities: Tensors<Self>,
+        rates: Vec<Rates>,
+        sgd: Sgd,
+    ) -> (Tensors<Self>, Tensors<Self>) {
+        let gradients = map(gradients, contiguous);
+        let [mut parameters, mut velocities] = [parameters, velocities].map(|t| map(t, whole));
+        let updates = values_mut(&mut parameters)
+            .zip(gradients.iter().map(values))
+            .zip(values_mut(&mut velocities))
+            .zip(rates)
+            .map(|(((parameter, gradient), velocity), rates)| Update {
+                parameter,
+                gradient,
+                moments: [velocity],
+                learning_rate: rates.learning_rate,
+                weight_decay: rates.weight_decay,
+            });
+        kernels::sgd_step(sgd, updates.collect());
+        (Tensors(parameters), Tensors(velocities))
+    }
+
+    fn adam_step(
+        parameters: Tensors<Self>,
+        gradients: Tensors<Self>,
+        means: Tensors<Self>,
+        squares: Tensors<Self>,
+        rates: Vec<Rates>,
+        adam: Adam,
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        let gradients = map(gradients, contiguous);
+        let [mut parameters, mut means, mut squares] =
+            [parameters, means, squares].map(|t| map(t, whole));
+        let updates = values_mut(&mut parameters)
+            .zip(gradients.iter().map(values))
+            .zip(values_mut(&mut means).zip(values_mut(&mut squares)))
+            .zip(rates)
+            .map(|(((parameter, gradient), (mean, square)), rates)| Update {
+                parameter,
+                gradient,
+                moments: [mean, square],
+                learning_rate: rates.learning_rate,
+                weight_decay: rates.weight_decay,
+            });
+        kernels::adam_step(adam, updates.collect());
+        (Tensors(parameters), Tensors(means), Tensors(squares))
+    }
+
+    fn sum_of_squares(tensors: Tensors<Self>) -> f64 {
+        let tensors = map(tensors, contiguous);
+        kernels::sum_of_squares(&tensors.iter().map(values).collect::<Vec<_>>())
+    }
+
+    fn move_averages(
+        averages: Tensors<Self>,
+        seen: Tensors<Self>,
+        factors: Vec<f64>,
+        share: f64,
+    ) -> Tensors<Self> {
+        let mut averages = map(averages, whole);
+        let seen = map(seen, contiguous);
+        for ((averages, seen), factor) in values_mut(&mut averages).zip(&seen).zip(factors) {
+            let (kept, added) = ((1.0 - share) as f32, (share * factor) as f32);
+            for (average, value) in averages.iter_mut().zip(values(seen)) {
+                *average = kept * *average + added * value;
+            }
+        }
+        Tensors(averages)
     }
 }
 

@@ -5,14 +5,21 @@
 
 mod autodiff;
 mod flex;
+mod linear;
 mod list;
+mod optimizer;
+mod pool;
 pub mod stock;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, ExtensionType, backend_extension};
 use burn::tensor::Tensor;
+pub use linear::{LinearGradients, linear};
 pub use list::List;
+pub use optimizer::{Rates, Tensors};
+pub use pool::{PoolSpec, average_pool, global_average_pool, max_pool};
 use warmstart_kernels::Activation;
+pub use warmstart_kernels::{Adam, Sgd};
 
 /// Geometry of a convolution, as PyTorch's `Conv2d` has it; each pair is `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,6 +182,97 @@ pub trait VisionOps: Backend {
         stock::branch_backward::<Self>(
             gradient, x, units.0, residual, results.0, &specs, need_input,
         )
+    }
+
+    /// The largest value of each window, NaN if there is one.
+    fn max_pool(x: FloatTensor<Self>, spec: PoolSpec) -> FloatTensor<Self> {
+        stock::max_pool::<Self>(x, spec)
+    }
+
+    /// Gradient of [`max_pool`](Self::max_pool) with respect to its input `x`: a window's goes to the
+    /// first of its largest values.
+    fn max_pool_backward(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        spec: PoolSpec,
+    ) -> FloatTensor<Self> {
+        stock::max_pool_backward::<Self>(x, gradient, spec)
+    }
+
+    /// The mean of each window, without the padding.
+    fn average_pool(x: FloatTensor<Self>, spec: PoolSpec) -> FloatTensor<Self> {
+        stock::average_pool::<Self>(x, spec)
+    }
+
+    /// Gradient of [`average_pool`](Self::average_pool) with respect to its input, whose
+    /// `[height, width]` is `input_size`.
+    fn average_pool_backward(
+        gradient: FloatTensor<Self>,
+        input_size: [usize; 2],
+        spec: PoolSpec,
+    ) -> FloatTensor<Self> {
+        stock::average_pool_backward::<Self>(gradient, input_size, spec)
+    }
+
+    /// `x · weightᵀ + bias` of x `[batch, in]`, weight `[out, in]` and bias `[out]`.
+    fn linear_layer(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        stock::linear::<Self>(x, weight, bias)
+    }
+
+    /// Gradients of [`linear_layer`](Self::linear_layer), from that of its output `[batch, out]`.
+    fn linear_layer_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        need_x: bool,
+    ) -> LinearGradients<Self> {
+        stock::linear_backward::<Self>(gradient, x, weight, need_x)
+    }
+
+    /// One step of SGD on every parameter, each with its gradient (of its shape), its velocity
+    /// `[values]` and its rates: the new parameters and velocities. A tensor that nobody else holds
+    /// is changed in place.
+    fn sgd_step(
+        #[extension_type] parameters: Tensors<Self>,
+        #[extension_type] gradients: Tensors<Self>,
+        #[extension_type] velocities: Tensors<Self>,
+        rates: Vec<Rates>,
+        sgd: Sgd,
+    ) -> (Tensors<Self>, Tensors<Self>) {
+        stock::sgd_step::<Self>(parameters, gradients, velocities, rates, sgd)
+    }
+
+    /// One step of Adam or AdamW, as [`sgd_step`](Self::sgd_step): the new parameters, mean
+    /// gradients and mean squared gradients.
+    fn adam_step(
+        #[extension_type] parameters: Tensors<Self>,
+        #[extension_type] gradients: Tensors<Self>,
+        #[extension_type] means: Tensors<Self>,
+        #[extension_type] squares: Tensors<Self>,
+        rates: Vec<Rates>,
+        adam: Adam,
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        stock::adam_step::<Self>(parameters, gradients, means, squares, rates, adam)
+    }
+
+    /// The sum of the squares of all values.
+    fn sum_of_squares(#[extension_type] tensors: Tensors<Self>) -> f64 {
+        stock::sum_of_squares::<Self>(tensors)
+    }
+
+    /// Moves averages towards values of the same shapes: `(1 − share) · average + share · factor ·
+    /// value`, with one factor a tensor.
+    fn move_averages(
+        #[extension_type] averages: Tensors<Self>,
+        #[extension_type] values: Tensors<Self>,
+        factors: Vec<f64>,
+        share: f64,
+    ) -> Tensors<Self> {
+        stock::move_averages::<Self>(averages, values, factors, share)
     }
 }
 

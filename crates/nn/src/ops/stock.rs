@@ -9,6 +9,15 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::Shape;
 use warmstart_kernels::Activation;
 
+pub use super::linear::{stock_linear as linear, stock_linear_backward as linear_backward};
+pub use super::optimizer::{
+    stock_adam_step as adam_step, stock_move_averages as move_averages, stock_sgd_step as sgd_step,
+    stock_sum_of_squares as sum_of_squares,
+};
+pub use super::pool::{
+    stock_average_pool as average_pool, stock_average_pool_backward as average_pool_backward,
+    stock_max_pool as max_pool, stock_max_pool_backward as max_pool_backward,
+};
 use super::{
     BranchGradients, BranchOutput, ConvSpec, List, Residual, Statistics, UnitGradients, UnitResult,
     UnitSpec, UnitTensors,
@@ -18,11 +27,11 @@ fn options(spec: ConvSpec) -> ConvOptions<2> {
     ConvOptions::new(spec.stride, spec.padding, spec.dilation, spec.groups)
 }
 
-fn channels_first<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+pub(super) fn channels_first<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_permute(x, &[0, 3, 1, 2])
 }
 
-fn channels_last<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+pub(super) fn channels_last<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_permute(x, &[0, 2, 3, 1])
 }
 

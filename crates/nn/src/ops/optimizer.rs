@@ -1,0 +1,179 @@
+//! Changing many tensors at once: optimizer steps, and what clipping and running statistics need.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{
+    Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind,
+    ExtensionType, TensorMetadata,
+};
+use burn::tensor::Shape;
+use warmstart_kernels::{Adam, Sgd};
+
+/// Any number of tensors of any shapes, all on one device, as one argument of an operation.
+#[derive(Clone, Debug)]
+pub struct Tensors<B: Backend>(pub Vec<FloatTensor<B>>);
+
+/// How far one parameter moves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rates {
+    /// Step size, at least 0.
+    pub learning_rate: f64,
+    /// Weight decay, at least 0.
+    pub weight_decay: f64,
+}
+
+// The derive knows single tensors alone.
+impl<B: Backend> ExtensionType<B> for Tensors<B> {
+    type Target = Tensors<Dispatch>;
+
+    fn map_to_dispatch<F>(self, map_kind: F, autodiff: DispatchAutodiffContext) -> Self::Target
+    where
+        F: Fn(BackendTensor<B>) -> DispatchTensorKind,
+    {
+        let wrap = |tensor| DispatchTensor {
+            kind: map_kind(BackendTensor::Float(tensor)),
+            autodiff,
+        };
+        Tensors(self.0.into_iter().map(wrap).collect())
+    }
+
+    fn map_from_dispatch<F>(target: Self::Target, unwrap_kind: F) -> Self
+    where
+        F: Fn(DispatchTensor) -> BackendTensor<B>,
+    {
+        let unwrap = |tensor| unwrap_kind(tensor).float();
+        Self(target.0.into_iter().map(unwrap).collect())
+    }
+
+    fn routing_tensor(target: &Self::Target) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn routing_float_tensor(target: &Self::Target) -> Option<&DispatchTensor> {
+        target.0.first()
+    }
+
+    fn autodiff_context(target: &Self::Target) -> DispatchAutodiffContext {
+        let contexts = target.0.iter().map(|tensor| tensor.autodiff);
+        contexts.fold(DispatchAutodiffContext::Disabled, |a, b| a.merge(b))
+    }
+}
+
+fn decayed<B: Backend>(
+    gradient: FloatTensor<B>,
+    value: &FloatTensor<B>,
+    decay: f64,
+) -> FloatTensor<B> {
+    B::float_add(gradient, B::float_mul_scalar(value.clone(), decay.into()))
+}
+
+/// See [`VisionOps::sgd_step`](super::VisionOps::sgd_step).
+pub fn stock_sgd_step<B: Backend>(
+    parameters: Tensors<B>,
+    gradients: Tensors<B>,
+    velocities: Tensors<B>,
+    rates: Vec<Rates>,
+    sgd: Sgd,
+) -> (Tensors<B>, Tensors<B>) {
+    let updates = parameters.0.into_iter().zip(gradients.0);
+    let updates = updates.zip(velocities.0).zip(rates);
+    let (values, velocities) = updates
+        .map(|(((value, gradient), velocity), rates)| {
+            let (shape, flat) = (value.shape(), velocity.shape());
+            let gradient = B::float_mul_scalar(gradient, sgd.gradient_scale.into());
+            let gradient = decayed::<B>(gradient, &value, rates.weight_decay);
+            let velocity = B::float_add(
+                B::float_mul_scalar(
+                    B::float_reshape(velocity, shape.clone()),
+                    sgd.momentum.into(),
+                ),
+                gradient.clone(),
+            );
+            let ahead = B::float_mul_scalar(velocity.clone(), sgd.momentum.into());
+            let step =
+                B::float_mul_scalar(B::float_add(gradient, ahead), rates.learning_rate.into());
+            (B::float_sub(value, step), B::float_reshape(velocity, flat))
+        })
+        .unzip();
+    (Tensors(values), Tensors(velocities))
+}
+
+/// See [`VisionOps::adam_step`](super::VisionOps::adam_step).
+pub fn stock_adam_step<B: Backend>(
+    parameters: Tensors<B>,
+    gradients: Tensors<B>,
+    means: Tensors<B>,
+    squares: Tensors<B>,
+    rates: Vec<Rates>,
+    adam: Adam,
+) -> (Tensors<B>, Tensors<B>, Tensors<B>) {
+    let steps = adam.step as f64;
+    let [correction1, correction2] = [adam.beta1, adam.beta2].map(|beta| 1.0 - beta.powf(steps));
+    // `share · old + (1 − share) · new`
+    let mix = |old, share: f64, new| {
+        B::float_add(
+            B::float_mul_scalar(old, share.into()),
+            B::float_mul_scalar(new, (1.0 - share).into()),
+        )
+    };
+    let updates = parameters.0.into_iter().zip(gradients.0);
+    let moments = means.0.into_iter().zip(squares.0);
+    let (mut values, mut new_means, mut new_squares) = (Vec::new(), Vec::new(), Vec::new());
+    for (((mut value, gradient), (mean, square)), rates) in updates.zip(moments).zip(rates) {
+        let (shape, flat) = (value.shape(), mean.shape());
+        let mut gradient = B::float_mul_scalar(gradient, adam.gradient_scale.into());
+        if adam.decoupled_decay {
+            let kept = 1.0 - rates.learning_rate * rates.weight_decay;
+            value = B::float_mul_scalar(value, kept.into());
+        } else {
+            gradient = decayed::<B>(gradient, &value, rates.weight_decay);
+        }
+        let [mean, square] = [mean, square].map(|moment| B::float_reshape(moment, shape.clone()));
+        let mean = mix(mean, adam.beta1, gradient.clone());
+        let squared = B::float_mul(gradient.clone(), gradient);
+        let square = mix(square, adam.beta2, squared);
+        let deviation = B::float_add_scalar(
+            B::float_div_scalar(B::float_sqrt(square.clone()), correction2.sqrt().into()),
+            adam.epsilon.into(),
+        );
+        let step_size = rates.learning_rate / correction1;
+        let step = B::float_div(
+            B::float_mul_scalar(mean.clone(), step_size.into()),
+            deviation,
+        );
+        values.push(B::float_sub(value, step));
+        new_means.push(B::float_reshape(mean, flat.clone()));
+        new_squares.push(B::float_reshape(square, flat));
+    }
+    (Tensors(values), Tensors(new_means), Tensors(new_squares))
+}
+
+/// See [`VisionOps::sum_of_squares`](super::VisionOps::sum_of_squares).
+pub fn stock_sum_of_squares<B: Backend>(tensors: Tensors<B>) -> f64 {
+    let sums = tensors.0.into_iter().map(|tensor| {
+        let values = tensor.shape().num_elements();
+        let row = B::float_reshape(tensor, Shape::new([values]));
+        let sum = B::float_sum(B::float_mul(row.clone(), row));
+        let data = burn::tensor::try_read_sync(B::float_into_data(sum))
+            .expect("the device can be waited for")
+            .expect("the device computes");
+        data.iter::<f64>().sum::<f64>()
+    });
+    sums.sum()
+}
+
+/// See [`VisionOps::move_averages`](super::VisionOps::move_averages).
+pub fn stock_move_averages<B: Backend>(
+    averages: Tensors<B>,
+    values: Tensors<B>,
+    factors: Vec<f64>,
+    share: f64,
+) -> Tensors<B> {
+    let pairs = averages.0.into_iter().zip(values.0).zip(factors);
+    let moved = pairs.map(|((average, value), factor)| {
+        B::float_add(
+            B::float_mul_scalar(average, (1.0 - share).into()),
+            B::float_mul_scalar(value, (factor * share).into()),
+        )
+    });
+    Tensors(moved.collect())
+}
