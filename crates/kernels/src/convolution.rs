@@ -2,7 +2,7 @@
 
 use crate::epilogue::{Activation, Epilogue};
 use crate::geometry::Convolution;
-use crate::{dense, depthwise, weight_gradient as dense_weight_gradient};
+use crate::{dense, depthwise, weight_gradient as dense_weight_gradient, winograd};
 
 /// `y = act(conv(x, w) + bias [+ residual])`, in one pass over `y`.
 ///
@@ -37,9 +37,12 @@ pub fn convolution_forward(c: &Convolution, x: &[f32], w: &[f32]) -> Vec<f32> {
 
 fn forward(c: &Convolution, x: &[f32], w: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
     check(c, Some(x), Some(w), None);
-    match c.is_depthwise() {
-        true => depthwise::forward(c, x, w, epilogue),
-        false => dense::forward(c, x, w, epilogue),
+    if c.is_depthwise() {
+        depthwise::forward(c, x, w, epilogue)
+    } else if winograd::suits(c) {
+        winograd::forward(c, x, w, epilogue)
+    } else {
+        dense::forward(c, x, w, epilogue)
     }
 }
 
@@ -49,9 +52,12 @@ fn forward(c: &Convolution, x: &[f32], w: &[f32], epilogue: Epilogue<'_>) -> Vec
 /// If [`Convolution::check`] fails or the lengths don't fit.
 pub fn convolution_input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) -> Vec<f32> {
     check(c, None, Some(w), Some(grad_y));
-    match c.is_depthwise() {
-        true => depthwise::input_gradient(c, grad_y, w),
-        false => dense::input_gradient(c, grad_y, w),
+    if c.is_depthwise() {
+        depthwise::input_gradient(c, grad_y, w)
+    } else if winograd::suits(c) {
+        winograd::input_gradient(c, grad_y, w)
+    } else {
+        dense::input_gradient(c, grad_y, w)
     }
 }
 
