@@ -68,9 +68,12 @@ pub fn convolution_input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) ->
 /// If [`Convolution::check`] fails or the lengths don't fit.
 pub fn convolution_weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec<f32> {
     check(c, Some(x), None, Some(grad_y));
-    match c.is_depthwise() {
-        true => depthwise::weight_gradient(c, x, grad_y),
-        false => dense_weight_gradient::weight_gradient(c, x, grad_y),
+    if c.is_depthwise() {
+        depthwise::weight_gradient(c, x, grad_y)
+    } else if winograd::suits(c) {
+        winograd::weight_gradient(c, x, grad_y)
+    } else {
+        dense_weight_gradient::weight_gradient(c, x, grad_y)
     }
 }
 

@@ -11,6 +11,7 @@ mod product;
 mod tests;
 mod tiles;
 mod transform;
+mod weight_gradient;
 mod weights;
 
 use crate::epilogue::Epilogue;
@@ -19,6 +20,7 @@ use crate::memory::Unwritten;
 use product::Product;
 use tiles::Tiles;
 use transform::TAPS;
+pub(crate) use weight_gradient::weight_gradient;
 use weights::TransformedWeights;
 
 /// With fewer channels on either side the transforms cost more than they save.

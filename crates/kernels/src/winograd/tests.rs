@@ -37,17 +37,19 @@ impl Operands {
         }
     }
 
-    fn winograd(&self, c: &Convolution) -> [Vec<f32>; 2] {
+    fn winograd(&self, c: &Convolution) -> [Vec<f32>; 3] {
         [
             super::forward(c, &self.x, &self.w, Epilogue::NONE),
             super::input_gradient(c, &self.grad_y, &self.w),
+            super::weight_gradient(c, &self.x, &self.grad_y),
         ]
     }
 
-    fn reference(&self, c: &Convolution) -> [Vec<f64>; 2] {
+    fn reference(&self, c: &Convolution) -> [Vec<f64>; 3] {
         [
             reference::forward(c, &self.x, &self.w),
             reference::input_gradient(c, &self.grad_y, &self.w),
+            reference::weight_gradient(c, &self.x, &self.grad_y),
         ]
     }
 }
@@ -73,7 +75,7 @@ fn check_all_passes(c: &Convolution) {
     let found = operands.winograd(c);
     let expected = operands.reference(c);
     let absolute = operands.absolute().reference(c);
-    let names = ["forward", "input gradient"];
+    let names = ["forward", "input gradient", "weight gradient"];
     for (pass, name) in names.into_iter().enumerate() {
         assert_close(name, &found[pass], &expected[pass], &absolute[pass]);
     }
@@ -155,6 +157,9 @@ fn one_pixel_and_one_channel_are_a_product() {
     w[4] = -2.0;
     assert_eq!(super::forward(&c, &[3.0], &w, Epilogue::NONE), [-6.0]);
     assert_eq!(super::input_gradient(&c, &[5.0], &w), [-10.0]);
+    let mut grad_w = [0.0; 9];
+    grad_w[4] = 15.0;
+    assert_eq!(super::weight_gradient(&c, &[3.0], &[5.0]), grad_w);
 }
 
 #[test]

@@ -69,6 +69,13 @@ impl Tiles {
         )
     }
 
+    /// The output pixels of a tile, from an output of so many channels.
+    #[inline(always)]
+    pub(super) fn output<'a>(&self, tile: Tile, source: &'a [f32], channels: usize) -> Patch<'a> {
+        let first = [tile.y as isize, tile.x as isize];
+        Patch::new(source, self.output, channels, tile.image, first)
+    }
+
     /// The pixels of the output that a tile makes, `None` beyond the image.
     #[inline(always)]
     pub(super) fn destinations(&self, tile: Tile) -> [[Option<usize>; OUTPUTS]; OUTPUTS] {

@@ -2,7 +2,11 @@
 //! 2016, section 4.1), a register for each value and a lane for each channel.
 //!
 //! In one dimension an output tile is `Aᵀ((G w) ⊙ (Bᵀ x))`: four points, the interpolation at 0, 1, -1
-//! and infinity, make two outputs of a filter of three taps, F(2, 3).
+//! and infinity. The same four points and the same `Bᵀ` serve both problems:
+//!
+//! - F(2, 3), two outputs of a filter of three taps, and
+//! - F(3, 2), three weight gradients of a filter of two output gradients. The halves of its `G` are
+//!   moved to its `Aᵀ`, where there are fewer values; powers of two are exact in either place.
 //!
 //! In two dimensions columns are transformed first, then rows.
 
@@ -37,6 +41,20 @@ pub(super) trait Transform<const FROM: usize, const TO: usize> {
             *result = Self::line(row);
         }
         result
+    }
+
+    /// One row of what [`Transform::square`] gives.
+    #[inline(always)]
+    fn row<V: Vector, const ROW: usize>(values: &[[V; FROM]; FROM]) -> [V; TO] {
+        let mut row = [V::splat(0.0); FROM];
+        for (x, value) in row.iter_mut().enumerate() {
+            let mut column = [V::splat(0.0); FROM];
+            for (value, row) in column.iter_mut().zip(values) {
+                *value = row[x];
+            }
+            *value = Self::line(column)[ROW];
+        }
+        Self::line(row)
     }
 }
 
@@ -74,5 +92,27 @@ impl Transform<POINTS, OUTPUTS> for Output {
     #[inline(always)]
     fn line<V: Vector>(m: [V; POINTS]) -> [V; OUTPUTS] {
         [m[0].add(m[1]).add(m[2]), m[1].sub(m[2]).sub(m[3])]
+    }
+}
+
+/// `G g` of F(3, 2), points 1 and 2 doubled: output gradients to points.
+pub(super) struct OutputGradient;
+
+impl Transform<OUTPUTS, POINTS> for OutputGradient {
+    #[inline(always)]
+    fn line<V: Vector>(g: [V; OUTPUTS]) -> [V; POINTS] {
+        [g[0], g[0].add(g[1]), g[0].sub(g[1]), g[1]]
+    }
+}
+
+/// `Aᵀ m` of F(3, 2), points 1 and 2 halved: points to weight gradients.
+pub(super) struct WeightGradient;
+
+impl Transform<POINTS, TAPS> for WeightGradient {
+    #[inline(always)]
+    fn line<V: Vector>(m: [V; POINTS]) -> [V; TAPS] {
+        let half = V::splat(0.5);
+        let (sum, difference) = (m[1].add(m[2]).mul(half), m[1].sub(m[2]).mul(half));
+        [m[0].add(sum), difference, sum.sub(m[3])]
     }
 }
