@@ -14,6 +14,7 @@ use crate::operand::Operand;
 use crate::pack::WeightView;
 use crate::product::{Product, Rows};
 use crate::view::with_input_view;
+use crate::winograd;
 
 /// `y[b, oy, ox, o] = act(Σ x[b, iy, ix, i] · w[o, i, ky, kx] + bias[o] + residual)`, and what
 /// `finish` makes of ranges of its rows, in order, while they are in the cache.
@@ -27,6 +28,18 @@ pub(crate) fn forward<P: Send>(
     let mut y = Unwritten::new(c.output_len());
     let output = y.output();
     let mut finished = Vec::new();
+    if winograd::suits(c) {
+        winograd::forward(c, &x.whole(), w, epilogue, output);
+        finish_rest(
+            c.output_len(),
+            c.out_channels,
+            output,
+            &mut finished,
+            finish,
+        );
+        // SAFETY: every output pixel was written.
+        return (unsafe { y.written(c.output_len()) }, finished);
+    }
     with_input_view(c, x, false, |view, x| {
         let columns = c.group_out_channels();
         let column_stride = c.group_in_channels() * c.taps();
@@ -72,6 +85,12 @@ pub(crate) fn input_gradient<P: Send>(
     let mut grad_x = Unwritten::new(c.input_len());
     let output = grad_x.output();
     let mut finished = Vec::new();
+    if winograd::suits(c) {
+        winograd::input_gradient(c, &grad_y.whole(), w, epilogue, output);
+        finish_rest(c.input_len(), c.in_channels, output, &mut finished, finish);
+        // SAFETY: every input pixel was written.
+        return (unsafe { grad_x.written(c.input_len()) }, finished);
+    }
     let (depth, columns) = (c.group_out_channels(), c.group_in_channels());
     let depth_places: Vec<_> = (0..depth).map(|out| out * columns * c.taps()).collect();
     for gather in Gather::input_gradient(c) {

@@ -28,6 +28,15 @@ mod training;
 mod vector;
 mod view;
 mod weight_gradient;
+mod winograd;
+
+/// The formulas of the integration tests, which name this crate from outside.
+#[cfg(test)]
+#[path = "../tests/kernels/reference.rs"]
+#[allow(dead_code, reason = "each test program uses a part of it")]
+mod reference;
+#[cfg(test)]
+extern crate self as warmstart_kernels;
 
 pub use convolution::{
     convolution_forward, convolution_inference, convolution_input_gradient,

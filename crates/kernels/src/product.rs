@@ -310,21 +310,40 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(
     for tap in 0..taps {
         // SAFETY: as the caller vouches.
         unsafe {
-            let rows: [*const f32; ROWS] = pointers.add(tap * TILE_ROWS).cast::<[_; ROWS]>().read();
-            for step in 0..depth {
-                let mut columns = [V::splat(0.0); VECTORS];
-                for (vector, column) in columns.iter_mut().enumerate() {
-                    *column = V::load(weights.add(vector * V::LANES), V::LANES);
-                }
-                for (row, sums) in rows.iter().zip(sums.iter_mut()) {
-                    let value = V::splat(*row.add(step));
-                    for (column, sum) in columns.iter().zip(sums.iter_mut()) {
-                        *sum = value.mul_add(*column, *sum);
-                    }
-                }
-                weights = weights.wrapping_add(PANEL);
-            }
+            let rows = pointers.add(tap * TILE_ROWS).cast::<[_; ROWS]>().read();
+            add_products(&mut sums, rows, depth, weights);
         }
+        weights = weights.wrapping_add(depth * PANEL);
     }
     sums
+}
+
+/// Adds the products of `rows` and weights to the sums of a register tile.
+///
+/// # Safety
+/// All rows are valid for `depth` values; `weights` holds `depth` rows, `PANEL` apart, of `VECTORS`
+/// registers.
+#[inline(always)]
+pub(crate) unsafe fn add_products<V: Vector, const ROWS: usize, const VECTORS: usize>(
+    sums: &mut [[V; VECTORS]; ROWS],
+    rows: [*const f32; ROWS],
+    depth: usize,
+    mut weights: *const f32,
+) {
+    for step in 0..depth {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let mut columns = [V::splat(0.0); VECTORS];
+            for (vector, column) in columns.iter_mut().enumerate() {
+                *column = V::load(weights.add(vector * V::LANES), V::LANES);
+            }
+            for (row, sums) in rows.iter().zip(sums.iter_mut()) {
+                let value = V::splat(*row.add(step));
+                for (column, sum) in columns.iter().zip(sums.iter_mut()) {
+                    *sum = value.mul_add(*column, *sum);
+                }
+            }
+        }
+        weights = weights.wrapping_add(PANEL);
+    }
 }

@@ -21,6 +21,7 @@ use crate::pack::PANEL;
 use crate::simd::{Kernel, dispatch};
 use crate::vector::Vector;
 use crate::view::{InputView, with_input_view};
+use crate::winograd;
 
 /// Input channels of a register tile.
 pub(crate) const TILE: usize = 8;
@@ -34,6 +35,9 @@ const MIN_TASKS: usize = 32;
 
 /// The gradient of the weights in their native order.
 pub(crate) fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec<f32> {
+    if winograd::suits(c) {
+        return winograd::weight_gradient(c, x, grad_y);
+    }
     let mut gradient = vec![0.0; c.weight_len()];
     if gradient.is_empty() {
         return gradient;
