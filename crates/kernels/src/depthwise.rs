@@ -1,9 +1,8 @@
 //! Convolutions with one kernel a channel, vectorised over channels.
 //!
-//! All three passes run over lists of one pointer per pixel and tap, in which padding is a row of
-//! zeros, so no border is a special case. Pixels go in blocks that share each load of a weight (or of
-//! a sum, in the weight gradient), all channels of a block before the next, which reads and writes
-//! memory in order.
+//! All three passes go row by row. The taps of a row's pixels lie at the same distances, but for the
+//! few pixels at the border that lack some. Pixels go in blocks that share each load of a weight, all
+//! channels of a block before the next, which reads and writes memory in order.
 #![allow(
     unsafe_code,
     reason = "pixels are read through pointers without bounds checks"
@@ -15,7 +14,7 @@ use rayon::prelude::*;
 
 use crate::channels::Channels;
 use crate::epilogue::Epilogue;
-use crate::gather::{Gather, Source};
+use crate::gather::{Gather, Tap};
 use crate::geometry::Convolution;
 use crate::memory::{Output, Unwritten, with_scratch};
 use crate::operand::Operand;
@@ -75,12 +74,12 @@ pub(crate) fn backward<P: Send>(
     let tasks = pass.tasks().max(1);
     let (grad_w, finished) = weights.run(tasks, |task, tile, sums| {
         let rows = weights.rows(task, tasks);
-        let range = pixels(&weights.gather, rows);
-        let span = union(pass.span(task, tasks), range.clone());
+        let range = pixels(&weights.gather, rows.clone());
+        let span = union(pass.span(task, tasks), range);
         let channels = c.in_channels;
         let grad_y = grad_y.read(span.start * channels..span.end * channels, &mut tile.grad_y);
-        weights.add(range, x, grad_y, tile, sums);
-        pass.run_tile(task, tasks, grad_y, &mut tile.buffers);
+        weights.add(rows, x, grad_y, &mut tile.x, sums);
+        pass.run_tile(task, tasks, grad_y);
         pass.completed(task, tasks)
             .map(|range| finish(pass.output, range))
     });
@@ -98,8 +97,8 @@ pub(crate) fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec
         .div_ceil(rows_per_tile(&weights.gather, c.in_channels))
         .max(1);
     let (gradient, _) = weights.run(tasks, |task, tile, sums| {
-        let range = pixels(&weights.gather, weights.rows(task, tasks));
-        weights.add(range, Operand::Values(x), grad_y.as_ptr(), tile, sums);
+        let rows = weights.rows(task, tasks);
+        weights.add(rows, Operand::Values(x), grad_y.as_ptr(), &mut tile.x, sums);
     });
     gradient
 }
@@ -130,13 +129,6 @@ fn union(a: Range<usize>, b: Range<usize>) -> Range<usize> {
     }
 }
 
-/// What a thread keeps from tile to tile.
-#[derive(Default)]
-struct Buffers {
-    pointers: Vec<*const f32>,
-    destinations: Vec<usize>,
-}
-
 /// Forward pass or input gradient.
 struct Pass<'a> {
     channels: usize,
@@ -144,7 +136,6 @@ struct Pass<'a> {
     gathers: Vec<Gather>,
     /// Of each gather, `[tap, channel]`.
     weights: Vec<Vec<f32>>,
-    padding: Vec<f32>,
     epilogue: Epilogue<'a>,
     output: Output,
 }
@@ -161,7 +152,6 @@ impl<'a> Pass<'a> {
             channels: c.in_channels,
             weights: gathers.iter().map(|gather| pack(c, gather, w)).collect(),
             gathers,
-            padding: vec![0.0; c.in_channels],
             epilogue,
             output,
         }
@@ -180,10 +170,10 @@ impl<'a> Pass<'a> {
     ) -> Vec<P> {
         let tasks = self.tasks();
         let iterator = (0..tasks).into_par_iter().with_max_len(1);
-        let finished = iterator.map_init(Default::default, |(buffers, values), task| {
+        let finished = iterator.map_init(Vec::new, |values, task| {
             let span = self.span(task, tasks);
             let start = source.read(span.start * self.channels..span.end * self.channels, values);
-            self.run_tile(task, tasks, start, buffers);
+            self.run_tile(task, tasks, start);
             self.completed(task, tasks)
                 .map(|range| finish(self.output, range))
         });
@@ -201,21 +191,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Computes a task from the source whose value 0 would be at `start`.
-    fn run_tile(&self, task: usize, tasks: usize, start: *const f32, buffers: &mut Buffers) {
+    fn run_tile(&self, task: usize, tasks: usize, start: *const f32) {
         for (gather, weights) in self.gathers.iter().zip(&self.weights) {
-            let range = pixels(gather, share(rows(gather), task, tasks));
-            let source = Source {
-                start,
-                pixel: self.channels,
-                padding: self.padding.as_ptr(),
-            };
-            let (pointers, destinations) = (&mut buffers.pointers, &mut buffers.destinations);
-            gather.pointers(range.clone(), BLOCK, gather.tap_count(), source, pointers);
-            gather.destinations(range, destinations);
             dispatch(Tile {
-                pointers,
-                destinations,
-                taps: gather.tap_count(),
+                gather,
+                rows: share(rows(gather), task, tasks),
+                start,
                 weights,
                 channels: self.channels,
                 epilogue: self.epilogue,
@@ -261,11 +242,33 @@ fn pack(c: &Convolution, gather: &Gather, w: &[f32]) -> Vec<f32> {
         .collect()
 }
 
+/// The source row of each vertical tap that has one, and the index of the tap's first weight. `start`
+/// is where source value 0 would be.
+fn source_rows(
+    gather: &Gather,
+    row: usize,
+    channels: usize,
+    start: *const f32,
+    list: &mut Vec<(*const f32, usize)>,
+) {
+    let (vertical, horizontal) = (&gather.vertical, &gather.horizontal);
+    let (image, y) = (row / vertical.positions, row % vertical.positions);
+    list.clear();
+    for (index, &tap) in vertical.taps.iter().enumerate() {
+        if let Some(source) = vertical.source(y, tap) {
+            let line = image * vertical.source_extent + source;
+            let pointer = start.wrapping_add(line * horizontal.source_extent * channels);
+            list.push((pointer, index * horizontal.taps.len()));
+        }
+    }
+}
+
+/// Some rows of the destination.
 struct Tile<'a> {
-    /// `[pixel / BLOCK, tap, BLOCK]`
-    pointers: &'a [*const f32],
-    destinations: &'a [usize],
-    taps: usize,
+    gather: &'a Gather,
+    rows: Range<usize>,
+    /// Where source value 0 would be.
+    start: *const f32,
     /// `[tap, channels]`
     weights: &'a [f32],
     channels: usize,
@@ -273,69 +276,129 @@ struct Tile<'a> {
     output: Output,
 }
 
+/// Taps that some pixels of a row have in common: where they read for position 0 of the row, and
+/// their weights.
+type RowTaps = Vec<(*const f32, *const f32)>;
+
 impl Kernel for Tile<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<V: Vector>(self) {
-        for (block, pixels) in self.destinations.chunks(BLOCK).enumerate() {
-            let pointers = &self.pointers[block * self.taps * BLOCK..][..self.taps * BLOCK];
-            let mut channel = 0;
-            while channel < self.channels {
-                let left = self.channels - channel;
-                // SAFETY: the channels are in bounds of pixels and weights.
-                unsafe {
-                    if left >= 2 * V::LANES {
-                        self.block::<V, 2>(pointers, pixels, channel, V::LANES);
-                        channel += 2 * V::LANES;
-                    } else {
-                        self.block::<V, 1>(pointers, pixels, channel, left.min(V::LANES));
-                        channel += V::LANES;
-                    }
-                }
+        let horizontal = &self.gather.horizontal;
+        let inner = horizontal.inner_positions();
+        let (mut sources, mut taps) = (Vec::new(), RowTaps::new());
+        for row in self.rows.clone() {
+            source_rows(self.gather, row, self.channels, self.start, &mut sources);
+            for x in (0..inner.start).chain(inner.end..horizontal.positions) {
+                self.list_taps(
+                    &sources,
+                    |tap| horizontal.source(x, tap).is_some(),
+                    &mut taps,
+                );
+                self.pixels::<V, 1>(row, x, &taps);
+            }
+            self.list_taps(&sources, |_| true, &mut taps);
+            let mut x = inner.start;
+            while x < inner.end {
+                x += match inner.end - x {
+                    BLOCK.. => self.pixels::<V, BLOCK>(row, x, &taps),
+                    _ => self.pixels::<V, 1>(row, x, &taps),
+                };
             }
         }
     }
 }
 
 impl Tile<'_> {
+    fn list_taps(
+        &self,
+        sources: &[(*const f32, usize)],
+        has: impl Fn(Tap) -> bool,
+        list: &mut RowTaps,
+    ) {
+        list.clear();
+        for (source, first_weight) in sources {
+            for (index, &tap) in self.gather.horizontal.taps.iter().enumerate() {
+                if has(tap) {
+                    let offset = tap.offset * self.channels as isize;
+                    let weight = (first_weight + index) * self.channels;
+                    let weight = self.weights[weight..].as_ptr();
+                    list.push((source.wrapping_offset(offset), weight));
+                }
+            }
+        }
+    }
+
+    /// All channels of `PIXELS` pixels of a row. Returns `PIXELS`.
+    #[inline(always)]
+    fn pixels<V: Vector, const PIXELS: usize>(
+        &self,
+        row: usize,
+        x: usize,
+        taps: &RowTaps,
+    ) -> usize {
+        let (vertical, horizontal) = (&self.gather.vertical, &self.gather.horizontal);
+        let [height, width] = self.gather.destination_extent;
+        let (image, y) = (row / vertical.positions, row % vertical.positions);
+        let line = image * height + vertical.destination_first + y * vertical.destination_step;
+        let first = line * width + horizontal.destination_first;
+        let pixel = first + x * horizontal.destination_step;
+        let mut channel = 0;
+        while channel < self.channels {
+            let left = self.channels - channel;
+            // SAFETY: the channels are in bounds of pixels and weights.
+            unsafe {
+                if left >= 2 * V::LANES {
+                    self.block::<V, PIXELS, 2>(pixel, x, taps, channel, V::LANES);
+                    channel += 2 * V::LANES;
+                } else if left >= V::LANES {
+                    self.block::<V, PIXELS, 1>(pixel, x, taps, channel, V::LANES);
+                    channel += V::LANES;
+                } else {
+                    self.block::<V, PIXELS, 1>(pixel, x, taps, channel, left);
+                    channel += left;
+                }
+            }
+        }
+        PIXELS
+    }
+
     /// # Safety
     /// There must be `VECTORS` registers of channels from `channel` on, of which the last has
-    /// `lanes`.
+    /// `lanes`, and a source for every tap of the `PIXELS` pixels from `x` on.
     #[inline(always)]
-    unsafe fn block<V: Vector, const VECTORS: usize>(
+    unsafe fn block<V: Vector, const PIXELS: usize, const VECTORS: usize>(
         &self,
-        pointers: &[*const f32],
-        pixels: &[usize],
+        pixel: usize,
+        x: usize,
+        taps: &RowTaps,
         channel: usize,
         lanes: usize,
     ) {
-        let lanes = if VECTORS > 1 { V::LANES } else { lanes };
-        let mut sums = [[V::splat(0.0); VECTORS]; BLOCK];
-        let mut weights = self.weights.as_ptr().wrapping_add(channel);
-        let (taps, _) = pointers.as_chunks::<BLOCK>();
-        for pointers in taps {
-            // SAFETY: weights and pointers are valid for all channels.
+        let horizontal = &self.gather.horizontal;
+        let step = horizontal.step as usize * self.channels;
+        let first = x * step + channel;
+        let mut sums = [[V::splat(0.0); VECTORS]; PIXELS];
+        for (source, weights) in taps {
+            let source = source.wrapping_add(first);
+            // SAFETY: as the caller vouches.
             unsafe {
                 let mut weight = [V::splat(0.0); VECTORS];
                 for (vector, weight) in weight.iter_mut().enumerate() {
-                    *weight = V::load(weights.wrapping_add(vector * V::LANES), lanes);
+                    *weight = V::load(weights.add(channel + vector * V::LANES), lanes);
                 }
-                for (pointer, sums) in pointers.iter().zip(sums.iter_mut()) {
-                    let pointer = pointer.add(channel);
+                for (pixel, sums) in sums.iter_mut().enumerate() {
+                    let source = source.add(pixel * step);
                     for (vector, sum) in sums.iter_mut().enumerate() {
-                        let value = V::load(pointer.add(vector * V::LANES), lanes);
+                        let value = V::load(source.add(vector * V::LANES), lanes);
                         *sum = value.mul_add(weight[vector], *sum);
                     }
                 }
             }
-            weights = weights.wrapping_add(self.channels);
         }
-        // A fixed count keeps the sums in registers.
         for (index, sums) in sums.iter().enumerate() {
-            let Some(pixel) = pixels.get(index) else {
-                break;
-            };
+            let pixel = pixel + index * horizontal.destination_step;
             for (vector, sum) in sums.iter().enumerate() {
                 let channel = channel + vector * V::LANES;
                 let offset = pixel * self.channels + channel;
@@ -355,7 +418,6 @@ struct WeightPass {
     channels: usize,
     taps: usize,
     gather: Gather,
-    padding: Vec<f32>,
 }
 
 /// What a thread keeps from tile to tile.
@@ -363,8 +425,6 @@ struct WeightPass {
 struct WeightTileBuffers {
     x: Vec<f32>,
     grad_y: Vec<f32>,
-    pointers: Vec<*const f32>,
-    buffers: Buffers,
 }
 
 impl WeightPass {
@@ -373,7 +433,6 @@ impl WeightPass {
             channels: c.in_channels,
             taps: c.taps(),
             gather: Gather::forward(c),
-            padding: vec![0.0; c.in_channels],
         }
     }
 
@@ -414,48 +473,36 @@ impl WeightPass {
         })
     }
 
-    /// Adds the products of the output pixels in `range`, whose gradients are at their places from
-    /// `grad_y`.
+    /// Adds the products of the output rows in `rows`. `grad_y` is where the gradient's value 0 would
+    /// be.
     fn add(
         &self,
-        range: Range<usize>,
+        rows: Range<usize>,
         x: Operand<'_>,
         grad_y: *const f32,
-        tile: &mut WeightTileBuffers,
+        scratch: &mut Vec<f32>,
         sums: &mut [f32],
     ) {
-        let span = self.gather.source_span(range.clone());
-        let source = Source {
-            start: x.read(
-                span.start * self.channels..span.end * self.channels,
-                &mut tile.x,
-            ),
-            pixel: self.channels,
-            padding: self.padding.as_ptr(),
-        };
-        let pointers = &mut tile.pointers;
-        self.gather
-            .pointers(range.clone(), BLOCK, self.taps, source, pointers);
-        let values = range.start * self.channels..range.end * self.channels;
+        let span = self.gather.source_span(pixels(&self.gather, rows.clone()));
+        let span = span.start * self.channels..span.end * self.channels;
         dispatch(WeightTile {
-            pointers,
-            taps: self.taps,
-            // SAFETY: the caller read the range to there.
-            grad_y: unsafe {
-                std::slice::from_raw_parts(grad_y.wrapping_add(values.start), values.len())
-            },
+            gather: &self.gather,
+            rows,
+            x: x.read(span, scratch),
+            grad_y,
             channels: self.channels,
             sums,
         });
     }
 }
 
+/// Some rows of the output.
 struct WeightTile<'a> {
-    /// `[pixel / BLOCK, tap, BLOCK]`
-    pointers: &'a [*const f32],
-    taps: usize,
-    /// `[pixel, channels]`
-    grad_y: &'a [f32],
+    gather: &'a Gather,
+    rows: Range<usize>,
+    /// Where value 0 of input and gradient would be.
+    x: *const f32,
+    grad_y: *const f32,
     channels: usize,
     /// `[tap, channels]`
     sums: &'a mut [f32],
@@ -466,20 +513,25 @@ impl Kernel for WeightTile<'_> {
 
     #[inline(always)]
     fn run<V: Vector>(mut self) {
-        for (block, gradients) in self.grad_y.chunks(BLOCK * self.channels).enumerate() {
-            let pointers = &self.pointers[block * self.taps * BLOCK..][..self.taps * BLOCK];
-            let mut channel = 0;
-            while channel < self.channels {
-                let left = self.channels - channel;
-                // SAFETY: the channels are in bounds of pixels and sums.
-                unsafe {
-                    if left >= 2 * V::LANES {
-                        self.block::<V, 2>(pointers, gradients, channel, V::LANES);
-                        channel += 2 * V::LANES;
-                    } else {
-                        self.block::<V, 1>(pointers, gradients, channel, left.min(V::LANES));
-                        channel += V::LANES;
+        let horizontal = &self.gather.horizontal;
+        let inner = horizontal.inner_positions();
+        let mut sources = Vec::new();
+        for row in self.rows.clone() {
+            source_rows(self.gather, row, self.channels, self.x, &mut sources);
+            for &(source, first_tap) in &sources {
+                for x in (0..inner.start).chain(inner.end..horizontal.positions) {
+                    for (index, &tap) in horizontal.taps.iter().enumerate() {
+                        if horizontal.source(x, tap).is_some() {
+                            self.taps::<V, 1>(row, x..x + 1, source, first_tap, index);
+                        }
                     }
+                }
+                let mut tap = 0;
+                while tap < horizontal.taps.len() {
+                    tap += match horizontal.taps.len() - tap {
+                        3.. => self.taps::<V, 3>(row, inner.clone(), source, first_tap, tap),
+                        _ => self.taps::<V, 1>(row, inner.clone(), source, first_tap, tap),
+                    };
                 }
             }
         }
@@ -487,47 +539,85 @@ impl Kernel for WeightTile<'_> {
 }
 
 impl WeightTile<'_> {
-    /// # Safety
-    /// There must be `VECTORS` registers of channels from `channel` on, of which the last has
-    /// `lanes`.
+    /// Adds to `TAPS` taps of one kernel row, from `tap` on. Returns `TAPS`.
     #[inline(always)]
-    unsafe fn block<V: Vector, const VECTORS: usize>(
+    fn taps<V: Vector, const TAPS: usize>(
         &mut self,
-        pointers: &[*const f32],
-        gradients: &[f32],
-        channel: usize,
-        lanes: usize,
-    ) {
-        let lanes = if VECTORS > 1 { V::LANES } else { lanes };
-        let mut values = [[V::splat(0.0); VECTORS]; BLOCK];
-        let pixels = gradients.chunks_exact(self.channels);
-        for (pixel, values) in pixels.zip(values.iter_mut()) {
-            for (vector, value) in values.iter_mut().enumerate() {
-                // SAFETY: gradients are valid for all channels.
-                *value = unsafe { V::load(pixel.as_ptr().add(channel + vector * V::LANES), lanes) };
+        row: usize,
+        xs: Range<usize>,
+        source: *const f32,
+        first_tap: usize,
+        tap: usize,
+    ) -> usize {
+        let mut channel = 0;
+        while channel < self.channels {
+            let left = self.channels - channel;
+            let place = ((first_tap + tap) * self.channels + channel, channel);
+            // SAFETY: the channels are in bounds of pixels and sums.
+            unsafe {
+                if left >= 4 * V::LANES && V::LANES >= 16 {
+                    self.block::<V, TAPS, 4>(row, xs.clone(), source, tap, place, V::LANES);
+                    channel += 4 * V::LANES;
+                } else if left >= 2 * V::LANES {
+                    self.block::<V, TAPS, 2>(row, xs.clone(), source, tap, place, V::LANES);
+                    channel += 2 * V::LANES;
+                } else {
+                    let lanes = left.min(V::LANES);
+                    self.block::<V, TAPS, 1>(row, xs.clone(), source, tap, place, lanes);
+                    channel += lanes;
+                }
             }
         }
-        let mut place = self.sums.as_mut_ptr().wrapping_add(channel);
-        let (taps, _) = pointers.as_chunks::<BLOCK>();
-        for pointers in taps {
-            // SAFETY: sums and pointers are valid for all channels.
+        TAPS
+    }
+
+    /// # Safety
+    /// There must be `VECTORS` registers of channels, of which the last has `lanes`, and a source for
+    /// the taps of all pixels. `place` is the first sum and the first channel.
+    #[inline(always)]
+    unsafe fn block<V: Vector, const TAPS: usize, const VECTORS: usize>(
+        &mut self,
+        row: usize,
+        xs: Range<usize>,
+        source: *const f32,
+        tap: usize,
+        (sum_place, channel): (usize, usize),
+        lanes: usize,
+    ) {
+        let horizontal = &self.gather.horizontal;
+        let step = horizontal.step as usize * self.channels;
+        let offsets: [isize; TAPS] = std::array::from_fn(|index| {
+            horizontal.taps[tap + index].offset * self.channels as isize + channel as isize
+        });
+        let mut sums = [[V::splat(0.0); VECTORS]; TAPS];
+        for x in xs {
+            let pixel = row * horizontal.positions + x;
+            let gradients = self.grad_y.wrapping_add(pixel * self.channels + channel);
+            let source = source.wrapping_add(x * step);
+            // SAFETY: as the caller vouches.
             unsafe {
-                let mut sums = [V::splat(0.0); VECTORS];
-                for (vector, sum) in sums.iter_mut().enumerate() {
-                    *sum = V::load(place.wrapping_add(vector * V::LANES), lanes);
+                let mut gradient = [V::splat(0.0); VECTORS];
+                for (vector, gradient) in gradient.iter_mut().enumerate() {
+                    *gradient = V::load(gradients.add(vector * V::LANES), lanes);
                 }
-                for (pointer, gradients) in pointers.iter().zip(&values) {
-                    let pointer = pointer.add(channel);
+                for (offset, sums) in offsets.iter().zip(sums.iter_mut()) {
+                    let source = source.offset(*offset);
                     for (vector, sum) in sums.iter_mut().enumerate() {
-                        let value = V::load(pointer.add(vector * V::LANES), lanes);
-                        *sum = value.mul_add(gradients[vector], *sum);
+                        let value = V::load(source.add(vector * V::LANES), lanes);
+                        *sum = value.mul_add(gradient[vector], *sum);
                     }
                 }
-                for (vector, sum) in sums.iter().enumerate() {
-                    sum.store(place.wrapping_add(vector * V::LANES), lanes);
+            }
+        }
+        for (index, sums) in sums.iter().enumerate() {
+            let place = self.sums[sum_place + index * self.channels..].as_mut_ptr();
+            for (vector, sum) in sums.iter().enumerate() {
+                // SAFETY: sums of the tap, which are this chunk's.
+                unsafe {
+                    let place = place.add(vector * V::LANES);
+                    V::load(place, lanes).add(*sum).store(place, lanes);
                 }
             }
-            place = place.wrapping_add(self.channels);
         }
     }
 }

@@ -15,7 +15,7 @@ pub(crate) struct Tap {
     /// Its index in the kernel.
     pub index: usize,
     /// Where it reads for position 0.
-    offset: isize,
+    pub offset: isize,
 }
 
 /// What one axis of the destination reads and where it is written.
@@ -23,12 +23,12 @@ pub(crate) struct Tap {
 pub(crate) struct Axis {
     /// Number of destination pixels.
     pub positions: usize,
-    step: isize,
-    source_extent: usize,
+    pub step: isize,
+    pub source_extent: usize,
     pub taps: Vec<Tap>,
     /// The destination pixel of position 0, and the distance to the next.
-    destination_first: usize,
-    destination_step: usize,
+    pub destination_first: usize,
+    pub destination_step: usize,
 }
 
 impl Axis {
@@ -70,7 +70,20 @@ impl Axis {
         }
     }
 
-    fn source(&self, position: usize, tap: Tap) -> Option<usize> {
+    /// The positions at which every tap reads a source pixel.
+    pub(crate) fn inner_positions(&self) -> Range<usize> {
+        let mut inner = 0..self.positions;
+        for tap in &self.taps {
+            let first = (-tap.offset).max(0) as usize;
+            let end = (self.source_extent as isize - tap.offset).max(0) as usize;
+            inner.start = inner.start.max(first.div_ceil(self.step as usize));
+            inner.end = inner.end.min(end.div_ceil(self.step as usize));
+        }
+        inner.start.min(inner.end)..inner.end
+    }
+
+    /// The source pixel that a tap reads for a position, if there is one.
+    pub(crate) fn source(&self, position: usize, tap: Tap) -> Option<usize> {
         let pixel = position as isize * self.step + tap.offset;
         usize::try_from(pixel)
             .ok()
