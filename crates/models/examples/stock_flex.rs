@@ -88,7 +88,6 @@ fn main() {
         .nth(1)
         .and_then(|text| text.parse().ok())
         .unwrap_or(16);
-    warmstart_nn::keep_freed_memory();
     let architecture = warmstart_models::by_name("resnet18").expect("a model of ours");
     let mut sums = [[Duration::ZERO; 2]; 2];
     println!(

@@ -18,7 +18,7 @@ pub mod initialization;
 pub mod ops;
 mod parameters;
 
-pub use allocator::keep_freed_memory;
+pub use allocator::release_free_memory;
 pub use burn;
 pub use folded::Folded;
 pub use parameters::Parameters;

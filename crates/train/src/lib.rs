@@ -37,13 +37,11 @@ pub fn simd_level() -> Result<&'static str, String> {
     warmstart_nn::simd_level().map_err(|error| error.to_string())
 }
 
-/// Makes the pool of threads that computes, and sets the allocator up for steps that need the same
-/// buffers over and over. To be called once, before anything else.
+/// Makes the pool of threads that computes. To be called once, before anything else.
 ///
 /// # Errors
 /// If the pool exists already or the system refuses.
 pub fn use_threads(count: usize) -> Result<(), rayon::ThreadPoolBuildError> {
-    warmstart_nn::keep_freed_memory();
     rayon::ThreadPoolBuilder::new()
         .num_threads(count)
         .build_global()

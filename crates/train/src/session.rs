@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use warmstart_data::{Loader, batches, epoch_order};
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
 use warmstart_nn::block::{Forward, ParameterInfo};
 use warmstart_nn::burn::tensor::Device;
+use warmstart_nn::{Parameters, release_free_memory};
 
 use crate::Error;
 use crate::checkpoint::{self, Checkpoint, Checkpoints, State};
@@ -200,6 +200,7 @@ impl<T: Task> Session<T> {
             // The moments of another set of parameters would push these the wrong way.
             self.learned.optimizer = Optimizer::new(phase.optimizer);
         }
+        release_free_memory();
         memory::reset_peak();
         let setup = PhaseSetup::new(
             phase,

@@ -166,10 +166,6 @@ pub trait VisionOps: Backend {
     }
 
     /// The gradients of a [`branch`](Self::branch), given that of its output and what it kept.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "Burn's dispatch takes no mixed structs"
-    )]
     fn branch_backward(
         gradient: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -316,6 +312,10 @@ pub struct TrainingUnit {
 
 /// What is added to a branch in front of its last activation.
 #[derive(Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one of them exists at a time, and moves once"
+)]
 pub enum Added {
     /// Nothing.
     Nothing,

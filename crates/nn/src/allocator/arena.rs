@@ -1,0 +1,237 @@
+//! One range of addresses whose pages, once touched, stay: the next step needs buffers of the same
+//! sizes, and a fresh page costs a fault and a clearing.
+#![allow(unsafe_code, reason = "the arena hands out raw memory")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::LINE;
+
+/// Addresses, not memory: only touched pages count.
+#[cfg(target_os = "linux")]
+const RESERVED: usize = 1 << 40;
+
+/// Blocks of whole cache lines, the smallest that fits first, neighbours joined when freed.
+pub(super) struct Arena(Mutex<Blocks>);
+
+/// Offsets and sizes in bytes.
+struct Blocks {
+    /// Address of offset 0, once there is one; 0 before, and where there can be none.
+    start: usize,
+    is_asked_for: bool,
+    /// Nothing at or above it was ever handed out.
+    top: usize,
+    reserved: usize,
+    by_offset: BTreeMap<usize, usize>,
+    by_size: BTreeSet<(usize, usize)>,
+}
+
+impl Arena {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(Blocks {
+            start: 0,
+            is_asked_for: false,
+            top: 0,
+            reserved: 0,
+            by_offset: BTreeMap::new(),
+            by_size: BTreeSet::new(),
+        }))
+    }
+
+    /// A block of at least `size` bytes that begins at a cache line, or `None` where there are no
+    /// addresses left.
+    pub(super) fn allocate(&self, size: usize) -> Option<*mut u8> {
+        let mut blocks = self.blocks();
+        if !blocks.is_asked_for {
+            blocks.is_asked_for = true;
+            (blocks.start, blocks.reserved) = reserve();
+        }
+        let size = size.checked_next_multiple_of(LINE)?;
+        let offset = blocks.take(size)?;
+        Some(std::ptr::with_exposed_provenance_mut(blocks.start + offset))
+    }
+
+    /// Takes a block back, or returns false if it is none of the arena's.
+    pub(super) fn free(&self, memory: *mut u8, size: usize) -> bool {
+        let mut blocks = self.blocks();
+        let offset = match memory.addr().checked_sub(blocks.start) {
+            Some(offset) if offset < blocks.reserved => offset,
+            _ => return false,
+        };
+        blocks.put_back(offset, size.next_multiple_of(LINE));
+        true
+    }
+
+    /// Gives the pages of free blocks back to the system.
+    pub(super) fn release_free(&self) {
+        let blocks = self.blocks();
+        for (&offset, &size) in &blocks.by_offset {
+            release(blocks.start + offset, size);
+        }
+    }
+
+    fn blocks(&self) -> MutexGuard<'_, Blocks> {
+        // Nothing panics while the lock is held; and an allocator must not.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Blocks {
+    fn take(&mut self, size: usize) -> Option<usize> {
+        if let Some(&(found, offset)) = self.by_size.range((size, 0)..).next() {
+            self.remove(offset, found);
+            if found > size {
+                self.insert(offset + size, found - size);
+            }
+            return Some(offset);
+        }
+        // A free block at the top is a part of what is missing.
+        let last = self.by_offset.last_key_value();
+        let last = last.map(|(&offset, &size)| (offset, size));
+        let offset = match last {
+            Some((offset, size)) if offset + size == self.top => offset,
+            _ => self.top,
+        };
+        let top = offset
+            .checked_add(size)
+            .filter(|&top| top <= self.reserved)?;
+        if let Some((last, size)) = last.filter(|&(last, _)| last == offset) {
+            self.remove(last, size);
+        }
+        self.top = top;
+        Some(offset)
+    }
+
+    fn put_back(&mut self, mut offset: usize, mut size: usize) {
+        if let Some((&before, &its_size)) = self.by_offset.range(..offset).next_back()
+            && before + its_size == offset
+        {
+            self.remove(before, its_size);
+            (offset, size) = (before, its_size + size);
+        }
+        if let Some(&behind) = self.by_offset.get(&(offset + size)) {
+            self.remove(offset + size, behind);
+            size += behind;
+        }
+        self.insert(offset, size);
+    }
+
+    fn insert(&mut self, offset: usize, size: usize) {
+        self.by_offset.insert(offset, size);
+        self.by_size.insert((size, offset));
+    }
+
+    fn remove(&mut self, offset: usize, size: usize) {
+        self.by_offset.remove(&offset);
+        self.by_size.remove(&(size, offset));
+    }
+}
+
+/// Addresses for the arena and how many, or none.
+#[cfg(target_os = "linux")]
+fn reserve() -> (usize, usize) {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // A limit on addresses may leave no room for as many.
+    for reserved in [RESERVED, RESERVED >> 4, RESERVED >> 7] {
+        // SAFETY: a new mapping of nothing, wherever the system wants it.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), reserved, access, flags, -1, 0) };
+        if start != libc::MAP_FAILED {
+            // SAFETY: the mapping was just made. Advice that is not taken does no harm.
+            unsafe { libc::madvise(start, reserved, libc::MADV_HUGEPAGE) };
+            return (start.expose_provenance(), reserved);
+        }
+    }
+    (0, 0)
+}
+
+/// Elsewhere the system's allocator does everything.
+#[cfg(not(target_os = "linux"))]
+fn reserve() -> (usize, usize) {
+    (0, 0)
+}
+
+/// Gives back the whole pages in a range that nobody uses.
+fn release(start: usize, size: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        /// Pages are no larger than this on any processor that is built for.
+        const PAGE: usize = 64 * 1024;
+        let first = start.next_multiple_of(PAGE);
+        let end = (start + size) / PAGE * PAGE;
+        if first < end {
+            let pages = std::ptr::with_exposed_provenance_mut(first);
+            // SAFETY: a free part of the arena's mapping; its contents mean nothing.
+            unsafe { libc::madvise(pages, end - first, libc::MADV_DONTNEED) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (start, size);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blocks(reserved: usize) -> Blocks {
+        let arena = Arena::new();
+        let mut blocks = arena.0.into_inner().unwrap();
+        (blocks.is_asked_for, blocks.reserved) = (true, reserved);
+        blocks
+    }
+
+    #[test]
+    fn a_freed_block_is_used_again_and_its_rest_stays_free() {
+        let mut blocks = blocks(10_000);
+        let [a, b] = [640, 64].map(|size| blocks.take(size).unwrap());
+        assert_eq!((a, b), (0, 640));
+        blocks.put_back(a, 640);
+        assert_eq!(blocks.take(128), Some(0));
+        assert_eq!(blocks.take(512), Some(128));
+        assert_eq!(blocks.top, 704);
+    }
+
+    #[test]
+    fn the_smallest_block_that_fits_is_taken() {
+        let mut blocks = blocks(10_000);
+        let offsets = [640, 64, 128, 64].map(|size| blocks.take(size).unwrap());
+        blocks.put_back(offsets[0], 640);
+        blocks.put_back(offsets[2], 128);
+        assert_eq!(blocks.take(128), Some(offsets[2]));
+    }
+
+    #[test]
+    fn free_neighbours_become_one_block() {
+        let mut blocks = blocks(10_000);
+        let offsets = [64, 64, 64].map(|size| blocks.take(size).unwrap());
+        for index in [0, 2, 1] {
+            blocks.put_back(offsets[index], 64);
+        }
+        assert_eq!(blocks.by_offset, BTreeMap::from([(0, 192)]));
+        assert_eq!(blocks.by_size, BTreeSet::from([(192, 0)]));
+        // And what is at the top grows.
+        assert_eq!(blocks.take(256), Some(0));
+        assert_eq!((blocks.top, blocks.by_offset.len()), (256, 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_to_others() {
+        let mut blocks = blocks(256);
+        assert_eq!(blocks.take(320), None);
+        assert_eq!(blocks.take(256), Some(0));
+        assert_eq!(blocks.take(64), None);
+    }
+
+    #[test]
+    fn memory_is_whole_lines_and_keeps_what_is_written() {
+        let sizes = (1..40).map(|index| 60_000 + index * 1_111);
+        let tensors: Vec<Vec<u8>> = sizes
+            .zip(0..)
+            .map(|(size, fill)| vec![fill; size])
+            .collect();
+        for (fill, tensor) in tensors.iter().enumerate() {
+            assert!(tensor.iter().all(|&value| usize::from(value) == fill));
+            assert_eq!(tensor.as_ptr().addr() % LINE, 0);
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Memory for tensors: whole cache lines, kept warm.
+#![allow(unsafe_code, reason = "a global allocator deals in raw memory")]
+
+mod arena;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+
+use arena::Arena;
+
+/// A cache line, and the widest register.
+const LINE: usize = 64;
+/// Allocations of so many bytes are worth aligning: a register that is loaded or stored across two
+/// lines costs two accesses.
+const ALIGNED: usize = 1024;
+/// Allocations of so many bytes come from the arena.
+const LARGE: usize = 64 * 1024;
+
+/// The system's allocator for small things, the arena for tensors. See
+/// `docs/decisions/0005-an-arena-for-tensors.md`.
+struct TensorAllocator;
+
+#[global_allocator]
+static ALLOCATOR: TensorAllocator = TensorAllocator;
+
+static ARENA: Arena = Arena::new();
+
+/// Gives the memory that no tensor uses back to the system, as between two phases, whose tensors
+/// differ.
+pub fn release_free_memory() {
+    ARENA.release_free();
+}
+
+fn aligned(layout: Layout) -> Layout {
+    match layout.size() {
+        ALIGNED.. => layout.align_to(LINE).unwrap_or(layout),
+        _ => layout,
+    }
+}
+
+// SAFETY: memory of the arena is told by its address and goes back there; all other goes to the
+// system's allocator, with a layout that depends on the caller's alone and is at least as aligned.
+unsafe impl GlobalAlloc for TensorAllocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= LARGE
+            && layout.align() <= LINE
+            && let Some(memory) = ARENA.allocate(layout.size())
+        {
+            return memory;
+        }
+        // SAFETY: the caller's promise is the system allocator's condition.
+        unsafe { System.alloc(aligned(layout)) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // The arena's own lists are small, so this asks it nothing while it is at work.
+        if layout.size() >= LARGE && ARENA.free(memory, layout.size()) {
+            return;
+        }
+        // SAFETY: it came from the system's allocator, with this layout.
+        unsafe { System.dealloc(memory, aligned(layout)) }
+    }
+}
