@@ -1,8 +1,9 @@
 //! What a convolution multiplies: values in memory, or values computed as they are read.
 //!
 //! In training a layer's result is kept before its batch norm, and whoever reads it normalises and
-//! activates a tile at a time, in scratch space that stays in the L2 cache. So neither the
-//! normalised activations nor the gradients in front of a batch norm are ever written to memory.
+//! activates a tile at a time, in scratch space that stays in the L2 cache. So where one task reads a
+//! tile, neither normalised activations nor gradients in front of a batch norm are written to memory;
+//! kernels whose tasks would compute them several times have them computed once, as a whole.
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use std::borrow::Cow;
