@@ -1,6 +1,7 @@
 //! What happens to a value between its sum and its only store.
 #![allow(unsafe_code, reason = "vector loads take pointers")]
 
+use crate::sigmoid::sigmoid;
 use crate::vector::Vector;
 
 /// An activation function that rides along with the kernel before it.
@@ -12,31 +13,58 @@ pub enum Activation {
     Relu,
     /// `y = min(max(x, 0), 6)`
     Relu6,
+    /// `y = x · Relu6(x + 3) / 6`: Howard and others, "Searching for MobileNetV3", 2019, section 5.2.
+    HardSwish,
+    /// `y = x · σ(x)`: Elfwing and others, "Sigmoid-Weighted Linear Units for Neural Network Function
+    /// Approximation in Reinforcement Learning", 2017, section 2; Ramachandran and others, "Searching
+    /// for Activation Functions", 2017, call it Swish.
+    Silu,
 }
 
 impl Activation {
-    /// The lowest and the highest value. Strictly between them the derivative is one, elsewhere zero.
-    pub(crate) fn limits(self) -> (f32, f32) {
+    /// The activation of `value`; NaN stays NaN.
+    #[inline(always)]
+    pub(crate) fn apply<V: Vector>(self, value: V) -> V {
         match self {
-            Self::Identity => (f32::NEG_INFINITY, f32::INFINITY),
-            Self::Relu => (0.0, f32::INFINITY),
-            Self::Relu6 => (0.0, 6.0),
+            Self::Identity => value,
+            Self::Relu => value.clamp(V::splat(0.0), V::splat(f32::INFINITY)),
+            Self::Relu6 => value.clamp(V::splat(0.0), V::splat(6.0)),
+            Self::HardSwish => value.mul(hard_sigmoid(value)),
+            Self::Silu => value.mul(sigmoid(value)),
         }
     }
 
-    /// The activation of `value`.
-    #[inline(always)]
-    pub(crate) fn apply<V: Vector>(self, value: V) -> V {
-        let (low, high) = self.limits();
-        value.clamp(V::splat(low), V::splat(high))
-    }
-
-    /// `gradient` times the derivative at `value`, the argument of the activation.
+    /// `gradient` times the derivative at `value`, the argument of the activation. At the kinks
+    /// that is zero for ReLU and ReLU6, and for hard-swish zero at -3 and one at 3.
     #[inline(always)]
     pub(crate) fn backward<V: Vector>(self, value: V, gradient: V) -> V {
-        let (low, high) = self.limits();
-        gradient.keep_where_between(value, V::splat(low), V::splat(high))
+        let keep = |low, high| gradient.keep_where_between(value, V::splat(low), V::splat(high));
+        match self {
+            Self::Identity => gradient,
+            Self::Relu => keep(0.0, f32::INFINITY),
+            Self::Relu6 => keep(0.0, 6.0),
+            Self::HardSwish => {
+                // σ + x σ', with σ' = 1/6 between the kinks.
+                let slope = value.mul(V::splat(1.0 / 6.0));
+                let slope = slope.keep_where_between(value, V::splat(-3.0), V::splat(3.0));
+                gradient.mul(hard_sigmoid(value).add(slope))
+            }
+            Self::Silu => {
+                // σ + x σ', with σ' = σ (1 - σ).
+                let sigmoid = sigmoid(value);
+                let rest = V::splat(1.0).sub(sigmoid);
+                gradient.mul(sigmoid.mul(value.mul_add(rest, V::splat(1.0))))
+            }
+        }
     }
+}
+
+/// `Relu6(x + 3) / 6`, exactly one from 3 on.
+#[inline(always)]
+fn hard_sigmoid<V: Vector>(value: V) -> V {
+    let raised = value.add(V::splat(3.0));
+    let limited = raised.clamp(V::splat(0.0), V::splat(6.0));
+    limited.mul(V::splat(1.0 / 6.0))
 }
 
 /// `y = act(sum + bias + residual)`.
@@ -46,9 +74,7 @@ pub(crate) struct Epilogue<'a> {
     pub bias: Option<&'a [f32]>,
     /// The shape of the destination.
     pub residual: Option<&'a [f32]>,
-    /// The limits of the activation.
-    pub low: f32,
-    pub high: f32,
+    pub activation: Activation,
 }
 
 impl<'a> Epilogue<'a> {
@@ -57,12 +83,10 @@ impl<'a> Epilogue<'a> {
         residual: Option<&'a [f32]>,
         activation: Activation,
     ) -> Self {
-        let (low, high) = activation.limits();
         Self {
             bias,
             residual,
-            low,
-            high,
+            activation,
         }
     }
 
@@ -70,8 +94,7 @@ impl<'a> Epilogue<'a> {
     pub(crate) const NONE: Self = Self {
         bias: None,
         residual: None,
-        low: f32::NEG_INFINITY,
-        high: f32::INFINITY,
+        activation: Activation::Identity,
     };
 
     /// Finishes `lanes` sums from `channel` on that belong at `offset` of the destination.
@@ -95,6 +118,6 @@ impl<'a> Epilogue<'a> {
             // SAFETY: in bounds, as the caller vouches.
             value = value.add(unsafe { V::load(residual.as_ptr().add(offset), lanes) });
         }
-        value.clamp(V::splat(self.low), V::splat(self.high))
+        self.activation.apply(value)
     }
 }

@@ -22,6 +22,7 @@ mod pack;
 mod pointwise;
 mod pool;
 mod product;
+mod sigmoid;
 mod simd;
 mod statistics;
 mod training;

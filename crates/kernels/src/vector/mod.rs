@@ -38,9 +38,13 @@ pub(crate) trait Vector: Copy {
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;
+    fn div(self, other: Self) -> Self;
 
     /// `self * factor + addend`, in one rounding where the level has the instruction.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
+
+    /// 2 to the power of whole numbers from -126 to 128; infinity for 128, and any value for others.
+    fn power_of_two(self) -> Self;
 
     /// Limits to `low..=high`; NaN stays NaN.
     fn clamp(self, low: Self, high: Self) -> Self;

@@ -64,6 +64,12 @@ impl Vector for float32x4x2_t {
     }
 
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        // SAFETY: as in `splat`.
+        unsafe { Self(vdivq_f32(self.0, other.0), vdivq_f32(self.1, other.1)) }
+    }
+
+    #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
         // SAFETY: as in `splat`. The instruction's first operand is the addend.
         unsafe {
@@ -72,6 +78,11 @@ impl Vector for float32x4x2_t {
                 vfmaq_f32(addend.1, self.1, factor.1),
             )
         }
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        Self(power_of_two(self.0), power_of_two(self.1))
     }
 
     #[inline(always)]
@@ -92,6 +103,15 @@ impl Vector for float32x4x2_t {
             keep_where_between(self.0, value.0, low.0, high.0),
             keep_where_between(self.1, value.1, low.1, high.1),
         )
+    }
+}
+
+#[inline(always)]
+fn power_of_two(exponent: float32x4_t) -> float32x4_t {
+    // SAFETY: called only where NEON is. Of a NaN the conversion gives zero.
+    unsafe {
+        let biased = vaddq_s32(vcvtnq_s32_f32(exponent), vdupq_n_s32(127));
+        vreinterpretq_f32_s32(vshlq_n_s32::<23>(biased))
     }
 }
 

@@ -65,6 +65,11 @@ impl Vector for Lanes4 {
     }
 
     #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.combine(other, |a, b| a / b)
+    }
+
+    #[inline(always)]
     fn mul_add(self, factor: Self, addend: Self) -> Self {
         // Without the instruction `f32::mul_add` is a slow library call.
         if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
@@ -74,6 +79,13 @@ impl Vector for Lanes4 {
         } else {
             self.mul(factor).add(addend)
         }
+    }
+
+    #[inline(always)]
+    fn power_of_two(self) -> Self {
+        // Of a NaN the conversion gives zero.
+        let biased = self.0.map(|exponent| (exponent as i32).wrapping_add(127));
+        Self(biased.map(|biased| f32::from_bits((biased as u32) << 23)))
     }
 
     #[inline(always)]

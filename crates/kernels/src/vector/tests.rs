@@ -88,6 +88,7 @@ impl Kernel for Arithmetic {
         assert_lanes(x.add(y), |lane| a[lane] + b[lane]);
         assert_lanes(x.sub(y), |lane| a[lane] - b[lane]);
         assert_lanes(x.mul(y), |lane| a[lane] * b[lane]);
+        assert_lanes(x.div(y), |lane| a[lane] / b[lane]);
         assert_lanes(x.mul_add(y, z), |lane| a[lane] * b[lane] + c[lane]);
     }
 }
@@ -95,6 +96,28 @@ impl Kernel for Arithmetic {
 #[test]
 fn arithmetic_goes_lane_by_lane() {
     at_every_level(Arithmetic);
+}
+
+#[derive(Clone, Copy)]
+struct Powers;
+
+impl Kernel for Powers {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for first in -126..=128 - 15 {
+            let exponents: [f32; 16] = std::array::from_fn(|lane| (first + lane as i32) as f32);
+            assert_lanes(vector::<V>(&exponents).power_of_two(), |lane| {
+                2f64.powi(first + lane as i32) as f32
+            });
+        }
+    }
+}
+
+#[test]
+fn powers_of_two_are_exact_up_to_infinity() {
+    at_every_level(Powers);
 }
 
 #[derive(Clone, Copy)]

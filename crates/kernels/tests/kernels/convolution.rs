@@ -2,11 +2,13 @@
 
 use proptest::prelude::*;
 use warmstart_kernels::{
-    Activation, Convolution, convolution_forward, convolution_inference,
-    convolution_input_gradient, convolution_weight_gradient,
+    Convolution, convolution_forward, convolution_inference, convolution_input_gradient,
+    convolution_weight_gradient,
 };
 
-use crate::reference::{self, activate, activations, assert_close, convolutions, values};
+use crate::reference::{
+    self, ACTIVATIONS, activate, activations, assert_close, convolutions, values,
+};
 
 /// f32 rounding of a few thousand summands.
 const TOLERANCE: f64 = 2e-5;
@@ -145,7 +147,7 @@ fn an_empty_batch_gives_empty_activations_and_no_weight_gradient() {
 #[test]
 fn not_a_number_passes_through_the_activation() {
     let c = square(1, 1, [1, 1], 1, 1);
-    for act in [Activation::Identity, Activation::Relu, Activation::Relu6] {
+    for act in ACTIVATIONS {
         assert!(convolution_inference(&c, &[f32::NAN], &[1.0], &[0.0], None, act)[0].is_nan());
     }
 }

@@ -71,16 +71,34 @@ pub fn activate(act: Activation, value: f64) -> f64 {
         Activation::Identity => value,
         Activation::Relu => value.max(0.0),
         Activation::Relu6 => value.clamp(0.0, 6.0),
+        Activation::HardSwish => value * (value + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Silu => value * sigmoid(value),
     }
 }
 
 pub fn derivative(act: Activation, value: f64) -> f64 {
-    let passes = match act {
-        Activation::Identity => true,
-        Activation::Relu => value > 0.0,
-        Activation::Relu6 => 0.0 < value && value < 6.0,
-    };
-    f64::from(u8::from(passes))
+    let step = |passes| f64::from(u8::from(passes));
+    match act {
+        Activation::Identity => 1.0,
+        Activation::Relu => step(value > 0.0),
+        Activation::Relu6 => step(0.0 < value && value < 6.0),
+        Activation::HardSwish if -3.0 < value && value < 3.0 => value / 3.0 + 0.5,
+        Activation::HardSwish => step(value >= 3.0),
+        Activation::Silu => sigmoid(value) * (1.0 + value * (1.0 - sigmoid(value))),
+    }
+}
+
+fn sigmoid(value: f64) -> f64 {
+    1.0 / (1.0 + (-value).exp())
+}
+
+/// How far an f32 activation and its derivative may be from [`activate`] and [`derivative`] of the
+/// same argument: those that only limit are exact.
+pub fn rounding(act: Activation) -> f64 {
+    match act {
+        Activation::Identity | Activation::Relu | Activation::Relu6 => 0.0,
+        Activation::HardSwish | Activation::Silu => 1e-6,
+    }
 }
 
 /// Mean and biased variance of each channel.
@@ -131,9 +149,16 @@ pub fn assert_close(found: &[f32], expected: &[f64], tolerance: f64) {
     }
 }
 
+pub const ACTIVATIONS: [Activation; 5] = [
+    Activation::Identity,
+    Activation::Relu,
+    Activation::Relu6,
+    Activation::HardSwish,
+    Activation::Silu,
+];
+
 pub fn activations() -> impl Strategy<Value = Activation> {
-    use Activation::{Identity, Relu, Relu6};
-    prop_oneof![Just(Identity), Just(Relu), Just(Relu6)]
+    proptest::sample::select(&ACTIVATIONS)
 }
 
 /// Convolutions of every kind that are small enough for the reference.
