@@ -49,7 +49,18 @@ fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTenso
         Activation::Identity => x,
         Activation::Relu => B::relu(x),
         Activation::Relu6 => B::float_clamp(x, 0f32.into(), 6f32.into()),
+        Activation::HardSwish => B::float_mul(x.clone(), hard_sigmoid::<B>(x)),
+        Activation::Silu => B::float_mul(x.clone(), B::sigmoid(x)),
     }
+}
+
+/// `Relu6(x + 3) / 6`
+fn hard_sigmoid<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let raised = B::float_add_scalar(x, 3f32.into());
+    B::float_div_scalar(
+        B::float_clamp(raised, 0f32.into(), 6f32.into()),
+        6f32.into(),
+    )
 }
 
 /// See [`VisionOps::conv_act`](super::VisionOps::conv_act).
@@ -145,17 +156,21 @@ pub fn branch_backward<B: Backend>(
 ) -> BranchGradients<B> {
     let empty = || B::float_zeros(Shape::new([0]), &x.device(), x.dtype().into());
     let last = specs.len() - 1;
-    // What goes into each unit, and comes out of the last.
+    // What goes into each unit, and into its activation.
     let mut inputs = vec![x.clone()];
+    let mut arguments = Vec::new();
     for (index, (unit, spec)) in units.iter().zip(specs).enumerate() {
         let mut normalized = normalize::<B>(&results[index], unit, spec);
         if index == last {
             normalized = add::<B>(normalized, &x, &residual);
         }
-        inputs.push(activate::<B>(normalized, spec.activation));
+        arguments.push(normalized.clone());
+        if index < last {
+            inputs.push(activate::<B>(normalized, spec.activation));
+        }
     }
     let mut gradient =
-        activation_gradient::<B>(gradient, inputs[last + 1].clone(), specs[last].activation);
+        activation_gradient::<B>(gradient, arguments[last].clone(), specs[last].activation);
     let through_residual = gradient.clone();
     let mut unit_gradients = Vec::new();
     for index in (0..=last).rev() {
@@ -176,7 +191,8 @@ pub fn branch_backward<B: Backend>(
         };
         if index > 0 {
             let activation = specs[index - 1].activation;
-            gradient = activation_gradient::<B>(gradient, inputs[index].clone(), activation);
+            let argument = arguments[index - 1].clone();
+            gradient = activation_gradient::<B>(gradient, argument, activation);
         }
     }
     unit_gradients.reverse();
@@ -263,21 +279,45 @@ fn norm_backward<B: Backend>(
     }
 }
 
+/// `gradient` times the derivative at `argument`, which went into the activation.
 fn activation_gradient<B: Backend>(
     gradient: FloatTensor<B>,
-    output: FloatTensor<B>,
+    argument: FloatTensor<B>,
     activation: Activation,
 ) -> FloatTensor<B> {
-    let bool_dtype = burn::backend::get_or_init_device_settings::<B>(&output.device()).bool_dtype;
-    let blocked = match activation {
-        Activation::Identity => return gradient,
-        Activation::Relu => B::float_lower_equal_elem(output, 0f32.into(), bool_dtype),
-        Activation::Relu6 => B::bool_or(
-            B::float_lower_equal_elem(output.clone(), 0f32.into(), bool_dtype),
-            B::float_greater_equal_elem(output, 6f32.into(), bool_dtype),
-        ),
-    };
-    B::float_mask_fill(gradient, blocked, 0f32.into())
+    match activation {
+        Activation::Identity => gradient,
+        Activation::Relu => keep_between::<B>(gradient, argument, 0.0, f32::INFINITY),
+        Activation::Relu6 => keep_between::<B>(gradient, argument, 0.0, 6.0),
+        Activation::HardSwish => {
+            let slope = B::float_div_scalar(argument.clone(), 6f32.into());
+            let slope = keep_between::<B>(slope, argument.clone(), -3.0, 3.0);
+            B::float_mul(gradient, B::float_add(hard_sigmoid::<B>(argument), slope))
+        }
+        Activation::Silu => {
+            let sigmoid = B::sigmoid(argument.clone());
+            let through_sigmoid = B::float_mul(gradient.clone(), argument);
+            B::float_add(
+                B::float_mul(gradient, sigmoid.clone()),
+                B::sigmoid_backward(sigmoid, through_sigmoid),
+            )
+        }
+    }
+}
+
+/// `x` where `low < value < high`, else zero.
+fn keep_between<B: Backend>(
+    x: FloatTensor<B>,
+    value: FloatTensor<B>,
+    low: f32,
+    high: f32,
+) -> FloatTensor<B> {
+    let bool_dtype = burn::backend::get_or_init_device_settings::<B>(&value.device()).bool_dtype;
+    let outside = B::bool_or(
+        B::float_lower_equal_elem(value.clone(), low.into(), bool_dtype),
+        B::float_greater_equal_elem(value, high.into(), bool_dtype),
+    );
+    B::float_mask_fill(x, outside, 0f32.into())
 }
 
 fn conv_input_gradient<B: Backend>(
