@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::memory::Output;
 use crate::simd::{Kernel, dispatch};
 use crate::vector::Vector;
 
@@ -64,6 +65,19 @@ impl Channels {
             let first = tile * self.tile_len();
             first..self.len.min(first + self.tile_len())
         })
+    }
+
+    /// What `finish` makes of all rows of `output`, unless tasks have `finished` them already.
+    pub(crate) fn finish_rest<P: Send>(
+        self,
+        finished: Vec<P>,
+        output: Output,
+        finish: impl Fn(Output, Range<usize>) -> P + Sync,
+    ) -> Vec<P> {
+        match finished.is_empty() {
+            true => self.tiles().map(|range| finish(output, range)).collect(),
+            false => finished,
+        }
     }
 
     /// One parameter a channel as one a place of a wide row.

@@ -3,8 +3,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use crate::channels::Channels;
 use crate::epilogue::Epilogue;
 use crate::gather::Gather;
@@ -30,46 +28,33 @@ pub(crate) fn forward<P: Send>(
     let mut finished = Vec::new();
     if winograd::suits(c) {
         winograd::forward(c, &x.whole(), w, epilogue, output);
-        finish_rest(
-            c.output_len(),
-            c.out_channels,
-            output,
-            &mut finished,
-            finish,
-        );
-        // SAFETY: every output pixel was written.
-        return (unsafe { y.written(c.output_len()) }, finished);
+    } else {
+        with_input_view(c, x, false, |view, x| {
+            let columns = c.group_out_channels();
+            let column_stride = c.group_in_channels() * c.taps();
+            for group in 0..c.groups {
+                let weights = WeightView {
+                    weights: &w[group * columns * column_stride..],
+                    tap_places: &view.tap_places,
+                    depth_places: &view.depth_places,
+                    columns,
+                    column_stride,
+                };
+                let channels = Group {
+                    source_channels: c.in_channels,
+                    source_first: group * c.group_in_channels(),
+                    destination_channels: c.out_channels,
+                    column_first: group * columns,
+                };
+                let rows = rows(c, &view.gather);
+                let ranges = multiply(rows, x, weights, channels, epilogue, output, &finish);
+                finished.extend(ranges);
+            }
+        });
     }
-    with_input_view(c, x, false, |view, x| {
-        let columns = c.group_out_channels();
-        let column_stride = c.group_in_channels() * c.taps();
-        for group in 0..c.groups {
-            let weights = WeightView {
-                weights: &w[group * columns * column_stride..],
-                tap_places: &view.tap_places,
-                depth_places: &view.depth_places,
-                columns,
-                column_stride,
-            };
-            let channels = Group {
-                source_channels: c.in_channels,
-                source_first: group * c.group_in_channels(),
-                destination_channels: c.out_channels,
-                column_first: group * columns,
-            };
-            let rows = rows(c, &view.gather);
-            let ranges = multiply(rows, x, weights, channels, epilogue, output, &finish);
-            finished.extend(ranges);
-        }
-    });
-    finish_rest(
-        c.output_len(),
-        c.out_channels,
-        output,
-        &mut finished,
-        finish,
-    );
-    // SAFETY: the gather's pixels are the output's, and every group wrote its channels of them.
+    let layout = Channels::new(c.output_len(), c.out_channels);
+    let finished = layout.finish_rest(finished, output, finish);
+    // SAFETY: both ways cover the output's pixels, every group its channels of them.
     (unsafe { y.written(c.output_len()) }, finished)
 }
 
@@ -87,34 +72,33 @@ pub(crate) fn input_gradient<P: Send>(
     let mut finished = Vec::new();
     if winograd::suits(c) {
         winograd::input_gradient(c, &grad_y.whole(), w, epilogue, output);
-        finish_rest(c.input_len(), c.in_channels, output, &mut finished, finish);
-        // SAFETY: every input pixel was written.
-        return (unsafe { grad_x.written(c.input_len()) }, finished);
-    }
-    let (depth, columns) = (c.group_out_channels(), c.group_in_channels());
-    let depth_places: Vec<_> = (0..depth).map(|out| out * columns * c.taps()).collect();
-    for gather in Gather::input_gradient(c) {
-        for group in 0..c.groups {
-            let weights = WeightView {
-                weights: &w[group * depth * columns * c.taps()..],
-                tap_places: &gather.tap_indices(c.kernel[1]),
-                depth_places: &depth_places,
-                columns,
-                column_stride: c.taps(),
-            };
-            let channels = Group {
-                source_channels: c.out_channels,
-                source_first: group * depth,
-                destination_channels: c.in_channels,
-                column_first: group * columns,
-            };
-            let rows = rows(c, &gather);
-            let ranges = multiply(rows, grad_y, weights, channels, epilogue, output, &finish);
-            finished.extend(ranges);
+    } else {
+        let (depth, columns) = (c.group_out_channels(), c.group_in_channels());
+        let depth_places: Vec<_> = (0..depth).map(|out| out * columns * c.taps()).collect();
+        for gather in Gather::input_gradient(c) {
+            for group in 0..c.groups {
+                let weights = WeightView {
+                    weights: &w[group * depth * columns * c.taps()..],
+                    tap_places: &gather.tap_indices(c.kernel[1]),
+                    depth_places: &depth_places,
+                    columns,
+                    column_stride: c.taps(),
+                };
+                let channels = Group {
+                    source_channels: c.out_channels,
+                    source_first: group * depth,
+                    destination_channels: c.in_channels,
+                    column_first: group * columns,
+                };
+                let rows = rows(c, &gather);
+                let ranges = multiply(rows, grad_y, weights, channels, epilogue, output, &finish);
+                finished.extend(ranges);
+            }
         }
     }
-    finish_rest(c.input_len(), c.in_channels, output, &mut finished, finish);
-    // SAFETY: the phases cover the input's pixels, and every group wrote its channels of them.
+    let layout = Channels::new(c.input_len(), c.in_channels);
+    let finished = layout.finish_rest(finished, output, finish);
+    // SAFETY: both ways cover the input's pixels, every group its channels of them.
     (unsafe { grad_x.written(c.input_len()) }, finished)
 }
 
@@ -123,20 +107,6 @@ fn rows<'a>(c: &Convolution, gather: &'a Gather) -> Rows<'a> {
     match c.is_pointwise() {
         true => Rows::Same(gather.pixels()),
         false => Rows::Gathered(gather),
-    }
-}
-
-/// Finishes what was written in parts of pixels: nothing was finished then.
-fn finish_rest<P: Send>(
-    len: usize,
-    channels: usize,
-    output: Output,
-    finished: &mut Vec<P>,
-    finish: impl Fn(Output, Range<usize>) -> P + Sync,
-) {
-    if finished.is_empty() {
-        let tiles = Channels::new(len, channels).tiles();
-        *finished = tiles.map(|range| finish(output, range)).collect();
     }
 }
 

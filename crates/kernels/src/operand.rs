@@ -52,24 +52,16 @@ impl<'a> Operand<'a> {
 
     /// All values, computed once for kernels whose tasks would compute them several times.
     pub(crate) fn whole(self) -> Cow<'a, [f32]> {
-        if let Self::Values(values) = self {
-            return Cow::Borrowed(values);
-        }
-        let mut values = Unwritten::new(self.len());
-        let output = values.output();
-        self.layout()
-            .tiles()
-            .for_each(|range| self.compute(range, output));
-        // SAFETY: the tiles cover all values.
-        Cow::Owned(unsafe { values.written(self.len()) })
-    }
-
-    fn layout(self) -> Channels {
-        match self {
-            Self::Values(values) => Channels::new(values.len(), 1),
+        let layout = match self {
+            Self::Values(values) => return Cow::Borrowed(values),
             Self::Normalized(normalized) => normalized.layout,
             Self::Gradient(gradient) => gradient.layout,
-        }
+        };
+        let mut values = Unwritten::new(self.len());
+        let output = values.output();
+        layout.tiles().for_each(|range| self.compute(range, output));
+        // SAFETY: the tiles cover all values.
+        Cow::Owned(unsafe { values.written(self.len()) })
     }
 
     fn compute(self, range: Range<usize>, output: Output) {
@@ -91,7 +83,7 @@ impl<'a> Operand<'a> {
 pub(crate) struct Normalized<'a> {
     pub layout: Channels,
     z: &'a [f32],
-    pub mean: Vec<f32>,
+    mean: Vec<f32>,
     scale: Vec<f32>,
     shift: Vec<f32>,
     activation: Activation,

@@ -64,10 +64,9 @@ impl Parameters {
 
     /// Sum of the squares of all values, in an order that depends on the shapes alone.
     pub fn sum_of_squares(&self) -> f64 {
-        let tensors: Vec<_> = self.tensors.values().cloned().collect();
-        match tensors.is_empty() {
+        match self.tensors.is_empty() {
             true => 0.0,
-            false => Dispatch::sum_of_squares(Tensors(tensors)),
+            false => Dispatch::sum_of_squares(self.tensors.values().cloned().collect()),
         }
     }
 
@@ -147,7 +146,8 @@ impl Parameters {
             values.push(value.into_dispatch());
             factors.push(factor);
         }
-        let moved = Dispatch::move_averages(self.take(&names), Tensors(values), factors, share);
+        let values = values.into_iter().collect();
+        let moved = Dispatch::move_averages(self.take(&names), values, factors, share);
         self.put(&names, moved);
     }
 
@@ -171,12 +171,12 @@ impl Parameters {
                 .remove(name)
                 .unwrap_or_else(|| panic!("there is no {name}"))
         });
-        Tensors(taken.collect())
+        taken.collect()
     }
 
     fn put(&mut self, names: &[impl AsRef<str>], tensors: Tensors<Dispatch>) {
         let names = names.iter().map(|name| name.as_ref().to_owned());
-        self.tensors.extend(names.zip(tensors.0));
+        self.tensors.extend(names.zip(tensors.into_tensors()));
     }
 
     /// The tensor of that name as a vector `[values]`.

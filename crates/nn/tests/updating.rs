@@ -50,7 +50,7 @@ fn primitives(parameters: &Parameters, names: &[String]) -> Tensors<Flex> {
         let tensor = Tensor::<1>::from_data(data, &warmstart_nn::device());
         tensor.try_into_primitive::<Flex>().unwrap()
     };
-    Tensors(names.iter().map(primitive).collect())
+    names.iter().map(primitive).collect()
 }
 
 fn keys(moment: &str) -> Vec<String> {
@@ -61,7 +61,7 @@ fn keys(moment: &str) -> Vec<String> {
 }
 
 fn assert_same(found: &Parameters, names: &[String], expected: Tensors<Flex>) {
-    for (name, expected) in names.iter().zip(expected.0) {
+    for (name, expected) in names.iter().zip(expected.into_tensors()) {
         let expected = host(Tensor::<1>::from_primitive::<Flex>(expected));
         assert_close(&found.values(name), &expected, 1e-6);
     }
@@ -73,17 +73,16 @@ fn sgd_equals_stock_burn() {
     for step in 0..3 {
         let (before, gradients) = (ours.clone(), parameters(10 + step));
         let velocities = match step {
-            0 => Tensors(
-                SHAPES
-                    .map(|(_, shape)| {
-                        let zeros = Tensor::<1>::zeros(
-                            [shape.iter().product::<usize>()],
-                            &warmstart_nn::device(),
-                        );
-                        zeros.try_into_primitive::<Flex>().unwrap()
-                    })
-                    .to_vec(),
-            ),
+            0 => SHAPES
+                .map(|(_, shape)| {
+                    let zeros = Tensor::<1>::zeros(
+                        [shape.iter().product::<usize>()],
+                        &warmstart_nn::device(),
+                    );
+                    zeros.try_into_primitive::<Flex>().unwrap()
+                })
+                .into_iter()
+                .collect(),
             _ => primitives(&state, &keys(".v")),
         };
         let rates = updates().into_iter().map(|(_, rates)| rates).collect();

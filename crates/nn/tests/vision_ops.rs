@@ -1,14 +1,18 @@
 //! The seam against stock Burn: every output and every gradient, in every batch-norm mode.
 
+mod common;
+
 use proptest::prelude::*;
 use warmstart_nn::Activation;
 use warmstart_nn::burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use warmstart_nn::burn::backend::tensor::FloatTensor;
 use warmstart_nn::burn::backend::{Autodiff, Flex};
-use warmstart_nn::burn::tensor::{Tensor, TensorData};
+use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::ops::{
     self, Added, ConvSpec, Residual, Statistics, TrainingUnit, UnitSpec, UnitTensors, stock,
 };
+
+use common::{filled, host, values};
 
 /// Stock Burn with its own derivatives: the stock body on Burn's autodiff backend.
 type Stock = Autodiff<Flex, NoCheckpointing>;
@@ -33,19 +37,6 @@ enum Shortcut {
     None,
     Input,
     Tensor,
-}
-
-fn values(length: usize, seed: u64) -> Vec<f32> {
-    // A small generator of its own, so that a case is the same everywhere.
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    (0..length)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
 }
 
 struct Inputs {
@@ -114,19 +105,8 @@ impl Case {
     }
 }
 
-fn tensor<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
-    Tensor::from_data(
-        TensorData::new(values.to_vec(), shape),
-        &warmstart_nn::device(),
-    )
-}
-
 fn leaf<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
-    tensor(values, shape).autodiff().require_grad()
-}
-
-fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().unwrap()
+    filled(values, shape).autodiff().require_grad()
 }
 
 /// The gradients of x, of each unit's parameters and of the residual, and the output, means and
@@ -146,7 +126,7 @@ fn run(case: &Case, through_seam: bool) -> Vec<Vec<f32>> {
                 gamma: leaf(&inputs.gamma, channels),
                 beta: leaf(&inputs.beta, channels),
                 frozen: case.frozen.then(|| {
-                    [&inputs.mean, &inputs.variance].map(|values| tensor(values, channels))
+                    [&inputs.mean, &inputs.variance].map(|values| filled(values, channels))
                 }),
                 spec: unit.spec,
             }
@@ -164,7 +144,7 @@ fn run(case: &Case, through_seam: bool) -> Vec<Vec<f32>> {
         stock_branch(case, &x, &units, &residual)
     };
     // Weighted, so that every output has a gradient of its own.
-    let weights = tensor(&values(output.dims().iter().product(), 8), output.dims());
+    let weights = filled(&values(output.dims().iter().product(), 8), output.dims());
     let gradients = (output.clone() * weights.autodiff()).sum().backward();
     let gradient4 = |t: &Tensor<4>| host(t.grad(&gradients).unwrap());
     let gradient1 = |t: &Tensor<1>| host(t.grad(&gradients).unwrap());
@@ -224,7 +204,7 @@ fn stock_branch(
 /// The gradients that [`run`] begins with, from the stock body of the backward pass.
 fn stock_backward(case: &Case) -> Vec<Vec<f32>> {
     fn flex<const D: usize>(values: &[f32], shape: [usize; D]) -> FloatTensor<Flex> {
-        tensor(values, shape).try_into_primitive::<Flex>().unwrap()
+        filled(values, shape).try_into_primitive::<Flex>().unwrap()
     }
     fn back<const D: usize>(values: FloatTensor<Flex>) -> Vec<f32> {
         host(Tensor::<D>::from_primitive::<Flex>(values))
@@ -478,10 +458,10 @@ proptest! {
     fn inference_units_equal_stock_burn(case in cases()) {
         let inputs = case.inputs();
         let (unit, spec) = (&inputs.units[0], case.units[0].spec);
-        let x = tensor(&inputs.x, case.input);
-        let weight = tensor(&unit.weight.0, unit.weight.1);
-        let bias = tensor(&unit.beta, [case.units[0].out_channels]);
-        let residual = tensor(&inputs.residual.0, inputs.residual.1);
+        let x = filled(&inputs.x, case.input);
+        let weight = filled(&unit.weight.0, unit.weight.1);
+        let bias = filled(&unit.beta, [case.units[0].out_channels]);
+        let residual = filled(&inputs.residual.0, inputs.residual.1);
         let ours = ops::conv_act(
             x.clone(), weight.clone(), bias.clone(), (case.residual == Shortcut::Tensor).then(|| residual.clone()), spec,
         );
@@ -514,9 +494,9 @@ fn a_view_may_be_handed_in() {
         epsilon: 1e-5,
         activation: Activation::Relu,
     };
-    let weight = tensor(&values(4 * 3 * 9, 1), [4, 3, 3, 3]);
-    let bias = tensor(&values(4, 2), [4]);
-    let channels_first = tensor(&values(2 * 3 * 5 * 6, 3), [2, 3, 5, 6]);
+    let weight = filled(&values(4 * 3 * 9, 1), [4, 3, 3, 3]);
+    let bias = filled(&values(4, 2), [4]);
+    let channels_first = filled(&values(2 * 3 * 5 * 6, 3), [2, 3, 5, 6]);
     let view = channels_first.permute([0, 2, 3, 1]);
     let copy: Tensor<4> = Tensor::from_data(view.clone().into_data(), &view.device());
     let [a, b] =
@@ -537,9 +517,9 @@ fn only_what_needs_a_gradient_gets_one() {
         epsilon: 1e-5,
         activation: Activation::Relu,
     };
-    let x = tensor(&values(2 * 4 * 4 * 3, 1), [2, 4, 4, 3]).autodiff();
+    let x = filled(&values(2 * 4 * 4 * 3, 1), [2, 4, 4, 3]).autodiff();
     let weight = leaf(&values(5 * 3, 2), [5, 3, 1, 1]);
-    let gamma = tensor(&[1.0; 5], [5]).autodiff();
+    let gamma = filled(&[1.0; 5], [5]).autodiff();
     let beta = leaf(&[0.1; 5], [5]);
     let unit = TrainingUnit {
         weight: weight.clone(),

@@ -8,7 +8,7 @@ use warmstart_kernels::{
 };
 
 use crate::batch_norm::backward;
-use crate::reference::{activate, activations, assert_close, products, values};
+use crate::reference::{activate, activations, assert_close, convolutions_of, products, values};
 
 /// f32 rounding of the gradients; the differences are far closer.
 const TOLERANCE: f64 = 1e-4;
@@ -40,24 +40,7 @@ fn small_convolutions() -> impl Strategy<Value = Convolution> {
         (2usize..=36).prop_map(|channels| (channels, channels, channels)),
     ];
     let geometry = (pair(1..=3), pair(1..=3), pair(0..=2), pair(1..=2));
-    (1usize..=2, pair(1..=6), channels, geometry)
-        .prop_map(|(batch, [in_height, in_width], channels, geometry)| {
-            let (kernel, stride, padding, dilation) = geometry;
-            let (groups, in_channels, out_channels) = channels;
-            Convolution {
-                batch,
-                in_height,
-                in_width,
-                in_channels,
-                out_channels,
-                kernel,
-                stride,
-                padding,
-                dilation,
-                groups,
-            }
-        })
-        .prop_filter("the kernel fits", |c| c.check().is_ok())
+    convolutions_of(1usize..=2, pair(1..=6), channels, geometry)
 }
 
 /// A batch norm in f64, with a residual and an activation.

@@ -175,7 +175,18 @@ pub fn convolutions() -> impl Strategy<Value = Convolution> {
         (1usize..=70).prop_map(|channels| (channels, channels, channels)),
     ];
     let geometry = (kernel, pair(1..=3), pair(0..=3), pair(1..=2));
-    (1usize..=3, pair(1..=12), channels, geometry)
+    convolutions_of(1usize..=3, pair(1..=12), channels, geometry)
+}
+
+/// Convolutions put together from a batch, `[height, width]`, `(groups, in, out)` channels and
+/// `(kernel, stride, padding, dilation)`.
+pub fn convolutions_of(
+    batch: impl Strategy<Value = usize>,
+    extent: impl Strategy<Value = [usize; 2]>,
+    channels: impl Strategy<Value = (usize, usize, usize)>,
+    geometry: impl Strategy<Value = ([usize; 2], [usize; 2], [usize; 2], [usize; 2])>,
+) -> impl Strategy<Value = Convolution> {
+    (batch, extent, channels, geometry)
         .prop_map(|(batch, [in_height, in_width], channels, geometry)| {
             let (kernel, stride, padding, dilation) = geometry;
             let (groups, in_channels, out_channels) = channels;

@@ -9,8 +9,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
 use super::{
-    BranchOutput, List, PoolSpec, Residual, Statistics, UnitResult, UnitResults, UnitSpec,
-    UnitTensors, Units, VisionOps, linear, pool,
+    BranchOutput, List, MAX_UNITS, PoolSpec, Residual, Statistics, UnitResult, UnitResults,
+    UnitSpec, UnitTensors, Units, VisionOps, linear, pool,
 };
 
 /// The backward step. Its parents are the input, weight, gamma and beta of each unit, and the
@@ -156,7 +156,7 @@ impl<B: VisionOps, C: CheckpointStrategy> VisionOps for Autodiff<B, C> {
             10 => record::<B, C, 10>(nodes, inputs),
             11 => record::<B, C, 11>(nodes, inputs),
             _ => panic!(
-                "expected a branch of 1 to 3 units, found {}",
+                "expected a branch of 1 to {MAX_UNITS} units, found {}",
                 inputs.specs.len()
             ),
         }

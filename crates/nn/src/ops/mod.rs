@@ -16,7 +16,7 @@ use burn::backend::{Backend, Dispatch, ExtensionType, backend_extension};
 use burn::tensor::Tensor;
 pub use linear::{LinearGradients, linear};
 pub use list::List;
-pub use optimizer::{Rates, Tensors};
+pub use optimizer::{AnyTensor, Rates, Tensors};
 pub use pool::{PoolSpec, average_pool, global_average_pool, max_pool};
 use warmstart_kernels::Activation;
 pub use warmstart_kernels::{Adam, Sgd};

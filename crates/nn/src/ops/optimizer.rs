@@ -1,16 +1,31 @@
 //! Changing many tensors at once: optimizer steps, and what clipping and running statistics need.
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{
-    Backend, BackendTensor, Dispatch, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind,
-    ExtensionType, TensorMetadata,
-};
+use burn::backend::{Backend, ExtensionType, TensorMetadata};
 use burn::tensor::Shape;
 use warmstart_kernels::{Adam, Sgd};
 
+use super::List;
+
+/// A tensor of any shape.
+#[derive(ExtensionType, Clone, Debug)]
+pub struct AnyTensor<B: Backend>(FloatTensor<B>);
+
 /// Any number of tensors of any shapes, all on one device, as one argument of an operation.
-#[derive(Clone, Debug)]
-pub struct Tensors<B: Backend>(pub Vec<FloatTensor<B>>);
+pub type Tensors<B> = List<AnyTensor<B>>;
+
+impl<B: Backend> FromIterator<FloatTensor<B>> for Tensors<B> {
+    fn from_iter<I: IntoIterator<Item = FloatTensor<B>>>(tensors: I) -> Self {
+        Self(tensors.into_iter().map(AnyTensor).collect())
+    }
+}
+
+impl<B: Backend> Tensors<B> {
+    /// The tensors, one after the other.
+    pub fn into_tensors(self) -> impl Iterator<Item = FloatTensor<B>> {
+        self.0.into_iter().map(|tensor| tensor.0)
+    }
+}
 
 /// How far one parameter moves.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,43 +34,6 @@ pub struct Rates {
     pub learning_rate: f64,
     /// Weight decay, at least 0.
     pub weight_decay: f64,
-}
-
-// The derive knows single tensors alone.
-impl<B: Backend> ExtensionType<B> for Tensors<B> {
-    type Target = Tensors<Dispatch>;
-
-    fn map_to_dispatch<F>(self, map_kind: F, autodiff: DispatchAutodiffContext) -> Self::Target
-    where
-        F: Fn(BackendTensor<B>) -> DispatchTensorKind,
-    {
-        let wrap = |tensor| DispatchTensor {
-            kind: map_kind(BackendTensor::Float(tensor)),
-            autodiff,
-        };
-        Tensors(self.0.into_iter().map(wrap).collect())
-    }
-
-    fn map_from_dispatch<F>(target: Self::Target, unwrap_kind: F) -> Self
-    where
-        F: Fn(DispatchTensor) -> BackendTensor<B>,
-    {
-        let unwrap = |tensor| unwrap_kind(tensor).float();
-        Self(target.0.into_iter().map(unwrap).collect())
-    }
-
-    fn routing_tensor(target: &Self::Target) -> Option<&DispatchTensor> {
-        target.0.first()
-    }
-
-    fn routing_float_tensor(target: &Self::Target) -> Option<&DispatchTensor> {
-        target.0.first()
-    }
-
-    fn autodiff_context(target: &Self::Target) -> DispatchAutodiffContext {
-        let contexts = target.0.iter().map(|tensor| tensor.autodiff);
-        contexts.fold(DispatchAutodiffContext::Disabled, |a, b| a.merge(b))
-    }
 }
 
 fn decayed<B: Backend>(
@@ -74,9 +52,9 @@ pub fn stock_sgd_step<B: Backend>(
     rates: Vec<Rates>,
     sgd: Sgd,
 ) -> (Tensors<B>, Tensors<B>) {
-    let updates = parameters.0.into_iter().zip(gradients.0);
-    let updates = updates.zip(velocities.0).zip(rates);
-    let (values, velocities) = updates
+    let updates = parameters.into_tensors().zip(gradients.into_tensors());
+    let updates = updates.zip(velocities.into_tensors()).zip(rates);
+    let (values, velocities): (Vec<_>, Vec<_>) = updates
         .map(|(((value, gradient), velocity), rates)| {
             let (shape, flat) = (value.shape(), velocity.shape());
             let gradient = B::float_mul_scalar(gradient, sgd.gradient_scale.into());
@@ -94,7 +72,10 @@ pub fn stock_sgd_step<B: Backend>(
             (B::float_sub(value, step), B::float_reshape(velocity, flat))
         })
         .unzip();
-    (Tensors(values), Tensors(velocities))
+    (
+        values.into_iter().collect(),
+        velocities.into_iter().collect(),
+    )
 }
 
 /// See [`VisionOps::adam_step`](super::VisionOps::adam_step).
@@ -115,8 +96,8 @@ pub fn stock_adam_step<B: Backend>(
             B::float_mul_scalar(new, (1.0 - share).into()),
         )
     };
-    let updates = parameters.0.into_iter().zip(gradients.0);
-    let moments = means.0.into_iter().zip(squares.0);
+    let updates = parameters.into_tensors().zip(gradients.into_tensors());
+    let moments = means.into_tensors().zip(squares.into_tensors());
     let (mut values, mut new_means, mut new_squares) = (Vec::new(), Vec::new(), Vec::new());
     for (((mut value, gradient), (mean, square)), rates) in updates.zip(moments).zip(rates) {
         let (shape, flat) = (value.shape(), mean.shape());
@@ -144,12 +125,16 @@ pub fn stock_adam_step<B: Backend>(
         new_means.push(B::float_reshape(mean, flat.clone()));
         new_squares.push(B::float_reshape(square, flat));
     }
-    (Tensors(values), Tensors(new_means), Tensors(new_squares))
+    (
+        values.into_iter().collect(),
+        new_means.into_iter().collect(),
+        new_squares.into_iter().collect(),
+    )
 }
 
 /// See [`VisionOps::sum_of_squares`](super::VisionOps::sum_of_squares).
 pub fn stock_sum_of_squares<B: Backend>(tensors: Tensors<B>) -> f64 {
-    let sums = tensors.0.into_iter().map(|tensor| {
+    let sums = tensors.into_tensors().map(|tensor| {
         let values = tensor.shape().num_elements();
         let row = B::float_reshape(tensor, Shape::new([values]));
         let sum = B::float_sum(B::float_mul(row.clone(), row));
@@ -168,12 +153,15 @@ pub fn stock_move_averages<B: Backend>(
     factors: Vec<f64>,
     share: f64,
 ) -> Tensors<B> {
-    let pairs = averages.0.into_iter().zip(values.0).zip(factors);
+    let pairs = averages
+        .into_tensors()
+        .zip(values.into_tensors())
+        .zip(factors);
     let moved = pairs.map(|((average, value), factor)| {
         B::float_add(
             B::float_mul_scalar(average, (1.0 - share).into()),
             B::float_mul_scalar(value, (factor * share).into()),
         )
     });
-    Tensors(moved.collect())
+    moved.collect()
 }

@@ -17,8 +17,14 @@ pub fn values(length: usize, seed: u64) -> Vec<f32> {
 }
 
 pub fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
-    let values = values(shape.iter().product(), seed);
-    Tensor::from_data(TensorData::new(values, shape), &warmstart_nn::device())
+    filled(&values(shape.iter().product(), seed), shape)
+}
+
+pub fn filled<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_data(
+        TensorData::new(values.to_vec(), shape),
+        &warmstart_nn::device(),
+    )
 }
 
 pub fn leaf<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
@@ -26,7 +32,7 @@ pub fn leaf<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
 }
 
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.inner().into_data().try_into_vec().unwrap()
+    tensor.into_data().try_into_vec().unwrap()
 }
 
 /// Fails unless every value is within `tolerance` of the largest expected one.

@@ -1,17 +1,15 @@
 //! [`VisionOps`] on the processor: slices out of Burn's tensors, `warmstart-kernels`, and back.
 
+mod branch;
+
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Shape, TensorData};
-use warmstart_kernels::{
-    self as kernels, Activation, BatchNorm, Convolution, Input, OutputGradient, Pooling, Update,
-    Wanted,
-};
+use warmstart_kernels::{self as kernels, Activation, Convolution, Pooling, Update};
 
 use super::{
-    Adam, BranchGradients, BranchOutput, ConvSpec, LinearGradients, List, PoolSpec, Rates,
-    Residual, Sgd, Statistics, Tensors, UnitGradients, UnitResult, UnitResults, UnitSpec,
-    UnitTensors, Units, VisionOps,
+    Adam, BranchGradients, BranchOutput, ConvSpec, LinearGradients, PoolSpec, Rates, Residual, Sgd,
+    Tensors, UnitResults, UnitSpec, Units, VisionOps,
 };
 
 type Primitive = FloatTensor<Flex>;
@@ -83,7 +81,7 @@ fn values_mut(tensors: &mut [Primitive]) -> impl Iterator<Item = &mut [f32]> {
 }
 
 fn map(tensors: Tensors<Flex>, prepare: fn(Primitive) -> Primitive) -> Vec<Primitive> {
-    tensors.0.into_iter().map(prepare).collect()
+    tensors.into_tensors().map(prepare).collect()
 }
 
 fn pooling([batch, height, width, channels]: [usize; 4], spec: PoolSpec) -> Pooling {
@@ -131,79 +129,6 @@ fn contiguous_residual(residual: Residual<Flex>) -> Residual<Flex> {
     }
 }
 
-/// A unit of a branch that has run.
-struct Unit {
-    geometry: Convolution,
-    spec: UnitSpec,
-    weight: Primitive,
-    gamma: Primitive,
-    beta: Primitive,
-    batch_statistics: bool,
-    result: UnitResult<Flex>,
-}
-
-impl Unit {
-    fn norm(&self) -> BatchNorm<'_> {
-        BatchNorm {
-            mean: values(&self.result.mean),
-            variance: values(&self.result.variance),
-            gamma: values(&self.gamma),
-            beta: values(&self.beta),
-            epsilon: self.spec.epsilon,
-            activation: self.spec.activation,
-        }
-    }
-
-    fn conv(&self) -> &[f32] {
-        values(&self.result.conv)
-    }
-}
-
-/// What the unit behind `units` reads.
-fn input<'a>(units: &'a [Unit], x: &'a Primitive) -> Input<'a> {
-    match units.last() {
-        None => Input::Values(values(x)),
-        Some(unit) => Input::Normalized {
-            z: unit.conv(),
-            norm: unit.norm(),
-        },
-    }
-}
-
-fn run_unit(units: &[Unit], x: &Primitive, tensors: UnitTensors<Flex>, spec: UnitSpec) -> Unit {
-    let shape = units
-        .last()
-        .map_or(dimensions(x), |unit| output_shape(&unit.geometry));
-    let [weight, gamma, beta] = [tensors.weight, tensors.gamma, tensors.beta].map(contiguous);
-    let geometry = geometry(shape, dimensions(&weight), spec.conv);
-    let batch_statistics = matches!(tensors.statistics, Statistics::Batch);
-    let (conv, found) = kernels::training_forward(
-        &geometry,
-        input(units, x),
-        values(&weight),
-        batch_statistics,
-    );
-    let [mean, variance] = match (tensors.statistics, found) {
-        (Statistics::Frozen { mean, variance }, _) => [contiguous(mean), contiguous(variance)],
-        (Statistics::Batch, found) => found
-            .expect("statistics that were asked for")
-            .map(|values| tensor(values, [geometry.out_channels])),
-    };
-    Unit {
-        result: UnitResult {
-            conv: tensor(conv, output_shape(&geometry)),
-            mean,
-            variance,
-        },
-        geometry,
-        spec,
-        weight,
-        gamma,
-        beta,
-        batch_statistics,
-    }
-}
-
 impl VisionOps for Flex {
     fn conv_act(
         x: Primitive,
@@ -232,18 +157,7 @@ impl VisionOps for Flex {
         residual: Residual<Self>,
         specs: Vec<UnitSpec>,
     ) -> BranchOutput<Self> {
-        let (x, residual) = (contiguous(x), contiguous_residual(residual));
-        let mut units = Vec::new();
-        for (tensors, spec) in tensors.0.into_iter().zip(specs) {
-            units.push(run_unit(&units, &x, tensors, spec));
-        }
-        let last = units.last().expect("a branch has units");
-        let residual = residual_values(&residual, &x);
-        let output = kernels::normalize(last.conv(), last.norm(), residual);
-        BranchOutput {
-            output: tensor(output, output_shape(&last.geometry)),
-            units: List(units.into_iter().map(|unit| unit.result).collect()),
-        }
+        branch::forward(x, tensors, residual, specs)
     }
 
     fn branch_backward(
@@ -256,24 +170,8 @@ impl VisionOps for Flex {
         need_input: bool,
     ) -> BranchGradients<Self> {
         let (x, residual) = (contiguous(x), contiguous_residual(residual));
-        let mut units: Vec<Unit> = Vec::new();
-        for ((tensors, result), spec) in tensors.0.into_iter().zip(results.0).zip(specs) {
-            let shape = units
-                .last()
-                .map_or(dimensions(&x), |unit| output_shape(&unit.geometry));
-            let [weight, gamma, beta] =
-                [tensors.weight, tensors.gamma, tensors.beta].map(contiguous);
-            units.push(Unit {
-                geometry: geometry(shape, dimensions(&weight), spec.conv),
-                spec,
-                weight,
-                gamma,
-                beta,
-                batch_statistics: matches!(tensors.statistics, Statistics::Batch),
-                result,
-            });
-        }
-        backward(contiguous(gradient), &x, units, &residual, need_input)
+        let units = branch::units(&x, tensors, results, specs);
+        branch::backward(contiguous(gradient), &x, units, &residual, need_input)
     }
 
     fn max_pool(x: Primitive, spec: PoolSpec) -> Primitive {
@@ -372,7 +270,8 @@ impl VisionOps for Flex {
                 weight_decay: rates.weight_decay,
             });
         kernels::sgd_step(sgd, updates.collect());
-        (Tensors(parameters), Tensors(velocities))
+        let [parameters, velocities] = [parameters, velocities].map(Tensors::from_iter);
+        (parameters, velocities)
     }
 
     fn adam_step(
@@ -398,7 +297,8 @@ impl VisionOps for Flex {
                 weight_decay: rates.weight_decay,
             });
         kernels::adam_step(adam, updates.collect());
-        (Tensors(parameters), Tensors(means), Tensors(squares))
+        let [parameters, means, squares] = [parameters, means, squares].map(Tensors::from_iter);
+        (parameters, means, squares)
     }
 
     fn sum_of_squares(tensors: Tensors<Self>) -> f64 {
@@ -420,80 +320,6 @@ impl VisionOps for Flex {
                 *average = kept * *average + added * value;
             }
         }
-        Tensors(averages)
-    }
-}
-
-fn backward(
-    gradient: Primitive,
-    x: &Primitive,
-    mut units: Vec<Unit>,
-    residual: &Residual<Flex>,
-    need_input: bool,
-) -> BranchGradients<Flex> {
-    let empty = || tensor(Vec::new(), [0]);
-    let last = units.last().expect("a branch has units");
-    let (masked, mut sums) = kernels::activation_backward(
-        values(&gradient),
-        last.conv(),
-        last.norm(),
-        residual_values(residual, x),
-    );
-    let mut gradient = masked.map_or(gradient, |masked| {
-        tensor(masked, output_shape(&last.geometry))
-    });
-    let (to_input, residual_gradient) = match residual {
-        Residual::None => (None, empty()),
-        Residual::Input => (Some(gradient.clone()), empty()),
-        Residual::Add(_) => (None, gradient.clone()),
-    };
-    let mut unit_gradients = Vec::new();
-    while let Some(unit) = units.pop() {
-        let is_first = units.is_empty();
-        let wanted = Wanted {
-            input: !is_first || need_input,
-            weight: true,
-        };
-        let [gamma, beta] =
-            sums.parameter_gradients(values(&unit.result.variance), unit.spec.epsilon);
-        let gradients = kernels::training_backward(
-            &unit.geometry,
-            input(&units, x),
-            values(&unit.weight),
-            OutputGradient {
-                masked: values(&gradient),
-                z: unit.conv(),
-                norm: unit.norm(),
-                sums: &sums,
-                batch_statistics: unit.batch_statistics,
-            },
-            to_input.as_ref().filter(|_| is_first).map(values),
-            wanted,
-        );
-        let channels = [unit.geometry.out_channels];
-        unit_gradients.push(UnitGradients {
-            weight: tensor(
-                gradients.weight.expect("a gradient that was asked for"),
-                dimensions(&unit.weight),
-            ),
-            gamma: tensor(gamma, channels),
-            beta: tensor(beta, channels),
-        });
-        let shape = units
-            .last()
-            .map_or(dimensions(x), |unit| output_shape(&unit.geometry));
-        gradient = empty();
-        if let Some((values, input_sums)) = gradients.input {
-            gradient = tensor(values, shape);
-            if let Some(input_sums) = input_sums {
-                sums = input_sums;
-            }
-        }
-    }
-    unit_gradients.reverse();
-    BranchGradients {
-        input: gradient,
-        residual: residual_gradient,
-        units: List(unit_gradients),
+        averages.into_iter().collect()
     }
 }

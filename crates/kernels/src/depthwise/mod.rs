@@ -1,0 +1,145 @@
+//! Convolutions with one kernel a channel, vectorised over channels.
+//!
+//! All three passes go row by row. The taps of a row's pixels lie at the same distances, but for the
+//! few pixels at the border that lack some. Pixels go in blocks that share each load of a weight, all
+//! channels of a block before the next, which reads and writes memory in order.
+#![allow(unsafe_code, reason = "the result is written tile by tile")]
+
+mod pass;
+mod weights;
+
+use std::ops::Range;
+
+use crate::epilogue::Epilogue;
+use crate::gather::Gather;
+use crate::geometry::Convolution;
+use crate::memory::{Output, Unwritten};
+use crate::operand::Operand;
+use pass::Pass;
+use weights::WeightPass;
+
+/// Source or destination values of a tile of rows: both stay in the L2 cache.
+const TILE_VALUES: usize = 48 * 1024;
+
+/// `y[b, oy, ox, c] = act(Σ x[b, iy, ix, c] · w[c, ky, kx] + bias[c] + residual)`, and what `finish`
+/// makes of ranges of its rows, in order, while they are in the cache.
+pub(crate) fn forward<P: Send>(
+    c: &Convolution,
+    x: Operand<'_>,
+    w: &[f32],
+    epilogue: Epilogue<'_>,
+    finish: impl Fn(Output, Range<usize>) -> P + Sync,
+) -> (Vec<f32>, Vec<P>) {
+    let mut y = Unwritten::new(c.output_len());
+    let pass = Pass::new(c, vec![Gather::forward(c)], w, epilogue, y.output());
+    let finished = pass.run(x, finish);
+    // SAFETY: the gather's pixels are the output's.
+    (unsafe { y.written(c.output_len()) }, finished)
+}
+
+/// `∂L/∂x[b, iy, ix, c] = Σ ∂L/∂y[b, oy, ox, c] · w[c, ky, kx] [+ residual]`, finished as in
+/// [`forward`].
+pub(crate) fn input_gradient<P: Send>(
+    c: &Convolution,
+    grad_y: Operand<'_>,
+    w: &[f32],
+    epilogue: Epilogue<'_>,
+    finish: impl Fn(Output, Range<usize>) -> P + Sync,
+) -> (Vec<f32>, Vec<P>) {
+    let mut grad_x = Unwritten::new(c.input_len());
+    let pass = Pass::new(c, Gather::input_gradient(c), w, epilogue, grad_x.output());
+    let finished = pass.run(grad_y, finish);
+    // SAFETY: the phases cover the input's pixels.
+    (unsafe { grad_x.written(c.input_len()) }, finished)
+}
+
+/// Both gradients, each tile of the operands read once.
+pub(crate) fn backward<P: Send>(
+    c: &Convolution,
+    x: Operand<'_>,
+    w: &[f32],
+    grad_y: Operand<'_>,
+    epilogue: Epilogue<'_>,
+    finish: impl Fn(Output, Range<usize>) -> P + Sync,
+) -> ((Vec<f32>, Vec<P>), Vec<f32>) {
+    let mut grad_x = Unwritten::new(c.input_len());
+    let pass = Pass::new(c, Gather::input_gradient(c), w, epilogue, grad_x.output());
+    let weights = WeightPass::new(c);
+    let tasks = pass.tasks().max(1);
+    let (grad_w, finished) = weights.run(tasks, |task, tile, sums| {
+        let rows = weights.rows(task, tasks);
+        let range = pixels(&weights.gather, rows.clone());
+        let span = union(pass.span(task, tasks), range);
+        let channels = c.in_channels;
+        let grad_y = grad_y.read(span.start * channels..span.end * channels, &mut tile.grad_y);
+        weights.add(rows, x, grad_y, &mut tile.x, sums);
+        pass.run_tile(task, tasks, grad_y);
+        pass.completed(task, tasks)
+            .map(|range| finish(pass.output, range))
+    });
+    let finished = finished.into_iter().flatten().collect();
+    let finished = pass.finish_rest(finished, finish);
+    // SAFETY: the phases cover the input's pixels.
+    ((unsafe { grad_x.written(c.input_len()) }, finished), grad_w)
+}
+
+/// `∂L/∂w[c, ky, kx] = Σ x[b, iy, ix, c] · ∂L/∂y[b, oy, ox, c]`.
+pub(crate) fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec<f32> {
+    let weights = WeightPass::new(c);
+    let rows = rows(&weights.gather);
+    let tasks = rows
+        .div_ceil(rows_per_tile(&weights.gather, c.in_channels))
+        .max(1);
+    let (gradient, _) = weights.run(tasks, |task, tile, sums| {
+        let rows = weights.rows(task, tasks);
+        weights.add(rows, Operand::Values(x), grad_y.as_ptr(), &mut tile.x, sums);
+    });
+    gradient
+}
+
+fn rows_per_tile(gather: &Gather, channels: usize) -> usize {
+    (TILE_VALUES / (gather.row_pixels() * channels).max(1)).max(1)
+}
+
+fn rows(gather: &Gather) -> usize {
+    gather.batch * gather.vertical.positions
+}
+
+/// Destination pixels of the image rows in `rows`.
+fn pixels(gather: &Gather, rows: Range<usize>) -> Range<usize> {
+    let width = gather.horizontal.positions;
+    rows.start * width..rows.end * width
+}
+
+fn share(rows: usize, task: usize, tasks: usize) -> Range<usize> {
+    task * rows / tasks..(task + 1) * rows / tasks
+}
+
+fn union(a: Range<usize>, b: Range<usize>) -> Range<usize> {
+    match (a.is_empty(), b.is_empty()) {
+        (true, _) => b,
+        (_, true) => a,
+        _ => a.start.min(b.start)..a.end.max(b.end),
+    }
+}
+
+/// The source row of each vertical tap that has one, and the index of the tap's first weight. `start`
+/// is where source value 0 would be.
+fn source_rows(
+    gather: &Gather,
+    row: usize,
+    channels: usize,
+    start: *const f32,
+    list: &mut Vec<(*const f32, usize)>,
+) {
+    let (vertical, horizontal) = (&gather.vertical, &gather.horizontal);
+    let (image, y) = (row / vertical.positions, row % vertical.positions);
+    list.clear();
+    for (index, &tap) in vertical.taps.iter().enumerate() {
+        if let Some(source) = vertical.source(y, tap) {
+            let line = image * vertical.source_extent + source;
+            let pointer = start.wrapping_add(line * horizontal.source_extent * channels);
+            list.push((pointer, index * horizontal.taps.len()));
+        }
+    }
+}
