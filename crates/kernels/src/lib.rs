@@ -11,6 +11,7 @@ mod convolution;
 mod dense;
 mod depthwise;
 mod epilogue;
+mod forward;
 mod gather;
 mod geometry;
 mod memory;
@@ -44,6 +45,7 @@ pub use convolution::{
     convolution_weight_gradient,
 };
 pub use epilogue::Activation;
+pub use forward::pack_weights;
 pub use geometry::{Convolution, GeometryError};
 pub use norm_gradient::activation_backward;
 pub use normalize::{BatchNorm, normalize};

@@ -1,5 +1,11 @@
 //! Weights in the order the matrix product reads them: panels of [`PANEL`] columns,
 //! `[panel, tap, depth, PANEL]`, the last panel filled up with zeros.
+#![allow(
+    unsafe_code,
+    reason = "panels are written without a first pass of zeros"
+)]
+
+use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
@@ -22,31 +28,47 @@ impl WeightView<'_> {
         self.columns.div_ceil(PANEL) * self.panel_len()
     }
 
-    pub(crate) fn panel_len(&self) -> usize {
+    fn panel_len(&self) -> usize {
         self.tap_places.len() * self.depth_places.len() * PANEL
     }
 
-    /// Writes the panels to `packed`.
-    pub(crate) fn pack(&self, packed: &mut [f32]) {
-        if packed.is_empty() {
+    /// The panels.
+    pub(crate) fn packed(&self) -> Vec<f32> {
+        let mut packed = Vec::with_capacity(self.packed_len());
+        self.pack_onto(&mut packed);
+        packed
+    }
+
+    /// Puts the panels behind what is in `packed`.
+    pub(crate) fn pack_onto(&self, packed: &mut Vec<f32>) {
+        let (first, len) = (packed.len(), self.packed_len());
+        if len == 0 {
             return;
         }
+        packed.reserve(len);
+        let room = &mut packed.spare_capacity_mut()[..len];
+        let panels = room.par_chunks_exact_mut(self.panel_len()).enumerate();
+        panels.for_each(|(panel, room)| self.pack_panel(panel, room));
+        // SAFETY: every panel was written.
+        unsafe { packed.set_len(first + len) };
+    }
+
+    fn pack_panel(&self, panel: usize, room: &mut [MaybeUninit<f32>]) {
+        let first_column = panel * PANEL;
+        let columns = PANEL.min(self.columns - first_column);
         let depths = self.depth_places.len();
-        let panels = packed.par_chunks_exact_mut(self.panel_len());
-        panels.enumerate().for_each(|(panel, packed)| {
-            let first_column = panel * PANEL;
-            let columns = PANEL.min(self.columns - first_column);
-            for (depth, depth_place) in self.depth_places.iter().enumerate() {
-                for (tap, tap_place) in self.tap_places.iter().enumerate() {
-                    let first = tap_place + depth_place + first_column * self.column_stride;
-                    let row = &mut packed[(tap * depths + depth) * PANEL..][..PANEL];
-                    let source = self.weights[first..].iter().step_by(self.column_stride);
-                    for (value, weight) in row[..columns].iter_mut().zip(source) {
-                        *value = *weight;
-                    }
-                    row[columns..].fill(0.0);
+        for (depth, depth_place) in self.depth_places.iter().enumerate() {
+            for (tap, tap_place) in self.tap_places.iter().enumerate() {
+                let first = tap_place + depth_place + first_column * self.column_stride;
+                let row = &mut room[(tap * depths + depth) * PANEL..][..PANEL];
+                let source = self.weights[first..].iter().step_by(self.column_stride);
+                for (value, weight) in row[..columns].iter_mut().zip(source) {
+                    value.write(*weight);
+                }
+                for value in &mut row[columns..] {
+                    value.write(0.0);
                 }
             }
-        });
+        }
     }
 }

@@ -48,70 +48,60 @@ pub(crate) fn backward<P: Send>(
         columns: c.in_channels,
         column_stride: 1,
     };
-    let finished = with_scratch(weights.packed_len(), |packed| {
-        weights.pack(packed);
-        let product = Product {
-            rows: Rows::Same(pixels),
-            source: grad_y,
-            source_channels: c.out_channels,
-            source_first: 0,
-            depth: c.out_channels,
-            weights: packed,
-            taps: 1,
-            column_first: 0,
-            columns: c.in_channels,
-            destination_channels: c.in_channels,
-            epilogue,
-        };
-        with_input_view(c, x, true, |view, x| {
-            let sums = GroupSums::new(c, view, 0);
-            with_scratch(sums.chunks * sums.chunk_len(), |scratch| {
-                let chunk_pixels = pixels.div_ceil(sums.chunks);
-                let rows = rows_per_task(c.in_channels.max(c.out_channels));
-                let chunks = scratch.par_chunks_exact_mut(sums.chunk_len());
-                let finished = chunks
-                    .with_max_len(1)
-                    .enumerate()
-                    .map(|(chunk, chunk_sums)| {
-                        chunk_sums.fill(0.0);
-                        let mut buffers = Buffers::default();
-                        let (mut x_rows, mut gradient_rows) = (Vec::new(), Vec::new());
-                        let mut pointers = Vec::new();
-                        let end = pixels.min((chunk + 1) * chunk_pixels);
-                        let starts = (chunk * chunk_pixels..end).step_by(rows);
-                        let ranges = starts.map(|first| {
-                            let range = first..end.min(first + rows);
-                            let values = |channels| range.start * channels..range.end * channels;
-                            let operands = Operands {
-                                x: x.read(values(c.in_channels), &mut x_rows),
-                                grad_y: grad_y.read(values(c.out_channels), &mut gradient_rows),
-                            };
-                            let tiles = 0..sums.tiles();
-                            sums.add(
-                                operands,
-                                range.clone(),
-                                tiles,
-                                &[],
-                                &mut pointers,
-                                chunk_sums,
-                            );
-                            let (panels, start) = (0..product.panels(), operands.grad_y);
-                            product.run_task(
-                                range.clone(),
-                                panels,
-                                start,
-                                &[],
-                                &mut buffers,
-                                output,
-                            );
-                            finish(output, values(c.in_channels))
-                        });
-                        ranges.collect::<Vec<_>>()
+    let product = Product {
+        rows: Rows::Same(pixels),
+        source: grad_y,
+        source_channels: c.out_channels,
+        source_first: 0,
+        depth: c.out_channels,
+        weights: &weights.packed(),
+        taps: 1,
+        column_first: 0,
+        columns: c.in_channels,
+        destination_channels: c.in_channels,
+        epilogue,
+    };
+    let finished = with_input_view(c, x, true, |view, x| {
+        let sums = GroupSums::new(c, view, 0);
+        with_scratch(sums.chunks * sums.chunk_len(), |scratch| {
+            let chunk_pixels = pixels.div_ceil(sums.chunks);
+            let rows = rows_per_task(c.in_channels.max(c.out_channels));
+            let chunks = scratch.par_chunks_exact_mut(sums.chunk_len());
+            let finished = chunks
+                .with_max_len(1)
+                .enumerate()
+                .map(|(chunk, chunk_sums)| {
+                    chunk_sums.fill(0.0);
+                    let mut buffers = Buffers::default();
+                    let (mut x_rows, mut gradient_rows) = (Vec::new(), Vec::new());
+                    let mut pointers = Vec::new();
+                    let end = pixels.min((chunk + 1) * chunk_pixels);
+                    let starts = (chunk * chunk_pixels..end).step_by(rows);
+                    let ranges = starts.map(|first| {
+                        let range = first..end.min(first + rows);
+                        let values = |channels| range.start * channels..range.end * channels;
+                        let operands = Operands {
+                            x: x.read(values(c.in_channels), &mut x_rows),
+                            grad_y: grad_y.read(values(c.out_channels), &mut gradient_rows),
+                        };
+                        let tiles = 0..sums.tiles();
+                        sums.add(
+                            operands,
+                            range.clone(),
+                            tiles,
+                            &[],
+                            &mut pointers,
+                            chunk_sums,
+                        );
+                        let (panels, start) = (0..product.panels(), operands.grad_y);
+                        product.run_task(range.clone(), panels, start, &[], &mut buffers, output);
+                        finish(output, values(c.in_channels))
                     });
-                let finished: Vec<Vec<P>> = finished.collect();
-                sums.add_chunks(scratch, &mut grad_w);
-                finished.into_iter().flatten().collect()
-            })
+                    ranges.collect::<Vec<_>>()
+                });
+            let finished: Vec<Vec<P>> = finished.collect();
+            sums.add_chunks(scratch, &mut grad_w);
+            finished.into_iter().flatten().collect()
         })
     });
     // SAFETY: the chunks cover all pixels.

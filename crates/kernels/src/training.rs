@@ -8,6 +8,7 @@
 use crate::channels::Channels;
 use crate::convolution::check;
 use crate::epilogue::Epilogue;
+use crate::forward::{ForwardWeights, forward};
 use crate::geometry::Convolution;
 use crate::memory::Output;
 use crate::norm_gradient::mask_in_place;
@@ -82,10 +83,8 @@ pub fn training_forward(
             // SAFETY: the range was just written, by this thread.
             statistics.then(|| unsafe { Moments::of(layout, output.at(0), range) })
         };
-        let (z, tiles) = match c.is_depthwise() {
-            true => depthwise::forward(c, x, w, Epilogue::NONE, moments),
-            false => dense::forward(c, x, w, Epilogue::NONE, moments),
-        };
+        let weights = ForwardWeights::for_training(c, w);
+        let (z, tiles) = forward(c, x, &weights, Epilogue::NONE, moments);
         let tiles: Option<Vec<_>> = tiles.into_iter().collect();
         (
             z,

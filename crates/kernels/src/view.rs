@@ -17,9 +17,38 @@ const ENOUGH_CHANNELS: usize = 16;
 /// Taps of a convolution's input and where their weights are.
 pub(crate) struct InputView {
     pub gather: Gather,
-    /// A weight's place within its output channel is that of its tap plus that of its depth.
-    pub tap_places: Vec<usize>,
-    pub depth_places: Vec<usize>,
+    pub places: WeightPlaces,
+}
+
+/// A weight's place within its output channel is that of its tap plus that of its depth.
+pub(crate) struct WeightPlaces {
+    pub taps: Vec<usize>,
+    pub depths: Vec<usize>,
+}
+
+impl WeightPlaces {
+    pub(crate) fn new(c: &Convolution) -> Self {
+        let [height, width] = c.kernel;
+        let channels = 0..c.group_in_channels();
+        if merges_rows(c) {
+            let places = |x| channels.clone().map(move |channel| channel * c.taps() + x);
+            Self {
+                taps: (0..height).map(|y| y * width).collect(),
+                depths: (0..width).flat_map(places).collect(),
+            }
+        } else {
+            Self {
+                taps: (0..c.taps()).collect(),
+                depths: channels.map(|channel| channel * c.taps()).collect(),
+            }
+        }
+    }
+}
+
+/// Whether a kernel row counts as a single tap.
+fn merges_rows(c: &Convolution) -> bool {
+    let is_narrow = c.groups == 1 && c.group_in_channels() < ENOUGH_CHANNELS;
+    is_narrow && c.kernel[1] > 1 && c.dilation[1] == 1
 }
 
 /// Calls `work` with the view and the input it is of. `even_depth` asks for an input that may be
@@ -30,28 +59,18 @@ pub(crate) fn with_input_view<R>(
     even_depth: bool,
     work: impl FnOnce(&InputView, Operand<'_>) -> R,
 ) -> R {
-    let [height, width] = c.kernel;
-    let channels = c.group_in_channels();
-    let pixel_taps = |c: &Convolution| InputView {
-        gather: Gather::forward(c),
-        tap_places: (0..c.taps()).collect(),
-        depth_places: (0..channels).map(|channel| channel * c.taps()).collect(),
+    let view = |gather: Gather| InputView {
+        gather,
+        places: WeightPlaces::new(c),
     };
-    let is_narrow = c.groups == 1 && channels < ENOUGH_CHANNELS;
-    if is_narrow && width > 1 && c.dilation[1] == 1 {
-        let places = |x| (0..channels).map(move |channel| channel * c.taps() + x);
+    if merges_rows(c) {
         with_padded(c, x, |padded, x| {
-            let view = InputView {
-                gather: Gather::forward(padded).with_merged_rows(),
-                tap_places: (0..height).map(|y| y * width).collect(),
-                depth_places: (0..width).flat_map(places).collect(),
-            };
-            work(&view, x)
+            work(&view(Gather::forward(padded).with_merged_rows()), x)
         })
-    } else if even_depth && !channels.is_multiple_of(2) {
-        with_padded(c, x, |padded, x| work(&pixel_taps(padded), x))
+    } else if even_depth && !c.group_in_channels().is_multiple_of(2) {
+        with_padded(c, x, |padded, x| work(&view(Gather::forward(padded)), x))
     } else {
-        work(&pixel_taps(c), x)
+        work(&view(Gather::forward(c)), x)
     }
 }
 

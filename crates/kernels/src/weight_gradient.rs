@@ -109,11 +109,11 @@ impl<'a> GroupSums<'a> {
     }
 
     fn depth(&self) -> usize {
-        self.view.depth_places.len()
+        self.view.places.depths.len()
     }
 
     fn taps(&self) -> usize {
-        self.view.tap_places.len()
+        self.view.places.taps.len()
     }
 
     pub(crate) fn tiles(&self) -> usize {
@@ -188,8 +188,8 @@ impl<'a> GroupSums<'a> {
         let column_len = self.depth() * self.taps();
         let panels = gradient.par_chunks_mut(PANEL * column_len);
         panels.enumerate().for_each(|(panel, gradient)| {
-            for (depth, depth_place) in self.view.depth_places.iter().enumerate() {
-                for (tap, tap_place) in self.view.tap_places.iter().enumerate() {
+            for (depth, depth_place) in self.view.places.depths.iter().enumerate() {
+                for (tap, tap_place) in self.view.places.taps.iter().enumerate() {
                     let first = depth / TILE * self.tile_len()
                         + ((panel * self.taps() + tap) * TILE + depth % TILE) * PANEL;
                     let mut totals = [0.0; PANEL];

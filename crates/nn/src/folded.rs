@@ -1,15 +1,21 @@
 use std::collections::HashMap;
 
+use burn::backend::Dispatch;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::Parameters;
 use crate::block::Unit;
+use crate::ops::{self, PackedWeight};
 
 /// Units prepared for inference: `conv(x) · s + t` with running statistics is one convolution with
-/// weight `w · s` and bias `t`, where `s = γ / √(variance + ε)` and `t = β − mean · s`.
+/// weight `w · s` and bias `t`, where `s = γ / √(variance + ε)` and `t = β − mean · s`. The weights are
+/// packed once, for all batches to come.
 pub struct Folded {
-    units: HashMap<String, (Tensor<4>, Tensor<1>)>,
+    units: HashMap<String, FoldedUnit>,
 }
+
+/// Weight and bias of a convolution.
+type FoldedUnit = (PackedWeight<Dispatch>, Tensor<1>);
 
 impl Folded {
     /// Folds the given units of `parameters`, computing in f64. The parameters stay as they are.
@@ -29,7 +35,7 @@ impl Folded {
     ///
     /// # Panics
     /// If it was not folded: a trunk asks only for its own units.
-    pub(crate) fn unit(&self, conv: &str) -> (Tensor<4>, Tensor<1>) {
+    pub(crate) fn unit(&self, conv: &str) -> FoldedUnit {
         self.units
             .get(conv)
             .unwrap_or_else(|| panic!("the unit {conv} was not folded"))
@@ -37,7 +43,7 @@ impl Folded {
     }
 }
 
-fn fold(parameters: &Parameters, unit: &Unit, device: &Device) -> (Tensor<4>, Tensor<1>) {
+fn fold(parameters: &Parameters, unit: &Unit, device: &Device) -> FoldedUnit {
     let norm = |field: &str| parameters.values(&format!("{}.{field}", unit.norm));
     let (gamma, beta, mean, variance) = (
         norm("weight"),
@@ -62,8 +68,9 @@ fn fold(parameters: &Parameters, unit: &Unit, device: &Device) -> (Tensor<4>, Te
     let bias: Vec<f32> = (0..unit.out_channels)
         .map(|c| (f64::from(beta[c]) - f64::from(mean[c]) * scale[c]) as f32)
         .collect();
+    let weight = TensorData::new(weight, parameters.shape(&name));
     (
-        Tensor::from_data(TensorData::new(weight, parameters.shape(&name)), device),
+        ops::pack_weight(Tensor::from_data(weight, device), unit.spec.conv),
         Tensor::from_data(TensorData::new(bias, [unit.out_channels]), device),
     )
 }

@@ -463,7 +463,7 @@ proptest! {
         let bias = filled(&unit.beta, [case.units[0].out_channels]);
         let residual = filled(&inputs.residual.0, inputs.residual.1);
         let ours = ops::conv_act(
-            x.clone(), weight.clone(), bias.clone(), (case.residual == Shortcut::Tensor).then(|| residual.clone()), spec,
+            x.clone(), ops::pack_weight(weight.clone(), spec.conv), bias.clone(), (case.residual == Shortcut::Tensor).then(|| residual.clone()), spec,
         );
         let added = if case.residual == Shortcut::Tensor {
             Residual::Add(residual.try_into_primitive::<Flex>().unwrap())
@@ -472,7 +472,7 @@ proptest! {
         };
         let stock = stock::conv_act::<Flex>(
             x.try_into_primitive::<Flex>().unwrap(),
-            weight.try_into_primitive::<Flex>().unwrap(),
+            stock::pack_weight::<Flex>(weight.try_into_primitive::<Flex>().unwrap(), spec.conv),
             bias.try_into_primitive::<Flex>().unwrap(),
             added,
             spec,
@@ -499,6 +499,7 @@ fn a_view_may_be_handed_in() {
     let channels_first = filled(&values(2 * 3 * 5 * 6, 3), [2, 3, 5, 6]);
     let view = channels_first.permute([0, 2, 3, 1]);
     let copy: Tensor<4> = Tensor::from_data(view.clone().into_data(), &view.device());
+    let weight = ops::pack_weight(weight, conv);
     let [a, b] =
         [view, copy].map(|x| host(ops::conv_act(x, weight.clone(), bias.clone(), None, spec)));
     assert_eq!(a, b);

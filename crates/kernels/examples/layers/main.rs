@@ -18,7 +18,7 @@ use std::time::Instant;
 use warmstart_kernels::{
     Activation, BatchNorm, Convolution, activation_backward, batch_statistics, convolution_forward,
     convolution_inference, convolution_input_gradient, convolution_weight_gradient, normalize,
-    simd_level,
+    pack_weights, simd_level,
 };
 
 mod peak;
@@ -210,6 +210,7 @@ fn time_layer(c: &Convolution) -> [f64; 6] {
     let x = values(c.input_len());
     let w = values(c.weight_len());
     let bias = values(c.out_channels);
+    let packed = pack_weights(c, &w);
     let y = convolution_forward(c, &x, &w);
     let act = Activation::Relu;
     let (mean, variance) = batch_statistics(&y, c.out_channels);
@@ -224,7 +225,7 @@ fn time_layer(c: &Convolution) -> [f64; 6] {
     let grad_y = values(c.output_len());
     [
         best(|| convolution_forward(c, &x, &w)),
-        best(|| convolution_inference(c, &x, &w, &bias, Some(&grad_y), act)),
+        best(|| convolution_inference(c, &x, &packed, &bias, Some(&grad_y), act)),
         match c.in_channels {
             3 => 0.0,
             _ => best(|| convolution_input_gradient(c, &grad_y, &w)),

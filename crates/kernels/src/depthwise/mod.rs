@@ -8,6 +8,7 @@
 mod pass;
 mod weights;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::epilogue::Epilogue;
@@ -21,24 +22,35 @@ use weights::WeightPass;
 /// Source or destination values of a tile of rows: both stay in the L2 cache.
 const TILE_VALUES: usize = 48 * 1024;
 
-/// `y[b, oy, ox, c] = act(Σ x[b, iy, ix, c] · w[c, ky, kx] + bias[c] + residual)`, and what `finish`
-/// makes of ranges of its rows, in order, while they are in the cache.
+/// The weights as `[tap, channel]`.
+pub(crate) fn pack(c: &Convolution, w: &[f32]) -> Vec<f32> {
+    pack_taps(c, 0..c.taps(), w)
+}
+
+fn pack_taps(c: &Convolution, taps: impl IntoIterator<Item = usize>, w: &[f32]) -> Vec<f32> {
+    let taps = taps.into_iter();
+    taps.flat_map(|tap| w.iter().skip(tap).step_by(c.taps()).copied())
+        .collect()
+}
+
+/// See [`forward`](crate::forward::forward).
 pub(crate) fn forward<P: Send>(
     c: &Convolution,
     x: Operand<'_>,
-    w: &[f32],
+    packed: &[f32],
     epilogue: Epilogue<'_>,
     finish: impl Fn(Output, Range<usize>) -> P + Sync,
 ) -> (Vec<f32>, Vec<P>) {
     let mut y = Unwritten::new(c.output_len());
-    let pass = Pass::new(c, vec![Gather::forward(c)], w, epilogue, y.output());
+    let gathers = vec![(Gather::forward(c), Cow::Borrowed(packed))];
+    let pass = Pass::new(c, gathers, epilogue, y.output());
     let finished = pass.run(x, finish);
     // SAFETY: the gather's pixels are the output's.
     (unsafe { y.written(c.output_len()) }, finished)
 }
 
 /// `∂L/∂x[b, iy, ix, c] = Σ ∂L/∂y[b, oy, ox, c] · w[c, ky, kx] [+ residual]`, finished as in
-/// [`forward`].
+/// [`forward`](crate::forward::forward).
 pub(crate) fn input_gradient<P: Send>(
     c: &Convolution,
     grad_y: Operand<'_>,
@@ -47,7 +59,7 @@ pub(crate) fn input_gradient<P: Send>(
     finish: impl Fn(Output, Range<usize>) -> P + Sync,
 ) -> (Vec<f32>, Vec<P>) {
     let mut grad_x = Unwritten::new(c.input_len());
-    let pass = Pass::new(c, Gather::input_gradient(c), w, epilogue, grad_x.output());
+    let pass = Pass::new(c, gradient_phases(c, w), epilogue, grad_x.output());
     let finished = pass.run(grad_y, finish);
     // SAFETY: the phases cover the input's pixels.
     (unsafe { grad_x.written(c.input_len()) }, finished)
@@ -63,7 +75,7 @@ pub(crate) fn backward<P: Send>(
     finish: impl Fn(Output, Range<usize>) -> P + Sync,
 ) -> ((Vec<f32>, Vec<P>), Vec<f32>) {
     let mut grad_x = Unwritten::new(c.input_len());
-    let pass = Pass::new(c, Gather::input_gradient(c), w, epilogue, grad_x.output());
+    let pass = Pass::new(c, gradient_phases(c, w), epilogue, grad_x.output());
     let weights = WeightPass::new(c);
     let tasks = pass.tasks().max(1);
     let (grad_w, finished) = weights.run(tasks, |task, tile, sums| {
@@ -95,6 +107,15 @@ pub(crate) fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec
         weights.add(rows, Operand::Values(x), grad_y.as_ptr(), &mut tile.x, sums);
     });
     gradient
+}
+
+/// The phases of the input gradient, each with its own taps.
+fn gradient_phases<'a>(c: &Convolution, w: &[f32]) -> Vec<(Gather, Cow<'a, [f32]>)> {
+    let phases = Gather::input_gradient(c).into_iter().map(|gather| {
+        let packed = pack_taps(c, gather.tap_indices(c.kernel[1]), w);
+        (gather, Cow::Owned(packed))
+    });
+    phases.collect()
 }
 
 fn rows_per_tile(gather: &Gather, channels: usize) -> usize {

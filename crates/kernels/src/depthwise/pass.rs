@@ -4,6 +4,7 @@
     reason = "pixels are read through pointers without bounds checks"
 )]
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -27,7 +28,7 @@ pub(super) struct Pass<'a> {
     /// One, or one for each phase of the stride.
     gathers: Vec<Gather>,
     /// Of each gather, `[tap, channel]`.
-    weights: Vec<Vec<f32>>,
+    weights: Vec<Cow<'a, [f32]>>,
     epilogue: Epilogue<'a>,
     pub output: Output,
 }
@@ -35,15 +36,15 @@ pub(super) struct Pass<'a> {
 impl<'a> Pass<'a> {
     pub(super) fn new(
         c: &Convolution,
-        gathers: Vec<Gather>,
-        w: &[f32],
+        gathers: Vec<(Gather, Cow<'a, [f32]>)>,
         epilogue: Epilogue<'a>,
         output: Output,
     ) -> Self {
+        let (gathers, weights) = gathers.into_iter().unzip();
         Self {
             channels: c.in_channels,
-            weights: gathers.iter().map(|gather| pack(c, gather, w)).collect(),
             gathers,
+            weights,
             epilogue,
             output,
         }
@@ -121,13 +122,6 @@ impl<'a> Pass<'a> {
         let len = self.gathers[0].batch * height * width * self.channels;
         Channels::new(len, self.channels).finish_rest(finished, self.output, finish)
     }
-}
-
-/// The weights as `[tap, channel]`.
-fn pack(c: &Convolution, gather: &Gather, w: &[f32]) -> Vec<f32> {
-    let taps = gather.tap_indices(c.kernel[1]).into_iter();
-    taps.flat_map(|tap| w.iter().skip(tap).step_by(c.taps()).copied())
-        .collect()
 }
 
 /// Some rows of the destination.

@@ -4,6 +4,8 @@
 //! 2016): in tiles of 2×2 outputs a convolution becomes 16 independent matrix products over channels,
 //! one for each point of the transformed 4×4 input tile. Larger tiles would save more, but their
 //! transforms have factors that cost accuracy; with 2×2 outputs they are sums and halves.
+#![allow(unsafe_code, reason = "the result is written tile by tile")]
+
 mod product;
 #[cfg(test)]
 mod tests;
@@ -12,9 +14,13 @@ mod transform;
 mod weight_gradient;
 mod weights;
 
+use std::ops::Range;
+
+use crate::channels::Channels;
 use crate::epilogue::Epilogue;
 use crate::geometry::Convolution;
-use crate::memory::Output;
+use crate::memory::{Output, Unwritten};
+use crate::operand::Operand;
 use product::Product;
 use tiles::Tiles;
 use transform::TAPS;
@@ -26,10 +32,16 @@ const MIN_CHANNELS: usize = 32;
 /// With fewer output pixels the transform of the weights costs more than it saves.
 const MIN_PIXELS: usize = 128;
 
-/// Whether a convolution is computed this way: it can be, and it was measured to be faster.
+/// Whether a convolution of this very batch is computed this way: it can be, and it was measured to be
+/// faster.
 pub(crate) fn suits(c: &Convolution) -> bool {
     let pixels = c.batch * c.out_height() * c.out_width();
-    fits(c) && c.in_channels.min(c.out_channels) >= MIN_CHANNELS && pixels >= MIN_PIXELS
+    suits_channels(c) && pixels >= MIN_PIXELS
+}
+
+/// Whether a convolution is computed this way where the transform of the weights costs nothing.
+pub(crate) fn suits_channels(c: &Convolution) -> bool {
+    fits(c) && c.in_channels.min(c.out_channels) >= MIN_CHANNELS
 }
 
 /// Whether a convolution can be computed this way. (The input gradient pads by `2 - padding`.)
@@ -41,26 +53,36 @@ fn fits(c: &Convolution) -> bool {
         && c.padding.iter().all(|&padding| padding < TAPS)
 }
 
-/// Writes `y[b, oy, ox, o] = act(Σ x[b, iy, ix, i] · w[o, i, ky, kx] + bias[o] + residual)`.
-pub(crate) fn forward(
-    c: &Convolution,
-    x: &[f32],
-    w: &[f32],
-    epilogue: Epilogue<'_>,
-    output: Output,
-) {
-    convolve(c, x, &TransformedWeights::forward(c, w), epilogue, output);
+/// Values of the packed weights.
+pub(crate) fn packed_len(c: &Convolution) -> usize {
+    weights::transformed_len(c.in_channels, c.out_channels)
 }
 
-/// Writes `∂L/∂x[b, iy, ix, i] = Σ ∂L/∂y[b, oy, ox, o] · w[o, i, ky, kx] [+ residual]`, which is again
-/// a convolution.
-pub(crate) fn input_gradient(
+/// The weights in the order in which [`forward`] reads them.
+pub(crate) fn pack(c: &Convolution, w: &[f32]) -> Vec<f32> {
+    weights::transform_forward(c, w)
+}
+
+/// See [`forward`](crate::forward::forward).
+pub(crate) fn forward<P: Send>(
     c: &Convolution,
-    grad_y: &[f32],
+    x: Operand<'_>,
+    packed: &[f32],
+    epilogue: Epilogue<'_>,
+    finish: impl Fn(Output, Range<usize>) -> P + Sync,
+) -> (Vec<f32>, Vec<P>) {
+    convolve(c, x, packed, epilogue, finish)
+}
+
+/// `∂L/∂x[b, iy, ix, i] = Σ ∂L/∂y[b, oy, ox, o] · w[o, i, ky, kx] [+ residual]`, which is again a
+/// convolution, finished as in [`forward`].
+pub(crate) fn input_gradient<P: Send>(
+    c: &Convolution,
+    grad_y: Operand<'_>,
     w: &[f32],
     epilogue: Epilogue<'_>,
-    output: Output,
-) {
+    finish: impl Fn(Output, Range<usize>) -> P + Sync,
+) -> (Vec<f32>, Vec<P>) {
     let gradient = Convolution {
         in_height: c.out_height(),
         in_width: c.out_width(),
@@ -69,23 +91,33 @@ pub(crate) fn input_gradient(
         padding: c.padding.map(|padding| TAPS - 1 - padding),
         ..*c
     };
-    let weights = TransformedWeights::input_gradient(c, w);
-    convolve(&gradient, grad_y, &weights, epilogue, output);
+    let packed = weights::transform_input_gradient(c, w);
+    convolve(&gradient, grad_y, &packed, epilogue, finish)
 }
 
-fn convolve(
+fn convolve<P: Send>(
     c: &Convolution,
-    source: &[f32],
-    weights: &TransformedWeights,
+    x: Operand<'_>,
+    packed: &[f32],
     epilogue: Epilogue<'_>,
-    output: Output,
-) {
+    finish: impl Fn(Output, Range<usize>) -> P + Sync,
+) -> (Vec<f32>, Vec<P>) {
     debug_assert!(fits(c));
+    let mut y = Unwritten::new(c.output_len());
+    let output = y.output();
     let product = Product {
         tiles: Tiles::new(c),
-        source,
-        weights,
+        source: &x.whole(),
+        weights: TransformedWeights {
+            values: packed,
+            depth: c.in_channels,
+            columns: c.out_channels,
+        },
         epilogue,
     };
     product.run(output);
+    let layout = Channels::new(c.output_len(), c.out_channels);
+    let finished = layout.finish_rest(Vec::new(), output, finish);
+    // SAFETY: the tiles cover the output's pixels.
+    (unsafe { y.written(c.output_len()) }, finished)
 }

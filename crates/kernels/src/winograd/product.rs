@@ -32,7 +32,7 @@ pub(super) struct Product<'a> {
     pub tiles: Tiles,
     /// `[batch, height, width, depth]`
     pub source: &'a [f32],
-    pub weights: &'a TransformedWeights,
+    pub weights: TransformedWeights<'a>,
     pub epilogue: Epilogue<'a>,
 }
 
@@ -55,7 +55,7 @@ impl Product<'_> {
             let first_tile = task % tile_tasks * task_tiles;
             let first_panel = task / tile_tasks * panels_per_task;
             let range = first_tile..tiles.min(first_tile + task_tiles);
-            let inputs_pitch = pitch(range.len(), self.weights.depth());
+            let inputs_pitch = pitch(range.len(), self.weights.depth);
             let products_pitch = pitch(range.len(), PANEL);
             with_scratch(POINT_COUNT * (inputs_pitch + products_pitch), |scratch| {
                 let (inputs, products) = scratch.split_at_mut(POINT_COUNT * inputs_pitch);
@@ -75,7 +75,7 @@ impl Product<'_> {
 
     /// Tiles of a task: whole rows of tiles where that fits.
     fn task_tiles(&self) -> usize {
-        let tiles = TASK_VALUES / (POINT_COUNT * self.weights.depth().max(1));
+        let tiles = TASK_VALUES / (POINT_COUNT * self.weights.depth.max(1));
         let tiles = tiles.clamp(TASK_TILES.0, TASK_TILES.1);
         match tiles / self.tiles.columns() {
             0 => tiles,
@@ -123,7 +123,7 @@ impl Task<'_> {
     #[inline(always)]
     fn transform_inputs<V: Vector>(&mut self) {
         let product = self.product;
-        let depth = product.weights.depth();
+        let depth = product.weights.depth;
         for (number, tile) in product.tiles.range(self.range.clone()).enumerate() {
             let patch = product.tiles.input(tile, product.source, depth);
             let points = self.inputs[number * depth..].as_mut_ptr();
@@ -192,9 +192,9 @@ impl Task<'_> {
         point: usize,
         row: usize,
     ) -> usize {
-        let weights = self.product.weights;
-        let columns = PANEL.min(weights.columns() - panel * PANEL);
-        let depth = weights.depth();
+        let weights = &self.product.weights;
+        let columns = PANEL.min(weights.columns - panel * PANEL);
+        let depth = weights.depth;
         let inputs = self.inputs[point * self.inputs_pitch + row * depth..].as_ptr();
         let rows = std::array::from_fn(|row| inputs.wrapping_add(row * depth));
         let matrix = weights.matrix(panel, point);
@@ -221,7 +221,7 @@ impl Task<'_> {
     #[inline(always)]
     fn transform_products<V: Vector>(&self, panel: usize) {
         let product = self.product;
-        let columns = PANEL.min(product.weights.columns() - panel * PANEL);
+        let columns = PANEL.min(product.weights.columns - panel * PANEL);
         for (number, tile) in product.tiles.range(self.range.clone()).enumerate() {
             let points = self.products[number * PANEL..].as_ptr();
             for column in (0..columns).step_by(V::LANES) {
@@ -263,7 +263,7 @@ impl Task<'_> {
             let Some(pixel) = pixel else {
                 continue;
             };
-            let offset = pixel * product.weights.columns() + channel;
+            let offset = pixel * product.weights.columns + channel;
             // SAFETY: an output pixel of this task. Bias and residual have the output's shape.
             unsafe {
                 let value = product.epilogue.apply(*sum, channel, offset, lanes);

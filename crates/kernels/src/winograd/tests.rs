@@ -1,12 +1,11 @@
 //! Winograd against the formula, on the small shapes that [`suits`](super::suits) leaves to the
 //! direct kernels.
-#![allow(unsafe_code, reason = "results are written through pointers")]
 
 use proptest::prelude::*;
 
 use crate::epilogue::Epilogue;
 use crate::geometry::Convolution;
-use crate::memory::Output;
+use crate::operand::Operand;
 use crate::reference::{self, activate, activations, rounding, values};
 
 /// With absolute values everywhere the tile of F(2, 3) sums to `8/3` of the direct tile along each
@@ -111,22 +110,13 @@ fn convolution(
 }
 
 fn forward(c: &Convolution, x: &[f32], w: &[f32], epilogue: Epilogue<'_>) -> Vec<f32> {
-    written(c.output_len(), |output| {
-        super::forward(c, x, w, epilogue, output)
-    })
+    let packed = super::pack(c, w);
+    super::forward(c, Operand::Values(x), &packed, epilogue, |_, _| ()).0
 }
 
 fn input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) -> Vec<f32> {
-    written(c.input_len(), |output| {
-        super::input_gradient(c, grad_y, w, Epilogue::NONE, output);
-    })
-}
-
-fn written(len: usize, write: impl FnOnce(Output)) -> Vec<f32> {
-    let mut values = vec![f32::NAN; len];
-    // SAFETY: the values outlive the call and are borrowed by nobody else.
-    write(unsafe { Output::new(values.as_mut_ptr(), len) });
-    values
+    let grad_y = Operand::Values(grad_y);
+    super::input_gradient(c, grad_y, w, Epilogue::NONE, |_, _| ()).0
 }
 
 proptest! {

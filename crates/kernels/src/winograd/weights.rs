@@ -16,72 +16,64 @@ const TAP_COUNT: usize = TAPS * TAPS;
 const POINT_COUNT: usize = POINTS * POINTS;
 
 /// Transformed weights `[panel, point, depth, PANEL]`, columns beyond the last being zero.
-pub(crate) struct TransformedWeights {
-    values: Vec<f32>,
-    depth: usize,
-    columns: usize,
+pub(super) struct TransformedWeights<'a> {
+    pub values: &'a [f32],
+    /// Channels that are summed over.
+    pub depth: usize,
+    /// Channels that are written.
+    pub columns: usize,
 }
 
-impl TransformedWeights {
-    /// The weights of a forward pass, from `[out_channels, in_channels, 3, 3]`.
-    pub(crate) fn forward(c: &Convolution, w: &[f32]) -> Self {
-        Self::new(Native {
-            weights: w,
-            depth: c.in_channels,
-            depth_stride: TAP_COUNT,
-            columns: c.out_channels,
-            column_stride: c.in_channels * TAP_COUNT,
-            is_rotated: false,
-        })
-    }
+/// Values of transformed weights.
+pub(super) fn transformed_len(depth: usize, columns: usize) -> usize {
+    columns.div_ceil(PANEL) * POINT_COUNT * depth * PANEL
+}
 
-    /// The weights of an input gradient: input and output channels change places, and the kernel is
-    /// turned by half a circle.
-    pub(crate) fn input_gradient(c: &Convolution, w: &[f32]) -> Self {
-        Self::new(Native {
-            weights: w,
-            depth: c.out_channels,
-            depth_stride: c.in_channels * TAP_COUNT,
-            columns: c.in_channels,
-            column_stride: TAP_COUNT,
-            is_rotated: true,
-        })
-    }
+/// The weights of a forward pass, from `[out_channels, in_channels, 3, 3]`.
+pub(super) fn transform_forward(c: &Convolution, w: &[f32]) -> Vec<f32> {
+    transform(Native {
+        weights: w,
+        depth: c.in_channels,
+        depth_stride: TAP_COUNT,
+        columns: c.out_channels,
+        column_stride: c.in_channels * TAP_COUNT,
+        is_rotated: false,
+    })
+}
 
-    fn new(native: Native<'_>) -> Self {
-        let (depth, columns) = (native.depth, native.columns);
-        let len = columns.div_ceil(PANEL) * POINT_COUNT * depth * PANEL;
-        let mut values = Unwritten::new(len);
-        let blocks = depth.div_ceil(ROWS);
-        let output = values.output();
-        (0..columns.div_ceil(PANEL) * blocks)
-            .into_par_iter()
-            .for_each(|task| {
-                dispatch(Block {
-                    native: &native,
-                    panel: task / blocks,
-                    first_row: task % blocks * ROWS,
-                    output,
-                });
+/// The weights of an input gradient: input and output channels change places, and the kernel is
+/// turned by half a circle.
+pub(super) fn transform_input_gradient(c: &Convolution, w: &[f32]) -> Vec<f32> {
+    transform(Native {
+        weights: w,
+        depth: c.out_channels,
+        depth_stride: c.in_channels * TAP_COUNT,
+        columns: c.in_channels,
+        column_stride: TAP_COUNT,
+        is_rotated: true,
+    })
+}
+
+fn transform(native: Native<'_>) -> Vec<f32> {
+    let len = transformed_len(native.depth, native.columns);
+    let mut values = Unwritten::new(len);
+    let blocks = native.depth.div_ceil(ROWS);
+    let output = values.output();
+    (0..native.columns.div_ceil(PANEL) * blocks)
+        .into_par_iter()
+        .for_each(|task| {
+            dispatch(Block {
+                native: &native,
+                panel: task / blocks,
+                first_row: task % blocks * ROWS,
+                output,
             });
-        Self {
-            // SAFETY: the tasks have written all rows of all panels.
-            values: unsafe { values.written(len) },
-            depth,
-            columns,
-        }
-    }
+        });
+    // SAFETY: the tasks have written all rows of all panels.
+    unsafe { values.written(len) }
+}
 
-    /// Channels that are summed over.
-    pub(super) fn depth(&self) -> usize {
-        self.depth
-    }
-
-    /// Channels that are written.
-    pub(super) fn columns(&self) -> usize {
-        self.columns
-    }
-
+impl TransformedWeights<'_> {
     pub(super) fn panels(&self) -> usize {
         self.columns.div_ceil(PANEL)
     }

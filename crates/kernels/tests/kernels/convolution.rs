@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use warmstart_kernels::{
-    Convolution, convolution_forward, convolution_inference, convolution_input_gradient,
-    convolution_weight_gradient,
+    Activation, Convolution, convolution_forward, convolution_inference,
+    convolution_input_gradient, convolution_weight_gradient, pack_weights,
 };
 
 use crate::reference::{
@@ -55,9 +55,47 @@ proptest! {
             *value += residual.as_ref().map_or(0.0, |residual| f64::from(residual[index]));
             *value = activate(act, *value);
         }
-        let y = convolution_inference(&c, &x, &w, &bias, residual.as_deref(), act);
+        let y = convolution_inference(&c, &x, &pack_weights(&c, &w), &bias, residual.as_deref(), act);
         assert_close(&y, &expected, TOLERANCE);
     }
+}
+
+#[test]
+fn an_image_gets_the_same_bits_alone_and_in_any_batch() {
+    for (size, channels, kernel, groups) in [
+        (7, [64, 96], 3, 1),
+        (14, [48, 40], 3, 1),
+        (7, [33, 50], 1, 1),
+        (9, [3, 32], 7, 1),
+        (6, [24, 24], 3, 24),
+        (5, [8, 12], 3, 4),
+    ] {
+        let all = square(3, size, channels, kernel, groups);
+        let one = Convolution { batch: 1, ..all };
+        let x = values(all.input_len(), 1);
+        let packed = pack_weights(&all, &values(all.weight_len(), 2));
+        let bias = values(all.out_channels, 3);
+        let run = |c: &Convolution, x: &[f32]| {
+            convolution_inference(c, x, &packed, &bias, None, Activation::Relu)
+        };
+        let alone = x.chunks(one.input_len()).flat_map(|x| run(&one, x));
+        assert_eq!(alone.collect::<Vec<_>>(), run(&all, &x), "{all:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "weights: not packed for")]
+fn weights_packed_for_another_convolution_are_refused() {
+    let c = square(1, 4, [40, 40], 3, 1);
+    let packed = pack_weights(&square(1, 4, [8, 8], 3, 1), &values(8 * 8 * 9, 1));
+    convolution_inference(
+        &c,
+        &values(c.input_len(), 2),
+        &packed,
+        &values(40, 3),
+        None,
+        Activation::Relu,
+    );
 }
 
 fn square(
@@ -148,7 +186,17 @@ fn an_empty_batch_gives_empty_activations_and_no_weight_gradient() {
 fn not_a_number_passes_through_the_activation() {
     let c = square(1, 1, [1, 1], 1, 1);
     for act in ACTIVATIONS {
-        assert!(convolution_inference(&c, &[f32::NAN], &[1.0], &[0.0], None, act)[0].is_nan());
+        assert!(
+            convolution_inference(
+                &c,
+                &[f32::NAN],
+                &pack_weights(&c, &[1.0]),
+                &[0.0],
+                None,
+                act
+            )[0]
+            .is_nan()
+        );
     }
 }
 

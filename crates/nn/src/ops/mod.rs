@@ -45,6 +45,15 @@ pub struct UnitSpec {
     pub activation: Activation,
 }
 
+/// A convolution's weight in the order in which a backend's inference reads it.
+#[derive(ExtensionType, Clone, Debug)]
+pub struct PackedWeight<B: Backend> {
+    /// In an order, and of a shape, that only the backend knows.
+    pub values: FloatTensor<B>,
+    /// `[out, in / groups, kernel_height, kernel_width]`
+    pub shape: [usize; 4],
+}
+
 /// What is added in front of the last activation.
 #[derive(ExtensionType, Clone, Debug)]
 pub enum Residual<B: Backend> {
@@ -143,10 +152,17 @@ pub type UnitGradientList<B> = List<UnitGradients<B>>;
 /// memory as a whole. A backend that implements nothing gets the stock bodies of [`stock`].
 #[backend_extension(Flex, Autodiff)]
 pub trait VisionOps: Backend {
-    /// Inference: `activation(conv(x) + bias + residual)`, batch norm folded into weight and bias.
+    /// Prepares a weight, once, for any number of [`conv_act`](Self::conv_act), of batches and images
+    /// of any size.
+    fn pack_weight(weight: FloatTensor<Self>, spec: ConvSpec) -> PackedWeight<Self> {
+        stock::pack_weight::<Self>(weight, spec)
+    }
+
+    /// Inference: `activation(conv(x) + bias + residual)`, batch norm folded into weight and bias. An
+    /// image's result depends on no other image of the batch.
     fn conv_act(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
+        #[extension_type] weight: PackedWeight<Self>,
         bias: FloatTensor<Self>,
         #[extension_type] residual: Residual<Self>,
         spec: UnitSpec,
@@ -275,17 +291,22 @@ pub trait VisionOps: Backend {
 /// The longest branch: a node of Burn's gradient graph has a fixed number of parents.
 pub const MAX_UNITS: usize = 3;
 
+/// [`VisionOps::pack_weight`] on a tensor.
+pub fn pack_weight(weight: Tensor<4>, spec: ConvSpec) -> PackedWeight<Dispatch> {
+    Dispatch::pack_weight(weight.into_dispatch(), spec)
+}
+
 /// [`VisionOps::conv_act`] on tensors: x and the result are `[batch, height, width, channels]`.
 pub fn conv_act(
     x: Tensor<4>,
-    weight: Tensor<4>,
+    weight: PackedWeight<Dispatch>,
     bias: Tensor<1>,
     residual: Option<Tensor<4>>,
     spec: UnitSpec,
 ) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::conv_act(
         x.into_dispatch(),
-        weight.into_dispatch(),
+        weight,
         bias.into_dispatch(),
         match residual {
             Some(residual) => Residual::Add(residual.into_dispatch()),

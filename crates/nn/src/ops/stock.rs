@@ -19,8 +19,8 @@ pub use super::pool::{
     stock_max_pool as max_pool, stock_max_pool_backward as max_pool_backward,
 };
 use super::{
-    BranchGradients, BranchOutput, ConvSpec, List, Residual, Statistics, UnitGradients, UnitResult,
-    UnitSpec, UnitTensors,
+    BranchGradients, BranchOutput, ConvSpec, List, PackedWeight, Residual, Statistics,
+    UnitGradients, UnitResult, UnitSpec, UnitTensors,
 };
 
 fn options(spec: ConvSpec) -> ConvOptions<2> {
@@ -63,15 +63,23 @@ fn hard_sigmoid<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     )
 }
 
+/// See [`VisionOps::pack_weight`](super::VisionOps::pack_weight): stock Burn reads weights as they are.
+pub fn pack_weight<B: Backend>(weight: FloatTensor<B>, _spec: ConvSpec) -> PackedWeight<B> {
+    PackedWeight {
+        shape: weight.shape().dims(),
+        values: weight,
+    }
+}
+
 /// See [`VisionOps::conv_act`](super::VisionOps::conv_act).
 pub fn conv_act<B: Backend>(
     x: FloatTensor<B>,
-    weight: FloatTensor<B>,
+    weight: PackedWeight<B>,
     bias: FloatTensor<B>,
     residual: Residual<B>,
     spec: UnitSpec,
 ) -> FloatTensor<B> {
-    let y = convolve::<B>(x.clone(), weight, Some(bias), spec.conv);
+    let y = convolve::<B>(x.clone(), weight.values, Some(bias), spec.conv);
     let y = add::<B>(channels_last::<B>(y), &x, &residual);
     activate::<B>(y, spec.activation)
 }

@@ -8,8 +8,8 @@ use burn::tensor::{Shape, TensorData};
 use warmstart_kernels::{self as kernels, Activation, Convolution, Pooling, Update};
 
 use super::{
-    Adam, BranchGradients, BranchOutput, ConvSpec, LinearGradients, PoolSpec, Rates, Residual, Sgd,
-    Tensors, UnitResults, UnitSpec, Units, VisionOps,
+    Adam, BranchGradients, BranchOutput, ConvSpec, LinearGradients, PackedWeight, PoolSpec, Rates,
+    Residual, Sgd, Tensors, UnitResults, UnitSpec, Units, VisionOps,
 };
 
 type Primitive = FloatTensor<Flex>;
@@ -130,20 +130,33 @@ fn contiguous_residual(residual: Residual<Flex>) -> Residual<Flex> {
 }
 
 impl VisionOps for Flex {
+    fn pack_weight(weight: Primitive, spec: ConvSpec) -> PackedWeight<Self> {
+        let weight = contiguous(weight);
+        let shape = dimensions(&weight);
+        // Packing asks for neither batch nor size.
+        let images = [0, 0, 0, shape[1] * spec.groups];
+        let packed = kernels::pack_weights(&geometry(images, shape, spec), values(&weight));
+        let len = packed.len();
+        PackedWeight {
+            values: tensor(packed, [len]),
+            shape,
+        }
+    }
+
     fn conv_act(
         x: Primitive,
-        weight: Primitive,
+        weight: PackedWeight<Self>,
         bias: Primitive,
         residual: Residual<Self>,
         spec: UnitSpec,
     ) -> Primitive {
-        let [x, weight, bias] = [x, weight, bias].map(contiguous);
+        let [x, packed, bias] = [x, weight.values, bias].map(contiguous);
         let residual = contiguous_residual(residual);
-        let conv = geometry(dimensions(&x), dimensions(&weight), spec.conv);
+        let conv = geometry(dimensions(&x), weight.shape, spec.conv);
         let output = kernels::convolution_inference(
             &conv,
             values(&x),
-            values(&weight),
+            values(&packed),
             values(&bias),
             residual_values(&residual, &x),
             spec.activation,
@@ -211,7 +224,7 @@ impl VisionOps for Flex {
         let output = kernels::convolution_inference(
             &linear,
             values(&x),
-            values(&weight),
+            &kernels::pack_weights(&linear, values(&weight)),
             values(&bias),
             None,
             Activation::Identity,
