@@ -43,6 +43,7 @@ pub fn simd_level() -> Result<&'static str, String> {
 /// If the pool exists already or the system refuses.
 pub fn use_threads(count: usize) -> Result<(), rayon::ThreadPoolBuildError> {
     rayon::ThreadPoolBuilder::new()
+        .use_current_thread()
         .num_threads(count)
         .build_global()
 }

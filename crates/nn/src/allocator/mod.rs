@@ -9,11 +9,9 @@ use arena::Arena;
 
 /// A cache line, and the widest register.
 const LINE: usize = 64;
-/// Allocations of so many bytes are worth aligning: a register that is loaded or stored across two
-/// lines costs two accesses.
-const ALIGNED: usize = 1024;
-/// Allocations of so many bytes come from the arena.
-const LARGE: usize = 64 * 1024;
+/// Allocations of so many bytes come from the arena, tensors and the sums of tiles among them: whole
+/// lines, because a register that is loaded or stored across two lines costs two accesses.
+const LARGE: usize = 1024;
 
 /// The system's allocator for small things, the arena for tensors. See
 /// `docs/decisions/0005-an-arena-for-tensors.md`.
@@ -32,7 +30,7 @@ pub fn release_free_memory() {
 
 fn aligned(layout: Layout) -> Layout {
     match layout.size() {
-        ALIGNED.. => layout.align_to(LINE).unwrap_or(layout),
+        LARGE.. => layout.align_to(LINE).unwrap_or(layout),
         _ => layout,
     }
 }
@@ -52,7 +50,7 @@ unsafe impl GlobalAlloc for TensorAllocator {
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // The arena's own lists are small, so this asks it nothing while it is at work.
+        // A node of the arena's own lists is smaller, so this asks it nothing while it is at work.
         if layout.size() >= LARGE && ARENA.free(memory, layout.size()) {
             return;
         }
