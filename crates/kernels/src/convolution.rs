@@ -1,40 +1,14 @@
 //! The convolution entry points: check, then hand over to the kernel for the kind.
 
-use crate::epilogue::{Activation, Epilogue};
+use crate::epilogue::Epilogue;
 use crate::forward::{ForwardWeights, forward};
 use crate::geometry::Convolution;
 use crate::operand::Operand;
 use crate::{dense, depthwise, weight_gradient as dense_weight_gradient};
 
-/// `y = act(conv(x, w) + bias [+ residual])`, in one pass over `y`. An image's result depends on no
-/// other image of the batch.
-///
-/// `x` is `[batch, in_height, in_width, in_channels]`, `packed` what [`pack_weights`](crate::pack_weights)
-/// made of `w`, `bias` `[out_channels]`; `residual` and the result are
-/// `[batch, out_height, out_width, out_channels]`.
-///
-/// # Panics
-/// If [`Convolution::check`] fails or the lengths don't fit.
-pub fn convolution_inference(
-    c: &Convolution,
-    x: &[f32],
-    packed: &[f32],
-    bias: &[f32],
-    residual: Option<&[f32]>,
-    act: Activation,
-) -> Vec<f32> {
-    check(c, Some(x.len()), None, None);
-    assert_eq!(bias.len(), c.out_channels, "bias: one value a channel");
-    if let Some(residual) = residual {
-        assert_eq!(residual.len(), c.output_len(), "residual: wrong length");
-    }
-    let weights = ForwardWeights::for_inference(c, packed);
-    let epilogue = Epilogue::new(Some(bias), residual, act);
-    forward(c, Operand::Values(x), &weights, epilogue, |_, _| ()).0
-}
-
-/// `y = conv(x, w)` of `w` `[out_channels, in_channels / groups, kernel height, kernel width]`; the
-/// other shapes as in [`convolution_inference`].
+/// `y = conv(x, w)` of `w` `[out_channels, in_channels / groups, kernel height, kernel width]`; `x`
+/// is `[batch, in_height, in_width, in_channels]`, the result `[batch, out_height, out_width,
+/// out_channels]`.
 ///
 /// # Panics
 /// If [`Convolution::check`] fails or the lengths don't fit.

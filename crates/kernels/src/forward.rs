@@ -57,7 +57,7 @@ impl<'a> ForwardWeights<'a> {
 }
 
 /// Puts the weights of a convolution, `[out_channels, in_channels / groups, kernel height, kernel
-/// width]`, in the order in which [`convolution_inference`](crate::convolution_inference) reads them.
+/// width]`, in the order in which [`branch_inference`](crate::branch_inference) reads them.
 /// The order depends on neither the batch nor the size of the images, nor on the SIMD level.
 ///
 /// # Panics

@@ -14,6 +14,7 @@ mod epilogue;
 mod forward;
 mod gather;
 mod geometry;
+mod inference;
 mod memory;
 mod norm_gradient;
 mod normalize;
@@ -41,12 +42,12 @@ mod reference;
 extern crate self as warmstart_kernels;
 
 pub use convolution::{
-    convolution_forward, convolution_inference, convolution_input_gradient,
-    convolution_weight_gradient,
+    convolution_forward, convolution_input_gradient, convolution_weight_gradient,
 };
 pub use epilogue::Activation;
 pub use forward::pack_weights;
 pub use geometry::{Convolution, GeometryError};
+pub use inference::{InferenceUnit, branch_inference};
 pub use norm_gradient::activation_backward;
 pub use normalize::{BatchNorm, normalize};
 pub use operand::NormSums;

@@ -30,6 +30,11 @@ impl Output {
         Self { start, len }
     }
 
+    /// Where element 0 is, or would be.
+    pub(crate) fn start(self) -> *mut f32 {
+        self.start
+    }
+
     /// The place of element `offset`.
     ///
     /// # Safety

@@ -28,7 +28,7 @@ pub(crate) const TILE_ROWS: usize = 12;
 const TASK_VALUES: usize = 48 * 1024;
 const TASK_ROWS: (usize, usize) = (8 * TILE_ROWS, 64 * TILE_ROWS);
 /// Weights that leave room for the rows in the L2 cache.
-const CACHED_WEIGHTS: usize = 64 * 1024;
+pub(crate) const CACHED_WEIGHTS: usize = 64 * 1024;
 /// With fewer row tasks than this the columns are split as well.
 const MIN_TASKS: usize = 32;
 

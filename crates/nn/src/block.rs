@@ -251,17 +251,8 @@ impl Unit {
 fn branch_forward(units: &[Unit], x: Tensor<4>, added: Added, forward: &mut Forward) -> Tensor<4> {
     match forward {
         Forward::Inference(folded) => {
-            let mut residual = match added {
-                Added::Nothing => None,
-                Added::Input => Some(x.clone()),
-                Added::Tensor(tensor) => Some(tensor),
-            };
-            let last = units.len() - 1;
-            units.iter().enumerate().fold(x, |x, (index, unit)| {
-                let (weight, bias) = folded.unit(&unit.conv);
-                let residual = if index == last { residual.take() } else { None };
-                ops::conv_act(x, weight, bias, residual, unit.spec)
-            })
+            let units = units.iter().map(|unit| folded.unit(&unit.conv));
+            ops::branch_inference(x, units.collect(), added)
         }
         Forward::Training {
             parameters,

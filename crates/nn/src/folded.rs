@@ -1,21 +1,17 @@
 use std::collections::HashMap;
 
-use burn::backend::Dispatch;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::Parameters;
 use crate::block::Unit;
-use crate::ops::{self, PackedWeight};
+use crate::ops::{self, InferenceUnit};
 
 /// Units prepared for inference: `conv(x) · s + t` with running statistics is one convolution with
 /// weight `w · s` and bias `t`, where `s = γ / √(variance + ε)` and `t = β − mean · s`. The weights are
 /// packed once, for all batches to come.
 pub struct Folded {
-    units: HashMap<String, FoldedUnit>,
+    units: HashMap<String, InferenceUnit>,
 }
-
-/// Weight and bias of a convolution.
-type FoldedUnit = (PackedWeight<Dispatch>, Tensor<1>);
 
 impl Folded {
     /// Folds the given units of `parameters`, computing in f64. The parameters stay as they are.
@@ -31,11 +27,11 @@ impl Folded {
         Self { units }
     }
 
-    /// Weight and bias of the unit whose convolution has that name.
+    /// The unit whose convolution has that name.
     ///
     /// # Panics
     /// If it was not folded: a trunk asks only for its own units.
-    pub(crate) fn unit(&self, conv: &str) -> FoldedUnit {
+    pub(crate) fn unit(&self, conv: &str) -> InferenceUnit {
         self.units
             .get(conv)
             .unwrap_or_else(|| panic!("the unit {conv} was not folded"))
@@ -43,7 +39,7 @@ impl Folded {
     }
 }
 
-fn fold(parameters: &Parameters, unit: &Unit, device: &Device) -> FoldedUnit {
+fn fold(parameters: &Parameters, unit: &Unit, device: &Device) -> InferenceUnit {
     let norm = |field: &str| parameters.values(&format!("{}.{field}", unit.norm));
     let (gamma, beta, mean, variance) = (
         norm("weight"),
@@ -69,8 +65,9 @@ fn fold(parameters: &Parameters, unit: &Unit, device: &Device) -> FoldedUnit {
         .map(|c| (f64::from(beta[c]) - f64::from(mean[c]) * scale[c]) as f32)
         .collect();
     let weight = TensorData::new(weight, parameters.shape(&name));
-    (
-        ops::pack_weight(Tensor::from_data(weight, device), unit.spec.conv),
-        Tensor::from_data(TensorData::new(bias, [unit.out_channels]), device),
-    )
+    InferenceUnit {
+        weight: ops::pack_weight(Tensor::from_data(weight, device), unit.spec.conv),
+        bias: Tensor::from_data(TensorData::new(bias, [unit.out_channels]), device),
+        spec: unit.spec,
+    }
 }

@@ -9,7 +9,8 @@ use warmstart_nn::burn::backend::tensor::FloatTensor;
 use warmstart_nn::burn::backend::{Autodiff, Flex};
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::ops::{
-    self, Added, ConvSpec, Residual, Statistics, TrainingUnit, UnitSpec, UnitTensors, stock,
+    self, Added, ConvSpec, FoldedTensors, InferenceUnit, Residual, Statistics, TrainingUnit,
+    UnitSpec, UnitTensors, stock,
 };
 
 use common::{filled, host, values};
@@ -456,29 +457,56 @@ proptest! {
 
     #[test]
     fn inference_units_equal_stock_burn(case in cases()) {
-        let inputs = case.inputs();
-        let (unit, spec) = (&inputs.units[0], case.units[0].spec);
-        let x = filled(&inputs.x, case.input);
-        let weight = filled(&unit.weight.0, unit.weight.1);
-        let bias = filled(&unit.beta, [case.units[0].out_channels]);
-        let residual = filled(&inputs.residual.0, inputs.residual.1);
-        let ours = ops::conv_act(
-            x.clone(), ops::pack_weight(weight.clone(), spec.conv), bias.clone(), (case.residual == Shortcut::Tensor).then(|| residual.clone()), spec,
-        );
-        let added = if case.residual == Shortcut::Tensor {
-            Residual::Add(residual.try_into_primitive::<Flex>().unwrap())
-        } else {
-            Residual::None
-        };
-        let stock = stock::conv_act::<Flex>(
-            x.try_into_primitive::<Flex>().unwrap(),
-            stock::pack_weight::<Flex>(weight.try_into_primitive::<Flex>().unwrap(), spec.conv),
-            bias.try_into_primitive::<Flex>().unwrap(),
-            added,
-            spec,
-        );
-        assert_close(&case, &[host(ours)], &[host(Tensor::<4>::from_primitive::<Flex>(stock))]);
+        check_inference(&case);
     }
+
+    #[test]
+    fn inference_branches_equal_stock_burn(case in branches()) {
+        check_inference(&case);
+    }
+}
+
+/// Inference with the units' betas for biases.
+fn check_inference(case: &Case) {
+    fn flex<const D: usize>(tensor: Tensor<D>) -> FloatTensor<Flex> {
+        tensor.try_into_primitive::<Flex>().unwrap()
+    }
+    let inputs = case.inputs();
+    let x = filled(&inputs.x, case.input);
+    let residual = filled(&inputs.residual.0, inputs.residual.1);
+    let specs = case.specs();
+    let parts = || {
+        let parts = inputs.units.iter().zip(&case.units);
+        parts.map(|(inputs, unit)| {
+            let weight = filled(&inputs.weight.0, inputs.weight.1);
+            (weight, filled(&inputs.beta, [unit.out_channels]))
+        })
+    };
+    let units = parts()
+        .zip(&specs)
+        .map(|((weight, bias), spec)| InferenceUnit {
+            weight: ops::pack_weight(weight, spec.conv),
+            bias,
+            spec: *spec,
+        });
+    let (added, stock_added) = match case.residual {
+        Shortcut::None => (Added::Nothing, Residual::None),
+        Shortcut::Input => (Added::Input, Residual::Input),
+        Shortcut::Tensor => (
+            Added::Tensor(residual.clone()),
+            Residual::Add(flex(residual)),
+        ),
+    };
+    let ours = ops::branch_inference(x.clone(), units.collect(), added);
+    let units = parts()
+        .zip(&specs)
+        .map(|((weight, bias), spec)| FoldedTensors {
+            weight: stock::pack_weight::<Flex>(flex(weight), spec.conv),
+            bias: flex(bias),
+        });
+    let stock = stock::branch_inference::<Flex>(flex(x), units.collect(), stock_added, &specs);
+    let stock = Tensor::<4>::from_primitive::<Flex>(stock);
+    assert_close(case, &[host(ours)], &[host(stock)]);
 }
 
 #[test]
@@ -499,9 +527,13 @@ fn a_view_may_be_handed_in() {
     let channels_first = filled(&values(2 * 3 * 5 * 6, 3), [2, 3, 5, 6]);
     let view = channels_first.permute([0, 2, 3, 1]);
     let copy: Tensor<4> = Tensor::from_data(view.clone().into_data(), &view.device());
-    let weight = ops::pack_weight(weight, conv);
+    let unit = InferenceUnit {
+        weight: ops::pack_weight(weight, conv),
+        bias,
+        spec,
+    };
     let [a, b] =
-        [view, copy].map(|x| host(ops::conv_act(x, weight.clone(), bias.clone(), None, spec)));
+        [view, copy].map(|x| host(ops::branch_inference(x, vec![unit.clone()], Added::Nothing)));
     assert_eq!(a, b);
 }
 

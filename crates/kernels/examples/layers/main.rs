@@ -8,7 +8,7 @@
 //! measured first. An arrow marks the layer with the smallest share in each pass. Operations are
 //! those of the direct convolution, two a multiplication: a kernel that needs fewer, such as
 //! Winograd's, may exceed the peak. The last lines of a network sum milliseconds an image over all
-//! layers. Fresh pages cost as much as some kernels; with
+//! layers. The end is the floor of each network: what its convolutions take at least. Fresh pages cost as much as some kernels; with
 //! `GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8000000000` buffers stay
 //! warm, as they do behind a pooling allocator.
 #![allow(clippy::print_stdout, reason = "an example reports on the terminal")]
@@ -16,11 +16,13 @@
 use std::time::Instant;
 
 use warmstart_kernels::{
-    Activation, BatchNorm, Convolution, activation_backward, batch_statistics, convolution_forward,
-    convolution_inference, convolution_input_gradient, convolution_weight_gradient, normalize,
-    pack_weights, simd_level,
+    Activation, BatchNorm, Convolution, InferenceUnit, activation_backward, batch_statistics,
+    branch_inference, convolution_forward, convolution_input_gradient, convolution_weight_gradient,
+    normalize, pack_weights, simd_level,
 };
 
+mod floor;
+mod networks;
 mod peak;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,77 +37,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         level.name(),
         rayon::current_num_threads()
     );
-    time_network("ResNet-18", &resnet18(batch), peak);
-    time_network("MobileNetV2", &mobilenet_v2(batch), peak);
+    let [mobilenet_v2, resnet18, resnet50] = [
+        networks::mobilenet_v2,
+        networks::resnet18,
+        networks::resnet50,
+    ]
+    .map(|layers| layers(batch));
+    time_network("ResNet-18", &resnet18, peak);
+    time_network("MobileNetV2", &mobilenet_v2, peak);
+    floor::print(
+        peak,
+        &[
+            ("MobileNetV2", mobilenet_v2),
+            ("ResNet-18", resnet18),
+            ("ResNet-50", resnet50),
+        ],
+    );
     Ok(())
-}
-
-fn layer(
-    batch: usize,
-    size: usize,
-    channels: [usize; 2],
-    kernel: usize,
-    stride: usize,
-) -> Convolution {
-    Convolution {
-        batch,
-        in_height: size,
-        in_width: size,
-        in_channels: channels[0],
-        out_channels: channels[1],
-        kernel: [kernel; 2],
-        stride: [stride; 2],
-        padding: [kernel / 2; 2],
-        dilation: [1; 2],
-        groups: 1,
-    }
-}
-
-fn resnet18(batch: usize) -> Vec<Convolution> {
-    let mut layers = vec![layer(batch, 224, [3, 64], 7, 2)];
-    let (mut size, mut channels) = (56, 64);
-    for width in [64, 128, 256, 512] {
-        let stride = if width == channels { 1 } else { 2 };
-        layers.push(layer(batch, size, [channels, width], 3, stride));
-        if stride == 2 {
-            layers.push(layer(batch, size, [channels, width], 1, stride));
-        }
-        size /= stride;
-        channels = width;
-        layers.extend([layer(batch, size, [width; 2], 3, 1); 3]);
-    }
-    layers
-}
-
-fn mobilenet_v2(batch: usize) -> Vec<Convolution> {
-    let mut layers = vec![layer(batch, 224, [3, 32], 3, 2)];
-    let (mut size, mut channels) = (112, 32);
-    // Expansion, channels, blocks and stride of the first: table 2 of the paper.
-    for (expansion, width, blocks, stride) in [
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ] {
-        for block in 0..blocks {
-            let stride = if block == 0 { stride } else { 1 };
-            let inner = channels * expansion;
-            if expansion > 1 {
-                layers.push(layer(batch, size, [channels, inner], 1, 1));
-            }
-            let mut depthwise = layer(batch, size, [inner; 2], 3, stride);
-            depthwise.groups = inner;
-            layers.push(depthwise);
-            size /= stride;
-            layers.push(layer(batch, size, [inner, width], 1, 1));
-            channels = width;
-        }
-    }
-    layers.push(layer(batch, size, [channels, 1280], 1, 1));
-    layers
 }
 
 /// The times of one distinct layer.
@@ -223,9 +171,15 @@ fn time_layer(c: &Convolution) -> [f64; 6] {
         activation: act,
     };
     let grad_y = values(c.output_len());
+    let unit = InferenceUnit {
+        convolution: *c,
+        packed: &packed,
+        bias: &bias,
+        activation: act,
+    };
     [
         best(|| convolution_forward(c, &x, &w)),
-        best(|| convolution_inference(c, &x, &packed, &bias, Some(&grad_y), act)),
+        best(|| branch_inference(&[unit], &x, Some(&grad_y))),
         match c.in_channels {
             3 => 0.0,
             _ => best(|| convolution_input_gradient(c, &grad_y, &w)),

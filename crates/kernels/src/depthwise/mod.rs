@@ -6,6 +6,7 @@
 #![allow(unsafe_code, reason = "the result is written tile by tile")]
 
 mod pass;
+mod separable;
 mod weights;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use crate::geometry::Convolution;
 use crate::memory::{Output, Unwritten};
 use crate::operand::Operand;
 use pass::Pass;
+pub(crate) use separable::Separable;
 use weights::WeightPass;
 
 /// Source or destination values of a tile of rows: both stay in the L2 cache.

@@ -125,16 +125,16 @@ impl<'a> Pass<'a> {
 }
 
 /// Some rows of the destination.
-struct Tile<'a> {
-    gather: &'a Gather,
-    rows: Range<usize>,
+pub(super) struct Tile<'a> {
+    pub gather: &'a Gather,
+    pub rows: Range<usize>,
     /// Where source value 0 would be.
-    start: *const f32,
+    pub start: *const f32,
     /// `[tap, channels]`
-    weights: &'a [f32],
-    channels: usize,
-    epilogue: Epilogue<'a>,
-    output: Output,
+    pub weights: &'a [f32],
+    pub channels: usize,
+    pub epilogue: Epilogue<'a>,
+    pub output: Output,
 }
 
 /// Taps that some pixels of a row have in common: where they read for position 0 of the row, and

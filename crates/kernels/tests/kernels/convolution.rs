@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use warmstart_kernels::{
-    Activation, Convolution, convolution_forward, convolution_inference,
+    Activation, Convolution, InferenceUnit, branch_inference, convolution_forward,
     convolution_input_gradient, convolution_weight_gradient, pack_weights,
 };
 
@@ -55,9 +55,121 @@ proptest! {
             *value += residual.as_ref().map_or(0.0, |residual| f64::from(residual[index]));
             *value = activate(act, *value);
         }
-        let y = convolution_inference(&c, &x, &pack_weights(&c, &w), &bias, residual.as_deref(), act);
+        let y = inference(&c, &x, &pack_weights(&c, &w), &bias, residual.as_deref(), act);
         assert_close(&y, &expected, TOLERANCE);
     }
+}
+
+fn inference(
+    c: &Convolution,
+    x: &[f32],
+    packed: &[f32],
+    bias: &[f32],
+    residual: Option<&[f32]>,
+    activation: Activation,
+) -> Vec<f32> {
+    let unit = InferenceUnit {
+        convolution: *c,
+        packed,
+        bias,
+        activation,
+    };
+    branch_inference(&[unit], x, residual)
+}
+
+/// [1×1 →] depthwise → 1×1, with what each of them needs.
+struct Branch {
+    convolutions: Vec<Convolution>,
+    packed: Vec<Vec<f32>>,
+    biases: Vec<Vec<f32>>,
+}
+
+impl Branch {
+    fn new(depthwise: Convolution, outer: [Option<usize>; 2]) -> Self {
+        let wide = depthwise.in_channels;
+        let pointwise = |batch, [height, width]: [usize; 2], channels: [usize; 2]| Convolution {
+            in_height: height,
+            in_width: width,
+            ..square(batch, 1, channels, 1, 1)
+        };
+        let c = depthwise;
+        let expand =
+            outer[0].map(|narrow| pointwise(c.batch, [c.in_height, c.in_width], [narrow, wide]));
+        let project = outer[1]
+            .map(|narrow| pointwise(c.batch, [c.out_height(), c.out_width()], [wide, narrow]));
+        let convolutions: Vec<_> = expand.into_iter().chain([c]).chain(project).collect();
+        let packed = |c: &Convolution| pack_weights(c, &values(c.weight_len(), 2));
+        Self {
+            packed: convolutions.iter().map(packed).collect(),
+            biases: convolutions
+                .iter()
+                .map(|c| values(c.out_channels, 3))
+                .collect(),
+            convolutions,
+        }
+    }
+
+    fn units(&self) -> Vec<InferenceUnit<'_>> {
+        let parts = self.convolutions.iter().zip(&self.packed).zip(&self.biases);
+        let activations = [
+            Activation::Relu6,
+            Activation::HardSwish,
+            Activation::Identity,
+        ];
+        parts
+            .zip(activations)
+            .map(
+                |(((convolution, packed), bias), activation)| InferenceUnit {
+                    convolution: *convolution,
+                    packed,
+                    bias,
+                    activation,
+                },
+            )
+            .collect()
+    }
+
+    fn check(&self) {
+        let units = self.units();
+        let x = values(self.convolutions[0].input_len(), 1);
+        let residual = values(self.convolutions.last().unwrap().output_len(), 4);
+        for residual in [None, Some(residual.as_slice())] {
+            let (last, others) = units.split_last().unwrap();
+            let between = others
+                .iter()
+                .fold(x.clone(), |x, unit| branch_inference(&[*unit], &x, None));
+            let expected = branch_inference(&[*last], &between, residual);
+            let found = branch_inference(&units, &x, residual);
+            assert_eq!(found, expected, "{:?}", self.convolutions);
+        }
+    }
+}
+
+#[test]
+fn a_branch_has_the_bits_of_its_units_one_after_the_other() {
+    let depthwise = |batch, size, channels, stride| Convolution {
+        stride: [stride; 2],
+        ..square(batch, size, [channels; 2], 3, channels)
+    };
+    for (c, outer) in [
+        (depthwise(8, 14, 40, 1), [Some(8), Some(12)]),
+        (depthwise(2, 113, 40, 2), [Some(16), Some(24)]),
+        (depthwise(1, 112, 33, 1), [None, Some(16)]),
+        (depthwise(9, 7, 100, 2), [Some(20), Some(21)]),
+        (depthwise(30, 3, 8, 1), [Some(1), Some(1)]),
+        (depthwise(20, 60, 144, 1), [Some(24), Some(24)]),
+        (depthwise(0, 14, 40, 1), [Some(8), Some(12)]),
+        (depthwise(8, 14, 40, 1), [Some(8), None]),
+    ] {
+        Branch::new(c, outer).check();
+    }
+    let dilated = Convolution {
+        dilation: [2, 3],
+        padding: [2, 0],
+        kernel: [5, 3],
+        ..depthwise(16, 40, 24, 1)
+    };
+    Branch::new(dilated, [Some(10), Some(30)]).check();
 }
 
 #[test]
@@ -75,9 +187,8 @@ fn an_image_gets_the_same_bits_alone_and_in_any_batch() {
         let x = values(all.input_len(), 1);
         let packed = pack_weights(&all, &values(all.weight_len(), 2));
         let bias = values(all.out_channels, 3);
-        let run = |c: &Convolution, x: &[f32]| {
-            convolution_inference(c, x, &packed, &bias, None, Activation::Relu)
-        };
+        let run =
+            |c: &Convolution, x: &[f32]| inference(c, x, &packed, &bias, None, Activation::Relu);
         let alone = x.chunks(one.input_len()).flat_map(|x| run(&one, x));
         assert_eq!(alone.collect::<Vec<_>>(), run(&all, &x), "{all:?}");
     }
@@ -88,7 +199,7 @@ fn an_image_gets_the_same_bits_alone_and_in_any_batch() {
 fn weights_packed_for_another_convolution_are_refused() {
     let c = square(1, 4, [40, 40], 3, 1);
     let packed = pack_weights(&square(1, 4, [8, 8], 3, 1), &values(8 * 8 * 9, 1));
-    convolution_inference(
+    inference(
         &c,
         &values(c.input_len(), 2),
         &packed,
@@ -187,7 +298,7 @@ fn not_a_number_passes_through_the_activation() {
     let c = square(1, 1, [1, 1], 1, 1);
     for act in ACTIVATIONS {
         assert!(
-            convolution_inference(
+            inference(
                 &c,
                 &[f32::NAN],
                 &pack_weights(&c, &[1.0]),

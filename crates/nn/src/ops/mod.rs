@@ -54,6 +54,16 @@ pub struct PackedWeight<B: Backend> {
     pub shape: [usize; 4],
 }
 
+/// A unit in inference, batch norm folded into weight and bias.
+#[derive(ExtensionType, Clone, Debug)]
+pub struct FoldedTensors<B: Backend> {
+    /// The convolution's weight.
+    #[extension_type]
+    pub weight: PackedWeight<B>,
+    /// One value a channel.
+    pub bias: FloatTensor<B>,
+}
+
 /// What is added in front of the last activation.
 #[derive(ExtensionType, Clone, Debug)]
 pub enum Residual<B: Backend> {
@@ -138,6 +148,8 @@ pub struct BranchGradients<B: Backend> {
     pub units: UnitGradientList<B>,
 }
 
+/// One for each unit of a branch.
+pub type FoldedUnits<B> = List<FoldedTensors<B>>;
 /// One for each unit of a branch. Burn's macros want types of one generic argument.
 pub type Units<B> = List<UnitTensors<B>>;
 /// One for each unit of a branch.
@@ -152,22 +164,21 @@ pub type UnitGradientList<B> = List<UnitGradients<B>>;
 /// memory as a whole. A backend that implements nothing gets the stock bodies of [`stock`].
 #[backend_extension(Flex, Autodiff)]
 pub trait VisionOps: Backend {
-    /// Prepares a weight, once, for any number of [`conv_act`](Self::conv_act), of batches and images
-    /// of any size.
+    /// Prepares a weight, once, for [`branch_inference`](Self::branch_inference) on any number of
+    /// batches and images of any size.
     fn pack_weight(weight: FloatTensor<Self>, spec: ConvSpec) -> PackedWeight<Self> {
         stock::pack_weight::<Self>(weight, spec)
     }
 
-    /// Inference: `activation(conv(x) + bias + residual)`, batch norm folded into weight and bias. An
-    /// image's result depends on no other image of the batch.
-    fn conv_act(
+    /// Inference: `activation(conv(…) + bias + residual)` over the units. An image's result depends on
+    /// no other image of the batch.
+    fn branch_inference(
         x: FloatTensor<Self>,
-        #[extension_type] weight: PackedWeight<Self>,
-        bias: FloatTensor<Self>,
+        #[extension_type] units: FoldedUnits<Self>,
         #[extension_type] residual: Residual<Self>,
-        spec: UnitSpec,
+        specs: Vec<UnitSpec>,
     ) -> FloatTensor<Self> {
-        stock::conv_act::<Self>(x, weight, bias, residual, spec)
+        stock::branch_inference::<Self>(x, units.0, residual, &specs)
     }
 
     /// Training: `activation(batch_norm(conv(…)) + residual)` over the units, at most
@@ -296,24 +307,28 @@ pub fn pack_weight(weight: Tensor<4>, spec: ConvSpec) -> PackedWeight<Dispatch> 
     Dispatch::pack_weight(weight.into_dispatch(), spec)
 }
 
-/// [`VisionOps::conv_act`] on tensors: x and the result are `[batch, height, width, channels]`.
-pub fn conv_act(
-    x: Tensor<4>,
-    weight: PackedWeight<Dispatch>,
-    bias: Tensor<1>,
-    residual: Option<Tensor<4>>,
-    spec: UnitSpec,
-) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::conv_act(
-        x.into_dispatch(),
-        weight,
-        bias.into_dispatch(),
-        match residual {
-            Some(residual) => Residual::Add(residual.into_dispatch()),
-            None => Residual::None,
-        },
-        spec,
-    ))
+/// The weight and bias of a unit in inference, as tensors, and the rest of it.
+#[derive(Clone)]
+pub struct InferenceUnit {
+    /// See [`pack_weight`].
+    pub weight: PackedWeight<Dispatch>,
+    /// One value a channel.
+    pub bias: Tensor<1>,
+    /// Geometry and activation.
+    pub spec: UnitSpec,
+}
+
+/// [`VisionOps::branch_inference`] on tensors: x and the result are
+/// `[batch, height, width, channels]`.
+pub fn branch_inference(x: Tensor<4>, units: Vec<InferenceUnit>, added: Added) -> Tensor<4> {
+    let specs = units.iter().map(|unit| unit.spec).collect();
+    let units = units.into_iter().map(|unit| FoldedTensors {
+        weight: unit.weight,
+        bias: unit.bias.into_dispatch(),
+    });
+    let units = List(units.collect());
+    let branch = Dispatch::branch_inference(x.into_dispatch(), units, added.into(), specs);
+    Tensor::from_dispatch(branch)
 }
 
 /// The parameters of a unit as tensors.
@@ -346,6 +361,16 @@ pub enum Added {
     Tensor(Tensor<4>),
 }
 
+impl From<Added> for Residual<Dispatch> {
+    fn from(added: Added) -> Self {
+        match added {
+            Added::Nothing => Self::None,
+            Added::Input => Self::Input,
+            Added::Tensor(tensor) => Self::Add(tensor.into_dispatch()),
+        }
+    }
+}
+
 /// The result of [`branch`] on tensors.
 pub struct TrainedBranch {
     /// `[batch, height, width, channels]`, differentiable.
@@ -369,12 +394,8 @@ pub fn branch(x: Tensor<4>, units: Vec<TrainingUnit>, added: Added) -> TrainedBr
             None => Statistics::Batch,
         },
     });
-    let residual = match added {
-        Added::Nothing => Residual::None,
-        Added::Input => Residual::Input,
-        Added::Tensor(tensor) => Residual::Add(tensor.into_dispatch()),
-    };
-    let branch = Dispatch::branch(x.into_dispatch(), List(units.collect()), residual, specs);
+    let units = List(units.collect());
+    let branch = Dispatch::branch(x.into_dispatch(), units, added.into(), specs);
     let statistics = branch.units.0.into_iter().map(|unit| {
         [unit.mean, unit.variance].map(|tensor| Tensor::<1>::from_dispatch(tensor).inner())
     });

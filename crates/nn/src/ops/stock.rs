@@ -19,8 +19,8 @@ pub use super::pool::{
     stock_max_pool as max_pool, stock_max_pool_backward as max_pool_backward,
 };
 use super::{
-    BranchGradients, BranchOutput, ConvSpec, List, PackedWeight, Residual, Statistics,
-    UnitGradients, UnitResult, UnitSpec, UnitTensors,
+    BranchGradients, BranchOutput, ConvSpec, FoldedTensors, List, PackedWeight, Residual,
+    Statistics, UnitGradients, UnitResult, UnitSpec, UnitTensors,
 };
 
 fn options(spec: ConvSpec) -> ConvOptions<2> {
@@ -71,17 +71,24 @@ pub fn pack_weight<B: Backend>(weight: FloatTensor<B>, _spec: ConvSpec) -> Packe
     }
 }
 
-/// See [`VisionOps::conv_act`](super::VisionOps::conv_act).
-pub fn conv_act<B: Backend>(
+/// See [`VisionOps::branch_inference`](super::VisionOps::branch_inference).
+pub fn branch_inference<B: Backend>(
     x: FloatTensor<B>,
-    weight: PackedWeight<B>,
-    bias: FloatTensor<B>,
+    units: Vec<FoldedTensors<B>>,
     residual: Residual<B>,
-    spec: UnitSpec,
+    specs: &[UnitSpec],
 ) -> FloatTensor<B> {
-    let y = convolve::<B>(x.clone(), weight.values, Some(bias), spec.conv);
-    let y = add::<B>(channels_last::<B>(y), &x, &residual);
-    activate::<B>(y, spec.activation)
+    let last = specs.len() - 1;
+    let mut output = x.clone();
+    for (index, (unit, spec)) in units.into_iter().zip(specs).enumerate() {
+        output = convolve::<B>(output, unit.weight.values, Some(unit.bias), spec.conv);
+        output = channels_last::<B>(output);
+        if index == last {
+            output = add::<B>(output, &x, &residual);
+        }
+        output = activate::<B>(output, spec.activation);
+    }
+    output
 }
 
 fn add<B: Backend>(

@@ -8,8 +8,8 @@ use burn::tensor::{Shape, TensorData};
 use warmstart_kernels::{self as kernels, Activation, Convolution, Pooling, Update};
 
 use super::{
-    Adam, BranchGradients, BranchOutput, ConvSpec, LinearGradients, PackedWeight, PoolSpec, Rates,
-    Residual, Sgd, Tensors, UnitResults, UnitSpec, Units, VisionOps,
+    Adam, BranchGradients, BranchOutput, ConvSpec, FoldedTensors, FoldedUnits, LinearGradients,
+    PackedWeight, PoolSpec, Rates, Residual, Sgd, Tensors, UnitResults, UnitSpec, Units, VisionOps,
 };
 
 type Primitive = FloatTensor<Flex>;
@@ -122,6 +122,16 @@ fn residual_values<'a>(residual: &'a Residual<Flex>, x: &'a Primitive) -> Option
     }
 }
 
+fn contiguous_unit(unit: FoldedTensors<Flex>) -> FoldedTensors<Flex> {
+    FoldedTensors {
+        weight: PackedWeight {
+            values: contiguous(unit.weight.values),
+            shape: unit.weight.shape,
+        },
+        bias: contiguous(unit.bias),
+    }
+}
+
 fn contiguous_residual(residual: Residual<Flex>) -> Residual<Flex> {
     match residual {
         Residual::Add(residual) => Residual::Add(contiguous(residual)),
@@ -143,25 +153,28 @@ impl VisionOps for Flex {
         }
     }
 
-    fn conv_act(
+    fn branch_inference(
         x: Primitive,
-        weight: PackedWeight<Self>,
-        bias: Primitive,
+        units: FoldedUnits<Self>,
         residual: Residual<Self>,
-        spec: UnitSpec,
+        specs: Vec<UnitSpec>,
     ) -> Primitive {
-        let [x, packed, bias] = [x, weight.values, bias].map(contiguous);
-        let residual = contiguous_residual(residual);
-        let conv = geometry(dimensions(&x), weight.shape, spec.conv);
-        let output = kernels::convolution_inference(
-            &conv,
-            values(&x),
-            values(&packed),
-            values(&bias),
-            residual_values(&residual, &x),
-            spec.activation,
-        );
-        tensor(output, output_shape(&conv))
+        let (x, residual) = (contiguous(x), contiguous_residual(residual));
+        let units: Vec<_> = units.0.into_iter().map(contiguous_unit).collect();
+        let mut shape = dimensions(&x);
+        let units = units.iter().zip(specs).map(|(unit, spec)| {
+            let convolution = geometry(shape, unit.weight.shape, spec.conv);
+            shape = output_shape(&convolution);
+            kernels::InferenceUnit {
+                convolution,
+                packed: values(&unit.weight.values),
+                bias: values(&unit.bias),
+                activation: spec.activation,
+            }
+        });
+        let units: Vec<_> = units.collect();
+        let output = kernels::branch_inference(&units, values(&x), residual_values(&residual, &x));
+        tensor(output, shape)
     }
 
     fn branch(
@@ -221,14 +234,13 @@ impl VisionOps for Flex {
     fn linear_layer(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {
         let [x, weight, bias] = [x, weight, bias].map(contiguous);
         let linear = linear_geometry(&x, &weight);
-        let output = kernels::convolution_inference(
-            &linear,
-            values(&x),
-            &kernels::pack_weights(&linear, values(&weight)),
-            values(&bias),
-            None,
-            Activation::Identity,
-        );
+        let unit = kernels::InferenceUnit {
+            convolution: linear,
+            packed: &kernels::pack_weights(&linear, values(&weight)),
+            bias: values(&bias),
+            activation: Activation::Identity,
+        };
+        let output = kernels::branch_inference(&[unit], values(&x), None);
         tensor(output, [linear.batch, linear.out_channels])
     }
 
