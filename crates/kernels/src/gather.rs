@@ -205,9 +205,11 @@ impl Gather {
         pointers.clear();
         pointers.resize(range.len().div_ceil(tile) * tile * pitch, source.padding);
         let line = self.vertical.source_extent * self.horizontal.source_extent;
-        self.visit(range, |number, image, y, x| {
-            let first = number / tile * tile * pitch + number % tile;
-            let mut place = first;
+        // Where the pixel's pointer of the first tap belongs: the tile's first place, and the number
+        // in the tile.
+        let (mut first, mut slot) = (0, 0);
+        self.visit(range, |image, y, x| {
+            let mut place = first + slot;
             for &tap_y in &self.vertical.taps {
                 let Some(source_y) = self.vertical.source(y, tap_y) else {
                     place += tile * self.horizontal.taps.len();
@@ -222,6 +224,10 @@ impl Gather {
                     place += tile;
                 }
             }
+            slot += 1;
+            if slot == tile {
+                (first, slot) = (first + tile * pitch, 0);
+            }
         });
     }
 
@@ -229,15 +235,15 @@ impl Gather {
     pub(crate) fn destinations(&self, range: Range<usize>, destinations: &mut Vec<usize>) {
         destinations.clear();
         let [height, width] = self.destination_extent;
-        self.visit(range, |_, image, y, x| {
+        self.visit(range, |image, y, x| {
             let row = self.vertical.destination_first + y * self.vertical.destination_step;
             let column = self.horizontal.destination_first + x * self.horizontal.destination_step;
             destinations.push((image * height + row) * width + column);
         });
     }
 
-    /// Calls `visit(number in the range, image, y, x)` for every destination pixel in `range`.
-    fn visit(&self, range: Range<usize>, mut visit: impl FnMut(usize, usize, usize, usize)) {
+    /// Calls `visit(image, y, x)` for every destination pixel in `range`.
+    fn visit(&self, range: Range<usize>, mut visit: impl FnMut(usize, usize, usize)) {
         if range.is_empty() {
             return;
         }
@@ -247,8 +253,8 @@ impl Gather {
             range.start / width % height,
             range.start % width,
         );
-        for number in 0..range.len() {
-            visit(number, image, y, x);
+        for _ in range {
+            visit(image, y, x);
             x += 1;
             if x == width {
                 (x, y) = (0, y + 1);

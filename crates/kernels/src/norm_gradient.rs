@@ -11,7 +11,7 @@ use crate::channels::ChannelKernel;
 use crate::epilogue::Activation;
 use crate::memory::{Output, Unwritten};
 use crate::normalize::{BatchNorm, inverse_deviations};
-use crate::operand::{NormSums, Normalized};
+use crate::operand::{Affine, NormSums, Normalized};
 use crate::vector::Vector;
 
 impl NormSums {
@@ -94,7 +94,8 @@ fn mask(
     let mut gradient = vec![0.0; layout.width()];
     let mut product = vec![0.0; layout.width()];
     let kernel = Mask {
-        normalized,
+        affine: normalized.affine(),
+        activation: normalized.activation(),
         residual,
         source,
         output,
@@ -109,7 +110,8 @@ fn mask(
 }
 
 struct Mask<'a> {
-    normalized: &'a Normalized<'a>,
+    affine: Affine<'a>,
+    activation: Activation,
     residual: Option<&'a [f32]>,
     source: *const f32,
     output: Option<Output>,
@@ -122,13 +124,13 @@ impl ChannelKernel for Mask<'_> {
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
         // SAFETY: as the loop vouches; every value is in one range.
         unsafe {
-            let [centered, mut before] = self.normalized.before::<V>(offset, place, lanes);
+            let [centered, mut before] = self.affine.before::<V>(offset, place, lanes);
             if let Some(residual) = self.residual {
                 before = before.add(V::load(residual.as_ptr().add(offset), lanes));
             }
             let mut gradient = V::load(self.source.add(offset), lanes);
             if let Some(output) = self.output {
-                gradient = self.normalized.activation().backward(before, gradient);
+                gradient = self.activation.backward(before, gradient);
                 gradient.store(output.at(offset), lanes);
             }
             let sum = self.gradient.as_mut_ptr().add(place);

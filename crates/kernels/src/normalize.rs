@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::channels::ChannelKernel;
 use crate::epilogue::Activation;
 use crate::memory::{Output, Unwritten};
-use crate::operand::Normalized;
+use crate::operand::{Affine, Normalized};
 use crate::vector::Vector;
 
 /// `act((z - mean) / √(variance + epsilon) · gamma + beta)`, one parameter a channel.
@@ -53,7 +53,8 @@ pub fn normalize(z: &[f32], norm: BatchNorm<'_>, residual: Option<&[f32]>) -> Ve
     let output = y.output();
     normalized.layout.tiles().for_each(|range| {
         let kernel = Normalize {
-            normalized: &normalized,
+            affine: normalized.affine(),
+            activation: norm.activation,
             residual,
             output,
         };
@@ -64,7 +65,8 @@ pub fn normalize(z: &[f32], norm: BatchNorm<'_>, residual: Option<&[f32]>) -> Ve
 }
 
 struct Normalize<'a> {
-    normalized: &'a Normalized<'a>,
+    affine: Affine<'a>,
+    activation: Activation,
     residual: Option<&'a [f32]>,
     output: Output,
 }
@@ -74,11 +76,11 @@ impl ChannelKernel for Normalize<'_> {
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
         // SAFETY: as the loop vouches; every value is in one tile.
         unsafe {
-            let [_, mut value] = self.normalized.before::<V>(offset, place, lanes);
+            let [_, mut value] = self.affine.before::<V>(offset, place, lanes);
             if let Some(residual) = self.residual {
                 value = value.add(V::load(residual.as_ptr().add(offset), lanes));
             }
-            let y = self.normalized.activation().apply(value);
+            let y = self.activation.apply(value);
             y.store(self.output.at(offset), lanes);
         }
     }

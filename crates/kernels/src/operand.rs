@@ -68,11 +68,18 @@ impl<'a> Operand<'a> {
         match self {
             Self::Values(_) => {}
             Self::Normalized(normalized) => {
-                let kernel = Normalize { normalized, output };
+                let kernel = Normalize {
+                    affine: normalized.affine(),
+                    activation: normalized.activation,
+                    output,
+                };
                 normalized.layout.run(range, kernel);
             }
             Self::Gradient(gradient) => {
-                let kernel = Differentiate { gradient, output };
+                let kernel = Differentiate {
+                    terms: gradient.terms(),
+                    output,
+                };
                 gradient.layout.run(range, kernel);
             }
         }
@@ -103,6 +110,31 @@ impl<'a> Normalized<'a> {
         }
     }
 
+    pub(crate) fn affine(&self) -> Affine<'_> {
+        Affine {
+            z: self.z,
+            mean: &self.mean,
+            scale: &self.scale,
+            shift: &self.shift,
+        }
+    }
+
+    pub(crate) fn activation(&self) -> Activation {
+        self.activation
+    }
+}
+
+/// Batch norm without its activation. A kernel holds it by value: behind a reference, the loop would
+/// read the places of the parameters again after every store.
+#[derive(Clone, Copy)]
+pub(crate) struct Affine<'a> {
+    z: &'a [f32],
+    mean: &'a [f32],
+    scale: &'a [f32],
+    shift: &'a [f32],
+}
+
+impl Affine<'_> {
     /// `z - mean`, and the value before the activation.
     ///
     /// # Safety
@@ -116,21 +148,31 @@ impl<'a> Normalized<'a> {
     ) -> [V; 2] {
         // SAFETY: as the caller vouches.
         unsafe {
-            let z = V::load(self.z.as_ptr().add(offset), lanes);
+            let z = load_ahead::<V>(self.z.as_ptr(), offset, lanes);
             let centered = z.sub(V::load(self.mean.as_ptr().add(place), lanes));
             let scale = V::load(self.scale.as_ptr().add(place), lanes);
             let shift = V::load(self.shift.as_ptr().add(place), lanes);
             [centered, centered.mul_add(scale, shift)]
         }
     }
+}
 
-    pub(crate) fn activation(&self) -> Activation {
-        self.activation
-    }
+/// Loads from memory that is read once, in order, and asks for what comes later.
+///
+/// # Safety
+/// As for [`Vector::load`] at `offset`.
+#[inline(always)]
+unsafe fn load_ahead<V: Vector>(start: *const f32, offset: usize, lanes: usize) -> V {
+    /// In values: far enough for memory to answer in time.
+    const AHEAD: usize = 1024;
+    V::prefetch(start.wrapping_add(offset + AHEAD));
+    // SAFETY: as the caller vouches.
+    unsafe { V::load(start.add(offset), lanes) }
 }
 
 struct Normalize<'a> {
-    normalized: &'a Normalized<'a>,
+    affine: Affine<'a>,
+    activation: Activation,
     output: Output,
 }
 
@@ -139,8 +181,8 @@ impl ChannelKernel for Normalize<'_> {
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
         // SAFETY: as the loop vouches.
         unsafe {
-            let [_, before] = self.normalized.before::<V>(offset, place, lanes);
-            let y = self.normalized.activation.apply(before);
+            let [_, before] = self.affine.before::<V>(offset, place, lanes);
+            let y = self.activation.apply(before);
             y.store(self.output.at(offset), lanes);
         }
     }
@@ -209,22 +251,54 @@ impl<'a> NormGradient<'a> {
     }
 }
 
+/// A [`NormGradient`] by value, for the reason of [`Affine`].
+#[derive(Clone, Copy)]
+struct GradientTerms<'a> {
+    masked: &'a [f32],
+    scale: &'a [f32],
+    through_statistics: Option<StatisticsTerms<'a>>,
+}
+
+#[derive(Clone, Copy)]
+struct StatisticsTerms<'a> {
+    z: &'a [f32],
+    mean: &'a [f32],
+    constant: &'a [f32],
+    slope: &'a [f32],
+}
+
+impl NormGradient<'_> {
+    fn terms(&self) -> GradientTerms<'_> {
+        let through = self.through_statistics.as_ref();
+        GradientTerms {
+            masked: self.masked,
+            scale: &self.scale,
+            through_statistics: through.map(|through| StatisticsTerms {
+                z: through.z,
+                mean: &through.mean,
+                constant: &through.constant,
+                slope: &through.slope,
+            }),
+        }
+    }
+}
+
 struct Differentiate<'a> {
-    gradient: &'a NormGradient<'a>,
+    terms: GradientTerms<'a>,
     output: Output,
 }
 
 impl ChannelKernel for Differentiate<'_> {
     #[inline(always)]
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
-        let terms = self.gradient;
+        let terms = self.terms;
         // SAFETY: as the loop vouches.
         unsafe {
-            let masked = V::load(terms.masked.as_ptr().add(offset), lanes);
+            let masked = load_ahead::<V>(terms.masked.as_ptr(), offset, lanes);
             let scale = V::load(terms.scale.as_ptr().add(place), lanes);
             let mut gradient = masked.mul(scale);
             if let Some(terms) = &terms.through_statistics {
-                let z = V::load(terms.z.as_ptr().add(offset), lanes);
+                let z = load_ahead::<V>(terms.z.as_ptr(), offset, lanes);
                 let mean = V::load(terms.mean.as_ptr().add(place), lanes);
                 let constant = V::load(terms.constant.as_ptr().add(place), lanes);
                 let slope = V::load(terms.slope.as_ptr().add(place), lanes);

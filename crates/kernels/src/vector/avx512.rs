@@ -36,6 +36,12 @@ impl Vector for __m512 {
     }
 
     #[inline(always)]
+    fn prefetch(source: *const f32) {
+        // SAFETY: a hint may name any address.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(source.cast()) };
+    }
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: as in `splat`.
         unsafe { _mm512_add_ps(self, other) }

@@ -35,6 +35,9 @@ pub(crate) trait Vector: Copy {
     /// `destination` must be valid for writing `lanes` values.
     unsafe fn store(self, destination: *mut f32, lanes: usize);
 
+    /// Asks for the cache line at `source`, which need not exist, before it is loaded.
+    fn prefetch(source: *const f32);
+
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
     fn mul(self, other: Self) -> Self;

@@ -46,6 +46,9 @@ impl Vector for float32x4x2_t {
     }
 
     #[inline(always)]
+    fn prefetch(_source: *const f32) {}
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         // SAFETY: as in `splat`.
         unsafe { Self(vaddq_f32(self.0, other.0), vaddq_f32(self.1, other.1)) }

@@ -50,6 +50,9 @@ impl Vector for Lanes4 {
     }
 
     #[inline(always)]
+    fn prefetch(_source: *const f32) {}
+
+    #[inline(always)]
     fn add(self, other: Self) -> Self {
         self.combine(other, |a, b| a + b)
     }
