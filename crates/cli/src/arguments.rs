@@ -1,10 +1,12 @@
 //! Every command and flag, with its help.
 
 use std::path::PathBuf;
-use std::thread;
+use std::{env, thread};
 
+use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use warmstart_train::recipe;
+use warmstart_data::FeatureCacheFolder;
+use warmstart_train::recipe::{self, Views};
 
 /// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
 #[derive(Parser)]
@@ -31,6 +33,8 @@ pub enum Command {
     Predict(Predict),
     /// Look into files of weights
     Weights(Weights),
+    /// List or remove what frozen backbones made of images
+    Cache(Cache),
 }
 
 #[derive(Args)]
@@ -90,9 +94,15 @@ pub struct Train {
     /// Everything random follows from it [default: 42]
     #[arg(long)]
     pub seed: Option<u64>,
+    /// Views of each image in the frozen phase, whose features are computed once and kept; "fresh" is a
+    /// new view in every epoch [default: fresh]
+    #[arg(long, value_name = "N")]
+    pub views: Option<Views>,
     /// Accept a file that covers less than 95% of the backbone
     #[arg(long)]
     pub allow_partial: bool,
+    #[command(flatten)]
+    pub cache: CacheFolder,
     #[command(flatten)]
     pub threads: Threads,
 }
@@ -127,6 +137,8 @@ pub struct Resume {
     /// Highest learning rate while a part is frozen
     #[arg(long, value_name = "RATE")]
     pub freeze_lr: Option<f64>,
+    #[command(flatten)]
+    pub cache: CacheFolder,
     #[command(flatten)]
     pub threads: Threads,
 }
@@ -188,6 +200,69 @@ pub struct Inspect {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct CacheFolder {
+    /// Where features of frozen backbones are kept [default: warmstart/ in the user's cache folder]
+    #[arg(long = "cache", value_name = "DIR")]
+    path: Option<PathBuf>,
+    /// Size above which features that were not used for longest are removed
+    #[arg(long = "cache-limit", value_name = "SIZE", default_value = "20GB")]
+    limit: ByteSize,
+    /// Keep no features: compute them in every epoch, with the same result
+    #[arg(long, conflicts_with_all = ["path", "limit"])]
+    no_cache: bool,
+}
+
+impl CacheFolder {
+    /// The folder, if one is wanted and the system has a place for it.
+    pub fn get(self) -> Option<FeatureCacheFolder> {
+        if self.no_cache {
+            return None;
+        }
+        let path = self.path.or_else(user_cache_folder)?;
+        Some(FeatureCacheFolder::new(path, self.limit.as_u64()))
+    }
+}
+
+fn user_cache_folder() -> Option<PathBuf> {
+    let folder = |variable: &str| env::var_os(variable).map(PathBuf::from);
+    let folder = if cfg!(windows) {
+        folder("LOCALAPPDATA")?
+    } else {
+        folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?
+    };
+    Some(folder.join("warmstart"))
+}
+
+#[derive(Args)]
+pub struct Cache {
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+#[derive(Subcommand)]
+pub enum CacheCommand {
+    /// List the files, the last used first
+    List(CachePlace),
+    /// Remove them all
+    Clear(CachePlace),
+}
+
+#[derive(Args)]
+pub struct CachePlace {
+    /// The folder [default: warmstart/ in the user's cache folder]
+    #[arg(long = "cache", value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+impl CachePlace {
+    /// The folder, if the system has a place for it.
+    pub fn get(self) -> Option<FeatureCacheFolder> {
+        let path = self.path.or_else(user_cache_folder)?;
+        Some(FeatureCacheFolder::new(path, u64::MAX))
+    }
 }
 
 #[derive(Args)]

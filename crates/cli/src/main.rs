@@ -26,6 +26,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Resume(arguments) => commands::train::resume(arguments),
         Command::Eval(arguments) => commands::eval::eval(arguments),
         Command::Predict(arguments) => commands::predict::predict(arguments),
+        Command::Cache(arguments) => commands::cache::cache(arguments),
         Command::Weights(arguments) => commands::weights::weights(arguments.command),
     }
 }

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use warmstart_train::classifier::Classifier;
-use warmstart_train::classify::Item;
 use warmstart_weights::{SavedData, SavedTensor};
 
 const IMAGES: usize = 4;
@@ -17,20 +16,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let classifier = Classifier::load(&model)?;
     let size = classifier.info.preprocessing.crop;
     let pixel = |index: usize| (index as f32 * 0.618).sin() * 2.0;
-    let items: Vec<Item> = (0..IMAGES)
-        .map(|image| Item {
-            pixels: (0..size * size * 3)
+    let images: Vec<Vec<f32>> = (0..IMAGES)
+        .map(|image| {
+            (0..size * size * 3)
                 .map(|i| pixel(i * (image + 1)))
-                .collect(),
-            label: 0,
+                .collect()
         })
         .collect();
-    let logits = classifier.logits(&items).concat();
+    let pixels: Vec<&[f32]> = images.iter().map(Vec::as_slice).collect();
+    let logits = classifier.logits(&pixels).concat();
     // PyTorch takes [image, channel, height, width].
     let mut input = Vec::with_capacity(IMAGES * size * size * 3);
-    for item in &items {
+    for image in &images {
         for channel in 0..3 {
-            input.extend(item.pixels.iter().skip(channel).step_by(3));
+            input.extend(image.iter().skip(channel).step_by(3));
         }
     }
     let shapes = [

@@ -19,8 +19,10 @@ use std::time::Instant;
 use warmstart_data::Dataset;
 use warmstart_models::Architecture;
 use warmstart_nn::block::Forward;
+use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::{Folded, Parameters, initialization::kaiming};
-use warmstart_train::classify::{Classification, Item};
+use warmstart_train::classify::Classification;
+use warmstart_train::frozen::images;
 use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
 use warmstart_train::recipe::{Draft, Phase};
@@ -78,7 +80,8 @@ struct Bench {
     setup: PhaseSetup,
     folded: Option<Folded>,
     learned: Learned,
-    items: Vec<Item>,
+    pixels: Vec<Vec<f32>>,
+    labels: Vec<usize>,
 }
 
 impl Bench {
@@ -107,20 +110,16 @@ impl Bench {
             parameters.insert_values(&info.name, &info.shape, kaiming(info, 1), &device);
         }
         let pixel = |index: usize| ((index * 7919) % 255) as f32 / 127.0 - 1.0;
-        let items = (0..batch).map(|image| Item {
-            pixels: (0..SIZE * SIZE * 3)
-                .map(|index| pixel(index + image))
-                .collect(),
-            label: image * 61 % CLASSES,
-        });
+        let image = |number: usize| (0..SIZE * SIZE * 3).map(|i| pixel(i + number)).collect();
         Ok(Self {
-            setup: PhaseSetup::new(&phase, &architecture, &head, &parameters, &device)?,
+            setup: PhaseSetup::new(&phase, &architecture, &head)?,
             learned: Learned {
                 parameters,
                 optimizer: Optimizer::new(phase.optimizer),
                 steps: 0,
             },
-            items: items.collect(),
+            pixels: (0..batch).map(image).collect(),
+            labels: (0..batch).map(|image| image * 61 % CLASSES).collect(),
             folded: None,
             architecture,
             task,
@@ -129,32 +128,37 @@ impl Bench {
     }
 
     fn forward(&mut self) {
+        let images = self.images();
         let device = warmstart_nn::device();
         let all = 0..self.architecture.stages.len();
         let folded = self.folded.get_or_insert_with(|| {
             self.architecture
                 .fold(all.clone(), &self.learned.parameters, &device)
         });
-        let images = self.task.images(&self.items, &device);
         let features = self
             .architecture
             .forward(all, images, &mut Forward::Inference(folded));
         let mut tally = Default::default();
         self.task
-            .tally(&mut tally, features, &self.learned.parameters, &self.items);
+            .tally(&mut tally, features, &self.learned.parameters, &self.labels);
+    }
+
+    fn images(&self) -> Tensor<4> {
+        let pixels: Vec<&[f32]> = self.pixels.iter().map(Vec::as_slice).collect();
+        images(&pixels, SIZE, &warmstart_nn::device())
     }
 
     fn step(&mut self) {
         self.folded = None;
+        let images = self.images();
         let step = Step {
             architecture: &self.architecture,
             task: &self.task,
             phase: &self.phase,
             setup: &self.setup,
             seed: 1,
-            device: &warmstart_nn::device(),
         };
-        let loss = step.run(&mut self.learned, &self.items, 1e-4);
+        let loss = step.run(&mut self.learned, images, &self.labels, 1e-4);
         assert!(loss.is_finite(), "the loss is {loss}");
     }
 }

@@ -11,7 +11,8 @@ use warmstart_nn::burn::tensor::Device;
 use warmstart_nn::{Folded, Parameters};
 
 use crate::Error;
-use crate::classify::{Head, Item, images};
+use crate::classify::Head;
+use crate::frozen::images;
 use crate::model_file::{ModelInfo, complete_parameters, resolve_path};
 use crate::session::EVALUATION_BATCH;
 
@@ -82,9 +83,10 @@ impl Classifier {
         })
     }
 
-    /// Logits of normalised images, a row an image in the order of the model's classes.
-    pub fn logits(&self, items: &[Item]) -> Vec<Vec<f32>> {
-        let images = images(items, self.info.preprocessing.crop, &self.device);
+    /// Logits of normalised images, each `[height, width, 3]`: a row an image in the order of the
+    /// model's classes.
+    pub fn logits(&self, pixels: &[&[f32]]) -> Vec<Vec<f32>> {
+        let images = images(pixels, self.info.preprocessing.crop, &self.device);
         let stages = 0..self.architecture.stages.len();
         let mut forward = Forward::Inference(&self.folded);
         let features = self.architecture.forward(stages, images, &mut forward);
@@ -119,21 +121,22 @@ impl Classifier {
         let loader = Loader::new(batches, workers, BATCHES_AHEAD, Arc::new(prepare));
         let mut rest = paths.iter();
         for batch in loader {
-            let mut items = Vec::new();
+            let mut readable = Vec::new();
             let mut failures = Vec::new();
             for pixels in batch? {
                 failures.push(match pixels {
                     Ok(pixels) => {
-                        items.push(Item { pixels, label: 0 });
+                        readable.push(pixels);
                         None
                     }
                     Err(error) => Some(error),
                 });
             }
-            let logits = if items.is_empty() {
+            let pixels: Vec<&[f32]> = readable.iter().map(Vec::as_slice).collect();
+            let logits = if pixels.is_empty() {
                 Vec::new()
             } else {
-                self.logits(&items)
+                self.logits(&pixels)
             };
             let mut logits = logits.into_iter();
             for (failure, path) in failures.into_iter().zip(&mut rest) {

@@ -1,15 +1,17 @@
 //! Classification: an average over the features, dropout and a linear classifier.
 
+use std::path::Path;
+
 use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_data::{Augmentation, DataError, Dataset, Preprocessing, Sample};
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::block::ParameterInfo;
-use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
+use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::ops::{global_average_pool, linear};
 
 use crate::loss::cross_entropy;
-use crate::task::{Evaluation, Split, StepKey, Task};
+use crate::task::{Evaluation, Example, Split, StepKey, Task};
 
 /// Learning the class of an image.
 pub struct Classification {
@@ -33,14 +35,6 @@ pub struct Classification {
 pub struct Head {
     parameters: [ParameterInfo; 2],
     dropout: f64,
-}
-
-/// An image and its class.
-pub struct Item {
-    /// Normalised, `[height, width, 3]`.
-    pub pixels: Vec<f32>,
-    /// Index of the class.
-    pub label: usize,
 }
 
 /// Collected over an evaluation.
@@ -103,14 +97,6 @@ fn dropout_mask(key: StepKey, length: usize, p: f64) -> Vec<f32> {
         .collect()
 }
 
-/// The images of a batch, `[batch, size, size, 3]`.
-pub fn images(items: &[Item], size: usize, device: &Device) -> Tensor<4> {
-    let pixels: Vec<&[f32]> = items.iter().map(|item| item.pixels.as_slice()).collect();
-    let pixels = pixels.concat();
-    let shape = [items.len(), size, size, 3];
-    Tensor::from_data(TensorData::new(pixels, shape), device)
-}
-
 impl Classification {
     /// The task of telling the classes of a data set apart.
     pub fn new(
@@ -138,8 +124,13 @@ impl Classification {
     }
 }
 
+fn files(samples: &[Sample]) -> Vec<&Path> {
+    samples.iter().map(|sample| sample.path.as_path()).collect()
+}
+
 impl Task for Classification {
-    type Item = Item;
+    /// Index of the class.
+    type Target = usize;
     type Tally = Tally;
 
     fn metric_name(&self) -> &'static str {
@@ -150,58 +141,62 @@ impl Task for Classification {
         self.head.parameters.to_vec()
     }
 
-    fn training_samples(&self) -> usize {
-        self.train.len()
+    fn training_files(&self) -> Vec<&Path> {
+        files(&self.train)
     }
 
-    fn evaluation_samples(&self, split: Split) -> usize {
-        self.split(split).len()
+    fn evaluation_files(&self, split: Split) -> Vec<&Path> {
+        files(self.split(split))
     }
 
-    fn training_item(
+    fn training_example(
         &self,
         sample: usize,
-        epoch: usize,
+        view: usize,
         augmentation: &Augmentation,
-    ) -> Result<Item, DataError> {
+    ) -> Result<Example<usize>, DataError> {
         let Sample { path, label } = &self.train[sample];
-        let mut random = stream(
-            self.seed,
-            epoch as u64,
-            sample as u64,
-            Purpose::Augmentation,
-        );
+        let mut random = stream(self.seed, view as u64, sample as u64, Purpose::Augmentation);
         let pixels =
             warmstart_data::training_pixels(path, &self.preprocessing, augmentation, &mut random)?;
-        Ok(Item {
+        Ok(Example {
             pixels,
-            label: *label,
+            target: *label,
         })
     }
 
-    fn evaluation_item(&self, split: Split, sample: usize) -> Result<Item, DataError> {
+    fn training_target(&self, sample: usize, _view: usize, _augmentation: &Augmentation) -> usize {
+        self.train[sample].label
+    }
+
+    fn evaluation_example(&self, split: Split, sample: usize) -> Result<Example<usize>, DataError> {
         let Sample { path, label } = &self.split(split)[sample];
-        Ok(Item {
+        Ok(Example {
             pixels: warmstart_data::evaluation_pixels(path, &self.preprocessing)?,
-            label: *label,
+            target: *label,
         })
     }
 
-    fn images(&self, items: &[Item], device: &Device) -> Tensor<4> {
-        images(items, self.preprocessing.crop, device)
+    fn evaluation_target(&self, split: Split, sample: usize) -> usize {
+        self.split(split)[sample].label
+    }
+
+    /// The head averages, and the average of a single pixel is that pixel.
+    fn condense(features: Tensor<4>) -> Tensor<4> {
+        let [batch, _, _, channels] = features.dims();
+        global_average_pool(features).reshape([batch, 1, 1, channels])
     }
 
     fn loss(
         &self,
         features: Tensor<4>,
         parameters: &Parameters,
-        items: &[Item],
+        labels: &[usize],
         label_smoothing: f64,
         key: StepKey,
     ) -> Tensor<1> {
         let logits = self.head.logits(features, parameters, Some(key));
-        let labels: Vec<usize> = items.iter().map(|item| item.label).collect();
-        cross_entropy(logits, &labels, label_smoothing)
+        cross_entropy(logits, labels, label_smoothing)
     }
 
     fn tally(
@@ -209,17 +204,17 @@ impl Task for Classification {
         tally: &mut Tally,
         features: Tensor<4>,
         parameters: &Parameters,
-        items: &[Item],
+        labels: &[usize],
     ) {
         let logits = self.head.logits(features, parameters, None);
         let logits: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
-        for (row, item) in logits.chunks(self.classes.len()).zip(items) {
+        for (row, &label) in logits.chunks(self.classes.len()).zip(labels) {
             let probabilities = warmstart_metrics::softmax(row);
             let best = warmstart_metrics::top_k(&probabilities, 1)[0].0;
             // Bounded, so that one hopeless image cannot make the mean infinite.
-            tally.loss -= f64::from(probabilities[item.label].max(f32::MIN_POSITIVE)).ln();
+            tally.loss -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
             tally.images += 1;
-            tally.correct += usize::from(best == item.label);
+            tally.correct += usize::from(best == label);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use warmstart_data::{Checked, Dataset, require_readable};
+use warmstart_data::{Checked, Dataset, FeatureCacheFolder, require_readable};
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Device;
 
@@ -44,7 +44,7 @@ pub fn architecture(name: &str) -> Result<Architecture, Error> {
 pub fn train(
     draft: Draft,
     out: Option<PathBuf>,
-    workers: usize,
+    machine: Machine,
     observe: Observer,
 ) -> Result<Summary, Error> {
     // Without a model the draft does not resolve, whatever the image size.
@@ -69,7 +69,16 @@ pub fn train(
     RunFolder::require_new(&out)?;
     let device = warmstart_nn::device();
     let job = assemble(recipe, observe)?;
-    begin(job, &out, workers, device, observe)?.run(observe)
+    begin(job, &out, machine, device, observe)?.run(observe)
+}
+
+/// What a run may use of the machine it is on; its result does not depend on it.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Threads that prepare images.
+    pub workers: usize,
+    /// Where what frozen parts make of images is kept.
+    pub cache: Option<FeatureCacheFolder>,
 }
 
 /// What `resume` may change.
@@ -97,7 +106,7 @@ pub struct Changes {
 pub fn resume(
     path: &Path,
     changes: &Changes,
-    workers: usize,
+    machine: Machine,
     observe: Observer,
 ) -> Result<Summary, Error> {
     let (run, recipe) = RunFolder::open(path)?;
@@ -120,14 +129,15 @@ pub fn resume(
         observe(Event::Note(
             "the run has no checkpoint yet: it starts from its first epoch".into(),
         ));
-        return begin(job, path, workers, device, observe)?.run(observe);
+        return begin(job, path, machine, device, observe)?.run(observe);
     };
     note_other_simd(&checkpoint, observe);
     let finished = run
         .summary()
         .filter(|summary| summary.state == RunState::Finished && summary.epochs == epochs);
     let later: Vec<usize> = run.checkpoints.epochs()?;
-    let mut session = Session::at(job, run, checkpoint, workers, device)?;
+    let session = Session::at(job, run, checkpoint, machine.workers, device)?;
+    let mut session = session.with_cache(machine.cache);
     session.align_files(observe)?;
     for epoch in later.into_iter().filter(|&epoch| epoch > done) {
         session.checkpoints().remove(epoch)?;
@@ -300,7 +310,7 @@ fn readable(mut data: Dataset, observe: Observer) -> Result<Dataset, Error> {
 fn begin(
     job: Job<Classification>,
     folder: &Path,
-    workers: usize,
+    machine: Machine,
     device: Device,
     observe: Observer,
 ) -> Result<Session<Classification>, Error> {
@@ -313,7 +323,8 @@ fn begin(
     )?;
     observe(Event::Loaded(&start.report));
     let run = RunFolder::create(folder, &job.recipe, &start.report)?;
-    Ok(Session::new(job, run, start.parameters, workers, device))
+    let session = Session::new(job, run, start.parameters, machine.workers, device);
+    Ok(session.with_cache(machine.cache))
 }
 
 /// A path that means the same from every folder.

@@ -10,6 +10,7 @@ pub mod classifier;
 pub mod classify;
 mod error;
 pub mod event;
+pub mod frozen;
 mod job;
 pub mod loss;
 pub mod memory;
@@ -27,7 +28,7 @@ pub mod step;
 pub mod task;
 
 pub use error::Error;
-pub use job::{Changes, architecture, resume, train};
+pub use job::{Changes, Machine, architecture, resume, train};
 
 /// SIMD level that the CPU kernels run at.
 ///

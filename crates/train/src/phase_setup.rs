@@ -4,8 +4,6 @@ use std::collections::HashSet;
 
 use warmstart_models::Architecture;
 use warmstart_nn::block::ParameterInfo;
-use warmstart_nn::burn::tensor::Device;
-use warmstart_nn::{Folded, Parameters};
 
 use crate::Error;
 use crate::optimizer::Group;
@@ -15,8 +13,6 @@ use crate::recipe::{Phase, Train};
 pub struct PhaseSetup {
     /// Stages before this one are frozen.
     pub boundary: usize,
-    /// The frozen stages, prepared for inference once.
-    pub trunk: Folded,
     /// How each trained parameter is updated.
     pub groups: Vec<Group>,
     /// Values that learn.
@@ -41,7 +37,7 @@ pub fn boundary(architecture: &Architecture, train: &Train) -> Result<usize, Err
 }
 
 impl PhaseSetup {
-    /// Sets a phase up on the parameters as they are when it begins, which its frozen part keeps.
+    /// Sets a phase up.
     ///
     /// # Errors
     /// If the phase names a stage that isn't there.
@@ -49,8 +45,6 @@ impl PhaseSetup {
         phase: &Phase,
         architecture: &Architecture,
         head: &[ParameterInfo],
-        parameters: &Parameters,
-        device: &Device,
     ) -> Result<Self, Error> {
         let boundary = boundary(architecture, &phase.train)?;
         let backbone = architecture.backbone_parameters();
@@ -80,7 +74,6 @@ impl PhaseSetup {
         }
         Ok(Self {
             boundary,
-            trunk: architecture.fold(0..boundary, parameters, device),
             trained_names: groups.iter().map(|group| group.parameter.clone()).collect(),
             groups,
             trained,
@@ -96,8 +89,6 @@ impl PhaseSetup {
 
 #[cfg(test)]
 mod tests {
-    use warmstart_nn::initialization::kaiming;
-
     use super::*;
     use crate::recipe::Draft;
 
@@ -110,12 +101,7 @@ mod tests {
         let phase = draft.resolve(224).unwrap().phases.remove(0);
         let architecture = warmstart_models::by_name("resnet18").unwrap();
         let head = architecture.classifier_parameters(3);
-        let device = warmstart_nn::device();
-        let mut parameters = Parameters::new();
-        for info in architecture.backbone_parameters().iter().chain(&head) {
-            parameters.insert_values(&info.name, &info.shape, kaiming(info, 1), &device);
-        }
-        PhaseSetup::new(&phase, &architecture, &head, &parameters, &device).unwrap()
+        PhaseSetup::new(&phase, &architecture, &head).unwrap()
     }
 
     fn group<'a>(setup: &'a PhaseSetup, name: &str) -> &'a Group {

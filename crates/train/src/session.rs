@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use warmstart_data::{Loader, batches, epoch_order};
+use warmstart_data::{FeatureCacheFolder, Loader, batches, epoch_order};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, ParameterInfo};
 use warmstart_nn::burn::tensor::Device;
@@ -12,6 +12,7 @@ use warmstart_nn::{Parameters, release_free_memory};
 use crate::Error;
 use crate::checkpoint::{self, Checkpoint, Checkpoints, State};
 use crate::event::{Event, Observer, Progress};
+use crate::frozen::{Frozen, Origin};
 use crate::memory;
 use crate::model_file::{self, ModelInfo};
 use crate::optimizer::Optimizer;
@@ -51,6 +52,14 @@ pub struct Session<T: Task> {
     device: Device,
     learned: Learned,
     history: Vec<EpochRecord>,
+    cache: Option<FeatureCacheFolder>,
+}
+
+/// A phase while it runs.
+struct CurrentPhase {
+    number: usize,
+    setup: PhaseSetup,
+    frozen: Frozen,
 }
 
 /// Sums over the steps of an epoch.
@@ -85,7 +94,13 @@ impl<T: Task> Session<T> {
             workers,
             device,
             history: Vec::new(),
+            cache: None,
         }
+    }
+
+    /// The run, with a folder for what its frozen parts make of images.
+    pub fn with_cache(self, cache: Option<FeatureCacheFolder>) -> Self {
+        Self { cache, ..self }
     }
 
     /// A run as it was at a checkpoint.
@@ -160,16 +175,17 @@ impl<T: Task> Session<T> {
     /// If an image or a file fails, or the loss stops being a number.
     pub fn run(&mut self, observe: Observer) -> Result<Summary, Error> {
         let first = self.history.len() + 1;
-        let mut current: Option<(usize, PhaseSetup)> = None;
+        let mut current: Option<CurrentPhase> = None;
         for epoch in first..=self.recipe.epochs() {
             let position = self.recipe.position(epoch).expect("within the recipe");
-            let setup = match current.take() {
-                Some((phase, setup)) if phase == position.phase => setup,
+            let phase = match current.take() {
+                Some(phase) if phase.number == position.phase => phase,
+                // What the last phase held is gone by now.
                 _ => self.begin_phase(position, observe)?,
             };
-            let record = self.epoch(epoch, position, &setup, observe)?;
+            let record = self.epoch(epoch, position, &phase, observe)?;
             self.commit(record, observe)?;
-            current = Some((position.phase, setup));
+            current = Some(phase);
         }
         self.finish(observe)
     }
@@ -194,7 +210,11 @@ impl<T: Task> Session<T> {
         infos
     }
 
-    fn begin_phase(&mut self, position: Position, observe: Observer) -> Result<PhaseSetup, Error> {
+    fn begin_phase(
+        &mut self,
+        position: Position,
+        observe: Observer,
+    ) -> Result<CurrentPhase, Error> {
         let phase = &self.recipe.phases[position.phase];
         if position.epoch_in_phase == 0 {
             // The moments of another set of parameters would push these the wrong way.
@@ -202,13 +222,20 @@ impl<T: Task> Session<T> {
         }
         release_free_memory();
         memory::reset_peak();
-        let setup = PhaseSetup::new(
+        let setup = PhaseSetup::new(phase, &self.architecture, &self.task.head_parameters())?;
+        let mut frozen = self.frozen(setup.boundary, &self.learned.parameters);
+        let origin = Origin {
+            architecture: &self.architecture,
+            parameters: &self.learned.parameters,
             phase,
-            &self.architecture,
-            &self.task.head_parameters(),
-            &self.learned.parameters,
-            &self.device,
-        )?;
+            task: &*self.task,
+            preprocessing: &self.info.preprocessing,
+            seed: self.recipe.seed,
+        };
+        let opened = match &self.cache {
+            Some(cache) => frozen.open_cache(&origin, cache, &self.device),
+            None => Ok(None),
+        };
         observe(Event::Phase {
             phase,
             number: position.phase + 1,
@@ -217,25 +244,42 @@ impl<T: Task> Session<T> {
             frozen: setup.frozen,
             steps: self.steps_per_epoch(phase),
         });
-        Ok(setup)
+        if let Some(words) = opened.unwrap_or_else(Some) {
+            observe(Event::Note(words));
+        }
+        Ok(CurrentPhase {
+            number: position.phase,
+            setup,
+            frozen,
+        })
+    }
+
+    fn frozen(&self, boundary: usize, parameters: &Parameters) -> Frozen {
+        let size = self.info.preprocessing.crop;
+        Frozen::new(&self.architecture, boundary, parameters, size, &self.device)
     }
 
     fn steps_per_epoch(&self, phase: &Phase) -> usize {
-        self.task.training_samples().div_ceil(phase.batch)
+        self.task.training_files().len().div_ceil(phase.batch)
     }
 
     fn epoch(
         &mut self,
         epoch: usize,
         position: Position,
-        setup: &PhaseSetup,
+        current: &CurrentPhase,
         observe: Observer,
     ) -> Result<EpochRecord, Error> {
         let started = Instant::now();
         let phase = self.recipe.phases[position.phase].clone();
-        let sums = self.train_epoch(epoch, position, &phase, setup, observe)?;
+        let sums = self.train_epoch(epoch, position, &phase, current, observe)?;
         self.require_finite(epoch, &phase)?;
-        let evaluation = self.evaluate(&self.learned.parameters, Split::Validation, observe)?;
+        let evaluation = self.evaluate(
+            &self.learned.parameters,
+            &current.frozen,
+            Split::Validation,
+            observe,
+        )?;
         Ok(EpochRecord {
             epoch,
             phase: phase.name,
@@ -254,23 +298,30 @@ impl<T: Task> Session<T> {
         epoch: usize,
         position: Position,
         phase: &Phase,
-        setup: &PhaseSetup,
+        current: &CurrentPhase,
         observe: Observer,
     ) -> Result<EpochSums, Error> {
-        let order = epoch_order(self.recipe.seed, epoch as u64, self.task.training_samples());
-        let task = Arc::clone(&self.task);
-        let augmentation = phase.augmentation.clone();
+        let CurrentPhase { setup, frozen, .. } = current;
+        let samples = self.task.training_files().len();
+        let order = epoch_order(self.recipe.seed, epoch as u64, samples);
+        let source = frozen.training_source(&self.task, phase, epoch);
         let loader = Loader::new(
             batches(&order, phase.batch),
             self.workers,
             BATCHES_AHEAD,
-            Arc::new(move |sample| task.training_item(sample, epoch, &augmentation)),
+            source.prepare(),
         );
         let steps = self.steps_per_epoch(phase);
         let mut sums = EpochSums::default();
-        for (step, items) in loader.enumerate() {
-            let items = items?;
+        for (step, batch) in loader.enumerate() {
+            let batch = batch?;
             let started = Instant::now();
+            let (features, failure) =
+                frozen.features(&batch, &source, &self.architecture, &self.device);
+            if let Some(failure) = failure {
+                observe(Event::Note(failure));
+            }
+            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let step_in_phase = position.epoch_in_phase * steps + step;
             sums.lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
             let loss = Step {
@@ -279,16 +330,15 @@ impl<T: Task> Session<T> {
                 phase,
                 setup,
                 seed: self.recipe.seed,
-                device: &self.device,
             }
-            .run(&mut self.learned, &items, sums.lr);
+            .run(&mut self.learned, features, &targets, sums.lr);
             if !loss.is_finite() {
                 let what = format!("the loss of step {} is {loss}", step + 1);
                 return Err(self.diverged(what, epoch, phase));
             }
             sums.seconds += started.elapsed().as_secs_f64();
-            sums.loss += f64::from(loss) * items.len() as f64;
-            sums.images += items.len();
+            sums.loss += f64::from(loss) * targets.len() as f64;
+            sums.images += targets.len();
             observe(Event::Step(Progress {
                 epoch,
                 epochs: self.recipe.epochs(),
@@ -334,31 +384,36 @@ impl<T: Task> Session<T> {
     fn evaluate(
         &self,
         parameters: &Parameters,
+        frozen: &Frozen,
         split: Split,
         observe: Observer,
     ) -> Result<Evaluation, Error> {
-        let all = 0..self.architecture.stages.len();
-        let folded = self
-            .architecture
-            .fold(all.clone(), parameters, &self.device);
-        let task = Arc::clone(&self.task);
-        let samples: Vec<usize> = (0..task.evaluation_samples(split)).collect();
+        let rest = frozen.rest(&self.architecture, parameters, &self.device);
+        let samples: Vec<usize> = (0..self.task.evaluation_files(split).len()).collect();
+        let source = frozen.evaluation_source(&self.task, split);
         let loader = Loader::new(
             batches(&samples, EVALUATION_BATCH),
             self.workers,
             BATCHES_AHEAD,
-            Arc::new(move |sample| task.evaluation_item(split, sample)),
+            source.prepare(),
         );
         let mut tally = T::Tally::default();
         let mut done = 0;
-        for items in loader {
-            let items = items?;
-            let images = self.task.images(&items, &self.device);
-            let features =
-                self.architecture
-                    .forward(all.clone(), images, &mut Forward::Inference(&folded));
-            self.task.tally(&mut tally, features, parameters, &items);
-            done += items.len();
+        for batch in loader {
+            let batch = batch?;
+            let (features, failure) =
+                frozen.features(&batch, &source, &self.architecture, &self.device);
+            if let Some(failure) = failure {
+                observe(Event::Note(failure));
+            }
+            let features = self.architecture.forward(
+                frozen.boundary()..self.architecture.stages.len(),
+                features,
+                &mut Forward::Inference(&rest),
+            );
+            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
+            self.task.tally(&mut tally, features, parameters, &targets);
+            done += targets.len();
             observe(Event::Evaluated {
                 images: done,
                 of: samples.len(),
@@ -405,11 +460,12 @@ impl<T: Task> Session<T> {
     }
 
     fn finish(&self, observe: Observer) -> Result<Summary, Error> {
-        let test = if self.task.evaluation_samples(Split::Test) > 0 {
+        let test = if !self.task.evaluation_files(Split::Test).is_empty() {
             let mut model = warmstart_weights::read(&self.run.path().join(crate::run::BEST))?;
             let kept =
                 model_file::complete_parameters(&mut model, &self.parameter_infos(), &self.device)?;
-            let evaluation = self.evaluate(&kept, Split::Test, observe)?;
+            let frozen = self.frozen(0, &kept);
+            let evaluation = self.evaluate(&kept, &frozen, Split::Test, observe)?;
             Some(TestResult {
                 loss: evaluation.loss,
                 metric: evaluation.metric,

@@ -1,9 +1,9 @@
-//! One training step: frozen trunk → trained rest → loss → gradients → parameters.
+//! One training step: trained part → loss → gradients → parameters.
 
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::block::{Forward, update_running_statistics};
-use warmstart_nn::burn::tensor::Device;
+use warmstart_nn::burn::tensor::Tensor;
 
 use crate::optimizer::{Optimizer, clip_factor};
 use crate::phase_setup::PhaseSetup;
@@ -28,23 +28,22 @@ pub struct Step<'a, T> {
     pub task: &'a T,
     /// Batch norm, label smoothing and clipping.
     pub phase: &'a Phase,
-    /// The boundary, the trunk below it and the groups above.
+    /// The boundary and the groups above it.
     pub setup: &'a PhaseSetup,
     /// Seed of the run.
     pub seed: u64,
-    /// Where tensors live.
-    pub device: &'a Device,
 }
 
 impl<T: Task> Step<'_, T> {
-    /// Learns from a batch and returns its loss; one that is not finite changes nothing.
-    pub fn run(&self, learned: &mut Learned, items: &[T::Item], lr: f64) -> f32 {
-        let images = self.task.images(items, self.device);
-        let features = self.architecture.forward(
-            0..self.setup.boundary,
-            images,
-            &mut Forward::Inference(&self.setup.trunk),
-        );
+    /// Learns from a batch, of which `features` is what the frozen part made, and returns its loss; one
+    /// that is not finite changes nothing.
+    pub fn run(
+        &self,
+        learned: &mut Learned,
+        features: Tensor<4>,
+        targets: &[T::Target],
+        lr: f64,
+    ) -> f32 {
         let tracked = learned.parameters.tracked(|name| self.setup.trains(name));
         let mut statistics = Vec::new();
         let features = self.architecture.forward(
@@ -61,7 +60,7 @@ impl<T: Task> Step<'_, T> {
             step: learned.steps,
         };
         let smoothing = self.phase.label_smoothing;
-        let loss = self.task.loss(features, &tracked, items, smoothing, key);
+        let loss = self.task.loss(features, &tracked, targets, smoothing, key);
         let value: f32 = loss.clone().inner().into_scalar();
         if !value.is_finite() {
             return value;

@@ -3,10 +3,12 @@
 //! The loop knows nothing else of it. Classification is the one task so far; detection is the
 //! second, which is why this is a trait.
 
+use std::path::Path;
+
 use warmstart_data::{Augmentation, DataError};
 use warmstart_nn::Parameters;
 use warmstart_nn::block::ParameterInfo;
-use warmstart_nn::burn::tensor::{Device, Tensor};
+use warmstart_nn::burn::tensor::Tensor;
 
 /// Which step a dropout mask is for.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +37,18 @@ pub struct Evaluation {
     pub metric: f64,
 }
 
+/// An image, decoded and augmented, with its target.
+pub struct Example<T> {
+    /// Normalised, `[height, width, 3]`.
+    pub pixels: Vec<f32>,
+    /// What is to be learned from it.
+    pub target: T,
+}
+
 /// Learning something about images on top of a backbone's features.
 pub trait Task: Send + Sync + 'static {
-    /// An image, decoded and augmented, with its target.
-    type Item: Send + 'static;
+    /// What is to be learned from an image.
+    type Target: Send + 'static;
     /// What is collected over the images of an evaluation.
     type Tally: Default;
 
@@ -48,38 +58,54 @@ pub trait Task: Send + Sync + 'static {
     /// Parameters that the task adds to the backbone.
     fn head_parameters(&self) -> Vec<ParameterInfo>;
 
-    /// Number of images to train on.
-    fn training_samples(&self) -> usize;
+    /// Files of the images to train on.
+    fn training_files(&self) -> Vec<&Path>;
 
-    /// Number of images of a split to evaluate on; 0 where there is no such split.
-    fn evaluation_samples(&self, split: Split) -> usize;
+    /// Files of a split to evaluate on; none where there is no such split.
+    fn evaluation_files(&self, split: Split) -> Vec<&Path>;
 
-    /// An image of the training split as an epoch sees it: the same for the same arguments.
+    /// An image of the training split under a view: the same for the same arguments.
     ///
     /// # Errors
     /// If it cannot be read.
-    fn training_item(
+    fn training_example(
         &self,
         sample: usize,
-        epoch: usize,
+        view: usize,
         augmentation: &Augmentation,
-    ) -> Result<Self::Item, DataError>;
+    ) -> Result<Example<Self::Target>, DataError>;
+
+    /// The target of a [`training_example`](Self::training_example), without the image.
+    fn training_target(
+        &self,
+        sample: usize,
+        view: usize,
+        augmentation: &Augmentation,
+    ) -> Self::Target;
 
     /// An image of a split to evaluate on.
     ///
     /// # Errors
     /// If it cannot be read.
-    fn evaluation_item(&self, split: Split, sample: usize) -> Result<Self::Item, DataError>;
+    fn evaluation_example(
+        &self,
+        split: Split,
+        sample: usize,
+    ) -> Result<Example<Self::Target>, DataError>;
 
-    /// The images of a batch, `[batch, height, width, 3]`.
-    fn images(&self, items: &[Self::Item], device: &Device) -> Tensor<4>;
+    /// The target of an [`evaluation_example`](Self::evaluation_example), without the image.
+    fn evaluation_target(&self, split: Split, sample: usize) -> Self::Target;
+
+    /// What the head needs of the backbone's features, as features that give the same bits: less to
+    /// keep where the whole backbone is frozen.
+    fn condense(features: Tensor<4>) -> Tensor<4>;
 
     /// Mean loss of a batch `[1]` from the backbone's features `[batch, height, width, channels]`.
     fn loss(
         &self,
         features: Tensor<4>,
         parameters: &Parameters,
-        items: &[Self::Item],
+        targets: &[Self::Target],
         label_smoothing: f64,
         key: StepKey,
     ) -> Tensor<1>;
@@ -90,7 +116,7 @@ pub trait Task: Send + Sync + 'static {
         tally: &mut Self::Tally,
         features: Tensor<4>,
         parameters: &Parameters,
-        items: &[Self::Item],
+        targets: &[Self::Target],
     );
 
     /// The evaluation of all that was added.

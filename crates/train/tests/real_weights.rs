@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use warmstart_data::{Interpolation, Preprocessing, evaluation_pixels};
 use warmstart_nn::block::Forward;
-use warmstart_train::classify::{Head, Item, images};
+use warmstart_train::classify::Head;
+use warmstart_train::frozen::images;
 use warmstart_train::model_file::complete_parameters;
 
 fn root() -> PathBuf {
@@ -59,7 +60,7 @@ fn logits_of_picture_files_are_pytorchs() {
             .collect();
         let picture = root().join("crates/data/tests/fixtures/images").join(&name);
         let pixels = evaluation_pixels(&picture, &preprocessing).unwrap();
-        let x = images(&[Item { pixels, label: 0 }], 224, &device);
+        let x = images(&[&pixels], 224, &device);
         let features = architecture.forward(all.clone(), x, &mut Forward::Inference(&folded));
         let logits = head.logits(features, &parameters, None);
         let ours: Vec<f32> = logits.into_data().try_into_vec().unwrap();

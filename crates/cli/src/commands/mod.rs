@@ -1,5 +1,6 @@
 //! One file a command: what it calls and what it prints.
 
+pub mod cache;
 pub mod eval;
 pub mod predict;
 pub mod train;

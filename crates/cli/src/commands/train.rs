@@ -1,28 +1,32 @@
 //! `warmstart train` and `warmstart resume`.
 
-use warmstart_train::Changes;
 use warmstart_train::recipe::Draft;
+use warmstart_train::{Changes, Machine};
 
 use super::{Failure, use_threads};
-use crate::arguments::{Resume, Train};
+use crate::arguments::{CacheFolder, Resume, Train};
 use crate::progress::Progress;
 
 pub fn train(arguments: Train) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
     let out = arguments.out.clone();
-    let draft = draft(arguments)?;
+    let (draft, cache) = draft(arguments)?;
+    let machine = Machine {
+        workers,
+        cache: cache.get(),
+    };
     let mut progress = Progress::new();
-    warmstart_train::train(draft, out, workers, &mut |event| progress.show(event))?;
+    warmstart_train::train(draft, out, machine, &mut |event| progress.show(event))?;
     Ok(())
 }
 
-/// The recipe file, overridden by the flags.
-fn draft(arguments: Train) -> Result<Draft, Failure> {
+/// The recipe file, overridden by the flags, and what is no part of it.
+fn draft(arguments: Train) -> Result<(Draft, CacheFolder), Failure> {
     let file = match &arguments.recipe {
         Some(path) => Draft::read(path)?,
         None => Draft::default(),
     };
-    Ok(Draft {
+    let draft = Draft {
         data: arguments.data.or(file.data),
         model: arguments.model.or(file.model),
         weights: arguments.weights.or(file.weights),
@@ -41,8 +45,10 @@ fn draft(arguments: Train) -> Result<Draft, Failure> {
         freeze_batch: arguments.freeze_batch,
         lr: arguments.lr,
         freeze_lr: arguments.freeze_lr,
+        views: arguments.views,
         ..file
-    })
+    };
+    Ok((draft, arguments.cache))
 }
 
 pub fn resume(arguments: Resume) -> Result<(), Failure> {
@@ -55,8 +61,12 @@ pub fn resume(arguments: Resume) -> Result<(), Failure> {
         lr: arguments.lr,
         freeze_lr: arguments.freeze_lr,
     };
+    let machine = Machine {
+        workers,
+        cache: arguments.cache.get(),
+    };
     let mut progress = Progress::new();
-    warmstart_train::resume(&arguments.run, &changes, workers, &mut |event| {
+    warmstart_train::resume(&arguments.run, &changes, machine, &mut |event| {
         progress.show(event);
     })?;
     Ok(())

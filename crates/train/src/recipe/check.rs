@@ -1,9 +1,11 @@
-use super::Recipe;
+use super::{Recipe, Train, Views};
 use crate::Error;
 
 /// Most epochs and images a step that are taken for meant.
 const MOST_EPOCHS: usize = 100_000;
 const MOST_IMAGES: usize = 65_536;
+/// Most views of an image: beyond, fresh ones are as well.
+const MOST_VIEWS: usize = 1_000;
 
 /// Refuses values that no run can work with.
 pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
@@ -95,6 +97,16 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
                 );
             }
         }
+        if let Views::Number(views) = phase.views {
+            let key = format!("views of phase \"{}\"", phase.name);
+            if !(1..=MOST_VIEWS).contains(&views) {
+                let range = format!("\"fresh\", or from 1 to {MOST_VIEWS}");
+                return refuse(key, views.to_string(), &range);
+            }
+            if phase.train == Train::All {
+                return refuse(key, views.to_string(), "\"fresh\" where nothing is frozen");
+            }
+        }
         phase.augmentation.check().map_err(|error| {
             Error::usage(format!("augmentation of phase \"{}\": {error}", phase.name))
         })?;
@@ -119,6 +131,10 @@ mod tests {
             ("warmup = 2.0", "from 0 to 1"),
             ("batch = 0", "batch of phase \"phase-1\" is 0"),
             ("layer_decay = 0.0", "layer_decay"),
+            (
+                "views = 4",
+                "views of phase \"phase-1\" is 4; it must be \"fresh\"",
+            ),
             ("epochs = 200000", "from 1 to 100000"),
             (
                 "[phase.augmentation]\nscale = [0.5, 0.1]",

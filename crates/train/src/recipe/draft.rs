@@ -9,6 +9,7 @@ use super::number_or_word::number_or_word;
 use super::phase::THAW_WARMUP;
 use super::{
     BatchNorm, Init, Keep, NO_WEIGHTS, OptimizerKind, Phase, Recipe, ScheduleKind, Task, Train,
+    Views,
 };
 use crate::Error;
 
@@ -70,6 +71,9 @@ pub struct Draft {
     /// `--lr`, of the thaw
     #[serde(skip)]
     pub lr: Option<f64>,
+    /// `--views`, of the phase with a frozen backbone
+    #[serde(skip)]
+    pub views: Option<Views>,
 }
 
 /// What a user says of a phase.
@@ -105,6 +109,8 @@ pub struct DraftPhase {
     pub clip_norm: Option<f64>,
     /// See [`Phase::augmentation`].
     pub augmentation: Option<Augmentation>,
+    /// See [`Phase::views`].
+    pub views: Option<Views>,
 }
 
 fn number_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
@@ -186,7 +192,7 @@ impl Draft {
     }
 
     /// The flags of the usual two phases, with whether they were given.
-    fn two_phase_flags(&self) -> [(&'static str, bool); 6] {
+    fn two_phase_flags(&self) -> [(&'static str, bool); 7] {
         [
             ("--freeze-epochs", self.freeze_epochs.is_some()),
             ("--epochs", self.epochs.is_some()),
@@ -194,6 +200,7 @@ impl Draft {
             ("--batch", self.batch.is_some()),
             ("--freeze-lr", self.freeze_lr.is_some()),
             ("--lr", self.lr.is_some()),
+            ("--views", self.views.is_some()),
         ]
     }
 
@@ -218,6 +225,7 @@ impl Draft {
         }
         freeze.batch = self.freeze_batch.or(freeze.batch);
         freeze.lr = self.freeze_lr.or(freeze.lr);
+        freeze.views = self.views.or(freeze.views);
         thaw.batch = self.batch.or(thaw.batch);
         thaw.lr = self.lr.or(thaw.lr);
         drafts.retain(|phase| phase.epochs != Some(0));
@@ -235,7 +243,7 @@ impl Draft {
         let thawed = thawed_epochs(epochs, frozen)?;
         for (flag, given) in self.two_phase_flags() {
             let without = match flag {
-                "--freeze-batch" | "--freeze-lr" => frozen == 0,
+                "--freeze-batch" | "--freeze-lr" | "--views" => frozen == 0,
                 "--batch" | "--lr" => thawed == 0,
                 _ => false,
             };
@@ -264,6 +272,7 @@ impl Draft {
             ),
             phase(last, thawed, Train::All, self.batch, self.lr),
         ];
+        phases[0].views = self.views;
         phases.retain(|phase| phase.epochs != Some(0));
         Ok(phases)
     }
@@ -318,6 +327,7 @@ impl DraftPhase {
             label_smoothing: self.label_smoothing.unwrap_or(0.1),
             clip_norm: self.clip_norm.unwrap_or(0.0),
             augmentation: self.augmentation.unwrap_or_else(gentle_augmentation),
+            views: self.views.unwrap_or_default(),
             train,
             name,
         })

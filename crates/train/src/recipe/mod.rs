@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use draft::{Draft, DraftPhase};
-pub use phase::{BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train};
+pub use phase::{BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
 
 use crate::Error;
 use number_or_word::number_or_word;

@@ -1,8 +1,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use warmstart_data::Augmentation;
+
+use super::number_or_word::number_or_word;
 
 /// Share of a phase's steps over which a thaw's learning rate rises.
 pub(crate) const THAW_WARMUP: f64 = 0.1;
@@ -39,6 +41,59 @@ pub struct Phase {
     pub clip_norm: f64,
     /// How training images are varied.
     pub augmentation: Augmentation,
+    /// How many variants there are of each image.
+    #[serde(default)]
+    pub views: Views,
+}
+
+/// Variants of each training image. An epoch sees the one of its number, counted round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Views {
+    /// A new one in every epoch.
+    #[default]
+    Fresh,
+    /// So many. What the frozen part makes of them is computed once, and kept.
+    Number(usize),
+}
+
+const FRESH: &str = "fresh";
+
+impl FromStr for Views {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            (FRESH, _) => Ok(Self::Fresh),
+            (_, Ok(views)) => Ok(Self::Number(views)),
+            _ => Err(format!("views is a number or \"{FRESH}\", not \"{text}\"")),
+        }
+    }
+}
+
+impl Views {
+    /// The view of an epoch.
+    pub fn of_epoch(self, epoch: usize) -> usize {
+        match self {
+            Self::Fresh => epoch,
+            Self::Number(views) => epoch % views,
+        }
+    }
+}
+
+impl Serialize for Views {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(views) => serializer.serialize_u64(*views as u64),
+            Self::Fresh => serializer.serialize_str(FRESH),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Views {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let views = number_or_word(deserializer, FRESH)?;
+        Ok(views.map_or(Self::Fresh, Self::Number))
+    }
 }
 
 /// What is learned.

@@ -1,0 +1,76 @@
+//! `warmstart cache list` and `warmstart cache clear`.
+
+use std::io::{Write, stdout};
+use std::time::{Duration, SystemTime};
+
+use bytesize::ByteSize;
+use warmstart_data::CachedFile;
+
+use super::Failure;
+use crate::arguments::{Cache, CacheCommand};
+
+const HOUR: u64 = 60 * 60;
+const DAY: u64 = 24 * HOUR;
+
+pub fn cache(arguments: Cache) -> Result<(), Failure> {
+    let (place, clears) = match arguments.command {
+        CacheCommand::List(place) => (place, false),
+        CacheCommand::Clear(place) => (place, true),
+    };
+    let folder = place.get().ok_or_else(|| {
+        Failure::failed("there is no HOME to look for the cache in: name it with --cache DIR")
+    })?;
+    let files = match clears {
+        true => folder.clear(),
+        false => folder.files(),
+    };
+    let shown = folder.path().display();
+    let files = files.map_err(|error| Failure::failed(format!("{shown}: {error}")))?;
+    let mut out = stdout().lock();
+    let bytes = ByteSize(files.iter().map(|file| file.bytes).sum());
+    if clears {
+        writeln!(out, "{shown}: removed {} files, {bytes}", files.len())?;
+        return Ok(());
+    }
+    for file in &files {
+        writeln!(out, "{}", line(file))?;
+    }
+    writeln!(out, "{shown}: {} files, {bytes}", files.len())?;
+    Ok(())
+}
+
+fn line(file: &CachedFile) -> String {
+    let ago = SystemTime::now().duration_since(file.last_used);
+    format!(
+        "{:>9}  {:>12}  {}",
+        ByteSize(file.bytes).to_string(),
+        age(ago.unwrap_or_default()),
+        file.description
+    )
+}
+
+fn age(ago: Duration) -> String {
+    match ago.as_secs() {
+        seconds @ 0..HOUR => format!("{} min ago", seconds / 60),
+        seconds @ HOUR..DAY => format!("{} h ago", seconds / HOUR),
+        seconds => format!("{} days ago", seconds / DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_in_the_unit_that_fits() {
+        for (seconds, words) in [
+            (0, "0 min ago"),
+            (59 * 60 + 59, "59 min ago"),
+            (HOUR, "1 h ago"),
+            (DAY - 1, "23 h ago"),
+            (40 * DAY, "40 days ago"),
+        ] {
+            assert_eq!(age(Duration::from_secs(seconds)), words);
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! Features of images that cost much to compute, kept in files: written once, verified on every read.
+//!
+//! A file is an array of entries of one size, read and written in place. It is not mapped into
+//! memory: a mapped file that somebody cuts short kills the process, while a read is an error that
+//! can be told, and the system keeps the file's pages in memory either way.
+
+use std::fs::{self, File, FileTimes, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+/// Text in front of the entries, for whoever lists the folder.
+const HEADER: u64 = 4096;
+const MAGIC: &str = "warmstart features 1\n";
+const CHECKSUM: usize = 16;
+const EXTENSION: &str = "features";
+
+/// A folder of cached features that does not grow beyond a limit.
+#[derive(Clone, Debug)]
+pub struct FeatureCacheFolder {
+    path: PathBuf,
+    limit: u64,
+}
+
+/// A file in the folder.
+#[derive(Clone, Debug)]
+pub struct CachedFile {
+    /// Its place.
+    pub path: PathBuf,
+    /// Its size in bytes, entries that are not there yet included.
+    pub bytes: u64,
+    /// When a run last opened it.
+    pub last_used: SystemTime,
+    /// What was said of it when it was made.
+    pub description: String,
+}
+
+/// The features of some images under some views.
+///
+/// Two processes may fill the same file: the same key means the same bits, and an entry counts only
+/// with its checksum, which is written last.
+#[derive(Debug)]
+pub struct FeatureCache {
+    file: File,
+    path: PathBuf,
+    entries: usize,
+    /// Values of an entry.
+    values: usize,
+}
+
+impl FeatureCacheFolder {
+    /// The folder at `path`, which need not exist, for at most `limit` bytes.
+    pub fn new(path: PathBuf, limit: u64) -> Self {
+        Self { path, limit }
+    }
+
+    /// Its place.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Opens the file of `key` (a name that says all that the features depend on), made if need be,
+    /// for so many entries of so many values. Files that were not used for longest make room.
+    ///
+    /// # Errors
+    /// If the system refuses, or the file alone would be above the limit.
+    pub fn open(
+        &self,
+        key: &str,
+        description: &str,
+        entries: usize,
+        values: usize,
+    ) -> io::Result<FeatureCache> {
+        let path = self.path.join(key).with_extension(EXTENSION);
+        let bytes = HEADER + (entries * entry_len(values)) as u64;
+        if bytes > self.limit {
+            return Err(io::Error::other(format!(
+                "{} MB are needed and the limit is {} MB",
+                bytes.div_ceil(1_000_000),
+                self.limit / 1_000_000
+            )));
+        }
+        fs::create_dir_all(&self.path)?;
+        self.make_room(&path, bytes)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)?;
+        if file.metadata()?.len() != bytes {
+            let mut header = format!("{MAGIC}{description}\n").into_bytes();
+            header.resize(HEADER as usize, 0);
+            write_at(&file, &header, 0)?;
+            file.set_len(bytes)?;
+        }
+        file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
+        Ok(FeatureCache {
+            file,
+            path,
+            entries,
+            values,
+        })
+    }
+
+    /// The files in the folder, the last used first.
+    ///
+    /// # Errors
+    /// If the folder cannot be read; one that does not exist has no files.
+    pub fn files(&self) -> io::Result<Vec<CachedFile>> {
+        let listed = match fs::read_dir(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listed => listed?,
+        };
+        let mut files = Vec::new();
+        for file in listed {
+            let path = file?.path();
+            if path.extension().is_none_or(|found| found != EXTENSION) {
+                continue;
+            }
+            // Another process may have removed it meanwhile.
+            let Ok(metadata) = fs::metadata(&path) else {
+                continue;
+            };
+            files.push(CachedFile {
+                bytes: metadata.len(),
+                last_used: metadata.modified()?,
+                description: description(&path).unwrap_or_else(|_| "unreadable".into()),
+                path,
+            });
+        }
+        files.sort_by_key(|file| std::cmp::Reverse(file.last_used));
+        Ok(files)
+    }
+
+    /// Removes every file and returns them.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn clear(&self) -> io::Result<Vec<CachedFile>> {
+        let files = self.files()?;
+        for file in &files {
+            remove(&file.path)?;
+        }
+        Ok(files)
+    }
+
+    fn make_room(&self, kept: &Path, bytes: u64) -> io::Result<()> {
+        let mut others = self.files()?;
+        others.retain(|file| file.path != kept);
+        let mut total: u64 = bytes + others.iter().map(|file| file.bytes).sum::<u64>();
+        while total > self.limit {
+            let Some(oldest) = others.pop() else { break };
+            remove(&oldest.path)?;
+            total -= oldest.bytes;
+        }
+        Ok(())
+    }
+}
+
+impl FeatureCache {
+    /// Its place.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Number of entries.
+    pub fn entries(&self) -> usize {
+        self.entries
+    }
+
+    /// Entries that are there and whole. Reads all of them.
+    pub fn present(&self) -> usize {
+        let entries = (0..self.entries).into_par_iter();
+        entries.filter(|&entry| self.read(entry).is_some()).count()
+    }
+
+    /// The features at `entry`, if they are there and whole.
+    pub fn read(&self, entry: usize) -> Option<Vec<f32>> {
+        let mut bytes = vec![0; entry_len(self.values)];
+        read_at(&self.file, &mut bytes, self.place(entry)).ok()?;
+        let (stored, features) = bytes.split_at(CHECKSUM);
+        (stored == checksum(entry, features)).then(|| {
+            let values = features.as_chunks::<{ size_of::<f32>() }>().0.iter();
+            values.map(|value| f32::from_le_bytes(*value)).collect()
+        })
+    }
+
+    /// Keeps the features of `entry`.
+    ///
+    /// # Errors
+    /// If the system refuses, as a full disk does. The entry then counts as missing.
+    ///
+    /// # Panics
+    /// If the number of values is another one than the file was opened for.
+    pub fn write(&self, entry: usize, features: &[f32]) -> io::Result<()> {
+        assert_eq!(features.len(), self.values, "values of an entry");
+        let bytes: Vec<u8> = features
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let place = self.place(entry);
+        write_at(&self.file, &bytes, place + CHECKSUM as u64)?;
+        write_at(&self.file, &checksum(entry, &bytes), place)
+    }
+
+    fn place(&self, entry: usize) -> u64 {
+        assert!(entry < self.entries, "entry {entry} of {}", self.entries);
+        HEADER + (entry * entry_len(self.values)) as u64
+    }
+}
+
+/// Bytes of an entry.
+fn entry_len(values: usize) -> usize {
+    CHECKSUM + values * size_of::<f32>()
+}
+
+/// A part of the hash of an entry and its place; never that of an entry which was not written.
+fn checksum(entry: usize, features: &[u8]) -> [u8; CHECKSUM] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(entry as u64).to_le_bytes());
+    hasher.update(features);
+    let mut checksum = [0; CHECKSUM];
+    checksum.copy_from_slice(&hasher.finalize().as_bytes()[..CHECKSUM]);
+    checksum[0] |= 1;
+    checksum
+}
+
+fn description(path: &Path) -> io::Result<String> {
+    let mut header = vec![0; HEADER as usize];
+    read_at(&File::open(path)?, &mut header, 0)?;
+    let text = String::from_utf8_lossy(&header);
+    let text = text
+        .strip_prefix(MAGIC)
+        .and_then(|text| text.lines().next());
+    text.map(str::to_owned)
+        .ok_or_else(|| io::Error::other("not a file of features"))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        // Another process was faster.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], place: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, place)
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, bytes: &[u8], place: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, place)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, mut bytes: &mut [u8], mut place: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, bytes, place)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                bytes = &mut bytes[read..];
+                place += read as u64;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn write_at(file: &File, mut bytes: &[u8], mut place: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, place)?;
+        bytes = &bytes[written..];
+        place += written as u64;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 1 << 20;
+
+    fn folder(limit: u64) -> (tempfile::TempDir, FeatureCacheFolder) {
+        let place = tempfile::tempdir().unwrap();
+        let folder = FeatureCacheFolder::new(place.path().join("cache"), limit);
+        (place, folder)
+    }
+
+    #[test]
+    fn what_was_written_is_there_for_the_next_who_opens_it() {
+        let (_place, folder) = folder(LIMIT);
+        let cache = folder.open("a", "the model", 3, 2).unwrap();
+        assert_eq!(cache.read(1), None);
+        cache.write(1, &[0.5, -0.0]).unwrap();
+        let again = folder.open("a", "the model", 3, 2).unwrap();
+        let found = again.read(1).unwrap();
+        assert_eq!(
+            found.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
+            [0.5f32.to_bits(), (-0.0f32).to_bits()]
+        );
+        assert_eq!((again.read(0), again.read(2)), (None, None));
+        assert_eq!((again.present(), again.entries()), (1, 3));
+        assert_eq!(folder.files().unwrap()[0].description, "the model");
+    }
+
+    #[test]
+    fn a_damaged_entry_counts_as_missing() {
+        let (_place, folder) = folder(LIMIT);
+        let cache = folder.open("a", "", 2, 4).unwrap();
+        for entry in [0, 1] {
+            cache.write(entry, &[1.0; 4]).unwrap();
+        }
+        let whole = fs::read(cache.path()).unwrap();
+        for place in HEADER as usize..HEADER as usize + entry_len(4) {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 0x10;
+            fs::write(cache.path(), bytes).unwrap();
+            assert_eq!(cache.read(0), None, "byte {place}");
+            assert_eq!(cache.read(1), Some(vec![1.0; 4]));
+        }
+        fs::write(cache.path(), &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(cache.read(1), None);
+        // The next who opens it makes it whole again.
+        let mended = folder.open("a", "", 2, 4).unwrap();
+        assert_eq!((mended.read(0), mended.read(1)), (Some(vec![1.0; 4]), None));
+    }
+
+    #[test]
+    fn an_entry_at_another_place_is_none() {
+        let (_place, folder) = folder(LIMIT);
+        let cache = folder.open("a", "", 2, 1).unwrap();
+        cache.write(0, &[1.0]).unwrap();
+        let mut bytes = fs::read(cache.path()).unwrap();
+        let (first, len) = (HEADER as usize, entry_len(1));
+        bytes.copy_within(first..first + len, first + len);
+        fs::write(cache.path(), bytes).unwrap();
+        assert_eq!((cache.read(0), cache.read(1)), (Some(vec![1.0]), None));
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_makes_room() {
+        let one = HEADER + entry_len(8) as u64;
+        let (_place, folder) = folder(2 * one);
+        for (age, key) in [(3, "a"), (2, "b")] {
+            let cache = folder.open(key, key, 1, 8).unwrap();
+            let used = SystemTime::now() - std::time::Duration::from_secs(age);
+            let times = FileTimes::new().set_modified(used);
+            cache.file.set_times(times).unwrap();
+        }
+        folder.open("a", "a", 1, 8).unwrap();
+        folder.open("c", "c", 1, 8).unwrap();
+        let left: Vec<_> = folder.files().unwrap();
+        let mut left: Vec<_> = left.iter().map(|file| file.description.as_str()).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["a", "c"]);
+        let error = folder.open("d", "", 300, 8).unwrap_err().to_string();
+        assert!(error.contains("the limit is"), "{error}");
+        assert_eq!(folder.clear().unwrap().len(), 2);
+        assert!(folder.files().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_has_no_files() {
+        let (_place, folder) = folder(LIMIT);
+        assert!(folder.files().unwrap().is_empty());
+        assert!(folder.clear().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,383 @@
+//! The frozen part of a phase, and what it made of images before.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::UNIX_EPOCH;
+use std::{fs, io};
+
+use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare, Preprocessing};
+use warmstart_models::Architecture;
+use warmstart_nn::block::Forward;
+use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
+use warmstart_nn::{Folded, Parameters};
+
+use crate::recipe::{Phase, Views};
+use crate::task::{Example, Split, Task};
+
+/// What the trained part is to see of an image.
+enum Input {
+    /// Normalised, `[height, width, 3]`.
+    Pixels(Vec<f32>),
+    /// What the frozen part made of them.
+    Features(Vec<f32>),
+}
+
+/// Where the images of an epoch or an evaluation come from.
+pub struct Source<T> {
+    kept: Option<Arc<KeptFeatures>>,
+    prepare: Arc<Prepare<Prepared<T>>>,
+}
+
+/// An image in the order of its batch.
+pub struct Prepared<T> {
+    /// Its place in the cache.
+    entry: usize,
+    input: Input,
+    /// What is to be learned from it.
+    pub target: T,
+}
+
+/// The stages in front of the boundary.
+pub struct Frozen {
+    boundary: usize,
+    trunk: Folded,
+    image_size: usize,
+    condense: fn(Tensor<4>) -> Tensor<4>,
+    /// `[height, width, channels]`, what is kept of an image.
+    shape: [usize; 3],
+    training: Option<Arc<KeptFeatures>>,
+    validation: Option<Arc<KeptFeatures>>,
+}
+
+/// Features of a split in a file.
+struct KeptFeatures {
+    cache: FeatureCache,
+    /// Off after a failure to write: the run goes on without.
+    writes: AtomicBool,
+}
+
+/// What cached features depend on.
+pub struct Origin<'a, T> {
+    /// The network.
+    pub architecture: &'a Architecture,
+    /// Its values as the phase begins.
+    pub parameters: &'a Parameters,
+    /// The phase.
+    pub phase: &'a Phase,
+    /// The images and the head.
+    pub task: &'a T,
+    /// What is done to an image.
+    pub preprocessing: &'a Preprocessing,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+impl Frozen {
+    /// The stages before `boundary`, folded, without a cache.
+    pub fn new(
+        architecture: &Architecture,
+        boundary: usize,
+        parameters: &Parameters,
+        image_size: usize,
+        device: &Device,
+    ) -> Self {
+        Self {
+            boundary,
+            trunk: architecture.fold(0..boundary, parameters, device),
+            image_size,
+            condense: |features| features,
+            shape: [0; 3],
+            training: None,
+            validation: None,
+        }
+    }
+
+    /// Opens the files of the phase's features in `folder`, where there is a frozen part and a number
+    /// of views, and returns what there is to say of them.
+    ///
+    /// # Errors
+    /// What the user should know; the run goes on without a cache.
+    pub fn open_cache<T: Task>(
+        &mut self,
+        origin: &Origin<'_, T>,
+        folder: &FeatureCacheFolder,
+        device: &Device,
+    ) -> Result<Option<String>, String> {
+        let Views::Number(views) = origin.phase.views else {
+            return Ok(None);
+        };
+        if self.boundary == 0 {
+            return Ok(None);
+        }
+        let architecture = origin.architecture;
+        if self.boundary == architecture.stages.len() {
+            self.condense = T::condense;
+        }
+        let black = vec![0.0; self.image_size * self.image_size * 3];
+        let [_, height, width, channels] = self.compute(&[&black], architecture, device).dims();
+        self.shape = [height, width, channels];
+        let open = |split: Option<Split>, views: usize| -> io::Result<_> {
+            let files = match split {
+                None => origin.task.training_files(),
+                Some(split) => origin.task.evaluation_files(split),
+            };
+            let entries = files.len() * views;
+            let key = origin.key(self.boundary, &files, split.is_none().then_some(views))?;
+            let description = origin.description(files.len(), split.is_none().then_some(views));
+            let values = self.shape.iter().product();
+            let cache = folder.open(&key, &description, entries, values)?;
+            Ok(Arc::new(KeptFeatures {
+                cache,
+                writes: AtomicBool::new(true),
+            }))
+        };
+        let both =
+            || -> io::Result<_> { Ok((open(None, views)?, open(Some(Split::Validation), 1)?)) };
+        let (training, validation) = both().map_err(|error| {
+            format!(
+                "frozen features are not kept in {}: {error}; every epoch computes them again",
+                folder.path().display()
+            )
+        })?;
+        let words = format!(
+            "frozen features: {} of {} for training and {} of {} for validation are in {}",
+            training.cache.present(),
+            training.cache.entries(),
+            validation.cache.present(),
+            validation.cache.entries(),
+            folder.path().display()
+        );
+        self.training = Some(training);
+        self.validation = Some(validation);
+        Ok(Some(words))
+    }
+
+    /// Index of the first stage that is not frozen.
+    pub fn boundary(&self) -> usize {
+        self.boundary
+    }
+
+    /// The training images as an epoch sees them.
+    pub fn training_source<T: Task>(
+        &self,
+        task: &Arc<T>,
+        phase: &Phase,
+        epoch: usize,
+    ) -> Source<T::Target> {
+        let view = phase.views.of_epoch(epoch);
+        let first = view * task.training_files().len();
+        let augmentation = phase.augmentation.clone();
+        let (files, targets) = (Arc::clone(task), Arc::clone(task));
+        let varied = augmentation.clone();
+        Source::new(
+            self.training.clone(),
+            first,
+            move |sample| files.training_example(sample, view, &augmentation),
+            move |sample| targets.training_target(sample, view, &varied),
+        )
+    }
+
+    /// The images of a split to evaluate on.
+    pub fn evaluation_source<T: Task>(&self, task: &Arc<T>, split: Split) -> Source<T::Target> {
+        let kept = match split {
+            Split::Validation => self.validation.clone(),
+            Split::Test => None,
+        };
+        let (files, targets) = (Arc::clone(task), Arc::clone(task));
+        Source::new(
+            kept,
+            0,
+            move |sample| files.evaluation_example(split, sample),
+            move |sample| targets.evaluation_target(split, sample),
+        )
+    }
+
+    /// What the trained part sees of a batch out of `source`, `[batch, height, width, channels]`.
+    /// Whatever had to be computed is kept; a failure to do so is returned beside.
+    pub fn features<T>(
+        &self,
+        batch: &[Prepared<T>],
+        source: &Source<T>,
+        architecture: &Architecture,
+        device: &Device,
+    ) -> (Tensor<4>, Option<String>) {
+        let pixels = batch.iter().filter_map(|image| match &image.input {
+            Input::Pixels(pixels) => Some(pixels.as_slice()),
+            Input::Features(_) => None,
+        });
+        let pixels: Vec<_> = pixels.collect();
+        let Some(kept) = &source.kept else {
+            return (self.trunk(&pixels, architecture, device), None);
+        };
+        let computed = match pixels.is_empty() {
+            true => Vec::new(),
+            false => values(self.compute(&pixels, architecture, device)),
+        };
+        let len = self.shape.iter().product();
+        let mut computed = computed.chunks_exact(len);
+        let mut all = Vec::with_capacity(batch.len() * len);
+        let mut failure = None;
+        for image in batch {
+            match &image.input {
+                Input::Features(features) => all.extend_from_slice(features),
+                Input::Pixels(_) => {
+                    let features = computed.next().expect("one for each image of pixels");
+                    failure = failure.or(kept.write(image.entry, features));
+                    all.extend_from_slice(features);
+                }
+            }
+        }
+        let [height, width, channels] = self.shape;
+        let all = TensorData::new(all, [batch.len(), height, width, channels]);
+        (Tensor::from_data(all, device), failure)
+    }
+
+    /// The trained rest of the network on what [`features`](Self::features) gave, in inference.
+    pub fn rest(
+        &self,
+        architecture: &Architecture,
+        parameters: &Parameters,
+        device: &Device,
+    ) -> Folded {
+        architecture.fold(self.boundary..architecture.stages.len(), parameters, device)
+    }
+
+    fn compute(
+        &self,
+        pixels: &[&[f32]],
+        architecture: &Architecture,
+        device: &Device,
+    ) -> Tensor<4> {
+        (self.condense)(self.trunk(pixels, architecture, device))
+    }
+
+    fn trunk(&self, pixels: &[&[f32]], architecture: &Architecture, device: &Device) -> Tensor<4> {
+        let images = images(pixels, self.image_size, device);
+        architecture.forward(
+            0..self.boundary,
+            images,
+            &mut Forward::Inference(&self.trunk),
+        )
+    }
+}
+
+impl KeptFeatures {
+    /// Returns what the user should know of the first failure.
+    fn write(&self, entry: usize, features: &[f32]) -> Option<String> {
+        if !self.writes.load(Ordering::Relaxed) {
+            return None;
+        }
+        let error = self.cache.write(entry, features).err()?;
+        self.writes.store(false, Ordering::Relaxed);
+        Some(format!(
+            "no more frozen features are kept in {}: {error}; those that are missing are computed in \
+             every epoch",
+            self.cache.path().display()
+        ))
+    }
+}
+
+impl<T: 'static> Source<T> {
+    /// `first` is the entry of sample 0.
+    fn new(
+        kept: Option<Arc<KeptFeatures>>,
+        first: usize,
+        example: impl Fn(usize) -> Result<Example<T>, DataError> + Send + Sync + 'static,
+        target: impl Fn(usize) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let found = kept.clone();
+        let prepare = move |sample| {
+            let entry = first + sample;
+            let features = found.as_ref().and_then(|kept| kept.cache.read(entry));
+            let (input, target) = match features {
+                Some(features) => (Input::Features(features), target(sample)),
+                None => {
+                    let example = example(sample)?;
+                    (Input::Pixels(example.pixels), example.target)
+                }
+            };
+            Ok(Prepared {
+                entry,
+                input,
+                target,
+            })
+        };
+        Self {
+            kept,
+            prepare: Arc::new(prepare),
+        }
+    }
+
+    /// Makes one image, from what is kept or from its file.
+    pub fn prepare(&self) -> Arc<Prepare<Prepared<T>>> {
+        Arc::clone(&self.prepare)
+    }
+}
+
+impl<T: Task> Origin<'_, T> {
+    /// A name for everything that decides about the features' bits.
+    fn key(&self, boundary: usize, files: &[&Path], views: Option<usize>) -> io::Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        add(warmstart_nn::simd_level().unwrap_or_default().as_bytes());
+        add(self.architecture.name.as_bytes());
+        add(&(boundary as u64).to_le_bytes());
+        add(&serde_json::to_vec(self.preprocessing)?);
+        if let Some(views) = views {
+            add(&serde_json::to_vec(&(
+                self.seed,
+                views,
+                &self.phase.augmentation,
+            ))?);
+        }
+        for name in self.parameters.names() {
+            let stage = self.architecture.stage_of(name);
+            if stage.is_some_and(|stage| stage < boundary) {
+                let values = self.parameters.values(name);
+                let bytes: Vec<u8> = values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect();
+                add(name.as_bytes());
+                add(&bytes);
+            }
+        }
+        for file in files {
+            let metadata = fs::metadata(file)?;
+            let modified = metadata
+                .modified()?
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            add(file.as_os_str().as_encoded_bytes());
+            add(&metadata.len().to_le_bytes());
+            add(&modified.as_nanos().to_le_bytes());
+        }
+        Ok(hasher.finalize().to_hex()[..32].to_owned())
+    }
+
+    fn description(&self, images: usize, views: Option<usize>) -> String {
+        let split = match views {
+            Some(1) => "training images, 1 view".to_owned(),
+            Some(views) => format!("training images, {views} views"),
+            None => "validation images".to_owned(),
+        };
+        format!(
+            "{}, train {}: {images} {split}",
+            self.architecture.name, self.phase.train
+        )
+    }
+}
+
+/// The images of a batch, `[batch, size, size, 3]`.
+pub fn images(pixels: &[&[f32]], size: usize, device: &Device) -> Tensor<4> {
+    let data = TensorData::new(pixels.concat(), [pixels.len(), size, size, 3]);
+    Tensor::from_data(data, device)
+}
+
+fn values(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("features are f32")
+}
