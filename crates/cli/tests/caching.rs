@@ -4,7 +4,7 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{data, outcome, pretrained, small_run, warmstart};
@@ -50,6 +50,17 @@ impl Setup {
         let output = command.args(flags).assert().success();
         let text = String::from_utf8(output.get_output().stderr.clone()).unwrap();
         (out, text)
+    }
+
+    /// A process that trains with the cache, to be started and killed.
+    fn child(&self, out: &Path) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
+        command.arg("train").arg(&self.recipe).arg("--out").arg(out);
+        command
+            .arg("--cache")
+            .arg(self.cache())
+            .stderr(Stdio::null());
+        command
     }
 
     fn cached(&self, name: &str, flags: &[&str]) -> (PathBuf, String) {
@@ -104,22 +115,10 @@ fn killed_while_filling_the_cache_it_ends_in_the_same_bytes() {
     let setup = Setup::new("head");
     let (without, _) = setup.run("without", &["--no-cache"]);
     let expected = outcome(&without, EPOCHS);
-    let command = |out: &Path| {
-        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
-        command
-            .arg("train")
-            .arg(&setup.recipe)
-            .arg("--out")
-            .arg(out);
-        command
-            .arg("--cache")
-            .arg(setup.cache())
-            .stderr(Stdio::null());
-        command
-    };
     let started = Instant::now();
     assert!(
-        command(&setup.dir.path().join("timed"))
+        setup
+            .child(&setup.dir.path().join("timed"))
             .status()
             .unwrap()
             .success()
@@ -128,7 +127,7 @@ fn killed_while_filling_the_cache_it_ends_in_the_same_bytes() {
     for part in 0..10 {
         fs::remove_dir_all(setup.cache()).unwrap();
         let run = setup.dir.path().join(format!("killed-{part}"));
-        let mut child = command(&run).spawn().unwrap();
+        let mut child = setup.child(&run).spawn().unwrap();
         while !run.join("recipe.toml").exists() || !setup.cache().exists() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -185,19 +184,7 @@ fn two_runs_that_fill_the_same_cache_do_not_disturb_each_other() {
     let (without, _) = setup.run("without", &["--no-cache"]);
     let expected = outcome(&without, EPOCHS);
     let runs = ["a", "b"].map(|name| setup.dir.path().join(name));
-    let children = runs.each_ref().map(|run| {
-        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
-        command
-            .arg("train")
-            .arg(&setup.recipe)
-            .arg("--out")
-            .arg(run);
-        command
-            .arg("--cache")
-            .arg(setup.cache())
-            .stderr(Stdio::null());
-        command.spawn().unwrap()
-    });
+    let children = runs.each_ref().map(|run| setup.child(run).spawn().unwrap());
     for (mut child, run) in children.into_iter().zip(&runs) {
         assert!(child.wait().unwrap().success());
         assert!(outcome(run, EPOCHS) == expected);

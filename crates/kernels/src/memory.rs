@@ -5,6 +5,7 @@
 )]
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::slice;
 
 use rayon::prelude::*;
@@ -22,12 +23,14 @@ unsafe impl Send for Output {}
 unsafe impl Sync for Output {}
 
 impl Output {
-    /// The buffer of `len` values at `start`.
-    ///
-    /// # Safety
-    /// The places that are used must be alive and nobody else's.
-    pub(crate) unsafe fn new(start: *mut f32, len: usize) -> Self {
-        Self { start, len }
+    /// The values in `range`, at their own places, in a buffer that has room for just them.
+    pub(crate) fn of_range(buffer: &mut Vec<f32>, range: Range<usize>) -> Self {
+        buffer.clear();
+        buffer.reserve(range.len());
+        Self {
+            start: buffer.as_mut_ptr().wrapping_sub(range.start),
+            len: range.end,
+        }
     }
 
     /// Where element 0 is, or would be.

@@ -41,13 +41,9 @@ impl<'a> Operand<'a> {
         if let Self::Values(values) = self {
             return values.as_ptr();
         }
-        scratch.clear();
-        scratch.reserve(range.len());
-        let start = scratch.as_mut_ptr().wrapping_sub(range.start);
-        // SAFETY: the scratch has room for the range, and is nobody else's.
-        let output = unsafe { Output::new(start, range.end) };
+        let output = Output::of_range(scratch, range.clone());
         self.compute(range, output);
-        start
+        output.start().cast_const()
     }
 
     /// All values, computed once for kernels whose tasks would compute them several times.

@@ -152,11 +152,7 @@ struct Scratch {
     between: Vec<f32>,
 }
 
-/// Room for some pixels, at their own places from where pixel 0 would be.
+/// Room for some pixels.
 fn room(buffer: &mut Vec<f32>, pixels: Range<usize>, channels: usize) -> Output {
-    buffer.clear();
-    buffer.reserve(pixels.len() * channels);
-    let start = buffer.as_mut_ptr().wrapping_sub(pixels.start * channels);
-    // SAFETY: the buffer has room for the pixels, and is this task's alone.
-    unsafe { Output::new(start, pixels.end * channels) }
+    Output::of_range(buffer, pixels.start * channels..pixels.end * channels)
 }

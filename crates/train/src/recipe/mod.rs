@@ -67,10 +67,11 @@ const ALL: &str = "all";
 
 impl Serialize for Keep {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Last(count) => serializer.serialize_u64(*count as u64),
-            Self::All => serializer.serialize_str(ALL),
-        }
+        let count = match self {
+            Self::Last(count) => Some(*count),
+            Self::All => None,
+        };
+        number_or_word::serialize(count, ALL, serializer)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::Serializer;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 /// Reads a number, or `None` for the word.
@@ -13,6 +14,21 @@ pub(super) fn number_or_word<'de, D: Deserializer<'de>>(
     word: &'static str,
 ) -> Result<Option<usize>, D::Error> {
     deserializer.deserialize_any(NumberOrWord(word))
+}
+
+/// Writes what [`number_or_word`] reads.
+///
+/// # Errors
+/// If the serializer fails.
+pub(super) fn serialize<S: Serializer>(
+    number: Option<usize>,
+    word: &'static str,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match number {
+        Some(number) => serializer.serialize_u64(number as u64),
+        None => serializer.serialize_str(word),
+    }
 }
 
 struct NumberOrWord(&'static str);

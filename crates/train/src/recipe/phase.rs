@@ -4,7 +4,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use warmstart_data::Augmentation;
 
-use super::number_or_word::number_or_word;
+use super::number_or_word::{self, number_or_word};
 
 /// Share of a phase's steps over which a thaw's learning rate rises.
 pub(crate) const THAW_WARMUP: f64 = 0.1;
@@ -82,10 +82,11 @@ impl Views {
 
 impl Serialize for Views {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Number(views) => serializer.serialize_u64(*views as u64),
-            Self::Fresh => serializer.serialize_str(FRESH),
-        }
+        let views = match self {
+            Self::Number(views) => Some(*views),
+            Self::Fresh => None,
+        };
+        number_or_word::serialize(views, FRESH, serializer)
     }
 }
 
