@@ -18,7 +18,9 @@ pub mod initialization;
 pub mod ops;
 mod parameters;
 
-pub use allocator::release_free_memory;
+pub use allocator::{
+    forget_memory_peak, memory_in_use, memory_peak, release_free_memory, run_when_exhausted,
+};
 pub use burn;
 pub use folded::Folded;
 pub use parameters::Parameters;

@@ -56,7 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let seconds = started.elapsed().as_secs_f64();
         println!(
-            "{{\"seconds\": {seconds}, \"peak_mb\": {}, \"page_faults\": {}}}",
+            "{{\"seconds\": {seconds}, \"counted\": {}, \"peak_mb\": {}, \"page_faults\": {}}}",
+            warmstart_nn::memory_peak() / 1000000,
             memory::peak_mb(),
             page_faults() - faults
         );

@@ -11,6 +11,9 @@ use super::LINE;
 #[cfg(target_os = "linux")]
 const RESERVED: usize = 1 << 40;
 
+/// Addresses that become memory at a time: whole huge pages.
+const GROWTH: usize = 16 << 20;
+
 /// Blocks of whole cache lines, the smallest that fits first, neighbours joined when freed.
 pub(super) struct Arena(Mutex<Blocks>);
 
@@ -21,7 +24,12 @@ struct Blocks {
     is_asked_for: bool,
     /// Nothing at or above it was ever handed out.
     top: usize,
+    /// What is below may be read and written.
+    writable: usize,
     reserved: usize,
+    in_use: usize,
+    /// Most that was in use at a time.
+    peak: usize,
     by_offset: BTreeMap<usize, usize>,
     by_size: BTreeSet<(usize, usize)>,
 }
@@ -32,7 +40,10 @@ impl Arena {
             start: 0,
             is_asked_for: false,
             top: 0,
+            writable: 0,
             reserved: 0,
+            in_use: 0,
+            peak: 0,
             by_offset: BTreeMap::new(),
             by_size: BTreeSet::new(),
         }))
@@ -48,6 +59,10 @@ impl Arena {
         }
         let size = size.checked_next_multiple_of(LINE)?;
         let offset = blocks.take(size)?;
+        if blocks.top > blocks.writable && !blocks.make_writable() {
+            blocks.put_back(offset, size);
+            return None;
+        }
         Some(std::ptr::with_exposed_provenance_mut(blocks.start + offset))
     }
 
@@ -70,6 +85,21 @@ impl Arena {
         }
     }
 
+    /// Bytes in use.
+    pub(super) fn in_use(&self) -> usize {
+        self.blocks().in_use
+    }
+
+    /// Most bytes that were in use at a time, since the last call of `forget_peak`.
+    pub(super) fn peak(&self) -> usize {
+        self.blocks().peak
+    }
+
+    pub(super) fn forget_peak(&self) {
+        let mut blocks = self.blocks();
+        blocks.peak = blocks.in_use;
+    }
+
     fn blocks(&self) -> MutexGuard<'_, Blocks> {
         // Nothing panics while the lock is held; and an allocator must not.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -78,6 +108,13 @@ impl Arena {
 
 impl Blocks {
     fn take(&mut self, size: usize) -> Option<usize> {
+        let offset = self.find(size)?;
+        self.in_use += size;
+        self.peak = self.peak.max(self.in_use);
+        Some(offset)
+    }
+
+    fn find(&mut self, size: usize) -> Option<usize> {
         if let Some(&(found, offset)) = self.by_size.range((size, 0)..).next() {
             self.remove(offset, found);
             if found > size {
@@ -102,7 +139,18 @@ impl Blocks {
         Some(offset)
     }
 
+    /// Lets the system count what is handed out: a limit on data counts writable addresses.
+    fn make_writable(&mut self) -> bool {
+        let end = self.top.next_multiple_of(GROWTH).min(self.reserved);
+        let grown = allow_writes(self.start + self.writable, end - self.writable);
+        if grown {
+            self.writable = end;
+        }
+        grown
+    }
+
     fn put_back(&mut self, mut offset: usize, mut size: usize) {
+        self.in_use -= size;
         if let Some((&before, &its_size)) = self.by_offset.range(..offset).next_back()
             && before + its_size == offset
         {
@@ -131,11 +179,10 @@ impl Blocks {
 #[cfg(target_os = "linux")]
 fn reserve() -> (usize, usize) {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-    let access = libc::PROT_READ | libc::PROT_WRITE;
     // A limit on addresses may leave no room for as many.
     for reserved in [RESERVED, RESERVED >> 4, RESERVED >> 7] {
         // SAFETY: a new mapping of nothing, wherever the system wants it.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), reserved, access, flags, -1, 0) };
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), reserved, libc::PROT_NONE, flags, -1, 0) };
         if start != libc::MAP_FAILED {
             // SAFETY: the mapping was just made. Advice that is not taken does no harm.
             unsafe { libc::madvise(start, reserved, libc::MADV_HUGEPAGE) };
@@ -149,6 +196,22 @@ fn reserve() -> (usize, usize) {
 #[cfg(not(target_os = "linux"))]
 fn reserve() -> (usize, usize) {
     (0, 0)
+}
+
+/// Makes a part of the arena's addresses memory; false if the system refuses.
+fn allow_writes(start: usize, size: usize) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let pages = std::ptr::with_exposed_provenance_mut(start);
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a part of the arena's mapping that nobody uses yet.
+        unsafe { libc::mprotect(pages, size, access) == 0 }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (start, size);
+        false
+    }
 }
 
 /// Gives back the whole pages in a range that nobody uses.
@@ -177,6 +240,7 @@ mod tests {
         let arena = Arena::new();
         let mut blocks = arena.0.into_inner().unwrap();
         (blocks.is_asked_for, blocks.reserved) = (true, reserved);
+        blocks.writable = reserved;
         blocks
     }
 
@@ -212,6 +276,17 @@ mod tests {
         // And what is at the top grows.
         assert_eq!(blocks.take(256), Some(0));
         assert_eq!((blocks.top, blocks.by_offset.len()), (256, 0));
+    }
+
+    #[test]
+    fn what_is_in_use_is_counted() {
+        let mut blocks = blocks(10_000);
+        let [a, b] = [640, 64].map(|size| blocks.take(size).unwrap());
+        blocks.put_back(a, 640);
+        assert_eq!((blocks.in_use, blocks.peak), (64, 704));
+        blocks.take(128).unwrap();
+        blocks.put_back(b, 64);
+        assert_eq!((blocks.in_use, blocks.peak), (128, 704));
     }
 
     #[test]

@@ -2,10 +2,12 @@
 #![allow(unsafe_code, reason = "a global allocator deals in raw memory")]
 
 mod arena;
+mod exhausted;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use arena::Arena;
+pub use exhausted::run_when_exhausted;
 
 /// A cache line, and the widest register.
 const LINE: usize = 64;
@@ -28,6 +30,21 @@ pub fn release_free_memory() {
     ARENA.release_free();
 }
 
+/// Bytes of tensors, and of whatever else is no smaller than 1 KiB, that are in use.
+pub fn memory_in_use() -> usize {
+    ARENA.in_use()
+}
+
+/// Most bytes that [`memory_in_use`] has been since the last [`forget_memory_peak`].
+pub fn memory_peak() -> usize {
+    ARENA.peak()
+}
+
+/// Lets [`memory_peak`] start from what is in use.
+pub fn forget_memory_peak() {
+    ARENA.forget_peak();
+}
+
 fn aligned(layout: Layout) -> Layout {
     match layout.size() {
         LARGE.. => layout.align_to(LINE).unwrap_or(layout),
@@ -46,7 +63,11 @@ unsafe impl GlobalAlloc for TensorAllocator {
             return memory;
         }
         // SAFETY: the caller's promise is the system allocator's condition.
-        unsafe { System.alloc(aligned(layout)) }
+        let memory = unsafe { System.alloc(aligned(layout)) };
+        if memory.is_null() {
+            exhausted::exhausted();
+        }
+        memory
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
