@@ -1,12 +1,13 @@
 //! Every command and flag, with its help.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::{env, thread};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use warmstart_data::FeatureCacheFolder;
-use warmstart_train::recipe::{self, Views};
+use warmstart_train::recipe::{self, Memory, Views};
 
 /// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
 #[derive(Parser)]
@@ -27,6 +28,11 @@ pub enum Command {
     Train(Box<Train>),
     /// Go on with a run from its last checkpoint
     Resume(Resume),
+    /// Say what a run would need: memory, batches, steps and time of each phase
+    Plan(Box<Plan>),
+    /// Measure steps for a plan
+    #[command(hide = true)]
+    Probe(Probe),
     /// Measure a model on labelled pictures
     Eval(Eval),
     /// Classify pictures
@@ -67,10 +73,10 @@ pub struct Train {
     /// Epochs with a frozen backbone [default: four of seven; none with --weights none]
     #[arg(long, value_name = "N")]
     pub freeze_epochs: Option<usize>,
-    /// Images a step after the thaw [default: 16]
+    /// Images a step after the thaw [default: 16, or less for small data or little memory]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Images a step while the backbone is frozen [default: 32]
+    /// Images a step while the backbone is frozen [default: 32, or less]
     #[arg(long, value_name = "N")]
     pub freeze_batch: Option<usize>,
     /// Highest learning rate after the thaw [default: 3e-4, with sgd 3e-3]
@@ -98,6 +104,9 @@ pub struct Train {
     /// new view in every epoch [default: fresh]
     #[arg(long, value_name = "N")]
     pub views: Option<Views>,
+    /// Memory to keep within, as 6GiB [default: auto, nine tenths of what there is]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Memory>,
     /// Accept a file that covers less than 95% of the backbone
     #[arg(long)]
     pub allow_partial: bool,
@@ -111,7 +120,7 @@ pub struct Train {
 #[command(after_help = "\
 Examples:
   warmstart resume runs/pets                     after a crash (what is lost is the epoch in hand)
-  warmstart resume runs/pets --batch 8           with less memory
+  warmstart resume runs/pets --memory 2GB        with less memory
   warmstart resume runs/pets --epochs 40         the loss still fell at the end
   warmstart resume runs/pets --from-epoch 8      go back, and drop what came after
 
@@ -137,8 +146,37 @@ pub struct Resume {
     /// Highest learning rate while a part is frozen
     #[arg(long, value_name = "RATE")]
     pub freeze_lr: Option<f64>,
+    /// Memory to keep within from here on, as 6GiB, or auto
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Memory>,
+    /// The run failed to allocate: go on with smaller micro-batches
+    #[arg(long, hide = true)]
+    pub out_of_memory: bool,
     #[command(flatten)]
     pub cache: CacheFolder,
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart plan --data pets/ --model resnet50 --weights resnet50.pth
+  warmstart plan --data pets/ --model resnet50 --weights resnet50.pth --batch 64 --memory 4GiB
+  warmstart plan recipe.toml --json
+
+Takes the arguments of train; --out has no effect. A few steps are measured in a process of their own;
+the file of weights is not opened.")]
+pub struct Plan {
+    #[command(flatten)]
+    pub train: Train,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Probe {
     #[command(flatten)]
     pub threads: Threads,
 }
@@ -217,12 +255,25 @@ pub struct CacheFolder {
 
 impl CacheFolder {
     /// The folder, if one is wanted and the system has a place for it.
-    pub fn get(self) -> Option<FeatureCacheFolder> {
+    pub fn get(&self) -> Option<FeatureCacheFolder> {
         if self.no_cache {
             return None;
         }
-        let path = self.path.or_else(user_cache_folder)?;
+        let path = self.path.clone().or_else(user_cache_folder)?;
         Some(FeatureCacheFolder::new(path, self.limit.as_u64()))
+    }
+
+    /// The same for another command.
+    pub fn flags(&self) -> Vec<OsString> {
+        if self.no_cache {
+            return vec!["--no-cache".into()];
+        }
+        let limit = format!("{}B", self.limit.as_u64());
+        let mut flags = vec!["--cache-limit".into(), limit.into()];
+        if let Some(path) = &self.path {
+            flags.extend(["--cache".into(), path.into()]);
+        }
+        flags
     }
 }
 
@@ -273,6 +324,11 @@ pub struct Threads {
 }
 
 impl Threads {
+    /// The same for another command.
+    pub fn flags(&self) -> Vec<OsString> {
+        vec!["--threads".into(), self.count().to_string().into()]
+    }
+
     /// The number that was asked for, or that the machine has.
     pub fn count(&self) -> usize {
         match self.threads {

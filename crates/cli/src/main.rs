@@ -24,6 +24,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Train(arguments) => commands::train::train(*arguments),
         Command::Resume(arguments) => commands::train::resume(arguments),
+        Command::Plan(arguments) => commands::plan::plan(*arguments),
+        Command::Probe(arguments) => commands::plan::probe(arguments),
         Command::Eval(arguments) => commands::eval::eval(arguments),
         Command::Predict(arguments) => commands::predict::predict(arguments),
         Command::Cache(arguments) => commands::cache::cache(arguments),

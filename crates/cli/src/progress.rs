@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use warmstart_train::event::Event;
+use warmstart_train::plan::Plan;
 use warmstart_train::record::{EpochRecord, Summary};
 
 /// Unreadable images that are named one by one.
@@ -63,6 +64,18 @@ impl Progress {
                 }
                 if unreadable.len() > NAMED {
                     self.line(format!("  … and {} more", unreadable.len() - NAMED));
+                }
+            }
+            Event::Measuring => {
+                if self.interactive {
+                    let bar = ProgressBar::new_spinner().with_message("measuring steps of each phase");
+                    bar.enable_steady_tick(Duration::from_millis(100));
+                    self.bar = Some(bar);
+                }
+            }
+            Event::Plan(plan) => {
+                for line in plan_lines(plan) {
+                    self.line(line);
                 }
             }
             Event::Loaded(report) => {
@@ -164,6 +177,50 @@ fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, best: bool) -> 
         record.images_per_second,
         record.peak_memory_mb,
     )
+}
+
+/// The plan as a table, with its notes.
+pub fn plan_lines(plan: &Plan) -> Vec<String> {
+    let budget = match plan.budget_mb {
+        Some(budget) => format!("{budget:.0} MB, set by {}", plan.budget_set_by),
+        None => "unknown on this system".into(),
+    };
+    let mut lines = vec![
+        format!("plan: memory to keep within is {budget}"),
+        format!(
+            "  {:12} {:>14} {:>12} {:>12} {:>6} {:>6} {:>14} {:>30} {:>12}",
+            "phase", "trains", "values", "of", "batch", "micro", "steps", "memory", "time, about"
+        ),
+    ];
+    for phase in &plan.phases {
+        let steps = format!("{} × {}", phase.epochs, phase.steps_per_epoch);
+        let memory = format!(
+            "{:.0} MB ({:.0} + {:.1} an image)",
+            phase.planned_mb, phase.base_mb, phase.per_image_mb
+        );
+        lines.push(format!(
+            "  {:12} {:>14} {:>12} {:>12} {:>6} {:>6} {:>14} {:>30} {:>12}",
+            phase.name,
+            phase.train.to_string(),
+            thousands(phase.trained),
+            thousands(phase.trained + phase.frozen),
+            phase.batch,
+            phase.micro_batch,
+            steps,
+            memory,
+            duration(phase.seconds)
+        ));
+    }
+    lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
+    lines
+}
+
+fn duration(seconds: f64) -> String {
+    match seconds {
+        ..100.0 => format!("{seconds:.0} s"),
+        ..6000.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
 }
 
 fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {

@@ -288,6 +288,26 @@ fn branch_forward(units: &[Unit], x: Tensor<4>, added: Added, forward: &mut Forw
     }
 }
 
+/// Makes the statistics of a batch those of the batch and a further part of it, seen by the same
+/// norms in the same order: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for
+/// Computing Sample Variances" (1979), equation 2.1.
+pub fn pool_statistics(whole: &mut Vec<BatchStatistics>, part: Vec<BatchStatistics>) {
+    if whole.is_empty() {
+        *whole = part;
+        return;
+    }
+    for (whole, part) in whole.iter_mut().zip(part) {
+        let count = whole.count + part.count;
+        let share = part.count as f64 / count as f64;
+        let apart = part.mean - whole.mean.clone();
+        let between = apart.clone() * apart.clone() * (share * (1.0 - share));
+        let within = whole.variance.clone() * (1.0 - share) + part.variance * share;
+        whole.variance = within + between;
+        whole.mean = whole.mean.clone() + apart * share;
+        whole.count = count;
+    }
+}
+
 /// PyTorch's default share of a new batch in the running statistics.
 const MOMENTUM: f64 = 0.1;
 

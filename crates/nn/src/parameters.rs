@@ -62,6 +62,21 @@ impl Parameters {
         self.tensors.contains_key(name)
     }
 
+    /// Adds the tensors of others to those of the same names; the others are taken over.
+    pub fn add(&mut self, others: Self) {
+        for (name, other) in others.tensors {
+            let sum = match self.tensors.remove(&name) {
+                None => other,
+                Some(tensor) => match tensor.shape().num_dims() {
+                    1 => sum::<1>(tensor, other),
+                    2 => sum::<2>(tensor, other),
+                    _ => sum::<4>(tensor, other),
+                },
+            };
+            self.tensors.insert(name, sum);
+        }
+    }
+
     /// Sum of the squares of all values, in an order that depends on the shapes alone.
     pub fn sum_of_squares(&self) -> f64 {
         match self.tensors.is_empty() {
@@ -243,6 +258,10 @@ impl Parameters {
             tensors: tensors.collect(),
         }
     }
+}
+
+fn sum<const D: usize>(a: DispatchTensor, b: DispatchTensor) -> DispatchTensor {
+    (Tensor::<D>::from_dispatch(a) + Tensor::<D>::from_dispatch(b)).into_dispatch()
 }
 
 fn track<const D: usize>(tensor: DispatchTensor, require_grad: bool) -> DispatchTensor {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,17 @@ fn checksum(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
+/// As [`checksum`], of a file that need not fit into memory.
+fn file_checksum(path: &Path) -> io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path)?)?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+fn flush(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
 /// The checkpoints of a run.
 pub struct Checkpoints {
     folder: PathBuf,
@@ -111,29 +122,29 @@ impl Checkpoints {
         self.folder.join(format!("{PREFIX}{epoch:04}"))
     }
 
-    /// Commits a checkpoint: all of its files, or nothing.
+    /// Commits a checkpoint: all of its files, each written by a function, or nothing.
     ///
     /// # Errors
     /// If the disk refuses; what was there before is still there.
-    pub fn write(&self, mut state: State, files: &[(&str, Vec<u8>)]) -> Result<PathBuf, Error> {
+    pub fn write(
+        &self,
+        mut state: State,
+        files: &[(&str, &dyn Fn(&Path) -> Result<(), Error>)],
+    ) -> Result<PathBuf, Error> {
         fs::create_dir_all(&self.folder).map_err(|e| Error::io("create", &self.folder, e))?;
-        state.files = files
-            .iter()
-            .map(|(name, bytes)| ((*name).to_owned(), checksum(bytes)))
-            .collect();
         let target = self.path(state.epoch);
         let temporary = self.folder.join(".writing");
         // A killed process may have left one.
         remove_if_there(&temporary)?;
         fs::create_dir(&temporary).map_err(|e| Error::io("create", &temporary, e))?;
-        let state_json = state.to_json();
-        let all = files
-            .iter()
-            .map(|(name, bytes)| (*name, bytes.as_slice()))
-            .chain([(STATE, state_json.as_bytes())]);
-        for (name, bytes) in all {
-            write_flushed(&temporary.join(name), bytes)?;
+        for (name, write) in files {
+            let path = temporary.join(name);
+            write(&path)?;
+            let sum = flush(&path).and_then(|()| file_checksum(&path));
+            let sum = sum.map_err(|error| Error::io("write", &path, error))?;
+            state.files.insert((*name).to_owned(), sum);
         }
+        write_flushed(&temporary.join(STATE), state.to_json().as_bytes())?;
         flush_folder(&temporary)?;
         remove_if_there(&target)?;
         fs::rename(&temporary, &target).map_err(|e| Error::io("write", &target, e))?;
@@ -148,7 +159,7 @@ impl Checkpoints {
     pub fn epochs(&self) -> Result<Vec<usize>, Error> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(Error::io("list", &self.folder, error)),
         };
         let mut epochs: Vec<usize> = entries
@@ -169,14 +180,12 @@ impl Checkpoints {
         let damaged = |name: &str, problem: &str| {
             Error::Checkpoint(format!("{}: {problem}", folder.join(name).display()))
         };
-        let read = |name: &str| {
-            let path = folder.join(name);
-            fs::read(&path).map_err(|error| match error.kind() {
-                std::io::ErrorKind::NotFound => damaged(name, "it is missing"),
-                _ => Error::io("read", &path, error),
-            })
+        let unread = |name: &str, error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => damaged(name, "it is missing"),
+            _ => Error::io("read", &folder.join(name), error),
         };
-        let text = String::from_utf8(read(STATE)?)
+        let text = fs::read(folder.join(STATE)).map_err(|error| unread(STATE, error))?;
+        let text = String::from_utf8(text)
             .map_err(|_| damaged(STATE, "its checksum does not match its content"))?;
         let state = State::from_json(&text).map_err(|problem| damaged(STATE, &problem))?;
         if state.format > FORMAT {
@@ -186,7 +195,8 @@ impl Checkpoints {
             });
         }
         for (name, expected) in &state.files {
-            if checksum(&read(name)?) != *expected {
+            let found = file_checksum(&folder.join(name));
+            if found.map_err(|error| unread(name, error))? != *expected {
                 return Err(damaged(name, "its checksum does not match its content"));
             }
         }
@@ -229,7 +239,7 @@ impl Checkpoints {
 
 fn remove_if_there(folder: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(Error::io("remove", folder, error))
         }
         _ => Ok(()),
@@ -247,11 +257,10 @@ fn write_flushed(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 
 /// Makes a rename within a folder outlive a power cut. Only Unix can open a folder.
 fn flush_folder(folder: &Path) -> Result<(), Error> {
-    if cfg!(unix) {
-        let flush = || File::open(folder)?.sync_all();
-        flush().map_err(|error| Error::io("flush", folder, error))?;
+    match cfg!(unix) {
+        true => flush(folder).map_err(|error| Error::io("flush", folder, error)),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// Replaces a file in one step: whoever reads it sees the old or the new one.
@@ -259,13 +268,32 @@ fn flush_folder(folder: &Path) -> Result<(), Error> {
 /// # Errors
 /// If the disk refuses; the old file is still there.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    replace(path, |temporary| write_flushed(temporary, bytes))
+}
+
+/// As [`replace_file`], by the content of another file, unless it is the same already.
+///
+/// # Errors
+/// If the disk refuses; the old file is still there.
+pub fn replace_by_copy(path: &Path, original: &Path) -> Result<(), Error> {
+    let sum = file_checksum(original).map_err(|error| Error::io("read", original, error))?;
+    if file_checksum(path).is_ok_and(|old| old == sum) {
+        return Ok(());
+    }
+    replace(path, |temporary| {
+        let copied = fs::copy(original, temporary).and_then(|_| flush(temporary));
+        copied.map_err(|error| Error::io("write", temporary, error))
+    })
+}
+
+fn replace(path: &Path, write: impl Fn(&Path) -> Result<(), Error>) -> Result<(), Error> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = folder.join(format!(".{name}.writing"));
-    write_flushed(&temporary, bytes)?;
+    write(&temporary)?;
     fs::rename(&temporary, path).map_err(|error| Error::io("write", path, error))?;
     flush_folder(folder)
 }
@@ -290,15 +318,17 @@ mod tests {
         State::new(7, 7, history)
     }
 
-    fn files(value: u8) -> [(&'static str, Vec<u8>); 2] {
-        [(MODEL, vec![value; 100]), (OPTIMIZER, vec![value; 50])]
+    fn write(checkpoints: &Checkpoints, epoch: usize) -> PathBuf {
+        let write = |path: &Path| write_flushed(path, &[epoch as u8; 100]);
+        let files: [(_, &dyn Fn(&Path) -> _); 2] = [(MODEL, &write), (OPTIMIZER, &write)];
+        checkpoints.write(state(epoch), &files).unwrap()
     }
 
     #[test]
     fn a_checkpoint_comes_back_as_it_was() {
         let run = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of(run.path());
-        checkpoints.write(state(2), &files(1)).unwrap();
+        write(&checkpoints, 2);
         let back = checkpoints.open(2).unwrap().state;
         assert_eq!(back.history, state(2).history);
         assert_eq!(back.files.len(), 2);
@@ -308,7 +338,7 @@ mod tests {
     fn every_flipped_byte_of_every_file_is_seen() {
         let run = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of(run.path());
-        let folder = checkpoints.write(state(1), &files(1)).unwrap();
+        let folder = write(&checkpoints, 1);
         for name in [MODEL, OPTIMIZER, STATE] {
             let path = folder.join(name);
             let good = fs::read(&path).unwrap();
@@ -330,8 +360,8 @@ mod tests {
     fn a_damaged_checkpoint_is_named_and_the_one_before_it_is_used() {
         let run = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of(run.path());
-        checkpoints.write(state(1), &files(1)).unwrap();
-        let damaged = checkpoints.write(state(2), &files(2)).unwrap();
+        write(&checkpoints, 1);
+        let damaged = write(&checkpoints, 2);
         fs::write(damaged.join(MODEL), [2; 99]).unwrap();
         let mut skipped = Vec::new();
         let newest = checkpoints
@@ -355,7 +385,7 @@ mod tests {
         fs::create_dir_all(&half).unwrap();
         fs::write(half.join(MODEL), [1]).unwrap();
         assert!(checkpoints.newest(&mut |_| {}).unwrap().is_none());
-        checkpoints.write(state(1), &files(1)).unwrap();
+        write(&checkpoints, 1);
         assert_eq!(checkpoints.epochs().unwrap(), [1]);
         assert!(!half.exists());
     }

@@ -12,9 +12,9 @@ use warmstart_nn::{Folded, Parameters};
 
 use crate::Error;
 use crate::classify::Head;
+use crate::frozen::INFERENCE_BATCH;
 use crate::frozen::images;
 use crate::model_file::{ModelInfo, complete_parameters, resolve_path};
-use crate::session::EVALUATION_BATCH;
 
 /// Predictions among which the right class is looked for, besides the first.
 pub const TOP: usize = 5;
@@ -117,7 +117,7 @@ impl Classifier {
             ))
         };
         let order: Vec<usize> = (0..paths.len()).collect();
-        let batches = batches(&order, EVALUATION_BATCH);
+        let batches = batches(&order, INFERENCE_BATCH);
         let loader = Loader::new(batches, workers, BATCHES_AHEAD, Arc::new(prepare));
         let mut rest = paths.iter();
         for batch in loader {

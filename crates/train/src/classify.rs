@@ -71,7 +71,7 @@ impl Head {
         let mut average = global_average_pool(features);
         if let Some(key) = dropout.filter(|_| self.dropout > 0.0) {
             let [batch, channels] = average.dims();
-            let mask = dropout_mask(key, batch * channels, self.dropout);
+            let mask = dropout_mask(key, batch, channels, self.dropout);
             let mask = TensorData::new(mask, [batch, channels]);
             average = average.clone() * Tensor::from_data(mask, &average.device());
         }
@@ -86,14 +86,18 @@ impl Head {
 
 /// 0 with probability `p`, else 1 / (1 − p): Srivastava and others, "Dropout" (JMLR 15, 2014),
 /// section 10, scaled in training.
-fn dropout_mask(key: StepKey, length: usize, p: f64) -> Vec<f32> {
+///
+/// `[images, channels]` out of the mask of the step's whole batch.
+fn dropout_mask(key: StepKey, images: usize, channels: usize, p: f64) -> Vec<f32> {
     let mut random = stream(key.seed, key.step, 0, Purpose::Dropout);
     let kept = (1.0 / (1.0 - p)) as f32;
-    (0..length)
-        .map(|_| match unit(&mut random) < p {
-            true => 0.0,
-            false => kept,
-        })
+    let whole = std::iter::repeat_with(|| match unit(&mut random) < p {
+        true => 0.0,
+        false => kept,
+    });
+    whole
+        .skip(key.images_before * channels)
+        .take(images * channels)
         .collect()
 }
 
@@ -139,6 +143,10 @@ impl Task for Classification {
 
     fn head_parameters(&self) -> Vec<ParameterInfo> {
         self.head.parameters.to_vec()
+    }
+
+    fn training_images(&self) -> usize {
+        self.train.len()
     }
 
     fn training_files(&self) -> Vec<&Path> {

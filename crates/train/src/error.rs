@@ -47,6 +47,9 @@ pub enum Error {
         /// What is wrong and what to do.
         problem: String,
     },
+    /// There is not enough memory.
+    #[error("{0}")]
+    Memory(String),
     /// The loss or a parameter stopped being a number.
     #[error(
         "{what} at epoch {epoch}, learning rate {lr:.1e}: training diverged, and nothing of this \

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::plan::Plan;
 use crate::recipe::Phase;
 use crate::record::{EpochRecord, Summary};
 
@@ -29,6 +30,10 @@ pub enum Event<'a> {
         /// Classes without a validation image.
         without_validation: &'a [String],
     },
+    /// Steps are about to be taken in another process, for the plan.
+    Measuring,
+    /// What the phases are going to need.
+    Plan(&'a Plan),
     /// The parameters are there; the text of the load report.
     Loaded(&'a str),
     /// A phase begins, or goes on.
@@ -89,7 +94,7 @@ pub struct Progress {
     /// Steps of the epoch.
     pub steps: usize,
     /// Loss of the step.
-    pub loss: f32,
+    pub loss: f64,
     /// Training images a second since the epoch began.
     pub images_per_second: f64,
 }

@@ -15,6 +15,10 @@ use warmstart_nn::{Folded, Parameters};
 use crate::recipe::{Phase, Views};
 use crate::task::{Example, Split, Task};
 
+/// Images that go through a network at a time where no gradients are wanted: more are hardly faster,
+/// and need more memory.
+pub const INFERENCE_BATCH: usize = 16;
+
 /// What the trained part is to see of an image.
 enum Input {
     /// Normalised, `[height, width, 3]`.
@@ -44,7 +48,7 @@ pub struct Frozen {
     trunk: Folded,
     image_size: usize,
     condense: fn(Tensor<4>) -> Tensor<4>,
-    /// `[height, width, channels]`, what is kept of an image.
+    /// `[height, width, channels]`, what the trained part sees of an image.
     shape: [usize; 3],
     training: Option<Arc<KeptFeatures>>,
     validation: Option<Arc<KeptFeatures>>,
@@ -75,22 +79,34 @@ pub struct Origin<'a, T> {
 
 impl Frozen {
     /// The stages before `boundary`, folded, without a cache.
-    pub fn new(
+    pub fn new<T: Task>(
         architecture: &Architecture,
         boundary: usize,
         parameters: &Parameters,
         image_size: usize,
         device: &Device,
     ) -> Self {
-        Self {
+        let whole = boundary == architecture.stages.len();
+        let mut frozen = Self {
             boundary,
             trunk: architecture.fold(0..boundary, parameters, device),
             image_size,
-            condense: |features| features,
-            shape: [0; 3],
+            condense: if whole {
+                T::condense
+            } else {
+                |features| features
+            },
+            shape: [image_size, image_size, 3],
             training: None,
             validation: None,
+        };
+        if boundary > 0 {
+            let black = vec![0.0; image_size * image_size * 3];
+            let [_, height, width, channels] =
+                frozen.compute(&[&black], architecture, device).dims();
+            frozen.shape = [height, width, channels];
         }
+        frozen
     }
 
     /// Opens the files of the phase's features in `folder`, where there is a frozen part and a number
@@ -102,7 +118,6 @@ impl Frozen {
         &mut self,
         origin: &Origin<'_, T>,
         folder: &FeatureCacheFolder,
-        device: &Device,
     ) -> Result<Option<String>, String> {
         let Views::Number(views) = origin.phase.views else {
             return Ok(None);
@@ -110,13 +125,6 @@ impl Frozen {
         if self.boundary == 0 {
             return Ok(None);
         }
-        let architecture = origin.architecture;
-        if self.boundary == architecture.stages.len() {
-            self.condense = T::condense;
-        }
-        let black = vec![0.0; self.image_size * self.image_size * 3];
-        let [_, height, width, channels] = self.compute(&[&black], architecture, device).dims();
-        self.shape = [height, width, channels];
         let open = |split: Option<Split>, views: usize| -> io::Result<_> {
             let files = match split {
                 None => origin.task.training_files(),
@@ -166,7 +174,7 @@ impl Frozen {
         epoch: usize,
     ) -> Source<T::Target> {
         let view = phase.views.of_epoch(epoch);
-        let first = view * task.training_files().len();
+        let first = view * task.training_images();
         let augmentation = phase.augmentation.clone();
         let (files, targets) = (Arc::clone(task), Arc::clone(task));
         let varied = augmentation.clone();
@@ -207,24 +215,24 @@ impl Frozen {
             Input::Features(_) => None,
         });
         let pixels: Vec<_> = pixels.collect();
-        let Some(kept) = &source.kept else {
-            return (self.trunk(&pixels, architecture, device), None);
-        };
-        let computed = match pixels.is_empty() {
-            true => Vec::new(),
-            false => values(self.compute(&pixels, architecture, device)),
-        };
+        if self.boundary == 0 {
+            return (images(&pixels, self.image_size, device), None);
+        }
         let len = self.shape.iter().product();
-        let mut computed = computed.chunks_exact(len);
-        let mut all = Vec::with_capacity(batch.len() * len);
+        let mut computed = pixels
+            .chunks(INFERENCE_BATCH)
+            .flat_map(|pixels| values(self.compute(pixels, architecture, device)));
+        let mut all: Vec<f32> = Vec::with_capacity(batch.len() * len);
         let mut failure = None;
         for image in batch {
             match &image.input {
                 Input::Features(features) => all.extend_from_slice(features),
                 Input::Pixels(_) => {
-                    let features = computed.next().expect("one for each image of pixels");
-                    failure = failure.or(kept.write(image.entry, features));
-                    all.extend_from_slice(features);
+                    let start = all.len();
+                    all.extend(computed.by_ref().take(len));
+                    if let Some(kept) = &source.kept {
+                        failure = failure.or(kept.write(image.entry, &all[start..]));
+                    }
                 }
             }
         }
@@ -243,22 +251,17 @@ impl Frozen {
         architecture.fold(self.boundary..architecture.stages.len(), parameters, device)
     }
 
+    /// `[batch, height, width, channels]` of images in pixels.
     fn compute(
         &self,
         pixels: &[&[f32]],
         architecture: &Architecture,
         device: &Device,
     ) -> Tensor<4> {
-        (self.condense)(self.trunk(pixels, architecture, device))
-    }
-
-    fn trunk(&self, pixels: &[&[f32]], architecture: &Architecture, device: &Device) -> Tensor<4> {
         let images = images(pixels, self.image_size, device);
-        architecture.forward(
-            0..self.boundary,
-            images,
-            &mut Forward::Inference(&self.trunk),
-        )
+        let stages = 0..self.boundary;
+        let mut forward = Forward::Inference(&self.trunk);
+        (self.condense)(architecture.forward(stages, images, &mut forward))
     }
 }
 

@@ -1,75 +1,45 @@
-//! From a request to a run: new, or going on with an old one.
+//! What a run works with, and how its phases and epochs go: batches → features → steps, and an
+//! evaluation. It does not know which task it trains.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
 
-use warmstart_data::{Checked, Dataset, FeatureCacheFolder, require_readable};
+use warmstart_data::{FeatureCacheFolder, Loader, batches, epoch_order};
 use warmstart_models::Architecture;
+use warmstart_nn::block::{Forward, ParameterInfo};
 use warmstart_nn::burn::tensor::Device;
+use warmstart_nn::{Parameters, release_free_memory};
 
-use crate::checkpoint::Checkpoint;
-use crate::classify::Classification;
-use crate::event::{Event, Observer};
-use crate::model_file::{ModelInfo, resolve_path};
-use crate::phase_setup::boundary;
-use crate::recipe::{Draft, NO_WEIGHTS, Recipe, Train};
-use crate::record::{RunState, Summary};
-use crate::run::RunFolder;
-use crate::session::{Job, Session};
-use crate::start::start;
-use crate::task::Task;
-use crate::{Error, preprocessing};
+use crate::Error;
+use crate::event::{Event, Observer, Progress};
+use crate::frozen::{Frozen, INFERENCE_BATCH, Origin};
+use crate::memory;
+use crate::model_file::ModelInfo;
+use crate::phase_setup::PhaseSetup;
+use crate::recipe::{Phase, Recipe};
+use crate::schedule::learning_rate;
+use crate::step::{Learned, Step};
+use crate::task::{Evaluation, Split, Task};
 
-/// Share of unreadable images above which a run does not start.
-const UNREADABLE_LIMIT: f64 = 0.05;
+/// Images that are prepared ahead of the batch that trains, rounded up to whole batches.
+const IMAGES_AHEAD: usize = 32;
 
-/// The architecture of that name.
-///
-/// # Errors
-/// A usage error that lists the names there are.
-pub fn architecture(name: &str) -> Result<Architecture, Error> {
-    warmstart_models::by_name(name).ok_or_else(|| {
-        let known: Vec<_> = warmstart_models::names().collect();
-        Error::usage(format!(
-            "there is no model `{name}`; the models are {}",
-            known.join(", ")
-        ))
-    })
-}
-
-/// Starts a run in a new folder, `runs/<name of the data's folder>` if none is given, and trains it
-/// to its end.
-///
-/// # Errors
-/// Before the folder is made, if anything that was asked for is wrong; after, if training fails.
-pub fn train(
-    draft: Draft,
-    out: Option<PathBuf>,
-    machine: Machine,
-    observe: Observer,
-) -> Result<Summary, Error> {
-    // Without a model the draft does not resolve, whatever the image size.
-    let native = match &draft.model {
-        Some(model) => architecture(model)?.pretrained.image_size,
-        None => 0,
-    };
-    let mut recipe = draft.resolve(native)?;
-    recipe.data = absolute(&recipe.data);
-    if recipe.weights != NO_WEIGHTS {
-        let weights = absolute(&resolve_path(Path::new(&recipe.weights)));
-        recipe.weights = weights.display().to_string();
-    }
-    let name = recipe.data.file_name().unwrap_or_default();
-    let out = out.unwrap_or_else(|| Path::new("runs").join(name));
-    if absolute(&out).starts_with(&recipe.data) {
-        return Err(Error::usage(format!(
-            "{} lies in the data set's folder, where it would be taken for a class: give another --out",
-            out.display()
-        )));
-    }
-    RunFolder::require_new(&out)?;
-    let device = warmstart_nn::device();
-    let job = assemble(recipe, observe)?;
-    begin(job, &out, machine, device, observe)?.run(observe)
+/// What a run works with besides its folder and what it has learned.
+pub struct Job<T> {
+    /// The phases, and everything else that was asked for.
+    pub recipe: Recipe,
+    /// The network without its head.
+    pub architecture: Architecture,
+    /// What it learns.
+    pub task: Arc<T>,
+    /// The metadata of its model files.
+    pub info: ModelInfo,
+    /// What it may use.
+    pub machine: Machine,
+    /// Where it computes.
+    pub device: Device,
 }
 
 /// What a run may use of the machine it is on; its result does not depend on it.
@@ -79,257 +49,230 @@ pub struct Machine {
     pub workers: usize,
     /// Where what frozen parts make of images is kept.
     pub cache: Option<FeatureCacheFolder>,
+    /// The program, which measures steps and starts again in processes of its own.
+    pub program: PathBuf,
+    /// Flags of its `resume` that mean this machine.
+    pub flags: Vec<OsString>,
 }
 
-/// What `resume` may change.
-#[derive(Clone, Debug, Default)]
-pub struct Changes {
-    /// Total of epochs over all phases.
-    pub epochs: Option<usize>,
-    /// Go on after this epoch instead of the last.
-    pub from_epoch: Option<usize>,
-    /// Batch of the phases that train everything.
-    pub batch: Option<usize>,
-    /// Batch of the phases with a frozen part.
-    pub freeze_batch: Option<usize>,
-    /// Learning rate of the phases that train everything.
-    pub lr: Option<f64>,
-    /// Learning rate of the phases with a frozen part.
-    pub freeze_lr: Option<f64>,
+/// A phase while it runs.
+pub struct CurrentPhase {
+    /// Its index.
+    pub number: usize,
+    /// What it trains.
+    pub setup: PhaseSetup,
+    /// What it does not.
+    pub frozen: Frozen,
 }
 
-/// Goes on with a run from its newest sound checkpoint, or from the start if it has none.
-///
-/// # Errors
-/// If there is no run, no sound checkpoint, or a change that cannot be; if training fails. Nothing
-/// is changed before the checkpoint is loaded.
-pub fn resume(
-    path: &Path,
-    changes: &Changes,
-    machine: Machine,
-    observe: Observer,
-) -> Result<Summary, Error> {
-    let (run, recipe) = RunFolder::open(path)?;
-    let checkpoint = match changes.from_epoch {
-        Some(epoch) => Some(chosen(&run, epoch)?),
-        None => run.checkpoints.newest(&mut |damage| {
-            observe(Event::Note(format!(
-                "skipped a damaged checkpoint: {damage}"
-            )));
-        })?,
-    };
-    let done = checkpoint
-        .as_ref()
-        .map_or(0, |checkpoint| checkpoint.state.epoch);
-    let recipe = change(recipe, changes, done)?;
-    let epochs = recipe.epochs();
-    let device = warmstart_nn::device();
-    let job = assemble(recipe, observe)?;
-    let Some(checkpoint) = checkpoint else {
-        observe(Event::Note(
-            "the run has no checkpoint yet: it starts from its first epoch".into(),
-        ));
-        return begin(job, path, machine, device, observe)?.run(observe);
-    };
-    note_other_simd(&checkpoint, observe);
-    let finished = run
-        .summary()
-        .filter(|summary| summary.state == RunState::Finished && summary.epochs == epochs);
-    let later: Vec<usize> = run.checkpoints.epochs()?;
-    let session = Session::at(job, run, checkpoint, machine.workers, device)?;
-    let mut session = session.with_cache(machine.cache);
-    session.align_files(observe)?;
-    for epoch in later.into_iter().filter(|&epoch| epoch > done) {
-        session.checkpoints().remove(epoch)?;
-    }
-    if done < epochs {
-        observe(Event::Note(format!(
-            "going on after epoch {done} of {epochs}"
-        )));
-        return session.run(observe);
-    }
-    let shown = path.display();
-    observe(Event::Note(format!(
-        "{shown} has finished its {done} epochs; to train on: warmstart resume {shown} --epochs {}",
-        done + 5
-    )));
-    match finished {
-        // The test split was measured; that is done once.
-        Some(summary) => session.keep_summary(summary),
-        None => session.run(observe),
-    }
+/// Sums over the steps of an epoch.
+#[derive(Default)]
+pub struct EpochSums {
+    /// Loss, over the images.
+    pub loss: f64,
+    /// Images trained on.
+    pub images: usize,
+    /// Time of the frozen part and the steps.
+    pub seconds: f64,
+    /// Time of the frozen part.
+    pub frozen_seconds: f64,
+    /// Learning rate of the last step.
+    pub lr: f64,
 }
 
-/// The same bits are promised within one SIMD level.
-fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
-    let here = warmstart_nn::simd_level().unwrap_or_default();
-    let there = &checkpoint.state.simd;
-    if there != here {
-        observe(Event::Note(format!(
-            "the run went at the SIMD level {there} so far and goes on at {here}: the result is as \
-             good, but not the same in every bit"
-        )));
-    }
+/// Batches that are prepared ahead.
+pub fn batches_ahead(batch: usize) -> usize {
+    IMAGES_AHEAD.div_ceil(batch)
 }
 
-fn chosen(run: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
-    let kept = run.checkpoints.epochs()?;
-    if !kept.contains(&epoch) {
-        let kept = match kept.len() {
-            0 => "there are none yet".to_owned(),
-            _ => {
-                let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
-                format!("those kept are of the epochs {}", kept.join(", "))
+impl<T: Task> Job<T> {
+    /// Every parameter of the network, the backbone's first.
+    pub fn parameter_infos(&self) -> Vec<ParameterInfo> {
+        let mut infos = self.architecture.backbone_parameters();
+        infos.extend(self.task.head_parameters());
+        infos
+    }
+
+    /// Edge of the image that goes in, in pixels.
+    fn image_size(&self) -> usize {
+        self.info.preprocessing.crop
+    }
+
+    /// Steps of an epoch.
+    pub fn steps_per_epoch(&self, phase: &Phase) -> usize {
+        self.task.training_images().div_ceil(phase.batch)
+    }
+
+    /// The stages before `boundary`, without a cache.
+    pub fn frozen(&self, boundary: usize, parameters: &Parameters) -> Frozen {
+        let size = self.image_size();
+        Frozen::new::<T>(&self.architecture, boundary, parameters, size, &self.device)
+    }
+
+    /// Makes a phase ready, and says so.
+    ///
+    /// # Errors
+    /// If the phase names a stage that isn't there.
+    pub fn begin_phase(
+        &self,
+        number: usize,
+        parameters: &Parameters,
+        observe: Observer,
+    ) -> Result<CurrentPhase, Error> {
+        let phase = &self.recipe.phases[number];
+        release_free_memory();
+        memory::reset_peak();
+        let setup = PhaseSetup::new(phase, &self.architecture, &self.task.head_parameters())?;
+        let mut frozen = self.frozen(setup.boundary, parameters);
+        let origin = Origin {
+            architecture: &self.architecture,
+            parameters,
+            phase,
+            task: &*self.task,
+            preprocessing: &self.info.preprocessing,
+            seed: self.recipe.seed,
+        };
+        let opened = match &self.machine.cache {
+            Some(cache) => frozen.open_cache(&origin, cache),
+            None => Ok(None),
+        };
+        observe(Event::Phase {
+            phase,
+            number: number + 1,
+            phases: self.recipe.phases.len(),
+            trained: setup.trained,
+            frozen: setup.frozen,
+            steps: self.steps_per_epoch(phase),
+        });
+        if let Some(words) = opened.unwrap_or_else(Some) {
+            observe(Event::Note(words));
+        }
+        Ok(CurrentPhase {
+            number,
+            setup,
+            frozen,
+        })
+    }
+
+    /// Learns from every training image once. `Err` in the result says what stopped being a number.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn train_epoch(
+        &self,
+        epoch: usize,
+        epoch_in_phase: usize,
+        current: &CurrentPhase,
+        learned: &mut Learned,
+        observe: Observer,
+    ) -> Result<Result<EpochSums, String>, Error> {
+        let CurrentPhase { setup, frozen, .. } = current;
+        let phase = &self.recipe.phases[current.number];
+        let order = epoch_order(self.recipe.seed, epoch as u64, self.task.training_images());
+        let source = frozen.training_source(&self.task, phase, epoch);
+        let loader = Loader::new(
+            batches(&order, phase.batch),
+            self.machine.workers,
+            batches_ahead(phase.batch),
+            source.prepare(),
+        );
+        let steps = self.steps_per_epoch(phase);
+        let one_step = Step {
+            architecture: &self.architecture,
+            task: &*self.task,
+            phase,
+            setup,
+            seed: self.recipe.seed,
+        };
+        let mut sums = EpochSums::default();
+        for (step, batch) in loader.enumerate() {
+            let batch = batch?;
+            let started = Instant::now();
+            let (features, failure) =
+                frozen.features(&batch, &source, &self.architecture, &self.device);
+            sums.frozen_seconds += started.elapsed().as_secs_f64();
+            if let Some(failure) = failure {
+                observe(Event::Note(failure));
             }
-        };
-        return Err(Error::usage(format!(
-            "--from-epoch {epoch}: there is no checkpoint of it; {kept}"
-        )));
-    }
-    run.checkpoints.open(epoch)
-}
-
-/// The recipe with the changes, which touch no epoch that is done.
-fn change(mut recipe: Recipe, changes: &Changes, done: usize) -> Result<Recipe, Error> {
-    if let Some(epochs) = changes.epochs
-        && (epochs != recipe.epochs() || epochs < done)
-    {
-        recipe = recipe.with_epochs(epochs, done)?;
-    }
-    let flags = [
-        ("--batch", changes.batch.is_some(), false),
-        ("--lr", changes.lr.is_some(), false),
-        ("--freeze-batch", changes.freeze_batch.is_some(), true),
-        ("--freeze-lr", changes.freeze_lr.is_some(), true),
-    ];
-    let mut end = 0;
-    let mut hit = [false; 2];
-    for phase in &mut recipe.phases {
-        end += phase.epochs;
-        if end <= done {
-            continue;
+            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
+            let step_in_phase = epoch_in_phase * steps + step;
+            sums.lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
+            let loss = one_step.run(learned, features, &targets, sums.lr);
+            if !loss.is_finite() {
+                return Ok(Err(format!("the loss of step {} is {loss}", step + 1)));
+            }
+            sums.seconds += started.elapsed().as_secs_f64();
+            sums.loss += loss * targets.len() as f64;
+            sums.images += targets.len();
+            observe(Event::Step(Progress {
+                epoch,
+                epochs: self.recipe.epochs(),
+                step: step + 1,
+                steps,
+                loss,
+                images_per_second: sums.images as f64 / sums.seconds,
+            }));
         }
-        let frozen = phase.train == Train::Head;
-        hit[usize::from(frozen)] = true;
-        let (batch, lr) = match frozen {
-            true => (changes.freeze_batch, changes.freeze_lr),
-            false => (changes.batch, changes.lr),
-        };
-        phase.batch = batch.unwrap_or(phase.batch);
-        phase.lr = lr.unwrap_or(phase.lr);
+        Ok(match not_finite(&learned.parameters) {
+            None => Ok(sums),
+            Some(name) => Err(format!("{name} is not finite")),
+        })
     }
-    for (flag, given, frozen) in flags {
-        if given && !hit[usize::from(frozen)] {
-            return Err(Error::usage(format!(
-                "{flag}: no epoch is left whose backbone is {}",
-                if frozen { "frozen" } else { "thawed" }
-            )));
+
+    /// Measures the network on a split.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn evaluate(
+        &self,
+        parameters: &Parameters,
+        frozen: &Frozen,
+        split: Split,
+        observe: Observer,
+    ) -> Result<Evaluation, Error> {
+        let rest = frozen.rest(&self.architecture, parameters, &self.device);
+        let samples: Vec<usize> = (0..self.task.evaluation_files(split).len()).collect();
+        let source = frozen.evaluation_source(&self.task, split);
+        let loader = Loader::new(
+            batches(&samples, INFERENCE_BATCH),
+            self.machine.workers,
+            batches_ahead(INFERENCE_BATCH),
+            source.prepare(),
+        );
+        let mut tally = T::Tally::default();
+        let mut done = 0;
+        for batch in loader {
+            let batch = batch?;
+            let (features, failure) =
+                frozen.features(&batch, &source, &self.architecture, &self.device);
+            if let Some(failure) = failure {
+                observe(Event::Note(failure));
+            }
+            let features = self.architecture.forward(
+                frozen.boundary()..self.architecture.stages.len(),
+                features,
+                &mut Forward::Inference(&rest),
+            );
+            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
+            self.task.tally(&mut tally, features, parameters, &targets);
+            done += targets.len();
+            observe(Event::Evaluated {
+                images: done,
+                of: samples.len(),
+            });
         }
+        Ok(self.task.evaluation(&tally))
     }
-    recipe.check()?;
-    Ok(recipe)
 }
 
-/// Opens what the recipe names, and refuses what cannot work.
-fn assemble(recipe: Recipe, observe: Observer) -> Result<Job<Classification>, Error> {
-    let architecture = architecture(&recipe.model)?;
-    for phase in &recipe.phases {
-        boundary(&architecture, &phase.train)?;
-    }
-    let data = readable(
-        warmstart_data::open(&recipe.data, recipe.val_split, recipe.seed)?,
-        observe,
-    )?;
-    let preprocessing = preprocessing::for_size(&architecture.pretrained, recipe.image_size);
-    let info = ModelInfo::new(
-        recipe.task,
-        &architecture,
-        &data.classes,
-        preprocessing.clone(),
-    );
-    let task = Classification::new(&architecture, data, preprocessing, recipe.seed);
-    Ok(Job {
-        recipe,
-        architecture,
-        task,
-        info,
-    })
-}
-
-/// Leaves out the images that cannot be read, unless they are too many.
-fn readable(mut data: Dataset, observe: Observer) -> Result<Dataset, Error> {
-    let test = data.test.take().unwrap_or_default();
-    let splits = [data.train, data.validation, test];
-    observe(Event::Checking {
-        images: splits.iter().map(Vec::len).sum(),
-    });
-    let checked = splits.map(|split| warmstart_data::check(&split, |_, _| ()));
-    let all = Checked {
-        readable: checked
+/// A gradient that is no number shows in the parameters, and one step later in the loss. This finds
+/// it after the last step, before anything is saved.
+fn not_finite(parameters: &Parameters) -> Option<&str> {
+    let finite = |name: &str| {
+        parameters
+            .values(name)
             .iter()
-            .flat_map(|split| split.readable.clone())
-            .collect(),
-        unreadable: checked
-            .iter()
-            .flat_map(|split| split.unreadable.clone())
-            .collect(),
+            .all(|value| value.is_finite())
     };
-    require_readable(&all, UNREADABLE_LIMIT)?;
-    let [train, validation, test] = checked.map(|split| split.readable);
-    for (label, class) in data.classes.iter().enumerate() {
-        if !train.iter().any(|sample| sample.label == label) {
-            return Err(Error::usage(format!(
-                "the class {class} has no training image that can be read: mend its images, or \
-                 remove its folder"
-            )));
-        }
-    }
-    if validation.is_empty() {
-        return Err(Error::usage(
-            "no validation image can be read: mend or replace them",
-        ));
-    }
-    observe(Event::Data {
-        classes: &data.classes,
-        train: train.len(),
-        validation: validation.len(),
-        test: test.len(),
-        unreadable: &all.unreadable,
-        ignored: data.ignored,
-        without_validation: &data.without_validation,
-    });
-    Ok(Dataset {
-        train,
-        validation,
-        test: (!test.is_empty()).then_some(test),
-        ..data
-    })
-}
-
-/// Makes the parameters and the folder, in this order: a file that cannot be loaded leaves none.
-fn begin(
-    job: Job<Classification>,
-    folder: &Path,
-    machine: Machine,
-    device: Device,
-    observe: Observer,
-) -> Result<Session<Classification>, Error> {
-    let start = start(
-        &job.recipe,
-        &job.architecture,
-        &job.task.head_parameters(),
-        &job.task.classes,
-        &device,
-    )?;
-    observe(Event::Loaded(&start.report));
-    let run = RunFolder::create(folder, &job.recipe, &start.report)?;
-    let session = Session::new(job, run, start.parameters, machine.workers, device);
-    Ok(session.with_cache(machine.cache))
-}
-
-/// A path that means the same from every folder.
-fn absolute(path: &Path) -> PathBuf {
-    path.canonicalize()
-        .or_else(|_| std::path::absolute(path))
-        .unwrap_or_else(|_| path.to_owned())
+    parameters.names().find(|name| !finite(name))
 }

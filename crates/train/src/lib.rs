@@ -12,12 +12,15 @@ mod error;
 pub mod event;
 pub mod frozen;
 mod job;
+mod launch;
 pub mod loss;
 pub mod memory;
 pub mod model_file;
 pub mod optimizer;
 pub mod phase_setup;
+pub mod plan;
 pub mod preprocessing;
+pub mod probe;
 pub mod recipe;
 pub mod record;
 pub mod run;
@@ -28,7 +31,8 @@ pub mod step;
 pub mod task;
 
 pub use error::Error;
-pub use job::{Changes, Machine, architecture, resume, train};
+pub use job::Machine;
+pub use launch::{Changes, architecture, plan, resume, train};
 
 /// SIMD level that the CPU kernels run at.
 ///

@@ -1,25 +1,162 @@
-//! How much memory the process has held, as Linux counts it.
+//! How much memory the process has held, and how much the machine will give it, as Linux counts it.
 
 use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Share of what there is that is left to others, and to what no plan knows of.
+const MARGIN: f64 = 0.1;
 
 /// Highest resident memory since the last [`reset_peak`], in MB (10⁶ bytes); 0 where the system
 /// does not tell.
 pub fn peak_mb() -> f64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kibibytes = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))
-        .and_then(|rest| {
-            rest.trim()
-                .trim_end_matches(" kB")
-                .trim()
-                .parse::<f64>()
-                .ok()
-        });
-    kibibytes.map_or(0.0, |kibibytes| kibibytes * 1024.0 / 1e6)
+    status_kibibytes("VmHWM:").map_or(0.0, |kibibytes| kibibytes as f64 * 1024.0 / 1e6)
 }
 
 /// Forgets the peak so far. Where the system cannot, peaks are over the whole process.
 pub fn reset_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Memory that a run may plan with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Budget {
+    /// In bytes, the margin taken off.
+    pub bytes: u64,
+    /// What sets it, for people.
+    pub set_by: &'static str,
+}
+
+/// The smallest of what is available, the limits of the control groups that the process is in, and
+/// its own limits (`ulimit -d`, `ulimit -v`), less a tenth; `None` where the system tells nothing.
+pub fn available() -> Option<Budget> {
+    let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    // A limit on data counts what is writable, used or not: stacks of threads for the most part.
+    let unused = || {
+        let [data, used] = ["VmData:", "RssAnon:"].map(|key| status_kibibytes(key).unwrap_or(0));
+        data.saturating_sub(used) * 1024
+    };
+    let data = process_limit(&limits, "Max data size").map(|limit| limit.saturating_sub(unused()));
+    let found = [
+        (
+            kibibytes(&meminfo, "MemAvailable:").map(|k| k * 1024),
+            "what is available",
+        ),
+        (
+            group_limit(&groups, Path::new("/sys/fs/cgroup")),
+            "the limit of the control group",
+        ),
+        (data, "the limit on the process's data"),
+        (
+            process_limit(&limits, "Max address space"),
+            "the limit on the process's addresses",
+        ),
+    ];
+    let smallest = found
+        .into_iter()
+        .filter_map(|(bytes, set_by)| Some((bytes?, set_by)))
+        .min();
+    smallest.map(|(bytes, set_by)| Budget {
+        bytes: (bytes as f64 * (1.0 - MARGIN)) as u64,
+        set_by,
+    })
+}
+
+/// Processes that the system has killed for lack of memory since it was started, and a name for that
+/// start; `None` where it does not tell.
+pub fn kills() -> Option<(String, u64)> {
+    let start = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let events = fs::read_to_string("/proc/vmstat").ok()?;
+    let count = events
+        .lines()
+        .find_map(|line| line.strip_prefix("oom_kill "))?;
+    Some((start.trim().to_owned(), count.trim().parse().ok()?))
+}
+
+fn status_kibibytes(key: &str) -> Option<u64> {
+    kibibytes(&fs::read_to_string("/proc/self/status").ok()?, key)
+}
+
+/// The value of a line as `VmHWM:  1234 kB`.
+fn kibibytes(text: &str, key: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
+    rest.trim().trim_end_matches("kB").trim().parse().ok()
+}
+
+/// The soft limit of a line in /proc/self/limits.
+fn process_limit(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+/// The smallest limit of the control groups, of either version, in /proc/self/cgroup and of those
+/// above them.
+fn group_limit(groups: &str, mounted: &Path) -> Option<u64> {
+    let limits = groups.lines().flat_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, group) = (fields.next().unwrap_or(""), fields.next().unwrap_or("/"));
+        let (root, file) = match controllers {
+            "" => (mounted.to_owned(), "memory.max"),
+            "memory" => (mounted.join("memory"), "memory.limit_in_bytes"),
+            _ => (PathBuf::new(), ""),
+        };
+        let group = root.join(group.trim_start_matches('/'));
+        let above: Vec<PathBuf> = group.ancestors().map(|group| group.join(file)).collect();
+        above.into_iter().filter_map(move |file| {
+            let inside = !root.as_os_str().is_empty() && file.starts_with(&root);
+            // "max" is no number, and no limit.
+            fs::read_to_string(file)
+                .ok()
+                .filter(|_| inside)?
+                .trim()
+                .parse()
+                .ok()
+        })
+    });
+    limits.min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_the_smallest_of_the_group_and_those_above_it() {
+        let mounted = tempfile::tempdir().unwrap();
+        let write = |group: &str, file: &str, text: &str| {
+            let group = mounted.path().join(group);
+            fs::create_dir_all(&group).unwrap();
+            fs::write(group.join(file), text).unwrap();
+        };
+        write("a/b", "memory.max", "max\n");
+        write("a", "memory.max", "5000\n");
+        write("memory/c", "memory.limit_in_bytes", "4000\n");
+        write("memory", "memory.limit_in_bytes", "9223372036854771712\n");
+        let limit = |groups| group_limit(groups, mounted.path());
+        assert_eq!(limit("0::/a/b\n"), Some(5000));
+        assert_eq!(limit("4:memory:/c\n0::/a\n"), Some(4000));
+        assert_eq!(
+            limit("4:memory:/elsewhere\n"),
+            Some(9_223_372_036_854_771_712)
+        );
+        assert_eq!(limit("3:cpu:/c\n"), None);
+    }
+
+    #[test]
+    fn limits_of_the_process_are_read_and_unlimited_is_none() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max data size             600000000            unlimited            bytes     \n\
+                    Max address space         unlimited            unlimited            bytes     \n";
+        assert_eq!(process_limit(text, "Max data size"), Some(600_000_000));
+        assert_eq!(process_limit(text, "Max address space"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn this_machine_has_memory() {
+        let budget = available().unwrap();
+        assert!(budget.bytes > 1_000_000 && peak_mb() > 1.0, "{budget:?}");
+        assert!(kills().is_some());
+    }
 }

@@ -92,34 +92,33 @@ impl ModelInfo {
     }
 }
 
-/// The bytes of a model file: the same for the same parameters.
+/// Writes a model file: the same bytes for the same parameters.
 ///
 /// # Errors
-/// If a tensor cannot be written.
-pub fn model_bytes(parameters: &Parameters, info: &ModelInfo) -> Result<Vec<u8>, Error> {
+/// If the disk refuses.
+pub fn write_model(path: &Path, parameters: &Parameters, info: &ModelInfo) -> Result<(), Error> {
     let metadata = serde_json::to_value(info).expect("metadata are plain data");
-    bytes(parameters, &metadata)
+    write(path, parameters, &metadata)
 }
 
-/// The bytes of a file of tensors alone.
+/// Writes a file of tensors alone.
 ///
 /// # Errors
-/// If a tensor cannot be written.
-pub fn tensor_bytes(parameters: &Parameters) -> Result<Vec<u8>, Error> {
-    bytes(parameters, &serde_json::Value::Null)
+/// If the disk refuses.
+pub fn write_tensors(path: &Path, parameters: &Parameters) -> Result<(), Error> {
+    write(path, parameters, &serde_json::Value::Null)
 }
 
-fn bytes(parameters: &Parameters, metadata: &serde_json::Value) -> Result<Vec<u8>, Error> {
-    let tensors: Vec<_> = parameters
-        .names()
-        .map(|name| (name, parameters.shape(name), parameters.values(name)))
-        .collect();
-    let saved = tensors.iter().map(|(name, shape, values)| SavedTensor {
+fn write(path: &Path, parameters: &Parameters, metadata: &serde_json::Value) -> Result<(), Error> {
+    let names = parameters.names();
+    let shapes: Vec<_> = names.map(|name| (name, parameters.shape(name))).collect();
+    let fetch = |name: &str| parameters.values(name);
+    let saved = shapes.iter().map(|(name, shape)| SavedTensor {
         name,
         shape,
-        data: SavedData::F32(values),
+        data: SavedData::Fetched(shape.iter().product(), &fetch),
     });
-    Ok(warmstart_weights::to_bytes(saved, metadata)?)
+    Ok(warmstart_weights::write(path, saved, metadata)?)
 }
 
 /// Reads a file of tensors that warmstart wrote.

@@ -77,7 +77,7 @@ pub struct PhaseSummary {
     pub name: String,
     /// Time of its epochs in seconds.
     pub seconds: f64,
-    /// Memory that was planned for it in MB; `null` until there is a plan.
+    /// Memory that was planned for it in MB; `null` for epochs that were added to the run later.
     pub planned_mb: Option<f64>,
     /// Highest resident memory in MB.
     pub peak_mb: f64,

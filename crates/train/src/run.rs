@@ -3,8 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::Error;
-use crate::checkpoint::{Checkpoints, MODEL, replace_file};
+use crate::checkpoint::{Checkpoints, MODEL, replace_by_copy, replace_file};
+use crate::memory;
+use crate::plan::Plan;
 use crate::recipe::{Keep, Recipe};
 use crate::record::{Best, EpochRecord, Summary};
 
@@ -14,6 +18,17 @@ const RECIPE: &str = "recipe.toml";
 const LOAD_REPORT: &str = "load-report.txt";
 const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "summary.json";
+const PLAN: &str = "plan.json";
+const RUNNING: &str = "running.json";
+
+/// What a run leaves while it works, so that it can be told why it ended.
+#[derive(Serialize, Deserialize)]
+struct Running {
+    /// Name of the phase at work.
+    phase: String,
+    /// What [`memory::kills`] said as the phase began.
+    kills: Option<(String, u64)>,
+}
 
 /// A run on disk.
 pub struct RunFolder {
@@ -120,18 +135,55 @@ impl RunFolder {
         serde_json::from_str(&fs::read_to_string(self.path.join(SUMMARY)).ok()?).ok()
     }
 
+    /// Saves the plan.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_plan(&self, plan: &Plan) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(plan).expect("a plan is plain data");
+        replace_file(&self.path.join(PLAN), (text + "\n").as_bytes())
+    }
+
+    /// Reads the plan, if there is a sound one.
+    pub fn plan(&self) -> Option<Plan> {
+        serde_json::from_str(&fs::read_to_string(self.path.join(PLAN)).ok()?).ok()
+    }
+
+    /// Says that a phase is at work, until [`mark_ended`](Self::mark_ended).
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn mark_running(&self, phase: &str) -> Result<(), Error> {
+        let running = Running {
+            phase: phase.to_owned(),
+            kills: memory::kills(),
+        };
+        let text = serde_json::to_string(&running).expect("a name and numbers");
+        replace_file(&self.path.join(RUNNING), text.as_bytes())
+    }
+
+    /// Says that the run ended in a way that was told: by success or an error.
+    pub fn mark_ended(&self) {
+        // Where the file cannot be removed, it was told nevertheless.
+        let _ = fs::remove_file(self.path.join(RUNNING));
+    }
+
+    /// The phase in which the run ended without a word, if the system has killed a process for lack of
+    /// memory since that phase began.
+    pub fn killed_for_memory(&self) -> Option<String> {
+        let text = fs::read_to_string(self.path.join(RUNNING)).ok()?;
+        let running: Running = serde_json::from_str(&text).ok()?;
+        let ((start, before), (same, now)) = (running.kills?, memory::kills()?);
+        (start == same && now > before).then_some(running.phase)
+    }
+
     /// Makes best.safetensors the model of the best epoch's checkpoint.
     ///
     /// # Errors
     /// If that checkpoint is damaged, or the disk refuses.
     pub fn write_best(&self, best: &Best) -> Result<(), Error> {
         let model = self.checkpoints.open(best.epoch)?.folder.join(MODEL);
-        let bytes = fs::read(&model).map_err(|error| Error::io("read", &model, error))?;
-        let path = self.path.join(BEST);
-        if fs::read(&path).is_ok_and(|old| old == bytes) {
-            return Ok(());
-        }
-        replace_file(&path, &bytes)
+        replace_by_copy(&self.path.join(BEST), &model)
     }
 
     /// Removes the checkpoints that the recipe doesn't keep: all but the last few, the last of each
@@ -158,5 +210,36 @@ impl RunFolder {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn only_a_kill_since_the_phase_began_speaks_for_lack_of_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunFolder::at(dir.path());
+        assert_eq!(run.killed_for_memory(), None);
+        run.mark_running("thaw").unwrap();
+        assert_eq!(run.killed_for_memory(), None);
+        let (start, count) = memory::kills().unwrap();
+        let write = |kills| {
+            let running = Running {
+                phase: "thaw".into(),
+                kills: Some(kills),
+            };
+            let text = serde_json::to_string(&running).unwrap();
+            fs::write(dir.path().join(RUNNING), text).unwrap();
+        };
+        write(("another start".into(), 0));
+        assert_eq!(run.killed_for_memory(), None);
+        write((start, count.wrapping_sub(1)));
+        let expected = (count > 0).then(|| "thaw".to_owned());
+        assert_eq!(run.killed_for_memory(), expected);
+        run.mark_ended();
+        assert_eq!(run.killed_for_memory(), None);
     }
 }

@@ -1,106 +1,47 @@
-//! The training loop: phases, epochs, steps. It does not know which task it trains.
+//! A run in its folder: what is learned so far, epoch after epoch, and a checkpoint after each.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Instant;
 
-use warmstart_data::{FeatureCacheFolder, Loader, batches, epoch_order};
-use warmstart_models::Architecture;
-use warmstart_nn::block::{Forward, ParameterInfo};
-use warmstart_nn::burn::tensor::Device;
-use warmstart_nn::{Parameters, release_free_memory};
+use warmstart_nn::{Parameters, run_when_exhausted};
 
 use crate::Error;
 use crate::checkpoint::{self, Checkpoint, Checkpoints, State};
-use crate::event::{Event, Observer, Progress};
-use crate::frozen::{Frozen, Origin};
+use crate::event::{Event, Observer};
+use crate::job::{CurrentPhase, Job};
 use crate::memory;
 use crate::model_file::{self, ModelInfo};
 use crate::optimizer::Optimizer;
-use crate::phase_setup::PhaseSetup;
-use crate::recipe::{Phase, Position, Recipe, Train};
+use crate::recipe::{Position, Train};
 use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
 use crate::run::RunFolder;
-use crate::schedule::learning_rate;
-use crate::step::{Learned, Step};
-use crate::task::{Evaluation, Split, Task};
+use crate::step::Learned;
+use crate::task::{Split, Task};
 
-/// Batches that are prepared ahead of the one that trains.
-const BATCHES_AHEAD: usize = 3;
-/// Images of an evaluation batch.
-pub(crate) const EVALUATION_BATCH: usize = 32;
-
-/// What a run works with besides its folder.
-pub struct Job<T> {
-    /// The phases, and everything else that was asked for.
-    pub recipe: Recipe,
-    /// The network without its head.
-    pub architecture: Architecture,
-    /// What it learns.
-    pub task: T,
-    /// The metadata of its model files.
-    pub info: ModelInfo,
-}
+/// Flag of `resume` that says why.
+pub const OUT_OF_MEMORY: &str = "--out-of-memory";
 
 /// A run in the works.
 pub struct Session<T: Task> {
-    recipe: Recipe,
-    architecture: Architecture,
-    task: Arc<T>,
-    info: ModelInfo,
+    job: Job<T>,
     run: RunFolder,
-    workers: usize,
-    device: Device,
     learned: Learned,
     history: Vec<EpochRecord>,
-    cache: Option<FeatureCacheFolder>,
-}
-
-/// A phase while it runs.
-struct CurrentPhase {
-    number: usize,
-    setup: PhaseSetup,
-    frozen: Frozen,
-}
-
-/// Sums over the steps of an epoch.
-#[derive(Default)]
-struct EpochSums {
-    loss: f64,
-    images: usize,
-    seconds: f64,
-    lr: f64,
 }
 
 impl<T: Task> Session<T> {
-    /// A run before its first epoch. `workers` threads prepare images.
-    pub fn new(
-        job: Job<T>,
-        run: RunFolder,
-        parameters: Parameters,
-        workers: usize,
-        device: Device,
-    ) -> Self {
+    /// A run before its first epoch.
+    pub fn new(job: Job<T>, run: RunFolder, parameters: Parameters) -> Self {
         Self {
             learned: Learned {
                 parameters,
                 optimizer: Optimizer::new(job.recipe.phases[0].optimizer),
                 steps: 0,
             },
-            recipe: job.recipe,
-            architecture: job.architecture,
-            task: Arc::new(job.task),
-            info: job.info,
+            job,
             run,
-            workers,
-            device,
             history: Vec::new(),
-            cache: None,
         }
-    }
-
-    /// The run, with a folder for what its frozen parts make of images.
-    pub fn with_cache(self, cache: Option<FeatureCacheFolder>) -> Self {
-        Self { cache, ..self }
     }
 
     /// A run as it was at a checkpoint.
@@ -108,13 +49,7 @@ impl<T: Task> Session<T> {
     /// # Errors
     /// If the checkpoint's files cannot be read, or belong to other classes or another network.
     /// Nothing has been changed then.
-    pub fn at(
-        job: Job<T>,
-        run: RunFolder,
-        checkpoint: Checkpoint,
-        workers: usize,
-        device: Device,
-    ) -> Result<Self, Error> {
+    pub fn at(job: Job<T>, run: RunFolder, checkpoint: Checkpoint) -> Result<Self, Error> {
         let Checkpoint { folder, state } = checkpoint;
         let path = folder.join(checkpoint::MODEL);
         let mut model = warmstart_weights::read(&path)?;
@@ -135,13 +70,11 @@ impl<T: Task> Session<T> {
         })?;
         let mut optimizer = Optimizer::new(job.recipe.phases[position.phase].optimizer);
         optimizer.steps = state.optimizer_steps;
-        optimizer.state = model_file::read_tensors(&folder.join(checkpoint::OPTIMIZER), &device)?;
-        let mut session = Self::new(job, run, Parameters::new(), workers, device);
-        session.learned.parameters = model_file::complete_parameters(
-            &mut model,
-            &session.parameter_infos(),
-            &session.device,
-        )?;
+        optimizer.state =
+            model_file::read_tensors(&folder.join(checkpoint::OPTIMIZER), &job.device)?;
+        let parameters =
+            model_file::complete_parameters(&mut model, &job.parameter_infos(), &job.device)?;
+        let mut session = Self::new(job, run, parameters);
         session.learned.optimizer = optimizer;
         session.learned.steps = state.step;
         session.history = state.history;
@@ -153,7 +86,7 @@ impl<T: Task> Session<T> {
     /// # Errors
     /// If the disk refuses.
     pub fn align_files(&self, observe: Observer) -> Result<(), Error> {
-        self.run.write_recipe(&self.recipe)?;
+        self.run.write_recipe(&self.job.recipe)?;
         self.run.write_metrics(&self.history)?;
         let Some(best) = self.best() else {
             return Ok(());
@@ -169,15 +102,29 @@ impl<T: Task> Session<T> {
             .write_summary(&self.summary(RunState::Running, None))
     }
 
-    /// Trains every epoch that is left.
+    /// Trains every epoch that is left. Should the system have no more memory to give, the process
+    /// becomes one that resumes the run.
     ///
     /// # Errors
     /// If an image or a file fails, or the loss stops being a number.
     pub fn run(&mut self, observe: Observer) -> Result<Summary, Error> {
+        let machine = &self.job.machine;
+        let mut command = vec![machine.program.clone().into_os_string(), "resume".into()];
+        command.extend([self.run.path().into(), OUT_OF_MEMORY.into()]);
+        command.extend(machine.flags.iter().cloned());
+        let starts_again = run_when_exhausted(Some(command));
+        starts_again.map_err(|error| Error::io("name", &machine.program, error))?;
+        let result = self.epochs(observe);
+        let _ = run_when_exhausted(None);
+        self.run.mark_ended();
+        result
+    }
+
+    fn epochs(&mut self, observe: Observer) -> Result<Summary, Error> {
         let first = self.history.len() + 1;
         let mut current: Option<CurrentPhase> = None;
-        for epoch in first..=self.recipe.epochs() {
-            let position = self.recipe.position(epoch).expect("within the recipe");
+        for epoch in first..=self.job.recipe.epochs() {
+            let position = self.job.recipe.position(epoch).expect("within the recipe");
             let phase = match current.take() {
                 Some(phase) if phase.number == position.phase => phase,
                 // What the last phase held is gone by now.
@@ -204,63 +151,19 @@ impl<T: Task> Session<T> {
         Ok(summary)
     }
 
-    fn parameter_infos(&self) -> Vec<ParameterInfo> {
-        let mut infos = self.architecture.backbone_parameters();
-        infos.extend(self.task.head_parameters());
-        infos
-    }
-
     fn begin_phase(
         &mut self,
         position: Position,
         observe: Observer,
     ) -> Result<CurrentPhase, Error> {
-        let phase = &self.recipe.phases[position.phase];
+        let phase = &self.job.recipe.phases[position.phase];
+        self.run.mark_running(&phase.name)?;
         if position.epoch_in_phase == 0 {
             // The moments of another set of parameters would push these the wrong way.
             self.learned.optimizer = Optimizer::new(phase.optimizer);
         }
-        release_free_memory();
-        memory::reset_peak();
-        let setup = PhaseSetup::new(phase, &self.architecture, &self.task.head_parameters())?;
-        let mut frozen = self.frozen(setup.boundary, &self.learned.parameters);
-        let origin = Origin {
-            architecture: &self.architecture,
-            parameters: &self.learned.parameters,
-            phase,
-            task: &*self.task,
-            preprocessing: &self.info.preprocessing,
-            seed: self.recipe.seed,
-        };
-        let opened = match &self.cache {
-            Some(cache) => frozen.open_cache(&origin, cache, &self.device),
-            None => Ok(None),
-        };
-        observe(Event::Phase {
-            phase,
-            number: position.phase + 1,
-            phases: self.recipe.phases.len(),
-            trained: setup.trained,
-            frozen: setup.frozen,
-            steps: self.steps_per_epoch(phase),
-        });
-        if let Some(words) = opened.unwrap_or_else(Some) {
-            observe(Event::Note(words));
-        }
-        Ok(CurrentPhase {
-            number: position.phase,
-            setup,
-            frozen,
-        })
-    }
-
-    fn frozen(&self, boundary: usize, parameters: &Parameters) -> Frozen {
-        let size = self.info.preprocessing.crop;
-        Frozen::new(&self.architecture, boundary, parameters, size, &self.device)
-    }
-
-    fn steps_per_epoch(&self, phase: &Phase) -> usize {
-        self.task.training_files().len().div_ceil(phase.batch)
+        self.job
+            .begin_phase(position.phase, &self.learned.parameters, observe)
     }
 
     fn epoch(
@@ -271,10 +174,15 @@ impl<T: Task> Session<T> {
         observe: Observer,
     ) -> Result<EpochRecord, Error> {
         let started = Instant::now();
-        let phase = self.recipe.phases[position.phase].clone();
-        let sums = self.train_epoch(epoch, position, &phase, current, observe)?;
-        self.require_finite(epoch, &phase)?;
-        let evaluation = self.evaluate(
+        let sums = self.job.train_epoch(
+            epoch,
+            position.epoch_in_phase,
+            current,
+            &mut self.learned,
+            observe,
+        )?;
+        let sums = sums.map_err(|what| self.diverged(what, epoch, position))?;
+        let evaluation = self.job.evaluate(
             &self.learned.parameters,
             &current.frozen,
             Split::Validation,
@@ -282,7 +190,7 @@ impl<T: Task> Session<T> {
         )?;
         Ok(EpochRecord {
             epoch,
-            phase: phase.name,
+            phase: self.job.recipe.phases[position.phase].name.clone(),
             train_loss: sums.loss / sums.images as f64,
             val_loss: evaluation.loss,
             metric: evaluation.metric,
@@ -293,81 +201,8 @@ impl<T: Task> Session<T> {
         })
     }
 
-    fn train_epoch(
-        &mut self,
-        epoch: usize,
-        position: Position,
-        phase: &Phase,
-        current: &CurrentPhase,
-        observe: Observer,
-    ) -> Result<EpochSums, Error> {
-        let CurrentPhase { setup, frozen, .. } = current;
-        let samples = self.task.training_files().len();
-        let order = epoch_order(self.recipe.seed, epoch as u64, samples);
-        let source = frozen.training_source(&self.task, phase, epoch);
-        let loader = Loader::new(
-            batches(&order, phase.batch),
-            self.workers,
-            BATCHES_AHEAD,
-            source.prepare(),
-        );
-        let steps = self.steps_per_epoch(phase);
-        let mut sums = EpochSums::default();
-        for (step, batch) in loader.enumerate() {
-            let batch = batch?;
-            let started = Instant::now();
-            let (features, failure) =
-                frozen.features(&batch, &source, &self.architecture, &self.device);
-            if let Some(failure) = failure {
-                observe(Event::Note(failure));
-            }
-            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
-            let step_in_phase = position.epoch_in_phase * steps + step;
-            sums.lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
-            let loss = Step {
-                architecture: &self.architecture,
-                task: &*self.task,
-                phase,
-                setup,
-                seed: self.recipe.seed,
-            }
-            .run(&mut self.learned, features, &targets, sums.lr);
-            if !loss.is_finite() {
-                let what = format!("the loss of step {} is {loss}", step + 1);
-                return Err(self.diverged(what, epoch, phase));
-            }
-            sums.seconds += started.elapsed().as_secs_f64();
-            sums.loss += f64::from(loss) * targets.len() as f64;
-            sums.images += targets.len();
-            observe(Event::Step(Progress {
-                epoch,
-                epochs: self.recipe.epochs(),
-                step: step + 1,
-                steps,
-                loss,
-                images_per_second: sums.images as f64 / sums.seconds,
-            }));
-        }
-        Ok(sums)
-    }
-
-    /// A gradient that is no number shows in the parameters, and one step later in the loss. This
-    /// finds it after the last step, before anything is saved.
-    fn require_finite(&self, epoch: usize, phase: &Phase) -> Result<(), Error> {
-        let spoiled = self.learned.parameters.names().find(|name| {
-            self.learned
-                .parameters
-                .values(name)
-                .iter()
-                .any(|v| !v.is_finite())
-        });
-        match spoiled {
-            None => Ok(()),
-            Some(name) => Err(self.diverged(format!("{name} is not finite"), epoch, phase)),
-        }
-    }
-
-    fn diverged(&self, what: String, epoch: usize, phase: &Phase) -> Error {
+    fn diverged(&self, what: String, epoch: usize, position: Position) -> Error {
+        let phase = &self.job.recipe.phases[position.phase];
         Error::NonFinite {
             what,
             epoch,
@@ -381,47 +216,6 @@ impl<T: Task> Session<T> {
         }
     }
 
-    fn evaluate(
-        &self,
-        parameters: &Parameters,
-        frozen: &Frozen,
-        split: Split,
-        observe: Observer,
-    ) -> Result<Evaluation, Error> {
-        let rest = frozen.rest(&self.architecture, parameters, &self.device);
-        let samples: Vec<usize> = (0..self.task.evaluation_files(split).len()).collect();
-        let source = frozen.evaluation_source(&self.task, split);
-        let loader = Loader::new(
-            batches(&samples, EVALUATION_BATCH),
-            self.workers,
-            BATCHES_AHEAD,
-            source.prepare(),
-        );
-        let mut tally = T::Tally::default();
-        let mut done = 0;
-        for batch in loader {
-            let batch = batch?;
-            let (features, failure) =
-                frozen.features(&batch, &source, &self.architecture, &self.device);
-            if let Some(failure) = failure {
-                observe(Event::Note(failure));
-            }
-            let features = self.architecture.forward(
-                frozen.boundary()..self.architecture.stages.len(),
-                features,
-                &mut Forward::Inference(&rest),
-            );
-            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
-            self.task.tally(&mut tally, features, parameters, &targets);
-            done += targets.len();
-            observe(Event::Evaluated {
-                images: done,
-                of: samples.len(),
-            });
-        }
-        Ok(self.task.evaluation(&tally))
-    }
-
     /// Makes a finished epoch last: its checkpoint first, for everything else follows from it.
     fn commit(&mut self, record: EpochRecord, observe: Observer) -> Result<(), Error> {
         let epoch = record.epoch;
@@ -432,40 +226,44 @@ impl<T: Task> Session<T> {
             self.learned.optimizer.steps,
             self.history.clone(),
         );
-        let files = [
-            (
-                checkpoint::MODEL,
-                model_file::model_bytes(&self.learned.parameters, &self.info)?,
-            ),
-            (
-                checkpoint::OPTIMIZER,
-                model_file::tensor_bytes(&self.learned.optimizer.state)?,
-            ),
-        ];
-        self.run.checkpoints.write(state, &files)?;
+        let Self {
+            job, learned, run, ..
+        } = &*self;
+        let model = |path: &Path| model_file::write_model(path, &learned.parameters, &job.info);
+        let optimizer = |path: &Path| model_file::write_tensors(path, &learned.optimizer.state);
+        run.checkpoints.write(
+            state,
+            &[
+                (checkpoint::MODEL, &model),
+                (checkpoint::OPTIMIZER, &optimizer),
+            ],
+        )?;
         self.run.write_metrics(&self.history)?;
         if best.epoch == epoch {
             self.run.write_best(&best)?;
         }
         self.run
             .write_summary(&self.summary(RunState::Running, None))?;
-        self.run.prune(&self.recipe, &self.history)?;
+        self.run.prune(&self.job.recipe, &self.history)?;
         observe(Event::Epoch {
             record: &self.history[epoch - 1],
-            epochs: self.recipe.epochs(),
-            metric: self.task.metric_name(),
+            epochs: self.job.recipe.epochs(),
+            metric: self.job.task.metric_name(),
             best: best.epoch == epoch,
         });
         Ok(())
     }
 
     fn finish(&self, observe: Observer) -> Result<Summary, Error> {
-        let test = if !self.task.evaluation_files(Split::Test).is_empty() {
+        let test = if !self.job.task.evaluation_files(Split::Test).is_empty() {
             let mut model = warmstart_weights::read(&self.run.path().join(crate::run::BEST))?;
-            let kept =
-                model_file::complete_parameters(&mut model, &self.parameter_infos(), &self.device)?;
-            let frozen = self.frozen(0, &kept);
-            let evaluation = self.evaluate(&kept, &frozen, Split::Test, observe)?;
+            let kept = model_file::complete_parameters(
+                &mut model,
+                &self.job.parameter_infos(),
+                &self.job.device,
+            )?;
+            let frozen = self.job.frozen(0, &kept);
+            let evaluation = self.job.evaluate(&kept, &frozen, Split::Test, observe)?;
             Some(TestResult {
                 loss: evaluation.loss,
                 metric: evaluation.metric,
@@ -483,18 +281,23 @@ impl<T: Task> Session<T> {
     }
 
     fn best(&self) -> Option<Best> {
-        Best::of(&self.history, self.task.metric_name())
+        Best::of(&self.history, self.job.task.metric_name())
     }
 
     fn summary(&self, state: RunState, test: Option<TestResult>) -> Summary {
         let best = self.best().expect("there is a finished epoch");
-        let phases = self.recipe.phases.iter().filter_map(|phase| {
+        let plan = self.run.plan();
+        let planned = |name: &str| {
+            let mut phases = plan.iter().flat_map(|plan| &plan.phases);
+            Some(phases.find(|phase| phase.name == name)?.planned_mb)
+        };
+        let phases = self.job.recipe.phases.iter().filter_map(|phase| {
             let of_phase = || self.history.iter().filter(|r| r.phase == phase.name);
             of_phase().next()?;
             Some(PhaseSummary {
                 name: phase.name.clone(),
                 seconds: of_phase().map(|record| record.seconds).sum(),
-                planned_mb: None,
+                planned_mb: planned(&phase.name),
                 peak_mb: of_phase()
                     .map(|record| record.peak_memory_mb)
                     .fold(0.0, f64::max),

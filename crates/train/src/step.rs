@@ -2,7 +2,7 @@
 
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
-use warmstart_nn::block::{Forward, update_running_statistics};
+use warmstart_nn::block::{BatchStatistics, Forward, pool_statistics, update_running_statistics};
 use warmstart_nn::burn::tensor::Tensor;
 
 use crate::optimizer::{Optimizer, clip_factor};
@@ -26,7 +26,7 @@ pub struct Step<'a, T> {
     pub architecture: &'a Architecture,
     /// The head and the loss.
     pub task: &'a T,
-    /// Batch norm, label smoothing and clipping.
+    /// Micro-batch, batch norm, label smoothing and clipping.
     pub phase: &'a Phase,
     /// The boundary and the groups above it.
     pub setup: &'a PhaseSetup,
@@ -35,16 +35,65 @@ pub struct Step<'a, T> {
 }
 
 impl<T: Task> Step<'_, T> {
-    /// Learns from a batch, of which `features` is what the frozen part made, and returns its loss; one
-    /// that is not finite changes nothing.
+    /// Learns from a batch, of which `features` is what the frozen part made, and returns its mean
+    /// loss; one that is not finite changes nothing.
+    ///
+    /// The batch goes through in the phase's micro-batches. Their gradients are averaged, weighted by
+    /// their images, and batch norm's running statistics move once, towards those of the whole batch.
     pub fn run(
         &self,
         learned: &mut Learned,
         features: Tensor<4>,
         targets: &[T::Target],
         lr: f64,
-    ) -> f32 {
-        let tracked = learned.parameters.tracked(|name| self.setup.trains(name));
+    ) -> f64 {
+        let mut whole = Accumulated::default();
+        let mut before = 0;
+        for targets in targets.chunks(self.phase.micro_batch()) {
+            let part = match targets.len() == features.dims()[0] {
+                true => features.clone(),
+                false => features.clone().narrow(0, before, targets.len()),
+            };
+            let share = targets.len() as f64 / features.dims()[0] as f64;
+            let key = StepKey {
+                seed: self.seed,
+                step: learned.steps,
+                images_before: before,
+            };
+            let loss = self.gradients(&learned.parameters, part, targets, key, share, &mut whole);
+            if !loss.is_finite() {
+                return loss;
+            }
+            whole.loss += share * loss;
+            before += targets.len();
+        }
+        drop(features);
+        let scale = match self.phase.clip_norm {
+            limit if limit > 0.0 => clip_factor(&whole.gradients, limit),
+            _ => 1.0,
+        };
+        let Learned {
+            parameters,
+            optimizer,
+            steps,
+        } = learned;
+        optimizer.step(parameters, whole.gradients, &self.setup.groups, lr, scale);
+        update_running_statistics(parameters, whole.statistics);
+        *steps += 1;
+        whole.loss
+    }
+
+    /// Adds a micro-batch, which is that share of the batch, and returns its mean loss.
+    fn gradients(
+        &self,
+        parameters: &Parameters,
+        features: Tensor<4>,
+        targets: &[T::Target],
+        key: StepKey,
+        share: f64,
+        whole: &mut Accumulated,
+    ) -> f64 {
+        let tracked = parameters.tracked(|name| self.setup.trains(name));
         let mut statistics = Vec::new();
         let features = self.architecture.forward(
             self.setup.boundary..self.architecture.stages.len(),
@@ -55,30 +104,28 @@ impl<T: Task> Step<'_, T> {
                 statistics: &mut statistics,
             },
         );
-        let key = StepKey {
-            seed: self.seed,
-            step: learned.steps,
-        };
         let smoothing = self.phase.label_smoothing;
         let loss = self.task.loss(features, &tracked, targets, smoothing, key);
         let value: f32 = loss.clone().inner().into_scalar();
         if !value.is_finite() {
-            return value;
+            return value.into();
         }
-        let gradients = tracked.take_gradients(&mut loss.backward());
-        drop(tracked);
-        let scale = match self.phase.clip_norm {
-            limit if limit > 0.0 => clip_factor(&gradients, limit),
-            _ => 1.0,
+        let loss = match share {
+            1.0 => loss,
+            share => loss * share,
         };
-        let Learned {
-            parameters,
-            optimizer,
-            steps,
-        } = learned;
-        optimizer.step(parameters, gradients, &self.setup.groups, lr, scale);
-        update_running_statistics(parameters, statistics);
-        *steps += 1;
-        value
+        let gradients = tracked.take_gradients(&mut loss.backward());
+        whole.gradients.add(gradients);
+        pool_statistics(&mut whole.statistics, statistics);
+        value.into()
     }
+}
+
+/// Sums over the micro-batches of a step.
+#[derive(Default)]
+struct Accumulated {
+    /// Mean over the images.
+    loss: f64,
+    gradients: Parameters,
+    statistics: Vec<BatchStatistics>,
 }

@@ -17,6 +17,8 @@ pub struct StepKey {
     pub seed: u64,
     /// Step of the run, from 0 over all phases.
     pub step: u64,
+    /// Images of the step's batch that come before those at hand.
+    pub images_before: usize,
 }
 
 /// Images that the model is measured on.
@@ -57,6 +59,9 @@ pub trait Task: Send + Sync + 'static {
 
     /// Parameters that the task adds to the backbone.
     fn head_parameters(&self) -> Vec<ParameterInfo>;
+
+    /// Number of images to train on.
+    fn training_images(&self) -> usize;
 
     /// Files of the images to train on.
     fn training_files(&self) -> Vec<&Path>;

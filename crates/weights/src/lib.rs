@@ -25,4 +25,4 @@ pub use compare::{
 pub use error::WeightError;
 pub use inspect::{Guess, Inspection, TensorLine, inspect};
 pub use read::{FileTensor, Format, HostTensor, NotFinite, TensorMap, WeightFile, read};
-pub use save::{SavedData, SavedTensor, save, to_bytes};
+pub use save::{SavedData, SavedTensor, save, to_bytes, write};

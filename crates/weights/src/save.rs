@@ -16,16 +16,18 @@ use crate::WeightError;
 pub(crate) const METADATA_KEY: &str = "warmstart";
 
 /// The values of a tensor to be saved, in row-major order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum SavedData<'a> {
     /// Weights and statistics.
     F32(&'a [f32]),
+    /// So many of them, which are elsewhere until they are written.
+    Fetched(usize, &'a dyn Fn(&str) -> Vec<f32>),
     /// `num_batches_tracked`, which PyTorch's strict loading insists on.
     I64(&'a [i64]),
 }
 
 /// A tensor to be saved.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct SavedTensor<'a> {
     /// Its key in the file.
     pub name: &'a str,
@@ -39,6 +41,7 @@ impl SavedData<'_> {
     fn len(&self) -> usize {
         match self {
             SavedData::F32(values) => values.len(),
+            SavedData::Fetched(len, _) => *len,
             SavedData::I64(values) => values.len(),
         }
     }
@@ -47,7 +50,7 @@ impl SavedData<'_> {
 impl View for SavedTensor<'_> {
     fn dtype(&self) -> Dtype {
         match self.data {
-            SavedData::F32(_) => Dtype::F32,
+            SavedData::F32(_) | SavedData::Fetched(..) => Dtype::F32,
             SavedData::I64(_) => Dtype::I64,
         }
     }
@@ -58,7 +61,8 @@ impl View for SavedTensor<'_> {
 
     fn data(&self) -> Cow<'_, [u8]> {
         match self.data {
-            SavedData::F32(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            SavedData::F32(values) => bytes(values),
+            SavedData::Fetched(_, values) => bytes(&values(self.name)),
             SavedData::I64(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         }
     }
@@ -66,6 +70,10 @@ impl View for SavedTensor<'_> {
     fn data_len(&self) -> usize {
         self.data.len() * self.dtype().bitsize() / 8
     }
+}
+
+fn bytes<'a>(values: &[f32]) -> Cow<'a, [u8]> {
+    values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
 /// A safetensors file in memory. `metadata` is stored under the key `warmstart` with its
@@ -77,6 +85,49 @@ pub fn to_bytes<'a>(
     tensors: impl IntoIterator<Item = SavedTensor<'a>>,
     metadata: &Value,
 ) -> Result<Vec<u8>, WeightError> {
+    safetensors::serialize(views(tensors)?, entries(metadata)).map_err(not_savable)
+}
+
+/// Writes a safetensors file, a tensor at a time. See [`to_bytes`] for the contents.
+///
+/// # Errors
+/// Those of [`to_bytes`], and the operating system's. The file may be there in part then.
+pub fn write<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = SavedTensor<'a>>,
+    metadata: &Value,
+) -> Result<(), WeightError> {
+    let written = safetensors::serialize_to_file(views(tensors)?, entries(metadata), path);
+    written.map_err(|error| match error {
+        safetensors::SafeTensorError::IoError(source) => WeightError::Io {
+            path: path.into(),
+            action: "written",
+            source,
+        },
+        other => not_savable(other),
+    })
+}
+
+fn not_savable(error: safetensors::SafeTensorError) -> WeightError {
+    WeightError::NotSavable {
+        name: "(all)".into(),
+        detail: error.to_string(),
+    }
+}
+
+fn entries(metadata: &Value) -> Option<HashMap<String, String>> {
+    let mut metadata = metadata.clone();
+    metadata.sort_all_objects();
+    Some(HashMap::from([(
+        METADATA_KEY.to_string(),
+        metadata.to_string(),
+    )]))
+}
+
+/// The tensors by name, each once and whole.
+fn views<'a>(
+    tensors: impl IntoIterator<Item = SavedTensor<'a>>,
+) -> Result<Vec<(&'a str, SavedTensor<'a>)>, WeightError> {
     let mut names = BTreeSet::new();
     let mut views = Vec::new();
     for tensor in tensors {
@@ -104,13 +155,7 @@ pub fn to_bytes<'a>(
         }
         views.push((tensor.name, tensor));
     }
-    let mut metadata = metadata.clone();
-    metadata.sort_all_objects();
-    let entries = HashMap::from([(METADATA_KEY.to_string(), metadata.to_string())]);
-    safetensors::serialize(views, Some(entries)).map_err(|e| WeightError::NotSavable {
-        name: "(all)".into(),
-        detail: e.to_string(),
-    })
+    Ok(views)
 }
 
 /// Writes a safetensors file whole or not at all: to a temporary file beside it that is

@@ -2,6 +2,7 @@
 
 pub mod cache;
 pub mod eval;
+pub mod plan;
 pub mod predict;
 pub mod train;
 pub mod weights;

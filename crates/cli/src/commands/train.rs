@@ -1,32 +1,47 @@
 //! `warmstart train` and `warmstart resume`.
 
+use std::env;
+use std::path::PathBuf;
+
 use warmstart_train::recipe::Draft;
 use warmstart_train::{Changes, Machine};
 
 use super::{Failure, use_threads};
-use crate::arguments::{CacheFolder, Resume, Train};
+use crate::arguments::{CacheFolder, Resume, Threads, Train};
 use crate::progress::Progress;
 
 pub fn train(arguments: Train) -> Result<(), Failure> {
-    let workers = use_threads(&arguments.threads)?;
+    let machine = machine(&arguments.threads, &arguments.cache)?;
     let out = arguments.out.clone();
-    let (draft, cache) = draft(arguments)?;
-    let machine = Machine {
-        workers,
-        cache: cache.get(),
-    };
+    let draft = draft(arguments)?;
     let mut progress = Progress::new();
     warmstart_train::train(draft, out, machine, &mut |event| progress.show(event))?;
     Ok(())
 }
 
-/// The recipe file, overridden by the flags, and what is no part of it.
-fn draft(arguments: Train) -> Result<(Draft, CacheFolder), Failure> {
+/// What the flags leave of this machine.
+pub fn machine(threads: &Threads, cache: &CacheFolder) -> Result<Machine, Failure> {
+    Ok(Machine {
+        workers: use_threads(threads)?,
+        cache: cache.get(),
+        program: program()?,
+        flags: [threads.flags(), cache.flags()].concat(),
+    })
+}
+
+/// The path of this program.
+pub fn program() -> Result<PathBuf, Failure> {
+    env::current_exe()
+        .map_err(|error| Failure::failed(format!("the program does not find itself: {error}")))
+}
+
+/// The recipe file, overridden by the flags.
+pub fn draft(arguments: Train) -> Result<Draft, Failure> {
     let file = match &arguments.recipe {
         Some(path) => Draft::read(path)?,
         None => Draft::default(),
     };
-    let draft = Draft {
+    Ok(Draft {
         data: arguments.data.or(file.data),
         model: arguments.model.or(file.model),
         weights: arguments.weights.or(file.weights),
@@ -46,13 +61,13 @@ fn draft(arguments: Train) -> Result<(Draft, CacheFolder), Failure> {
         lr: arguments.lr,
         freeze_lr: arguments.freeze_lr,
         views: arguments.views,
+        memory: arguments.memory.or(file.memory),
         ..file
-    };
-    Ok((draft, arguments.cache))
+    })
 }
 
 pub fn resume(arguments: Resume) -> Result<(), Failure> {
-    let workers = use_threads(&arguments.threads)?;
+    let machine = machine(&arguments.threads, &arguments.cache)?;
     let changes = Changes {
         epochs: arguments.epochs,
         from_epoch: arguments.from_epoch,
@@ -60,10 +75,8 @@ pub fn resume(arguments: Resume) -> Result<(), Failure> {
         freeze_batch: arguments.freeze_batch,
         lr: arguments.lr,
         freeze_lr: arguments.freeze_lr,
-    };
-    let machine = Machine {
-        workers,
-        cache: arguments.cache.get(),
+        memory: arguments.memory,
+        out_of_memory: arguments.out_of_memory,
     };
     let mut progress = Progress::new();
     warmstart_train::resume(&arguments.run, &changes, machine, &mut |event| {

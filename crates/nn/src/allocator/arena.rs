@@ -182,7 +182,16 @@ fn reserve() -> (usize, usize) {
     // A limit on addresses may leave no room for as many.
     for reserved in [RESERVED, RESERVED >> 4, RESERVED >> 7] {
         // SAFETY: a new mapping of nothing, wherever the system wants it.
-        let start = unsafe { libc::mmap(std::ptr::null_mut(), reserved, libc::PROT_NONE, flags, -1, 0) };
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                reserved,
+                libc::PROT_NONE,
+                flags,
+                -1,
+                0,
+            )
+        };
         if start != libc::MAP_FAILED {
             // SAFETY: the mapping was just made. Advice that is not taken does no harm.
             unsafe { libc::madvise(start, reserved, libc::MADV_HUGEPAGE) };

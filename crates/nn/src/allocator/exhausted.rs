@@ -18,7 +18,9 @@ pub fn run_when_exhausted(command: Option<Vec<OsString>>) -> io::Result<()> {
     let pointer = match command {
         None => std::ptr::null_mut(),
         Some(words) => {
-            let words = words.into_iter().map(|word| Ok(CString::new(word.into_encoded_bytes())?));
+            let words = words
+                .into_iter()
+                .map(|word| Ok(CString::new(word.into_encoded_bytes())?));
             let words = words.collect::<io::Result<Vec<CString>>>()?;
             // A few words for each run of the process, never freed: they may be read at any moment.
             let words = words.into_iter().map(|word| word.into_raw().cast_const());

@@ -44,6 +44,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
         let counts = [
             ("epochs", phase.epochs, MOST_EPOCHS),
             ("batch", phase.batch, MOST_IMAGES),
+            ("micro_batch", phase.micro_batch.unwrap_or(1), MOST_IMAGES),
         ];
         for (key, value, most) in counts {
             if !(1..=most).contains(&value) {

@@ -2,21 +2,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::Deserializer;
 use warmstart_data::Augmentation;
 
 use super::number_or_word::number_or_word;
 use super::phase::THAW_WARMUP;
 use super::{
-    BatchNorm, Init, Keep, NO_WEIGHTS, OptimizerKind, Phase, Recipe, ScheduleKind, Task, Train,
-    Views,
+    BatchNorm, Init, Keep, Memory, NO_WEIGHTS, OptimizerKind, Phase, Recipe, ScheduleKind, Task,
+    Train, Views,
 };
 use crate::Error;
 
 const EPOCHS: usize = 14;
 const FREEZE_EPOCHS: usize = 8;
-const FREEZE_BATCH: usize = 32;
-const BATCH: usize = 16;
+/// Batch of a phase that trains the head alone, unless the user or a plan says otherwise. The default
+/// learning rates are for this one and the next.
+pub const FREEZE_BATCH: usize = 32;
+/// Batch of a phase that trains more.
+pub const BATCH: usize = 16;
 const LAYER_DECAY: f64 = 0.75;
 const VAL_SPLIT: f64 = 0.2;
 
@@ -46,9 +49,8 @@ pub struct Draft {
     pub image_size: Option<usize>,
     /// Checkpoints kept.
     pub keep: Option<Keep>,
-    /// Memory to keep within: `auto`.
-    #[serde(deserialize_with = "auto_alone")]
-    pub memory: (),
+    /// Memory to keep within.
+    pub memory: Option<Memory>,
     /// Optimizer of the phases that name none.
     pub optimizer: Option<OptimizerKind>,
     /// The phases, if they aren't the usual two.
@@ -89,6 +91,8 @@ pub struct DraftPhase {
     /// See [`Phase::batch`]; `None` for `auto`.
     #[serde(deserialize_with = "number_or_auto")]
     pub batch: Option<usize>,
+    /// See [`Phase::micro_batch`].
+    pub micro_batch: Option<usize>,
     /// See [`Phase::lr`].
     pub lr: Option<f64>,
     /// See [`Phase::schedule`].
@@ -117,12 +121,13 @@ fn number_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u
     number_or_word(deserializer, "auto")
 }
 
-/// Memory cannot be limited yet: the word that leaves it to warmstart is accepted, nothing else.
-fn auto_alone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-    match number_or_word(deserializer, "auto")? {
-        None => Ok(()),
-        Some(_) => Err(D::Error::custom("memory can only be \"auto\" so far")),
-    }
+/// What of a phase a plan decides, because the user left it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Automatic {
+    /// Its batch.
+    pub batch: bool,
+    /// Its learning rate, which follows an automatic batch.
+    pub lr: bool,
 }
 
 impl Draft {
@@ -171,6 +176,7 @@ impl Draft {
             seed: self.seed.unwrap_or(42),
             image_size: self.image_size.unwrap_or(native_image_size),
             keep: self.keep.unwrap_or(Keep::Last(3)),
+            memory: self.memory.unwrap_or_default(),
             phases: self.phases(weights != NO_WEIGHTS)?,
             weights,
         };
@@ -178,13 +184,31 @@ impl Draft {
         Ok(recipe)
     }
 
-    fn phases(mut self, pretrained: bool) -> Result<Vec<Phase>, Error> {
+    /// What is left open of each phase that [`resolve`](Self::resolve) gives.
+    ///
+    /// # Errors
+    /// As `resolve`.
+    pub fn automatic(&self) -> Result<Vec<Automatic>, Error> {
+        let pretrained = self.weights.as_ref().is_some_and(|file| file != NO_WEIGHTS);
+        let phases = self.clone().draft_phases(pretrained)?;
+        let open = phases.iter().map(|phase| Automatic {
+            batch: phase.batch.is_none(),
+            lr: phase.lr.is_none(),
+        });
+        Ok(open.collect())
+    }
+
+    fn draft_phases(mut self, pretrained: bool) -> Result<Vec<DraftPhase>, Error> {
+        match self.phase.take() {
+            None => self.usual_phases(pretrained),
+            Some(drafts) => self.override_phases(drafts),
+        }
+    }
+
+    fn phases(self, pretrained: bool) -> Result<Vec<Phase>, Error> {
         let optimizer = self.optimizer.unwrap_or(OptimizerKind::AdamW);
-        let drafts = match self.phase.take() {
-            None => self.usual_phases(pretrained)?,
-            Some(drafts) => self.override_phases(drafts)?,
-        };
-        let phases = drafts
+        let phases = self
+            .draft_phases(pretrained)?
             .into_iter()
             .enumerate()
             .map(|(index, draft)| draft.resolve(index + 1, optimizer, pretrained));
@@ -310,6 +334,7 @@ impl DraftPhase {
             batch: self
                 .batch
                 .unwrap_or(if thawed { BATCH } else { FREEZE_BATCH }),
+            micro_batch: self.micro_batch,
             lr: self
                 .lr
                 .unwrap_or(if thawed { thawed_lr } else { frozen_lr }),

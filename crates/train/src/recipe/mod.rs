@@ -6,6 +6,7 @@
 
 mod check;
 mod draft;
+mod memory;
 mod number_or_word;
 mod phase;
 
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use draft::{Draft, DraftPhase};
+pub use draft::{Automatic, BATCH, Draft, DraftPhase, FREEZE_BATCH};
+pub use memory::Memory;
 pub use phase::{BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
 
 use crate::Error;
@@ -49,6 +51,9 @@ pub struct Recipe {
     pub image_size: usize,
     /// Checkpoints kept.
     pub keep: Keep,
+    /// Memory to keep within.
+    #[serde(default, skip_serializing_if = "Memory::is_auto")]
+    pub memory: Memory,
     /// What happens, in order.
     #[serde(rename = "phase")]
     pub phases: Vec<Phase>,

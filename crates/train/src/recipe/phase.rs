@@ -21,6 +21,10 @@ pub struct Phase {
     pub train: Train,
     /// Images a step.
     pub batch: usize,
+    /// Images that go through the trained part at a time, where they are fewer than the batch; the
+    /// gradients are averaged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micro_batch: Option<usize>,
     /// Highest learning rate of the phase.
     pub lr: f64,
     /// How the learning rate changes over the phase.
@@ -44,6 +48,13 @@ pub struct Phase {
     /// How many variants there are of each image.
     #[serde(default)]
     pub views: Views,
+}
+
+impl Phase {
+    /// Images that go through the trained part at a time.
+    pub fn micro_batch(&self) -> usize {
+        self.micro_batch.unwrap_or(self.batch).min(self.batch)
+    }
 }
 
 /// Variants of each training image. An epoch sees the one of its number, counted round.

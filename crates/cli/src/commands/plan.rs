@@ -1,0 +1,36 @@
+//! `warmstart plan`, and the process that measures for it.
+
+use std::io::{Read, Write, stdin, stdout};
+
+use super::train::{draft, machine, program};
+use super::{Failure, use_threads};
+use crate::arguments::{Plan, Probe};
+use crate::progress::{Progress, plan_lines};
+
+pub fn plan(arguments: Plan) -> Result<(), Failure> {
+    let (json, arguments) = (arguments.json, arguments.train);
+    let machine = machine(&arguments.threads, &arguments.cache)?;
+    let draft = draft(arguments)?;
+    let mut progress = Progress::new();
+    let plan = warmstart_train::plan(draft, machine, &mut |event| progress.show(event))?;
+    let mut out = stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, &plan)
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    for line in plan_lines(&plan) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+/// Answers the request of a process that plans.
+pub fn probe(arguments: Probe) -> Result<(), Failure> {
+    use_threads(&arguments.threads)?;
+    let mut request = String::new();
+    stdin().read_to_string(&mut request)?;
+    let costs = warmstart_train::probe::measure(&request, &program()?)?;
+    serde_json::to_writer(stdout(), &costs).map_err(|error| Failure::failed(error.to_string()))
+}

@@ -1,0 +1,283 @@
+//! What a step of each phase costs, measured by taking some: in a process of its own, whose memory
+//! goes away with it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use warmstart_data::{Dataset, Sample};
+use warmstart_nn::{Parameters, forget_memory_peak, initialization, memory_in_use, memory_peak};
+
+use crate::Error;
+use crate::classify::Classification;
+use crate::frozen::INFERENCE_BATCH;
+use crate::job::{Job, Machine};
+use crate::launch;
+use crate::memory;
+use crate::optimizer::Optimizer;
+use crate::recipe::Recipe;
+use crate::step::{Learned, Step};
+use crate::task::{Split, Task};
+
+/// Name of the command that answers a [`Request`].
+pub const COMMAND: &str = "probe";
+
+/// What is to be measured.
+#[derive(Serialize, Deserialize)]
+pub struct Request {
+    /// The recipe in TOML, with a number in every place.
+    recipe: String,
+    classes: Vec<String>,
+    /// Images to take steps with, and their labels.
+    images: Vec<(std::path::PathBuf, usize)>,
+    /// Two numbers of images a step.
+    batches: [usize; 2],
+    workers: usize,
+}
+
+/// What the phases cost, in bytes and seconds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Costs {
+    /// In the order of the recipe.
+    pub phases: Vec<PhaseCost>,
+    /// Most that preparing one image needs, besides its pixels.
+    pub preparing: f64,
+}
+
+/// What a phase costs.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct PhaseCost {
+    /// Bytes of a step of no image.
+    pub base: f64,
+    /// Bytes that each image adds.
+    pub per_image: f64,
+    /// Bytes of inference on [`INFERENCE_BATCH`] images.
+    pub inference: f64,
+    /// Seconds of the frozen part, an image.
+    pub frozen_seconds: f64,
+    /// Seconds of a training step, an image.
+    pub step_seconds: f64,
+    /// Seconds of the evaluation, an image.
+    pub evaluation_seconds: f64,
+}
+
+/// Lets another process measure the phases of a recipe.
+///
+/// # Errors
+/// If the process cannot be started or does not end well: for lack of memory, most likely.
+pub fn ask<T>(job: &Job<T>, samples: &[Sample], classes: &[String]) -> Result<Costs, Error> {
+    // The largest files are likely the largest pictures, which need the most memory.
+    let mut largest: Vec<&Sample> = samples.iter().collect();
+    largest.sort_by_key(|sample| {
+        std::cmp::Reverse(sample.path.metadata().map_or(0, |metadata| metadata.len()))
+    });
+    let images = largest.into_iter().take(INFERENCE_BATCH);
+    let mut request = Request {
+        recipe: job.recipe.to_toml(),
+        classes: classes.to_vec(),
+        images: images
+            .map(|sample| (sample.path.clone(), sample.label))
+            .collect(),
+        batches: [2, 4],
+        workers: job.machine.workers,
+    };
+    let program = &job.machine.program;
+    answer(program, &request).or_else(|_| {
+        request.batches = [1, 2];
+        answer(program, &request)
+    })
+}
+
+fn answer(program: &Path, request: &Request) -> Result<Costs, Error> {
+    let failed = |error| Error::io("run", program, error);
+    let mut child = Command::new(program)
+        .arg(COMMAND)
+        .arg("--threads")
+        .arg(request.workers.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let text = serde_json::to_string(request).expect("a request is plain data");
+    let mut input = child.stdin.take().expect("it was piped");
+    // A child that died early says why itself.
+    let _ = input.write_all(text.as_bytes());
+    drop(input);
+    let output = child.wait_with_output().map_err(failed)?;
+    if output.status.success()
+        && let Ok(costs) = serde_json::from_slice(&output.stdout)
+    {
+        return Ok(costs);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    let [_, images] = request.batches;
+    Err(Error::Memory(match said {
+        "" => format!(
+            "a step of {images} images was measured and ended by {}",
+            output.status
+        ),
+        said => format!("a step of {images} images was measured and failed: {said}"),
+    }))
+}
+
+/// Measures what a [`Request`] in JSON asks for.
+///
+/// # Errors
+/// If it is none, or an image cannot be read.
+pub fn measure(request: &str, program: &Path) -> Result<Costs, Error> {
+    let request: Request = serde_json::from_str(request)
+        .map_err(|error| Error::usage(format!("the request cannot be read: {error}")))?;
+    let recipe: Recipe = toml::from_str(&request.recipe)
+        .map_err(|error| Error::recipe(Path::new("request"), &request.recipe, &error))?;
+    let samples = request.images.iter().cycle().take(INFERENCE_BATCH);
+    let samples: Vec<Sample> = samples
+        .map(|(path, label)| Sample {
+            path: path.clone(),
+            label: *label,
+        })
+        .collect();
+    let data = Dataset {
+        classes: request.classes,
+        train: samples.clone(),
+        validation: samples,
+        test: None,
+        ignored: 0,
+        without_validation: Vec::new(),
+    };
+    let machine = Machine {
+        workers: request.workers,
+        cache: None,
+        program: program.to_owned(),
+        flags: Vec::new(),
+    };
+    Probe::new(launch::job(recipe, data, machine)?).costs(request.batches)
+}
+
+struct Probe {
+    job: Job<Classification>,
+    learned: Learned,
+}
+
+impl Probe {
+    fn new(job: Job<Classification>) -> Self {
+        let mut parameters = Parameters::new();
+        for info in job.parameter_infos() {
+            let values = initialization::kaiming(&info, job.recipe.seed);
+            parameters.insert_values(&info.name, &info.shape, values, &job.device);
+        }
+        let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);
+        let learned = Learned {
+            parameters,
+            optimizer,
+            steps: 0,
+        };
+        Self { job, learned }
+    }
+
+    fn costs(mut self, batches: [usize; 2]) -> Result<Costs, Error> {
+        let preparing = self.preparing()?;
+        let mut largest_first: Vec<usize> = (0..self.job.recipe.phases.len()).collect();
+        let boundary = |index: &usize| {
+            let phase = &self.job.recipe.phases[*index];
+            crate::phase_setup::boundary(&self.job.architecture, &phase.train).unwrap_or(0)
+        };
+        largest_first.sort_by_key(boundary);
+        let mut phases = vec![PhaseCost::default(); largest_first.len()];
+        for index in largest_first {
+            phases[index] = self.phase(index, batches)?;
+        }
+        Ok(Costs { phases, preparing })
+    }
+
+    /// Most bytes in use while the largest image is read and varied, less its pixels.
+    fn preparing(&self) -> Result<f64, Error> {
+        let before = memory_in_use();
+        forget_memory_peak();
+        let phase = &self.job.recipe.phases[0];
+        let example = self.job.task.training_example(0, 0, &phase.augmentation)?;
+        Ok(memory_peak().saturating_sub(before + size_of_val(&*example.pixels)) as f64)
+    }
+
+    fn phase(&mut self, number: usize, batches: [usize; 2]) -> Result<PhaseCost, Error> {
+        let phase = self.job.recipe.phases[number].clone();
+        self.learned.optimizer = Optimizer::new(phase.optimizer);
+        let mut cost = PhaseCost::default();
+        let mut peaks = [0.0; 2];
+        for (peak, batch) in peaks.iter_mut().zip(batches) {
+            self.job.recipe.phases[number].batch = batch;
+            self.job.recipe.phases[number].micro_batch = None;
+            *peak = self.step(number, batch, &mut cost)?;
+        }
+        let [few, many] = batches.map(|batch| batch as f64);
+        cost.per_image = ((peaks[1] - peaks[0]) / (many - few)).max(0.0);
+        cost.base = (peaks[0] - few * cost.per_image).max(0.0);
+        cost.inference = self.evaluation(number, &mut cost)?;
+        self.learned.optimizer = Optimizer::new(phase.optimizer);
+        Ok(cost)
+    }
+
+    /// Two steps, the second of which is timed. Returns the highest memory of a step, without that of
+    /// the frozen part.
+    fn step(&mut self, number: usize, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
+        forget_memory_peak();
+        let current = self
+            .job
+            .begin_phase(number, &self.learned.parameters, &mut |_| ())?;
+        let phase = &self.job.recipe.phases[number];
+        let source = current.frozen.training_source(&self.job.task, phase, 0);
+        let prepare = source.prepare();
+        let (mut frozen_peak, mut peak) = (0, 0);
+        for _ in 0..2 {
+            let batch: Vec<_> = (0..batch).map(&*prepare).collect::<Result<_, _>>()?;
+            let images = batch.len() as f64;
+            let started = Instant::now();
+            let (architecture, device) = (&self.job.architecture, &self.job.device);
+            let (features, _) = current
+                .frozen
+                .features(&batch, &source, architecture, device);
+            cost.frozen_seconds = started.elapsed().as_secs_f64() / images;
+            frozen_peak = frozen_peak.max(memory_peak());
+            forget_memory_peak();
+            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
+            let started = Instant::now();
+            let step = Step {
+                architecture,
+                task: &*self.job.task,
+                phase,
+                setup: &current.setup,
+                seed: self.job.recipe.seed,
+            };
+            // At a rate of zero the parameters stay as sound as they are.
+            step.run(&mut self.learned, features, &targets, 0.0);
+            cost.step_seconds = started.elapsed().as_secs_f64() / images;
+            peak = peak.max(memory_peak());
+        }
+        Ok(peak as f64 + uncounted(frozen_peak.max(peak)))
+    }
+
+    /// The highest memory of an evaluation, which is timed.
+    fn evaluation(&mut self, number: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
+        let parameters = &self.learned.parameters;
+        forget_memory_peak();
+        let current = self.job.begin_phase(number, parameters, &mut |_| ())?;
+        let started = Instant::now();
+        let split = Split::Validation;
+        self.job
+            .evaluate(parameters, &current.frozen, split, &mut |_| ())?;
+        cost.evaluation_seconds = started.elapsed().as_secs_f64() / INFERENCE_BATCH as f64;
+        Ok(memory_peak() as f64 + uncounted(memory_peak()))
+    }
+}
+
+/// What the process held at its peak besides what was counted: the program, small things, and gaps.
+fn uncounted(counted: usize) -> f64 {
+    (memory::peak_mb() * 1e6 - counted as f64).max(0.0)
+}
