@@ -101,7 +101,7 @@ pub struct Train {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Views of each image in the frozen phase, whose features are computed once and kept; "fresh" is a
-    /// new view in every epoch [default: fresh]
+    /// new view in every epoch [default: 8]
     #[arg(long, value_name = "N")]
     pub views: Option<Views>,
     /// Memory to keep within, as 6GiB [default: auto, nine tenths of what there is]

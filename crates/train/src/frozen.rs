@@ -15,8 +15,8 @@ use warmstart_nn::{Folded, Parameters};
 use crate::recipe::{Phase, Views};
 use crate::task::{Example, Split, Task};
 
-/// Images that go through a network at a time where no gradients are wanted: more are hardly faster,
-/// and need more memory.
+/// Most images that go through a network at a time where no gradients are wanted: more are hardly
+/// faster, and need more memory.
 pub const INFERENCE_BATCH: usize = 16;
 
 /// What the trained part is to see of an image.
@@ -47,6 +47,8 @@ pub struct Frozen {
     boundary: usize,
     trunk: Folded,
     image_size: usize,
+    /// Images that go through at a time.
+    images: usize,
     condense: fn(Tensor<4>) -> Tensor<4>,
     /// `[height, width, channels]`, what the trained part sees of an image.
     shape: [usize; 3],
@@ -78,12 +80,14 @@ pub struct Origin<'a, T> {
 }
 
 impl Frozen {
-    /// The stages before `boundary`, folded, without a cache.
+    /// The stages before `boundary`, folded, without a cache. At most so many `images` go through at a
+    /// time; their features do not depend on it.
     pub fn new<T: Task>(
         architecture: &Architecture,
         boundary: usize,
         parameters: &Parameters,
         image_size: usize,
+        images: usize,
         device: &Device,
     ) -> Self {
         let whole = boundary == architecture.stages.len();
@@ -91,6 +95,7 @@ impl Frozen {
             boundary,
             trunk: architecture.fold(0..boundary, parameters, device),
             image_size,
+            images: images.min(INFERENCE_BATCH),
             condense: if whole {
                 T::condense
             } else {
@@ -161,6 +166,11 @@ impl Frozen {
         Ok(Some(words))
     }
 
+    /// Images that are to go through at a time where no gradients are wanted.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
     /// Index of the first stage that is not frozen.
     pub fn boundary(&self) -> usize {
         self.boundary
@@ -220,7 +230,7 @@ impl Frozen {
         }
         let len = self.shape.iter().product();
         let mut computed = pixels
-            .chunks(INFERENCE_BATCH)
+            .chunks(self.images)
             .flat_map(|pixels| values(self.compute(pixels, architecture, device)));
         let mut all: Vec<f32> = Vec::with_capacity(batch.len() * len);
         let mut failure = None;

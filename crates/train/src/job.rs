@@ -14,7 +14,7 @@ use warmstart_nn::{Parameters, release_free_memory};
 
 use crate::Error;
 use crate::event::{Event, Observer, Progress};
-use crate::frozen::{Frozen, INFERENCE_BATCH, Origin};
+use crate::frozen::{Frozen, Origin};
 use crate::memory;
 use crate::model_file::ModelInfo;
 use crate::phase_setup::PhaseSetup;
@@ -24,7 +24,7 @@ use crate::step::{Learned, Step};
 use crate::task::{Evaluation, Split, Task};
 
 /// Images that are prepared ahead of the batch that trains, rounded up to whole batches.
-const IMAGES_AHEAD: usize = 32;
+const IMAGES_AHEAD: usize = 8;
 
 /// What a run works with besides its folder and what it has learned.
 pub struct Job<T> {
@@ -93,20 +93,21 @@ impl<T: Task> Job<T> {
         infos
     }
 
-    /// Edge of the image that goes in, in pixels.
-    fn image_size(&self) -> usize {
-        self.info.preprocessing.crop
-    }
-
     /// Steps of an epoch.
     pub fn steps_per_epoch(&self, phase: &Phase) -> usize {
         self.task.training_images().div_ceil(phase.batch)
     }
 
-    /// The stages before `boundary`, without a cache.
-    pub fn frozen(&self, boundary: usize, parameters: &Parameters) -> Frozen {
-        let size = self.image_size();
-        Frozen::new::<T>(&self.architecture, boundary, parameters, size, &self.device)
+    /// The stages before `boundary`, for so many images at a time, without a cache.
+    pub fn frozen(&self, boundary: usize, parameters: &Parameters, images: usize) -> Frozen {
+        Frozen::new::<T>(
+            &self.architecture,
+            boundary,
+            parameters,
+            self.info.preprocessing.crop,
+            images,
+            &self.device,
+        )
     }
 
     /// Makes a phase ready, and says so.
@@ -123,7 +124,7 @@ impl<T: Task> Job<T> {
         release_free_memory();
         memory::reset_peak();
         let setup = PhaseSetup::new(phase, &self.architecture, &self.task.head_parameters())?;
-        let mut frozen = self.frozen(setup.boundary, parameters);
+        let mut frozen = self.frozen(setup.boundary, parameters, phase.micro_batch());
         let origin = Origin {
             architecture: &self.architecture,
             parameters,
@@ -234,9 +235,9 @@ impl<T: Task> Job<T> {
         let samples: Vec<usize> = (0..self.task.evaluation_files(split).len()).collect();
         let source = frozen.evaluation_source(&self.task, split);
         let loader = Loader::new(
-            batches(&samples, INFERENCE_BATCH),
+            batches(&samples, frozen.images()),
             self.machine.workers,
-            batches_ahead(INFERENCE_BATCH),
+            batches_ahead(frozen.images()),
             source.prepare(),
         );
         let mut tally = T::Tally::default();

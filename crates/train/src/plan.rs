@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::frozen::INFERENCE_BATCH;
 use crate::job::{Job, batches_ahead};
 use crate::memory::{self, Budget};
 use crate::phase_setup::PhaseSetup;
@@ -123,8 +124,8 @@ pub fn plan<T: Task>(
             batch: phase.batch,
             micro_batch: phase.micro_batch(),
             lr: phase.lr,
-            base_mb: cost.base / MB,
-            per_image_mb: cost.per_image / MB,
+            base_mb: cost.step.base / MB,
+            per_image_mb: cost.step.per_image / MB,
             planned_mb: planned / MB,
             seconds: seconds(job, phase, cost),
         });
@@ -152,12 +153,13 @@ struct Need {
 impl Need {
     fn bytes(&self, batch: usize, micro_batch: usize) -> f64 {
         let ahead = (batches_ahead(batch) * batch) as f64;
-        let mut step = self.cost.base + self.cost.per_image * micro_batch as f64;
+        let mut step = self.cost.step.of(micro_batch);
         if micro_batch < batch {
             // The sum of the gradients, and the images that wait.
             step += self.gradients + self.pixels * batch as f64;
         }
-        let inference = self.cost.inference + self.pixels * batch as f64;
+        let images = micro_batch.min(INFERENCE_BATCH);
+        let inference = self.cost.inference.of(images) + self.pixels * (batch - images) as f64;
         step.max(inference) + self.pixels * ahead + self.preparing
     }
 }
@@ -263,16 +265,21 @@ fn seconds<T: Task>(job: &Job<T>, phase: &Phase, cost: &PhaseCost) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe;
     use crate::recipe::Draft;
 
-    const MB: f64 = 1e6;
+    fn memory(base: f64, per_image: f64) -> probe::Memory {
+        probe::Memory {
+            base: base * MB,
+            per_image: per_image * MB,
+        }
+    }
 
     fn need() -> Need {
         Need {
             cost: PhaseCost {
-                base: 100.0 * MB,
-                per_image: 30.0 * MB,
-                inference: 120.0 * MB,
+                step: memory(100.0, 30.0),
+                inference: memory(120.0, 0.0),
                 ..PhaseCost::default()
             },
             pixels: 0.0,
@@ -299,7 +306,7 @@ mod tests {
         assert_eq!(at(1.0), Some(1));
         // Where the images of a step do not count, cutting it is of no use.
         let mut frozen = need();
-        (frozen.cost.per_image, frozen.gradients) = (0.0, 0.0);
+        (frozen.cost.step.per_image, frozen.gradients) = (0.0, 0.0);
         assert_eq!(micro_batch(&frozen, 16, 1.0), None);
     }
 
@@ -329,8 +336,9 @@ mod tests {
     fn inference_needs_memory_whatever_the_batch() {
         let mut need = need();
         assert_eq!(need.bytes(2, 2), 160.0 * MB);
-        need.cost.inference = 500.0 * MB;
-        assert_eq!(need.bytes(2, 2), 500.0 * MB);
+        need.cost.inference = memory(500.0, 1.0);
+        assert_eq!(need.bytes(2, 2), 502.0 * MB);
+        assert_eq!(need.bytes(64, 1), 501.0 * MB);
     }
 
     #[test]

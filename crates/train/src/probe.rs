@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use warmstart_nn::{Parameters, forget_memory_peak, initialization, memory_in_use
 use crate::Error;
 use crate::classify::Classification;
 use crate::frozen::INFERENCE_BATCH;
-use crate::job::{Job, Machine};
+use crate::job::{CurrentPhase, Job, Machine};
 use crate::launch;
 use crate::memory;
 use crate::optimizer::Optimizer;
@@ -49,18 +50,41 @@ pub struct Costs {
 /// What a phase costs.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct PhaseCost {
-    /// Bytes of a step of no image.
-    pub base: f64,
-    /// Bytes that each image adds.
-    pub per_image: f64,
-    /// Bytes of inference on [`INFERENCE_BATCH`] images.
-    pub inference: f64,
+    /// Memory of a training step.
+    pub step: Memory,
+    /// Memory of inference: the frozen part, and evaluations.
+    pub inference: Memory,
     /// Seconds of the frozen part, an image.
     pub frozen_seconds: f64,
     /// Seconds of a training step, an image.
     pub step_seconds: f64,
     /// Seconds of the evaluation, an image.
     pub evaluation_seconds: f64,
+}
+
+/// Bytes, as a function of the images that go through at a time.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// For no image.
+    pub base: f64,
+    /// Each image adds.
+    pub per_image: f64,
+}
+
+impl Memory {
+    /// The line through two measurements, each of so many images and bytes.
+    fn through([few, many]: [(usize, f64); 2]) -> Self {
+        let per_image = ((many.1 - few.1) / (many.0 - few.0) as f64).max(0.0);
+        Self {
+            base: (few.1 - few.0 as f64 * per_image).max(0.0),
+            per_image,
+        }
+    }
+
+    /// For so many images at a time.
+    pub fn of(self, images: usize) -> f64 {
+        self.base + self.per_image * images as f64
+    }
 }
 
 /// Lets another process measure the phases of a recipe.
@@ -146,8 +170,8 @@ pub fn measure(request: &str, program: &Path) -> Result<Costs, Error> {
         .collect();
     let data = Dataset {
         classes: request.classes,
-        train: samples.clone(),
-        validation: samples,
+        train: samples,
+        validation: Vec::new(),
         test: None,
         ignored: 0,
         without_validation: Vec::new(),
@@ -210,18 +234,27 @@ impl Probe {
         let phase = self.job.recipe.phases[number].clone();
         self.learned.optimizer = Optimizer::new(phase.optimizer);
         let mut cost = PhaseCost::default();
-        let mut peaks = [0.0; 2];
-        for (peak, batch) in peaks.iter_mut().zip(batches) {
-            self.job.recipe.phases[number].batch = batch;
-            self.job.recipe.phases[number].micro_batch = None;
-            *peak = self.step(number, batch, &mut cost)?;
+        let mut measured = [(0, 0.0); 2];
+        for (measured, batch) in measured.iter_mut().zip(batches) {
+            *measured = (batch, self.step(number, batch, &mut cost)?);
         }
-        let [few, many] = batches.map(|batch| batch as f64);
-        cost.per_image = ((peaks[1] - peaks[0]) / (many - few)).max(0.0);
-        cost.base = (peaks[0] - few * cost.per_image).max(0.0);
-        cost.inference = self.evaluation(number, &mut cost)?;
+        cost.step = Memory::through(measured);
+        let [_, few] = batches;
+        for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
+            *measured = (images, self.evaluation(number, images, &mut cost)?);
+        }
+        cost.inference = Memory::through(measured);
         self.learned.optimizer = Optimizer::new(phase.optimizer);
         Ok(cost)
+    }
+
+    /// Makes a phase ready for so many images a step.
+    fn begin(&mut self, number: usize, batch: usize) -> Result<CurrentPhase, Error> {
+        let phase = &mut self.job.recipe.phases[number];
+        (phase.batch, phase.micro_batch) = (batch, None);
+        forget_memory_peak();
+        let parameters = &self.learned.parameters;
+        self.job.begin_phase(number, parameters, &mut |_| ())
     }
 
     /// Two steps, the second of which is timed. Returns the highest memory of a step, without that of
@@ -264,15 +297,25 @@ impl Probe {
     }
 
     /// The highest memory of an evaluation, which is timed.
-    fn evaluation(&mut self, number: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
-        let parameters = &self.learned.parameters;
-        forget_memory_peak();
-        let current = self.job.begin_phase(number, parameters, &mut |_| ())?;
+    fn evaluation(
+        &mut self,
+        number: usize,
+        images: usize,
+        cost: &mut PhaseCost,
+    ) -> Result<f64, Error> {
+        let current = self.begin(number, images)?;
+        // As many as go through at a time, so that none are prepared ahead: the plan counts those.
+        let task = Arc::get_mut(&mut self.job.task).expect("no loader is left");
+        task.validation = task.train[..images].to_vec();
         let started = Instant::now();
         let split = Split::Validation;
-        self.job
-            .evaluate(parameters, &current.frozen, split, &mut |_| ())?;
-        cost.evaluation_seconds = started.elapsed().as_secs_f64() / INFERENCE_BATCH as f64;
+        self.job.evaluate(
+            &self.learned.parameters,
+            &current.frozen,
+            split,
+            &mut |_| (),
+        )?;
+        cost.evaluation_seconds = started.elapsed().as_secs_f64() / images as f64;
         Ok(memory_peak() as f64 + uncounted(memory_peak()))
     }
 }

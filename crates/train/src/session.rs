@@ -8,6 +8,7 @@ use warmstart_nn::{Parameters, run_when_exhausted};
 use crate::Error;
 use crate::checkpoint::{self, Checkpoint, Checkpoints, State};
 use crate::event::{Event, Observer};
+use crate::frozen::INFERENCE_BATCH;
 use crate::job::{CurrentPhase, Job};
 use crate::memory;
 use crate::model_file::{self, ModelInfo};
@@ -262,7 +263,7 @@ impl<T: Task> Session<T> {
                 &self.job.parameter_infos(),
                 &self.job.device,
             )?;
-            let frozen = self.job.frozen(0, &kept);
+            let frozen = self.job.frozen(0, &kept, INFERENCE_BATCH);
             let evaluation = self.job.evaluate(&kept, &frozen, Split::Test, observe)?;
             Some(TestResult {
                 loss: evaluation.loss,

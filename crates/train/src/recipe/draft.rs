@@ -21,6 +21,8 @@ pub const FREEZE_BATCH: usize = 32;
 /// Batch of a phase that trains more.
 pub const BATCH: usize = 16;
 const LAYER_DECAY: f64 = 0.75;
+/// docs/frozen-features.md has the measurements.
+const VIEWS: Views = Views::Number(8);
 const VAL_SPLIT: f64 = 0.2;
 
 /// What a user says of a run: any part of a recipe, and the flags of the usual two phases.
@@ -352,7 +354,11 @@ impl DraftPhase {
             label_smoothing: self.label_smoothing.unwrap_or(0.1),
             clip_norm: self.clip_norm.unwrap_or(0.0),
             augmentation: self.augmentation.unwrap_or_else(gentle_augmentation),
-            views: self.views.unwrap_or_default(),
+            // Above another boundary features are large, and fill a disk.
+            views: self.views.unwrap_or(match train {
+                Train::Head => VIEWS,
+                Train::From(_) | Train::All => Views::Fresh,
+            }),
             train,
             name,
         })

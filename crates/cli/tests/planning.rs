@@ -1,0 +1,315 @@
+//! Memory, batches and time of each phase are said before anything runs, and kept to.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::{data, metrics, pictures, pretrained, small_run, tensors, warmstart};
+use predicates::str::contains;
+use serde_json::Value;
+
+/// Arguments of `train` on pictures of 224 pixels, for runs whose memory is that of real ones.
+fn full_size<'a>(data: &'a Path, weights: &'a str, out: &'a Path) -> Vec<&'a str> {
+    let mut arguments = small_run(data, weights, out);
+    let size = arguments.iter().position(|word| *word == "32").unwrap();
+    arguments[size] = "224";
+    arguments.extend([
+        "--freeze-epochs",
+        "1",
+        "--epochs",
+        "2",
+        "--freeze-batch",
+        "8",
+        "--no-cache",
+    ]);
+    arguments
+}
+
+/// Runs the binary with so many kB of data and no more.
+fn limited(kilobytes: u32, arguments: &[&str]) -> Output {
+    let program = assert_cmd::cargo::cargo_bin("warmstart");
+    let script = format!("ulimit -d {kilobytes} && exec \"$0\" \"$@\"");
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]).arg(program).args(arguments);
+    command.output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The micro-batch of each phase of a run.
+fn micro_batches(run: &Path) -> Vec<Option<i64>> {
+    let text = fs::read_to_string(run.join("recipe.toml")).unwrap();
+    let recipe: toml::Table = text.parse().unwrap();
+    let phases = recipe["phase"].as_array().unwrap().iter();
+    phases
+        .map(|phase| {
+            phase
+                .get("micro_batch")
+                .map(|size| size.as_integer().unwrap())
+        })
+        .collect()
+}
+
+/// A freeze and a thaw with statistics that stay, as a recipe.
+fn recipe(dir: &Path, data: &Path, weights: &str, lines: &str) -> PathBuf {
+    let path = dir.join(format!("recipe-{}.toml", lines.len()));
+    let text = format!(
+        "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 32\n\
+         [[phase]]\nname = 'freeze'\ntrain = 'head'\nepochs = 1\nbatch = 8\n\
+         [[phase]]\nname = 'thaw'\ntrain = 'all'\nepochs = 1\nbatch = 8\nbatch_norm = 'frozen'\n{lines}\n",
+        data.display()
+    );
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn a_plan_says_what_each_phase_needs_and_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let out = dir.path().join("run");
+    let mut arguments = full_size(&data, "no-such-file.pth", &out);
+    arguments[0] = "plan";
+    warmstart()
+        .args(&arguments)
+        .assert()
+        .success()
+        .stdout(contains("plan: memory to keep within is"))
+        .stdout(contains("freeze"))
+        .stdout(contains("1 × 4"))
+        .stdout(contains("steps in all are few"));
+    arguments.push("--json");
+    let output = warmstart().args(&arguments).assert().success();
+    let plan: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let [freeze, thaw] = plan["phases"].as_array().unwrap().as_slice() else {
+        panic!("{plan}")
+    };
+    assert_eq!(
+        (&freeze["batch"], &freeze["trained"]),
+        (&8.into(), &3843.into())
+    );
+    let share = freeze["planned_mb"].as_f64().unwrap() / thaw["planned_mb"].as_f64().unwrap();
+    assert!(share < 0.4, "{plan}");
+    assert!(thaw["per_image_mb"].as_f64().unwrap() > 20.0, "{plan}");
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_run_says_its_plan_first_and_peaks_where_it_planned() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let out = dir.path().join("run");
+    warmstart()
+        .args(full_size(&data, "none", &out))
+        .assert()
+        .success()
+        .stderr(contains("plan: memory to keep within is"));
+    let plan = json(&out.join("plan.json"));
+    let summary = json(&out.join("summary.json"));
+    for (phase, planned) in [(0, &plan["phases"][0]), (1, &plan["phases"][1])] {
+        let phase = &summary["phases"][phase];
+        assert_eq!(phase["planned_mb"], planned["planned_mb"]);
+        // bench/memory holds it against 15%; other tests at work at the same time move it here.
+        let ratio = phase["planned_mb"].as_f64().unwrap() / phase["peak_mb"].as_f64().unwrap();
+        assert!((0.7..1.4).contains(&ratio), "{phase}");
+    }
+    assert!(!out.join("running.json").exists());
+}
+
+#[test]
+fn small_data_get_small_batches_and_the_learning_rate_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    pictures(&data.join("train"), &common::CLASSES, 0, 22);
+    pictures(&data.join("val"), &common::CLASSES, 100, 2);
+    let out = dir.path().join("run");
+    let out_name = out.to_str().unwrap();
+    let data_name = data.to_str().unwrap();
+    let arguments = [
+        "train",
+        "--model",
+        "mobilenet_v2",
+        "--weights",
+        "none",
+        "--image-size",
+        "32",
+    ];
+    warmstart()
+        .args(arguments)
+        .args(["--data", data_name, "--out", out_name, "--epochs", "1"])
+        .assert()
+        .success();
+    let recipe: toml::Table = fs::read_to_string(out.join("recipe.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
+    let phase = &recipe["phase"][0];
+    // 66 images: 8 steps of 8, and half the batch means the square root of half the rate.
+    assert_eq!(phase["batch"].as_integer(), Some(8));
+    let lr = phase["lr"].as_float().unwrap();
+    assert!((lr - 3e-4 * 0.5f64.sqrt()).abs() < 1e-9, "{lr}");
+}
+
+#[test]
+fn micro_batches_give_the_whole_batch_up_to_rounding_where_statistics_are_frozen() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let runs = ["", "micro_batch = 3"].map(|lines| {
+        let out = dir.path().join(format!("run-{}", lines.len()));
+        let recipe = recipe(dir.path(), &data, &weights, lines);
+        warmstart()
+            .arg("train")
+            .arg(recipe)
+            .arg("--out")
+            .arg(&out)
+            .assert()
+            .success();
+        out
+    });
+    assert_eq!(micro_batches(&runs[1]), [None, Some(3)]);
+    let [whole, cut] = runs.each_ref().map(|run| metrics(run).pop().unwrap());
+    let difference = whole["train_loss"].as_f64().unwrap() - cut["train_loss"].as_f64().unwrap();
+    assert!(difference.abs() < 1e-5, "{difference}");
+    let [whole, cut] = runs.map(|run| tensors(&run.join("best.safetensors")));
+    for (name, values) in whole {
+        let differ = values.as_chunks().0.iter().zip(cut[&name].as_chunks().0);
+        let largest = differ
+            .map(|(a, b)| (f32::from_le_bytes(*a) - f32::from_le_bytes(*b)).abs())
+            .fold(0.0, f32::max);
+        // One step of AdamW moves a value by the learning rate of 3e-4, whatever its gradient.
+        assert!(largest < 1e-4, "{name}: {largest}");
+    }
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_cut_and_the_run_goes_through_under_a_hard_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let out = dir.path().join("run");
+    let output = limited(260_000, &full_size(&data, &weights, &out));
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("set by the limit on the process's data"),
+        "{said}"
+    );
+    assert!(said.contains("thaw: a batch of 8 does not fit"), "{said}");
+    assert!(!said.contains("for lack of memory"), "{said}");
+    let [None, Some(micro_batch)] = micro_batches(&out)[..] else {
+        panic!("{said}")
+    };
+    assert!((1..8).contains(&micro_batch), "{said}");
+    assert_eq!(metrics(&out).len(), 2);
+}
+
+#[test]
+fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let out = dir.path().join("run");
+    let mut arguments = full_size(&data, &weights, &out);
+    // More than there is: the plan believes it.
+    arguments.extend(["--memory", "20GB"]);
+    let output = limited(260_000, &arguments);
+    let said = text(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains(
+            "the run ended in phase thaw for lack of memory: it goes on with 4 images at a time"
+        ),
+        "{said}"
+    );
+    assert!(said.contains("going on after epoch 1 of 2"), "{said}");
+    assert_eq!(metrics(&out).len(), 2);
+    assert_eq!(json(&out.join("summary.json"))["state"], "finished");
+}
+
+#[test]
+fn a_run_that_was_killed_for_memory_goes_on_in_smaller_parts_and_any_other_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let out = dir.path().join("run");
+    let recipe = recipe(dir.path(), &data, &weights, "");
+    warmstart()
+        .arg("train")
+        .arg(recipe)
+        .arg("--out")
+        .arg(&out)
+        .assert()
+        .success();
+    let kills = || {
+        let start = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+        let events = fs::read_to_string("/proc/vmstat").unwrap();
+        let count = events
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "))
+            .unwrap();
+        (start.trim().to_owned(), count.parse::<u64>().unwrap())
+    };
+    let resume = |kills: (String, u64)| {
+        let running = serde_json::json!({"phase": "thaw", "kills": kills});
+        fs::write(out.join("running.json"), running.to_string()).unwrap();
+        let mut command = warmstart();
+        command.arg("resume").arg(&out).args(["--from-epoch", "1"]);
+        let output = command.assert().success();
+        String::from_utf8(output.get_output().stderr.clone()).unwrap()
+    };
+    assert!(!resume(kills()).contains("for lack of memory"));
+    assert_eq!(micro_batches(&out), [None, None]);
+    let (start, count) = kills();
+    let said = resume((start, count + 1));
+    assert!(said.contains("in phase thaw for lack of memory"), "{said}");
+    assert_eq!(micro_batches(&out), [None, Some(4)]);
+}
+
+#[test]
+fn memory_that_is_no_size_is_a_usage_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let out = dir.path().join("run");
+    let mut arguments = small_run(&data, "none", &out);
+    arguments.extend(["--memory", "much"]);
+    warmstart()
+        .args(arguments)
+        .assert()
+        .code(2)
+        .stderr(contains("6GiB"));
+}
+
+#[test]
+fn other_memory_makes_another_plan_at_resume() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let out = dir.path().join("run");
+    warmstart()
+        .args(full_size(&data, &weights, &out))
+        .assert()
+        .success();
+    let resume = |memory: &str| {
+        let mut command = warmstart();
+        command
+            .arg("resume")
+            .arg(&out)
+            .args(["--from-epoch", "1", "--memory", memory]);
+        command.assert().success().stderr(contains("plan: memory"));
+        micro_batches(&out)
+    };
+    let [None, Some(size)] = resume("200MB")[..] else {
+        panic!("it is cut")
+    };
+    assert!(size < 8);
+    assert_eq!(resume("20GB"), [None, None]);
+}
