@@ -187,32 +187,56 @@ pub fn plan_lines(plan: &Plan) -> Vec<String> {
     };
     let mut lines = vec![
         format!("plan: memory to keep within is {budget}"),
-        format!(
-            "  {:12} {:>14} {:>12} {:>12} {:>6} {:>6} {:>14} {:>30} {:>12}",
-            "phase", "trains", "values", "of", "batch", "micro", "steps", "memory", "time, about"
-        ),
+        row([
+            "phase",
+            "trains",
+            "values",
+            "of",
+            "batch",
+            "micro-batch",
+            "steps",
+            "memory",
+            "time, about",
+        ]),
     ];
     for phase in &plan.phases {
-        let steps = format!("{} × {}", phase.epochs, phase.steps_per_epoch);
         let memory = format!(
             "{:.0} MB ({:.0} + {:.1} an image)",
             phase.planned_mb, phase.base_mb, phase.per_image_mb
         );
-        lines.push(format!(
-            "  {:12} {:>14} {:>12} {:>12} {:>6} {:>6} {:>14} {:>30} {:>12}",
-            phase.name,
+        let fields = [
+            phase.name.clone(),
             phase.train.to_string(),
             thousands(phase.trained),
             thousands(phase.trained + phase.frozen),
-            phase.batch,
-            phase.micro_batch,
-            steps,
+            phase.batch.to_string(),
+            phase.micro_batch.to_string(),
+            format!("{} × {}", phase.epochs, phase.steps_per_epoch),
             memory,
-            duration(phase.seconds)
-        ));
+            duration(phase.seconds),
+        ];
+        lines.push(row(fields.each_ref().map(String::as_str)));
     }
     lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
     lines
+}
+
+fn row(
+    [
+        phase,
+        trains,
+        values,
+        of,
+        batch,
+        micro_batch,
+        steps,
+        memory,
+        time,
+    ]: [&str; 9],
+) -> String {
+    format!(
+        "  {phase:12} {trains:>12} {values:>10} {of:>10} {batch:>5} {micro_batch:>11} {steps:>9} {memory:>28} {time:>11}"
+    )
 }
 
 fn duration(seconds: f64) -> String {

@@ -213,6 +213,23 @@ fn a_cache_that_cannot_be_is_told_and_the_run_goes_on() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_turns_the_cache_off_and_the_run_goes_on() {
+    let setup = Setup::new("head");
+    let (cold, _) = setup.cached("cold", &[]);
+    let expected = outcome(&cold, EPOCHS);
+    for file in features(&setup.cache()) {
+        fs::remove_file(&file).unwrap();
+        // Takes no byte, as a full disk.
+        std::os::unix::fs::symlink("/dev/full", &file).unwrap();
+    }
+    let (run, said) = setup.cached("full", &[]);
+    assert!(said.contains("No space left"), "{said}");
+    assert!(said.contains("every epoch computes them again"), "{said}");
+    assert!(outcome(&run, EPOCHS) == expected);
+}
+
+#[test]
 fn other_weights_data_or_seeds_have_features_of_their_own() {
     let setup = Setup::new("head");
     setup.cached("first", &[]);

@@ -327,3 +327,42 @@ pub fn update_running_statistics(parameters: &mut Parameters, batch: Vec<BatchSt
     }
     parameters.move_averages(towards, MOMENTUM);
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+
+    /// Statistics of one channel.
+    fn of(values: &[f32]) -> BatchStatistics {
+        let count = values.len();
+        let mean = values.iter().sum::<f32>() / count as f32;
+        let squares = values.iter().map(|value| (value - mean).powi(2));
+        let tensor = |value| Tensor::from_data(TensorData::new(vec![value], [1]), &crate::device());
+        BatchStatistics {
+            norm: "norm".into(),
+            mean: tensor(mean),
+            variance: tensor(squares.sum::<f32>() / count as f32),
+            count,
+        }
+    }
+
+    #[test]
+    fn statistics_of_parts_are_those_of_the_whole() {
+        let values = [3.0, -1.0, 4.0, 1.0, -5.0, 9.0, 2.0];
+        let mut pooled = Vec::new();
+        for part in [&values[..3], &values[3..4], &values[4..]] {
+            pool_statistics(&mut pooled, vec![of(part)]);
+        }
+        let whole = of(&values);
+        assert_eq!(pooled[0].count, 7);
+        for (found, expected) in [
+            (pooled[0].mean.clone(), whole.mean),
+            (pooled[0].variance.clone(), whole.variance),
+        ] {
+            let [found, expected] = [found, expected].map(|tensor| tensor.into_scalar::<f32>());
+            assert!((found - expected).abs() < 1e-5, "{found} {expected}");
+        }
+    }
+}

@@ -183,3 +183,17 @@ fn a_view_of_a_larger_buffer_is_not_changed_beyond_its_part() {
     assert_eq!(host(whole), before);
     assert_ne!(ours.values("a"), host(part));
 }
+
+#[test]
+fn sums_of_tensors_take_over_what_is_new() {
+    let mut sums = Parameters::new();
+    sums.add(parameters(1));
+    sums.add(parameters(2));
+    let [a, b] = [1, 2].map(parameters);
+    for name in a.names() {
+        let expected = a.values(name).into_iter().zip(b.values(name));
+        let expected: Vec<f32> = expected.map(|(a, b)| a + b).collect();
+        assert_eq!(sums.values(name), expected, "{name}");
+        assert_eq!(sums.shape(name), a.shape(name));
+    }
+}

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -101,6 +101,9 @@ pub struct Checkpoints {
     folder: PathBuf,
 }
 
+/// Writes a file of a checkpoint at a path.
+pub type Write<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
+
 /// A checkpoint whose every file was verified.
 pub struct Checkpoint {
     /// Its folder.
@@ -126,11 +129,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If the disk refuses; what was there before is still there.
-    pub fn write(
-        &self,
-        mut state: State,
-        files: &[(&str, &dyn Fn(&Path) -> Result<(), Error>)],
-    ) -> Result<PathBuf, Error> {
+    pub fn write(&self, mut state: State, files: &[(&str, Write)]) -> Result<PathBuf, Error> {
         fs::create_dir_all(&self.folder).map_err(|e| Error::io("create", &self.folder, e))?;
         let target = self.path(state.epoch);
         let temporary = self.folder.join(".writing");
@@ -320,7 +319,7 @@ mod tests {
 
     fn write(checkpoints: &Checkpoints, epoch: usize) -> PathBuf {
         let write = |path: &Path| write_flushed(path, &[epoch as u8; 100]);
-        let files: [(_, &dyn Fn(&Path) -> _); 2] = [(MODEL, &write), (OPTIMIZER, &write)];
+        let files: [(_, Write); 2] = [(MODEL, &write), (OPTIMIZER, &write)];
         checkpoints.write(state(epoch), &files).unwrap()
     }
 

@@ -1,12 +1,11 @@
-//! From a request to a run: new, or going on with an old one.
+//! From a request to a run.
 
 use std::path::{Path, PathBuf};
-
 use std::sync::Arc;
+
 use warmstart_data::{Checked, Dataset, require_readable};
 use warmstart_models::Architecture;
 
-use crate::checkpoint::Checkpoint;
 use crate::classify::Classification;
 use crate::event::{Event, Observer};
 use crate::job::{Job, Machine};
@@ -14,8 +13,8 @@ use crate::model_file::{ModelInfo, resolve_path};
 use crate::phase_setup::boundary;
 use crate::plan::{self, Plan};
 use crate::probe::{self, Costs};
-use crate::recipe::{Automatic, Draft, Memory, NO_WEIGHTS, Phase, Recipe, Train};
-use crate::record::{RunState, Summary};
+use crate::recipe::{Automatic, Draft, NO_WEIGHTS, Recipe};
+use crate::record::Summary;
 use crate::run::RunFolder;
 use crate::session::Session;
 use crate::start::start;
@@ -62,7 +61,7 @@ pub fn train(
     RunFolder::require_new(&out)?;
     let mut job = assemble(recipe, machine, observe)?;
     let plan = make_plan(&mut job, &automatic, observe)?;
-    begin(job, &out, plan.as_ref(), observe)?.run(observe)
+    begin(job, &out, plan, observe)?.run(observe)
 }
 
 /// What a run would need: the same as the first lines of [`train`], and nothing else.
@@ -98,7 +97,10 @@ fn costs(job: &Job<Classification>) -> Result<Costs, Error> {
 }
 
 /// Plans a run and says so. Where steps cannot be measured, it goes on without a plan.
-fn make_plan(
+///
+/// # Errors
+/// If a phase names a stage that isn't there.
+pub fn make_plan(
     job: &mut Job<Classification>,
     automatic: &[Automatic],
     observe: Observer,
@@ -117,214 +119,11 @@ fn make_plan(
     }
 }
 
-/// What `resume` may change.
-#[derive(Clone, Debug, Default)]
-pub struct Changes {
-    /// Total of epochs over all phases.
-    pub epochs: Option<usize>,
-    /// Go on after this epoch instead of the last.
-    pub from_epoch: Option<usize>,
-    /// Batch of the phases that train everything.
-    pub batch: Option<usize>,
-    /// Batch of the phases with a frozen part.
-    pub freeze_batch: Option<usize>,
-    /// Learning rate of the phases that train everything.
-    pub lr: Option<f64>,
-    /// Learning rate of the phases with a frozen part.
-    pub freeze_lr: Option<f64>,
-    /// Memory to keep within.
-    pub memory: Option<Memory>,
-    /// Whether the run failed to allocate.
-    pub out_of_memory: bool,
-}
-
-impl Changes {
-    /// Whether they touch what is planned.
-    fn need_a_plan(&self) -> bool {
-        self.batch.is_some() || self.freeze_batch.is_some() || self.memory.is_some()
-    }
-}
-
-/// Goes on with a run from its newest sound checkpoint, or from the start if it has none.
+/// Opens what the recipe names, and refuses what cannot work.
 ///
 /// # Errors
-/// If there is no run, no sound checkpoint, or a change that cannot be; if training fails. Nothing
-/// is changed before the checkpoint is loaded.
-pub fn resume(
-    path: &Path,
-    changes: &Changes,
-    machine: Machine,
-    observe: Observer,
-) -> Result<Summary, Error> {
-    let (run, recipe) = RunFolder::open(path)?;
-    let checkpoint = match changes.from_epoch {
-        Some(epoch) => Some(chosen(&run, epoch)?),
-        None => run.checkpoints.newest(&mut |damage| {
-            observe(Event::Note(format!(
-                "skipped a damaged checkpoint: {damage}"
-            )));
-        })?,
-    };
-    let done = checkpoint
-        .as_ref()
-        .map_or(0, |checkpoint| checkpoint.state.epoch);
-    let mut recipe = change(recipe, changes, done)?;
-    if !changes.need_a_plan()
-        && (changes.out_of_memory || run.killed_for_memory().is_some())
-        && let Some(position) = recipe.position(done + 1)
-    {
-        let note = spare_memory(&mut recipe.phases[position.phase], path)?;
-        observe(Event::Note(note));
-        run.write_recipe(&recipe)?;
-    }
-    let epochs = recipe.epochs();
-    let mut job = assemble(recipe, machine, observe)?;
-    let plan = match changes.need_a_plan() {
-        true => {
-            let fixed = Automatic {
-                batch: false,
-                lr: false,
-            };
-            let all = vec![fixed; job.recipe.phases.len()];
-            make_plan(&mut job, &all, observe)?
-        }
-        false => run.plan(),
-    };
-    let Some(checkpoint) = checkpoint else {
-        observe(Event::Note(
-            "the run has no checkpoint yet: it starts from its first epoch".into(),
-        ));
-        return begin(job, path, plan.as_ref(), observe)?.run(observe);
-    };
-    note_other_simd(&checkpoint, observe);
-    let finished = run
-        .summary()
-        .filter(|summary| summary.state == RunState::Finished && summary.epochs == epochs);
-    let later: Vec<usize> = run.checkpoints.epochs()?;
-    if let Some(plan) = &plan {
-        run.write_plan(plan)?;
-    }
-    let mut session = Session::at(job, run, checkpoint)?;
-    session.align_files(observe)?;
-    for epoch in later.into_iter().filter(|&epoch| epoch > done) {
-        session.checkpoints().remove(epoch)?;
-    }
-    if done < epochs {
-        observe(Event::Note(format!(
-            "going on after epoch {done} of {epochs}"
-        )));
-        return session.run(observe);
-    }
-    let shown = path.display();
-    observe(Event::Note(format!(
-        "{shown} has finished its {done} epochs; to train on: warmstart resume {shown} --epochs {}",
-        done + 5
-    )));
-    match finished {
-        // The test split was measured; that is done once.
-        Some(summary) => session.keep_summary(summary),
-        None => session.run(observe),
-    }
-}
-
-/// The same bits are promised within one SIMD level.
-fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
-    let here = warmstart_nn::simd_level().unwrap_or_default();
-    let there = &checkpoint.state.simd;
-    if there != here {
-        observe(Event::Note(format!(
-            "the run went at the SIMD level {there} so far and goes on at {here}: the result is as \
-             good, but not the same in every bit"
-        )));
-    }
-}
-
-fn chosen(run: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
-    let kept = run.checkpoints.epochs()?;
-    if !kept.contains(&epoch) {
-        let kept = match kept.len() {
-            0 => "there are none yet".to_owned(),
-            _ => {
-                let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
-                format!("those kept are of the epochs {}", kept.join(", "))
-            }
-        };
-        return Err(Error::usage(format!(
-            "--from-epoch {epoch}: there is no checkpoint of it; {kept}"
-        )));
-    }
-    run.checkpoints.open(epoch)
-}
-
-/// The recipe with the changes, which touch no epoch that is done.
-fn change(mut recipe: Recipe, changes: &Changes, done: usize) -> Result<Recipe, Error> {
-    if let Some(epochs) = changes.epochs
-        && (epochs != recipe.epochs() || epochs < done)
-    {
-        recipe = recipe.with_epochs(epochs, done)?;
-    }
-    let flags = [
-        ("--batch", changes.batch.is_some(), false),
-        ("--lr", changes.lr.is_some(), false),
-        ("--freeze-batch", changes.freeze_batch.is_some(), true),
-        ("--freeze-lr", changes.freeze_lr.is_some(), true),
-    ];
-    let mut end = 0;
-    let mut hit = [false; 2];
-    for phase in &mut recipe.phases {
-        end += phase.epochs;
-        if end <= done {
-            continue;
-        }
-        let frozen = phase.train == Train::Head;
-        hit[usize::from(frozen)] = true;
-        let (batch, lr) = match frozen {
-            true => (changes.freeze_batch, changes.freeze_lr),
-            false => (changes.batch, changes.lr),
-        };
-        phase.batch = batch.unwrap_or(phase.batch);
-        if batch.is_some() || changes.memory.is_some() {
-            // It was planned for another batch or other memory.
-            phase.micro_batch = None;
-        }
-        phase.lr = lr.unwrap_or(phase.lr);
-    }
-    for (flag, given, frozen) in flags {
-        if given && !hit[usize::from(frozen)] {
-            return Err(Error::usage(format!(
-                "{flag}: no epoch is left whose backbone is {}",
-                if frozen { "frozen" } else { "thawed" }
-            )));
-        }
-    }
-    recipe.memory = changes.memory.unwrap_or(recipe.memory);
-    recipe.check()?;
-    Ok(recipe)
-}
-
-/// Lets a phase for which there was not enough memory do with less, and says so.
-fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Error> {
-    let Phase { name, batch, .. } = &*phase;
-    let before = phase.micro_batch();
-    if before == 1 {
-        return Err(Error::Memory(format!(
-            "the run ended in phase {name} for lack of memory, and its images go one at a time \
-             already: free some memory and resume with `warmstart resume {} --memory auto`, or start a \
-             run with a smaller model or --image-size",
-            run.display()
-        )));
-    }
-    let after = before.div_ceil(2);
-    let note = format!(
-        "the run ended in phase {name} for lack of memory: it goes on with {after} images at a time \
-         instead of {before}, and the gradients averaged over the batch of {batch}"
-    );
-    phase.micro_batch = Some(after);
-    Ok(note)
-}
-
-/// Opens what the recipe names, and refuses what cannot work.
-fn assemble(
+/// If something that it names isn't there, or cannot be read.
+pub fn assemble(
     recipe: Recipe,
     machine: Machine,
     observe: Observer,
@@ -415,10 +214,13 @@ fn readable(mut data: Dataset, observe: Observer) -> Result<Dataset, Error> {
 }
 
 /// Makes the parameters and the folder, in this order: a file that cannot be loaded leaves none.
-fn begin(
+///
+/// # Errors
+/// If a file cannot be read or written.
+pub fn begin(
     job: Job<Classification>,
     folder: &Path,
-    plan: Option<&Plan>,
+    plan: Option<Plan>,
     observe: Observer,
 ) -> Result<Session<Classification>, Error> {
     let start = start(
@@ -430,10 +232,7 @@ fn begin(
     )?;
     observe(Event::Loaded(&start.report));
     let run = RunFolder::create(folder, &job.recipe, &start.report)?;
-    if let Some(plan) = plan {
-        run.write_plan(plan)?;
-    }
-    Ok(Session::new(job, run, start.parameters))
+    Session::new(job, run, start.parameters).with_plan(plan)
 }
 
 /// A path that means the same from every folder.

@@ -23,6 +23,7 @@ pub mod preprocessing;
 pub mod probe;
 pub mod recipe;
 pub mod record;
+mod resume;
 pub mod run;
 pub mod schedule;
 mod session;
@@ -32,7 +33,8 @@ pub mod task;
 
 pub use error::Error;
 pub use job::Machine;
-pub use launch::{Changes, architecture, plan, resume, train};
+pub use launch::{architecture, plan, train};
+pub use resume::{Changes, resume};
 
 /// SIMD level that the CPU kernels run at.
 ///

@@ -108,7 +108,7 @@ pub fn plan<T: Task>(
                 phase.lr *= lr_factor(phase);
             }
         }
-        if phase.micro_batch.is_none() {
+        if automatic[number].micro_batch {
             phase.micro_batch = micro_batch(&need, phase.batch, limit);
         }
         let planned = need.bytes(phase.batch, phase.micro_batch());

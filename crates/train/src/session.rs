@@ -13,6 +13,7 @@ use crate::job::{CurrentPhase, Job};
 use crate::memory;
 use crate::model_file::{self, ModelInfo};
 use crate::optimizer::Optimizer;
+use crate::plan::Plan;
 use crate::recipe::{Position, Train};
 use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
 use crate::run::RunFolder;
@@ -28,6 +29,7 @@ pub struct Session<T: Task> {
     run: RunFolder,
     learned: Learned,
     history: Vec<EpochRecord>,
+    plan: Option<Plan>,
 }
 
 impl<T: Task> Session<T> {
@@ -42,6 +44,7 @@ impl<T: Task> Session<T> {
             job,
             run,
             history: Vec::new(),
+            plan: None,
         }
     }
 
@@ -80,6 +83,17 @@ impl<T: Task> Session<T> {
         session.learned.steps = state.step;
         session.history = state.history;
         Ok(session)
+    }
+
+    /// The run, with the plan saved that its summary holds the phases against.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn with_plan(self, plan: Option<Plan>) -> Result<Self, Error> {
+        if let Some(plan) = &plan {
+            self.run.write_plan(plan)?;
+        }
+        Ok(Self { plan, ..self })
     }
 
     /// Brings the files that follow from the checkpoints back in line with where the run is.
@@ -287,9 +301,8 @@ impl<T: Task> Session<T> {
 
     fn summary(&self, state: RunState, test: Option<TestResult>) -> Summary {
         let best = self.best().expect("there is a finished epoch");
-        let plan = self.run.plan();
         let planned = |name: &str| {
-            let mut phases = plan.iter().flat_map(|plan| &plan.phases);
+            let mut phases = self.plan.iter().flat_map(|plan| &plan.phases);
             Some(phases.find(|phase| phase.name == name)?.planned_mb)
         };
         let phases = self.job.recipe.phases.iter().filter_map(|phase| {

@@ -2,27 +2,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::Deserializer;
-use warmstart_data::Augmentation;
 
-use super::number_or_word::number_or_word;
-use super::phase::THAW_WARMUP;
 use super::{
-    BatchNorm, Init, Keep, Memory, NO_WEIGHTS, OptimizerKind, Phase, Recipe, ScheduleKind, Task,
-    Train, Views,
+    DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OptimizerKind, Phase, Recipe, Task, Train, Views,
 };
 use crate::Error;
 
 const EPOCHS: usize = 14;
 const FREEZE_EPOCHS: usize = 8;
-/// Batch of a phase that trains the head alone, unless the user or a plan says otherwise. The default
-/// learning rates are for this one and the next.
-pub const FREEZE_BATCH: usize = 32;
-/// Batch of a phase that trains more.
-pub const BATCH: usize = 16;
-const LAYER_DECAY: f64 = 0.75;
-/// docs/frozen-features.md has the measurements.
-const VIEWS: Views = Views::Number(8);
 const VAL_SPLIT: f64 = 0.2;
 
 /// What a user says of a run: any part of a recipe, and the flags of the usual two phases.
@@ -80,54 +67,13 @@ pub struct Draft {
     pub views: Option<Views>,
 }
 
-/// What a user says of a phase.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DraftPhase {
-    /// See [`Phase::name`].
-    pub name: Option<String>,
-    /// See [`Phase::epochs`]; must be said.
-    pub epochs: Option<usize>,
-    /// See [`Phase::train`]; must be said.
-    pub train: Option<Train>,
-    /// See [`Phase::batch`]; `None` for `auto`.
-    #[serde(deserialize_with = "number_or_auto")]
-    pub batch: Option<usize>,
-    /// See [`Phase::micro_batch`].
-    pub micro_batch: Option<usize>,
-    /// See [`Phase::lr`].
-    pub lr: Option<f64>,
-    /// See [`Phase::schedule`].
-    pub schedule: Option<ScheduleKind>,
-    /// See [`Phase::warmup`].
-    pub warmup: Option<f64>,
-    /// See [`Phase::layer_decay`].
-    pub layer_decay: Option<f64>,
-    /// See [`Phase::batch_norm`].
-    pub batch_norm: Option<BatchNorm>,
-    /// See [`Phase::optimizer`].
-    pub optimizer: Option<OptimizerKind>,
-    /// See [`Phase::weight_decay`].
-    pub weight_decay: Option<f64>,
-    /// See [`Phase::label_smoothing`].
-    pub label_smoothing: Option<f64>,
-    /// See [`Phase::clip_norm`].
-    pub clip_norm: Option<f64>,
-    /// See [`Phase::augmentation`].
-    pub augmentation: Option<Augmentation>,
-    /// See [`Phase::views`].
-    pub views: Option<Views>,
-}
-
-fn number_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    number_or_word(deserializer, "auto")
-}
-
 /// What of a phase a plan decides, because the user left it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Automatic {
     /// Its batch.
     pub batch: bool,
+    /// Its micro-batch.
+    pub micro_batch: bool,
     /// Its learning rate, which follows an automatic batch.
     pub lr: bool,
 }
@@ -195,6 +141,7 @@ impl Draft {
         let phases = self.clone().draft_phases(pretrained)?;
         let open = phases.iter().map(|phase| Automatic {
             batch: phase.batch.is_none(),
+            micro_batch: phase.micro_batch.is_none(),
             lr: phase.lr.is_none(),
         });
         Ok(open.collect())
@@ -318,65 +265,6 @@ fn other_phases(flag: &str) -> Error {
     ))
 }
 
-impl DraftPhase {
-    fn resolve(
-        self,
-        number: usize,
-        optimizer: OptimizerKind,
-        pretrained: bool,
-    ) -> Result<Phase, Error> {
-        let name = self.name.unwrap_or_else(|| format!("phase-{number}"));
-        let missing = |key: &str| Error::usage(format!("phase \"{name}\" does not say its {key}"));
-        let train = self.train.ok_or_else(|| missing("train"))?;
-        let thawed = train != Train::Head;
-        let optimizer = self.optimizer.unwrap_or(optimizer);
-        let [frozen_lr, thawed_lr] = optimizer.learning_rates();
-        Ok(Phase {
-            epochs: self.epochs.ok_or_else(|| missing("epochs"))?,
-            batch: self
-                .batch
-                .unwrap_or(if thawed { BATCH } else { FREEZE_BATCH }),
-            micro_batch: self.micro_batch,
-            lr: self
-                .lr
-                .unwrap_or(if thawed { thawed_lr } else { frozen_lr }),
-            schedule: self.schedule.unwrap_or(ScheduleKind::Cosine),
-            warmup: self
-                .warmup
-                .unwrap_or(if thawed { THAW_WARMUP } else { 0.0 }),
-            // Without pretrained features there is nothing in lower layers to protect.
-            layer_decay: self
-                .layer_decay
-                .unwrap_or(if pretrained { LAYER_DECAY } else { 1.0 }),
-            batch_norm: self.batch_norm.unwrap_or(BatchNorm::Batch),
-            optimizer,
-            weight_decay: self.weight_decay.unwrap_or(optimizer.weight_decay()),
-            label_smoothing: self.label_smoothing.unwrap_or(0.1),
-            clip_norm: self.clip_norm.unwrap_or(0.0),
-            augmentation: self.augmentation.unwrap_or_else(gentle_augmentation),
-            // Above another boundary features are large, and fill a disk.
-            views: self.views.unwrap_or(match train {
-                Train::Head => VIEWS,
-                Train::From(_) | Train::All => Views::Fresh,
-            }),
-            train,
-            name,
-        })
-    }
-}
-
-/// Smaller changes than ImageNet's training makes: pretrained features need fewer, and in a small
-/// data set a crop of a tenth of the image is often not the object any more.
-fn gentle_augmentation() -> Augmentation {
-    Augmentation {
-        scale: [0.35, 1.0],
-        brightness: 0.1,
-        contrast: 0.1,
-        saturation: 0.1,
-        ..Augmentation::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -456,7 +344,7 @@ mod tests {
             "{MINIMAL}keep = 'all'\n[[phase]]\ntrain = 'from:features.14'\nepochs = 2\nbatch = 'auto'\n"
         );
         let recipe = draft(&text).resolve(224).unwrap();
-        assert_eq!(recipe.phases[0].batch, BATCH);
+        assert_eq!(recipe.phases[0].batch, crate::recipe::BATCH);
         let again = draft(&recipe.to_toml()).resolve(224).unwrap();
         assert_eq!(again, recipe);
         assert_eq!(toml::from_str::<Recipe>(&recipe.to_toml()).unwrap(), recipe);

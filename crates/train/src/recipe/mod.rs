@@ -6,6 +6,7 @@
 
 mod check;
 mod draft;
+mod draft_phase;
 mod memory;
 mod number_or_word;
 mod phase;
@@ -15,7 +16,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use draft::{Automatic, BATCH, Draft, DraftPhase, FREEZE_BATCH};
+pub use draft::{Automatic, Draft};
+pub use draft_phase::{BATCH, DraftPhase, FREEZE_BATCH};
 pub use memory::Memory;
 pub use phase::{BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
 
