@@ -27,6 +27,27 @@ fn full_size<'a>(data: &'a Path, weights: &'a str, out: &'a Path) -> Vec<&'a str
     arguments
 }
 
+/// A small data set, weights to start from, and a place for the run.
+struct Pretrained {
+    dir: tempfile::TempDir,
+    data: PathBuf,
+    weights: String,
+    out: PathBuf,
+}
+
+impl Pretrained {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(dir.path());
+        Self {
+            weights: pretrained(dir.path(), &data),
+            out: dir.path().join("run"),
+            data,
+            dir,
+        }
+    }
+}
+
 /// Runs the binary with so many kB of data and no more.
 fn limited(kilobytes: u32, arguments: &[&str]) -> Output {
     let program = assert_cmd::cargo::cargo_bin("warmstart");
@@ -192,10 +213,12 @@ fn micro_batches_give_the_whole_batch_up_to_rounding_where_statistics_are_frozen
 
 #[test]
 fn a_batch_that_does_not_fit_is_cut_and_the_run_goes_through_under_a_hard_limit() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = data(dir.path());
-    let weights = pretrained(dir.path(), &data);
-    let out = dir.path().join("run");
+    let Pretrained {
+        dir: _dir,
+        data,
+        weights,
+        out,
+    } = Pretrained::new();
     let output = limited(260_000, &full_size(&data, &weights, &out));
     let said = text(&output);
     assert!(output.status.success(), "{said}");
@@ -214,10 +237,12 @@ fn a_batch_that_does_not_fit_is_cut_and_the_run_goes_through_under_a_hard_limit(
 
 #[test]
 fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = data(dir.path());
-    let weights = pretrained(dir.path(), &data);
-    let out = dir.path().join("run");
+    let Pretrained {
+        dir: _dir,
+        data,
+        weights,
+        out,
+    } = Pretrained::new();
     let mut arguments = full_size(&data, &weights, &out);
     // More than there is: the plan believes it.
     arguments.extend(["--memory", "20GB"]);
@@ -237,10 +262,12 @@ fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
 
 #[test]
 fn a_run_that_was_killed_for_memory_goes_on_in_smaller_parts_and_any_other_as_it_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = data(dir.path());
-    let weights = pretrained(dir.path(), &data);
-    let out = dir.path().join("run");
+    let Pretrained {
+        dir,
+        data,
+        weights,
+        out,
+    } = Pretrained::new();
     let recipe = recipe(dir.path(), &data, &weights, "");
     warmstart()
         .arg("train")
@@ -290,10 +317,12 @@ fn memory_that_is_no_size_is_a_usage_error() {
 
 #[test]
 fn other_memory_makes_another_plan_at_resume() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = data(dir.path());
-    let weights = pretrained(dir.path(), &data);
-    let out = dir.path().join("run");
+    let Pretrained {
+        dir: _dir,
+        data,
+        weights,
+        out,
+    } = Pretrained::new();
     warmstart()
         .args(full_size(&data, &weights, &out))
         .assert()

@@ -2,7 +2,7 @@
 //! goes away with it.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,6 +18,7 @@ use crate::job::{CurrentPhase, Job, Machine};
 use crate::launch;
 use crate::memory;
 use crate::optimizer::Optimizer;
+use crate::phase_setup::boundary;
 use crate::recipe::Recipe;
 use crate::step::{Learned, Step};
 use crate::task::{Split, Task};
@@ -32,7 +33,7 @@ pub struct Request {
     recipe: String,
     classes: Vec<String>,
     /// Images to take steps with, and their labels.
-    images: Vec<(std::path::PathBuf, usize)>,
+    images: Vec<(PathBuf, usize)>,
     /// Two numbers of images a step.
     batches: [usize; 2],
     workers: usize,
@@ -209,11 +210,11 @@ impl Probe {
     fn costs(mut self, batches: [usize; 2]) -> Result<Costs, Error> {
         let preparing = self.preparing()?;
         let mut largest_first: Vec<usize> = (0..self.job.recipe.phases.len()).collect();
-        let boundary = |index: &usize| {
+        let first_trained = |index: &usize| {
             let phase = &self.job.recipe.phases[*index];
-            crate::phase_setup::boundary(&self.job.architecture, &phase.train).unwrap_or(0)
+            boundary(&self.job.architecture, &phase.train).unwrap_or(0)
         };
-        largest_first.sort_by_key(boundary);
+        largest_first.sort_by_key(first_trained);
         let mut phases = vec![PhaseCost::default(); largest_first.len()];
         for index in largest_first {
             phases[index] = self.phase(index, batches)?;
@@ -231,8 +232,8 @@ impl Probe {
     }
 
     fn phase(&mut self, number: usize, batches: [usize; 2]) -> Result<PhaseCost, Error> {
-        let phase = self.job.recipe.phases[number].clone();
-        self.learned.optimizer = Optimizer::new(phase.optimizer);
+        let optimizer = self.job.recipe.phases[number].optimizer;
+        self.learned.optimizer = Optimizer::new(optimizer);
         let mut cost = PhaseCost::default();
         let mut measured = [(0, 0.0); 2];
         for (measured, batch) in measured.iter_mut().zip(batches) {
@@ -244,7 +245,6 @@ impl Probe {
             *measured = (images, self.evaluation(number, images, &mut cost)?);
         }
         cost.inference = Memory::through(measured);
-        self.learned.optimizer = Optimizer::new(phase.optimizer);
         Ok(cost)
     }
 
@@ -260,10 +260,7 @@ impl Probe {
     /// Two steps, the second of which is timed. Returns the highest memory of a step, without that of
     /// the frozen part.
     fn step(&mut self, number: usize, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
-        forget_memory_peak();
-        let current = self
-            .job
-            .begin_phase(number, &self.learned.parameters, &mut |_| ())?;
+        let current = self.begin(number, batch)?;
         let phase = &self.job.recipe.phases[number];
         let source = current.frozen.training_source(&self.job.task, phase, 0);
         let prepare = source.prepare();
