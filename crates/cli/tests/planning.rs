@@ -124,6 +124,29 @@ fn a_plan_says_what_each_phase_needs_and_makes_nothing() {
 }
 
 #[test]
+fn what_an_image_costs_does_not_depend_on_the_micro_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let recipe = dir.path().join("recipe.toml");
+    let text = format!(
+        "data = '{}'\nmodel = 'mobilenet_v2'\nweights = 'none'\n\
+         [[phase]]\ntrain = 'all'\nepochs = 1\nbatch = 8\nmicro_batch = 1\n",
+        data.display()
+    );
+    fs::write(&recipe, text).unwrap();
+    let output = warmstart()
+        .arg("plan")
+        .arg(recipe)
+        .arg("--json")
+        .assert()
+        .success();
+    let plan: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let phase = &plan["phases"][0];
+    assert_eq!(phase["micro_batch"], 1);
+    assert!(phase["per_image_mb"].as_f64().unwrap() > 20.0, "{plan}");
+}
+
+#[test]
 fn a_run_says_its_plan_first_and_peaks_where_it_planned() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
