@@ -267,7 +267,9 @@ fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
     assert_eq!(ours.len(), stock.len());
     for (index, (ours, stock)) in ours.iter().zip(stock).enumerate() {
         assert_eq!(ours.len(), stock.len(), "result {index} of {case:?}");
-        let largest = stock.iter().fold(1e-3f32, |a, v| a.max(v.abs()));
+        // Inputs are about 1. Where batch norm cancels nearly all of a gradient, what is left of it is
+        // small and carries the rounding of what was cancelled.
+        let largest = stock.iter().fold(1e-2f32, |a, v| a.max(v.abs()));
         for (a, b) in ours.iter().zip(stock) {
             assert!(
                 (a - b).abs() <= 2e-3 * largest,

@@ -31,10 +31,14 @@ impl FromStr for Memory {
         if text == AUTO {
             return Ok(Self::Auto);
         }
-        let size = text.parse().map_err(|_| {
-            format!("memory is \"{AUTO}\" or a size as \"6GiB\" or \"800MB\", not \"{text}\"")
-        })?;
-        Ok(Self::Bytes(size))
+        let size = text.parse().ok();
+        // Someone who writes 6 hardly means six bytes.
+        let size = size.filter(|_| text.ends_with(|last: char| last.is_ascii_alphabetic()));
+        size.map(Self::Bytes).ok_or_else(|| {
+            format!(
+                "memory is \"{AUTO}\" or a size with its unit as \"6GiB\" or \"800MB\", not \"{text}\""
+            )
+        })
     }
 }
 
@@ -78,6 +82,12 @@ mod tests {
             assert_eq!(memory.to_string().parse(), Ok(memory));
         }
         assert_eq!("auto".parse(), Ok(Memory::Auto));
-        assert!("much".parse::<Memory>().unwrap_err().contains("6GiB"));
+        for text in ["much", "6", "6000000000", "", "GiB"] {
+            let error = text.parse::<Memory>().unwrap_err();
+            assert!(
+                error.contains("with its unit as \"6GiB\""),
+                "{text}: {error}"
+            );
+        }
     }
 }
