@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Which images can be decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Checked {
+pub struct Checked<L = usize> {
     /// Those that can, in the order given.
-    pub readable: Vec<Sample>,
+    pub readable: Vec<Sample<L>>,
     /// Those that cannot, in the order given, with a message that names the file.
     pub unreadable: Vec<(PathBuf, String)>,
 }
@@ -20,7 +20,10 @@ pub struct Checked {
 ///
 /// `progress` is called after each image with the number done and the total, from any thread and
 /// not always in rising order.
-pub fn check(samples: &[Sample], progress: impl Fn(usize, usize) + Sync) -> Checked {
+pub fn check<L: Clone + Sync>(
+    samples: &[Sample<L>],
+    progress: impl Fn(usize, usize) + Sync,
+) -> Checked<L> {
     let done = AtomicUsize::new(0);
     let results: Vec<Option<String>> = samples
         .par_iter()
@@ -44,7 +47,7 @@ pub fn check(samples: &[Sample], progress: impl Fn(usize, usize) + Sync) -> Chec
 }
 
 /// Fails if more than the share `limit` (0 to 1; 0.05 is usual) of the images cannot be decoded.
-pub fn require_readable(checked: &Checked, limit: f64) -> Result<(), DataError> {
+pub fn require_readable<L>(checked: &Checked<L>, limit: f64) -> Result<(), DataError> {
     let unreadable = checked.unreadable.len();
     let total = unreadable + checked.readable.len();
     if unreadable as f64 <= limit * total as f64 {

@@ -4,33 +4,35 @@ use crate::error::{DataError, some_of};
 use crate::folder::{Listing, class_folders, images, subfolder};
 use crate::random::{Purpose, stream};
 use rand_chacha::rand_core::Rng;
+use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
 /// Names of the validation folder, in the order of preference in messages.
 const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
 
-/// One labelled image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sample {
+/// One labelled image. In classification the label is an index into the class names, in detection a
+/// [`Scene`](crate::Scene).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample<L = usize> {
     /// The file.
     pub path: PathBuf,
-    /// Index into the class names.
-    pub label: usize,
+    /// What is known of it.
+    pub label: L,
 }
 
-/// A classification data set. Every list is sorted by class, then by path, whatever order the file
+/// A data set. Every list is in an order of its own (by class, then by path), whatever order the file
 /// system has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dataset {
-    /// Class names, sorted; the label of a sample is an index into it.
+pub struct Dataset<L = usize> {
+    /// Class names, in the order of their indices.
     pub classes: Vec<String>,
     /// What the network learns from.
-    pub train: Vec<Sample>,
+    pub train: Vec<Sample<L>>,
     /// What the best epoch is chosen by.
-    pub validation: Vec<Sample>,
-    /// What the final figure is measured on, if there is a `test` folder with class folders.
-    pub test: Option<Vec<Sample>>,
-    /// Files and folders passed over: hidden, not an image by extension, or in no class folder.
+    pub validation: Vec<Sample<L>>,
+    /// What the final figure is measured on, if there is a test split.
+    pub test: Option<Vec<Sample<L>>>,
+    /// Files and folders passed over: hidden, not an image by extension, or without a label.
     pub ignored: usize,
     /// Classes without a validation image: too small to give one, or not in the validation folder.
     pub without_validation: Vec<String>,

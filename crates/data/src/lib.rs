@@ -27,6 +27,7 @@ mod preprocessing;
 pub mod random;
 mod resize;
 mod rgb_image;
+mod scene;
 
 pub use augmentation::{Augmentation, training_pixels, training_pixels_of};
 pub use check::{Checked, check, require_readable};
@@ -41,3 +42,4 @@ pub use preprocessing::{Preprocessing, evaluation_pixels, evaluation_pixels_of};
 pub use random::{epoch_order, stream};
 pub use resize::{Interpolation, resize};
 pub use rgb_image::{Region, RgbImage};
+pub use scene::{BoundingBox, Object, Scene};
