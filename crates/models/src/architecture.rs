@@ -56,6 +56,10 @@ pub struct Architecture {
     pub name: &'static str,
     /// The backbone, from the image on.
     pub stages: Vec<Stage>,
+    /// Indices of the stages that end strides 8, 16 and 32, whose features a detector works on.
+    pub taps: [usize; 3],
+    /// Stages before the last one whose features are wanted, too.
+    pub outputs: Vec<usize>,
     /// Channels that the backbone ends in.
     pub features: usize,
     /// Name of the linear classifier.
@@ -97,12 +101,46 @@ impl Architecture {
         ]
     }
 
+    /// The backbone as a detector has it: it ends with the last tap, and gives the features of all
+    /// three.
+    pub fn with_taps(mut self) -> Self {
+        let [first, second, last] = self.taps;
+        self.stages.truncate(last + 1);
+        self.features = self.channels_of(last);
+        self.outputs = vec![first, second];
+        self
+    }
+
+    /// Channels that a stage ends in.
+    pub fn channels_of(&self, stage: usize) -> usize {
+        let last = self.stages[stage].blocks.iter().rev().find_map(Block::last);
+        last.map_or(3, |unit| unit.out_channels)
+    }
+
     /// Sends a batch `[batch, height, width, channels]` through some stages.
     pub fn forward(&self, stages: Range<usize>, x: Tensor<4>, forward: &mut Forward) -> Tensor<4> {
-        self.stages[stages]
-            .iter()
-            .flat_map(|stage| &stage.blocks)
-            .fold(x, |x, block| block.forward(x, forward))
+        let mut maps = self.forward_maps(stages, vec![x], forward);
+        maps.pop().expect("a network has a result")
+    }
+
+    /// Sends a batch through some stages, where the features of several are wanted. `maps` are those
+    /// wanted of the stages before, in their order, and last what goes into the first of `stages`; the
+    /// result is the same after the last of them. Each is `[batch, height, width, channels]`.
+    pub fn forward_maps(
+        &self,
+        stages: Range<usize>,
+        mut maps: Vec<Tensor<4>>,
+        forward: &mut Forward,
+    ) -> Vec<Tensor<4>> {
+        for index in stages {
+            let x = maps.pop().expect("there is an input");
+            if index > 0 && self.outputs.contains(&(index - 1)) {
+                maps.push(x.clone());
+            }
+            let blocks = self.stages[index].blocks.iter();
+            maps.push(blocks.fold(x, |x, block| block.forward(x, forward)));
+        }
+        maps
     }
 
     /// Prepares some stages for inference.

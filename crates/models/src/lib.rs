@@ -2,9 +2,10 @@
 //! pretrained weights expect of an image.
 //!
 //! One file an architecture family; each builds an [`Architecture`], which is plain data. Names and
-//! numerics are torchvision's.
+//! numerics are torchvision's. On the features of any of them works a [`detector`].
 
 mod architecture;
+pub mod detector;
 mod mobilenet_v2;
 mod resnet;
 

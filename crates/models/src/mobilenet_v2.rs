@@ -75,6 +75,8 @@ pub(crate) fn mobilenet_v2() -> Architecture {
     Architecture {
         name: "mobilenet_v2",
         stages,
+        taps: [6, 13, 17],
+        outputs: Vec::new(),
         features: FEATURES,
         classifier: "classifier.1",
         dropout: 0.2,

@@ -57,8 +57,12 @@ fn resnet(name: &'static str, branch: Branch, repeats: [usize; 4]) -> Architectu
             });
         }
     }
+    let [layer1, layer2, layer3, layer4] = repeats;
+    let before = layer1 + layer2;
     Architecture {
         name,
+        taps: [before, before + layer3, before + layer3 + layer4],
+        outputs: Vec::new(),
         stages,
         features: channels,
         classifier: "fc",

@@ -27,6 +27,8 @@ pub enum Kind {
     LinearWeight,
     /// `[out]`
     LinearBias,
+    /// `[out]`, of a classifier to whom nearly everything is background
+    PriorBias,
 }
 
 impl Kind {
@@ -164,6 +166,15 @@ impl Block {
         }
     }
 
+    /// The unit that its result comes from, or `None` if it has none.
+    pub fn last(&self) -> Option<&Unit> {
+        match self {
+            Self::Unit(unit) => Some(unit),
+            Self::Residual { branch, .. } => branch.last(),
+            Self::MaxPool { .. } => None,
+        }
+    }
+
     /// The units in the order of their parameters in PyTorch's `state_dict`.
     pub fn units(&self) -> Vec<&Unit> {
         match self {
@@ -251,7 +262,7 @@ impl Unit {
 fn branch_forward(units: &[Unit], x: Tensor<4>, added: Added, forward: &mut Forward) -> Tensor<4> {
     match forward {
         Forward::Inference(folded) => {
-            let units = units.iter().map(|unit| folded.unit(&unit.conv));
+            let units = units.iter().map(|unit| folded.unit(&unit.norm));
             ops::branch_inference(x, units.collect(), added)
         }
         Forward::Training {

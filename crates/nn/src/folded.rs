@@ -22,19 +22,19 @@ impl Folded {
     ) -> Self {
         let units = units
             .into_iter()
-            .map(|unit| (unit.conv.clone(), fold(parameters, unit, device)))
+            .map(|unit| (unit.norm.clone(), fold(parameters, unit, device)))
             .collect();
         Self { units }
     }
 
-    /// The unit whose convolution has that name.
+    /// The unit whose batch norm has that name: units may share a convolution.
     ///
     /// # Panics
     /// If it was not folded: a trunk asks only for its own units.
-    pub(crate) fn unit(&self, conv: &str) -> InferenceUnit {
+    pub(crate) fn unit(&self, norm: &str) -> InferenceUnit {
         self.units
-            .get(conv)
-            .unwrap_or_else(|| panic!("the unit {conv} was not folded"))
+            .get(norm)
+            .unwrap_or_else(|| panic!("the unit of {norm} was not folded"))
             .clone()
     }
 }

@@ -13,9 +13,13 @@ use crate::block::{Kind, ParameterInfo};
 /// equal probabilities (torchvision's choice for MobileNetV2).
 const CLASSIFIER_DEVIATION: f64 = 0.01;
 
+/// Probability that a new detector gives each class: Lin, Goyal, Girshick, He and Dollár, "Focal Loss for
+/// Dense Object Detection" (arXiv 1708.02002), section 4.1.
+const PRIOR: f32 = 0.01;
+
 /// Values for one parameter, row-major: Kaiming normal with the fan-out for convolutions, 1 and 0
 /// for batch norm, a normal distribution of deviation 0.01 for a classifier's weights and 0 for its
-/// bias. They depend on the seed, the name and the shape alone.
+/// bias; of a detector's classifier, that of the prior 0.01. They depend on the seed, the name and the shape alone.
 pub fn kaiming(parameter: &ParameterInfo, seed: u64) -> Vec<f32> {
     let length = parameter.shape.iter().product();
     match parameter.kind {
@@ -33,6 +37,7 @@ pub fn kaiming(parameter: &ParameterInfo, seed: u64) -> Vec<f32> {
         Kind::LinearWeight => normal(parameter, seed, CLASSIFIER_DEVIATION),
         Kind::NormScale | Kind::RunningVariance => vec![1.0; length],
         Kind::NormShift | Kind::RunningMean | Kind::LinearBias => vec![0.0; length],
+        Kind::PriorBias => vec![-((1.0 - PRIOR) / PRIOR).ln(); length],
     }
 }
 

@@ -93,7 +93,7 @@ impl Bench {
             architecture.name
         );
         let draft: Draft = toml::from_str(&recipe)?;
-        let phase = draft.resolve(SIZE)?.phases.remove(0);
+        let mut recipe = draft.resolve(SIZE)?;
         let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE);
         let data = Dataset {
             classes: (0..CLASSES).map(|class| class.to_string()).collect(),
@@ -103,7 +103,8 @@ impl Bench {
             ignored: 0,
             without_validation: Vec::new(),
         };
-        let task = Classification::new(&architecture, data, preprocessing, 1);
+        let task = Classification::new(&recipe, &architecture, data, preprocessing);
+        let phase = recipe.phases.remove(0);
         let device = warmstart_nn::device();
         let mut parameters = Parameters::new();
         let head = task.head_parameters();
@@ -140,8 +141,13 @@ impl Bench {
             .architecture
             .forward(all, images, &mut Forward::Inference(folded));
         let mut tally = Default::default();
-        self.task
-            .tally(&mut tally, features, &self.learned.parameters, &self.labels);
+        self.task.tally(
+            &mut tally,
+            vec![features],
+            folded,
+            &self.learned.parameters,
+            &self.labels,
+        );
     }
 
     fn images(&self) -> Tensor<4> {
@@ -159,7 +165,7 @@ impl Bench {
             setup: &self.setup,
             seed: 1,
         };
-        let loss = step.run(&mut self.learned, images, &self.labels, 1e-4);
+        let loss = step.run(&mut self.learned, vec![images], &self.labels, 1e-4);
         assert!(loss.is_finite(), "the loss is {loss}");
     }
 }

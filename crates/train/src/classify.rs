@@ -1,32 +1,25 @@
 //! Classification: an average over the features, dropout and a linear classifier.
 
-use std::path::Path;
-
 use warmstart_data::random::{Purpose, stream, unit};
-use warmstart_data::{Augmentation, DataError, Dataset, Preprocessing, Sample};
+use warmstart_data::{DataError, Dataset, Preprocessing, Sample};
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::ParameterInfo;
+use warmstart_nn::block::{Forward, ParameterInfo, Unit};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::ops::{global_average_pool, linear};
+use warmstart_nn::{Folded, Parameters};
 
+use crate::Error;
+use crate::event::Observer;
 use crate::loss::cross_entropy;
-use crate::task::{Evaluation, Example, Split, StepKey, Task};
+use crate::recipe::{Phase, Recipe, View};
+use crate::task::{Evaluation, Example, Loss, Split, StepKey, Task};
 
 /// Learning the class of an image.
 pub struct Classification {
-    /// Names of the classes.
-    pub classes: Vec<String>,
-    /// Images to learn from.
-    pub train: Vec<Sample>,
-    /// Images to evaluate on after every epoch.
-    pub validation: Vec<Sample>,
-    /// Images to evaluate on at the end; may be empty.
-    pub test: Vec<Sample>,
-    /// What is done to an image before it goes in.
-    pub preprocessing: Preprocessing,
-    /// Seed of the augmentation.
-    pub seed: u64,
+    data: Dataset,
+    preprocessing: Preprocessing,
+    /// Of the augmentation.
+    seed: u64,
     head: Head,
 }
 
@@ -101,70 +94,78 @@ fn dropout_mask(key: StepKey, images: usize, channels: usize, p: f64) -> Vec<f32
         .collect()
 }
 
-impl Classification {
-    /// The task of telling the classes of a data set apart.
-    pub fn new(
-        architecture: &Architecture,
-        data: Dataset,
-        preprocessing: Preprocessing,
-        seed: u64,
-    ) -> Self {
-        Self {
-            head: Head::new(architecture, data.classes.len()),
-            classes: data.classes,
-            train: data.train,
-            validation: data.validation,
-            test: data.test.unwrap_or_default(),
-            preprocessing,
-            seed,
-        }
-    }
-
-    fn split(&self, split: Split) -> &[Sample] {
-        match split {
-            Split::Validation => &self.validation,
-            Split::Test => &self.test,
-        }
-    }
-}
-
-fn files(samples: &[Sample]) -> Vec<&Path> {
-    samples.iter().map(|sample| sample.path.as_path()).collect()
-}
-
 impl Task for Classification {
     /// Index of the class.
+    type Label = usize;
     type Target = usize;
     type Tally = Tally;
 
-    fn metric_name(&self) -> &'static str {
-        "top-1 accuracy"
+    const METRIC: &'static str = "top-1 accuracy";
+
+    fn open(recipe: &Recipe, _observe: Observer) -> Result<Dataset, Error> {
+        Ok(warmstart_data::open(
+            &recipe.data,
+            recipe.val_split,
+            recipe.seed,
+        )?)
+    }
+
+    fn require_learnable(data: &Dataset) -> Result<(), Error> {
+        let learned = |label| data.train.iter().any(|sample| sample.label == label);
+        let missing = (0..data.classes.len()).find(|&label| !learned(label));
+        missing.map_or(Ok(()), |label| {
+            Err(Error::usage(format!(
+                "the class {} has no training image that can be read: mend its images, or remove its \
+                 folder",
+                data.classes[label]
+            )))
+        })
+    }
+
+    fn backbone(architecture: Architecture) -> Architecture {
+        architecture
+    }
+
+    fn new(
+        recipe: &Recipe,
+        backbone: &Architecture,
+        data: Dataset,
+        preprocessing: Preprocessing,
+    ) -> Self {
+        Self {
+            head: Head::new(backbone, data.classes.len()),
+            data,
+            preprocessing,
+            seed: recipe.seed,
+        }
+    }
+
+    fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    fn validate_on(&mut self, samples: Vec<Sample>) {
+        self.data.validation = samples;
     }
 
     fn head_parameters(&self) -> Vec<ParameterInfo> {
         self.head.parameters.to_vec()
     }
 
-    fn training_images(&self) -> usize {
-        self.train.len()
-    }
-
-    fn training_files(&self) -> Vec<&Path> {
-        files(&self.train)
-    }
-
-    fn evaluation_files(&self, split: Split) -> Vec<&Path> {
-        files(self.split(split))
+    fn head_units(&self) -> Vec<&Unit> {
+        Vec::new()
     }
 
     fn training_example(
         &self,
         sample: usize,
-        view: usize,
-        augmentation: &Augmentation,
+        view: View,
+        phase: &Phase,
     ) -> Result<Example<usize>, DataError> {
-        let Sample { path, label } = &self.train[sample];
-        let mut random = stream(self.seed, view as u64, sample as u64, Purpose::Augmentation);
+        let Sample { path, label } = &self.data.train[sample];
+        let view = view.number as u64;
+        let mut random = stream(self.seed, view, sample as u64, Purpose::Augmentation);
+        let augmentation = phase.augmentation.of_images();
         let pixels =
             warmstart_data::training_pixels(path, &self.preprocessing, augmentation, &mut random)?;
         Ok(Example {
@@ -173,8 +174,8 @@ impl Task for Classification {
         })
     }
 
-    fn training_target(&self, sample: usize, _view: usize, _augmentation: &Augmentation) -> usize {
-        self.train[sample].label
+    fn training_target(&self, sample: usize, _view: View, _phase: &Phase) -> usize {
+        self.data.train[sample].label
     }
 
     fn evaluation_example(&self, split: Split, sample: usize) -> Result<Example<usize>, DataError> {
@@ -190,33 +191,43 @@ impl Task for Classification {
     }
 
     /// The head averages, and the average of a single pixel is that pixel.
-    fn condense(features: Tensor<4>) -> Tensor<4> {
-        let [batch, _, _, channels] = features.dims();
-        global_average_pool(features).reshape([batch, 1, 1, channels])
+    fn condense(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
+        let average = |features: Tensor<4>| {
+            let [batch, _, _, channels] = features.dims();
+            global_average_pool(features).reshape([batch, 1, 1, channels])
+        };
+        features.into_iter().map(average).collect()
     }
 
     fn loss(
         &self,
-        features: Tensor<4>,
+        features: Vec<Tensor<4>>,
+        _forward: &mut Forward,
         parameters: &Parameters,
         labels: &[usize],
-        label_smoothing: f64,
+        phase: &Phase,
         key: StepKey,
-    ) -> Tensor<1> {
-        let logits = self.head.logits(features, parameters, Some(key));
-        cross_entropy(logits, labels, label_smoothing)
+    ) -> Loss {
+        let logits = self.head.logits(only(features), parameters, Some(key));
+        let root = cross_entropy(logits, labels, phase.label_smoothing);
+        let value: f32 = root.clone().inner().into_scalar();
+        Loss {
+            value: value.into(),
+            root,
+        }
     }
 
     fn tally(
         &self,
         tally: &mut Tally,
-        features: Tensor<4>,
+        features: Vec<Tensor<4>>,
+        _folded: &Folded,
         parameters: &Parameters,
         labels: &[usize],
     ) {
-        let logits = self.head.logits(features, parameters, None);
+        let logits = self.head.logits(only(features), parameters, None);
         let logits: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
-        for (row, &label) in logits.chunks(self.classes.len()).zip(labels) {
+        for (row, &label) in logits.chunks(self.data.classes.len()).zip(labels) {
             let probabilities = warmstart_metrics::softmax(row);
             let best = warmstart_metrics::top_k(&probabilities, 1)[0].0;
             // Bounded, so that one hopeless image cannot make the mean infinite.
@@ -233,4 +244,9 @@ impl Task for Classification {
             metric: tally.correct as f64 / images,
         }
     }
+}
+
+/// The features of a backbone with one output.
+fn only(mut features: Vec<Tensor<4>>) -> Tensor<4> {
+    features.pop().expect("a backbone has a result")
 }

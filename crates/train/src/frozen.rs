@@ -8,12 +8,12 @@ use std::{fs, io};
 
 use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare, Preprocessing};
 use warmstart_models::Architecture;
-use warmstart_nn::block::Forward;
+use warmstart_nn::block::{Forward, Unit};
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::{Folded, Parameters};
 
-use crate::recipe::{Phase, Views};
-use crate::task::{Example, Split, Task};
+use crate::recipe::{Phase, View};
+use crate::task::{Example, Split, Task, files};
 
 /// Most images that go through a network at a time where no gradients are wanted: more are hardly
 /// faster, and need more memory.
@@ -49,9 +49,9 @@ pub struct Frozen {
     image_size: usize,
     /// Images that go through at a time.
     images: usize,
-    condense: fn(Tensor<4>) -> Tensor<4>,
-    /// `[height, width, channels]`, what the trained part sees of an image.
-    shape: [usize; 3],
+    condense: fn(Vec<Tensor<4>>) -> Vec<Tensor<4>>,
+    /// `[height, width, channels]` of each map that the trained part sees of an image.
+    shapes: Vec<[usize; 3]>,
     training: Option<Arc<KeptFeatures>>,
     validation: Option<Arc<KeptFeatures>>,
 }
@@ -101,15 +101,18 @@ impl Frozen {
             } else {
                 |features| features
             },
-            shape: [image_size, image_size, 3],
+            shapes: vec![[image_size, image_size, 3]],
             training: None,
             validation: None,
         };
         if boundary > 0 {
             let black = vec![0.0; image_size * image_size * 3];
-            let [_, height, width, channels] =
-                frozen.compute(&[&black], architecture, device).dims();
-            frozen.shape = [height, width, channels];
+            let maps = frozen.compute(&[&black], architecture, device);
+            let shape = |map: Tensor<4>| {
+                let [_, height, width, channels] = map.dims();
+                [height, width, channels]
+            };
+            frozen.shapes = maps.into_iter().map(shape).collect();
         }
         frozen
     }
@@ -124,21 +127,21 @@ impl Frozen {
         origin: &Origin<'_, T>,
         folder: &FeatureCacheFolder,
     ) -> Result<Option<String>, String> {
-        let Views::Number(views) = origin.phase.views else {
+        let Some(views) = origin.phase.kept_views() else {
             return Ok(None);
         };
         if self.boundary == 0 {
             return Ok(None);
         }
         let open = |split: Option<Split>, views: usize| -> io::Result<_> {
-            let files = match split {
-                None => origin.task.training_files(),
-                Some(split) => origin.task.evaluation_files(split),
-            };
+            let files = files(match split {
+                None => &origin.task.data().train,
+                Some(split) => origin.task.split(split),
+            });
             let entries = files.len() * views;
             let key = origin.key(self.boundary, &files, split.is_none().then_some(views))?;
             let description = origin.description(files.len(), split.is_none().then_some(views));
-            let values = self.shape.iter().product();
+            let values = self.values();
             let cache = folder.open(&key, &description, entries, values)?;
             Ok(Arc::new(KeptFeatures {
                 cache,
@@ -176,22 +179,21 @@ impl Frozen {
         self.boundary
     }
 
-    /// The training images as an epoch sees them.
+    /// The training images under a view.
     pub fn training_source<T: Task>(
         &self,
         task: &Arc<T>,
         phase: &Phase,
-        epoch: usize,
+        view: View,
     ) -> Source<T::Target> {
-        let view = phase.views.of_epoch(epoch);
-        let first = view * task.training_images();
-        let augmentation = phase.augmentation.clone();
+        let first = phase.place_of(view) * task.training_images();
+        let phase = Arc::new(phase.clone());
         let (files, targets) = (Arc::clone(task), Arc::clone(task));
-        let varied = augmentation.clone();
+        let varied = Arc::clone(&phase);
         Source::new(
             self.training.clone(),
             first,
-            move |sample| files.training_example(sample, view, &augmentation),
+            move |sample| files.training_example(sample, view, &phase),
             move |sample| targets.training_target(sample, view, &varied),
         )
     }
@@ -211,7 +213,7 @@ impl Frozen {
         )
     }
 
-    /// What the trained part sees of a batch out of `source`, `[batch, height, width, channels]`.
+    /// What the trained part sees of a batch out of `source`: maps `[batch, height, width, channels]`.
     /// Whatever had to be computed is kept; a failure to do so is returned beside.
     pub fn features<T>(
         &self,
@@ -219,59 +221,102 @@ impl Frozen {
         source: &Source<T>,
         architecture: &Architecture,
         device: &Device,
-    ) -> (Tensor<4>, Option<String>) {
+    ) -> (Vec<Tensor<4>>, Option<String>) {
         let pixels = batch.iter().filter_map(|image| match &image.input {
             Input::Pixels(pixels) => Some(pixels.as_slice()),
             Input::Features(_) => None,
         });
         let pixels: Vec<_> = pixels.collect();
         if self.boundary == 0 {
-            return (images(&pixels, self.image_size, device), None);
+            return (vec![images(&pixels, self.image_size, device)], None);
         }
-        let len = self.shape.iter().product();
         let mut computed = pixels
             .chunks(self.images)
-            .flat_map(|pixels| values(self.compute(pixels, architecture, device)));
-        let mut all: Vec<f32> = Vec::with_capacity(batch.len() * len);
+            .flat_map(|pixels| self.by_image(self.compute(pixels, architecture, device)));
+        let lens: Vec<usize> = self
+            .shapes
+            .iter()
+            .map(|shape| shape.iter().product())
+            .collect();
+        let mut maps: Vec<Vec<f32>> = lens
+            .iter()
+            .map(|len| Vec::with_capacity(batch.len() * len))
+            .collect();
         let mut failure = None;
         for image in batch {
-            match &image.input {
-                Input::Features(features) => all.extend_from_slice(features),
+            let new;
+            let features = match &image.input {
+                Input::Features(features) => features,
                 Input::Pixels(_) => {
-                    let start = all.len();
-                    all.extend(computed.by_ref().take(len));
+                    new = computed.next().expect("one for each image in pixels");
                     if let Some(kept) = &source.kept {
-                        failure = failure.or(kept.write(image.entry, &all[start..]));
+                        failure = failure.or(kept.write(image.entry, &new));
                     }
+                    &new
                 }
+            };
+            let mut rest = features.as_slice();
+            for (map, &len) in maps.iter_mut().zip(&lens) {
+                let (part, others) = rest.split_at(len);
+                map.extend_from_slice(part);
+                rest = others;
             }
         }
-        let [height, width, channels] = self.shape;
-        let all = TensorData::new(all, [batch.len(), height, width, channels]);
-        (Tensor::from_data(all, device), failure)
+        let maps = maps.into_iter().zip(&self.shapes);
+        let maps = maps.map(|(map, &[height, width, channels])| {
+            let data = TensorData::new(map, [batch.len(), height, width, channels]);
+            Tensor::from_data(data, device)
+        });
+        (maps.collect(), failure)
     }
 
-    /// The trained rest of the network on what [`features`](Self::features) gave, in inference.
-    pub fn rest(
+    /// Values of an image's features.
+    fn values(&self) -> usize {
+        let values = |shape: &[usize; 3]| shape.iter().product::<usize>();
+        self.shapes.iter().map(values).sum()
+    }
+
+    /// The features of each image of a batch, one map after the other.
+    fn by_image(&self, maps: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
+        let mut images = Vec::new();
+        for map in maps {
+            let [batch, height, width, channels] = map.dims();
+            let values: Vec<f32> = map.into_data().try_into_vec().expect("features are f32");
+            images.resize_with(batch, || Vec::with_capacity(self.values()));
+            for (image, values) in images
+                .iter_mut()
+                .zip(values.chunks(height * width * channels))
+            {
+                image.extend_from_slice(values);
+            }
+        }
+        images
+    }
+
+    /// The trained rest of the network and the head's `units`, on what [`features`](Self::features)
+    /// gave, in inference.
+    pub fn rest<'a>(
         &self,
-        architecture: &Architecture,
+        architecture: &'a Architecture,
+        units: Vec<&'a Unit>,
         parameters: &Parameters,
         device: &Device,
     ) -> Folded {
-        architecture.fold(self.boundary..architecture.stages.len(), parameters, device)
+        let stages = self.boundary..architecture.stages.len();
+        Folded::new(parameters, architecture.units(stages).chain(units), device)
     }
 
-    /// `[batch, height, width, channels]` of images in pixels.
+    /// The maps `[batch, height, width, channels]` of images in pixels.
     fn compute(
         &self,
         pixels: &[&[f32]],
         architecture: &Architecture,
         device: &Device,
-    ) -> Tensor<4> {
-        let images = images(pixels, self.image_size, device);
+    ) -> Vec<Tensor<4>> {
+        let images = vec![images(pixels, self.image_size, device)];
         let stages = 0..self.boundary;
         let mut forward = Forward::Inference(&self.trunk);
-        (self.condense)(architecture.forward(stages, images, &mut forward))
+        (self.condense)(architecture.forward_maps(stages, images, &mut forward))
     }
 }
 
@@ -389,8 +434,4 @@ impl<T: Task> Origin<'_, T> {
 pub fn images(pixels: &[&[f32]], size: usize, device: &Device) -> Tensor<4> {
     let data = TensorData::new(pixels.concat(), [pixels.len(), size, size, 3]);
     Tensor::from_data(data, device)
-}
-
-fn values(tensor: Tensor<4>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("features are f32")
 }

@@ -170,7 +170,8 @@ impl<T: Task> Job<T> {
         let CurrentPhase { setup, frozen, .. } = current;
         let phase = &self.recipe.phases[current.number];
         let order = epoch_order(self.recipe.seed, epoch as u64, self.task.training_images());
-        let source = frozen.training_source(&self.task, phase, epoch);
+        let view = phase.view(epoch, epoch_in_phase);
+        let source = frozen.training_source(&self.task, phase, view);
         let loader = Loader::new(
             batches(&order, phase.batch),
             self.machine.workers,
@@ -231,8 +232,9 @@ impl<T: Task> Job<T> {
         split: Split,
         observe: Observer,
     ) -> Result<Evaluation, Error> {
-        let rest = frozen.rest(&self.architecture, parameters, &self.device);
-        let samples: Vec<usize> = (0..self.task.evaluation_files(split).len()).collect();
+        let units = self.task.head_units();
+        let rest = frozen.rest(&self.architecture, units, parameters, &self.device);
+        let samples: Vec<usize> = (0..self.task.split(split).len()).collect();
         let source = frozen.evaluation_source(&self.task, split);
         let loader = Loader::new(
             batches(&samples, frozen.images()),
@@ -249,13 +251,14 @@ impl<T: Task> Job<T> {
             if let Some(failure) = failure {
                 observe(Event::Note(failure));
             }
-            let features = self.architecture.forward(
+            let features = self.architecture.forward_maps(
                 frozen.boundary()..self.architecture.stages.len(),
                 features,
                 &mut Forward::Inference(&rest),
             );
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
-            self.task.tally(&mut tally, features, parameters, &targets);
+            self.task
+                .tally(&mut tally, features, &rest, parameters, &targets);
             done += targets.len();
             observe(Event::Evaluated {
                 images: done,

@@ -12,8 +12,8 @@ use crate::job::{Job, Machine};
 use crate::model_file::{ModelInfo, resolve_path};
 use crate::phase_setup::boundary;
 use crate::plan::{self, Plan};
-use crate::probe::{self, Costs};
-use crate::recipe::{Automatic, Draft, NO_WEIGHTS, Recipe};
+use crate::probe;
+use crate::recipe::{self, Automatic, Draft, NO_WEIGHTS, Recipe};
 use crate::record::Summary;
 use crate::run::RunFolder;
 use crate::session::Session;
@@ -59,9 +59,23 @@ pub fn train(
         )));
     }
     RunFolder::require_new(&out)?;
-    let mut job = assemble(recipe, machine, observe)?;
-    let plan = make_plan(&mut job, &automatic, observe)?;
-    begin(job, &out, plan, observe)?.run(observe)
+    match recipe.task {
+        recipe::Task::Classify => {
+            train_task::<Classification>(recipe, &automatic, &out, machine, observe)
+        }
+    }
+}
+
+fn train_task<T: Task>(
+    recipe: Recipe,
+    automatic: &[Automatic],
+    out: &Path,
+    machine: Machine,
+    observe: Observer,
+) -> Result<Summary, Error> {
+    let mut job = assemble::<T>(recipe, machine, observe)?;
+    let plan = make_plan(&mut job, automatic, observe)?;
+    begin(job, out, plan, observe)?.run(observe)
 }
 
 /// What a run would need: the same as the first lines of [`train`], and nothing else.
@@ -70,10 +84,21 @@ pub fn train(
 /// If anything that was asked for is wrong, or a step cannot be measured.
 pub fn plan(draft: Draft, machine: Machine, observe: Observer) -> Result<Plan, Error> {
     let (recipe, automatic) = resolve(draft)?;
-    let mut job = assemble(recipe, machine, observe)?;
+    match recipe.task {
+        recipe::Task::Classify => plan_task::<Classification>(recipe, &automatic, machine, observe),
+    }
+}
+
+fn plan_task<T: Task>(
+    recipe: Recipe,
+    automatic: &[Automatic],
+    machine: Machine,
+    observe: Observer,
+) -> Result<Plan, Error> {
+    let mut job = assemble::<T>(recipe, machine, observe)?;
     observe(Event::Measuring);
-    let costs = costs(&job)?;
-    plan::plan(&mut job, &costs, &automatic)
+    let costs = probe::ask(&job)?;
+    plan::plan(&mut job, &costs, automatic)
 }
 
 fn resolve(draft: Draft) -> Result<(Recipe, Vec<Automatic>), Error> {
@@ -92,21 +117,17 @@ fn resolve(draft: Draft) -> Result<(Recipe, Vec<Automatic>), Error> {
     Ok((recipe, automatic))
 }
 
-fn costs(job: &Job<Classification>) -> Result<Costs, Error> {
-    probe::ask(job, &job.task.train, &job.task.classes)
-}
-
 /// Plans a run and says so. Where steps cannot be measured, it goes on without a plan.
 ///
 /// # Errors
 /// If a phase names a stage that isn't there.
-pub fn make_plan(
-    job: &mut Job<Classification>,
+pub fn make_plan<T: Task>(
+    job: &mut Job<T>,
     automatic: &[Automatic],
     observe: Observer,
 ) -> Result<Option<Plan>, Error> {
     observe(Event::Measuring);
-    match costs(job) {
+    match probe::ask(job) {
         Ok(costs) => {
             let plan = plan::plan(job, &costs, automatic)?;
             observe(Event::Plan(&plan));
@@ -123,19 +144,17 @@ pub fn make_plan(
 ///
 /// # Errors
 /// If something that it names isn't there, or cannot be read.
-pub fn assemble(
+pub fn assemble<T: Task>(
     recipe: Recipe,
     machine: Machine,
     observe: Observer,
-) -> Result<Job<Classification>, Error> {
-    let architecture = architecture(&recipe.model)?;
+) -> Result<Job<T>, Error> {
+    let backbone = T::backbone(architecture(&recipe.model)?);
     for phase in &recipe.phases {
-        boundary(&architecture, &phase.train)?;
+        boundary(&backbone, &phase.train)?;
     }
-    let data = readable(
-        warmstart_data::open(&recipe.data, recipe.val_split, recipe.seed)?,
-        observe,
-    )?;
+    let data = readable(T::open(&recipe, observe)?, observe)?;
+    T::require_learnable(&data)?;
     job(recipe, data, machine)
 }
 
@@ -143,8 +162,12 @@ pub fn assemble(
 ///
 /// # Errors
 /// If there is no such model.
-pub fn job(recipe: Recipe, data: Dataset, machine: Machine) -> Result<Job<Classification>, Error> {
-    let architecture = architecture(&recipe.model)?;
+pub fn job<T: Task>(
+    recipe: Recipe,
+    data: Dataset<T::Label>,
+    machine: Machine,
+) -> Result<Job<T>, Error> {
+    let architecture = T::backbone(architecture(&recipe.model)?);
     let preprocessing = preprocessing::for_size(&architecture.pretrained, recipe.image_size);
     let info = ModelInfo::new(
         recipe.task,
@@ -152,7 +175,7 @@ pub fn job(recipe: Recipe, data: Dataset, machine: Machine) -> Result<Job<Classi
         &data.classes,
         preprocessing.clone(),
     );
-    let task = Classification::new(&architecture, data, preprocessing, recipe.seed);
+    let task = T::new(&recipe, &architecture, data, preprocessing);
     Ok(Job {
         recipe,
         architecture,
@@ -164,7 +187,10 @@ pub fn job(recipe: Recipe, data: Dataset, machine: Machine) -> Result<Job<Classi
 }
 
 /// Leaves out the images that cannot be read, unless they are too many.
-fn readable(mut data: Dataset, observe: Observer) -> Result<Dataset, Error> {
+fn readable<L: Clone + Sync + Send>(
+    mut data: Dataset<L>,
+    observe: Observer,
+) -> Result<Dataset<L>, Error> {
     let test = data.test.take().unwrap_or_default();
     let splits = [data.train, data.validation, test];
     observe(Event::Checking {
@@ -183,14 +209,6 @@ fn readable(mut data: Dataset, observe: Observer) -> Result<Dataset, Error> {
     };
     require_readable(&all, UNREADABLE_LIMIT)?;
     let [train, validation, test] = checked.map(|split| split.readable);
-    for (label, class) in data.classes.iter().enumerate() {
-        if !train.iter().any(|sample| sample.label == label) {
-            return Err(Error::usage(format!(
-                "the class {class} has no training image that can be read: mend its images, or \
-                 remove its folder"
-            )));
-        }
-    }
     if validation.is_empty() {
         return Err(Error::usage(
             "no validation image can be read: mend or replace them",
@@ -217,17 +235,17 @@ fn readable(mut data: Dataset, observe: Observer) -> Result<Dataset, Error> {
 ///
 /// # Errors
 /// If a file cannot be read or written.
-pub fn begin(
-    job: Job<Classification>,
+pub fn begin<T: Task>(
+    job: Job<T>,
     folder: &Path,
     plan: Option<Plan>,
     observe: Observer,
-) -> Result<Session<Classification>, Error> {
+) -> Result<Session<T>, Error> {
     let start = start(
         &job.recipe,
         &job.architecture,
         &job.task.head_parameters(),
-        &job.task.classes,
+        &job.task.data().classes,
         &job.device,
     )?;
     observe(Event::Loaded(&start.report));

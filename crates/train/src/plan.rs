@@ -251,7 +251,7 @@ fn few_steps(recipe: &Recipe, phases: &[PhasePlan]) -> Option<String> {
 /// the evaluations.
 fn seconds<T: Task>(job: &Job<T>, phase: &Phase, cost: &PhaseCost) -> f64 {
     let images = job.task.training_images() as f64;
-    let validation = job.task.evaluation_files(Split::Validation).len() as f64;
+    let validation = job.task.split(Split::Validation).len() as f64;
     let epochs = phase.epochs as f64;
     let [computed, evaluated] = match (phase.views, &job.machine.cache) {
         (Views::Number(views), Some(_)) => [epochs.min(views as f64), 1.0],

@@ -2,7 +2,7 @@
 //! goes away with it.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::launch;
 use crate::memory;
 use crate::optimizer::Optimizer;
 use crate::phase_setup::boundary;
-use crate::recipe::Recipe;
+use crate::recipe::{self, Recipe};
 use crate::step::{Learned, Step};
 use crate::task::{Split, Task};
 
@@ -28,12 +28,12 @@ pub const COMMAND: &str = "probe";
 
 /// What is to be measured.
 #[derive(Serialize, Deserialize)]
-pub struct Request {
+pub struct Request<L> {
     /// The recipe in TOML, with a number in every place.
     recipe: String,
     classes: Vec<String>,
-    /// Images to take steps with, and their labels.
-    images: Vec<(PathBuf, usize)>,
+    /// Images to take steps with.
+    images: Vec<Sample<L>>,
     /// Two numbers of images a step.
     batches: [usize; 2],
     workers: usize,
@@ -92,19 +92,18 @@ impl Memory {
 ///
 /// # Errors
 /// If the process cannot be started or does not end well: for lack of memory, most likely.
-pub fn ask<T>(job: &Job<T>, samples: &[Sample], classes: &[String]) -> Result<Costs, Error> {
+pub fn ask<T: Task>(job: &Job<T>) -> Result<Costs, Error> {
+    let data = job.task.data();
     // The largest files are likely the largest pictures, which need the most memory.
-    let mut largest: Vec<&Sample> = samples.iter().collect();
+    let mut largest: Vec<_> = data.train.iter().collect();
     largest.sort_by_key(|sample| {
         std::cmp::Reverse(sample.path.metadata().map_or(0, |metadata| metadata.len()))
     });
     let images = largest.into_iter().take(INFERENCE_BATCH);
     let mut request = Request {
         recipe: job.recipe.to_toml(),
-        classes: classes.to_vec(),
-        images: images
-            .map(|sample| (sample.path.clone(), sample.label))
-            .collect(),
+        classes: data.classes.clone(),
+        images: images.cloned().collect(),
         batches: [2, 4],
         workers: job.machine.workers,
     };
@@ -115,7 +114,7 @@ pub fn ask<T>(job: &Job<T>, samples: &[Sample], classes: &[String]) -> Result<Co
     })
 }
 
-fn answer(program: &Path, request: &Request) -> Result<Costs, Error> {
+fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<Costs, Error> {
     let failed = |error| Error::io("run", program, error);
     let mut child = Command::new(program)
         .arg(COMMAND)
@@ -158,20 +157,29 @@ fn answer(program: &Path, request: &Request) -> Result<Costs, Error> {
 /// # Errors
 /// If it is none, or an image cannot be read.
 pub fn measure(request: &str, program: &Path) -> Result<Costs, Error> {
-    let request: Request = serde_json::from_str(request)
-        .map_err(|error| Error::usage(format!("the request cannot be read: {error}")))?;
-    let recipe: Recipe = toml::from_str(&request.recipe)
-        .map_err(|error| Error::recipe(Path::new("request"), &request.recipe, &error))?;
+    let unreadable = |error| Error::usage(format!("the request cannot be read: {error}"));
+    let text: serde_json::Value = serde_json::from_str(request).map_err(unreadable)?;
+    let recipe = text["recipe"].as_str().unwrap_or_default();
+    let recipe: Recipe = toml::from_str(recipe)
+        .map_err(|error| Error::recipe(Path::new("request"), recipe, &error))?;
+    match recipe.task {
+        recipe::Task::Classify => measure_task::<Classification>(
+            recipe,
+            serde_json::from_value(text).map_err(unreadable)?,
+            program,
+        ),
+    }
+}
+
+fn measure_task<T: Task>(
+    recipe: Recipe,
+    request: Request<T::Label>,
+    program: &Path,
+) -> Result<Costs, Error> {
     let samples = request.images.iter().cycle().take(INFERENCE_BATCH);
-    let samples: Vec<Sample> = samples
-        .map(|(path, label)| Sample {
-            path: path.clone(),
-            label: *label,
-        })
-        .collect();
     let data = Dataset {
         classes: request.classes,
-        train: samples,
+        train: samples.cloned().collect(),
         validation: Vec::new(),
         test: None,
         ignored: 0,
@@ -183,16 +191,16 @@ pub fn measure(request: &str, program: &Path) -> Result<Costs, Error> {
         program: program.to_owned(),
         flags: Vec::new(),
     };
-    Probe::new(launch::job(recipe, data, machine)?).costs(request.batches)
+    Probe::new(launch::job::<T>(recipe, data, machine)?).costs(request.batches)
 }
 
-struct Probe {
-    job: Job<Classification>,
+struct Probe<T> {
+    job: Job<T>,
     learned: Learned,
 }
 
-impl Probe {
-    fn new(job: Job<Classification>) -> Self {
+impl<T: Task> Probe<T> {
+    fn new(job: Job<T>) -> Self {
         let mut parameters = Parameters::new();
         for info in job.parameter_infos() {
             let values = initialization::kaiming(&info, job.recipe.seed);
@@ -227,7 +235,7 @@ impl Probe {
         let before = memory_in_use();
         forget_memory_peak();
         let phase = &self.job.recipe.phases[0];
-        let example = self.job.task.training_example(0, 0, &phase.augmentation)?;
+        let example = self.job.task.training_example(0, phase.view(0, 0), phase)?;
         Ok(memory_peak().saturating_sub(before + size_of_val(&*example.pixels)) as f64)
     }
 
@@ -262,7 +270,8 @@ impl Probe {
     fn step(&mut self, number: usize, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
         let current = self.begin(number, batch)?;
         let phase = &self.job.recipe.phases[number];
-        let source = current.frozen.training_source(&self.job.task, phase, 0);
+        let view = phase.view(0, 0);
+        let source = current.frozen.training_source(&self.job.task, phase, view);
         let prepare = source.prepare();
         let (mut frozen_peak, mut peak) = (0, 0);
         for _ in 0..2 {
@@ -303,7 +312,7 @@ impl Probe {
         let current = self.begin(number, images)?;
         // As many as go through at a time, so that none are prepared ahead: the plan counts those.
         let task = Arc::get_mut(&mut self.job.task).expect("no loader is left");
-        task.validation = task.train[..images].to_vec();
+        task.validate_on(task.data().train[..images].to_vec());
         let started = Instant::now();
         let split = Split::Validation;
         self.job.evaluate(

@@ -4,13 +4,15 @@ use std::path::Path;
 
 use crate::Error;
 use crate::checkpoint::Checkpoint;
+use crate::classify::Classification;
 use crate::event::{Event, Observer};
 use crate::job::Machine;
 use crate::launch::{assemble, begin, make_plan};
-use crate::recipe::{Automatic, Memory, Phase, Recipe, Train};
+use crate::recipe::{self, Automatic, Memory, Phase, Recipe, Train};
 use crate::record::{RunState, Summary};
 use crate::run::RunFolder;
 use crate::session::Session;
+use crate::task::Task;
 
 /// What `resume` may change.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +54,21 @@ pub fn resume(
     observe: Observer,
 ) -> Result<Summary, Error> {
     let (run, recipe) = RunFolder::open(path)?;
+    match recipe.task {
+        recipe::Task::Classify => {
+            resume_task::<Classification>(path, run, recipe, changes, machine, observe)
+        }
+    }
+}
+
+fn resume_task<T: Task>(
+    path: &Path,
+    run: RunFolder,
+    recipe: Recipe,
+    changes: &Changes,
+    machine: Machine,
+    observe: Observer,
+) -> Result<Summary, Error> {
     let checkpoint = match changes.from_epoch {
         Some(epoch) => Some(chosen(&run, epoch)?),
         None => run.checkpoints.newest(&mut |damage| {
@@ -72,7 +89,7 @@ pub fn resume(
         observe(Event::Note(note));
     }
     let epochs = recipe.epochs();
-    let mut job = assemble(recipe, machine, observe)?;
+    let mut job = assemble::<T>(recipe, machine, observe)?;
     let plan = match changes.need_a_plan() {
         true => {
             let open = open_choices(&job.recipe, done);

@@ -263,14 +263,14 @@ impl<T: Task> Session<T> {
         observe(Event::Epoch {
             record: &self.history[epoch - 1],
             epochs: self.job.recipe.epochs(),
-            metric: self.job.task.metric_name(),
+            metric: T::METRIC,
             best: best.epoch == epoch,
         });
         Ok(())
     }
 
     fn finish(&self, observe: Observer) -> Result<Summary, Error> {
-        let test = if !self.job.task.evaluation_files(Split::Test).is_empty() {
+        let test = if !self.job.task.split(Split::Test).is_empty() {
             let mut model = warmstart_weights::read(&self.run.path().join(crate::run::BEST))?;
             let kept = model_file::complete_parameters(
                 &mut model,
@@ -296,7 +296,7 @@ impl<T: Task> Session<T> {
     }
 
     fn best(&self) -> Option<Best> {
-        Best::of(&self.history, self.job.task.metric_name())
+        Best::of(&self.history, T::METRIC)
     }
 
     fn summary(&self, state: RunState, test: Option<TestResult>) -> Summary {

@@ -8,7 +8,7 @@ use warmstart_nn::burn::tensor::Tensor;
 use crate::optimizer::{Optimizer, clip_factor};
 use crate::phase_setup::PhaseSetup;
 use crate::recipe::{BatchNorm, Phase};
-use crate::task::{StepKey, Task};
+use crate::task::{Loss, StepKey, Task};
 
 /// What a step changes.
 pub struct Learned {
@@ -43,18 +43,20 @@ impl<T: Task> Step<'_, T> {
     pub fn run(
         &self,
         learned: &mut Learned,
-        features: Tensor<4>,
+        features: Vec<Tensor<4>>,
         targets: &[T::Target],
         lr: f64,
     ) -> f64 {
+        let images = targets.len();
         let mut whole = Accumulated::default();
         let mut before = 0;
         for targets in targets.chunks(self.phase.micro_batch()) {
-            let part = match targets.len() == features.dims()[0] {
-                true => features.clone(),
-                false => features.clone().narrow(0, before, targets.len()),
-            };
-            let share = targets.len() as f64 / features.dims()[0] as f64;
+            let part = features.iter().map(|map| match targets.len() == images {
+                true => map.clone(),
+                false => map.clone().narrow(0, before, targets.len()),
+            });
+            let part = part.collect();
+            let share = targets.len() as f64 / images as f64;
             let key = StepKey {
                 seed: self.seed,
                 step: learned.steps,
@@ -87,7 +89,7 @@ impl<T: Task> Step<'_, T> {
     fn gradients(
         &self,
         parameters: &Parameters,
-        features: Tensor<4>,
+        features: Vec<Tensor<4>>,
         targets: &[T::Target],
         key: StepKey,
         share: f64,
@@ -95,29 +97,30 @@ impl<T: Task> Step<'_, T> {
     ) -> f64 {
         let tracked = parameters.tracked(|name| self.setup.trains(name));
         let mut statistics = Vec::new();
-        let features = self.architecture.forward(
-            self.setup.boundary..self.architecture.stages.len(),
-            features.autodiff(),
-            &mut Forward::Training {
-                parameters: &tracked,
-                frozen_statistics: self.phase.batch_norm == BatchNorm::Frozen,
-                statistics: &mut statistics,
-            },
-        );
-        let smoothing = self.phase.label_smoothing;
-        let loss = self.task.loss(features, &tracked, targets, smoothing, key);
-        let value: f32 = loss.clone().inner().into_scalar();
-        if !value.is_finite() {
-            return value.into();
-        }
-        let loss = match share {
-            1.0 => loss,
-            share => loss * share,
+        let mut forward = Forward::Training {
+            parameters: &tracked,
+            frozen_statistics: self.phase.batch_norm == BatchNorm::Frozen,
+            statistics: &mut statistics,
         };
-        let gradients = tracked.take_gradients(&mut loss.backward());
+        let features = self.architecture.forward_maps(
+            self.setup.boundary..self.architecture.stages.len(),
+            features.into_iter().map(Tensor::autodiff).collect(),
+            &mut forward,
+        );
+        let Loss { value, root } =
+            self.task
+                .loss(features, &mut forward, &tracked, targets, self.phase, key);
+        if !value.is_finite() {
+            return value;
+        }
+        let root = match share {
+            1.0 => root,
+            share => root * share,
+        };
+        let gradients = tracked.take_gradients(&mut root.backward());
         whole.gradients.add(gradients);
         pool_statistics(&mut whole.statistics, statistics);
-        value.into()
+        value
     }
 }
 

@@ -1,14 +1,19 @@
-//! What a task brings to the training loop: its samples, its head, its loss and its metric.
-//!
-//! The loop knows nothing else of it. Classification is the one task so far; detection is the
-//! second, which is why this is a trait.
+//! What a task brings to the training loop: its samples, its head, its loss and its metric. The loop
+//! knows nothing else of it.
 
 use std::path::Path;
 
-use warmstart_data::{Augmentation, DataError};
-use warmstart_nn::Parameters;
-use warmstart_nn::block::ParameterInfo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use warmstart_data::{DataError, Dataset, Preprocessing, Sample};
+use warmstart_models::Architecture;
+use warmstart_nn::block::{Forward, ParameterInfo, Unit};
 use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::{Folded, Parameters};
+
+use crate::Error;
+use crate::event::Observer;
+use crate::recipe::{Phase, Recipe, View};
 
 /// Which step a dropout mask is for.
 #[derive(Clone, Copy, Debug)]
@@ -47,27 +52,76 @@ pub struct Example<T> {
     pub target: T,
 }
 
+/// The loss of a micro-batch.
+pub struct Loss {
+    /// Mean over its images.
+    pub value: f64,
+    /// `[1]`, whose gradients are those of the loss; its own value may be another one.
+    pub root: Tensor<1>,
+}
+
 /// Learning something about images on top of a backbone's features.
-pub trait Task: Send + Sync + 'static {
+///
+/// Features are maps `[batch, height, width, channels]`, one for each output of the backbone.
+pub trait Task: Send + Sync + Sized + 'static {
+    /// What is known of an image.
+    type Label: Clone + Serialize + DeserializeOwned + Send + Sync;
     /// What is to be learned from an image.
     type Target: Send + 'static;
     /// What is collected over the images of an evaluation.
     type Tally: Default;
 
     /// Name of [`Evaluation::metric`], e.g. `top-1 accuracy`.
-    fn metric_name(&self) -> &'static str;
+    const METRIC: &'static str;
+
+    /// Opens the data set of a recipe, and says what there is to say of it besides the numbers of its
+    /// images.
+    ///
+    /// # Errors
+    /// If it isn't one.
+    fn open(recipe: &Recipe, observe: Observer) -> Result<Dataset<Self::Label>, Error>;
+
+    /// Refuses images that can be read, but not learned from.
+    ///
+    /// # Errors
+    /// What is missing, and the mend.
+    fn require_learnable(data: &Dataset<Self::Label>) -> Result<(), Error>;
+
+    /// The backbone as the task uses it.
+    fn backbone(architecture: Architecture) -> Architecture;
+
+    /// The task of learning from a data set.
+    fn new(
+        recipe: &Recipe,
+        backbone: &Architecture,
+        data: Dataset<Self::Label>,
+        preprocessing: Preprocessing,
+    ) -> Self;
+
+    /// The data set.
+    fn data(&self) -> &Dataset<Self::Label>;
+
+    /// Puts other images in the place of those that validate.
+    fn validate_on(&mut self, samples: Vec<Sample<Self::Label>>);
 
     /// Parameters that the task adds to the backbone.
     fn head_parameters(&self) -> Vec<ParameterInfo>;
 
+    /// The units among what the task adds.
+    fn head_units(&self) -> Vec<&Unit>;
+
     /// Number of images to train on.
-    fn training_images(&self) -> usize;
+    fn training_images(&self) -> usize {
+        self.data().train.len()
+    }
 
-    /// Files of the images to train on.
-    fn training_files(&self) -> Vec<&Path>;
-
-    /// Files of a split to evaluate on; none where there is no such split.
-    fn evaluation_files(&self, split: Split) -> Vec<&Path>;
+    /// The images of a split to evaluate on; none where there is no such split.
+    fn split(&self, split: Split) -> &[Sample<Self::Label>] {
+        match split {
+            Split::Validation => &self.data().validation,
+            Split::Test => self.data().test.as_deref().unwrap_or_default(),
+        }
+    }
 
     /// An image of the training split under a view: the same for the same arguments.
     ///
@@ -76,17 +130,12 @@ pub trait Task: Send + Sync + 'static {
     fn training_example(
         &self,
         sample: usize,
-        view: usize,
-        augmentation: &Augmentation,
+        view: View,
+        phase: &Phase,
     ) -> Result<Example<Self::Target>, DataError>;
 
     /// The target of a [`training_example`](Self::training_example), without the image.
-    fn training_target(
-        &self,
-        sample: usize,
-        view: usize,
-        augmentation: &Augmentation,
-    ) -> Self::Target;
+    fn training_target(&self, sample: usize, view: View, phase: &Phase) -> Self::Target;
 
     /// An image of a split to evaluate on.
     ///
@@ -103,27 +152,34 @@ pub trait Task: Send + Sync + 'static {
 
     /// What the head needs of the backbone's features, as features that give the same bits: less to
     /// keep where the whole backbone is frozen.
-    fn condense(features: Tensor<4>) -> Tensor<4>;
+    fn condense(features: Vec<Tensor<4>>) -> Vec<Tensor<4>>;
 
-    /// Mean loss of a batch `[1]` from the backbone's features `[batch, height, width, channels]`.
+    /// The loss of images. `forward` is for the head's units, and holds the same `parameters`.
     fn loss(
         &self,
-        features: Tensor<4>,
+        features: Vec<Tensor<4>>,
+        forward: &mut Forward,
         parameters: &Parameters,
         targets: &[Self::Target],
-        label_smoothing: f64,
+        phase: &Phase,
         key: StepKey,
-    ) -> Tensor<1>;
+    ) -> Loss;
 
-    /// Adds a batch to an evaluation.
+    /// Adds a batch to an evaluation. `folded` holds the head's units.
     fn tally(
         &self,
         tally: &mut Self::Tally,
-        features: Tensor<4>,
+        features: Vec<Tensor<4>>,
+        folded: &Folded,
         parameters: &Parameters,
         targets: &[Self::Target],
     );
 
     /// The evaluation of all that was added.
     fn evaluation(&self, tally: &Self::Tally) -> Evaluation;
+}
+
+/// The files of samples.
+pub fn files<L>(samples: &[Sample<L>]) -> Vec<&Path> {
+    samples.iter().map(|sample| sample.path.as_path()).collect()
 }

@@ -108,7 +108,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
                 return refuse(key, views.to_string(), "\"fresh\" where nothing is frozen");
             }
         }
-        phase.augmentation.check().map_err(|error| {
+        phase.augmentation.of_images().check().map_err(|error| {
             Error::usage(format!("augmentation of phase \"{}\": {error}", phase.name))
         })?;
     }

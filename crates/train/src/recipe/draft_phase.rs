@@ -1,10 +1,9 @@
 use serde::Deserialize;
 use serde::de::Deserializer;
-use warmstart_data::Augmentation;
 
 use super::number_or_word::number_or_word;
 use super::phase::THAW_WARMUP;
-use super::{BatchNorm, OptimizerKind, Phase, ScheduleKind, Train, Views};
+use super::{Augmentation, BatchNorm, OptimizerKind, Phase, ScheduleKind, Train, Views};
 use crate::Error;
 
 /// Batch of a phase that trains the head alone, unless the user or a plan says otherwise. The default
@@ -110,11 +109,11 @@ impl DraftPhase {
 /// Smaller changes than ImageNet's training makes: pretrained features need fewer, and in a small
 /// data set a crop of a tenth of the image is often not the object any more.
 fn gentle_augmentation() -> Augmentation {
-    Augmentation {
+    Augmentation::Images(warmstart_data::Augmentation {
         scale: [0.35, 1.0],
         brightness: 0.1,
         contrast: 0.1,
         saturation: 0.1,
-        ..Augmentation::default()
-    }
+        ..Default::default()
+    })
 }

@@ -19,7 +19,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use draft::{Automatic, Draft};
 pub use draft_phase::{BATCH, DraftPhase, FREEZE_BATCH};
 pub use memory::Memory;
-pub use phase::{BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
+pub use phase::{
+    Augmentation, BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train, View, Views,
+};
 
 use crate::Error;
 use number_or_word::number_or_word;

@@ -2,7 +2,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use warmstart_data::Augmentation;
 
 use super::number_or_word::{self, number_or_word};
 
@@ -55,6 +54,70 @@ impl Phase {
     pub fn micro_batch(&self) -> usize {
         self.micro_batch.unwrap_or(self.batch).min(self.batch)
     }
+
+    /// The view of an epoch, which is the phase's `epoch_in_phase`-th, from 0.
+    pub fn view(&self, epoch: usize, epoch_in_phase: usize) -> View {
+        View {
+            number: match self.views {
+                Views::Fresh => epoch,
+                Views::Number(views) => epoch % views,
+            },
+            closing: epoch_in_phase >= self.epochs - self.closing_epochs(),
+        }
+    }
+
+    /// Views of each image whose features are kept; `None` if they are not.
+    pub fn kept_views(&self) -> Option<usize> {
+        match self.views {
+            Views::Fresh => None,
+            Views::Number(views) if self.closing_epochs() > 0 => Some(2 * views),
+            Views::Number(views) => Some(views),
+        }
+    }
+
+    /// The place of a view among those that are kept.
+    pub fn place_of(&self, view: View) -> usize {
+        match self.views {
+            Views::Number(views) if view.closing => views + view.number,
+            _ => view.number,
+        }
+    }
+
+    /// Epochs at the phase's end whose augmentation is without mosaic.
+    fn closing_epochs(&self) -> usize {
+        match &self.augmentation {
+            Augmentation::Images(_) => 0,
+        }
+    }
+}
+
+/// A variant of each training image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Each is another one.
+    pub number: usize,
+    /// Whether it is one of the phase's end, without mosaic.
+    pub closing: bool,
+}
+
+/// How training images are varied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Augmentation {
+    /// In classification.
+    Images(warmstart_data::Augmentation),
+}
+
+impl Augmentation {
+    /// Those of classification.
+    ///
+    /// # Panics
+    /// If they are not: a recipe's task and its augmentations agree.
+    pub fn of_images(&self) -> &warmstart_data::Augmentation {
+        match self {
+            Self::Images(augmentation) => augmentation,
+        }
+    }
 }
 
 /// Variants of each training image. An epoch sees the one of its number, counted round.
@@ -77,16 +140,6 @@ impl FromStr for Views {
             (FRESH, _) => Ok(Self::Fresh),
             (_, Ok(views)) => Ok(Self::Number(views)),
             _ => Err(format!("views is a number or \"{FRESH}\", not \"{text}\"")),
-        }
-    }
-}
-
-impl Views {
-    /// The view of an epoch.
-    pub fn of_epoch(self, epoch: usize) -> usize {
-        match self {
-            Self::Fresh => epoch,
-            Self::Number(views) => epoch % views,
         }
     }
 }
