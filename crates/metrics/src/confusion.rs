@@ -1,7 +1,6 @@
+use crate::class_column::{self, short};
 use serde::Serialize;
 
-/// Characters of a class name in a table.
-const NAME_WIDTH: usize = 24;
 /// Columns of the matrix that fit a screen; with more classes it is the confusions that are listed.
 const MOST_COLUMNS: usize = 20;
 /// Confusions that are listed.
@@ -86,7 +85,7 @@ impl ConfusionMatrix {
 
     /// Precision, recall and F1 of each class, for people.
     pub fn class_table(&self) -> String {
-        let width = self.name_width();
+        let width = class_column::width(&self.classes);
         let mut lines = vec![format!(
             "{:width$}  precision  recall      F1  images",
             "class"
@@ -110,7 +109,7 @@ impl ConfusionMatrix {
         if self.classes.len() > MOST_COLUMNS {
             return self.confusions();
         }
-        let width = self.name_width();
+        let width = class_column::width(&self.classes);
         let largest = self.counts.iter().flatten().max().unwrap_or(&0);
         let cell = largest.to_string().len().max(3) + 1;
         let mut lines =
@@ -145,22 +144,6 @@ impl ConfusionMatrix {
         }
         lines.join("\n")
     }
-
-    fn name_width(&self) -> usize {
-        self.classes
-            .iter()
-            .map(|class| short(class).chars().count())
-            .max()
-            .unwrap_or(0)
-            .max("class".len())
-    }
-}
-
-fn short(class: &str) -> String {
-    if class.chars().count() <= NAME_WIDTH {
-        return class.to_owned();
-    }
-    class.chars().take(NAME_WIDTH - 1).chain(['…']).collect()
 }
 
 #[cfg(test)]

@@ -2,10 +2,18 @@
 //!
 //! For classification, a [`ConfusionMatrix`] counts what each class was taken for and gives
 //! accuracy, the [`ClassFigures`] of every class and tables for people; [`top_k`] and [`softmax`]
-//! turn one row of a model's outputs into what a person reads. Plain numbers in, plain numbers out.
+//! turn one row of a model's outputs into what a person reads. For detection, a
+//! [`DetectionEvaluation`] takes the boxes of every image and gives COCO's and VOC's mean average
+//! precision. Plain numbers in, plain numbers out.
 
+mod class_column;
 mod confusion;
+mod detection;
 mod ranking;
 
 pub use confusion::{ClassFigures, ConfusionMatrix};
+pub use detection::{
+    AveragePrecision, CocoFigures, Detected, DetectionEvaluation, PrecisionRecall, RecallPoint,
+    Truth, VocFigures,
+};
 pub use ranking::{softmax, top_k};

@@ -1,4 +1,14 @@
-//! One row of a model's outputs: what is likely, and how much.
+//! What is likely, and how much: scores in falling order, one row of a model's outputs.
+
+use std::cmp::Ordering;
+
+/// The order of two scores, the higher first; NaN ranks below everything.
+pub(crate) fn falling(a: f64, b: f64) -> Ordering {
+    match b.partial_cmp(&a) {
+        Some(ordering) => ordering,
+        None => a.is_nan().cmp(&b.is_nan()),
+    }
+}
 
 /// The `k` highest scores of a row with their classes, in falling order; fewer if the row is
 /// shorter.
@@ -7,10 +17,7 @@
 pub fn top_k(scores: &[f32], k: usize) -> Vec<(usize, f32)> {
     let mut ranked: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
     // A stable sort, so that equal scores stay in the order of the classes.
-    ranked.sort_by(|(_, a), (_, b)| match b.partial_cmp(a) {
-        Some(ordering) => ordering,
-        None => a.is_nan().cmp(&b.is_nan()),
-    });
+    ranked.sort_by(|(_, a), (_, b)| falling((*a).into(), (*b).into()));
     ranked.truncate(k);
     ranked
 }

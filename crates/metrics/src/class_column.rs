@@ -1,0 +1,22 @@
+//! The column of class names in a table for people.
+
+/// Characters of a class name in a table.
+const NAME_WIDTH: usize = 24;
+
+/// The name, cut where it is longer than the column may be.
+pub(crate) fn short(class: &str) -> String {
+    if class.chars().count() <= NAME_WIDTH {
+        return class.to_owned();
+    }
+    class.chars().take(NAME_WIDTH - 1).chain(['…']).collect()
+}
+
+/// Characters of the column that holds these names and the heading "class".
+pub(crate) fn width(classes: &[String]) -> usize {
+    classes
+        .iter()
+        .map(|class| short(class).chars().count())
+        .max()
+        .unwrap_or(0)
+        .max("class".len())
+}
