@@ -145,6 +145,16 @@ fn a_duplicate_above_another_hit_is_a_miss() {
 }
 
 #[test]
+fn of_truths_overlapped_equally_coco_takes_the_last_and_voc_the_first() {
+    let (upper, lower) = ([0.0, 0.0, 100.0, 60.0], [0.0, 40.0, 100.0, 100.0]);
+    let truths = [truth(upper), truth(lower)];
+    // The first detection overlaps both by 0.6, the second is left with what that one did not take.
+    let detections = [detected(0.9, HERE), detected(0.8, lower)];
+    assert_is(coco(&truths, &detections).ap_50, 51.0 / 101.0);
+    assert_is(voc(&truths, &detections).map_all_points, 1.0);
+}
+
+#[test]
 fn a_detection_inside_a_crowd_is_ignored_and_the_crowd_never_used_up() {
     let crowd = Truth {
         crowd: true,

@@ -63,15 +63,28 @@ fn a_detected_box_with_a_nan_is_a_miss_at_every_size() {
 }
 
 #[test]
-fn a_truth_with_a_nan_is_never_found() {
-    for crowd in [false, true] {
-        let broken = Truth {
-            bounds: [f64::NAN, 0.0, 20.0, 20.0],
-            crowd,
+fn a_truth_with_a_nan_is_never_found_and_a_crowd_with_one_hides_nothing() {
+    for edge in 0..4 {
+        let mut bounds = BOX;
+        bounds[edge] = f64::NAN;
+        let broken = Truth { bounds, ..TRUTH };
+        assert_eq!(evaluate(&[broken], &[HIT]).coco().ar_100, Some(0.0));
+        let crowd = Truth {
+            crowd: true,
+            ..broken
+        };
+        let other = Truth {
+            bounds: [300.0, 300.0, 320.0, 320.0],
             ..TRUTH
         };
-        let figures = evaluate(&[broken], &[HIT]).coco();
-        assert_eq!(figures.ar_100, if crowd { None } else { Some(0.0) });
+        let found = Detected {
+            score: 0.4,
+            bounds: other.bounds,
+            ..HIT
+        };
+        // Above it is a miss.
+        let ap = evaluate(&[crowd, other], &[HIT, found]).coco().ap;
+        assert!((ap.unwrap() - 0.5).abs() < 1e-9);
     }
 }
 
