@@ -166,6 +166,21 @@ impl Parameters {
         self.put(&names, moved);
     }
 
+    /// Moves the named tensors towards those of others: `(1 − share) · old + share · other`.
+    ///
+    /// # Panics
+    /// If one is missing.
+    pub fn move_towards(&mut self, others: &Self, names: &[String], share: f64) {
+        if names.is_empty() {
+            return;
+        }
+        let values = names.iter().map(|name| others.dispatch(name).clone());
+        let values = values.collect();
+        let factors = vec![1.0; names.len()];
+        let moved = Dispatch::move_averages(self.take(names), values, factors, share);
+        self.put(names, moved);
+    }
+
     /// Keys of one moment of the named parameters, zeros where it is not there yet.
     fn moments(&mut self, parameters: &Self, names: &[&str], moment: &str) -> Vec<String> {
         let key = |name: &&str| {

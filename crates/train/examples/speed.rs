@@ -117,6 +117,7 @@ impl Bench {
             setup: PhaseSetup::new(&phase, &architecture, &head)?,
             learned: Learned {
                 parameters,
+                average: None,
                 optimizer: Optimizer::new(phase.optimizer),
                 steps: 0,
             },

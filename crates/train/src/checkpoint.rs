@@ -19,6 +19,8 @@ use crate::record::EpochRecord;
 const FORMAT: u32 = 1;
 /// The model's parameters.
 pub const MODEL: &str = "model.safetensors";
+/// The parameters as they are trained, where the model is their moving average.
+pub const TRAINING: &str = "training.safetensors";
 /// The optimizer's moments.
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
@@ -103,6 +105,8 @@ pub struct Checkpoints {
 
 /// Writes a file of a checkpoint at a path.
 pub type Write<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
+/// A file of a checkpoint: its name, and what writes it.
+pub type File<'a> = (&'static str, Write<'a>);
 
 /// A checkpoint whose every file was verified.
 pub struct Checkpoint {
@@ -129,7 +133,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If the disk refuses; what was there before is still there.
-    pub fn write(&self, mut state: State, files: &[(&str, Write)]) -> Result<PathBuf, Error> {
+    pub fn write(&self, mut state: State, files: &[File]) -> Result<PathBuf, Error> {
         fs::create_dir_all(&self.folder).map_err(|e| Error::io("create", &self.folder, e))?;
         let target = self.path(state.epoch);
         let temporary = self.folder.join(".writing");

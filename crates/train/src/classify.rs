@@ -1,5 +1,7 @@
 //! Classification: an average over the features, dropout and a linear classifier.
 
+use std::collections::BTreeMap;
+
 use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_data::{DataError, Dataset, Preprocessing, Sample};
 use warmstart_models::Architecture;
@@ -126,6 +128,10 @@ impl Task for Classification {
         architecture
     }
 
+    fn class_head(backbone: &Architecture) -> &'static str {
+        backbone.classifier
+    }
+
     fn new(
         recipe: &Recipe,
         backbone: &Architecture,
@@ -242,6 +248,7 @@ impl Task for Classification {
         Evaluation {
             loss: tally.loss / images,
             metric: tally.correct as f64 / images,
+            others: BTreeMap::new(),
         }
     }
 }

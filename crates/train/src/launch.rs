@@ -7,6 +7,7 @@ use warmstart_data::{Checked, Dataset, require_readable};
 use warmstart_models::Architecture;
 
 use crate::classify::Classification;
+use crate::detect::Detection;
 use crate::event::{Event, Observer};
 use crate::job::{Job, Machine};
 use crate::model_file::{ModelInfo, resolve_path};
@@ -23,6 +24,10 @@ use crate::{Error, preprocessing};
 
 /// Share of unreadable images above which a run does not start.
 const UNREADABLE_LIMIT: f64 = 0.05;
+
+/// Edge of the square image of a detector, in pixels, unless the user says otherwise: small enough for a
+/// processor.
+const DETECTION_SIZE: usize = 320;
 
 /// The architecture of that name.
 ///
@@ -63,6 +68,7 @@ pub fn train(
         recipe::Task::Classify => {
             train_task::<Classification>(recipe, &automatic, &out, machine, observe)
         }
+        recipe::Task::Detect => train_task::<Detection>(recipe, &automatic, &out, machine, observe),
     }
 }
 
@@ -101,11 +107,15 @@ fn plan_task<T: Task>(
     plan::plan(&mut job, &costs, automatic)
 }
 
-fn resolve(draft: Draft) -> Result<(Recipe, Vec<Automatic>), Error> {
+fn resolve(mut draft: Draft) -> Result<(Recipe, Vec<Automatic>), Error> {
+    if let (None, Some(data)) = (draft.task, &draft.data) {
+        draft.task = Some(recipe::Task::of_data(data));
+    }
     // Without a model the draft does not resolve, whatever the image size.
-    let native = match &draft.model {
-        Some(model) => architecture(model)?.pretrained.image_size,
-        None => 0,
+    let native = match (&draft.model, draft.task()) {
+        (Some(model), recipe::Task::Classify) => architecture(model)?.pretrained.image_size,
+        (Some(model), recipe::Task::Detect) => architecture(model).map(|_| DETECTION_SIZE)?,
+        (None, _) => 0,
     };
     let automatic = draft.automatic()?;
     let mut recipe = draft.resolve(native)?;
@@ -245,6 +255,7 @@ pub fn begin<T: Task>(
         &job.recipe,
         &job.architecture,
         &job.task.head_parameters(),
+        T::class_head(&job.architecture),
         &job.task.data().classes,
         &job.device,
     )?;

@@ -8,6 +8,7 @@
 mod checkpoint;
 pub mod classifier;
 pub mod classify;
+pub mod detect;
 mod error;
 pub mod event;
 pub mod frozen;

@@ -7,7 +7,7 @@ use warmstart_nn::block::ParameterInfo;
 
 use crate::Error;
 use crate::optimizer::Group;
-use crate::recipe::{Phase, Train};
+use crate::recipe::{BatchNorm, Phase, Train};
 
 /// What stays the same over a phase.
 pub struct PhaseSetup {
@@ -19,6 +19,8 @@ pub struct PhaseSetup {
     pub trained: usize,
     /// Values that do not.
     pub frozen: usize,
+    /// Parameters that learn, and statistics that follow the batches.
+    pub changing: Vec<String>,
     trained_names: HashSet<String>,
 }
 
@@ -50,11 +52,16 @@ impl PhaseSetup {
         let backbone = architecture.backbone_parameters();
         let depth = architecture.groups() as i32;
         let mut groups = Vec::new();
+        let mut changing = Vec::new();
         let (mut trained, mut frozen) = (0, 0);
         for info in backbone.iter().chain(head) {
             let stage = architecture.stage_of(&info.name);
             let values: usize = info.shape.iter().product();
-            if !info.kind.is_trained() || stage.is_some_and(|stage| stage < boundary) {
+            let frozen_stage = stage.is_some_and(|stage| stage < boundary);
+            if !frozen_stage && (info.kind.is_trained() || phase.batch_norm == BatchNorm::Batch) {
+                changing.push(info.name.clone());
+            }
+            if !info.kind.is_trained() || frozen_stage {
                 frozen += values;
                 continue;
             }
@@ -76,6 +83,7 @@ impl PhaseSetup {
             boundary,
             trained_names: groups.iter().map(|group| group.parameter.clone()).collect(),
             groups,
+            changing,
             trained,
             frozen,
         })

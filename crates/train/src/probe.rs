@@ -13,6 +13,7 @@ use warmstart_nn::{Parameters, forget_memory_peak, initialization, memory_in_use
 
 use crate::Error;
 use crate::classify::Classification;
+use crate::detect::Detection;
 use crate::frozen::INFERENCE_BATCH;
 use crate::job::{CurrentPhase, Job, Machine};
 use crate::launch;
@@ -163,11 +164,14 @@ pub fn measure(request: &str, program: &Path) -> Result<Costs, Error> {
     let recipe: Recipe = toml::from_str(recipe)
         .map_err(|error| Error::recipe(Path::new("request"), recipe, &error))?;
     match recipe.task {
-        recipe::Task::Classify => measure_task::<Classification>(
-            recipe,
-            serde_json::from_value(text).map_err(unreadable)?,
-            program,
-        ),
+        recipe::Task::Classify => {
+            let request = serde_json::from_value(text).map_err(unreadable)?;
+            measure_task::<Classification>(recipe, request, program)
+        }
+        recipe::Task::Detect => {
+            let request = serde_json::from_value(text).map_err(unreadable)?;
+            measure_task::<Detection>(recipe, request, program)
+        }
     }
 }
 
@@ -209,6 +213,7 @@ impl<T: Task> Probe<T> {
         let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);
         let learned = Learned {
             parameters,
+            average: None,
             optimizer,
             steps: 0,
         };
@@ -240,8 +245,7 @@ impl<T: Task> Probe<T> {
     }
 
     fn phase(&mut self, number: usize, batches: [usize; 2]) -> Result<PhaseCost, Error> {
-        let optimizer = self.job.recipe.phases[number].optimizer;
-        self.learned.optimizer = Optimizer::new(optimizer);
+        self.learned.begin_phase(&self.job.recipe.phases[number]);
         let mut cost = PhaseCost::default();
         let mut measured = [(0, 0.0); 2];
         for (measured, batch) in measured.iter_mut().zip(batches) {

@@ -1,5 +1,7 @@
 //! What a run tells about itself: a line an epoch, and a summary.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A finished epoch: a line of `metrics.jsonl`.
@@ -18,6 +20,9 @@ pub struct EpochRecord {
     pub val_loss: f64,
     /// The metric on the validation images, a fraction of one.
     pub metric: f64,
+    /// Further figures on them: `map50` in detection.
+    #[serde(flatten)]
+    pub others: BTreeMap<String, f64>,
     /// Learning rate of the last step.
     pub lr: f64,
     /// Training images a second, the training steps alone.
@@ -122,6 +127,7 @@ mod tests {
             train_loss: 0.0,
             val_loss: 0.0,
             metric,
+            others: BTreeMap::new(),
             lr: 0.0,
             images_per_second: 0.0,
             seconds: 0.0,

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::Error;
 use crate::checkpoint::Checkpoint;
 use crate::classify::Classification;
+use crate::detect::Detection;
 use crate::event::{Event, Observer};
 use crate::job::Machine;
 use crate::launch::{assemble, begin, make_plan};
@@ -57,6 +58,9 @@ pub fn resume(
     match recipe.task {
         recipe::Task::Classify => {
             resume_task::<Classification>(path, run, recipe, changes, machine, observe)
+        }
+        recipe::Task::Detect => {
+            resume_task::<Detection>(path, run, recipe, changes, machine, observe)
         }
     }
 }

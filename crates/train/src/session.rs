@@ -38,6 +38,7 @@ impl<T: Task> Session<T> {
         Self {
             learned: Learned {
                 parameters,
+                average: None,
                 optimizer: Optimizer::new(job.recipe.phases[0].optimizer),
                 steps: 0,
             },
@@ -76,9 +77,16 @@ impl<T: Task> Session<T> {
         optimizer.steps = state.optimizer_steps;
         optimizer.state =
             model_file::read_tensors(&folder.join(checkpoint::OPTIMIZER), &job.device)?;
-        let parameters =
-            model_file::complete_parameters(&mut model, &job.parameter_infos(), &job.device)?;
+        let infos = job.parameter_infos();
+        let mut parameters = model_file::complete_parameters(&mut model, &infos, &job.device)?;
+        let mut average = None;
+        if state.files.contains_key(checkpoint::TRAINING) {
+            let mut training = warmstart_weights::read(&folder.join(checkpoint::TRAINING))?;
+            average = Some(parameters);
+            parameters = model_file::complete_parameters(&mut training, &infos, &job.device)?;
+        }
         let mut session = Self::new(job, run, parameters);
+        session.learned.average = average;
         session.learned.optimizer = optimizer;
         session.learned.steps = state.step;
         session.history = state.history;
@@ -174,8 +182,7 @@ impl<T: Task> Session<T> {
         let phase = &self.job.recipe.phases[position.phase];
         self.run.mark_running(&phase.name)?;
         if position.epoch_in_phase == 0 {
-            // The moments of another set of parameters would push these the wrong way.
-            self.learned.optimizer = Optimizer::new(phase.optimizer);
+            self.learned.begin_phase(phase);
         }
         self.job
             .begin_phase(position.phase, &self.learned.parameters, observe)
@@ -198,7 +205,7 @@ impl<T: Task> Session<T> {
         )?;
         let sums = sums.map_err(|what| self.diverged(what, epoch, position))?;
         let evaluation = self.job.evaluate(
-            &self.learned.parameters,
+            self.learned.model(),
             &current.frozen,
             Split::Validation,
             observe,
@@ -209,6 +216,7 @@ impl<T: Task> Session<T> {
             train_loss: sums.loss / sums.images as f64,
             val_loss: evaluation.loss,
             metric: evaluation.metric,
+            others: evaluation.others,
             lr: sums.lr,
             images_per_second: sums.images as f64 / sums.seconds,
             seconds: started.elapsed().as_secs_f64(),
@@ -244,15 +252,17 @@ impl<T: Task> Session<T> {
         let Self {
             job, learned, run, ..
         } = &*self;
-        let model = |path: &Path| model_file::write_model(path, &learned.parameters, &job.info);
+        let model = |path: &Path| model_file::write_model(path, learned.model(), &job.info);
         let optimizer = |path: &Path| model_file::write_tensors(path, &learned.optimizer.state);
-        run.checkpoints.write(
-            state,
-            &[
-                (checkpoint::MODEL, &model),
-                (checkpoint::OPTIMIZER, &optimizer),
-            ],
-        )?;
+        let training = |path: &Path| model_file::write_tensors(path, &learned.parameters);
+        let mut files: Vec<checkpoint::File> = vec![
+            (checkpoint::MODEL, &model),
+            (checkpoint::OPTIMIZER, &optimizer),
+        ];
+        if learned.average.is_some() {
+            files.push((checkpoint::TRAINING, &training));
+        }
+        run.checkpoints.write(state, &files)?;
         self.run.write_metrics(&self.history)?;
         if best.epoch == epoch {
             self.run.write_best(&best)?;

@@ -36,6 +36,7 @@ pub fn start(
     recipe: &Recipe,
     architecture: &Architecture,
     head: &[ParameterInfo],
+    class_head: &str,
     classes: &[String],
     device: &Device,
 ) -> Result<Start, Error> {
@@ -50,8 +51,9 @@ pub fn start(
     } else {
         let path = resolve_path(Path::new(&recipe.weights));
         let mut file = warmstart_weights::read(&path)?;
-        let note = forget_other_head(&mut file, architecture, classes)?;
-        let expected = expectations(&backbone, head);
+        let note = forget_other_head(&mut file, recipe, class_head, classes)?;
+        let mut expected = expectations(&backbone, head);
+        expected.extend(beyond(architecture, &expected));
         let conventions = conventions(architecture);
         let plan = warmstart_weights::compare(
             &file,
@@ -83,25 +85,30 @@ pub fn start(
 /// file, and says so.
 fn forget_other_head(
     file: &mut WeightFile,
-    architecture: &Architecture,
+    recipe: &Recipe,
+    class_head: &str,
     classes: &[String],
 ) -> Result<String, Error> {
     let Some(info) = ModelInfo::of(file)? else {
         return Ok(String::new());
     };
-    if info.model != architecture.name {
+    if info.model != recipe.model {
         return Err(Error::Model {
             path: file.path.clone(),
             problem: format!(
                 "it holds a {} and the run asks for {}: give --model {}",
-                info.model, architecture.name, info.model
+                info.model, recipe.model, info.model
             ),
         });
+    }
+    if info.task != recipe.task {
+        // Of the other task's model the backbone serves, whatever its classes were.
+        return Ok(String::new());
     }
     if info.classes == classes {
         return Ok("head: same classes, kept\n".into());
     }
-    let head = format!("{}.", architecture.classifier);
+    let head = format!("{class_head}.");
     file.tensors.retain(|name, _| !name.starts_with(&head));
     Ok(format!(
         "head: the file's {} classes are not the data's {}: re-initialised ({} → {} classes)\n",
@@ -126,6 +133,21 @@ fn expectations(backbone: &[ParameterInfo], head: &[ParameterInfo]) -> Vec<Expec
             .collect()
     };
     [part(backbone, Part::Backbone), part(head, Part::Head)].concat()
+}
+
+/// What the architecture has as a classifier, and this model does without.
+fn beyond(architecture: &Architecture, expected: &[Expected]) -> Vec<Expected> {
+    let whole = warmstart_models::by_name(architecture.name);
+    let of_whole = |whole: Architecture| {
+        let classifier = whole.classifier_parameters(IMAGENET_CLASSES);
+        expectations(&whole.backbone_parameters(), &classifier)
+    };
+    let mut beyond = whole.map(of_whole).unwrap_or_default();
+    beyond.retain(|tensor| expected.iter().all(|own| own.name != tensor.name));
+    for tensor in &mut beyond {
+        tensor.part = Part::Beyond;
+    }
+    beyond
 }
 
 /// The architecture's naming conventions as `warmstart-weights` wants them.

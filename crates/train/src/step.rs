@@ -14,10 +14,31 @@ use crate::task::{Loss, StepKey, Task};
 pub struct Learned {
     /// The whole network's, frozen or not.
     pub parameters: Parameters,
+    /// Their moving average, where the phase wants one: what is evaluated and kept.
+    pub average: Option<Parameters>,
     /// With the moments of the phase's trained parameters.
     pub optimizer: Optimizer,
     /// Steps done over all phases.
     pub steps: u64,
+}
+
+impl Learned {
+    /// Makes it ready for the first step of a phase: the moments of another set of parameters would push
+    /// these the wrong way, and what was evaluated is what goes on.
+    pub fn begin_phase(&mut self, phase: &Phase) {
+        self.optimizer = Optimizer::new(phase.optimizer);
+        if let Some(average) = self.average.take() {
+            self.parameters = average;
+        }
+        if phase.ema_decay > 0.0 {
+            self.average = Some(self.parameters.clone());
+        }
+    }
+
+    /// The model as it is evaluated and kept.
+    pub fn model(&self) -> &Parameters {
+        self.average.as_ref().unwrap_or(&self.parameters)
+    }
 }
 
 /// What the steps of a phase share.
@@ -76,11 +97,16 @@ impl<T: Task> Step<'_, T> {
         };
         let Learned {
             parameters,
+            average,
             optimizer,
             steps,
         } = learned;
         optimizer.step(parameters, whole.gradients, &self.setup.groups, lr, scale);
         update_running_statistics(parameters, whole.statistics);
+        if let Some(average) = average {
+            let decay = average_decay(self.phase.ema_decay, optimizer.steps);
+            average.move_towards(parameters, &self.setup.changing, 1.0 - decay);
+        }
         *steps += 1;
         whole.loss
     }
@@ -122,6 +148,15 @@ impl<T: Task> Step<'_, T> {
         pool_statistics(&mut whole.statistics, statistics);
         value
     }
+}
+
+/// Steps over which a moving average gets slower. Ge, Liu, Wang, Li and Sun, "YOLOX" (arXiv 2107.08430), in its
+/// implementation.
+const AVERAGE_RAMP: f64 = 2000.0;
+
+/// What of the average stays at a phase's step, counted from 1: little at first, `most` at last.
+fn average_decay(most: f64, step: u64) -> f64 {
+    most * (1.0 - (-(step as f64) / AVERAGE_RAMP).exp())
 }
 
 /// Sums over the micro-batches of a step.

@@ -1,6 +1,7 @@
 //! What a task brings to the training loop: its samples, its head, its loss and its metric. The loop
 //! knows nothing else of it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
@@ -42,6 +43,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// The figure that picks the best epoch, a fraction of one; higher is better.
     pub metric: f64,
+    /// Further figures, by name.
+    pub others: BTreeMap<String, f64>,
 }
 
 /// An image, decoded and augmented, with its target.
@@ -89,6 +92,9 @@ pub trait Task: Send + Sync + Sized + 'static {
 
     /// The backbone as the task uses it.
     fn backbone(architecture: Architecture) -> Architecture;
+
+    /// Name of the layer that belongs to the classes, and to no others.
+    fn class_head(backbone: &Architecture) -> &'static str;
 
     /// The task of learning from a data set.
     fn new(

@@ -1,6 +1,8 @@
-use super::{Recipe, Train, Views};
+use super::{Augmentation, Recipe, Task, Train, Views};
 use crate::Error;
 
+/// Pixels from one point of a detector's coarsest map to the next.
+const LARGEST_STRIDE: usize = 32;
 /// Most epochs and images a step that are taken for meant.
 const MOST_EPOCHS: usize = 100_000;
 const MOST_IMAGES: usize = 65_536;
@@ -26,6 +28,13 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
             "image_size".into(),
             recipe.image_size.to_string(),
             "from 32 to 2048",
+        );
+    }
+    if recipe.task == Task::Detect && !recipe.image_size.is_multiple_of(LARGEST_STRIDE) {
+        return refuse(
+            "image_size".into(),
+            recipe.image_size.to_string(),
+            "a multiple of 32 in detection",
         );
     }
     if recipe.phases.is_empty() {
@@ -83,6 +92,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
                 "from 0 to 0.99",
             ),
             (
+                "ema_decay",
+                phase.ema_decay,
+                0.0..=0.999999,
+                "from 0 to below 1",
+            ),
+            (
                 "clip_norm",
                 phase.clip_norm,
                 0.0..=f64::MAX,
@@ -108,7 +123,11 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
                 return refuse(key, views.to_string(), "\"fresh\" where nothing is frozen");
             }
         }
-        phase.augmentation.of_images().check().map_err(|error| {
+        let augmentation = match &phase.augmentation {
+            Augmentation::Images(augmentation) => augmentation.check(),
+            Augmentation::Scenes(augmentation) => augmentation.check(),
+        };
+        augmentation.map_err(|error| {
             Error::usage(format!("augmentation of phase \"{}\": {error}", phase.name))
         })?;
     }

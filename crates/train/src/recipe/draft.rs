@@ -88,6 +88,11 @@ impl Draft {
         toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))
     }
 
+    /// The task that was named; classification if none was.
+    pub fn task(&self) -> Task {
+        self.task.unwrap_or(Task::Classify)
+    }
+
     /// Puts a number in every place, for a model whose pretrained images have that edge.
     ///
     /// # Errors
@@ -109,7 +114,7 @@ impl Draft {
         }
         let recipe = Recipe {
             warmstart: env!("CARGO_PKG_VERSION").to_owned(),
-            task: self.task.unwrap_or(Task::Classify),
+            task: self.task(),
             data: self
                 .data
                 .clone()
@@ -156,11 +161,12 @@ impl Draft {
 
     fn phases(self, pretrained: bool) -> Result<Vec<Phase>, Error> {
         let optimizer = self.optimizer.unwrap_or(OptimizerKind::AdamW);
+        let task = self.task();
         let phases = self
             .draft_phases(pretrained)?
             .into_iter()
             .enumerate()
-            .map(|(index, draft)| draft.resolve(index + 1, optimizer, pretrained));
+            .map(|(index, draft)| draft.resolve(index + 1, task, optimizer, pretrained));
         phases.collect()
     }
 

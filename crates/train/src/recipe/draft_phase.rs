@@ -1,9 +1,10 @@
 use serde::Deserialize;
 use serde::de::Deserializer;
 
+use super::draft_augmentation::DraftAugmentation;
 use super::number_or_word::number_or_word;
 use super::phase::THAW_WARMUP;
-use super::{Augmentation, BatchNorm, OptimizerKind, Phase, ScheduleKind, Train, Views};
+use super::{Augmentation, BatchNorm, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
 use crate::Error;
 
 /// Batch of a phase that trains the head alone, unless the user or a plan says otherwise. The default
@@ -12,6 +13,8 @@ pub const FREEZE_BATCH: usize = 32;
 /// Batch of a phase that trains more.
 pub const BATCH: usize = 16;
 const LAYER_DECAY: f64 = 0.75;
+/// RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
+const EMA_DECAY: f64 = 0.9998;
 /// docs/frozen-features.md has the measurements.
 const VIEWS: Views = Views::Number(8);
 
@@ -48,8 +51,10 @@ pub struct DraftPhase {
     pub label_smoothing: Option<f64>,
     /// See [`Phase::clip_norm`].
     pub clip_norm: Option<f64>,
+    /// See [`Phase::ema_decay`].
+    pub ema_decay: Option<f64>,
     /// See [`Phase::augmentation`].
-    pub augmentation: Option<Augmentation>,
+    pub augmentation: Option<DraftAugmentation>,
     /// See [`Phase::views`].
     pub views: Option<Views>,
 }
@@ -63,6 +68,7 @@ impl DraftPhase {
     pub(super) fn resolve(
         self,
         number: usize,
+        task: Task,
         optimizer: OptimizerKind,
         pretrained: bool,
     ) -> Result<Phase, Error> {
@@ -71,7 +77,7 @@ impl DraftPhase {
         let train = self.train.ok_or_else(|| missing("train"))?;
         let thawed = train != Train::Head;
         let optimizer = self.optimizer.unwrap_or(optimizer);
-        let [frozen_lr, thawed_lr] = optimizer.learning_rates();
+        let [frozen_lr, thawed_lr] = optimizer.learning_rates(task);
         Ok(Phase {
             epochs: self.epochs.ok_or_else(|| missing("epochs"))?,
             batch: self
@@ -91,10 +97,20 @@ impl DraftPhase {
                 .unwrap_or(if pretrained { LAYER_DECAY } else { 1.0 }),
             batch_norm: self.batch_norm.unwrap_or(BatchNorm::Batch),
             optimizer,
-            weight_decay: self.weight_decay.unwrap_or(optimizer.weight_decay()),
-            label_smoothing: self.label_smoothing.unwrap_or(0.1),
+            weight_decay: self.weight_decay.unwrap_or(optimizer.weight_decay(task)),
+            label_smoothing: self.label_smoothing.unwrap_or(match task {
+                Task::Classify => 0.1,
+                Task::Detect => 0.0,
+            }),
             clip_norm: self.clip_norm.unwrap_or(0.0),
-            augmentation: self.augmentation.unwrap_or_else(gentle_augmentation),
+            ema_decay: self.ema_decay.unwrap_or(match task {
+                Task::Classify => 0.0,
+                Task::Detect => EMA_DECAY,
+            }),
+            augmentation: match (self.augmentation, task) {
+                (None, Task::Classify) => gentle_augmentation(),
+                (augmentation, _) => augmentation.unwrap_or_default().resolve(task)?,
+            },
             // Above another boundary features are large, and fill a disk.
             views: self.views.unwrap_or(match train {
                 Train::Head => VIEWS,

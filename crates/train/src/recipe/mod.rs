@@ -6,6 +6,7 @@
 
 mod check;
 mod draft;
+mod draft_augmentation;
 mod draft_phase;
 mod memory;
 mod number_or_word;

@@ -1,7 +1,9 @@
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use warmstart_data::{Augmentation as ImageAugmentation, SceneAugmentation, scenes};
 
 use super::number_or_word::{self, number_or_word};
 
@@ -42,6 +44,10 @@ pub struct Phase {
     pub label_smoothing: f64,
     /// Largest global norm of the gradients; 0 for no limit.
     pub clip_norm: f64,
+    /// What of the parameters' exponential moving average (EMA) a step leaves, once many are done; the
+    /// average is what is evaluated and kept. 0 for none; 0..1.
+    #[serde(default)]
+    pub ema_decay: f64,
     /// How training images are varied.
     pub augmentation: Augmentation,
     /// How many variants there are of each image.
@@ -87,6 +93,10 @@ impl Phase {
     fn closing_epochs(&self) -> usize {
         match &self.augmentation {
             Augmentation::Images(_) => 0,
+            Augmentation::Scenes(scenes) if scenes.mosaic == 0.0 => 0,
+            Augmentation::Scenes(scenes) => {
+                (scenes.mosaic_closing * self.epochs as f64).round() as usize
+            }
         }
     }
 }
@@ -105,7 +115,9 @@ pub struct View {
 #[serde(untagged)]
 pub enum Augmentation {
     /// In classification.
-    Images(warmstart_data::Augmentation),
+    Images(ImageAugmentation),
+    /// In detection.
+    Scenes(SceneAugmentation),
 }
 
 impl Augmentation {
@@ -113,9 +125,21 @@ impl Augmentation {
     ///
     /// # Panics
     /// If they are not: a recipe's task and its augmentations agree.
-    pub fn of_images(&self) -> &warmstart_data::Augmentation {
+    pub fn of_images(&self) -> &ImageAugmentation {
         match self {
             Self::Images(augmentation) => augmentation,
+            Self::Scenes(_) => panic!("these are detection's"),
+        }
+    }
+
+    /// Those of detection.
+    ///
+    /// # Panics
+    /// If they are not.
+    pub fn of_scenes(&self) -> &SceneAugmentation {
+        match self {
+            Self::Scenes(augmentation) => augmentation,
+            Self::Images(_) => panic!("these are classification's"),
         }
     }
 }
@@ -167,6 +191,18 @@ impl<'de> Deserialize<'de> for Views {
 pub enum Task {
     /// The class of an image.
     Classify,
+    /// The objects of an image, each with its class and its box.
+    Detect,
+}
+
+impl Task {
+    /// The task that the data in a folder are for, by what is there.
+    pub fn of_data(dir: &Path) -> Self {
+        match scenes::layout(dir) {
+            Some(_) => Self::Detect,
+            None => Self::Classify,
+        }
+    }
 }
 
 /// How parameters that no file gives are initialized.
@@ -264,19 +300,22 @@ pub enum OptimizerKind {
 
 impl OptimizerKind {
     /// Default learning rates of a frozen and of a thawed phase.
-    pub(crate) fn learning_rates(self) -> [f64; 2] {
-        match self {
-            Self::Sgd => [3e-2, 3e-3],
-            Self::Adam | Self::AdamW => [3e-3, 3e-4],
+    pub(crate) fn learning_rates(self, task: Task) -> [f64; 2] {
+        match (self, task) {
+            (Self::Sgd, Task::Classify) => [3e-2, 3e-3],
+            (Self::Adam | Self::AdamW, Task::Classify) => [3e-3, 3e-4],
+            (Self::Sgd, Task::Detect) => [1e-2, 1e-2],
+            (Self::Adam | Self::AdamW, Task::Detect) => [1e-3, 1e-3],
         }
     }
 
     /// Default weight decay.
-    pub(crate) fn weight_decay(self) -> f64 {
-        match self {
-            Self::Sgd => 5e-4,
-            Self::Adam => 0.0,
-            Self::AdamW => 0.01,
+    pub(crate) fn weight_decay(self, task: Task) -> f64 {
+        match (self, task) {
+            (Self::Sgd, _) => 5e-4,
+            (Self::Adam, _) => 0.0,
+            (Self::AdamW, Task::Classify) => 0.01,
+            (Self::AdamW, Task::Detect) => 0.05,
         }
     }
 }

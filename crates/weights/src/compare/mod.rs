@@ -19,8 +19,10 @@ pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in};
 pub enum Part {
     /// What pretrained weights are worth having for.
     Backbone,
-    /// What depends on the classes, and is often made anew.
+    /// What is behind it, depends on the classes, and is often made anew.
     Head,
+    /// What the same network has where it serves another purpose: neither loaded nor missed.
+    Beyond,
 }
 
 /// A tensor that a model has.
@@ -150,6 +152,8 @@ pub struct LoadPlan {
     pub unused: Vec<String>,
     /// The number of parameters under those keys.
     pub unused_parameters: usize,
+    /// Keys of the file that belong to the same network, but not to what the model takes from it.
+    pub beyond: Vec<String>,
     /// What is in both, in shapes that do not fit. It does not load.
     pub wrong_shape: Vec<ShapeDifference>,
     /// What loads after extents of one were added or dropped at the end of its shape, as
@@ -191,6 +195,7 @@ pub fn compare(file: &WeightFile, target: &Target) -> Result<LoadPlan, WeightErr
         missing: Vec::new(),
         unused: Vec::new(),
         unused_parameters: 0,
+        beyond: Vec::new(),
         wrong_shape: Vec::new(),
         reshaped: Vec::new(),
         not_finite: file.not_finite.clone(),
@@ -227,6 +232,7 @@ impl LoadPlan {
         let coverage = match expected.part {
             Part::Backbone => &mut self.backbone,
             Part::Head => &mut self.head,
+            Part::Beyond => return self.beyond.extend(found.map(|(key, _)| key.to_owned())),
         };
         let Some((key, tensor)) = found else {
             if !expected.optional {

@@ -32,6 +32,13 @@ impl LoadPlan {
         }
         self.push_differences(&mut lines);
         self.push_missing(&mut lines);
+        if !self.beyond.is_empty() {
+            lines.push(format!(
+                "not needed: {} of the network's: {}",
+                counted(self.beyond.len(), "tensor"),
+                cut_list(&self.beyond, SHOWN)
+            ));
+        }
         lines.push(self.unused_line());
         if self.batch_counters > 0 {
             lines.push(format!(
@@ -163,7 +170,7 @@ pub(crate) fn covered(coverage: &Coverage) -> String {
 
 fn wrong_shape(difference: &ShapeDifference) -> String {
     let fate = match (difference.part, &*difference.found, &*difference.expected) {
-        (Part::Backbone, ..) => "left as initialised, not pretrained".to_string(),
+        (Part::Backbone | Part::Beyond, ..) => "left as initialised, not pretrained".to_string(),
         (Part::Head, [old, rest @ ..], [new, same @ ..]) if rest == same => {
             format!("re-initialised ({old} → {new} classes)")
         }
@@ -182,6 +189,7 @@ fn label(part: Part) -> &'static str {
     match part {
         Part::Backbone => "backbone",
         Part::Head => "head",
+        Part::Beyond => "beyond",
     }
 }
 

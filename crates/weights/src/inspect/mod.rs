@@ -124,6 +124,7 @@ fn guess(file: &WeightFile, target: &Target) -> Guess {
         let coverage = match expected.part {
             Part::Backbone => &mut backbone,
             Part::Head => &mut head,
+            Part::Beyond => continue,
         };
         let parameters = parameters_in(&expected.name, &expected.shape);
         coverage.expect(parameters);

@@ -1,0 +1,413 @@
+//! Detection: a neck and a head behind the backbone's features at strides 8, 16 and 32.
+
+mod assigner;
+mod boxes;
+mod loss;
+mod nms;
+mod objective;
+
+use warmstart_data::scenes::{self, OpenedScenes};
+use warmstart_data::{
+    BoundingBox, DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan,
+    decode, letterboxed,
+};
+use warmstart_metrics::{Detected, DetectionEvaluation, Truth as MetricTruth};
+use warmstart_models::Architecture;
+use warmstart_models::detector::{CLASS_PREDICTOR, Detector, Predictions, STRIDES};
+use warmstart_nn::block::{Forward, ParameterInfo, Unit};
+use warmstart_nn::burn::tensor::{Tensor, TensorData};
+use warmstart_nn::{Folded, Parameters};
+
+use crate::Error;
+use crate::event::{Event, Observer};
+use crate::recipe::{Phase, Recipe, View};
+use crate::task::{Evaluation, Example, Loss, Split, StepKey, Task};
+use assigner::Truth;
+use boxes::{Corners, Point, corners};
+pub use nms::{Found, Selection};
+use objective::{Objective, Outputs};
+
+/// Finding the objects of an image.
+pub struct Detection {
+    data: Dataset<Scene>,
+    preprocessing: Preprocessing,
+    /// Of the augmentation.
+    seed: u64,
+    head: Head,
+}
+
+/// The part of a detector behind its backbone, for images of one size.
+pub struct Head {
+    detector: Detector,
+    points: Vec<Point>,
+    classes: usize,
+}
+
+/// What is to be learned from an image.
+pub struct Target {
+    truths: Vec<Truth>,
+    /// Boxes in which nothing is learned.
+    crowds: Vec<Corners>,
+    /// What an evaluation holds the result against.
+    judged: Option<Judged>,
+}
+
+/// A scene, and where it lies in the network's input.
+struct Judged {
+    letterbox: Letterbox,
+    scene: Scene,
+}
+
+/// Collected over an evaluation.
+#[derive(Default)]
+pub struct Tally {
+    objective: Objective,
+    images: Vec<(Vec<MetricTruth>, Vec<Detected>)>,
+}
+
+impl Head {
+    /// A head for a backbone's features.
+    pub fn new(backbone: &Architecture, classes: usize, image_size: usize) -> Self {
+        let channels = backbone.taps.map(|tap| backbone.channels_of(tap));
+        Self {
+            detector: Detector::new(channels, classes),
+            points: boxes::points(image_size),
+            classes,
+        }
+    }
+
+    /// Everything that it learns.
+    pub fn parameters(&self) -> Vec<ParameterInfo> {
+        self.detector.parameters()
+    }
+
+    /// Its units.
+    pub fn units(&self) -> Vec<&Unit> {
+        self.detector.units()
+    }
+
+    fn predictions(
+        &self,
+        features: Vec<Tensor<4>>,
+        forward: &mut Forward,
+        parameters: &Parameters,
+    ) -> Predictions {
+        let features: [Tensor<4>; STRIDES.len()] = features
+            .try_into()
+            .unwrap_or_else(|_| panic!("a detector's backbone gives a map for each stride"));
+        self.detector.forward(features, forward, parameters)
+    }
+
+    fn outputs(&self, predictions: Predictions) -> Outputs<'_> {
+        Outputs {
+            points: &self.points,
+            classes: self.classes,
+            logits: values(predictions.classes),
+            boxes: values(predictions.boxes).as_chunks().0.to_vec(),
+        }
+    }
+
+    /// What is found in each image of a batch, the surest first, from the backbone's features.
+    pub fn find(
+        &self,
+        features: Vec<Tensor<4>>,
+        folded: &Folded,
+        parameters: &Parameters,
+        selection: Selection,
+    ) -> Vec<Vec<Found>> {
+        let mut forward = Forward::Inference(folded);
+        let outputs = self.outputs(self.predictions(features, &mut forward, parameters));
+        self.select(&outputs, selection)
+    }
+
+    fn select(&self, outputs: &Outputs, selection: Selection) -> Vec<Vec<Found>> {
+        let image = |(logits, boxes)| nms::select(&self.points, logits, boxes, selection);
+        outputs.images().map(image).collect()
+    }
+}
+
+impl Detection {
+    fn evaluation_target(&self, split: Split, sample: usize) -> Target {
+        let scene = &self.split(split)[sample].label;
+        let letterbox = Letterbox::new(scene.width, scene.height, self.preprocessing.crop);
+        let placed = scene.objects.iter().map(|object| Object {
+            bounds: letterbox.place(object.bounds),
+            ..*object
+        });
+        Target {
+            judged: Some(Judged {
+                letterbox,
+                scene: scene.clone(),
+            }),
+            ..target(placed)
+        }
+    }
+
+    fn plan(&self, sample: usize, view: View, phase: &Phase) -> ScenePlan<'_> {
+        let augmentation = phase.augmentation.of_scenes();
+        let augmentation = match view.closing {
+            true => augmentation.without_mosaic(),
+            false => augmentation.clone(),
+        };
+        let (size, view) = (self.preprocessing.crop, view.number as u64);
+        ScenePlan::draw(
+            sample,
+            &self.data.train,
+            &augmentation,
+            size,
+            self.seed,
+            view,
+        )
+    }
+}
+
+fn target(objects: impl IntoIterator<Item = Object>) -> Target {
+    let (mut truths, mut crowds) = (Vec::new(), Vec::new());
+    for object in objects {
+        let corners = corners(&object.bounds);
+        match object.crowd {
+            true => crowds.push(corners),
+            false => truths.push(Truth {
+                class: object.class,
+                corners,
+            }),
+        }
+    }
+    Target {
+        truths,
+        crowds,
+        judged: None,
+    }
+}
+
+impl Judged {
+    fn truths(&self) -> Vec<MetricTruth> {
+        let truth = |object: &Object| MetricTruth {
+            class: object.class,
+            bounds: edges(object.bounds),
+            area: object.area,
+            crowd: object.crowd,
+            difficult: object.difficult,
+        };
+        self.scene.objects.iter().map(truth).collect()
+    }
+
+    fn detected(&self, found: &[Found]) -> Vec<Detected> {
+        let detected = |found: &Found| Detected {
+            class: found.class,
+            score: found.score.into(),
+            bounds: edges(in_picture(&self.letterbox, found)),
+        };
+        found.iter().map(detected).collect()
+    }
+}
+
+/// Where something that was found lies in its picture.
+pub fn in_picture(letterbox: &Letterbox, found: &Found) -> BoundingBox {
+    let [left, top, right, bottom] = found.corners.map(f64::from);
+    letterbox.back(BoundingBox {
+        left,
+        top,
+        right,
+        bottom,
+    })
+}
+
+/// A box as a metric takes it.
+pub fn edges(bounds: BoundingBox) -> [f64; 4] {
+    [bounds.left, bounds.top, bounds.right, bounds.bottom]
+}
+
+impl Task for Detection {
+    type Label = Scene;
+    type Target = Target;
+    type Tally = Tally;
+
+    const METRIC: &'static str = "mAP@[.5:.95]";
+
+    fn open(recipe: &Recipe, observe: Observer) -> Result<Dataset<Scene>, Error> {
+        let OpenedScenes {
+            dataset, findings, ..
+        } = scenes::open(&recipe.data, recipe.val_split, recipe.seed)?;
+        for (problem, finding) in findings.iter() {
+            let examples = finding.examples.join("; ");
+            observe(Event::Note(format!(
+                "{} {}: {examples}",
+                finding.count,
+                problem.description()
+            )));
+        }
+        Ok(dataset)
+    }
+
+    fn require_learnable(data: &Dataset<Scene>) -> Result<(), Error> {
+        let learned = |sample: &Sample<Scene>| sample.label.objects.iter().any(|o| !o.crowd);
+        match data.train.iter().any(learned) {
+            true => Ok(()),
+            false => Err(Error::usage(
+                "no training image that can be read has a box: mend the images, or label some",
+            )),
+        }
+    }
+
+    fn backbone(architecture: Architecture) -> Architecture {
+        architecture.with_taps()
+    }
+
+    fn class_head(_backbone: &Architecture) -> &'static str {
+        CLASS_PREDICTOR
+    }
+
+    fn new(
+        recipe: &Recipe,
+        backbone: &Architecture,
+        data: Dataset<Scene>,
+        preprocessing: Preprocessing,
+    ) -> Self {
+        Self {
+            head: Head::new(backbone, data.classes.len(), preprocessing.crop),
+            data,
+            preprocessing,
+            seed: recipe.seed,
+        }
+    }
+
+    fn data(&self) -> &Dataset<Scene> {
+        &self.data
+    }
+
+    fn validate_on(&mut self, samples: Vec<Sample<Scene>>) {
+        self.data.validation = samples;
+    }
+
+    fn head_parameters(&self) -> Vec<ParameterInfo> {
+        self.head.parameters()
+    }
+
+    fn head_units(&self) -> Vec<&Unit> {
+        self.head.units()
+    }
+
+    fn training_example(
+        &self,
+        sample: usize,
+        view: View,
+        phase: &Phase,
+    ) -> Result<Example<Target>, DataError> {
+        let plan = self.plan(sample, view, phase);
+        let image = plan.render(self.preprocessing.interpolation, |sample| {
+            decode(&self.data.train[sample].path)
+        })?;
+        Ok(Example {
+            pixels: self.preprocessing.normalized(&image),
+            target: target(plan.objects()),
+        })
+    }
+
+    fn training_target(&self, sample: usize, view: View, phase: &Phase) -> Target {
+        target(self.plan(sample, view, phase).objects())
+    }
+
+    fn evaluation_example(
+        &self,
+        split: Split,
+        sample: usize,
+    ) -> Result<Example<Target>, DataError> {
+        Ok(Example {
+            pixels: evaluation_pixels(
+                &decode(&self.split(split)[sample].path)?,
+                &self.preprocessing,
+            ),
+            target: self.evaluation_target(split, sample),
+        })
+    }
+
+    fn evaluation_target(&self, split: Split, sample: usize) -> Target {
+        self.evaluation_target(split, sample)
+    }
+
+    /// Neck and head want all of them.
+    fn condense(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
+        features
+    }
+
+    fn loss(
+        &self,
+        features: Vec<Tensor<4>>,
+        forward: &mut Forward,
+        parameters: &Parameters,
+        targets: &[Target],
+        _phase: &Phase,
+        _key: StepKey,
+    ) -> Loss {
+        let predictions = self.head.predictions(features, forward, parameters);
+        let Predictions { classes, boxes } = &predictions;
+        let (classes, boxes) = (classes.clone(), boxes.clone());
+        let outputs = self.head.outputs(Predictions {
+            classes: predictions.classes.inner(),
+            boxes: predictions.boxes.inner(),
+        });
+        let (objective, gradients) = objective::with_gradients(&outputs, targets);
+        let along = |predicted: Tensor<3>, gradient: Vec<f32>| {
+            let gradient = TensorData::new(gradient, predicted.dims());
+            let gradient = Tensor::<3>::from_data(gradient, &predicted.device());
+            (predicted * gradient).sum()
+        };
+        Loss {
+            value: objective.value(),
+            root: along(classes, gradients.logits) + along(boxes, gradients.boxes),
+        }
+    }
+
+    fn tally(
+        &self,
+        tally: &mut Tally,
+        features: Vec<Tensor<4>>,
+        folded: &Folded,
+        parameters: &Parameters,
+        targets: &[Target],
+    ) {
+        let mut forward = Forward::Inference(folded);
+        let predictions = self.head.predictions(features, &mut forward, parameters);
+        let outputs = self.head.outputs(predictions);
+        tally.objective.add(objective::of(&outputs, targets));
+        let found = self.head.select(&outputs, Selection::EVALUATION);
+        for (found, target) in found.iter().zip(targets) {
+            let judged = target.judged.as_ref().expect("an image to evaluate on");
+            tally.images.push((judged.truths(), judged.detected(found)));
+        }
+    }
+
+    fn evaluation(&self, tally: &Tally) -> Evaluation {
+        let mut evaluation = DetectionEvaluation::new(self.data.classes.clone());
+        for (truths, detected) in &tally.images {
+            evaluation.add_image(truths, detected);
+        }
+        let figures = evaluation.coco();
+        Evaluation {
+            loss: tally.objective.value(),
+            metric: figures.ap.unwrap_or(0.0),
+            others: [("map50".to_owned(), figures.ap_50.unwrap_or(0.0))].into(),
+        }
+    }
+}
+
+/// The input of a detector for evaluation: `[size, size, 3]`, the whole picture on grey, normalised.
+pub fn evaluation_pixels(
+    image: &warmstart_data::RgbImage,
+    preprocessing: &Preprocessing,
+) -> Vec<f32> {
+    let Preprocessing {
+        crop,
+        interpolation,
+        ..
+    } = *preprocessing;
+    preprocessing.normalized(&letterboxed(image, crop, interpolation))
+}
+
+fn values(tensor: Tensor<3>) -> Vec<f32> {
+    tensor
+        .into_data()
+        .try_into_vec()
+        .expect("predictions are f32")
+}
