@@ -195,7 +195,7 @@ impl Augmentation {
 }
 
 /// Mirrors a picture left to right.
-fn flip(image: &mut RgbImage) {
+pub(crate) fn flip(image: &mut RgbImage) {
     for row in image.pixels.chunks_exact_mut(image.width * 3) {
         row.as_chunks_mut::<3>().0.reverse();
     }

@@ -103,6 +103,19 @@ pub enum DataError {
         /// The value.
         found: String,
     },
+    /// A picture has another size than its labels were read for.
+    #[error(
+        "{} is {} x {} pixels and its labels are for {} x {}; was it replaced? start again with the labels of this picture",
+        path.display(), found.0, found.1, expected.0, expected.1
+    )]
+    PictureSize {
+        /// The file.
+        path: PathBuf,
+        /// Its width and height when decoded.
+        found: (usize, usize),
+        /// Width and height in its scene.
+        expected: (usize, usize),
+    },
     /// A loader's thread panicked or could not be started.
     #[error("a data loading thread failed: {0}; report this as a bug")]
     Worker(String),
