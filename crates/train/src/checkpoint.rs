@@ -106,7 +106,7 @@ pub struct Checkpoints {
 /// Writes a file of a checkpoint at a path.
 pub type Write<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
 /// A file of a checkpoint: its name, and what writes it.
-pub type File<'a> = (&'static str, Write<'a>);
+pub type Content<'a> = (&'static str, Write<'a>);
 
 /// A checkpoint whose every file was verified.
 pub struct Checkpoint {
@@ -133,7 +133,7 @@ impl Checkpoints {
     ///
     /// # Errors
     /// If the disk refuses; what was there before is still there.
-    pub fn write(&self, mut state: State, files: &[File]) -> Result<PathBuf, Error> {
+    pub fn write(&self, mut state: State, files: &[Content]) -> Result<PathBuf, Error> {
         fs::create_dir_all(&self.folder).map_err(|e| Error::io("create", &self.folder, e))?;
         let target = self.path(state.epoch);
         let temporary = self.folder.join(".writing");
@@ -312,6 +312,7 @@ mod tests {
             train_loss: 0.1 + 0.2,
             val_loss: 1.0 / 3.0,
             metric: 0.5,
+            others: Default::default(),
             lr: 3e-3,
             images_per_second: 1.0,
             seconds: 1.0,

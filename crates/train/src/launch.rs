@@ -92,6 +92,7 @@ pub fn plan(draft: Draft, machine: Machine, observe: Observer) -> Result<Plan, E
     let (recipe, automatic) = resolve(draft)?;
     match recipe.task {
         recipe::Task::Classify => plan_task::<Classification>(recipe, &automatic, machine, observe),
+        recipe::Task::Detect => plan_task::<Detection>(recipe, &automatic, machine, observe),
     }
 }
 

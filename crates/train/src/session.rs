@@ -255,7 +255,7 @@ impl<T: Task> Session<T> {
         let model = |path: &Path| model_file::write_model(path, learned.model(), &job.info);
         let optimizer = |path: &Path| model_file::write_tensors(path, &learned.optimizer.state);
         let training = |path: &Path| model_file::write_tensors(path, &learned.parameters);
-        let mut files: Vec<checkpoint::File> = vec![
+        let mut files: Vec<checkpoint::Content> = vec![
             (checkpoint::MODEL, &model),
             (checkpoint::OPTIMIZER, &optimizer),
         ];

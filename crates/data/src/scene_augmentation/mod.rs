@@ -30,6 +30,9 @@ pub struct SceneAugmentation {
     pub brightness: f64,
     /// Probability of a mosaic of four pictures in place of one.
     pub mosaic: f64,
+    /// Share of a phase's epochs, at its end, that go without mosaics: the last pictures a detector
+    /// learns from are whole ones.
+    pub mosaic_closing: f64,
 }
 
 impl Default for SceneAugmentation {
@@ -44,6 +47,7 @@ impl Default for SceneAugmentation {
             saturation: 0.24,
             brightness: 0.24,
             mosaic: 0.5,
+            mosaic_closing: 0.15,
         }
     }
 }
@@ -65,6 +69,7 @@ impl SceneAugmentation {
             ("saturation", self.saturation, 1.0, "0 to 1"),
             ("brightness", self.brightness, 1.0, "0 to 1"),
             ("mosaic", self.mosaic, 1.0, "0 to 1"),
+            ("mosaic_closing", self.mosaic_closing, 1.0, "0 to 1"),
         ];
         for (name, value, high, expected) in shares {
             if !(0.0..=high).contains(&value) {

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::draft_phase::Context;
 use super::{
     DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OptimizerKind, Phase, Recipe, Task, Train, Views,
 };
@@ -11,6 +12,9 @@ use crate::Error;
 const EPOCHS: usize = 14;
 const FREEZE_EPOCHS: usize = 8;
 const VAL_SPLIT: f64 = 0.2;
+/// Share of a detection run's epochs, at its end, without mosaics: as YOLOX (arXiv 2107.08430, section
+/// 2.1), in whose 300 epochs they are fewer.
+const MOSAIC_CLOSING: f64 = 0.15;
 
 /// What a user says of a run: any part of a recipe, and the flags of the usual two phases.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -162,11 +166,24 @@ impl Draft {
     fn phases(self, pretrained: bool) -> Result<Vec<Phase>, Error> {
         let optimizer = self.optimizer.unwrap_or(OptimizerKind::AdamW);
         let task = self.task();
-        let phases = self
-            .draft_phases(pretrained)?
-            .into_iter()
-            .enumerate()
-            .map(|(index, draft)| draft.resolve(index + 1, task, optimizer, pretrained));
+        let drafts = self.draft_phases(pretrained)?;
+        let epochs = |draft: &DraftPhase| draft.epochs.unwrap_or(1) as f64;
+        let total: f64 = drafts.iter().map(epochs).sum();
+        let count = drafts.len();
+        let phases = drafts.into_iter().enumerate().map(|(index, draft)| {
+            // The run closes without mosaics, not each of its phases.
+            let mosaic_closing = match index + 1 == count {
+                true => (MOSAIC_CLOSING * total / epochs(&draft)).min(1.0),
+                false => 0.0,
+            };
+            draft.resolve(Context {
+                number: index + 1,
+                task,
+                optimizer,
+                pretrained,
+                mosaic_closing,
+            })
+        });
         phases.collect()
     }
 

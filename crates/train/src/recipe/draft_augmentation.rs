@@ -20,11 +20,11 @@ pub struct DraftAugmentation {
 }
 
 impl DraftAugmentation {
-    /// Puts the defaults of the task where nothing was said.
+    /// Puts the defaults of the task where nothing was said; `mosaic_closing` is that of the phase.
     ///
     /// # Errors
     /// If something was said that is the other task's.
-    pub(super) fn resolve(self, task: Task) -> Result<Augmentation, Error> {
+    pub(super) fn resolve(self, task: Task, mosaic_closing: f64) -> Result<Augmentation, Error> {
         let foreign = match task {
             Task::Classify => [
                 ("mosaic", self.mosaic.is_some()),
@@ -66,7 +66,7 @@ impl DraftAugmentation {
                     saturation: self.saturation.unwrap_or(usual.saturation),
                     brightness: self.brightness.unwrap_or(usual.brightness),
                     mosaic: self.mosaic.unwrap_or(usual.mosaic),
-                    mosaic_closing: self.mosaic_closing.unwrap_or(usual.mosaic_closing),
+                    mosaic_closing: self.mosaic_closing.unwrap_or(mosaic_closing),
                 })
             }
         })

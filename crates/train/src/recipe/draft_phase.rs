@@ -63,15 +63,29 @@ fn number_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u
     number_or_word(deserializer, "auto")
 }
 
+/// What a phase's defaults depend on besides itself.
+#[derive(Clone, Copy)]
+pub(super) struct Context {
+    /// Of the phase, from 1.
+    pub number: usize,
+    pub task: Task,
+    /// Of phases that name none.
+    pub optimizer: OptimizerKind,
+    pub pretrained: bool,
+    /// Share of the phase's epochs without mosaic.
+    pub mosaic_closing: f64,
+}
+
 impl DraftPhase {
-    /// Puts a number in every place of the phase of that number.
-    pub(super) fn resolve(
-        self,
-        number: usize,
-        task: Task,
-        optimizer: OptimizerKind,
-        pretrained: bool,
-    ) -> Result<Phase, Error> {
+    /// Puts a number in every place.
+    pub(super) fn resolve(self, run: Context) -> Result<Phase, Error> {
+        let Context {
+            number,
+            task,
+            optimizer,
+            pretrained,
+            mosaic_closing,
+        } = run;
         let name = self.name.unwrap_or_else(|| format!("phase-{number}"));
         let missing = |key: &str| Error::usage(format!("phase \"{name}\" does not say its {key}"));
         let train = self.train.ok_or_else(|| missing("train"))?;
@@ -109,7 +123,9 @@ impl DraftPhase {
             }),
             augmentation: match (self.augmentation, task) {
                 (None, Task::Classify) => gentle_augmentation(),
-                (augmentation, _) => augmentation.unwrap_or_default().resolve(task)?,
+                (augmentation, _) => augmentation
+                    .unwrap_or_default()
+                    .resolve(task, mosaic_closing)?,
             },
             // Above another boundary features are large, and fill a disk.
             views: self.views.unwrap_or(match train {
