@@ -227,14 +227,7 @@ fn training_images(dir: &Path) -> Result<(Vec<String>, Split), DataError> {
 
 /// Takes the validation images out of the class folders in `dir`; draws by the path below `root`.
 fn split(dir: &Path, root: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError> {
-    if !(val_split > 0.0 && val_split < 1.0) {
-        let (name, expected) = ("val_split", "a fraction above 0 and below 1");
-        return Err(DataError::OutOfRange {
-            name,
-            expected,
-            found: val_split.to_string(),
-        });
-    }
+    check_share(val_split)?;
     let (classes, all) = training_images(dir)?;
     let mut dataset = Dataset {
         classes,
@@ -245,20 +238,12 @@ fn split(dir: &Path, root: &Path, val_split: f64, seed: u64) -> Result<Dataset, 
         without_validation: Vec::new(),
     };
     for class in all.samples.chunk_by(|a, b| a.label == b.label) {
-        let wanted = (class.len() as f64 * val_split).round() as usize;
-        let count = wanted.min(class.len() - 1);
-        if count == 0 {
+        let paths: Vec<&Path> = class.iter().map(|sample| &*sample.path).collect();
+        let chosen = drawn(&paths, root, val_split, seed)?;
+        if !chosen.contains(&true) {
             dataset
                 .without_validation
                 .push(dataset.classes[class[0].label].clone());
-        }
-        let mut drawn: Vec<(u64, usize)> = (0..class.len())
-            .map(|index| (draw(seed, root, &class[index].path), index))
-            .collect();
-        drawn.sort_unstable();
-        let mut chosen = vec![false; class.len()];
-        for (_, index) in &drawn[..count] {
-            chosen[*index] = true;
         }
         for (sample, chosen) in class.iter().zip(chosen) {
             let list = if chosen {
@@ -276,6 +261,40 @@ fn split(dir: &Path, root: &Path, val_split: f64, seed: u64) -> Result<Dataset, 
         }),
         false => Ok(dataset),
     }
+}
+
+fn check_share(val_split: f64) -> Result<(), DataError> {
+    if val_split > 0.0 && val_split < 1.0 {
+        return Ok(());
+    }
+    let (name, expected) = ("val_split", "a fraction above 0 and below 1");
+    Err(DataError::OutOfRange {
+        name,
+        expected,
+        found: val_split.to_string(),
+    })
+}
+
+/// Which of some images go to validation: the share `val_split` of them, rounded, and never all. They
+/// are drawn by the path below `root`.
+pub(crate) fn drawn(
+    paths: &[&Path],
+    root: &Path,
+    val_split: f64,
+    seed: u64,
+) -> Result<Vec<bool>, DataError> {
+    check_share(val_split)?;
+    let wanted = (paths.len() as f64 * val_split).round() as usize;
+    let count = wanted.min(paths.len().saturating_sub(1));
+    let mut order: Vec<(u64, usize)> = (0..paths.len())
+        .map(|index| (draw(seed, root, paths[index]), index))
+        .collect();
+    order.sort_unstable();
+    let mut chosen = vec![false; paths.len()];
+    for (_, index) in &order[..count] {
+        chosen[*index] = true;
+    }
+    Ok(chosen)
 }
 
 /// The number that decides whether an image goes to validation.

@@ -79,6 +79,16 @@ pub enum DataError {
         /// What is wrong, and the mend.
         problem: String,
     },
+    /// A file of annotations that cannot be read as what it should be.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Annotations {
+        /// The file.
+        path: PathBuf,
+        /// Where, counted from 1.
+        line: usize,
+        /// What was expected and found, and the mend.
+        problem: String,
+    },
     /// More images are damaged than an accident explains.
     #[error(
         "{unreadable} of {total} images cannot be decoded, more than the {percent}% that are tolerated: {examples}; remove or replace them"
@@ -126,6 +136,18 @@ impl DataError {
         Self::Read {
             path: path.to_path_buf(),
             source,
+        }
+    }
+
+    pub(crate) fn annotations(
+        path: &std::path::Path,
+        line: usize,
+        problem: impl Into<String>,
+    ) -> Self {
+        Self::Annotations {
+            path: path.to_path_buf(),
+            line: line.max(1),
+            problem: problem.into(),
         }
     }
 }

@@ -90,15 +90,32 @@ pub fn image_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
 /// Finds the images in a folder and the folders inside it.
 pub(crate) fn images(dir: &Path) -> Result<Images, DataError> {
     let mut found = Images::default();
-    collect(dir, 0, &mut found)?;
+    collect(dir, 0, &is_image, &mut found)?;
     found.paths.sort();
     Ok(found)
 }
 
-fn collect(dir: &Path, depth: usize, found: &mut Images) -> Result<(), DataError> {
+/// The files with an extension in a folder and the folders inside it, sorted.
+pub(crate) fn files_with_extension(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, DataError> {
+    let mut found = Images::default();
+    let wanted = |path: &Path| {
+        path.extension()
+            .is_some_and(|found| found.eq_ignore_ascii_case(extension))
+    };
+    collect(dir, 0, &wanted, &mut found)?;
+    found.paths.sort();
+    Ok(found.paths)
+}
+
+fn collect(
+    dir: &Path,
+    depth: usize,
+    wanted: &dyn Fn(&Path) -> bool,
+    found: &mut Images,
+) -> Result<(), DataError> {
     if depth == MAX_DEPTH {
         let problem = format!(
-            "it lies {MAX_DEPTH} folders deep in its class; remove the link that leads back to a folder above"
+            "it lies {MAX_DEPTH} folders deep in the data; remove the link that leads back to a folder above"
         );
         return Err(DataError::Layout {
             folder: dir.to_path_buf(),
@@ -109,8 +126,8 @@ fn collect(dir: &Path, depth: usize, found: &mut Images) -> Result<(), DataError
         if is_hidden(&path) {
             found.ignored += 1;
         } else if path.is_dir() {
-            collect(&path, depth + 1, found)?;
-        } else if is_image(&path) {
+            collect(&path, depth + 1, wanted, found)?;
+        } else if wanted(&path) {
             found.paths.push(path);
         } else {
             found.ignored += 1;

@@ -31,6 +31,7 @@ mod resize;
 mod rgb_image;
 mod scene;
 mod scene_augmentation;
+pub mod scenes;
 
 pub use augmentation::{Augmentation, training_pixels, training_pixels_of};
 pub use check::{Checked, check, require_readable};

@@ -1,0 +1,252 @@
+//! What the readers of all layouts share: one image's boxes are checked, and a split's images read.
+
+use super::findings::{Findings, Problem};
+use super::picture_size::picture_size;
+use crate::dataset::Sample;
+use crate::error::DataError;
+use crate::scene::{BoundingBox, Object, Scene};
+use rayon::prelude::*;
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+/// Boxes less than this far beyond their image, in pixels, are there by rounding.
+const ROUNDING: f64 = 0.5;
+
+/// The splits of a data set in the order of their use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum SplitKind {
+    Train,
+    Validation,
+    Test,
+}
+
+impl SplitKind {
+    /// What a folder or file of that name is: `train`, `val` or `test`, with the digits of a year
+    /// perhaps.
+    pub fn of(name: &str) -> Option<Self> {
+        match name.trim_end_matches(|letter: char| letter.is_ascii_digit()) {
+            "train" => Some(Self::Train),
+            "val" | "valid" | "validation" => Some(Self::Validation),
+            "test" => Some(Self::Test),
+            _ => None,
+        }
+    }
+}
+
+/// The images of one split, or of one image.
+#[derive(Default)]
+pub(super) struct SplitRead {
+    pub samples: Vec<Sample<Scene>>,
+    pub unreadable: Vec<(PathBuf, String)>,
+    pub findings: Findings,
+}
+
+impl SplitRead {
+    fn append(&mut self, later: Self) {
+        self.samples.extend(later.samples);
+        self.unreadable.extend(later.unreadable);
+        self.findings.append(later.findings);
+    }
+}
+
+/// All splits that a layout has.
+pub(super) struct SplitsRead {
+    pub classes: Vec<String>,
+    pub train: SplitRead,
+    pub validation: Option<SplitRead>,
+    pub test: Option<SplitRead>,
+    /// What concerns no split or several.
+    pub findings: Findings,
+    pub ignored: usize,
+    /// Where the paths start that decide about a split by share.
+    pub root: PathBuf,
+}
+
+/// Reads every image on all threads of the rayon pool; the result does not depend on their number.
+pub(super) fn read_images<T: Sync>(
+    images: &[T],
+    read: impl Fn(&T) -> Result<SplitRead, DataError> + Send + Sync,
+) -> Result<SplitRead, DataError> {
+    let parts: Vec<Result<SplitRead, DataError>> = images.par_iter().map(read).collect();
+    let mut split = SplitRead::default();
+    for part in parts {
+        split.append(part?);
+    }
+    Ok(split)
+}
+
+/// Reads one image: its size from its header, its objects by `fill`, which is only called if the
+/// image can be read.
+pub(super) fn read_image(
+    path: &Path,
+    fill: impl FnOnce(&mut SceneBuilder) -> Result<(), DataError>,
+) -> Result<SplitRead, DataError> {
+    let mut read = SplitRead::default();
+    let (width, height) = match picture_size(path) {
+        Ok(size) => size,
+        Err(DataError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
+            let example = || path.display().to_string();
+            read.findings.add(Problem::MissingImage, example);
+            return Ok(read);
+        }
+        Err(error) => {
+            let reason = error.to_string();
+            read.findings
+                .add(Problem::UnreadableImage, || reason.clone());
+            read.unreadable.push((path.to_path_buf(), reason));
+            return Ok(read);
+        }
+    };
+    let mut builder = SceneBuilder {
+        scene: Scene {
+            width,
+            height,
+            objects: Vec::new(),
+        },
+        seen: HashSet::new(),
+        findings: Findings::default(),
+    };
+    fill(&mut builder)?;
+    read.findings = builder.findings;
+    if builder.scene.objects.is_empty() && read.findings.count(Problem::WithoutLabelFile) == 0 {
+        let example = || path.display().to_string();
+        read.findings.add(Problem::WithoutBoxes, example);
+    }
+    read.samples.push(Sample {
+        path: path.to_path_buf(),
+        label: builder.scene,
+    });
+    Ok(read)
+}
+
+/// The scene of one image while its objects come in.
+pub(super) struct SceneBuilder {
+    scene: Scene,
+    seen: HashSet<(usize, bool, [u64; 4])>,
+    pub findings: Findings,
+}
+
+impl SceneBuilder {
+    /// Width and height of the picture in pixels.
+    pub fn size(&self) -> (f64, f64) {
+        (self.scene.width as f64, self.scene.height as f64)
+    }
+
+    /// Compares the size in the annotation with the picture's.
+    pub fn compare_size(&mut self, width: f64, height: f64, place: impl Display) {
+        if self.size() != (width, height) {
+            let (true_width, true_height) = (self.scene.width, self.scene.height);
+            let turned = self.size() == (height, width);
+            let hint = match turned {
+                true => ", perhaps turned by its EXIF orientation",
+                false => "",
+            };
+            self.findings.add(Problem::OtherSize, || {
+                format!(
+                    "{place}: the annotation says {width}×{height}, the picture has {true_width}×{true_height}{hint}"
+                )
+            });
+        }
+    }
+
+    /// Adds an object if it is valid. Its area is `area`, or its box's where that is none; `place`
+    /// says where it was found.
+    pub fn add(&mut self, object: RawObject, place: impl Display) {
+        let bounds = object.bounds;
+        let shown = || format!("{place}: {}", shown(&bounds));
+        let corners = [bounds.left, bounds.top, bounds.right, bounds.bottom];
+        if corners.iter().any(|corner| !corner.is_finite()) {
+            return self.findings.add(Problem::NotFinite, shown);
+        }
+        if bounds.width() <= 0.0 || bounds.height() <= 0.0 {
+            return self.findings.add(Problem::EmptyBox, shown);
+        }
+        let (width, height) = self.size();
+        let inside = bounds.clipped(width, height);
+        if inside.width() <= 0.0 || inside.height() <= 0.0 {
+            return self.findings.add(Problem::OutsideBox, || {
+                format!("{} in a picture of {width}×{height}", shown())
+            });
+        }
+        let clipped = [inside.left, inside.top, inside.right, inside.bottom];
+        // Adding zero makes -0 the 0 that it equals.
+        let key = clipped.map(|corner| (corner + 0.0).to_bits());
+        if !self.seen.insert((object.class, object.crowd, key)) {
+            return self.findings.add(Problem::DuplicateBox, shown);
+        }
+        let beyond = |(a, b): (f64, f64)| (a - b).abs() > ROUNDING;
+        if corners.into_iter().zip(clipped).any(beyond) {
+            self.findings.add(Problem::ClippedBox, || {
+                format!("{} in a picture of {width}×{height}", shown())
+            });
+        }
+        let area = object.area.filter(|area| area.is_finite() && *area >= 0.0);
+        self.scene.objects.push(Object {
+            class: object.class,
+            bounds: inside,
+            area: area.unwrap_or(inside.area()),
+            crowd: object.crowd,
+            difficult: object.difficult,
+        });
+    }
+}
+
+/// An object as its file has it.
+pub(super) struct RawObject {
+    pub class: usize,
+    pub bounds: BoundingBox,
+    pub area: Option<f64>,
+    pub crowd: bool,
+    pub difficult: bool,
+}
+
+fn shown(bounds: &BoundingBox) -> String {
+    let BoundingBox {
+        left,
+        top,
+        right,
+        bottom,
+    } = bounds;
+    format!("the box x {left} to {right}, y {top} to {bottom}")
+}
+
+/// `folder/name`, unless that would lead out of the folder.
+pub(super) fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut components = Path::new(name).components().peekable();
+    components.peek()?;
+    components
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        .then(|| folder.join(name))
+}
+
+/// A text file, without the byte order mark that some editors write.
+///
+/// # Errors
+/// If it cannot be read or is not valid UTF-8, then with the line.
+pub(super) fn read_text(path: &Path) -> Result<String, DataError> {
+    let bytes = std::fs::read(path).map_err(|source| DataError::read(path, source))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
+        let problem = "expected text in UTF-8, found other bytes; save the file as UTF-8";
+        DataError::annotations(path, line, problem)
+    })?;
+    match text.strip_prefix('\u{feff}') {
+        Some(rest) => Ok(rest.to_owned()),
+        None => Ok(text),
+    }
+}
+
+/// Fails if a class is listed twice.
+pub(super) fn require_distinct(path: &Path, classes: &[String]) -> Result<(), DataError> {
+    let mut seen = HashSet::new();
+    match classes.iter().find(|class| !seen.insert(*class)) {
+        None => Ok(()),
+        Some(class) => {
+            let problem = format!("the class {class:?} is listed twice; rename or remove one");
+            Err(DataError::annotations(path, 1, problem))
+        }
+    }
+}
