@@ -32,6 +32,7 @@ pub(super) fn read_data_yaml(file: &Path) -> Result<DataYaml, DataError> {
         file,
         events: Parser::new_from_str(&text),
         line: 1,
+        lines: text.lines().count(),
     };
     let data = reader.document()?;
     if data.names.is_empty() {
@@ -51,6 +52,7 @@ struct Reader<'a> {
     events: Parser<'a, StrInput<'a>>,
     /// Line of the last event.
     line: usize,
+    lines: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -159,7 +161,9 @@ impl<'a> Reader<'a> {
                 Ok(event)
             }
             Some(Err(error)) => {
-                let (line, reason) = (error.marker().line(), error.info());
+                // The end of the file counts as a line of its own.
+                let line = error.marker().line().min(self.lines);
+                let reason = error.info();
                 let problem = format!("expected YAML; {reason}; mend the line");
                 Err(DataError::annotations(self.file, line, problem))
             }
