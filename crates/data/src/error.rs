@@ -14,6 +14,14 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The operating system refused to make a folder or write a file.
+    #[error("cannot write {}: {source}; check the free space and the permissions", path.display())]
+    Write {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A file is no picture, or a damaged one.
     #[error("cannot decode {}: {reason}; remove the file or save it again as JPEG or PNG", path.display())]
     Decode {
@@ -134,6 +142,13 @@ pub enum DataError {
 impl DataError {
     pub(crate) fn read(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Read {
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    pub(crate) fn write(path: &std::path::Path, source: std::io::Error) -> Self {
+        Self::Write {
             path: path.to_path_buf(),
             source,
         }

@@ -12,11 +12,15 @@ mod data_yaml;
 mod findings;
 mod picture_size;
 mod reading;
+mod report;
 mod voc;
+mod writing;
 mod yolo;
 
 pub use findings::{Finding, Findings, Problem};
 pub use picture_size::picture_size;
+pub use report::{AreaCounts, ClassCount, Report, SideCount, SplitReport};
+pub use writing::{Written, write};
 
 use crate::dataset::{Dataset, Sample, drawn};
 use crate::error::DataError;

@@ -1,0 +1,152 @@
+//! Writing a detection data set in another layout.
+
+mod coco;
+mod image_names;
+mod voc;
+mod yolo;
+
+use super::Layout;
+use crate::dataset::{Dataset, Sample};
+use crate::error::DataError;
+use crate::scene::{Object, Scene};
+use image_names::ImageNames;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// What was written, and what the layout cannot say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// Images in all splits.
+    pub images: usize,
+    /// Objects in all splits.
+    pub objects: usize,
+    /// Crowds left out: only COCO has them, and elsewhere they would be objects to learn.
+    pub crowds_left_out: usize,
+    /// Objects whose mark as difficult was lost: only VOC has it.
+    pub difficult_lost: usize,
+    /// Images under another name: their own is taken, or does not fit into a list of names.
+    pub renamed: usize,
+}
+
+/// One split on its way out.
+struct Split<'a> {
+    /// `train`, `val` or `test`.
+    name: &'static str,
+    images: Vec<Image<'a>>,
+}
+
+struct Image<'a> {
+    /// File name in its new folder; its stem is no other image's in that folder.
+    name: String,
+    source: &'a Path,
+    scene: &'a Scene,
+    /// The objects that the layout can hold.
+    objects: Vec<&'a Object>,
+}
+
+impl Image<'_> {
+    /// The file name without its extension.
+    fn stem(&self) -> &str {
+        self.name
+            .rsplit_once('.')
+            .map_or(&self.name, |(stem, _)| stem)
+    }
+}
+
+/// Writes all splits into the folder `out`, which is made and must be empty otherwise.
+///
+/// Images become hard links where the file system has them, else copies. The order of the classes is
+/// kept; in VOC by a `classes.txt`, which [`open`](super::open()) reads. Boxes come back the same up to
+/// rounding: 1e-9 of the image in YOLO, the last bits elsewhere. VOC and YOLO have no areas, so that
+/// boxes' areas take the place of outlines'.
+///
+/// # Errors
+/// If `out` is not empty, a file cannot be written, an image is not there any more, or a class has a
+/// name that VOC cannot hold. What was written until then stays.
+pub fn write(dataset: &Dataset<Scene>, out: &Path, layout: Layout) -> Result<Written, DataError> {
+    require_empty(out)?;
+    let mut written = Written::default();
+    let splits = splits(dataset, layout, &mut written);
+    match layout {
+        Layout::Coco => coco::write(&dataset.classes, &splits, out)?,
+        Layout::Yolo => yolo::write(&dataset.classes, &splits, out)?,
+        Layout::Voc => voc::write(&dataset.classes, &splits, out)?,
+    }
+    Ok(written)
+}
+
+fn require_empty(out: &Path) -> Result<(), DataError> {
+    create_folder(out)?;
+    let mut entries = std::fs::read_dir(out).map_err(|source| DataError::read(out, source))?;
+    match entries.next() {
+        None => Ok(()),
+        Some(_) => Err(DataError::Layout {
+            folder: out.to_path_buf(),
+            problem: "it is not empty; give a new folder, so that nothing is overwritten".into(),
+        }),
+    }
+}
+
+fn splits<'a>(
+    dataset: &'a Dataset<Scene>,
+    layout: Layout,
+    written: &mut Written,
+) -> Vec<Split<'a>> {
+    let mut names = ImageNames::default();
+    let mut split = |name: &'static str, samples: &'a [Sample<Scene>]| {
+        // In VOC all splits lie in one folder.
+        if layout != Layout::Voc {
+            names = ImageNames::default();
+        }
+        let mut image = |sample: &'a Sample<Scene>| {
+            let (name, renamed) = names.give(&sample.path);
+            let all = &sample.label.objects;
+            let kept = |object: &&Object| layout == Layout::Coco || !object.crowd;
+            let objects: Vec<&Object> = all.iter().filter(kept).collect();
+            written.images += 1;
+            written.objects += objects.len();
+            written.renamed += usize::from(renamed);
+            written.crowds_left_out += all.len() - objects.len();
+            if layout != Layout::Voc {
+                written.difficult_lost += objects.iter().filter(|o| o.difficult).count();
+            }
+            Image {
+                name,
+                source: &sample.path,
+                scene: &sample.label,
+                objects,
+            }
+        };
+        let images = samples.iter().map(&mut image).collect();
+        Split { name, images }
+    };
+    let mut splits = vec![
+        split("train", &dataset.train),
+        split("val", &dataset.validation),
+    ];
+    splits.extend(dataset.test.as_ref().map(|test| split("test", test)));
+    splits
+}
+
+fn create_folder(folder: &Path) -> Result<(), DataError> {
+    std::fs::create_dir_all(folder).map_err(|source| DataError::write(folder, source))
+}
+
+fn write_file(path: &Path, content: impl AsRef<[u8]>) -> Result<(), DataError> {
+    std::fs::write(path, content).map_err(|source| DataError::write(path, source))
+}
+
+/// Puts the images of a split into a folder, made if it is missing.
+fn place_images(split: &Split, folder: &Path) -> Result<(), DataError> {
+    create_folder(folder)?;
+    for image in &split.images {
+        let target = folder.join(&image.name);
+        // A link to a symbolic link would be one, too, and lead nowhere from its new place.
+        let unreadable = |source| DataError::read(image.source, source);
+        let source: PathBuf = image.source.canonicalize().map_err(unreadable)?;
+        if std::fs::hard_link(&source, &target).is_err() {
+            std::fs::copy(&source, &target).map_err(|source| DataError::write(&target, source))?;
+        }
+    }
+    Ok(())
+}
