@@ -11,6 +11,9 @@
 //! pretrained network sees what it was trained on; [`training_pixels`] gives a random view. All that
 //! is random is a function of (seed, epoch, sample, purpose): see [`random`].
 //!
+//! Detection data, in whatever layout, is opened by [`scenes::open`], and takes the same way with a
+//! [`Scene`] as its label.
+//!
 //! This room knows nothing of tensors: what leaves it is `Vec<f32>` in `[height, width, channel]`
 //! order.
 

@@ -432,3 +432,27 @@ fn the_size_from_the_header_is_that_of_the_decoded_picture() {
     }
     assert!(compared > 10, "{compared}");
 }
+
+#[test]
+fn a_header_cut_short_anywhere_is_an_error_or_enough() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images");
+    let dir = tempfile::tempdir().unwrap();
+    for name in [
+        "turned_6.jpg",
+        "turned_6.png",
+        "lossy.webp",
+        "rgb.png",
+        "palette.bmp",
+    ] {
+        let whole = picture_size(&folder.join(name)).unwrap();
+        let bytes = fs::read(folder.join(name)).unwrap();
+        assert!(bytes.len() > 64);
+        for length in (0..bytes.len().min(2048)).step_by(31) {
+            add(dir.path(), name, &bytes[..length]);
+            if let Ok((width, height)) = picture_size(&dir.path().join(name)) {
+                let either = [whole, (whole.1, whole.0)];
+                assert!(either.contains(&(width, height)), "{name} cut to {length}");
+            }
+        }
+    }
+}
