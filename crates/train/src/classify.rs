@@ -1,6 +1,7 @@
 //! Classification: an average over the features, dropout and a linear classifier.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_data::{DataError, Dataset, Preprocessing, Sample};
@@ -104,12 +105,12 @@ impl Task for Classification {
 
     const METRIC: &'static str = "top-1 accuracy";
 
-    fn open(recipe: &Recipe, _observe: Observer) -> Result<Dataset, Error> {
-        Ok(warmstart_data::open(
-            &recipe.data,
-            recipe.val_split,
-            recipe.seed,
-        )?)
+    fn open(
+        recipe: &Recipe,
+        _observe: Observer,
+    ) -> Result<(Dataset, Vec<(PathBuf, String)>), Error> {
+        let data = warmstart_data::open(&recipe.data, recipe.val_split, recipe.seed)?;
+        Ok((data, Vec::new()))
     }
 
     fn require_learnable(data: &Dataset) -> Result<(), Error> {

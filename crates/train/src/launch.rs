@@ -164,7 +164,8 @@ pub fn assemble<T: Task>(
     for phase in &recipe.phases {
         boundary(&backbone, &phase.train)?;
     }
-    let data = readable(T::open(&recipe, observe)?, observe)?;
+    let (data, unreadable) = T::open(&recipe, observe)?;
+    let data = readable(data, unreadable, observe)?;
     T::require_learnable(&data)?;
     job(recipe, data, machine)
 }
@@ -197,9 +198,11 @@ pub fn job<T: Task>(
     })
 }
 
-/// Leaves out the images that cannot be read, unless they are too many.
+/// Leaves out the images that cannot be read, unless they are too many with those that are known to be
+/// `unreadable`.
 fn readable<L: Clone + Sync + Send>(
     mut data: Dataset<L>,
+    mut unreadable: Vec<(PathBuf, String)>,
     observe: Observer,
 ) -> Result<Dataset<L>, Error> {
     let test = data.test.take().unwrap_or_default();
@@ -213,10 +216,10 @@ fn readable<L: Clone + Sync + Send>(
             .iter()
             .flat_map(|split| split.readable.clone())
             .collect(),
-        unreadable: checked
-            .iter()
-            .flat_map(|split| split.unreadable.clone())
-            .collect(),
+        unreadable: {
+            unreadable.extend(checked.iter().flat_map(|split| split.unreadable.clone()));
+            unreadable
+        },
     };
     require_readable(&all, UNREADABLE_LIMIT)?;
     let [train, validation, test] = checked.map(|split| split.readable);

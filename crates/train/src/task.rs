@@ -2,7 +2,7 @@
 //! knows nothing else of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -78,11 +78,14 @@ pub trait Task: Send + Sync + Sized + 'static {
     const METRIC: &'static str;
 
     /// Opens the data set of a recipe, and says what there is to say of it besides the numbers of its
-    /// images.
+    /// images. Beside it are images that are known to be unreadable already, each with a message.
     ///
     /// # Errors
     /// If it isn't one.
-    fn open(recipe: &Recipe, observe: Observer) -> Result<Dataset<Self::Label>, Error>;
+    fn open(
+        recipe: &Recipe,
+        observe: Observer,
+    ) -> Result<(Dataset<Self::Label>, Vec<(PathBuf, String)>), Error>;
 
     /// Refuses images that can be read, but not learned from.
     ///

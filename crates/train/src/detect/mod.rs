@@ -6,6 +6,8 @@ mod loss;
 mod nms;
 mod objective;
 
+use std::path::PathBuf;
+
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{
     BoundingBox, DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan,
@@ -225,9 +227,15 @@ impl Task for Detection {
 
     const METRIC: &'static str = "mAP@[.5:.95]";
 
-    fn open(recipe: &Recipe, observe: Observer) -> Result<Dataset<Scene>, Error> {
+    fn open(
+        recipe: &Recipe,
+        observe: Observer,
+    ) -> Result<(Dataset<Scene>, Vec<(PathBuf, String)>), Error> {
         let OpenedScenes {
-            dataset, findings, ..
+            dataset,
+            findings,
+            unreadable,
+            ..
         } = scenes::open(&recipe.data, recipe.val_split, recipe.seed)?;
         for (problem, finding) in findings.iter() {
             let examples = finding.examples.join("; ");
@@ -237,7 +245,7 @@ impl Task for Detection {
                 problem.description()
             )));
         }
-        Ok(dataset)
+        Ok((dataset, unreadable))
     }
 
     fn require_learnable(data: &Dataset<Scene>) -> Result<(), Error> {
