@@ -8,7 +8,7 @@ The classes are the eight categories that emoji_dataset.py takes from the packag
 sprite belongs to has to be seen from what it shows. An emoji is in one split only, with all its
 drawings (both vendors', and man, woman and person), so validation measures things never seen.
 
-An image has one to eight sprites, or none (3%), of 24 to 200 pixels where its shorter side is 320,
+An image has one to eight sprites, or none (3%), each 24 to 200 pixels long (at --size 320), then
 tilted by at most 20 degrees; later ones may cover earlier ones. A box encloses what of its sprite
 is to be seen (alpha of at least a half, inside the image, not covered), and is left out if that is
 less than a quarter of the sprite.
