@@ -13,7 +13,7 @@ One JSON object is printed for each epoch: epoch, phase, train_loss, map (mAP@[.
 (fractions of one), seconds_training (steps with their loading), seconds_evaluation, seconds_wall
 (since the start of the program), peak_memory_mb (of the process so far).
 
-It runs in about half the time with jemalloc, if the machine has it:
+It is faster with jemalloc, where the machine has it:
 
     LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libjemalloc.so.2 \\
     MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1 python bench/detection_pytorch.py ...
@@ -68,6 +68,7 @@ def parse_arguments():
     parser.add_argument("--epochs", type=int, default=30, help="of both phases together")
     parser.add_argument("--freeze-batch", type=int, default=32)
     parser.add_argument("--batch", type=int, default=16, help="of the thaw")
+    parser.add_argument("--lr", type=float, default=3e-3, help="of neck and head; the backbone has a tenth")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=0, help="loader processes")
     parser.add_argument("--seed", type=int, default=0)
@@ -153,11 +154,11 @@ def set_mode(model, frozen):
         model.backbone.features.eval()
 
 
-def optimizer_of(model, frozen):
-    """AdamW over what is trained: no decay of norms and biases, a backbone that was frozen at a tenth."""
+def optimizer_of(model, learning_rate):
+    """AdamW over what is trained: no decay of norms and biases, the backbone at a tenth of the rate."""
     backbone = {id(parameter) for parameter in model.backbone.features.parameters()}
     groups = []
-    for of_backbone, rate in ((False, 1e-3), (True, 1e-4)):
+    for of_backbone, rate in ((False, learning_rate), (True, learning_rate / 10)):
         parameters = [parameter for parameter in model.parameters()
                       if parameter.requires_grad and (id(parameter) in backbone) == of_backbone]
         groups.append({"params": [one for one in parameters if one.dim() > 1], "lr": rate})
@@ -218,7 +219,7 @@ def run_phase(model, data, arguments, phase, epochs, batch):
     train_loader = DataLoader(data["train"], min(batch, len(data["train"])), shuffle=True, drop_last=True,
                               num_workers=arguments.workers, collate_fn=lists)
     validation_loader = DataLoader(data["val"], 32, num_workers=arguments.workers, collate_fn=lists)
-    optimizer = optimizer_of(model, frozen)
+    optimizer = optimizer_of(model, arguments.lr)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate_at, len(epochs) * len(train_loader)))
     for epoch in epochs:
         started = time.perf_counter()
