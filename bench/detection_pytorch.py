@@ -136,7 +136,8 @@ def build(arguments, classes):
     blocks = backbone.features
     # torchvision's extractor looks for the name that MobileNetV3 gives to a block's layers.
     blocks[LAST_STRIDED_BLOCK].block = blocks[LAST_STRIDED_BLOCK].conv
-    norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
+    # torchvision's momentum for SSDLite, 0.03, makes the statistics lag by epochs in a run this short.
+    norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.1)
     extractor = SSDLiteFeatureExtractorMobileNet(blocks, LAST_STRIDED_BLOCK, norm)
     channels = [blocks[LAST_STRIDED_BLOCK].conv[0].out_channels, blocks[-1].out_channels, 512, 256, 256, 128]
     anchors = DefaultBoxGenerator([[2, 3] for _ in channels], scales=ANCHOR_SCALES)
