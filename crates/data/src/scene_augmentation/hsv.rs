@@ -49,25 +49,38 @@ impl pulp::WithSimd for Pass<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        for chunk in self.pixels.chunks_mut(LANES) {
-            let mut lanes = [[0.0; LANES]; 3];
-            for (lane, pixel) in chunk.iter().enumerate() {
-                for channel in 0..3 {
-                    lanes[channel][lane] = f32::from(pixel[channel]);
-                }
-            }
-            let [reds, greens, blues] = &mut lanes;
-            for ((red, green), blue) in reds.iter_mut().zip(greens).zip(blues) {
-                let pixel = [*red, *green, *blue];
-                [*red, *green, *blue] = changed(pixel, self.sixths, self.saturation, self.value);
-            }
-            for (lane, pixel) in chunk.iter_mut().enumerate() {
-                for channel in 0..3 {
-                    pixel[channel] = (lanes[channel][lane] + 0.5) as u8;
-                }
-            }
+        let factors = [self.sixths, self.saturation, self.value];
+        let (blocks, rest) = self.pixels.as_chunks_mut();
+        for block in blocks {
+            change_block(block, factors);
         }
+        let mut block = [[0; 3]; LANES];
+        block[..rest.len()].copy_from_slice(rest);
+        change_block(&mut block, factors);
+        rest.copy_from_slice(&block[..rest.len()]);
     }
+}
+
+#[inline(always)]
+fn change_block(block: &mut [[u8; 3]; LANES], [sixths, saturation, value]: [f32; 3]) {
+    let [mut reds, mut greens, mut blues] = [[0.0; LANES]; 3];
+    for lane in 0..LANES {
+        [reds[lane], greens[lane], blues[lane]] = block[lane].map(f32::from);
+    }
+    for lane in 0..LANES {
+        let pixel = [reds[lane], greens[lane], blues[lane]];
+        [reds[lane], greens[lane], blues[lane]] = changed(pixel, sixths, saturation, value);
+    }
+    for lane in 0..LANES {
+        block[lane] = [reds[lane], greens[lane], blues[lane]].map(to_byte);
+    }
+}
+
+/// A level of 0 to 255, rounded. At 2²³ the last bit of an `f32` is worth 1, so a sum rounds; a cast
+/// to an integer would leave the vector lanes to check for what is out of range.
+#[inline(always)]
+fn to_byte(level: f32) -> u8 {
+    (level + 8_388_608.0).to_bits() as u8
 }
 
 /// One pixel, without branches; all values are on 0 to 255.
