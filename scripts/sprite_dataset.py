@@ -4,9 +4,9 @@
     OUT/train/*.jpg   OUT/annotations/instances_train.json
     OUT/val/*.jpg     OUT/annotations/instances_val.json
 
-The classes are the eight categories that emoji_dataset.py takes from the packages; which of them a
-sprite belongs to has to be seen from what it shows. An emoji is in one split only, with all its
-drawings (both vendors', and man, woman and person), so validation measures things never seen.
+The classes are the eight categories that emoji_dataset.py takes from the packages, each of so many
+things (--things), with all their drawings (both vendors', and man, woman and person). Both splits
+show the same things, on other backgrounds, at other sizes and tilts, covered by others.
 
 An image has one to eight sprites, or none (3%), each 24 to 200 pixels long (at --size 320), then
 tilted by at most 20 degrees; later ones may cover earlier ones. A box encloses what of its sprite
@@ -41,7 +41,6 @@ SMALLEST, LARGEST = 24 / 320, 200 / 320
 MOST_SPRITES = 8
 EMPTY_SHARE = 0.03
 FEWEST_VISIBLE = 0.25
-VALIDATION_SHARE = 0.2
 MOST_TILT = 20
 # Plain squares and discs: the backgrounds are full of them.
 LEFT_OUT = {"geometric"}
@@ -75,24 +74,22 @@ class Draws(random.Random):
 
 
 def thing(name):
-    """What a picture shows, whoever drew it and whichever person does it: a key to split by."""
+    """What a picture shows, whoever drew it and whichever person does it."""
     codes = Path(name).stem.split("-")
     kept = ["person" if code in PEOPLE else code for code in codes if code not in VARIATIONS]
     # Of a sign such as the female one nothing would be left.
     return "-".join(kept) or name
 
 
-def split_by_thing(pictures, seed):
-    """Split name -> category -> file names, with no thing in two splits."""
-    splits = {"train": {}, "val": {}}
+def pictures_of_some(pictures, count, seed):
+    """Category -> file names, of `count` things each."""
+    chosen = {}
     for category, names in pictures.items():
         things = sorted({thing(name) for name in names})
         draws = Draws(f"{seed}/{category}")
-        order = sorted(things, key=lambda _: draws.random())
-        held_out = set(order[:round(len(order) * VALIDATION_SHARE)])
-        splits["val"][category] = [name for name in names if thing(name) in held_out]
-        splits["train"][category] = [name for name in names if thing(name) not in held_out]
-    return splits
+        kept = set(sorted(things, key=lambda _: draws.random())[:count])
+        chosen[category] = [name for name in names if thing(name) in kept]
+    return chosen
 
 
 def opaque(picture):
@@ -106,7 +103,7 @@ def area(mask):
 
 
 class Sprites:
-    """The emoji of one split, read when first needed."""
+    """The emoji, read when first needed."""
 
     def __init__(self, folders, names_by_category):
         self.folders = folders
@@ -284,16 +281,16 @@ def build(arguments):
                 "twitter": package_folder(arguments.twitter, "twitter")}
     folders = [packages[vendor] / "img" / vendor / "64" for vendor in VENDORS]
     emoji = [entry for entry in read_emoji(packages["google"]) if entry["subcategory"] not in LEFT_OUT]
-    pictures = pictures_by_category(emoji)
+    pictures = pictures_of_some(pictures_by_category(emoji), arguments.things, arguments.seed)
     unfinished = arguments.out.with_name(arguments.out.name + ".part")
     if unfinished.exists():
         shutil.rmtree(unfinished)
     (unfinished / "annotations").mkdir(parents=True)
-    counts = {"train": arguments.train, "val": arguments.val}
-    for split, names in split_by_thing(pictures, arguments.seed).items():
-        objects = build_split(unfinished, split, counts[split], Sprites(folders, names), arguments)
-        print(f"{arguments.out / split}: {counts[split]} images, {objects} objects of {len(names)} classes, "
-              f"drawn from {sum(map(len, names.values()))} emoji")
+    sprites = Sprites(folders, pictures)
+    for split, count in (("train", arguments.train), ("val", arguments.val)):
+        objects = build_split(unfinished, split, count, sprites, arguments)
+        print(f"{arguments.out / split}: {count} images, {objects} objects of {len(pictures)} classes, "
+              f"drawn from {sum(map(len, pictures.values()))} emoji")
     unfinished.rename(arguments.out)
 
 
@@ -313,6 +310,8 @@ def parse_arguments():
                         help="training images (800)")
     parser.add_argument("--val", type=positive, default=200, metavar="N",
                         help="validation images (200)")
+    parser.add_argument("--things", type=positive, default=20, metavar="N",
+                        help="things of each class (20)")
     parser.add_argument("--size", type=positive, default=320, metavar="PIXELS",
                         help="the least width and height; the most is 5/4 and 9/8 of it (320)")
     parser.add_argument("--seed", type=int, default=0, help="another seed, other images (0)")

@@ -80,7 +80,7 @@ fn centres_of_mosaics_fill_the_middle_half() {
     let corner = bounds(50.0, 50.0, 64.0, 64.0);
     let scenes = [sample(64, 64, vec![object(0, corner)])];
     let augmentation = SceneAugmentation {
-        scale: [1.0, 1.0],
+        scale: [2.0, 2.0],
         flip: 0.0,
         mosaic: 1.0,
         ..colourless()

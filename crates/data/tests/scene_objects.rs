@@ -261,7 +261,7 @@ fn a_mosaic_of_the_only_picture_decodes_it_once() {
         vec![object(0, bounds(0.0, 0.0, 30.0, 20.0))],
     )];
     let augmentation = SceneAugmentation {
-        scale: [0.25, 0.25],
+        scale: [0.5, 0.5],
         flip: 0.0,
         mosaic: 1.0,
         ..colourless()

@@ -13,7 +13,7 @@ use crate::scene::{Object, Scene};
 
 /// The least share of an object's box that must be left for the object to be kept: less rarely shows
 /// what it is.
-pub const MIN_VISIBLE_SHARE: f64 = 0.1;
+pub const MIN_VISIBLE_SHARE: f64 = 0.2;
 
 /// The least width and height of what is left of an object's box, in pixels of the canvas.
 pub const MIN_VISIBLE_SIDE: f64 = 1.0;
@@ -40,8 +40,8 @@ impl<'a> ScenePlan<'a> {
     ///
     /// A mosaic (Bochkovskiy et al., YOLOv4, arXiv 2004.10934, section 3.3) has a centre in the middle
     /// half of both sides. The picture itself and three drawn from all `scenes` (repeats happen) are
-    /// multiplied by a scale each and lie with a corner at the centre, the first at the top left; what
-    /// reaches over the canvas is cut.
+    /// multiplied by half a scale each, for four share the canvas, and lie with a corner at the centre,
+    /// the first at the top left; what reaches over the canvas is cut.
     pub fn draw(
         sample: usize,
         scenes: &'a [Sample<Scene>],
@@ -137,12 +137,12 @@ impl<'a> ScenePlan<'a> {
 fn scaled(
     scene: &Scene,
     augmentation: &SceneAugmentation,
-    size: usize,
+    size: f64,
     random: &mut ChaCha8Rng,
 ) -> (usize, usize) {
     let [smallest, largest] = augmentation.scale;
     let factor = between(random, smallest, largest);
-    fitted(scene.width, scene.height, size as f64 * factor)
+    fitted(scene.width, scene.height, size * factor)
 }
 
 /// Where a picture lies that has the canvas for itself.
@@ -152,7 +152,7 @@ fn alone(
     size: usize,
     random: &mut ChaCha8Rng,
 ) -> Placement {
-    let (width, height) = scaled(scene, augmentation, size, random);
+    let (width, height) = scaled(scene, augmentation, size as f64, random);
     let mut axis = |length: usize, resized: usize| {
         let room = below(random, size.abs_diff(resized) + 1) as i64;
         let start = if resized > size { -room } else { room };
@@ -189,7 +189,7 @@ fn mosaic(
     let mut pictures = Vec::with_capacity(4);
     for (sample, (left, top)) in samples.into_iter().zip(corners) {
         let scene = &scenes[sample].label;
-        let (width, height) = scaled(scene, augmentation, size, random);
+        let (width, height) = scaled(scene, augmentation, size as f64 / 2.0, random);
         let placement = Placement {
             columns: axis(scene.width, width, x, left),
             rows: axis(scene.height, height, y, top),
