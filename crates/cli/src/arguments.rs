@@ -6,7 +6,8 @@ use std::{env, thread};
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use warmstart_data::FeatureCacheFolder;
+use warmstart_data::{FeatureCacheFolder, scenes};
+use warmstart_train::detector;
 use warmstart_train::recipe::{self, Memory, Views};
 
 /// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
@@ -35,8 +36,10 @@ pub enum Command {
     Probe(Probe),
     /// Measure a model on labelled pictures
     Eval(Eval),
-    /// Classify pictures
+    /// Classify pictures, or find the objects in them
     Predict(Predict),
+    /// Check or convert detection data
+    Data(Data),
     /// Look into files of weights
     Weights(Weights),
     /// List or remove what frozen backbones made of images
@@ -51,7 +54,9 @@ Examples:
   warmstart train recipe.toml --seed 7 --out runs/pets-7
 
 The data are DIR/train/<class>/… and DIR/val/<class>/… (and DIR/test/<class>/…, measured once at the
-end), or DIR/<class>/…, of which a share validates.")]
+end), or DIR/<class>/…, of which a share validates. A detector is trained where DIR holds boxes in the
+layout of COCO (annotations/instances_train.json), YOLO (data.yaml) or Pascal VOC (Annotations/); the
+detectors of other tools cannot be loaded, but every backbone file can.")]
 pub struct Train {
     /// A recipe in TOML; flags override it
     pub recipe: Option<PathBuf>,
@@ -67,7 +72,10 @@ pub struct Train {
     /// Folder of the run [default: in runs/, called as the data folder]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
-    /// Epochs of all phases together [default: 14]
+    /// What to train: by default a detector where the data have boxes, else a classifier
+    #[arg(long)]
+    pub task: Option<Task>,
+    /// Epochs of all phases together [default: 14, of a detector 30]
     #[arg(long, value_name = "TOTAL")]
     pub epochs: Option<usize>,
     /// Epochs with a frozen backbone [default: four of seven; none with --weights none]
@@ -76,13 +84,14 @@ pub struct Train {
     /// Images a step after the thaw [default: 16, or less for small data or little memory]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Images a step while the backbone is frozen [default: 32, or less]
+    /// Images a step while the backbone is frozen [default: 32, of a detector 16, or less]
     #[arg(long, value_name = "N")]
     pub freeze_batch: Option<usize>,
-    /// Highest learning rate after the thaw [default: 3e-4, with sgd 3e-3]
+    /// Highest learning rate after the thaw [default: 3e-4, with sgd 3e-3; of a detector 1e-3, 1e-2]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
-    /// Highest learning rate while the backbone is frozen [default: 3e-3, with sgd 3e-2]
+    /// Highest learning rate while the backbone is frozen [default: 3e-3, with sgd 3e-2; of a detector
+    /// 1e-3, 1e-2]
     #[arg(long, value_name = "RATE")]
     pub freeze_lr: Option<f64>,
     /// Optimizer [default: adamw]
@@ -91,7 +100,8 @@ pub struct Train {
     /// How parameters that no file gives are initialized [default: kaiming]
     #[arg(long)]
     pub init: Option<Init>,
-    /// Edge of the square image that goes into the network, in pixels [default: the model's own]
+    /// Edge of the square image that goes into the network, in pixels [default: the model's own;
+    /// of a detector, which wants a multiple of 32, 320]
     #[arg(long, value_name = "PIXELS")]
     pub image_size: Option<usize>,
     /// Share of each class that validates, where the data have no val/ [default: 0.2]
@@ -183,14 +193,18 @@ pub struct Probe {
 
 #[derive(Args)]
 #[command(after_help = "\
-Example:
-  warmstart eval runs/pets --data pets/val")]
+Examples:
+  warmstart eval runs/pets --data pets/val
+  warmstart eval runs/street --data street/ --split test      a detector: COCO's table, and VOC's figures")]
 pub struct Eval {
     /// Folder of a run, or a model file
     pub model: PathBuf,
-    /// Folder of class folders
+    /// Folder of class folders; for a detector, of a data set with boxes
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Split of a data set with boxes [default: val]
+    #[arg(long)]
+    pub split: Option<DataSplit>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -202,7 +216,9 @@ pub struct Eval {
 #[command(after_help = "\
 Examples:
   warmstart predict runs/pets/best.safetensors photo.jpg
-  warmstart predict runs/pets folder/ --json")]
+  warmstart predict runs/pets folder/ --json
+  warmstart predict runs/street photos/ --draw found/           a detector: pictures with boxes
+  warmstart predict runs/street photos/ --conf 0.5 --count      how many of each class")]
 pub struct Predict {
     /// Folder of a run, or a model file
     pub model: PathBuf,
@@ -212,6 +228,22 @@ pub struct Predict {
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,
+    /// Of a detector: how sure it has to be of what it shows, 0 to 1 [default: 0.25]
+    #[arg(long, value_name = "SCORE", value_parser = share)]
+    pub conf: Option<f32>,
+    /// Of a detector: of two boxes of a class that overlap more (IoU), the surer one is shown
+    /// [default: 0.65]
+    #[arg(long, value_name = "IOU", value_parser = share)]
+    pub iou: Option<f32>,
+    /// Of a detector: write each picture into this folder with what was found drawn on it
+    #[arg(long, value_name = "DIR")]
+    pub draw: Option<PathBuf>,
+    /// Of a detector: write each object that was found into this folder as a picture of its own
+    #[arg(long, value_name = "DIR")]
+    pub crop: Option<PathBuf>,
+    /// Of a detector: print how many of each class there are
+    #[arg(long)]
+    pub count: bool,
     #[command(flatten)]
     pub threads: Threads,
 }
@@ -238,6 +270,54 @@ pub struct Inspect {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Data {
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+#[derive(Subcommand)]
+pub enum DataCommand {
+    /// Say what is in a detection data set, and everything that is wrong with it
+    Check(DataCheck),
+    /// Write a detection data set in another layout
+    Convert(DataConvert),
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  warmstart data check street/
+
+Nothing is changed. The exit code is 1 if an image cannot be read.")]
+pub struct DataCheck {
+    /// Folder of a data set in the layout of COCO, YOLO or Pascal VOC
+    pub folder: PathBuf,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  warmstart data convert street/ street-yolo/ --to yolo
+
+Images are linked where the file system can, else copied.")]
+pub struct DataConvert {
+    /// Folder of a data set in the layout of COCO, YOLO or Pascal VOC
+    pub folder: PathBuf,
+    /// Folder that is made; must be empty or not there
+    pub out: PathBuf,
+    /// Layout to write
+    #[arg(long)]
+    pub to: Layout,
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 #[derive(Args)]
@@ -334,6 +414,63 @@ impl Threads {
         match self.threads {
             Some(threads) => usize::from(threads),
             None => thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f32, String> {
+    let share = text.parse().ok();
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "expected a number from 0 to 1".into())
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Task {
+    Classify,
+    Detect,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Layout {
+    Coco,
+    Yolo,
+    Voc,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum DataSplit {
+    Train,
+    Val,
+    Test,
+}
+
+impl From<Task> for recipe::Task {
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Classify => Self::Classify,
+            Task::Detect => Self::Detect,
+        }
+    }
+}
+
+impl From<Layout> for scenes::Layout {
+    fn from(layout: Layout) -> Self {
+        match layout {
+            Layout::Coco => Self::Coco,
+            Layout::Yolo => Self::Yolo,
+            Layout::Voc => Self::Voc,
+        }
+    }
+}
+
+impl From<DataSplit> for detector::DataSplit {
+    fn from(split: DataSplit) -> Self {
+        match split {
+            DataSplit::Train => Self::Train,
+            DataSplit::Val => Self::Validation,
+            DataSplit::Test => Self::Test,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use warmstart_train::classifier::Classifier;
+use warmstart_train::trained::Trained;
 use warmstart_weights::{SavedData, SavedTensor};
 
 const IMAGES: usize = 4;
@@ -13,7 +13,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(model), Some(out)) = (arguments.next(), arguments.next()) else {
         return Err("give a model file and a file to write".into());
     };
-    let classifier = Classifier::load(&model)?;
+    let Trained::Classifier(classifier) = Trained::load(&model)? else {
+        return Err("the model is no classifier".into());
+    };
     let size = classifier.info.preprocessing.crop;
     let pixel = |index: usize| (index as f32 * 0.618).sin() * 2.0;
     let images: Vec<Vec<f32>> = (0..IMAGES)

@@ -1,35 +1,25 @@
-//! A trained classifier as it is used: all it needs is in its one file.
+//! A trained classifier.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use warmstart_data::{DataError, Loader, batches};
+use warmstart_data::DataError;
 use warmstart_metrics::{ConfusionMatrix, top_k};
-use warmstart_models::Architecture;
-use warmstart_nn::block::Forward;
-use warmstart_nn::burn::tensor::Device;
-use warmstart_nn::{Folded, Parameters};
+use warmstart_weights::WeightFile;
 
 use crate::Error;
 use crate::classify::Head;
-use crate::frozen::INFERENCE_BATCH;
-use crate::frozen::images;
-use crate::model_file::{ModelInfo, complete_parameters, resolve_path};
+use crate::model_file::ModelInfo;
+use crate::trained::{Network, over_files};
 
 /// Predictions among which the right class is looked for, besides the first.
 pub const TOP: usize = 5;
-/// Batches that are prepared ahead of the one in the network.
-const BATCHES_AHEAD: usize = 2;
 
 /// A classifier out of a model file.
 pub struct Classifier {
     /// The file's metadata.
     pub info: ModelInfo,
-    architecture: Architecture,
     head: Head,
-    parameters: Parameters,
-    folded: Folded,
-    device: Device,
+    network: Network,
 }
 
 /// How good a classifier is on labelled images.
@@ -51,46 +41,22 @@ pub struct Prediction {
 }
 
 impl Classifier {
-    /// Loads a model file, or the kept model of a run's folder.
-    ///
-    /// # Errors
-    /// If it isn't a classifier that warmstart wrote.
-    pub fn load(path: &Path) -> Result<Self, Error> {
-        let path = resolve_path(path);
-        let mut file = warmstart_weights::read(&path)?;
-        let Some(info) = ModelInfo::of(&file)? else {
-            return Err(Error::Model {
-                path,
-                problem: "it carries no class names and preprocessing: give a model that \
-                          warmstart trained (best.safetensors), or train one from these weights"
-                    .into(),
-            });
-        };
-        let architecture = crate::architecture(&info.model)?;
-        let head = Head::new(&architecture, info.classes.len());
-        let mut expected = architecture.backbone_parameters();
-        expected.extend(head.parameters().clone());
-        let device = warmstart_nn::device();
-        let parameters = complete_parameters(&mut file, &expected, &device)?;
-        let folded = architecture.fold(0..architecture.stages.len(), &parameters, &device);
+    pub(crate) fn new(info: ModelInfo, file: &mut WeightFile) -> Result<Self, Error> {
+        let backbone = crate::architecture(&info.model)?;
+        let head = Head::new(&backbone, info.classes.len());
+        let parameters = head.parameters().to_vec();
         Ok(Self {
-            info,
-            architecture,
+            network: Network::new(backbone, parameters, Vec::new(), &info, file)?,
             head,
-            parameters,
-            folded,
-            device,
+            info,
         })
     }
 
     /// Logits of normalised images, each `[height, width, 3]`: a row an image in the order of the
     /// model's classes.
     pub fn logits(&self, pixels: &[&[f32]]) -> Vec<Vec<f32>> {
-        let images = images(pixels, self.info.preprocessing.crop, &self.device);
-        let stages = 0..self.architecture.stages.len();
-        let mut forward = Forward::Inference(&self.folded);
-        let features = self.architecture.forward(stages, images, &mut forward);
-        let logits = self.head.logits(features, &self.parameters, None);
+        let features = self.network.features(pixels).swap_remove(0);
+        let logits = self.head.logits(features, &self.network.parameters, None);
         let values: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
         values
             .chunks(self.info.classes.len())
@@ -109,50 +75,21 @@ impl Classifier {
         each: &mut dyn FnMut(Prediction),
     ) -> Result<(), Error> {
         let preprocessing = self.info.preprocessing.clone();
-        let files = paths.to_vec();
-        let prepare = move |index: usize| {
-            Ok(warmstart_data::evaluation_pixels(
-                &files[index],
-                &preprocessing,
-            ))
-        };
-        let order: Vec<usize> = (0..paths.len()).collect();
-        let batches = batches(&order, INFERENCE_BATCH);
-        let loader = Loader::new(batches, workers, BATCHES_AHEAD, Arc::new(prepare));
-        let mut rest = paths.iter();
-        for batch in loader {
-            let mut readable = Vec::new();
-            let mut failures = Vec::new();
-            for pixels in batch? {
-                failures.push(match pixels {
-                    Ok(pixels) => {
-                        readable.push(pixels);
-                        None
-                    }
-                    Err(error) => Some(error),
-                });
-            }
-            let pixels: Vec<&[f32]> = readable.iter().map(Vec::as_slice).collect();
-            let logits = if pixels.is_empty() {
-                Vec::new()
-            } else {
+        over_files(
+            paths,
+            workers,
+            move |path| warmstart_data::evaluation_pixels(path, &preprocessing),
+            |pixels| {
+                let pixels: Vec<&[f32]> = pixels.iter().map(Vec::as_slice).collect();
                 self.logits(&pixels)
-            };
-            let mut logits = logits.into_iter();
-            for (failure, path) in failures.into_iter().zip(&mut rest) {
-                let probabilities = match failure {
-                    Some(error) => Err(error),
-                    None => Ok(warmstart_metrics::softmax(
-                        &logits.next().expect("a row for each readable image"),
-                    )),
-                };
+            },
+            |path, logits| {
                 each(Prediction {
-                    path: path.clone(),
-                    probabilities,
+                    path: path.to_owned(),
+                    probabilities: logits.map(|logits| warmstart_metrics::softmax(&logits)),
                 });
-            }
-        }
-        Ok(())
+            },
+        )
     }
 
     /// Measures the model on a folder of class folders.

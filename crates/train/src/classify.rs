@@ -1,7 +1,6 @@
 //! Classification: an average over the features, dropout and a linear classifier.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_data::{DataError, Dataset, Preprocessing, Sample};
@@ -14,8 +13,8 @@ use warmstart_nn::{Folded, Parameters};
 use crate::Error;
 use crate::event::Observer;
 use crate::loss::cross_entropy;
-use crate::recipe::{Phase, Recipe, View};
-use crate::task::{Evaluation, Example, Loss, Split, StepKey, Task};
+use crate::recipe::{self, Phase, Recipe, View};
+use crate::task::{Evaluation, Example, Loss, Opened, Split, StepKey, Task};
 
 /// Learning the class of an image.
 pub struct Classification {
@@ -103,14 +102,14 @@ impl Task for Classification {
     type Target = usize;
     type Tally = Tally;
 
+    const KIND: recipe::Task = recipe::Task::Classify;
     const METRIC: &'static str = "top-1 accuracy";
 
-    fn open(
-        recipe: &Recipe,
-        _observe: Observer,
-    ) -> Result<(Dataset, Vec<(PathBuf, String)>), Error> {
-        let data = warmstart_data::open(&recipe.data, recipe.val_split, recipe.seed)?;
-        Ok((data, Vec::new()))
+    fn open(recipe: &Recipe, _observe: Observer) -> Result<Opened<usize>, Error> {
+        Ok(Opened {
+            data: warmstart_data::open(&recipe.data, recipe.val_split, recipe.seed)?,
+            unreadable: Vec::new(),
+        })
     }
 
     fn require_learnable(data: &Dataset) -> Result<(), Error> {

@@ -382,6 +382,7 @@ impl<T: Task> Origin<'_, T> {
             hasher.update(bytes);
         };
         add(warmstart_nn::simd_level().unwrap_or_default().as_bytes());
+        add(&serde_json::to_vec(&T::KIND)?);
         add(self.architecture.name.as_bytes());
         add(&(boundary as u64).to_le_bytes());
         add(&serde_json::to_vec(self.preprocessing)?);

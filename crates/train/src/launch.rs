@@ -19,7 +19,7 @@ use crate::record::Summary;
 use crate::run::RunFolder;
 use crate::session::Session;
 use crate::start::start;
-use crate::task::Task;
+use crate::task::{Opened, Task};
 use crate::{Error, preprocessing};
 
 /// Share of unreadable images above which a run does not start.
@@ -164,8 +164,7 @@ pub fn assemble<T: Task>(
     for phase in &recipe.phases {
         boundary(&backbone, &phase.train)?;
     }
-    let (data, unreadable) = T::open(&recipe, observe)?;
-    let data = readable(data, unreadable, observe)?;
+    let data = readable(T::open(&recipe, observe)?, observe)?;
     T::require_learnable(&data)?;
     job(recipe, data, machine)
 }
@@ -198,13 +197,15 @@ pub fn job<T: Task>(
     })
 }
 
-/// Leaves out the images that cannot be read, unless they are too many with those that are known to be
-/// `unreadable`.
+/// Leaves out the images that cannot be read, unless they are too many.
 fn readable<L: Clone + Sync + Send>(
-    mut data: Dataset<L>,
-    mut unreadable: Vec<(PathBuf, String)>,
+    opened: Opened<L>,
     observe: Observer,
 ) -> Result<Dataset<L>, Error> {
+    let Opened {
+        mut data,
+        mut unreadable,
+    } = opened;
     let test = data.test.take().unwrap_or_default();
     let splits = [data.train, data.validation, test];
     observe(Event::Checking {

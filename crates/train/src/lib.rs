@@ -9,6 +9,7 @@ mod checkpoint;
 pub mod classifier;
 pub mod classify;
 pub mod detect;
+pub mod detector;
 mod error;
 pub mod event;
 pub mod frozen;
@@ -31,6 +32,7 @@ mod session;
 pub mod start;
 pub mod step;
 pub mod task;
+pub mod trained;
 
 pub use error::Error;
 pub use job::Machine;

@@ -14,7 +14,7 @@ use warmstart_nn::{Folded, Parameters};
 
 use crate::Error;
 use crate::event::Observer;
-use crate::recipe::{Phase, Recipe, View};
+use crate::recipe::{self, Phase, Recipe, View};
 
 /// Which step a dropout mask is for.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,14 @@ pub enum Split {
     Validation,
     /// Once, at the end.
     Test,
+}
+
+/// A data set just opened.
+pub struct Opened<L> {
+    /// The data set.
+    pub data: Dataset<L>,
+    /// Images that are known to be unreadable already, each with a message.
+    pub unreadable: Vec<(PathBuf, String)>,
 }
 
 /// The result of an evaluation.
@@ -74,18 +82,18 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// What is collected over the images of an evaluation.
     type Tally: Default;
 
+    /// Which of a recipe's tasks it is.
+    const KIND: recipe::Task;
+
     /// Name of [`Evaluation::metric`], e.g. `top-1 accuracy`.
     const METRIC: &'static str;
 
     /// Opens the data set of a recipe, and says what there is to say of it besides the numbers of its
-    /// images. Beside it are images that are known to be unreadable already, each with a message.
+    /// images.
     ///
     /// # Errors
     /// If it isn't one.
-    fn open(
-        recipe: &Recipe,
-        observe: Observer,
-    ) -> Result<(Dataset<Self::Label>, Vec<(PathBuf, String)>), Error>;
+    fn open(recipe: &Recipe, observe: Observer) -> Result<Opened<Self::Label>, Error>;
 
     /// Refuses images that can be read, but not learned from.
     ///

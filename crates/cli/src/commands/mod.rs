@@ -1,7 +1,9 @@
 //! One file a command: what it calls and what it prints.
 
 pub mod cache;
+pub mod data;
 pub mod eval;
+mod find;
 pub mod plan;
 pub mod predict;
 pub mod train;
@@ -33,6 +35,14 @@ impl Failure {
         Self {
             message: message.into(),
             code: FAILED,
+        }
+    }
+
+    /// A request that cannot be.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            code: USAGE,
         }
     }
 

@@ -1,13 +1,14 @@
 //! `warmstart predict`.
 
 use std::io::{Write, stderr, stdout};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use warmstart_metrics::top_k;
 use warmstart_train::classifier::{Classifier, Prediction};
+use warmstart_train::trained::Trained;
 
-use super::{Failure, use_threads};
+use super::{Failure, find, use_threads};
 use crate::arguments::Predict;
 
 /// Classes that are shown of each picture.
@@ -15,21 +16,45 @@ const TOP: usize = 5;
 
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
-    let classifier = Classifier::load(&arguments.model)?;
+    let model = Trained::load(&arguments.model)?;
     let mut paths = Vec::new();
     for path in &arguments.images {
         match warmstart_data::image_files(path) {
             Ok(found) => paths.extend(found),
-            // Said with the others that cannot be classified.
+            // Said with the others that cannot be read.
             Err(_) => paths.push(path.clone()),
         }
+    }
+    match model {
+        Trained::Classifier(classifier) => classify(&classifier, &arguments, &paths, workers),
+        Trained::Detector(detector) => find::find(&detector, &arguments, &paths, workers),
+    }
+}
+
+fn classify(
+    classifier: &Classifier,
+    arguments: &Predict,
+    paths: &[PathBuf],
+    workers: usize,
+) -> Result<(), Failure> {
+    let of_detectors = [
+        ("--conf", arguments.conf.is_some()),
+        ("--iou", arguments.iou.is_some()),
+        ("--draw", arguments.draw.is_some()),
+        ("--crop", arguments.crop.is_some()),
+        ("--count", arguments.count),
+    ];
+    if let Some((flag, _)) = of_detectors.into_iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(format!(
+            "{flag} belongs to a detector, and this model is a classifier"
+        )));
     }
     let classes = &classifier.info.classes;
     let mut out = stdout().lock();
     let mut failed = 0;
     let mut printed = Ok(());
     classifier.predict(
-        &paths,
+        paths,
         workers,
         &mut |Prediction {
                   path,

@@ -42,6 +42,7 @@ pub fn draft(arguments: Train) -> Result<Draft, Failure> {
         None => Draft::default(),
     };
     Ok(Draft {
+        task: arguments.task.map(Into::into).or(file.task),
         data: arguments.data.or(file.data),
         model: arguments.model.or(file.model),
         weights: arguments.weights.or(file.weights),

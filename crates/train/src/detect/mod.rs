@@ -6,8 +6,6 @@ mod loss;
 mod nms;
 mod objective;
 
-use std::path::PathBuf;
-
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{
     BoundingBox, DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan,
@@ -22,8 +20,8 @@ use warmstart_nn::{Folded, Parameters};
 
 use crate::Error;
 use crate::event::{Event, Observer};
-use crate::recipe::{Phase, Recipe, View};
-use crate::task::{Evaluation, Example, Loss, Split, StepKey, Task};
+use crate::recipe::{self, Phase, Recipe, View};
+use crate::task::{Evaluation, Example, Loss, Opened, Split, StepKey, Task};
 use assigner::Truth;
 use boxes::{Corners, Point, corners};
 pub use nms::{Found, Selection};
@@ -182,25 +180,41 @@ fn target(objects: impl IntoIterator<Item = Object>) -> Target {
     }
 }
 
+/// A labelled object as a metric takes it.
+pub fn truth(object: &Object) -> MetricTruth {
+    MetricTruth {
+        class: object.class,
+        bounds: edges(object.bounds),
+        area: object.area,
+        crowd: object.crowd,
+        difficult: object.difficult,
+    }
+}
+
+/// An object that was found as a metric takes it.
+pub fn detected(class: usize, score: f32, bounds: BoundingBox) -> Detected {
+    Detected {
+        class,
+        score: score.into(),
+        bounds: edges(bounds),
+    }
+}
+
+fn edges(bounds: BoundingBox) -> [f64; 4] {
+    [bounds.left, bounds.top, bounds.right, bounds.bottom]
+}
+
 impl Judged {
     fn truths(&self) -> Vec<MetricTruth> {
-        let truth = |object: &Object| MetricTruth {
-            class: object.class,
-            bounds: edges(object.bounds),
-            area: object.area,
-            crowd: object.crowd,
-            difficult: object.difficult,
-        };
         self.scene.objects.iter().map(truth).collect()
     }
 
     fn detected(&self, found: &[Found]) -> Vec<Detected> {
-        let detected = |found: &Found| Detected {
-            class: found.class,
-            score: found.score.into(),
-            bounds: edges(in_picture(&self.letterbox, found)),
+        let placed = |found: &Found| {
+            let bounds = in_picture(&self.letterbox, found);
+            detected(found.class, found.score, bounds)
         };
-        found.iter().map(detected).collect()
+        found.iter().map(placed).collect()
     }
 }
 
@@ -215,22 +229,15 @@ pub fn in_picture(letterbox: &Letterbox, found: &Found) -> BoundingBox {
     })
 }
 
-/// A box as a metric takes it.
-pub fn edges(bounds: BoundingBox) -> [f64; 4] {
-    [bounds.left, bounds.top, bounds.right, bounds.bottom]
-}
-
 impl Task for Detection {
     type Label = Scene;
     type Target = Target;
     type Tally = Tally;
 
+    const KIND: recipe::Task = recipe::Task::Detect;
     const METRIC: &'static str = "mAP@[.5:.95]";
 
-    fn open(
-        recipe: &Recipe,
-        observe: Observer,
-    ) -> Result<(Dataset<Scene>, Vec<(PathBuf, String)>), Error> {
+    fn open(recipe: &Recipe, observe: Observer) -> Result<Opened<Scene>, Error> {
         let OpenedScenes {
             dataset,
             findings,
@@ -245,7 +252,10 @@ impl Task for Detection {
                 problem.description()
             )));
         }
-        Ok((dataset, unreadable))
+        Ok(Opened {
+            data: dataset,
+            unreadable,
+        })
     }
 
     fn require_learnable(data: &Dataset<Scene>) -> Result<(), Error> {

@@ -11,7 +11,10 @@ use crate::Error;
 
 const EPOCHS: usize = 14;
 const FREEZE_EPOCHS: usize = 8;
-const VAL_SPLIT: f64 = 0.2;
+/// Share of the images that validates, where the data set has no split of its own.
+pub const VAL_SPLIT: f64 = 0.2;
+/// Seed of a recipe that names none.
+pub const SEED: u64 = 42;
 /// Share of a detection run's epochs, at its end, without mosaics: as YOLOX (arXiv 2107.08430, section
 /// 2.1), in whose 300 epochs they are fewer.
 const MOSAIC_CLOSING: f64 = 0.15;
@@ -130,7 +133,7 @@ impl Draft {
                 .ok_or_else(|| Error::usage("no model was named: give --model NAME"))?,
             init: self.init.unwrap_or(Init::Kaiming),
             allow_partial: self.allow_partial.unwrap_or(false),
-            seed: self.seed.unwrap_or(42),
+            seed: self.seed.unwrap_or(SEED),
             image_size: self.image_size.unwrap_or(native_image_size),
             keep: self.keep.unwrap_or(Keep::Last(3)),
             memory: self.memory.unwrap_or_default(),

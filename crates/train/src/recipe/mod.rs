@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use draft::{Automatic, Draft};
+pub use draft::{Automatic, Draft, SEED, VAL_SPLIT};
 pub use draft_phase::{BATCH, DraftPhase, FREEZE_BATCH};
 pub use memory::Memory;
 pub use phase::{

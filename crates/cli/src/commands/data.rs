@@ -1,0 +1,70 @@
+//! `warmstart data check` and `warmstart data convert`.
+
+use std::io::{Write, stdout};
+
+use warmstart_data::scenes::{self, Report};
+use warmstart_train::recipe::{SEED, VAL_SPLIT};
+
+use super::{Failure, use_threads};
+use crate::arguments::{DataCheck, DataCommand, DataConvert};
+
+pub fn data(command: DataCommand) -> Result<(), Failure> {
+    match command {
+        DataCommand::Check(arguments) => check(arguments),
+        DataCommand::Convert(arguments) => convert(arguments),
+    }
+}
+
+fn check(arguments: DataCheck) -> Result<(), Failure> {
+    use_threads(&arguments.threads)?;
+    let opened = scenes::open(&arguments.folder, VAL_SPLIT, SEED)?;
+    let mut report = Report::new(&opened);
+    report.decode_images(&opened, |_, _| ());
+    let mut out = stdout().lock();
+    if arguments.json {
+        let report = serde_json::to_string(&report).expect("a report is plain data");
+        writeln!(out, "{report}")?;
+    } else {
+        writeln!(out, "{report}")?;
+    }
+    match report.unreadable.len() {
+        0 => Ok(()),
+        count => Err(Failure::failed(format!("{count} images cannot be read"))),
+    }
+}
+
+fn convert(arguments: DataConvert) -> Result<(), Failure> {
+    use_threads(&arguments.threads)?;
+    let opened = scenes::open(&arguments.folder, VAL_SPLIT, SEED)?;
+    let written = scenes::write(&opened.dataset, &arguments.out, arguments.to.into())?;
+    let mut out = stdout().lock();
+    if !opened.findings.is_empty() {
+        writeln!(out, "{}", opened.findings)?;
+    }
+    writeln!(
+        out,
+        "{}: {} images, {} objects",
+        arguments.out.display(),
+        written.images,
+        written.objects
+    )?;
+    for (count, what) in [
+        (
+            written.crowds_left_out,
+            "crowds left out, which the layout cannot say",
+        ),
+        (
+            written.difficult_lost,
+            "marks of difficult objects lost, which the layout cannot say",
+        ),
+        (
+            written.renamed,
+            "images renamed, for others have their names",
+        ),
+    ] {
+        if count > 0 {
+            writeln!(out, "{count} {what}")?;
+        }
+    }
+    Ok(())
+}
