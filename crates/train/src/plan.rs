@@ -9,7 +9,8 @@ use crate::memory::{self, Budget};
 use crate::phase_setup::PhaseSetup;
 use crate::probe::{Costs, PhaseCost};
 use crate::recipe::{
-    Automatic, BATCH, BatchNorm, FREEZE_BATCH, Memory, OptimizerKind, Phase, Recipe, Train, Views,
+    Automatic, BatchNorm, Memory, OptimizerKind, Phase, Recipe, Task as Kind, Train, Views,
+    usual_batch,
 };
 use crate::task::{Split, Task};
 
@@ -103,16 +104,16 @@ pub fn plan<T: Task>(
         let images = job.task.training_images();
         let phase = &mut job.recipe.phases[number];
         if automatic[number].batch {
-            phase.batch = largest_batch(phase, &need, images, limit);
+            phase.batch = largest_batch(T::KIND, phase, &need, images, limit);
             if automatic[number].lr {
-                phase.lr *= lr_factor(phase);
+                phase.lr *= lr_factor(T::KIND, phase);
             }
         }
         if automatic[number].micro_batch {
             phase.micro_batch = micro_batch(&need, phase.batch, limit);
         }
         let planned = need.bytes(phase.batch, phase.micro_batch());
-        notes.extend(memory_note(phase, planned, limit));
+        notes.extend(memory_note(T::KIND, phase, planned, limit));
         let phase = &job.recipe.phases[number];
         phases.push(PhasePlan {
             name: phase.name.clone(),
@@ -164,17 +165,9 @@ impl Need {
     }
 }
 
-/// The batch that the default learning rates are for.
-fn usual_batch(phase: &Phase) -> usize {
-    match phase.train {
-        Train::Head => FREEZE_BATCH,
-        _ => BATCH,
-    }
-}
-
 /// The usual batch, halved while that leaves an epoch few steps, or while it does not fit.
-fn largest_batch(phase: &Phase, need: &Need, images: usize, limit: f64) -> usize {
-    let mut batch = usual_batch(phase);
+fn largest_batch(task: Kind, phase: &Phase, need: &Need, images: usize, limit: f64) -> usize {
+    let mut batch = usual_batch(task, &phase.train);
     while batch > SMALLEST_BATCH
         && (images < batch * STEPS_AN_EPOCH || need.bytes(batch, batch) > limit)
     {
@@ -186,8 +179,8 @@ fn largest_batch(phase: &Phase, need: &Need, images: usize, limit: f64) -> usize
 /// The learning rate follows an automatic batch: in proportion with SGD (Goyal and others, arXiv
 /// 1706.02677, section 2.1), by the square root with Adam and AdamW, whose steps do not grow with the
 /// gradient (Malladi and others, arXiv 2205.10287, section 4).
-fn lr_factor(phase: &Phase) -> f64 {
-    let factor = phase.batch as f64 / usual_batch(phase) as f64;
+fn lr_factor(task: Kind, phase: &Phase) -> f64 {
+    let factor = phase.batch as f64 / usual_batch(task, &phase.train) as f64;
     match phase.optimizer {
         OptimizerKind::Sgd => factor,
         OptimizerKind::Adam | OptimizerKind::AdamW => factor.sqrt(),
@@ -204,7 +197,7 @@ fn micro_batch(need: &Need, batch: usize, limit: f64) -> Option<usize> {
         .filter(|&size| size < batch)
 }
 
-fn memory_note(phase: &Phase, planned: f64, limit: f64) -> Option<String> {
+fn memory_note(task: Kind, phase: &Phase, planned: f64, limit: f64) -> Option<String> {
     let Phase { name, batch, .. } = phase;
     if planned > limit {
         return Some(format!(
@@ -219,11 +212,15 @@ fn memory_note(phase: &Phase, planned: f64, limit: f64) -> Option<String> {
         .micro_batch
         .filter(|&micro_batch| micro_batch < *batch)?;
     let frozen = phase.batch_norm == BatchNorm::Frozen || phase.train == Train::Head;
-    let words = match frozen {
-        true => "the result is that of the whole batch, up to rounding",
-        false => {
+    let words = match (task, frozen) {
+        (Kind::Classify, true) => "the result is that of the whole batch, up to rounding",
+        (Kind::Classify, false) => {
             "batch norm takes its statistics from these, so the result differs a little from that of \
              the whole batch (batch_norm = \"frozen\" does not)"
+        }
+        (Kind::Detect, _) => {
+            "batch norm takes its statistics from these, and the loss is divided by what of it is in \
+             these, so the result differs a little from that of the whole batch"
         }
     };
     Some(format!(
@@ -313,7 +310,8 @@ mod tests {
     #[test]
     fn an_automatic_batch_fits_and_leaves_an_epoch_its_steps() {
         let phase = phase("train = 'all'");
-        let batch = |images, limit: f64| largest_batch(&phase, &need(), images, limit * MB);
+        let batch =
+            |images, limit: f64| largest_batch(Kind::Classify, &phase, &need(), images, limit * MB);
         assert_eq!(batch(1000, f64::INFINITY), 16);
         assert_eq!(batch(100, f64::INFINITY), 8);
         assert_eq!(batch(9, f64::INFINITY), 4);
@@ -324,12 +322,12 @@ mod tests {
     #[test]
     fn the_rate_follows_an_automatic_batch() {
         let mut adam = phase("train = 'all'");
-        assert_eq!(lr_factor(&adam), 1.0);
+        assert_eq!(lr_factor(Kind::Classify, &adam), 1.0);
         adam.batch = 4;
-        assert_eq!(lr_factor(&adam), 0.5);
+        assert_eq!(lr_factor(Kind::Classify, &adam), 0.5);
         let mut sgd = phase("train = 'head'\noptimizer = 'sgd'");
         sgd.batch = 8;
-        assert_eq!(lr_factor(&sgd), 0.25);
+        assert_eq!(lr_factor(Kind::Classify, &sgd), 0.25);
     }
 
     #[test]
@@ -345,12 +343,12 @@ mod tests {
     fn what_a_cut_batch_changes_is_said() {
         let mut thaw = phase("train = 'all'");
         thaw.micro_batch = Some(4);
-        let said = |phase: &Phase| memory_note(phase, 1.0, 2.0).unwrap();
+        let said = |phase: &Phase| memory_note(Kind::Classify, phase, 1.0, 2.0).unwrap();
         assert!(said(&thaw).contains("differs a little"));
         thaw.batch_norm = BatchNorm::Frozen;
         assert!(said(&thaw).contains("up to rounding"));
         assert!(
-            memory_note(&thaw, 3.0, 2.0)
+            memory_note(Kind::Classify, &thaw, 3.0, 2.0)
                 .unwrap()
                 .contains("even 4 images")
         );

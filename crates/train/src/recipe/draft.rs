@@ -370,7 +370,7 @@ mod tests {
             "{MINIMAL}keep = 'all'\n[[phase]]\ntrain = 'from:features.14'\nepochs = 2\nbatch = 'auto'\n"
         );
         let recipe = draft(&text).resolve(224).unwrap();
-        assert_eq!(recipe.phases[0].batch, crate::recipe::BATCH);
+        assert_eq!(recipe.phases[0].batch, 16);
         let again = draft(&recipe.to_toml()).resolve(224).unwrap();
         assert_eq!(again, recipe);
         assert_eq!(toml::from_str::<Recipe>(&recipe.to_toml()).unwrap(), recipe);

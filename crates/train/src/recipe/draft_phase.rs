@@ -7,11 +7,15 @@ use super::phase::THAW_WARMUP;
 use super::{Augmentation, BatchNorm, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
 use crate::Error;
 
-/// Batch of a phase that trains the head alone, unless the user or a plan says otherwise. The default
-/// learning rates are for this one and the next.
-pub const FREEZE_BATCH: usize = 32;
-/// Batch of a phase that trains more.
-pub const BATCH: usize = 16;
+/// Batch of a phase, unless the user or a plan says otherwise: what the default learning rates are for.
+pub fn usual_batch(task: Task, train: &Train) -> usize {
+    match (task, train) {
+        (Task::Classify, Train::Head) => 32,
+        (Task::Classify, _) => 16,
+        (Task::Detect, _) => 8,
+    }
+}
+
 const LAYER_DECAY: f64 = 0.75;
 /// RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
 const EMA_DECAY: f64 = 0.9998;
@@ -94,9 +98,7 @@ impl DraftPhase {
         let [frozen_lr, thawed_lr] = optimizer.learning_rates(task);
         Ok(Phase {
             epochs: self.epochs.ok_or_else(|| missing("epochs"))?,
-            batch: self
-                .batch
-                .unwrap_or(if thawed { BATCH } else { FREEZE_BATCH }),
+            batch: self.batch.unwrap_or_else(|| usual_batch(task, &train)),
             micro_batch: self.micro_batch,
             lr: self
                 .lr

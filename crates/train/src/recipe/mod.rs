@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use draft::{Automatic, Draft, SEED, VAL_SPLIT};
-pub use draft_phase::{BATCH, DraftPhase, FREEZE_BATCH};
+pub use draft_phase::{DraftPhase, usual_batch};
 pub use memory::Memory;
 pub use phase::{
     Augmentation, BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train, View, Views,
