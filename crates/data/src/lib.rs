@@ -14,6 +14,9 @@
 //! Detection data, in whatever layout, is opened by [`scenes::open`], and takes the same way with a
 //! [`Scene`] as its label.
 //!
+//! What was found in a picture is shown by [`draw_boxes`] and [`crop`], and written by
+//! [`save_picture`].
+//!
 //! This room knows nothing of tensors: what leaves it is `Vec<f32>` in `[height, width, channel]`
 //! order.
 
@@ -22,6 +25,8 @@ mod check;
 mod color_jitter;
 mod dataset;
 mod decode;
+mod drawing;
+mod encode;
 mod error;
 mod feature_cache;
 mod folder;
@@ -41,6 +46,8 @@ pub use check::{Checked, check, require_readable};
 pub use color_jitter::{Adjustment, adjust};
 pub use dataset::{Dataset, Sample, Split, open, open_split};
 pub use decode::{MAX_PIXELS, decode, decode_bytes};
+pub use drawing::{DrawnBox, crop, draw_boxes};
+pub use encode::save_picture;
 pub use error::DataError;
 pub use feature_cache::{CachedFile, FeatureCache, FeatureCacheFolder};
 pub use folder::image_files;
