@@ -6,7 +6,7 @@ use std::io::{Write, stderr, stdout};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use warmstart_data::{DrawnBox, RgbImage, crop, decode, draw_boxes, save};
+use warmstart_data::{DrawnBox, RgbImage, crop, decode, draw_boxes, save_picture};
 use warmstart_train::detect::Selection;
 use warmstart_train::detector::{Detector, FoundObject, FoundObjects};
 
@@ -140,7 +140,7 @@ fn save_pictures(
             if let Some(part) = crop(&image, object.bounds) {
                 // A class name may hold what a file name must not.
                 let class = classes[object.class].replace(|c: char| !c.is_alphanumeric(), "-");
-                save(&folder.join(format!("{name}-{number}-{class}.jpg")), &part)?;
+                save_picture(&folder.join(format!("{name}-{number}-{class}.jpg")), &part)?;
             }
         }
     }
@@ -154,7 +154,7 @@ fn save_pictures(
             })
             .collect();
         draw_boxes(&mut image, &boxes);
-        save(&folder.join(format!("{name}.jpg")), &image)?;
+        save_picture(&folder.join(format!("{name}.jpg")), &image)?;
     }
     Ok(())
 }
