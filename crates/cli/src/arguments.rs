@@ -75,16 +75,17 @@ pub struct Train {
     /// What to train: by default a detector where the data have boxes, else a classifier
     #[arg(long)]
     pub task: Option<Task>,
-    /// Epochs of all phases together [default: 14, of a detector 30]
+    /// Epochs of all phases together [default: 14, of a detector 20]
     #[arg(long, value_name = "TOTAL")]
     pub epochs: Option<usize>,
-    /// Epochs with a frozen backbone [default: four of seven; none with --weights none]
+    /// Epochs with a frozen backbone [default: four of seven, of a detector one of five;
+    /// none with --weights none]
     #[arg(long, value_name = "N")]
     pub freeze_epochs: Option<usize>,
-    /// Images a step after the thaw [default: 16, or less for small data or little memory]
+    /// Images a step after the thaw [default: 16, of a detector 8, or less for small data or little memory]
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Images a step while the backbone is frozen [default: 32, of a detector 16, or less]
+    /// Images a step while the backbone is frozen [default: 32, of a detector 8, or less]
     #[arg(long, value_name = "N")]
     pub freeze_batch: Option<usize>,
     /// Highest learning rate after the thaw [default: 3e-4, with sgd 3e-3; of a detector 1e-3, 1e-2]
@@ -111,7 +112,7 @@ pub struct Train {
     #[arg(long)]
     pub seed: Option<u64>,
     /// Views of each image in the frozen phase, whose features are computed once and kept; "fresh" is a
-    /// new view in every epoch [default: 8]
+    /// new view in every epoch [default: 8, of a detector 2]
     #[arg(long, value_name = "N")]
     pub views: Option<Views>,
     /// Memory to keep within, as 6GiB [default: auto, nine tenths of what there is]

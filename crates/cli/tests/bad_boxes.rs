@@ -155,7 +155,7 @@ fn what_cannot_be_trained_on_is_refused_before_a_folder_is_made() {
     .unwrap();
     refused(&data, "instances_val.json");
     let data = yolo(dir.path(), &[("a", ""), ("b", "")]);
-    refused(&data, "box");
+    refused(&data, "no object");
     fs::remove_file(data.join("data.yaml")).unwrap();
     fs::write(data.join("data.yaml"), "train: [unclosed\n").unwrap();
     refused(&data, "data.yaml");

@@ -9,8 +9,15 @@ use super::{
 };
 use crate::Error;
 
-const EPOCHS: usize = 14;
-const FREEZE_EPOCHS: usize = 8;
+/// Epochs of a run that names none, and those of them with a frozen backbone. Neck and head of a detector
+/// are much, and find little in features that were made for classes: they learn with the backbone.
+fn usual_epochs(task: Task) -> [usize; 2] {
+    match task {
+        Task::Classify => [14, 8],
+        Task::Detect => [20, 4],
+    }
+}
+
 /// Share of the images that validates, where the data set has no split of its own.
 pub const VAL_SPLIT: f64 = 0.2;
 /// Seed of a recipe that names none.
@@ -232,12 +239,13 @@ impl Draft {
     }
 
     fn usual_phases(&self, pretrained: bool) -> Result<Vec<DraftPhase>, Error> {
-        let epochs = self.epochs.unwrap_or(EPOCHS);
+        let [usual, usual_frozen] = usual_epochs(self.task());
+        let epochs = self.epochs.unwrap_or(usual);
         let frozen = match (self.freeze_epochs, pretrained) {
             (Some(frozen), _) => frozen,
             (None, false) => 0,
             // In the proportion of the defaults, with an epoch left to thaw.
-            (None, true) => (epochs * FREEZE_EPOCHS / EPOCHS).min(epochs.saturating_sub(1)),
+            (None, true) => (epochs * usual_frozen / usual).min(epochs.saturating_sub(1)),
         };
         let thawed = thawed_epochs(epochs, frozen)?;
         for (flag, given) in self.two_phase_flags() {

@@ -19,8 +19,13 @@ pub fn usual_batch(task: Task, train: &Train) -> usize {
 const LAYER_DECAY: f64 = 0.75;
 /// RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
 const EMA_DECAY: f64 = 0.9998;
-/// docs/frozen-features.md has the measurements.
-const VIEWS: Views = Views::Number(8);
+/// docs/frozen-features.md has the measurements. A detector's features are a hundred times as large.
+fn usual_views(task: Task) -> Views {
+    Views::Number(match task {
+        Task::Classify => 8,
+        Task::Detect => 2,
+    })
+}
 
 /// What a user says of a phase.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -131,7 +136,7 @@ impl DraftPhase {
             },
             // Above another boundary features are large, and fill a disk.
             views: self.views.unwrap_or(match train {
-                Train::Head => VIEWS,
+                Train::Head => usual_views(task),
                 Train::From(_) | Train::All => Views::Fresh,
             }),
             train,
