@@ -286,3 +286,39 @@ fn a_detector_starts_from_a_detector_and_other_classes_need_another_predictor() 
             "the class ball is not one of the model's 3: disc, square, cross",
         ));
 }
+
+#[test]
+fn pretrained_beats_random_at_the_same_epochs() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = |data: &Path, weights: &str, epochs: usize| {
+        let recipe = dir.path().join("recipe.toml");
+        let text = format!(
+            "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 64\n\
+             [[phase]]\ntrain = 'all'\nepochs = {epochs}\nbatch = 8\nlr = 2e-3\n",
+            data.display()
+        );
+        fs::write(&recipe, text).unwrap();
+        recipe
+    };
+    let best = |run: &Path| {
+        let summary = fs::read_to_string(run.join("summary.json")).unwrap();
+        let summary: Value = serde_json::from_str(&summary).unwrap();
+        summary["best"]["value"].as_f64().unwrap()
+    };
+    let large = scenes(&dir.path().join("large"), 64, 64);
+    let pretrained = dir.path().join("pretrained");
+    train(&recipe(&large, "none", 20), &pretrained, &[]).success();
+    let small = scenes(&dir.path().join("small"), 16, 64);
+    let mut values = Vec::new();
+    for weights in [pretrained.to_str().unwrap(), "none"] {
+        let run = dir.path().join(format!("run-{}", values.len()));
+        train(&recipe(&small, weights, 4), &run, &[]).success();
+        values.push(best(&run));
+    }
+    assert!(
+        values[0] > values[1] + 0.2,
+        "pretrained {}, random {}",
+        values[0],
+        values[1]
+    );
+}

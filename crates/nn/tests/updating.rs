@@ -197,3 +197,20 @@ fn sums_of_tensors_take_over_what_is_new() {
         assert_eq!(sums.shape(name), a.shape(name));
     }
 }
+
+#[test]
+fn an_average_moves_towards_the_named_parameters_alone() {
+    let mut average = parameters(1);
+    let shared = average.clone();
+    let others = parameters(9);
+    average.move_towards(&others, &["a".into(), "c".into()], 0.25);
+    for (name, _) in SHAPES {
+        let (old, other) = (shared.values(name), others.values(name));
+        let moved = old.iter().zip(&other).map(|(old, other)| 0.75 * old + 0.25 * other);
+        match name {
+            "b" => assert_eq!(average.values(name), old, "not named"),
+            _ => assert_close(&average.values(name), &moved.collect::<Vec<_>>(), 1e-6),
+        }
+        assert_eq!(parameters(1).values(name), old, "a clone stays as it was");
+    }
+}

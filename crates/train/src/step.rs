@@ -150,8 +150,7 @@ impl<T: Task> Step<'_, T> {
     }
 }
 
-/// Steps over which a moving average gets slower. Ge, Liu, Wang, Li and Sun, "YOLOX" (arXiv 2107.08430), in its
-/// implementation.
+/// Steps over which a moving average gets slower, as in YOLOX (arXiv 2107.08430) and RTMDet.
 const AVERAGE_RAMP: f64 = 2000.0;
 
 /// What of the average stays at a phase's step, counted from 1: little at first, `most` at last.
@@ -166,4 +165,16 @@ struct Accumulated {
     loss: f64,
     gradients: Parameters,
     statistics: Vec<BatchStatistics>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_average_follows_fast_at_first_and_slowly_at_last() {
+        assert!((average_decay(0.9998, 1) - 0.9998 * (1.0 - (-1.0f64 / 2000.0).exp())).abs() < 1e-15);
+        assert!((average_decay(0.9998, 2000) - 0.632).abs() < 1e-3);
+        assert!((average_decay(0.9998, 100_000) - 0.9998).abs() < 1e-9);
+    }
 }
