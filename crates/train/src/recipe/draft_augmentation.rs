@@ -72,3 +72,46 @@ impl DraftAugmentation {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::recipe::{Draft, Phase};
+
+    fn phases(text: &str) -> Result<Vec<Phase>, String> {
+        let text = format!("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n{text}");
+        let draft: Draft = toml::from_str(&text).unwrap();
+        let recipe = draft.resolve(320).map_err(|error| error.to_string())?;
+        Ok(recipe.phases)
+    }
+
+    #[test]
+    fn an_augmentation_of_the_other_task_is_refused() {
+        let phase = "[[phase]]\ntrain = 'all'\nepochs = 2\n[phase.augmentation]\n";
+        let error = phases(&format!("{phase}mosaic = 0.5\n")).unwrap_err();
+        assert!(error.contains("augmentation.mosaic is an augmentation of detection"));
+        let error = phases(&format!("task = 'detect'\n{phase}ratio = [1.0, 1.0]\n")).unwrap_err();
+        assert!(error.contains("augmentation.ratio is an augmentation of classification"));
+        assert!(phases(&format!("task = 'detect'\n{phase}mosaic = 1.0\n")).is_ok());
+    }
+
+    #[test]
+    fn a_detection_run_closes_without_mosaics_and_its_frozen_phase_does_not() {
+        let phases = phases("task = 'detect'\n").unwrap();
+        assert_eq!([phases[0].epochs, phases[1].epochs], [4, 16]);
+        let closing = |phase: &Phase, epoch| phase.view(0, epoch).closing;
+        assert!((0..4).all(|epoch| !closing(&phases[0], epoch)));
+        let without: Vec<usize> = (0..16).filter(|&epoch| closing(&phases[1], epoch)).collect();
+        assert_eq!(without, [13, 14, 15], "15% of 20 epochs");
+    }
+
+    #[test]
+    fn kept_views_of_a_phase_that_closes_are_twice_as_many() {
+        let text = "task = 'detect'\n[[phase]]\ntrain = 'head'\nepochs = 10\nviews = 3\n";
+        let phase = phases(text).unwrap().remove(0);
+        assert_eq!(phase.kept_views(), Some(6));
+        let places: Vec<usize> = (0..10)
+            .map(|epoch| phase.place_of(phase.view(epoch, epoch)))
+            .collect();
+        assert_eq!(places, [0, 1, 2, 0, 1, 2, 0, 1, 5, 3]);
+    }
+}
