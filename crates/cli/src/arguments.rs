@@ -1,14 +1,18 @@
 //! Every command and flag, with its help.
 
+mod choices;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::{env, thread};
 
 use bytesize::ByteSize;
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use warmstart_data::{FeatureCacheFolder, scenes};
-use warmstart_train::detector;
-use warmstart_train::recipe::{self, Memory, Views};
+use clap::{Args, Parser, Subcommand};
+use warmstart_data::FeatureCacheFolder;
+use warmstart_train::recipe::{Memory, Views};
+
+use choices::share;
+pub use choices::{DataSplit, Init, Layout, Optimizer, Task};
 
 /// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
 #[derive(Parser)]
@@ -415,93 +419,6 @@ impl Threads {
         match self.threads {
             Some(threads) => usize::from(threads),
             None => thread::available_parallelism().map_or(1, usize::from),
-        }
-    }
-}
-
-/// A number from 0 to 1.
-fn share(text: &str) -> Result<f32, String> {
-    let share = text.parse().ok();
-    share
-        .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| "expected a number from 0 to 1".into())
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Task {
-    Classify,
-    Detect,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Layout {
-    Coco,
-    Yolo,
-    Voc,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum DataSplit {
-    Train,
-    Val,
-    Test,
-}
-
-impl From<Task> for recipe::Task {
-    fn from(task: Task) -> Self {
-        match task {
-            Task::Classify => Self::Classify,
-            Task::Detect => Self::Detect,
-        }
-    }
-}
-
-impl From<Layout> for scenes::Layout {
-    fn from(layout: Layout) -> Self {
-        match layout {
-            Layout::Coco => Self::Coco,
-            Layout::Yolo => Self::Yolo,
-            Layout::Voc => Self::Voc,
-        }
-    }
-}
-
-impl From<DataSplit> for detector::DataSplit {
-    fn from(split: DataSplit) -> Self {
-        match split {
-            DataSplit::Train => Self::Train,
-            DataSplit::Val => Self::Validation,
-            DataSplit::Test => Self::Test,
-        }
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Optimizer {
-    Sgd,
-    Adam,
-    Adamw,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Init {
-    Kaiming,
-}
-
-impl From<Optimizer> for recipe::OptimizerKind {
-    fn from(optimizer: Optimizer) -> Self {
-        match optimizer {
-            Optimizer::Sgd => Self::Sgd,
-            Optimizer::Adam => Self::Adam,
-            Optimizer::Adamw => Self::AdamW,
-        }
-    }
-}
-
-impl From<Init> for recipe::Init {
-    fn from(init: Init) -> Self {
-        match init {
-            Init::Kaiming => Self::Kaiming,
         }
     }
 }

@@ -115,6 +115,34 @@ fn cut_anywhere_it_ends_in_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
+fn phases_that_close_and_phases_that_do_not_share_no_features() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = classifier(dir.path());
+    let data = scenes(dir.path(), 8, 64);
+    let recipe = |views: usize, epochs: usize| {
+        let recipe = dir.path().join(format!("{views}.toml"));
+        let text = format!(
+            "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 64\n\
+             [[phase]]\ntrain = 'head'\nepochs = {epochs}\nbatch = 4\nviews = {views}\n\
+             [phase.augmentation]\nmosaic = 0.9\nmosaic_closing = 0.2\n",
+            data.display()
+        );
+        fs::write(&recipe, text).unwrap();
+        recipe
+    };
+    let cache = dir.path().join("cache");
+    let cached = ["--cache", cache.to_str().unwrap()];
+    // Two views that do not close, then one that does: two of each image are kept either way.
+    train(&recipe(2, 2), &dir.path().join("first"), &cached).success();
+    let [second, fresh] = ["second", "fresh"].map(|name| dir.path().join(name));
+    train(&recipe(1, 5), &second, &cached).success();
+    train(&recipe(1, 5), &fresh, &["--no-cache"]).success();
+    let best = |run: &Path| fs::read(run.join("best.safetensors")).unwrap();
+    assert!(best(&second) == best(&fresh));
+    assert!(metrics(&second) == metrics(&fresh));
+}
+
+#[test]
 fn eight_images_are_learned_by_heart_and_shown() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("eight");
@@ -223,6 +251,17 @@ fn shows_what_it_found(run: &Path, pictures: &Path, dir: &Path) {
     };
     assert_eq!(found(&["--conf", "1.0"]), 0);
     assert!(found(&["--conf", "0.01", "--iou", "1.0"]) > objects);
+    let mut over_the_inputs = warmstart();
+    over_the_inputs
+        .arg("predict")
+        .arg(run)
+        .arg(pictures)
+        .arg("--draw")
+        .arg(pictures);
+    over_the_inputs
+        .assert()
+        .code(2)
+        .stderr(contains("holds the pictures themselves"));
     // Frames are drawn where boxes are.
     let plain = image::open(pictures.join("000.png")).unwrap().to_rgb8();
     let shown = image::load_from_memory(&fs::read(drawn.join("000.jpg")).unwrap());

@@ -69,7 +69,7 @@ fn formula(info: &ParameterInfo, ends_branch: bool) -> Vec<f32> {
             symmetric(name, count, (6.0 / fan_in as f64).sqrt())
         }
         Kind::LinearWeight => symmetric(name, count, (3.0 / info.shape[1] as f64).sqrt()),
-        Kind::LinearBias => symmetric(name, count, 0.1),
+        Kind::LinearBias | Kind::PriorBias => symmetric(name, count, 0.1),
         Kind::NormScale if ends_branch => between(name, count, 0.25, 0.5),
         Kind::NormScale | Kind::RunningVariance => between(name, count, 0.5, 1.0),
         Kind::NormShift | Kind::RunningMean => symmetric(name, count, 0.2),

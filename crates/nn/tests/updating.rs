@@ -206,7 +206,10 @@ fn an_average_moves_towards_the_named_parameters_alone() {
     average.move_towards(&others, &["a".into(), "c".into()], 0.25);
     for (name, _) in SHAPES {
         let (old, other) = (shared.values(name), others.values(name));
-        let moved = old.iter().zip(&other).map(|(old, other)| 0.75 * old + 0.25 * other);
+        let moved = old
+            .iter()
+            .zip(&other)
+            .map(|(old, other)| 0.75 * old + 0.25 * other);
         match name {
             "b" => assert_eq!(average.values(name), old, "not named"),
             _ => assert_close(&average.values(name), &moved.collect::<Vec<_>>(), 1e-6),

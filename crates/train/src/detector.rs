@@ -10,7 +10,7 @@ use warmstart_weights::WeightFile;
 use crate::Error;
 use crate::detect::{self, Detection, Selection};
 use crate::model_file::ModelInfo;
-use crate::recipe::{SEED, VAL_SPLIT};
+use crate::recipe::{Recipe, SEED, VAL_SPLIT};
 use crate::task::Task;
 use crate::trained::{Network, over_files};
 
@@ -123,7 +123,8 @@ impl Detector {
         )
     }
 
-    /// Measures the model on a split of a data set.
+    /// Measures the model on a split of a data set. `recipe` is the one that it was trained with: it
+    /// says which images validated where the data set does not.
     ///
     /// # Errors
     /// If the data set cannot be opened, has no such split or a class that the model doesn't know, or
@@ -132,13 +133,24 @@ impl Detector {
         &self,
         folder: &Path,
         split: DataSplit,
+        recipe: Option<&Recipe>,
         workers: usize,
     ) -> Result<BoxEvaluation, Error> {
+        let (val_split, seed) = recipe.map_or((VAL_SPLIT, SEED), |r| (r.val_split, r.seed));
         let OpenedScenes {
             dataset,
             unreadable,
+            validates_by_share,
             ..
-        } = scenes::open(folder, VAL_SPLIT, SEED)?;
+        } = scenes::open(folder, val_split, seed)?;
+        if validates_by_share && recipe.is_none() && split != DataSplit::Test {
+            return Err(Error::usage(format!(
+                "{} has no validation split of its own, and without its run the model does not say which \
+                 images it learned from: give the folder of the run, or make a split (warmstart data \
+                 convert)",
+                folder.display()
+            )));
+        }
         let samples = match split {
             DataSplit::Train => dataset.train,
             DataSplit::Validation => dataset.validation,

@@ -1,12 +1,12 @@
 //! The frozen part of a phase, and what it made of images before.
 
-use std::path::Path;
+mod origin;
+
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::UNIX_EPOCH;
-use std::{fs, io};
 
-use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare, Preprocessing};
+use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, Unit};
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
@@ -14,6 +14,7 @@ use warmstart_nn::{Folded, Parameters};
 
 use crate::recipe::{Phase, View};
 use crate::task::{Example, Split, Task, files};
+pub use origin::Origin;
 
 /// Most images that go through a network at a time where no gradients are wanted: more are hardly
 /// faster, and need more memory.
@@ -61,22 +62,6 @@ struct KeptFeatures {
     cache: FeatureCache,
     /// Off after a failure to write: the run goes on without.
     writes: AtomicBool,
-}
-
-/// What cached features depend on.
-pub struct Origin<'a, T> {
-    /// The network.
-    pub architecture: &'a Architecture,
-    /// Its values as the phase begins.
-    pub parameters: &'a Parameters,
-    /// The phase.
-    pub phase: &'a Phase,
-    /// The images and the head.
-    pub task: &'a T,
-    /// What is done to an image.
-    pub preprocessing: &'a Preprocessing,
-    /// Seed of the run.
-    pub seed: u64,
 }
 
 impl Frozen {
@@ -271,7 +256,7 @@ impl Frozen {
     }
 
     /// Values of an image's features.
-    fn values(&self) -> usize {
+    pub fn values(&self) -> usize {
         let values = |shape: &[usize; 3]| shape.iter().product::<usize>();
         self.shapes.iter().map(values).sum()
     }
@@ -370,64 +355,6 @@ impl<T: 'static> Source<T> {
     /// Makes one image, from what is kept or from its file.
     pub fn prepare(&self) -> Arc<Prepare<Prepared<T>>> {
         Arc::clone(&self.prepare)
-    }
-}
-
-impl<T: Task> Origin<'_, T> {
-    /// A name for everything that decides about the features' bits.
-    fn key(&self, boundary: usize, files: &[&Path], views: Option<usize>) -> io::Result<String> {
-        let mut hasher = blake3::Hasher::new();
-        let mut add = |bytes: &[u8]| {
-            hasher.update(&(bytes.len() as u64).to_le_bytes());
-            hasher.update(bytes);
-        };
-        add(warmstart_nn::simd_level().unwrap_or_default().as_bytes());
-        add(&serde_json::to_vec(&T::KIND)?);
-        add(self.architecture.name.as_bytes());
-        add(&(boundary as u64).to_le_bytes());
-        add(&serde_json::to_vec(self.preprocessing)?);
-        if let Some(views) = views {
-            add(&serde_json::to_vec(&(
-                self.seed,
-                views,
-                &self.phase.augmentation,
-            ))?);
-        }
-        for name in self.parameters.names() {
-            let stage = self.architecture.stage_of(name);
-            if stage.is_some_and(|stage| stage < boundary) {
-                let values = self.parameters.values(name);
-                let bytes: Vec<u8> = values
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect();
-                add(name.as_bytes());
-                add(&bytes);
-            }
-        }
-        for file in files {
-            let metadata = fs::metadata(file)?;
-            let modified = metadata
-                .modified()?
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
-            add(file.as_os_str().as_encoded_bytes());
-            add(&metadata.len().to_le_bytes());
-            add(&modified.as_nanos().to_le_bytes());
-        }
-        Ok(hasher.finalize().to_hex()[..32].to_owned())
-    }
-
-    fn description(&self, images: usize, views: Option<usize>) -> String {
-        let split = match views {
-            Some(1) => "training images, 1 view".to_owned(),
-            Some(views) => format!("training images, {views} views"),
-            None => "validation images".to_owned(),
-        };
-        format!(
-            "{}, train {}: {images} {split}",
-            self.architecture.name, self.phase.train
-        )
     }
 }
 

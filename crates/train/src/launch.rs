@@ -59,7 +59,7 @@ pub fn train(
     let out = out.unwrap_or_else(|| Path::new("runs").join(name));
     if absolute(&out).starts_with(&recipe.data) {
         return Err(Error::usage(format!(
-            "{} lies in the data set's folder, where it would be taken for a class: give another --out",
+            "{} lies in the data set's folder, where it would be taken for a part of it: give another --out",
             out.display()
         )));
     }
@@ -179,7 +179,11 @@ pub fn job<T: Task>(
     machine: Machine,
 ) -> Result<Job<T>, Error> {
     let architecture = T::backbone(architecture(&recipe.model)?);
-    let preprocessing = preprocessing::for_size(&architecture.pretrained, recipe.image_size);
+    let preprocessing = match recipe.task {
+        recipe::Task::Classify => preprocessing::for_size,
+        recipe::Task::Detect => preprocessing::letterboxed,
+    };
+    let preprocessing = preprocessing(&architecture.pretrained, recipe.image_size);
     let info = ModelInfo::new(
         recipe.task,
         &architecture,

@@ -9,8 +9,7 @@ use crate::memory::{self, Budget};
 use crate::phase_setup::PhaseSetup;
 use crate::probe::{Costs, PhaseCost};
 use crate::recipe::{
-    Automatic, BatchNorm, Memory, OptimizerKind, Phase, Recipe, Task as Kind, Train, Views,
-    usual_batch,
+    Automatic, BatchNorm, Memory, OptimizerKind, Phase, Recipe, Task as Kind, Train, usual_batch,
 };
 use crate::task::{Split, Task};
 
@@ -94,9 +93,14 @@ pub fn plan<T: Task>(
         let head = job.task.head_parameters();
         let phase = &job.recipe.phases[number];
         let setup = PhaseSetup::new(phase, &job.architecture, &head)?;
+        let pixels = job.info.preprocessing.crop.pow(2) as f64 * 3.0 * 4.0;
         let need = Need {
             cost: *cost,
-            pixels: job.info.preprocessing.crop.pow(2) as f64 * 3.0 * 4.0,
+            waiting: match phase.kept_views() {
+                Some(_) if setup.boundary > 0 => pixels.max(cost.features),
+                _ => pixels,
+            },
+            pixels,
             preparing: costs.preparing * job.machine.workers as f64,
             gradients: setup.trained as f64 * 4.0,
         };
@@ -145,6 +149,8 @@ struct Need {
     cost: PhaseCost,
     /// Of an image.
     pixels: f64,
+    /// Of an image that waits for its step: its pixels, or its features.
+    waiting: f64,
     /// Of images that are being read.
     preparing: f64,
     /// Of what learns.
@@ -157,11 +163,11 @@ impl Need {
         let mut step = self.cost.step.of(micro_batch);
         if micro_batch < batch {
             // The sum of the gradients, and the images that wait.
-            step += self.gradients + self.pixels * batch as f64;
+            step += self.gradients + self.waiting * batch as f64;
         }
         let images = micro_batch.min(INFERENCE_BATCH);
         let inference = self.cost.inference.of(images) + self.pixels * (batch - images) as f64;
-        step.max(inference) + self.pixels * ahead + self.preparing
+        step.max(inference) + self.waiting * ahead + self.preparing
     }
 }
 
@@ -218,6 +224,10 @@ fn memory_note(task: Kind, phase: &Phase, planned: f64, limit: f64) -> Option<St
             "batch norm takes its statistics from these, so the result differs a little from that of \
              the whole batch (batch_norm = \"frozen\" does not)"
         }
+        (Kind::Detect, _) if phase.batch_norm == BatchNorm::Frozen => {
+            "the loss is divided by what of it is in these, so the result differs a little from that \
+             of the whole batch"
+        }
         (Kind::Detect, _) => {
             "batch norm takes its statistics from these, and the loss is divided by what of it is in \
              these, so the result differs a little from that of the whole batch"
@@ -250,8 +260,8 @@ fn seconds<T: Task>(job: &Job<T>, phase: &Phase, cost: &PhaseCost) -> f64 {
     let images = job.task.training_images() as f64;
     let validation = job.task.split(Split::Validation).len() as f64;
     let epochs = phase.epochs as f64;
-    let [computed, evaluated] = match (phase.views, &job.machine.cache) {
-        (Views::Number(views), Some(_)) => [epochs.min(views as f64), 1.0],
+    let [computed, evaluated] = match (phase.kept_views(), &job.machine.cache) {
+        (Some(views), Some(_)) => [epochs.min(views as f64), 1.0],
         _ => [epochs, epochs],
     };
     computed * images * cost.frozen_seconds
@@ -280,6 +290,7 @@ mod tests {
                 ..PhaseCost::default()
             },
             pixels: 0.0,
+            waiting: 0.0,
             preparing: 0.0,
             gradients: 10.0 * MB,
         }

@@ -13,3 +13,11 @@ pub fn for_size(pretrained: &Pretrained, image_size: usize) -> Preprocessing {
         std: pretrained.deviation,
     }
 }
+
+/// The whole picture in the square of a detector.
+pub fn letterboxed(pretrained: &Pretrained, image_size: usize) -> Preprocessing {
+    Preprocessing {
+        resize: image_size,
+        ..for_size(pretrained, image_size)
+    }
+}

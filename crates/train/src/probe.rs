@@ -56,6 +56,8 @@ pub struct PhaseCost {
     pub step: Memory,
     /// Memory of inference: the frozen part, and evaluations.
     pub inference: Memory,
+    /// Bytes of what the frozen part makes of an image.
+    pub features: f64,
     /// Seconds of the frozen part, an image.
     pub frozen_seconds: f64,
     /// Seconds of a training step, an image.
@@ -286,6 +288,7 @@ impl<T: Task> Probe<T> {
             let (features, _) = current
                 .frozen
                 .features(&batch, &source, architecture, device);
+            cost.features = 4.0 * current.frozen.values() as f64;
             cost.frozen_seconds = started.elapsed().as_secs_f64() / images;
             frozen_peak = frozen_peak.max(memory_peak());
             forget_memory_peak();

@@ -14,7 +14,8 @@ use crate::record::{Best, EpochRecord, Summary};
 
 /// The kept model.
 pub const BEST: &str = "best.safetensors";
-const RECIPE: &str = "recipe.toml";
+/// The resolved recipe.
+pub const RECIPE: &str = "recipe.toml";
 const LOAD_REPORT: &str = "load-report.txt";
 const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "summary.json";

@@ -173,7 +173,9 @@ mod tests {
 
     #[test]
     fn an_average_follows_fast_at_first_and_slowly_at_last() {
-        assert!((average_decay(0.9998, 1) - 0.9998 * (1.0 - (-1.0f64 / 2000.0).exp())).abs() < 1e-15);
+        assert!(
+            (average_decay(0.9998, 1) - 0.9998 * (1.0 - (-1.0f64 / 2000.0).exp())).abs() < 1e-15
+        );
         assert!((average_decay(0.9998, 2000) - 0.632).abs() < 1e-3);
         assert!((average_decay(0.9998, 100_000) - 0.9998).abs() < 1e-9);
     }

@@ -15,7 +15,7 @@ use crate::classifier::Classifier;
 use crate::detector::Detector;
 use crate::frozen::{INFERENCE_BATCH, images};
 use crate::model_file::{ModelInfo, complete_parameters, resolve_path};
-use crate::recipe::Task;
+use crate::recipe::{Recipe, Task};
 
 /// Batches that are prepared ahead of the one in the network.
 const BATCHES_AHEAD: usize = 2;
@@ -49,6 +49,16 @@ impl Trained {
             Task::Detect => Self::Detector(Box::new(Detector::new(info, &mut file)?)),
         })
     }
+}
+
+/// The recipe of the run that a model lies in, if there is one.
+///
+/// # Errors
+/// If it is there and cannot be read.
+pub fn recipe_beside(path: &Path) -> Result<Option<Recipe>, Error> {
+    let model = resolve_path(path);
+    let recipe = model.with_file_name(crate::run::RECIPE);
+    recipe.is_file().then(|| Recipe::read(&recipe)).transpose()
 }
 
 /// A network out of a model file.

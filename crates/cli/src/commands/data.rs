@@ -38,6 +38,14 @@ fn convert(arguments: DataConvert) -> Result<(), Failure> {
     let opened = scenes::open(&arguments.folder, VAL_SPLIT, SEED)?;
     let written = scenes::write(&opened.dataset, &arguments.out, arguments.to.into())?;
     let mut out = stdout().lock();
+    if opened.validates_by_share {
+        writeln!(
+            out,
+            "the data have no validation split: {} of {} images were drawn for one, with the seed {SEED}",
+            opened.dataset.validation.len(),
+            opened.dataset.train.len() + opened.dataset.validation.len()
+        )?;
+    }
     if !opened.findings.is_empty() {
         writeln!(out, "{}", opened.findings)?;
     }

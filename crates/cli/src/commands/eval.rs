@@ -5,7 +5,7 @@ use std::io::{Write, stdout};
 use serde_json::json;
 use warmstart_train::classifier::{Classifier, TOP};
 use warmstart_train::detector::Detector;
-use warmstart_train::trained::Trained;
+use warmstart_train::trained::{Trained, recipe_beside};
 
 use super::{Failure, use_threads};
 use crate::arguments::{DataSplit, Eval};
@@ -20,7 +20,8 @@ pub fn eval(arguments: Eval) -> Result<(), Failure> {
 
 fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Failure> {
     let split = arguments.split.unwrap_or(DataSplit::Val);
-    let result = detector.evaluate(&arguments.data, split.into(), workers)?;
+    let recipe = recipe_beside(&arguments.model)?;
+    let result = detector.evaluate(&arguments.data, split.into(), recipe.as_ref(), workers)?;
     let figures = &result.figures;
     let (coco, voc) = (figures.coco(), figures.voc());
     let mut out = stdout().lock();

@@ -1,9 +1,9 @@
 //! `warmstart predict` with a detector.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{Write, stderr, stdout};
 use std::path::{Path, PathBuf};
+use std::{fs, iter};
 
 use serde_json::json;
 use warmstart_data::{DrawnBox, RgbImage, crop, decode, draw_boxes, save_picture};
@@ -29,6 +29,16 @@ pub fn find(
         fs::create_dir_all(folder).map_err(|error| {
             Failure::failed(format!("cannot make {}: {error}", folder.display()))
         })?;
+        let mut inputs = paths
+            .iter()
+            .filter_map(|path| path.parent()?.canonicalize().ok());
+        let folder_itself = folder.canonicalize()?;
+        if inputs.any(|input| input == folder_itself) {
+            return Err(Failure::usage(format!(
+                "{} holds the pictures themselves, which would be overwritten: give another folder",
+                folder.display()
+            )));
+        }
     }
     let classes = &detector.info.classes;
     let mut names = FreeNames::default();
@@ -162,19 +172,16 @@ fn save_pictures(
 /// Names for pictures of one folder that come from several.
 #[derive(Default)]
 struct FreeNames {
-    taken: BTreeMap<String, usize>,
+    taken: HashSet<String>,
 }
 
 impl FreeNames {
-    /// The file's name without its extension, numbered if another file had it.
+    /// The file's name without its extension, numbered if another file has it, were it in other letters.
     fn free(&mut self, path: &Path) -> String {
-        let stem = path.file_stem().unwrap_or_default();
-        let stem = stem.to_string_lossy().into_owned();
-        let count = self.taken.entry(stem.clone()).or_default();
-        *count += 1;
-        match *count {
-            1 => stem,
-            count => format!("{stem}-{count}"),
-        }
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let numbered = (2..).map(|number| format!("{stem}-{number}"));
+        let mut names = iter::once(stem.to_string()).chain(numbered);
+        let free = names.find(|name| self.taken.insert(name.to_lowercase()));
+        free.expect("numbers do not end")
     }
 }

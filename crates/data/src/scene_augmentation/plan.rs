@@ -73,7 +73,8 @@ impl<'a> ScenePlan<'a> {
 
     /// What there is to find in the view, in pixels of the canvas: each object's visible part, with
     /// its area scaled by what the area of its box was. An object is left out when less than
-    /// [`MIN_VISIBLE_SHARE`] of its box, or less than [`MIN_VISIBLE_SIDE`] of a side, is visible.
+    /// [`MIN_VISIBLE_SHARE`] of its box, or less than [`MIN_VISIBLE_SIDE`] of a side, is visible; a crowd
+    /// when none of it is.
     pub fn objects(&self) -> Vec<Object> {
         let mut objects = Vec::new();
         for (sample, placement) in &self.pictures {
@@ -203,9 +204,15 @@ fn mosaic(
 fn visible(object: &Object, placement: &Placement) -> Option<Object> {
     let whole = placement.place(object.bounds);
     let bounds = placement.clip(whole);
-    let kept = bounds.width() >= MIN_VISIBLE_SIDE
-        && bounds.height() >= MIN_VISIBLE_SIDE
-        && bounds.area() >= MIN_VISIBLE_SHARE * whole.area();
+    // What is seen of a crowd is still no background.
+    let kept = match object.crowd {
+        true => bounds.area() > 0.0,
+        false => {
+            bounds.width() >= MIN_VISIBLE_SIDE
+                && bounds.height() >= MIN_VISIBLE_SIDE
+                && bounds.area() >= MIN_VISIBLE_SHARE * whole.area()
+        }
+    };
     kept.then(|| Object {
         area: object.area * (bounds.area() / object.bounds.area()),
         bounds,

@@ -51,6 +51,8 @@ pub struct OpenedScenes {
     /// Classes in the data set's own order, and the splits in the order of their paths.
     /// `without_validation` names the classes without an object in the validation split.
     pub dataset: Dataset<Scene>,
+    /// Whether the validation split is a share of the training images, for want of one of its own.
+    pub validates_by_share: bool,
     /// What was wrong and did not stop it from being opened.
     pub findings: Findings,
     /// Images left out since their header cannot be read, with a message that names the file. They
@@ -121,6 +123,7 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
     }
     let cause = findings.main_loss();
     let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+    let validates_by_share = read.validation.is_none();
     let dataset = split(read, dir, val_split, seed)?;
     let test = dataset.test.as_ref().map(|test| ("test", test));
     let splits = [
@@ -148,6 +151,7 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
     Ok(OpenedScenes {
         layout,
         dataset,
+        validates_by_share,
         findings,
         unreadable,
     })

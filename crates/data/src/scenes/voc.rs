@@ -12,7 +12,7 @@ use crate::folder;
 use crate::scene::BoundingBox;
 use rayon::prelude::*;
 use roxmltree::{Document, Node};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Whether a folder is a VOC data set.
@@ -73,14 +73,15 @@ pub(super) fn read(dir: &Path) -> Result<SplitsRead, DataError> {
         file.is_file().then(read).transpose()
     };
     let (train, validation, test) = if sets.is_dir() {
+        let validation = listed("val")?;
         let train = match listed("train")? {
             Some(train) => train,
-            None => listed("trainval")?.ok_or_else(|| DataError::Layout {
+            None => without(&validation, listed("trainval")?.ok_or_else(|| DataError::Layout {
                 folder: sets.clone(),
                 problem: "there is neither train.txt nor trainval.txt; add one of them, or remove ImageSets to split by share".into(),
-            })?,
+            })?),
         };
-        (train, listed("val")?, listed("test")?)
+        (train, validation, listed("test")?)
     } else {
         let mut names: Vec<&String> = paths.keys().collect();
         names.sort();
@@ -122,6 +123,16 @@ fn name_below(folder: &Path, path: &Path) -> String {
 struct Named {
     images: Vec<Image>,
     findings: Findings,
+}
+
+/// `trainval` as what is left of it for training.
+fn without(validation: &Option<Named>, mut trainval: Named) -> Named {
+    let validating = validation.iter().flat_map(|named| &named.images);
+    let validating: HashSet<&PathBuf> = validating.map(|image| &image.path).collect();
+    trainval
+        .images
+        .retain(|image| !validating.contains(&image.path));
+    trainval
 }
 
 fn listed_images(

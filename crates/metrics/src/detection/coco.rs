@@ -93,7 +93,7 @@ impl CocoClass {
                                 self.found[size][limit][threshold] += usize::from(rank < most);
                             }
                         }
-                        None if outside(overlap::area(&detected[rank].bounds, 0.0), range) => {}
+                        None if outside(overlap::area(&detected[rank].bounds), range) => {}
                         None => judged[rank].misses[size] |= 1 << threshold,
                     }
                 }

@@ -17,7 +17,7 @@ use voc::VocClass;
 pub struct Truth {
     /// Index of its class.
     pub class: usize,
-    /// Left, top, right and bottom in pixels.
+    /// Left, top, right and bottom in pixels, as a continuous rectangle: a box of one pixel is 1 wide.
     pub bounds: [f64; 4],
     /// Pixels² that decide whether it is small, medium or large. COCO takes the annotation's own
     /// area, which is that of the object's outline, not of its box.
@@ -36,7 +36,7 @@ pub struct Detected {
     pub class: usize,
     /// How sure the model is; only the order matters.
     pub score: f64,
-    /// Left, top, right and bottom in pixels.
+    /// Left, top, right and bottom in pixels, as a continuous rectangle: a box of one pixel is 1 wide.
     pub bounds: [f64; 4],
 }
 

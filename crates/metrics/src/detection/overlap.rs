@@ -7,35 +7,35 @@ use super::{Detected, Truth};
 /// COCO's IoU, 0 to 1, of boxes that are continuous rectangles. With a crowd the union is the
 /// detection alone: one that lies inside overlaps fully.
 pub(super) fn coco(detected: &Detected, truth: &Truth) -> f64 {
-    let intersection = intersection(&detected.bounds, &truth.bounds, 0.0);
+    let intersection = intersection(&detected.bounds, &truth.bounds);
     let union = if truth.crowd {
-        area(&detected.bounds, 0.0)
+        area(&detected.bounds)
     } else {
-        area(&detected.bounds, 0.0) + area(&truth.bounds, 0.0) - intersection
+        area(&detected.bounds) + area(&truth.bounds) - intersection
     };
     ratio(intersection, union)
 }
 
-/// VOC's IoU, 0 to 1: corners are pixels that belong to the box, so a side has one more of them
-/// than the difference says.
+/// VOC's IoU, 0 to 1. Its development kit adds a pixel to each side, for its corners are pixels that
+/// belong to the box; here the box ends behind them already.
 pub(super) fn voc(detected: &Detected, truth: &Truth) -> f64 {
-    let intersection = intersection(&detected.bounds, &truth.bounds, 1.0);
-    let union = area(&detected.bounds, 1.0) + area(&truth.bounds, 1.0) - intersection;
+    let intersection = intersection(&detected.bounds, &truth.bounds);
+    let union = area(&detected.bounds) + area(&truth.bounds) - intersection;
     ratio(intersection, union)
 }
 
-/// Pixels² of a box whose sides are longer than its corners say by `edge` pixels.
-pub(super) fn area(&[x1, y1, x2, y2]: &[f64; 4], edge: f64) -> f64 {
-    (x2 - x1 + edge) * (y2 - y1 + edge)
+/// Pixels² of a box.
+pub(super) fn area(&[x1, y1, x2, y2]: &[f64; 4]) -> f64 {
+    (x2 - x1) * (y2 - y1)
 }
 
-fn intersection(a: &[f64; 4], b: &[f64; 4], edge: f64) -> f64 {
+fn intersection(a: &[f64; 4], b: &[f64; 4]) -> f64 {
     // `max` and `min` would pass over a NaN.
     if a.iter().chain(b).any(|bound| bound.is_nan()) {
         return 0.0;
     }
-    let width = a[2].min(b[2]) - a[0].max(b[0]) + edge;
-    let height = a[3].min(b[3]) - a[1].max(b[1]) + edge;
+    let width = a[2].min(b[2]) - a[0].max(b[0]);
+    let height = a[3].min(b[3]) - a[1].max(b[1]);
     if width > 0.0 && height > 0.0 {
         width * height
     } else {

@@ -3,7 +3,7 @@
 //! (arXiv 2103.14259), section 3.4.
 
 use super::boxes::{Corners, Point, iou};
-use super::loss::softplus;
+use super::loss::quality_focal;
 
 /// A labelled box in pixels of the network's input.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,9 +108,8 @@ fn candidate(index: usize, point: &Point, predicted: Predicted, truth: &Truth) -
         .iter()
         .enumerate()
         .map(|(class, &logit)| {
-            let label = if class == truth.class { iou } else { 0.0 };
-            let apart = label - 1.0 / (1.0 + (-logit).exp());
-            (softplus(logit) - logit * label) * apart * apart
+            let quality = if class == truth.class { iou } else { 0.0 };
+            quality_focal(logit, quality).loss
         })
         .sum();
     let fit = -(iou + 1e-7).ln();
@@ -161,7 +160,16 @@ mod tests {
 
     #[test]
     fn one_box_gets_the_points_that_fit_it_best() {
-        let (points, matches) = assigned(&[truth(1, [8.0, 8.0, 40.0, 40.0])]);
+        let points = points(SIZE);
+        let (logits, boxes) = untrained(&points);
+        // As sure of every class as not: to a detector that knows nothing a good fit is no cheaper.
+        let logits = vec![0.0; logits.len()];
+        let predicted = Predicted {
+            logits: &logits,
+            boxes: &boxes,
+            classes: CLASSES,
+        };
+        let matches = assign(&points, predicted, &[truth(1, [8.0, 8.0, 40.0, 40.0])]);
         let got = of(&matches, 0);
         let exact = got
             .iter()

@@ -4,7 +4,7 @@
 use super::boxes::{Corners, iou};
 
 /// `ln(1 + eˣ)`
-pub fn softplus(x: f32) -> f32 {
+fn softplus(x: f32) -> f32 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 

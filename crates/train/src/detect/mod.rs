@@ -5,11 +5,12 @@ mod boxes;
 mod loss;
 mod nms;
 mod objective;
+mod target;
 
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{
-    BoundingBox, DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan,
-    decode, letterboxed,
+    DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan, decode,
+    letterboxed,
 };
 use warmstart_metrics::{Detected, DetectionEvaluation, Truth as MetricTruth};
 use warmstart_models::Architecture;
@@ -22,10 +23,11 @@ use crate::Error;
 use crate::event::{Event, Observer};
 use crate::recipe::{self, Phase, Recipe, View};
 use crate::task::{Evaluation, Example, Loss, Opened, Split, StepKey, Task};
-use assigner::Truth;
-use boxes::{Corners, Point, corners};
+use boxes::Point;
 pub use nms::{Found, Selection};
 use objective::{Objective, Outputs};
+use target::{Judged, target};
+pub use target::{Target, detected, in_picture, truth};
 
 /// Finding the objects of an image.
 pub struct Detection {
@@ -41,21 +43,6 @@ pub struct Head {
     detector: Detector,
     points: Vec<Point>,
     classes: usize,
-}
-
-/// What is to be learned from an image.
-pub struct Target {
-    truths: Vec<Truth>,
-    /// Boxes in which nothing is learned.
-    crowds: Vec<Corners>,
-    /// What an evaluation holds the result against.
-    judged: Option<Judged>,
-}
-
-/// A scene, and where it lies in the network's input.
-struct Judged {
-    letterbox: Letterbox,
-    scene: Scene,
 }
 
 /// Collected over an evaluation.
@@ -127,22 +114,6 @@ impl Head {
 }
 
 impl Detection {
-    fn evaluation_target(&self, split: Split, sample: usize) -> Target {
-        let scene = &self.split(split)[sample].label;
-        let letterbox = Letterbox::new(scene.width, scene.height, self.preprocessing.crop);
-        let placed = scene.objects.iter().map(|object| Object {
-            bounds: letterbox.place(object.bounds),
-            ..*object
-        });
-        Target {
-            judged: Some(Judged {
-                letterbox,
-                scene: scene.clone(),
-            }),
-            ..target(placed)
-        }
-    }
-
     fn plan(&self, sample: usize, view: View, phase: &Phase) -> ScenePlan<'_> {
         let augmentation = phase.augmentation.of_scenes();
         let augmentation = match view.closing {
@@ -159,74 +130,6 @@ impl Detection {
             view,
         )
     }
-}
-
-fn target(objects: impl IntoIterator<Item = Object>) -> Target {
-    let (mut truths, mut crowds) = (Vec::new(), Vec::new());
-    for object in objects {
-        let corners = corners(&object.bounds);
-        match object.crowd {
-            true => crowds.push(corners),
-            false => truths.push(Truth {
-                class: object.class,
-                corners,
-            }),
-        }
-    }
-    Target {
-        truths,
-        crowds,
-        judged: None,
-    }
-}
-
-/// A labelled object as a metric takes it.
-pub fn truth(object: &Object) -> MetricTruth {
-    MetricTruth {
-        class: object.class,
-        bounds: edges(object.bounds),
-        area: object.area,
-        crowd: object.crowd,
-        difficult: object.difficult,
-    }
-}
-
-/// An object that was found as a metric takes it.
-pub fn detected(class: usize, score: f32, bounds: BoundingBox) -> Detected {
-    Detected {
-        class,
-        score: score.into(),
-        bounds: edges(bounds),
-    }
-}
-
-fn edges(bounds: BoundingBox) -> [f64; 4] {
-    [bounds.left, bounds.top, bounds.right, bounds.bottom]
-}
-
-impl Judged {
-    fn truths(&self) -> Vec<MetricTruth> {
-        self.scene.objects.iter().map(truth).collect()
-    }
-
-    fn detected(&self, found: &[Found]) -> Vec<Detected> {
-        let placed = |found: &Found| {
-            let bounds = in_picture(&self.letterbox, found);
-            detected(found.class, found.score, bounds)
-        };
-        found.iter().map(placed).collect()
-    }
-}
-
-/// Where something that was found lies in its picture.
-pub fn in_picture(letterbox: &Letterbox, found: &Found) -> BoundingBox {
-    let [left, top, right, bottom] = found.corners.map(f64::from);
-    letterbox.back(BoundingBox {
-        left,
-        top,
-        right,
-        bottom,
-    })
 }
 
 impl Task for Detection {
@@ -259,13 +162,16 @@ impl Task for Detection {
     }
 
     fn require_learnable(data: &Dataset<Scene>) -> Result<(), Error> {
-        let learned = |sample: &Sample<Scene>| sample.label.objects.iter().any(|o| !o.crowd);
-        match data.train.iter().any(learned) {
-            true => Ok(()),
-            false => Err(Error::usage(
-                "no training image that can be read has a box: mend the images, or label some",
-            )),
+        for (name, samples) in [("training", &data.train), ("validation", &data.validation)] {
+            let labelled = |sample: &Sample<Scene>| sample.label.objects.iter().any(|o| !o.crowd);
+            if !samples.iter().any(labelled) {
+                return Err(Error::usage(format!(
+                    "no {name} image that can be read has a box of an object: mend the images, or \
+                     label some"
+                )));
+            }
         }
+        Ok(())
     }
 
     fn backbone(architecture: Architecture) -> Architecture {
@@ -341,7 +247,19 @@ impl Task for Detection {
     }
 
     fn evaluation_target(&self, split: Split, sample: usize) -> Target {
-        self.evaluation_target(split, sample)
+        let scene = &self.split(split)[sample].label;
+        let letterbox = Letterbox::new(scene.width, scene.height, self.preprocessing.crop);
+        let placed = scene.objects.iter().map(|object| Object {
+            bounds: letterbox.place(object.bounds),
+            ..*object
+        });
+        Target {
+            judged: Some(Judged {
+                letterbox,
+                scene: scene.clone(),
+            }),
+            ..target(placed)
+        }
     }
 
     /// Neck and head want all of them.

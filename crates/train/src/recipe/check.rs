@@ -1,8 +1,8 @@
+use warmstart_models::detector::STRIDES;
+
 use super::{Augmentation, Recipe, Task, Train, Views};
 use crate::Error;
 
-/// Pixels from one point of a detector's coarsest map to the next.
-const LARGEST_STRIDE: usize = 32;
 /// Most epochs and images a step that are taken for meant.
 const MOST_EPOCHS: usize = 100_000;
 const MOST_IMAGES: usize = 65_536;
@@ -30,12 +30,9 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
             "from 32 to 2048",
         );
     }
-    if recipe.task == Task::Detect && !recipe.image_size.is_multiple_of(LARGEST_STRIDE) {
-        return refuse(
-            "image_size".into(),
-            recipe.image_size.to_string(),
-            "a multiple of 32 in detection",
-        );
+    if recipe.task == Task::Detect && !recipe.image_size.is_multiple_of(STRIDES[2]) {
+        let range = format!("a multiple of {} in detection", STRIDES[2]);
+        return refuse("image_size".into(), recipe.image_size.to_string(), &range);
     }
     if recipe.phases.is_empty() {
         return Err(Error::usage("the recipe has no phase"));
@@ -122,6 +119,24 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
             if phase.train == Train::All {
                 return refuse(key, views.to_string(), "\"fresh\" where nothing is frozen");
             }
+        }
+        let fits = matches!(
+            (recipe.task, &phase.augmentation),
+            (Task::Classify, Augmentation::Images(_)) | (Task::Detect, Augmentation::Scenes(_))
+        );
+        if !fits {
+            return Err(Error::usage(format!(
+                "augmentation of phase \"{}\" is not that of the recipe's task: remove it, or name all \
+                 of its keys",
+                phase.name
+            )));
+        }
+        if recipe.task == Task::Detect && phase.label_smoothing != 0.0 {
+            return refuse(
+                format!("label_smoothing of phase \"{}\"", phase.name),
+                phase.label_smoothing.to_string(),
+                "0 in detection, whose labels are soft already",
+            );
         }
         let augmentation = match &phase.augmentation {
             Augmentation::Images(augmentation) => augmentation.check(),

@@ -100,7 +100,9 @@ mod tests {
         assert_eq!([phases[0].epochs, phases[1].epochs], [4, 16]);
         let closing = |phase: &Phase, epoch| phase.view(0, epoch).closing;
         assert!((0..4).all(|epoch| !closing(&phases[0], epoch)));
-        let without: Vec<usize> = (0..16).filter(|&epoch| closing(&phases[1], epoch)).collect();
+        let without: Vec<usize> = (0..16)
+            .filter(|&epoch| closing(&phases[1], epoch))
+            .collect();
         assert_eq!(without, [13, 14, 15], "15% of 20 epochs");
     }
 
@@ -113,5 +115,47 @@ mod tests {
             .map(|epoch| phase.place_of(phase.view(epoch, epoch)))
             .collect();
         assert_eq!(places, [0, 1, 2, 0, 1, 2, 0, 1, 5, 3]);
+    }
+
+    #[test]
+    fn a_run_made_longer_closes_over_the_same_share() {
+        let text = "task = 'detect'\ndata = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
+        let recipe = || toml::from_str::<Draft>(text).unwrap().resolve(320).unwrap();
+        let closing = |phase: &Phase| {
+            let epochs = 0..phase.epochs;
+            epochs.filter(|&epoch| phase.view(0, epoch).closing).count()
+        };
+        let longer = recipe().with_epochs(40, 10).unwrap();
+        assert_eq!(
+            longer.phases.iter().map(closing).collect::<Vec<_>>(),
+            [0, 6]
+        );
+        // A finished run goes on without mosaics where it has had its share of them.
+        let extended = recipe().with_epochs(22, 20).unwrap();
+        assert_eq!(
+            extended.phases.iter().map(closing).collect::<Vec<_>>(),
+            [0, 3, 2]
+        );
+        let extended = recipe().with_epochs(60, 20).unwrap();
+        assert_eq!(
+            extended.phases.iter().map(closing).collect::<Vec<_>>(),
+            [0, 3, 9]
+        );
+    }
+
+    #[test]
+    fn what_a_task_does_not_know_is_refused() {
+        let mut recipe = toml::from_str::<Draft>("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n")
+            .unwrap()
+            .resolve(320)
+            .unwrap();
+        recipe.task = crate::recipe::Task::Detect;
+        let error = recipe.check().unwrap_err().to_string();
+        assert!(
+            error.contains("augmentation of phase \"freeze\" is not that of the recipe's task")
+        );
+        let smooth =
+            "task = 'detect'\n[[phase]]\ntrain = 'all'\nepochs = 1\nlabel_smoothing = 0.1\n";
+        assert!(phases(smooth).unwrap_err().contains("0 in detection"));
     }
 }

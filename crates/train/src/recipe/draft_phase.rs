@@ -16,6 +16,7 @@ pub fn usual_batch(task: Task, train: &Train) -> usize {
     }
 }
 
+/// docs/decisions/0003-layer-decay-by-group.md
 const LAYER_DECAY: f64 = 0.75;
 /// RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
 const EMA_DECAY: f64 = 0.9998;

@@ -169,8 +169,11 @@ impl Recipe {
         }
         if done < total {
             let last = self.phases.last_mut().expect("a recipe has a phase");
+            last.close_as_in(total, epochs, epochs - before_last);
             last.epochs = epochs - before_last;
         } else {
+            let mut last = last;
+            last.close_as_in(total, epochs, epochs - total);
             self.phases.push(Phase {
                 name: format!("extension-{}", self.phases.len()),
                 epochs: epochs - total,

@@ -89,6 +89,15 @@ impl Phase {
         }
     }
 
+    /// Lets the same share of a run be without mosaics, once it has another number of epochs and this
+    /// phase, its last, as many as given.
+    pub(super) fn close_as_in(&mut self, run_before: usize, run_after: usize, own_after: usize) {
+        if let Augmentation::Scenes(scenes) = &mut self.augmentation {
+            let of_run = scenes.mosaic_closing * self.epochs as f64 / run_before as f64;
+            scenes.mosaic_closing = (of_run * run_after as f64 / own_after as f64).min(1.0);
+        }
+    }
+
     /// Epochs at the phase's end whose augmentation is without mosaic.
     fn closing_epochs(&self) -> usize {
         match &self.augmentation {

@@ -1,0 +1,92 @@
+//! Values that flags choose from.
+
+use clap::ValueEnum;
+use warmstart_data::scenes;
+use warmstart_train::{detector, recipe};
+
+/// A number from 0 to 1.
+pub fn share(text: &str) -> Result<f32, String> {
+    let share = text.parse().ok();
+    share
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "expected a number from 0 to 1".into())
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Task {
+    Classify,
+    Detect,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Layout {
+    Coco,
+    Yolo,
+    Voc,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum DataSplit {
+    Train,
+    Val,
+    Test,
+}
+
+impl From<Task> for recipe::Task {
+    fn from(task: Task) -> Self {
+        match task {
+            Task::Classify => Self::Classify,
+            Task::Detect => Self::Detect,
+        }
+    }
+}
+
+impl From<Layout> for scenes::Layout {
+    fn from(layout: Layout) -> Self {
+        match layout {
+            Layout::Coco => Self::Coco,
+            Layout::Yolo => Self::Yolo,
+            Layout::Voc => Self::Voc,
+        }
+    }
+}
+
+impl From<DataSplit> for detector::DataSplit {
+    fn from(split: DataSplit) -> Self {
+        match split {
+            DataSplit::Train => Self::Train,
+            DataSplit::Val => Self::Validation,
+            DataSplit::Test => Self::Test,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Optimizer {
+    Sgd,
+    Adam,
+    Adamw,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Init {
+    Kaiming,
+}
+
+impl From<Optimizer> for recipe::OptimizerKind {
+    fn from(optimizer: Optimizer) -> Self {
+        match optimizer {
+            Optimizer::Sgd => Self::Sgd,
+            Optimizer::Adam => Self::Adam,
+            Optimizer::Adamw => Self::AdamW,
+        }
+    }
+}
+
+impl From<Init> for recipe::Init {
+    fn from(init: Init) -> Self {
+        match init {
+            Init::Kaiming => Self::Kaiming,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What is to be learned from an image, and what its evaluation is held against.
+
+use warmstart_data::{BoundingBox, Letterbox, Object, Scene};
+use warmstart_metrics::{Detected, Truth as MetricTruth};
+
+use super::assigner::Truth;
+use super::boxes::{Corners, corners};
+use super::nms::Found;
+
+/// What is to be learned from an image.
+pub struct Target {
+    /// Boxes to find.
+    pub(super) truths: Vec<Truth>,
+    /// Boxes in which nothing is learned.
+    pub(super) crowds: Vec<Corners>,
+    /// What an evaluation holds the result against.
+    pub(super) judged: Option<Judged>,
+}
+
+/// A scene, and where it lies in the network's input.
+pub(super) struct Judged {
+    pub letterbox: Letterbox,
+    pub scene: Scene,
+}
+
+/// Of objects in the network's input.
+pub(super) fn target(objects: impl IntoIterator<Item = Object>) -> Target {
+    let (mut truths, mut crowds) = (Vec::new(), Vec::new());
+    for object in objects {
+        let corners = corners(&object.bounds);
+        match object.crowd {
+            true => crowds.push(corners),
+            false => truths.push(Truth {
+                class: object.class,
+                corners,
+            }),
+        }
+    }
+    Target {
+        truths,
+        crowds,
+        judged: None,
+    }
+}
+
+/// A labelled object as a metric takes it.
+pub fn truth(object: &Object) -> MetricTruth {
+    MetricTruth {
+        class: object.class,
+        bounds: edges(object.bounds),
+        area: object.area,
+        crowd: object.crowd,
+        difficult: object.difficult,
+    }
+}
+
+/// An object that was found as a metric takes it.
+pub fn detected(class: usize, score: f32, bounds: BoundingBox) -> Detected {
+    Detected {
+        class,
+        score: score.into(),
+        bounds: edges(bounds),
+    }
+}
+
+fn edges(bounds: BoundingBox) -> [f64; 4] {
+    [bounds.left, bounds.top, bounds.right, bounds.bottom]
+}
+
+impl Judged {
+    /// The labelled objects as a metric takes them.
+    pub fn truths(&self) -> Vec<MetricTruth> {
+        self.scene.objects.iter().map(truth).collect()
+    }
+
+    /// What was found as a metric takes it, in the picture.
+    pub fn detected(&self, found: &[Found]) -> Vec<Detected> {
+        let placed = |found: &Found| {
+            let bounds = in_picture(&self.letterbox, found);
+            detected(found.class, found.score, bounds)
+        };
+        found.iter().map(placed).collect()
+    }
+}
+
+/// Where something that was found lies in its picture.
+pub fn in_picture(letterbox: &Letterbox, found: &Found) -> BoundingBox {
+    let [left, top, right, bottom] = found.corners.map(f64::from);
+    letterbox.back(BoundingBox {
+        left,
+        top,
+        right,
+        bottom,
+    })
+}

@@ -1,0 +1,91 @@
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+use std::{fs, io};
+
+use warmstart_data::Preprocessing;
+use warmstart_models::Architecture;
+use warmstart_nn::Parameters;
+
+use crate::recipe::Phase;
+use crate::task::Task;
+
+/// What cached features depend on.
+pub struct Origin<'a, T> {
+    /// The network.
+    pub architecture: &'a Architecture,
+    /// Its values as the phase begins.
+    pub parameters: &'a Parameters,
+    /// The phase.
+    pub phase: &'a Phase,
+    /// The images and the head.
+    pub task: &'a T,
+    /// What is done to an image.
+    pub preprocessing: &'a Preprocessing,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+impl<T: Task> Origin<'_, T> {
+    /// A name for everything that decides about the features' bits.
+    pub(super) fn key(
+        &self,
+        boundary: usize,
+        files: &[&Path],
+        views: Option<usize>,
+    ) -> io::Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        add(warmstart_nn::simd_level().unwrap_or_default().as_bytes());
+        add(&serde_json::to_vec(&T::KIND)?);
+        add(self.architecture.name.as_bytes());
+        add(&(boundary as u64).to_le_bytes());
+        add(&serde_json::to_vec(self.preprocessing)?);
+        if let Some(views) = views {
+            add(&serde_json::to_vec(&(
+                self.seed,
+                // Where a phase closes without mosaics, its views are twice as many.
+                self.phase.views,
+                views,
+                &self.phase.augmentation,
+            ))?);
+        }
+        for name in self.parameters.names() {
+            let stage = self.architecture.stage_of(name);
+            if stage.is_some_and(|stage| stage < boundary) {
+                let values = self.parameters.values(name);
+                let bytes: Vec<u8> = values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect();
+                add(name.as_bytes());
+                add(&bytes);
+            }
+        }
+        for file in files {
+            let metadata = fs::metadata(file)?;
+            let modified = metadata
+                .modified()?
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            add(file.as_os_str().as_encoded_bytes());
+            add(&metadata.len().to_le_bytes());
+            add(&modified.as_nanos().to_le_bytes());
+        }
+        Ok(hasher.finalize().to_hex()[..32].to_owned())
+    }
+
+    pub(super) fn description(&self, images: usize, views: Option<usize>) -> String {
+        let split = match views {
+            Some(1) => "training images, 1 view".to_owned(),
+            Some(views) => format!("training images, {views} views"),
+            None => "validation images".to_owned(),
+        };
+        format!(
+            "{}, train {}: {images} {split}",
+            self.architecture.name, self.phase.train
+        )
+    }
+}
