@@ -301,6 +301,14 @@ fn a_detector_starts_from_a_detector_and_other_classes_need_another_predictor() 
     };
     let first = dir.path().join("first");
     small(&data, "none", &first);
+    warmstart()
+        .args(["weights", "inspect"])
+        .arg(first.join("best.safetensors"))
+        .assert()
+        .success()
+        .stdout(contains(
+            "mobilenet_v2 detector (native names): 100% of the backbone",
+        ));
     let second = dir.path().join("second");
     small(&data, first.to_str().unwrap(), &second)
         .stderr(contains("head: 253 of 253 tensors (100%)"))

@@ -11,14 +11,18 @@ use warmstart_weights::{
 };
 
 use crate::Error;
+use crate::detect::{Detection, Head};
 use crate::model_file::{ModelInfo, resolve_path};
 use crate::recipe::{NO_WEIGHTS, Recipe};
+use crate::task::Task;
 
 /// Share of the backbone's tensors that a pretrained file must give.
 const BACKBONE_COVERAGE: f64 = 0.95;
 
 /// Classes of the usual pretrained classifier.
 const IMAGENET_CLASSES: usize = 1000;
+/// Classes of the usual detector.
+const COCO_CLASSES: usize = 80;
 
 /// What a run starts from.
 pub struct Start {
@@ -171,14 +175,20 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
     let architectures: Vec<Architecture> = warmstart_models::names()
         .filter_map(warmstart_models::by_name)
         .collect();
-    let parts: Vec<_> = architectures
-        .iter()
-        .map(|architecture| {
-            let head = architecture.classifier_parameters(IMAGENET_CLASSES);
-            let expected = expectations(&architecture.backbone_parameters(), &head);
-            (architecture.name, expected, conventions(architecture))
-        })
-        .collect();
+    let classifiers = architectures.iter().map(|architecture| {
+        let head = architecture.classifier_parameters(IMAGENET_CLASSES);
+        let expected = expectations(&architecture.backbone_parameters(), &head);
+        let name = architecture.name.to_owned();
+        (name, expected, conventions(architecture))
+    });
+    let detectors = architectures.iter().map(|architecture| {
+        let backbone = Detection::backbone(architecture.clone());
+        let head = Head::new(&backbone, COCO_CLASSES, 0).parameters();
+        let expected = expectations(&backbone.backbone_parameters(), &head);
+        let name = format!("{} detector", architecture.name);
+        (name, expected, conventions(architecture))
+    });
+    let parts: Vec<_> = classifiers.chain(detectors).collect();
     let candidates: Vec<Target> = parts
         .iter()
         .map(|(architecture, expected, conventions)| Target {
