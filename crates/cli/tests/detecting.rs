@@ -369,3 +369,34 @@ fn pretrained_beats_random_at_the_same_epochs() {
         values[1]
     );
 }
+
+#[test]
+fn every_backbone_detects_and_any_boundary_gives_the_same_with_and_without_a_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = scenes(dir.path(), 6, 64);
+    let cache = dir.path().join("cache");
+    // Behind a tap, between two of them, and in front of the first.
+    for (model, stage) in [
+        ("mobilenet_v2", "features.14"),
+        ("mobilenet_v2", "features.9"),
+        ("resnet18", "layer3"),
+        ("resnet34", "layer4.1"),
+        ("resnet50", "layer1"),
+    ] {
+        let recipe = dir.path().join("recipe.toml");
+        let text = format!(
+            "data = '{}'\nmodel = '{model}'\nweights = 'none'\nimage_size = 64\n\
+             [[phase]]\ntrain = 'from:{stage}'\nepochs = 2\nbatch = 3\nviews = 1\n",
+            data.display()
+        );
+        fs::write(&recipe, text).unwrap();
+        let runs =
+            ["cached", "computed"].map(|how| dir.path().join(format!("{model}-{stage}-{how}")));
+        train(&recipe, &runs[0], &["--cache", cache.to_str().unwrap()])
+            .success()
+            .stderr(contains("frozen features: 0 of 6 for training"));
+        train(&recipe, &runs[1], &["--no-cache"]).success();
+        let [cached, computed] = runs.map(|run| fs::read(run.join("best.safetensors")).unwrap());
+        assert!(cached == computed, "{model} from {stage}");
+    }
+}
