@@ -376,17 +376,17 @@ fn every_backbone_detects_and_any_boundary_gives_the_same_with_and_without_a_cac
     let data = scenes(dir.path(), 6, 64);
     let cache = dir.path().join("cache");
     // Behind a tap, between two of them, and in front of the first.
-    for (model, stage) in [
-        ("mobilenet_v2", "features.14"),
-        ("mobilenet_v2", "features.9"),
-        ("resnet18", "layer3"),
-        ("resnet34", "layer4.1"),
-        ("resnet50", "layer1"),
+    for (model, stage, epochs) in [
+        ("mobilenet_v2", "features.14", 2),
+        ("mobilenet_v2", "features.9", 2),
+        ("resnet18", "layer3", 2),
+        ("resnet34", "layer4.1", 1),
+        ("resnet50", "layer1", 1),
     ] {
         let recipe = dir.path().join("recipe.toml");
         let text = format!(
             "data = '{}'\nmodel = '{model}'\nweights = 'none'\nimage_size = 64\n\
-             [[phase]]\ntrain = 'from:{stage}'\nepochs = 2\nbatch = 3\nviews = 1\n",
+             [[phase]]\ntrain = 'from:{stage}'\nepochs = {epochs}\nbatch = 3\nviews = 1\n",
             data.display()
         );
         fs::write(&recipe, text).unwrap();
@@ -396,7 +396,12 @@ fn every_backbone_detects_and_any_boundary_gives_the_same_with_and_without_a_cac
             .success()
             .stderr(contains("frozen features: 0 of 6 for training"));
         train(&recipe, &runs[1], &["--no-cache"]).success();
-        let [cached, computed] = runs.map(|run| fs::read(run.join("best.safetensors")).unwrap());
+        let [cached, computed] = runs.map(|run| {
+            let model = fs::read(run.join("best.safetensors")).unwrap();
+            // A large model's checkpoints would fill a small disk.
+            fs::remove_dir_all(run).unwrap();
+            model
+        });
         assert!(cached == computed, "{model} from {stage}");
     }
 }
