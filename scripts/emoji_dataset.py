@@ -156,16 +156,21 @@ def positive(text):
     return number
 
 
+def add_package_arguments(parser):
+    """The flags that name the unpacked packages."""
+    parser.add_argument("--google", type=Path, required=True, metavar="DIR",
+                        help="emoji-datasource-google, unpacked")
+    parser.add_argument("--twitter", type=Path, required=True, metavar="DIR",
+                        help="emoji-datasource-twitter, unpacked")
+
+
 def parse_arguments():
     """The command line."""
     parser = argparse.ArgumentParser(
         description="Build an image classification data set of emoji, by category.",
         epilog="Example: %(prog)s --google google --twitter twitter --out emoji",
     )
-    parser.add_argument("--google", type=Path, required=True, metavar="DIR",
-                        help="emoji-datasource-google, unpacked")
-    parser.add_argument("--twitter", type=Path, required=True, metavar="DIR",
-                        help="emoji-datasource-twitter, unpacked")
+    add_package_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR",
                         help="where train/ and val/ are made")
     parser.add_argument("--swap", action="store_true",

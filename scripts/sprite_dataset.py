@@ -32,8 +32,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from emoji_dataset import (VENDORS, DatasetError, package_folder, pictures_by_category, positive,
-                           read_emoji)
+from emoji_dataset import (VENDORS, DatasetError, add_package_arguments, package_folder,
+                           pictures_by_category, positive, read_emoji)
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
 # A sprite's longest side, as a share of the image's nominal size.
@@ -300,10 +300,7 @@ def parse_arguments():
         description="Draw an object detection data set of emoji on made backgrounds, in COCO's layout.",
         epilog="Example: %(prog)s --google google --twitter twitter --out sprites",
     )
-    parser.add_argument("--google", type=Path, required=True, metavar="DIR",
-                        help="emoji-datasource-google, unpacked")
-    parser.add_argument("--twitter", type=Path, required=True, metavar="DIR",
-                        help="emoji-datasource-twitter, unpacked")
+    add_package_arguments(parser)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR",
                         help="where train/, val/ and annotations/ are made; must not exist")
     parser.add_argument("--train", type=positive, default=800, metavar="N",

@@ -32,6 +32,11 @@ impl BoundingBox {
         self.width() * self.height()
     }
 
+    /// `[left, top, right, bottom]`
+    pub fn corners(&self) -> [f64; 4] {
+        [self.left, self.top, self.right, self.bottom]
+    }
+
     /// The part inside a picture of that size; empty boxes stay where they are outside of it.
     pub fn clipped(&self, width: f64, height: f64) -> Self {
         Self {

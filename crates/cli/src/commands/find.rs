@@ -87,11 +87,6 @@ fn counts<'a>(objects: &[FoundObject], classes: &'a [String]) -> BTreeMap<&'a st
     counts
 }
 
-fn corners(object: &FoundObject) -> [f64; 4] {
-    let bounds = object.bounds;
-    [bounds.left, bounds.top, bounds.right, bounds.bottom]
-}
-
 fn json_line(path: &Path, objects: &[FoundObject], classes: &[String], counted: bool) -> String {
     let predictions: Vec<_> = objects
         .iter()
@@ -99,7 +94,7 @@ fn json_line(path: &Path, objects: &[FoundObject], classes: &[String], counted: 
             json!({
                 "class": classes[object.class],
                 "probability": object.score,
-                "box": corners(object),
+                "box": object.bounds.corners(),
             })
         })
         .collect();
@@ -120,7 +115,7 @@ fn count_line(path: &Path, objects: &[FoundObject], classes: &[String]) -> Strin
 
 fn text_line(path: &Path, objects: &[FoundObject], classes: &[String]) -> String {
     let object = |object: &FoundObject| {
-        let [x1, y1, x2, y2] = corners(object);
+        let [x1, y1, x2, y2] = object.bounds.corners();
         let (class, score) = (&classes[object.class], 100.0 * object.score);
         format!("{class} {score:.1}% [{x1:.0}, {y1:.0}, {x2:.0}, {y2:.0}]")
     };

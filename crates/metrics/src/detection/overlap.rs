@@ -4,16 +4,16 @@
 
 use super::{Detected, Truth};
 
-/// COCO's IoU, 0 to 1, of boxes that are continuous rectangles. With a crowd the union is the
-/// detection alone: one that lies inside overlaps fully.
+/// COCO's IoU, 0 to 1. With a crowd the union is the detection alone: one that lies inside overlaps
+/// fully.
 pub(super) fn coco(detected: &Detected, truth: &Truth) -> f64 {
-    let intersection = intersection(&detected.bounds, &truth.bounds);
-    let union = if truth.crowd {
-        area(&detected.bounds)
-    } else {
-        area(&detected.bounds) + area(&truth.bounds) - intersection
-    };
-    ratio(intersection, union)
+    match truth.crowd {
+        true => {
+            let intersection = intersection(&detected.bounds, &truth.bounds);
+            ratio(intersection, area(&detected.bounds))
+        }
+        false => voc(detected, truth),
+    }
 }
 
 /// VOC's IoU, 0 to 1. Its development kit adds a pixel to each side, for its corners are pixels that

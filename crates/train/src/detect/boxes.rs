@@ -1,7 +1,6 @@
 //! Boxes as a detector computes with them, the points that it predicts them from, and how alike two of
 //! them are.
 
-use warmstart_data::BoundingBox;
 use warmstart_models::detector::STRIDES;
 
 /// `[left, top, right, bottom]` in pixels of the network's input.
@@ -65,11 +64,6 @@ impl Point {
     pub fn is_in(&self, [x1, y1, x2, y2]: Corners) -> bool {
         x1 < self.x && self.x < x2 && y1 < self.y && self.y < y2
     }
-}
-
-/// The corners of a labelled box.
-pub fn corners(bounds: &BoundingBox) -> Corners {
-    [bounds.left, bounds.top, bounds.right, bounds.bottom].map(|value| value as f32)
 }
 
 fn area([x1, y1, x2, y2]: Corners) -> f32 {

@@ -3,6 +3,11 @@
 
 use super::boxes::{Corners, iou};
 
+/// The score of a logit, 0..1.
+pub fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
+}
+
 /// `ln(1 + eˣ)`
 fn softplus(x: f32) -> f32 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
@@ -20,7 +25,7 @@ pub struct Slope<T> {
 /// Quality focal loss of a logit, for the quality that it is to say, 0..1: Li and others, "Generalized
 /// Focal Loss" (arXiv 2006.04388), equation 2, with β = 2.
 pub fn quality_focal(logit: f32, quality: f32) -> Slope<f32> {
-    let score = 1.0 / (1.0 + (-logit).exp());
+    let score = sigmoid(logit);
     let apart = score - quality;
     let cross_entropy = softplus(logit) - logit * quality;
     Slope {

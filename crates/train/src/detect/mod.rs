@@ -12,7 +12,7 @@ use warmstart_data::{
     DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan, decode,
     letterboxed,
 };
-use warmstart_metrics::{Detected, DetectionEvaluation, Truth as MetricTruth};
+use warmstart_metrics::DetectionEvaluation;
 use warmstart_models::Architecture;
 use warmstart_models::detector::{CLASS_PREDICTOR, Detector, Predictions, STRIDES};
 use warmstart_nn::block::{Forward, ParameterInfo, Unit};
@@ -49,7 +49,8 @@ pub struct Head {
 #[derive(Default)]
 pub struct Tally {
     objective: Objective,
-    images: Vec<(Vec<MetricTruth>, Vec<Detected>)>,
+    /// Of the images so far.
+    figures: Option<DetectionEvaluation>,
 }
 
 impl Head {
@@ -308,22 +309,21 @@ impl Task for Detection {
         let outputs = self.head.outputs(predictions);
         tally.objective.add(objective::of(&outputs, targets));
         let found = self.head.select(&outputs, Selection::EVALUATION);
+        let classes = || DetectionEvaluation::new(self.data.classes.clone());
+        let figures = tally.figures.get_or_insert_with(classes);
         for (found, target) in found.iter().zip(targets) {
             let judged = target.judged.as_ref().expect("an image to evaluate on");
-            tally.images.push((judged.truths(), judged.detected(found)));
+            figures.add_image(&judged.truths(), &judged.detected(found));
         }
     }
 
     fn evaluation(&self, tally: &Tally) -> Evaluation {
-        let mut evaluation = DetectionEvaluation::new(self.data.classes.clone());
-        for (truths, detected) in &tally.images {
-            evaluation.add_image(truths, detected);
-        }
-        let figures = evaluation.coco();
+        let figures = tally.figures.as_ref().map(DetectionEvaluation::coco);
+        let [ap, ap_50] = figures.map_or([None; 2], |figures| [figures.ap, figures.ap_50]);
         Evaluation {
             loss: tally.objective.value(),
-            metric: figures.ap.unwrap_or(0.0),
-            others: [("map50".to_owned(), figures.ap_50.unwrap_or(0.0))].into(),
+            metric: ap.unwrap_or(0.0),
+            others: [("map50".to_owned(), ap_50.unwrap_or(0.0))].into(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From what every point says to the few boxes worth showing.
 
 use super::boxes::{Corners, Point, iou};
+use super::loss::sigmoid;
 
 /// A box that was found.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,7 +54,7 @@ pub fn select(
     let mut candidates: Vec<(usize, usize, f32)> = Vec::new();
     for (point, logits) in logits.chunks(classes.max(1)).enumerate() {
         for (class, logit) in logits.iter().enumerate() {
-            let score = 1.0 / (1.0 + (-logit).exp());
+            let score = sigmoid(*logit);
             if score >= selection.confidence {
                 candidates.push((point, class, score));
             }

@@ -76,21 +76,14 @@ struct ImagePart {
 
 /// The objective of a batch.
 pub fn of(outputs: &Outputs, targets: &[Target]) -> Objective {
-    let mut whole = Objective::default();
-    for part in parts(outputs, targets) {
-        whole.add(part.objective);
-    }
-    whole
+    sum(&parts(outputs, targets))
 }
 
 /// The objective of a batch and its gradients. The soft labels, the fits and their sum count as
 /// constants.
 pub fn with_gradients(outputs: &Outputs, targets: &[Target]) -> (Objective, Gradients) {
     let parts = parts(outputs, targets);
-    let mut whole = Objective::default();
-    for part in &parts {
-        whole.add(part.objective);
-    }
+    let whole = sum(&parts);
     let factor = (1.0 / whole.norm()) as f32;
     let joined = |values: fn(&ImagePart) -> &[f32]| {
         let all = parts.iter().flat_map(values);
@@ -101,6 +94,14 @@ pub fn with_gradients(outputs: &Outputs, targets: &[Target]) -> (Objective, Grad
         boxes: joined(|part| &part.boxes),
     };
     (whole, gradients)
+}
+
+fn sum(parts: &[ImagePart]) -> Objective {
+    let mut whole = Objective::default();
+    for part in parts {
+        whole.add(part.objective);
+    }
+    whole
 }
 
 /// Image by image, each in one thread: the result does not depend on how many there are.

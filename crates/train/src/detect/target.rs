@@ -4,7 +4,7 @@ use warmstart_data::{BoundingBox, Letterbox, Object, Scene};
 use warmstart_metrics::{Detected, Truth as MetricTruth};
 
 use super::assigner::Truth;
-use super::boxes::{Corners, corners};
+use super::boxes::Corners;
 use super::nms::Found;
 
 /// What is to be learned from an image.
@@ -27,7 +27,7 @@ pub(super) struct Judged {
 pub(super) fn target(objects: impl IntoIterator<Item = Object>) -> Target {
     let (mut truths, mut crowds) = (Vec::new(), Vec::new());
     for object in objects {
-        let corners = corners(&object.bounds);
+        let corners = object.bounds.corners().map(|value| value as f32);
         match object.crowd {
             true => crowds.push(corners),
             false => truths.push(Truth {
@@ -47,7 +47,7 @@ pub(super) fn target(objects: impl IntoIterator<Item = Object>) -> Target {
 pub fn truth(object: &Object) -> MetricTruth {
     MetricTruth {
         class: object.class,
-        bounds: edges(object.bounds),
+        bounds: object.bounds.corners(),
         area: object.area,
         crowd: object.crowd,
         difficult: object.difficult,
@@ -59,12 +59,8 @@ pub fn detected(class: usize, score: f32, bounds: BoundingBox) -> Detected {
     Detected {
         class,
         score: score.into(),
-        bounds: edges(bounds),
+        bounds: bounds.corners(),
     }
-}
-
-fn edges(bounds: BoundingBox) -> [f64; 4] {
-    [bounds.left, bounds.top, bounds.right, bounds.bottom]
 }
 
 impl Judged {
