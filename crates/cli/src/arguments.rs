@@ -9,10 +9,10 @@ use std::{env, thread};
 use bytesize::ByteSize;
 use clap::{Args, Parser, Subcommand};
 use warmstart_data::FeatureCacheFolder;
-use warmstart_train::recipe::{Memory, Views};
+use warmstart_train::recipe::{CheckpointEvery, Memory, Views};
 
 use choices::share;
-pub use choices::{DataSplit, Init, Layout, Optimizer, Task};
+pub use choices::{DataSplit, Init, Layout, OnNonFinite, Optimizer, Task};
 
 /// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
 #[derive(Parser)]
@@ -33,6 +33,8 @@ pub enum Command {
     Train(Box<Train>),
     /// Go on with a run from its last checkpoint
     Resume(Resume),
+    /// List runs, where they stand, and the command that goes on with each
+    Runs(Runs),
     /// Say what a run would need: memory, batches, steps and time of each phase
     Plan(Box<Plan>),
     /// Measure steps for a plan
@@ -120,6 +122,14 @@ pub struct Train {
     /// new view in every epoch [default: 8, of a detector 2]
     #[arg(long, value_name = "N")]
     pub views: Option<Views>,
+    /// How often a checkpoint is made within an epoch: a time, as 90s or 5min, or a number of steps
+    /// [default: 5min]
+    #[arg(long, value_name = "TIME|STEPS")]
+    pub checkpoint_every: Option<CheckpointEvery>,
+    /// What to do about a step whose loss or gradient is not a number: stop before it changes anything, or
+    /// leave it out, at most ten in a row [default: stop]
+    #[arg(long)]
+    pub on_nonfinite: Option<OnNonFinite>,
     /// Memory to keep within, as 6GiB [default: auto, nine tenths of what there is]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Memory>,
@@ -135,12 +145,16 @@ pub struct Train {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart resume runs/pets                     after a crash (what is lost is the epoch in hand)
+  warmstart resume runs/pets                     after a crash, Ctrl-C, or a full disk
   warmstart resume runs/pets --memory 2GB        with less memory
   warmstart resume runs/pets --epochs 40         the loss still fell at the end
   warmstart resume runs/pets --from-epoch 8      go back, and drop what came after
+  warmstart resume runs/pets --data /mnt/pets    the data set has moved
 
-Without a change, the run ends in the same bits as one that was never stopped.")]
+Without a change, the run ends in the same bits as one that was never stopped, also within an epoch: a
+checkpoint is made at each epoch's end, every five minutes (train --checkpoint-every), and on Ctrl-C or
+SIGTERM after the step in hand (a second one ends the process at once). A stopped run's exit code is 130, or
+143 for SIGTERM. What is changed is said with what it means for the result.")]
 pub struct Resume {
     /// Folder of the run
     pub run: PathBuf,
@@ -162,6 +176,15 @@ pub struct Resume {
     /// Highest learning rate while a part is frozen
     #[arg(long, value_name = "RATE")]
     pub freeze_lr: Option<f64>,
+    /// The data set, where it has moved: the same files, sizes and labels
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Go on although the data set has grown, shrunk or changed
+    #[arg(long)]
+    pub accept_data_change: bool,
+    /// What to do about a step whose loss or gradient is not a number, from here on
+    #[arg(long)]
+    pub on_nonfinite: Option<OnNonFinite>,
     /// Memory to keep within from here on, as 6GiB, or auto
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Memory>,
@@ -172,6 +195,20 @@ pub struct Resume {
     pub cache: CacheFolder,
     #[command(flatten)]
     pub threads: Threads,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart runs
+  warmstart runs experiments/ --json")]
+pub struct Runs {
+    /// Folder to look below
+    #[arg(default_value = "runs")]
+    pub folder: PathBuf,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]

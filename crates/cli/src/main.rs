@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod progress;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Train(arguments) => commands::train::train(*arguments),
         Command::Resume(arguments) => commands::train::resume(arguments),
+        Command::Runs(arguments) => commands::runs::runs(arguments),
         Command::Plan(arguments) => commands::plan::plan(*arguments),
         Command::Probe(arguments) => commands::plan::probe(arguments),
         Command::Eval(arguments) => commands::eval::eval(arguments),

@@ -103,8 +103,6 @@ impl Task for Classification {
     type Tally = Tally;
 
     const KIND: recipe::Task = recipe::Task::Classify;
-    const METRIC: &'static str = "top-1 accuracy";
-
     fn open(recipe: &Recipe, _observe: Observer) -> Result<Opened<usize>, Error> {
         Ok(Opened {
             data: warmstart_data::open(&recipe.data, recipe.val_split, recipe.seed)?,

@@ -50,19 +50,37 @@ pub enum Error {
     /// There is not enough memory.
     #[error("{0}")]
     Memory(String),
-    /// The loss or a parameter stopped being a number.
+    /// What would do harm: another process has the run, or its data are others.
+    #[error("{0}")]
+    Refused(String),
+    /// The run was stopped from outside; where it was is saved.
+    #[error("{words}; go on with `warmstart resume {}`", run.display())]
+    Interrupted {
+        /// Where it was.
+        words: String,
+        /// Folder of the run.
+        run: PathBuf,
+    },
+    /// The loss or a gradient stopped being a number.
     #[error(
-        "{what} at epoch {epoch}, learning rate {lr:.1e}: training diverged, and nothing of this \
-         epoch was saved; try a lower learning rate: `warmstart resume {} {flag} {:.0e}`",
-        run.display(), lr / 10.0
+        "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is no number is \
+         {layer}: the step was not taken and nothing was saved over the last good state; try a lower \
+         learning rate: `warmstart resume {} {flag} {:.0e}`, or leave such steps out: `--on-nonfinite skip`",
+        run.display(), highest / 10.0
     )]
     NonFinite {
         /// What isn't a number, and what it is.
         what: String,
+        /// The layer that was the first.
+        layer: String,
+        /// Step within the epoch, from 1.
+        step: usize,
         /// Epoch, from 1.
         epoch: usize,
-        /// Highest learning rate of the phase.
+        /// Learning rate of the step.
         lr: f64,
+        /// Highest learning rate of the phase.
+        highest: f64,
         /// The flag that changes it.
         flag: &'static str,
         /// Folder of the run.

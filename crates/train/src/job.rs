@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use warmstart_data::{FeatureCacheFolder, Loader, batches, epoch_order};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, ParameterInfo};
@@ -18,13 +19,17 @@ use crate::frozen::{Frozen, Origin};
 use crate::memory;
 use crate::model_file::ModelInfo;
 use crate::phase_setup::PhaseSetup;
-use crate::recipe::{Phase, Recipe};
+use crate::recipe::{OnNonFinite, Phase, Recipe};
 use crate::schedule::learning_rate;
-use crate::step::{Learned, Step};
+use crate::step::{Learned, NonFinite, Step};
+use crate::stop::Stop;
 use crate::task::{Evaluation, Split, Task};
 
 /// Images that are prepared ahead of the batch that trains, rounded up to whole batches.
 const IMAGES_AHEAD: usize = 8;
+/// Steps in a row that `on_nonfinite = "skip"` leaves out: after more, the parameters are at fault, and no
+/// batch.
+const MOST_SKIPPED: u64 = 10;
 
 /// What a run works with besides its folder and what it has learned.
 pub struct Job<T> {
@@ -53,6 +58,8 @@ pub struct Machine {
     pub program: PathBuf,
     /// Flags of its `resume` that mean this machine.
     pub flags: Vec<OsString>,
+    /// Ends the run early.
+    pub stop: Stop,
 }
 
 /// A phase while it runs.
@@ -65,20 +72,49 @@ pub struct CurrentPhase {
     pub frozen: Frozen,
 }
 
-/// Sums over the steps of an epoch.
-#[derive(Default)]
+/// Where an epoch stands, and sums over its steps.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochSums {
-    /// Loss, over the images.
-    pub loss: f64,
-    /// Images trained on.
+    /// Images of the epoch's order that are behind: the next batch begins with the one after.
+    pub seen: usize,
+    /// Images learned from: without those of skipped steps.
     pub images: usize,
-    /// Time of the frozen part and the steps.
-    pub seconds: f64,
-    /// Time of the frozen part.
-    pub frozen_seconds: f64,
+    /// Loss, over the images learned from.
+    pub loss: f64,
+    /// Steps that were skipped.
+    pub skipped: u64,
     /// Learning rate of the last step.
     pub lr: f64,
+    /// Time of the frozen part and the steps.
+    pub seconds: f64,
+    /// Time of the epoch so far, in whatever processes.
+    pub elapsed: f64,
 }
+
+/// How the training part of an epoch ended.
+pub enum EpochEnd {
+    /// Every image was seen.
+    Complete,
+    /// There is a wish to stop.
+    Stopped,
+    /// A step could not be taken.
+    NonFinite(RefusedStep),
+}
+
+/// A step that could not be taken.
+pub struct RefusedStep {
+    /// Why.
+    pub cause: NonFinite,
+    /// The step within the epoch, from 1.
+    pub step: usize,
+    /// Its learning rate.
+    pub lr: f64,
+    /// Its images.
+    pub files: Vec<PathBuf>,
+}
+
+/// What is done between two steps.
+pub type BetweenSteps<'a> = &'a mut dyn FnMut(&Learned, &EpochSums, Observer);
 
 /// Batches that are prepared ahead.
 pub fn batches_ahead(batch: usize) -> usize {
@@ -155,30 +191,34 @@ impl<T: Task> Job<T> {
         })
     }
 
-    /// Learns from every training image once. `Err` in the result says what stopped being a number.
+    /// Learns from every training image once, of which `sums` says what is done already.
     ///
     /// # Errors
     /// If an image cannot be read.
     pub fn train_epoch(
         &self,
-        epoch: usize,
-        epoch_in_phase: usize,
+        (epoch, epoch_in_phase): (usize, usize),
         current: &CurrentPhase,
         learned: &mut Learned,
+        sums: &mut EpochSums,
+        between_steps: BetweenSteps,
         observe: Observer,
-    ) -> Result<Result<EpochSums, String>, Error> {
+    ) -> Result<EpochEnd, Error> {
         let CurrentPhase { setup, frozen, .. } = current;
         let phase = &self.recipe.phases[current.number];
         let order = epoch_order(self.recipe.seed, epoch as u64, self.task.training_images());
         let view = phase.view(epoch, epoch_in_phase);
         let source = frozen.training_source(&self.task, phase, view);
+        let left = batches(&order[sums.seen..], phase.batch);
+        let steps = self.steps_per_epoch(phase);
+        // With another batch than the epoch began with, those left are its last.
+        let done = steps - left.len().min(steps);
         let loader = Loader::new(
-            batches(&order, phase.batch),
+            left.clone(),
             self.machine.workers,
             batches_ahead(phase.batch),
             source.prepare(),
         );
-        let steps = self.steps_per_epoch(phase);
         let one_step = Step {
             architecture: &self.architecture,
             task: &*self.task,
@@ -186,42 +226,85 @@ impl<T: Task> Job<T> {
             setup,
             seed: self.recipe.seed,
         };
-        let mut sums = EpochSums::default();
-        for (step, batch) in loader.enumerate() {
+        let began = Instant::now();
+        let before = sums.elapsed;
+        for (step, (batch, samples)) in (done..).zip(loader.zip(&left)) {
             let batch = batch?;
             let started = Instant::now();
             let (features, failure) =
                 frozen.features(&batch, &source, &self.architecture, &self.device);
-            sums.frozen_seconds += started.elapsed().as_secs_f64();
             if let Some(failure) = failure {
                 observe(Event::Note(failure));
             }
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let step_in_phase = epoch_in_phase * steps + step;
-            sums.lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
-            let loss = one_step.run(learned, features, &targets, sums.lr);
-            if !loss.is_finite() {
-                return Ok(Err(format!("the loss of step {} is {loss}", step + 1)));
+            let lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
+            match one_step.run(learned, features, &targets, lr) {
+                Ok(loss) => {
+                    learned.skipped_in_a_row = 0;
+                    sums.lr = lr;
+                    sums.seconds += started.elapsed().as_secs_f64();
+                    sums.loss += loss * targets.len() as f64;
+                    sums.images += targets.len();
+                    observe(Event::Step(Progress {
+                        epoch,
+                        epochs: self.recipe.epochs(),
+                        step: step + 1,
+                        steps,
+                        loss,
+                        images_per_second: sums.images as f64 / sums.seconds,
+                    }));
+                }
+                Err(cause) if self.may_skip(learned) => {
+                    learned.skipped_in_a_row += 1;
+                    learned.steps += 1;
+                    sums.skipped += 1;
+                    observe(Event::Note(format!(
+                        "step {} of epoch {epoch} is skipped, {} in a row: {}, first in {}",
+                        step + 1,
+                        learned.skipped_in_a_row,
+                        cause.what,
+                        cause.layer
+                    )));
+                }
+                Err(cause) => {
+                    let files = samples.iter().map(|&s| self.task.data().train[s].path.clone());
+                    return Ok(EpochEnd::NonFinite(RefusedStep {
+                        cause,
+                        step: step + 1,
+                        lr,
+                        files: files.collect(),
+                    }));
+                }
             }
-            sums.seconds += started.elapsed().as_secs_f64();
-            sums.loss += loss * targets.len() as f64;
-            sums.images += targets.len();
-            observe(Event::Step(Progress {
-                epoch,
-                epochs: self.recipe.epochs(),
-                step: step + 1,
-                steps,
-                loss,
-                images_per_second: sums.images as f64 / sums.seconds,
-            }));
+            sums.seen += targets.len();
+            sums.elapsed = before + began.elapsed().as_secs_f64();
+            if self.machine.stop.is_wished() {
+                return Ok(EpochEnd::Stopped);
+            }
+            between_steps(learned, sums, observe);
         }
-        Ok(match not_finite(&learned.parameters) {
-            None => Ok(sums),
-            Some(name) => Err(format!("{name} is not finite")),
-        })
+        let (what, layer) = match learned.first_non_finite() {
+            Some(name) => ("the last step made a parameter infinite", name),
+            None if sums.images == 0 => ("every step of the epoch was skipped", "named above"),
+            None => return Ok(EpochEnd::Complete),
+        };
+        Ok(EpochEnd::NonFinite(RefusedStep {
+            cause: NonFinite {
+                what: what.into(),
+                layer: layer.into(),
+            },
+            step: steps,
+            lr: sums.lr,
+            files: Vec::new(),
+        }))
     }
 
-    /// Measures the network on a split.
+    fn may_skip(&self, learned: &Learned) -> bool {
+        self.recipe.on_nonfinite == OnNonFinite::Skip && learned.skipped_in_a_row < MOST_SKIPPED
+    }
+
+    /// Measures the network on a split; `None` if there is a wish to stop.
     ///
     /// # Errors
     /// If an image cannot be read.
@@ -231,7 +314,7 @@ impl<T: Task> Job<T> {
         frozen: &Frozen,
         split: Split,
         observe: Observer,
-    ) -> Result<Evaluation, Error> {
+    ) -> Result<Option<Evaluation>, Error> {
         let units = self.task.head_units();
         let rest = frozen.rest(&self.architecture, units, parameters, &self.device);
         let samples: Vec<usize> = (0..self.task.split(split).len()).collect();
@@ -245,6 +328,9 @@ impl<T: Task> Job<T> {
         let mut tally = T::Tally::default();
         let mut done = 0;
         for batch in loader {
+            if self.machine.stop.is_wished() {
+                return Ok(None);
+            }
             let batch = batch?;
             let (features, failure) =
                 frozen.features(&batch, &source, &self.architecture, &self.device);
@@ -265,18 +351,6 @@ impl<T: Task> Job<T> {
                 of: samples.len(),
             });
         }
-        Ok(self.task.evaluation(&tally))
+        Ok(Some(self.task.evaluation(&tally)))
     }
-}
-
-/// A gradient that is no number shows in the parameters, and one step later in the loss. This finds
-/// it after the last step, before anything is saved.
-fn not_finite(parameters: &Parameters) -> Option<&str> {
-    let finite = |name: &str| {
-        parameters
-            .values(name)
-            .iter()
-            .all(|value| value.is_finite())
-    };
-    parameters.names().find(|name| !finite(name))
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use warmstart_data::{Checked, Dataset, require_readable};
 use warmstart_models::Architecture;
 
+use crate::checkpoint::{At, Checkpoint, is_checkpoint, verified};
 use crate::classify::Classification;
+use crate::data_files::DataFiles;
 use crate::detect::Detection;
 use crate::event::{Event, Observer};
 use crate::job::{Job, Machine};
@@ -18,7 +20,7 @@ use crate::recipe::{self, Automatic, Draft, NO_WEIGHTS, Recipe};
 use crate::record::Summary;
 use crate::run::RunFolder;
 use crate::session::Session;
-use crate::start::start;
+use crate::start::{Start, start};
 use crate::task::{Opened, Task};
 use crate::{Error, preprocessing};
 
@@ -80,8 +82,14 @@ fn train_task<T: Task>(
     observe: Observer,
 ) -> Result<Summary, Error> {
     let mut job = assemble::<T>(recipe, machine, observe)?;
+    let files = DataFiles::of(job.task.data(), &job.recipe.data)?;
     let plan = make_plan(&mut job, automatic, observe)?;
-    begin(job, out, plan, observe)?.run(observe)
+    // The folder last: a file that cannot be loaded leaves none.
+    let start = load(&job, observe)?;
+    let run = RunFolder::create(out)?;
+    run.begin(&job.recipe, &start.report, &files)?;
+    let session = Session::new(job, run, files, start.parameters);
+    session.with_plan(plan)?.run(observe)
 }
 
 /// What a run would need: the same as the first lines of [`train`], and nothing else.
@@ -250,16 +258,15 @@ fn readable<L: Clone + Sync + Send>(
     })
 }
 
-/// Makes the parameters and the folder, in this order: a file that cannot be loaded leaves none.
+/// Loads or initializes the parameters, and says what came from where.
 ///
 /// # Errors
-/// If a file cannot be read or written.
-pub fn begin<T: Task>(
-    job: Job<T>,
-    folder: &Path,
-    plan: Option<Plan>,
-    observe: Observer,
-) -> Result<Session<T>, Error> {
+/// If a file cannot be read.
+pub fn load<T: Task>(job: &Job<T>, observe: Observer) -> Result<Start, Error> {
+    let weights = Path::new(&job.recipe.weights);
+    if let Some(note) = of_checkpoint(weights)? {
+        observe(Event::Note(note));
+    }
     let start = start(
         &job.recipe,
         &job.architecture,
@@ -269,12 +276,29 @@ pub fn begin<T: Task>(
         &job.device,
     )?;
     observe(Event::Loaded(&start.report));
-    let run = RunFolder::create(folder, &job.recipe, &start.report)?;
-    Session::new(job, run, start.parameters).with_plan(plan)
+    Ok(start)
+}
+
+/// What a user should know who starts from a run's checkpoint, which is verified.
+fn of_checkpoint(weights: &Path) -> Result<Option<String>, Error> {
+    let Some(folder) = weights.parent().filter(|folder| is_checkpoint(folder)) else {
+        return Ok(None);
+    };
+    let Checkpoint { folder, state } = verified(folder.to_owned())?;
+    let run = folder.ancestors().nth(2).unwrap_or(&folder).display();
+    let again = match state.at() {
+        At::Epoch(epoch) => format!("warmstart resume {run} --from-epoch {epoch}"),
+        At::Step(_) => format!("warmstart resume {run}"),
+    };
+    Ok(Some(format!(
+        "this is a new run that starts from the weights of {}: epochs, optimizer and schedule begin \
+         afresh; to go on with the run that they are from: {again}",
+        folder.display()
+    )))
 }
 
 /// A path that means the same from every folder.
-fn absolute(path: &Path) -> PathBuf {
+pub fn absolute(path: &Path) -> PathBuf {
     path.canonicalize()
         .or_else(|_| std::path::absolute(path))
         .unwrap_or_else(|_| path.to_owned())

@@ -8,6 +8,7 @@
 mod checkpoint;
 pub mod classifier;
 pub mod classify;
+mod data_files;
 pub mod detect;
 pub mod detector;
 mod error;
@@ -15,6 +16,7 @@ pub mod event;
 pub mod frozen;
 mod job;
 mod launch;
+mod lock;
 pub mod loss;
 pub mod memory;
 pub mod model_file;
@@ -27,17 +29,22 @@ pub mod recipe;
 pub mod record;
 mod resume;
 pub mod run;
+pub mod runs;
 pub mod schedule;
+mod saver;
 mod session;
 pub mod start;
 pub mod step;
+mod stop;
 pub mod task;
 pub mod trained;
+mod writer;
 
 pub use error::Error;
 pub use job::Machine;
 pub use launch::{architecture, plan, train};
 pub use resume::{Changes, resume};
+pub use stop::Stop;
 
 /// SIMD level that the CPU kernels run at.
 ///

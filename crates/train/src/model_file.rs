@@ -66,7 +66,13 @@ impl ModelInfo {
                 self.classes.join(", ")
             ));
         }
-        (found != self).then(|| "its preprocessing is not the recipe's".into())
+        if found.preprocessing.crop != self.preprocessing.crop {
+            return Some(format!(
+                "its images are {0} x {0}, the recipe's {1} x {1}",
+                found.preprocessing.crop, self.preprocessing.crop
+            ));
+        }
+        (found != self).then(|| "its task or preprocessing is not the recipe's".into())
     }
 
     /// The metadata of a weight file, or `None` if warmstart did not write it.

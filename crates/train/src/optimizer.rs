@@ -86,13 +86,12 @@ impl Optimizer {
     }
 }
 
-/// What gradients have to be multiplied by so that their global norm is at most `limit`, as
-/// PyTorch's `clip_grad_norm_` does.
+/// What gradients of a global norm have to be multiplied by so that it is at most `limit`, as PyTorch's
+/// `clip_grad_norm_` does; a limit of 0 is none.
 ///
 /// Pascanu, Mikolov and Bengio (arXiv 1211.5063), section 3.2.
-pub fn clip_factor(gradients: &Parameters, limit: f64) -> f64 {
-    let norm = gradients.sum_of_squares().sqrt();
-    if norm > limit {
+pub fn clip_factor(norm: f64, limit: f64) -> f64 {
+    if limit > 0.0 && norm > limit {
         limit / (norm + 1e-6)
     } else {
         1.0

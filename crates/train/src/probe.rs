@@ -22,6 +22,7 @@ use crate::optimizer::Optimizer;
 use crate::phase_setup::boundary;
 use crate::recipe::{self, Recipe};
 use crate::step::{Learned, Step};
+use crate::stop::Stop;
 use crate::task::{Split, Task};
 
 /// Name of the command that answers a [`Request`].
@@ -196,6 +197,7 @@ fn measure_task<T: Task>(
         cache: None,
         program: program.to_owned(),
         flags: Vec::new(),
+        stop: Stop::default(),
     };
     Probe::new(launch::job::<T>(recipe, data, machine)?).costs(request.batches)
 }
@@ -218,6 +220,7 @@ impl<T: Task> Probe<T> {
             average: None,
             optimizer,
             steps: 0,
+            skipped_in_a_row: 0,
         };
         Self { job, learned }
     }
@@ -302,7 +305,8 @@ impl<T: Task> Probe<T> {
                 seed: self.job.recipe.seed,
             };
             // At a rate of zero the parameters stay as sound as they are.
-            step.run(&mut self.learned, features, &targets, 0.0);
+            // What they give is of no interest.
+            let _ = step.run(&mut self.learned, features, &targets, 0.0);
             cost.step_seconds = started.elapsed().as_secs_f64() / images;
             peak = peak.max(memory_peak());
         }

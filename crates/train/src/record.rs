@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// A finished epoch: a line of `metrics.jsonl`.
 ///
@@ -16,13 +16,18 @@ pub struct EpochRecord {
     pub phase: String,
     /// Mean loss over the training images, as trained (augmented, label smoothing).
     pub train_loss: f64,
-    /// Mean loss over the validation images.
+    /// Mean loss over the validation images; NaN, `null` in JSON, if it is not finite.
+    #[serde(deserialize_with = "number_or_null")]
     pub val_loss: f64,
-    /// The metric on the validation images, a fraction of one.
+    /// The metric on the validation images, a fraction of one; NaN as above.
+    #[serde(deserialize_with = "number_or_null")]
     pub metric: f64,
     /// Further figures on them: `map50` in detection.
     #[serde(flatten)]
     pub others: BTreeMap<String, f64>,
+    /// Steps that were skipped (`on_nonfinite = "skip"`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped_steps: u64,
     /// Learning rate of the last step.
     pub lr: f64,
     /// Training images a second, the training steps alone.
@@ -32,6 +37,15 @@ pub struct EpochRecord {
     /// Highest resident memory of the process in this phase so far, in MB; 0 where the system does
     /// not tell.
     pub peak_memory_mb: f64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// JSON has no NaN.
+fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// An epoch and how good it was.
@@ -71,6 +85,8 @@ impl Best {
 pub enum RunState {
     /// Epochs are left.
     Running,
+    /// Epochs are left, and it was stopped in a way that saved where it was.
+    Interrupted,
     /// All epochs are done.
     Finished,
 }
@@ -128,6 +144,7 @@ mod tests {
             val_loss: 0.0,
             metric,
             others: BTreeMap::new(),
+            skipped_steps: 0,
             lr: 0.0,
             images_per_second: 0.0,
             seconds: 0.0,

@@ -1,17 +1,20 @@
 //! Going on with a run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{At, Checkpoint, MODEL};
 use crate::classify::Classification;
+use crate::data_files::DataFiles;
 use crate::detect::Detection;
 use crate::event::{Event, Observer};
 use crate::job::Machine;
-use crate::launch::{assemble, begin, make_plan};
-use crate::recipe::{self, Automatic, Memory, Phase, Recipe, Train};
+use crate::launch::{absolute, assemble, load, make_plan};
+use crate::model_file::ModelInfo;
+use crate::recipe::{self, Automatic, Memory, OnNonFinite, Phase, Recipe, Train};
 use crate::record::{RunState, Summary};
 use crate::run::RunFolder;
+use crate::runs::MORE_EPOCHS;
 use crate::session::Session;
 use crate::task::Task;
 
@@ -30,6 +33,12 @@ pub struct Changes {
     pub lr: Option<f64>,
     /// Learning rate of the phases with a frozen part.
     pub freeze_lr: Option<f64>,
+    /// What to do about a step whose loss or gradient is not a number.
+    pub on_nonfinite: Option<OnNonFinite>,
+    /// Where the data set is now.
+    pub data: Option<PathBuf>,
+    /// Whether other files, sizes or labels are accepted.
+    pub accept_data_change: bool,
     /// Memory to keep within.
     pub memory: Option<Memory>,
     /// Whether the run failed to allocate.
@@ -54,7 +63,7 @@ pub fn resume(
     machine: Machine,
     observe: Observer,
 ) -> Result<Summary, Error> {
-    let (run, recipe) = RunFolder::open(path)?;
+    let (run, recipe) = RunFolder::open(path, observe)?;
     match recipe.task {
         recipe::Task::Classify => {
             resume_task::<Classification>(path, run, recipe, changes, machine, observe)
@@ -84,7 +93,8 @@ fn resume_task<T: Task>(
     let done = checkpoint
         .as_ref()
         .map_or(0, |checkpoint| checkpoint.state.epoch);
-    let mut recipe = change(recipe, changes, done)?;
+    let before = recipe;
+    let mut recipe = change(before.clone(), changes, done)?;
     if !changes.need_a_plan()
         && (changes.out_of_memory || run.killed_for_memory().is_some())
         && let Some(position) = recipe.position(done + 1)
@@ -92,8 +102,31 @@ fn resume_task<T: Task>(
         let note = spare_memory(&mut recipe.phases[position.phase], path)?;
         observe(Event::Note(note));
     }
+    tell_changes(&recipe, &before, checkpoint.as_ref(), observe);
     let epochs = recipe.epochs();
     let mut job = assemble::<T>(recipe, machine, observe)?;
+    if let Some(checkpoint) = &checkpoint {
+        require_same_model(&job.info, checkpoint)?;
+    }
+    let files = DataFiles::of(job.task.data(), &job.recipe.data)?;
+    let other_data = other_data(&run, &files, checkpoint.as_ref());
+    let checkpoint = match &other_data {
+        None => checkpoint,
+        Some(difference) if !changes.accept_data_change => {
+            return Err(Error::Refused(format!(
+                "{} does not hold the files that the run learned from: {difference}; bring them back, go on \
+                 with these by --accept-data-change, or start a new run",
+                job.recipe.data.display()
+            )));
+        }
+        Some(difference) => {
+            observe(Event::Note(format!(
+                "from here on the run learns from other files, so its figures before and after are not \
+                 measured on the same: {difference}"
+            )));
+            between_epochs(&run, checkpoint, observe)?
+        }
+    };
     let plan = match changes.need_a_plan() {
         true => {
             let open = open_choices(&job.recipe, done);
@@ -105,34 +138,122 @@ fn resume_task<T: Task>(
         observe(Event::Note(
             "the run has no checkpoint yet: it starts from its first epoch".into(),
         ));
-        return begin(job, path, plan, observe)?.run(observe);
+        let start = load(&job, observe)?;
+        run.begin(&job.recipe, &start.report, &files)?;
+        let session = Session::new(job, run, files, start.parameters);
+        let mut session = session.with_plan(plan)?;
+        session.align_files(observe)?;
+        return session.run(observe);
     };
     note_other_simd(&checkpoint, observe);
-    let finished = run
-        .summary()
-        .filter(|summary| summary.state == RunState::Finished && summary.epochs == epochs);
-    let later: Vec<usize> = run.checkpoints.epochs()?;
-    let session = Session::at(job, run, checkpoint)?;
+    let finished = run.summary().filter(|summary| {
+        let whole = summary.state == RunState::Finished && summary.epochs == epochs;
+        whole && other_data.is_none()
+    });
+    let seen = checkpoint.state.images_in_epoch();
+    let session = Session::at(job, run, files, checkpoint)?;
     let mut session = session.with_plan(plan)?;
     session.align_files(observe)?;
-    for epoch in later.into_iter().filter(|&epoch| epoch > done) {
-        session.checkpoints().remove(epoch)?;
-    }
     if done < epochs {
+        let within = match seen {
+            0 => String::new(),
+            _ => format!(", with {seen} images of epoch {} behind", done + 1),
+        };
         observe(Event::Note(format!(
-            "going on after epoch {done} of {epochs}"
+            "going on after epoch {done} of {epochs}{within}"
         )));
         return session.run(observe);
     }
     let shown = path.display();
     observe(Event::Note(format!(
         "{shown} has finished its {done} epochs; to train on: warmstart resume {shown} --epochs {}",
-        done + 5
+        done + MORE_EPOCHS
     )));
     match finished {
         // The test split was measured; that is done once.
         Some(summary) => session.keep_summary(summary),
         None => session.run(observe),
+    }
+}
+
+/// Says what of the recipe is not as it was: changed now, or since the checkpoint.
+fn tell_changes(
+    recipe: &Recipe,
+    before: &Recipe,
+    checkpoint: Option<&Checkpoint>,
+    observe: Observer,
+) {
+    let earlier = checkpoint.map_or_else(Vec::new, |checkpoint| {
+        before.differences(&checkpoint.state.recipe)
+    });
+    for line in earlier {
+        observe(Event::Note(format!(
+            "the recipe was changed since the checkpoint: {line}"
+        )));
+    }
+    for line in recipe.differences(before) {
+        observe(Event::Note(format!("changed: {line}")));
+    }
+}
+
+/// Refuses a checkpoint of other classes, another network or another image size: nothing of the result
+/// would mean anything.
+fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> Result<(), Error> {
+    let path = checkpoint.folder.join(MODEL);
+    let found = ModelInfo::of(&warmstart_weights::read(&path)?)?;
+    match info.difference(found.as_ref()) {
+        None => Ok(()),
+        Some(difference) => Err(Error::Model {
+            path,
+            problem: format!(
+                "{difference}: this run cannot go on with them; start a new one from its weights \
+                 (warmstart train --weights)"
+            ),
+        }),
+    }
+}
+
+/// How the data differ from those that the run learned from; `None` if they do not.
+fn other_data(
+    run: &RunFolder,
+    files: &DataFiles,
+    checkpoint: Option<&Checkpoint>,
+) -> Option<String> {
+    let listed = run.data_files();
+    let expected = match checkpoint {
+        Some(checkpoint) => checkpoint.state.data.clone(),
+        None => listed.as_ref()?.checksum(),
+    };
+    if files.checksum() == expected {
+        return None;
+    }
+    // The list may be lost, or be that of a later change.
+    let listed = listed.filter(|listed| listed.checksum() == expected);
+    Some(listed.map_or_else(
+        || "files, sizes or labels; which ones cannot be said, for the run's list of them is lost".into(),
+        |listed| files.difference(&listed),
+    ))
+}
+
+/// The newest checkpoint between two epochs: which images of an epoch are behind means nothing to others.
+fn between_epochs(
+    run: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+    observe: Observer,
+) -> Result<Option<Checkpoint>, Error> {
+    let Some(state) = checkpoint.as_ref().map(|checkpoint| &checkpoint.state) else {
+        return Ok(None);
+    };
+    if state.epoch_in_hand.is_none() {
+        return Ok(checkpoint);
+    }
+    observe(Event::Note(format!(
+        "epoch {} begins again",
+        state.epoch + 1
+    )));
+    match state.epoch {
+        0 => Ok(None),
+        epoch => run.checkpoints.open(At::Epoch(epoch)).map(Some),
     }
 }
 
@@ -162,10 +283,10 @@ fn chosen(run: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
             "--from-epoch {epoch}: there is no checkpoint of it; {kept}"
         )));
     }
-    run.checkpoints.open(epoch)
+    run.checkpoints.open(At::Epoch(epoch))
 }
 
-/// The recipe with the changes, which touch no epoch that is done.
+/// The recipe with the changes, which touch no phase whose epochs are all done.
 fn change(mut recipe: Recipe, changes: &Changes, done: usize) -> Result<Recipe, Error> {
     if let Some(epochs) = changes.epochs
         && (epochs != recipe.epochs() || epochs < done)
@@ -203,6 +324,10 @@ fn change(mut recipe: Recipe, changes: &Changes, done: usize) -> Result<Recipe, 
         }
     }
     recipe.memory = changes.memory.unwrap_or(recipe.memory);
+    recipe.on_nonfinite = changes.on_nonfinite.unwrap_or(recipe.on_nonfinite);
+    if let Some(data) = &changes.data {
+        recipe.data = absolute(data);
+    }
     recipe.check()?;
     Ok(recipe)
 }

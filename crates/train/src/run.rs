@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::checkpoint::{Checkpoints, MODEL, replace_by_copy, replace_file};
+use crate::checkpoint::{At, Checkpoints, MODEL, replace_by_copy, replace_file};
+use crate::data_files::DataFiles;
+use crate::event::{Event, Observer};
+use crate::lock::{LOCK, Lock};
 use crate::memory;
 use crate::plan::Plan;
 use crate::recipe::{Keep, Recipe};
@@ -17,6 +20,7 @@ pub const BEST: &str = "best.safetensors";
 /// The resolved recipe.
 pub const RECIPE: &str = "recipe.toml";
 const LOAD_REPORT: &str = "load-report.txt";
+const DATA_FILES: &str = "data-files.txt";
 const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "summary.json";
 const PLAN: &str = "plan.json";
@@ -31,11 +35,12 @@ struct Running {
     kills: Option<(String, u64)>,
 }
 
-/// A run on disk.
+/// A run on disk, in the hands of this process.
 pub struct RunFolder {
     path: PathBuf,
     /// Its checkpoints.
     pub checkpoints: Checkpoints,
+    _lock: Lock,
 }
 
 impl RunFolder {
@@ -51,8 +56,13 @@ impl RunFolder {
                  another --out"
             )));
         }
-        let empty =
-            |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+        // A process that was killed before it wrote anything leaves its lock.
+        let empty = |path: &Path| {
+            let entries = fs::read_dir(path);
+            entries.is_ok_and(|mut entries| {
+                entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == LOCK))
+            })
+        };
         if path.exists() && !empty(path) {
             return Err(Error::usage(format!(
                 "{shown} exists and is not empty: give another --out"
@@ -64,36 +74,60 @@ impl RunFolder {
     /// Makes the folder of a new run.
     ///
     /// # Errors
-    /// If the disk refuses.
-    pub fn create(path: &Path, recipe: &Recipe, load_report: &str) -> Result<Self, Error> {
+    /// If the disk refuses, or another process has made it in the meantime.
+    pub fn create(path: &Path) -> Result<Self, Error> {
         fs::create_dir_all(path).map_err(|error| Error::io("create", path, error))?;
-        let run = Self::at(path);
-        // The recipe first: with it alone, the folder is a run that can be resumed.
-        run.write_recipe(recipe)?;
-        replace_file(&path.join(LOAD_REPORT), load_report.as_bytes())?;
+        let run = Self::lock(path)?;
+        Self::require_new(path)?;
         Ok(run)
     }
 
-    /// Opens the folder of a run, with its recipe.
+    /// Writes what there is of a run before its first epoch.
     ///
     /// # Errors
-    /// If there is no run.
-    pub fn open(path: &Path) -> Result<(Self, Recipe), Error> {
-        let recipe = path.join(RECIPE);
-        if !recipe.is_file() {
-            return Err(Error::usage(format!(
-                "{} is not a run: it has no {RECIPE}",
-                path.display()
-            )));
-        }
-        Ok((Self::at(path), Recipe::read(&recipe)?))
+    /// If the disk refuses.
+    pub fn begin(&self, recipe: &Recipe, load_report: &str, data: &DataFiles) -> Result<(), Error> {
+        // The recipe first: with it alone, the folder is a run that can be resumed.
+        self.write_recipe(recipe)?;
+        self.write_data_files(data)?;
+        replace_file(&self.path.join(LOAD_REPORT), load_report.as_bytes())
     }
 
-    fn at(path: &Path) -> Self {
-        Self {
+    /// Opens the folder of a run, with its recipe: that of its newest checkpoint if the file is lost.
+    ///
+    /// # Errors
+    /// If there is no run, or another process has it.
+    pub fn open(path: &Path, observe: Observer) -> Result<(Self, Recipe), Error> {
+        let file = path.join(RECIPE);
+        let saved = || Checkpoints::of(path).newest_state().ok().flatten();
+        let is_empty = |file: &Path| file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        let recipe = match file.is_file() && !is_empty(&file) {
+            true => Recipe::read(&file)?,
+            false => match saved() {
+                Some(state) => {
+                    observe(Event::Note(format!(
+                        "{} is lost: the newest checkpoint's recipe is used, and written there again",
+                        file.display()
+                    )));
+                    state.recipe
+                }
+                None => {
+                    return Err(Error::usage(format!(
+                        "{} is not a run: it has no {RECIPE}",
+                        path.display()
+                    )));
+                }
+            },
+        };
+        Ok((Self::lock(path)?, recipe))
+    }
+
+    fn lock(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
             path: path.to_owned(),
             checkpoints: Checkpoints::of(path),
-        }
+            _lock: Lock::take(path)?,
+        })
     }
 
     /// The folder.
@@ -107,6 +141,20 @@ impl RunFolder {
     /// If the disk refuses.
     pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), Error> {
         replace_file(&self.path.join(RECIPE), recipe.to_toml().as_bytes())
+    }
+
+    /// Saves the list of the files that it learns from.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_data_files(&self, files: &DataFiles) -> Result<(), Error> {
+        replace_file(&self.path.join(DATA_FILES), files.text().as_bytes())
+    }
+
+    /// Reads that list, if it is there.
+    pub fn data_files(&self) -> Option<DataFiles> {
+        let text = fs::read_to_string(self.path.join(DATA_FILES)).ok()?;
+        Some(DataFiles::from_text(text))
     }
 
     /// Rewrites metrics.jsonl from the history.
@@ -151,16 +199,14 @@ impl RunFolder {
     }
 
     /// Says that a phase is at work, until [`mark_ended`](Self::mark_ended).
-    ///
-    /// # Errors
-    /// If the disk refuses.
-    pub fn mark_running(&self, phase: &str) -> Result<(), Error> {
+    pub fn mark_running(&self, phase: &str) {
         let running = Running {
             phase: phase.to_owned(),
             kills: memory::kills(),
         };
         let text = serde_json::to_string(&running).expect("a name and numbers");
-        replace_file(&self.path.join(RUNNING), text.as_bytes())
+        // Where it cannot be written, a kill for lack of memory goes unnoticed; no more.
+        let _ = replace_file(&self.path.join(RUNNING), text.as_bytes());
     }
 
     /// Says that the run ended in a way that was told: by success or an error.
@@ -183,7 +229,7 @@ impl RunFolder {
     /// # Errors
     /// If that checkpoint is damaged, or the disk refuses.
     pub fn write_best(&self, best: &Best) -> Result<(), Error> {
-        let model = self.checkpoints.open(best.epoch)?.folder.join(MODEL);
+        let model = self.checkpoints.open(At::Epoch(best.epoch))?.folder.join(MODEL);
         replace_by_copy(&self.path.join(BEST), &model)
     }
 
@@ -207,7 +253,7 @@ impl RunFolder {
             .collect();
         for (index, epoch) in epochs.iter().enumerate() {
             if !stays(index) && !bests.contains(epoch) {
-                self.checkpoints.remove(*epoch)?;
+                self.checkpoints.remove(At::Epoch(*epoch))?;
             }
         }
         Ok(())
@@ -222,9 +268,9 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn only_a_kill_since_the_phase_began_speaks_for_lack_of_memory() {
         let dir = tempfile::tempdir().unwrap();
-        let run = RunFolder::at(dir.path());
+        let run = RunFolder::lock(dir.path()).unwrap();
         assert_eq!(run.killed_for_memory(), None);
-        run.mark_running("thaw").unwrap();
+        run.mark_running("thaw");
         assert_eq!(run.killed_for_memory(), None);
         let (start, count) = memory::kills().unwrap();
         let write = |kills| {

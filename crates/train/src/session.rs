@@ -1,22 +1,24 @@
 //! A run in its folder: what is learned so far, epoch after epoch, and a checkpoint after each.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use warmstart_nn::{Parameters, run_when_exhausted};
 
 use crate::Error;
-use crate::checkpoint::{self, Checkpoint, Checkpoints, State};
+use crate::checkpoint::{self, At, Checkpoint};
+use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
 use crate::frozen::INFERENCE_BATCH;
-use crate::job::{CurrentPhase, Job};
+use crate::job::{CurrentPhase, EpochEnd, EpochSums, Job, RefusedStep};
 use crate::memory;
-use crate::model_file::{self, ModelInfo};
+use crate::model_file;
 use crate::optimizer::Optimizer;
 use crate::plan::Plan;
 use crate::recipe::{Position, Train};
 use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
 use crate::run::RunFolder;
+use crate::saver::{FinishedEpoch, Saver};
 use crate::step::Learned;
 use crate::task::{Split, Task};
 
@@ -26,25 +28,34 @@ pub const OUT_OF_MEMORY: &str = "--out-of-memory";
 /// A run in the works.
 pub struct Session<T: Task> {
     job: Job<T>,
-    run: RunFolder,
+    run: Arc<RunFolder>,
+    files: DataFiles,
     learned: Learned,
     history: Vec<EpochRecord>,
+    /// The epoch that was being trained when the run was cut.
+    in_hand: Option<EpochSums>,
+    /// Keys of its phase's features in the cache.
+    frozen_features: Vec<String>,
     plan: Option<Plan>,
 }
 
 impl<T: Task> Session<T> {
-    /// A run before its first epoch.
-    pub fn new(job: Job<T>, run: RunFolder, parameters: Parameters) -> Self {
+    /// A run before its first epoch, on data of these files.
+    pub fn new(job: Job<T>, run: RunFolder, files: DataFiles, parameters: Parameters) -> Self {
         Self {
             learned: Learned {
                 parameters,
                 average: None,
                 optimizer: Optimizer::new(job.recipe.phases[0].optimizer),
                 steps: 0,
+                skipped_in_a_row: 0,
             },
             job,
-            run,
+            run: Arc::new(run),
+            files,
             history: Vec::new(),
+            in_hand: None,
+            frozen_features: Vec::new(),
             plan: None,
         }
     }
@@ -52,22 +63,19 @@ impl<T: Task> Session<T> {
     /// A run as it was at a checkpoint.
     ///
     /// # Errors
-    /// If the checkpoint's files cannot be read, or belong to other classes or another network.
-    /// Nothing has been changed then.
-    pub fn at(job: Job<T>, run: RunFolder, checkpoint: Checkpoint) -> Result<Self, Error> {
+    /// If the checkpoint's files cannot be read, or are of another network. Nothing has been changed
+    /// then.
+    pub fn at(
+        job: Job<T>,
+        run: RunFolder,
+        files: DataFiles,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, Error> {
         let Checkpoint { folder, state } = checkpoint;
         let path = folder.join(checkpoint::MODEL);
         let mut model = warmstart_weights::read(&path)?;
-        if let Some(difference) = job.info.difference(ModelInfo::of(&model)?.as_ref()) {
-            return Err(Error::Model {
-                path,
-                problem: format!(
-                    "{difference}: this run cannot go on with them; start a new one from its \
-                     weights (warmstart train --weights)"
-                ),
-            });
-        }
-        let position = job.recipe.position(state.epoch).ok_or_else(|| {
+        let epoch = state.epoch + usize::from(state.epoch_in_hand.is_some());
+        let position = job.recipe.position(epoch).ok_or_else(|| {
             Error::usage(format!(
                 "{}: the recipe has no such epoch",
                 folder.display()
@@ -85,11 +93,14 @@ impl<T: Task> Session<T> {
             average = Some(parameters);
             parameters = model_file::complete_parameters(&mut training, &infos, &job.device)?;
         }
-        let mut session = Self::new(job, run, parameters);
+        let mut session = Self::new(job, run, files, parameters);
         session.learned.average = average;
         session.learned.optimizer = optimizer;
         session.learned.steps = state.step;
+        session.learned.skipped_in_a_row = state.skipped_in_a_row;
         session.history = state.history;
+        session.in_hand = state.epoch_in_hand;
+        session.frozen_features = state.frozen_features;
         Ok(session)
     }
 
@@ -104,12 +115,23 @@ impl<T: Task> Session<T> {
         Ok(Self { plan, ..self })
     }
 
-    /// Brings the files that follow from the checkpoints back in line with where the run is.
+    /// Brings the files that follow from the checkpoints back in line with where the run is, and removes
+    /// the checkpoints that are further.
     ///
     /// # Errors
     /// If the disk refuses.
     pub fn align_files(&self, observe: Observer) -> Result<(), Error> {
+        let further = |at: &At| match *at {
+            At::Epoch(epoch) => epoch > self.history.len(),
+            At::Step(step) => self.in_hand.is_none() || step != self.learned.steps,
+        };
+        // The furthest first: cut in between, what is left is a run that was there once.
+        let found = self.run.checkpoints.list()?;
+        for at in found.into_iter().rev().filter(further) {
+            self.run.checkpoints.remove(at)?;
+        }
         self.run.write_recipe(&self.job.recipe)?;
+        self.run.write_data_files(&self.files)?;
         self.run.write_metrics(&self.history)?;
         let Some(best) = self.best() else {
             return Ok(());
@@ -129,7 +151,7 @@ impl<T: Task> Session<T> {
     /// becomes one that resumes the run.
     ///
     /// # Errors
-    /// If an image or a file fails, or the loss stops being a number.
+    /// If an image or a file fails, the loss stops being a number, or there is a wish to stop.
     pub fn run(&mut self, observe: Observer) -> Result<Summary, Error> {
         let machine = &self.job.machine;
         let mut command = vec![machine.program.clone().into_os_string(), "resume".into()];
@@ -137,13 +159,31 @@ impl<T: Task> Session<T> {
         command.extend(machine.flags.iter().cloned());
         let starts_again = run_when_exhausted(Some(command));
         starts_again.map_err(|error| Error::io("name", &machine.program, error))?;
+        let stop = machine.stop.clone();
+        stop.saves(true);
         let result = self.epochs(observe);
+        stop.saves(false);
         let _ = run_when_exhausted(None);
         self.run.mark_ended();
         result
     }
 
     fn epochs(&mut self, observe: Observer) -> Result<Summary, Error> {
+        let mut saver = Saver::new(
+            Arc::clone(&self.run),
+            self.job.recipe.clone(),
+            self.job.info.clone(),
+            self.files.checksum(),
+            self.learned.steps,
+        )?;
+        let result = self.epochs_saved(&mut saver, observe);
+        let saved = saver.flush(observe);
+        result?;
+        saved.map_err(|failure| self.unsaved(&failure))?;
+        self.finish(observe)
+    }
+
+    fn epochs_saved(&mut self, saver: &mut Saver, observe: Observer) -> Result<(), Error> {
         let first = self.history.len() + 1;
         let mut current: Option<CurrentPhase> = None;
         for epoch in first..=self.job.recipe.epochs() {
@@ -151,18 +191,13 @@ impl<T: Task> Session<T> {
             let phase = match current.take() {
                 Some(phase) if phase.number == position.phase => phase,
                 // What the last phase held is gone by now.
-                _ => self.begin_phase(position, observe)?,
+                _ => self.begin_phase(position, saver, observe)?,
             };
-            let record = self.epoch(epoch, position, &phase, observe)?;
-            self.commit(record, observe)?;
+            let record = self.epoch(epoch, position, &phase, saver, observe)?;
+            self.commit(record, saver, observe);
             current = Some(phase);
         }
-        self.finish(observe)
-    }
-
-    /// The run's checkpoints.
-    pub fn checkpoints(&self) -> &Checkpoints {
-        &self.run.checkpoints
+        Ok(())
     }
 
     /// Writes the summary of a run that had finished before.
@@ -177,15 +212,30 @@ impl<T: Task> Session<T> {
     fn begin_phase(
         &mut self,
         position: Position,
+        saver: &mut Saver,
         observe: Observer,
     ) -> Result<CurrentPhase, Error> {
+        // Whatever the new phase dies of, the old one is on the disk. If the disk refuses, that was told.
+        let _ = saver.flush(observe);
         let phase = &self.job.recipe.phases[position.phase];
-        self.run.mark_running(&phase.name)?;
-        if position.epoch_in_phase == 0 {
+        self.run.mark_running(&phase.name);
+        if position.epoch_in_phase == 0 && self.in_hand.is_none() {
             self.learned.begin_phase(phase);
         }
-        self.job
-            .begin_phase(position.phase, &self.learned.parameters, observe)
+        let current =
+            self.job
+                .begin_phase(position.phase, &self.learned.parameters, observe)?;
+        let (before, now) = (&*self.frozen_features, current.frozen.cache_keys());
+        let same_phase = position.epoch_in_phase > 0 || self.in_hand.is_some();
+        if same_phase && !before.is_empty() && !now.is_empty() && before != now {
+            observe(Event::Note(
+                "the phase's frozen features are not those that were kept before: places or times of the \
+                 images' files have changed, or what is kept"
+                    .into(),
+            ));
+        }
+        saver.begin_phase(&phase.name, now);
+        Ok(current)
     }
 
     fn epoch(
@@ -193,23 +243,44 @@ impl<T: Task> Session<T> {
         epoch: usize,
         position: Position,
         current: &CurrentPhase,
+        saver: &mut Saver,
         observe: Observer,
     ) -> Result<EpochRecord, Error> {
-        let started = Instant::now();
-        let sums = self.job.train_epoch(
-            epoch,
-            position.epoch_in_phase,
+        let mut sums = self.in_hand.take().unwrap_or_default();
+        let Self {
+            job,
+            learned,
+            history,
+            ..
+        } = self;
+        let end = job.train_epoch(
+            (epoch, position.epoch_in_phase),
             current,
-            &mut self.learned,
+            learned,
+            &mut sums,
+            &mut |learned, sums, observe| {
+                saver.tell(observe);
+                if saver.is_due(learned) {
+                    saver.within_epoch(learned, history, sums);
+                }
+            },
             observe,
         )?;
-        let sums = sums.map_err(|what| self.diverged(what, epoch, position))?;
-        let evaluation = self.job.evaluate(
-            self.learned.model(),
-            &current.frozen,
-            Split::Validation,
-            observe,
-        )?;
+        let evaluating = Instant::now();
+        let evaluation = match end {
+            EpochEnd::Complete => self.job.evaluate(
+                self.learned.model(),
+                &current.frozen,
+                Split::Validation,
+                observe,
+            )?,
+            EpochEnd::Stopped => None,
+            EpochEnd::NonFinite(step) => return Err(self.diverged(step, epoch, position, observe)),
+        };
+        let Some(evaluation) = evaluation else {
+            let steps = self.job.steps_per_epoch(&self.job.recipe.phases[position.phase]);
+            return Err(self.interrupted(&sums, epoch, steps, saver, observe));
+        };
         Ok(EpochRecord {
             epoch,
             phase: self.job.recipe.phases[position.phase].name.clone(),
@@ -217,19 +288,39 @@ impl<T: Task> Session<T> {
             val_loss: evaluation.loss,
             metric: evaluation.metric,
             others: evaluation.others,
+            skipped_steps: sums.skipped,
             lr: sums.lr,
             images_per_second: sums.images as f64 / sums.seconds,
-            seconds: started.elapsed().as_secs_f64(),
+            seconds: sums.elapsed + evaluating.elapsed().as_secs_f64(),
             peak_memory_mb: memory::peak_mb(),
         })
     }
 
-    fn diverged(&self, what: String, epoch: usize, position: Position) -> Error {
+    fn diverged(
+        &self,
+        refused: RefusedStep,
+        epoch: usize,
+        position: Position,
+        observe: Observer,
+    ) -> Error {
+        let RefusedStep {
+            cause,
+            step,
+            lr,
+            files,
+        } = refused;
+        if !files.is_empty() {
+            let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+            observe(Event::Note(format!("images of that step: {}", files.join(", "))));
+        }
         let phase = &self.job.recipe.phases[position.phase];
         Error::NonFinite {
-            what,
+            what: cause.what,
+            layer: cause.layer,
+            step,
             epoch,
-            lr: phase.lr,
+            lr,
+            highest: phase.lr,
             flag: if phase.train == Train::Head {
                 "--freeze-lr"
             } else {
@@ -239,44 +330,72 @@ impl<T: Task> Session<T> {
         }
     }
 
-    /// Makes a finished epoch last: its checkpoint first, for everything else follows from it.
-    fn commit(&mut self, record: EpochRecord, observe: Observer) -> Result<(), Error> {
+    /// Saves where the epoch is.
+    fn interrupted(
+        &self,
+        sums: &EpochSums,
+        epoch: usize,
+        steps: usize,
+        saver: &mut Saver,
+        observe: Observer,
+    ) -> Error {
+        let mut words = format!("stopped before the first step of epoch {epoch}");
+        if sums.seen > 0 {
+            saver.within_epoch(&self.learned, &self.history, sums);
+            if let Err(failure) = saver.flush(observe) {
+                return self.unsaved(&failure);
+            }
+            let phase = self.job.recipe.position(epoch).expect("it is at work").phase;
+            let left = self.job.task.training_images() - sums.seen;
+            let left = left.div_ceil(self.job.recipe.phases[phase].batch);
+            words = format!(
+                "stopped in epoch {epoch} after {} of {steps} steps, and saved",
+                steps - left
+            );
+        }
+        if self.best().is_some() {
+            // For whoever reads it: resuming does not need it.
+            let _ = self
+                .run
+                .write_summary(&self.summary(RunState::Interrupted, None));
+        }
+        Error::Interrupted {
+            words,
+            run: self.run.path().to_owned(),
+        }
+    }
+
+    /// The end of a run whose last checkpoints the disk refuses.
+    fn unsaved(&self, failure: &str) -> Error {
+        let newest = match self.run.checkpoints.newest_state() {
+            Ok(Some(state)) => format!("{} is its newest checkpoint", state.at()),
+            _ => "it has no checkpoint".into(),
+        };
+        Error::Checkpoint(format!(
+            "{failure}: what the run has learned since cannot be saved, and {newest}; make room and go on from \
+             there with `warmstart resume {}`",
+            self.run.path().display()
+        ))
+    }
+
+    /// Makes a finished epoch last.
+    fn commit(&mut self, record: EpochRecord, saver: &mut Saver, observe: Observer) {
         let epoch = record.epoch;
         self.history.push(record);
-        let best = self.best().expect("there is a finished epoch");
-        let state = State::new(
-            self.learned.steps,
-            self.learned.optimizer.steps,
-            self.history.clone(),
+        let is_best = self.best().is_some_and(|best| best.epoch == epoch);
+        let summary = self.summary(RunState::Running, None);
+        saver.epoch(
+            &self.learned,
+            &self.history,
+            FinishedEpoch { summary, is_best },
         );
-        let Self {
-            job, learned, run, ..
-        } = &*self;
-        let model = |path: &Path| model_file::write_model(path, learned.model(), &job.info);
-        let optimizer = |path: &Path| model_file::write_tensors(path, &learned.optimizer.state);
-        let training = |path: &Path| model_file::write_tensors(path, &learned.parameters);
-        let mut files: Vec<checkpoint::Content> = vec![
-            (checkpoint::MODEL, &model),
-            (checkpoint::OPTIMIZER, &optimizer),
-        ];
-        if learned.average.is_some() {
-            files.push((checkpoint::TRAINING, &training));
-        }
-        run.checkpoints.write(state, &files)?;
-        self.run.write_metrics(&self.history)?;
-        if best.epoch == epoch {
-            self.run.write_best(&best)?;
-        }
-        self.run
-            .write_summary(&self.summary(RunState::Running, None))?;
-        self.run.prune(&self.job.recipe, &self.history)?;
         observe(Event::Epoch {
             record: &self.history[epoch - 1],
             epochs: self.job.recipe.epochs(),
-            metric: T::METRIC,
-            best: best.epoch == epoch,
+            metric: T::KIND.metric(),
+            best: is_best,
         });
-        Ok(())
+        saver.tell(observe);
     }
 
     fn finish(&self, observe: Observer) -> Result<Summary, Error> {
@@ -289,6 +408,12 @@ impl<T: Task> Session<T> {
             )?;
             let frozen = self.job.frozen(0, &kept, INFERENCE_BATCH);
             let evaluation = self.job.evaluate(&kept, &frozen, Split::Test, observe)?;
+            let Some(evaluation) = evaluation else {
+                return Err(Error::Interrupted {
+                    words: "stopped while the test images were measured; every epoch is done".into(),
+                    run: self.run.path().to_owned(),
+                });
+            };
             Some(TestResult {
                 loss: evaluation.loss,
                 metric: evaluation.metric,
@@ -306,7 +431,7 @@ impl<T: Task> Session<T> {
     }
 
     fn best(&self) -> Option<Best> {
-        Best::of(&self.history, T::METRIC)
+        Best::of(&self.history, T::KIND.metric())
     }
 
     fn summary(&self, state: RunState, test: Option<TestResult>) -> Summary {

@@ -18,8 +18,19 @@ pub struct Learned {
     pub average: Option<Parameters>,
     /// With the moments of the phase's trained parameters.
     pub optimizer: Optimizer,
-    /// Steps done over all phases.
+    /// Steps over all phases, skipped ones included.
     pub steps: u64,
+    /// Steps that were skipped, the last one among them, since one was not.
+    pub skipped_in_a_row: u64,
+}
+
+/// Why a step was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NonFinite {
+    /// What isn't a number, and what it is.
+    pub what: String,
+    /// The layer that was the first, in the order in which they were computed.
+    pub layer: String,
 }
 
 impl Learned {
@@ -33,6 +44,15 @@ impl Learned {
         if phase.ema_decay > 0.0 {
             self.average = Some(self.parameters.clone());
         }
+    }
+
+    /// A parameter or a running statistic that is not finite.
+    pub fn first_non_finite(&self) -> Option<&str> {
+        if self.parameters.sum_of_squares().is_finite() {
+            return None;
+        }
+        let infinite = |name: &&str| self.parameters.values(name).iter().any(|v| !v.is_finite());
+        self.parameters.names().find(infinite)
     }
 
     /// The model as it is evaluated and kept.
@@ -56,51 +76,63 @@ pub struct Step<'a, T> {
 }
 
 impl<T: Task> Step<'_, T> {
-    /// Learns from a batch, of which `features` is what the frozen part made, and returns its mean
-    /// loss; one that is not finite changes nothing.
+    /// Learns from a batch, of which `features` is what the frozen part made, and returns its mean loss.
     ///
     /// The batch goes through in the phase's micro-batches. Their gradients are averaged, weighted by
     /// their images, and batch norm's running statistics move once, towards those of the whole batch.
+    ///
+    /// # Errors
+    /// If the loss or a gradient is not finite. Nothing has been changed then.
     pub fn run(
         &self,
         learned: &mut Learned,
         features: Vec<Tensor<4>>,
         targets: &[T::Target],
         lr: f64,
-    ) -> f64 {
+    ) -> Result<f64, NonFinite> {
         let images = targets.len();
         let mut whole = Accumulated::default();
         let mut before = 0;
         for targets in targets.chunks(self.phase.micro_batch()) {
-            let part = features.iter().map(|map| match targets.len() == images {
-                true => map.clone(),
-                false => map.clone().narrow(0, before, targets.len()),
-            });
-            let part = part.collect();
+            let part = || {
+                let part = features.iter().map(|map| match targets.len() == images {
+                    true => map.clone(),
+                    false => map.clone().narrow(0, before, targets.len()),
+                });
+                part.collect()
+            };
             let share = targets.len() as f64 / images as f64;
             let key = StepKey {
                 seed: self.seed,
                 step: learned.steps,
                 images_before: before,
             };
-            let loss = self.gradients(&learned.parameters, part, targets, key, share, &mut whole);
+            let loss = self.gradients(&learned.parameters, part(), targets, key, share, &mut whole);
             if !loss.is_finite() {
-                return loss;
+                return Err(NonFinite {
+                    what: format!("the loss is {loss}"),
+                    layer: self.first_layer_forward(&learned.parameters, part()),
+                });
             }
             whole.loss += share * loss;
             before += targets.len();
         }
         drop(features);
-        let scale = match self.phase.clip_norm {
-            limit if limit > 0.0 => clip_factor(&whole.gradients, limit),
-            _ => 1.0,
-        };
+        let squares = whole.gradients.sum_of_squares();
+        if !squares.is_finite() {
+            return Err(NonFinite {
+                what: "the loss is finite, its gradient is not".into(),
+                layer: self.first_layer_backward(&whole.gradients),
+            });
+        }
         let Learned {
             parameters,
             average,
             optimizer,
             steps,
+            ..
         } = learned;
+        let scale = clip_factor(squares.sqrt(), self.phase.clip_norm);
         optimizer.step(parameters, whole.gradients, &self.setup.groups, lr, scale);
         update_running_statistics(parameters, whole.statistics);
         if let Some(average) = average {
@@ -108,7 +140,47 @@ impl<T: Task> Step<'_, T> {
             average.move_towards(parameters, &self.setup.changing, 1.0 - decay);
         }
         *steps += 1;
-        whole.loss
+        Ok(whole.loss)
+    }
+
+    /// The first layer, from the image on, whose result is not finite.
+    fn first_layer_forward(&self, parameters: &Parameters, features: Vec<Tensor<4>>) -> String {
+        let finite = |maps: &[Tensor<4>]| maps.iter().all(is_finite);
+        if !finite(&features) {
+            return match self.setup.boundary {
+                0 => "the image itself".into(),
+                boundary => format!("before {}, in the frozen part", self.stage_or_head(boundary)),
+            };
+        }
+        let untracked = parameters.tracked(|_| false);
+        let mut statistics = Vec::new();
+        let mut forward = Forward::Training {
+            parameters: &untracked,
+            frozen_statistics: self.phase.batch_norm == BatchNorm::Frozen,
+            statistics: &mut statistics,
+        };
+        let mut maps: Vec<_> = features.into_iter().map(Tensor::autodiff).collect();
+        for stage in self.setup.boundary..self.architecture.stages.len() {
+            maps = self.architecture.forward_maps(stage..stage + 1, maps, &mut forward);
+            if !finite(&maps) {
+                return self.stage_or_head(stage);
+            }
+        }
+        self.stage_or_head(self.architecture.stages.len())
+    }
+
+    fn stage_or_head(&self, index: usize) -> String {
+        let stage = self.architecture.stages.get(index);
+        stage.map_or("the head".into(), |stage| stage.name.clone())
+    }
+
+    /// The layer nearest to the loss whose gradient is not finite.
+    fn first_layer_backward(&self, gradients: &Parameters) -> String {
+        let mut names = self.setup.groups.iter().rev().map(|group| &group.parameter);
+        let infinite = |name: &&String| {
+            gradients.contains(name) && gradients.values(name).iter().any(|v| !v.is_finite())
+        };
+        names.find(infinite).cloned().unwrap_or_default()
     }
 
     /// Adds a micro-batch, which is that share of the batch, and returns its mean loss.
@@ -148,6 +220,11 @@ impl<T: Task> Step<'_, T> {
         pool_statistics(&mut whole.statistics, statistics);
         value
     }
+}
+
+fn is_finite(map: &Tensor<4>) -> bool {
+    let values: Vec<f32> = map.clone().into_data().try_into_vec().expect("maps are f32");
+    values.iter().all(|value| value.is_finite())
 }
 
 /// Steps over which a moving average gets slower, as in YOLOX (arXiv 2107.08430) and RTMDet.

@@ -85,9 +85,6 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// Which of a recipe's tasks it is.
     const KIND: recipe::Task;
 
-    /// Name of [`Evaluation::metric`], e.g. `top-1 accuracy`.
-    const METRIC: &'static str;
-
     /// Opens the data set of a recipe, and says what there is to say of it besides the numbers of its
     /// images.
     ///

@@ -32,6 +32,21 @@ pub enum DataSplit {
     Test,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+pub enum OnNonFinite {
+    Stop,
+    Skip,
+}
+
+impl From<OnNonFinite> for recipe::OnNonFinite {
+    fn from(choice: OnNonFinite) -> Self {
+        match choice {
+            OnNonFinite::Stop => Self::Stop,
+            OnNonFinite::Skip => Self::Skip,
+        }
+    }
+}
+
 impl From<Task> for recipe::Task {
     fn from(task: Task) -> Self {
         match task {

@@ -6,6 +6,7 @@ pub mod eval;
 mod find;
 pub mod plan;
 pub mod predict;
+pub mod runs;
 pub mod train;
 pub mod weights;
 
@@ -22,6 +23,8 @@ use crate::arguments::Threads;
 pub struct Failure {
     message: String,
     code: u8,
+    /// Nothing went wrong: it was stopped.
+    stopped: bool,
 }
 
 /// Something failed.
@@ -35,6 +38,16 @@ impl Failure {
         Self {
             message: message.into(),
             code: FAILED,
+            stopped: false,
+        }
+    }
+
+    /// Work that was stopped from outside.
+    pub fn stopped(message: String, code: u8) -> Self {
+        Self {
+            message,
+            code,
+            stopped: true,
         }
     }
 
@@ -43,6 +56,7 @@ impl Failure {
         Self {
             message: message.into(),
             code: USAGE,
+            stopped: false,
         }
     }
 
@@ -50,7 +64,8 @@ impl Failure {
     pub fn report(self) -> ExitCode {
         if !self.message.is_empty() {
             // With nobody to read it, the exit code is all there is.
-            let _ = writeln!(stderr(), "error: {}", self.message);
+            let kind = if self.stopped { "" } else { "error: " };
+            let _ = writeln!(stderr(), "{kind}{}", self.message);
         }
         ExitCode::from(self.code)
     }
@@ -61,6 +76,7 @@ impl From<Error> for Failure {
         Self {
             message: error.to_string(),
             code: if error.is_usage() { USAGE } else { FAILED },
+            stopped: false,
         }
     }
 }
@@ -84,6 +100,7 @@ impl From<io::Error> for Failure {
             return Self {
                 message: String::new(),
                 code: 0,
+                stopped: false,
             };
         }
         Self::failed(format!("could not print: {error}"))
@@ -94,10 +111,7 @@ impl From<io::Error> for Failure {
 pub fn simd_level() -> Result<(), Failure> {
     warmstart_train::simd_level()
         .map(drop)
-        .map_err(|message| Failure {
-            message,
-            code: USAGE,
-        })
+        .map_err(Failure::usage)
 }
 
 /// Makes the pool that all computing runs in.

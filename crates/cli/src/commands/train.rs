@@ -4,19 +4,21 @@ use std::env;
 use std::path::PathBuf;
 
 use warmstart_train::recipe::Draft;
-use warmstart_train::{Changes, Machine};
+use warmstart_train::{Changes, Machine, Stop};
 
 use super::{Failure, use_threads};
 use crate::arguments::{CacheFolder, Resume, Threads, Train};
 use crate::progress::Progress;
+use crate::signals::Signals;
 
 pub fn train(arguments: Train) -> Result<(), Failure> {
     let machine = machine(&arguments.threads, &arguments.cache)?;
+    let signals = Signals::catch(&machine.stop)?;
     let out = arguments.out.clone();
     let draft = draft(arguments)?;
     let mut progress = Progress::new();
-    warmstart_train::train(draft, out, machine, &mut |event| progress.show(event))?;
-    Ok(())
+    let result = warmstart_train::train(draft, out, machine, &mut |event| progress.show(event));
+    signals.ended(result)
 }
 
 /// What the flags leave of this machine.
@@ -26,6 +28,7 @@ pub fn machine(threads: &Threads, cache: &CacheFolder) -> Result<Machine, Failur
         cache: cache.get(),
         program: program()?,
         flags: [threads.flags(), cache.flags()].concat(),
+        stop: Stop::default(),
     })
 }
 
@@ -62,6 +65,8 @@ pub fn draft(arguments: Train) -> Result<Draft, Failure> {
         lr: arguments.lr,
         freeze_lr: arguments.freeze_lr,
         views: arguments.views,
+        checkpoint_every: arguments.checkpoint_every.or(file.checkpoint_every),
+        on_nonfinite: arguments.on_nonfinite.map(Into::into).or(file.on_nonfinite),
         memory: arguments.memory.or(file.memory),
         ..file
     })
@@ -69,6 +74,7 @@ pub fn draft(arguments: Train) -> Result<Draft, Failure> {
 
 pub fn resume(arguments: Resume) -> Result<(), Failure> {
     let machine = machine(&arguments.threads, &arguments.cache)?;
+    let signals = Signals::catch(&machine.stop)?;
     let changes = Changes {
         epochs: arguments.epochs,
         from_epoch: arguments.from_epoch,
@@ -76,12 +82,15 @@ pub fn resume(arguments: Resume) -> Result<(), Failure> {
         freeze_batch: arguments.freeze_batch,
         lr: arguments.lr,
         freeze_lr: arguments.freeze_lr,
+        on_nonfinite: arguments.on_nonfinite.map(Into::into),
+        data: arguments.data,
+        accept_data_change: arguments.accept_data_change,
         memory: arguments.memory,
         out_of_memory: arguments.out_of_memory,
     };
     let mut progress = Progress::new();
-    warmstart_train::resume(&arguments.run, &changes, machine, &mut |event| {
+    let result = warmstart_train::resume(&arguments.run, &changes, machine, &mut |event| {
         progress.show(event);
-    })?;
-    Ok(())
+    });
+    signals.ended(result)
 }

@@ -139,8 +139,6 @@ impl Task for Detection {
     type Tally = Tally;
 
     const KIND: recipe::Task = recipe::Task::Detect;
-    const METRIC: &'static str = "mAP@[.5:.95]";
-
     fn open(recipe: &Recipe, observe: Observer) -> Result<Opened<Scene>, Error> {
         let OpenedScenes {
             dataset,

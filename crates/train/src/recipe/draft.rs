@@ -5,7 +5,8 @@ use serde::Deserialize;
 
 use super::draft_phase::Context;
 use super::{
-    DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OptimizerKind, Phase, Recipe, Task, Train, Views,
+    CheckpointEvery, DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OnNonFinite, OptimizerKind, Phase, Recipe,
+    Task, Train, Views,
 };
 use crate::Error;
 
@@ -52,6 +53,10 @@ pub struct Draft {
     pub image_size: Option<usize>,
     /// Checkpoints kept.
     pub keep: Option<Keep>,
+    /// How often a checkpoint is made within an epoch.
+    pub checkpoint_every: Option<CheckpointEvery>,
+    /// What to do about a step whose loss or gradient is not a number.
+    pub on_nonfinite: Option<OnNonFinite>,
     /// Memory to keep within.
     pub memory: Option<Memory>,
     /// Optimizer of the phases that name none.
@@ -143,6 +148,8 @@ impl Draft {
             seed: self.seed.unwrap_or(SEED),
             image_size: self.image_size.unwrap_or(native_image_size),
             keep: self.keep.unwrap_or(Keep::Last(3)),
+            checkpoint_every: self.checkpoint_every.unwrap_or_default(),
+            on_nonfinite: self.on_nonfinite.unwrap_or_default(),
             memory: self.memory.unwrap_or_default(),
             phases: self.phases(weights != NO_WEIGHTS)?,
             weights,

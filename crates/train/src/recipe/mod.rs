@@ -5,6 +5,8 @@
 //! resuming needs.
 
 mod check;
+mod checkpoint_every;
+mod difference;
 mod draft;
 mod draft_augmentation;
 mod draft_phase;
@@ -17,11 +19,12 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use checkpoint_every::CheckpointEvery;
 pub use draft::{Automatic, Draft, SEED, VAL_SPLIT};
 pub use draft_phase::{DraftPhase, usual_batch};
 pub use memory::Memory;
 pub use phase::{
-    Augmentation, BatchNorm, Init, OptimizerKind, Phase, ScheduleKind, Task, Train, View, Views,
+    Augmentation, BatchNorm, Init, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train, View, Views,
 };
 
 use crate::Error;
@@ -56,6 +59,12 @@ pub struct Recipe {
     pub image_size: usize,
     /// Checkpoints kept.
     pub keep: Keep,
+    /// How often a checkpoint is made within an epoch.
+    #[serde(default)]
+    pub checkpoint_every: CheckpointEvery,
+    /// What to do about a step whose loss or gradient is not a number.
+    #[serde(default)]
+    pub on_nonfinite: OnNonFinite,
     /// Memory to keep within.
     #[serde(default, skip_serializing_if = "Memory::is_auto")]
     pub memory: Memory,
@@ -135,6 +144,12 @@ impl Recipe {
     /// A usage error that names the value and its range.
     pub fn check(&self) -> Result<(), Error> {
         check::check(self)
+    }
+
+    /// How it differs from an earlier one of the same run: a line for each value, with what that means
+    /// for the result.
+    pub fn differences(&self, before: &Self) -> Vec<String> {
+        difference::differences(before, self)
     }
 
     /// The recipe as TOML.

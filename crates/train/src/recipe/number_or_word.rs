@@ -46,6 +46,13 @@ impl Visitor<'_> for NumberOrWord {
             .map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
     }
 
+    /// What JSON has where TOML has signed numbers.
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        usize::try_from(number)
+            .map(Some)
+            .map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+    }
+
     fn visit_str<E: Error>(self, word: &str) -> Result<Self::Value, E> {
         if word == self.0 {
             return Ok(None);

@@ -205,6 +205,14 @@ pub enum Task {
 }
 
 impl Task {
+    /// Name of the figure that picks the best epoch.
+    pub fn metric(self) -> &'static str {
+        match self {
+            Self::Classify => "top-1 accuracy",
+            Self::Detect => "mAP@[.5:.95]",
+        }
+    }
+
     /// The task that the data in a folder are for, by what is there.
     pub fn of_data(dir: &Path) -> Self {
         match scenes::layout(dir) {
@@ -220,6 +228,17 @@ impl Task {
 pub enum Init {
     /// He and others, fan-out, normal.
     Kaiming,
+}
+
+/// What to do about a step whose loss or gradient is not a number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnNonFinite {
+    /// Stop before it changes anything.
+    #[default]
+    Stop,
+    /// Leave it out, at most ten in a row.
+    Skip,
 }
 
 /// The part of the network that learns in a phase.

@@ -1,0 +1,201 @@
+//! What is saved of a run, and when.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use warmstart_nn::Parameters;
+
+use crate::Error;
+use crate::checkpoint::{self, At, Content, State};
+use crate::event::{Event, Observer};
+use crate::job::EpochSums;
+use crate::model_file::{ModelInfo, write_model, write_tensors};
+use crate::recipe::{CheckpointEvery, Recipe};
+use crate::record::{EpochRecord, Summary};
+use crate::run::RunFolder;
+use crate::step::Learned;
+use crate::writer::Writer;
+
+/// A moment of a run. Its tensors are handles: steps that come later make copies of what they change, and
+/// leave these as they are.
+pub struct Commit {
+    state: State,
+    model: Parameters,
+    training: Option<Parameters>,
+    optimizer: Parameters,
+    info: Arc<ModelInfo>,
+    finished: Option<FinishedEpoch>,
+    /// Whether the checkpoint is there, and only what follows from it is missing.
+    is_written: bool,
+}
+
+/// What a finished epoch changes besides.
+pub struct FinishedEpoch {
+    /// The run with it.
+    pub summary: Summary,
+    /// Whether it is the best so far.
+    pub is_best: bool,
+}
+
+impl Commit {
+    fn is_best(&self) -> bool {
+        self.finished.as_ref().is_some_and(|epoch| epoch.is_best)
+    }
+
+    /// The checkpoint first, for everything else follows from it.
+    fn write(&mut self, run: &RunFolder) -> Result<(), Error> {
+        if !self.is_written {
+            let model = |path: &Path| write_model(path, &self.model, &self.info);
+            let optimizer = |path: &Path| write_tensors(path, &self.optimizer);
+            let mut files: Vec<Content> = vec![
+                (checkpoint::MODEL, &model),
+                (checkpoint::OPTIMIZER, &optimizer),
+            ];
+            let training = self.training.as_ref();
+            let training = training.map(|values| move |path: &Path| write_tensors(path, values));
+            if let Some(training) = &training {
+                files.push((checkpoint::TRAINING, training));
+            }
+            run.checkpoints.write(self.state.clone(), &files)?;
+            self.is_written = true;
+        }
+        if let Some(FinishedEpoch { summary, is_best }) = &self.finished {
+            run.write_metrics(&self.state.history)?;
+            if *is_best {
+                run.write_best(&summary.best)?;
+            }
+            run.write_summary(summary)?;
+            run.prune(&self.state.recipe, &self.state.history)?;
+        }
+        let passed = |at: &At| matches!(at, At::Step(_)) && *at != self.state.at();
+        for at in run.checkpoints.list()?.into_iter().filter(passed) {
+            run.checkpoints.remove(at)?;
+        }
+        Ok(())
+    }
+}
+
+/// Saves a run beside its training.
+pub struct Saver {
+    writer: Writer<Commit>,
+    info: Arc<ModelInfo>,
+    recipe: Recipe,
+    data: String,
+    phase: String,
+    frozen_features: Vec<String>,
+    last: Instant,
+    steps_at_last: u64,
+}
+
+impl Saver {
+    /// A saver for a run that learns from data with that checksum, after so many steps.
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
+    pub fn new(
+        run: Arc<RunFolder>,
+        recipe: Recipe,
+        info: ModelInfo,
+        data: String,
+        steps: u64,
+    ) -> Result<Self, Error> {
+        let path = run.path().to_owned();
+        let writer = Writer::new(move |commit: &mut Commit| commit.write(&run));
+        Ok(Self {
+            writer: writer.map_err(|error| Error::io("start a thread to write", &path, error))?,
+            info: Arc::new(info),
+            recipe,
+            data,
+            phase: String::new(),
+            frozen_features: Vec::new(),
+            last: Instant::now(),
+            steps_at_last: steps,
+        })
+    }
+
+    /// Says which phase what comes belongs to, and where its frozen features are kept.
+    pub fn begin_phase(&mut self, name: &str, frozen_features: &[String]) {
+        self.phase = name.to_owned();
+        self.frozen_features = frozen_features.to_vec();
+    }
+
+    /// Whether it is time for a checkpoint within an epoch. While one is being written, it is not: a slow
+    /// disk makes them fewer, and holds nothing up.
+    pub fn is_due(&self, learned: &Learned) -> bool {
+        let due = match self.recipe.checkpoint_every {
+            CheckpointEvery::Time(time) => self.last.elapsed() >= time,
+            CheckpointEvery::Steps(steps) => learned.steps >= self.steps_at_last + steps,
+        };
+        due && !self.writer.is_busy()
+    }
+
+    /// Saves a moment within an epoch, unless a parameter is not finite: then the next step will say so,
+    /// and the last good state stays.
+    pub fn within_epoch(&mut self, learned: &Learned, history: &[EpochRecord], sums: &EpochSums) {
+        if learned.first_non_finite().is_none() {
+            self.submit(learned, history, Some(sums.clone()), None);
+        }
+    }
+
+    /// Saves the end of an epoch, the last of the history. Waits for a write that is in flight.
+    pub fn epoch(&mut self, learned: &Learned, history: &[EpochRecord], epoch: FinishedEpoch) {
+        self.submit(learned, history, None, Some(epoch));
+    }
+
+    fn submit(
+        &mut self,
+        learned: &Learned,
+        history: &[EpochRecord],
+        epoch_in_hand: Option<EpochSums>,
+        finished: Option<FinishedEpoch>,
+    ) {
+        let state = State {
+            format: State::FORMAT,
+            warmstart: env!("CARGO_PKG_VERSION").to_owned(),
+            simd: warmstart_nn::simd_level().unwrap_or_default().to_owned(),
+            recipe: self.recipe.clone(),
+            phase: self.phase.clone(),
+            data: self.data.clone(),
+            frozen_features: self.frozen_features.clone(),
+            epoch: history.len(),
+            epoch_in_hand,
+            step: learned.steps,
+            optimizer_steps: learned.optimizer.steps,
+            skipped_in_a_row: learned.skipped_in_a_row,
+            history: history.to_vec(),
+            files: Default::default(),
+        };
+        let commit = Commit {
+            state,
+            model: learned.model().clone(),
+            training: learned.average.as_ref().map(|_| learned.parameters.clone()),
+            optimizer: learned.optimizer.state.clone(),
+            info: Arc::clone(&self.info),
+            finished,
+            is_written: false,
+        };
+        let is_best = commit.is_best();
+        // Where the disk refuses, what comes later holds what was before; but for the best model.
+        self.writer.submit(commit, |waiting| waiting.is_best() && !is_best);
+        self.last = Instant::now();
+        self.steps_at_last = learned.steps;
+    }
+
+    /// Tells what there is to tell of the writing.
+    pub fn tell(&self, observe: Observer) {
+        for news in self.writer.news() {
+            observe(Event::Note(news));
+        }
+    }
+
+    /// Waits until everything is on the disk.
+    ///
+    /// # Errors
+    /// What the disk said, if it refused once more.
+    pub fn flush(&self, observe: Observer) -> Result<(), String> {
+        let result = self.writer.flush();
+        self.tell(observe);
+        result
+    }
+}
