@@ -26,10 +26,11 @@ impl Signals {
         let last = Arc::new(AtomicUsize::new(0));
         for signal in [SIGINT, SIGTERM] {
             // They are called in this order.
-            let caught = flag::register_conditional_shutdown(signal, BY_SIGNAL + signal, stop.at_once())
-                .and_then(|_| flag::register(signal, stop.at_once()))
-                .and_then(|_| flag::register_usize(signal, Arc::clone(&last), signal as usize))
-                .and_then(|_| flag::register(signal, stop.wished()));
+            let caught =
+                flag::register_conditional_shutdown(signal, BY_SIGNAL + signal, stop.at_once())
+                    .and_then(|_| flag::register(signal, stop.at_once()))
+                    .and_then(|_| flag::register_usize(signal, Arc::clone(&last), signal as usize))
+                    .and_then(|_| flag::register(signal, stop.wished()));
             caught.map_err(|error| Failure::failed(format!("could not catch signals: {error}")))?;
         }
         Ok(Self { last })

@@ -272,7 +272,12 @@ fn a_training_that_diverges_stops_and_keeps_what_was_there() {
         &arguments,
         None,
         1,
-        &["at epoch 2", "nothing of this epoch was saved", "--lr 1e29"],
+        &[
+            "the loss is NaN (step 2 of epoch 2, learning rate",
+            "the first that is no number is features.",
+            "nothing was saved over the last good state",
+            "--lr 1e29",
+        ],
     );
     assert!(out.join("checkpoints/epoch-0001/state.json").is_file());
     assert!(!out.join("checkpoints/epoch-0002").exists());

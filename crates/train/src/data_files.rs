@@ -71,10 +71,12 @@ impl DataFiles {
             let missing = of.keys().filter(|file| !than.contains_key(file));
             missing.map(|(split, path)| named(split, path)).collect()
         };
-        let changed = now.iter().filter(|(file, what)| {
-            before.get(*file).is_some_and(|before| before != *what)
-        });
-        let changed = changed.map(|((split, path), _)| named(split, path)).collect();
+        let changed = now
+            .iter()
+            .filter(|(file, what)| before.get(*file).is_some_and(|before| before != *what));
+        let changed = changed
+            .map(|((split, path), _)| named(split, path))
+            .collect();
         let parts = [
             ("more", others(&now, &before)),
             ("fewer", others(&before, &now)),
@@ -131,8 +133,16 @@ mod tests {
 
     #[test]
     fn what_came_went_and_changed_is_named() {
-        let before = files(&["train\t10\taa\ttrain/a.png", "train\t11\taa\ttrain/b.png", "val\t9\tbb\tc.png"]);
-        let now = files(&["train\t10\taa\ttrain/a.png", "train\t12\taa\ttrain/d.png", "val\t8\tbb\tc.png"]);
+        let before = files(&[
+            "train\t10\taa\ttrain/a.png",
+            "train\t11\taa\ttrain/b.png",
+            "val\t9\tbb\tc.png",
+        ]);
+        let now = files(&[
+            "train\t10\taa\ttrain/a.png",
+            "train\t12\taa\ttrain/d.png",
+            "val\t8\tbb\tc.png",
+        ]);
         assert_eq!(
             now.difference(&before),
             "1 more: train/d.png; 1 fewer: train/b.png; 1 of another size or label: c.png (val)"
@@ -142,9 +152,14 @@ mod tests {
 
     #[test]
     fn of_many_only_some_are_named() {
-        let lines: Vec<String> = (0..8).map(|n| format!("train\t1\taa\ttrain/{n}.png")).collect();
+        let lines: Vec<String> = (0..8)
+            .map(|n| format!("train\t1\taa\ttrain/{n}.png"))
+            .collect();
         let now = files(&lines.iter().map(String::as_str).collect::<Vec<_>>());
         let words = now.difference(&files(&[]));
-        assert!(words.starts_with("8 more: train/0.png") && words.ends_with("and 3 others"), "{words}");
+        assert!(
+            words.starts_with("8 more: train/0.png") && words.ends_with("and 3 others"),
+            "{words}"
+        );
     }
 }

@@ -268,7 +268,9 @@ impl<T: Task> Job<T> {
                     )));
                 }
                 Err(cause) => {
-                    let files = samples.iter().map(|&s| self.task.data().train[s].path.clone());
+                    let files = samples
+                        .iter()
+                        .map(|&s| self.task.data().train[s].path.clone());
                     return Ok(EpochEnd::NonFinite(RefusedStep {
                         cause,
                         step: step + 1,

@@ -72,7 +72,9 @@ impl Lock {
         }
         let number = std::process::id().to_string();
         // Only for people: a full disk is no reason not to have the lock.
-        let _ = file.set_len(0).and_then(|()| file.write_all(number.as_bytes()));
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.write_all(number.as_bytes()));
         Ok(Self { _file: file })
     }
 }

@@ -230,7 +230,10 @@ fn other_data(
     // The list may be lost, or be that of a later change.
     let listed = listed.filter(|listed| listed.checksum() == expected);
     Some(listed.map_or_else(
-        || "files, sizes or labels; which ones cannot be said, for the run's list of them is lost".into(),
+        || {
+            "files, sizes or labels; which ones cannot be said, for the run's list of them is lost"
+                .into()
+        },
         |listed| files.difference(&listed),
     ))
 }

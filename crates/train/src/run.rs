@@ -229,7 +229,11 @@ impl RunFolder {
     /// # Errors
     /// If that checkpoint is damaged, or the disk refuses.
     pub fn write_best(&self, best: &Best) -> Result<(), Error> {
-        let model = self.checkpoints.open(At::Epoch(best.epoch))?.folder.join(MODEL);
+        let model = self
+            .checkpoints
+            .open(At::Epoch(best.epoch))?
+            .folder
+            .join(MODEL);
         replace_by_copy(&self.path.join(BEST), &model)
     }
 

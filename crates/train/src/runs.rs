@@ -123,7 +123,10 @@ fn look(run: &Path) -> FoundRun {
         Status::Interrupted { .. } => Some(resume),
         Status::Finished => Some(format!("{resume} --epochs {}", epochs + MORE_EPOCHS)),
     };
-    let history = state.ok().flatten().map(|state| (state.history, state.recipe.task));
+    let history = state
+        .ok()
+        .flatten()
+        .map(|state| (state.history, state.recipe.task));
     FoundRun {
         run: run.to_owned(),
         best: history.and_then(|(history, task)| Best::of(&history, task.metric())),

@@ -177,7 +177,8 @@ impl Saver {
         };
         let is_best = commit.is_best();
         // Where the disk refuses, what comes later holds what was before; but for the best model.
-        self.writer.submit(commit, |waiting| waiting.is_best() && !is_best);
+        self.writer
+            .submit(commit, |waiting| waiting.is_best() && !is_best);
         self.last = Instant::now();
         self.steps_at_last = learned.steps;
     }

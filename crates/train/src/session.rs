@@ -222,9 +222,9 @@ impl<T: Task> Session<T> {
         if position.epoch_in_phase == 0 && self.in_hand.is_none() {
             self.learned.begin_phase(phase);
         }
-        let current =
-            self.job
-                .begin_phase(position.phase, &self.learned.parameters, observe)?;
+        let current = self
+            .job
+            .begin_phase(position.phase, &self.learned.parameters, observe)?;
         let (before, now) = (&*self.frozen_features, current.frozen.cache_keys());
         let same_phase = position.epoch_in_phase > 0 || self.in_hand.is_some();
         if same_phase && !before.is_empty() && !now.is_empty() && before != now {
@@ -278,7 +278,9 @@ impl<T: Task> Session<T> {
             EpochEnd::NonFinite(step) => return Err(self.diverged(step, epoch, position, observe)),
         };
         let Some(evaluation) = evaluation else {
-            let steps = self.job.steps_per_epoch(&self.job.recipe.phases[position.phase]);
+            let steps = self
+                .job
+                .steps_per_epoch(&self.job.recipe.phases[position.phase]);
             return Err(self.interrupted(&sums, epoch, steps, saver, observe));
         };
         Ok(EpochRecord {
@@ -310,8 +312,14 @@ impl<T: Task> Session<T> {
             files,
         } = refused;
         if !files.is_empty() {
-            let files: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
-            observe(Event::Note(format!("images of that step: {}", files.join(", "))));
+            let files: Vec<_> = files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect();
+            observe(Event::Note(format!(
+                "images of that step: {}",
+                files.join(", ")
+            )));
         }
         let phase = &self.job.recipe.phases[position.phase];
         Error::NonFinite {
@@ -345,7 +353,12 @@ impl<T: Task> Session<T> {
             if let Err(failure) = saver.flush(observe) {
                 return self.unsaved(&failure);
             }
-            let phase = self.job.recipe.position(epoch).expect("it is at work").phase;
+            let phase = self
+                .job
+                .recipe
+                .position(epoch)
+                .expect("it is at work")
+                .phase;
             let left = self.job.task.training_images() - sums.seen;
             let left = left.div_ceil(self.job.recipe.phases[phase].batch);
             words = format!(
@@ -410,7 +423,8 @@ impl<T: Task> Session<T> {
             let evaluation = self.job.evaluate(&kept, &frozen, Split::Test, observe)?;
             let Some(evaluation) = evaluation else {
                 return Err(Error::Interrupted {
-                    words: "stopped while the test images were measured; every epoch is done".into(),
+                    words: "stopped while the test images were measured; every epoch is done"
+                        .into(),
                     run: self.run.path().to_owned(),
                 });
             };

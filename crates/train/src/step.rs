@@ -149,7 +149,10 @@ impl<T: Task> Step<'_, T> {
         if !finite(&features) {
             return match self.setup.boundary {
                 0 => "the image itself".into(),
-                boundary => format!("before {}, in the frozen part", self.stage_or_head(boundary)),
+                boundary => format!(
+                    "before {}, in the frozen part",
+                    self.stage_or_head(boundary)
+                ),
             };
         }
         let untracked = parameters.tracked(|_| false);
@@ -161,7 +164,9 @@ impl<T: Task> Step<'_, T> {
         };
         let mut maps: Vec<_> = features.into_iter().map(Tensor::autodiff).collect();
         for stage in self.setup.boundary..self.architecture.stages.len() {
-            maps = self.architecture.forward_maps(stage..stage + 1, maps, &mut forward);
+            maps = self
+                .architecture
+                .forward_maps(stage..stage + 1, maps, &mut forward);
             if !finite(&maps) {
                 return self.stage_or_head(stage);
             }
@@ -223,7 +228,11 @@ impl<T: Task> Step<'_, T> {
 }
 
 fn is_finite(map: &Tensor<4>) -> bool {
-    let values: Vec<f32> = map.clone().into_data().try_into_vec().expect("maps are f32");
+    let values: Vec<f32> = map
+        .clone()
+        .into_data()
+        .try_into_vec()
+        .expect("maps are f32");
     values.iter().all(|value| value.is_finite())
 }
 

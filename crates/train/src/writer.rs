@@ -78,8 +78,9 @@ impl<C: Send + 'static> Writer<C> {
     /// Hands something over to be written. Waits for the write that is in flight; where the disk
     /// refuses, it takes the place of what waits, but for what `stays`.
     pub fn submit(&self, content: C, stays: impl Fn(&C) -> bool) {
-        let busy =
-            |state: &State<C>| state.writing || state.failure.is_none() && !state.waiting.is_empty();
+        let busy = |state: &State<C>| {
+            state.writing || state.failure.is_none() && !state.waiting.is_empty()
+        };
         let mut state = self.shared.wait_while(self.shared.lock(), busy);
         state.waiting.retain(stays);
         state.waiting.push_back(content);
@@ -224,7 +225,10 @@ mod tests {
 
     #[test]
     fn a_slow_disk_holds_nobody_up_and_one_write_is_in_flight() {
-        let (begin, begun) = (Arc::new((Mutex::new(0), Condvar::new())), AtomicUsize::new(0));
+        let (begin, begun) = (
+            Arc::new((Mutex::new(0), Condvar::new())),
+            AtomicUsize::new(0),
+        );
         let (gate, most) = (Arc::clone(&begin), Arc::new(AtomicUsize::new(0)));
         let in_flight = Arc::clone(&most);
         let writer = Writer::new(move |_: &mut u32| {
@@ -254,7 +258,10 @@ mod tests {
         writer.submit(1, |_| false);
         assert!(writer.flush().unwrap_err().contains("could not write run"));
         let news = writer.news();
-        assert!(news.len() == 1 && news[0].contains("the run goes on"), "{news:?}");
+        assert!(
+            news.len() == 1 && news[0].contains("the run goes on"),
+            "{news:?}"
+        );
         // Of what waits, only what must not be lost stays.
         writer.submit(2, |_| false);
         assert!(writer.flush().is_err());

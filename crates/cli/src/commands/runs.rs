@@ -25,7 +25,11 @@ pub fn runs(arguments: Runs) -> Result<(), Failure> {
         writeln!(out, "  {}", status(run))?;
         if let Some(best) = &run.best {
             let (metric, value) = (&best.metric, best.value);
-            writeln!(out, "  best {metric} {value:.4} at epoch {} ({})", best.epoch, best.phase)?;
+            writeln!(
+                out,
+                "  best {metric} {value:.4} at epoch {} ({})",
+                best.epoch, best.phase
+            )?;
         }
         if let Some(command) = &run.command {
             writeln!(out, "  {command}")?;
@@ -41,7 +45,10 @@ fn status(run: &FoundRun) -> String {
             let process = process.map_or(String::new(), |number| format!(", process {number}"));
             format!("running: {epoch} of {epochs} epochs are done{process}")
         }
-        Status::Interrupted { epoch: 0, images: 0 } => {
+        Status::Interrupted {
+            epoch: 0,
+            images: 0,
+        } => {
             format!("interrupted before the first checkpoint of {epochs} epochs")
         }
         Status::Interrupted { epoch, images: 0 } => {

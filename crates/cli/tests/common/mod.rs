@@ -105,15 +105,15 @@ pub fn outcome(
     epochs: usize,
 ) -> (Vec<Vec<u8>>, Vec<BTreeMap<String, serde_json::Value>>) {
     let last = run.join(format!("checkpoints/epoch-{epochs:04}"));
-    let files = [
+    let mut files = vec![
         run.join("best.safetensors"),
         last.join("model.safetensors"),
         last.join("optimizer.safetensors"),
     ];
-    (
-        files.map(|file| fs::read(file).unwrap()).into(),
-        metrics(run),
-    )
+    // Where the model is a moving average.
+    files.extend(Some(last.join("training.safetensors")).filter(|file| file.exists()));
+    let bytes = files.into_iter().map(|file| fs::read(file).unwrap());
+    (bytes.collect(), metrics(run))
 }
 
 /// Copies a folder with all that is in it.

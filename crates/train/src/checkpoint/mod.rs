@@ -12,8 +12,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use file::{file_checksum, flush, flush_folder, write_flushed};
 pub use file::{checksum, replace_by_copy, replace_file};
+use file::{file_checksum, flush, flush_folder, write_flushed};
 pub use state::State;
 
 use crate::Error;
@@ -173,7 +173,7 @@ impl Checkpoints {
         };
         let step = newest_of(found.iter().filter(within).collect())?;
         let epoch = newest_of(found.iter().filter(|at| !within(at)).collect())?;
-        let newer = |checkpoint: &Checkpoint| (checkpoint.state.epoch, checkpoint.state.step);
+        let newer = |checkpoint: &Checkpoint| checkpoint.state.progress();
         let newest = step.into_iter().chain(epoch).max_by_key(newer);
         if newest.is_none() && !found.is_empty() {
             return Err(Error::Checkpoint(format!(
@@ -195,7 +195,7 @@ impl Checkpoints {
             let text = fs::read(self.path(at).join(STATE)).ok()?;
             State::from_json(&text).ok()
         });
-        Ok(states.max_by_key(|state| (state.epoch, state.step)))
+        Ok(states.max_by_key(State::progress))
     }
 
     /// Removes a checkpoint.
@@ -204,7 +204,12 @@ impl Checkpoints {
     /// If the disk refuses.
     pub fn remove(&self, at: At) -> Result<(), Error> {
         let path = self.path(at);
-        fs::remove_dir_all(&path).map_err(|error| Error::io("remove", &path, error))
+        let removed = match path.is_file() {
+            // Not one of ours, and in the way of one.
+            true => fs::remove_file(&path),
+            false => fs::remove_dir_all(&path),
+        };
+        removed.map_err(|error| Error::io("remove", &path, error))
     }
 }
 
@@ -285,6 +290,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
+    use crate::job::EpochSums;
     use crate::recipe::Draft;
     use crate::record::EpochRecord;
 
@@ -324,7 +330,10 @@ mod tests {
     fn within(epochs: usize, steps: u64) -> State {
         let mut state = state(epochs);
         state.step += steps;
-        state.epoch_in_hand = Some(Default::default());
+        state.epoch_in_hand = Some(EpochSums {
+            seen: 8 * steps as usize,
+            ..Default::default()
+        });
         state
     }
 
@@ -409,11 +418,20 @@ mod tests {
         let mut skipped = Vec::new();
         let newest = checkpoints.newest(&mut |line| skipped.push(line));
         assert_eq!(newest.unwrap().unwrap().state.epoch, 1);
-        assert!(skipped[0].contains("step-00000015/state.json"), "{skipped:?}");
-        assert!(skipped[1].contains("epoch-0002/model.safetensors"), "{skipped:?}");
+        assert!(
+            skipped[0].contains("step-00000015/state.json"),
+            "{skipped:?}"
+        );
+        assert!(
+            skipped[1].contains("epoch-0002/model.safetensors"),
+            "{skipped:?}"
+        );
         fs::remove_file(checkpoints.path(At::Epoch(1)).join(STATE)).unwrap();
         let error = checkpoints.newest(&mut |_| {}).unwrap_err().to_string();
-        assert!(error.contains("none of its 3 checkpoints is sound"), "{error}");
+        assert!(
+            error.contains("none of its 3 checkpoints is sound"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -421,12 +439,18 @@ mod tests {
         let run = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::of(run.path());
         write(&checkpoints, state(1));
-        for (format, words) in [(State::FORMAT + 1, "a newer"), (State::FORMAT - 1, "an older")] {
+        for (format, words) in [
+            (State::FORMAT + 1, "a newer"),
+            (State::FORMAT - 1, "an older"),
+        ] {
             write(&checkpoints, State { format, ..state(2) });
             let mut skipped = Vec::new();
             let newest = checkpoints.newest(&mut |line| skipped.push(line));
             assert_eq!(newest.unwrap().unwrap().state.epoch, 1);
-            assert!(skipped[0].contains(&format!("written by {words} version")), "{skipped:?}");
+            assert!(
+                skipped[0].contains(&format!("written by {words} version")),
+                "{skipped:?}"
+            );
         }
     }
 
@@ -453,7 +477,10 @@ mod tests {
             assert_eq!(newest(&checkpoints).epoch, 3);
             assert!(!run.path().join("checkpoints").join(WRITING).exists());
         }
-        assert_eq!(ends, 7, "two for each of two files, and three around the rename");
+        assert_eq!(
+            ends, 7,
+            "two for each of two files, and three around the rename"
+        );
     }
 
     #[test]
@@ -468,7 +495,10 @@ mod tests {
         };
         let files: [(_, Write); 2] = [(MODEL, &good), (OPTIMIZER, &full)];
         let error = checkpoints.write(state(2), &files).unwrap_err();
-        assert!(error.to_string().contains("optimizer.safetensors"), "{error}");
+        assert!(
+            error.to_string().contains("optimizer.safetensors"),
+            "{error}"
+        );
         let left = fs::read_dir(run.path().join("checkpoints")).unwrap();
         assert_eq!(left.count(), 1);
         assert_eq!(newest(&checkpoints).epoch, 1);

@@ -69,6 +69,11 @@ impl State {
         self.epoch_in_hand.as_ref().map_or(0, |sums| sums.seen)
     }
 
+    /// How far the run is: finished epochs, and images of the next.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.epoch, self.images_in_epoch())
+    }
+
     /// The state as JSON with sorted keys and its own checksum: that of the whole text, in which the
     /// checksum is zeros.
     pub(super) fn to_json(&self) -> String {
@@ -93,7 +98,11 @@ impl State {
         match value["format"].as_u64().unwrap_or(0) {
             FORMAT => {}
             format => {
-                let age = if format > FORMAT { "a newer" } else { "an older" };
+                let age = if format > FORMAT {
+                    "a newer"
+                } else {
+                    "an older"
+                };
                 return Err(format!(
                     "it was written by {age} version of warmstart ({writer}), which alone can go on \
                      from it"

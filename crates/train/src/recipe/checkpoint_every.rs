@@ -120,7 +120,16 @@ mod tests {
 
     #[test]
     fn nothing_else_is_taken() {
-        for text in ["", "0", "0s", "5", "min", "-3", "5 days", "99999999999999999999h"] {
+        for text in [
+            "",
+            "0",
+            "0s",
+            "5",
+            "min",
+            "-3",
+            "5 days",
+            "99999999999999999999h",
+        ] {
             let every = text.parse::<CheckpointEvery>();
             assert_eq!(every.is_ok(), text == "5", "{text}");
         }

@@ -9,11 +9,18 @@ pub(super) fn differences(before: &Recipe, now: &Recipe) -> Vec<String> {
     let phases = before.phases.iter().zip(&now.phases);
     let [mut run_before, mut run_now] = [before, now].map(json);
     for run in [&mut run_before, &mut run_now] {
-        run.as_object_mut().expect("a recipe is a table").remove("phase");
+        run.as_object_mut()
+            .expect("a recipe is a table")
+            .remove("phase");
     }
     compare("", &run_before, &run_now, &mut lines);
     for (before, now) in phases {
-        compare(&format!("phase {}: ", now.name), &json(before), &json(now), &mut lines);
+        compare(
+            &format!("phase {}: ", now.name),
+            &json(before),
+            &json(now),
+            &mut lines,
+        );
     }
     for phase in now.phases.iter().skip(before.phases.len()) {
         lines.push(format!(
@@ -30,7 +37,9 @@ fn json(value: &impl serde::Serialize) -> Value {
 
 fn compare(place: &str, before: &Value, now: &Value, lines: &mut Vec<String>) {
     let [before, now] = [before, now].map(|value| value.as_object().expect("a table"));
-    let keys = before.keys().chain(now.keys().filter(|key| !before.contains_key(*key)));
+    let keys = before
+        .keys()
+        .chain(now.keys().filter(|key| !before.contains_key(*key)));
     for key in keys {
         let [old, new] = [before, now].map(|table| table.get(key).unwrap_or(&Value::Null));
         match (old, new) {
@@ -38,7 +47,12 @@ fn compare(place: &str, before: &Value, now: &Value, lines: &mut Vec<String>) {
             (Value::Object(_), Value::Object(_)) => {
                 compare(&format!("{place}{key}."), old, new, lines);
             }
-            _ => lines.push(format!("{place}{key} {} → {}{}", shown(old), shown(new), meaning(key))),
+            _ => lines.push(format!(
+                "{place}{key} {} → {}{}",
+                shown(old),
+                shown(new),
+                meaning(key)
+            )),
         }
     }
 }
@@ -54,7 +68,9 @@ fn shown(value: &Value) -> String {
 /// What a change means for the result.
 fn meaning(key: &str) -> &'static str {
     match key {
-        "batch" => ": other steps from here on, so another result; each image is still seen once an epoch",
+        "batch" => {
+            ": other steps from here on, so another result; each image is still seen once an epoch"
+        }
         "micro_batch" => ": the steps are the same but for what goes through at a time",
         "epochs" => {
             ": the learning rate falls over the new length; what is done was done at the old one's rates, so \

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::draft_phase::Context;
 use super::{
-    CheckpointEvery, DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OnNonFinite, OptimizerKind, Phase, Recipe,
-    Task, Train, Views,
+    CheckpointEvery, DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OnNonFinite, OptimizerKind, Phase,
+    Recipe, Task, Train, Views,
 };
 use crate::Error;
 

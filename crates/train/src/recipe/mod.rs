@@ -24,7 +24,8 @@ pub use draft::{Automatic, Draft, SEED, VAL_SPLIT};
 pub use draft_phase::{DraftPhase, usual_batch};
 pub use memory::Memory;
 pub use phase::{
-    Augmentation, BatchNorm, Init, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train, View, Views,
+    Augmentation, BatchNorm, Init, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train,
+    View, Views,
 };
 
 use crate::Error;

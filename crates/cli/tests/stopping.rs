@@ -1,0 +1,302 @@
+//! A run that is stopped saves where it is; nobody else trains it; a full disk does not end it.
+#![cfg(unix)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use common::{data, outcome, pictures, pretrained, warmstart};
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+
+const EPOCHS: usize = 4;
+
+/// A recipe of two phases, with so many images of each class to learn from.
+fn recipe(dir: &Path, images: u32, rest: &str) -> PathBuf {
+    let data = data(dir);
+    let weights = pretrained(dir, &data);
+    pictures(&data.join("train"), &common::CLASSES, 200, images);
+    let recipe = dir.join("recipe.toml");
+    let text = format!(
+        "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 32\n{rest}\n\
+         [[phase]]\nname = 'freeze'\ntrain = 'from:features.17'\nepochs = 2\nbatch = 8\n\
+         [[phase]]\nname = 'thaw'\ntrain = 'all'\nepochs = 2\nbatch = 8\n",
+        data.display()
+    );
+    fs::write(&recipe, text).unwrap();
+    recipe
+}
+
+fn start(recipe: &Path, run: &Path) -> Child {
+    let log = fs::File::create(run.with_extension("log")).unwrap();
+    Command::new(assert_cmd::cargo::cargo_bin("warmstart"))
+        .arg("train")
+        .arg(recipe)
+        .arg("--out")
+        .arg(run)
+        .stderr(log)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn wait_until(what: &str, reached: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !reached() {
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "never: {what}"
+        );
+        sleep(Duration::from_millis(2));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let arguments = ["-s", name, &child.id().to_string()];
+    assert!(
+        Command::new("kill")
+            .args(arguments)
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+fn checkpoints(run: &Path) -> Vec<String> {
+    let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn resume(run: &Path) -> assert_cmd::assert::Assert {
+    warmstart().arg("resume").arg(run).assert()
+}
+
+fn log(run: &Path) -> String {
+    fs::read_to_string(run.with_extension("log")).unwrap()
+}
+
+#[test]
+fn a_signal_stops_after_the_step_in_hand_and_saves_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = recipe(dir.path(), 60, "");
+    let whole = dir.path().join("whole");
+    assert!(start(&recipe, &whole).wait().unwrap().success());
+    let expected = outcome(&whole, EPOCHS);
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let run = dir.path().join(name);
+        let mut child = start(&recipe, &run);
+        // Some steps into the second epoch.
+        wait_until("the first epoch", || {
+            run.join("checkpoints/epoch-0001").exists()
+        });
+        sleep(Duration::from_millis(50));
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{}", log(&run));
+        let words = log(&run);
+        let last = words.lines().last().unwrap();
+        assert!(last.starts_with("stopped in epoch 2 after "), "{words}");
+        assert!(
+            last.contains("saved; go on with `warmstart resume "),
+            "{words}"
+        );
+        let saved = checkpoints(&run);
+        assert!(
+            saved.len() == 2 && saved[1].starts_with("step-"),
+            "{saved:?}"
+        );
+        let summary: Value =
+            serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
+        assert_eq!(summary["state"], "interrupted");
+        warmstart()
+            .arg("runs")
+            .arg(dir.path())
+            .assert()
+            .success()
+            .stdout(contains("interrupted in epoch 2 of 4, after "))
+            .stdout(contains(format!("  warmstart resume {}\n", run.display())));
+        resume(&run).success().stderr(
+            contains("going on after epoch 1 of 4, with ").and(contains("of epoch 2 behind")),
+        );
+        assert!(outcome(&run, EPOCHS) == expected, "stopped by {name}");
+        assert!(
+            checkpoints(&run)
+                .iter()
+                .all(|name| name.starts_with("epoch-"))
+        );
+    }
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_and_nothing_that_was_saved_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = recipe(dir.path(), 60, "");
+    let run = dir.path().join("run");
+    let mut child = start(&recipe, &run);
+    wait_until("the first epoch", || {
+        run.join("checkpoints/epoch-0001").exists()
+    });
+    signal(&child, "INT");
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{}", log(&run));
+    resume(&run).success();
+}
+
+#[test]
+fn before_there_is_anything_to_save_one_signal_is_enough() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = recipe(dir.path(), 0, "");
+    let run = dir.path().join("run");
+    let mut child = start(&recipe, &run);
+    wait_until("the first words", || !log(&run).is_empty());
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{}", log(&run));
+    assert!(!run.join("checkpoints").exists());
+}
+
+#[test]
+fn a_run_in_the_works_is_nobody_else_s_until_its_process_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = recipe(dir.path(), 200, "");
+    let run = dir.path().join("run");
+    let mut child = start(&recipe, &run);
+    wait_until("the first epoch", || {
+        run.join("checkpoints/epoch-0001").exists()
+    });
+    let process = format!("process {}", child.id());
+    resume(&run).code(1).stderr(contains(format!(
+        "is being trained by {process}: wait for it, or stop it first"
+    )));
+    let listed = warmstart()
+        .arg("runs")
+        .arg(dir.path())
+        .arg("--json")
+        .assert()
+        .success();
+    let listed = String::from_utf8(listed.get_output().stdout.clone()).unwrap();
+    let runs: Vec<Value> = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let states: Vec<&str> = runs
+        .iter()
+        .map(|run| run["state"].as_str().unwrap())
+        .collect();
+    assert_eq!(states, ["finished", "running"], "{listed}");
+    assert_eq!(runs[1]["process"], child.id());
+    assert_eq!(runs[1]["command"], Value::Null);
+    assert_eq!(
+        runs[0]["command"],
+        format!(
+            "warmstart resume {}/pretrained --epochs 6",
+            dir.path().display()
+        )
+    );
+    child.kill().unwrap();
+    child.wait().unwrap();
+    resume(&run).success();
+    warmstart()
+        .args(["runs", "no-such-folder"])
+        .assert()
+        .code(1)
+        .stderr(contains("could not list no-such-folder"));
+}
+
+/// In a mount namespace of its own, on a file system of a few MiB that somebody else fills up.
+#[test]
+fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = recipe(dir.path(), 30, "checkpoint_every = 2\nkeep = 1");
+    let whole = dir.path().join("whole");
+    assert!(start(&recipe, &whole).wait().unwrap().success());
+    let expected = outcome(&whole, EPOCHS);
+    let result = dir.path().join("result");
+    let script = r#"
+        set -eu
+        mkdir disk && mount -t tmpfs -o size=160m tmpfs disk
+        "$WARMSTART" train recipe.toml --out disk/run 2> log &
+        until test -e disk/run/checkpoints/epoch-0001; do sleep 0.01; done
+        # All of it, also what a checkpoint that is being written gives back.
+        for i in 1 2 3 4 5; do cat /dev/zero > disk/filler-$i 2> /dev/null || true; sleep 0.02; done
+        until grep -q 'the run goes on and tries again' log; do sleep 0.01; done
+        grep -q 'epoch 3/4' log && echo 'too late' && exit 1
+        until grep -q 'epoch 3/4' log; do sleep 0.01; done
+        ls disk/run/checkpoints > while-full
+        rm disk/filler-*
+        wait $!
+        cp -r disk/run result
+    "#;
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .current_dir(dir.path())
+        .env("WARMSTART", assert_cmd::cargo::cargo_bin("warmstart"))
+        .output()
+        .expect("this test needs `unshare`, of util-linux");
+    let words = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        output.status.success(),
+        "{said}{}\n{words}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    assert!(words.contains("No space left on device"), "{words}");
+    assert!(words.contains("checkpoints are written again"), "{words}");
+    let left = fs::read_to_string(dir.path().join("while-full")).unwrap();
+    assert!(
+        left.contains("epoch-0001") || left.contains("epoch-0002"),
+        "{left}"
+    );
+    assert!(outcome(&result, EPOCHS) == expected, "{words}");
+}
+
+#[test]
+fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let recipe = recipe(dir.path(), 0, "");
+    let whole = dir.path().join("whole");
+    assert!(start(&recipe, &whole).wait().unwrap().success());
+    let script = r#"
+        set -eu
+        mkdir disk && mount -t tmpfs -o size=160m tmpfs disk
+        "$WARMSTART" train recipe.toml --out disk/run 2> log &
+        until test -e disk/run/checkpoints/epoch-0001; do sleep 0.005; done
+        kill -STOP $!
+        for i in 1 2 3; do cat /dev/zero > disk/filler-$i 2> /dev/null || true; done
+        kill -CONT $!
+        code=0; wait $! || code=$?
+        test $code = 1
+        rm disk/filler-*
+        "$WARMSTART" resume disk/run 2>> log
+        cp -r disk/run result
+    "#;
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c", script])
+        .current_dir(dir.path())
+        .env("WARMSTART", assert_cmd::cargo::cargo_bin("warmstart"))
+        .output()
+        .expect("this test needs `unshare`, of util-linux");
+    let words = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}\n{words}");
+    let error = words
+        .lines()
+        .find(|line| line.starts_with("error: "))
+        .unwrap();
+    assert!(error.contains("No space left on device"), "{words}");
+    assert!(
+        error.contains("is its newest checkpoint; make room and go on"),
+        "{words}"
+    );
+    assert!(
+        outcome(&dir.path().join("result"), EPOCHS) == outcome(&whole, EPOCHS),
+        "{words}"
+    );
+}
