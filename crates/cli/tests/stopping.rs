@@ -2,16 +2,19 @@
 #![cfg(unix)]
 
 mod common;
+#[path = "common/process.rs"]
+mod process;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{data, outcome, pictures, pretrained, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
+use process::{checkpoints, log, signal, start, wait_until};
 use serde_json::Value;
 
 const EPOCHS: usize = 4;
@@ -32,56 +35,8 @@ fn recipe(dir: &Path, images: u32, rest: &str) -> PathBuf {
     recipe
 }
 
-fn start(recipe: &Path, run: &Path) -> Child {
-    let log = fs::File::create(run.with_extension("log")).unwrap();
-    Command::new(assert_cmd::cargo::cargo_bin("warmstart"))
-        .arg("train")
-        .arg(recipe)
-        .arg("--out")
-        .arg(run)
-        .stderr(log)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-fn wait_until(what: &str, reached: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !reached() {
-        assert!(
-            started.elapsed() < Duration::from_secs(120),
-            "never: {what}"
-        );
-        sleep(Duration::from_millis(2));
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    let arguments = ["-s", name, &child.id().to_string()];
-    assert!(
-        Command::new("kill")
-            .args(arguments)
-            .status()
-            .unwrap()
-            .success()
-    );
-}
-
-fn checkpoints(run: &Path) -> Vec<String> {
-    let entries = fs::read_dir(run.join("checkpoints")).into_iter().flatten();
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    names.sort();
-    names
-}
-
 fn resume(run: &Path) -> assert_cmd::assert::Assert {
     warmstart().arg("resume").arg(run).assert()
-}
-
-fn log(run: &Path) -> String {
-    fs::read_to_string(run.with_extension("log")).unwrap()
 }
 
 #[test]

@@ -61,6 +61,9 @@ pub struct PhasePlan {
     pub per_image_mb: f64,
     /// Highest memory of the phase, in MB.
     pub planned_mb: f64,
+    /// Memory besides, in MB, while a disk that is slower than a step or two writes a checkpoint.
+    #[serde(default)]
+    pub saving_mb: f64,
     /// Time of the phase, roughly.
     pub seconds: f64,
 }
@@ -103,6 +106,7 @@ pub fn plan<T: Task>(
             pixels,
             preparing: costs.preparing * job.machine.workers as f64,
             gradients: setup.trained as f64 * 4.0,
+            saving: setup.trained as f64 * 4.0 * copies(phase),
         };
         let limit = budget.map_or(f64::INFINITY, |budget| budget.bytes as f64);
         let images = job.task.training_images();
@@ -132,6 +136,7 @@ pub fn plan<T: Task>(
             base_mb: cost.step.base / MB,
             per_image_mb: cost.step.per_image / MB,
             planned_mb: planned / MB,
+            saving_mb: need.saving / MB,
             seconds: seconds(job, phase, cost),
         });
     }
@@ -155,6 +160,17 @@ struct Need {
     preparing: f64,
     /// Of what learns.
     gradients: f64,
+    /// Of a checkpoint that is being written, once a step has changed what it holds.
+    saving: f64,
+}
+
+/// Values that are saved of each that learns: itself, its moments, its average.
+fn copies(phase: &Phase) -> f64 {
+    let moments = match phase.optimizer {
+        OptimizerKind::Sgd => 1.0,
+        OptimizerKind::Adam | OptimizerKind::AdamW => 2.0,
+    };
+    1.0 + moments + if phase.ema_decay > 0.0 { 1.0 } else { 0.0 }
 }
 
 impl Need {
@@ -169,13 +185,18 @@ impl Need {
         let inference = self.cost.inference.of(images) + self.pixels * (batch - images) as f64;
         step.max(inference) + self.waiting * ahead + self.preparing
     }
+
+    /// As [`bytes`](Self::bytes), while a checkpoint is being written.
+    fn bytes_while_saving(&self, batch: usize, micro_batch: usize) -> f64 {
+        self.bytes(batch, micro_batch) + self.saving
+    }
 }
 
 /// The usual batch, halved while that leaves an epoch few steps, or while it does not fit.
 fn largest_batch(task: Kind, phase: &Phase, need: &Need, images: usize, limit: f64) -> usize {
     let mut batch = usual_batch(task, &phase.train);
     while batch > SMALLEST_BATCH
-        && (images < batch * STEPS_AN_EPOCH || need.bytes(batch, batch) > limit)
+        && (images < batch * STEPS_AN_EPOCH || need.bytes_while_saving(batch, batch) > limit)
     {
         batch /= 2;
     }
@@ -196,10 +217,10 @@ fn lr_factor(task: Kind, phase: &Phase) -> f64 {
 /// The fewest equal parts of a batch that fit, or that need the least if none does; `None` if that is
 /// the whole.
 fn micro_batch(need: &Need, batch: usize, limit: f64) -> Option<usize> {
-    let limit = limit.max(need.bytes(batch, 1));
+    let limit = limit.max(need.bytes_while_saving(batch, 1));
     let mut sizes = (1..=batch).map(|parts| batch.div_ceil(parts));
     sizes
-        .find(|&size| need.bytes(batch, size) <= limit)
+        .find(|&size| need.bytes_while_saving(batch, size) <= limit)
         .filter(|&size| size < batch)
 }
 
@@ -293,6 +314,7 @@ mod tests {
             waiting: 0.0,
             preparing: 0.0,
             gradients: 10.0 * MB,
+            saving: 0.0,
         }
     }
 
