@@ -1,0 +1,107 @@
+//! What commands may use of the machine.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::{env, thread};
+
+use bytesize::ByteSize;
+use clap::{Args, Subcommand};
+use warmstart_data::FeatureCacheFolder;
+
+#[derive(Args)]
+pub struct CacheFolder {
+    /// Where features of frozen backbones are kept [default: warmstart/ in the user's cache folder]
+    #[arg(long = "cache", value_name = "DIR")]
+    path: Option<PathBuf>,
+    /// Size above which features that were not used for longest are removed
+    #[arg(long = "cache-limit", value_name = "SIZE", default_value = "20GB")]
+    limit: ByteSize,
+    /// Keep no features: compute them in every epoch, with the same result
+    #[arg(long, conflicts_with_all = ["path", "limit"])]
+    no_cache: bool,
+}
+
+impl CacheFolder {
+    /// The folder, if one is wanted and the system has a place for it.
+    pub fn get(&self) -> Option<FeatureCacheFolder> {
+        if self.no_cache {
+            return None;
+        }
+        let path = self.path.clone().or_else(user_cache_folder)?;
+        Some(FeatureCacheFolder::new(path, self.limit.as_u64()))
+    }
+
+    /// The same for another command.
+    pub fn flags(&self) -> Vec<OsString> {
+        if self.no_cache {
+            return vec!["--no-cache".into()];
+        }
+        let limit = format!("{}B", self.limit.as_u64());
+        let mut flags = vec!["--cache-limit".into(), limit.into()];
+        if let Some(path) = &self.path {
+            flags.extend(["--cache".into(), path.into()]);
+        }
+        flags
+    }
+}
+
+fn user_cache_folder() -> Option<PathBuf> {
+    let folder = |variable: &str| env::var_os(variable).map(PathBuf::from);
+    let folder = if cfg!(windows) {
+        folder("LOCALAPPDATA")?
+    } else {
+        folder("XDG_CACHE_HOME").or_else(|| Some(folder("HOME")?.join(".cache")))?
+    };
+    Some(folder.join("warmstart"))
+}
+
+#[derive(Args)]
+pub struct Cache {
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+#[derive(Subcommand)]
+pub enum CacheCommand {
+    /// List the files, the last used first
+    List(CachePlace),
+    /// Remove them all
+    Clear(CachePlace),
+}
+
+#[derive(Args)]
+pub struct CachePlace {
+    /// The folder [default: warmstart/ in the user's cache folder]
+    #[arg(long = "cache", value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+impl CachePlace {
+    /// The folder, if the system has a place for it.
+    pub fn get(self) -> Option<FeatureCacheFolder> {
+        let path = self.path.or_else(user_cache_folder)?;
+        Some(FeatureCacheFolder::new(path, u64::MAX))
+    }
+}
+
+#[derive(Args)]
+pub struct Threads {
+    /// Threads to compute with; the result is the same for any number [default: all cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+}
+
+impl Threads {
+    /// The same for another command.
+    pub fn flags(&self) -> Vec<OsString> {
+        vec!["--threads".into(), self.count().to_string().into()]
+    }
+
+    /// The number that was asked for, or that the machine has.
+    pub fn count(&self) -> usize {
+        match self.threads {
+            Some(threads) => usize::from(threads),
+            None => thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}

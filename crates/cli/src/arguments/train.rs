@@ -1,0 +1,190 @@
+//! Training and what belongs to it.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use warmstart_train::recipe::{CheckpointEvery, Memory, Views};
+
+use super::{CacheFolder, Init, OnNonFinite, Optimizer, Task, Threads};
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart train --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth --out runs/pets
+  warmstart train --data pets/ --model resnet18 --weights none --epochs 30 --out runs/scratch
+  warmstart train recipe.toml --seed 7 --out runs/pets-7
+
+The data are DIR/train/<class>/… and DIR/val/<class>/… (and DIR/test/<class>/…, measured once at the
+end), or DIR/<class>/…, of which a share validates. A detector is trained where DIR holds boxes in the
+layout of COCO (annotations/instances_train.json), YOLO (data.yaml) or Pascal VOC (Annotations/); the
+detectors of other tools cannot be loaded, but every backbone file can.")]
+pub struct Train {
+    /// A recipe in TOML; flags override it
+    pub recipe: Option<PathBuf>,
+    /// Folder of the data set
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Architecture: mobilenet_v2, resnet18, resnet34 or resnet50
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Pretrained file (.pth, .pt, .safetensors), the folder of another run, or "none"
+    #[arg(long, value_name = "FILE")]
+    pub weights: Option<String>,
+    /// Folder of the run [default: in runs/, called as the data folder]
+    #[arg(long, value_name = "RUN")]
+    pub out: Option<PathBuf>,
+    /// What to train: by default a detector where the data have boxes, else a classifier
+    #[arg(long)]
+    pub task: Option<Task>,
+    /// Epochs of all phases together [default: 14, of a detector 20]
+    #[arg(long, value_name = "TOTAL")]
+    pub epochs: Option<usize>,
+    /// Epochs with a frozen backbone [default: four of seven, of a detector one of five;
+    /// none with --weights none]
+    #[arg(long, value_name = "N")]
+    pub freeze_epochs: Option<usize>,
+    /// Images a step after the thaw [default: 16, of a detector 8, or less for small data or little memory]
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Images a step while the backbone is frozen [default: 32, of a detector 8, or less]
+    #[arg(long, value_name = "N")]
+    pub freeze_batch: Option<usize>,
+    /// Highest learning rate after the thaw [default: 3e-4, with sgd 3e-3; of a detector 1e-3, 1e-2]
+    #[arg(long, value_name = "RATE")]
+    pub lr: Option<f64>,
+    /// Highest learning rate while the backbone is frozen [default: 3e-3, with sgd 3e-2; of a detector
+    /// 1e-3, 1e-2]
+    #[arg(long, value_name = "RATE")]
+    pub freeze_lr: Option<f64>,
+    /// Optimizer [default: adamw]
+    #[arg(long)]
+    pub optimizer: Option<Optimizer>,
+    /// How parameters that no file gives are initialized [default: kaiming]
+    #[arg(long)]
+    pub init: Option<Init>,
+    /// Edge of the square image that goes into the network, in pixels [default: the model's own;
+    /// of a detector, which wants a multiple of 32, 320]
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
+    /// Share of each class (of the images, where they have boxes) that validates, where the data have no
+    /// val/ [default: 0.2]
+    #[arg(long, value_name = "SHARE")]
+    pub val_split: Option<f64>,
+    /// Everything random follows from it [default: 42]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Views of each image in the frozen phase, whose features are computed once and kept; "fresh" is a
+    /// new view in every epoch [default: 8, of a detector 2]
+    #[arg(long, value_name = "N")]
+    pub views: Option<Views>,
+    /// How often a checkpoint is made within an epoch: a time, as 90s or 5min, or a number of steps
+    /// [default: 5min]
+    #[arg(long, value_name = "TIME|STEPS")]
+    pub checkpoint_every: Option<CheckpointEvery>,
+    /// What to do about a step whose loss or gradient is not a number: stop before it changes anything, or
+    /// leave it out, at most ten in a row [default: stop]
+    #[arg(long)]
+    pub on_nonfinite: Option<OnNonFinite>,
+    /// Memory to keep within, as 6GiB [default: auto, nine tenths of what there is]
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Memory>,
+    /// Accept a file that covers less than 95% of the backbone
+    #[arg(long)]
+    pub allow_partial: bool,
+    #[command(flatten)]
+    pub cache: CacheFolder,
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart resume runs/pets                     after a crash, Ctrl-C, or a full disk
+  warmstart resume runs/pets --memory 2GB        with less memory
+  warmstart resume runs/pets --epochs 40         the loss still fell at the end
+  warmstart resume runs/pets --from-epoch 8      go back, and drop what came after
+  warmstart resume runs/pets --data /mnt/pets    the data set has moved
+
+Without a change, the run ends in the same bits as one that was never stopped, also within an epoch: a
+checkpoint is made at each epoch's end, every five minutes (train --checkpoint-every), and on Ctrl-C or
+SIGTERM after the step in hand (a second one ends the process at once). A stopped run's exit code is 130, or
+143 for SIGTERM. What is changed is said with what it means for the result.")]
+pub struct Resume {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// New total of epochs: the last phase gets longer or shorter; a finished run gets a phase more
+    #[arg(long, value_name = "TOTAL")]
+    pub epochs: Option<usize>,
+    /// Go on after this epoch; the checkpoints after it are removed
+    #[arg(long, value_name = "N")]
+    pub from_epoch: Option<usize>,
+    /// Images a step after the thaw
+    #[arg(long, value_name = "N")]
+    pub batch: Option<usize>,
+    /// Images a step while a part is frozen
+    #[arg(long, value_name = "N")]
+    pub freeze_batch: Option<usize>,
+    /// Highest learning rate after the thaw
+    #[arg(long, value_name = "RATE")]
+    pub lr: Option<f64>,
+    /// Highest learning rate while a part is frozen
+    #[arg(long, value_name = "RATE")]
+    pub freeze_lr: Option<f64>,
+    /// The data set, where it has moved: the same files, sizes and labels
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Go on although the data set has grown, shrunk or changed
+    #[arg(long)]
+    pub accept_data_change: bool,
+    /// What to do about a step whose loss or gradient is not a number, from here on
+    #[arg(long)]
+    pub on_nonfinite: Option<OnNonFinite>,
+    /// Memory to keep within from here on, as 6GiB, or auto
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Memory>,
+    /// The run failed to allocate: go on with smaller micro-batches
+    #[arg(long, hide = true)]
+    pub out_of_memory: bool,
+    #[command(flatten)]
+    pub cache: CacheFolder,
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart runs
+  warmstart runs experiments/ --json")]
+pub struct Runs {
+    /// Folder to look below
+    #[arg(default_value = "runs")]
+    pub folder: PathBuf,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart plan --data pets/ --model resnet50 --weights resnet50.pth
+  warmstart plan --data pets/ --model resnet50 --weights resnet50.pth --batch 64 --memory 4GiB
+  warmstart plan recipe.toml --json
+
+Takes the arguments of train; --out has no effect. A few steps are measured in a process of their own;
+the file of weights is not opened.")]
+pub struct Plan {
+    #[command(flatten)]
+    pub train: Train,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Probe {
+    #[command(flatten)]
+    pub threads: Threads,
+}

@@ -1,0 +1,174 @@
+//! A step whose loss or gradient is no number is not taken, and the layer that was the first is named.
+
+use warmstart_data::Dataset;
+use warmstart_models::Architecture;
+use warmstart_nn::{Parameters, initialization::kaiming};
+use warmstart_train::classify::Classification;
+use warmstart_train::frozen::images;
+use warmstart_train::optimizer::Optimizer;
+use warmstart_train::phase_setup::PhaseSetup;
+use warmstart_train::preprocessing;
+use warmstart_train::recipe::{Draft, Phase};
+use warmstart_train::step::{Learned, NonFinite, Step};
+use warmstart_train::task::Task;
+
+const SIZE: usize = 32;
+const BATCH: usize = 4;
+
+struct Fixture {
+    architecture: Architecture,
+    task: Classification,
+    phase: Phase,
+    learned: Learned,
+}
+
+impl Fixture {
+    fn new(lines: &str) -> Self {
+        let architecture = warmstart_models::by_name("resnet18").unwrap();
+        let text = format!(
+            "data = 'd'\nmodel = 'resnet18'\nweights = 'w'\n[[phase]]\ntrain = 'all'\nepochs = 1\n\
+             batch = {BATCH}\n{lines}"
+        );
+        let draft: Draft = toml::from_str(&text).unwrap();
+        let mut recipe = draft.resolve(SIZE).unwrap();
+        let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE);
+        let data = Dataset {
+            classes: ["one", "other"].map(str::to_owned).into(),
+            train: Vec::new(),
+            validation: Vec::new(),
+            test: None,
+            ignored: 0,
+            without_validation: Vec::new(),
+        };
+        let task = Classification::new(&recipe, &architecture, data, preprocessing);
+        let phase = recipe.phases.remove(0);
+        let mut parameters = Parameters::new();
+        let head = task.head_parameters();
+        for info in architecture.backbone_parameters().iter().chain(&head) {
+            let values = kaiming(info, 1);
+            parameters.insert_values(&info.name, &info.shape, values, &warmstart_nn::device());
+        }
+        let learned = Learned {
+            parameters,
+            average: None,
+            optimizer: Optimizer::new(phase.optimizer),
+            steps: 0,
+            skipped_in_a_row: 0,
+        };
+        Self {
+            architecture,
+            task,
+            phase,
+            learned,
+        }
+    }
+
+    fn change(&mut self, name: &str, change: impl Fn(usize, f32) -> f32) {
+        let parameters = &mut self.learned.parameters;
+        let values = parameters.values(name).into_iter().enumerate();
+        let values = values.map(|(index, value)| change(index, value)).collect();
+        let shape = parameters.shape(name);
+        parameters.insert_values(name, &shape, values, &warmstart_nn::device());
+    }
+
+    fn step(&mut self, pixel: f32) -> Result<f64, NonFinite> {
+        let image = |number: usize| -> Vec<f32> {
+            let value = |index: usize| ((index * 7919 + number * 31) % 255) as f32 / 127.0 - 1.0;
+            let mut pixels: Vec<f32> = (0..SIZE * SIZE * 3).map(value).collect();
+            pixels[5] = pixel;
+            pixels
+        };
+        let pixels: Vec<Vec<f32>> = (0..BATCH).map(image).collect();
+        let pixels: Vec<&[f32]> = pixels.iter().map(Vec::as_slice).collect();
+        let head = self.task.head_parameters();
+        let setup = PhaseSetup::new(&self.phase, &self.architecture, &head).unwrap();
+        let step = Step {
+            architecture: &self.architecture,
+            task: &self.task,
+            phase: &self.phase,
+            setup: &setup,
+            seed: 1,
+        };
+        let features = vec![images(&pixels, SIZE, &warmstart_nn::device())];
+        step.run(&mut self.learned, features, &[0, 1, 0, 1], 1e-3)
+    }
+
+    fn values(&self) -> Vec<(String, Vec<u32>)> {
+        let Learned {
+            parameters,
+            optimizer,
+            ..
+        } = &self.learned;
+        let all = [parameters, &optimizer.state].map(|map| {
+            let bits = |name: &str| map.values(name).iter().map(|v| v.to_bits()).collect();
+            map.names()
+                .map(|name| (name.to_owned(), bits(name)))
+                .collect::<Vec<_>>()
+        });
+        all.concat()
+    }
+
+    /// The layer of a step that must not be taken, and change nothing.
+    fn refused(&mut self, pixel: f32) -> NonFinite {
+        self.step(0.0).ok();
+        let before = (
+            self.values(),
+            self.learned.steps,
+            self.learned.optimizer.steps,
+        );
+        let refused = self.step(pixel).unwrap_err();
+        let after = (
+            self.values(),
+            self.learned.steps,
+            self.learned.optimizer.steps,
+        );
+        assert!(before == after, "nothing is changed");
+        refused
+    }
+}
+
+#[test]
+fn a_sound_step_is_taken() {
+    let mut fixture = Fixture::new("");
+    let before = fixture.values();
+    assert!(fixture.step(0.0).unwrap().is_finite());
+    assert!(fixture.values() != before);
+    assert_eq!(fixture.learned.steps, 1);
+}
+
+#[test]
+fn of_a_loss_the_first_layer_from_the_image_on_is_named() {
+    for (lines, parameter, layer) in [
+        ("", "layer2.0.conv1.weight", "layer2.0"),
+        ("micro_batch = 2", "layer4.1.bn2.weight", "layer4.1"),
+        ("batch_norm = 'frozen'", "fc.bias", "the head"),
+    ] {
+        let mut fixture = Fixture::new(lines);
+        fixture.change(
+            parameter,
+            |index, value| if index == 0 { f32::NAN } else { value },
+        );
+        let refused = fixture.refused(0.0);
+        assert_eq!(refused.layer, layer, "{parameter}");
+        assert_eq!(refused.what, "the loss is NaN");
+    }
+}
+
+#[test]
+fn an_image_that_is_no_number_is_named_as_such() {
+    let refused = Fixture::new("").refused(f32::NAN);
+    assert_eq!(refused.layer, "the image itself");
+}
+
+#[test]
+fn of_a_gradient_the_layer_nearest_to_the_loss_is_named() {
+    let mut fixture = Fixture::new("");
+    // Small weights on large inputs: the result is small, and the weights' gradient is the product of the
+    // inputs and a gradient that was large already.
+    fixture.change("fc.weight", |_, value| value * 1e36);
+    fixture.change("layer4.1.bn1.weight", |_, value| value * 1e4);
+    fixture.change("layer4.1.conv2.weight", |_, value| value * 1e-6);
+    let refused = fixture.refused(0.0);
+    assert_eq!(refused.what, "the loss is finite, its gradient is not");
+    assert_eq!(refused.layer, "layer4.1.conv2.weight");
+}
