@@ -1,6 +1,7 @@
 //! Every command and flag, with its help.
 
 mod choices;
+mod initialization;
 mod machine;
 mod train;
 
@@ -9,7 +10,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use choices::share;
-pub use choices::{DataSplit, Init, Layout, OnNonFinite, Optimizer, Task};
+pub use choices::{DataSplit, Layout, OnNonFinite, Optimizer, Task};
+pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, Threads};
 pub use train::{Plan, Probe, Resume, Runs, Train};
 
@@ -43,6 +45,8 @@ pub enum Command {
     Eval(Eval),
     /// Classify pictures, or find the objects in them
     Predict(Predict),
+    /// Show what an initialization does to signal and gradient, layer by layer
+    InitCheck(InitCheck),
     /// Check or convert detection data
     Data(Data),
     /// Look into files of weights

@@ -30,6 +30,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Probe(arguments) => commands::plan::probe(arguments),
         Command::Eval(arguments) => commands::eval::eval(arguments),
         Command::Predict(arguments) => commands::predict::predict(arguments),
+        Command::InitCheck(arguments) => commands::init_check::init_check(arguments),
         Command::Data(arguments) => commands::data::data(arguments.command),
         Command::Cache(arguments) => commands::cache::cache(arguments),
         Command::Weights(arguments) => commands::weights::weights(arguments.command),

@@ -86,7 +86,10 @@ fn cut_anywhere_it_ends_in_the_same_bytes_on_any_number_of_threads() {
         resume.arg("resume").arg(&run);
         resume.args(["--from-epoch", &cut.to_string(), "--threads", threads]);
         resume.assert().success();
-        assert!(outcome(&run, EPOCHS) == outcome(&whole, EPOCHS), "cut after epoch {cut}");
+        assert!(
+            outcome(&run, EPOCHS) == outcome(&whole, EPOCHS),
+            "cut after epoch {cut}"
+        );
     }
     // Features from a cache or computed anew.
     let uncached = dir.path().join("uncached");

@@ -1,10 +1,10 @@
 use std::fmt;
 use std::ops::Range;
 
-use warmstart_nn::Folded;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::{Block, Forward, Kind, ParameterInfo, Unit};
+use warmstart_nn::block::{Block, Forward, Kind, ParameterInfo, Shortcut, Unit};
 use warmstart_nn::burn::tensor::{Device, Tensor};
+use warmstart_nn::initialization::{LinearDefault, ModelDefaults};
+use warmstart_nn::{Activation, Folded, Parameters};
 
 /// A step of a backbone that can be named: everything before it can be frozen (`from:layer4`).
 #[derive(Clone, Debug)]
@@ -64,6 +64,8 @@ pub struct Architecture {
     pub features: usize,
     /// Name of the linear classifier.
     pub classifier: &'static str,
+    /// How torchvision begins that classifier.
+    pub linear_default: LinearDefault,
     /// Probability with which a feature is dropped in training before the classifier.
     pub dropout: f64,
     /// What its published weights expect.
@@ -94,11 +96,27 @@ impl Architecture {
             name: format!("{}.{field}", self.classifier),
             shape,
             kind,
+            activation: Activation::Identity,
         };
         [
             parameter("weight", vec![classes, self.features], Kind::LinearWeight),
             parameter("bias", vec![classes], Kind::LinearBias),
         ]
+    }
+
+    /// What the first values of its parameters depend on besides themselves.
+    pub fn initialization(&self) -> ModelDefaults {
+        let blocks = self.stages.iter().flat_map(|stage| &stage.blocks);
+        let last_norm = |block: &Block| match block {
+            Block::Residual { branch, shortcut } if !matches!(shortcut, Shortcut::None) => {
+                Some(branch.last()?.norm.clone())
+            }
+            _ => None,
+        };
+        ModelDefaults {
+            linear: self.linear_default,
+            last_norms: blocks.filter_map(last_norm).collect(),
+        }
     }
 
     /// The backbone as a detector has it: it ends with the last tap, and gives the features of all
@@ -108,6 +126,8 @@ impl Architecture {
         self.stages.truncate(last + 1);
         self.features = self.channels_of(last);
         self.outputs = vec![first, second];
+        // What comes behind it is ours, and begins small.
+        self.linear_default = LinearDefault::Normal;
         self
     }
 

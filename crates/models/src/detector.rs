@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::slice::from_ref;
 
-use warmstart_nn::Activation::Silu;
+use warmstart_nn::Activation::{self, Silu};
 use warmstart_nn::Parameters;
 use warmstart_nn::block::{Block, Forward, Kind, ParameterInfo, Shortcut, Unit};
 use warmstart_nn::burn::tensor::Tensor;
@@ -101,6 +101,7 @@ impl Detector {
                 name: format!("{name}.{field}"),
                 shape,
                 kind,
+                activation: Activation::Identity,
             };
             [
                 parameter("weight", vec![outputs, WIDTH], Kind::LinearWeight),

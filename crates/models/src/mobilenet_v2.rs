@@ -3,6 +3,7 @@
 
 use warmstart_nn::Activation::{Identity, Relu6};
 use warmstart_nn::block::{Block, Shortcut, Unit};
+use warmstart_nn::initialization::LinearDefault;
 
 use crate::architecture::{Architecture, Convention, IMAGENET, Stage};
 
@@ -79,6 +80,7 @@ pub(crate) fn mobilenet_v2() -> Architecture {
         outputs: Vec::new(),
         features: FEATURES,
         classifier: "classifier.1",
+        linear_default: LinearDefault::Normal,
         dropout: 0.2,
         pretrained: IMAGENET,
         conventions: &[Convention {

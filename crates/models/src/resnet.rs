@@ -4,6 +4,7 @@
 
 use warmstart_nn::Activation::{Identity, Relu};
 use warmstart_nn::block::{Block, Shortcut, Unit};
+use warmstart_nn::initialization::LinearDefault;
 
 use crate::architecture::{Architecture, IMAGENET, Stage};
 
@@ -66,6 +67,7 @@ fn resnet(name: &'static str, branch: Branch, repeats: [usize; 4]) -> Architectu
         stages,
         features: channels,
         classifier: "fc",
+        linear_default: LinearDefault::Uniform { inputs: channels },
         dropout: 0.0,
         pretrained: IMAGENET,
         // timm's names are the same.

@@ -52,6 +52,8 @@ pub struct ParameterInfo {
     pub shape: Vec<usize>,
     /// What it is.
     pub kind: Kind,
+    /// What its layer's result goes through next.
+    pub activation: Activation,
 }
 
 /// Convolution (no bias) → batch norm → (+ residual) → activation.
@@ -231,6 +233,18 @@ impl Unit {
         })
     }
 
+    /// Sends a batch through this unit alone, with what is added before its activation. `x`, `added` and the
+    /// result are `[batch, height, width, channels]`.
+    pub fn forward(
+        &self,
+        x: Tensor<4>,
+        added: Option<Tensor<4>>,
+        forward: &mut Forward,
+    ) -> Tensor<4> {
+        let added = added.map_or(Added::Nothing, Added::Tensor);
+        branch_forward(from_ref(self), x, added, forward)
+    }
+
     /// The unit's parameters, in the order of PyTorch's `state_dict`.
     pub fn parameters(&self) -> Vec<ParameterInfo> {
         let weight = ParameterInfo {
@@ -242,11 +256,13 @@ impl Unit {
                 self.kernel[1],
             ],
             kind: Kind::ConvWeight,
+            activation: self.spec.activation,
         };
         let norm = |field: &str, kind| ParameterInfo {
             name: format!("{}.{field}", self.norm),
             shape: vec![self.out_channels],
             kind,
+            activation: self.spec.activation,
         };
         vec![
             weight,

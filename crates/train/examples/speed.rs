@@ -20,7 +20,8 @@ use warmstart_data::Dataset;
 use warmstart_models::Architecture;
 use warmstart_nn::block::Forward;
 use warmstart_nn::burn::tensor::Tensor;
-use warmstart_nn::{Folded, Parameters, initialization::kaiming};
+use warmstart_nn::initialization::Initialization;
+use warmstart_nn::{Folded, Parameters};
 use warmstart_train::classify::Classification;
 use warmstart_train::frozen::images;
 use warmstart_train::optimizer::Optimizer;
@@ -109,7 +110,12 @@ impl Bench {
         let mut parameters = Parameters::new();
         let head = task.head_parameters();
         for info in architecture.backbone_parameters().iter().chain(&head) {
-            parameters.insert_values(&info.name, &info.shape, kaiming(info, 1), &device);
+            parameters.insert_values(
+                &info.name,
+                &info.shape,
+                Initialization::default().values(info, &architecture.initialization(), 1),
+                &device,
+            );
         }
         let pixel = |index: usize| ((index * 7919) % 255) as f32 / 127.0 - 1.0;
         let image = |number: usize| (0..SIZE * SIZE * 3).map(|i| pixel(i + number)).collect();

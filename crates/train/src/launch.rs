@@ -3,15 +3,19 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use warmstart_data::{Checked, Dataset, require_readable};
+use warmstart_data::{Checked, Dataset, epoch_order, require_readable};
 use warmstart_models::Architecture;
+use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::initialization::Weights;
 
 use crate::checkpoint::{At, Checkpoint, is_checkpoint, verified};
 use crate::classify::Classification;
 use crate::data_files::DataFiles;
 use crate::detect::Detection;
 use crate::event::{Event, Observer};
+use crate::frozen::{INFERENCE_BATCH, images};
 use crate::job::{Job, Machine};
+use crate::layer_sequential;
 use crate::model_file::{ModelInfo, resolve_path};
 use crate::phase_setup::boundary;
 use crate::plan::{self, Plan};
@@ -267,7 +271,7 @@ pub fn load<T: Task>(job: &Job<T>, observe: Observer) -> Result<Start, Error> {
     if let Some(note) = of_checkpoint(weights)? {
         observe(Event::Note(note));
     }
-    let start = start(
+    let mut start = start(
         &job.recipe,
         &job.architecture,
         &job.task.head_parameters(),
@@ -276,7 +280,29 @@ pub fn load<T: Task>(job: &Job<T>, observe: Observer) -> Result<Start, Error> {
         &job.device,
     )?;
     observe(Event::Loaded(&start.report));
+    if job.recipe.init.0.weights == Weights::LayerSequential {
+        let images = first_images(job)?;
+        layer_sequential::scale(
+            &mut start.parameters,
+            &job.architecture,
+            &start.initialized,
+            images,
+        );
+    }
     Ok(start)
+}
+
+/// The images that the first epoch begins with, as the first phase sees them.
+fn first_images<T: Task>(job: &Job<T>) -> Result<Tensor<4>, Error> {
+    let phase = &job.recipe.phases[0];
+    let order = epoch_order(job.recipe.seed, 1, job.task.training_images());
+    let examples = order.iter().take(INFERENCE_BATCH).map(|&sample| {
+        let example = job.task.training_example(sample, phase.view(1, 0), phase)?;
+        Ok(example.pixels)
+    });
+    let examples: Vec<Vec<f32>> = examples.collect::<Result<_, Error>>()?;
+    let pixels: Vec<&[f32]> = examples.iter().map(Vec::as_slice).collect();
+    Ok(images(&pixels, job.info.preprocessing.crop, &job.device))
 }
 
 /// What a user should know who starts from a run's checkpoint, which is verified.

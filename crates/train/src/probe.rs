@@ -9,7 +9,8 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::{Dataset, Sample};
-use warmstart_nn::{Parameters, forget_memory_peak, initialization, memory_in_use, memory_peak};
+use warmstart_nn::initialization::Initialization;
+use warmstart_nn::{Parameters, forget_memory_peak, memory_in_use, memory_peak};
 
 use crate::Error;
 use crate::classify::Classification;
@@ -209,9 +210,10 @@ struct Probe<T> {
 
 impl<T: Task> Probe<T> {
     fn new(job: Job<T>) -> Self {
+        let defaults = job.architecture.initialization();
         let mut parameters = Parameters::new();
         for info in job.parameter_infos() {
-            let values = initialization::kaiming(&info, job.recipe.seed);
+            let values = Initialization::default().values(&info, &defaults, job.recipe.seed);
             parameters.insert_values(&info.name, &info.shape, values, &job.device);
         }
         let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);

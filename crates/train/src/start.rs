@@ -1,11 +1,12 @@
 //! The parameters that a run starts from: out of a pretrained file, or initialized.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use warmstart_models::Architecture;
+use warmstart_nn::Parameters;
 use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::Device;
-use warmstart_nn::{Parameters, initialization};
 use warmstart_weights::{
     Convention, Expected, Inspection, LoadPlan, Part, Target, TensorMap, WeightFile,
 };
@@ -30,6 +31,8 @@ pub struct Start {
     pub parameters: Parameters,
     /// What was loaded and what was not, for people.
     pub report: String,
+    /// Names of those that no file gave.
+    pub initialized: HashSet<String>,
 }
 
 /// Loads or initializes every parameter of a model.
@@ -45,10 +48,18 @@ pub fn start(
     device: &Device,
 ) -> Result<Start, Error> {
     let backbone = architecture.backbone_parameters();
+    let init = &recipe.init.0;
+    if let Some(name) = init.unknown_name(backbone.iter().chain(head)) {
+        return Err(Error::usage(format!(
+            "init.by_name: {} has no layer `{name}`; `warmstart init-check --model {}` lists them",
+            architecture.name, architecture.name
+        )));
+    }
     let (loaded, report) = if recipe.weights == NO_WEIGHTS {
         let report = format!(
-            "no pretrained weights: all {} tensors are initialized (kaiming, seed {})\n",
+            "no pretrained weights: all {} tensors are initialized ({}, seed {})\n",
             backbone.len() + head.len(),
+            recipe.init,
             recipe.seed
         );
         (TensorMap::new(), report)
@@ -74,15 +85,24 @@ pub fn start(
         let LoadPlan { loaded, .. } = plan;
         (loaded, report)
     };
+    let defaults = architecture.initialization();
     let mut parameters = Parameters::new();
+    let mut initialized = HashSet::new();
     for info in backbone.iter().chain(head) {
         let values = match loaded.get(&info.name) {
             Some(tensor) => tensor.data.clone(),
-            None => initialization::kaiming(info, recipe.seed),
+            None => {
+                initialized.insert(info.name.clone());
+                init.values(info, &defaults, recipe.seed)
+            }
         };
         parameters.insert_values(&info.name, &info.shape, values, device);
     }
-    Ok(Start { parameters, report })
+    Ok(Start {
+        parameters,
+        report,
+        initialized,
+    })
 }
 
 /// A classifier for other classes is of no use, even if it has the same shape: takes it out of the

@@ -2,7 +2,8 @@
 
 use warmstart_data::Dataset;
 use warmstart_models::Architecture;
-use warmstart_nn::{Parameters, initialization::kaiming};
+use warmstart_nn::Parameters;
+use warmstart_nn::initialization::Initialization;
 use warmstart_train::classify::Classification;
 use warmstart_train::frozen::images;
 use warmstart_train::optimizer::Optimizer;
@@ -45,7 +46,7 @@ impl Fixture {
         let mut parameters = Parameters::new();
         let head = task.head_parameters();
         for info in architecture.backbone_parameters().iter().chain(&head) {
-            let values = kaiming(info, 1);
+            let values = Initialization::default().values(info, &architecture.initialization(), 1);
             parameters.insert_values(&info.name, &info.shape, values, &warmstart_nn::device());
         }
         let learned = Learned {

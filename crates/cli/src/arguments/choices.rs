@@ -83,25 +83,12 @@ pub enum Optimizer {
     Adamw,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Init {
-    Kaiming,
-}
-
 impl From<Optimizer> for recipe::OptimizerKind {
     fn from(optimizer: Optimizer) -> Self {
         match optimizer {
             Optimizer::Sgd => Self::Sgd,
             Optimizer::Adam => Self::Adam,
             Optimizer::Adamw => Self::AdamW,
-        }
-    }
-}
-
-impl From<Init> for recipe::Init {
-    fn from(init: Init) -> Self {
-        match init {
-            Init::Kaiming => Self::Kaiming,
         }
     }
 }

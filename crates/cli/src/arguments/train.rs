@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use warmstart_train::recipe::{CheckpointEvery, Memory, Views};
+use warmstart_train::recipe::{CheckpointEvery, Init, Memory, Views};
 
-use super::{CacheFolder, Init, OnNonFinite, Optimizer, Task, Threads};
+use super::{CacheFolder, OnNonFinite, Optimizer, Task, Threads};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -59,8 +59,9 @@ pub struct Train {
     /// Optimizer [default: adamw]
     #[arg(long)]
     pub optimizer: Option<Optimizer>,
-    /// How parameters that no file gives are initialized [default: kaiming]
-    #[arg(long)]
+    /// How weights that no file gives are initialized: normal(0.02), trunc_normal(0.02), xavier_uniform,
+    /// xavier_normal, kaiming_uniform, kaiming_normal(out), orthogonal, lsuv [default: torchvision's way]
+    #[arg(long, value_name = "SCHEME")]
     pub init: Option<Init>,
     /// Edge of the square image that goes into the network, in pixels [default: the model's own;
     /// of a detector, which wants a multiple of 32, 320]

@@ -4,6 +4,7 @@ pub mod cache;
 pub mod data;
 pub mod eval;
 mod find;
+pub mod init_check;
 pub mod plan;
 pub mod predict;
 pub mod runs;

@@ -49,7 +49,7 @@ pub fn draft(arguments: Train) -> Result<Draft, Failure> {
         data: arguments.data.or(file.data),
         model: arguments.model.or(file.model),
         weights: arguments.weights.or(file.weights),
-        init: arguments.init.map(Into::into).or(file.init),
+        init: arguments.init.or(file.init),
         optimizer: arguments.optimizer.map(Into::into).or(file.optimizer),
         image_size: arguments.image_size.or(file.image_size),
         val_split: arguments.val_split.or(file.val_split),

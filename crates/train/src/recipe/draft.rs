@@ -143,7 +143,7 @@ impl Draft {
                 .model
                 .clone()
                 .ok_or_else(|| Error::usage("no model was named: give --model NAME"))?,
-            init: self.init.unwrap_or(Init::Kaiming),
+            init: self.init.clone().unwrap_or_default(),
             allow_partial: self.allow_partial.unwrap_or(false),
             seed: self.seed.unwrap_or(SEED),
             image_size: self.image_size.unwrap_or(native_image_size),

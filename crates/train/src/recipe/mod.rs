@@ -10,6 +10,7 @@ mod difference;
 mod draft;
 mod draft_augmentation;
 mod draft_phase;
+mod init;
 mod memory;
 mod number_or_word;
 mod phase;
@@ -22,10 +23,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use checkpoint_every::CheckpointEvery;
 pub use draft::{Automatic, Draft, SEED, VAL_SPLIT};
 pub use draft_phase::{DraftPhase, usual_batch};
+pub use init::Init;
 pub use memory::Memory;
 pub use phase::{
-    Augmentation, BatchNorm, Init, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train,
-    View, Views,
+    Augmentation, BatchNorm, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train, View,
+    Views,
 };
 
 use crate::Error;

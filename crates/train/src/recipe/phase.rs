@@ -222,14 +222,6 @@ impl Task {
     }
 }
 
-/// How parameters that no file gives are initialized.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Init {
-    /// He and others, fan-out, normal.
-    Kaiming,
-}
-
 /// What to do about a step whose loss or gradient is not a number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,0 +1,53 @@
+//! Looking at initializations.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use warmstart_train::init_check;
+use warmstart_train::recipe::{Init, SEED};
+
+use super::Threads;
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart init-check --model resnet18 --init kaiming_normal
+  warmstart init-check --model plain --compare 'normal(0.01)' 'normal(0.1)' kaiming_normal
+  warmstart init-check --model mobilenet_v2 --init lsuv --data pets/ --picture pets-init.svg
+
+A batch goes through the network, forward and back. `plain` is the textbook's case: 30 linear layers of 512
+rectifiers, without the batch norm that makes up for an initialization in the other models. Schemes:
+torchvision, normal(deviation), trunc_normal(deviation), xavier_uniform, xavier_normal, kaiming_uniform,
+kaiming_normal (both: `in` or `out` in brackets), orthogonal, lsuv.")]
+pub struct InitCheck {
+    /// Architecture, or plain
+    #[arg(long, value_name = "NAME", value_parser = PossibleValuesParser::new(init_check::names()))]
+    pub model: String,
+    /// Initialization [default: torchvision]
+    #[arg(long, value_name = "SCHEME")]
+    pub init: Option<Init>,
+    /// Initializations to put side by side
+    #[arg(long, value_name = "SCHEME", num_args = 1..)]
+    pub compare: Vec<Init>,
+    /// Folder of a data set of classes, whose images go through instead of noise
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Images in the batch
+    #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(2..=1024))]
+    pub batch: u16,
+    /// Edge of the square images, in pixels [default: the model's own]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(32..=2048))]
+    pub image_size: Option<u16>,
+    /// Everything random follows from it
+    #[arg(long, default_value_t = SEED)]
+    pub seed: u64,
+    /// Picture that is written: depth on x, signal and gradient on a logarithmic y
+    #[arg(long, value_name = "FILE", default_value = "init-check.svg")]
+    pub picture: PathBuf,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub threads: Threads,
+}

@@ -1,0 +1,133 @@
+//! `warmstart init-check`.
+
+use std::io::{Write, stdout};
+
+use warmstart_train::init_check::{Check, Request, check};
+
+use super::{Failure, use_threads};
+use crate::arguments::InitCheck;
+
+pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
+    use_threads(&arguments.threads)?;
+    let request = Request {
+        model: arguments.model,
+        batch: usize::from(arguments.batch),
+        image_size: arguments.image_size.map(usize::from),
+        seed: arguments.seed,
+        data: arguments.data,
+    };
+    let mut inits = arguments.compare;
+    if let Some(init) = arguments.init {
+        inits.insert(0, init);
+    }
+    if inits.is_empty() {
+        inits.push(Default::default());
+    }
+    let checks = check(&request, &inits)?;
+    let picture = &arguments.picture;
+    warmstart_report::draw(picture, &request.model, &checks)
+        .map_err(|error| Failure::failed(error.to_string()))?;
+    let mut out = stdout().lock();
+    if arguments.json {
+        for check in &checks {
+            let line = serde_json::to_string(check).expect("a check is plain data");
+            writeln!(out, "{line}")?;
+        }
+        return Ok(());
+    }
+    match &checks[..] {
+        [only] => table(&mut out, only)?,
+        several => side_by_side(&mut out, several)?,
+    }
+    for check in &checks {
+        verdict(&mut out, check)?;
+    }
+    writeln!(out, "picture: {}", picture.display())?;
+    Ok(())
+}
+
+/// A layer a line; the ratios are to the layer before, and of the gradient to the layer behind.
+fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
+    let width = names(check);
+    writeln!(
+        out,
+        "{:width$} {:>10} {:>10} {:>7} {:>6} {:>10} {:>7}",
+        "layer", "mean", "deviation", "ratio", "zeros", "gradient", "ratio"
+    )?;
+    for (index, layer) in check.layers.iter().enumerate() {
+        let ratio = |a: f64, b: Option<f64>| b.map_or(String::new(), |b| format!("{:.2}", a / b));
+        let before = index
+            .checked_sub(1)
+            .map(|before| check.layers[before].deviation);
+        let behind = check
+            .layers
+            .get(index + 1)
+            .map(|layer| layer.gradient_deviation);
+        writeln!(
+            out,
+            "{:width$} {:>10.2e} {:>10.2e} {:>7} {:>5.0}% {:>10.2e} {:>7}",
+            layer.name,
+            layer.mean,
+            layer.deviation,
+            ratio(layer.deviation, before),
+            100.0 * layer.zeros,
+            layer.gradient_deviation,
+            ratio(layer.gradient_deviation, behind),
+        )?;
+    }
+    Ok(())
+}
+
+/// Deviation and gradient of each layer under each initialization.
+fn side_by_side(out: &mut impl Write, checks: &[Check]) -> Result<(), Failure> {
+    let width = names(&checks[0]);
+    let column = checks
+        .iter()
+        .map(|check| check.init.len())
+        .max()
+        .unwrap_or(0)
+        .max(21);
+    write!(out, "{:width$}", "layer")?;
+    for check in checks {
+        write!(out, " {:>column$}", check.init)?;
+    }
+    writeln!(out, "   (deviation, gradient)")?;
+    for (index, layer) in checks[0].layers.iter().enumerate() {
+        write!(out, "{:width$}", layer.name)?;
+        for check in checks {
+            let layer = &check.layers[index];
+            let both = format!("{:.2e}, {:.2e}", layer.deviation, layer.gradient_deviation);
+            write!(out, " {both:>column$}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+fn verdict(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
+    let Check {
+        init,
+        forward,
+        backward,
+        findings,
+        ..
+    } = check;
+    writeln!(
+        out,
+        "{init}: from the first layer to the last the signal goes × {forward:.2e}, and the gradient back × {backward:.2e}"
+    )?;
+    match findings.is_empty() {
+        true => writeln!(out, "  both stay within a factor of a thousand: healthy")?,
+        false => {
+            for finding in findings {
+                writeln!(out, "  {finding}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn names(check: &Check) -> usize {
+    let names = check.layers.iter().map(|layer| layer.name.len());
+    names.max().unwrap_or(0).max(5)
+}

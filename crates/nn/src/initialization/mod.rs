@@ -1,0 +1,257 @@
+//! Initial values for parameters that no file gives.
+
+mod random;
+mod scheme;
+
+use std::collections::BTreeMap;
+
+pub use scheme::{Fan, Scheme, gain};
+
+use crate::block::{Kind, ParameterInfo};
+
+/// Deviation of a new classifier's weights in torchvision's MobileNetV2: small, so that training starts
+/// from nearly equal probabilities.
+const CLASSIFIER_DEVIATION: f64 = 0.01;
+
+/// Probability that a new detector gives each class: Lin, Goyal, Girshick, He and Dollár, "Focal Loss for
+/// Dense Object Detection" (arXiv 1708.02002), section 4.1.
+const PRIOR: f32 = 0.01;
+
+/// How the parameters of a model get their first values: weights by a scheme, batch norm as the
+/// identity, biases as zeros, those of a detector's classifier as the prior 0.01.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Initialization {
+    /// Of all weights.
+    pub weights: Weights,
+    /// Of linear layers, where they are another.
+    pub linear: Option<Scheme>,
+    /// Of the layers of a name (`layer4.0.conv1`), or whose names begin with it (`layer4`); the longest
+    /// one counts.
+    pub by_name: BTreeMap<String, Scheme>,
+    /// Whether each residual branch begins as zero, by the scale of its last batch norm: Goyal and others,
+    /// "Accurate, Large Minibatch SGD" (arXiv 1706.02677), section 5.1.
+    pub zero_last_norm: bool,
+}
+
+/// How weights get their first values.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Weights {
+    /// As torchvision's model does: convolutions by Kaiming's normal distribution with the fan-out and a
+    /// gain of √2 whatever follows, linear layers as [`LinearDefault`] says.
+    #[default]
+    Torchvision,
+    /// All by one scheme.
+    Scheme(Scheme),
+    /// Orthogonal, then each layer divided by the deviation of its results on data: Mishkin and Matas, "All
+    /// You Need Is a Good Init" (arXiv 1511.06422), algorithm 1. What is here is the first step alone.
+    LayerSequential,
+}
+
+/// How torchvision's models begin their linear layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinearDefault {
+    /// `N(0, 0.01²)`, and biases of zero: MobileNetV2.
+    Normal,
+    /// `U(−1/√inputs, 1/√inputs)`, biases too: PyTorch's own default, which ResNets keep.
+    Uniform {
+        /// Of the layer.
+        inputs: usize,
+    },
+}
+
+/// What the first values of a model's parameters depend on besides themselves.
+#[derive(Clone, Debug)]
+pub struct ModelDefaults {
+    /// Of its classifier.
+    pub linear: LinearDefault,
+    /// Names of the last batch norms of branches that have a shortcut.
+    pub last_norms: Vec<String>,
+}
+
+impl Initialization {
+    /// Values for one parameter, row-major. They depend on the seed, the name and the shape alone.
+    pub fn values(&self, parameter: &ParameterInfo, model: &ModelDefaults, seed: u64) -> Vec<f32> {
+        let length = parameter.shape.iter().product();
+        match parameter.kind {
+            Kind::ConvWeight => match (self.named(&parameter.name), self.weights) {
+                (Some(scheme), _) | (None, Weights::Scheme(scheme)) => {
+                    scheme.values(parameter, seed)
+                }
+                (None, Weights::LayerSequential) => {
+                    Scheme::Orthogonal { gain: None }.values(parameter, seed)
+                }
+                (None, Weights::Torchvision) => {
+                    let [_, fan_out] = scheme::fans(parameter);
+                    random::normal(parameter, seed, (2.0 / fan_out).sqrt())
+                }
+            },
+            Kind::LinearWeight => {
+                let scheme = self.named(&parameter.name).or(self.linear);
+                match (scheme, self.weights, model.linear) {
+                    (Some(scheme), ..) | (None, Weights::Scheme(scheme), _) => {
+                        scheme.values(parameter, seed)
+                    }
+                    (None, _, LinearDefault::Normal) => {
+                        random::normal(parameter, seed, CLASSIFIER_DEVIATION)
+                    }
+                    (None, _, LinearDefault::Uniform { inputs }) => {
+                        random::uniform(parameter, seed, (inputs as f64).sqrt().recip())
+                    }
+                }
+            }
+            Kind::LinearBias => match (self.weights, model.linear) {
+                (Weights::Torchvision, LinearDefault::Uniform { inputs }) => {
+                    random::uniform(parameter, seed, (inputs as f64).sqrt().recip())
+                }
+                _ => vec![0.0; length],
+            },
+            Kind::NormScale => {
+                let layer = parameter.name.strip_suffix(".weight");
+                let is_last =
+                    layer.is_some_and(|layer| model.last_norms.iter().any(|n| n == layer));
+                vec![
+                    if self.zero_last_norm && is_last {
+                        0.0
+                    } else {
+                        1.0
+                    };
+                    length
+                ]
+            }
+            Kind::RunningVariance => vec![1.0; length],
+            Kind::NormShift | Kind::RunningMean => vec![0.0; length],
+            Kind::PriorBias => vec![-((1.0 - PRIOR) / PRIOR).ln(); length],
+        }
+    }
+
+    /// The scheme of the longest name that a parameter's begins with.
+    fn named(&self, parameter: &str) -> Option<Scheme> {
+        let fits = |(name, _): &(&String, &Scheme)| is_below(name, parameter);
+        let named = self.by_name.iter().filter(fits);
+        named
+            .max_by_key(|(name, _)| name.len())
+            .map(|(_, scheme)| *scheme)
+    }
+
+    /// A name that none of the parameters begins with.
+    pub fn unknown_name<'a>(
+        &'a self,
+        parameters: impl IntoIterator<Item = &'a ParameterInfo> + Clone,
+    ) -> Option<&'a str> {
+        let mut names = self.by_name.keys();
+        let unknown = |name: &&String| {
+            let mut parameters = parameters.clone().into_iter();
+            parameters.all(|parameter| !is_below(name, &parameter.name))
+        };
+        names.find(unknown).map(String::as_str)
+    }
+}
+
+fn is_below(name: &str, parameter: &str) -> bool {
+    let rest = parameter.strip_prefix(name);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Activation;
+
+    fn parameter(name: &str, shape: &[usize], kind: Kind) -> ParameterInfo {
+        ParameterInfo {
+            name: name.into(),
+            shape: shape.to_vec(),
+            kind,
+            activation: Activation::Relu,
+        }
+    }
+
+    fn model(linear: LinearDefault) -> ModelDefaults {
+        ModelDefaults {
+            linear,
+            last_norms: vec!["block.bn2".into()],
+        }
+    }
+
+    fn deviation(values: &[f32]) -> f64 {
+        let squares = values.iter().map(|&value| f64::from(value).powi(2));
+        (squares.sum::<f64>() / values.len() as f64).sqrt()
+    }
+
+    #[test]
+    fn by_default_layers_begin_as_torchvision_s() {
+        let init = Initialization::default();
+        let conv = parameter("layer.weight", &[128, 64, 3, 3], Kind::ConvWeight);
+        let normal = model(LinearDefault::Normal);
+        let expected = (2.0 / (128.0 * 9.0f64)).sqrt();
+        assert!((deviation(&init.values(&conv, &normal, 1)) / expected - 1.0).abs() < 0.01);
+        let linear = parameter("fc.weight", &[100, 400], Kind::LinearWeight);
+        assert!((deviation(&init.values(&linear, &normal, 1)) / 0.01 - 1.0).abs() < 0.02);
+        let uniform = model(LinearDefault::Uniform { inputs: 400 });
+        let values = init.values(&linear, &uniform, 1);
+        assert!(values.iter().all(|value| value.abs() <= 0.05));
+        assert!((deviation(&values) / (0.05 / 3.0f64.sqrt()) - 1.0).abs() < 0.02);
+        let bias = parameter("fc.bias", &[100], Kind::LinearBias);
+        assert!(
+            init.values(&bias, &uniform, 1)
+                .iter()
+                .any(|&value| value != 0.0)
+        );
+        assert_eq!(init.values(&bias, &normal, 1), vec![0.0; 100]);
+    }
+
+    #[test]
+    fn values_depend_on_seed_and_name_alone() {
+        let init = Initialization::default();
+        let values = |name: &str, seed| {
+            let layer = parameter(name, &[4, 3, 1, 1], Kind::ConvWeight);
+            init.values(&layer, &model(LinearDefault::Normal), seed)
+        };
+        assert_eq!(values("a.weight", 1), values("a.weight", 1));
+        assert_ne!(values("a.weight", 1), values("a.weight", 2));
+        assert_ne!(values("a.weight", 1), values("b.weight", 1));
+    }
+
+    #[test]
+    fn kinds_and_names_have_schemes_of_their_own_and_the_longest_name_counts() {
+        let scheme = |text: &str| text.parse::<Scheme>().unwrap();
+        let init = Initialization {
+            weights: Weights::Scheme(scheme("normal(1)")),
+            linear: Some(scheme("normal(2)")),
+            by_name: [
+                ("layer1".into(), scheme("normal(3)")),
+                ("layer1.0".into(), scheme("normal(4)")),
+            ]
+            .into(),
+            zero_last_norm: true,
+        };
+        let defaults = model(LinearDefault::Normal);
+        for (name, kind, shape, expected) in [
+            ("layer2.weight", Kind::ConvWeight, vec![40, 30, 3, 3], 1.0),
+            ("layer10.weight", Kind::ConvWeight, vec![40, 30, 3, 3], 1.0),
+            ("fc.weight", Kind::LinearWeight, vec![100, 100], 2.0),
+            ("layer1.1.weight", Kind::ConvWeight, vec![40, 30, 3, 3], 3.0),
+            (
+                "layer1.0.conv.weight",
+                Kind::ConvWeight,
+                vec![40, 30, 3, 3],
+                4.0,
+            ),
+            ("block.bn2.weight", Kind::NormScale, vec![9], 0.0),
+            ("block.bn1.weight", Kind::NormScale, vec![9], 1.0),
+        ] {
+            let values = init.values(&parameter(name, &shape, kind), &defaults, 1);
+            assert!(
+                (deviation(&values) - expected).abs() <= 0.03 * expected,
+                "{name}"
+            );
+        }
+        let known = [parameter(
+            "layer1.0.weight",
+            &[1, 1, 1, 1],
+            Kind::ConvWeight,
+        )];
+        assert_eq!(init.unknown_name(&known), None);
+        assert_eq!(init.unknown_name(&[]), Some("layer1"));
+    }
+}

@@ -1,0 +1,116 @@
+//! What initializations do to signal and gradient: the textbook's cases, and those of real networks.
+
+use warmstart_train::init_check::{Check, PLAIN, Request, check};
+use warmstart_train::recipe::Init;
+
+fn checks(model: &str, seed: u64, inits: &[&str]) -> Vec<Check> {
+    let request = Request {
+        model: model.into(),
+        batch: 16,
+        image_size: Some(64),
+        seed,
+        data: None,
+    };
+    let inits: Vec<Init> = inits.iter().map(|init| init.parse().unwrap()).collect();
+    check(&request, &inits).unwrap()
+}
+
+fn only(model: &str, seed: u64, init: &str) -> Check {
+    checks(model, seed, &[init]).remove(0)
+}
+
+#[test]
+fn without_batch_norm_small_weights_vanish() {
+    let check = only(PLAIN, 1, "normal(0.01)");
+    assert_eq!(check.layers.len(), 30);
+    assert!(check.forward < 1e-15 && check.backward < 1e-15, "{check:?}");
+    assert!(
+        check.findings[0].starts_with("the signal vanishes: × "),
+        "{:?}",
+        check.findings
+    );
+    assert!(
+        check.findings[1].starts_with("the gradient vanishes: × "),
+        "{:?}",
+        check.findings
+    );
+    assert!(
+        check.findings[1].ends_with("lower layers hardly learn"),
+        "{:?}",
+        check.findings
+    );
+    // √(512 / 2) · 0.01 a layer.
+    assert!(
+        check.findings[0].contains("× 0.16 a layer"),
+        "{:?}",
+        check.findings
+    );
+}
+
+#[test]
+fn without_batch_norm_large_weights_explode() {
+    let check = only(PLAIN, 1, "normal(0.1)");
+    assert!(check.forward > 1e5 && check.backward > 1e5, "{check:?}");
+    assert!(
+        check.findings[0].starts_with("the signal explodes"),
+        "{:?}",
+        check.findings
+    );
+    assert!(
+        check.findings[1].starts_with("the gradient explodes"),
+        "{:?}",
+        check.findings
+    );
+}
+
+#[test]
+fn without_batch_norm_kaiming_holds_within_a_factor_of_two() {
+    for seed in [1, 2, 42] {
+        let check = only(PLAIN, seed, "kaiming_normal");
+        for growth in [check.forward, check.backward] {
+            assert!((0.5..=2.0).contains(&growth), "seed {seed}: {growth}");
+        }
+        assert!(check.findings.is_empty(), "{:?}", check.findings);
+        let halves = check
+            .layers
+            .iter()
+            .skip(1)
+            .all(|layer| (layer.zeros - 0.5).abs() < 0.1);
+        assert!(halves, "a rectifier lets half of it through");
+    }
+}
+
+#[test]
+fn batch_norm_makes_up_for_the_scale_of_weights_and_residuals_for_their_depth() {
+    for check in checks(
+        "resnet18",
+        1,
+        &["torchvision", "normal(0.1)", "orthogonal", "lsuv"],
+    ) {
+        assert!(
+            check.findings.is_empty(),
+            "{}: {:?}",
+            check.init,
+            check.findings
+        );
+        assert_eq!(check.layers.len(), 20);
+        assert!(
+            check
+                .layers
+                .iter()
+                .all(|layer| layer.deviation > 0.1 && layer.deviation < 10.0)
+        );
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_figures() {
+    assert_eq!(
+        checks(PLAIN, 3, &["orthogonal"]),
+        checks(PLAIN, 3, &["orthogonal"])
+    );
+    assert_ne!(
+        checks(PLAIN, 3, &["orthogonal"]),
+        checks(PLAIN, 4, &["orthogonal"])
+    );
+}
