@@ -103,7 +103,9 @@ fn a_data_set_that_has_moved_gives_the_same_bytes() {
         &["--from-epoch", "1", "--data", moved.to_str().unwrap()],
     )
     .success()
-    .stderr(contains("elsewhere: the same files, so the same result"));
+    .stderr(contains(
+        "its data are the same files: the result is the same",
+    ));
     assert!(outcome(&run, EPOCHS) == expected);
     // It is found there from now on.
     resume(&run, &["--from-epoch", "3"]).success();
@@ -138,6 +140,10 @@ fn a_data_set_that_grew_shrank_or_changed_is_refused_by_name_unless_accepted() {
         .stderr(contains("from here on the run learns from other files"));
     assert_eq!(metrics(&run)[..2], before.1[..2]);
     assert_ne!(metrics(&run)[2..], before.1[2..]);
+    // Accepted, and killed before its first checkpoint: these are its data all the same.
+    resume(&run, &["--from-epoch", "2"])
+        .success()
+        .stderr(contains("from here on the run learns from other files"));
     // These are its data now.
     resume(&run, &["--epochs", "5"]).success();
 }
@@ -175,7 +181,7 @@ fn another_rate_or_length_is_said_with_what_it_means() {
     resume(&run, &["--epochs", "8"])
         .success()
         .stderr(contains(
-            "changed: phase extension-2: new, 2 epochs like those of the phase before it",
+            "changed: phase extension-2: new, 2 epochs with a schedule of their own",
         ))
         .stderr(contains("phase 3 of 3, extension-2: 2 × 15 steps"));
     // An edit by hand is seen, too.
@@ -213,6 +219,63 @@ fn another_model_or_image_size_is_refused() {
             .stderr(contains(words).and(contains("this run cannot go on with them")));
         assert!(outcome(&run, EPOCHS) == before);
     }
+}
+
+#[test]
+fn a_recipe_in_which_the_run_has_no_place_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = whole(dir.path());
+    let before = outcome(&run, EPOCHS);
+    let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
+    for (from, to, code, words) in [
+        (
+            "name = \"thaw\"",
+            "name = \"melt\"",
+            2,
+            "has phase melt where the run is in phase thaw",
+        ),
+        (
+            "epochs = 2",
+            "epochs = 1",
+            2,
+            "has 2 epochs, and 3 are done",
+        ),
+        (
+            "train = \"all\"",
+            "train = \"from:features.14\"",
+            2,
+            "has another `train` in phase thaw",
+        ),
+        (
+            "optimizer = \"adamw\"",
+            "optimizer = \"sgd\"",
+            2,
+            "has another `optimizer` in phase thaw",
+        ),
+    ] {
+        fs::write(run.join("recipe.toml"), recipe.replace(from, to)).unwrap();
+        resume(&run, &["--from-epoch", "3"])
+            .code(code)
+            .stderr(contains(words));
+        assert!(outcome(&run, EPOCHS) == before);
+    }
+    let none = recipe.split("[[phase]]").next().unwrap().to_owned() + "phase = []\n";
+    fs::write(run.join("recipe.toml"), none).unwrap();
+    resume(&run, &["--epochs", "9"])
+        .code(2)
+        .stderr(contains("the recipe has no phase"));
+    warmstart()
+        .arg("runs")
+        .arg(&run)
+        .assert()
+        .success()
+        .stdout(contains("broken: the recipe has no phase"));
+    fs::write(run.join("recipe.toml"), recipe).unwrap();
+    fs::remove_dir_all(run.join("checkpoints")).unwrap();
+    resume(&run, &[]).code(1).stderr(contains(
+        "best.safetensors is there, and the checkpoints that it came from are lost",
+    ));
+    assert!(run.join("best.safetensors").exists());
 }
 
 /// The way of the tutorial: the thaw dies for memory, goes on with a smaller batch, ends with the loss

@@ -76,6 +76,10 @@ fn write_recipe(dir: &Path, data: &Path, weights: &str, rest: &str) -> PathBuf {
 }
 
 /// Kills until there were enough of every kind.
+#[allow(
+    clippy::print_stdout,
+    reason = "whoever asks for more kills wants to see them"
+)]
 fn kill(recipe: fn(&Path) -> PathBuf, seed: u64) {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path());

@@ -51,12 +51,14 @@ fn panels<'a>(svg: &'a mut String, model: &str, checks: &[Check]) -> Drawn<'a> {
         &format!("{model}, forward: deviation of each layer's results"),
         checks,
         forward,
+        SeriesLabelPosition::LowerLeft,
     )?;
     panel(
         &lower,
         &format!("{model}, backward: deviation of the gradient by each layer's results"),
         checks,
         backward,
+        SeriesLabelPosition::LowerRight,
     )?;
     root.present()
 }
@@ -66,6 +68,8 @@ fn panel<'a>(
     title: &str,
     checks: &[Check],
     value: fn(&Layer) -> f64,
+    // Where curves that end or begin at 1 leave room.
+    legend: SeriesLabelPosition,
 ) -> Drawn<'a> {
     let shown = |layer: &Layer| match value(layer) {
         value if value.is_finite() => value.clamp(LEAST, MOST),
@@ -92,6 +96,7 @@ fn panel<'a>(
         .x_desc("layer, from the image on")
         .y_desc("standard deviation")
         .x_labels(16)
+        .y_labels(24)
         .y_label_formatter(&|value| format!("{value:.0e}"))
         .light_line_style(WHITE)
         .draw()?;
@@ -104,7 +109,7 @@ fn panel<'a>(
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::LowerLeft)
+        .position(legend)
         .background_style(WHITE.mix(0.8))
         .border_style(BLACK.mix(0.3))
         .draw()

@@ -39,6 +39,9 @@ pub enum Error {
     /// A checkpoint that is missing or damaged.
     #[error("{0}")]
     Checkpoint(String),
+    /// A checkpoint that another version of warmstart wrote.
+    #[error("{0}")]
+    OtherVersion(String),
     /// A model file that this program cannot use.
     #[error("{}: {problem}", path.display())]
     Model {
@@ -53,39 +56,17 @@ pub enum Error {
     /// What would do harm: another process has the run, or its data are others.
     #[error("{0}")]
     Refused(String),
-    /// The run was stopped from outside; where it was is saved.
+    /// The run was stopped from outside.
     #[error("{words}; go on with `warmstart resume {}`", run.display())]
     Interrupted {
-        /// Where it was.
+        /// Where it was, and whether that is saved.
         words: String,
         /// Folder of the run.
         run: PathBuf,
     },
-    /// The loss or a gradient stopped being a number.
-    #[error(
-        "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is no number is \
-         {layer}: the step was not taken and nothing was saved over the last good state; try a lower \
-         learning rate: `warmstart resume {} {flag} {:.0e}`, or leave such steps out: `--on-nonfinite skip`",
-        run.display(), highest / 10.0
-    )]
-    NonFinite {
-        /// What isn't a number, and what it is.
-        what: String,
-        /// The layer that was the first.
-        layer: String,
-        /// Step within the epoch, from 1.
-        step: usize,
-        /// Epoch, from 1.
-        epoch: usize,
-        /// Learning rate of the step.
-        lr: f64,
-        /// Highest learning rate of the phase.
-        highest: f64,
-        /// The flag that changes it.
-        flag: &'static str,
-        /// Folder of the run.
-        run: PathBuf,
-    },
+    /// The loss, a gradient or a parameter stopped being a number.
+    #[error("{0}")]
+    NonFinite(String),
 }
 
 impl Error {

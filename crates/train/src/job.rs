@@ -287,8 +287,8 @@ impl<T: Task> Job<T> {
             between_steps(learned, sums, observe);
         }
         let (what, layer) = match learned.first_non_finite() {
-            Some(name) => ("the last step made a parameter infinite", name),
-            None if sums.images == 0 => ("every step of the epoch was skipped", "named above"),
+            Some(name) => ("the last step of the epoch was too large", name),
+            None if sums.images == 0 => ("every step of the epoch was skipped", "said above"),
             None => return Ok(EpochEnd::Complete),
         };
         Ok(EpochEnd::NonFinite(RefusedStep {

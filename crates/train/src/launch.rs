@@ -8,7 +8,7 @@ use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Weights;
 
-use crate::checkpoint::{At, Checkpoint, is_checkpoint, verified};
+use crate::checkpoint::{self, At, is_checkpoint, read_state, verify};
 use crate::classify::Classification;
 use crate::data_files::DataFiles;
 use crate::detect::Detection;
@@ -305,16 +305,23 @@ fn first_images<T: Task>(job: &Job<T>) -> Result<Tensor<4>, Error> {
     Ok(images(&pixels, job.info.preprocessing.crop, &job.device))
 }
 
-/// What a user should know who starts from a run's checkpoint, which is verified.
+/// What a user should know who starts from a run's checkpoint, whose model is verified; that of another
+/// version is taken as it is.
 fn of_checkpoint(weights: &Path) -> Result<Option<String>, Error> {
     let Some(folder) = weights.parent().filter(|folder| is_checkpoint(folder)) else {
         return Ok(None);
     };
-    let Checkpoint { folder, state } = verified(folder.to_owned())?;
-    let run = folder.ancestors().nth(2).unwrap_or(&folder).display();
-    let again = match state.at() {
-        At::Epoch(epoch) => format!("warmstart resume {run} --from-epoch {epoch}"),
-        At::Step(_) => format!("warmstart resume {run}"),
+    let run = folder.ancestors().nth(2).unwrap_or(folder).display();
+    let again = match read_state(folder) {
+        Ok(state) => {
+            verify(folder, &state, checkpoint::MODEL)?;
+            match state.at() {
+                At::Epoch(epoch) => format!("warmstart resume {run} --from-epoch {epoch}"),
+                At::Step(_) => format!("warmstart resume {run}"),
+            }
+        }
+        Err(Error::OtherVersion(_)) => format!("warmstart resume {run}"),
+        Err(error) => return Err(error),
     };
     Ok(Some(format!(
         "this is a new run that starts from the weights of {}: epochs, optimizer and schedule begin \

@@ -48,3 +48,74 @@ pub fn scale(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use warmstart_nn::burn::tensor::TensorData;
+    use warmstart_nn::initialization::{Initialization, Weights};
+
+    use super::*;
+
+    /// Deviation of each convolution's results.
+    fn deviations(
+        architecture: &Architecture,
+        parameters: &Parameters,
+        images: &Tensor<4>,
+    ) -> Vec<f32> {
+        let untracked = parameters.tracked(|_| false);
+        let mut statistics = Vec::new();
+        let mut forward = Forward::Training {
+            parameters: &untracked,
+            frozen_statistics: false,
+            statistics: &mut statistics,
+        };
+        let stages = 0..architecture.stages.len();
+        architecture.forward_maps(stages, vec![images.clone().autodiff()], &mut forward);
+        let deviation = |seen: warmstart_nn::block::BatchStatistics| {
+            let mean: Vec<f32> = seen.mean.into_data().try_into_vec().unwrap();
+            let variance: Vec<f32> = seen.variance.into_data().try_into_vec().unwrap();
+            let count = mean.len() as f32;
+            let whole = mean.iter().sum::<f32>() / count;
+            let between = mean.iter().map(|mean| (mean - whole).powi(2)).sum::<f32>() / count;
+            (variance.iter().sum::<f32>() / count + between).sqrt()
+        };
+        statistics.into_iter().map(deviation).collect()
+    }
+
+    #[test]
+    fn results_of_new_layers_have_unit_variance_and_loaded_ones_stay() {
+        let architecture = warmstart_models::by_name("mobilenet_v2").unwrap();
+        let init = Initialization {
+            weights: Weights::LayerSequential,
+            ..Initialization::default()
+        };
+        let defaults = architecture.initialization();
+        let device = warmstart_nn::device();
+        let mut parameters = Parameters::new();
+        for info in architecture.backbone_parameters() {
+            let values = init.values(&info, &defaults, 1);
+            parameters.insert_values(&info.name, &info.shape, values, &device);
+        }
+        let pixel = |index: usize| (((index * 7919) % 255) as f32 / 60.0).sin();
+        let pixels = TensorData::new((0..4 * 64 * 64 * 3).map(pixel).collect(), [4, 64, 64, 3]);
+        let images = Tensor::from_data(pixels, &device);
+        let loaded = "features.3.conv.0.0.weight";
+        let names = parameters.names().filter(|name| *name != loaded);
+        let initialized = names.map(str::to_owned).collect();
+        let before = (
+            deviations(&architecture, &parameters, &images),
+            parameters.values(loaded),
+        );
+        scale(&mut parameters, &architecture, &initialized, images.clone());
+        let after = deviations(&architecture, &parameters, &images);
+        let off = |deviations: &[f32]| {
+            deviations
+                .iter()
+                .filter(|d| (**d - 1.0).abs() > 0.01)
+                .count()
+        };
+        assert!(off(&before.0) > 40, "{:?}", before.0);
+        assert_eq!(off(&after), 1, "the loaded one: {after:?}");
+        assert_eq!(parameters.values(loaded), before.1);
+    }
+}

@@ -1,7 +1,7 @@
 //! One process a run.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -57,8 +57,7 @@ impl Lock {
         match refused {
             None => {}
             // Some network file systems have no locks: better to train without.
-            Some(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
-            Some(TryLockError::Error(error)) => return Err(Error::io("lock", &path, error)),
+            Some(TryLockError::Error(_)) => {}
             Some(TryLockError::WouldBlock) => {
                 let process = match number(&mut file) {
                     Some(number) => format!("process {number}"),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Error;
-use crate::checkpoint::{At, Checkpoint, MODEL};
+use crate::checkpoint::{At, Checkpoint, MODEL, State};
 use crate::classify::Classification;
 use crate::data_files::DataFiles;
 use crate::detect::Detection;
@@ -13,7 +13,7 @@ use crate::launch::{absolute, assemble, load, make_plan};
 use crate::model_file::ModelInfo;
 use crate::recipe::{self, Automatic, Memory, OnNonFinite, Phase, Recipe, Train};
 use crate::record::{RunState, Summary};
-use crate::run::RunFolder;
+use crate::run::{RECIPE, RunFolder};
 use crate::runs::MORE_EPOCHS;
 use crate::session::Session;
 use crate::task::Task;
@@ -25,13 +25,13 @@ pub struct Changes {
     pub epochs: Option<usize>,
     /// Go on after this epoch instead of the last.
     pub from_epoch: Option<usize>,
-    /// Batch of the phases that train everything.
+    /// Batch of the phases that train more than the head.
     pub batch: Option<usize>,
-    /// Batch of the phases with a frozen part.
+    /// Batch of the phases that train the head alone.
     pub freeze_batch: Option<usize>,
-    /// Learning rate of the phases that train everything.
+    /// Learning rate of the phases that train more than the head.
     pub lr: Option<f64>,
-    /// Learning rate of the phases with a frozen part.
+    /// Learning rate of the phases that train the head alone.
     pub freeze_lr: Option<f64>,
     /// What to do about a step whose loss or gradient is not a number.
     pub on_nonfinite: Option<OnNonFinite>,
@@ -102,7 +102,16 @@ fn resume_task<T: Task>(
         let note = spare_memory(&mut recipe.phases[position.phase], path)?;
         observe(Event::Note(note));
     }
-    tell_changes(&recipe, &before, checkpoint.as_ref(), observe);
+    if let Some(checkpoint) = &checkpoint {
+        require_same_place(&recipe, path, &checkpoint.state)?;
+    } else if let Some(trace) = run.trace_of_epochs() {
+        return Err(Error::Checkpoint(format!(
+            "{} is there, and the checkpoints that it came from are lost: start a new run from its weights \
+             (warmstart train --weights {})",
+            trace.display(),
+            path.display()
+        )));
+    }
     let epochs = recipe.epochs();
     let mut job = assemble::<T>(recipe, machine, observe)?;
     if let Some(checkpoint) = &checkpoint {
@@ -110,9 +119,15 @@ fn resume_task<T: Task>(
     }
     let files = DataFiles::of(job.task.data(), &job.recipe.data)?;
     let other_data = other_data(&run, &files, checkpoint.as_ref());
+    tell_changes(&job.recipe, &before, checkpoint.as_ref(), observe);
+    if changes.data.is_some() && other_data.is_none() {
+        observe(Event::Note(
+            "its data are the same files: the result is the same".into(),
+        ));
+    }
     let checkpoint = match &other_data {
         None => checkpoint,
-        Some(difference) if !changes.accept_data_change => {
+        Some(difference) if !changes.accept_data_change && !was_accepted(&run, &files) => {
             return Err(Error::Refused(format!(
                 "{} does not hold the files that the run learned from: {difference}; bring them back, go on \
                  with these by --accept-data-change, or start a new run",
@@ -238,26 +253,72 @@ fn other_data(
     ))
 }
 
+/// Whether these data were accepted before, by a process that ended before its first checkpoint.
+fn was_accepted(run: &RunFolder, files: &DataFiles) -> bool {
+    run.data_files().is_some_and(|listed| listed == *files)
+}
+
 /// The newest checkpoint between two epochs: which images of an epoch are behind means nothing to others.
 fn between_epochs(
     run: &RunFolder,
     checkpoint: Option<Checkpoint>,
     observe: Observer,
 ) -> Result<Option<Checkpoint>, Error> {
-    let Some(state) = checkpoint.as_ref().map(|checkpoint| &checkpoint.state) else {
-        return Ok(None);
-    };
-    if state.epoch_in_hand.is_none() {
+    let in_hand = |checkpoint: &Checkpoint| checkpoint.state.epoch_in_hand.is_some();
+    if !checkpoint.as_ref().is_some_and(in_hand) {
         return Ok(checkpoint);
     }
-    observe(Event::Note(format!(
-        "epoch {} begins again",
-        state.epoch + 1
-    )));
-    match state.epoch {
-        0 => Ok(None),
-        epoch => run.checkpoints.open(At::Epoch(epoch)).map(Some),
+    let newest = run.checkpoints.newest_epoch(&mut |damage| {
+        observe(Event::Note(format!(
+            "skipped a damaged checkpoint: {damage}"
+        )));
+    })?;
+    let epoch = newest.as_ref().map_or(0, |newest| newest.state.epoch);
+    observe(Event::Note(format!("epoch {} begins again", epoch + 1)));
+    Ok(newest)
+}
+
+/// Refuses a recipe in which the run is no longer where its checkpoint was.
+fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> Result<(), Error> {
+    let file = run.join(RECIPE);
+    let file = file.display();
+    let in_hand = state.epoch_in_hand.is_some();
+    let epoch = state.epoch + usize::from(in_hand);
+    let Some(position) = recipe.position(epoch) else {
+        return Err(Error::usage(format!(
+            "{file} has {} epochs, and {} are done: give it more, or go back by --from-epoch",
+            recipe.epochs(),
+            state.epoch
+        )));
+    };
+    let phase = &recipe.phases[position.phase];
+    if phase.name != state.phase {
+        return Err(Error::usage(format!(
+            "{file} has phase {} where the run is in phase {}: give the phases back their names and places",
+            phase.name, state.phase
+        )));
     }
+    let before = state
+        .recipe
+        .phases
+        .iter()
+        .find(|phase| phase.name == state.phase);
+    let Some(before) = before.filter(|_| in_hand || !recipe.ends_phase(epoch)) else {
+        return Ok(());
+    };
+    for (key, is_same) in [
+        ("train", before.train == phase.train),
+        ("optimizer", before.optimizer == phase.optimizer),
+    ] {
+        if !is_same {
+            return Err(Error::usage(format!(
+                "{file} has another `{key}` in phase {}, in the middle of which the run is: change it back, or \
+                 go back to the phase's beginning by --from-epoch",
+                phase.name
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// The same bits are promised within one SIMD level.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::checkpoint::{At, Checkpoints, MODEL, replace_by_copy, replace_file};
+use crate::checkpoint::{self, At, Checkpoints, MODEL, replace_by_copy, replace_file};
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
 use crate::lock::{LOCK, Lock};
@@ -19,7 +19,8 @@ use crate::record::{Best, EpochRecord, Summary};
 pub const BEST: &str = "best.safetensors";
 /// The resolved recipe.
 pub const RECIPE: &str = "recipe.toml";
-const LOAD_REPORT: &str = "load-report.txt";
+/// What was loaded.
+pub const LOAD_REPORT: &str = "load-report.txt";
 const DATA_FILES: &str = "data-files.txt";
 const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "summary.json";
@@ -98,28 +99,27 @@ impl RunFolder {
     /// # Errors
     /// If there is no run, or another process has it.
     pub fn open(path: &Path, observe: Observer) -> Result<(Self, Recipe), Error> {
-        let file = path.join(RECIPE);
-        let saved = || Checkpoints::of(path).newest_state().ok().flatten();
-        let is_empty = |file: &Path| file.metadata().is_ok_and(|metadata| metadata.len() == 0);
-        let recipe = match file.is_file() && !is_empty(&file) {
-            true => Recipe::read(&file)?,
-            false => match saved() {
-                Some(state) => {
-                    observe(Event::Note(format!(
-                        "{} is lost: the newest checkpoint's recipe is used, and written there again",
-                        file.display()
-                    )));
-                    state.recipe
-                }
-                None => {
-                    return Err(Error::usage(format!(
-                        "{} is not a run: it has no {RECIPE}",
-                        path.display()
-                    )));
-                }
-            },
-        };
-        Ok((Self::lock(path)?, recipe))
+        if !path.join(RECIPE).is_file() && !path.join(checkpoint::FOLDER).is_dir() {
+            return Err(not_a_run(path));
+        }
+        // The recipe after the lock: before, another process might change it.
+        let run = Self::lock(path)?;
+        run.checkpoints.recover()?;
+        let (recipe, lost) = recipe_of(path)?;
+        if lost {
+            observe(Event::Note(format!(
+                "{} is lost: the newest checkpoint's recipe is used, and written there again",
+                path.join(RECIPE).display()
+            )));
+        }
+        Ok((run, recipe))
+    }
+
+    /// Something that a run without a checkpoint cannot have.
+    pub fn trace_of_epochs(&self) -> Option<PathBuf> {
+        let files = [BEST, METRICS].map(|name| self.path.join(name));
+        let holds = |file: &PathBuf| file.metadata().is_ok_and(|metadata| metadata.len() > 0);
+        files.into_iter().find(holds)
     }
 
     fn lock(path: &Path) -> Result<Self, Error> {
@@ -181,7 +181,7 @@ impl RunFolder {
 
     /// Reads summary.json, if there is a sound one.
     pub fn summary(&self) -> Option<Summary> {
-        serde_json::from_str(&fs::read_to_string(self.path.join(SUMMARY)).ok()?).ok()
+        summary_of(&self.path)
     }
 
     /// Saves the plan.
@@ -261,6 +261,34 @@ impl RunFolder {
             }
         }
         Ok(())
+    }
+}
+
+/// The summary.json of a run, if there is a sound one.
+pub fn summary_of(run: &Path) -> Option<Summary> {
+    serde_json::from_str(&fs::read_to_string(run.join(SUMMARY)).ok()?).ok()
+}
+
+fn not_a_run(path: &Path) -> Error {
+    Error::usage(format!(
+        "{} is not a run: it has no {RECIPE}",
+        path.display()
+    ))
+}
+
+/// The recipe of a run, and whether it is its newest checkpoint's because the file is lost. One that
+/// cannot be understood is not: somebody may have written it.
+///
+/// # Errors
+/// If there is none.
+pub fn recipe_of(path: &Path) -> Result<(Recipe, bool), Error> {
+    let file = path.join(RECIPE);
+    if file.metadata().is_ok_and(|metadata| metadata.len() > 0) {
+        return Ok((Recipe::read(&file)?, false));
+    }
+    match Checkpoints::of(path).newest_state()? {
+        Some(state) => Ok((state.recipe, true)),
+        None => Err(not_a_run(path)),
     }
 }
 

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::Error;
-use crate::checkpoint::{Checkpoints, State};
-use crate::lock::{Owner, owner};
+use crate::checkpoint::{self, Checkpoints, State};
+use crate::lock::{LOCK, Owner, owner};
 use crate::recipe::Recipe;
-use crate::record::Best;
-use crate::run::RECIPE;
+use crate::record::{Best, RunState};
+use crate::run::{LOAD_REPORT, RECIPE, recipe_of, summary_of};
 
 /// Folders below the first that are looked into: what is deeper is nobody's run.
 const DEPTH: usize = 6;
@@ -92,28 +92,31 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
 fn is_run(folder: &Path) -> bool {
     let any = |names: [&str; 2]| names.iter().any(|name| folder.join(name).exists());
     // A recipe alone may be one that somebody wrote.
-    folder.join("checkpoints").is_dir() && any([RECIPE, "run.lock"])
-        || folder.join(RECIPE).is_file() && any(["load-report.txt", "run.lock"])
+    folder.join(checkpoint::FOLDER).is_dir() && any([RECIPE, LOCK])
+        || folder.join(RECIPE).is_file() && any([LOAD_REPORT, LOCK])
 }
 
 fn look(run: &Path) -> FoundRun {
-    let state = Checkpoints::of(run).newest_state();
-    let recipe = match (Recipe::read(&run.join(RECIPE)), &state) {
-        (Err(_), Ok(Some(state))) => Ok(state.recipe.clone()),
-        (recipe, _) => recipe,
-    };
+    let checkpoints = Checkpoints::of(run);
+    let state = checkpoints.newest_state().ok().flatten();
+    let any = checkpoints.list().is_ok_and(|list| !list.is_empty());
+    let recipe = recipe_of(run).map(|(recipe, _)| recipe);
     let epochs = recipe.as_ref().map_or(0, Recipe::epochs);
-    let status = match (owner(run), &recipe, &state) {
-        (Owner::Process(process), _, Ok(state)) => Status::Running {
-            process,
-            epoch: state.as_ref().map_or(0, |state| state.epoch),
-        },
-        (_, Err(error), _) | (_, _, Err(error)) => Status::Broken {
+    let epoch = state.as_ref().map_or(0, |state| state.epoch);
+    let status = match (owner(run), recipe) {
+        (Owner::Process(process), _) => Status::Running { process, epoch },
+        (_, Err(error)) => Status::Broken {
             problem: error.to_string(),
         },
-        (_, Ok(_), Ok(Some(state))) if state.epoch >= epochs => Status::Finished,
-        (_, Ok(_), Ok(state)) => Status::Interrupted {
-            epoch: state.as_ref().map_or(0, |state| state.epoch),
+        _ if any && state.is_none() => Status::Broken {
+            problem: "none of its checkpoints can be read by this version".into(),
+        },
+        _ if epoch > epochs => Status::Broken {
+            problem: format!("its recipe has {epochs} epochs, and {epoch} are done"),
+        },
+        _ if epoch == epochs && is_finished(run) => Status::Finished,
+        _ => Status::Interrupted {
+            epoch,
             images: state.as_ref().map_or(0, State::images_in_epoch),
         },
     };
@@ -123,15 +126,17 @@ fn look(run: &Path) -> FoundRun {
         Status::Interrupted { .. } => Some(resume),
         Status::Finished => Some(format!("{resume} --epochs {}", epochs + MORE_EPOCHS)),
     };
-    let history = state
-        .ok()
-        .flatten()
-        .map(|state| (state.history, state.recipe.task));
+    let best = state.and_then(|state| Best::of(&state.history, state.recipe.task.metric()));
     FoundRun {
         run: run.to_owned(),
-        best: history.and_then(|(history, task)| Best::of(&history, task.metric())),
+        best,
         status,
         epochs,
         command,
     }
+}
+
+/// Whether also what comes after the last epoch is done.
+fn is_finished(run: &Path) -> bool {
+    summary_of(run).is_some_and(|summary| summary.state == RunState::Finished)
 }

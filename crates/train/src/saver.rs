@@ -43,8 +43,9 @@ impl Commit {
         self.finished.as_ref().is_some_and(|epoch| epoch.is_best)
     }
 
-    /// The checkpoint first, for everything else follows from it.
-    fn write(&mut self, run: &RunFolder) -> Result<(), Error> {
+    /// The checkpoint first, for everything else follows from it. What should have been removed and could
+    /// not be is told, and is no failure.
+    fn write(&mut self, run: &RunFolder) -> Result<Option<String>, Error> {
         if !self.is_written {
             let model = |path: &Path| write_model(path, &self.model, &self.info);
             let optimizer = |path: &Path| write_tensors(path, &self.optimizer);
@@ -66,6 +67,12 @@ impl Commit {
                 run.write_best(&summary.best)?;
             }
             run.write_summary(summary)?;
+        }
+        Ok(self.tidy(run).err().map(|error| error.to_string()))
+    }
+
+    fn tidy(&self, run: &RunFolder) -> Result<(), Error> {
+        if self.finished.is_some() {
             run.prune(&self.state.recipe, &self.state.history)?;
         }
         let passed = |at: &At| matches!(at, At::Step(_)) && *at != self.state.at();
@@ -86,10 +93,13 @@ pub struct Saver {
     frozen_features: Vec<String>,
     last: Instant,
     steps_at_last: u64,
+    /// How far the run was, in finished epochs and images of the next, when it was last saved.
+    saved: (usize, usize),
 }
 
 impl Saver {
-    /// A saver for a run that learns from data with that checksum, after so many steps.
+    /// A saver for a run that learns from data with that checksum, and was saved after so many steps, so
+    /// many epochs and images of the next.
     ///
     /// # Errors
     /// If the system refuses a thread.
@@ -98,7 +108,7 @@ impl Saver {
         recipe: Recipe,
         info: ModelInfo,
         data: String,
-        steps: u64,
+        (steps, saved): (u64, (usize, usize)),
     ) -> Result<Self, Error> {
         let path = run.path().to_owned();
         let writer = Writer::new(move |commit: &mut Commit| commit.write(&run));
@@ -111,6 +121,7 @@ impl Saver {
             frozen_features: Vec::new(),
             last: Instant::now(),
             steps_at_last: steps,
+            saved,
         })
     }
 
@@ -130,15 +141,25 @@ impl Saver {
         due && !self.writer.is_busy()
     }
 
-    /// Saves a moment within an epoch, unless a parameter is not finite: then the next step will say so,
-    /// and the last good state stays.
-    pub fn within_epoch(&mut self, learned: &Learned, history: &[EpochRecord], sums: &EpochSums) {
-        if learned.first_non_finite().is_none() {
+    /// Saves a moment within an epoch, unless it is saved already, or a parameter is not finite: then the
+    /// next step will say so, and the last good state stays. Returns whether it is saved.
+    pub fn within_epoch(
+        &mut self,
+        learned: &Learned,
+        history: &[EpochRecord],
+        sums: &EpochSums,
+    ) -> bool {
+        if self.saved == (history.len(), sums.seen) {
+            return true;
+        }
+        let sound = learned.first_non_finite().is_none();
+        if sound {
             self.submit(learned, history, Some(sums.clone()), None);
         }
+        sound
     }
 
-    /// Saves the end of an epoch, the last of the history. Waits for a write that is in flight.
+    /// Saves the end of an epoch, the last of the history.
     pub fn epoch(&mut self, learned: &Learned, history: &[EpochRecord], epoch: FinishedEpoch) {
         self.submit(learned, history, None, Some(epoch));
     }
@@ -176,6 +197,7 @@ impl Saver {
             is_written: false,
         };
         let is_best = commit.is_best();
+        self.saved = commit.state.progress();
         // Where the disk refuses, what comes later holds what was before; but for the best model.
         self.writer
             .submit(commit, |waiting| waiting.is_best() && !is_best);

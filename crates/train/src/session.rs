@@ -1,4 +1,4 @@
-//! A run in its folder: what is learned so far, epoch after epoch, and a checkpoint after each.
+//! A run in its folder: what is learned so far, epoch after epoch.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,11 +15,11 @@ use crate::memory;
 use crate::model_file;
 use crate::optimizer::Optimizer;
 use crate::plan::Plan;
-use crate::recipe::{Position, Train};
+use crate::recipe::{OnNonFinite, Phase, Position, Train};
 use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
 use crate::run::RunFolder;
 use crate::saver::{FinishedEpoch, Saver};
-use crate::step::Learned;
+use crate::step::{Learned, NonFinite};
 use crate::task::{Split, Task};
 
 /// Flag of `resume` that says why.
@@ -60,11 +60,14 @@ impl<T: Task> Session<T> {
         }
     }
 
-    /// A run as it was at a checkpoint.
+    /// A run as it was at a checkpoint that fits its recipe.
     ///
     /// # Errors
     /// If the checkpoint's files cannot be read, or are of another network. Nothing has been changed
     /// then.
+    ///
+    /// # Panics
+    /// If the recipe has fewer epochs.
     pub fn at(
         job: Job<T>,
         run: RunFolder,
@@ -75,12 +78,10 @@ impl<T: Task> Session<T> {
         let path = folder.join(checkpoint::MODEL);
         let mut model = warmstart_weights::read(&path)?;
         let epoch = state.epoch + usize::from(state.epoch_in_hand.is_some());
-        let position = job.recipe.position(epoch).ok_or_else(|| {
-            Error::usage(format!(
-                "{}: the recipe has no such epoch",
-                folder.display()
-            ))
-        })?;
+        let position = job
+            .recipe
+            .position(epoch)
+            .expect("the recipe was found to fit");
         let mut optimizer = Optimizer::new(job.recipe.phases[position.phase].optimizer);
         optimizer.steps = state.optimizer_steps;
         optimizer.state =
@@ -174,7 +175,13 @@ impl<T: Task> Session<T> {
             self.job.recipe.clone(),
             self.job.info.clone(),
             self.files.checksum(),
-            self.learned.steps,
+            (
+                self.learned.steps,
+                (
+                    self.history.len(),
+                    self.in_hand.as_ref().map_or(0, |sums| sums.seen),
+                ),
+            ),
         )?;
         let result = self.epochs_saved(&mut saver, observe);
         let saved = saver.flush(observe);
@@ -278,10 +285,8 @@ impl<T: Task> Session<T> {
             EpochEnd::NonFinite(step) => return Err(self.diverged(step, epoch, position, observe)),
         };
         let Some(evaluation) = evaluation else {
-            let steps = self
-                .job
-                .steps_per_epoch(&self.job.recipe.phases[position.phase]);
-            return Err(self.interrupted(&sums, epoch, steps, saver, observe));
+            let phase = &self.job.recipe.phases[position.phase];
+            return Err(self.interrupted(&sums, epoch, phase, saver, observe));
         };
         Ok(EpochRecord {
             epoch,
@@ -306,7 +311,7 @@ impl<T: Task> Session<T> {
         observe: Observer,
     ) -> Error {
         let RefusedStep {
-            cause,
+            cause: NonFinite { what, layer },
             step,
             lr,
             files,
@@ -322,20 +327,21 @@ impl<T: Task> Session<T> {
             )));
         }
         let phase = &self.job.recipe.phases[position.phase];
-        Error::NonFinite {
-            what: cause.what,
-            layer: cause.layer,
-            step,
-            epoch,
-            lr,
-            highest: phase.lr,
-            flag: if phase.train == Train::Head {
-                "--freeze-lr"
-            } else {
-                "--lr"
-            },
-            run: self.run.path().to_owned(),
-        }
+        let flag = match phase.train {
+            Train::Head => "--freeze-lr",
+            Train::All | Train::From(_) => "--lr",
+        };
+        let skip = match self.job.recipe.on_nonfinite {
+            OnNonFinite::Stop => ", or leave such steps out: `--on-nonfinite skip`",
+            OnNonFinite::Skip => "",
+        };
+        Error::NonFinite(format!(
+            "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is no number \
+             is {layer}: nothing was saved over the last good state; try a lower learning rate: `warmstart \
+             resume {} {flag} {:.0e}`{skip}",
+            self.run.path().display(),
+            phase.lr / 10.0
+        ))
     }
 
     /// Saves where the epoch is.
@@ -343,28 +349,13 @@ impl<T: Task> Session<T> {
         &self,
         sums: &EpochSums,
         epoch: usize,
-        steps: usize,
+        phase: &Phase,
         saver: &mut Saver,
         observe: Observer,
     ) -> Error {
-        let mut words = format!("stopped before the first step of epoch {epoch}");
-        if sums.seen > 0 {
-            saver.within_epoch(&self.learned, &self.history, sums);
-            if let Err(failure) = saver.flush(observe) {
-                return self.unsaved(&failure);
-            }
-            let phase = self
-                .job
-                .recipe
-                .position(epoch)
-                .expect("it is at work")
-                .phase;
-            let left = self.job.task.training_images() - sums.seen;
-            let left = left.div_ceil(self.job.recipe.phases[phase].batch);
-            words = format!(
-                "stopped in epoch {epoch} after {} of {steps} steps, and saved",
-                steps - left
-            );
+        let saved = saver.within_epoch(&self.learned, &self.history, sums);
+        if let Err(failure) = saver.flush(observe) {
+            return self.unsaved(&failure);
         }
         if self.best().is_some() {
             // For whoever reads it: resuming does not need it.
@@ -372,8 +363,15 @@ impl<T: Task> Session<T> {
                 .run
                 .write_summary(&self.summary(RunState::Interrupted, None));
         }
+        let left = self.job.task.training_images() - sums.seen;
+        let steps = self.job.steps_per_epoch(phase);
+        let done = steps - left.div_ceil(phase.batch);
+        let saved = match saved {
+            true => "and saved",
+            false => "and not saved, for a parameter is not finite: the last good state stays",
+        };
         Error::Interrupted {
-            words,
+            words: format!("stopped in epoch {epoch} after {done} of {steps} steps, {saved}"),
             run: self.run.path().to_owned(),
         }
     }

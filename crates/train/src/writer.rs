@@ -1,6 +1,7 @@
 //! Writing beside training: one thing at a time, and again where the disk refuses.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -39,12 +40,13 @@ struct State<C> {
 }
 
 impl<C: Send + 'static> Writer<C> {
-    /// Starts the thread. `write` may be called again with what it failed to write.
+    /// Starts the thread. `write` may be called again with what it failed to write, and may have something
+    /// to tell of what it wrote.
     ///
     /// # Errors
     /// If the system refuses a thread.
     pub fn new(
-        write: impl FnMut(&mut C) -> Result<(), Error> + Send + 'static,
+        write: impl FnMut(&mut C) -> Result<Option<String>, Error> + Send + 'static,
     ) -> std::io::Result<Self> {
         let state = State {
             waiting: VecDeque::new(),
@@ -75,13 +77,12 @@ impl<C: Send + 'static> Writer<C> {
         state.writing || !state.waiting.is_empty()
     }
 
-    /// Hands something over to be written. Waits for the write that is in flight; where the disk
-    /// refuses, it takes the place of what waits, but for what `stays`.
+    /// Hands something over to be written after the write in flight. Only if something waits for that
+    /// already, it has to wait, too: memory for more there is not. Where the disk refuses, it takes the
+    /// place of what waits, but for what `stays`.
     pub fn submit(&self, content: C, stays: impl Fn(&C) -> bool) {
-        let busy = |state: &State<C>| {
-            state.writing || state.failure.is_none() && !state.waiting.is_empty()
-        };
-        let mut state = self.shared.wait_while(self.shared.lock(), busy);
+        let full = |state: &State<C>| state.failure.is_none() && !state.waiting.is_empty();
+        let mut state = self.shared.wait_while(self.shared.lock(), full);
         state.waiting.retain(stays);
         state.waiting.push_back(content);
         state.hurry = true;
@@ -117,7 +118,7 @@ impl<C: Send + 'static> Writer<C> {
 
 impl<C> Shared<C> {
     fn lock(&self) -> MutexGuard<'_, State<C>> {
-        // A write that panicked left the state as it was before it.
+        // Nothing panics while the lock is held.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,22 +134,25 @@ impl<C> Shared<C> {
         state
     }
 
-    fn run(&self, mut write: impl FnMut(&mut C) -> Result<(), Error>) {
+    fn run(&self, mut write: impl FnMut(&mut C) -> Result<Option<String>, Error>) {
         let mut pause = PAUSE;
         while let Some(mut content) = self.next(pause) {
-            let result = write(&mut content);
+            // A panic must not leave whoever waits for this write waiting.
+            let result = catch_unwind(AssertUnwindSafe(|| write(&mut content)))
+                .map_err(|_| "writing panicked".to_owned())
+                .and_then(|written| written.map_err(|error| error.to_string()));
             let mut state = self.lock();
             state.writing = false;
             state.attempts += 1;
             match result {
-                Ok(()) => {
+                Ok(news) => {
                     pause = PAUSE;
+                    state.news.extend(news);
                     if state.failure.take().is_some() {
                         state.news.push("checkpoints are written again".into());
                     }
                 }
                 Err(error) => {
-                    let error = error.to_string();
                     match state.failure {
                         None => state.news.push(format!(
                             "{error}: the run goes on and tries again; until it can write, a resumed run \
@@ -191,7 +195,7 @@ impl<C> Drop for Writer<C> {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
         if let Some(thread) = self.thread.take() {
-            // If it panicked, there is nothing left to write.
+            // It catches the panics of `write`.
             let _ = thread.join();
         }
     }
@@ -218,37 +222,55 @@ mod tests {
                 return Err(full());
             }
             list.lock().unwrap().push(*content);
-            Ok(())
+            Ok(None)
         };
         (Writer::new(write).unwrap(), written)
     }
 
     #[test]
     fn a_slow_disk_holds_nobody_up_and_one_write_is_in_flight() {
-        let (begin, begun) = (
-            Arc::new((Mutex::new(0), Condvar::new())),
-            AtomicUsize::new(0),
-        );
-        let (gate, most) = (Arc::clone(&begin), Arc::new(AtomicUsize::new(0)));
-        let in_flight = Arc::clone(&most);
+        let gate = Arc::new((Mutex::new(0), Condvar::new()));
+        let (allowed, most) = (Arc::clone(&gate), Arc::new(AtomicUsize::new(0)));
+        let (begun, in_flight) = (AtomicUsize::new(0), Arc::clone(&most));
         let writer = Writer::new(move |_: &mut u32| {
             let now = begun.fetch_add(1, Ordering::SeqCst) + 1;
             in_flight.fetch_max(now, Ordering::SeqCst);
-            let allowed = gate.0.lock().unwrap();
-            *gate.1.wait_while(allowed, |allowed| *allowed == 0).unwrap() -= 1;
+            let left = allowed.0.lock().unwrap();
+            *allowed.1.wait_while(left, |left| *left == 0).unwrap() -= 1;
             begun.fetch_sub(1, Ordering::SeqCst);
-            Ok(())
+            Ok(None)
         })
         .unwrap();
-        // The write cannot end yet, and this returns.
         writer.submit(1, |_| false);
-        assert!(writer.is_busy());
-        *begin.0.lock().unwrap() = 2;
-        begin.1.notify_all();
+        while most.load(Ordering::SeqCst) == 0 {
+            thread::yield_now();
+        }
+        // The first cannot end yet, and this returns.
         writer.submit(2, |_| false);
+        assert!(writer.is_busy());
+        *gate.0.lock().unwrap() = 2;
+        gate.1.notify_all();
         writer.flush().unwrap();
         assert!(!writer.is_busy());
         assert_eq!(most.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_write_that_panics_is_a_failure_and_nobody_waits_for_ever() {
+        let mut panics = true;
+        let writer = Writer::new(move |_: &mut u32| {
+            assert!(
+                !std::mem::take(&mut panics),
+                "the panic that this test wants"
+            );
+            Ok(Some("written".into()))
+        })
+        .unwrap();
+        writer.submit(1, |_| false);
+        // Whether it failed before or while this waits, it is tried again.
+        while writer.flush().is_err() {}
+        assert!(writer.news()[0].starts_with("writing panicked: the run goes on"));
+        assert!(!writer.is_busy());
     }
 
     #[test]

@@ -123,13 +123,13 @@ pub struct Resume {
     /// Images a step after the thaw
     #[arg(long, value_name = "N")]
     pub batch: Option<usize>,
-    /// Images a step while a part is frozen
+    /// Images a step while the whole backbone is frozen
     #[arg(long, value_name = "N")]
     pub freeze_batch: Option<usize>,
     /// Highest learning rate after the thaw
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,
-    /// Highest learning rate while a part is frozen
+    /// Highest learning rate while the whole backbone is frozen
     #[arg(long, value_name = "RATE")]
     pub freeze_lr: Option<f64>,
     /// The data set, where it has moved: the same files, sizes and labels

@@ -19,13 +19,16 @@ pub fn file_checksum(path: &Path) -> io::Result<String> {
 }
 
 pub fn flush(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    // Windows flushes only what may be written.
+    File::options().write(true).open(path)?.sync_all()
 }
 
 /// Makes a rename within a folder outlive a power cut. Only Unix can open a folder.
 pub fn flush_folder(folder: &Path) -> Result<(), Error> {
     match cfg!(unix) {
-        true => flush(folder).map_err(|error| Error::io("flush", folder, error)),
+        true => File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| Error::io("flush", folder, error)),
         false => Ok(()),
     }
 }

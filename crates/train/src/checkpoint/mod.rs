@@ -4,16 +4,18 @@
 //! rename makes it a checkpoint. `state.json` names every file with its checksum and carries its
 //! own, so that damage is seen.
 
+mod at;
 mod file;
 mod state;
 
-use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use at::At;
 pub use file::{checksum, replace_by_copy, replace_file};
 use file::{file_checksum, flush, flush_folder, write_flushed};
+use state::Refusal;
 pub use state::State;
 
 use crate::Error;
@@ -25,35 +27,14 @@ pub const TRAINING: &str = "training.safetensors";
 /// The optimizer's moments.
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
+/// Folder of a run's checkpoints.
+pub const FOLDER: &str = "checkpoints";
 /// A checkpoint that is not one yet.
 const WRITING: &str = ".writing";
-
-/// When a checkpoint was made: the name of its folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum At {
-    /// After so many finished epochs.
-    Epoch(usize),
-    /// Within an epoch, after so many steps of the run.
-    Step(u64),
-}
-
-impl At {
-    fn of(folder: &str) -> Option<Self> {
-        let number = |prefix: &str| folder.strip_prefix(prefix)?.parse().ok();
-        number("epoch-")
-            .map(|epoch: u64| Self::Epoch(epoch as usize))
-            .or_else(|| number("step-").map(Self::Step))
-    }
-}
-
-impl fmt::Display for At {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        match self {
-            Self::Epoch(epoch) => write!(f, "epoch-{epoch:04}"),
-            Self::Step(step) => write!(f, "step-{step:08}"),
-        }
-    }
-}
+/// In front of the name of one that makes place for another.
+const REPLACED: &str = ".replaced-";
+/// In front of the name of one that is none any more.
+const REMOVED: &str = ".removed-";
 
 /// The checkpoints of a run.
 pub struct Checkpoints {
@@ -78,7 +59,7 @@ impl Checkpoints {
     /// The checkpoints below a run's folder.
     pub fn of(run: &Path) -> Self {
         Self {
-            folder: run.join("checkpoints"),
+            folder: run.join(FOLDER),
         }
     }
 
@@ -92,27 +73,88 @@ impl Checkpoints {
     /// # Errors
     /// If the disk refuses; what was there before is still there.
     pub fn write(&self, state: State, files: &[Content]) -> Result<PathBuf, Error> {
-        fs::create_dir_all(&self.folder).map_err(|e| Error::io("create", &self.folder, e))?;
+        self.create()?;
         let temporary = self.folder.join(WRITING);
         // A killed process may have left one.
         remove_if_there(&temporary)?;
         fs::create_dir(&temporary).map_err(|e| Error::io("create", &temporary, e))?;
-        let target = self.path(state.at());
-        let written = fill(&temporary, state, files).and_then(|()| {
-            fault::point();
-            // Only a damaged one can be in the way.
-            remove_if_there(&target)?;
-            fault::point();
-            fs::rename(&temporary, &target).map_err(|e| Error::io("write", &target, e))
-        });
-        if let Err(error) = written {
+        let at = state.at();
+        let written = fill(&temporary, state, files).and_then(|()| self.put(&temporary, at));
+        if written.is_err() {
             // What there is of it would take the room that a full disk lacks.
             let _ = fs::remove_dir_all(&temporary);
-            return Err(error);
         }
+        written?;
         fault::point();
         flush_folder(&self.folder)?;
-        Ok(target)
+        Ok(self.path(at))
+    }
+
+    /// Makes the folder, if the run is there.
+    fn create(&self) -> Result<(), Error> {
+        match fs::create_dir(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(Error::io("create", &self.folder, error))
+            }
+            Err(_) => Ok(()),
+            Ok(()) => flush_folder(self.folder.parent().unwrap_or(&self.folder)),
+        }
+    }
+
+    /// Gives a complete folder its name. What has that name is there until then, or can be found again by
+    /// [`recover`](Self::recover).
+    fn put(&self, complete: &Path, at: At) -> Result<(), Error> {
+        let target = self.path(at);
+        let replaced = self.folder.join(format!("{REPLACED}{at}"));
+        fault::point();
+        let is_replaced = match fs::rename(&target, &replaced) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(Error::io("replace", &target, error)),
+        };
+        fault::point();
+        if let Err(error) = fs::rename(complete, &target) {
+            if is_replaced {
+                let _ = fs::rename(&replaced, &target);
+            }
+            return Err(Error::io("write", &target, error));
+        }
+        fault::point();
+        remove_if_there(&replaced)
+    }
+
+    /// Brings back what a process was about to replace when it ended, and removes what it was about to
+    /// remove. To be called by a run's only process.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn recover(&self) -> Result<(), Error> {
+        for name in self.names()? {
+            let path = self.folder.join(&name);
+            if name.starts_with(REMOVED) {
+                remove_if_there(&path)?;
+            } else if let Some(at) = name.strip_prefix(REPLACED).and_then(At::of) {
+                let target = self.path(at);
+                match target.exists() {
+                    true => remove_if_there(&path)?,
+                    false => fs::rename(&path, &target)
+                        .map_err(|error| Error::io("bring back", &target, error))?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Names of everything in the folder; a missing one has nothing.
+    fn names(&self) -> Result<Vec<String>, Error> {
+        match fs::read_dir(&self.folder) {
+            Ok(entries) => {
+                let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+                Ok(names.collect())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Error::io("list", &self.folder, error)),
+        }
     }
 
     /// All that are there, sound or not: first those between epochs, rising, then those within one,
@@ -121,13 +163,8 @@ impl Checkpoints {
     /// # Errors
     /// If the folder cannot be listed; a missing one has none.
     pub fn list(&self) -> Result<Vec<At>, Error> {
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(Error::io("list", &self.folder, error)),
-        };
-        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let mut found: Vec<At> = names.filter_map(|name| At::of(&name)).collect();
+        let names = self.names()?;
+        let mut found: Vec<At> = names.iter().filter_map(|name| At::of(name)).collect();
         found.sort_unstable();
         Ok(found)
     }
@@ -147,38 +184,48 @@ impl Checkpoints {
     /// Opens a checkpoint and verifies every file.
     ///
     /// # Errors
-    /// [`Error::Checkpoint`] if a file is missing or damaged, or if another version of warmstart wrote
-    /// it; another one if the disk refuses. Names the file.
+    /// [`Error::Checkpoint`] if a file is missing or damaged, [`Error::OtherVersion`] if another version
+    /// of warmstart wrote it; another one if the disk refuses. Names the file.
     pub fn open(&self, at: At) -> Result<Checkpoint, Error> {
         verified(self.path(at))
     }
 
     /// The newest sound checkpoint, or `None` if there is none; `skipped` gets a line for each
-    /// damaged one on the way.
+    /// other one on the way.
     ///
     /// # Errors
-    /// If there are checkpoints and none is sound, or one cannot be judged.
+    /// If there are checkpoints and none is sound.
     pub fn newest(&self, skipped: &mut dyn FnMut(String)) -> Result<Option<Checkpoint>, Error> {
-        let found = self.list()?;
-        let within = |at: &&At| matches!(at, At::Step(_));
-        let mut newest_of = |found: Vec<&At>| -> Result<_, Error> {
-            for &at in found.into_iter().rev() {
-                match self.open(at) {
-                    Ok(checkpoint) => return Ok(Some(checkpoint)),
-                    Err(Error::Checkpoint(damage)) => skipped(damage),
-                    Err(error) => return Err(error),
-                }
+        let within = |at: &At| matches!(at, At::Step(_));
+        let mut others_only = true;
+        let mut sound = |at: &At| match self.open(*at) {
+            Ok(checkpoint) => Some(checkpoint),
+            Err(error) => {
+                others_only &= matches!(error, Error::OtherVersion(_));
+                skipped(error.to_string());
+                None
             }
-            Ok(None)
         };
-        let step = newest_of(found.iter().filter(within).collect())?;
-        let epoch = newest_of(found.iter().filter(|at| !within(at)).collect())?;
+        let found = self.list()?;
+        let step = found
+            .iter()
+            .rev()
+            .filter(|at| within(at))
+            .find_map(&mut sound);
+        let epoch = found
+            .iter()
+            .rev()
+            .filter(|at| !within(at))
+            .find_map(&mut sound);
         let newer = |checkpoint: &Checkpoint| checkpoint.state.progress();
         let newest = step.into_iter().chain(epoch).max_by_key(newer);
         if newest.is_none() && !found.is_empty() {
+            let mend = match others_only {
+                true => "go on with the version that wrote them",
+                false => "start again with warmstart train and another --out",
+            };
             return Err(Error::Checkpoint(format!(
-                "{}: none of its {} checkpoints is sound; start again with warmstart train and \
-                 another --out",
+                "{}: none of its {} checkpoints is sound; {mend}",
                 self.folder.display(),
                 found.len()
             )));
@@ -186,30 +233,53 @@ impl Checkpoints {
         Ok(newest)
     }
 
+    /// The newest sound checkpoint between two epochs.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub fn newest_epoch(
+        &self,
+        skipped: &mut dyn FnMut(String),
+    ) -> Result<Option<Checkpoint>, Error> {
+        let mut sound = |epoch: usize| {
+            let opened = self.open(At::Epoch(epoch));
+            opened.map_err(|error| skipped(error.to_string())).ok()
+        };
+        Ok(self.epochs()?.into_iter().rev().find_map(&mut sound))
+    }
+
     /// The newest state, its checksum verified but no other file; `None` if there is none.
     ///
     /// # Errors
     /// If the folder cannot be listed.
     pub fn newest_state(&self) -> Result<Option<State>, Error> {
-        let states = self.list()?.into_iter().filter_map(|at| {
-            let text = fs::read(self.path(at).join(STATE)).ok()?;
-            State::from_json(&text).ok()
-        });
+        let states = self.list()?.into_iter();
+        let states = states.filter_map(|at| read_state(&self.path(at)).ok());
         Ok(states.max_by_key(State::progress))
     }
 
-    /// Removes a checkpoint.
+    /// Removes a checkpoint, whole or not at all. One of another version is only set aside, under a
+    /// name of its own; one that the disk refuses to read stays.
     ///
     /// # Errors
     /// If the disk refuses.
     pub fn remove(&self, at: At) -> Result<(), Error> {
         let path = self.path(at);
-        let removed = match path.is_file() {
-            // Not one of ours, and in the way of one.
-            true => fs::remove_file(&path),
-            false => fs::remove_dir_all(&path),
+        let name = match read_state(&path) {
+            Err(Error::OtherVersion(_)) => format!("{at}.of-another-version"),
+            Err(Error::Io { .. }) => return Ok(()),
+            _ => format!("{REMOVED}{at}"),
         };
-        removed.map_err(|error| Error::io("remove", &path, error))
+        let aside = self.folder.join(&name);
+        remove_if_there(&aside)?;
+        match fs::rename(&path, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed.map_err(|error| Error::io("remove", &path, error))?,
+        }
+        match name.starts_with(REMOVED) {
+            true => remove_if_there(&aside),
+            false => Ok(()),
+        }
     }
 }
 
@@ -234,33 +304,66 @@ pub fn is_checkpoint(folder: &Path) -> bool {
     name.and_then(At::of).is_some() && folder.join(STATE).exists()
 }
 
-/// The checkpoint in a folder, every file verified.
+fn damaged(folder: &Path, name: &str, problem: &str) -> Error {
+    Error::Checkpoint(format!("{}: {problem}", folder.join(name).display()))
+}
+
+fn unread(folder: &Path, name: &str, error: io::Error) -> Error {
+    use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
+    match error.kind() {
+        NotFound | NotADirectory => damaged(folder, name, "it is missing"),
+        IsADirectory => damaged(folder, name, "it is a folder"),
+        _ => Error::io("read", &folder.join(name), error),
+    }
+}
+
+/// The state in a checkpoint's folder, its checksum verified.
 ///
 /// # Errors
 /// As [`Checkpoints::open`].
-pub fn verified(folder: PathBuf) -> Result<Checkpoint, Error> {
-    let damaged = |name: &str, problem: &str| {
-        Error::Checkpoint(format!("{}: {problem}", folder.join(name).display()))
-    };
-    let unread = |name: &str, error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => damaged(name, "it is missing"),
-        _ => Error::io("read", &folder.join(name), error),
-    };
-    let text = fs::read(folder.join(STATE)).map_err(|error| unread(STATE, error))?;
-    let state = State::from_json(&text).map_err(|problem| damaged(STATE, &problem))?;
-    for (name, expected) in &state.files {
-        let found = file_checksum(&folder.join(name));
-        if found.map_err(|error| unread(name, error))? != *expected {
-            return Err(damaged(name, "its checksum does not match its content"));
+pub fn read_state(folder: &Path) -> Result<State, Error> {
+    let text = fs::read(folder.join(STATE)).map_err(|error| unread(folder, STATE, error))?;
+    State::from_json(&text).map_err(|refusal| match refusal {
+        Refusal::Damaged(problem) => damaged(folder, STATE, &problem),
+        Refusal::OtherVersion(problem) => {
+            Error::OtherVersion(format!("{}: {problem}", folder.join(STATE).display()))
         }
+    })
+}
+
+/// Verifies a file of a checkpoint.
+///
+/// # Errors
+/// As [`Checkpoints::open`].
+pub fn verify(folder: &Path, state: &State, name: &str) -> Result<(), Error> {
+    let found = file_checksum(&folder.join(name)).map_err(|error| unread(folder, name, error))?;
+    match state.files.get(name) {
+        Some(expected) if *expected == found => Ok(()),
+        _ => Err(damaged(
+            folder,
+            name,
+            "its checksum does not match its content",
+        )),
+    }
+}
+
+fn verified(folder: PathBuf) -> Result<Checkpoint, Error> {
+    let state = read_state(&folder)?;
+    for name in state.files.keys() {
+        verify(&folder, &state, name)?;
     }
     Ok(Checkpoint { folder, state })
 }
 
-fn remove_if_there(folder: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
+/// Removes a folder, or a file that is in the place of one.
+fn remove_if_there(path: &Path) -> Result<(), Error> {
+    let removed = match path.is_file() {
+        true => fs::remove_file(path),
+        false => fs::remove_dir_all(path),
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::io("remove", folder, error))
+            Err(Error::io("remove", path, error))
         }
         _ => Ok(()),
     }
@@ -461,26 +564,59 @@ mod tests {
             let run = tempfile::tempdir().unwrap();
             let checkpoints = Checkpoints::of(run.path());
             write(&checkpoints, state(1));
-            // A damaged one is in the way.
-            fs::create_dir(checkpoints.path(At::Epoch(2))).unwrap();
+            // A sound one is in the way.
+            write(&checkpoints, state(2));
             fault::LEFT.set(left);
             let ended = catch_unwind(AssertUnwindSafe(|| write(&checkpoints, state(2)))).is_err();
             fault::LEFT.set(usize::MAX);
-            let epoch = newest(&checkpoints).epoch;
-            assert!(epoch == 1 || epoch == 2);
+            checkpoints.recover().unwrap();
+            assert_eq!(newest(&checkpoints).epoch, 2, "the old one or the new one");
             if !ended {
-                assert_eq!(epoch, 2);
                 break;
             }
             ends += 1;
+            assert_eq!(checkpoints.list().unwrap(), [At::Epoch(1), At::Epoch(2)]);
             write(&checkpoints, state(3));
             assert_eq!(newest(&checkpoints).epoch, 3);
             assert!(!run.path().join("checkpoints").join(WRITING).exists());
         }
         assert_eq!(
-            ends, 7,
-            "two for each of two files, and three around the rename"
+            ends, 8,
+            "two for each of two files, and four around the renames"
         );
+    }
+
+    #[test]
+    fn what_was_being_removed_is_gone_and_what_is_of_another_version_is_set_aside() {
+        let run = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of(run.path());
+        write(&checkpoints, state(1));
+        write(&checkpoints, state(2));
+        let format = State::FORMAT + 1;
+        write(&checkpoints, State { format, ..state(3) });
+        // Half removed when the process ended, and somebody's copy.
+        let folder = run.path().join(FOLDER);
+        fs::create_dir(folder.join(format!("{REMOVED}epoch-0000"))).unwrap();
+        fs::create_dir(folder.join("epoch-2")).unwrap();
+        checkpoints.recover().unwrap();
+        for epoch in [2, 3, 4] {
+            checkpoints.remove(At::Epoch(epoch)).unwrap();
+        }
+        let mut names = checkpoints.names().unwrap();
+        names.sort();
+        assert_eq!(
+            names,
+            ["epoch-0001", "epoch-0003.of-another-version", "epoch-2"]
+        );
+        assert_eq!(checkpoints.list().unwrap(), [At::Epoch(1)]);
+    }
+
+    #[test]
+    fn a_run_that_is_gone_is_not_made_again() {
+        let run = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::of(&run.path().join("gone"));
+        let error = checkpoints.write(state(1), &[]).unwrap_err();
+        assert!(error.to_string().contains("gone/checkpoints"), "{error}");
     }
 
     #[test]

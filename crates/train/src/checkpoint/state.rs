@@ -15,6 +15,14 @@ const FORMAT: u64 = 2;
 /// In the place of a checksum while it is computed.
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
+/// Why a text is not a state that can be gone on from.
+pub(super) enum Refusal {
+    /// It is not what was written.
+    Damaged(String),
+    /// It is another version's.
+    OtherVersion(String),
+}
+
 /// Everything about a run's progress that isn't a tensor.
 ///
 /// The best epoch follows from the history, and everything random from the recipe's seed and from where
@@ -84,31 +92,30 @@ impl State {
     }
 
     /// The state out of such a text, or what is wrong with it.
-    pub(super) fn from_json(text: &[u8]) -> Result<Self, String> {
-        let text = str::from_utf8(text).map_err(|_| "it is not text")?;
+    pub(super) fn from_json(text: &[u8]) -> Result<Self, Refusal> {
+        let damaged = |problem: String| Refusal::Damaged(problem);
+        let text = str::from_utf8(text).map_err(|_| damaged("it is not text".into()))?;
         let value: Value = serde_json::from_str(text).map_err(|error| match text {
-            "" => "it is empty".to_owned(),
-            _ => format!("it is not whole JSON ({error})"),
+            "" => damaged("it is empty".into()),
+            _ => damaged(format!("it is not whole JSON ({error})")),
         })?;
-        let found = value["checksum"].as_str().ok_or("it carries no checksum")?;
+        let found = value["checksum"].as_str();
+        let found = found.ok_or_else(|| damaged("it carries no checksum".into()))?;
         if checksum(text.replacen(found, ZEROS, 1).as_bytes()) != found {
-            return Err("its checksum does not match its content".into());
+            return Err(damaged("its checksum does not match its content".into()));
         }
         let writer = value["warmstart"].as_str().unwrap_or("unknown");
-        match value["format"].as_u64().unwrap_or(0) {
-            FORMAT => {}
-            format => {
-                let age = if format > FORMAT {
-                    "a newer"
-                } else {
-                    "an older"
-                };
-                return Err(format!(
-                    "it was written by {age} version of warmstart ({writer}), which alone can go on \
-                     from it"
-                ));
-            }
+        let format = value["format"].as_u64().unwrap_or(0);
+        if format != FORMAT {
+            let age = if format > FORMAT {
+                "a newer"
+            } else {
+                "an older"
+            };
+            return Err(Refusal::OtherVersion(format!(
+                "it was written by {age} version of warmstart ({writer}), which alone can go on from it"
+            )));
         }
-        serde_json::from_value(value).map_err(|error| error.to_string())
+        serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
     }
 }

@@ -43,8 +43,16 @@ pub struct Pass {
 pub enum Network {
     /// Linear layers without batch norm, and `[batch, width]`.
     Plain(Vec<f32>, usize),
-    /// An architecture, and `[batch, size, size, 3]`.
-    Of(Box<Architecture>, Tensor<4>, Vec<usize>),
+    /// An architecture.
+    Of(Box<Classifier>),
+}
+
+/// An architecture with a batch for it.
+pub struct Classifier {
+    architecture: Architecture,
+    /// `[batch, size, size, 3]`
+    images: Tensor<4>,
+    labels: Vec<usize>,
 }
 
 impl Network {
@@ -82,7 +90,11 @@ impl Network {
         };
         let shape = [labels.len(), size, size, 3];
         let images = Tensor::from_data(TensorData::new(pixels, shape), &warmstart_nn::device());
-        Ok(Self::Of(Box::new(architecture), images, labels))
+        Ok(Self::Of(Box::new(Classifier {
+            architecture,
+            images,
+            labels,
+        })))
     }
 
     /// A forward and a backward pass under an initialization.
@@ -102,7 +114,12 @@ impl Network {
                 let batch = Tensor::from_data(batch, &warmstart_nn::device());
                 Ok(plain_pass(&parameters, batch, seed))
             }
-            Self::Of(architecture, images, labels) => {
+            Self::Of(classifier) => {
+                let Classifier {
+                    architecture,
+                    images,
+                    labels,
+                } = &**classifier;
                 let classes = labels
                     .iter()
                     .max()
@@ -379,9 +396,14 @@ mod tests {
                 seed: 3,
                 data: None,
             };
-            let Network::Of(architecture, images, labels) = Network::new(&request).unwrap() else {
+            let Network::Of(classifier) = Network::new(&request).unwrap() else {
                 panic!("an architecture has images")
             };
+            let Classifier {
+                architecture,
+                images,
+                labels,
+            } = *classifier;
             let head = Head::new(&architecture, CLASSES);
             let mut infos = architecture.backbone_parameters();
             infos.extend(head.parameters().iter().cloned());

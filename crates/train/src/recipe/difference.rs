@@ -1,12 +1,11 @@
 use serde_json::Value;
 
-use super::Recipe;
+use super::{Phase, Recipe};
 
 /// How a recipe differs from an earlier one of the same run: a line for each value, with what it means
 /// for the result.
 pub(super) fn differences(before: &Recipe, now: &Recipe) -> Vec<String> {
     let mut lines = Vec::new();
-    let phases = before.phases.iter().zip(&now.phases);
     let [mut run_before, mut run_now] = [before, now].map(json);
     for run in [&mut run_before, &mut run_now] {
         run.as_object_mut()
@@ -14,19 +13,21 @@ pub(super) fn differences(before: &Recipe, now: &Recipe) -> Vec<String> {
             .remove("phase");
     }
     compare("", &run_before, &run_now, &mut lines);
-    for (before, now) in phases {
-        compare(
-            &format!("phase {}: ", now.name),
-            &json(before),
-            &json(now),
-            &mut lines,
-        );
+    for phase in &now.phases {
+        match before.phases.iter().find(|old| old.name == phase.name) {
+            Some(old) => {
+                let place = format!("phase {}: ", phase.name);
+                compare(&place, &json(old), &json(phase), &mut lines);
+            }
+            None => lines.push(format!(
+                "phase {}: new, {} epochs with a schedule of their own",
+                phase.name, phase.epochs
+            )),
+        }
     }
-    for phase in now.phases.iter().skip(before.phases.len()) {
-        lines.push(format!(
-            "phase {}: new, {} epochs like those of the phase before it, with a warm-up of their own",
-            phase.name, phase.epochs
-        ));
+    let gone = |old: &&Phase| now.phases.iter().all(|phase| phase.name != old.name);
+    for phase in before.phases.iter().filter(gone) {
+        lines.push(format!("phase {}: removed", phase.name));
     }
     lines
 }
@@ -49,17 +50,18 @@ fn compare(place: &str, before: &Value, now: &Value, lines: &mut Vec<String>) {
             }
             _ => lines.push(format!(
                 "{place}{key} {} → {}{}",
-                shown(old),
-                shown(new),
+                shown(key, old),
+                shown(key, new),
                 meaning(key)
             )),
         }
     }
 }
 
-fn shown(value: &Value) -> String {
+fn shown(key: &str, value: &Value) -> String {
     match value {
-        Value::Null => "whole batch".into(),
+        Value::Null if key == "micro_batch" => "whole batch".into(),
+        Value::Null => "auto".into(),
         Value::String(text) => text.clone(),
         value => value.to_string(),
     }
@@ -71,14 +73,16 @@ fn meaning(key: &str) -> &'static str {
         "batch" => {
             ": other steps from here on, so another result; each image is still seen once an epoch"
         }
-        "micro_batch" => ": the steps are the same but for what goes through at a time",
+        "micro_batch" => {
+            ": batch norm's statistics, and a detector's loss, are taken over these, so the result may differ a \
+             little"
+        }
         "epochs" => {
             ": the learning rate falls over the new length; what is done was done at the old one's rates, so \
              the result is not that of a run of this length from the start"
         }
         "lr" => ": the rest of the phase learns at this rate, what is done was not",
-        "data" => ": the same files, so the same result",
-        "memory" | "checkpoint_every" | "keep" | "warmstart" => "",
+        "data" | "memory" | "checkpoint_every" | "keep" | "warmstart" => "",
         _ => ": from here on",
     }
 }
@@ -101,8 +105,8 @@ mod tests {
         for words in [
             "seed 42 → 7: from here on",
             "phase thaw: batch 16 → 4: other steps",
-            "phase thaw: micro_batch whole batch → 2",
-            "phase extension-2: new, 6 epochs like",
+            "phase thaw: micro_batch whole batch → 2: batch norm's statistics",
+            "phase extension-2: new, 6 epochs with a schedule",
         ] {
             assert!(lines.contains(words), "{words}\n{lines}");
         }

@@ -163,10 +163,13 @@ impl Recipe {
     /// Reads a resolved recipe.
     ///
     /// # Errors
-    /// If the file is missing or isn't one.
+    /// If the file is missing or isn't one, or no run could work with it.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
-        toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))
+        let recipe: Self =
+            toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))?;
+        recipe.check()?;
+        Ok(recipe)
     }
 
     /// The same run for another number of epochs, `done` of which are behind it: the last phase
