@@ -13,7 +13,7 @@ use choices::share;
 pub use choices::{DataSplit, Layout, OnNonFinite, Optimizer, Task};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, Threads};
-pub use train::{Plan, Probe, Resume, Runs, Train};
+pub use train::{LrFind, Plan, Probe, Resume, Runs, Train};
 
 /// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
 #[derive(Parser)]
@@ -38,6 +38,8 @@ pub enum Command {
     Runs(Runs),
     /// Say what a run would need: memory, batches, steps and time of each phase
     Plan(Box<Plan>),
+    /// Find a learning rate for each phase, by a few steps at rising rates
+    LrFind(Box<LrFind>),
     /// Measure steps for a plan
     #[command(hide = true)]
     Probe(Probe),

@@ -27,6 +27,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Resume(arguments) => commands::train::resume(arguments),
         Command::Runs(arguments) => commands::runs::runs(arguments),
         Command::Plan(arguments) => commands::plan::plan(*arguments),
+        Command::LrFind(arguments) => commands::lr_find::lr_find(*arguments),
         Command::Probe(arguments) => commands::plan::probe(arguments),
         Command::Eval(arguments) => commands::eval::eval(arguments),
         Command::Predict(arguments) => commands::predict::predict(arguments),

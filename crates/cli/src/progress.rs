@@ -151,7 +151,8 @@ impl Progress {
         self.bar.as_ref()
     }
 
-    fn clear(&mut self) {
+    /// Takes the bar away.
+    pub fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }

@@ -165,7 +165,25 @@ fn a_run_in_the_works_is_nobody_else_s_until_its_process_is_gone() {
         .stderr(contains("could not list no-such-folder"));
 }
 
-/// In a mount namespace of its own, on a file system of a few MiB that somebody else fills up.
+/// Runs a shell script in a mount namespace of its own, in which `disk` is a file system of 160 MiB, and
+/// returns what the program said in its `log`.
+fn on_a_small_disk(dir: &Path, script: &str) -> String {
+    let prelude = "set -eu; mkdir disk; mount -t tmpfs -o size=160m tmpfs disk";
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c"])
+        .arg(format!("{prelude}\n{script}"))
+        .current_dir(dir)
+        .env("WARMSTART", assert_cmd::cargo::cargo_bin("warmstart"))
+        .output()
+        .expect("this test needs `unshare`, of util-linux");
+    let words = fs::read_to_string(dir.join("log")).unwrap_or_default();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{said}\n{words}");
+    words
+}
+
+/// Somebody else fills up the disk.
 #[test]
 fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
     let dir = tempfile::tempdir().unwrap();
@@ -175,8 +193,6 @@ fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
     let expected = outcome(&whole, EPOCHS);
     let result = dir.path().join("result");
     let script = r#"
-        set -eu
-        mkdir disk && mount -t tmpfs -o size=160m tmpfs disk
         "$WARMSTART" train recipe.toml --out disk/run 2> log &
         until test -e disk/run/checkpoints/epoch-0001; do sleep 0.01; done
         # All of it, also what a checkpoint that is being written gives back.
@@ -189,19 +205,7 @@ fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
         wait $!
         cp -r disk/run result
     "#;
-    let output = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", script])
-        .current_dir(dir.path())
-        .env("WARMSTART", assert_cmd::cargo::cargo_bin("warmstart"))
-        .output()
-        .expect("this test needs `unshare`, of util-linux");
-    let words = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(
-        output.status.success(),
-        "{said}{}\n{words}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    let words = on_a_small_disk(dir.path(), script);
     assert!(words.contains("No space left on device"), "{words}");
     assert!(words.contains("checkpoints are written again"), "{words}");
     let left = fs::read_to_string(dir.path().join("while-full")).unwrap();
@@ -219,8 +223,6 @@ fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
     let whole = dir.path().join("whole");
     assert!(start(&recipe, &whole).wait().unwrap().success());
     let script = r#"
-        set -eu
-        mkdir disk && mount -t tmpfs -o size=160m tmpfs disk
         "$WARMSTART" train recipe.toml --out disk/run 2> log &
         until test -e disk/run/checkpoints/epoch-0001; do sleep 0.005; done
         kill -STOP $!
@@ -232,15 +234,7 @@ fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
         "$WARMSTART" resume disk/run 2>> log
         cp -r disk/run result
     "#;
-    let output = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c", script])
-        .current_dir(dir.path())
-        .env("WARMSTART", assert_cmd::cargo::cargo_bin("warmstart"))
-        .output()
-        .expect("this test needs `unshare`, of util-linux");
-    let words = fs::read_to_string(dir.path().join("log")).unwrap_or_default();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{said}\n{words}");
+    let words = on_a_small_disk(dir.path(), script);
     let error = words
         .lines()
         .find(|line| line.starts_with("error: "))

@@ -7,17 +7,9 @@ use plotters::prelude::*;
 use warmstart_train::init_check::{Check, Layer};
 
 use crate::Error;
+use crate::picture::{COLOURS, Drawn, power, write};
 
 const SIZE: (u32, u32) = (960, 760);
-/// Colours that differ in lightness too: Okabe and Ito, "Color Universal Design" (2008).
-const COLOURS: [RGBColor; 6] = [
-    RGBColor(0, 114, 178),
-    RGBColor(213, 94, 0),
-    RGBColor(0, 158, 115),
-    RGBColor(204, 121, 167),
-    RGBColor(230, 159, 0),
-    RGBColor(0, 0, 0),
-];
 /// What is below is drawn at the bottom: zero has no logarithm.
 const LEAST: f64 = 1e-30;
 const MOST: f64 = 1e30;
@@ -27,40 +19,26 @@ const MOST: f64 = 1e30;
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn draw(path: &Path, model: &str, checks: &[Check]) -> Result<(), Error> {
-    let mut svg = String::new();
-    let drawn = panels(&mut svg, model, checks).map_err(|error| error.to_string());
-    drawn
-        .and_then(|()| std::fs::write(path, svg).map_err(|error| error.to_string()))
-        .map_err(|problem| Error::Write {
-            path: path.to_owned(),
-            problem,
-        })
-}
-
-type Drawn<'a> = Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
-
-fn panels<'a>(svg: &'a mut String, model: &str, checks: &[Check]) -> Drawn<'a> {
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    root.fill(&WHITE)?;
-    let (upper, lower) = root.split_vertically(SIZE.1 / 2);
-    let forward = |layer: &Layer| layer.deviation;
-    let backward = |layer: &Layer| layer.gradient_deviation;
-    panel(
-        &upper,
-        &format!("{model}, forward: deviation of each layer's results"),
-        checks,
-        forward,
-        SeriesLabelPosition::LowerLeft,
-    )?;
-    panel(
-        &lower,
-        &format!("{model}, backward: deviation of the gradient by each layer's results"),
-        checks,
-        backward,
-        SeriesLabelPosition::LowerRight,
-    )?;
-    root.present()
+pub fn draw_initializations(path: &Path, model: &str, checks: &[Check]) -> Result<(), Error> {
+    write(path, SIZE, |root| {
+        let (upper, lower) = root.split_vertically(SIZE.1 / 2);
+        let forward = |layer: &Layer| layer.deviation;
+        let backward = |layer: &Layer| layer.gradient_deviation;
+        panel(
+            &upper,
+            &format!("{model}, forward: deviation of each layer's results"),
+            checks,
+            forward,
+            SeriesLabelPosition::LowerLeft,
+        )?;
+        panel(
+            &lower,
+            &format!("{model}, backward: deviation of the gradient by each layer's results"),
+            checks,
+            backward,
+            SeriesLabelPosition::LowerRight,
+        )
+    })
 }
 
 fn panel<'a>(
@@ -90,18 +68,18 @@ fn panel<'a>(
         .margin(12)
         .x_label_area_size(34)
         .y_label_area_size(64)
-        .build_cartesian_2d(1..depth, (least..most).log_scale())?;
+        .build_cartesian_2d(1..depth, least.log10()..most.log10())?;
     chart
         .configure_mesh()
         .x_desc("layer, from the image on")
         .y_desc("standard deviation")
         .x_labels(16)
-        .y_labels(24)
-        .y_label_formatter(&|value| format!("{value:.0e}"))
+        .y_labels(12)
+        .y_label_formatter(&|exponent| power(*exponent))
         .light_line_style(WHITE)
         .draw()?;
     for (check, &colour) in checks.iter().zip(COLOURS.iter().cycle()) {
-        let points = (1..).zip(check.layers.iter().map(shown));
+        let points = (1..).zip(check.layers.iter().map(|layer| shown(layer).log10()));
         chart
             .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
             .label(&check.init)
@@ -145,7 +123,7 @@ mod tests {
             check("normal(0.1)", &[1.0, 1e20, f64::INFINITY]),
             check("normal(0.01)", &[1.0, 1e-20, 0.0]),
         ];
-        draw(&path, "plain", &checks).unwrap();
+        draw_initializations(&path, "plain", &checks).unwrap();
         let svg = std::fs::read_to_string(&path).unwrap();
         for check in &checks {
             assert_eq!(
@@ -155,7 +133,8 @@ mod tests {
             );
         }
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-        let error = draw(&folder.path().join("no/init.svg"), "plain", &checks).unwrap_err();
+        let error =
+            draw_initializations(&folder.path().join("no/init.svg"), "plain", &checks).unwrap_err();
         assert!(error.to_string().contains("could not write"));
     }
 }

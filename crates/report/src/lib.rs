@@ -2,6 +2,9 @@
 
 mod error;
 mod initialization;
+mod learning_rate;
+mod picture;
 
 pub use error::Error;
-pub use initialization::draw;
+pub use initialization::draw_initializations;
+pub use learning_rate::draw_sweeps;

@@ -121,13 +121,7 @@ impl Bench {
         let image = |number: usize| (0..SIZE * SIZE * 3).map(|i| pixel(i + number)).collect();
         Ok(Self {
             setup: PhaseSetup::new(&phase, &architecture, &head)?,
-            learned: Learned {
-                parameters,
-                average: None,
-                optimizer: Optimizer::new(phase.optimizer),
-                steps: 0,
-                skipped_in_a_row: 0,
-            },
+            learned: Learned::new(parameters, Optimizer::new(phase.optimizer)),
             pixels: (0..batch).map(image).collect(),
             labels: (0..batch).map(|image| image * 61 % CLASSES).collect(),
             folded: None,

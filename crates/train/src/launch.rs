@@ -120,7 +120,11 @@ fn plan_task<T: Task>(
     plan::plan(&mut job, &costs, automatic)
 }
 
-fn resolve(mut draft: Draft) -> Result<(Recipe, Vec<Automatic>), Error> {
+/// The recipe of a draft, and what of it a plan decides.
+///
+/// # Errors
+/// If something that was asked for contradicts itself, or isn't there.
+pub fn resolve(mut draft: Draft) -> Result<(Recipe, Vec<Automatic>), Error> {
     if let (None, Some(data)) = (draft.task, &draft.data) {
         draft.task = Some(recipe::Task::of_data(data));
     }

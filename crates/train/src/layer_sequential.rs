@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
-use warmstart_nn::block::Forward;
+use warmstart_nn::block::{BatchStatistics, Forward};
 use warmstart_nn::burn::tensor::Tensor;
 
 /// Divides the weights of the backbone's convolutions that are among `initialized` by the standard
@@ -18,17 +18,9 @@ pub fn scale(
     initialized: &HashSet<String>,
     images: Tensor<4>,
 ) {
-    let untracked = parameters.tracked(|_| false);
-    let mut statistics = Vec::new();
-    let mut forward = Forward::Training {
-        parameters: &untracked,
-        frozen_statistics: false,
-        statistics: &mut statistics,
-    };
-    let stages = 0..architecture.stages.len();
-    architecture.forward_maps(stages.clone(), vec![images.autodiff()], &mut forward);
+    let statistics = statistics(parameters, architecture, images);
     let device = warmstart_nn::device();
-    for unit in architecture.units(stages) {
+    for unit in architecture.units(0..architecture.stages.len()) {
         let weight = format!("{}.weight", unit.conv);
         let seen = statistics.iter().find(|seen| seen.norm == unit.norm);
         let Some(seen) = seen.filter(|_| initialized.contains(&weight)) else {
@@ -49,6 +41,24 @@ pub fn scale(
     }
 }
 
+/// What each batch norm of the backbone sees of the images.
+fn statistics(
+    parameters: &Parameters,
+    architecture: &Architecture,
+    images: Tensor<4>,
+) -> Vec<BatchStatistics> {
+    let untracked = parameters.tracked(|_| false);
+    let mut statistics = Vec::new();
+    let mut forward = Forward::Training {
+        parameters: &untracked,
+        frozen_statistics: false,
+        statistics: &mut statistics,
+    };
+    let stages = 0..architecture.stages.len();
+    architecture.forward_maps(stages, vec![images.autodiff()], &mut forward);
+    statistics
+}
+
 #[cfg(test)]
 mod tests {
     use warmstart_nn::burn::tensor::TensorData;
@@ -62,16 +72,7 @@ mod tests {
         parameters: &Parameters,
         images: &Tensor<4>,
     ) -> Vec<f32> {
-        let untracked = parameters.tracked(|_| false);
-        let mut statistics = Vec::new();
-        let mut forward = Forward::Training {
-            parameters: &untracked,
-            frozen_statistics: false,
-            statistics: &mut statistics,
-        };
-        let stages = 0..architecture.stages.len();
-        architecture.forward_maps(stages, vec![images.clone().autodiff()], &mut forward);
-        let deviation = |seen: warmstart_nn::block::BatchStatistics| {
+        let deviation = |seen: BatchStatistics| {
             let mean: Vec<f32> = seen.mean.into_data().try_into_vec().unwrap();
             let variance: Vec<f32> = seen.variance.into_data().try_into_vec().unwrap();
             let count = mean.len() as f32;
@@ -79,7 +80,8 @@ mod tests {
             let between = mean.iter().map(|mean| (mean - whole).powi(2)).sum::<f32>() / count;
             (variance.iter().sum::<f32>() / count + between).sqrt()
         };
-        statistics.into_iter().map(deviation).collect()
+        let seen = statistics(parameters, architecture, images.clone());
+        seen.into_iter().map(deviation).collect()
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod launch;
 mod layer_sequential;
 mod lock;
 pub mod loss;
+pub mod lr_find;
 pub mod memory;
 pub mod model_file;
 pub mod optimizer;

@@ -29,6 +29,7 @@ pub struct Group {
 }
 
 /// An optimizer and its state.
+#[derive(Clone)]
 pub struct Optimizer {
     kind: OptimizerKind,
     /// Steps done.

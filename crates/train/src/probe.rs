@@ -217,13 +217,7 @@ impl<T: Task> Probe<T> {
             parameters.insert_values(&info.name, &info.shape, values, &job.device);
         }
         let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);
-        let learned = Learned {
-            parameters,
-            average: None,
-            optimizer,
-            steps: 0,
-            skipped_in_a_row: 0,
-        };
+        let learned = Learned::new(parameters, optimizer);
         Self { job, learned }
     }
 

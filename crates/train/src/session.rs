@@ -43,13 +43,7 @@ impl<T: Task> Session<T> {
     /// A run before its first epoch, on data of these files.
     pub fn new(job: Job<T>, run: RunFolder, files: DataFiles, parameters: Parameters) -> Self {
         Self {
-            learned: Learned {
-                parameters,
-                average: None,
-                optimizer: Optimizer::new(job.recipe.phases[0].optimizer),
-                steps: 0,
-                skipped_in_a_row: 0,
-            },
+            learned: Learned::new(parameters, Optimizer::new(job.recipe.phases[0].optimizer)),
             job,
             run: Arc::new(run),
             files,

@@ -11,6 +11,7 @@ use crate::recipe::{BatchNorm, Phase};
 use crate::task::{Loss, StepKey, Task};
 
 /// What a step changes.
+#[derive(Clone)]
 pub struct Learned {
     /// The whole network's, frozen or not.
     pub parameters: Parameters,
@@ -34,6 +35,17 @@ pub struct NonFinite {
 }
 
 impl Learned {
+    /// What there is before the first step.
+    pub fn new(parameters: Parameters, optimizer: Optimizer) -> Self {
+        Self {
+            parameters,
+            average: None,
+            optimizer,
+            steps: 0,
+            skipped_in_a_row: 0,
+        }
+    }
+
     /// Makes it ready for the first step of a phase: the moments of another set of parameters would push
     /// these the wrong way, and what was evaluated is what goes on.
     pub fn begin_phase(&mut self, phase: &Phase) {

@@ -49,13 +49,7 @@ impl Fixture {
             let values = Initialization::default().values(info, &architecture.initialization(), 1);
             parameters.insert_values(&info.name, &info.shape, values, &warmstart_nn::device());
         }
-        let learned = Learned {
-            parameters,
-            average: None,
-            optimizer: Optimizer::new(phase.optimizer),
-            steps: 0,
-            skipped_in_a_row: 0,
-        };
+        let learned = Learned::new(parameters, Optimizer::new(phase.optimizer));
         Self {
             architecture,
             task,

@@ -185,6 +185,25 @@ pub struct Plan {
 }
 
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart lr-find --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth
+  warmstart lr-find recipe.toml --picture rates.svg
+
+Takes the arguments of train; --out has no effect, and no run is made. Each phase takes a hundred steps at
+rates from 1e-6 to 1; a later phase starts from what the one before has learned at its suggestion.")]
+pub struct LrFind {
+    #[command(flatten)]
+    pub train: Train,
+    /// Picture that is written: the rate on a logarithmic x, the loss on y, for each phase
+    #[arg(long, value_name = "FILE", default_value = "lr-find.svg")]
+    pub picture: PathBuf,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
 pub struct Probe {
     #[command(flatten)]
     pub threads: Threads,

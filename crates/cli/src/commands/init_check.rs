@@ -25,8 +25,7 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     }
     let checks = check(&request, &inits)?;
     let picture = &arguments.picture;
-    warmstart_report::draw(picture, &request.model, &checks)
-        .map_err(|error| Failure::failed(error.to_string()))?;
+    warmstart_report::draw_initializations(picture, &request.model, &checks)?;
     let mut out = stdout().lock();
     if arguments.json {
         for check in &checks {

@@ -5,6 +5,7 @@ pub mod data;
 pub mod eval;
 mod find;
 pub mod init_check;
+pub mod lr_find;
 pub mod plan;
 pub mod predict;
 pub mod runs;
@@ -79,6 +80,12 @@ impl From<Error> for Failure {
             code: if error.is_usage() { USAGE } else { FAILED },
             stopped: false,
         }
+    }
+}
+
+impl From<warmstart_report::Error> for Failure {
+    fn from(error: warmstart_report::Error) -> Self {
+        Self::failed(error.to_string())
     }
 }
 
