@@ -1,5 +1,7 @@
 //! A run in its folder: what is learned so far, epoch after epoch.
 
+mod ending;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,16 +12,16 @@ use crate::checkpoint::{self, At, Checkpoint};
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
 use crate::frozen::INFERENCE_BATCH;
-use crate::job::{CurrentPhase, EpochEnd, EpochSums, Job, RefusedStep};
+use crate::job::{CurrentPhase, EpochEnd, EpochSums, Job};
 use crate::memory;
 use crate::model_file;
 use crate::optimizer::Optimizer;
 use crate::plan::Plan;
-use crate::recipe::{OnNonFinite, Phase, Position, Train};
+use crate::recipe::Position;
 use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
 use crate::run::RunFolder;
 use crate::saver::{FinishedEpoch, Saver};
-use crate::step::{Learned, NonFinite};
+use crate::step::Learned;
 use crate::task::{Split, Task};
 
 /// Flag of `resume` that says why.
@@ -295,92 +297,6 @@ impl<T: Task> Session<T> {
             seconds: sums.elapsed + evaluating.elapsed().as_secs_f64(),
             peak_memory_mb: memory::peak_mb(),
         })
-    }
-
-    fn diverged(
-        &self,
-        refused: RefusedStep,
-        epoch: usize,
-        position: Position,
-        observe: Observer,
-    ) -> Error {
-        let RefusedStep {
-            cause: NonFinite { what, layer },
-            step,
-            lr,
-            files,
-        } = refused;
-        if !files.is_empty() {
-            let files: Vec<_> = files
-                .iter()
-                .map(|file| file.display().to_string())
-                .collect();
-            observe(Event::Note(format!(
-                "images of that step: {}",
-                files.join(", ")
-            )));
-        }
-        let phase = &self.job.recipe.phases[position.phase];
-        let flag = match phase.train {
-            Train::Head => "--freeze-lr",
-            Train::All | Train::From(_) => "--lr",
-        };
-        let skip = match self.job.recipe.on_nonfinite {
-            OnNonFinite::Stop => ", or leave such steps out: `--on-nonfinite skip`",
-            OnNonFinite::Skip => "",
-        };
-        Error::NonFinite(format!(
-            "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is no number \
-             is {layer}: nothing was saved over the last good state; try a lower learning rate: `warmstart \
-             resume {} {flag} {:.0e}`{skip}",
-            self.run.path().display(),
-            phase.lr / 10.0
-        ))
-    }
-
-    /// Saves where the epoch is.
-    fn interrupted(
-        &self,
-        sums: &EpochSums,
-        epoch: usize,
-        phase: &Phase,
-        saver: &mut Saver,
-        observe: Observer,
-    ) -> Error {
-        let saved = saver.within_epoch(&self.learned, &self.history, sums);
-        if let Err(failure) = saver.flush(observe) {
-            return self.unsaved(&failure);
-        }
-        if self.best().is_some() {
-            // For whoever reads it: resuming does not need it.
-            let _ = self
-                .run
-                .write_summary(&self.summary(RunState::Interrupted, None));
-        }
-        let left = self.job.task.training_images() - sums.seen;
-        let steps = self.job.steps_per_epoch(phase);
-        let done = steps - left.div_ceil(phase.batch);
-        let saved = match saved {
-            true => "and saved",
-            false => "and not saved, for a parameter is not finite: the last good state stays",
-        };
-        Error::Interrupted {
-            words: format!("stopped in epoch {epoch} after {done} of {steps} steps, {saved}"),
-            run: self.run.path().to_owned(),
-        }
-    }
-
-    /// The end of a run whose last checkpoints the disk refuses.
-    fn unsaved(&self, failure: &str) -> Error {
-        let newest = match self.run.checkpoints.newest_state() {
-            Ok(Some(state)) => format!("{} is its newest checkpoint", state.at()),
-            _ => "it has no checkpoint".into(),
-        };
-        Error::Checkpoint(format!(
-            "{failure}: what the run has learned since cannot be saved, and {newest}; make room and go on from \
-             there with `warmstart resume {}`",
-            self.run.path().display()
-        ))
     }
 
     /// Makes a finished epoch last.

@@ -1,0 +1,121 @@
+//! What would do harm to go on with.
+
+use std::path::Path;
+
+use crate::Error;
+use crate::checkpoint::{Checkpoint, MODEL, State};
+use crate::data_files::DataFiles;
+use crate::event::{Event, Observer};
+use crate::model_file::ModelInfo;
+use crate::recipe::Recipe;
+use crate::run::{RECIPE, RunFolder};
+
+/// Refuses a checkpoint of other classes, another network or another image size: nothing of the result
+/// would mean anything.
+pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> Result<(), Error> {
+    let path = checkpoint.folder.join(MODEL);
+    let found = ModelInfo::of(&warmstart_weights::read(&path)?)?;
+    match info.difference(found.as_ref()) {
+        None => Ok(()),
+        Some(difference) => Err(Error::Model {
+            path,
+            problem: format!(
+                "{difference}: this run cannot go on with them; start a new one from its weights \
+                 (warmstart train --weights)"
+            ),
+        }),
+    }
+}
+
+/// How the data differ from those that the run learned from; `None` if they do not.
+pub(super) fn other_data(
+    run: &RunFolder,
+    files: &DataFiles,
+    checkpoint: Option<&Checkpoint>,
+) -> Option<String> {
+    let listed = run.data_files();
+    let expected = match checkpoint {
+        Some(checkpoint) => checkpoint.state.data.clone(),
+        None => listed.as_ref()?.checksum(),
+    };
+    if files.checksum() == expected {
+        return None;
+    }
+    // The list may be lost, or be that of a later change.
+    let listed = listed.filter(|listed| listed.checksum() == expected);
+    Some(listed.map_or_else(
+        || {
+            "files, sizes or labels; which ones cannot be said, for the run's list of them is lost"
+                .into()
+        },
+        |listed| files.difference(&listed),
+    ))
+}
+
+/// Whether these data were accepted before, by a process that ended before its first checkpoint.
+pub(super) fn was_accepted(run: &RunFolder, files: &DataFiles) -> bool {
+    run.data_files().is_some_and(|listed| listed == *files)
+}
+
+/// The newest checkpoint between two epochs: which images of an epoch are behind means nothing to others.
+pub(super) fn between_epochs(
+    run: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+    observe: Observer,
+) -> Result<Option<Checkpoint>, Error> {
+    let in_hand = |checkpoint: &Checkpoint| checkpoint.state.epoch_in_hand.is_some();
+    if !checkpoint.as_ref().is_some_and(in_hand) {
+        return Ok(checkpoint);
+    }
+    let newest = run.checkpoints.newest_epoch(&mut |damage| {
+        observe(Event::Note(format!(
+            "skipped a damaged checkpoint: {damage}"
+        )));
+    })?;
+    let epoch = newest.as_ref().map_or(0, |newest| newest.state.epoch);
+    observe(Event::Note(format!("epoch {} begins again", epoch + 1)));
+    Ok(newest)
+}
+
+/// Refuses a recipe in which the run is no longer where its checkpoint was.
+pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> Result<(), Error> {
+    let file = run.join(RECIPE);
+    let file = file.display();
+    let in_hand = state.epoch_in_hand.is_some();
+    let epoch = state.epoch + usize::from(in_hand);
+    let Some(position) = recipe.position(epoch) else {
+        return Err(Error::usage(format!(
+            "{file} has {} epochs, and {} are done: give it more, or go back by --from-epoch",
+            recipe.epochs(),
+            state.epoch
+        )));
+    };
+    let phase = &recipe.phases[position.phase];
+    if phase.name != state.phase {
+        return Err(Error::usage(format!(
+            "{file} has phase {} where the run is in phase {}: give the phases back their names and places",
+            phase.name, state.phase
+        )));
+    }
+    let before = state
+        .recipe
+        .phases
+        .iter()
+        .find(|phase| phase.name == state.phase);
+    let Some(before) = before.filter(|_| in_hand || !recipe.ends_phase(epoch)) else {
+        return Ok(());
+    };
+    for (key, is_same) in [
+        ("train", before.train == phase.train),
+        ("optimizer", before.optimizer == phase.optimizer),
+    ] {
+        if !is_same {
+            return Err(Error::usage(format!(
+                "{file} has another `{key}` in phase {}, in the middle of which the run is: change it back, or \
+                 go back to the phase's beginning by --from-epoch",
+                phase.name
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Going on with a run.
+
+mod changes;
+mod checks;
+
+use std::path::Path;
+
+pub use changes::Changes;
+use changes::{change, open_choices, spare_memory};
+use checks::{between_epochs, other_data, require_same_model, require_same_place, was_accepted};
+
+use crate::Error;
+use crate::checkpoint::{At, Checkpoint};
+use crate::classify::Classification;
+use crate::data_files::DataFiles;
+use crate::detect::Detection;
+use crate::event::{Event, Observer};
+use crate::job::Machine;
+use crate::launch::{assemble, load, make_plan};
+use crate::recipe::{self, Recipe};
+use crate::record::{RunState, Summary};
+use crate::run::RunFolder;
+use crate::runs::MORE_EPOCHS;
+use crate::session::Session;
+use crate::task::Task;
+
+/// Goes on with a run from its newest sound checkpoint, or from the start if it has none.
+///
+/// # Errors
+/// If there is no run, no sound checkpoint, or a change that cannot be; if training fails. Nothing
+/// is changed before the checkpoint is loaded.
+pub fn resume(
+    path: &Path,
+    changes: &Changes,
+    machine: Machine,
+    observe: Observer,
+) -> Result<Summary, Error> {
+    let (run, recipe) = RunFolder::open(path, observe)?;
+    match recipe.task {
+        recipe::Task::Classify => {
+            resume_task::<Classification>(path, run, recipe, changes, machine, observe)
+        }
+        recipe::Task::Detect => {
+            resume_task::<Detection>(path, run, recipe, changes, machine, observe)
+        }
+    }
+}
+
+fn resume_task<T: Task>(
+    path: &Path,
+    run: RunFolder,
+    recipe: Recipe,
+    changes: &Changes,
+    machine: Machine,
+    observe: Observer,
+) -> Result<Summary, Error> {
+    let checkpoint = match changes.from_epoch {
+        Some(epoch) => Some(chosen(&run, epoch)?),
+        None => run.checkpoints.newest(&mut |damage| {
+            observe(Event::Note(format!(
+                "skipped a damaged checkpoint: {damage}"
+            )));
+        })?,
+    };
+    let done = checkpoint
+        .as_ref()
+        .map_or(0, |checkpoint| checkpoint.state.epoch);
+    let before = recipe;
+    let mut recipe = change(before.clone(), changes, done)?;
+    if !changes.need_a_plan()
+        && (changes.out_of_memory || run.killed_for_memory().is_some())
+        && let Some(position) = recipe.position(done + 1)
+    {
+        let note = spare_memory(&mut recipe.phases[position.phase], path)?;
+        observe(Event::Note(note));
+    }
+    if let Some(checkpoint) = &checkpoint {
+        require_same_place(&recipe, path, &checkpoint.state)?;
+    } else if let Some(trace) = run.trace_of_epochs() {
+        return Err(Error::Checkpoint(format!(
+            "{} is there, and the checkpoints that it came from are lost: start a new run from its weights \
+             (warmstart train --weights {})",
+            trace.display(),
+            path.display()
+        )));
+    }
+    let epochs = recipe.epochs();
+    let mut job = assemble::<T>(recipe, machine, observe)?;
+    if let Some(checkpoint) = &checkpoint {
+        require_same_model(&job.info, checkpoint)?;
+    }
+    let files = DataFiles::of(job.task.data(), &job.recipe.data)?;
+    let other_data = other_data(&run, &files, checkpoint.as_ref());
+    tell_changes(&job.recipe, &before, checkpoint.as_ref(), observe);
+    if changes.data.is_some() && other_data.is_none() {
+        observe(Event::Note(
+            "its data are the same files: the result is the same".into(),
+        ));
+    }
+    let checkpoint = match &other_data {
+        None => checkpoint,
+        Some(difference) if !changes.accept_data_change && !was_accepted(&run, &files) => {
+            return Err(Error::Refused(format!(
+                "{} does not hold the files that the run learned from: {difference}; bring them back, go on \
+                 with these by --accept-data-change, or start a new run",
+                job.recipe.data.display()
+            )));
+        }
+        Some(difference) => {
+            observe(Event::Note(format!(
+                "from here on the run learns from other files, so its figures before and after are not \
+                 measured on the same: {difference}"
+            )));
+            between_epochs(&run, checkpoint, observe)?
+        }
+    };
+    let plan = match changes.need_a_plan() {
+        true => {
+            let open = open_choices(&job.recipe, done);
+            make_plan(&mut job, &open, observe)?
+        }
+        false => run.plan(),
+    };
+    let Some(checkpoint) = checkpoint else {
+        observe(Event::Note(
+            "the run has no checkpoint yet: it starts from its first epoch".into(),
+        ));
+        let start = load(&job, observe)?;
+        run.begin(&job.recipe, &start.report, &files)?;
+        let session = Session::new(job, run, files, start.parameters);
+        let mut session = session.with_plan(plan)?;
+        session.align_files(observe)?;
+        return session.run(observe);
+    };
+    note_other_simd(&checkpoint, observe);
+    if changes.from_epoch.is_some() {
+        observe(Event::Note(format!(
+            "back to epoch {done}: what came after it is removed, and comes out the same again unless something \
+             is changed"
+        )));
+    }
+    let finished = run.summary().filter(|summary| {
+        let whole = summary.state == RunState::Finished && summary.epochs == epochs;
+        whole && other_data.is_none()
+    });
+    let seen = checkpoint.state.images_in_epoch();
+    let session = Session::at(job, run, files, checkpoint)?;
+    let mut session = session.with_plan(plan)?;
+    session.align_files(observe)?;
+    if done < epochs {
+        let within = match seen {
+            0 => String::new(),
+            _ => format!(", with {seen} images of epoch {} behind", done + 1),
+        };
+        observe(Event::Note(format!(
+            "going on after epoch {done} of {epochs}{within}"
+        )));
+        return session.run(observe);
+    }
+    let shown = path.display();
+    observe(Event::Note(format!(
+        "{shown} has finished its {done} epochs; to train on: warmstart resume {shown} --epochs {}",
+        done + MORE_EPOCHS
+    )));
+    match finished {
+        // The test split was measured; that is done once.
+        Some(summary) => session.keep_summary(summary),
+        None => session.run(observe),
+    }
+}
+
+/// Says what of the recipe is not as it was: changed now, or since the checkpoint.
+fn tell_changes(
+    recipe: &Recipe,
+    before: &Recipe,
+    checkpoint: Option<&Checkpoint>,
+    observe: Observer,
+) {
+    let earlier = checkpoint.map_or_else(Vec::new, |checkpoint| {
+        before.differences(&checkpoint.state.recipe)
+    });
+    for line in earlier {
+        observe(Event::Note(format!(
+            "the recipe was changed since the checkpoint: {line}"
+        )));
+    }
+    for line in recipe.differences(before) {
+        observe(Event::Note(format!("changed: {line}")));
+    }
+}
+
+/// The same bits are promised within one SIMD level.
+fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
+    let here = warmstart_nn::simd_level().unwrap_or_default();
+    let there = &checkpoint.state.simd;
+    if there != here {
+        observe(Event::Note(format!(
+            "the run went at the SIMD level {there} so far and goes on at {here}: the result is as \
+             good, but not the same in every bit"
+        )));
+    }
+}
+
+fn chosen(run: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
+    let kept = run.checkpoints.epochs()?;
+    if !kept.contains(&epoch) {
+        let kept = match kept.len() {
+            0 => "there are none yet".to_owned(),
+            _ => {
+                let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
+                format!("those kept are of the epochs {}", kept.join(", "))
+            }
+        };
+        return Err(Error::usage(format!(
+            "--from-epoch {epoch}: there is no checkpoint of it; {kept}"
+        )));
+    }
+    run.checkpoints.open(At::Epoch(epoch))
+}
