@@ -79,6 +79,18 @@ fn budget(memory: Memory) -> Option<Budget> {
     }
 }
 
+impl Plan {
+    /// Whether a phase has no room for what a checkpoint holds while it is being written, once a step has
+    /// changed it: then no step may, until it is written.
+    pub fn has_to_wait_for_writes(&self, phase: &str) -> bool {
+        let mut phases = self.phases.iter().filter(|planned| planned.name == phase);
+        phases.any(|planned| {
+            let budget = self.budget_mb.unwrap_or(f64::INFINITY);
+            planned.planned_mb + planned.saving_mb > budget
+        })
+    }
+}
+
 /// Plans a run, and puts the batches, micro-batches and learning rates that were left open into its
 /// recipe.
 ///
@@ -185,18 +197,13 @@ impl Need {
         let inference = self.cost.inference.of(images) + self.pixels * (batch - images) as f64;
         step.max(inference) + self.waiting * ahead + self.preparing
     }
-
-    /// As [`bytes`](Self::bytes), while a checkpoint is being written.
-    fn bytes_while_saving(&self, batch: usize, micro_batch: usize) -> f64 {
-        self.bytes(batch, micro_batch) + self.saving
-    }
 }
 
 /// The usual batch, halved while that leaves an epoch few steps, or while it does not fit.
 fn largest_batch(task: Kind, phase: &Phase, need: &Need, images: usize, limit: f64) -> usize {
     let mut batch = usual_batch(task, &phase.train);
     while batch > SMALLEST_BATCH
-        && (images < batch * STEPS_AN_EPOCH || need.bytes_while_saving(batch, batch) > limit)
+        && (images < batch * STEPS_AN_EPOCH || need.bytes(batch, batch) > limit)
     {
         batch /= 2;
     }
@@ -217,10 +224,10 @@ fn lr_factor(task: Kind, phase: &Phase) -> f64 {
 /// The fewest equal parts of a batch that fit, or that need the least if none does; `None` if that is
 /// the whole.
 fn micro_batch(need: &Need, batch: usize, limit: f64) -> Option<usize> {
-    let limit = limit.max(need.bytes_while_saving(batch, 1));
+    let limit = limit.max(need.bytes(batch, 1));
     let mut sizes = (1..=batch).map(|parts| batch.div_ceil(parts));
     sizes
-        .find(|&size| need.bytes_while_saving(batch, size) <= limit)
+        .find(|&size| need.bytes(batch, size) <= limit)
         .filter(|&size| size < batch)
 }
 
@@ -338,6 +345,35 @@ mod tests {
         let mut frozen = need();
         (frozen.cost.step.per_image, frozen.gradients) = (0.0, 0.0);
         assert_eq!(micro_batch(&frozen, 16, 1.0), None);
+    }
+
+    #[test]
+    fn without_room_for_a_checkpoint_beside_it_a_phase_waits_for_its_writes() {
+        let planned = |budget_mb| Plan {
+            budget_mb,
+            budget_set_by: "--memory".into(),
+            phases: vec![PhasePlan {
+                name: "thaw".into(),
+                train: Train::All,
+                trained: 1,
+                frozen: 0,
+                epochs: 1,
+                steps_per_epoch: 1,
+                batch: 1,
+                micro_batch: 1,
+                lr: 1.0,
+                base_mb: 1.0,
+                per_image_mb: 1.0,
+                planned_mb: 700.0,
+                saving_mb: 200.0,
+                seconds: 1.0,
+            }],
+            notes: Vec::new(),
+        };
+        assert!(planned(Some(800.0)).has_to_wait_for_writes("thaw"));
+        assert!(!planned(Some(800.0)).has_to_wait_for_writes("freeze"));
+        assert!(!planned(Some(900.0)).has_to_wait_for_writes("thaw"));
+        assert!(!planned(None).has_to_wait_for_writes("thaw"));
     }
 
     #[test]

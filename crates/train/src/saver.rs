@@ -91,6 +91,8 @@ pub struct Saver {
     data: String,
     phase: String,
     frozen_features: Vec<String>,
+    /// Whether each write is waited for: there is no memory for training beside it.
+    waits: bool,
     last: Instant,
     steps_at_last: u64,
     /// How far the run was, in finished epochs and images of the next, when it was last saved.
@@ -119,15 +121,18 @@ impl Saver {
             data,
             phase: String::new(),
             frozen_features: Vec::new(),
+            waits: false,
             last: Instant::now(),
             steps_at_last: steps,
             saved,
         })
     }
 
-    /// Says which phase what comes belongs to, and where its frozen features are kept.
-    pub fn begin_phase(&mut self, name: &str, frozen_features: &[String]) {
+    /// Says which phase what comes belongs to, where its frozen features are kept, and whether its memory has
+    /// no room for training beside a write.
+    pub fn begin_phase(&mut self, name: &str, frozen_features: &[String], waits: bool) {
         self.phase = name.to_owned();
+        self.waits = waits;
         self.frozen_features = frozen_features.to_vec();
     }
 
@@ -201,6 +206,10 @@ impl Saver {
         // Where the disk refuses, what comes later holds what was before; but for the best model.
         self.writer
             .submit(commit, |waiting| waiting.is_best() && !is_best);
+        if self.waits {
+            // A failure is told, and tried again, as elsewhere.
+            let _ = self.writer.flush();
+        }
         self.last = Instant::now();
         self.steps_at_last = learned.steps;
     }

@@ -237,7 +237,8 @@ impl<T: Task> Session<T> {
                     .into(),
             ));
         }
-        saver.begin_phase(&phase.name, now);
+        let waits = |plan: &Plan| plan.has_to_wait_for_writes(&phase.name);
+        saver.begin_phase(&phase.name, now, self.plan.as_ref().is_some_and(waits));
         Ok(current)
     }
 
