@@ -161,6 +161,12 @@ impl FeatureCacheFolder {
 }
 
 impl FeatureCache {
+    /// The name that it was opened by.
+    pub fn key(&self) -> String {
+        let name = self.path.file_stem().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     /// Its place.
     pub fn path(&self) -> &Path {
         &self.path

@@ -18,10 +18,10 @@ use std::time::Instant;
 
 use warmstart_data::Dataset;
 use warmstart_models::Architecture;
+use warmstart_nn::Folded;
 use warmstart_nn::block::Forward;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Initialization;
-use warmstart_nn::{Folded, Parameters};
 use warmstart_train::classify::Classification;
 use warmstart_train::frozen::images;
 use warmstart_train::optimizer::Optimizer;
@@ -106,17 +106,12 @@ impl Bench {
         };
         let task = Classification::new(&recipe, &architecture, data, preprocessing);
         let phase = recipe.phases.remove(0);
-        let device = warmstart_nn::device();
-        let mut parameters = Parameters::new();
         let head = task.head_parameters();
-        for info in architecture.backbone_parameters().iter().chain(&head) {
-            parameters.insert_values(
-                &info.name,
-                &info.shape,
-                Initialization::default().values(info, &architecture.initialization(), 1),
-                &device,
-            );
-        }
+        let mut infos = architecture.backbone_parameters();
+        infos.extend(head.iter().cloned());
+        let defaults = architecture.initialization();
+        let parameters =
+            Initialization::default().parameters(&infos, &defaults, 1, &warmstart_nn::device());
         let pixel = |index: usize| ((index * 7919) % 255) as f32 / 127.0 - 1.0;
         let image = |number: usize| (0..SIZE * SIZE * 3).map(|i| pixel(i + number)).collect();
         Ok(Self {

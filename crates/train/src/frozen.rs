@@ -55,7 +55,6 @@ pub struct Frozen {
     shapes: Vec<[usize; 3]>,
     training: Option<Arc<KeptFeatures>>,
     validation: Option<Arc<KeptFeatures>>,
-    cache_keys: Vec<String>,
 }
 
 /// Features of a split in a file.
@@ -90,7 +89,6 @@ impl Frozen {
             shapes: vec![[image_size, image_size, 3]],
             training: None,
             validation: None,
-            cache_keys: Vec::new(),
         };
         if boundary > 0 {
             let black = vec![0.0; image_size * image_size * 3];
@@ -120,8 +118,7 @@ impl Frozen {
         if self.boundary == 0 {
             return Ok(None);
         }
-        let mut keys = Vec::new();
-        let mut open = |split: Option<Split>, views: usize| -> io::Result<_> {
+        let open = |split: Option<Split>, views: usize| -> io::Result<_> {
             let files = files(match split {
                 None => &origin.task.data().train,
                 Some(split) => origin.task.split(split),
@@ -131,13 +128,12 @@ impl Frozen {
             let description = origin.description(files.len(), split.is_none().then_some(views));
             let values = self.values();
             let cache = folder.open(&key, &description, entries, values)?;
-            keys.push(key);
             Ok(Arc::new(KeptFeatures {
                 cache,
                 writes: AtomicBool::new(true),
             }))
         };
-        let mut both =
+        let both =
             || -> io::Result<_> { Ok((open(None, views)?, open(Some(Split::Validation), 1)?)) };
         let (training, validation) = both().map_err(|error| {
             format!(
@@ -155,13 +151,13 @@ impl Frozen {
         );
         self.training = Some(training);
         self.validation = Some(validation);
-        self.cache_keys = keys;
         Ok(Some(words))
     }
 
     /// Names of what is kept of this phase; none where nothing is.
-    pub fn cache_keys(&self) -> &[String] {
-        &self.cache_keys
+    pub fn cache_keys(&self) -> Vec<String> {
+        let kept = [&self.training, &self.validation].into_iter().flatten();
+        kept.map(|kept| kept.cache.key()).collect()
     }
 
     /// Images that are to go through at a time where no gradients are wanted.

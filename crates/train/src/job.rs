@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use warmstart_data::{FeatureCacheFolder, Loader, batches, epoch_order};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, ParameterInfo};
-use warmstart_nn::burn::tensor::Device;
+use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::{Parameters, release_free_memory};
 
 use crate::Error;
 use crate::event::{Event, Observer, Progress};
-use crate::frozen::{Frozen, Origin};
+use crate::frozen::{Frozen, Origin, Prepared, Source};
 use crate::memory;
 use crate::model_file::ModelInfo;
 use crate::phase_setup::PhaseSetup;
@@ -191,6 +191,32 @@ impl<T: Task> Job<T> {
         })
     }
 
+    /// What the steps of a phase share.
+    pub fn step<'a>(&'a self, current: &'a CurrentPhase) -> Step<'a, T> {
+        Step {
+            architecture: &self.architecture,
+            task: &*self.task,
+            phase: &self.recipe.phases[current.number],
+            setup: &current.setup,
+            seed: self.recipe.seed,
+        }
+    }
+
+    /// What the trained part sees of a batch; tells of a failure to keep it.
+    pub fn features(
+        &self,
+        frozen: &Frozen,
+        batch: &[Prepared<T::Target>],
+        source: &Source<T::Target>,
+        observe: Observer,
+    ) -> Vec<Tensor<4>> {
+        let (features, failure) = frozen.features(batch, source, &self.architecture, &self.device);
+        if let Some(failure) = failure {
+            observe(Event::Note(failure));
+        }
+        features
+    }
+
     /// Learns from every training image once, of which `sums` says what is done already.
     ///
     /// # Errors
@@ -204,7 +230,7 @@ impl<T: Task> Job<T> {
         between_steps: BetweenSteps,
         observe: Observer,
     ) -> Result<EpochEnd, Error> {
-        let CurrentPhase { setup, frozen, .. } = current;
+        let frozen = &current.frozen;
         let phase = &self.recipe.phases[current.number];
         let order = epoch_order(self.recipe.seed, epoch as u64, self.task.training_images());
         let view = phase.view(epoch, epoch_in_phase);
@@ -219,23 +245,13 @@ impl<T: Task> Job<T> {
             batches_ahead(phase.batch),
             source.prepare(),
         );
-        let one_step = Step {
-            architecture: &self.architecture,
-            task: &*self.task,
-            phase,
-            setup,
-            seed: self.recipe.seed,
-        };
+        let one_step = self.step(current);
         let began = Instant::now();
         let before = sums.elapsed;
         for (step, (batch, samples)) in (done..).zip(loader.zip(&left)) {
             let batch = batch?;
             let started = Instant::now();
-            let (features, failure) =
-                frozen.features(&batch, &source, &self.architecture, &self.device);
-            if let Some(failure) = failure {
-                observe(Event::Note(failure));
-            }
+            let features = self.features(frozen, &batch, &source, observe);
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let step_in_phase = epoch_in_phase * steps + step;
             let lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
@@ -334,11 +350,7 @@ impl<T: Task> Job<T> {
                 return Ok(None);
             }
             let batch = batch?;
-            let (features, failure) =
-                frozen.features(&batch, &source, &self.architecture, &self.device);
-            if let Some(failure) = failure {
-                observe(Event::Note(failure));
-            }
+            let features = self.features(frozen, &batch, &source, observe);
             let features = self.architecture.forward_maps(
                 frozen.boundary()..self.architecture.stages.len(),
                 features,

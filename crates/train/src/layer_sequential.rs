@@ -91,13 +91,9 @@ mod tests {
             weights: Weights::LayerSequential,
             ..Initialization::default()
         };
-        let defaults = architecture.initialization();
         let device = warmstart_nn::device();
-        let mut parameters = Parameters::new();
-        for info in architecture.backbone_parameters() {
-            let values = init.values(&info, &defaults, 1);
-            parameters.insert_values(&info.name, &info.shape, values, &device);
-        }
+        let infos = architecture.backbone_parameters();
+        let mut parameters = init.parameters(&infos, &architecture.initialization(), 1, &device);
         let pixel = |index: usize| (((index * 7919) % 255) as f32 / 60.0).sin();
         let pixels = TensorData::new((0..4 * 64 * 64 * 3).map(pixel).collect(), [4, 64, 64, 3]);
         let images = Tensor::from_data(pixels, &device);

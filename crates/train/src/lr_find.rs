@@ -15,7 +15,7 @@ use crate::job::{CurrentPhase, Job, Machine, batches_ahead};
 use crate::launch::{assemble, load, make_plan, resolve};
 use crate::optimizer::Optimizer;
 use crate::recipe::{self, Automatic, Draft, Recipe};
-use crate::step::{Learned, Step};
+use crate::step::Learned;
 use crate::task::Task;
 
 /// Steps of a sweep.
@@ -110,13 +110,7 @@ fn steps<T: Task>(
     observe: Observer,
 ) -> Result<Vec<f64>, Error> {
     let phase = &job.recipe.phases[current.number];
-    let step = Step {
-        architecture: &job.architecture,
-        task: &*job.task,
-        phase,
-        setup: &current.setup,
-        seed: job.recipe.seed,
-    };
+    let step = job.step(current);
     let started = Instant::now();
     let mut losses = Vec::new();
     let mut lowest = f64::INFINITY;
@@ -138,13 +132,7 @@ fn steps<T: Task>(
         );
         for batch in loader {
             let batch = batch?;
-            let (features, failure) =
-                current
-                    .frozen
-                    .features(&batch, &source, &job.architecture, &job.device);
-            if let Some(failure) = failure {
-                observe(Event::Note(failure));
-            }
+            let features = job.features(&current.frozen, &batch, &source, observe);
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let Ok(loss) = step.run(learned, features, &targets, rate(losses.len())) else {
                 return Ok(losses);

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use warmstart_data::{Dataset, Sample};
 use warmstart_nn::initialization::Initialization;
-use warmstart_nn::{Parameters, forget_memory_peak, memory_in_use, memory_peak};
+use warmstart_nn::{forget_memory_peak, memory_in_use, memory_peak};
 
 use crate::Error;
 use crate::classify::Classification;
@@ -22,7 +22,7 @@ use crate::memory;
 use crate::optimizer::Optimizer;
 use crate::phase_setup::boundary;
 use crate::recipe::{self, Recipe};
-use crate::step::{Learned, Step};
+use crate::step::Learned;
 use crate::stop::Stop;
 use crate::task::{Split, Task};
 
@@ -210,12 +210,12 @@ struct Probe<T> {
 
 impl<T: Task> Probe<T> {
     fn new(job: Job<T>) -> Self {
-        let defaults = job.architecture.initialization();
-        let mut parameters = Parameters::new();
-        for info in job.parameter_infos() {
-            let values = Initialization::default().values(&info, &defaults, job.recipe.seed);
-            parameters.insert_values(&info.name, &info.shape, values, &job.device);
-        }
+        let parameters = Initialization::default().parameters(
+            &job.parameter_infos(),
+            &job.architecture.initialization(),
+            job.recipe.seed,
+            &job.device,
+        );
         let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);
         let learned = Learned::new(parameters, optimizer);
         Self { job, learned }
@@ -283,25 +283,18 @@ impl<T: Task> Probe<T> {
             let batch: Vec<_> = (0..batch).map(&*prepare).collect::<Result<_, _>>()?;
             let images = batch.len() as f64;
             let started = Instant::now();
-            let (architecture, device) = (&self.job.architecture, &self.job.device);
-            let (features, _) = current
-                .frozen
-                .features(&batch, &source, architecture, device);
+            // There is no cache, so there is nothing to tell.
+            let features = self
+                .job
+                .features(&current.frozen, &batch, &source, &mut |_| ());
             cost.features = 4.0 * current.frozen.values() as f64;
             cost.frozen_seconds = started.elapsed().as_secs_f64() / images;
             frozen_peak = frozen_peak.max(memory_peak());
             forget_memory_peak();
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let started = Instant::now();
-            let step = Step {
-                architecture,
-                task: &*self.job.task,
-                phase,
-                setup: &current.setup,
-                seed: self.job.recipe.seed,
-            };
-            // At a rate of zero the parameters stay as sound as they are.
-            // What they give is of no interest.
+            let step = self.job.step(&current);
+            // At a rate of zero the parameters stay as sound as they are; the loss is of no interest.
             let _ = step.run(&mut self.learned, features, &targets, 0.0);
             cost.step_seconds = started.elapsed().as_secs_f64() / images;
             peak = peak.max(memory_peak());

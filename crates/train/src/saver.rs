@@ -130,10 +130,10 @@ impl Saver {
 
     /// Says which phase what comes belongs to, where its frozen features are kept, and whether its memory has
     /// no room for training beside a write.
-    pub fn begin_phase(&mut self, name: &str, frozen_features: &[String], waits: bool) {
+    pub fn begin_phase(&mut self, name: &str, frozen_features: Vec<String>, waits: bool) {
         self.phase = name.to_owned();
         self.waits = waits;
-        self.frozen_features = frozen_features.to_vec();
+        self.frozen_features = frozen_features;
     }
 
     /// Whether it is time for a checkpoint within an epoch. While one is being written, it is not: a slow

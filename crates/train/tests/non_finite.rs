@@ -2,7 +2,6 @@
 
 use warmstart_data::Dataset;
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
 use warmstart_nn::initialization::Initialization;
 use warmstart_train::classify::Classification;
 use warmstart_train::frozen::images;
@@ -43,12 +42,11 @@ impl Fixture {
         };
         let task = Classification::new(&recipe, &architecture, data, preprocessing);
         let phase = recipe.phases.remove(0);
-        let mut parameters = Parameters::new();
-        let head = task.head_parameters();
-        for info in architecture.backbone_parameters().iter().chain(&head) {
-            let values = Initialization::default().values(info, &architecture.initialization(), 1);
-            parameters.insert_values(&info.name, &info.shape, values, &warmstart_nn::device());
-        }
+        let mut infos = architecture.backbone_parameters();
+        infos.extend(task.head_parameters());
+        let defaults = architecture.initialization();
+        let parameters =
+            Initialization::default().parameters(&infos, &defaults, 1, &warmstart_nn::device());
         let learned = Learned::new(parameters, Optimizer::new(phase.optimizer));
         Self {
             architecture,

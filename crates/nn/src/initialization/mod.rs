@@ -5,8 +5,11 @@ mod scheme;
 
 use std::collections::BTreeMap;
 
+use burn::tensor::Device;
+
 pub use scheme::{Fan, Scheme, gain};
 
+use crate::Parameters;
 use crate::block::{Kind, ParameterInfo};
 
 /// Deviation of a new classifier's weights in torchvision's MobileNetV2: small, so that training starts
@@ -122,6 +125,22 @@ impl Initialization {
             Kind::NormShift | Kind::RunningMean => vec![0.0; length],
             Kind::PriorBias => vec![-((1.0 - PRIOR) / PRIOR).ln(); length],
         }
+    }
+
+    /// All parameters of a model.
+    pub fn parameters<'a>(
+        &self,
+        infos: impl IntoIterator<Item = &'a ParameterInfo>,
+        model: &ModelDefaults,
+        seed: u64,
+        device: &Device,
+    ) -> Parameters {
+        let mut parameters = Parameters::new();
+        for info in infos {
+            let values = self.values(info, model, seed);
+            parameters.insert_values(&info.name, &info.shape, values, device);
+        }
+        parameters
     }
 
     /// The scheme of the longest name that a parameter's begins with.

@@ -9,9 +9,6 @@ use crate::job::EpochSums;
 use crate::recipe::Recipe;
 use crate::record::EpochRecord;
 
-/// Version of the layout that this program writes, and reads.
-const FORMAT: u64 = 2;
-
 /// In the place of a checksum while it is computed.
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -61,8 +58,8 @@ pub struct State {
 }
 
 impl State {
-    /// The version of the layout, for [`format`](Self::format).
-    pub const FORMAT: u64 = FORMAT;
+    /// Version of the layout that this program writes, and reads.
+    pub const FORMAT: u64 = 2;
 
     /// Where the run is with it.
     pub fn at(&self) -> At {
@@ -106,8 +103,8 @@ impl State {
         }
         let writer = value["warmstart"].as_str().unwrap_or("unknown");
         let format = value["format"].as_u64().unwrap_or(0);
-        if format != FORMAT {
-            let age = if format > FORMAT {
+        if format != Self::FORMAT {
+            let age = if format > Self::FORMAT {
                 "a newer"
             } else {
                 "an older"

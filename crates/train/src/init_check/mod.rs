@@ -1,6 +1,7 @@
 //! What an initialization does to a signal on its way forward, and to a gradient on its way back.
 
 mod network;
+mod unit_by_unit;
 
 use serde::Serialize;
 use warmstart_nn::burn::tensor::Tensor;

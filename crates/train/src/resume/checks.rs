@@ -27,12 +27,20 @@ pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> R
     }
 }
 
+/// Data that are not those that the run learned from.
+pub(super) struct OtherData {
+    /// How they differ, in words.
+    pub difference: String,
+    /// Whether they were accepted before, by a process that ended before its first checkpoint.
+    pub was_accepted: bool,
+}
+
 /// How the data differ from those that the run learned from; `None` if they do not.
 pub(super) fn other_data(
     run: &RunFolder,
     files: &DataFiles,
     checkpoint: Option<&Checkpoint>,
-) -> Option<String> {
+) -> Option<OtherData> {
     let listed = run.data_files();
     let expected = match checkpoint {
         Some(checkpoint) => checkpoint.state.data.clone(),
@@ -41,20 +49,20 @@ pub(super) fn other_data(
     if files.checksum() == expected {
         return None;
     }
+    let was_accepted = listed.as_ref() == Some(files);
     // The list may be lost, or be that of a later change.
     let listed = listed.filter(|listed| listed.checksum() == expected);
-    Some(listed.map_or_else(
+    let difference = listed.map_or_else(
         || {
             "files, sizes or labels; which ones cannot be said, for the run's list of them is lost"
                 .into()
         },
         |listed| files.difference(&listed),
-    ))
-}
-
-/// Whether these data were accepted before, by a process that ended before its first checkpoint.
-pub(super) fn was_accepted(run: &RunFolder, files: &DataFiles) -> bool {
-    run.data_files().is_some_and(|listed| listed == *files)
+    );
+    Some(OtherData {
+        difference,
+        was_accepted,
+    })
 }
 
 /// The newest checkpoint between two epochs: which images of an epoch are behind means nothing to others.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 pub use changes::Changes;
 use changes::{change, open_choices, spare_memory};
-use checks::{between_epochs, other_data, require_same_model, require_same_place, was_accepted};
+use checks::{OtherData, between_epochs, other_data, require_same_model, require_same_place};
 
 use crate::Error;
 use crate::checkpoint::{At, Checkpoint};
@@ -99,14 +99,17 @@ fn resume_task<T: Task>(
     }
     let checkpoint = match &other_data {
         None => checkpoint,
-        Some(difference) if !changes.accept_data_change && !was_accepted(&run, &files) => {
+        Some(OtherData {
+            difference,
+            was_accepted: false,
+        }) if !changes.accept_data_change => {
             return Err(Error::Refused(format!(
                 "{} does not hold the files that the run learned from: {difference}; bring them back, go on \
                  with these by --accept-data-change, or start a new run",
                 job.recipe.data.display()
             )));
         }
-        Some(difference) => {
+        Some(OtherData { difference, .. }) => {
             observe(Event::Note(format!(
                 "from here on the run learns from other files, so its figures before and after are not \
                  measured on the same: {difference}"

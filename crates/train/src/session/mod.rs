@@ -228,9 +228,9 @@ impl<T: Task> Session<T> {
         let current = self
             .job
             .begin_phase(position.phase, &self.learned.parameters, observe)?;
-        let (before, now) = (&*self.frozen_features, current.frozen.cache_keys());
+        let (before, now) = (&self.frozen_features, current.frozen.cache_keys());
         let same_phase = position.epoch_in_phase > 0 || self.in_hand.is_some();
-        if same_phase && !before.is_empty() && !now.is_empty() && before != now {
+        if same_phase && !before.is_empty() && !now.is_empty() && *before != now {
             observe(Event::Note(
                 "the phase's frozen features are not those that were kept before: places or times of the \
                  images' files have changed, or what is kept"
