@@ -4,11 +4,12 @@
 //! accuracy, the [`ClassFigures`] of every class and tables for people; [`top_k`] and [`softmax`]
 //! turn one row of a model's outputs into what a person reads. For detection, a
 //! [`DetectionEvaluation`] takes the boxes of every image and gives COCO's and VOC's mean average
-//! precision. Plain numbers in, plain numbers out.
+//! precision. [`wilson`] says how sure a share of images is. Plain numbers in, plain numbers out.
 
 mod class_column;
 mod confusion;
 mod detection;
+mod proportion;
 mod ranking;
 
 pub use confusion::{ClassFigures, ConfusionMatrix};
@@ -16,4 +17,5 @@ pub use detection::{
     AveragePrecision, CocoFigures, Detected, DetectionEvaluation, PrecisionRecall, RecallPoint,
     Truth, VocFigures,
 };
+pub use proportion::{Interval, wilson};
 pub use ranking::{softmax, top_k};
