@@ -4,11 +4,14 @@
 //! accuracy, the [`ClassFigures`] of every class and tables for people; [`top_k`] and [`softmax`]
 //! turn one row of a model's outputs into what a person reads. For detection, a
 //! [`DetectionEvaluation`] takes the boxes of every image and gives COCO's and VOC's mean average
-//! precision. [`wilson`] says how sure a share of images is. Plain numbers in, plain numbers out.
+//! precision. How sure a figure is, [`wilson`] says of one accuracy, [`McNemar`] of two models on the
+//! same images and [`mean_and_deviation`] of several runs. Plain numbers in, plain numbers out.
 
 mod class_column;
 mod confusion;
 mod detection;
+mod deviation;
+mod paired;
 mod proportion;
 mod ranking;
 
@@ -17,5 +20,7 @@ pub use detection::{
     AveragePrecision, CocoFigures, Detected, DetectionEvaluation, PrecisionRecall, RecallPoint,
     Truth, VocFigures,
 };
+pub use deviation::mean_and_deviation;
+pub use paired::McNemar;
 pub use proportion::{Interval, wilson};
 pub use ranking::{softmax, top_k};
