@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use warmstart_data::random::Purpose;
-use warmstart_data::{Augmentation, DataError, Interpolation, Preprocessing};
+use warmstart_data::{Augmentation, DataError, Fit, Interpolation, Preprocessing};
 use warmstart_data::{decode, evaluation_pixels, stream, training_pixels};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,6 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let preprocessing = Preprocessing {
         resize: crop * 8 / 7,
         crop,
+        fit: Fit::Crop,
         interpolation: Interpolation::Bilinear,
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],

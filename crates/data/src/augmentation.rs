@@ -5,7 +5,6 @@ use crate::decode::decode;
 use crate::error::DataError;
 use crate::preprocessing::Preprocessing;
 use crate::random::{ChaCha8Rng, below, between, shuffle, unit};
-use crate::resize::resize;
 use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -145,7 +144,9 @@ impl Augmentation {
 
     /// A random 8-bit view of a picture, before normalisation: `[crop, crop, 3]`.
     ///
-    /// The region is resized straight from the source; the rest of the picture costs nothing.
+    /// What the fit of `preprocessing` shows is varied: [`Fit::Crop`](crate::Fit) takes a random region
+    /// of the picture, the others one of the square that they make of the whole picture. The region is
+    /// resized straight from the source; the rest of the picture costs nothing.
     pub fn view(
         &self,
         image: &RgbImage,
@@ -154,21 +155,7 @@ impl Augmentation {
     ) -> Result<RgbImage, DataError> {
         self.check()?;
         preprocessing.check()?;
-        let region = self.random_region(image.width, image.height, random);
-        let size = preprocessing.crop;
-        let window = Region {
-            left: 0,
-            top: 0,
-            width: size,
-            height: size,
-        };
-        let mut view = resize(
-            image,
-            region,
-            (size, size),
-            window,
-            preprocessing.interpolation,
-        );
+        let mut view = self.random_part(image, preprocessing, random);
         if unit(random) < self.flip {
             flip(&mut view);
         }

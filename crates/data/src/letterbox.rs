@@ -1,8 +1,8 @@
-//! A whole picture on a square canvas, for detection.
+//! A whole picture on a square canvas.
 
 use crate::placement::{Axis, Placement, fitted, grey_canvas};
 use crate::resize::Interpolation;
-use crate::rgb_image::RgbImage;
+use crate::rgb_image::{Region, RgbImage};
 use crate::scene::BoundingBox;
 
 /// How a picture lies on a square canvas: resized so that the longer side fills it, aspect kept,
@@ -55,7 +55,7 @@ impl Letterbox {
     }
 }
 
-/// The 8-bit canvas that a detector sees in evaluation, before normalisation: `[size, size, 3]`, the
+/// The 8-bit canvas that a network sees in evaluation, before normalisation: `[size, size, 3]`, the
 /// picture as [`Letterbox`] places it.
 pub fn letterboxed(image: &RgbImage, size: usize, interpolation: Interpolation) -> RgbImage {
     let mut canvas = grey_canvas(size);
@@ -63,4 +63,33 @@ pub fn letterboxed(image: &RgbImage, size: usize, interpolation: Interpolation) 
         .placement
         .paint(&mut canvas, image, interpolation);
     canvas
+}
+
+/// A part of a letterbox: `[size, size, 3]`. `region` is in pixels of the smallest square canvas that
+/// holds the picture at its own size; with the whole of it, this is [`letterboxed`]. `None` if the
+/// region shows nothing of the picture.
+pub(crate) fn letterboxed_region(
+    image: &RgbImage,
+    region: Region,
+    size: usize,
+    interpolation: Interpolation,
+) -> Option<RgbImage> {
+    let side = image.width.max(image.height);
+    let axis = |length: usize, first: usize, shown: usize| {
+        let scale = size as f64 / shown as f64;
+        let resized = (length as f64 * scale).round().max(1.0);
+        // Divided last, so that the whole canvas has its centre exactly in the middle of the view.
+        let center = (side as f64 / 2.0 - first as f64) * size as f64 / shown as f64;
+        let start = (center - resized / 2.0).floor() as i64;
+        Axis::new(length, resized as usize, start, 0..size)
+    };
+    let placement = Placement {
+        columns: axis(image.width, region.left, region.width),
+        rows: axis(image.height, region.top, region.height),
+    };
+    placement.is_seen().then(|| {
+        let mut canvas = grey_canvas(size);
+        placement.paint(&mut canvas, image, interpolation);
+        canvas
+    })
 }

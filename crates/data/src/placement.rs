@@ -106,11 +106,16 @@ impl Placement {
         }
     }
 
+    /// Whether any of the picture is seen.
+    pub(crate) fn is_seen(&self) -> bool {
+        self.columns.count() > 0 && self.rows.count() > 0
+    }
+
     /// Paints what is seen of `image`, which has the size that this was made for. Only that part is
     /// resized, straight from the source.
     pub(crate) fn paint(&self, canvas: &mut RgbImage, image: &RgbImage, filter: Interpolation) {
         let (columns, rows) = (self.columns, self.rows);
-        if columns.count() == 0 || rows.count() == 0 {
+        if !self.is_seen() {
             return;
         }
         let window = Region {

@@ -2,6 +2,7 @@
 
 use crate::decode::decode;
 use crate::error::DataError;
+use crate::letterbox::letterboxed;
 use crate::resize::{Interpolation, resize};
 use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
@@ -10,15 +11,34 @@ use std::path::Path;
 /// The largest `resize` and `crop` that are taken for meant.
 const MAX_SIDE: usize = 16_384;
 
-/// Resize, centre crop and normalisation, as torchvision's `Resize`, `CenterCrop`, `ToTensor` and
+/// How a picture of any shape fills the square that a network sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fit {
+    /// The shorter side is resized and the centre is cut out, as torchvision's `Resize` and
+    /// `CenterCrop`: shapes stay, the ends of a long picture are lost.
+    #[default]
+    Crop,
+    /// The whole picture is resized to the square: nothing is lost, shapes change.
+    Squash,
+    /// The whole picture on grey, as a [`Letterbox`](crate::Letterbox): nothing is lost, shapes stay,
+    /// and what a long picture shows is smaller.
+    Letterbox,
+}
+
+/// How a picture becomes the input of a network: fit to a square, then torchvision's `ToTensor` and
 /// `Normalize`. Stored in the model file: a network is only as good as its preprocessing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
-    /// Length of the shorter side after resizing, in pixels.
+    /// Length of the shorter side after resizing, in pixels; only [`Fit::Crop`] uses it.
     pub resize: usize,
-    /// Side of the square cut from the centre, in pixels; black is added where a side is shorter.
+    /// Side of the square that the network sees, in pixels. [`Fit::Crop`] cuts it from the centre, and
+    /// adds black where a side is shorter.
     pub crop: usize,
+    /// How the picture fills that square. Model files from before there was a choice are cropped.
+    #[serde(default)]
+    pub fit: Fit,
     /// The filter of the resizing.
     pub interpolation: Interpolation,
     /// Mean of red, green and blue, on a scale of 0 to 1.
@@ -60,8 +80,29 @@ impl Preprocessing {
     }
 
     /// The 8-bit picture that the network sees, before normalisation: `[crop, crop, 3]`.
-    pub fn cropped(&self, image: &RgbImage) -> Result<RgbImage, DataError> {
+    pub fn fitted(&self, image: &RgbImage) -> Result<RgbImage, DataError> {
         self.check()?;
+        Ok(match self.fit {
+            Fit::Crop => self.cropped(image),
+            Fit::Squash => self.resized(image, image.bounds()),
+            Fit::Letterbox => letterboxed(image, self.crop, self.interpolation),
+        })
+    }
+
+    /// A region of a picture resized to the square of the network, whatever its shape.
+    pub(crate) fn resized(&self, image: &RgbImage, region: Region) -> RgbImage {
+        let size = self.crop;
+        let window = Region {
+            left: 0,
+            top: 0,
+            width: size,
+            height: size,
+        };
+        resize(image, region, (size, size), window, self.interpolation)
+    }
+
+    /// The centre of a picture whose shorter side is resized.
+    fn cropped(&self, image: &RgbImage) -> RgbImage {
         let short = image.width.min(image.height);
         // As torchvision: the long side is cut to an integer, not rounded.
         let side = |length: usize| (self.resize * length).checked_div(short).unwrap_or(0);
@@ -82,14 +123,14 @@ impl Preprocessing {
             self.interpolation,
         );
         if (part.width, part.height) == (self.crop, self.crop) {
-            return Ok(part);
+            return part;
         }
         let mut padded = RgbImage::black(self.crop, self.crop);
         for y in 0..part.height {
             let start = ((to_top + y) * self.crop + to_left) * 3;
             padded.pixels[start..start + part.width * 3].copy_from_slice(part.row(y));
         }
-        Ok(padded)
+        padded
     }
 
     /// `(value / 255 - mean) / std` for every value, in `f32` as PyTorch computes it.
@@ -137,5 +178,5 @@ pub fn evaluation_pixels_of(
     image: &RgbImage,
     preprocessing: &Preprocessing,
 ) -> Result<Vec<f32>, DataError> {
-    Ok(preprocessing.normalized(&preprocessing.cropped(image)?))
+    Ok(preprocessing.normalized(&preprocessing.fitted(image)?))
 }

@@ -5,13 +5,14 @@ mod common;
 use common::{distance, fixture, golden};
 use warmstart_data::random::Purpose;
 use warmstart_data::{
-    Adjustment, Augmentation, Interpolation, Preprocessing, Region, RgbImage, adjust, resize,
+    Adjustment, Augmentation, Fit, Interpolation, Preprocessing, Region, RgbImage, adjust, resize,
     stream, training_pixels,
 };
 
 const PREPROCESSING: Preprocessing = Preprocessing {
     resize: 40,
     crop: 32,
+    fit: Fit::Crop,
     interpolation: Interpolation::Bilinear,
     mean: [0.5; 3],
     std: [0.5; 3],

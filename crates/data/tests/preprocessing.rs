@@ -5,7 +5,7 @@ mod common;
 use common::{distance, fixture, golden};
 use proptest::prelude::*;
 use warmstart_data::{
-    Interpolation, Preprocessing, Region, RgbImage, decode, evaluation_pixels, resize,
+    Fit, Interpolation, Preprocessing, Region, RgbImage, decode, evaluation_pixels, resize,
 };
 
 fn preprocessing(resize: usize, crop: usize, interpolation: Interpolation) -> Preprocessing {
@@ -13,6 +13,7 @@ fn preprocessing(resize: usize, crop: usize, interpolation: Interpolation) -> Pr
     Preprocessing {
         resize,
         crop,
+        fit: Fit::Crop,
         interpolation,
         mean,
         std,
@@ -69,7 +70,7 @@ fn resize_and_centre_crop_equal_torchvision_exactly() {
         cases.push((name, image, preprocessing(73, 64, linear)));
     }
     for (name, image, preprocessing) in cases {
-        let cropped = preprocessing.cropped(&image).unwrap();
+        let cropped = preprocessing.fitted(&image).unwrap();
         assert_eq!(
             distance(&cropped, &golden(&format!("resized/{name}"))).0,
             0,
@@ -111,7 +112,7 @@ fn a_region_is_resized_as_if_it_had_been_cut_out_first() {
 fn a_photo_sized_jpeg_equals_torchvision_within_two_levels() {
     let image = decode(&fixture("images/large.jpg")).unwrap();
     let cropped = preprocessing(256, 224, Interpolation::Bilinear)
-        .cropped(&image)
+        .fitted(&image)
         .unwrap();
     let (max, mean) = distance(&cropped, &golden("resized/large_256_224"));
     assert!(max <= 2 && mean <= 0.2, "max {max}, mean {mean}");
@@ -220,7 +221,7 @@ fn impossible_preprocessing_is_refused() {
             "mean is [NaN, 0.0, 1.0]; expected finite numbers",
         ),
     ] {
-        assert_eq!(bad.cropped(&image).unwrap_err().to_string(), message);
+        assert_eq!(bad.fitted(&image).unwrap_err().to_string(), message);
     }
 }
 
@@ -233,7 +234,7 @@ proptest! {
     ) {
         let filter = if cubic { Interpolation::Bicubic } else { Interpolation::Bilinear };
         let image = RgbImage { width, height, pixels: vec![value; width * height * 3] };
-        let result = preprocessing(size, size, filter).cropped(&image).unwrap();
+        let result = preprocessing(size, size, filter).fitted(&image).unwrap();
         prop_assert_eq!(result.pixels, vec![value; size * size * 3]);
     }
 }
