@@ -55,7 +55,7 @@ pub use folder::image_files;
 pub use letterbox::{Letterbox, letterboxed};
 pub use loader::{Loader, Prepare, batches};
 pub use preprocessing::{Fit, Preprocessing, evaluation_pixels, evaluation_pixels_of};
-pub use random::{epoch_order, stream};
+pub use random::{balanced_order, epoch_order, stream};
 pub use resize::{Interpolation, resize};
 pub use rgb_image::{Region, RgbImage};
 pub use scene::{BoundingBox, Object, Scene};

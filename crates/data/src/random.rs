@@ -25,6 +25,10 @@ pub enum Purpose {
     Initialization = 4,
     /// Mixing several samples into one: mixup, cutmix, mosaic.
     Mixing = 5,
+    /// Drawing images again, to see how sure a figure is.
+    Resampling = 6,
+    /// Which part of a cross-validation a sample validates in.
+    Folds = 7,
 }
 
 /// The random stream of one sample in one epoch for one purpose.
@@ -73,6 +77,35 @@ pub fn shuffle<T>(random: &mut ChaCha8Rng, items: &mut [T]) {
     for last in (1..items.len()).rev() {
         items.swap(last, below(random, last + 1));
     }
+}
+
+/// The order in which an epoch visits samples so that it sees each class as often: as many draws as there are
+/// samples, those of a class one after another in an order of its own, again and again.
+///
+/// `classes` has the class of each sample.
+pub fn balanced_order(seed: u64, epoch: u64, classes: &[usize]) -> Vec<usize> {
+    let random = &mut stream(seed, epoch, 0, Purpose::Order);
+    let mut by_class: Vec<Vec<usize>> = Vec::new();
+    for (sample, &class) in classes.iter().enumerate() {
+        by_class.resize_with(by_class.len().max(class + 1), Vec::new);
+        by_class[class].push(sample);
+    }
+    by_class.retain(|samples| !samples.is_empty());
+    // Where the draws do not come out even, other classes have one more in every epoch.
+    shuffle(random, &mut by_class);
+    let mut order = Vec::with_capacity(classes.len());
+    let kinds = by_class.len();
+    for (place, samples) in by_class.iter_mut().enumerate() {
+        let draws = classes.len() / kinds + usize::from(place < classes.len() % kinds);
+        for draw in 0..draws {
+            if draw % samples.len() == 0 {
+                shuffle(random, samples);
+            }
+            order.push(samples[draw % samples.len()]);
+        }
+    }
+    shuffle(random, &mut order);
+    order
 }
 
 /// The order in which an epoch visits `count` samples: a permutation of `0..count`.

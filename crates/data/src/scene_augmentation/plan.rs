@@ -50,6 +50,19 @@ impl<'a> ScenePlan<'a> {
         seed: u64,
         view: u64,
     ) -> Self {
+        Self::draw_among(sample, scenes, None, augmentation, size, (seed, view))
+    }
+
+    /// As [`draw`](Self::draw), with a mosaic's other pictures from `partners` among the scenes; from all of
+    /// them if there are none given. The last pair is seed and view.
+    pub fn draw_among(
+        sample: usize,
+        scenes: &'a [Sample<Scene>],
+        partners: Option<&[usize]>,
+        augmentation: &SceneAugmentation,
+        size: usize,
+        (seed, view): (u64, u64),
+    ) -> Self {
         let mixing = &mut stream(seed, view, sample as u64, Purpose::Mixing);
         let random = &mut stream(seed, view, sample as u64, Purpose::Augmentation);
         let around_neutral = |random: &mut _, reach| between(random, 1.0 - reach, 1.0 + reach);
@@ -63,7 +76,7 @@ impl<'a> ScenePlan<'a> {
                 value: around_neutral(random, augmentation.brightness),
             },
             pictures: if unit(mixing) < augmentation.mosaic {
-                mosaic(sample, scenes, augmentation, size, mixing)
+                mosaic(sample, scenes, partners, augmentation, size, mixing)
             } else {
                 let placement = alone(&scenes[sample].label, augmentation, size, random);
                 vec![(sample, placement)]
@@ -169,13 +182,17 @@ fn alone(
 fn mosaic(
     sample: usize,
     scenes: &[Sample<Scene>],
+    partners: Option<&[usize]>,
     augmentation: &SceneAugmentation,
     size: usize,
     random: &mut ChaCha8Rng,
 ) -> Vec<(usize, Placement)> {
     let mut middle = || size / 4 + below(random, size / 2 + 1);
     let (x, y) = (middle(), middle());
-    let others = [(); 3].map(|()| below(random, scenes.len()));
+    let others = [(); 3].map(|()| match partners {
+        None => below(random, scenes.len()),
+        Some(partners) => partners[below(random, partners.len())],
+    });
     // Ends at the centre, or begins there.
     let axis = |length: usize, resized: usize, center: usize, before: bool| {
         if before {
