@@ -2,15 +2,18 @@
 
 use crate::color_jitter::{Adjustment, adjust};
 use crate::decode::decode;
+use crate::erasing::erase;
 use crate::error::DataError;
 use crate::preprocessing::Preprocessing;
-use crate::random::{ChaCha8Rng, below, between, shuffle, unit};
+use crate::rand_augment::{MAX_MAGNITUDE, rand_augment};
+use crate::random::{ChaCha8Rng, between, shuffle, unit};
+use crate::random_region::random_region;
 use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// Random views of a picture, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip` and
-/// `ColorJitter`. The size of the view, its filter and the normalisation are those of
+/// Random views of a picture, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip`,
+/// `ColorJitter`, `RandAugment` and `RandomErasing`, in this order. The size of the view, its filter and the normalisation are those of
 /// [`Preprocessing`]. In a recipe, what is left out is as in [`Augmentation::default`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,6 +32,12 @@ pub struct Augmentation {
     pub saturation: f64,
     /// Hue is turned by up to this part of the circle, at most 0.5; 0 leaves it.
     pub hue: f64,
+    /// Magnitude, 0 to 10, of the two operations of RandAugment (Cubuk and others, arXiv 1909.13719),
+    /// of which 10 is the strongest; 0 leaves them out. torchvision's default, 9 of its 30, is 3 here.
+    pub rand_augment: f64,
+    /// Probability that a rectangle of 0.02 to 0.33 of the area is filled with random bytes (Zhong and
+    /// others, arXiv 1708.04896).
+    pub erase: f64,
 }
 
 impl Default for Augmentation {
@@ -42,6 +51,8 @@ impl Default for Augmentation {
             contrast: 0.0,
             saturation: 0.0,
             hue: 0.0,
+            rand_augment: 0.0,
+            erase: 0.0,
         }
     }
 }
@@ -51,79 +62,50 @@ impl Augmentation {
     pub fn check(&self) -> Result<(), DataError> {
         let [smallest, largest] = self.scale;
         let [narrow, wide] = self.ratio;
-        let pair = |pair: [f64; 2]| format!("{pair:?}");
-        let within = |value: f64, high: f64| (0.0..=high).contains(&value);
-        let rules = [
-            ("scale", "0 < smallest <= largest <= 1", pair(self.scale), {
+        let pairs = [
+            ("scale", "0 < smallest <= largest <= 1", self.scale, {
                 smallest > 0.0 && smallest <= largest && largest <= 1.0
             }),
-            (
-                "ratio",
-                "0 < narrowest <= widest, finite",
-                pair(self.ratio),
-                { narrow > 0.0 && narrow <= wide && wide.is_finite() },
-            ),
-            (
-                "flip",
-                "0 to 1",
-                self.flip.to_string(),
-                within(self.flip, 1.0),
-            ),
-            (
-                "brightness",
-                "0 to 1",
-                self.brightness.to_string(),
-                within(self.brightness, 1.0),
-            ),
-            (
-                "contrast",
-                "0 to 1",
-                self.contrast.to_string(),
-                within(self.contrast, 1.0),
-            ),
-            (
-                "saturation",
-                "0 to 1",
-                self.saturation.to_string(),
-                within(self.saturation, 1.0),
-            ),
-            (
-                "hue",
-                "0 to 0.5",
-                self.hue.to_string(),
-                within(self.hue, 0.5),
-            ),
-        ];
-        match rules.into_iter().find(|(.., holds)| !holds) {
-            Some((name, expected, found, _)) => Err(DataError::OutOfRange {
-                name,
-                expected,
-                found,
+            ("ratio", "0 < narrowest <= widest, finite", self.ratio, {
+                narrow > 0.0 && narrow <= wide && wide.is_finite()
             }),
-            None => Ok(()),
+        ];
+        for (name, expected, pair, holds) in pairs {
+            if !holds {
+                return Err(DataError::OutOfRange {
+                    name,
+                    expected,
+                    found: format!("{pair:?}"),
+                });
+            }
         }
+        let numbers = [
+            ("flip", self.flip, 1.0, "0 to 1"),
+            ("brightness", self.brightness, 1.0, "0 to 1"),
+            ("contrast", self.contrast, 1.0, "0 to 1"),
+            ("saturation", self.saturation, 1.0, "0 to 1"),
+            ("hue", self.hue, 0.5, "0 to 0.5"),
+            ("rand_augment", self.rand_augment, MAX_MAGNITUDE, "0 to 10"),
+            ("erase", self.erase, 1.0, "0 to 1"),
+        ];
+        for (name, value, high, expected) in numbers {
+            if !(0.0..=high).contains(&value) {
+                return Err(DataError::OutOfRange {
+                    name,
+                    expected,
+                    found: value.to_string(),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// A random region of a picture of `width` × `height`: an area and a shape are drawn up to ten
     /// times until they fit, else the largest central region of an allowed shape is taken.
     pub fn random_region(&self, width: usize, height: usize, random: &mut ChaCha8Rng) -> Region {
-        let area = (width * height) as f64;
         let [narrow, wide] = self.ratio;
-        for _ in 0..10 {
-            let target = area * between(random, self.scale[0], self.scale[1]);
-            let ratio = between(random, narrow.ln(), wide.ln()).exp();
-            let w = (target * ratio).sqrt().round_ties_even() as usize;
-            let h = (target / ratio).sqrt().round_ties_even() as usize;
-            if (1..=width).contains(&w) && (1..=height).contains(&h) {
-                let top = below(random, height - h + 1);
-                let left = below(random, width - w + 1);
-                return Region {
-                    left,
-                    top,
-                    width: w,
-                    height: h,
-                };
-            }
+        if let Some(region) = random_region(self.scale, self.ratio, (width, height), random) {
+            return region;
         }
         let shape = width as f64 / height as f64;
         let side = |exact: f64, limit: usize| (exact.round_ties_even() as usize).clamp(1, limit);
@@ -160,6 +142,13 @@ impl Augmentation {
             flip(&mut view);
         }
         self.jitter(&mut view, random);
+        // What is off draws nothing, so that what a seed gives does not depend on it.
+        if self.rand_augment > 0.0 {
+            rand_augment(&mut view, self.rand_augment, random);
+        }
+        if self.erase > 0.0 && unit(random) < self.erase {
+            erase(&mut view, random);
+        }
         Ok(view)
     }
 

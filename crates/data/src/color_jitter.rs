@@ -44,7 +44,7 @@ pub fn adjust(image: &mut RgbImage, adjustment: Adjustment, factor: f64) {
 }
 
 /// `from` moved towards `to`, and past it for factors above 1; cut, not rounded.
-fn blend(from: u8, to: u8, factor: f32) -> u8 {
+pub(crate) fn blend(from: u8, to: u8, factor: f32) -> u8 {
     // The cast saturates at 0 and 255.
     (f32::from(from) + factor * (f32::from(to) - f32::from(from))) as u8
 }

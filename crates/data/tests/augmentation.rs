@@ -275,6 +275,20 @@ fn impossible_augmentation_is_refused() {
             },
             "hue is 0.6; expected 0 to 0.5",
         ),
+        (
+            Augmentation {
+                rand_augment: 10.5,
+                ..plain()
+            },
+            "rand_augment is 10.5; expected 0 to 10",
+        ),
+        (
+            Augmentation {
+                erase: -0.1,
+                ..plain()
+            },
+            "erase is -0.1; expected 0 to 1",
+        ),
     ] {
         let error = bad
             .view(&image, &PREPROCESSING, &mut random(0))
