@@ -4,6 +4,7 @@ use crate::color_jitter::{Adjustment, adjust};
 use crate::decode::decode;
 use crate::erasing::erase;
 use crate::error::DataError;
+use crate::mixing::MAX_ALPHA;
 use crate::preprocessing::Preprocessing;
 use crate::rand_augment::{MAX_MAGNITUDE, rand_augment};
 use crate::random::{ChaCha8Rng, between, shuffle, unit};
@@ -38,6 +39,11 @@ pub struct Augmentation {
     /// Probability that a rectangle of 0.02 to 0.33 of the area is filled with random bytes (Zhong and
     /// others, arXiv 1708.04896).
     pub erase: f64,
+    /// The α of the Beta(α, α) that shares of mixup are drawn from (Zhang and others, arXiv
+    /// 1710.09412), at most 2; 0 mixes nothing. Views do not have it: see [`Augmentation::mixing`].
+    pub mixup: f64,
+    /// The same for CutMix (Yun and others, arXiv 1905.04899), which pastes a square of another image.
+    pub cutmix: f64,
 }
 
 impl Default for Augmentation {
@@ -53,6 +59,8 @@ impl Default for Augmentation {
             hue: 0.0,
             rand_augment: 0.0,
             erase: 0.0,
+            mixup: 0.0,
+            cutmix: 0.0,
         }
     }
 }
@@ -87,6 +95,8 @@ impl Augmentation {
             ("hue", self.hue, 0.5, "0 to 0.5"),
             ("rand_augment", self.rand_augment, MAX_MAGNITUDE, "0 to 10"),
             ("erase", self.erase, 1.0, "0 to 1"),
+            ("mixup", self.mixup, MAX_ALPHA, "0 to 2"),
+            ("cutmix", self.cutmix, MAX_ALPHA, "0 to 2"),
         ];
         for (name, value, high, expected) in numbers {
             if !(0.0..=high).contains(&value) {

@@ -8,8 +8,9 @@
 //! [`open`] finds the images and their classes, [`check()`] decodes each once so that a damaged file
 //! is found before training, and a [`Loader`] prepares batches beside the training on threads of its
 //! own. [`evaluation_pixels`] gives the pixels that Pillow and torchvision would give, so that a
-//! pretrained network sees what it was trained on; [`training_pixels`] gives a random view. All that
-//! is random is a function of (seed, epoch, sample, purpose): see [`random`].
+//! pretrained network sees what it was trained on; [`training_pixels`] gives a random view, and
+//! [`Augmentation::mixing`] says what of another image goes into it. All that is random is a function
+//! of (seed, epoch, sample, purpose): see [`random`].
 //!
 //! Detection data, in whatever layout, is opened by [`scenes::open`], and takes the same way with a
 //! [`Scene`] as its label.
@@ -33,6 +34,7 @@ mod feature_cache;
 mod folder;
 mod letterbox;
 mod loader;
+mod mixing;
 mod placement;
 mod preprocessing;
 pub mod rand_augment;
@@ -57,6 +59,7 @@ pub use feature_cache::{CachedFile, FeatureCache, FeatureCacheFolder};
 pub use folder::image_files;
 pub use letterbox::{Letterbox, letterboxed};
 pub use loader::{Loader, Prepare, batches};
+pub use mixing::Mixing;
 pub use preprocessing::{Fit, Preprocessing, evaluation_pixels, evaluation_pixels_of};
 pub use random::{balanced_order, epoch_order, stream};
 pub use resize::{Interpolation, resize};

@@ -289,6 +289,20 @@ fn impossible_augmentation_is_refused() {
             },
             "erase is -0.1; expected 0 to 1",
         ),
+        (
+            Augmentation {
+                mixup: 3.0,
+                ..plain()
+            },
+            "mixup is 3; expected 0 to 2",
+        ),
+        (
+            Augmentation {
+                cutmix: f64::INFINITY,
+                ..plain()
+            },
+            "cutmix is inf; expected 0 to 2",
+        ),
     ] {
         let error = bad
             .view(&image, &PREPROCESSING, &mut random(0))
