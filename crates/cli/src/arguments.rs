@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use choices::share;
-pub use choices::{DataSplit, Layout, OnNonFinite, Optimizer, Task};
+pub use choices::{Balance, DataSplit, Fit, Layout, OnNonFinite, Optimizer, Task};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, Threads};
 pub use train::{LrFind, Plan, Probe, Resume, Runs, Train};

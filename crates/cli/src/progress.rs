@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use warmstart_metrics::Interval;
 use warmstart_train::event::Event;
+use warmstart_train::guard::{Verdict, Weights};
 use warmstart_train::plan::Plan;
 use warmstart_train::record::{EpochRecord, Summary};
 
@@ -167,17 +169,25 @@ impl Progress {
 
 fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, best: bool) -> String {
     format!(
-        "epoch {}/{epochs} ({}): train loss {:.3}, val loss {:.3}, {metric} {:.4}{} [{:.1} s, {:.1} images/s, {:.0} MB]",
+        "epoch {}/{epochs} ({}): train loss {:.3}, val loss {:.3}, {metric} {:.4}{}{} [{:.1} s, {:.1} images/s, {:.0} MB]",
         record.epoch,
         record.phase,
         record.train_loss,
         record.val_loss,
         record.metric,
+        interval(record.interval),
         if best { ", best" } else { "" },
         record.seconds,
         record.images_per_second,
         record.peak_memory_mb,
     )
+}
+
+/// The range that a figure may have with 95% confidence.
+pub fn interval(interval: Option<Interval>) -> String {
+    interval.map_or(String::new(), |Interval { low, high }| {
+        format!(" (95%: {low:.3} to {high:.3})")
+    })
 }
 
 /// The plan as a table, with its notes.
@@ -251,13 +261,37 @@ fn duration(seconds: f64) -> String {
 fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
     let best = &summary.best;
     let mut lines = vec![format!(
-        "finished: best {} {:.4} at epoch {} ({}), kept in {run}/best.safetensors",
-        best.metric, best.value, best.epoch, best.phase
+        "finished: best {} {:.4}{} at epoch {} ({})",
+        best.metric,
+        best.value,
+        interval(best.interval),
+        best.epoch,
+        best.phase
     )];
+    if let Some(sentence) = summary.guard.as_ref().and_then(Verdict::sentence) {
+        lines.push(sentence);
+    }
+    let kept = &summary.kept;
+    let weights = match summary.guard.as_ref().and_then(Verdict::kept_weights) {
+        Some(Weights::Average) => ", the moving average of its weights",
+        Some(Weights::Trained) => ", its own weights, not their moving average",
+        None => "",
+    };
+    lines.push(format!(
+        "kept: epoch {} ({}), {} {:.4}{}{weights}, in {run}/best.safetensors",
+        kept.epoch,
+        kept.phase,
+        kept.metric,
+        kept.value,
+        interval(kept.interval)
+    ));
     if let Some(test) = &summary.test {
         lines.push(format!(
-            "test: {} {:.4}, loss {:.3}",
-            best.metric, test.metric, test.loss
+            "test: {} {:.4}{}, loss {:.3}",
+            best.metric,
+            test.metric,
+            interval(test.interval),
+            test.loss
         ));
     }
     lines.push(format!("note: {}", summary.note));

@@ -1,4 +1,5 @@
 use crate::class_column::{self, short};
+use crate::proportion::{Interval, wilson};
 use serde::Serialize;
 
 /// Columns of the matrix that fit a screen; with more classes it is the confusions that are listed.
@@ -63,6 +64,12 @@ impl ConfusionMatrix {
     pub fn accuracy(&self) -> f64 {
         let correct = (0..self.classes.len()).map(|class| self.counts[class][class]);
         share(correct.sum(), self.total())
+    }
+
+    /// What the accuracy may be with 95% confidence.
+    pub fn interval(&self) -> Interval {
+        let correct = (0..self.classes.len()).map(|class| self.counts[class][class]);
+        wilson(correct.sum(), self.total())
     }
 
     /// Precision, recall and F1 of each class.

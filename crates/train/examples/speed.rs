@@ -16,13 +16,13 @@ use std::fs;
 use std::io::{BufRead, stdin};
 use std::time::Instant;
 
-use warmstart_data::Dataset;
+use warmstart_data::{Dataset, Fit};
 use warmstart_models::Architecture;
 use warmstart_nn::Folded;
 use warmstart_nn::block::Forward;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Initialization;
-use warmstart_train::classify::Classification;
+use warmstart_train::classify::{Classification, Target};
 use warmstart_train::frozen::images;
 use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
@@ -83,7 +83,7 @@ struct Bench {
     folded: Option<Folded>,
     learned: Learned,
     pixels: Vec<Vec<f32>>,
-    labels: Vec<usize>,
+    labels: Vec<Target>,
 }
 
 impl Bench {
@@ -95,7 +95,7 @@ impl Bench {
         );
         let draft: Draft = toml::from_str(&recipe)?;
         let mut recipe = draft.resolve(SIZE)?;
-        let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE);
+        let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE, Fit::Crop);
         let data = Dataset {
             classes: (0..CLASSES).map(|class| class.to_string()).collect(),
             train: Vec::new(),
@@ -118,7 +118,9 @@ impl Bench {
             setup: PhaseSetup::new(&phase, &architecture, &head)?,
             learned: Learned::new(parameters, Optimizer::new(phase.optimizer)),
             pixels: (0..batch).map(image).collect(),
-            labels: (0..batch).map(|image| image * 61 % CLASSES).collect(),
+            labels: (0..batch)
+                .map(|image| (image * 61 % CLASSES).into())
+                .collect(),
             folded: None,
             architecture,
             task,
@@ -162,7 +164,7 @@ impl Bench {
             setup: &self.setup,
             seed: 1,
         };
-        let loss = step.run(&mut self.learned, vec![images], &self.labels, 1e-4);
+        let loss = step.run(&mut self.learned, vec![images], &self.labels, 1e-4, None);
         loss.expect("a step of random weights is finite");
     }
 }

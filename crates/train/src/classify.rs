@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use warmstart_data::random::{Purpose, stream, unit};
-use warmstart_data::{DataError, Dataset, Preprocessing, Sample};
+use warmstart_data::{
+    DataError, Dataset, Fit, Mixing, Preprocessing, Sample, balanced_order, epoch_order,
+};
+use warmstart_metrics::{McNemar, wilson};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, ParameterInfo, Unit};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
@@ -12,8 +15,11 @@ use warmstart_nn::{Folded, Parameters};
 
 use crate::Error;
 use crate::event::Observer;
-use crate::loss::cross_entropy;
-use crate::recipe::{self, Phase, Recipe, View};
+use crate::folds::Fold;
+use crate::job::Job;
+use crate::loss::{smoothed, soft_cross_entropy};
+use crate::recipe::{self, Balance, Phase, Recipe, View};
+use crate::suitability;
 use crate::task::{Evaluation, Example, Loss, Opened, Split, StepKey, Task};
 
 /// Learning the class of an image.
@@ -23,6 +29,30 @@ pub struct Classification {
     /// Of the augmentation.
     seed: u64,
     head: Head,
+    fold: Option<Fold>,
+    /// What the loss of each class is multiplied by where classes are balanced: one on average.
+    class_weights: Vec<f64>,
+}
+
+/// What is to be learned from an image: one class, or shares of two.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// The image's own class.
+    pub class: usize,
+    /// The class of the image that was mixed into it.
+    pub other: usize,
+    /// Share of the own class, 0 to 1.
+    pub share: f64,
+}
+
+impl From<usize> for Target {
+    fn from(class: usize) -> Self {
+        Self {
+            class,
+            other: class,
+            share: 1.0,
+        }
+    }
 }
 
 /// The part of a classifier behind its backbone.
@@ -37,8 +67,8 @@ pub struct Head {
 pub struct Tally {
     /// Sum over the images.
     loss: f64,
-    images: usize,
-    correct: usize,
+    /// Whether each image's class was found.
+    correct: Vec<bool>,
 }
 
 impl Head {
@@ -56,17 +86,19 @@ impl Head {
     }
 
     /// Logits `[batch, classes]` of features `[batch, height, width, channels]`; `dropout` says
-    /// which step the mask is for, and is `None` in inference.
+    /// which step the mask is for and its probability, if it is not the architecture's own, and is `None` in
+    /// inference.
     pub fn logits(
         &self,
         features: Tensor<4>,
         parameters: &Parameters,
-        dropout: Option<StepKey>,
+        dropout: Option<(StepKey, Option<f64>)>,
     ) -> Tensor<2> {
         let mut average = global_average_pool(features);
-        if let Some(key) = dropout.filter(|_| self.dropout > 0.0) {
+        let dropout = dropout.map(|(key, p)| (key, p.unwrap_or(self.dropout)));
+        if let Some((key, p)) = dropout.filter(|(_, p)| *p > 0.0) {
             let [batch, channels] = average.dims();
-            let mask = dropout_mask(key, batch, channels, self.dropout);
+            let mask = dropout_mask(key, batch, channels, p);
             let mask = TensorData::new(mask, [batch, channels]);
             average = average.clone() * Tensor::from_data(mask, &average.device());
         }
@@ -99,7 +131,7 @@ fn dropout_mask(key: StepKey, images: usize, channels: usize, p: f64) -> Vec<f32
 impl Task for Classification {
     /// Index of the class.
     type Label = usize;
-    type Target = usize;
+    type Target = Target;
     type Tally = Tally;
 
     const KIND: recipe::Task = recipe::Task::Classify;
@@ -136,8 +168,14 @@ impl Task for Classification {
         data: Dataset,
         preprocessing: Preprocessing,
     ) -> Self {
+        let labels: Vec<usize> = data.train.iter().map(|sample| sample.label).collect();
+        let fold = recipe
+            .fold
+            .map(|part| Fold::new(part, &labels, recipe.seed));
         Self {
             head: Head::new(backbone, data.classes.len()),
+            class_weights: class_weights(&labels, fold.as_ref(), data.classes.len()),
+            fold,
             data,
             preprocessing,
             seed: recipe.seed,
@@ -146,6 +184,31 @@ impl Task for Classification {
 
     fn data(&self) -> &Dataset {
         &self.data
+    }
+
+    fn fold(&self) -> Option<&Fold> {
+        self.fold.as_ref()
+    }
+
+    fn order(&self, seed: u64, epoch: usize, phase: &Phase) -> Vec<usize> {
+        let images = self.samples(None);
+        let order = match phase.balance {
+            Balance::None | Balance::Loss => epoch_order(seed, epoch as u64, images.len()),
+            Balance::Sampling => {
+                let label = |&image: &usize| self.data.train[image].label;
+                let labels: Vec<usize> = images.iter().map(label).collect();
+                balanced_order(seed, epoch as u64, &labels)
+            }
+        };
+        order.into_iter().map(|place| images[place]).collect()
+    }
+
+    fn choose_fit(
+        job: &Job<Self>,
+        parameters: &Parameters,
+        observe: Observer,
+    ) -> Result<Option<(Fit, String)>, Error> {
+        suitability::choose_fit(job, parameters, observe).map(Some)
     }
 
     fn validate_on(&mut self, samples: Vec<Sample>) {
@@ -165,33 +228,43 @@ impl Task for Classification {
         sample: usize,
         view: View,
         phase: &Phase,
-    ) -> Result<Example<usize>, DataError> {
-        let Sample { path, label } = &self.data.train[sample];
-        let view = view.number as u64;
-        let mut random = stream(self.seed, view, sample as u64, Purpose::Augmentation);
-        let augmentation = phase.augmentation.of_images();
-        let pixels =
-            warmstart_data::training_pixels(path, &self.preprocessing, augmentation, &mut random)?;
+    ) -> Result<Example<Target>, DataError> {
+        let mut pixels = self.varied(sample, view, phase)?;
+        if let Some(mixing) = self.mixing(sample, view, phase) {
+            mixing.apply(&mut pixels, &self.varied(mixing.partner, view, phase)?);
+        }
         Ok(Example {
             pixels,
-            target: *label,
+            target: self.training_target(sample, view, phase),
         })
     }
 
-    fn training_target(&self, sample: usize, _view: View, _phase: &Phase) -> usize {
-        self.data.train[sample].label
+    fn training_target(&self, sample: usize, view: View, phase: &Phase) -> Target {
+        let class = self.data.train[sample].label;
+        match self.mixing(sample, view, phase) {
+            None => class.into(),
+            Some(mixing) => Target {
+                class,
+                other: self.data.train[mixing.partner].label,
+                share: mixing.share,
+            },
+        }
     }
 
-    fn evaluation_example(&self, split: Split, sample: usize) -> Result<Example<usize>, DataError> {
+    fn evaluation_example(
+        &self,
+        split: Split,
+        sample: usize,
+    ) -> Result<Example<Target>, DataError> {
         let Sample { path, label } = &self.split(split)[sample];
         Ok(Example {
             pixels: warmstart_data::evaluation_pixels(path, &self.preprocessing)?,
-            target: *label,
+            target: (*label).into(),
         })
     }
 
-    fn evaluation_target(&self, split: Split, sample: usize) -> usize {
-        self.split(split)[sample].label
+    fn evaluation_target(&self, split: Split, sample: usize) -> Target {
+        self.split(split)[sample].label.into()
     }
 
     /// The head averages, and the average of a single pixel is that pixel.
@@ -208,12 +281,14 @@ impl Task for Classification {
         features: Vec<Tensor<4>>,
         _forward: &mut Forward,
         parameters: &Parameters,
-        labels: &[usize],
+        targets: &[Target],
         phase: &Phase,
         key: StepKey,
     ) -> Loss {
-        let logits = self.head.logits(only(features), parameters, Some(key));
-        let root = cross_entropy(logits, labels, phase.label_smoothing);
+        let dropout = Some((key, phase.dropout));
+        let logits = self.head.logits(only(features), parameters, dropout);
+        let rows = targets.iter().flat_map(|target| self.row(target, phase));
+        let root = soft_cross_entropy(logits, rows.collect());
         let value: f32 = root.clone().inner().into_scalar();
         Loss {
             value: value.into(),
@@ -227,28 +302,95 @@ impl Task for Classification {
         features: Vec<Tensor<4>>,
         _folded: &Folded,
         parameters: &Parameters,
-        labels: &[usize],
+        targets: &[Target],
     ) {
         let logits = self.head.logits(only(features), parameters, None);
         let logits: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
-        for (row, &label) in logits.chunks(self.data.classes.len()).zip(labels) {
+        for (row, label) in logits.chunks(self.data.classes.len()).zip(targets) {
+            let label = label.class;
             let probabilities = warmstart_metrics::softmax(row);
             let best = warmstart_metrics::top_k(&probabilities, 1)[0].0;
             // Bounded, so that one hopeless image cannot make the mean infinite.
             tally.loss -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
-            tally.images += 1;
-            tally.correct += usize::from(best == label);
+            tally.correct.push(best == label);
         }
     }
 
     fn evaluation(&self, tally: &Tally) -> Evaluation {
-        let images = tally.images.max(1) as f64;
+        let images = tally.correct.len();
+        let correct = tally.correct.iter().filter(|correct| **correct).count();
         Evaluation {
-            loss: tally.loss / images,
-            metric: tally.correct as f64 / images,
+            loss: tally.loss / images.max(1) as f64,
+            metric: correct as f64 / images.max(1) as f64,
+            interval: Some(wilson(correct, images)),
             others: BTreeMap::new(),
         }
     }
+
+    /// McNemar's exact test: of the images that only one of the two gets right.
+    fn chance_of_gain(&self, before: &Tally, after: &Tally) -> f64 {
+        McNemar::of(&before.correct, &after.correct).p_value()
+    }
+}
+
+impl Classification {
+    /// A view of a training image by itself.
+    fn varied(&self, sample: usize, view: View, phase: &Phase) -> Result<Vec<f32>, DataError> {
+        let path = &self.data.train[sample].path;
+        let view = view.number as u64;
+        let mut random = stream(self.seed, view, sample as u64, Purpose::Augmentation);
+        let augmentation = phase.augmentation.of_images();
+        warmstart_data::training_pixels(path, &self.preprocessing, augmentation, &mut random)
+    }
+
+    /// What of another training image goes into a view.
+    fn mixing(&self, sample: usize, view: View, phase: &Phase) -> Option<Mixing> {
+        let augmentation = phase.augmentation.of_images();
+        let mut random = stream(
+            self.seed,
+            view.number as u64,
+            sample as u64,
+            Purpose::Mixing,
+        );
+        let mut mixing =
+            augmentation.mixing(self.training_images(), self.preprocessing.crop, &mut random)?;
+        if let Some(fold) = &self.fold {
+            mixing.partner = fold.training[mixing.partner];
+        }
+        Some(mixing)
+    }
+
+    /// The target of the loss, a value a class.
+    fn row(&self, target: &Target, phase: &Phase) -> Vec<f32> {
+        let shares = [
+            (target.class, target.share),
+            (target.other, 1.0 - target.share),
+        ];
+        let mut row = smoothed(&shares, self.data.classes.len(), phase.label_smoothing);
+        if phase.balance == Balance::Loss {
+            let weights = shares.map(|(class, share)| self.class_weights[class] * share);
+            let weight = weights.iter().sum::<f64>() as f32;
+            row.iter_mut().for_each(|value| *value *= weight);
+        }
+        row
+    }
+}
+
+/// The inverse of each class's share of the training images, so that their mean over the images is one: King
+/// and Zeng, "Logistic Regression in Rare Events Data" (2001), section 4.2, towards equal shares.
+fn class_weights(labels: &[usize], fold: Option<&Fold>, classes: usize) -> Vec<f64> {
+    let mut counts = vec![0; classes];
+    match fold {
+        None => labels.iter().for_each(|&label| counts[label] += 1),
+        Some(fold) => fold
+            .training
+            .iter()
+            .for_each(|&image| counts[labels[image]] += 1),
+    }
+    let images: usize = counts.iter().sum();
+    let present = counts.iter().filter(|count| **count > 0).count();
+    let weight = |&count: &usize| images as f64 / (present * count.max(1)) as f64;
+    counts.iter().map(weight).collect()
 }
 
 /// The features of a backbone with one output.

@@ -118,23 +118,10 @@ impl Frozen {
         if self.boundary == 0 {
             return Ok(None);
         }
-        let open = |split: Option<Split>, views: usize| -> io::Result<_> {
-            let files = files(match split {
-                None => &origin.task.data().train,
-                Some(split) => origin.task.split(split),
-            });
-            let entries = files.len() * views;
-            let key = origin.key(self.boundary, &files, split.is_none().then_some(views))?;
-            let description = origin.description(files.len(), split.is_none().then_some(views));
-            let values = self.values();
-            let cache = folder.open(&key, &description, entries, values)?;
-            Ok(Arc::new(KeptFeatures {
-                cache,
-                writes: AtomicBool::new(true),
-            }))
+        let both = || -> io::Result<_> {
+            let training = self.open(origin, folder, Some(views))?;
+            Ok((training, self.open(origin, folder, None)?))
         };
-        let both =
-            || -> io::Result<_> { Ok((open(None, views)?, open(Some(Split::Validation), 1)?)) };
         let (training, validation) = both().map_err(|error| {
             format!(
                 "frozen features are not kept in {}: {error}; every epoch computes them again",
@@ -152,6 +139,40 @@ impl Frozen {
         self.training = Some(training);
         self.validation = Some(validation);
         Ok(Some(words))
+    }
+
+    /// Opens the file of the validation images' features in `folder`.
+    ///
+    /// # Errors
+    /// If the disk refuses; everything goes without.
+    pub fn open_validation_cache<T: Task>(
+        &mut self,
+        origin: &Origin<'_, T>,
+        folder: &FeatureCacheFolder,
+    ) -> io::Result<()> {
+        self.validation = Some(self.open(origin, folder, None)?);
+        Ok(())
+    }
+
+    /// The file of so many views of the training images; of the validation images without `views`.
+    fn open<T: Task>(
+        &self,
+        origin: &Origin<'_, T>,
+        folder: &FeatureCacheFolder,
+        views: Option<usize>,
+    ) -> io::Result<Arc<KeptFeatures>> {
+        let files = files(match views {
+            Some(_) => &origin.task.data().train,
+            None => origin.task.split(Split::Validation),
+        });
+        let entries = files.len() * views.unwrap_or(1);
+        let key = origin.key(self.boundary, &files, views)?;
+        let description = origin.description(files.len(), views);
+        let cache = folder.open(&key, &description, entries, self.values())?;
+        Ok(Arc::new(KeptFeatures {
+            cache,
+            writes: AtomicBool::new(true),
+        }))
     }
 
     /// Names of what is kept of this phase; none where nothing is.
@@ -177,7 +198,7 @@ impl Frozen {
         phase: &Phase,
         view: View,
     ) -> Source<T::Target> {
-        let first = phase.place_of(view) * task.training_images();
+        let first = phase.place_of(view) * task.data().train.len();
         let phase = Arc::new(phase.clone());
         let (files, targets) = (Arc::clone(task), Arc::clone(task));
         let varied = Arc::clone(&phase);

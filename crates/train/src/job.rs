@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use warmstart_data::{FeatureCacheFolder, Loader, batches, epoch_order};
+use warmstart_data::{FeatureCacheFolder, Loader, batches};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, ParameterInfo};
 use warmstart_nn::burn::tensor::{Device, Tensor};
@@ -16,6 +16,7 @@ use warmstart_nn::{Parameters, release_free_memory};
 use crate::Error;
 use crate::event::{Event, Observer, Progress};
 use crate::frozen::{Frozen, Origin, Prepared, Source};
+use crate::health::{Health, Watch};
 use crate::memory;
 use crate::model_file::ModelInfo;
 use crate::phase_setup::PhaseSetup;
@@ -23,7 +24,7 @@ use crate::recipe::{OnNonFinite, Phase, Recipe};
 use crate::schedule::learning_rate;
 use crate::step::{Learned, NonFinite, Step};
 use crate::stop::Stop;
-use crate::task::{Evaluation, Split, Task};
+use crate::task::{Split, Task};
 
 /// Images that are prepared ahead of the batch that trains, rounded up to whole batches.
 const IMAGES_AHEAD: usize = 8;
@@ -83,6 +84,8 @@ pub struct EpochSums {
     pub loss: f64,
     /// Steps that were skipped.
     pub skipped: u64,
+    /// What was seen of the network's health.
+    pub health: Vec<Health>,
     /// Learning rate of the last step.
     pub lr: f64,
     /// Time of the frozen part and the steps.
@@ -232,7 +235,7 @@ impl<T: Task> Job<T> {
     ) -> Result<EpochEnd, Error> {
         let frozen = &current.frozen;
         let phase = &self.recipe.phases[current.number];
-        let order = epoch_order(self.recipe.seed, epoch as u64, self.task.training_images());
+        let order = self.task.order(self.recipe.seed, epoch, phase);
         let view = phase.view(epoch, epoch_in_phase);
         let source = frozen.training_source(&self.task, phase, view);
         let left = batches(&order[sums.seen..], phase.batch);
@@ -255,8 +258,13 @@ impl<T: Task> Job<T> {
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let step_in_phase = epoch_in_phase * steps + step;
             let lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
-            match one_step.run(learned, features, &targets, lr) {
+            let is_watched = step + 1 == steps
+                || matches!(self.recipe.health_every, Some(every) if (step + 1).is_multiple_of(every));
+            let mut watch = is_watched.then(Watch::default);
+            match one_step.run(learned, features, &targets, lr, watch.as_mut()) {
                 Ok(loss) => {
+                    sums.health
+                        .extend(watch.map(|watch| watch.health(step + 1)));
                     learned.skipped_in_a_row = 0;
                     sums.lr = lr;
                     sums.seconds += started.elapsed().as_secs_f64();
@@ -322,20 +330,20 @@ impl<T: Task> Job<T> {
         self.recipe.on_nonfinite == OnNonFinite::Skip && learned.skipped_in_a_row < MOST_SKIPPED
     }
 
-    /// Measures the network on a split; `None` if there is a wish to stop.
+    /// Measures the network on a split, image by image; `None` if there is a wish to stop.
     ///
     /// # Errors
     /// If an image cannot be read.
-    pub fn evaluate(
+    pub fn tally(
         &self,
         parameters: &Parameters,
         frozen: &Frozen,
         split: Split,
         observe: Observer,
-    ) -> Result<Option<Evaluation>, Error> {
+    ) -> Result<Option<T::Tally>, Error> {
         let units = self.task.head_units();
         let rest = frozen.rest(&self.architecture, units, parameters, &self.device);
-        let samples: Vec<usize> = (0..self.task.split(split).len()).collect();
+        let samples = self.task.samples(Some(split));
         let source = frozen.evaluation_source(&self.task, split);
         let loader = Loader::new(
             batches(&samples, frozen.images()),
@@ -365,6 +373,6 @@ impl<T: Task> Job<T> {
                 of: samples.len(),
             });
         }
-        Ok(Some(self.task.evaluation(&tally)))
+        Ok(Some(tally))
     }
 }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use warmstart_data::{Checked, Dataset, epoch_order, require_readable};
+use warmstart_data::{Checked, Dataset, require_readable};
 use warmstart_models::Architecture;
+use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Weights;
 
@@ -13,6 +14,7 @@ use crate::classify::Classification;
 use crate::data_files::DataFiles;
 use crate::detect::Detection;
 use crate::event::{Event, Observer};
+use crate::folds::all_images;
 use crate::frozen::{INFERENCE_BATCH, images};
 use crate::job::{Job, Machine};
 use crate::layer_sequential;
@@ -20,7 +22,7 @@ use crate::model_file::{ModelInfo, resolve_path};
 use crate::phase_setup::boundary;
 use crate::plan::{self, Plan};
 use crate::probe;
-use crate::recipe::{self, Automatic, Draft, NO_WEIGHTS, Recipe};
+use crate::recipe::{self, Automatic, Draft, NO_WEIGHTS, Open, Recipe};
 use crate::record::Summary;
 use crate::run::RunFolder;
 use crate::session::Session;
@@ -60,7 +62,7 @@ pub fn train(
     machine: Machine,
     observe: Observer,
 ) -> Result<Summary, Error> {
-    let (recipe, automatic) = resolve(draft)?;
+    let (recipe, open) = resolve(draft)?;
     let name = recipe.data.file_name().unwrap_or_default();
     let out = out.unwrap_or_else(|| Path::new("runs").join(name));
     if absolute(&out).starts_with(&recipe.data) {
@@ -72,24 +74,25 @@ pub fn train(
     RunFolder::require_new(&out)?;
     match recipe.task {
         recipe::Task::Classify => {
-            train_task::<Classification>(recipe, &automatic, &out, machine, observe)
+            train_task::<Classification>(recipe, &open, &out, machine, observe)
         }
-        recipe::Task::Detect => train_task::<Detection>(recipe, &automatic, &out, machine, observe),
+        recipe::Task::Detect => train_task::<Detection>(recipe, &open, &out, machine, observe),
     }
 }
 
 fn train_task<T: Task>(
     recipe: Recipe,
-    automatic: &[Automatic],
+    open: &Open,
     out: &Path,
     machine: Machine,
     observe: Observer,
 ) -> Result<Summary, Error> {
-    let mut job = assemble::<T>(recipe, machine, observe)?;
+    let job = assemble::<T>(recipe, machine, observe)?;
     let files = DataFiles::of(job.task.data(), &job.recipe.data)?;
-    let plan = make_plan(&mut job, automatic, observe)?;
     // The folder last: a file that cannot be loaded leaves none.
     let start = load(&job, observe)?;
+    let mut job = settle_fit(job, open, &start.parameters, observe)?;
+    let plan = make_plan(&mut job, &open.phases, observe)?;
     let run = RunFolder::create(out)?;
     run.begin(&job.recipe, &start.report, &files)?;
     let session = Session::new(job, run, files, start.parameters);
@@ -101,7 +104,8 @@ fn train_task<T: Task>(
 /// # Errors
 /// If anything that was asked for is wrong, or a step cannot be measured.
 pub fn plan(draft: Draft, machine: Machine, observe: Observer) -> Result<Plan, Error> {
-    let (recipe, automatic) = resolve(draft)?;
+    let (recipe, open) = resolve(draft)?;
+    let automatic = open.phases;
     match recipe.task {
         recipe::Task::Classify => plan_task::<Classification>(recipe, &automatic, machine, observe),
         recipe::Task::Detect => plan_task::<Detection>(recipe, &automatic, machine, observe),
@@ -120,11 +124,11 @@ fn plan_task<T: Task>(
     plan::plan(&mut job, &costs, automatic)
 }
 
-/// The recipe of a draft, and what of it a plan decides.
+/// The recipe of a draft, and what of it is decided later.
 ///
 /// # Errors
 /// If something that was asked for contradicts itself, or isn't there.
-pub fn resolve(mut draft: Draft) -> Result<(Recipe, Vec<Automatic>), Error> {
+pub fn resolve(mut draft: Draft) -> Result<(Recipe, Open), Error> {
     if let (None, Some(data)) = (draft.task, &draft.data) {
         draft.task = Some(recipe::Task::of_data(data));
     }
@@ -134,14 +138,36 @@ pub fn resolve(mut draft: Draft) -> Result<(Recipe, Vec<Automatic>), Error> {
         (Some(model), recipe::Task::Detect) => architecture(model).map(|_| DETECTION_SIZE)?,
         (None, _) => 0,
     };
-    let automatic = draft.automatic()?;
+    let open = draft.open()?;
     let mut recipe = draft.resolve(native)?;
     recipe.data = absolute(&recipe.data);
     if recipe.weights != NO_WEIGHTS {
         let weights = absolute(&resolve_path(Path::new(&recipe.weights)));
         recipe.weights = weights.display().to_string();
     }
-    Ok((recipe, automatic))
+    Ok((recipe, open))
+}
+
+/// Decides how pictures fit the network's square, where that was left open and there are pretrained features
+/// to tell by.
+///
+/// # Errors
+/// If an image cannot be read.
+pub fn settle_fit<T: Task>(
+    job: Job<T>,
+    open: &Open,
+    parameters: &Parameters,
+    observe: Observer,
+) -> Result<Job<T>, Error> {
+    if !open.fit || job.recipe.weights == NO_WEIGHTS {
+        return Ok(job);
+    }
+    let Some((fit, words)) = T::choose_fit(&job, parameters, observe)? else {
+        return Ok(job);
+    };
+    observe(Event::Note(words));
+    let recipe = Recipe { fit, ..job.recipe };
+    self::job(recipe, job.task.data().clone(), job.machine)
 }
 
 /// Plans a run and says so. Where steps cannot be measured, it goes on without a plan.
@@ -180,7 +206,11 @@ pub fn assemble<T: Task>(
     for phase in &recipe.phases {
         boundary(&backbone, &phase.train)?;
     }
-    let data = readable(T::open(&recipe, observe)?, observe)?;
+    let mut data = readable(T::open(&recipe, observe)?, observe)?;
+    if let Some(part) = recipe.fold {
+        data.train = all_images(part, &data.train, &data.validation)?;
+        data.validation = data.train.clone();
+    }
     T::require_learnable(&data)?;
     job(recipe, data, machine)
 }
@@ -195,11 +225,11 @@ pub fn job<T: Task>(
     machine: Machine,
 ) -> Result<Job<T>, Error> {
     let architecture = T::backbone(architecture(&recipe.model)?);
+    let (pretrained, size) = (&architecture.pretrained, recipe.image_size);
     let preprocessing = match recipe.task {
-        recipe::Task::Classify => preprocessing::for_size,
-        recipe::Task::Detect => preprocessing::letterboxed,
+        recipe::Task::Classify => preprocessing::for_size(pretrained, size, recipe.fit),
+        recipe::Task::Detect => preprocessing::letterboxed(pretrained, size),
     };
-    let preprocessing = preprocessing(&architecture.pretrained, recipe.image_size);
     let info = ModelInfo::new(
         recipe.task,
         &architecture,
@@ -299,7 +329,7 @@ pub fn load<T: Task>(job: &Job<T>, observe: Observer) -> Result<Start, Error> {
 /// The images that the first epoch begins with, as the first phase sees them.
 fn first_images<T: Task>(job: &Job<T>) -> Result<Tensor<4>, Error> {
     let phase = &job.recipe.phases[0];
-    let order = epoch_order(job.recipe.seed, 1, job.task.training_images());
+    let order = job.task.order(job.recipe.seed, 1, phase);
     let examples = order.iter().take(INFERENCE_BATCH).map(|&sample| {
         let example = job.task.training_example(sample, phase.view(1, 0), phase)?;
         Ok(example.pixels)

@@ -5,16 +5,16 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use warmstart_data::{Loader, batches, epoch_order};
+use warmstart_data::{Loader, batches};
 
 use crate::Error;
 use crate::classify::Classification;
 use crate::detect::Detection;
 use crate::event::{Event, Observer, Progress};
 use crate::job::{CurrentPhase, Job, Machine, batches_ahead};
-use crate::launch::{assemble, load, make_plan, resolve};
+use crate::launch::{assemble, load, make_plan, resolve, settle_fit};
 use crate::optimizer::Optimizer;
-use crate::recipe::{self, Automatic, Draft, Recipe};
+use crate::recipe::{self, Draft, Open, Recipe};
 use crate::step::Learned;
 use crate::task::Task;
 
@@ -60,22 +60,23 @@ pub struct Point {
 /// # Errors
 /// If anything that was asked for is wrong, or an image cannot be read.
 pub fn lr_find(draft: Draft, machine: Machine, observe: Observer) -> Result<Vec<Sweep>, Error> {
-    let (recipe, automatic) = resolve(draft)?;
+    let (recipe, open) = resolve(draft)?;
     match recipe.task {
-        recipe::Task::Classify => sweeps::<Classification>(recipe, &automatic, machine, observe),
-        recipe::Task::Detect => sweeps::<Detection>(recipe, &automatic, machine, observe),
+        recipe::Task::Classify => sweeps::<Classification>(recipe, &open, machine, observe),
+        recipe::Task::Detect => sweeps::<Detection>(recipe, &open, machine, observe),
     }
 }
 
 fn sweeps<T: Task>(
     recipe: Recipe,
-    automatic: &[Automatic],
+    open: &Open,
     machine: Machine,
     observe: Observer,
 ) -> Result<Vec<Sweep>, Error> {
-    let mut job = assemble::<T>(recipe, machine, observe)?;
-    make_plan(&mut job, automatic, observe)?;
+    let job = assemble::<T>(recipe, machine, observe)?;
     let parameters = load(&job, observe)?.parameters;
+    let mut job = settle_fit(job, open, &parameters, observe)?;
+    make_plan(&mut job, &open.phases, observe)?;
     let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);
     let mut learned = Learned::new(parameters, optimizer);
     let mut sweeps = Vec::new();
@@ -115,7 +116,7 @@ fn steps<T: Task>(
     let mut losses = Vec::new();
     let mut lowest = f64::INFINITY;
     for epoch in 1.. {
-        let order = epoch_order(job.recipe.seed, epoch as u64, job.task.training_images());
+        let order = job.task.order(job.recipe.seed, epoch, phase);
         let source = current
             .frozen
             .training_source(&job.task, phase, phase.view(epoch, 0));
@@ -134,7 +135,7 @@ fn steps<T: Task>(
             let batch = batch?;
             let features = job.features(&current.frozen, &batch, &source, observe);
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
-            let Ok(loss) = step.run(learned, features, &targets, rate(losses.len())) else {
+            let Ok(loss) = step.run(learned, features, &targets, rate(losses.len()), None) else {
                 return Ok(losses);
             };
             losses.push(loss);

@@ -412,6 +412,7 @@ mod tests {
     fn what_a_cut_batch_changes_is_said() {
         let mut thaw = phase("train = 'all'");
         thaw.micro_batch = Some(4);
+        thaw.batch_norm = BatchNorm::Batch;
         let said = |phase: &Phase| memory_note(Kind::Classify, phase, 1.0, 2.0).unwrap();
         assert!(said(&thaw).contains("differs a little"));
         thaw.batch_norm = BatchNorm::Frozen;

@@ -1,13 +1,14 @@
 //! What an architecture's pretrained weights want done to an image, at any image size.
 
-use warmstart_data::{Interpolation, Preprocessing};
+use warmstart_data::{Fit, Interpolation, Preprocessing};
 use warmstart_models::Pretrained;
 
-/// Resize the shorter side, crop the centre: in the proportion that the weights were evaluated at.
-pub fn for_size(pretrained: &Pretrained, image_size: usize) -> Preprocessing {
+/// A crop is in the proportion that the weights were evaluated at.
+pub fn for_size(pretrained: &Pretrained, image_size: usize, fit: Fit) -> Preprocessing {
     Preprocessing {
         resize: (image_size as f64 / pretrained.crop).round() as usize,
         crop: image_size,
+        fit,
         interpolation: Interpolation::Bilinear,
         mean: pretrained.mean,
         std: pretrained.deviation,
@@ -18,6 +19,6 @@ pub fn for_size(pretrained: &Pretrained, image_size: usize) -> Preprocessing {
 pub fn letterboxed(pretrained: &Pretrained, image_size: usize) -> Preprocessing {
     Preprocessing {
         resize: image_size,
-        ..for_size(pretrained, image_size)
+        ..for_size(pretrained, image_size, Fit::Letterbox)
     }
 }

@@ -184,6 +184,10 @@ fn measure_task<T: Task>(
     request: Request<T::Label>,
     program: &Path,
 ) -> Result<Costs, Error> {
+    let recipe = Recipe {
+        fold: None,
+        ..recipe
+    };
     let samples = request.images.iter().cycle().take(INFERENCE_BATCH);
     let data = Dataset {
         classes: request.classes,
@@ -295,7 +299,7 @@ impl<T: Task> Probe<T> {
             let started = Instant::now();
             let step = self.job.step(&current);
             // At a rate of zero the parameters stay as sound as they are; the loss is of no interest.
-            let _ = step.run(&mut self.learned, features, &targets, 0.0);
+            let _ = step.run(&mut self.learned, features, &targets, 0.0, None);
             cost.step_seconds = started.elapsed().as_secs_f64() / images;
             peak = peak.max(memory_peak());
         }
@@ -315,7 +319,7 @@ impl<T: Task> Probe<T> {
         task.validate_on(task.data().train[..images].to_vec());
         let started = Instant::now();
         let split = Split::Validation;
-        self.job.evaluate(
+        self.job.tally(
             &self.learned.parameters,
             &current.frozen,
             split,

@@ -3,6 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use warmstart_metrics::Interval;
+
+use crate::guard::Verdict;
+use crate::health::Health;
 
 /// A finished epoch: a line of `metrics.jsonl`.
 ///
@@ -22,9 +26,15 @@ pub struct EpochRecord {
     /// The metric on the validation images, a fraction of one; NaN as above.
     #[serde(deserialize_with = "number_or_null")]
     pub metric: f64,
+    /// What the metric may be with 95% confidence, in classification: for so many images, a range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
     /// Further figures on them: `map50` in detection.
     #[serde(flatten)]
     pub others: BTreeMap<String, f64>,
+    /// The network's health at the epoch's last step, and at others if asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<Health>,
     /// Steps that were skipped (`on_nonfinite = "skip"`).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub skipped_steps: u64,
@@ -37,6 +47,28 @@ pub struct EpochRecord {
     /// Highest resident memory of the process in this phase so far, in MB; 0 where the system does
     /// not tell.
     pub peak_memory_mb: f64,
+}
+
+#[cfg(test)]
+impl EpochRecord {
+    /// An epoch of the thaw with nothing but its metric.
+    pub fn example(epoch: usize, metric: f64) -> Self {
+        Self {
+            epoch,
+            phase: "thaw".into(),
+            train_loss: 0.0,
+            val_loss: 0.0,
+            metric,
+            interval: None,
+            others: BTreeMap::new(),
+            health: Vec::new(),
+            skipped_steps: 0,
+            lr: 0.0,
+            images_per_second: 0.0,
+            seconds: 0.0,
+            peak_memory_mb: 0.0,
+        }
+    }
 }
 
 fn is_zero(count: &u64) -> bool {
@@ -59,11 +91,17 @@ pub struct Best {
     pub metric: String,
     /// The metric, a fraction of one.
     pub value: f64,
+    /// What it may be with 95% confidence, in classification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
 }
 
 impl Best {
     /// The earliest epoch with the highest metric; a metric that is no number never wins.
-    pub fn of(history: &[EpochRecord], metric: &str) -> Option<Self> {
+    pub fn of<'a>(
+        history: impl IntoIterator<Item = &'a EpochRecord>,
+        metric: &str,
+    ) -> Option<Self> {
         let mut best: Option<&EpochRecord> = None;
         for record in history {
             if best.is_none_or(|best| best.metric.is_nan() || record.metric > best.metric) {
@@ -75,6 +113,7 @@ impl Best {
             phase: record.phase.clone(),
             metric: metric.to_owned(),
             value: record.metric,
+            interval: record.interval,
         })
     }
 }
@@ -111,6 +150,9 @@ pub struct TestResult {
     pub loss: f64,
     /// The metric on the test images, a fraction of one.
     pub metric: f64,
+    /// What it may be with 95% confidence, in classification.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval: Option<Interval>,
 }
 
 /// `summary.json`, rewritten after every epoch.
@@ -124,6 +166,9 @@ pub struct Summary {
     pub best: Best,
     /// What best.safetensors holds.
     pub kept: Best,
+    /// Why that, at the end; `null` until then, and where there was nothing to choose.
+    #[serde(default)]
+    pub guard: Option<Verdict>,
     /// The kept model on the test split, once, at the end; `null` without such a split.
     pub test: Option<TestResult>,
     /// The phases begun so far.
@@ -136,37 +181,25 @@ pub struct Summary {
 mod tests {
     use super::*;
 
-    fn record(epoch: usize, metric: f64) -> EpochRecord {
-        EpochRecord {
-            epoch,
-            phase: "thaw".into(),
-            train_loss: 0.0,
-            val_loss: 0.0,
-            metric,
-            others: BTreeMap::new(),
-            skipped_steps: 0,
-            lr: 0.0,
-            images_per_second: 0.0,
-            seconds: 0.0,
-            peak_memory_mb: 0.0,
-        }
-    }
-
     #[test]
     fn the_best_is_the_earliest_of_the_highest() {
         let history = [
-            record(1, 0.5),
-            record(2, 0.7),
-            record(3, 0.7),
-            record(4, 0.6),
+            EpochRecord::example(1, 0.5),
+            EpochRecord::example(2, 0.7),
+            EpochRecord::example(3, 0.7),
+            EpochRecord::example(4, 0.6),
         ];
         assert_eq!(Best::of(&history, "accuracy").unwrap().epoch, 2);
     }
 
     #[test]
     fn a_metric_that_is_no_number_never_wins() {
-        let history = [record(1, f64::NAN), record(2, 0.1), record(3, f64::NAN)];
+        let history = [
+            EpochRecord::example(1, f64::NAN),
+            EpochRecord::example(2, 0.1),
+            EpochRecord::example(3, f64::NAN),
+        ];
         assert_eq!(Best::of(&history, "accuracy").unwrap().epoch, 2);
-        assert_eq!(Best::of(&[], "accuracy"), None);
+        assert_eq!(Best::of([], "accuracy"), None);
     }
 }

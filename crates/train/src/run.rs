@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::checkpoint::{self, At, Checkpoints, MODEL, replace_by_copy, replace_file};
+use crate::course;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
+use crate::guard::Candidates;
 use crate::lock::{LOCK, Lock};
 use crate::memory;
 use crate::plan::Plan;
@@ -238,7 +240,8 @@ impl RunFolder {
     }
 
     /// Removes the checkpoints that the recipe doesn't keep: all but the last few, the last of each
-    /// phase, and of each of these the best up to then, so that a run can go on from any of them.
+    /// phase, and of each of these the best up to then, frozen and thawed, so that a run can go on from any of
+    /// them.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -249,11 +252,13 @@ impl RunFolder {
         let epochs = self.checkpoints.epochs()?;
         // The newest is what resuming goes on from.
         let recent = epochs.len().saturating_sub(count.max(1));
-        let stays = |index: usize| index >= recent || recipe.ends_phase(epochs[index]);
+        let stays =
+            |index: usize| index >= recent || course::ends_phase(recipe, history, epochs[index]);
+        let candidates = |epoch: usize| Some(Candidates::of(recipe, history.get(..epoch)?, ""));
         let bests: Vec<usize> = (0..epochs.len())
             .filter(|&index| stays(index))
-            .filter_map(|index| Best::of(history.get(..epochs[index])?, ""))
-            .map(|best| best.epoch)
+            .filter_map(|index| candidates(epochs[index]))
+            .flat_map(|candidates| candidates.iter().map(|best| best.epoch).collect::<Vec<_>>())
             .collect();
         for (index, epoch) in epochs.iter().enumerate() {
             if !stays(index) && !bests.contains(epoch) {

@@ -5,6 +5,7 @@ use warmstart_nn::Parameters;
 use warmstart_nn::block::{BatchStatistics, Forward, pool_statistics, update_running_statistics};
 use warmstart_nn::burn::tensor::Tensor;
 
+use crate::health::Watch;
 use crate::optimizer::{Optimizer, clip_factor};
 use crate::phase_setup::PhaseSetup;
 use crate::recipe::{BatchNorm, Phase};
@@ -88,7 +89,8 @@ pub struct Step<'a, T> {
 }
 
 impl<T: Task> Step<'_, T> {
-    /// Learns from a batch, of which `features` is what the frozen part made, and returns its mean loss.
+    /// Learns from a batch, of which `features` is what the frozen part made, and returns its mean loss;
+    /// `watch` sees how.
     ///
     /// The batch goes through in the phase's micro-batches. Their gradients are averaged, weighted by
     /// their images, and batch norm's running statistics move once, towards those of the whole batch.
@@ -101,6 +103,7 @@ impl<T: Task> Step<'_, T> {
         features: Vec<Tensor<4>>,
         targets: &[T::Target],
         lr: f64,
+        mut watch: Option<&mut Watch>,
     ) -> Result<f64, NonFinite> {
         let images = targets.len();
         let mut whole = Accumulated::default();
@@ -119,7 +122,16 @@ impl<T: Task> Step<'_, T> {
                 step: learned.steps,
                 images_before: before,
             };
-            let loss = self.gradients(&learned.parameters, part(), targets, key, share, &mut whole);
+            let part_of = (key, share);
+            let seen = watch.as_deref_mut();
+            let loss = self.gradients(
+                &learned.parameters,
+                part(),
+                targets,
+                part_of,
+                &mut whole,
+                seen,
+            );
             if !loss.is_finite() {
                 return Err(NonFinite {
                     what: format!("the loss is {loss}"),
@@ -145,7 +157,20 @@ impl<T: Task> Step<'_, T> {
             ..
         } = learned;
         let scale = clip_factor(squares.sqrt(), self.phase.clip_norm);
+        let before = watch
+            .is_some()
+            .then(|| (parameters.clone(), whole.gradients.clone()));
         optimizer.step(parameters, whole.gradients, &self.setup.groups, lr, scale);
+        if let (Some(watch), Some((before, gradients))) = (watch, before) {
+            let statistics = &whole.statistics;
+            watch.step(
+                self.architecture,
+                &gradients,
+                &before,
+                parameters,
+                statistics,
+            );
+        }
         update_running_statistics(parameters, whole.statistics);
         if let Some(average) = average {
             let decay = average_decay(self.phase.ema_decay, optimizer.steps);
@@ -174,16 +199,30 @@ impl<T: Task> Step<'_, T> {
             frozen_statistics: self.phase.batch_norm == BatchNorm::Frozen,
             statistics: &mut statistics,
         };
-        let mut maps: Vec<_> = features.into_iter().map(Tensor::autodiff).collect();
+        let features = features.into_iter().map(Tensor::autodiff).collect();
+        let mut first = None;
+        self.forward(features, &mut forward, |stage, map| {
+            if first.is_none() && !is_finite(map) {
+                first = Some(stage);
+            }
+        });
+        self.stage_or_head(first.unwrap_or(self.architecture.stages.len()))
+    }
+
+    /// Sends a batch through the trained stages, and shows what each gives.
+    fn forward(
+        &self,
+        mut maps: Vec<Tensor<4>>,
+        forward: &mut Forward,
+        mut seen: impl FnMut(usize, &Tensor<4>),
+    ) -> Vec<Tensor<4>> {
         for stage in self.setup.boundary..self.architecture.stages.len() {
             maps = self
                 .architecture
-                .forward_maps(stage..stage + 1, maps, &mut forward);
-            if !finite(&maps) {
-                return self.stage_or_head(stage);
-            }
+                .forward_maps(stage..stage + 1, maps, forward);
+            seen(stage, maps.last().expect("a stage has a result"));
         }
-        self.stage_or_head(self.architecture.stages.len())
+        maps
     }
 
     fn stage_or_head(&self, index: usize) -> String {
@@ -206,9 +245,9 @@ impl<T: Task> Step<'_, T> {
         parameters: &Parameters,
         features: Vec<Tensor<4>>,
         targets: &[T::Target],
-        key: StepKey,
-        share: f64,
+        (key, share): (StepKey, f64),
         whole: &mut Accumulated,
+        mut watch: Option<&mut Watch>,
     ) -> f64 {
         let tracked = parameters.tracked(|name| self.setup.trains(name));
         let mut statistics = Vec::new();
@@ -217,11 +256,12 @@ impl<T: Task> Step<'_, T> {
             frozen_statistics: self.phase.batch_norm == BatchNorm::Frozen,
             statistics: &mut statistics,
         };
-        let features = self.architecture.forward_maps(
-            self.setup.boundary..self.architecture.stages.len(),
-            features.into_iter().map(Tensor::autodiff).collect(),
-            &mut forward,
-        );
+        let features = features.into_iter().map(Tensor::autodiff).collect();
+        let features = self.forward(features, &mut forward, |stage, map| {
+            if let Some(watch) = watch.as_deref_mut() {
+                watch.activation(stage, &map.clone().inner());
+            }
+        });
         let Loss { value, root } =
             self.task
                 .loss(features, &mut forward, &tracked, targets, self.phase, key);

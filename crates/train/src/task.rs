@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use warmstart_data::{DataError, Dataset, Preprocessing, Sample};
+use warmstart_data::{DataError, Dataset, Fit, Preprocessing, Sample, epoch_order};
+use warmstart_metrics::Interval;
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, ParameterInfo, Unit};
 use warmstart_nn::burn::tensor::Tensor;
@@ -14,6 +15,8 @@ use warmstart_nn::{Folded, Parameters};
 
 use crate::Error;
 use crate::event::Observer;
+use crate::folds::Fold;
+use crate::job::Job;
 use crate::recipe::{self, Phase, Recipe, View};
 
 /// Which step a dropout mask is for.
@@ -51,6 +54,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// The figure that picks the best epoch, a fraction of one; higher is better.
     pub metric: f64,
+    /// What the metric may be with 95% confidence, where it is a share of the images.
+    pub interval: Option<Interval>,
     /// Further figures, by name.
     pub others: BTreeMap<String, f64>,
 }
@@ -124,9 +129,43 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// The units among what the task adds.
     fn head_units(&self) -> Vec<&Unit>;
 
+    /// Which of the images are the run's, where it is a part of a cross-validation.
+    fn fold(&self) -> Option<&Fold>;
+
+    /// Indices of the images to evaluate on, or to train on if no split is given.
+    fn samples(&self, split: Option<Split>) -> Vec<usize> {
+        match (split, self.fold()) {
+            (None, Some(fold)) => fold.training.clone(),
+            (Some(Split::Validation), Some(fold)) => fold.validation.clone(),
+            (None, None) => (0..self.data().train.len()).collect(),
+            (Some(split), _) => (0..self.split(split).len()).collect(),
+        }
+    }
+
     /// Number of images to train on.
     fn training_images(&self) -> usize {
-        self.data().train.len()
+        self.fold()
+            .map_or(self.data().train.len(), |fold| fold.training.len())
+    }
+
+    /// The images of an epoch, counted from 1, in order.
+    fn order(&self, seed: u64, epoch: usize, _phase: &Phase) -> Vec<usize> {
+        let images = self.samples(None);
+        let order = epoch_order(seed, epoch as u64, images.len());
+        order.into_iter().map(|place| images[place]).collect()
+    }
+
+    /// How pictures best fill the network's square, with a sentence on it, where the recipe leaves that to the
+    /// data; `None` where the task has one way.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    fn choose_fit(
+        _job: &Job<Self>,
+        _parameters: &Parameters,
+        _observe: Observer,
+    ) -> Result<Option<(Fit, String)>, Error> {
+        Ok(None)
     }
 
     /// The images of a split to evaluate on; none where there is no such split.
@@ -191,6 +230,10 @@ pub trait Task: Send + Sync + Sized + 'static {
 
     /// The evaluation of all that was added.
     fn evaluation(&self, tally: &Self::Tally) -> Evaluation;
+
+    /// Chance of a gain in the metric at least as large as that from `before` to `after`, which are of the
+    /// same images in the same order, if neither were better.
+    fn chance_of_gain(&self, before: &Self::Tally, after: &Self::Tally) -> f64;
 }
 
 /// The files of samples.

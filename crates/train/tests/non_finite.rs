@@ -1,9 +1,9 @@
 //! A step whose loss or gradient is no number is not taken, and the layer that was the first is named.
 
-use warmstart_data::Dataset;
+use warmstart_data::{Dataset, Fit};
 use warmstart_models::Architecture;
 use warmstart_nn::initialization::Initialization;
-use warmstart_train::classify::Classification;
+use warmstart_train::classify::{Classification, Target};
 use warmstart_train::frozen::images;
 use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
@@ -31,7 +31,7 @@ impl Fixture {
         );
         let draft: Draft = toml::from_str(&text).unwrap();
         let mut recipe = draft.resolve(SIZE).unwrap();
-        let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE);
+        let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE, Fit::Crop);
         let data = Dataset {
             classes: ["one", "other"].map(str::to_owned).into(),
             train: Vec::new(),
@@ -83,7 +83,13 @@ impl Fixture {
             seed: 1,
         };
         let features = vec![images(&pixels, SIZE, &warmstart_nn::device())];
-        step.run(&mut self.learned, features, &[0, 1, 0, 1], 1e-3)
+        step.run(
+            &mut self.learned,
+            features,
+            &[0, 1, 0, 1].map(Target::from),
+            1e-3,
+            None,
+        )
     }
 
     fn values(&self) -> Vec<(String, Vec<u32>)> {

@@ -42,6 +42,7 @@ fn logits_of_picture_files_are_pytorchs() {
     let all = 0..architecture.stages.len();
     let folded = architecture.fold(all.clone(), &parameters, &device);
     let preprocessing = Preprocessing {
+        fit: Default::default(),
         resize: 256,
         crop: 224,
         interpolation: Interpolation::Bilinear,

@@ -33,9 +33,53 @@ pub enum DataSplit {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+pub enum Fit {
+    /// What a probe on the frozen features tells most by
+    Auto,
+    /// The centre: the ends of a long picture are lost
+    Crop,
+    /// The whole picture, its shape changed
+    Squash,
+    /// The whole picture on grey
+    Letterbox,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Balance {
+    /// Every image once
+    None,
+    /// Every class as often
+    Sampling,
+    /// Rare classes count more in the loss
+    Loss,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 pub enum OnNonFinite {
     Stop,
     Skip,
+}
+
+impl Fit {
+    /// The fit that was chosen, unless the data are to decide.
+    pub fn chosen(self) -> Option<warmstart_data::Fit> {
+        match self {
+            Fit::Auto => None,
+            Fit::Crop => Some(warmstart_data::Fit::Crop),
+            Fit::Squash => Some(warmstart_data::Fit::Squash),
+            Fit::Letterbox => Some(warmstart_data::Fit::Letterbox),
+        }
+    }
+}
+
+impl From<Balance> for recipe::Balance {
+    fn from(choice: Balance) -> Self {
+        match choice {
+            Balance::None => Self::None,
+            Balance::Sampling => Self::Sampling,
+            Balance::Loss => Self::Loss,
+        }
+    }
 }
 
 impl From<OnNonFinite> for recipe::OnNonFinite {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use warmstart_train::recipe::{CheckpointEvery, Init, Memory, Views};
 
-use super::{CacheFolder, OnNonFinite, Optimizer, Task, Threads};
+use super::{Balance, CacheFolder, Fit, OnNonFinite, Optimizer, Task, Threads};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -78,6 +78,25 @@ pub struct Train {
     /// new view in every epoch [default: 8, of a detector 2]
     #[arg(long, value_name = "N")]
     pub views: Option<Views>,
+    /// How a picture fills the network's square [default: auto; a detector has letterbox alone]
+    #[arg(long)]
+    pub fit: Option<Fit>,
+    /// What is done about classes of which there are more images than of others [default: none]
+    #[arg(long)]
+    pub balance: Option<Balance>,
+    /// End a phase after so many epochs without a better one [default: each has all of its epochs]
+    #[arg(long, value_name = "EPOCHS")]
+    pub patience: Option<usize>,
+    /// Keep the best epoch, even where the thaw does not surely beat the frozen model
+    #[arg(long)]
+    pub no_guard: bool,
+    /// Cross-validate: K runs in RUN/fold-1 …, each validated on another part of the images; started again, it
+    /// goes on
+    #[arg(long, value_name = "K")]
+    pub folds: Option<usize>,
+    /// Steps between two looks at gradients, updates and activations, besides the one at each epoch's end
+    #[arg(long, value_name = "STEPS")]
+    pub health_every: Option<usize>,
     /// How often a checkpoint is made within an epoch: a time, as 90s or 5min, or a number of steps
     /// [default: 5min]
     #[arg(long, value_name = "TIME|STEPS")]

@@ -9,6 +9,7 @@ use warmstart_train::trained::{Trained, recipe_beside};
 
 use super::{Failure, use_threads};
 use crate::arguments::{DataSplit, Eval};
+use crate::progress::interval;
 
 pub fn eval(arguments: Eval) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
@@ -63,12 +64,14 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     }
     let result = classifier.evaluate(&arguments.data, workers)?;
     let matrix = &result.confusion;
+    let accuracy = matrix.interval();
     let mut out = stdout().lock();
     if arguments.json {
         let result = json!({
             "images": matrix.total(),
             "unreadable": result.unreadable,
             "top_1": matrix.accuracy(),
+            "top_1_interval": accuracy,
             "top_5": result.top_5,
             "classes": matrix.per_class(),
             "confusion": matrix.counts(),
@@ -81,9 +84,10 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     }
     writeln!(
         out,
-        "{} images: top-1 accuracy {:.4}, top-{TOP} {:.4}\n\n{}\n\n{}",
+        "{} images: top-1 accuracy {:.4}{}, top-{TOP} {:.4}\n\n{}\n\n{}",
         matrix.total(),
         matrix.accuracy(),
+        interval(Some(accuracy)),
         result.top_5,
         matrix.class_table(),
         matrix.table()

@@ -7,7 +7,7 @@ use warmstart_train::recipe::Draft;
 use warmstart_train::{Changes, Machine, Stop};
 
 use super::{Failure, use_threads};
-use crate::arguments::{CacheFolder, Resume, Threads, Train};
+use crate::arguments::{CacheFolder, Fit, Resume, Threads, Train};
 use crate::progress::Progress;
 use crate::signals::Signals;
 
@@ -68,6 +68,11 @@ pub fn draft(arguments: Train) -> Result<Draft, Failure> {
         checkpoint_every: arguments.checkpoint_every.or(file.checkpoint_every),
         on_nonfinite: arguments.on_nonfinite.map(Into::into).or(file.on_nonfinite),
         memory: arguments.memory.or(file.memory),
+        fit: arguments.fit.map_or(file.fit, Fit::chosen),
+        balance: arguments.balance.map(Into::into).or(file.balance),
+        patience: arguments.patience.or(file.patience),
+        guard: arguments.no_guard.then_some(false).or(file.guard),
+        health_every: arguments.health_every.or(file.health_every),
         ..file
     })
 }

@@ -65,7 +65,11 @@ pub fn replace_by_copy(path: &Path, original: &Path) -> Result<(), Error> {
     })
 }
 
-fn replace(path: &Path, write: impl Fn(&Path) -> Result<(), Error>) -> Result<(), Error> {
+/// As [`replace_file`], by what `write` writes to a path beside it.
+///
+/// # Errors
+/// If the disk refuses; the old file is still there.
+pub fn replace(path: &Path, write: impl Fn(&Path) -> Result<(), Error>) -> Result<(), Error> {
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),

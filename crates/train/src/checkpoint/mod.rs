@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use at::At;
-pub use file::{checksum, replace_by_copy, replace_file};
+pub use file::{checksum, replace, replace_by_copy, replace_file};
 use file::{file_checksum, flush, flush_folder, write_flushed};
 use state::Refusal;
 pub use state::State;

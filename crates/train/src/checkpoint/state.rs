@@ -5,8 +5,9 @@ use serde_json::Value;
 
 use super::At;
 use super::file::checksum;
+use crate::course;
 use crate::job::EpochSums;
-use crate::recipe::Recipe;
+use crate::recipe::{Position, Recipe};
 use crate::record::EpochRecord;
 
 /// In the place of a checksum while it is computed.
@@ -67,6 +68,19 @@ impl State {
             None => At::Epoch(self.epoch),
             Some(_) => At::Step(self.step),
         }
+    }
+
+    /// The place in a recipe of the epoch in hand, or else of the last one that is finished; `None` if the
+    /// recipe has fewer.
+    pub fn position(&self, recipe: &Recipe) -> Option<Position> {
+        let before = match self.epoch_in_hand {
+            None => self
+                .history
+                .split_last()
+                .map_or(&[][..], |(_, before)| before),
+            Some(_) => &self.history,
+        };
+        course::next(recipe, before)
     }
 
     /// Images of the epoch in hand that are behind.

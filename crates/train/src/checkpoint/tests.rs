@@ -7,17 +7,10 @@ use crate::record::EpochRecord;
 
 fn state(epochs: usize) -> State {
     let record = |epoch| EpochRecord {
-        epoch,
         phase: "freeze".into(),
         train_loss: 0.1 + 0.2,
         val_loss: 1.0 / 3.0,
-        metric: 0.5,
-        others: Default::default(),
-        skipped_steps: 0,
-        lr: 3e-3,
-        images_per_second: 1.0,
-        seconds: 1.0,
-        peak_memory_mb: 1.0,
+        ..EpochRecord::example(epoch, 0.5)
     };
     let draft: Draft = toml::from_str("data = 'd'\nmodel = 'm'\nweights = 'w'").unwrap();
     State {

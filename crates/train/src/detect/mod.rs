@@ -7,12 +7,14 @@ mod nms;
 mod objective;
 mod target;
 
+use rayon::prelude::*;
+use warmstart_data::random::{Purpose, below, stream};
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{
     DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan, decode,
     letterboxed,
 };
-use warmstart_metrics::DetectionEvaluation;
+use warmstart_metrics::{CocoFigures, Detected, DetectionEvaluation, Truth};
 use warmstart_models::Architecture;
 use warmstart_models::detector::{CLASS_PREDICTOR, Detector, Predictions, STRIDES};
 use warmstart_nn::block::{Forward, ParameterInfo, Unit};
@@ -21,6 +23,7 @@ use warmstart_nn::{Folded, Parameters};
 
 use crate::Error;
 use crate::event::{Event, Observer};
+use crate::folds::Fold;
 use crate::recipe::{self, Phase, Recipe, View};
 use crate::task::{Evaluation, Example, Loss, Opened, Split, StepKey, Task};
 use boxes::Point;
@@ -29,6 +32,9 @@ use objective::{Objective, Outputs};
 use target::{Judged, target};
 pub use target::{Target, detected, in_picture, truth};
 
+/// Sets of images that a gain is looked for in.
+const RESAMPLES: u64 = 200;
+
 /// Finding the objects of an image.
 pub struct Detection {
     data: Dataset<Scene>,
@@ -36,6 +42,7 @@ pub struct Detection {
     /// Of the augmentation.
     seed: u64,
     head: Head,
+    fold: Option<Fold>,
 }
 
 /// The part of a detector behind its backbone, for images of one size.
@@ -49,8 +56,8 @@ pub struct Head {
 #[derive(Default)]
 pub struct Tally {
     objective: Objective,
-    /// Of the images so far.
-    figures: Option<DetectionEvaluation>,
+    /// Of each image, what is there and what was found.
+    images: Vec<(Vec<Truth>, Vec<Detected>)>,
 }
 
 impl Head {
@@ -115,6 +122,16 @@ impl Head {
 }
 
 impl Detection {
+    /// COCO's figures over some of an evaluation's images.
+    fn figures(&self, tally: &Tally, images: impl Iterator<Item = usize>) -> CocoFigures {
+        let mut figures = DetectionEvaluation::new(self.data.classes.clone());
+        for image in images {
+            let (truths, detected) = &tally.images[image];
+            figures.add_image(truths, detected);
+        }
+        figures.coco()
+    }
+
     fn plan(&self, sample: usize, view: View, phase: &Phase) -> ScenePlan<'_> {
         let augmentation = phase.augmentation.of_scenes();
         let augmentation = match view.closing {
@@ -122,13 +139,14 @@ impl Detection {
             false => augmentation.clone(),
         };
         let (size, view) = (self.preprocessing.crop, view.number as u64);
-        ScenePlan::draw(
+        let partners = self.fold.as_ref().map(|fold| &*fold.training);
+        ScenePlan::draw_among(
             sample,
             &self.data.train,
+            partners,
             &augmentation,
             size,
-            self.seed,
-            view,
+            (self.seed, view),
         )
     }
 }
@@ -189,6 +207,10 @@ impl Task for Detection {
     ) -> Self {
         Self {
             head: Head::new(backbone, data.classes.len(), preprocessing.crop),
+            // An image has objects of many classes: none of them decides.
+            fold: recipe
+                .fold
+                .map(|part| Fold::new(part, &vec![0; data.train.len()], recipe.seed)),
             data,
             preprocessing,
             seed: recipe.seed,
@@ -197,6 +219,10 @@ impl Task for Detection {
 
     fn data(&self) -> &Dataset<Scene> {
         &self.data
+    }
+
+    fn fold(&self) -> Option<&Fold> {
+        self.fold.as_ref()
     }
 
     fn validate_on(&mut self, samples: Vec<Sample<Scene>>) {
@@ -307,22 +333,40 @@ impl Task for Detection {
         let outputs = self.head.outputs(predictions);
         tally.objective.add(objective::of(&outputs, targets));
         let found = self.head.select(&outputs, Selection::EVALUATION);
-        let classes = || DetectionEvaluation::new(self.data.classes.clone());
-        let figures = tally.figures.get_or_insert_with(classes);
-        for (found, target) in found.iter().zip(targets) {
-            let judged = target.judged.as_ref().expect("an image to evaluate on");
-            figures.add_image(&judged.truths(), &judged.detected(found));
-        }
+        tally
+            .images
+            .extend(found.iter().zip(targets).map(|(found, target)| {
+                let judged = target.judged.as_ref().expect("an image to evaluate on");
+                (judged.truths(), judged.detected(found))
+            }));
     }
 
     fn evaluation(&self, tally: &Tally) -> Evaluation {
-        let figures = tally.figures.as_ref().map(DetectionEvaluation::coco);
-        let [ap, ap_50] = figures.map_or([None; 2], |figures| [figures.ap, figures.ap_50]);
+        let figures = self.figures(tally, 0..tally.images.len());
         Evaluation {
             loss: tally.objective.value(),
-            metric: ap.unwrap_or(0.0),
-            others: [("map50".to_owned(), ap_50.unwrap_or(0.0))].into(),
+            metric: figures.ap.unwrap_or(0.0),
+            interval: None,
+            others: [("map50".to_owned(), figures.ap_50.unwrap_or(0.0))].into(),
         }
+    }
+
+    /// A paired bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16): how
+    /// often, of sets of as many images drawn from these with replacement, the gain is none.
+    fn chance_of_gain(&self, before: &Tally, after: &Tally) -> f64 {
+        let images = before.images.len();
+        let is_no_gain = |&resample: &u64| {
+            let mut random = stream(self.seed, resample, 0, Purpose::Resampling);
+            let drawn: Vec<usize> = (0..images).map(|_| below(&mut random, images)).collect();
+            let figure = |tally| self.figures(tally, drawn.iter().copied()).ap;
+            figure(after) <= figure(before)
+        };
+        let resamples: Vec<u64> = (0..RESAMPLES).collect();
+        let none = resamples
+            .par_iter()
+            .filter(|resample| is_no_gain(resample))
+            .count();
+        (none as f64 + 1.0) / (RESAMPLES as f64 + 1.0)
     }
 }
 

@@ -51,6 +51,10 @@ impl<T: Task> Origin<'_, T> {
                 views,
                 &self.phase.augmentation,
             ))?);
+            // Pictures that are mixed into others are the part's own.
+            if let Some(fold) = self.task.fold().filter(|_| self.phase.augmentation.mixes()) {
+                add(&serde_json::to_vec(&fold.training)?);
+            }
         }
         for name in self.parameters.names() {
             let stage = self.architecture.stage_of(name);

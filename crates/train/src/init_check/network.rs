@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-use warmstart_data::{epoch_order, evaluation_pixels};
+use warmstart_data::{Fit, epoch_order, evaluation_pixels};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Kind, ParameterInfo};
 use warmstart_nn::burn::tensor::{Tensor, TensorData, activation::relu};
@@ -77,7 +77,8 @@ impl Network {
             ),
             Some(folder) => {
                 let data = warmstart_data::open(folder, crate::recipe::VAL_SPLIT, request.seed)?;
-                let preprocessing = preprocessing::for_size(&architecture.pretrained, size);
+                let preprocessing =
+                    preprocessing::for_size(&architecture.pretrained, size, Fit::Crop);
                 let order = epoch_order(request.seed, 0, data.train.len());
                 let (mut pixels, mut labels) = (Vec::new(), Vec::new());
                 for &sample in order.iter().take(request.batch) {

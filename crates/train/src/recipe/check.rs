@@ -1,7 +1,9 @@
+use warmstart_data::Fit;
 use warmstart_models::detector::STRIDES;
 
-use super::{Augmentation, Recipe, Task, Train, Views};
+use super::{Augmentation, Balance, Recipe, Task, Train, Views};
 use crate::Error;
+use crate::folds::PARTS;
 
 /// Most epochs and images a step that are taken for meant.
 const MOST_EPOCHS: usize = 100_000;
@@ -34,6 +36,30 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
         let range = format!("a multiple of {} in detection", STRIDES[2]);
         return refuse("image_size".into(), recipe.image_size.to_string(), &range);
     }
+    if recipe.task == Task::Detect && recipe.fit != Fit::Letterbox {
+        return refuse(
+            "fit".into(),
+            format!("{:?}", recipe.fit).to_lowercase(),
+            "\"letterbox\" in detection",
+        );
+    }
+    if let Some(part) = recipe.fold
+        && !(PARTS.contains(&part.of) && (1..=part.of).contains(&part.number))
+    {
+        let range = format!("a part of {} to {}", PARTS.start(), PARTS.end());
+        return refuse(
+            "fold".into(),
+            format!("part {} of {}", part.number, part.of),
+            &range,
+        );
+    }
+    if recipe.health_every == Some(0) {
+        return refuse(
+            "health_every".into(),
+            "0".into(),
+            "a number of steps from 1",
+        );
+    }
     if recipe.phases.is_empty() {
         return Err(Error::usage("the recipe has no phase"));
     }
@@ -51,6 +77,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
             ("epochs", phase.epochs, MOST_EPOCHS),
             ("batch", phase.batch, MOST_IMAGES),
             ("micro_batch", phase.micro_batch.unwrap_or(1), MOST_IMAGES),
+            ("patience", phase.patience.unwrap_or(1), MOST_EPOCHS),
         ];
         for (key, value, most) in counts {
             if !(1..=most).contains(&value) {
@@ -85,6 +112,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
             (
                 "label_smoothing",
                 phase.label_smoothing,
+                0.0..=0.99,
+                "from 0 to 0.99",
+            ),
+            (
+                "dropout",
+                phase.dropout.unwrap_or(0.0),
                 0.0..=0.99,
                 "from 0 to 0.99",
             ),
@@ -137,6 +170,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
                 phase.label_smoothing.to_string(),
                 "0 in detection, whose labels are soft already",
             );
+        }
+        if recipe.task == Task::Detect && phase.balance != Balance::None {
+            return Err(Error::usage(format!(
+                "balance of phase \"{}\" is for classification: an image of detection has objects of many classes",
+                phase.name
+            )));
         }
         let augmentation = match &phase.augmentation {
             Augmentation::Images(augmentation) => augmentation.check(),

@@ -61,6 +61,7 @@ fn compare(place: &str, before: &Value, now: &Value, lines: &mut Vec<String>) {
 fn shown(key: &str, value: &Value) -> String {
     match value {
         Value::Null if key == "micro_batch" => "whole batch".into(),
+        Value::Null if key == "patience" => "none".into(),
         Value::Null => "auto".into(),
         Value::String(text) => text.clone(),
         value => value.to_string(),
@@ -89,6 +90,7 @@ fn meaning(key: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use crate::course;
     use crate::recipe::Draft;
 
     #[test]
@@ -97,7 +99,8 @@ mod tests {
             toml::from_str("data = 'd'\nmodel = 'mobilenet_v2'\nweights = 'w'").unwrap();
         let before = draft.resolve(224).unwrap();
         assert!(before.differences(&before).is_empty());
-        let mut now = before.clone().with_epochs(20, 14).unwrap();
+        let history = course::history(&before, 14);
+        let mut now = course::with_epochs(before.clone(), 20, &history).unwrap();
         now.phases[1].batch = 4;
         now.phases[1].micro_batch = Some(2);
         now.seed = 7;

@@ -1,14 +1,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use warmstart_data::Fit;
 
 use super::draft_phase::Context;
 use super::{
-    CheckpointEvery, DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OnNonFinite, OptimizerKind, Phase,
-    Recipe, Task, Train, Views,
+    Balance, CheckpointEvery, DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OnNonFinite,
+    OptimizerKind, Phase, Recipe, Task, Train, Views,
 };
 use crate::Error;
+use crate::folds::Part;
 
 /// Epochs of a run that names none, and those of them with a frozen backbone. Neck and head of a detector
 /// are much, and find little in features that were made for classes: they learn with the backbone.
@@ -51,16 +53,29 @@ pub struct Draft {
     pub seed: Option<u64>,
     /// Edge of the image in pixels.
     pub image_size: Option<usize>,
+    /// How pictures fill that image; `None` for `auto`.
+    #[serde(deserialize_with = "fit_or_auto")]
+    pub fit: Option<Fit>,
+    /// Which part of a cross-validation it is.
+    pub fold: Option<Part>,
     /// Checkpoints kept.
     pub keep: Option<Keep>,
     /// How often a checkpoint is made within an epoch.
     pub checkpoint_every: Option<CheckpointEvery>,
     /// What to do about a step whose loss or gradient is not a number.
     pub on_nonfinite: Option<OnNonFinite>,
+    /// Steps from one look at the network's health to the next.
+    pub health_every: Option<usize>,
+    /// Whether the thaw has to beat the frozen model to be kept.
+    pub guard: Option<bool>,
     /// Memory to keep within.
     pub memory: Option<Memory>,
     /// Optimizer of the phases that name none.
     pub optimizer: Option<OptimizerKind>,
+    /// Patience of the phases that name none.
+    pub patience: Option<usize>,
+    /// What is done about unequal classes in the phases that say nothing.
+    pub balance: Option<Balance>,
     /// The phases, if they aren't the usual two.
     pub phase: Option<Vec<DraftPhase>>,
     /// `--freeze-epochs`
@@ -84,6 +99,15 @@ pub struct Draft {
     /// `--views`, of the phase with a frozen backbone
     #[serde(skip)]
     pub views: Option<Views>,
+}
+
+/// What of a run is decided once its data are known, because the user left it open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// How pictures fill the network's square.
+    pub fit: bool,
+    /// What a plan decides of each phase.
+    pub phases: Vec<Automatic>,
 }
 
 /// What of a phase a plan decides, because the user left it open.
@@ -147,9 +171,16 @@ impl Draft {
             allow_partial: self.allow_partial.unwrap_or(false),
             seed: self.seed.unwrap_or(SEED),
             image_size: self.image_size.unwrap_or(native_image_size),
+            fit: self.fit.unwrap_or(match self.task() {
+                Task::Classify => Fit::Crop,
+                Task::Detect => Fit::Letterbox,
+            }),
+            fold: self.fold,
             keep: self.keep.unwrap_or(Keep::Last(3)),
             checkpoint_every: self.checkpoint_every.unwrap_or_default(),
             on_nonfinite: self.on_nonfinite.unwrap_or_default(),
+            health_every: self.health_every,
+            guard: self.guard.unwrap_or(true),
             memory: self.memory.unwrap_or_default(),
             phases: self.phases(weights != NO_WEIGHTS)?,
             weights,
@@ -158,11 +189,11 @@ impl Draft {
         Ok(recipe)
     }
 
-    /// What is left open of each phase that [`resolve`](Self::resolve) gives.
+    /// What is left open of what [`resolve`](Self::resolve) gives.
     ///
     /// # Errors
     /// As `resolve`.
-    pub fn automatic(&self) -> Result<Vec<Automatic>, Error> {
+    pub fn open(&self) -> Result<Open, Error> {
         let pretrained = self.weights.as_ref().is_some_and(|file| file != NO_WEIGHTS);
         let phases = self.clone().draft_phases(pretrained)?;
         let open = phases.iter().map(|phase| Automatic {
@@ -170,7 +201,10 @@ impl Draft {
             micro_batch: phase.micro_batch.is_none(),
             lr: phase.lr.is_none(),
         });
-        Ok(open.collect())
+        Ok(Open {
+            fit: self.fit.is_none(),
+            phases: open.collect(),
+        })
     }
 
     fn draft_phases(mut self, pretrained: bool) -> Result<Vec<DraftPhase>, Error> {
@@ -182,6 +216,7 @@ impl Draft {
 
     fn phases(self, pretrained: bool) -> Result<Vec<Phase>, Error> {
         let optimizer = self.optimizer.unwrap_or(OptimizerKind::AdamW);
+        let (patience, balance) = (self.patience, self.balance);
         let task = self.task();
         let drafts = self.draft_phases(pretrained)?;
         let epochs = |draft: &DraftPhase| draft.epochs.unwrap_or(1) as f64;
@@ -197,6 +232,8 @@ impl Draft {
                 number: index + 1,
                 task,
                 optimizer,
+                patience,
+                balance,
                 pretrained,
                 mosaic_closing,
             })
@@ -290,6 +327,23 @@ impl Draft {
         phases.retain(|phase| phase.epochs != Some(0));
         Ok(phases)
     }
+}
+
+fn fit_or_auto<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Fit>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Choice {
+        Auto,
+        Crop,
+        Squash,
+        Letterbox,
+    }
+    Ok(match Choice::deserialize(deserializer)? {
+        Choice::Auto => None,
+        Choice::Crop => Some(Fit::Crop),
+        Choice::Squash => Some(Fit::Squash),
+        Choice::Letterbox => Some(Fit::Letterbox),
+    })
 }
 
 fn thawed_epochs(total: usize, frozen: usize) -> Result<usize, Error> {

@@ -15,6 +15,10 @@ pub struct DraftAugmentation {
     brightness: Option<f64>,
     ratio: Option<[f64; 2]>,
     contrast: Option<f64>,
+    rand_augment: Option<f64>,
+    erase: Option<f64>,
+    mixup: Option<f64>,
+    cutmix: Option<f64>,
     mosaic: Option<f64>,
     mosaic_closing: Option<f64>,
 }
@@ -26,13 +30,17 @@ impl DraftAugmentation {
     /// If something was said that is the other task's.
     pub(super) fn resolve(self, task: Task, mosaic_closing: f64) -> Result<Augmentation, Error> {
         let foreign = match task {
-            Task::Classify => [
+            Task::Classify => vec![
                 ("mosaic", self.mosaic.is_some()),
                 ("mosaic_closing", self.mosaic_closing.is_some()),
             ],
-            Task::Detect => [
+            Task::Detect => vec![
                 ("ratio", self.ratio.is_some()),
                 ("contrast", self.contrast.is_some()),
+                ("rand_augment", self.rand_augment.is_some()),
+                ("erase", self.erase.is_some()),
+                ("mixup", self.mixup.is_some()),
+                ("cutmix", self.cutmix.is_some()),
             ],
         };
         if let Some((key, _)) = foreign.into_iter().find(|(_, given)| *given) {
@@ -55,6 +63,10 @@ impl DraftAugmentation {
                     contrast: self.contrast.unwrap_or(usual.contrast),
                     saturation: self.saturation.unwrap_or(usual.saturation),
                     hue: self.hue.unwrap_or(usual.hue),
+                    rand_augment: self.rand_augment.unwrap_or(usual.rand_augment),
+                    erase: self.erase.unwrap_or(usual.erase),
+                    mixup: self.mixup.unwrap_or(usual.mixup),
+                    cutmix: self.cutmix.unwrap_or(usual.cutmix),
                 })
             }
             Task::Detect => {
@@ -75,6 +87,7 @@ impl DraftAugmentation {
 
 #[cfg(test)]
 mod tests {
+    use crate::course;
     use crate::recipe::{Draft, Phase};
 
     fn phases(text: &str) -> Result<Vec<Phase>, String> {
@@ -121,22 +134,27 @@ mod tests {
     fn a_run_made_longer_closes_over_the_same_share() {
         let text = "task = 'detect'\ndata = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
         let recipe = || toml::from_str::<Draft>(text).unwrap().resolve(320).unwrap();
+        let changed = |total, done| {
+            let recipe = recipe();
+            let history = course::history(&recipe, done);
+            course::with_epochs(recipe, total, &history).unwrap()
+        };
         let closing = |phase: &Phase| {
             let epochs = 0..phase.epochs;
             epochs.filter(|&epoch| phase.view(0, epoch).closing).count()
         };
-        let longer = recipe().with_epochs(40, 10).unwrap();
+        let longer = changed(40, 10);
         assert_eq!(
             longer.phases.iter().map(closing).collect::<Vec<_>>(),
             [0, 6]
         );
         // A finished run goes on without mosaics where it has had its share of them.
-        let extended = recipe().with_epochs(22, 20).unwrap();
+        let extended = changed(22, 20);
         assert_eq!(
             extended.phases.iter().map(closing).collect::<Vec<_>>(),
             [0, 3, 2]
         );
-        let extended = recipe().with_epochs(60, 20).unwrap();
+        let extended = changed(60, 20);
         assert_eq!(
             extended.phases.iter().map(closing).collect::<Vec<_>>(),
             [0, 3, 9]
@@ -150,6 +168,7 @@ mod tests {
             .resolve(320)
             .unwrap();
         recipe.task = crate::recipe::Task::Detect;
+        recipe.fit = warmstart_data::Fit::Letterbox;
         let error = recipe.check().unwrap_err().to_string();
         assert!(
             error.contains("augmentation of phase \"freeze\" is not that of the recipe's task")

@@ -4,7 +4,9 @@ use serde::de::Deserializer;
 use super::draft_augmentation::DraftAugmentation;
 use super::number_or_word::number_or_word;
 use super::phase::THAW_WARMUP;
-use super::{Augmentation, BatchNorm, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
+use super::{
+    Augmentation, Balance, BatchNorm, OptimizerKind, Phase, ScheduleKind, Task, Train, Views,
+};
 use crate::Error;
 
 /// Batch of a phase, unless the user or a plan says otherwise: what the default learning rates are for.
@@ -16,6 +18,9 @@ pub fn usual_batch(task: Task, train: &Train) -> usize {
     }
 }
 
+/// Up to so many images, pretrained statistics of batch norm are better than those of a batch:
+/// docs/decisions/0013-the-thaw-keeps-its-statistics.md
+const SMALL_BATCH: usize = 32;
 /// docs/decisions/0003-layer-decay-by-group.md
 const LAYER_DECAY: f64 = 0.75;
 /// RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
@@ -61,8 +66,14 @@ pub struct DraftPhase {
     pub label_smoothing: Option<f64>,
     /// See [`Phase::clip_norm`].
     pub clip_norm: Option<f64>,
+    /// See [`Phase::patience`].
+    pub patience: Option<usize>,
     /// See [`Phase::ema_decay`].
     pub ema_decay: Option<f64>,
+    /// See [`Phase::dropout`].
+    pub dropout: Option<f64>,
+    /// See [`Phase::balance`].
+    pub balance: Option<Balance>,
     /// See [`Phase::augmentation`].
     pub augmentation: Option<DraftAugmentation>,
     /// See [`Phase::views`].
@@ -81,6 +92,10 @@ pub(super) struct Context {
     pub task: Task,
     /// Of phases that name none.
     pub optimizer: OptimizerKind,
+    /// Of phases that name none.
+    pub patience: Option<usize>,
+    /// Of phases that name none.
+    pub balance: Option<Balance>,
     pub pretrained: bool,
     /// Share of the phase's epochs without mosaic.
     pub mosaic_closing: f64,
@@ -93,6 +108,8 @@ impl DraftPhase {
             number,
             task,
             optimizer,
+            patience,
+            balance,
             pretrained,
             mosaic_closing,
         } = run;
@@ -102,9 +119,16 @@ impl DraftPhase {
         let thawed = train != Train::Head;
         let optimizer = self.optimizer.unwrap_or(optimizer);
         let [frozen_lr, thawed_lr] = optimizer.learning_rates(task);
+        let batch = self.batch.unwrap_or_else(|| usual_batch(task, &train));
+        let is_small = batch <= SMALL_BATCH;
+        // Neck and head of a detector have no statistics that could be frozen.
+        let usual_batch_norm = match pretrained && thawed && is_small && task == Task::Classify {
+            true => BatchNorm::Frozen,
+            false => BatchNorm::Batch,
+        };
         Ok(Phase {
             epochs: self.epochs.ok_or_else(|| missing("epochs"))?,
-            batch: self.batch.unwrap_or_else(|| usual_batch(task, &train)),
+            batch,
             micro_batch: self.micro_batch,
             lr: self
                 .lr
@@ -117,7 +141,7 @@ impl DraftPhase {
             layer_decay: self
                 .layer_decay
                 .unwrap_or(if pretrained { LAYER_DECAY } else { 1.0 }),
-            batch_norm: self.batch_norm.unwrap_or(BatchNorm::Batch),
+            batch_norm: self.batch_norm.unwrap_or(usual_batch_norm),
             optimizer,
             weight_decay: self.weight_decay.unwrap_or(optimizer.weight_decay(task)),
             label_smoothing: self.label_smoothing.unwrap_or(match task {
@@ -125,10 +149,13 @@ impl DraftPhase {
                 Task::Detect => 0.0,
             }),
             clip_norm: self.clip_norm.unwrap_or(0.0),
+            patience: self.patience.or(patience),
             ema_decay: self.ema_decay.unwrap_or(match task {
                 Task::Classify => 0.0,
                 Task::Detect => EMA_DECAY,
             }),
+            dropout: self.dropout,
+            balance: self.balance.or(balance).unwrap_or_default(),
             augmentation: match (self.augmentation, task) {
                 (None, Task::Classify) => gentle_augmentation(),
                 (augmentation, _) => augmentation

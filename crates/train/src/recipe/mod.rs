@@ -19,18 +19,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use warmstart_data::Fit;
 
 pub use checkpoint_every::CheckpointEvery;
-pub use draft::{Automatic, Draft, SEED, VAL_SPLIT};
+pub use draft::{Automatic, Draft, Open, SEED, VAL_SPLIT};
 pub use draft_phase::{DraftPhase, usual_batch};
 pub use init::Init;
 pub use memory::Memory;
+pub(crate) use phase::THAW_WARMUP;
 pub use phase::{
-    Augmentation, BatchNorm, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train, View,
-    Views,
+    Augmentation, Balance, BatchNorm, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train,
+    View, Views,
 };
 
 use crate::Error;
+use crate::folds::Part;
 use number_or_word::number_or_word;
 
 /// What `weights` says if there are none.
@@ -60,6 +63,12 @@ pub struct Recipe {
     pub seed: u64,
     /// Edge of the square image that goes into the network, in pixels.
     pub image_size: usize,
+    /// How pictures fill that image.
+    #[serde(default)]
+    pub fit: Fit,
+    /// Which part of a cross-validation it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Part>,
     /// Checkpoints kept.
     pub keep: Keep,
     /// How often a checkpoint is made within an epoch.
@@ -68,12 +77,22 @@ pub struct Recipe {
     /// What to do about a step whose loss or gradient is not a number.
     #[serde(default)]
     pub on_nonfinite: OnNonFinite,
+    /// Steps from one look at the network's health to the next, besides the one at each epoch's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_every: Option<usize>,
+    /// Whether a thawed model is kept only if it beats the frozen one in a test; else the best epoch is.
+    #[serde(default = "yes")]
+    pub guard: bool,
     /// Memory to keep within.
     #[serde(default, skip_serializing_if = "Memory::is_auto")]
     pub memory: Memory,
     /// What happens, in order.
     #[serde(rename = "phase")]
     pub phases: Vec<Phase>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Checkpoints that are kept, besides the best and the last of each phase.
@@ -104,7 +123,7 @@ impl<'de> Deserialize<'de> for Keep {
     }
 }
 
-/// Where an epoch lies in a recipe.
+/// Where an epoch lies in a recipe: [`course`](crate::course) finds it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Index of the phase.
@@ -117,28 +136,6 @@ impl Recipe {
     /// Epochs of all phases together.
     pub fn epochs(&self) -> usize {
         self.phases.iter().map(|phase| phase.epochs).sum()
-    }
-
-    /// The phase of an epoch, counted from 1 over all phases; `None` past the last.
-    pub fn position(&self, epoch: usize) -> Option<Position> {
-        let mut before = 0;
-        for (index, phase) in self.phases.iter().enumerate() {
-            if epoch <= before + phase.epochs {
-                return Some(Position {
-                    phase: index,
-                    epoch_in_phase: epoch - before - 1,
-                });
-            }
-            before += phase.epochs;
-        }
-        None
-    }
-
-    /// Whether an epoch is the last of its phase.
-    pub fn ends_phase(&self, epoch: usize) -> bool {
-        self.position(epoch).is_some_and(|position| {
-            position.epoch_in_phase + 1 == self.phases[position.phase].epochs
-        })
     }
 
     /// Refuses values that no run can work with.
@@ -170,88 +167,5 @@ impl Recipe {
             toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))?;
         recipe.check()?;
         Ok(recipe)
-    }
-
-    /// The same run for another number of epochs, `done` of which are behind it: the last phase
-    /// becomes longer or shorter, or, if all its epochs are done, a further phase like it is added.
-    ///
-    /// # Errors
-    /// If fewer epochs are asked for than are done or than come before the last phase.
-    pub fn with_epochs(mut self, epochs: usize, done: usize) -> Result<Self, Error> {
-        let total = self.epochs();
-        let last = self.phases.last().expect("a recipe has a phase").clone();
-        let before_last = total - last.epochs;
-        if epochs <= done.max(before_last) {
-            return Err(Error::usage(format!(
-                "--epochs {epochs}: {done} of {total} epochs are done and the last phase begins \
-                 after epoch {before_last}; ask for more than {}",
-                done.max(before_last)
-            )));
-        }
-        if done < total {
-            let last = self.phases.last_mut().expect("a recipe has a phase");
-            last.close_as_in(total, epochs, epochs - before_last);
-            last.epochs = epochs - before_last;
-        } else {
-            let mut last = last;
-            last.close_as_in(total, epochs, epochs - total);
-            self.phases.push(Phase {
-                name: format!("extension-{}", self.phases.len()),
-                epochs: epochs - total,
-                warmup: last.warmup.max(phase::THAW_WARMUP),
-                ..last
-            });
-        }
-        Ok(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINIMAL: &str = "data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
-
-    fn draft(text: &str) -> Draft {
-        toml::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn positions_count_epochs_over_all_phases() {
-        let flags = Draft {
-            freeze_epochs: Some(2),
-            epochs: Some(3),
-            ..draft(MINIMAL)
-        };
-        let recipe = flags.resolve(224).unwrap();
-        let position = recipe.position(3).unwrap();
-        assert_eq!((position.phase, position.epoch_in_phase), (1, 0));
-        assert_eq!(recipe.position(4), None);
-        assert_eq!(
-            [1, 2, 3].map(|epoch| recipe.ends_phase(epoch)),
-            [false, true, true]
-        );
-    }
-
-    #[test]
-    fn more_epochs_lengthen_the_last_phase_or_add_one_to_a_finished_run() {
-        let flags = Draft {
-            freeze_epochs: Some(2),
-            epochs: Some(4),
-            ..draft(MINIMAL)
-        };
-        let recipe = flags.resolve(224).unwrap();
-        let longer = recipe.clone().with_epochs(6, 3).unwrap();
-        assert_eq!(
-            longer.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(),
-            [2, 4]
-        );
-        let extended = recipe.clone().with_epochs(6, 4).unwrap();
-        assert_eq!(
-            extended.phases.iter().map(|p| p.epochs).collect::<Vec<_>>(),
-            [2, 2, 2]
-        );
-        assert_eq!(extended.phases[2].name, "extension-2");
-        assert!(recipe.with_epochs(4, 4).is_err());
     }
 }

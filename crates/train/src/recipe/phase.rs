@@ -44,10 +44,21 @@ pub struct Phase {
     pub label_smoothing: f64,
     /// Largest global norm of the gradients; 0 for no limit.
     pub clip_norm: f64,
+    /// Epochs without a better metric after which the phase ends before its time; `None` for all of its
+    /// epochs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// What of the parameters' exponential moving average (EMA) a step leaves, once many are done; the
     /// average is what is evaluated and kept. 0 for none; 0..1.
     #[serde(default)]
     pub ema_decay: f64,
+    /// Probability that a feature is left out in front of the classifier; `None` for the architecture's
+    /// own. 0..1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<f64>,
+    /// What is done about classes of which there are more images than of others.
+    #[serde(default)]
+    pub balance: Balance,
     /// How training images are varied.
     pub augmentation: Augmentation,
     /// How many variants there are of each image.
@@ -91,7 +102,7 @@ impl Phase {
 
     /// Lets the same share of a run be without mosaics, once it has another number of epochs and this
     /// phase, its last, as many as given.
-    pub(super) fn close_as_in(&mut self, run_before: usize, run_after: usize, own_after: usize) {
+    pub(crate) fn close_as_in(&mut self, run_before: usize, run_after: usize, own_after: usize) {
         if let Augmentation::Scenes(scenes) = &mut self.augmentation {
             let of_run = scenes.mosaic_closing * self.epochs as f64 / run_before as f64;
             scenes.mosaic_closing = (of_run * run_after as f64 / own_after as f64).min(1.0);
@@ -130,6 +141,14 @@ pub enum Augmentation {
 }
 
 impl Augmentation {
+    /// Whether other pictures go into a picture.
+    pub fn mixes(&self) -> bool {
+        match self {
+            Self::Images(images) => images.mixup > 0.0 || images.cutmix > 0.0,
+            Self::Scenes(scenes) => scenes.mosaic > 0.0,
+        }
+    }
+
     /// Those of classification.
     ///
     /// # Panics
@@ -220,6 +239,20 @@ impl Task {
             None => Self::Classify,
         }
     }
+}
+
+/// What is done about classes of which there are more images than of others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Balance {
+    /// Nothing: an epoch sees every image once.
+    #[default]
+    None,
+    /// An epoch sees every class as often: of the small ones images come again, of the large ones some wait
+    /// for another epoch.
+    Sampling,
+    /// The loss of an image is weighted by how rare its class is.
+    Loss,
 }
 
 /// What to do about a step whose loss or gradient is not a number.

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::course;
 use crate::launch::absolute;
 use crate::recipe::{Automatic, Memory, OnNonFinite, Phase, Recipe, Train};
+use crate::record::EpochRecord;
 
 /// What `resume` may change.
 #[derive(Clone, Debug, Default)]
@@ -41,11 +43,15 @@ impl Changes {
 }
 
 /// The recipe with the changes, which touch no phase whose epochs are all done.
-pub(super) fn change(mut recipe: Recipe, changes: &Changes, done: usize) -> Result<Recipe, Error> {
+pub(super) fn change(
+    mut recipe: Recipe,
+    changes: &Changes,
+    history: &[EpochRecord],
+) -> Result<Recipe, Error> {
     if let Some(epochs) = changes.epochs
-        && (epochs != recipe.epochs() || epochs < done)
+        && (epochs != recipe.epochs() || epochs < history.len())
     {
-        recipe = recipe.with_epochs(epochs, done)?;
+        recipe = course::with_epochs(recipe, epochs, history)?;
     }
     let flags = [
         ("--batch", changes.batch.is_some(), false),
@@ -53,13 +59,9 @@ pub(super) fn change(mut recipe: Recipe, changes: &Changes, done: usize) -> Resu
         ("--freeze-batch", changes.freeze_batch.is_some(), true),
         ("--freeze-lr", changes.freeze_lr.is_some(), true),
     ];
-    let mut end = 0;
+    let first = first_open(&recipe, history);
     let mut hit = [false; 2];
-    for phase in &mut recipe.phases {
-        end += phase.epochs;
-        if end <= done {
-            continue;
-        }
+    for phase in &mut recipe.phases[first..] {
         let frozen = phase.train == Train::Head;
         hit[usize::from(frozen)] = true;
         let (batch, lr) = match frozen {
@@ -87,17 +89,19 @@ pub(super) fn change(mut recipe: Recipe, changes: &Changes, done: usize) -> Resu
 }
 
 /// What a new plan decides: the micro-batches of the phases that are not done.
-pub(super) fn open_choices(recipe: &Recipe, done: usize) -> Vec<Automatic> {
-    let mut end = 0;
-    let choices = recipe.phases.iter().map(|phase| {
-        end += phase.epochs;
-        Automatic {
-            batch: false,
-            micro_batch: end > done,
-            lr: false,
-        }
+pub(super) fn open_choices(recipe: &Recipe, history: &[EpochRecord]) -> Vec<Automatic> {
+    let first = first_open(recipe, history);
+    let choices = (0..recipe.phases.len()).map(|phase| Automatic {
+        batch: false,
+        micro_batch: phase >= first,
+        lr: false,
     });
     choices.collect()
+}
+
+/// Index of the first phase that is not done; the number of phases if all are.
+fn first_open(recipe: &Recipe, history: &[EpochRecord]) -> usize {
+    course::next(recipe, history).map_or(recipe.phases.len(), |position| position.phase)
 }
 
 /// Lets a phase for which there was not enough memory do with less, and says so.

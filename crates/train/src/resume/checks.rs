@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::Error;
 use crate::checkpoint::{Checkpoint, MODEL, State};
+use crate::course;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
 use crate::model_file::ModelInfo;
@@ -90,8 +91,7 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
     let file = run.join(RECIPE);
     let file = file.display();
     let in_hand = state.epoch_in_hand.is_some();
-    let epoch = state.epoch + usize::from(in_hand);
-    let Some(position) = recipe.position(epoch) else {
+    let Some(position) = state.position(recipe) else {
         return Err(Error::usage(format!(
             "{file} has {} epochs, and {} are done: give it more, or go back by --from-epoch",
             recipe.epochs(),
@@ -110,7 +110,9 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
         .phases
         .iter()
         .find(|phase| phase.name == state.phase);
-    let Some(before) = before.filter(|_| in_hand || !recipe.ends_phase(epoch)) else {
+    let Some(before) =
+        before.filter(|_| in_hand || !course::ends_phase(recipe, &state.history, state.epoch))
+    else {
         return Ok(());
     };
     for (key, is_same) in [

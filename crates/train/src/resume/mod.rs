@@ -12,6 +12,7 @@ use checks::{OtherData, between_epochs, other_data, require_same_model, require_
 use crate::Error;
 use crate::checkpoint::{At, Checkpoint};
 use crate::classify::Classification;
+use crate::course;
 use crate::data_files::DataFiles;
 use crate::detect::Detection;
 use crate::event::{Event, Observer};
@@ -66,10 +67,13 @@ fn resume_task<T: Task>(
         .as_ref()
         .map_or(0, |checkpoint| checkpoint.state.epoch);
     let before = recipe;
-    let mut recipe = change(before.clone(), changes, done)?;
+    let history = checkpoint
+        .as_ref()
+        .map_or(Vec::new(), |checkpoint| checkpoint.state.history.clone());
+    let mut recipe = change(before.clone(), changes, &history)?;
     if !changes.need_a_plan()
         && (changes.out_of_memory || run.killed_for_memory().is_some())
-        && let Some(position) = recipe.position(done + 1)
+        && let Some(position) = course::next(&recipe, &history)
     {
         let note = spare_memory(&mut recipe.phases[position.phase], path)?;
         observe(Event::Note(note));
@@ -84,7 +88,6 @@ fn resume_task<T: Task>(
             path.display()
         )));
     }
-    let epochs = recipe.epochs();
     let mut job = assemble::<T>(recipe, machine, observe)?;
     if let Some(checkpoint) = &checkpoint {
         require_same_model(&job.info, checkpoint)?;
@@ -119,7 +122,7 @@ fn resume_task<T: Task>(
     };
     let plan = match changes.need_a_plan() {
         true => {
-            let open = open_choices(&job.recipe, done);
+            let open = open_choices(&job.recipe, &history);
             make_plan(&mut job, &open, observe)?
         }
         false => run.plan(),
@@ -132,7 +135,7 @@ fn resume_task<T: Task>(
         run.begin(&job.recipe, &start.report, &files)?;
         let session = Session::new(job, run, files, start.parameters);
         let mut session = session.with_plan(plan)?;
-        session.align_files(observe)?;
+        session.align_files(None, observe)?;
         return session.run(observe);
     };
     note_other_simd(&checkpoint, observe);
@@ -143,20 +146,21 @@ fn resume_task<T: Task>(
         )));
     }
     let finished = run.summary().filter(|summary| {
-        let whole = summary.state == RunState::Finished && summary.epochs == epochs;
+        let whole = summary.state == RunState::Finished && summary.epochs == done;
         whole && other_data.is_none()
     });
     let seen = checkpoint.state.images_in_epoch();
     let session = Session::at(job, run, files, checkpoint)?;
     let mut session = session.with_plan(plan)?;
-    session.align_files(observe)?;
-    if done < epochs {
+    session.align_files(finished.as_ref(), observe)?;
+    if session.has_epochs_left() {
         let within = match seen {
             0 => String::new(),
             _ => format!(", with {seen} images of epoch {} behind", done + 1),
         };
         observe(Event::Note(format!(
-            "going on after epoch {done} of {epochs}{within}"
+            "going on after epoch {done} of {}{within}",
+            session.epochs()
         )));
         return session.run(observe);
     }

@@ -70,7 +70,7 @@ impl<T: Task> Session<T> {
             // For whoever reads it: resuming does not need it.
             let _ = self
                 .run
-                .write_summary(&self.summary(RunState::Interrupted, None));
+                .write_summary(&self.summary(RunState::Interrupted, None, None));
         }
         let left = self.job.task.training_images() - sums.seen;
         let steps = self.job.steps_per_epoch(phase);

@@ -1,7 +1,9 @@
 //! A run in its folder: what is learned so far, epoch after epoch.
 
 mod ending;
+mod guarding;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,9 +11,12 @@ use warmstart_nn::{Parameters, run_when_exhausted};
 
 use crate::Error;
 use crate::checkpoint::{self, At, Checkpoint};
+use crate::course;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
 use crate::frozen::INFERENCE_BATCH;
+use crate::guard::Verdict;
+use crate::health::{Ailment, Health};
 use crate::job::{CurrentPhase, EpochEnd, EpochSums, Job};
 use crate::memory;
 use crate::model_file;
@@ -39,6 +44,8 @@ pub struct Session<T: Task> {
     /// Keys of its phase's features in the cache.
     frozen_features: Vec<String>,
     plan: Option<Plan>,
+    /// What the evaluations of the candidates for the kept model collected, by epoch.
+    tallies: BTreeMap<usize, T::Tally>,
 }
 
 impl<T: Task> Session<T> {
@@ -53,6 +60,7 @@ impl<T: Task> Session<T> {
             in_hand: None,
             frozen_features: Vec::new(),
             plan: None,
+            tallies: BTreeMap::new(),
         }
     }
 
@@ -73,11 +81,8 @@ impl<T: Task> Session<T> {
         let Checkpoint { folder, state } = checkpoint;
         let path = folder.join(checkpoint::MODEL);
         let mut model = warmstart_weights::read(&path)?;
-        let epoch = state.epoch + usize::from(state.epoch_in_hand.is_some());
-        let position = job
-            .recipe
-            .position(epoch)
-            .expect("the recipe was found to fit");
+        let position = state.position(&job.recipe);
+        let position = position.expect("the recipe was found to fit");
         let mut optimizer = Optimizer::new(job.recipe.phases[position.phase].optimizer);
         optimizer.steps = state.optimizer_steps;
         optimizer.state =
@@ -117,7 +122,7 @@ impl<T: Task> Session<T> {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn align_files(&self, observe: Observer) -> Result<(), Error> {
+    pub fn align_files(&self, finished: Option<&Summary>, observe: Observer) -> Result<(), Error> {
         let further = |at: &At| match *at {
             At::Epoch(epoch) => epoch > self.history.len(),
             At::Step(step) => self.in_hand.is_none() || step != self.learned.steps,
@@ -133,15 +138,20 @@ impl<T: Task> Session<T> {
         let Some(best) = self.best() else {
             return Ok(());
         };
-        match self.run.write_best(&best) {
+        let verdict = finished.and_then(|summary| summary.guard.as_ref());
+        let written = match verdict {
+            Some(verdict) => self.keep(verdict),
+            None => self.run.write_best(&best),
+        };
+        match written {
             Err(Error::Checkpoint(damage)) => observe(Event::Note(format!(
-                "the best epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
+                "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
                  until an epoch is better"
             ))),
             other => other?,
         }
         self.run
-            .write_summary(&self.summary(RunState::Running, None))
+            .write_summary(&self.summary(RunState::Running, None, None))
     }
 
     /// Trains every epoch that is left. Should the system have no more memory to give, the process
@@ -158,14 +168,14 @@ impl<T: Task> Session<T> {
         starts_again.map_err(|error| Error::io("name", &machine.program, error))?;
         let stop = machine.stop.clone();
         stop.saves(true);
-        let result = self.epochs(observe);
+        let result = self.train(observe);
         stop.saves(false);
         let _ = run_when_exhausted(None);
         self.run.mark_ended();
         result
     }
 
-    fn epochs(&mut self, observe: Observer) -> Result<Summary, Error> {
+    fn train(&mut self, observe: Observer) -> Result<Summary, Error> {
         let mut saver = Saver::new(
             Arc::clone(&self.run),
             self.job.recipe.clone(),
@@ -187,20 +197,67 @@ impl<T: Task> Session<T> {
     }
 
     fn epochs_saved(&mut self, saver: &mut Saver, observe: Observer) -> Result<(), Error> {
-        let first = self.history.len() + 1;
         let mut current: Option<CurrentPhase> = None;
-        for epoch in first..=self.job.recipe.epochs() {
-            let position = self.job.recipe.position(epoch).expect("within the recipe");
+        while let Some(position) = course::next(&self.job.recipe, &self.history) {
+            let epoch = self.history.len() + 1;
             let phase = match current.take() {
                 Some(phase) if phase.number == position.phase => phase,
                 // What the last phase held is gone by now.
                 _ => self.begin_phase(position, saver, observe)?,
             };
-            let record = self.epoch(epoch, position, &phase, saver, observe)?;
+            let (record, tally) = self.epoch(epoch, position, &phase, saver, observe)?;
             self.commit(record, saver, observe);
+            self.remember(tally);
+            self.tell_ailments(observe);
+            self.tell_early_end(position, observe);
             current = Some(phase);
         }
         Ok(())
+    }
+
+    /// Whether there is an epoch left.
+    pub fn has_epochs_left(&self) -> bool {
+        course::next(&self.job.recipe, &self.history).is_some()
+    }
+
+    /// Epochs of the run, if no phase ends before its time.
+    pub fn epochs(&self) -> usize {
+        self.job.recipe.epochs()
+    }
+
+    /// Tells what is off with the network, each kind once a phase.
+    fn tell_ailments(&self, observe: Observer) {
+        let Some((last, before)) = self.history.split_last() else {
+            return;
+        };
+        let same_phase = before.iter().filter(|record| record.phase == last.phase);
+        let ailments = |record: &EpochRecord| -> Vec<Ailment> {
+            record.health.iter().flat_map(Health::ailments).collect()
+        };
+        let mut told: Vec<&str> = same_phase
+            .flat_map(ailments)
+            .map(|ailment| ailment.what)
+            .collect();
+        for ailment in ailments(last) {
+            if !told.contains(&ailment.what) {
+                told.push(ailment.what);
+                observe(Event::Note(ailment.sentence));
+            }
+        }
+    }
+
+    fn tell_early_end(&self, position: Position, observe: Observer) {
+        let phase = &self.job.recipe.phases[position.phase];
+        let done = position.epoch_in_phase + 1;
+        let ends = course::ends_phase(&self.job.recipe, &self.history, self.history.len());
+        if ends && done < phase.epochs {
+            observe(Event::Note(format!(
+                "phase {} ends after {done} of its {} epochs: the last {} were no better (patience)",
+                phase.name,
+                phase.epochs,
+                phase.patience.unwrap_or_default()
+            )));
+        }
     }
 
     /// Writes the summary of a run that had finished before.
@@ -249,7 +306,7 @@ impl<T: Task> Session<T> {
         current: &CurrentPhase,
         saver: &mut Saver,
         observe: Observer,
-    ) -> Result<EpochRecord, Error> {
+    ) -> Result<(EpochRecord, T::Tally), Error> {
         let mut sums = self.in_hand.take().unwrap_or_default();
         let Self {
             job,
@@ -271,8 +328,8 @@ impl<T: Task> Session<T> {
             observe,
         )?;
         let evaluating = Instant::now();
-        let evaluation = match end {
-            EpochEnd::Complete => self.job.evaluate(
+        let tally = match end {
+            EpochEnd::Complete => self.job.tally(
                 self.learned.model(),
                 &current.frozen,
                 Split::Validation,
@@ -281,23 +338,27 @@ impl<T: Task> Session<T> {
             EpochEnd::Stopped => None,
             EpochEnd::NonFinite(step) => return Err(self.diverged(step, epoch, position, observe)),
         };
-        let Some(evaluation) = evaluation else {
+        let Some(tally) = tally else {
             let phase = &self.job.recipe.phases[position.phase];
             return Err(self.interrupted(&sums, epoch, phase, saver, observe));
         };
-        Ok(EpochRecord {
+        let evaluation = self.job.task.evaluation(&tally);
+        let record = EpochRecord {
             epoch,
             phase: self.job.recipe.phases[position.phase].name.clone(),
             train_loss: sums.loss / sums.images as f64,
             val_loss: evaluation.loss,
             metric: evaluation.metric,
+            interval: evaluation.interval,
             others: evaluation.others,
+            health: sums.health,
             skipped_steps: sums.skipped,
             lr: sums.lr,
             images_per_second: sums.images as f64 / sums.seconds,
             seconds: sums.elapsed + evaluating.elapsed().as_secs_f64(),
             peak_memory_mb: memory::peak_mb(),
-        })
+        };
+        Ok((record, tally))
     }
 
     /// Makes a finished epoch last.
@@ -305,7 +366,7 @@ impl<T: Task> Session<T> {
         let epoch = record.epoch;
         self.history.push(record);
         let is_best = self.best().is_some_and(|best| best.epoch == epoch);
-        let summary = self.summary(RunState::Running, None);
+        let summary = self.summary(RunState::Running, None, None);
         saver.epoch(
             &self.learned,
             &self.history,
@@ -320,7 +381,8 @@ impl<T: Task> Session<T> {
         saver.tell(observe);
     }
 
-    fn finish(&self, observe: Observer) -> Result<Summary, Error> {
+    fn finish(&mut self, observe: Observer) -> Result<Summary, Error> {
+        let verdict = self.guard(observe)?;
         let test = if !self.job.task.split(Split::Test).is_empty() {
             let mut model = warmstart_weights::read(&self.run.path().join(crate::run::BEST))?;
             let kept = model_file::complete_parameters(
@@ -329,22 +391,24 @@ impl<T: Task> Session<T> {
                 &self.job.device,
             )?;
             let frozen = self.job.frozen(0, &kept, INFERENCE_BATCH);
-            let evaluation = self.job.evaluate(&kept, &frozen, Split::Test, observe)?;
-            let Some(evaluation) = evaluation else {
+            let tally = self.job.tally(&kept, &frozen, Split::Test, observe)?;
+            let Some(tally) = tally else {
                 return Err(Error::Interrupted {
                     words: "stopped while the test images were measured; every epoch is done"
                         .into(),
                     run: self.run.path().to_owned(),
                 });
             };
+            let evaluation = self.job.task.evaluation(&tally);
             Some(TestResult {
                 loss: evaluation.loss,
                 metric: evaluation.metric,
+                interval: evaluation.interval,
             })
         } else {
             None
         };
-        let summary = self.summary(RunState::Finished, test);
+        let summary = self.summary(RunState::Finished, test, verdict);
         self.run.write_summary(&summary)?;
         observe(Event::Finished {
             summary: &summary,
@@ -357,7 +421,12 @@ impl<T: Task> Session<T> {
         Best::of(&self.history, T::KIND.metric())
     }
 
-    fn summary(&self, state: RunState, test: Option<TestResult>) -> Summary {
+    fn summary(
+        &self,
+        state: RunState,
+        test: Option<TestResult>,
+        guard: Option<Verdict>,
+    ) -> Summary {
         let best = self.best().expect("there is a finished epoch");
         let planned = |name: &str| {
             let mut phases = self.plan.iter().flat_map(|plan| &plan.phases);
@@ -385,8 +454,13 @@ impl<T: Task> Session<T> {
         Summary {
             state,
             epochs: self.history.len(),
-            kept: best.clone(),
+            kept: guard
+                .as_ref()
+                .and_then(Verdict::kept)
+                .unwrap_or(&best)
+                .clone(),
             best,
+            guard,
             test,
             phases: phases.collect(),
             note: note.to_owned(),

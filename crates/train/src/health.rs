@@ -1,0 +1,353 @@
+//! The health of a network while it learns, stage by stage: whether gradients reach the lower layers,
+//! whether steps are of a sensible size, and whether activations live. Looked at in few steps, on what the
+//! step computes anyway.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use warmstart_models::Architecture;
+use warmstart_nn::Parameters;
+use warmstart_nn::block::BatchStatistics;
+use warmstart_nn::burn::tensor::Tensor;
+
+/// Images whose activations are looked at: enough for a deviation, and next to no time.
+const IMAGES: usize = 4;
+/// What is below this share of the head's gradient hardly learns.
+const VANISHING: f64 = 1e-5;
+/// Times the head's gradient above which a stage's explodes.
+const EXPLODING: f64 = 1e5;
+/// Largest sound change of a stage's weights in a step, as a share of them.
+const LARGEST_UPDATE: f64 = 0.05;
+/// Share of dead channels above which much of a stage is of no use.
+const MANY_DEAD: f64 = 0.5;
+/// Distance of batch statistics from the running ones, in running standard deviations, above which the
+/// network is another one in evaluation.
+const FAR: f64 = 1.0;
+/// Added to a running variance: batch norm's ε.
+const EPSILON: f64 = 1e-5;
+/// Name of what is behind the backbone.
+const HEAD: &str = "head";
+
+/// A step that was looked at.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// The step in its epoch, from 1.
+    pub step: usize,
+    /// The trained stages from the image on, and last the head.
+    pub stages: Vec<StageHealth>,
+}
+
+/// A stage in a step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageHealth {
+    /// Its name, `head` for the last.
+    pub stage: String,
+    /// Euclidean norm of its gradient, before clipping.
+    pub gradient_norm: f64,
+    /// Norm of the step's change of its parameters ÷ their norm.
+    pub update_ratio: f64,
+    /// Standard deviation of what it gives; none of the head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activation_std: Option<f64>,
+    /// Share of its channels that are the same for every pixel of the images looked at; none of the head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_units: Option<f64>,
+    /// Mean distance of its batch means from the running means, in running standard deviations; none where
+    /// batch norm is frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_norm_drift: Option<f64>,
+}
+
+/// Collects the health of a step while it is taken.
+#[derive(Default)]
+pub struct Watch {
+    /// By index of the stage, from the first trained one.
+    activations: BTreeMap<usize, (f64, f64)>,
+    stages: Vec<StageHealth>,
+}
+
+impl Watch {
+    /// What a stage gives, `[batch, height, width, channels]`: of the first micro-batch.
+    pub fn activation(&mut self, stage: usize, map: &Tensor<4>) {
+        self.activations.entry(stage).or_insert_with(|| {
+            let [batch, _, _, channels] = map.dims();
+            let few = map.clone().narrow(0, 0, batch.min(IMAGES));
+            let values: Vec<f32> = few.into_data().try_into_vec().expect("maps are f32");
+            deviation_and_dead(&values, channels)
+        });
+    }
+
+    /// Gradients, changes and statistics of a step that is done. `statistics` are the batch's.
+    pub fn step(
+        &mut self,
+        architecture: &Architecture,
+        gradients: &Parameters,
+        before: &Parameters,
+        after: &Parameters,
+        statistics: &[BatchStatistics],
+    ) {
+        let mut sums: BTreeMap<usize, Sums> = BTreeMap::new();
+        let head = architecture.stages.len();
+        for name in gradients.names() {
+            let stage = architecture.stage_of(name).unwrap_or(head);
+            sums.entry(stage).or_default().parameter(
+                &gradients.values(name),
+                &before.values(name),
+                &after.values(name),
+            );
+        }
+        for batch in statistics {
+            // Any parameter of the layer tells its stage.
+            let stage = architecture.stage_of(&format!("{}.weight", batch.norm));
+            let mean = before.values(&format!("{}.running_mean", batch.norm));
+            let variance = before.values(&format!("{}.running_var", batch.norm));
+            let seen: Vec<f32> = batch
+                .mean
+                .clone()
+                .into_data()
+                .try_into_vec()
+                .expect("statistics are f32");
+            let sums = sums.entry(stage.unwrap_or(head)).or_default();
+            sums.statistics(&seen, &mean, &variance);
+        }
+        let stages = sums.into_iter().map(|(index, sums)| {
+            let activation = self.activations.get(&index);
+            StageHealth {
+                stage: architecture
+                    .stages
+                    .get(index)
+                    .map_or(HEAD, |stage| &stage.name)
+                    .to_owned(),
+                gradient_norm: sums.gradient.sqrt(),
+                update_ratio: (sums.update / sums.weight.max(f64::MIN_POSITIVE)).sqrt(),
+                activation_std: activation.map(|(deviation, _)| *deviation),
+                dead_units: activation.map(|(_, dead)| *dead),
+                batch_norm_drift: (sums.channels > 0).then(|| sums.drift / sums.channels as f64),
+            }
+        });
+        self.stages = stages.collect();
+    }
+
+    /// The step's health, which was the epoch's `step`-th, from 1.
+    pub fn health(self, step: usize) -> Health {
+        Health {
+            step,
+            stages: self.stages,
+        }
+    }
+}
+
+/// Sums over a stage, in the order of its parameters' names.
+#[derive(Default)]
+struct Sums {
+    gradient: f64,
+    update: f64,
+    weight: f64,
+    drift: f64,
+    channels: usize,
+}
+
+impl Sums {
+    fn parameter(&mut self, gradient: &[f32], before: &[f32], after: &[f32]) {
+        for ((&gradient, &before), &after) in gradient.iter().zip(before).zip(after) {
+            let [gradient, before, after] = [gradient, before, after].map(f64::from);
+            self.gradient += gradient * gradient;
+            self.update += (after - before) * (after - before);
+            self.weight += before * before;
+        }
+    }
+
+    fn statistics(&mut self, batch: &[f32], running: &[f32], variance: &[f32]) {
+        for ((&batch, &running), &variance) in batch.iter().zip(running).zip(variance) {
+            let apart = f64::from(batch - running).abs();
+            self.drift += apart / (f64::from(variance) + EPSILON).sqrt();
+        }
+        self.channels += batch.len();
+    }
+}
+
+/// Standard deviation of all values, and the share of channels whose values are all the same.
+fn deviation_and_dead(values: &[f32], channels: usize) -> (f64, f64) {
+    let (mut sum, mut squares) = (0.0, 0.0);
+    let mut lives = vec![false; channels];
+    let first = &values[..channels];
+    for pixel in values.chunks_exact(channels) {
+        for ((&value, &first), lives) in pixel.iter().zip(first).zip(&mut lives) {
+            let value_64 = f64::from(value);
+            sum += value_64;
+            squares += value_64 * value_64;
+            *lives |= value != first;
+        }
+    }
+    let count = values.len() as f64;
+    let mean = sum / count;
+    let dead = lives.iter().filter(|lives| !**lives).count();
+    let variance = (squares / count - mean * mean).max(0.0);
+    (variance.sqrt(), dead as f64 / channels as f64)
+}
+
+/// Something that is off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ailment {
+    /// What, in a word: each is told once a phase.
+    pub what: &'static str,
+    /// A sentence with what to try.
+    pub sentence: String,
+}
+
+impl Health {
+    /// What is off, the stage where it is worst named in each sentence.
+    pub fn ailments(&self) -> Vec<Ailment> {
+        let Some((head, stages)) = self.stages.split_last() else {
+            return Vec::new();
+        };
+        let of_head = head.gradient_norm;
+        let least = worst(stages, |stage| of_head / stage.gradient_norm);
+        let most = worst(stages, |stage| stage.gradient_norm / of_head);
+        let update = worst(stages, |stage| stage.update_ratio);
+        let dead = worst(stages, |stage| stage.dead_units.unwrap_or(0.0));
+        let drift = worst(stages, |stage| stage.batch_norm_drift.unwrap_or(0.0));
+        let mut ailments = Vec::new();
+        let mut add = |what, sentence| ailments.push(Ailment { what, sentence });
+        if let Some((stage, times)) = least.filter(|(_, times)| *times > 1.0 / VANISHING) {
+            add(
+                "vanishing",
+                format!(
+                    "gradients of {} are {:.0e} of the head's: vanishing, so lower layers hardly learn; try \
+                     pretrained weights, a model with batch norm or shortcuts, or another --init (`warmstart \
+                     init-check` shows what each does)",
+                    stage.stage,
+                    1.0 / times
+                ),
+            );
+        }
+        if let Some((stage, times)) = most.filter(|(_, times)| *times > EXPLODING) {
+            add(
+                "exploding",
+                format!(
+                    "gradients of {} are {times:.0e} times the head's: exploding; try a lower learning rate, \
+                     clip_norm = 1.0, or another --init (`warmstart init-check` shows what each does)",
+                    stage.stage
+                ),
+            );
+        }
+        if let Some((stage, share)) = update.filter(|(_, share)| *share > LARGEST_UPDATE) {
+            add(
+                "updates",
+                format!(
+                    "a step changes the weights of {} by {:.0}% of their size, and around 0.1% is usual: what was \
+                     learned before is lost; try a learning rate {} times lower, or `warmstart lr-find`",
+                    stage.stage,
+                    share * 100.0,
+                    if share > 0.5 { 30 } else { 10 }
+                ),
+            );
+        }
+        if let Some((stage, share)) = dead.filter(|(_, share)| *share > MANY_DEAD) {
+            add(
+                "dead units",
+                format!(
+                    "{:.0}% of the channels of {} give the same whatever the image: dead; try a lower learning \
+                     rate, a longer warm-up or another --init",
+                    share * 100.0,
+                    stage.stage
+                ),
+            );
+        }
+        if let Some((stage, distance)) = drift.filter(|(_, distance)| *distance > FAR) {
+            add(
+                "batch-norm drift",
+                format!(
+                    "the batches' statistics in {} are {distance:.1} standard deviations from the running ones, \
+                     so the network that is evaluated is not the one that trains; try batch_norm = \"frozen\", a \
+                     larger batch or more epochs",
+                    stage.stage
+                ),
+            );
+        }
+        ailments
+    }
+}
+
+/// The stage with the highest finite figure.
+fn worst(
+    stages: &[StageHealth],
+    figure: impl Fn(&StageHealth) -> f64,
+) -> Option<(&StageHealth, f64)> {
+    let figures = stages.iter().map(|stage| (stage, figure(stage)));
+    let known = figures.filter(|(_, figure)| !figure.is_nan());
+    known.max_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(name: &str, gradient_norm: f64) -> StageHealth {
+        StageHealth {
+            stage: name.into(),
+            gradient_norm,
+            update_ratio: 1e-3,
+            activation_std: Some(1.0),
+            dead_units: Some(0.0),
+            batch_norm_drift: Some(0.1),
+        }
+    }
+
+    fn sentences(stages: Vec<StageHealth>) -> Vec<String> {
+        let health = Health { step: 1, stages };
+        let ailments = health.ailments().into_iter();
+        ailments.map(|ailment| ailment.sentence).collect()
+    }
+
+    #[test]
+    fn a_healthy_network_gives_no_cause_for_a_word() {
+        let healthy = vec![
+            stage("features.0", 0.3),
+            stage("features.1", 0.5),
+            stage("head", 1.0),
+        ];
+        assert_eq!(sentences(healthy), Vec::<String>::new());
+        assert_eq!(sentences(vec![stage("head", 1.0)]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn vanishing_gradients_are_named_where_they_are_smallest() {
+        let said = sentences(vec![
+            stage("features.0", 1e-7),
+            stage("features.1", 1e-6),
+            stage("head", 1.0),
+        ]);
+        assert!(said[0].starts_with("gradients of features.0 are 1e-7 of the head's: vanishing"));
+        // No gradient at all is the same.
+        let none = sentences(vec![stage("features.0", 0.0), stage("head", 1.0)]);
+        assert!(none[0].contains("vanishing"), "{none:?}");
+    }
+
+    #[test]
+    fn every_ailment_has_its_sentence() {
+        let ill = StageHealth {
+            update_ratio: 0.2,
+            dead_units: Some(0.75),
+            batch_norm_drift: Some(3.0),
+            ..stage("layer4.1", 1e6)
+        };
+        let said = sentences(vec![ill, stage("head", 1.0)]).join("\n");
+        for words in [
+            "exploding",
+            "by 20% of their size",
+            "75% of the channels",
+            "3.0 standard deviations",
+        ] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+    }
+
+    #[test]
+    fn a_channel_that_never_changes_is_dead() {
+        // Two channels, three pixels: the second is always 0.
+        let (deviation, dead) = deviation_and_dead(&[1.0, 0.0, 2.0, 0.0, 3.0, 0.0], 2);
+        assert_eq!(dead, 0.5);
+        assert!((deviation - (14.0f64 / 6.0 - 1.0).sqrt()).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,152 @@
+//! The choice of the kept model, once all epochs are done.
+
+use std::path::Path;
+
+use super::Session;
+use crate::Error;
+use crate::checkpoint::{At, MODEL, TRAINING};
+use crate::event::{Event, Observer};
+use crate::frozen::INFERENCE_BATCH;
+use crate::guard::{Candidates, LEVEL, Verdict, Weights};
+use crate::model_file::{complete_parameters, write_model};
+use crate::record::Best;
+use crate::run::BEST;
+use crate::task::{Split, Task};
+
+impl<T: Task> Session<T> {
+    pub(super) fn candidates(&self) -> Candidates {
+        Candidates::of(&self.job.recipe, &self.history, T::KIND.metric())
+    }
+
+    /// Keeps what an evaluation of the last epoch collected, as long as the epoch is a candidate.
+    pub(super) fn remember(&mut self, tally: T::Tally) {
+        self.tallies.insert(self.history.len(), tally);
+        let candidates = self.candidates();
+        let is_candidate = |epoch: usize| candidates.iter().any(|best| best.epoch == epoch);
+        self.tallies.retain(|&epoch, _| is_candidate(epoch));
+    }
+
+    /// Compares the candidates and makes best.safetensors the one that is kept. `Ok(None)` where there is
+    /// nothing to choose, or it is not wanted.
+    ///
+    /// # Errors
+    /// If there is a wish to stop, or the disk refuses.
+    pub(super) fn guard(&mut self, observe: Observer) -> Result<Option<Verdict>, Error> {
+        let Candidates { probe, mut thawed } = self.candidates();
+        if !self.job.recipe.guard {
+            return Ok(None);
+        }
+        let mut weights = None;
+        let mut tally = None;
+        if let Some(best) = &mut thawed {
+            let of_average = self.outcome(best, MODEL, observe);
+            let Some(of_average) = self.or_lost(of_average, observe)? else {
+                return Ok(None);
+            };
+            tally = Some(of_average);
+            if self.checkpoint_file(best, TRAINING).is_file() {
+                let of_trained = self.outcome(best, TRAINING, observe);
+                let Some(of_trained) = self.or_lost(of_trained, observe)? else {
+                    return Ok(None);
+                };
+                let evaluation = self.job.task.evaluation(&of_trained);
+                weights = Some(Weights::Average);
+                if evaluation.metric > best.value {
+                    weights = Some(Weights::Trained);
+                    best.value = evaluation.metric;
+                    best.interval = evaluation.interval;
+                    tally = Some(of_trained);
+                }
+            }
+        }
+        let mut p_value = None;
+        if let (Some(probe), Some(tally)) = (&probe, &tally) {
+            let of_probe = self.outcome(probe, MODEL, observe);
+            let Some(of_probe) = self.or_lost(of_probe, observe)? else {
+                return Ok(None);
+            };
+            p_value = Some(self.job.task.chance_of_gain(&of_probe, tally));
+        }
+        if p_value.is_none() && weights.is_none() {
+            return Ok(None);
+        }
+        let verdict = Verdict {
+            probe,
+            thawed,
+            weights,
+            p_value,
+            level: LEVEL,
+        };
+        self.keep(&verdict)?;
+        Ok(Some(verdict))
+    }
+
+    /// Makes best.safetensors what a verdict keeps.
+    ///
+    /// # Errors
+    /// If the disk refuses, or the checkpoint is damaged.
+    pub(super) fn keep(&self, verdict: &Verdict) -> Result<(), Error> {
+        let Some(kept) = verdict.kept() else {
+            return Ok(());
+        };
+        if verdict.kept_weights() != Some(Weights::Trained) {
+            return self.run.write_best(kept);
+        }
+        let mut file = warmstart_weights::read(&self.checkpoint_file(kept, TRAINING))?;
+        let infos = self.job.parameter_infos();
+        let parameters = complete_parameters(&mut file, &infos, &self.job.device)?;
+        let path = self.run.path().join(BEST);
+        crate::checkpoint::replace(&path, |path: &Path| {
+            write_model(path, &parameters, &self.job.info)
+        })
+    }
+
+    /// What an epoch's model got right and wrong; `None` if there is a wish to stop.
+    fn outcome(
+        &mut self,
+        best: &Best,
+        file: &str,
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        if file == MODEL
+            && let Some(tally) = self.tallies.remove(&best.epoch)
+        {
+            return Ok(Some(tally));
+        }
+        // Its checkpoint is verified.
+        self.run.checkpoints.open(At::Epoch(best.epoch))?;
+        let mut model = warmstart_weights::read(&self.checkpoint_file(best, file))?;
+        let infos = self.job.parameter_infos();
+        let parameters = complete_parameters(&mut model, &infos, &self.job.device)?;
+        let frozen = self.job.frozen(0, &parameters, INFERENCE_BATCH);
+        let split = Split::Validation;
+        self.job.tally(&parameters, &frozen, split, observe)
+    }
+
+    fn checkpoint_file(&self, best: &Best, name: &str) -> std::path::PathBuf {
+        let folder = self.run.checkpoints.path(At::Epoch(best.epoch));
+        folder.join(name)
+    }
+
+    /// Without a candidate's checkpoint, the best epoch stays the kept one.
+    fn or_lost(
+        &self,
+        outcome: Result<Option<T::Tally>, Error>,
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        match outcome {
+            Ok(Some(tally)) => Ok(Some(tally)),
+            Ok(None) => Err(Error::Interrupted {
+                words: "stopped while the kept model was chosen; every epoch is done".into(),
+                run: self.run.path().to_owned(),
+            }),
+            Err(Error::Checkpoint(damage)) => {
+                observe(Event::Note(format!(
+                    "the frozen and the thawed model cannot be compared ({damage}): the best epoch is kept"
+                )));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! How well pretrained features suit data, before anything is trained on them: what a regression on the frozen
+//! backbone's features tells of the training images. The features are kept, as those of a frozen phase are.
+
+use warmstart_data::{Fit, Loader, Sample, batches, epoch_order};
+use warmstart_nn::Parameters;
+use warmstart_nn::burn::tensor::Tensor;
+
+use crate::classify::Classification;
+use crate::event::{Event, Observer};
+use crate::frozen::INFERENCE_BATCH;
+use crate::job::{Job, batches_ahead};
+use crate::launch;
+use crate::recipe::Recipe;
+use crate::ridge::leave_one_out;
+use crate::task::{Split, Task};
+use crate::{Error, frozen};
+
+/// Most images that a choice of `fit` looks at.
+const IMAGES_FOR_FIT: usize = 400;
+
+/// Whether each of `samples` is classified rightly by a regression on the features of the others, in the
+/// recipe's preprocessing.
+///
+/// # Errors
+/// If an image cannot be read.
+pub fn judge(
+    recipe: &Recipe,
+    like: &Job<Classification>,
+    samples: Vec<Sample>,
+    parameters: &Parameters,
+    observe: Observer,
+) -> Result<Vec<bool>, Error> {
+    let labels: Vec<usize> = samples.iter().map(|sample| sample.label).collect();
+    let mut data = like.task.data().clone();
+    data.validation = samples;
+    let classes = data.classes.len();
+    let job = launch::job::<Classification>(recipe.clone(), data, like.machine.clone())?;
+    let boundary = job.architecture.stages.len();
+    let mut frozen = job.frozen(boundary, parameters, INFERENCE_BATCH);
+    if let Some(cache) = &job.machine.cache {
+        let origin = frozen::Origin {
+            architecture: &job.architecture,
+            parameters,
+            phase: &job.recipe.phases[0],
+            task: &*job.task,
+            preprocessing: &job.info.preprocessing,
+            seed: job.recipe.seed,
+        };
+        // Without a cache it only takes longer.
+        let _ = frozen.open_validation_cache(&origin, cache);
+    }
+    let source = frozen.evaluation_source(&job.task, Split::Validation);
+    let order: Vec<usize> = (0..labels.len()).collect();
+    let loader = Loader::new(
+        batches(&order, INFERENCE_BATCH),
+        job.machine.workers,
+        batches_ahead(INFERENCE_BATCH),
+        source.prepare(),
+    );
+    let mut features: Vec<Vec<f32>> = Vec::new();
+    for batch in loader {
+        let batch = batch?;
+        let maps = job.features(&frozen, &batch, &source, observe);
+        features.extend(rows(maps));
+        observe(Event::Evaluated {
+            images: features.len(),
+            of: labels.len(),
+        });
+    }
+    Ok(leave_one_out(&features, &labels, classes))
+}
+
+/// A row an image, of averages `[batch, 1, 1, channels]`.
+fn rows(mut maps: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
+    let map = maps.pop().expect("a backbone has a result");
+    let [_, _, _, channels] = map.dims();
+    let values: Vec<f32> = map.into_data().try_into_vec().expect("features are f32");
+    values.chunks(channels).map(<[f32]>::to_vec).collect()
+}
+
+/// So many of the samples, drawn by the seed, in their order.
+pub fn some_of(samples: &[Sample], most: usize, seed: u64) -> Vec<Sample> {
+    let mut drawn = epoch_order(seed, 0, samples.len());
+    drawn.truncate(most);
+    drawn.sort_unstable();
+    drawn.iter().map(|&index| samples[index].clone()).collect()
+}
+
+/// The fit that the frozen features tell most by, on up to 400 training images, the crop that the weights were
+/// made with among equals; and what there is to say of it.
+///
+/// # Errors
+/// As [`judge`].
+pub fn choose_fit(
+    job: &Job<Classification>,
+    parameters: &Parameters,
+    observe: Observer,
+) -> Result<(Fit, String), Error> {
+    let samples = some_of(&job.task.data().train, IMAGES_FOR_FIT, job.recipe.seed);
+    let mut best = (Fit::Crop, 0);
+    let mut figures = Vec::new();
+    for fit in [Fit::Crop, Fit::Squash, Fit::Letterbox] {
+        let recipe = Recipe {
+            fit,
+            ..job.recipe.clone()
+        };
+        let judged = judge(&recipe, job, samples.clone(), parameters, observe)?;
+        let right = judged.iter().filter(|right| **right).count();
+        figures.push(format!(
+            "{} {:.3}",
+            fit_name(fit),
+            right as f64 / samples.len().max(1) as f64
+        ));
+        if right > best.1 {
+            best = (fit, right);
+        }
+    }
+    let words = format!(
+        "fit = \"{}\": a probe on the frozen features of {} training images, each judged by the others, finds {}",
+        fit_name(best.0),
+        samples.len(),
+        figures.join(", ")
+    );
+    Ok((best.0, words))
+}
+
+fn fit_name(fit: Fit) -> &'static str {
+    match fit {
+        Fit::Crop => "crop",
+        Fit::Squash => "squash",
+        Fit::Letterbox => "letterbox",
+    }
+}
