@@ -328,3 +328,25 @@ fn a_recipe_may_name_only_what_it_changes() {
         read
     );
 }
+
+/// What a seed gives is kept when options are added: this is from before RandAugment.
+#[test]
+fn the_views_of_a_seed_stay() {
+    let image = golden("decoded/rgb.png");
+    let jitter = Augmentation {
+        brightness: 0.4,
+        contrast: 0.4,
+        saturation: 0.4,
+        hue: 0.1,
+        ..Augmentation::default()
+    };
+    let mut pixels = Vec::new();
+    for sample in 0..50 {
+        for augmentation in [&Augmentation::default(), &jitter] {
+            let view = augmentation.view(&image, &PREPROCESSING, &mut random(sample));
+            pixels.extend(view.unwrap().pixels);
+        }
+    }
+    let digest = blake3::hash(&pixels).to_hex();
+    assert_eq!(&digest[..16], "b40bd82a32240227");
+}
