@@ -9,15 +9,18 @@ pub(super) fn sharpen(image: &mut RgbImage, factor: f64) {
     let source = image.clone();
     let stride = source.width * 3;
     for y in 1..source.height.saturating_sub(1) {
+        let rows = [y - 1, y, y + 1].map(|row| source.row(row));
+        let target = &mut image.pixels[y * stride..][..stride];
         for x in 3..stride.saturating_sub(3) {
-            let around: u32 = (y - 1..=y + 1)
-                .flat_map(|row| [x - 3, x, x + 3].map(|column| row * stride + column))
-                .map(|place| u32::from(source.pixels[place]))
+            let around: u32 = rows
+                .iter()
+                .flat_map(|row| [row[x - 3], row[x], row[x + 3]])
+                .map(u32::from)
                 .sum();
-            let value = source.pixels[y * stride + x];
+            let value = rows[1][x];
             // Thirteenths, rounded to nearest.
             let smooth = (2 * (around + 4 * u32::from(value)) + 13) / 26;
-            image.pixels[y * stride + x] = blend(smooth as u8, value, factor as f32);
+            target[x] = blend(smooth as u8, value, factor as f32);
         }
     }
 }
