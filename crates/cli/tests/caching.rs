@@ -26,7 +26,7 @@ impl Setup {
         let weights = pretrained(dir.path(), &data);
         let recipe = dir.path().join("recipe.toml");
         let text = format!(
-            "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 32\n\
+            "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 32\nfit = 'crop'\n\
              [[phase]]\nname = 'freeze'\ntrain = '{train}'\nepochs = 4\nbatch = 10\nviews = 2\n\
              [[phase]]\nname = 'thaw'\ntrain = 'all'\nepochs = 1\nbatch = 8\n",
             data.display()

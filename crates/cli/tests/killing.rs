@@ -34,10 +34,12 @@ fn classification(dir: &Path) -> PathBuf {
         dir,
         &data,
         &weights,
-        "image_size = 32\n\
+        "image_size = 32\nfit = 'auto'\nhealth_every = 2\n\
          [[phase]]\nname = 'freeze'\ntrain = 'head'\nepochs = 2\nbatch = 6\nviews = 2\n\
+         [phase.augmentation]\nmixup = 0.4\n\
          [[phase]]\nname = 'thaw'\ntrain = 'all'\nepochs = 2\nbatch = 8\nmicro_batch = 3\nclip_norm = 1.0\n\
-         ema_decay = 0.9\n",
+         ema_decay = 0.9\nbatch_norm = 'batch'\nbalance = 'sampling'\ndropout = 0.3\n\
+         [phase.augmentation]\nrand_augment = 3\nerase = 0.3\ncutmix = 1.0\n",
     )
 }
 

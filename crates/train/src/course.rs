@@ -5,7 +5,8 @@ use crate::Error;
 use crate::recipe::{Phase, Position, Recipe, THAW_WARMUP};
 use crate::record::EpochRecord;
 
-/// The place of the epoch after those of `history`; `None` if there is none.
+/// The place of the epoch after those of `history`; `None` if there is none, or a phase has had more epochs
+/// than it has in the recipe.
 pub fn next(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
     let mut rest = history;
     for (index, phase) in recipe.phases.iter().enumerate() {
@@ -14,6 +15,9 @@ pub fn next(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
             .take_while(|record| record.phase == phase.name)
             .count();
         let (own, later) = rest.split_at(done);
+        if done > phase.epochs {
+            return None;
+        }
         if later.is_empty() && done < phase.epochs && !is_out_of_patience(phase, own) {
             return Some(Position {
                 phase: index,

@@ -161,7 +161,7 @@ fn an_image_that_is_no_number_is_named_as_such() {
 
 #[test]
 fn of_a_gradient_the_layer_nearest_to_the_loss_is_named() {
-    let mut fixture = Fixture::new("");
+    let mut fixture = Fixture::new("batch_norm = 'batch'");
     // Small weights on large inputs: the result is small, and the weights' gradient is the product of the
     // inputs and a gradient that was large already.
     fixture.change("fc.weight", |_, value| value * 1e36);
