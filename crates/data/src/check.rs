@@ -3,6 +3,7 @@
 use crate::dataset::Sample;
 use crate::decode::decode;
 use crate::error::{DataError, some_of};
+use crate::sketch::Sketch;
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,11 +13,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub struct Checked<L = usize> {
     /// Those that can, in the order given.
     pub readable: Vec<Sample<L>>,
+    /// A sketch of each of them, in the same order.
+    pub sketches: Vec<Sketch>,
     /// Those that cannot, in the order given, with a message that names the file.
     pub unreadable: Vec<(PathBuf, String)>,
 }
 
-/// Decodes every image, on all threads of the current rayon pool.
+/// Decodes and sketches every image, on all threads of the current rayon pool.
 ///
 /// `progress` is called after each image with the number done and the total, from any thread and
 /// not always in rising order.
@@ -25,22 +28,26 @@ pub fn check<L: Clone + Sync>(
     progress: impl Fn(usize, usize) + Sync,
 ) -> Checked<L> {
     let done = AtomicUsize::new(0);
-    let results: Vec<Option<String>> = samples
+    let results: Vec<Result<Sketch, String>> = samples
         .par_iter()
         .map(|sample| {
-            let failure = decode(&sample.path).err().map(|error| error.to_string());
+            let result = decode(&sample.path).map(|image| Sketch::of(&image));
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, samples.len());
-            failure
+            result.map_err(|error| error.to_string())
         })
         .collect();
     let mut checked = Checked {
         readable: Vec::new(),
+        sketches: Vec::new(),
         unreadable: Vec::new(),
     };
-    for (sample, failure) in samples.iter().zip(results) {
-        match failure {
-            None => checked.readable.push(sample.clone()),
-            Some(reason) => checked.unreadable.push((sample.path.clone(), reason)),
+    for (sample, result) in samples.iter().zip(results) {
+        match result {
+            Ok(sketch) => {
+                checked.readable.push(sample.clone());
+                checked.sketches.push(sketch);
+            }
+            Err(reason) => checked.unreadable.push((sample.path.clone(), reason)),
         }
     }
     checked

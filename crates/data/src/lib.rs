@@ -6,11 +6,11 @@
 //! ```
 //!
 //! [`open`] finds the images and their classes, [`check()`] decodes each once so that a damaged file
-//! is found before training, and a [`Loader`] prepares batches beside the training on threads of its
-//! own. [`evaluation_pixels`] gives the pixels that Pillow and torchvision would give, so that a
-//! pretrained network sees what it was trained on; [`training_pixels`] gives a random view, and
-//! [`Augmentation::mixing`] says what of another image goes into it. All that is random is a function
-//! of (seed, epoch, sample, purpose): see [`random`].
+//! is found before training and keeps a [`Sketch`] that a copy is known by, and a [`Loader`] prepares
+//! batches beside the training on threads of its own. [`evaluation_pixels`] gives the pixels that
+//! Pillow and torchvision would give, so that a pretrained network sees what it was trained on;
+//! [`training_pixels`] gives a random view, and [`Augmentation::mixing`] says what of another image goes
+//! into it. All that is random is a function of (seed, epoch, sample, purpose): see [`random`].
 //!
 //! Detection data, in whatever layout, is opened by [`scenes::open`], and takes the same way with a
 //! [`Scene`] as its label.
@@ -46,6 +46,7 @@ mod rgb_image;
 mod scene;
 mod scene_augmentation;
 pub mod scenes;
+mod sketch;
 
 pub use augmentation::{Augmentation, training_pixels, training_pixels_of};
 pub use check::{Checked, check, require_readable};
@@ -66,3 +67,4 @@ pub use resize::{Interpolation, resize};
 pub use rgb_image::{Region, RgbImage};
 pub use scene::{BoundingBox, Object, Scene};
 pub use scene_augmentation::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, SceneAugmentation, ScenePlan};
+pub use sketch::Sketch;
