@@ -12,6 +12,8 @@
 //! [`training_pixels`] gives a random view, and [`Augmentation::mixing`] says what of another image goes
 //! into it. All that is random is a function of (seed, epoch, sample, purpose): see [`random`].
 //!
+//! [`survey()`] says what of a data set makes its training or its figures worse.
+//!
 //! Detection data, in whatever layout, is opened by [`scenes::open`], and takes the same way with a
 //! [`Scene`] as its label.
 //!
@@ -24,6 +26,7 @@
 mod augmentation;
 mod check;
 mod color_jitter;
+mod copies;
 mod dataset;
 mod decode;
 mod drawing;
@@ -47,6 +50,7 @@ mod scene;
 mod scene_augmentation;
 pub mod scenes;
 mod sketch;
+mod survey;
 
 pub use augmentation::{Augmentation, training_pixels, training_pixels_of};
 pub use check::{Checked, check, require_readable};
@@ -68,3 +72,4 @@ pub use rgb_image::{Region, RgbImage};
 pub use scene::{BoundingBox, Object, Scene};
 pub use scene_augmentation::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, SceneAugmentation, ScenePlan};
 pub use sketch::Sketch;
+pub use survey::{Finding, Pictures, survey};

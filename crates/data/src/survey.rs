@@ -1,0 +1,223 @@
+//! What should be known of a data set before training on it.
+
+use crate::copies::Album;
+use crate::dataset::Sample;
+use crate::error::some_of;
+use crate::sketch::Sketch;
+use serde::Serialize;
+use std::path::Path;
+
+/// Near-duplicates that a finding names.
+const NAMED: usize = 3;
+/// Training images that are looked up among all others: enough to tell their share to a point, and
+/// the time does not grow with the square of the data set.
+const LOOKED_UP: usize = 5000;
+/// Share of training images with a near-duplicate among them that is tolerated, in percent. Copies
+/// inside the training split do little harm.
+const COPIES_TOLERATED: usize = 5;
+/// Training images below which a class is rare.
+const FEW_OF_A_CLASS: usize = 10;
+/// How many times the images of the smallest class the largest may have.
+const IMBALANCE: usize = 5;
+/// Share of small images that is tolerated, in percent.
+const SMALL_TOLERATED: usize = 10;
+/// Validation images below which their figures say little.
+const FEW_VALIDATION: usize = 50;
+/// What image sizes are commonly multiples of: the steps of most networks from pixels to their last
+/// features.
+const STRIDE: usize = 32;
+
+/// Something of a data set that makes the training worse or its figures mean less.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind of thing it is, in a word or two.
+    pub what: &'static str,
+    /// How much of it, with a unit.
+    pub count: String,
+    /// One sentence with an example, what it means, and the mend.
+    pub sentence: String,
+}
+
+/// The images of one split that can be read.
+#[derive(Debug, Clone, Default)]
+pub struct Pictures<'a> {
+    paths: Vec<&'a Path>,
+    sketches: &'a [Sketch],
+}
+
+impl<'a> Pictures<'a> {
+    /// Both lists of a [`Checked`](crate::Checked), which are of one length.
+    pub fn new<L>(samples: &'a [Sample<L>], sketches: &'a [Sketch]) -> Self {
+        assert_eq!(samples.len(), sketches.len(), "a sketch for every sample");
+        Self {
+            paths: samples.iter().map(|sample| &*sample.path).collect(),
+            sketches,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.sketches.len()
+    }
+}
+
+/// What should be known of a data set before training on it, the gravest first; nothing if it is well.
+///
+/// `test` may be empty. `class_counts` are the names of the classes and the number of their training
+/// images; none in detection. `image_size` is the side of the network's input in pixels.
+///
+/// Found are images of validation and test with a near-duplicate in training, near-duplicates in
+/// training (above 5%, of at most 5,000 images that are looked up), classes with fewer than 10
+/// training images, a largest class above 5 times the smallest, images whose shorter side is below
+/// half of `image_size` (above 10%), and fewer than 50 validation images.
+pub fn survey(
+    train: &Pictures,
+    validation: &Pictures,
+    test: &Pictures,
+    class_counts: &[(&str, usize)],
+    image_size: usize,
+) -> Vec<Finding> {
+    let album = Album::new(train.sketches);
+    [
+        seen_in_training(&album, train, validation, "validation"),
+        seen_in_training(&album, train, test, "test"),
+        few_validation(validation.len()),
+        rare_classes(class_counts),
+        imbalance(class_counts),
+        small_images(train.sketches, image_size),
+        repeated_in_training(&album, train),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn images(count: usize) -> String {
+    match count {
+        1 => "1 image".to_owned(),
+        _ => format!("{count} images"),
+    }
+}
+
+/// The first few pairs, for people.
+fn named(copies: &[(usize, usize)], of: &Pictures, among: &Pictures) -> String {
+    let pair = |&(one, other): &(usize, usize)| {
+        let (one, other) = (of.paths[one].display(), among.paths[other].display());
+        format!("{one} and {other}")
+    };
+    let pairs: Vec<String> = copies.iter().take(NAMED).map(pair).collect();
+    match copies.len() > NAMED {
+        true => format!("such as {}", pairs.join("; ")),
+        false => pairs.join("; "),
+    }
+}
+
+fn seen_in_training(
+    album: &Album,
+    train: &Pictures,
+    split: &Pictures,
+    name: &str,
+) -> Option<Finding> {
+    let copies = album.copies_of(split.sketches);
+    (!copies.is_empty()).then(|| Finding {
+        what: "near-duplicates",
+        count: images(copies.len()),
+        sentence: format!(
+            "{} of {} {name} images are also in training, or nearly ({}): figures on images that the network has seen flatter; remove one of each pair from the training folder",
+            copies.len(),
+            split.len(),
+            named(&copies, split, train)
+        ),
+    })
+}
+
+fn repeated_in_training(album: &Album, train: &Pictures) -> Option<Finding> {
+    let looked_up: Vec<usize> = (0..train.len())
+        .step_by(train.len().div_ceil(LOOKED_UP).max(1))
+        .collect();
+    let copies = album.copies_inside(&looked_up);
+    (copies.len() * 100 > looked_up.len() * COPIES_TOLERATED).then(|| Finding {
+        what: "repeated images",
+        count: format!("{}%", copies.len() * 100 / looked_up.len()),
+        sentence: format!(
+            "{} of {} training images that were looked up are there twice or more, or nearly ({}): they count for more than the others, and there is less to learn from than their number says; remove all but one of each",
+            copies.len(),
+            looked_up.len(),
+            named(&copies, train, train)
+        ),
+    })
+}
+
+fn rare_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
+    let mut rare: Vec<_> = class_counts
+        .iter()
+        .filter(|(_, count)| *count < FEW_OF_A_CLASS)
+        .collect();
+    rare.sort_by_key(|(_, count)| *count);
+    let names: Vec<String> = rare
+        .iter()
+        .map(|(class, count)| format!("{class} {count}"))
+        .collect();
+    (!rare.is_empty()).then(|| Finding {
+        what: "rare classes",
+        count: match rare.len() {
+            1 => "1 class".to_owned(),
+            count => format!("{count} classes"),
+        },
+        sentence: format!(
+            "fewer than {FEW_OF_A_CLASS} training images of a class ({}) are too few to learn what its images share; add images, or merge or remove the class",
+            some_of(&names)
+        ),
+    })
+}
+
+fn imbalance(class_counts: &[(&str, usize)]) -> Option<Finding> {
+    let (smallest, few) = class_counts.iter().min_by_key(|(_, count)| *count)?;
+    let (largest, many) = class_counts.iter().max_by_key(|(_, count)| *count)?;
+    (*many > IMBALANCE * few).then(|| Finding {
+        what: "imbalance",
+        count: format!("{many} : {few}"),
+        sentence: format!(
+            "{largest} has {many} training images and {smallest} has {few}: a network that favours the large classes has a high accuracy and misses the small ones, so read the recall of each class; set balance = \"loss\" or \"sampling\" in the recipe, or add images of {smallest}"
+        ),
+    })
+}
+
+fn small_images(sketches: &[Sketch], image_size: usize) -> Option<Finding> {
+    let mut sides: Vec<usize> = sketches
+        .iter()
+        .map(|sketch| sketch.width.min(sketch.height))
+        .collect();
+    sides.sort_unstable();
+    let small = sides.partition_point(|side| side * 2 < image_size);
+    if small * 100 <= sides.len() * SMALL_TOLERATED {
+        return None;
+    }
+    let median = sides[sides.len() / 2];
+    let fitting = median.next_multiple_of(STRIDE);
+    let mend = match fitting < image_size {
+        true => format!("train with a smaller --image-size, such as {fitting}"),
+        // Most images would lose by it.
+        false => "replace them by larger ones if there are any".to_owned(),
+    };
+    Some(Finding {
+        what: "small images",
+        count: images(small),
+        sentence: format!(
+            "{small} of {} training images have a shorter side below half of the {image_size} pixels that the network takes (the median of all is {median}): enlarging them takes time and adds no detail; {mend}",
+            sides.len()
+        ),
+    })
+}
+
+fn few_validation(count: usize) -> Option<Finding> {
+    // Half of Wilson's 95% interval at 50%: z / 2 / √(n + z²), z = 1.96.
+    let points = 98.0 / (count as f64 + 3.84).sqrt();
+    (1..FEW_VALIDATION).contains(&count).then(|| Finding {
+        what: "few validation images",
+        count: images(count),
+        sentence: format!(
+            "an accuracy of 50% on {} is known to ± {points:.0} points only, so that epochs and runs differ by luck; give validation more images",
+            images(count)
+        ),
+    })
+}
