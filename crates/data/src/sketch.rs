@@ -109,12 +109,14 @@ fn small(image: &RgbImage) -> RgbImage {
 fn sums(small: &RgbImage, cells: usize) -> Vec<[u32; 3]> {
     let side = SIDE / cells;
     let mut sums = vec![[0; 3]; cells * cells];
-    for y in 0..SIDE {
-        let (pixels, _) = small.row(y).as_chunks::<3>();
-        for (x, pixel) in pixels.iter().enumerate() {
-            let sum = &mut sums[y / side * cells + x / side];
-            for (sum, value) in sum.iter_mut().zip(pixel) {
-                *sum += u32::from(*value);
+    for (y, row) in small.pixels.chunks_exact(SIDE * 3).enumerate() {
+        for (x, part) in row.chunks_exact(side * 3).enumerate() {
+            let sum = &mut sums[y / side * cells + x];
+            let (pixels, _) = part.as_chunks::<3>();
+            for pixel in pixels {
+                for (sum, value) in sum.iter_mut().zip(pixel) {
+                    *sum += u32::from(*value);
+                }
             }
         }
     }
