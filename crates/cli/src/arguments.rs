@@ -3,6 +3,7 @@
 mod choices;
 mod initialization;
 mod machine;
+mod rank;
 mod train;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use choices::share;
 pub use choices::{Balance, DataSplit, Fit, Layout, OnNonFinite, Optimizer, Task};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, Threads};
+pub use rank::Rank;
 pub use train::{LrFind, Plan, Probe, Resume, Runs, Train};
 
 /// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
@@ -40,6 +42,8 @@ pub enum Command {
     Plan(Box<Plan>),
     /// Find a learning rate for each phase, by a few steps at rising rates
     LrFind(Box<LrFind>),
+    /// Tell which pretrained weights suit data best, before anything is trained
+    Rank(Rank),
     /// Measure steps for a plan
     #[command(hide = true)]
     Probe(Probe),

@@ -28,6 +28,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Runs(arguments) => commands::runs::runs(arguments),
         Command::Plan(arguments) => commands::plan::plan(*arguments),
         Command::LrFind(arguments) => commands::lr_find::lr_find(*arguments),
+        Command::Rank(arguments) => commands::rank::rank(arguments),
         Command::Probe(arguments) => commands::plan::probe(arguments),
         Command::Eval(arguments) => commands::eval::eval(arguments),
         Command::Predict(arguments) => commands::predict::predict(arguments),

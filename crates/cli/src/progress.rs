@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use warmstart_data::Finding;
 use warmstart_metrics::Interval;
+use warmstart_train::cross_validation::CrossValidation;
 use warmstart_train::event::Event;
 use warmstart_train::guard::{Verdict, Weights};
 use warmstart_train::plan::Plan;
@@ -46,6 +48,7 @@ impl Progress {
                 unreadable,
                 ignored,
                 without_validation,
+                findings,
             } => {
                 let test = if test > 0 { format!(", {test} test") } else { String::new() };
                 self.line(format!(
@@ -66,6 +69,9 @@ impl Progress {
                 }
                 if unreadable.len() > NAMED {
                     self.line(format!("  … and {} more", unreadable.len() - NAMED));
+                }
+                for Finding { what, count, sentence } in findings {
+                    self.line(format!("  {what:18} {count:>12}  {sentence}"));
                 }
             }
             Event::Measuring => {
@@ -131,6 +137,23 @@ impl Progress {
                 }
             }
         }
+    }
+
+    /// Says what the parts of a cross-validation come to.
+    pub fn folds(&mut self, result: &CrossValidation) {
+        let values: Vec<_> = result
+            .folds
+            .iter()
+            .map(|best| format!("{:.4}", best.value))
+            .collect();
+        self.line(format!(
+            "{} folds: {} {:.4} ± {:.4} (mean ± standard deviation of {})",
+            result.folds.len(),
+            result.folds.first().map_or("", |best| &best.metric),
+            result.mean,
+            result.deviation,
+            values.join(", ")
+        ));
     }
 
     /// The bar of that length, made anew when the length changes.

@@ -154,6 +154,14 @@ impl Task for Classification {
         })
     }
 
+    fn class_counts<'a>(classes: &'a [String], samples: &[Sample]) -> Vec<(&'a str, usize)> {
+        let mut counts: Vec<_> = classes.iter().map(|class| (class.as_str(), 0)).collect();
+        for sample in samples {
+            counts[sample.label].1 += 1;
+        }
+        counts
+    }
+
     fn backbone(architecture: Architecture) -> Architecture {
         architecture
     }

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use warmstart_data::Finding;
+
 use crate::plan::Plan;
 use crate::recipe::Phase;
 use crate::record::{EpochRecord, Summary};
@@ -29,6 +31,8 @@ pub enum Event<'a> {
         ignored: usize,
         /// Classes without a validation image.
         without_validation: &'a [String],
+        /// What makes them harder to learn from, or their figures flatter.
+        findings: &'a [Finding],
     },
     /// Steps are about to be taken in another process, for the plan.
     Measuring,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use warmstart_data::{Checked, Dataset, require_readable};
+use warmstart_data::{Checked, Dataset, Pictures, require_readable, survey};
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
@@ -63,8 +63,7 @@ pub fn train(
     observe: Observer,
 ) -> Result<Summary, Error> {
     let (recipe, open) = resolve(draft)?;
-    let name = recipe.data.file_name().unwrap_or_default();
-    let out = out.unwrap_or_else(|| Path::new("runs").join(name));
+    let out = output_folder(out, &recipe.data);
     if absolute(&out).starts_with(&recipe.data) {
         return Err(Error::usage(format!(
             "{} lies in the data set's folder, where it would be taken for a part of it: give another --out",
@@ -78,6 +77,13 @@ pub fn train(
         }
         recipe::Task::Detect => train_task::<Detection>(recipe, &open, &out, machine, observe),
     }
+}
+
+/// Where a run is put: `runs/<name of the data's folder>` unless the user says otherwise.
+pub fn output_folder(out: Option<PathBuf>, data: &Path) -> PathBuf {
+    let data = absolute(data);
+    let name = data.file_name().unwrap_or_default();
+    out.unwrap_or_else(|| Path::new("runs").join(name))
 }
 
 fn train_task<T: Task>(
@@ -206,7 +212,7 @@ pub fn assemble<T: Task>(
     for phase in &recipe.phases {
         boundary(&backbone, &phase.train)?;
     }
-    let mut data = readable(T::open(&recipe, observe)?, observe)?;
+    let mut data = readable::<T>(T::open(&recipe, observe)?, recipe.image_size, observe)?;
     if let Some(part) = recipe.fold {
         data.train = all_images(part, &data.train, &data.validation)?;
         data.validation = data.train.clone();
@@ -247,11 +253,13 @@ pub fn job<T: Task>(
     })
 }
 
-/// Leaves out the images that cannot be read, unless they are too many.
-fn readable<L: Clone + Sync + Send>(
-    opened: Opened<L>,
+/// Leaves out the images that cannot be read, unless they are too many, and says what else there is to know of
+/// them.
+fn readable<T: Task>(
+    opened: Opened<T::Label>,
+    image_size: usize,
     observe: Observer,
-) -> Result<Dataset<L>, Error> {
+) -> Result<Dataset<T::Label>, Error> {
     let Opened {
         mut data,
         mut unreadable,
@@ -271,8 +279,14 @@ fn readable<L: Clone + Sync + Send>(
             unreadable.extend(checked.iter().flat_map(|split| split.unreadable.clone()));
             unreadable
         },
+        sketches: Vec::new(),
     };
     require_readable(&all, UNREADABLE_LIMIT)?;
+    let [on_train, on_validation, on_test] = checked
+        .each_ref()
+        .map(|split| Pictures::new(&split.readable, &split.sketches));
+    let counts = T::class_counts(&data.classes, &checked[0].readable);
+    let findings = survey(&on_train, &on_validation, &on_test, &counts, image_size);
     let [train, validation, test] = checked.map(|split| split.readable);
     if validation.is_empty() {
         return Err(Error::usage(
@@ -287,6 +301,7 @@ fn readable<L: Clone + Sync + Send>(
         unreadable: &all.unreadable,
         ignored: data.ignored,
         without_validation: &data.without_validation,
+        findings: &findings,
     });
     Ok(Dataset {
         train,

@@ -103,6 +103,12 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// What is missing, and the mend.
     fn require_learnable(data: &Dataset<Self::Label>) -> Result<(), Error>;
 
+    /// Training images of each class, by name, where an image has one; none where it has several.
+    fn class_counts<'a>(
+        classes: &'a [String],
+        samples: &[Sample<Self::Label>],
+    ) -> Vec<(&'a str, usize)>;
+
     /// The backbone as the task uses it.
     fn backbone(architecture: Architecture) -> Architecture;
 

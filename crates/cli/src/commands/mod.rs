@@ -8,6 +8,7 @@ pub mod init_check;
 pub mod lr_find;
 pub mod plan;
 pub mod predict;
+pub mod rank;
 pub mod runs;
 pub mod train;
 pub mod weights;

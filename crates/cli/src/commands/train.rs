@@ -3,6 +3,8 @@
 use std::env;
 use std::path::PathBuf;
 
+use warmstart_train::cross_validation::cross_validate;
+use warmstart_train::event::Event;
 use warmstart_train::recipe::Draft;
 use warmstart_train::{Changes, Machine, Stop};
 
@@ -15,10 +17,19 @@ pub fn train(arguments: Train) -> Result<(), Failure> {
     let machine = machine(&arguments.threads, &arguments.cache)?;
     let signals = Signals::catch(&machine.stop)?;
     let out = arguments.out.clone();
+    let folds = arguments.folds;
     let draft = draft(arguments)?;
     let mut progress = Progress::new();
-    let result = warmstart_train::train(draft, out, machine, &mut |event| progress.show(event));
-    signals.ended(result)
+    let mut observe = |event: Event| progress.show(event);
+    let Some(folds) = folds else {
+        let result = warmstart_train::train(draft, out, machine, &mut observe);
+        return signals.ended(result.map(drop));
+    };
+    let result = cross_validate(draft, out, folds, machine, &mut observe);
+    if let Ok(result) = &result {
+        progress.folds(result);
+    }
+    signals.ended(result.map(drop))
 }
 
 /// What the flags leave of this machine.

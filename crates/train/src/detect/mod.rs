@@ -191,6 +191,10 @@ impl Task for Detection {
         Ok(())
     }
 
+    fn class_counts<'a>(_: &'a [String], _: &[Sample<Scene>]) -> Vec<(&'a str, usize)> {
+        Vec::new()
+    }
+
     fn backbone(architecture: Architecture) -> Architecture {
         architecture.with_taps()
     }

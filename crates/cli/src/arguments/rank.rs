@@ -1,0 +1,41 @@
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{CacheFolder, Fit, Threads};
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  warmstart rank --data pets/ --weights imagenet.pth birds.safetensors runs/animals
+  warmstart rank --data pets/ --model resnet18 --weights resnet18.pth none
+
+Nothing is trained: each training image (1,000 of many) is classified by a regression on the frozen features
+of the others. The features are kept, so the same question again takes seconds.")]
+pub struct Rank {
+    /// Folder of a data set of classes
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Pretrained files (.pth, .pt, .safetensors) or folders of runs; "none" for random weights
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    pub weights: Vec<String>,
+    /// Architecture of all of them [default: of each the one that its tensors tell]
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Edge of the square image that goes into the network, in pixels [default: the model's own]
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
+    /// How a picture fills that square
+    #[arg(long, default_value = "crop")]
+    pub fit: Fit,
+    /// Which images are taken of many, and random weights, follow from it [default: 42]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub cache: CacheFolder,
+    #[command(flatten)]
+    pub threads: Threads,
+}

@@ -1,0 +1,92 @@
+//! `warmstart rank`.
+
+use std::io::{Write, stdout};
+
+use warmstart_train::rank::{Ranking, Request};
+use warmstart_train::recipe::SEED;
+
+use super::Failure;
+use super::train::machine;
+use crate::arguments::Rank;
+use crate::progress::{Progress, interval};
+
+/// Chance above which two are not told apart.
+const TOLD_APART: f64 = 0.05;
+
+pub fn rank(arguments: Rank) -> Result<(), Failure> {
+    let machine = machine(&arguments.threads, &arguments.cache)?;
+    let request = Request {
+        data: arguments.data,
+        weights: arguments.weights,
+        model: arguments.model,
+        image_size: arguments.image_size,
+        fit: arguments.fit.chosen(),
+        seed: arguments.seed.unwrap_or(SEED),
+    };
+    let mut progress = Progress::new();
+    let ranking = warmstart_train::rank::rank(&request, machine, &mut |event| progress.show(event));
+    progress.clear();
+    let ranking = ranking?;
+    let mut out = stdout().lock();
+    if arguments.json {
+        let text = serde_json::to_string(&ranking).expect("figures are plain data");
+        writeln!(out, "{text}")?;
+        return Ok(());
+    }
+    for line in lines(&ranking) {
+        writeln!(out, "{line}")?;
+    }
+    Ok(())
+}
+
+fn lines(ranking: &Ranking) -> Vec<String> {
+    let width = |name: fn(&warmstart_train::rank::Ranked) -> &str, least: usize| {
+        let widths = ranking.ranked.iter().map(|line| name(line).chars().count());
+        widths.max().unwrap_or(0).max(least)
+    };
+    let (weights, model) = (width(|l| &l.weights, 7), width(|l| &l.model, 5));
+    let mut lines = vec![format!(
+        "{:weights$}  {:model$}  probe accuracy",
+        "weights", "model"
+    )];
+    for line in &ranking.ranked {
+        lines.push(format!(
+            "{:weights$}  {:model$}  {:.4}{}",
+            line.weights,
+            line.model,
+            line.accuracy,
+            interval(Some(line.interval))
+        ));
+    }
+    lines.push(format!(
+        "judged by {} training images, each by the frozen features of the others; always the largest class: {:.4}",
+        ranking.images, ranking.largest_class
+    ));
+    lines.extend(verdict(ranking));
+    lines
+}
+
+/// Whether the first is surely the best, in a sentence.
+fn verdict(ranking: &Ranking) -> Option<String> {
+    let best = ranking.ranked.first()?;
+    let as_good: Vec<&str> = ranking.ranked[1..]
+        .iter()
+        .filter(|line| line.p_value.is_some_and(|p_value| p_value > TOLD_APART))
+        .map(|line| line.weights.as_str())
+        .collect();
+    if best.interval.low <= ranking.largest_class {
+        return Some(format!(
+            "{} tells hardly more than always guessing the largest class: none of these suit the data",
+            best.weights
+        ));
+    }
+    Some(match (as_good.as_slice(), ranking.ranked.len()) {
+        (_, 1) => return None,
+        ([], _) => format!("{} suits the data best", best.weights),
+        (others, _) => format!(
+            "{} is first, and by so many images {} may be as good",
+            best.weights,
+            others.join(", ")
+        ),
+    })
+}

@@ -1,0 +1,170 @@
+//! Which pretrained weights suit data best, before anything is trained.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use warmstart_data::Fit;
+use warmstart_metrics::{Interval, McNemar, wilson};
+
+use crate::Error;
+use crate::classify::Classification;
+use crate::event::Observer;
+use crate::job::{Job, Machine};
+use crate::launch::{self, assemble, load, resolve, settle_fit};
+use crate::recipe::{Draft, NO_WEIGHTS, Task};
+use crate::start::inspect;
+use crate::suitability::{judge, some_of};
+use crate::task::Task as _;
+
+/// Most training images that weights are judged by.
+pub const MOST_IMAGES: usize = 1000;
+
+/// What weights are ranked on.
+pub struct Request {
+    /// Folder of a data set of classes.
+    pub data: PathBuf,
+    /// Pretrained files; `none` for random weights.
+    pub weights: Vec<String>,
+    /// The architecture, where the files do not tell.
+    pub model: Option<String>,
+    /// Edge of the image in pixels, if it is not the architecture's own.
+    pub image_size: Option<usize>,
+    /// How pictures fill it; `None` for what the probe tells most by, of each file.
+    pub fit: Option<Fit>,
+    /// Decides which images are taken of a large data set, and the random weights.
+    pub seed: u64,
+}
+
+/// How well weights suit the data.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ranked {
+    /// The file.
+    pub weights: String,
+    /// The architecture.
+    pub model: String,
+    /// Share of the images whose class is found by a regression on the features of the others.
+    pub accuracy: f64,
+    /// What it may be with 95% confidence.
+    pub interval: Interval,
+    /// Chance of a lead of the first as large as it is if there were none (McNemar); `null` for the first.
+    pub p_value: Option<f64>,
+}
+
+/// Weights in falling order of suitability.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ranking {
+    /// Images that they were judged by.
+    pub images: usize,
+    /// Share of the images that are of the largest class: what guessing comes to.
+    pub largest_class: f64,
+    /// The weights, the best first.
+    pub ranked: Vec<Ranked>,
+}
+
+/// Judges each of some weights by a probe on frozen features of the training images.
+///
+/// # Errors
+/// If a file or the data cannot be read, or nothing tells a file's architecture.
+pub fn rank(request: &Request, machine: Machine, observe: Observer) -> Result<Ranking, Error> {
+    let mut first: Option<Job<Classification>> = None;
+    let mut judged = Vec::new();
+    for weights in &request.weights {
+        let model = model_of(weights, request.model.as_deref())?;
+        let (recipe, open) = resolve(Draft {
+            data: Some(request.data.clone()),
+            model: Some(model.clone()),
+            weights: Some(weights.clone()),
+            image_size: request.image_size,
+            fit: request.fit,
+            seed: Some(request.seed),
+            ..Draft::default()
+        })?;
+        if recipe.task != Task::Classify {
+            return Err(Error::usage(format!(
+                "{} holds boxes, and rank is for classes: give a folder of class folders",
+                request.data.display()
+            )));
+        }
+        // The images are looked through once.
+        let job = match &first {
+            None => assemble::<Classification>(recipe, machine.clone(), observe)?,
+            Some(first) => launch::job(recipe, first.task.data().clone(), machine.clone())?,
+        };
+        let parameters = load(&job, observe)?.parameters;
+        let job = settle_fit(job, &open, &parameters, observe)?;
+        let samples = some_of(&job.task.data().train, MOST_IMAGES, request.seed);
+        let right = judge(&job.recipe, &job, samples, &parameters, observe)?;
+        judged.push((weights.clone(), model, right));
+        first.get_or_insert(job);
+    }
+    let Some(first) = first else {
+        return Err(Error::usage("no weights were named: give --weights FILE …"));
+    };
+    let samples = some_of(&first.task.data().train, MOST_IMAGES, request.seed);
+    let mut counts = vec![0; first.task.data().classes.len()];
+    samples.iter().for_each(|sample| counts[sample.label] += 1);
+    let largest = counts.into_iter().max().unwrap_or(0);
+    Ok(Ranking {
+        images: samples.len(),
+        largest_class: largest as f64 / samples.len().max(1) as f64,
+        ranked: ranked(judged),
+    })
+}
+
+/// The order of what was judged; of equals the one that was named first.
+fn ranked(mut judged: Vec<(String, String, Vec<bool>)>) -> Vec<Ranked> {
+    let count = |right: &[bool]| right.iter().filter(|right| **right).count();
+    judged.sort_by_key(|(.., right)| std::cmp::Reverse(count(right)));
+    let best = judged
+        .first()
+        .map(|(.., right)| right.clone())
+        .unwrap_or_default();
+    let line = |(place, (weights, model, right)): (usize, (String, String, Vec<bool>))| Ranked {
+        accuracy: count(&right) as f64 / right.len().max(1) as f64,
+        interval: wilson(count(&right), right.len()),
+        p_value: (place > 0).then(|| McNemar::of(&right, &best).p_value()),
+        weights,
+        model,
+    };
+    judged.into_iter().enumerate().map(line).collect()
+}
+
+fn model_of(weights: &str, model: Option<&str>) -> Result<String, Error> {
+    if let Some(model) = model {
+        return Ok(model.to_owned());
+    }
+    if weights == NO_WEIGHTS {
+        return Err(Error::usage("--weights none: give --model NAME beside it"));
+    }
+    let path = crate::model_file::resolve_path(Path::new(weights));
+    let known = inspect(&path)?.architecture;
+    // The backbone of a detector serves as well.
+    let backbone = known.map(|name| name.trim_end_matches(" detector").to_owned());
+    backbone.ok_or_else(|| {
+        Error::usage(format!(
+            "{}: its tensors are nearly those of no model here; give --model NAME if it is one (warmstart weights \
+             inspect shows what is in it)",
+            path.display()
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_is_first_and_the_others_are_held_against_it() {
+        let judged = |name: &str, right: usize| {
+            let right = (0..40).map(|image| image < right).collect();
+            (name.to_owned(), "m".to_owned(), right)
+        };
+        let ranked = ranked(vec![judged("a", 20), judged("b", 30), judged("c", 30)]);
+        let names: Vec<&str> = ranked.iter().map(|line| line.weights.as_str()).collect();
+        assert_eq!(names, ["b", "c", "a"]);
+        assert_eq!(ranked[0].p_value, None);
+        assert_eq!(ranked[1].p_value, Some(1.0));
+        assert!(ranked[2].p_value.unwrap() < 0.001);
+        assert_eq!(ranked[2].accuracy, 0.5);
+    }
+}
