@@ -1,5 +1,6 @@
 //! What is said of a data set before training.
 
+use std::path::Path;
 use warmstart_data::{
     Checked, Finding, Interpolation, Pictures, RgbImage, Sample, Sketch, check, resize,
     save_picture, survey,
@@ -42,7 +43,7 @@ fn different(numbers: std::ops::Range<usize>) -> Vec<RgbImage> {
 }
 
 fn pictures(checked: &Checked) -> Pictures<'_> {
-    Pictures::new(&checked.readable, &checked.sketches)
+    Pictures::new(&checked.readable, &checked.sketches, Path::new(""))
 }
 
 /// The findings for a network of 64 × 64 pixels, without those of few validation images.
@@ -178,8 +179,8 @@ fn images_smaller_than_half_of_the_networks_suggest_a_smaller_network_input() {
     assert_eq!(
         sentence,
         "19 of 20 training images have a shorter side below half of the 224 pixels that the network \
-         takes (the median of all is 70): enlarging them takes time and adds no detail; train with a \
-         smaller --image-size, such as 96"
+         takes (the median of all is 70): enlarging them takes time and adds no detail; a smaller \
+         --image-size, such as 96, is faster, and with pretrained weights often less accurate"
     );
 }
 
@@ -198,7 +199,13 @@ fn few_validation_images_leave_an_accuracy_open() {
     let of_first = |count: usize| {
         let images = (&validation.readable[..count], &validation.sketches[..count]);
         let none = Pictures::default();
-        survey(&none, &Pictures::new(images.0, images.1), &none, &[], 64)
+        survey(
+            &none,
+            &Pictures::new(images.0, images.1, Path::new("")),
+            &none,
+            &[],
+            64,
+        )
     };
     assert_eq!(of_first(50), []);
     let (what, count, sentence) = only(of_first(49));

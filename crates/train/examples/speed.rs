@@ -94,7 +94,7 @@ impl Bench {
             architecture.name
         );
         let draft: Draft = toml::from_str(&recipe)?;
-        let mut recipe = draft.resolve(SIZE)?;
+        let mut recipe = draft.resolve(SIZE, None)?;
         let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE, Fit::Crop);
         let data = Dataset {
             classes: (0..CLASSES).map(|class| class.to_string()).collect(),

@@ -123,7 +123,7 @@ mod tests {
             epochs: Some(total),
             ..draft
         };
-        flags.resolve(224).unwrap()
+        flags.resolve(224, None).unwrap()
     }
 
     fn place(recipe: &Recipe, done: usize) -> Option<(usize, usize)> {

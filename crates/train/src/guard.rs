@@ -87,8 +87,12 @@ impl Verdict {
     /// The verdict in a sentence; `None` where nothing was compared.
     pub fn sentence(&self) -> Option<String> {
         let (probe, thawed, p_value) = (self.probe.as_ref()?, self.thawed.as_ref()?, self.p_value?);
+        let chance = match p_value < 0.001 {
+            true => "p < 0.001".to_owned(),
+            false => format!("p = {p_value:.3}"),
+        };
         let figures = format!(
-            "thawed {:.4} at epoch {}, frozen {:.4} at epoch {}, p = {p_value:.3}",
+            "thawed {:.4} at epoch {}, frozen {:.4} at epoch {}, {chance}",
             thawed.value, thawed.epoch, probe.value, probe.epoch
         );
         Some(match self.thaw_is_better() {
@@ -148,7 +152,7 @@ mod tests {
     #[test]
     fn a_run_has_a_candidate_before_and_one_after_the_thaw() {
         let draft: Draft = toml::from_str("data = 'd'\nmodel = 'm'\nweights = 'w'").unwrap();
-        let recipe = draft.resolve(224).unwrap();
+        let recipe = draft.resolve(224, None).unwrap();
         let mut history = course::history(&recipe, 14);
         history[3].metric = 0.7;
         history[9].metric = 0.9;

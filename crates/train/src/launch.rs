@@ -93,7 +93,7 @@ fn train_task<T: Task>(
     machine: Machine,
     observe: Observer,
 ) -> Result<Summary, Error> {
-    let job = assemble::<T>(recipe, machine, observe)?;
+    let job = prepare::<T>(recipe, open, machine, observe)?;
     let files = DataFiles::of(job.task.data(), &job.recipe.data)?;
     // The folder last: a file that cannot be loaded leaves none.
     let start = load(&job, observe)?;
@@ -111,23 +111,22 @@ fn train_task<T: Task>(
 /// If anything that was asked for is wrong, or a step cannot be measured.
 pub fn plan(draft: Draft, machine: Machine, observe: Observer) -> Result<Plan, Error> {
     let (recipe, open) = resolve(draft)?;
-    let automatic = open.phases;
     match recipe.task {
-        recipe::Task::Classify => plan_task::<Classification>(recipe, &automatic, machine, observe),
-        recipe::Task::Detect => plan_task::<Detection>(recipe, &automatic, machine, observe),
+        recipe::Task::Classify => plan_task::<Classification>(recipe, &open, machine, observe),
+        recipe::Task::Detect => plan_task::<Detection>(recipe, &open, machine, observe),
     }
 }
 
 fn plan_task<T: Task>(
     recipe: Recipe,
-    automatic: &[Automatic],
+    open: &Open,
     machine: Machine,
     observe: Observer,
 ) -> Result<Plan, Error> {
-    let mut job = assemble::<T>(recipe, machine, observe)?;
+    let mut job = prepare::<T>(recipe, open, machine, observe)?;
     observe(Event::Measuring);
     let costs = probe::ask(&job)?;
-    plan::plan(&mut job, &costs, automatic)
+    plan::plan(&mut job, &costs, &open.phases)
 }
 
 /// The recipe of a draft, and what of it is decided later.
@@ -138,20 +137,26 @@ pub fn resolve(mut draft: Draft) -> Result<(Recipe, Open), Error> {
     if let (None, Some(data)) = (draft.task, &draft.data) {
         draft.task = Some(recipe::Task::of_data(data));
     }
+    let open = draft.open()?;
+    Ok((resolve_for(&open, None)?, open))
+}
+
+/// The recipe of a draft for a number of training images, with paths that mean the same from every folder.
+fn resolve_for(open: &Open, images: Option<usize>) -> Result<Recipe, Error> {
+    let draft = open.draft.clone();
     // Without a model the draft does not resolve, whatever the image size.
     let native = match (&draft.model, draft.task()) {
         (Some(model), recipe::Task::Classify) => architecture(model)?.pretrained.image_size,
         (Some(model), recipe::Task::Detect) => architecture(model).map(|_| DETECTION_SIZE)?,
         (None, _) => 0,
     };
-    let open = draft.open()?;
-    let mut recipe = draft.resolve(native)?;
+    let mut recipe = draft.resolve(native, images)?;
     recipe.data = absolute(&recipe.data);
     if recipe.weights != NO_WEIGHTS {
         let weights = absolute(&resolve_path(Path::new(&recipe.weights)));
         recipe.weights = weights.display().to_string();
     }
-    Ok((recipe, open))
+    Ok(recipe)
 }
 
 /// Decides how pictures fit the network's square, where that was left open and there are pretrained features
@@ -212,13 +217,28 @@ pub fn assemble<T: Task>(
     for phase in &recipe.phases {
         boundary(&backbone, &phase.train)?;
     }
-    let mut data = readable::<T>(T::open(&recipe, observe)?, recipe.image_size, observe)?;
+    let mut data = readable::<T>(T::open(&recipe, observe)?, &recipe, observe)?;
     if let Some(part) = recipe.fold {
         data.train = all_images(part, &data.train, &data.validation)?;
         data.validation = data.train.clone();
     }
     T::require_learnable(&data)?;
     job(recipe, data, machine)
+}
+
+/// Opens what a new run's recipe names, and makes the recipe one for so many images.
+///
+/// # Errors
+/// As [`assemble`].
+pub fn prepare<T: Task>(
+    recipe: Recipe,
+    open: &Open,
+    machine: Machine,
+    observe: Observer,
+) -> Result<Job<T>, Error> {
+    let job = assemble::<T>(recipe, machine, observe)?;
+    let recipe = resolve_for(open, Some(job.task.training_images()))?;
+    self::job(recipe, job.task.data().clone(), job.machine)
 }
 
 /// A recipe and its data, ready to work.
@@ -257,7 +277,7 @@ pub fn job<T: Task>(
 /// them.
 fn readable<T: Task>(
     opened: Opened<T::Label>,
-    image_size: usize,
+    recipe: &Recipe,
     observe: Observer,
 ) -> Result<Dataset<T::Label>, Error> {
     let Opened {
@@ -284,9 +304,15 @@ fn readable<T: Task>(
     require_readable(&all, UNREADABLE_LIMIT)?;
     let [on_train, on_validation, on_test] = checked
         .each_ref()
-        .map(|split| Pictures::new(&split.readable, &split.sketches));
+        .map(|split| Pictures::new(&split.readable, &split.sketches, &recipe.data));
     let counts = T::class_counts(&data.classes, &checked[0].readable);
-    let findings = survey(&on_train, &on_validation, &on_test, &counts, image_size);
+    let findings = survey(
+        &on_train,
+        &on_validation,
+        &on_test,
+        &counts,
+        recipe.image_size,
+    );
     let [train, validation, test] = checked.map(|split| split.readable);
     if validation.is_empty() {
         return Err(Error::usage(

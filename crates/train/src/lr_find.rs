@@ -12,7 +12,7 @@ use crate::classify::Classification;
 use crate::detect::Detection;
 use crate::event::{Event, Observer, Progress};
 use crate::job::{CurrentPhase, Job, Machine, batches_ahead};
-use crate::launch::{assemble, load, make_plan, resolve, settle_fit};
+use crate::launch::{load, make_plan, prepare, resolve, settle_fit};
 use crate::optimizer::Optimizer;
 use crate::recipe::{self, Draft, Open, Recipe};
 use crate::step::Learned;
@@ -73,7 +73,7 @@ fn sweeps<T: Task>(
     machine: Machine,
     observe: Observer,
 ) -> Result<Vec<Sweep>, Error> {
-    let job = assemble::<T>(recipe, machine, observe)?;
+    let job = prepare::<T>(recipe, open, machine, observe)?;
     let parameters = load(&job, observe)?.parameters;
     let mut job = settle_fit(job, open, &parameters, observe)?;
     make_plan(&mut job, &open.phases, observe)?;

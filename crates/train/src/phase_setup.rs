@@ -106,7 +106,7 @@ mod tests {
              layer_decay = 0.5\nweight_decay = 0.1\n"
         );
         let draft: Draft = toml::from_str(&text).unwrap();
-        let phase = draft.resolve(224).unwrap().phases.remove(0);
+        let phase = draft.resolve(224, None).unwrap().phases.remove(0);
         let architecture = warmstart_models::by_name("resnet18").unwrap();
         let head = architecture.classifier_parameters(3);
         PhaseSetup::new(&phase, &architecture, &head).unwrap()

@@ -329,7 +329,7 @@ mod tests {
         let text =
             format!("data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\nepochs = 1\n{lines}\n");
         let draft: Draft = toml::from_str(&text).unwrap();
-        draft.resolve(224).unwrap().phases.remove(0)
+        draft.resolve(224, None).unwrap().phases.remove(0)
     }
 
     #[test]

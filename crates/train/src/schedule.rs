@@ -38,7 +38,7 @@ mod tests {
             "data = 'd'\nmodel = 'm'\nweights = 'none'\n[[phase]]\ntrain = 'all'\nepochs = 1\nlr = 1.0\n{lines}"
         );
         let draft: Draft = toml::from_str(&text).unwrap();
-        draft.resolve(224).unwrap().phases.remove(0)
+        draft.resolve(224, None).unwrap().phases.remove(0)
     }
 
     #[test]

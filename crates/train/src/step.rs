@@ -8,7 +8,7 @@ use warmstart_nn::burn::tensor::Tensor;
 use crate::health::Watch;
 use crate::optimizer::{Optimizer, clip_factor};
 use crate::phase_setup::PhaseSetup;
-use crate::recipe::{BatchNorm, Phase};
+use crate::recipe::{self, BatchNorm, Phase};
 use crate::task::{Loss, StepKey, Task};
 
 /// What a step changes.
@@ -173,7 +173,7 @@ impl<T: Task> Step<'_, T> {
         }
         update_running_statistics(parameters, whole.statistics);
         if let Some(average) = average {
-            let decay = average_decay(self.phase.ema_decay, optimizer.steps);
+            let decay = average_decay(T::KIND, self.phase.ema_decay, optimizer.steps);
             average.move_towards(parameters, &self.setup.changing, 1.0 - decay);
         }
         *steps += 1;
@@ -288,12 +288,18 @@ fn is_finite(map: &Tensor<4>) -> bool {
     values.iter().all(|value| value.is_finite())
 }
 
-/// Steps over which a moving average gets slower, as in YOLOX (arXiv 2107.08430) and RTMDet.
+/// Steps over which a detector's moving average gets slower, as in YOLOX (arXiv 2107.08430) and RTMDet.
 const AVERAGE_RAMP: f64 = 2000.0;
 
-/// What of the average stays at a phase's step, counted from 1: little at first, `most` at last.
-fn average_decay(most: f64, step: u64) -> f64 {
-    most * (1.0 - (-(step as f64) / AVERAGE_RAMP).exp())
+/// What of the average stays at a phase's step, counted from 1: little at first, `most` at last. A classifier
+/// is fine-tuned in a few hundred steps, so its average is over the last tenth of the steps so far until `most`
+/// is reached: TensorFlow's `ExponentialMovingAverage`.
+fn average_decay(task: recipe::Task, most: f64, step: u64) -> f64 {
+    let step = step as f64;
+    match task {
+        recipe::Task::Classify => most.min((1.0 + step) / (10.0 + step)),
+        recipe::Task::Detect => most * (1.0 - (-step / AVERAGE_RAMP).exp()),
+    }
 }
 
 /// Sums over the micro-batches of a step.
@@ -311,10 +317,13 @@ mod tests {
 
     #[test]
     fn an_average_follows_fast_at_first_and_slowly_at_last() {
-        assert!(
-            (average_decay(0.9998, 1) - 0.9998 * (1.0 - (-1.0f64 / 2000.0).exp())).abs() < 1e-15
-        );
-        assert!((average_decay(0.9998, 2000) - 0.632).abs() < 1e-3);
-        assert!((average_decay(0.9998, 100_000) - 0.9998).abs() < 1e-9);
+        let decay = |step| average_decay(recipe::Task::Detect, 0.9998, step);
+        assert!((decay(1) - 0.9998 * (1.0 - (-1.0f64 / 2000.0).exp())).abs() < 1e-15);
+        assert!((decay(2000) - 0.632).abs() < 1e-3);
+        assert!((decay(100_000) - 0.9998).abs() < 1e-9);
+        let decay = |step| average_decay(recipe::Task::Classify, 0.99, step);
+        assert_eq!(decay(1), 2.0 / 11.0);
+        assert_eq!(decay(90), 0.91);
+        assert_eq!(decay(5000), 0.99);
     }
 }

@@ -30,7 +30,7 @@ impl Fixture {
              batch = {BATCH}\n{lines}"
         );
         let draft: Draft = toml::from_str(&text).unwrap();
-        let mut recipe = draft.resolve(SIZE).unwrap();
+        let mut recipe = draft.resolve(SIZE, None).unwrap();
         let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE, Fit::Crop);
         let data = Dataset {
             classes: ["one", "other"].map(str::to_owned).into(),

@@ -17,7 +17,7 @@ fn state(epochs: usize) -> State {
         format: State::FORMAT,
         warmstart: "0".into(),
         simd: "avx2".into(),
-        recipe: draft.resolve(224).unwrap(),
+        recipe: draft.resolve(224, None).unwrap(),
         phase: "freeze".into(),
         data: "d".into(),
         frozen_features: vec!["k".into()],

@@ -221,7 +221,7 @@ mod tests {
                 "epochs = 2"
             };
             let text = format!("{MINIMAL}[[phase]]\ntrain = 'all'\n{epochs}\n{line}\n");
-            let error = draft(&text).resolve(224).unwrap_err().to_string();
+            let error = draft(&text).resolve(224, None).unwrap_err().to_string();
             assert!(error.contains(words), "{line}: {error}");
         }
     }

@@ -97,7 +97,7 @@ mod tests {
     fn every_change_is_named_with_what_it_means() {
         let draft: Draft =
             toml::from_str("data = 'd'\nmodel = 'mobilenet_v2'\nweights = 'w'").unwrap();
-        let before = draft.resolve(224).unwrap();
+        let before = draft.resolve(224, None).unwrap();
         assert!(before.differences(&before).is_empty());
         let history = course::history(&before, 14);
         let mut now = course::with_epochs(before.clone(), 20, &history).unwrap();

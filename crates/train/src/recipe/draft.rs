@@ -102,8 +102,10 @@ pub struct Draft {
 }
 
 /// What of a run is decided once its data are known, because the user left it open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Open {
+    /// What the user said.
+    pub draft: Draft,
     /// How pictures fill the network's square.
     pub fit: bool,
     /// What a plan decides of each phase.
@@ -136,11 +138,12 @@ impl Draft {
         self.task.unwrap_or(Task::Classify)
     }
 
-    /// Puts a number in every place, for a model whose pretrained images have that edge.
+    /// Puts a number in every place, for a model whose pretrained images have that edge. Some defaults are for
+    /// a number of training images, once it is known.
     ///
     /// # Errors
     /// Usage errors: something that must be said is missing, or values that contradict each other.
-    pub fn resolve(self, native_image_size: usize) -> Result<Recipe, Error> {
+    pub fn resolve(self, native_image_size: usize, images: Option<usize>) -> Result<Recipe, Error> {
         let weights = self.weights.clone().ok_or_else(|| {
             Error::usage(
                 "no weights were named: give --weights FILE, or --weights none to start from scratch",
@@ -182,7 +185,7 @@ impl Draft {
             health_every: self.health_every,
             guard: self.guard.unwrap_or(true),
             memory: self.memory.unwrap_or_default(),
-            phases: self.phases(weights != NO_WEIGHTS)?,
+            phases: self.phases(weights != NO_WEIGHTS, images)?,
             weights,
         };
         recipe.check()?;
@@ -202,6 +205,7 @@ impl Draft {
             lr: phase.lr.is_none(),
         });
         Ok(Open {
+            draft: self.clone(),
             fit: self.fit.is_none(),
             phases: open.collect(),
         })
@@ -214,7 +218,7 @@ impl Draft {
         }
     }
 
-    fn phases(self, pretrained: bool) -> Result<Vec<Phase>, Error> {
+    fn phases(self, pretrained: bool, images: Option<usize>) -> Result<Vec<Phase>, Error> {
         let optimizer = self.optimizer.unwrap_or(OptimizerKind::AdamW);
         let (patience, balance) = (self.patience, self.balance);
         let task = self.task();
@@ -236,6 +240,7 @@ impl Draft {
                 balance,
                 pretrained,
                 mosaic_closing,
+                images,
             })
         });
         phases.collect()
@@ -372,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_file_with_weights_gives_a_freeze_and_a_thaw() {
-        let recipe = draft(MINIMAL).resolve(224).unwrap();
+        let recipe = draft(MINIMAL).resolve(224, None).unwrap();
         let [freeze, thaw] = &recipe.phases[..] else {
             panic!()
         };
@@ -390,7 +395,7 @@ mod tests {
             weights: Some("none".into()),
             ..draft(MINIMAL)
         };
-        let recipe = recipe.resolve(224).unwrap();
+        let recipe = recipe.resolve(224, None).unwrap();
         assert_eq!(recipe.phases.len(), 1);
         assert_eq!(
             (recipe.phases[0].epochs, recipe.phases[0].layer_decay),
@@ -405,7 +410,7 @@ mod tests {
             epochs: Some(5),
             ..draft(MINIMAL)
         };
-        let recipe = flags.resolve(224).unwrap();
+        let recipe = flags.resolve(224, None).unwrap();
         assert_eq!([recipe.phases[0].epochs, recipe.phases[1].epochs], [3, 2]);
         let flags = Draft {
             freeze_epochs: Some(6),
@@ -414,7 +419,7 @@ mod tests {
         };
         assert!(
             flags
-                .resolve(224)
+                .resolve(224, None)
                 .unwrap_err()
                 .to_string()
                 .contains("more than --epochs 5")
@@ -428,7 +433,7 @@ mod tests {
             lr: Some(0.1),
             ..own
         }
-        .resolve(224)
+        .resolve(224, None)
         .unwrap_err();
         assert!(error.is_usage() && error.to_string().starts_with("--lr belongs to a freeze"));
     }
@@ -438,9 +443,9 @@ mod tests {
         let text = format!(
             "{MINIMAL}keep = 'all'\n[[phase]]\ntrain = 'from:features.14'\nepochs = 2\nbatch = 'auto'\n"
         );
-        let recipe = draft(&text).resolve(224).unwrap();
+        let recipe = draft(&text).resolve(224, None).unwrap();
         assert_eq!(recipe.phases[0].batch, 16);
-        let again = draft(&recipe.to_toml()).resolve(224).unwrap();
+        let again = draft(&recipe.to_toml()).resolve(224, None).unwrap();
         assert_eq!(again, recipe);
         assert_eq!(toml::from_str::<Recipe>(&recipe.to_toml()).unwrap(), recipe);
     }

@@ -93,7 +93,9 @@ mod tests {
     fn phases(text: &str) -> Result<Vec<Phase>, String> {
         let text = format!("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n{text}");
         let draft: Draft = toml::from_str(&text).unwrap();
-        let recipe = draft.resolve(320).map_err(|error| error.to_string())?;
+        let recipe = draft
+            .resolve(320, None)
+            .map_err(|error| error.to_string())?;
         Ok(recipe.phases)
     }
 
@@ -133,7 +135,12 @@ mod tests {
     #[test]
     fn a_run_made_longer_closes_over_the_same_share() {
         let text = "task = 'detect'\ndata = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
-        let recipe = || toml::from_str::<Draft>(text).unwrap().resolve(320).unwrap();
+        let recipe = || {
+            toml::from_str::<Draft>(text)
+                .unwrap()
+                .resolve(320, None)
+                .unwrap()
+        };
         let changed = |total, done| {
             let recipe = recipe();
             let history = course::history(&recipe, done);
@@ -165,7 +172,7 @@ mod tests {
     fn what_a_task_does_not_know_is_refused() {
         let mut recipe = toml::from_str::<Draft>("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n")
             .unwrap()
-            .resolve(320)
+            .resolve(320, None)
             .unwrap();
         recipe.task = crate::recipe::Task::Detect;
         recipe.fit = warmstart_data::Fit::Letterbox;

@@ -99,6 +99,8 @@ pub(super) struct Context {
     pub pretrained: bool,
     /// Share of the phase's epochs without mosaic.
     pub mosaic_closing: f64,
+    /// Training images, once their number is known.
+    pub images: Option<usize>,
 }
 
 impl DraftPhase {
@@ -112,6 +114,7 @@ impl DraftPhase {
             balance,
             pretrained,
             mosaic_closing,
+            images: _,
         } = run;
         let name = self.name.unwrap_or_else(|| format!("phase-{number}"));
         let missing = |key: &str| Error::usage(format!("phase \"{name}\" does not say its {key}"));

@@ -1,0 +1,315 @@
+//! What a run does for a small data set: it looks at the images first, fits them, stops in time, balances
+//! classes and cross-validates.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{CLASSES, data, metrics, outcome, pictures, pretrained, small_run, warmstart};
+use image::{Rgb, RgbImage};
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+
+fn json(file: PathBuf) -> Value {
+    serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
+}
+
+fn train(data: &Path, weights: &str, run: &Path, flags: &[&str]) -> String {
+    let mut arguments = small_run(data, weights, run);
+    arguments.extend(flags);
+    let output = warmstart().args(arguments).assert().success();
+    String::from_utf8(output.get_output().stderr.clone()).unwrap()
+}
+
+#[test]
+fn the_images_are_looked_at_before_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    fs::copy(
+        data.join("train/checker/000.png"),
+        data.join("val/checker/copy.png"),
+    )
+    .unwrap();
+    let said = train(&data, "none", &dir.path().join("run"), &["--epochs", "1"]);
+    for words in [
+        "near-duplicates",
+        "val/checker/copy.png and train/checker/000.png",
+        "rare classes",
+        "horizontal 9, vertical 9, checker 9",
+        "few validation images",
+    ] {
+        let words = match words {
+            "horizontal 9, vertical 9, checker 9" => "checker 9, horizontal 9, vertical 9",
+            other => other,
+        };
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("imbalance"), "{said}");
+}
+
+#[test]
+fn a_phase_ends_when_its_patience_does_and_a_run_so_ended_can_be_made_longer() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let run = dir.path().join("run");
+    // At such rates nothing becomes better.
+    let flags = [
+        "--freeze-epochs",
+        "5",
+        "--epochs",
+        "9",
+        "--freeze-lr",
+        "1e-12",
+        "--lr",
+        "1e-12",
+        "--patience",
+        "2",
+    ];
+    let said = train(&data, &weights, &run, &flags);
+    assert!(
+        said.contains("phase freeze ends after 3 of its 5 epochs: the last 2 were no better"),
+        "{said}"
+    );
+    let phases: Vec<_> = metrics(&run)
+        .iter()
+        .map(|record| record["phase"].clone())
+        .collect();
+    assert_eq!(
+        phases,
+        ["freeze", "freeze", "freeze", "thaw", "thaw", "thaw"]
+    );
+    assert_eq!(json(run.join("summary.json"))["state"], "finished");
+    let resume = |flags: &[&str]| warmstart().arg("resume").arg(&run).args(flags).assert();
+    resume(&[])
+        .success()
+        .stderr(contains("has finished its 6 epochs"));
+    // The freeze's last epoch is kept, and where the thaw began.
+    resume(&["--from-epoch", "3"])
+        .success()
+        .stderr(contains("going on after epoch 3"));
+    assert_eq!(metrics(&run).len(), 6);
+    resume(&["--epochs", "8"]).success();
+    assert_eq!(metrics(&run).last().unwrap()["phase"], "extension-2");
+    assert_eq!(metrics(&run).len(), 8);
+}
+
+#[test]
+fn classes_are_balanced_by_what_is_seen_or_by_what_it_weighs() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    pictures(&data.join("train"), &["horizontal"], 200, 60);
+    let weights = pretrained(dir.path(), &data);
+    let run = |balance: &str| {
+        let run = dir.path().join(balance);
+        let flags = [
+            "--freeze-epochs",
+            "1",
+            "--epochs",
+            "2",
+            "--balance",
+            balance,
+        ];
+        let said = train(&data, &weights, &run, &flags);
+        assert!(said.contains("imbalance"), "{said}");
+        outcome(&run, 2)
+    };
+    let outcomes = ["none", "sampling", "loss"].map(run);
+    assert!(outcomes[0] != outcomes[1] && outcomes[1] != outcomes[2] && outcomes[0] != outcomes[2]);
+    let scenes = warmstart()
+        .args(small_run(&data, &weights, &dir.path().join("boxes")))
+        .args(["--task", "detect", "--balance", "loss"])
+        .assert();
+    scenes.code(2).stderr(contains("is for classification"));
+}
+
+/// Pictures three times as wide as high, whose class is at their left end.
+fn long_pictures(dir: &Path, count: u32) {
+    for (class, name) in CLASSES.iter().enumerate() {
+        let folder = dir.join(name);
+        fs::create_dir_all(&folder).unwrap();
+        for variant in 0..count {
+            let picture = RgbImage::from_fn(120, 40, |x, y| {
+                let [x, y] = [x, y].map(|v| (v + variant % 3) / 5 % 2);
+                let lit = match class {
+                    0 => y == 0,
+                    1 => x == 0,
+                    _ => x == y,
+                };
+                let shade = 120 + (variant * 37 % 120) as u8;
+                match lit {
+                    true => Rgb([shade, 255 - shade, 200]),
+                    false => Rgb([20, shade / 2, 40]),
+                }
+            });
+            // The class shows in the first third alone.
+            let picture = RgbImage::from_fn(120, 40, |x, y| match x < 38 {
+                true => *picture.get_pixel(x, y),
+                false => Rgb([(x * 2) as u8, (variant * 29 % 200) as u8, (y * 6) as u8]),
+            });
+            picture
+                .save(folder.join(format!("{variant:03}.png")))
+                .unwrap();
+        }
+    }
+}
+
+#[test]
+fn pictures_are_fitted_as_a_probe_tells_most_by() {
+    let dir = tempfile::tempdir().unwrap();
+    let weights = pretrained(dir.path(), &data(&dir.path().join("stripes")));
+    let data = dir.path().join("long");
+    long_pictures(&data.join("train"), 24);
+    long_pictures(&data.join("val"), 8);
+    let run = dir.path().join("run");
+    let flags = ["--freeze-epochs", "1", "--epochs", "1"];
+    let said = train(&data, &weights, &run, &flags);
+    assert!(
+        said.contains("a probe on the frozen features of 72 training images"),
+        "{said}"
+    );
+    let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
+    assert!(
+        recipe.contains("fit = \"squash\"") || recipe.contains("fit = \"letterbox\""),
+        "the crop shows nothing of the class: {said}"
+    );
+    // What predicts sees what was trained on.
+    let eval = |run: &Path| {
+        let mut command = warmstart();
+        command
+            .arg("eval")
+            .arg(run)
+            .arg("--data")
+            .arg(data.join("val"))
+            .arg("--json");
+        let output = command.assert().success().get_output().stdout.clone();
+        serde_json::from_slice::<Value>(&output).unwrap()["top_1"].clone()
+    };
+    assert_eq!(eval(&run), json(run.join("summary.json"))["kept"]["value"]);
+    let cropped = dir.path().join("cropped");
+    let said = train(
+        &data,
+        &weights,
+        &cropped,
+        &["--freeze-epochs", "1", "--epochs", "1", "--fit", "crop"],
+    );
+    assert!(!said.contains("a probe on"), "{said}");
+    assert!(
+        fs::read_to_string(cropped.join("recipe.toml"))
+            .unwrap()
+            .contains("fit = \"crop\"")
+    );
+    assert!(eval(&cropped).as_f64() < eval(&run).as_f64());
+}
+
+#[test]
+fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let out = dir.path().join("folds");
+    let cache = dir.path().join("cache");
+    let cache = cache.to_str().unwrap();
+    let flags = |folds: &str| -> Vec<String> {
+        let flags = [
+            "--folds",
+            folds,
+            "--freeze-epochs",
+            "2",
+            "--epochs",
+            "3",
+            "--cache",
+            cache,
+        ];
+        flags.map(str::to_owned).into()
+    };
+    let train_folds = |flags: &[String]| {
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        train(&data, &weights, &out, &flags)
+    };
+    let said = train_folds(&flags("3"));
+    // 39 images, eight views of each: two epochs see two of them, in every part those of 26.
+    assert!(
+        said.contains("of 312 for training and 0 of 39 for validation"),
+        "{said}"
+    );
+    assert!(said.contains("3 folds: top-1 accuracy"), "{said}");
+    let result = json(out.join("folds.json"));
+    let values: Vec<f64> = (1..=3)
+        .map(|fold| {
+            json(out.join(format!("fold-{fold}/summary.json")))["kept"]["value"]
+                .as_f64()
+                .unwrap()
+        })
+        .collect();
+    let mean = values.iter().sum::<f64>() / 3.0;
+    assert!((result["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
+    // The second part finds what the first has kept of the images that both have.
+    let found = said
+        .lines()
+        .filter(|line| line.contains("frozen features:"))
+        .nth(1)
+        .unwrap();
+    assert!(!found.contains(": 0 of 312"), "{found}");
+
+    fs::remove_dir_all(out.join("fold-2")).unwrap();
+    fs::remove_file(out.join("fold-3/summary.json")).unwrap();
+    let said = train_folds(&flags("3"));
+    assert!(
+        !said.contains("epoch 1/3 (freeze): train loss") || said.matches("epoch 1/3").count() == 1
+    );
+    assert_eq!(
+        json(out.join("folds.json")),
+        result,
+        "the same images, the same figures"
+    );
+
+    let again = |folds: &str| {
+        let arguments = small_run(&data, &weights, &out);
+        warmstart()
+            .args(arguments)
+            .args(flags(folds))
+            .assert()
+            .code(2)
+    };
+    again("4").stderr(contains(
+        "is not fold 1 of 4: give the same --folds as before",
+    ));
+    again("1").stderr(contains("--folds 1: give a number from 2 to 100"));
+}
+
+#[test]
+fn weights_are_ranked_by_what_their_frozen_features_tell() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    pictures(&data.join("train"), &CLASSES, 200, 20);
+    let trained = dir.path().join("trained");
+    train(&data, "none", &trained, &["--epochs", "6", "--lr", "2e-3"]);
+    let rank = |flags: &[&str]| {
+        let mut command = warmstart();
+        command
+            .args(["rank", "--image-size", "32", "--no-cache", "--data"])
+            .arg(&data);
+        command.arg("--weights").arg(&trained).args(flags).assert()
+    };
+    let output = rank(&["none", "--model", "mobilenet_v2", "--json"]).success();
+    let ranking: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    let ranked = ranking["ranked"].as_array().unwrap();
+    assert_eq!(ranked[0]["weights"], trained.to_str().unwrap());
+    assert!(
+        ranked[0]["accuracy"].as_f64() > ranked[1]["accuracy"].as_f64(),
+        "{ranking}"
+    );
+    assert_eq!(
+        (&ranking["images"], &ranked[0]["p_value"]),
+        (&87.into(), &Value::Null)
+    );
+    rank(&[])
+        .success()
+        .stdout(contains("judged by 87 training images").and(contains("mobilenet_v2  0.")));
+    rank(&["none"])
+        .code(2)
+        .stderr(contains("--weights none: give --model NAME beside it"));
+}
