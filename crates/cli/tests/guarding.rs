@@ -62,7 +62,13 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     pictures(&data.join("test"), &CLASSES, 500, 5);
     // Features of a network that has hardly learned: there is much to gain by a thaw.
     let weights = pretrained(dir.path(), &data);
-    let helps = recipe(dir.path(), "helps", &weights, [1, 8], "lr = 2e-3");
+    let helps = recipe(
+        dir.path(),
+        "helps",
+        &weights,
+        [1, 8],
+        "lr = 2e-3\nbatch_norm = 'batch'",
+    );
     let run = dir.path().join("helps");
     let (said, summary) = train(&helps, &run, &[]);
     assert!(said.contains("the thaw beats the frozen probe"), "{said}");
@@ -148,7 +154,10 @@ fn of_a_moving_average_and_the_weights_themselves_the_better_are_kept() {
     let data = images(dir.path());
     let weights = pretrained(dir.path(), &data);
     for (name, thaw) in [
-        ("smooth", "lr = 2e-3\nema_decay = 0.999"),
+        (
+            "smooth",
+            "lr = 2e-3\nbatch_norm = 'batch'\nema_decay = 0.999",
+        ),
         (
             "rough",
             "lr = 2e-2\nschedule = 'constant'\nema_decay = 0.95",

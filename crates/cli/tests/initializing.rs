@@ -80,6 +80,11 @@ fn what_is_no_initialization_is_named_with_those_there_are() {
         .code(2)
         .stderr(contains("leave --data out"));
     warmstart()
+        .args(["init-check", "--model", "plain", "--init", "lsuv"])
+        .assert()
+        .code(2)
+        .stderr(contains("lsuv scales convolutions, and the plain network has none"));
+    warmstart()
         .args([
             "init-check",
             "--model",

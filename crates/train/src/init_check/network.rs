@@ -104,6 +104,9 @@ impl Network {
     /// If it names a layer that isn't there.
     pub fn pass(&self, init: &Init, seed: u64) -> Result<Vec<Pass>, Error> {
         match self {
+            Self::Plain(..) if init.0.weights == Weights::LayerSequential => Err(Error::usage(
+                "lsuv scales convolutions, and the plain network has none: give another --init, or a --model",
+            )),
             Self::Plain(batch, images) => {
                 let infos = plain_parameters();
                 let defaults = ModelDefaults {
