@@ -147,7 +147,7 @@ impl Progress {
             .map(|best| format!("{:.4}", best.value))
             .collect();
         self.line(format!(
-            "{} folds: {} {:.4} ± {:.4} (mean ± standard deviation of {})",
+            "{} folds: {} {:.4} ± {:.4} (mean ± standard deviation of {}; each also chose its run's epoch, so they flatter)",
             result.folds.len(),
             result.folds.first().map_or("", |best| &best.metric),
             result.mean,

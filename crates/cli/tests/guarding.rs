@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{CLASSES, data, pictures, pretrained, tensors, warmstart};
+use common::{CLASSES, copy, data, pictures, pretrained, tensors, warmstart};
 use predicates::str::contains;
 use serde_json::Value;
 
@@ -67,7 +67,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
         "helps",
         &weights,
         [1, 8],
-        "lr = 2e-3\nbatch_norm = 'batch'",
+        "lr = 2e-3\nbatch_norm = 'batch'\nema_decay = 0.0",
     );
     let run = dir.path().join("helps");
     let (said, summary) = train(&helps, &run, &[]);
@@ -97,7 +97,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
         "hurts",
         weights.to_str().unwrap(),
         [1, 3],
-        "lr = 1e-2",
+        "lr = 1e-2\nema_decay = 0.0",
     );
     let run = dir.path().join("hurts");
     let (said, summary) = train(&hurts, &run, &[]);
@@ -124,6 +124,25 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     resume().stderr(contains("has finished its 4 epochs"));
     assert_eq!(self::summary(&run), summary);
     assert!(fs::read(run.join("best.safetensors")).unwrap() == best);
+    // Asked to keep the higher figure, it does.
+    let other = dir.path().join("other");
+    copy(&run, &other);
+    warmstart()
+        .arg("resume")
+        .arg(&other)
+        .arg("--no-guard")
+        .assert()
+        .success();
+    let unguarded = self::summary(&other);
+    assert_eq!(
+        (&unguarded["kept"], &unguarded["guard"]),
+        (&unguarded["best"], &Value::Null)
+    );
+    assert!(keeps(
+        &other,
+        &unguarded["best"]["epoch"],
+        "model.safetensors"
+    ));
     // So does a process that was killed before it said so.
     fs::remove_file(run.join("summary.json")).unwrap();
     fs::remove_file(run.join("best.safetensors")).unwrap();

@@ -83,7 +83,9 @@ fn what_is_no_initialization_is_named_with_those_there_are() {
         .args(["init-check", "--model", "plain", "--init", "lsuv"])
         .assert()
         .code(2)
-        .stderr(contains("lsuv scales convolutions, and the plain network has none"));
+        .stderr(contains(
+            "lsuv scales convolutions, and the plain network has none",
+        ));
     warmstart()
         .args([
             "init-check",

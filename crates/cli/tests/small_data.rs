@@ -91,6 +91,11 @@ fn a_phase_ends_when_its_patience_does_and_a_run_so_ended_can_be_made_longer() {
         .success()
         .stderr(contains("going on after epoch 3"));
     assert_eq!(metrics(&run).len(), 6);
+    warmstart()
+        .args(["runs", dir.path().to_str().unwrap()])
+        .assert()
+        .success()
+        .stdout(contains("finished").and(contains("--epochs 11")));
     resume(&["--epochs", "8"]).success();
     assert_eq!(metrics(&run).last().unwrap()["phase"], "extension-2");
     assert_eq!(metrics(&run).len(), 8);
@@ -279,6 +284,12 @@ fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
     };
     again("4").stderr(contains(
         "is not fold 1 of 4: give the same --folds as before",
+    ));
+    let mut arguments = small_run(&data, &weights, &out);
+    arguments.extend(["--folds", "3", "--freeze-epochs", "2", "--epochs", "4"]);
+    let other = warmstart().args(arguments).assert().code(2);
+    other.stderr(contains(
+        "was asked for otherwise (phase thaw: epochs 1 → 2",
     ));
     again("1").stderr(contains("--folds 1: give a number from 2 to 100"));
 }

@@ -29,8 +29,8 @@ fn every_epoch_says_how_each_trained_stage_is() {
             .map(|step| step["step"].as_u64().unwrap())
             .collect()
     };
-    // 27 images are four steps of eight, and while frozen seven of four.
-    assert_eq!((steps(0), steps(1)), (vec![2, 4, 6, 7], vec![2, 4]));
+    // 27 images are three batches of eight and a part of one, and while frozen six of four and a part.
+    assert_eq!((steps(0), steps(1)), (vec![2, 4, 6], vec![2, 3, 4]));
     let stages = |record: usize| metrics[record]["health"][0]["stages"].as_array().unwrap();
     let [head] = &stages(0)[..] else {
         panic!("the frozen backbone does not learn")
@@ -46,8 +46,9 @@ fn every_epoch_says_how_each_trained_stage_is() {
         assert!(figure("update_ratio").unwrap() > 0.0, "{stage}");
         if stage["stage"] != "head" {
             assert!(figure("activation_std").unwrap() > 0.0, "{stage}");
+            let dead = figure("dead_units");
             assert!(
-                (0.0..=1.0).contains(&figure("dead_units").unwrap()),
+                dead.is_none_or(|dead| (0.0..=1.0).contains(&dead)),
                 "{stage}"
             );
             assert_eq!(

@@ -370,17 +370,20 @@ impl Classification {
 
     /// The target of the loss, a value a class.
     fn row(&self, target: &Target, phase: &Phase) -> Vec<f32> {
+        let weight = |class: usize| match phase.balance {
+            Balance::Loss => self.class_weights[class],
+            Balance::None | Balance::Sampling => 1.0,
+        };
+        let Target {
+            class,
+            other,
+            share,
+        } = *target;
         let shares = [
-            (target.class, target.share),
-            (target.other, 1.0 - target.share),
+            (class, share * weight(class)),
+            (other, (1.0 - share) * weight(other)),
         ];
-        let mut row = smoothed(&shares, self.data.classes.len(), phase.label_smoothing);
-        if phase.balance == Balance::Loss {
-            let weights = shares.map(|(class, share)| self.class_weights[class] * share);
-            let weight = weights.iter().sum::<f64>() as f32;
-            row.iter_mut().for_each(|value| *value *= weight);
-        }
-        row
+        smoothed(&shares, self.data.classes.len(), phase.label_smoothing)
     }
 }
 

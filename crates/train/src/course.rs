@@ -29,6 +29,38 @@ pub fn next(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
     None
 }
 
+/// The place of the last epoch of `history`, however it came to be; `None` if there is none, or no such place in
+/// the recipe.
+pub fn last(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
+    let mut rest = history;
+    for (index, phase) in recipe.phases.iter().enumerate() {
+        let done = rest
+            .iter()
+            .take_while(|record| record.phase == phase.name)
+            .count();
+        if done > phase.epochs {
+            return None;
+        }
+        rest = &rest[done..];
+        if done > 0 && rest.is_empty() {
+            return Some(Position {
+                phase: index,
+                epoch_in_phase: done - 1,
+            });
+        }
+    }
+    None
+}
+
+/// Epochs of the run in the end, if no further phase ends before its time.
+pub fn epochs(recipe: &Recipe, history: &[EpochRecord]) -> usize {
+    let left = next(recipe, history).map_or(0, |next| {
+        let phases = recipe.phases[next.phase..].iter();
+        phases.map(|phase| phase.epochs).sum::<usize>() - next.epoch_in_phase
+    });
+    history.len() + left
+}
+
 /// Whether an epoch of `history`, counted from 1, is the last of its phase.
 pub fn ends_phase(recipe: &Recipe, history: &[EpochRecord], epoch: usize) -> bool {
     let next = history.get(..epoch).map(|history| next(recipe, history));

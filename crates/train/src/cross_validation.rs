@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use warmstart_data::Fit;
 use warmstart_metrics::mean_and_deviation;
 
 use crate::Error;
@@ -11,8 +12,8 @@ use crate::checkpoint::replace_file;
 use crate::event::{Event, Observer};
 use crate::folds::{PARTS, Part};
 use crate::job::Machine;
-use crate::launch::{output_folder, train};
-use crate::recipe::Draft;
+use crate::launch::{output_folder, resolve, train};
+use crate::recipe::{Draft, Open, Recipe};
 use crate::record::{Best, RunState};
 use crate::resume::{Changes, resume};
 use crate::run::{RECIPE, recipe_of, summary_of};
@@ -72,7 +73,7 @@ pub fn cross_validate(
         let summary = match summary_of(&run) {
             _ if !run.join(RECIPE).exists() => train(draft, Some(run), machine.clone(), observe)?,
             summary => {
-                require_same_part(&run, part)?;
+                require_same(&run, part, &draft)?;
                 match summary.filter(|summary| summary.state == RunState::Finished) {
                     Some(summary) => summary,
                     None => resume(&run, &Changes::default(), machine.clone(), observe)?,
@@ -93,15 +94,45 @@ pub fn cross_validate(
     Ok(result)
 }
 
-fn require_same_part(run: &Path, part: Part) -> Result<(), Error> {
+/// Refuses a run of another part, or one that was asked for otherwise.
+fn require_same(run: &Path, part: Part, draft: &Draft) -> Result<(), Error> {
     let (recipe, _) = recipe_of(run)?;
-    match recipe.fold == Some(part) {
-        true => Ok(()),
-        false => Err(Error::usage(format!(
+    if recipe.fold != Some(part) {
+        return Err(Error::usage(format!(
             "{} is not fold {} of {}: give the same --folds as before, or another --out",
             run.display(),
             part.number,
             part.of
+        )));
+    }
+    let (asked, open) = resolve(draft.clone())?;
+    let [asked, there] = [asked, recipe].map(|recipe| as_asked_for(recipe, &open));
+    match asked.differences(&there).first() {
+        None => Ok(()),
+        Some(difference) => Err(Error::usage(format!(
+            "{} was asked for otherwise ({difference}): give the same as before, or another --out",
+            run.display()
         ))),
     }
+}
+
+/// A recipe without what was not asked for, but decided by data and machine.
+fn as_asked_for(recipe: Recipe, open: &Open) -> Recipe {
+    let mut recipe = Recipe {
+        warmstart: String::new(),
+        fit: if open.fit { Fit::Crop } else { recipe.fit },
+        ..recipe
+    };
+    for (phase, left) in recipe.phases.iter_mut().zip(&open.phases) {
+        if left.micro_batch {
+            phase.micro_batch = None;
+        }
+        if left.batch {
+            phase.batch = 1;
+            phase.lr = if left.lr { 1.0 } else { phase.lr };
+        }
+        // By the number of images.
+        phase.ema_decay = 0.0;
+    }
+    recipe
 }

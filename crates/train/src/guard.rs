@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::recipe::{Recipe, Train};
 use crate::record::{Best, EpochRecord};
 
-/// Chance, at most, that a thaw which is no better is kept.
+/// What the p-value has to be below for a thaw to be kept. The thaw is the best of its epochs, so a thaw that is no
+/// better is kept more often than that.
 pub const LEVEL: f64 = 0.05;
 
 /// The best epochs of a run's two parts.
@@ -102,8 +103,13 @@ impl Verdict {
             ),
             false => format!(
                 "the thaw does not beat the frozen probe on the same validation images ({figures}, and p below \
-                 {} was asked for): the probe is kept; guard = false keeps the higher figure",
-                self.level
+                 {} was asked for): the probe is kept{}",
+                self.level,
+                match thawed.value > probe.value {
+                    true =>
+                        "; more validation images would tell, and --no-guard keeps the higher figure",
+                    false => "",
+                }
             ),
         })
     }

@@ -18,6 +18,8 @@ const VANISHING: f64 = 1e-5;
 const EXPLODING: f64 = 1e5;
 /// Largest sound change of a stage's weights in a step, as a share of them.
 const LARGEST_UPDATE: f64 = 0.05;
+/// Fewest values of a channel by which it is called dead.
+const FEWEST_VALUES: usize = 64;
 /// Share of dead channels above which much of a stage is of no use.
 const MANY_DEAD: f64 = 0.5;
 /// Distance of batch statistics from the running ones, in running standard deviations, above which the
@@ -49,7 +51,8 @@ pub struct StageHealth {
     /// Standard deviation of what it gives; none of the head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation_std: Option<f64>,
-    /// Share of its channels that are the same for every pixel of the images looked at; none of the head.
+    /// Share of its channels that are the same for every pixel of the images looked at; none of the head, and
+    /// where there are fewer than 64 of these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_units: Option<f64>,
     /// Mean distance of its batch means from the running means, in running standard deviations; none where
@@ -62,7 +65,7 @@ pub struct StageHealth {
 #[derive(Default)]
 pub struct Watch {
     /// By index of the stage, from the first trained one.
-    activations: BTreeMap<usize, (f64, f64)>,
+    activations: BTreeMap<usize, (f64, Option<f64>)>,
     stages: Vec<StageHealth>,
 }
 
@@ -121,7 +124,7 @@ impl Watch {
                 gradient_norm: sums.gradient.sqrt(),
                 update_ratio: (sums.update / sums.weight.max(f64::MIN_POSITIVE)).sqrt(),
                 activation_std: activation.map(|(deviation, _)| *deviation),
-                dead_units: activation.map(|(_, dead)| *dead),
+                dead_units: activation.and_then(|(_, dead)| *dead),
                 batch_norm_drift: (sums.channels > 0).then(|| sums.drift / sums.channels as f64),
             }
         });
@@ -167,7 +170,7 @@ impl Sums {
 }
 
 /// Standard deviation of all values, and the share of channels whose values are all the same.
-fn deviation_and_dead(values: &[f32], channels: usize) -> (f64, f64) {
+fn deviation_and_dead(values: &[f32], channels: usize) -> (f64, Option<f64>) {
     let (mut sum, mut squares) = (0.0, 0.0);
     let mut lives = vec![false; channels];
     let first = &values[..channels];
@@ -183,7 +186,8 @@ fn deviation_and_dead(values: &[f32], channels: usize) -> (f64, f64) {
     let mean = sum / count;
     let dead = lives.iter().filter(|lives| !**lives).count();
     let variance = (squares / count - mean * mean).max(0.0);
-    (variance.sqrt(), dead as f64 / channels as f64)
+    let dead = (values.len() >= FEWEST_VALUES * channels).then(|| dead as f64 / channels as f64);
+    (variance.sqrt(), dead)
 }
 
 /// Something that is off.
@@ -345,9 +349,15 @@ mod tests {
 
     #[test]
     fn a_channel_that_never_changes_is_dead() {
-        // Two channels, three pixels: the second is always 0.
-        let (deviation, dead) = deviation_and_dead(&[1.0, 0.0, 2.0, 0.0, 3.0, 0.0], 2);
-        assert_eq!(dead, 0.5);
+        // Two channels, 3 × 22 pixels: the second is always 0.
+        let pixels = [1.0, 0.0, 2.0, 0.0, 3.0, 0.0];
+        let (deviation, dead) = deviation_and_dead(&pixels.repeat(22), 2);
+        assert_eq!(dead, Some(0.5));
+        assert_eq!(
+            deviation_and_dead(&pixels, 2).1,
+            None,
+            "three pixels tell nothing"
+        );
         assert!((deviation - (14.0f64 / 6.0 - 1.0).sqrt()).abs() < 1e-12);
     }
 }

@@ -248,6 +248,8 @@ impl<T: Task> Job<T> {
             batches_ahead(phase.batch),
             source.prepare(),
         );
+        // A part of a batch is too little to judge by.
+        let last_full = (order.len() / phase.batch).max(1);
         let one_step = self.step(current);
         let began = Instant::now();
         let before = sums.elapsed;
@@ -258,7 +260,7 @@ impl<T: Task> Job<T> {
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let step_in_phase = epoch_in_phase * steps + step;
             let lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
-            let is_watched = step + 1 == steps
+            let is_watched = step + 1 == last_full
                 || matches!(self.recipe.health_every, Some(every) if (step + 1).is_multiple_of(every));
             let mut watch = is_watched.then(Watch::default);
             match one_step.run(learned, features, &targets, lr, watch.as_mut()) {

@@ -302,10 +302,14 @@ fn readable<T: Task>(
         sketches: Vec::new(),
     };
     require_readable(&all, UNREADABLE_LIMIT)?;
-    let [on_train, on_validation, on_test] = checked
+    let looked_at = match recipe.fold {
+        None => checked.clone(),
+        Some(_) => together(checked.clone()),
+    };
+    let [on_train, on_validation, on_test] = looked_at
         .each_ref()
         .map(|split| Pictures::new(&split.readable, &split.sketches, &recipe.data));
-    let counts = T::class_counts(&data.classes, &checked[0].readable);
+    let counts = T::class_counts(&data.classes, &looked_at[0].readable);
     let findings = survey(
         &on_train,
         &on_validation,
@@ -335,6 +339,18 @@ fn readable<T: Task>(
         test: (!test.is_empty()).then_some(test),
         ..data
     })
+}
+
+/// The training and validation images as one split, for a cross-validation that deals them out anew.
+fn together<L>([mut train, validation, test]: [Checked<L>; 3]) -> [Checked<L>; 3] {
+    train.readable.extend(validation.readable);
+    train.sketches.extend(validation.sketches);
+    let none = Checked {
+        readable: Vec::new(),
+        unreadable: Vec::new(),
+        sketches: Vec::new(),
+    };
+    [train, none, test]
 }
 
 /// Loads or initializes the parameters, and says what came from where.

@@ -16,9 +16,10 @@ pub fn cross_entropy(logits: Tensor<2>, labels: &[usize], smoothing: f64) -> Ten
     soft_cross_entropy(logits, targets)
 }
 
-/// A target of shares of classes, which sum to one, smoothed as in [`cross_entropy`].
+/// A target of shares of classes, smoothed as in [`cross_entropy`]; it sums to what the shares sum to.
 pub fn smoothed(shares: &[(usize, f64)], classes: usize, smoothing: f64) -> Vec<f32> {
-    let mut target = vec![(smoothing / classes as f64) as f32; classes];
+    let sum: f64 = shares.iter().map(|(_, share)| share).sum();
+    let mut target = vec![(smoothing * sum / classes as f64) as f32; classes];
     for &(class, share) in shares {
         target[class] += ((1.0 - smoothing) * share) as f32;
     }

@@ -46,7 +46,8 @@ pub struct Ranked {
     pub accuracy: f64,
     /// What it may be with 95% confidence.
     pub interval: Interval,
-    /// Chance of a lead of the first as large as it is if there were none (McNemar); `null` for the first.
+    /// Chance of a difference from the first as large as it is if there were none: McNemar's exact test, two-sided,
+    /// times the number of files that the first was chosen over (Bonferroni); `null` for the first.
     pub p_value: Option<f64>,
 }
 
@@ -68,8 +69,12 @@ pub struct Ranking {
 pub fn rank(request: &Request, machine: Machine, observe: Observer) -> Result<Ranking, Error> {
     let mut first: Option<Job<Classification>> = None;
     let mut judged = Vec::new();
+    // What cannot be ranked is told before anything is computed.
+    let mut models = Vec::new();
     for weights in &request.weights {
-        let model = model_of(weights, request.model.as_deref())?;
+        models.push((weights, model_of(weights, request.model.as_deref())?));
+    }
+    for (weights, model) in models {
         let (recipe, open) = resolve(Draft {
             data: Some(request.data.clone()),
             model: Some(model.clone()),
@@ -119,10 +124,14 @@ fn ranked(mut judged: Vec<(String, String, Vec<bool>)>) -> Vec<Ranked> {
         .first()
         .map(|(.., right)| right.clone())
         .unwrap_or_default();
+    let others = judged.len().saturating_sub(1) as f64;
     let line = |(place, (weights, model, right)): (usize, (String, String, Vec<bool>))| Ranked {
         accuracy: count(&right) as f64 / right.len().max(1) as f64,
         interval: wilson(count(&right), right.len()),
-        p_value: (place > 0).then(|| McNemar::of(&right, &best).p_value()),
+        p_value: (place > 0).then(|| {
+            let one_sided = McNemar::of(&right, &best).p_value();
+            (2.0 * others * one_sided).min(1.0)
+        }),
         weights,
         model,
     };

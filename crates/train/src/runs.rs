@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::checkpoint::{self, Checkpoints, State};
+use crate::course;
 use crate::lock::{LOCK, Owner, owner};
 use crate::recipe::Recipe;
 use crate::record::{Best, RunState};
@@ -27,7 +28,7 @@ pub struct FoundRun {
     pub status: Status,
     /// Epochs that it is to have; 0 if its recipe cannot be read.
     pub epochs: usize,
-    /// The best epoch of its newest checkpoint.
+    /// What it keeps if it is finished, else the best epoch of its newest checkpoint.
     pub best: Option<Best>,
     /// The command that goes on with it; none while it runs.
     pub command: Option<String>,
@@ -101,8 +102,11 @@ fn look(run: &Path) -> FoundRun {
     let state = checkpoints.newest_state().ok().flatten();
     let any = checkpoints.list().is_ok_and(|list| !list.is_empty());
     let recipe = recipe_of(run).map(|(recipe, _)| recipe);
+    let history = state.as_ref().map_or(&[][..], |state| &state.history);
+    let epoch = history.len();
     let epochs = recipe.as_ref().map_or(0, Recipe::epochs);
-    let epoch = state.as_ref().map_or(0, |state| state.epoch);
+    let has_none_left = |recipe: &Recipe| course::next(recipe, history).is_none();
+    let is_done = recipe.as_ref().is_ok_and(has_none_left) && is_finished(run);
     let status = match (owner(run), recipe) {
         (Owner::Process(process), _) => Status::Running { process, epoch },
         (_, Err(error)) => Status::Broken {
@@ -114,7 +118,7 @@ fn look(run: &Path) -> FoundRun {
         _ if epoch > epochs => Status::Broken {
             problem: format!("its recipe has {epochs} epochs, and {epoch} are done"),
         },
-        _ if epoch == epochs && is_finished(run) => Status::Finished,
+        _ if is_done => Status::Finished,
         _ => Status::Interrupted {
             epoch,
             images: state.as_ref().map_or(0, State::images_in_epoch),
@@ -124,12 +128,15 @@ fn look(run: &Path) -> FoundRun {
     let command = match &status {
         Status::Running { .. } | Status::Broken { .. } => None,
         Status::Interrupted { .. } => Some(resume),
-        Status::Finished => Some(format!("{resume} --epochs {}", epochs + MORE_EPOCHS)),
+        Status::Finished => Some(format!("{resume} --epochs {}", epoch + MORE_EPOCHS)),
     };
-    let best = state.and_then(|state| Best::of(&state.history, state.recipe.task.metric()));
+    let kept = summary_of(run)
+        .filter(|_| status == Status::Finished)
+        .map(|summary| summary.kept);
+    let best = || state.and_then(|state| Best::of(&state.history, state.recipe.task.metric()));
     FoundRun {
         run: run.to_owned(),
-        best,
+        best: kept.or_else(best),
         status,
         epochs,
         command,

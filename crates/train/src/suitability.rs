@@ -96,7 +96,10 @@ pub fn choose_fit(
     parameters: &Parameters,
     observe: Observer,
 ) -> Result<(Fit, String), Error> {
-    let samples = some_of(&job.task.data().train, IMAGES_FOR_FIT, job.recipe.seed);
+    let train = &job.task.data().train;
+    let own = job.task.samples(None).into_iter();
+    let own: Vec<Sample> = own.map(|image| train[image].clone()).collect();
+    let samples = some_of(&own, IMAGES_FOR_FIT, job.recipe.seed);
     let mut best = (Fit::Crop, 0);
     let mut figures = Vec::new();
     for fit in [Fit::Crop, Fit::Squash, Fit::Letterbox] {

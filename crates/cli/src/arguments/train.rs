@@ -157,6 +157,9 @@ pub struct Resume {
     /// Go on although the data set has grown, shrunk or changed
     #[arg(long)]
     pub accept_data_change: bool,
+    /// Keep the best epoch, even where the thaw does not surely beat the frozen model
+    #[arg(long)]
+    pub no_guard: bool,
     /// What to do about a step whose loss or gradient is not a number, from here on
     #[arg(long)]
     pub on_nonfinite: Option<OnNonFinite>,

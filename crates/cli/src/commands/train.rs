@@ -99,6 +99,7 @@ pub fn resume(arguments: Resume) -> Result<(), Failure> {
         lr: arguments.lr,
         freeze_lr: arguments.freeze_lr,
         on_nonfinite: arguments.on_nonfinite.map(Into::into),
+        guard: arguments.no_guard.then_some(false),
         data: arguments.data,
         accept_data_change: arguments.accept_data_change,
         memory: arguments.memory,

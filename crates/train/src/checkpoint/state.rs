@@ -73,14 +73,10 @@ impl State {
     /// The place in a recipe of the epoch in hand, or else of the last one that is finished; `None` if the
     /// recipe has fewer.
     pub fn position(&self, recipe: &Recipe) -> Option<Position> {
-        let before = match self.epoch_in_hand {
-            None => self
-                .history
-                .split_last()
-                .map_or(&[][..], |(_, before)| before),
-            Some(_) => &self.history,
-        };
-        course::next(recipe, before)
+        match self.epoch_in_hand {
+            None => course::last(recipe, &self.history),
+            Some(_) => course::next(recipe, &self.history),
+        }
     }
 
     /// Images of the epoch in hand that are behind.

@@ -54,7 +54,7 @@ impl DraftAugmentation {
         }
         Ok(match task {
             Task::Classify => {
-                let usual = ImageAugmentation::default();
+                let usual = gentle();
                 Augmentation::Images(ImageAugmentation {
                     scale: self.scale.unwrap_or(usual.scale),
                     ratio: self.ratio.unwrap_or(usual.ratio),
@@ -82,6 +82,18 @@ impl DraftAugmentation {
                 })
             }
         })
+    }
+}
+
+/// Smaller changes than ImageNet's training makes: pretrained features need fewer, and in a small
+/// data set a crop of a tenth of the image is often not the object any more.
+fn gentle() -> ImageAugmentation {
+    ImageAugmentation {
+        scale: [0.35, 1.0],
+        brightness: 0.1,
+        contrast: 0.1,
+        saturation: 0.1,
+        ..ImageAugmentation::default()
     }
 }
 

@@ -4,9 +4,7 @@ use serde::de::Deserializer;
 use super::draft_augmentation::DraftAugmentation;
 use super::number_or_word::number_or_word;
 use super::phase::THAW_WARMUP;
-use super::{
-    Augmentation, Balance, BatchNorm, OptimizerKind, Phase, ScheduleKind, Task, Train, Views,
-};
+use super::{Balance, BatchNorm, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
 use crate::Error;
 
 /// Batch of a phase, unless the user or a plan says otherwise: what the default learning rates are for.
@@ -114,11 +112,12 @@ impl DraftPhase {
             balance,
             pretrained,
             mosaic_closing,
-            images: _,
+            images,
         } = run;
         let name = self.name.unwrap_or_else(|| format!("phase-{number}"));
         let missing = |key: &str| Error::usage(format!("phase \"{name}\" does not say its {key}"));
         let train = self.train.ok_or_else(|| missing("train"))?;
+        let epochs = self.epochs.ok_or_else(|| missing("epochs"))?;
         let thawed = train != Train::Head;
         let optimizer = self.optimizer.unwrap_or(optimizer);
         let [frozen_lr, thawed_lr] = optimizer.learning_rates(task);
@@ -130,7 +129,7 @@ impl DraftPhase {
             false => BatchNorm::Batch,
         };
         Ok(Phase {
-            epochs: self.epochs.ok_or_else(|| missing("epochs"))?,
+            epochs,
             batch,
             micro_batch: self.micro_batch,
             lr: self
@@ -154,17 +153,16 @@ impl DraftPhase {
             clip_norm: self.clip_norm.unwrap_or(0.0),
             patience: self.patience.or(patience),
             ema_decay: self.ema_decay.unwrap_or(match task {
+                Task::Classify if thawed => usual_average(images, batch, epochs),
                 Task::Classify => 0.0,
                 Task::Detect => EMA_DECAY,
             }),
             dropout: self.dropout,
             balance: self.balance.or(balance).unwrap_or_default(),
-            augmentation: match (self.augmentation, task) {
-                (None, Task::Classify) => gentle_augmentation(),
-                (augmentation, _) => augmentation
-                    .unwrap_or_default()
-                    .resolve(task, mosaic_closing)?,
-            },
+            augmentation: self
+                .augmentation
+                .unwrap_or_default()
+                .resolve(task, mosaic_closing)?,
             // Above another boundary features are large, and fill a disk.
             views: self.views.unwrap_or(match train {
                 Train::Head => usual_views(task),
@@ -176,14 +174,11 @@ impl DraftPhase {
     }
 }
 
-/// Smaller changes than ImageNet's training makes: pretrained features need fewer, and in a small
-/// data set a crop of a tenth of the image is often not the object any more.
-fn gentle_augmentation() -> Augmentation {
-    Augmentation::Images(warmstart_data::Augmentation {
-        scale: [0.35, 1.0],
-        brightness: 0.1,
-        contrast: 0.1,
-        saturation: 0.1,
-        ..Default::default()
-    })
+/// A moving average over about the last tenth of a phase's steps, in four places; none over fewer than ten.
+fn usual_average(images: Option<usize>, batch: usize, epochs: usize) -> f64 {
+    let steps = images.unwrap_or(0).div_ceil(batch.max(1)) * epochs;
+    match steps {
+        ..100 => 0.0,
+        _ => ((1.0 - 10.0 / steps as f64) * 1e4).round() / 1e4,
+    }
 }

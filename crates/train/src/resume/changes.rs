@@ -25,6 +25,8 @@ pub struct Changes {
     pub freeze_lr: Option<f64>,
     /// What to do about a step whose loss or gradient is not a number.
     pub on_nonfinite: Option<OnNonFinite>,
+    /// Whether the thaw has to beat the frozen model to be kept.
+    pub guard: Option<bool>,
     /// Where the data set is now.
     pub data: Option<PathBuf>,
     /// Whether other files, sizes or labels are accepted.
@@ -49,7 +51,7 @@ pub(super) fn change(
     history: &[EpochRecord],
 ) -> Result<Recipe, Error> {
     if let Some(epochs) = changes.epochs
-        && (epochs != recipe.epochs() || epochs < history.len())
+        && (epochs != course::epochs(&recipe, history) || epochs < history.len())
     {
         recipe = course::with_epochs(recipe, epochs, history)?;
     }
@@ -80,6 +82,7 @@ pub(super) fn change(
         }
     }
     recipe.memory = changes.memory.unwrap_or(recipe.memory);
+    recipe.guard = changes.guard.unwrap_or(recipe.guard);
     recipe.on_nonfinite = changes.on_nonfinite.unwrap_or(recipe.on_nonfinite);
     if let Some(data) = &changes.data {
         recipe.data = absolute(data);

@@ -91,6 +91,14 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
     let file = run.join(RECIPE);
     let file = file.display();
     let in_hand = state.epoch_in_hand.is_some();
+    if recipe.phases.iter().all(|phase| phase.name != state.phase) {
+        let names: Vec<&str> = recipe.phases.iter().map(|phase| &*phase.name).collect();
+        return Err(Error::usage(format!(
+            "{file} has phase {} where the run is in phase {}: give the phases back their names and places",
+            names.join(", "),
+            state.phase
+        )));
+    }
     let Some(position) = state.position(recipe) else {
         return Err(Error::usage(format!(
             "{file} has {} epochs, and {} are done: give it more, or go back by --from-epoch",
@@ -101,7 +109,8 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
     let phase = &recipe.phases[position.phase];
     if phase.name != state.phase {
         return Err(Error::usage(format!(
-            "{file} has phase {} where the run is in phase {}: give the phases back their names and places",
+            "{file} has phase {} where the run is in phase {}: give the phases back their names and places, and no \
+             phase less patience than the run has had",
             phase.name, state.phase
         )));
     }

@@ -145,13 +145,15 @@ fn resume_task<T: Task>(
              is changed"
         )));
     }
+    let has_same_guard = job.recipe.guard == checkpoint.state.recipe.guard;
     let finished = run.summary().filter(|summary| {
         let whole = summary.state == RunState::Finished && summary.epochs == done;
-        whole && other_data.is_none()
+        whole && other_data.is_none() && has_same_guard
     });
     let seen = checkpoint.state.images_in_epoch();
     let session = Session::at(job, run, files, checkpoint)?;
     let mut session = session.with_plan(plan)?;
+    let finished = finished.filter(|_| !session.has_epochs_left());
     session.align_files(finished.as_ref(), observe)?;
     if session.has_epochs_left() {
         let within = match seen {

@@ -138,20 +138,30 @@ impl<T: Task> Session<T> {
         let Some(best) = self.best() else {
             return Ok(());
         };
-        let verdict = finished.and_then(|summary| summary.guard.as_ref());
-        let written = match verdict {
-            Some(verdict) => self.keep(verdict),
-            None => self.run.write_best(&best),
-        };
-        match written {
-            Err(Error::Checkpoint(damage)) => observe(Event::Note(format!(
-                "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
-                 until an epoch is better"
-            ))),
-            other => other?,
+        match finished.and_then(|summary| summary.guard.as_ref()) {
+            Some(verdict) => self.or_stays(self.keep(verdict), observe)?,
+            None => self.keep_best(&best, observe)?,
         }
         self.run
             .write_summary(&self.summary(RunState::Running, None, None))
+    }
+
+    /// Makes best.safetensors the best epoch's model, if its checkpoint is there.
+    fn keep_best(&self, best: &Best, observe: Observer) -> Result<(), Error> {
+        self.or_stays(self.run.write_best(best), observe)
+    }
+
+    fn or_stays(&self, written: Result<(), Error>, observe: Observer) -> Result<(), Error> {
+        match written {
+            Err(Error::Checkpoint(damage)) => {
+                observe(Event::Note(format!(
+                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
+                 until an epoch is better"
+                )));
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Trains every epoch that is left. Should the system have no more memory to give, the process
@@ -383,6 +393,9 @@ impl<T: Task> Session<T> {
 
     fn finish(&mut self, observe: Observer) -> Result<Summary, Error> {
         let verdict = self.guard(observe)?;
+        if let (None, Some(best)) = (&verdict, self.best()) {
+            self.keep_best(&best, observe)?;
+        }
         let test = if !self.job.task.split(Split::Test).is_empty() {
             let mut model = warmstart_weights::read(&self.run.path().join(crate::run::BEST))?;
             let kept = model_file::complete_parameters(
