@@ -232,7 +232,7 @@ fn a_recipe_in_which_the_run_has_no_place_is_refused() {
             "name = \"thaw\"",
             "name = \"melt\"",
             2,
-            "has phase melt where the run is in phase thaw",
+            "has phase freeze, melt where the run is in phase thaw",
         ),
         (
             "epochs = 2",
