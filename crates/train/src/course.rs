@@ -5,39 +5,38 @@ use crate::Error;
 use crate::recipe::{Phase, Position, Recipe, THAW_WARMUP};
 use crate::record::EpochRecord;
 
-/// The place of the epoch after those of `history`; `None` if there is none, or a phase has had more epochs
-/// than it has in the recipe.
+/// The place of the epoch after those of `history`; `None` if there is none, or the history is not one of the
+/// recipe.
 pub fn next(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
-    let mut rest = history;
-    for (index, phase) in recipe.phases.iter().enumerate() {
-        let done = rest
-            .iter()
-            .take_while(|record| record.phase == phase.name)
-            .count();
-        let (own, later) = rest.split_at(done);
-        if done > phase.epochs {
-            return None;
-        }
-        if later.is_empty() && done < phase.epochs && !is_out_of_patience(phase, own) {
-            return Some(Position {
-                phase: index,
-                epoch_in_phase: done,
-            });
-        }
-        rest = later;
+    if history.is_empty() {
+        return recipe.phases.first().map(|_| Position {
+            phase: 0,
+            epoch_in_phase: 0,
+        });
     }
-    None
+    let last = last(recipe, history)?;
+    let done = last.epoch_in_phase + 1;
+    let phase = &recipe.phases[last.phase];
+    let own = &history[history.len() - done..];
+    if done < phase.epochs && !is_out_of_patience(phase, own) {
+        return Some(Position {
+            epoch_in_phase: done,
+            ..last
+        });
+    }
+    (last.phase + 1 < recipe.phases.len()).then_some(Position {
+        phase: last.phase + 1,
+        epoch_in_phase: 0,
+    })
 }
 
-/// The place of the last epoch of `history`, however it came to be; `None` if there is none, or no such place in
-/// the recipe.
+/// The place of the last epoch of `history`, however it came to be; `None` if there is none, or a phase has had
+/// more epochs than it has in the recipe.
 pub fn last(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
     let mut rest = history;
     for (index, phase) in recipe.phases.iter().enumerate() {
-        let done = rest
-            .iter()
-            .take_while(|record| record.phase == phase.name)
-            .count();
+        let own = rest.iter().take_while(|record| record.phase == phase.name);
+        let done = own.count();
         if done > phase.epochs {
             return None;
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use warmstart_data::{Checked, Dataset, Pictures, require_readable, survey};
+use warmstart_data::Dataset;
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
@@ -22,16 +22,14 @@ use crate::model_file::{ModelInfo, resolve_path};
 use crate::phase_setup::boundary;
 use crate::plan::{self, Plan};
 use crate::probe;
+use crate::readable::readable;
 use crate::recipe::{self, Automatic, Draft, NO_WEIGHTS, Open, Recipe};
 use crate::record::Summary;
 use crate::run::RunFolder;
 use crate::session::Session;
 use crate::start::{Start, start};
-use crate::task::{Opened, Task};
+use crate::task::Task;
 use crate::{Error, preprocessing};
-
-/// Share of unreadable images above which a run does not start.
-const UNREADABLE_LIMIT: f64 = 0.05;
 
 /// Edge of the square image of a detector, in pixels, unless the user says otherwise: small enough for a
 /// processor.
@@ -271,86 +269,6 @@ pub fn job<T: Task>(
         machine,
         device: warmstart_nn::device(),
     })
-}
-
-/// Leaves out the images that cannot be read, unless they are too many, and says what else there is to know of
-/// them.
-fn readable<T: Task>(
-    opened: Opened<T::Label>,
-    recipe: &Recipe,
-    observe: Observer,
-) -> Result<Dataset<T::Label>, Error> {
-    let Opened {
-        mut data,
-        mut unreadable,
-    } = opened;
-    let test = data.test.take().unwrap_or_default();
-    let splits = [data.train, data.validation, test];
-    observe(Event::Checking {
-        images: splits.iter().map(Vec::len).sum(),
-    });
-    let checked = splits.map(|split| warmstart_data::check(&split, |_, _| ()));
-    let all = Checked {
-        readable: checked
-            .iter()
-            .flat_map(|split| split.readable.clone())
-            .collect(),
-        unreadable: {
-            unreadable.extend(checked.iter().flat_map(|split| split.unreadable.clone()));
-            unreadable
-        },
-        sketches: Vec::new(),
-    };
-    require_readable(&all, UNREADABLE_LIMIT)?;
-    let looked_at = match recipe.fold {
-        None => checked.clone(),
-        Some(_) => together(checked.clone()),
-    };
-    let [on_train, on_validation, on_test] = looked_at
-        .each_ref()
-        .map(|split| Pictures::new(&split.readable, &split.sketches, &recipe.data));
-    let counts = T::class_counts(&data.classes, &looked_at[0].readable);
-    let findings = survey(
-        &on_train,
-        &on_validation,
-        &on_test,
-        &counts,
-        recipe.image_size,
-    );
-    let [train, validation, test] = checked.map(|split| split.readable);
-    if validation.is_empty() {
-        return Err(Error::usage(
-            "no validation image can be read: mend or replace them",
-        ));
-    }
-    observe(Event::Data {
-        classes: &data.classes,
-        train: train.len(),
-        validation: validation.len(),
-        test: test.len(),
-        unreadable: &all.unreadable,
-        ignored: data.ignored,
-        without_validation: &data.without_validation,
-        findings: &findings,
-    });
-    Ok(Dataset {
-        train,
-        validation,
-        test: (!test.is_empty()).then_some(test),
-        ..data
-    })
-}
-
-/// The training and validation images as one split, for a cross-validation that deals them out anew.
-fn together<L>([mut train, validation, test]: [Checked<L>; 3]) -> [Checked<L>; 3] {
-    train.readable.extend(validation.readable);
-    train.sketches.extend(validation.sketches);
-    let none = Checked {
-        readable: Vec::new(),
-        unreadable: Vec::new(),
-        sketches: Vec::new(),
-    };
-    [train, none, test]
 }
 
 /// Loads or initializes the parameters, and says what came from where.

@@ -34,6 +34,7 @@ pub mod plan;
 pub mod preprocessing;
 pub mod probe;
 pub mod rank;
+mod readable;
 pub mod recipe;
 pub mod record;
 mod resume;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Deserializer};
 use warmstart_data::Fit;
 
 use super::draft_phase::Context;
+use super::open::{Automatic, Open};
 use super::{
     Balance, CheckpointEvery, DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OnNonFinite,
     OptimizerKind, Phase, Recipe, Task, Train, Views,
@@ -99,28 +100,6 @@ pub struct Draft {
     /// `--views`, of the phase with a frozen backbone
     #[serde(skip)]
     pub views: Option<Views>,
-}
-
-/// What of a run is decided once its data are known, because the user left it open.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Open {
-    /// What the user said.
-    pub draft: Draft,
-    /// How pictures fill the network's square.
-    pub fit: bool,
-    /// What a plan decides of each phase.
-    pub phases: Vec<Automatic>,
-}
-
-/// What of a phase a plan decides, because the user left it open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Automatic {
-    /// Its batch.
-    pub batch: bool,
-    /// Its micro-batch.
-    pub micro_batch: bool,
-    /// Its learning rate, which follows an automatic batch.
-    pub lr: bool,
 }
 
 impl Draft {

@@ -13,6 +13,7 @@ mod draft_phase;
 mod init;
 mod memory;
 mod number_or_word;
+mod open;
 mod phase;
 
 use std::fs;
@@ -22,10 +23,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use warmstart_data::Fit;
 
 pub use checkpoint_every::CheckpointEvery;
-pub use draft::{Automatic, Draft, Open, SEED, VAL_SPLIT};
+pub use draft::{Draft, SEED, VAL_SPLIT};
 pub use draft_phase::{DraftPhase, usual_batch};
 pub use init::Init;
 pub use memory::Memory;
+pub use open::{Automatic, Open};
 pub(crate) use phase::THAW_WARMUP;
 pub use phase::{
     Augmentation, Balance, BatchNorm, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train,

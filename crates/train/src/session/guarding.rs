@@ -149,4 +149,27 @@ impl<T: Task> Session<T> {
             Err(error) => Err(error),
         }
     }
+
+    /// Makes best.safetensors the best epoch's model, if its checkpoint is there.
+    pub(super) fn keep_best(&self, best: &Best, observe: Observer) -> Result<(), Error> {
+        self.or_stays(self.run.write_best(best), observe)
+    }
+
+    /// Where a checkpoint is lost, best.safetensors stays, and that is said.
+    pub(super) fn or_stays(
+        &self,
+        written: Result<(), Error>,
+        observe: Observer,
+    ) -> Result<(), Error> {
+        match written {
+            Err(Error::Checkpoint(damage)) => {
+                observe(Event::Note(format!(
+                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
+                 until an epoch is better"
+                )));
+                Ok(())
+            }
+            other => other,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 mod ending;
 mod guarding;
+mod telling;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +17,6 @@ use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
 use crate::frozen::INFERENCE_BATCH;
 use crate::guard::Verdict;
-use crate::health::{Ailment, Health};
 use crate::job::{CurrentPhase, EpochEnd, EpochSums, Job};
 use crate::memory;
 use crate::model_file;
@@ -146,24 +146,6 @@ impl<T: Task> Session<T> {
             .write_summary(&self.summary(RunState::Running, None, None))
     }
 
-    /// Makes best.safetensors the best epoch's model, if its checkpoint is there.
-    fn keep_best(&self, best: &Best, observe: Observer) -> Result<(), Error> {
-        self.or_stays(self.run.write_best(best), observe)
-    }
-
-    fn or_stays(&self, written: Result<(), Error>, observe: Observer) -> Result<(), Error> {
-        match written {
-            Err(Error::Checkpoint(damage)) => {
-                observe(Event::Note(format!(
-                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
-                 until an epoch is better"
-                )));
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
     /// Trains every epoch that is left. Should the system have no more memory to give, the process
     /// becomes one that resumes the run.
     ///
@@ -233,41 +215,6 @@ impl<T: Task> Session<T> {
     /// Epochs of the run, if no phase ends before its time.
     pub fn epochs(&self) -> usize {
         self.job.recipe.epochs()
-    }
-
-    /// Tells what is off with the network, each kind once a phase.
-    fn tell_ailments(&self, observe: Observer) {
-        let Some((last, before)) = self.history.split_last() else {
-            return;
-        };
-        let same_phase = before.iter().filter(|record| record.phase == last.phase);
-        let ailments = |record: &EpochRecord| -> Vec<Ailment> {
-            record.health.iter().flat_map(Health::ailments).collect()
-        };
-        let mut told: Vec<&str> = same_phase
-            .flat_map(ailments)
-            .map(|ailment| ailment.what)
-            .collect();
-        for ailment in ailments(last) {
-            if !told.contains(&ailment.what) {
-                told.push(ailment.what);
-                observe(Event::Note(ailment.sentence));
-            }
-        }
-    }
-
-    fn tell_early_end(&self, position: Position, observe: Observer) {
-        let phase = &self.job.recipe.phases[position.phase];
-        let done = position.epoch_in_phase + 1;
-        let ends = course::ends_phase(&self.job.recipe, &self.history, self.history.len());
-        if ends && done < phase.epochs {
-            observe(Event::Note(format!(
-                "phase {} ends after {done} of its {} epochs: the last {} were no better (patience)",
-                phase.name,
-                phase.epochs,
-                phase.patience.unwrap_or_default()
-            )));
-        }
     }
 
     /// Writes the summary of a run that had finished before.
