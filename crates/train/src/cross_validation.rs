@@ -36,7 +36,7 @@ pub struct CrossValidation {
 /// the others. What is there already is gone on with, or taken as it is.
 ///
 /// # Errors
-/// As [`train`](crate::train); what the parts before have come to stays.
+/// As [`train`]; what the parts before have come to stays.
 pub fn cross_validate(
     draft: Draft,
     out: Option<PathBuf>,

@@ -125,7 +125,7 @@ impl<'de> Deserialize<'de> for Keep {
     }
 }
 
-/// Where an epoch lies in a recipe: [`course`](crate::course) finds it.
+/// Where an epoch lies in a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Index of the phase.
