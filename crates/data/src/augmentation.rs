@@ -3,7 +3,7 @@
 use crate::color_jitter::{Adjustment, adjust};
 use crate::decode::decode;
 use crate::erasing::erase;
-use crate::error::DataError;
+use crate::error::{DataError, require_up_to};
 use crate::mixing::MAX_ALPHA;
 use crate::preprocessing::Preprocessing;
 use crate::rand_augment::{MAX_MAGNITUDE, rand_augment};
@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 
 /// Random views of a picture, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip`,
-/// `ColorJitter`, `RandAugment` and `RandomErasing`, in this order. The size of the view, its filter and the normalisation are those of
-/// [`Preprocessing`]. In a recipe, what is left out is as in [`Augmentation::default`].
+/// `ColorJitter`, `RandAugment` and `RandomErasing`, in this order. The size of the view, its filter and
+/// the normalisation are those of [`Preprocessing`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
@@ -98,16 +98,7 @@ impl Augmentation {
             ("mixup", self.mixup, MAX_ALPHA, "0 to 2"),
             ("cutmix", self.cutmix, MAX_ALPHA, "0 to 2"),
         ];
-        for (name, value, high, expected) in numbers {
-            if !(0.0..=high).contains(&value) {
-                return Err(DataError::OutOfRange {
-                    name,
-                    expected,
-                    found: value.to_string(),
-                });
-            }
-        }
-        Ok(())
+        require_up_to(&numbers)
     }
 
     /// A random region of a picture of `width` × `height`: an area and a shape are drawn up to ten

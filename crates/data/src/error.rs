@@ -175,3 +175,19 @@ pub(crate) fn some_of(names: &[String]) -> String {
         more => format!("{shown} and {more} more"),
     }
 }
+
+/// Refuses the first number that is below 0 or above its bound. Each has its name, and the range in words.
+pub(crate) fn require_up_to(
+    numbers: &[(&'static str, f64, f64, &'static str)],
+) -> Result<(), DataError> {
+    let outside = numbers
+        .iter()
+        .find(|(_, value, high, _)| !(0.0..=*high).contains(value));
+    outside.map_or(Ok(()), |&(name, value, _, expected)| {
+        Err(DataError::OutOfRange {
+            name,
+            expected,
+            found: value.to_string(),
+        })
+    })
+}

@@ -6,6 +6,7 @@ use crate::letterbox::letterboxed;
 use crate::resize::{Interpolation, resize};
 use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::path::Path;
 
 /// The largest `resize` and `crop` that are taken for meant.
@@ -24,6 +25,17 @@ pub enum Fit {
     /// The whole picture on grey, as a [`Letterbox`](crate::Letterbox): nothing is lost, shapes stay,
     /// and what a long picture shows is smaller.
     Letterbox,
+}
+
+impl fmt::Display for Fit {
+    /// As in a recipe.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Crop => "crop",
+            Self::Squash => "squash",
+            Self::Letterbox => "letterbox",
+        })
+    }
 }
 
 /// How a picture becomes the input of a network: fit to a square, then torchvision's `ToTensor` and

@@ -198,17 +198,15 @@ impl Task for Classification {
         self.fold.as_ref()
     }
 
-    fn order(&self, seed: u64, epoch: usize, phase: &Phase) -> Vec<usize> {
-        let images = self.samples(None);
-        let order = match phase.balance {
-            Balance::None | Balance::Loss => epoch_order(seed, epoch as u64, images.len()),
+    fn draw(&self, seed: u64, epoch: u64, phase: &Phase, images: &[usize]) -> Vec<usize> {
+        match phase.balance {
+            Balance::None | Balance::Loss => epoch_order(seed, epoch, images.len()),
             Balance::Sampling => {
                 let label = |&image: &usize| self.data.train[image].label;
                 let labels: Vec<usize> = images.iter().map(label).collect();
-                balanced_order(seed, epoch as u64, &labels)
+                balanced_order(seed, epoch, &labels)
             }
-        };
-        order.into_iter().map(|place| images[place]).collect()
+        }
     }
 
     fn choose_fit(
@@ -238,25 +236,18 @@ impl Task for Classification {
         phase: &Phase,
     ) -> Result<Example<Target>, DataError> {
         let mut pixels = self.varied(sample, view, phase)?;
-        if let Some(mixing) = self.mixing(sample, view, phase) {
+        let mixing = self.mixing(sample, view, phase);
+        if let Some(mixing) = &mixing {
             mixing.apply(&mut pixels, &self.varied(mixing.partner, view, phase)?);
         }
         Ok(Example {
             pixels,
-            target: self.training_target(sample, view, phase),
+            target: self.target(sample, mixing.as_ref()),
         })
     }
 
     fn training_target(&self, sample: usize, view: View, phase: &Phase) -> Target {
-        let class = self.data.train[sample].label;
-        match self.mixing(sample, view, phase) {
-            None => class.into(),
-            Some(mixing) => Target {
-                class,
-                other: self.data.train[mixing.partner].label,
-                share: mixing.share,
-            },
-        }
+        self.target(sample, self.mixing(sample, view, phase).as_ref())
     }
 
     fn evaluation_example(
@@ -366,6 +357,19 @@ impl Classification {
             mixing.partner = fold.training[mixing.partner];
         }
         Some(mixing)
+    }
+
+    /// What is to be learned from a training image with what was mixed into it.
+    fn target(&self, sample: usize, mixing: Option<&Mixing>) -> Target {
+        let class = self.data.train[sample].label;
+        match mixing {
+            None => class.into(),
+            Some(mixing) => Target {
+                class,
+                other: self.data.train[mixing.partner].label,
+                share: mixing.share,
+            },
+        }
     }
 
     /// The target of the loss, a value a class.

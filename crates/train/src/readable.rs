@@ -42,10 +42,8 @@ pub fn readable<T: Task>(
         sketches: Vec::new(),
     };
     require_readable(&all, UNREADABLE_LIMIT)?;
-    let looked_at = match recipe.fold {
-        None => checked.clone(),
-        Some(_) => together(checked.clone()),
-    };
+    let dealt_out = recipe.fold.map(|_| together(checked.clone()));
+    let looked_at = dealt_out.as_ref().unwrap_or(&checked);
     let [on_train, on_validation, on_test] = looked_at
         .each_ref()
         .map(|split| Pictures::new(&split.readable, &split.sketches, &recipe.data));

@@ -110,8 +110,7 @@ pub fn choose_fit(
         let judged = judge(&recipe, job, samples.clone(), parameters, observe)?;
         let right = judged.iter().filter(|right| **right).count();
         figures.push(format!(
-            "{} {:.3}",
-            fit_name(fit),
+            "{fit} {:.3}",
             right as f64 / samples.len().max(1) as f64
         ));
         if right > best.1 {
@@ -120,17 +119,9 @@ pub fn choose_fit(
     }
     let words = format!(
         "fit = \"{}\": a probe on the frozen features of {} training images, each judged by the others, finds {}",
-        fit_name(best.0),
+        best.0,
         samples.len(),
         figures.join(", ")
     );
     Ok((best.0, words))
-}
-
-fn fit_name(fit: Fit) -> &'static str {
-    match fit {
-        Fit::Crop => "crop",
-        Fit::Squash => "squash",
-        Fit::Letterbox => "letterbox",
-    }
 }

@@ -155,10 +155,15 @@ pub trait Task: Send + Sync + Sized + 'static {
     }
 
     /// The images of an epoch, counted from 1, in order.
-    fn order(&self, seed: u64, epoch: usize, _phase: &Phase) -> Vec<usize> {
+    fn order(&self, seed: u64, epoch: usize, phase: &Phase) -> Vec<usize> {
         let images = self.samples(None);
-        let order = epoch_order(seed, epoch as u64, images.len());
+        let order = self.draw(seed, epoch as u64, phase, &images);
         order.into_iter().map(|place| images[place]).collect()
+    }
+
+    /// Places in `images`, in the order of an epoch.
+    fn draw(&self, seed: u64, epoch: u64, _phase: &Phase, images: &[usize]) -> Vec<usize> {
+        epoch_order(seed, epoch, images.len())
     }
 
     /// How pictures best fill the network's square, with a sentence on it, where the recipe leaves that to the

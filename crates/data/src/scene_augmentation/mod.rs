@@ -5,7 +5,7 @@ mod plan;
 
 pub use plan::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, ScenePlan};
 
-use crate::error::DataError;
+use crate::error::{DataError, require_up_to};
 use serde::{Deserialize, Serialize};
 
 /// The largest `scale` that is taken for meant.
@@ -71,16 +71,7 @@ impl SceneAugmentation {
             ("mosaic", self.mosaic, 1.0, "0 to 1"),
             ("mosaic_closing", self.mosaic_closing, 1.0, "0 to 1"),
         ];
-        for (name, value, high, expected) in shares {
-            if !(0.0..=high).contains(&value) {
-                return Err(DataError::OutOfRange {
-                    name,
-                    expected,
-                    found: value.to_string(),
-                });
-            }
-        }
-        Ok(())
+        require_up_to(&shares)
     }
 
     /// The same without mosaics, as in the last epochs of training: a sample whose view is no mosaic

@@ -39,7 +39,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
     if recipe.task == Task::Detect && recipe.fit != Fit::Letterbox {
         return refuse(
             "fit".into(),
-            format!("{:?}", recipe.fit).to_lowercase(),
+            recipe.fit.to_string(),
             "\"letterbox\" in detection",
         );
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use warmstart_nn::Parameters;
+
 use super::Session;
 use crate::Error;
 use crate::checkpoint::{At, MODEL, TRAINING};
@@ -92,9 +94,7 @@ impl<T: Task> Session<T> {
         if verdict.kept_weights() != Some(Weights::Trained) {
             return self.run.write_best(kept);
         }
-        let mut file = warmstart_weights::read(&self.checkpoint_file(kept, TRAINING))?;
-        let infos = self.job.parameter_infos();
-        let parameters = complete_parameters(&mut file, &infos, &self.job.device)?;
+        let parameters = self.parameters_in(&self.checkpoint_file(kept, TRAINING))?;
         let path = self.run.path().join(BEST);
         crate::checkpoint::replace(&path, |path: &Path| {
             write_model(path, &parameters, &self.job.info)
@@ -115,12 +115,29 @@ impl<T: Task> Session<T> {
         }
         // Its checkpoint is verified.
         self.run.checkpoints.open(At::Epoch(best.epoch))?;
-        let mut model = warmstart_weights::read(&self.checkpoint_file(best, file))?;
-        let infos = self.job.parameter_infos();
-        let parameters = complete_parameters(&mut model, &infos, &self.job.device)?;
+        self.measured(
+            &self.checkpoint_file(best, file),
+            Split::Validation,
+            observe,
+        )
+    }
+
+    /// What a file's model gets right and wrong of a split; `None` if there is a wish to stop.
+    pub(super) fn measured(
+        &self,
+        file: &Path,
+        split: Split,
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        let parameters = self.parameters_in(file)?;
         let frozen = self.job.frozen(0, &parameters, INFERENCE_BATCH);
-        let split = Split::Validation;
         self.job.tally(&parameters, &frozen, split, observe)
+    }
+
+    fn parameters_in(&self, file: &Path) -> Result<Parameters, Error> {
+        let mut file = warmstart_weights::read(file)?;
+        let infos = self.job.parameter_infos();
+        complete_parameters(&mut file, &infos, &self.job.device)
     }
 
     fn checkpoint_file(&self, best: &Best, name: &str) -> std::path::PathBuf {

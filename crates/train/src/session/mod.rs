@@ -15,7 +15,6 @@ use crate::checkpoint::{self, At, Checkpoint};
 use crate::course;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
-use crate::frozen::INFERENCE_BATCH;
 use crate::guard::Verdict;
 use crate::job::{CurrentPhase, EpochEnd, EpochSums, Job};
 use crate::memory;
@@ -344,14 +343,8 @@ impl<T: Task> Session<T> {
             self.keep_best(&best, observe)?;
         }
         let test = if !self.job.task.split(Split::Test).is_empty() {
-            let mut model = warmstart_weights::read(&self.run.path().join(crate::run::BEST))?;
-            let kept = model_file::complete_parameters(
-                &mut model,
-                &self.job.parameter_infos(),
-                &self.job.device,
-            )?;
-            let frozen = self.job.frozen(0, &kept, INFERENCE_BATCH);
-            let tally = self.job.tally(&kept, &frozen, Split::Test, observe)?;
+            let best = self.run.path().join(crate::run::BEST);
+            let tally = self.measured(&best, Split::Test, observe)?;
             let Some(tally) = tally else {
                 return Err(Error::Interrupted {
                     words: "stopped while the test images were measured; every epoch is done"
