@@ -130,6 +130,51 @@ fn classes_are_balanced_by_what_is_seen_or_by_what_it_weighs() {
     scenes.code(2).stderr(contains("is for classification"));
 }
 
+#[test]
+fn what_nobody_says_is_for_the_images_that_there_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let flags = ["--freeze-epochs", "1", "--epochs", "2"];
+    let phases = |name: &str| {
+        let run = dir.path().join(name);
+        let said = train(&data, &weights, &run, &flags);
+        let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
+        let recipe: toml::Table = recipe.parse().unwrap();
+        (said, recipe["phase"].as_array().unwrap().clone())
+    };
+    let (said, alike) = phases("alike");
+    assert!(!said.contains("more unequal"), "{said}");
+    for phase in &alike {
+        // 27 images: smoothed by next to nothing, and their weights decay ten times as much.
+        assert_eq!(phase["label_smoothing"].as_float(), Some(0.003));
+        assert_eq!(phase["weight_decay"].as_float(), Some(0.1));
+        assert_eq!(phase["balance"].as_str(), Some("none"));
+    }
+    pictures(&data.join("train"), &["horizontal"], 200, 60);
+    let (said, unequal) = phases("unequal");
+    assert!(
+        said.contains("classes are more unequal in training than in validation"),
+        "{said}"
+    );
+    assert!(
+        unequal
+            .iter()
+            .all(|phase| phase["balance"].as_str() == Some("loss"))
+    );
+    pictures(&data.join("val"), &["horizontal"], 300, 60);
+    let (said, as_unequal) = phases("as-unequal");
+    assert!(
+        said.contains("imbalance") && !said.contains("more unequal"),
+        "{said}"
+    );
+    assert!(
+        as_unequal
+            .iter()
+            .all(|phase| phase["balance"].as_str() == Some("none"))
+    );
+}
+
 /// Pictures three times as wide as high, whose class is at their left end.
 fn long_pictures(dir: &Path, count: u32) {
     for (class, name) in CLASSES.iter().enumerate() {
@@ -311,7 +356,7 @@ fn weights_are_ranked_by_what_their_frozen_features_tell() {
     let data = data(dir.path());
     pictures(&data.join("train"), &CLASSES, 200, 20);
     let trained = dir.path().join("trained");
-    train(&data, "none", &trained, &["--epochs", "6", "--lr", "2e-3"]);
+    train(&data, "none", &trained, &["--epochs", "30", "--lr", "2e-3"]);
     let rank = |flags: &[&str]| {
         let mut command = warmstart();
         command
@@ -322,7 +367,7 @@ fn weights_are_ranked_by_what_their_frozen_features_tell() {
     let output = rank(&["none", "--model", "mobilenet_v2", "--json"]).success();
     let ranking: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     let ranked = ranking["ranked"].as_array().unwrap();
-    assert_eq!(ranked[0]["weights"], trained.to_str().unwrap());
+    assert_eq!(ranked[0]["weights"], trained.to_str().unwrap(), "{ranking}");
     assert!(
         ranked[0]["accuracy"].as_f64() > ranked[1]["accuracy"].as_f64(),
         "{ranking}"

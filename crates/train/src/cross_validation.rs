@@ -13,7 +13,7 @@ use crate::event::{Event, Observer};
 use crate::folds::{PARTS, Part};
 use crate::job::Machine;
 use crate::launch::{output_folder, resolve, train};
-use crate::recipe::{Draft, Open, Recipe};
+use crate::recipe::{Balance, Draft, Open, Recipe};
 use crate::record::{Best, RunState};
 use crate::resume::{Changes, resume};
 use crate::run::{RECIPE, recipe_of, summary_of};
@@ -131,8 +131,19 @@ fn as_asked_for(recipe: Recipe, open: &Open) -> Recipe {
             phase.batch = 1;
             phase.lr = if left.lr { 1.0 } else { phase.lr };
         }
-        // By the number of images.
-        phase.ema_decay = 0.0;
+    }
+    for (phase, left) in recipe.phases.iter_mut().zip(&open.scaled) {
+        let values = [
+            (&mut phase.label_smoothing, left.label_smoothing),
+            (&mut phase.weight_decay, left.weight_decay),
+            (&mut phase.ema_decay, left.ema_decay),
+        ];
+        for (value, _) in values.into_iter().filter(|(_, left)| *left) {
+            *value = 0.0;
+        }
+        if left.balance {
+            phase.balance = Balance::None;
+        }
     }
     recipe
 }

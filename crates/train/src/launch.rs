@@ -23,7 +23,9 @@ use crate::phase_setup::boundary;
 use crate::plan::{self, Plan};
 use crate::probe;
 use crate::readable::readable;
-use crate::recipe::{self, Automatic, Draft, NO_WEIGHTS, Open, Recipe};
+use crate::recipe::{
+    self, Automatic, Balance, Draft, NO_WEIGHTS, Open, Phase, Recipe, Scaled, TrainingImages,
+};
 use crate::record::Summary;
 use crate::run::RunFolder;
 use crate::session::Session;
@@ -139,8 +141,8 @@ pub fn resolve(mut draft: Draft) -> Result<(Recipe, Open), Error> {
     Ok((resolve_for(&open, None)?, open))
 }
 
-/// The recipe of a draft for a number of training images, with paths that mean the same from every folder.
-fn resolve_for(open: &Open, images: Option<usize>) -> Result<Recipe, Error> {
+/// The recipe of a draft for some training images, with paths that mean the same from every folder.
+fn resolve_for(open: &Open, images: Option<TrainingImages>) -> Result<Recipe, Error> {
     let draft = open.draft.clone();
     // Without a model the draft does not resolve, whatever the image size.
     let native = match (&draft.model, draft.task()) {
@@ -224,7 +226,7 @@ pub fn assemble<T: Task>(
     job(recipe, data, machine)
 }
 
-/// Opens what a new run's recipe names, and makes the recipe one for so many images.
+/// Opens what a new run's recipe names, and makes the recipe one for such images.
 ///
 /// # Errors
 /// As [`assemble`].
@@ -235,7 +237,15 @@ pub fn prepare<T: Task>(
     observe: Observer,
 ) -> Result<Job<T>, Error> {
     let job = assemble::<T>(recipe, machine, observe)?;
-    let recipe = resolve_for(open, Some(job.task.training_images()))?;
+    let recipe = resolve_for(open, Some(job.task.scale()))?;
+    let weighed = |(phase, open): (&Phase, &Scaled)| open.balance && phase.balance == Balance::Loss;
+    if recipe.phases.iter().zip(&open.scaled).any(weighed) {
+        observe(Event::Note(
+            "classes are more unequal in training than in validation, so images of the rare ones weigh more; \
+             balance = \"none\" leaves them as they are"
+                .to_owned(),
+        ));
+    }
     self::job(recipe, job.task.data().clone(), job.machine)
 }
 

@@ -17,7 +17,7 @@ use crate::Error;
 use crate::event::Observer;
 use crate::folds::Fold;
 use crate::job::Job;
-use crate::recipe::{self, Phase, Recipe, View};
+use crate::recipe::{self, Phase, Recipe, TrainingImages, View};
 
 /// Which step a dropout mask is for.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +152,19 @@ pub trait Task: Send + Sync + Sized + 'static {
     fn training_images(&self) -> usize {
         self.fold()
             .map_or(self.data().train.len(), |fold| fold.training.len())
+    }
+
+    /// What a recipe's defaults want to know of the data.
+    fn scale(&self) -> TrainingImages {
+        let data = self.data();
+        let [training, validation] = [&data.train, &data.validation].map(|split| {
+            let counts = Self::class_counts(&data.classes, split);
+            counts
+                .into_iter()
+                .map(|(_, count)| count)
+                .collect::<Vec<_>>()
+        });
+        TrainingImages::new(self.training_images(), &training, &validation)
     }
 
     /// The images of an epoch, counted from 1, in order.

@@ -5,10 +5,10 @@ use serde::{Deserialize, Deserializer};
 use warmstart_data::Fit;
 
 use super::draft_phase::Context;
-use super::open::{Automatic, Open};
+use super::open::{Automatic, Open, Scaled};
 use super::{
     Balance, CheckpointEvery, DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OnNonFinite,
-    OptimizerKind, Phase, Recipe, Task, Train, Views,
+    OptimizerKind, Phase, Recipe, Task, Train, TrainingImages, Views,
 };
 use crate::Error;
 use crate::folds::Part;
@@ -122,7 +122,11 @@ impl Draft {
     ///
     /// # Errors
     /// Usage errors: something that must be said is missing, or values that contradict each other.
-    pub fn resolve(self, native_image_size: usize, images: Option<usize>) -> Result<Recipe, Error> {
+    pub fn resolve(
+        self,
+        native_image_size: usize,
+        images: Option<TrainingImages>,
+    ) -> Result<Recipe, Error> {
         let weights = self.weights.clone().ok_or_else(|| {
             Error::usage(
                 "no weights were named: give --weights FILE, or --weights none to start from scratch",
@@ -183,10 +187,17 @@ impl Draft {
             micro_batch: phase.micro_batch.is_none(),
             lr: phase.lr.is_none(),
         });
+        let scaled = phases.iter().map(|phase| Scaled {
+            label_smoothing: phase.label_smoothing.is_none(),
+            weight_decay: phase.weight_decay.is_none(),
+            ema_decay: phase.ema_decay.is_none(),
+            balance: phase.balance.or(self.balance).is_none(),
+        });
         Ok(Open {
             draft: self.clone(),
             fit: self.fit.is_none(),
             phases: open.collect(),
+            scaled: scaled.collect(),
         })
     }
 
@@ -197,7 +208,7 @@ impl Draft {
         }
     }
 
-    fn phases(self, pretrained: bool, images: Option<usize>) -> Result<Vec<Phase>, Error> {
+    fn phases(self, pretrained: bool, images: Option<TrainingImages>) -> Result<Vec<Phase>, Error> {
         let optimizer = self.optimizer.unwrap_or(OptimizerKind::AdamW);
         let (patience, balance) = (self.patience, self.balance);
         let task = self.task();

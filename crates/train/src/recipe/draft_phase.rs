@@ -4,6 +4,7 @@ use serde::de::Deserializer;
 use super::draft_augmentation::DraftAugmentation;
 use super::number_or_word::number_or_word;
 use super::phase::THAW_WARMUP;
+use super::scaling::{self, TrainingImages};
 use super::{Balance, BatchNorm, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
 use crate::Error;
 
@@ -97,8 +98,8 @@ pub(super) struct Context {
     pub pretrained: bool,
     /// Share of the phase's epochs without mosaic.
     pub mosaic_closing: f64,
-    /// Training images, once their number is known.
-    pub images: Option<usize>,
+    /// Training images, once they are known.
+    pub images: Option<TrainingImages>,
 }
 
 impl DraftPhase {
@@ -145,20 +146,24 @@ impl DraftPhase {
                 .unwrap_or(if pretrained { LAYER_DECAY } else { 1.0 }),
             batch_norm: self.batch_norm.unwrap_or(usual_batch_norm),
             optimizer,
-            weight_decay: self.weight_decay.unwrap_or(optimizer.weight_decay(task)),
-            label_smoothing: self.label_smoothing.unwrap_or(match task {
-                Task::Classify => 0.1,
-                Task::Detect => 0.0,
-            }),
+            weight_decay: self
+                .weight_decay
+                .unwrap_or_else(|| scaling::weight_decay(optimizer, task, images)),
+            label_smoothing: self
+                .label_smoothing
+                .unwrap_or_else(|| scaling::label_smoothing(task, pretrained, images)),
             clip_norm: self.clip_norm.unwrap_or(0.0),
             patience: self.patience.or(patience),
             ema_decay: self.ema_decay.unwrap_or(match task {
-                Task::Classify if thawed => usual_average(images, batch, epochs),
+                Task::Classify if thawed => scaling::moving_average(images, batch, epochs),
                 Task::Classify => 0.0,
                 Task::Detect => EMA_DECAY,
             }),
             dropout: self.dropout,
-            balance: self.balance.or(balance).unwrap_or_default(),
+            balance: self
+                .balance
+                .or(balance)
+                .unwrap_or_else(|| scaling::balance(images)),
             augmentation: self
                 .augmentation
                 .unwrap_or_default()
@@ -171,14 +176,5 @@ impl DraftPhase {
             train,
             name,
         })
-    }
-}
-
-/// A moving average over about the last tenth of a phase's steps, in four places; none over fewer than ten.
-fn usual_average(images: Option<usize>, batch: usize, epochs: usize) -> f64 {
-    let steps = images.unwrap_or(0).div_ceil(batch.max(1)) * epochs;
-    match steps {
-        ..100 => 0.0,
-        _ => ((1.0 - 10.0 / steps as f64) * 1e4).round() / 1e4,
     }
 }

@@ -15,6 +15,7 @@ mod memory;
 mod number_or_word;
 mod open;
 mod phase;
+mod scaling;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,12 +28,13 @@ pub use draft::{Draft, SEED, VAL_SPLIT};
 pub use draft_phase::{DraftPhase, usual_batch};
 pub use init::Init;
 pub use memory::Memory;
-pub use open::{Automatic, Open};
+pub use open::{Automatic, Open, Scaled};
 pub(crate) use phase::THAW_WARMUP;
 pub use phase::{
     Augmentation, Balance, BatchNorm, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train,
     View, Views,
 };
+pub use scaling::TrainingImages;
 
 use crate::Error;
 use crate::folds::Part;

@@ -9,6 +9,8 @@ pub struct Open {
     pub fit: bool,
     /// What a plan decides of each phase.
     pub phases: Vec<Automatic>,
+    /// What the training images decide of each phase.
+    pub scaled: Vec<Scaled>,
 }
 
 /// What of a phase a plan decides, because the user left it open.
@@ -20,4 +22,17 @@ pub struct Automatic {
     pub micro_batch: bool,
     /// Its learning rate, which follows an automatic batch.
     pub lr: bool,
+}
+
+/// What of a phase the training images decide, because the user left it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scaled {
+    /// How much of the target all classes share.
+    pub label_smoothing: bool,
+    /// How much its weights decay.
+    pub weight_decay: bool,
+    /// The moving average of its parameters.
+    pub ema_decay: bool,
+    /// What is done about unequal classes.
+    pub balance: bool,
 }
