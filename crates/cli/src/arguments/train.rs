@@ -81,7 +81,8 @@ pub struct Train {
     /// How a picture fills the network's square [default: auto; a detector has letterbox alone]
     #[arg(long)]
     pub fit: Option<Fit>,
-    /// What is done about classes of which there are more images than of others [default: none]
+    /// What is done about classes of which there are more images than of others [default: loss where some
+    /// are rare in training and not in validation, else none]
     #[arg(long)]
     pub balance: Option<Balance>,
     /// End a phase after so many epochs without a better one [default: each has all of its epochs]
