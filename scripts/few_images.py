@@ -1,4 +1,4 @@
-"""Small data sets out of the quickstart's emoji: few pictures to train on, all of other vendor's to validate.
+"""Small data sets out of the quickstart's emoji: few pictures to train on, all of the other vendor's to validate.
 
     ./quickstart --data-only
     python3 scripts/few_images.py OUT --categories 'Animals & Nature' 'Food & Drink' --images 50
@@ -28,6 +28,10 @@ def main():
     parser.add_argument("--wrong-labels", type=float, default=0.0, help="share of the training pictures")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    if arguments.rare is None and arguments.rare_in_validation:
+        parser.error("--rare-in-validation goes with --rare")
+    if arguments.rare is not None and not 1 <= arguments.rare <= arguments.images:
+        parser.error(f"--rare is a number from 1 to --images, {arguments.images}")
     draw = random.Random(arguments.seed)
     train = arguments.emoji / "train"
     categories = arguments.categories or sorted(folder.name for folder in train.iterdir())

@@ -151,7 +151,8 @@ fn what_nobody_says_is_for_the_images_that_there_are() {
         assert_eq!(phase["weight_decay"].as_float(), Some(0.1));
         assert_eq!(phase["balance"].as_str(), Some("none"));
     }
-    pictures(&data.join("train"), &["horizontal"], 200, 60);
+    pictures(&data.join("val"), &CLASSES, 200, 2);
+    pictures(&data.join("train"), &["horizontal"], 300, 60);
     let (said, unequal) = phases("unequal");
     assert!(
         said.contains("classes are more unequal in training than in validation"),
@@ -162,7 +163,7 @@ fn what_nobody_says_is_for_the_images_that_there_are() {
             .iter()
             .all(|phase| phase["balance"].as_str() == Some("loss"))
     );
-    pictures(&data.join("val"), &["horizontal"], 300, 60);
+    pictures(&data.join("val"), &["horizontal"], 400, 60);
     let (said, as_unequal) = phases("as-unequal");
     assert!(
         said.contains("imbalance") && !said.contains("more unequal"),
@@ -356,7 +357,7 @@ fn weights_are_ranked_by_what_their_frozen_features_tell() {
     let data = data(dir.path());
     pictures(&data.join("train"), &CLASSES, 200, 20);
     let trained = dir.path().join("trained");
-    train(&data, "none", &trained, &["--epochs", "30", "--lr", "2e-3"]);
+    train(&data, "none", &trained, &["--epochs", "6", "--lr", "2e-3"]);
     let rank = |flags: &[&str]| {
         let mut command = warmstart();
         command

@@ -72,4 +72,4 @@ pub use rgb_image::{Region, RgbImage};
 pub use scene::{BoundingBox, Object, Scene};
 pub use scene_augmentation::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, SceneAugmentation, ScenePlan};
 pub use sketch::Sketch;
-pub use survey::{Finding, Pictures, survey};
+pub use survey::{Finding, IMBALANCE, Pictures, imbalance, survey};

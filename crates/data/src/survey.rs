@@ -17,8 +17,8 @@ const LOOKED_UP: usize = 5000;
 const COPIES_TOLERATED: usize = 5;
 /// Training images below which a class is rare.
 const FEW_OF_A_CLASS: usize = 10;
-/// How many times the images of the smallest class the largest may have.
-const IMBALANCE: usize = 5;
+/// How many times the images of the smallest class the largest may have before classes are called unequal.
+pub const IMBALANCE: f64 = 5.0;
 /// Share of small images that is tolerated, in percent.
 const SMALL_TOLERATED: usize = 10;
 /// Validation images below which their figures say little.
@@ -86,7 +86,7 @@ pub fn survey(
         seen_in_training(&album, train, test, "test"),
         few_validation(validation.len()),
         rare_classes(class_counts),
-        imbalance(class_counts),
+        unequal_classes(class_counts),
         small_images(train.sketches, image_size),
         repeated_in_training(&album, train),
     ]
@@ -174,14 +174,22 @@ fn rare_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
     })
 }
 
-fn imbalance(class_counts: &[(&str, usize)]) -> Option<Finding> {
+/// How many times the images of the smallest class the largest has; infinite if the smallest has none, and 1 without
+/// classes.
+pub fn imbalance(counts: &[usize]) -> f64 {
+    let (few, many) = (counts.iter().min(), counts.iter().max());
+    few.zip(many)
+        .map_or(1.0, |(&few, &many)| many as f64 / few as f64)
+}
+
+fn unequal_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
     let (smallest, few) = class_counts.iter().min_by_key(|(_, count)| *count)?;
     let (largest, many) = class_counts.iter().max_by_key(|(_, count)| *count)?;
-    (*many > IMBALANCE * few).then(|| Finding {
+    (imbalance(&[*few, *many]) > IMBALANCE).then(|| Finding {
         what: "imbalance",
         count: format!("{many} : {few}"),
         sentence: format!(
-            "{largest} has {many} training images and {smallest} has {few}: a network that favours the large classes has a high accuracy and misses the small ones, so read the recall of each class; set balance = \"loss\" or \"sampling\" in the recipe, or add images of {smallest}"
+            "{largest} has {many} training images and {smallest} has {few}: a network that favours the large classes has a high accuracy and misses the small ones, so read the recall of each class; balance = \"loss\" or \"sampling\" in the recipe gives the small ones more weight, and more images of {smallest} are better"
         ),
     })
 }

@@ -238,10 +238,10 @@ pub fn prepare<T: Task>(
 ) -> Result<Job<T>, Error> {
     let job = assemble::<T>(recipe, machine, observe)?;
     let recipe = resolve_for(open, Some(job.task.scale()))?;
-    let weighed = |(phase, open): (&Phase, &Scaled)| open.balance && phase.balance == Balance::Loss;
+    let weighed = |(phase, left): (&Phase, &Scaled)| left.balance && phase.balance == Balance::Loss;
     if recipe.phases.iter().zip(&open.scaled).any(weighed) {
         observe(Event::Note(
-            "classes are more unequal in training than in validation, so images of the rare ones weigh more; \
+            "classes are more unequal in training than in validation, so images of the rare ones weigh more (balance = \"loss\"); \
              balance = \"none\" leaves them as they are"
                 .to_owned(),
         ));

@@ -103,7 +103,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// What is missing, and the mend.
     fn require_learnable(data: &Dataset<Self::Label>) -> Result<(), Error>;
 
-    /// Training images of each class, by name, where an image has one; none where it has several.
+    /// Images of each class, by name, where an image has one class; none where it has several.
     fn class_counts<'a>(
         classes: &'a [String],
         samples: &[Sample<Self::Label>],
@@ -157,6 +157,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// What a recipe's defaults want to know of the data.
     fn scale(&self) -> TrainingImages {
         let data = self.data();
+        // The parts of a cross-validation have both from the same images, so their classes are as unequal.
         let [training, validation] = [&data.train, &data.validation].map(|split| {
             let counts = Self::class_counts(&data.classes, split);
             counts

@@ -148,7 +148,7 @@ impl DraftPhase {
             optimizer,
             weight_decay: self
                 .weight_decay
-                .unwrap_or_else(|| scaling::weight_decay(optimizer, task, images)),
+                .unwrap_or_else(|| scaling::weight_decay(optimizer, task, pretrained, images)),
             label_smoothing: self
                 .label_smoothing
                 .unwrap_or_else(|| scaling::label_smoothing(task, pretrained, images)),

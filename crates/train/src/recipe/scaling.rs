@@ -1,37 +1,37 @@
 //! Defaults that scale with the training images: docs/decisions/0016-what-scales-with-the-images.md
 
+use warmstart_data::{IMBALANCE, imbalance};
+
 use super::{Balance, OptimizerKind, Task};
 
 /// From so many training images on, defaults are those of large data sets.
 const MANY: usize = 1000;
 /// Most that weight decay grows for few images.
 const MOST_DECAY: f64 = 10.0;
-/// How many times the images of the smallest class the largest may have.
-const IMBALANCE: usize = 5;
+/// Beyond this imbalance an image of the smallest class would weigh so much that a step is about it alone.
+const MOST_IMBALANCE: f64 = 50.0;
+/// Validation images of the smallest class below which its share there says nothing.
+const FEW_TO_COMPARE: usize = 5;
 
 /// What defaults want to know of the data, once they are open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainingImages {
     /// How many there are.
     pub count: usize,
-    /// Whether some classes have many times the images of others, although those that validate are alike.
+    /// Whether some classes have many times the images of others, and those that validate are much more alike.
     pub unequal: bool,
 }
 
 impl TrainingImages {
     /// Of splits with so many images of each class; none in detection.
     pub fn new(count: usize, training: &[usize], validation: &[usize]) -> Self {
+        let [here, there] = [training, validation].map(imbalance);
+        let can_tell = validation.iter().all(|&images| images >= FEW_TO_COMPARE);
         Self {
             count,
-            unequal: is_unequal(training) && !is_unequal(validation),
+            unequal: here > IMBALANCE && here <= MOST_IMBALANCE && here >= 2.0 * there && can_tell,
         }
     }
-}
-
-fn is_unequal(classes: &[usize]) -> bool {
-    let (few, many) = (classes.iter().min(), classes.iter().max());
-    few.zip(many)
-        .is_some_and(|(&few, &many)| many > IMBALANCE * few)
 }
 
 /// What is done about unequal classes: nothing where those that validate are as unequal, for then the accuracy
@@ -44,7 +44,7 @@ pub(super) fn balance(images: Option<TrainingImages>) -> Balance {
 }
 
 /// Label smoothing (Szegedy and others, arXiv 1512.00567, section 7). On pretrained features less of it the fewer
-/// images there are, for few steps have more to learn than to forget.
+/// images there are: it helps with many, and few give a network little time to become too sure.
 pub(super) fn label_smoothing(task: Task, pretrained: bool, images: Option<TrainingImages>) -> f64 {
     match (task, pretrained) {
         (Task::Classify, true) => in_places(0.1 * share(images), 3),
@@ -53,16 +53,18 @@ pub(super) fn label_smoothing(task: Task, pretrained: bool, images: Option<Train
     }
 }
 
-/// Weight decay. What AdamW forgets in an epoch should not depend on how many steps that has (Wang and
-/// Aitchison, arXiv 2405.13698, section 3), so it goes with one over the number of images; within bounds.
+/// Weight decay. On pretrained features, with AdamW, it goes with one over the number of images, within bounds: what
+/// is forgotten in an epoch should not depend on how many steps that has (Wang and Aitchison, arXiv 2405.13698,
+/// section 3).
 pub(super) fn weight_decay(
     optimizer: OptimizerKind,
     task: Task,
+    pretrained: bool,
     images: Option<TrainingImages>,
 ) -> f64 {
     let usual = optimizer.weight_decay(task);
-    match (optimizer, task) {
-        (OptimizerKind::AdamW, Task::Classify) => {
+    match (optimizer, task, pretrained) {
+        (OptimizerKind::AdamW, Task::Classify, true) => {
             in_places(usual * (1.0 / share(images)).min(MOST_DECAY), 4)
         }
         _ => usual,
@@ -102,25 +104,21 @@ mod tests {
 
     #[test]
     fn fewer_images_are_smoothed_less_and_decay_more() {
-        let of = |count| {
-            let images = images(count);
-            let adam_w = weight_decay(OptimizerKind::AdamW, Task::Classify, images);
-            (label_smoothing(Task::Classify, true, images), adam_w)
+        let for_images = |pretrained, count| {
+            let (task, images) = (Task::Classify, images(count));
+            let adam_w = weight_decay(OptimizerKind::AdamW, task, pretrained, images);
+            (label_smoothing(task, pretrained, images), adam_w)
         };
+        let of = |count| for_images(true, count);
         assert_eq!(of(1_000_000), (0.1, 0.01));
         assert_eq!(of(1000), (0.1, 0.01));
         assert_eq!(of(400), (0.04, 0.025));
         assert_eq!(of(100), (0.01, 0.1));
         assert_eq!(of(1), (0.0, 0.1));
-        assert_eq!(label_smoothing(Task::Classify, false, images(1)), 0.1);
-        assert_eq!(
-            weight_decay(OptimizerKind::Sgd, Task::Classify, images(10)),
-            5e-4
-        );
-        assert_eq!(
-            weight_decay(OptimizerKind::AdamW, Task::Detect, images(10)),
-            0.05
-        );
+        assert_eq!(for_images(false, 1), (0.1, 0.01));
+        let other = |optimizer, task| weight_decay(optimizer, task, true, images(10));
+        assert_eq!(other(OptimizerKind::Sgd, Task::Classify), 5e-4);
+        assert_eq!(other(OptimizerKind::AdamW, Task::Detect), 0.05);
     }
 
     #[test]
@@ -135,8 +133,20 @@ mod tests {
         let of =
             |training, validation| balance(Some(TrainingImages::new(66, training, validation)));
         assert_eq!(of(&[60, 6], &[20, 20]), Balance::Loss);
+        assert_eq!(of(&[60, 6], &[25, 5]), Balance::Loss, "half as unequal");
+        assert_eq!(of(&[60, 6], &[30, 5]), Balance::None);
         assert_eq!(of(&[60, 12], &[20, 20]), Balance::None);
-        assert_eq!(of(&[60, 6], &[20, 2]), Balance::None);
+        assert_eq!(
+            of(&[510, 100], &[125, 25]),
+            Balance::None,
+            "one data set, dealt out"
+        );
+        assert_eq!(of(&[16, 2], &[4, 1]), Balance::None, "too few to tell");
+        assert_eq!(
+            of(&[600, 6], &[20, 20]),
+            Balance::None,
+            "one image would be a step"
+        );
         assert_eq!(of(&[], &[]), Balance::None);
         assert_eq!(balance(None), Balance::None);
     }
