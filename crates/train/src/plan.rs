@@ -7,7 +7,7 @@ use crate::frozen::INFERENCE_BATCH;
 use crate::job::{Job, batches_ahead};
 use crate::memory::{self, Budget};
 use crate::phase_setup::PhaseSetup;
-use crate::probe::{Costs, PhaseCost};
+use crate::probe::PhaseCost;
 use crate::recipe::{
     Automatic, BatchNorm, Memory, OptimizerKind, Phase, Recipe, Task as Kind, Train, usual_batch,
 };
@@ -98,13 +98,13 @@ impl Plan {
 /// If a phase names a stage that isn't there.
 pub fn plan<T: Task>(
     job: &mut Job<T>,
-    costs: &Costs,
+    costs: &[PhaseCost],
     automatic: &[Automatic],
 ) -> Result<Plan, Error> {
     let budget = budget(job.recipe.memory);
     let mut notes = Vec::new();
     let mut phases = Vec::new();
-    for (number, cost) in costs.phases.iter().enumerate() {
+    for (number, cost) in costs.iter().enumerate() {
         let head = job.task.head_parameters();
         let phase = &job.recipe.phases[number];
         let setup = PhaseSetup::new(phase, &job.architecture, &head)?;
@@ -116,7 +116,7 @@ pub fn plan<T: Task>(
                 _ => pixels,
             },
             pixels,
-            preparing: costs.preparing * job.machine.workers as f64,
+            preparing: cost.preparing * job.machine.workers as f64,
             gradients: setup.trained as f64 * 4.0,
             saving: setup.trained as f64 * 4.0 * copies(phase),
         };

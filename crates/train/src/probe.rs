@@ -1,5 +1,5 @@
-//! What a step of each phase costs, measured by taking some: in a process of its own, whose memory
-//! goes away with it.
+//! What a step of each phase costs, measured by taking some: in a process of its own for each, whose memory
+//! goes away with it. What one phase leaves behind, gaps between what it freed, would be counted as the next one's.
 
 use std::io::Write;
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::launch;
 use crate::memory;
 use crate::optimizer::Optimizer;
 use crate::phase_setup::boundary;
-use crate::recipe::{self, Recipe};
+use crate::recipe::{self, Phase, Recipe};
 use crate::step::Learned;
 use crate::stop::Stop;
 use crate::task::{Split, Task};
@@ -33,7 +33,7 @@ pub const COMMAND: &str = "probe";
 /// What is to be measured.
 #[derive(Serialize, Deserialize)]
 pub struct Request<L> {
-    /// The recipe in TOML, with a number in every place.
+    /// The recipe in TOML, with a number in every place and one phase.
     recipe: String,
     classes: Vec<String>,
     /// Images to take steps with.
@@ -43,22 +43,15 @@ pub struct Request<L> {
     workers: usize,
 }
 
-/// What the phases cost, in bytes and seconds.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Costs {
-    /// In the order of the recipe.
-    pub phases: Vec<PhaseCost>,
-    /// Most that preparing one image needs, besides its pixels.
-    pub preparing: f64,
-}
-
-/// What a phase costs.
+/// What a phase costs, in bytes and seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct PhaseCost {
     /// Memory of a training step.
     pub step: Memory,
     /// Memory of inference: the frozen part, and evaluations.
     pub inference: Memory,
+    /// Most that preparing one image needs, besides its pixels.
+    pub preparing: f64,
     /// Bytes of what the frozen part makes of an image.
     pub features: f64,
     /// Seconds of the frozen part, an image.
@@ -94,11 +87,23 @@ impl Memory {
     }
 }
 
-/// Lets another process measure the phases of a recipe.
+/// Lets other processes measure the phases of a recipe, one after the other, the one that trains most first.
 ///
 /// # Errors
-/// If the process cannot be started or does not end well: for lack of memory, most likely.
-pub fn ask<T: Task>(job: &Job<T>) -> Result<Costs, Error> {
+/// If a process cannot be started or does not end well: for lack of memory, most likely.
+pub fn ask<T: Task>(job: &Job<T>) -> Result<Vec<PhaseCost>, Error> {
+    let phases = &job.recipe.phases;
+    let mut largest_first: Vec<usize> = (0..phases.len()).collect();
+    largest_first
+        .sort_by_key(|&phase| boundary(&job.architecture, &phases[phase].train).unwrap_or(0));
+    let mut costs = vec![PhaseCost::default(); phases.len()];
+    for phase in largest_first {
+        costs[phase] = ask_for(job, &phases[phase])?;
+    }
+    Ok(costs)
+}
+
+fn ask_for<T: Task>(job: &Job<T>, phase: &Phase) -> Result<PhaseCost, Error> {
     let data = job.task.data();
     // The largest files are likely the largest pictures, which need the most memory.
     let mut largest: Vec<_> = data.train.iter().collect();
@@ -106,8 +111,12 @@ pub fn ask<T: Task>(job: &Job<T>) -> Result<Costs, Error> {
         std::cmp::Reverse(sample.path.metadata().map_or(0, |metadata| metadata.len()))
     });
     let images = largest.into_iter().take(INFERENCE_BATCH);
+    let recipe = Recipe {
+        phases: vec![phase.clone()],
+        ..job.recipe.clone()
+    };
     let mut request = Request {
-        recipe: job.recipe.to_toml(),
+        recipe: recipe.to_toml(),
         classes: data.classes.clone(),
         images: images.cloned().collect(),
         batches: [2, 4],
@@ -120,7 +129,7 @@ pub fn ask<T: Task>(job: &Job<T>) -> Result<Costs, Error> {
     })
 }
 
-fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<Costs, Error> {
+fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCost, Error> {
     let failed = |error| Error::io("run", program, error);
     let mut child = Command::new(program)
         .arg(COMMAND)
@@ -138,9 +147,9 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<Costs, E
     drop(input);
     let output = child.wait_with_output().map_err(failed)?;
     if output.status.success()
-        && let Ok(costs) = serde_json::from_slice(&output.stdout)
+        && let Ok(cost) = serde_json::from_slice(&output.stdout)
     {
-        return Ok(costs);
+        return Ok(cost);
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let said = said
@@ -162,7 +171,7 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<Costs, E
 ///
 /// # Errors
 /// If it is none, or an image cannot be read.
-pub fn measure(request: &str, program: &Path) -> Result<Costs, Error> {
+pub fn measure(request: &str, program: &Path) -> Result<PhaseCost, Error> {
     let unreadable = |error| Error::usage(format!("the request cannot be read: {error}"));
     let text: serde_json::Value = serde_json::from_str(request).map_err(unreadable)?;
     let recipe = text["recipe"].as_str().unwrap_or_default();
@@ -184,7 +193,7 @@ fn measure_task<T: Task>(
     recipe: Recipe,
     request: Request<T::Label>,
     program: &Path,
-) -> Result<Costs, Error> {
+) -> Result<PhaseCost, Error> {
     let recipe = Recipe {
         fold: None,
         ..recipe
@@ -205,7 +214,7 @@ fn measure_task<T: Task>(
         flags: Vec::new(),
         stop: Stop::default(),
     };
-    Probe::new(launch::job::<T>(recipe, data, machine)?).costs(request.batches)
+    Probe::new(launch::job::<T>(recipe, data, machine)?).cost(request.batches)
 }
 
 struct Probe<T> {
@@ -221,24 +230,28 @@ impl<T: Task> Probe<T> {
             job.recipe.seed,
             &job.device,
         );
-        let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);
-        let learned = Learned::new(parameters, optimizer);
+        let phase = &job.recipe.phases[0];
+        let mut learned = Learned::new(parameters, Optimizer::new(phase.optimizer));
+        learned.begin_phase(phase);
         Self { job, learned }
     }
 
-    fn costs(mut self, batches: [usize; 2]) -> Result<Costs, Error> {
-        let preparing = self.preparing()?;
-        let mut largest_first: Vec<usize> = (0..self.job.recipe.phases.len()).collect();
-        let first_trained = |index: &usize| {
-            let phase = &self.job.recipe.phases[*index];
-            boundary(&self.job.architecture, &phase.train).unwrap_or(0)
+    fn cost(mut self, batches: [usize; 2]) -> Result<PhaseCost, Error> {
+        let mut cost = PhaseCost {
+            preparing: self.preparing()?,
+            ..PhaseCost::default()
         };
-        largest_first.sort_by_key(first_trained);
-        let mut phases = vec![PhaseCost::default(); largest_first.len()];
-        for index in largest_first {
-            phases[index] = self.phase(index, batches)?;
+        let mut measured = [(0, 0.0); 2];
+        for (measured, batch) in measured.iter_mut().zip(batches) {
+            *measured = (batch, self.step(batch, &mut cost)?);
         }
-        Ok(Costs { phases, preparing })
+        cost.step = Memory::through(measured);
+        let [_, few] = batches;
+        for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
+            *measured = (images, self.evaluation(images, &mut cost)?);
+        }
+        cost.inference = Memory::through(measured);
+        Ok(cost)
     }
 
     /// Most bytes in use while the largest image is read and varied, less its pixels.
@@ -250,36 +263,20 @@ impl<T: Task> Probe<T> {
         Ok(memory_peak().saturating_sub(before + size_of_val(&*example.pixels)) as f64)
     }
 
-    fn phase(&mut self, number: usize, batches: [usize; 2]) -> Result<PhaseCost, Error> {
-        self.learned.begin_phase(&self.job.recipe.phases[number]);
-        let mut cost = PhaseCost::default();
-        let mut measured = [(0, 0.0); 2];
-        for (measured, batch) in measured.iter_mut().zip(batches) {
-            *measured = (batch, self.step(number, batch, &mut cost)?);
-        }
-        cost.step = Memory::through(measured);
-        let [_, few] = batches;
-        for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
-            *measured = (images, self.evaluation(number, images, &mut cost)?);
-        }
-        cost.inference = Memory::through(measured);
-        Ok(cost)
-    }
-
-    /// Makes a phase ready for so many images a step.
-    fn begin(&mut self, number: usize, batch: usize) -> Result<CurrentPhase, Error> {
-        let phase = &mut self.job.recipe.phases[number];
+    /// Makes the phase ready for so many images a step.
+    fn begin(&mut self, batch: usize) -> Result<CurrentPhase, Error> {
+        let phase = &mut self.job.recipe.phases[0];
         (phase.batch, phase.micro_batch) = (batch, None);
         forget_memory_peak();
         let parameters = &self.learned.parameters;
-        self.job.begin_phase(number, parameters, &mut |_| ())
+        self.job.begin_phase(0, parameters, &mut |_| ())
     }
 
     /// Two steps, the second of which is timed. Returns the highest memory of a step, without that of
     /// the frozen part.
-    fn step(&mut self, number: usize, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
-        let current = self.begin(number, batch)?;
-        let phase = &self.job.recipe.phases[number];
+    fn step(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
+        let current = self.begin(batch)?;
+        let phase = &self.job.recipe.phases[0];
         let view = phase.view(0, 0);
         let source = current.frozen.training_source(&self.job.task, phase, view);
         let prepare = source.prepare();
@@ -310,13 +307,8 @@ impl<T: Task> Probe<T> {
     }
 
     /// The highest memory of an evaluation, which is timed.
-    fn evaluation(
-        &mut self,
-        number: usize,
-        images: usize,
-        cost: &mut PhaseCost,
-    ) -> Result<f64, Error> {
-        let current = self.begin(number, images)?;
+    fn evaluation(&mut self, images: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
+        let current = self.begin(images)?;
         // As many as go through at a time, so that none are prepared ahead: the plan counts those.
         let task = Arc::get_mut(&mut self.job.task).expect("no loader is left");
         task.validate_on(task.data().train[..images].to_vec());

@@ -31,6 +31,6 @@ pub fn probe(arguments: Probe) -> Result<(), Failure> {
     use_threads(&arguments.threads)?;
     let mut request = String::new();
     stdin().read_to_string(&mut request)?;
-    let costs = warmstart_train::probe::measure(&request, &program()?)?;
-    serde_json::to_writer(stdout(), &costs).map_err(|error| Failure::failed(error.to_string()))
+    let cost = warmstart_train::probe::measure(&request, &program()?)?;
+    serde_json::to_writer(stdout(), &cost).map_err(|error| Failure::failed(error.to_string()))
 }
