@@ -189,7 +189,7 @@ fn unequal_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
         what: "imbalance",
         count: format!("{many} : {few}"),
         sentence: format!(
-            "{largest} has {many} training images and {smallest} has {few}: a network that favours the large classes has a high accuracy and misses the small ones, so read the recall of each class; balance = \"loss\" or \"sampling\" in the recipe gives the small ones more weight, and more images of {smallest} are better"
+            "{largest} has {many} training images and {smallest} has {few}: a network that favours the large classes has a high accuracy and misses the small ones, so read the recall of each class; give the small ones more weight (balance = \"loss\" or \"sampling\"), or add images of {smallest}"
         ),
     })
 }

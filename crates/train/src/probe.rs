@@ -92,33 +92,36 @@ impl Memory {
 /// # Errors
 /// If a process cannot be started or does not end well: for lack of memory, most likely.
 pub fn ask<T: Task>(job: &Job<T>) -> Result<Vec<PhaseCost>, Error> {
+    // The largest files are likely the largest pictures, which need the most memory.
+    let mut images: Vec<_> = job.task.data().train.iter().collect();
+    images.sort_by_cached_key(|sample| {
+        std::cmp::Reverse(sample.path.metadata().map_or(0, |metadata| metadata.len()))
+    });
+    images.truncate(INFERENCE_BATCH);
     let phases = &job.recipe.phases;
     let mut largest_first: Vec<usize> = (0..phases.len()).collect();
     largest_first
         .sort_by_key(|&phase| boundary(&job.architecture, &phases[phase].train).unwrap_or(0));
     let mut costs = vec![PhaseCost::default(); phases.len()];
     for phase in largest_first {
-        costs[phase] = ask_for(job, &phases[phase])?;
+        costs[phase] = ask_for(job, &phases[phase], &images)?;
     }
     Ok(costs)
 }
 
-fn ask_for<T: Task>(job: &Job<T>, phase: &Phase) -> Result<PhaseCost, Error> {
-    let data = job.task.data();
-    // The largest files are likely the largest pictures, which need the most memory.
-    let mut largest: Vec<_> = data.train.iter().collect();
-    largest.sort_by_key(|sample| {
-        std::cmp::Reverse(sample.path.metadata().map_or(0, |metadata| metadata.len()))
-    });
-    let images = largest.into_iter().take(INFERENCE_BATCH);
+fn ask_for<T: Task>(
+    job: &Job<T>,
+    phase: &Phase,
+    images: &[&Sample<T::Label>],
+) -> Result<PhaseCost, Error> {
     let recipe = Recipe {
         phases: vec![phase.clone()],
         ..job.recipe.clone()
     };
     let mut request = Request {
         recipe: recipe.to_toml(),
-        classes: data.classes.clone(),
-        images: images.cloned().collect(),
+        classes: job.task.data().classes.clone(),
+        images: images.iter().copied().cloned().collect(),
         batches: [2, 4],
         workers: job.machine.workers,
     };
