@@ -1,4 +1,4 @@
-"""What Linux tells about the machine and its processes, for `bench/speed`."""
+"""What Linux tells about the machine and its processes, for the benchmarks beside PyTorch."""
 
 import glob
 import os
@@ -49,6 +49,11 @@ def has_loaded(pid: int, library: str) -> bool:
 def find_jemalloc() -> str | None:
     """The library of Debian's libjemalloc2 or its like."""
     return next((path for place in JEMALLOC_PLACES for path in glob.glob(place)), None)
+
+
+def preloaded(jemalloc: str) -> dict[str, str]:
+    """The environment of a process that allocates with jemalloc and gives nothing back to the system."""
+    return {"LD_PRELOAD": jemalloc, "MALLOC_CONF": "dirty_decay_ms:-1,muzzy_decay_ms:-1"}
 
 
 def versions(root: Path) -> list[str]:

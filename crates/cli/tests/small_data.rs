@@ -153,27 +153,23 @@ fn what_nobody_says_is_for_the_images_that_there_are() {
     }
     pictures(&data.join("val"), &CLASSES, 200, 2);
     pictures(&data.join("train"), &["horizontal"], 300, 60);
+    let balanced = |phases: &[toml::Value], how: &str| {
+        let mut phases = phases.iter();
+        phases.all(|phase| phase["balance"].as_str() == Some(how))
+    };
     let (said, unequal) = phases("unequal");
     assert!(
         said.contains("classes are more unequal in training than in validation"),
         "{said}"
     );
-    assert!(
-        unequal
-            .iter()
-            .all(|phase| phase["balance"].as_str() == Some("loss"))
-    );
+    assert!(balanced(&unequal, "loss"));
     pictures(&data.join("val"), &["horizontal"], 400, 60);
     let (said, as_unequal) = phases("as-unequal");
     assert!(
         said.contains("imbalance") && !said.contains("more unequal"),
         "{said}"
     );
-    assert!(
-        as_unequal
-            .iter()
-            .all(|phase| phase["balance"].as_str() == Some("none"))
-    );
+    assert!(balanced(&as_unequal, "none"));
 }
 
 /// Pictures three times as wide as high, whose class is at their left end.

@@ -133,13 +133,14 @@ fn as_asked_for(recipe: Recipe, open: &Open) -> Recipe {
         }
     }
     for (phase, left) in recipe.phases.iter_mut().zip(&open.scaled) {
-        let values = [
+        for (value, is_left) in [
             (&mut phase.label_smoothing, left.label_smoothing),
             (&mut phase.weight_decay, left.weight_decay),
             (&mut phase.ema_decay, left.ema_decay),
-        ];
-        for (value, _) in values.into_iter().filter(|(_, left)| *left) {
-            *value = 0.0;
+        ] {
+            if is_left {
+                *value = 0.0;
+            }
         }
         if left.balance {
             phase.balance = Balance::None;

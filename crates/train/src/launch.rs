@@ -241,8 +241,8 @@ pub fn prepare<T: Task>(
     let weighed = |(phase, left): (&Phase, &Scaled)| left.balance && phase.balance == Balance::Loss;
     if recipe.phases.iter().zip(&open.scaled).any(weighed) {
         observe(Event::Note(
-            "classes are more unequal in training than in validation, so images of the rare ones weigh more (balance = \"loss\"); \
-             balance = \"none\" leaves them as they are"
+            "classes are more unequal in training than in validation, so images of the rare ones \
+             weigh more (balance = \"loss\"); balance = \"none\" leaves them as they are"
                 .to_owned(),
         ));
     }
