@@ -1,6 +1,9 @@
 //! What a frozen part made of an image is computed once, and changes nothing.
 
 mod common;
+#[cfg(target_os = "linux")]
+#[path = "common/process.rs"]
+mod process;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -227,6 +230,38 @@ fn a_full_disk_turns_the_cache_off_and_the_run_goes_on() {
     assert!(said.contains("No space left"), "{said}");
     assert!(said.contains("every epoch computes them again"), "{said}");
     assert!(outcome(&run, EPOCHS) == expected);
+}
+
+/// In a file system in memory, which alone refuses a look at what was never written.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_disk_that_fills_up_keeps_what_is_there_and_the_run_goes_on() {
+    let setup = Setup::new("head");
+    let (without, _) = setup.run("without", &["--no-cache"]);
+    let expected = outcome(&without, EPOCHS);
+    let script = r#"
+        for run in first second; do
+            "$WARMSTART" train recipe.toml --cache disk/cache --out $run 2>> log
+        done
+    "#;
+    let words = process::on_a_small_disk(setup.dir.path(), "200k", script);
+    assert!(words.contains("No space left"), "{words}");
+    assert!(
+        words.contains("those that are missing are computed in"),
+        "{words}"
+    );
+    let found: Vec<u32> = words
+        .split("frozen features: ")
+        .skip(1)
+        .map(|rest| rest.split(' ').next().unwrap().parse().unwrap())
+        .collect();
+    assert!(found[0] == 0 && (1..54).contains(&found[1]), "{words}");
+    for run in ["first", "second"] {
+        assert!(
+            outcome(&setup.dir.path().join(run), EPOCHS) == expected,
+            "{run}"
+        );
+    }
 }
 
 #[test]

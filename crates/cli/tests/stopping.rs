@@ -7,14 +7,13 @@ mod process;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
 
 use common::{data, outcome, pictures, pretrained, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
-use process::{checkpoints, log, signal, start, wait_until};
+use process::{checkpoints, log, on_a_small_disk, signal, start, wait_until};
 use serde_json::Value;
 
 const EPOCHS: usize = 4;
@@ -165,24 +164,6 @@ fn a_run_in_the_works_is_nobody_else_s_until_its_process_is_gone() {
         .stderr(contains("could not list no-such-folder"));
 }
 
-/// Runs a shell script in a mount namespace of its own, in which `disk` is a file system of 160 MiB, and
-/// returns what the program said in its `log`.
-fn on_a_small_disk(dir: &Path, script: &str) -> String {
-    let prelude = "set -eu; mkdir disk; mount -t tmpfs -o size=160m tmpfs disk";
-    let output = Command::new("unshare")
-        .args(["--mount", "--map-root-user", "sh", "-c"])
-        .arg(format!("{prelude}\n{script}"))
-        .current_dir(dir)
-        .env("WARMSTART", assert_cmd::cargo::cargo_bin("warmstart"))
-        .output()
-        .expect("this test needs `unshare`, of util-linux");
-    let words = fs::read_to_string(dir.join("log")).unwrap_or_default();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success(), "{said}\n{words}");
-    words
-}
-
 /// Somebody else fills up the disk.
 #[test]
 fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
@@ -205,7 +186,7 @@ fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
         wait $!
         cp -r disk/run result
     "#;
-    let words = on_a_small_disk(dir.path(), script);
+    let words = on_a_small_disk(dir.path(), "160m", script);
     assert!(words.contains("No space left on device"), "{words}");
     assert!(words.contains("checkpoints are written again"), "{words}");
     let left = fs::read_to_string(dir.path().join("while-full")).unwrap();
@@ -234,7 +215,7 @@ fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
         "$WARMSTART" resume disk/run 2>> log
         cp -r disk/run result
     "#;
-    let words = on_a_small_disk(dir.path(), script);
+    let words = on_a_small_disk(dir.path(), "160m", script);
     let error = words
         .lines()
         .find(|line| line.starts_with("error: "))

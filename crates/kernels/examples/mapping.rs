@@ -1,5 +1,6 @@
-//! Whether cached features are had faster by reading their file or by mapping it into memory: entries in random
-//! order, each verified by its checksum, as an epoch does. Docs: decisions/0006.
+//! What it costs to have cached features from a mapped file, as the cache does, beside reading the file and beside
+//! borrowing what is mapped: entries in random order, each verified by its checksum, as an epoch does. Docs:
+//! decisions/0006.
 //!
 //! ```text
 //! cargo run --release -p warmstart-kernels --example mapping
@@ -12,7 +13,8 @@ use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
-use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
+use memmap2::{MmapOptions, MmapRaw};
+use warmstart_kernels::MappedFile;
 
 const CHECKSUM: usize = 16;
 const ROUNDS: usize = 7;
@@ -45,9 +47,9 @@ type Way = fn(&Cached, usize, &mut Buffers);
 
 struct Cached {
     file: File,
+    mapped: MappedFile,
+    /// Another map, of which no page is ever given back.
     map: MmapRaw,
-    /// Another one, so that giving its pages back takes none from the first.
-    map_given_back: MmapRaw,
     len: usize,
     entries: usize,
 }
@@ -63,14 +65,10 @@ impl Cached {
             file.write_all(&blake3::hash(&features).as_bytes()[..CHECKSUM])?;
             file.write_all(&features)?;
         }
-        let [map, map_given_back] = [
-            MmapOptions::new().map_raw_read_only(&file)?,
-            MmapOptions::new().map_raw_read_only(&file)?,
-        ];
         Ok(Self {
+            mapped: MappedFile::new(file.try_clone()?)?,
+            map: MmapOptions::new().map_raw_read_only(&file)?,
             file,
-            map,
-            map_given_back,
             len,
             entries,
         })
@@ -85,25 +83,27 @@ impl Cached {
         verify(&warm.bytes, &mut warm.values);
     }
 
-    /// Borrows what is mapped, which only a file that nobody else writes allows: the best case for mapping.
-    fn borrowed<'a>(&self, map: &'a MmapRaw, entry: usize) -> &'a [u8] {
-        // SAFETY: the entry is within the map; the file is this process's alone and has been written.
-        unsafe { std::slice::from_raw_parts(map.as_ptr().add(entry * self.len), self.len) }
-    }
-
+    /// As the cache does: the checksum by a read, for an entry may not be there, and the values by the map.
     fn mapped(&self, entry: usize, warm: &mut Buffers) {
-        verify(self.borrowed(&self.map, entry), &mut warm.values);
+        let place = entry * self.len;
+        warm.bytes.resize(self.len, 0);
+        let (stored, features) = warm.bytes.split_at_mut(CHECKSUM);
+        self.file
+            .read_exact_at(stored, place as u64)
+            .expect("reading");
+        self.mapped
+            .read(place + CHECKSUM, features)
+            .expect("reading what is mapped");
+        verify(&warm.bytes, &mut warm.values);
     }
 
-    /// Gives the pages back, as a run has to whose memory is counted.
-    fn mapped_and_given_back(&self, entry: usize, warm: &mut Buffers) {
-        let map = &self.map_given_back;
-        verify(self.borrowed(map, entry), &mut warm.values);
-        // SAFETY: the pages are the file's and come back when they are read again.
-        let given_back = unsafe {
-            map.unchecked_advise_range(UncheckedAdvice::DontNeed, entry * self.len, self.len)
+    /// Without a copy and with no guard, which only a file that nobody else writes allows: the best case for mapping.
+    fn borrowed(&self, entry: usize, warm: &mut Buffers) {
+        // SAFETY: the entry is within the map; the file is this process's alone and has been written.
+        let entry = unsafe {
+            std::slice::from_raw_parts(self.map.as_ptr().add(entry * self.len), self.len)
         };
-        given_back.expect("giving pages back");
+        verify(entry, &mut warm.values);
     }
 
     /// Nanoseconds an entry, over all of them in an order of its own.
@@ -138,8 +138,8 @@ fn resident_files() -> u64 {
 fn main() -> std::io::Result<()> {
     let ways: [(&str, Way); 3] = [
         ("read", Cached::read),
-        ("mapped, pages given back", Cached::mapped_and_given_back),
-        ("mapped", Cached::mapped),
+        ("mapped, as the cache does", Cached::mapped),
+        ("mapped and borrowed", Cached::borrowed),
     ];
     for (what, values, entries) in SHAPES {
         let cached = Cached::new(values, entries)?;

@@ -54,3 +54,21 @@ pub fn checkpoints(run: &Path) -> Vec<String> {
 pub fn log(run: &Path) -> String {
     fs::read_to_string(run.with_extension("log")).unwrap()
 }
+
+/// Runs a shell script in a mount namespace of its own, in which `disk` is a file system in memory of
+/// `size`, and returns what the program said in its `log`.
+pub fn on_a_small_disk(dir: &Path, size: &str, script: &str) -> String {
+    let prelude = format!("set -eu; mkdir disk; mount -t tmpfs -o size={size} tmpfs disk");
+    let output = Command::new("unshare")
+        .args(["--mount", "--map-root-user", "sh", "-c"])
+        .arg(format!("{prelude}\n{script}"))
+        .current_dir(dir)
+        .env("WARMSTART", assert_cmd::cargo::cargo_bin("warmstart"))
+        .output()
+        .expect("this test needs `unshare`, of util-linux");
+    let words = fs::read_to_string(dir.join("log")).unwrap_or_default();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success(), "{said}\n{words}");
+    words
+}
