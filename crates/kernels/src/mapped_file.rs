@@ -152,6 +152,7 @@ mod tests {
         let mut bytes = [0; 5000];
         for place in (0..len - bytes.len()).step_by(bytes.len()) {
             mapped.read(place, &mut bytes).unwrap();
+            assert_eq!(std::hint::black_box(&bytes), &[1; 5000]);
         }
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let start = format!("{:x}-", mapped.map.as_ptr().addr());
