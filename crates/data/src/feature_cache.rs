@@ -1,8 +1,8 @@
 //! Features of images that cost much to compute, kept in files: written once, verified on every read.
 //!
-//! A file is an array of entries of one size. It is mapped into memory to be read, so that an epoch
-//! whose features fit in memory runs from there, and written in place: behind a mapping a full disk
-//! would be a signal that ends the process, here it is an error that can be told.
+//! A file is an array of entries of one size, read and written in place. It is not mapped into
+//! memory: a mapped file that somebody cuts short kills the process, while a read is an error that
+//! can be told, and the system keeps the file's pages in memory either way.
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io;
@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
-use warmstart_kernels::MappedFile;
 
 /// Text in front of the entries, for whoever lists the folder.
 const HEADER: u64 = 4096;
@@ -44,7 +43,7 @@ pub struct CachedFile {
 /// with its checksum, which is written last.
 #[derive(Debug)]
 pub struct FeatureCache {
-    mapped: MappedFile,
+    file: File,
     path: PathBuf,
     entries: usize,
     /// Values of an entry.
@@ -99,7 +98,7 @@ impl FeatureCacheFolder {
         }
         file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
         Ok(FeatureCache {
-            mapped: MappedFile::new(file)?,
+            file,
             path,
             entries,
             values,
@@ -186,19 +185,11 @@ impl FeatureCache {
 
     /// The features at `entry`, if they are there and whole.
     pub fn read(&self, entry: usize) -> Option<Vec<f32>> {
-        let place = self.place(entry);
-        let mut stored = [0; CHECKSUM];
-        read_at(self.mapped.file(), &mut stored, place).ok()?;
-        // An entry that was not written has no pages to look at.
-        if stored == [0; CHECKSUM] {
-            return None;
-        }
-        let mut bytes = vec![0; self.values * size_of::<f32>()];
-        self.mapped
-            .read(place as usize + CHECKSUM, &mut bytes)
-            .ok()?;
-        (stored == checksum(entry, &bytes)).then(|| {
-            let values = bytes.as_chunks::<{ size_of::<f32>() }>().0.iter();
+        let mut bytes = vec![0; entry_len(self.values)];
+        read_at(&self.file, &mut bytes, self.place(entry)).ok()?;
+        let (stored, features) = bytes.split_at(CHECKSUM);
+        (stored == checksum(entry, features)).then(|| {
+            let values = features.as_chunks::<{ size_of::<f32>() }>().0.iter();
             values.map(|value| f32::from_le_bytes(*value)).collect()
         })
     }
@@ -217,9 +208,8 @@ impl FeatureCache {
             .flat_map(|value| value.to_le_bytes())
             .collect();
         let place = self.place(entry);
-        let file = self.mapped.file();
-        write_at(file, &bytes, place + CHECKSUM as u64)?;
-        write_at(file, &checksum(entry, &bytes), place)
+        write_at(&self.file, &bytes, place + CHECKSUM as u64)?;
+        write_at(&self.file, &checksum(entry, &bytes), place)
     }
 
     fn place(&self, entry: usize) -> u64 {
@@ -368,7 +358,7 @@ mod tests {
             let cache = folder.open(key, key, 1, 8).unwrap();
             let used = SystemTime::now() - std::time::Duration::from_secs(age);
             let times = FileTimes::new().set_modified(used);
-            cache.mapped.file().set_times(times).unwrap();
+            cache.file.set_times(times).unwrap();
         }
         folder.open("a", "a", 1, 8).unwrap();
         folder.open("c", "c", 1, 8).unwrap();

@@ -1,6 +1,5 @@
-//! What it costs to have cached features from a mapped file, as the cache does, beside reading the file and beside
-//! borrowing what is mapped: entries in random order, each verified by its checksum, as an epoch does. Docs:
-//! decisions/0006.
+//! Whether cached features are had faster by reading their file or by mapping it into memory: entries in random
+//! order, each verified by its checksum, as an epoch does. Docs: decisions/0006. Needs Linux.
 //!
 //! ```text
 //! cargo run --release -p warmstart-kernels --example mapping
@@ -8,16 +7,19 @@
 #![allow(unsafe_code, reason = "mapped bytes are behind a raw pointer")]
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
-use memmap2::{MmapOptions, MmapRaw};
-use warmstart_kernels::MappedFile;
+use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 const CHECKSUM: usize = 16;
 const ROUNDS: usize = 7;
+/// Bytes that may be looked at before pages are given back, and what the system maps around each that is.
+const HELD: usize = 4 << 20;
+const AROUND: usize = 64 << 10;
 /// What an entry is, its values, and how many make a file that fits in memory.
 const SHAPES: [(&str, usize, usize); 2] = [
     ("a classifier's features (1280)", 1280, 13_088),
@@ -47,9 +49,11 @@ type Way = fn(&Cached, usize, &mut Buffers);
 
 struct Cached {
     file: File,
-    mapped: MappedFile,
-    /// Another map, of which no page is ever given back.
-    map: MmapRaw,
+    /// A map for each way, so that none has the pages that another looked at, or loses them.
+    borrowed: MmapRaw,
+    copied: MmapRaw,
+    given_back: MmapRaw,
+    looked_at: Cell<usize>,
     len: usize,
     entries: usize,
 }
@@ -65,9 +69,12 @@ impl Cached {
             file.write_all(&blake3::hash(&features).as_bytes()[..CHECKSUM])?;
             file.write_all(&features)?;
         }
+        let map = || MmapOptions::new().map_raw_read_only(&file);
         Ok(Self {
-            mapped: MappedFile::new(file.try_clone()?)?,
-            map: MmapOptions::new().map_raw_read_only(&file)?,
+            borrowed: map()?,
+            copied: map()?,
+            given_back: map()?,
+            looked_at: Cell::new(0),
             file,
             len,
             entries,
@@ -83,27 +90,44 @@ impl Cached {
         verify(&warm.bytes, &mut warm.values);
     }
 
-    /// As the cache does: the checksum by a read, for an entry may not be there, and the values by the map.
-    fn mapped(&self, entry: usize, warm: &mut Buffers) {
-        let place = entry * self.len;
-        warm.bytes.resize(self.len, 0);
-        let (stored, features) = warm.bytes.split_at_mut(CHECKSUM);
-        self.file
-            .read_exact_at(stored, place as u64)
-            .expect("reading");
-        self.mapped
-            .read(place + CHECKSUM, features)
-            .expect("reading what is mapped");
-        verify(&warm.bytes, &mut warm.values);
-    }
-
-    /// Without a copy and with no guard, which only a file that nobody else writes allows: the best case for mapping.
+    /// Borrows what is mapped, which only a file allows that nobody else writes or cuts short: the best case for mapping.
     fn borrowed(&self, entry: usize, warm: &mut Buffers) {
         // SAFETY: the entry is within the map; the file is this process's alone and has been written.
         let entry = unsafe {
-            std::slice::from_raw_parts(self.map.as_ptr().add(entry * self.len), self.len)
+            std::slice::from_raw_parts(self.borrowed.as_ptr().add(entry * self.len), self.len)
         };
         verify(entry, &mut warm.values);
+    }
+
+    /// As a cache would have to that others fill: a page that is not there is an error and no signal, and what another
+    /// process may write meanwhile is copied.
+    fn copy(&self, map: &MmapRaw, entry: usize, warm: &mut Buffers) {
+        let place = entry * self.len;
+        map.advise_range(Advice::PopulateRead, place, self.len)
+            .expect("pages of the file");
+        warm.bytes.resize(self.len, 0);
+        // SAFETY: the entry is within the map, and the buffer is no part of it.
+        unsafe {
+            let entry = map.as_ptr().add(place);
+            entry.copy_to_nonoverlapping(warm.bytes.as_mut_ptr(), self.len);
+        }
+        verify(&warm.bytes, &mut warm.values);
+    }
+
+    fn copied(&self, entry: usize, warm: &mut Buffers) {
+        self.copy(&self.copied, entry, warm);
+    }
+
+    /// Gives pages back after some megabytes, as a run has to whose memory is counted.
+    fn copied_and_given_back(&self, entry: usize, warm: &mut Buffers) {
+        self.copy(&self.given_back, entry, warm);
+        self.looked_at.set(self.looked_at.get() + self.len + AROUND);
+        if self.looked_at.get() > HELD {
+            self.looked_at.set(0);
+            // SAFETY: the pages are the file's and come back when they are looked at again.
+            let given_back = unsafe { self.given_back.unchecked_advise(UncheckedAdvice::DontNeed) };
+            given_back.expect("giving pages back");
+        }
     }
 
     /// Nanoseconds an entry, over all of them in an order of its own.
@@ -136,10 +160,11 @@ fn resident_files() -> u64 {
 }
 
 fn main() -> std::io::Result<()> {
-    let ways: [(&str, Way); 3] = [
+    let ways: [(&str, Way); 4] = [
         ("read", Cached::read),
-        ("mapped, as the cache does", Cached::mapped),
         ("mapped and borrowed", Cached::borrowed),
+        ("mapped and copied", Cached::copied),
+        ("the same, given back", Cached::copied_and_given_back),
     ];
     for (what, values, entries) in SHAPES {
         let cached = Cached::new(values, entries)?;
