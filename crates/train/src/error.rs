@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use warmstart_data::DataError;
 use warmstart_weights::WeightError;
 
+use crate::command;
+
 /// Why a run could not go on. Each is one line that names the thing and the mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -57,7 +59,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     /// The run was stopped from outside.
-    #[error("{words}; go on with `warmstart resume {}`", run.display())]
+    #[error("{words}; go on with `{}`", command::resume(run))]
     Interrupted {
         /// Where it was, and whether that is saved.
         words: String,

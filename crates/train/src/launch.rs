@@ -11,6 +11,7 @@ use warmstart_nn::initialization::Weights;
 
 use crate::checkpoint::{self, At, is_checkpoint, read_state, verify};
 use crate::classify::Classification;
+use crate::command;
 use crate::data_files::DataFiles;
 use crate::detect::Detection;
 use crate::event::{Event, Observer};
@@ -330,16 +331,16 @@ fn of_checkpoint(weights: &Path) -> Result<Option<String>, Error> {
     let Some(folder) = weights.parent().filter(|folder| is_checkpoint(folder)) else {
         return Ok(None);
     };
-    let run = folder.ancestors().nth(2).unwrap_or(folder).display();
+    let resume = command::resume(folder.ancestors().nth(2).unwrap_or(folder));
     let again = match read_state(folder) {
         Ok(state) => {
             verify(folder, &state, checkpoint::MODEL)?;
             match state.at() {
-                At::Epoch(epoch) => format!("warmstart resume {run} --from-epoch {epoch}"),
-                At::Step(_) => format!("warmstart resume {run}"),
+                At::Epoch(epoch) => format!("{resume} --from-epoch {epoch}"),
+                At::Step(_) => resume,
             }
         }
-        Err(Error::OtherVersion(_)) => format!("warmstart resume {run}"),
+        Err(Error::OtherVersion(_)) => resume,
         Err(error) => return Err(error),
     };
     Ok(Some(format!(

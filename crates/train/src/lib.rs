@@ -8,6 +8,7 @@
 mod checkpoint;
 pub mod classifier;
 pub mod classify;
+mod command;
 mod course;
 pub mod cross_validation;
 mod data_files;

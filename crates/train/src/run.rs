@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Error;
 use crate::checkpoint::{self, At, Checkpoints, MODEL, replace_by_copy, replace_file};
+use crate::command;
 use crate::course;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
@@ -55,8 +56,8 @@ impl RunFolder {
         let shown = path.display();
         if path.join(RECIPE).exists() {
             return Err(Error::usage(format!(
-                "{shown} is a run already: go on with it by `warmstart resume {shown}`, or give \
-                 another --out"
+                "{shown} is a run already: go on with it by `{}`, or give another --out",
+                command::resume(path)
             )));
         }
         // A process that was killed before it wrote anything leaves its lock.

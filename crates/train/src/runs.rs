@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::Error;
 use crate::checkpoint::{self, Checkpoints, State};
+use crate::command;
 use crate::course;
 use crate::lock::{LOCK, Owner, owner};
 use crate::recipe::Recipe;
@@ -124,7 +125,7 @@ fn look(run: &Path) -> FoundRun {
             images: state.as_ref().map_or(0, State::images_in_epoch),
         },
     };
-    let resume = format!("warmstart resume {}", run.display());
+    let resume = command::resume(run);
     let command = match &status {
         Status::Running { .. } | Status::Broken { .. } => None,
         Status::Interrupted { .. } => Some(resume),

@@ -16,6 +16,7 @@ mod number_or_word;
 mod open;
 mod phase;
 mod scaling;
+mod two_phases;
 
 use std::fs;
 use std::path::{Path, PathBuf};

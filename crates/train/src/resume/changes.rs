@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::Error;
+use crate::command;
 use crate::course;
 use crate::launch::absolute;
 use crate::recipe::{Automatic, Memory, OnNonFinite, Phase, Recipe, Train};
@@ -114,9 +115,9 @@ pub(super) fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Erro
     if before == 1 {
         return Err(Error::Memory(format!(
             "the run ended in phase {name} for lack of memory, and its images go one at a time \
-             already: free some memory and resume with `warmstart resume {} --memory auto`, or start a \
+             already: free some memory and resume with `{} --memory auto`, or start a \
              run with a smaller model or --image-size",
-            run.display()
+            command::resume(run)
         )));
     }
     let after = before.div_ceil(2);

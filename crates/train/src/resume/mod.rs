@@ -12,6 +12,7 @@ use checks::{OtherData, between_epochs, other_data, require_same_model, require_
 use crate::Error;
 use crate::checkpoint::{At, Checkpoint};
 use crate::classify::Classification;
+use crate::command;
 use crate::course;
 use crate::data_files::DataFiles;
 use crate::detect::Detection;
@@ -85,7 +86,7 @@ fn resume_task<T: Task>(
             "{} is there, and the checkpoints that it came from are lost: start a new run from its weights \
              (warmstart train --weights {})",
             trace.display(),
-            path.display()
+            command::word(path)
         )));
     }
     let mut job = assemble::<T>(recipe, machine, observe)?;
@@ -166,9 +167,10 @@ fn resume_task<T: Task>(
         )));
         return session.run(observe);
     }
-    let shown = path.display();
     observe(Event::Note(format!(
-        "{shown} has finished its {done} epochs; to train on: warmstart resume {shown} --epochs {}",
+        "{} has finished its {done} epochs; to train on: {} --epochs {}",
+        path.display(),
+        command::resume(path),
         done + MORE_EPOCHS
     )));
     match finished {

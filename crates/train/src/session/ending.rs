@@ -2,6 +2,7 @@
 
 use super::Session;
 use crate::Error;
+use crate::command;
 use crate::event::{Event, Observer};
 use crate::job::{EpochSums, RefusedStep};
 use crate::recipe::{OnNonFinite, Phase, Position, Train};
@@ -46,9 +47,9 @@ impl<T: Task> Session<T> {
         };
         Error::NonFinite(format!(
             "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is no number \
-             is {layer}: nothing was saved over the last good state; try a lower learning rate: `warmstart \
-             resume {} {flag} {:.0e}`{skip}",
-            self.run.path().display(),
+             is {layer}: nothing was saved over the last good state; try a lower learning rate: `{} {flag} \
+             {:.0e}`{skip}",
+            command::resume(self.run.path()),
             phase.lr / 10.0
         ))
     }
@@ -93,8 +94,8 @@ impl<T: Task> Session<T> {
         };
         Error::Checkpoint(format!(
             "{failure}: what the run has learned since cannot be saved, and {newest}; make room and go on from \
-             there with `warmstart resume {}`",
-            self.run.path().display()
+             there with `{}`",
+            command::resume(self.run.path())
         ))
     }
 }
