@@ -11,6 +11,8 @@ use crate::picture::{COLOURS, Drawn, power, write};
 
 const WIDTH: u32 = 960;
 const PANEL: u32 = 340;
+/// Steps at rates too low to learn, whose losses leave room for those of the others.
+const BEGINNING: usize = 25;
 
 /// Writes an SVG with a panel for each phase: the learning rate on a logarithmic x, the smoothed loss on y, a
 /// line at what is suggested.
@@ -36,7 +38,7 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
     let losses = || points().map(|(_, loss)| loss);
     let least = losses().fold(f64::INFINITY, f64::min);
     // What comes after the loss has begun to explode would flatten the rest.
-    let most = losses().next().unwrap_or(1.0) * 1.5;
+    let most = losses().take(BEGINNING).fold(0.0, f64::max) * 1.5;
     let [left, right] = [0, sweep.curve.len().saturating_sub(1)]
         .map(|index| sweep.curve.get(index).map_or(0.0, |point| point.lr.log10()));
     let title = match sweep.suggestion {
@@ -44,7 +46,7 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
             "{}: {lr:.1e} suggested, the recipe has {:.1e}",
             sweep.phase, sweep.recipe_lr
         ),
-        None => format!("{}: the loss hardly falls at any rate", sweep.phase),
+        None => format!("{}: the loss neither falls nor rises", sweep.phase),
     };
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 18))
@@ -73,7 +75,7 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
 
 #[cfg(test)]
 mod tests {
-    use warmstart_train::lr_find::Point;
+    use warmstart_train::lr_find::{FoundBy, Point};
 
     use super::*;
 
@@ -85,6 +87,7 @@ mod tests {
             phase: phase.into(),
             recipe_lr: 3e-3,
             suggestion,
+            found_by: suggestion.map(|_| FoundBy::Lowest),
             curve: (0..20)
                 .map(|step| Point {
                     lr: 10f64.powf(f64::from(step) / 4.0 - 5.0),
@@ -98,6 +101,9 @@ mod tests {
             svg.contains("freeze: 1.0e-3 suggested, the recipe has 3.0e-3"),
             "{svg}"
         );
-        assert!(svg.contains("thaw: the loss hardly falls"), "{svg}");
+        assert!(
+            svg.contains("thaw: the loss neither falls nor rises"),
+            "{svg}"
+        );
     }
 }

@@ -217,11 +217,14 @@ impl Health {
             add(
                 "vanishing",
                 format!(
-                    "gradients of {} are {:.0e} of the head's: vanishing, so lower layers hardly learn; try \
-                     pretrained weights, a model with batch norm or shortcuts, or another --init (`warmstart \
-                     init-check` shows what each does)",
+                    "gradients of {} are {} of the head's: vanishing, so lower layers hardly learn; try a lower \
+                     learning rate, pretrained weights, a model with batch norm or shortcuts, or another --init \
+                     (`warmstart init-check` shows what each does)",
                     stage.stage,
-                    1.0 / times
+                    match times.is_finite() {
+                        true => format!("{:.0e}", 1.0 / times),
+                        false => "nothing".to_owned(),
+                    }
                 ),
             );
         }

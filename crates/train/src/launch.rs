@@ -222,6 +222,8 @@ pub fn assemble<T: Task>(
     if let Some(part) = recipe.fold {
         data.train = all_images(part, &data.train, &data.validation)?;
         data.validation = data.train.clone();
+        // Each part would look at it, and it is to be looked at once.
+        data.test = None;
     }
     T::require_learnable(&data)?;
     job(recipe, data, machine)

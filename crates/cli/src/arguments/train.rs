@@ -213,8 +213,8 @@ Examples:
   warmstart lr-find --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth
   warmstart lr-find recipe.toml --picture rates.svg
 
-Takes the arguments of train; --out has no effect, and no run is made. Each phase takes a hundred steps at
-rates from 1e-6 to 1; a later phase starts from what the one before has learned at its suggestion.")]
+Takes the arguments of train; --out has no effect, and no run is made. Each phase takes up to a hundred steps
+at rates from 1e-6 to 1; a later phase starts from what the one before has learned at its suggestion.")]
 pub struct LrFind {
     #[command(flatten)]
     pub train: Train,

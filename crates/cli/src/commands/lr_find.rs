@@ -2,7 +2,7 @@
 
 use std::io::{Write, stdout};
 
-use warmstart_train::lr_find::{Sweep, lr_find as find};
+use warmstart_train::lr_find::{FoundBy, Sweep, lr_find as find};
 
 use super::Failure;
 use super::train::{draft, machine};
@@ -38,15 +38,22 @@ fn line(sweep: &Sweep) -> String {
         phase,
         recipe_lr,
         suggestion,
+        found_by,
         curve,
     } = sweep;
-    match suggestion {
-        Some(lr) => format!(
-            "{phase}: {lr:.1e} (the recipe has {recipe_lr:.1e}): a tenth of the rate at which the loss is lowest"
+    let steps = curve.len();
+    match suggestion.zip(*found_by) {
+        Some((lr, found_by)) => format!(
+            "{phase}: {lr:.1e} (the recipe has {recipe_lr:.1e}): {}",
+            match found_by {
+                FoundBy::Lowest => "a tenth of the rate at which the loss is lowest".to_owned(),
+                FoundBy::Rise => format!(
+                    "the loss does not fall within {steps} steps; a third of the rate at which it begins to rise"
+                ),
+            }
         ),
         None => format!(
-            "{phase}: no suggestion, the loss hardly falls in {} steps; the recipe has {recipe_lr:.1e}",
-            curve.len()
+            "{phase}: no suggestion, the loss neither falls nor rises in {steps} steps; the recipe has {recipe_lr:.1e}"
         ),
     }
 }

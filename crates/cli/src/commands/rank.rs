@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 
 use warmstart_train::rank::{Ranking, Request};
-use warmstart_train::recipe::SEED;
+use warmstart_train::recipe::{NO_WEIGHTS, SEED};
 
 use super::Failure;
 use super::train::machine;
@@ -69,23 +69,27 @@ fn lines(ranking: &Ranking) -> Vec<String> {
 /// Whether the first is surely the best, in a sentence.
 fn verdict(ranking: &Ranking) -> Option<String> {
     let best = ranking.ranked.first()?;
-    let as_good: Vec<&str> = ranking.ranked[1..]
+    let named = |weights: &str| match weights {
+        NO_WEIGHTS => "random weights".to_owned(),
+        file => file.to_owned(),
+    };
+    let as_good: Vec<String> = ranking.ranked[1..]
         .iter()
         .filter(|line| line.p_value.is_some_and(|p_value| p_value > TOLD_APART))
-        .map(|line| line.weights.as_str())
+        .map(|line| named(&line.weights))
         .collect();
     if best.interval.low <= ranking.largest_class {
         return Some(format!(
-            "{} tells hardly more than always guessing the largest class: none of these suit the data",
-            best.weights
+            "{} tells hardly more than always guessing the largest class: nothing here suits the data",
+            named(&best.weights)
         ));
     }
     Some(match (as_good.as_slice(), ranking.ranked.len()) {
         (_, 1) => return None,
-        ([], _) => format!("{} suits the data best", best.weights),
+        ([], _) => format!("{} suits the data best", named(&best.weights)),
         (others, _) => format!(
             "{} is first, and by so many images {} may be as good",
-            best.weights,
+            named(&best.weights),
             others.join(", ")
         ),
     })

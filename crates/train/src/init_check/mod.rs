@@ -12,7 +12,7 @@ pub use network::{PLAIN, names};
 use crate::Error;
 use crate::recipe::Init;
 
-/// Ends of a network between which a signal may grow or shrink by this factor: training still gets through.
+/// Factor by which a signal may grow or shrink on its way through a network: training still gets through.
 const MOST_GROWTH: f64 = 1e3;
 
 /// What is to be pushed through which network.
@@ -122,50 +122,62 @@ impl Moments {
 }
 
 fn findings(check: &Check) -> Vec<String> {
-    let steps = (check.layers.len() - 1) as f64;
-    let mut findings = Vec::new();
-    let first = &check.layers[0];
-    let last = &check.layers[check.layers.len() - 1];
-    for (what, growth, from, to, consequence) in [
-        (
-            "the signal",
-            check.forward,
-            first,
-            last,
-            [
-                "what the last layers see no longer depends on the image",
-                "the loss overflows",
-            ],
-        ),
-        (
-            "the gradient",
-            check.backward,
-            last,
-            first,
-            [
-                "lower layers hardly learn",
-                "steps throw the lower layers away",
-            ],
-        ),
-    ] {
-        let each = growth.powf(1.0 / steps);
-        let (verb, consequence) = match growth {
-            growth if growth < 1.0 / MOST_GROWTH => ("vanishes", consequence[0]),
-            growth if growth <= MOST_GROWTH => continue,
-            // Also where it is no number any more.
-            _ => ("explodes", consequence[1]),
-        };
-        findings.push(format!(
-            "{what} {verb}: × {growth:.1e} from {} to {}, × {each:.2} a layer; {consequence}",
-            from.name, to.name
-        ));
-    }
+    let forward = check.layers.iter();
+    let forward = forward.map(|layer| (layer.name.as_str(), layer.deviation));
+    let backward = check.layers.iter().rev();
+    let backward = backward.map(|layer| (layer.name.as_str(), layer.gradient_deviation));
+    let signal = growth(
+        "the signal",
+        &forward.collect::<Vec<_>>(),
+        [
+            "what the last layers see no longer depends on the image",
+            "the loss overflows",
+        ],
+    );
+    let gradient = growth(
+        "the gradient",
+        &backward.collect::<Vec<_>>(),
+        [
+            "lower layers hardly learn",
+            "steps throw the lower layers away",
+        ],
+    );
+    let mut findings: Vec<String> = signal.into_iter().chain(gradient).collect();
     let dead = check.layers.iter().filter(|layer| layer.zeros > 0.99);
     let dead: Vec<&str> = dead.map(|layer| layer.name.as_str()).collect();
     if !dead.is_empty() {
         findings.push(format!("nearly all results are zero: {}", dead.join(", ")));
     }
     findings
+}
+
+/// What is wrong with deviations on their way through the layers, each with its name: how far they grow or shrink, and
+/// from which layer on too far. `consequences` are those of vanishing and of exploding.
+fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<String> {
+    let (start, begins) = way[0];
+    let grown = |deviation: f64| deviation / begins;
+    // Also where it is no number any more.
+    let too_far = |grown: f64| !(1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&grown);
+    let (limit, _) = way
+        .iter()
+        .find(|(_, deviation)| too_far(grown(*deviation)))?;
+    let distance = |deviation: f64| match grown(deviation).ln().abs() {
+        distance if distance.is_nan() => f64::INFINITY,
+        distance => distance,
+    };
+    let (layers, (end, ends)) = way
+        .iter()
+        .enumerate()
+        .max_by(|(_, (_, a)), (_, (_, b))| distance(*a).total_cmp(&distance(*b)))?;
+    let growth = grown(*ends);
+    let (verb, consequence) = match growth < 1.0 {
+        true => ("vanishes", consequences[0]),
+        false => ("explodes", consequences[1]),
+    };
+    Some(format!(
+        "{what} {verb}: × {growth:.1e} from {start} to {end}, × {:.2} a layer, too far from {limit} on; {consequence}",
+        growth.powf(1.0 / layers as f64)
+    ))
 }
 
 /// All values of a tensor.

@@ -35,7 +35,9 @@ impl<T: Task> Session<T> {
     /// If there is a wish to stop, or the disk refuses.
     pub(super) fn guard(&mut self, observe: Observer) -> Result<Option<Verdict>, Error> {
         let Candidates { probe, mut thawed } = self.candidates();
-        if !self.job.recipe.guard {
+        let is_guarded = self.job.recipe.guard;
+        let has_average = |best: &Best| self.checkpoint_file(best, TRAINING).is_file();
+        if !is_guarded && !thawed.as_ref().is_some_and(has_average) {
             return Ok(None);
         }
         let mut weights = None;
@@ -62,7 +64,14 @@ impl<T: Task> Session<T> {
             }
         }
         let mut p_value = None;
-        if let (Some(probe), Some(tally)) = (&probe, &tally) {
+        if !is_guarded {
+            // The highest figure: the best epoch's, unless the thaw's own weights are better than their average.
+            let highest = probe
+                .as_ref()
+                .map_or(f64::NEG_INFINITY, |probe| probe.value);
+            let is_highest = thawed.as_ref().is_some_and(|thawed| thawed.value > highest);
+            weights = weights.filter(|&weights| weights == Weights::Trained && is_highest);
+        } else if let (Some(probe), Some(tally)) = (&probe, &tally) {
             let of_probe = self.outcome(probe, MODEL, observe);
             let Some(of_probe) = self.or_lost(of_probe, observe)? else {
                 return Ok(None);

@@ -23,7 +23,7 @@ use crate::optimizer::Optimizer;
 use crate::plan::Plan;
 use crate::recipe::Position;
 use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
-use crate::run::RunFolder;
+use crate::run::{RunFolder, summary_of};
 use crate::saver::{FinishedEpoch, Saver};
 use crate::step::Learned;
 use crate::task::{Split, Task};
@@ -361,7 +361,14 @@ impl<T: Task> Session<T> {
         } else {
             None
         };
-        let summary = self.summary(RunState::Finished, test, verdict);
+        let mut summary = self.summary(RunState::Finished, test, verdict);
+        let before = summary_of(self.run.path()).and_then(|summary| summary.test);
+        if before.is_some() && summary.test.is_some() {
+            summary.note =
+                "the test images had no part in training, but this is not the first look at them: \
+                            whoever went on because of what they said has chosen by them"
+                    .to_owned();
+        }
         self.run.write_summary(&summary)?;
         observe(Event::Finished {
             summary: &summary,
@@ -404,6 +411,14 @@ impl<T: Task> Session<T> {
                  folder beside train/ and val/ would give one that does not"
             }
         };
+        // The guard may have looked at an epoch's weights beside their average, and found more.
+        let looked_at = guard
+            .iter()
+            .flat_map(|guard| guard.probe.iter().chain(&guard.thawed));
+        let best = looked_at.fold(best, |best, other| match other.value > best.value {
+            true => other.clone(),
+            false => best,
+        });
         Summary {
             state,
             epochs: self.history.len(),
