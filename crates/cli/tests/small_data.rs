@@ -259,6 +259,7 @@ fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let weights = pretrained(dir.path(), &data);
+    pictures(&data.join("test"), &CLASSES, 500, 2);
     let out = dir.path().join("folds");
     let cache = dir.path().join("cache");
     let cache = cache.to_str().unwrap();
@@ -296,6 +297,10 @@ fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
                 .unwrap()
         })
         .collect();
+    for fold in 1..=3 {
+        let summary = json(out.join(format!("fold-{fold}/summary.json")));
+        assert_eq!(summary["test"], Value::Null, "a test/ is left alone");
+    }
     let mean = values.iter().sum::<f64>() / 3.0;
     assert!((result["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
     // The second part finds what the first has kept of the images that both have.
@@ -317,6 +322,14 @@ fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
         result,
         "the same images, the same figures"
     );
+
+    let resumed = warmstart().arg("resume").arg(&out).assert().code(2);
+    resumed.stderr(contains("is a cross-validation of several runs"));
+    let mut planned = small_run(&data, &weights, &out);
+    planned[0] = "plan";
+    planned.extend(["--folds", "3"]);
+    let planned = warmstart().args(planned).assert().code(2);
+    planned.stderr(contains("--folds is for train alone"));
 
     let again = |folds: &str| {
         let arguments = small_run(&data, &weights, &out);

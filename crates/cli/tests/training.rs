@@ -244,9 +244,17 @@ fn a_test_split_is_measured_once_at_the_end() {
         .assert()
         .success()
         .stderr(contains("test: top-1 accuracy"));
-    let summary: Value =
-        serde_json::from_str(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap();
-    assert!(summary["test"]["metric"].is_number());
+    let summary = || -> Value {
+        serde_json::from_str(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap()
+    };
+    assert!(summary()["test"]["metric"].is_number());
+    let note = |summary: Value| summary["note"].as_str().unwrap().to_owned();
+    assert!(note(summary()).contains("had no part in training or in choosing"));
+    // Going on after that is a choice that may have been made by them.
+    let mut resume = warmstart();
+    resume.arg("resume").arg(&run).args(["--epochs", "2"]);
+    resume.assert().success();
+    assert!(note(summary()).contains("not the first look"));
 }
 
 #[test]

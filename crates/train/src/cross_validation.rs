@@ -32,6 +32,11 @@ pub struct CrossValidation {
     pub deviation: f64,
 }
 
+/// Where the run of a part is, from 1.
+pub fn folder(out: &Path, number: usize) -> PathBuf {
+    out.join(format!("fold-{number}"))
+}
+
 /// Trains a run for each of so many parts, in `fold-1`, … in `out`, each validated on its part and trained on
 /// the others. What is there already is gone on with, or taken as it is.
 ///
@@ -61,7 +66,7 @@ pub fn cross_validate(
     let mut kept = Vec::new();
     for number in 1..=folds {
         let part = Part { number, of: folds };
-        let run = out.join(format!("fold-{number}"));
+        let run = folder(&out, number);
         observe(Event::Note(format!(
             "fold {number} of {folds}: {}",
             run.display()

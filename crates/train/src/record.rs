@@ -162,15 +162,18 @@ pub struct Summary {
     pub state: RunState,
     /// Finished epochs.
     pub epochs: usize,
-    /// The earliest epoch with the highest metric.
+    /// The earliest epoch with the highest metric, that of a candidate's own weights beside their average included.
     pub best: Best,
     /// What best.safetensors holds.
     pub kept: Best,
     /// Why that, at the end; `null` until then, and where there was nothing to choose.
     #[serde(default)]
     pub guard: Option<Verdict>,
-    /// The kept model on the test split, once, at the end; `null` without such a split.
+    /// The kept model on the test split, at the end; `null` without such a split.
     pub test: Option<TestResult>,
+    /// Whether the test split was measured before, at an end after which the run went on.
+    #[serde(default)]
+    pub tested_before: bool,
     /// The phases begun so far.
     pub phases: Vec<PhaseSummary>,
     /// What a reader of the figures should know.

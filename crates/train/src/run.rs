@@ -9,6 +9,7 @@ use crate::Error;
 use crate::checkpoint::{self, At, Checkpoints, MODEL, replace_by_copy, replace_file};
 use crate::command;
 use crate::course;
+use crate::cross_validation;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
 use crate::guard::Candidates;
@@ -276,10 +277,16 @@ pub fn summary_of(run: &Path) -> Option<Summary> {
 }
 
 fn not_a_run(path: &Path) -> Error {
-    Error::usage(format!(
-        "{} is not a run: it has no {RECIPE}",
-        path.display()
-    ))
+    let shown = path.display();
+    let first = cross_validation::folder(path, 1);
+    Error::usage(match first.join(RECIPE).exists() {
+        true => format!(
+            "{shown} is a cross-validation of several runs: start it again with the arguments that it had, and it goes \
+             on; one of them is {}",
+            first.display()
+        ),
+        false => format!("{shown} is not a run: it has no {RECIPE}"),
+    })
 }
 
 /// The recipe of a run, and whether it is its newest checkpoint's because the file is lost. One that

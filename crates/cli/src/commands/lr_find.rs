@@ -5,13 +5,13 @@ use std::io::{Write, stdout};
 use warmstart_train::lr_find::{FoundBy, Sweep, lr_find as find};
 
 use super::Failure;
-use super::train::{draft, machine};
+use super::train::{draft_of_one, machine};
 use crate::arguments::LrFind;
 use crate::progress::Progress;
 
 pub fn lr_find(arguments: LrFind) -> Result<(), Failure> {
     let machine = machine(&arguments.train.threads, &arguments.train.cache)?;
-    let draft = draft(arguments.train)?;
+    let draft = draft_of_one(arguments.train)?;
     let mut progress = Progress::new();
     let sweeps = find(draft, machine, &mut |event| progress.show(event))?;
     progress.clear();

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write, stdin, stdout};
 
-use super::train::{draft, machine, program};
+use super::train::{draft_of_one, machine, program};
 use super::{Failure, use_threads};
 use crate::arguments::{Plan, Probe};
 use crate::progress::{Progress, plan_lines};
@@ -10,7 +10,7 @@ use crate::progress::{Progress, plan_lines};
 pub fn plan(arguments: Plan) -> Result<(), Failure> {
     let (json, arguments) = (arguments.json, arguments.train);
     let machine = machine(&arguments.threads, &arguments.cache)?;
-    let draft = draft(arguments)?;
+    let draft = draft_of_one(arguments)?;
     let mut progress = Progress::new();
     let plan = warmstart_train::plan(draft, machine, &mut |event| progress.show(event))?;
     let mut out = stdout().lock();

@@ -49,6 +49,16 @@ pub fn program() -> Result<PathBuf, Failure> {
         .map_err(|error| Failure::failed(format!("the program does not find itself: {error}")))
 }
 
+/// The draft of one run, for a command that does nothing with several.
+pub fn draft_of_one(arguments: Train) -> Result<Draft, Failure> {
+    match arguments.folds {
+        Some(_) => Err(Failure::usage(
+            "--folds is for train alone: leave it out, the figures are those of a run with all training images",
+        )),
+        None => draft(arguments),
+    }
+}
+
 /// The recipe file, overridden by the flags.
 pub fn draft(arguments: Train) -> Result<Draft, Failure> {
     let file = match &arguments.recipe {

@@ -1,17 +1,115 @@
-//! How a session ends before its last epoch, and what is said of it.
+//! How a session ends, at its last epoch or before, and what is said of it.
 
 use super::Session;
 use crate::Error;
 use crate::command;
 use crate::event::{Event, Observer};
+use crate::guard::Verdict;
 use crate::job::{EpochSums, RefusedStep};
 use crate::recipe::{OnNonFinite, Phase, Position, Train};
-use crate::record::RunState;
+use crate::record::{Best, PhaseSummary, RunState, Summary, TestResult};
 use crate::saver::Saver;
 use crate::step::NonFinite;
-use crate::task::Task;
+use crate::task::{Split, Task};
 
 impl<T: Task> Session<T> {
+    /// What is kept, and what a test split says of it.
+    pub(super) fn finish(&mut self, observe: Observer) -> Result<Summary, Error> {
+        let verdict = self.guard(observe)?;
+        if let (None, Some(best)) = (&verdict, self.best()) {
+            self.keep_best(&best, observe)?;
+        }
+        let test = if !self.job.task.split(Split::Test).is_empty() {
+            let best = self.run.path().join(crate::run::BEST);
+            let tally = self.measured(&best, Split::Test, observe)?;
+            let Some(tally) = tally else {
+                return Err(Error::Interrupted {
+                    words: "stopped while the test images were measured; every epoch is done"
+                        .into(),
+                    run: self.run.path().to_owned(),
+                });
+            };
+            let evaluation = self.job.task.evaluation(&tally);
+            Some(TestResult {
+                loss: evaluation.loss,
+                metric: evaluation.metric,
+                interval: evaluation.interval,
+            })
+        } else {
+            None
+        };
+        let summary = self.summary(RunState::Finished, test, verdict);
+        self.run.write_summary(&summary)?;
+        observe(Event::Finished {
+            summary: &summary,
+            run: self.run.path(),
+        });
+        Ok(summary)
+    }
+
+    pub(super) fn best(&self) -> Option<Best> {
+        Best::of(&self.history, T::KIND.metric())
+    }
+
+    pub(super) fn summary(
+        &self,
+        state: RunState,
+        test: Option<TestResult>,
+        guard: Option<Verdict>,
+    ) -> Summary {
+        let best = self.best().expect("there is a finished epoch");
+        let planned = |name: &str| {
+            let mut phases = self.plan.iter().flat_map(|plan| &plan.phases);
+            Some(phases.find(|phase| phase.name == name)?.planned_mb)
+        };
+        let phases = self.job.recipe.phases.iter().filter_map(|phase| {
+            let of_phase = || self.history.iter().filter(|r| r.phase == phase.name);
+            of_phase().next()?;
+            Some(PhaseSummary {
+                name: phase.name.clone(),
+                seconds: of_phase().map(|record| record.seconds).sum(),
+                planned_mb: planned(&phase.name),
+                peak_mb: of_phase()
+                    .map(|record| record.peak_memory_mb)
+                    .fold(0.0, f64::max),
+            })
+        });
+        let note = match test {
+            Some(_) if self.tested_before => {
+                "the test images had no part in training, but this is not the first look at them: whoever \
+                 went on because of what they said has chosen by them"
+            }
+            Some(_) => "the test images had no part in training or in choosing the epoch",
+            None => {
+                "the validation figure was also used to choose the epoch, so it flatters; a test/ \
+                 folder beside train/ and val/ would give one that does not"
+            }
+        };
+        // The guard may have looked at an epoch's weights beside their average, and found more.
+        let looked_at = guard
+            .iter()
+            .flat_map(|guard| guard.probe.iter().chain(&guard.thawed));
+        let best = looked_at.fold(best, |best, other| match other.value > best.value {
+            true => other.clone(),
+            false => best,
+        });
+        Summary {
+            state,
+            epochs: self.history.len(),
+            kept: guard
+                .as_ref()
+                .and_then(Verdict::kept)
+                .unwrap_or(&best)
+                .clone(),
+            best,
+            guard,
+            test,
+            tested_before: self.tested_before,
+            phases: phases.collect(),
+            note: note.to_owned(),
+        }
+    }
+
     /// A step that could not be taken.
     pub(super) fn diverged(
         &self,

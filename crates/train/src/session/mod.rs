@@ -15,14 +15,13 @@ use crate::checkpoint::{self, At, Checkpoint};
 use crate::course;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
-use crate::guard::Verdict;
 use crate::job::{CurrentPhase, EpochEnd, EpochSums, Job};
 use crate::memory;
 use crate::model_file;
 use crate::optimizer::Optimizer;
 use crate::plan::Plan;
 use crate::recipe::Position;
-use crate::record::{Best, EpochRecord, PhaseSummary, RunState, Summary, TestResult};
+use crate::record::{EpochRecord, RunState, Summary};
 use crate::run::{RunFolder, summary_of};
 use crate::saver::{FinishedEpoch, Saver};
 use crate::step::Learned;
@@ -45,6 +44,8 @@ pub struct Session<T: Task> {
     plan: Option<Plan>,
     /// What the evaluations of the candidates for the kept model collected, by epoch.
     tallies: BTreeMap<usize, T::Tally>,
+    /// Whether the test images were looked at before the run went on.
+    tested_before: bool,
 }
 
 impl<T: Task> Session<T> {
@@ -53,6 +54,8 @@ impl<T: Task> Session<T> {
         Self {
             learned: Learned::new(parameters, Optimizer::new(job.recipe.phases[0].optimizer)),
             job,
+            tested_before: summary_of(run.path())
+                .is_some_and(|summary| summary.tested_before || summary.test.is_some()),
             run: Arc::new(run),
             files,
             history: Vec::new(),
@@ -335,103 +338,5 @@ impl<T: Task> Session<T> {
             best: is_best,
         });
         saver.tell(observe);
-    }
-
-    fn finish(&mut self, observe: Observer) -> Result<Summary, Error> {
-        let verdict = self.guard(observe)?;
-        if let (None, Some(best)) = (&verdict, self.best()) {
-            self.keep_best(&best, observe)?;
-        }
-        let test = if !self.job.task.split(Split::Test).is_empty() {
-            let best = self.run.path().join(crate::run::BEST);
-            let tally = self.measured(&best, Split::Test, observe)?;
-            let Some(tally) = tally else {
-                return Err(Error::Interrupted {
-                    words: "stopped while the test images were measured; every epoch is done"
-                        .into(),
-                    run: self.run.path().to_owned(),
-                });
-            };
-            let evaluation = self.job.task.evaluation(&tally);
-            Some(TestResult {
-                loss: evaluation.loss,
-                metric: evaluation.metric,
-                interval: evaluation.interval,
-            })
-        } else {
-            None
-        };
-        let mut summary = self.summary(RunState::Finished, test, verdict);
-        let before = summary_of(self.run.path()).and_then(|summary| summary.test);
-        if before.is_some() && summary.test.is_some() {
-            summary.note =
-                "the test images had no part in training, but this is not the first look at them: \
-                            whoever went on because of what they said has chosen by them"
-                    .to_owned();
-        }
-        self.run.write_summary(&summary)?;
-        observe(Event::Finished {
-            summary: &summary,
-            run: self.run.path(),
-        });
-        Ok(summary)
-    }
-
-    fn best(&self) -> Option<Best> {
-        Best::of(&self.history, T::KIND.metric())
-    }
-
-    fn summary(
-        &self,
-        state: RunState,
-        test: Option<TestResult>,
-        guard: Option<Verdict>,
-    ) -> Summary {
-        let best = self.best().expect("there is a finished epoch");
-        let planned = |name: &str| {
-            let mut phases = self.plan.iter().flat_map(|plan| &plan.phases);
-            Some(phases.find(|phase| phase.name == name)?.planned_mb)
-        };
-        let phases = self.job.recipe.phases.iter().filter_map(|phase| {
-            let of_phase = || self.history.iter().filter(|r| r.phase == phase.name);
-            of_phase().next()?;
-            Some(PhaseSummary {
-                name: phase.name.clone(),
-                seconds: of_phase().map(|record| record.seconds).sum(),
-                planned_mb: planned(&phase.name),
-                peak_mb: of_phase()
-                    .map(|record| record.peak_memory_mb)
-                    .fold(0.0, f64::max),
-            })
-        });
-        let note = match test {
-            Some(_) => "the test images had no part in training or in choosing the epoch",
-            None => {
-                "the validation figure was also used to choose the epoch, so it flatters; a test/ \
-                 folder beside train/ and val/ would give one that does not"
-            }
-        };
-        // The guard may have looked at an epoch's weights beside their average, and found more.
-        let looked_at = guard
-            .iter()
-            .flat_map(|guard| guard.probe.iter().chain(&guard.thawed));
-        let best = looked_at.fold(best, |best, other| match other.value > best.value {
-            true => other.clone(),
-            false => best,
-        });
-        Summary {
-            state,
-            epochs: self.history.len(),
-            kept: guard
-                .as_ref()
-                .and_then(Verdict::kept)
-                .unwrap_or(&best)
-                .clone(),
-            best,
-            guard,
-            test,
-            phases: phases.collect(),
-            note: note.to_owned(),
-        }
     }
 }
