@@ -281,6 +281,13 @@ fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
     assert!(said.contains("going on after epoch 1 of 2"), "{said}");
     assert_eq!(metrics(&out).len(), 2);
     assert_eq!(json(&out.join("summary.json"))["state"], "finished");
+    // With no epoch left nothing gets smaller: to start anew once more would be for ever.
+    let mut again = warmstart();
+    again.arg("resume").arg(&out).arg("--out-of-memory");
+    let said = again.assert().failure();
+    said.stderr(contains(
+        "every epoch is done, and there is too little memory",
+    ));
 }
 
 #[test]

@@ -62,35 +62,38 @@ impl FeatureCacheFolder {
     }
 
     /// Opens the file of `key` (a name that says all that the features depend on), made if need be,
-    /// for so many entries of so many values. Files that were not used for longest make room.
+    /// for so many entries of so many values. Files that were not used for longest make room, but not the one
+    /// `beside` it, which the same run has open.
     ///
     /// # Errors
-    /// If the system refuses, or the file alone would be above the limit.
+    /// If the system refuses, or the file would be above the limit with that one.
     pub fn open(
         &self,
         key: &str,
         description: &str,
         entries: usize,
         values: usize,
+        beside: Option<&FeatureCache>,
     ) -> io::Result<FeatureCache> {
         let path = self.path.join(key).with_extension(EXTENSION);
-        let bytes = HEADER + (entries * entry_len(values)) as u64;
-        if bytes > self.limit {
+        let bytes = file_len(entries, values);
+        let needed = bytes + beside.map_or(0, |other| file_len(other.entries, other.values));
+        if needed > self.limit {
             return Err(io::Error::other(format!(
                 "{} MB are needed and the limit is {} MB",
-                bytes.div_ceil(1_000_000),
-                self.limit / 1_000_000
+                in_mb(needed.next_multiple_of(100_000)),
+                in_mb(self.limit)
             )));
         }
         fs::create_dir_all(&self.path)?;
-        self.make_room(&path, bytes)?;
+        self.make_room(&[Some(&*path), beside.map(FeatureCache::path)], needed)?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(&path)?;
-        if file.metadata()?.len() != bytes {
+        if file.metadata()?.len() != bytes || read_description(&path).is_err() {
             let mut header = format!("{MAGIC}{description}\n").into_bytes();
             header.resize(HEADER as usize, 0);
             write_at(&file, &header, 0)?;
@@ -120,14 +123,15 @@ impl FeatureCacheFolder {
             if path.extension().is_none_or(|found| found != EXTENSION) {
                 continue;
             }
-            // Another process may have removed it meanwhile.
-            let Ok(metadata) = fs::metadata(&path) else {
+            // Another process may have removed it meanwhile, and what does not begin as ours is somebody else's.
+            let (Ok(metadata), Ok(description)) = (fs::metadata(&path), read_description(&path))
+            else {
                 continue;
             };
             files.push(CachedFile {
                 bytes: metadata.len(),
                 last_used: metadata.modified()?,
-                description: description(&path).unwrap_or_else(|_| "unreadable".into()),
+                description,
                 path,
             });
         }
@@ -147,9 +151,10 @@ impl FeatureCacheFolder {
         Ok(files)
     }
 
-    fn make_room(&self, kept: &Path, bytes: u64) -> io::Result<()> {
+    /// For so many bytes of the files that are `kept`.
+    fn make_room(&self, kept: &[Option<&Path>], bytes: u64) -> io::Result<()> {
         let mut others = self.files()?;
-        others.retain(|file| file.path != kept);
+        others.retain(|file| !kept.contains(&Some(&file.path)));
         let mut total: u64 = bytes + others.iter().map(|file| file.bytes).sum::<u64>();
         while total > self.limit {
             let Some(oldest) = others.pop() else { break };
@@ -218,6 +223,16 @@ impl FeatureCache {
     }
 }
 
+/// Bytes of a file.
+fn file_len(entries: usize, values: usize) -> u64 {
+    HEADER + (entries * entry_len(values)) as u64
+}
+
+/// Bytes in MB, to a tenth.
+fn in_mb(bytes: u64) -> f64 {
+    (bytes / 100_000) as f64 / 10.0
+}
+
 /// Bytes of an entry.
 fn entry_len(values: usize) -> usize {
     CHECKSUM + values * size_of::<f32>()
@@ -234,7 +249,7 @@ fn checksum(entry: usize, features: &[u8]) -> [u8; CHECKSUM] {
     checksum
 }
 
-fn description(path: &Path) -> io::Result<String> {
+fn read_description(path: &Path) -> io::Result<String> {
     let mut header = vec![0; HEADER as usize];
     read_at(&File::open(path)?, &mut header, 0)?;
     let text = String::from_utf8_lossy(&header);
@@ -302,10 +317,10 @@ mod tests {
     #[test]
     fn what_was_written_is_there_for_the_next_who_opens_it() {
         let (_place, folder) = folder(LIMIT);
-        let cache = folder.open("a", "the model", 3, 2).unwrap();
+        let cache = folder.open("a", "the model", 3, 2, None).unwrap();
         assert_eq!(cache.read(1), None);
         cache.write(1, &[0.5, -0.0]).unwrap();
-        let again = folder.open("a", "the model", 3, 2).unwrap();
+        let again = folder.open("a", "the model", 3, 2, None).unwrap();
         let found = again.read(1).unwrap();
         assert_eq!(
             found.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
@@ -319,7 +334,7 @@ mod tests {
     #[test]
     fn a_damaged_entry_counts_as_missing() {
         let (_place, folder) = folder(LIMIT);
-        let cache = folder.open("a", "", 2, 4).unwrap();
+        let cache = folder.open("a", "", 2, 4, None).unwrap();
         for entry in [0, 1] {
             cache.write(entry, &[1.0; 4]).unwrap();
         }
@@ -334,14 +349,14 @@ mod tests {
         fs::write(cache.path(), &whole[..whole.len() - 1]).unwrap();
         assert_eq!(cache.read(1), None);
         // The next who opens it makes it whole again.
-        let mended = folder.open("a", "", 2, 4).unwrap();
+        let mended = folder.open("a", "", 2, 4, None).unwrap();
         assert_eq!((mended.read(0), mended.read(1)), (Some(vec![1.0; 4]), None));
     }
 
     #[test]
     fn an_entry_at_another_place_is_none() {
         let (_place, folder) = folder(LIMIT);
-        let cache = folder.open("a", "", 2, 1).unwrap();
+        let cache = folder.open("a", "", 2, 1, None).unwrap();
         cache.write(0, &[1.0]).unwrap();
         let mut bytes = fs::read(cache.path()).unwrap();
         let (first, len) = (HEADER as usize, entry_len(1));
@@ -355,21 +370,57 @@ mod tests {
         let one = HEADER + entry_len(8) as u64;
         let (_place, folder) = folder(2 * one);
         for (age, key) in [(3, "a"), (2, "b")] {
-            let cache = folder.open(key, key, 1, 8).unwrap();
+            let cache = folder.open(key, key, 1, 8, None).unwrap();
             let used = SystemTime::now() - std::time::Duration::from_secs(age);
             let times = FileTimes::new().set_modified(used);
             cache.file.set_times(times).unwrap();
         }
-        folder.open("a", "a", 1, 8).unwrap();
-        folder.open("c", "c", 1, 8).unwrap();
+        folder.open("a", "a", 1, 8, None).unwrap();
+        folder.open("c", "c", 1, 8, None).unwrap();
         let left: Vec<_> = folder.files().unwrap();
         let mut left: Vec<_> = left.iter().map(|file| file.description.as_str()).collect();
         left.sort_unstable();
         assert_eq!(left, ["a", "c"]);
-        let error = folder.open("d", "", 300, 8).unwrap_err().to_string();
+        let error = folder.open("d", "", 300, 8, None).unwrap_err().to_string();
         assert!(error.contains("the limit is"), "{error}");
         assert_eq!(folder.clear().unwrap().len(), 2);
         assert!(folder.files().unwrap().is_empty());
+    }
+
+    #[test]
+    fn files_of_one_run_do_not_make_room_for_each_other() {
+        let one = HEADER + entry_len(8) as u64;
+        let (_place, folder) = folder(2 * one);
+        let training = folder.open("a", "", 1, 8, None).unwrap();
+        let both = folder.open("b", "", 1, 8, Some(&training));
+        assert!(both.is_ok() && folder.files().unwrap().len() == 2);
+        let (_place, folder) = self::folder(2 * one - 1);
+        let training = folder.open("a", "", 1, 8, None).unwrap();
+        assert!(folder.open("b", "", 1, 8, Some(&training)).is_err());
+        assert_eq!(folder.files().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_somebody_else_put_there_stays() {
+        let (_place, folder) = folder(LIMIT);
+        let cache = folder.open("a", "the model", 1, 2, None).unwrap();
+        cache.write(0, &[0.5; 2]).unwrap();
+        let theirs = folder.path().join("thesis.features");
+        fs::write(&theirs, "two years of work").unwrap();
+        fs::create_dir(folder.path().join("folder.features")).unwrap();
+        assert_eq!(folder.clear().unwrap().len(), 1);
+        assert!(theirs.exists() && !cache.path().exists());
+    }
+
+    #[test]
+    fn a_damaged_header_is_mended() {
+        let (_place, folder) = folder(LIMIT);
+        let cache = folder.open("a", "the model", 1, 2, None).unwrap();
+        cache.write(0, &[0.5; 2]).unwrap();
+        write_at(&cache.file, &[0; 64], 0).unwrap();
+        let mended = folder.open("a", "the model", 1, 2, None).unwrap();
+        assert_eq!(mended.read(0), Some(vec![0.5; 2]));
+        assert_eq!(folder.files().unwrap()[0].description, "the model");
     }
 
     #[test]

@@ -119,8 +119,9 @@ impl Frozen {
             return Ok(None);
         }
         let both = || -> io::Result<_> {
-            let training = self.open(origin, folder, Some(views))?;
-            Ok((training, self.open(origin, folder, None)?))
+            let training = self.open(origin, folder, Some(views), None)?;
+            let validation = self.open(origin, folder, None, Some(&training.cache))?;
+            Ok((training, validation))
         };
         let (training, validation) = both().map_err(|error| {
             format!(
@@ -150,7 +151,7 @@ impl Frozen {
         origin: &Origin<'_, T>,
         folder: &FeatureCacheFolder,
     ) -> io::Result<()> {
-        self.validation = Some(self.open(origin, folder, None)?);
+        self.validation = Some(self.open(origin, folder, None, None)?);
         Ok(())
     }
 
@@ -160,6 +161,7 @@ impl Frozen {
         origin: &Origin<'_, T>,
         folder: &FeatureCacheFolder,
         views: Option<usize>,
+        beside: Option<&FeatureCache>,
     ) -> io::Result<Arc<KeptFeatures>> {
         let files = files(match views {
             Some(_) => &origin.task.data().train,
@@ -168,7 +170,7 @@ impl Frozen {
         let entries = files.len() * views.unwrap_or(1);
         let key = origin.key(self.boundary, &files, views)?;
         let description = origin.description(files.len(), views);
-        let cache = folder.open(&key, &description, entries, self.values())?;
+        let cache = folder.open(&key, &description, entries, self.values(), beside)?;
         Ok(Arc::new(KeptFeatures {
             cache,
             writes: AtomicBool::new(true),

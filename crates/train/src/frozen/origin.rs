@@ -38,6 +38,8 @@ impl<T: Task> Origin<'_, T> {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
             hasher.update(bytes);
         };
+        // Another version's kernels may round otherwise.
+        add(env!("CARGO_PKG_VERSION").as_bytes());
         add(warmstart_nn::simd_level().unwrap_or_default().as_bytes());
         add(&serde_json::to_vec(&T::KIND)?);
         add(self.architecture.name.as_bytes());

@@ -75,8 +75,8 @@ fn meaning(key: &str) -> &'static str {
             ": other steps from here on, so another result; each image is still seen once an epoch"
         }
         "micro_batch" => {
-            ": batch norm's statistics, and a detector's loss, are taken over these, so the result may differ a \
-             little"
+            ": a detector's loss, and batch norm's statistics where it takes a batch's, are taken over these, so \
+             the result may differ a little"
         }
         "epochs" => {
             ": the learning rate falls over the new length; what is done was done at the old one's rates, so \

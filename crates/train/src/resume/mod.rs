@@ -72,6 +72,13 @@ fn resume_task<T: Task>(
         .as_ref()
         .map_or(Vec::new(), |checkpoint| checkpoint.state.history.clone());
     let mut recipe = change(before.clone(), changes, &history)?;
+    if changes.out_of_memory && course::next(&recipe, &history).is_none() {
+        return Err(Error::Memory(format!(
+            "every epoch is done, and there is too little memory to measure what is kept: free some and resume \
+             with `{}`",
+            command::resume(path)
+        )));
+    }
     if !changes.need_a_plan()
         && (changes.out_of_memory || run.killed_for_memory().is_some())
         && let Some(position) = course::next(&recipe, &history)

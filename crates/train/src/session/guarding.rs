@@ -11,6 +11,7 @@ use crate::event::{Event, Observer};
 use crate::frozen::INFERENCE_BATCH;
 use crate::guard::{Candidates, LEVEL, Verdict, Weights};
 use crate::model_file::{complete_parameters, write_model};
+use crate::recipe::Phase;
 use crate::record::Best;
 use crate::run::BEST;
 use crate::task::{Split, Task};
@@ -139,7 +140,10 @@ impl<T: Task> Session<T> {
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
         let parameters = self.parameters_in(file)?;
-        let frozen = self.job.frozen(0, &parameters, INFERENCE_BATCH);
+        // No more at a time than the steps had room for.
+        let micro_batches = self.job.recipe.phases.iter().map(Phase::micro_batch);
+        let images = micro_batches.min().unwrap_or(INFERENCE_BATCH);
+        let frozen = self.job.frozen(0, &parameters, images);
         self.job.tally(&parameters, &frozen, split, observe)
     }
 
