@@ -5,8 +5,8 @@
         --weights quickstart-data/mobilenet_v2-b0353104.pth
 
 torchvision's MobileNetV2 from its ImageNet weights, fast.ai's head, `fine_tune(2, 3e-3, freeze_epochs=3)` in batches of 16
-with random resized crops (no less than 0.35 of the picture) and fast.ai's usual augmentation, or with `--flips-only` and
-flips as all other peers have: three frozen epochs and two thawed, one-cycle schedules, lower layers slower. fast.ai
+with random resized crops (no less than 0.35 of the picture) and fast.ai's usual augmentation, or with `--flips-only`
+flips alone, as the plain script: three frozen epochs and two thawed, one-cycle schedules, lower layers slower. fast.ai
 prints a line for each epoch. Transparent pictures are put on white first, as `bench/emoji_baseline.py` does. Needs
 fastai 2, torch, torchvision and pillow.
 """

@@ -232,7 +232,7 @@ fn a_full_disk_turns_the_cache_off_and_the_run_goes_on() {
     assert!(outcome(&run, EPOCHS) == expected);
 }
 
-/// In a file system in memory, which alone refuses a look at what was never written.
+/// In a file system in memory, which is full before all of the files that it has.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_disk_that_fills_up_keeps_what_is_there_and_the_run_goes_on() {
