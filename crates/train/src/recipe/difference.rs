@@ -75,8 +75,8 @@ fn meaning(key: &str) -> &'static str {
             ": other steps from here on, so another result; each image is still seen once an epoch"
         }
         "micro_batch" => {
-            ": a detector's loss, and batch norm's statistics where it takes a batch's, are taken over these, so \
-             the result may differ a little"
+            ": batch norm's statistics, where it does not keep its own, and a detector's loss are taken over \
+             these, so the result may differ a little"
         }
         "epochs" => {
             ": the learning rate falls over the new length; what is done was done at the old one's rates, so \
@@ -108,7 +108,7 @@ mod tests {
         for words in [
             "seed 42 → 7: from here on",
             "phase thaw: batch 16 → 4: other steps",
-            "phase thaw: micro_batch whole batch → 2: batch norm's statistics",
+            "phase thaw: micro_batch whole batch → 2: batch norm's statistics, where it does not keep its own",
             "phase extension-2: new, 6 epochs with a schedule",
         ] {
             assert!(lines.contains(words), "{words}\n{lines}");
