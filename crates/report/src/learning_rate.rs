@@ -4,15 +4,13 @@ use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use warmstart_train::lr_find::Sweep;
+use warmstart_train::lr_find::{STILL, Sweep};
 
 use crate::Error;
 use crate::picture::{COLOURS, Drawn, power, write};
 
 const WIDTH: u32 = 960;
 const PANEL: u32 = 340;
-/// Steps at rates too low to learn, whose losses leave room for those of the others.
-const BEGINNING: usize = 25;
 
 /// Writes an SVG with a panel for each phase: the learning rate on a logarithmic x, the smoothed loss on y, a
 /// line at what is suggested.
@@ -38,7 +36,7 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
     let losses = || points().map(|(_, loss)| loss);
     let least = losses().fold(f64::INFINITY, f64::min);
     // What comes after the loss has begun to explode would flatten the rest.
-    let most = losses().take(BEGINNING).fold(0.0, f64::max) * 1.5;
+    let most = losses().take(STILL).fold(0.0, f64::max) * 1.5;
     let [left, right] = [0, sweep.curve.len().saturating_sub(1)]
         .map(|index| sweep.curve.get(index).map_or(0.0, |point| point.lr.log10()));
     let title = match sweep.suggestion {

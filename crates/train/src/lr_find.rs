@@ -24,7 +24,7 @@ const STEPS: usize = 100;
 const RATES: [f64; 2] = [1e-6, 1.0];
 /// Steps at its beginning whose rates are too low to learn anything: their losses are what a phase begins with, and
 /// their scatter is luck.
-const STILL: usize = 25;
+pub const STILL: usize = 25;
 /// What of the smoothed loss a step leaves.
 const SMOOTHING: f64 = 0.9;
 /// Times the loss of the beginning at which a sweep ends.

@@ -235,16 +235,11 @@ fn memory_note(task: Kind, phase: &Phase, planned: f64, limit: f64) -> Option<St
     let Phase { name, batch, .. } = phase;
     if planned > limit {
         return Some(format!(
-            "{name}: even {} at a time {} planned to need {:.0} MB, and there are {:.0} MB: the \
+            "{name}: even {} planned to need {:.0} MB, and there are {:.0} MB: the \
              run may be ended by the system; use a smaller model or --image-size",
             match phase.micro_batch() {
-                1 => "one image".to_owned(),
-                images => format!("{images} images"),
-            },
-            if phase.micro_batch() == 1 {
-                "is"
-            } else {
-                "are"
+                1 => "one image at a time is".to_owned(),
+                images => format!("{images} images at a time are"),
             },
             planned / MB,
             limit / MB

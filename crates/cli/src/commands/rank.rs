@@ -66,14 +66,18 @@ fn lines(ranking: &Ranking) -> Vec<String> {
     lines
 }
 
+/// What stands in a sentence for a file of weights, or for none.
+fn named(weights: &str) -> &str {
+    match weights {
+        NO_WEIGHTS => "random weights",
+        file => file,
+    }
+}
+
 /// Whether the first is surely the best, in a sentence.
 fn verdict(ranking: &Ranking) -> Option<String> {
     let best = ranking.ranked.first()?;
-    let named = |weights: &str| match weights {
-        NO_WEIGHTS => "random weights".to_owned(),
-        file => file.to_owned(),
-    };
-    let as_good: Vec<String> = ranking.ranked[1..]
+    let as_good: Vec<&str> = ranking.ranked[1..]
         .iter()
         .filter(|line| line.p_value.is_some_and(|p_value| p_value > TOLD_APART))
         .map(|line| named(&line.weights))
