@@ -83,6 +83,25 @@ fn check_size(width: u64, height: u64) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a picture is as wide as it is high, by its header; no where that cannot be read.
+pub fn is_square(path: &Path) -> bool {
+    let size = |bytes: &[u8]| match bytes {
+        [0xff, 0xd8, 0xff, ..] => {
+            let mut decoder = JpegDecoder::new(ZCursor::new(bytes));
+            decoder.decode_headers().ok()?;
+            decoder.dimensions()
+        }
+        _ => {
+            let reader = ImageReader::new(Cursor::new(bytes));
+            let size = reader.with_guessed_format().ok()?.into_dimensions().ok()?;
+            Some((size.0 as usize, size.1 as usize))
+        }
+    };
+    let bytes = std::fs::read(path).unwrap_or_default();
+    let size = catch_unwind(|| size(&bytes)).unwrap_or_default();
+    size.is_some_and(|(width, height)| width == height)
+}
+
 fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     if !jpeg_is_complete(bytes) {
         return Err("the JPEG is cut short (no end marker)".into());

@@ -108,6 +108,23 @@ impl FeatureCacheFolder {
         })
     }
 
+    /// The file of `key`, to read from, if it is there with so many entries.
+    pub fn find(&self, key: &str, entries: usize) -> Option<FeatureCache> {
+        let path = self.path.join(key).with_extension(EXTENSION);
+        read_description(&path).ok()?;
+        let file = File::open(&path).ok()?;
+        let bytes = file.metadata().ok()?.len().checked_sub(HEADER)?;
+        let values =
+            (bytes / entries.max(1) as u64).checked_sub(CHECKSUM as u64)? / size_of::<f32>() as u64;
+        let values = usize::try_from(values).ok()?;
+        (file_len(entries, values) == HEADER + bytes).then_some(FeatureCache {
+            file,
+            path,
+            entries,
+            values,
+        })
+    }
+
     /// The files in the folder, the last used first.
     ///
     /// # Errors
@@ -329,6 +346,20 @@ mod tests {
         assert_eq!((again.read(0), again.read(2)), (None, None));
         assert_eq!((again.present(), again.entries()), (1, 3));
         assert_eq!(folder.files().unwrap()[0].description, "the model");
+    }
+
+    #[test]
+    fn a_file_is_found_only_if_it_is_there_and_as_long_as_its_entries() {
+        let (_place, folder) = folder(LIMIT);
+        assert!(folder.find("a", 3).is_none() && !folder.path().exists());
+        let cache = folder.open("a", "the model", 3, 2, None).unwrap();
+        cache.write(1, &[0.5, 2.0]).unwrap();
+        let found = folder.find("a", 3).unwrap();
+        assert_eq!(found.read(1), Some(vec![0.5, 2.0]));
+        assert_eq!((found.present(), found.entries()), (1, 3));
+        assert!(folder.find("a", 4).is_none() && folder.find("b", 3).is_none());
+        fs::write(cache.path(), "cut short").unwrap();
+        assert!(folder.find("a", 3).is_none());
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub use augmentation::{Augmentation, training_pixels, training_pixels_of};
 pub use check::{Checked, check, require_readable};
 pub use color_jitter::{Adjustment, adjust};
 pub use dataset::{Dataset, Sample, Split, open, open_split};
-pub use decode::{MAX_PIXELS, decode, decode_bytes};
+pub use decode::{MAX_PIXELS, decode, decode_bytes, is_square};
 pub use drawing::{DrawnBox, crop, draw_boxes};
 pub use encode::save_picture;
 pub use error::DataError;

@@ -4,7 +4,7 @@ mod common;
 
 use common::{distance, fixture, golden};
 use proptest::prelude::*;
-use warmstart_data::{DataError, RgbImage, decode, decode_bytes};
+use warmstart_data::{DataError, RgbImage, decode, decode_bytes, is_square};
 
 fn decoded(name: &str) -> RgbImage {
     decode(&fixture(&format!("images/{name}"))).expect(name)
@@ -12,6 +12,21 @@ fn decoded(name: &str) -> RgbImage {
 
 fn bytes_of(name: &str) -> Vec<u8> {
     std::fs::read(fixture(&format!("images/{name}"))).expect(name)
+}
+
+#[test]
+fn a_header_tells_whether_a_picture_is_square() {
+    let mut found = [0, 0];
+    for file in std::fs::read_dir(fixture("images")).unwrap() {
+        let path = file.unwrap().path();
+        if let Ok(image) = decode(&path) {
+            let square = image.width == image.height;
+            assert_eq!(is_square(&path), square, "{}", path.display());
+            found[usize::from(square)] += 1;
+        }
+    }
+    assert!(found.iter().all(|&found| found > 0), "{found:?}");
+    assert!(!is_square(&fixture("images/not-there.png")));
 }
 
 #[test]
