@@ -21,6 +21,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
+    warmstart_train::explain_exhaustion();
     commands::simd_level()?;
     match arguments.command {
         Command::Train(arguments) => commands::train::train(*arguments),

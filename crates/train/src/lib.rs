@@ -45,6 +45,7 @@ pub mod runs;
 mod saver;
 pub mod schedule;
 mod session;
+mod settle;
 pub mod start;
 pub mod step;
 mod stop;
@@ -67,7 +68,12 @@ pub fn simd_level() -> Result<&'static str, String> {
     warmstart_nn::simd_level().map_err(|error| error.to_string())
 }
 
-/// Makes the pool of threads that computes. To be called once, before anything else.
+/// Lets a process that a failed allocation ends say so in a line of its own. To be called once, before anything else.
+pub fn explain_exhaustion() {
+    warmstart_nn::explain_exhaustion();
+}
+
+/// Makes the pool of threads that computes. To be called once.
 ///
 /// # Errors
 /// If the pool exists already or the system refuses.

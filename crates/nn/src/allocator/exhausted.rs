@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsString, c_char};
 use std::io;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A command line, ended by null, that lives for good; null for none.
 static COMMAND: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
@@ -32,8 +32,37 @@ pub fn run_when_exhausted(command: Option<Vec<OsString>>) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether an allocation has failed.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// What the process says last that an allocation ends.
+const WORDS: &str = "error: the system has no more memory to give: free some, raise the limit on it, or use a smaller \
+                     model, image size or batch\n";
+
+/// Lets a process that a failed allocation ends say so in a line of its own, with exit code 1, where it would be aborted
+/// without.
+pub fn explain_exhaustion() {
+    #[cfg(unix)]
+    {
+        extern "C" fn aborted(_signal: libc::c_int) {
+            if !FAILED.load(Ordering::Acquire) {
+                return;
+            }
+            // SAFETY: both calls are safe in a handler of signals, and the words live for good.
+            unsafe {
+                libc::write(libc::STDERR_FILENO, WORDS.as_ptr().cast(), WORDS.len());
+                libc::_exit(1);
+            }
+        }
+        let handler: extern "C" fn(libc::c_int) = aborted;
+        // SAFETY: the handler allocates nothing. Where it returns, `abort` ends the process as ever.
+        unsafe { libc::signal(libc::SIGABRT, handler as libc::sighandler_t) };
+    }
+}
+
 /// Replaces the process, if a command was named. Allocates nothing.
 pub(super) fn exhausted() {
+    FAILED.store(true, Ordering::Release);
     let command = COMMAND.load(Ordering::Acquire);
     if command.is_null() {
         return;

@@ -7,7 +7,7 @@ mod exhausted;
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use arena::Arena;
-pub use exhausted::run_when_exhausted;
+pub use exhausted::{explain_exhaustion, run_when_exhausted};
 
 /// A cache line, and the widest register.
 const LINE: usize = 64;
