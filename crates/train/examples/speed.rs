@@ -164,7 +164,14 @@ impl Bench {
             setup: &self.setup,
             seed: 1,
         };
-        let loss = step.run(&mut self.learned, vec![images], &self.labels, 1e-4, None);
+        let loss = step.run(
+            &mut self.learned,
+            vec![images],
+            &self.labels,
+            1e-4,
+            None,
+            &mut || (),
+        );
         loss.expect("a step of random weights is finite");
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use rayon::prelude::*;
 use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, Unit};
@@ -13,12 +14,15 @@ use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::{Folded, Parameters};
 
 use crate::recipe::{Phase, View};
-use crate::task::{Example, Split, Task, files};
+use crate::task::{Example, Split, Task};
 pub use origin::Origin;
 
 /// Most images that go through a network at a time where no gradients are wanted: more are hardly
 /// faster, and need more memory.
 pub const INFERENCE_BATCH: usize = 16;
+
+/// Fewer images at a time keep the weights of a layer less busy than it costs to fetch them.
+const SMALLEST_PART: usize = 4;
 
 /// What the trained part is to see of an image.
 enum Input {
@@ -163,10 +167,7 @@ impl Frozen {
         views: Option<usize>,
         beside: Option<&FeatureCache>,
     ) -> io::Result<Arc<KeptFeatures>> {
-        let files = files(match views {
-            Some(_) => &origin.task.data().train,
-            None => origin.task.split(Split::Validation),
-        });
+        let files = origin.files(views);
         let entries = files.len() * views.unwrap_or(1);
         let key = origin.key(self.boundary, &files, views)?;
         let description = origin.description(files.len(), views);
@@ -246,7 +247,7 @@ impl Frozen {
         }
         let mut computed = pixels
             .chunks(self.images)
-            .flat_map(|pixels| self.by_image(self.compute(pixels, architecture, device)));
+            .flat_map(|pixels| self.compute_beside(pixels, architecture, device));
         let lens: Vec<usize> = self
             .shapes
             .iter()
@@ -318,6 +319,21 @@ impl Frozen {
     ) -> Folded {
         let stages = self.boundary..architecture.stages.len();
         Folded::new(parameters, architecture.units(stages).chain(units), device)
+    }
+
+    /// The features of each of some images in pixels, a part of them on each thread: a thread that has a part to itself
+    /// waits for no other from layer to layer.
+    fn compute_beside(
+        &self,
+        pixels: &[&[f32]],
+        architecture: &Architecture,
+        device: &Device,
+    ) -> Vec<Vec<f32>> {
+        let part = pixels.len().div_ceil(rayon::current_num_threads());
+        let parts = pixels.par_chunks(part.max(SMALLEST_PART));
+        parts
+            .flat_map_iter(|pixels| self.by_image(self.compute(pixels, architecture, device)))
+            .collect()
     }
 
     /// The maps `[batch, height, width, channels]` of images in pixels.

@@ -19,7 +19,7 @@ use crate::frozen::{Frozen, Origin, Prepared, Source};
 use crate::health::{Health, Watch};
 use crate::memory;
 use crate::model_file::ModelInfo;
-use crate::phase_setup::PhaseSetup;
+use crate::phase_setup::{PhaseSetup, boundary};
 use crate::recipe::{OnNonFinite, Phase, Recipe};
 use crate::schedule::learning_rate;
 use crate::step::{Learned, NonFinite, Step};
@@ -116,8 +116,16 @@ pub struct RefusedStep {
     pub files: Vec<PathBuf>,
 }
 
-/// What is done between two steps.
-pub type BetweenSteps<'a> = &'a mut dyn FnMut(&Learned, &EpochSums, Observer);
+/// A moment of a step at which something else may be done.
+pub enum Moment<'a> {
+    /// What is learned is about to change.
+    BeforeChange,
+    /// The step is done.
+    Done(&'a Learned, &'a EpochSums),
+}
+
+/// What is done beside the steps.
+pub type BesideSteps<'a> = &'a mut dyn FnMut(Moment, Observer);
 
 /// Batches that are prepared ahead.
 pub fn batches_ahead(batch: usize) -> usize {
@@ -149,6 +157,39 @@ impl<T: Task> Job<T> {
         )
     }
 
+    /// What the features of a phase depend on that begins with these parameters.
+    pub fn origin<'a>(&'a self, phase: &'a Phase, parameters: &'a Parameters) -> Origin<'a, T> {
+        Origin {
+            architecture: &self.architecture,
+            parameters,
+            phase,
+            task: &*self.task,
+            preprocessing: &self.info.preprocessing,
+            seed: self.recipe.seed,
+        }
+    }
+
+    /// Shares of each phase's features, of training and of validation images, that are kept already by a run with these
+    /// parameters; none of a phase whose frozen part learns before.
+    ///
+    /// # Errors
+    /// If a phase names a stage that isn't there.
+    pub fn kept_features(&self, parameters: &Parameters) -> Result<Vec<[f64; 2]>, Error> {
+        let mut unchanged = self.architecture.stages.len();
+        let shares = self.recipe.phases.iter().map(|phase| {
+            let boundary = boundary(&self.architecture, &phase.train)?;
+            let is_unchanged = boundary <= unchanged;
+            unchanged = unchanged.min(boundary);
+            Ok(match (phase.kept_views(), &self.machine.cache) {
+                (Some(views), Some(folder)) if boundary > 0 && is_unchanged => {
+                    self.origin(phase, parameters).kept(boundary, views, folder)
+                }
+                _ => [0.0; 2],
+            })
+        });
+        shares.collect()
+    }
+
     /// Makes a phase ready, and says so.
     ///
     /// # Errors
@@ -164,16 +205,8 @@ impl<T: Task> Job<T> {
         memory::reset_peak();
         let setup = PhaseSetup::new(phase, &self.architecture, &self.task.head_parameters())?;
         let mut frozen = self.frozen(setup.boundary, parameters, phase.micro_batch());
-        let origin = Origin {
-            architecture: &self.architecture,
-            parameters,
-            phase,
-            task: &*self.task,
-            preprocessing: &self.info.preprocessing,
-            seed: self.recipe.seed,
-        };
         let opened = match &self.machine.cache {
-            Some(cache) => frozen.open_cache(&origin, cache),
+            Some(cache) => frozen.open_cache(&self.origin(phase, parameters), cache),
             None => Ok(None),
         };
         observe(Event::Phase {
@@ -230,7 +263,7 @@ impl<T: Task> Job<T> {
         current: &CurrentPhase,
         learned: &mut Learned,
         sums: &mut EpochSums,
-        between_steps: BetweenSteps,
+        beside_steps: BesideSteps,
         observe: Observer,
     ) -> Result<EpochEnd, Error> {
         let frozen = &current.frozen;
@@ -263,7 +296,9 @@ impl<T: Task> Job<T> {
             let is_watched = step + 1 == last_full
                 || matches!(self.recipe.health_every, Some(every) if (step + 1).is_multiple_of(every));
             let mut watch = is_watched.then(Watch::default);
-            match one_step.run(learned, features, &targets, lr, watch.as_mut()) {
+            let mut before_change = || beside_steps(Moment::BeforeChange, observe);
+            let watched = watch.as_mut();
+            match one_step.run(learned, features, &targets, lr, watched, &mut before_change) {
                 Ok(loss) => {
                     sums.health
                         .extend(watch.map(|watch| watch.health(step + 1)));
@@ -310,7 +345,7 @@ impl<T: Task> Job<T> {
             if self.machine.stop.is_wished() {
                 return Ok(EpochEnd::Stopped);
             }
-            between_steps(learned, sums, observe);
+            beside_steps(Moment::Done(learned, sums), observe);
         }
         let (what, layer) = match learned.first_non_finite() {
             Some(name) => ("the last step of the epoch was too large", name),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use warmstart_data::Dataset;
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Weights;
 
@@ -25,11 +24,12 @@ use crate::plan::{self, Plan};
 use crate::probe;
 use crate::readable::readable;
 use crate::recipe::{
-    self, Automatic, Balance, Draft, NO_WEIGHTS, Open, Phase, Recipe, Scaled, TrainingImages,
+    self, Balance, Draft, NO_WEIGHTS, Open, Phase, Recipe, Scaled, TrainingImages,
 };
 use crate::record::Summary;
 use crate::run::RunFolder;
 use crate::session::Session;
+use crate::settle::settle;
 use crate::start::{Start, start};
 use crate::task::Task;
 use crate::{Error, preprocessing};
@@ -98,8 +98,7 @@ fn train_task<T: Task>(
     let files = DataFiles::of(job.task.data(), &job.recipe.data)?;
     // The folder last: a file that cannot be loaded leaves none.
     let start = load(&job, observe)?;
-    let mut job = settle_fit(job, open, &start.parameters, observe)?;
-    let plan = make_plan(&mut job, &open.phases, observe)?;
+    let (job, plan) = settle(job, open, &start.parameters, observe)?;
     let run = RunFolder::create(out)?;
     run.begin(&job.recipe, &start.report, &files)?;
     let session = Session::new(job, run, files, start.parameters);
@@ -127,7 +126,11 @@ fn plan_task<T: Task>(
     let mut job = prepare::<T>(recipe, open, machine, observe)?;
     observe(Event::Measuring);
     let costs = probe::ask(&job)?;
-    plan::plan(&mut job, &costs, &open.phases)
+    let budget = plan::budget(job.recipe.memory);
+    plan::settle_batches(&mut job, &costs, &open.phases, budget.as_ref())?;
+    // What is kept already takes the pretrained weights to tell.
+    let kept = vec![[0.0; 2]; costs.len()];
+    plan::plan(&job, &costs, &kept, budget.as_ref())
 }
 
 /// The recipe of a draft, and what of it is decided later.
@@ -158,51 +161,6 @@ fn resolve_for(open: &Open, images: Option<TrainingImages>) -> Result<Recipe, Er
         recipe.weights = weights.display().to_string();
     }
     Ok(recipe)
-}
-
-/// Decides how pictures fit the network's square, where that was left open and there are pretrained features
-/// to tell by.
-///
-/// # Errors
-/// If an image cannot be read.
-pub fn settle_fit<T: Task>(
-    job: Job<T>,
-    open: &Open,
-    parameters: &Parameters,
-    observe: Observer,
-) -> Result<Job<T>, Error> {
-    if !open.fit || job.recipe.weights == NO_WEIGHTS {
-        return Ok(job);
-    }
-    let Some((fit, words)) = T::choose_fit(&job, parameters, observe)? else {
-        return Ok(job);
-    };
-    observe(Event::Note(words));
-    let recipe = Recipe { fit, ..job.recipe };
-    self::job(recipe, job.task.data().clone(), job.machine)
-}
-
-/// Plans a run and says so. Where steps cannot be measured, it goes on without a plan.
-///
-/// # Errors
-/// If a phase names a stage that isn't there.
-pub fn make_plan<T: Task>(
-    job: &mut Job<T>,
-    automatic: &[Automatic],
-    observe: Observer,
-) -> Result<Option<Plan>, Error> {
-    observe(Event::Measuring);
-    match probe::ask(job) {
-        Ok(costs) => {
-            let plan = plan::plan(job, &costs, automatic)?;
-            observe(Event::Plan(&plan));
-            Ok(Some(plan))
-        }
-        Err(error) => {
-            observe(Event::Note(format!("memory is not planned: {error}")));
-            Ok(None)
-        }
-    }
 }
 
 /// Opens what the recipe names, and refuses what cannot work.

@@ -12,9 +12,10 @@ use crate::classify::Classification;
 use crate::detect::Detection;
 use crate::event::{Event, Observer, Progress};
 use crate::job::{CurrentPhase, Job, Machine, batches_ahead};
-use crate::launch::{load, make_plan, prepare, resolve, settle_fit};
+use crate::launch::{load, prepare, resolve};
 use crate::optimizer::Optimizer;
 use crate::recipe::{self, Draft, Open, Recipe};
+use crate::settle::settle;
 use crate::step::Learned;
 use crate::task::Task;
 
@@ -96,8 +97,7 @@ fn sweeps<T: Task>(
 ) -> Result<Vec<Sweep>, Error> {
     let job = prepare::<T>(recipe, open, machine, observe)?;
     let parameters = load(&job, observe)?.parameters;
-    let mut job = settle_fit(job, open, &parameters, observe)?;
-    make_plan(&mut job, &open.phases, observe)?;
+    let (job, _) = settle(job, open, &parameters, observe)?;
     let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);
     let mut learned = Learned::new(parameters, optimizer);
     let mut sweeps = Vec::new();
@@ -158,7 +158,8 @@ fn steps<T: Task>(
             let batch = batch?;
             let features = job.features(&current.frozen, &batch, &source, observe);
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
-            let Ok(loss) = step.run(learned, features, &targets, rate(losses.len()), None) else {
+            let lr = rate(losses.len());
+            let Ok(loss) = step.run(learned, features, &targets, lr, None, &mut || ()) else {
                 return Ok(losses);
             };
             losses.push(loss);

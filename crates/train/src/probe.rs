@@ -302,7 +302,14 @@ impl<T: Task> Probe<T> {
             // Looking at the network's health holds the parameters twice; the time is of a step without.
             let mut watch = is_first.then(Watch::default);
             // At a rate of zero the parameters stay as sound as they are; the loss is of no interest.
-            let _ = step.run(&mut self.learned, features, &targets, 0.0, watch.as_mut());
+            let _ = step.run(
+                &mut self.learned,
+                features,
+                &targets,
+                0.0,
+                watch.as_mut(),
+                &mut || (),
+            );
             cost.step_seconds = started.elapsed().as_secs_f64() / images;
             peak = peak.max(memory_peak());
         }

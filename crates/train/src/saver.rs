@@ -91,7 +91,7 @@ pub struct Saver {
     data: String,
     phase: String,
     frozen_features: Vec<String>,
-    /// Whether each write is waited for: there is no memory for training beside it.
+    /// Whether what is being written is waited for before it is changed, and would be in memory twice.
     waits: bool,
     last: Instant,
     steps_at_last: u64,
@@ -129,7 +129,7 @@ impl Saver {
     }
 
     /// Says which phase what comes belongs to, where its frozen features are kept, and whether its memory has
-    /// no room for training beside a write.
+    /// no room for what is being written beside what that becomes.
     pub fn begin_phase(&mut self, name: &str, frozen_features: Vec<String>, waits: bool) {
         self.phase = name.to_owned();
         self.waits = waits;
@@ -206,12 +206,15 @@ impl Saver {
         // Where the disk refuses, what comes later holds what was before; but for the best model.
         self.writer
             .submit(commit, |waiting| waiting.is_best() && !is_best);
-        if self.waits {
-            // A failure is told, and tried again, as elsewhere.
-            let _ = self.writer.flush();
-        }
         self.last = Instant::now();
         self.steps_at_last = learned.steps;
+    }
+
+    /// To be called before what is learned changes.
+    pub fn before_change(&self) {
+        if self.waits {
+            self.writer.settle();
+        }
     }
 
     /// Tells what there is to tell of the writing.

@@ -90,7 +90,7 @@ pub struct Step<'a, T> {
 
 impl<T: Task> Step<'_, T> {
     /// Learns from a batch, of which `features` is what the frozen part made, and returns its mean loss;
-    /// `watch` sees how.
+    /// `watch` sees how, and `before_change` is called when all gradients are there.
     ///
     /// The batch goes through in the phase's micro-batches. Their gradients are averaged, weighted by
     /// their images, and batch norm's running statistics move once, towards those of the whole batch.
@@ -104,6 +104,7 @@ impl<T: Task> Step<'_, T> {
         targets: &[T::Target],
         lr: f64,
         mut watch: Option<&mut Watch>,
+        before_change: &mut dyn FnMut(),
     ) -> Result<f64, NonFinite> {
         let images = targets.len();
         let mut whole = Accumulated::default();
@@ -149,6 +150,7 @@ impl<T: Task> Step<'_, T> {
                 layer: self.first_layer_backward(&whole.gradients),
             });
         }
+        before_change();
         let Learned {
             parameters,
             average,

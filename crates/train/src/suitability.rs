@@ -1,19 +1,18 @@
 //! How well pretrained features suit data, before anything is trained on them: what a regression on the frozen
 //! backbone's features tells of the training images. The features are kept, as those of a frozen phase are.
 
-use warmstart_data::{Fit, Loader, Sample, batches, epoch_order};
+use warmstart_data::{Fit, Loader, Sample, batches, epoch_order, is_square};
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
 
+use crate::Error;
 use crate::classify::Classification;
 use crate::event::{Event, Observer};
-use crate::frozen::INFERENCE_BATCH;
 use crate::job::{Job, batches_ahead};
 use crate::launch;
 use crate::recipe::Recipe;
 use crate::ridge::leave_one_out;
 use crate::task::{Split, Task};
-use crate::{Error, frozen};
 
 /// Most images that a choice of `fit` looks at.
 const IMAGES_FOR_FIT: usize = 400;
@@ -36,25 +35,19 @@ pub fn judge(
     let classes = data.classes.len();
     let job = launch::job::<Classification>(recipe.clone(), data, like.machine.clone())?;
     let boundary = job.architecture.stages.len();
-    let mut frozen = job.frozen(boundary, parameters, INFERENCE_BATCH);
+    let phase = &job.recipe.phases[0];
+    // No more at a time than the run is planned with.
+    let mut frozen = job.frozen(boundary, parameters, phase.micro_batch());
     if let Some(cache) = &job.machine.cache {
-        let origin = frozen::Origin {
-            architecture: &job.architecture,
-            parameters,
-            phase: &job.recipe.phases[0],
-            task: &*job.task,
-            preprocessing: &job.info.preprocessing,
-            seed: job.recipe.seed,
-        };
         // Without a cache it only takes longer.
-        let _ = frozen.open_validation_cache(&origin, cache);
+        let _ = frozen.open_validation_cache(&job.origin(phase, parameters), cache);
     }
     let source = frozen.evaluation_source(&job.task, Split::Validation);
     let order: Vec<usize> = (0..labels.len()).collect();
     let loader = Loader::new(
-        batches(&order, INFERENCE_BATCH),
+        batches(&order, frozen.images()),
         job.machine.workers,
-        batches_ahead(INFERENCE_BATCH),
+        batches_ahead(frozen.images()),
         source.prepare(),
     );
     let mut features: Vec<Vec<f32>> = Vec::new();
@@ -102,7 +95,12 @@ pub fn choose_fit(
     let samples = some_of(&own, IMAGES_FOR_FIT, job.recipe.seed);
     let mut best = (Fit::Crop, 0);
     let mut figures = Vec::new();
-    for fit in [Fit::Crop, Fit::Squash, Fit::Letterbox] {
+    let mut fits = vec![Fit::Crop, Fit::Squash];
+    let all_square = samples.iter().all(|sample| is_square(&sample.path));
+    if !all_square {
+        fits.push(Fit::Letterbox);
+    }
+    for fit in fits {
         let recipe = Recipe {
             fit,
             ..job.recipe.clone()
@@ -118,10 +116,14 @@ pub fn choose_fit(
         }
     }
     let words = format!(
-        "fit = \"{}\": a probe on the frozen features of {} training images, each judged by the others, finds {}",
+        "fit = \"{}\": a probe on the frozen features of {} training images, each judged by the others, finds {}{}",
         best.0,
         samples.len(),
-        figures.join(", ")
+        figures.join(", "),
+        match all_square {
+            true => " (letterbox does the same as squash to pictures that are square)",
+            false => "",
+        }
     );
     Ok((best.0, words))
 }

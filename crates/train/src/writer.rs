@@ -110,6 +110,14 @@ impl<C: Send + 'static> Writer<C> {
         }
     }
 
+    /// Waits until nothing is being written, and what was is gone, or until the disk refuses.
+    pub fn settle(&self) {
+        let unsettled = |state: &State<C>| {
+            state.failure.is_none() && (state.writing || !state.waiting.is_empty())
+        };
+        drop(self.shared.wait_while(self.shared.lock(), unsettled));
+    }
+
     /// What there is to tell since the last call.
     pub fn news(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.lock().news)
@@ -141,6 +149,8 @@ impl<C> Shared<C> {
             let result = catch_unwind(AssertUnwindSafe(|| write(&mut content)))
                 .map_err(|_| "writing panicked".to_owned())
                 .and_then(|written| written.map_err(|error| error.to_string()));
+            // Before anybody hears of it, for the memory that it holds may be what they wait for.
+            let unwritten = result.is_err().then_some(content);
             let mut state = self.lock();
             state.writing = false;
             state.attempts += 1;
@@ -161,7 +171,9 @@ impl<C> Shared<C> {
                         Some(_) => pause = (2 * pause).min(LONGEST_PAUSE),
                     }
                     state.failure = Some(error);
-                    state.waiting.push_front(content);
+                    if let Some(content) = unwritten {
+                        state.waiting.push_front(content);
+                    }
                     if state.closed {
                         // It was tried once more.
                         state.waiting.clear();
@@ -294,6 +306,30 @@ mod tests {
         writer.flush().unwrap();
         assert_eq!(*written.lock().unwrap(), [2, 4]);
         assert_eq!(writer.news(), ["checkpoints are written again"]);
+    }
+
+    #[test]
+    fn who_settles_finds_what_was_written_gone_and_does_not_wait_for_a_disk_that_refuses() {
+        let refuses = Arc::new(AtomicBool::new(false));
+        let refused = Arc::clone(&refuses);
+        let writer = Writer::new(move |_: &mut Arc<()>| {
+            thread::sleep(Duration::from_millis(20));
+            match refused.load(Ordering::SeqCst) {
+                true => Err(full()),
+                false => Ok(None),
+            }
+        })
+        .unwrap();
+        let held = Arc::new(());
+        for _ in 0..10 {
+            writer.submit(Arc::clone(&held), |_| false);
+            writer.settle();
+            assert_eq!(Arc::strong_count(&held), 1);
+        }
+        refuses.store(true, Ordering::SeqCst);
+        writer.submit(Arc::clone(&held), |_| false);
+        writer.settle();
+        assert_eq!(Arc::strong_count(&held), 2);
     }
 
     #[test]

@@ -2,12 +2,12 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 use std::{fs, io};
 
-use warmstart_data::Preprocessing;
+use warmstart_data::{FeatureCacheFolder, Preprocessing};
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 
 use crate::recipe::Phase;
-use crate::task::Task;
+use crate::task::{Split, Task, files};
 
 /// What cached features depend on.
 pub struct Origin<'a, T> {
@@ -26,6 +26,26 @@ pub struct Origin<'a, T> {
 }
 
 impl<T: Task> Origin<'_, T> {
+    /// Shares of the features of the training images, under so many views, and of the validation images that are in
+    /// `folder` already; [0, 1].
+    pub fn kept(&self, boundary: usize, views: usize, folder: &FeatureCacheFolder) -> [f64; 2] {
+        [Some(views), None].map(|views| {
+            let files = self.files(views);
+            let entries = files.len() * views.unwrap_or(1);
+            let key = self.key(boundary, &files, views).ok();
+            let cache = key.and_then(|key| folder.find(&key, entries));
+            cache.map_or(0.0, |cache| cache.present() as f64 / entries as f64)
+        })
+    }
+
+    /// The images whose features are kept: those of training with a number of views, else those of validation.
+    pub(super) fn files(&self, views: Option<usize>) -> Vec<&Path> {
+        files(match views {
+            Some(_) => &self.task.data().train,
+            None => self.task.split(Split::Validation),
+        })
+    }
+
     /// A name for everything that decides about the features' bits.
     pub(super) fn key(
         &self,

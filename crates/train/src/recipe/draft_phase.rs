@@ -8,15 +8,6 @@ use super::scaling::{self, TrainingImages};
 use super::{Balance, BatchNorm, OptimizerKind, Phase, ScheduleKind, Task, Train, Views};
 use crate::Error;
 
-/// Batch of a phase, unless the user or a plan says otherwise: what the default learning rates are for.
-pub fn usual_batch(task: Task, train: &Train) -> usize {
-    match (task, train) {
-        (Task::Classify, Train::Head) => 32,
-        (Task::Classify, _) => 16,
-        (Task::Detect, _) => 8,
-    }
-}
-
 /// Up to so many images, pretrained statistics of batch norm are better than those of a batch:
 /// docs/decisions/0013-the-thaw-keeps-its-statistics.md
 const SMALL_BATCH: usize = 32;
@@ -122,7 +113,10 @@ impl DraftPhase {
         let thawed = train != Train::Head;
         let optimizer = self.optimizer.unwrap_or(optimizer);
         let [frozen_lr, thawed_lr] = optimizer.learning_rates(task);
-        let batch = self.batch.unwrap_or_else(|| usual_batch(task, &train));
+        let (batch, lr_factor) = match self.batch {
+            Some(batch) => (batch, 1.0),
+            None => scaling::batch(optimizer, task, &train, images),
+        };
         let is_small = batch <= SMALL_BATCH;
         // Neck and head of a detector have no statistics that could be frozen.
         let usual_batch_norm = match pretrained && thawed && is_small && task == Task::Classify {
@@ -135,7 +129,7 @@ impl DraftPhase {
             micro_batch: self.micro_batch,
             lr: self
                 .lr
-                .unwrap_or(if thawed { thawed_lr } else { frozen_lr }),
+                .unwrap_or(lr_factor * if thawed { thawed_lr } else { frozen_lr }),
             schedule: self.schedule.unwrap_or(ScheduleKind::Cosine),
             warmup: self
                 .warmup

@@ -26,7 +26,7 @@ use warmstart_data::Fit;
 
 pub use checkpoint_every::CheckpointEvery;
 pub use draft::{Draft, SEED, VAL_SPLIT};
-pub use draft_phase::{DraftPhase, usual_batch};
+pub use draft_phase::DraftPhase;
 pub use init::Init;
 pub use memory::Memory;
 pub use open::{Automatic, Open, Scaled};
@@ -35,7 +35,7 @@ pub use phase::{
     Augmentation, Balance, BatchNorm, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train,
     View, Views,
 };
-pub use scaling::TrainingImages;
+pub use scaling::{SMALLEST_BATCH, TrainingImages, lr_factor};
 
 use crate::Error;
 use crate::folds::Part;

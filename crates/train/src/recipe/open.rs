@@ -16,7 +16,7 @@ pub struct Open {
 /// What of a phase a plan decides, because the user left it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Automatic {
-    /// Its batch.
+    /// Its batch, smaller where memory is scarce.
     pub batch: bool,
     /// Its micro-batch.
     pub micro_batch: bool,

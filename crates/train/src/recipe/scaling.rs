@@ -2,8 +2,12 @@
 
 use warmstart_data::{IMBALANCE, imbalance};
 
-use super::{Balance, OptimizerKind, Task};
+use super::{Balance, OptimizerKind, Task, Train};
 
+/// Steps that an automatic batch leaves an epoch, if it can: small data are seen in small batches.
+const STEPS_AN_EPOCH: usize = 8;
+/// An automatic batch is not smaller: batch norm's statistics would be noise.
+pub const SMALLEST_BATCH: usize = 4;
 /// From so many training images on, defaults are those of large data sets.
 const MANY: usize = 1000;
 /// Most that weight decay grows for few images.
@@ -31,6 +35,44 @@ impl TrainingImages {
             count,
             unequal: here > IMBALANCE && here <= MOST_IMBALANCE && here >= 2.0 * there && can_tell,
         }
+    }
+}
+
+/// Batch of a phase that the default learning rates are for.
+const fn usual_batch(task: Task, train: &Train) -> usize {
+    match (task, train) {
+        (Task::Classify, Train::Head) => 32,
+        (Task::Classify, _) => 16,
+        (Task::Detect, _) => 8,
+    }
+}
+
+/// Batch of a phase, unless the user says otherwise or memory wants it smaller, and what the learning rate is
+/// multiplied by: the usual one, halved while an epoch would have few steps.
+pub(super) fn batch(
+    optimizer: OptimizerKind,
+    task: Task,
+    train: &Train,
+    images: Option<TrainingImages>,
+) -> (usize, f64) {
+    let usual = usual_batch(task, train);
+    let mut batch = usual;
+    while batch > SMALLEST_BATCH
+        && images.is_some_and(|images| images.count < batch * STEPS_AN_EPOCH)
+    {
+        batch /= 2;
+    }
+    (batch, lr_factor(optimizer, usual, batch))
+}
+
+/// How the learning rate follows an automatic batch: in proportion with SGD (Goyal and others, arXiv
+/// 1706.02677, section 2.1), by the square root with Adam and AdamW, whose steps do not grow with the
+/// gradient (Malladi and others, arXiv 2205.10287, section 4).
+pub fn lr_factor(optimizer: OptimizerKind, from: usize, to: usize) -> f64 {
+    let factor = to as f64 / from as f64;
+    match optimizer {
+        OptimizerKind::Sgd => factor,
+        OptimizerKind::Adam | OptimizerKind::AdamW => factor.sqrt(),
     }
 }
 
@@ -126,6 +168,23 @@ mod tests {
         assert_eq!(moving_average(images(1600), 16, 2), 0.95);
         assert_eq!(moving_average(images(40), 16, 6), 0.0);
         assert_eq!(moving_average(None, 16, 6), 0.0);
+        // Of the steps that there are with the batch of so few images.
+        let text =
+            "data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\ntrain = 'all'\nepochs = 40\n";
+        let draft: Draft = toml::from_str(text).unwrap();
+        let phase = draft.resolve(224, images(42)).unwrap().phases.remove(0);
+        assert_eq!((phase.batch, phase.ema_decay), (4, 0.9773));
+    }
+
+    #[test]
+    fn a_batch_leaves_an_epoch_its_steps_and_the_rate_follows_it() {
+        let of = |optimizer, train, count| batch(optimizer, Task::Classify, &train, images(count));
+        assert_eq!(of(OptimizerKind::AdamW, Train::All, 1000), (16, 1.0));
+        assert_eq!(of(OptimizerKind::AdamW, Train::All, 100).0, 8);
+        assert_eq!(of(OptimizerKind::AdamW, Train::All, 9), (4, 0.5));
+        assert_eq!(of(OptimizerKind::Sgd, Train::Head, 64), (8, 0.25));
+        let detection = batch(OptimizerKind::AdamW, Task::Detect, &Train::All, None);
+        assert_eq!(detection, (8, 1.0));
     }
 
     #[test]

@@ -18,12 +18,13 @@ use crate::data_files::DataFiles;
 use crate::detect::Detection;
 use crate::event::{Event, Observer};
 use crate::job::Machine;
-use crate::launch::{assemble, load, make_plan};
+use crate::launch::{assemble, load};
 use crate::recipe::{self, Recipe};
 use crate::record::{RunState, Summary};
 use crate::run::RunFolder;
 use crate::runs::MORE_EPOCHS;
 use crate::session::Session;
+use crate::settle::make_plan;
 use crate::task::Task;
 
 /// Goes on with a run from its newest sound checkpoint, or from the start if it has none.

@@ -15,7 +15,7 @@ use crate::checkpoint::{self, At, Checkpoint};
 use crate::course;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
-use crate::job::{CurrentPhase, EpochEnd, EpochSums, Job};
+use crate::job::{CurrentPhase, EpochEnd, EpochSums, Job, Moment};
 use crate::memory;
 use crate::model_file;
 use crate::optimizer::Optimizer;
@@ -253,8 +253,8 @@ impl<T: Task> Session<T> {
                     .into(),
             ));
         }
-        let waits = |plan: &Plan| plan.has_to_wait_for_writes(&phase.name);
-        saver.begin_phase(&phase.name, now, self.plan.as_ref().is_some_and(waits));
+        let waits = |plan: &Plan| plan.waits_for_writes(&phase.name);
+        saver.begin_phase(&phase.name, now, self.plan.as_ref().is_none_or(waits));
         Ok(current)
     }
 
@@ -278,10 +278,13 @@ impl<T: Task> Session<T> {
             current,
             learned,
             &mut sums,
-            &mut |learned, sums, observe| {
-                saver.tell(observe);
-                if saver.is_due(learned) {
-                    saver.within_epoch(learned, history, sums);
+            &mut |moment, observe| match moment {
+                Moment::BeforeChange => saver.before_change(),
+                Moment::Done(learned, sums) => {
+                    saver.tell(observe);
+                    if saver.is_due(learned) {
+                        saver.within_epoch(learned, history, sums);
+                    }
                 }
             },
             observe,

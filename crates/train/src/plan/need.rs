@@ -1,0 +1,209 @@
+//! What a phase needs of memory, and the batches that fit.
+
+use crate::Error;
+use crate::frozen::INFERENCE_BATCH;
+use crate::job::{Job, batches_ahead};
+use crate::memory::Budget;
+use crate::phase_setup::PhaseSetup;
+use crate::probe::{Memory, PhaseCost};
+use crate::recipe::{Automatic, OptimizerKind, Phase, SMALLEST_BATCH, lr_factor};
+use crate::task::Task;
+
+/// What the memory of a phase is made of, in bytes.
+pub(super) struct Need {
+    cost: PhaseCost,
+    /// Of an image.
+    pixels: f64,
+    /// Of an image that waits for its step: its pixels, or its features.
+    waiting: f64,
+    /// Of images that are being read.
+    preparing: f64,
+    /// Of what learns.
+    gradients: f64,
+    /// Of a checkpoint that is being written, once a step has changed what it holds.
+    pub(super) saving: f64,
+}
+
+/// Makes the batches that were left open smaller where they do not fit, cuts into micro-batches what does not fit all
+/// the same, and lets learning rates that were left open follow.
+///
+/// # Errors
+/// If a phase names a stage that isn't there.
+pub fn settle_batches<T: Task>(
+    job: &mut Job<T>,
+    costs: &[PhaseCost],
+    automatic: &[Automatic],
+    budget: Option<&Budget>,
+) -> Result<(), Error> {
+    let limit = limit(budget);
+    for (number, cost) in costs.iter().enumerate() {
+        let phase = &job.recipe.phases[number];
+        let need = Need::new(job, phase, *cost)?;
+        let phase = &mut job.recipe.phases[number];
+        if automatic[number].batch {
+            let usual = phase.batch;
+            phase.batch = largest_batch(usual, &need, limit);
+            if automatic[number].lr {
+                phase.lr *= lr_factor(phase.optimizer, usual, phase.batch);
+            }
+        }
+        if automatic[number].micro_batch {
+            phase.micro_batch = micro_batch(&need, phase.batch, limit);
+        }
+    }
+    Ok(())
+}
+
+/// Bytes to keep within.
+pub(super) fn limit(budget: Option<&Budget>) -> f64 {
+    budget.map_or(f64::INFINITY, |budget| budget.bytes as f64)
+}
+
+impl Need {
+    pub(super) fn new<T: Task>(
+        job: &Job<T>,
+        phase: &Phase,
+        cost: PhaseCost,
+    ) -> Result<Self, Error> {
+        let setup = PhaseSetup::new(phase, &job.architecture, &job.task.head_parameters())?;
+        let pixels = job.info.preprocessing.crop.pow(2) as f64 * 3.0 * 4.0;
+        Ok(Self {
+            cost,
+            waiting: match phase.kept_views() {
+                Some(_) if setup.boundary > 0 => pixels.max(cost.features),
+                _ => pixels,
+            },
+            pixels,
+            preparing: cost.preparing * job.machine.workers as f64,
+            gradients: setup.trained as f64 * 4.0,
+            saving: setup.trained as f64 * 4.0 * copies(phase),
+        })
+    }
+
+    /// The same where all features are kept already: no image is read, and none goes through the frozen part but the
+    /// one that tells the shapes.
+    pub(super) fn with_kept_features(self) -> Self {
+        let one_image = Memory {
+            base: self.cost.inference.of(1),
+            per_image: 0.0,
+        };
+        Self {
+            waiting: self.cost.features,
+            preparing: 0.0,
+            pixels: 0.0,
+            cost: PhaseCost {
+                inference: one_image,
+                ..self.cost
+            },
+            ..self
+        }
+    }
+
+    pub(super) fn bytes(&self, batch: usize, micro_batch: usize) -> f64 {
+        let ahead = (batches_ahead(batch) * batch) as f64;
+        let mut step = self.cost.step.of(micro_batch);
+        if micro_batch < batch {
+            // The sum of the gradients, and the images that wait.
+            step += self.gradients + self.waiting * batch as f64;
+        }
+        let images = micro_batch.min(INFERENCE_BATCH);
+        let inference = self.cost.inference.of(images) + self.pixels * (batch - images) as f64;
+        step.max(inference) + self.waiting * ahead + self.preparing
+    }
+}
+
+/// Values that are saved of each that learns: itself, its moments, its average.
+fn copies(phase: &Phase) -> f64 {
+    let moments = match phase.optimizer {
+        OptimizerKind::Sgd => 1.0,
+        OptimizerKind::Adam | OptimizerKind::AdamW => 2.0,
+    };
+    1.0 + moments + if phase.ema_decay > 0.0 { 1.0 } else { 0.0 }
+}
+
+/// A batch, halved while it does not fit.
+fn largest_batch(mut batch: usize, need: &Need, limit: f64) -> usize {
+    while batch > SMALLEST_BATCH && need.bytes(batch, batch) > limit {
+        batch /= 2;
+    }
+    batch
+}
+
+/// The fewest equal parts of a batch that fit, or that need the least if none does; `None` if that is
+/// the whole.
+fn micro_batch(need: &Need, batch: usize, limit: f64) -> Option<usize> {
+    let limit = limit.max(need.bytes(batch, 1));
+    let mut sizes = (1..=batch).map(|parts| batch.div_ceil(parts));
+    sizes
+        .find(|&size| need.bytes(batch, size) <= limit)
+        .filter(|&size| size < batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::MB;
+
+    fn memory(base: f64, per_image: f64) -> Memory {
+        Memory {
+            base: base * MB,
+            per_image: per_image * MB,
+        }
+    }
+
+    fn need() -> Need {
+        Need {
+            cost: PhaseCost {
+                step: memory(100.0, 30.0),
+                inference: memory(120.0, 0.0),
+                ..PhaseCost::default()
+            },
+            pixels: 0.0,
+            waiting: 0.0,
+            preparing: 0.0,
+            gradients: 10.0 * MB,
+            saving: 0.0,
+        }
+    }
+
+    #[test]
+    fn a_batch_that_fits_is_not_cut_and_one_that_does_not_goes_in_equal_parts() {
+        let at = |limit: f64| micro_batch(&need(), 16, limit * MB);
+        assert_eq!(at(600.0), None);
+        // 100 + 10 for the sum of the gradients + 30 an image.
+        assert_eq!(at(360.0), Some(8));
+        assert_eq!(at(300.0), Some(6));
+        assert_eq!(at(140.0), Some(1));
+        assert_eq!(at(1.0), Some(1));
+        // Where the images of a step do not count, cutting it is of no use.
+        let mut frozen = need();
+        (frozen.cost.step.per_image, frozen.gradients) = (0.0, 0.0);
+        assert_eq!(micro_batch(&frozen, 16, 1.0), None);
+    }
+
+    #[test]
+    fn an_automatic_batch_is_halved_until_it_fits() {
+        let batch = |limit: f64| largest_batch(16, &need(), limit * MB);
+        assert_eq!(batch(f64::INFINITY), 16);
+        assert_eq!(batch(400.0), 8);
+        assert_eq!(batch(100.0), 4);
+    }
+
+    #[test]
+    fn inference_needs_memory_whatever_the_batch() {
+        let mut need = need();
+        assert_eq!(need.bytes(2, 2), 160.0 * MB);
+        need.cost.inference = memory(500.0, 1.0);
+        assert_eq!(need.bytes(2, 2), 502.0 * MB);
+        assert_eq!(need.bytes(64, 1), 501.0 * MB);
+    }
+
+    #[test]
+    fn where_all_features_are_kept_the_frozen_part_sees_one_image() {
+        let mut need = need();
+        need.cost.inference = memory(500.0, 10.0);
+        (need.pixels, need.waiting, need.preparing) = (MB, MB, MB);
+        assert_eq!(need.bytes(2, 2), (520.0 + 8.0 + 1.0) * MB);
+        assert_eq!(need.with_kept_features().bytes(2, 2), 510.0 * MB);
+    }
+}

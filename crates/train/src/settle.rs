@@ -1,0 +1,104 @@
+//! What was left open of a recipe, decided by what the machine and the images say before the first step.
+
+use warmstart_nn::Parameters;
+
+use crate::event::{Event, Observer};
+use crate::job::Job;
+use crate::memory::Budget;
+use crate::plan::{self, Plan};
+use crate::probe::{self, PhaseCost};
+use crate::recipe::{Automatic, NO_WEIGHTS, Open, Recipe};
+use crate::task::Task;
+use crate::{Error, launch};
+
+/// Decides what was left open of a run that begins with these parameters: batches first, for even the choice of how
+/// pictures fit is to keep within the memory; and says what the run is going to need. Where steps cannot be measured, it
+/// goes on without a plan.
+///
+/// # Errors
+/// If an image cannot be read, or a phase names a stage that isn't there.
+pub fn settle<T: Task>(
+    mut job: Job<T>,
+    open: &Open,
+    parameters: &Parameters,
+    observe: Observer,
+) -> Result<(Job<T>, Option<Plan>), Error> {
+    let costs = measure(&mut job, &open.phases, observe)?;
+    let job = settle_fit(job, open, parameters, observe)?;
+    let plan = tell_plan(&job, costs, Some(parameters), observe)?;
+    Ok((job, plan))
+}
+
+/// Decides how pictures fit the network's square, where that was left open and there are pretrained features
+/// to tell by.
+///
+/// # Errors
+/// If an image cannot be read.
+pub fn settle_fit<T: Task>(
+    job: Job<T>,
+    open: &Open,
+    parameters: &Parameters,
+    observe: Observer,
+) -> Result<Job<T>, Error> {
+    if !open.fit || job.recipe.weights == NO_WEIGHTS {
+        return Ok(job);
+    }
+    let Some((fit, words)) = T::choose_fit(&job, parameters, observe)? else {
+        return Ok(job);
+    };
+    observe(Event::Note(words));
+    let recipe = Recipe { fit, ..job.recipe };
+    launch::job(recipe, job.task.data().clone(), job.machine)
+}
+
+/// What a run needs that goes on, whose `automatic` batches are decided anew; features that it has kept do not count.
+///
+/// # Errors
+/// If a phase names a stage that isn't there.
+pub fn make_plan<T: Task>(
+    job: &mut Job<T>,
+    automatic: &[Automatic],
+    observe: Observer,
+) -> Result<Option<Plan>, Error> {
+    let costs = measure(job, automatic, observe)?;
+    tell_plan(job, costs, None, observe)
+}
+
+type Measured = Option<(Vec<PhaseCost>, Option<Budget>)>;
+
+/// What each phase costs, and what there is; the batches are settled by it.
+fn measure<T: Task>(
+    job: &mut Job<T>,
+    automatic: &[Automatic],
+    observe: Observer,
+) -> Result<Measured, Error> {
+    observe(Event::Measuring);
+    let costs = match probe::ask(job) {
+        Ok(costs) => costs,
+        Err(error) => {
+            observe(Event::Note(format!("memory is not planned: {error}")));
+            return Ok(None);
+        }
+    };
+    let budget = plan::budget(job.recipe.memory);
+    plan::settle_batches(job, &costs, automatic, budget.as_ref())?;
+    Ok(Some((costs, budget)))
+}
+
+fn tell_plan<T: Task>(
+    job: &Job<T>,
+    measured: Measured,
+    parameters: Option<&Parameters>,
+    observe: Observer,
+) -> Result<Option<Plan>, Error> {
+    let Some((costs, budget)) = measured else {
+        return Ok(None);
+    };
+    let kept = match parameters {
+        Some(parameters) => job.kept_features(parameters)?,
+        None => vec![[0.0; 2]; costs.len()],
+    };
+    let plan = plan::plan(job, &costs, &kept, budget.as_ref())?;
+    observe(Event::Plan(&plan));
+    Ok(Some(plan))
+}
