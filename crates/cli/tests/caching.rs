@@ -99,6 +99,31 @@ fn with_a_cache_cold_or_warm_and_without_the_result_is_the_same() {
     }
 }
 
+/// The planned seconds and memory of the frozen phase.
+fn planned(run: &Path) -> [f64; 2] {
+    let text = fs::read_to_string(run.join("plan.json")).unwrap();
+    let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
+    ["seconds", "planned_mb"].map(|key| plan["phases"][0][key].as_f64().unwrap())
+}
+
+#[test]
+fn a_plan_knows_which_features_are_there() {
+    let setup = Setup::new("head");
+    let larger = fs::read_to_string(&setup.recipe)
+        .unwrap()
+        .replace("image_size = 32", "image_size = 128");
+    fs::write(&setup.recipe, larger).unwrap();
+    let [cold, warm] = ["cold", "warm"].map(|name| planned(&setup.cached(name, &[]).0));
+    assert!(
+        warm[0] < 0.5 * cold[0],
+        "{warm:?} s and MB, {cold:?} before"
+    );
+    assert!(
+        warm[1] < 0.8 * cold[1],
+        "{warm:?} s and MB, {cold:?} before"
+    );
+}
+
 #[test]
 fn views_come_round_and_fresh_ones_do_not() {
     let setup = Setup::new("head");

@@ -372,3 +372,34 @@ fn other_memory_makes_another_plan_at_resume() {
     assert!(size < 8);
     assert_eq!(resume("20GB"), [None, None]);
 }
+
+/// Far less than a single image takes.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_gets_no_memory_ends_with_an_error_that_says_so() {
+    let setup = Pretrained::new();
+    let arguments = full_size(&setup.data, &setup.weights, &setup.out);
+    let output = limited(30_000, &arguments);
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    let said = text(&output);
+    let last = said.lines().last().unwrap();
+    assert!(
+        last.starts_with("error: ") && last.contains("memory"),
+        "{said}"
+    );
+}
+
+#[test]
+fn more_memory_than_there_is_is_noted() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let out = dir.path().join("run");
+    let mut arguments = small_run(&data, "none", &out);
+    arguments[0] = "plan";
+    arguments.extend(["--memory", "900TB"]);
+    warmstart()
+        .args(&arguments)
+        .assert()
+        .success()
+        .stdout(contains("900000000 MB are more than nine tenths of"));
+}

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -201,7 +202,12 @@ impl FeatureCache {
 
     /// Entries that are there and whole. Reads all of them.
     pub fn present(&self) -> usize {
-        let entries = (0..self.entries).into_par_iter();
+        self.present_of(0..self.entries)
+    }
+
+    /// Of some entries, those that are there and whole. Reads all of them.
+    pub fn present_of(&self, entries: Range<usize>) -> usize {
+        let entries = entries.into_par_iter();
         entries.filter(|&entry| self.read(entry).is_some()).count()
     }
 
@@ -356,7 +362,7 @@ mod tests {
         cache.write(1, &[0.5, 2.0]).unwrap();
         let found = folder.find("a", 3).unwrap();
         assert_eq!(found.read(1), Some(vec![0.5, 2.0]));
-        assert_eq!((found.present(), found.entries()), (1, 3));
+        assert_eq!((found.present(), found.present_of(2..3)), (1, 0));
         assert!(folder.find("a", 4).is_none() && folder.find("b", 3).is_none());
         fs::write(cache.path(), "cut short").unwrap();
         assert!(folder.find("a", 3).is_none());

@@ -285,6 +285,16 @@ impl Frozen {
         (maps.collect(), failure)
     }
 
+    /// Zeros in the place of the features of so many images.
+    pub fn zeros(&self, images: usize, device: &Device) -> Vec<Tensor<4>> {
+        let shapes = self.shapes.iter();
+        shapes
+            .map(|&[height, width, channels]| {
+                Tensor::zeros([images, height, width, channels], device)
+            })
+            .collect()
+    }
+
     /// Values of an image's features.
     pub fn values(&self) -> usize {
         let values = |shape: &[usize; 3]| shape.iter().product::<usize>();

@@ -176,13 +176,17 @@ impl<T: Task> Job<T> {
     /// If a phase names a stage that isn't there.
     pub fn kept_features(&self, parameters: &Parameters) -> Result<Vec<[f64; 2]>, Error> {
         let mut unchanged = self.architecture.stages.len();
+        let mut first_epoch = 1;
         let shares = self.recipe.phases.iter().map(|phase| {
             let boundary = boundary(&self.architecture, &phase.train)?;
             let is_unchanged = boundary <= unchanged;
             unchanged = unchanged.min(boundary);
+            let places = phase.places(first_epoch);
+            first_epoch += phase.epochs;
             Ok(match (phase.kept_views(), &self.machine.cache) {
                 (Some(views), Some(folder)) if boundary > 0 && is_unchanged => {
-                    self.origin(phase, parameters).kept(boundary, views, folder)
+                    let origin = self.origin(phase, parameters);
+                    origin.kept(boundary, (views, &places), folder)
                 }
                 _ => [0.0; 2],
             })

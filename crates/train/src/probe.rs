@@ -48,6 +48,8 @@ pub struct Request<L> {
 pub struct PhaseCost {
     /// Memory of a training step.
     pub step: Memory,
+    /// Memory of a training step where all features are kept already.
+    pub kept: Memory,
     /// Memory of inference: the frozen part, and evaluations.
     pub inference: Memory,
     /// Most that preparing one image needs, besides its pixels.
@@ -245,6 +247,11 @@ impl<T: Task> Probe<T> {
             ..PhaseCost::default()
         };
         let mut measured = [(0, 0.0); 2];
+        // First, for what the frozen part leaves behind, gaps between what it freed, would be counted here.
+        for (measured, batch) in measured.iter_mut().zip(batches) {
+            *measured = (batch, self.step_on_kept(batch)?);
+        }
+        cost.kept = Memory::through(measured);
         for (measured, batch) in measured.iter_mut().zip(batches) {
             *measured = (batch, self.step(batch, &mut cost)?);
         }
@@ -273,6 +280,33 @@ impl<T: Task> Probe<T> {
         forget_memory_peak();
         let parameters = &self.learned.parameters;
         self.job.begin_phase(0, parameters, &mut |_| ())
+    }
+
+    /// The highest memory of a phase up to a step on features that it did not compute; they are zeros here.
+    fn step_on_kept(&mut self, batch: usize) -> Result<f64, Error> {
+        let current = self.begin(batch)?;
+        if current.frozen.boundary() == 0 {
+            return Ok(0.0);
+        }
+        let phase = &self.job.recipe.phases[0];
+        let target = |image| {
+            self.job
+                .task
+                .training_target(image, phase.view(0, 0), phase)
+        };
+        let targets: Vec<_> = (0..batch).map(target).collect();
+        let features = current.frozen.zeros(batch, &self.job.device);
+        let mut watch = Watch::default();
+        let step = self.job.step(&current);
+        let _ = step.run(
+            &mut self.learned,
+            features,
+            &targets,
+            0.0,
+            Some(&mut watch),
+            &mut || (),
+        );
+        Ok(memory_peak() as f64 + uncounted(memory_peak()))
     }
 
     /// Two steps, the second of which is timed. Returns the highest memory of a step, without that of

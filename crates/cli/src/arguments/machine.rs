@@ -7,6 +7,7 @@ use std::{env, thread};
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use warmstart_data::FeatureCacheFolder;
+use warmstart_train::recipe::size_with_unit;
 
 #[derive(Args)]
 pub struct CacheFolder {
@@ -14,7 +15,7 @@ pub struct CacheFolder {
     #[arg(long = "cache", value_name = "DIR")]
     path: Option<PathBuf>,
     /// Size above which features that were not used for longest are removed
-    #[arg(long = "cache-limit", value_name = "SIZE", default_value = "20GB")]
+    #[arg(long = "cache-limit", value_name = "SIZE", default_value = "20GB", value_parser = size)]
     limit: ByteSize,
     /// Keep no features: compute them in every epoch, with the same result
     #[arg(long, conflicts_with_all = ["path", "limit"])]
@@ -43,6 +44,10 @@ impl CacheFolder {
         }
         flags
     }
+}
+
+fn size(text: &str) -> Result<ByteSize, String> {
+    size_with_unit(text).ok_or_else(|| "a size has a unit, as 20GB".to_owned())
 }
 
 fn user_cache_folder() -> Option<PathBuf> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use warmstart_train::recipe::{CheckpointEvery, Init, Memory, Views};
+use warmstart_train::recipe::{Batch, CheckpointEvery, Init, Memory, Views};
 
 use super::{Balance, CacheFolder, Fit, OnNonFinite, Optimizer, Task, Threads};
 
@@ -43,12 +43,13 @@ pub struct Train {
     /// none with --weights none]
     #[arg(long, value_name = "N")]
     pub freeze_epochs: Option<usize>,
-    /// Images a step after the thaw [default: 16, of a detector 8, or less for small data or little memory]
+    /// Images a step after the thaw, or auto [default: auto, which is 16, of a detector 8, or less for small data or
+    /// little memory]
     #[arg(long, value_name = "N")]
-    pub batch: Option<usize>,
-    /// Images a step while the backbone is frozen [default: 32, of a detector 8, or less]
+    pub batch: Option<Batch>,
+    /// Images a step while the backbone is frozen, or auto [default: auto, which is 32, of a detector 8, or less]
     #[arg(long, value_name = "N")]
-    pub freeze_batch: Option<usize>,
+    pub freeze_batch: Option<Batch>,
     /// Highest learning rate after the thaw [default: 3e-4, with sgd 3e-3; of a detector 1e-3, 1e-2]
     #[arg(long, value_name = "RATE")]
     pub lr: Option<f64>,

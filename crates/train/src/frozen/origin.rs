@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 use std::{fs, io};
@@ -26,16 +27,28 @@ pub struct Origin<'a, T> {
 }
 
 impl<T: Task> Origin<'_, T> {
-    /// Shares of the features of the training images, under so many views, and of the validation images that are in
-    /// `folder` already; [0, 1].
-    pub fn kept(&self, boundary: usize, views: usize, folder: &FeatureCacheFolder) -> [f64; 2] {
-        [Some(views), None].map(|views| {
+    /// Shares of the features of the training images, under those of so many views that are at some `places`, and of the
+    /// validation images that are in `folder` already; [0, 1].
+    pub fn kept(
+        &self,
+        boundary: usize,
+        (views, places): (usize, &BTreeSet<usize>),
+        folder: &FeatureCacheFolder,
+    ) -> [f64; 2] {
+        let share = |views: Option<usize>, places: &BTreeSet<usize>| {
             let files = self.files(views);
-            let entries = files.len() * views.unwrap_or(1);
-            let key = self.key(boundary, &files, views).ok();
-            let cache = key.and_then(|key| folder.find(&key, entries));
-            cache.map_or(0.0, |cache| cache.present() as f64 / entries as f64)
-        })
+            let images = files.len();
+            let key = self.key(boundary, &files, views).ok()?;
+            let cache = folder.find(&key, images * views.unwrap_or(1))?;
+            let present = |place| cache.present_of(place * images..(place + 1) * images);
+            let present: usize = places.iter().map(present).sum();
+            Some(present as f64 / (images * places.len()) as f64)
+        };
+        let validation = BTreeSet::from([0]);
+        [
+            share(Some(views), places).unwrap_or(0.0),
+            share(None, &validation).unwrap_or(0.0),
+        ]
     }
 
     /// The images whose features are kept: those of training with a number of views, else those of validation.

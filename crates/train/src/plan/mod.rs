@@ -99,7 +99,7 @@ pub fn plan<T: Task>(
     budget: Option<&Budget>,
 ) -> Result<Plan, Error> {
     let limit = limit(budget);
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(more_than_there_is(job.recipe.memory));
     let mut phases = Vec::new();
     for ((phase, cost), &kept) in job.recipe.phases.iter().zip(costs).zip(kept) {
         let setup = PhaseSetup::new(phase, &job.architecture, &job.task.head_parameters())?;
@@ -132,6 +132,20 @@ pub fn plan<T: Task>(
         budget_set_by: budget.map_or("nothing", |budget| budget.set_by).to_owned(),
         phases,
         notes,
+    })
+}
+
+fn more_than_there_is(memory: Memory) -> Option<String> {
+    let (Memory::Bytes(asked), Some(there)) = (memory, memory::available()) else {
+        return None;
+    };
+    (asked.as_u64() > there.bytes).then(|| {
+        format!(
+            "{:.0} MB are more than nine tenths of {}, {:.0} MB: the system may end the run, or slow it down",
+            asked.as_u64() as f64 / MB,
+            there.set_by,
+            there.bytes as f64 / MB
+        )
     })
 }
 

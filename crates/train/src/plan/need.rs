@@ -80,19 +80,15 @@ impl Need {
         })
     }
 
-    /// The same where all features are kept already: no image is read, and none goes through the frozen part but the
-    /// one that tells the shapes.
+    /// The same where all features are kept already, so that no image is read.
     pub(super) fn with_kept_features(self) -> Self {
-        let one_image = Memory {
-            base: self.cost.inference.of(1),
-            per_image: 0.0,
-        };
         Self {
             waiting: self.cost.features,
             preparing: 0.0,
             pixels: 0.0,
             cost: PhaseCost {
-                inference: one_image,
+                step: self.cost.kept,
+                inference: Memory::default(),
                 ..self.cost
             },
             ..self
@@ -199,11 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn where_all_features_are_kept_the_frozen_part_sees_one_image() {
+    fn where_all_features_are_kept_no_image_counts() {
         let mut need = need();
         need.cost.inference = memory(500.0, 10.0);
+        need.cost.kept = memory(50.0, 1.0);
         (need.pixels, need.waiting, need.preparing) = (MB, MB, MB);
         assert_eq!(need.bytes(2, 2), (520.0 + 8.0 + 1.0) * MB);
-        assert_eq!(need.with_kept_features().bytes(2, 2), 510.0 * MB);
+        assert_eq!(need.with_kept_features().bytes(2, 2), 52.0 * MB);
     }
 }

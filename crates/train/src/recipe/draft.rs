@@ -7,7 +7,7 @@ use warmstart_data::Fit;
 use super::draft_phase::Context;
 use super::open::{Automatic, Open, Scaled};
 use super::{
-    Balance, CheckpointEvery, DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OnNonFinite,
+    Balance, Batch, CheckpointEvery, DraftPhase, Init, Keep, Memory, NO_WEIGHTS, OnNonFinite,
     OptimizerKind, Phase, Recipe, Task, TrainingImages, Views,
 };
 use crate::Error;
@@ -78,10 +78,10 @@ pub struct Draft {
     pub epochs: Option<usize>,
     /// `--freeze-batch`
     #[serde(skip)]
-    pub freeze_batch: Option<usize>,
+    pub freeze_batch: Option<Batch>,
     /// `--batch`, of the thaw
     #[serde(skip)]
-    pub batch: Option<usize>,
+    pub batch: Option<Batch>,
     /// `--freeze-lr`
     #[serde(skip)]
     pub freeze_lr: Option<f64>,

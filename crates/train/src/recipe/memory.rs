@@ -31,15 +31,18 @@ impl FromStr for Memory {
         if text == AUTO {
             return Ok(Self::Auto);
         }
-        let size = text.parse().ok();
-        // Someone who writes 6 hardly means six bytes.
-        let size = size.filter(|_| text.ends_with(|last: char| last.is_ascii_alphabetic()));
-        size.map(Self::Bytes).ok_or_else(|| {
+        size_with_unit(text).map(Self::Bytes).ok_or_else(|| {
             format!(
                 "memory is \"{AUTO}\" or a size with its unit as \"6GiB\" or \"800MB\", not \"{text}\""
             )
         })
     }
+}
+
+/// A size as people write it; none without a unit, for someone who writes 6 hardly means six bytes.
+pub fn size_with_unit(text: &str) -> Option<ByteSize> {
+    let size = text.parse().ok();
+    size.filter(|_| text.ends_with(|last: char| last.is_ascii_alphabetic()))
 }
 
 impl TryFrom<String> for Memory {

@@ -4,6 +4,7 @@
 //! [`Recipe`], in which everything is a number. The recipe is saved with the run and is all that
 //! resuming needs.
 
+mod batch;
 mod check;
 mod checkpoint_every;
 mod difference;
@@ -24,11 +25,12 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use warmstart_data::Fit;
 
+pub use batch::Batch;
 pub use checkpoint_every::CheckpointEvery;
 pub use draft::{Draft, SEED, VAL_SPLIT};
 pub use draft_phase::DraftPhase;
 pub use init::Init;
-pub use memory::Memory;
+pub use memory::{Memory, size_with_unit};
 pub use open::{Automatic, Open, Scaled};
 pub(crate) use phase::THAW_WARMUP;
 pub use phase::{

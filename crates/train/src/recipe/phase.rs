@@ -2,6 +2,8 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use warmstart_data::{Augmentation as ImageAugmentation, SceneAugmentation, scenes};
 
@@ -98,6 +100,12 @@ impl Phase {
             Views::Number(views) if view.closing => views + view.number,
             _ => view.number,
         }
+    }
+
+    /// The places of the views that its epochs see, of which the first is the run's `first_epoch`, counted from 1.
+    pub fn places(&self, first_epoch: usize) -> BTreeSet<usize> {
+        let views = (0..self.epochs).map(|epoch| self.view(first_epoch + epoch, epoch));
+        views.map(|view| self.place_of(view)).collect()
     }
 
     /// Lets the same share of a run be without mosaics, once it has another number of epochs and this

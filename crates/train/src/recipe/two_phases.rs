@@ -1,6 +1,6 @@
 //! The usual two phases, a freeze and a thaw, and the flags that change them.
 
-use super::{Draft, DraftPhase, Task, Train};
+use super::{Batch, Draft, DraftPhase, Task, Train};
 use crate::Error;
 
 /// Epochs of a run that names none, and those of them with a frozen backbone. Neck and head of a detector
@@ -48,10 +48,10 @@ impl Draft {
             let frozen = freeze.epochs.unwrap_or(0);
             thaw.epochs = Some(thawed_epochs(total, frozen)?);
         }
-        freeze.batch = self.freeze_batch.or(freeze.batch);
+        freeze.batch = self.freeze_batch.map_or(freeze.batch, Batch::images);
         freeze.lr = self.freeze_lr.or(freeze.lr);
         freeze.views = self.views.or(freeze.views);
-        thaw.batch = self.batch.or(thaw.batch);
+        thaw.batch = self.batch.map_or(thaw.batch, Batch::images);
         thaw.lr = self.lr.or(thaw.lr);
         drafts.retain(|phase| phase.epochs != Some(0));
         Ok(drafts)
@@ -80,11 +80,11 @@ impl Draft {
                 )));
             }
         }
-        let phase = |name: &str, epochs, train, batch, lr| DraftPhase {
+        let phase = |name: &str, epochs, train, batch: Option<Batch>, lr| DraftPhase {
             name: Some(name.to_owned()),
             epochs: Some(epochs),
             train: Some(train),
-            batch,
+            batch: batch.and_then(Batch::images),
             lr,
             ..DraftPhase::default()
         };
@@ -178,6 +178,23 @@ mod tests {
                 .to_string()
                 .contains("more than --epochs 5")
         );
+    }
+
+    #[test]
+    fn a_flag_leaves_open_what_a_recipe_says() {
+        let text = format!(
+            "{MINIMAL}[[phase]]\ntrain = 'head'\nepochs = 1\nbatch = 7\n[[phase]]\ntrain = 'all'\nepochs = 1\nbatch = 7\n"
+        );
+        let flags = Draft {
+            batch: Some("auto".parse().unwrap()),
+            freeze_batch: Some("9".parse().unwrap()),
+            ..draft(&text)
+        };
+        let open = flags.open().unwrap();
+        assert_eq!([open.phases[0].batch, open.phases[1].batch], [false, true]);
+        let recipe = flags.resolve(224, None).unwrap();
+        assert_eq!([recipe.phases[0].batch, recipe.phases[1].batch], [9, 16]);
+        assert!("many".parse::<Batch>().unwrap_err().contains("or auto"));
     }
 
     #[test]
