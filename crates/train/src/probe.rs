@@ -46,10 +46,8 @@ pub struct Request<L> {
 /// What a phase costs, in bytes and seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct PhaseCost {
-    /// Memory of a training step.
+    /// Memory of a training step, on what the frozen part has made.
     pub step: Memory,
-    /// Memory of a training step where all features are kept already.
-    pub kept: Memory,
     /// Memory of inference: the frozen part, and evaluations.
     pub inference: Memory,
     /// Most that preparing one image needs, besides its pixels.
@@ -247,15 +245,13 @@ impl<T: Task> Probe<T> {
             ..PhaseCost::default()
         };
         let mut measured = [(0, 0.0); 2];
-        // First, for what the frozen part leaves behind, gaps between what it freed, would be counted here.
-        for (measured, batch) in measured.iter_mut().zip(batches) {
-            *measured = (batch, self.step_on_kept(batch)?);
-        }
-        cost.kept = Memory::through(measured);
         for (measured, batch) in measured.iter_mut().zip(batches) {
             *measured = (batch, self.step(batch, &mut cost)?);
         }
         cost.step = Memory::through(measured);
+        // After it, for what the frozen part leaves behind, gaps between what it freed, would count as the steps'.
+        let [_, batch] = batches;
+        self.frozen_part(batch, &mut cost)?;
         let [_, few] = batches;
         for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
             *measured = (images, self.evaluation(images, &mut cost)?);
@@ -282,12 +278,9 @@ impl<T: Task> Probe<T> {
         self.job.begin_phase(0, parameters, &mut |_| ())
     }
 
-    /// The highest memory of a phase up to a step on features that it did not compute; they are zeros here.
-    fn step_on_kept(&mut self, batch: usize) -> Result<f64, Error> {
+    /// Two steps on features of zeros, the second of which is timed. Returns the highest memory of a phase up to there.
+    fn step(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
         let current = self.begin(batch)?;
-        if current.frozen.boundary() == 0 {
-            return Ok(0.0);
-        }
         let phase = &self.job.recipe.phases[0];
         let target = |image| {
             self.job
@@ -295,42 +288,8 @@ impl<T: Task> Probe<T> {
                 .training_target(image, phase.view(0, 0), phase)
         };
         let targets: Vec<_> = (0..batch).map(target).collect();
-        let features = current.frozen.zeros(batch, &self.job.device);
-        let mut watch = Watch::default();
-        let step = self.job.step(&current);
-        let _ = step.run(
-            &mut self.learned,
-            features,
-            &targets,
-            0.0,
-            Some(&mut watch),
-            &mut || (),
-        );
-        Ok(memory_peak() as f64 + uncounted(memory_peak()))
-    }
-
-    /// Two steps, the second of which is timed. Returns the highest memory of a step, without that of
-    /// the frozen part.
-    fn step(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
-        let current = self.begin(batch)?;
-        let phase = &self.job.recipe.phases[0];
-        let view = phase.view(0, 0);
-        let source = current.frozen.training_source(&self.job.task, phase, view);
-        let prepare = source.prepare();
-        let (mut frozen_peak, mut peak) = (0, 0);
         for is_first in [true, false] {
-            let batch: Vec<_> = (0..batch).map(&*prepare).collect::<Result<_, _>>()?;
-            let images = batch.len() as f64;
-            let started = Instant::now();
-            // There is no cache, so there is nothing to tell.
-            let features = self
-                .job
-                .features(&current.frozen, &batch, &source, &mut |_| ());
-            cost.features = 4.0 * current.frozen.values() as f64;
-            cost.frozen_seconds = started.elapsed().as_secs_f64() / images;
-            frozen_peak = frozen_peak.max(memory_peak());
-            forget_memory_peak();
-            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
+            let features = current.frozen.zeros(batch, &self.job.device);
             let started = Instant::now();
             let step = self.job.step(&current);
             // Looking at the network's health holds the parameters twice; the time is of a step without.
@@ -344,10 +303,28 @@ impl<T: Task> Probe<T> {
                 watch.as_mut(),
                 &mut || (),
             );
-            cost.step_seconds = started.elapsed().as_secs_f64() / images;
-            peak = peak.max(memory_peak());
+            cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
         }
-        Ok(peak as f64 + uncounted(frozen_peak.max(peak)))
+        Ok(memory_peak() as f64 + uncounted(memory_peak()))
+    }
+
+    /// Takes the time of the frozen part, twice: the first is slow.
+    fn frozen_part(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<(), Error> {
+        let current = self.begin(batch)?;
+        cost.features = 4.0 * current.frozen.values() as f64;
+        let (job, phase) = (&self.job, &self.job.recipe.phases[0]);
+        let view = phase.view(0, 0);
+        let source = current.frozen.training_source(&job.task, phase, view);
+        let prepare = source.prepare();
+        let images: Vec<_> = (0..batch).map(&*prepare).collect::<Result<_, _>>()?;
+        for _ in 0..2 {
+            let started = Instant::now();
+            // There is no cache, so there is nothing to tell.
+            let features = job.features(&current.frozen, &images, &source, &mut |_| ());
+            drop(features);
+            cost.frozen_seconds = started.elapsed().as_secs_f64() / batch as f64;
+        }
+        Ok(())
     }
 
     /// The highest memory of an evaluation, which is timed.
@@ -356,15 +333,17 @@ impl<T: Task> Probe<T> {
         // As many as go through at a time, so that none are prepared ahead: the plan counts those.
         let task = Arc::get_mut(&mut self.job.task).expect("no loader is left");
         task.validate_on(task.data().train[..images].to_vec());
-        let started = Instant::now();
-        let split = Split::Validation;
-        self.job.tally(
-            &self.learned.parameters,
-            &current.frozen,
-            split,
-            &mut |_| (),
-        )?;
-        cost.evaluation_seconds = started.elapsed().as_secs_f64() / images as f64;
+        // What is freed and taken again leaves gaps, as it does in many batches.
+        for _ in 0..2 {
+            let started = Instant::now();
+            self.job.tally(
+                &self.learned.parameters,
+                &current.frozen,
+                Split::Validation,
+                &mut |_| (),
+            )?;
+            cost.evaluation_seconds = started.elapsed().as_secs_f64() / images as f64;
+        }
         Ok(memory_peak() as f64 + uncounted(memory_peak()))
     }
 }

@@ -53,9 +53,10 @@ pub enum Weights {
 /// How torchvision's models begin their linear layers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearDefault {
-    /// `N(0, 0.01²)`, and biases of zero: MobileNetV2.
+    /// `N(0, 0.01²)`, and biases of zero: MobileNetV2; as Krizhevsky, Sutskever and Hinton (NIPS 2012), section 5.
     Normal,
-    /// `U(−1/√inputs, 1/√inputs)`, biases too: PyTorch's own default, which ResNets keep.
+    /// `U(−1/√inputs, 1/√inputs)`, biases too: PyTorch's own default, which ResNets keep. Its variance `1 / (3 · inputs)`
+    /// is the heuristic of Glorot and Bengio (AISTATS 2010), equation 1.
     Uniform {
         /// Of the layer.
         inputs: usize,

@@ -20,12 +20,14 @@ pub enum Fan {
 /// `[out, in]`. A gain makes up for what the activation that follows takes away; see [`gain`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scheme {
-    /// `N(0, deviation²)`.
+    /// `N(0, deviation²)`: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
+    /// Networks" (NIPS 2012), section 5, with a deviation of 0.01 in every layer.
     Normal {
         /// Standard deviation.
         deviation: f64,
     },
-    /// As `Normal`, drawn again beyond two deviations.
+    /// As `Normal`, drawn again beyond two deviations, whose variance is `deviation² · (1 − 4φ(2) / (2Φ(2) − 1))`:
+    /// Johnson, Kotz and Balakrishnan, "Continuous Univariate Distributions" (1994), chapter 13, section 10.1.
     TruncatedNormal {
         /// Standard deviation before the cut.
         deviation: f64,
@@ -128,7 +130,8 @@ impl FromStr for Scheme {
             None => (text, None),
         };
         let number = || {
-            let parse = |argument: &str| argument.trim().parse().ok().filter(|&n: &f64| n > 0.0);
+            let is_one = |number: &f64| number.is_finite() && *number > 0.0;
+            let parse = |argument: &str| argument.trim().parse().ok().filter(is_one);
             argument
                 .map(|argument| parse(argument).ok_or_else(unknown(text)))
                 .transpose()
@@ -300,6 +303,7 @@ mod tests {
             "he",
             "normal(",
             "normal(-1)",
+            "normal(inf)",
             "kaiming_normal(up)",
             "orthogonal(x)",
         ] {

@@ -54,9 +54,9 @@ pub struct PhasePlan {
     pub micro_batch: usize,
     /// Highest learning rate.
     pub lr: f64,
-    /// Memory of a step apart from its images, in MB.
+    /// Memory of a step, or of inference where that needs more, apart from its images, in MB.
     pub base_mb: f64,
-    /// Memory of each image of a micro-batch, in MB.
+    /// Memory of each image that goes through at a time, in MB.
     pub per_image_mb: f64,
     /// Highest memory of the phase, in MB.
     pub planned_mb: f64,
@@ -80,6 +80,21 @@ pub fn budget(memory: Memory) -> Option<Budget> {
 }
 
 impl Plan {
+    /// The plan of a recipe whose phases go through in other micro-batches since.
+    pub fn with_micro_batches_of(mut self, recipe: &Recipe) -> Self {
+        for (planned, phase) in self.phases.iter_mut().zip(&recipe.phases) {
+            let (before, after) = (planned.micro_batch, phase.micro_batch());
+            let images = after as f64 - before as f64;
+            planned.planned_mb += planned.per_image_mb * images;
+            if before == planned.batch && after < before {
+                // The sum of the gradients.
+                planned.planned_mb += planned.trained as f64 * 4.0 / MB;
+            }
+            planned.micro_batch = after;
+        }
+        self
+    }
+
     /// Whether the steps of a phase of that name wait for what is being written.
     pub fn waits_for_writes(&self, phase: &str) -> bool {
         let mut phases = self.phases.iter().filter(|planned| planned.name == phase);
@@ -108,6 +123,7 @@ pub fn plan<T: Task>(
             need = need.with_kept_features();
         }
         let planned = need.bytes(phase.batch, phase.micro_batch());
+        let line = need.line(phase.batch, phase.micro_batch());
         notes.extend(memory_note(T::KIND, phase, planned, limit));
         phases.push(PhasePlan {
             name: phase.name.clone(),
@@ -119,8 +135,8 @@ pub fn plan<T: Task>(
             batch: phase.batch,
             micro_batch: phase.micro_batch(),
             lr: phase.lr,
-            base_mb: cost.step.base / MB,
-            per_image_mb: cost.step.per_image / MB,
+            base_mb: line.base / MB,
+            per_image_mb: line.per_image / MB,
             planned_mb: planned / MB,
             waits_for_writes: planned + need.saving > limit.min(planned * (1.0 + UNNOTICED)),
             seconds: seconds(job, phase, cost, kept),
@@ -235,6 +251,44 @@ mod tests {
             format!("data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\nepochs = 1\n{lines}\n");
         let draft: Draft = toml::from_str(&text).unwrap();
         draft.resolve(224, None).unwrap().phases.remove(0)
+    }
+
+    #[test]
+    fn a_plan_follows_the_micro_batches_of_a_run_that_ran_out_of_memory() {
+        let text = "data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\ntrain = 'all'\nepochs = 1\nbatch = 8\n";
+        let draft: Draft = toml::from_str(text).unwrap();
+        let mut recipe = draft.resolve(224, None).unwrap();
+        let plan = Plan {
+            budget_mb: None,
+            budget_set_by: String::new(),
+            phases: vec![PhasePlan {
+                name: "thaw".into(),
+                train: Train::All,
+                trained: 1_000_000,
+                frozen: 0,
+                epochs: 1,
+                steps_per_epoch: 1,
+                batch: 8,
+                micro_batch: 8,
+                lr: 1.0,
+                base_mb: 100.0,
+                per_image_mb: 30.0,
+                planned_mb: 340.0,
+                waits_for_writes: false,
+                seconds: 1.0,
+            }],
+            notes: Vec::new(),
+        };
+        assert_eq!(plan.clone().with_micro_batches_of(&recipe), plan);
+        recipe.phases[0].micro_batch = Some(4);
+        let halved = plan.with_micro_batches_of(&recipe);
+        assert_eq!(halved.phases[0].planned_mb, 340.0 - 120.0 + 4.0);
+        recipe.phases[0].micro_batch = Some(2);
+        let again = halved.with_micro_batches_of(&recipe);
+        assert_eq!(
+            (again.phases[0].planned_mb, again.phases[0].micro_batch),
+            (164.0, 2)
+        );
     }
 
     #[test]

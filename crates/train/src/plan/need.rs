@@ -87,7 +87,6 @@ impl Need {
             preparing: 0.0,
             pixels: 0.0,
             cost: PhaseCost {
-                step: self.cost.kept,
                 inference: Memory::default(),
                 ..self.cost
             },
@@ -97,14 +96,31 @@ impl Need {
 
     pub(super) fn bytes(&self, batch: usize, micro_batch: usize) -> f64 {
         let ahead = (batches_ahead(batch) * batch) as f64;
-        let mut step = self.cost.step.of(micro_batch);
-        if micro_batch < batch {
-            // The sum of the gradients, and the images that wait.
-            step += self.gradients + self.waiting * batch as f64;
-        }
-        let images = micro_batch.min(INFERENCE_BATCH);
-        let inference = self.cost.inference.of(images) + self.pixels * (batch - images) as f64;
+        let step = self.of_step(batch, micro_batch);
+        let inference = self.of_inference(batch, micro_batch);
         step.max(inference) + self.waiting * ahead + self.preparing
+    }
+
+    /// The line that decides: that of steps, or that of inference.
+    pub(super) fn line(&self, batch: usize, micro_batch: usize) -> Memory {
+        match self.of_step(batch, micro_batch) < self.of_inference(batch, micro_batch) {
+            true => self.cost.inference,
+            false => self.cost.step,
+        }
+    }
+
+    fn of_step(&self, batch: usize, micro_batch: usize) -> f64 {
+        let whole = self.cost.step.of(micro_batch);
+        match micro_batch < batch {
+            // The sum of the gradients, and the images that wait.
+            true => whole + self.gradients + self.waiting * batch as f64,
+            false => whole,
+        }
+    }
+
+    fn of_inference(&self, batch: usize, micro_batch: usize) -> f64 {
+        let images = micro_batch.min(INFERENCE_BATCH);
+        self.cost.inference.of(images) + self.pixels * (batch - images) as f64
     }
 }
 
@@ -198,9 +214,8 @@ mod tests {
     fn where_all_features_are_kept_no_image_counts() {
         let mut need = need();
         need.cost.inference = memory(500.0, 10.0);
-        need.cost.kept = memory(50.0, 1.0);
         (need.pixels, need.waiting, need.preparing) = (MB, MB, MB);
         assert_eq!(need.bytes(2, 2), (520.0 + 8.0 + 1.0) * MB);
-        assert_eq!(need.with_kept_features().bytes(2, 2), 52.0 * MB);
+        assert_eq!(need.with_kept_features().bytes(2, 2), 160.0 * MB);
     }
 }

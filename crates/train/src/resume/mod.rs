@@ -134,7 +134,9 @@ fn resume_task<T: Task>(
             let open = open_choices(&job.recipe, &history);
             make_plan(&mut job, &open, observe)?
         }
-        false => run.plan(),
+        false => run
+            .plan()
+            .map(|plan| plan.with_micro_batches_of(&job.recipe)),
     };
     let Some(checkpoint) = checkpoint else {
         observe(Event::Note(
