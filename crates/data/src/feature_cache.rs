@@ -6,7 +6,6 @@
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -78,7 +77,7 @@ impl FeatureCacheFolder {
     ) -> io::Result<FeatureCache> {
         let path = self.path.join(key).with_extension(EXTENSION);
         let bytes = file_len(entries, values);
-        let needed = bytes + beside.map_or(0, |other| file_len(other.entries, other.values));
+        let needed = bytes + beside.map_or(0, FeatureCache::bytes);
         if needed > self.limit {
             return Err(io::Error::other(format!(
                 "{} MB are needed and the limit is {} MB",
@@ -109,21 +108,27 @@ impl FeatureCacheFolder {
         })
     }
 
-    /// The file of `key`, to read from, if it is there with so many entries.
-    pub fn find(&self, key: &str, entries: usize) -> Option<FeatureCache> {
+    /// The file of `key`, if it is there with so many entries, and [`open`](Self::open) would take it.
+    pub fn find(
+        &self,
+        key: &str,
+        entries: usize,
+        beside: Option<&FeatureCache>,
+    ) -> Option<FeatureCache> {
         let path = self.path.join(key).with_extension(EXTENSION);
         read_description(&path).ok()?;
-        let file = File::open(&path).ok()?;
-        let bytes = file.metadata().ok()?.len().checked_sub(HEADER)?;
-        let values =
-            (bytes / entries.max(1) as u64).checked_sub(CHECKSUM as u64)? / size_of::<f32>() as u64;
-        let values = usize::try_from(values).ok()?;
-        (file_len(entries, values) == HEADER + bytes).then_some(FeatureCache {
+        let file = OpenOptions::new().read(true).write(true).open(&path).ok()?;
+        let bytes = file.metadata().ok()?.len();
+        let entry = bytes.checked_sub(HEADER)? / entries.max(1) as u64;
+        let values = entry.checked_sub(CHECKSUM as u64)? / size_of::<f32>() as u64;
+        let found = FeatureCache {
             file,
             path,
             entries,
-            values,
-        })
+            values: usize::try_from(values).ok()?,
+        };
+        let needed = bytes + beside.map_or(0, FeatureCache::bytes);
+        (found.bytes() == bytes && needed <= self.limit).then_some(found)
     }
 
     /// The files in the folder, the last used first.
@@ -200,15 +205,21 @@ impl FeatureCache {
         self.entries
     }
 
-    /// Entries that are there and whole. Reads all of them.
-    pub fn present(&self) -> usize {
-        self.present_of(0..self.entries)
+    /// Bytes of the file.
+    fn bytes(&self) -> u64 {
+        file_len(self.entries, self.values)
     }
 
-    /// Of some entries, those that are there and whole. Reads all of them.
-    pub fn present_of(&self, entries: Range<usize>) -> usize {
-        let entries = entries.into_par_iter();
+    /// Entries that are there and whole. Reads all of them.
+    pub fn present(&self) -> usize {
+        let entries = (0..self.entries).into_par_iter();
         entries.filter(|&entry| self.read(entry).is_some()).count()
+    }
+
+    /// Whether `entry` was written, whole or not.
+    pub fn is_written(&self, entry: usize) -> bool {
+        let mut stored = [0; CHECKSUM];
+        read_at(&self.file, &mut stored, self.place(entry)).is_ok() && stored != [0; CHECKSUM]
     }
 
     /// The features at `entry`, if they are there and whole.
@@ -357,15 +368,21 @@ mod tests {
     #[test]
     fn a_file_is_found_only_if_it_is_there_and_as_long_as_its_entries() {
         let (_place, folder) = folder(LIMIT);
-        assert!(folder.find("a", 3).is_none() && !folder.path().exists());
+        assert!(folder.find("a", 3, None).is_none() && !folder.path().exists());
         let cache = folder.open("a", "the model", 3, 2, None).unwrap();
         cache.write(1, &[0.5, 2.0]).unwrap();
-        let found = folder.find("a", 3).unwrap();
+        let found = folder.find("a", 3, None).unwrap();
         assert_eq!(found.read(1), Some(vec![0.5, 2.0]));
-        assert_eq!((found.present(), found.present_of(2..3)), (1, 0));
-        assert!(folder.find("a", 4).is_none() && folder.find("b", 3).is_none());
+        assert_eq!(
+            [0, 1, 2].map(|entry| found.is_written(entry)),
+            [false, true, false]
+        );
+        assert!(folder.find("a", 4, None).is_none() && folder.find("b", 3, None).is_none());
+        let smaller = FeatureCacheFolder::new(folder.path().to_owned(), 2 * cache.bytes() - 1);
+        assert!(smaller.find("a", 3, None).is_some());
+        assert!(smaller.find("a", 3, Some(&cache)).is_none());
         fs::write(cache.path(), "cut short").unwrap();
-        assert!(folder.find("a", 3).is_none());
+        assert!(folder.find("a", 3, None).is_none());
     }
 
     #[test]

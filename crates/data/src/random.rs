@@ -29,6 +29,8 @@ pub enum Purpose {
     Resampling = 6,
     /// Which part of a cross-validation a sample validates in.
     Folds = 7,
+    /// What stands for pixels or features where their values do not matter.
+    Noise = 8,
 }
 
 /// The random stream of one sample in one epoch for one purpose.

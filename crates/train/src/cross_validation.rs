@@ -132,6 +132,9 @@ fn as_asked_for(recipe: Recipe, open: &Open) -> Recipe {
         if left.micro_batch {
             phase.micro_batch = None;
         }
+        if left.ema_decay {
+            phase.ema_decay = 0.0;
+        }
         if left.batch {
             phase.batch = 1;
             phase.lr = if left.lr { 1.0 } else { phase.lr };
@@ -141,7 +144,6 @@ fn as_asked_for(recipe: Recipe, open: &Open) -> Recipe {
         for (value, is_left) in [
             (&mut phase.label_smoothing, left.label_smoothing),
             (&mut phase.weight_decay, left.weight_decay),
-            (&mut phase.ema_decay, left.ema_decay),
         ] {
             if is_left {
                 *value = 0.0;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
+use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, Unit};
@@ -285,14 +286,17 @@ impl Frozen {
         (maps.collect(), failure)
     }
 
-    /// Zeros in the place of the features of so many images.
-    pub fn zeros(&self, images: usize, device: &Device) -> Vec<Tensor<4>> {
+    /// Noise in the place of the features of so many images, uniform from 0 to 1.
+    pub fn noise(&self, images: usize, seed: u64, device: &Device) -> Vec<Tensor<4>> {
+        let mut random = stream(seed, 0, 0, Purpose::Noise);
         let shapes = self.shapes.iter();
-        shapes
-            .map(|&[height, width, channels]| {
-                Tensor::zeros([images, height, width, channels], device)
-            })
-            .collect()
+        let maps = shapes.map(|&[height, width, channels]| {
+            let values = std::iter::repeat_with(|| unit(&mut random) as f32);
+            let values = values.take(images * height * width * channels).collect();
+            let data = TensorData::new::<f32, _>(values, [images, height, width, channels]);
+            Tensor::from_data(data, device)
+        });
+        maps.collect()
     }
 
     /// Values of an image's features.

@@ -21,7 +21,6 @@ use crate::layer_sequential;
 use crate::model_file::{ModelInfo, resolve_path};
 use crate::phase_setup::boundary;
 use crate::plan::{self, Plan};
-use crate::probe;
 use crate::readable::readable;
 use crate::recipe::{
     self, Balance, Draft, NO_WEIGHTS, Open, Phase, Recipe, Scaled, TrainingImages,
@@ -29,7 +28,7 @@ use crate::recipe::{
 use crate::record::Summary;
 use crate::run::RunFolder;
 use crate::session::Session;
-use crate::settle::settle;
+use crate::settle::{measure, settle};
 use crate::start::{Start, start};
 use crate::task::Task;
 use crate::{Error, preprocessing};
@@ -105,7 +104,7 @@ fn train_task<T: Task>(
     session.with_plan(plan)?.run(observe)
 }
 
-/// What a run would need: the same as the first lines of [`train`], and nothing else.
+/// What a run with an empty cache would need: the same as the first lines of [`train`], and nothing else.
 ///
 /// # Errors
 /// If anything that was asked for is wrong, or a step cannot be measured.
@@ -124,13 +123,9 @@ fn plan_task<T: Task>(
     observe: Observer,
 ) -> Result<Plan, Error> {
     let mut job = prepare::<T>(recipe, open, machine, observe)?;
-    observe(Event::Measuring);
-    let costs = probe::ask(&job)?;
-    let budget = plan::budget(job.recipe.memory);
-    plan::settle_batches(&mut job, &costs, &open.phases, budget.as_ref())?;
+    let (costs, budget) = measure(&mut job, &open.phases, observe)?;
     // What is kept already takes the pretrained weights to tell.
-    let kept = vec![[0.0; 2]; costs.len()];
-    plan::plan(&job, &costs, &kept, budget.as_ref())
+    plan::plan(&job, &costs, None, budget.as_ref())
 }
 
 /// The recipe of a draft, and what of it is decided later.

@@ -250,8 +250,7 @@ impl<T: Task> Probe<T> {
         }
         cost.step = Memory::through(measured);
         // After it, for what the frozen part leaves behind, gaps between what it freed, would count as the steps'.
-        let [_, batch] = batches;
-        self.frozen_part(batch, &mut cost)?;
+        self.frozen_part(INFERENCE_BATCH, &mut cost)?;
         let [_, few] = batches;
         for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
             *measured = (images, self.evaluation(images, &mut cost)?);
@@ -278,7 +277,7 @@ impl<T: Task> Probe<T> {
         self.job.begin_phase(0, parameters, &mut |_| ())
     }
 
-    /// Two steps on features of zeros, the second of which is timed. Returns the highest memory of a phase up to there.
+    /// Two steps on noise, the second of which is timed. Returns the highest memory of a phase up to there.
     fn step(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
         let current = self.begin(batch)?;
         let phase = &self.job.recipe.phases[0];
@@ -289,20 +288,17 @@ impl<T: Task> Probe<T> {
         };
         let targets: Vec<_> = (0..batch).map(target).collect();
         for is_first in [true, false] {
-            let features = current.frozen.zeros(batch, &self.job.device);
+            let seed = self.job.recipe.seed;
+            let features = current.frozen.noise(batch, seed, &self.job.device);
             let started = Instant::now();
             let step = self.job.step(&current);
             // Looking at the network's health holds the parameters twice; the time is of a step without.
             let mut watch = is_first.then(Watch::default);
+            let learned = &mut self.learned;
             // At a rate of zero the parameters stay as sound as they are; the loss is of no interest.
-            let _ = step.run(
-                &mut self.learned,
-                features,
-                &targets,
-                0.0,
-                watch.as_mut(),
-                &mut || (),
-            );
+            let taken = step.run(learned, features, &targets, 0.0, watch.as_mut(), &mut || ());
+            // One that was refused has not needed what a step needs.
+            taken.map_err(|refused| Error::Memory(format!("it was refused: {}", refused.what)))?;
             cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
         }
         Ok(memory_peak() as f64 + uncounted(memory_peak()))

@@ -23,9 +23,9 @@ pub fn settle<T: Task>(
     parameters: &Parameters,
     observe: Observer,
 ) -> Result<(Job<T>, Option<Plan>), Error> {
-    let costs = measure(&mut job, &open.phases, observe)?;
+    let measured = measure(&mut job, &open.phases, observe);
     let job = settle_fit(job, open, parameters, observe)?;
-    let plan = tell_plan(&job, costs, Some(parameters), observe)?;
+    let plan = tell_plan(&job, measured, Some(parameters), observe)?;
     Ok((job, plan))
 }
 
@@ -60,45 +60,41 @@ pub fn make_plan<T: Task>(
     automatic: &[Automatic],
     observe: Observer,
 ) -> Result<Option<Plan>, Error> {
-    let costs = measure(job, automatic, observe)?;
-    tell_plan(job, costs, None, observe)
+    let measured = measure(job, automatic, observe);
+    tell_plan(job, measured, None, observe)
 }
 
-type Measured = Option<(Vec<PhaseCost>, Option<Budget>)>;
-
 /// What each phase costs, and what there is; the batches are settled by it.
-fn measure<T: Task>(
+///
+/// # Errors
+/// If steps cannot be measured, or a phase names a stage that isn't there.
+pub fn measure<T: Task>(
     job: &mut Job<T>,
     automatic: &[Automatic],
     observe: Observer,
-) -> Result<Measured, Error> {
+) -> Result<(Vec<PhaseCost>, Option<Budget>), Error> {
     observe(Event::Measuring);
-    let costs = match probe::ask(job) {
-        Ok(costs) => costs,
+    let costs = probe::ask(job)?;
+    let budget = plan::budget(job.recipe.memory);
+    plan::settle_batches(job, &costs, automatic, budget.as_ref())?;
+    Ok((costs, budget))
+}
+
+fn tell_plan<T: Task>(
+    job: &Job<T>,
+    measured: Result<(Vec<PhaseCost>, Option<Budget>), Error>,
+    parameters: Option<&Parameters>,
+    observe: Observer,
+) -> Result<Option<Plan>, Error> {
+    let (costs, budget) = match measured {
+        Ok(measured) => measured,
         Err(error) => {
             observe(Event::Note(format!("memory is not planned: {error}")));
             return Ok(None);
         }
     };
-    let budget = plan::budget(job.recipe.memory);
-    plan::settle_batches(job, &costs, automatic, budget.as_ref())?;
-    Ok(Some((costs, budget)))
-}
-
-fn tell_plan<T: Task>(
-    job: &Job<T>,
-    measured: Measured,
-    parameters: Option<&Parameters>,
-    observe: Observer,
-) -> Result<Option<Plan>, Error> {
-    let Some((costs, budget)) = measured else {
-        return Ok(None);
-    };
-    let kept = match parameters {
-        Some(parameters) => job.kept_features(parameters)?,
-        None => vec![[0.0; 2]; costs.len()],
-    };
-    let plan = plan::plan(job, &costs, &kept, budget.as_ref())?;
+    let kept = parameters.map(|parameters| job.kept_features(parameters));
+    let plan = plan::plan(job, &costs, kept.transpose()?.as_deref(), budget.as_ref())?;
     observe(Event::Plan(&plan));
     Ok(Some(plan))
 }

@@ -6,6 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// A command line, ended by null, that lives for good; null for none.
 static COMMAND: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
+/// Whether an allocation has failed.
+static FAILED: AtomicBool = AtomicBool::new(false);
+
+/// What the process says last that an allocation ends.
+#[cfg(unix)]
+const WORDS: &str = "error: the system has no more memory to give: free some, raise the limit on it, or use a smaller \
+                     model, image size or batch\n";
 
 /// Lets a command take the place of this process when an allocation fails, instead of the abort that
 /// would follow: a Rust program can neither catch the failure nor rely on any memory by then, so
@@ -31,13 +38,6 @@ pub fn run_when_exhausted(command: Option<Vec<OsString>>) -> io::Result<()> {
     COMMAND.store(pointer, Ordering::Release);
     Ok(())
 }
-
-/// Whether an allocation has failed.
-static FAILED: AtomicBool = AtomicBool::new(false);
-
-/// What the process says last that an allocation ends.
-const WORDS: &str = "error: the system has no more memory to give: free some, raise the limit on it, or use a smaller \
-                     model, image size or batch\n";
 
 /// Lets a process that a failed allocation ends say so in a line of its own, with exit code 1, where it would be aborted
 /// without.

@@ -3,7 +3,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 use std::{fs, io};
 
-use warmstart_data::{FeatureCacheFolder, Preprocessing};
+use warmstart_data::{FeatureCache, FeatureCacheFolder, Preprocessing};
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 
@@ -35,19 +35,19 @@ impl<T: Task> Origin<'_, T> {
         (views, places): (usize, &BTreeSet<usize>),
         folder: &FeatureCacheFolder,
     ) -> [f64; 2] {
-        let share = |views: Option<usize>, places: &BTreeSet<usize>| {
+        let find = |views: Option<usize>, beside: Option<&FeatureCache>| {
             let files = self.files(views);
-            let images = files.len();
             let key = self.key(boundary, &files, views).ok()?;
-            let cache = folder.find(&key, images * views.unwrap_or(1))?;
-            let present = |place| cache.present_of(place * images..(place + 1) * images);
-            let present: usize = places.iter().map(present).sum();
-            Some(present as f64 / (images * places.len()) as f64)
+            folder.find(&key, files.len() * views.unwrap_or(1), beside)
         };
-        let validation = BTreeSet::from([0]);
+        let training = find(Some(views), None);
+        let validation = find(None, training.as_ref());
+        let images = self.task.data().train.len();
+        let own = self.task.samples(None);
+        let entries = |place| own.iter().map(move |sample| place * images + sample);
         [
-            share(Some(views), places).unwrap_or(0.0),
-            share(None, &validation).unwrap_or(0.0),
+            share(training, places.iter().flat_map(entries).collect()),
+            share(validation, self.task.samples(Some(Split::Validation))),
         ]
     }
 
@@ -127,4 +127,11 @@ impl<T: Task> Origin<'_, T> {
             self.architecture.name, self.phase.train
         )
     }
+}
+
+/// Of some entries, those that were written.
+fn share(cache: Option<FeatureCache>, entries: Vec<usize>) -> f64 {
+    let Some(cache) = cache else { return 0.0 };
+    let written = entries.iter().filter(|&&entry| cache.is_written(entry));
+    written.count() as f64 / entries.len().max(1) as f64
 }

@@ -62,10 +62,15 @@ pub struct PhasePlan {
     pub planned_mb: f64,
     /// Whether a step waits for the checkpoint that is being written before it changes what that holds, which would
     /// be in memory twice.
-    #[serde(default)]
+    #[serde(default = "cautious")]
     pub waits_for_writes: bool,
     /// Time of the phase, roughly.
     pub seconds: f64,
+}
+
+/// What a plan that does not say it means.
+fn cautious() -> bool {
+    true
 }
 
 /// The smaller of what was asked for and what there is.
@@ -80,43 +85,30 @@ pub fn budget(memory: Memory) -> Option<Budget> {
 }
 
 impl Plan {
-    /// The plan of a recipe whose phases go through in other micro-batches since.
-    pub fn with_micro_batches_of(mut self, recipe: &Recipe) -> Self {
-        for (planned, phase) in self.phases.iter_mut().zip(&recipe.phases) {
-            let (before, after) = (planned.micro_batch, phase.micro_batch());
-            let images = after as f64 - before as f64;
-            planned.planned_mb += planned.per_image_mb * images;
-            if before == planned.batch && after < before {
-                // The sum of the gradients.
-                planned.planned_mb += planned.trained as f64 * 4.0 / MB;
-            }
-            planned.micro_batch = after;
-        }
-        self
-    }
-
-    /// Whether the steps of a phase of that name wait for what is being written.
+    /// Whether the steps of a phase of that name wait for what is being written; those of one that was not planned do.
     pub fn waits_for_writes(&self, phase: &str) -> bool {
-        let mut phases = self.phases.iter().filter(|planned| planned.name == phase);
-        phases.any(|planned| planned.waits_for_writes)
+        let mut phases = self.phases.iter();
+        let planned = phases.find(|planned| planned.name == phase);
+        planned.is_none_or(|planned| planned.waits_for_writes)
     }
 }
 
 /// What a run is going to need, whose batches are settled: with each phase's costs, and the shares of the features of
-/// its training and its validation images that are kept already.
+/// its training and its validation images that are kept already, where that is known.
 ///
 /// # Errors
 /// If a phase names a stage that isn't there.
 pub fn plan<T: Task>(
     job: &Job<T>,
     costs: &[PhaseCost],
-    kept: &[[f64; 2]],
+    kept: Option<&[[f64; 2]]>,
     budget: Option<&Budget>,
 ) -> Result<Plan, Error> {
     let limit = limit(budget);
     let mut notes = Vec::from_iter(more_than_there_is(job.recipe.memory));
     let mut phases = Vec::new();
-    for ((phase, cost), &kept) in job.recipe.phases.iter().zip(costs).zip(kept) {
+    for (number, (phase, cost)) in job.recipe.phases.iter().zip(costs).enumerate() {
+        let kept = kept.map_or([0.0; 2], |kept| kept[number]);
         let setup = PhaseSetup::new(phase, &job.architecture, &job.task.head_parameters())?;
         let mut need = Need::new(job, phase, *cost)?;
         if kept == [1.0; 2] {
@@ -251,44 +243,6 @@ mod tests {
             format!("data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\nepochs = 1\n{lines}\n");
         let draft: Draft = toml::from_str(&text).unwrap();
         draft.resolve(224, None).unwrap().phases.remove(0)
-    }
-
-    #[test]
-    fn a_plan_follows_the_micro_batches_of_a_run_that_ran_out_of_memory() {
-        let text = "data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\ntrain = 'all'\nepochs = 1\nbatch = 8\n";
-        let draft: Draft = toml::from_str(text).unwrap();
-        let mut recipe = draft.resolve(224, None).unwrap();
-        let plan = Plan {
-            budget_mb: None,
-            budget_set_by: String::new(),
-            phases: vec![PhasePlan {
-                name: "thaw".into(),
-                train: Train::All,
-                trained: 1_000_000,
-                frozen: 0,
-                epochs: 1,
-                steps_per_epoch: 1,
-                batch: 8,
-                micro_batch: 8,
-                lr: 1.0,
-                base_mb: 100.0,
-                per_image_mb: 30.0,
-                planned_mb: 340.0,
-                waits_for_writes: false,
-                seconds: 1.0,
-            }],
-            notes: Vec::new(),
-        };
-        assert_eq!(plan.clone().with_micro_batches_of(&recipe), plan);
-        recipe.phases[0].micro_batch = Some(4);
-        let halved = plan.with_micro_batches_of(&recipe);
-        assert_eq!(halved.phases[0].planned_mb, 340.0 - 120.0 + 4.0);
-        recipe.phases[0].micro_batch = Some(2);
-        let again = halved.with_micro_batches_of(&recipe);
-        assert_eq!(
-            (again.phases[0].planned_mb, again.phases[0].micro_batch),
-            (164.0, 2)
-        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::job::{Job, batches_ahead};
 use crate::memory::Budget;
 use crate::phase_setup::PhaseSetup;
 use crate::probe::{Memory, PhaseCost};
-use crate::recipe::{Automatic, OptimizerKind, Phase, SMALLEST_BATCH, lr_factor};
+use crate::recipe::{Automatic, OptimizerKind, Phase, SMALLEST_BATCH, lr_factor, moving_average};
 use crate::task::Task;
 
 /// What the memory of a phase is made of, in bytes.
@@ -36,6 +36,7 @@ pub fn settle_batches<T: Task>(
     budget: Option<&Budget>,
 ) -> Result<(), Error> {
     let limit = limit(budget);
+    let images = job.task.scale();
     for (number, cost) in costs.iter().enumerate() {
         let phase = &job.recipe.phases[number];
         let need = Need::new(job, phase, *cost)?;
@@ -45,6 +46,10 @@ pub fn settle_batches<T: Task>(
             phase.batch = largest_batch(usual, &need, limit);
             if automatic[number].lr {
                 phase.lr *= lr_factor(phase.optimizer, usual, phase.batch);
+            }
+            if automatic[number].ema_decay {
+                let steps = (phase.batch, phase.epochs);
+                phase.ema_decay = moving_average(T::KIND, &phase.train, Some(images), steps);
             }
         }
         if automatic[number].micro_batch {

@@ -177,11 +177,11 @@ impl Draft {
             batch: phase.batch.is_none(),
             micro_batch: phase.micro_batch.is_none(),
             lr: phase.lr.is_none(),
+            ema_decay: phase.ema_decay.is_none(),
         });
         let scaled = phases.iter().map(|phase| Scaled {
             label_smoothing: phase.label_smoothing.is_none(),
             weight_decay: phase.weight_decay.is_none(),
-            ema_decay: phase.ema_decay.is_none(),
             balance: phase.balance.or(self.balance).is_none(),
         });
         Ok(Open {

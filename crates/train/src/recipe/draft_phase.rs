@@ -13,8 +13,6 @@ use crate::Error;
 const SMALL_BATCH: usize = 32;
 /// docs/decisions/0003-layer-decay-by-group.md
 const LAYER_DECAY: f64 = 0.75;
-/// RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
-const EMA_DECAY: f64 = 0.9998;
 /// docs/frozen-features.md has the measurements. A detector's features are a hundred times as large.
 fn usual_views(task: Task) -> Views {
     Views::Number(match task {
@@ -148,11 +146,9 @@ impl DraftPhase {
                 .unwrap_or_else(|| scaling::label_smoothing(task, pretrained, images)),
             clip_norm: self.clip_norm.unwrap_or(0.0),
             patience: self.patience.or(patience),
-            ema_decay: self.ema_decay.unwrap_or(match task {
-                Task::Classify if thawed => scaling::moving_average(images, batch, epochs),
-                Task::Classify => 0.0,
-                Task::Detect => EMA_DECAY,
-            }),
+            ema_decay: self
+                .ema_decay
+                .unwrap_or_else(|| scaling::moving_average(task, &train, images, (batch, epochs))),
             dropout: self.dropout,
             balance: self
                 .balance

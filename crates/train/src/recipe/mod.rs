@@ -37,7 +37,7 @@ pub use phase::{
     Augmentation, Balance, BatchNorm, OnNonFinite, OptimizerKind, Phase, ScheduleKind, Task, Train,
     View, Views,
 };
-pub use scaling::{SMALLEST_BATCH, TrainingImages, lr_factor};
+pub use scaling::{SMALLEST_BATCH, TrainingImages, lr_factor, moving_average};
 
 use crate::Error;
 use crate::folds::Part;

@@ -14,7 +14,7 @@ pub struct Open {
 }
 
 /// What of a phase a plan decides, because the user left it open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Automatic {
     /// Its batch, smaller where memory is scarce.
     pub batch: bool,
@@ -22,6 +22,8 @@ pub struct Automatic {
     pub micro_batch: bool,
     /// Its learning rate, which follows an automatic batch.
     pub lr: bool,
+    /// The moving average of its parameters, which follows the number of steps.
+    pub ema_decay: bool,
 }
 
 /// What of a phase the training images decide, because the user left it open.
@@ -31,8 +33,6 @@ pub struct Scaled {
     pub label_smoothing: bool,
     /// How much its weights decay.
     pub weight_decay: bool,
-    /// The moving average of its parameters.
-    pub ema_decay: bool,
     /// What is done about unequal classes.
     pub balance: bool,
 }

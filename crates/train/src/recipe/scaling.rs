@@ -113,13 +113,23 @@ pub(super) fn weight_decay(
     }
 }
 
-/// A moving average over about the last tenth of a phase's steps; none over fewer than ten.
-pub(super) fn moving_average(images: Option<TrainingImages>, batch: usize, epochs: usize) -> f64 {
+/// A detector's moving average: RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
+const DETECTOR_AVERAGE: f64 = 0.9998;
+
+/// The moving average of a phase. A classifier's is over about the last tenth of a thaw's steps, none over fewer than
+/// ten.
+pub fn moving_average(
+    task: Task,
+    train: &Train,
+    images: Option<TrainingImages>,
+    (batch, epochs): (usize, usize),
+) -> f64 {
     let images = images.map_or(0, |images| images.count);
     let steps = images.div_ceil(batch.max(1)) * epochs;
-    match steps {
-        ..100 => 0.0,
-        _ => in_places(1.0 - 10.0 / steps as f64, 4),
+    match (task, train, steps) {
+        (Task::Detect, ..) => DETECTOR_AVERAGE,
+        (Task::Classify, Train::Head, _) | (Task::Classify, _, ..100) => 0.0,
+        (Task::Classify, ..) => in_places(1.0 - 10.0 / steps as f64, 4),
     }
 }
 
@@ -165,9 +175,12 @@ mod tests {
 
     #[test]
     fn the_average_spans_a_tenth_of_the_steps() {
-        assert_eq!(moving_average(images(1600), 16, 2), 0.95);
-        assert_eq!(moving_average(images(40), 16, 6), 0.0);
-        assert_eq!(moving_average(None, 16, 6), 0.0);
+        let of = |images, batch, epochs| {
+            moving_average(Task::Classify, &Train::All, images, (batch, epochs))
+        };
+        assert_eq!(of(images(1600), 16, 2), 0.95);
+        assert_eq!(of(images(40), 16, 6), 0.0);
+        assert_eq!(of(None, 16, 6), 0.0);
         // Of the steps that there are with the batch of so few images.
         let text =
             "data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\ntrain = 'all'\nepochs = 40\n";

@@ -96,9 +96,8 @@ pub(super) fn change(
 pub(super) fn open_choices(recipe: &Recipe, history: &[EpochRecord]) -> Vec<Automatic> {
     let first = first_open(recipe, history);
     let choices = (0..recipe.phases.len()).map(|phase| Automatic {
-        batch: false,
         micro_batch: phase >= first,
-        lr: false,
+        ..Automatic::default()
     });
     choices.collect()
 }

@@ -19,7 +19,7 @@ use crate::detect::Detection;
 use crate::event::{Event, Observer};
 use crate::job::Machine;
 use crate::launch::{assemble, load};
-use crate::recipe::{self, Recipe};
+use crate::recipe::{self, Automatic, Recipe};
 use crate::record::{RunState, Summary};
 use crate::run::RunFolder;
 use crate::runs::MORE_EPOCHS;
@@ -80,12 +80,14 @@ fn resume_task<T: Task>(
             command::resume(path)
         )));
     }
+    let mut is_spared = false;
     if !changes.need_a_plan()
         && (changes.out_of_memory || run.killed_for_memory().is_some())
         && let Some(position) = course::next(&recipe, &history)
     {
         let note = spare_memory(&mut recipe.phases[position.phase], path)?;
         observe(Event::Note(note));
+        is_spared = true;
     }
     if let Some(checkpoint) = &checkpoint {
         require_same_place(&recipe, path, &checkpoint.state)?;
@@ -129,14 +131,16 @@ fn resume_task<T: Task>(
             between_epochs(&run, checkpoint, observe)?
         }
     };
-    let plan = match changes.need_a_plan() {
-        true => {
+    let plan = match (changes.need_a_plan(), is_spared) {
+        (true, _) => {
             let open = open_choices(&job.recipe, &history);
             make_plan(&mut job, &open, observe)?
         }
-        false => run
-            .plan()
-            .map(|plan| plan.with_micro_batches_of(&job.recipe)),
+        (false, true) => {
+            let nothing_open = vec![Automatic::default(); job.recipe.phases.len()];
+            make_plan(&mut job, &nothing_open, observe)?.or_else(|| run.plan())
+        }
+        (false, false) => run.plan(),
     };
     let Some(checkpoint) = checkpoint else {
         observe(Event::Note(
