@@ -128,8 +128,8 @@ impl Saver {
         })
     }
 
-    /// Says which phase what comes belongs to, where its frozen features are kept, and whether its memory has
-    /// no room for what is being written beside what that becomes.
+    /// Says which phase what comes belongs to, where its frozen features are kept, and whether what is being written is
+    /// waited for before it is changed.
     pub fn begin_phase(&mut self, name: &str, frozen_features: Vec<String>, waits: bool) {
         self.phase = name.to_owned();
         self.waits = waits;
@@ -137,7 +137,7 @@ impl Saver {
     }
 
     /// Whether it is time for a checkpoint within an epoch. While one is being written, it is not: a slow
-    /// disk makes them fewer, and holds nothing up.
+    /// disk makes them fewer.
     pub fn is_due(&self, learned: &Learned) -> bool {
         let due = match self.recipe.checkpoint_every {
             CheckpointEvery::Time(time) => self.last.elapsed() >= time,
