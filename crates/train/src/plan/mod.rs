@@ -130,7 +130,7 @@ pub fn plan<T: Task>(
             base_mb: line.base / MB,
             per_image_mb: line.per_image / MB,
             planned_mb: planned / MB,
-            waits_for_writes: planned + need.saving > limit.min(planned * (1.0 + UNNOTICED)),
+            waits_for_writes: is_noticed(need.saving, planned, limit),
             seconds: seconds(job, phase, cost, kept),
         });
     }
@@ -141,6 +141,11 @@ pub fn plan<T: Task>(
         phases,
         notes,
     })
+}
+
+/// Whether what a checkpoint holds while it is written is too much for the phase's memory, or much beside it.
+fn is_noticed(saving: f64, planned: f64, limit: f64) -> bool {
+    planned + saving > limit.min(planned * (1.0 + UNNOTICED))
 }
 
 fn more_than_there_is(memory: Memory) -> Option<String> {
@@ -243,6 +248,21 @@ mod tests {
             format!("data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\nepochs = 1\n{lines}\n");
         let draft: Draft = toml::from_str(&text).unwrap();
         draft.resolve(224, None).unwrap().phases.remove(0)
+    }
+
+    #[test]
+    fn a_phase_waits_for_writes_that_it_has_no_room_for_or_that_are_a_part_of_it() {
+        assert!(is_noticed(20.0, 700.0, 710.0));
+        assert!(!is_noticed(20.0, 700.0, 800.0));
+        assert!(!is_noticed(20.0, 700.0, f64::INFINITY));
+        assert!(is_noticed(200.0, 700.0, f64::INFINITY));
+        let plan = Plan {
+            budget_mb: None,
+            budget_set_by: String::new(),
+            phases: Vec::new(),
+            notes: Vec::new(),
+        };
+        assert!(plan.waits_for_writes("a phase that was added later"));
     }
 
     #[test]
