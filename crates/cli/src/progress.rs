@@ -3,14 +3,16 @@
 use std::io::{IsTerminal, Write, stderr};
 use std::time::Duration;
 
+use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
-use warmstart_data::Finding;
 use warmstart_metrics::Interval;
 use warmstart_train::cross_validation::CrossValidation;
 use warmstart_train::event::Event;
 use warmstart_train::guard::{Verdict, Weights};
 use warmstart_train::plan::Plan;
 use warmstart_train::record::{EpochRecord, Summary};
+
+use crate::findings;
 
 /// Unreadable images that are named one by one.
 const NAMED: usize = 10;
@@ -70,8 +72,9 @@ impl Progress {
                 if unreadable.len() > NAMED {
                     self.line(format!("  … and {} more", unreadable.len() - NAMED));
                 }
-                for Finding { what, count, sentence } in findings {
-                    self.line(format!("  {what:18} {count:>12}  {sentence}"));
+                let columns = self.interactive.then(|| usize::from(Term::stderr().size().1));
+                for row in findings::table(findings, columns) {
+                    self.line(row);
                 }
             }
             Event::Measuring => {

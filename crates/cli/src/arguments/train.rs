@@ -86,7 +86,8 @@ pub struct Train {
     /// are rare in training and not in validation, else none]
     #[arg(long)]
     pub balance: Option<Balance>,
-    /// End a phase after so many epochs without a better one [default: each has all of its epochs]
+    /// End a phase after so many epochs without a better one; 0 to have all of them [default: 15 to 30, the
+    /// fewer images the fewer; a detector has all of them]
     #[arg(long, value_name = "EPOCHS")]
     pub patience: Option<usize>,
     /// Keep the best epoch, even where the thaw does not surely beat the frozen model

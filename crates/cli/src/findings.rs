@@ -1,0 +1,84 @@
+//! What should be known of a data set before training on it, as a table.
+
+use textwrap::Options;
+use warmstart_data::Finding;
+
+/// Columns that a sentence has at least, however narrow the terminal.
+const NARROWEST: usize = 30;
+
+/// A row for each finding: what, how much of it, and a sentence, which goes on below itself where the terminal has so
+/// many columns. Elsewhere a finding is a line, to be searched for.
+pub fn table(findings: &[Finding], columns: Option<usize>) -> Vec<String> {
+    let widest = |of: fn(&Finding) -> &str| {
+        let widths = findings.iter().map(|finding| of(finding).chars().count());
+        widths.max().unwrap_or(0)
+    };
+    let (what, count) = (
+        widest(|finding| finding.what),
+        widest(|finding| &finding.count),
+    );
+    let rows = findings.iter().flat_map(|finding| {
+        let begin = format!("  {:what$}  {:>count$}  ", finding.what, finding.count);
+        let Some(columns) = columns else {
+            return vec![begin + &finding.sentence];
+        };
+        let indent = " ".repeat(begin.len());
+        let options = Options::new(columns.max(begin.len() + NARROWEST))
+            .initial_indent(&begin)
+            .subsequent_indent(&indent)
+            .break_words(false);
+        let lines = textwrap::wrap(&finding.sentence, options).into_iter();
+        lines.map(|line| line.into_owned()).collect()
+    });
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings() -> Vec<Finding> {
+        let finding = |what, count: &str, sentence: &str| Finding {
+            what,
+            count: count.into(),
+            sentence: sentence.into(),
+        };
+        vec![
+            finding(
+                "imbalance",
+                "90 : 9",
+                "cats has 90 training images and dogs has 9: read the recall of each class",
+            ),
+            finding(
+                "few validation images",
+                "12 images",
+                "give validation more images",
+            ),
+        ]
+    }
+
+    #[test]
+    fn a_finding_is_a_line_where_nobody_counts_columns() {
+        assert_eq!(
+            table(&findings(), None),
+            [
+                "  imbalance                 90 : 9  cats has 90 training images and dogs has 9: read the recall of each class",
+                "  few validation images  12 images  give validation more images",
+            ]
+        );
+    }
+
+    #[test]
+    fn in_a_terminal_a_sentence_goes_on_below_itself() {
+        assert_eq!(
+            table(&findings()[..1], Some(60)),
+            [
+                "  imbalance  90 : 9  cats has 90 training images and dogs",
+                "                     has 9: read the recall of each class",
+            ]
+        );
+        let narrow = table(&findings(), Some(10));
+        assert!(narrow.iter().all(|line| line.len() < 70), "{narrow:?}");
+        assert_eq!(table(&[], Some(80)), [""; 0]);
+    }
+}
