@@ -69,9 +69,6 @@ pub fn ends_phase(recipe: &Recipe, history: &[EpochRecord], epoch: usize) -> boo
 /// Whether the epochs of a phase so far end it before its time: the last `patience` of them were no
 /// better than the best before.
 pub fn is_out_of_patience(phase: &Phase, epochs: &[EpochRecord]) -> bool {
-    let Some(patience) = phase.patience else {
-        return false;
-    };
     let mut best = f64::NEG_INFINITY;
     let mut since = 0;
     for record in epochs {
@@ -83,7 +80,7 @@ pub fn is_out_of_patience(phase: &Phase, epochs: &[EpochRecord]) -> bool {
             since += 1;
         }
     }
-    since >= patience
+    phase.patience > 0 && since >= phase.patience
 }
 
 /// The same run for another number of epochs, those of `history` among them: the last phase becomes longer
@@ -179,7 +176,7 @@ mod tests {
     #[test]
     fn a_phase_without_a_better_epoch_ends_when_its_patience_does() {
         let mut recipe = recipe(5, 9);
-        recipe.phases[0].patience = Some(2);
+        recipe.phases[0].patience = 2;
         let mut done = history(&recipe, 2);
         assert_eq!(next(&recipe, &done).unwrap().epoch_in_phase, 2);
         done = history(&recipe, 3);
@@ -209,7 +206,7 @@ mod tests {
     #[test]
     fn a_metric_that_is_no_number_tries_the_patience() {
         let mut recipe = recipe(5, 9);
-        recipe.phases[0].patience = Some(3);
+        recipe.phases[0].patience = 3;
         let mut done = history(&recipe, 3);
         for record in &mut done {
             record.metric = f64::NAN;
@@ -233,7 +230,7 @@ mod tests {
     #[test]
     fn epochs_are_a_total_of_those_that_were_trained() {
         let mut recipe = recipe(5, 9);
-        recipe.phases[0].patience = Some(1);
+        recipe.phases[0].patience = 1;
         let mut done = history(&recipe, 2);
         done.push(EpochRecord {
             phase: "thaw".into(),

@@ -13,7 +13,7 @@ use crate::event::{Event, Observer};
 use crate::folds::{PARTS, Part};
 use crate::job::Machine;
 use crate::launch::{output_folder, resolve, train};
-use crate::recipe::{Balance, Draft, Open, Recipe};
+use crate::recipe::{Augmentation, Balance, Draft, Open, Recipe};
 use crate::record::{Best, RunState};
 use crate::resume::{Changes, resume};
 use crate::run::{RECIPE, recipe_of, summary_of};
@@ -148,6 +148,19 @@ fn as_asked_for(recipe: Recipe, open: &Open) -> Recipe {
             if is_left {
                 *value = 0.0;
             }
+        }
+        if let Augmentation::Images(augmentation) = &mut phase.augmentation {
+            for (value, is_left) in [
+                (&mut augmentation.rand_augment, left.rand_augment),
+                (&mut augmentation.erase, left.erase),
+            ] {
+                if is_left {
+                    *value = 0.0;
+                }
+            }
+        }
+        if left.patience {
+            phase.patience = 0;
         }
         if left.balance {
             phase.balance = Balance::None;

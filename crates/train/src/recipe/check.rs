@@ -77,11 +77,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
             ("epochs", phase.epochs, MOST_EPOCHS),
             ("batch", phase.batch, MOST_IMAGES),
             ("micro_batch", phase.micro_batch.unwrap_or(1), MOST_IMAGES),
-            ("patience", phase.patience.unwrap_or(1), MOST_EPOCHS),
         ];
-        for (key, value, most) in counts {
-            if !(1..=most).contains(&value) {
-                let range = format!("from 1 to {most}");
+        let counts = counts.map(|(key, value, most)| (key, value, 1..=most));
+        let patience = ("patience", phase.patience, 0..=MOST_EPOCHS);
+        for (key, value, range) in counts.into_iter().chain([patience]) {
+            if !range.contains(&value) {
+                let range = format!("from {} to {}", range.start(), range.end());
                 return refuse(
                     format!("{key} of phase \"{}\"", phase.name),
                     value.to_string(),

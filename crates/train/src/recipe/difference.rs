@@ -61,7 +61,7 @@ fn compare(place: &str, before: &Value, now: &Value, lines: &mut Vec<String>) {
 fn shown(key: &str, value: &Value) -> String {
     match value {
         Value::Null if key == "micro_batch" => "whole batch".into(),
-        Value::Null if key == "patience" => "none".into(),
+        Value::Number(epochs) if key == "patience" && epochs.as_u64() == Some(0) => "none".into(),
         Value::Null => "auto".into(),
         Value::String(text) => text.clone(),
         value => value.to_string(),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Deserializer};
 use warmstart_data::Fit;
 
+use super::draft_augmentation::DraftAugmentation;
 use super::draft_phase::Context;
 use super::open::{Automatic, Open, Scaled};
 use super::{
@@ -179,9 +180,15 @@ impl Draft {
             lr: phase.lr.is_none(),
             ema_decay: phase.ema_decay.is_none(),
         });
+        let said = |phase: &DraftPhase, of: fn(&DraftAugmentation) -> Option<f64>| {
+            phase.augmentation.as_ref().and_then(of)
+        };
         let scaled = phases.iter().map(|phase| Scaled {
             label_smoothing: phase.label_smoothing.is_none(),
             weight_decay: phase.weight_decay.is_none(),
+            patience: phase.patience.or(self.patience).is_none(),
+            rand_augment: said(phase, |said| said.rand_augment).is_none(),
+            erase: said(phase, |said| said.erase).is_none(),
             balance: phase.balance.or(self.balance).is_none(),
         });
         Ok(Open {

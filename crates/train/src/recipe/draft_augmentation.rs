@@ -1,6 +1,7 @@
 use serde::Deserialize;
 use warmstart_data::{Augmentation as ImageAugmentation, SceneAugmentation};
 
+use super::scaling::Strength;
 use super::{Augmentation, Task};
 use crate::Error;
 
@@ -15,8 +16,8 @@ pub struct DraftAugmentation {
     brightness: Option<f64>,
     ratio: Option<[f64; 2]>,
     contrast: Option<f64>,
-    rand_augment: Option<f64>,
-    erase: Option<f64>,
+    pub(super) rand_augment: Option<f64>,
+    pub(super) erase: Option<f64>,
     mixup: Option<f64>,
     cutmix: Option<f64>,
     mosaic: Option<f64>,
@@ -24,11 +25,16 @@ pub struct DraftAugmentation {
 }
 
 impl DraftAugmentation {
-    /// Puts the defaults of the task where nothing was said; `mosaic_closing` is that of the phase.
+    /// Puts the defaults of the task where nothing was said; `strength` and `mosaic_closing` are those of the phase.
     ///
     /// # Errors
     /// If something was said that is the other task's.
-    pub(super) fn resolve(self, task: Task, mosaic_closing: f64) -> Result<Augmentation, Error> {
+    pub(super) fn resolve(
+        self,
+        task: Task,
+        strength: Strength,
+        mosaic_closing: f64,
+    ) -> Result<Augmentation, Error> {
         let foreign = match task {
             Task::Classify => vec![
                 ("mosaic", self.mosaic.is_some()),
@@ -63,8 +69,8 @@ impl DraftAugmentation {
                     contrast: self.contrast.unwrap_or(usual.contrast),
                     saturation: self.saturation.unwrap_or(usual.saturation),
                     hue: self.hue.unwrap_or(usual.hue),
-                    rand_augment: self.rand_augment.unwrap_or(usual.rand_augment),
-                    erase: self.erase.unwrap_or(usual.erase),
+                    rand_augment: self.rand_augment.unwrap_or(strength.rand_augment),
+                    erase: self.erase.unwrap_or(strength.erase),
                     mixup: self.mixup.unwrap_or(usual.mixup),
                     cutmix: self.cutmix.unwrap_or(usual.cutmix),
                 })
@@ -100,7 +106,7 @@ fn gentle() -> ImageAugmentation {
 #[cfg(test)]
 mod tests {
     use crate::course;
-    use crate::recipe::{Draft, Phase};
+    use crate::recipe::{Augmentation, Draft, Phase, TrainingImages};
 
     fn phases(text: &str) -> Result<Vec<Phase>, String> {
         let text = format!("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n{text}");
@@ -119,6 +125,26 @@ mod tests {
         let error = phases(&format!("task = 'detect'\n{phase}ratio = [1.0, 1.0]\n")).unwrap_err();
         assert!(error.contains("augmentation.ratio is an augmentation of classification"));
         assert!(phases(&format!("task = 'detect'\n{phase}mosaic = 1.0\n")).is_ok());
+    }
+
+    #[test]
+    fn strength_follows_images_and_epochs_unless_the_recipe_says_it() {
+        let strength = |weights: &str, said: &str| {
+            let text = format!(
+                "data = 'd'\nmodel = 'm'\nweights = '{weights}'\n[[phase]]\ntrain = 'all'\nepochs = 100\n\
+                 [phase.augmentation]\nscale = [0.5, 1.0]\n{said}"
+            );
+            let draft: Draft = toml::from_str(&text).unwrap();
+            let images = TrainingImages::new(400, &[], &[]);
+            let recipe = draft.resolve(48, Some(images)).unwrap();
+            let Augmentation::Images(found) = &recipe.phases[0].augmentation else {
+                panic!("a classifier's")
+            };
+            (found.rand_augment, found.erase)
+        };
+        assert_eq!(strength("none", ""), (1.8, 0.15));
+        assert_eq!(strength("none", "rand_augment = 0\n"), (0.0, 0.15));
+        assert_eq!(strength("w.pth", ""), (0.0, 0.0));
     }
 
     #[test]

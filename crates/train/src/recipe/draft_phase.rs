@@ -145,7 +145,10 @@ impl DraftPhase {
                 .label_smoothing
                 .unwrap_or_else(|| scaling::label_smoothing(task, pretrained, images)),
             clip_norm: self.clip_norm.unwrap_or(0.0),
-            patience: self.patience.or(patience),
+            patience: self
+                .patience
+                .or(patience)
+                .unwrap_or_else(|| scaling::patience(task, pretrained, images)),
             ema_decay: self
                 .ema_decay
                 .unwrap_or_else(|| scaling::moving_average(task, &train, images, (batch, epochs))),
@@ -154,10 +157,11 @@ impl DraftPhase {
                 .balance
                 .or(balance)
                 .unwrap_or_else(|| scaling::balance(images)),
-            augmentation: self
-                .augmentation
-                .unwrap_or_default()
-                .resolve(task, mosaic_closing)?,
+            augmentation: self.augmentation.unwrap_or_default().resolve(
+                task,
+                scaling::strength(pretrained, images, epochs),
+                mosaic_closing,
+            )?,
             // Above another boundary features are large, and fill a disk.
             views: self.views.unwrap_or(match train {
                 Train::Head => usual_views(task),

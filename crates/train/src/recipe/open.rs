@@ -33,6 +33,12 @@ pub struct Scaled {
     pub label_smoothing: bool,
     /// How much its weights decay.
     pub weight_decay: bool,
+    /// The magnitude of its RandAugment.
+    pub rand_augment: bool,
+    /// How often a part of an image is hidden.
+    pub erase: bool,
+    /// After how many epochs without a better one it ends.
+    pub patience: bool,
     /// What is done about unequal classes.
     pub balance: bool,
 }

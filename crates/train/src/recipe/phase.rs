@@ -46,10 +46,9 @@ pub struct Phase {
     pub label_smoothing: f64,
     /// Largest global norm of the gradients; 0 for no limit.
     pub clip_norm: f64,
-    /// Epochs without a better metric after which the phase ends before its time; `None` for all of its
-    /// epochs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub patience: Option<usize>,
+    /// Epochs without a better metric after which the phase ends before its time; 0 for all of its epochs.
+    #[serde(default)]
+    pub patience: usize,
     /// What of the parameters' exponential moving average (EMA) a step leaves, once many are done; the
     /// average is what is evaluated and kept. 0 for none; 0..1.
     #[serde(default)]

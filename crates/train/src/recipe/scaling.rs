@@ -113,6 +113,54 @@ pub(super) fn weight_decay(
     }
 }
 
+/// Epochs from which few images have been seen so often that they want to be different each time.
+const OFTEN: usize = 50;
+/// RandAugment's magnitude and the probability of an erased rectangle for the fewest images that are seen so often.
+const STRONGEST: Strength = Strength {
+    rand_augment: 3.0,
+    erase: 0.25,
+};
+
+/// How strongly a classifier's images are varied beyond what is usual.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Strength {
+    /// RandAugment's magnitude, 0 to 10.
+    pub rand_augment: f64,
+    /// Probability that a rectangle of noise hides a part.
+    pub erase: f64,
+}
+
+/// The strength of a phase's augmentation: none beyond the usual on pretrained features, with many images, and in few
+/// epochs; from random weights the more the fewer images there are.
+pub(super) fn strength(
+    pretrained: bool,
+    images: Option<TrainingImages>,
+    epochs: usize,
+) -> Strength {
+    if pretrained || epochs < OFTEN {
+        return Strength::default();
+    }
+    let lacking = 1.0 - share(images);
+    Strength {
+        rand_augment: in_places(lacking * STRONGEST.rand_augment, 2),
+        erase: in_places(lacking * STRONGEST.erase, 3),
+    }
+}
+
+/// Patience with the fewest images, and from [`MANY`] on.
+const PATIENCE: [usize; 2] = [20, 30];
+
+/// Epochs without a better one after which a phase ends; 0 for never. On pretrained features fewer images take fewer
+/// epochs to learn all that is to be had of them. From random weights accuracy may stand still for long whatever their number.
+pub(super) fn patience(task: Task, pretrained: bool, images: Option<TrainingImages>) -> usize {
+    let [few, many] = PATIENCE;
+    match (task, pretrained) {
+        (Task::Classify, true) => few + (share(images) * (many - few) as f64).round() as usize,
+        (Task::Classify, false) => many,
+        (Task::Detect, _) => 0,
+    }
+}
+
 /// A detector's moving average: RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
 const DETECTOR_AVERAGE: f64 = 0.9998;
 
@@ -174,6 +222,35 @@ mod tests {
     }
 
     #[test]
+    fn fewer_images_are_out_of_patience_sooner() {
+        let of = |pretrained, count| patience(Task::Classify, pretrained, images(count));
+        assert_eq!(
+            [1, 96, 400, 1000, 9000].map(|count| of(true, count)),
+            [20, 21, 24, 30, 30]
+        );
+        assert_eq!(of(false, 10), 30);
+        assert_eq!(patience(Task::Detect, true, images(10)), 0);
+    }
+
+    #[test]
+    fn few_images_that_are_seen_often_from_random_weights_on_are_varied_more() {
+        let of = |pretrained, count, epochs| {
+            let Strength {
+                rand_augment,
+                erase,
+            } = strength(pretrained, images(count), epochs);
+            (rand_augment, erase)
+        };
+        assert_eq!(of(false, 96, 100), (2.71, 0.226));
+        assert_eq!(of(false, 400, 50), (1.8, 0.15));
+        let none = (0.0, 0.0);
+        assert_eq!(of(false, 1000, 100), none);
+        assert_eq!(of(false, 96, 49), none);
+        assert_eq!(of(true, 96, 100), none);
+        assert_eq!(strength(false, None, 100), Strength::default());
+    }
+
+    #[test]
     fn the_average_spans_a_tenth_of_the_steps() {
         let of = |images, batch, epochs| {
             moving_average(Task::Classify, &Train::All, images, (batch, epochs))
@@ -226,12 +303,12 @@ mod tests {
     #[test]
     fn what_a_recipe_says_does_not_scale() {
         let text = "data = 'd'\nmodel = 'm'\nweights = 'w'\nbalance = 'none'\n[[phase]]\ntrain = 'all'\nepochs = 1\n\
-                    label_smoothing = 0.2\nweight_decay = 0.3\nema_decay = 0.5\n";
+                    label_smoothing = 0.2\nweight_decay = 0.3\nema_decay = 0.5\npatience = 0\n";
         let draft: Draft = toml::from_str(text).unwrap();
         let few = TrainingImages::new(66, &[60, 6], &[9, 9]);
         let phase = draft.resolve(224, Some(few)).unwrap().phases.remove(0);
         let said = (phase.label_smoothing, phase.weight_decay, phase.ema_decay);
         assert_eq!(said, (0.2, 0.3, 0.5));
-        assert_eq!(phase.balance, Balance::None);
+        assert_eq!((phase.balance, phase.patience), (Balance::None, 0));
     }
 }

@@ -36,10 +36,9 @@ impl<T: Task> Session<T> {
         let ends = course::ends_phase(&self.job.recipe, &self.history, self.history.len());
         if ends && done < phase.epochs {
             observe(Event::Note(format!(
-                "phase {} ends after {done} of its {} epochs: the last {} were no better (patience)",
-                phase.name,
-                phase.epochs,
-                phase.patience.unwrap_or_default()
+                "phase {} ends after {done} of its {} epochs: the last {} were no better (patience; 0 would have \
+                 all of them)",
+                phase.name, phase.epochs, phase.patience
             )));
         }
     }
