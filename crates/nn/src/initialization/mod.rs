@@ -3,9 +3,11 @@
 mod random;
 mod scheme;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use burn::tensor::Device;
+use glob::Pattern;
 
 pub use scheme::{Fan, Scheme, gain};
 
@@ -28,8 +30,8 @@ pub struct Initialization {
     pub weights: Weights,
     /// Of linear layers, where they are another.
     pub linear: Option<Scheme>,
-    /// Of the layers of a name (`layer4.0.conv1`), or whose names begin with it (`layer4`); the longest
-    /// one counts.
+    /// Of the layers of a name (`layer4.0.conv1`), or whose names begin with it (`layer4`). Each part may be a
+    /// pattern (`layer*.0.conv1`, `features.*.conv`). The name of most parts counts, of these the one with fewest patterns.
     pub by_name: BTreeMap<String, Scheme>,
     /// Whether each residual branch begins as zero, by the scale of its last batch norm: Goyal and others,
     /// "Accurate, Large Minibatch SGD" (arXiv 1706.02677), section 5.1.
@@ -144,16 +146,20 @@ impl Initialization {
         parameters
     }
 
-    /// The scheme of the longest name that a parameter's begins with.
+    /// The scheme of the name that says most of a parameter.
     fn named(&self, parameter: &str) -> Option<Scheme> {
         let fits = |(name, _): &(&String, &Scheme)| is_below(name, parameter);
-        let named = self.by_name.iter().filter(fits);
-        named
-            .max_by_key(|(name, _)| name.len())
-            .map(|(_, scheme)| *scheme)
+        let precision = |(name, _): &(&String, &Scheme)| {
+            let patterns = name
+                .split('.')
+                .filter(|part| part.contains(['*', '?', '[']));
+            (name.split('.').count(), Reverse(patterns.count()))
+        };
+        let named = self.by_name.iter().filter(fits).max_by_key(precision);
+        named.map(|(_, scheme)| *scheme)
     }
 
-    /// A name that none of the parameters begins with.
+    /// A name or pattern that none of the parameters begins with.
     pub fn unknown_name<'a>(
         &'a self,
         parameters: impl IntoIterator<Item = &'a ParameterInfo> + Clone,
@@ -168,8 +174,13 @@ impl Initialization {
 }
 
 fn is_below(name: &str, parameter: &str) -> bool {
-    let rest = parameter.strip_prefix(name);
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    let mut parts = parameter.split('.');
+    let mut wanted = name.split('.');
+    wanted.all(|wanted| {
+        let pattern = Pattern::new(wanted);
+        let part = parts.next();
+        part.is_some_and(|part| pattern.is_ok_and(|pattern| pattern.matches(part)))
+    })
 }
 
 #[cfg(test)]
@@ -233,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_and_names_have_schemes_of_their_own_and_the_longest_name_counts() {
+    fn kinds_and_names_have_schemes_of_their_own_and_the_name_that_says_most_counts() {
         let scheme = |text: &str| text.parse::<Scheme>().unwrap();
         let init = Initialization {
             weights: Weights::Scheme(scheme("normal(1)")),
@@ -241,6 +252,8 @@ mod tests {
             by_name: [
                 ("layer1".into(), scheme("normal(3)")),
                 ("layer1.0".into(), scheme("normal(4)")),
+                ("layer*.?.conv2".into(), scheme("normal(5)")),
+                ("layer1.*.conv2".into(), scheme("normal(6)")),
             ]
             .into(),
             zero_last_norm: true,
@@ -257,6 +270,18 @@ mod tests {
                 vec![40, 30, 3, 3],
                 4.0,
             ),
+            (
+                "layer3.1.conv2.weight",
+                Kind::ConvWeight,
+                vec![40, 30, 3, 3],
+                5.0,
+            ),
+            (
+                "layer1.0.conv2.weight",
+                Kind::ConvWeight,
+                vec![40, 30, 3, 3],
+                6.0,
+            ),
             ("block.bn2.weight", Kind::NormScale, vec![9], 0.0),
             ("block.bn1.weight", Kind::NormScale, vec![9], 1.0),
         ] {
@@ -267,11 +292,11 @@ mod tests {
             );
         }
         let known = [parameter(
-            "layer1.0.weight",
+            "layer1.0.conv2.weight",
             &[1, 1, 1, 1],
             Kind::ConvWeight,
         )];
         assert_eq!(init.unknown_name(&known), None);
-        assert_eq!(init.unknown_name(&[]), Some("layer1"));
+        assert_eq!(init.unknown_name(&[]), Some("layer*.?.conv2"));
     }
 }
