@@ -86,7 +86,7 @@ pub struct Train {
     /// are rare in training and not in validation, else none]
     #[arg(long)]
     pub balance: Option<Balance>,
-    /// End a phase after so many epochs without a better one; 0 to have all of them [default: 15 to 30, the
+    /// End a phase after so many epochs without a better one; 0 to have all of them [default: 20 to 50, the
     /// fewer images the fewer; a detector has all of them]
     #[arg(long, value_name = "EPOCHS")]
     pub patience: Option<usize>,

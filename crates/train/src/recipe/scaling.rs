@@ -148,7 +148,7 @@ pub(super) fn strength(
 }
 
 /// Patience with the fewest images, and from [`MANY`] on.
-const PATIENCE: [usize; 2] = [20, 30];
+const PATIENCE: [usize; 2] = [20, 50];
 
 /// Epochs without a better one after which a phase ends; 0 for never. On pretrained features fewer images take fewer
 /// epochs to learn all that is to be had of them. From random weights accuracy may stand still for long whatever their number.
@@ -226,9 +226,9 @@ mod tests {
         let of = |pretrained, count| patience(Task::Classify, pretrained, images(count));
         assert_eq!(
             [1, 96, 400, 1000, 9000].map(|count| of(true, count)),
-            [20, 21, 24, 30, 30]
+            [20, 23, 32, 50, 50]
         );
-        assert_eq!(of(false, 10), 30);
+        assert_eq!(of(false, 10), 50);
         assert_eq!(patience(Task::Detect, true, images(10)), 0);
     }
 
