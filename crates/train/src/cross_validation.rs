@@ -141,22 +141,17 @@ fn as_asked_for(recipe: Recipe, open: &Open) -> Recipe {
         }
     }
     for (phase, left) in recipe.phases.iter_mut().zip(&open.scaled) {
-        for (value, is_left) in [
+        let mut values = vec![
             (&mut phase.label_smoothing, left.label_smoothing),
             (&mut phase.weight_decay, left.weight_decay),
-        ] {
+        ];
+        if let Augmentation::Images(augmentation) = &mut phase.augmentation {
+            values.push((&mut augmentation.rand_augment, left.rand_augment));
+            values.push((&mut augmentation.erase, left.erase));
+        }
+        for (value, is_left) in values {
             if is_left {
                 *value = 0.0;
-            }
-        }
-        if let Augmentation::Images(augmentation) = &mut phase.augmentation {
-            for (value, is_left) in [
-                (&mut augmentation.rand_augment, left.rand_augment),
-                (&mut augmentation.erase, left.erase),
-            ] {
-                if is_left {
-                    *value = 0.0;
-                }
             }
         }
         if left.patience {
