@@ -85,6 +85,36 @@ impl Parameters {
         }
     }
 
+    /// The named tensors alone, in the same memory.
+    ///
+    /// # Panics
+    /// If one is missing.
+    pub fn only(&self, names: &[&str]) -> Self {
+        let named = |name: &&str| ((*name).to_owned(), self.dispatch(name).clone());
+        Self {
+            tensors: names.iter().map(named).collect(),
+        }
+    }
+
+    /// These tensors less those of the same names among others.
+    ///
+    /// # Panics
+    /// If one is missing there.
+    pub fn less(self, others: &Self) -> Self {
+        let tensors = self.tensors.into_iter().map(|(name, tensor)| {
+            let other = others.dispatch(&name).clone();
+            let difference = match tensor.shape().num_dims() {
+                1 => difference::<1>(tensor, other),
+                2 => difference::<2>(tensor, other),
+                _ => difference::<4>(tensor, other),
+            };
+            (name, difference)
+        });
+        Self {
+            tensors: tensors.collect(),
+        }
+    }
+
     /// One step of SGD on the named parameters, each at its own rates. The velocities are
     /// `[values]` under `<parameter>.<velocity>` in `state`, and start at zero. Memory that nobody
     /// else holds is changed in place.
@@ -277,6 +307,10 @@ impl Parameters {
 
 fn sum<const D: usize>(a: DispatchTensor, b: DispatchTensor) -> DispatchTensor {
     (Tensor::<D>::from_dispatch(a) + Tensor::<D>::from_dispatch(b)).into_dispatch()
+}
+
+fn difference<const D: usize>(a: DispatchTensor, b: DispatchTensor) -> DispatchTensor {
+    (Tensor::<D>::from_dispatch(a) - Tensor::<D>::from_dispatch(b)).into_dispatch()
 }
 
 fn track<const D: usize>(tensor: DispatchTensor, require_grad: bool) -> DispatchTensor {

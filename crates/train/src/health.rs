@@ -89,16 +89,13 @@ impl Watch {
         after: &Parameters,
         statistics: &[BatchStatistics],
     ) {
-        let mut sums: BTreeMap<usize, Sums> = BTreeMap::new();
         let head = architecture.stages.len();
+        let mut learned: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
         for name in gradients.names() {
             let stage = architecture.stage_of(name).unwrap_or(head);
-            sums.entry(stage).or_default().parameter(
-                &gradients.values(name),
-                &before.values(name),
-                &after.values(name),
-            );
+            learned.entry(stage).or_default().push(name);
         }
+        let mut drifts: BTreeMap<usize, Drift> = BTreeMap::new();
         for batch in statistics {
             // Any parameter of the layer tells its stage.
             let stage = architecture.stage_of(&format!("{}.weight", batch.norm));
@@ -110,22 +107,25 @@ impl Watch {
                 .into_data()
                 .try_into_vec()
                 .expect("statistics are f32");
-            let sums = sums.entry(stage.unwrap_or(head)).or_default();
-            sums.statistics(&seen, &mean, &variance);
+            let drift = drifts.entry(stage.unwrap_or(head)).or_default();
+            drift.add(&seen, &mean, &variance);
         }
-        let stages = sums.into_iter().map(|(index, sums)| {
+        let stages = learned.into_iter().map(|(index, names)| {
             let activation = self.activations.get(&index);
+            let before = before.only(&names);
+            let change = after.only(&names).less(&before);
+            let size = before.sum_of_squares().max(f64::MIN_POSITIVE);
             StageHealth {
                 stage: architecture
                     .stages
                     .get(index)
                     .map_or(HEAD, |stage| &stage.name)
                     .to_owned(),
-                gradient_norm: sums.gradient.sqrt(),
-                update_ratio: (sums.update / sums.weight.max(f64::MIN_POSITIVE)).sqrt(),
+                gradient_norm: gradients.only(&names).sum_of_squares().sqrt(),
+                update_ratio: (change.sum_of_squares() / size).sqrt(),
                 activation_std: activation.map(|(deviation, _)| *deviation),
                 dead_units: activation.and_then(|(_, dead)| *dead),
-                batch_norm_drift: (sums.channels > 0).then(|| sums.drift / sums.channels as f64),
+                batch_norm_drift: drifts.get(&index).map(Drift::mean),
             }
         });
         self.stages = stages.collect();
@@ -140,52 +140,45 @@ impl Watch {
     }
 }
 
-/// Sums over a stage, in the order of its parameters' names.
+/// How far the statistics of a stage's batches are from the running ones.
 #[derive(Default)]
-struct Sums {
-    gradient: f64,
-    update: f64,
-    weight: f64,
-    drift: f64,
+struct Drift {
+    sum: f64,
     channels: usize,
 }
 
-impl Sums {
-    fn parameter(&mut self, gradient: &[f32], before: &[f32], after: &[f32]) {
-        for ((&gradient, &before), &after) in gradient.iter().zip(before).zip(after) {
-            let [gradient, before, after] = [gradient, before, after].map(f64::from);
-            self.gradient += gradient * gradient;
-            self.update += (after - before) * (after - before);
-            self.weight += before * before;
-        }
-    }
-
-    fn statistics(&mut self, batch: &[f32], running: &[f32], variance: &[f32]) {
+impl Drift {
+    fn add(&mut self, batch: &[f32], running: &[f32], variance: &[f32]) {
         for ((&batch, &running), &variance) in batch.iter().zip(running).zip(variance) {
             let apart = f64::from(batch - running).abs();
-            self.drift += apart / (f64::from(variance) + EPSILON).sqrt();
+            self.sum += apart / (f64::from(variance) + EPSILON).sqrt();
         }
         self.channels += batch.len();
+    }
+
+    fn mean(&self) -> f64 {
+        self.sum / self.channels as f64
     }
 }
 
 /// Standard deviation of all values, and the share of channels whose values are all the same.
 fn deviation_and_dead(values: &[f32], channels: usize) -> (f64, Option<f64>) {
-    let (mut sum, mut squares) = (0.0, 0.0);
+    // Sums of each channel do not wait for one another.
+    let (mut sums, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
     let mut lives = vec![false; channels];
     let first = &values[..channels];
     for pixel in values.chunks_exact(channels) {
-        for ((&value, &first), lives) in pixel.iter().zip(first).zip(&mut lives) {
-            let value_64 = f64::from(value);
-            sum += value_64;
-            squares += value_64 * value_64;
-            *lives |= value != first;
+        for channel in 0..channels {
+            let value = f64::from(pixel[channel]);
+            sums[channel] += value;
+            squares[channel] += value * value;
+            lives[channel] |= pixel[channel] != first[channel];
         }
     }
     let count = values.len() as f64;
-    let mean = sum / count;
+    let mean = sums.iter().sum::<f64>() / count;
     let dead = lives.iter().filter(|lives| !**lives).count();
-    let variance = (squares / count - mean * mean).max(0.0);
+    let variance = (squares.iter().sum::<f64>() / count - mean * mean).max(0.0);
     let dead = (values.len() >= FEWEST_VALUES * channels).then(|| dead as f64 / channels as f64);
     (variance.sqrt(), dead)
 }
