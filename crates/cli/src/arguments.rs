@@ -10,8 +10,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use choices::share;
 pub use choices::{Balance, DataSplit, Fit, Layout, OnNonFinite, Optimizer, Task};
+use choices::{share, svg};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, Threads};
 pub use rank::Rank;

@@ -80,6 +80,16 @@ fn what_is_no_initialization_is_named_with_those_there_are() {
         .code(2)
         .stderr(contains("leave --data out"));
     warmstart()
+        .args(["init-check", "--model", "plain", "--image-size", "64"])
+        .assert()
+        .code(2)
+        .stderr(contains("leave --image-size out"));
+    warmstart()
+        .args(["init-check", "--model", "plain", "--picture", "init.png"])
+        .assert()
+        .code(2)
+        .stderr(contains("give a name that ends in .svg"));
+    warmstart()
         .args(["init-check", "--model", "plain", "--init", "lsuv"])
         .assert()
         .code(2)
@@ -111,7 +121,9 @@ fn what_is_no_initialization_is_named_with_those_there_are() {
         .arg(&out)
         .assert()
         .code(2)
-        .stderr(contains("mobilenet_v2 has no layer `layer4`"));
+        .stderr(contains(
+            "mobilenet_v2 has no convolution or linear layer `layer4`",
+        ));
     assert!(!out.exists());
 }
 
@@ -180,6 +192,13 @@ fn a_recipe_initializes_by_kind_and_by_name_and_only_what_no_file_gives() {
     let (second, _) = run("second", "none", "init = 'lsuv'");
     assert!(first == second);
     assert!(first["features.5.conv.0.0.weight"] != model["features.5.conv.0.0.weight"]);
+    let (named, _) = run(
+        "named",
+        "none",
+        "init = { weights = 'lsuv', by_name = { 'features.18' = 'normal(0.4)' } }",
+    );
+    assert!(near(&named["features.18.0.weight"], 0.4));
+    assert!(named["features.5.conv.0.0.weight"] == first["features.5.conv.0.0.weight"]);
     let before = tensors(Path::new(&weights));
     let (loaded, _) = run("loaded", &weights, "init = 'lsuv'");
     assert!(loaded["features.5.conv.0.0.weight"] == before["features.5.conv.0.0.weight"]);

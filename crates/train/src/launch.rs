@@ -177,6 +177,14 @@ pub fn assemble<T: Task>(
         data.validation = data.train.clone();
         // Each part would look at it, and it is to be looked at once.
         data.test = None;
+        let counts = T::class_counts(&data.classes, &data.train);
+        if let Some((class, _)) = counts.iter().find(|(_, images)| *images == 1) {
+            return Err(Error::usage(format!(
+                "--folds {}: class \"{class}\" has one image, and the run that validates on it could not learn the \
+                 class: add images, or remove the class",
+                part.of
+            )));
+        }
     }
     T::require_learnable(&data)?;
     job(recipe, data, machine)
@@ -255,14 +263,14 @@ pub fn load<T: Task>(job: &Job<T>, observe: Observer) -> Result<Start, Error> {
         &job.device,
     )?;
     observe(Event::Loaded(&start.report));
-    if job.recipe.init.0.weights == Weights::LayerSequential {
+    let init = &job.recipe.init.0;
+    if init.weights == Weights::LayerSequential {
         let images = first_images(job)?;
-        layer_sequential::scale(
-            &mut start.parameters,
-            &job.architecture,
-            &start.initialized,
-            images,
-        );
+        // What was asked for by name is to be as it was asked for.
+        let scaled = start.initialized.iter();
+        let scaled = scaled.filter(|name| !init.has_own_scheme(name)).cloned();
+        let scaled = scaled.collect();
+        layer_sequential::scale(&mut start.parameters, &job.architecture, &scaled, images);
     }
     Ok(start)
 }

@@ -51,7 +51,7 @@ pub fn start(
     let init = &recipe.init.0;
     if let Some(name) = init.unknown_name(backbone.iter().chain(head)) {
         return Err(Error::usage(format!(
-            "init.by_name: {} has no layer `{name}`; `warmstart init-check --model {}` lists them",
+            "init.by_name: {} has no convolution or linear layer `{name}`; `warmstart init-check --model {}` lists them",
             architecture.name, architecture.name
         )));
     }

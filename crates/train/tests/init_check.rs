@@ -7,7 +7,7 @@ fn checks(model: &str, seed: u64, inits: &[&str]) -> Vec<Check> {
     let request = Request {
         model: model.into(),
         batch: 16,
-        image_size: Some(64),
+        image_size: (model != PLAIN).then_some(64),
         seed,
         data: None,
     };
@@ -44,6 +44,20 @@ fn without_batch_norm_small_weights_vanish() {
         check.findings[0].contains("× 0.16 a layer"),
         "{:?}",
         check.findings
+    );
+}
+
+#[test]
+fn where_a_signal_overflows_is_said_with_its_growth_until_there() {
+    let check = only(PLAIN, 1, "normal(20)");
+    let [signal, gradient] = &check.findings[..] else {
+        panic!("{:?}", check.findings)
+    };
+    assert!(signal.starts_with("the signal explodes: × "), "{signal}");
+    assert!(signal.contains(", no finite number from layer"), "{signal}");
+    assert!(
+        !signal.contains("NaN") && !gradient.contains("NaN"),
+        "{gradient}"
     );
 }
 

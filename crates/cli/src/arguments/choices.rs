@@ -1,8 +1,19 @@
 //! Values that flags choose from.
 
+use std::path::PathBuf;
+
 use clap::ValueEnum;
 use warmstart_data::scenes;
 use warmstart_train::{detector, recipe};
+
+/// The name of a picture.
+pub fn svg(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().is_some_and(|extension| extension == "svg") {
+        true => Ok(path),
+        false => Err("the picture is drawn as SVG: give a name that ends in .svg".into()),
+    }
+}
 
 /// A number from 0 to 1.
 pub fn share(text: &str) -> Result<f32, String> {

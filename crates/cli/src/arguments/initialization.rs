@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use warmstart_train::init_check;
 use warmstart_train::recipe::{Init, SEED};
 
-use super::Threads;
+use super::{Threads, svg};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -43,7 +43,7 @@ pub struct InitCheck {
     #[arg(long, default_value_t = SEED)]
     pub seed: u64,
     /// Picture that is written: depth on x, signal and gradient on a logarithmic y
-    #[arg(long, value_name = "FILE", default_value = "init-check.svg")]
+    #[arg(long, value_name = "FILE", default_value = "init-check.svg", value_parser = svg)]
     pub picture: PathBuf,
     /// Print one JSON object a line
     #[arg(long)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use warmstart_train::recipe::{Batch, CheckpointEvery, Init, Memory, Views};
 
-use super::{Balance, CacheFolder, Fit, OnNonFinite, Optimizer, Task, Threads};
+use super::{Balance, CacheFolder, Fit, OnNonFinite, Optimizer, Task, Threads, svg};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -221,7 +221,7 @@ pub struct LrFind {
     #[command(flatten)]
     pub train: Train,
     /// Picture that is written: the rate on a logarithmic x, the loss on y, for each phase
-    #[arg(long, value_name = "FILE", default_value = "lr-find.svg")]
+    #[arg(long, value_name = "FILE", default_value = "lr-find.svg", value_parser = svg)]
     pub picture: PathBuf,
     /// Print one JSON object a line
     #[arg(long)]

@@ -18,8 +18,8 @@ use crate::block::{Kind, ParameterInfo};
 /// from nearly equal probabilities.
 const CLASSIFIER_DEVIATION: f64 = 0.01;
 
-/// Probability that a new detector gives each class: Lin, Goyal, Girshick, He and Dollár, "Focal Loss for
-/// Dense Object Detection" (arXiv 1708.02002), section 4.1.
+/// Probability π that a new detector gives each class, by a bias of `−ln((1 − π) / π)`: Lin, Goyal, Girshick, He and
+/// Dollár, "Focal Loss for Dense Object Detection" (arXiv 1708.02002), section 4.1.
 const PRIOR: f32 = 0.01;
 
 /// How the parameters of a model get their first values: weights by a scheme, batch norm as the
@@ -48,7 +48,8 @@ pub enum Weights {
     /// All by one scheme.
     Scheme(Scheme),
     /// Orthogonal, then each layer divided by the deviation of its results on data: Mishkin and Matas, "All
-    /// You Need Is a Good Init" (arXiv 1511.06422), algorithm 1. What is here is the first step alone.
+    /// You Need Is a Good Init" (arXiv 1511.06422), algorithm 1. What is here is the first step alone. Linear layers
+    /// begin as with [`Torchvision`](Self::Torchvision), but for their biases, which are zero.
     LayerSequential,
 }
 
@@ -159,18 +160,38 @@ impl Initialization {
         named.map(|(_, scheme)| *scheme)
     }
 
-    /// A name or pattern that none of the parameters begins with.
+    /// Whether a parameter has a scheme by its name.
+    pub fn has_own_scheme(&self, parameter: &str) -> bool {
+        self.named(parameter).is_some()
+    }
+
+    /// A name or pattern that none of the weights of convolutions and linear layers begins with: no other parameters
+    /// have schemes.
     pub fn unknown_name<'a>(
         &'a self,
         parameters: impl IntoIterator<Item = &'a ParameterInfo> + Clone,
     ) -> Option<&'a str> {
+        let has_scheme = |parameter: &&ParameterInfo| {
+            matches!(parameter.kind, Kind::ConvWeight | Kind::LinearWeight)
+        };
         let mut names = self.by_name.keys();
         let unknown = |name: &&String| {
-            let mut parameters = parameters.clone().into_iter();
-            parameters.all(|parameter| !is_below(name, &parameter.name))
+            let mut weights = parameters.clone().into_iter().filter(has_scheme);
+            weights.all(|weight| !is_below(name, &weight.name))
         };
         names.find(unknown).map(String::as_str)
     }
+}
+
+/// Why a name of [`Initialization::by_name`] is no pattern.
+///
+/// # Errors
+/// If it is none, with the place of the mistake.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let parts = name.split('.').map(Pattern::new);
+    parts
+        .map(|part| part.map(drop).map_err(|error| format!("`{name}`: {error}")))
+        .collect()
 }
 
 fn is_below(name: &str, parameter: &str) -> bool {
@@ -298,5 +319,11 @@ mod tests {
         )];
         assert_eq!(init.unknown_name(&known), None);
         assert_eq!(init.unknown_name(&[]), Some("layer*.?.conv2"));
+        assert!(init.has_own_scheme("layer1.7.weight") && !init.has_own_scheme("layer2.0.weight"));
+        let norm = parameter("layer1.0.conv2.weight", &[1], Kind::NormScale);
+        assert_eq!(init.unknown_name(&[norm]), Some("layer*.?.conv2"));
+        assert!(check_name("layer[1-2].*").is_ok());
+        let error = check_name("features.[3.conv").unwrap_err();
+        assert!(error.contains("`features.[3.conv`"), "{error}");
     }
 }

@@ -131,7 +131,7 @@ fn findings(check: &Check) -> Vec<String> {
         &forward.collect::<Vec<_>>(),
         [
             "what the last layers see no longer depends on the image",
-            "the loss overflows",
+            "the loss begins far too large",
         ],
     );
     let gradient = growth(
@@ -155,6 +155,16 @@ fn findings(check: &Check) -> Vec<String> {
 /// from which layer on too far. `consequences` are those of vanishing and of exploding.
 fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<String> {
     let (start, begins) = way[0];
+    let finite = way
+        .iter()
+        .take_while(|(_, deviation)| deviation.is_finite());
+    let (finite, overflow) = way.split_at(finite.count());
+    if finite.is_empty() {
+        return Some(format!(
+            "{what} is no finite number anywhere; {}",
+            consequences[1]
+        ));
+    }
     let grown = |deviation: f64| deviation / begins;
     // Also where it is no number any more.
     let too_far = |grown: f64| !(1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&grown);
@@ -165,18 +175,23 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
         distance if distance.is_nan() => f64::INFINITY,
         distance => distance,
     };
-    let (layers, (end, ends)) = way
+    let (layers, (end, ends)) = finite
         .iter()
         .enumerate()
         .max_by(|(_, (_, a)), (_, (_, b))| distance(*a).total_cmp(&distance(*b)))?;
     let growth = grown(*ends);
-    let (verb, consequence) = match growth < 1.0 {
+    let (verb, consequence) = match growth < 1.0 && overflow.is_empty() {
         true => ("vanishes", consequences[0]),
         false => ("explodes", consequences[1]),
     };
+    let overflows = match overflow.first() {
+        Some((layer, _)) => format!(", no finite number from {layer} on"),
+        None => String::new(),
+    };
     Some(format!(
-        "{what} {verb}: × {growth:.1e} from {start} to {end}, × {:.2} a layer, too far from {limit} on; {consequence}",
-        growth.powf(1.0 / layers as f64)
+        "{what} {verb}: × {growth:.1e} from {start} to {end}, × {:.2} a layer, too far from {limit} on{overflows}; \
+         {consequence}",
+        growth.powf(1.0 / layers.max(1) as f64)
     ))
 }
 

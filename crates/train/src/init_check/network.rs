@@ -59,10 +59,14 @@ impl Network {
     pub fn new(request: &Request) -> Result<Self, Error> {
         let noise = |values: usize| noise("images", values, request.seed);
         if request.model == PLAIN {
-            if request.data.is_some() {
-                return Err(Error::usage(
-                    "the plain network has no images to look at: leave --data out",
-                ));
+            let said = [
+                ("--data", request.data.is_some()),
+                ("--image-size", request.image_size.is_some()),
+            ];
+            if let Some((option, _)) = said.iter().find(|(_, is_said)| *is_said) {
+                return Err(Error::usage(format!(
+                    "the plain network has no images to look at: leave {option} out"
+                )));
             }
             return Ok(Self::Plain(noise(request.batch * WIDTH), request.batch));
         }
@@ -172,7 +176,9 @@ fn parameters(
     seed: u64,
 ) -> Result<Parameters, Error> {
     if let Some(name) = init.0.unknown_name(infos) {
-        return Err(Error::usage(format!("{model} has no layer `{name}`")));
+        return Err(Error::usage(format!(
+            "{model} has no convolution or linear layer `{name}`"
+        )));
     }
     let device = warmstart_nn::device();
     Ok(init.0.parameters(infos, defaults, seed, &device))

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use warmstart_nn::initialization::{Initialization, Scheme, Weights};
+use warmstart_nn::initialization::{Initialization, Scheme, Weights, check_name};
 
 /// How parameters that no file gives are initialized: a word for all weights, or a table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -123,7 +123,10 @@ impl<'de> Deserialize<'de> for Init {
                 let table = Table::deserialize(MapAccessDeserializer::new(map))?;
                 let scheme = |text: String| text.parse::<Scheme>().map_err(de::Error::custom);
                 let named = table.by_name.into_iter();
-                let named = named.map(|(name, text)| Ok((name, scheme(text)?)));
+                let named = named.map(|(name, text)| {
+                    check_name(&name).map_err(de::Error::custom)?;
+                    Ok((name, scheme(text)?))
+                });
                 Ok(Init(Initialization {
                     weights: match table.weights {
                         Some(word) => weights(&word).map_err(de::Error::custom)?,
@@ -178,6 +181,10 @@ mod tests {
                 "`he` is no initialization: it is normal(deviation)",
             ),
             ("[init]\nlinear = 'lsuv'", "`lsuv` is no initialization"),
+            (
+                "[init.by_name]\n'features.[3' = 'normal(1)'",
+                "`features.[3`",
+            ),
             ("[init]\nlinaer = 'normal'", "unknown field `linaer`"),
             ("init = 3", "expected an initialization"),
         ] {
