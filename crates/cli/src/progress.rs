@@ -53,10 +53,13 @@ impl Progress {
                 findings,
             } => {
                 let test = if test > 0 { format!(", {test} test") } else { String::new() };
-                self.line(format!(
-                    "data: {} classes, {train} training images, {validation} validation{test}",
-                    classes.len()
-                ));
+                self.line(match validation {
+                    0 => format!("data: {} classes, {train} images to deal out", classes.len()),
+                    _ => format!(
+                        "data: {} classes, {train} training images, {validation} validation{test}",
+                        classes.len()
+                    ),
+                });
                 if !unreadable.is_empty() {
                     self.line(format!("left out, {} images that cannot be read:", unreadable.len()));
                 }
@@ -211,9 +214,7 @@ fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, best: bool) -> 
 
 /// The range that a figure may have with 95% confidence.
 pub fn interval(interval: Option<Interval>) -> String {
-    interval.map_or(String::new(), |Interval { low, high }| {
-        format!(" (95%: {low:.3} to {high:.3})")
-    })
+    interval.map_or(String::new(), |interval| format!(" ({interval})"))
 }
 
 /// The plan as a table, with its notes.

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{CLASSES, copy, data, pictures, pretrained, tensors, warmstart};
+use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 
@@ -241,4 +242,15 @@ fn every_accuracy_has_its_interval() {
         .assert()
         .success()
         .stdout(contains("(95%: 0."));
+    warmstart()
+        .arg("runs")
+        .arg(&run)
+        .assert()
+        .success()
+        .stdout(contains("best top-1 accuracy 0.").and(contains("(95%: 0.")));
+    let verdict = said
+        .lines()
+        .find(|line| line.contains("the frozen probe"))
+        .unwrap();
+    assert_eq!(verdict.matches(" (95%: 0.").count(), 2, "{verdict}");
 }

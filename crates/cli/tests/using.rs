@@ -25,6 +25,7 @@ fn eval_prints_accuracy_precision_recall_and_the_confusion_matrix() {
         .assert()
         .success()
         .stdout(contains("12 images: top-1 accuracy").and(contains("precision")))
+        .stdout(contains("top-5 1.0000 (95%: 0.758 to 1.000)"))
         .stdout(contains("confusion: rows are the true classes"));
     let output = warmstart()
         .arg("eval")
@@ -42,6 +43,7 @@ fn eval_prints_accuracy_precision_recall_and_the_confusion_matrix() {
         "eval measures what training measured"
     );
     assert_eq!(result["top_5"], 1.0);
+    assert_eq!(result["top_5_interval"]["high"], 1.0);
     assert_eq!(result["classes"].as_array().unwrap().len(), 3);
 }
 

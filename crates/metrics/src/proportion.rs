@@ -1,5 +1,7 @@
 //! How far an accuracy measured on a number of images can be from that of all images.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The quantile of the standard normal distribution that leaves 2.5% on either side.
@@ -12,6 +14,12 @@ pub struct Interval {
     pub low: f64,
     /// The highest value.
     pub high: f64,
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "95%: {:.3} to {:.3}", self.low, self.high)
+    }
 }
 
 /// The 95% score interval of a proportion, 0 to 1, of which `successes` of `trials` were seen

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::DataError;
-use warmstart_metrics::{ConfusionMatrix, top_k};
+use warmstart_metrics::{ConfusionMatrix, Interval, top_k, wilson};
 use warmstart_weights::WeightFile;
 
 use crate::Error;
@@ -28,6 +28,8 @@ pub struct ClassEvaluation {
     pub confusion: ConfusionMatrix,
     /// Share of images whose class is among the first five.
     pub top_5: f64,
+    /// Its 95% interval.
+    pub top_5_interval: Interval,
     /// A message for each image that could not be read and was left out.
     pub unreadable: Vec<String>,
 }
@@ -124,6 +126,7 @@ impl Classifier {
         }
         Ok(ClassEvaluation {
             top_5: among_top as f64 / confusion.total() as f64,
+            top_5_interval: wilson(among_top, confusion.total()),
             confusion,
             unreadable,
         })

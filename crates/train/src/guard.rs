@@ -92,17 +92,19 @@ impl Verdict {
             true => "p < 0.001".to_owned(),
             false => format!("p = {p_value:.3}"),
         };
-        let figures = format!(
-            "thawed {:.4} at epoch {}, frozen {:.4} at epoch {}, {chance}",
-            thawed.value, thawed.epoch, probe.value, probe.epoch
-        );
+        let [thawed_figure, probe_figure] = [thawed, probe].map(|best| {
+            let interval = best.interval.map(|interval| format!(" ({interval})"));
+            let interval = interval.unwrap_or_default();
+            format!("{:.4}{interval} at epoch {}", best.value, best.epoch)
+        });
+        let figures = format!("thawed {thawed_figure}, frozen {probe_figure}; {chance}");
         Some(match self.thaw_is_better() {
             true => format!(
                 "the thaw beats the frozen probe on the same validation images ({figures}): the thawed model is \
                  kept"
             ),
             false => format!(
-                "the thaw does not beat the frozen probe on the same validation images ({figures}, and p below \
+                "the thaw does not beat the frozen probe on the same validation images ({figures}, and below \
                  {} was asked for): the probe is kept{}",
                 self.level,
                 match thawed.value > probe.value {

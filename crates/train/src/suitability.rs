@@ -2,6 +2,7 @@
 //! backbone's features tells of the training images. The features are kept, as those of a frozen phase are.
 
 use warmstart_data::{Fit, Loader, Sample, batches, epoch_order, is_square};
+use warmstart_metrics::wilson;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
 
@@ -108,8 +109,9 @@ pub fn choose_fit(
         let judged = judge(&recipe, job, samples.clone(), parameters, observe)?;
         let right = judged.iter().filter(|right| **right).count();
         figures.push(format!(
-            "{fit} {:.3}",
-            right as f64 / samples.len().max(1) as f64
+            "{fit} {:.3} ({})",
+            right as f64 / samples.len().max(1) as f64,
+            wilson(right, samples.len())
         ));
         if right > best.1 {
             best = (fit, right);

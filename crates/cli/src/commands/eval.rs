@@ -73,6 +73,7 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
             "top_1": matrix.accuracy(),
             "top_1_interval": accuracy,
             "top_5": result.top_5,
+            "top_5_interval": result.top_5_interval,
             "classes": matrix.per_class(),
             "confusion": matrix.counts(),
         });
@@ -84,11 +85,12 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     }
     writeln!(
         out,
-        "{} images: top-1 accuracy {:.4}{}, top-{TOP} {:.4}\n\n{}\n\n{}",
+        "{} images: top-1 accuracy {:.4}{}, top-{TOP} {:.4}{}\n\n{}\n\n{}",
         matrix.total(),
         matrix.accuracy(),
         interval(Some(accuracy)),
         result.top_5,
+        interval(Some(result.top_5_interval)),
         matrix.class_table(),
         matrix.table()
     )?;

@@ -6,6 +6,7 @@ use warmstart_train::runs::{FoundRun, Status};
 
 use super::Failure;
 use crate::arguments::Runs;
+use crate::progress::interval;
 
 pub fn runs(arguments: Runs) -> Result<(), Failure> {
     let found = warmstart_train::runs::runs(&arguments.folder)?;
@@ -24,11 +25,14 @@ pub fn runs(arguments: Runs) -> Result<(), Failure> {
         writeln!(out, "{}", run.run.display())?;
         writeln!(out, "  {}", status(run))?;
         if let Some(best) = &run.best {
-            let (metric, value) = (&best.metric, best.value);
             writeln!(
                 out,
-                "  best {metric} {value:.4} at epoch {} ({})",
-                best.epoch, best.phase
+                "  best {} {:.4}{} at epoch {} ({})",
+                best.metric,
+                best.value,
+                interval(best.interval),
+                best.epoch,
+                best.phase
             )?;
         }
         if let Some(command) = &run.command {
