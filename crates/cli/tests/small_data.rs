@@ -255,6 +255,22 @@ fn pictures_are_fitted_as_a_probe_tells_most_by() {
 }
 
 #[test]
+fn a_class_of_one_image_cannot_be_cross_validated() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let out = dir.path().join("folds");
+    pictures(&data.join("train"), &["single"], 900, 1);
+    let recipe = small_run(&data, "none", &out);
+    warmstart()
+        .args(recipe)
+        .args(["--folds", "3"])
+        .assert()
+        .code(2)
+        .stderr(contains("class \"single\" has one image"))
+        .stderr(contains("data: 4 classes, 40 images to deal out"));
+}
+
+#[test]
 fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());

@@ -69,8 +69,8 @@ impl<'a> Pictures<'a> {
 /// `test` may be empty. `class_counts` are the names of the classes and the number of their training
 /// images; none in detection. `image_size` is the side of the network's input in pixels.
 ///
-/// Found are images of validation and test with a near-duplicate in training, near-duplicates in
-/// training (above 5%, of at most 5,000 images that are looked up), classes with fewer than 10
+/// Found are images of validation and test with a near-duplicate in training, images of test with one in
+/// validation, near-duplicates in training (above 5%, of at most 5,000 images that are looked up), classes with fewer than 10
 /// training images, a largest class above 5 times the smallest, images whose shorter side is below
 /// half of `image_size` (above 10%), and fewer than 50 validation images.
 pub fn survey(
@@ -84,6 +84,7 @@ pub fn survey(
     [
         seen_in_training(&album, train, validation, "validation"),
         seen_in_training(&album, train, test, "test"),
+        seen_in_validation(validation, test),
         few_validation(validation.len()),
         rare_classes(class_counts),
         unequal_classes(class_counts),
@@ -130,6 +131,20 @@ fn seen_in_training(
             copies.len(),
             split.len(),
             named(&copies, split, train)
+        ),
+    })
+}
+
+fn seen_in_validation(validation: &Pictures, test: &Pictures) -> Option<Finding> {
+    let copies = Album::new(validation.sketches).copies_of(test.sketches);
+    (!copies.is_empty()).then(|| Finding {
+        what: "near-duplicates",
+        count: images(copies.len()),
+        sentence: format!(
+            "{} of {} test images also validate, or nearly ({}): the epoch is chosen by them, so the test's figure flatters; remove one of each pair",
+            copies.len(),
+            test.len(),
+            named(&copies, test, validation)
         ),
     })
 }
@@ -189,7 +204,7 @@ fn unequal_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
         what: "imbalance",
         count: format!("{many} : {few}"),
         sentence: format!(
-            "{largest} has {many} training images and {smallest} has {few}: a network that favours the large classes has a high accuracy and misses the small ones, so read the recall of each class; give the small ones more weight (balance = \"loss\" or \"sampling\"), or add images of {smallest}"
+            "{largest} has {many} training images and {smallest} has {few}: a network that favours the large classes has a high accuracy and misses the small ones, so read the recall of each class, and add images of {smallest}; balance = \"loss\" or \"sampling\" gives the small ones more weight"
         ),
     })
 }

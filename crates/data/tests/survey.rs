@@ -95,6 +95,19 @@ fn validation_images_that_are_in_training_are_named_with_their_copies() {
 }
 
 #[test]
+fn test_images_that_validate_are_told_beside_those_in_training() {
+    let (train, validation) = (different(0..60), different(100..160));
+    let test = [&train[..1], &validation[..2], &different(200..210)].concat();
+    let findings = of_splits(&train, &validation, &test);
+    let sentences: Vec<&str> = findings.iter().map(|found| &*found.sentence).collect();
+    let [in_training, validate] = sentences[..] else {
+        panic!("{sentences:?}")
+    };
+    assert!(in_training.starts_with("1 of 13 test images are also in training"));
+    assert!(validate.starts_with("2 of 13 test images also validate"));
+}
+
+#[test]
 fn three_of_many_pairs_are_named() {
     let train = different(0..40);
     let (_, count, sentence) = only(of_splits(&train, &different(50..60), &train[20..]));
@@ -143,7 +156,7 @@ fn a_class_of_more_than_five_times_another_is_an_imbalance() {
     let start = "cat has 51 training images and owl has 10: ";
     assert!(sentence.starts_with(start), "{sentence}");
     assert!(sentence.contains("balance = \"loss\" or \"sampling\""));
-    assert!(sentence.ends_with("or add images of owl"));
+    assert!(sentence.contains("add images of owl; balance = \"loss\" or \"sampling\" gives"));
 }
 
 #[test]

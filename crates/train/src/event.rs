@@ -19,9 +19,9 @@ pub enum Event<'a> {
     Data {
         /// Names of the classes.
         classes: &'a [String],
-        /// Images to train on.
+        /// Images to train on, or that a cross-validation deals out.
         train: usize,
-        /// Images that validate.
+        /// Images that validate; 0 in a cross-validation.
         validation: usize,
         /// Images of the test split.
         test: usize,

@@ -55,6 +55,7 @@ pub fn readable<T: Task>(
         &counts,
         recipe.image_size,
     );
+    let looked_at = looked_at.each_ref().map(|split| split.readable.len());
     let [train, validation, test] = checked.map(|split| split.readable);
     if validation.is_empty() {
         return Err(Error::usage(
@@ -63,12 +64,15 @@ pub fn readable<T: Task>(
     }
     observe(Event::Data {
         classes: &data.classes,
-        train: train.len(),
-        validation: validation.len(),
-        test: test.len(),
+        train: looked_at[0],
+        validation: looked_at[1],
+        test: looked_at[2],
         unreadable: &all.unreadable,
         ignored: data.ignored,
-        without_validation: &data.without_validation,
+        without_validation: match recipe.fold {
+            Some(_) => &[],
+            None => &data.without_validation,
+        },
         findings: &findings,
     });
     Ok(Dataset {
@@ -79,14 +83,15 @@ pub fn readable<T: Task>(
     })
 }
 
-/// The training and validation images as one split, for a cross-validation that deals them out anew.
-fn together<L>([mut train, validation, test]: [Checked<L>; 3]) -> [Checked<L>; 3] {
+/// The training and validation images as one split, for a cross-validation that deals them out anew and measures none
+/// that test.
+fn together<L>([mut train, validation, _]: [Checked<L>; 3]) -> [Checked<L>; 3] {
     train.readable.extend(validation.readable);
     train.sketches.extend(validation.sketches);
-    let none = Checked {
+    let none = || Checked {
         readable: Vec::new(),
         unreadable: Vec::new(),
         sketches: Vec::new(),
     };
-    [train, none, test]
+    [train, none(), none()]
 }

@@ -80,6 +80,9 @@ impl<T: Task> Session<T> {
                  went on because of what they said has chosen by them"
             }
             Some(_) => "the test images had no part in training or in choosing the epoch",
+            None if self.job.recipe.fold.is_some() => {
+                "the validation figure was also used to choose the epoch, so it flatters"
+            }
             None => {
                 "the validation figure was also used to choose the epoch, so it flatters; a test/ \
                  folder beside train/ and val/ would give one that does not"
