@@ -297,8 +297,9 @@ impl<T: Task> Job<T> {
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let step_in_phase = epoch_in_phase * steps + step;
             let lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
+            let this_step = learned.steps + 1;
             let is_watched = step + 1 == last_full
-                || matches!(self.recipe.health_every, Some(every) if (step + 1).is_multiple_of(every));
+                || matches!(self.recipe.health_every, Some(every) if this_step.is_multiple_of(every as u64));
             let mut watch = is_watched.then(Watch::default);
             let mut before_change = || beside_steps(Moment::BeforeChange, observe);
             let watched = watch.as_mut();

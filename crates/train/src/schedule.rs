@@ -10,10 +10,12 @@ const COSINE_FLOOR: f64 = 0.01;
 /// Learning rate of a step of a phase.
 ///
 /// `step` counts from 0 to `steps` − 1. Over the first `warmup` share of the steps the rate rises
-/// linearly, its first value being above 0; the schedule spans what is left. Cosine: Loshchilov and
+/// linearly, its first value being above 0, over one step at least; the schedule spans what is left. Cosine: Loshchilov and
 /// Hutter, "SGDR" (arXiv 1608.03983), equation 5, without restarts.
 pub fn learning_rate(phase: &Phase, step: usize, steps: usize) -> f64 {
-    let warmup = (phase.warmup * steps as f64).round() as usize;
+    let share = (phase.warmup * steps as f64).round() as usize;
+    let fewest = usize::from(phase.warmup > 0.0 && steps > 1);
+    let warmup = share.max(fewest);
     if step < warmup {
         return phase.lr * (step + 1) as f64 / (warmup + 1) as f64;
     }
@@ -46,6 +48,14 @@ mod tests {
         let phase = phase("warmup = 0.5\nschedule = 'constant'");
         let rates: Vec<f64> = (0..8).map(|step| learning_rate(&phase, step, 8)).collect();
         assert_eq!(rates, [0.2, 0.4, 0.6, 0.8, 1.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn a_warm_up_has_a_step_however_short_the_phase() {
+        let phase = phase("warmup = 0.1\nschedule = 'constant'");
+        let rates: Vec<f64> = (0..4).map(|step| learning_rate(&phase, step, 4)).collect();
+        assert_eq!(rates, [0.5, 1.0, 1.0, 1.0]);
+        assert_eq!(learning_rate(&phase, 0, 1), 1.0);
     }
 
     #[test]

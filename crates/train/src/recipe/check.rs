@@ -172,6 +172,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), Error> {
                 "0 in detection, whose labels are soft already",
             );
         }
+        if recipe.task == Task::Detect && phase.dropout.is_some_and(|dropout| dropout > 0.0) {
+            return Err(Error::usage(format!(
+                "dropout of phase \"{}\" is for classification: a detector's head has none",
+                phase.name
+            )));
+        }
         if recipe.task == Task::Detect && phase.balance != Balance::None {
             return Err(Error::usage(format!(
                 "balance of phase \"{}\" is for classification: an image of detection has objects of many classes",

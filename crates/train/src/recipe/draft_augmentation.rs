@@ -221,5 +221,8 @@ mod tests {
         let smooth =
             "task = 'detect'\n[[phase]]\ntrain = 'all'\nepochs = 1\nlabel_smoothing = 0.1\n";
         assert!(phases(smooth).unwrap_err().contains("0 in detection"));
+        let dropout = smooth.replace("label_smoothing", "dropout");
+        let error = phases(&dropout).unwrap_err();
+        assert!(error.contains("dropout of phase \"phase-1\" is for classification"));
     }
 }

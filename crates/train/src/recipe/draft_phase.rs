@@ -115,7 +115,7 @@ impl DraftPhase {
             Some(batch) => (batch, 1.0),
             None => scaling::batch(optimizer, task, &train, images),
         };
-        let is_small = batch <= SMALL_BATCH;
+        let is_small = batch <= SMALL_BATCH || images.is_some_and(|of| of.count <= SMALL_BATCH);
         // Neck and head of a detector have no statistics that could be frozen.
         let usual_batch_norm = match pretrained && thawed && is_small && task == Task::Classify {
             true => BatchNorm::Frozen,
