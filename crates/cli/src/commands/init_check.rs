@@ -111,9 +111,13 @@ fn verdict(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
         findings,
         ..
     } = check;
+    let [forward, backward] = [forward, backward].map(|growth| match growth.is_finite() {
+        true => format!("× {growth:.2e}"),
+        false => "out of range".to_owned(),
+    });
     writeln!(
         out,
-        "{init}: from the first layer to the last the signal goes × {forward:.2e}, and the gradient back × {backward:.2e}"
+        "{init}: from the first layer to the last the signal goes {forward}, and the gradient back {backward}"
     )?;
     match findings.is_empty() {
         true => writeln!(out, "  both stay within a factor of a thousand: healthy")?,

@@ -188,10 +188,8 @@ impl Initialization {
 /// # Errors
 /// If it is none, with the place of the mistake.
 pub fn check_name(name: &str) -> Result<(), String> {
-    let parts = name.split('.').map(Pattern::new);
-    parts
-        .map(|part| part.map(drop).map_err(|error| format!("`{name}`: {error}")))
-        .collect()
+    let mut parts = name.split('.').map(Pattern::new);
+    parts.try_for_each(|part| part.map(drop).map_err(|error| format!("`{name}`: {error}")))
 }
 
 fn is_below(name: &str, parameter: &str) -> bool {
