@@ -62,6 +62,7 @@ fn status(run: &FoundRun) -> String {
             "interrupted in epoch {} of {epochs}, after {images} of its images",
             epoch + 1
         ),
+        Status::Finished if epochs == 1 => "finished: 1 epoch".to_owned(),
         Status::Finished => format!("finished: {epochs} epochs"),
         Status::Broken { problem } => format!("broken: {problem}"),
     }
