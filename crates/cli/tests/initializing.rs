@@ -52,7 +52,12 @@ fn a_check_says_layer_by_layer_what_becomes_of_signal_and_gradient() {
     let printed: Value = serde_json::from_slice(&printed.get_output().stdout).unwrap();
     assert_eq!(printed["init"], "torchvision");
     assert_eq!(printed["layers"].as_array().unwrap().len(), 20);
+    assert_eq!(printed["head"]["name"], "fc");
+    assert!(printed["head"]["gradient_deviation"].as_f64().unwrap() > 0.0);
     assert_eq!(printed["findings"], serde_json::json!([]));
+    check(&["--model", "resnet18", "--image-size", "32"])
+        .success()
+        .stdout(contains("\nfc "));
 }
 
 #[test]

@@ -108,6 +108,7 @@ mod tests {
         Check {
             init: init.into(),
             layers: deviations.iter().enumerate().map(layer).collect(),
+            head: None,
             forward: 1.0,
             backward: 1.0,
             findings: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::io::{Write, stdout};
 
-use warmstart_train::init_check::{Check, Request, check};
+use warmstart_train::init_check::{Check, Layer, Request, check};
 
 use super::{Failure, use_threads};
 use crate::arguments::InitCheck;
@@ -45,7 +45,7 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A layer a line; the ratios are to the layer before, and of the gradient to the layer behind.
+/// A layer a line, the classifier last; the ratios are to the layer before, and of the gradient to the layer behind.
 fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
     let width = names(check);
     writeln!(
@@ -53,15 +53,11 @@ fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
         "{:width$} {:>10} {:>10} {:>7} {:>6} {:>10} {:>7}",
         "layer", "mean", "deviation", "ratio", "zeros", "gradient", "ratio"
     )?;
-    for (index, layer) in check.layers.iter().enumerate() {
+    let layers: Vec<&Layer> = check.layers.iter().chain(&check.head).collect();
+    for (index, layer) in layers.iter().enumerate() {
         let ratio = |a: f64, b: Option<f64>| b.map_or(String::new(), |b| format!("{:.2}", a / b));
-        let before = index
-            .checked_sub(1)
-            .map(|before| check.layers[before].deviation);
-        let behind = check
-            .layers
-            .get(index + 1)
-            .map(|layer| layer.gradient_deviation);
+        let before = index.checked_sub(1).map(|before| layers[before].deviation);
+        let behind = layers.get(index + 1).map(|layer| layer.gradient_deviation);
         writeln!(
             out,
             "{:width$} {:>10.2e} {:>10.2e} {:>7} {:>5.0}% {:>10.2e} {:>7}",
@@ -91,10 +87,11 @@ fn side_by_side(out: &mut impl Write, checks: &[Check]) -> Result<(), Failure> {
         write!(out, " {:>column$}", check.init)?;
     }
     writeln!(out, "   (deviation, gradient)")?;
-    for (index, layer) in checks[0].layers.iter().enumerate() {
+    for (index, layer) in checks[0].layers.iter().chain(&checks[0].head).enumerate() {
         write!(out, "{:width$}", layer.name)?;
         for check in checks {
-            let layer = &check.layers[index];
+            let mut layers = check.layers.iter().chain(&check.head);
+            let layer = layers.nth(index).expect("the same network");
             let both = format!("{:.2e}, {:.2e}", layer.deviation, layer.gradient_deviation);
             write!(out, " {both:>column$}")?;
         }
@@ -131,6 +128,7 @@ fn verdict(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
 }
 
 fn names(check: &Check) -> usize {
-    let names = check.layers.iter().map(|layer| layer.name.len());
+    let layers = check.layers.iter().chain(&check.head);
+    let names = layers.map(|layer| layer.name.len());
     names.max().unwrap_or(0).max(5)
 }

@@ -6,7 +6,7 @@ mod unit_by_unit;
 use serde::Serialize;
 use warmstart_nn::burn::tensor::Tensor;
 
-use network::{Network, Pass};
+use network::{Network, Pass, Passes};
 pub use network::{PLAIN, names};
 
 use crate::Error;
@@ -51,6 +51,9 @@ pub struct Check {
     pub init: String,
     /// The layers in the order of the forward pass.
     pub layers: Vec<Layer>,
+    /// The classifier behind them; none of the plain network. It is no part of what follows: it begins small on purpose,
+    /// and the pool before it spreads the gradient over the pixels.
+    pub head: Option<Layer>,
     /// Deviation of the last layer's results over that of the first's.
     pub forward: f64,
     /// Deviation of the gradient at the first layer over that at the last.
@@ -71,14 +74,15 @@ pub fn check(request: &Request, inits: &[Init]) -> Result<Vec<Check>, Error> {
         .collect()
 }
 
-fn of(init: &Init, passes: Vec<Pass>) -> Check {
-    let layers: Vec<Layer> = passes.into_iter().map(layer).collect();
+fn of(init: &Init, passes: Passes) -> Check {
+    let layers: Vec<Layer> = passes.layers.into_iter().map(layer).collect();
     let (first, last) = (&layers[0], &layers[layers.len() - 1]);
     let mut check = Check {
         init: init.to_string(),
         forward: last.deviation / first.deviation,
         backward: first.gradient_deviation / last.gradient_deviation,
         findings: Vec::new(),
+        head: passes.head.map(layer),
         layers,
     };
     check.findings = findings(&check);

@@ -39,6 +39,14 @@ pub struct Pass {
     pub gradient: Vec<f32>,
 }
 
+/// What went through a network.
+pub struct Passes {
+    /// Through its layers, from the image on.
+    pub layers: Vec<Pass>,
+    /// Through the classifier behind them; the plain network has none.
+    pub head: Option<Pass>,
+}
+
 /// A network with a batch for it.
 pub enum Network {
     /// Linear layers without batch norm, and `[batch, width]`.
@@ -106,7 +114,7 @@ impl Network {
     ///
     /// # Errors
     /// If it names a layer that isn't there.
-    pub fn pass(&self, init: &Init, seed: u64) -> Result<Vec<Pass>, Error> {
+    pub fn pass(&self, init: &Init, seed: u64) -> Result<Passes, Error> {
         match self {
             Self::Plain(..) if init.0.weights == Weights::LayerSequential => Err(Error::usage(
                 "lsuv scales convolutions, and the plain network has none: give another --init, or a --model",
@@ -120,7 +128,10 @@ impl Network {
                 let parameters = parameters(&infos, &defaults, init, PLAIN, seed)?;
                 let batch = TensorData::new(batch.clone(), [*images, WIDTH]);
                 let batch = Tensor::from_data(batch, &warmstart_nn::device());
-                Ok(plain_pass(&parameters, batch, seed))
+                Ok(Passes {
+                    layers: plain_pass(&parameters, batch, seed),
+                    head: None,
+                })
             }
             Self::Of(classifier) => {
                 let Classifier {
@@ -281,7 +292,16 @@ mod tests {
             let loss = cross_entropy(head.logits(features, &tracked, None), &labels, 0.0);
             let expected = tracked.take_gradients(&mut loss.backward());
 
-            let passes = pass(&architecture, &head, &parameters, images, &labels);
+            let Passes {
+                layers: passes,
+                head: of_head,
+            } = pass(&architecture, &head, &parameters, images, &labels);
+            let of_head = of_head.unwrap();
+            let of_bias = expected.values(&format!("{}.bias", of_head.name));
+            for (class, of_bias) in of_bias.iter().enumerate() {
+                let of_class = of_head.gradient.iter().skip(class).step_by(CLASSES);
+                assert!((of_class.sum::<f32>() - of_bias).abs() < 1e-6);
+            }
             assert_eq!(passes.len(), architecture.units(stages.clone()).count());
             for unit in architecture.units(stages) {
                 let pass = passes.iter().find(|pass| pass.name == unit.conv).unwrap();

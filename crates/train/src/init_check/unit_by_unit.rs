@@ -6,7 +6,7 @@ use warmstart_nn::Parameters;
 use warmstart_nn::block::{Block, Forward, Shortcut, Unit};
 use warmstart_nn::burn::tensor::Tensor;
 
-use super::network::Pass;
+use super::network::{Pass, Passes};
 use super::values;
 use crate::classify::Head;
 use crate::loss::cross_entropy;
@@ -41,7 +41,7 @@ pub(super) fn pass(
     parameters: &Parameters,
     images: Tensor<4>,
     labels: &[usize],
-) -> Vec<Pass> {
+) -> Passes {
     let untracked = parameters.tracked(|_| false);
     let mut nodes = Vec::new();
     let mut x = images;
@@ -50,11 +50,21 @@ pub(super) fn pass(
     }
     let features = x.autodiff().require_grad();
     let logits = head.logits(features.clone(), &untracked, None);
-    let gradients = cross_entropy(logits, labels, 0.0).backward();
-    backward(
-        nodes,
-        features.grad(&gradients).expect("the features are tracked"),
-    )
+    let results = logits.clone().inner().autodiff().require_grad();
+    let gradients = cross_entropy(results.clone(), labels, 0.0).backward();
+    let by_logits = results.grad(&gradients).expect("the logits are tracked");
+    let gradients = (logits * by_logits.clone().autodiff()).sum().backward();
+    Passes {
+        layers: backward(
+            nodes,
+            features.grad(&gradients).expect("the features are tracked"),
+        ),
+        head: Some(Pass {
+            name: head.name().to_owned(),
+            output: values(results.inner()),
+            gradient: values(by_logits),
+        }),
+    }
 }
 
 fn block_forward(
