@@ -288,12 +288,8 @@ fn duration(seconds: f64) -> String {
 fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
     let best = &summary.best;
     let mut lines = vec![format!(
-        "finished: best {} {:.4}{} at epoch {} ({})",
-        best.metric,
-        best.value,
-        interval(best.interval),
-        best.epoch,
-        best.phase
+        "finished: best {} {best} ({})",
+        best.metric, best.phase
     )];
     if let Some(sentence) = summary.guard.as_ref().and_then(Verdict::sentence) {
         lines.push(sentence);

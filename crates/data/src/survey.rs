@@ -81,10 +81,19 @@ pub fn survey(
     image_size: usize,
 ) -> Vec<Finding> {
     let album = Album::new(train.sketches);
+    let in_training = |split, where_else| {
+        let mend = "figures on images that the network has seen flatter; remove one of each pair from the training folder";
+        seen_before((&album, train), split, where_else, mend)
+    };
     [
-        seen_in_training(&album, train, validation, "validation"),
-        seen_in_training(&album, train, test, "test"),
-        seen_in_validation(validation, test),
+        in_training(validation, "validation images are also in training"),
+        in_training(test, "test images are also in training"),
+        seen_before(
+            (&Album::new(validation.sketches), validation),
+            test,
+            "test images also validate",
+            "the epoch is chosen by them, so the test's figure flatters; remove one of each pair",
+        ),
         few_validation(validation.len()),
         rare_classes(class_counts),
         unequal_classes(class_counts),
@@ -116,35 +125,22 @@ fn named(copies: &[(usize, usize)], of: &Pictures, among: &Pictures) -> String {
     }
 }
 
-fn seen_in_training(
-    album: &Album,
-    train: &Pictures,
+/// Images of `split` that are also among others, of which `album` is; `where_else` and `mend` are of the sentence.
+fn seen_before(
+    (album, others): (&Album, &Pictures),
     split: &Pictures,
-    name: &str,
+    where_else: &str,
+    mend: &str,
 ) -> Option<Finding> {
     let copies = album.copies_of(split.sketches);
     (!copies.is_empty()).then(|| Finding {
         what: "near-duplicates",
         count: images(copies.len()),
         sentence: format!(
-            "{} of {} {name} images are also in training, or nearly ({}): figures on images that the network has seen flatter; remove one of each pair from the training folder",
+            "{} of {} {where_else}, or nearly ({}): {mend}",
             copies.len(),
             split.len(),
-            named(&copies, split, train)
-        ),
-    })
-}
-
-fn seen_in_validation(validation: &Pictures, test: &Pictures) -> Option<Finding> {
-    let copies = Album::new(validation.sketches).copies_of(test.sketches);
-    (!copies.is_empty()).then(|| Finding {
-        what: "near-duplicates",
-        count: images(copies.len()),
-        sentence: format!(
-            "{} of {} test images also validate, or nearly ({}): the epoch is chosen by them, so the test's figure flatters; remove one of each pair",
-            copies.len(),
-            test.len(),
-            named(&copies, test, validation)
+            named(&copies, split, others)
         ),
     })
 }

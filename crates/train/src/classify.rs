@@ -80,12 +80,6 @@ impl Head {
         }
     }
 
-    /// Name of its layer.
-    pub fn name(&self) -> &str {
-        let weight = &self.parameters[0].name;
-        weight.strip_suffix(".weight").unwrap_or(weight)
-    }
-
     /// Weight and bias.
     pub fn parameters(&self) -> &[ParameterInfo; 2] {
         &self.parameters

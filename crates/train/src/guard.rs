@@ -92,12 +92,7 @@ impl Verdict {
             true => "p < 0.001".to_owned(),
             false => format!("p = {p_value:.3}"),
         };
-        let [thawed_figure, probe_figure] = [thawed, probe].map(|best| {
-            let interval = best.interval.map(|interval| format!(" ({interval})"));
-            let interval = interval.unwrap_or_default();
-            format!("{:.4}{interval} at epoch {}", best.value, best.epoch)
-        });
-        let figures = format!("thawed {thawed_figure}, frozen {probe_figure}; {chance}");
+        let figures = format!("thawed {thawed}, frozen {probe}; {chance}");
         Some(match self.thaw_is_better() {
             true => format!(
                 "the thaw beats the frozen probe on the same validation images ({figures}): the thawed model is \

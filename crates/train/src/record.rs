@@ -1,6 +1,7 @@
 //! What a run tells about itself: a line an epoch, and a summary.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use warmstart_metrics::Interval;
@@ -94,6 +95,16 @@ pub struct Best {
     /// What it may be with 95% confidence, in classification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
+}
+
+impl fmt::Display for Best {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "{:.4}", self.value)?;
+        if let Some(interval) = self.interval {
+            write!(f, " ({interval})")?;
+        }
+        write!(f, " at epoch {}", self.epoch)
+    }
 }
 
 impl Best {

@@ -53,7 +53,7 @@ fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
         "{:width$} {:>10} {:>10} {:>7} {:>6} {:>10} {:>7}",
         "layer", "mean", "deviation", "ratio", "zeros", "gradient", "ratio"
     )?;
-    let layers: Vec<&Layer> = check.layers.iter().chain(&check.head).collect();
+    let layers: Vec<&Layer> = check.with_head().collect();
     for (index, layer) in layers.iter().enumerate() {
         let ratio = |a: f64, b: Option<f64>| b.map_or(String::new(), |b| format!("{:.2}", a / b));
         let before = index.checked_sub(1).map(|before| layers[before].deviation);
@@ -87,11 +87,10 @@ fn side_by_side(out: &mut impl Write, checks: &[Check]) -> Result<(), Failure> {
         write!(out, " {:>column$}", check.init)?;
     }
     writeln!(out, "   (deviation, gradient)")?;
-    for (index, layer) in checks[0].layers.iter().chain(&checks[0].head).enumerate() {
+    for (index, layer) in checks[0].with_head().enumerate() {
         write!(out, "{:width$}", layer.name)?;
         for check in checks {
-            let mut layers = check.layers.iter().chain(&check.head);
-            let layer = layers.nth(index).expect("the same network");
+            let layer = check.with_head().nth(index).expect("the same network");
             let both = format!("{:.2e}, {:.2e}", layer.deviation, layer.gradient_deviation);
             write!(out, " {both:>column$}")?;
         }
@@ -128,7 +127,6 @@ fn verdict(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
 }
 
 fn names(check: &Check) -> usize {
-    let layers = check.layers.iter().chain(&check.head);
-    let names = layers.map(|layer| layer.name.len());
+    let names = check.with_head().map(|layer| layer.name.len());
     names.max().unwrap_or(0).max(5)
 }

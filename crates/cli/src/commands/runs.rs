@@ -6,7 +6,6 @@ use warmstart_train::runs::{FoundRun, Status};
 
 use super::Failure;
 use crate::arguments::Runs;
-use crate::progress::interval;
 
 pub fn runs(arguments: Runs) -> Result<(), Failure> {
     let found = warmstart_train::runs::runs(&arguments.folder)?;
@@ -25,15 +24,7 @@ pub fn runs(arguments: Runs) -> Result<(), Failure> {
         writeln!(out, "{}", run.run.display())?;
         writeln!(out, "  {}", status(run))?;
         if let Some(best) = &run.best {
-            writeln!(
-                out,
-                "  best {} {:.4}{} at epoch {} ({})",
-                best.metric,
-                best.value,
-                interval(best.interval),
-                best.epoch,
-                best.phase
-            )?;
+            writeln!(out, "  best {} {best} ({})", best.metric, best.phase)?;
         }
         if let Some(command) = &run.command {
             writeln!(out, "  {command}")?;

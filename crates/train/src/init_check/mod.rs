@@ -62,6 +62,13 @@ pub struct Check {
     pub findings: Vec<String>,
 }
 
+impl Check {
+    /// The layers, and last the classifier.
+    pub fn with_head(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().chain(&self.head)
+    }
+}
+
 /// Pushes a batch through a network, forward and back, under each initialization.
 ///
 /// # Errors

@@ -60,7 +60,7 @@ pub(super) fn pass(
             features.grad(&gradients).expect("the features are tracked"),
         ),
         head: Some(Pass {
-            name: head.name().to_owned(),
+            name: architecture.classifier.to_owned(),
             output: values(results.inner()),
             gradient: values(by_logits),
         }),
