@@ -1,0 +1,12 @@
+//! Files that other people made: opened only if they are files, read only up to a limit, and named on
+//! one line.
+//!
+//! A folder of data may hold a pipe called `x.jpg`, a sparse file of 100 GB, or a name with a newline in
+//! it. [`open`] and [`read`] refuse the first two, and [`one_line`] and [`shown`] make the third safe to
+//! print.
+
+mod reading;
+mod showing;
+
+pub use reading::{open, read};
+pub use showing::{one_line, shown};

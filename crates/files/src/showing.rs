@@ -1,0 +1,74 @@
+//! Names for a person's eyes.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+/// A text on one line: control characters are escaped (`\n`, `\u{1b}`), and so are the marks that turn the
+/// direction of writing, so that a name can neither break a line nor command the terminal.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    match text.chars().any(is_unsafe) {
+        true => Cow::Owned(escaped(text)),
+        false => Cow::Borrowed(text),
+    }
+}
+
+/// A path on one line, as [`one_line`]; bytes that are not UTF-8 are escaped (`\xff`), so that two such
+/// names differ.
+pub fn shown(path: &Path) -> String {
+    let mut line = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        line.push_str(&one_line(chunk.valid()));
+        for byte in chunk.invalid() {
+            line.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    line
+}
+
+fn escaped(text: &str) -> String {
+    let mut line = String::with_capacity(text.len() + 8);
+    for letter in text.chars() {
+        match is_unsafe(letter) {
+            true => line.extend(letter.escape_default()),
+            false => line.push(letter),
+        }
+    }
+    line
+}
+
+/// Control characters, line and paragraph separators, and the marks of bidirectional text (Unicode
+/// Standard Annex 9, section 2).
+fn is_unsafe(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_names_stay_as_they_are() {
+        for name in ["cat", "图片", "café", "a b\\c", "👍🏽"] {
+            assert!(matches!(one_line(name), Cow::Borrowed(same) if same == name));
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        assert_eq!(one_line("a\nb"), "a\\nb");
+        assert_eq!(one_line("\u{1b}[2J"), "\\u{1b}[2J");
+        assert_eq!(one_line("\u{202e}gpj.exe"), "\\u{202e}gpj.exe");
+        assert_eq!(one_line("\u{9b}1m\u{7f}"), "\\u{9b}1m\\u{7f}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_not_text_can_be_told_apart() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = |bytes| shown(Path::new(OsStr::from_bytes(bytes)));
+        assert_eq!(path(b"a/\xff\n.png"), "a/\\xff\\n.png");
+        assert_ne!(path(b"\xfe"), path(b"\xff"));
+    }
+}
