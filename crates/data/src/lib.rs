@@ -50,6 +50,7 @@ mod scene;
 mod scene_augmentation;
 pub mod scenes;
 mod sketch;
+mod split_kind;
 mod survey;
 
 pub use augmentation::{Augmentation, training_pixels, training_pixels_of};

@@ -4,12 +4,12 @@
 
 use super::findings::{Findings, Problem};
 use super::reading::{
-    RawObject, SplitKind, SplitRead, SplitsRead, inside, read_image, read_images, read_text,
-    require_distinct,
+    RawObject, SplitRead, SplitsRead, inside, read_image, read_images, read_text, require_distinct,
 };
 use crate::error::DataError;
 use crate::folder;
 use crate::scene::BoundingBox;
+use crate::split_kind::SplitKind;
 use rayon::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;

@@ -14,27 +14,6 @@ use std::path::{Component, Path, PathBuf};
 /// Boxes less than this far beyond their image, in pixels, are there by rounding.
 const ROUNDING: f64 = 0.5;
 
-/// The splits of a data set in the order of their use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum SplitKind {
-    Train,
-    Validation,
-    Test,
-}
-
-impl SplitKind {
-    /// What a folder or file of that name is: `train`, `val` or `test`, with the digits of a year
-    /// perhaps.
-    pub fn of(name: &str) -> Option<Self> {
-        match name.trim_end_matches(|letter: char| letter.is_ascii_digit()) {
-            "train" => Some(Self::Train),
-            "val" | "valid" | "validation" => Some(Self::Validation),
-            "test" => Some(Self::Test),
-            _ => None,
-        }
-    }
-}
-
 /// The images of one split, or of one image.
 #[derive(Default)]
 pub(super) struct SplitRead {
