@@ -1,0 +1,340 @@
+//! Readers of warmstart, each as a function of bytes.
+
+use std::fs;
+use std::path::Path;
+
+use tempfile::TempDir;
+use warmstart_data::{FeatureCacheFolder, decode_bytes, scenes};
+use warmstart_train::recipe::{Draft, Recipe};
+use warmstart_train::trained::Trained;
+
+use crate::seeds::{self, Seeds};
+
+/// A reader.
+pub struct Target {
+    /// Its name.
+    pub name: &'static str,
+    /// Good inputs.
+    pub seeds: fn() -> Seeds,
+    /// Inputs of it that are read in the short pass.
+    pub inputs: u64,
+    /// Makes what is checked before anything else right again: a checksum.
+    repair: fn(&mut Vec<u8>),
+    /// Reads the input in an empty folder; whether it was accepted.
+    read: fn(&[u8], &Path) -> bool,
+}
+
+impl Target {
+    /// Gives an input to the reader. Returns whether it was accepted.
+    ///
+    /// # Panics
+    /// Wherever the reader does.
+    pub fn read(&self, input: &[u8]) -> bool {
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut input = input.to_vec();
+        (self.repair)(&mut input);
+        (self.read)(&input, folder.path())
+    }
+}
+
+/// Every target.
+pub const TARGETS: [Target; 16] = [
+    Target {
+        name: "weights_zip",
+        seeds: seeds::zip_weights,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| weights(input, folder, "w.pth"),
+    },
+    Target {
+        name: "weights_pickle",
+        seeds: seeds::pickles,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| weights(&seeds::zip_around(input), folder, "w.pth"),
+    },
+    Target {
+        name: "weights_legacy",
+        seeds: seeds::legacy_weights,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| weights(input, folder, "w.pth"),
+    },
+    Target {
+        name: "weights_safetensors",
+        seeds: seeds::safetensors,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| weights(input, folder, "w.safetensors"),
+    },
+    Target {
+        name: "picture",
+        seeds: seeds::pictures,
+        inputs: 8000,
+        repair: png_checksums,
+        read: picture,
+    },
+    Target {
+        name: "coco",
+        seeds: seeds::coco,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| {
+            scene(
+                folder,
+                &[("annotations/instances_train.json", input)],
+                &["train/a.png", "train/b.png"],
+            )
+        },
+    },
+    Target {
+        name: "yolo_labels",
+        seeds: seeds::yolo_labels,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| {
+            let yaml = b"train: images\nnames: [cat, dog]\n";
+            let files = [
+                ("data.yaml", &yaml[..]),
+                ("labels/a.txt", input),
+                ("labels/b.txt", b"0 .5 .5 .1 .1\n"),
+            ];
+            scene(folder, &files, &["images/a.png", "images/b.png"])
+        },
+    },
+    Target {
+        name: "yolo_yaml",
+        seeds: seeds::yolo_yaml,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| {
+            let files = [
+                ("data.yaml", input),
+                ("labels/a.txt", b"0 .5 .5 .1 .1\n"),
+                ("labels/b.txt", b"0 .5 .5 .1 .1\n"),
+            ];
+            scene(folder, &files, &["images/a.png", "images/b.png"])
+        },
+    },
+    Target {
+        name: "voc",
+        seeds: seeds::voc,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| {
+            let files = [
+                ("Annotations/a.xml", input),
+                ("Annotations/b.xml", &seeds::voc()[0][..]),
+            ];
+            scene(folder, &files, &["JPEGImages/a.png", "JPEGImages/b.png"])
+        },
+    },
+    Target {
+        name: "labelme",
+        seeds: seeds::labelme,
+        inputs: 3000,
+        repair: nothing,
+        read: |input, folder| {
+            let files = [
+                ("train/a.json", input),
+                ("train/b.json", &seeds::labelme()[0][..]),
+            ];
+            scene(folder, &files, &["train/a.png", "train/b.png"])
+        },
+    },
+    Target {
+        name: "label_studio",
+        seeds: seeds::label_studio,
+        inputs: 3000,
+        repair: nothing,
+        read: |input, folder| scene(folder, &[("project.json", input)], &["a.png", "b.png"]),
+    },
+    Target {
+        name: "recipe",
+        seeds: seeds::recipes,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| {
+            let draft = Draft::read(&file(folder, "recipe.toml", input));
+            draft.is_ok_and(|draft| draft.resolve(224, None).is_ok())
+        },
+    },
+    Target {
+        name: "resolved_recipe",
+        seeds: seeds::resolved_recipes,
+        inputs: 2000,
+        repair: nothing,
+        read: |input, folder| Recipe::read(&file(folder, "recipe.toml", input)).is_ok(),
+    },
+    Target {
+        name: "state",
+        seeds: seeds::states,
+        inputs: 2000,
+        repair: state_checksum,
+        read: |input, folder| {
+            file(folder, "run/recipe.toml", &seeds::resolved_recipes()[0]);
+            file(folder, "run/checkpoints/epoch-0001/state.json", input);
+            let runs = warmstart_train::runs::runs(folder).expect("the folder can be listed");
+            runs[0].best.is_some()
+        },
+    },
+    Target {
+        name: "feature_cache",
+        seeds: seeds::feature_caches,
+        inputs: 2000,
+        repair: nothing,
+        read: feature_cache,
+    },
+    Target {
+        name: "model_metadata",
+        seeds: seeds::model_metadata,
+        inputs: 150,
+        repair: nothing,
+        read: |input, folder| {
+            let model = seeds::model_with(input);
+            Trained::load(&file(folder, "best.safetensors", &model)).is_ok()
+        },
+    },
+];
+
+fn nothing(_: &mut Vec<u8>) {}
+
+/// Writes a file below a folder; its path.
+fn file(folder: &Path, name: &str, content: &[u8]) -> std::path::PathBuf {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder");
+    fs::write(&path, content).expect("a file");
+    path
+}
+
+fn weights(input: &[u8], folder: &Path, name: &str) -> bool {
+    let read = warmstart_weights::read(&file(folder, name, input));
+    read.is_ok_and(|read| {
+        warmstart_weights::inspect(&read, &[]).report();
+        true
+    })
+}
+
+fn picture(input: &[u8], folder: &Path) -> bool {
+    let path = file(folder, "picture.png", input);
+    let size = scenes::picture_size(&path);
+    let decoded = decode_bytes(input);
+    if let (Ok((width, height)), Ok(image)) = (&size, &decoded) {
+        assert_eq!(
+            (image.width, image.height),
+            (*width, *height),
+            "header and decoder agree"
+        );
+    }
+    decoded.is_ok()
+}
+
+/// Opens a folder of labels and pictures of 64 × 48 pixels.
+fn scene(folder: &Path, files: &[(&str, &[u8])], pictures: &[&str]) -> bool {
+    for name in pictures {
+        file(folder, name, &seeds::png());
+    }
+    for (name, content) in files {
+        file(folder, name, content);
+    }
+    let opened = scenes::open(folder, 0.5, 0);
+    opened.is_ok_and(|opened| {
+        let _ = scenes::Report::new(&opened).to_string();
+        true
+    })
+}
+
+fn feature_cache(input: &[u8], folder: &Path) -> bool {
+    file(folder, "key.features", input);
+    let cache = FeatureCacheFolder::new(folder.to_owned(), 1 << 20);
+    let files = cache.files().expect("the folder can be listed");
+    let found = cache.find("key", seeds::ENTRIES, None);
+    let present = found.as_ref().map_or(0, |found| found.present());
+    let opened = cache
+        .open("key", "", seeds::ENTRIES, seeds::VALUES, None)
+        .expect("a small file");
+    assert!(opened.present() <= seeds::ENTRIES);
+    files.len() == 1 && present == seeds::ENTRIES
+}
+
+/// Gives the chunks of a PNG the checksums that their contents have (PNG specification, section 5.3).
+fn png_checksums(input: &mut Vec<u8>) {
+    const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+    if !input.starts_with(SIGNATURE) {
+        return;
+    }
+    let mut at = SIGNATURE.len();
+    while let Some(length) = input.get(at..at + 4) {
+        let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
+        let Some(chunk) = length
+            .checked_add(at + 8)
+            .and_then(|end| input.get(at + 4..end))
+        else {
+            return;
+        };
+        let sum = crc32(chunk).to_be_bytes();
+        let end = at + 8 + length;
+        if let Some(place) = input.get_mut(end..end + 4) {
+            place.copy_from_slice(&sum);
+        }
+        at = end + 4;
+    }
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    let mut sum = u32::MAX;
+    for byte in bytes {
+        sum ^= u32::from(*byte);
+        for _ in 0..8 {
+            sum = if sum & 1 == 1 {
+                (sum >> 1) ^ 0xedb8_8320
+            } else {
+                sum >> 1
+            };
+        }
+    }
+    !sum
+}
+
+/// Gives a state the checksum that its text has, as a checkpoint's state has it: with zeros in its place.
+fn state_checksum(input: &mut Vec<u8>) {
+    const KEY: &str = "\"checksum\": \"";
+    let Ok(text) = std::str::from_utf8(input) else {
+        return;
+    };
+    let Some(start) = text.find(KEY).map(|start| start + KEY.len()) else {
+        return;
+    };
+    let Some(length) = text[start..].find('"') else {
+        return;
+    };
+    let found = &text[start..start + length];
+    if found.is_empty() {
+        return;
+    }
+    let sum = blake3::hash(text.replacen(found, &"0".repeat(64), 1).as_bytes());
+    *input = text.replacen(found, &sum.to_hex(), 1).into_bytes();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_accepts_its_seeds() {
+        for target in &TARGETS {
+            for (number, seed) in (target.seeds)().iter().enumerate() {
+                assert!(target.read(seed), "{}, seed {number}", target.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_damaged_seed_is_refused_somewhere() {
+        for target in &TARGETS {
+            let mut seed = (target.seeds)()[0].clone();
+            seed.truncate(seed.len() / 3);
+            assert!(!target.read(&seed), "{}", target.name);
+        }
+    }
+}
