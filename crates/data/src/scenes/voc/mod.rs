@@ -3,37 +3,22 @@
 //! The format is described in the VOC 2007 development kit. It counts pixels from 1 and a box holds
 //! the pixels of both its corners, so that the first pixel alone is the box 1, 1, 1, 1.
 
+mod annotation;
+
 use super::findings::{Findings, Problem};
 use super::reading::{
     RawObject, SplitRead, SplitsRead, read_image, read_images, read_text, require_distinct,
 };
 use crate::error::DataError;
 use crate::folder;
-use crate::scene::BoundingBox;
+use annotation::{Annotation, read_annotation};
 use rayon::prelude::*;
-use roxmltree::{Document, Node};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Whether a folder is a VOC data set.
 pub(super) fn is_voc(dir: &Path) -> bool {
     dir.join("Annotations").is_dir() && dir.join("JPEGImages").is_dir()
-}
-
-/// What one file says.
-#[derive(Default)]
-struct Annotation {
-    /// Width and height in pixels.
-    size: Option<(f64, f64)>,
-    objects: Vec<NamedObject>,
-    findings: Findings,
-}
-
-struct NamedObject {
-    class: String,
-    bounds: BoundingBox,
-    difficult: bool,
-    line: usize,
 }
 
 /// An image of a split and its file of annotations, if that is there.
@@ -235,64 +220,4 @@ fn read_split(named: Named, classes: &[String]) -> Result<SplitRead, DataError> 
     findings.append(split.findings);
     split.findings = findings;
     Ok(split)
-}
-
-fn read_annotation(file: &Path) -> Result<Annotation, DataError> {
-    let text = read_text(file)?;
-    let document = Document::parse(&text).map_err(|error| {
-        let line = error.pos().row as usize;
-        let problem = format!("expected XML; {error}; mend the file or export it again");
-        DataError::annotations(file, line, problem)
-    })?;
-    let root = document.root_element();
-    if !root.has_tag_name("annotation") {
-        let found = root.tag_name().name();
-        let problem = format!("expected VOC's element annotation, found {found}; export it again");
-        return Err(DataError::annotations(file, 1, problem));
-    }
-    let mut annotation = Annotation {
-        size: child(root, "size")
-            .and_then(|size| Some((number(size, "width")?, number(size, "height")?))),
-        ..Annotation::default()
-    };
-    for node in root.children().filter(|node| node.has_tag_name("object")) {
-        let line = document.text_pos_at(node.range().start).row as usize;
-        match read_object(node, line) {
-            Ok(object) => annotation.objects.push(object),
-            Err(missing) => annotation.findings.add(Problem::Malformed, || {
-                format!("{}, line {line}: expected {missing}", file.display())
-            }),
-        }
-    }
-    Ok(annotation)
-}
-
-/// An object, or what it lacks. Its parts, which have boxes of their own, are passed over.
-fn read_object(node: Node, line: usize) -> Result<NamedObject, &'static str> {
-    let class = text(node, "name").filter(|name| !name.is_empty());
-    let corners = child(node, "bndbox").ok_or("an element bndbox")?;
-    let corner = |name| number(corners, name).ok_or("bndbox with numbers xmin, ymin, xmax, ymax");
-    Ok(NamedObject {
-        class: class.ok_or("an element name")?.to_owned(),
-        bounds: BoundingBox {
-            left: corner("xmin")? - 1.0,
-            top: corner("ymin")? - 1.0,
-            right: corner("xmax")?,
-            bottom: corner("ymax")?,
-        },
-        difficult: text(node, "difficult") == Some("1"),
-        line,
-    })
-}
-
-fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<Node<'a, 'input>> {
-    node.children().find(|child| child.has_tag_name(name))
-}
-
-fn text<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
-    Some(child(node, name)?.text().unwrap_or("").trim())
-}
-
-fn number(node: Node, name: &str) -> Option<f64> {
-    text(node, name)?.parse().ok()
 }
