@@ -27,8 +27,8 @@ pub enum Problem {
     SharedImage,
     /// A split that is named and not there: left out.
     MissingSplit,
-    /// A list of images that no split is made of: not read.
-    UnusedList,
+    /// A file, folder or list of the data set that is not used.
+    NotUsed,
     /// A text file whose encoding was assumed: read as is said there.
     AssumedEncoding,
     /// An annotation whose size of the image is not the file's: the boxes are kept as they are.
@@ -67,7 +67,7 @@ impl Problem {
             Self::RepeatedImage => "images are listed twice in a split (the first counts)",
             Self::SharedImage => "images are in two splits (kept in both)",
             Self::MissingSplit => "splits are named and not there (left out)",
-            Self::UnusedList => "lists of images are of no use here (not read)",
+            Self::NotUsed => "files or folders are not used",
             Self::AssumedEncoding => {
                 "text files are in another encoding than they say (check the names, or save as UTF-8)"
             }
