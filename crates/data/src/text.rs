@@ -69,8 +69,13 @@ fn beyond_ascii(text: &str) -> String {
 /// If it cannot be read, is not a regular file, is too large, or is not text in an encoding that is
 /// clear, then with the line.
 pub(crate) fn read_text(path: &Path) -> Result<Text, DataError> {
+    read_text_within(path, MAX_BYTES)
+}
+
+/// Reads a text file as [`read_text`] does, of at most `limit` bytes.
+pub(crate) fn read_text_within(path: &Path, limit: u64) -> Result<Text, DataError> {
     let bytes =
-        warmstart_files::read(path, MAX_BYTES).map_err(|source| DataError::read(path, source))?;
+        warmstart_files::read(path, limit).map_err(|source| DataError::read(path, source))?;
     decoded(bytes).map_err(|Undecodable { line, problem }| {
         DataError::annotations(path, line, format!("{problem}; save the file as UTF-8"))
     })

@@ -29,7 +29,7 @@ pub enum Problem {
     MissingSplit,
     /// A file, folder or list of the data set that is not used.
     NotUsed,
-    /// A text file whose encoding was assumed: read as is said there.
+    /// A text file that does not declare its encoding, or a wrong one: read as the example says.
     AssumedEncoding,
     /// An annotation whose size of the image is not the file's: the boxes are kept as they are.
     OtherSize,
@@ -69,7 +69,7 @@ impl Problem {
             Self::MissingSplit => "splits are named and not there (left out)",
             Self::NotUsed => "files or folders are not used",
             Self::AssumedEncoding => {
-                "text files are in another encoding than they say (check the names, or save as UTF-8)"
+                "encodings of text files are assumed (check the names, or save the files as UTF-8)"
             }
             Self::OtherSize => "images have another size than their annotation says (boxes kept)",
             Self::WithoutLabelFile => "images have no label file (kept as images without objects)",

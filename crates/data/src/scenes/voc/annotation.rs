@@ -6,7 +6,7 @@
 use crate::error::DataError;
 use crate::scene::BoundingBox;
 use crate::scenes::findings::{Findings, Problem};
-use crate::scenes::reading::read_text;
+use crate::text::read_text_within;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, Event};
@@ -29,6 +29,9 @@ const ELEMENTS: [&str; 13] = [
     "xmax",
     "ymax",
 ];
+
+/// Bytes that the annotations of one picture may have: some hundred thousand objects.
+const MAX_BYTES: u64 = 256 << 20;
 
 /// Characters of a parser's message that are shown: it may quote a name of any length.
 const MESSAGE: usize = 160;
@@ -58,7 +61,7 @@ pub(super) struct NamedObject {
 /// # Errors
 /// If it is not text or not XML, or its outermost element is another one, with the line.
 pub(super) fn read_annotation(file: &Path) -> Result<Annotation, DataError> {
-    let text = read_text(file)?;
+    let text = read_text_within(file, MAX_BYTES)?;
     let mut annotation = Annotation::default();
     annotation.findings.add_encoding(file, &text);
     let raw = RawAnnotation::read(&text)
