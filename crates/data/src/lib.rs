@@ -52,6 +52,7 @@ pub mod scenes;
 mod sketch;
 mod split_kind;
 mod survey;
+mod text;
 
 pub use augmentation::{Augmentation, training_pixels, training_pixels_of};
 pub use check::{Checked, check, require_readable};

@@ -139,6 +139,7 @@ fn read_split(
     let category_class = categories(file, parsed.categories, classes)?;
 
     let mut findings = Findings::default();
+    findings.add_encoding(file, &text);
     let mut ids = HashMap::new();
     let mut images = Vec::new();
     for (index, raw) in parsed.images.into_iter().enumerate() {

@@ -4,6 +4,7 @@
 //! are read one by one: the file is flat, and every scalar stays the text that it is, so that a class
 //! may be called `no` or `7`.
 
+use super::findings::Findings;
 use super::reading::{read_text, require_distinct};
 use crate::error::DataError;
 use saphyr_parser::{Event, Parser, Span, StrInput};
@@ -26,8 +27,9 @@ pub(super) struct DataYaml {
 ///
 /// # Errors
 /// If it is no YAML, has no names or no train, or one of them is of another form.
-pub(super) fn read_data_yaml(file: &Path) -> Result<DataYaml, DataError> {
+pub(super) fn read_data_yaml(file: &Path, findings: &mut Findings) -> Result<DataYaml, DataError> {
     let text = read_text(file)?;
+    findings.add_encoding(file, &text);
     let mut reader = Reader {
         file,
         events: Parser::new_from_str(&text),

@@ -1,8 +1,11 @@
 //! What is wrong with a data set and does not stop it from being used.
 
+use crate::text::Text;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
+use warmstart_files::shown;
 
 /// Examples kept of each problem.
 const EXAMPLES: usize = 5;
@@ -24,6 +27,10 @@ pub enum Problem {
     SharedImage,
     /// A split that is named and not there: left out.
     MissingSplit,
+    /// A file, folder or list of the data set that is not used.
+    NotUsed,
+    /// A text file that does not declare its encoding, or a wrong one: read as the example says.
+    AssumedEncoding,
     /// An annotation whose size of the image is not the file's: the boxes are kept as they are.
     OtherSize,
     /// An image with no label file: kept as an image without objects.
@@ -60,6 +67,10 @@ impl Problem {
             Self::RepeatedImage => "images are listed twice in a split (the first counts)",
             Self::SharedImage => "images are in two splits (kept in both)",
             Self::MissingSplit => "splits are named and not there (left out)",
+            Self::NotUsed => "files or folders are not used",
+            Self::AssumedEncoding => {
+                "encodings of text files are assumed (check the names, or save the files as UTF-8)"
+            }
             Self::OtherSize => "images have another size than their annotation says (boxes kept)",
             Self::WithoutLabelFile => "images have no label file (kept as images without objects)",
             Self::WithoutBoxes => "images have no valid box (kept)",
@@ -144,6 +155,14 @@ impl Findings {
         finding.count += 1;
         if finding.examples.len() < EXAMPLES {
             finding.examples.push(example());
+        }
+    }
+
+    /// Notes the encoding that was assumed to read a text, if any.
+    pub(crate) fn add_encoding(&mut self, file: &Path, text: &Text) {
+        if let Some(assumed) = &text.assumed {
+            let example = || format!("{}: {assumed}", shown(file));
+            self.add(Problem::AssumedEncoding, example);
         }
     }
 

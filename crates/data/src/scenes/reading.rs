@@ -5,6 +5,7 @@ use super::picture_size::picture_size;
 use crate::dataset::Sample;
 use crate::error::DataError;
 use crate::scene::{BoundingBox, Object, Scene};
+pub(super) use crate::text::read_text;
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -198,24 +199,6 @@ pub(super) fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
     components
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
         .then(|| folder.join(name))
-}
-
-/// A text file, without the byte order mark that some editors write.
-///
-/// # Errors
-/// If it cannot be read or is not valid UTF-8, then with the line.
-pub(super) fn read_text(path: &Path) -> Result<String, DataError> {
-    let bytes = std::fs::read(path).map_err(|source| DataError::read(path, source))?;
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = 1 + valid.iter().filter(|byte| **byte == b'\n').count();
-        let problem = "expected text in UTF-8, found other bytes; save the file as UTF-8";
-        DataError::annotations(path, line, problem)
-    })?;
-    match text.strip_prefix('\u{feff}') {
-        Some(rest) => Ok(rest.to_owned()),
-        None => Ok(text),
-    }
 }
 
 /// Fails if a class is listed twice.

@@ -26,7 +26,8 @@ pub(super) fn configuration(dir: &Path) -> Option<PathBuf> {
 /// Splits are relative to `path`, which is relative to the folder of the file; where there is no such
 /// folder (it is written for the place that the data was made in), to the folder of the file.
 pub(super) fn read(dir: &Path, file: &Path) -> Result<SplitsRead, DataError> {
-    let data = read_data_yaml(file)?;
+    let mut findings = Findings::default();
+    let data = read_data_yaml(file, &mut findings)?;
     let root = data.path.map(|path| dir.join(path));
     let root = root
         .filter(|root| root.is_dir())
@@ -36,7 +37,7 @@ pub(super) fn read(dir: &Path, file: &Path) -> Result<SplitsRead, DataError> {
         train: SplitRead::default(),
         validation: None,
         test: None,
-        findings: Findings::default(),
+        findings,
         ignored: 0,
         root,
     };
@@ -98,7 +99,7 @@ fn read_split(
             *ignored += found.ignored.saturating_sub(others);
             images.extend(found.paths);
         } else {
-            images.extend(listed_images(place, root)?);
+            images.extend(listed_images(place, root, &mut findings)?);
         }
     }
     let mut split = read_images(&images, |image| {
@@ -125,8 +126,13 @@ fn read_split(
 }
 
 /// The images in a text file with one path a line, relative to that file or to the data set.
-fn listed_images(list: &Path, root: &Path) -> Result<Vec<PathBuf>, DataError> {
+fn listed_images(
+    list: &Path,
+    root: &Path,
+    findings: &mut Findings,
+) -> Result<Vec<PathBuf>, DataError> {
     let text = read_text(list)?;
+    findings.add_encoding(list, &text);
     let beside = list.parent().unwrap_or(root);
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     Ok(lines

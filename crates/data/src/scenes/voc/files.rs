@@ -1,0 +1,338 @@
+//! The pictures of a data set, each with its file of annotations and the split of its folder.
+
+use super::annotation::read_annotation;
+use super::root::{is_annotations, is_pictures};
+use crate::error::DataError;
+use crate::folder;
+use crate::scenes::findings::{Findings, Problem};
+use crate::split_kind::SplitKind;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use unicode_normalization::UnicodeNormalization as _;
+use warmstart_files::shown;
+
+/// Words after a name in a list: flags, or the file of annotations, with spaces in its name perhaps.
+const WORDS: usize = 8;
+
+/// Folders of VOC's own that hold pictures of another use.
+const MASKS: [&str; 2] = ["segmentationclass", "segmentationobject"];
+
+/// A picture, whether it is used or not.
+pub(super) struct Picture {
+    pub path: PathBuf,
+    pub annotation: Option<PathBuf>,
+    /// The split that a folder above the picture or its annotations is named after.
+    pub kind: Option<SplitKind>,
+    name: Name,
+}
+
+/// Name of a file below the data set's folder. Folders of annotations and of pictures are left out, so
+/// that `Annotations/a.xml` has the name of `JPEGImages/a.jpg`.
+struct Name {
+    /// Parts with `/` between them, without extension, in Unicode's normal form C.
+    key: String,
+    /// The last part alone.
+    stem: String,
+    extension: String,
+    /// Whether it lies in a folder of the development kit's own name.
+    is_own: bool,
+    kind: Option<SplitKind>,
+}
+
+impl Name {
+    fn of(root: &Path, path: &Path) -> Self {
+        let below = path.strip_prefix(root).unwrap_or(path);
+        let parts: Vec<String> = below
+            .iter()
+            .map(|part| part.to_string_lossy().nfc().collect())
+            .collect();
+        let (file, folders) = parts.split_last().expect("a file has a name");
+        let (stem, extension) = file.rsplit_once('.').unwrap_or((file, ""));
+        Self {
+            key: joined(folders, stem),
+            stem: stem.to_owned(),
+            extension: extension.to_lowercase(),
+            is_own: folders
+                .iter()
+                .any(|name| name == "JPEGImages" || name == "Annotations"),
+            kind: folders.iter().find_map(|name| SplitKind::of(name)),
+        }
+    }
+}
+
+fn joined(folders: &[String], stem: &str) -> String {
+    let named = folders
+        .iter()
+        .filter(|name| !is_annotations(name) && !is_pictures(name));
+    let parts: Vec<&str> = named.map(String::as_str).chain([stem]).collect();
+    parts.join("/")
+}
+
+/// All pictures below a folder.
+pub(super) struct Files {
+    pub pictures: Vec<Picture>,
+    by_key: HashMap<String, usize>,
+    /// By key and extension.
+    by_file: HashMap<String, usize>,
+    /// By the last part, none for several of one name.
+    by_stem: HashMap<String, Option<usize>>,
+    /// Files that are neither pictures nor annotations.
+    pub ignored: usize,
+}
+
+impl Files {
+    /// Finds pictures and their annotations. Annotations without a picture are findings.
+    ///
+    /// # Errors
+    /// If a folder cannot be read, or it is not clear which of two files is meant.
+    pub fn below(root: &Path, findings: &mut Findings) -> Result<Self, DataError> {
+        let found = folder::images(root)?;
+        let xml = folder::files_with_extension(root, "xml")?;
+        let mut files = Self {
+            pictures: Vec::with_capacity(found.paths.len()),
+            by_key: HashMap::new(),
+            by_file: HashMap::new(),
+            by_stem: HashMap::new(),
+            ignored: found.ignored.saturating_sub(xml.len()),
+        };
+        for path in found.paths {
+            files.add_picture(Name::of(root, &path), path);
+        }
+        let mut annotations: BTreeMap<String, (Name, PathBuf)> = BTreeMap::new();
+        for path in xml {
+            let name = Name::of(root, &path);
+            match annotations.get(&name.key) {
+                Some((other, first)) if other.is_own == name.is_own => {
+                    return Err(ambiguous(root, first, &path));
+                }
+                Some((other, _)) if other.is_own => {}
+                _ => {
+                    annotations.insert(name.key.clone(), (name, path));
+                }
+            }
+        }
+        files.match_annotations(root, annotations, findings)?;
+        files.share_annotations();
+        Ok(files)
+    }
+
+    fn add_picture(&mut self, name: Name, path: PathBuf) {
+        let index = self.pictures.len();
+        self.by_file
+            .entry(format!("{}.{}", name.key, name.extension))
+            .or_insert(index);
+        let of_stem = self.by_stem.entry(name.stem.clone()).or_insert(Some(index));
+        let same_key = of_stem
+            .is_some_and(|other| other == index || self.pictures[other].name.key == name.key);
+        if !same_key {
+            *of_stem = None;
+        }
+        self.pictures.push(Picture {
+            path,
+            annotation: None,
+            kind: name.kind,
+            name,
+        });
+    }
+
+    /// Gives every picture its annotations: those of its name, else of the last part of its name, else
+    /// those that name it.
+    fn match_annotations(
+        &mut self,
+        root: &Path,
+        annotations: BTreeMap<String, (Name, PathBuf)>,
+        findings: &mut Findings,
+    ) -> Result<(), DataError> {
+        self.choose_pictures(root, &annotations)?;
+        let mut by_stem: HashMap<&str, usize> = HashMap::new();
+        for (name, _) in annotations.values() {
+            *by_stem.entry(&name.stem).or_default() += 1;
+        }
+        let mut unmatched = Vec::new();
+        for (key, (name, path)) in &annotations {
+            let alone = || {
+                (by_stem[&name.stem[..]] == 1)
+                    .then(|| *self.by_stem.get(&name.stem)?)
+                    .flatten()
+            };
+            match self.by_key.get(key).copied().or_else(alone) {
+                Some(index) => self.pictures[index].annotate(name, path),
+                None => unmatched.push((name, path)),
+            }
+        }
+        let named: Vec<Option<String>> = unmatched
+            .par_iter()
+            .map(|(_, path)| read_annotation(path).ok()?.picture)
+            .collect();
+        for ((name, path), picture) in unmatched.into_iter().zip(named) {
+            let index = picture.and_then(|picture| self.named(&picture));
+            match index {
+                Some(index) if self.pictures[index].annotation.is_none() => {
+                    self.pictures[index].annotate(name, path);
+                }
+                _ => findings.add(Problem::UnknownImage, || shown(path)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives pictures that another one in their folder hides its annotations: a list may name them with
+    /// their extension.
+    fn share_annotations(&mut self) {
+        for index in 0..self.pictures.len() {
+            let picture = &self.pictures[index];
+            let chosen = &self.pictures[self.by_key[&picture.name.key]];
+            if chosen.path.parent() == picture.path.parent() {
+                self.pictures[index].annotation = chosen.annotation.clone();
+            }
+        }
+    }
+
+    /// Chooses the picture of every key: of two in one folder the first, of two in different folders the
+    /// one in JPEGImages.
+    fn choose_pictures(
+        &mut self,
+        root: &Path,
+        annotations: &BTreeMap<String, (Name, PathBuf)>,
+    ) -> Result<(), DataError> {
+        for (index, picture) in self.pictures.iter().enumerate() {
+            let key = &picture.name.key;
+            let Some(first) = self.by_key.get(key) else {
+                self.by_key.insert(key.clone(), index);
+                continue;
+            };
+            let first = &self.pictures[*first];
+            let is_in_one_folder = first.path.parent() == picture.path.parent();
+            if picture.name.is_own && !first.name.is_own {
+                self.by_key.insert(key.clone(), index);
+            } else if !is_in_one_folder
+                && first.name.is_own == picture.name.is_own
+                && annotations.contains_key(key)
+            {
+                return Err(ambiguous(root, &first.path, &picture.path));
+            }
+        }
+        Ok(())
+    }
+
+    /// The picture that a line of a list or an annotation means: a name with or without extension,
+    /// flags or a file of annotations after it, folders before it, with `/` or `\` between them.
+    pub fn named(&self, line: &str) -> Option<usize> {
+        let line = line.trim();
+        let ends = line.rmatch_indices(char::is_whitespace).map(|(at, _)| at);
+        [line.len()]
+            .into_iter()
+            .chain(ends)
+            .take(WORDS + 1)
+            .find_map(|end| {
+                let (name, after) = (line[..end].trim_end(), &line[end..]);
+                let is_flag = |word: &str| word.parse::<i64>().is_ok();
+                let is_name =
+                    folder::is_image(Path::new(name)) || after.split_whitespace().all(is_flag);
+                is_name.then(|| self.named_exactly(name)).flatten()
+            })
+    }
+
+    fn named_exactly(&self, name: &str) -> Option<usize> {
+        let name: String = name.nfc().collect();
+        if let Some(index) = self.by_key.get(&name) {
+            return Some(*index);
+        }
+        let path = name.replace('\\', "/");
+        let is_elsewhere = path.starts_with('/') || path.as_bytes().get(1) == Some(&b':');
+        let mut parts: Vec<String> = path
+            .split('/')
+            .filter(|part| !matches!(*part, "" | "."))
+            .map(str::to_owned)
+            .collect();
+        let file = parts.pop()?;
+        let folder = parts.iter().rposition(|part| is_pictures(part));
+        // What lies before the folder of pictures is where the list was made.
+        let folders = folder.map_or(&parts[..], |at| &parts[at..]);
+        let found = self
+            .in_folders(folders, &file)
+            .or_else(|| self.in_folders(&parts, &file));
+        found.or_else(|| {
+            let (stem, _) = without_extension(&file);
+            is_elsewhere.then(|| *self.by_stem.get(stem)?).flatten()
+        })
+    }
+
+    fn in_folders(&self, folders: &[String], file: &str) -> Option<usize> {
+        let (stem, extension) = without_extension(file);
+        let by_file = self
+            .by_file
+            .get(&format!("{}.{extension}", joined(folders, stem)));
+        let by_key = || self.by_key.get(&joined(folders, file));
+        let by_stem = || self.by_key.get(&joined(folders, stem));
+        by_file.or_else(by_key).or_else(by_stem).copied()
+    }
+
+    /// The pictures to use where there are no lists: those of every name in folders where any has
+    /// annotations, or all if none has.
+    pub fn labelled(&self) -> Vec<usize> {
+        let folders: HashSet<&Path> = self
+            .pictures
+            .iter()
+            .filter(|picture| picture.annotation.is_some())
+            .filter_map(|picture| picture.path.parent())
+            .collect();
+        let mut chosen: Vec<usize> = self.by_key.values().copied().collect();
+        chosen.retain(|index| {
+            let folder = self.pictures[*index].path.parent();
+            folders.is_empty() || folder.is_some_and(|folder| folders.contains(folder))
+        });
+        chosen.sort();
+        chosen
+    }
+
+    /// Counts the pictures that are not used and names the folders below `root` of which none is.
+    pub fn note_unused(&mut self, root: &Path, used: &HashSet<usize>, findings: &mut Findings) {
+        self.ignored += self.pictures.len() - used.len();
+        let mut folders: BTreeMap<&Path, (usize, usize)> = BTreeMap::new();
+        for (index, picture) in self.pictures.iter().enumerate() {
+            let folder = picture.path.parent().unwrap_or(&picture.path);
+            let (all, taken) = folders.entry(folder).or_default();
+            *all += 1;
+            *taken += usize::from(used.contains(&index));
+        }
+        for (folder, (all, taken)) in folders {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            if taken == 0 && folder != root && !MASKS.contains(&&name.to_lowercase()[..]) {
+                findings.add(Problem::NotUsed, || {
+                    format!("{}, with {all} images", shown(folder))
+                });
+            }
+        }
+    }
+}
+
+impl Picture {
+    fn annotate(&mut self, name: &Name, path: &Path) {
+        self.annotation = Some(path.to_path_buf());
+        self.kind = self.kind.or(name.kind);
+    }
+}
+
+/// The name of a picture or of annotations without its extension, in small letters.
+fn without_extension(file: &str) -> (&str, String) {
+    let is_known = |extension: &str| {
+        extension.eq_ignore_ascii_case("xml")
+            || folder::is_image(Path::new(&format!("a.{extension}")))
+    };
+    match file.rsplit_once('.') {
+        Some((stem, extension)) if is_known(extension) => (stem, extension.to_lowercase()),
+        _ => (file, String::new()),
+    }
+}
+
+fn ambiguous(root: &Path, first: &Path, second: &Path) -> DataError {
+    let (first, second) = (shown(first), shown(second));
+    DataError::Layout {
+        folder: root.to_path_buf(),
+        problem: format!(
+            "{first} and {second} have the same name and either may be meant; keep one"
+        ),
+    }
+}
