@@ -25,6 +25,8 @@
 
 mod augmentation;
 mod check;
+mod class_folders;
+mod class_layout;
 mod color_jitter;
 mod copies;
 mod dataset;
@@ -35,6 +37,7 @@ mod erasing;
 mod error;
 mod feature_cache;
 mod folder;
+mod label_files;
 mod letterbox;
 mod loader;
 mod mixing;
@@ -50,6 +53,7 @@ mod scene;
 mod scene_augmentation;
 pub mod scenes;
 mod sketch;
+mod skipped;
 mod split_kind;
 mod survey;
 
@@ -73,4 +77,5 @@ pub use rgb_image::{Region, RgbImage};
 pub use scene::{BoundingBox, Object, Scene};
 pub use scene_augmentation::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, SceneAugmentation, ScenePlan};
 pub use sketch::Sketch;
+pub use skipped::Skipped;
 pub use survey::{Finding, IMBALANCE, Pictures, imbalance, survey};

@@ -62,6 +62,15 @@ impl SplitKind {
         kinds.next().is_none().then_some(only)
     }
 
+    /// The split's name before a noun.
+    pub fn adjective(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
     fn of_word(word: &str) -> Option<Self> {
         let joined = ["set", "data", "images"]
             .iter()

@@ -185,6 +185,7 @@ fn split(
         test: read.test.map(|test| test.samples),
         ignored: read.ignored,
         without_validation: Vec::new(),
+        notes: Vec::new(),
     };
     match read.validation {
         Some(validation) => dataset.validation = validation.samples,

@@ -28,7 +28,7 @@ pub struct Report {
     pub unreadable: Vec<(PathBuf, String)>,
     /// Whether every image was decoded.
     pub decoded: bool,
-    /// Files passed over.
+    /// Files and folders that are not used.
     pub ignored: usize,
 }
 
@@ -102,7 +102,7 @@ impl Report {
             findings: opened.findings.clone(),
             unreadable: opened.unreadable.clone(),
             decoded: false,
-            ignored: dataset.ignored,
+            ignored: dataset.ignored.count(),
         }
     }
 
@@ -175,7 +175,7 @@ impl fmt::Display for Report {
             Layout::Yolo => "YOLO",
             Layout::Voc => "Pascal VOC",
         };
-        writeln!(f, "layout {layout}, {} files passed over", self.ignored)?;
+        writeln!(f, "layout {layout}, {} files skipped", self.ignored)?;
         for split in &self.splits {
             write!(f, "\n{split}")?;
         }

@@ -12,6 +12,7 @@ use super::reading::{
 use crate::error::DataError;
 use crate::folder;
 use crate::scene::BoundingBox;
+use crate::skipped::Skipped;
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
@@ -37,7 +38,7 @@ pub(super) fn read(dir: &Path, file: &Path) -> Result<SplitsRead, DataError> {
         validation: None,
         test: None,
         findings: Findings::default(),
-        ignored: 0,
+        ignored: Skipped::default(),
         root,
     };
     let places = |names: &[String]| -> Result<Vec<PathBuf>, String> {
@@ -84,18 +85,19 @@ fn read_split(
     places: &[PathBuf],
     root: &Path,
     classes: usize,
-    ignored: &mut usize,
+    ignored: &mut Skipped,
 ) -> Result<SplitRead, DataError> {
     let mut findings = Findings::default();
     let mut images = Vec::new();
     for place in places {
         if place.is_dir() {
-            let found = folder::images(place)?;
+            let mut found = folder::images(place)?;
             let (labels, others) = stray_labels(place, &found.paths)?;
             for label in labels {
                 findings.add(Problem::UnknownImage, || label.display().to_string());
             }
-            *ignored += found.ignored.saturating_sub(others);
+            found.ignored.take_back(".txt", others);
+            *ignored += found.ignored;
             images.extend(found.paths);
         } else {
             images.extend(listed_images(place, root)?);
