@@ -1,6 +1,6 @@
 //! What of a data folder is not used, by reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use warmstart_files::{one_line, shown};
@@ -24,9 +24,9 @@ pub struct Skipped {
     /// Hidden files and folders that are not the work of an operating system.
     hidden: usize,
     /// Pipes, sockets and devices.
-    special: Vec<PathBuf>,
+    special: BTreeSet<PathBuf>,
     /// Links to folders that are listed already or hold the link.
-    repeated: Vec<PathBuf>,
+    repeated: BTreeSet<PathBuf>,
     /// Images that no label or annotation belongs to.
     unlabelled: usize,
     /// Folders that are not used, or images directly in a folder of class folders: how many images.
@@ -163,11 +163,11 @@ impl Skipped {
     }
 
     pub(crate) fn add_special(&mut self, path: PathBuf) {
-        self.special.push(path);
+        self.special.insert(path);
     }
 
     pub(crate) fn add_repeated(&mut self, path: PathBuf) {
-        self.repeated.push(path);
+        self.repeated.insert(path);
     }
 
     pub(crate) fn add_unlabelled(&mut self, images: usize) {

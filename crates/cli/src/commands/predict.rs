@@ -21,6 +21,8 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
     for path in &arguments.images {
         match warmstart_data::image_files(path) {
             Ok(found) => paths.extend(found),
+            // A folder without images, or what is neither a folder nor a file.
+            Err(error) if path.exists() => return Err(error.into()),
             // Said with the others that cannot be read.
             Err(_) => paths.push(path.clone()),
         }
