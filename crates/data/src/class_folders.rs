@@ -90,7 +90,7 @@ impl ClassFolders {
             ClassFolder::new(path, images, others)
         });
         let classes = classes.collect::<Result<_, _>>()?;
-        Ok(Self::new(dir, classes, loose, loose_others, found.ignored))
+        Ok(Self::new(dir, classes, loose, loose_others, found.skipped))
     }
 
     /// Puts class folders in order and makes those of one name one.
@@ -141,9 +141,12 @@ impl ClassFolders {
 
     /// The error of a folder without class folders.
     pub fn no_classes(&self) -> DataError {
+        let others = self.ignored.unsupported();
+        let others = others.filter(|_| self.loose.is_empty());
         DataError::NoClasses {
             folder: self.path.clone(),
             images: self.loose.len(),
+            instead: others.map_or(String::new(), |files| format!(", but {files}")),
         }
     }
 

@@ -46,13 +46,14 @@ impl ClassLayout {
                 path,
             });
         }
+        name_by_affix(&mut folders);
         if are_splits(&folders) {
             return splits(dir, folders, root.images.len());
         }
-        let mut ignored = root.ignored;
+        let mut ignored = root.skipped;
         let mut classes = Vec::new();
         for Folder { path, found, .. } in folders {
-            ignored += found.ignored;
+            ignored += found.skipped;
             classes.push(ClassFolder::new(path, found.paths, found.others)?);
         }
         let classes = ClassFolders::new(dir, classes, root.images, root.others, ignored);
@@ -66,6 +67,27 @@ pub(crate) fn split_named(folder: &Path) -> Option<SplitKind> {
         .file_name()
         .and_then(OsStr::to_str)
         .and_then(SplitKind::of)
+}
+
+/// Takes folders for splits whose names are a split's with the same words around it, such as `pets_train`
+/// and `pets_test`; one alone may be a class.
+fn name_by_affix(folders: &mut [Folder]) {
+    let within = |folder: &Folder| {
+        let name = folder.path.file_name()?.to_str()?;
+        SplitKind::within(name)
+    };
+    let named: Vec<_> = folders.iter().map(within).collect();
+    let has_partner = |(kind, rest): &(SplitKind, String)| {
+        let others = named.iter().flatten();
+        others
+            .into_iter()
+            .any(|(other, around)| other != kind && around == rest)
+    };
+    for (folder, named) in folders.iter_mut().zip(&named) {
+        if let Some(named) = named.as_ref().filter(|named| has_partner(named)) {
+            folder.kind = Some(named.0);
+        }
+    }
 }
 
 /// Whether the folders of a split's name are splits. A class may be called `train` or `test`: then most of
@@ -89,6 +111,23 @@ fn are_splits(folders: &[Folder]) -> bool {
         let direct = direct(folder);
         direct < images && !(class_beside && 2 * direct >= images)
     })
+}
+
+/// The class folders of a split, also where archives were unpacked into a folder of their own name
+/// (`train/train/cat`).
+fn unwrapped(mut folder: Folder) -> Result<ClassFolders, DataError> {
+    while let [only] = &folder.found.folders[..] {
+        let is_same = only.file_name() == folder.path.file_name();
+        let is_split = split_named(only).is_some() && split_named(only) == folder.kind;
+        let around = folder.found.paths.iter();
+        if !(is_same || is_split) || around.clone().any(|path| !path.starts_with(only)) {
+            break;
+        }
+        let path = only.clone();
+        folder.found = images(&path)?;
+        folder.path = path;
+    }
+    ClassFolders::of(&folder.path, folder.found)
 }
 
 fn splits(dir: &Path, folders: Vec<Folder>, loose: usize) -> Result<ClassLayout, DataError> {
@@ -121,9 +160,7 @@ fn splits(dir: &Path, folders: Vec<Folder>, loose: usize) -> Result<ClassLayout,
         for folder in empty {
             beside.add_unused(&folder.path, 0);
         }
-        taken
-            .map(|folder| ClassFolders::of(&folder.path, folder.found))
-            .transpose()
+        taken.map(unwrapped).transpose()
     };
     let train = split(SplitKind::Train)?;
     let validation = split(SplitKind::Validation)?;

@@ -194,10 +194,15 @@ fn note_on_splits(
         return None;
     }
     let [train, validation, test] = names;
-    let validation = validation.unwrap_or_else(|| format!("a share of {val_split} of them"));
-    let test = test.map_or(String::new(), |test| format!(", test images from {test}"));
+    let validation = match validation {
+        Some(validation) => format!("validation images come from {validation}"),
+        None => format!("validation images are drawn from them (val_split {val_split})"),
+    };
+    let test = test.map_or(String::new(), |test| {
+        format!(", test images come from {test}")
+    });
     Some(format!(
-        "training images come from {}, validation images from {validation}{test}",
+        "training images come from {}, {validation}{test}",
         train.unwrap_or_default()
     ))
 }

@@ -39,14 +39,16 @@ pub enum DataError {
     NotAFolder(PathBuf),
     /// A folder has no subfolders that could be classes.
     #[error(
-        "{} has no class folders ({images} images lie directly in it); put the images into one subfolder per class",
-        shown(folder)
+        "{} has no class folders ({} directly in it{instead}); put the images into one subfolder per class",
+        shown(folder), lie(*images)
     )]
     NoClasses {
         /// The folder.
         folder: PathBuf,
         /// Images found directly in it.
         images: usize,
+        /// What there is instead, to follow their number.
+        instead: String,
     },
     /// Only one class folder: there is nothing to tell apart.
     #[error(
@@ -182,6 +184,13 @@ impl DataError {
             line: line.max(1),
             problem: problem.into(),
         }
+    }
+}
+
+fn lie(images: usize) -> String {
+    match images {
+        1 => "1 image lies".to_owned(),
+        _ => format!("{images} images lie"),
     }
 }
 

@@ -48,7 +48,7 @@ pub(crate) struct Entries {
     /// Other regular files.
     pub others: Vec<PathBuf>,
     /// What is neither, and the others by type.
-    pub ignored: Skipped,
+    pub skipped: Skipped,
 }
 
 /// What lies below a folder at any depth.
@@ -59,20 +59,23 @@ pub(crate) struct Images {
     /// Other regular files, sorted.
     pub others: Vec<PathBuf>,
     /// What is not listed, and the others by type.
-    pub ignored: Skipped,
+    pub skipped: Skipped,
+    /// How much that is.
+    pub ignored: usize,
     /// The folders directly in it, sorted.
     pub folders: Vec<PathBuf>,
 }
 
-/// The images that a path stands for: the file itself, or those below the folder, sorted.
+/// The images that a path stands for: the file itself, or those below the folder, sorted; and what in the
+/// folder is not used.
 ///
 /// # Errors
 /// If there is nothing of that name, no image in the folder, or something that is neither a folder nor a
 /// regular file.
-pub fn image_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
+pub fn image_files(path: &Path) -> Result<(Vec<PathBuf>, Skipped), DataError> {
     let metadata = metadata(path)?;
     if metadata.is_file() {
-        return Ok(vec![path.to_path_buf()]);
+        return Ok((vec![path.to_path_buf()], Skipped::default()));
     }
     let layout = |problem| DataError::Layout {
         folder: path.to_path_buf(),
@@ -85,7 +88,7 @@ pub fn image_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     }
     let found = images(path)?;
     if found.paths.is_empty() {
-        let others = found.ignored.unsupported();
+        let others = found.skipped.unsupported();
         let others = others.map_or(String::new(), |others| format!(", but {others}"));
         let problem = format!(
             "there is no image in it ({}){others}",
@@ -93,7 +96,7 @@ pub fn image_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
         );
         return Err(layout(problem));
     }
-    Ok(found.paths)
+    Ok((found.paths, found.skipped))
 }
 
 /// Finds the images in a folder and the folders inside it.
@@ -109,7 +112,7 @@ pub(crate) fn images(dir: &Path) -> Result<Images, DataError> {
     let mut links = Vec::new();
     while let Some(folder) = waiting.pop().or_else(|| links.pop()) {
         if !visited.insert(identity(&folder, &metadata(&folder)?)) {
-            found.ignored.add_repeated(folder);
+            found.skipped.add_repeated(folder);
             continue;
         }
         let inside = entries(&folder)?;
@@ -124,10 +127,11 @@ pub(crate) fn images(dir: &Path) -> Result<Images, DataError> {
         }
         found.paths.extend(inside.images);
         found.others.extend(inside.others);
-        found.ignored += inside.ignored;
+        found.skipped += inside.skipped;
     }
     found.paths.sort();
     found.others.sort();
+    found.ignored = found.skipped.count();
     Ok(found)
 }
 
@@ -152,17 +156,17 @@ pub(crate) fn entries(dir: &Path) -> Result<Entries, DataError> {
         match visibility(&path) {
             Visibility::OfSystem => continue,
             Visibility::Hidden => {
-                entries.ignored.add_hidden();
+                entries.skipped.add_hidden();
                 continue;
             }
             Visibility::Visible => {}
         }
         match kind(&entry, &path).map_err(|source| DataError::read(&path, source))? {
             Kind::Folder => entries.folders.push(path),
-            Kind::Special => entries.ignored.add_special(path),
+            Kind::Special => entries.skipped.add_special(path),
             Kind::File if is_image(&path) => entries.images.push(path),
             Kind::File => {
-                entries.ignored.add_type(&path);
+                entries.skipped.add_type(&path);
                 entries.others.push(path);
             }
         }

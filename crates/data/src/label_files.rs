@@ -63,6 +63,9 @@ impl fmt::Display for Format {
 /// Looks for labels of boxes or outlines among files that are not images; `images` lie in the same
 /// folders.
 pub(crate) fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles> {
+    if others.is_empty() {
+        return None;
+    }
     let stems: HashSet<PathBuf> = images.iter().map(|path| path.with_extension("")).collect();
     let has_picture = |path: &Path| stems.contains(&path.with_extension(""));
     let of = |extension: &'static str| {

@@ -1,5 +1,7 @@
 //! What of a data folder is not used, by reason.
 
+use crate::error::DataError;
+use crate::folder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
@@ -27,8 +29,8 @@ pub struct Skipped {
     special: BTreeSet<PathBuf>,
     /// Links to folders that are listed already or hold the link.
     repeated: BTreeSet<PathBuf>,
-    /// Images that no label or annotation belongs to.
-    unlabelled: usize,
+    /// Other files that a reader of detection data has no use for.
+    others: usize,
     /// Folders that are not used, or images directly in a folder of class folders: how many images.
     unused: Vec<(PathBuf, Unused)>,
 }
@@ -43,6 +45,20 @@ enum Unused {
 }
 
 impl Skipped {
+    /// What of a folder of detection data is not used, of which its reader has counted `ignored` files: those
+    /// of unsupported types may be labels, so of them only pictures are listed by type.
+    ///
+    /// # Errors
+    /// If the folder cannot be listed.
+    pub(crate) fn of_scenes(dir: &Path, ignored: usize) -> Result<Self, DataError> {
+        let mut skipped = folder::images(dir)?.skipped;
+        skipped
+            .types
+            .retain(|name, _| CONVERTIBLE.contains(&&**name));
+        skipped.others = ignored.saturating_sub(skipped.count());
+        Ok(skipped)
+    }
+
     /// How many files and folders, with the images of unused folders.
     pub fn count(&self) -> usize {
         let unused = self.unused.iter().map(|(_, unused)| match unused {
@@ -52,7 +68,7 @@ impl Skipped {
             + self.hidden
             + self.special.len()
             + self.repeated.len()
-            + self.unlabelled
+            + self.others
             + unused.sum::<usize>()
     }
 
@@ -73,9 +89,9 @@ impl Skipped {
             "hidden files and folders",
         ));
         lines.extend(counted(
-            self.unlabelled,
-            "image without a label",
-            "images without a label",
+            self.others,
+            "other file: not a picture, or in no list and no label file",
+            "other files: not pictures, or in no list and no label file",
         ));
         let special = self.special.iter().map(|path| {
             format!(
@@ -148,16 +164,6 @@ impl Skipped {
         *self.types.entry(type_of(path)).or_default() += 1;
     }
 
-    /// Takes back `count` files of an extension, given with its dot, that turned out to be of use.
-    pub(crate) fn take_back(&mut self, extension: &str, count: usize) {
-        if let Some(counted) = self.types.get_mut(extension) {
-            *counted = counted.saturating_sub(count);
-            if *counted == 0 {
-                self.types.remove(extension);
-            }
-        }
-    }
-
     pub(crate) fn add_hidden(&mut self) {
         self.hidden += 1;
     }
@@ -168,10 +174,6 @@ impl Skipped {
 
     pub(crate) fn add_repeated(&mut self, path: PathBuf) {
         self.repeated.insert(path);
-    }
-
-    pub(crate) fn add_unlabelled(&mut self, images: usize) {
-        self.unlabelled += images;
     }
 
     pub(crate) fn add_unused(&mut self, folder: &Path, images: usize) {
@@ -196,7 +198,7 @@ impl AddAssign for Skipped {
         self.hidden += other.hidden;
         self.special.extend(other.special);
         self.repeated.extend(other.repeated);
-        self.unlabelled += other.unlabelled;
+        self.others += other.others;
         self.unused.extend(other.unused);
     }
 }
@@ -284,11 +286,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_of_use_is_taken_back() {
-        let mut skipped = skipped(&["a.txt", "b.txt"]);
-        skipped.take_back(".txt", 1);
-        assert_eq!(skipped.count(), 1);
-        skipped.take_back(".txt", 5);
-        assert_eq!((skipped.count(), skipped.lines().len()), (0, 0));
+    fn of_detection_data_pictures_of_unsupported_types_are_told_from_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in ["a.heic", "a.txt", "b.txt", ".hidden"] {
+            std::fs::write(dir.path().join(file), "").unwrap();
+        }
+        let skipped = Skipped::of_scenes(dir.path(), 3).unwrap();
+        assert_eq!(skipped.count(), 3);
+        assert_eq!(
+            skipped.lines(),
+            [
+                "skipped 1 file of an unsupported type (.heic 1); save .heic as JPEG or PNG to use them",
+                "skipped 1 hidden file or folder",
+                "skipped 1 other file: not a picture, or in no list and no label file",
+            ]
+        );
     }
 }

@@ -70,10 +70,36 @@ fn splits_have_many_names() {
         assert_eq!(counts(&dataset), [8, 2, 2], "{train}");
         let note = &dataset.notes[0];
         let expected = format!(
-            "training images come from {train}, validation images from {validation}, test images from {test}"
+            "training images come from {train}, validation images come from {validation}, test images come from {test}"
         );
         assert_eq!(*note, expected);
     }
+}
+
+#[test]
+fn splits_may_have_a_common_name_around_theirs() {
+    let dir = folder(&[
+        "2*seg_train/seg_train/sea",
+        "2*seg_train/seg_train/ice",
+        "1*seg_test/seg_test/ice",
+        "3*seg_pred/seg_pred",
+    ]);
+    let dataset = opened(&dir);
+    assert_eq!(dataset.classes, ["ice", "sea"]);
+    assert_eq!(counts(&dataset), [2, 2, 1]);
+    assert_eq!(
+        unused(&dir, &dataset),
+        ["not used: DIR/seg_pred (3 images)"]
+    );
+    // One alone is a class.
+    let dir = folder(&["4*train station", "4*bus station"]);
+    assert_eq!(opened(&dir).classes, ["bus station", "train station"]);
+}
+
+#[test]
+fn a_split_that_was_unpacked_into_itself_is_found() {
+    let dir = folder(&["2*train/train/a", "2*train/train/b", "1*valid/val/a"]);
+    assert_eq!(counts(&opened(&dir)), [4, 1, 0]);
 }
 
 #[test]
@@ -90,7 +116,7 @@ fn without_a_validation_folder_it_is_said_where_validation_comes_from() {
     assert_eq!(
         dataset.notes,
         [
-            "training images come from Training, validation images from a share of 0.5 of them, test images from Testing"
+            "training images come from Training, validation images are drawn from them (val_split 0.5), test images come from Testing"
         ]
     );
 }

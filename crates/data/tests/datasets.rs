@@ -236,6 +236,10 @@ fn unusable_folders_are_refused_in_one_line() {
         "DIR has no class folders (2 images lie directly in it); put the images into one subfolder per class"
     );
     assert_eq!(
+        refusal(&folder(&["1.heic", "2.heic"])),
+        "DIR has no class folders (0 images lie directly in it, but 2 files of unsupported types (.heic 2); save .heic as JPEG or PNG to use them); put the images into one subfolder per class"
+    );
+    assert_eq!(
         refusal(&folder(&["cat/1.jpg", "cat/2.jpg"])),
         "DIR has only one class, \"cat\"; classification needs at least two class folders"
     );

@@ -69,6 +69,7 @@ fn dataset(train: Vec<Sample<Scene>>, validation: Vec<Sample<Scene>>) -> Dataset
         test: None,
         ignored: Skipped::default(),
         without_validation: vec![],
+        notes: Vec::new(),
     }
 }
 

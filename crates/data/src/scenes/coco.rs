@@ -9,7 +9,6 @@ use super::reading::{
 use crate::error::DataError;
 use crate::folder;
 use crate::scene::BoundingBox;
-use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -89,7 +88,7 @@ pub(super) fn read(dir: &Path) -> Result<SplitsRead, DataError> {
     };
     let mut classes = Vec::new();
     let mut splits = HashMap::new();
-    let mut ignored = Skipped::default();
+    let mut ignored = 0;
     for (kind, name, file) in &files {
         let folder = dir.join(name);
         if !folder.is_dir() {
@@ -99,8 +98,8 @@ pub(super) fn read(dir: &Path) -> Result<SplitsRead, DataError> {
             );
             return Err(layout(dir, problem));
         }
-        let (split, skipped) = read_split(file, &folder, &mut classes)?;
-        ignored += skipped;
+        let (split, passed_over) = read_split(file, &folder, &mut classes)?;
+        ignored += passed_over;
         splits.insert(*kind as usize, split);
     }
     let mut split = |kind: SplitKind| splits.remove(&(kind as usize));
@@ -122,13 +121,13 @@ fn layout(dir: &Path, problem: String) -> DataError {
     }
 }
 
-/// The split of one file, and what of the folder it does not list. `classes` are filled
+/// The split of one file, and how many files in the folder it does not list. `classes` are filled
 /// from the file if there are none yet.
 fn read_split(
     file: &Path,
     folder: &Path,
     classes: &mut Vec<String>,
-) -> Result<(SplitRead, Skipped), DataError> {
+) -> Result<(SplitRead, usize), DataError> {
     let text = read_text(file)?;
     let parsed: Annotations = serde_json::from_str(&text).map_err(|error| {
         let reason = reason(&error);
@@ -216,10 +215,9 @@ fn read_split(
     split.findings = findings;
 
     let listed: HashSet<&PathBuf> = images.iter().map(|(path, ..)| path).collect();
-    let mut found = folder::images(folder)?;
+    let found = folder::images(folder)?;
     let unlisted = found.paths.iter().filter(|path| !listed.contains(path));
-    found.ignored.add_unlabelled(unlisted.count());
-    Ok((split, found.ignored))
+    Ok((split, found.ignored + unlisted.count()))
 }
 
 /// The class of every category id, none where the training split does not have it.

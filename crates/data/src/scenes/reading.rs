@@ -5,7 +5,6 @@ use super::picture_size::picture_size;
 use crate::dataset::Sample;
 use crate::error::DataError;
 use crate::scene::{BoundingBox, Object, Scene};
-use crate::skipped::Skipped;
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -39,7 +38,7 @@ pub(super) struct SplitsRead {
     pub test: Option<SplitRead>,
     /// What concerns no split or several.
     pub findings: Findings,
-    pub ignored: Skipped,
+    pub ignored: usize,
     /// Where the paths start that decide about a split by share.
     pub root: PathBuf,
 }

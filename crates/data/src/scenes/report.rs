@@ -28,7 +28,7 @@ pub struct Report {
     pub unreadable: Vec<(PathBuf, String)>,
     /// Whether every image was decoded.
     pub decoded: bool,
-    /// Files and folders that are not used.
+    /// Files passed over.
     pub ignored: usize,
 }
 
@@ -175,7 +175,7 @@ impl fmt::Display for Report {
             Layout::Yolo => "YOLO",
             Layout::Voc => "Pascal VOC",
         };
-        writeln!(f, "layout {layout}, {} files skipped", self.ignored)?;
+        writeln!(f, "layout {layout}, {} files passed over", self.ignored)?;
         for split in &self.splits {
             write!(f, "\n{split}")?;
         }

@@ -58,7 +58,7 @@ pub(super) fn read(dir: &Path) -> Result<SplitsRead, DataError> {
         // Of two images of one name the first in order is taken.
         paths.entry(name).or_insert(path);
     }
-    ignored.add_unlabelled(total - paths.len());
+    ignored += total - paths.len();
 
     let mut findings = Findings::default();
     for file in folder::files_with_extension(&dir.join("Annotations"), "xml")? {

@@ -12,7 +12,6 @@ use super::reading::{
 use crate::error::DataError;
 use crate::folder;
 use crate::scene::BoundingBox;
-use crate::skipped::Skipped;
 use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
@@ -38,7 +37,7 @@ pub(super) fn read(dir: &Path, file: &Path) -> Result<SplitsRead, DataError> {
         validation: None,
         test: None,
         findings: Findings::default(),
-        ignored: Skipped::default(),
+        ignored: 0,
         root,
     };
     let places = |names: &[String]| -> Result<Vec<PathBuf>, String> {
@@ -85,19 +84,18 @@ fn read_split(
     places: &[PathBuf],
     root: &Path,
     classes: usize,
-    ignored: &mut Skipped,
+    ignored: &mut usize,
 ) -> Result<SplitRead, DataError> {
     let mut findings = Findings::default();
     let mut images = Vec::new();
     for place in places {
         if place.is_dir() {
-            let mut found = folder::images(place)?;
+            let found = folder::images(place)?;
             let (labels, others) = stray_labels(place, &found.paths)?;
             for label in labels {
                 findings.add(Problem::UnknownImage, || label.display().to_string());
             }
-            found.ignored.take_back(".txt", others);
-            *ignored += found.ignored;
+            *ignored += found.ignored.saturating_sub(others);
             images.extend(found.paths);
         } else {
             images.extend(listed_images(place, root)?);
