@@ -65,7 +65,7 @@ pub fn readable<T: Task>(
     let [train, validation, test] = checked.map(|split| split.readable);
     if validation.is_empty() {
         return Err(Error::usage(
-            "no validation image can be read: repair or replace them",
+            "no validation image can be read: fix or replace them",
         ));
     }
     observe(Event::Data {
