@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
+use warmstart_files::one_line;
 use warmstart_metrics::Interval;
 use warmstart_train::cross_validation::CrossValidation;
 use warmstart_train::event::Event;
@@ -16,6 +17,8 @@ use crate::findings;
 
 /// Unreadable images that are named one by one.
 const NAMED: usize = 10;
+/// Classes that are named one by one.
+const CLASSES: usize = 20;
 
 /// The display of a run.
 pub struct Progress {
@@ -44,11 +47,14 @@ impl Progress {
             }
             Event::Data {
                 classes,
+                class_counts,
+                counted,
                 train,
                 validation,
                 test,
                 unreadable,
                 ignored,
+                notes,
                 without_validation,
                 findings,
             } => {
@@ -60,20 +66,24 @@ impl Progress {
                         classes.len()
                     ),
                 });
+                self.line(classes_line(classes, class_counts, counted));
+                for note in notes {
+                    self.line(format!("note: {note}"));
+                }
                 if !unreadable.is_empty() {
                     self.line(format!("left out, {} images that cannot be read:", unreadable.len()));
                 }
                 for (_, reason) in unreadable.iter().take(NAMED) {
                     self.line(format!("  {reason}"));
                 }
-                if ignored > 0 {
-                    self.line(format!("passed over: {ignored} files that are not images by their name"));
+                if unreadable.len() > NAMED {
+                    self.line(format!("  … and {} more", unreadable.len() - NAMED));
+                }
+                for line in ignored.lines() {
+                    self.line(line);
                 }
                 if !without_validation.is_empty() {
                     self.line(format!("without a validation image: {}", without_validation.join(", ")));
-                }
-                if unreadable.len() > NAMED {
-                    self.line(format!("  … and {} more", unreadable.len() - NAMED));
                 }
                 let columns = self.interactive.then(|| usize::from(Term::stderr().size().1));
                 for row in findings::table(findings, columns) {
@@ -194,6 +204,42 @@ impl Progress {
         // Training goes on whether or not anyone reads.
         let _ = writeln!(stderr(), "{line}");
     }
+}
+
+/// The first classes with what there is of each in training, validation and test; a split that is empty is
+/// left out.
+fn classes_line(classes: &[String], counts: &[[usize; 3]], counted: &str) -> String {
+    let used = [0, 1, 2].map(|split| counts.iter().any(|counts| counts[split] > 0));
+    let splits = ["training", "validation", "test"];
+    let splits: Vec<&str> = (0..3)
+        .filter(|&split| used[split])
+        .map(|split| splits[split])
+        .collect();
+    let what = match &splits[..] {
+        // A cross-validation deals them out.
+        [_] => counted.to_owned(),
+        _ => format!("{} {counted}", splits.join(" / ")),
+    };
+    let class = |(class, counts): (&String, &[usize; 3])| {
+        let counts = (0..3)
+            .filter(|&split| used[split])
+            .map(|split| counts[split].to_string());
+        format!(
+            "{} {}",
+            one_line(class),
+            counts.collect::<Vec<_>>().join(" / ")
+        )
+    };
+    let mut shown: Vec<String> = classes
+        .iter()
+        .zip(counts)
+        .take(CLASSES)
+        .map(class)
+        .collect();
+    if classes.len() > CLASSES {
+        shown.push(format!("… and {} more", classes.len() - CLASSES));
+    }
+    format!("classes ({what}): {}", shown.join(", "))
 }
 
 fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, best: bool) -> String {
@@ -335,7 +381,32 @@ fn thousands(value: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use super::{classes_line, thousands};
+
+    #[test]
+    fn classes_are_shown_with_their_images() {
+        let names = ["cat", "dog"].map(String::from);
+        assert_eq!(
+            classes_line(&names, &[[6, 3, 2], [5, 3, 0]], "images"),
+            "classes (training / validation / test images): cat 6 / 3 / 2, dog 5 / 3 / 0"
+        );
+        assert_eq!(
+            classes_line(&names, &[[6, 3, 0], [5, 0, 0]], "objects"),
+            "classes (training / validation objects): cat 6 / 3, dog 5 / 0"
+        );
+        assert_eq!(
+            classes_line(&names, &[[6, 0, 0], [5, 0, 0]], "images"),
+            "classes (images): cat 6, dog 5"
+        );
+    }
+
+    #[test]
+    fn of_many_classes_the_first_are_shown() {
+        let names: Vec<String> = (0..1000).map(|class| format!("c\n{class}")).collect();
+        let line = classes_line(&names, &vec![[2, 1, 0]; 1000], "images");
+        assert!(line.ends_with("c\\n19 2 / 1, … and 980 more"), "{line}");
+        assert!(!line.contains('\n'));
+    }
 
     #[test]
     fn values_are_grouped_in_thousands() {

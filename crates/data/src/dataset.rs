@@ -1,14 +1,17 @@
 //! Folders of labelled images: one subfolder per class.
 
+use crate::class_folders::ClassFolders;
+use crate::class_layout::{ClassLayout, split_named};
 use crate::error::{DataError, some_of};
-use crate::folder::{Listing, class_folders, images, subfolder};
 use crate::random::{Purpose, stream};
+use crate::skipped::Skipped;
+use crate::split_kind::SplitKind;
 use rand_chacha::rand_core::Rng;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-
-/// Names of the validation folder, in the order of preference in messages.
-const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
+use unicode_normalization::UnicodeNormalization as _;
+use warmstart_files::{one_line, shown};
 
 /// One labelled image. In classification the label is an index into the class names, in detection a
 /// [`Scene`](crate::Scene).
@@ -32,10 +35,12 @@ pub struct Dataset<L = usize> {
     pub validation: Vec<Sample<L>>,
     /// What the final figure is measured on, if there is a test split.
     pub test: Option<Vec<Sample<L>>>,
-    /// Files and folders passed over: hidden, not an image by extension, or without a label.
-    pub ignored: usize,
+    /// Files and folders that are not used, by reason.
+    pub ignored: Skipped,
     /// Classes without a validation image: too small to give one, or not in the validation folder.
     pub without_validation: Vec<String>,
+    /// Sentences on how the folder was read, where another way is thinkable.
+    pub notes: Vec<String>,
 }
 
 /// The images of one folder of class folders.
@@ -43,74 +48,70 @@ pub struct Dataset<L = usize> {
 pub struct Split {
     /// The images, sorted by class, then by path.
     pub samples: Vec<Sample>,
-    /// Files and folders passed over.
-    pub ignored: usize,
+    /// Files and folders that are not used, by reason.
+    pub ignored: Skipped,
 }
 
 /// Opens a classification data set.
 ///
-/// `dir` holds either `train/<class>/…` with `val/<class>/…` (also `valid`, `validation`) and
-/// perhaps `test/<class>/…`, or the class folders themselves. Without a validation folder, each
-/// class gives the share `val_split` (above 0, below 1) of its images to validation, rounded, and
-/// keeps at least one. Which ones is a function of `seed` and the path below `dir`, so another
-/// place or a few more images move no other image. Folders inside a class folder are searched.
+/// `dir` holds either a folder of class folders for each split (`train/<class>/…`, `val/<class>/…` and
+/// perhaps `test/<class>/…`, or other usual names of splits in any case), or the class folders themselves.
+/// Without a validation folder, each class gives the share `val_split` (above 0, below 1) of its images to
+/// validation, rounded, and keeps at least one. Which ones is a function of `seed` and the path below
+/// `dir`, so another place or a few more images move no other image. Folders inside a class folder are
+/// searched.
 ///
-/// The classes are those of the training images. Fails, naming the folder and the mend, on a
-/// missing, empty or ambiguous layout, fewer than two classes, a class without a training image, an
-/// unknown class in validation or test, and an empty validation split.
+/// The classes are those of the training images, compared in Unicode's normal form C.
+///
+/// # Errors
+/// If the layout is missing, empty or ambiguous, the folders look like splits, data sets or the labels of
+/// detection data instead of classes, there are fewer than two classes, a class has no training image,
+/// validation or test has an unknown class, or no image validates; with the folder and the fix.
 pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError> {
-    let validation = validation_folder(dir)?;
-    let train = subfolder(dir, "train")?.filter(|train| {
-        // A class may be called "train": then there are images in it, not class folders.
-        validation.is_some()
-            || class_folders(train).is_ok_and(|listing| !listing.folders.is_empty())
-    });
-    let Some(train) = train else {
-        if let Some(validation) = validation {
-            let problem = format!(
-                "there is {} but no train folder beside it; add train/<class>/ or give the folder of class folders",
-                validation.display()
-            );
-            return Err(DataError::Layout {
-                folder: dir.to_path_buf(),
-                problem,
-            });
-        }
-        return split(dir, dir, val_split, seed);
-    };
-
-    let mut dataset = match validation {
-        Some(validation) => {
-            let (classes, train) = training_images(&train)?;
-            let validation = open_split(&validation, &classes)?;
-            let has = |label: usize| {
-                validation
-                    .samples
-                    .iter()
-                    .any(|sample| sample.label == label)
+    let mut dataset = match ClassLayout::read(dir)? {
+        ClassLayout::Classes(classes) => share_out(classes, dir, val_split, seed)?,
+        ClassLayout::Splits {
+            train,
+            validation,
+            test,
+            beside,
+        } => {
+            let note = note_on_splits(&train, validation.as_ref(), test.as_ref(), val_split);
+            let mut dataset = match validation {
+                Some(validation) => {
+                    let (classes, train) = training_images(train)?;
+                    let mut validation = labelled(validation, &classes)?;
+                    validation.ignored += train.ignored;
+                    with_validation(classes, train.samples, validation)
+                }
+                None => share_out(train, dir, val_split, seed)?,
             };
-            let without = (0..classes.len()).filter(|label| !has(*label));
-            Dataset {
-                without_validation: without.map(|label| classes[label].clone()).collect(),
-                ignored: train.ignored + validation.ignored,
-                train: train.samples,
-                validation: validation.samples,
-                test: None,
-                classes,
+            dataset.ignored += beside;
+            dataset.notes.extend(note);
+            match test {
+                // Unlabelled test images are common, and training can do without.
+                Some(test) if test.classes.is_empty() => dataset.ignored += test.ignored,
+                Some(test) => {
+                    let test = labelled(test, &dataset.classes)?;
+                    dataset.ignored += test.ignored;
+                    dataset.test = Some(test.samples);
+                }
+                None => {}
             }
+            dataset
         }
-        None => split(&train, dir, val_split, seed)?,
     };
-    if let Some(test) = subfolder(dir, "test")? {
-        let listing = class_folders(&test)?;
-        if listing.folders.is_empty() {
-            dataset.ignored += listing.images + listing.ignored;
-        } else {
-            let test = open_split(&test, &dataset.classes)?;
-            dataset.ignored += test.ignored;
-            dataset.test = Some(test.samples);
-        }
-    }
+    let like_splits = dataset
+        .classes
+        .iter()
+        .filter(|class| SplitKind::of(class).is_some());
+    let notes = like_splits.map(|class| {
+        format!(
+            "{} is taken for a class, as its images lie beside those of other classes; if it is a split, put the class folders into it",
+            one_line(class)
+        )
+    });
+    dataset.notes.extend(notes);
     Ok(dataset)
 }
 
@@ -119,46 +120,48 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError>
 /// A class may be missing; a class folder that is not in `classes`, and a folder without any image,
 /// are errors.
 pub fn open_split(dir: &Path, classes: &[String]) -> Result<Split, DataError> {
-    let listing = class_folders(dir)?;
-    if listing.folders.is_empty() {
-        return Err(no_classes(dir, &listing));
+    labelled(ClassFolders::read(dir)?, classes)
+}
+
+/// The images of class folders, labelled by their places in `classes`. A folder of another name is an
+/// error if it has images.
+fn labelled(folders: ClassFolders, classes: &[String]) -> Result<Split, DataError> {
+    if folders.classes.is_empty() {
+        return Err(folders.no_classes());
     }
+    let normal = classes
+        .iter()
+        .map(|class| class.nfc().collect::<String>())
+        .zip(0..);
+    let labels: HashMap<String, usize> = normal.collect();
     let mut split = Split {
         samples: Vec::new(),
-        ignored: listing.images + listing.ignored,
+        ignored: folders.ignored,
     };
-    for (name, folder) in listing.folders {
-        let Some(label) = classes.iter().position(|class| *class == name) else {
-            return Err(unknown_class(dir, &folder, &name, classes));
-        };
-        let found = images(&folder)?;
-        split.ignored += found.ignored;
-        split
-            .samples
-            .extend(found.paths.into_iter().map(|path| Sample { path, label }));
+    for class in folders.classes {
+        match labels.get(&class.name) {
+            Some(&label) => split
+                .samples
+                .extend(class.images.into_iter().map(|path| Sample { path, label })),
+            None if class.images.is_empty() => split.ignored.add_unused(&class.path, 0),
+            None => return Err(unknown_class(&folders.path, &class.path, classes)),
+        }
     }
     // The model's classes may be in another order than the folders.
     split
         .samples
         .sort_by(|a, b| (a.label, &a.path).cmp(&(b.label, &b.path)));
     match split.samples.is_empty() {
-        true => Err(DataError::EmptySplit(dir.to_path_buf())),
+        true => Err(DataError::EmptySplit(folders.path)),
         false => Ok(split),
     }
 }
 
-fn no_classes(dir: &Path, listing: &Listing) -> DataError {
-    DataError::NoClasses {
-        folder: dir.to_path_buf(),
-        images: listing.images,
-    }
-}
-
-fn unknown_class(dir: &Path, folder: &Path, name: &str, classes: &[String]) -> DataError {
-    if ["train", "test"].contains(&name) || VALIDATION.contains(&name) {
+fn unknown_class(dir: &Path, folder: &Path, classes: &[String]) -> DataError {
+    if split_named(folder).is_some() {
         let problem = format!(
             "holds the splits of a data set, expected class folders; give one of them, such as {}",
-            folder.display()
+            shown(folder)
         );
         return DataError::Layout {
             folder: dir.to_path_buf(),
@@ -172,63 +175,81 @@ fn unknown_class(dir: &Path, folder: &Path, name: &str, classes: &[String]) -> D
     }
 }
 
-fn validation_folder(dir: &Path) -> Result<Option<PathBuf>, DataError> {
-    let mut found = Vec::new();
-    for name in VALIDATION {
-        found.extend(subfolder(dir, name)?);
+/// Where the images of each split come from, unless that is what anyone expects.
+fn note_on_splits(
+    train: &ClassFolders,
+    validation: Option<&ClassFolders>,
+    test: Option<&ClassFolders>,
+    val_split: f64,
+) -> Option<String> {
+    let names = |folders: &ClassFolders| shown(Path::new(folders.path.file_name()?)).into();
+    let folders = [Some(train), validation, test];
+    let names: [Option<String>; 3] = folders.map(|folders| names(folders?));
+    let usual = [&["train"][..], &["val", "valid", "validation"], &["test"]];
+    let expected = names
+        .iter()
+        .zip(usual)
+        .all(|(name, usual)| name.as_ref().is_none_or(|name| usual.contains(&&**name)));
+    if expected && validation.is_some() {
+        return None;
     }
-    if let [first, second, ..] = &found[..] {
-        let problem = format!(
-            "there are two validation folders, {} and {}; keep one",
-            first.display(),
-            second.display()
-        );
-        return Err(DataError::Layout {
-            folder: dir.to_path_buf(),
-            problem,
-        });
+    let [train, validation, test] = names;
+    let validation = match validation {
+        Some(validation) => format!("validation images come from {validation}"),
+        None => format!("validation images are drawn from them (val_split {val_split})"),
+    };
+    let test = test.map_or(String::new(), |test| {
+        format!(", test images come from {test}")
+    });
+    Some(format!(
+        "training images come from {}, {validation}{test}",
+        train.unwrap_or_default()
+    ))
+}
+
+fn with_validation(classes: Vec<String>, train: Vec<Sample>, validation: Split) -> Dataset {
+    let mut has = vec![false; classes.len()];
+    for sample in &validation.samples {
+        has[sample.label] = true;
     }
-    Ok(found.pop())
+    let without = classes.iter().zip(has).filter(|(_, has)| !has);
+    Dataset {
+        without_validation: without.map(|(class, _)| class.clone()).collect(),
+        ignored: validation.ignored,
+        train,
+        validation: validation.samples,
+        test: None,
+        notes: Vec::new(),
+        classes,
+    }
 }
 
 /// The classes of a training folder and their images, at least one each.
-fn training_images(dir: &Path) -> Result<(Vec<String>, Split), DataError> {
-    let listing = class_folders(dir)?;
-    if listing.folders.is_empty() {
-        return Err(no_classes(dir, &listing));
-    }
-    if let [(class, _)] = &listing.folders[..] {
-        return Err(DataError::OneClass {
-            folder: dir.to_path_buf(),
-            class: class.clone(),
-        });
-    }
-    let classes: Vec<String> = listing
-        .folders
-        .iter()
-        .map(|(name, _)| name.clone())
-        .collect();
+fn training_images(folders: ClassFolders) -> Result<(Vec<String>, Split), DataError> {
+    folders.require_classes()?;
     let mut split = Split {
         samples: Vec::new(),
-        ignored: listing.images + listing.ignored,
+        ignored: folders.ignored,
     };
-    for (label, (_, folder)) in listing.folders.into_iter().enumerate() {
-        let found = images(&folder)?;
-        if found.paths.is_empty() {
-            return Err(DataError::EmptyClass(folder));
-        }
-        split.ignored += found.ignored;
-        split
-            .samples
-            .extend(found.paths.into_iter().map(|path| Sample { path, label }));
+    let mut classes = Vec::new();
+    for (label, class) in folders.classes.into_iter().enumerate() {
+        let samples = class.images.into_iter().map(|path| Sample { path, label });
+        split.samples.extend(samples);
+        classes.push(class.name);
     }
     Ok((classes, split))
 }
 
-/// Takes the validation images out of the class folders in `dir`; draws by the path below `root`.
-fn split(dir: &Path, root: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError> {
+/// Takes the validation images out of class folders; draws by the path below `root`.
+fn share_out(
+    folders: ClassFolders,
+    root: &Path,
+    val_split: f64,
+    seed: u64,
+) -> Result<Dataset, DataError> {
     check_share(val_split)?;
-    let (classes, all) = training_images(dir)?;
+    let dir = folders.path.clone();
+    let (classes, all) = training_images(folders)?;
     let mut dataset = Dataset {
         classes,
         train: Vec::new(),
@@ -236,6 +257,7 @@ fn split(dir: &Path, root: &Path, val_split: f64, seed: u64) -> Result<Dataset, 
         test: None,
         ignored: all.ignored,
         without_validation: Vec::new(),
+        notes: Vec::new(),
     };
     for class in all.samples.chunk_by(|a, b| a.label == b.label) {
         let paths: Vec<&Path> = class.iter().map(|sample| &*sample.path).collect();
@@ -256,7 +278,7 @@ fn split(dir: &Path, root: &Path, val_split: f64, seed: u64) -> Result<Dataset, 
     }
     match dataset.validation.is_empty() {
         true => Err(DataError::NoValidation {
-            folder: dir.to_path_buf(),
+            folder: dir,
             val_split,
         }),
         false => Ok(dataset),

@@ -1,13 +1,17 @@
 //! What can go wrong between a folder and a batch.
 
 use std::path::PathBuf;
+use warmstart_files::{one_line, shown};
 
 /// Why data could not be used, in one line that names the file and the mend.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// The operating system refused to list a folder or read a file.
-    #[error("cannot read {}: {source}; check that it exists and may be read", path.display())]
+    #[error(
+        "cannot read {}: {source}; check that it exists and may be read",
+        shown(path)
+    )]
     Read {
         /// The folder or file.
         path: PathBuf,
@@ -31,21 +35,26 @@ pub enum DataError {
         reason: String,
     },
     /// A folder was expected and a file is there.
-    #[error("{} is a file; expected a folder with one subfolder of images per class", .0.display())]
+    #[error("{} is a file; expected a folder with one subfolder of images per class", shown(.0))]
     NotAFolder(PathBuf),
     /// A folder has no subfolders that could be classes.
     #[error(
-        "{} has no class folders ({images} images lie directly in it); put the images into one subfolder per class",
-        folder.display()
+        "{} has no class folders ({} directly in it{instead}); put the images into one subfolder per class",
+        shown(folder), lie(*images)
     )]
     NoClasses {
         /// The folder.
         folder: PathBuf,
         /// Images found directly in it.
         images: usize,
+        /// What there is instead, to follow their number.
+        instead: String,
     },
     /// Only one class folder: there is nothing to tell apart.
-    #[error("{} has only one class, {class:?}; classification needs at least two class folders", folder.display())]
+    #[error(
+        "{} has only one class, {class:?}; classification needs at least two class folders",
+        shown(folder)
+    )]
     OneClass {
         /// The folder that holds the class.
         folder: PathBuf,
@@ -53,10 +62,21 @@ pub enum DataError {
         class: String,
     },
     /// A class of the training split without any image.
-    #[error("{} has no image (.jpg, .png, .webp, .bmp); add images or remove the class folder", .0.display())]
-    EmptyClass(PathBuf),
+    #[error(
+        "{} has no image (.jpg, .png, .webp, .bmp, .gif, .tif){instead}; add images or remove the class folder",
+        shown(folder)
+    )]
+    EmptyClass {
+        /// The class folder.
+        folder: PathBuf,
+        /// What there is instead, to follow the sentence's first part.
+        instead: String,
+    },
     /// A class folder that the training split or the model does not know.
-    #[error("{} is not one of the {known} classes ({examples}); rename or remove the folder", folder.display())]
+    #[error(
+        "{} is not one of the {known} classes ({examples}); rename or remove the folder",
+        shown(folder)
+    )]
     UnknownClass {
         /// The class folder.
         folder: PathBuf,
@@ -66,12 +86,12 @@ pub enum DataError {
         examples: String,
     },
     /// A folder of class folders without any image.
-    #[error("{} has no image in its class folders; add some or remove the folder", .0.display())]
+    #[error("{} has no image in its class folders; add some or remove the folder", shown(.0))]
     EmptySplit(PathBuf),
     /// No class is large enough to give a validation image.
     #[error(
         "no class of {} has enough images to give one to validation at val_split {val_split}; add images or raise val_split",
-        folder.display()
+        shown(folder)
     )]
     NoValidation {
         /// The folder that was to be split.
@@ -80,7 +100,7 @@ pub enum DataError {
         val_split: f64,
     },
     /// A folder layout that can be read in two ways or in none.
-    #[error("{}: {problem}", folder.display())]
+    #[error("{}: {problem}", shown(folder))]
     Layout {
         /// The folder.
         folder: PathBuf,
@@ -167,12 +187,20 @@ impl DataError {
     }
 }
 
+fn lie(images: usize) -> String {
+    match images {
+        1 => "1 image lies".to_owned(),
+        _ => format!("{images} images lie"),
+    }
+}
+
 /// Names for an error message: the first five and how many more there are.
 pub(crate) fn some_of(names: &[String]) -> String {
-    let shown = names.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
+    let first: Vec<_> = names.iter().take(5).map(|name| one_line(name)).collect();
+    let first = first.join(", ");
     match names.len().saturating_sub(5) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
+        0 => first,
+        more => format!("{first} and {more} more"),
     }
 }
 

@@ -1,166 +1,280 @@
-//! Listing folders: sorted, without hidden files, following links.
+//! Listing folders: regular files only, sorted, without hidden ones, links to folders followed once.
 
 use crate::error::DataError;
+use crate::skipped::Skipped;
+use std::collections::HashSet;
+use std::fs::{DirEntry, Metadata};
 use std::path::{Path, PathBuf};
 
 /// Extensions that are taken for images.
-const EXTENSIONS: [&str; 6] = ["jpg", "jpeg", "jfif", "png", "webp", "bmp"];
+const EXTENSIONS: [&str; 9] = [
+    "jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
+];
 
-/// Folders inside folders are searched this deep; a link that leads back to its own parent would
-/// never end.
-const MAX_DEPTH: usize = 32;
+/// Files and folders that operating systems, network stores and archivers leave in any folder.
+const OF_SYSTEMS: [&str; 10] = [
+    "@eaDir",
+    "@Recycle",
+    "#recycle",
+    "$RECYCLE.BIN",
+    "__MACOSX",
+    "desktop.ini",
+    "ehthumbs.db",
+    "lost+found",
+    "System Volume Information",
+    "Thumbs.db",
+];
 
-/// What lies directly in a folder of class folders.
-pub(crate) struct Listing {
-    /// Name and path of every folder, sorted by name.
-    pub folders: Vec<(String, PathBuf)>,
-    /// Image files beside the folders.
-    pub images: usize,
-    /// Everything else.
-    pub ignored: usize,
+/// Hidden ones among them, and those of version control and notebooks.
+const HIDDEN_OF_SYSTEMS: [&str; 10] = [
+    ".directory",
+    ".DS_Store",
+    ".fseventsd",
+    ".git",
+    ".gitattributes",
+    ".gitignore",
+    ".gitkeep",
+    ".ipynb_checkpoints",
+    ".Spotlight-V100",
+    ".Trashes",
+];
+
+/// What lies directly in a folder, in the order of names.
+#[derive(Default)]
+pub(crate) struct Entries {
+    pub folders: Vec<PathBuf>,
+    /// Files that are images by their extension.
+    pub images: Vec<PathBuf>,
+    /// Other regular files.
+    pub others: Vec<PathBuf>,
+    /// What is neither, and the others by type.
+    pub skipped: Skipped,
 }
 
-/// The images below a class folder.
+/// What lies below a folder at any depth.
 #[derive(Default)]
 pub(crate) struct Images {
-    /// Sorted.
+    /// Files that are images by their extension, sorted.
     pub paths: Vec<PathBuf>,
-    /// Files that are no images, and hidden files and folders.
+    /// Other regular files, sorted.
+    pub others: Vec<PathBuf>,
+    /// What is not listed, and the others by type.
+    pub skipped: Skipped,
+    /// How much that is.
     pub ignored: usize,
+    /// The folders directly in it, sorted.
+    pub folders: Vec<PathBuf>,
 }
 
-/// `dir/name`, if it is a folder.
-pub(crate) fn subfolder(dir: &Path, name: &str) -> Result<Option<PathBuf>, DataError> {
-    check_folder(dir)?;
-    let path = dir.join(name);
-    Ok(path.is_dir().then_some(path))
-}
-
-/// Lists a folder of class folders.
-pub(crate) fn class_folders(dir: &Path) -> Result<Listing, DataError> {
-    check_folder(dir)?;
-    let mut listing = Listing {
-        folders: Vec::new(),
-        images: 0,
-        ignored: 0,
-    };
-    for path in entries(dir)? {
-        if is_hidden(&path) {
-            listing.ignored += 1;
-        } else if path.is_dir() {
-            let name = path.file_name().and_then(|name| name.to_str());
-            let Some(name) = name else {
-                let problem = "its name is not valid UTF-8; rename it".into();
-                return Err(DataError::Layout {
-                    folder: path,
-                    problem,
-                });
-            };
-            listing.folders.push((name.to_owned(), path));
-        } else if is_image(&path) {
-            listing.images += 1;
-        } else {
-            listing.ignored += 1;
-        }
-    }
-    listing.folders.sort();
-    Ok(listing)
-}
-
-/// The images that a path stands for: the file itself, or those below the folder, sorted.
+/// The images that a path stands for: the file itself, or those below the folder, sorted; and what in the
+/// folder is not used.
 ///
 /// # Errors
-/// If there is nothing of that name, or no image in it.
-pub fn image_files(path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    if path.is_file() {
-        return Ok(vec![path.to_path_buf()]);
+/// If there is nothing of that name, no image in the folder, or something that is neither a folder nor a
+/// regular file.
+pub fn image_files(path: &Path) -> Result<(Vec<PathBuf>, Skipped), DataError> {
+    let metadata = metadata(path)?;
+    if metadata.is_file() {
+        return Ok((vec![path.to_path_buf()], Skipped::default()));
     }
-    check_folder(path)?;
+    let layout = |problem| DataError::Layout {
+        folder: path.to_path_buf(),
+        problem,
+    };
+    if !metadata.is_dir() {
+        let problem =
+            "it is a pipe, a socket or a device; expected a picture or a folder of pictures";
+        return Err(layout(problem.into()));
+    }
     let found = images(path)?;
     if found.paths.is_empty() {
-        let problem = format!("there is no image in it ({})", EXTENSIONS.join(", "));
-        return Err(DataError::Layout {
-            folder: path.to_path_buf(),
-            problem,
-        });
+        let others = found.skipped.unsupported();
+        let others = others.map_or(String::new(), |others| format!(", but {others}"));
+        let problem = format!(
+            "there is no image in it ({}){others}",
+            EXTENSIONS.join(", ")
+        );
+        return Err(layout(problem));
     }
-    Ok(found.paths)
+    Ok((found.paths, found.skipped))
 }
 
 /// Finds the images in a folder and the folders inside it.
+///
+/// # Errors
+/// If it is not a folder, or it or one inside it cannot be read.
 pub(crate) fn images(dir: &Path) -> Result<Images, DataError> {
+    check_folder(dir)?;
+    let mut visited = above(dir);
     let mut found = Images::default();
-    collect(dir, 0, &is_image, &mut found)?;
+    let mut waiting = vec![dir.to_path_buf()];
+    // Links wait until all real folders are listed: what lies here is called by its own name.
+    let mut links = Vec::new();
+    while let Some(folder) = waiting.pop().or_else(|| links.pop()) {
+        if !visited.insert(identity(&folder, &metadata(&folder)?)) {
+            found.skipped.add_repeated(folder);
+            continue;
+        }
+        let inside = entries(&folder)?;
+        if folder == dir {
+            found.folders.clone_from(&inside.folders);
+        }
+        for folder in inside.folders {
+            match folder.is_symlink() {
+                true => links.push(folder),
+                false => waiting.push(folder),
+            }
+        }
+        found.paths.extend(inside.images);
+        found.others.extend(inside.others);
+        found.skipped += inside.skipped;
+    }
     found.paths.sort();
+    found.others.sort();
+    found.ignored = found.skipped.count();
     Ok(found)
 }
 
 /// The files with an extension in a folder and the folders inside it, sorted.
 pub(crate) fn files_with_extension(dir: &Path, extension: &str) -> Result<Vec<PathBuf>, DataError> {
-    let mut found = Images::default();
-    let wanted = |path: &Path| {
-        path.extension()
-            .is_some_and(|found| found.eq_ignore_ascii_case(extension))
-    };
-    collect(dir, 0, &wanted, &mut found)?;
-    found.paths.sort();
-    Ok(found.paths)
+    let mut files = images(dir)?.others;
+    files.retain(|path| has_extension(path, extension));
+    Ok(files)
 }
 
-fn collect(
-    dir: &Path,
-    depth: usize,
-    wanted: &dyn Fn(&Path) -> bool,
-    found: &mut Images,
-) -> Result<(), DataError> {
-    if depth == MAX_DEPTH {
-        let problem = format!(
-            "it lies {MAX_DEPTH} folders deep in the data; remove the link that leads back to a folder above"
-        );
-        return Err(DataError::Layout {
-            folder: dir.to_path_buf(),
-            problem,
-        });
-    }
-    for path in entries(dir)? {
-        if is_hidden(&path) {
-            found.ignored += 1;
-        } else if path.is_dir() {
-            collect(&path, depth + 1, wanted, found)?;
-        } else if wanted(&path) {
-            found.paths.push(path);
-        } else {
-            found.ignored += 1;
+/// Lists what lies directly in a folder.
+///
+/// # Errors
+/// If it is not a folder or cannot be read.
+pub(crate) fn entries(dir: &Path) -> Result<Entries, DataError> {
+    check_folder(dir)?;
+    let unreadable = |source| DataError::read(dir, source);
+    let mut entries = Entries::default();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        let path = entry.path();
+        match visibility(&path) {
+            Visibility::OfSystem => continue,
+            Visibility::Hidden => {
+                entries.skipped.add_hidden();
+                continue;
+            }
+            Visibility::Visible => {}
+        }
+        match kind(&entry, &path).map_err(|source| DataError::read(&path, source))? {
+            Kind::Folder => entries.folders.push(path),
+            Kind::Special => entries.skipped.add_special(path),
+            Kind::File if is_image(&path) => entries.images.push(path),
+            Kind::File => {
+                entries.skipped.add_type(&path);
+                entries.others.push(path);
+            }
         }
     }
-    Ok(())
+    for list in [
+        &mut entries.folders,
+        &mut entries.images,
+        &mut entries.others,
+    ] {
+        list.sort();
+    }
+    Ok(entries)
+}
+
+/// Whether a file has an extension, given without its dot, in any case.
+pub(crate) fn has_extension(path: &Path, extension: &str) -> bool {
+    path.extension()
+        .is_some_and(|found| found.eq_ignore_ascii_case(extension))
+}
+
+pub(crate) fn is_image(path: &Path) -> bool {
+    EXTENSIONS
+        .iter()
+        .any(|extension| has_extension(path, extension))
+}
+
+enum Kind {
+    Folder,
+    File,
+    /// A pipe, a socket or a device, also behind a link.
+    Special,
+}
+
+fn kind(entry: &DirEntry, path: &Path) -> std::io::Result<Kind> {
+    // Known without asking for each file on most file systems.
+    let mut kind = entry.file_type()?;
+    if kind.is_symlink() {
+        match std::fs::metadata(path) {
+            Ok(target) => kind = target.file_type(),
+            // Said with the files that cannot be read.
+            Err(_) => return Ok(Kind::File),
+        }
+    }
+    Ok(if kind.is_dir() {
+        Kind::Folder
+    } else if kind.is_file() {
+        Kind::File
+    } else {
+        Kind::Special
+    })
+}
+
+enum Visibility {
+    Visible,
+    Hidden,
+    OfSystem,
+}
+
+fn visibility(path: &Path) -> Visibility {
+    let name = path.file_name().unwrap_or_default();
+    let bytes = name.as_encoded_bytes();
+    let is = |known: &&str| name.eq_ignore_ascii_case(known);
+    if OF_SYSTEMS.iter().any(|known| is(known)) {
+        Visibility::OfSystem
+    } else if !bytes.starts_with(b".") {
+        Visibility::Visible
+    } else if bytes.starts_with(b"._") || HIDDEN_OF_SYSTEMS.iter().any(|known| is(known)) {
+        // macOS keeps what other file systems cannot hold of x.jpg in ._x.jpg.
+        Visibility::OfSystem
+    } else {
+        Visibility::Hidden
+    }
 }
 
 fn check_folder(dir: &Path) -> Result<(), DataError> {
-    let metadata = std::fs::metadata(dir).map_err(|source| DataError::read(dir, source))?;
-    match metadata.is_dir() {
+    match metadata(dir)?.is_dir() {
         true => Ok(()),
         false => Err(DataError::NotAFolder(dir.to_path_buf())),
     }
 }
 
-fn entries(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let unreadable = |source| DataError::read(dir, source);
-    std::fs::read_dir(dir)
-        .map_err(unreadable)?
-        .map(|entry| Ok(entry.map_err(unreadable)?.path()))
+fn metadata(path: &Path) -> Result<Metadata, DataError> {
+    std::fs::metadata(path).map_err(|source| DataError::read(path, source))
+}
+
+/// The folders that hold a folder: a link to one of them leads out of the data, or around in it.
+fn above(dir: &Path) -> HashSet<Identity> {
+    let real = std::fs::canonicalize(dir).unwrap_or_default();
+    let folders = real.ancestors().skip(1);
+    folders
+        .filter_map(|folder| Some(identity(folder, &std::fs::metadata(folder).ok()?)))
         .collect()
 }
 
-fn is_hidden(path: &Path) -> bool {
-    path.file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+/// Device and inode of a folder, the same by whatever path it is reached.
+#[cfg(unix)]
+type Identity = (u64, u64);
+
+#[cfg(unix)]
+fn identity(_: &Path, metadata: &Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
 }
 
-pub(crate) fn is_image(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| {
-        EXTENSIONS
-            .iter()
-            .any(|known| extension.eq_ignore_ascii_case(known))
-    })
+#[cfg(not(unix))]
+type Identity = PathBuf;
+
+#[cfg(not(unix))]
+fn identity(folder: &Path, _: &Metadata) -> Identity {
+    std::fs::canonicalize(folder).unwrap_or(folder.to_path_buf())
 }

@@ -1,6 +1,7 @@
 //! Names that people and tools give to the splits of a data set.
 
 use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
 /// The splits of a data set in the order of their use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,8 +11,28 @@ pub(crate) enum SplitKind {
     Test,
 }
 
-const TRAIN: [&str; 5] = ["train", "training", "trn", "训练", "训练集"];
-const VALIDATION: [&str; 10] = [
+/// In English, Chinese, Japanese, Korean, German, French, Spanish, Portuguese, Italian and Russian.
+const TRAIN: [&str; 18] = [
+    "train",
+    "training",
+    "trn",
+    "训练",
+    "训练集",
+    "訓練",
+    "訓練集",
+    "学習",
+    "훈련",
+    "학습",
+    "entrainement",
+    "entraînement",
+    "entrenamiento",
+    "treino",
+    "treinamento",
+    "addestramento",
+    "обучение",
+    "обучающая",
+];
+const VALIDATION: [&str; 21] = [
     "val",
     "valid",
     "validation",
@@ -22,11 +43,35 @@ const VALIDATION: [&str; 10] = [
     "evaluation",
     "验证",
     "验证集",
+    "驗證",
+    "驗證集",
+    "検証",
+    "검증",
+    "validierung",
+    "validacion",
+    "validación",
+    "validação",
+    "validacao",
+    "validazione",
+    "валидация",
 ];
-const TEST: [&str; 4] = ["test", "testing", "测试", "测试集"];
+const TEST: [&str; 12] = [
+    "test",
+    "testing",
+    "测试",
+    "测试集",
+    "測試",
+    "測試集",
+    "テスト",
+    "테스트",
+    "teste",
+    "prueba",
+    "тест",
+    "тестовая",
+];
 
 /// Words that say nothing of which split it is.
-const FILLERS: [&str; 19] = [
+const FILLERS: [&str; 22] = [
     "set",
     "split",
     "data",
@@ -41,6 +86,9 @@ const FILLERS: [&str; 19] = [
     "photos",
     "jpeg",
     "jpegs",
+    "jpg",
+    "jpgs",
+    "png",
     "voc",
     "coco",
     "yolo",
@@ -53,13 +101,35 @@ impl SplitKind {
     /// digits and words such as `set` or `images` around it (`Training`, `val2017`, `images_train`,
     /// `test-set`, `验证集`).
     pub fn of(name: &str) -> Option<Self> {
-        let name: String = name.nfkc().collect::<String>().to_lowercase();
-        let mut kinds = name
-            .split(|letter: char| !letter.is_alphabetic())
-            .filter(|word| !word.is_empty() && !FILLERS.contains(word))
-            .map(Self::of_word);
-        let only = kinds.next()??;
-        kinds.next().is_none().then_some(only)
+        let (kind, rest) = Self::within(name)?;
+        rest.is_empty().then_some(kind)
+    }
+
+    /// The split of the one word of a name that says one, and the other words, without those that are
+    /// often around it: `pets_train` is training, with the rest `pets`. None for names with two such words.
+    pub fn within(name: &str) -> Option<(Self, String)> {
+        let name = name.nfkc().collect::<String>().to_lowercase();
+        // Decomposed marks are parts of words in some scripts.
+        let words =
+            name.split(|letter: char| !letter.is_alphabetic() && !is_combining_mark(letter));
+        let words = words.filter(|word| !word.is_empty() && !FILLERS.contains(word));
+        let (kinds, rest): (Vec<_>, Vec<_>) = words
+            .map(|word| (Self::of_word(word), word))
+            .partition(|(kind, _)| kind.is_some());
+        let [(Some(kind), _)] = kinds[..] else {
+            return None;
+        };
+        let rest: Vec<&str> = rest.into_iter().map(|(_, word)| word).collect();
+        Some((kind, rest.join(" ")))
+    }
+
+    /// The split's name before a noun.
+    pub fn adjective(self) -> &'static str {
+        match self {
+            Self::Train => "training",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
     }
 
     fn of_word(word: &str) -> Option<Self> {
@@ -98,6 +168,11 @@ mod tests {
                     "trainset",
                     "train2017",
                     "images_train",
+                    "train-jpg",
+                    "TrainingImages",
+                    "Entra\u{ee}nement",
+                    "entrai\u{302}nement",
+                    "обучение",
                     "VOC2007_train",
                     "训练集",
                 ][..],
@@ -131,6 +206,20 @@ mod tests {
             for name in names {
                 assert_eq!(SplitKind::of(name), Some(kind), "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn a_split_may_be_part_of_a_name() {
+        let within = |name| SplitKind::within(name).map(|(kind, rest)| (kind, rest));
+        assert_eq!(within("seg_train"), Some((Train, "seg".to_owned())));
+        assert_eq!(
+            within("cats-vs-dogs_Test_v2"),
+            Some((Test, "cats vs dogs v".to_owned()))
+        );
+        assert_eq!(within("val"), Some((Validation, String::new())));
+        for name in ["cat", "train_val", "test_train", ""] {
+            assert_eq!(within(name), None, "{name}");
         }
     }
 

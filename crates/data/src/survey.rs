@@ -6,6 +6,7 @@ use crate::error::some_of;
 use crate::sketch::Sketch;
 use serde::Serialize;
 use std::path::Path;
+use warmstart_files::shown;
 
 /// Near-duplicates that a finding names.
 const NAMED: usize = 3;
@@ -34,7 +35,7 @@ pub struct Finding {
     pub what: &'static str,
     /// How much of it, with a unit.
     pub count: String,
-    /// One sentence with an example, what it means, and the mend.
+    /// One sentence with an example, what it means, and the fix.
     pub sentence: String,
 }
 
@@ -82,8 +83,8 @@ pub fn survey(
 ) -> Vec<Finding> {
     let album = Album::new(train.sketches);
     let in_training = |split, where_else| {
-        let mend = "figures on images that the network has seen flatter; remove one of each pair from the training folder";
-        seen_before((&album, train), split, where_else, mend)
+        let fix = "figures on images that the network has seen flatter; remove one of each pair from the training folder";
+        seen_before((&album, train), split, where_else, fix)
     };
     [
         in_training(validation, "validation images are also in training"),
@@ -115,7 +116,7 @@ fn images(count: usize) -> String {
 /// The first few pairs, for people.
 fn named(copies: &[(usize, usize)], of: &Pictures, among: &Pictures) -> String {
     let pair = |&(one, other): &(usize, usize)| {
-        let (one, other) = (of.paths[one].display(), among.paths[other].display());
+        let (one, other) = (shown(of.paths[one]), shown(among.paths[other]));
         format!("{one} and {other}")
     };
     let pairs: Vec<String> = copies.iter().take(NAMED).map(pair).collect();
@@ -125,19 +126,19 @@ fn named(copies: &[(usize, usize)], of: &Pictures, among: &Pictures) -> String {
     }
 }
 
-/// Images of `split` that are also among others, of which `album` is; `where_else` and `mend` are of the sentence.
+/// Images of `split` that are also among others, of which `album` is; `where_else` and `fix` are of the sentence.
 fn seen_before(
     (album, others): (&Album, &Pictures),
     split: &Pictures,
     where_else: &str,
-    mend: &str,
+    fix: &str,
 ) -> Option<Finding> {
     let copies = album.copies_of(split.sketches);
     (!copies.is_empty()).then(|| Finding {
         what: "near-duplicates",
         count: images(copies.len()),
         sentence: format!(
-            "{} of {} {where_else}, or nearly ({}): {mend}",
+            "{} of {} {where_else}, or nearly ({}): {fix}",
             copies.len(),
             split.len(),
             named(&copies, split, others)
@@ -217,7 +218,7 @@ fn small_images(sketches: &[Sketch], image_size: usize) -> Option<Finding> {
     }
     let median = sides[sides.len() / 2];
     let fitting = median.next_multiple_of(STRIDE);
-    let mend = match fitting < image_size {
+    let fix = match fitting < image_size {
         true => format!(
             "a smaller --image-size, such as {fitting}, is faster, and with pretrained weights often less accurate"
         ),
@@ -228,7 +229,7 @@ fn small_images(sketches: &[Sketch], image_size: usize) -> Option<Finding> {
         what: "small images",
         count: images(small),
         sentence: format!(
-            "{small} of {} training images have a shorter side below half of the {image_size} pixels that the network takes (the median of all is {median}): enlarging them takes time and adds no detail; {mend}",
+            "{small} of {} training images have a shorter side below half of the {image_size} pixels that the network takes (the median of all is {median}): enlarging them takes time and adds no detail; {fix}",
             sides.len()
         ),
     })

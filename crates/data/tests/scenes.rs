@@ -210,7 +210,7 @@ fn labels_may_lie_beside_the_images() {
         problems(&read.findings),
         [(Problem::SharedImage, 1), (Problem::UnknownImage, 2)]
     );
-    assert_eq!(read.dataset.ignored, 0);
+    assert_eq!(read.dataset.ignored.count(), 0);
 }
 
 #[test]
@@ -350,7 +350,7 @@ fn images_that_are_missing_or_damaged_are_left_out_and_counted() {
     let read = opened(&dir);
     assert_eq!(names(dir.path(), &read.dataset.train), ["train/a.png"]);
     assert_eq!(read.unreadable.len(), 1);
-    assert_eq!(read.dataset.ignored, 1);
+    assert_eq!(read.dataset.ignored.count(), 1);
     assert_eq!(
         problems(&read.findings),
         [

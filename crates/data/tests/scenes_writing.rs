@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 use tempfile::TempDir;
 use warmstart_data::scenes::{Layout, OpenedScenes, Problem, Report, layout, open, write};
-use warmstart_data::{BoundingBox, Dataset, Object, Sample, Scene, decode};
+use warmstart_data::{BoundingBox, Dataset, Object, Sample, Scene, Skipped, decode};
 
 const LAYOUTS: [Layout; 3] = [Layout::Coco, Layout::Yolo, Layout::Voc];
 
@@ -67,8 +67,9 @@ fn dataset(train: Vec<Sample<Scene>>, validation: Vec<Sample<Scene>>) -> Dataset
         train,
         validation,
         test: None,
-        ignored: 0,
+        ignored: Skipped::default(),
         without_validation: vec![],
+        notes: Vec::new(),
     }
 }
 

@@ -16,7 +16,7 @@ use std::fs;
 use std::io::{BufRead, stdin};
 use std::time::Instant;
 
-use warmstart_data::{Dataset, Fit};
+use warmstart_data::{Dataset, Fit, Skipped};
 use warmstart_models::Architecture;
 use warmstart_nn::Folded;
 use warmstart_nn::block::Forward;
@@ -101,8 +101,9 @@ impl Bench {
             train: Vec::new(),
             validation: Vec::new(),
             test: None,
-            ignored: 0,
+            ignored: Skipped::default(),
             without_validation: Vec::new(),
+            notes: Vec::new(),
         };
         let task = Classification::new(&recipe, &architecture, data, preprocessing);
         let phase = recipe.phases.remove(0);

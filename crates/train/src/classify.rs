@@ -135,6 +135,8 @@ impl Task for Classification {
     type Tally = Tally;
 
     const KIND: recipe::Task = recipe::Task::Classify;
+    const COUNTED: &'static str = "images";
+
     fn open(recipe: &Recipe, _observe: Observer) -> Result<Opened<usize>, Error> {
         Ok(Opened {
             data: warmstart_data::open(&recipe.data, recipe.val_split, recipe.seed)?,
@@ -160,6 +162,11 @@ impl Task for Classification {
             counts[sample.label].1 += 1;
         }
         counts
+    }
+
+    fn label_counts(classes: &[String], samples: &[Sample]) -> Vec<usize> {
+        let counts = Self::class_counts(classes, samples).into_iter();
+        counts.map(|(_, images)| images).collect()
     }
 
     fn backbone(architecture: Architecture) -> Architecture {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use warmstart_data::Finding;
+use warmstart_data::{Finding, Skipped};
 
 use crate::plan::Plan;
 use crate::recipe::Phase;
@@ -19,6 +19,11 @@ pub enum Event<'a> {
     Data {
         /// Names of the classes.
         classes: &'a [String],
+        /// Images of each class in training, validation and test, or objects where an image has several
+        /// classes.
+        class_counts: &'a [[usize; 3]],
+        /// `images` or `objects`: what is counted there.
+        counted: &'static str,
         /// Images to train on, or that a cross-validation deals out.
         train: usize,
         /// Images that validate; 0 in a cross-validation.
@@ -27,8 +32,10 @@ pub enum Event<'a> {
         test: usize,
         /// A message that names the file, for each image that cannot be read and is left out.
         unreadable: &'a [(PathBuf, String)],
-        /// Files that are passed over, not being images by their name.
-        ignored: usize,
+        /// Files and folders that are not used, by reason.
+        ignored: &'a Skipped,
+        /// Sentences on how the folder was read, where another way is thinkable.
+        notes: &'a [String],
         /// Classes without a validation image.
         without_validation: &'a [String],
         /// What makes them harder to learn from, or their figures flatter.

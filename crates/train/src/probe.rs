@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use warmstart_data::{Dataset, Sample};
+use warmstart_data::{Dataset, Sample, Skipped};
 use warmstart_nn::initialization::Initialization;
 use warmstart_nn::{forget_memory_peak, memory_in_use, memory_peak};
 
@@ -207,8 +207,9 @@ fn measure_task<T: Task>(
         train: samples.cloned().collect(),
         validation: Vec::new(),
         test: None,
-        ignored: 0,
+        ignored: Skipped::default(),
         without_validation: Vec::new(),
+        notes: Vec::new(),
     };
     let machine = Machine {
         workers: request.workers,

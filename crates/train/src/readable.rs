@@ -55,20 +55,29 @@ pub fn readable<T: Task>(
         &counts,
         recipe.image_size,
     );
+    let of_splits = looked_at
+        .each_ref()
+        .map(|split| T::label_counts(&data.classes, &split.readable));
+    let class_counts: Vec<[usize; 3]> = (0..data.classes.len())
+        .map(|class| of_splits.each_ref().map(|counts| counts[class]))
+        .collect();
     let looked_at = looked_at.each_ref().map(|split| split.readable.len());
     let [train, validation, test] = checked.map(|split| split.readable);
     if validation.is_empty() {
         return Err(Error::usage(
-            "no validation image can be read: mend or replace them",
+            "no validation image can be read: fix or replace them",
         ));
     }
     observe(Event::Data {
         classes: &data.classes,
+        class_counts: &class_counts,
+        counted: T::COUNTED,
         train: looked_at[0],
         validation: looked_at[1],
         test: looked_at[2],
         unreadable: &all.unreadable,
-        ignored: data.ignored,
+        ignored: &data.ignored,
+        notes: &data.notes,
         without_validation: match recipe.fold {
             Some(_) => &[],
             None => &data.without_validation,

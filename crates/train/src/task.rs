@@ -89,6 +89,8 @@ pub trait Task: Send + Sync + Sized + 'static {
 
     /// Which of a recipe's tasks it is.
     const KIND: recipe::Task;
+    /// What has a class: `images` or `objects`.
+    const COUNTED: &'static str;
 
     /// Opens the data set of a recipe, and says what there is to say of it besides the numbers of its
     /// images.
@@ -108,6 +110,10 @@ pub trait Task: Send + Sync + Sized + 'static {
         classes: &'a [String],
         samples: &[Sample<Self::Label>],
     ) -> Vec<(&'a str, usize)>;
+
+    /// How often each class is in some images, in the order of the classes: as [`COUNTED`](Self::COUNTED)
+    /// says.
+    fn label_counts(classes: &[String], samples: &[Sample<Self::Label>]) -> Vec<usize>;
 
     /// The backbone as the task uses it.
     fn backbone(architecture: Architecture) -> Architecture;

@@ -1,6 +1,6 @@
 //! A step whose loss or gradient is no number is not taken, and the layer that was the first is named.
 
-use warmstart_data::{Dataset, Fit};
+use warmstart_data::{Dataset, Fit, Skipped};
 use warmstart_models::Architecture;
 use warmstart_nn::initialization::Initialization;
 use warmstart_train::classify::{Classification, Target};
@@ -37,8 +37,9 @@ impl Fixture {
             train: Vec::new(),
             validation: Vec::new(),
             test: None,
-            ignored: 0,
+            ignored: Skipped::default(),
             without_validation: Vec::new(),
+            notes: Vec::new(),
         };
         let task = Classification::new(&recipe, &architecture, data, preprocessing);
         let phase = recipe.phases.remove(0);

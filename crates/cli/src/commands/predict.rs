@@ -20,7 +20,14 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
     let mut paths = Vec::new();
     for path in &arguments.images {
         match warmstart_data::image_files(path) {
-            Ok(found) => paths.extend(found),
+            Ok((found, skipped)) => {
+                paths.extend(found);
+                for line in skipped.lines() {
+                    let _ = writeln!(stderr(), "{line}");
+                }
+            }
+            // A folder without images, or what is neither a folder nor a file.
+            Err(error) if path.exists() => return Err(error.into()),
             // Said with the others that cannot be read.
             Err(_) => paths.push(path.clone()),
         }

@@ -25,6 +25,7 @@ pub use writing::{Written, write};
 use crate::dataset::{Dataset, Sample, drawn};
 use crate::error::DataError;
 use crate::scene::Scene;
+use crate::skipped::Skipped;
 use reading::{SplitRead, SplitsRead};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -183,8 +184,9 @@ fn split(
         train: read.train.samples,
         validation: Vec::new(),
         test: read.test.map(|test| test.samples),
-        ignored: read.ignored,
+        ignored: Skipped::of_scenes(dir, read.ignored)?,
         without_validation: Vec::new(),
+        notes: Vec::new(),
     };
     match read.validation {
         Some(validation) => dataset.validation = validation.samples,

@@ -102,7 +102,7 @@ impl Report {
             findings: opened.findings.clone(),
             unreadable: opened.unreadable.clone(),
             decoded: false,
-            ignored: dataset.ignored,
+            ignored: dataset.ignored.count(),
         }
     }
 

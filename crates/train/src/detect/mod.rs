@@ -157,6 +157,8 @@ impl Task for Detection {
     type Tally = Tally;
 
     const KIND: recipe::Task = recipe::Task::Detect;
+    const COUNTED: &'static str = "objects";
+
     fn open(recipe: &Recipe, observe: Observer) -> Result<Opened<Scene>, Error> {
         let OpenedScenes {
             dataset,
@@ -193,6 +195,14 @@ impl Task for Detection {
 
     fn class_counts<'a>(_: &'a [String], _: &[Sample<Scene>]) -> Vec<(&'a str, usize)> {
         Vec::new()
+    }
+
+    fn label_counts(classes: &[String], samples: &[Sample<Scene>]) -> Vec<usize> {
+        let mut counts = vec![0; classes.len()];
+        for object in samples.iter().flat_map(|sample| &sample.label.objects) {
+            counts[object.class] += 1;
+        }
+        counts
     }
 
     fn backbone(architecture: Architecture) -> Architecture {

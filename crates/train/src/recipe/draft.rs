@@ -1,8 +1,9 @@
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 use warmstart_data::Fit;
+use warmstart_files::shown;
 
 use super::draft_augmentation::DraftAugmentation;
 use super::draft_phase::Context;
@@ -14,6 +15,8 @@ use super::{
 use crate::Error;
 use crate::folds::Part;
 
+/// Bytes of the longest recipe: far above any that a person writes.
+const LONGEST_RECIPE: u64 = 1 << 20;
 /// Share of the images that validates, where the data set has no split of its own.
 pub const VAL_SPLIT: f64 = 0.2;
 /// Seed of a recipe that names none.
@@ -98,9 +101,19 @@ impl Draft {
     /// Reads a recipe as a user wrote it.
     ///
     /// # Errors
-    /// If the file is missing or has an unknown key or a wrong type; names the line.
+    /// If the file is missing or has an unknown key or a wrong type; names the line. If it is a folder,
+    /// which is likely a data set.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
+        if path.is_dir() {
+            let path = shown(path);
+            return Err(Error::usage(format!(
+                "{path} is a folder, and a recipe is a file; if it is the data set, give --data {path}"
+            )));
+        }
+        let unreadable = |error| Error::io("read", path, error);
+        let bytes = warmstart_files::read(path, LONGEST_RECIPE).map_err(unreadable)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
         toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))
     }
 

@@ -1,0 +1,184 @@
+//! Which of the folders in a data folder are splits, and which are classes.
+
+use crate::class_folders::{ClassFolder, ClassFolders};
+use crate::error::{DataError, some_of};
+use crate::folder::{Images, entries, images};
+use crate::skipped::Skipped;
+use crate::split_kind::SplitKind;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use warmstart_files::shown;
+
+/// How a data set of classes lies in its folder.
+pub(crate) enum ClassLayout {
+    /// Class folders.
+    Classes(ClassFolders),
+    /// A folder of class folders for each split.
+    Splits {
+        train: ClassFolders,
+        validation: Option<ClassFolders>,
+        test: Option<ClassFolders>,
+        /// What lies beside them.
+        beside: Skipped,
+    },
+}
+
+/// A folder directly in the data folder.
+struct Folder {
+    path: PathBuf,
+    /// What split it has the name of.
+    kind: Option<SplitKind>,
+    found: Images,
+}
+
+impl ClassLayout {
+    /// Finds out how the folders in a data folder are meant; class folders are not checked.
+    ///
+    /// # Errors
+    /// If `dir` cannot be read, there are two folders for a split, or none for training beside others.
+    pub fn read(dir: &Path) -> Result<Self, DataError> {
+        let root = entries(dir)?;
+        let mut folders = Vec::new();
+        for path in root.folders {
+            folders.push(Folder {
+                kind: split_named(&path),
+                found: images(&path)?,
+                path,
+            });
+        }
+        name_by_affix(&mut folders);
+        if are_splits(&folders) {
+            return splits(dir, folders, root.images.len());
+        }
+        let mut ignored = root.skipped;
+        let mut classes = Vec::new();
+        for Folder { path, found, .. } in folders {
+            ignored += found.skipped;
+            classes.push(ClassFolder::new(path, found.paths, found.others)?);
+        }
+        let classes = ClassFolders::new(dir, classes, root.images, root.others, ignored);
+        Ok(Self::Classes(classes))
+    }
+}
+
+/// The split that a folder has the name of.
+pub(crate) fn split_named(folder: &Path) -> Option<SplitKind> {
+    folder
+        .file_name()
+        .and_then(OsStr::to_str)
+        .and_then(SplitKind::of)
+}
+
+/// Takes folders for splits whose names are a split's with the same words around it, such as `pets_train`
+/// and `pets_test`; one alone may be a class.
+fn name_by_affix(folders: &mut [Folder]) {
+    let within = |folder: &Folder| {
+        let name = folder.path.file_name()?.to_str()?;
+        SplitKind::within(name)
+    };
+    let named: Vec<_> = folders.iter().map(within).collect();
+    let has_partner = |(kind, rest): &(SplitKind, String)| {
+        let others = named.iter().flatten();
+        others
+            .into_iter()
+            .any(|(other, around)| other != kind && around == rest)
+    };
+    for (folder, named) in folders.iter_mut().zip(&named) {
+        if let Some(named) = named.as_ref().filter(|named| has_partner(named)) {
+            folder.kind = Some(named.0);
+        }
+    }
+}
+
+/// Whether the folders of a split's name are splits. A class may be called `train` or `test`: then most of
+/// its images lie directly in it, as they do in another folder beside it.
+fn are_splits(folders: &[Folder]) -> bool {
+    let direct = |folder: &Folder| {
+        let paths = &folder.found.paths;
+        let directly = |path: &&PathBuf| path.parent() == Some(&folder.path);
+        paths.iter().filter(directly).count()
+    };
+    let (named, others): (Vec<_>, Vec<_>) = folders.iter().partition(|f| f.kind.is_some());
+    let Some(first) = named.first() else {
+        return false;
+    };
+    if others.is_empty() || named.iter().any(|folder| folder.kind != first.kind) {
+        return true;
+    }
+    let class_beside = others.into_iter().any(|folder| direct(folder) > 0);
+    named.into_iter().any(|folder| {
+        let images = folder.found.paths.len();
+        let direct = direct(folder);
+        direct < images && !(class_beside && 2 * direct >= images)
+    })
+}
+
+/// The class folders of a split, also where archives were unpacked into a folder of their own name
+/// (`train/train/cat`).
+fn unwrapped(mut folder: Folder) -> Result<ClassFolders, DataError> {
+    while let [only] = &folder.found.folders[..] {
+        let is_same = only.file_name() == folder.path.file_name();
+        let is_split = split_named(only).is_some() && split_named(only) == folder.kind;
+        let around = folder.found.paths.iter();
+        if !(is_same || is_split) || around.clone().any(|path| !path.starts_with(only)) {
+            break;
+        }
+        let path = only.clone();
+        folder.found = images(&path)?;
+        folder.path = path;
+    }
+    ClassFolders::of(&folder.path, folder.found)
+}
+
+fn splits(dir: &Path, folders: Vec<Folder>, loose: usize) -> Result<ClassLayout, DataError> {
+    let mut beside = Skipped::default();
+    beside.add_loose(dir, loose);
+    let (mut folders, others): (Vec<_>, Vec<_>) =
+        folders.into_iter().partition(|f| f.kind.is_some());
+    for folder in others {
+        beside.add_unused(&folder.path, folder.found.paths.len());
+    }
+    let names: Vec<String> = folders.iter().map(|folder| shown(&folder.path)).collect();
+    let mut split = |kind: SplitKind| -> Result<Option<ClassFolders>, DataError> {
+        let of_kind: Vec<Folder> = folders.extract_if(.., |f| f.kind == Some(kind)).collect();
+        let (full, mut empty): (Vec<_>, Vec<_>) =
+            of_kind.into_iter().partition(|f| !f.found.paths.is_empty());
+        if let [first, second, ..] = &full[..] {
+            let problem = format!(
+                "there are two {} folders, {} and {}; keep one",
+                kind.adjective(),
+                shown(&first.path),
+                shown(&second.path)
+            );
+            return Err(DataError::Layout {
+                folder: dir.to_path_buf(),
+                problem,
+            });
+        }
+        let taken = full.into_iter().next();
+        let taken = taken.or_else(|| (!empty.is_empty()).then(|| empty.remove(0)));
+        for folder in empty {
+            beside.add_unused(&folder.path, 0);
+        }
+        taken.map(unwrapped).transpose()
+    };
+    let train = split(SplitKind::Train)?;
+    let validation = split(SplitKind::Validation)?;
+    let test = split(SplitKind::Test)?;
+    let Some(train) = train else {
+        let problem = format!(
+            "there is {} but no train folder beside it; add train/<class>/ or give the folder of class folders",
+            some_of(&names)
+        );
+        return Err(DataError::Layout {
+            folder: dir.to_path_buf(),
+            problem,
+        });
+    };
+    Ok(ClassLayout::Splits {
+        train,
+        validation,
+        test,
+        beside,
+    })
+}
