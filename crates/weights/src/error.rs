@@ -40,7 +40,10 @@ pub enum WeightError {
         mend: String,
     },
     /// The file contradicts itself or ends too early.
-    #[error("{}: damaged or cut short ({detail}); download or copy it again", shown(path))]
+    #[error(
+        "{}: damaged or cut short ({detail}); download or copy it again",
+        shown(path)
+    )]
     Damaged {
         /// The file.
         path: PathBuf,

@@ -37,7 +37,10 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
 }
 
 /// A path as JSON's text, which has to be Unicode.
-pub(crate) fn as_shown<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn as_shown<S: serde::Serializer>(
+    path: &Path,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&warmstart_files::shown(path))
 }
 

@@ -44,7 +44,10 @@ fn a_model_is_told_from_a_larger_one_that_contains_it() {
     ];
     let mut file = read_fixture("zip.pth");
     assert_eq!(
-        inspect(&file, &candidates, None).unwrap().architecture.as_deref(),
+        inspect(&file, &candidates, None)
+            .unwrap()
+            .architecture
+            .as_deref(),
         Some("small")
     );
     let extra = FileTensor {
@@ -84,7 +87,9 @@ fn a_family_without_support_is_recognised_as_such() {
 
 #[test]
 fn the_text_lists_every_tensor_with_its_type_and_shape() {
-    let text = inspect(&read_fixture("f16.pth"), &[], None).unwrap().report();
+    let text = inspect(&read_fixture("f16.pth"), &[], None)
+        .unwrap()
+        .report();
     assert!(
         text.contains("classifier.1.weight               f16   [5, 4]"),
         "{text}"

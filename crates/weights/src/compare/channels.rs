@@ -26,7 +26,11 @@ pub(super) fn converted(values: &[f32], from: usize, to: usize, shape: &[usize])
     let filters = values.chunks_exact((from * area).max(1));
     let convert = |filter: &[f32]| -> Vec<f32> {
         if to == 1 {
-            let sum = |place| (0..from).map(|channel| filter[channel * area + place]).sum();
+            let sum = |place| {
+                (0..from)
+                    .map(|channel| filter[channel * area + place])
+                    .sum()
+            };
             return (0..area).map(sum).collect();
         }
         let channels = (0..to).flat_map(|channel| &filter[channel % from * area..][..area]);
@@ -46,14 +50,18 @@ mod tests {
         let cases: Vec<serde_json::Value> = serde_json::from_str(text).unwrap();
         assert!(cases.len() >= 5);
         for case in cases {
-            let numbers = |key: &str| -> Vec<f32> { serde_json::from_value(case[key].clone()).unwrap() };
+            let numbers =
+                |key: &str| -> Vec<f32> { serde_json::from_value(case[key].clone()).unwrap() };
             let extent = |key: &str| case[key].as_u64().unwrap() as usize;
             let (from, to) = (extent("from"), extent("to"));
             let found = converted(&numbers("weight"), from, to, &[2, to, 2, 2]);
             let expected = numbers("expected");
             assert_eq!(found.len(), expected.len());
             for (found, expected) in found.iter().zip(&expected) {
-                assert!((found - expected).abs() < 1e-5, "{from} to {to}: {found}, {expected}");
+                assert!(
+                    (found - expected).abs() < 1e-5,
+                    "{from} to {to}: {found}, {expected}"
+                );
             }
         }
     }

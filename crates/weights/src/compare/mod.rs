@@ -66,7 +66,9 @@ pub struct Target<'a> {
 /// The layer that reads the image: the first convolution of the backbone.
 pub(crate) fn first_layer(expected: &[Expected]) -> Option<&str> {
     const CONVOLUTION: usize = 4;
-    let mut backbone = expected.iter().filter(|tensor| tensor.part == Part::Backbone);
+    let mut backbone = expected
+        .iter()
+        .filter(|tensor| tensor.part == Part::Backbone);
     let first = backbone.find(|tensor| tensor.shape.len() == CONVOLUTION)?;
     Some(&first.name)
 }
@@ -202,7 +204,11 @@ pub struct LoadPlan {
 /// # Errors
 /// If two keys of the file stand for one tensor of the model, nothing of the model is under the prefix, or
 /// a tensor that it needs cannot be read.
-pub fn compare(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<LoadPlan, WeightError> {
+pub fn compare(
+    file: &WeightFile,
+    target: &Target,
+    prefix: Option<&str>,
+) -> Result<LoadPlan, WeightError> {
     let not_there = |detail| WeightError::NotThere {
         path: file.path.clone(),
         detail,
@@ -247,7 +253,8 @@ pub fn compare(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Resu
     let first_layer = first_layer(target.expected);
     for expected in target.expected {
         let is_first = first_layer == Some(expected.name.as_str());
-        plan.place(expected, is_first, &matched, file).map_err(not_there)?;
+        plan.place(expected, is_first, &matched, file)
+            .map_err(not_there)?;
     }
     plan.first_layer_missing = first_layer
         .filter(|name| !plan.loaded.contains_key(*name))
@@ -255,7 +262,8 @@ pub fn compare(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Resu
     let used: BTreeSet<&str> = matched.file_keys.values().copied().collect();
     let is_free = |key: &&String| {
         let is_rivals = |rival: &String| {
-            let is_longer = rival.len() > matched.prefix.len() || !matched.prefix.starts_with(rival.as_str());
+            let is_longer =
+                rival.len() > matched.prefix.len() || !matched.prefix.starts_with(rival.as_str());
             is_longer && key.starts_with(rival.as_str())
         };
         !used.contains(key.as_str()) && !matched.rivals.iter().any(is_rivals)
@@ -288,9 +296,16 @@ impl LoadPlan {
         let found = key.and_then(|key| Some((key, file.tensors.get(key)?)));
         if let Some((key, unreadable)) = key.and_then(|key| Some((key, file.unreadable.get(key)?)))
             && expected.part != Part::Beyond
-            && unreadable.shape.as_ref().is_none_or(|shape| *shape == expected.shape)
+            && unreadable
+                .shape
+                .as_ref()
+                .is_none_or(|shape| *shape == expected.shape)
         {
-            return Err(format!("{} is needed, and {}", one_line(key, 100), unreadable.what));
+            return Err(format!(
+                "{} is needed, and {}",
+                one_line(key, 100),
+                unreadable.what
+            ));
         }
         let coverage = match expected.part {
             Part::Backbone => &mut self.backbone,
@@ -414,7 +429,13 @@ impl LoadPlan {
             names => format!(
                 "{} is missing; closest in the file: {}",
                 first.name,
-                cut_list(&names.iter().map(|name| one_line(name, 100)).collect::<Vec<_>>(), names.len())
+                cut_list(
+                    &names
+                        .iter()
+                        .map(|name| one_line(name, 100))
+                        .collect::<Vec<_>>(),
+                    names.len()
+                )
             ),
         }
     }

@@ -45,7 +45,9 @@ pub(crate) fn parameters_in(key: &str, shape: &[usize]) -> usize {
 pub(super) type ToNative = Option<fn(&str) -> Option<String>>;
 
 /// The native names, and the target's other conventions.
-pub(super) fn conventions<'a>(target: &'a Target) -> impl Iterator<Item = (&'static str, ToNative)> + 'a {
+pub(super) fn conventions<'a>(
+    target: &'a Target,
+) -> impl Iterator<Item = (&'static str, ToNative)> + 'a {
     let others = target
         .conventions
         .iter()
@@ -88,7 +90,10 @@ pub(crate) fn best_match<'a>(
     // Stable, and the prefixes come in the order of their names, the shortest first.
     tried.sort_by(|(a, of_a), (b, of_b)| {
         let rank = Rank::of(&a.prefix).cmp(&Rank::of(&b.prefix));
-        let backbone = of_b.backbone.loaded_tensors.cmp(&of_a.backbone.loaded_tensors);
+        let backbone = of_b
+            .backbone
+            .loaded_tensors
+            .cmp(&of_a.backbone.loaded_tensors);
         let rest = (of_b.both, of_b.names).cmp(&(of_a.both, of_a.names));
         backbone.then(rank).then(rest)
     });
@@ -109,7 +114,10 @@ pub(crate) fn best_match<'a>(
     if tried.is_empty() {
         let wanted = wanted.unwrap_or_default();
         return Err(match fitting.as_slice() {
-            [] => format!("no tensor of {} is under the prefix `{wanted}`", target.architecture),
+            [] => format!(
+                "no tensor of {} is under the prefix `{wanted}`",
+                target.architecture
+            ),
             fitting => format!(
                 "no tensor of {} is under the prefix `{wanted}`; those under which it fits are {}",
                 target.architecture,
@@ -147,7 +155,10 @@ fn is_wanted(file: &WeightFile, prefix: &str, wanted: &str) -> bool {
     let wanted = wanted.trim_matches('.');
     let prefix = prefix.trim_end_matches('.');
     let outer = file.stripped.iter().map(|key| key.trim_end_matches('.'));
-    let whole: Vec<&str> = outer.chain([prefix]).filter(|part| !part.is_empty()).collect();
+    let whole: Vec<&str> = outer
+        .chain([prefix])
+        .filter(|part| !part.is_empty())
+        .collect();
     let whole = whole.join(".");
     if wanted.is_empty() {
         return prefix.is_empty();
@@ -208,7 +219,12 @@ struct Score {
 }
 
 impl Score {
-    fn of(matched: &Match, expected: &[Expected], file: &WeightFile, first_layer: Option<&str>) -> Self {
+    fn of(
+        matched: &Match,
+        expected: &[Expected],
+        file: &WeightFile,
+        first_layer: Option<&str>,
+    ) -> Self {
         let mut score = Self {
             backbone: Coverage::default(),
             both: 0,

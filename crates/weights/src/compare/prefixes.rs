@@ -64,8 +64,8 @@ pub(super) enum Rank {
 impl Rank {
     pub(super) fn of(prefix: &str) -> Self {
         const AVERAGES: [&str; 14] = [
-            "average", "averaged", "avg", "ema", "k", "key", "mean", "momentum", "offline", "shadow", "slow",
-            "swa", "target", "targets",
+            "average", "averaged", "avg", "ema", "k", "key", "mean", "momentum", "offline",
+            "shadow", "slow", "swa", "target", "targets",
         ];
         let lower = prefix.to_lowercase();
         let mut words = lower.split(|letter: char| !letter.is_alphanumeric());
@@ -104,7 +104,10 @@ mod tests {
             ("backbone.", "backbone_momentum."),
             ("", "ema_model."),
         ] {
-            assert!(Rank::of(first) < Rank::of(second), "{first} before {second}");
+            assert!(
+                Rank::of(first) < Rank::of(second),
+                "{first} before {second}"
+            );
         }
         assert_eq!(Rank::of("encoder.keypoints."), Rank::Usual);
     }

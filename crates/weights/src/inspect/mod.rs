@@ -11,7 +11,9 @@ use serde::Serialize;
 use warmstart_files::shown;
 
 use crate::WeightError;
-use crate::compare::{Coverage, Fit, Part, SURE, Target, best_match, first_layer, parameters_in, quoted};
+use crate::compare::{
+    Coverage, Fit, Part, SURE, Target, best_match, first_layer, parameters_in, quoted,
+};
 use crate::read::{Format, NotFinite, Unreadable, WeightFile};
 use crate::text::{counted, cut_names, grouped, one_line, percent, shape};
 use families::family_of;
@@ -105,7 +107,10 @@ pub fn inspect(
     if let (true, Some(prefix), Some(_)) = (guesses.is_empty(), prefix, &refused) {
         return Err(WeightError::NotThere {
             path: file.path.clone(),
-            detail: format!("no tensor of a known model is under the prefix `{}`", one_line(prefix, 100)),
+            detail: format!(
+                "no tensor of a known model is under the prefix `{}`",
+                one_line(prefix, 100)
+            ),
         });
     }
     // Stable, so that of equals the candidate given first stays first.
@@ -233,7 +238,12 @@ impl Inspection {
             }
         }
         for (name, unreadable) in &self.unreadable {
-            let _ = writeln!(text, "cannot be read: {}: {}", one_line(name, 200), unreadable.what);
+            let _ = writeln!(
+                text,
+                "cannot be read: {}: {}",
+                one_line(name, 200),
+                unreadable.what
+            );
         }
         for found in &self.not_finite {
             let _ = writeln!(
@@ -257,7 +267,11 @@ impl Inspection {
                 percent(guess.likeness)
             );
         }
-        if let Some(best) = self.guesses.first().filter(|best| !best.other_prefixes.is_empty()) {
+        if let Some(best) = self
+            .guesses
+            .first()
+            .filter(|best| !best.other_prefixes.is_empty())
+        {
             let _ = writeln!(
                 text,
                 "it fits under {} as well; `{}` is taken ({}), --weights-prefix chooses",
@@ -272,7 +286,10 @@ impl Inspection {
 
     /// What the file is, in one line.
     pub fn verdict(&self) -> String {
-        let nearest = self.guesses.iter().find(|guess| guess.backbone.fraction() >= ALIKE);
+        let nearest = self
+            .guesses
+            .iter()
+            .find(|guess| guess.backbone.fraction() >= ALIKE);
         match (&self.architecture, nearest, self.family) {
             (Some(architecture), ..) => format!("this is {architecture}"),
             (None, Some(nearest), _) => format!(

@@ -175,13 +175,10 @@ fn read_one(path: &Path, content: Content) -> Result<WeightFile, WeightError> {
 const PARALLEL_PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 
 fn strip_parallel_prefixes(file: &mut WeightFile) {
-    while let Some(prefix) = PARALLEL_PREFIXES
-        .into_iter()
-        .find(|prefix| {
-            let mut keys = file.tensors.keys().chain(file.unreadable.keys());
-            keys.all(|key| key.starts_with(prefix))
-        })
-    {
+    while let Some(prefix) = PARALLEL_PREFIXES.into_iter().find(|prefix| {
+        let mut keys = file.tensors.keys().chain(file.unreadable.keys());
+        keys.all(|key| key.starts_with(prefix))
+    }) {
         file.tensors = without_prefix(&mut file.tensors, prefix);
         file.unreadable = without_prefix(&mut file.unreadable, prefix);
         file.stripped.push(prefix.to_string());

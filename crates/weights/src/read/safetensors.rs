@@ -15,6 +15,9 @@ use crate::text::{grouped, one_line};
 /// The largest header the format allows.
 pub(super) const MAX_HEADER_BYTES: u64 = 100_000_000;
 
+/// The largest header that is read: that of forty thousand tensors.
+const MOST_HEADER_BYTES: u64 = 4 << 20;
+
 const LENGTH_BYTES: u64 = 8;
 
 /// The header is parsed and checked on its own and the tensors are read one after another,
@@ -43,6 +46,15 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
             header_bytes, file_bytes
         )));
     }
+    if header_bytes > MOST_HEADER_BYTES {
+        return Err(WeightError::Unsupported {
+            path: path.into(),
+            found: format!(
+                "its header has {header_bytes} bytes, more than the {MOST_HEADER_BYTES} that are read"
+            ),
+            mend: "save the tensors of the model that is wanted into a file of their own".into(),
+        });
+    }
     let mut header = vec![0; header_bytes as usize];
     reader.read_exact(&mut header).map_err(io)?;
     let header: Metadata = serde_json::from_slice(&header)
@@ -60,7 +72,9 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     if data_bytes > MOST_BYTES {
         return Err(WeightError::Unsupported {
             path: path.into(),
-            found: format!("it has {data_bytes} bytes of tensors, more than the {MOST_BYTES} that are read"),
+            found: format!(
+                "it has {data_bytes} bytes of tensors, more than the {MOST_BYTES} that are read"
+            ),
             mend: "save the tensors of the model that is wanted into a file of their own".into(),
         });
     }

@@ -31,8 +31,12 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         action: "read",
         source,
     })?;
-    let index: Index = serde_json::from_slice(&bytes)
-        .map_err(|e| damaged(format!("index of shards: {}", one_line(&e.to_string(), 200))))?;
+    let index: Index = serde_json::from_slice(&bytes).map_err(|e| {
+        damaged(format!(
+            "index of shards: {}",
+            one_line(&e.to_string(), 200)
+        ))
+    })?;
     let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (tensor, file) in &index.weight_map {
         names.entry(file).or_default().push(tensor);
@@ -53,7 +57,10 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         if !is_inside(name) {
             return Err(WeightError::Unsupported {
                 path: path.into(),
-                found: format!("it names the shard {}, which is not in its folder", one_line(name, 100)),
+                found: format!(
+                    "it names the shard {}, which is not in its folder",
+                    one_line(name, 100)
+                ),
                 mend: "put the shards beside the index, and their bare names into it".into(),
             });
         }

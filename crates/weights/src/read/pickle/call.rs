@@ -25,32 +25,46 @@ impl<R: BufRead> Machine<'_, R> {
         if let Some(refused) = self.refused(callable).or_else(|| self.refused(arguments)) {
             return Err(runs(refused));
         }
-        let arguments = match self.node(arguments) {
-            Node::List(items) => items.clone(),
-            _ => Vec::new(),
-        };
         match trust {
             Trust::Refused => Err(runs(&name)),
             // It would make a tensor, in a way that only its code knows.
-            Trust::Foreign if arguments.iter().any(|id| self.has_tensor(*id)) => Err(runs(&name)),
+            Trust::Foreign if self.has_tensor(arguments) => Err(runs(&name)),
             Trust::Foreign => self.push_new(Node::Object(Box::default())),
-            Trust::Plain => self.call_plain(&name, arguments),
+            Trust::Plain => {
+                let arguments = self.items(arguments)?;
+                self.call_plain(&name, arguments)
+            }
         }
+    }
+
+    /// The items of a list; none of anything else.
+    fn items(&mut self, list: Id) -> Result<Vec<Id>, PickleError> {
+        let items = match self.node(list) {
+            Node::List(items) => items.clone(),
+            _ => Vec::new(),
+        };
+        self.charge(items.len())?;
+        Ok(items)
     }
 
     fn call_plain(&mut self, name: &Rc<str>, arguments: Vec<Id>) -> Result<(), PickleError> {
         match &**name {
-            "collections.OrderedDict" | "builtins.dict" | "__builtin__.dict" | "collections.Counter" => {
-                self.dictionary(arguments.first().copied())
-            }
+            "collections.OrderedDict"
+            | "builtins.dict"
+            | "__builtin__.dict"
+            | "collections.Counter" => self.dictionary(arguments.first().copied()),
             "collections.defaultdict" => self.dictionary(arguments.get(1).copied()),
-            "builtins.set" | "builtins.frozenset" | "builtins.list" | "builtins.tuple"
-            | "__builtin__.set" | "__builtin__.frozenset" | "__builtin__.list" | "__builtin__.tuple"
-            | "collections.deque" | "torch.Size" => {
-                let items = match arguments.first().map(|id| self.node(*id)) {
-                    Some(Node::List(items)) => items.clone(),
-                    _ => Vec::new(),
-                };
+            "builtins.set"
+            | "builtins.frozenset"
+            | "builtins.list"
+            | "builtins.tuple"
+            | "__builtin__.set"
+            | "__builtin__.frozenset"
+            | "__builtin__.list"
+            | "__builtin__.tuple"
+            | "collections.deque"
+            | "torch.Size" => {
+                let items = self.items(arguments.first().copied().unwrap_or(PLAIN))?;
                 self.push_list(items)
             }
             CALLS_ITS_ARGUMENT => self.rebuild_from_type(&arguments),
@@ -79,13 +93,16 @@ impl<R: BufRead> Machine<'_, R> {
             Some(Node::List(pairs)) => {
                 for pair in pairs {
                     let Node::List(pair) = self.node(*pair) else {
-                        return Err(malformed("its pickle fills a dictionary with other than pairs"));
+                        return Err(malformed(
+                            "its pickle fills a dictionary with other than pairs",
+                        ));
                     };
                     flat.extend(pair.iter().take(2));
                 }
             }
             _ => {}
         }
+        self.charge(flat.len())?;
         self.push_new(Node::Dict(Vec::new()))?;
         self.put_entries(&flat)
     }
@@ -102,10 +119,11 @@ impl<R: BufRead> Machine<'_, R> {
             return Err(runs(class));
         }
         match (self.node(*function), self.node(*of_function)) {
-            (Node::Global(name, Trust::Plain), Node::List(items))
+            (Node::Global(name, Trust::Plain), Node::List(_))
                 if name.starts_with("torch._utils._rebuild_") =>
             {
-                let (name, items) = (name.clone(), items.clone());
+                let name = name.clone();
+                let items = self.items(*of_function)?;
                 self.rebuild(&name, &items)
             }
             (Node::Global(name, _), _) => Err(runs(&name.clone())),
@@ -142,14 +160,18 @@ impl<R: BufRead> Machine<'_, R> {
         };
         let elements = match (function, arguments.get(6).map(|id| self.node(*id))) {
             ("_rebuild_tensor_v3", Some(Node::Global(name, _))) => of_dtype(name),
-            ("_rebuild_tensor_v3", _) => return Err(malformed("its pickle has a tensor without a type")),
+            ("_rebuild_tensor_v3", _) => {
+                return Err(malformed("its pickle has a tensor without a type"));
+            }
             _ => storage.elements.clone(),
         };
         let storage = storage.clone();
-        let shape = self.extents(*shape)?;
+        let shape = self.shape(*shape)?;
         let strides = self.extents(*strides)?;
         if shape.len() != strides.len() {
-            return Err(malformed("its pickle has a tensor with other strides than extents"));
+            return Err(malformed(
+                "its pickle has a tensor with other strides than extents",
+            ));
         }
         let offset = self.count(*offset)?;
         let offset = offset.saturating_add(storage.offset);
@@ -167,10 +189,24 @@ impl<R: BufRead> Machine<'_, R> {
             return Err(malformed("its pickle has a tensor whose shape is no list"));
         };
         if items.len() > MAX_DIMENSIONS {
-            return Err(malformed("its pickle has a tensor of more than 64 dimensions"));
+            return Err(malformed(
+                "its pickle has a tensor of more than 64 dimensions",
+            ));
         }
         let extent = |id: &Id| Ok(self.count(*id)? as usize);
         items.iter().map(extent).collect()
+    }
+
+    fn shape(&self, id: Id) -> Result<Vec<usize>, PickleError> {
+        let shape = self.extents(id)?;
+        let mut extents = shape.iter().filter(|extent| **extent > 0);
+        let values = extents.try_fold(1_usize, |product, extent| product.checked_mul(*extent));
+        if values.is_none() {
+            return Err(malformed(
+                "its pickle has a tensor of more values than can be counted",
+            ));
+        }
+        Ok(shape)
     }
 
     fn count(&self, id: Id) -> Result<u64, PickleError> {
@@ -187,7 +223,8 @@ impl<R: BufRead> Machine<'_, R> {
         let Node::List(fields) = self.node(id) else {
             return self.push(PLAIN);
         };
-        let is = |id: &Id, word: &str| matches!(self.node(*id), Node::Text(text) if &**text == word);
+        let is =
+            |id: &Id, word: &str| matches!(self.node(*id), Node::Text(text) if &**text == word);
         match fields.as_slice() {
             [kind, class, ..] if is(kind, "module") => self.push(*class),
             [kind, class, key, _, count, rest @ ..] if is(kind, "storage") => {
@@ -213,7 +250,9 @@ impl<R: BufRead> Machine<'_, R> {
                 }
                 self.push_new(Node::Storage(Rc::new(storage)))
             }
-            _ => Err(malformed("its pickle refers to something outside that is no storage")),
+            _ => Err(malformed(
+                "its pickle refers to something outside that is no storage",
+            )),
         }
     }
 }

@@ -71,7 +71,8 @@ impl Pickle {
     /// The value of a dictionary under a text.
     pub(super) fn entry(&self, entries: &[(Id, Id)], key: &str) -> Option<&Node> {
         let mut entries = entries.iter();
-        let found = entries.rfind(|(name, _)| matches!(self.node(*name), Node::Text(text) if **text == *key));
+        let found = entries
+            .rfind(|(name, _)| matches!(self.node(*name), Node::Text(text) if **text == *key));
         found.map(|(_, value)| self.node(*value))
     }
 
@@ -254,7 +255,8 @@ impl<R: BufRead> Machine<'_, R> {
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
-                let (Node::Text(name), Node::Text(module)) = (self.node(name), self.node(module)) else {
+                let (Node::Text(name), Node::Text(module)) = (self.node(name), self.node(module))
+                else {
                     return Err(malformed("its pickle computes the name of a global"));
                 };
                 let (name, module) = (name.clone(), module.clone());
@@ -390,6 +392,15 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(())
     }
 
+    /// Counts values that are copied as if they had been pushed.
+    fn charge(&mut self, values: usize) -> Result<(), PickleError> {
+        self.pushed += values;
+        if self.pushed > MAX_VALUES {
+            return Err(malformed("its pickle piles up values without end"));
+        }
+        Ok(())
+    }
+
     fn push_new(&mut self, node: Node) -> Result<(), PickleError> {
         // As many as were pushed at most, which is far from the end of the numbers.
         let id = self.nodes.len() as Id;
@@ -452,7 +463,10 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     fn top(&self) -> Result<Id, PickleError> {
-        self.stack[self.floor()..].last().copied().ok_or_else(underflow)
+        self.stack[self.floor()..]
+            .last()
+            .copied()
+            .ok_or_else(underflow)
     }
 
     fn pop_to_mark(&mut self) -> Result<Vec<Id>, PickleError> {

@@ -31,12 +31,15 @@ const NAMES: &[(&str, &[&str])] = &[
             "frozenset",
             "int",
             "list",
+            "long",
             "object",
             "range",
             "set",
             "slice",
             "str",
             "tuple",
+            "unicode",
+            "xrange",
         ],
     ),
     ("_codecs", &["encode"]),
@@ -127,10 +130,26 @@ const OBJECTS: &[(&str, &[&str])] = &[
 /// PyTorch's and NumPy's packages, which can load other files and run what is in them.
 const STRICT_LIBRARIES: &[&str] = &["numpy", "torch"];
 
+/// Parts of them whose classes cannot: settings name them (`functools.partial(torch.nn.BatchNorm2d, eps=1e-3)`).
+const LENIENT_PARTS: &[&str] = &["torch.nn.", "torch.optim."];
+
 /// Names of functions that run a text or load another pickle, in whatever library.
 const RUNNERS: &[&str] = &[
-    "Popen", "call", "check_call", "check_output", "eval", "exec", "import_module", "load", "loads",
-    "popen", "read_pickle", "run", "spawn", "system", "unpickle",
+    "Popen",
+    "call",
+    "check_call",
+    "check_output",
+    "eval",
+    "exec",
+    "import_module",
+    "load",
+    "loads",
+    "popen",
+    "read_pickle",
+    "run",
+    "spawn",
+    "system",
+    "unpickle",
 ];
 
 /// The modules of Python 3.11's standard library (`sys.stdlib_module_names`) and of Python 2's.
@@ -186,7 +205,8 @@ pub(super) fn trust(module: &str, name: &str) -> Trust {
     let package = module.split('.').next().unwrap_or(module);
     // Since pickle protocol 4 a dotted name reaches inside of an object, such as a module's `os`.
     let mut path = name.split('.').chain([package]);
-    let is_strict = STRICT_LIBRARIES.contains(&package)
+    let is_lenient = LENIENT_PARTS.iter().any(|part| module.starts_with(part));
+    let is_strict = (STRICT_LIBRARIES.contains(&package) && !is_lenient)
         || path.any(is_of_standard_library)
         || name.split('.').any(|part| RUNNERS.contains(&part));
     if is_strict {
@@ -241,8 +261,18 @@ mod tests {
             ("collections", "OrderedDict", Trust::Plain),
             ("torch._utils", "_rebuild_tensor_v2", Trust::Plain),
             ("torch", "float8_e4m3fn", Trust::Plain),
-            ("mmengine.logging.history_buffer", "HistoryBuffer.mean", Trust::Foreign),
+            (
+                "mmengine.logging.history_buffer",
+                "HistoryBuffer.mean",
+                Trust::Foreign,
+            ),
             ("omegaconf.dictconfig", "DictConfig", Trust::Foreign),
+            ("torch.nn.modules.batchnorm", "BatchNorm2d", Trust::Foreign),
+            (
+                "torch.nn.modules.batchnorm",
+                "torch.os.system",
+                Trust::Refused,
+            ),
             ("__main__", "Mode", Trust::Foreign),
             ("__builtin__", "getattr", Trust::Foreign),
             ("os", "system", Trust::Refused),

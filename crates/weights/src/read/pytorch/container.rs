@@ -82,12 +82,15 @@ impl Container {
         let size = file.metadata().map_err(|e| io_error(path, e))?.len();
         let mut reader = BufReader::new(file);
         let mut next = || parse_limited(path, &mut reader);
-        let (_magic, _version, system, mut value, keys) = (next()?, next()?, next()?, next()?, next()?);
+        let (_magic, _version, system, mut value, keys) =
+            (next()?, next()?, next()?, next()?, next()?);
         for pickle in [&system, &keys] {
             value.mentioned.extend(pickle.mentioned.iter().cloned());
         }
         let is_big_endian = match system.node(system.root) {
-            Node::Dict(entries) => matches!(system.entry(entries, "little_endian"), Some(Node::Int(0))),
+            Node::Dict(entries) => {
+                matches!(system.entry(entries, "little_endian"), Some(Node::Int(0)))
+            }
             _ => false,
         };
         let sizes: HashMap<&str, usize> = value
@@ -101,10 +104,15 @@ impl Container {
         let mut position = reader.stream_position().map_err(|e| io_error(path, e))?;
         for name in names {
             let name = keys.name(*name).unwrap_or_default();
-            let element = *sizes
-                .get(&*name)
-                .ok_or_else(|| damaged(path, &format!("no tensor has its storage {}", one_line(&name, 60))))?;
-            reader.seek(SeekFrom::Start(position)).map_err(|e| io_error(path, e))?;
+            let element = *sizes.get(&*name).ok_or_else(|| {
+                damaged(
+                    path,
+                    &format!("no tensor has its storage {}", one_line(&name, 60)),
+                )
+            })?;
+            reader
+                .seek(SeekFrom::Start(position))
+                .map_err(|e| io_error(path, e))?;
             let mut count = [0; 8];
             reader
                 .read_exact(&mut count)
@@ -134,7 +142,9 @@ impl Container {
     /// How many bytes there are of a storage; `None` if there is none of that name.
     pub(super) fn size(&mut self, storage: &Storage) -> Option<u64> {
         match self {
-            Self::Zip { archive, folder, .. } => {
+            Self::Zip {
+                archive, folder, ..
+            } => {
                 let name = format!("{folder}data/{}", storage.key);
                 let index = archive.index_for_name(&name)?;
                 Some(archive.by_index_raw(index).ok()?.size())
@@ -145,17 +155,25 @@ impl Container {
 
     /// The bytes of a storage, whose [`size`](Self::size) the caller has checked.
     pub(super) fn read(&mut self, path: &Path, storage: &Storage) -> Result<Vec<u8>, WeightError> {
-        let size = self
-            .size(storage)
-            .ok_or_else(|| damaged(path, &format!("it has no storage {}", one_line(&storage.key, 60))))?;
+        let size = self.size(storage).ok_or_else(|| {
+            damaged(
+                path,
+                &format!("it has no storage {}", one_line(&storage.key, 60)),
+            )
+        })?;
         let mut bytes = Vec::with_capacity(size as usize);
         match self {
-            Self::Zip { archive, folder, .. } => {
+            Self::Zip {
+                archive, folder, ..
+            } => {
                 let name = format!("{folder}data/{}", storage.key);
-                let index = archive.index_for_name(&name).ok_or_else(|| without_directory(path))?;
+                let index = archive
+                    .index_for_name(&name)
+                    .ok_or_else(|| without_directory(path))?;
                 let raw = archive.by_index_raw(index).map_err(|e| damaged(path, &e))?;
                 // PyTorch can be told to write no checksums.
-                let has_no_checksum = raw.crc32() == 0 && raw.compression() == CompressionMethod::Stored;
+                let has_no_checksum =
+                    raw.crc32() == 0 && raw.compression() == CompressionMethod::Stored;
                 drop(raw);
                 let entry = if has_no_checksum {
                     archive.by_index_raw(index)
@@ -164,7 +182,9 @@ impl Container {
                 };
                 let entry = entry.map_err(|e| damaged(path, &e))?;
                 let mut entry = entry.take(size + 1);
-                entry.read_to_end(&mut bytes).map_err(|e| read_error(path, e))?;
+                entry
+                    .read_to_end(&mut bytes)
+                    .map_err(|e| read_error(path, e))?;
             }
             Self::Legacy { reader, places, .. } => {
                 let (position, _) = places[&*storage.key];
@@ -179,7 +199,10 @@ impl Container {
         }
         if bytes.len() as u64 != size {
             let found = grouped(bytes.len());
-            return Err(damaged(path, &format!("a storage of {size} bytes has {found}")));
+            return Err(damaged(
+                path,
+                &format!("a storage of {size} bytes has {found}"),
+            ));
         }
         Ok(bytes)
     }
@@ -197,7 +220,8 @@ fn without_directory(path: &Path) -> WeightError {
 fn require_directory(path: &Path, file: &mut File) -> Result<(), WeightError> {
     let io = |e| io_error(path, e);
     let size = file.metadata().map_err(io)?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(ZIP_END))).map_err(io)?;
+    file.seek(SeekFrom::Start(size.saturating_sub(ZIP_END)))
+        .map_err(io)?;
     let mut end = Vec::new();
     file.take(ZIP_END).read_to_end(&mut end).map_err(io)?;
     file.rewind().map_err(io)?;
@@ -229,7 +253,10 @@ fn byte_order(
         "big" => Ok(true),
         other => Err(damaged(
             path,
-            &format!("its byte order is \"{}\", neither little nor big", one_line(other, 20)),
+            &format!(
+                "its byte order is \"{}\", neither little nor big",
+                one_line(other, 20)
+            ),
         )),
     }
 }

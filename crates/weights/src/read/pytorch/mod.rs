@@ -73,7 +73,10 @@ fn read_tensors(
         for (name, view) in views {
             let tensor = gather(&view, &bytes, container.is_big_endian()).ok_or_else(|| {
                 let name = one_line(&name, 100);
-                damaged(path, &format!("{name} reaches beyond the numbers that there are"))
+                damaged(
+                    path,
+                    &format!("{name} reaches beyond the numbers that there are"),
+                )
             })?;
             tensors.insert(name, tensor);
         }
@@ -86,7 +89,9 @@ fn refuse_expansion(
     container: &mut Container,
     by_storage: &BTreeMap<String, Vec<(String, TensorView)>>,
 ) -> Result<(), WeightError> {
-    let file_bytes = std::fs::metadata(path).map_err(|e| io_error(path, e))?.len();
+    let file_bytes = std::fs::metadata(path)
+        .map_err(|e| io_error(path, e))?
+        .len();
     let mut claimed = 0_u64;
     let mut stored = 0_u64;
     for views in by_storage.values() {
@@ -98,10 +103,14 @@ fn refuse_expansion(
                 let name = one_line(name, 100);
                 damaged(path, &format!("the numbers of {name} are not there"))
             })?;
-            let described = view.storage.count.saturating_mul(view.storage.elements.size() as u64);
+            let described = view
+                .storage
+                .count
+                .saturating_mul(view.storage.elements.size() as u64);
             if size < described {
                 let name = one_line(name, 100);
-                let detail = format!("{name} has a storage of {size} bytes, described as {described}");
+                let detail =
+                    format!("{name} has a storage of {size} bytes, described as {described}");
                 return Err(damaged(path, &detail));
             }
             stored = stored.saturating_add(size);
@@ -126,10 +135,9 @@ fn refuse_expansion(
 }
 
 fn claimed_bytes(view: &TensorView) -> u64 {
-    let count = view
-        .shape
-        .iter()
-        .fold(1_u64, |product, extent| product.saturating_mul(*extent as u64));
+    let count = view.shape.iter().fold(1_u64, |product, extent| {
+        product.saturating_mul(*extent as u64)
+    });
     count.saturating_mul(view.elements.size() as u64)
 }
 
@@ -146,7 +154,9 @@ fn gather(view: &TensorView, bytes: &[u8], is_big_endian: bool) -> Option<FileTe
         for (extent, stride) in view.shape.iter().zip(&view.strides) {
             last = last.checked_add((*extent as u64 - 1).checked_mul(*stride as u64)?)?;
         }
-        let end = usize::try_from(last.checked_add(1)?).ok()?.checked_mul(size)?;
+        let end = usize::try_from(last.checked_add(1)?)
+            .ok()?
+            .checked_mul(size)?;
         if end > bytes.len() {
             return None;
         }
@@ -188,7 +198,10 @@ fn advance(view: &TensorView, place: &mut [usize], mut by: usize) -> usize {
         *index = moved % extent;
         by = moved / extent;
     }
-    let steps = place.iter().zip(&view.strides).map(|(index, stride)| index * stride);
+    let steps = place
+        .iter()
+        .zip(&view.strides)
+        .map(|(index, stride)| index * stride);
     view.offset as usize + steps.sum::<usize>()
 }
 

@@ -25,6 +25,16 @@ const WRAPPERS: [&str; 10] = [
 /// What `torch.nn.Module` keeps under its attributes: tensors, tensors that do not learn, and submodules.
 const MODULE_TABLES: [&str; 3] = ["_parameters", "_buffers", "_modules"];
 
+/// Most wrappers around the weights, each in the one before.
+const MAX_WRAPPERS: usize = 16;
+
+/// An optimizer's state has two entries or a few more, a module a few dozen attributes.
+const MAX_STATE: usize = 1_000;
+const MAX_ATTRIBUTES: usize = 10_000;
+
+/// Most values that are looked at. A value counts as often as it is reached.
+const MAX_LOOKED_AT: usize = 4 * MAX_VALUES;
+
 /// Bytes of all paths together: a thousand times those of a large network.
 const MAX_PATHS: usize = 64 << 20;
 const MAX_PATH: usize = 4096;
@@ -57,11 +67,13 @@ impl Tree {
                 reaching: &reaching,
                 tree: Self::default(),
                 path_bytes: 0,
+                looked_at: 0,
             };
             walk.collect(root)?;
             let mut tree = walk.tree;
             tree.set_aside.append(&mut set_aside);
-            let Some((key, inner)) = wrapper(pickle, &reaching, root) else {
+            let is_deep = stripped.len() == MAX_WRAPPERS;
+            let Some((key, inner)) = wrapper(pickle, &reaching, root).filter(|_| !is_deep) else {
                 tree.stripped = stripped;
                 return Ok(tree);
             };
@@ -96,9 +108,10 @@ fn only_holder(pickle: &Pickle, reaching: &HashSet<Id>, root: Id) -> Option<(Rc<
     let Node::Dict(entries) = pickle.node(root) else {
         return None;
     };
-    let mut holders = entries
-        .iter()
-        .filter(|(_, value)| reaching.contains(value) && !is_optimizer_only(pickle, reaching, *value, 0));
+    let mut seen = HashSet::new();
+    let mut holders = entries.iter().filter(|(_, value)| {
+        reaching.contains(value) && !is_optimizer_only(pickle, reaching, *value, 0, &mut seen)
+    });
     let (key, value) = holders.next()?;
     if holders.next().is_some() {
         return None;
@@ -115,10 +128,12 @@ fn is_whole(pickle: &Pickle, reaching: &HashSet<Id>, id: Id, depth: usize) -> bo
     match pickle.node(id) {
         Node::Object(object) => object.entries.is_empty() || object.entries.iter().any(is_dotted),
         Node::Dict(entries) if entries.iter().any(is_dotted) => true,
-        Node::Dict(_) if depth < DEEP => only_holder(pickle, reaching, id).is_some_and(|(key, inner)| {
-            let is_known = WRAPPERS.contains(&&*key) && !is_tensor(pickle, inner);
-            is_known || is_whole(pickle, reaching, inner, depth + 1)
-        }),
+        Node::Dict(_) if depth < DEEP => {
+            only_holder(pickle, reaching, id).is_some_and(|(key, inner)| {
+                let is_known = WRAPPERS.contains(&&*key) && !is_tensor(pickle, inner);
+                is_known || is_whole(pickle, reaching, inner, depth + 1)
+            })
+        }
         _ => false,
     }
 }
@@ -128,19 +143,32 @@ fn is_tensor(pickle: &Pickle, id: Id) -> bool {
 }
 
 /// Whether it is an optimizer's state, or a list or dictionary of nothing else that has tensors.
-fn is_optimizer_only(pickle: &Pickle, reaching: &HashSet<Id>, id: Id, depth: usize) -> bool {
+/// `seen` has those for which it is known: the first that is none ends the search.
+fn is_optimizer_only(
+    pickle: &Pickle,
+    reaching: &HashSet<Id>,
+    id: Id,
+    depth: usize,
+    seen: &mut HashSet<Id>,
+) -> bool {
     const DEEP: usize = 4;
-    if is_optimizer(pickle, id) {
+    if seen.contains(&id) || is_optimizer(pickle, id) {
         return true;
     }
-    let only = |id: &Id| {
-        !reaching.contains(id) || (depth < DEEP && is_optimizer_only(pickle, reaching, *id, depth + 1))
+    let mut only = |id: &Id| {
+        !reaching.contains(id)
+            || (depth < DEEP && is_optimizer_only(pickle, reaching, *id, depth + 1, seen))
     };
-    match pickle.node(id) {
+    let is_only = match pickle.node(id) {
         Node::List(items) => items.iter().all(only),
         Node::Dict(entries) => entries.iter().all(|(_, value)| only(value)),
-        _ => false,
+        Node::Object(_) | Node::Tensor(_) | Node::OtherTensor(_) | Node::Storage(_) => false,
+        Node::Plain | Node::Int(_) | Node::Text(_) | Node::Global(..) => false,
+    };
+    if is_only {
+        seen.insert(id);
     }
+    is_only
 }
 
 /// Whether it is what `torch.optim.Optimizer.state_dict` gives, or an optimizer.
@@ -153,9 +181,10 @@ fn is_optimizer(pickle: &Pickle, id: Id) -> bool {
         },
         _ => return false,
     };
-    ["state", "param_groups"]
-        .iter()
-        .all(|key| pickle.entry(entries, key).is_some())
+    entries.len() <= MAX_STATE
+        && ["state", "param_groups"]
+            .iter()
+            .all(|key| pickle.entry(entries, key).is_some())
 }
 
 /// Every value that is a tensor, or has one somewhere inside.
@@ -194,6 +223,7 @@ struct Walk<'a> {
     reaching: &'a HashSet<Id>,
     tree: Tree,
     path_bytes: usize,
+    looked_at: usize,
 }
 
 enum Visit {
@@ -230,13 +260,13 @@ impl Walk<'_> {
                         continue;
                     }
                     open.push(Visit::Leave(id));
-                    let children = self.children(node);
+                    let children = self.children(node)?;
                     let is_module = is_object && children.is_module;
                     if is_object && !is_module && !objects.insert(id) {
                         continue;
                     }
                     if !path.is_empty() && is_optimizer(self.pickle, id) {
-                        self.set_aside(id, &path);
+                        self.set_aside(id, &path)?;
                         continue;
                     }
                     for (name, child) in children.named.into_iter().rev() {
@@ -289,7 +319,7 @@ impl Walk<'_> {
     }
 
     /// Counts an optimizer's tensors, under the path to all of its kind.
-    fn set_aside(&mut self, optimizer: Id, path: &str) {
+    fn set_aside(&mut self, optimizer: Id, path: &str) -> Result<(), WalkError> {
         let mut seen = HashSet::new();
         let mut open = vec![optimizer];
         let mut count = 0;
@@ -301,7 +331,7 @@ impl Walk<'_> {
                 count += 1;
                 continue;
             }
-            let children = self.children(self.pickle.node(id));
+            let children = self.children(self.pickle.node(id))?;
             open.extend(children.named.into_iter().map(|(_, child)| child));
         }
         let is_digit = |byte: char| byte.is_ascii_digit() || byte == '.';
@@ -310,23 +340,27 @@ impl Walk<'_> {
         if count > 0 {
             *self.tree.set_aside.entry(name.to_owned()).or_default() += count;
         }
+        Ok(())
     }
 
-    fn children(&self, node: &Node) -> Children {
+    fn children(&mut self, node: &Node) -> Result<Children, WalkError> {
         let mut children = Children::default();
         match node {
             Node::List(items) => children.add_items(items),
             Node::Dict(entries) => children.add_entries(self.pickle, entries),
             Node::Object(object) => {
-                let attributes: &[(Id, Id)] = match object.state.map(|state| self.pickle.node(state)) {
-                    Some(Node::Dict(entries)) => entries,
-                    // Of a class with slots: (attributes, slots).
-                    Some(Node::List(_)) => {
-                        children.named.extend(object.state.map(|state| ("".into(), state)));
-                        &[]
-                    }
-                    _ => &[],
-                };
+                let attributes: &[(Id, Id)] =
+                    match object.state.map(|state| self.pickle.node(state)) {
+                        Some(Node::Dict(entries)) => entries,
+                        // Of a class with slots: (attributes, slots).
+                        Some(Node::List(_)) => {
+                            children
+                                .named
+                                .extend(object.state.map(|state| ("".into(), state)));
+                            &[]
+                        }
+                        _ => &[],
+                    };
                 if let Some(tables) = self.module_tables(attributes) {
                     children.is_module = true;
                     children.add_module(self.pickle, attributes, tables);
@@ -339,11 +373,20 @@ impl Walk<'_> {
             Node::Plain | Node::Int(_) | Node::Text(_) | Node::Global(..) => {}
             Node::Storage(_) | Node::Tensor(_) | Node::OtherTensor(_) => {}
         }
-        children
+        self.looked_at += 1 + children.named.len();
+        if self.looked_at > MAX_LOOKED_AT {
+            return Err(WalkError(
+                "its pickle refers to its values without end".into(),
+            ));
+        }
+        Ok(children)
     }
 
     /// The three tables of a module's attributes.
     fn module_tables(&self, attributes: &[(Id, Id)]) -> Option<[&[(Id, Id)]; 3]> {
+        if attributes.len() > MAX_ATTRIBUTES {
+            return None;
+        }
         let table = |name: &str| match self.pickle.entry(attributes, name) {
             Some(Node::Dict(entries)) => Some(entries.as_slice()),
             _ => None,
@@ -371,7 +414,9 @@ impl Children {
         let mut names = HashSet::new();
         let first = self.named.len();
         for (place, (key, value)) in entries.iter().enumerate().rev() {
-            let name = pickle.name(*key).unwrap_or_else(|| format!("#{place}").into());
+            let name = pickle
+                .name(*key)
+                .unwrap_or_else(|| format!("#{place}").into());
             if names.insert(name.clone()) {
                 self.named.push((name, *value));
             }
@@ -381,12 +426,18 @@ impl Children {
 
     /// What `torch.nn.Module.state_dict` gives: no buffer that is not meant to be saved.
     fn add_module(&mut self, pickle: &Pickle, attributes: &[(Id, Id)], tables: [&[(Id, Id)]; 3]) {
-        let unsaved: HashSet<Rc<str>> = match pickle.entry(attributes, "_non_persistent_buffers_set") {
+        let unsaved: HashSet<Rc<str>> = match pickle
+            .entry(attributes, "_non_persistent_buffers_set")
+        {
             Some(Node::List(names)) => names.iter().filter_map(|name| pickle.name(*name)).collect(),
             _ => HashSet::new(),
         };
         let [parameters, buffers, modules] = tables;
-        let is_saved = |(key, _): &&(Id, Id)| pickle.name(*key).is_none_or(|name| !unsaved.contains(&name));
+        let is_saved = |(key, _): &&(Id, Id)| {
+            pickle
+                .name(*key)
+                .is_none_or(|name| !unsaved.contains(&name))
+        };
         let buffers: Vec<(Id, Id)> = buffers.iter().filter(is_saved).copied().collect();
         for table in [parameters, &buffers, modules] {
             self.add_entries(pickle, table);
