@@ -135,8 +135,11 @@ pub enum WeightsCommand {
 Example:
   warmstart weights inspect mobilenet_v2-b0353104.pth")]
 pub struct Inspect {
-    /// A .pth, .pt or .safetensors file
+    /// A .pth, .pt or .safetensors file, or the .index.json of several
     pub file: PathBuf,
+    /// Prefix of the tensors to compare with the models, where the file has several copies of a network
+    #[arg(long, value_name = "PREFIX")]
+    pub weights_prefix: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

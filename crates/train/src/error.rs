@@ -45,7 +45,7 @@ pub enum Error {
     #[error("{0}")]
     OtherVersion(String),
     /// A model file that this program cannot use.
-    #[error("{}: {problem}", path.display())]
+    #[error("{}: {problem}", warmstart_files::shown(path))]
     Model {
         /// The file.
         path: PathBuf,

@@ -137,7 +137,24 @@ pub fn resolve(mut draft: Draft) -> Result<(Recipe, Open), Error> {
         draft.task = Some(recipe::Task::of_data(data));
     }
     let open = draft.open()?;
-    Ok((resolve_for(&open, None)?, open))
+    let recipe = resolve_for(&open, None)?;
+    // Before any image is read.
+    require_weights(&recipe.weights)?;
+    Ok((recipe, open))
+}
+
+/// Refuses a file of weights that is not there, or not a file.
+///
+/// # Errors
+/// If it cannot be opened.
+pub(crate) fn require_weights(weights: &str) -> Result<(), Error> {
+    if weights == NO_WEIGHTS {
+        return Ok(());
+    }
+    let path = resolve_path(Path::new(weights));
+    warmstart_files::open(&path)
+        .map(drop)
+        .map_err(|error| Error::io("read", &path, error))
 }
 
 /// The recipe of a draft for some training images, with paths that mean the same from every folder.
@@ -153,7 +170,12 @@ fn resolve_for(open: &Open, images: Option<TrainingImages>) -> Result<Recipe, Er
     recipe.data = absolute(&recipe.data);
     if recipe.weights != NO_WEIGHTS {
         let weights = absolute(&resolve_path(Path::new(&recipe.weights)));
-        recipe.weights = weights.display().to_string();
+        recipe.weights = weights.into_os_string().into_string().map_err(|weights| {
+            Error::usage(format!(
+                "{}: the path of the weights is not valid Unicode, so no recipe could name it: rename it",
+                warmstart_files::shown(Path::new(&weights))
+            ))
+        })?;
     }
     Ok(recipe)
 }

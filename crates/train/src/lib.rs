@@ -29,6 +29,7 @@ pub mod loss;
 pub mod lr_find;
 pub mod memory;
 pub mod model_file;
+mod model_metadata;
 pub mod optimizer;
 pub mod phase_setup;
 pub mod plan;

@@ -11,6 +11,7 @@ use warmstart_nn::burn::tensor::Device;
 use warmstart_weights::{SavedData, SavedTensor, WeightFile};
 
 use crate::Error;
+use crate::model_metadata;
 use crate::recipe::Task;
 
 /// Version of the metadata that this program writes.
@@ -78,7 +79,7 @@ impl ModelInfo {
     /// The metadata of a weight file, or `None` if warmstart did not write it.
     ///
     /// # Errors
-    /// If it was written by a newer version, or isn't what it should be.
+    /// If it was written by a newer version, or has a value that is not what it should be.
     pub fn of(file: &WeightFile) -> Result<Option<Self>, Error> {
         let Some(value) = &file.metadata else {
             return Ok(None);
@@ -92,6 +93,7 @@ impl ModelInfo {
                 "it was written by a newer version of warmstart: update this one".into(),
             ));
         }
+        model_metadata::check(value, FORMAT).map_err(problem)?;
         serde_json::from_value(value.clone())
             .map(Some)
             .map_err(|error| problem(format!("its warmstart metadata cannot be read ({error})")))

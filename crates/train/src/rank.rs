@@ -26,6 +26,8 @@ pub struct Request {
     pub data: PathBuf,
     /// Pretrained files; `none` for random weights.
     pub weights: Vec<String>,
+    /// Prefix of the tensors that are taken, of each file that has several copies of its network.
+    pub weights_prefix: Option<String>,
     /// The architecture, where the files do not tell.
     pub model: Option<String>,
     /// Edge of the image in pixels, if it is not the architecture's own.
@@ -73,13 +75,17 @@ pub fn rank(request: &Request, machine: Machine, observe: Observer) -> Result<Ra
     // What cannot be ranked is told before anything is computed.
     let mut models = Vec::new();
     for weights in &request.weights {
-        models.push((weights, model_of(weights, request.model.as_deref())?));
+        models.push((weights, model_of(weights, request)?));
     }
     for (weights, model) in models {
         let (recipe, open) = resolve(Draft {
             data: Some(request.data.clone()),
             model: Some(model.clone()),
             weights: Some(weights.clone()),
+            weights_prefix: request
+                .weights_prefix
+                .clone()
+                .filter(|_| weights != NO_WEIGHTS),
             image_size: request.image_size,
             fit: request.fit,
             seed: Some(request.seed),
@@ -139,15 +145,16 @@ fn ranked(mut judged: Vec<(String, String, Vec<bool>)>) -> Vec<Ranked> {
     judged.into_iter().enumerate().map(line).collect()
 }
 
-fn model_of(weights: &str, model: Option<&str>) -> Result<String, Error> {
-    if let Some(model) = model {
-        return Ok(model.to_owned());
+fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
+    if let Some(model) = &request.model {
+        launch::require_weights(weights)?;
+        return Ok(model.clone());
     }
     if weights == NO_WEIGHTS {
         return Err(Error::usage("--weights none: give --model NAME beside it"));
     }
     let path = crate::model_file::resolve_path(Path::new(weights));
-    let known = inspect(&path)?.architecture;
+    let known = inspect(&path, request.weights_prefix.as_deref())?.architecture;
     // The backbone of a detector serves as well.
     let backbone = known.map(|name| name.trim_end_matches(" detector").to_owned());
     backbone.ok_or_else(|| {

@@ -77,6 +77,7 @@ pub fn start(
                 expected: &expected,
                 conventions: &conventions,
             },
+            recipe.weights_prefix.as_deref(),
         )?;
         if !recipe.allow_partial {
             plan.require_backbone(BACKBONE_COVERAGE)?;
@@ -186,11 +187,12 @@ fn conventions(architecture: &Architecture) -> Vec<Convention> {
         .collect()
 }
 
-/// What is in a file of weights, compared with every architecture there is.
+/// Contents of a file of weights, compared with every architecture there is; of the tensors under `prefix`, if one is
+/// given.
 ///
 /// # Errors
-/// If it cannot be read.
-pub fn inspect(path: &Path) -> Result<Inspection, Error> {
+/// If it cannot be read, or has nothing under that prefix.
+pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
     let file = warmstart_weights::read(path)?;
     let architectures: Vec<Architecture> = warmstart_models::names()
         .filter_map(warmstart_models::by_name)
@@ -217,5 +219,5 @@ pub fn inspect(path: &Path) -> Result<Inspection, Error> {
             conventions,
         })
         .collect();
-    Ok(warmstart_weights::inspect(&file, &candidates))
+    Ok(warmstart_weights::inspect(&file, &candidates, prefix)?)
 }

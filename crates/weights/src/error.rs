@@ -1,15 +1,16 @@
-//! Everything that can go wrong, each in one line that names the file and the mend.
+//! Everything that can go wrong, each in one line that names the file and the fix.
 
 use std::io;
 use std::path::PathBuf;
 
 use thiserror::Error;
+use warmstart_files::shown;
 
 /// Why weights could not be read, used or written.
 #[derive(Debug, Error)]
 pub enum WeightError {
     /// The operating system refused.
-    #[error("{}: cannot be {action}: {source}", path.display())]
+    #[error("{}: cannot be {action}: {source}", shown(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -19,7 +20,7 @@ pub enum WeightError {
         source: io::Error,
     },
     /// The file is something else, such as a web page.
-    #[error("{}: {found}, not a weights file; {mend}", path.display())]
+    #[error("{}: {found}, not a weights file; {mend}", shown(path))]
     NotWeights {
         /// The file.
         path: PathBuf,
@@ -29,7 +30,7 @@ pub enum WeightError {
         mend: String,
     },
     /// A weights file in a form that is not read.
-    #[error("{}: {found}; {mend}", path.display())]
+    #[error("{}: {found}; {mend}", shown(path))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -39,7 +40,10 @@ pub enum WeightError {
         mend: String,
     },
     /// The file contradicts itself or ends too early.
-    #[error("{}: damaged or cut short ({detail}); download or copy it again", path.display())]
+    #[error(
+        "{}: damaged or cut short ({detail}); download or copy it again",
+        shown(path)
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -50,7 +54,7 @@ pub enum WeightError {
     #[error(
         "{}: loading this pickle in Python would run {call}, which is code and not weights; nothing was run; \
          use a .safetensors file, or one saved with torch.save(model.state_dict(), ...) by someone you trust",
-        path.display()
+        shown(path)
     )]
     RunsCode {
         /// The file.
@@ -62,7 +66,7 @@ pub enum WeightError {
     #[error(
         "{}: {first} and {second} both stand for {name}; remove one of them from the file, \
          for neither may silently win",
-        path.display()
+        shown(path)
     )]
     NameCollision {
         /// The file.
@@ -74,8 +78,16 @@ pub enum WeightError {
         /// The second key in the file.
         second: String,
     },
+    /// No tensor of the model lies under the prefix that was asked for, or a tensor that it needs cannot be read.
+    #[error("{}: {detail}", shown(path))]
+    NotThere {
+        /// The file.
+        path: PathBuf,
+        /// What was asked for, and what there is.
+        detail: String,
+    },
     /// Too little of the backbone came from the file to be worth training on.
-    #[error("{}: {detail}", path.display())]
+    #[error("{}: {detail}", shown(path))]
     BackboneNotLoaded {
         /// The file.
         path: PathBuf,

@@ -24,5 +24,7 @@ pub use compare::{
 };
 pub use error::WeightError;
 pub use inspect::{Guess, Inspection, TensorLine, inspect};
-pub use read::{FileTensor, Format, HostTensor, NotFinite, TensorMap, WeightFile, read};
+pub use read::{
+    FileTensor, Format, HostTensor, NotFinite, TensorMap, Unreadable, WeightFile, read,
+};
 pub use save::{SavedData, SavedTensor, save, to_bytes, write};

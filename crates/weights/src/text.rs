@@ -1,4 +1,6 @@
-//! How numbers, shapes and lists look in reports and errors.
+//! Numbers, shapes, names and lists as they look in reports and errors.
+
+use std::path::Path;
 
 /// `2223872` as `2,223,872`.
 pub(crate) fn grouped(number: usize) -> String {
@@ -34,6 +36,24 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{} {noun}{ending}", grouped(count))
 }
 
+/// A path as JSON's text, which has to be Unicode.
+pub(crate) fn as_shown<S: serde::Serializer>(
+    path: &Path,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&warmstart_files::shown(path))
+}
+
+/// Names from a file, each on one line, and how many more there are.
+pub(crate) fn cut_names<S: AsRef<str>>(names: &[S], limit: usize) -> String {
+    const LONGEST: usize = 200;
+    let names: Vec<String> = names
+        .iter()
+        .map(|name| one_line(name.as_ref(), LONGEST))
+        .collect();
+    cut_list(&names, limit)
+}
+
 /// The first `limit` items, and how many more there are.
 pub(crate) fn cut_list<S: AsRef<str>>(items: &[S], limit: usize) -> String {
     let shown: Vec<&str> = items.iter().take(limit).map(AsRef::as_ref).collect();
@@ -44,17 +64,15 @@ pub(crate) fn cut_list<S: AsRef<str>>(items: &[S], limit: usize) -> String {
     }
 }
 
-/// Text from a file, made safe to print on one line.
+/// Text from a file on one line of at most `limit` characters and an ellipsis, safe to print.
 pub(crate) fn one_line(text: &str, limit: usize) -> String {
-    let mut line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(limit)
-        .collect();
-    if text.chars().nth(limit).is_some() {
-        line.push('…');
+    let line = warmstart_files::one_line(text.trim());
+    let mut letters = line.chars();
+    let mut cut: String = letters.by_ref().take(limit).collect();
+    if letters.next().is_some() {
+        cut.push('…');
     }
-    line.trim().to_string()
+    cut
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use warmstart_weights::{
 };
 
 fn plan(file: &WeightFile, expected: &[Expected]) -> LoadPlan {
-    compare(file, &target(expected)).unwrap()
+    compare(file, &target(expected), None).unwrap()
 }
 
 fn rename(file: &mut WeightFile, name: impl Fn(&str) -> String) {
@@ -209,9 +209,9 @@ fn the_convention_that_covers_most_is_taken() {
     let mut target = target(&tensors);
     target.conventions = &conventions;
     let mut file = read_fixture("zip.pth");
-    assert_eq!(compare(&file, &target).unwrap().convention, "native");
+    assert_eq!(compare(&file, &target, None).unwrap().convention, "native");
     rename(&mut file, |key| key.replace('.', "-"));
-    let plan = compare(&file, &target).unwrap();
+    let plan = compare(&file, &target, None).unwrap();
     assert_eq!(plan.convention, "dashes");
     assert_eq!(plan.loaded["features.0.1.bias"].data, values(2));
 }
@@ -228,7 +228,7 @@ fn two_keys_for_one_tensor_are_an_error() {
     let mut file = read_fixture("zip.pth");
     rename(&mut file, |key| key.replace('.', "-"));
     file.tensors.insert("features.0-1.bias".into(), zeros(&[4]));
-    let line = one_line(&compare(&file, &target).unwrap_err());
+    let line = one_line(&compare(&file, &target, None).unwrap_err());
     assert!(
         line.contains("features-0-1-bias and features.0-1.bias both stand for features.0.1.bias"),
         "{line}"

@@ -19,7 +19,7 @@ fn deeper(tensors: &[Expected]) -> Vec<Expected> {
 #[test]
 fn the_model_that_a_file_is_for_is_named() {
     let tensors = expected(1000);
-    let inspection = inspect(&read_fixture("zip.pth"), &[target(&tensors)]);
+    let inspection = inspect(&read_fixture("zip.pth"), &[target(&tensors)], None).unwrap();
     assert_eq!(inspection.architecture.as_deref(), Some("tiny"));
     assert_eq!(inspection.verdict(), "this is tiny");
     assert_eq!(inspection.guesses[0].likeness, 1.0);
@@ -44,7 +44,10 @@ fn a_model_is_told_from_a_larger_one_that_contains_it() {
     ];
     let mut file = read_fixture("zip.pth");
     assert_eq!(
-        inspect(&file, &candidates).architecture.as_deref(),
+        inspect(&file, &candidates, None)
+            .unwrap()
+            .architecture
+            .as_deref(),
         Some("small")
     );
     let extra = FileTensor {
@@ -53,7 +56,7 @@ fn a_model_is_told_from_a_larger_one_that_contains_it() {
         data: vec![0.0; 144],
     };
     file.tensors.insert("features.1.0.weight".into(), extra);
-    let inspection = inspect(&file, &candidates);
+    let inspection = inspect(&file, &candidates, None).unwrap();
     assert_eq!(inspection.architecture.as_deref(), Some("large"));
     assert_eq!(
         inspection.guesses[1].backbone.fraction(),
@@ -74,7 +77,7 @@ fn a_family_without_support_is_recognised_as_such() {
     .map(|name| (name.to_string(), tensor.clone()))
     .into();
     let tensors = expected(5);
-    let inspection = inspect(&file, &[target(&tensors)]);
+    let inspection = inspect(&file, &[target(&tensors)], None).unwrap();
     assert!(inspection.guesses.is_empty());
     assert_eq!(
         inspection.verdict(),
@@ -84,7 +87,9 @@ fn a_family_without_support_is_recognised_as_such() {
 
 #[test]
 fn the_text_lists_every_tensor_with_its_type_and_shape() {
-    let text = inspect(&read_fixture("f16.pth"), &[]).report();
+    let text = inspect(&read_fixture("f16.pth"), &[], None)
+        .unwrap()
+        .report();
     assert!(
         text.contains("classifier.1.weight               f16   [5, 4]"),
         "{text}"
@@ -99,7 +104,7 @@ fn the_text_lists_every_tensor_with_its_type_and_shape() {
 
 #[test]
 fn an_inspection_is_json() {
-    let json = serde_json::to_value(inspect(&read_fixture("zip.pth"), &[])).unwrap();
+    let json = serde_json::to_value(inspect(&read_fixture("zip.pth"), &[], None).unwrap()).unwrap();
     assert_eq!(json["tensors"][0]["name"], "classifier.1.bias");
     assert_eq!(json["architecture"], serde_json::Value::Null);
 }

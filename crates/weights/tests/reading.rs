@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{COUNTER, SHAPES, assert_holds_the_values, read_fixture, values};
-use warmstart_weights::Format;
+use common::{COUNTER, SHAPES, assert_holds_the_values, expected, read_fixture, target, values};
+use warmstart_weights::{Format, compare};
 
 #[test]
 fn a_zip_file_gives_back_every_value() {
@@ -57,9 +57,15 @@ fn a_checkpoint_gives_its_weights_and_leaves_its_optimizer() {
 #[test]
 fn weights_as_trained_come_before_averaged_ones() {
     let file = read_fixture("nested_model_ema.pth");
-    assert_eq!(file.stripped, ["model", "module."]);
-    assert_eq!(file.set_aside, ["model_ema (8 tensors)"]);
-    assert_holds_the_values(&file);
+    let tensors = expected(5);
+    let plan = compare(&file, &target(&tensors), None).unwrap();
+    assert_eq!(plan.stripped, ["model.module."]);
+    assert_eq!(plan.rivals, ["model_ema."]);
+    assert_eq!(plan.backbone_coverage(), 1.0);
+    assert!(plan.unused.is_empty(), "{:?}", plan.unused);
+    let plan = compare(&file, &target(&tensors), Some("model_ema")).unwrap();
+    assert_eq!(plan.stripped, ["model_ema."]);
+    assert_eq!(plan.loaded["features.0.0.weight"].data, values(0));
 }
 
 #[test]

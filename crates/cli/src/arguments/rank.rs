@@ -19,6 +19,9 @@ pub struct Rank {
     /// Pretrained files (.pth, .pt, .safetensors) or folders of runs; "none" for random weights
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub weights: Vec<String>,
+    /// Prefix of the tensors to take, where a file has several copies of its network [default: see train]
+    #[arg(long, value_name = "PREFIX")]
+    pub weights_prefix: Option<String>,
     /// Architecture of all of them [default: of each the one that its tensors tell]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,

@@ -27,9 +27,13 @@ pub struct Train {
     /// Architecture: mobilenet_v2, resnet18, resnet34 or resnet50
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
-    /// Pretrained file (.pth, .pt, .safetensors), the folder of another run, or "none"
+    /// Pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none"
     #[arg(long, value_name = "FILE")]
     pub weights: Option<String>,
+    /// Prefix of the tensors to take, where the file has several copies of the network, as encoder_q [default: the
+    /// one with most tensors; of equals what learned before its moving average, a teacher before its student]
+    #[arg(long, value_name = "PREFIX")]
+    pub weights_prefix: Option<String>,
     /// Folder of the run [default: in runs/, called as the data folder]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
@@ -111,7 +115,7 @@ pub struct Train {
     /// Memory to keep within, as 6GiB [default: auto, nine tenths of what there is]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Memory>,
-    /// Accept a file that covers less than 95% of the backbone
+    /// Accept a file that covers less than 95% of the backbone, or lacks its first layer
     #[arg(long)]
     pub allow_partial: bool,
     #[command(flatten)]
@@ -200,7 +204,7 @@ Examples:
   warmstart plan recipe.toml --json
 
 Takes the arguments of train; --out has no effect. A few steps are measured in a process of their own;
-the file of weights is not opened.")]
+the file of weights has to be there, and is not read.")]
 pub struct Plan {
     #[command(flatten)]
     pub train: Train,

@@ -18,6 +18,7 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
     let request = Request {
         data: arguments.data,
         weights: arguments.weights,
+        weights_prefix: arguments.weights_prefix,
         model: arguments.model,
         image_size: arguments.image_size,
         fit: arguments.fit.chosen(),

@@ -70,6 +70,7 @@ pub fn draft(arguments: Train) -> Result<Draft, Failure> {
         data: arguments.data.or(file.data),
         model: arguments.model.or(file.model),
         weights: arguments.weights.or(file.weights),
+        weights_prefix: arguments.weights_prefix.or(file.weights_prefix),
         init: arguments.init.or(file.init),
         optimizer: arguments.optimizer.map(Into::into).or(file.optimizer),
         image_size: arguments.image_size.or(file.image_size),

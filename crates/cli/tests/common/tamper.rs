@@ -16,6 +16,25 @@ pub fn with_tensor(file: &Path, name: &str, change: impl FnOnce(&mut [u8])) {
     fs::write(file, bytes).unwrap();
 }
 
+/// Changes the metadata that warmstart wrote into a safetensors file.
+pub fn with_metadata(file: &Path, change: impl FnOnce(&mut Value)) {
+    let bytes = fs::read(file).unwrap();
+    let data = 8 + header_bytes(&bytes);
+    let mut header: Value = serde_json::from_slice(&bytes[8..data]).unwrap();
+    let entry = &mut header["__metadata__"]["warmstart"];
+    let mut metadata: Value = serde_json::from_str(entry.as_str().unwrap()).unwrap();
+    change(&mut metadata);
+    *entry = metadata.to_string().into();
+    let header = serde_json::to_vec(&header).unwrap();
+    let length = (header.len() as u64).to_le_bytes();
+    fs::write(file, [&length[..], &header, &bytes[data..]].concat()).unwrap();
+}
+
+/// Bytes of the header of a safetensors file.
+fn header_bytes(file: &[u8]) -> usize {
+    u64::from_le_bytes(file[..8].try_into().unwrap()) as usize
+}
+
 /// Changes the state of a checkpoint, and makes all of its checksums right again.
 pub fn with_state(checkpoint: &Path, change: impl FnOnce(&mut Value)) {
     let path = checkpoint.join("state.json");

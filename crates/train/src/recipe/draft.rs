@@ -41,6 +41,8 @@ pub struct Draft {
     pub model: Option<String>,
     /// Path of the pretrained file, or `none`.
     pub weights: Option<String>,
+    /// Prefix of the tensors that are taken of that file, where it has several copies of the network.
+    pub weights_prefix: Option<String>,
     /// How new parameters are initialized.
     pub init: Option<Init>,
     /// Whether a file that covers little of the backbone is accepted.
@@ -158,6 +160,7 @@ impl Draft {
                 .model
                 .clone()
                 .ok_or_else(|| Error::usage("no model was named: give --model NAME"))?,
+            weights_prefix: self.weights_prefix.clone(),
             init: self.init.clone().unwrap_or_default(),
             allow_partial: self.allow_partial.unwrap_or(false),
             seed: self.seed.unwrap_or(SEED),

@@ -1,6 +1,8 @@
 //! What a model expects, set beside what a file has.
 
+mod channels;
 mod naming;
+mod prefixes;
 mod report;
 
 use std::collections::BTreeSet;
@@ -9,9 +11,12 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, WeightFile};
-use crate::text::{counted, cut_list, percent, shape};
+use crate::text::{counted, cut_list, one_line, percent, shape};
 use crate::{FileTensor, WeightError};
-pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in};
+pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in, quoted};
+
+/// From this share of its backbone on, a file is taken to be a model's.
+pub(crate) const SURE: f64 = 0.95;
 
 /// Which part of a model a tensor belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -19,7 +24,7 @@ pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in};
 pub enum Part {
     /// What pretrained weights are worth having for.
     Backbone,
-    /// What is behind it, depends on the classes, and is often made anew.
+    /// What comes after it, depends on the classes, and is often made anew.
     Head,
     /// What the same network has where it serves another purpose: neither loaded nor missed.
     Beyond,
@@ -56,6 +61,16 @@ pub struct Target<'a> {
     pub expected: &'a [Expected],
     /// Conventions besides the native one, which is always tried first.
     pub conventions: &'a [Convention],
+}
+
+/// The layer that reads the image: the first convolution of the backbone.
+pub(crate) fn first_layer(expected: &[Expected]) -> Option<&str> {
+    const CONVOLUTION: usize = 4;
+    let mut backbone = expected
+        .iter()
+        .filter(|tensor| tensor.part == Part::Backbone);
+    let first = backbone.find(|tensor| tensor.shape.len() == CONVOLUTION)?;
+    Some(&first.name)
 }
 
 /// How much of a part was found. Parameters are the values that training learns: running
@@ -128,13 +143,21 @@ pub struct ShapeDifference {
 #[derive(Debug, Clone, Serialize)]
 pub struct LoadPlan {
     /// The file.
+    #[serde(serialize_with = "crate::text::as_shown")]
     pub file: PathBuf,
     /// Its container.
     pub format: Format,
     /// Wrappers and prefixes that were removed from its keys, outermost first.
     pub stripped: Vec<String>,
-    /// Entries of the file that hold other tensors, such as an optimizer's.
+    /// Whether the last of them is the prefix that was chosen among those of the network's copies.
+    #[serde(skip)]
+    has_prefix: bool,
+    /// States of optimizers in the file.
     pub set_aside: Vec<String>,
+    /// Other prefixes under which the file has the same backbone: a student beside its teacher, an average.
+    pub rivals: Vec<String>,
+    /// Why the prefix was taken that was, where there are others.
+    pub reason: &'static str,
     /// The model.
     pub architecture: String,
     /// Whose names the file uses; `native` for the model's own.
@@ -159,6 +182,12 @@ pub struct LoadPlan {
     /// What loads after extents of one were added or dropped at the end of its shape, as
     /// between a linear layer and a 1×1 convolution.
     pub reshaped: Vec<ShapeDifference>,
+    /// The first layer, if it loads after a change of its input channels.
+    pub spread: Vec<ShapeDifference>,
+    /// Name of the first layer, if it does not load.
+    pub first_layer_missing: Option<String>,
+    /// Keys of the file whose values cannot be read, and that the model does not need.
+    pub unreadable: Vec<String>,
     /// Tensors of the file with NaN or infinite values.
     pub not_finite: Vec<NotFinite>,
     /// How many `num_batches_tracked` the file has. Only PyTorch's own layers count with them.
@@ -167,13 +196,24 @@ pub struct LoadPlan {
 
 /// Finds the names that fit best and lists what loads and what does not.
 ///
-/// Besides the native names and each of the target's conventions, a prefix that at least
-/// half of the keys share is tried away, so that `backbone.conv1.weight` is found as well.
+/// Besides the native names and each of the target's conventions, every prefix is tried away under which
+/// names fit, so that `backbone.conv1.weight` is found as well. Where several copies of the network are in the file,
+/// the one with most tensors is taken; of equals what learned before its moving average, and a teacher
+/// before its student. `prefix` chooses another.
 ///
 /// # Errors
-/// If two keys of the file stand for one tensor of the model.
-pub fn compare(file: &WeightFile, target: &Target) -> Result<LoadPlan, WeightError> {
-    let matched = best_match(file, target);
+/// If two keys of the file stand for one tensor of the model, nothing of the model is under the prefix, or
+/// a tensor that it needs cannot be read.
+pub fn compare(
+    file: &WeightFile,
+    target: &Target,
+    prefix: Option<&str>,
+) -> Result<LoadPlan, WeightError> {
+    let not_there = |detail| WeightError::NotThere {
+        path: file.path.clone(),
+        detail,
+    };
+    let matched = best_match(file, target, prefix).map_err(not_there)?;
     if let Some(collision) = matched.collision {
         return Err(WeightError::NameCollision {
             path: file.path.clone(),
@@ -186,7 +226,10 @@ pub fn compare(file: &WeightFile, target: &Target) -> Result<LoadPlan, WeightErr
         file: file.path.clone(),
         format: file.format,
         stripped: file.stripped.clone(),
+        has_prefix: !matched.prefix.is_empty(),
         set_aside: file.set_aside.clone(),
+        rivals: matched.rivals.clone(),
+        reason: matched.reason,
         architecture: target.architecture.into(),
         convention: matched.convention,
         loaded: TensorMap::new(),
@@ -198,18 +241,36 @@ pub fn compare(file: &WeightFile, target: &Target) -> Result<LoadPlan, WeightErr
         beyond: Vec::new(),
         wrong_shape: Vec::new(),
         reshaped: Vec::new(),
+        spread: Vec::new(),
+        first_layer_missing: None,
+        unreadable: Vec::new(),
         not_finite: file.not_finite.clone(),
         batch_counters: 0,
     };
     if !matched.prefix.is_empty() {
         plan.stripped.push(matched.prefix.clone());
     }
+    let first_layer = first_layer(target.expected);
     for expected in target.expected {
-        plan.place(expected, &matched, file);
+        let is_first = first_layer == Some(expected.name.as_str());
+        plan.place(expected, is_first, &matched, file)
+            .map_err(not_there)?;
     }
+    plan.first_layer_missing = first_layer
+        .filter(|name| !plan.loaded.contains_key(*name))
+        .map(str::to_owned);
     let used: BTreeSet<&str> = matched.file_keys.values().copied().collect();
+    let is_free = |key: &&String| {
+        let is_rivals = |rival: &String| {
+            let is_longer =
+                rival.len() > matched.prefix.len() || !matched.prefix.starts_with(rival.as_str());
+            is_longer && key.starts_with(rival.as_str())
+        };
+        !used.contains(key.as_str()) && !matched.rivals.iter().any(is_rivals)
+    };
+    plan.unreadable = file.unreadable.keys().filter(is_free).cloned().collect();
     for (key, tensor) in &file.tensors {
-        if used.contains(key.as_str()) {
+        if !is_free(&key) {
             continue;
         }
         if is_batch_counter(key) {
@@ -223,16 +284,36 @@ pub fn compare(file: &WeightFile, target: &Target) -> Result<LoadPlan, WeightErr
 }
 
 impl LoadPlan {
-    fn place(&mut self, expected: &Expected, matched: &Match, file: &WeightFile) {
+    fn place(
+        &mut self,
+        expected: &Expected,
+        is_first: bool,
+        matched: &Match,
+        file: &WeightFile,
+    ) -> Result<(), String> {
         let parameters = parameters_in(&expected.name, &expected.shape);
-        let found = matched
-            .file_keys
-            .get(expected.name.as_str())
-            .and_then(|key| Some((*key, file.tensors.get(*key)?)));
+        let key = matched.file_keys.get(expected.name.as_str()).copied();
+        let found = key.and_then(|key| Some((key, file.tensors.get(key)?)));
+        if let Some((key, unreadable)) = key.and_then(|key| Some((key, file.unreadable.get(key)?)))
+            && expected.part != Part::Beyond
+            && unreadable
+                .shape
+                .as_ref()
+                .is_none_or(|shape| *shape == expected.shape)
+        {
+            return Err(format!(
+                "{} is needed, and {}",
+                one_line(key, 100),
+                unreadable.what
+            ));
+        }
         let coverage = match expected.part {
             Part::Backbone => &mut self.backbone,
             Part::Head => &mut self.head,
-            Part::Beyond => return self.beyond.extend(found.map(|(key, _)| key.to_owned())),
+            Part::Beyond => {
+                self.beyond.extend(found.map(|(key, _)| key.to_owned()));
+                return Ok(());
+            }
         };
         let Some((key, tensor)) = found else {
             if !expected.optional {
@@ -243,7 +324,7 @@ impl LoadPlan {
                     part: expected.part,
                 });
             }
-            return;
+            return Ok(());
         };
         coverage.expect(parameters);
         let difference = || ShapeDifference {
@@ -253,17 +334,28 @@ impl LoadPlan {
             found: tensor.shape.clone(),
             part: expected.part,
         };
-        match Fit::of(&expected.shape, tensor) {
-            Fit::No => return self.wrong_shape.push(difference()),
-            Fit::Reshaped => self.reshaped.push(difference()),
-            Fit::Same => {}
-        }
+        let data = match Fit::of(&expected.shape, tensor, is_first) {
+            Fit::No => {
+                self.wrong_shape.push(difference());
+                return Ok(());
+            }
+            Fit::Reshaped => {
+                self.reshaped.push(difference());
+                tensor.data.clone()
+            }
+            Fit::Spread { from, to } => {
+                self.spread.push(difference());
+                channels::converted(&tensor.data, from, to, &expected.shape)
+            }
+            Fit::Same => tensor.data.clone(),
+        };
         coverage.load(parameters);
         let loaded = HostTensor {
             shape: expected.shape.clone(),
-            data: tensor.data.clone(),
+            data,
         };
         self.loaded.insert(expected.name.clone(), loaded);
+        Ok(())
     }
 
     /// How much of the backbone loads, from 0 to 1: see [`Coverage::fraction`].
@@ -271,19 +363,21 @@ impl LoadPlan {
         self.backbone.fraction()
     }
 
-    /// Refuses a plan that leaves much of the backbone at random.
+    /// Refuses a plan that leaves much of the backbone, or the layer that reads the image, at random.
     ///
     /// # Errors
-    /// If less than `minimum` (0 to 1) of the backbone loads. The error names a tensor that
-    /// is missing or does not fit, and the closest names in the file.
+    /// If less than `minimum` (0 to 1) of the backbone loads, or the first layer does not. The error names a tensor
+    /// that is missing or does not fit, and the closest names in the file.
     pub fn require_backbone(&self, minimum: f64) -> Result<(), WeightError> {
         let coverage = self.backbone_coverage();
-        if coverage >= minimum {
-            return Ok(());
-        }
-        Err(WeightError::BackboneNotLoaded {
-            path: self.file.clone(),
-            detail: format!(
+        let refused = |detail| {
+            Err(WeightError::BackboneNotLoaded {
+                path: self.file.clone(),
+                detail,
+            })
+        };
+        if coverage < minimum {
+            return refused(format!(
                 "only {} of {} backbone tensors of {} load ({} of the backbone, at least {} needed): {}; \
                  `warmstart weights inspect` shows what the file is, --allow-partial trains anyway",
                 self.backbone.loaded_tensors,
@@ -292,8 +386,24 @@ impl LoadPlan {
                 percent(coverage),
                 percent(minimum),
                 self.example(),
-            ),
-        })
+            ));
+        }
+        if let Some(first) = &self.first_layer_missing {
+            let problem = match self.wrong_shape.iter().find(|wrong| wrong.name == *first) {
+                Some(wrong) => format!(
+                    "it is {} in the file, {} in the model",
+                    shape(&wrong.found),
+                    shape(&wrong.expected)
+                ),
+                None => "it is not in the file".to_owned(),
+            };
+            return refused(format!(
+                "the first layer of {}, {first}, does not load: {problem}, and what it makes of an image is all that \
+                 the other layers see; give a file that has it, or train anyway with --allow-partial",
+                self.architecture
+            ));
+        }
+        Ok(())
     }
 
     /// One backbone tensor that does not load, of the more frequent kind.
@@ -305,7 +415,7 @@ impl LoadPlan {
         {
             return format!(
                 "{} is {} in the file, {} in the model, and so on for {}",
-                first.file_name,
+                one_line(&first.file_name, 100),
                 shape(&first.found),
                 shape(&first.expected),
                 counted(1 + wrong.count(), "tensor"),
@@ -319,7 +429,13 @@ impl LoadPlan {
             names => format!(
                 "{} is missing; closest in the file: {}",
                 first.name,
-                cut_list(&names, names.len())
+                cut_list(
+                    &names
+                        .iter()
+                        .map(|name| one_line(name, 100))
+                        .collect::<Vec<_>>(),
+                    names.len()
+                )
             ),
         }
     }
@@ -337,20 +453,31 @@ impl LoadPlan {
     }
 }
 
-/// Whether a tensor's values can stand in a shape as they are.
+/// How a tensor's values get into a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fit {
     Same,
+    /// As they are, with extents of one added or dropped at the end.
     Reshaped,
+    /// For another number of input channels.
+    Spread {
+        from: usize,
+        to: usize,
+    },
     No,
 }
 
 impl Fit {
-    pub(crate) fn of(expected: &[usize], tensor: &FileTensor) -> Self {
+    pub(crate) fn of(expected: &[usize], tensor: &FileTensor, is_first_layer: bool) -> Self {
         if expected == tensor.shape {
             Fit::Same
         } else if without_trailing_ones(expected) == without_trailing_ones(&tensor.shape) {
             Fit::Reshaped
+        } else if is_first_layer && channels::is_convertible(&tensor.shape, expected) {
+            Fit::Spread {
+                from: tensor.shape[1],
+                to: expected[1],
+            }
         } else {
             Fit::No
         }

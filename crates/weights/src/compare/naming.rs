@@ -1,9 +1,10 @@
-//! Whose names a file uses.
+//! Whose names a file uses, and under which prefix.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use super::{Expected, Fit, Part, Target};
-use crate::read::WeightFile;
+use super::prefixes::{Rank, candidates};
+use super::{Coverage, Expected, Fit, Part, SURE, Target, first_layer};
+use crate::read::{FileTensor, WeightFile};
 
 /// The convention and prefix under which most of a file's tensors fit a model.
 pub(crate) struct Match<'a> {
@@ -13,6 +14,10 @@ pub(crate) struct Match<'a> {
     /// From native name to key in the file, for the names that the model expects.
     pub(crate) file_keys: BTreeMap<String, &'a str>,
     pub(crate) collision: Option<Collision<'a>>,
+    /// Other prefixes under which the file has the backbone.
+    pub(crate) rivals: Vec<String>,
+    /// Why the prefix was taken, where there are rivals.
+    pub(crate) reason: &'static str,
 }
 
 /// Two keys for one name.
@@ -36,33 +41,129 @@ pub(crate) fn parameters_in(key: &str, shape: &[usize]) -> usize {
     }
 }
 
-/// Tries every prefix and convention; of equals, the one with the least done to the names.
-pub(crate) fn best_match<'a>(file: &'a WeightFile, target: &Target) -> Match<'a> {
+/// How to get from a name in the file to a native one.
+pub(super) type ToNative = Option<fn(&str) -> Option<String>>;
+
+/// The native names, and the target's other conventions.
+pub(super) fn conventions<'a>(
+    target: &'a Target,
+) -> impl Iterator<Item = (&'static str, ToNative)> + 'a {
+    let others = target
+        .conventions
+        .iter()
+        .map(|c| (c.name, Some(c.to_native)));
+    std::iter::once(("native", None)).chain(others)
+}
+
+pub(super) fn native(name: &str, to_native: ToNative) -> Option<String> {
+    match to_native {
+        None => Some(name.to_string()),
+        Some(to_native) => to_native(name),
+    }
+}
+
+/// Tries every convention with every prefix under which names fit. The first that counts: most tensors of the
+/// backbone, then [`Rank`], then most tensors of both parts, then the least done to the names. `wanted` leaves the
+/// prefixes that end in it.
+///
+/// # Errors
+/// In words, if a prefix is wanted under which nothing fits.
+pub(crate) fn best_match<'a>(
+    file: &'a WeightFile,
+    target: &Target,
+    wanted: Option<&str>,
+) -> Result<Match<'a>, String> {
     let expected: HashMap<&str, &Expected> = target
         .expected
         .iter()
         .map(|expected| (expected.name.as_str(), expected))
         .collect();
-    let mut best = None;
-    for prefix in shared_prefixes(file) {
-        let native = ("native", None);
-        let others = target
-            .conventions
-            .iter()
-            .map(|c| (c.name, Some(c.to_native)));
-        for (convention, to_native) in std::iter::once(native).chain(others) {
-            let matched = match_names(file, &expected, &prefix, convention, to_native);
-            let score = score(&matched, &expected, file);
-            if best.as_ref().is_none_or(|(top, _)| score > *top) {
-                best = Some((score, matched));
+    let first_layer = first_layer(target.expected);
+    let conventions: Vec<_> = conventions(target).collect();
+    let mut tried: Vec<(Match, Score)> = Vec::new();
+    for (prefix, convention) in candidates(file, &expected, &conventions) {
+        let (name, to_native) = conventions[convention];
+        let matched = match_names(file, &expected, &prefix, name, to_native);
+        let score = Score::of(&matched, target.expected, file, first_layer);
+        tried.push((matched, score));
+    }
+    // Stable, and the prefixes come in the order of their names, the shortest first.
+    tried.sort_by(|(a, of_a), (b, of_b)| {
+        let rank = Rank::of(&a.prefix).cmp(&Rank::of(&b.prefix));
+        let backbone = of_b
+            .backbone
+            .loaded_tensors
+            .cmp(&of_a.backbone.loaded_tensors);
+        let rest = (of_b.both, of_b.names).cmp(&(of_a.both, of_a.names));
+        backbone.then(rank).then(rest)
+    });
+    let fitting = |tried: &[(Match, Score)]| -> Vec<(String, usize)> {
+        let mut prefixes: Vec<(String, usize)> = Vec::new();
+        for (matched, score) in tried {
+            let is_new = prefixes.iter().all(|(prefix, _)| *prefix != matched.prefix);
+            if score.backbone.fraction() >= SURE && is_new {
+                prefixes.push((matched.prefix.clone(), score.backbone.loaded_tensors));
             }
         }
+        prefixes
+    };
+    let fitting = fitting(&tried);
+    if let Some(wanted) = wanted {
+        tried.retain(|(matched, _)| is_wanted(file, &matched.prefix, wanted));
     }
-    // The empty prefix with the native names is always among them.
-    best.map_or_else(
-        || match_names(file, &expected, "", "native", None),
-        |(_, matched)| matched,
-    )
+    if tried.is_empty() {
+        let wanted = wanted.unwrap_or_default();
+        return Err(match fitting.as_slice() {
+            [] => format!(
+                "no tensor of {} is under the prefix `{wanted}`",
+                target.architecture
+            ),
+            fitting => format!(
+                "no tensor of {} is under the prefix `{wanted}`; those under which it fits are {}",
+                target.architecture,
+                quoted(fitting.iter().map(|(prefix, _)| prefix.as_str()))
+            ),
+        });
+    }
+    let (mut matched, score) = tried.swap_remove(0);
+    let rivals: Vec<(String, usize)> = fitting
+        .into_iter()
+        .filter(|(prefix, _)| *prefix != matched.prefix)
+        .collect();
+    matched.reason = match rivals.first() {
+        _ if wanted.is_some() => "as --weights-prefix says",
+        Some((_, tensors)) if *tensors < score.backbone.loaded_tensors => "more tensors fit",
+        Some((rival, _)) => Rank::of(&matched.prefix).reason(Rank::of(rival)),
+        None => "",
+    };
+    matched.rivals = rivals.into_iter().map(|(prefix, _)| prefix).collect();
+    Ok(matched)
+}
+
+/// Prefixes in a list for people.
+pub(crate) fn quoted<'a>(prefixes: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 10;
+    let quoted: Vec<String> = prefixes
+        .map(|prefix| format!("`{}`", crate::text::one_line(prefix, 100)))
+        .collect();
+    crate::text::cut_list(&quoted, SHOWN)
+}
+
+/// Whether a prefix is, or ends in, what was asked for; with or without the dot at its end and what was
+/// stripped before.
+fn is_wanted(file: &WeightFile, prefix: &str, wanted: &str) -> bool {
+    let wanted = wanted.trim_matches('.');
+    let prefix = prefix.trim_end_matches('.');
+    let outer = file.stripped.iter().map(|key| key.trim_end_matches('.'));
+    let whole: Vec<&str> = outer
+        .chain([prefix])
+        .filter(|part| !part.is_empty())
+        .collect();
+    let whole = whole.join(".");
+    if wanted.is_empty() {
+        return prefix.is_empty();
+    }
+    whole == wanted || whole.ends_with(&format!(".{wanted}"))
 }
 
 fn match_names<'a>(
@@ -70,29 +171,39 @@ fn match_names<'a>(
     expected: &HashMap<&str, &Expected>,
     prefix: &str,
     convention: &'static str,
-    to_native: Option<fn(&str) -> Option<String>>,
+    to_native: ToNative,
 ) -> Match<'a> {
     let mut matched = Match {
         convention,
         prefix: prefix.to_string(),
         file_keys: BTreeMap::new(),
         collision: None,
+        rivals: Vec::new(),
+        reason: "",
     };
-    for key in file.tensors.keys() {
-        let inner = key.strip_prefix(prefix).unwrap_or(key);
-        let name = match to_native {
-            None => Some(inner.to_string()),
-            Some(to_native) => to_native(inner),
+    let keys = || file.tensors.keys().chain(file.unreadable.keys());
+    let under = keys().filter_map(|key| Some((key, key.strip_prefix(prefix)?, true)));
+    // The classifier may lie outside of what wraps the backbone.
+    let outside = keys()
+        .filter(|key| !key.starts_with(prefix))
+        .map(|key| (key, key.as_str(), false));
+    for (key, inner, is_under) in under.chain(outside) {
+        let name = native(inner, to_native);
+        let fits = |name: &String| {
+            let expected = expected.get(name.as_str());
+            expected.is_some_and(|expected| is_under || expected.part != Part::Backbone)
         };
-        let Some(name) = name.filter(|name| expected.contains_key(name.as_str())) else {
+        let Some(name) = name.filter(fits) else {
             continue;
         };
         if let Some(first) = matched.file_keys.get(&name) {
-            matched.collision.get_or_insert(Collision {
-                name,
-                first,
-                second: key,
-            });
+            if is_under {
+                matched.collision.get_or_insert(Collision {
+                    name,
+                    first,
+                    second: key,
+                });
+            }
         } else {
             matched.file_keys.insert(name, key);
         }
@@ -101,40 +212,45 @@ fn match_names<'a>(
 }
 
 /// Tensors that fit, of the backbone and of both parts; then names that are there at all.
-fn score(
-    matched: &Match,
-    expected: &HashMap<&str, &Expected>,
-    file: &WeightFile,
-) -> (usize, usize, usize) {
-    let mut backbone = 0;
-    let mut both = 0;
-    for (name, key) in &matched.file_keys {
-        let (Some(expected), Some(tensor)) = (expected.get(name.as_str()), file.tensors.get(*key))
-        else {
-            continue;
-        };
-        if Fit::of(&expected.shape, tensor) != Fit::No {
-            both += 1;
-            backbone += usize::from(expected.part == Part::Backbone);
-        }
-    }
-    (backbone, both, matched.file_keys.len())
+struct Score {
+    backbone: Coverage,
+    both: usize,
+    names: usize,
 }
 
-/// Prefixes of up to three path segments that at least half of the keys carry, the shortest
-/// first; the empty one always.
-fn shared_prefixes(file: &WeightFile) -> BTreeSet<String> {
-    const DEPTH: usize = 3;
-    let mut counts: HashMap<&str, usize> = HashMap::new();
-    for key in file.tensors.keys() {
-        for (end, _) in key.match_indices('.').take(DEPTH) {
-            *counts.entry(&key[..=end]).or_default() += 1;
+impl Score {
+    fn of(
+        matched: &Match,
+        expected: &[Expected],
+        file: &WeightFile,
+        first_layer: Option<&str>,
+    ) -> Self {
+        let mut score = Self {
+            backbone: Coverage::default(),
+            both: 0,
+            names: matched.file_keys.len(),
+        };
+        for expected in expected {
+            let key = matched.file_keys.get(expected.name.as_str());
+            let fits = key.is_some_and(|key| {
+                let is_first = first_layer == Some(expected.name.as_str());
+                fits(expected, is_first, file.tensors.get(*key))
+            });
+            score.both += usize::from(fits);
+            if expected.part != Part::Backbone || (expected.optional && key.is_none()) {
+                continue;
+            }
+            let parameters = parameters_in(&expected.name, &expected.shape);
+            score.backbone.expect(parameters);
+            if fits {
+                score.backbone.load(parameters);
+            }
         }
+        score
     }
-    counts
-        .into_iter()
-        .filter(|(_, count)| count * 2 >= file.tensors.len())
-        .map(|(prefix, _)| prefix.to_string())
-        .chain([String::new()])
-        .collect()
+}
+
+/// Whether a tensor of a file fits; one that cannot be read counts, for its place is the right one.
+fn fits(expected: &Expected, is_first: bool, tensor: Option<&FileTensor>) -> bool {
+    tensor.is_none_or(|tensor| Fit::of(&expected.shape, tensor, is_first) != Fit::No)
 }

@@ -2,8 +2,10 @@
 
 use std::fmt::Write;
 
-use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference};
-use crate::text::{counted, cut_list, grouped, percent, shape};
+use warmstart_files::shown;
+
+use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference, quoted};
+use crate::text::{counted, cut_list, cut_names, grouped, one_line, percent, shape};
 
 /// How many names of a list are shown.
 const SHOWN: usize = 10;
@@ -17,11 +19,23 @@ impl LoadPlan {
     /// not load.
     pub fn report(&self) -> String {
         let mut lines = vec![
-            format!("file: {} ({})", self.file.display(), self.format),
+            format!("file: {} ({})", shown(&self.file), self.format),
             format!("stripped: {}", list_or_none(&self.stripped)),
         ];
         if !self.set_aside.is_empty() {
             lines.push(format!("set aside: {}", cut_list(&self.set_aside, SHOWN)));
+        }
+        if !self.rivals.is_empty() {
+            let taken = match self.stripped.last().filter(|_| self.has_prefix) {
+                Some(prefix) => format!("`{}`", one_line(prefix, 100)),
+                None => "no prefix".to_owned(),
+            };
+            lines.push(format!(
+                "fits under {} prefixes: {taken} is taken ({}); also {}; --weights-prefix chooses",
+                self.rivals.len() + 1,
+                self.reason,
+                quoted(self.rivals.iter().map(String::as_str))
+            ));
         }
         lines.push(format!(
             "model: {} ({} names)",
@@ -32,11 +46,18 @@ impl LoadPlan {
         }
         self.push_differences(&mut lines);
         self.push_missing(&mut lines);
+        if !self.unreadable.is_empty() {
+            lines.push(format!(
+                "cannot be read, and not needed: {}: {}",
+                counted(self.unreadable.len(), "tensor"),
+                cut_names(&self.unreadable, SHOWN)
+            ));
+        }
         if !self.beyond.is_empty() {
             lines.push(format!(
                 "not needed: {} of the network's: {}",
                 counted(self.beyond.len(), "tensor"),
-                cut_list(&self.beyond, SHOWN)
+                cut_names(&self.beyond, SHOWN)
             ));
         }
         lines.push(self.unused_line());
@@ -68,6 +89,19 @@ impl LoadPlan {
                     grouped(wrong.len() - SHOWN)
                 ));
             }
+        }
+        for stem in &self.spread {
+            let (found, expected) = (stem.found[1], stem.expected[1]);
+            let how = if expected > found {
+                format!("spread over {expected}")
+            } else {
+                format!("brought down to {expected}")
+            };
+            let channels = counted(found, "input channel");
+            lines.push(format!(
+                "{}: {channels} in the file, {how}",
+                one_line(&stem.file_name, 100)
+            ));
         }
         if !self.reshaped.is_empty() {
             let pairs: Vec<String> = self
@@ -125,7 +159,7 @@ impl LoadPlan {
             "unused: {}, {} parameters: {}{doubt}",
             counted(self.unused.len(), "tensor"),
             grouped(self.unused_parameters),
-            cut_list(&self.unused, SHOWN)
+            cut_names(&self.unused, SHOWN)
         )
     }
 
@@ -136,7 +170,7 @@ impl LoadPlan {
         let tensors: Vec<String> = self
             .not_finite
             .iter()
-            .map(|n| format!("{} ({})", n.name, grouped(n.count)))
+            .map(|n| format!("{} ({})", one_line(&n.name, 100), grouped(n.count)))
             .collect();
         Some(format!(
             "WARNING: NaN or infinite values in {} of the file: {}: \
@@ -179,7 +213,7 @@ fn wrong_shape(difference: &ShapeDifference) -> String {
     format!(
         "{}: {} is {} in the file, {} in the model: {fate}",
         label(difference.part),
-        difference.file_name,
+        one_line(&difference.file_name, 100),
         shape(&difference.found),
         shape(&difference.expected)
     )
@@ -196,6 +230,6 @@ fn label(part: Part) -> &'static str {
 fn list_or_none(items: &[String]) -> String {
     match items {
         [] => "nothing".into(),
-        _ => cut_list(items, SHOWN),
+        _ => cut_names(items, SHOWN),
     }
 }

@@ -2,18 +2,24 @@
 
 mod families;
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::compare::{Coverage, Fit, Part, Target, best_match, parameters_in};
-use crate::read::{Format, NotFinite, WeightFile};
-use crate::text::{counted, cut_list, grouped, percent, shape};
+use warmstart_files::shown;
+
+use crate::WeightError;
+use crate::compare::{
+    Coverage, Fit, Part, SURE, Target, best_match, first_layer, parameters_in, quoted,
+};
+use crate::read::{Format, NotFinite, Unreadable, WeightFile};
+use crate::text::{counted, cut_names, grouped, one_line, percent, shape};
 use families::family_of;
 
-/// From this share of the backbone on, a file is taken to be the model's.
-const SURE: f64 = 0.95;
+/// From this share of the backbone on, a file of an unknown family is said to resemble the model.
+const ALIKE: f64 = 0.3;
 
 /// One tensor of a file.
 #[derive(Debug, Clone, Serialize)]
@@ -35,13 +41,17 @@ pub struct Guess {
     pub convention: &'static str,
     /// A prefix that would have to go; empty if none.
     pub prefix: String,
+    /// Other prefixes under which the file has the same backbone.
+    pub other_prefixes: Vec<String>,
+    /// Why the prefix would be taken, where there are others.
+    pub reason: &'static str,
     /// How much of the backbone would load.
     pub backbone: Coverage,
     /// How much of the head would load.
     pub head: Coverage,
     /// What both have, as a share of what either has, from 0 to 1: parameters of the
-    /// backbone, and parameters of the file that the model has no place for. It tells a ResNet-34 from
-    /// the ResNet-18 that is contained in it.
+    /// backbone, and parameters of the file under the same prefix that the model has no place for. It tells a
+    /// ResNet-34 from the ResNet-18 that is contained in it.
     pub likeness: f64,
 }
 
@@ -49,17 +59,20 @@ pub struct Guess {
 #[derive(Debug, Clone, Serialize)]
 pub struct Inspection {
     /// The file.
+    #[serde(serialize_with = "crate::text::as_shown")]
     pub path: PathBuf,
     /// Its container.
     pub format: Format,
     /// Wrappers that were removed from its keys, outermost first.
     pub stripped: Vec<String>,
-    /// Entries with other tensors, such as an optimizer's.
+    /// States of optimizers.
     pub set_aside: Vec<String>,
     /// Python classes that it mentions beside the tensors; they were not loaded.
     pub ignored_objects: Vec<String>,
     /// Every tensor, by name.
     pub tensors: Vec<TensorLine>,
+    /// Tensors whose values cannot be read.
+    pub unreadable: BTreeMap<String, Unreadable>,
     /// The number of parameters in all tensors: without running statistics and counters.
     pub parameters: usize,
     /// Tensors with NaN or infinite values.
@@ -72,20 +85,41 @@ pub struct Inspection {
     pub family: Option<&'static str>,
 }
 
-/// Lists a file's tensors and compares it with the models that are supported.
-pub fn inspect(file: &WeightFile, candidates: &[Target]) -> Inspection {
-    let mut guesses: Vec<Guess> = candidates
-        .iter()
-        .map(|target| guess(file, target))
-        .filter(|guess| guess.backbone.loaded_tensors > 0)
-        .collect();
+/// Lists a file's tensors and compares it with the models that are supported; with the tensors under a prefix, if
+/// one is given.
+///
+/// # Errors
+/// If no model has a tensor under that prefix.
+pub fn inspect(
+    file: &WeightFile,
+    candidates: &[Target],
+    prefix: Option<&str>,
+) -> Result<Inspection, WeightError> {
+    let mut guesses = Vec::new();
+    let mut refused = None;
+    for target in candidates {
+        match guess(file, target, prefix) {
+            Ok(guess) if guess.backbone.loaded_tensors > 0 => guesses.push(guess),
+            Ok(_) => {}
+            Err(detail) => refused = Some(detail),
+        }
+    }
+    if let (true, Some(prefix), Some(_)) = (guesses.is_empty(), prefix, &refused) {
+        return Err(WeightError::NotThere {
+            path: file.path.clone(),
+            detail: format!(
+                "no tensor of a known model is under the prefix `{}`",
+                one_line(prefix, 100)
+            ),
+        });
+    }
     // Stable, so that of equals the candidate given first stays first.
     guesses.sort_by(|a, b| b.likeness.total_cmp(&a.likeness));
     let architecture = guesses
         .first()
         .filter(|best| best.backbone.fraction() >= SURE)
         .map(|best| best.architecture.clone());
-    Inspection {
+    Ok(Inspection {
         path: file.path.clone(),
         format: file.format,
         stripped: file.stripped.clone(),
@@ -105,11 +139,13 @@ pub fn inspect(file: &WeightFile, candidates: &[Target]) -> Inspection {
         guesses,
         architecture,
         family: family_of(file.tensors.keys().map(String::as_str)),
-    }
+        unreadable: file.unreadable.clone(),
+    })
 }
 
-fn guess(file: &WeightFile, target: &Target) -> Guess {
-    let matched = best_match(file, target);
+fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Guess, String> {
+    let matched = best_match(file, target, prefix)?;
+    let first_layer = first_layer(target.expected);
     let mut backbone = Coverage::default();
     let mut head = Coverage::default();
     let mut placed_parameters = 0;
@@ -129,7 +165,8 @@ fn guess(file: &WeightFile, target: &Target) -> Guess {
         let parameters = parameters_in(&expected.name, &expected.shape);
         coverage.expect(parameters);
         let Some(tensor) = tensor else { continue };
-        let fits = Fit::of(&expected.shape, tensor) != Fit::No;
+        let is_first = first_layer == Some(expected.name.as_str());
+        let fits = Fit::of(&expected.shape, tensor, is_first) != Fit::No;
         if fits {
             coverage.load(parameters);
         }
@@ -138,16 +175,24 @@ fn guess(file: &WeightFile, target: &Target) -> Guess {
             placed_parameters += parameters_in(&expected.name, &tensor.shape);
         }
     }
-    let unplaced = all_parameters(file).saturating_sub(placed_parameters);
+    let under_prefix = file
+        .tensors
+        .iter()
+        .filter(|(name, _)| name.starts_with(&matched.prefix))
+        .map(|(name, tensor)| parameters_in(name, &tensor.shape))
+        .sum::<usize>();
+    let unplaced = under_prefix.saturating_sub(placed_parameters);
     let union = backbone.expected_parameters + unplaced;
-    Guess {
+    Ok(Guess {
         architecture: target.architecture.into(),
         convention: matched.convention,
         prefix: matched.prefix,
+        other_prefixes: matched.rivals,
+        reason: matched.reason,
         backbone,
         head,
         likeness: backbone.loaded_parameters as f64 / union.max(1) as f64,
-    }
+    })
 }
 
 fn all_parameters(file: &WeightFile) -> usize {
@@ -161,12 +206,16 @@ impl Inspection {
     /// The tensors, the totals and the guess as text.
     pub fn report(&self) -> String {
         let mut text = String::new();
-        let width = self.tensors.iter().map(|t| t.name.len()).max().unwrap_or(0);
-        for tensor in &self.tensors {
+        let names: Vec<String> = self
+            .tensors
+            .iter()
+            .map(|tensor| one_line(&tensor.name, 200))
+            .collect();
+        let width = names.iter().map(String::len).max().unwrap_or(0);
+        for (name, tensor) in names.iter().zip(&self.tensors) {
             let _ = writeln!(
                 text,
-                "{:width$}  {:5} {}",
-                tensor.name,
+                "{name:width$}  {:5} {}",
                 tensor.dtype,
                 shape(&tensor.shape)
             );
@@ -174,7 +223,7 @@ impl Inspection {
         let _ = writeln!(
             text,
             "\nfile: {} ({}), {}, {} parameters",
-            self.path.display(),
+            shown(&self.path),
             self.format,
             counted(self.tensors.len(), "tensor"),
             grouped(self.parameters)
@@ -185,25 +234,50 @@ impl Inspection {
             ("Python objects not loaded", &self.ignored_objects),
         ] {
             if !items.is_empty() {
-                let _ = writeln!(text, "{label}: {}", cut_list(items, 10));
+                let _ = writeln!(text, "{label}: {}", cut_names(items, 10));
             }
+        }
+        for (name, unreadable) in &self.unreadable {
+            let _ = writeln!(
+                text,
+                "cannot be read: {}: {}",
+                one_line(name, 200),
+                unreadable.what
+            );
         }
         for found in &self.not_finite {
             let _ = writeln!(
                 text,
                 "WARNING: {} has {} NaN or infinite values",
-                found.name,
+                one_line(&found.name, 200),
                 grouped(found.count)
             );
         }
         for guess in self.guesses.iter().take(5) {
             let _ = writeln!(
                 text,
-                "{} ({} names): {} of the backbone, likeness {}",
+                "{} ({} names{}): {} of the backbone, likeness {}",
                 guess.architecture,
                 guess.convention,
+                match guess.prefix.as_str() {
+                    "" => String::new(),
+                    prefix => format!(" under `{}`", one_line(prefix, 100)),
+                },
                 percent(guess.backbone.fraction()),
                 percent(guess.likeness)
+            );
+        }
+        if let Some(best) = self
+            .guesses
+            .first()
+            .filter(|best| !best.other_prefixes.is_empty())
+        {
+            let _ = writeln!(
+                text,
+                "it fits under {} as well; `{}` is taken ({}), --weights-prefix chooses",
+                quoted(best.other_prefixes.iter().map(String::as_str)),
+                one_line(&best.prefix, 100),
+                best.reason
             );
         }
         let _ = writeln!(text, "{}", self.verdict());
@@ -212,10 +286,19 @@ impl Inspection {
 
     /// What the file is, in one line.
     pub fn verdict(&self) -> String {
-        match (&self.architecture, self.family) {
-            (Some(architecture), _) => format!("this is {architecture}"),
-            (None, Some(family)) => format!("recognised as {family}, not supported yet"),
-            (None, None) => "not recognised".into(),
+        let nearest = self
+            .guesses
+            .iter()
+            .find(|guess| guess.backbone.fraction() >= ALIKE);
+        match (&self.architecture, nearest, self.family) {
+            (Some(architecture), ..) => format!("this is {architecture}"),
+            (None, Some(nearest), _) => format!(
+                "nearest to {}, of whose backbone it has {}",
+                nearest.architecture,
+                percent(nearest.backbone.fraction())
+            ),
+            (None, None, Some(family)) => format!("recognised as {family}, not supported yet"),
+            (None, None, None) => "not recognised".into(),
         }
     }
 }

@@ -1,10 +1,9 @@
 //! What a file is, told from its first bytes, including the things people save by mistake.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
 
-use super::opcode_walk::{WalkError, walk};
+use super::pickle::{PickleError, parse};
 use super::safetensors::MAX_HEADER_BYTES;
 use crate::WeightError;
 use crate::text::one_line;
@@ -15,6 +14,8 @@ pub(super) enum Content {
     Safetensors,
     PytorchZip,
     PytorchLegacy,
+    /// A JSON file that says which file beside it holds which tensor.
+    Index,
 }
 
 /// Enough for every signature below, the last of which sits at byte 257.
@@ -36,7 +37,7 @@ const DOWNLOAD_AGAIN: &str = "download it again, from the address of the file it
 const UNPACK: &str = "unpack it and give the file inside";
 const EXPORT: &str = "save the weights from PyTorch, with torch.save(model.state_dict(), ...)";
 
-/// First bytes, what they mean, and the mend.
+/// First bytes, what they mean, and the fix.
 const OTHER_FILES: &[(&[u8], &str, &str)] = &[
     (
         b"version https://git-lfs",
@@ -67,10 +68,12 @@ impl Content {
             action: "read",
             source,
         };
-        let file = File::open(path).map_err(io)?;
-        if file.metadata().map_err(io)?.is_dir() {
-            return Err(other(path, "a folder", "give the file inside it"));
-        }
+        let file = match warmstart_files::open(path) {
+            Err(error) if error.kind() == ErrorKind::IsADirectory => {
+                return Err(other(path, "a folder", "give the file inside it"));
+            }
+            opened => opened.map_err(io)?,
+        };
         let mut head = Vec::new();
         file.take(HEAD_BYTES).read_to_end(&mut head).map_err(io)?;
 
@@ -90,8 +93,20 @@ impl Content {
         {
             return Ok(Content::PytorchLegacy);
         }
+        if is_index(path, &head) {
+            return Ok(Content::Index);
+        }
         Err(explain(path, &head))
     }
+}
+
+/// An object of JSON that is an index by its name, or says so at its beginning.
+fn is_index(path: &Path, head: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(head);
+    let is_named = path
+        .file_name()
+        .is_some_and(|name| name.as_encoded_bytes().ends_with(b".index.json"));
+    text.trim_start().starts_with('{') && (is_named || text.contains("\"weight_map\""))
 }
 
 /// A little-endian header length that the format allows, and the brace the header opens with.
@@ -101,7 +116,7 @@ fn starts_like_safetensors(head: &[u8]) -> bool {
         && head.get(8) == Some(&b'{')
 }
 
-/// Names a file that is no weights file.
+/// Names a file that is not a weights file.
 fn explain(path: &Path, head: &[u8]) -> WeightError {
     if let Some((_, found, mend)) = OTHER_FILES
         .iter()
@@ -155,9 +170,11 @@ fn explain(path: &Path, head: &[u8]) -> WeightError {
 
 /// A pickle outside of any PyTorch container has no tensors, but it may have a payload.
 fn explain_pickle(path: &Path, head: &[u8]) -> Option<WeightError> {
-    let mut reader = BufReader::new(File::open(path).ok()?);
-    match walk(&mut reader) {
-        Err(WalkError::RunsCode(call)) => Some(WeightError::RunsCode {
+    // A payload stands at the beginning; a plain pickle of whatever size is refused all the same.
+    const MOST: u64 = 100 << 20;
+    let mut reader = BufReader::new(warmstart_files::open(path).ok()?.take(MOST));
+    match parse(&mut reader) {
+        Err(PickleError::RunsCode(call)) => Some(WeightError::RunsCode {
             path: path.into(),
             call,
         }),
@@ -167,7 +184,7 @@ fn explain_pickle(path: &Path, head: &[u8]) -> Option<WeightError> {
             mend: EXPORT.into(),
         }),
         // Protocols from 2 on open with this byte and a version.
-        Err(WalkError::Malformed(detail)) if matches!(head, [0x80, 2..=5, ..]) => {
+        Err(PickleError::Malformed(detail)) if matches!(head, [0x80, 2..=5, ..]) => {
             Some(WeightError::Damaged {
                 path: path.into(),
                 detail,

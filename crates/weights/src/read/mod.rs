@@ -1,18 +1,19 @@
 //! From a file to plain arrays. What the file is, is decided by its content.
 
-mod allowed;
 mod content;
-mod opcode_walk;
+mod element;
+mod pickle;
 mod pytorch;
 mod safetensors;
+mod shards;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use half::{bf16, f16};
 use serde::Serialize;
 
 use crate::WeightError;
+use crate::text::one_line;
 use content::Content;
 
 /// A tensor in memory, in row-major order.
@@ -37,6 +38,8 @@ pub enum Format {
     PthLegacy,
     /// <https://huggingface.co/docs/safetensors>
     Safetensors,
+    /// An `index.json` that says which file beside it holds which tensor.
+    Sharded,
 }
 
 impl std::fmt::Display for Format {
@@ -45,6 +48,7 @@ impl std::fmt::Display for Format {
             Format::PthZip => "PyTorch, zip",
             Format::PthLegacy => "PyTorch, legacy pickle",
             Format::Safetensors => "safetensors",
+            Format::Sharded => "index of shards",
         })
     }
 }
@@ -70,22 +74,38 @@ pub struct NotFinite {
     pub count: usize,
 }
 
+/// A tensor of a file whose values cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    /// Extents, outermost first; `None` where the file does not say.
+    pub shape: Option<Vec<usize>>,
+    /// Why, as the end of a sentence that begins with the tensor's name.
+    pub what: String,
+}
+
+/// Why a tensor of that element type cannot be read.
+fn unreadable_element_type(name: &str) -> String {
+    format!("it has the element type {name}, which is not read: convert it to f32, f16 or bf16")
+}
+
 /// A weights file, read whole.
 #[derive(Debug, Clone, Serialize)]
 pub struct WeightFile {
     /// Where it was read from.
+    #[serde(serialize_with = "crate::text::as_shown")]
     pub path: PathBuf,
     /// The container.
     pub format: Format,
     /// Wrappers that were removed to reach the tensors, outermost first: the key of an outer
     /// dictionary (`state_dict`) or a prefix that every key carried (`module.`).
     pub stripped: Vec<String>,
-    /// Other entries of the outer dictionary that hold tensors and were left alone, such as
-    /// `optimizer`.
+    /// States of optimizers, which were left alone: where they lie, and how many tensors they have.
     pub set_aside: Vec<String>,
     /// Python classes and functions that the pickle mentions beside the tensors. They were
     /// neither imported nor called.
     pub ignored_objects: Vec<String>,
+    /// Tensors whose values cannot be read, by key: no harm unless a model needs one.
+    pub unreadable: BTreeMap<String, Unreadable>,
     /// Tensors with NaN or infinite values.
     pub not_finite: Vec<NotFinite>,
     /// Tensors by key, wrappers removed.
@@ -95,21 +115,31 @@ pub struct WeightFile {
     pub metadata: Option<serde_json::Value>,
 }
 
-/// Reads a `.pth`, `.pt` or `.safetensors` file.
+/// Most bytes of numbers that are read from a file: a hundred times those of the largest network here, and less
+/// than a sparse file can claim.
+const MOST_BYTES: u64 = 8 << 30;
+
+/// Reads a `.pth`, `.pt` or `.safetensors` file, or the `.index.json` of several.
 ///
 /// # Errors
-/// If the file cannot be opened, is something other than weights, is damaged, holds what
-/// cannot be read as plain tensors, or would run code when loaded with Python.
+/// If the file cannot be opened, is something other than weights, is damaged, has no tensor that
+/// can be read, or would run code when loaded with Python.
 pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
-    let mut file = match Content::of(path)? {
-        Content::Safetensors => safetensors::read(path)?,
-        Content::PytorchZip => pytorch::read(path, Format::PthZip)?,
-        Content::PytorchLegacy => pytorch::read(path, Format::PthLegacy)?,
+    let content = Content::of(path)?;
+    let mut file = match content {
+        Content::Index => shards::read(path)?,
+        Content::Safetensors | Content::PytorchZip | Content::PytorchLegacy => {
+            read_one(path, content)?
+        }
     };
     if file.tensors.is_empty() {
+        let found = match file.unreadable.iter().next() {
+            Some((name, unreadable)) => format!("{}: {}", one_line(name, 100), unreadable.what),
+            None => "no tensors in this file".into(),
+        };
         return Err(WeightError::Unsupported {
             path: path.into(),
-            found: "no tensors in this file".into(),
+            found,
             mend: "save the weights with torch.save(model.state_dict(), ...)".into(),
         });
     }
@@ -126,84 +156,38 @@ pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
     Ok(file)
 }
 
+/// A file that is no index.
+fn read_one(path: &Path, content: Content) -> Result<WeightFile, WeightError> {
+    match content {
+        Content::Safetensors => safetensors::read(path),
+        Content::PytorchZip => pytorch::read(path, Format::PthZip),
+        Content::PytorchLegacy => pytorch::read(path, Format::PthLegacy),
+        Content::Index => Err(WeightError::Unsupported {
+            path: path.into(),
+            found: "an index that another one names".into(),
+            mend: "give that one".into(),
+        }),
+    }
+}
+
 /// Prefixes that only `DataParallel` and `torch.compile` put before a name. Any other prefix
 /// may be part of a model's own names, so it is the comparison that tries without it.
 const PARALLEL_PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 
 fn strip_parallel_prefixes(file: &mut WeightFile) {
-    while let Some(prefix) = PARALLEL_PREFIXES
-        .into_iter()
-        .find(|prefix| file.tensors.keys().all(|key| key.starts_with(prefix)))
-    {
-        file.tensors = std::mem::take(&mut file.tensors)
-            .into_iter()
-            .map(|(key, tensor)| (key[prefix.len()..].to_string(), tensor))
-            .collect();
+    while let Some(prefix) = PARALLEL_PREFIXES.into_iter().find(|prefix| {
+        let mut keys = file.tensors.keys().chain(file.unreadable.keys());
+        keys.all(|key| key.starts_with(prefix))
+    }) {
+        file.tensors = without_prefix(&mut file.tensors, prefix);
+        file.unreadable = without_prefix(&mut file.unreadable, prefix);
         file.stripped.push(prefix.to_string());
     }
 }
 
-/// The element types that can be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ElementType {
-    F64,
-    F32,
-    F16,
-    Bf16,
-    I64,
-    I32,
-    I16,
-    I8,
-    U64,
-    U32,
-    U16,
-    U8,
-    Bool,
-}
-
-impl ElementType {
-    fn name(self) -> &'static str {
-        match self {
-            Self::F64 => "f64",
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-            Self::I64 => "i64",
-            Self::I32 => "i32",
-            Self::I16 => "i16",
-            Self::I8 => "i8",
-            Self::U64 => "u64",
-            Self::U32 => "u32",
-            Self::U16 => "u16",
-            Self::U8 => "u8",
-            Self::Bool => "bool",
-        }
-    }
-
-    /// Little-endian `bytes` as `f32`; a trailing part of an element is left out.
-    fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
-        match self {
-            Self::F64 => cast(bytes, |b| f64::from_le_bytes(b) as f32),
-            Self::F32 => cast(bytes, f32::from_le_bytes),
-            Self::F16 => cast(bytes, |b| f16::from_le_bytes(b).to_f32()),
-            Self::Bf16 => cast(bytes, |b| bf16::from_le_bytes(b).to_f32()),
-            Self::I64 => cast(bytes, |b| i64::from_le_bytes(b) as f32),
-            Self::I32 => cast(bytes, |b| i32::from_le_bytes(b) as f32),
-            Self::I16 => cast(bytes, |b| f32::from(i16::from_le_bytes(b))),
-            Self::I8 => cast(bytes, |b| f32::from(i8::from_le_bytes(b))),
-            Self::U64 => cast(bytes, |b| u64::from_le_bytes(b) as f32),
-            Self::U32 => cast(bytes, |b| u32::from_le_bytes(b) as f32),
-            Self::U16 => cast(bytes, |b| f32::from(u16::from_le_bytes(b))),
-            Self::U8 | Self::Bool => cast(bytes, |b: [u8; 1]| f32::from(b[0])),
-        }
-    }
-}
-
-fn cast<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes
-        .as_chunks::<N>()
-        .0
-        .iter()
-        .map(|b| convert(*b))
+fn without_prefix<T>(of: &mut BTreeMap<String, T>, prefix: &str) -> BTreeMap<String, T> {
+    std::mem::take(of)
+        .into_iter()
+        .map(|(key, value)| (key[prefix.len()..].to_string(), value))
         .collect()
 }

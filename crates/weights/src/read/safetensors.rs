@@ -1,19 +1,22 @@
 //! `.safetensors` files, one tensor at a time.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, copy, sink};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata};
 
-use super::{ElementType, FileTensor, Format, WeightFile};
+use super::element::ElementType;
+use super::{FileTensor, Format, MOST_BYTES, Unreadable, WeightFile, unreadable_element_type};
 use crate::WeightError;
 use crate::save::METADATA_KEY;
 use crate::text::{grouped, one_line};
 
 /// The largest header the format allows.
 pub(super) const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// The largest header that is read: that of forty thousand tensors.
+const MOST_HEADER_BYTES: u64 = 4 << 20;
 
 const LENGTH_BYTES: u64 = 8;
 
@@ -29,7 +32,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         path: path.into(),
         detail,
     };
-    let file = File::open(path).map_err(io)?;
+    let file = warmstart_files::open(path).map_err(io)?;
     let file_bytes = file.metadata().map_err(io)?.len();
     let mut reader = BufReader::new(file);
 
@@ -42,6 +45,15 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
             "a header of {} bytes in a file of {}",
             header_bytes, file_bytes
         )));
+    }
+    if header_bytes > MOST_HEADER_BYTES {
+        return Err(WeightError::Unsupported {
+            path: path.into(),
+            found: format!(
+                "its header has {header_bytes} bytes, more than the {MOST_HEADER_BYTES} that are read"
+            ),
+            mend: "save the tensors of the model that is wanted into a file of their own".into(),
+        });
     }
     let mut header = vec![0; header_bytes as usize];
     reader.read_exact(&mut header).map_err(io)?;
@@ -57,22 +69,34 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         )));
     }
 
+    if data_bytes > MOST_BYTES {
+        return Err(WeightError::Unsupported {
+            path: path.into(),
+            found: format!(
+                "it has {data_bytes} bytes of tensors, more than the {MOST_BYTES} that are read"
+            ),
+            mend: "save the tensors of the model that is wanted into a file of their own".into(),
+        });
+    }
+
     let mut tensors = BTreeMap::new();
+    let mut unreadable = BTreeMap::new();
     // By offset, which is the order of the bytes: the header has been checked for gaps.
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else {
             continue;
         };
-        let kind = element_type(info.dtype).ok_or_else(|| WeightError::Unsupported {
-            path: path.into(),
-            found: format!(
-                "{} has the element type {:?}",
-                one_line(&name, 100),
-                info.dtype
-            ),
-            mend: "convert it to f32, f16 or bf16".into(),
-        })?;
-        let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
+        let length = info.data_offsets.1 - info.data_offsets.0;
+        let Some(kind) = element_type(info.dtype) else {
+            copy(&mut reader.by_ref().take(length as u64), &mut sink()).map_err(io)?;
+            let unread = Unreadable {
+                shape: Some(info.shape.clone()),
+                what: unreadable_element_type(&format!("{:?}", info.dtype)),
+            };
+            unreadable.insert(name, unread);
+            continue;
+        };
+        let mut bytes = vec![0; length];
         reader.read_exact(&mut bytes).map_err(io)?;
         let tensor = FileTensor {
             shape: info.shape.clone(),
@@ -95,6 +119,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         stripped: Vec::new(),
         set_aside: Vec::new(),
         ignored_objects: Vec::new(),
+        unreadable,
         not_finite: Vec::new(),
         tensors,
         metadata,
@@ -107,6 +132,8 @@ fn element_type(dtype: Dtype) -> Option<ElementType> {
         Dtype::F32 => ElementType::F32,
         Dtype::F16 => ElementType::F16,
         Dtype::BF16 => ElementType::Bf16,
+        Dtype::F8_E4M3 => ElementType::F8E4m3,
+        Dtype::F8_E5M2 => ElementType::F8E5m2,
         Dtype::I64 => ElementType::I64,
         Dtype::I32 => ElementType::I32,
         Dtype::I16 => ElementType::I16,

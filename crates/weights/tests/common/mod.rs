@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of this")]
 
+pub mod pickles;
+
 use std::path::{Path, PathBuf};
 
 use warmstart_weights::{Expected, Part, Target, WeightError, WeightFile, read};
@@ -33,6 +35,14 @@ pub fn fixture(name: &str) -> PathBuf {
 
 pub fn read_fixture(name: &str) -> WeightFile {
     read(&fixture(name)).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// A file with these bytes, read.
+pub fn read_bytes(name: &str, bytes: &[u8]) -> WeightFile {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    read(&path).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The error's line for a file with these bytes.

@@ -1,0 +1,262 @@
+//! Files of weights as people have them, through the program.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use common::{data, pretrained, small_run, warmstart};
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::{Value, json};
+
+/// The tensors of a safetensors file: header and numbers.
+fn parts(file: &Path) -> (serde_json::Map<String, Value>, Vec<u8>) {
+    let bytes = fs::read(file).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Map<String, Value> =
+        serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    header.remove("__metadata__");
+    (header, bytes[8 + length..].to_vec())
+}
+
+fn write(file: &Path, header: &serde_json::Map<String, Value>, numbers: &[u8]) {
+    let header = serde_json::to_vec(header).unwrap();
+    let length = (header.len() as u64).to_le_bytes();
+    fs::write(file, [&length[..], &header, numbers].concat()).unwrap();
+}
+
+/// A file with the network twice, under these prefixes; the second copy's first layer is all zeros.
+fn two_copies(file: &Path, out: &Path, prefixes: [&str; 2]) {
+    let (header, numbers) = parts(file);
+    let mut both = serde_json::Map::new();
+    for (copy, prefix) in prefixes.iter().enumerate() {
+        for (name, info) in &header {
+            let mut info = info.clone();
+            for place in 0..2 {
+                let offset = info["data_offsets"][place].as_u64().unwrap();
+                info["data_offsets"][place] = (offset + (copy * numbers.len()) as u64).into();
+            }
+            both.insert(format!("{prefix}{name}"), info);
+        }
+    }
+    write(out, &both, &numbers.repeat(2));
+}
+
+#[test]
+fn of_two_copies_the_one_that_was_chosen_is_taken_and_noted_in_the_recipe() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let single = pretrained(dir.path(), &data);
+    let file = dir.path().join("moco.safetensors");
+    two_copies(
+        Path::new(&single),
+        &file,
+        ["module.encoder_q.", "module.encoder_k."],
+    );
+    let weights = file.to_str().unwrap();
+    let out = dir.path().join("run");
+    let mut arguments = small_run(&data, weights, &out);
+    arguments.extend(["--epochs", "2"]);
+    warmstart()
+        .args(&arguments)
+        .assert()
+        .success()
+        .stderr(contains(
+            "`encoder_q.` is taken (what learned comes before its moving average)",
+        ))
+        .stderr(contains("backbone: 260 of 260 tensors (100%)"));
+    assert!(
+        !fs::read_to_string(out.join("recipe.toml"))
+            .unwrap()
+            .contains("weights_prefix")
+    );
+
+    let chosen = dir.path().join("chosen");
+    let mut arguments = small_run(&data, weights, &chosen);
+    arguments.extend(["--epochs", "2", "--weights-prefix", "encoder_k"]);
+    warmstart()
+        .args(&arguments)
+        .assert()
+        .success()
+        .stderr(contains(
+            "`encoder_k.` is taken (as --weights-prefix says); also `encoder_q.`",
+        ));
+    let recipe = fs::read_to_string(chosen.join("recipe.toml")).unwrap();
+    assert!(
+        recipe.contains("weights_prefix = \"encoder_k\""),
+        "{recipe}"
+    );
+
+    warmstart()
+        .args(["weights", "inspect", weights])
+        .assert()
+        .success()
+        .stdout(contains("fits under `encoder_k.` as well").and(contains("this is mobilenet_v2")));
+    warmstart()
+        .args([
+            "weights",
+            "inspect",
+            weights,
+            "--weights-prefix",
+            "encoder_x",
+        ])
+        .assert()
+        .code(1)
+        .stderr(contains("under the prefix `encoder_x`"));
+}
+
+#[test]
+fn a_grey_first_layer_is_spread_and_a_missing_one_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let single = pretrained(dir.path(), &data);
+    let (header, numbers) = parts(Path::new(&single));
+    let first = "features.0.0.weight";
+    let file = dir.path().join("changed.safetensors");
+    let with_channels = |channels: usize| {
+        let mut header = header.clone();
+        let bytes = 32 * channels * 9 * 4;
+        let offsets = [numbers.len(), numbers.len() + bytes];
+        // What the first layer was is a tensor of nothing.
+        let old = header.remove(first).unwrap();
+        header.insert("old".into(), old);
+        let info = json!({"dtype": "F32", "shape": [32, channels, 3, 3], "data_offsets": offsets});
+        header.insert(first.into(), info);
+        write(&file, &header, &[numbers.clone(), vec![0; bytes]].concat());
+    };
+    let out = dir.path().join("run");
+    let weights = file.to_str().unwrap();
+    let mut arguments = small_run(&data, weights, &out);
+    arguments.extend(["--epochs", "1"]);
+    with_channels(2);
+    warmstart()
+        .args(&arguments)
+        .assert()
+        .code(1)
+        .stderr(contains(
+            "the first layer of mobilenet_v2, features.0.0.weight, does not load",
+        ));
+    assert!(!out.exists());
+    with_channels(1);
+    warmstart()
+        .args(&arguments)
+        .assert()
+        .success()
+        .stderr(contains(
+            "features.0.0.weight: 1 input channel in the file, spread over 3",
+        ));
+}
+
+/// A picture that cannot be decoded is named as soon as images are read, which is not to happen first.
+#[test]
+fn a_file_that_is_not_there_is_told_before_any_image_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    for number in 0..40 {
+        fs::write(
+            data.join(format!("train/checker/broken-{number}.png")),
+            "text",
+        )
+        .unwrap();
+    }
+    let out = dir.path().join("run");
+    let small = small_run(&data, "missing.pth", &out);
+    let mut plan = small.clone();
+    plan[0] = "plan";
+    let mut lr_find = small.clone();
+    lr_find[0] = "lr-find";
+    let data = data.to_str().unwrap();
+    let rank = vec![
+        "rank",
+        "--data",
+        data,
+        "--model",
+        "mobilenet_v2",
+        "--weights",
+        "none",
+        "missing.pth",
+    ];
+    for arguments in [small, plan, lr_find, rank] {
+        let assert = warmstart()
+            .current_dir(dir.path())
+            .args(&arguments)
+            .assert()
+            .code(1);
+        let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            text.contains("missing.pth") && !text.contains("broken"),
+            "{text}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_sparse_files_are_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let pipe = dir.path().join("pipe.pth");
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let sparse = dir.path().join("sparse.safetensors");
+    fs::File::create(&sparse)
+        .unwrap()
+        .set_len(100 << 30)
+        .unwrap();
+    let out = dir.path().join("run");
+    for file in [&pipe, &sparse] {
+        let file = file.to_str().unwrap();
+        for arguments in [
+            small_run(&data, file, &out),
+            vec!["weights", "inspect", file],
+            vec!["predict", file, "a.png"],
+        ] {
+            let started = Instant::now();
+            let mut command = warmstart();
+            command.args(&arguments).timeout(Duration::from_secs(20));
+            command.assert().code(1).stderr(contains(file));
+            assert!(started.elapsed() < Duration::from_secs(10), "{arguments:?}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_path_that_is_no_text_is_inspected_all_the_same() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir
+        .path()
+        .join(OsStr::from_bytes(b"f32-\xff\n.safetensors"));
+    let fixture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../weights/tests/fixtures/f32.safetensors");
+    fs::copy(fixture, &file).unwrap();
+    let output = warmstart()
+        .args(["weights", "inspect", "--json"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        json["path"]
+            .as_str()
+            .unwrap()
+            .ends_with("f32-\\xff\\n.safetensors")
+    );
+    warmstart()
+        .args(["weights", "inspect"])
+        .arg(&file)
+        .assert()
+        .success()
+        .stdout(contains("f32-\\xff\\n.safetensors"));
+}

@@ -1,0 +1,186 @@
+//! The numbers and names in a model file's metadata, checked before anything is made of them.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+use warmstart_models::detector::STRIDES;
+
+/// Sizes of images, in pixels, that a recipe can ask for as well.
+const IMAGE_SIZES: (u64, u64) = (32, 2048);
+/// The shorter side of a picture, as a multiple of what is cut out of it: weights are evaluated with at most 1.3.
+const MOST_RESIZE: u64 = 4;
+/// Means and deviations of colours, on a scale of 0 to 1.
+const MEANS: (f64, f64) = (0.0, 1.0);
+const DEVIATIONS: (f64, f64) = (0.001, 10.0);
+
+/// Refuses metadata with a value that no training here could have written.
+///
+/// # Errors
+/// In words: the key, what was expected, and what was found.
+pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), String> {
+    whole(metadata, "format", (1, format.into()))?;
+    for (key, known) in [
+        ("task", vec!["classify", "detect"]),
+        ("model", warmstart_models::names().collect()),
+    ] {
+        let found = &metadata[key];
+        if !found.as_str().is_some_and(|found| known.contains(&found)) {
+            return Err(wrong(key, &found.to_string(), &known.join(" or ")));
+        }
+    }
+    let preprocessing = &metadata["preprocessing"];
+    let crop = whole(preprocessing, "preprocessing.crop", IMAGE_SIZES)?;
+    let stride = STRIDES[2] as u64;
+    if metadata["task"] == "detect" && !crop.is_multiple_of(stride) {
+        return Err(wrong(
+            "preprocessing.crop",
+            &crop.to_string(),
+            &format!("a multiple of {stride}, as of every detector"),
+        ));
+    }
+    whole(
+        preprocessing,
+        "preprocessing.resize",
+        (crop, MOST_RESIZE * crop),
+    )?;
+    colours(preprocessing, "preprocessing.mean", MEANS)?;
+    colours(preprocessing, "preprocessing.std", DEVIATIONS)?;
+    class_names(&metadata["classes"])
+}
+
+/// The last part of a key, which is what the table calls it.
+fn value<'a>(table: &'a Value, key: &str) -> &'a Value {
+    &table[key.rsplit('.').next().unwrap_or(key)]
+}
+
+fn whole(table: &Value, key: &str, (least, most): (u64, u64)) -> Result<u64, String> {
+    let found = value(table, key);
+    found
+        .as_u64()
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| {
+            let expected = if least == most {
+                least.to_string()
+            } else {
+                format!("a whole number from {least} to {most}")
+            };
+            wrong(key, &found.to_string(), &expected)
+        })
+}
+
+/// Three numbers: red, green and blue.
+fn colours(table: &Value, key: &str, (least, most): (f64, f64)) -> Result<(), String> {
+    let found = value(table, key);
+    let is_colour = |number: &Value| number.as_f64().is_some_and(|n| (least..=most).contains(&n));
+    let are_colours = |numbers: &Vec<Value>| numbers.len() == 3 && numbers.iter().all(is_colour);
+    if found.as_array().is_some_and(are_colours) {
+        return Ok(());
+    }
+    let expected = format!("three numbers from {least} to {most}");
+    Err(wrong(key, &found.to_string(), &expected))
+}
+
+fn class_names(classes: &Value) -> Result<(), String> {
+    const KEY: &str = "classes";
+    let Some(classes) = classes.as_array().filter(|classes| !classes.is_empty()) else {
+        return Err(wrong(KEY, &classes.to_string(), "a list of names"));
+    };
+    let mut names = HashSet::new();
+    for class in classes {
+        let Some(name) = class.as_str().filter(|name| !name.is_empty()) else {
+            return Err(wrong(KEY, &class.to_string(), "names of classes"));
+        };
+        if !names.insert(name) {
+            return Err(wrong(
+                KEY,
+                &format!("\"{name}\" twice"),
+                "a name of its own for each",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn wrong(key: &str, found: &str, expected: &str) -> String {
+    const SHOWN: usize = 60;
+    let found = warmstart_files::one_line(found);
+    let mut shown: String = found.chars().take(SHOWN).collect();
+    if shown.len() < found.len() {
+        shown.push('…');
+    }
+    format!(
+        "its metadata has {key} = {shown}; expected {expected}: take another copy of the file, or train it again"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn metadata() -> Value {
+        json!({
+            "format": 1, "task": "detect", "model": "mobilenet_v2", "classes": ["cat", "dog"],
+            "preprocessing": {
+                "resize": 320, "crop": 320, "fit": "letterbox", "interpolation": "bilinear",
+                "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+            },
+        })
+    }
+
+    #[test]
+    fn sound_metadata_pass() {
+        check(&metadata(), 1).unwrap();
+    }
+
+    #[test]
+    fn a_value_that_no_training_writes_is_named_with_its_key() {
+        let wrong = [
+            json!(0),
+            json!(1),
+            json!(33),
+            json!(3000),
+            json!(1_u64 << 63),
+            json!(-1),
+            json!(1e308),
+        ];
+        for value in wrong
+            .into_iter()
+            .chain([json!("x"), json!(null), json!([]), json!({})])
+        {
+            for key in ["crop", "resize", "mean", "std"] {
+                let mut metadata = metadata();
+                metadata["preprocessing"][key] = value.clone();
+                let error = check(&metadata, 1).unwrap_err();
+                assert!(
+                    error.contains(&format!("preprocessing.{key} = ")),
+                    "{error}"
+                );
+            }
+        }
+        for (key, value, words) in [
+            ("classes", json!([]), "a list of names"),
+            ("classes", json!(["a", 3]), "classes = 3"),
+            ("classes", json!(["a", "b\n", "b\n"]), "\"b\\n\" twice"),
+            ("format", json!(0), "format = 0; expected 1"),
+        ] {
+            let mut metadata = metadata();
+            metadata[key] = value;
+            let error = check(&metadata, 1).unwrap_err();
+            assert!(error.contains(words) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_deviation_of_zero_is_refused_in_any_colour() {
+        for place in 0..3 {
+            let mut metadata = metadata();
+            metadata["preprocessing"]["std"][place] = json!(0.0);
+            assert!(
+                check(&metadata, 1)
+                    .unwrap_err()
+                    .contains("preprocessing.std")
+            );
+        }
+    }
+}

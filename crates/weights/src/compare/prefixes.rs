@@ -1,0 +1,114 @@
+//! Prefixes that wrappers put before a network's names.
+
+use std::collections::HashMap;
+
+use super::naming::{ToNative, native};
+use super::{Expected, Part};
+use crate::read::WeightFile;
+
+/// Path segments that a name has at most; what stands before them is prefix.
+const SEGMENTS: usize = 12;
+
+/// So many prefixes are tried in full: those under which most names fit.
+const TRIED: usize = 24;
+
+/// Pairs of a prefix and a convention (by its place), under which names of the backbone are found; the empty
+/// prefix with the native names always. In the order of the prefixes' lengths, then of their names.
+pub(super) fn candidates(
+    file: &WeightFile,
+    expected: &HashMap<&str, &Expected>,
+    conventions: &[(&'static str, ToNative)],
+) -> Vec<(String, usize)> {
+    let mut counts: HashMap<(&str, usize), usize> = HashMap::new();
+    for key in file.tensors.keys().chain(file.unreadable.keys()) {
+        let after_dots = key.rmatch_indices('.').map(|(dot, _)| dot + 1);
+        for start in after_dots.take(SEGMENTS - 1).chain([0]) {
+            let (prefix, name) = key.split_at(start);
+            for (place, (_, to_native)) in conventions.iter().enumerate() {
+                let name = native(name, *to_native);
+                let found = name.and_then(|name| expected.get(name.as_str()).copied());
+                if found.is_some_and(|expected| expected.part == Part::Backbone) {
+                    *counts.entry((prefix, place)).or_default() += 1;
+                }
+            }
+        }
+    }
+    let mut counted: Vec<_> = counts.into_iter().collect();
+    counted.sort_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then(a.cmp(b)));
+    let mut found: Vec<(String, usize)> = counted
+        .into_iter()
+        .take(TRIED)
+        .map(|((prefix, place), _)| (prefix.to_owned(), place))
+        .collect();
+    let plain = (String::new(), 0);
+    if !found.contains(&plain) {
+        found.push(plain);
+    }
+    found.sort_by(|(a, of_a), (b, of_b)| (a.len(), a, of_a).cmp(&(b.len(), b, of_b)));
+    found
+}
+
+/// Which of several copies of a network is taken, as the words of its prefix tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// What learned, or a teacher: the authors of DINO (arXiv 2104.14294, figure 6) and of Mean Teacher (arXiv
+    /// 1703.01780) find the teacher better than its student.
+    Usual,
+    /// A student beside its teacher.
+    Student,
+    /// A moving average of what learned, as MoCo's `encoder_k` and BYOL's target network: a file that has both was
+    /// saved in the middle of a training.
+    Average,
+}
+
+impl Rank {
+    pub(super) fn of(prefix: &str) -> Self {
+        const AVERAGES: [&str; 14] = [
+            "average", "averaged", "avg", "ema", "k", "key", "mean", "momentum", "offline",
+            "shadow", "slow", "swa", "target", "targets",
+        ];
+        let lower = prefix.to_lowercase();
+        let mut words = lower.split(|letter: char| !letter.is_alphanumeric());
+        if words.clone().any(|word| AVERAGES.contains(&word)) {
+            Self::Average
+        } else if words.any(|word| word == "student") {
+            Self::Student
+        } else {
+            Self::Usual
+        }
+    }
+
+    /// Why a copy of this rank comes before a rival that fits as well.
+    pub(super) fn reason(self, rival: Self) -> &'static str {
+        match rival {
+            _ if self == rival => "the first of equals by the length of its prefix, then by name",
+            Self::Average => "what learned comes before its moving average",
+            Self::Student => "a teacher comes before its student",
+            Self::Usual => "more tensors fit",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_learned_comes_before_its_average_and_a_teacher_before_its_student() {
+        for (first, second) in [
+            ("encoder_q.", "encoder_k."),
+            ("online_encoder.net.", "target_encoder.net."),
+            ("teacher.backbone.", "student.backbone."),
+            ("model.", "model_ema."),
+            ("state_dict.", "ema_state_dict."),
+            ("backbone.", "backbone_momentum."),
+            ("", "ema_model."),
+        ] {
+            assert!(
+                Rank::of(first) < Rank::of(second),
+                "{first} before {second}"
+            );
+        }
+        assert_eq!(Rank::of("encoder.keypoints."), Rank::Usual);
+    }
+}

@@ -1,0 +1,94 @@
+//! `model.safetensors.index.json` and `pytorch_model.bin.index.json`, as Hugging Face's libraries write them
+//! beside the files of a model that is too large for one.
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use serde::Deserialize;
+
+use super::content::Content;
+use super::{Format, WeightFile, read_one};
+use crate::WeightError;
+use crate::text::one_line;
+
+/// Largest index that is read: some hundred bytes a tensor.
+pub(super) const MAX_INDEX: u64 = 64 << 20;
+
+#[derive(Deserialize)]
+struct Index {
+    /// Name of the file by tensor.
+    weight_map: BTreeMap<String, String>,
+}
+
+/// The tensors of all files that an index names, which have to lie in its folder.
+pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
+    let damaged = |detail: String| WeightError::Damaged {
+        path: path.into(),
+        detail,
+    };
+    let bytes = warmstart_files::read(path, MAX_INDEX).map_err(|source| WeightError::Io {
+        path: path.into(),
+        action: "read",
+        source,
+    })?;
+    let index: Index = serde_json::from_slice(&bytes).map_err(|e| {
+        damaged(format!(
+            "index of shards: {}",
+            one_line(&e.to_string(), 200)
+        ))
+    })?;
+    let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (tensor, file) in &index.weight_map {
+        names.entry(file).or_default().push(tensor);
+    }
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut whole = WeightFile {
+        path: path.into(),
+        format: Format::Sharded,
+        stripped: Vec::new(),
+        set_aside: Vec::new(),
+        ignored_objects: Vec::new(),
+        unreadable: BTreeMap::new(),
+        not_finite: Vec::new(),
+        tensors: BTreeMap::new(),
+        metadata: None,
+    };
+    for (name, tensors) in names {
+        if !is_inside(name) {
+            return Err(WeightError::Unsupported {
+                path: path.into(),
+                found: format!(
+                    "it names the shard {}, which is not in its folder",
+                    one_line(name, 100)
+                ),
+                mend: "put the shards beside the index, and their bare names into it".into(),
+            });
+        }
+        let shard = folder.join(name);
+        let mut file = read_one(&shard, Content::of(&shard)?)?;
+        let prefix: String = file.stripped.iter().map(|key| format!("{key}.")).collect();
+        for tensor in tensors {
+            // What was taken for a wrapper may be a part of the names.
+            let key = tensor.strip_prefix(&prefix).unwrap_or(tensor);
+            if let Some(values) = file.tensors.remove(key) {
+                whole.tensors.insert(tensor.to_owned(), values);
+            } else if let Some(unreadable) = file.unreadable.remove(key) {
+                whole.unreadable.insert(tensor.to_owned(), unreadable);
+            } else {
+                return Err(damaged(format!(
+                    "its shard {} has no tensor {}",
+                    one_line(name, 100),
+                    one_line(tensor, 100)
+                )));
+            }
+        }
+        whole.ignored_objects.append(&mut file.ignored_objects);
+    }
+    Ok(whole)
+}
+
+fn is_inside(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!(parts.next(), Some(Component::Normal(_)))
+        && parts.all(|part| matches!(part, Component::Normal(_)))
+}
