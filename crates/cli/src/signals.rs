@@ -101,7 +101,10 @@ mod tests {
     fn the_mask_of_ignored_signals_is_read() {
         let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
         let ignored = |signal| is_ignored(status, signal);
-        assert_eq!([1, 2, 13].map(ignored), [Some(true), Some(false), Some(true)]);
+        assert_eq!(
+            [1, 2, 13].map(ignored),
+            [Some(true), Some(false), Some(true)]
+        );
         assert_eq!(is_ignored("", 1), None);
     }
 }

@@ -11,6 +11,4 @@ mod writing;
 
 pub use reading::{open, read};
 pub use showing::{one_line, shown};
-pub use writing::{
-    create_folder, flush_folder, is_being_written, remove_leftovers, replace, replace_unflushed,
-};
+pub use writing::{create_folder, flush_folder, is_being_written, replace, replace_unflushed};

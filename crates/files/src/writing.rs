@@ -149,7 +149,7 @@ fn remove_leftovers_once(folder: &Path) {
 
 /// Removes what killed processes left half written in a folder. What cannot be removed stays: it does no
 /// harm, and whoever writes next tries again.
-pub fn remove_leftovers(folder: &Path) {
+fn remove_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_file = || entry.file_type().is_ok_and(|kind| kind.is_file());
         if !is_being_written(&entry.file_name()) || !is_file() {

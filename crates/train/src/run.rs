@@ -111,7 +111,6 @@ impl RunFolder {
         }
         // The recipe after the lock: before, another process might change it.
         let run = Self::lock(path)?;
-        warmstart_files::remove_leftovers(path);
         run.checkpoints.recover()?;
         let (recipe, lost) = recipe_of(path)?;
         if lost {
