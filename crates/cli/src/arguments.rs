@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 pub use choices::{Balance, DataSplit, Fit, Layout, OnNonFinite, Optimizer, Task};
 use choices::{share, svg};
 pub use initialization::InitCheck;
-pub use machine::{Cache, CacheCommand, CacheFolder, Threads};
+pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
 pub use rank::Rank;
 pub use train::{LrFind, Plan, Probe, Resume, Runs, Train};
 

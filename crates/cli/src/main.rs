@@ -23,6 +23,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
     warmstart_train::explain_exhaustion();
+    signals::survive_size_limit()?;
     commands::simd_level()?;
     match arguments.command {
         Command::Train(arguments) => commands::train::train(*arguments),

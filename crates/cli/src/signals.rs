@@ -1,7 +1,7 @@
-//! Ctrl-C and the wish of the system that the process ends.
+//! Signals: the wish that a run stops, and limits that are errors of a write.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -18,20 +18,22 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them from here on.
+    /// Catches them from here on: Ctrl-C, SIGTERM, and, unless it is ignored, the loss of the terminal.
     ///
     /// # Errors
     /// If the system refuses.
     pub fn catch(stop: &Stop) -> Result<Self, Failure> {
         let last = Arc::new(AtomicUsize::new(0));
-        for signal in [SIGINT, SIGTERM] {
+        let mut signals = vec![SIGINT, SIGTERM];
+        signals.extend(hang_up());
+        for signal in signals {
             // They are called in this order.
             let caught =
                 flag::register_conditional_shutdown(signal, BY_SIGNAL + signal, stop.at_once())
                     .and_then(|_| flag::register(signal, stop.at_once()))
                     .and_then(|_| flag::register_usize(signal, Arc::clone(&last), signal as usize))
                     .and_then(|_| flag::register(signal, stop.wished()));
-            caught.map_err(|error| Failure::failed(format!("could not catch signals: {error}")))?;
+            caught.map_err(uncaught)?;
         }
         Ok(Self { last })
     }
@@ -46,5 +48,63 @@ impl Signals {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+fn uncaught(error: std::io::Error) -> Failure {
+    Failure::failed(format!("could not catch signals: {error}"))
+}
+
+/// Lets a write beyond the limit on a file's size (`ulimit -f`) fail, where the process would be ended.
+///
+/// # Errors
+/// If the system refuses.
+pub fn survive_size_limit() -> Result<(), Failure> {
+    #[cfg(unix)]
+    {
+        // A handler is enough: the write says what happened.
+        let noted = Arc::new(AtomicBool::new(false));
+        flag::register(signal_hook::consts::SIGXFSZ, noted).map_err(uncaught)?;
+    }
+    Ok(())
+}
+
+/// The signal that says that the terminal is gone, unless the process was started to outlive it, as by
+/// `nohup`. Where the system does not tell, it stays as it is.
+fn hang_up() -> Option<i32> {
+    #[cfg(target_os = "linux")]
+    {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let hang_up = signal_hook::consts::SIGHUP;
+        (!is_ignored(&status, hang_up)?).then_some(hang_up)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Whether a process with that /proc/PID/status ignores a signal.
+#[cfg(target_os = "linux")]
+fn is_ignored(status: &str, signal: i32) -> Option<bool> {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    // Signals are counted from 1.
+    Some(mask >> (signal - 1) & 1 == 1)
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mask_of_ignored_signals_is_read() {
+        let status = "SigBlk:\t0000000000000000\nSigIgn:\t0000000000001001\n";
+        let ignored = |signal| is_ignored(status, signal);
+        assert_eq!(
+            [1, 2, 13].map(ignored),
+            [Some(true), Some(false), Some(true)]
+        );
+        assert_eq!(is_ignored("", 1), None);
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{data, metrics, pictures, pretrained, small_run, tensors, warmstart};
+use common::{data, metrics, outcome, pictures, pretrained, small_run, tensors, warmstart};
 use predicates::str::contains;
 use serde_json::Value;
 
@@ -291,7 +291,7 @@ fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
 }
 
 #[test]
-fn a_run_that_was_killed_for_memory_goes_on_in_smaller_parts_and_any_other_as_it_was() {
+fn a_kill_that_may_have_been_another_process_s_changes_no_bit_until_the_user_says_so() {
     let Pretrained {
         dir,
         data,
@@ -299,34 +299,43 @@ fn a_run_that_was_killed_for_memory_goes_on_in_smaller_parts_and_any_other_as_it
         out,
     } = Pretrained::new();
     let recipe = recipe(dir.path(), &data, &weights, "");
-    warmstart()
-        .arg("train")
-        .arg(recipe)
-        .arg("--out")
-        .arg(&out)
-        .assert()
-        .success();
-    let kills = || {
-        let start = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
-        let events = fs::read_to_string("/proc/vmstat").unwrap();
-        let count = events
-            .lines()
-            .find_map(|line| line.strip_prefix("oom_kill "))
-            .unwrap();
-        (start.trim().to_owned(), count.parse::<u64>().unwrap())
+    let train = |out: &Path| {
+        let mut command = warmstart();
+        command.arg("train").arg(&recipe).arg("--out").arg(out);
+        command.assert().success();
     };
-    let resume = |kills: (String, u64)| {
+    train(&out);
+    let expected = outcome(&out, 2);
+    let start = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    let events = fs::read_to_string("/proc/vmstat").unwrap();
+    let mut counts = events
+        .lines()
+        .filter_map(|line| line.strip_prefix("oom_kill "));
+    let kills: u64 = counts.next().unwrap().parse().unwrap();
+    // What a run leaves that is killed in the thaw.
+    let resume = |before: u64, flags: &[&str]| {
+        let kills = serde_json::json!({"start": start.trim(), "system": before, "own_group": null});
         let running = serde_json::json!({"phase": "thaw", "kills": kills});
         fs::write(out.join("running.json"), running.to_string()).unwrap();
         let mut command = warmstart();
         command.arg("resume").arg(&out).args(["--from-epoch", "1"]);
-        let output = command.assert().success();
+        let output = command.args(flags).assert().success();
         String::from_utf8(output.get_output().stderr.clone()).unwrap()
     };
-    assert!(!resume(kills()).contains("for lack of memory"));
+    // The whole system has killed some process since.
+    let said = resume(kills + 1, &[]);
+    assert!(
+        said.contains("ended without a word in phase thaw")
+            && said.contains(&format!("resume {} --out-of-memory`", out.display())),
+        "{said}"
+    );
     assert_eq!(micro_batches(&out), [None, None]);
-    let (start, count) = kills();
-    let said = resume((start, count + 1));
+    assert!(outcome(&out, 2) == expected, "the same bits");
+    let said = resume(kills, &[]);
+    assert!(!said.contains("for lack of memory"), "{said}");
+    assert_eq!(micro_batches(&out), [None, None]);
+    assert!(outcome(&out, 2) == expected, "the same bits");
+    let said = resume(kills, &["--out-of-memory"]);
     assert!(said.contains("in phase thaw for lack of memory"), "{said}");
     assert_eq!(micro_batches(&out), [None, Some(4)]);
 }

@@ -45,7 +45,7 @@ fn a_signal_stops_after_the_step_in_hand_and_saves_it() {
     let whole = dir.path().join("whole");
     assert!(start(&recipe, &whole).wait().unwrap().success());
     let expected = outcome(&whole, EPOCHS);
-    for (name, code) in [("INT", 130), ("TERM", 143)] {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let run = dir.path().join(name);
         let mut child = start(&recipe, &run);
         // Some steps into the second epoch.
@@ -222,7 +222,7 @@ fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
         .unwrap();
     assert!(error.contains("No space left on device"), "{words}");
     assert!(
-        error.contains("is its newest checkpoint; make room and go on"),
+        error.contains("is its newest checkpoint; make room or repair the disk, and go on"),
         "{words}"
     );
     assert!(

@@ -5,9 +5,8 @@ use crate::rgb_image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io::{self, Write as _};
+use std::path::Path;
 
 /// Of 100.
 const JPEG_QUALITY: u8 = 92;
@@ -21,15 +20,9 @@ const JPEG_QUALITY: u8 = 92;
 /// system said.
 pub fn save_picture(path: &Path, image: &RgbImage) -> Result<(), DataError> {
     let bytes = encoded(path, image).map_err(|source| DataError::write(path, source))?;
-    let temporary = temporary_beside(path);
-    let written = std::fs::write(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path))
-        .map_err(|source| DataError::write(path, source));
-    if written.is_err() {
-        // The error to report is the first one.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
+    // A picture can be drawn again, and a flush takes longer than drawing it.
+    warmstart_files::replace_unflushed(path, |file| file.write_all(&bytes))
+        .map_err(|source| DataError::write(path, source))
 }
 
 fn encoded(path: &Path, image: &RgbImage) -> io::Result<Vec<u8>> {
@@ -54,11 +47,4 @@ fn encoded(path: &Path, image: &RgbImage) -> io::Result<Vec<u8>> {
     }
     .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     Ok(bytes)
-}
-
-/// A short name, since the picture's own may already be as long as the file system allows.
-fn temporary_beside(path: &Path) -> PathBuf {
-    static SERIAL: AtomicU64 = AtomicU64::new(0);
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    path.with_file_name(format!(".{}-{serial}.partial", std::process::id()))
 }

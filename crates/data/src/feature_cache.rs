@@ -87,17 +87,19 @@ impl FeatureCacheFolder {
         }
         fs::create_dir_all(&self.path)?;
         self.make_room(&[Some(&*path), beside.map(FeatureCache::path)], needed)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
-        if file.metadata()?.len() != bytes || read_description(&path).is_err() {
+        let begin = |file: &File| {
             let mut header = format!("{MAGIC}{description}\n").into_bytes();
             header.resize(HEADER as usize, 0);
-            write_at(&file, &header, 0)?;
-            file.set_len(bytes)?;
+            write_at(file, &header, 0)?;
+            file.set_len(bytes)
+        };
+        if !path.exists() {
+            // Whole or not at all: what does not begin as ours would never be removed.
+            warmstart_files::replace_unflushed(&path, |file| begin(file))?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        if file.metadata()?.len() != bytes || read_description(&path).is_err() {
+            begin(&file)?;
         }
         file.set_times(FileTimes::new().set_modified(SystemTime::now()))?;
         Ok(FeatureCache {

@@ -1,6 +1,6 @@
 //! What pictures share.
 
-use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 
 use plotters::coord::Shift;
@@ -37,7 +37,10 @@ pub fn write(
         let drawn = drawn.and_then(|()| root.present());
         drawn.map_err(|error| error.to_string())
     };
-    let written = drawn.and_then(|()| fs::write(path, svg).map_err(|error| error.to_string()));
+    let written = drawn.and_then(|()| {
+        let written = warmstart_files::replace(path, |file| file.write_all(svg.as_bytes()));
+        written.map_err(|error| error.to_string())
+    });
     written.map_err(|problem| Error::Write {
         path: path.to_owned(),
         problem,

@@ -22,6 +22,7 @@ pub mod guard;
 pub mod health;
 pub mod init_check;
 mod job;
+mod kills;
 mod launch;
 mod layer_sequential;
 mod lock;

@@ -8,7 +8,7 @@ use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::Device;
-use warmstart_weights::{SavedData, SavedTensor, WeightFile};
+use warmstart_weights::{SavedData, SavedTensor, WeightError, WeightFile};
 
 use crate::Error;
 use crate::model_metadata;
@@ -47,6 +47,10 @@ impl ModelInfo {
             classes: classes.to_owned(),
             preprocessing,
         }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("metadata are plain data")
     }
 
     /// How a checkpoint's metadata differ from these, in words; `None` if they are the same.
@@ -100,24 +104,41 @@ impl ModelInfo {
     }
 }
 
-/// Writes a model file: the same bytes for the same parameters.
+/// Writes a model file into a folder that nobody reads yet: the same bytes for the same parameters.
 ///
 /// # Errors
 /// If the disk refuses.
 pub fn write_model(path: &Path, parameters: &Parameters, info: &ModelInfo) -> Result<(), Error> {
-    let metadata = serde_json::to_value(info).expect("metadata are plain data");
-    write(path, parameters, &metadata)
+    with_tensors(parameters, |tensors| {
+        warmstart_weights::write(path, tensors, &info.to_json())
+    })
 }
 
-/// Writes a file of tensors alone.
+/// As [`write_model`], a file of tensors alone.
 ///
 /// # Errors
 /// If the disk refuses.
 pub fn write_tensors(path: &Path, parameters: &Parameters) -> Result<(), Error> {
-    write(path, parameters, &serde_json::Value::Null)
+    with_tensors(parameters, |tensors| {
+        warmstart_weights::write(path, tensors, &serde_json::Value::Null)
+    })
 }
 
-fn write(path: &Path, parameters: &Parameters, metadata: &serde_json::Value) -> Result<(), Error> {
+/// Replaces a model file, which is there whole or as it was.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn replace_model(path: &Path, parameters: &Parameters, info: &ModelInfo) -> Result<(), Error> {
+    with_tensors(parameters, |tensors| {
+        warmstart_weights::save(path, tensors, &info.to_json())
+    })
+}
+
+/// Lets `write` have the parameters, whose values are fetched one tensor at a time.
+fn with_tensors(
+    parameters: &Parameters,
+    write: impl FnOnce(Vec<SavedTensor>) -> Result<(), WeightError>,
+) -> Result<(), Error> {
     let names = parameters.names();
     let shapes: Vec<_> = names.map(|name| (name, parameters.shape(name))).collect();
     let fetch = |name: &str| parameters.values(name);
@@ -126,7 +147,7 @@ fn write(path: &Path, parameters: &Parameters, metadata: &serde_json::Value) -> 
         shape,
         data: SavedData::Fetched(shape.iter().product(), &fetch),
     });
-    Ok(warmstart_weights::write(path, saved, metadata)?)
+    Ok(write(saved.collect())?)
 }
 
 /// Reads a file of tensors that warmstart wrote.

@@ -143,12 +143,14 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
         .stderr(Stdio::piped())
         .spawn()
         .map_err(failed)?;
-    let text = serde_json::to_string(request).expect("a request is plain data");
+    let text = serde_json::to_string(request).expect("a request is plain data") + "\n";
+    // Open until the answer is there: the child ends where its input does, however this process ends.
     let mut input = child.stdin.take().expect("it was piped");
     // A child that died early says why itself.
     let _ = input.write_all(text.as_bytes());
+    let output = child.wait_with_output();
     drop(input);
-    let output = child.wait_with_output().map_err(failed)?;
+    let output = output.map_err(failed)?;
     if output.status.success()
         && let Ok(cost) = serde_json::from_slice(&output.stdout)
     {

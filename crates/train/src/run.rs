@@ -1,5 +1,6 @@
 //! The folder of a run, and keeping its files in line with the checkpoints.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +14,8 @@ use crate::cross_validation;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
 use crate::guard::Candidates;
+use crate::kills::{Kills, Verdict};
 use crate::lock::{LOCK, Lock};
-use crate::memory;
 use crate::plan::Plan;
 use crate::recipe::{Keep, Recipe};
 use crate::record::{Best, EpochRecord, Summary};
@@ -36,8 +37,8 @@ const RUNNING: &str = "running.json";
 struct Running {
     /// Name of the phase at work.
     phase: String,
-    /// What [`memory::kills`] said as the phase began.
-    kills: Option<(String, u64)>,
+    /// Kills for lack of memory before the phase began.
+    kills: Option<Kills>,
 }
 
 /// A run on disk, in the hands of this process.
@@ -61,11 +62,12 @@ impl RunFolder {
                 command::resume(path)
             )));
         }
-        // A process that was killed before it wrote anything leaves its lock.
+        // A process that was killed before the recipe was there leaves its lock, and a file half written.
+        let begun = |name: &OsStr| name == LOCK || warmstart_files::is_being_written(name);
         let empty = |path: &Path| {
             let entries = fs::read_dir(path);
             entries.is_ok_and(|mut entries| {
-                entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == LOCK))
+                entries.all(|entry| entry.is_ok_and(|entry| begun(&entry.file_name())))
             })
         };
         if path.exists() && !empty(path) {
@@ -81,7 +83,8 @@ impl RunFolder {
     /// # Errors
     /// If the disk refuses, or another process has made it in the meantime.
     pub fn create(path: &Path) -> Result<Self, Error> {
-        fs::create_dir_all(path).map_err(|error| Error::io("create", path, error))?;
+        let created = warmstart_files::create_folder(path);
+        created.map_err(|error| Error::io("create", path, error))?;
         let run = Self::lock(path)?;
         Self::require_new(path)?;
         Ok(run)
@@ -206,7 +209,7 @@ impl RunFolder {
     pub fn mark_running(&self, phase: &str) {
         let running = Running {
             phase: phase.to_owned(),
-            kills: memory::kills(),
+            kills: Kills::now(),
         };
         let text = serde_json::to_string(&running).expect("a name and numbers");
         // Where it cannot be written, a kill for lack of memory goes unnoticed; no more.
@@ -219,13 +222,16 @@ impl RunFolder {
         let _ = fs::remove_file(self.path.join(RUNNING));
     }
 
-    /// The phase in which the run ended without a word, if the system has killed a process for lack of
-    /// memory since that phase began.
-    pub fn killed_for_memory(&self) -> Option<String> {
+    /// The phase in which the run ended without a word, and what the system's kills for lack of memory
+    /// since that phase began say of it; `None` if the run told its end.
+    pub fn silent_end(&self) -> Option<(String, Verdict)> {
         let text = fs::read_to_string(self.path.join(RUNNING)).ok()?;
         let running: Running = serde_json::from_str(&text).ok()?;
-        let ((start, before), (same, now)) = (running.kills?, memory::kills()?);
-        (start == same && now != before).then_some(running.phase)
+        let verdict = match (running.kills, Kills::now()) {
+            (Some(before), Some(now)) => before.verdict(&now),
+            _ => Verdict::OtherEnd,
+        };
+        Some((running.phase, verdict))
     }
 
     /// Makes best.safetensors the model of the best epoch's checkpoint.
@@ -310,27 +316,14 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_os = "linux")]
-    fn only_a_kill_since_the_phase_began_speaks_for_lack_of_memory() {
+    fn a_run_that_told_its_end_has_no_silent_one() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunFolder::lock(dir.path()).unwrap();
-        assert_eq!(run.killed_for_memory(), None);
+        assert_eq!(run.silent_end(), None);
         run.mark_running("thaw");
-        assert_eq!(run.killed_for_memory(), None);
-        let (start, count) = memory::kills().unwrap();
-        let write = |kills| {
-            let running = Running {
-                phase: "thaw".into(),
-                kills: Some(kills),
-            };
-            let text = serde_json::to_string(&running).unwrap();
-            fs::write(dir.path().join(RUNNING), text).unwrap();
-        };
-        write(("another start".into(), 0));
-        assert_eq!(run.killed_for_memory(), None);
-        write((start, count + 1));
-        assert_eq!(run.killed_for_memory().as_deref(), Some("thaw"));
+        let silent = Some(("thaw".to_owned(), Verdict::OtherEnd));
+        assert_eq!(run.silent_end(), silent);
         run.mark_ended();
-        assert_eq!(run.killed_for_memory(), None);
+        assert_eq!(run.silent_end(), None);
     }
 }

@@ -227,7 +227,7 @@ impl Saver {
     /// Waits until everything is on the disk.
     ///
     /// # Errors
-    /// What the disk said, if it refused once more.
+    /// What the disk said, if it refused every time.
     pub fn flush(&self, observe: Observer) -> Result<(), String> {
         let result = self.writer.flush();
         self.tell(observe);

@@ -11,6 +11,10 @@ use crate::Error;
 /// Pause before a failed write is tried again; it doubles up to the longest.
 const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Attempts while somebody waits for all to be written, and the pause between them: what a disk refuses once
+/// it often takes a moment later.
+const ATTEMPTS: u64 = 3;
+const SHORT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A thread that writes what it is given, in order. Dropping it waits for what is left, which is tried
 /// once more.
@@ -32,8 +36,10 @@ struct State<C> {
     failure: Option<String>,
     /// Writes that ended, well or not.
     attempts: u64,
-    /// Somebody waits: no pause before the next attempt.
+    /// No pause before the next attempt.
     hurry: bool,
+    /// Somebody waits for all to be written: only short pauses.
+    is_waited_for: bool,
     closed: bool,
     /// What there is to tell.
     news: Vec<String>,
@@ -54,6 +60,7 @@ impl<C: Send + 'static> Writer<C> {
             failure: None,
             attempts: 0,
             hurry: false,
+            is_waited_for: false,
             closed: false,
             news: Vec::new(),
         };
@@ -89,21 +96,22 @@ impl<C: Send + 'static> Writer<C> {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until everything is written.
+    /// Waits until everything is written, and has what the disk refuses tried several times.
     ///
     /// # Errors
-    /// What the disk said, if it refused once more.
+    /// What the disk said, if it refused every time.
     pub fn flush(&self) -> Result<(), String> {
         let mut state = self.shared.lock();
         // A write in flight may have begun before the disk had room again.
-        let enough = state.attempts + 1 + u64::from(state.writing);
-        state.hurry = true;
+        let enough = state.attempts + ATTEMPTS + u64::from(state.writing);
+        (state.hurry, state.is_waited_for) = (true, true);
         self.shared.changed.notify_all();
         let unwritten = |state: &State<C>| {
             let failed = state.failure.is_some() && state.attempts >= enough;
             !failed && (state.writing || !state.waiting.is_empty())
         };
-        let state = self.shared.wait_while(state, unwritten);
+        let mut state = self.shared.wait_while(state, unwritten);
+        state.is_waited_for = false;
         match (&state.failure, state.waiting.is_empty()) {
             (Some(failure), false) => Err(failure.clone()),
             _ => Ok(()),
@@ -191,6 +199,11 @@ impl<C> Shared<C> {
         let mut state = self.lock();
         if state.failure.is_some() {
             let rest = |state: &mut State<C>| !state.hurry && !state.closed;
+            let pause = if state.is_waited_for {
+                SHORT_PAUSE
+            } else {
+                pause
+            };
             let woken = self.changed.wait_timeout_while(state, pause, rest);
             state = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
@@ -306,6 +319,28 @@ mod tests {
         writer.flush().unwrap();
         assert_eq!(*written.lock().unwrap(), [2, 4]);
         assert_eq!(writer.news(), ["checkpoints are written again"]);
+    }
+
+    #[test]
+    fn what_the_disk_refuses_at_the_end_is_tried_again() {
+        for failures in 0..ATTEMPTS {
+            let mut left = failures;
+            let writer = Writer::new(move |_: &mut u32| {
+                if left == 0 {
+                    return Ok(None);
+                }
+                left -= 1;
+                Err(Error::io(
+                    "write",
+                    Path::new("run"),
+                    io::Error::other("EIO"),
+                ))
+            })
+            .unwrap();
+            writer.submit(1, |_| false);
+            writer.flush().unwrap();
+            assert!(!writer.is_busy());
+        }
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Writing `.safetensors` files: the same contents give the same bytes, or no file at all.
 
-use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
-use safetensors::tensor::{Dtype, View};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::Value;
 
 use crate::WeightError;
@@ -14,6 +13,8 @@ use crate::WeightError;
 /// The one metadata key. The format keeps metadata in an unordered map, and several keys
 /// would come out in another order in every process.
 pub(crate) const METADATA_KEY: &str = "warmstart";
+/// Bytes that are handed to the system at a time.
+const BUFFER: usize = 1 << 20;
 
 /// The values of a tensor to be saved, in row-major order.
 #[derive(Clone, Copy)]
@@ -45,34 +46,26 @@ impl SavedData<'_> {
             SavedData::I64(values) => values.len(),
         }
     }
-}
 
-impl View for SavedTensor<'_> {
     fn dtype(&self) -> Dtype {
-        match self.data {
+        match self {
             SavedData::F32(_) | SavedData::Fetched(..) => Dtype::F32,
             SavedData::I64(_) => Dtype::I64,
         }
     }
+}
 
-    fn shape(&self) -> &[usize] {
-        self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
+impl SavedTensor<'_> {
+    fn bytes(&self) -> Vec<u8> {
         match self.data {
             SavedData::F32(values) => bytes(values),
             SavedData::Fetched(_, values) => bytes(&values(self.name)),
             SavedData::I64(values) => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         }
     }
-
-    fn data_len(&self) -> usize {
-        self.data.len() * self.dtype().bitsize() / 8
-    }
 }
 
-fn bytes<'a>(values: &[f32]) -> Cow<'a, [u8]> {
+fn bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
 }
 
@@ -85,7 +78,12 @@ pub fn to_bytes<'a>(
     tensors: impl IntoIterator<Item = SavedTensor<'a>>,
     metadata: &Value,
 ) -> Result<Vec<u8>, WeightError> {
-    safetensors::serialize(views(tensors)?, entries(metadata)).map_err(not_savable)
+    let contents = Contents::of(tensors, metadata)?;
+    let mut bytes = Vec::new();
+    contents
+        .write(&mut bytes)
+        .expect("memory does not refuse a write");
+    Ok(bytes)
 }
 
 /// Writes a safetensors file, a tensor at a time. See [`to_bytes`] for the contents.
@@ -97,21 +95,75 @@ pub fn write<'a>(
     tensors: impl IntoIterator<Item = SavedTensor<'a>>,
     metadata: &Value,
 ) -> Result<(), WeightError> {
-    let written = safetensors::serialize_to_file(views(tensors)?, entries(metadata), path);
-    written.map_err(|error| match error {
-        safetensors::SafeTensorError::IoError(source) => WeightError::Io {
-            path: path.into(),
-            action: "written",
-            source,
-        },
-        other => not_savable(other),
-    })
+    let contents = Contents::of(tensors, metadata)?;
+    let written = File::create(path).and_then(|mut file| contents.write_buffered(&mut file));
+    written.map_err(|source| refused(path, source))
 }
 
-fn not_savable(error: safetensors::SafeTensorError) -> WeightError {
-    WeightError::NotSavable {
-        name: "(all)".into(),
-        detail: error.to_string(),
+fn refused(path: &Path, source: io::Error) -> WeightError {
+    WeightError::Io {
+        path: path.into(),
+        action: "written",
+        source,
+    }
+}
+
+/// What a file is going to hold: the header, and the tensors in the order of their data.
+struct Contents<'a> {
+    header: Vec<u8>,
+    tensors: Vec<SavedTensor<'a>>,
+}
+
+impl<'a> Contents<'a> {
+    fn of(
+        tensors: impl IntoIterator<Item = SavedTensor<'a>>,
+        metadata: &Value,
+    ) -> Result<Self, WeightError> {
+        let mut tensors = checked(tensors)?;
+        // As the safetensors library orders them: by falling alignment, then by name.
+        tensors.sort_by(|left, right| {
+            let alignment = right.data.dtype().cmp(&left.data.dtype());
+            alignment.then(left.name.cmp(right.name))
+        });
+        let mut end = 0;
+        let infos = tensors.iter().map(|tensor| {
+            let start = end;
+            end += tensor.data.len() * tensor.data.dtype().bitsize() / 8;
+            let info = TensorInfo {
+                dtype: tensor.data.dtype(),
+                shape: tensor.shape.to_vec(),
+                data_offsets: (start, end),
+            };
+            (tensor.name.to_owned(), info)
+        });
+        let infos = infos.collect();
+        let not_savable = |detail: String| WeightError::NotSavable {
+            name: "(all)".into(),
+            detail,
+        };
+        let index = Metadata::new(entries(metadata), infos)
+            .map_err(|error| not_savable(error.to_string()))?;
+        let mut text =
+            serde_json::to_vec(&index).map_err(|error| not_savable(error.to_string()))?;
+        // The data begin at a multiple of eight bytes.
+        text.resize(text.len().next_multiple_of(size_of::<u64>()), b' ');
+        let mut header = (text.len() as u64).to_le_bytes().to_vec();
+        header.extend(text);
+        Ok(Self { header, tensors })
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        out.write_all(&self.header)?;
+        for tensor in &self.tensors {
+            out.write_all(&tensor.bytes())?;
+        }
+        Ok(())
+    }
+
+    fn write_buffered(&self, file: &mut File) -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(BUFFER, file);
+        self.write(&mut out)?;
+        out.flush()
     }
 }
 
@@ -124,12 +176,12 @@ fn entries(metadata: &Value) -> Option<HashMap<String, String>> {
     )]))
 }
 
-/// The tensors by name, each once and whole.
-fn views<'a>(
+/// The tensors, each once and whole.
+fn checked<'a>(
     tensors: impl IntoIterator<Item = SavedTensor<'a>>,
-) -> Result<Vec<(&'a str, SavedTensor<'a>)>, WeightError> {
+) -> Result<Vec<SavedTensor<'a>>, WeightError> {
     let mut names = BTreeSet::new();
-    let mut views = Vec::new();
+    let mut found = Vec::new();
     for tensor in tensors {
         let refuse = |detail: String| WeightError::NotSavable {
             name: tensor.name.into(),
@@ -153,13 +205,13 @@ fn views<'a>(
         if !names.insert(tensor.name) {
             return Err(refuse("its name occurs twice".into()));
         }
-        views.push((tensor.name, tensor));
+        found.push(tensor);
     }
-    Ok(views)
+    Ok(found)
 }
 
-/// Writes a safetensors file whole or not at all: to a temporary file beside it that is
-/// flushed to the disk and renamed. See [`to_bytes`] for the contents.
+/// Writes a safetensors file whole or not at all, by [`replace`](warmstart_files::replace). See [`to_bytes`] for
+/// the contents.
 ///
 /// # Errors
 /// Those of [`to_bytes`], and the operating system's. What was at `path` before then stays.
@@ -168,50 +220,7 @@ pub fn save<'a>(
     tensors: impl IntoIterator<Item = SavedTensor<'a>>,
     metadata: &Value,
 ) -> Result<(), WeightError> {
-    let bytes = to_bytes(tensors, metadata)?;
-    let io = |source| WeightError::Io {
-        path: path.into(),
-        action: "written",
-        source,
-    };
-    let temporary = temporary_beside(path).map_err(io)?;
-    let written = write_through(&temporary, &bytes)
-        .and_then(|()| fs::rename(&temporary, path))
-        .and_then(|()| sync_folder_of(path));
-    if written.is_err() {
-        // The error to report is the first one; after the rename there is nothing to remove.
-        let _ = fs::remove_file(&temporary);
-    }
-    written.map_err(io)
-}
-
-fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the path does not end in a file name",
-        )
-    })?;
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.partial", std::process::id()));
-    Ok(path.with_file_name(hidden))
-}
-
-fn write_through(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// A rename lasts through a power cut once its folder has reached the disk.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    if !cfg!(unix) {
-        return Ok(());
-    }
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    File::open(folder)?.sync_all()
+    let contents = Contents::of(tensors, metadata)?;
+    warmstart_files::replace(path, |file| contents.write_buffered(file))
+        .map_err(|source| refused(path, source))
 }

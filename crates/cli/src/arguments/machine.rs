@@ -9,6 +9,12 @@ use clap::{Args, Subcommand};
 use warmstart_data::FeatureCacheFolder;
 use warmstart_train::recipe::size_with_unit;
 
+/// Why the system has no place for a cache.
+#[cfg(windows)]
+pub const NO_CACHE_FOLDER: &str = "LOCALAPPDATA does not name a folder from the root on";
+#[cfg(not(windows))]
+pub const NO_CACHE_FOLDER: &str = "neither XDG_CACHE_HOME nor HOME names a folder from the root on";
+
 #[derive(Args)]
 pub struct CacheFolder {
     /// Where features of frozen backbones are kept [default: warmstart/ in the user's cache folder]
@@ -32,6 +38,11 @@ impl CacheFolder {
         Some(FeatureCacheFolder::new(path, self.limit.as_u64()))
     }
 
+    /// Whether one is wanted, and neither the user nor the system names a place.
+    pub fn is_missing(&self) -> bool {
+        !self.no_cache && self.get().is_none()
+    }
+
     /// The same for another command.
     pub fn flags(&self) -> Vec<OsString> {
         if self.no_cache {
@@ -50,8 +61,13 @@ fn size(text: &str) -> Result<ByteSize, String> {
     size_with_unit(text).ok_or_else(|| "a size has a unit, as 20GB".to_owned())
 }
 
+/// Folder of the user's caches; `None` if no variable names one. An empty or relative path names none, by the
+/// XDG Base Directory Specification, and would be another folder in every working directory.
 fn user_cache_folder() -> Option<PathBuf> {
-    let folder = |variable: &str| env::var_os(variable).map(PathBuf::from);
+    let folder = |variable: &str| {
+        let folder = env::var_os(variable).map(PathBuf::from);
+        folder.filter(|folder| folder.is_absolute())
+    };
     let folder = if cfg!(windows) {
         folder("LOCALAPPDATA")?
     } else {

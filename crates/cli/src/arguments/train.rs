@@ -134,9 +134,10 @@ Examples:
   warmstart resume runs/pets --data /mnt/pets    the data set has moved
 
 Without a change, the run ends in the same bits as one that was never stopped, also within an epoch: a
-checkpoint is made at each epoch's end, every five minutes (train --checkpoint-every), and on Ctrl-C or
-SIGTERM after the step in hand (a second one ends the process at once). A stopped run's exit code is 130, or
-143 for SIGTERM. What is changed is said with what it means for the result.")]
+checkpoint is made at each epoch's end, every five minutes (train --checkpoint-every), and on Ctrl-C, SIGTERM
+or the loss of the terminal after the step in hand (a second signal ends the process at once). A stopped run's
+exit code is 130, 143 for SIGTERM, or 129 for SIGHUP. What is changed is said with what it means for the
+result.")]
 pub struct Resume {
     /// Folder of the run
     pub run: PathBuf,
@@ -173,8 +174,8 @@ pub struct Resume {
     /// Memory to keep within from here on, as 6GiB, or auto
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Memory>,
-    /// The run failed to allocate: go on with smaller micro-batches
-    #[arg(long, hide = true)]
+    /// The run ended for lack of memory: go on with half as many images at a time
+    #[arg(long)]
     pub out_of_memory: bool,
     #[command(flatten)]
     pub cache: CacheFolder,

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use warmstart_data::CachedFile;
 
 use super::Failure;
-use crate::arguments::{Cache, CacheCommand};
+use crate::arguments::{Cache, CacheCommand, NO_CACHE_FOLDER};
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
@@ -18,7 +18,9 @@ pub fn cache(arguments: Cache) -> Result<(), Failure> {
         CacheCommand::Clear(place) => (place, true),
     };
     let folder = place.get().ok_or_else(|| {
-        Failure::failed("there is no HOME to look for the cache in: name it with --cache DIR")
+        Failure::failed(format!(
+            "there is no cache to look into: {NO_CACHE_FOLDER}; name one with --cache DIR"
+        ))
     })?;
     let files = match clears {
         true => folder.clear(),

@@ -1,6 +1,7 @@
 //! `warmstart plan`, and the process that measures for it.
 
-use std::io::{Read, Write, stdin, stdout};
+use std::io::{self, BufRead, Write, stdin, stdout};
+use std::{process, thread};
 
 use super::train::{draft_of_one, machine, program};
 use super::{Failure, use_threads};
@@ -26,11 +27,17 @@ pub fn plan(arguments: Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Answers the request of a process that plans.
+/// Answers the request of a process that plans: a line. The input stays open for as long as that process
+/// waits; when it ends, by whatever signal, so does this one.
 pub fn probe(arguments: Probe) -> Result<(), Failure> {
     use_threads(&arguments.threads)?;
     let mut request = String::new();
-    stdin().read_to_string(&mut request)?;
+    stdin().lock().read_line(&mut request)?;
+    thread::spawn(|| {
+        // Nobody waits for the answer any more, whatever the reading comes to.
+        let _ = io::copy(&mut stdin().lock(), &mut io::sink());
+        process::exit(0)
+    });
     let cost = warmstart_train::probe::measure(&request, &program()?)?;
     serde_json::to_writer(stdout(), &cost).map_err(|error| Failure::failed(error.to_string()))
 }

@@ -1,6 +1,7 @@
 //! `warmstart train` and `warmstart resume`.
 
 use std::env;
+use std::io::{Write, stderr};
 use std::path::PathBuf;
 
 use warmstart_train::cross_validation::cross_validate;
@@ -9,7 +10,7 @@ use warmstart_train::recipe::Draft;
 use warmstart_train::{Changes, Machine, Stop};
 
 use super::{Failure, use_threads};
-use crate::arguments::{CacheFolder, Fit, Resume, Threads, Train};
+use crate::arguments::{CacheFolder, Fit, NO_CACHE_FOLDER, Resume, Threads, Train};
 use crate::progress::Progress;
 use crate::signals::Signals;
 
@@ -34,6 +35,13 @@ pub fn train(arguments: Train) -> Result<(), Failure> {
 
 /// What the flags leave of this machine.
 pub fn machine(threads: &Threads, cache: &CacheFolder) -> Result<Machine, Failure> {
+    if cache.is_missing() {
+        // With nobody to read it, the run is the same.
+        let _ = writeln!(
+            stderr(),
+            "note: features of frozen backbones are not kept: {NO_CACHE_FOLDER}; name one with --cache DIR"
+        );
+    }
     Ok(Machine {
         workers: use_threads(threads)?,
         cache: cache.get(),

@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use at::At;
-pub use file::{checksum, replace, replace_by_copy, replace_file};
+pub use file::{checksum, replace_by_copy, replace_file};
 use file::{file_checksum, flush, flush_folder, write_flushed};
 use state::Refusal;
 pub use state::State;
@@ -124,14 +124,14 @@ impl Checkpoints {
     }
 
     /// Brings back what a process was about to replace when it ended, and removes what it was about to
-    /// remove. To be called by a run's only process.
+    /// remove or had half written. To be called by a run's only process.
     ///
     /// # Errors
     /// If the disk refuses.
     pub fn recover(&self) -> Result<(), Error> {
         for name in self.names()? {
             let path = self.folder.join(&name);
-            if name.starts_with(REMOVED) {
+            if name.starts_with(REMOVED) || name == WRITING {
                 remove_if_there(&path)?;
             } else if let Some(at) = name.strip_prefix(REPLACED).and_then(At::of) {
                 let target = self.path(at);

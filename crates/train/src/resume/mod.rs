@@ -18,12 +18,13 @@ use crate::data_files::DataFiles;
 use crate::detect::Detection;
 use crate::event::{Event, Observer};
 use crate::job::Machine;
+use crate::kills::Verdict;
 use crate::launch::{assemble, load};
 use crate::recipe::{self, Automatic, Recipe};
 use crate::record::{RunState, Summary};
 use crate::run::RunFolder;
 use crate::runs::MORE_EPOCHS;
-use crate::session::Session;
+use crate::session::{OUT_OF_MEMORY, Session};
 use crate::settle::make_plan;
 use crate::task::Task;
 
@@ -82,7 +83,7 @@ fn resume_task<T: Task>(
     }
     let mut is_spared = false;
     if !changes.need_a_plan()
-        && (changes.out_of_memory || run.killed_for_memory().is_some())
+        && (changes.out_of_memory || was_killed_for_memory(&run, observe))
         && let Some(position) = course::next(&recipe, &history)
     {
         let note = spare_memory(&mut recipe.phases[position.phase], path)?;
@@ -191,6 +192,24 @@ fn resume_task<T: Task>(
         // The test split was measured; that is done once.
         Some(summary) => session.keep_summary(summary),
         None => session.run(observe),
+    }
+}
+
+/// Whether the run was surely killed for lack of memory. Where another process may have been, says so and
+/// how to state it: the run goes on as it was, in the same bits.
+fn was_killed_for_memory(run: &RunFolder, observe: Observer) -> bool {
+    match run.silent_end() {
+        None | Some((_, Verdict::OtherEnd)) => false,
+        Some((_, Verdict::Killed)) => true,
+        Some((phase, Verdict::Unknown)) => {
+            observe(Event::Note(format!(
+                "the run ended without a word in phase {phase}, and the system has killed a process for lack of \
+                 memory since that phase began: if it was this run, stop and resume with `{} {OUT_OF_MEMORY}`, \
+                 which takes half as many images at a time; without it the run goes on as it was",
+                command::resume(run.path())
+            )));
+            false
+        }
     }
 }
 

@@ -194,8 +194,8 @@ impl<T: Task> Session<T> {
             _ => "it has no checkpoint".into(),
         };
         Error::Checkpoint(format!(
-            "{failure}: what the run has learned since cannot be saved, and {newest}; make room and go on from \
-             there with `{}`",
+            "{failure}: what the run has learned since cannot be saved, and {newest}; make room or \
+             repair the disk, and go on from there with `{}`",
             command::resume(self.run.path())
         ))
     }

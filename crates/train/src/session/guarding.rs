@@ -10,7 +10,7 @@ use crate::checkpoint::{At, MODEL, TRAINING};
 use crate::event::{Event, Observer};
 use crate::frozen::INFERENCE_BATCH;
 use crate::guard::{Candidates, LEVEL, Verdict, Weights};
-use crate::model_file::{complete_parameters, write_model};
+use crate::model_file::{complete_parameters, replace_model};
 use crate::recipe::Phase;
 use crate::record::Best;
 use crate::run::BEST;
@@ -105,10 +105,7 @@ impl<T: Task> Session<T> {
             return self.run.write_best(kept);
         }
         let parameters = self.parameters_in(&self.checkpoint_file(kept, TRAINING))?;
-        let path = self.run.path().join(BEST);
-        crate::checkpoint::replace(&path, |path: &Path| {
-            write_model(path, &parameters, &self.job.info)
-        })
+        replace_model(&self.run.path().join(BEST), &parameters, &self.job.info)
     }
 
     /// What an epoch's model got right and wrong; `None` if there is a wish to stop.

@@ -1,0 +1,332 @@
+//! Files that are there whole, or as they were.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Around a random number in the name of a file that is being written.
+const PREFIX: &str = ".warmstart-";
+const SUFFIX: &str = ".writing";
+/// Names that are tried for a temporary file.
+const TRIES: usize = 8;
+
+/// Replaces a file by what `write` writes, in one step: whoever reads it sees the old file or the new one, even
+/// after a power cut, and of two processes that write it one wins. Its permissions are those of any new
+/// file, by the umask. A link is followed; a device or pipe is written to.
+///
+/// What killed processes left half written in the folder is removed.
+///
+/// # Errors
+/// Those of `write` and of the system; the old file is still there then, unless all that failed is to
+/// make the new one outlive a power cut.
+pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
+    let folder = replace_in_memory(path, |file| {
+        write(file)?;
+        file.sync_all()
+    })?;
+    folder.map_or(Ok(()), |folder| flush_folder(&folder))
+}
+
+/// As [`replace`], except that a power cut may lose or empty the file: for what can be made again, and
+/// comes in such numbers that a flush each would take longer than all the rest.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_unflushed(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    replace_in_memory(path, write).map(drop)
+}
+
+/// Returns the folder whose entry has changed, if one has.
+fn replace_in_memory(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<Option<PathBuf>> {
+    // A link that leads nowhere is replaced itself.
+    let target = path.canonicalize();
+    let target = target.as_deref().unwrap_or(path);
+    if let Ok(metadata) = target.metadata()
+        && !metadata.is_file()
+        && !metadata.is_dir()
+    {
+        write(&mut OpenOptions::new().write(true).open(target)?)?;
+        return Ok(None);
+    }
+    let folder = folder_of(target);
+    remove_leftovers_once(folder);
+    let mut temporary = Temporary::in_folder(folder)?;
+    write(&mut temporary.file)?;
+    temporary.rename(target)?;
+    Ok(Some(folder.to_owned()))
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
+}
+
+/// A file under a name of its own that no other process removes while this one lives: it is locked. It is
+/// removed when dropped.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+    is_renamed: bool,
+}
+
+impl Temporary {
+    fn in_folder(folder: &Path) -> io::Result<Self> {
+        let mut last = None;
+        for _ in 0..TRIES {
+            // As random as the seeds of hash maps, which differ between processes and machines. The name
+            // is short, since the file's own may be as long as the file system allows.
+            let number = RandomState::new().hash_one(std::process::id());
+            let path = folder.join(format!("{PREFIX}{number:016x}{SUFFIX}"));
+            let file = OpenOptions::new().write(true).create_new(true).open(&path);
+            let temporary = match file {
+                Ok(file) => Self {
+                    path,
+                    file,
+                    is_renamed: false,
+                },
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    last = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            // Before the lock, another process may have taken it for a leftover.
+            match temporary.file.try_lock() {
+                Err(TryLockError::WouldBlock) => {}
+                // Where there are no locks, nobody removes it.
+                Ok(()) | Err(TryLockError::Error(_)) if temporary.path.exists() => {
+                    return Ok(temporary);
+                }
+                Ok(()) | Err(TryLockError::Error(_)) => {}
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::other("its temporary files are removed")))
+    }
+
+    fn rename(mut self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        self.is_renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.is_renamed {
+            // What there is of it would take the room that a full disk lacks. The error to tell is another.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Whether a name is that of a file that [`replace`] is writing, or was when its process was killed.
+pub fn is_being_written(name: &OsStr) -> bool {
+    let name = name.to_str();
+    let number = name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
+    number.is_some_and(|number| {
+        number.len() == 16 && number.bytes().all(|digit| digit.is_ascii_hexdigit())
+    })
+}
+
+/// Removes what killed processes left half written in a folder, if this process has not looked yet.
+fn remove_leftovers_once(folder: &Path) {
+    static SEEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if seen.insert(folder.to_owned()) {
+        remove_leftovers(folder);
+    }
+}
+
+/// Removes what killed processes left half written in a folder. What cannot be removed stays: it does no
+/// harm, and whoever writes next tries again.
+fn remove_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_file = || entry.file_type().is_ok_and(|kind| kind.is_file());
+        if !is_being_written(&entry.file_name()) || !is_file() {
+            continue;
+        }
+        let path = entry.path();
+        // The system takes a lock back when its process ends, however it ends.
+        if let Ok(file) = File::open(&path)
+            && file.try_lock().is_ok()
+        {
+            // Whoever has just made it and does not hold the lock yet finds it gone, for it is held until here.
+            let _ = fs::remove_file(&path);
+        }
+    }
+}
+
+/// Makes a folder and those that it lies in, as far as they are missing, so that they outlive a power cut.
+///
+/// # Errors
+/// If the system refuses.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Ok(()) => flush_folder(folder_of(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let folder = folder_of(path);
+            if folder == path || folder == Path::new(".") {
+                return Err(error);
+            }
+            create_folder(folder)?;
+            create_folder(path)
+        }
+        Err(_) if path.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes what was made, renamed and removed in a folder outlive a power cut, where the system can: Windows opens
+/// no folder, and some network file systems have nothing to flush.
+///
+/// # Errors
+/// If the system refuses.
+pub fn flush_folder(folder: &Path) -> io::Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    match File::open(folder)?.sync_all() {
+        Err(error) if is_not_for_folders(&error) => Ok(()),
+        flushed => flushed,
+    }
+}
+
+fn is_not_for_folders(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, Unsupported};
+    matches!(error.kind(), InvalidInput | Unsupported)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::thread;
+
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        // As long a name as file systems allow.
+        let path = folder.path().join("n".repeat(255));
+        for content in ["old", "new"] {
+            replace(&path, |file| file.write_all(content.as_bytes())).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        replace_unflushed(&path, |file| file.write_all(b"newest")).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "newest");
+        assert_eq!(names(folder.path()).len(), 1);
+    }
+
+    #[test]
+    fn what_fails_or_panics_leaves_the_old_file_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "old").unwrap();
+        let full = |file: &mut File| {
+            file.write_all(b"ne")?;
+            Err(io::ErrorKind::StorageFull.into())
+        };
+        let error = replace(&path, full).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        let panics = || replace(&path, |_| panic!("the panic that this test wants"));
+        assert!(std::panic::catch_unwind(panics).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_removed_and_what_a_living_one_writes_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let leftover = format!("{PREFIX}0123456789abcdef{SUFFIX}");
+        fs::write(folder.path().join(&leftover), "half").unwrap();
+        for other in [".warmstart-mine.writing", ".writing", "notes"] {
+            fs::write(folder.path().join(other), "a person's").unwrap();
+        }
+        let living = Temporary::in_folder(folder.path()).unwrap();
+        assert!(is_being_written(living.path.file_name().unwrap()));
+        let path = folder.path().join("file");
+        replace(&path, |file| file.write_all(b"new")).unwrap();
+        assert!(living.path.exists());
+        drop(living);
+        let left = [".warmstart-mine.writing", ".writing", "file", "notes"];
+        assert_eq!(names(folder.path()), left);
+    }
+
+    #[test]
+    fn of_many_that_write_the_same_file_and_clean_up_each_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        thread::scope(|scope| {
+            for writer in 0..8_u8 {
+                let (path, folder) = (&path, folder.path());
+                scope.spawn(move || {
+                    for _ in 0..50 {
+                        remove_leftovers(folder);
+                        replace_unflushed(path, |file| file.write_all(&[writer; 5000])).unwrap();
+                        let content = fs::read(path).unwrap();
+                        assert_eq!(content.len(), 5000);
+                        assert!(content.iter().all(|byte| *byte == content[0]));
+                    }
+                });
+            }
+        });
+        assert_eq!(names(folder.path()), ["file"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_a_device_is_written_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, |file| file.write_all(b"new")).unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        replace_unflushed(Path::new("/dev/null"), |file| file.write_all(b"new")).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn permissions_are_those_of_any_new_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let (plain, replaced) = (folder.path().join("plain"), folder.path().join("replaced"));
+        fs::write(&plain, "").unwrap();
+        replace(&replaced, |file| file.write_all(b"new")).unwrap();
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode(&replaced), mode(&plain));
+    }
+
+    #[test]
+    fn a_folder_is_made_with_those_that_it_lies_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("a/b/c");
+        create_folder(&deep).unwrap();
+        create_folder(&deep).unwrap();
+        assert!(deep.is_dir());
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        assert!(create_folder(&file).is_err());
+        assert!(create_folder(&file.join("below")).is_err());
+    }
+}
