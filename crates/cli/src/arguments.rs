@@ -64,15 +64,17 @@ pub enum Command {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart eval runs/pets --data pets/val
+  warmstart eval runs/pets                                    its own validation images
+  warmstart eval runs/pets --data pets/test
   warmstart eval runs/street --data street/ --split test      a detector: COCO's table, and VOC's figures")]
 pub struct Eval {
     /// Folder of a run, or a model file
     pub model: PathBuf,
-    /// Folder of class folders; for a detector, of a whole data set with boxes
+    /// Folder of class folders; for a detector, of a whole data set with boxes [default: the run's own validation
+    /// images, by which the kept epoch was chosen]
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// Split of a data set with boxes [default: val]
+    pub data: Option<PathBuf>,
+    /// Split of the run's own images, or of a data set with boxes [default: val]
     #[arg(long)]
     pub split: Option<DataSplit>,
     /// Print one JSON object

@@ -137,11 +137,11 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     let unguarded = self::summary(&other);
     assert_eq!(
         (&unguarded["kept"], &unguarded["guard"]),
-        (&unguarded["best"], &Value::Null)
+        (&unguarded["highest"], &Value::Null)
     );
     assert!(keeps(
         &other,
-        &unguarded["best"]["epoch"],
+        &unguarded["highest"]["epoch"],
         "model.safetensors"
     ));
     // So does a process that was killed before it said so.
@@ -163,9 +163,13 @@ fn without_a_guard_the_best_epoch_is_kept() {
     assert!(!said.contains("probe"), "{said}");
     assert_eq!(
         (&summary["kept"], &summary["guard"]),
-        (&summary["best"], &Value::Null)
+        (&summary["highest"], &Value::Null)
     );
-    assert!(keeps(&run, &summary["best"]["epoch"], "model.safetensors"));
+    assert!(keeps(
+        &run,
+        &summary["highest"]["epoch"],
+        "model.safetensors"
+    ));
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn every_accuracy_has_its_interval() {
         lines.clone().count() == 2 && lines.clone().all(|line| line.contains(" (95%: 0.")),
         "{said}"
     );
-    for figure in [&summary["best"], &summary["kept"]] {
+    for figure in [&summary["highest"], &summary["kept"]] {
         let [low, value, high] = [
             &figure["interval"]["low"],
             &figure["value"],
@@ -247,7 +251,7 @@ fn every_accuracy_has_its_interval() {
         .arg(&run)
         .assert()
         .success()
-        .stdout(contains("best top-1 accuracy 0.").and(contains("(95%: 0.")));
+        .stdout(contains("kept top-1 accuracy 0.").and(contains("(95%: 0.")));
     let verdict = said
         .lines()
         .find(|line| line.contains("the frozen probe"))

@@ -3,10 +3,10 @@
 //!
 //! A folder of data may hold a pipe called `x.jpg`, a sparse file of 100 GB, or a name with a newline in
 //! it. [`open`] and [`read`] refuse the first two, and [`one_line`] and [`shown`] make the third safe to
-//! print.
+//! print; [`text`] is for other programs.
 
 mod reading;
 mod showing;
 
 pub use reading::{open, read};
-pub use showing::{one_line, shown};
+pub use showing::{one_line, shown, text};

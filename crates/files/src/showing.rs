@@ -18,11 +18,27 @@ pub fn shown(path: &Path) -> String {
     let mut line = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
         line.push_str(&one_line(chunk.valid()));
-        for byte in chunk.invalid() {
-            line.push_str(&format!("\\x{byte:02x}"));
-        }
+        line.push_str(&escaped_bytes(chunk.invalid()));
     }
     line
+}
+
+/// A path as a text for other programs, as in JSON: as it is, but for bytes that are not UTF-8, which are escaped
+/// (`\xff`), so that two such names differ.
+pub fn text(path: &Path) -> Cow<'_, str> {
+    if let Some(text) = path.to_str() {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.push_str(&escaped_bytes(chunk.invalid()));
+    }
+    Cow::Owned(text)
+}
+
+fn escaped_bytes(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
 }
 
 fn escaped(text: &str) -> String {
@@ -70,5 +86,8 @@ mod tests {
         let path = |bytes| shown(Path::new(OsStr::from_bytes(bytes)));
         assert_eq!(path(b"a/\xff\n.png"), "a/\\xff\\n.png");
         assert_ne!(path(b"\xfe"), path(b"\xff"));
+        let of = |bytes| text(Path::new(OsStr::from_bytes(bytes))).into_owned();
+        assert_eq!(of(b"a/\xff\n.png"), "a/\\xff\n.png");
+        assert_eq!(of("图\n".as_bytes()), "图\n");
     }
 }

@@ -72,8 +72,8 @@ pub enum Event<'a> {
         epochs: usize,
         /// Name of its metric.
         metric: &'static str,
-        /// Whether it is the best so far.
-        best: bool,
+        /// Whether its metric is the highest so far.
+        is_highest: bool,
     },
     /// Something a user should know.
     Note(String),

@@ -2,12 +2,15 @@
 
 use std::io::{Write, stdout};
 
+use warmstart_files::shown;
 use warmstart_train::init_check::{Check, Layer, Request, check};
 
 use super::{Failure, use_threads};
 use crate::arguments::InitCheck;
+use crate::printing;
 
 pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
+    warmstart_report::require_place(&arguments.picture)?;
     use_threads(&arguments.threads)?;
     let request = Request {
         model: arguments.model,
@@ -41,7 +44,7 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     for check in &checks {
         verdict(&mut out, check)?;
     }
-    writeln!(out, "picture: {}", picture.display())?;
+    printing::line(&mut out, format!("picture: {}", shown(picture)))?;
     Ok(())
 }
 

@@ -124,15 +124,6 @@ impl Draft {
                 "no weights were named: give --weights FILE, or --weights none to start from scratch",
             )
         })?;
-        if self
-            .data
-            .as_ref()
-            .is_some_and(|data| data.to_str().is_none())
-        {
-            return Err(Error::usage(
-                "the path of the data is not valid Unicode, so no recipe could name it: rename it",
-            ));
-        }
         let recipe = Recipe {
             warmstart: env!("CARGO_PKG_VERSION").to_owned(),
             task: self.task(),
