@@ -3,6 +3,7 @@
 mod choices;
 mod initialization;
 mod machine;
+mod parsing;
 mod rank;
 mod train;
 
@@ -14,6 +15,7 @@ pub use choices::{Balance, DataSplit, Fit, Layout, OnNonFinite, Optimizer, Task}
 use choices::{share, svg};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, Threads};
+pub use parsing::arguments;
 pub use rank::Rank;
 pub use train::{LrFind, Plan, Probe, Resume, Runs, Train};
 

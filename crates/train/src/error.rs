@@ -5,7 +5,7 @@ use warmstart_data::DataError;
 use warmstart_files::shown;
 use warmstart_weights::WeightError;
 
-use crate::command;
+use crate::{command, recipe};
 
 /// Why a run could not go on. Each is one line that names the thing and the fix.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +90,7 @@ impl Error {
         Self::Recipe {
             path: path.to_owned(),
             line: text[..start.min(text.len())].matches('\n').count() + 1,
-            message: error.message().replace('\n', " "),
+            message: recipe::explained(error.message()),
         }
     }
 

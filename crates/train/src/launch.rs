@@ -165,7 +165,7 @@ fn unicode<'a>(path: &'a Path, what: &str) -> Result<&'a str, Error> {
     path.to_str().ok_or_else(|| {
         Error::usage(format!(
             "the path of the {what}, {}, is not valid UTF-8, so recipe.toml cannot hold it: rename the folder or \
-             file, or name another way to it (a link)",
+             file",
             shown(path)
         ))
     })

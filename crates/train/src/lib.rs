@@ -29,6 +29,7 @@ pub mod loss;
 pub mod lr_find;
 pub mod memory;
 pub mod model_file;
+pub mod near_miss;
 pub mod optimizer;
 mod path_bytes;
 pub mod phase_setup;

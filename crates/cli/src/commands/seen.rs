@@ -35,7 +35,7 @@ fn chosen_by(who: &str, seen: &Seen, images: usize) -> Option<String> {
     let count = seen.chosen_by.len();
     (count > 0).then(|| {
         format!(
-            "{count} of these {images} images chose the epoch of {who} ({}): figures on them flatter a little",
+            "the epoch of {who} was chosen by {count} of these {images} images ({}): figures on them flatter a little",
             examples(&seen.chosen_by)
         )
     })

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
 use warmstart_data::Fit;
+use warmstart_files::shown;
 
 use super::draft_augmentation::DraftAugmentation;
 use super::draft_phase::Context;
@@ -12,6 +13,7 @@ use super::{
     OptimizerKind, Phase, Recipe, Task, TrainingImages, Views,
 };
 use crate::Error;
+use crate::command;
 use crate::folds::Part;
 
 /// Share of the images that validates, where the data set has no split of its own.
@@ -100,6 +102,13 @@ impl Draft {
     /// # Errors
     /// If the file is missing or has an unknown key or a wrong type; names the line.
     pub fn read(path: &Path) -> Result<Self, Error> {
+        if path.is_dir() {
+            return Err(Error::usage(format!(
+                "{} is a folder, and a recipe is a file: a data set is given by --data {}",
+                shown(path),
+                command::word(path)
+            )));
+        }
         let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
         toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))
     }
