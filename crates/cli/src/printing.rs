@@ -8,7 +8,7 @@ use warmstart_files::one_line;
 /// Prints one line.
 ///
 /// # Errors
-/// If nobody reads it any more.
+/// If the reader is gone.
 pub fn line(out: &mut impl Write, line: impl AsRef<str>) -> io::Result<()> {
     writeln!(out, "{}", one_line(line.as_ref()))
 }
@@ -16,7 +16,7 @@ pub fn line(out: &mut impl Write, line: impl AsRef<str>) -> io::Result<()> {
 /// Prints a text of several lines, in which no name breaks one.
 ///
 /// # Errors
-/// If nobody reads it any more.
+/// If the reader is gone.
 pub fn lines(out: &mut impl Write, text: &str) -> io::Result<()> {
     text.lines().try_for_each(|text| line(out, text))
 }

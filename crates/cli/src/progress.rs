@@ -326,7 +326,54 @@ fn thousands(value: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::thousands;
+    use warmstart_train::record::{EpochFigure, RunState};
+
+    use super::*;
+
+    fn figure(epoch: usize, phase: &str, value: f64) -> EpochFigure {
+        EpochFigure {
+            epoch,
+            phase: phase.into(),
+            metric: "top-1 accuracy".into(),
+            value,
+            interval: None,
+        }
+    }
+
+    #[test]
+    fn at_the_end_the_kept_figure_leads() {
+        let (kept, highest) = (figure(2, "freeze", 0.4), figure(12, "thaw", 0.6));
+        let verdict = Verdict {
+            probe: Some(kept.clone()),
+            thawed: Some(highest.clone()),
+            weights: None,
+            p_value: Some(0.073),
+            level: 0.05,
+        };
+        let summary = Summary {
+            state: RunState::Finished,
+            epochs: 12,
+            kept,
+            highest,
+            guard: Some(verdict),
+            test: None,
+            tested_before: false,
+            phases: Vec::new(),
+            note: "a note".into(),
+        };
+        let lines = finished_lines(&summary, "runs/pets");
+        assert_eq!(
+            lines[..2],
+            [
+                "finished: kept top-1 accuracy 0.4000 at epoch 2 (freeze), in runs/pets/best.safetensors",
+                "highest 0.6000 at epoch 12 was not kept: p = 0.073, needs p < 0.05"
+            ]
+        );
+        assert!(
+            lines.iter().all(|line| !line.contains("best ")),
+            "{lines:?}"
+        );
+    }
 
     #[test]
     fn values_are_grouped_in_thousands() {

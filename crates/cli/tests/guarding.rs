@@ -258,3 +258,56 @@ fn every_accuracy_has_its_interval() {
         .unwrap();
     assert_eq!(verdict.matches(" (95%: 0.").count(), 2, "{verdict}");
 }
+
+#[test]
+fn the_kept_figure_leads_and_the_highest_is_called_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let recipe = recipe(dir.path(), "recipe", &weights, [1, 1], "");
+    let run = dir.path().join("run");
+    train(&recipe, &run, &[]);
+    let figure = |epoch: u64, phase: &str, value: f64| serde_json::json!({"epoch": epoch, "phase": phase, "metric": "top-1 accuracy", "value": value});
+    let (kept, highest) = (figure(1, "freeze", 0.4), figure(2, "thaw", 0.6));
+    let mut summary = summary(&run);
+    summary["guard"] = serde_json::json!({
+        "probe": kept, "thawed": highest, "weights": null, "p_value": 0.073, "level": 0.05
+    });
+    summary["kept"] = kept.clone();
+    // The key that earlier versions had is read too.
+    for key in ["highest", "best"] {
+        summary.as_object_mut().unwrap().remove("highest");
+        summary[key] = highest.clone();
+        fs::write(run.join("summary.json"), summary.to_string()).unwrap();
+        let output = warmstart().arg("runs").arg(&run).assert().success();
+        let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).skip(2).take(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "kept top-1 accuracy 0.4000 at epoch 1 (freeze)",
+                "highest 0.6000 at epoch 2 was not kept: p = 0.073, needs p < 0.05"
+            ]
+        );
+        let output = warmstart()
+            .arg("runs")
+            .arg(&run)
+            .arg("--json")
+            .assert()
+            .success();
+        let line: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+        assert_eq!(
+            (&line["kept"]["value"], &line["highest"]["value"]),
+            (&0.4.into(), &0.6.into())
+        );
+        assert_eq!(line["not_kept"], lines[1]);
+        // So is the run itself, which says the same again.
+        warmstart().arg("resume").arg(&run).assert().success();
+        let again = self::summary(&run);
+        assert_eq!(
+            (&again["kept"]["value"], &again["highest"]["value"]),
+            (&0.4.into(), &0.6.into())
+        );
+        assert_eq!(again["best"], Value::Null);
+    }
+}

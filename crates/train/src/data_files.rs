@@ -1,4 +1,4 @@
-//! Which files a run learns from: a list that says when they are others.
+//! The list of the files that a run learns from, by which it notices when they are others.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

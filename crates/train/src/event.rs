@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::recipe::Phase;
 use crate::record::{EpochRecord, Summary};
 
-/// Something happened.
+/// Progress of a command.
 pub enum Event<'a> {
     /// Every image is about to be read once.
     Checking {

@@ -1,4 +1,4 @@
-//! Which model a run keeps. Thawing may harm: with few images, or wrong labels, the frozen backbone with a
+//! The choice of the model that a run keeps. Thawing may harm: with few images, or wrong labels, the frozen backbone with a
 //! new head is the better model, and a difference of a few images says nothing. So the thawed model has to
 //! beat it on the same images, in a test that is fixed in advance.
 
@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::recipe::{Recipe, Train};
 use crate::record::{EpochFigure, EpochRecord};
 
-/// What the p-value has to be below for a thaw to be kept. The thaw is the best of its epochs, so a thaw that is no
-/// better is kept more often than that.
+/// The p-value below which a thaw is kept. The thaw is the highest of its epochs, so a thaw that is no better is kept
+/// more often than that.
 pub const LEVEL: f64 = 0.05;
 
 /// The epoch with the highest metric of each of a run's two parts.

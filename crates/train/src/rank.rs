@@ -1,4 +1,4 @@
-//! Which pretrained weights suit data best, before anything is trained.
+//! A ranking of pretrained weights by how well they suit data, before anything is trained.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What a run tells about itself: a line an epoch, and a summary.
+//! The files in which a run reports: a line for each epoch, and a summary.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -55,7 +55,7 @@ pub enum Status {
         /// Finished epochs at the newest checkpoint.
         epoch: usize,
     },
-    /// Epochs are left, and nobody trains it.
+    /// Epochs are left, and no process trains it.
     Interrupted {
         /// Finished epochs.
         epoch: usize,
@@ -162,7 +162,7 @@ fn look(run: &Path) -> FoundRun {
     }
 }
 
-/// Whether also what comes after the last epoch is done.
+/// Whether the choice of the kept model and the test after the last epoch are done too.
 fn is_finished(run: &Path) -> bool {
     summary_of(run).is_some_and(|summary| summary.state == RunState::Finished)
 }

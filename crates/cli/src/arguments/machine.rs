@@ -1,4 +1,4 @@
-//! What commands may use of the machine.
+//! Limits of what commands use of the machine.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,10 +11,10 @@ use warmstart_train::recipe::size_with_unit;
 
 #[derive(Args)]
 pub struct CacheFolder {
-    /// Where features of frozen backbones are kept [default: warmstart/ in the user's cache folder]
+    /// Folder of the cached features of frozen backbones [default: warmstart/ in the user's cache folder]
     #[arg(long = "cache", value_name = "DIR")]
     path: Option<PathBuf>,
-    /// Size above which features that were not used for longest are removed
+    /// Size above which the least recently used features are removed
     #[arg(long = "cache-limit", value_name = "SIZE", default_value = "20GB", value_parser = size)]
     limit: ByteSize,
     /// Keep no features: compute them in every epoch, with the same result
@@ -47,7 +47,7 @@ impl CacheFolder {
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {
-    size_with_unit(text).ok_or_else(|| "a size has a unit, as 20GB".to_owned())
+    size_with_unit(text).ok_or_else(|| "expected a size with a unit, such as 20GB".to_owned())
 }
 
 fn user_cache_folder() -> Option<PathBuf> {

@@ -2,9 +2,11 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Parser};
+use warmstart_files::shown;
 use warmstart_train::near_miss::{any_of, meant};
 
 use super::Arguments;
@@ -39,6 +41,11 @@ fn line(error: &clap::Error, words: &[OsString]) -> String {
             return format!("there is no flag {flag}: did you mean {}?", any_of(&likely));
         }
         return format!("there is no flag {flag}; {help}");
+    }
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        let odd = words.iter().filter(|word| word.to_str().is_none());
+        let odd: Vec<String> = odd.map(|word| shown(Path::new(word))).collect();
+        return format!("not valid UTF-8: {}; rename the file", odd.join(", "));
     }
     format!("{}; {help}", condensed(&error.render().to_string()))
 }
@@ -136,6 +143,22 @@ mod tests {
                 assert!(said.contains(word), "{words:?}, {word}: {said}");
             }
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_word_that_is_not_text_is_named() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let weights = OsString::from_vec(b"w\xff.pth".to_vec());
+        let words = ["warmstart", "train", "--weights"].map(OsString::from);
+        let words: Vec<OsString> = words.into_iter().chain([weights]).collect();
+        let Err(error) = Arguments::try_parse_from(&words) else {
+            panic!("{words:?} are fine");
+        };
+        assert_eq!(
+            line(&error, &words),
+            "not valid UTF-8: w\\xff.pth; rename the file"
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct Rank {
     /// Pretrained files (.pth, .pt, .safetensors) or folders of runs; "none" for random weights
     #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
     pub weights: Vec<String>,
-    /// Architecture of all of them [default: of each the one that its tensors tell]
+    /// Architecture of all of them [default: recognised from each file's tensors]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// Edge of the square image that goes into the network, in pixels [default: the model's own]
@@ -28,7 +28,7 @@ pub struct Rank {
     /// How a picture fills that square
     #[arg(long, default_value = "crop")]
     pub fit: Fit,
-    /// Which images are taken of many, and random weights, follow from it [default: 42]
+    /// Seed of the choice of images and of random weights [default: 42]
     #[arg(long)]
     pub seed: Option<u64>,
     /// Print one JSON object

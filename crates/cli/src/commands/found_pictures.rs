@@ -125,7 +125,7 @@ impl<'a> FoundPictures<'a> {
             .any(|input| input == folder_itself)
         {
             return Err(Failure::usage(format!(
-                "{} holds input pictures, which could be overwritten: give another folder",
+                "{} holds the pictures themselves, which could be overwritten: give another folder",
                 shown(folder)
             )));
         }

@@ -48,7 +48,7 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A layer a line, the classifier last; the ratios are to the layer before, and of the gradient to the layer behind.
+/// A layer a line, the classifier last; the ratios are to the layer before, and of the gradient to the layer after it.
 fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
     let width = names(check);
     writeln!(
@@ -60,7 +60,7 @@ fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
     for (index, layer) in layers.iter().enumerate() {
         let ratio = |a: f64, b: Option<f64>| b.map_or(String::new(), |b| format!("{:.2}", a / b));
         let before = index.checked_sub(1).map(|before| layers[before].deviation);
-        let behind = layers.get(index + 1).map(|layer| layer.gradient_deviation);
+        let after = layers.get(index + 1).map(|layer| layer.gradient_deviation);
         writeln!(
             out,
             "{:width$} {:>10.2e} {:>10.2e} {:>7} {:>5.0}% {:>10.2e} {:>7}",
@@ -70,7 +70,7 @@ fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
             ratio(layer.deviation, before),
             100.0 * layer.zeros,
             layer.gradient_deviation,
-            ratio(layer.gradient_deviation, behind),
+            ratio(layer.gradient_deviation, after),
         )?;
     }
     Ok(())

@@ -12,7 +12,7 @@ use crate::arguments::Rank;
 use crate::printing;
 use crate::progress::{Progress, interval};
 
-/// Chance above which two are not told apart.
+/// P-value above which two are not told apart.
 const TOLD_APART: f64 = 0.05;
 
 pub fn rank(arguments: Rank) -> Result<(), Failure> {
@@ -73,7 +73,7 @@ fn lines(ranking: &Ranking) -> Vec<String> {
     lines
 }
 
-/// What stands in a sentence for a file of weights, or for none.
+/// A file of weights, or none, in a sentence.
 fn named(weights: &str) -> &str {
     match weights {
         NO_WEIGHTS => "random weights",

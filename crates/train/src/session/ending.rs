@@ -1,4 +1,4 @@
-//! How a session ends, at its last epoch or before, and what is said of it.
+//! The end of a session, at its last epoch or before, and its report.
 
 use super::Session;
 use crate::Error;
@@ -150,7 +150,7 @@ impl<T: Task> Session<T> {
             OnNonFinite::Skip => "",
         };
         Error::NonFinite(format!(
-            "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is no number \
+            "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is not finite \
              is {layer}: nothing was saved over the last good state; try a lower learning rate: `{} {flag} \
              {:.0e}`{skip}",
             command::resume(self.run.path()),
