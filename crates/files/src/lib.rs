@@ -9,4 +9,4 @@ mod reading;
 mod showing;
 
 pub use reading::{open, read};
-pub use showing::{one_line, shown, text};
+pub use showing::{one_line, path_shown, shown, text};

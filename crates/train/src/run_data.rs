@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 use warmstart_data::{Sample, Sketch, check, copies};
+use warmstart_files::{path_shown, shown};
 
 use crate::Error;
 use crate::checkpoint::is_checkpoint;
@@ -95,7 +96,7 @@ impl RunData {
         let Some(files) = &self.files else {
             return Err(Error::usage(format!(
                 "{} has no data-files.txt, so the run's images are not known: give --data DIR",
-                warmstart_files::shown(&self.run)
+                shown(&self.run)
             )));
         };
         let wanted: Vec<Entry> = self.of_split(files, split);
@@ -109,7 +110,7 @@ impl RunData {
         if data.classes != classes {
             return Err(Error::usage(format!(
                 "{} has other classes than the model now: give --data DIR",
-                warmstart_files::shown(&self.recipe.data)
+                shown(&self.recipe.data)
             )));
         }
         let test = data.test.unwrap_or_default();
@@ -133,7 +134,7 @@ impl RunData {
         if own.samples.is_empty() {
             return Err(Error::usage(format!(
                 "{} holds none of the run's {} images of the split `{}` as they were: give --data DIR",
-                warmstart_files::shown(&self.recipe.data),
+                shown(&self.recipe.data),
                 own.lost.len(),
                 split.name()
             )));
@@ -184,6 +185,15 @@ impl RunData {
                 .filter(|image| chosen.contains(image))
                 .collect(),
         }
+    }
+
+    /// The file that the list names so: its line has escapes if the path is not UTF-8 or has a newline.
+    fn file(&self, listed: &str) -> PathBuf {
+        let plain = self.recipe.data.join(listed);
+        if listed.contains('\\') && !plain.exists() {
+            return self.recipe.data.join(path_shown(listed));
+        }
+        plain
     }
 
     /// The list's files of a split, as the run used them.
@@ -243,7 +253,7 @@ impl RunData {
             .collect();
         let hashes: HashMap<&str, blake3::Hash> = paths
             .into_par_iter()
-            .filter_map(|path| Some((path, content(&self.recipe.data.join(path))?)))
+            .filter_map(|path| Some((path, content(&self.file(path))?)))
             .collect();
         let is_same = |(image, entries): &(&PathBuf, &Vec<&Entry>)| {
             let hash = content(image);
@@ -263,7 +273,7 @@ impl RunData {
         if images.is_empty() {
             return HashSet::new();
         }
-        let of_run = some_of(entries).map(|entry| self.recipe.data.join(entry.path));
+        let of_run = some_of(entries).map(|entry| self.file(entry.path));
         let (_, of_run) = sketches(of_run.filter(|path| path.is_file()));
         if of_run.is_empty() {
             return HashSet::new();

@@ -59,10 +59,13 @@ fn condensed(rendered: &str) -> String {
         .filter(|line| !line.is_empty());
     let mut text = String::new();
     for line in lines {
-        let line = line.trim_start_matches("error: ");
+        let line = line
+            .trim_start_matches("error: ")
+            .replace("invalid digit found in string", "expected a whole number")
+            .replace("invalid float literal", "expected a number");
         match line.strip_prefix("tip: ") {
             Some(tip) => text += &format!("; {tip}"),
-            None if text.is_empty() => text += line,
+            None if text.is_empty() => text += &line,
             None => text += &format!(" {line}"),
         }
     }
@@ -133,7 +136,7 @@ mod tests {
             ),
             (
                 &["warmstart", "train", "--epochs", "many"],
-                &["'many'", "--epochs"],
+                &["'many'", "--epochs", "expected a whole number"],
             ),
             (&["warmstart", "train", "--epochs"], &["--epochs", "value"]),
         ] {

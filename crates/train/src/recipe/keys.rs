@@ -16,6 +16,17 @@ const FLAGS: [(&str, &str); 3] = [
 /// A complaint of the parser in words of a recipe.
 pub fn explained(message: &str) -> String {
     let one_line = || message.replace('\n', " ");
+    if let Some(mistake) = message.strip_prefix("invalid type: ")
+        && let Some((found, expected)) = mistake.rsplit_once(", expected ")
+    {
+        let expected = match expected {
+            "f32" | "f64" => "a number",
+            "u32" | "u64" | "usize" => "a whole number",
+            "a boolean" => "true or false",
+            other => other,
+        };
+        return format!("expected {expected}, found {}", found.replace('\n', " "));
+    }
     if !message.starts_with("unknown field") {
         return one_line();
     }
@@ -94,6 +105,14 @@ mod tests {
             ("modle = 'm'".to_owned(), "did you mean `model`?"),
             ("image-size = 3".to_owned(), "did you mean `image_size`?"),
             (format!("{phase}learning_rate = 1.0"), "did you mean `lr`?"),
+            (
+                "seed = 'x'".to_owned(),
+                "expected a whole number, found string \"x\"",
+            ),
+            (
+                "guard = 1".to_owned(),
+                "expected true or false, found integer `1`",
+            ),
             (
                 "zebra = 1".to_owned(),
                 "there is no key `zebra` here; the keys are ",
