@@ -146,7 +146,7 @@ fn images_that_a_model_was_trained_on_are_told_whatever_they_are_called_now() {
     fs::copy(run.join("best.safetensors"), &alone).unwrap();
     let (said, result) = eval(&alone, &["--data", &folder(&moved.join("train"))]);
     assert!(
-        said.contains("it is not known whether it was trained on these images"),
+        said.contains("it is not known whether the model was trained on these images"),
         "{said}"
     );
     assert_eq!(result["seen"], Value::Null);

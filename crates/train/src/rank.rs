@@ -132,7 +132,7 @@ fn seen(weights: &str, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
         return Ok(None);
     }
     let run = RunData::beside(Path::new(weights), None)?;
-    run.map(|run| run.seen(images)).transpose()
+    run.map_or(Ok(None), |run| run.seen(images))
 }
 
 /// A file of weights and what its features tell.

@@ -76,10 +76,17 @@ impl RunData {
         if !recipe.is_file() {
             return Ok(None);
         }
+        let files = data_files_of(run);
+        let recipe = match Recipe::read(&recipe) {
+            Ok(recipe) => recipe,
+            // A recipe that somebody wrote, with weights beside it by chance.
+            Err(_) if files.is_none() => return Ok(None),
+            Err(error) => return Err(error),
+        };
         Ok(Some(Self {
             run: run.to_owned(),
-            recipe: Recipe::read(&recipe)?,
-            files: data_files_of(run),
+            recipe,
+            files,
             classes,
         }))
     }
@@ -142,12 +149,15 @@ impl RunData {
         Ok(own)
     }
 
-    /// Which of some images the model has seen: in this run, or in one whose weights it started from.
+    /// Which of some images the model has seen: in this run, or in one whose weights it started from. `None` if the
+    /// list of the run's files is lost.
     ///
     /// # Errors
     /// If the recipe of such a run cannot be read.
-    pub fn seen(&self, images: &[PathBuf]) -> Result<Seen, Error> {
-        let mut seen = self.seen_here(images);
+    pub fn seen(&self, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
+        let Some(mut seen) = self.seen_here(images) else {
+            return Ok(None);
+        };
         let mut weights = self.recipe.weights.clone();
         for _ in 0..GENERATIONS {
             if weights == NO_WEIGHTS {
@@ -156,16 +166,16 @@ impl RunData {
             let Some(before) = Self::beside(Path::new(&weights), None)? else {
                 break;
             };
-            seen.add(before.seen_here(images), images);
+            if let Some(earlier) = before.seen_here(images) {
+                seen.add(earlier, images);
+            }
             weights = before.recipe.weights;
         }
-        Ok(seen)
+        Ok(Some(seen))
     }
 
-    fn seen_here(&self, images: &[PathBuf]) -> Seen {
-        let Some(files) = &self.files else {
-            return Seen::default();
-        };
+    fn seen_here(&self, images: &[PathBuf]) -> Option<Seen> {
+        let files = self.files.as_ref()?;
         let trained = self.of_split(files, DataSplit::Train);
         let by_content = self.same_files(&trained, images);
         let others: Vec<&PathBuf> = images
@@ -178,13 +188,13 @@ impl RunData {
         let is_trained = |image: &PathBuf| by_content.contains(image) || near.contains(image);
         let (trained_on, rest): (Vec<PathBuf>, Vec<PathBuf>) =
             images.iter().cloned().partition(is_trained);
-        Seen {
+        Some(Seen {
             trained_on,
             chosen_by: rest
                 .into_iter()
                 .filter(|image| chosen.contains(image))
                 .collect(),
-        }
+        })
     }
 
     /// The file that the list names so: its line has escapes if the path is not UTF-8 or has a newline.
@@ -381,7 +391,7 @@ mod tests {
             write(&elsewhere.join("y.png"), "three"),
             run.recipe.data.join("a/2.png"),
         ];
-        let seen = run.seen(&images).unwrap();
+        let seen = run.seen(&images).unwrap().unwrap();
         assert_eq!(seen.trained_on, [images[0].clone(), images[3].clone()]);
         assert_eq!(seen.chosen_by, [images[2].clone()]);
     }
@@ -393,9 +403,21 @@ mod tests {
         let moved = dir.path().join("moved");
         fs::rename(&run.recipe.data, &moved).unwrap();
         let images = [moved.join("a/1.png"), moved.join("b/3.png")];
-        let seen = run.seen(&images).unwrap();
+        let seen = run.seen(&images).unwrap().unwrap();
         assert_eq!(seen.trained_on, images[..1]);
         assert_eq!(seen.chosen_by, images[1..]);
+    }
+
+    #[test]
+    fn without_its_list_nothing_is_known_of_a_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut run = run(dir.path(), "");
+        run.files = None;
+        assert_eq!(run.seen(&[run.recipe.data.join("a/1.png")]).unwrap(), None);
+        // Weights beside a recipe that somebody wrote are not a run's.
+        let weights = write(&dir.path().join("weights.pth"), "");
+        write(&dir.path().join(RECIPE), "model = 'resnet18'\n");
+        assert!(RunData::beside(&weights, None).unwrap().is_none());
     }
 
     #[test]
@@ -405,7 +427,7 @@ mod tests {
         let images: Vec<PathBuf> = ["a/1.png", "a/2.png", "b/3.png"]
             .map(|path| run.recipe.data.join(path))
             .into();
-        let seen = run.seen(&images).unwrap();
+        let seen = run.seen(&images).unwrap().unwrap();
         assert_eq!((seen.trained_on.len(), seen.chosen_by.len()), (2, 1));
         let fold = Fold::new(run.recipe.fold.unwrap(), &[0, 0, 1], run.recipe.seed);
         assert_eq!(seen.chosen_by, [images[fold.validation[0]].clone()]);

@@ -169,7 +169,7 @@ impl Source {
         samples: &[Sample<L>],
     ) -> Result<Self, Failure> {
         let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
-        let seen = run.as_ref().map(|run| run.seen(&paths)).transpose()?;
+        let seen = run.as_ref().map_or(Ok(None), |run| run.seen(&paths))?;
         Ok(Self {
             own: arguments.data.is_none().then(|| split(arguments)),
             run,
@@ -195,8 +195,8 @@ impl Source {
         match &self.seen {
             Some(seen) => tell_seen("the model", seen, self.images),
             None => told(
-                "note: the model does not lie in the folder of a run, so it is not known whether it was trained on \
-                 these images",
+                "note: it is not known whether the model was trained on these images: no run's list of files \
+                 (data-files.txt) lies beside it",
             ),
         }
     }
