@@ -3,6 +3,7 @@
 mod choices;
 mod initialization;
 mod machine;
+mod parsing;
 mod rank;
 mod train;
 
@@ -14,6 +15,7 @@ pub use choices::{Balance, DataSplit, Fit, Layout, OnNonFinite, Optimizer, Task}
 use choices::{share, svg};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
+pub use parsing::arguments;
 pub use rank::Rank;
 pub use train::{LrFind, Plan, Probe, Resume, Runs, Train};
 
@@ -34,11 +36,11 @@ pub struct Arguments {
 pub enum Command {
     /// Train a model: freeze, then thaw
     Train(Box<Train>),
-    /// Go on with a run from its last checkpoint
+    /// Resume a run from its last checkpoint
     Resume(Resume),
-    /// List runs, where they stand, and the command that goes on with each
+    /// List runs with their state and the command that resumes each
     Runs(Runs),
-    /// Say what a run would need: memory, batches, steps and time of each phase
+    /// Show what a run would need: memory, batches, steps and time of each phase
     Plan(Box<Plan>),
     /// Find a learning rate for each phase, by a few steps at rising rates
     LrFind(Box<LrFind>),
@@ -55,24 +57,26 @@ pub enum Command {
     InitCheck(InitCheck),
     /// Check or convert detection data
     Data(Data),
-    /// Look into files of weights
+    /// Inspect weight files
     Weights(Weights),
-    /// List or remove what frozen backbones made of images
+    /// List or remove the cached features of frozen backbones
     Cache(Cache),
 }
 
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart eval runs/pets --data pets/val
+  warmstart eval runs/pets                                    its own validation images
+  warmstart eval runs/pets --data pets/test
   warmstart eval runs/street --data street/ --split test      a detector: COCO's table, and VOC's figures")]
 pub struct Eval {
     /// Folder of a run, or a model file
     pub model: PathBuf,
-    /// Folder of class folders; for a detector, of a whole data set with boxes
+    /// Folder of class folders; for a detector, of a whole data set with boxes [default: the run's own validation
+    /// images, by which the kept epoch was chosen]
     #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// Split of a data set with boxes [default: val]
+    pub data: Option<PathBuf>,
+    /// Split of the run's own images, or of a data set with boxes [default: val]
     #[arg(long)]
     pub split: Option<DataSplit>,
     /// Print one JSON object
@@ -98,20 +102,22 @@ pub struct Predict {
     /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,
-    /// Of a detector: how sure it has to be of what it shows, 0 to 1 [default: 0.25]
+    /// Detector: lowest score of an object that is shown, 0 to 1 [default: 0.25]
     #[arg(long, value_name = "SCORE", value_parser = share)]
     pub conf: Option<f32>,
-    /// Of a detector: of two boxes of a class that overlap more (IoU), the surer one is shown
-    /// [default: 0.65]
+    /// Detector: of two boxes of one class that overlap by more than this IoU, the one with the higher score is
+    /// shown [default: 0.65]
     #[arg(long, value_name = "IOU", value_parser = share)]
     pub iou: Option<f32>,
-    /// Of a detector: write each picture into this folder with what was found drawn on it
+    /// Detector: write each picture into this folder with the found objects drawn on it; only pictures that predict
+    /// wrote are overwritten
     #[arg(long, value_name = "DIR")]
     pub draw: Option<PathBuf>,
-    /// Of a detector: write each object that was found into this folder as a picture of its own
+    /// Detector: write each found object into this folder as a picture of its own; only pictures that predict wrote
+    /// are overwritten
     #[arg(long, value_name = "DIR")]
     pub crop: Option<PathBuf>,
-    /// Of a detector: print how many of each class there are
+    /// Detector: print how many objects of each class there are
     #[arg(long)]
     pub count: bool,
     #[command(flatten)]
@@ -126,7 +132,7 @@ pub struct Weights {
 
 #[derive(Subcommand)]
 pub enum WeightsCommand {
-    /// List a file's tensors, guess its architecture, say how much of it the file covers
+    /// List a file's tensors, guess its architecture and report how much of it the file covers
     Inspect(Inspect),
 }
 
@@ -153,7 +159,7 @@ pub struct Data {
 
 #[derive(Subcommand)]
 pub enum DataCommand {
-    /// Say what is in a detection data set, and everything that is wrong with it
+    /// Report what a detection data set holds and what is wrong with it
     Check(DataCheck),
     /// Write a detection data set in another layout
     Convert(DataConvert),
@@ -184,7 +190,7 @@ Images are linked where the file system can, else copied.")]
 pub struct DataConvert {
     /// Folder of a data set in the layout of COCO, YOLO or Pascal VOC
     pub folder: PathBuf,
-    /// Folder that is made; must be empty or not there
+    /// Folder to create; it must be empty or not exist
     pub out: PathBuf,
     /// Layout to write
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use textwrap::Options;
 use warmstart_data::Finding;
+use warmstart_files::one_line;
 
 /// Columns that a sentence has at least, however narrow the terminal.
 const NARROWEST: usize = 30;
@@ -19,15 +20,16 @@ pub fn table(findings: &[Finding], columns: Option<usize>) -> Vec<String> {
     );
     let rows = findings.iter().flat_map(|finding| {
         let begin = format!("  {:what$}  {:>count$}  ", finding.what, finding.count);
+        let sentence = one_line(&finding.sentence);
         let Some(columns) = columns else {
-            return vec![begin + &finding.sentence];
+            return vec![begin + &sentence];
         };
         let indent = " ".repeat(begin.len());
         let options = Options::new(columns.max(begin.len() + NARROWEST))
             .initial_indent(&begin)
             .subsequent_indent(&indent)
             .break_words(false);
-        let lines = textwrap::wrap(&finding.sentence, options).into_iter();
+        let lines = textwrap::wrap(&sentence, options).into_iter();
         lines.map(|line| line.into_owned()).collect()
     });
     rows.collect()
@@ -66,6 +68,16 @@ mod tests {
                 "  few validation images  12 images  give validation more images",
             ]
         );
+    }
+
+    #[test]
+    fn a_name_breaks_no_line() {
+        let mut finding = findings().remove(0);
+        finding.sentence = "cats\n\u{1b}[2J has 90".into();
+        let shown = "  imbalance  90 : 9  cats\\n\\u{1b}[2J has 90";
+        for columns in [None, Some(80)] {
+            assert_eq!(table(std::slice::from_ref(&finding), columns), [shown]);
+        }
     }
 
     #[test]

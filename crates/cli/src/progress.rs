@@ -1,11 +1,11 @@
 //! Shows a run's events: a bar while the output is a terminal, plain lines otherwise.
 
-use std::io::{IsTerminal, Write, stderr};
+use std::io::{IsTerminal, stderr};
 use std::time::Duration;
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
-use warmstart_files::one_line;
+use warmstart_files::{one_line, shown};
 use warmstart_metrics::Interval;
 use warmstart_train::cross_validation::CrossValidation;
 use warmstart_train::event::Event;
@@ -13,7 +13,7 @@ use warmstart_train::guard::{Verdict, Weights};
 use warmstart_train::plan::Plan;
 use warmstart_train::record::{EpochRecord, Summary};
 
-use crate::findings;
+use crate::{findings, printing};
 
 /// Unreadable images that are named one by one.
 const NAMED: usize = 10;
@@ -144,11 +144,11 @@ impl Progress {
                 record,
                 epochs,
                 metric,
-                best,
-            } => self.line(epoch_line(record, epochs, metric, best)),
+                is_highest,
+            } => self.line(epoch_line(record, epochs, metric, is_highest)),
             Event::Note(note) => self.line(format!("note: {note}")),
             Event::Finished { summary, run } => {
-                for line in finished_lines(summary, &run.display().to_string()) {
+                for line in finished_lines(summary, &shown(run)) {
                     self.line(line);
                 }
             }
@@ -160,12 +160,12 @@ impl Progress {
         let values: Vec<_> = result
             .folds
             .iter()
-            .map(|best| format!("{:.4}", best.value))
+            .map(|figure| format!("{:.4}", figure.value))
             .collect();
         self.line(format!(
             "{} folds: {} {:.4} ± {:.4} (mean ± standard deviation of {}; each also chose its run's epoch, so they flatter)",
             result.folds.len(),
-            result.folds.first().map_or("", |best| &best.metric),
+            result.folds.first().map_or("", |figure| &figure.metric),
             result.mean,
             result.deviation,
             values.join(", ")
@@ -202,7 +202,7 @@ impl Progress {
     fn line(&mut self, line: String) {
         self.clear();
         // Training goes on whether or not anyone reads.
-        let _ = writeln!(stderr(), "{line}");
+        printing::told(line);
     }
 }
 
@@ -242,7 +242,7 @@ fn classes_line(classes: &[String], counts: &[[usize; 3]], counted: &str) -> Str
     format!("classes ({what}): {}", shown.join(", "))
 }
 
-fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, best: bool) -> String {
+fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, is_highest: bool) -> String {
     format!(
         "epoch {}/{epochs} ({}): train loss {:.3}, val loss {:.3}, {metric} {:.4}{}{} [{:.1} s, {:.1} images/s, {:.0} MB]",
         record.epoch,
@@ -251,7 +251,7 @@ fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, best: bool) -> 
         record.val_loss,
         record.metric,
         interval(record.interval),
-        if best { ", best" } else { "" },
+        if is_highest { ", highest so far" } else { "" },
         record.seconds,
         record.images_per_second,
         record.peak_memory_mb,
@@ -332,32 +332,22 @@ fn duration(seconds: f64) -> String {
 }
 
 fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
-    let best = &summary.best;
-    let mut lines = vec![format!(
-        "finished: best {} {best} ({})",
-        best.metric, best.phase
-    )];
-    if let Some(sentence) = summary.guard.as_ref().and_then(Verdict::sentence) {
-        lines.push(sentence);
-    }
     let kept = &summary.kept;
     let weights = match summary.guard.as_ref().and_then(Verdict::kept_weights) {
         Some(Weights::Average) => ", the moving average of its weights",
         Some(Weights::Trained) => ", its own weights, not their moving average",
         None => "",
     };
-    lines.push(format!(
-        "kept: epoch {} ({}), {} {:.4}{}{weights}, in {run}/best.safetensors",
-        kept.epoch,
-        kept.phase,
-        kept.metric,
-        kept.value,
-        interval(kept.interval)
-    ));
+    let mut lines = vec![format!(
+        "finished: kept {} {kept} ({}){weights}, in {run}/best.safetensors",
+        kept.metric, kept.phase
+    )];
+    lines.extend(summary.not_kept());
+    lines.extend(summary.guard.as_ref().and_then(Verdict::sentence));
     if let Some(test) = &summary.test {
         lines.push(format!(
             "test: {} {:.4}{}, loss {:.3}",
-            best.metric,
+            kept.metric,
             test.metric,
             interval(test.interval),
             test.loss
@@ -381,7 +371,54 @@ fn thousands(value: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{classes_line, thousands};
+    use warmstart_train::record::{EpochFigure, RunState};
+
+    use super::*;
+
+    fn figure(epoch: usize, phase: &str, value: f64) -> EpochFigure {
+        EpochFigure {
+            epoch,
+            phase: phase.into(),
+            metric: "top-1 accuracy".into(),
+            value,
+            interval: None,
+        }
+    }
+
+    #[test]
+    fn at_the_end_the_kept_figure_leads() {
+        let (kept, highest) = (figure(2, "freeze", 0.4), figure(12, "thaw", 0.6));
+        let verdict = Verdict {
+            probe: Some(kept.clone()),
+            thawed: Some(highest.clone()),
+            weights: None,
+            p_value: Some(0.073),
+            level: 0.05,
+        };
+        let summary = Summary {
+            state: RunState::Finished,
+            epochs: 12,
+            kept,
+            highest,
+            guard: Some(verdict),
+            test: None,
+            tested_before: false,
+            phases: Vec::new(),
+            note: "a note".into(),
+        };
+        let lines = finished_lines(&summary, "runs/pets");
+        assert_eq!(
+            lines[..2],
+            [
+                "finished: kept top-1 accuracy 0.4000 at epoch 2 (freeze), in runs/pets/best.safetensors",
+                "highest 0.6000 at epoch 12 was not kept: p = 0.073, needs p < 0.05"
+            ]
+        );
+        assert!(
+            lines.iter().all(|line| !line.contains("best ")),
+            "{lines:?}"
+        );
+    }
 
     #[test]
     fn classes_are_shown_with_their_images() {

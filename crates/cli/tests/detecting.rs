@@ -163,7 +163,7 @@ fn eight_images_are_learned_by_heart_and_shown() {
     assert!(ap50 > 0.95, "mAP50 is {ap50}");
     let summary: Value =
         serde_json::from_str(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap();
-    let (best, measured) = (&summary["best"]["value"], &result["coco"]["ap"]);
+    let (best, measured) = (&summary["highest"]["value"], &result["coco"]["ap"]);
     let apart = best.as_f64().unwrap() - measured.as_f64().unwrap();
     assert!(
         apart.abs() < 1e-9,
@@ -339,7 +339,7 @@ fn pretrained_beats_random_at_the_same_epochs() {
     let best = |run: &Path| {
         let summary = fs::read_to_string(run.join("summary.json")).unwrap();
         let summary: Value = serde_json::from_str(&summary).unwrap();
-        summary["best"]["value"].as_f64().unwrap()
+        summary["highest"]["value"].as_f64().unwrap()
     };
     let large = scenes(&dir.path().join("large"), 64, 64);
     let pretrained = dir.path().join("pretrained");

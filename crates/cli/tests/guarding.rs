@@ -137,11 +137,11 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     let unguarded = self::summary(&other);
     assert_eq!(
         (&unguarded["kept"], &unguarded["guard"]),
-        (&unguarded["best"], &Value::Null)
+        (&unguarded["highest"], &Value::Null)
     );
     assert!(keeps(
         &other,
-        &unguarded["best"]["epoch"],
+        &unguarded["highest"]["epoch"],
         "model.safetensors"
     ));
     // So does a process that was killed before it said so.
@@ -163,9 +163,13 @@ fn without_a_guard_the_best_epoch_is_kept() {
     assert!(!said.contains("probe"), "{said}");
     assert_eq!(
         (&summary["kept"], &summary["guard"]),
-        (&summary["best"], &Value::Null)
+        (&summary["highest"], &Value::Null)
     );
-    assert!(keeps(&run, &summary["best"]["epoch"], "model.safetensors"));
+    assert!(keeps(
+        &run,
+        &summary["highest"]["epoch"],
+        "model.safetensors"
+    ));
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn every_accuracy_has_its_interval() {
         lines.clone().count() == 2 && lines.clone().all(|line| line.contains(" (95%: 0.")),
         "{said}"
     );
-    for figure in [&summary["best"], &summary["kept"]] {
+    for figure in [&summary["highest"], &summary["kept"]] {
         let [low, value, high] = [
             &figure["interval"]["low"],
             &figure["value"],
@@ -247,10 +251,63 @@ fn every_accuracy_has_its_interval() {
         .arg(&run)
         .assert()
         .success()
-        .stdout(contains("best top-1 accuracy 0.").and(contains("(95%: 0.")));
+        .stdout(contains("kept top-1 accuracy 0.").and(contains("(95%: 0.")));
     let verdict = said
         .lines()
         .find(|line| line.contains("the frozen probe"))
         .unwrap();
     assert_eq!(verdict.matches(" (95%: 0.").count(), 2, "{verdict}");
+}
+
+#[test]
+fn the_kept_figure_leads_and_the_highest_is_called_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let recipe = recipe(dir.path(), "recipe", &weights, [1, 1], "");
+    let run = dir.path().join("run");
+    train(&recipe, &run, &[]);
+    let figure = |epoch: u64, phase: &str, value: f64| serde_json::json!({"epoch": epoch, "phase": phase, "metric": "top-1 accuracy", "value": value});
+    let (kept, highest) = (figure(1, "freeze", 0.4), figure(2, "thaw", 0.6));
+    let mut summary = summary(&run);
+    summary["guard"] = serde_json::json!({
+        "probe": kept, "thawed": highest, "weights": null, "p_value": 0.073, "level": 0.05
+    });
+    summary["kept"] = kept.clone();
+    // The key that earlier versions had is read too.
+    for key in ["highest", "best"] {
+        summary.as_object_mut().unwrap().remove("highest");
+        summary[key] = highest.clone();
+        fs::write(run.join("summary.json"), summary.to_string()).unwrap();
+        let output = warmstart().arg("runs").arg(&run).assert().success();
+        let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+        let lines: Vec<&str> = text.lines().map(str::trim).skip(2).take(2).collect();
+        assert_eq!(
+            lines,
+            [
+                "kept top-1 accuracy 0.4000 at epoch 1 (freeze)",
+                "highest 0.6000 at epoch 2 was not kept: p = 0.073, needs p < 0.05"
+            ]
+        );
+        let output = warmstart()
+            .arg("runs")
+            .arg(&run)
+            .arg("--json")
+            .assert()
+            .success();
+        let line: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+        assert_eq!(
+            (&line["kept"]["value"], &line["highest"]["value"]),
+            (&0.4.into(), &0.6.into())
+        );
+        assert_eq!(line["not_kept"], lines[1]);
+        // So is the run itself, which says the same again.
+        warmstart().arg("resume").arg(&run).assert().success();
+        let again = self::summary(&run);
+        assert_eq!(
+            (&again["kept"]["value"], &again["highest"]["value"]),
+            (&0.4.into(), &0.6.into())
+        );
+        assert_eq!(again["best"], Value::Null);
+    }
 }

@@ -1,4 +1,4 @@
-//! Every mistake is one line that names the thing and the mend, and leaves nothing behind.
+//! Every mistake is one line that names the thing and the fix, and leaves nothing behind.
 
 mod common;
 
@@ -206,6 +206,44 @@ fn requests_that_contradict_themselves() {
 }
 
 #[test]
+fn near_misses_of_flags_and_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let out = dir.path().join("run");
+    for (flags, words) in [
+        (
+            &["--freeze", "2"][..],
+            &["--freeze", "`--freeze-epochs`"][..],
+        ),
+        (&["--learning-rate", "0.1"], &["`--lr`"]),
+        (&["--task", "detection"], &["detection", "classify, detect"]),
+    ] {
+        let mut arguments = small_run(&data, "none", &out);
+        arguments.extend(flags);
+        fails(&arguments, Some(&out), 2, words);
+    }
+    fails(&["trian"], None, 2, &["trian", "'train'"]);
+    let folder = data.to_str().unwrap();
+    fails(&["train", folder], None, 2, &["is a folder", "--data"]);
+    let recipe = dir.path().join("recipe.toml");
+    let recipe_path = recipe.to_str().unwrap();
+    for (text, words) in [
+        (
+            "epochs = 3\n",
+            &[":1: ", "`epochs`", "[[phase]]", "--epochs"][..],
+        ),
+        ("seed = 1\nmodle = 'resnet18'\n", &[":2: ", "`model`"]),
+        (
+            "[[phase]]\ntrain = 'all'\nepochs = 1\nseed = 2\n",
+            &[":4: ", "above the first [[phase]]"],
+        ),
+    ] {
+        fs::write(&recipe, text).unwrap();
+        fails(&["train", recipe_path, "--data", folder], None, 2, words);
+    }
+}
+
+#[test]
 fn a_run_that_exists_is_not_overwritten() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
@@ -274,7 +312,7 @@ fn a_training_that_diverges_stops_and_keeps_what_was_there() {
         1,
         &[
             "the loss is NaN (step 2 of epoch 2, learning rate",
-            "the first that is no number is features.",
+            "the first that is not finite is features.",
             "nothing was saved over the last good state",
             "--lr 1e29",
         ],

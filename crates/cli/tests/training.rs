@@ -31,7 +31,7 @@ fn a_run_freezes_thaws_and_leaves_what_the_contract_says() {
         .assert()
         .success()
         .stderr(contains("phase 1 of 2, freeze").and(contains("phase 2 of 2, thaw")))
-        .stderr(contains("epoch 3/3 (thaw)").and(contains("finished: best top-1 accuracy")));
+        .stderr(contains("epoch 3/3 (thaw)").and(contains("finished: kept top-1 accuracy")));
 
     let lines = metrics(&run);
     let phases: Vec<&str> = lines
@@ -45,7 +45,7 @@ fn a_run_freezes_thaws_and_leaves_what_the_contract_says() {
     let summary: Value =
         serde_json::from_str(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap();
     assert_eq!(summary["state"], "finished");
-    assert_eq!(summary["best"]["metric"], "top-1 accuracy");
+    assert_eq!(summary["highest"]["metric"], "top-1 accuracy");
     assert_eq!(summary["phases"].as_array().unwrap().len(), 2);
     let report = fs::read_to_string(run.join("load-report.txt")).unwrap();
     assert!(report.contains("260 of 260"), "{report}");

@@ -39,7 +39,7 @@ fn eval_prints_accuracy_precision_recall_and_the_confusion_matrix() {
     let summary: Value =
         serde_json::from_str(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap();
     assert_eq!(
-        result["top_1"], summary["best"]["value"],
+        result["top_1"], summary["highest"]["value"],
         "eval measures what training measured"
     );
     assert_eq!(result["top_5"], 1.0);

@@ -11,6 +11,11 @@ pub(crate) struct Album<'a> {
     order: Vec<(u32, u128, usize)>,
 }
 
+/// Of `pictures`, the index of each that has a near-duplicate among `others`, and that of one.
+pub fn copies(pictures: &[Sketch], others: &[Sketch]) -> Vec<(usize, usize)> {
+    Album::new(others).copies_of(pictures)
+}
+
 impl<'a> Album<'a> {
     pub fn new(sketches: &'a [Sketch]) -> Self {
         let mut order: Vec<_> = (0..)

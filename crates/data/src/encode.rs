@@ -5,14 +5,17 @@ use crate::rgb_image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 
 /// Of 100.
 const JPEG_QUALITY: u8 = 92;
+/// A comment segment (ITU-T T.81, section B.2.4.5), by which a JPEG of this program is known.
+const COMMENT: &[u8] = b"\xff\xfe\0\x16written by warmstart";
 
 /// Writes a picture as JPEG (of quality 92) or PNG, as its path ends in `.jpg`, `.jpeg` or `.png`.
-/// It is there whole or not at all, and what was there before stays if it cannot be written.
+/// It is there whole or not at all, and what was there before stays if it cannot be written. A JPEG has a
+/// comment by which [`is_saved_picture`] knows it.
 ///
 /// # Errors
 /// [`DataError::Write`], which names the file, if the path ends in something else, if the picture
@@ -38,7 +41,12 @@ fn encoded(path: &Path, image: &RgbImage) -> io::Result<Vec<u8>> {
     let (pixels, color) = (&image.pixels, ExtendedColorType::Rgb8);
     match extension.to_str() {
         Some("jpg" | "jpeg") => JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
-            .write_image(pixels, width, height, color),
+            .write_image(pixels, width, height, color)
+            .map(|()| {
+                if let Some(place) = comment_place(&bytes) {
+                    bytes.splice(place..place, COMMENT.iter().copied());
+                }
+            }),
         Some("png") => PngEncoder::new(&mut bytes).write_image(pixels, width, height, color),
         _ => {
             let problem = "its name must end in .jpg, .jpeg or .png";
@@ -47,4 +55,56 @@ fn encoded(path: &Path, image: &RgbImage) -> io::Result<Vec<u8>> {
     }
     .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     Ok(bytes)
+}
+
+/// Whether a file is a JPEG that [`save_picture`] wrote, as its comment says.
+pub fn is_saved_picture(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = warmstart_files::open(path)
+        .and_then(|file| file.take(LONGEST_START).read_to_end(&mut start));
+    read.is_ok() && comment_place(&start).is_some_and(|place| start[place..].starts_with(COMMENT))
+}
+
+/// Bytes of a JPEG that are enough to find the comment.
+const LONGEST_START: u64 = 1 << 10;
+
+/// Where the comment stands: behind the JFIF segment, which comes first (ITU-T T.871, section 10.1). `None` if the
+/// bytes begin otherwise.
+fn comment_place(bytes: &[u8]) -> Option<usize> {
+    let [0xff, 0xd8, 0xff, 0xe0, high, low, ..] = *bytes else {
+        return None;
+    };
+    let place = 4 + usize::from(u16::from_be_bytes([high, low]));
+    (place <= bytes.len()).then_some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_of_ours_is_known_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let image = RgbImage {
+            width: 3,
+            height: 2,
+            pixels: vec![9; 18],
+        };
+        let path = dir.path().join("ours.jpg");
+        save_picture(&path, &image).unwrap();
+        assert!(is_saved_picture(&path));
+        let decoded = crate::decode(&path).unwrap();
+        assert_eq!((decoded.width, decoded.height), (3, 2));
+
+        let mut bytes = std::fs::read(&path).unwrap();
+        let place = comment_place(&bytes).unwrap();
+        bytes.drain(place..place + COMMENT.len());
+        let other = dir.path().join("other.jpg");
+        for content in [&bytes[..], b"", b"text", &bytes[..4]] {
+            std::fs::write(&other, content).unwrap();
+            assert!(!is_saved_picture(&other));
+        }
+        assert!(!is_saved_picture(&dir.path().join("none.jpg")));
+        assert!(!is_saved_picture(dir.path()));
+    }
 }

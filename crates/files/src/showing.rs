@@ -1,7 +1,7 @@
 //! Names for a person's eyes.
 
 use std::borrow::Cow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A text on one line: control characters are escaped (`\n`, `\u{1b}`), and so are the marks that turn the
 /// direction of writing, so that a name can neither break a line nor command the terminal.
@@ -18,11 +18,76 @@ pub fn shown(path: &Path) -> String {
     let mut line = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
         line.push_str(&one_line(chunk.valid()));
-        for byte in chunk.invalid() {
-            line.push_str(&format!("\\x{byte:02x}"));
-        }
+        line.push_str(&escaped_bytes(chunk.invalid()));
     }
     line
+}
+
+/// A path as a text for other programs, as in JSON: as it is, but for bytes that are not UTF-8, which are escaped
+/// (`\xff`), so that two such names differ.
+pub fn text(path: &Path) -> Cow<'_, str> {
+    if let Some(text) = path.to_str() {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::new();
+    for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.push_str(&escaped_bytes(chunk.invalid()));
+    }
+    Cow::Owned(text)
+}
+
+/// The path that [`shown`] shows so; of the escapes that a name has of itself, it may be another one.
+#[cfg(unix)]
+pub fn path_shown(line: &str) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+    let mut bytes = Vec::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(start) = rest.find('\\') {
+        bytes.extend(&rest.as_bytes()[..start]);
+        rest = &rest[start..];
+        let (unescaped, length) = unescaped(rest);
+        bytes.extend(unescaped);
+        rest = &rest[length..];
+    }
+    bytes.extend(rest.as_bytes());
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+/// As on Unix, where names may have any bytes.
+#[cfg(not(unix))]
+pub fn path_shown(line: &str) -> PathBuf {
+    line.into()
+}
+
+/// The bytes of the escape that a text begins with, and the escape's length; the backslash if it is none.
+#[cfg(unix)]
+fn unescaped(text: &str) -> (Vec<u8>, usize) {
+    let of_char = |letter: char| letter.to_string().into_bytes();
+    let backslash = (of_char('\\'), 1);
+    match text.as_bytes().get(1) {
+        Some(b'n') => (of_char('\n'), 2),
+        Some(b'r') => (of_char('\r'), 2),
+        Some(b't') => (of_char('\t'), 2),
+        Some(b'x') => {
+            let byte = text.get(2..4).map(|digits| u8::from_str_radix(digits, 16));
+            byte.and_then(Result::ok)
+                .map_or(backslash, |byte| (vec![byte], 4))
+        }
+        Some(b'u') => {
+            let digits = text.get(3..).and_then(|digits| digits.split('}').next());
+            let code = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+            let letter = code.and_then(char::from_u32).zip(digits);
+            letter.map_or(backslash, |(letter, digits)| {
+                (of_char(letter), digits.len() + 4)
+            })
+        }
+        _ => backslash,
+    }
+}
+
+fn escaped_bytes(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
 }
 
 fn escaped(text: &str) -> String {
@@ -70,5 +135,17 @@ mod tests {
         let path = |bytes| shown(Path::new(OsStr::from_bytes(bytes)));
         assert_eq!(path(b"a/\xff\n.png"), "a/\\xff\\n.png");
         assert_ne!(path(b"\xfe"), path(b"\xff"));
+        for bytes in [
+            &b"a/\xff\n\r\t\x1b.png"[..],
+            b"\\",
+            b"\\x\\u\\",
+            "\u{202e}图".as_bytes(),
+        ] {
+            let name = Path::new(OsStr::from_bytes(bytes));
+            assert_eq!(path_shown(&shown(name)), name);
+        }
+        let of = |bytes| text(Path::new(OsStr::from_bytes(bytes))).into_owned();
+        assert_eq!(of(b"a/\xff\n.png"), "a/\\xff\n.png");
+        assert_eq!(of("图\n".as_bytes()), "图\n");
     }
 }

@@ -1,12 +1,15 @@
 //! The column of class names in a table for people.
 
+use warmstart_files::one_line;
+
 /// Characters of a class name in a table.
 const NAME_WIDTH: usize = 24;
 
-/// The name, cut where it is longer than the column may be.
+/// The name on one line, cut where it is longer than the column may be.
 pub(crate) fn short(class: &str) -> String {
+    let class = one_line(class);
     if class.chars().count() <= NAME_WIDTH {
-        return class.to_owned();
+        return class.into_owned();
     }
     class.chars().take(NAME_WIDTH - 1).chain(['…']).collect()
 }

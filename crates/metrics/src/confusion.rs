@@ -1,6 +1,7 @@
 use crate::class_column::{self, short};
 use crate::proportion::{Interval, wilson};
 use serde::Serialize;
+use warmstart_files::one_line;
 
 /// Columns of the matrix that fit a screen; with more classes it is the confusions that are listed.
 const MOST_COLUMNS: usize = 20;
@@ -146,7 +147,8 @@ impl ConfusionMatrix {
         for (count, label, predicted) in pairs.into_iter().take(LISTED) {
             lines.push(format!(
                 "{count:6}  {} taken for {}",
-                self.classes[label], self.classes[predicted]
+                one_line(&self.classes[label]),
+                one_line(&self.classes[predicted])
             ));
         }
         lines.join("\n")
@@ -184,6 +186,20 @@ mod tests {
             (0.0, 0.0, 0.0, 0)
         );
         assert_eq!(ConfusionMatrix::new(Vec::new()).accuracy(), 0.0);
+    }
+
+    #[test]
+    fn a_class_name_breaks_no_line_of_a_table() {
+        let classes = vec!["a\nb".to_owned(), "\u{1b}[2J".to_owned()];
+        let mut matrix = ConfusionMatrix::new(classes);
+        matrix.add(0, 1);
+        for (table, lines) in [(matrix.class_table(), 3), (matrix.table(), 4)] {
+            assert_eq!(table.lines().count(), lines, "{table}");
+            assert!(
+                table.contains("a\\nb") && !table.contains('\u{1b}'),
+                "{table}"
+            );
+        }
     }
 
     #[test]

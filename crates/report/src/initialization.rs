@@ -4,6 +4,7 @@ use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use warmstart_files::one_line;
 use warmstart_train::init_check::{Check, Layer};
 
 use crate::Error;
@@ -82,7 +83,7 @@ fn panel<'a>(
         let points = (1..).zip(check.layers.iter().map(|layer| shown(layer).log10()));
         chart
             .draw_series(LineSeries::new(points, colour.stroke_width(2)))?
-            .label(&check.init)
+            .label(one_line(&check.init))
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
     chart
@@ -136,6 +137,6 @@ mod tests {
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         let error =
             draw_initializations(&folder.path().join("no/init.svg"), "plain", &checks).unwrap_err();
-        assert!(error.to_string().contains("could not write"));
+        assert!(error.to_string().contains("could not write"), "{error}");
     }
 }

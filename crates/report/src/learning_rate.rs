@@ -4,6 +4,7 @@ use std::path::Path;
 
 use plotters::coord::Shift;
 use plotters::prelude::*;
+use warmstart_files::one_line;
 use warmstart_train::lr_find::{STILL, Sweep};
 
 use crate::Error;
@@ -42,9 +43,13 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
     let title = match sweep.suggestion {
         Some(lr) => format!(
             "{}: {lr:.1e} suggested, the recipe has {:.1e}",
-            sweep.phase, sweep.recipe_lr
+            one_line(&sweep.phase),
+            sweep.recipe_lr
         ),
-        None => format!("{}: the loss neither falls nor rises", sweep.phase),
+        None => format!(
+            "{}: the loss neither falls nor rises",
+            one_line(&sweep.phase)
+        ),
     };
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 18))

@@ -8,3 +8,4 @@ mod picture;
 pub use error::Error;
 pub use initialization::draw_initializations;
 pub use learning_rate::draw_sweeps;
+pub use picture::require_place;

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use warmstart_data::DataError;
+use warmstart_data::{DataError, Sample};
 use warmstart_metrics::{ConfusionMatrix, Interval, top_k, wilson};
 use warmstart_weights::WeightFile;
 
 use crate::Error;
 use crate::classify::Head;
 use crate::model_file::ModelInfo;
-use crate::trained::{Network, over_files};
+use crate::trained::{Network, none_readable, over_files};
 
 /// Predictions among which the right class is looked for, besides the first.
 pub const TOP: usize = 5;
@@ -94,12 +94,19 @@ impl Classifier {
         )
     }
 
-    /// Measures the model on a folder of class folders.
+    /// The images of a folder of class folders.
     ///
     /// # Errors
-    /// If the folder has a class that the model doesn't know, or no image that can be read.
-    pub fn evaluate(&self, folder: &Path, workers: usize) -> Result<ClassEvaluation, Error> {
-        let samples = warmstart_data::open_split(folder, &self.info.classes)?.samples;
+    /// If the folder has a class that the model doesn't know, or no image.
+    pub fn images(&self, folder: &Path) -> Result<Vec<Sample>, Error> {
+        Ok(warmstart_data::open_split(folder, &self.info.classes)?.samples)
+    }
+
+    /// Measures the model on images whose labels are indices of its classes.
+    ///
+    /// # Errors
+    /// If none of them can be read.
+    pub fn evaluate(&self, samples: &[Sample], workers: usize) -> Result<ClassEvaluation, Error> {
         let paths: Vec<_> = samples.iter().map(|sample| sample.path.clone()).collect();
         let mut labels = samples.iter().map(|sample| sample.label);
         let mut confusion = ConfusionMatrix::new(self.info.classes.clone());
@@ -117,12 +124,7 @@ impl Classifier {
             }
         })?;
         if confusion.total() == 0 {
-            return Err(Error::usage(format!(
-                "{}: none of its {} images can be read; the first: {}",
-                folder.display(),
-                unreadable.len(),
-                unreadable[0]
-            )));
+            return Err(none_readable(&unreadable));
         }
         Ok(ClassEvaluation {
             top_5: among_top as f64 / confusion.total() as f64,

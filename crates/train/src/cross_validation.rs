@@ -14,7 +14,7 @@ use crate::folds::{PARTS, Part};
 use crate::job::Machine;
 use crate::launch::{output_folder, resolve, train};
 use crate::recipe::{Augmentation, Balance, Draft, Open, Recipe};
-use crate::record::{Best, RunState};
+use crate::record::{EpochFigure, RunState};
 use crate::resume::{Changes, resume};
 use crate::run::{RECIPE, recipe_of, summary_of};
 
@@ -25,7 +25,7 @@ pub const RESULT: &str = "folds.json";
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidation {
     /// What each part's run kept, in order.
-    pub folds: Vec<Best>,
+    pub folds: Vec<EpochFigure>,
     /// Mean of their metrics, a fraction of one.
     pub mean: f64,
     /// Sample standard deviation of their metrics.
@@ -87,7 +87,7 @@ pub fn cross_validate(
         };
         kept.push(summary.kept);
     }
-    let values: Vec<f64> = kept.iter().map(|best| best.value).collect();
+    let values: Vec<f64> = kept.iter().map(|figure| figure.value).collect();
     let (mean, deviation) = mean_and_deviation(&values);
     let result = CrossValidation {
         folds: kept,

@@ -1,11 +1,13 @@
-//! Which files a run learns from: a list that says when they are others.
+//! The list of the files that a run learns from, by which it notices when they are others.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
 use warmstart_data::{Dataset, Sample};
+use warmstart_files::shown;
 
 use crate::Error;
 use crate::checkpoint::checksum;
@@ -18,7 +20,8 @@ const LABEL: usize = 16;
 /// The files of a data set, their sizes and labels.
 ///
 /// A text of one line a file, in the order of the data set: `split`, size in bytes, a checksum of the
-/// label, and the path below the data set's folder, between tabs.
+/// label, and the path below the data set's folder, between tabs. A path that is not UTF-8 or has a newline is
+/// written with escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataFiles(String);
 
@@ -30,16 +33,8 @@ impl DataFiles {
     pub fn of<L: Serialize>(data: &Dataset<L>, folder: &Path) -> Result<Self, Error> {
         let mut text = String::new();
         let mut add = |split: &str, samples: &[Sample<L>]| -> Result<(), Error> {
-            for Sample { path, label } in samples {
-                let metadata = fs::metadata(path).map_err(|e| Error::io("read", path, e))?;
-                let label = serde_json::to_vec(label).expect("a label is plain data");
-                let path = path.strip_prefix(folder).unwrap_or(path).to_string_lossy();
-                text += &format!(
-                    "{split}\t{}\t{}\t{}\n",
-                    metadata.len(),
-                    &checksum(&label)[..LABEL],
-                    path.replace('\n', " ")
-                );
+            for sample in samples {
+                text += &format!("{split}\t{}\n", described(sample, folder)?);
             }
             Ok(())
         };
@@ -62,6 +57,11 @@ impl DataFiles {
     /// Checksum of the list: the same for the same files, sizes, labels and order.
     pub fn checksum(&self) -> String {
         checksum(self.0.as_bytes())
+    }
+
+    /// The files in the order of the list. Lines of another form are skipped.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.0.lines().filter_map(Entry::of)
     }
 
     /// How these files differ from those of before, in words.
@@ -91,20 +91,69 @@ impl DataFiles {
     }
 
     fn by_path(&self) -> ByPath<'_> {
-        let file = |line: &'_ str| -> Option<_> {
-            let mut tabs = line.match_indices('\t').map(|(index, _)| index);
-            Some((tabs.next()?, tabs.nth(1)?))
-        };
-        let lines = self.0.lines().filter_map(|line| {
-            let (split, what) = file(line)?;
-            Some(((&line[..split], &line[what + 1..]), &line[split + 1..what]))
-        });
-        lines.collect()
+        self.entries()
+            .map(|entry| ((entry.split, entry.path), (entry.size, entry.label)))
+            .collect()
     }
 }
 
+/// A file of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// `train`, `val` or `test`; of a cross-validation, both `train` and `val` for each of its images.
+    pub split: &'a str,
+    /// In bytes.
+    pub size: u64,
+    /// Checksum of its label: see [`label_checksum`].
+    pub label: &'a str,
+    /// Below the data set's folder.
+    pub path: &'a str,
+    /// Size, label and path: the line without its split.
+    pub description: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let (split, description) = line.split_once('\t')?;
+        let mut parts = description.splitn(3, '\t');
+        Some(Self {
+            split,
+            size: parts.next()?.parse().ok()?,
+            label: parts.next()?,
+            path: parts.next()?,
+            description,
+        })
+    }
+}
+
+/// Size, label and path of a sample, as in a line of the list.
+///
+/// # Errors
+/// If the file is not there any more.
+pub fn described<L: Serialize>(sample: &Sample<L>, folder: &Path) -> Result<String, Error> {
+    let Sample { path, label } = sample;
+    let metadata = fs::metadata(path).map_err(|error| Error::io("read", path, error))?;
+    let (size, label) = (metadata.len(), label_checksum(label));
+    let path = listed(path.strip_prefix(folder).unwrap_or(path));
+    Ok(format!("{size}\t{label}\t{path}"))
+}
+
+/// The checksum of a label that the list holds.
+pub fn label_checksum<L: Serialize>(label: &L) -> String {
+    let label = serde_json::to_vec(label).expect("a label is plain data");
+    checksum(&label)[..LABEL].to_owned()
+}
+
 /// Size and label by split and path.
-type ByPath<'a> = BTreeMap<(&'a str, &'a str), &'a str>;
+type ByPath<'a> = BTreeMap<(&'a str, &'a str), (u64, &'a str)>;
+
+/// A path as the list has it: as it is, or, where a line cannot hold it, with escapes.
+pub fn listed(path: &Path) -> Cow<'_, str> {
+    match path.to_str() {
+        Some(text) if !text.contains(['\n', '\r']) => Cow::Borrowed(text),
+        _ => Cow::Owned(shown(path)),
+    }
+}
 
 /// A file by its path, or by its split and path where the path does not begin with that.
 fn named(split: &str, path: &str) -> String {
@@ -148,6 +197,38 @@ mod tests {
             "1 more: train/d.png; 1 fewer: train/b.png; 1 of another size or label: c.png (val)"
         );
         assert_ne!(now.checksum(), before.checksum());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_no_line_can_hold_stay_apart() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let sample = |name: &[u8]| {
+            let path = dir.path().join(OsStr::from_bytes(name));
+            fs::write(&path, "12345").unwrap();
+            Sample { path, label: 0 }
+        };
+        let names: [&[u8]; 5] = [
+            b"\xff.png",
+            b"\xfe.png",
+            b"a\nb.png",
+            b"a b.png",
+            b"a\tb.png",
+        ];
+        let data = Dataset {
+            classes: vec!["a".into()],
+            train: names.iter().map(|name| sample(name)).collect(),
+            validation: Vec::new(),
+            test: None,
+            ignored: 0,
+            without_validation: Vec::new(),
+        };
+        let files = DataFiles::of(&data, dir.path()).unwrap();
+        let paths: Vec<&str> = files.entries().map(|entry| entry.path).collect();
+        let expected = ["\\xff.png", "\\xfe.png", "a\\nb.png", "a b.png", "a\tb.png"];
+        assert_eq!(paths, expected);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::scenes::{self, OpenedScenes};
-use warmstart_data::{BoundingBox, DataError, Letterbox, Object, decode};
+use warmstart_data::{BoundingBox, DataError, Letterbox, Sample, Scene, decode};
+use warmstart_files::shown;
 use warmstart_metrics::DetectionEvaluation;
 use warmstart_weights::WeightFile;
 
@@ -12,7 +13,7 @@ use crate::detect::{self, Detection, Selection};
 use crate::model_file::ModelInfo;
 use crate::recipe::{Recipe, SEED, VAL_SPLIT};
 use crate::task::Task;
-use crate::trained::{Network, over_files};
+use crate::trained::{Network, none_readable, over_files};
 
 /// A detector out of a model file.
 pub struct Detector {
@@ -41,6 +42,14 @@ pub struct FoundObjects {
     pub objects: Result<Vec<FoundObject>, DataError>,
 }
 
+/// Images to measure a detector on.
+pub struct LabelledScenes {
+    /// Those whose header can be read; their objects have indices of the model's classes.
+    pub samples: Vec<Sample<Scene>>,
+    /// A message for each of the others.
+    pub unreadable: Vec<String>,
+}
+
 /// How good a detector is on labelled images.
 pub struct BoxEvaluation {
     /// Images that were measured.
@@ -60,6 +69,17 @@ pub enum DataSplit {
     Validation,
     /// What neither of them saw.
     Test,
+}
+
+impl DataSplit {
+    /// Its name, as in the list of a run's files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "val",
+            Self::Test => "test",
+        }
+    }
 }
 
 impl Detector {
@@ -123,19 +143,17 @@ impl Detector {
         )
     }
 
-    /// Measures the model on a split of a data set. `recipe` is the one that it was trained with: it
-    /// says which images validated where the data set does not.
+    /// The images of a split of a data set, with the model's classes. `recipe` is the one that the model was trained
+    /// with: it says which images validated where the data set does not.
     ///
     /// # Errors
-    /// If the data set cannot be opened, has no such split or a class that the model doesn't know, or
-    /// if none of its images can be read.
-    pub fn evaluate(
+    /// If the data set cannot be opened, or has no such split or a class that the model doesn't know.
+    pub fn images(
         &self,
         folder: &Path,
         split: DataSplit,
         recipe: Option<&Recipe>,
-        workers: usize,
-    ) -> Result<BoxEvaluation, Error> {
+    ) -> Result<LabelledScenes, Error> {
         let (val_split, seed) = recipe.map_or((VAL_SPLIT, SEED), |r| (r.val_split, r.seed));
         let OpenedScenes {
             dataset,
@@ -148,32 +166,52 @@ impl Detector {
                 "{} has no validation split of its own, and without its run the model does not say which \
                  images it learned from: give the folder of the run, or make a split (warmstart data \
                  convert)",
-                folder.display()
+                shown(folder)
             )));
         }
-        let samples = match split {
+        let classes = self.classes_of(&dataset.classes, folder)?;
+        let mut samples = match split {
             DataSplit::Train => dataset.train,
             DataSplit::Validation => dataset.validation,
             DataSplit::Test => dataset
                 .test
-                .ok_or_else(|| Error::usage(format!("{} has no test split", folder.display())))?,
+                .ok_or_else(|| Error::usage(format!("{} has no test split", shown(folder))))?,
         };
-        let classes = self.classes_of(&dataset.classes, folder)?;
+        let objects = samples
+            .iter_mut()
+            .flat_map(|sample| &mut sample.label.objects);
+        objects.for_each(|object| object.class = classes[object.class]);
+        let unreadable = unreadable.into_iter().map(|(_, why)| why).collect();
+        Ok(LabelledScenes {
+            samples,
+            unreadable,
+        })
+    }
+
+    /// Measures the model on images whose objects have indices of its classes.
+    ///
+    /// # Errors
+    /// If none of them can be read.
+    pub fn evaluate(
+        &self,
+        images: &LabelledScenes,
+        workers: usize,
+    ) -> Result<BoxEvaluation, Error> {
+        let LabelledScenes {
+            samples,
+            unreadable,
+        } = images;
+        let mut unreadable = unreadable.clone();
         let paths: Vec<_> = samples.iter().map(|sample| sample.path.clone()).collect();
         let mut labels = samples.iter().map(|sample| &sample.label);
         let mut figures = DetectionEvaluation::new(self.info.classes.clone());
-        let mut unreadable: Vec<String> = unreadable.into_iter().map(|(_, why)| why).collect();
         let mut images = 0;
         let selection = Selection::EVALUATION;
         self.predict(&paths, workers, selection, &mut |found| {
             let scene = labels.next().expect("a label for each file");
             match found.objects {
                 Ok(objects) => {
-                    let truths = scene.objects.iter().map(|object| {
-                        let class = classes[object.class];
-                        detect::truth(&Object { class, ..*object })
-                    });
-                    let truths: Vec<_> = truths.collect();
+                    let truths: Vec<_> = scene.objects.iter().map(detect::truth).collect();
                     let detected: Vec<_> = objects
                         .iter()
                         .map(|o| detect::detected(o.class, o.score, o.bounds))
@@ -185,12 +223,7 @@ impl Detector {
             }
         })?;
         if images == 0 {
-            return Err(Error::usage(format!(
-                "{}: none of its {} images can be read; the first: {}",
-                folder.display(),
-                unreadable.len(),
-                unreadable.first().map_or("there is none", String::as_str)
-            )));
+            return Err(none_readable(&unreadable));
         }
         Ok(BoxEvaluation {
             images,
@@ -206,7 +239,7 @@ impl Detector {
             known.ok_or_else(|| {
                 Error::usage(format!(
                     "{}: the class {name} is not one of the model's {}: {}",
-                    folder.display(),
+                    shown(folder),
                     self.info.classes.len(),
                     self.info.classes.join(", ")
                 ))

@@ -2,11 +2,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use warmstart_data::DataError;
+use warmstart_files::shown;
 use warmstart_weights::WeightError;
 
-use crate::command;
+use crate::{command, recipe};
 
-/// Why a run could not go on. Each is one line that names the thing and the mend.
+/// Why a run could not go on. Each is one line that names the thing and the fix.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The request contradicts itself, or names something that isn't there.
@@ -19,7 +20,7 @@ pub enum Error {
     #[error(transparent)]
     Weights(#[from] WeightError),
     /// Reading or writing a file.
-    #[error("could not {action} {}: {source}", path.display())]
+    #[error("could not {action} {}: {source}", shown(path))]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
@@ -29,7 +30,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A recipe that cannot be read.
-    #[error("{}:{line}: {message}", path.display())]
+    #[error("{}:{line}: {message}", shown(path))]
     Recipe {
         /// The file.
         path: PathBuf,
@@ -44,8 +45,8 @@ pub enum Error {
     /// A checkpoint that another version of warmstart wrote.
     #[error("{0}")]
     OtherVersion(String),
-    /// A model file that this program cannot use.
-    #[error("{}: {problem}", warmstart_files::shown(path))]
+    /// A model file that cannot be used.
+    #[error("{}: {problem}", shown(path))]
     Model {
         /// The file.
         path: PathBuf,
@@ -66,7 +67,7 @@ pub enum Error {
         /// Folder of the run.
         run: PathBuf,
     },
-    /// The loss, a gradient or a parameter stopped being a number.
+    /// The loss, a gradient or a parameter is not finite.
     #[error("{0}")]
     NonFinite(String),
 }
@@ -89,7 +90,7 @@ impl Error {
         Self::Recipe {
             path: path.to_owned(),
             line: text[..start.min(text.len())].matches('\n').count() + 1,
-            message: error.message().replace('\n', " "),
+            message: recipe::explained(error.message()),
         }
     }
 

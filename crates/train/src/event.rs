@@ -8,7 +8,7 @@ use crate::plan::Plan;
 use crate::recipe::Phase;
 use crate::record::{EpochRecord, Summary};
 
-/// Something happened.
+/// Progress of a command.
 pub enum Event<'a> {
     /// Every image is about to be read once.
     Checking {
@@ -79,8 +79,8 @@ pub enum Event<'a> {
         epochs: usize,
         /// Name of its metric.
         metric: &'static str,
-        /// Whether it is the best so far.
-        best: bool,
+        /// Whether its metric is the highest so far.
+        is_highest: bool,
     },
     /// Something a user should know.
     Note(String),

@@ -1,23 +1,23 @@
-//! Which model a run keeps. Thawing may harm: with few images, or wrong labels, the frozen backbone with a
+//! The choice of the model that a run keeps. Thawing may harm: with few images, or wrong labels, the frozen backbone with a
 //! new head is the better model, and a difference of a few images says nothing. So the thawed model has to
 //! beat it on the same images, in a test that is fixed in advance.
 
 use serde::{Deserialize, Serialize};
 
 use crate::recipe::{Recipe, Train};
-use crate::record::{Best, EpochRecord};
+use crate::record::{EpochFigure, EpochRecord};
 
-/// What the p-value has to be below for a thaw to be kept. The thaw is the best of its epochs, so a thaw that is no
-/// better is kept more often than that.
+/// The p-value below which a thaw is kept. The thaw is the highest of its epochs, so a thaw that is no better is kept
+/// more often than that.
 pub const LEVEL: f64 = 0.05;
 
-/// The best epochs of a run's two parts.
+/// The epoch with the highest metric of each of a run's two parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidates {
     /// Of the phases at its beginning that train the head alone.
-    pub probe: Option<Best>,
+    pub probe: Option<EpochFigure>,
     /// Of those that come after.
-    pub thawed: Option<Best>,
+    pub thawed: Option<EpochFigure>,
 }
 
 /// The parameters of an epoch that may be kept.
@@ -33,10 +33,10 @@ pub enum Weights {
 /// What was compared at the end of a run, and what came of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The best epoch with a frozen backbone; `null` if there was none.
-    pub probe: Option<Best>,
-    /// The best epoch after it; `null` if there was none.
-    pub thawed: Option<Best>,
+    /// The highest epoch with a frozen backbone; `null` if there was none.
+    pub probe: Option<EpochFigure>,
+    /// The highest epoch after it; `null` if there was none.
+    pub thawed: Option<EpochFigure>,
     /// Which of its parameters, where the phase had a moving average: the better ones.
     pub weights: Option<Weights>,
     /// Chance of a gain as large as the thaw's if it were none; `null` if there is nothing to compare.
@@ -56,20 +56,20 @@ impl Candidates {
         let of_probe = |record: &&EpochRecord| heads.contains(&record.phase.as_str());
         let (probe, thawed): (Vec<_>, Vec<_>) = history.iter().partition(of_probe);
         Self {
-            probe: Best::of(probe, metric),
-            thawed: Best::of(thawed, metric),
+            probe: EpochFigure::highest(probe, metric),
+            thawed: EpochFigure::highest(thawed, metric),
         }
     }
 
     /// Both.
-    pub fn iter(&self) -> impl Iterator<Item = &Best> {
+    pub fn iter(&self) -> impl Iterator<Item = &EpochFigure> {
         self.probe.iter().chain(&self.thawed)
     }
 }
 
 impl Verdict {
     /// What is kept; `None` if the run had no epoch.
-    pub fn kept(&self) -> Option<&Best> {
+    pub fn kept(&self) -> Option<&EpochFigure> {
         match (&self.probe, &self.thawed) {
             (Some(probe), Some(_)) if !self.thaw_is_better() => Some(probe),
             (probe, thawed) => thawed.as_ref().or(probe.as_ref()),
@@ -85,13 +85,17 @@ impl Verdict {
         self.p_value.is_none_or(|p_value| p_value < self.level)
     }
 
+    /// The p-value that was found and the one that was needed, in words; `None` where the thawed model is kept, or
+    /// nothing was compared.
+    pub fn reason_against_thaw(&self) -> Option<String> {
+        let p_value = self.p_value.filter(|_| !self.thaw_is_better())?;
+        Some(format!("{}, needs p < {}", chance(p_value), self.level))
+    }
+
     /// The verdict in a sentence; `None` where nothing was compared.
     pub fn sentence(&self) -> Option<String> {
         let (probe, thawed, p_value) = (self.probe.as_ref()?, self.thawed.as_ref()?, self.p_value?);
-        let chance = match p_value < 0.001 {
-            true => "p < 0.001".to_owned(),
-            false => format!("p = {p_value:.3}"),
-        };
+        let chance = chance(p_value);
         let figures = format!("thawed {thawed}, frozen {probe}; {chance}");
         Some(match self.thaw_is_better() {
             true => format!(
@@ -99,8 +103,8 @@ impl Verdict {
                  kept"
             ),
             false => format!(
-                "the thaw does not beat the frozen probe on the same validation images ({figures}, and below \
-                 {} was asked for): the probe is kept{}",
+                "the thaw does not beat the frozen probe on the same validation images ({figures}, needs p < {}): \
+                 the probe is kept{}",
                 self.level,
                 match thawed.value > probe.value {
                     true =>
@@ -112,6 +116,14 @@ impl Verdict {
     }
 }
 
+fn chance(p_value: f64) -> String {
+    if p_value < 0.001 {
+        "p < 0.001".to_owned()
+    } else {
+        format!("p = {p_value:.3}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,10 +131,12 @@ mod tests {
     use crate::recipe::Draft;
 
     fn verdict(p_value: f64) -> Verdict {
-        let best = |epoch, value| Best::of(&[EpochRecord::example(epoch, value)], "top-1 accuracy");
+        let figure = |epoch, value| {
+            EpochFigure::highest(&[EpochRecord::example(epoch, value)], "top-1 accuracy")
+        };
         Verdict {
-            probe: best(2, 0.6),
-            thawed: best(5, 0.65),
+            probe: figure(2, 0.6),
+            thawed: figure(5, 0.65),
             weights: None,
             p_value: Some(p_value),
             level: LEVEL,
@@ -139,6 +153,13 @@ mod tests {
                 .unwrap()
                 .contains("the probe is kept")
         );
+    }
+
+    #[test]
+    fn the_reason_against_a_thaw_has_both_p_values() {
+        let reason = verdict(0.0734).reason_against_thaw();
+        assert_eq!(reason.as_deref(), Some("p = 0.073, needs p < 0.05"));
+        assert_eq!(verdict(0.01).reason_against_thaw(), None);
     }
 
     #[test]
@@ -160,7 +181,7 @@ mod tests {
         history[3].metric = 0.7;
         history[9].metric = 0.9;
         let candidates = Candidates::of(&recipe, &history, "");
-        let epochs = candidates.iter().map(|best| best.epoch);
+        let epochs = candidates.iter().map(|figure| figure.epoch);
         assert_eq!(epochs.collect::<Vec<_>>(), [4, 10]);
         let frozen = Candidates::of(&recipe, &history[..8], "");
         assert_eq!(frozen.thawed, None);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use warmstart_data::Dataset;
+use warmstart_files::shown;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Weights;
@@ -168,16 +169,23 @@ fn resolve_for(open: &Open, images: Option<TrainingImages>) -> Result<Recipe, Er
     };
     let mut recipe = draft.resolve(native, images)?;
     recipe.data = absolute(&recipe.data);
+    unicode(&recipe.data, "data set")?;
     if recipe.weights != NO_WEIGHTS {
         let weights = absolute(&resolve_path(Path::new(&recipe.weights)));
-        recipe.weights = weights.into_os_string().into_string().map_err(|weights| {
-            Error::usage(format!(
-                "{}: the path of the weights is not valid Unicode, so no recipe could name it: rename it",
-                warmstart_files::shown(Path::new(&weights))
-            ))
-        })?;
+        recipe.weights = unicode(&weights, "weights")?.to_owned();
     }
     Ok(recipe)
+}
+
+/// The text of a path that a recipe names.
+fn unicode<'a>(path: &'a Path, what: &str) -> Result<&'a str, Error> {
+    path.to_str().ok_or_else(|| {
+        Error::usage(format!(
+            "the path of the {what}, {}, is not valid UTF-8, so recipe.toml cannot hold it: rename the folder or \
+             file",
+            shown(path)
+        ))
+    })
 }
 
 /// Opens what the recipe names, and refuses what cannot work.

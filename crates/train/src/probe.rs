@@ -2,7 +2,7 @@
 //! goes away with it. What one phase leaves behind, gaps between what it freed, would be counted as the next one's.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,6 +21,7 @@ use crate::job::{CurrentPhase, Job, Machine};
 use crate::launch;
 use crate::memory;
 use crate::optimizer::Optimizer;
+use crate::path_bytes;
 use crate::phase_setup::boundary;
 use crate::recipe::{self, Phase, Recipe};
 use crate::step::Learned;
@@ -37,10 +38,34 @@ pub struct Request<L> {
     recipe: String,
     classes: Vec<String>,
     /// Images to take steps with.
-    images: Vec<Sample<L>>,
+    images: Vec<LabelledFile<L>>,
     /// Two numbers of images a step.
     batches: [usize; 2],
     workers: usize,
+}
+
+/// A sample as it goes to another process.
+#[derive(Serialize, Deserialize)]
+struct LabelledFile<L> {
+    #[serde(with = "path_bytes")]
+    path: PathBuf,
+    label: L,
+}
+
+impl<L: Clone> LabelledFile<L> {
+    fn of(sample: &Sample<L>) -> Self {
+        Self {
+            path: sample.path.clone(),
+            label: sample.label.clone(),
+        }
+    }
+
+    fn sample(&self) -> Sample<L> {
+        Sample {
+            path: self.path.clone(),
+            label: self.label.clone(),
+        }
+    }
 }
 
 /// What a phase costs, in bytes and seconds.
@@ -121,7 +146,10 @@ fn ask_for<T: Task>(
     let mut request = Request {
         recipe: recipe.to_toml(),
         classes: job.task.data().classes.clone(),
-        images: images.iter().copied().cloned().collect(),
+        images: images
+            .iter()
+            .map(|sample| LabelledFile::of(sample))
+            .collect(),
         batches: [2, 4],
         workers: job.machine.workers,
     };
@@ -203,10 +231,11 @@ fn measure_task<T: Task>(
         fold: None,
         ..recipe
     };
-    let samples = request.images.iter().cycle().take(INFERENCE_BATCH);
+    let images = request.images.iter().map(LabelledFile::sample);
+    let samples = images.cycle().take(INFERENCE_BATCH);
     let data = Dataset {
         classes: request.classes,
-        train: samples.cloned().collect(),
+        train: samples.collect(),
         validation: Vec::new(),
         test: None,
         ignored: Skipped::default(),

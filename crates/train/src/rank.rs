@@ -1,4 +1,4 @@
-//! Which pretrained weights suit data best, before anything is trained.
+//! A ranking of pretrained weights by how well they suit data, before anything is trained.
 
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use crate::event::Observer;
 use crate::job::{Job, Machine};
 use crate::launch::{self, assemble, load, resolve};
 use crate::recipe::{Draft, NO_WEIGHTS, Task};
+use crate::run_data::{RunData, Seen};
 use crate::settle::settle_fit;
 use crate::start::inspect;
 use crate::suitability::{judge, some_of};
@@ -52,6 +53,8 @@ pub struct Ranked {
     /// Chance of a difference from the first as large as it is if there were none: McNemar's exact test, two-sided,
     /// times the number of files that the first was chosen over (Bonferroni); `null` for the first.
     pub p_value: Option<f64>,
+    /// Which of the images these weights were trained on; `None` where they do not lie in the folder of a run.
+    pub seen: Option<Seen>,
 }
 
 /// Weights in falling order of suitability.
@@ -105,8 +108,14 @@ pub fn rank(request: &Request, machine: Machine, observe: Observer) -> Result<Ra
         let parameters = load(&job, observe)?.parameters;
         let job = settle_fit(job, &open, &parameters, observe)?;
         let samples = some_of(&job.task.data().train, MOST_IMAGES, request.seed);
+        let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
         let right = judge(&job.recipe, &job, samples, &parameters, observe)?;
-        judged.push((weights.clone(), model, right));
+        judged.push(Judged {
+            weights: weights.clone(),
+            model,
+            right,
+            seen: seen(weights, &paths)?,
+        });
         first.get_or_insert(job);
     }
     let Some(first) = first else {
@@ -123,24 +132,43 @@ pub fn rank(request: &Request, machine: Machine, observe: Observer) -> Result<Ra
     })
 }
 
+/// Which images these weights were trained on, if they are a run's.
+fn seen(weights: &str, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
+    if weights == NO_WEIGHTS {
+        return Ok(None);
+    }
+    let run = RunData::beside(Path::new(weights), None)?;
+    run.map_or(Ok(None), |run| run.seen(images))
+}
+
+/// A file of weights and what its features tell.
+struct Judged {
+    weights: String,
+    model: String,
+    /// Whether the class of each image is found.
+    right: Vec<bool>,
+    seen: Option<Seen>,
+}
+
 /// The order of what was judged; of equals the one that was named first.
-fn ranked(mut judged: Vec<(String, String, Vec<bool>)>) -> Vec<Ranked> {
+fn ranked(mut judged: Vec<Judged>) -> Vec<Ranked> {
     let count = |right: &[bool]| right.iter().filter(|right| **right).count();
-    judged.sort_by_key(|(.., right)| std::cmp::Reverse(count(right)));
-    let best = judged
+    judged.sort_by_key(|judged| std::cmp::Reverse(count(&judged.right)));
+    let first = judged
         .first()
-        .map(|(.., right)| right.clone())
+        .map(|judged| judged.right.clone())
         .unwrap_or_default();
     let others = judged.len().saturating_sub(1) as f64;
-    let line = |(place, (weights, model, right)): (usize, (String, String, Vec<bool>))| Ranked {
-        accuracy: count(&right) as f64 / right.len().max(1) as f64,
-        interval: wilson(count(&right), right.len()),
+    let line = |(place, judged): (usize, Judged)| Ranked {
+        accuracy: count(&judged.right) as f64 / judged.right.len().max(1) as f64,
+        interval: wilson(count(&judged.right), judged.right.len()),
         p_value: (place > 0).then(|| {
-            let one_sided = McNemar::of(&right, &best).p_value();
+            let one_sided = McNemar::of(&judged.right, &first).p_value();
             (2.0 * others * one_sided).min(1.0)
         }),
-        weights,
-        model,
+        weights: judged.weights,
+        model: judged.model,
+        seen: judged.seen,
     };
     judged.into_iter().enumerate().map(line).collect()
 }
@@ -172,9 +200,11 @@ mod tests {
 
     #[test]
     fn the_best_is_first_and_the_others_are_held_against_it() {
-        let judged = |name: &str, right: usize| {
-            let right = (0..40).map(|image| image < right).collect();
-            (name.to_owned(), "m".to_owned(), right)
+        let judged = |name: &str, right: usize| Judged {
+            weights: name.to_owned(),
+            model: "m".to_owned(),
+            right: (0..40).map(|image| image < right).collect(),
+            seen: None,
         };
         let ranked = ranked(vec![judged("a", 20), judged("b", 30), judged("c", 30)]);
         let names: Vec<&str> = ranked.iter().map(|line| line.weights.as_str()).collect();

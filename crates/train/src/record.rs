@@ -1,4 +1,4 @@
-//! What a run tells about itself: a line an epoch, and a summary.
+//! The files in which a run reports: a line for each epoch, and a summary.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -83,7 +83,7 @@ fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::
 
 /// An epoch and how good it was.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Best {
+pub struct EpochFigure {
     /// Counted over all phases, from 1.
     pub epoch: usize,
     /// Name of its phase.
@@ -97,7 +97,7 @@ pub struct Best {
     pub interval: Option<Interval>,
 }
 
-impl fmt::Display for Best {
+impl fmt::Display for EpochFigure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "{:.4}", self.value)?;
         if let Some(interval) = self.interval {
@@ -107,19 +107,21 @@ impl fmt::Display for Best {
     }
 }
 
-impl Best {
-    /// The earliest epoch with the highest metric; a metric that is no number never wins.
-    pub fn of<'a>(
+impl EpochFigure {
+    /// The earliest epoch with the highest metric; a metric that is not finite never wins.
+    pub fn highest<'a>(
         history: impl IntoIterator<Item = &'a EpochRecord>,
         metric: &str,
     ) -> Option<Self> {
-        let mut best: Option<&EpochRecord> = None;
+        let mut highest: Option<&EpochRecord> = None;
         for record in history {
-            if best.is_none_or(|best| best.metric.is_nan() || record.metric > best.metric) {
-                best = Some(record);
+            if highest
+                .is_none_or(|highest| highest.metric.is_nan() || record.metric > highest.metric)
+            {
+                highest = Some(record);
             }
         }
-        best.map(|record| Self {
+        highest.map(|record| Self {
             epoch: record.epoch,
             phase: record.phase.clone(),
             metric: metric.to_owned(),
@@ -173,10 +175,12 @@ pub struct Summary {
     pub state: RunState,
     /// Finished epochs.
     pub epochs: usize,
+    /// What best.safetensors holds: at the end, what was chosen; before, the epoch that is the highest so far.
+    pub kept: EpochFigure,
     /// The earliest epoch with the highest metric, that of a candidate's own weights beside their average included.
-    pub best: Best,
-    /// What best.safetensors holds.
-    pub kept: Best,
+    /// Earlier versions called it `best`.
+    #[serde(alias = "best")]
+    pub highest: EpochFigure,
     /// Why that, at the end; `null` until then, and where there was nothing to choose.
     #[serde(default)]
     pub guard: Option<Verdict>,
@@ -191,29 +195,85 @@ pub struct Summary {
     pub note: String,
 }
 
+impl Summary {
+    /// The epoch with the highest metric and why it was not kept, in a line; `None` where it was.
+    pub fn not_kept(&self) -> Option<String> {
+        let guard = self.guard.as_ref()?;
+        let why = guard.reason_against_thaw()?;
+        (self.highest.value > self.kept.value)
+            .then(|| format!("highest {} was not kept: {why}", self.highest))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn summary(kept: EpochFigure, highest: EpochFigure, guard: Option<Verdict>) -> Summary {
+        Summary {
+            state: RunState::Finished,
+            epochs: 12,
+            kept,
+            highest,
+            guard,
+            test: None,
+            tested_before: false,
+            phases: Vec::new(),
+            note: String::new(),
+        }
+    }
+
+    fn figure(epoch: usize, value: f64) -> EpochFigure {
+        let history = [EpochRecord::example(epoch, value)];
+        EpochFigure::highest(&history, "top-1 accuracy").unwrap()
+    }
+
     #[test]
-    fn the_best_is_the_earliest_of_the_highest() {
+    fn the_highest_figure_that_was_not_kept_is_called_that() {
+        let (kept, highest) = (figure(2, 0.4), figure(12, 0.6));
+        let verdict = Verdict {
+            probe: Some(kept.clone()),
+            thawed: Some(highest.clone()),
+            weights: None,
+            p_value: Some(0.073),
+            level: 0.05,
+        };
+        let run = summary(kept, highest.clone(), Some(verdict));
+        assert_eq!(
+            run.not_kept().unwrap(),
+            "highest 0.6000 at epoch 12 was not kept: p = 0.073, needs p < 0.05"
+        );
+        assert_eq!(summary(highest.clone(), highest, None).not_kept(), None);
+    }
+
+    #[test]
+    fn a_summary_of_an_earlier_version_is_read() {
+        let run = summary(figure(2, 0.4), figure(12, 0.6), None);
+        let now = serde_json::to_string(&run).unwrap();
+        let before = now.replace("\"highest\"", "\"best\"");
+        assert_ne!(before, now);
+        assert_eq!(serde_json::from_str::<Summary>(&before).unwrap(), run);
+    }
+
+    #[test]
+    fn the_highest_is_the_earliest_of_equals() {
         let history = [
             EpochRecord::example(1, 0.5),
             EpochRecord::example(2, 0.7),
             EpochRecord::example(3, 0.7),
             EpochRecord::example(4, 0.6),
         ];
-        assert_eq!(Best::of(&history, "accuracy").unwrap().epoch, 2);
+        assert_eq!(EpochFigure::highest(&history, "accuracy").unwrap().epoch, 2);
     }
 
     #[test]
-    fn a_metric_that_is_no_number_never_wins() {
+    fn a_metric_that_is_not_finite_never_wins() {
         let history = [
             EpochRecord::example(1, f64::NAN),
             EpochRecord::example(2, 0.1),
             EpochRecord::example(3, f64::NAN),
         ];
-        assert_eq!(Best::of(&history, "accuracy").unwrap().epoch, 2);
-        assert_eq!(Best::of([], "accuracy"), None);
+        assert_eq!(EpochFigure::highest(&history, "accuracy").unwrap().epoch, 2);
+        assert_eq!(EpochFigure::highest([], "accuracy"), None);
     }
 }

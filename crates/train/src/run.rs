@@ -18,7 +18,7 @@ use crate::kills::{Kills, Verdict};
 use crate::lock::{LOCK, Lock};
 use crate::plan::Plan;
 use crate::recipe::{Keep, Recipe};
-use crate::record::{Best, EpochRecord, Summary};
+use crate::record::{EpochFigure, EpochRecord, Summary};
 
 /// The kept model.
 pub const BEST: &str = "best.safetensors";
@@ -160,8 +160,7 @@ impl RunFolder {
 
     /// Reads that list, if it is there.
     pub fn data_files(&self) -> Option<DataFiles> {
-        let text = fs::read_to_string(self.path.join(DATA_FILES)).ok()?;
-        Some(DataFiles::from_text(text))
+        data_files_of(&self.path)
     }
 
     /// Rewrites metrics.jsonl from the history.
@@ -234,21 +233,21 @@ impl RunFolder {
         Some((running.phase, verdict))
     }
 
-    /// Makes best.safetensors the model of the best epoch's checkpoint.
+    /// Makes best.safetensors the model of an epoch's checkpoint.
     ///
     /// # Errors
     /// If that checkpoint is damaged, or the disk refuses.
-    pub fn write_best(&self, best: &Best) -> Result<(), Error> {
+    pub fn write_kept(&self, kept: &EpochFigure) -> Result<(), Error> {
         let model = self
             .checkpoints
-            .open(At::Epoch(best.epoch))?
+            .open(At::Epoch(kept.epoch))?
             .folder
             .join(MODEL);
         replace_by_copy(&self.path.join(BEST), &model)
     }
 
     /// Removes the checkpoints that the recipe doesn't keep: all but the last few, the last of each
-    /// phase, and of each of these the best up to then, frozen and thawed, so that a run can go on from any of
+    /// phase, and of each of these the highest up to then, frozen and thawed, so that a run can go on from any of
     /// them.
     ///
     /// # Errors
@@ -263,18 +262,29 @@ impl RunFolder {
         let stays =
             |index: usize| index >= recent || course::ends_phase(recipe, history, epochs[index]);
         let candidates = |epoch: usize| Some(Candidates::of(recipe, history.get(..epoch)?, ""));
-        let bests: Vec<usize> = (0..epochs.len())
+        let highest: Vec<usize> = (0..epochs.len())
             .filter(|&index| stays(index))
             .filter_map(|index| candidates(epochs[index]))
-            .flat_map(|candidates| candidates.iter().map(|best| best.epoch).collect::<Vec<_>>())
+            .flat_map(|candidates| {
+                candidates
+                    .iter()
+                    .map(|figure| figure.epoch)
+                    .collect::<Vec<_>>()
+            })
             .collect();
         for (index, epoch) in epochs.iter().enumerate() {
-            if !stays(index) && !bests.contains(epoch) {
+            if !stays(index) && !highest.contains(epoch) {
                 self.checkpoints.remove(At::Epoch(*epoch))?;
             }
         }
         Ok(())
     }
+}
+
+/// The list of the files that a run learns from, if it is there.
+pub fn data_files_of(run: &Path) -> Option<DataFiles> {
+    let text = fs::read_to_string(run.join(DATA_FILES)).ok()?;
+    Some(DataFiles::from_text(text))
 }
 
 /// The summary.json of a run, if there is a sound one.

@@ -1,9 +1,9 @@
-//! Runs that are there, and where they stand.
+//! The runs below a folder and their states.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::Error;
 use crate::checkpoint::{self, Checkpoints, State};
@@ -11,28 +11,37 @@ use crate::command;
 use crate::course;
 use crate::lock::{LOCK, Owner, owner};
 use crate::recipe::Recipe;
-use crate::record::{Best, RunState};
+use crate::record::{EpochFigure, RunState, Summary};
 use crate::run::{LOAD_REPORT, RECIPE, recipe_of, summary_of};
 
-/// Folders below the first that are looked into: what is deeper is nobody's run.
+/// Levels of folders below the first that are searched.
 const DEPTH: usize = 6;
-/// Epochs that a finished run is proposed to go on for.
+/// Epochs by which it is proposed to extend a finished run.
 pub const MORE_EPOCHS: usize = 5;
 
 /// A run that was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct FoundRun {
-    /// Its folder.
+    /// Its folder; in JSON, bytes that are not UTF-8 are written as `\xff`.
+    #[serde(serialize_with = "path_text")]
     pub run: PathBuf,
     /// Where it stands.
     #[serde(flatten)]
     pub status: Status,
     /// Epochs that it is to have; 0 if its recipe cannot be read.
     pub epochs: usize,
-    /// What it keeps if it is finished, else the best epoch of its newest checkpoint.
-    pub best: Option<Best>,
-    /// The command that goes on with it; none while it runs.
+    /// What best.safetensors holds: of a finished run what was chosen, else the highest epoch so far.
+    pub kept: Option<EpochFigure>,
+    /// The epoch with the highest metric so far.
+    pub highest: Option<EpochFigure>,
+    /// The highest epoch and why it was not kept, in a line; none where it was.
+    pub not_kept: Option<String>,
+    /// The command that continues it; none while it runs.
     pub command: Option<String>,
+}
+
+fn path_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    warmstart_files::text(path).serialize(serializer)
 }
 
 /// Where a run stands.
@@ -46,16 +55,16 @@ pub enum Status {
         /// Finished epochs at the newest checkpoint.
         epoch: usize,
     },
-    /// Epochs are left, and nobody trains it.
+    /// Epochs are left, and no process trains it.
     Interrupted {
         /// Finished epochs.
         epoch: usize,
-        /// Images of the next epoch that are behind.
+        /// Images of the next epoch that are done.
         images: usize,
     },
     /// All epochs are done.
     Finished,
-    /// It cannot be gone on with.
+    /// It cannot be resumed.
     Broken {
         /// Why.
         problem: String,
@@ -131,20 +140,29 @@ fn look(run: &Path) -> FoundRun {
         Status::Interrupted { .. } => Some(resume),
         Status::Finished => Some(format!("{resume} --epochs {}", epoch + MORE_EPOCHS)),
     };
-    let kept = summary_of(run)
-        .filter(|_| status == Status::Finished)
-        .map(|summary| summary.kept);
-    let best = || state.and_then(|state| Best::of(&state.history, state.recipe.task.metric()));
+    let summary = summary_of(run).filter(|_| status == Status::Finished);
+    let not_kept = summary.as_ref().and_then(Summary::not_kept);
+    let (kept, highest) = match summary {
+        Some(summary) => (Some(summary.kept), Some(summary.highest)),
+        None => {
+            let metric = |state: &State| state.recipe.task.metric();
+            let highest =
+                state.and_then(|state| EpochFigure::highest(&state.history, metric(&state)));
+            (highest.clone(), highest)
+        }
+    };
     FoundRun {
         run: run.to_owned(),
-        best: kept.or_else(best),
+        kept,
+        highest,
+        not_kept,
         status,
         epochs,
         command,
     }
 }
 
-/// Whether also what comes after the last epoch is done.
+/// Whether the choice of the kept model and the test after the last epoch are done too.
 fn is_finished(run: &Path) -> bool {
     summary_of(run).is_some_and(|summary| summary.state == RunState::Finished)
 }

@@ -34,13 +34,13 @@ pub struct Commit {
 pub struct FinishedEpoch {
     /// The run with it.
     pub summary: Summary,
-    /// Whether it is the best so far.
-    pub is_best: bool,
+    /// Whether its metric is the highest so far.
+    pub is_highest: bool,
 }
 
 impl Commit {
-    fn is_best(&self) -> bool {
-        self.finished.as_ref().is_some_and(|epoch| epoch.is_best)
+    fn is_highest(&self) -> bool {
+        self.finished.as_ref().is_some_and(|epoch| epoch.is_highest)
     }
 
     /// The checkpoint first, for everything else follows from it. What should have been removed and could
@@ -61,10 +61,14 @@ impl Commit {
             run.checkpoints.write(self.state.clone(), &files)?;
             self.is_written = true;
         }
-        if let Some(FinishedEpoch { summary, is_best }) = &self.finished {
+        if let Some(FinishedEpoch {
+            summary,
+            is_highest,
+        }) = &self.finished
+        {
             run.write_metrics(&self.state.history)?;
-            if *is_best {
-                run.write_best(&summary.best)?;
+            if *is_highest {
+                run.write_kept(&summary.kept)?;
             }
             run.write_summary(summary)?;
         }
@@ -201,11 +205,11 @@ impl Saver {
             finished,
             is_written: false,
         };
-        let is_best = commit.is_best();
+        let is_highest = commit.is_highest();
         self.saved = commit.state.progress();
-        // Where the disk refuses, what comes later holds what was before; but for the best model.
+        // Where the disk refuses, what comes later holds what was before; but for the highest epoch's model.
         self.writer
-            .submit(commit, |waiting| waiting.is_best() && !is_best);
+            .submit(commit, |waiting| waiting.is_highest() && !is_highest);
         self.last = Instant::now();
         self.steps_at_last = learned.steps;
     }

@@ -15,7 +15,7 @@ use crate::classifier::Classifier;
 use crate::detector::Detector;
 use crate::frozen::{INFERENCE_BATCH, images};
 use crate::model_file::{ModelInfo, complete_parameters, resolve_path};
-use crate::recipe::{Recipe, Task};
+use crate::recipe::Task;
 
 /// Batches that are prepared ahead of the one in the network.
 const BATCHES_AHEAD: usize = 2;
@@ -49,16 +49,6 @@ impl Trained {
             Task::Detect => Self::Detector(Box::new(Detector::new(info, &mut file)?)),
         })
     }
-}
-
-/// The recipe of the run that a model lies in, if there is one.
-///
-/// # Errors
-/// If it is there and cannot be read.
-pub fn recipe_beside(path: &Path) -> Result<Option<Recipe>, Error> {
-    let model = resolve_path(path);
-    let recipe = model.with_file_name(crate::run::RECIPE);
-    recipe.is_file().then(|| Recipe::read(&recipe)).transpose()
 }
 
 /// A network out of a model file.
@@ -103,6 +93,17 @@ impl Network {
         let mut forward = Forward::Inference(&self.folded);
         self.backbone.forward_maps(stages, images, &mut forward)
     }
+}
+
+/// Refuses a measurement without any image; `unreadable` says why of each.
+pub(crate) fn none_readable(unreadable: &[String]) -> Error {
+    Error::usage(match unreadable.first() {
+        Some(first) => format!(
+            "none of the {} images can be read; the first: {first}",
+            unreadable.len()
+        ),
+        None => "there is no image to measure".to_owned(),
+    })
 }
 
 /// Reads files, sends those that can be read through `infer` in batches, and hands each result to `each`

@@ -11,7 +11,7 @@ pub fn svg(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     match path.extension().is_some_and(|extension| extension == "svg") {
         true => Ok(path),
-        false => Err("the picture is drawn as SVG: give a name that ends in .svg".into()),
+        false => Err("the picture is an SVG: expected a name that ends in .svg".into()),
     }
 }
 
@@ -45,7 +45,7 @@ pub enum DataSplit {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Fit {
-    /// What a probe on the frozen features tells most by
+    /// The way by which a probe on the frozen features is most accurate
     Auto,
     /// The centre: the ends of a long picture are lost
     Crop,

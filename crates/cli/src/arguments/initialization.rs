@@ -39,10 +39,11 @@ pub struct InitCheck {
     /// Edge of the square images, in pixels [default: the model's own]
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(32..=2048))]
     pub image_size: Option<u16>,
-    /// Everything random follows from it
+    /// Seed of everything random
     #[arg(long, default_value_t = SEED)]
     pub seed: u64,
-    /// Picture that is written: depth on x, signal and gradient on a logarithmic y
+    /// Picture to write: depth on x, signal and gradient on a logarithmic y axis; only an earlier picture of
+    /// warmstart's is overwritten
     #[arg(long, value_name = "FILE", default_value = "init-check.svg", value_parser = svg)]
     pub picture: PathBuf,
     /// Print one JSON object a line

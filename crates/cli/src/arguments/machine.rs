@@ -1,4 +1,4 @@
-//! What commands may use of the machine.
+//! Limits of what commands use of the machine.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,10 +17,10 @@ pub const NO_CACHE_FOLDER: &str = "neither XDG_CACHE_HOME nor HOME names a folde
 
 #[derive(Args)]
 pub struct CacheFolder {
-    /// Where features of frozen backbones are kept [default: warmstart/ in the user's cache folder]
+    /// Folder of the cached features of frozen backbones [default: warmstart/ in the user's cache folder]
     #[arg(long = "cache", value_name = "DIR")]
     path: Option<PathBuf>,
-    /// Size above which features that were not used for longest are removed
+    /// Size above which the least recently used features are removed
     #[arg(long = "cache-limit", value_name = "SIZE", default_value = "20GB", value_parser = size)]
     limit: ByteSize,
     /// Keep no features: compute them in every epoch, with the same result
@@ -58,7 +58,7 @@ impl CacheFolder {
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {
-    size_with_unit(text).ok_or_else(|| "a size has a unit, as 20GB".to_owned())
+    size_with_unit(text).ok_or_else(|| "expected a size with a unit, such as 20GB".to_owned())
 }
 
 /// Folder of the user's caches; `None` if no variable names one. An empty or relative path names none, by the

@@ -22,7 +22,7 @@ pub struct Rank {
     /// Prefix of the tensors to take, where a file has several copies of its network [default: see train]
     #[arg(long, value_name = "PREFIX")]
     pub weights_prefix: Option<String>,
-    /// Architecture of all of them [default: of each the one that its tensors tell]
+    /// Architecture of all of them [default: recognised from each file's tensors]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// Edge of the square image that goes into the network, in pixels [default: the model's own]
@@ -31,7 +31,7 @@ pub struct Rank {
     /// How a picture fills that square
     #[arg(long, default_value = "crop")]
     pub fit: Fit,
-    /// Which images are taken of many, and random weights, follow from it [default: 42]
+    /// Seed of the choice of images and of random weights [default: 42]
     #[arg(long)]
     pub seed: Option<u64>,
     /// Print one JSON object

@@ -30,11 +30,12 @@ pub struct Train {
     /// Pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none"
     #[arg(long, value_name = "FILE")]
     pub weights: Option<String>,
-    /// Prefix of the tensors to take, where the file has several copies of the network, as encoder_q [default: the
-    /// one with most tensors; of equals what learned before its moving average, a teacher before its student]
+    /// Prefix of the tensors to take, where the file has several copies of the network, such as encoder_q
+    /// [default: the copy with most tensors; among equals, learned weights before their moving average, a teacher
+    /// before its student]
     #[arg(long, value_name = "PREFIX")]
     pub weights_prefix: Option<String>,
-    /// Folder of the run [default: in runs/, called as the data folder]
+    /// Folder of the run [default: runs/ with the name of the data folder]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
     /// What to train: by default a detector where the data have boxes, else a classifier
@@ -76,7 +77,7 @@ pub struct Train {
     /// val/ [default: 0.2]
     #[arg(long, value_name = "SHARE")]
     pub val_split: Option<f64>,
-    /// Everything random follows from it [default: 42]
+    /// Seed of everything random [default: 42]
     #[arg(long)]
     pub seed: Option<u64>,
     /// Views of each image in the frozen phase, whose features are computed once and kept; "fresh" is a
@@ -86,33 +87,33 @@ pub struct Train {
     /// How a picture fills the network's square [default: auto; a detector has letterbox alone]
     #[arg(long)]
     pub fit: Option<Fit>,
-    /// What is done about classes of which there are more images than of others [default: loss where some
-    /// are rare in training and not in validation, else none]
+    /// How classes with unequal numbers of images are balanced [default: loss where some are rare in training and
+    /// not in validation, else none]
     #[arg(long)]
     pub balance: Option<Balance>,
-    /// End a phase after so many epochs without a better one; 0 to have all of them [default: 20 to 50, the
-    /// fewer images the fewer; a detector has all of them]
+    /// End a phase after this many epochs without improvement; 0 trains all epochs [default: 20 to 50, the fewer
+    /// images the fewer; a detector trains all epochs]
     #[arg(long, value_name = "EPOCHS")]
     pub patience: Option<usize>,
-    /// Keep the best epoch, even where the thaw does not surely beat the frozen model
+    /// Keep the epoch with the highest figure, even if the thaw does not significantly beat the frozen model
     #[arg(long)]
     pub no_guard: bool,
-    /// Cross-validate: K runs in RUN/fold-1 …, each validated on another part of the images; started again, it
-    /// goes on
+    /// Cross-validate: K runs in RUN/fold-1 …, each validated on another part of the images; the same
+    /// command resumes them
     #[arg(long, value_name = "K")]
     pub folds: Option<usize>,
-    /// Steps between two looks at gradients, updates and activations, besides the one at each epoch's end
+    /// Steps between two checks of gradients, updates and activations, besides that at each epoch's end
     #[arg(long, value_name = "STEPS")]
     pub health_every: Option<usize>,
-    /// How often a checkpoint is made within an epoch: a time, as 90s or 5min, or a number of steps
+    /// How often a checkpoint is made within an epoch: a time, such as 90s or 5min, or a number of steps
     /// [default: 5min]
     #[arg(long, value_name = "TIME|STEPS")]
     pub checkpoint_every: Option<CheckpointEvery>,
-    /// What to do about a step whose loss or gradient is not a number: stop before it changes anything, or
-    /// leave it out, at most ten in a row [default: stop]
+    /// What to do about a step whose loss or gradient is not finite: stop before it changes anything, or skip it,
+    /// at most ten in a row [default: stop]
     #[arg(long)]
     pub on_nonfinite: Option<OnNonFinite>,
-    /// Memory to keep within, as 6GiB [default: auto, nine tenths of what there is]
+    /// Memory limit, such as 6GiB [default: auto, nine tenths of what there is]
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Memory>,
     /// Accept a file that covers less than 95% of the backbone, or lacks its first layer
@@ -136,15 +137,14 @@ Examples:
 Without a change, the run ends in the same bits as one that was never stopped, also within an epoch: a
 checkpoint is made at each epoch's end, every five minutes (train --checkpoint-every), and on Ctrl-C, SIGTERM
 or the loss of the terminal after the step in hand (a second signal ends the process at once). A stopped run's
-exit code is 130, 143 for SIGTERM, or 129 for SIGHUP. What is changed is said with what it means for the
-result.")]
+exit code is 130, 143 for SIGTERM, or 129 for SIGHUP. Each change is printed with its effect on the result.")]
 pub struct Resume {
     /// Folder of the run
     pub run: PathBuf,
     /// New total of epochs: the last phase gets longer or shorter; a finished run gets a phase more
     #[arg(long, value_name = "TOTAL")]
     pub epochs: Option<usize>,
-    /// Go on after this epoch; the checkpoints after it are removed
+    /// Continue after this epoch; the checkpoints after it are removed
     #[arg(long, value_name = "N")]
     pub from_epoch: Option<usize>,
     /// Images a step after the thaw
@@ -162,19 +162,19 @@ pub struct Resume {
     /// The data set, where it has moved: the same files, sizes and labels
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
-    /// Go on although the data set has grown, shrunk or changed
+    /// Continue although the data set has grown, shrunk or changed
     #[arg(long)]
     pub accept_data_change: bool,
-    /// Keep the best epoch, even where the thaw does not surely beat the frozen model
+    /// Keep the epoch with the highest figure, even if the thaw does not significantly beat the frozen model
     #[arg(long)]
     pub no_guard: bool,
-    /// What to do about a step whose loss or gradient is not a number, from here on
+    /// What to do about a step whose loss or gradient is not finite, from here on
     #[arg(long)]
     pub on_nonfinite: Option<OnNonFinite>,
-    /// Memory to keep within from here on, as 6GiB, or auto
+    /// Memory limit from here on, such as 6GiB, or auto
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<Memory>,
-    /// The run ended for lack of memory: go on with half as many images at a time
+    /// The run ended for lack of memory: continue with half as many images at a time
     #[arg(long)]
     pub out_of_memory: bool,
     #[command(flatten)]
@@ -225,7 +225,8 @@ at rates from 1e-6 to 1; a later phase starts from what the one before has learn
 pub struct LrFind {
     #[command(flatten)]
     pub train: Train,
-    /// Picture that is written: the rate on a logarithmic x, the loss on y, for each phase
+    /// Picture to write: the learning rate on a logarithmic x axis, the loss on y, for each phase; only an earlier
+    /// picture of warmstart's is overwritten
     #[arg(long, value_name = "FILE", default_value = "lr-find.svg", value_parser = svg)]
     pub picture: PathBuf,
     /// Print one JSON object a line

@@ -1,13 +1,15 @@
 //! `warmstart cache list` and `warmstart cache clear`.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
 use warmstart_data::CachedFile;
+use warmstart_files::shown;
 
 use super::Failure;
 use crate::arguments::{Cache, CacheCommand, NO_CACHE_FOLDER};
+use crate::printing;
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
@@ -26,18 +28,19 @@ pub fn cache(arguments: Cache) -> Result<(), Failure> {
         true => folder.clear(),
         false => folder.files(),
     };
-    let shown = folder.path().display();
+    let shown = shown(folder.path());
     let files = files.map_err(|error| Failure::failed(format!("{shown}: {error}")))?;
     let mut out = stdout().lock();
     let bytes = ByteSize(files.iter().map(|file| file.bytes).sum());
     if clears {
-        writeln!(out, "{shown}: removed {} files, {bytes}", files.len())?;
+        let removed = format!("{shown}: removed {} files, {bytes}", files.len());
+        printing::line(&mut out, removed)?;
         return Ok(());
     }
     for file in &files {
-        writeln!(out, "{}", line(file))?;
+        printing::line(&mut out, line(file))?;
     }
-    writeln!(out, "{shown}: {} files, {bytes}", files.len())?;
+    printing::line(&mut out, format!("{shown}: {} files, {bytes}", files.len()))?;
     Ok(())
 }
 

@@ -1,14 +1,22 @@
 //! `warmstart eval`.
 
 use std::io::{Write, stdout};
+use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use warmstart_data::Sample;
+use warmstart_files::{shown, text};
 use warmstart_train::classifier::{Classifier, TOP};
-use warmstart_train::detector::Detector;
-use warmstart_train::trained::{Trained, recipe_beside};
+use warmstart_train::classify::Classification;
+use warmstart_train::detect::Detection;
+use warmstart_train::detector::{DataSplit, Detector, LabelledScenes};
+use warmstart_train::run_data::{OwnImages, RunData, Seen};
+use warmstart_train::trained::Trained;
 
+use super::seen::tell_seen;
 use super::{Failure, use_threads};
-use crate::arguments::{DataSplit, Eval};
+use crate::arguments::Eval;
+use crate::printing::{line, lines, told};
 use crate::progress::interval;
 
 pub fn eval(arguments: Eval) -> Result<(), Failure> {
@@ -20,14 +28,28 @@ pub fn eval(arguments: Eval) -> Result<(), Failure> {
 }
 
 fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Failure> {
-    let split = arguments.split.unwrap_or(DataSplit::Val);
-    let recipe = recipe_beside(&arguments.model)?;
-    let result = detector.evaluate(&arguments.data, split.into(), recipe.as_ref(), workers)?;
+    let split = split(arguments);
+    let classes = &detector.info.classes;
+    let run = RunData::beside(&arguments.model, Some(classes.len()))?;
+    let images = match (&arguments.data, &run) {
+        (Some(folder), _) => {
+            let recipe = run.as_ref().map(|run| &run.recipe);
+            detector.images(folder, split, recipe)?
+        }
+        (None, Some(run)) => LabelledScenes {
+            samples: own(run.images::<Detection>(split, classes)?),
+            unreadable: Vec::new(),
+        },
+        (None, None) => return Err(no_run(arguments)),
+    };
+    let source = Source::new(arguments, run, &images.samples)?;
+    source.tell();
+    let result = detector.evaluate(&images, workers)?;
     let figures = &result.figures;
     let (coco, voc) = (figures.coco(), figures.voc());
     let mut out = stdout().lock();
     if arguments.json {
-        let result = json!({
+        let mut result = json!({
             "images": result.images,
             "unreadable": result.unreadable,
             "coco": coco,
@@ -35,15 +57,15 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
             "classes": figures.per_class(),
             "curves": figures.curves(0.5),
         });
+        source.add_to(&mut result);
         writeln!(out, "{result}")?;
         return Ok(());
     }
     for problem in &result.unreadable {
-        writeln!(out, "left out: {problem}")?;
+        line(&mut out, format!("left out: {problem}"))?;
     }
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    writeln!(
-        out,
+    let text = format!(
         "{} images: mAP@[.5:.95] {}, mAP@.5 {}\n\n{}\n\n{}\n\nVOC mAP at 0.5: {} (all points), {} (11 points)",
         result.images,
         figure(coco.ap),
@@ -52,22 +74,31 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
         figures.class_table().trim_end(),
         figure(voc.map_all_points),
         figure(voc.map_11_points)
-    )?;
-    Ok(())
+    );
+    Ok(lines(&mut out, &text)?)
 }
 
 fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<(), Failure> {
-    if arguments.split.is_some() {
+    if arguments.split.is_some() && arguments.data.is_some() {
         return Err(Failure::usage(
             "--split belongs to a detector; for this classifier, --data names the folder of the split",
         ));
     }
-    let result = classifier.evaluate(&arguments.data, workers)?;
+    let classes = &classifier.info.classes;
+    let run = RunData::beside(&arguments.model, Some(classes.len()))?;
+    let samples = match (&arguments.data, &run) {
+        (Some(folder), _) => classifier.images(folder)?,
+        (None, Some(run)) => own(run.images::<Classification>(split(arguments), classes)?),
+        (None, None) => return Err(no_run(arguments)),
+    };
+    let source = Source::new(arguments, run, &samples)?;
+    source.tell();
+    let result = classifier.evaluate(&samples, workers)?;
     let matrix = &result.confusion;
     let accuracy = matrix.interval();
     let mut out = stdout().lock();
     if arguments.json {
-        let result = json!({
+        let mut result = json!({
             "images": matrix.total(),
             "unreadable": result.unreadable,
             "top_1": matrix.accuracy(),
@@ -77,14 +108,14 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
             "classes": matrix.per_class(),
             "confusion": matrix.counts(),
         });
+        source.add_to(&mut result);
         writeln!(out, "{result}")?;
         return Ok(());
     }
     for problem in &result.unreadable {
-        writeln!(out, "left out: {problem}")?;
+        line(&mut out, format!("left out: {problem}"))?;
     }
-    writeln!(
-        out,
+    let text = format!(
         "{} images: top-1 accuracy {:.4}{}, top-{TOP} {:.4}{}\n\n{}\n\n{}",
         matrix.total(),
         matrix.accuracy(),
@@ -93,6 +124,89 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
         interval(Some(result.top_5_interval)),
         matrix.class_table(),
         matrix.table()
-    )?;
-    Ok(())
+    );
+    Ok(lines(&mut out, &text)?)
+}
+
+fn split(arguments: &Eval) -> DataSplit {
+    arguments.split.map_or(DataSplit::Validation, Into::into)
+}
+
+fn no_run(arguments: &Eval) -> Failure {
+    Failure::usage(format!(
+        "{} does not lie in the folder of a run, so its validation images are not known: give --data DIR",
+        shown(&arguments.model)
+    ))
+}
+
+/// The images that are left, after a word about those that are not.
+fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
+    if let Some(first) = images.lost.first() {
+        told(format!(
+            "note: {} of the run's {} images are gone, or have another size or label, and are left out: {first}{}",
+            images.lost.len(),
+            images.lost.len() + images.samples.len(),
+            if images.lost.len() > 1 { ", …" } else { "" }
+        ));
+    }
+    images.samples
+}
+
+/// Where the images come from that measure a model.
+struct Source {
+    run: Option<RunData>,
+    /// The split of the run's own images; `None` for others.
+    own: Option<DataSplit>,
+    /// Which of them the model has seen; `None` where its run is not known.
+    seen: Option<Seen>,
+    images: usize,
+}
+
+impl Source {
+    fn new<L>(
+        arguments: &Eval,
+        run: Option<RunData>,
+        samples: &[Sample<L>],
+    ) -> Result<Self, Failure> {
+        let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
+        let seen = run.as_ref().map_or(Ok(None), |run| run.seen(&paths))?;
+        Ok(Self {
+            own: arguments.data.is_none().then(|| split(arguments)),
+            run,
+            seen,
+            images: samples.len(),
+        })
+    }
+
+    /// Says before any figure what it is worth.
+    fn tell(&self) {
+        if let (Some(split), Some(run)) = (self.own, &self.run) {
+            let what = match split {
+                DataSplit::Train => "training images",
+                DataSplit::Validation => "validation images",
+                DataSplit::Test => "test images",
+            };
+            let (run, data) = (shown(&run.run), shown(&run.recipe.data));
+            told(format!(
+                "measured on the {} {what} of {run}, from {data}",
+                self.images
+            ));
+        }
+        match &self.seen {
+            Some(seen) => tell_seen("the model", seen, self.images),
+            None => told(
+                "note: it is not known whether the model was trained on these images: no run's list of files \
+                 (data-files.txt) lies beside it",
+            ),
+        }
+    }
+
+    fn add_to(&self, result: &mut Value) {
+        let own = self.own.zip(self.run.as_ref());
+        result["own"] = own.map_or(
+            Value::Null,
+            |(split, run)| json!({"run": text(&run.run), "split": split.name()}),
+        );
+        result["seen"] = json!(self.seen);
+    }
 }

@@ -1,17 +1,18 @@
 //! `warmstart predict` with a detector.
 
-use std::collections::{BTreeMap, HashSet};
-use std::io::{Write, stderr, stdout};
+use std::collections::BTreeMap;
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
-use std::{fs, iter};
 
 use serde_json::json;
-use warmstart_data::{DrawnBox, RgbImage, crop, decode, draw_boxes, save_picture};
+use warmstart_files::{shown, text};
 use warmstart_train::detect::Selection;
 use warmstart_train::detector::{Detector, FoundObject, FoundObjects};
 
 use super::Failure;
+use super::found_pictures::FoundPictures;
 use crate::arguments::Predict;
+use crate::printing::{line, told};
 
 pub fn find(
     detector: &Detector,
@@ -25,47 +26,36 @@ pub fn find(
         overlap: arguments.iou.unwrap_or(usual.overlap),
         ..usual
     };
-    for folder in [&arguments.draw, &arguments.crop].into_iter().flatten() {
-        fs::create_dir_all(folder).map_err(|error| {
-            Failure::failed(format!("cannot make {}: {error}", folder.display()))
-        })?;
-        let mut inputs = paths
-            .iter()
-            .filter_map(|path| path.parent()?.canonicalize().ok());
-        let folder_itself = folder.canonicalize()?;
-        if inputs.any(|input| input == folder_itself) {
-            return Err(Failure::usage(format!(
-                "{} holds the pictures themselves, which would be overwritten: give another folder",
-                folder.display()
-            )));
-        }
-    }
+    let (draw, crop) = (arguments.draw.as_deref(), arguments.crop.as_deref());
+    let mut pictures = FoundPictures::new(draw, crop, paths)?;
+    let mut inputs = 0..;
     let classes = &detector.info.classes;
-    let mut names = FreeNames::default();
     let mut out = stdout().lock();
     let mut failed = 0;
     let mut printed = Ok(());
     let mut saved: Result<(), Failure> = Ok(());
     detector.predict(paths, workers, selection, &mut |found| {
         let FoundObjects { path, objects } = found;
+        let number = inputs.next().expect("numbers do not end");
         let objects = match objects {
             Ok(objects) => objects,
             Err(error) => {
                 failed += 1;
-                let _ = writeln!(stderr(), "error: {error}");
+                told(format!("error: {error}"));
                 return;
             }
         };
-        let line = match (arguments.json, arguments.count) {
-            (true, counts) => json_line(&path, &objects, classes, counts),
-            (false, true) => count_line(&path, &objects, classes),
-            (false, false) => text_line(&path, &objects, classes),
-        };
         if printed.is_ok() {
-            printed = writeln!(out, "{line}");
+            printed = match (arguments.json, arguments.count) {
+                (true, counts) => {
+                    writeln!(out, "{}", json_line(&path, &objects, classes, counts))
+                }
+                (false, true) => line(&mut out, count_line(&path, &objects, classes)),
+                (false, false) => line(&mut out, text_line(&path, &objects, classes)),
+            };
         }
-        if saved.is_ok() && (arguments.draw.is_some() || arguments.crop.is_some()) {
-            saved = save_pictures(arguments, &path, &objects, classes, &mut names);
+        if saved.is_ok() {
+            saved = pictures.save((number, &path), &objects, classes);
         }
     })?;
     saved?;
@@ -98,7 +88,7 @@ fn json_line(path: &Path, objects: &[FoundObject], classes: &[String], counted: 
             })
         })
         .collect();
-    let mut line = json!({"file": path.display().to_string(), "predictions": predictions});
+    let mut line = json!({"file": text(path), "predictions": predictions});
     if counted {
         line["counts"] = json!(counts(objects, classes));
     }
@@ -124,59 +114,10 @@ fn text_line(path: &Path, objects: &[FoundObject], classes: &[String]) -> String
 
 fn listed(path: &Path, items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
-    let items = match items.is_empty() {
-        true => "nothing found".to_owned(),
-        false => items.join(", "),
+    let items = if items.is_empty() {
+        "nothing found".to_owned()
+    } else {
+        items.join(", ")
     };
-    format!("{}: {items}", path.display())
-}
-
-fn save_pictures(
-    arguments: &Predict,
-    path: &Path,
-    objects: &[FoundObject],
-    classes: &[String],
-    names: &mut FreeNames,
-) -> Result<(), Failure> {
-    let mut image: RgbImage = decode(path)?;
-    let name = names.free(path);
-    if let Some(folder) = &arguments.crop {
-        for (number, object) in (1..).zip(objects) {
-            if let Some(part) = crop(&image, object.bounds) {
-                // A class name may hold what a file name must not.
-                let class = classes[object.class].replace(|c: char| !c.is_alphanumeric(), "-");
-                save_picture(&folder.join(format!("{name}-{number}-{class}.jpg")), &part)?;
-            }
-        }
-    }
-    if let Some(folder) = &arguments.draw {
-        let boxes: Vec<DrawnBox> = objects
-            .iter()
-            .map(|object| DrawnBox {
-                bounds: object.bounds,
-                class: object.class,
-                caption: format!("{} {:.2}", classes[object.class], object.score),
-            })
-            .collect();
-        draw_boxes(&mut image, &boxes);
-        save_picture(&folder.join(format!("{name}.jpg")), &image)?;
-    }
-    Ok(())
-}
-
-/// Names for pictures of one folder that come from several.
-#[derive(Default)]
-struct FreeNames {
-    taken: HashSet<String>,
-}
-
-impl FreeNames {
-    /// The file's name without its extension, numbered if another file has it, were it in other letters.
-    fn free(&mut self, path: &Path) -> String {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let numbered = (2..).map(|number| format!("{stem}-{number}"));
-        let mut names = iter::once(stem.to_string()).chain(numbered);
-        let free = names.find(|name| self.taken.insert(name.to_lowercase()));
-        free.expect("numbers do not end")
-    }
+    format!("{}: {items}", shown(path))
 }

@@ -2,12 +2,15 @@
 
 use std::io::{Write, stdout};
 
+use warmstart_files::shown;
 use warmstart_train::init_check::{Check, Layer, Request, check};
 
 use super::{Failure, use_threads};
 use crate::arguments::InitCheck;
+use crate::printing;
 
 pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
+    warmstart_report::require_place(&arguments.picture)?;
     use_threads(&arguments.threads)?;
     let request = Request {
         model: arguments.model,
@@ -41,11 +44,11 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     for check in &checks {
         verdict(&mut out, check)?;
     }
-    writeln!(out, "picture: {}", picture.display())?;
+    printing::line(&mut out, format!("picture: {}", shown(picture)))?;
     Ok(())
 }
 
-/// A layer a line, the classifier last; the ratios are to the layer before, and of the gradient to the layer behind.
+/// A layer a line, the classifier last; the ratios are to the layer before, and of the gradient to the layer after it.
 fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
     let width = names(check);
     writeln!(
@@ -57,7 +60,7 @@ fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
     for (index, layer) in layers.iter().enumerate() {
         let ratio = |a: f64, b: Option<f64>| b.map_or(String::new(), |b| format!("{:.2}", a / b));
         let before = index.checked_sub(1).map(|before| layers[before].deviation);
-        let behind = layers.get(index + 1).map(|layer| layer.gradient_deviation);
+        let after = layers.get(index + 1).map(|layer| layer.gradient_deviation);
         writeln!(
             out,
             "{:width$} {:>10.2e} {:>10.2e} {:>7} {:>5.0}% {:>10.2e} {:>7}",
@@ -67,7 +70,7 @@ fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
             ratio(layer.deviation, before),
             100.0 * layer.zeros,
             layer.gradient_deviation,
-            ratio(layer.gradient_deviation, behind),
+            ratio(layer.gradient_deviation, after),
         )?;
     }
     Ok(())

@@ -2,14 +2,17 @@
 
 use std::io::{Write, stdout};
 
+use warmstart_files::shown;
 use warmstart_train::lr_find::{FoundBy, Sweep, lr_find as find};
 
 use super::Failure;
 use super::train::{draft_of_one, machine};
 use crate::arguments::LrFind;
+use crate::printing;
 use crate::progress::Progress;
 
 pub fn lr_find(arguments: LrFind) -> Result<(), Failure> {
+    warmstart_report::require_place(&arguments.picture)?;
     let machine = machine(&arguments.train.threads, &arguments.train.cache)?;
     let draft = draft_of_one(arguments.train)?;
     let mut progress = Progress::new();
@@ -18,17 +21,15 @@ pub fn lr_find(arguments: LrFind) -> Result<(), Failure> {
     warmstart_report::draw_sweeps(&arguments.picture, &sweeps)?;
     let mut out = stdout().lock();
     for sweep in &sweeps {
-        match arguments.json {
-            true => writeln!(
-                out,
-                "{}",
-                serde_json::to_string(sweep).expect("a sweep is plain data")
-            )?,
-            false => writeln!(out, "{}", line(sweep))?,
+        if arguments.json {
+            let sweep = serde_json::to_string(sweep).expect("a sweep is plain data");
+            writeln!(out, "{sweep}")?;
+        } else {
+            printing::line(&mut out, line(sweep))?;
         }
     }
     if !arguments.json {
-        writeln!(out, "picture: {}", arguments.picture.display())?;
+        printing::line(&mut out, format!("picture: {}", shown(&arguments.picture)))?;
     }
     Ok(())
 }

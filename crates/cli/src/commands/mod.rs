@@ -4,16 +4,18 @@ pub mod cache;
 pub mod data;
 pub mod eval;
 mod find;
+mod found_pictures;
 pub mod init_check;
 pub mod lr_find;
 pub mod plan;
 pub mod predict;
 pub mod rank;
 pub mod runs;
+mod seen;
 pub mod train;
 pub mod weights;
 
-use std::io::{self, Write, stderr};
+use std::io;
 use std::process::ExitCode;
 
 use warmstart_data::DataError;
@@ -21,6 +23,7 @@ use warmstart_train::Error;
 use warmstart_weights::WeightError;
 
 use crate::arguments::Threads;
+use crate::printing;
 
 /// Why a command ends without success: a line, and the exit code.
 pub struct Failure {
@@ -66,9 +69,8 @@ impl Failure {
     /// Says why, and gives the exit code.
     pub fn report(self) -> ExitCode {
         if !self.message.is_empty() {
-            // With nobody to read it, the exit code is all there is.
             let kind = if self.stopped { "" } else { "error: " };
-            let _ = writeln!(stderr(), "{kind}{}", self.message);
+            printing::told(format!("{kind}{}", self.message));
         }
         ExitCode::from(self.code)
     }

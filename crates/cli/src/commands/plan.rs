@@ -6,6 +6,7 @@ use std::{process, thread};
 use super::train::{draft_of_one, machine, program};
 use super::{Failure, use_threads};
 use crate::arguments::{Plan, Probe};
+use crate::printing;
 use crate::progress::{Progress, plan_lines};
 
 pub fn plan(arguments: Plan) -> Result<(), Failure> {
@@ -22,7 +23,7 @@ pub fn plan(arguments: Plan) -> Result<(), Failure> {
         return Ok(());
     }
     for line in plan_lines(&plan) {
-        writeln!(out, "{line}")?;
+        printing::line(&mut out, line)?;
     }
     Ok(())
 }

@@ -1,15 +1,17 @@
 //! `warmstart predict`.
 
-use std::io::{Write, stderr, stdout};
+use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
+use warmstart_files::{shown, text};
 use warmstart_metrics::top_k;
 use warmstart_train::classifier::{Classifier, Prediction};
 use warmstart_train::trained::Trained;
 
 use super::{Failure, find, use_threads};
 use crate::arguments::Predict;
+use crate::printing::{line, told};
 
 /// Classes that are shown of each picture.
 const TOP: usize = 5;
@@ -23,7 +25,7 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
             Ok((found, skipped)) => {
                 paths.extend(found);
                 for line in skipped.lines() {
-                    let _ = writeln!(stderr(), "{line}");
+                    told(line);
                 }
             }
             // A folder without images, or what is neither a folder nor a file.
@@ -69,19 +71,18 @@ fn classify(
               }| {
             match probabilities {
                 Ok(probabilities) => {
-                    let best = top_k(&probabilities, TOP.min(classes.len()));
-                    let line = if arguments.json {
-                        json_line(&path, &best, classes)
-                    } else {
-                        text_line(&path, &best, classes)
-                    };
+                    let top = top_k(&probabilities, TOP.min(classes.len()));
                     if printed.is_ok() {
-                        printed = writeln!(out, "{line}");
+                        printed = if arguments.json {
+                            writeln!(out, "{}", json_line(&path, &top, classes))
+                        } else {
+                            line(&mut out, text_line(&path, &top, classes))
+                        };
                     }
                 }
                 Err(error) => {
                     failed += 1;
-                    let _ = writeln!(stderr(), "error: {error}");
+                    told(format!("error: {error}"));
                 }
             }
         },
@@ -96,18 +97,18 @@ fn classify(
     Ok(())
 }
 
-fn json_line(path: &Path, best: &[(usize, f32)], classes: &[String]) -> String {
-    let predictions: Vec<_> = best
+fn json_line(path: &Path, top: &[(usize, f32)], classes: &[String]) -> String {
+    let predictions: Vec<_> = top
         .iter()
         .map(|(class, probability)| json!({"class": classes[*class], "probability": probability}))
         .collect();
-    json!({"file": path.display().to_string(), "predictions": predictions}).to_string()
+    json!({"file": text(path), "predictions": predictions}).to_string()
 }
 
-fn text_line(path: &Path, best: &[(usize, f32)], classes: &[String]) -> String {
-    let named: Vec<String> = best
+fn text_line(path: &Path, top: &[(usize, f32)], classes: &[String]) -> String {
+    let named: Vec<String> = top
         .iter()
         .map(|(class, probability)| format!("{} {:.1}%", classes[*class], 100.0 * probability))
         .collect();
-    format!("{}: {}", path.display(), named.join(", "))
+    format!("{}: {}", shown(path), named.join(", "))
 }

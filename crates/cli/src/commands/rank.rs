@@ -2,15 +2,17 @@
 
 use std::io::{Write, stdout};
 
-use warmstart_train::rank::{Ranking, Request};
+use warmstart_train::rank::{Ranked, Ranking, Request};
 use warmstart_train::recipe::{NO_WEIGHTS, SEED};
 
 use super::Failure;
+use super::seen::tell_seen;
 use super::train::machine;
 use crate::arguments::Rank;
+use crate::printing;
 use crate::progress::{Progress, interval};
 
-/// Chance above which two are not told apart.
+/// P-value above which two are not told apart.
 const TOLD_APART: f64 = 0.05;
 
 pub fn rank(arguments: Rank) -> Result<(), Failure> {
@@ -28,6 +30,11 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
     let ranking = warmstart_train::rank::rank(&request, machine, &mut |event| progress.show(event));
     progress.clear();
     let ranking = ranking?;
+    for Ranked { weights, seen, .. } in &ranking.ranked {
+        if let Some(seen) = seen {
+            tell_seen(weights, seen, ranking.images);
+        }
+    }
     let mut out = stdout().lock();
     if arguments.json {
         let text = serde_json::to_string(&ranking).expect("figures are plain data");
@@ -35,13 +42,13 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
         return Ok(());
     }
     for line in lines(&ranking) {
-        writeln!(out, "{line}")?;
+        printing::line(&mut out, line)?;
     }
     Ok(())
 }
 
 fn lines(ranking: &Ranking) -> Vec<String> {
-    let width = |name: fn(&warmstart_train::rank::Ranked) -> &str, least: usize| {
+    let width = |name: fn(&Ranked) -> &str, least: usize| {
         let widths = ranking.ranked.iter().map(|line| name(line).chars().count());
         widths.max().unwrap_or(0).max(least)
     };
@@ -67,7 +74,7 @@ fn lines(ranking: &Ranking) -> Vec<String> {
     lines
 }
 
-/// What stands in a sentence for a file of weights, or for none.
+/// A file of weights, or none, in a sentence.
 fn named(weights: &str) -> &str {
     match weights {
         NO_WEIGHTS => "random weights",
@@ -75,26 +82,26 @@ fn named(weights: &str) -> &str {
     }
 }
 
-/// Whether the first is surely the best, in a sentence.
+/// Whether the first is surely better than the others, in a sentence.
 fn verdict(ranking: &Ranking) -> Option<String> {
-    let best = ranking.ranked.first()?;
+    let first = ranking.ranked.first()?;
     let as_good: Vec<&str> = ranking.ranked[1..]
         .iter()
         .filter(|line| line.p_value.is_some_and(|p_value| p_value > TOLD_APART))
         .map(|line| named(&line.weights))
         .collect();
-    if best.interval.low <= ranking.largest_class {
+    if first.interval.low <= ranking.largest_class {
         return Some(format!(
             "{} tells hardly more than always guessing the largest class: nothing here suits the data",
-            named(&best.weights)
+            named(&first.weights)
         ));
     }
     Some(match (as_good.as_slice(), ranking.ranked.len()) {
         (_, 1) => return None,
-        ([], _) => format!("{} suits the data best", named(&best.weights)),
+        ([], _) => format!("{} suits the data best", named(&first.weights)),
         (others, _) => format!(
             "{} is first, and by so many images {} may be as good",
-            named(&best.weights),
+            named(&first.weights),
             others.join(", ")
         ),
     })

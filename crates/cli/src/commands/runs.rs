@@ -2,32 +2,47 @@
 
 use std::io::{Write, stdout};
 
+use warmstart_files::shown;
 use warmstart_train::runs::{FoundRun, Status};
 
 use super::Failure;
 use crate::arguments::Runs;
+use crate::printing::line;
 
 pub fn runs(arguments: Runs) -> Result<(), Failure> {
     let found = warmstart_train::runs::runs(&arguments.folder)?;
     let mut out = stdout().lock();
     if arguments.json {
         for run in &found {
-            let line = serde_json::to_string(run).expect("a run is plain data");
-            writeln!(out, "{line}")?;
+            let run = serde_json::to_string(run).expect("a run is plain data");
+            writeln!(out, "{run}")?;
         }
         return Ok(());
     }
     if found.is_empty() {
-        writeln!(out, "no run in or below {}", arguments.folder.display())?;
+        line(
+            &mut out,
+            format!("no run in or below {}", shown(&arguments.folder)),
+        )?;
     }
     for run in &found {
-        writeln!(out, "{}", run.run.display())?;
-        writeln!(out, "  {}", status(run))?;
-        if let Some(best) = &run.best {
-            writeln!(out, "  best {} {best} ({})", best.metric, best.phase)?;
+        line(&mut out, shown(&run.run))?;
+        line(&mut out, format!("  {}", status(run)))?;
+        if let Some(kept) = &run.kept {
+            let word = match run.status {
+                Status::Finished => "kept",
+                Status::Running { .. } | Status::Interrupted { .. } | Status::Broken { .. } => {
+                    "highest so far:"
+                }
+            };
+            let figure = format!("  {word} {} {kept} ({})", kept.metric, kept.phase);
+            line(&mut out, figure)?;
+        }
+        if let Some(not_kept) = &run.not_kept {
+            line(&mut out, format!("  {not_kept}"))?;
         }
         if let Some(command) = &run.command {
-            writeln!(out, "  {command}")?;
+            line(&mut out, format!("  {command}"))?;
         }
     }
     Ok(())

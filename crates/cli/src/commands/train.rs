@@ -33,7 +33,7 @@ pub fn train(arguments: Train) -> Result<(), Failure> {
     signals.ended(result.map(drop))
 }
 
-/// What the flags leave of this machine.
+/// The machine within the limits of the flags.
 pub fn machine(threads: &Threads, cache: &CacheFolder) -> Result<Machine, Failure> {
     if cache.is_missing() {
         // With nobody to read it, the run is the same.
@@ -53,8 +53,9 @@ pub fn machine(threads: &Threads, cache: &CacheFolder) -> Result<Machine, Failur
 
 /// The path of this program.
 pub fn program() -> Result<PathBuf, Failure> {
-    env::current_exe()
-        .map_err(|error| Failure::failed(format!("the program does not find itself: {error}")))
+    env::current_exe().map_err(|error| {
+        Failure::failed(format!("could not find the path of this program: {error}"))
+    })
 }
 
 /// The draft of one run, for a command that does nothing with several.

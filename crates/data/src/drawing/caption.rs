@@ -5,6 +5,7 @@
 
 use crate::rgb_image::{Region, RgbImage};
 use unifont::{Glyph, get_glyph};
+use warmstart_files::one_line;
 
 /// Rows of dots in a glyph.
 const GLYPH_HEIGHT: usize = 16;
@@ -36,6 +37,7 @@ impl Caption {
             width: 0,
             dot,
         };
+        let text = one_line(text);
         text.chars().for_each(|character| caption.push(character));
         if caption.width > room {
             caption.shorten(room);

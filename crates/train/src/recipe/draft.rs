@@ -13,6 +13,7 @@ use super::{
     OptimizerKind, Phase, Recipe, Task, TrainingImages, Views,
 };
 use crate::Error;
+use crate::command;
 use crate::folds::Part;
 
 /// Bytes of the longest recipe: far above any that a person writes.
@@ -107,9 +108,10 @@ impl Draft {
     /// which is likely a data set.
     pub fn read(path: &Path) -> Result<Self, Error> {
         if path.is_dir() {
-            let path = shown(path);
             return Err(Error::usage(format!(
-                "{path} is a folder, and a recipe is a file; if it is the data set, give --data {path}"
+                "{} is a folder, and a recipe is a file: a data set is given by --data {}",
+                shown(path),
+                command::word(path)
             )));
         }
         let unreadable = |error| Error::io("read", path, error);
@@ -139,15 +141,6 @@ impl Draft {
                 "no weights were named: give --weights FILE, or --weights none to start from scratch",
             )
         })?;
-        if self
-            .data
-            .as_ref()
-            .is_some_and(|data| data.to_str().is_none())
-        {
-            return Err(Error::usage(
-                "the path of the data is not valid Unicode, so no recipe could name it: rename it",
-            ));
-        }
         let recipe = Recipe {
             warmstart: env!("CARGO_PKG_VERSION").to_owned(),
             task: self.task(),

@@ -1,4 +1,4 @@
-//! How a session ends, at its last epoch or before, and what is said of it.
+//! The end of a session, at its last epoch or before, and its report.
 
 use super::Session;
 use crate::Error;
@@ -7,7 +7,7 @@ use crate::event::{Event, Observer};
 use crate::guard::Verdict;
 use crate::job::{EpochSums, RefusedStep};
 use crate::recipe::{OnNonFinite, Phase, Position, Train};
-use crate::record::{Best, PhaseSummary, RunState, Summary, TestResult};
+use crate::record::{EpochFigure, PhaseSummary, RunState, Summary, TestResult};
 use crate::saver::Saver;
 use crate::step::NonFinite;
 use crate::task::{Split, Task};
@@ -16,12 +16,12 @@ impl<T: Task> Session<T> {
     /// What is kept, and what a test split says of it.
     pub(super) fn finish(&mut self, observe: Observer) -> Result<Summary, Error> {
         let verdict = self.guard(observe)?;
-        if let (None, Some(best)) = (&verdict, self.best()) {
-            self.keep_best(&best, observe)?;
+        if let (None, Some(highest)) = (&verdict, self.highest()) {
+            self.keep_epoch(&highest, observe)?;
         }
         let test = if !self.job.task.split(Split::Test).is_empty() {
-            let best = self.run.path().join(crate::run::BEST);
-            let tally = self.measured(&best, Split::Test, observe)?;
+            let kept = self.run.path().join(crate::run::BEST);
+            let tally = self.measured(&kept, Split::Test, observe)?;
             let Some(tally) = tally else {
                 return Err(Error::Interrupted {
                     words: "stopped while the test images were measured; every epoch is done"
@@ -47,8 +47,8 @@ impl<T: Task> Session<T> {
         Ok(summary)
     }
 
-    pub(super) fn best(&self) -> Option<Best> {
-        Best::of(&self.history, T::KIND.metric())
+    pub(super) fn highest(&self) -> Option<EpochFigure> {
+        EpochFigure::highest(&self.history, T::KIND.metric())
     }
 
     pub(super) fn summary(
@@ -57,7 +57,7 @@ impl<T: Task> Session<T> {
         test: Option<TestResult>,
         guard: Option<Verdict>,
     ) -> Summary {
-        let best = self.best().expect("there is a finished epoch");
+        let highest = self.highest().expect("there is a finished epoch");
         let planned = |name: &str| {
             let mut phases = self.plan.iter().flat_map(|plan| &plan.phases);
             Some(phases.find(|phase| phase.name == name)?.planned_mb)
@@ -92,9 +92,12 @@ impl<T: Task> Session<T> {
         let looked_at = guard
             .iter()
             .flat_map(|guard| guard.probe.iter().chain(&guard.thawed));
-        let best = looked_at.fold(best, |best, other| match other.value > best.value {
-            true => other.clone(),
-            false => best,
+        let highest = looked_at.fold(highest, |highest, other| {
+            if other.value > highest.value {
+                other.clone()
+            } else {
+                highest
+            }
         });
         Summary {
             state,
@@ -102,9 +105,9 @@ impl<T: Task> Session<T> {
             kept: guard
                 .as_ref()
                 .and_then(Verdict::kept)
-                .unwrap_or(&best)
+                .unwrap_or(&highest)
                 .clone(),
-            best,
+            highest,
             guard,
             test,
             tested_before: self.tested_before,
@@ -147,7 +150,7 @@ impl<T: Task> Session<T> {
             OnNonFinite::Skip => "",
         };
         Error::NonFinite(format!(
-            "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is no number \
+            "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is not finite \
              is {layer}: nothing was saved over the last good state; try a lower learning rate: `{} {flag} \
              {:.0e}`{skip}",
             command::resume(self.run.path()),
@@ -168,7 +171,7 @@ impl<T: Task> Session<T> {
         if let Err(failure) = saver.flush(observe) {
             return self.unsaved(&failure);
         }
-        if self.best().is_some() {
+        if self.highest().is_some() {
             // For whoever reads it: resuming does not need it.
             let _ = self
                 .run

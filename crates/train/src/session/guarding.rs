@@ -12,7 +12,7 @@ use crate::frozen::INFERENCE_BATCH;
 use crate::guard::{Candidates, LEVEL, Verdict, Weights};
 use crate::model_file::{complete_parameters, replace_model};
 use crate::recipe::Phase;
-use crate::record::Best;
+use crate::record::EpochFigure;
 use crate::run::BEST;
 use crate::task::{Split, Task};
 
@@ -25,7 +25,7 @@ impl<T: Task> Session<T> {
     pub(super) fn remember(&mut self, tally: T::Tally) {
         self.tallies.insert(self.history.len(), tally);
         let candidates = self.candidates();
-        let is_candidate = |epoch: usize| candidates.iter().any(|best| best.epoch == epoch);
+        let is_candidate = |epoch: usize| candidates.iter().any(|figure| figure.epoch == epoch);
         self.tallies.retain(|&epoch, _| is_candidate(epoch));
     }
 
@@ -33,40 +33,40 @@ impl<T: Task> Session<T> {
     /// nothing to choose, or it is not wanted.
     ///
     /// # Errors
-    /// If there is a wish to stop, or the disk refuses.
+    /// If it is stopped, or the disk refuses.
     pub(super) fn guard(&mut self, observe: Observer) -> Result<Option<Verdict>, Error> {
         let Candidates { probe, mut thawed } = self.candidates();
         let is_guarded = self.job.recipe.guard;
-        let has_average = |best: &Best| self.checkpoint_file(best, TRAINING).is_file();
+        let has_average = |figure: &EpochFigure| self.checkpoint_file(figure, TRAINING).is_file();
         if !is_guarded && !thawed.as_ref().is_some_and(has_average) {
             return Ok(None);
         }
         let mut weights = None;
         let mut tally = None;
-        if let Some(best) = &mut thawed {
-            let of_average = self.outcome(best, MODEL, observe);
+        if let Some(highest) = &mut thawed {
+            let of_average = self.outcome(highest, MODEL, observe);
             let Some(of_average) = self.or_lost(of_average, observe)? else {
                 return Ok(None);
             };
             tally = Some(of_average);
-            if self.checkpoint_file(best, TRAINING).is_file() {
-                let of_trained = self.outcome(best, TRAINING, observe);
+            if self.checkpoint_file(highest, TRAINING).is_file() {
+                let of_trained = self.outcome(highest, TRAINING, observe);
                 let Some(of_trained) = self.or_lost(of_trained, observe)? else {
                     return Ok(None);
                 };
                 let evaluation = self.job.task.evaluation(&of_trained);
                 weights = Some(Weights::Average);
-                if evaluation.metric > best.value {
+                if evaluation.metric > highest.value {
                     weights = Some(Weights::Trained);
-                    best.value = evaluation.metric;
-                    best.interval = evaluation.interval;
+                    highest.value = evaluation.metric;
+                    highest.interval = evaluation.interval;
                     tally = Some(of_trained);
                 }
             }
         }
         let mut p_value = None;
         if !is_guarded {
-            // The highest figure: the best epoch's, unless the thaw's own weights are better than their average.
+            // The highest figure: an epoch's, unless the thaw's own weights are better than their average.
             let highest = probe
                 .as_ref()
                 .map_or(f64::NEG_INFINITY, |probe| probe.value);
@@ -102,34 +102,34 @@ impl<T: Task> Session<T> {
             return Ok(());
         };
         if verdict.kept_weights() != Some(Weights::Trained) {
-            return self.run.write_best(kept);
+            return self.run.write_kept(kept);
         }
         let parameters = self.parameters_in(&self.checkpoint_file(kept, TRAINING))?;
         replace_model(&self.run.path().join(BEST), &parameters, &self.job.info)
     }
 
-    /// What an epoch's model got right and wrong; `None` if there is a wish to stop.
+    /// What an epoch's model got right and wrong; `None` if it is stopped.
     fn outcome(
         &mut self,
-        best: &Best,
+        figure: &EpochFigure,
         file: &str,
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
         if file == MODEL
-            && let Some(tally) = self.tallies.remove(&best.epoch)
+            && let Some(tally) = self.tallies.remove(&figure.epoch)
         {
             return Ok(Some(tally));
         }
         // Its checkpoint is verified.
-        self.run.checkpoints.open(At::Epoch(best.epoch))?;
+        self.run.checkpoints.open(At::Epoch(figure.epoch))?;
         self.measured(
-            &self.checkpoint_file(best, file),
+            &self.checkpoint_file(figure, file),
             Split::Validation,
             observe,
         )
     }
 
-    /// What a file's model gets right and wrong of a split; `None` if there is a wish to stop.
+    /// What a file's model gets right and wrong of a split; `None` if it is stopped.
     pub(super) fn measured(
         &self,
         file: &Path,
@@ -150,12 +150,12 @@ impl<T: Task> Session<T> {
         complete_parameters(&mut file, &infos, &self.job.device)
     }
 
-    fn checkpoint_file(&self, best: &Best, name: &str) -> std::path::PathBuf {
-        let folder = self.run.checkpoints.path(At::Epoch(best.epoch));
+    fn checkpoint_file(&self, figure: &EpochFigure, name: &str) -> std::path::PathBuf {
+        let folder = self.run.checkpoints.path(At::Epoch(figure.epoch));
         folder.join(name)
     }
 
-    /// Without a candidate's checkpoint, the best epoch stays the kept one.
+    /// Without a candidate's checkpoint, the highest epoch is kept.
     fn or_lost(
         &self,
         outcome: Result<Option<T::Tally>, Error>,
@@ -169,7 +169,7 @@ impl<T: Task> Session<T> {
             }),
             Err(Error::Checkpoint(damage)) => {
                 observe(Event::Note(format!(
-                    "the frozen and the thawed model cannot be compared ({damage}): the best epoch is kept"
+                    "the frozen and the thawed model cannot be compared ({damage}): the highest epoch is kept"
                 )));
                 Ok(None)
             }
@@ -177,9 +177,9 @@ impl<T: Task> Session<T> {
         }
     }
 
-    /// Makes best.safetensors the best epoch's model, if its checkpoint is there.
-    pub(super) fn keep_best(&self, best: &Best, observe: Observer) -> Result<(), Error> {
-        self.or_stays(self.run.write_best(best), observe)
+    /// Makes best.safetensors an epoch's model, if its checkpoint is there.
+    pub(super) fn keep_epoch(&self, kept: &EpochFigure, observe: Observer) -> Result<(), Error> {
+        self.or_stays(self.run.write_kept(kept), observe)
     }
 
     /// Where a checkpoint is lost, best.safetensors stays, and that is said.
@@ -192,7 +192,7 @@ impl<T: Task> Session<T> {
             Err(Error::Checkpoint(damage)) => {
                 observe(Event::Note(format!(
                     "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
-                 until an epoch is better"
+                 until an epoch is higher"
                 )));
                 Ok(())
             }

@@ -137,15 +137,21 @@ impl<T: Task> Session<T> {
         self.run.write_recipe(&self.job.recipe)?;
         self.run.write_data_files(&self.files)?;
         self.run.write_metrics(&self.history)?;
-        let Some(best) = self.best() else {
+        let Some(highest) = self.highest() else {
             return Ok(());
         };
         match finished.and_then(|summary| summary.guard.as_ref()) {
             Some(verdict) => self.or_stays(self.keep(verdict), observe)?,
-            None => self.keep_best(&best, observe)?,
+            None => self.keep_epoch(&highest, observe)?,
         }
-        self.run
-            .write_summary(&self.summary(RunState::Running, None, None))
+        match finished {
+            // Its figures are those of the file that is kept.
+            Some(summary) => self.run.write_summary(summary),
+            None => {
+                let summary = self.summary(RunState::Running, None, None);
+                self.run.write_summary(&summary)
+            }
+        }
     }
 
     /// Trains every epoch that is left. Should the system have no more memory to give, the process
@@ -327,18 +333,21 @@ impl<T: Task> Session<T> {
     fn commit(&mut self, record: EpochRecord, saver: &mut Saver, observe: Observer) {
         let epoch = record.epoch;
         self.history.push(record);
-        let is_best = self.best().is_some_and(|best| best.epoch == epoch);
+        let is_highest = self.highest().is_some_and(|highest| highest.epoch == epoch);
         let summary = self.summary(RunState::Running, None, None);
         saver.epoch(
             &self.learned,
             &self.history,
-            FinishedEpoch { summary, is_best },
+            FinishedEpoch {
+                summary,
+                is_highest,
+            },
         );
         observe(Event::Epoch {
             record: &self.history[epoch - 1],
             epochs: self.job.recipe.epochs(),
             metric: T::KIND.metric(),
-            best: is_best,
+            is_highest,
         });
         saver.tell(observe);
     }

@@ -1,0 +1,171 @@
+//! From the command line to arguments, or to one line that says what is wrong with it.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Command, CommandFactory, Parser};
+use warmstart_files::shown;
+use warmstart_train::near_miss::{any_of, meant};
+
+use super::Arguments;
+use crate::commands::Failure;
+
+/// Reads the command line. Help that was asked for is printed, and ends the process.
+pub fn arguments() -> Result<Arguments, Failure> {
+    let words: Vec<OsString> = env::args_os().collect();
+    Arguments::try_parse_from(&words).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp
+        | ErrorKind::DisplayVersion
+        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        _ => Failure::usage(line(&error, &words)),
+    })
+}
+
+fn line(error: &clap::Error, words: &[OsString]) -> String {
+    let (command, name) = command_of(words);
+    let help = format!("`{name} --help` lists what there is");
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
+        && flag.starts_with("--")
+    {
+        let flags: Vec<String> = command
+            .get_arguments()
+            .filter(|argument| !argument.is_hide_set())
+            .filter_map(|argument| Some(format!("--{}", argument.get_long()?)))
+            .collect();
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let likely = meant(flag, &flags);
+        if !likely.is_empty() {
+            return format!("there is no flag {flag}: did you mean {}?", any_of(&likely));
+        }
+        return format!("there is no flag {flag}; {help}");
+    }
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        let odd = words.iter().filter(|word| word.to_str().is_none());
+        let odd: Vec<String> = odd.map(|word| shown(Path::new(word))).collect();
+        return format!("not valid UTF-8: {}; rename the file", odd.join(", "));
+    }
+    format!("{}; {help}", condensed(&error.render().to_string()))
+}
+
+/// What is wrong and tips on one line, without the usage.
+fn condensed(rendered: &str) -> String {
+    let lines = rendered
+        .lines()
+        .map(str::trim)
+        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
+        .filter(|line| !line.is_empty());
+    let mut text = String::new();
+    for line in lines {
+        let line = line
+            .trim_start_matches("error: ")
+            .replace("invalid digit found in string", "expected a whole number")
+            .replace("invalid float literal", "expected a number");
+        match line.strip_prefix("tip: ") {
+            Some(tip) => text += &format!("; {tip}"),
+            None if text.is_empty() => text += &line,
+            None => text += &format!(" {line}"),
+        }
+    }
+    text
+}
+
+/// The command that the words begin with, and its name with those above it.
+fn command_of(words: &[OsString]) -> (Command, String) {
+    let mut command = Arguments::command();
+    command.build();
+    let mut name = command.get_name().to_owned();
+    for word in words.iter().skip(1) {
+        let Some(below) = word.to_str().and_then(|word| command.find_subcommand(word)) else {
+            break;
+        };
+        name = format!("{name} {}", below.get_name());
+        command = below.clone();
+    }
+    (command, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(words: &[&str]) -> String {
+        let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+        let Err(error) = Arguments::try_parse_from(&words) else {
+            panic!("{words:?} are fine");
+        };
+        line(&error, &words)
+    }
+
+    #[test]
+    fn a_mistake_is_one_line_with_what_was_likely_meant() {
+        for (words, expected) in [
+            (
+                &["warmstart", "train", "--freeze", "2"][..],
+                &["--freeze", "did you mean `--freeze-epochs`"][..],
+            ),
+            (
+                &["warmstart", "train", "--learning-rate", "1"],
+                &["`--lr`?"],
+            ),
+            (
+                &["warmstart", "train", "--batchsize=4"],
+                &["--batchsize", "`--batch`"],
+            ),
+            (
+                &["warmstart", "train", "--zebra"],
+                &["--zebra", "`warmstart train --help`"],
+            ),
+            (
+                &["warmstart", "trian"],
+                &["'trian'", "'train'", "`warmstart --help`"],
+            ),
+            (
+                &["warmstart", "data", "chek", "x"],
+                &["'chek'", "'check'", "`warmstart data --help`"],
+            ),
+            (
+                &["warmstart", "train", "--task", "classfy"],
+                &["classify", "detect"],
+            ),
+            (
+                &["warmstart", "rank", "--weights", "w"],
+                &["not provided", "--data <DIR>"],
+            ),
+            (
+                &["warmstart", "train", "--epochs", "many"],
+                &["'many'", "--epochs", "expected a whole number"],
+            ),
+            (&["warmstart", "train", "--epochs"], &["--epochs", "value"]),
+        ] {
+            let said = refused(words);
+            assert!(!said.contains('\n') && !said.contains("Usage"), "{said}");
+            for word in expected {
+                assert!(said.contains(word), "{words:?}, {word}: {said}");
+            }
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_word_that_is_not_text_is_named() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let weights = OsString::from_vec(b"w\xff.pth".to_vec());
+        let words = ["warmstart", "train", "--weights"].map(OsString::from);
+        let words: Vec<OsString> = words.into_iter().chain([weights]).collect();
+        let Err(error) = Arguments::try_parse_from(&words) else {
+            panic!("{words:?} are fine");
+        };
+        assert_eq!(
+            line(&error, &words),
+            "not valid UTF-8: w\\xff.pth; rename the file"
+        );
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

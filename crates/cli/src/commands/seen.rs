@@ -1,0 +1,75 @@
+//! Images that measure a model which has seen them before.
+
+use std::path::PathBuf;
+
+use warmstart_files::shown;
+use warmstart_train::run_data::Seen;
+
+use crate::printing::told;
+
+/// Images that are named.
+const NAMED: usize = 3;
+
+/// Warns of images that flatter a model, which `who` names; `images` are measured in all.
+pub fn tell_seen(who: &str, seen: &Seen, images: usize) {
+    if let Some(words) = trained_on(who, seen, images) {
+        told(format!("warning: {words}"));
+    }
+    if let Some(words) = chosen_by(who, seen, images) {
+        told(format!("note: {words}"));
+    }
+}
+
+fn trained_on(who: &str, seen: &Seen, images: usize) -> Option<String> {
+    let count = seen.trained_on.len();
+    (count > 0).then(|| {
+        format!(
+            "{who} was trained on {count} of these {images} images, or on near-duplicates of them ({}): figures on \
+             them flatter",
+            examples(&seen.trained_on)
+        )
+    })
+}
+
+fn chosen_by(who: &str, seen: &Seen, images: usize) -> Option<String> {
+    let count = seen.chosen_by.len();
+    (count > 0).then(|| {
+        format!(
+            "the epoch of {who} was chosen by {count} of these {images} images ({}): figures on them flatter a little",
+            examples(&seen.chosen_by)
+        )
+    })
+}
+
+fn examples(paths: &[PathBuf]) -> String {
+    let mut named: Vec<String> = paths.iter().take(NAMED).map(|path| shown(path)).collect();
+    if paths.len() > NAMED {
+        named.push("…".to_owned());
+    }
+    named.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_counted_and_some_named() {
+        let paths: Vec<PathBuf> = ["a", "b", "c", "d"].map(PathBuf::from).into();
+        let seen = Seen {
+            trained_on: paths.clone(),
+            chosen_by: paths[..1].to_vec(),
+        };
+        let words = trained_on("runs/pets", &seen, 9).unwrap();
+        assert!(
+            words.contains("4 of these 9 images") && words.contains("(a, b, c, …)"),
+            "{words}"
+        );
+        let words = chosen_by("runs/pets", &seen, 9).unwrap();
+        assert!(
+            words.contains("1 of these 9 images") && words.contains("(a)"),
+            "{words}"
+        );
+        assert_eq!(trained_on("runs/pets", &Seen::default(), 9), None);
+    }
+}

@@ -1,0 +1,41 @@
+//! Lines for a person: names of files and classes may hold anything, and neither break a line nor command the
+//! terminal.
+
+use std::io::{self, Write, stderr};
+
+use warmstart_files::one_line;
+
+/// Prints one line.
+///
+/// # Errors
+/// If the reader is gone.
+pub fn line(out: &mut impl Write, line: impl AsRef<str>) -> io::Result<()> {
+    writeln!(out, "{}", one_line(line.as_ref()))
+}
+
+/// Prints a text of several lines, in which no name breaks one.
+///
+/// # Errors
+/// If the reader is gone.
+pub fn lines(out: &mut impl Write, text: &str) -> io::Result<()> {
+    text.lines().try_for_each(|text| line(out, text))
+}
+
+/// Prints one line to standard error, whether or not anyone reads it.
+pub fn told(text: impl AsRef<str>) {
+    let _ = line(&mut stderr(), text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_stays_one_and_commands_nothing() {
+        let mut out = Vec::new();
+        line(&mut out, "a\nb\u{1b}[2J\u{202e}").unwrap();
+        lines(&mut out, "first\nsecond\u{7}").unwrap();
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(out, "a\\nb\\u{1b}[2J\\u{202e}\nfirst\nsecond\\u{7}\n");
+    }
+}
