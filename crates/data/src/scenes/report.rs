@@ -22,6 +22,8 @@ pub struct Report {
     pub layout: Layout,
     /// The training, validation and perhaps test split.
     pub splits: Vec<SplitReport>,
+    /// Whether the validation images are a share of the training images, for want of a split of their own.
+    pub validates_by_share: bool,
     /// Everything wrong that was met.
     pub findings: Findings,
     /// Images that cannot be read, each as a line to show and a message that names the file: by their
@@ -100,6 +102,7 @@ impl Report {
         Self {
             layout: opened.layout,
             splits,
+            validates_by_share: opened.validates_by_share,
             findings: opened.findings.clone(),
             unreadable: lines(&opened.unreadable),
             decoded: false,
@@ -182,6 +185,12 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layout = self.layout.name();
         writeln!(f, "layout {layout}, {} files skipped", self.ignored)?;
+        if self.validates_by_share {
+            writeln!(
+                f,
+                "no validation split of its own: val is a share of the training images"
+            )?;
+        }
         for split in &self.splits {
             write!(f, "\n{split}")?;
         }
