@@ -42,6 +42,28 @@ fn the_objects_of_an_image_that_is_listed_twice_are_joined_and_counted() {
 }
 
 #[test]
+fn images_of_one_id_are_left_out_since_nothing_tells_whose_the_objects_are() {
+    let dir = coco(
+        r#"{"id": 5, "file_name": "a.png"}, {"id": 6, "file_name": "b.png"}, {"id": "5", "file_name": "c.png"}, {"id": 5, "file_name": "d.png"}"#,
+        r#"{"image_id": 5, "category_id": 1, "bbox": [1, 2, 30, 4]}, {"image_id": 6, "category_id": 7, "bbox": [5, 6, 7, 8]}"#,
+    );
+    for name in ["b", "c", "d"] {
+        add_picture(dir.path(), &format!("train/{name}.png"), 100, 50);
+    }
+    let read = opened(&dir);
+    assert!(read.dataset.train[0].path.ends_with("b.png"));
+    assert_eq!(
+        boxes(&read.dataset.train[0].label),
+        [(1, [5.0, 6.0, 12.0, 14.0])]
+    );
+    assert_eq!(read.dataset.train.len(), 1);
+    assert_eq!(
+        problems(&read.findings),
+        [(Problem::SharedId, 3), (Problem::UntrainedClass, 1)]
+    );
+}
+
+#[test]
 fn boxes_in_fractions_are_read_as_such_and_counted() {
     let dir = coco(
         IMAGE,

@@ -429,6 +429,14 @@ fn two_files_of_one_picture_are_joined_and_a_missing_picture_is_named() {
     );
 }
 
+fn rounded(scene: &Scene) -> Vec<(usize, [f64; 4])> {
+    let boxes = boxes(scene).into_iter();
+    let round = |corners: [f64; 4]| corners.map(|value| (value * 1e6).round() / 1e6);
+    boxes
+        .map(|(class, corners)| (class, round(corners)))
+        .collect()
+}
+
 fn region(label: &str, x: f64, y: f64, width: f64, height: f64) -> Value {
     json!({"id": "r", "type": "rectanglelabels", "original_width": 100, "original_height": 50,
         "value": {"x": x, "y": y, "width": width, "height": height, "rotation": 0, "rectanglelabels": [label]}})
@@ -473,12 +481,6 @@ fn label_studio_s_tasks_are_read_with_their_pictures() {
         splits(&dir, &read).0,
         ["images/a.png", "images/b c.png", "images/d.png"]
     );
-    let rounded = |scene: &Scene| -> Vec<(usize, [f64; 4])> {
-        let boxes = boxes(scene).into_iter();
-        boxes
-            .map(|(class, corners)| (class, corners.map(|v| (v * 1e6).round() / 1e6)))
-            .collect()
-    };
     assert_eq!(
         rounded(&read.dataset.train[0].label),
         [(0, [10.0, 20.0, 40.0, 30.0]), (1, [10.0, 5.0, 30.0, 30.0])]
@@ -514,7 +516,7 @@ fn label_studio_s_short_form_is_read() {
     )
     .unwrap();
     assert_eq!(
-        boxes(&read.dataset.train[0].label),
+        rounded(&read.dataset.train[0].label),
         [(0, [10.0, 20.0, 40.0, 30.0])]
     );
 }

@@ -126,6 +126,7 @@ impl Reader<'_> {
         for (name, image) in named {
             entries.add_image(path, &self.pictures, &base, name, image, &mut findings);
         }
+        entries.leave_out_shared_ids();
         for annotation in annotations {
             entries.add_annotation(path, annotation, &mut findings);
         }
@@ -230,10 +231,22 @@ impl Entries {
             });
         }
         if let Some((first, _)) = self.by_id.get(&id) {
-            let is_same = self.all[*first].path == path;
+            let first = &mut self.all[*first];
+            if first.path != path && path.exists() {
+                // Both are left out, the first when all entries are known.
+                let newly = self.left_out.insert(id.clone());
+                for name in [&first.image.file_name, &image.file_name]
+                    .into_iter()
+                    .skip(usize::from(!newly))
+                {
+                    findings.add(Problem::SharedId, || {
+                        format!("{}, id {id}: {name:?}", shown(file))
+                    });
+                }
+                return;
+            }
             return findings.add(Problem::RepeatedImage, || {
-                let what = if is_same { "" } else { ", and left out" };
-                format!("{}: the id {id} is already another image's{what}", place())
+                format!("{}: the id {id} is already another image's", place())
             });
         }
         if let Some(first) = self.by_path.get(&path) {
@@ -249,6 +262,32 @@ impl Entries {
             image,
             annotations: Vec::new(),
         });
+    }
+
+    /// Leaves out the images whose ids turned out to be of several images.
+    fn leave_out_shared_ids(&mut self) {
+        let shared = self.left_out.iter().filter_map(|id| self.by_id.get(id));
+        let shared: HashSet<usize> = shared.map(|(index, _)| *index).collect();
+        if shared.is_empty() {
+            return;
+        }
+        let ids = std::mem::take(&mut self.by_id).into_iter();
+        let (lost, kept): (Vec<_>, Vec<_>) =
+            ids.partition(|(_, (index, _))| shared.contains(index));
+        self.left_out.extend(lost.into_iter().map(|(id, _)| id));
+        let mut places = vec![0; self.all.len()];
+        let mut place = 0;
+        for (index, entry) in std::mem::take(&mut self.all).into_iter().enumerate() {
+            if !shared.contains(&index) {
+                places[index] = place;
+                place += 1;
+                self.all.push(entry);
+            }
+        }
+        let moved = kept
+            .into_iter()
+            .map(|(id, (index, is_later))| (id, (places[index], is_later)));
+        self.by_id = moved.collect();
     }
 
     fn add_annotation(&mut self, file: &Path, annotation: Annotation, findings: &mut Findings) {

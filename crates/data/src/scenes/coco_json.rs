@@ -230,8 +230,8 @@ impl CocoFile {
             .collect()
     }
 
-    /// Whether all boxes are fractions of their images: every number of every box is in 0 to 1, and
-    /// they are not all the first pixel of one image.
+    /// Whether all boxes are fractions of their images: every number of every box is in 0 to 1, up to a
+    /// hundredth for boxes that reach over the edge, and they are not one box of one pixel.
     pub fn has_fractions(&self) -> bool {
         let boxes = || {
             self.annotations
@@ -239,7 +239,7 @@ impl CocoFile {
                 .map(|annotation| annotation.bbox.map(|n| n.0))
         };
         let finite = || boxes().filter(|bbox| bbox.iter().all(|value| value.is_finite()));
-        let within = |bbox: [f64; 4]| bbox.iter().all(|value| (0.0..=1.0).contains(value));
+        let within = |bbox: [f64; 4]| bbox.iter().all(|value| (-0.01..=1.01).contains(value));
         let broken = |bbox: [f64; 4]| bbox.iter().any(|value| value.fract() != 0.0);
         finite().all(within) && (finite().any(broken) || finite().count() > 1)
     }

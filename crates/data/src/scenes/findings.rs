@@ -24,6 +24,8 @@ pub enum Problem {
     ForeignName,
     /// An image listed twice in one split: it is kept once, with the objects of both entries.
     RepeatedImage,
+    /// An image whose id another image has, too, so that nothing tells whose the objects are: left out.
+    SharedId,
     /// An object of an image's second entry: kept with those of the first.
     MergedObject,
     /// An image that is in two splits: kept in both.
@@ -85,6 +87,7 @@ impl Problem {
                 "image names start elsewhere, such as / or C: (found in the data folder by their end)"
             }
             Self::RepeatedImage => "images are listed twice in a split (kept once)",
+            Self::SharedId => "images have the id of another image (left out with their objects)",
             Self::MergedObject => "objects are of images that are listed twice (all are kept)",
             Self::SharedImage => "images are in two splits (kept in both)",
             Self::MissingSplit => "splits are named and not there (left out)",
@@ -161,6 +164,7 @@ impl Findings {
             Problem::MissingImage,
             Problem::UnreadableImage,
             Problem::OutsideFolder,
+            Problem::SharedId,
             Problem::WithoutLabelFile,
             Problem::Malformed,
             Problem::UnknownImage,

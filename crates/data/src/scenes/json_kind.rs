@@ -73,7 +73,7 @@ impl JsonKind {
             Some(Self::Via)
         } else if has("items") && has("categories") {
             Some(Self::Datumaro)
-        } else if has("objects") && has("size") {
+        } else if has("objects") && has("size") || has("classes") && has("tags") {
             Some(Self::Supervisely)
         } else {
             None

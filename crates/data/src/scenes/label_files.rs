@@ -86,6 +86,7 @@ impl LabelFiles {
     }
 }
 
-fn is_known(name: &str) -> bool {
+/// Whether a folder of that name, in small letters, has labels or images of whatever class.
+pub(super) fn is_known(name: &str) -> bool {
     FOLDERS.contains(&name) || SplitKind::of(name).is_some()
 }

@@ -161,9 +161,14 @@ fn picture_of(file: &Path, dir: &Path, pictures: &Pictures, path: Option<&str>) 
         beside.or_else(|| pictures.by_tail(&[], &name))
     });
     named.or_else(|| {
-        let stem = file.file_stem()?;
-        let same = |(path, _): &(&Path, &[String])| path.file_stem() == Some(stem);
-        let mut found = pictures.iter().filter(same).map(|(path, _)| path);
+        let stem = file.file_stem()?.to_string_lossy();
+        let beside = pictures
+            .of_stem(&stem)
+            .find(|path| path.parent() == file.parent());
+        if let Some(beside) = beside {
+            return Some(beside.to_path_buf());
+        }
+        let mut found = pictures.of_stem(&stem);
         let (first, second) = (found.next()?, found.next());
         second.is_none().then(|| first.to_path_buf())
     })

@@ -60,6 +60,8 @@ pub(super) struct Pictures {
     dir: PathBuf,
     all: Vec<Picture>,
     by_name: HashMap<String, Vec<usize>>,
+    by_path: HashMap<Vec<String>, usize>,
+    by_stem: HashMap<String, Vec<usize>>,
     /// Other files.
     pub others: usize,
 }
@@ -75,17 +77,22 @@ impl Pictures {
             dir: dir.to_path_buf(),
             all: Vec::with_capacity(found.paths.len()),
             by_name: HashMap::new(),
+            by_path: HashMap::new(),
+            by_stem: HashMap::new(),
             others: found.ignored,
         };
         for path in found.paths {
             let parts = parts_below(dir, &path);
             if let Some(name) = parts.last() {
                 let index = pictures.all.len();
-                pictures
-                    .by_name
-                    .entry(name.clone())
+                let by_name = &mut pictures.by_name;
+                by_name.entry(name.clone()).or_default().push(index);
+                let by_stem = &mut pictures.by_stem;
+                by_stem
+                    .entry(stem(name).to_owned())
                     .or_default()
                     .push(index);
+                pictures.by_path.insert(parts.clone(), index);
                 pictures.all.push(Picture { path, parts });
             }
         }
@@ -134,23 +141,32 @@ impl Pictures {
     /// The picture of a name in a folder, whether or not it is there. Of a foreign name the longest
     /// tail that leads to one picture in the folder counts; none if no tail does.
     pub fn of_name(&self, base: &Base, name: &Name) -> Option<PathBuf> {
-        let below = |picture: &&Picture| picture.parts.starts_with(base);
         if name.is_foreign {
             return self.by_tail(base, name);
         }
-        let wanted: Vec<&String> = base.iter().chain(&name.parts).collect();
-        let known = self.called(name).filter(below);
-        let mut known = known.filter(|picture| picture.parts.iter().eq(wanted.iter().copied()));
-        let found = known.next().map(|picture| picture.path.clone());
-        Some(found.unwrap_or_else(|| {
-            let parts = base.iter().chain(&name.parts);
-            parts.fold(self.dir.clone(), |path, part| path.join(part))
-        }))
+        let wanted = [&base[..], &name.parts].concat();
+        let known = self.by_path.get(&wanted);
+        Some(match known {
+            Some(index) => self.all[*index].path.clone(),
+            None => wanted
+                .iter()
+                .fold(self.dir.clone(), |path, part| path.join(part)),
+        })
+    }
+
+    /// The pictures of a name without its extension.
+    pub fn of_stem(&self, stem: &str) -> impl Iterator<Item = &Path> {
+        let stem: String = stem.nfc().collect();
+        let indices = self.by_stem.get(&stem).into_iter().flatten();
+        indices.map(|index| &*self.all[*index].path)
     }
 
     /// The picture in a folder whose path ends as the name does, in as many parts as possible; none if
     /// there is none or several are as close.
     pub fn by_tail(&self, base: &[String], name: &Name) -> Option<PathBuf> {
+        if let Some(index) = self.by_path.get(&[base, &name.parts].concat()) {
+            return Some(self.all[*index].path.clone());
+        }
         let below = self
             .called(name)
             .filter(|picture| picture.parts.starts_with(base));
@@ -201,6 +217,10 @@ pub(super) fn parts_below(dir: &Path, path: &Path) -> Vec<String> {
     parts
         .map(|part| part.as_os_str().to_string_lossy().nfc().collect())
         .collect()
+}
+
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 /// How many parts two paths share at their ends.

@@ -16,6 +16,9 @@ use warmstart_files::shown;
 /// Boxes less than this far beyond their image, in pixels, are there by rounding.
 const ROUNDING: f64 = 0.5;
 
+/// Boxes with sides below this, in pixels, are smaller than one pixel by more than rounding.
+const TINY: f64 = 0.99;
+
 /// The images of one split, or of one image.
 #[derive(Default)]
 pub(super) struct SplitRead {
@@ -218,7 +221,7 @@ impl SceneBuilder {
                 format!("{} in a picture of {width}×{height}", shown())
             });
         }
-        if bounds.width() < 1.0 && bounds.height() < 1.0 {
+        if bounds.width() < TINY && bounds.height() < TINY {
             self.findings.add(Problem::TinyBox, shown);
         }
         let area = object.area.filter(|area| area.is_finite() && *area >= 0.0);

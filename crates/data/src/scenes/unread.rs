@@ -1,7 +1,7 @@
 //! Layouts that are not read: they are named, with what to do.
 
 use super::json_kind::JsonKind;
-use super::label_files::LabelFiles;
+use super::label_files::{LabelFiles, is_known};
 use crate::folder::is_image;
 use crate::split_kind::SplitKind;
 use std::io::Read as _;
@@ -125,13 +125,10 @@ fn has_class_folders(dir: &Path) -> bool {
     };
     let is_class = |path: &PathBuf| {
         let name = name(path);
-        let is_plain =
-            SplitKind::of(&name).is_none() && !["images", "data", "img"].contains(&&name[..]);
         let mut entries = std::fs::read_dir(path).into_iter().flatten().flatten();
-        is_plain && entries.any(|entry| is_image(&entry.path()))
+        !is_known(&name) && entries.any(|entry| is_image(&entry.path()))
     };
     let splits = folders(dir).filter(|path| SplitKind::of(&name(path)).is_some());
-    let parents = splits.chain([dir.to_path_buf()]);
-    let mut parents = parents;
+    let mut parents = splits.chain([dir.to_path_buf()]);
     parents.any(|parent| folders(&parent).filter(is_class).take(2).count() == 2)
 }
