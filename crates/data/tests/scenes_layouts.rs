@@ -576,6 +576,26 @@ fn layouts_that_are_not_read_are_named_with_what_to_do() {
 }
 
 #[test]
+fn a_data_set_in_a_folder_below_is_named() {
+    let labels = [("street/annotations/instances_train.json", coco(&["a.png"]))];
+    let dir = folder(&labels, &["street/train/a.png"]);
+    let message = refusal(&dir);
+    assert!(
+        message.starts_with("DIR: DIR/street has boxes in the layout COCO; give this folder"),
+        "{message}"
+    );
+    let one = json!([shape("rectangle", "cat", json!([[1, 1], [9, 9]]))]);
+    let labels = [("scans/a.json", labelme("a.png", one))];
+    let dir = folder(&labels, &["scans/a.png"]);
+    assert!(is_detection(dir.path()));
+    let message = refusal(&dir);
+    assert!(
+        message.starts_with("DIR: DIR/scans has boxes in the layout Labelme; give this folder"),
+        "{message}"
+    );
+}
+
+#[test]
 fn class_folders_stay_class_folders_beside_tables_and_records() {
     let dir = folder(
         &[("classes.json", json!({"0": "cat", "1": "dog"}))],

@@ -65,11 +65,27 @@ pub fn layout(dir: &Path) -> Option<Layout> {
     Recognised::of(dir).layout()
 }
 
-/// Whether a folder has detection data, of a [`Layout`] or of another one that [`open`](super::open())
-/// refuses by its name.
+/// Whether a folder has detection data: of a [`Layout`], or such that [`open`](super::open()) refuses by
+/// name, for it is of another layout or the data set is in a folder below.
 pub fn is_detection(dir: &Path) -> bool {
     let recognised = Recognised::of(dir);
-    recognised.layout().is_some() || Unread::of(dir, &recognised.labels).is_some()
+    recognised.layout().is_some()
+        || Unread::of(dir, &recognised.labels).is_some()
+        || inner(dir).is_some()
+}
+
+/// Folders in which a data set of its own is looked for. Class folders may be many, and have none.
+const INNER: usize = 16;
+
+/// The first folder directly below that has a layout itself.
+fn inner(dir: &Path) -> Option<(PathBuf, Layout)> {
+    let entries = std::fs::read_dir(dir).ok()?.flatten();
+    let visible = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    let mut folders: Vec<PathBuf> = visible.map(|entry| entry.path()).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    let mut folders = folders.into_iter().take(INNER);
+    folders.find_map(|folder| layout(&folder).map(|layout| (folder, layout)))
 }
 
 /// The layouts that a folder shows signs of.
@@ -124,6 +140,12 @@ impl Recognised {
             "it is a file; give the folder that holds it and its images".to_owned()
         } else if let Some((unread, sign)) = Unread::of(dir, &self.labels) {
             format!("{} looks like {}", shown(&sign), unread.advice())
+        } else if let Some((folder, layout)) = inner(dir) {
+            format!(
+                "{} has boxes in the layout {}; give this folder as the data, or say --task classify if it is a class and its boxes do not matter",
+                shown(&folder),
+                layout.name()
+            )
         } else {
             "it is no detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into()
         };
