@@ -88,6 +88,8 @@ struct Reader<'a> {
 struct Entry {
     path: PathBuf,
     image: Image,
+    /// Whether another image has its id, so that nothing tells whose the annotations are.
+    shares_id: bool,
     /// Each with whether it is of a later entry.
     annotations: Vec<(Annotation, bool)>,
 }
@@ -126,10 +128,10 @@ impl Reader<'_> {
         for (name, image) in named {
             entries.add_image(path, &self.pictures, &base, name, image, &mut findings);
         }
-        entries.leave_out_shared_ids();
         for annotation in annotations {
             entries.add_annotation(path, annotation, &mut findings);
         }
+        entries.all.retain(|entry| !entry.shares_id);
         let class_of = self.class_of(&categories);
         let mut split = read_images(&entries.all, |entry| {
             read_entry(entry, path, &class_of, fractions)
@@ -195,7 +197,7 @@ struct Entries {
     /// Index of the image of each id, and whether the id is of a later entry of it.
     by_id: HashMap<String, (usize, bool)>,
     by_path: HashMap<PathBuf, usize>,
-    /// Ids of images that are left out.
+    /// Ids of images that are in no folder of the data set.
     left_out: HashSet<String>,
 }
 
@@ -233,17 +235,16 @@ impl Entries {
         if let Some((first, _)) = self.by_id.get(&id) {
             let first = &mut self.all[*first];
             if first.path != path && path.exists() {
-                // Both are left out, the first when all entries are known.
-                let newly = self.left_out.insert(id.clone());
-                for name in [&first.image.file_name, &image.file_name]
-                    .into_iter()
-                    .skip(usize::from(!newly))
-                {
+                let mut add = |name: &str| {
                     findings.add(Problem::SharedId, || {
                         format!("{}, id {id}: {name:?}", shown(file))
                     });
+                };
+                if !first.shares_id {
+                    add(&first.image.file_name);
                 }
-                return;
+                first.shares_id = true;
+                return add(&image.file_name);
             }
             return findings.add(Problem::RepeatedImage, || {
                 format!("{}: the id {id} is already another image's", place())
@@ -260,46 +261,23 @@ impl Entries {
         self.all.push(Entry {
             path,
             image,
+            shares_id: false,
             annotations: Vec::new(),
         });
     }
 
-    /// Leaves out the images whose ids turned out to be of several images.
-    fn leave_out_shared_ids(&mut self) {
-        let shared = self.left_out.iter().filter_map(|id| self.by_id.get(id));
-        let shared: HashSet<usize> = shared.map(|(index, _)| *index).collect();
-        if shared.is_empty() {
-            return;
-        }
-        let ids = std::mem::take(&mut self.by_id).into_iter();
-        let (lost, kept): (Vec<_>, Vec<_>) =
-            ids.partition(|(_, (index, _))| shared.contains(index));
-        self.left_out.extend(lost.into_iter().map(|(id, _)| id));
-        let mut places = vec![0; self.all.len()];
-        let mut place = 0;
-        for (index, entry) in std::mem::take(&mut self.all).into_iter().enumerate() {
-            if !shared.contains(&index) {
-                places[index] = place;
-                place += 1;
-                self.all.push(entry);
-            }
-        }
-        let moved = kept
-            .into_iter()
-            .map(|(id, (index, is_later))| (id, (places[index], is_later)));
-        self.by_id = moved.collect();
-    }
-
     fn add_annotation(&mut self, file: &Path, annotation: Annotation, findings: &mut Findings) {
         let id = key(&annotation.image_id);
-        if id.as_ref().is_some_and(|id| self.left_out.contains(id)) {
+        let image = id.as_ref().and_then(|id| self.by_id.get(id));
+        let Some((image, is_later)) = image else {
+            // What an image costs that is left out has been said of the image.
+            if !id.is_some_and(|id| self.left_out.contains(&id)) {
+                findings.add(Problem::UnknownImage, || {
+                    let id = &annotation.image_id;
+                    format!("{}: there is no image {id}", annotation.place(file))
+                });
+            }
             return;
-        }
-        let Some((image, is_later)) = id.and_then(|id| self.by_id.get(&id)) else {
-            return findings.add(Problem::UnknownImage, || {
-                let id = &annotation.image_id;
-                format!("{}: there is no image {id}", annotation.place(file))
-            });
         };
         self.all[*image].annotations.push((annotation, *is_later));
     }

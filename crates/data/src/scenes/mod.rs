@@ -1,7 +1,7 @@
 //! Detection data of any layout in one form.
 //!
 //! ```text
-//! folder ─ Layout::of ─▶ its reader ─ boxes checked, one by one ─▶ Dataset<Scene> + Findings
+//! folder ─ layout ─▶ its reader ─ boxes checked, one by one ─▶ Dataset<Scene> + Findings
 //! ```
 //!
 //! What is wrong with one box costs that box and no more: it is counted, with an example, in the
