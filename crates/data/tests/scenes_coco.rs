@@ -252,6 +252,18 @@ fn files_and_lists_of_great_length_are_read_in_time() {
 }
 
 #[test]
+fn an_empty_file_of_annotations_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    add(dir.path(), "annotations/train.json", "");
+    add_picture(dir.path(), "images/a.png", 100, 50);
+    let message = refusal(&dir);
+    assert!(
+        message.starts_with("DIR/annotations/train.json, line 1: expected COCO's JSON"),
+        "{message}"
+    );
+}
+
+#[test]
 fn nesting_without_end_is_an_error_with_its_place() {
     let dir = coco("", "");
     let nested = format!(

@@ -3,6 +3,8 @@
 //! A file of hundreds of megabytes is not parsed for that: its bytes are scanned for the keys of its
 //! outermost object, or of the first object in its outermost list.
 
+use crate::split_kind::SplitKind;
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -37,7 +39,7 @@ impl JsonKind {
             chunk.clear();
             let read = file.by_ref().take(CHUNK as u64).read_to_end(&mut chunk);
             if read.ok()? == 0 {
-                return Self::at_the_end(&scan);
+                return Self::at_the_end(path, &scan);
             }
             scan.feed(&chunk);
             let kind = Self::of_keys(&scan);
@@ -80,12 +82,20 @@ impl JsonKind {
         }
     }
 
-    /// The kind of a file that was scanned whole. One that breaks off is taken for what it began as, so
-    /// that its reader can say where it breaks off.
-    fn at_the_end(scan: &Scan) -> Option<Self> {
-        let began = scan.depth > 0 && scan.may_be_coco();
-        began.then_some(Self::Coco)
+    /// The kind of a file that was scanned whole. One that breaks off is taken for what it began as, and
+    /// `annotations/<split>.json` without any JSON for what it is called, so that its reader can say what is
+    /// wrong.
+    fn at_the_end(path: &Path, scan: &Scan) -> Option<Self> {
+        let breaks_off = scan.depth > 0 && scan.may_be_coco();
+        let is_named = !scan.started && is_annotations_of_split(path);
+        (breaks_off || is_named).then_some(Self::Coco)
     }
+}
+
+fn is_annotations_of_split(path: &Path) -> bool {
+    let text = |name: Option<&OsStr>| name.unwrap_or_default().to_string_lossy().to_lowercase();
+    let folder = text(path.parent().and_then(Path::file_name));
+    folder == "annotations" && SplitKind::of(&text(path.file_stem())).is_some()
 }
 
 const COCO_KEYS: [&str; 3] = ["images", "annotations", "categories"];
