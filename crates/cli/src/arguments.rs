@@ -172,7 +172,7 @@ Example:
 
 Nothing is changed. The exit code is 1 if an image cannot be read.")]
 pub struct DataCheck {
-    /// Folder of a data set in the layout of COCO, YOLO or Pascal VOC
+    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio
     pub folder: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -188,7 +188,7 @@ Example:
 
 Images are linked where the file system can, else copied.")]
 pub struct DataConvert {
-    /// Folder of a data set in the layout of COCO, YOLO or Pascal VOC
+    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio
     pub folder: PathBuf,
     /// Folder to create; it must be empty or not exist
     pub out: PathBuf,

@@ -77,7 +77,7 @@ fn class_folders_and_other_folders_are_no_detection_data() {
     assert_eq!(layout(dir.path()), None);
     assert_eq!(
         refusal(&dir),
-        "DIR: it is no detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), or Annotations/ and JPEGImages/ (VOC)"
+        "DIR: it is no detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio"
     );
     assert!(
         open(&dir.path().join("nowhere"), 0.2, 0)
@@ -358,7 +358,6 @@ fn images_that_are_missing_or_damaged_are_left_out_and_counted() {
             (Problem::UnreadableImage, 1),
             (Problem::RepeatedImage, 2),
             (Problem::OtherSize, 1),
-            (Problem::WithoutBoxes, 1),
             (Problem::UnknownImage, 1),
             (Problem::UntrainedClass, 1),
         ]
@@ -383,7 +382,7 @@ fn a_split_without_images_or_objects_is_refused_with_the_cause() {
     fs::remove_file(dir.path().join("images/val/v.png")).unwrap();
     assert_eq!(
         refusal(&dir),
-        "DIR: its validation split has no image: annotations are of unknown images (dropped): 1, such as DIR/labels/val/v.txt; add images or mend the annotations"
+        "DIR: its validation split has no image: annotations are of unknown images (dropped): 1, such as DIR/labels/val/v.txt; add images or fix the annotations"
     );
     add(
         dir.path(),
@@ -397,7 +396,7 @@ fn a_split_without_images_or_objects_is_refused_with_the_cause() {
     fs::remove_file(dir.path().join("images/train/a.png")).unwrap();
     assert_eq!(
         refusal(&dir),
-        "DIR: its training split has no image: annotations are of unknown images (dropped): 1, such as DIR/labels/train/a.txt; add images or mend the annotations"
+        "DIR: its training split has no image: annotations are of unknown images (dropped): 1, such as DIR/labels/train/a.txt; add images or fix the annotations"
     );
 }
 

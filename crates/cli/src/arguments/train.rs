@@ -16,8 +16,8 @@ Examples:
 
 The data are DIR/train/<class>/… and DIR/val/<class>/… (and DIR/test/<class>/…, measured once at the
 end), or DIR/<class>/…, of which a share validates. A detector is trained where DIR holds boxes in the
-layout of COCO (annotations/instances_train.json), YOLO (data.yaml) or Pascal VOC (Annotations/); the
-detectors of other tools cannot be loaded, but every backbone file can.")]
+layout of COCO (annotations/instances_train.json), YOLO (data.yaml), Pascal VOC (Annotations/), Labelme
+or Label Studio; the detectors of other tools cannot be loaded, but every backbone file can.")]
 pub struct Train {
     /// A recipe in TOML; flags override it
     pub recipe: Option<PathBuf>,

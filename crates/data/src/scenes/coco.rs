@@ -1,275 +1,332 @@
-//! COCO: `annotations/instances_<split>.json` beside the images in `<split>/`.
+//! COCO: files of annotations, one for each split, and the images that they name.
 //!
-//! The format is described at <https://cocodataset.org/#format-data>.
+//! Tools put them in places of their own: `annotations/instances_<split>.json` with `<split>/` (COCO's
+//! own), `annotations/<split>.json` with `images/`, `<split>/_annotations.coco.json` among the images
+//! (Roboflow), `annotations/instances_default.json` with `images/default/` (CVAT), `result.json` with
+//! `images/` (Label Studio). So the files are known by what is in them, and the images are looked up by
+//! their names.
 
+use super::coco_json::{Annotation, Category, CocoFile, Image, key, read as read_file};
 use super::findings::{Findings, Problem};
-use super::reading::{
-    RawObject, SplitRead, SplitsRead, inside, read_image, read_images, read_text, require_distinct,
-};
+use super::json_kind::JsonKind;
+use super::label_files::LabelFiles;
+use super::pictures::{Base, Name, Pictures, parts_below};
+use super::reading::{RawObject, SplitRead, SplitsRead, read_image, read_images};
+use super::splitting::{by_split, folder_kind};
 use crate::error::DataError;
-use crate::folder;
 use crate::scene::BoundingBox;
 use crate::split_kind::SplitKind;
-use rayon::prelude::*;
-use serde::Deserialize;
-use serde_json::Value;
-use serde_json::value::RawValue;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use warmstart_files::shown;
 
-/// A file of annotations, with what lies in its lists unread: one entry may be malformed.
-#[derive(Deserialize)]
-struct Annotations<'a> {
-    #[serde(borrow)]
-    images: Vec<&'a RawValue>,
-    #[serde(borrow)]
-    annotations: Vec<&'a RawValue>,
-    categories: Vec<Category>,
-}
-
-#[derive(Deserialize)]
-struct Category {
-    id: i64,
-    name: String,
-}
-
-#[derive(Deserialize)]
-struct Image {
-    id: Value,
-    file_name: String,
-    #[serde(default)]
-    width: Value,
-    #[serde(default)]
-    height: Value,
-}
-
-#[derive(Deserialize)]
-struct Annotation {
-    #[serde(default)]
-    id: Value,
-    image_id: Value,
-    category_id: Value,
-    /// x, y, width and height in pixels.
-    bbox: [f64; 4],
-    #[serde(default)]
-    area: Value,
-    #[serde(default)]
-    iscrowd: Value,
-}
-
-/// The files of annotations in a folder and what split each is for, in the order of their names.
-pub(super) fn annotation_files(dir: &Path) -> Vec<(SplitKind, String, PathBuf)> {
-    let folder = dir.join("annotations");
-    let mut files: Vec<(SplitKind, String, PathBuf)> = std::fs::read_dir(&folder)
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name().into_string().ok()?;
-            let split = name.strip_prefix("instances_")?.strip_suffix(".json")?;
-            Some((SplitKind::of(split)?, split.to_owned(), folder.join(&name)))
-        })
-        .collect();
-    files.sort();
-    files
+/// The first file of annotations in COCO's form.
+pub(super) fn sign(labels: &LabelFiles) -> Option<PathBuf> {
+    labels.of_kind(JsonKind::Coco).next().cloned()
 }
 
 /// Reads all splits of a COCO data set. The classes are the categories of the training split in the
 /// order of their ids; other splits are matched by name.
-pub(super) fn read(dir: &Path) -> Result<SplitsRead, DataError> {
-    let files = annotation_files(dir);
-    if let Some([first, second]) = files.array_windows().find(|[a, b]| a.0 == b.0) {
-        let (first, second) = (first.2.display(), second.2.display());
-        let problem = format!("{first} and {second} are for the same split; keep one");
-        return Err(layout(dir, problem));
+pub(super) fn read(dir: &Path, labels: &LabelFiles) -> Result<SplitsRead, DataError> {
+    let files: Vec<PathBuf> = labels.of_kind(JsonKind::Coco).cloned().collect();
+    let split_files = by_split(dir, &files)?;
+    let pictures = Pictures::below(dir)?;
+    let mut findings = Findings::default();
+    let others = labels.json.iter().filter(|(_, kind)| kind.is_none());
+    for file in split_files
+        .unused
+        .iter()
+        .chain(others.map(|(path, _)| path))
+    {
+        findings.add(Problem::NotUsed, || shown(file));
     }
-    let Some((SplitKind::Train, ..)) = files.first() else {
-        let problem = "there is no annotations/instances_train.json; add the training split";
-        return Err(layout(dir, problem.into()));
+    let kinds: Vec<SplitKind> = split_files.files.iter().map(|(kind, _)| *kind).collect();
+    let mut reader = Reader {
+        dir,
+        pictures,
+        classes: HashMap::new(),
+        class_names: Vec::new(),
+        used: HashSet::new(),
     };
-    let mut classes = Vec::new();
     let mut splits = HashMap::new();
-    let mut ignored = 0;
-    for (kind, name, file) in &files {
-        let folder = dir.join(name);
-        if !folder.is_dir() {
-            let problem = format!(
-                "{} needs the folder {name} of its images beside annotations; add it",
-                file.display()
-            );
-            return Err(layout(dir, problem));
-        }
-        let (split, passed_over) = read_split(file, &folder, &mut classes)?;
-        ignored += passed_over;
-        splits.insert(*kind as usize, split);
+    for (kind, file) in &split_files.files {
+        let others: Vec<SplitKind> = kinds
+            .iter()
+            .copied()
+            .filter(|other| other != kind)
+            .collect();
+        splits.insert(*kind, reader.split(*kind, file, &others)?);
     }
-    let mut split = |kind: SplitKind| splits.remove(&(kind as usize));
+    let used = reader.used.iter().map(PathBuf::as_path).collect();
+    let (unused, folders) = reader.pictures.unused(&used);
+    for folder in folders {
+        findings.add(Problem::NotUsed, || folder);
+    }
+    let ignored = unused + reader.pictures.others;
     Ok(SplitsRead {
-        classes,
-        train: split(SplitKind::Train).unwrap_or_default(),
-        validation: split(SplitKind::Validation),
-        test: split(SplitKind::Test),
-        findings: Findings::default(),
-        ignored,
+        classes: reader.class_names,
+        train: splits.remove(&SplitKind::Train).unwrap_or_default(),
+        validation: splits.remove(&SplitKind::Validation),
+        test: splits.remove(&SplitKind::Test),
+        findings,
+        ignored: ignored.saturating_sub(kinds.len()),
         root: dir.to_path_buf(),
     })
 }
 
-fn layout(dir: &Path, problem: String) -> DataError {
-    DataError::Layout {
-        folder: dir.to_path_buf(),
-        problem,
-    }
+struct Reader<'a> {
+    dir: &'a Path,
+    pictures: Pictures,
+    /// Index of each class name.
+    classes: HashMap<String, usize>,
+    class_names: Vec<String>,
+    /// Images that are in a split.
+    used: HashSet<PathBuf>,
 }
 
-/// The split of one file, and how many files in the folder it does not list. `classes` are filled
-/// from the file if there are none yet.
-fn read_split(
-    file: &Path,
-    folder: &Path,
-    classes: &mut Vec<String>,
-) -> Result<(SplitRead, usize), DataError> {
-    let text = read_text(file)?;
-    let parsed: Annotations = serde_json::from_str(&text).map_err(|error| {
-        let reason = reason(&error);
-        let problem = format!(
-            "expected COCO's JSON with images, annotations and categories; {reason}; mend or export it again"
-        );
-        DataError::annotations(file, error.line(), problem)
-    })?;
-    let category_class = categories(file, parsed.categories, classes)?;
+/// An image with the annotations of all its entries.
+struct Entry {
+    path: PathBuf,
+    image: Image,
+    /// Whether another image has its id, so that nothing tells whose the annotations are.
+    shares_id: bool,
+    /// Each with whether it is of a later entry.
+    annotations: Vec<(Annotation, bool)>,
+}
 
-    let mut findings = Findings::default();
-    findings.add_encoding(file, &text);
-    let mut ids = HashMap::new();
-    let mut images = Vec::new();
-    for (index, raw) in parsed.images.into_iter().enumerate() {
-        let malformed = |reason: String| format!("{}, image {index}: {reason}", file.display());
-        match serde_json::from_str::<Image>(raw.get()) {
-            Err(error) => findings.add(Problem::Malformed, || malformed(reason(&error))),
-            Ok(image) => match (key(&image.id), inside(folder, &image.file_name)) {
-                (_, None) => findings.add(Problem::OutsideFolder, || malformed(image.file_name)),
-                (None, _) => findings.add(Problem::Malformed, || malformed("it has no id".into())),
-                (Some(id), Some(_)) if ids.contains_key(&id) => {
-                    let reason = format!("the id {id} is already another image's");
-                    findings.add(Problem::RepeatedImage, || malformed(reason));
-                }
-                (Some(id), Some(path)) => {
-                    ids.insert(id, images.len());
-                    images.push((path, image, Vec::new()));
-                }
-            },
-        }
-    }
-    let annotations: Vec<_> = parsed
-        .annotations
-        .par_iter()
-        .map(|raw| serde_json::from_str::<Annotation>(raw.get()))
-        .collect();
-    for (index, annotation) in annotations.into_iter().enumerate() {
-        match annotation {
-            Err(error) => findings.add(Problem::Malformed, || {
-                format!("{}, annotation {index}: {}", file.display(), reason(&error))
-            }),
-            Ok(annotation) => match key(&annotation.image_id).and_then(|id| ids.get(&id)) {
-                Some(image) => images[*image].2.push(annotation),
-                None => findings.add(Problem::UnknownImage, || {
-                    let id = &annotation.image_id;
-                    format!("{}: there is no image {id}", place(file, &annotation))
-                }),
-            },
-        }
-    }
-    let mut split = read_images(&images, |(path, image, annotations)| {
-        read_image(path, |scene| {
-            if let (Some(width), Some(height)) = (image.width.as_f64(), image.height.as_f64()) {
-                scene.compare_size(width, height, path.display());
+impl Reader<'_> {
+    fn split(
+        &mut self,
+        kind: SplitKind,
+        path: &Path,
+        others: &[SplitKind],
+    ) -> Result<SplitRead, DataError> {
+        let mut file = read_file(path)?;
+        let mut findings = std::mem::take(&mut file.findings);
+        if kind == SplitKind::Train {
+            for group in file.take_groups() {
+                findings.add(Problem::GroupClass, || {
+                    format!("{}: {group:?}", shown(path))
+                });
             }
-            for annotation in annotations {
-                let place = place(file, annotation);
-                let class = key(&annotation.category_id).and_then(|id| category_class.get(&id));
-                let Some(Some(class)) = class else {
-                    let id = &annotation.category_id;
-                    let example = || format!("{place}: category {id}");
-                    scene.findings.add(Problem::UnknownClass, example);
-                    continue;
-                };
-                let [left, top, width, height] = annotation.bbox;
-                let bounds = BoundingBox {
-                    left,
-                    top,
-                    right: left + width,
-                    bottom: top + height,
-                };
-                let object = RawObject {
-                    class: *class,
-                    bounds,
-                    area: annotation.area.as_f64(),
-                    crowd: annotation.iscrowd == 1 || annotation.iscrowd == true,
-                    difficult: false,
-                };
-                scene.add(object, place);
+            self.class_names = file.categories.iter().map(|c| c.name.clone()).collect();
+            self.classes = self.class_names.iter().cloned().zip(0..).collect();
+        }
+        let fractions = file.has_fractions();
+        let CocoFile {
+            images,
+            annotations,
+            categories,
+            ..
+        } = file;
+        let named = images
+            .into_iter()
+            .map(|image| (Name::new(&image.file_name), image));
+        let named: Vec<(Option<Name>, Image)> = named.collect();
+        let base = self.base(kind, path, &named, others)?;
+        let mut entries = Entries::default();
+        for (name, image) in named {
+            entries.add_image(path, &self.pictures, &base, name, image, &mut findings);
+        }
+        for annotation in annotations {
+            entries.add_annotation(path, annotation, &mut findings);
+        }
+        entries.all.retain(|entry| !entry.shares_id);
+        let class_of = self.class_of(&categories);
+        let mut split = read_images(&entries.all, |entry| {
+            read_entry(entry, path, &class_of, fractions)
+        })?;
+        findings.append(split.findings);
+        split.findings = findings;
+        self.used
+            .extend(entries.all.into_iter().map(|entry| entry.path));
+        Ok(split)
+    }
+
+    /// The class of every category id, none where the training split does not have it.
+    fn class_of(&self, categories: &[Category]) -> HashMap<String, Option<usize>> {
+        let class = |category: &Category| self.classes.get(&category.name).copied();
+        let classes = categories.iter().map(|c| (c.id.clone(), class(c)));
+        classes.collect()
+    }
+
+    /// The folder that the images of a file are in.
+    fn base(
+        &self,
+        kind: SplitKind,
+        file: &Path,
+        named: &[(Option<Name>, Image)],
+        others: &[SplitKind],
+    ) -> Result<Base, DataError> {
+        let names: Vec<&Name> = named.iter().filter_map(|(name, _)| name.as_ref()).collect();
+        if let Some(base) = self.pictures.base(&names, kind, others) {
+            return Ok(base);
+        }
+        // Without any picture there must at least be the folder that they are missing from.
+        let own = parts_below(self.dir, file.parent().unwrap_or(self.dir));
+        if folder_kind(&own.iter().collect::<PathBuf>()) == Some(kind) {
+            return Ok(own);
+        }
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        let name = stem.strip_prefix("instances_").unwrap_or(&stem);
+        let folders = [name, "images"].into_iter();
+        let mut folders = folders.filter(|folder| self.dir.join(folder).is_dir());
+        if let Some(folder) = folders.next() {
+            return Ok(vec![folder.to_owned()]);
+        }
+        let (file, count) = (shown(file), named.len());
+        let problem = match SplitKind::of(name) {
+            Some(_) => {
+                format!("{file} needs the folder {name} of its images beside annotations; add it")
             }
-            Ok(())
+            None => {
+                format!("{file} names {count} images, and none of them is in this folder; add them")
+            }
+        };
+        Err(DataError::Layout {
+            folder: self.dir.to_path_buf(),
+            problem,
         })
-    })?;
-    findings.append(split.findings);
-    split.findings = findings;
-
-    let listed: HashSet<&PathBuf> = images.iter().map(|(path, ..)| path).collect();
-    let found = folder::images(folder)?;
-    let unlisted = found.paths.iter().filter(|path| !listed.contains(path));
-    Ok((split, found.ignored + unlisted.count()))
+    }
 }
 
-/// The class of every category id, none where the training split does not have it.
-fn categories(
+/// The images of one file while their annotations come in.
+#[derive(Default)]
+struct Entries {
+    all: Vec<Entry>,
+    /// Index of the image of each id, and whether the id is of a later entry of it.
+    by_id: HashMap<String, (usize, bool)>,
+    by_path: HashMap<PathBuf, usize>,
+    /// Ids of images that are in no folder of the data set.
+    left_out: HashSet<String>,
+}
+
+impl Entries {
+    fn add_image(
+        &mut self,
+        file: &Path,
+        pictures: &Pictures,
+        base: &Base,
+        name: Option<Name>,
+        image: Image,
+        findings: &mut Findings,
+    ) {
+        let place = || format!("{}, image {}", shown(file), image.index);
+        let Some(id) = key(&image.id) else {
+            return findings.add(Problem::Malformed, || format!("{}: it has no id", place()));
+        };
+        let is_foreign = name.as_ref().is_some_and(|name| name.is_foreign);
+        let Some(path) = name.and_then(|name| pictures.of_name(base, &name)) else {
+            self.left_out.insert(id);
+            return findings.add(Problem::OutsideFolder, || {
+                let reason = if is_foreign {
+                    "starts elsewhere (it is absolute, or has ..), and its end leads to no image of the split; make it relative to the folder of the images"
+                } else {
+                    "names no file"
+                };
+                format!("{}: the file_name {:?} {reason}", place(), image.file_name)
+            });
+        };
+        if is_foreign {
+            findings.add(Problem::ForeignName, || {
+                format!("{}: {:?} is {}", place(), image.file_name, shown(&path))
+            });
+        }
+        if let Some((first, _)) = self.by_id.get(&id) {
+            let first = &mut self.all[*first];
+            if first.path != path && path.exists() {
+                let mut add = |name: &str| {
+                    findings.add(Problem::SharedId, || {
+                        format!("{}, id {id}: {name:?}", shown(file))
+                    });
+                };
+                if !first.shares_id {
+                    add(&first.image.file_name);
+                }
+                first.shares_id = true;
+                return add(&image.file_name);
+            }
+            return findings.add(Problem::RepeatedImage, || {
+                format!("{}: the id {id} is already another image's", place())
+            });
+        }
+        if let Some(first) = self.by_path.get(&path) {
+            self.by_id.insert(id, (*first, true));
+            return findings.add(Problem::RepeatedImage, || {
+                format!("{}: {:?} again", place(), image.file_name)
+            });
+        }
+        self.by_id.insert(id, (self.all.len(), false));
+        self.by_path.insert(path.clone(), self.all.len());
+        self.all.push(Entry {
+            path,
+            image,
+            shares_id: false,
+            annotations: Vec::new(),
+        });
+    }
+
+    fn add_annotation(&mut self, file: &Path, annotation: Annotation, findings: &mut Findings) {
+        let id = key(&annotation.image_id);
+        let image = id.as_ref().and_then(|id| self.by_id.get(id));
+        let Some((image, is_later)) = image else {
+            // What an image costs that is left out has been said of the image.
+            if !id.is_some_and(|id| self.left_out.contains(&id)) {
+                findings.add(Problem::UnknownImage, || {
+                    let id = &annotation.image_id;
+                    format!("{}: there is no image {id}", annotation.place(file))
+                });
+            }
+            return;
+        };
+        self.all[*image].annotations.push((annotation, *is_later));
+    }
+}
+
+fn read_entry(
+    entry: &Entry,
     file: &Path,
-    mut categories: Vec<Category>,
-    classes: &mut Vec<String>,
-) -> Result<HashMap<String, Option<usize>>, DataError> {
-    categories.sort_by_key(|category| category.id);
-    if let Some([a, b]) = categories.array_windows().find(|[a, b]| a.id == b.id) {
-        let (id, first, second) = (a.id, &a.name, &b.name);
-        let problem = format!(
-            "the categories {first:?} and {second:?} both have the id {id}; give each its own"
-        );
-        return Err(DataError::annotations(file, 1, problem));
-    }
-    let names: Vec<String> = categories.iter().map(|c| c.name.clone()).collect();
-    require_distinct(file, &names)?;
-    if names.is_empty() {
-        let problem = "categories is empty; list the classes there";
-        return Err(DataError::annotations(file, 1, problem));
-    }
-    if classes.is_empty() {
-        *classes = names;
-    }
-    let class = |name: &str| classes.iter().position(|class| class == name);
-    Ok(categories
-        .iter()
-        .map(|category| (category.id.to_string(), class(&category.name)))
-        .collect())
-}
-
-/// An id as a text that is the same for 7, 7.0 and "7".
-fn key(id: &Value) -> Option<String> {
-    match id {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => match number.as_f64() {
-            Some(value) if number.is_f64() => Some(value.to_string()),
-            _ => Some(number.to_string()),
-        },
-        _ => None,
-    }
-}
-
-fn place(file: &Path, annotation: &Annotation) -> String {
-    format!("{}, annotation {}", file.display(), annotation.id)
-}
-
-/// What is wrong, without the position: that is of the entry or given apart.
-fn reason(error: &serde_json::Error) -> String {
-    let message = error.to_string();
-    let end = message.rfind(" at line ").unwrap_or(message.len());
-    message[..end].to_owned()
+    class_of: &HashMap<String, Option<usize>>,
+    fractions: bool,
+) -> Result<SplitRead, DataError> {
+    read_image(&entry.path, |scene| {
+        if let Some((width, height)) = entry.image.size() {
+            scene.compare_size(width, height, shown(&entry.path));
+        }
+        for (annotation, is_later) in &entry.annotations {
+            let place = annotation.place(file);
+            let class = key(&annotation.category_id).and_then(|id| class_of.get(&id));
+            let Some(Some(class)) = class else {
+                let id = &annotation.category_id;
+                let example = || format!("{place}: category {id}");
+                scene.findings.add(Problem::UnknownClass, example);
+                continue;
+            };
+            if *is_later {
+                scene.findings.add(Problem::MergedObject, || place.clone());
+            }
+            let [left, top, width, height] = annotation.bbox.map(|number| number.0);
+            let bounds = BoundingBox {
+                left,
+                top,
+                right: left + width,
+                bottom: top + height,
+            };
+            let mut object = RawObject {
+                class: *class,
+                bounds,
+                area: annotation.area(),
+                crowd: annotation.is_crowd(),
+                difficult: false,
+            };
+            if fractions {
+                scene.findings.add(Problem::FractionBox, || place.clone());
+                object.bounds = scene.in_pixels(bounds);
+                // An area of at most one is a fraction, too.
+                object.area = object.area.filter(|area| *area > 1.0);
+            }
+            scene.add(object, place);
+        }
+        Ok(())
+    })
 }

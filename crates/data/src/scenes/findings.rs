@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
-use warmstart_files::shown;
+use warmstart_files::{one_line, shown};
 
 /// Examples kept of each problem.
 const EXAMPLES: usize = 5;
@@ -21,8 +21,15 @@ pub enum Problem {
     UnreadableImage,
     /// An image name that leads out of the data folder: left out.
     OutsideFolder,
-    /// An image listed twice in one split: its first annotation counts.
+    /// An image name that starts on another machine or in another folder, while its end leads to an image
+    /// in the data folder: that one is taken.
+    ForeignName,
+    /// An image listed twice in one split: it is kept once, with the objects of both entries.
     RepeatedImage,
+    /// An image whose id another image has, too, so that nothing tells whose the objects are: left out.
+    SharedId,
+    /// An object of an image's second entry: kept with those of the first.
+    MergedObject,
     /// An image that is in two splits: kept in both.
     SharedImage,
     /// A split that is named and not there: left out.
@@ -33,6 +40,12 @@ pub enum Problem {
     AssumedEncoding,
     /// An annotation whose size of the image is not the file's: the boxes are kept as they are.
     OtherSize,
+    /// An image turned by its EXIF orientation, whose boxes are for the image before that: they are turned
+    /// with it.
+    TurnedBoxes,
+    /// An image turned by its EXIF orientation, where nothing tells whether its boxes are: they are kept as
+    /// they are.
+    UnknownTurn,
     /// An image with no label file: kept as an image without objects.
     WithoutLabelFile,
     /// An image that is labelled as having no object, or has no valid one: kept.
@@ -41,9 +54,13 @@ pub enum Problem {
     Malformed,
     /// An annotation of an image that is not listed or not there: dropped.
     UnknownImage,
+    /// An object that is no box, and has no outline to put one around: dropped.
+    OtherShape,
+    /// A box in fractions of its image where pixels are usual: read as such.
+    FractionBox,
     /// An object of a class that is not listed: dropped.
     UnknownClass,
-    /// A box with a coordinate that is no finite number: dropped.
+    /// A box with a coordinate that is not finite: dropped.
     NotFinite,
     /// A box of no width or height, or with exchanged corners: dropped.
     EmptyBox,
@@ -53,6 +70,12 @@ pub enum Problem {
     ClippedBox,
     /// A second box of the same class at the same place: dropped.
     DuplicateBox,
+    /// A box that is less than a pixel wide and high: kept.
+    TinyBox,
+    /// A class that only says which others belong together, and has no object: left out.
+    GroupClass,
+    /// A split in which every box is around a crowd: there is nothing to learn or measure.
+    OnlyCrowds,
     /// A class without any object in the training split: it cannot be learned.
     UntrainedClass,
 }
@@ -64,24 +87,42 @@ impl Problem {
             Self::MissingImage => "listed images are not there (left out)",
             Self::UnreadableImage => "images cannot be read (left out)",
             Self::OutsideFolder => "image names lead out of the data folder (left out)",
-            Self::RepeatedImage => "images are listed twice in a split (the first counts)",
+            Self::ForeignName => {
+                "image names start elsewhere, such as / or C: (found in the data folder by their end)"
+            }
+            Self::RepeatedImage => "images are listed twice in a split (kept once)",
+            Self::SharedId => "images have the id of another image (left out with their objects)",
+            Self::MergedObject => "objects are of images that are listed twice (all are kept)",
             Self::SharedImage => "images are in two splits (kept in both)",
             Self::MissingSplit => "splits are named and not there (left out)",
             Self::NotUsed => "files or folders are not used",
             Self::AssumedEncoding => {
                 "encodings of text files are assumed (check the names, or save the files as UTF-8)"
             }
+            Self::TurnedBoxes => {
+                "images are turned by EXIF and their boxes are not (boxes turned with the image)"
+            }
+            Self::UnknownTurn => {
+                "images are turned by EXIF and nothing tells whether their boxes are (boxes kept)"
+            }
             Self::OtherSize => "images have another size than their annotation says (boxes kept)",
             Self::WithoutLabelFile => "images have no label file (kept as images without objects)",
             Self::WithoutBoxes => "images have no valid box (kept)",
             Self::Malformed => "annotations are malformed (dropped)",
             Self::UnknownImage => "annotations are of unknown images (dropped)",
+            Self::OtherShape => "shapes are neither boxes nor outlines (dropped)",
+            Self::FractionBox => "boxes are in fractions of their image (read as such)",
             Self::UnknownClass => "objects are of unknown classes (dropped)",
-            Self::NotFinite => "boxes have coordinates that are no finite numbers (dropped)",
+            Self::NotFinite => "boxes have coordinates that are not finite (dropped)",
             Self::EmptyBox => "boxes are empty or inverted (dropped)",
             Self::OutsideBox => "boxes are wholly outside of their image (dropped)",
             Self::ClippedBox => "boxes reach beyond their image (clipped)",
             Self::DuplicateBox => "boxes are there twice (dropped)",
+            Self::TinyBox => "boxes are less than a pixel wide and high (kept)",
+            Self::GroupClass => "classes only group others and have no object (left out)",
+            Self::OnlyCrowds => {
+                "splits have only boxes around crowds (iscrowd 1), which are not learned"
+            }
             Self::UntrainedClass => "classes have no object in the training split",
         }
     }
@@ -130,16 +171,20 @@ impl Findings {
             Problem::MissingImage,
             Problem::UnreadableImage,
             Problem::OutsideFolder,
+            Problem::SharedId,
             Problem::WithoutLabelFile,
             Problem::Malformed,
             Problem::UnknownImage,
+            Problem::OtherShape,
             Problem::UnknownClass,
             Problem::NotFinite,
             Problem::EmptyBox,
             Problem::OutsideBox,
         ];
+        // Of equals the last is taken: the list is turned so that causes win over what follows from them.
         let worst = losses
             .into_iter()
+            .rev()
             .max_by_key(|problem| self.count(*problem));
         let worst = worst.filter(|problem| self.count(*problem) > 0)?;
         let example = self.examples(worst).first().cloned().unwrap_or_default();
@@ -154,7 +199,7 @@ impl Findings {
         let finding = self.0.entry(problem).or_default();
         finding.count += 1;
         if finding.examples.len() < EXAMPLES {
-            finding.examples.push(example());
+            finding.examples.push(one_line(&example()).into_owned());
         }
     }
 

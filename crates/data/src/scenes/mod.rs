@@ -1,23 +1,36 @@
-//! Detection data: COCO, YOLO and Pascal VOC in one form.
+//! Detection data of any layout in one form.
 //!
 //! ```text
-//! folder ─ layout ─▶ coco │ yolo │ voc ─ boxes checked, one by one ─▶ Dataset<Scene> + Findings
+//! folder ─ layout ─▶ its reader ─ boxes checked, one by one ─▶ Dataset<Scene> + Findings
 //! ```
 //!
 //! What is wrong with one box costs that box and no more: it is counted, with an example, in the
 //! [`Findings`]. What cannot be read at all is an error.
 
 mod coco;
+mod coco_json;
 mod data_yaml;
 mod findings;
+mod json;
+mod json_kind;
+mod label_files;
+mod labelme;
+mod labelstudio;
+mod layout;
+mod named;
 mod picture_size;
+mod pictures;
 mod reading;
 mod report;
+mod splitting;
+mod stored_picture;
+mod unread;
 mod voc;
 mod writing;
 mod yolo;
 
 pub use findings::{Finding, Findings, Problem};
+pub use layout::{Layout, is_detection, layout};
 pub use picture_size::picture_size;
 pub use report::{AreaCounts, ClassCount, Report, SideCount, SplitReport};
 pub use writing::{Written, write};
@@ -26,30 +39,18 @@ use crate::dataset::{Dataset, Sample, drawn};
 use crate::error::DataError;
 use crate::scene::Scene;
 use crate::skipped::Skipped;
+use layout::Recognised;
 use reading::{SplitRead, SplitsRead};
-use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-
-/// How boxes and images lie in a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Layout {
-    /// `annotations/instances_<split>.json` beside `<split>/`, where the split is train, val or test
-    /// with the digits of a year perhaps.
-    Coco,
-    /// `data.yaml` or `data.yml`, and a text file for every image.
-    Yolo,
-    /// `Annotations/`, `JPEGImages/` and perhaps `ImageSets/Main/<split>.txt`.
-    Voc,
-}
+use warmstart_files::shown;
 
 /// A detection data set and what is wrong with it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenedScenes {
     /// How it lies in its folder.
     pub layout: Layout,
-    /// Classes in the data set's own order, and the splits in the order of their paths.
+    /// Classes in the data set's own order or else sorted, and the splits in the order of their paths.
     /// `without_validation` names the classes without an object in the validation split.
     pub dataset: Dataset<Scene>,
     /// Whether the validation split is a share of the training images, for want of one of its own.
@@ -59,20 +60,6 @@ pub struct OpenedScenes {
     /// Images left out since their header cannot be read, with a message that names the file. They
     /// belong to those that [`check`](crate::check()) would find unreadable.
     pub unreadable: Vec<(PathBuf, String)>,
-}
-
-/// What layout a folder has, in the order COCO, YOLO, VOC; none for class folders and everything
-/// else.
-pub fn layout(dir: &Path) -> Option<Layout> {
-    if !coco::annotation_files(dir).is_empty() {
-        Some(Layout::Coco)
-    } else if yolo::configuration(dir).is_some() {
-        Some(Layout::Yolo)
-    } else if voc::is_voc(dir) {
-        Some(Layout::Voc)
-    } else {
-        None
-    }
 }
 
 /// Opens a detection data set of any [`Layout`].
@@ -90,18 +77,17 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
         folder: dir.to_path_buf(),
         problem,
     };
-    let Some(layout) = layout(dir) else {
-        std::fs::metadata(dir).map_err(|source| DataError::read(dir, source))?;
-        return Err(problem(
-            "it is no detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), or Annotations/ and JPEGImages/ (VOC)".into(),
-        ));
+    let recognised = Recognised::of(dir);
+    let Some(layout) = recognised.layout() else {
+        return Err(recognised.refusal(dir));
     };
-    let mut read = match (layout, yolo::configuration(dir)) {
-        (Layout::Coco, _) => coco::read(dir)?,
-        (Layout::Yolo, Some(file)) => yolo::read(dir, &file)?,
-        _ => voc::read(dir)?,
-    };
+    let mut read = recognised.read(layout, dir)?;
     let mut findings = std::mem::take(&mut read.findings);
+    for (other, sign) in recognised.others() {
+        findings.add(Problem::NotUsed, || {
+            format!("{} of the layout {}", shown(sign), other.name())
+        });
+    }
     let mut unreadable = Vec::new();
     let splits = [
         Some(&mut read.train),
@@ -116,8 +102,7 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
             .iter()
             .filter(|sample| !seen.insert(sample.path.clone()));
         for sample in shared {
-            let example = || sample.path.display().to_string();
-            findings.add(Problem::SharedImage, example);
+            findings.add(Problem::SharedImage, || shown(&sample.path));
         }
         findings.append(std::mem::take(&mut split.findings));
         unreadable.append(&mut split.unreadable);
@@ -134,16 +119,22 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
     for (name, samples) in splits.into_iter().chain(test) {
         if samples.is_empty() {
             return Err(problem(format!(
-                "its {name} split has no image{cause}; add images or mend the annotations"
+                "its {name} split has no image{cause}; add images or fix the annotations"
             )));
         }
     }
     for (name, samples) in splits {
         if samples.iter().all(|sample| sample.label.objects.is_empty()) {
             return Err(problem(format!(
-                "its {name} split has no object in any of {} images{cause}; add labelled images or mend the annotations",
+                "its {name} split has no object in any of {} images{cause}; add labelled images or fix the annotations",
                 samples.len()
             )));
+        }
+    }
+    for (name, samples) in splits {
+        let mut objects = samples.iter().flat_map(|sample| &sample.label.objects);
+        if objects.all(|object| object.crowd) {
+            findings.add(Problem::OnlyCrowds, || format!("the {name} split"));
         }
     }
     for class in without_object(&dataset.classes, &dataset.train) {
@@ -165,8 +156,7 @@ fn put_in_order(split: &mut SplitRead) {
     split.samples.dedup_by(|again, first| {
         let repeated = again.path == first.path;
         if repeated {
-            let example = || first.path.display().to_string();
-            findings.add(Problem::RepeatedImage, example);
+            findings.add(Problem::RepeatedImage, || shown(&first.path));
         }
         repeated
     });

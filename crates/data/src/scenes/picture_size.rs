@@ -1,5 +1,6 @@
 //! The size of a picture from the first bytes of its file.
 
+use super::stored_picture::StoredPicture;
 use crate::decode::MAX_PIXELS;
 use crate::error::DataError;
 use image::metadata::Orientation;
@@ -18,6 +19,12 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 /// If the file cannot be read, or its header is none of a JPEG, PNG, WebP or BMP within
 /// [`MAX_PIXELS`].
 pub fn picture_size(path: &Path) -> Result<(usize, usize), DataError> {
+    Ok(stored_picture(path)?.shown_size())
+}
+
+/// Size of a picture as its file has it, and how it is turned to be shown; reads and fails as
+/// [`picture_size`].
+pub(super) fn stored_picture(path: &Path) -> Result<StoredPicture, DataError> {
     let unreadable = |source| DataError::read(path, source);
     let file = BufReader::new(File::open(path).map_err(unreadable)?);
     let mut start = Vec::new();
@@ -36,7 +43,7 @@ pub fn picture_size(path: &Path) -> Result<(usize, usize), DataError> {
         })
 }
 
-fn header_size(start: &[u8], file: impl BufRead + Seek) -> Result<(usize, usize), String> {
+fn header_size(start: &[u8], file: impl BufRead + Seek) -> Result<StoredPicture, String> {
     let (width, height, orientation) = match start {
         [0xff, 0xd8, 0xff, ..] => jpeg_header(file)?,
         [0x89, b'P', b'N', b'G', ..] => other_header(file, ImageFormat::Png)?,
@@ -53,11 +60,11 @@ fn header_size(start: &[u8], file: impl BufRead + Seek) -> Result<(usize, usize)
             "{width}×{height} is no size between 1 pixel and {limit} megapixels"
         ));
     }
-    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
-    match orientation {
-        Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => Ok((height, width)),
-        _ => Ok((width, height)),
-    }
+    Ok(StoredPicture {
+        width,
+        height,
+        orientation,
+    })
 }
 
 fn jpeg_header(file: impl BufRead + Seek) -> Result<(usize, usize, Orientation), String> {

@@ -1,7 +1,8 @@
 //! What the readers of all layouts share: one image's boxes are checked, and a split's images read.
 
 use super::findings::{Findings, Problem};
-use super::picture_size::picture_size;
+use super::picture_size::stored_picture;
+use super::stored_picture::StoredPicture;
 use crate::dataset::Sample;
 use crate::error::DataError;
 use crate::scene::{BoundingBox, Object, Scene};
@@ -11,9 +12,13 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use warmstart_files::shown;
 
 /// Boxes less than this far beyond their image, in pixels, are there by rounding.
 const ROUNDING: f64 = 0.5;
+
+/// Boxes with sides below this, in pixels, are smaller than one pixel by more than rounding.
+const TINY: f64 = 0.99;
 
 /// The images of one split, or of one image.
 #[derive(Default)]
@@ -64,11 +69,10 @@ pub(super) fn read_image(
     fill: impl FnOnce(&mut SceneBuilder) -> Result<(), DataError>,
 ) -> Result<SplitRead, DataError> {
     let mut read = SplitRead::default();
-    let (width, height) = match picture_size(path) {
-        Ok(size) => size,
+    let picture = match stored_picture(path) {
+        Ok(picture) => picture,
         Err(DataError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            let example = || path.display().to_string();
-            read.findings.add(Problem::MissingImage, example);
+            read.findings.add(Problem::MissingImage, || shown(path));
             return Ok(read);
         }
         Err(error) => {
@@ -79,20 +83,23 @@ pub(super) fn read_image(
             return Ok(read);
         }
     };
+    let (width, height) = picture.shown_size();
     let mut builder = SceneBuilder {
         scene: Scene {
             width,
             height,
             objects: Vec::new(),
         },
+        picture,
+        frame: Frame::Unknown,
         seen: HashSet::new(),
         findings: Findings::default(),
     };
     fill(&mut builder)?;
+    builder.note_unknown_frame(path);
     read.findings = builder.findings;
     if builder.scene.objects.is_empty() && read.findings.count(Problem::WithoutLabelFile) == 0 {
-        let example = || path.display().to_string();
-        read.findings.add(Problem::WithoutBoxes, example);
+        read.findings.add(Problem::WithoutBoxes, || shown(path));
     }
     read.samples.push(Sample {
         path: path.to_path_buf(),
@@ -101,33 +108,82 @@ pub(super) fn read_image(
     Ok(read)
 }
 
+/// The picture that a label's boxes were drawn in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Frame {
+    /// The size in the annotation does not tell.
+    Unknown,
+    /// The picture as it is decoded, turned by its EXIF orientation.
+    Shown,
+    /// The picture as its file has it.
+    Stored,
+}
+
 /// The scene of one image while its objects come in.
 pub(super) struct SceneBuilder {
     scene: Scene,
+    picture: StoredPicture,
+    frame: Frame,
     seen: HashSet<(usize, bool, [u64; 4])>,
     pub findings: Findings,
 }
 
 impl SceneBuilder {
-    /// Width and height of the picture in pixels.
+    /// Width and height of the picture in pixels, as it is decoded.
     pub fn size(&self) -> (f64, f64) {
         (self.scene.width as f64, self.scene.height as f64)
     }
 
-    /// Compares the size in the annotation with the picture's.
+    /// A box in fractions of the picture that it was drawn in, in pixels of that picture. Which one that
+    /// is [`compare_size`](Self::compare_size) finds out.
+    pub fn in_pixels(&self, fractions: BoundingBox) -> BoundingBox {
+        let (width, height) = match self.frame {
+            Frame::Unknown | Frame::Shown => self.size(),
+            Frame::Stored => (self.picture.width as f64, self.picture.height as f64),
+        };
+        BoundingBox {
+            left: fractions.left * width,
+            top: fractions.top * height,
+            right: fractions.right * width,
+            bottom: fractions.bottom * height,
+        }
+    }
+
+    /// Compares the size in the annotation with the picture's, before objects are added. If it is that of
+    /// the picture before its EXIF orientation turns it, boxes are turned with the picture.
     pub fn compare_size(&mut self, width: f64, height: f64, place: impl Display) {
-        if self.size() != (width, height) {
-            let (true_width, true_height) = (self.scene.width, self.scene.height);
-            let turned = self.size() == (height, width);
-            let hint = match turned {
-                true => ", perhaps turned by its EXIF orientation",
-                false => "",
-            };
-            self.findings.add(Problem::OtherSize, || {
-                format!(
-                    "{place}: the annotation says {width}×{height}, the picture has {true_width}×{true_height}{hint}"
-                )
+        let stored = (self.picture.width as f64, self.picture.height as f64);
+        if self.size() == (width, height) {
+            // A square picture, or one that is turned upside down, has this size in either case.
+            if stored != self.size() {
+                self.frame = Frame::Shown;
+            }
+            return;
+        }
+        if stored == (width, height) {
+            self.frame = Frame::Stored;
+            return self.findings.add(Problem::TurnedBoxes, || {
+                format!("{place}: {width}×{height} is the size before turning")
             });
+        }
+        let (true_width, true_height) = (self.scene.width, self.scene.height);
+        let hint = if self.size() == (height, width) {
+            ", perhaps turned by its EXIF orientation"
+        } else {
+            ""
+        };
+        self.findings.add(Problem::OtherSize, || {
+            format!(
+                "{place}: the annotation says {width}×{height}, the picture has {true_width}×{true_height}{hint}"
+            )
+        });
+    }
+
+    /// Counts a picture that is turned while nothing tells whether its boxes already are.
+    fn note_unknown_frame(&mut self, path: &Path) {
+        let unknown = self.picture.is_turned() && self.frame == Frame::Unknown;
+        if unknown && !self.scene.objects.is_empty() {
+            self.findings.add(Problem::UnknownTurn, || shown(path));
         }
     }
 
@@ -135,14 +191,18 @@ impl SceneBuilder {
     /// says where it was found.
     pub fn add(&mut self, object: RawObject, place: impl Display) {
         let bounds = object.bounds;
-        let shown = || format!("{place}: {}", shown(&bounds));
-        let corners = [bounds.left, bounds.top, bounds.right, bounds.bottom];
-        if corners.iter().any(|corner| !corner.is_finite()) {
+        let shown = || format!("{place}: {}", in_words(&bounds));
+        if bounds.corners().iter().any(|corner| !corner.is_finite()) {
             return self.findings.add(Problem::NotFinite, shown);
         }
         if bounds.width() <= 0.0 || bounds.height() <= 0.0 {
             return self.findings.add(Problem::EmptyBox, shown);
         }
+        let bounds = match self.frame {
+            Frame::Unknown | Frame::Shown => bounds,
+            Frame::Stored => self.picture.turned(bounds),
+        };
+        let corners = bounds.corners();
         let (width, height) = self.size();
         let inside = bounds.clipped(width, height);
         if inside.width() <= 0.0 || inside.height() <= 0.0 {
@@ -161,6 +221,9 @@ impl SceneBuilder {
             self.findings.add(Problem::ClippedBox, || {
                 format!("{} in a picture of {width}×{height}", shown())
             });
+        }
+        if bounds.width() < TINY && bounds.height() < TINY {
+            self.findings.add(Problem::TinyBox, shown);
         }
         let area = object.area.filter(|area| area.is_finite() && *area >= 0.0);
         self.scene.objects.push(Object {
@@ -182,7 +245,7 @@ pub(super) struct RawObject {
     pub difficult: bool,
 }
 
-fn shown(bounds: &BoundingBox) -> String {
+fn in_words(bounds: &BoundingBox) -> String {
     let BoundingBox {
         left,
         top,

@@ -7,6 +7,7 @@ use crate::scene::Scene;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
+use warmstart_files::{one_line, shown};
 
 /// Ends of the bins of box sizes, in fractions of the image's side.
 const SIDES: [f64; 9] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0];
@@ -21,14 +22,16 @@ pub struct Report {
     pub layout: Layout,
     /// The training, validation and perhaps test split.
     pub splits: Vec<SplitReport>,
+    /// Whether the validation images are a share of the training images, for want of a split of their own.
+    pub validates_by_share: bool,
     /// Everything wrong that was met.
     pub findings: Findings,
-    /// Images that cannot be read, with a message that names the file: by their header, and after
-    /// [`decode_images`](Self::decode_images) also by what is behind it.
-    pub unreadable: Vec<(PathBuf, String)>,
+    /// Images that cannot be read, each as a line to show and a message that names the file: by their
+    /// header, and after [`decode_images`](Self::decode_images) also by what follows it.
+    pub unreadable: Vec<(String, String)>,
     /// Whether every image was decoded.
     pub decoded: bool,
-    /// Files passed over.
+    /// Files skipped.
     pub ignored: usize,
 }
 
@@ -99,8 +102,9 @@ impl Report {
         Self {
             layout: opened.layout,
             splits,
+            validates_by_share: opened.validates_by_share,
             findings: opened.findings.clone(),
-            unreadable: opened.unreadable.clone(),
+            unreadable: lines(&opened.unreadable),
             decoded: false,
             ignored: dataset.ignored.count(),
         }
@@ -122,9 +126,18 @@ impl Report {
             .collect();
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files.dedup();
-        self.unreadable.extend(check(&files, progress).unreadable);
+        self.unreadable
+            .extend(lines(&check(&files, progress).unreadable));
         self.decoded = true;
     }
+}
+
+/// Paths that need not be text as lines that are.
+fn lines(unreadable: &[(PathBuf, String)]) -> Vec<(String, String)> {
+    let lines = unreadable.iter();
+    lines
+        .map(|(path, reason)| (shown(path), reason.clone()))
+        .collect()
 }
 
 impl SplitReport {
@@ -170,12 +183,14 @@ impl SplitReport {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let layout = match self.layout {
-            Layout::Coco => "COCO",
-            Layout::Yolo => "YOLO",
-            Layout::Voc => "Pascal VOC",
-        };
-        writeln!(f, "layout {layout}, {} files passed over", self.ignored)?;
+        let layout = self.layout.name();
+        writeln!(f, "layout {layout}, {} files skipped", self.ignored)?;
+        if self.validates_by_share {
+            writeln!(
+                f,
+                "no validation split of its own: val is a share of the training images"
+            )?;
+        }
         for split in &self.splits {
             write!(f, "\n{split}")?;
         }
@@ -193,7 +208,7 @@ impl fmt::Display for Report {
             count => {
                 writeln!(f, "\n{how}: {count} damaged")?;
                 let mut shown = self.unreadable.iter().take(5);
-                shown.try_for_each(|(_, reason)| writeln!(f, "          {reason}"))?;
+                shown.try_for_each(|(_, reason)| writeln!(f, "          {}", one_line(reason)))?;
                 match count.saturating_sub(5) {
                     0 => Ok(()),
                     more => writeln!(f, "          and {more} more"),
@@ -226,7 +241,7 @@ impl fmt::Display for SplitReport {
         writeln!(f, ")")?;
         writeln!(f, "  objects by class")?;
         for ClassCount { class, objects } in &self.by_class {
-            writeln!(f, "{objects:>9} {class}")?;
+            writeln!(f, "{objects:>9} {}", one_line(class))?;
         }
         writeln!(f, "  objects by the side of their box, in % of the image's")?;
         let most = self

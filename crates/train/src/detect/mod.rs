@@ -184,8 +184,18 @@ impl Task for Detection {
         for (name, samples) in [("training", &data.train), ("validation", &data.validation)] {
             let labelled = |sample: &Sample<Scene>| sample.label.objects.iter().any(|o| !o.crowd);
             if !samples.iter().any(labelled) {
+                let crowds: usize = samples
+                    .iter()
+                    .map(|sample| sample.label.objects.len())
+                    .sum();
+                if crowds > 0 {
+                    return Err(Error::usage(format!(
+                        "every box of the {name} images is a crowd ({crowds} with iscrowd 1): crowds are \
+                         not learned from; set iscrowd to 0 where a box is around one object"
+                    )));
+                }
                 return Err(Error::usage(format!(
-                    "no {name} image that can be read has a box of an object: mend the images, or \
+                    "no {name} image that can be read has a box of an object: repair the images, or \
                      label some"
                 )));
             }

@@ -239,11 +239,13 @@ impl Task {
         }
     }
 
-    /// The task that the data in a folder are for, by what is there.
+    /// The task that the data in a folder are for, by what is there: detection data of a layout that is
+    /// not read are refused by name when they are opened.
     pub fn of_data(dir: &Path) -> Self {
-        match scenes::layout(dir) {
-            Some(_) => Self::Detect,
-            None => Self::Classify,
+        if scenes::is_detection(dir) {
+            Self::Detect
+        } else {
+            Self::Classify
         }
     }
 }

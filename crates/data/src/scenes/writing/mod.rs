@@ -71,8 +71,19 @@ pub fn write(dataset: &Dataset<Scene>, out: &Path, layout: Layout) -> Result<Wri
         Layout::Coco => coco::write(&dataset.classes, &splits, out)?,
         Layout::Yolo => yolo::write(&dataset.classes, &splits, out)?,
         Layout::Voc => voc::write(&dataset.classes, &splits, out)?,
+        Layout::Labelme | Layout::LabelStudio => return Err(not_written(out, layout)),
     }
     Ok(written)
+}
+
+fn not_written(out: &Path, layout: Layout) -> DataError {
+    DataError::Layout {
+        folder: out.to_path_buf(),
+        problem: format!(
+            "{}'s layout is read and not written; write COCO, YOLO or VOC",
+            layout.name()
+        ),
+    }
 }
 
 fn require_empty(out: &Path) -> Result<(), DataError> {

@@ -1,0 +1,204 @@
+//! Labelme: a JSON file for every picture, beside it or in a folder of its own.
+//!
+//! The format is that of <https://github.com/wkentaro/labelme>: `shapes`, each with `label`, `shape_type`
+//! and `points` in pixels, the picture's `imagePath` relative to the file, and its size.
+
+use super::findings::{Findings, Problem};
+use super::json::{Number, error_reason, number, parse_json, read_json};
+use super::json_kind::JsonKind;
+use super::label_files::LabelFiles;
+use super::named::{NamedImage, NamedObject, NamedSplits, around, without_label};
+use super::pictures::{Name, Pictures, parts_below};
+use super::reading::SplitsRead;
+use super::splitting::folder_kind;
+use crate::error::DataError;
+use crate::scene::BoundingBox;
+use crate::split_kind::SplitKind;
+use rayon::prelude::*;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use warmstart_files::shown;
+
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(borrow)]
+    shapes: Vec<&'a RawValue>,
+    #[serde(default, rename = "imagePath")]
+    image_path: Option<String>,
+    #[serde(default, rename = "imageWidth")]
+    width: Value,
+    #[serde(default, rename = "imageHeight")]
+    height: Value,
+}
+
+#[derive(Deserialize)]
+struct Shape {
+    label: Value,
+    points: Vec<[Number; 2]>,
+    #[serde(default)]
+    shape_type: Option<String>,
+}
+
+/// The first of Labelme's files.
+pub(super) fn sign(labels: &LabelFiles) -> Option<PathBuf> {
+    labels.of_kind(JsonKind::Labelme).next().cloned()
+}
+
+/// Reads all splits of a Labelme data set: they are the folders of the files, and where no folder is
+/// named after a split, all files are for training.
+pub(super) fn read(dir: &Path, labels: &LabelFiles) -> Result<SplitsRead, DataError> {
+    let pictures = Pictures::below(dir)?;
+    let files: Vec<&PathBuf> = labels.of_kind(JsonKind::Labelme).collect();
+    let read: Vec<Result<_, DataError>> = files
+        .par_iter()
+        .map(|file| read_file(file, dir, &pictures))
+        .collect();
+    let mut splits = NamedSplits::default();
+    let mut images = Vec::new();
+    let mut used = HashSet::new();
+    for (file, read) in files.iter().zip(read) {
+        let (image, findings) = read?;
+        splits.findings.append(findings);
+        if let Some(image) = image {
+            let below = parts_below(dir, file);
+            used.insert(image.path.clone());
+            images.push((
+                split_of(&below).or_else(|| split_of(&parts_below(dir, &image.path))),
+                image,
+            ));
+        }
+    }
+    for (path, below) in without_label(&pictures, &used) {
+        let image = NamedImage {
+            path,
+            ..NamedImage::default()
+        };
+        images.push((split_of(&below), image));
+    }
+    let in_splits = images.iter().any(|(kind, _)| kind.is_some());
+    for (kind, image) in images {
+        match kind {
+            Some(kind) => splits.of_kind(kind).push(image),
+            None if !in_splits => splits.train.push(image),
+            None => splits.findings.add(Problem::NotUsed, || {
+                format!(
+                    "{}, for it is in the folder of no split",
+                    shown(&image.path)
+                )
+            }),
+        }
+    }
+    splits.read(dir, &pictures, files.len())
+}
+
+fn split_of(below: &[String]) -> Option<SplitKind> {
+    let folders = &below[..below.len().saturating_sub(1)];
+    folder_kind(&folders.iter().collect::<PathBuf>())
+}
+
+/// Reads one file; no image if its picture is not there.
+fn read_file(
+    file: &Path,
+    dir: &Path,
+    pictures: &Pictures,
+) -> Result<(Option<NamedImage>, Findings), DataError> {
+    let text = read_json(file)?;
+    let parsed: File = parse_json(file, &text, "Labelme's JSON with shapes")?;
+    let mut findings = Findings::default();
+    let Some(path) = picture_of(file, dir, pictures, parsed.image_path.as_deref()) else {
+        findings.add(Problem::MissingImage, || {
+            let name = parsed
+                .image_path
+                .as_deref()
+                .unwrap_or("a picture of its name");
+            format!("{}: there is no {name:?}", shown(file))
+        });
+        return Ok((None, findings));
+    };
+    let mut objects = Vec::new();
+    for (index, raw) in parsed.shapes.into_iter().enumerate() {
+        let place = format!("{}, shape {index}", shown(file));
+        match serde_json::from_str::<Shape>(raw.get()) {
+            Err(error) => findings.add(Problem::Malformed, || {
+                format!("{place}: {}", error_reason(&error))
+            }),
+            Ok(shape) => match (label(&shape.label), bounds(&shape)) {
+                (Some(class), Some(bounds)) => objects.push(NamedObject {
+                    class,
+                    bounds,
+                    fractions: false,
+                    place,
+                }),
+                (None, _) => findings.add(Problem::Malformed, || {
+                    format!("{place}: expected a label, found {}", shape.label)
+                }),
+                (Some(class), None) => findings.add(Problem::OtherShape, || {
+                    let (kind, points) = (shape.shape_type.unwrap_or_default(), shape.points.len());
+                    format!("{place}: {class:?} is a {kind} of {points} points")
+                }),
+            },
+        }
+    }
+    let image = NamedImage {
+        path,
+        file: Some(file.to_path_buf()),
+        size: number(&parsed.width).zip(number(&parsed.height)),
+        objects,
+    };
+    Ok((Some(image), findings))
+}
+
+/// The picture of a file: that of its `imagePath`, relative to the file or by its end, or else the one
+/// of the same name beside the file or alone elsewhere in the data set.
+fn picture_of(file: &Path, dir: &Path, pictures: &Pictures, path: Option<&str>) -> Option<PathBuf> {
+    let folder = parts_below(dir, file.parent()?);
+    let named = path.and_then(Name::new);
+    let named = named.and_then(|name| {
+        let beside = pictures.by_tail(&folder, &name);
+        beside.or_else(|| pictures.by_tail(&[], &name))
+    });
+    named.or_else(|| {
+        let stem = file.file_stem()?.to_string_lossy();
+        let beside = pictures
+            .of_stem(&stem)
+            .find(|path| path.parent() == file.parent());
+        if let Some(beside) = beside {
+            return Some(beside.to_path_buf());
+        }
+        let mut found = pictures.of_stem(&stem);
+        let (first, second) = (found.next()?, found.next());
+        second.is_none().then(|| first.to_path_buf())
+    })
+}
+
+fn label(label: &Value) -> Option<String> {
+    match label {
+        Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
+    }
+}
+
+/// The box around a shape; none for lines and points.
+fn bounds(shape: &Shape) -> Option<BoundingBox> {
+    let points = || shape.points.iter().map(|[x, y]| (x.0, y.0));
+    let kind = shape.shape_type.as_deref();
+    match (kind, &shape.points[..]) {
+        (Some("circle"), [center, edge]) => {
+            let (x, y) = (center[0].0, center[1].0);
+            let radius = (edge[0].0 - x).hypot(edge[1].0 - y);
+            Some(around([(x - radius, y - radius), (x + radius, y + radius)]))
+        }
+        (Some("rectangle" | "mask") | None, [_, _]) => Some(around(points())),
+        (
+            Some("rectangle" | "mask" | "polygon" | "rotation" | "oriented_rectangle") | None,
+            [_, _, _, ..],
+        ) => Some(around(points())),
+        (_, _) => None,
+    }
+}

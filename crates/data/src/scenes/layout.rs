@@ -1,0 +1,157 @@
+//! Layouts of detection data, and how a folder shows which one it has.
+
+use super::label_files::LabelFiles;
+use super::reading::SplitsRead;
+use super::unread::Unread;
+use super::{coco, labelme, labelstudio, voc, yolo};
+use crate::error::DataError;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use warmstart_files::shown;
+
+/// Layout of boxes and images in a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// JSON files of COCO's form, such as `annotations/instances_<split>.json` or Roboflow's
+    /// `<split>/_annotations.coco.json`.
+    Coco,
+    /// `data.yaml` or `data.yml`, and a text file for every image.
+    Yolo,
+    /// `Annotations/`, `JPEGImages/` and perhaps `ImageSets/Main/<split>.txt`.
+    Voc,
+    /// A JSON file of Labelme's for every image.
+    Labelme,
+    /// Label Studio's own JSON: a list of tasks.
+    LabelStudio,
+}
+
+impl Layout {
+    /// All layouts in the order in which they are looked for: of a folder that has two, the first is read.
+    const ALL: [Self; 5] = [
+        Self::Coco,
+        Self::Yolo,
+        Self::Voc,
+        Self::Labelme,
+        Self::LabelStudio,
+    ];
+
+    /// Name for people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Coco => "COCO",
+            Self::Yolo => "YOLO",
+            Self::Voc => "Pascal VOC",
+            Self::Labelme => "Labelme",
+            Self::LabelStudio => "Label Studio",
+        }
+    }
+
+    /// The file or folder that shows that a folder has this layout.
+    fn sign(self, dir: &Path, labels: &LabelFiles) -> Option<PathBuf> {
+        match self {
+            Self::Coco => coco::sign(labels),
+            Self::Yolo => yolo::configuration(dir),
+            Self::Voc => voc::is_voc(dir).then(|| dir.join("Annotations")),
+            Self::Labelme => labelme::sign(labels),
+            Self::LabelStudio => labelstudio::sign(labels),
+        }
+    }
+}
+
+/// Layout of a folder, the first in the order COCO, YOLO, VOC, Labelme, Label Studio; none for class
+/// folders and everything else.
+pub fn layout(dir: &Path) -> Option<Layout> {
+    Recognised::of(dir).layout()
+}
+
+/// Whether a folder has detection data: of a [`Layout`], or such that [`open`](super::open()) refuses by
+/// name, for it is of another layout or the data set is in a folder below.
+pub fn is_detection(dir: &Path) -> bool {
+    let recognised = Recognised::of(dir);
+    recognised.layout().is_some()
+        || Unread::of(dir, &recognised.labels).is_some()
+        || inner(dir).is_some()
+}
+
+/// Folders in which a data set of its own is looked for. Class folders may be many, and have none.
+const INNER: usize = 16;
+
+/// The first folder directly below that has a layout itself.
+fn inner(dir: &Path) -> Option<(PathBuf, Layout)> {
+    let entries = std::fs::read_dir(dir).ok()?.flatten();
+    let visible = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    let mut folders: Vec<PathBuf> = visible.map(|entry| entry.path()).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    let mut folders = folders.into_iter().take(INNER);
+    folders.find_map(|folder| layout(&folder).map(|layout| (folder, layout)))
+}
+
+/// The layouts that a folder shows signs of.
+pub(super) struct Recognised {
+    labels: LabelFiles,
+    /// In the order of [`Layout::ALL`], each with its sign.
+    found: Vec<(Layout, PathBuf)>,
+}
+
+impl Recognised {
+    /// Looks for every layout's signs.
+    pub fn of(dir: &Path) -> Self {
+        let labels = LabelFiles::of(dir);
+        let sign = |layout: Layout| Some((layout, layout.sign(dir, &labels)?));
+        let found = Layout::ALL.into_iter().filter_map(sign).collect();
+        Self { labels, found }
+    }
+
+    /// The layout that is read.
+    pub fn layout(&self) -> Option<Layout> {
+        self.found.first().map(|(layout, _)| *layout)
+    }
+
+    /// The others, each with its sign.
+    pub fn others(&self) -> &[(Layout, PathBuf)] {
+        self.found.get(1..).unwrap_or_default()
+    }
+
+    /// Reads all splits of a data set.
+    pub fn read(&self, layout: Layout, dir: &Path) -> Result<SplitsRead, DataError> {
+        let labels = &self.labels;
+        match layout {
+            Layout::Coco => coco::read(dir, labels),
+            Layout::Yolo => {
+                let signs = self.found.iter().filter(|(found, _)| *found == layout);
+                let file = signs.map(|(_, sign)| sign.clone()).next();
+                yolo::read(dir, &file.unwrap_or_else(|| dir.join("data.yaml")))
+            }
+            Layout::Voc => voc::read(dir),
+            Layout::Labelme => labelme::read(dir, labels),
+            Layout::LabelStudio => labelstudio::read(dir, labels),
+        }
+    }
+
+    /// The error for a folder without a layout, which names what it looks like.
+    pub fn refusal(&self, dir: &Path) -> DataError {
+        let metadata = match std::fs::metadata(dir) {
+            Ok(metadata) => metadata,
+            Err(source) => return DataError::read(dir, source),
+        };
+        let problem = if !metadata.is_dir() {
+            "it is a file; give the folder that holds it and its images".to_owned()
+        } else if let Some((unread, sign)) = Unread::of(dir, &self.labels) {
+            format!("{} looks like {}", shown(&sign), unread.advice())
+        } else if let Some((folder, layout)) = inner(dir) {
+            format!(
+                "{} has boxes in the layout {}; give this folder as the data, or say --task classify if it is a class and its boxes do not matter",
+                shown(&folder),
+                layout.name()
+            )
+        } else {
+            "it is no detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into()
+        };
+        DataError::Layout {
+            folder: dir.to_path_buf(),
+            problem,
+        }
+    }
+}
