@@ -48,6 +48,20 @@ pub enum Problem {
     DuplicateBox,
     /// A class without any object in the training split: it cannot be learned.
     UntrainedClass,
+    /// A folder or list of pictures that no split uses.
+    UnusedPictures,
+    /// A path of another place: what its end is called below the data's folder was taken.
+    OtherPlace,
+    /// A path that can be understood in two ways: what lies in the data's folder was taken.
+    TwoPlaces,
+    /// A label with numbers behind its box, a confidence or a track: the box was taken.
+    ExtraNumbers,
+    /// A label with keypoints that nothing declares: its box was taken.
+    UndeclaredKeypoints,
+    /// Outlines that all have the same number of points, as keypoints have.
+    EqualOutlines,
+    /// Classes without names: they are called by their numbers.
+    UnnamedClasses,
 }
 
 impl Problem {
@@ -72,6 +86,25 @@ impl Problem {
             Self::ClippedBox => "boxes reach beyond their image (clipped)",
             Self::DuplicateBox => "boxes are there twice (dropped)",
             Self::UntrainedClass => "classes have no object in the training split",
+            Self::UnusedPictures => "folders or lists of pictures belong to no split (not used)",
+            Self::OtherPlace => {
+                "paths are of another place (what has the same end in the data's folder was taken)"
+            }
+            Self::TwoPlaces => {
+                "paths can be understood in two ways (what lies in the data's folder was taken)"
+            }
+            Self::ExtraNumbers => {
+                "labels have a confidence or a track behind the box, as predictions have (the box was taken)"
+            }
+            Self::UndeclaredKeypoints => {
+                "labels have keypoints behind the box, by their flags of visibility (the box was taken)"
+            }
+            Self::EqualOutlines => {
+                "data sets have outlines that all have the same number of points (if they are boxes with keypoints, declare kpt_shape)"
+            }
+            Self::UnnamedClasses => {
+                "data sets do not name their classes (called class_0, class_1, …)"
+            }
         }
     }
 }

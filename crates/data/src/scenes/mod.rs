@@ -8,7 +8,6 @@
 //! [`Findings`]. What cannot be read at all is an error.
 
 mod coco;
-mod data_yaml;
 mod findings;
 mod picture_size;
 mod reading;
@@ -65,7 +64,7 @@ pub struct OpenedScenes {
 pub fn layout(dir: &Path) -> Option<Layout> {
     if !coco::annotation_files(dir).is_empty() {
         Some(Layout::Coco)
-    } else if yolo::configuration(dir).is_some() {
+    } else if yolo::recognised(dir).is_some() {
         Some(Layout::Yolo)
     } else if voc::is_voc(dir) {
         Some(Layout::Voc)
@@ -95,9 +94,9 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
             "it is no detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), or Annotations/ and JPEGImages/ (VOC)".into(),
         ));
     };
-    let mut read = match (layout, yolo::configuration(dir)) {
+    let mut read = match (layout, yolo::recognised(dir)) {
         (Layout::Coco, _) => coco::read(dir)?,
-        (Layout::Yolo, Some(file)) => yolo::read(dir, &file)?,
+        (Layout::Yolo, Some(source)) => yolo::read(dir, source)?,
         _ => voc::read(dir)?,
     };
     let mut findings = std::mem::take(&mut read.findings);
