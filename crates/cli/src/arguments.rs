@@ -69,7 +69,7 @@ Examples:
 pub struct Eval {
     /// Folder of a run, or a model file
     pub model: PathBuf,
-    /// Folder of class folders; for a detector, of a whole data set with boxes
+    /// Folder of class folders; for a detector, of a whole data set with boxes, or its data.yaml
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Split of a data set with boxes [default: val]
@@ -163,7 +163,7 @@ Example:
 
 Nothing is changed. The exit code is 1 if an image cannot be read.")]
 pub struct DataCheck {
-    /// Folder of a data set in the layout of COCO, YOLO or Pascal VOC
+    /// Folder of a data set in the layout of COCO, YOLO or Pascal VOC, or a data.yaml
     pub folder: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -179,7 +179,7 @@ Example:
 
 Images are linked where the file system can, else copied.")]
 pub struct DataConvert {
-    /// Folder of a data set in the layout of COCO, YOLO or Pascal VOC
+    /// Folder of a data set in the layout of COCO, YOLO or Pascal VOC, or a data.yaml
     pub folder: PathBuf,
     /// Folder that is made; must be empty or not there
     pub out: PathBuf,

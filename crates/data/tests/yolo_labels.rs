@@ -59,6 +59,16 @@ fn the_box_of_a_pose_is_in_its_columns_2_to_5() {
 }
 
 #[test]
+fn flip_idx_without_kpt_shape_is_refused() {
+    let dir = labelled(BOX, "flip_idx: [1, 0]\n");
+    assert_eq!(
+        refusal(&dir),
+        "DIR/data.yaml, line 4: flip_idx says that the labels have keypoints, and there is no key kpt_shape; add kpt_shape: [keypoints, 2 or 3]"
+    );
+    assert_boxes(&labelled(BOX, "flip_idx: []\n"), 1);
+}
+
+#[test]
 fn a_line_that_contradicts_kpt_shape_is_malformed() {
     let lines = format!("{BOX} 0.1 0.1\n{BOX} 0.1 0.1 0.9 0.9\n{BOX} 0.5\n");
     let dir = labelled(&lines, "kpt_shape: [2, 2]\n");
@@ -143,6 +153,38 @@ fn labels_in_pixels_are_refused() {
     let dir = labelled(&format!("{BOX}\n0 50 25 20 10\n"), "");
     assert_boxes(&dir, 1);
     assert_eq!(without_untrained(&dir), [(Problem::OutsideBox, 1)]);
+}
+
+#[test]
+fn labels_with_two_corners_are_refused() {
+    let corners = [
+        [0.1, 0.2, 0.6, 0.8],
+        [0.7, 0.5, 0.9, 0.8],
+        [0.5, 0.7, 0.8, 0.9],
+        [0.4, 0.4, 0.5, 0.5],
+    ];
+    let line = |[a, b, c, d]: [f64; 4]| format!("0 {a} {b} {c} {d}\n");
+    let lines: String = corners.into_iter().map(line).collect();
+    let dir = yolo(&[("a", lines.as_bytes())]);
+    add(dir.path(), "labels/val/v.txt", line([0.1, 0.1, 0.7, 0.3]));
+    let message = refusal(&dir);
+    let start = "DIR: 4 of 5 boxes reach out of their image, such as DIR/labels/train/a.txt, line 1: the box x ";
+    assert!(message.starts_with(start), "{message}");
+    assert!(message.ends_with("they look like two corners (left, top, right, bottom): write class, centre x, centre y, width and height"), "{message}");
+    // Large boxes with a true centre are what they are.
+    let dir = labelled(&"0 0.5 0.5 0.9 0.9\n0 0.4 0.4 0.7 0.7\n".repeat(3), "");
+    assert_eq!(opened(&dir).dataset.train[0].label.objects.len(), 2);
+}
+
+#[test]
+fn lines_that_end_as_on_an_old_mac_are_lines() {
+    let dir = labelled(
+        "0 0.5 0.5 0.2 0.2\r1 0.2 0.2 0.1 0.1\r1 0.3 0.3 0.1 0.1\r",
+        "",
+    );
+    let read = opened(&dir);
+    assert_eq!(read.dataset.train[0].label.objects.len(), 3);
+    assert_eq!(problems(&read.findings), []);
 }
 
 #[test]

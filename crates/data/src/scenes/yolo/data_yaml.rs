@@ -102,6 +102,7 @@ impl<'a> Reader<'a> {
     fn document(&mut self) -> Result<DataYaml, DataError> {
         let mut data = DataYaml::default();
         let mut count = None;
+        let mut flipped = None;
         let mut first = self.next()?;
         while matches!(first, Event::StreamStart | Event::DocumentStart(_)) {
             first = self.next()?;
@@ -121,6 +122,8 @@ impl<'a> Reader<'a> {
                 "names" => data.names = self.names()?,
                 "nc" => count = self.count()?,
                 "kpt_shape" => data.keypoints = self.keypoints()?,
+                "flip_idx" if !self.value()?.is_empty() => flipped = Some(line),
+                "flip_idx" => {}
                 lower if OTHER_KEYS.contains(&lower) => drop(self.value()?),
                 lower => match SplitKind::of(lower) {
                     Some(kind) => {
@@ -133,6 +136,11 @@ impl<'a> Reader<'a> {
                     }
                 },
             }
+        }
+        // Without the shape, keypoints in two dimensions would be taken for an outline.
+        if let (Some(line), None) = (flipped, data.keypoints) {
+            let problem = "flip_idx says that the labels have keypoints, and there is no key kpt_shape; add kpt_shape: [keypoints, 2 or 3]";
+            return Err(DataError::annotations(self.file, line, problem));
         }
         if let (Names::None, Some(count)) = (&data.names, count) {
             data.names = Names::Counted(count);

@@ -12,6 +12,12 @@ use warmstart_files::shown;
 /// A number that no fraction of an image comes near, whatever rounding and clipping did to it.
 const LARGE: f64 = 2.0;
 
+/// Part of the image that a box may reach out of it before it is no accident.
+const MARGIN: f64 = 0.02;
+
+/// Fewest boxes that show what form they are of.
+const ENOUGH: usize = 5;
+
 /// The numbers of a line, or the first word that is none.
 pub(super) fn numbers(line: &str) -> Result<Vec<f64>, &str> {
     let words = line.split_whitespace();
@@ -36,6 +42,11 @@ pub(super) struct Seen {
     first: AtomicUsize,
     next: AtomicUsize,
     above: AtomicUsize,
+    /// Boxes; those whose third and fourth number are above their first and second, as a corner is above
+    /// another; and those of them that reach out of the image.
+    boxes: AtomicUsize,
+    ascending: AtomicUsize,
+    beyond: AtomicUsize,
 }
 
 impl Lines {
@@ -61,7 +72,7 @@ impl Lines {
                 });
             }
         };
-        self.seen.count(class, corners, self.classes);
+        self.seen.count(class, position, corners, self.classes);
         if !(class >= 0.0 && class < self.classes as f64 && class.fract() == 0.0) {
             return scene.findings.add(Problem::UnknownClass, || {
                 let last = self.classes - 1;
@@ -90,7 +101,7 @@ impl Lines {
 }
 
 impl Seen {
-    fn count(&self, class: f64, corners: [f64; 4], classes: usize) {
+    fn count(&self, class: f64, position: &[f64], corners: [f64; 4], classes: usize) {
         let add = |counter: &AtomicUsize, met: bool| {
             counter.fetch_add(usize::from(met), Ordering::Relaxed);
         };
@@ -100,12 +111,20 @@ impl Seen {
         add(&self.first, class == 0.0);
         add(&self.next, class == classes);
         add(&self.above, class > classes);
+        if let [x, y, w, h] = *position {
+            let ascends = w > x && h > y;
+            let [left, top, right, bottom] = corners;
+            let inside = left.min(top) >= -MARGIN && right.max(bottom) <= 1.0 + MARGIN;
+            add(&self.boxes, true);
+            add(&self.ascending, ascends);
+            add(&self.beyond, ascends && !inside);
+        }
     }
 
     /// Refuses labels that are all of another form than YOLO's.
     ///
     /// # Errors
-    /// If nine of ten lines are no fractions, or classes are counted from 1.
+    /// If nine of ten lines are no fractions, classes are counted from 1, or boxes are two corners.
     pub fn require_understood(
         &self,
         root: &Path,
@@ -137,6 +156,13 @@ impl Seen {
             return refusal(format!(
                 "no label has the class 0, and {} have the class {next}, where the {next} classes have the numbers 0 to {last}{example}; they look counted from 1: subtract 1 from every class, or add the class 0 to names",
                 get(&self.next)
+            ));
+        }
+        let (boxes, beyond) = (get(&self.boxes), get(&self.beyond));
+        if boxes >= ENOUGH && get(&self.ascending) == boxes && beyond * 3 >= boxes {
+            let example = example(&[Problem::ClippedBox, Problem::OutsideBox]);
+            return refusal(format!(
+                "{beyond} of {boxes} boxes reach out of their image{example}, and in all of them the third and fourth number are above the first and second; they look like two corners (left, top, right, bottom): write class, centre x, centre y, width and height"
             ));
         }
         Ok(())

@@ -18,7 +18,7 @@ pub(super) fn listed_images(
     bases: &[PathBuf],
     findings: &mut Findings,
 ) -> Result<Vec<PathBuf>, DataError> {
-    let text = read_text(list)?;
+    let text = super::with_line_ends(read_text(list)?.to_string());
     let beside = folder_of(list);
     let others = bases.iter().filter(|base| **base != beside);
     let places: Vec<PathBuf> = std::iter::once(&beside).chain(others).cloned().collect();

@@ -195,7 +195,16 @@ fn label_text(bytes: Vec<u8>) -> String {
         _ => None,
     };
     let encoding = marked.or(unmarked).unwrap_or(encoding_rs::UTF_8);
-    encoding.decode_with_bom_removal(&bytes).0.into_owned()
+    with_line_ends(encoding.decode_with_bom_removal(&bytes).0.into_owned())
+}
+
+/// A text with the line ends of its time: some old editors write `\r` alone.
+fn with_line_ends(text: String) -> String {
+    if text.contains('\r') && !text.contains('\n') {
+        text.replace('\r', "\n")
+    } else {
+        text
+    }
 }
 
 /// The highest class in some label files; 0 if there is none.
