@@ -445,6 +445,25 @@ fn a_data_yaml_that_is_a_pipe_or_huge_is_refused_without_reading() {
     assert!(message.starts_with("DIR/data.yaml, line 1: expected a few lines that describe a data set, found 107374182400 bytes"), "{message}");
 }
 
+#[cfg(unix)]
+#[test]
+fn pipes_and_huge_files_beside_the_data_are_not_read() {
+    let dir = split_images();
+    let yaml = "train: images/train\nval: images/val\nnames: [red, blue]\n";
+    add(dir.path(), "data.yaml", yaml);
+    for name in ["pipe.txt", "pipe.yaml", "classes.txt"] {
+        let made = std::process::Command::new("mkfifo")
+            .arg(dir.path().join(name))
+            .status();
+        assert!(made.unwrap().success());
+    }
+    let huge = fs::File::create(dir.path().join("huge.txt")).unwrap();
+    huge.set_len(100 << 30).unwrap();
+    assert_eq!(problems(&opened(&dir).findings), []);
+    fs::rename(dir.path().join("data.yaml"), dir.path().join("fruit.yaml")).unwrap();
+    assert_eq!(problems(&opened(&dir).findings), []);
+}
+
 #[test]
 fn yaml_that_would_grow_or_nests_without_end_is_read_in_its_size() {
     let mut bomb = "a0: &a0 [x, x]\n".to_owned();

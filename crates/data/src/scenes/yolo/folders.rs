@@ -17,16 +17,11 @@ use super::source::Description;
 use crate::error::DataError;
 use crate::folder::is_image;
 use crate::split_kind::SplitKind;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
 /// Label files that are looked at before a folder is taken for another kind of data.
 const FILES: usize = 200;
-
-/// Bytes of a label file that are looked at.
-const START: u64 = 4096;
 
 /// Folders below a folder of labels that are searched.
 const DEPTH: usize = 3;
@@ -193,11 +188,7 @@ fn is_label_name(file: &Path) -> bool {
 
 /// Whether a text file begins with lines of a class and a box or an outline.
 fn is_label(file: &Path) -> bool {
-    let mut start = Vec::new();
-    let read =
-        warmstart_files::open(file).and_then(|file: File| file.take(START).read_to_end(&mut start));
-    let text = super::label_text(start);
-    let complete = read.is_ok_and(|read| (read as u64) < START);
+    let (text, complete) = super::start_of(file);
     let mut lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim().is_empty())

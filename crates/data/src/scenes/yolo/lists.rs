@@ -59,11 +59,10 @@ pub(super) fn listed_images(
 
 /// Whether a file begins with a line that is the path of an image.
 pub(super) fn is_list(file: &Path) -> bool {
-    read_text(file).is_ok_and(|text| {
-        let mut lines = text.lines().map(|line| unquoted(line.trim()));
-        let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
-        first.is_some_and(|line| is_image(Path::new(line)))
-    })
+    let (text, _) = super::start_of(file);
+    let mut lines = text.lines().map(|line| unquoted(line.trim()));
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    first.is_some_and(|line| is_image(Path::new(line)))
 }
 
 fn unquoted(line: &str) -> &str {

@@ -30,11 +30,15 @@ use lines::{Lines, Seen};
 use names::numbered;
 use rayon::prelude::*;
 use std::collections::HashSet;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
 /// Bytes that a label file may have: a hundred thousand boxes.
 const MOST_BYTES: u64 = 16 << 20;
+
+/// Bytes of a file that are looked at to know what it is.
+const START: u64 = 4096;
 
 /// Most classes that are counted where they have no names.
 const MOST_UNNAMED: usize = data_yaml::MOST_UNNAMED;
@@ -196,6 +200,15 @@ fn label_text(bytes: Vec<u8>) -> String {
     };
     let encoding = marked.or(unmarked).unwrap_or(encoding_rs::UTF_8);
     with_line_ends(encoding.decode_with_bom_removal(&bytes).0.into_owned())
+}
+
+/// Text of the first few lines of a file, and whether that is all of it; none if it cannot be read.
+fn start_of(file: &Path) -> (String, bool) {
+    let mut start = Vec::new();
+    let read =
+        warmstart_files::open(file).and_then(|file| file.take(START).read_to_end(&mut start));
+    let complete = read.is_ok_and(|read| (read as u64) < START);
+    (label_text(start), complete)
 }
 
 /// A text with the line ends of its time: some old editors write `\r` alone.
