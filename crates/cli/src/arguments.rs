@@ -72,8 +72,8 @@ Examples:
 pub struct Eval {
     /// Folder of a run, or a model file
     pub model: PathBuf,
-    /// Folder of class folders; for a detector, of a whole data set with boxes [default: the run's own validation
-    /// images, by which the kept epoch was chosen]
+    /// Folder of class folders; for a detector, of a whole data set with boxes, or its data.yaml [default: the run's
+    /// own validation images, by which the kept epoch was chosen]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Split of the run's own images, or of a data set with boxes [default: val]
@@ -172,7 +172,7 @@ Example:
 
 Nothing is changed. The exit code is 1 if an image cannot be read.")]
 pub struct DataCheck {
-    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio
+    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio, or a data.yaml
     pub folder: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -188,7 +188,7 @@ Example:
 
 Images are linked where the file system can, else copied.")]
 pub struct DataConvert {
-    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio
+    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio, or a data.yaml
     pub folder: PathBuf,
     /// Folder to create; it must be empty or not exist
     pub out: PathBuf,

@@ -66,6 +66,14 @@ pub(crate) struct Images {
     pub folders: Vec<PathBuf>,
 }
 
+/// The folder of a data set that is named by its folder or by a file in it, such as its `data.yaml`.
+pub fn data_folder(data: &Path) -> &Path {
+    match data.parent() {
+        Some(folder) if data.is_file() => folder,
+        Some(_) | None => data,
+    }
+}
+
 /// The images that a path stands for: the file itself, or those below the folder, sorted; and what in the
 /// folder is not used.
 ///

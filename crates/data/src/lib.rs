@@ -68,7 +68,7 @@ pub use drawing::{DrawnBox, crop, draw_boxes};
 pub use encode::{is_saved_picture, save_picture};
 pub use error::DataError;
 pub use feature_cache::{CachedFile, FeatureCache, FeatureCacheFolder};
-pub use folder::image_files;
+pub use folder::{data_folder, image_files};
 pub use letterbox::{Letterbox, letterboxed};
 pub use loader::{Loader, Prepare, batches};
 pub use mixing::Mixing;

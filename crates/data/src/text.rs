@@ -46,6 +46,14 @@ impl Text {
         }
     }
 
+    /// The text with other content, which was read in the same encoding.
+    pub fn map(self, content: impl FnOnce(&str) -> String) -> Self {
+        Self {
+            content: content(&self.content),
+            assumed: self.assumed,
+        }
+    }
+
     fn assumed(content: String, encoding: &str, reason: &str) -> Self {
         let example = beyond_ascii(&content);
         let assumed = format!("{reason}; read as {encoding}, which gives {example:?}");

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use warmstart_data::{Dataset, Sample};
+use warmstart_data::{Dataset, Sample, data_folder};
 use warmstart_files::shown;
 
 use crate::Error;
@@ -26,12 +26,13 @@ const LABEL: usize = 16;
 pub struct DataFiles(String);
 
 impl DataFiles {
-    /// The files of a data set in a folder.
+    /// The files of a data set that a folder or a file in it names.
     ///
     /// # Errors
     /// If one is not there any more.
     pub fn of<L: Serialize>(data: &Dataset<L>, folder: &Path) -> Result<Self, Error> {
         let mut text = String::new();
+        let folder = data_folder(folder);
         let mut add = |split: &str, samples: &[Sample<L>]| -> Result<(), Error> {
             for sample in samples {
                 text += &format!("{split}\t{}\n", described(sample, folder)?);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use warmstart_data::Dataset;
+use warmstart_data::{Dataset, data_folder};
 use warmstart_files::shown;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Tensor;
@@ -65,7 +65,7 @@ pub fn train(
 ) -> Result<Summary, Error> {
     let (recipe, open) = resolve(draft)?;
     let out = output_folder(out, &recipe.data);
-    if absolute(&out).starts_with(&recipe.data) {
+    if absolute(&out).starts_with(data_folder(&recipe.data)) {
         return Err(Error::usage(format!(
             "{} lies in the data set's folder, where it would be taken for a part of it: give another --out",
             out.display()
@@ -83,7 +83,7 @@ pub fn train(
 /// Where a run is put: `runs/<name of the data's folder>` unless the user says otherwise.
 pub fn output_folder(out: Option<PathBuf>, data: &Path) -> PathBuf {
     let data = absolute(data);
-    let name = data.file_name().unwrap_or_default();
+    let name = data_folder(&data).file_name().unwrap_or_default();
     out.unwrap_or_else(|| Path::new("runs").join(name))
 }
 

@@ -1,6 +1,6 @@
 //! A data set's images, each read once before anything is learned from them.
 
-use warmstart_data::{Checked, Dataset, Pictures, require_readable, survey};
+use warmstart_data::{Checked, Dataset, Pictures, data_folder, require_readable, survey};
 
 use crate::Error;
 use crate::event::{Event, Observer};
@@ -46,7 +46,7 @@ pub fn readable<T: Task>(
     let looked_at = dealt_out.as_ref().unwrap_or(&checked);
     let [on_train, on_validation, on_test] = looked_at
         .each_ref()
-        .map(|split| Pictures::new(&split.readable, &split.sketches, &recipe.data));
+        .map(|split| Pictures::new(&split.readable, &split.sketches, data_folder(&recipe.data)));
     let counts = T::class_counts(&data.classes, &looked_at[0].readable);
     let findings = survey(
         &on_train,

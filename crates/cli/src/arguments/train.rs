@@ -21,7 +21,7 @@ or Label Studio; the detectors of other tools cannot be loaded, but every backbo
 pub struct Train {
     /// A recipe in TOML; flags override it
     pub recipe: Option<PathBuf>,
-    /// Folder of the data set
+    /// Folder of the data set, or its data.yaml
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Architecture: mobilenet_v2, resnet18, resnet34 or resnet50

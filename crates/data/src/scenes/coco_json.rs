@@ -117,6 +117,7 @@ pub(super) fn read(file: &Path) -> Result<CocoFile, DataError> {
     let expected = "COCO's JSON with images, annotations and categories";
     let lists: Lists = parse_json(file, &text, expected)?;
     let mut findings = Findings::default();
+    findings.add_encoding(file, &text);
     let mut malformed = |what: &str, index: usize, error: &serde_json::Error| {
         let reason = error_reason(error);
         findings.add(Problem::Malformed, || {

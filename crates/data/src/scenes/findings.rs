@@ -78,6 +78,16 @@ pub enum Problem {
     OnlyCrowds,
     /// A class without any object in the training split: it cannot be learned.
     UntrainedClass,
+    /// A path that can be understood in two ways: what lies in the data's folder was taken.
+    TwoPlaces,
+    /// A label with numbers behind its box, a confidence or a track: the box was taken.
+    ExtraNumbers,
+    /// A label with keypoints that nothing declares: its box was taken.
+    UndeclaredKeypoints,
+    /// Outlines that all have the same number of points, as keypoints have.
+    EqualOutlines,
+    /// Classes without names: they are called by their numbers.
+    UnnamedClasses,
 }
 
 impl Problem {
@@ -124,6 +134,21 @@ impl Problem {
                 "splits have only boxes around crowds (iscrowd 1), which are not learned"
             }
             Self::UntrainedClass => "classes have no object in the training split",
+            Self::TwoPlaces => {
+                "paths can be understood in two ways (what lies in the data's folder was taken)"
+            }
+            Self::ExtraNumbers => {
+                "labels have a confidence or a track behind the box, as predictions have (the box was taken)"
+            }
+            Self::UndeclaredKeypoints => {
+                "labels have keypoints behind the box, by their flags of visibility (the box was taken)"
+            }
+            Self::EqualOutlines => {
+                "data sets have outlines that all have the same number of points (if they are boxes with keypoints, declare kpt_shape)"
+            }
+            Self::UnnamedClasses => {
+                "data sets do not name their classes (called class_0, class_1, …)"
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::reading::read_text;
 use crate::error::DataError;
+use crate::text::Text;
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::Value;
 use std::fmt;
@@ -12,12 +13,12 @@ use std::path::Path;
 ///
 /// # Errors
 /// Those of [`read_text`].
-pub(super) fn read_json(file: &Path) -> Result<String, DataError> {
+pub(super) fn read_json(file: &Path) -> Result<Text, DataError> {
     let text = read_text(file)?;
     // A text with such words is rare, and may have them in names only.
     let may_have = ["NaN", "Infinity"].iter().any(|word| text.contains(word));
     Ok(if may_have {
-        quoted_not_finite(&text)
+        text.map(quoted_not_finite)
     } else {
         text
     })

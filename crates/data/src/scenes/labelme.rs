@@ -108,6 +108,7 @@ fn read_file(
     let text = read_json(file)?;
     let parsed: File = parse_json(file, &text, "Labelme's JSON with shapes")?;
     let mut findings = Findings::default();
+    findings.add_encoding(file, &text);
     let Some(path) = picture_of(file, dir, pictures, parsed.image_path.as_deref()) else {
         findings.add(Problem::MissingImage, || {
             let name = parsed

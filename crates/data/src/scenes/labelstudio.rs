@@ -57,6 +57,7 @@ pub(super) fn read(dir: &Path, labels: &LabelFiles) -> Result<SplitsRead, DataEr
     }
     for (kind, file) in &split_files.files {
         let text = read_json(file)?;
+        splits.findings.add_encoding(file, &text);
         let tasks: Vec<&RawValue> = parse_json(file, &text, "Label Studio's list of tasks")?;
         for (index, raw) in tasks.into_iter().enumerate() {
             let place = format!("{}, task {index}", shown(file));

@@ -16,7 +16,7 @@ pub enum Layout {
     /// JSON files of COCO's form, such as `annotations/instances_<split>.json` or Roboflow's
     /// `<split>/_annotations.coco.json`.
     Coco,
-    /// `data.yaml` or `data.yml`, and a text file for every image.
+    /// A text file for every image, and a `data.yaml`, Darknet's `obj.data`, or folders alone.
     Yolo,
     /// `Annotations/`, `JPEGImages/` and perhaps `ImageSets/Main/<split>.txt`.
     Voc,
@@ -48,10 +48,10 @@ impl Layout {
     }
 
     /// The file or folder that shows that a folder has this layout.
-    fn sign(self, dir: &Path, labels: &LabelFiles) -> Option<PathBuf> {
+    fn sign(self, dir: &Path, labels: &LabelFiles, yolo: Option<&yolo::Source>) -> Option<PathBuf> {
         match self {
             Self::Coco => coco::sign(labels),
-            Self::Yolo => yolo::configuration(dir),
+            Self::Yolo => yolo.map(|source| source.sign(dir)),
             Self::Voc => voc::is_voc(dir).then(|| dir.join("Annotations")),
             Self::Labelme => labelme::sign(labels),
             Self::LabelStudio => labelstudio::sign(labels),
@@ -91,6 +91,7 @@ fn inner(dir: &Path) -> Option<(PathBuf, Layout)> {
 /// The layouts that a folder shows signs of.
 pub(super) struct Recognised {
     labels: LabelFiles,
+    yolo: Option<yolo::Source>,
     /// In the order of [`Layout::ALL`], each with its sign.
     found: Vec<(Layout, PathBuf)>,
 }
@@ -99,9 +100,14 @@ impl Recognised {
     /// Looks for every layout's signs.
     pub fn of(dir: &Path) -> Self {
         let labels = LabelFiles::of(dir);
-        let sign = |layout: Layout| Some((layout, layout.sign(dir, &labels)?));
+        let yolo = yolo::recognised(dir);
+        let sign = |layout: Layout| Some((layout, layout.sign(dir, &labels, yolo.as_ref())?));
         let found = Layout::ALL.into_iter().filter_map(sign).collect();
-        Self { labels, found }
+        Self {
+            labels,
+            yolo,
+            found,
+        }
     }
 
     /// The layout that is read.
@@ -115,15 +121,14 @@ impl Recognised {
     }
 
     /// Reads all splits of a data set.
-    pub fn read(&self, layout: Layout, dir: &Path) -> Result<SplitsRead, DataError> {
+    pub fn read(&mut self, layout: Layout, dir: &Path) -> Result<SplitsRead, DataError> {
         let labels = &self.labels;
         match layout {
             Layout::Coco => coco::read(dir, labels),
-            Layout::Yolo => {
-                let signs = self.found.iter().filter(|(found, _)| *found == layout);
-                let file = signs.map(|(_, sign)| sign.clone()).next();
-                yolo::read(dir, &file.unwrap_or_else(|| dir.join("data.yaml")))
-            }
+            Layout::Yolo => match self.yolo.take() {
+                Some(source) => yolo::read(dir, source),
+                None => Err(self.refusal(dir)),
+            },
             Layout::Voc => voc::read(dir),
             Layout::Labelme => labelme::read(dir, labels),
             Layout::LabelStudio => labelstudio::read(dir, labels),

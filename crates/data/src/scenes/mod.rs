@@ -9,7 +9,6 @@
 
 mod coco;
 mod coco_json;
-mod data_yaml;
 mod findings;
 mod json;
 mod json_kind;
@@ -77,7 +76,7 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
         folder: dir.to_path_buf(),
         problem,
     };
-    let recognised = Recognised::of(dir);
+    let mut recognised = Recognised::of(dir);
     let Some(layout) = recognised.layout() else {
         return Err(recognised.refusal(dir));
     };

@@ -1,0 +1,207 @@
+//! YOLO data sets without a file that describes them: what Label Studio, LabelImg, Roboflow's Darknet
+//! export and people themselves write.
+//!
+//! ```text
+//! images/…  labels/…                 images/train/…  labels/train/…
+//! train/images/…  train/labels/…     train/a.jpg  train/a.txt          a.jpg  a.txt
+//! ```
+//!
+//! The classes are listed in `classes.txt`, `obj.names`, `_darknet.labels` or a file of such a name.
+
+use super::super::findings::{Findings, Problem};
+use super::label_files::{is_no_label, label_folders};
+use super::lines::numbers;
+use super::lists::is_list;
+use super::names::{list_in, read_names};
+use super::source::Description;
+use crate::error::DataError;
+use crate::folder::is_image;
+use crate::split_kind::SplitKind;
+use std::path::{Path, PathBuf};
+use warmstart_files::shown;
+
+/// Label files that are looked at before a folder is taken for another kind of data.
+const FILES: usize = 200;
+
+/// Folders below a folder of labels that are searched.
+const DEPTH: usize = 3;
+
+/// A data set that only its folders describe.
+pub(in super::super) struct Folders {
+    dir: PathBuf,
+    /// The folders or lists of each split.
+    splits: Vec<(SplitKind, PathBuf)>,
+    /// Folders in which a list of classes may lie.
+    lists: Vec<PathBuf>,
+}
+
+impl Folders {
+    /// The data set in a folder: images in one of the usual places, and label files in YOLO's form for
+    /// them.
+    pub fn found(dir: &Path) -> Option<Self> {
+        let entries = sorted_entries(dir);
+        let folders: Vec<&PathBuf> = entries.iter().filter(|entry| entry.is_dir()).collect();
+        let images = folders.iter().find(|folder| {
+            let name = folder.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| {
+                ["images", "image", "imgs", "img", "obj_train_data"]
+                    .contains(&&*name.to_lowercase())
+            })
+        });
+        let mut lists = vec![dir.to_path_buf()];
+        let mut splits: Vec<(SplitKind, PathBuf)> = Vec::new();
+        if let Some(images) = images {
+            splits = of_splits(sorted_entries(images).iter().filter(|entry| entry.is_dir()));
+            if splits.is_empty() {
+                splits.push((SplitKind::Train, images.to_path_buf()));
+            }
+            lists.extend(label_folders(images));
+        } else {
+            for (kind, folder) in of_splits(folders.into_iter()) {
+                let below = sorted_entries(&folder);
+                let images = below.iter().find(|entry| {
+                    let name = entry.file_name().unwrap_or_default();
+                    entry.is_dir() && name.eq_ignore_ascii_case("images")
+                });
+                lists.push(folder.clone());
+                lists.extend(label_folders(images.unwrap_or(&folder)));
+                splits.push((kind, images.unwrap_or(&folder).clone()));
+            }
+            if splits.is_empty() {
+                splits.push((SplitKind::Train, dir.to_path_buf()));
+            }
+        }
+        lists.push(dir.join("data"));
+        if !splits.iter().any(|(_, place)| has_labels(place)) {
+            return None;
+        }
+        let files = entries.iter().filter(|entry| entry.is_file());
+        let of_images = of_splits(files).into_iter().filter(|(_, file)| {
+            let extension = file.extension();
+            extension.is_some_and(|e| e.eq_ignore_ascii_case("txt")) && is_list(file)
+        });
+        let listed: Vec<(SplitKind, PathBuf)> = of_images.collect();
+        if listed.iter().any(|(kind, _)| *kind == SplitKind::Train) {
+            splits = listed;
+        }
+        Some(Self {
+            dir: dir.to_path_buf(),
+            splits,
+            lists,
+        })
+    }
+
+    /// The description of the data set.
+    ///
+    /// # Errors
+    /// If it has no training split, or its list of classes cannot be read.
+    pub fn describe(self) -> Result<Description, DataError> {
+        let classes = list_in(&self.lists);
+        let of = |wanted: SplitKind| -> Vec<PathBuf> {
+            let places = self.splits.iter().filter(|(kind, _)| *kind == wanted);
+            places.map(|(_, place)| place.clone()).collect()
+        };
+        let train = of(SplitKind::Train);
+        if train.is_empty() {
+            let found: Vec<String> = self.splits.iter().map(|(_, place)| shown(place)).collect();
+            let problem = format!(
+                "it looks like YOLO's layout with {} and has no training split; expected a folder train beside it",
+                found.join(", ")
+            );
+            return Err(DataError::Layout {
+                folder: self.dir,
+                problem,
+            });
+        }
+        let mut findings = Findings::default();
+        if classes.is_none() {
+            let example = || format!("{} has no classes.txt", shown(&self.dir));
+            findings.add(Problem::UnnamedClasses, example);
+        }
+        Ok(Description {
+            bases: vec![self.dir.clone()],
+            classes: classes
+                .map(|list| read_names(&list, &mut findings))
+                .transpose()?,
+            keypoints: None,
+            train,
+            validation: of(SplitKind::Validation),
+            test: of(SplitKind::Test),
+            findings,
+            root: self.dir,
+        })
+    }
+}
+
+/// The entries that are named like a split.
+fn of_splits<'a>(entries: impl Iterator<Item = &'a PathBuf>) -> Vec<(SplitKind, PathBuf)> {
+    let of = |entry: &PathBuf| Some((SplitKind::of(entry.file_stem()?.to_str()?)?, entry.clone()));
+    entries.filter_map(of).collect()
+}
+
+fn sorted_entries(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut entries: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    entries.sort();
+    entries
+}
+
+/// Whether the images of a folder have label files in YOLO's form.
+fn has_labels(images: &Path) -> bool {
+    let mut left = FILES;
+    let places = label_folders(images).into_iter();
+    // Among the images, not below them: that would search every class of a data set of class folders.
+    places
+        .map(|place| {
+            if place == images {
+                (place, 1)
+            } else {
+                (place, DEPTH)
+            }
+        })
+        .any(|(place, depth)| has_label(&place, depth, images, &mut left))
+}
+
+fn has_label(folder: &Path, depth: usize, images: &Path, left: &mut usize) -> bool {
+    let entries = sorted_entries(folder);
+    let mut below = Vec::new();
+    // A text file in a folder of images is a label if it is beside an image.
+    let among = folder == images && entries.iter().any(|entry| is_image(entry));
+    for entry in entries {
+        if entry.is_dir() {
+            below.push(entry);
+        } else if (among || folder != images) && is_label_name(&entry) && *left > 0 {
+            *left -= 1;
+            if is_label(&entry) {
+                return true;
+            }
+        }
+    }
+    depth > 1
+        && below
+            .iter()
+            .any(|below| has_label(below, depth - 1, images, left))
+}
+
+fn is_label_name(file: &Path) -> bool {
+    let extension = file.extension();
+    extension.is_some_and(|e| e.eq_ignore_ascii_case("txt")) && !is_no_label(file)
+}
+
+/// Whether a text file begins with lines of a class and a box or an outline.
+fn is_label(file: &Path) -> bool {
+    let (text, complete) = super::start_of(file);
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
+    if !complete {
+        lines.pop();
+    }
+    let is_object = |line: &&str| {
+        numbers(line).is_ok_and(|numbers| {
+            numbers.len() >= 5 && numbers[0] >= 0.0 && numbers[0].fract() == 0.0
+        })
+    };
+    !lines.is_empty() && lines.iter().all(is_object)
+}

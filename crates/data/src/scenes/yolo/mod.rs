@@ -1,0 +1,238 @@
+//! YOLO: a text file of boxes for every image, and a `data.yaml`, an `obj.data` or folders that say
+//! which images there are.
+//!
+//! ```text
+//! yaml │ darknet │ folders ─▶ Description ─ lists, folders ─▶ images ─ label files, lines ─▶ SplitsRead
+//! ```
+
+mod darknet;
+mod data_yaml;
+mod folders;
+mod form;
+mod label_files;
+mod lines;
+mod lists;
+mod names;
+mod places;
+mod source;
+mod unused;
+mod yaml;
+
+pub(super) use source::{Source, recognised};
+
+use super::findings::{Findings, Problem};
+use super::reading::{SplitRead, SplitsRead, read_image, read_images};
+use crate::error::DataError;
+use crate::folder;
+use form::Form;
+use label_files::LabelFiles;
+use lines::{Lines, Seen};
+use names::numbered;
+use rayon::prelude::*;
+use std::collections::HashSet;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use warmstart_files::shown;
+
+/// Bytes that a label file may have: a hundred thousand boxes.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// Bytes of a file that are looked at to know what it is.
+const START: u64 = 4096;
+
+/// Most classes that are counted where they have no names.
+const MOST_UNNAMED: usize = data_yaml::MOST_UNNAMED;
+
+/// The images of one split before their labels are read.
+#[derive(Default)]
+struct Images {
+    paths: Vec<PathBuf>,
+    /// Folders and lists that they are from, and the folders of listed images.
+    used: HashSet<PathBuf>,
+    folders: Vec<PathBuf>,
+    findings: Findings,
+    ignored: usize,
+}
+
+/// Reads all splits of the YOLO data set in `dir`, or that `dir` describes if it is a file.
+///
+/// # Errors
+/// If the description or a label file cannot be read, a split is not there, or all labels are of another
+/// form than YOLO's.
+pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> {
+    let mut description = source.describe(dir)?;
+    let bases = &description.bases;
+    let train = Images::of(&description.train, bases)?;
+    let validation = Images::of(&description.validation, bases)?;
+    let test = Images::of(&description.test, bases)?;
+    let splits = [&train, &validation, &test];
+    let labels = LabelFiles::of(splits.iter().flat_map(|split| &split.paths))?;
+    let mut findings = std::mem::take(&mut description.findings);
+    let used = splits.iter().flat_map(|split| &split.used);
+    for path in unused::unused(&description.root, used.map(PathBuf::as_path)) {
+        findings.add(Problem::NotUsed, || shown(&path));
+    }
+    let of_split = |split: &Images| -> Vec<&Path> {
+        let files = split.paths.iter().filter_map(|image| labels.file(image));
+        files.collect()
+    };
+    let text = |file: &Path| label_file_text(file).ok();
+    let form = Form::of(
+        description.keypoints,
+        &of_split(&train),
+        text,
+        &mut findings,
+    );
+    let classes = match description.classes {
+        Some(classes) => classes,
+        None => {
+            let files: Vec<&Path> = splits.iter().flat_map(|split| of_split(split)).collect();
+            numbered(highest_class(&files)? + 1)
+        }
+    };
+    let lines = Lines {
+        classes: classes.len(),
+        form,
+        seen: Seen::default(),
+    };
+    let mut ignored = 0;
+    let mut read_split = |images: Images| -> Result<SplitRead, DataError> {
+        let (split, files) = images.read(&labels, &lines)?;
+        ignored += files;
+        Ok(split)
+    };
+    let read = SplitsRead {
+        train: read_split(train)?,
+        validation: match description.validation.is_empty() {
+            true => None,
+            false => Some(read_split(validation)?),
+        },
+        test: match description.test.is_empty() {
+            true => None,
+            false => Some(read_split(test)?),
+        },
+        findings,
+        ignored,
+        root: description.root,
+        classes,
+    };
+    let mut met = read.train.findings.clone();
+    for split in [&read.validation, &read.test].into_iter().flatten() {
+        met.append(split.findings.clone());
+    }
+    lines
+        .seen
+        .require_understood(&read.root, &read.classes, &met)?;
+    Ok(read)
+}
+
+impl Images {
+    /// The images in some folders and lists.
+    fn of(places: &[PathBuf], bases: &[PathBuf]) -> Result<Self, DataError> {
+        let mut images = Self::default();
+        for place in places {
+            images.used.insert(place.clone());
+            if place.is_dir() {
+                let found = folder::images(place)?;
+                images.ignored += found.ignored;
+                images.paths.extend(found.paths);
+                images.folders.push(place.clone());
+            } else if folder::is_image(place) {
+                images.paths.push(place.clone());
+            } else {
+                let listed = lists::listed_images(place, bases, &mut images.findings)?;
+                let folders = listed.iter().filter_map(|image| image.parent());
+                images.used.extend(folders.map(Path::to_path_buf));
+                images.paths.extend(listed);
+            }
+        }
+        Ok(images)
+    }
+
+    /// Reads the labels of the images, and counts the files that are neither images nor labels.
+    fn read(self, labels: &LabelFiles, lines: &Lines) -> Result<(SplitRead, usize), DataError> {
+        let mut findings = self.findings;
+        let mut ignored = self.ignored;
+        let files = self.paths.iter().filter_map(|image| labels.file(image));
+        let used: HashSet<&Path> = files.collect();
+        for folder in &self.folders {
+            let (stray, among_images) = label_files::stray(folder, &used)?;
+            for label in stray {
+                findings.add(Problem::UnknownImage, || shown(&label));
+            }
+            ignored = ignored.saturating_sub(among_images);
+        }
+        let mut split = read_images(&self.paths, |image| {
+            read_image(image, |scene| {
+                let Some(file) = labels.file(image) else {
+                    let example = || shown(image);
+                    scene.findings.add(Problem::WithoutLabelFile, example);
+                    return Ok(());
+                };
+                for (line, content) in (1..).zip(label_file_text(file)?.lines()) {
+                    lines.add(scene, content, file, line);
+                }
+                Ok(())
+            })
+        })?;
+        findings.append(split.findings);
+        split.findings = findings;
+        Ok((split, ignored))
+    }
+}
+
+/// Text of a label file. It is numbers alone, which are the same in every encoding but UTF-16, so a byte
+/// that is no text costs its line and not the file.
+fn label_file_text(file: &Path) -> Result<String, DataError> {
+    let bytes = warmstart_files::read(file, MOST_BYTES);
+    bytes
+        .map(label_text)
+        .map_err(|source| DataError::read(file, source))
+}
+
+/// Text of the bytes of a label file; what is no text in it becomes a character that is no number.
+fn label_text(bytes: Vec<u8>) -> String {
+    let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
+    let unmarked = match bytes[..] {
+        [_, 0, _, 0, ..] => Some(encoding_rs::UTF_16LE),
+        [0, _, 0, _, ..] => Some(encoding_rs::UTF_16BE),
+        _ => None,
+    };
+    let encoding = marked.or(unmarked).unwrap_or(encoding_rs::UTF_8);
+    with_line_ends(encoding.decode_with_bom_removal(&bytes).0.into_owned())
+}
+
+/// Text of the first few lines of a file, and whether that is all of it; none if it cannot be read.
+fn start_of(file: &Path) -> (String, bool) {
+    let mut start = Vec::new();
+    let read =
+        warmstart_files::open(file).and_then(|file| file.take(START).read_to_end(&mut start));
+    let complete = read.is_ok_and(|read| (read as u64) < START);
+    (label_text(start), complete)
+}
+
+/// A text with the line ends of its time: some old editors write `\r` alone.
+fn with_line_ends(text: String) -> String {
+    if text.contains('\r') && !text.contains('\n') {
+        text.replace('\r', "\n")
+    } else {
+        text
+    }
+}
+
+/// The highest class in some label files; 0 if there is none.
+fn highest_class(files: &[&Path]) -> Result<usize, DataError> {
+    let highest_in = |file: &&Path| -> Result<usize, DataError> {
+        let text = label_file_text(file)?;
+        let classes = text
+            .lines()
+            .filter_map(|line| lines::numbers(line).ok()?.first().copied());
+        // Classes beyond the limit are then found to be unknown, line by line.
+        let counted = classes.filter(|class| class.fract() == 0.0 && *class < MOST_UNNAMED as f64);
+        Ok(counted.fold(0.0, f64::max) as usize)
+    };
+    let highest: Vec<Result<usize, DataError>> = files.par_iter().map(highest_in).collect();
+    highest
+        .into_iter()
+        .try_fold(0, |highest, class| Ok(highest.max(class?)))
+}

@@ -1,0 +1,76 @@
+//! Class names in a text file, one in a line.
+
+use super::super::findings::Findings;
+use super::super::reading::{read_text, require_distinct};
+use crate::error::DataError;
+use std::path::{Path, PathBuf};
+
+/// Names that tools give to their list of the classes.
+const LISTS: [&str; 8] = [
+    "classes.txt",
+    "obj.names",
+    "_darknet.labels",
+    "classes.names",
+    "predefined_classes.txt",
+    "class_names.txt",
+    "names.txt",
+    "labels.txt",
+];
+
+/// Whether a file has the name of a list of classes.
+pub(super) fn is_list_of_classes(file: &Path) -> bool {
+    let name = file.file_name().map(|name| name.to_ascii_lowercase());
+    name.is_some_and(|name| {
+        LISTS.iter().any(|list| name == *list)
+            || Path::new(&name).extension() == Some("names".as_ref())
+    })
+}
+
+/// The list of the classes in one of some folders, in their order.
+pub(super) fn list_in(folders: &[PathBuf]) -> Option<PathBuf> {
+    folders.iter().find_map(|folder| {
+        let entries = std::fs::read_dir(folder).ok()?.flatten();
+        let mut lists: Vec<PathBuf> = entries
+            .map(|entry| entry.path())
+            .filter(|path| is_list_of_classes(path))
+            .collect();
+        let rank = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_ascii_lowercase();
+            LISTS
+                .iter()
+                .position(|list| name == *list)
+                .unwrap_or(LISTS.len())
+        };
+        lists.sort_by_key(|path| (rank(path), path.clone()));
+        lists.into_iter().next()
+    })
+}
+
+/// Reads a list of class names; `findings` get the encoding that was assumed, if any.
+///
+/// # Errors
+/// If it cannot be read, is empty, has an empty line before its end, which would shift the classes
+/// behind it, or a class twice.
+pub(super) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<String>, DataError> {
+    let text = read_text(file)?;
+    findings.add_encoding(file, &text);
+    let mut names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    while names.last().is_some_and(String::is_empty) {
+        names.pop();
+    }
+    if names.is_empty() {
+        let problem = "expected a class name in every line, found nothing; list the classes in the order of their indices";
+        return Err(DataError::annotations(file, 1, problem));
+    }
+    if let Some(index) = names.iter().position(String::is_empty) {
+        let problem = "expected a class name, found an empty line, so that the index of the next class is not certain; remove the line or name the class";
+        return Err(DataError::annotations(file, index + 1, problem));
+    }
+    require_distinct(file, &names)?;
+    Ok(names)
+}
+
+/// Names for classes that have none.
+pub(super) fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|index| format!("class_{index}")).collect()
+}

@@ -1,0 +1,169 @@
+//! Forms of YOLO data sets: a `data.yaml`, Darknet's `obj.data`, or folders alone.
+
+use super::super::findings::Findings;
+use super::data_yaml::read_data_yaml;
+use super::folders::Folders;
+use super::places::folder_of;
+use super::{darknet, yaml};
+use crate::error::{DataError, some_of};
+use std::path::{Path, PathBuf};
+use warmstart_files::shown;
+
+/// Bytes of a file that may be the description of a data set: many thousands of class names.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// Where a YOLO data set says what it is.
+pub(in super::super) enum Source {
+    /// A `data.yaml`, or another file of that form.
+    Yaml(PathBuf),
+    /// Darknet's `obj.data`.
+    Darknet(PathBuf),
+    /// Several files of those forms, of which none is called `data.yaml`.
+    Several(Vec<PathBuf>),
+    /// Nowhere: folders of images and labels.
+    Folders(Folders),
+}
+
+impl Source {
+    /// The file or folder that says so.
+    pub fn sign(&self, dir: &Path) -> PathBuf {
+        match self {
+            Self::Yaml(file) | Self::Darknet(file) => file.clone(),
+            Self::Several(files) => files.first().map_or(dir, |file| file).to_path_buf(),
+            Self::Folders(_) => dir.to_path_buf(),
+        }
+    }
+}
+
+/// Contents of a data set before its images are read.
+pub(in super::super) struct Description {
+    /// Where the paths start that decide about a split by share.
+    pub root: PathBuf,
+    /// Folders that the lines of lists may be relative to, besides the list's own.
+    pub bases: Vec<PathBuf>,
+    /// None if they have neither names nor a number.
+    pub classes: Option<Vec<String>>,
+    /// Numbers that follow a box for its keypoints, if that is declared.
+    pub keypoints: Option<usize>,
+    /// Folders and lists of images.
+    pub train: Vec<PathBuf>,
+    pub validation: Vec<PathBuf>,
+    pub test: Vec<PathBuf>,
+    pub findings: Findings,
+}
+
+/// The YOLO data set that a folder or a file is, if it is one: a folder with a `data.yaml` or `data.yml`,
+/// another YAML file with classes and a training split, a Darknet `.data` file, or images with label
+/// files in YOLO's form; or one of those files itself.
+pub(in super::super) fn recognised(path: &Path) -> Option<Source> {
+    let metadata = std::fs::metadata(path).ok()?;
+    if !metadata.is_dir() {
+        return match extension(path)?.as_str() {
+            "yaml" | "yml" => Some(Source::Yaml(path.to_path_buf())),
+            "data" => Some(Source::Darknet(path.to_path_buf())),
+            _ => None,
+        };
+    }
+    // Anything but a folder of that name is meant to be one, a pipe as well: reading says what it is.
+    let named = ["data.yaml", "data.yml"].map(|name| path.join(name));
+    let is_other_than_folder =
+        |file: &PathBuf| std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_dir());
+    if let Some(file) = named.into_iter().find(is_other_than_folder) {
+        return Some(Source::Yaml(file));
+    }
+    let mut files: Vec<PathBuf> = std::fs::read_dir(path)
+        .ok()?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|file| describes(file))
+        .collect();
+    files.sort();
+    match files.len() {
+        0 => Folders::found(path).map(Source::Folders),
+        1 => recognised(&files[0]),
+        _ => Some(Source::Several(files)),
+    }
+}
+
+/// Whether a file of any name is a description that can be used.
+fn describes(file: &Path) -> bool {
+    let is_plain = || {
+        let metadata = std::fs::metadata(file);
+        metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MOST_BYTES)
+    };
+    match extension(file).as_deref() {
+        Some("yaml" | "yml") => {
+            is_plain() && read_data_yaml(file, &mut Findings::default()).is_ok()
+        }
+        Some("data") => is_plain() && darknet::read(file).is_ok(),
+        Some(_) | None => false,
+    }
+}
+
+fn extension(file: &Path) -> Option<String> {
+    Some(file.extension()?.to_str()?.to_ascii_lowercase())
+}
+
+impl Source {
+    /// Reads the description.
+    ///
+    /// # Errors
+    /// If there are several, it cannot be read, is not of its form, or names a split that is not there.
+    pub fn describe(self, dir: &Path) -> Result<Description, DataError> {
+        match self {
+            Self::Yaml(file) => {
+                require_small(&file)?;
+                yaml::describe(&file)
+            }
+            Self::Darknet(file) => {
+                require_small(&file)?;
+                darknet::describe(&file)
+            }
+            Self::Folders(folders) => folders.describe(),
+            Self::Several(files) => {
+                let files: Vec<String> = files.iter().map(|file| shown(file)).collect();
+                let files = some_of(&files);
+                let problem = format!(
+                    "several files describe a data set ({files}); give the one that is meant as the data, or call it data.yaml"
+                );
+                Err(DataError::Layout {
+                    folder: dir.to_path_buf(),
+                    problem,
+                })
+            }
+        }
+    }
+}
+
+/// Fails before a file is read that is not regular, or larger than any description.
+fn require_small(file: &Path) -> Result<(), DataError> {
+    let opened = warmstart_files::open(file).and_then(|file| file.metadata());
+    let metadata = opened.map_err(|source| DataError::read(file, source))?;
+    match metadata.len() <= MOST_BYTES {
+        true => Ok(()),
+        false => {
+            let size = metadata.len();
+            let problem = format!(
+                "expected a few lines that describe a data set, found {size} bytes; give its data.yaml"
+            );
+            Err(DataError::annotations(file, 1, problem))
+        }
+    }
+}
+
+impl Description {
+    /// A description of the data beside a file.
+    pub fn beside(file: &Path) -> Self {
+        let root = folder_of(file);
+        Self {
+            bases: vec![root.clone()],
+            root,
+            classes: None,
+            keypoints: None,
+            train: Vec::new(),
+            validation: Vec::new(),
+            test: Vec::new(),
+            findings: Findings::default(),
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! Layouts of YOLO data sets, as tools write them and people move them.
+
+#[path = "common/detection.rs"]
+#[allow(dead_code)]
+mod detection;
+
+use detection::{add, add_picture, opened, problems, refusal, yolo};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+use warmstart_data::scenes::{Layout, OpenedScenes, Problem, layout, open};
+
+/// Pictures with a label each; a label file lies where `images` in the path is `labels`.
+fn add_labelled(dir: &Path, images: &[&str]) {
+    for (index, image) in images.iter().enumerate() {
+        add_picture(dir, image, 40, 40);
+        let label = Path::new(image).with_extension("txt");
+        let label = label.to_str().unwrap().replace("images", "labels");
+        add(dir, &label, format!("{} 0.5 0.5 0.5 0.5\n", index % 2));
+    }
+}
+
+/// Train, validation and test images and objects.
+fn sizes(read: &OpenedScenes) -> [(usize, usize); 3] {
+    let dataset = &read.dataset;
+    let test = dataset.test.as_deref().unwrap_or_default();
+    [&dataset.train, &dataset.validation, test].map(|samples| {
+        let objects = samples.iter().map(|sample| sample.label.objects.len());
+        (samples.len(), objects.sum())
+    })
+}
+
+/// Twelve images in `images/train`, four in `images/val`.
+fn split_images() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for index in 0..4 {
+        let train = (0..3).map(|part| format!("images/train/{index}{part}.png"));
+        let images: Vec<String> = train.chain([format!("images/val/{index}.png")]).collect();
+        let images: Vec<&str> = images.iter().map(|image| &image[..]).collect();
+        add_labelled(dir.path(), &images);
+    }
+    dir
+}
+
+#[test]
+fn label_studio_s_export_is_read_and_validates_by_share() {
+    let dir = tempfile::tempdir().unwrap();
+    let images: Vec<String> = (0..10).map(|index| format!("images/{index}.png")).collect();
+    let images: Vec<&str> = images.iter().map(|image| &image[..]).collect();
+    add_labelled(dir.path(), &images);
+    add(dir.path(), "classes.txt", "red\nblue\n\n");
+    add(
+        dir.path(),
+        "notes.json",
+        r#"{"categories": [{"id": 0, "name": "red"}]}"#,
+    );
+    let read = opened(&dir);
+    assert_eq!(read.layout, Layout::Yolo);
+    assert_eq!(read.dataset.classes, ["red", "blue"]);
+    assert_eq!(sizes(&read), [(8, 8), (2, 2), (0, 0)]);
+    assert!(read.validates_by_share);
+    assert_eq!(problems(&read.findings), []);
+}
+
+#[test]
+fn folders_without_a_data_yaml_are_read() {
+    for (train, validation, list) in [
+        ("images/train", "images/val", "classes.txt"),
+        ("Images/Training", "Images/Validation", "labels/classes.txt"),
+        ("train/images", "valid/images", "obj.names"),
+        ("train", "valid", "train/_darknet.labels"),
+        ("train2017", "val2017", "my.names"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for (folder, images) in [(train, 2), (validation, 2)] {
+            let images: Vec<String> = (0..images).map(|i| format!("{folder}/{i}.png")).collect();
+            let images: Vec<&str> = images.iter().map(|image| &image[..]).collect();
+            add_labelled(dir.path(), &images);
+        }
+        if train.starts_with("Images") {
+            // Labels beside the images go with any name of the folder.
+            for split in [train, validation] {
+                assert!(dir.path().join(split).join("0.txt").exists());
+            }
+        }
+        add(dir.path(), list, "red\nblue");
+        let read = opened(&dir);
+        assert_eq!(read.dataset.classes, ["red", "blue"], "{train}");
+        assert_eq!(sizes(&read), [(2, 2), (2, 2), (0, 0)], "{train}");
+        assert_eq!(problems(&read.findings), [], "{train}");
+    }
+}
+
+#[test]
+fn a_folder_of_images_and_labels_side_by_side_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    add_labelled(dir.path(), &["a.png", "b.png", "c.png", "d.png", "e.png"]);
+    add(dir.path(), "classes.txt", "red\nblue");
+    let read = opened(&dir);
+    assert_eq!(sizes(&read), [(4, 4), (1, 1), (0, 0)]);
+    add(dir.path(), "train.txt", "a.png\nb.png\n");
+    add(dir.path(), "val.txt", "c.png\nd.png\n");
+    let read = opened(&dir);
+    assert_eq!(sizes(&read), [(2, 2), (2, 2), (0, 0)]);
+    assert!(!read.validates_by_share);
+}
+
+#[test]
+fn classes_without_names_are_numbered_and_that_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    add_labelled(
+        dir.path(),
+        &[
+            "images/train/a.png",
+            "images/train/b.png",
+            "images/val/c.png",
+        ],
+    );
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["class_0", "class_1"]);
+    assert_eq!(read.findings.count(Problem::UnnamedClasses), 1);
+    add(
+        dir.path(),
+        "data.yaml",
+        "train: images/train\nval: images/val\nnc: 3\n",
+    );
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["class_0", "class_1", "class_2"]);
+    assert_eq!(read.findings.count(Problem::UnnamedClasses), 1);
+}
+
+#[test]
+fn other_folders_with_text_files_are_not_yolo() {
+    let dir = tempfile::tempdir().unwrap();
+    for class in ["cat", "dog"] {
+        add_picture(dir.path(), &format!("train/{class}/a.png"), 8, 8);
+        add(
+            dir.path(),
+            &format!("train/{class}/a.txt"),
+            "0 0.5 0.5 0.1 0.1",
+        );
+    }
+    assert_eq!(layout(dir.path()), None);
+    let dir = tempfile::tempdir().unwrap();
+    add_picture(dir.path(), "images/a.png", 8, 8);
+    add(dir.path(), "images/a.txt", "a red square on a grey ground");
+    add(dir.path(), "labels/a.txt", "12\n7\n");
+    assert_eq!(layout(dir.path()), None);
+}
+
+#[test]
+fn darknet_s_and_cvat_s_export_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    add_labelled(
+        dir.path(),
+        &["obj_train_data/a.png", "obj_train_data/sub/b.png"],
+    );
+    add_labelled(
+        dir.path(),
+        &["obj_valid_data/c.png", "obj_valid_data/d.png"],
+    );
+    let data = "classes = 2\ntrain = data/train.txt\nvalid = data/valid.txt\nnames = data/obj.names\nbackup = backup/\n";
+    add(dir.path(), "obj.data", data);
+    add(dir.path(), "obj.names", "red\nblue\n");
+    add(
+        dir.path(),
+        "train.txt",
+        "data/obj_train_data/a.png\ndata/obj_train_data/sub/b.png\n",
+    );
+    add(
+        dir.path(),
+        "valid.txt",
+        "data/obj_valid_data/c.png\ndata/obj_valid_data/d.png\n",
+    );
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["red", "blue"]);
+    assert_eq!(sizes(&read), [(2, 2), (2, 2), (0, 0)]);
+    assert_eq!(problems(&read.findings), []);
+    let by_file = open(&dir.path().join("obj.data"), 0.2, 0).unwrap();
+    assert_eq!(by_file.dataset, read.dataset);
+}
+
+#[test]
+fn a_yaml_of_any_name_describes_the_data_if_it_is_the_only_one() {
+    let dir = split_images();
+    add(
+        dir.path(),
+        "fruit.yaml",
+        "train: images/train\nval: images/val\nnames: [red, blue]\n",
+    );
+    add(dir.path(), "hyp.yaml", "lr0: 0.01\nmosaic: 1.0\n");
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["red", "blue"]);
+    assert_eq!(sizes(&read), [(12, 12), (4, 4), (0, 0)]);
+    add(
+        dir.path(),
+        "more.yml",
+        "train: images/val\nval: images/val\nnames: [a, b]\n",
+    );
+    assert_eq!(
+        refusal(&dir),
+        "DIR: several files describe a data set (DIR/fruit.yaml, DIR/more.yml); give the one that is meant as the data, or call it data.yaml"
+    );
+    let by_file = open(&dir.path().join("fruit.yaml"), 0.2, 0).unwrap();
+    assert_eq!(by_file.dataset, read.dataset);
+    assert_eq!(layout(&dir.path().join("fruit.yaml")), Some(Layout::Yolo));
+}
+
+#[test]
+fn a_file_that_is_given_as_the_data_must_describe_some() {
+    let dir = split_images();
+    add(dir.path(), "hyp.yaml", "lr0: 0.01\n");
+    let message = open(&dir.path().join("hyp.yaml"), 0.2, 0).unwrap_err();
+    assert!(message.to_string().ends_with("hyp.yaml, line 1: there is no key names; list the class names, such as names: [cat, dog]"), "{message}");
+}
+
+#[test]
+fn names_may_be_a_mapping_or_a_file() {
+    let dir = split_images();
+    add(dir.path(), "lists/fruit.names", "red\nblue\n");
+    let yaml = |names: &str| format!("train: images/train\nval: images/val\nnames: {names}\n");
+    add(dir.path(), "data.yaml", yaml("lists/fruit.names"));
+    assert_eq!(opened(&dir).dataset.classes, ["red", "blue"]);
+    add(
+        dir.path(),
+        "data.yaml",
+        yaml("/home/me/fruit/lists/fruit.names"),
+    );
+    assert_eq!(opened(&dir).dataset.classes, ["red", "blue"]);
+    add(dir.path(), "lists/fruit.names", "red\n\nblue\n");
+    let message = refusal(&dir);
+    assert!(
+        message.starts_with("DIR/lists/fruit.names, line 2: expected a class name"),
+        "{message}"
+    );
+    add(dir.path(), "data.yaml", yaml("gone.names"));
+    let message = refusal(&dir);
+    assert!(
+        message.starts_with("DIR/data.yaml, line 3: expected names: to be a list"),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_images_beside_a_data_yaml_go_before_those_of_a_neighbour() {
+    let dir = tempfile::tempdir().unwrap();
+    let own = [
+        "ds/train/images/a.png",
+        "ds/train/images/b.png",
+        "ds/valid/images/c.png",
+    ];
+    add_labelled(dir.path(), &own);
+    add_labelled(dir.path(), &["train/images/x.png", "valid/images/y.png"]);
+    let yaml = "train: ../train/images\nval: ../valid/images\nnames: [red, blue]\n";
+    add(dir.path(), "ds/data.yaml", yaml);
+    let read = open(&dir.path().join("ds"), 0.2, 0).unwrap();
+    assert_eq!(sizes(&read), [(2, 2), (1, 1), (0, 0)]);
+    assert_eq!(read.findings.count(Problem::TwoPlaces), 2);
+    // Without images of its own, `../train` is what it says.
+    fs::remove_dir_all(dir.path().join("ds/train")).unwrap();
+    fs::remove_dir_all(dir.path().join("ds/valid")).unwrap();
+    let read = open(&dir.path().join("ds"), 0.2, 0).unwrap();
+    assert_eq!(sizes(&read), [(1, 1), (1, 1), (0, 0)]);
+    assert_eq!(read.findings.count(Problem::TwoPlaces), 0);
+}
+
+#[test]
+fn usual_names_of_splits_are_keys() {
+    for validation in ["val", "valid", "validation", "dev", "eval", "Val", "VALID"] {
+        let dir = split_images();
+        let yaml = format!("Train: images/train\n{validation}: [images/val]\nnames: [red, blue]\n");
+        add(dir.path(), "data.yaml", yaml);
+        let read = opened(&dir);
+        assert_eq!(sizes(&read), [(12, 12), (4, 4), (0, 0)], "{validation}");
+        assert_eq!(problems(&read.findings), [], "{validation}");
+    }
+}
+
+#[test]
+fn two_keys_for_one_split_must_agree() {
+    let dir = split_images();
+    let yaml = |valid: &str| {
+        format!("train: images/train\nval: images/val\nvalid: {valid}\nnames: [red, blue]\n")
+    };
+    add(dir.path(), "data.yaml", yaml("images/val"));
+    assert_eq!(sizes(&opened(&dir))[1], (4, 4));
+    add(dir.path(), "data.yaml", yaml("images/train"));
+    assert_eq!(
+        refusal(&dir),
+        "DIR/data.yaml, line 3: valid: another key above it names other images for the same split; keep one of the two"
+    );
+}
+
+#[test]
+fn keys_folders_and_lists_of_pictures_that_no_split_uses_are_named() {
+    let dir = split_images();
+    add_labelled(
+        dir.path(),
+        &[
+            "images/minival/m.png",
+            "test/images/t.png",
+            "more/deep/d.png",
+        ],
+    );
+    add(dir.path(), "holdout.txt", "images/val/0.png\n");
+    add(dir.path(), "notes.txt", "made in May\n");
+    let yaml = "train: images/train\nminival: images/minival\nlicense: CC0\nnames: [red, blue]\n";
+    add(dir.path(), "data.yaml", yaml);
+    let read = opened(&dir);
+    assert!(read.validates_by_share);
+    let root = dir.path().display().to_string();
+    let examples = read.findings.examples(Problem::NotUsed);
+    let examples: Vec<String> = examples.iter().map(|e| e.replace(&root, "DIR")).collect();
+    assert_eq!(read.findings.count(Problem::NotUsed), 6);
+    assert_eq!(
+        examples,
+        [
+            "DIR/data.yaml, line 2: minival: images/minival",
+            "DIR/holdout.txt",
+            "DIR/images/minival",
+            "DIR/images/val",
+            "DIR/more/deep",
+        ]
+    );
+}
+
+#[test]
+fn lists_have_paths_of_other_systems_and_machines() {
+    for (line, other_place) in [
+        ("images/{}", 0),
+        ("./images/{}", 0),
+        (".\\images\\{}", 0),
+        ("\"images/{}\"", 0),
+        ("data/images/{}", 0),
+        ("../images/{}", 0),
+        ("/content/drive/fruit/images/{}", 1),
+        ("D:\\data\\fruit\\images\\{}", 1),
+    ] {
+        let dir = split_images();
+        add(
+            dir.path(),
+            "data.yaml",
+            "train: train.txt\nval: val.txt\nnames: [red, blue]\n",
+        );
+        let list = |names: &[&str]| -> String {
+            let lines = names.iter().map(|name| {
+                let name = if line.contains('\\') {
+                    name.replace('/', "\\")
+                } else {
+                    (*name).into()
+                };
+                line.replace("{}", &name) + "\r\n"
+            });
+            lines.collect()
+        };
+        add(
+            dir.path(),
+            "train.txt",
+            "# made by hand\n".to_owned() + &list(&["train/00.png", "train/01.png"]),
+        );
+        add(dir.path(), "val.txt", list(&["val/0.png"]));
+        let read = opened(&dir);
+        assert_eq!(sizes(&read)[..2], [(2, 2), (1, 1)], "{line}");
+        assert_eq!(read.findings.count(Problem::MissingImage), 0, "{line}");
+        assert_eq!(
+            read.findings.count(Problem::ForeignName),
+            3 * other_place,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn lists_of_other_tools_are_named_as_what_they_are() {
+    for line in [
+        "images/train/00.png 1,2,30,40,0 5,6,7,8,1",
+        "images/train/00.png,1,2,30,40,red",
+    ] {
+        let dir = split_images();
+        add(
+            dir.path(),
+            "data.yaml",
+            "train: train.txt\nval: images/val\nnames: [red, blue]\n",
+        );
+        add(dir.path(), "train.txt", format!("\n{line}\n"));
+        let message = refusal(&dir);
+        assert_eq!(
+            message,
+            format!(
+                "DIR/train.txt, line 2: found {line:?}, a path with its boxes as keras-yolo3 and keras-retinanet have it; expected the path alone, and the boxes in a label file (class x y width height in fractions)"
+            )
+        );
+    }
+    let dir = split_images();
+    add(
+        dir.path(),
+        "data.yaml",
+        "train: a.json\nval: images/val\nnames: [red, blue]\n",
+    );
+    add(dir.path(), "a.json", "{\n}\n");
+    assert_eq!(
+        refusal(&dir),
+        "DIR/a.json, line 1: expected the path of an image in every line, found \"{\""
+    );
+}
+
+#[test]
+fn extensions_and_folders_of_labels_may_be_in_capitals() {
+    let dir = tempfile::tempdir().unwrap();
+    add(
+        dir.path(),
+        "data.yaml",
+        "train: Images/train\nval: Images/val\nnames: [red, blue]\n",
+    );
+    for image in ["train/a", "train/b", "val/c"] {
+        add_picture(dir.path(), &format!("Images/{image}.PNG"), 40, 40);
+        add(
+            dir.path(),
+            &format!("Labels/{image}.TXT"),
+            "0 0.5 0.5 0.5 0.5\n1 0.2 0.2 0.1 0.1",
+        );
+    }
+    add(dir.path(), "Labels/train/gone.TXT", "0 0.5 0.5 0.5 0.5");
+    let read = opened(&dir);
+    assert_eq!(sizes(&read), [(2, 4), (1, 2), (0, 0)]);
+    assert_eq!(problems(&read.findings), [(Problem::UnknownImage, 1)]);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_yaml_that_is_a_pipe_or_huge_is_refused_without_reading() {
+    let dir = yolo(&[("a", b"0 0.5 0.5 0.2 0.2")]);
+    let file = dir.path().join("data.yaml");
+    fs::remove_file(&file).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&file).status();
+    assert!(made.unwrap().success());
+    let message = refusal(&dir);
+    assert!(
+        message.starts_with("cannot read DIR/data.yaml: it is a pipe, not a file"),
+        "{message}"
+    );
+    fs::remove_file(&file).unwrap();
+    fs::File::create(&file).unwrap().set_len(100 << 30).unwrap();
+    let message = refusal(&dir);
+    assert!(message.starts_with("DIR/data.yaml, line 1: expected a few lines that describe a data set, found 107374182400 bytes"), "{message}");
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_and_huge_files_beside_the_data_are_not_read() {
+    let dir = split_images();
+    let yaml = "train: images/train\nval: images/val\nnames: [red, blue]\n";
+    add(dir.path(), "data.yaml", yaml);
+    for name in ["pipe.txt", "pipe.yaml", "classes.txt"] {
+        let made = std::process::Command::new("mkfifo")
+            .arg(dir.path().join(name))
+            .status();
+        assert!(made.unwrap().success());
+    }
+    let huge = fs::File::create(dir.path().join("huge.txt")).unwrap();
+    huge.set_len(100 << 30).unwrap();
+    assert_eq!(problems(&opened(&dir).findings), []);
+    fs::rename(dir.path().join("data.yaml"), dir.path().join("fruit.yaml")).unwrap();
+    assert_eq!(problems(&opened(&dir).findings), []);
+}
+
+#[test]
+fn yaml_that_would_grow_or_nests_without_end_is_read_in_its_size() {
+    let mut bomb = "a0: &a0 [x, x]\n".to_owned();
+    for level in 1..60 {
+        bomb += &format!("a{level}: &a{level} [*a{0}, *a{0}, *a{0}]\n", level - 1);
+    }
+    let keys = "train: images/train\nval: images/val\nnames: [cat, dog]\n";
+    let dir = yolo(&[("a", b"0 0.5 0.5 0.2 0.2\n1 0.2 0.2 0.1 0.1")]);
+    add(dir.path(), "data.yaml", bomb + keys);
+    assert_eq!(problems(&opened(&dir).findings), []);
+    for nested in [
+        "- ".repeat(20_000),
+        "[".repeat(20_000),
+        "{a: ".repeat(20_000),
+        "? ".repeat(20_000),
+    ] {
+        add(dir.path(), "data.yaml", format!("{keys}x:\n  {nested}\n"));
+        let started = std::time::Instant::now();
+        let _ = open(dir.path(), 0.2, 0);
+        assert!(started.elapsed().as_secs() < 5, "{}", &nested[..4]);
+    }
+}
