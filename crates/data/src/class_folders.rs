@@ -2,7 +2,7 @@
 
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, images};
-use crate::label_files;
+use crate::label_files::refuse_labels;
 use crate::scenes;
 use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
@@ -186,18 +186,7 @@ impl ClassFolders {
         let classes = &self.classes;
         let inside = classes.iter().map(|c| (&c.path, &c.images, &c.others));
         for (folder, images, others) in own.into_iter().chain(inside) {
-            if let Some(found) = label_files::look(images, others) {
-                let example = found.example.strip_prefix(folder).unwrap_or(&found.example);
-                let problem = format!(
-                    "{} looks like {}; these are pictures with boxes, not classes (for classes, keep the pictures alone, one folder per class)",
-                    shown(example),
-                    found.format
-                );
-                return Err(DataError::Layout {
-                    folder: folder.clone(),
-                    problem,
-                });
-            }
+            refuse_labels(folder, images, others)?;
         }
         let named = |names: &[&str]| {
             let is = |class: &&ClassFolder| names.contains(&&*class.name.to_lowercase());

@@ -3,6 +3,7 @@
 use crate::class_folders::{ClassFolder, ClassFolders};
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, entries, images};
+use crate::label_files::refuse_labels;
 use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
 use std::ffi::OsStr;
@@ -48,7 +49,7 @@ impl ClassLayout {
         }
         name_by_affix(&mut folders);
         if are_splits(&folders) {
-            return splits(dir, folders, root.images.len());
+            return splits(dir, folders, root.images.len(), root.others);
         }
         let mut ignored = root.skipped;
         let mut classes = Vec::new();
@@ -130,13 +131,20 @@ fn unwrapped(mut folder: Folder) -> Result<ClassFolders, DataError> {
     ClassFolders::of(&folder.path, folder.found)
 }
 
-fn splits(dir: &Path, folders: Vec<Folder>, loose: usize) -> Result<ClassLayout, DataError> {
+/// The folders of splits among `folders`; `loose` images and the files `others` lie beside them.
+fn splits(
+    dir: &Path,
+    folders: Vec<Folder>,
+    loose: usize,
+    mut others: Vec<PathBuf>,
+) -> Result<ClassLayout, DataError> {
     let mut beside = Skipped::default();
     beside.add_loose(dir, loose);
-    let (mut folders, others): (Vec<_>, Vec<_>) =
+    let (mut folders, unused): (Vec<_>, Vec<_>) =
         folders.into_iter().partition(|f| f.kind.is_some());
-    for folder in others {
+    for folder in unused {
         beside.add_unused(&folder.path, folder.found.paths.len());
+        others.extend(folder.found.others);
     }
     let names: Vec<String> = folders.iter().map(|folder| shown(&folder.path)).collect();
     let mut split = |kind: SplitKind| -> Result<Option<ClassFolders>, DataError> {
@@ -175,6 +183,10 @@ fn splits(dir: &Path, folders: Vec<Folder>, loose: usize) -> Result<ClassLayout,
             problem,
         });
     };
+    if train.classes.is_empty() {
+        // Pictures directly in the splits have their labels elsewhere.
+        refuse_labels(dir, &[], &others)?;
+    }
     Ok(ClassLayout::Splits {
         train,
         validation,
