@@ -80,9 +80,8 @@ impl ClassFolders {
     /// # Errors
     /// If the name of one is not UTF-8.
     pub fn of(dir: &Path, found: Images) -> Result<Self, DataError> {
-        let (loose, images) = by_folder(dir, found.paths);
-        let (loose_others, others) = by_folder(dir, found.others);
-        let (mut images, mut others) = (images, others);
+        let (loose, mut images) = by_folder(dir, found.paths);
+        let (loose_others, mut others) = by_folder(dir, found.others);
         let classes = found.folders.into_iter().map(|path| {
             let name = path.file_name().unwrap_or_default();
             let images = images.remove(name).unwrap_or_default();
@@ -223,13 +222,14 @@ impl ClassFolders {
         let splits_inside = shared.iter().all(|name| SplitKind::of(name).is_some());
         let shared: Vec<String> = shared.into_iter().map(String::from).collect();
         let names: Vec<String> = used().map(|class| class.name.clone()).collect();
-        let advice = match splits_inside {
-            true => format!(
+        let advice = if splits_inside {
+            format!(
                 "if they are classes, put the splits above them, as in {}/{}/",
                 one_line(&shared[0]),
                 one_line(&names[0])
-            ),
-            false => "rename them to train, val and test, give one of them as --data, or put the images of a class directly into its folder".to_owned(),
+            )
+        } else {
+            "rename them to train, val and test, give one of them as --data, or put the images of a class directly into its folder".to_owned()
         };
         Err(self.layout(format!(
             "its folders ({}) hold folders of the same names ({}), so they look like splits or data sets, not like classes; {advice}",

@@ -79,10 +79,8 @@ fn name_by_affix(folders: &mut [Folder]) {
     };
     let named: Vec<_> = folders.iter().map(within).collect();
     let has_partner = |(kind, rest): &(SplitKind, String)| {
-        let others = named.iter().flatten();
-        others
-            .into_iter()
-            .any(|(other, around)| other != kind && around == rest)
+        let mut all = named.iter().flatten();
+        all.any(|(other, around)| other != kind && around == rest)
     };
     for (folder, named) in folders.iter_mut().zip(&named) {
         if let Some(named) = named.as_ref().filter(|named| has_partner(named)) {
@@ -119,9 +117,9 @@ fn are_splits(folders: &[Folder]) -> bool {
 fn unwrapped(mut folder: Folder) -> Result<ClassFolders, DataError> {
     while let [only] = &folder.found.folders[..] {
         let is_same = only.file_name() == folder.path.file_name();
-        let is_split = split_named(only).is_some() && split_named(only) == folder.kind;
-        let around = folder.found.paths.iter();
-        if !(is_same || is_split) || around.clone().any(|path| !path.starts_with(only)) {
+        let is_split = split_named(only) == folder.kind;
+        let mut images_inside = folder.found.paths.iter();
+        if !(is_same || is_split) || !images_inside.all(|path| path.starts_with(only)) {
             break;
         }
         let path = only.clone();

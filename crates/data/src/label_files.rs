@@ -106,7 +106,7 @@ fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles> {
         return Some(found(Format::Voc, example));
     }
     let looked_at = ["xml", "json", "txt", "csv"];
-    let files = looked_at.iter().flat_map(|extension| {
+    let mut files = looked_at.iter().flat_map(|extension| {
         let (mut with_picture, mut alone): (Vec<_>, Vec<_>) =
             of(extension).partition(|path| has_picture(path));
         with_picture.truncate(FILES);
@@ -115,9 +115,7 @@ fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles> {
         alone.truncate(if labels { FILES } else { 0 });
         with_picture.into_iter().chain(alone)
     });
-    files
-        .filter_map(|path| Some(found(format(path, has_picture(path))?, path)))
-        .next()
+    files.find_map(|path| Some(found(format(path, has_picture(path))?, path)))
 }
 
 /// The format of labels that a file looks like.
