@@ -2,7 +2,7 @@
 
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, images};
-use crate::label_files;
+use crate::label_files::refuse_labels;
 use crate::scenes;
 use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
@@ -80,9 +80,8 @@ impl ClassFolders {
     /// # Errors
     /// If the name of one is not UTF-8.
     pub fn of(dir: &Path, found: Images) -> Result<Self, DataError> {
-        let (loose, images) = by_folder(dir, found.paths);
-        let (loose_others, others) = by_folder(dir, found.others);
-        let (mut images, mut others) = (images, others);
+        let (loose, mut images) = by_folder(dir, found.paths);
+        let (loose_others, mut others) = by_folder(dir, found.others);
         let classes = found.folders.into_iter().map(|path| {
             let name = path.file_name().unwrap_or_default();
             let images = images.remove(name).unwrap_or_default();
@@ -186,18 +185,7 @@ impl ClassFolders {
         let classes = &self.classes;
         let inside = classes.iter().map(|c| (&c.path, &c.images, &c.others));
         for (folder, images, others) in own.into_iter().chain(inside) {
-            if let Some(found) = label_files::look(images, others) {
-                let example = found.example.strip_prefix(folder).unwrap_or(&found.example);
-                let problem = format!(
-                    "{} looks like {}; these are pictures with boxes, not classes (for classes, keep the pictures alone, one folder per class)",
-                    shown(example),
-                    found.format
-                );
-                return Err(DataError::Layout {
-                    folder: folder.clone(),
-                    problem,
-                });
-            }
+            refuse_labels(folder, images, others)?;
         }
         let named = |names: &[&str]| {
             let is = |class: &&ClassFolder| names.contains(&&*class.name.to_lowercase());
@@ -234,13 +222,14 @@ impl ClassFolders {
         let splits_inside = shared.iter().all(|name| SplitKind::of(name).is_some());
         let shared: Vec<String> = shared.into_iter().map(String::from).collect();
         let names: Vec<String> = used().map(|class| class.name.clone()).collect();
-        let advice = match splits_inside {
-            true => format!(
+        let advice = if splits_inside {
+            format!(
                 "if they are classes, put the splits above them, as in {}/{}/",
                 one_line(&shared[0]),
                 one_line(&names[0])
-            ),
-            false => "rename them to train, val and test, give one of them as --data, or put the images of a class directly into its folder".to_owned(),
+            )
+        } else {
+            "rename them to train, val and test, give one of them as --data, or put the images of a class directly into its folder".to_owned()
         };
         Err(self.layout(format!(
             "its folders ({}) hold folders of the same names ({}), so they look like splits or data sets, not like classes; {advice}",

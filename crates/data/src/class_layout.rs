@@ -3,6 +3,7 @@
 use crate::class_folders::{ClassFolder, ClassFolders};
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, entries, images};
+use crate::label_files::refuse_labels;
 use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
 use std::ffi::OsStr;
@@ -48,7 +49,7 @@ impl ClassLayout {
         }
         name_by_affix(&mut folders);
         if are_splits(&folders) {
-            return splits(dir, folders, root.images.len());
+            return splits(dir, folders, root.images.len(), root.others);
         }
         let mut ignored = root.skipped;
         let mut classes = Vec::new();
@@ -78,10 +79,8 @@ fn name_by_affix(folders: &mut [Folder]) {
     };
     let named: Vec<_> = folders.iter().map(within).collect();
     let has_partner = |(kind, rest): &(SplitKind, String)| {
-        let others = named.iter().flatten();
-        others
-            .into_iter()
-            .any(|(other, around)| other != kind && around == rest)
+        let mut all = named.iter().flatten();
+        all.any(|(other, around)| other != kind && around == rest)
     };
     for (folder, named) in folders.iter_mut().zip(&named) {
         if let Some(named) = named.as_ref().filter(|named| has_partner(named)) {
@@ -118,9 +117,9 @@ fn are_splits(folders: &[Folder]) -> bool {
 fn unwrapped(mut folder: Folder) -> Result<ClassFolders, DataError> {
     while let [only] = &folder.found.folders[..] {
         let is_same = only.file_name() == folder.path.file_name();
-        let is_split = split_named(only).is_some() && split_named(only) == folder.kind;
-        let around = folder.found.paths.iter();
-        if !(is_same || is_split) || around.clone().any(|path| !path.starts_with(only)) {
+        let is_split = split_named(only) == folder.kind;
+        let mut images_inside = folder.found.paths.iter();
+        if !(is_same || is_split) || !images_inside.all(|path| path.starts_with(only)) {
             break;
         }
         let path = only.clone();
@@ -130,13 +129,20 @@ fn unwrapped(mut folder: Folder) -> Result<ClassFolders, DataError> {
     ClassFolders::of(&folder.path, folder.found)
 }
 
-fn splits(dir: &Path, folders: Vec<Folder>, loose: usize) -> Result<ClassLayout, DataError> {
+/// The folders of splits among `folders`; `loose` images and the files `others` lie beside them.
+fn splits(
+    dir: &Path,
+    folders: Vec<Folder>,
+    loose: usize,
+    mut others: Vec<PathBuf>,
+) -> Result<ClassLayout, DataError> {
     let mut beside = Skipped::default();
     beside.add_loose(dir, loose);
-    let (mut folders, others): (Vec<_>, Vec<_>) =
+    let (mut folders, unused): (Vec<_>, Vec<_>) =
         folders.into_iter().partition(|f| f.kind.is_some());
-    for folder in others {
+    for folder in unused {
         beside.add_unused(&folder.path, folder.found.paths.len());
+        others.extend(folder.found.others);
     }
     let names: Vec<String> = folders.iter().map(|folder| shown(&folder.path)).collect();
     let mut split = |kind: SplitKind| -> Result<Option<ClassFolders>, DataError> {
@@ -175,6 +181,10 @@ fn splits(dir: &Path, folders: Vec<Folder>, loose: usize) -> Result<ClassLayout,
             problem,
         });
     };
+    if train.classes.is_empty() {
+        // Pictures directly in the splits have their labels elsewhere.
+        refuse_labels(dir, &[], &others)?;
+    }
     Ok(ClassLayout::Splits {
         train,
         validation,

@@ -128,9 +128,10 @@ pub(crate) fn images(dir: &Path) -> Result<Images, DataError> {
             found.folders.clone_from(&inside.folders);
         }
         for folder in inside.folders {
-            match folder.is_symlink() {
-                true => links.push(folder),
-                false => waiting.push(folder),
+            if folder.is_symlink() {
+                links.push(folder);
+            } else {
+                waiting.push(folder);
             }
         }
         found.paths.extend(inside.images);

@@ -1,11 +1,13 @@
 //! Labels of boxes and outlines among pictures, known by what they look like: such pictures are no
 //! classes.
 
+use crate::error::DataError;
 use crate::folder::has_extension;
 use std::collections::HashSet;
 use std::fmt;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use warmstart_files::shown;
 
 /// Bytes of a file that are looked at.
 const LOOKED_AT: u64 = 64 << 10;
@@ -14,16 +16,16 @@ const FILES: usize = 20;
 
 /// Files that look like the labels of a detection data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LabelFiles {
+struct LabelFiles {
     /// The format.
-    pub format: Format,
+    format: Format,
     /// One of the files.
-    pub example: PathBuf,
+    example: PathBuf,
 }
 
 /// Formats of labels, as far as a look at the beginning of a file can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+enum Format {
     /// An XML file for each picture.
     Voc,
     /// One XML file for all pictures.
@@ -60,9 +62,32 @@ impl fmt::Display for Format {
     }
 }
 
+/// Refuses a folder as one of classes if there are labels of boxes or outlines among its files.
+///
+/// # Errors
+/// If so, with one of the files and what they look like.
+pub(crate) fn refuse_labels(
+    folder: &Path,
+    images: &[PathBuf],
+    others: &[PathBuf],
+) -> Result<(), DataError> {
+    let Some(LabelFiles { format, example }) = look(images, others) else {
+        return Ok(());
+    };
+    let example = example.strip_prefix(folder).unwrap_or(&example);
+    let problem = format!(
+        "{} looks like {format}; these are pictures with boxes, not classes (for classes, keep the pictures alone, one folder per class)",
+        shown(example)
+    );
+    Err(DataError::Layout {
+        folder: folder.to_path_buf(),
+        problem,
+    })
+}
+
 /// Looks for labels of boxes or outlines among files that are not images; `images` lie in the same
 /// folders.
-pub(crate) fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles> {
+fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles> {
     if others.is_empty() {
         return None;
     }
@@ -81,7 +106,7 @@ pub(crate) fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles>
         return Some(found(Format::Voc, example));
     }
     let looked_at = ["xml", "json", "txt", "csv"];
-    let files = looked_at.iter().flat_map(|extension| {
+    let mut files = looked_at.iter().flat_map(|extension| {
         let (mut with_picture, mut alone): (Vec<_>, Vec<_>) =
             of(extension).partition(|path| has_picture(path));
         with_picture.truncate(FILES);
@@ -90,9 +115,7 @@ pub(crate) fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles>
         alone.truncate(if labels { FILES } else { 0 });
         with_picture.into_iter().chain(alone)
     });
-    files
-        .filter_map(|path| Some(found(format(path, has_picture(path))?, path)))
-        .next()
+    files.find_map(|path| Some(found(format(path, has_picture(path))?, path)))
 }
 
 /// The format of labels that a file looks like.

@@ -51,7 +51,12 @@ impl Skipped {
     /// # Errors
     /// If the folder cannot be listed.
     pub(crate) fn of_scenes(dir: &Path, ignored: usize) -> Result<Self, DataError> {
-        let mut skipped = folder::images(dir)?.skipped;
+        // It may be named by a file in it.
+        let mut skipped = if dir.is_dir() {
+            folder::images(dir)?.skipped
+        } else {
+            Self::default()
+        };
         skipped
             .types
             .retain(|name, _| CONVERTIBLE.contains(&&**name));
@@ -150,12 +155,13 @@ impl Skipped {
             1 => "1 file of an unsupported type".to_owned(),
             _ => format!("{total} files of unsupported types"),
         };
-        let advice = match convertible.is_empty() {
-            true => String::new(),
-            false => format!(
+        let advice = if convertible.is_empty() {
+            String::new()
+        } else {
+            format!(
                 "; save {} as JPEG or PNG to use them",
                 convertible.join(", ")
-            ),
+            )
         };
         Some(format!("{files} ({}){advice}", listed.join(", ")))
     }

@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_split_may_be_part_of_a_name() {
-        let within = |name| SplitKind::within(name).map(|(kind, rest)| (kind, rest));
+        let within = |name| SplitKind::within(name);
         assert_eq!(within("seg_train"), Some((Train, "seg".to_owned())));
         assert_eq!(
             within("cats-vs-dogs_Test_v2"),

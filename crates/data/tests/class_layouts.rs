@@ -303,6 +303,32 @@ fn folders_of_labels_are_never_empty_classes() {
 }
 
 #[test]
+fn labels_beside_the_splits_are_named() {
+    for (file, content, expected) in [
+        (
+            "train.csv",
+            "image,bbox\n0.png,1 2 3 4",
+            "DIR: train.csv looks like a table of boxes",
+        ),
+        (
+            "json/all.json",
+            r#"{"annotations": []}"#,
+            "DIR: json/all.json looks like labels of COCO",
+        ),
+        (
+            "labels/0.txt",
+            "0 0.5 0.5 0.1 0.1",
+            "DIR: labels/0.txt looks like labels of YOLO",
+        ),
+    ] {
+        let dir = folder(&["2*train", "2*test"]);
+        add(dir.path(), file, content);
+        let message = refusal(&dir);
+        assert!(message.starts_with(expected), "{message}");
+    }
+}
+
+#[test]
 fn captions_and_notes_beside_pictures_are_no_labels() {
     let dir = folder(&["2*cat", "2*dog", "cat/list.csv"]);
     add(dir.path(), "cat/0.txt", "a cat on a mat");
