@@ -143,7 +143,7 @@ fn folders_without_any_annotation_are_named_and_not_taken_for_empty_images() {
         [(Problem::NotUsed, 1), (Problem::WithoutLabelFile, 1)]
     );
     let example = &read.findings.examples(Problem::NotUsed)[0];
-    assert!(example.ends_with("test, with 1 images"), "{example}");
+    assert!(example.ends_with("test, with 1 pictures"), "{example}");
 }
 
 #[test]
@@ -433,10 +433,59 @@ fn masks_of_the_development_kit_are_no_pictures() {
     let dir = voc(&[("a", &voc_object("cat", ["1", "1", "9", "9"]))]);
     fs::remove_dir_all(dir.path().join("ImageSets")).unwrap();
     add_picture(dir.path(), "SegmentationClass/a.png", 9, 9);
+    add_picture(dir.path(), "labels/a.png", 9, 9);
     let read = open(dir.path(), 0.5, 0).unwrap();
+    let images = read.dataset.train.iter().chain(&read.dataset.validation);
+    assert_eq!(images.clone().count(), 2);
+    assert!(
+        images
+            .into_iter()
+            .all(|sample| sample.label.objects.len() == 1)
+    );
+    assert_eq!(problems(&read.findings), [(Problem::NotUsed, 1)]);
+}
+
+#[test]
+fn lists_beside_the_folders_need_a_training_list() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c"] {
+        add_pair(
+            dir.path(),
+            &format!("images/{name}.png"),
+            &format!("annotations/{name}.xml"),
+            "cat",
+        );
+    }
+    add(dir.path(), "all.txt", "nothing of a list");
+    add(dir.path(), "test.txt", "nor this");
+    let read = opened(&dir);
     assert_eq!(
         (read.dataset.train.len(), read.dataset.validation.len()),
-        (1, 1)
+        (2, 1)
     );
-    assert_eq!(problems(&read.findings), []);
+    add(dir.path(), "trainval.txt", "a\nb\n");
+    add(dir.path(), "test.txt", "c\n");
+    let dataset = open(dir.path(), 0.5, 0).unwrap().dataset;
+    assert_eq!((dataset.train.len(), dataset.validation.len()), (1, 1));
+    assert_eq!(dataset.test.unwrap().len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_not_text_keep_their_annotations() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    for (name, class) in [(&b"\xfe"[..], "cat"), (b"\xff", "dog")] {
+        add_pair(dir.path(), "x.png", "x.xml", class);
+        for extension in ["png", "xml"] {
+            let name = [name, b".", extension.as_bytes()].concat();
+            let from = dir.path().join(format!("x.{extension}"));
+            fs::rename(from, dir.path().join(OsStr::from_bytes(&name))).unwrap();
+        }
+    }
+    let dataset = open(dir.path(), 0.5, 0).unwrap().dataset;
+    assert_eq!(dataset.classes, ["cat", "dog"]);
+    let mut images = dataset.train.iter().chain(&dataset.validation);
+    assert!(images.all(|sample| sample.label.objects.len() == 1));
 }

@@ -35,9 +35,32 @@ struct Name {
     /// The last part alone.
     stem: String,
     extension: String,
-    /// Whether it lies in a folder of the development kit's own name.
-    is_own: bool,
+    rank: Rank,
     kind: Option<SplitKind>,
+}
+
+/// Which of two files of one name is meant, the first in this order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// In the development kit's own folder.
+    Own,
+    Usual,
+    /// A picture in a folder of annotations: a mask.
+    Mask,
+}
+
+impl Rank {
+    fn of(folders: &[String], extension: &str) -> Self {
+        let is_xml = extension.eq_ignore_ascii_case("xml");
+        let own = if is_xml { "Annotations" } else { "JPEGImages" };
+        if folders.iter().any(|name| name == own) {
+            Self::Own
+        } else if !is_xml && folders.iter().any(|name| is_annotations(name)) {
+            Self::Mask
+        } else {
+            Self::Usual
+        }
+    }
 }
 
 impl Name {
@@ -45,7 +68,10 @@ impl Name {
         let below = path.strip_prefix(root).unwrap_or(path);
         let parts: Vec<String> = below
             .iter()
-            .map(|part| part.to_string_lossy().nfc().collect())
+            .map(|part| match part.to_str() {
+                Some(part) => part.nfc().collect(),
+                None => shown(Path::new(part)),
+            })
             .collect();
         let (file, folders) = parts.split_last().expect("a file has a name");
         let (stem, extension) = file.rsplit_once('.').unwrap_or((file, ""));
@@ -53,9 +79,7 @@ impl Name {
             key: joined(folders, stem),
             stem: stem.to_owned(),
             extension: extension.to_lowercase(),
-            is_own: folders
-                .iter()
-                .any(|name| name == "JPEGImages" || name == "Annotations"),
+            rank: Rank::of(folders, extension),
             kind: folders.iter().find_map(|name| SplitKind::of(name)),
         }
     }
@@ -103,10 +127,10 @@ impl Files {
         for path in xml {
             let name = Name::of(root, &path);
             match annotations.get(&name.key) {
-                Some((other, first)) if other.is_own == name.is_own => {
+                Some((other, first)) if other.rank == name.rank => {
                     return Err(ambiguous(root, first, &path));
                 }
-                Some((other, _)) if other.is_own => {}
+                Some((other, _)) if other.rank < name.rank => {}
                 _ => {
                     annotations.insert(name.key.clone(), (name, path));
                 }
@@ -190,7 +214,7 @@ impl Files {
     }
 
     /// Chooses the picture of every key: of two in one folder the first, of two in different folders the
-    /// one in JPEGImages.
+    /// one of the first rank.
     fn choose_pictures(
         &mut self,
         root: &Path,
@@ -204,10 +228,10 @@ impl Files {
             };
             let first = &self.pictures[*first];
             let is_in_one_folder = first.path.parent() == picture.path.parent();
-            if picture.name.is_own && !first.name.is_own {
+            if picture.name.rank < first.name.rank {
                 self.by_key.insert(key.clone(), index);
             } else if !is_in_one_folder
-                && first.name.is_own == picture.name.is_own
+                && first.name.rank == picture.name.rank
                 && annotations.contains_key(key)
             {
                 return Err(ambiguous(root, &first.path, &picture.path));
@@ -290,20 +314,24 @@ impl Files {
     /// Counts the pictures that are not used and names the folders below `root` of which none is.
     pub fn note_unused(&mut self, root: &Path, used: &HashSet<usize>, findings: &mut Findings) {
         self.ignored += self.pictures.len() - used.len();
-        let mut folders: BTreeMap<&Path, (usize, usize)> = BTreeMap::new();
+        let mut folders: BTreeMap<&Path, Vec<usize>> = BTreeMap::new();
         for (index, picture) in self.pictures.iter().enumerate() {
             let folder = picture.path.parent().unwrap_or(&picture.path);
-            let (all, taken) = folders.entry(folder).or_default();
-            *all += 1;
-            *taken += usize::from(used.contains(&index));
+            folders.entry(folder).or_default().push(index);
         }
-        for (folder, (all, taken)) in folders {
+        for (folder, pictures) in folders {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
-            if taken == 0 && folder != root && !MASKS.contains(&&name.to_lowercase()[..]) {
-                findings.add(Problem::NotUsed, || {
-                    format!("{}, with {all} images", shown(folder))
-                });
+            let is_labelled = |index: &usize| self.pictures[*index].annotation.is_some();
+            // Loose pictures and masks are nobody's split.
+            let is_other = folder == root || MASKS.contains(&&name.to_lowercase()[..]);
+            if pictures.iter().any(|index| used.contains(index))
+                || is_other && !pictures.iter().any(is_labelled)
+            {
+                continue;
             }
+            findings.add(Problem::NotUsed, || {
+                format!("{}, with {} pictures", shown(folder), pictures.len())
+            });
         }
     }
 }

@@ -51,25 +51,19 @@ impl Lists {
     pub fn find(root: &Path, findings: &mut Findings) -> Result<Option<Self>, DataError> {
         let sets = subfolder(root, "imagesets");
         let main = sets.as_deref().and_then(|sets| subfolder(sets, "main"));
-        let annotations = subfolder(root, "annotations");
         if let Some(main) = &main
             && let lists = texts(main)
             && !lists.is_empty()
-            && !lists
-                .iter()
-                .any(|list| matches!(role(list), Role::Split(_) | Role::Whole))
         {
-            return Err(without_training(main, &lists));
+            return Self::choose(main, lists, findings).map(Some);
         }
-        for folder in [main, sets, Some(root.to_path_buf()), annotations]
+        let annotations = subfolder(root, "annotations");
+        for folder in [sets, Some(root.to_path_buf()), annotations]
             .into_iter()
             .flatten()
         {
             let lists = texts(&folder);
-            if lists
-                .iter()
-                .any(|list| matches!(role(list), Role::Split(_) | Role::Whole))
-            {
+            if lists.iter().any(|list| is_for_training(list)) {
                 return Self::choose(&folder, lists, findings).map(Some);
             }
         }
@@ -131,10 +125,7 @@ impl Lists {
             });
         }
         for list in by_role.remove(&Role::Unknown).unwrap_or_default() {
-            // The classes, which have a reader of their own.
-            if !list.ends_with("classes.txt") {
-                findings.add(Problem::NotUsed, || shown(&list));
-            }
+            findings.add(Problem::NotUsed, || shown(&list));
         }
         Ok(chosen)
     }
@@ -154,7 +145,7 @@ fn subfolder(dir: &Path, name: &str) -> Option<PathBuf> {
     called.min()
 }
 
-/// The text files directly in a folder, sorted.
+/// The text files directly in a folder, sorted, without that of the classes.
 fn texts(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let is_text = |path: &PathBuf| {
@@ -162,6 +153,7 @@ fn texts(folder: &Path) -> Vec<PathBuf> {
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         !is_hidden
+            && !path.ends_with("classes.txt")
             && path
                 .extension()
                 .is_some_and(|found| found.eq_ignore_ascii_case("txt"))
@@ -169,6 +161,16 @@ fn texts(folder: &Path) -> Vec<PathBuf> {
     let mut texts: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_text).collect();
     texts.sort();
     texts
+}
+
+/// Whether a list is for training beyond doubt: other text files may be called `all.txt`.
+fn is_for_training(list: &Path) -> bool {
+    let name = list.file_name().unwrap_or_default().to_string_lossy();
+    match role(list) {
+        Role::Split(kind) => kind == SplitKind::Train,
+        Role::Whole => name.to_lowercase().contains("train"),
+        Role::OneClass | Role::Unknown => false,
+    }
 }
 
 fn role(list: &Path) -> Role {

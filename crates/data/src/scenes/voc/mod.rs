@@ -75,7 +75,10 @@ pub(super) fn read(dir: &Path) -> Result<SplitsRead, DataError> {
     let validation = splits.validation.map(annotated).transpose()?;
     let test = splits.test.map(annotated).transpose()?;
     let classes = match classes_file(&root, &mut findings)? {
-        Some(classes) => classes,
+        Some(classes) => {
+            files.ignored = files.ignored.saturating_sub(1);
+            classes
+        }
         None => {
             let splits = [Some(&train), validation.as_ref(), test.as_ref()];
             let images = splits.into_iter().flatten().flat_map(|split| &split.images);

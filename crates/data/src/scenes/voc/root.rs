@@ -127,7 +127,9 @@ impl Listing {
                 listing.has_pictures = true;
             } else if name.ends_with(".xml") {
                 listing.xml.push(path);
-            } else if path.is_dir() {
+            } else if entry.file_type().is_ok_and(|kind| kind.is_dir())
+                || entry.file_type().is_ok_and(|kind| kind.is_symlink()) && path.is_dir()
+            {
                 listing.folders.push((name, path));
             }
         }
