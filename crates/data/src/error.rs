@@ -23,7 +23,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A file is no picture, or a damaged one.
-    #[error("cannot decode {}: {reason}; remove the file or save it again as JPEG or PNG", path.display())]
+    #[error("cannot decode {}: {reason}; remove the file or save it as JPEG or PNG", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
