@@ -3,12 +3,16 @@
 /// Largest picture, in pixels.
 pub const MAX_PIXELS: u64 = 200_000_000;
 
+/// Longest side of a picture, in pixels: each row has its own cost, however short it is.
+pub(crate) const MAX_SIDE: u64 = 100_000;
+
 /// Most memory that one picture may take while it is read, in bytes: its file, the decoder's buffers and
 /// the pixels, in each thread that reads one.
 pub(crate) const MAX_BYTES: u64 = 1280 << 20;
 
-/// Memory that any picture may take, however small its file, in bytes: 89 megapixels of RGB.
-const ANY_FILE_BYTES: u64 = 256 << 20;
+/// Memory that any picture may take, however small its file, in bytes: 134 megapixels of RGB, 36 of
+/// RGBA of 16 bits.
+const ANY_FILE_BYTES: u64 = 384 << 20;
 
 /// Memory that each byte of a file allows beyond [`ANY_FILE_BYTES`], in bytes. Photographs have two to
 /// fifteen pixels a byte.
@@ -29,7 +33,7 @@ pub(crate) fn limit(file_bytes: u64) -> u64 {
     allowed.min(MAX_BYTES)
 }
 
-/// Refuses a picture of no pixels or more than [`MAX_PIXELS`].
+/// Refuses a picture of no pixels, more than [`MAX_PIXELS`], or a side above [`MAX_SIDE`].
 pub(crate) fn require_size(width: u64, height: u64) -> Result<(), String> {
     if width == 0 || height == 0 {
         return Err(format!("its size is {width}×{height}"));
@@ -38,6 +42,11 @@ pub(crate) fn require_size(width: u64, height: u64) -> Result<(), String> {
         let limit = MAX_PIXELS / 1_000_000;
         return Err(format!(
             "{width}×{height} is above the limit of {limit} megapixels"
+        ));
+    }
+    if width.max(height) > MAX_SIDE {
+        return Err(format!(
+            "{width}×{height} is above the limit of {MAX_SIDE} pixels a side"
         ));
     }
     Ok(())
@@ -77,8 +86,8 @@ mod tests {
 
     #[test]
     fn a_larger_file_may_take_more_up_to_the_limit_of_all() {
-        assert_eq!(limit(0), 256 << 20);
-        assert_eq!(limit(1 << 20), 320 << 20);
+        assert_eq!(limit(0), 384 << 20);
+        assert_eq!(limit(1 << 20), 448 << 20);
         assert_eq!(limit(50 << 20), MAX_BYTES);
         assert_eq!(limit(u64::MAX), MAX_BYTES);
     }
@@ -92,6 +101,15 @@ mod tests {
     fn a_photograph_of_200_megapixels_is_read_and_turned() {
         // RGB, and once more while it is turned, beside 40 MB of JPEG.
         assert!(MAX_PIXELS * 6 + 40_000_000 <= limit(40_000_000));
+    }
+
+    #[test]
+    fn sides_have_a_limit_beside_their_product() {
+        assert!(require_size(100_000, 2_000).is_ok());
+        assert!(require_size(100_001, 1).is_err());
+        assert!(require_size(1, 100_001).is_err());
+        assert!(require_size(0, 7).is_err());
+        assert!(require_size(1 << 40, 1 << 40).is_err());
     }
 
     #[test]

@@ -10,24 +10,78 @@ use image::codecs::tiff::TiffEncoder;
 use image::{ExtendedColorType, Frame, ImageEncoder, Rgba, RgbaImage};
 use proptest::prelude::*;
 use std::io::Cursor;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use warmstart_data::scenes::picture_size;
 use warmstart_data::{RgbImage, decode, decode_bytes, picture_header};
 
+/// Most memory that the process has held, where the system tells.
+fn peak_kibibytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().trim_end_matches("kB").trim().parse().ok()
+}
+
+static MEASURING: Mutex<()> = Mutex::new(());
+
+/// A fixture, or a picture that is made here.
 fn bytes_of(name: &str) -> Vec<u8> {
+    match name {
+        "made.tiff" => tiff(&colours(13, 9), (13, 9), ExtendedColorType::Rgb8),
+        "made.gif" => gif(&[[255, 0, 0, 255], [0, 255, 0, 255]]),
+        _ => fixture_bytes(name),
+    }
+}
+
+fn fixture_bytes(name: &str) -> Vec<u8> {
     std::fs::read(fixture(&format!("images/{name}"))).expect(name)
 }
 
-/// What both readers make of a file: the size by its header, and the picture.
+/// What both readers make of a file: the size by its header, and the picture. Neither takes a gibibyte, nor
+/// five seconds.
 fn both(bytes: &[u8]) -> (Result<(usize, usize), String>, Result<RgbImage, String>) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("picture.jpg");
     std::fs::write(&path, bytes).unwrap();
+    // What is measured is the process's.
+    let _alone = MEASURING.lock().unwrap_or_else(PoisonError::into_inner);
     let started = Instant::now();
     let size = picture_size(&path).map_err(|error| error.to_string());
     let image = decode(&path).map_err(|error| error.to_string());
     assert!(started.elapsed() < Duration::from_secs(5));
+    if let Some(kibibytes) = peak_kibibytes() {
+        assert!(kibibytes < 1 << 20, "{kibibytes} KiB");
+    }
     (size, image)
+}
+
+/// A picture whose colours differ everywhere.
+fn colours(width: u32, height: u32) -> Vec<u8> {
+    let pixel = |at: u32| [(at * 7) as u8, (at / 3) as u8, (at * at) as u8];
+    (0..width * height).flat_map(pixel).collect()
+}
+
+/// A TIFF of those samples.
+fn tiff(samples: &[u8], (width, height): (u32, u32), color: ExtendedColorType) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    TiffEncoder::new(Cursor::new(&mut bytes))
+        .write_image(samples, width, height, color)
+        .unwrap();
+    bytes
+}
+
+/// A GIF of 7 × 5 pixels with frames of one colour each.
+fn gif(frames: &[[u8; 4]]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = GifEncoder::new(&mut bytes);
+    for color in frames {
+        let frame = Frame::new(RgbaImage::from_pixel(7, 5, Rgba(*color)));
+        encoder.encode_frame(frame).unwrap();
+    }
+    drop(encoder);
+    bytes
 }
 
 /// A RIFF file of those chunks, each of a name, a size and what is there of it.
@@ -72,11 +126,20 @@ fn exif_data_that_claim_more_than_the_file_are_no_orientation() {
 fn a_webp_is_refused_for_its_canvas_or_a_frame_before_memory_is_taken() {
     let frame = frame_of("lossy.webp");
     let still = webp(&[
-        (b"VP8X", 10, &canvas(0, 24, 7_340_056)),
+        (b"VP8X", 10, &canvas(0, 3072, 16_384)),
         (b"VP8 ", frame.len() as u32, &frame),
     ]);
     let (size, image) = both(&still);
-    let words = "reading its 24×7340056 pixels takes 14";
+    let words = "reading its 3072×16384 pixels takes 4";
+    assert!(size.unwrap_err().contains(words));
+    assert!(image.unwrap_err().contains(words));
+
+    let thin = webp(&[
+        (b"VP8X", 10, &canvas(0, 24, 7_340_056)),
+        (b"VP8 ", frame.len() as u32, &frame),
+    ]);
+    let (size, image) = both(&thin);
+    let words = "24×7340056 is above the limit of 100000 pixels a side";
     assert!(size.unwrap_err().contains(words));
     assert!(image.unwrap_err().contains(words));
 
@@ -117,7 +180,7 @@ fn a_profile_that_inflates_without_end_is_left_alone() {
 
 #[test]
 fn a_small_file_of_many_pixels_is_refused_with_what_they_take() {
-    let side = 10_000;
+    let side = 10_500;
     let mut bytes = Vec::new();
     PngEncoder::new(&mut bytes)
         .write_image(
@@ -128,7 +191,7 @@ fn a_small_file_of_many_pixels_is_refused_with_what_they_take() {
         )
         .unwrap();
     let (size, image) = both(&bytes);
-    let words = "reading its 10000×10000 pixels takes 41";
+    let words = "reading its 10500×10500 pixels takes 4";
     assert!(size.unwrap_err().contains(words));
     let refusal = image.unwrap_err();
     assert!(
@@ -221,23 +284,10 @@ fn a_header_tells_what_is_stored_and_how_it_is_turned() {
     }
 }
 
-/// A picture whose colours differ everywhere.
-fn colours(width: u32, height: u32) -> Vec<u8> {
-    let pixel = |at: u32| [(at * 7) as u8, (at / 3) as u8, (at * at) as u8];
-    (0..width * height).flat_map(pixel).collect()
-}
-
 #[test]
 fn tiff_of_many_kinds_is_read() {
-    let (width, height) = (13, 9);
-    let rgb = colours(width, height);
-    let encoded = |values: &[u8], color| {
-        let mut bytes = Vec::new();
-        TiffEncoder::new(Cursor::new(&mut bytes))
-            .write_image(values, width, height, color)
-            .unwrap();
-        bytes
-    };
+    let rgb = colours(13, 9);
+    let encoded = |values: &[u8], color| tiff(values, (13, 9), color);
     let grey: Vec<u8> = rgb.iter().step_by(3).copied().collect();
     let of_grey: Vec<u8> = grey.iter().flat_map(|value| [*value; 3]).collect();
     let wide = |values: &[u8]| -> Vec<u8> {
@@ -270,21 +320,37 @@ fn tiff_of_many_kinds_is_read() {
 
 #[test]
 fn the_first_frame_of_a_gif_is_read_on_white() {
-    let frame = |color| Frame::new(RgbaImage::from_pixel(7, 5, Rgba(color)));
-    let mut bytes = Vec::new();
-    let mut encoder = GifEncoder::new(&mut bytes);
-    encoder.encode_frame(frame([255, 0, 0, 255])).unwrap();
-    encoder.encode_frame(frame([0, 255, 0, 255])).unwrap();
-    drop(encoder);
-    let (size, image) = both(&bytes);
+    let (size, image) = both(&bytes_of("made.gif"));
     assert_eq!(size.unwrap(), (7, 5));
     assert_eq!(image.unwrap().pixels, [255, 0, 0].repeat(35));
+    assert_eq!(both(&gif(&[[9, 9, 9, 0]])).1.unwrap().pixels, [255; 105]);
+}
 
-    let mut bytes = Vec::new();
-    GifEncoder::new(&mut bytes)
-        .encode_frame(frame([9, 9, 9, 0]))
-        .unwrap();
-    assert_eq!(both(&bytes).1.unwrap().pixels, [255; 105]);
+#[test]
+fn a_tiff_or_gif_that_claims_more_than_it_has_is_refused_at_once() {
+    let mut bytes = bytes_of("made.tiff");
+    for tag in [0, 1] {
+        let entry = [tag, 1, 4, 0, 1, 0, 0, 0];
+        let at = bytes.windows(8).position(|field| field == entry);
+        let at = at.expect("a width and a height") + 8;
+        bytes[at..at + 4].copy_from_slice(&9_000u32.to_le_bytes());
+    }
+    let (size, image) = both(&bytes);
+    let words = "reading its 9000×9000 pixels takes 7";
+    assert!(size.unwrap_err().contains(words));
+    assert!(image.unwrap_err().contains(words));
+
+    let mut bytes = bytes_of("made.gif");
+    // A frame of 65535 × 65535 on a screen of 7 × 5.
+    let at = bytes.iter().position(|byte| *byte == b',').unwrap() + 5;
+    bytes[at..at + 4].copy_from_slice(&[0xff; 4]);
+    assert!(both(&bytes).1.is_err());
+    // And a screen as large.
+    bytes[6..10].copy_from_slice(&[0xff; 4]);
+    let words = "65535×65535 is above the limit";
+    let (size, image) = both(&bytes);
+    assert!(size.unwrap_err().contains(words));
+    assert!(image.unwrap_err().contains(words));
 }
 
 #[cfg(unix)]
@@ -327,6 +393,7 @@ proptest! {
         name in prop::sample::select(vec![
             "turned_6.jpg", "turned_8.jpg", "progressive.jpg", "cmyk.jpg", "turned_6.png",
             "palette.png", "rgb.bmp", "lossless.webp", "lossy.webp", "alpha.webp",
+            "made.tiff", "made.gif",
         ]),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         header_only in any::<bool>(),
