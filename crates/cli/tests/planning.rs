@@ -50,8 +50,13 @@ impl Pretrained {
 
 /// Runs the binary with so many kB of data and no more.
 fn limited(kilobytes: u32, arguments: &[&str]) -> Output {
+    under("d", kilobytes, arguments)
+}
+
+/// Runs the binary under a limit of the shell's.
+fn under(limit: &str, kilobytes: u32, arguments: &[&str]) -> Output {
     let program = assert_cmd::cargo::cargo_bin("warmstart");
-    let script = format!("ulimit -d {kilobytes} && exec \"$0\" \"$@\"");
+    let script = format!("ulimit -{limit} {kilobytes} && exec \"$0\" \"$@\"");
     let mut command = Command::new("bash");
     command.args(["-c", &script]).arg(program).args(arguments);
     command.output().unwrap()
@@ -411,4 +416,28 @@ fn more_memory_than_there_is_is_noted() {
         .assert()
         .success()
         .stdout(contains("900000000 MB are more than nine tenths of"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn under_any_limit_on_addresses_a_run_goes_or_names_memory() {
+    let setting = Pretrained::new();
+    let mut succeeded = 0;
+    for kilobytes in [40_000, 80_000, 180_000, 200_000, 220_000] {
+        let out = setting.dir.path().join(kilobytes.to_string());
+        let mut arguments = small_run(&setting.data, &setting.weights, &out);
+        arguments.extend(["--freeze-epochs", "1", "--epochs", "2", "--threads", "4"]);
+        let output = under("v", kilobytes, &arguments);
+        let words = text(&output);
+        if output.status.success() {
+            succeeded += 1;
+        } else {
+            let last = words.lines().last().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{kilobytes}: {words}");
+            assert!(last.contains("memory"), "{kilobytes}: {words}");
+            assert!(kilobytes < 180_000, "{words}");
+        }
+        assert!(!words.contains("memory allocation of"), "{words}");
+    }
+    assert!(succeeded >= 3);
 }

@@ -27,7 +27,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A file is no picture, or a damaged one.
-    #[error("cannot decode {}: {reason}; remove the file or save it again as JPEG or PNG", path.display())]
+    #[error("cannot decode {}: {reason}; remove the file or save it as JPEG or PNG", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
@@ -154,7 +154,12 @@ pub enum DataError {
         /// Width and height in its scene.
         expected: (usize, usize),
     },
-    /// A loader's thread panicked or could not be started.
+    /// The system refused to start any thread of a loader.
+    #[error(
+        "the system refused to start a thread to read images: it has no memory or threads to give; free some, or raise the limit on it"
+    )]
+    NoThread,
+    /// A loader's thread panicked.
     #[error("a data loading thread failed: {0}; report this as a bug")]
     Worker(String),
 }

@@ -180,9 +180,7 @@ impl<T> Iterator for Loader<T> {
         }
         if self.workers.is_empty() {
             state.stopped = true;
-            return Some(Err(DataError::Worker(
-                "the system refused to start one".into(),
-            )));
+            return Some(Err(DataError::NoThread));
         }
         let complete = |state: &State<T>| state.begun.front().is_some_and(|b| b.missing == 0);
         let ready = &self.shared.ready;

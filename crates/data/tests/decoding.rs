@@ -4,6 +4,7 @@ mod common;
 
 use common::{distance, fixture, golden};
 use proptest::prelude::*;
+use warmstart_data::scenes::picture_size;
 use warmstart_data::{DataError, RgbImage, decode, decode_bytes, is_square};
 
 fn decoded(name: &str) -> RgbImage {
@@ -190,18 +191,34 @@ fn errors_name_the_file_the_reason_and_the_mend() {
     let path = folder.path().join("cat.jpg");
     for (content, reason) in [
         (&b""[..], "the file is empty"),
-        (b"GIF89a..........", "it is a GIF, which is not supported"),
         (
             b"<html>not found</html>",
-            "it is none of JPEG, PNG, WebP and BMP",
+            "it is none of JPEG, PNG, WebP, BMP, GIF and TIFF",
+        ),
+        (
+            b"\0\0\0\x18ftypheic\0\0\0\0",
+            "it is HEIC, which is not supported",
+        ),
+        (
+            b"\0\0\0\x1cftypmif1\0\0\0\0",
+            "it is HEIC, which is not supported",
+        ),
+        (
+            b"\0\0\0\x1cftypavif\0\0\0\0",
+            "it is AVIF, which is not supported",
+        ),
+        (
+            b"\0\0\0\x1cftypisom\0\0\0\0",
+            "it is a video, which is not supported",
         ),
     ] {
         std::fs::write(&path, content).unwrap();
         let expected = format!(
-            "cannot decode {}: {reason}; remove the file or save it again as JPEG or PNG",
+            "cannot decode {}: {reason}; remove the file or save it as JPEG or PNG",
             path.display()
         );
         assert_eq!(decode(&path).unwrap_err().to_string(), expected);
+        assert_eq!(picture_size(&path).unwrap_err().to_string(), expected);
     }
     let missing = decode(&folder.path().join("none.jpg"));
     assert!(matches!(missing, Err(DataError::Read { .. })));

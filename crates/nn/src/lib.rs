@@ -19,8 +19,8 @@ pub mod ops;
 mod parameters;
 
 pub use allocator::{
-    explain_exhaustion, forget_memory_peak, memory_in_use, memory_peak, release_free_memory,
-    run_when_exhausted,
+    explain_exhaustion, forget_memory_peak, memory_in_use, memory_peak, memory_reserved,
+    release_free_memory, run_when_exhausted,
 };
 pub use burn;
 pub use folded::Folded;

@@ -67,6 +67,20 @@ pub enum Error {
         /// Folder of the run.
         run: PathBuf,
     },
+    /// An image that was there when the run began, and cannot be read any more.
+    #[error(
+        "{source}; {saved}: bring it back and continue with `{}`, or remove it and continue without it: `{} --accept-data-change`",
+        command::resume(run),
+        command::resume(run)
+    )]
+    LostImage {
+        /// Which image, and why it cannot be read.
+        source: DataError,
+        /// Where the run is, and whether that is saved.
+        saved: String,
+        /// Folder of the run.
+        run: PathBuf,
+    },
     /// The loss, a gradient or a parameter is not finite.
     #[error("{0}")]
     NonFinite(String),
@@ -91,6 +105,26 @@ impl Error {
             path: path.to_owned(),
             line: text[..start.min(text.len())].matches('\n').count() + 1,
             message: recipe::explained(error.message()),
+        }
+    }
+
+    /// The same, or if an image of the data set cannot be read any more: that, and where the run is, which
+    /// `interrupt` saves and tells.
+    pub(crate) fn of_lost_image(self, interrupt: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Data(
+                source @ (DataError::Read { .. }
+                | DataError::Decode { .. }
+                | DataError::PictureSize { .. }),
+            ) => match interrupt() {
+                Self::Interrupted { words, run } => Self::LostImage {
+                    source,
+                    saved: words,
+                    run,
+                },
+                other => other,
+            },
+            error => error,
         }
     }
 

@@ -38,6 +38,15 @@ pub fn available() -> Option<Budget> {
         data.saturating_sub(used) * 1024
     };
     let data = process_limit(&limits, "Max data size").map(|limit| limit.saturating_sub(unused()));
+    // A limit on addresses counts all that are mapped; those reserved for tensors are to be used.
+    let mapped = || {
+        let [mapped, used] = ["VmSize:", "VmRSS:"].map(|key| status_kibibytes(key).unwrap_or(0));
+        let for_tensors =
+            warmstart_nn::memory_reserved().saturating_sub(warmstart_nn::memory_in_use());
+        (mapped.saturating_sub(used) * 1024).saturating_sub(for_tensors as u64)
+    };
+    let addresses =
+        process_limit(&limits, "Max address space").map(|limit| limit.saturating_sub(mapped()));
     let found = [
         (
             kibibytes(&meminfo, "MemAvailable:").map(|k| k * 1024),
@@ -48,10 +57,7 @@ pub fn available() -> Option<Budget> {
             "the limit of the control group",
         ),
         (data, "the limit on the process's data"),
-        (
-            process_limit(&limits, "Max address space"),
-            "the limit on the process's addresses",
-        ),
+        (addresses, "the limit on the process's addresses"),
     ];
     let smallest = found
         .into_iter()

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use warmstart_data::{Dataset, Sample, Skipped};
+use warmstart_data::{Dataset, Sample, Skipped, picture_header};
 use warmstart_nn::initialization::Initialization;
 use warmstart_nn::{forget_memory_peak, memory_in_use, memory_peak};
 
@@ -75,7 +76,7 @@ pub struct PhaseCost {
     pub step: Memory,
     /// Memory of inference: the frozen part, and evaluations.
     pub inference: Memory,
-    /// Most that preparing one image needs, besides its pixels.
+    /// Most that preparing one image needs, in each thread that does, besides its pixels.
     pub preparing: f64,
     /// Bytes of what the frozen part makes of an image.
     pub features: f64,
@@ -117,12 +118,8 @@ impl Memory {
 /// # Errors
 /// If a process cannot be started or does not end well: for lack of memory, most likely.
 pub fn ask<T: Task>(job: &Job<T>) -> Result<Vec<PhaseCost>, Error> {
-    // The largest files are likely the largest pictures, which need the most memory.
-    let mut images: Vec<_> = job.task.data().train.iter().collect();
-    images.sort_by_cached_key(|sample| {
-        std::cmp::Reverse(sample.path.metadata().map_or(0, |metadata| metadata.len()))
-    });
-    images.truncate(INFERENCE_BATCH);
+    let data = job.task.data();
+    let images = most_costly(data.train.iter().chain(&data.validation));
     let phases = &job.recipe.phases;
     let mut largest_first: Vec<usize> = (0..phases.len()).collect();
     largest_first
@@ -132,6 +129,21 @@ pub fn ask<T: Task>(job: &Job<T>) -> Result<Vec<PhaseCost>, Error> {
         costs[phase] = ask_for(job, &phases[phase], &images)?;
     }
     Ok(costs)
+}
+
+/// The images whose reading needs the most memory by their headers, the most costly first. A file's size says
+/// little: one of 25 kB can have 10,000 × 10,000 pixels.
+fn most_costly<'a, L: Sync>(images: impl Iterator<Item = &'a Sample<L>>) -> Vec<&'a Sample<L>> {
+    let images: Vec<_> = images.collect();
+    let mut costs: Vec<_> = images
+        .par_iter()
+        .map(|sample| picture_header(&sample.path).map_or(0, |header| header.bytes))
+        .zip(images.par_iter().copied())
+        .collect();
+    // Stable, so that the choice among equals does not depend on threads.
+    costs.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    costs.truncate(INFERENCE_BATCH);
+    costs.into_iter().map(|(_, sample)| sample).collect()
 }
 
 fn ask_for<T: Task>(
@@ -379,4 +391,39 @@ impl<T: Task> Probe<T> {
 /// What the process held at its peak besides what was counted: the program, small things, and gaps.
 fn uncounted(counted: usize) -> f64 {
     (memory::peak_mb() * 1e6 - counted as f64).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warmstart_data::{RgbImage, save_picture};
+
+    #[test]
+    fn the_images_that_are_measured_are_chosen_by_their_pixels() {
+        let folder = tempfile::tempdir().unwrap();
+        let sample = |name: &str, image: RgbImage| {
+            let path = folder.path().join(name);
+            save_picture(&path, &image).unwrap();
+            Sample { path, label: 0 }
+        };
+        let mut noise = RgbImage::black(150, 150);
+        let mut state = 1_u32;
+        for value in &mut noise.pixels {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *value = (state >> 24) as u8;
+        }
+        let samples = [
+            sample("noise.png", noise),
+            sample("flat.png", RgbImage::black(1000, 1000)),
+            Sample {
+                path: folder.path().join("gone.png"),
+                label: 0,
+            },
+        ];
+        let size = |index: usize| samples[index].path.metadata().unwrap().len();
+        assert!(size(0) > size(1), "the larger file has fewer pixels");
+        let chosen = most_costly(samples.iter());
+        let names: Vec<_> = chosen.iter().map(|sample| &sample.path).collect();
+        assert_eq!(names, [1, 0, 2].map(|index| &samples[index].path));
+    }
 }

@@ -22,7 +22,7 @@ mod pictures;
 mod reading;
 mod report;
 mod splitting;
-mod stored_picture;
+mod turning;
 mod unread;
 mod voc;
 mod writing;

@@ -1,10 +1,9 @@
 //! What the readers of all layouts share: one image's boxes are checked, and a split's images read.
 
 use super::findings::{Findings, Problem};
-use super::picture_size::stored_picture;
-use super::stored_picture::StoredPicture;
 use crate::dataset::Sample;
 use crate::error::DataError;
+use crate::picture_header::{PictureHeader, picture_header};
 use crate::scene::{BoundingBox, Object, Scene};
 pub(super) use crate::text::read_text;
 use rayon::prelude::*;
@@ -69,7 +68,7 @@ pub(super) fn read_image(
     fill: impl FnOnce(&mut SceneBuilder) -> Result<(), DataError>,
 ) -> Result<SplitRead, DataError> {
     let mut read = SplitRead::default();
-    let picture = match stored_picture(path) {
+    let picture = match picture_header(path) {
         Ok(picture) => picture,
         Err(DataError::Read { source, .. }) if source.kind() == ErrorKind::NotFound => {
             read.findings.add(Problem::MissingImage, || shown(path));
@@ -83,7 +82,7 @@ pub(super) fn read_image(
             return Ok(read);
         }
     };
-    let (width, height) = picture.shown_size();
+    let (width, height) = picture.upright();
     let mut builder = SceneBuilder {
         scene: Scene {
             width,
@@ -122,7 +121,7 @@ enum Frame {
 /// The scene of one image while its objects come in.
 pub(super) struct SceneBuilder {
     scene: Scene,
-    picture: StoredPicture,
+    picture: PictureHeader,
     frame: Frame,
     seen: HashSet<(usize, bool, [u64; 4])>,
     pub findings: Findings,
@@ -134,12 +133,17 @@ impl SceneBuilder {
         (self.scene.width as f64, self.scene.height as f64)
     }
 
+    fn stored_size(&self) -> (f64, f64) {
+        let (width, height) = self.picture.stored;
+        (width as f64, height as f64)
+    }
+
     /// A box in fractions of the picture that it was drawn in, in pixels of that picture. Which one that
     /// is [`compare_size`](Self::compare_size) finds out.
     pub fn in_pixels(&self, fractions: BoundingBox) -> BoundingBox {
         let (width, height) = match self.frame {
             Frame::Unknown | Frame::Shown => self.size(),
-            Frame::Stored => (self.picture.width as f64, self.picture.height as f64),
+            Frame::Stored => self.stored_size(),
         };
         BoundingBox {
             left: fractions.left * width,
@@ -152,7 +156,7 @@ impl SceneBuilder {
     /// Compares the size in the annotation with the picture's, before objects are added. If it is that of
     /// the picture before its EXIF orientation turns it, boxes are turned with the picture.
     pub fn compare_size(&mut self, width: f64, height: f64, place: impl Display) {
-        let stored = (self.picture.width as f64, self.picture.height as f64);
+        let stored = self.stored_size();
         if self.size() == (width, height) {
             // A square picture, or one that is turned upside down, has this size in either case.
             if stored != self.size() {

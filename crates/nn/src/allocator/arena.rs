@@ -14,6 +14,13 @@ const RESERVED: usize = 1 << 40;
 /// Addresses that become memory at a time: whole huge pages.
 const GROWTH: usize = 16 << 20;
 
+/// Memory of the arena that nobody else has.
+pub(super) struct Block {
+    pub memory: *mut u8,
+    /// Bytes at its start that were in use before. What follows is as the system gave it: zero.
+    pub used_before: usize,
+}
+
 /// Blocks of whole cache lines, the smallest that fits first, neighbours joined when freed.
 pub(super) struct Arena(Mutex<Blocks>);
 
@@ -51,19 +58,23 @@ impl Arena {
 
     /// A block of at least `size` bytes that begins at a cache line, or `None` where there are no
     /// addresses left.
-    pub(super) fn allocate(&self, size: usize) -> Option<*mut u8> {
+    pub(super) fn allocate(&self, size: usize) -> Option<Block> {
         let mut blocks = self.blocks();
         if !blocks.is_asked_for {
             blocks.is_asked_for = true;
             (blocks.start, blocks.reserved) = reserve();
         }
         let size = size.checked_next_multiple_of(LINE)?;
+        let top_before = blocks.top;
         let offset = blocks.take(size)?;
         if blocks.top > blocks.writable && !blocks.make_writable() {
             blocks.put_back(offset, size);
             return None;
         }
-        Some(std::ptr::with_exposed_provenance_mut(blocks.start + offset))
+        Some(Block {
+            memory: std::ptr::with_exposed_provenance_mut(blocks.start + offset),
+            used_before: top_before.saturating_sub(offset).min(size),
+        })
     }
 
     /// Takes a block back, or returns false if it is none of the arena's.
@@ -83,6 +94,11 @@ impl Arena {
         for (&offset, &size) in &blocks.by_offset {
             release(blocks.start + offset, size);
         }
+    }
+
+    /// Addresses that only tensors can use, in bytes.
+    pub(super) fn reserved(&self) -> usize {
+        self.blocks().reserved
     }
 
     /// Bytes in use.
@@ -198,8 +214,20 @@ fn reserve() -> (usize, usize) {
             return (start.expose_provenance(), reserved);
         }
     }
+    use_one_heap();
     (0, 0)
 }
+
+/// Lets all threads allocate from one heap of the C library. Where addresses are so few that the arena has
+/// none, the heap of 64 MiB of addresses that glibc reserves for each thread would take what there is.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn use_one_heap() {
+    // SAFETY: it sets a number, and allocates nothing through this allocator, whose lock is held.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
+
+#[cfg(all(target_os = "linux", not(target_env = "gnu")))]
+fn use_one_heap() {}
 
 /// Elsewhere the system's allocator does everything.
 #[cfg(not(target_os = "linux"))]
@@ -304,6 +332,50 @@ mod tests {
         assert_eq!(blocks.take(320), None);
         assert_eq!(blocks.take(256), Some(0));
         assert_eq!(blocks.take(64), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn only_what_was_in_use_before_needs_to_be_cleared() {
+        let arena = Arena::new();
+        let first = arena.allocate(8192).unwrap();
+        assert_eq!(first.used_before, 0);
+        // SAFETY: the block has so many bytes, and nobody else has it.
+        unsafe { first.memory.write_bytes(7, 8192) };
+        assert!(arena.free(first.memory, 8192));
+        let again = arena.allocate(4096).unwrap();
+        assert_eq!((again.memory, again.used_before), (first.memory, 4096));
+        // What is left of the first, and as much that is new.
+        let grown = arena.allocate(8192).unwrap();
+        assert_eq!(grown.used_before, 4096);
+        // SAFETY: as above.
+        let new = unsafe { std::slice::from_raw_parts(grown.memory.add(4096), 4096) };
+        assert!(new.iter().all(|&byte| byte == 0));
+    }
+
+    #[test]
+    fn zeroed_memory_is_zero_whatever_was_there() {
+        for size in [600, 5_000, 70_000, 3_000_000] {
+            for _ in 0..3 {
+                let mut bytes = vec![0u8; size];
+                assert!(bytes.iter().all(|&byte| byte == 0), "{size}");
+                bytes.fill(255);
+            }
+        }
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn zeroed_memory_that_is_new_costs_nothing_until_it_is_used() {
+        let resident = || {
+            let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+            let pages = status.split_whitespace().nth(1).unwrap();
+            pages.parse::<usize>().unwrap() * 4096
+        };
+        let before = resident();
+        let bytes = vec![0u8; 2 << 30];
+        assert!(resident() < before + (256 << 20));
+        assert_eq!(bytes[1 << 30], 0);
     }
 
     #[test]

@@ -35,6 +35,11 @@ pub fn memory_in_use() -> usize {
     ARENA.in_use()
 }
 
+/// Bytes of addresses that are reserved for tensors, in use or not; 0 where the system refused.
+pub fn memory_reserved() -> usize {
+    ARENA.reserved()
+}
+
 /// Most bytes that [`memory_in_use`] has been since the last [`forget_memory_peak`].
 pub fn memory_peak() -> usize {
     ARENA.peak()
@@ -58,12 +63,31 @@ unsafe impl GlobalAlloc for TensorAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.size() >= LARGE
             && layout.align() <= LINE
-            && let Some(memory) = ARENA.allocate(layout.size())
+            && let Some(block) = ARENA.allocate(layout.size())
         {
-            return memory;
+            return block.memory;
         }
         // SAFETY: the caller's promise is the system allocator's condition.
         let memory = unsafe { System.alloc(aligned(layout)) };
+        if memory.is_null() {
+            exhausted::exhausted();
+        }
+        memory
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= LARGE
+            && layout.align() <= LINE
+            && let Some(block) = ARENA.allocate(layout.size())
+        {
+            let used_before = block.used_before.min(layout.size());
+            // SAFETY: the block is at least as large as the layout, and nobody else has it. What is not
+            // cleared was never written to since the system gave it, so it costs no page until it is used.
+            unsafe { block.memory.write_bytes(0, used_before) };
+            return block.memory;
+        }
+        // SAFETY: the caller's promise is the system allocator's condition.
+        let memory = unsafe { System.alloc_zeroed(aligned(layout)) };
         if memory.is_null() {
             exhausted::exhausted();
         }

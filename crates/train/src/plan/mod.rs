@@ -107,6 +107,7 @@ pub fn plan<T: Task>(
     let limit = limit(budget);
     let mut notes = Vec::from_iter(more_than_there_is(job.recipe.memory));
     let mut phases = Vec::new();
+    let mut reading = 0.0f64;
     for (number, (phase, cost)) in job.recipe.phases.iter().zip(costs).enumerate() {
         let kept = kept.map_or([0.0; 2], |kept| kept[number]);
         let setup = PhaseSetup::new(phase, &job.architecture, &job.task.head_parameters())?;
@@ -117,6 +118,7 @@ pub fn plan<T: Task>(
         let planned = need.bytes(phase.batch, phase.micro_batch());
         let line = need.line(phase.batch, phase.micro_batch());
         notes.extend(memory_note(T::KIND, phase, planned, limit));
+        reading = reading.max(need.preparing);
         phases.push(PhasePlan {
             name: phase.name.clone(),
             train: phase.train.clone(),
@@ -134,6 +136,7 @@ pub fn plan<T: Task>(
             seconds: seconds(job, phase, cost, kept),
         });
     }
+    notes.extend(reading_note(reading, job.machine.workers, limit));
     notes.extend(few_steps(&job.recipe, &phases));
     Ok(Plan {
         budget_mb: budget.map(|budget| budget.bytes as f64 / MB),
@@ -201,6 +204,19 @@ fn memory_note(task: Kind, phase: &Phase, planned: f64, limit: f64) -> Option<St
     ))
 }
 
+/// What to do about images whose reading takes most of the memory.
+fn reading_note(reading: f64, threads: usize, limit: f64) -> Option<String> {
+    (reading > limit / 2.0).then(|| {
+        format!(
+            "reading the largest image takes {:.0} MB in each of {threads} threads, {:.0} MB of the {:.0} MB that \
+             there are: save the largest images smaller, or use fewer --threads",
+            reading / threads.max(1) as f64 / MB,
+            reading / MB,
+            limit / MB
+        )
+    })
+}
+
 fn few_steps(recipe: &Recipe, phases: &[PhasePlan]) -> Option<String> {
     let steps: usize = phases
         .iter()
@@ -263,6 +279,19 @@ mod tests {
             notes: Vec::new(),
         };
         assert!(plan.waits_for_writes("a phase that was added later"));
+    }
+
+    #[test]
+    fn images_that_take_most_of_the_memory_to_read_are_said() {
+        assert_eq!(reading_note(400.0 * MB, 2, 900.0 * MB), None);
+        assert_eq!(reading_note(400.0 * MB, 2, f64::INFINITY), None);
+        let note = reading_note(600.0 * MB, 2, 900.0 * MB).unwrap();
+        assert!(
+            note.starts_with(
+                "reading the largest image takes 300 MB in each of 2 threads, 600 MB of the 900 MB"
+            ),
+            "{note}"
+        );
     }
 
     #[test]

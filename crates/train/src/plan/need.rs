@@ -16,8 +16,8 @@ pub(super) struct Need {
     pixels: f64,
     /// Of an image that waits for its step: its pixels, or its features.
     waiting: f64,
-    /// Of images that are being read.
-    preparing: f64,
+    /// Of images that are being read, in all threads.
+    pub(super) preparing: f64,
     /// Of what learns.
     gradients: f64,
     /// Of a checkpoint that is being written, once a step has changed what it holds.

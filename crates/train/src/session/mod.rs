@@ -193,7 +193,13 @@ impl<T: Task> Session<T> {
         let saved = saver.flush(observe);
         result?;
         saved.map_err(|failure| self.unsaved(&failure))?;
-        self.finish(observe)
+        self.finish(observe).map_err(|error| {
+            let run = self.run.path().to_owned();
+            error.of_lost_image(|| Error::Interrupted {
+                words: "every epoch is done and saved".into(),
+                run,
+            })
+        })
     }
 
     fn epochs_saved(&mut self, saver: &mut Saver, observe: Observer) -> Result<(), Error> {
@@ -294,21 +300,29 @@ impl<T: Task> Session<T> {
                 }
             },
             observe,
-        )?;
+        );
         let evaluating = Instant::now();
         let tally = match end {
-            EpochEnd::Complete => self.job.tally(
+            Ok(EpochEnd::Complete) => self.job.tally(
                 self.learned.model(),
                 &current.frozen,
                 Split::Validation,
                 observe,
-            )?,
-            EpochEnd::Stopped => None,
-            EpochEnd::NonFinite(step) => return Err(self.diverged(step, epoch, position, observe)),
+            ),
+            Ok(EpochEnd::Stopped) => Ok(None),
+            Ok(EpochEnd::NonFinite(step)) => {
+                return Err(self.diverged(step, epoch, position, observe));
+            }
+            Err(error) => Err(error),
         };
-        let Some(tally) = tally else {
-            let phase = &self.job.recipe.phases[position.phase];
-            return Err(self.interrupted(&sums, epoch, phase, saver, observe));
+        let phase = &self.job.recipe.phases[position.phase];
+        let tally = match tally {
+            Ok(Some(tally)) => tally,
+            Ok(None) => return Err(self.interrupted(&sums, epoch, phase, saver, observe)),
+            Err(error) => {
+                let saved = || self.interrupted(&sums, epoch, phase, saver, observe);
+                return Err(error.of_lost_image(saved));
+            }
         };
         let evaluation = self.job.task.evaluation(&tally);
         let record = EpochRecord {

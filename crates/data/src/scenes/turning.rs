@@ -1,37 +1,18 @@
-//! A picture as its file has it, before its EXIF orientation turns it.
+//! Boxes that were drawn on a picture before its EXIF orientation turned it.
 
+use crate::picture_header::PictureHeader;
 use crate::scene::BoundingBox;
 use image::metadata::Orientation;
 
-/// Size of a picture in its file, in pixels, and how it is turned to be shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct StoredPicture {
-    pub width: usize,
-    pub height: usize,
-    pub orientation: Orientation,
-}
-
-impl StoredPicture {
-    /// Width and height after turning.
-    pub fn shown_size(&self) -> (usize, usize) {
-        use Orientation::{
-            FlipHorizontal, FlipVertical, NoTransforms, Rotate90, Rotate90FlipH, Rotate180,
-            Rotate270, Rotate270FlipH,
-        };
-        match self.orientation {
-            Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => (self.height, self.width),
-            NoTransforms | Rotate180 | FlipHorizontal | FlipVertical => (self.width, self.height),
-        }
-    }
-
-    /// Whether turning changes anything.
-    pub fn is_turned(&self) -> bool {
+impl PictureHeader {
+    /// Whether the orientation changes anything.
+    pub(super) fn is_turned(&self) -> bool {
         self.orientation != Orientation::NoTransforms
     }
 
-    /// A box of the stored picture, neither empty nor inverted, as a box of the shown one.
-    pub fn turned(&self, stored: BoundingBox) -> BoundingBox {
-        let (width, height) = (self.width as f64, self.height as f64);
+    /// A box of the picture as it is stored, neither empty nor inverted, as a box of the upright one.
+    pub(super) fn turned(&self, stored: BoundingBox) -> BoundingBox {
+        let (width, height) = (self.stored.0 as f64, self.stored.1 as f64);
         let corner = |x: f64, y: f64| match self.orientation {
             Orientation::NoTransforms => (x, y),
             Orientation::Rotate90 => (height - y, x),
@@ -68,10 +49,10 @@ mod tests {
         };
         for exif in 1..=8 {
             let orientation = Orientation::from_exif(exif).unwrap();
-            let picture = StoredPicture {
-                width: 9,
-                height: 5,
+            let picture = PictureHeader {
+                stored: (9, 5),
                 orientation,
+                bytes: 0,
             };
             let marked = RgbImage::from_fn(9, 5, |x, y| match (x, y) {
                 (1..4, 2..3) => Rgb([255; 3]),
@@ -81,7 +62,7 @@ mod tests {
             shown.apply_orientation(orientation);
             let shown = shown.to_rgb8();
             let (width, height) = (shown.width() as usize, shown.height() as usize);
-            assert_eq!(picture.shown_size(), (width, height));
+            assert_eq!(picture.upright(), (width, height));
             let turned = picture.turned(stored);
             for (x, y, pixel) in shown.enumerate_pixels() {
                 let (x, y) = (f64::from(x), f64::from(y));
