@@ -155,6 +155,17 @@ fn a_prefix_may_be_given_with_what_was_stripped_before_it() {
 }
 
 #[test]
+fn of_many_copies_any_can_be_chosen() {
+    let file = saved(|p| {
+        for copy in 0..40 {
+            p.model(&format!("models.{copy:02}."), copy as f32);
+        }
+    });
+    assert_eq!(taken(&plan(&file, None)), 0.0);
+    assert_eq!(taken(&plan(&file, Some("39"))), 39.0);
+}
+
+#[test]
 fn objects_beside_the_tensors_are_skipped_and_named() {
     let file = saved(|p| {
         p.text("state_dict").dict(|p| {
