@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, WeightFile};
 use crate::text::one_line;
-use crate::{FileTensor, WeightError};
+use crate::WeightError;
 pub(crate) use fit::Fit;
 pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in, quoted};
 
