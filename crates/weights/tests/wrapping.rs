@@ -114,10 +114,9 @@ fn of_several_copies_one_is_taken_by_a_rule_and_all_are_named() {
 
 #[test]
 fn the_copy_with_more_tensors_is_taken_whatever_it_is_called() {
-    let file = saved(|p| {
+    let mut file = saved(|p| {
         p.model("ema.", 2.0).model("raw.", 1.0);
     });
-    let mut file = file;
     file.tensors.remove("raw.features.0.1.bias");
     assert_eq!(taken(&plan(&file, None)), 2.0);
 }

@@ -12,9 +12,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::WeightError;
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, WeightFile};
 use crate::text::one_line;
-use crate::WeightError;
 pub(crate) use fit::Fit;
 pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in, quoted};
 
