@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use choices::{Balance, DataSplit, Fit, Layout, OnNonFinite, Optimizer, Task};
-use choices::{share, svg};
+use choices::{share, svg, text_path};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
 pub use parsing::arguments;

@@ -230,6 +230,21 @@ fn pipes_and_sparse_files_are_refused_at_once() {
 
 #[cfg(target_os = "linux")]
 #[test]
+fn weights_of_a_path_that_is_no_text_are_refused_by_name() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    for command in ["train", "plan", "lr-find", "rank"] {
+        warmstart()
+            .args([command, "--data", "data", "--model", "resnet18", "--weights"])
+            .arg(OsStr::from_bytes(b"w\xff.pth"))
+            .assert()
+            .code(2)
+            .stderr(contains("w\\xff.pth is not valid Unicode").and(contains("panicked").not()));
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
 fn a_path_that_is_no_text_is_inspected_all_the_same() {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt as _;

@@ -66,6 +66,35 @@ fn a_model_is_told_from_a_larger_one_that_contains_it() {
 }
 
 #[test]
+fn a_first_layer_that_does_not_load_is_a_warning() {
+    let mut tensors = expected(5);
+    // Of so many layers that all but one are nearly all.
+    for layer in 0..40 {
+        tensors.push(Expected {
+            name: format!("features.0.1.{layer}"),
+            shape: vec![4],
+            part: Part::Backbone,
+            optional: true,
+        });
+    }
+    let mut file = read_fixture("zip.pth");
+    let scale = file.tensors["features.0.1.weight"].clone();
+    for layer in 0..40 {
+        file.tensors
+            .insert(format!("features.0.1.{layer}"), scale.clone());
+    }
+    tensors[0].shape = vec![1, 3, 1, 1];
+    let inspection = inspect(&file, &[target(&tensors)], None).unwrap();
+    assert_eq!(inspection.architecture.as_deref(), Some("tiny"));
+    assert!(!inspection.guesses[0].first_layer_loads);
+    assert!(
+        inspection
+            .report()
+            .contains("WARNING: the first layer does not load")
+    );
+}
+
+#[test]
 fn a_family_without_support_is_recognised_as_such() {
     let mut file = read_fixture("zip.pth");
     let tensor = file.tensors["features.0.1.bias"].clone();

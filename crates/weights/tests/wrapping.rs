@@ -114,10 +114,9 @@ fn of_several_copies_one_is_taken_by_a_rule_and_all_are_named() {
 
 #[test]
 fn the_copy_with_more_tensors_is_taken_whatever_it_is_called() {
-    let file = saved(|p| {
+    let mut file = saved(|p| {
         p.model("ema.", 2.0).model("raw.", 1.0);
     });
-    let mut file = file;
     file.tensors.remove("raw.features.0.1.bias");
     assert_eq!(taken(&plan(&file, None)), 2.0);
 }
@@ -152,6 +151,17 @@ fn a_prefix_may_be_given_with_what_was_stripped_before_it() {
     let line = one_line(&error);
     assert!(line.contains("under the prefix `encoder_x`"), "{line}");
     assert!(line.contains("`encoder_q.`, `encoder_k.`"), "{line}");
+}
+
+#[test]
+fn of_many_copies_any_can_be_chosen() {
+    let file = saved(|p| {
+        for copy in 0..40 {
+            p.model(&format!("models.{copy:02}."), copy as f32);
+        }
+    });
+    assert_eq!(taken(&plan(&file, None)), 0.0);
+    assert_eq!(taken(&plan(&file, Some("39"))), 39.0);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Values that flags choose from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use warmstart_data::scenes;
 use warmstart_train::{detector, recipe};
 
@@ -13,6 +14,16 @@ pub fn svg(text: &str) -> Result<PathBuf, String> {
         true => Ok(path),
         false => Err("the picture is an SVG: expected a name that ends in .svg".into()),
     }
+}
+
+/// A path that a recipe can name.
+pub fn text_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().try_map(|path| {
+        path.into_string().map_err(|path| {
+            let shown = warmstart_files::shown(Path::new(&path));
+            format!("{shown} is not valid Unicode, so no recipe could name it: rename it")
+        })
+    })
 }
 
 /// A number from 0 to 1.

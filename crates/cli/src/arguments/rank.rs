@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{CacheFolder, Fit, Threads};
+use super::{CacheFolder, Fit, Threads, text_path};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -17,7 +17,7 @@ pub struct Rank {
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
     /// Pretrained files (.pth, .pt, .safetensors) or folders of runs; "none" for random weights
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+    #[arg(long, value_name = "FILE", num_args = 1.., required = true, value_parser = text_path())]
     pub weights: Vec<String>,
     /// Prefix of the tensors to take, where a file has several copies of its network [default: see train]
     #[arg(long, value_name = "PREFIX")]

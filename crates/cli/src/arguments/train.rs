@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use warmstart_train::recipe::{Batch, CheckpointEvery, Init, Memory, Views};
 
-use super::{Balance, CacheFolder, Fit, OnNonFinite, Optimizer, Task, Threads, svg};
+use super::{Balance, CacheFolder, Fit, OnNonFinite, Optimizer, Task, Threads, svg, text_path};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -28,7 +28,7 @@ pub struct Train {
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
     /// Pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none"
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = text_path())]
     pub weights: Option<String>,
     /// Prefix of the tensors to take, where the file has several copies of the network, such as encoder_q
     /// [default: the copy with most tensors; among equals, learned weights before their moving average, a teacher

@@ -80,8 +80,9 @@ pub(crate) fn best_match<'a>(
         .collect();
     let first_layer = first_layer(target.expected);
     let conventions: Vec<_> = conventions(target).collect();
+    let asked_for = |prefix: &str| wanted.is_some_and(|wanted| is_wanted(file, prefix, wanted));
     let mut tried: Vec<(Match, Score)> = Vec::new();
-    for (prefix, convention) in candidates(file, &expected, &conventions) {
+    for (prefix, convention) in candidates(file, &expected, &conventions, asked_for) {
         let (name, to_native) = conventions[convention];
         let matched = match_names(file, &expected, &prefix, name, to_native);
         let score = Score::of(&matched, target.expected, file, first_layer);
@@ -97,19 +98,15 @@ pub(crate) fn best_match<'a>(
         let rest = (of_b.both, of_b.names).cmp(&(of_a.both, of_a.names));
         backbone.then(rank).then(rest)
     });
-    let fitting = |tried: &[(Match, Score)]| -> Vec<(String, usize)> {
-        let mut prefixes: Vec<(String, usize)> = Vec::new();
-        for (matched, score) in tried {
-            let is_new = prefixes.iter().all(|(prefix, _)| *prefix != matched.prefix);
-            if score.backbone.fraction() >= SURE && is_new {
-                prefixes.push((matched.prefix.clone(), score.backbone.loaded_tensors));
-            }
+    let mut fitting: Vec<(String, usize)> = Vec::new();
+    for (matched, score) in &tried {
+        let is_new = fitting.iter().all(|(prefix, _)| *prefix != matched.prefix);
+        if score.backbone.fraction() >= SURE && is_new {
+            fitting.push((matched.prefix.clone(), score.backbone.loaded_tensors));
         }
-        prefixes
-    };
-    let fitting = fitting(&tried);
-    if let Some(wanted) = wanted {
-        tried.retain(|(matched, _)| is_wanted(file, &matched.prefix, wanted));
+    }
+    if wanted.is_some() {
+        tried.retain(|(matched, _)| asked_for(&matched.prefix));
     }
     if tried.is_empty() {
         let wanted = wanted.unwrap_or_default();

@@ -18,6 +18,7 @@ pub(super) fn candidates(
     file: &WeightFile,
     expected: &HashMap<&str, &Expected>,
     conventions: &[(&'static str, ToNative)],
+    is_wanted: impl Fn(&str) -> bool,
 ) -> Vec<(String, usize)> {
     let mut counts: HashMap<(&str, usize), usize> = HashMap::new();
     for key in file.tensors.keys().chain(file.unreadable.keys()) {
@@ -35,10 +36,13 @@ pub(super) fn candidates(
     }
     let mut counted: Vec<_> = counts.into_iter().collect();
     counted.sort_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then(a.cmp(b)));
-    let mut found: Vec<(String, usize)> = counted
-        .into_iter()
-        .take(TRIED)
-        .map(|((prefix, place), _)| (prefix.to_owned(), place))
+    // Of what was asked for as many, wherever they come.
+    let (first, rest) = counted.split_at(counted.len().min(TRIED));
+    let wanted = rest.iter().filter(|((prefix, _), _)| is_wanted(prefix));
+    let mut found: Vec<(String, usize)> = first
+        .iter()
+        .chain(wanted.take(TRIED))
+        .map(|((prefix, place), _)| ((*prefix).to_owned(), *place))
         .collect();
     let plain = (String::new(), 0);
     if !found.contains(&plain) {

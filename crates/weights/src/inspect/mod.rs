@@ -45,6 +45,8 @@ pub struct Guess {
     pub other_prefixes: Vec<String>,
     /// Why the prefix would be taken, where there are others.
     pub reason: &'static str,
+    /// Whether the layer that reads the image would load.
+    pub first_layer_loads: bool,
     /// How much of the backbone would load.
     pub backbone: Coverage,
     /// How much of the head would load.
@@ -149,6 +151,7 @@ fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Gue
     let mut backbone = Coverage::default();
     let mut head = Coverage::default();
     let mut placed_parameters = 0;
+    let mut first_layer_loads = first_layer.is_none();
     for expected in target.expected {
         let tensor = matched
             .file_keys
@@ -167,6 +170,7 @@ fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Gue
         let Some(tensor) = tensor else { continue };
         let is_first = first_layer == Some(expected.name.as_str());
         let fits = Fit::of(&expected.shape, tensor, is_first) != Fit::No;
+        first_layer_loads |= is_first && fits;
         if fits {
             coverage.load(parameters);
         }
@@ -189,6 +193,7 @@ fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Gue
         prefix: matched.prefix,
         other_prefixes: matched.rivals,
         reason: matched.reason,
+        first_layer_loads,
         backbone,
         head,
         likeness: backbone.loaded_parameters as f64 / union.max(1) as f64,
@@ -278,6 +283,17 @@ impl Inspection {
                 quoted(best.other_prefixes.iter().map(String::as_str)),
                 one_line(&best.prefix, 100),
                 best.reason
+            );
+        }
+        if self.architecture.is_some()
+            && self
+                .guesses
+                .first()
+                .is_some_and(|best| !best.first_layer_loads)
+        {
+            let _ = writeln!(
+                text,
+                "WARNING: the first layer does not load, and a run refuses such a file without --allow-partial"
             );
         }
         let _ = writeln!(text, "{}", self.verdict());

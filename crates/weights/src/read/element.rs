@@ -88,7 +88,7 @@ fn cast<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f
 /// A number of FP8's form E4M3 (Micikevicius et al., arXiv 2209.05433, table 1): bias 7, no infinity,
 /// NaN where all bits but the sign are set.
 fn e4m3(bits: u8) -> f32 {
-    let (exponent, mantissa) = (i32::from(bits >> 3 & 0xf), f32::from(bits & 7));
+    let (exponent, mantissa) = (i32::from((bits >> 3) & 0xf), f32::from(bits & 7));
     let magnitude = match (exponent, bits & 7) {
         (15, 7) => f32::NAN,
         (0, _) => mantissa / 8.0 * 2f32.powi(-6),
@@ -113,17 +113,17 @@ mod tests {
     /// Table 1 of arXiv 2209.05433.
     #[test]
     fn numbers_of_eight_bits_are_those_of_the_table() {
-        assert_eq!(e4m3(0b0_1111_110), 448.0);
-        assert_eq!(e4m3(0b0_0001_000), 2f32.powi(-6));
-        assert_eq!(e4m3(0b0_0000_111), 0.875 * 2f32.powi(-6));
-        assert_eq!(e4m3(0b1_0000_001), -(2f32.powi(-9)));
-        assert_eq!(e4m3(0b0_0111_000), 1.0);
+        assert_eq!(e4m3(0x7e), 448.0);
+        assert_eq!(e4m3(0x08), 2f32.powi(-6));
+        assert_eq!(e4m3(0x07), 0.875 * 2f32.powi(-6));
+        assert_eq!(e4m3(0x81), -(2f32.powi(-9)));
+        assert_eq!(e4m3(0x38), 1.0);
         assert!(e4m3(0x7f).is_nan() && e4m3(0xff).is_nan());
-        assert_eq!(e5m2(0b0_11110_11), 57344.0);
-        assert_eq!(e5m2(0b0_00001_00), 2f32.powi(-14));
-        assert_eq!(e5m2(0b0_00000_01), 2f32.powi(-16));
-        assert_eq!(e5m2(0b1_01111_00), -1.0);
-        assert_eq!(e5m2(0b0_11111_00), f32::INFINITY);
-        assert!(e5m2(0b0_11111_01).is_nan());
+        assert_eq!(e5m2(0x7b), 57344.0);
+        assert_eq!(e5m2(0x04), 2f32.powi(-14));
+        assert_eq!(e5m2(0x01), 2f32.powi(-16));
+        assert_eq!(e5m2(0xbc), -1.0);
+        assert_eq!(e5m2(0x7c), f32::INFINITY);
+        assert!(e5m2(0x7d).is_nan());
     }
 }

@@ -54,9 +54,13 @@ impl Pickler {
     /// A persistent id for a storage of its own.
     pub fn storage(&mut self, values: &[f32]) -> &mut Self {
         let key = self.storages.len().to_string();
-        let bytes = |value: &f32| match self.is_big_endian {
-            true => value.to_be_bytes(),
-            false => value.to_le_bytes(),
+        let is_big_endian = self.is_big_endian;
+        let bytes = |value: &f32| {
+            if is_big_endian {
+                value.to_be_bytes()
+            } else {
+                value.to_le_bytes()
+            }
         };
         self.storages.push(values.iter().flat_map(bytes).collect());
         self.raw(b"(")

@@ -8,6 +8,7 @@
 //! a guess.
 
 mod call;
+mod stack;
 mod stream;
 mod trust;
 mod value;
@@ -17,7 +18,7 @@ use std::io::BufRead;
 use std::rc::Rc;
 
 use crate::text::one_line;
-use stream::{Counted, Stream};
+use stream::Stream;
 use trust::{Trust, trust};
 use value::PLAIN;
 pub(super) use value::{Elements, Id, Node, Storage, TensorView};
@@ -346,198 +347,6 @@ impl<R: BufRead> Machine<'_, R> {
             self.first_refused.get_or_insert_with(|| full.clone());
         }
         self.push_new(Node::Global(full, trust))
-    }
-
-    fn node(&self, id: Id) -> &Node {
-        &self.nodes[id as usize]
-    }
-
-    /// The refused global that a value is or holds.
-    fn refused(&self, id: Id) -> Option<&Rc<str>> {
-        match self.node(id) {
-            Node::Global(name, Trust::Refused) => Some(name),
-            _ => self.refused_within.get(&id),
-        }
-    }
-
-    fn has_tensor(&self, id: Id) -> bool {
-        match self.node(id) {
-            Node::Storage(_) | Node::Tensor(_) | Node::OtherTensor(_) => true,
-            _ => self.with_tensors.contains(&id),
-        }
-    }
-
-    /// Notes what a container holds from now on.
-    fn note_within(&mut self, container: Id, items: &[Id]) {
-        if container == PLAIN {
-            return;
-        }
-        for item in items {
-            if let Some(name) = self.refused(*item).cloned() {
-                // The first name found is the one to report.
-                self.refused_within.entry(container).or_insert(name);
-            }
-            if self.has_tensor(*item) {
-                self.with_tensors.insert(container);
-            }
-        }
-    }
-
-    fn push(&mut self, id: Id) -> Result<(), PickleError> {
-        self.pushed += 1;
-        if self.stack.len() >= MAX_STACK || self.pushed > MAX_VALUES {
-            return Err(malformed("its pickle piles up values without end"));
-        }
-        self.stack.push(id);
-        Ok(())
-    }
-
-    /// Counts values that are copied as if they had been pushed.
-    fn charge(&mut self, values: usize) -> Result<(), PickleError> {
-        self.pushed += values;
-        if self.pushed > MAX_VALUES {
-            return Err(malformed("its pickle piles up values without end"));
-        }
-        Ok(())
-    }
-
-    fn push_new(&mut self, node: Node) -> Result<(), PickleError> {
-        // As many as were pushed at most, which is far from the end of the numbers.
-        let id = self.nodes.len() as Id;
-        self.nodes.push(node);
-        self.push(id)
-    }
-
-    fn push_number(&mut self, number: Option<i64>) -> Result<(), PickleError> {
-        match number {
-            Some(number) => self.push_new(Node::Int(number)),
-            None => self.push(PLAIN),
-        }
-    }
-
-    /// A signed little-endian number behind its length.
-    fn push_long<const WIDTH: usize>(&mut self) -> Result<(), PickleError> {
-        let length = self.stream.number::<WIDTH>()?;
-        if length > 8 {
-            self.stream.skip(length)?;
-            return self.push(PLAIN);
-        }
-        let bytes = self.stream.some(length)?;
-        let fill = if bytes.last().is_some_and(|last| last & 0x80 != 0) {
-            0xff
-        } else {
-            0
-        };
-        let mut number = [fill; 8];
-        number[..bytes.len()].copy_from_slice(&bytes);
-        self.push_number(Some(i64::from_le_bytes(number)))
-    }
-
-    fn push_text(&mut self, text: &str) -> Result<(), PickleError> {
-        self.push_new(Node::Text(text.into()))
-    }
-
-    fn push_counted<const WIDTH: usize>(&mut self) -> Result<(), PickleError> {
-        match self.stream.counted_text::<WIDTH>()? {
-            Counted::Text(text) => self.push_text(&text),
-            Counted::TooLong => self.push(PLAIN),
-        }
-    }
-
-    fn skip_counted<const WIDTH: usize>(&mut self) -> Result<(), PickleError> {
-        let length = self.stream.number::<WIDTH>()?;
-        self.stream.skip(length)?;
-        self.push(PLAIN)
-    }
-
-    /// The lowest index that belongs to no open mark.
-    fn floor(&self) -> usize {
-        self.marks.last().copied().unwrap_or(0)
-    }
-
-    fn pop(&mut self) -> Result<Id, PickleError> {
-        if self.stack.len() <= self.floor() {
-            return Err(underflow());
-        }
-        self.stack.pop().ok_or_else(underflow)
-    }
-
-    fn top(&self) -> Result<Id, PickleError> {
-        self.stack[self.floor()..]
-            .last()
-            .copied()
-            .ok_or_else(underflow)
-    }
-
-    fn pop_to_mark(&mut self) -> Result<Vec<Id>, PickleError> {
-        let mark = self.marks.pop().ok_or_else(underflow)?;
-        Ok(self.stack.split_off(mark))
-    }
-
-    fn gather(&mut self, count: usize) -> Result<(), PickleError> {
-        let mut items = Vec::with_capacity(count);
-        for _ in 0..count {
-            items.push(self.pop()?);
-        }
-        items.reverse();
-        self.push_list(items)
-    }
-
-    fn push_list(&mut self, items: Vec<Id>) -> Result<(), PickleError> {
-        self.push_new(Node::List(Vec::new()))?;
-        self.put_items(&items)
-    }
-
-    /// Adds to the object on top of the stack, which may be some module's own, such as
-    /// `os.environ`.
-    fn put_items(&mut self, items: &[Id]) -> Result<(), PickleError> {
-        let top = self.top()?;
-        match &mut self.nodes[top as usize] {
-            Node::List(list) => list.extend(items),
-            Node::Object(object) => object.items.extend(items),
-            other => refuse_change(other)?,
-        }
-        self.note_within(top, items);
-        Ok(())
-    }
-
-    /// The same with keys and values in turn.
-    fn put_entries(&mut self, items: &[Id]) -> Result<(), PickleError> {
-        let top = self.top()?;
-        let (pairs, rest) = items.as_chunks::<2>();
-        if !rest.is_empty() {
-            return Err(malformed("its pickle has a key without a value"));
-        }
-        let pairs = pairs.iter().map(|[key, value]| (*key, *value));
-        match &mut self.nodes[top as usize] {
-            Node::Dict(entries) => entries.extend(pairs),
-            Node::Object(object) => object.entries.extend(pairs),
-            other => refuse_change(other)?,
-        }
-        self.note_within(top, items);
-        Ok(())
-    }
-
-    fn remember(&mut self, index: u64) -> Result<(), PickleError> {
-        let value = self.top()?;
-        if self.memo.len() >= MAX_MEMO {
-            return Err(malformed("its pickle remembers values without end"));
-        }
-        self.memo.insert(index, value);
-        Ok(())
-    }
-
-    fn recall(&mut self, index: u64) -> Result<(), PickleError> {
-        let value = self.memo.get(&index).copied();
-        self.push(value.ok_or_else(|| malformed("its pickle refers to a value it never stored"))?)
-    }
-}
-
-fn refuse_change(node: &Node) -> Result<(), PickleError> {
-    match node {
-        Node::Global(name, _) => Err(runs(&format!("a change of {name}"))),
-        Node::Plain | Node::Int(_) | Node::Text(_) | Node::List(_) | Node::Dict(_) => Ok(()),
-        Node::Object(_) | Node::Storage(_) | Node::Tensor(_) | Node::OtherTensor(_) => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod container;
 mod tree;
+mod wrappers;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,0 +1,42 @@
+//! Whether a tensor's values can stand in a model's shape.
+
+use super::channels;
+use crate::FileTensor;
+
+/// How a tensor's values get into a shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fit {
+    Same,
+    /// As they are, with extents of one added or dropped at the end.
+    Reshaped,
+    /// For another number of input channels.
+    Spread {
+        from: usize,
+        to: usize,
+    },
+    No,
+}
+
+impl Fit {
+    pub(crate) fn of(expected: &[usize], tensor: &FileTensor, is_first_layer: bool) -> Self {
+        if expected == tensor.shape {
+            Fit::Same
+        } else if without_trailing_ones(expected) == without_trailing_ones(&tensor.shape) {
+            Fit::Reshaped
+        } else if is_first_layer && channels::is_convertible(&tensor.shape, expected) {
+            Fit::Spread {
+                from: tensor.shape[1],
+                to: expected[1],
+            }
+        } else {
+            Fit::No
+        }
+    }
+}
+
+fn without_trailing_ones(mut shape: &[usize]) -> &[usize] {
+    while let [rest @ .., 1] = shape {
+        shape = rest;
+    }
+    shape
+}

@@ -1,0 +1,95 @@
+//! Refusing a plan that leaves too much at random.
+
+use super::{LoadPlan, Part};
+use crate::WeightError;
+use crate::text::{counted, cut_names, one_line, percent, shape};
+
+impl LoadPlan {
+    /// How much of the backbone loads, from 0 to 1: see [`Coverage::fraction`].
+    pub fn backbone_coverage(&self) -> f64 {
+        self.backbone.fraction()
+    }
+
+    /// Refuses a plan that leaves much of the backbone, or the layer that reads the image, at random.
+    ///
+    /// # Errors
+    /// If less than `minimum` (0 to 1) of the backbone loads, or the first layer does not. The error names a tensor
+    /// that is missing or does not fit, and the closest names in the file.
+    pub fn require_backbone(&self, minimum: f64) -> Result<(), WeightError> {
+        let coverage = self.backbone_coverage();
+        let refused = |detail| {
+            Err(WeightError::BackboneNotLoaded {
+                path: self.file.clone(),
+                detail,
+            })
+        };
+        if coverage < minimum {
+            return refused(format!(
+                "only {} of {} backbone tensors of {} load ({} of the backbone, at least {} needed): {}; \
+                 `warmstart weights inspect` shows what the file is, --allow-partial trains anyway",
+                self.backbone.loaded_tensors,
+                self.backbone.expected_tensors,
+                self.architecture,
+                percent(coverage),
+                percent(minimum),
+                self.example(),
+            ));
+        }
+        if let Some(first) = &self.first_layer_missing {
+            let problem = match self.wrong_shape.iter().find(|wrong| wrong.name == *first) {
+                Some(wrong) => format!(
+                    "it is {} in the file, {} in the model",
+                    shape(&wrong.found),
+                    shape(&wrong.expected)
+                ),
+                None => "it is not in the file".to_owned(),
+            };
+            return refused(format!(
+                "the first layer of {}, {first}, does not load: {problem}, and what it makes of an image is all that \
+                 the other layers see; give a file that has it, or train anyway with --allow-partial",
+                self.architecture
+            ));
+        }
+        Ok(())
+    }
+
+    /// One backbone tensor that does not load, of the more frequent kind.
+    fn example(&self) -> String {
+        let mut missing = self.missing.iter().filter(|m| m.part == Part::Backbone);
+        let mut wrong = self.wrong_shape.iter().filter(|w| w.part == Part::Backbone);
+        if wrong.clone().count() > missing.clone().count()
+            && let Some(first) = wrong.next()
+        {
+            return format!(
+                "{} is {} in the file, {} in the model, and so on for {}",
+                one_line(&first.file_name, 100),
+                shape(&first.found),
+                shape(&first.expected),
+                counted(1 + wrong.count(), "tensor"),
+            );
+        }
+        let Some(first) = missing.next() else {
+            return "nothing fits".into();
+        };
+        match self.closest(&first.name) {
+            names if names.is_empty() => format!("{} is missing", first.name),
+            names => format!(
+                "{} is missing; closest in the file: {}",
+                first.name,
+                cut_names(&names, names.len())
+            ),
+        }
+    }
+
+    /// The unused keys most alike to a name, by edit distance.
+    fn closest(&self, name: &str) -> Vec<&str> {
+        const SHOWN: usize = 3;
+        let mut keys: Vec<(f64, &str)> = self
+            .unused
+            .iter()
+            .map(|key| (strsim::normalized_levenshtein(name, key), key.as_str()))
+            .collect();
+        keys.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+        keys.into_iter().take(SHOWN).map(|(_, key)| key).collect()
+    }
+}
