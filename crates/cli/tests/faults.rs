@@ -331,10 +331,7 @@ fn whichever_call_fails_the_run_ends_in_the_same_bits() {
         }
     });
     for ((stage, kind, way, how), count) in met.into_inner().unwrap() {
-        say(&format!(
-            "{stage:?}, {} {way}: {count} {how}",
-            KINDS[kind]
-        ));
+        say(&format!("{stage:?}, {} {way}: {count} {how}", KINDS[kind]));
     }
     let wrong = wrong.into_inner().unwrap();
     say(&format!(
