@@ -89,7 +89,7 @@ fn is_ignored(status: &str, signal: i32) -> Option<bool> {
         .find_map(|line| line.strip_prefix("SigIgn:"))?;
     let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
     // Signals are counted from 1.
-    Some(mask >> (signal - 1) & 1 == 1)
+    Some((mask >> (signal - 1)) & 1 == 1)
 }
 
 #[cfg(all(test, target_os = "linux"))]

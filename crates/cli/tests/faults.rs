@@ -213,7 +213,7 @@ fn check_end(place: &Place, fault: Fault, status: ExitStatus, said: &str) -> Res
         .lines()
         .filter(|line| line.starts_with("error: "))
         .collect();
-    match (status.code(), errors[..].last()) {
+    match (status.code(), errors.last()) {
         (Some(0), None) => Ok(()),
         (Some(1 | 2), Some(last)) if errors.len() == 1 && said.ends_with(&format!("{last}\n")) => {
             let shown = place.0.display().to_string();
