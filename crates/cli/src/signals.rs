@@ -1,7 +1,7 @@
 //! Signals: the wish that a run stops, and limits that are errors of a write.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -63,8 +63,7 @@ pub fn survive_size_limit() -> Result<(), Failure> {
     #[cfg(unix)]
     {
         // A handler is enough: the write says what happened.
-        let noted = Arc::new(AtomicBool::new(false));
-        flag::register(signal_hook::consts::SIGXFSZ, noted).map_err(uncaught)?;
+        flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map_err(uncaught)?;
     }
     Ok(())
 }
@@ -90,7 +89,7 @@ fn is_ignored(status: &str, signal: i32) -> Option<bool> {
         .find_map(|line| line.strip_prefix("SigIgn:"))?;
     let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
     // Signals are counted from 1.
-    Some(mask >> (signal - 1) & 1 == 1)
+    Some((mask >> (signal - 1)) & 1 == 1)
 }
 
 #[cfg(all(test, target_os = "linux"))]

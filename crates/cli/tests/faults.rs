@@ -213,7 +213,7 @@ fn check_end(place: &Place, fault: Fault, status: ExitStatus, said: &str) -> Res
         .lines()
         .filter(|line| line.starts_with("error: "))
         .collect();
-    match (status.code(), errors[..].last()) {
+    match (status.code(), errors.last()) {
         (Some(0), None) => Ok(()),
         (Some(1 | 2), Some(last)) if errors.len() == 1 && said.ends_with(&format!("{last}\n")) => {
             let shown = place.0.display().to_string();
@@ -270,12 +270,17 @@ fn leftovers(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The faults of a stage that makes so many calls of each kind: all, or some of each kind and way, evenly
-/// spread.
+/// spread, and all of memory.
 fn faults(calls: [u64; KINDS.len()], all: bool) -> Vec<Fault> {
     let mut faults = Vec::new();
     for (kind, calls) in calls.into_iter().enumerate() {
         for &how in ways(KINDS[kind]) {
-            let count = if all { calls } else { calls.min(SOME) };
+            // Few calls ask for memory, and what happens depends on where it lacks.
+            let count = if all || kind == MEMORY {
+                calls
+            } else {
+                calls.min(SOME)
+            };
             // The first and the last among them.
             let call = |index: u64| 1 + index * (calls - 1) / (count - 1).max(1);
             faults.extend((0..count).map(|index| Fault {

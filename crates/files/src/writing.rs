@@ -156,8 +156,9 @@ fn remove_leftovers(folder: &Path) {
             continue;
         }
         let path = entry.path();
-        // The system takes a lock back when its process ends, however it ends.
-        if let Ok(file) = File::open(&path)
+        // The system takes a lock back when its process ends, however it ends. Network file systems lock only what
+        // may be written.
+        if let Ok(file) = OpenOptions::new().write(true).open(&path)
             && file.try_lock().is_ok()
         {
             // Whoever has just made it and does not hold the lock yet finds it gone, for it is held until here.

@@ -1,7 +1,7 @@
 //! The folder of a run, and keeping its files in line with the checkpoints.
 
-use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -62,18 +62,25 @@ impl RunFolder {
                 command::resume(path)
             )));
         }
-        // A process that was killed before the recipe was there leaves its lock, and a file half written.
-        let begun = |name: &OsStr| name == LOCK || warmstart_files::is_being_written(name);
-        let empty = |path: &Path| {
-            let entries = fs::read_dir(path);
-            entries.is_ok_and(|mut entries| {
-                entries.all(|entry| entry.is_ok_and(|entry| begun(&entry.file_name())))
-            })
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::usage(format!(
+                    "{shown} is not a folder: give another --out"
+                )));
+            }
+            Err(error) => return Err(Error::io("list", path, error)),
         };
-        if path.exists() && !empty(path) {
-            return Err(Error::usage(format!(
-                "{shown} exists and is not empty: give another --out"
-            )));
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::io("list", path, error))?;
+            let name = entry.file_name();
+            // A process that was killed before the recipe was there leaves its lock, and a file half written.
+            if name != LOCK && !warmstart_files::is_being_written(&name) {
+                return Err(Error::usage(format!(
+                    "{shown} exists and is not empty: give another --out"
+                )));
+            }
         }
         Ok(())
     }
