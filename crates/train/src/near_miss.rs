@@ -21,7 +21,7 @@ const SYNONYMS: [(&str, &str); 16] = [
 ];
 
 /// The names that are likely meant by `given`, in their own order: what another program calls so, those that begin with
-/// it, or else the one that is spelt most alike. Case does not matter, nor whether words are joined by `-` or `_`.
+/// it, the one that is spelt most alike, or else those that it begins with. Case does not matter, nor whether words are joined by `-` or `_`.
 pub fn meant<'a>(given: &str, names: &[&'a str]) -> Vec<&'a str> {
     let given = plain(given);
     let synonym = SYNONYMS.iter().find(|(word, _)| *word == given);
@@ -42,7 +42,10 @@ pub fn meant<'a>(given: &str, names: &[&'a str]) -> Vec<&'a str> {
         .map(|name| (distance(&given, &plain(name)), *name));
     let nearest = distances.min_by_key(|(distance, _)| *distance);
     let likely = nearest.filter(|(distance, _)| *distance <= given.chars().count() / 3);
-    likely.map(|(_, name)| name).into_iter().collect()
+    if let Some((_, name)) = likely {
+        return vec![name];
+    }
+    all(&|name| name.len() >= 4 && given.starts_with(name))
 }
 
 /// Names as a question asks for them: `a`, `b` or `c`.
@@ -65,13 +68,8 @@ fn plain(name: &str) -> String {
 /// alignment: Boytsov, "Indexing methods for approximate dictionary searching", 2011).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
-    for (i, row) in rows.iter_mut().enumerate() {
-        row[0] = i;
-    }
-    for j in 0..=b.len() {
-        rows[0][j] = j;
-    }
+    let mut rows: Vec<Vec<usize>> = (0..=a.len()).map(|i| vec![i; b.len() + 1]).collect();
+    rows[0] = (0..=b.len()).collect();
     for i in 1..=a.len() {
         for j in 1..=b.len() {
             let substituted = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
@@ -118,6 +116,8 @@ mod tests {
             ("--learning-rate", &["lr"]),
             ("batch_size", &["batch"]),
             ("--epoch", &["epochs"]),
+            ("--batchsize", &["batch"]),
+            ("--data-root", &["data"]),
             ("Epohcs", &["epochs"]),
             ("--freeze_epoch", &["freeze-epochs"]),
             ("--mdoel", &["model"]),
