@@ -162,6 +162,45 @@ fn what_cannot_be_trained_on_is_refused_before_a_folder_is_made() {
 }
 
 #[test]
+fn boxes_around_crowds_only_are_named_as_such() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    let data = scenes::scenes(dir.path(), 4, 64);
+    for split in ["train", "val"] {
+        let file = data.join(format!("annotations/instances_{split}.json"));
+        let mut annotations: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        for annotation in annotations["annotations"].as_array_mut().unwrap() {
+            annotation["iscrowd"] = json!(1);
+        }
+        fs::write(&file, annotations.to_string()).unwrap();
+    }
+    train(&data, &run)
+        .failure()
+        .stderr(contains("every box of the training images is a crowd"));
+    assert!(!run.exists());
+}
+
+#[test]
+fn an_unread_layout_is_named_and_a_tool_s_is_trained_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = scenes::scenes(dir.path(), 4, 64);
+    for split in ["train", "val"] {
+        let file = data.join(format!("annotations/instances_{split}.json"));
+        fs::rename(file, data.join(split).join("_annotations.coco.json")).unwrap();
+    }
+    train(&data, &dir.path().join("run"))
+        .success()
+        .stderr(contains("3 classes, 4 training images"));
+    for split in ["train", "val"] {
+        fs::remove_file(data.join(split).join("_annotations.coco.json")).unwrap();
+    }
+    fs::write(data.join("annotations.xml"), "<annotations></annotations>").unwrap();
+    train(&data, &dir.path().join("other"))
+        .failure()
+        .stderr(contains("CVAT's own XML, which is not read").and(contains("class folder").not()));
+}
+
+#[test]
 fn a_data_set_converts_to_every_layout_and_back() {
     let dir = tempfile::tempdir().unwrap();
     let data = scenes::scenes(dir.path(), 5, 64);

