@@ -18,7 +18,7 @@ pub enum Layout {
     Coco,
     /// A text file for every image, and a `data.yaml`, Darknet's `obj.data`, or folders alone.
     Yolo,
-    /// `Annotations/`, `JPEGImages/` and perhaps `ImageSets/Main/<split>.txt`.
+    /// An XML file for every image: `Annotations/` and `JPEGImages/`, other pairs of folders, or beside the images.
     Voc,
     /// A JSON file of Labelme's for every image.
     Labelme,
@@ -52,7 +52,7 @@ impl Layout {
         match self {
             Self::Coco => coco::sign(labels),
             Self::Yolo => yolo.map(|source| source.sign(dir)),
-            Self::Voc => voc::is_voc(dir).then(|| dir.join("Annotations")),
+            Self::Voc => voc::sign(dir),
             Self::Labelme => labelme::sign(labels),
             Self::LabelStudio => labelstudio::sign(labels),
         }

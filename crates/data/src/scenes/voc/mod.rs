@@ -26,9 +26,10 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
-/// Whether a folder is or holds a VOC data set.
-pub(super) fn is_voc(dir: &Path) -> bool {
-    root::find(dir).map_or(true, |root| root.is_some())
+/// The folder of the VOC data set that a folder is or holds: the folder itself if there are several, which
+/// [`read`] refuses.
+pub(super) fn sign(dir: &Path) -> Option<PathBuf> {
+    root::find(dir).unwrap_or_else(|_| Some(dir.to_path_buf()))
 }
 
 /// The pictures of every split, by their place among all, and what was wrong with the lists.
