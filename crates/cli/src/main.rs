@@ -14,6 +14,8 @@ use arguments::{Arguments, Command};
 use commands::Failure;
 
 fn main() -> ExitCode {
+    // Before anything is allocated.
+    warmstart_train::explain_exhaustion();
     let arguments = Arguments::parse();
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -22,7 +24,6 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
-    warmstart_train::explain_exhaustion();
     signals::survive_size_limit()?;
     commands::simd_level()?;
     match arguments.command {
