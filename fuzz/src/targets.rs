@@ -175,7 +175,7 @@ pub const TARGETS: [Target; 16] = [
             file(folder, "run/recipe.toml", &seeds::resolved_recipes()[0]);
             file(folder, "run/checkpoints/epoch-0001/state.json", input);
             let runs = warmstart_train::runs::runs(folder).expect("the folder can be listed");
-            runs[0].best.is_some()
+            runs[0].kept.is_some()
         },
     },
     Target {
@@ -210,8 +210,8 @@ fn file(folder: &Path, name: &str, content: &[u8]) -> std::path::PathBuf {
 fn weights(input: &[u8], folder: &Path, name: &str) -> bool {
     let read = warmstart_weights::read(&file(folder, name, input));
     read.is_ok_and(|read| {
-        warmstart_weights::inspect(&read, &[]).report();
-        true
+        let inspection = warmstart_weights::inspect(&read, &[], None);
+        inspection.is_ok_and(|inspection| !inspection.report().is_empty())
     })
 }
 

@@ -13,6 +13,8 @@ use arguments::{Arguments, Command, arguments};
 use commands::Failure;
 
 fn main() -> ExitCode {
+    // Before anything is allocated.
+    warmstart_train::explain_exhaustion();
     match arguments().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
@@ -20,7 +22,6 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
-    warmstart_train::explain_exhaustion();
     signals::survive_size_limit()?;
     commands::simd_level()?;
     match arguments.command {

@@ -7,7 +7,7 @@ mod scenes;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{CLASSES, copy, data, pictures, small_run, warmstart};
+use common::{CLASSES, data, pictures, small_run, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use scenes::scenes;

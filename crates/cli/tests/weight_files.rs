@@ -235,7 +235,14 @@ fn weights_of_a_path_that_is_no_text_are_refused_by_name() {
     use std::os::unix::ffi::OsStrExt as _;
     for command in ["train", "plan", "lr-find", "rank"] {
         warmstart()
-            .args([command, "--data", "data", "--model", "resnet18", "--weights"])
+            .args([
+                command,
+                "--data",
+                "data",
+                "--model",
+                "resnet18",
+                "--weights",
+            ])
             .arg(OsStr::from_bytes(b"w\xff.pth"))
             .assert()
             .code(2)

@@ -175,8 +175,9 @@ fn some_of(how: &str, files: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use warmstart_data::Skipped;
 
+    use super::*;
     fn files(lines: &[&str]) -> DataFiles {
         DataFiles(lines.iter().map(|line| format!("{line}\n")).collect())
     }
@@ -223,7 +224,8 @@ mod tests {
             train: names.iter().map(|name| sample(name)).collect(),
             validation: Vec::new(),
             test: None,
-            ignored: 0,
+            ignored: Skipped::default(),
+            notes: Vec::new(),
             without_validation: Vec::new(),
         };
         let files = DataFiles::of(&data, dir.path()).unwrap();
