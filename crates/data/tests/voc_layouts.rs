@@ -80,7 +80,7 @@ fn annotations_and_pictures_may_lie_in_folders_of_any_usual_name() {
             [],
             "{pictures}, {annotations}"
         );
-        assert_eq!(opened(&dir).dataset.ignored, 0);
+        assert_eq!(opened(&dir).dataset.ignored.count(), 0);
     }
 }
 
@@ -332,7 +332,7 @@ fn lists_that_are_not_used_are_named_and_those_of_classes_counted() {
         }
     }
     let read = opened(&dir);
-    assert_eq!(read.dataset.ignored, 1);
+    assert_eq!(read.dataset.ignored.count(), 1);
     assert_eq!(problems(&read.findings), [(Problem::NotUsed, 1)]);
     let example = &read.findings.examples(Problem::NotUsed)[0];
     assert!(
