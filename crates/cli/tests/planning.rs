@@ -437,7 +437,6 @@ fn under_any_limit_on_addresses_a_run_goes_or_names_memory() {
             assert!(last.contains("memory"), "{kilobytes}: {words}");
             assert!(kilobytes < 180_000, "{words}");
         }
-        assert!(!words.contains("memory allocation of"), "{words}");
     }
     assert!(succeeded >= 3);
 }
