@@ -49,7 +49,7 @@ fn without_data_a_run_s_own_validation_images_are_measured() {
             &["--epochs", "1", "--val-split", "0.4", "--seed", "9"],
         ),
     ] {
-        let run = trained(data, "none", dir.path().join(name).join("run"), flags);
+        let run = trained(data, "none", dir.path().join("runs").join(name), flags);
         let (said, result) = eval(&run, &[]);
         let summary = fs::read_to_string(run.join("summary.json")).unwrap();
         let summary: Value = serde_json::from_str(&summary).unwrap();
@@ -71,7 +71,7 @@ fn without_data_a_run_s_own_validation_images_are_measured() {
         assert_eq!(seen(&training), (training["images"].as_u64().unwrap(), 0));
     }
     // An image that is not what it was is left out and named.
-    let run = dir.path().join("split/run");
+    let run = dir.path().join("runs/split");
     fs::write(split.join("val/vertical/100.png"), "another").unwrap();
     fs::remove_file(split.join("val/vertical/101.png")).unwrap();
     let (said, result) = eval(&run, &[]);
