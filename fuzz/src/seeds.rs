@@ -203,11 +203,18 @@ pub fn voc() -> Seeds {
 }
 
 pub fn labelme() -> Seeds {
-    texts(&[r#"{"version": "5.4.1", "flags": {}, "shapes": [
+    vec![labelme_of("a.png")]
+}
+
+/// Labels of the picture of that name.
+pub fn labelme_of(picture: &str) -> Vec<u8> {
+    r#"{"version": "5.4.1", "flags": {}, "shapes": [
 {"label": "cat", "points": [[1, 2], [30, 40]], "group_id": null, "shape_type": "rectangle", "flags": {}},
 {"label": "dog", "points": [[5, 5], [60, 5], [60.5, 30]], "shape_type": "polygon"},
 {"label": "cat", "points": [[20, 20], [25, 20]], "shape_type": "circle"}],
-"imagePath": "a.png", "imageData": null, "imageHeight": 48, "imageWidth": 64}"#])
+"imagePath": "a.png", "imageData": null, "imageHeight": 48, "imageWidth": 64}"#
+    .replace("a.png", picture)
+    .into_bytes()
 }
 
 pub fn label_studio() -> Seeds {

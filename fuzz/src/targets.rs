@@ -135,10 +135,8 @@ pub const TARGETS: [Target; 16] = [
         inputs: 3000,
         repair: nothing,
         read: |input, folder| {
-            let files = [
-                ("train/a.json", input),
-                ("train/b.json", &seeds::labelme()[0][..]),
-            ];
+            let other = seeds::labelme_of("b.png");
+            let files = [("train/a.json", input), ("train/b.json", &other[..])];
             scene(folder, &files, &["train/a.png", "train/b.png"])
         },
     },

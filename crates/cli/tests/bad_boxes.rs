@@ -263,9 +263,9 @@ fn flags_of_detectors_are_refused_for_a_classifier() {
     eval.args(["eval", &model, "--split", "val"])
         .arg("--data")
         .arg(data.join("val"));
-    eval.assert()
-        .code(2)
-        .stderr(contains("--split belongs to a detector"));
+    eval.assert().code(2).stderr(contains(
+        "already names the folder of a split: leave --split out",
+    ));
     let mut size = warmstart();
     size.args([
         "train",

@@ -93,7 +93,7 @@ fn what_is_no_initialization_is_named_with_those_there_are() {
         .args(["init-check", "--model", "plain", "--picture", "init.png"])
         .assert()
         .code(2)
-        .stderr(contains("give a name that ends in .svg"));
+        .stderr(contains("expected a name that ends in .svg"));
     warmstart()
         .args(["init-check", "--model", "plain", "--init", "lsuv"])
         .assert()

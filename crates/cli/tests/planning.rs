@@ -102,7 +102,10 @@ fn a_plan_says_what_each_phase_needs_and_makes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let out = dir.path().join("run");
-    let mut arguments = full_size(&data, "no-such-file.pth", &out);
+    // A plan needs the file to be there, and nothing of what is in it.
+    let weights = dir.path().join("weights.pth");
+    fs::write(&weights, "").unwrap();
+    let mut arguments = full_size(&data, weights.to_str().unwrap(), &out);
     arguments[0] = "plan";
     warmstart()
         .args(&arguments)

@@ -107,6 +107,9 @@ fn a_data_yaml_may_be_given_as_the_data_everywhere() {
         .arg(&yaml)
         .assert()
         .success();
+    let mut own = warmstart();
+    let own = own.arg("eval").arg(&run).assert().success();
+    own.stdout(contains("6 images"));
     // The run's folder is that of the data, not the file's name, and may not lie in it.
     let inside = train(&yaml, &data.join("run")).failure();
     inside.stderr(contains("lies in the data set's folder"));

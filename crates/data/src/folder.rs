@@ -66,10 +66,13 @@ pub(crate) struct Images {
     pub folders: Vec<PathBuf>,
 }
 
-/// The folder of a data set that is named by its folder or by a file in it, such as its `data.yaml`.
+/// The folder of a data set that is named by its folder, or by the `data.yaml` or `obj.data` in it.
 pub fn data_folder(data: &Path) -> &Path {
+    let describes = ["yaml", "yml", "data"]
+        .iter()
+        .any(|extension| has_extension(data, extension));
     match data.parent() {
-        Some(folder) if data.is_file() => folder,
+        Some(folder) if describes && data.is_file() => folder,
         Some(_) | None => data,
     }
 }

@@ -259,8 +259,18 @@ fn accents_that_are_characters_of_their_own_go_onto_the_letter_before() {
 #[test]
 fn characters_that_the_font_lacks_are_shown_as_replaced() {
     let replaced = text(&captioned("\u{fffd}"));
-    for odd in ["🐶", "\n", "\t", "\u{7f}", "\0"] {
-        assert_eq!(text(&captioned(odd)), replaced, "{odd:?}");
+    assert_eq!(text(&captioned("🐶")), replaced);
+}
+
+#[test]
+fn control_characters_are_shown_as_escapes() {
+    for (odd, escaped) in [
+        ("\n", "\\n"),
+        ("\t", "\\t"),
+        ("\u{7f}", "\\u{7f}"),
+        ("\0", "\\u{0}"),
+    ] {
+        assert_eq!(text(&captioned(odd)), text(&captioned(escaped)), "{odd:?}");
     }
 }
 

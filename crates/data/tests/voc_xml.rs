@@ -234,7 +234,7 @@ fn names_of_yolo_and_coco_may_be_in_gbk_and_utf_16() {
 
 #[cfg(unix)]
 #[test]
-fn pipes_devices_and_sparse_files_of_labels_are_refused_at_once() {
+fn pipes_and_devices_are_no_labels_and_sparse_files_are_refused_at_once() {
     let dir = voc(&[("a", "")]);
     let file = dir.path().join("Annotations/a.xml");
     std::fs::remove_file(&file).unwrap();
@@ -246,14 +246,14 @@ fn pipes_devices_and_sparse_files_of_labels_are_refused_at_once() {
             .success()
     );
     assert!(
-        refusal(&dir).contains("it is a pipe, not a file"),
+        refusal(&dir).contains("images have no label file"),
         "{}",
         refusal(&dir)
     );
     std::fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
     assert!(
-        refusal(&dir).contains("it is a device, not a file"),
+        refusal(&dir).contains("images have no label file"),
         "{}",
         refusal(&dir)
     );

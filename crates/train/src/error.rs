@@ -122,7 +122,7 @@ impl Error {
                     saved: words,
                     run,
                 },
-                other => other,
+                unsaved => Self::Checkpoint(format!("{source}; {unsaved}")),
             },
             error => error,
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
-use warmstart_data::{Sample, Sketch, check, copies};
+use warmstart_data::{Sample, Sketch, check, copies, data_folder};
 use warmstart_files::{path_shown, shown};
 
 use crate::Error;
@@ -124,7 +124,7 @@ impl RunData {
         let mut found = HashMap::new();
         for sample in data.train.into_iter().chain(data.validation).chain(test) {
             // One that cannot be looked at is lost.
-            if let Ok(description) = described(&sample, &self.recipe.data) {
+            if let Ok(description) = described(&sample, data_folder(&self.recipe.data)) {
                 found.insert(description, sample);
             }
         }
@@ -199,9 +199,10 @@ impl RunData {
 
     /// The file that the list names so: its line has escapes if the path is not UTF-8 or has a newline.
     fn file(&self, listed: &str) -> PathBuf {
-        let plain = self.recipe.data.join(listed);
+        let folder = data_folder(&self.recipe.data);
+        let plain = folder.join(listed);
         if listed.contains('\\') && !plain.exists() {
-            return self.recipe.data.join(path_shown(listed));
+            return folder.join(path_shown(listed));
         }
         plain
     }

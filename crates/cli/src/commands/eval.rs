@@ -81,7 +81,7 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
 fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<(), Failure> {
     if arguments.split.is_some() && arguments.data.is_some() {
         return Err(Failure::usage(
-            "--split belongs to a detector; for this classifier, --data names the folder of the split",
+            "--split chooses among the run's own images, and --data of a classifier already names the folder of a split: leave --split out",
         ));
     }
     let classes = &classifier.info.classes;
