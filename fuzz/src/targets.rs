@@ -5,8 +5,6 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use warmstart_data::{FeatureCacheFolder, decode_bytes, scenes};
-use warmstart_train::recipe::{Draft, Recipe};
-use warmstart_train::trained::Trained;
 
 use crate::seeds::{self, Seeds};
 
@@ -19,9 +17,9 @@ pub struct Target {
     /// Inputs of it that are read in the short pass.
     pub inputs: u64,
     /// Makes what is checked before anything else right again: a checksum.
-    repair: fn(&mut Vec<u8>),
+    pub(crate) repair: fn(&mut Vec<u8>),
     /// Reads the input in an empty folder; whether it was accepted.
-    read: fn(&[u8], &Path) -> bool,
+    pub(crate) read: fn(&[u8], &Path) -> bool,
 }
 
 impl Target {
@@ -37,8 +35,8 @@ impl Target {
     }
 }
 
-/// Every target.
-pub const TARGETS: [Target; 16] = [
+/// Readers of data and of weights.
+pub const TARGETS: [Target; 12] = [
     Target {
         name: "weights_zip",
         seeds: seeds::zip_weights,
@@ -148,57 +146,18 @@ pub const TARGETS: [Target; 16] = [
         read: |input, folder| scene(folder, &[("project.json", input)], &["a.png", "b.png"]),
     },
     Target {
-        name: "recipe",
-        seeds: seeds::recipes,
-        inputs: 4000,
-        repair: nothing,
-        read: |input, folder| {
-            let draft = Draft::read(&file(folder, "recipe.toml", input));
-            draft.is_ok_and(|draft| draft.resolve(224, None).is_ok())
-        },
-    },
-    Target {
-        name: "resolved_recipe",
-        seeds: seeds::resolved_recipes,
-        inputs: 2000,
-        repair: nothing,
-        read: |input, folder| Recipe::read(&file(folder, "recipe.toml", input)).is_ok(),
-    },
-    Target {
-        name: "state",
-        seeds: seeds::states,
-        inputs: 2000,
-        repair: state_checksum,
-        read: |input, folder| {
-            file(folder, "run/recipe.toml", &seeds::resolved_recipes()[0]);
-            file(folder, "run/checkpoints/epoch-0001/state.json", input);
-            let runs = warmstart_train::runs::runs(folder).expect("the folder can be listed");
-            runs[0].kept.is_some()
-        },
-    },
-    Target {
         name: "feature_cache",
         seeds: seeds::feature_caches,
         inputs: 2000,
         repair: nothing,
         read: feature_cache,
     },
-    Target {
-        name: "model_metadata",
-        seeds: seeds::model_metadata,
-        inputs: 150,
-        repair: nothing,
-        read: |input, folder| {
-            let model = seeds::model_with(input);
-            Trained::load(&file(folder, "best.safetensors", &model)).is_ok()
-        },
-    },
 ];
 
-fn nothing(_: &mut Vec<u8>) {}
+pub(crate) fn nothing(_: &mut Vec<u8>) {}
 
 /// Writes a file below a folder; its path.
-fn file(folder: &Path, name: &str, content: &[u8]) -> std::path::PathBuf {
+pub(crate) fn file(folder: &Path, name: &str, content: &[u8]) -> std::path::PathBuf {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("a folder");
     fs::write(&path, content).expect("a file");
@@ -292,47 +251,4 @@ fn crc32(bytes: &[u8]) -> u32 {
         }
     }
     !sum
-}
-
-/// Gives a state the checksum that its text has, as a checkpoint's state has it: with zeros in its place.
-fn state_checksum(input: &mut Vec<u8>) {
-    const KEY: &str = "\"checksum\": \"";
-    let Ok(text) = std::str::from_utf8(input) else {
-        return;
-    };
-    let Some(start) = text.find(KEY).map(|start| start + KEY.len()) else {
-        return;
-    };
-    let Some(length) = text[start..].find('"') else {
-        return;
-    };
-    let found = &text[start..start + length];
-    if found.is_empty() {
-        return;
-    }
-    let sum = blake3::hash(text.replacen(found, &"0".repeat(64), 1).as_bytes());
-    *input = text.replacen(found, &sum.to_hex(), 1).into_bytes();
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_target_accepts_its_seeds() {
-        for target in &TARGETS {
-            for (number, seed) in (target.seeds)().iter().enumerate() {
-                assert!(target.read(seed), "{}, seed {number}", target.name);
-            }
-        }
-    }
-
-    #[test]
-    fn a_damaged_seed_is_refused_somewhere() {
-        for target in &TARGETS {
-            let mut seed = (target.seeds)()[0].clone();
-            seed.truncate(seed.len() / 3);
-            assert!(!target.read(&seed), "{}", target.name);
-        }
-    }
 }

@@ -18,7 +18,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use warmstart_fuzz::{MOST_MEMORY, MOST_TIME, TARGETS, Target, mutated};
+use warmstart_fuzz::{MOST_MEMORY, MOST_TIME, Memory, Target, mutated, targets};
 
 /// Folder of the inputs that are being read: what is left there failed.
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/fuzz");
@@ -48,7 +48,7 @@ fn run(arguments: &[String]) -> Result<(), String> {
     let is_chosen = |target: &&Target| {
         named.is_empty() || named.iter().any(|name| target.name.contains(name.as_str()))
     };
-    for target in TARGETS.iter().filter(is_chosen) {
+    for target in targets().into_iter().filter(is_chosen) {
         if let Some(path) = value("--input") {
             let bytes = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
             let accepted = target.read(&bytes);
@@ -101,14 +101,13 @@ fn pass(target: &'static Target, times: u64) -> Result<(), String> {
 }
 
 fn one(target: &Target, number: u64, input: &[u8], counts: &mut Counts) -> Result<(), String> {
-    let before = warmstart_nn::memory_in_use();
-    warmstart_nn::forget_memory_peak();
+    let memory = Memory::start();
     let start = Instant::now();
     let Ok(accepted) = catch_unwind(AssertUnwindSafe(|| target.read(input))) else {
         return Err(failure(target, number, "panicked"));
     };
     let took = start.elapsed();
-    let memory = warmstart_nn::memory_peak().saturating_sub(before);
+    let memory = memory.peak();
     if took > MOST_TIME {
         return Err(failure(target, number, &format!("took {took:?}")));
     }
@@ -167,7 +166,7 @@ fn failure(target: &Target, number: u64, what: &str) -> String {
 }
 
 fn write_seeds(folder: &Path) -> Result<(), String> {
-    for target in &TARGETS {
+    for target in targets() {
         let folder = folder.join(target.name);
         let written = fs::create_dir_all(&folder).and_then(|()| {
             let seeds = (target.seeds)();

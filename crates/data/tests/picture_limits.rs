@@ -1,6 +1,7 @@
 //! One picture has one limit: small files take little memory and time whatever they claim, and the header
 //! and the decoder agree about every file.
 
+#[allow(dead_code, reason = "each test file uses its share")]
 mod common;
 
 use common::fixture;
