@@ -16,7 +16,9 @@ use super::names::{list_in, read_names};
 use super::source::Description;
 use crate::error::DataError;
 use crate::folder::is_image;
+use crate::folder_names::is_pictures;
 use crate::split_kind::SplitKind;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
@@ -42,10 +44,10 @@ impl Folders {
         let entries = sorted_entries(dir);
         let folders: Vec<&PathBuf> = entries.iter().filter(|entry| entry.is_dir()).collect();
         let images = folders.iter().find(|folder| {
-            let name = folder.file_name().and_then(|name| name.to_str());
+            let name = folder.file_name().and_then(OsStr::to_str);
+            // The last is CVAT's.
             name.is_some_and(|name| {
-                ["images", "image", "imgs", "img", "obj_train_data"]
-                    .contains(&&*name.to_lowercase())
+                is_pictures(name) || name.eq_ignore_ascii_case("obj_train_data")
             })
         });
         let mut lists = vec![dir.to_path_buf()];
@@ -60,8 +62,8 @@ impl Folders {
             for (kind, folder) in of_splits(folders.into_iter()) {
                 let below = sorted_entries(&folder);
                 let images = below.iter().find(|entry| {
-                    let name = entry.file_name().unwrap_or_default();
-                    entry.is_dir() && name.eq_ignore_ascii_case("images")
+                    let name = entry.file_name().and_then(OsStr::to_str);
+                    name.is_some_and(is_pictures) && entry.is_dir()
                 });
                 lists.push(folder.clone());
                 lists.extend(label_folders(images.unwrap_or(&folder)));
