@@ -29,6 +29,9 @@ const OF_PICTURE: [&str; 8] = [
 /// The same in JSON that may be about anything, of which the others tell nothing.
 const OF_ANY: [&str; 1] = ["\"bbox\""];
 
+/// Keys for the objects in pictures, of Supervisely and Datumaro.
+const OF_OBJECTS: [&str; 2] = ["\"objects\"", "\"annotations\""];
+
 /// Files that look like the labels of a detection data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Labels {
@@ -157,6 +160,8 @@ fn format(path: &Path, has_picture: bool) -> Option<Format> {
             Some(JsonKind::Coco) => Some(Format::Coco),
             Some(JsonKind::LabelStudio) => Some(Format::LabelStudio),
             Some(JsonKind::Labelme) => Some(Format::Json),
+            // Lists of classes alone, which classes of pictures may have too.
+            Some(JsonKind::Supervisely | JsonKind::Datumaro) if !has(&OF_OBJECTS) => None,
             Some(kind) => Unread::of_json(kind).map(Format::Unread),
             None => is_of_tool().then_some(Format::Json),
         };
@@ -237,6 +242,11 @@ mod tests {
                 Format::LabelStudio,
             ),
             (
+                "ann.json",
+                r#"{"description": "", "size": {}, "objects": []}"#,
+                Format::Unread(Unread::Supervisely),
+            ),
+            (
                 "t.csv",
                 "filename,width,xmin,ymin\n1.jpg,3,1,1",
                 Format::Unread(Unread::Csv),
@@ -264,6 +274,8 @@ mod tests {
                 "meta.json",
                 r#"{"images": 3, "note": "no \"annotations\""}"#,
             ),
+            ("meta.json", r#"{"classes": ["cat"], "tags": ["pet"]}"#),
+            ("meta.json", r#"{"categories": ["cat"], "items": 20}"#),
             ("1.json", r#"{"caption": "a cat"}"#),
             ("labels.csv", "file,class\n1.jpg,cat"),
             ("sitemap.xml", "<urlset/>"),

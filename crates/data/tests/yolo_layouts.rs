@@ -129,6 +129,20 @@ fn folders_of_pictures_and_labels_have_many_names() {
 }
 
 #[test]
+fn a_folder_of_pictures_without_labels_does_not_hide_the_splits() {
+    for folder in ["pictures", "images"] {
+        let dir = tempfile::tempdir().unwrap();
+        add_labelled(dir.path(), &["train/images/a.png", "train/images/b.png"]);
+        add_labelled(dir.path(), &["valid/images/c.png", "valid/images/d.png"]);
+        add_picture(dir.path(), &format!("{folder}/example.png"), 40, 40);
+        let read = opened(&dir);
+        assert_eq!(sizes(&read), [(2, 2), (2, 2), (0, 0)], "{folder}");
+        let example = &read.findings.examples(Problem::NotUsed)[0];
+        assert!(example.ends_with(folder), "{example}");
+    }
+}
+
+#[test]
 fn classes_without_names_are_numbered_and_that_is_said() {
     let dir = tempfile::tempdir().unwrap();
     add_labelled(
