@@ -89,9 +89,9 @@ pub(crate) fn is_masks(name: &str) -> bool {
 
 /// Whether a file or a folder is a system's own, by its name in any case.
 pub(crate) fn is_of_system(name: &OsStr) -> bool {
-    // macOS keeps what other file systems cannot hold of x.jpg in ._x.jpg.
     let is_known = |known: &&str| name.eq_ignore_ascii_case(known);
-    name.as_encoded_bytes().starts_with(b"._") || SYSTEM.iter().any(|known| is_known(&known))
+    // macOS keeps what other file systems cannot hold of x.jpg in ._x.jpg.
+    name.as_encoded_bytes().starts_with(b"._") || SYSTEM.iter().any(is_known)
 }
 
 fn is_one_of(names: &[&str], name: &str) -> bool {
