@@ -2,7 +2,8 @@
 
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, images};
-use crate::label_files::refuse_labels;
+use crate::folder_names::{is_labels, is_masks, is_pictures};
+use crate::labels_among_pictures::refuse_labels;
 use crate::scenes;
 use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
@@ -11,36 +12,6 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::{one_line, shown};
-
-/// Folders that hold the pictures of a data set with labels of another kind.
-const OF_PICTURES: [&str; 8] = [
-    "image",
-    "images",
-    "img",
-    "imgs",
-    "jpegimages",
-    "photos",
-    "picture",
-    "pictures",
-];
-
-/// Folders that hold such labels.
-const OF_LABELS: [&str; 14] = [
-    "annotation",
-    "annotations",
-    "ground_truth",
-    "groundtruth",
-    "gt",
-    "json",
-    "label",
-    "labels",
-    "mask",
-    "masks",
-    "segmentation",
-    "segmentationclass",
-    "xml",
-    "xmls",
-];
 
 /// A class folder with what is in it and in the folders inside it.
 pub(crate) struct ClassFolder {
@@ -75,7 +46,7 @@ impl ClassFolders {
         Self::of(dir, images(dir)?)
     }
 
-    /// The class folders among what lies below a folder.
+    /// The class folders among what lies below a folder, in order, those of one name made one.
     ///
     /// # Errors
     /// If the name of one is not UTF-8.
@@ -88,19 +59,9 @@ impl ClassFolders {
             let others = others.remove(name).unwrap_or_default();
             ClassFolder::new(path, images, others)
         });
-        let classes = classes.collect::<Result<_, _>>()?;
-        Ok(Self::new(dir, classes, loose, loose_others, found.skipped))
-    }
-
-    /// Puts class folders in order and makes those of one name one.
-    pub fn new(
-        dir: &Path,
-        mut classes: Vec<ClassFolder>,
-        loose: Vec<PathBuf>,
-        others: Vec<PathBuf>,
-        mut ignored: Skipped,
-    ) -> Self {
+        let mut classes: Vec<ClassFolder> = classes.collect::<Result<_, _>>()?;
         classes.sort_by(|a, b| (&a.name, &a.path).cmp(&(&b.name, &b.path)));
+        // One name in two normal forms is one class.
         classes.dedup_by(|again, first| {
             let same = again.name == first.name;
             if same {
@@ -110,14 +71,15 @@ impl ClassFolders {
             }
             same
         });
+        let mut ignored = found.skipped;
         ignored.add_loose(dir, loose.len());
-        Self {
+        Ok(Self {
             path: dir.to_path_buf(),
             classes,
             loose,
-            others,
+            others: loose_others,
             ignored,
-        }
+        })
     }
 
     /// Refuses folders that are not the classes of a training split.
@@ -187,11 +149,9 @@ impl ClassFolders {
         for (folder, images, others) in own.into_iter().chain(inside) {
             refuse_labels(folder, images, others)?;
         }
-        let named = |names: &[&str]| {
-            let is = |class: &&ClassFolder| names.contains(&&*class.name.to_lowercase());
-            classes.iter().find(is)
-        };
-        if let (Some(pictures), Some(labels)) = (named(&OF_PICTURES), named(&OF_LABELS)) {
+        let named = |is: fn(&str) -> bool| classes.iter().find(|class| is(&class.name));
+        let labels = named(|name| is_labels(name) || is_masks(name));
+        if let (Some(pictures), Some(labels)) = (named(is_pictures), labels) {
             return Err(self.layout(format!(
                 "its folders {} and {} look like pictures and their labels, not like classes; for detection it needs data.yaml (YOLO), annotations/instances_train.json (COCO), or Annotations/ and JPEGImages/ (VOC)",
                 pictures.name, labels.name
@@ -251,11 +211,7 @@ impl ClassFolder {
     ///
     /// # Errors
     /// If the name is not UTF-8.
-    pub fn new(
-        path: PathBuf,
-        images: Vec<PathBuf>,
-        others: Vec<PathBuf>,
-    ) -> Result<Self, DataError> {
+    fn new(path: PathBuf, images: Vec<PathBuf>, others: Vec<PathBuf>) -> Result<Self, DataError> {
         let name = path.file_name().and_then(OsStr::to_str);
         let Some(name) = name.map(|name| name.nfc().collect()) else {
             let problem = "the name of the class folder is not valid UTF-8; rename it".into();

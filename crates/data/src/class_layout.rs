@@ -1,9 +1,9 @@
 //! Which of the folders in a data folder are splits, and which are classes.
 
-use crate::class_folders::{ClassFolder, ClassFolders};
+use crate::class_folders::ClassFolders;
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, entries, images};
-use crate::label_files::refuse_labels;
+use crate::labels_among_pictures::refuse_labels;
 use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
 use std::ffi::OsStr;
@@ -39,26 +39,19 @@ impl ClassLayout {
     /// If `dir` cannot be read, there are two folders for a split, or none for training beside others.
     pub fn read(dir: &Path) -> Result<Self, DataError> {
         let root = entries(dir)?;
-        let mut folders = Vec::new();
-        for path in root.folders {
-            folders.push(Folder {
-                kind: split_named(&path),
-                found: images(&path)?,
-                path,
-            });
+        let kinds = kinds(&root.folders);
+        if kinds.iter().any(Option::is_some) {
+            let mut folders = Vec::new();
+            for (path, kind) in root.folders.into_iter().zip(kinds) {
+                let found = images(&path)?;
+                folders.push(Folder { path, kind, found });
+            }
+            if are_splits(&folders) {
+                return splits(dir, folders, root.images.len(), root.others);
+            }
         }
-        name_by_affix(&mut folders);
-        if are_splits(&folders) {
-            return splits(dir, folders, root.images.len(), root.others);
-        }
-        let mut ignored = root.skipped;
-        let mut classes = Vec::new();
-        for Folder { path, found, .. } in folders {
-            ignored += found.skipped;
-            classes.push(ClassFolder::new(path, found.paths, found.others)?);
-        }
-        let classes = ClassFolders::new(dir, classes, root.images, root.others, ignored);
-        Ok(Self::Classes(classes))
+        // As one tree: a link from one class to another would give both the same images.
+        Ok(Self::Classes(ClassFolders::read(dir)?))
     }
 }
 
@@ -70,23 +63,20 @@ pub(crate) fn split_named(folder: &Path) -> Option<SplitKind> {
         .and_then(SplitKind::of)
 }
 
-/// Takes folders for splits whose names are a split's with the same words around it, such as `pets_train`
-/// and `pets_test`; one alone may be a class.
-fn name_by_affix(folders: &mut [Folder]) {
-    let within = |folder: &Folder| {
-        let name = folder.path.file_name()?.to_str()?;
-        SplitKind::within(name)
-    };
+/// The split that each of some folders beside each other has the name of: its own, or one with the same
+/// words around it as another's, such as `pets_train` and `pets_test`; one of those alone may be a class.
+fn kinds(folders: &[PathBuf]) -> Vec<Option<SplitKind>> {
+    let within = |folder: &PathBuf| SplitKind::within(folder.file_name()?.to_str()?);
     let named: Vec<_> = folders.iter().map(within).collect();
-    let has_partner = |(kind, rest): &(SplitKind, String)| {
+    let partnered = |(kind, rest): &(SplitKind, String)| {
         let mut all = named.iter().flatten();
-        all.any(|(other, around)| other != kind && around == rest)
+        let has_partner = all.any(|(other, around)| other != kind && around == rest);
+        has_partner.then_some(*kind)
     };
-    for (folder, named) in folders.iter_mut().zip(&named) {
-        if let Some(named) = named.as_ref().filter(|named| has_partner(named)) {
-            folder.kind = Some(named.0);
-        }
-    }
+    let own = folders.iter().map(|folder| split_named(folder));
+    own.zip(&named)
+        .map(|(own, named)| named.as_ref().and_then(partnered).or(own))
+        .collect()
 }
 
 /// Whether the folders of a split's name are splits. A class may be called `train` or `test`: then most of

@@ -1,6 +1,7 @@
 //! Listing folders: regular files only, sorted, without hidden ones, links to folders followed once.
 
 use crate::error::DataError;
+use crate::folder_names::is_of_system;
 use crate::skipped::Skipped;
 use std::collections::HashSet;
 use std::fs::{DirEntry, Metadata};
@@ -9,34 +10,6 @@ use std::path::{Path, PathBuf};
 /// Extensions that are taken for images.
 const EXTENSIONS: [&str; 9] = [
     "jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
-];
-
-/// Files and folders that operating systems, network stores and archivers leave in any folder.
-const OF_SYSTEMS: [&str; 10] = [
-    "@eaDir",
-    "@Recycle",
-    "#recycle",
-    "$RECYCLE.BIN",
-    "__MACOSX",
-    "desktop.ini",
-    "ehthumbs.db",
-    "lost+found",
-    "System Volume Information",
-    "Thumbs.db",
-];
-
-/// Hidden ones among them, and those of version control and notebooks.
-const HIDDEN_OF_SYSTEMS: [&str; 10] = [
-    ".directory",
-    ".DS_Store",
-    ".fseventsd",
-    ".git",
-    ".gitattributes",
-    ".gitignore",
-    ".gitkeep",
-    ".ipynb_checkpoints",
-    ".Spotlight-V100",
-    ".Trashes",
 ];
 
 /// What lies directly in a folder, in the order of names.
@@ -60,8 +33,6 @@ pub(crate) struct Images {
     pub others: Vec<PathBuf>,
     /// What is not listed, and the others by type.
     pub skipped: Skipped,
-    /// How much that is.
-    pub ignored: usize,
     /// The folders directly in it, sorted.
     pub folders: Vec<PathBuf>,
 }
@@ -143,7 +114,6 @@ pub(crate) fn images(dir: &Path) -> Result<Images, DataError> {
     }
     found.paths.sort();
     found.others.sort();
-    found.ignored = found.skipped.count();
     Ok(found)
 }
 
@@ -239,17 +209,12 @@ enum Visibility {
 
 fn visibility(path: &Path) -> Visibility {
     let name = path.file_name().unwrap_or_default();
-    let bytes = name.as_encoded_bytes();
-    let is = |known: &&str| name.eq_ignore_ascii_case(known);
-    if OF_SYSTEMS.iter().any(|known| is(known)) {
+    if is_of_system(name) {
         Visibility::OfSystem
-    } else if !bytes.starts_with(b".") {
-        Visibility::Visible
-    } else if bytes.starts_with(b"._") || HIDDEN_OF_SYSTEMS.iter().any(|known| is(known)) {
-        // macOS keeps what other file systems cannot hold of x.jpg in ._x.jpg.
-        Visibility::OfSystem
-    } else {
+    } else if name.as_encoded_bytes().starts_with(b".") {
         Visibility::Hidden
+    } else {
+        Visibility::Visible
     }
 }
 

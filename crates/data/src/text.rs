@@ -12,6 +12,7 @@ mod evidence;
 use crate::error::DataError;
 use encoding_rs::{DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
 use evidence::{is_plausible, looks_like_gbk, looks_like_utf_8, utf_16_without_mark};
+use std::io::Read as _;
 use std::ops::Deref;
 use std::path::Path;
 
@@ -87,6 +88,32 @@ pub(crate) fn read_text_within(path: &Path, limit: u64) -> Result<Text, DataErro
     decoded(bytes).map_err(|Undecodable { line, problem }| {
         DataError::annotations(path, line, format!("{problem}; save the file as UTF-8"))
     })
+}
+
+/// The text of the first bytes of a regular file, at most `limit`, and whether that is all of it; to tell
+/// what a file is.
+///
+/// # Errors
+/// If it cannot be read or is not a regular file.
+pub(crate) fn start_of(path: &Path, limit: u64) -> std::io::Result<(String, bool)> {
+    let mut start = Vec::new();
+    let read = warmstart_files::open(path)?
+        .take(limit)
+        .read_to_end(&mut start)?;
+    Ok((lossy(&start), (read as u64) < limit))
+}
+
+/// The text of bytes without their byte order mark, in UTF-16 if that or their zeros say so and else in
+/// UTF-8; what is not valid becomes U+FFFD.
+pub(crate) fn lossy(bytes: &[u8]) -> String {
+    let marked = Encoding::for_bom(bytes).map(|(encoding, _)| encoding);
+    let unmarked = match bytes[..] {
+        [_, 0, _, 0, ..] => Some(UTF_16LE),
+        [0, _, 0, _, ..] => Some(UTF_16BE),
+        _ => None,
+    };
+    let encoding = marked.or(unmarked).unwrap_or(UTF_8);
+    encoding.decode_with_bom_removal(bytes).0.into_owned()
 }
 
 /// The place and the reason.

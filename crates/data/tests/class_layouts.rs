@@ -311,7 +311,7 @@ fn labels_beside_the_splits_are_named() {
         ),
         (
             "json/all.json",
-            r#"{"annotations": []}"#,
+            r#"{"images": [], "annotations": [], "categories": []}"#,
             "DIR: json/all.json looks like labels of COCO",
         ),
         (
@@ -331,10 +331,15 @@ fn labels_beside_the_splits_are_named() {
 fn captions_and_notes_beside_pictures_are_no_labels() {
     let dir = folder(&["2*cat", "2*dog", "cat/list.csv"]);
     add(dir.path(), "cat/0.txt", "a cat on a mat");
+    add(
+        dir.path(),
+        "cat/meta.json",
+        r#"{"categories": ["cat", "pet"]}"#,
+    );
     let dataset = opened(&dir);
     assert_eq!(
         unused(&dir, &dataset),
-        ["skipped 2 files of unsupported types (.csv 1, .txt 1)"]
+        ["skipped 3 files of unsupported types (.csv 1, .json 1, .txt 1)"]
     );
 }
 

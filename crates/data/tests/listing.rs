@@ -114,6 +114,36 @@ fn a_class_that_links_to_another_in_its_split_is_said() {
 }
 
 #[test]
+fn a_class_that_links_to_another_is_said_without_splits_too() {
+    for name in ["c", "test", "0"] {
+        let dir = two_classes();
+        symlink("b", dir.path().join(name)).unwrap();
+        let error = open(dir.path(), 0.5, 0).unwrap_err().to_string();
+        assert!(error.contains(&format!("/{name} has no image")), "{error}");
+        assert!(
+            error.contains("; it is a link: perhaps to a folder"),
+            "{error}"
+        );
+    }
+    // A link inside a class is left out and named, and the images stay with the other class.
+    let dir = two_classes();
+    symlink("../b", dir.path().join("a/more")).unwrap();
+    let dataset = open(dir.path(), 0.5, 0).unwrap();
+    assert_eq!((dataset.train.len(), dataset.validation.len()), (2, 2));
+    let lines = dataset.ignored.lines();
+    assert!(
+        lines.len() == 1 && lines[0].contains("a/more: a link to a folder"),
+        "{lines:?}"
+    );
+    // One to a folder elsewhere is a class like any other.
+    let (elsewhere, dir) = (two_classes(), two_classes());
+    symlink(elsewhere.path().join("a"), dir.path().join("c")).unwrap();
+    let dataset = open(dir.path(), 0.5, 0).unwrap();
+    assert_eq!(dataset.classes, ["a", "b", "c"]);
+    assert_eq!(dataset.train.len() + dataset.validation.len(), 6);
+}
+
+#[test]
 fn deep_folders_are_searched_to_the_end() {
     let dir = two_classes();
     let deep = dir.path().join("a").join("d/".repeat(500));

@@ -596,6 +596,12 @@ fn a_data_set_in_a_folder_below_is_named() {
         message.starts_with("DIR: DIR/scans has boxes in the layout Labelme; give this folder"),
         "{message}"
     );
+    // As classes, the folder is refused too.
+    assert!(
+        message.ends_with("(for classes, keep the pictures alone, one folder per class)"),
+        "{message}"
+    );
+    assert!(warmstart_data::open(dir.path(), 0.5, 0).is_err());
 }
 
 #[test]

@@ -117,6 +117,19 @@ fn folders_named_after_splits_are_the_splits() {
 }
 
 #[test]
+fn of_folders_named_after_splits_inside_each_other_the_inner_one_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    for place in ["train/training/a", "train/dev/b", "test/c"] {
+        let (picture, xml) = (format!("{place}.png"), format!("{place}.xml"));
+        add_pair(dir.path(), &picture, &xml, "cat");
+    }
+    let [train, validation, test] = splits(&dir);
+    assert_eq!(train, ["train/training/a.png"]);
+    assert_eq!(validation, ["train/dev/b.png"]);
+    assert_eq!(test, ["test/c.png"]);
+}
+
+#[test]
 fn folders_without_any_annotation_are_named_and_not_taken_for_empty_images() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a", "b", "c"] {

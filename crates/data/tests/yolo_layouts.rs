@@ -106,6 +106,43 @@ fn a_folder_of_images_and_labels_side_by_side_is_read() {
 }
 
 #[test]
+fn folders_of_pictures_and_labels_have_many_names() {
+    for (pictures, labels) in [
+        ("photos", "labels"),
+        ("Pictures", "Label"),
+        ("jpg", "annotations"),
+        ("photos/train", "labels/train"),
+        ("train/photos", "train/labels"),
+        ("train/JPEGImages", "train/Annots"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for (index, name) in ["a", "b", "c", "d"].into_iter().enumerate() {
+            add_picture(dir.path(), &format!("{pictures}/{name}.png"), 40, 40);
+            let label = format!("{} 0.5 0.5 0.5 0.5\n", index % 2);
+            add(dir.path(), &format!("{labels}/{name}.txt"), label);
+        }
+        let read = opened(&dir);
+        assert_eq!(read.layout, Layout::Yolo, "{pictures}");
+        assert_eq!(sizes(&read), [(3, 3), (1, 1), (0, 0)], "{pictures}");
+        assert_eq!(problems(&read.findings), [(Problem::UnnamedClasses, 1)]);
+    }
+}
+
+#[test]
+fn a_folder_of_pictures_without_labels_does_not_hide_the_splits() {
+    for folder in ["pictures", "images"] {
+        let dir = tempfile::tempdir().unwrap();
+        add_labelled(dir.path(), &["train/images/a.png", "train/images/b.png"]);
+        add_labelled(dir.path(), &["valid/images/c.png", "valid/images/d.png"]);
+        add_picture(dir.path(), &format!("{folder}/example.png"), 40, 40);
+        let read = opened(&dir);
+        assert_eq!(sizes(&read), [(2, 2), (2, 2), (0, 0)], "{folder}");
+        let example = &read.findings.examples(Problem::NotUsed)[0];
+        assert!(example.ends_with(folder), "{example}");
+    }
+}
+
+#[test]
 fn classes_without_names_are_numbered_and_that_is_said() {
     let dir = tempfile::tempdir().unwrap();
     add_labelled(
@@ -178,6 +215,24 @@ fn darknet_s_and_cvat_s_export_is_read() {
     assert_eq!(problems(&read.findings), []);
     let by_file = open(&dir.path().join("obj.data"), 0.2, 0).unwrap();
     assert_eq!(by_file.dataset, read.dataset);
+}
+
+#[test]
+fn darknet_s_count_of_no_classes_is_not_taken() {
+    for count in ["0", "-1", "many", "99999999"] {
+        let dir = tempfile::tempdir().unwrap();
+        add_labelled(dir.path(), &["a.png", "b.png", "c.png", "d.png"]);
+        add(
+            dir.path(),
+            "obj.data",
+            format!("classes = {count}\ntrain = train.txt\nvalid = valid.txt\n"),
+        );
+        add(dir.path(), "train.txt", "a.png\nb.png\n");
+        add(dir.path(), "valid.txt", "c.png\nd.png\n");
+        let read = opened(&dir);
+        assert_eq!(read.dataset.classes, ["class_0", "class_1"], "{count}");
+        assert_eq!(sizes(&read), [(2, 2), (2, 2), (0, 0)]);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@
 use super::coco_json::{Annotation, Category, CocoFile, Image, key, read as read_file};
 use super::findings::{Findings, Problem};
 use super::json_kind::JsonKind;
-use super::label_files::LabelFiles;
+use super::label_listing::LabelListing;
 use super::pictures::{Base, Name, Pictures, parts_below};
 use super::reading::{RawObject, SplitRead, SplitsRead, read_image, read_images};
 use super::splitting::{by_split, folder_kind};
@@ -21,13 +21,13 @@ use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
 /// The first file of annotations in COCO's form.
-pub(super) fn sign(labels: &LabelFiles) -> Option<PathBuf> {
+pub(super) fn sign(labels: &LabelListing) -> Option<PathBuf> {
     labels.of_kind(JsonKind::Coco).next().cloned()
 }
 
 /// Reads all splits of a COCO data set. The classes are the categories of the training split in the
 /// order of their ids; other splits are matched by name.
-pub(super) fn read(dir: &Path, labels: &LabelFiles) -> Result<SplitsRead, DataError> {
+pub(super) fn read(dir: &Path, labels: &LabelListing) -> Result<SplitsRead, DataError> {
     let files: Vec<PathBuf> = labels.of_kind(JsonKind::Coco).cloned().collect();
     let split_files = by_split(dir, &files)?;
     let pictures = Pictures::below(dir)?;

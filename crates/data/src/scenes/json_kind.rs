@@ -16,7 +16,7 @@ const MAX_SCANNED: u64 = 1 << 30;
 
 /// A kind of JSON file that labels pictures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum JsonKind {
+pub(crate) enum JsonKind {
     Coco,
     Labelme,
     LabelStudio,

@@ -6,7 +6,7 @@
 use super::findings::{Findings, Problem};
 use super::json::{Number, error_reason, number, parse_json, read_json};
 use super::json_kind::JsonKind;
-use super::label_files::LabelFiles;
+use super::label_listing::LabelListing;
 use super::named::{NamedImage, NamedObject, NamedSplits, around, without_label};
 use super::pictures::{Name, Pictures, parts_below};
 use super::reading::SplitsRead;
@@ -43,13 +43,13 @@ struct Shape {
 }
 
 /// The first of Labelme's files.
-pub(super) fn sign(labels: &LabelFiles) -> Option<PathBuf> {
+pub(super) fn sign(labels: &LabelListing) -> Option<PathBuf> {
     labels.of_kind(JsonKind::Labelme).next().cloned()
 }
 
 /// Reads all splits of a Labelme data set: they are the folders of the files, and where no folder is
 /// named after a split, all files are for training.
-pub(super) fn read(dir: &Path, labels: &LabelFiles) -> Result<SplitsRead, DataError> {
+pub(super) fn read(dir: &Path, labels: &LabelListing) -> Result<SplitsRead, DataError> {
     let pictures = Pictures::below(dir)?;
     let files: Vec<&PathBuf> = labels.of_kind(JsonKind::Labelme).collect();
     let read: Vec<Result<_, DataError>> = files

@@ -5,7 +5,7 @@
 use super::findings::{Findings, Problem};
 use super::json::{Number, error_reason, number, parse_json, read_json};
 use super::json_kind::JsonKind;
-use super::label_files::LabelFiles;
+use super::label_listing::LabelListing;
 use super::named::{NamedImage, NamedObject, NamedSplits, around};
 use super::pictures::{Name, Pictures};
 use super::reading::SplitsRead;
@@ -42,12 +42,12 @@ struct Annotation {
 }
 
 /// The first of Label Studio's files.
-pub(super) fn sign(labels: &LabelFiles) -> Option<PathBuf> {
+pub(super) fn sign(labels: &LabelListing) -> Option<PathBuf> {
     labels.of_kind(JsonKind::LabelStudio).next().cloned()
 }
 
 /// Reads all splits of a Label Studio export.
-pub(super) fn read(dir: &Path, labels: &LabelFiles) -> Result<SplitsRead, DataError> {
+pub(super) fn read(dir: &Path, labels: &LabelListing) -> Result<SplitsRead, DataError> {
     let files: Vec<PathBuf> = labels.of_kind(JsonKind::LabelStudio).cloned().collect();
     let split_files = by_split(dir, &files)?;
     let pictures = Pictures::below(dir)?;
@@ -252,9 +252,11 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
+        // A sign is none: from_str_radix would take one.
         let digits = tail
             .get(..2)
-            .and_then(|digits| std::str::from_utf8(digits).ok());
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let code = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match (first, code) {
             (b'%', Some(code)) => {
@@ -268,4 +270,25 @@ fn percent_decoded(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percent_decoded;
+
+    #[test]
+    fn only_a_percent_sign_with_two_hexadecimal_digits_is_decoded() {
+        for (text, expected) in [
+            ("a%20b.jpg", "a b.jpg"),
+            ("%E7%8c%ab.jpg", "猫.jpg"),
+            ("100%+f.jpg", "100%+f.jpg"),
+            ("100%-1.jpg", "100%-1.jpg"),
+            ("%2", "%2"),
+            ("50%", "50%"),
+            ("%%20", "% "),
+            ("%é1", "%é1"),
+        ] {
+            assert_eq!(percent_decoded(text), expected, "{text}");
+        }
+    }
 }

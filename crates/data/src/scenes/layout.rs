@@ -1,6 +1,6 @@
 //! Layouts of detection data, and how a folder shows which one it has.
 
-use super::label_files::LabelFiles;
+use super::label_listing::LabelListing;
 use super::reading::SplitsRead;
 use super::unread::Unread;
 use super::{coco, labelme, labelstudio, voc, yolo};
@@ -48,7 +48,12 @@ impl Layout {
     }
 
     /// The file or folder that shows that a folder has this layout.
-    fn sign(self, dir: &Path, labels: &LabelFiles, yolo: Option<&yolo::Source>) -> Option<PathBuf> {
+    fn sign(
+        self,
+        dir: &Path,
+        labels: &LabelListing,
+        yolo: Option<&yolo::Source>,
+    ) -> Option<PathBuf> {
         match self {
             Self::Coco => coco::sign(labels),
             Self::Yolo => yolo.map(|source| source.sign(dir)),
@@ -90,7 +95,7 @@ fn inner(dir: &Path) -> Option<(PathBuf, Layout)> {
 
 /// The layouts that a folder shows signs of.
 pub(super) struct Recognised {
-    labels: LabelFiles,
+    labels: LabelListing,
     yolo: Option<yolo::Source>,
     /// In the order of [`Layout::ALL`], each with its sign.
     found: Vec<(Layout, PathBuf)>,
@@ -99,7 +104,7 @@ pub(super) struct Recognised {
 impl Recognised {
     /// Looks for every layout's signs.
     pub fn of(dir: &Path) -> Self {
-        let labels = LabelFiles::of(dir);
+        let labels = LabelListing::of(dir);
         let yolo = yolo::recognised(dir);
         let sign = |layout: Layout| Some((layout, layout.sign(dir, &labels, yolo.as_ref())?));
         let found = Layout::ALL.into_iter().filter_map(sign).collect();
@@ -147,7 +152,7 @@ impl Recognised {
             format!("{} looks like {}", shown(&sign), unread.advice())
         } else if let Some((folder, layout)) = inner(dir) {
             format!(
-                "{} has boxes in the layout {}; give this folder as the data, or say --task classify if it is a class and its boxes do not matter",
+                "{} has boxes in the layout {}; give this folder as the data (for classes, keep the pictures alone, one folder per class)",
                 shown(&folder),
                 layout.name()
             )

@@ -12,7 +12,7 @@ mod coco_json;
 mod findings;
 mod json;
 mod json_kind;
-mod label_files;
+mod label_listing;
 mod labelme;
 mod labelstudio;
 mod layout;
@@ -33,6 +33,9 @@ pub use layout::{Layout, is_detection, layout};
 pub use picture_size::picture_size;
 pub use report::{AreaCounts, ClassCount, Report, SideCount, SplitReport};
 pub use writing::{Written, write};
+
+pub(crate) use json_kind::JsonKind;
+pub(crate) use unread::Unread;
 
 use crate::dataset::{Dataset, Sample, drawn};
 use crate::error::DataError;

@@ -79,7 +79,7 @@ impl Pictures {
             by_name: HashMap::new(),
             by_path: HashMap::new(),
             by_stem: HashMap::new(),
-            others: found.ignored,
+            others: found.skipped.count(),
         };
         for path in found.paths {
             let parts = parts_below(dir, &path);

@@ -1,10 +1,10 @@
 //! Layouts that are not read: they are named, with what to do.
 
 use super::json_kind::JsonKind;
-use super::label_files::{LabelFiles, is_known};
+use super::label_listing::{LabelListing, is_known};
 use crate::folder::is_image;
 use crate::split_kind::SplitKind;
-use std::io::Read as _;
+use crate::text::start_of;
 use std::path::{Path, PathBuf};
 
 /// Bytes of a file that show what it is.
@@ -12,7 +12,7 @@ const START: u64 = 4096;
 
 /// A layout of detection data that is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
+pub(crate) enum Unread {
     CvatXml,
     TfRecord,
     CreateMl,
@@ -26,34 +26,34 @@ pub(super) enum Unread {
 impl Unread {
     /// The layout of a folder and the file that shows it. None where there are folders of pictures that
     /// may be classes: beside them, a table or a record says little.
-    pub fn of(dir: &Path, labels: &LabelFiles) -> Option<(Self, PathBuf)> {
-        let json = labels.json.iter().filter_map(|(path, kind)| {
-            let unread = match (*kind)? {
-                JsonKind::CreateMl => Self::CreateMl,
-                JsonKind::Via => Self::Via,
-                JsonKind::Datumaro => Self::Datumaro,
-                JsonKind::Supervisely => Self::Supervisely,
-                JsonKind::Coco | JsonKind::Labelme | JsonKind::LabelStudio => return None,
-            };
-            Some((unread, path.clone()))
-        });
+    pub(super) fn of(dir: &Path, labels: &LabelListing) -> Option<(Self, PathBuf)> {
+        let json = labels.json.iter();
+        let json = json.filter_map(|(path, kind)| Some((Self::of_json((*kind)?)?, path.clone())));
         let others = labels.others.iter();
         let others = others.filter_map(|path| Some((Self::of_file(path)?, path.clone())));
         let found = json.chain(others).next()?;
         (!has_class_folders(dir)).then_some(found)
     }
 
-    fn of_file(path: &Path) -> Option<Self> {
+    /// The layout of JSON of a kind, none if it is read.
+    pub fn of_json(kind: JsonKind) -> Option<Self> {
+        match kind {
+            JsonKind::CreateMl => Some(Self::CreateMl),
+            JsonKind::Via => Some(Self::Via),
+            JsonKind::Datumaro => Some(Self::Datumaro),
+            JsonKind::Supervisely => Some(Self::Supervisely),
+            JsonKind::Coco | JsonKind::Labelme | JsonKind::LabelStudio => None,
+        }
+    }
+
+    /// The layout of a file that is not JSON, by its extension and its beginning.
+    pub fn of_file(path: &Path) -> Option<Self> {
         let extension = path.extension()?.to_string_lossy().to_lowercase();
         if ["tfrecord", "tfrecords", "record"].contains(&&extension[..]) {
             return path.is_file().then_some(Self::TfRecord);
         }
-        let mut start = Vec::new();
-        let file = warmstart_files::open(path).ok()?;
-        file.take(START).read_to_end(&mut start).ok()?;
-        // Zeros are the other half of letters in UTF-16.
-        start.retain(|byte| *byte != 0);
-        let start = String::from_utf8_lossy(&start).to_lowercase();
+        let (start, _) = start_of(path, START).ok()?;
+        let start = start.to_lowercase();
         match &extension[..] {
             "xml" => start.contains("<annotations").then_some(Self::CvatXml),
             "csv" => has_boxes(start.lines().next()?).then_some(Self::Csv),
@@ -89,23 +89,27 @@ impl Unread {
     }
 }
 
-/// Whether the first line of a table names the sides of boxes.
+/// Whether the first line of a table, in small letters, names the sides or the centres of boxes.
 fn has_boxes(header: &str) -> bool {
     let columns = header.split([',', ';', '\t']);
     let columns: Vec<&str> = columns
         .map(|column| column.trim().trim_matches('"'))
         .collect();
-    let has = |names: &[&str]| names.iter().all(|name| columns.contains(name));
-    let corners = [
-        ["xmin", "ymin", "xmax", "ymax"],
-        ["x_min", "y_min", "x_max", "y_max"],
-        ["x1", "y1", "x2", "y2"],
-        ["left", "top", "right", "bottom"],
-        ["x", "y", "width", "height"],
-        ["x", "y", "w", "h"],
+    let corners: [&[&str]; 8] = [
+        &["xmin", "ymin"],
+        &["x_min", "y_min"],
+        &["xcenter", "ycenter"],
+        &["x_center", "y_center"],
+        &["x1", "y1", "x2", "y2"],
+        &["left", "top", "right", "bottom"],
+        &["x", "y", "width", "height"],
+        &["x", "y", "w", "h"],
     ];
-    let boxes = ["bbox", "region_shape_attributes", "bounding_box"];
-    corners.iter().any(|names| has(names)) || boxes.iter().any(|name| has(&[name]))
+    let all = |names: &&[&str]| names.iter().all(|name| columns.contains(name));
+    let is_box = |column: &&str| {
+        ["region_shape_attributes", "bounding_box"].contains(column) || column.starts_with("bbox")
+    };
+    corners.iter().any(all) || columns.iter().any(is_box)
 }
 
 /// Whether two folders or more, in a folder or in one of its splits, have pictures and names that are
@@ -131,4 +135,34 @@ fn has_class_folders(dir: &Path) -> bool {
     let splits = folders(dir).filter(|path| SplitKind::of(&name(path)).is_some());
     let mut parents = splits.chain([dir.to_path_buf()]);
     parents.any(|parent| folders(&parent).filter(is_class).take(2).count() == 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_boxes;
+
+    #[test]
+    fn tables_of_boxes_are_known_by_their_columns() {
+        for header in [
+            "filename,width,height,class,xmin,ymin,xmax,ymax",
+            "image_id,width,height,bbox,source",
+            "image;x1;y1;x2;y2;label",
+            "\"id\",\"x_min\",\"y_min\",\"x_max\",\"y_max\"",
+            "name\tclass\tx_center\ty_center\tw\th",
+            "id,xcenter,ycenter,width,height",
+            "id,bbox_x,bbox_y,bbox_w,bbox_h",
+            "file, left, top, right, bottom",
+        ] {
+            assert!(has_boxes(header), "{header}");
+        }
+        // The last is of the German traffic signs, which lie in folders of their classes.
+        for header in [
+            "file,class",
+            "id,width,height",
+            "max1,extra",
+            "filename;width;height;roi.x1;roi.y1;roi.x2;roi.y2;classid",
+        ] {
+            assert!(!has_boxes(header), "{header}");
+        }
+    }
 }

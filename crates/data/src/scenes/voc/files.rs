@@ -1,10 +1,11 @@
 //! The pictures of a data set, each with its file of annotations and the split of its folder.
 
 use super::annotation::read_annotation;
-use super::root::{is_annotations, is_pictures};
 use crate::error::DataError;
-use crate::folder;
+use crate::folder::{self, has_extension};
+use crate::folder_names::{is_labels, is_masks, is_pictures};
 use crate::scenes::findings::{Findings, Problem};
+use crate::scenes::splitting::folder_kind;
 use crate::split_kind::SplitKind;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -14,9 +15,6 @@ use warmstart_files::shown;
 
 /// Words after a name in a list: flags, or the file of annotations, with spaces in its name perhaps.
 const WORDS: usize = 8;
-
-/// Folders of VOC's own that hold pictures of another use.
-const MASKS: [&str; 2] = ["segmentationclass", "segmentationobject"];
 
 /// A picture, whether it is used or not.
 pub(super) struct Picture {
@@ -55,7 +53,7 @@ impl Rank {
         let own = if is_xml { "Annotations" } else { "JPEGImages" };
         if folders.iter().any(|name| name == own) {
             Self::Own
-        } else if !is_xml && folders.iter().any(|name| is_annotations(name)) {
+        } else if !is_xml && folders.iter().any(|name| is_labels(name)) {
             Self::Mask
         } else {
             Self::Usual
@@ -80,7 +78,7 @@ impl Name {
             stem: stem.to_owned(),
             extension: extension.to_lowercase(),
             rank: Rank::of(folders, extension),
-            kind: folders.iter().find_map(|name| SplitKind::of(name)),
+            kind: below.parent().and_then(folder_kind),
         }
     }
 }
@@ -88,7 +86,7 @@ impl Name {
 fn joined(folders: &[String], stem: &str) -> String {
     let named = folders
         .iter()
-        .filter(|name| !is_annotations(name) && !is_pictures(name));
+        .filter(|name| !is_labels(name) && !is_pictures(name));
     let parts: Vec<&str> = named.map(String::as_str).chain([stem]).collect();
     parts.join("/")
 }
@@ -112,13 +110,14 @@ impl Files {
     /// If a folder cannot be read, or it is not clear which of two files is meant.
     pub fn below(root: &Path, findings: &mut Findings) -> Result<Self, DataError> {
         let found = folder::images(root)?;
-        let xml = folder::files_with_extension(root, "xml")?;
+        let mut xml = found.others;
+        xml.retain(|path| has_extension(path, "xml"));
         let mut files = Self {
             pictures: Vec::with_capacity(found.paths.len()),
             by_key: HashMap::new(),
             by_file: HashMap::new(),
             by_stem: HashMap::new(),
-            ignored: found.ignored.saturating_sub(xml.len()),
+            ignored: found.skipped.count().saturating_sub(xml.len()),
         };
         for path in found.paths {
             files.add_picture(Name::of(root, &path), path);
@@ -323,7 +322,7 @@ impl Files {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
             let is_labelled = |index: &usize| self.pictures[*index].annotation.is_some();
             // Loose pictures and masks are nobody's split.
-            let is_other = folder == root || MASKS.contains(&&name.to_lowercase()[..]);
+            let is_other = folder == root || is_masks(&name);
             if pictures.iter().any(|index| used.contains(index))
                 || is_other && !pictures.iter().any(is_labelled)
             {

@@ -10,39 +10,11 @@
 
 use crate::error::DataError;
 use crate::folder::is_image;
+use crate::folder_names::{is_labels, is_of_system, is_pictures};
 use crate::split_kind::SplitKind;
-use std::io::Read as _;
+use crate::text::start_of;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
-
-/// Names of folders of annotations, in small letters.
-const ANNOTATIONS: [&str; 11] = [
-    "annotations",
-    "annotation",
-    "annots",
-    "annot",
-    "anns",
-    "ann",
-    "xmls",
-    "xml",
-    "labels",
-    "label",
-    "bboxes",
-];
-
-/// Names of folders of pictures, in small letters.
-const PICTURES: [&str; 10] = [
-    "jpegimages",
-    "images",
-    "image",
-    "imgs",
-    "img",
-    "pictures",
-    "picture",
-    "photos",
-    "jpegs",
-    "jpg",
-];
 
 /// How far below the given folder a data set is looked for: `archive/VOCdevkit/VOC2007`.
 const MAX_DEPTH: usize = 3;
@@ -52,16 +24,6 @@ const START: u64 = 4096;
 
 /// Annotations in a folder that are looked into: one may be another tool's.
 const TRIED: usize = 5;
-
-/// Whether a folder is called as folders of annotations are.
-pub(super) fn is_annotations(name: &str) -> bool {
-    ANNOTATIONS.contains(&&name.to_lowercase()[..])
-}
-
-/// Whether a folder is called as folders of pictures are.
-pub(super) fn is_pictures(name: &str) -> bool {
-    PICTURES.contains(&&name.to_lowercase()[..])
-}
 
 /// The folder of the data set that lies in `dir` or is all that lies in it; none if there is no VOC data
 /// set.
@@ -118,9 +80,10 @@ impl Listing {
             xml: Vec::new(),
         };
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().to_lowercase();
             let path = entry.path();
-            if name.starts_with('.') || ["__macosx", "@eadir"].contains(&&name[..]) {
+            let is_system = is_of_system(&entry.file_name());
+            let name = entry.file_name().to_string_lossy().to_lowercase();
+            if is_system || name.starts_with('.') {
                 continue;
             }
             if is_image(&path) {
@@ -145,14 +108,11 @@ impl Listing {
 
 /// Whether a file's outermost element is VOC's.
 fn is_annotation(file: &Path) -> bool {
-    let mut start = Vec::new();
-    let read =
-        warmstart_files::open(file).and_then(|file| file.take(START).read_to_end(&mut start));
-    // Zeros are the other half of letters in UTF-16.
-    start.retain(|byte| *byte != 0);
-    let start = String::from_utf8_lossy(&start);
+    let Ok((start, _)) = start_of(file, START) else {
+        return false;
+    };
     let mut tags = start.split("<annotation").skip(1);
-    read.is_ok() && tags.any(|rest| rest.starts_with(|next: char| !next.is_alphanumeric()))
+    tags.any(|rest| rest.starts_with(|next: char| !next.is_alphanumeric()))
 }
 
 fn is_root(listing: &Listing) -> bool {
@@ -187,7 +147,7 @@ fn has_pair(listing: &Listing) -> bool {
             .collect(),
         _ => {
             let folders = listing.folders.iter();
-            let named = folders.filter(|(name, _)| is_annotations(name) || is_pictures(name));
+            let named = folders.filter(|(name, _)| is_labels(name) || is_pictures(name));
             named
                 .map(|(name, folder)| (&name[..], Listing::of(folder)))
                 .collect()
@@ -202,12 +162,12 @@ fn has_pair(listing: &Listing) -> bool {
                 .any(|(_, folder)| has(&Listing::of(folder)))
     };
     let has_pictures = listing.has_pictures
-        || inside.iter().any(|(name, inner)| {
-            !is_annotations(name) && below(inner, |listing| listing.has_pictures)
-        });
+        || inside
+            .iter()
+            .any(|(name, inner)| !is_labels(name) && below(inner, |listing| listing.has_pictures));
     let has_annotations = listing.has_annotations()
         || inside.iter().any(|(name, inner)| {
-            let is_other = !is_annotations(name) && below(inner, |listing| listing.has_pictures);
+            let is_other = !is_labels(name) && below(inner, |listing| listing.has_pictures);
             !is_other && below(inner, Listing::has_annotations)
         });
     has_pictures && has_annotations

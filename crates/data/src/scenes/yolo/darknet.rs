@@ -60,7 +60,8 @@ pub(super) fn describe(file: &Path) -> Result<Description, DataError> {
     for (key, value, line) in &keys {
         let kind = SplitKind::of(key);
         if key == "classes" {
-            count = value.parse().ok().filter(|count| *count <= MOST_UNNAMED);
+            let parsed = value.parse().ok();
+            count = parsed.filter(|count| (1..=MOST_UNNAMED).contains(count));
         }
         if value.is_empty() || kind.is_none() && key != "names" {
             continue;

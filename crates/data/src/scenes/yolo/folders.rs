@@ -16,7 +16,9 @@ use super::names::{list_in, read_names};
 use super::source::Description;
 use crate::error::DataError;
 use crate::folder::is_image;
+use crate::folder_names::is_pictures;
 use crate::split_kind::SplitKind;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
@@ -41,40 +43,23 @@ impl Folders {
     pub fn found(dir: &Path) -> Option<Self> {
         let entries = sorted_entries(dir);
         let folders: Vec<&PathBuf> = entries.iter().filter(|entry| entry.is_dir()).collect();
-        let images = folders.iter().find(|folder| {
-            let name = folder.file_name().and_then(|name| name.to_str());
+        let is_of_pictures = |folder: &&&PathBuf| {
+            let name = folder.file_name().and_then(OsStr::to_str);
+            // The last is CVAT's.
             name.is_some_and(|name| {
-                ["images", "image", "imgs", "img", "obj_train_data"]
-                    .contains(&&*name.to_lowercase())
+                is_pictures(name) || name.eq_ignore_ascii_case("obj_train_data")
             })
-        });
-        let mut lists = vec![dir.to_path_buf()];
-        let mut splits: Vec<(SplitKind, PathBuf)> = Vec::new();
-        if let Some(images) = images {
-            splits = of_splits(sorted_entries(images).iter().filter(|entry| entry.is_dir()));
-            if splits.is_empty() {
-                splits.push((SplitKind::Train, images.to_path_buf()));
-            }
-            lists.extend(label_folders(images));
-        } else {
-            for (kind, folder) in of_splits(folders.into_iter()) {
-                let below = sorted_entries(&folder);
-                let images = below.iter().find(|entry| {
-                    let name = entry.file_name().unwrap_or_default();
-                    entry.is_dir() && name.eq_ignore_ascii_case("images")
-                });
-                lists.push(folder.clone());
-                lists.extend(label_folders(images.unwrap_or(&folder)));
-                splits.push((kind, images.unwrap_or(&folder).clone()));
-            }
-            if splits.is_empty() {
-                splits.push((SplitKind::Train, dir.to_path_buf()));
-            }
-        }
-        lists.push(dir.join("data"));
-        if !splits.iter().any(|(_, place)| has_labels(place)) {
-            return None;
-        }
+        };
+        let has_labels = |places: &Places| places.splits.iter().any(|(_, place)| has_labels(place));
+        let mut of_pictures = folders.iter().filter(is_of_pictures);
+        let Places { mut splits, lists } = of_pictures
+            .find_map(|images| Some(Places::in_pictures(images)).filter(has_labels))
+            .or_else(|| Some(Places::in_splits(dir, &folders)).filter(has_labels))?;
+        let lists = [dir.to_path_buf()]
+            .into_iter()
+            .chain(lists)
+            .chain([dir.join("data")])
+            .collect();
         let files = entries.iter().filter(|entry| entry.is_file());
         let of_images = of_splits(files).into_iter().filter(|(_, file)| {
             let extension = file.extension();
@@ -130,6 +115,49 @@ impl Folders {
             findings,
             root: self.dir,
         })
+    }
+}
+
+/// Where the images of a data set may lie.
+struct Places {
+    splits: Vec<(SplitKind, PathBuf)>,
+    /// Folders in which a list of classes may lie.
+    lists: Vec<PathBuf>,
+}
+
+impl Places {
+    /// The splits in a folder of images, or that folder for training.
+    fn in_pictures(images: &Path) -> Self {
+        let entries = sorted_entries(images);
+        let mut splits = of_splits(entries.iter().filter(|entry| entry.is_dir()));
+        if splits.is_empty() {
+            splits.push((SplitKind::Train, images.to_path_buf()));
+        }
+        Self {
+            splits,
+            lists: label_folders(images),
+        }
+    }
+
+    /// The splits among the folders in `dir`, each with a folder of images in it perhaps, or `dir` for
+    /// training.
+    fn in_splits(dir: &Path, folders: &[&PathBuf]) -> Self {
+        let (mut splits, mut lists) = (Vec::new(), Vec::new());
+        for (kind, folder) in of_splits(folders.iter().copied()) {
+            let below = sorted_entries(&folder);
+            let images = below.iter().find(|entry| {
+                let name = entry.file_name().and_then(OsStr::to_str);
+                name.is_some_and(is_pictures) && entry.is_dir()
+            });
+            let images = images.unwrap_or(&folder).clone();
+            lists.push(folder);
+            lists.extend(label_folders(&images));
+            splits.push((kind, images));
+        }
+        if splits.is_empty() {
+            splits.push((SplitKind::Train, dir.to_path_buf()));
+        }
+        Self { splits, lists }
     }
 }
 

@@ -2,16 +2,11 @@
 
 use crate::error::DataError;
 use crate::folder;
+use crate::folder_names::{LABELS, PICTURES};
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
-
-/// Names of folders of labels, in the order of preference.
-const LABELS: [&str; 3] = ["labels", "label", "annotations"];
-
-/// Words for pictures in the names of folders, the longer ones first.
-const IMAGES: [&str; 5] = ["jpegimages", "images", "image", "imgs", "img"];
 
 /// Label files by the image that they belong to: in the folder beside the images' (`labels` for
 /// `images`, `labels_train` for `images_train`), in one inside it, or among the images.
@@ -115,31 +110,33 @@ pub(super) fn label_folders(images: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The folders with the last part of a path that speaks of images speaking of labels instead.
+/// The folders with a part of a path that speaks of images speaking of labels instead, the last such part
+/// first.
 fn beside(images: &Path) -> Vec<PathBuf> {
     let parts: Vec<Component> = images.components().collect();
-    let names = parts.iter().enumerate().rev().find_map(|(index, part)| {
-        let name = part.as_os_str().to_str()?.to_lowercase();
-        let image_word = |word: &str| name.split(|l: char| !l.is_alphabetic()).any(|w| w == word);
-        let word = IMAGES.into_iter().find(|word| image_word(word))?;
-        let mut names: Vec<String> = LABELS
-            .iter()
-            .map(|label| name.replace(word, label))
-            .collect();
-        names.extend(LABELS.map(str::to_owned));
-        Some((index, names))
-    });
-    let Some((index, names)) = names else {
-        return Vec::new();
-    };
-    let parent: PathBuf = parts[..index].iter().collect();
-    let below: PathBuf = parts[index + 1..].iter().collect();
-    let found = like(&parent, &names).into_iter();
-    let found = found.map(|folder| match below.as_os_str().is_empty() {
-        true => folder,
-        false => folder.join(&below),
-    });
-    found.filter(|folder| folder.is_dir()).collect()
+    let mut folders = Vec::new();
+    for (index, part) in parts.iter().enumerate().rev() {
+        let Some(name) = part.as_os_str().to_str().map(str::to_lowercase) else {
+            continue;
+        };
+        let is_in_name = |word: &str| name.split(|l: char| !l.is_alphabetic()).any(|w| w == word);
+        let Some(word) = PICTURES.into_iter().find(|word| is_in_name(word)) else {
+            continue;
+        };
+        let like_images = LABELS.iter().map(|label| name.replace(word, label));
+        let names: Vec<String> = like_images.chain(LABELS.map(str::to_owned)).collect();
+        let parent: PathBuf = parts[..index].iter().collect();
+        let below: PathBuf = parts[index + 1..].iter().collect();
+        for folder in like(&parent, &names) {
+            folders.push(if below.as_os_str().is_empty() {
+                folder
+            } else {
+                folder.join(&below)
+            });
+        }
+    }
+    folders.retain(|folder| folder.is_dir());
+    folders
 }
 
 /// The folders in another whose names in lower case are some names, in the order of these.
@@ -218,6 +215,9 @@ mod tests {
             ("train/a.jpg", "train/labels/a.txt"),
             ("train/a.jpg", "train/a.txt"),
             ("images/images/a.jpg", "images/labels/a.txt"),
+            ("images/jpg/a.jpg", "labels/jpg/a.txt"),
+            ("photos/a.jpg", "labels/a.txt"),
+            ("JPEGImages/train/a.jpg", "annots/train/a.txt"),
             ("images/caf\u{e9}.jpg", "labels/cafe\u{301}.txt"),
         ] {
             assert_eq!(label(&[file], image).as_deref(), Some(file), "{image}");

@@ -24,13 +24,13 @@ use super::findings::{Findings, Problem};
 use super::reading::{SplitRead, SplitsRead, read_image, read_images};
 use crate::error::DataError;
 use crate::folder;
+use crate::text;
 use form::Form;
 use label_files::LabelFiles;
 use lines::{Lines, Seen};
 use names::numbered;
 use rayon::prelude::*;
 use std::collections::HashSet;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
@@ -76,11 +76,11 @@ pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> 
         let files = split.paths.iter().filter_map(|image| labels.file(image));
         files.collect()
     };
-    let text = |file: &Path| label_file_text(file).ok();
+    let label_text = |file: &Path| label_file_text(file).ok();
     let form = Form::of(
         description.keypoints,
         &of_split(&train),
-        text,
+        label_text,
         &mut findings,
     );
     let classes = match description.classes {
@@ -134,7 +134,7 @@ impl Images {
             images.used.insert(place.clone());
             if place.is_dir() {
                 let found = folder::images(place)?;
-                images.ignored += found.ignored;
+                images.ignored += found.skipped.count();
                 images.paths.extend(found.paths);
                 images.folders.push(place.clone());
             } else if folder::is_image(place) {
@@ -186,29 +186,14 @@ impl Images {
 fn label_file_text(file: &Path) -> Result<String, DataError> {
     let bytes = warmstart_files::read(file, MOST_BYTES);
     bytes
-        .map(label_text)
+        .map(|bytes| with_line_ends(text::lossy(&bytes)))
         .map_err(|source| DataError::read(file, source))
-}
-
-/// Text of the bytes of a label file; what is no text in it becomes a character that is no number.
-fn label_text(bytes: Vec<u8>) -> String {
-    let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
-    let unmarked = match bytes[..] {
-        [_, 0, _, 0, ..] => Some(encoding_rs::UTF_16LE),
-        [0, _, 0, _, ..] => Some(encoding_rs::UTF_16BE),
-        _ => None,
-    };
-    let encoding = marked.or(unmarked).unwrap_or(encoding_rs::UTF_8);
-    with_line_ends(encoding.decode_with_bom_removal(&bytes).0.into_owned())
 }
 
 /// Text of the first few lines of a file, and whether that is all of it; none if it cannot be read.
 fn start_of(file: &Path) -> (String, bool) {
-    let mut start = Vec::new();
-    let read =
-        warmstart_files::open(file).and_then(|file| file.take(START).read_to_end(&mut start));
-    let complete = read.is_ok_and(|read| (read as u64) < START);
-    (label_text(start), complete)
+    let (start, complete) = text::start_of(file, START).unwrap_or_default();
+    (with_line_ends(start), complete)
 }
 
 /// A text with the line ends of its time: some old editors write `\r` alone.

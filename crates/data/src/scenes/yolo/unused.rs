@@ -3,14 +3,16 @@
 use super::label_files::is_no_label;
 use super::lists::is_list;
 use crate::folder::is_image;
+use crate::folder_names::is_of_system;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Folders inside folders that are searched.
 const DEPTH: usize = 5;
 
-/// Folders that tools make for themselves.
-const TOOLS: [&str; 4] = ["@eadir", "__macosx", "labels", "label"];
+/// YOLO's own folders of labels, which may have as many files as there are pictures. Of the other names
+/// for labels, a folder may have pictures that someone means to be used.
+const LABELS: [&str; 2] = ["labels", "label"];
 
 /// The folders of pictures and the lists below `root` that no split uses, sorted; the uppermost ones
 /// only. `used` are the folders and lists of the splits and the folders of listed images.
@@ -38,9 +40,10 @@ fn collect(folder: &Path, depth: usize, seen: &mut HashSet<PathBuf>, found: &mut
         return found.push(folder.to_path_buf());
     }
     for entry in entries {
-        let name = entry.file_name().unwrap_or_default().to_ascii_lowercase();
+        let name = entry.file_name().unwrap_or_default();
         let is_hidden = name.as_encoded_bytes().starts_with(b".");
-        if is_hidden || TOOLS.iter().any(|tool| name == *tool) {
+        let is_labels = LABELS.iter().any(|label| name.eq_ignore_ascii_case(label));
+        if is_hidden || is_of_system(name) || is_labels {
             continue;
         }
         let is_new =

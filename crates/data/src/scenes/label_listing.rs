@@ -1,33 +1,12 @@
 //! Label files that may be of a whole data set, where tools put them.
 
 use super::json_kind::JsonKind;
+use crate::folder_names::{is_labels, is_pictures};
 use crate::split_kind::SplitKind;
 use std::path::{Path, PathBuf};
 
-/// Folders of labels or images, beside those that are named after splits.
-const FOLDERS: [&str; 21] = [
-    "annotation",
-    "annotations",
-    "annos",
-    "anns",
-    "ann",
-    "label",
-    "labels",
-    "json",
-    "jsons",
-    "image",
-    "images",
-    "img",
-    "imgs",
-    "picture",
-    "pictures",
-    "photos",
-    "data",
-    "raw",
-    "coco",
-    "default",
-    "labelme",
-];
+/// Other folders in which tools put their labels or images.
+const OF_TOOLS: [&str; 5] = ["data", "raw", "coco", "default", "labelme"];
 
 /// How deep folders of such names may lie in each other: `images/train/labels/`.
 const MAX_DEPTH: usize = 3;
@@ -35,14 +14,14 @@ const MAX_DEPTH: usize = 3;
 /// Label files in a data set's folder and in the folders of labels, images and splits below it, sorted.
 /// Folders of other names, such as those of classes, are not searched.
 #[derive(Default)]
-pub(super) struct LabelFiles {
+pub(super) struct LabelListing {
     /// JSON files with their kind, none for those of no known kind.
     pub json: Vec<(PathBuf, Option<JsonKind>)>,
     /// XML, CSV and the like.
     pub others: Vec<PathBuf>,
 }
 
-impl LabelFiles {
+impl LabelListing {
     /// Finds the label files of a data set; none if `dir` is no folder.
     pub fn of(dir: &Path) -> Self {
         let mut found = Self::default();
@@ -88,5 +67,8 @@ impl LabelFiles {
 
 /// Whether a folder of that name, in small letters, has labels or images of whatever class.
 pub(super) fn is_known(name: &str) -> bool {
-    FOLDERS.contains(&name) || SplitKind::of(name).is_some()
+    is_pictures(name)
+        || is_labels(name)
+        || OF_TOOLS.contains(&name)
+        || SplitKind::of(name).is_some()
 }

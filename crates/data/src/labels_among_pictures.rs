@@ -3,9 +3,10 @@
 
 use crate::error::DataError;
 use crate::folder::has_extension;
+use crate::scenes::{JsonKind, Unread};
+use crate::text::start_of;
 use std::collections::HashSet;
 use std::fmt;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
@@ -14,9 +15,26 @@ const LOOKED_AT: u64 = 64 << 10;
 /// Files of one extension that are looked at: the first ones of a data set may be empty.
 const FILES: usize = 20;
 
+/// Keys in JSON of one picture that tell of boxes or outlines.
+const OF_PICTURE: [&str; 8] = [
+    "\"shapes\"",
+    "\"regions\"",
+    "\"bbox\"",
+    "\"segmentation\"",
+    "\"objects\"",
+    "\"annotations\"",
+    "\"boxes\"",
+    "\"points\"",
+];
+/// The same in JSON that may be about anything, of which the others tell nothing.
+const OF_ANY: [&str; 1] = ["\"bbox\""];
+
+/// Keys for the objects in pictures, of Supervisely and Datumaro.
+const OF_OBJECTS: [&str; 2] = ["\"objects\"", "\"annotations\""];
+
 /// Files that look like the labels of a detection data set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct LabelFiles {
+struct Labels {
     /// The format.
     format: Format,
     /// One of the files.
@@ -28,25 +46,24 @@ struct LabelFiles {
 enum Format {
     /// An XML file for each picture.
     Voc,
-    /// One XML file for all pictures.
-    Cvat,
     /// A text file of numbers for each picture.
     Yolo,
     /// One JSON file for all pictures.
     Coco,
-    /// JSON of a labelling tool.
+    /// JSON of Labelme, or of a tool that is not known.
     Json,
+    /// One JSON file of tasks.
+    LabelStudio,
     /// A text file of numbers and names for each picture, as in DOTA and KITTI.
     Text,
-    /// A table with a column for each side of a box.
-    Table,
+    /// One that is not read as boxes either.
+    Unread(Unread),
 }
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Voc => "labels of Pascal VOC, which lie in Annotations/ beside JPEGImages/",
-            Self::Cvat => "an export of CVAT; export it as COCO, YOLO or Pascal VOC",
             Self::Yolo => {
                 "labels of YOLO, which need a data.yaml with train, val and names above them"
             }
@@ -56,8 +73,9 @@ impl fmt::Display for Format {
             Self::Json => {
                 "labels of Labelme or a tool like it; export them as COCO, YOLO or Pascal VOC"
             }
+            Self::LabelStudio => "an export of Label Studio, which lies above its pictures",
             Self::Text => "a list of boxes; export it as COCO, YOLO or Pascal VOC",
-            Self::Table => "a table of boxes; export it as COCO, YOLO or Pascal VOC",
+            Self::Unread(unread) => unread.advice(),
         })
     }
 }
@@ -71,7 +89,7 @@ pub(crate) fn refuse_labels(
     images: &[PathBuf],
     others: &[PathBuf],
 ) -> Result<(), DataError> {
-    let Some(LabelFiles { format, example }) = look(images, others) else {
+    let Some(Labels { format, example }) = look(images, others) else {
         return Ok(());
     };
     let example = example.strip_prefix(folder).unwrap_or(&example);
@@ -87,7 +105,7 @@ pub(crate) fn refuse_labels(
 
 /// Looks for labels of boxes or outlines among files that are not images; `images` lie in the same
 /// folders.
-fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles> {
+fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<Labels> {
     if others.is_empty() {
         return None;
     }
@@ -98,7 +116,7 @@ fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles> {
             .iter()
             .filter(move |path| has_extension(path, extension))
     };
-    let found = |format, example: &PathBuf| LabelFiles {
+    let found = |format, example: &PathBuf| Labels {
         format,
         example: example.clone(),
     };
@@ -120,33 +138,39 @@ fn look(images: &[PathBuf], others: &[PathBuf]) -> Option<LabelFiles> {
 
 /// The format of labels that a file looks like.
 fn format(path: &Path, has_picture: bool) -> Option<Format> {
-    let text = beginning(path)?;
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if let Some(unread) = Unread::of_file(path) {
+        return Some(Format::Unread(unread));
+    }
+    let has = |words: &[&str]| {
+        let text = start_of(path, LOOKED_AT).map_or(String::new(), |(text, _)| text);
+        words.iter().any(|word| text.contains(word))
+    };
     if has_extension(path, "xml") {
-        if has(&["<annotations"]) {
-            return Some(Format::Cvat);
-        }
         return has(&["<annotation", "<object", "<bndbox"]).then_some(Format::Voc);
     }
     if has_extension(path, "json") {
-        let of_coco = has(&["\"categories\"", "\"annotations\""])
-            || has(&["\"images\""]) && has(&["\"file_name\""]);
-        if of_coco && !has_picture {
-            return Some(Format::Coco);
-        }
-        let of_tools = ["\"shapes\"", "\"regions\"", "\"bbox\"", "\"segmentation\""];
-        let of_pictures = ["\"objects\"", "\"annotations\"", "\"boxes\"", "\"points\""];
-        return (has(&of_tools) || has_picture && has(&of_pictures)).then_some(Format::Json);
+        let is_of_tool = || {
+            if has_picture {
+                has(&OF_PICTURE)
+            } else {
+                has(&OF_ANY)
+            }
+        };
+        return match JsonKind::of(path) {
+            Some(JsonKind::Coco) => Some(Format::Coco),
+            Some(JsonKind::LabelStudio) => Some(Format::LabelStudio),
+            Some(JsonKind::Labelme) => Some(Format::Json),
+            // Lists of classes alone, which classes of pictures may have too.
+            Some(JsonKind::Supervisely | JsonKind::Datumaro) if !has(&OF_OBJECTS) => None,
+            Some(kind) => Unread::of_json(kind).map(Format::Unread),
+            None => is_of_tool().then_some(Format::Json),
+        };
     }
-    if has_extension(path, "txt") {
-        return text.lines().find_map(of_boxes);
+    if !has_extension(path, "txt") {
+        return None;
     }
-    let header = text.lines().next()?.to_lowercase();
-    let sides = ["xmin", "x_min", "bbox", "x1", "xcenter", "x_center"];
-    sides
-        .iter()
-        .any(|side| header.contains(side))
-        .then_some(Format::Table)
+    let (text, _) = start_of(path, LOOKED_AT).ok()?;
+    text.lines().find_map(of_boxes)
 }
 
 /// The format of a line of text if it is mostly numbers, at least four: the sides of a box.
@@ -159,18 +183,6 @@ fn of_boxes(line: &str) -> Option<Format> {
         count if count >= 4 && 3 * count >= 2 * words.len() => Some(Format::Text),
         _ => None,
     }
-}
-
-/// The first bytes of a regular file as text; characters that are not UTF-8 are replaced, zero bytes (of
-/// UTF-16) are left out.
-fn beginning(path: &Path) -> Option<String> {
-    let mut bytes = Vec::new();
-    let file = warmstart_files::open(path).ok()?;
-    file.take(LOOKED_AT).read_to_end(&mut bytes).ok()?;
-    bytes.retain(|byte| *byte != 0);
-    let text = String::from_utf8_lossy(&bytes);
-    // A byte order mark, of UTF-8 or of UTF-16.
-    Some(text.trim_start_matches(['\u{feff}', '\u{fffd}']).to_owned())
 }
 
 #[cfg(test)]
@@ -196,7 +208,7 @@ mod tests {
             (
                 "a.xml",
                 "<?xml?>\n<annotations><image/></annotations>",
-                Format::Cvat,
+                Format::Unread(Unread::CvatXml),
             ),
             ("1.txt", "\n0 0.5 0.5 0.1 0.1\n", Format::Yolo),
             ("1.txt", "0 .1 .1 .2 .2 .3 .3", Format::Yolo),
@@ -212,11 +224,32 @@ mod tests {
             ),
             ("1.txt", "10 20 30 20 30 40 10 40 plane 0", Format::Text),
             ("1.txt", "\u{feff}0 0.5 0.5 0.1 0.1", Format::Yolo),
-            ("via.json", r#"{"1.jpg81": {"regions": []}}"#, Format::Json),
+            (
+                "via.json",
+                r#"{"1.jpg81": {"filename": "1.jpg", "regions": []}}"#,
+                Format::Unread(Unread::Via),
+            ),
+            ("1.json", r#"{"objects": [{"x": 1}]}"#, Format::Json),
+            ("boxes.json", r#"[{"bbox": [1, 2, 3, 4]}]"#, Format::Json),
+            (
+                "all.json",
+                r#"{"images": [], "annotations": [], "categories": []}"#,
+                Format::Coco,
+            ),
+            (
+                "tasks.json",
+                r#"[{"id": 1, "annotations": [], "data": {"image": "1.jpg"}}]"#,
+                Format::LabelStudio,
+            ),
+            (
+                "ann.json",
+                r#"{"description": "", "size": {}, "objects": []}"#,
+                Format::Unread(Unread::Supervisely),
+            ),
             (
                 "t.csv",
                 "filename,width,xmin,ymin\n1.jpg,3,1,1",
-                Format::Table,
+                Format::Unread(Unread::Csv),
             ),
         ] {
             assert_eq!(
@@ -236,6 +269,14 @@ mod tests {
             ("sizes.txt", "1 2 3 4 5 6"),
             ("readme.txt", "5 images"),
             ("meta.json", r#"{"licence": "CC0"}"#),
+            ("meta.json", r#"{"categories": ["cat"], "regions": ["EU"]}"#),
+            (
+                "meta.json",
+                r#"{"images": 3, "note": "no \"annotations\""}"#,
+            ),
+            ("meta.json", r#"{"classes": ["cat"], "tags": ["pet"]}"#),
+            ("meta.json", r#"{"categories": ["cat"], "items": 20}"#),
+            ("1.json", r#"{"caption": "a cat"}"#),
             ("labels.csv", "file,class\n1.jpg,cat"),
             ("sitemap.xml", "<urlset/>"),
         ] {
