@@ -93,8 +93,8 @@ impl FeatureCacheFolder {
             write_at(file, &header, 0)?;
             file.set_len(bytes)
         };
-        if !path.exists() {
-            // Whole or not at all: what does not begin as ours would never be removed.
+        if warmstart_files::open(&path).is_err() {
+            // What is no file, as a pipe, is replaced, too. Whole or not at all: what does not begin as ours would never be removed.
             warmstart_files::replace_unflushed(&path, |file| begin(file))?;
         }
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
@@ -287,7 +287,7 @@ fn checksum(entry: usize, features: &[u8]) -> [u8; CHECKSUM] {
 
 fn read_description(path: &Path) -> io::Result<String> {
     let mut header = vec![0; HEADER as usize];
-    read_at(&File::open(path)?, &mut header, 0)?;
+    read_at(&warmstart_files::open(path)?, &mut header, 0)?;
     let text = String::from_utf8_lossy(&header);
     let text = text
         .strip_prefix(MAGIC)

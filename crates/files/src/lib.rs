@@ -9,6 +9,6 @@ mod reading;
 mod showing;
 mod writing;
 
-pub use reading::{open, read};
+pub use reading::{open, read, read_text};
 pub use showing::{one_line, path_shown, shown, text};
 pub use writing::{create_folder, flush_folder, is_being_written, replace, replace_unflushed};

@@ -38,6 +38,15 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a text in UTF-8 of at most `limit` bytes.
+///
+/// # Errors
+/// Those of [`read`], and of kind [`InvalidData`](io::ErrorKind::InvalidData) if the file is not UTF-8.
+pub fn read_text(path: &Path, limit: u64) -> io::Result<String> {
+    let text = String::from_utf8(read(path, limit)?);
+    text.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
 fn require_regular(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() {
         return Ok(());
@@ -82,6 +91,17 @@ mod tests {
             error.to_string(),
             "it has 5 bytes, more than the limit of 4"
         );
+    }
+
+    #[test]
+    fn a_text_is_utf_8() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        std::fs::write(&path, "é").unwrap();
+        assert_eq!(read_text(&path, 2).unwrap(), "é");
+        std::fs::write(&path, b"\xe9").unwrap();
+        let error = read_text(&path, 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

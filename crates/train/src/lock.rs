@@ -1,7 +1,7 @@
 //! One process a run.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,8 @@ use crate::Error;
 pub const LOCK: &str = "run.lock";
 /// Tries again, ten milliseconds apart.
 const TRIES: usize = 5;
+/// Bytes that the number of a process has at most.
+const LONGEST_NUMBER: u64 = 20;
 
 /// A run's folder in the hands of this process. The system takes it back when the process ends, however
 /// it ends.
@@ -36,6 +38,13 @@ impl Lock {
     /// If another process has it, or the disk refuses.
     pub fn take(run: &Path) -> Result<Self, Error> {
         let path = run.join(LOCK);
+        // Opening a pipe would wait for whoever is at its other end.
+        let regular = warmstart_files::open(&path).map(drop);
+        if let Err(error) = regular
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(Error::io("open", &path, error));
+        }
         let open = OpenOptions::new()
             .read(true)
             .write(true)
@@ -80,7 +89,7 @@ impl Lock {
 
 /// Whose a run is now.
 pub fn owner(run: &Path) -> Owner {
-    let Ok(mut file) = File::open(run.join(LOCK)) else {
+    let Ok(mut file) = warmstart_files::open(&run.join(LOCK)) else {
         return Owner::Nobody;
     };
     match file.try_lock_shared() {
@@ -91,7 +100,7 @@ pub fn owner(run: &Path) -> Owner {
 
 fn number(file: &mut File) -> Option<u32> {
     let mut text = String::new();
-    file.read_to_string(&mut text).ok()?;
+    file.take(LONGEST_NUMBER).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 

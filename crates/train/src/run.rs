@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use warmstart_files::read_text;
 
 use crate::Error;
 use crate::checkpoint::{self, At, Checkpoints, MODEL, replace_by_copy, replace_file};
@@ -31,6 +32,8 @@ const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "summary.json";
 const PLAN: &str = "plan.json";
 const RUNNING: &str = "running.json";
+/// Most bytes of a file of a run that is read whole: the list of several million images.
+const LARGEST_RECORD: u64 = 1 << 30;
 
 /// What a run leaves while it works, so that it can be told why it ended.
 #[derive(Serialize, Deserialize)]
@@ -208,7 +211,7 @@ impl RunFolder {
 
     /// Reads the plan, if there is a sound one.
     pub fn plan(&self) -> Option<Plan> {
-        serde_json::from_str(&fs::read_to_string(self.path.join(PLAN)).ok()?).ok()
+        serde_json::from_str(&read_text(&self.path.join(PLAN), LARGEST_RECORD).ok()?).ok()
     }
 
     /// Says that a phase is at work, until [`mark_ended`](Self::mark_ended).
@@ -231,7 +234,7 @@ impl RunFolder {
     /// The phase in which the run ended without a word, and what the system's kills for lack of memory
     /// since that phase began say of it; `None` if the run told its end.
     pub fn silent_end(&self) -> Option<(String, Verdict)> {
-        let text = fs::read_to_string(self.path.join(RUNNING)).ok()?;
+        let text = read_text(&self.path.join(RUNNING), LARGEST_RECORD).ok()?;
         let running: Running = serde_json::from_str(&text).ok()?;
         let verdict = match (running.kills, Kills::now()) {
             (Some(before), Some(now)) => before.verdict(&now),
@@ -288,15 +291,15 @@ impl RunFolder {
     }
 }
 
-/// The list of the files that a run learns from, if it is there.
+/// The list of the files that a run learns from, if it is there and not empty.
 pub fn data_files_of(run: &Path) -> Option<DataFiles> {
-    let text = fs::read_to_string(run.join(DATA_FILES)).ok()?;
-    Some(DataFiles::from_text(text))
+    let text = read_text(&run.join(DATA_FILES), LARGEST_RECORD).ok()?;
+    (!text.is_empty()).then(|| DataFiles::from_text(text))
 }
 
 /// The summary.json of a run, if there is a sound one.
 pub fn summary_of(run: &Path) -> Option<Summary> {
-    serde_json::from_str(&fs::read_to_string(run.join(SUMMARY)).ok()?).ok()
+    serde_json::from_str(&read_text(&run.join(SUMMARY), LARGEST_RECORD).ok()?).ok()
 }
 
 fn not_a_run(path: &Path) -> Error {

@@ -14,7 +14,7 @@ pub fn checksum(bytes: &[u8]) -> String {
 /// As [`checksum`], of a file that need not fit into memory.
 pub fn file_checksum(path: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
+    hasher.update_reader(warmstart_files::open(path)?)?;
     Ok(hasher.finalize().to_hex().to_string())
 }
 
@@ -55,7 +55,8 @@ pub fn replace_by_copy(path: &Path, original: &Path) -> Result<(), Error> {
     if file_checksum(path).is_ok_and(|old| old == sum) {
         return Ok(());
     }
-    let mut source = File::open(original).map_err(|error| Error::io("read", original, error))?;
+    let mut source =
+        warmstart_files::open(original).map_err(|error| Error::io("read", original, error))?;
     warmstart_files::replace(path, |file| io::copy(&mut source, file).map(drop))
         .map_err(|error| Error::io("write", path, error))
 }

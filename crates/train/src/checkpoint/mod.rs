@@ -27,6 +27,8 @@ pub const TRAINING: &str = "training.safetensors";
 /// The optimizer's moments.
 pub const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
+/// Most bytes of a state: a record for each of a hundred thousand epochs.
+const LARGEST_STATE: u64 = 256 << 20;
 /// Folder of a run's checkpoints.
 pub const FOLDER: &str = "checkpoints";
 /// A checkpoint that is not one yet.
@@ -322,7 +324,8 @@ fn unread(folder: &Path, name: &str, error: io::Error) -> Error {
 /// # Errors
 /// As [`Checkpoints::open`].
 pub fn read_state(folder: &Path) -> Result<State, Error> {
-    let text = fs::read(folder.join(STATE)).map_err(|error| unread(folder, STATE, error))?;
+    let text = warmstart_files::read(&folder.join(STATE), LARGEST_STATE)
+        .map_err(|error| unread(folder, STATE, error))?;
     State::from_json(&text).map_err(|refusal| match refusal {
         Refusal::Damaged(problem) => damaged(folder, STATE, &problem),
         Refusal::OtherVersion(problem) => {

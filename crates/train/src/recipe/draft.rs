@@ -1,4 +1,3 @@
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer};
@@ -17,7 +16,7 @@ use crate::command;
 use crate::folds::Part;
 
 /// Bytes of the longest recipe: far above any that a person writes.
-const LONGEST_RECIPE: u64 = 1 << 20;
+pub(super) const LONGEST_RECIPE: u64 = 1 << 20;
 /// Share of the images that validates, where the data set has no split of its own.
 pub const VAL_SPLIT: f64 = 0.2;
 /// Seed of a recipe that names none.
@@ -114,10 +113,8 @@ impl Draft {
                 command::word(path)
             )));
         }
-        let unreadable = |error| Error::io("read", path, error);
-        let bytes = warmstart_files::read(path, LONGEST_RECIPE).map_err(unreadable)?;
-        let text = String::from_utf8(bytes)
-            .map_err(|error| unreadable(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+        let text = warmstart_files::read_text(path, LONGEST_RECIPE)
+            .map_err(|error| Error::io("read", path, error))?;
         toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))
     }
 

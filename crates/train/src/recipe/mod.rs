@@ -20,7 +20,6 @@ mod phase;
 mod scaling;
 mod two_phases;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -28,6 +27,7 @@ use warmstart_data::Fit;
 
 pub use batch::Batch;
 pub use checkpoint_every::CheckpointEvery;
+use draft::LONGEST_RECIPE;
 pub use draft::{Draft, SEED, VAL_SPLIT};
 pub use draft_phase::DraftPhase;
 pub use init::Init;
@@ -175,7 +175,8 @@ impl Recipe {
     /// # Errors
     /// If the file is missing or isn't one, or no run could work with it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(|error| Error::io("read", path, error))?;
+        let text = warmstart_files::read_text(path, LONGEST_RECIPE)
+            .map_err(|error| Error::io("read", path, error))?;
         let recipe: Self =
             toml::from_str(&text).map_err(|error| Error::recipe(path, &text, &error))?;
         recipe.check()?;
