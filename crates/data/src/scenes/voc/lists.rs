@@ -1,6 +1,7 @@
 //! The lists of a data set's splits: `ImageSets/Main/train.txt` and its like.
 
 use crate::error::DataError;
+use crate::folder::has_extension;
 use crate::scenes::findings::{Findings, Problem};
 use crate::split_kind::SplitKind;
 use std::collections::BTreeMap;
@@ -152,11 +153,7 @@ fn texts(folder: &Path) -> Vec<PathBuf> {
         let is_hidden = path
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        !is_hidden
-            && !path.ends_with("classes.txt")
-            && path
-                .extension()
-                .is_some_and(|found| found.eq_ignore_ascii_case("txt"))
+        !is_hidden && !path.ends_with("classes.txt") && has_extension(path, "txt")
     };
     let mut texts: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_text).collect();
     texts.sort();

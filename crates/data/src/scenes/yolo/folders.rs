@@ -15,7 +15,7 @@ use super::lists::is_list;
 use super::names::{list_in, read_names};
 use super::source::Description;
 use crate::error::DataError;
-use crate::folder::is_image;
+use crate::folder::{has_extension, is_image};
 use crate::split_kind::SplitKind;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
@@ -76,10 +76,9 @@ impl Folders {
             return None;
         }
         let files = entries.iter().filter(|entry| entry.is_file());
-        let of_images = of_splits(files).into_iter().filter(|(_, file)| {
-            let extension = file.extension();
-            extension.is_some_and(|e| e.eq_ignore_ascii_case("txt")) && is_list(file)
-        });
+        let of_images = of_splits(files)
+            .into_iter()
+            .filter(|(_, file)| has_extension(file, "txt") && is_list(file));
         let listed: Vec<(SplitKind, PathBuf)> = of_images.collect();
         if listed.iter().any(|(kind, _)| *kind == SplitKind::Train) {
             splits = listed;
@@ -184,8 +183,7 @@ fn has_label(folder: &Path, depth: usize, images: &Path, left: &mut usize) -> bo
 }
 
 fn is_label_name(file: &Path) -> bool {
-    let extension = file.extension();
-    extension.is_some_and(|e| e.eq_ignore_ascii_case("txt")) && !is_no_label(file)
+    has_extension(file, "txt") && !is_no_label(file)
 }
 
 /// Whether a text file begins with lines of a class and a box or an outline.

@@ -74,7 +74,7 @@ impl Listing {
                 files.push(entry.map_err(unreadable)?.path());
             }
         }
-        files.retain(|file| is_text(file));
+        files.retain(|file| folder::has_extension(file, "txt"));
         // Capitals sort first: the last one in counts, and that is `.txt` where there are two.
         files.sort();
         let mut listing = Self::default();
@@ -100,11 +100,6 @@ impl Listing {
 fn normal(stem: &OsStr) -> Option<String> {
     let stem = stem.to_str().filter(|stem| !stem.is_ascii())?;
     Some(stem.nfc().collect())
-}
-
-fn is_text(file: &Path) -> bool {
-    let extension = file.extension();
-    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("txt"))
 }
 
 /// The folders that may have the labels of a folder of images, that folder itself last.
@@ -135,18 +130,22 @@ fn beside(images: &Path) -> Vec<PathBuf> {
     let parent: PathBuf = parts[..index].iter().collect();
     let below: PathBuf = parts[index + 1..].iter().collect();
     let found = like(&parent, &names).into_iter();
-    let found = found.map(|folder| match below.as_os_str().is_empty() {
-        true => folder,
-        false => folder.join(&below),
+    let found = found.map(|folder| {
+        if below.as_os_str().is_empty() {
+            folder
+        } else {
+            folder.join(&below)
+        }
     });
     found.filter(|folder| folder.is_dir()).collect()
 }
 
 /// The folders in another whose names in lower case are some names, in the order of these.
 fn like(parent: &Path, names: &[String]) -> Vec<PathBuf> {
-    let parent_or_here = match parent.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => parent,
+    let parent_or_here = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
     };
     let entries = std::fs::read_dir(parent_or_here)
         .into_iter()

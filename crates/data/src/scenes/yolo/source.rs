@@ -139,16 +139,14 @@ impl Source {
 fn require_small(file: &Path) -> Result<(), DataError> {
     let opened = warmstart_files::open(file).and_then(|file| file.metadata());
     let metadata = opened.map_err(|source| DataError::read(file, source))?;
-    match metadata.len() <= MOST_BYTES {
-        true => Ok(()),
-        false => {
-            let size = metadata.len();
-            let problem = format!(
-                "expected a few lines that describe a data set, found {size} bytes; give its data.yaml"
-            );
-            Err(DataError::annotations(file, 1, problem))
-        }
+    let size = metadata.len();
+    if size <= MOST_BYTES {
+        return Ok(());
     }
+    let problem = format!(
+        "expected a few lines that describe a data set, found {size} bytes; give its data.yaml"
+    );
+    Err(DataError::annotations(file, 1, problem))
 }
 
 impl Description {
