@@ -167,7 +167,7 @@ impl Trial {
             } else {
                 "ended with an error"
             };
-            // The same command again, where there is nothing to go on with.
+            // The same command again, where there is nothing to resume.
             let again = if place.run().join("recipe.toml").exists() {
                 Stage::Resume
             } else {
@@ -175,7 +175,7 @@ impl Trial {
             };
             self.finish(&place, again, &mut said)?;
         }
-        if fault.kind == MEMORY && said.contains("for lack of memory: it goes on with") {
+        if fault.kind == MEMORY && said.contains("for lack of memory: it continues with") {
             met = "goes on in smaller parts";
         } else if outcome(&place.run(), EPOCHS) != self.expected {
             return Err(format!("other bits\n{said}"));

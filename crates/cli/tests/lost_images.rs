@@ -72,7 +72,7 @@ fn the_run_is_saved_and_goes_on_with_the_image_or_without_it() {
         let what = if breaks { "decode" } else { "read" };
         let named = format!("error: cannot {what} {}: ", lost.display());
         assert!(last.starts_with(&named), "{words}");
-        let with = "and saved: bring it back and go on with `warmstart resume ";
+        let with = "and saved: bring it back and continue with `warmstart resume ";
         assert!(last.contains(with), "{words}");
         assert!(last.ends_with(" --accept-data-change`"), "{words}");
 

@@ -31,7 +31,7 @@ pub struct Dataset<L = usize> {
     pub classes: Vec<String>,
     /// What the network learns from.
     pub train: Vec<Sample<L>>,
-    /// What the best epoch is chosen by.
+    /// What the epoch is chosen by.
     pub validation: Vec<Sample<L>>,
     /// What the final figure is measured on, if there is a test split.
     pub test: Option<Vec<Sample<L>>>,
@@ -151,9 +151,10 @@ fn labelled(folders: ClassFolders, classes: &[String]) -> Result<Split, DataErro
     split
         .samples
         .sort_by(|a, b| (a.label, &a.path).cmp(&(b.label, &b.path)));
-    match split.samples.is_empty() {
-        true => Err(DataError::EmptySplit(folders.path)),
-        false => Ok(split),
+    if split.samples.is_empty() {
+        Err(DataError::EmptySplit(folders.path))
+    } else {
+        Ok(split)
     }
 }
 

@@ -60,7 +60,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     /// The run was stopped from outside.
-    #[error("{words}; go on with `{}`", command::resume(run))]
+    #[error("{words}; continue with `{}`", command::resume(run))]
     Interrupted {
         /// Where it was, and whether that is saved.
         words: String,

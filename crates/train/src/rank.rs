@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use warmstart_data::Fit;
+use warmstart_files::shown;
 use warmstart_metrics::{Interval, McNemar, wilson};
 
 use crate::Error;
@@ -97,7 +98,7 @@ pub fn rank(request: &Request, machine: Machine, observe: Observer) -> Result<Ra
         if recipe.task != Task::Classify {
             return Err(Error::usage(format!(
                 "{} holds boxes, and rank is for classes: give a folder of class folders",
-                request.data.display()
+                shown(&request.data)
             )));
         }
         // The images are looked through once.
@@ -189,7 +190,7 @@ fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
         Error::usage(format!(
             "{}: its tensors are nearly those of no model here; give --model NAME if it is one (warmstart weights \
              inspect shows what is in it)",
-            path.display()
+            shown(&path)
         ))
     })
 }

@@ -52,7 +52,7 @@ pub struct Opened<L> {
 pub struct Evaluation {
     /// Mean loss per image, without label smoothing.
     pub loss: f64,
-    /// The figure that picks the best epoch, a fraction of one; higher is better.
+    /// The figure that picks the epoch, a fraction of one; higher is better.
     pub metric: f64,
     /// What the metric may be with 95% confidence, where it is a share of the images.
     pub interval: Option<Interval>,
@@ -102,7 +102,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// Refuses images that can be read, but not learned from.
     ///
     /// # Errors
-    /// What is missing, and the mend.
+    /// What is missing, and the fix.
     fn require_learnable(data: &Dataset<Self::Label>) -> Result<(), Error>;
 
     /// Images of each class, by name, where an image has one class; none where it has several.

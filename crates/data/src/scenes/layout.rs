@@ -152,7 +152,7 @@ impl Recognised {
                 layout.name()
             )
         } else {
-            "it is no detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into()
+            "it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into()
         };
         DataError::Layout {
             folder: dir.to_path_buf(),

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::WeightError;
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, WeightFile};
-use crate::text::one_line;
+use crate::text::cut_line;
 pub(crate) use fit::Fit;
 pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in, quoted};
 
@@ -307,7 +307,7 @@ impl LoadPlan {
         {
             return Err(format!(
                 "{} is needed, and {}",
-                one_line(key, 100),
+                cut_line(key, 100),
                 unreadable.what
             ));
         }

@@ -141,7 +141,7 @@ pub(crate) fn best_match<'a>(
 pub(crate) fn quoted<'a>(prefixes: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 10;
     let quoted: Vec<String> = prefixes
-        .map(|prefix| format!("`{}`", crate::text::one_line(prefix, 100)))
+        .map(|prefix| format!("`{}`", crate::text::cut_line(prefix, 100)))
         .collect();
     crate::text::cut_list(&quoted, SHOWN)
 }

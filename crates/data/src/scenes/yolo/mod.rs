@@ -103,13 +103,15 @@ pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> 
     };
     let read = SplitsRead {
         train: read_split(train)?,
-        validation: match description.validation.is_empty() {
-            true => None,
-            false => Some(read_split(validation)?),
+        validation: if description.validation.is_empty() {
+            None
+        } else {
+            Some(read_split(validation)?)
         },
-        test: match description.test.is_empty() {
-            true => None,
-            false => Some(read_split(test)?),
+        test: if description.test.is_empty() {
+            None
+        } else {
+            Some(read_split(test)?)
         },
         findings,
         ignored,
@@ -190,7 +192,7 @@ fn label_file_text(file: &Path) -> Result<String, DataError> {
         .map_err(|source| DataError::read(file, source))
 }
 
-/// Text of the bytes of a label file; what is no text in it becomes a character that is no number.
+/// Text of the bytes of a label file; bytes that are not text become a character that is not a number.
 fn label_text(bytes: Vec<u8>) -> String {
     let marked = encoding_rs::Encoding::for_bom(&bytes).map(|(encoding, _)| encoding);
     let unmarked = match bytes[..] {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::wrappers::{is_optimizer, is_tensor, wrapper};
 use crate::read::pickle::{Elements, Id, MAX_VALUES, Node, Pickle, TensorView};
 use crate::read::{Unreadable, unreadable_element_type};
-use crate::text::{counted, one_line};
+use crate::text::{counted, cut_line};
 
 /// What `torch.nn.Module` keeps under its attributes: tensors, tensors that do not learn, and submodules.
 const MODULE_TABLES: [&str; 3] = ["_parameters", "_buffers", "_modules"];
@@ -71,7 +71,7 @@ impl Tree {
     /// A line for each optimizer's state.
     pub(super) fn set_aside_lines(&self) -> Vec<String> {
         let line = |(path, count): (&String, &usize)| {
-            format!("{} ({})", one_line(path, 60), counted(*count, "tensor"))
+            format!("{} ({})", cut_line(path, 60), counted(*count, "tensor"))
         };
         self.set_aside.iter().map(line).collect()
     }
@@ -144,7 +144,7 @@ impl Walk<'_> {
                 Node::OtherTensor(what) => {
                     let unreadable = Unreadable {
                         shape: None,
-                        what: format!("it is made by {what}, which is no plain tensor"),
+                        what: format!("it is made by {what}, which is not a plain tensor"),
                     };
                     self.place_unreadable(path, unreadable);
                 }
