@@ -51,7 +51,7 @@ struct Trial {
     expected: Outcome,
 }
 
-/// What is under the library.
+/// The command that is under the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     /// A run from its beginning to its end.
@@ -250,7 +250,7 @@ fn check_checkpoints(run: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What somebody began to write or to remove, below a folder.
+/// Lists what somebody began to write or to remove, below a folder.
 fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {

@@ -176,7 +176,7 @@ fn unknown_class(dir: &Path, folder: &Path, classes: &[String]) -> DataError {
     }
 }
 
-/// Where the images of each split come from, unless that is what anyone expects.
+/// Says where the images of each split come from, unless that is what anyone expects.
 fn note_on_splits(
     train: &ClassFolders,
     validation: Option<&ClassFolders>,

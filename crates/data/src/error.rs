@@ -55,7 +55,7 @@ pub enum DataError {
         folder: PathBuf,
         /// Images found directly in it.
         images: usize,
-        /// What there is instead, to follow their number.
+        /// Things that are there instead, to follow their number.
         instead: String,
     },
     /// Only one class folder: there is nothing to tell apart.
@@ -77,7 +77,7 @@ pub enum DataError {
     EmptyClass {
         /// The class folder.
         folder: PathBuf,
-        /// What there is instead, to follow the sentence's first part.
+        /// Things that are there instead, to follow the sentence's first part.
         instead: String,
     },
     /// A class folder that the training split or the model does not know.

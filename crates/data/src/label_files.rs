@@ -177,7 +177,7 @@ fn beginning(path: &Path) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What the files of a folder with the picture 1.jpg look like.
+    /// Returns the format that the files of a folder with the picture 1.jpg look like.
     fn looks_like(files: &[(&str, &str)]) -> Option<Format> {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name);

@@ -281,7 +281,7 @@ fn most_memory(bytes: u64) -> Limits {
     limits
 }
 
-/// What a decoder said, on one line.
+/// The words of a decoder, on one line.
 pub(crate) fn reason(error: impl std::fmt::Display) -> String {
     let words = error.to_string();
     words.split_whitespace().collect::<Vec<_>>().join(" ")

@@ -74,9 +74,9 @@ pub enum Error {
         command::resume(run)
     )]
     LostImage {
-        /// Which image, and why it cannot be read.
+        /// The image, and why it cannot be read.
         source: DataError,
-        /// Where the run is, and whether that is saved.
+        /// The place of the run, and whether that is saved.
         saved: String,
         /// Folder of the run.
         run: PathBuf,

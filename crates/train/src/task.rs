@@ -89,7 +89,7 @@ pub trait Task: Send + Sync + Sized + 'static {
 
     /// Which of a recipe's tasks it is.
     const KIND: recipe::Task;
-    /// What has a class: `images` or `objects`.
+    /// Things that have a class: `images` or `objects`.
     const COUNTED: &'static str;
 
     /// Opens the data set of a recipe, and says what there is to say of it besides the numbers of its
@@ -111,7 +111,7 @@ pub trait Task: Send + Sync + Sized + 'static {
         samples: &[Sample<Self::Label>],
     ) -> Vec<(&'a str, usize)>;
 
-    /// How often each class is in some images, in the order of the classes: as [`COUNTED`](Self::COUNTED)
+    /// Counts how often each class is in some images, in the order of the classes: as [`COUNTED`](Self::COUNTED)
     /// says.
     fn label_counts(classes: &[String], samples: &[Sample<Self::Label>]) -> Vec<usize>;
 

@@ -83,7 +83,7 @@ pub enum WeightError {
     NotThere {
         /// The file.
         path: PathBuf,
-        /// What was asked for, and what there is.
+        /// The prefix that was asked for, and those that there are.
         detail: String,
     },
     /// Too little of the backbone came from the file to be worth training on.

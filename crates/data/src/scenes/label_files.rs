@@ -29,7 +29,7 @@ const FOLDERS: [&str; 21] = [
     "labelme",
 ];
 
-/// How deep folders of such names may lie in each other: `images/train/labels/`.
+/// The depth to which folders of such names may lie in each other: `images/train/labels/`.
 const MAX_DEPTH: usize = 3;
 
 /// Label files in a data set's folder and in the folders of labels, images and splits below it, sorted.
@@ -86,7 +86,7 @@ impl LabelFiles {
     }
 }
 
-/// Whether a folder of that name, in small letters, has labels or images of whatever class.
+/// Returns whether a folder of that name, in small letters, has labels or images of whatever class.
 pub(super) fn is_known(name: &str) -> bool {
     FOLDERS.contains(&name) || SplitKind::of(name).is_some()
 }

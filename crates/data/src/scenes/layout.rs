@@ -65,7 +65,7 @@ pub fn layout(dir: &Path) -> Option<Layout> {
     Recognised::of(dir).layout()
 }
 
-/// Whether a folder has detection data: of a [`Layout`], or such that [`open`](super::open()) refuses by
+/// Returns whether a folder has detection data: of a [`Layout`], or such that [`open`](super::open()) refuses by
 /// name, for it is of another layout or the data set is in a folder below.
 pub fn is_detection(dir: &Path) -> bool {
     let recognised = Recognised::of(dir);

@@ -34,7 +34,7 @@ pub struct Changes {
     pub accept_data_change: bool,
     /// Memory to keep within.
     pub memory: Option<Memory>,
-    /// Whether the run failed to allocate, or was killed for lack of memory.
+    /// True if the run failed to allocate, or was killed for lack of memory.
     pub out_of_memory: bool,
 }
 

@@ -197,7 +197,7 @@ fn resume_task<T: Task>(
     }
 }
 
-/// Whether the run was surely killed for lack of memory. Where another process may have been, says so and
+/// Returns whether the run was surely killed for lack of memory. Where another process may have been, says so and
 /// how to state it: the run goes on as it was, in the same bits.
 fn was_killed_for_memory(run: &RunFolder, observe: Observer) -> bool {
     match run.silent_end() {

@@ -45,7 +45,7 @@ pub struct Guess {
     pub other_prefixes: Vec<String>,
     /// Why the prefix would be taken, where there are others.
     pub reason: &'static str,
-    /// Whether the layer that reads the image would load.
+    /// True if the layer that reads the image would load.
     pub first_layer_loads: bool,
     /// How much of the backbone would load.
     pub backbone: Coverage,

@@ -21,7 +21,7 @@ const WHOLE: [&str; 6] = [
     "all",
 ];
 
-/// What a list is for.
+/// The purpose of a list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Split(SplitKind),
@@ -39,7 +39,7 @@ pub(super) struct Lists {
     pub validation: Option<PathBuf>,
     pub test: Option<PathBuf>,
     pub whole: Option<PathBuf>,
-    /// How many files there are, used or not.
+    /// The number of files, used or not.
     pub count: usize,
 }
 
@@ -160,7 +160,7 @@ fn texts(folder: &Path) -> Vec<PathBuf> {
     texts
 }
 
-/// Whether a list is for training beyond doubt: other text files may be called `all.txt`.
+/// Returns whether a list is for training beyond doubt: other text files may be called `all.txt`.
 fn is_for_training(list: &Path) -> bool {
     let name = list.file_name().unwrap_or_default().to_string_lossy();
     match role(list) {

@@ -44,7 +44,7 @@ const PICTURES: [&str; 10] = [
     "jpg",
 ];
 
-/// How far below the given folder a data set is looked for: `archive/VOCdevkit/VOC2007`.
+/// The depth below the given folder at which a data set is looked for: `archive/VOCdevkit/VOC2007`.
 const MAX_DEPTH: usize = 3;
 
 /// Bytes at the start of a file that hold its outermost element.
@@ -53,12 +53,12 @@ const START: u64 = 4096;
 /// Annotations in a folder that are looked into: one may be another tool's.
 const TRIED: usize = 5;
 
-/// Whether a folder is called as folders of annotations are.
+/// Returns whether a folder is called as folders of annotations are.
 pub(super) fn is_annotations(name: &str) -> bool {
     ANNOTATIONS.contains(&&name.to_lowercase()[..])
 }
 
-/// Whether a folder is called as folders of pictures are.
+/// Returns whether a folder is called as folders of pictures are.
 pub(super) fn is_pictures(name: &str) -> bool {
     PICTURES.contains(&&name.to_lowercase()[..])
 }
@@ -102,7 +102,7 @@ fn collect_roots(dir: &Path, depth: usize, roots: &mut Vec<PathBuf>) {
     }
 }
 
-/// What lies directly in a folder, in the order of names; nothing if it cannot be read.
+/// Contents directly in a folder, in the order of names; nothing if it cannot be read.
 struct Listing {
     /// Names in small letters and paths.
     folders: Vec<(String, PathBuf)>,
@@ -143,7 +143,7 @@ impl Listing {
     }
 }
 
-/// Whether a file's outermost element is VOC's.
+/// Returns whether a file's outermost element is VOC's.
 fn is_annotation(file: &Path) -> bool {
     let mut start = Vec::new();
     let read =
@@ -170,7 +170,7 @@ fn is_root(listing: &Listing) -> bool {
     })
 }
 
-/// Whether there are annotations and pictures, in a folder each or in one.
+/// Returns whether there are annotations and pictures, in a folder each or in one.
 fn has_pair(listing: &Listing) -> bool {
     let named = |name: &str| listing.folders.iter().any(|(found, _)| found == name);
     if named("annotations") && named("jpegimages")

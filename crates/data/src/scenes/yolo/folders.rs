@@ -145,7 +145,7 @@ fn sorted_entries(dir: &Path) -> Vec<PathBuf> {
     entries
 }
 
-/// Whether the images of a folder have label files in YOLO's form.
+/// Returns whether the images of a folder have label files in YOLO's form.
 fn has_labels(images: &Path) -> bool {
     let mut left = FILES;
     let places = label_folders(images).into_iter();
@@ -186,7 +186,7 @@ fn is_label_name(file: &Path) -> bool {
     has_extension(file, "txt") && !is_no_label(file)
 }
 
-/// Whether a text file begins with lines of a class and a box or an outline.
+/// Returns whether a text file begins with lines of a class and a box or an outline.
 fn is_label(file: &Path) -> bool {
     let (text, complete) = super::start_of(file);
     let mut lines: Vec<&str> = text

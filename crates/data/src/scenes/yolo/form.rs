@@ -148,7 +148,7 @@ fn is_track(number: f64) -> bool {
     number >= 0.0 && number.fract() == 0.0
 }
 
-/// Whether lines of a box and two numbers end in a confidence and the number of a track, which no outline
+/// Returns whether lines of a box and two numbers end in a confidence and the number of a track, which no outline
 /// in fractions does.
 fn are_tracks(long: &[Vec<f64>]) -> bool {
     let pair = |position: &Vec<f64>| (position[BOX], position[BOX + 1]);
@@ -156,7 +156,7 @@ fn are_tracks(long: &[Vec<f64>]) -> bool {
     long.iter().map(pair).all(fits) && long.iter().map(pair).any(|(_, track)| track > 1.0)
 }
 
-/// Whether every third number after the box is a flag of visibility: 0, 1 or 2.
+/// Returns whether every third number after the box is a flag of visibility: 0, 1 or 2.
 fn have_flags(long: &[Vec<f64>], count: usize) -> bool {
     let after = count - BOX;
     let flags = |position: &Vec<f64>| {

@@ -180,7 +180,7 @@ pub(super) fn stray(
     Ok((stray, among_images))
 }
 
-/// Whether a text file has the name of a list of classes or of a description.
+/// Returns whether a text file has the name of a list of classes or of a description.
 pub(super) fn is_no_label(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_ascii_lowercase();
     let is_readme = name.as_encoded_bytes().starts_with(b"readme");

@@ -1,4 +1,4 @@
-//! Where the numbers of a PyTorch file lie: entries of a zip archive, or one after the other behind the pickles.
+//! Places of the numbers of a PyTorch file: entries of a zip archive, or one after the other after the pickles.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,13 +22,13 @@ const ZIP_END: u64 = 22 + 65_535;
 pub(super) enum Container {
     Zip {
         archive: Box<ZipArchive<BufReader<File>>>,
-        /// What stands before `data.pkl` in its name.
+        /// The path before `data.pkl` in its name.
         folder: String,
         is_big_endian: bool,
     },
     Legacy {
         reader: BufReader<File>,
-        /// Where the numbers of each storage begin, and how many bytes they are.
+        /// The first byte of the numbers of each storage, and their number of bytes.
         places: HashMap<String, (u64, u64)>,
         is_big_endian: bool,
     },
@@ -139,7 +139,7 @@ impl Container {
         }
     }
 
-    /// How many bytes there are of a storage; `None` if there is none of that name.
+    /// The number of bytes of a storage; `None` if there is none of that name.
     pub(super) fn size(&mut self, storage: &Storage) -> Option<u64> {
         match self {
             Self::Zip {
@@ -232,7 +232,7 @@ fn require_directory(path: &Path, file: &mut File) -> Result<(), WeightError> {
     }
 }
 
-/// Whether the numbers are the other way round than everywhere else: the entry `byteorder`.
+/// Reads from the entry `byteorder` whether the bytes of numbers are the other way round than everywhere else.
 fn byte_order(
     path: &Path,
     archive: &mut ZipArchive<BufReader<File>>,

@@ -180,7 +180,7 @@ fn gather(view: &TensorView, bytes: &[u8], is_big_endian: bool) -> Option<FileTe
     })
 }
 
-/// How many elements, of the last dimensions, lie one after the other.
+/// Counts the elements, of the last dimensions, that lie one after the other.
 fn contiguous_run(view: &TensorView) -> usize {
     let mut run = 1;
     for (extent, stride) in view.shape.iter().zip(&view.strides).rev() {
