@@ -31,7 +31,7 @@ pub struct Dataset<L = usize> {
     pub classes: Vec<String>,
     /// What the network learns from.
     pub train: Vec<Sample<L>>,
-    /// What the epoch is chosen by.
+    /// Samples that the epoch is chosen by.
     pub validation: Vec<Sample<L>>,
     /// What the final figure is measured on, if there is a test split.
     pub test: Option<Vec<Sample<L>>>,

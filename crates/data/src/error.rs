@@ -112,7 +112,7 @@ pub enum DataError {
     Layout {
         /// The folder.
         folder: PathBuf,
-        /// What is wrong, and the fix.
+        /// The problem and the fix.
         problem: String,
     },
     /// A file of annotations that cannot be read as what it should be.
@@ -122,7 +122,7 @@ pub enum DataError {
         path: PathBuf,
         /// Where, counted from 1.
         line: usize,
-        /// What was expected and found, and the fix.
+        /// The things expected and found, and the fix.
         problem: String,
     },
     /// More images are damaged than an accident explains.

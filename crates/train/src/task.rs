@@ -102,7 +102,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// Refuses images that can be read, but not learned from.
     ///
     /// # Errors
-    /// What is missing, and the fix.
+    /// If something is missing: that, and the fix.
     fn require_learnable(data: &Dataset<Self::Label>) -> Result<(), Error>;
 
     /// Images of each class, by name, where an image has one class; none where it has several.
