@@ -144,7 +144,7 @@ fn watch(target: &Target, moments: &Receiver<Moment>) {
     }
 }
 
-/// Where the input that a target reads is kept, so that it is there after an abort.
+/// The place of the input that a target reads, kept so that it is there after an abort.
 fn kept(target: &Target) -> PathBuf {
     Path::new(KEPT).join(target.name)
 }

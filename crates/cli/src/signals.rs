@@ -81,7 +81,7 @@ fn hang_up() -> Option<i32> {
     None
 }
 
-/// Whether a process with that /proc/PID/status ignores a signal.
+/// Returns whether a process with that /proc/PID/status ignores a signal.
 #[cfg(target_os = "linux")]
 fn is_ignored(status: &str, signal: i32) -> Option<bool> {
     let mask = status

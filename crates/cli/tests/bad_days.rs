@@ -1,4 +1,4 @@
-//! What the system does to a run besides killing it: terminals that close, limits on files, homes that are
+//! Harm that the system does to a run besides killing it: terminals that close, limits on files, homes that are
 //! missing, and processes that leave things behind.
 #![cfg(target_os = "linux")]
 

@@ -78,7 +78,7 @@ fn within_an_epoch_another_batch_still_sees_each_image_once() {
         .stderr(contains(
             "changed: phase thaw: batch 8 → 5: other steps from here on",
         ))
-        .stderr(contains(format!("with {seen} images of epoch 3 behind")));
+        .stderr(contains(format!("with {seen} images of epoch 3 done")));
     let ends = |epoch: usize| {
         state(&run, &format!("epoch-000{epoch}"))["step"]
             .as_u64()
@@ -216,7 +216,7 @@ fn another_model_or_image_size_is_refused() {
         fs::write(run.join("recipe.toml"), recipe.replacen(from, to, 1)).unwrap();
         resume(&run, &["--from-epoch", "3"])
             .code(1)
-            .stderr(contains(words).and(contains("this run cannot go on with them")));
+            .stderr(contains(words).and(contains("this run cannot continue with them")));
         assert!(outcome(&run, EPOCHS) == before);
     }
 }
@@ -278,7 +278,7 @@ fn a_recipe_in_which_the_run_has_no_place_is_refused() {
     assert!(run.join("best.safetensors").exists());
 }
 
-/// The way of the tutorial: the thaw dies for memory, goes on with a smaller batch, ends with the loss
+/// The way of the tutorial: the thaw dies for memory, continues with a smaller batch, ends with the loss
 /// still falling, and goes on for more.
 #[test]
 fn the_thaw_dies_goes_on_with_a_smaller_batch_and_then_for_longer() {

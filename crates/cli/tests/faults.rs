@@ -51,7 +51,7 @@ struct Trial {
     expected: Outcome,
 }
 
-/// What is under the library.
+/// The command that is under the library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     /// A run from its beginning to its end.
@@ -167,7 +167,7 @@ impl Trial {
             } else {
                 "ended with an error"
             };
-            // The same command again, where there is nothing to go on with.
+            // The same command again, where there is nothing to resume.
             let again = if place.run().join("recipe.toml").exists() {
                 Stage::Resume
             } else {
@@ -175,7 +175,7 @@ impl Trial {
             };
             self.finish(&place, again, &mut said)?;
         }
-        if fault.kind == MEMORY && said.contains("for lack of memory: it goes on with") {
+        if fault.kind == MEMORY && said.contains("for lack of memory: it continues with") {
             met = "goes on in smaller parts";
         } else if outcome(&place.run(), EPOCHS) != self.expected {
             return Err(format!("other bits\n{said}"));
@@ -250,7 +250,7 @@ fn check_checkpoints(run: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// What somebody began to write or to remove, below a folder.
+/// Lists what somebody began to write or to remove, below a folder.
 fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! What a person sees of a data folder: its classes with their counts, and what is not used.
+//! The view that a person has of a data folder: its classes with their counts, and what is not used.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::{CLASSES, data, pictures, small_run, warmstart};
 
-/// What `plan` says of a data folder on standard error.
+/// Returns what `plan` says of a data folder on standard error.
 fn planned(data: &Path) -> String {
     let mut arguments = small_run(data, "none", data);
     arguments[0] = "plan";

@@ -282,7 +282,7 @@ fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
     assert!(output.status.success(), "{said}");
     assert!(
         said.contains(
-            "the run ended in phase thaw for lack of memory: it goes on with 4 images at a time"
+            "the run ended in phase thaw for lack of memory: it continues with 4 images at a time"
         ),
         "{said}"
     );

@@ -20,7 +20,7 @@ fn trained(data: &Path, weights: &str, out: PathBuf, flags: &[&str]) -> PathBuf 
     out
 }
 
-/// What a command says of the images, and the JSON object that it prints.
+/// Returns what a command says of the images, and the JSON object that it prints.
 fn eval(model: &Path, flags: &[&str]) -> (String, Value) {
     let mut command = warmstart();
     let output = command.arg("eval").arg(model).arg("--json").args(flags);

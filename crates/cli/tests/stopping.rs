@@ -59,7 +59,7 @@ fn a_signal_stops_after_the_step_in_hand_and_saves_it() {
         let last = words.lines().last().unwrap();
         assert!(last.starts_with("stopped in epoch 2 after "), "{words}");
         assert!(
-            last.contains("saved; go on with `warmstart resume "),
+            last.contains("saved; continue with `warmstart resume "),
             "{words}"
         );
         let saved = checkpoints(&run);
@@ -78,7 +78,7 @@ fn a_signal_stops_after_the_step_in_hand_and_saves_it() {
             .stdout(contains("interrupted in epoch 2 of 4, after "))
             .stdout(contains(format!("  warmstart resume {}\n", run.display())));
         resume(&run).success().stderr(
-            contains("going on after epoch 1 of 4, with ").and(contains("of epoch 2 behind")),
+            contains("going on after epoch 1 of 4, with ").and(contains("of epoch 2 done")),
         );
         assert!(outcome(&run, EPOCHS) == expected, "stopped by {name}");
         assert!(

@@ -12,7 +12,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use scenes::{picture, shapes};
 
-/// What Label Studio exports: images, labels and classes, and no file that says so.
+/// Writes what Label Studio exports: images, labels and classes, and no file that says so.
 fn label_studio(dir: &Path) -> PathBuf {
     let data = dir.join("export");
     fs::create_dir_all(data.join("images")).unwrap();

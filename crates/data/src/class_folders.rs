@@ -33,7 +33,7 @@ pub(crate) struct ClassFolders {
     pub loose: Vec<PathBuf>,
     /// Files directly in it that are not images.
     others: Vec<PathBuf>,
-    /// What is not used, with the loose images.
+    /// All that is not used, with the loose images.
     pub ignored: Skipped,
 }
 

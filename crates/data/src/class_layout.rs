@@ -1,4 +1,4 @@
-//! Which of the folders in a data folder are splits, and which are classes.
+//! Folders in a data folder, told apart: splits and classes.
 
 use crate::class_folders::ClassFolders;
 use crate::error::{DataError, some_of};
@@ -10,7 +10,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
-/// How a data set of classes lies in its folder.
+/// The layout of a data set of classes in its folder.
 pub(crate) enum ClassLayout {
     /// Class folders.
     Classes(ClassFolders),
@@ -19,7 +19,7 @@ pub(crate) enum ClassLayout {
         train: ClassFolders,
         validation: Option<ClassFolders>,
         test: Option<ClassFolders>,
-        /// What lies beside them.
+        /// All that lies beside them.
         beside: Skipped,
     },
 }
@@ -27,7 +27,7 @@ pub(crate) enum ClassLayout {
 /// A folder directly in the data folder.
 struct Folder {
     path: PathBuf,
-    /// What split it has the name of.
+    /// The split that it has the name of.
     kind: Option<SplitKind>,
     found: Images,
 }
@@ -79,7 +79,7 @@ fn kinds(folders: &[PathBuf]) -> Vec<Option<SplitKind>> {
         .collect()
 }
 
-/// Whether the folders of a split's name are splits. A class may be called `train` or `test`: then most of
+/// Returns whether the folders of a split's name are splits. A class may be called `train` or `test`: then most of
 /// its images lie directly in it, as they do in another folder beside it.
 fn are_splits(folders: &[Folder]) -> bool {
     let direct = |folder: &Folder| {

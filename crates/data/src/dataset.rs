@@ -31,7 +31,7 @@ pub struct Dataset<L = usize> {
     pub classes: Vec<String>,
     /// What the network learns from.
     pub train: Vec<Sample<L>>,
-    /// What the best epoch is chosen by.
+    /// Samples that the epoch is chosen by.
     pub validation: Vec<Sample<L>>,
     /// What the final figure is measured on, if there is a test split.
     pub test: Option<Vec<Sample<L>>>,
@@ -151,9 +151,10 @@ fn labelled(folders: ClassFolders, classes: &[String]) -> Result<Split, DataErro
     split
         .samples
         .sort_by(|a, b| (a.label, &a.path).cmp(&(b.label, &b.path)));
-    match split.samples.is_empty() {
-        true => Err(DataError::EmptySplit(folders.path)),
-        false => Ok(split),
+    if split.samples.is_empty() {
+        Err(DataError::EmptySplit(folders.path))
+    } else {
+        Ok(split)
     }
 }
 
@@ -175,7 +176,7 @@ fn unknown_class(dir: &Path, folder: &Path, classes: &[String]) -> DataError {
     }
 }
 
-/// Where the images of each split come from, unless that is what anyone expects.
+/// Says where the images of each split come from, unless that is what anyone expects.
 fn note_on_splits(
     train: &ClassFolders,
     validation: Option<&ClassFolders>,

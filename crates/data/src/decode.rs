@@ -6,7 +6,7 @@
 //! laid on white, where `convert("RGB")` would show the colours hidden under the transparency.
 
 use crate::error::DataError;
-use crate::picture_header::{self, Format, PANICKED, jpeg_decoder, one_line};
+use crate::picture_header::{self, Format, PANICKED, jpeg_decoder, reason};
 use crate::picture_limits::{MAX_BYTES, require_scans};
 use crate::rgb_image::RgbImage;
 use image::metadata::Orientation;
@@ -77,7 +77,7 @@ fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     let image = RgbImage {
         width,
         height,
-        pixels: decoder.decode().map_err(one_line)?,
+        pixels: decoder.decode().map_err(reason)?,
     };
     turned(image, header.orientation)
 }
@@ -108,7 +108,7 @@ fn jpeg_scans(bytes: &[u8]) -> Option<u64> {
 
 fn decode_other(bytes: &[u8], format: ImageFormat) -> Result<RgbImage, String> {
     let (header, decoder) = picture_header::other(Cursor::new(bytes), format, bytes.len() as u64)?;
-    let decoded = DynamicImage::from_decoder(decoder).map_err(one_line)?;
+    let decoded = DynamicImage::from_decoder(decoder).map_err(reason)?;
     let pixels = match decoded {
         DynamicImage::ImageRgb8(image) => image.into_raw(),
         DynamicImage::ImageLuma8(image) => channels::<1, _>(image.as_raw(), |v| *v),

@@ -57,7 +57,7 @@ fn encoded(path: &Path, image: &RgbImage) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether a file is a JPEG that [`save_picture`] wrote, as its comment says.
+/// Returns whether a file is a JPEG that [`save_picture`] wrote, as its comment says.
 pub fn is_saved_picture(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = warmstart_files::open(path)
@@ -68,7 +68,7 @@ pub fn is_saved_picture(path: &Path) -> bool {
 /// Bytes of a JPEG that are enough to find the comment.
 const LONGEST_START: u64 = 1 << 10;
 
-/// Where the comment stands: behind the JFIF segment, which comes first (ITU-T T.871, section 10.1). `None` if the
+/// The place of the comment: after the JFIF segment, which comes first (ITU-T T.871, section 10.1). `None` if the
 /// bytes begin otherwise.
 fn comment_place(bytes: &[u8]) -> Option<usize> {
     let [0xff, 0xd8, 0xff, 0xe0, high, low, ..] = *bytes else {

@@ -1,16 +1,18 @@
 //! What can go wrong between a folder and a batch.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use warmstart_files::{one_line, shown};
 
-/// Why data could not be used, in one line that names the file and the mend.
+/// Why data could not be used, in one line that names the file and the fix.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// The operating system refused to list a folder or read a file.
     #[error(
-        "cannot read {}: {source}; check that it exists and may be read",
-        shown(path)
+        "cannot read {}: {source}{}",
+        shown(path),
+        missing_fix(source.kind())
     )]
     Read {
         /// The folder or file.
@@ -19,7 +21,10 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// The operating system refused to make a folder or write a file.
-    #[error("cannot write {}: {source}; check the free space and the permissions", path.display())]
+    #[error(
+        "cannot write {}: {source}; check the free space and the permissions",
+        shown(path)
+    )]
     Write {
         /// The folder or file.
         path: PathBuf,
@@ -27,7 +32,10 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A file is no picture, or a damaged one.
-    #[error("cannot decode {}: {reason}; remove the file or save it as JPEG or PNG", path.display())]
+    #[error(
+        "cannot decode {}: {reason}; remove the file or save it as JPEG or PNG",
+        shown(path)
+    )]
     Decode {
         /// The file.
         path: PathBuf,
@@ -47,7 +55,7 @@ pub enum DataError {
         folder: PathBuf,
         /// Images found directly in it.
         images: usize,
-        /// What there is instead, to follow their number.
+        /// Things that are there instead, to follow their number.
         instead: String,
     },
     /// Only one class folder: there is nothing to tell apart.
@@ -69,7 +77,7 @@ pub enum DataError {
     EmptyClass {
         /// The class folder.
         folder: PathBuf,
-        /// What there is instead, to follow the sentence's first part.
+        /// Things that are there instead, to follow the sentence's first part.
         instead: String,
     },
     /// A class folder that the training split or the model does not know.
@@ -104,17 +112,17 @@ pub enum DataError {
     Layout {
         /// The folder.
         folder: PathBuf,
-        /// What is wrong, and the mend.
+        /// The problem and the fix.
         problem: String,
     },
     /// A file of annotations that cannot be read as what it should be.
-    #[error("{}, line {line}: {problem}", path.display())]
+    #[error("{}, line {line}: {problem}", shown(path))]
     Annotations {
         /// The file.
         path: PathBuf,
         /// Where, counted from 1.
         line: usize,
-        /// What was expected and found, and the mend.
+        /// The things expected and found, and the fix.
         problem: String,
     },
     /// More images are damaged than an accident explains.
@@ -144,7 +152,7 @@ pub enum DataError {
     /// A picture has another size than its labels were read for.
     #[error(
         "{} is {} x {} pixels and its labels are for {} x {}; was it replaced? start again with the labels of this picture",
-        path.display(), found.0, found.1, expected.0, expected.1
+        shown(path), found.0, found.1, expected.0, expected.1
     )]
     PictureSize {
         /// The file.
@@ -192,6 +200,16 @@ impl DataError {
     }
 }
 
+/// The end of a message about a file that is missing or may not be read; nothing of other problems, which say
+/// themselves what is wrong.
+fn missing_fix(kind: ErrorKind) -> &'static str {
+    if matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied) {
+        "; check that it exists and may be read"
+    } else {
+        ""
+    }
+}
+
 fn lie(images: usize) -> String {
     match images {
         1 => "1 image lies".to_owned(),
@@ -223,4 +241,21 @@ pub(crate) fn require_up_to(
             found: value.to_string(),
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::path::Path;
+
+    #[test]
+    fn only_what_may_be_missing_or_closed_is_to_be_checked() {
+        let said = |problem: io::Error| DataError::read(Path::new("a.jpg"), problem).to_string();
+        for kind in [ErrorKind::NotFound, ErrorKind::PermissionDenied] {
+            assert!(said(kind.into()).ends_with("; check that it exists and may be read"));
+        }
+        let pipe = io::Error::new(ErrorKind::InvalidInput, "it is a pipe, not a file");
+        assert_eq!(said(pipe), "cannot read a.jpg: it is a pipe, not a file");
+    }
 }

@@ -12,7 +12,7 @@ const EXTENSIONS: [&str; 9] = [
     "jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
 ];
 
-/// What lies directly in a folder, in the order of names.
+/// Contents directly in a folder, in the order of names.
 #[derive(Default)]
 pub(crate) struct Entries {
     pub folders: Vec<PathBuf>,
@@ -20,18 +20,18 @@ pub(crate) struct Entries {
     pub images: Vec<PathBuf>,
     /// Other regular files.
     pub others: Vec<PathBuf>,
-    /// What is neither, and the others by type.
+    /// All that is neither, and the others by type.
     pub skipped: Skipped,
 }
 
-/// What lies below a folder at any depth.
+/// Contents of a folder at any depth.
 #[derive(Default)]
 pub(crate) struct Images {
     /// Files that are images by their extension, sorted.
     pub paths: Vec<PathBuf>,
     /// Other regular files, sorted.
     pub others: Vec<PathBuf>,
-    /// What is not listed, and the others by type.
+    /// All that is not listed, and the others by type.
     pub skipped: Skipped,
     /// The folders directly in it, sorted.
     pub folders: Vec<PathBuf>,
@@ -163,7 +163,7 @@ pub(crate) fn entries(dir: &Path) -> Result<Entries, DataError> {
     Ok(entries)
 }
 
-/// Whether a file has an extension, given without its dot, in any case.
+/// Returns whether a file has an extension, given without its dot, in any case.
 pub(crate) fn has_extension(path: &Path, extension: &str) -> bool {
     path.extension()
         .is_some_and(|found| found.eq_ignore_ascii_case(extension))

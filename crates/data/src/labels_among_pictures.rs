@@ -189,7 +189,7 @@ fn of_boxes(line: &str) -> Option<Format> {
 mod tests {
     use super::*;
 
-    /// What the files of a folder with the picture 1.jpg look like.
+    /// Returns the format that the files of a folder with the picture 1.jpg look like.
     fn looks_like(files: &[(&str, &str)]) -> Option<Format> {
         let folder = tempfile::tempdir().unwrap();
         let place = |name: &str| folder.path().join(name);

@@ -196,7 +196,7 @@ pub(crate) fn jpeg<R: ZByteReaderTrait>(
     const ROWS: u64 = 2 * 4 * 8 * 2;
     /// A side in whole blocks of the largest subsampling.
     const BLOCK: u64 = 4 * 8;
-    decoder.decode_headers().map_err(one_line)?;
+    decoder.decode_headers().map_err(reason)?;
     let (width, height) = decoder.dimensions().ok_or("it has no size")?;
     let info = decoder.info().ok_or("it has no size")?;
     let orientation = decoder
@@ -231,7 +231,7 @@ pub(crate) fn other<'a>(
     };
     let mut reader = ImageReader::with_format(reader, format);
     reader.limits(most_memory(MAX_METADATA_BYTES));
-    let mut decoder = reader.into_decoder().map_err(one_line)?;
+    let mut decoder = reader.into_decoder().map_err(reason)?;
     let (width, height) = decoder.dimensions();
     require_size(width.into(), height.into())?;
     let color = decoder.color_type();
@@ -248,7 +248,7 @@ pub(crate) fn other<'a>(
     let header = checked(Orientation::NoTransforms)?;
     // A frame or strip that is larger than the picture is refused by the decoder.
     let limits = most_memory(header.bytes - file_bytes);
-    decoder.set_limits(limits).map_err(one_line)?;
+    decoder.set_limits(limits).map_err(reason)?;
     let orientation = match &webp {
         Some(webp) => webp.orientation(),
         // A picture is worth more than its damaged metadata.
@@ -281,8 +281,8 @@ fn most_memory(bytes: u64) -> Limits {
     limits
 }
 
-/// What a decoder said, on one line.
-pub(crate) fn one_line(error: impl std::fmt::Display) -> String {
+/// The words of a decoder, on one line.
+pub(crate) fn reason(error: impl std::fmt::Display) -> String {
     let words = error.to_string();
     words.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,4 @@
-//! What of a data folder is not used, by reason.
+//! Files and folders of a data folder that are not used, by reason.
 
 use crate::error::DataError;
 use crate::folder;
@@ -45,7 +45,7 @@ enum Unused {
 }
 
 impl Skipped {
-    /// What of a folder of detection data is not used, of which its reader has counted `ignored` files: those
+    /// Lists what of a folder of detection data is not used, of which its reader has counted `ignored` files: those
     /// of unsupported types may be labels, so of them only pictures are listed by type.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ impl Skipped {
         Ok(skipped)
     }
 
-    /// How many files and folders, with the images of unused folders.
+    /// The number of files and folders, with the images of unused folders.
     pub fn count(&self) -> usize {
         let unused = self.unused.iter().map(|(_, unused)| match unused {
             Unused::Whole(images) | Unused::Loose(images) => images,

@@ -4,6 +4,7 @@ use crate::copies::Album;
 use crate::dataset::Sample;
 use crate::error::some_of;
 use crate::sketch::Sketch;
+use crate::skipped::images;
 use serde::Serialize;
 use std::path::Path;
 use warmstart_files::shown;
@@ -104,13 +105,6 @@ pub fn survey(
     .into_iter()
     .flatten()
     .collect()
-}
-
-fn images(count: usize) -> String {
-    match count {
-        1 => "1 image".to_owned(),
-        _ => format!("{count} images"),
-    }
 }
 
 /// The first few pairs, for people.

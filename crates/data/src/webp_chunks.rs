@@ -10,7 +10,7 @@ use std::io::{self, BufRead, Read, Seek, SeekFrom};
 /// Chunks that are looked at; a picture has at most seven besides its frames.
 const MOST: usize = 4096;
 
-/// What of a WebP's chunks matters.
+/// Facts in a WebP's chunks that its decoding depends on.
 #[derive(Debug, Default)]
 pub(crate) struct WebpChunks {
     exif: Option<Vec<u8>>,

@@ -1,4 +1,4 @@
-//! Which folders are splits, which are classes, and which are neither.
+//! Folders that are splits, folders that are classes, and folders that are neither.
 
 use std::fs;
 use std::path::Path;

@@ -40,7 +40,7 @@ fn fixture_bytes(name: &str) -> Vec<u8> {
     std::fs::read(fixture(&format!("images/{name}"))).expect(name)
 }
 
-/// What both readers make of a file: the size by its header, and the picture. Neither takes a gibibyte, nor
+/// Returns what both readers make of a file: the size by its header, and the picture. Neither takes a gibibyte, nor
 /// five seconds.
 fn both(bytes: &[u8]) -> (Result<(usize, usize), String>, Result<RgbImage, String>) {
     let folder = tempfile::tempdir().unwrap();

@@ -51,9 +51,10 @@ fn require_regular(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() {
         return Ok(());
     }
-    let (kind, name) = match metadata.is_dir() {
-        true => (io::ErrorKind::IsADirectory, "folder"),
-        false => (io::ErrorKind::InvalidInput, special(metadata.file_type())),
+    let (kind, name) = if metadata.is_dir() {
+        (io::ErrorKind::IsADirectory, "folder")
+    } else {
+        (io::ErrorKind::InvalidInput, special(metadata.file_type()))
     };
     Err(io::Error::new(kind, format!("it is a {name}, not a file")))
 }

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 /// A text on one line: control characters are escaped (`\n`, `\u{1b}`), and so are the marks that turn the
 /// direction of writing, so that a name can neither break a line nor command the terminal.
 pub fn one_line(text: &str) -> Cow<'_, str> {
-    match text.chars().any(is_unsafe) {
-        true => Cow::Owned(escaped(text)),
-        false => Cow::Borrowed(text),
+    if text.chars().any(is_unsafe) {
+        Cow::Owned(escaped(text))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -93,9 +94,10 @@ fn escaped_bytes(bytes: &[u8]) -> String {
 fn escaped(text: &str) -> String {
     let mut line = String::with_capacity(text.len() + 8);
     for letter in text.chars() {
-        match is_unsafe(letter) {
-            true => line.extend(letter.escape_default()),
-            false => line.push(letter),
+        if is_unsafe(letter) {
+            line.extend(letter.escape_default());
+        } else {
+            line.push(letter);
         }
     }
     line

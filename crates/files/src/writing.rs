@@ -18,7 +18,7 @@ const TRIES: usize = 8;
 /// after a power cut, and of two processes that write it one wins. Its permissions are those of any new
 /// file, by the umask. A link is followed; a device or pipe is written to.
 ///
-/// What killed processes left half written in the folder is removed.
+/// Files that killed processes left half written in the folder are removed.
 ///
 /// # Errors
 /// Those of `write` and of the system; the old file is still there then, unless all that failed is to
@@ -129,7 +129,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Whether a name is that of a file that [`replace`] is writing, or was when its process was killed.
+/// Returns whether a name is that of a file that [`replace`] is writing, or was when its process was killed.
 pub fn is_being_written(name: &OsStr) -> bool {
     let name = name.to_str();
     let number = name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));

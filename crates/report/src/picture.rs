@@ -31,7 +31,7 @@ pub type Drawn<'a> =
 /// To be called before the work that the picture is of.
 ///
 /// # Errors
-/// What is there, or what is missing.
+/// If its folder is missing, or something else is there.
 pub fn require_place(path: &Path) -> Result<(), Error> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {

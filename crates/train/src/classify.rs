@@ -149,7 +149,7 @@ impl Task for Classification {
         let missing = (0..data.classes.len()).find(|&label| !learned(label));
         missing.map_or(Ok(()), |label| {
             Err(Error::usage(format!(
-                "the class {} has no training image that can be read: mend its images, or remove its \
+                "the class {} has no training image that can be read: repair its images, or remove its \
                  folder",
                 data.classes[label]
             )))

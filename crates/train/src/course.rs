@@ -72,7 +72,7 @@ pub fn is_out_of_patience(phase: &Phase, epochs: &[EpochRecord]) -> bool {
     let mut best = f64::NEG_INFINITY;
     let mut since = 0;
     for record in epochs {
-        // A metric that is no number is no better.
+        // A metric that is not finite is no better.
         if record.metric > best {
             best = record.metric;
             since = 0;

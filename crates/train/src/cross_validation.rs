@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::Fit;
+use warmstart_files::shown;
 use warmstart_metrics::mean_and_deviation;
 
 use crate::Error;
@@ -38,7 +39,7 @@ pub fn folder(out: &Path, number: usize) -> PathBuf {
 }
 
 /// Trains a run for each of so many parts, in `fold-1`, … in `out`, each validated on its part and trained on
-/// the others. What is there already is gone on with, or taken as it is.
+/// the others. What is there already is resumed, or taken as it is.
 ///
 /// # Errors
 /// As [`train`]; what the parts before have come to stays.
@@ -60,7 +61,7 @@ pub fn cross_validate(
     if out.join(RECIPE).exists() {
         return Err(Error::usage(format!(
             "{} is a run of its own: give another --out",
-            out.display()
+            shown(&out)
         )));
     }
     let mut kept = Vec::new();
@@ -69,7 +70,7 @@ pub fn cross_validate(
         let run = folder(&out, number);
         observe(Event::Note(format!(
             "fold {number} of {folds}: {}",
-            run.display()
+            shown(&run)
         )));
         let draft = Draft {
             fold: Some(part),
@@ -105,7 +106,7 @@ fn require_same(run: &Path, part: Part, draft: &Draft) -> Result<(), Error> {
     if recipe.fold != Some(part) {
         return Err(Error::usage(format!(
             "{} is not fold {} of {}: give the same --folds as before, or another --out",
-            run.display(),
+            shown(run),
             part.number,
             part.of
         )));
@@ -116,7 +117,7 @@ fn require_same(run: &Path, part: Part, draft: &Draft) -> Result<(), Error> {
         None => Ok(()),
         Some(difference) => Err(Error::usage(format!(
             "{} was asked for otherwise ({difference}): give the same as before, or another --out",
-            run.display()
+            shown(run)
         ))),
     }
 }

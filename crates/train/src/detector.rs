@@ -65,7 +65,7 @@ pub struct BoxEvaluation {
 pub enum DataSplit {
     /// What a model learns from.
     Train,
-    /// What picks the best epoch.
+    /// Images whose figure picks the epoch.
     Validation,
     /// What neither of them saw.
     Test,

@@ -60,7 +60,7 @@ pub enum Error {
     #[error("{0}")]
     Refused(String),
     /// The run was stopped from outside.
-    #[error("{words}; go on with `{}`", command::resume(run))]
+    #[error("{words}; continue with `{}`", command::resume(run))]
     Interrupted {
         /// Where it was, and whether that is saved.
         words: String,
@@ -74,9 +74,9 @@ pub enum Error {
         command::resume(run)
     )]
     LostImage {
-        /// Which image, and why it cannot be read.
+        /// The image, and why it cannot be read.
         source: DataError,
-        /// Where the run is, and whether that is saved.
+        /// The place of the run, and whether that is saved.
         saved: String,
         /// Folder of the run.
         run: PathBuf,

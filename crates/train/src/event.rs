@@ -79,7 +79,7 @@ pub enum Event<'a> {
         epochs: usize,
         /// Name of its metric.
         metric: &'static str,
-        /// Whether its metric is the highest so far.
+        /// True if its metric is the highest so far.
         is_highest: bool,
     },
     /// Something a user should know.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare};
+use warmstart_files::shown;
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, Unit};
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
@@ -131,7 +132,7 @@ impl Frozen {
         let (training, validation) = both().map_err(|error| {
             format!(
                 "frozen features are not kept in {}: {error}; every epoch computes them again",
-                folder.path().display()
+                shown(folder.path())
             )
         })?;
         let words = format!(
@@ -140,7 +141,7 @@ impl Frozen {
             training.cache.entries(),
             validation.cache.present(),
             validation.cache.entries(),
-            folder.path().display()
+            shown(folder.path())
         );
         self.training = Some(training);
         self.validation = Some(validation);
@@ -375,7 +376,7 @@ impl KeptFeatures {
         Some(format!(
             "no more frozen features are kept in {}: {error}; those that are missing are computed in \
              every epoch",
-            self.cache.path().display()
+            shown(self.cache.path())
         ))
     }
 }

@@ -76,7 +76,7 @@ pub struct CurrentPhase {
 /// Where an epoch stands, and sums over its steps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochSums {
-    /// Images of the epoch's order that are behind: the next batch begins with the one after.
+    /// Images of the epoch's order that are done: the next batch begins with the one after.
     pub seen: usize,
     /// Images learned from: without those of skipped steps.
     pub images: usize,

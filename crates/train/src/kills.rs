@@ -26,7 +26,7 @@ struct OwnGroup {
     kills: u64,
 }
 
-/// What kills say of a run that ended without a word.
+/// The verdict of the counted kills on a run that ended without a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// None can have been the run's.

@@ -68,7 +68,7 @@ pub fn train(
     if absolute(&out).starts_with(data_folder(&recipe.data)) {
         return Err(Error::usage(format!(
             "{} lies in the data set's folder, where it would be taken for a part of it: give another --out",
-            out.display()
+            shown(&out)
         )));
     }
     RunFolder::require_new(&out)?;
@@ -338,8 +338,8 @@ fn of_checkpoint(weights: &Path) -> Result<Option<String>, Error> {
     };
     Ok(Some(format!(
         "this is a new run that starts from the weights of {}: epochs, optimizer and schedule begin \
-         afresh; to go on with the run that they are from: {again}",
-        folder.display()
+         afresh; to continue the run that they are from: {again}",
+        shown(folder)
     )))
 }
 

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use warmstart_files::shown;
+
 use crate::Error;
 
 /// Its file in the folder.
@@ -74,7 +76,7 @@ impl Lock {
                 };
                 return Err(Error::Refused(format!(
                     "{} is being trained by {process}: wait for it, or stop it first",
-                    run.display()
+                    shown(run)
                 )));
             }
         }

@@ -125,7 +125,7 @@ fn sweeps<T: Task>(
     Ok(sweeps)
 }
 
-/// The losses of so many steps at these rates, up to one that is no number or far above those of the beginning.
+/// The losses of so many steps at these rates, up to one that is not finite or far above those of the beginning.
 fn steps<T: Task>(
     job: &Job<T>,
     current: &CurrentPhase,

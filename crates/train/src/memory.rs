@@ -100,7 +100,7 @@ fn group_limit(groups: &str, mounted: &Path) -> Option<u64> {
         let above: Vec<PathBuf> = group.ancestors().map(|group| group.join(file)).collect();
         above.into_iter().filter_map(move |file| {
             let inside = !root.as_os_str().is_empty() && file.starts_with(&root);
-            // "max" is no number, and no limit.
+            // "max" is not a number, and no limit.
             fs::read_to_string(file)
                 .ok()
                 .filter(|_| inside)?

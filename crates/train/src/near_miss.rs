@@ -1,6 +1,6 @@
 //! Names that were likely meant by names that there are not.
 
-/// Words that other programs have for the same thing; a word may have several counterparts here.
+/// Words of other programs, each with the name here.
 const SYNONYMS: [(&str, &str); 16] = [
     ("learning_rate", "lr"),
     ("batch_size", "batch"),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use warmstart_data::Fit;
+use warmstart_files::shown;
 use warmstart_metrics::{Interval, McNemar, wilson};
 
 use crate::Error;
@@ -53,7 +54,7 @@ pub struct Ranked {
     /// Chance of a difference from the first as large as it is if there were none: McNemar's exact test, two-sided,
     /// times the number of files that the first was chosen over (Bonferroni); `null` for the first.
     pub p_value: Option<f64>,
-    /// Which of the images these weights were trained on; `None` where they do not lie in the folder of a run.
+    /// The images that these weights were trained on; `None` where they do not lie in the folder of a run.
     pub seen: Option<Seen>,
 }
 
@@ -97,7 +98,7 @@ pub fn rank(request: &Request, machine: Machine, observe: Observer) -> Result<Ra
         if recipe.task != Task::Classify {
             return Err(Error::usage(format!(
                 "{} holds boxes, and rank is for classes: give a folder of class folders",
-                request.data.display()
+                shown(&request.data)
             )));
         }
         // The images are looked through once.
@@ -132,7 +133,7 @@ pub fn rank(request: &Request, machine: Machine, observe: Observer) -> Result<Ra
     })
 }
 
-/// Which images these weights were trained on, if they are a run's.
+/// Returns the images that these weights were trained on, if they are a run's.
 fn seen(weights: &str, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
     if weights == NO_WEIGHTS {
         return Ok(None);
@@ -145,7 +146,7 @@ fn seen(weights: &str, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
 struct Judged {
     weights: String,
     model: String,
-    /// Whether the class of each image is found.
+    /// True if the class of each image is found.
     right: Vec<bool>,
     seen: Option<Seen>,
 }
@@ -189,7 +190,7 @@ fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
         Error::usage(format!(
             "{}: its tensors are nearly those of no model here; give --model NAME if it is one (warmstart weights \
              inspect shows what is in it)",
-            path.display()
+            shown(&path)
         ))
     })
 }

@@ -175,7 +175,7 @@ pub struct Summary {
     pub state: RunState,
     /// Finished epochs.
     pub epochs: usize,
-    /// What best.safetensors holds: at the end, what was chosen; before, the epoch that is the highest so far.
+    /// The epoch in best.safetensors: at the end, what was chosen; before, the epoch that is the highest so far.
     pub kept: EpochFigure,
     /// The earliest epoch with the highest metric, that of a candidate's own weights beside their average included.
     /// Earlier versions called it `best`.

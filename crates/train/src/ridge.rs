@@ -89,7 +89,7 @@ fn judge(gram: &[Vec<f64>], penalty: f64, labels: &[usize], classes: usize) -> V
 }
 
 /// The inverse of the Cholesky factor L of `gram` + `penalty` · I = LLᵀ, row by row up to the diagonal; `None` if
-/// a feature is no number.
+/// a feature is not finite.
 fn inverse_of_factor(gram: &[Vec<f64>], penalty: f64) -> Option<Vec<Vec<f64>>> {
     let mut factor: Vec<Vec<f64>> = Vec::with_capacity(gram.len());
     let mut inverse: Vec<Vec<f64>> = Vec::with_capacity(gram.len());

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use warmstart_files::read_text;
+use warmstart_files::{read_text, shown};
 
 use crate::Error;
 use crate::checkpoint::{self, At, Checkpoints, MODEL, replace_by_copy, replace_file};
@@ -56,12 +56,12 @@ impl RunFolder {
     /// Refuses a path that something is at already.
     ///
     /// # Errors
-    /// A usage error with the command that goes on with it, if it is a run.
+    /// A usage error with the command that resumes it, if it is a run.
     pub fn require_new(path: &Path) -> Result<(), Error> {
-        let shown = path.display();
+        let shown = shown(path);
         if path.join(RECIPE).exists() {
             return Err(Error::usage(format!(
-                "{shown} is a run already: go on with it by `{}`, or give another --out",
+                "{shown} is a run already: continue it with `{}`, or give another --out",
                 command::resume(path)
             )));
         }
@@ -126,7 +126,7 @@ impl RunFolder {
         if lost {
             observe(Event::Note(format!(
                 "{} is lost: the newest checkpoint's recipe is used, and written there again",
-                path.join(RECIPE).display()
+                shown(&path.join(RECIPE))
             )));
         }
         Ok((run, recipe))
@@ -303,15 +303,15 @@ pub fn summary_of(run: &Path) -> Option<Summary> {
 }
 
 fn not_a_run(path: &Path) -> Error {
-    let shown = path.display();
     let first = cross_validation::folder(path, 1);
     Error::usage(match first.join(RECIPE).exists() {
         true => format!(
-            "{shown} is a cross-validation of several runs: start it again with the arguments that it had, and it goes \
+            "{} is a cross-validation of several runs: start it again with the arguments that it had, and it goes \
              on; one of them is {}",
-            first.display()
+            shown(path),
+            shown(&first)
         ),
-        false => format!("{shown} is not a run: it has no {RECIPE}"),
+        false => format!("{} is not a run: it has no {RECIPE}", shown(path)),
     })
 }
 

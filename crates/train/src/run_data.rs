@@ -149,8 +149,8 @@ impl RunData {
         Ok(own)
     }
 
-    /// Which of some images the model has seen: in this run, or in one whose weights it started from. `None` if the
-    /// list of the run's files is lost.
+    /// Returns those of some images that the model has seen: in this run, or in one whose weights it started from.
+    /// `None` if the list of the run's files is lost.
     ///
     /// # Errors
     /// If the recipe of such a run cannot be read.
@@ -233,7 +233,7 @@ impl RunData {
         chosen.into_iter().map(|place| all[place]).collect()
     }
 
-    /// What a cross-validation deals images out by: the class of each, or nothing where images have several.
+    /// Labels by which a cross-validation deals images out: the class of each, or nothing where images have several.
     fn labels(&self, entries: &[Entry]) -> Option<Vec<usize>> {
         match self.recipe.task {
             recipe::Task::Detect => Some(vec![0; entries.len()]),

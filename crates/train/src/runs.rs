@@ -30,7 +30,7 @@ pub struct FoundRun {
     pub status: Status,
     /// Epochs that it is to have; 0 if its recipe cannot be read.
     pub epochs: usize,
-    /// What best.safetensors holds: of a finished run what was chosen, else the highest epoch so far.
+    /// The epoch in best.safetensors: of a finished run what was chosen, else the highest epoch so far.
     pub kept: Option<EpochFigure>,
     /// The epoch with the highest metric so far.
     pub highest: Option<EpochFigure>,
@@ -162,7 +162,7 @@ fn look(run: &Path) -> FoundRun {
     }
 }
 
-/// Whether the choice of the kept model and the test after the last epoch are done too.
+/// Returns whether the choice of the kept model and the test after the last epoch are done too.
 fn is_finished(run: &Path) -> bool {
     summary_of(run).is_some_and(|summary| summary.state == RunState::Finished)
 }

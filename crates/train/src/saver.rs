@@ -34,7 +34,7 @@ pub struct Commit {
 pub struct FinishedEpoch {
     /// The run with it.
     pub summary: Summary,
-    /// Whether its metric is the highest so far.
+    /// True if its metric is the highest so far.
     pub is_highest: bool,
 }
 
@@ -231,7 +231,7 @@ impl Saver {
     /// Waits until everything is on the disk.
     ///
     /// # Errors
-    /// What the disk said, if it refused every time.
+    /// The words of the disk, if it refused every time.
     pub fn flush(&self, observe: Observer) -> Result<(), String> {
         let result = self.writer.flush();
         self.tell(observe);

@@ -1,4 +1,4 @@
-//! The wish to stop a run.
+//! A request to stop a run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -52,7 +52,7 @@ pub struct Opened<L> {
 pub struct Evaluation {
     /// Mean loss per image, without label smoothing.
     pub loss: f64,
-    /// The figure that picks the best epoch, a fraction of one; higher is better.
+    /// The figure that picks the epoch, a fraction of one; higher is better.
     pub metric: f64,
     /// What the metric may be with 95% confidence, where it is a share of the images.
     pub interval: Option<Interval>,
@@ -89,7 +89,7 @@ pub trait Task: Send + Sync + Sized + 'static {
 
     /// Which of a recipe's tasks it is.
     const KIND: recipe::Task;
-    /// What has a class: `images` or `objects`.
+    /// Things that have a class: `images` or `objects`.
     const COUNTED: &'static str;
 
     /// Opens the data set of a recipe, and says what there is to say of it besides the numbers of its
@@ -102,7 +102,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// Refuses images that can be read, but not learned from.
     ///
     /// # Errors
-    /// What is missing, and the mend.
+    /// If something is missing: that, and the fix.
     fn require_learnable(data: &Dataset<Self::Label>) -> Result<(), Error>;
 
     /// Images of each class, by name, where an image has one class; none where it has several.
@@ -111,7 +111,7 @@ pub trait Task: Send + Sync + Sized + 'static {
         samples: &[Sample<Self::Label>],
     ) -> Vec<(&'a str, usize)>;
 
-    /// How often each class is in some images, in the order of the classes: as [`COUNTED`](Self::COUNTED)
+    /// Counts how often each class is in some images, in the order of the classes: as [`COUNTED`](Self::COUNTED)
     /// says.
     fn label_counts(classes: &[String], samples: &[Sample<Self::Label>]) -> Vec<usize>;
 

@@ -99,7 +99,7 @@ impl<C: Send + 'static> Writer<C> {
     /// Waits until everything is written, and has what the disk refuses tried several times.
     ///
     /// # Errors
-    /// What the disk said, if it refused every time.
+    /// The words of the disk, if it refused every time.
     pub fn flush(&self) -> Result<(), String> {
         let mut state = self.shared.lock();
         // A write in flight may have begun before the disk had room again.

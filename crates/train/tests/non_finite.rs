@@ -1,4 +1,4 @@
-//! A step whose loss or gradient is no number is not taken, and the layer that was the first is named.
+//! A step whose loss or gradient is not finite is not taken, and the layer that was the first is named.
 
 use warmstart_data::{Dataset, Fit, Skipped};
 use warmstart_models::Architecture;

@@ -20,24 +20,24 @@ pub enum WeightError {
         source: io::Error,
     },
     /// The file is something else, such as a web page.
-    #[error("{}: {found}, not a weights file; {mend}", shown(path))]
+    #[error("{}: {found}, not a weights file; {fix}", shown(path))]
     NotWeights {
         /// The file.
         path: PathBuf,
         /// What it is instead.
         found: String,
         /// What to do about it.
-        mend: String,
+        fix: String,
     },
     /// A weights file in a form that is not read.
-    #[error("{}: {found}; {mend}", shown(path))]
+    #[error("{}: {found}; {fix}", shown(path))]
     Unsupported {
         /// The file.
         path: PathBuf,
         /// What it holds.
         found: String,
         /// What to do about it.
-        mend: String,
+        fix: String,
     },
     /// The file contradicts itself or ends too early.
     #[error(
@@ -83,7 +83,7 @@ pub enum WeightError {
     NotThere {
         /// The file.
         path: PathBuf,
-        /// What was asked for, and what there is.
+        /// The prefix that was asked for, and those that there are.
         detail: String,
     },
     /// Too little of the backbone came from the file to be worth training on.

@@ -108,7 +108,7 @@ fn refused(path: &Path, source: io::Error) -> WeightError {
     }
 }
 
-/// What a file is going to hold: the header, and the tensors in the order of their data.
+/// The contents of a file to be written: the header, and the tensors in the order of their data.
 struct Contents<'a> {
     header: Vec<u8>,
     tensors: Vec<SavedTensor<'a>>,

@@ -49,7 +49,7 @@ pub(crate) fn cut_names<S: AsRef<str>>(names: &[S], limit: usize) -> String {
     const LONGEST: usize = 200;
     let names: Vec<String> = names
         .iter()
-        .map(|name| one_line(name.as_ref(), LONGEST))
+        .map(|name| cut_line(name.as_ref(), LONGEST))
         .collect();
     cut_list(&names, limit)
 }
@@ -65,7 +65,7 @@ pub(crate) fn cut_list<S: AsRef<str>>(items: &[S], limit: usize) -> String {
 }
 
 /// Text from a file on one line of at most `limit` characters and an ellipsis, safe to print.
-pub(crate) fn one_line(text: &str, limit: usize) -> String {
+pub(crate) fn cut_line(text: &str, limit: usize) -> String {
     let line = warmstart_files::one_line(text.trim());
     let mut letters = line.chars();
     let mut cut: String = letters.by_ref().take(limit).collect();

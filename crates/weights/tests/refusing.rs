@@ -84,7 +84,7 @@ fn a_tensor_larger_than_its_file_is_not_allocated() {
 fn what_is_no_plain_tensor_is_named() {
     assert_says(
         &refused("sparse.pth"),
-        &["_rebuild_sparse_tensor", "no plain tensor"],
+        &["_rebuild_sparse_tensor", "not a plain tensor"],
     );
     assert_says(
         &refused("torchscript.pt"),

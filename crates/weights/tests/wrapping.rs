@@ -1,4 +1,4 @@
-//! What training tools put around the weights: wrappers, prefixes, copies of the network, objects.
+//! Things that training tools put around the weights: wrappers, prefixes, copies of the network, objects.
 
 mod common;
 

@@ -38,7 +38,7 @@ impl CacheFolder {
         Some(FeatureCacheFolder::new(path, self.limit.as_u64()))
     }
 
-    /// Whether one is wanted, and neither the user nor the system names a place.
+    /// Returns whether a cache is wanted, and neither the user nor the system names a place.
     pub fn is_missing(&self) -> bool {
         !self.no_cache && self.get().is_none()
     }

@@ -50,7 +50,7 @@ fn line(error: &clap::Error, words: &[OsString]) -> String {
     format!("{}; {help}", condensed(&error.render().to_string()))
 }
 
-/// What is wrong and tips on one line, without the usage.
+/// Reduces an error to what is wrong and tips, on one line and without the usage.
 fn condensed(rendered: &str) -> String {
     let lines = rendered
         .lines()

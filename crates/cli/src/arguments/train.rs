@@ -87,7 +87,7 @@ pub struct Train {
     /// How a picture fills the network's square [default: auto; a detector has letterbox alone]
     #[arg(long)]
     pub fit: Option<Fit>,
-    /// How classes with unequal numbers of images are balanced [default: loss where some are rare in training and
+    /// Balancing of classes with unequal numbers of images [default: loss where some are rare in training and
     /// not in validation, else none]
     #[arg(long)]
     pub balance: Option<Balance>,
@@ -105,11 +105,11 @@ pub struct Train {
     /// Steps between two checks of gradients, updates and activations, besides that at each epoch's end
     #[arg(long, value_name = "STEPS")]
     pub health_every: Option<usize>,
-    /// How often a checkpoint is made within an epoch: a time, such as 90s or 5min, or a number of steps
+    /// Interval between checkpoints within an epoch: a time, such as 90s or 5min, or a number of steps
     /// [default: 5min]
     #[arg(long, value_name = "TIME|STEPS")]
     pub checkpoint_every: Option<CheckpointEvery>,
-    /// What to do about a step whose loss or gradient is not finite: stop before it changes anything, or skip it,
+    /// Treatment of a step whose loss or gradient is not finite: stop before it changes anything, or skip it,
     /// at most ten in a row [default: stop]
     #[arg(long)]
     pub on_nonfinite: Option<OnNonFinite>,
@@ -168,7 +168,7 @@ pub struct Resume {
     /// Keep the epoch with the highest figure, even if the thaw does not significantly beat the frozen model
     #[arg(long)]
     pub no_guard: bool,
-    /// What to do about a step whose loss or gradient is not finite, from here on
+    /// Treatment of a step whose loss or gradient is not finite, from here on
     #[arg(long)]
     pub on_nonfinite: Option<OnNonFinite>,
     /// Memory limit from here on, such as 6GiB, or auto

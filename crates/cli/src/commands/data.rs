@@ -3,6 +3,7 @@
 use std::io::{Write, stdout};
 
 use warmstart_data::scenes::{self, Report};
+use warmstart_files::shown;
 use warmstart_train::recipe::{SEED, VAL_SPLIT};
 
 use super::{Failure, use_threads};
@@ -52,7 +53,7 @@ fn convert(arguments: DataConvert) -> Result<(), Failure> {
     writeln!(
         out,
         "{}: {} images, {} objects",
-        arguments.out.display(),
+        shown(&arguments.out),
         written.images,
         written.objects
     )?;

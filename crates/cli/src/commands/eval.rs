@@ -152,12 +152,12 @@ fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
     images.samples
 }
 
-/// Where the images come from that measure a model.
+/// The source of the images that measure a model.
 struct Source {
     run: Option<RunData>,
     /// The split of the run's own images; `None` for others.
     own: Option<DataSplit>,
-    /// Which of them the model has seen; `None` where its run is not known.
+    /// Those of them that the model has seen; `None` where its run is not known.
     seen: Option<Seen>,
     images: usize,
 }

@@ -12,7 +12,7 @@ use warmstart_train::detector::FoundObject;
 
 use super::Failure;
 
-/// Where the pictures of some inputs go.
+/// The places of the pictures of some inputs.
 pub struct FoundPictures<'a> {
     draw: Option<&'a Path>,
     crop: Option<&'a Path>,
@@ -186,7 +186,7 @@ fn names(inputs: &[PathBuf]) -> Vec<String> {
     inputs.iter().map(name).collect()
 }
 
-/// Whether a file's name is that of something cut out: an input's name, a number and a class.
+/// Returns whether a file's name is that of something cut out: an input's name, a number and a class.
 fn is_crop_of(file: &str, names: &HashSet<String>) -> bool {
     file.ends_with(".jpg")
         && file.match_indices('-').any(|(end, _)| {

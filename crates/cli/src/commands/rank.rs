@@ -82,7 +82,7 @@ fn named(weights: &str) -> &str {
     }
 }
 
-/// Whether the first is surely better than the others, in a sentence.
+/// Says in a sentence whether the first is surely better than the others.
 fn verdict(ranking: &Ranking) -> Option<String> {
     let first = ranking.ranked.first()?;
     let as_good: Vec<&str> = ranking.ranked[1..]

@@ -1,7 +1,6 @@
 //! `warmstart train` and `warmstart resume`.
 
 use std::env;
-use std::io::{Write, stderr};
 use std::path::PathBuf;
 
 use warmstart_train::cross_validation::cross_validate;
@@ -11,6 +10,7 @@ use warmstart_train::{Changes, Machine, Stop};
 
 use super::{Failure, use_threads};
 use crate::arguments::{CacheFolder, Fit, NO_CACHE_FOLDER, Resume, Threads, Train};
+use crate::printing::told;
 use crate::progress::Progress;
 use crate::signals::Signals;
 
@@ -36,11 +36,9 @@ pub fn train(arguments: Train) -> Result<(), Failure> {
 /// The machine within the limits of the flags.
 pub fn machine(threads: &Threads, cache: &CacheFolder) -> Result<Machine, Failure> {
     if cache.is_missing() {
-        // With nobody to read it, the run is the same.
-        let _ = writeln!(
-            stderr(),
+        told(format!(
             "note: features of frozen backbones are not kept: {NO_CACHE_FOLDER}; name one with --cache DIR"
-        );
+        ));
     }
     Ok(Machine {
         workers: use_threads(threads)?,

@@ -119,7 +119,7 @@ impl Undisturbed {
     pub fn kill(&self, name: &str, moments: &[Moment], numbers: &mut Numbers, kills: &mut Kills) {
         let run = self.dir.join(name);
         let mut child = self.train(&run);
-        // Before the recipe is there, there is nothing to go on with.
+        // Before the recipe is there, there is nothing to resume.
         while !run.join("recipe.toml").exists() {
             sleep(Duration::from_millis(1));
         }

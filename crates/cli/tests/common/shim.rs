@@ -12,7 +12,7 @@ pub const KINDS: [&str; 7] = [
 ];
 pub const MEMORY: usize = 6;
 
-/// How a call ends that does not succeed.
+/// The end of a call that does not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// By an error of the system.

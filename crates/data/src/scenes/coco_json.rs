@@ -27,7 +27,7 @@ struct Lists<'a> {
     categories: Vec<&'a RawValue>,
 }
 
-/// What one file says.
+/// The contents of one file.
 pub(super) struct CocoFile {
     /// Images with an id and a name; ids may be there twice.
     pub images: Vec<Image>,
@@ -63,7 +63,7 @@ pub(super) struct Image {
     width: Value,
     #[serde(default)]
     height: Value,
-    /// Where it is in its list, counted from 0.
+    /// Its place in its list, counted from 0.
     #[serde(skip)]
     pub index: usize,
 }
@@ -95,7 +95,7 @@ impl Annotation {
         number(&self.area)
     }
 
-    /// Whether the box is around a crowd.
+    /// Returns whether the box is around a crowd.
     pub fn is_crowd(&self) -> bool {
         let crowd = &self.iscrowd;
         crowd == 1 || crowd == true || crowd == 1.0 || crowd == "1"
@@ -231,7 +231,7 @@ impl CocoFile {
             .collect()
     }
 
-    /// Whether all boxes are fractions of their images: every number of every box is in 0 to 1, up to a
+    /// Returns whether all boxes are fractions of their images: every number of every box is in 0 to 1, up to a
     /// hundredth for boxes that reach over the edge, and they are not one box of one pixel.
     pub fn has_fractions(&self) -> bool {
         let boxes = || {

@@ -80,7 +80,7 @@ pub enum Problem {
     UntrainedClass,
     /// A path that can be understood in two ways: what lies in the data's folder was taken.
     TwoPlaces,
-    /// A label with numbers behind its box, a confidence or a track: the box was taken.
+    /// A label with numbers after its box, a confidence or a track: the box was taken.
     ExtraNumbers,
     /// A label with keypoints that nothing declares: its box was taken.
     UndeclaredKeypoints,
@@ -138,10 +138,10 @@ impl Problem {
                 "paths can be understood in two ways (what lies in the data's folder was taken)"
             }
             Self::ExtraNumbers => {
-                "labels have a confidence or a track behind the box, as predictions have (the box was taken)"
+                "labels have a confidence or a track after the box, as predictions have (the box was taken)"
             }
             Self::UndeclaredKeypoints => {
-                "labels have keypoints behind the box, by their flags of visibility (the box was taken)"
+                "labels have keypoints after the box, by their flags of visibility (the box was taken)"
             }
             Self::EqualOutlines => {
                 "data sets have outlines that all have the same number of points (if they are boxes with keypoints, declare kpt_shape)"

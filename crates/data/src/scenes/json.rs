@@ -125,7 +125,7 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// What is wrong, without the position: that is of the entry or given apart.
+/// Returns what is wrong, without the position: that is of the entry or given apart.
 pub(super) fn error_reason(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let end = message.rfind(" at line ").unwrap_or(message.len());

@@ -110,14 +110,14 @@ fn is_coco_by_name(path: &Path) -> bool {
 /// The keys of a JSON text as far as it was scanned.
 #[derive(Default)]
 struct Scan {
-    /// Whether the outermost value is a list.
+    /// True if the outermost value is a list.
     is_list: bool,
     /// Keys of the outermost object.
     keys: Vec<String>,
     /// Keys of the first object in the outermost object or list.
     first: Vec<String>,
     depth: usize,
-    /// Whether the first inner object has ended.
+    /// True if the first inner object has ended.
     first_ended: bool,
     in_text: bool,
     escaped: bool,
@@ -176,7 +176,7 @@ impl Scan {
         }
     }
 
-    /// Whether there is a key of COCO's, so that the others may follow.
+    /// Returns whether there is a key of COCO's, so that the others may follow.
     fn may_be_coco(&self) -> bool {
         !self.is_list && self.keys.iter().any(|key| COCO_KEYS.contains(&&key[..]))
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Other folders in which tools put their labels or images.
 const OF_TOOLS: [&str; 5] = ["data", "raw", "coco", "default", "labelme"];
 
-/// How deep folders of such names may lie in each other: `images/train/labels/`.
+/// The depth to which folders of such names may lie in each other: `images/train/labels/`.
 const MAX_DEPTH: usize = 3;
 
 /// Label files in a data set's folder and in the folders of labels, images and splits below it, sorted.
@@ -65,7 +65,7 @@ impl LabelListing {
     }
 }
 
-/// Whether a folder of that name, in small letters, has labels or images of whatever class.
+/// Returns whether a folder of that name, in small letters, has labels or images of whatever class.
 pub(super) fn is_known(name: &str) -> bool {
     is_pictures(name)
         || is_labels(name)

@@ -23,10 +23,10 @@ struct Task {
     #[serde(default)]
     id: Value,
     data: Option<Map<String, Value>>,
-    /// What people drew; called completions before version 1.0.
+    /// The annotations that people drew; called completions before version 1.0.
     #[serde(alias = "completions")]
     annotations: Option<Vec<Annotation>>,
-    /// What a JSON-MIN task has in place of the two above.
+    /// All that a JSON-MIN task has in place of the two above.
     #[serde(flatten)]
     rest: Map<String, Value>,
 }

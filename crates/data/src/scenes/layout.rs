@@ -70,7 +70,7 @@ pub fn layout(dir: &Path) -> Option<Layout> {
     Recognised::of(dir).layout()
 }
 
-/// Whether a folder has detection data: of a [`Layout`], or such that [`open`](super::open()) refuses by
+/// Returns whether a folder has detection data: of a [`Layout`], or such that [`open`](super::open()) refuses by
 /// name, for it is of another layout or the data set is in a folder below.
 pub fn is_detection(dir: &Path) -> bool {
     let recognised = Recognised::of(dir);
@@ -157,7 +157,7 @@ impl Recognised {
                 layout.name()
             )
         } else {
-            "it is no detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into()
+            "it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into()
         };
         DataError::Layout {
             folder: dir.to_path_buf(),

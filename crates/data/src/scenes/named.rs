@@ -24,7 +24,7 @@ pub(super) struct NamedImage {
 pub(super) struct NamedObject {
     pub class: String,
     pub bounds: BoundingBox,
-    /// Whether the bounds are fractions of the image, not pixels.
+    /// True if the bounds are fractions of the image, not pixels.
     pub fractions: bool,
     /// The object's place in messages.
     pub place: String,

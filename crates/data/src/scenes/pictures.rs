@@ -17,7 +17,7 @@ const SAMPLE: usize = 256;
 pub(super) struct Name {
     /// Parts of the path, normalised as Unicode's NFC.
     parts: Vec<String>,
-    /// Whether it starts elsewhere: at the root of a file system, at a server, or in a folder above.
+    /// True if it starts elsewhere: at the root of a file system, at a server, or in a folder above.
     pub is_foreign: bool,
 }
 
@@ -188,7 +188,7 @@ impl Pictures {
             .map(|picture| (&*picture.path, &picture.parts[..]))
     }
 
-    /// How many pictures are not among those used, and the folders in which none is, each with its
+    /// Counts the pictures that are not among those used, and names the folders in which none is, each with its
     /// number of pictures.
     pub fn unused(&self, used: &HashSet<&Path>) -> (usize, Vec<String>) {
         let mut folders: BTreeMap<&Path, (usize, bool)> = BTreeMap::new();
@@ -223,7 +223,7 @@ fn stem(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
-/// How many parts two paths share at their ends.
+/// Counts the parts that two paths share at their ends.
 fn common_tail(a: &[String], b: &[String]) -> usize {
     let pairs = a.iter().rev().zip(b.iter().rev());
     pairs.take_while(|(a, b)| a == b).count()

@@ -22,7 +22,7 @@ pub struct Report {
     pub layout: Layout,
     /// The training, validation and perhaps test split.
     pub splits: Vec<SplitReport>,
-    /// Whether the validation images are a share of the training images, for want of a split of their own.
+    /// True if the validation images are a share of the training images, for want of a split of their own.
     pub validates_by_share: bool,
     /// Everything wrong that was met.
     pub findings: Findings,

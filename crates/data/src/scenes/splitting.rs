@@ -1,4 +1,4 @@
-//! Which split a label file of a whole data set is for.
+//! Splits of the label files of a whole data set.
 
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
@@ -35,7 +35,7 @@ pub(super) struct SplitFiles {
     pub unused: Vec<PathBuf>,
 }
 
-/// How clearly a file is for a split.
+/// The clarity with which a file is for a split.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Clarity {
     /// A word of its name is a split's.

@@ -5,7 +5,7 @@ use crate::scene::BoundingBox;
 use image::metadata::Orientation;
 
 impl PictureHeader {
-    /// Whether the orientation changes anything.
+    /// Returns whether the orientation changes anything.
     pub(super) fn is_turned(&self) -> bool {
         self.orientation != Orientation::NoTransforms
     }

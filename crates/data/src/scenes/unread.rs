@@ -89,7 +89,7 @@ impl Unread {
     }
 }
 
-/// Whether the first line of a table, in small letters, names the sides or the centres of boxes.
+/// Returns whether the first line of a table, in small letters, names the sides or the centres of boxes.
 fn has_boxes(header: &str) -> bool {
     let columns = header.split([',', ';', '\t']);
     let columns: Vec<&str> = columns
@@ -112,7 +112,7 @@ fn has_boxes(header: &str) -> bool {
     corners.iter().any(all) || columns.iter().any(is_box)
 }
 
-/// Whether two folders or more, in a folder or in one of its splits, have pictures and names that are
+/// Returns whether two folders or more, in a folder or in one of its splits, have pictures and names that are
 /// neither splits' nor those of folders of pictures.
 fn has_class_folders(dir: &Path) -> bool {
     let folders = |dir: &Path| {

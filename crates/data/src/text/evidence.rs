@@ -1,4 +1,4 @@
-//! What the bytes of a text tell of their encoding.
+//! Evidence that the bytes of a text give of their encoding.
 
 use encoding_rs::{Encoding, UTF_16BE, UTF_16LE};
 
@@ -19,14 +19,14 @@ pub(super) fn utf_16_without_mark(bytes: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// Whether text that is valid in UTF-8 is not by accident. Two characters of a single-byte encoding are
+/// Returns whether text that is valid in UTF-8 is not by accident. Two characters of a single-byte encoding are
 /// next to never a capital letter with a sign after it, and three bytes of UTF-8 next to never fall
 /// together with pairs; pairs of GBK, such as 图片, often are two bytes of UTF-8 each.
 pub(super) fn looks_like_utf_8(text: &str, declared: &'static Encoding) -> bool {
     declared.is_single_byte() || text.chars().any(|letter| letter.len_utf8() > 2)
 }
 
-/// Whether text that is valid in UTF-8 is so by intent. Every letter is of an alphabet in use: 图片 in
+/// Returns whether text that is valid in UTF-8 is so by intent. Every letter is of an alphabet in use: 图片 in
 /// GBK is ͼƬ in UTF-8; and three bytes of UTF-8 next to never fall together with pairs of bytes.
 pub(super) fn is_plausible(text: &str) -> bool {
     text.is_ascii()
@@ -34,7 +34,7 @@ pub(super) fn is_plausible(text: &str) -> bool {
         || text.chars().all(is_in_use)
 }
 
-/// Whether a character is ASCII, one of today's Latin, Greek, Cyrillic, Armenian, Hebrew or Arabic
+/// Returns whether a character is ASCII, one of today's Latin, Greek, Cyrillic, Armenian, Hebrew or Arabic
 /// alphabets, or a sign of Latin-1.
 fn is_in_use(letter: char) -> bool {
     matches!(
@@ -45,7 +45,7 @@ fn is_in_use(letter: char) -> bool {
     )
 }
 
-/// Whether at least half of the pairs of bytes are common Chinese characters or punctuation: the first
+/// Returns whether at least half of the pairs of bytes are common Chinese characters or punctuation: the first
 /// level of GB 2312 and its signs. Letters with accents stand alone between letters of ASCII, and those
 /// of Cyrillic are on the second level.
 pub(super) fn looks_like_gbk(bytes: &[u8]) -> bool {

@@ -18,6 +18,8 @@ use file::{file_checksum, flush, flush_folder, write_flushed};
 use state::Refusal;
 pub use state::State;
 
+use warmstart_files::shown;
+
 use crate::Error;
 
 /// The model's parameters.
@@ -222,13 +224,13 @@ impl Checkpoints {
         let newer = |checkpoint: &Checkpoint| checkpoint.state.progress();
         let newest = step.into_iter().chain(epoch).max_by_key(newer);
         if newest.is_none() && !found.is_empty() {
-            let mend = match others_only {
-                true => "go on with the version that wrote them",
+            let fix = match others_only {
+                true => "continue with the version that wrote them",
                 false => "start again with warmstart train and another --out",
             };
             return Err(Error::Checkpoint(format!(
-                "{}: none of its {} checkpoints is sound; {mend}",
-                self.folder.display(),
+                "{}: none of its {} checkpoints is sound; {fix}",
+                shown(&self.folder),
                 found.len()
             )));
         }
@@ -307,7 +309,7 @@ pub fn is_checkpoint(folder: &Path) -> bool {
 }
 
 fn damaged(folder: &Path, name: &str, problem: &str) -> Error {
-    Error::Checkpoint(format!("{}: {problem}", folder.join(name).display()))
+    Error::Checkpoint(format!("{}: {problem}", shown(&folder.join(name))))
 }
 
 fn unread(folder: &Path, name: &str, error: io::Error) -> Error {
@@ -329,7 +331,7 @@ pub fn read_state(folder: &Path) -> Result<State, Error> {
     State::from_json(&text).map_err(|refusal| match refusal {
         Refusal::Damaged(problem) => damaged(folder, STATE, &problem),
         Refusal::OtherVersion(problem) => {
-            Error::OtherVersion(format!("{}: {problem}", folder.join(STATE).display()))
+            Error::OtherVersion(format!("{}: {problem}", shown(&folder.join(STATE))))
         }
     })
 }

@@ -79,7 +79,7 @@ impl State {
         }
     }
 
-    /// Images of the epoch in hand that are behind.
+    /// Images of the epoch in hand that are done.
     pub fn images_in_epoch(&self) -> usize {
         self.epoch_in_hand.as_ref().map_or(0, |sums| sums.seen)
     }

@@ -177,7 +177,7 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
         ));
     }
     let grown = |deviation: f64| deviation / begins;
-    // Also where it is no number any more.
+    // Also where it is not finite any more.
     let too_far = |grown: f64| !(1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&grown);
     let (limit, _) = way
         .iter()

@@ -204,7 +204,7 @@ fn memory_note(task: Kind, phase: &Phase, planned: f64, limit: f64) -> Option<St
     ))
 }
 
-/// What to do about images whose reading takes most of the memory.
+/// Says what to do about images whose reading takes most of the memory.
 fn reading_note(reading: f64, threads: usize, limit: f64) -> Option<String> {
     (reading > limit / 2.0).then(|| {
         format!(

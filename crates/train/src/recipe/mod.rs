@@ -64,13 +64,13 @@ pub struct Recipe {
     pub model: String,
     /// Path of the pretrained file, or `none`.
     pub weights: String,
-    /// Which copy of the network in that file is taken, by the prefix of its tensors; `None` for the one that
+    /// The copy of the network in that file that is taken, by the prefix of its tensors; `None` for the one that
     /// [`warmstart_weights::compare`] takes by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights_prefix: Option<String>,
     /// How parameters that no file gives are initialized.
     pub init: Init,
-    /// Whether a file that covers less than 95% of the backbone, or lacks the first layer, is accepted.
+    /// True if a file that covers less than 95% of the backbone, or lacks the first layer, is accepted.
     pub allow_partial: bool,
     /// Everything random follows from it.
     pub seed: u64,

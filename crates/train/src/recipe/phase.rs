@@ -231,7 +231,7 @@ pub enum Task {
 }
 
 impl Task {
-    /// Name of the figure that picks the best epoch.
+    /// Name of the figure that picks the epoch.
     pub fn metric(self) -> &'static str {
         match self {
             Self::Classify => "top-1 accuracy",

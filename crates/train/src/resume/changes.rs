@@ -34,7 +34,7 @@ pub struct Changes {
     pub accept_data_change: bool,
     /// Memory to keep within.
     pub memory: Option<Memory>,
-    /// Whether the run failed to allocate, or was killed for lack of memory.
+    /// True if the run failed to allocate, or was killed for lack of memory.
     pub out_of_memory: bool,
 }
 
@@ -121,7 +121,7 @@ pub(super) fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Erro
     }
     let after = before.div_ceil(2);
     let note = format!(
-        "the run ended in phase {name} for lack of memory: it goes on with {after} images at a time \
+        "the run ended in phase {name} for lack of memory: it continues with {after} images at a time \
          instead of {before}, and the gradients averaged over the batch of {batch}"
     );
     phase.micro_batch = Some(after);

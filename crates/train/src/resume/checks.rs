@@ -1,6 +1,8 @@
-//! What would do harm to go on with.
+//! Refusals of what would do harm to a run that is resumed.
 
 use std::path::Path;
+
+use warmstart_files::shown;
 
 use crate::Error;
 use crate::checkpoint::{Checkpoint, MODEL, State};
@@ -21,7 +23,7 @@ pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> R
         Some(difference) => Err(Error::Model {
             path,
             problem: format!(
-                "{difference}: this run cannot go on with them; start a new one from its weights \
+                "{difference}: this run cannot continue with them; start a new one from its weights \
                  (warmstart train --weights)"
             ),
         }),
@@ -66,7 +68,7 @@ pub(super) fn other_data(
     })
 }
 
-/// The newest checkpoint between two epochs: which images of an epoch are behind means nothing to others.
+/// The newest checkpoint between two epochs: which images of an epoch are done means nothing to others.
 pub(super) fn between_epochs(
     run: &RunFolder,
     checkpoint: Option<Checkpoint>,
@@ -89,7 +91,7 @@ pub(super) fn between_epochs(
 /// Refuses a recipe in which the run is no longer where its checkpoint was.
 pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> Result<(), Error> {
     let file = run.join(RECIPE);
-    let file = file.display();
+    let file = shown(&file);
     let in_hand = state.epoch_in_hand.is_some();
     if recipe.phases.iter().all(|phase| phase.name != state.phase) {
         let names: Vec<&str> = recipe.phases.iter().map(|phase| &*phase.name).collect();

@@ -9,6 +9,8 @@ pub use changes::Changes;
 use changes::{change, open_choices, spare_memory};
 use checks::{OtherData, between_epochs, other_data, require_same_model, require_same_place};
 
+use warmstart_files::shown;
+
 use crate::Error;
 use crate::checkpoint::{At, Checkpoint};
 use crate::classify::Classification;
@@ -28,7 +30,7 @@ use crate::session::{OUT_OF_MEMORY, Session};
 use crate::settle::make_plan;
 use crate::task::Task;
 
-/// Goes on with a run from its newest sound checkpoint, or from the start if it has none.
+/// Resumes a run from its newest sound checkpoint, or from the start if it has none.
 ///
 /// # Errors
 /// If there is no run, no sound checkpoint, or a change that cannot be; if training fails. Nothing
@@ -96,7 +98,7 @@ fn resume_task<T: Task>(
         return Err(Error::Checkpoint(format!(
             "{} is there, and the checkpoints that it came from are lost: start a new run from its weights \
              (warmstart train --weights {})",
-            trace.display(),
+            shown(&trace),
             command::word(path)
         )));
     }
@@ -119,9 +121,9 @@ fn resume_task<T: Task>(
             was_accepted: false,
         }) if !changes.accept_data_change => {
             return Err(Error::Refused(format!(
-                "{} does not hold the files that the run learned from: {difference}; bring them back, go on \
+                "{} does not hold the files that the run learned from: {difference}; bring them back, continue \
                  with these by --accept-data-change, or start a new run",
-                job.recipe.data.display()
+                shown(&job.recipe.data)
             )));
         }
         Some(OtherData { difference, .. }) => {
@@ -174,7 +176,7 @@ fn resume_task<T: Task>(
     if session.has_epochs_left() {
         let within = match seen {
             0 => String::new(),
-            _ => format!(", with {seen} images of epoch {} behind", done + 1),
+            _ => format!(", with {seen} images of epoch {} done", done + 1),
         };
         observe(Event::Note(format!(
             "going on after epoch {done} of {}{within}",
@@ -184,7 +186,7 @@ fn resume_task<T: Task>(
     }
     observe(Event::Note(format!(
         "{} has finished its {done} epochs; to train on: {} --epochs {}",
-        path.display(),
+        shown(path),
         command::resume(path),
         done + MORE_EPOCHS
     )));
@@ -195,7 +197,7 @@ fn resume_task<T: Task>(
     }
 }
 
-/// Whether the run was surely killed for lack of memory. Where another process may have been, says so and
+/// Returns whether the run was surely killed for lack of memory. Where another process may have been, says so and
 /// how to state it: the run goes on as it was, in the same bits.
 fn was_killed_for_memory(run: &RunFolder, observe: Observer) -> bool {
     match run.silent_end() {

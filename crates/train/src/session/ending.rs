@@ -1,5 +1,7 @@
 //! The end of a session, at its last epoch or before, and its report.
 
+use warmstart_files::shown;
+
 use super::Session;
 use crate::Error;
 use crate::command;
@@ -131,10 +133,7 @@ impl<T: Task> Session<T> {
             files,
         } = refused;
         if !files.is_empty() {
-            let files: Vec<_> = files
-                .iter()
-                .map(|file| file.display().to_string())
-                .collect();
+            let files: Vec<_> = files.iter().map(|file| shown(file)).collect();
             observe(Event::Note(format!(
                 "images of that step: {}",
                 files.join(", ")

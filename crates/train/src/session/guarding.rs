@@ -108,7 +108,7 @@ impl<T: Task> Session<T> {
         replace_model(&self.run.path().join(BEST), &parameters, &self.job.info)
     }
 
-    /// What an epoch's model got right and wrong; `None` if it is stopped.
+    /// Returns what an epoch's model got right and wrong; `None` if it is stopped.
     fn outcome(
         &mut self,
         figure: &EpochFigure,
@@ -129,7 +129,7 @@ impl<T: Task> Session<T> {
         )
     }
 
-    /// What a file's model gets right and wrong of a split; `None` if it is stopped.
+    /// Returns what a file's model gets right and wrong of a split; `None` if it is stopped.
     pub(super) fn measured(
         &self,
         file: &Path,

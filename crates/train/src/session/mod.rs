@@ -30,7 +30,7 @@ use crate::task::{Split, Task};
 /// Flag of `resume` that says why.
 pub const OUT_OF_MEMORY: &str = "--out-of-memory";
 
-/// A run in the works.
+/// A run while it trains.
 pub struct Session<T: Task> {
     job: Job<T>,
     run: Arc<RunFolder>,

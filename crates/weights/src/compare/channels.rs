@@ -3,7 +3,7 @@
 /// The numbers of channels that are converted into each other: grey, red-green-blue, and one more.
 const CHANNELS: [usize; 3] = [1, 3, 4];
 
-/// Whether a convolution's weight `[out, in, height, width]` differs in its input channels alone, and from and
+/// Returns whether a convolution's weight `[out, in, height, width]` differs in its input channels alone, and from and
 /// to a number of them that is converted.
 pub(super) fn is_convertible(found: &[usize], expected: &[usize]) -> bool {
     let ([out, from, rest @ ..], [same_out, to, same_rest @ ..]) = (found, expected) else {

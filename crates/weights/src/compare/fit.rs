@@ -1,9 +1,9 @@
-//! Whether a tensor's values can stand in a model's shape.
+//! Fit of a tensor's values into a model's shape.
 
 use super::channels;
 use crate::FileTensor;
 
-/// How a tensor's values get into a shape.
+/// The way in which a tensor's values get into a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fit {
     Same,

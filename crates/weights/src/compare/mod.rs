@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::WeightError;
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, WeightFile};
-use crate::text::one_line;
+use crate::text::cut_line;
 pub(crate) use fit::Fit;
 pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in, quoted};
 
@@ -27,7 +27,7 @@ pub(crate) const SURE: f64 = 0.95;
 pub enum Part {
     /// What pretrained weights are worth having for.
     Backbone,
-    /// What comes after it, depends on the classes, and is often made anew.
+    /// The part after it, which depends on the classes and is often made anew.
     Head,
     /// What the same network has where it serves another purpose: neither loaded nor missed.
     Beyond,
@@ -152,7 +152,7 @@ pub struct LoadPlan {
     pub format: Format,
     /// Wrappers and prefixes that were removed from its keys, outermost first.
     pub stripped: Vec<String>,
-    /// Whether the last of them is the prefix that was chosen among those of the network's copies.
+    /// True if the last of them is the prefix that was chosen among those of the network's copies.
     #[serde(skip)]
     has_prefix: bool,
     /// States of optimizers in the file.
@@ -307,7 +307,7 @@ impl LoadPlan {
         {
             return Err(format!(
                 "{} is needed, and {}",
-                one_line(key, 100),
+                cut_line(key, 100),
                 unreadable.what
             ));
         }

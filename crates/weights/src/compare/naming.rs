@@ -41,7 +41,7 @@ pub(crate) fn parameters_in(key: &str, shape: &[usize]) -> usize {
     }
 }
 
-/// How to get from a name in the file to a native one.
+/// The way from a name in the file to a native one.
 pub(super) type ToNative = Option<fn(&str) -> Option<String>>;
 
 /// The native names, and the target's other conventions.
@@ -141,12 +141,12 @@ pub(crate) fn best_match<'a>(
 pub(crate) fn quoted<'a>(prefixes: impl Iterator<Item = &'a str>) -> String {
     const SHOWN: usize = 10;
     let quoted: Vec<String> = prefixes
-        .map(|prefix| format!("`{}`", crate::text::one_line(prefix, 100)))
+        .map(|prefix| format!("`{}`", crate::text::cut_line(prefix, 100)))
         .collect();
     crate::text::cut_list(&quoted, SHOWN)
 }
 
-/// Whether a prefix is, or ends in, what was asked for; with or without the dot at its end and what was
+/// Returns whether a prefix is, or ends in, what was asked for; with or without the dot at its end and what was
 /// stripped before.
 fn is_wanted(file: &WeightFile, prefix: &str, wanted: &str) -> bool {
     let wanted = wanted.trim_matches('.');
@@ -247,7 +247,7 @@ impl Score {
     }
 }
 
-/// Whether a tensor of a file fits; one that cannot be read counts, for its place is the right one.
+/// Returns whether a tensor of a file fits; one that cannot be read counts, for its place is the right one.
 fn fits(expected: &Expected, is_first: bool, tensor: Option<&FileTensor>) -> bool {
     tensor.is_none_or(|tensor| Fit::of(&expected.shape, tensor, is_first) != Fit::No)
 }

@@ -52,10 +52,10 @@ pub(super) fn candidates(
     found
 }
 
-/// Which of several copies of a network is taken, as the words of its prefix tell.
+/// The rank of a copy among several of one network, as the words of its prefix tell: the first is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// What learned, or a teacher: the authors of DINO (arXiv 2104.14294, figure 6) and of Mean Teacher (arXiv
+    /// The copy that learned, or a teacher: the authors of DINO (arXiv 2104.14294, figure 6) and of Mean Teacher (arXiv
     /// 1703.01780) find the teacher better than its student.
     Usual,
     /// A student beside its teacher.

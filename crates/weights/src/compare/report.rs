@@ -5,7 +5,7 @@ use std::fmt::Write;
 use warmstart_files::shown;
 
 use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference, quoted};
-use crate::text::{counted, cut_list, cut_names, grouped, one_line, percent, shape};
+use crate::text::{counted, cut_line, cut_list, cut_names, grouped, percent, shape};
 
 /// How many names of a list are shown.
 const SHOWN: usize = 10;
@@ -27,7 +27,7 @@ impl LoadPlan {
         }
         if !self.rivals.is_empty() {
             let taken = match self.stripped.last().filter(|_| self.has_prefix) {
-                Some(prefix) => format!("`{}`", one_line(prefix, 100)),
+                Some(prefix) => format!("`{}`", cut_line(prefix, 100)),
                 None => "no prefix".to_owned(),
             };
             lines.push(format!(
@@ -100,7 +100,7 @@ impl LoadPlan {
             let channels = counted(found, "input channel");
             lines.push(format!(
                 "{}: {channels} in the file, {how}",
-                one_line(&stem.file_name, 100)
+                cut_line(&stem.file_name, 100)
             ));
         }
         if !self.reshaped.is_empty() {
@@ -170,7 +170,7 @@ impl LoadPlan {
         let tensors: Vec<String> = self
             .not_finite
             .iter()
-            .map(|n| format!("{} ({})", one_line(&n.name, 100), grouped(n.count)))
+            .map(|n| format!("{} ({})", cut_line(&n.name, 100), grouped(n.count)))
             .collect();
         Some(format!(
             "WARNING: NaN or infinite values in {} of the file: {}: \
@@ -213,7 +213,7 @@ fn wrong_shape(difference: &ShapeDifference) -> String {
     format!(
         "{}: {} is {} in the file, {} in the model: {fate}",
         label(difference.part),
-        one_line(&difference.file_name, 100),
+        cut_line(&difference.file_name, 100),
         shape(&difference.found),
         shape(&difference.expected)
     )

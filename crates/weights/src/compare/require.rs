@@ -2,10 +2,10 @@
 
 use super::{LoadPlan, Part};
 use crate::WeightError;
-use crate::text::{counted, cut_names, one_line, percent, shape};
+use crate::text::{counted, cut_line, cut_names, percent, shape};
 
 impl LoadPlan {
-    /// How much of the backbone loads, from 0 to 1: see [`Coverage::fraction`].
+    /// The share of the backbone that loads, from 0 to 1: see [`Coverage::fraction`].
     pub fn backbone_coverage(&self) -> f64 {
         self.backbone.fraction()
     }
@@ -62,7 +62,7 @@ impl LoadPlan {
         {
             return format!(
                 "{} is {} in the file, {} in the model, and so on for {}",
-                one_line(&first.file_name, 100),
+                cut_line(&first.file_name, 100),
                 shape(&first.found),
                 shape(&first.expected),
                 counted(1 + wrong.count(), "tensor"),

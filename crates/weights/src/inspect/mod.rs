@@ -15,7 +15,7 @@ use crate::compare::{
     Coverage, Fit, Part, SURE, Target, best_match, first_layer, parameters_in, quoted,
 };
 use crate::read::{Format, NotFinite, Unreadable, WeightFile};
-use crate::text::{counted, cut_names, grouped, one_line, percent, shape};
+use crate::text::{counted, cut_line, cut_names, grouped, percent, shape};
 use families::family_of;
 
 /// From this share of the backbone on, a file of an unknown family is said to resemble the model.
@@ -45,7 +45,7 @@ pub struct Guess {
     pub other_prefixes: Vec<String>,
     /// Why the prefix would be taken, where there are others.
     pub reason: &'static str,
-    /// Whether the layer that reads the image would load.
+    /// True if the layer that reads the image would load.
     pub first_layer_loads: bool,
     /// How much of the backbone would load.
     pub backbone: Coverage,
@@ -111,7 +111,7 @@ pub fn inspect(
             path: file.path.clone(),
             detail: format!(
                 "no tensor of a known model is under the prefix `{}`",
-                one_line(prefix, 100)
+                cut_line(prefix, 100)
             ),
         });
     }
@@ -214,7 +214,7 @@ impl Inspection {
         let names: Vec<String> = self
             .tensors
             .iter()
-            .map(|tensor| one_line(&tensor.name, 200))
+            .map(|tensor| cut_line(&tensor.name, 200))
             .collect();
         let width = names.iter().map(String::len).max().unwrap_or(0);
         for (name, tensor) in names.iter().zip(&self.tensors) {
@@ -246,7 +246,7 @@ impl Inspection {
             let _ = writeln!(
                 text,
                 "cannot be read: {}: {}",
-                one_line(name, 200),
+                cut_line(name, 200),
                 unreadable.what
             );
         }
@@ -254,7 +254,7 @@ impl Inspection {
             let _ = writeln!(
                 text,
                 "WARNING: {} has {} NaN or infinite values",
-                one_line(&found.name, 200),
+                cut_line(&found.name, 200),
                 grouped(found.count)
             );
         }
@@ -266,7 +266,7 @@ impl Inspection {
                 guess.convention,
                 match guess.prefix.as_str() {
                     "" => String::new(),
-                    prefix => format!(" under `{}`", one_line(prefix, 100)),
+                    prefix => format!(" under `{}`", cut_line(prefix, 100)),
                 },
                 percent(guess.backbone.fraction()),
                 percent(guess.likeness)
@@ -281,7 +281,7 @@ impl Inspection {
                 text,
                 "it fits under {} as well; `{}` is taken ({}), --weights-prefix chooses",
                 quoted(best.other_prefixes.iter().map(String::as_str)),
-                one_line(&best.prefix, 100),
+                cut_line(&best.prefix, 100),
                 best.reason
             );
         }

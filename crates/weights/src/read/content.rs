@@ -6,7 +6,7 @@ use std::path::Path;
 use super::pickle::{PickleError, parse};
 use super::safetensors::MAX_HEADER_BYTES;
 use crate::WeightError;
-use crate::text::one_line;
+use crate::text::cut_line;
 
 /// The containers that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,17 +118,17 @@ fn starts_like_safetensors(head: &[u8]) -> bool {
 
 /// Names a file that is not a weights file.
 fn explain(path: &Path, head: &[u8]) -> WeightError {
-    if let Some((_, found, mend)) = OTHER_FILES
+    if let Some((_, found, fix)) = OTHER_FILES
         .iter()
         .find(|(start, ..)| head.starts_with(start))
     {
-        return other(path, found, mend);
+        return other(path, found, fix);
     }
     if head.get(TAR_SIGNATURE) == Some(b"ustar") {
         return WeightError::Unsupported {
             path: path.into(),
             found: "a tar archive, or a PyTorch file from before 2017".into(),
-            mend: "unpack it, or load it with PyTorch and save it again".into(),
+            fix: "unpack it, or load it with PyTorch and save it again".into(),
         };
     }
     if let Some(error) = explain_pickle(path, head) {
@@ -157,7 +157,7 @@ fn explain(path: &Path, head: &[u8]) -> WeightError {
     // Lossy decoding marks bytes that are no text; the last may be a character cut in two.
     let readable = text.trim_end_matches('\u{fffd}');
     if !readable.contains(['\u{fffd}', '\0']) {
-        let line = one_line(readable.trim().lines().next().unwrap_or_default(), 60);
+        let line = cut_line(readable.trim().lines().next().unwrap_or_default(), 60);
         return other(path, &format!("a text file (\"{line}\")"), DOWNLOAD_AGAIN);
     }
     let bytes: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
@@ -181,7 +181,7 @@ fn explain_pickle(path: &Path, head: &[u8]) -> Option<WeightError> {
         Ok(_) => Some(WeightError::Unsupported {
             path: path.into(),
             found: "a plain pickle, without tensors in PyTorch's form".into(),
-            mend: EXPORT.into(),
+            fix: EXPORT.into(),
         }),
         // Protocols from 2 on open with this byte and a version.
         Err(PickleError::Malformed(detail)) if matches!(head, [0x80, 2..=5, ..]) => {
@@ -194,10 +194,10 @@ fn explain_pickle(path: &Path, head: &[u8]) -> Option<WeightError> {
     }
 }
 
-fn other(path: &Path, found: &str, mend: &str) -> WeightError {
+fn other(path: &Path, found: &str, fix: &str) -> WeightError {
     WeightError::NotWeights {
         path: path.into(),
         found: found.into(),
-        mend: mend.into(),
+        fix: fix.into(),
     }
 }

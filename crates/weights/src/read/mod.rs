@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::WeightError;
-use crate::text::one_line;
+use crate::text::cut_line;
 use content::Content;
 
 /// A tensor in memory, in row-major order.
@@ -134,13 +134,13 @@ pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
     };
     if file.tensors.is_empty() {
         let found = match file.unreadable.iter().next() {
-            Some((name, unreadable)) => format!("{}: {}", one_line(name, 100), unreadable.what),
+            Some((name, unreadable)) => format!("{}: {}", cut_line(name, 100), unreadable.what),
             None => "no tensors in this file".into(),
         };
         return Err(WeightError::Unsupported {
             path: path.into(),
             found,
-            mend: "save the weights with torch.save(model.state_dict(), ...)".into(),
+            fix: "save the weights with torch.save(model.state_dict(), ...)".into(),
         });
     }
     strip_parallel_prefixes(&mut file);
@@ -165,7 +165,7 @@ fn read_one(path: &Path, content: Content) -> Result<WeightFile, WeightError> {
         Content::Index => Err(WeightError::Unsupported {
             path: path.into(),
             found: "an index that another one names".into(),
-            mend: "give that one".into(),
+            fix: "give that one".into(),
         }),
     }
 }

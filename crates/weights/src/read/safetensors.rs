@@ -10,7 +10,7 @@ use super::element::ElementType;
 use super::{FileTensor, Format, MOST_BYTES, Unreadable, WeightFile, unreadable_element_type};
 use crate::WeightError;
 use crate::save::METADATA_KEY;
-use crate::text::{grouped, one_line};
+use crate::text::{cut_line, grouped};
 
 /// The largest header the format allows.
 pub(super) const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -52,13 +52,13 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
             found: format!(
                 "its header has {header_bytes} bytes, more than the {MOST_HEADER_BYTES} that are read"
             ),
-            mend: "save the tensors of the model that is wanted into a file of their own".into(),
+            fix: "save the tensors of the model that is wanted into a file of their own".into(),
         });
     }
     let mut header = vec![0; header_bytes as usize];
     reader.read_exact(&mut header).map_err(io)?;
     let header: Metadata = serde_json::from_slice(&header)
-        .map_err(|e| damaged(format!("header: {}", one_line(&e.to_string(), 200))))?;
+        .map_err(|e| damaged(format!("header: {}", cut_line(&e.to_string(), 200))))?;
 
     let data_bytes = room - header_bytes;
     if header.data_len() as u64 != data_bytes {
@@ -75,7 +75,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
             found: format!(
                 "it has {data_bytes} bytes of tensors, more than the {MOST_BYTES} that are read"
             ),
-            mend: "save the tensors of the model that is wanted into a file of their own".into(),
+            fix: "save the tensors of the model that is wanted into a file of their own".into(),
         });
     }
 

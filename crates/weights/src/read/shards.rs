@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::content::Content;
 use super::{Format, WeightFile, read_one};
 use crate::WeightError;
-use crate::text::one_line;
+use crate::text::cut_line;
 
 /// Largest index that is read: some hundred bytes a tensor.
 pub(super) const MAX_INDEX: u64 = 64 << 20;
@@ -34,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     let index: Index = serde_json::from_slice(&bytes).map_err(|e| {
         damaged(format!(
             "index of shards: {}",
-            one_line(&e.to_string(), 200)
+            cut_line(&e.to_string(), 200)
         ))
     })?;
     let mut names: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -59,9 +59,9 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
                 path: path.into(),
                 found: format!(
                     "it names the shard {}, which is not in its folder",
-                    one_line(name, 100)
+                    cut_line(name, 100)
                 ),
-                mend: "put the shards beside the index, and their bare names into it".into(),
+                fix: "put the shards beside the index, and their bare names into it".into(),
             });
         }
         let shard = folder.join(name);
@@ -77,8 +77,8 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
             } else {
                 return Err(damaged(format!(
                     "its shard {} has no tensor {}",
-                    one_line(name, 100),
-                    one_line(tensor, 100)
+                    cut_line(name, 100),
+                    cut_line(tensor, 100)
                 )));
             }
         }

@@ -36,7 +36,7 @@ const MAX_BYTES: u64 = 256 << 20;
 /// Characters of a parser's message that are shown: it may quote a name of any length.
 const MESSAGE: usize = 160;
 
-/// What one file says.
+/// The contents of one file.
 #[derive(Default)]
 pub(super) struct Annotation {
     /// The name of the picture, as it was where the file was made.

@@ -37,7 +37,7 @@ struct Name {
     kind: Option<SplitKind>,
 }
 
-/// Which of two files of one name is meant, the first in this order.
+/// The rank of a file among several of one name: the first in this order is meant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     /// In the development kit's own folder.

@@ -1,6 +1,7 @@
 //! The lists of a data set's splits: `ImageSets/Main/train.txt` and its like.
 
 use crate::error::DataError;
+use crate::folder::has_extension;
 use crate::scenes::findings::{Findings, Problem};
 use crate::split_kind::SplitKind;
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ const WHOLE: [&str; 6] = [
     "all",
 ];
 
-/// What a list is for.
+/// The purpose of a list.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Role {
     Split(SplitKind),
@@ -38,7 +39,7 @@ pub(super) struct Lists {
     pub validation: Option<PathBuf>,
     pub test: Option<PathBuf>,
     pub whole: Option<PathBuf>,
-    /// How many files there are, used or not.
+    /// The number of files, used or not.
     pub count: usize,
 }
 
@@ -152,18 +153,14 @@ fn texts(folder: &Path) -> Vec<PathBuf> {
         let is_hidden = path
             .file_name()
             .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        !is_hidden
-            && !path.ends_with("classes.txt")
-            && path
-                .extension()
-                .is_some_and(|found| found.eq_ignore_ascii_case("txt"))
+        !is_hidden && !path.ends_with("classes.txt") && has_extension(path, "txt")
     };
     let mut texts: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_text).collect();
     texts.sort();
     texts
 }
 
-/// Whether a list is for training beyond doubt: other text files may be called `all.txt`.
+/// Returns whether a list is for training beyond doubt: other text files may be called `all.txt`.
 fn is_for_training(list: &Path) -> bool {
     let name = list.file_name().unwrap_or_default().to_string_lossy();
     match role(list) {

@@ -16,7 +16,7 @@ use crate::text::start_of;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
-/// How far below the given folder a data set is looked for: `archive/VOCdevkit/VOC2007`.
+/// The depth below the given folder at which a data set is looked for: `archive/VOCdevkit/VOC2007`.
 const MAX_DEPTH: usize = 3;
 
 /// Bytes at the start of a file that hold its outermost element.
@@ -64,7 +64,7 @@ fn collect_roots(dir: &Path, depth: usize, roots: &mut Vec<PathBuf>) {
     }
 }
 
-/// What lies directly in a folder, in the order of names; nothing if it cannot be read.
+/// Contents directly in a folder, in the order of names; nothing if it cannot be read.
 struct Listing {
     /// Names in small letters and paths.
     folders: Vec<(String, PathBuf)>,
@@ -106,7 +106,7 @@ impl Listing {
     }
 }
 
-/// Whether a file's outermost element is VOC's.
+/// Returns whether a file's outermost element is VOC's.
 fn is_annotation(file: &Path) -> bool {
     let Ok((start, _)) = start_of(file, START) else {
         return false;
@@ -130,7 +130,7 @@ fn is_root(listing: &Listing) -> bool {
     })
 }
 
-/// Whether there are annotations and pictures, in a folder each or in one.
+/// Returns whether there are annotations and pictures, in a folder each or in one.
 fn has_pair(listing: &Listing) -> bool {
     let named = |name: &str| listing.folders.iter().any(|(found, _)| found == name);
     if named("annotations") && named("jpegimages")

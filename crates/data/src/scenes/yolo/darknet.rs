@@ -39,13 +39,12 @@ pub(super) fn read(file: &Path) -> Result<Keys, DataError> {
     let is_train = |(key, value, _): &(String, String, usize)| {
         SplitKind::of(key) == Some(SplitKind::Train) && !value.is_empty()
     };
-    match keys.iter().any(is_train) {
-        true => Ok(Keys(keys)),
-        false => {
-            let problem =
-                "there is no key train; give the list of the training images, as train = train.txt";
-            Err(DataError::annotations(file, 1, problem))
-        }
+    if keys.iter().any(is_train) {
+        Ok(Keys(keys))
+    } else {
+        let problem =
+            "there is no key train; give the list of the training images, as train = train.txt";
+        Err(DataError::annotations(file, 1, problem))
     }
 }
 

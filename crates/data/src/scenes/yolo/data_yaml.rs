@@ -50,7 +50,7 @@ pub(super) enum Names {
     Listed(Vec<String>),
     /// A text, perhaps the path of a file with a name in every line, and the line that it is in.
     Text(String, usize),
-    /// How many there are, from `nc`.
+    /// Their number, from `nc`.
     Counted(usize),
     #[default]
     None,

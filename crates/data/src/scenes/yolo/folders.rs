@@ -15,7 +15,7 @@ use super::lists::is_list;
 use super::names::{list_in, read_names};
 use super::source::Description;
 use crate::error::DataError;
-use crate::folder::is_image;
+use crate::folder::{has_extension, is_image};
 use crate::folder_names::is_pictures;
 use crate::split_kind::SplitKind;
 use std::ffi::OsStr;
@@ -61,10 +61,9 @@ impl Folders {
             .chain([dir.join("data")])
             .collect();
         let files = entries.iter().filter(|entry| entry.is_file());
-        let of_images = of_splits(files).into_iter().filter(|(_, file)| {
-            let extension = file.extension();
-            extension.is_some_and(|e| e.eq_ignore_ascii_case("txt")) && is_list(file)
-        });
+        let of_images = of_splits(files)
+            .into_iter()
+            .filter(|(_, file)| has_extension(file, "txt") && is_list(file));
         let listed: Vec<(SplitKind, PathBuf)> = of_images.collect();
         if listed.iter().any(|(kind, _)| *kind == SplitKind::Train) {
             splits = listed;
@@ -174,7 +173,7 @@ fn sorted_entries(dir: &Path) -> Vec<PathBuf> {
     entries
 }
 
-/// Whether the images of a folder have label files in YOLO's form.
+/// Returns whether the images of a folder have label files in YOLO's form.
 fn has_labels(images: &Path) -> bool {
     let mut left = FILES;
     let places = label_folders(images).into_iter();
@@ -212,11 +211,10 @@ fn has_label(folder: &Path, depth: usize, images: &Path, left: &mut usize) -> bo
 }
 
 fn is_label_name(file: &Path) -> bool {
-    let extension = file.extension();
-    extension.is_some_and(|e| e.eq_ignore_ascii_case("txt")) && !is_no_label(file)
+    has_extension(file, "txt") && !is_no_label(file)
 }
 
-/// Whether a text file begins with lines of a class and a box or an outline.
+/// Returns whether a text file begins with lines of a class and a box or an outline.
 fn is_label(file: &Path) -> bool {
     let (text, complete) = super::start_of(file);
     let mut lines: Vec<&str> = text

@@ -1,4 +1,4 @@
-//! Form of the lines of a data set: boxes, outlines, or boxes with keypoints, confidences or tracks behind.
+//! Form of the lines of a data set: boxes, outlines, or boxes with keypoints, confidences or tracks after them.
 //!
 //! A line is `class x y width height` with the box's centre; or a class and the outline of an object,
 //! `class x1 y1 x2 y2 x3 y3 …`, of which the bounding box is taken; or a box followed by the keypoints
@@ -7,6 +7,7 @@
 //! flags of visibility alone: in two dimensions they look like an outline.
 
 use super::super::findings::{Findings, Problem};
+use super::super::named::around;
 use super::lines::numbers;
 use std::path::Path;
 use warmstart_files::shown;
@@ -26,7 +27,7 @@ const PROOF: usize = 3;
 pub(super) enum Form {
     /// Outlines.
     Outlines,
-    /// A box with as many numbers of keypoints behind it. `declared` by `kpt_shape`, or found.
+    /// A box with as many numbers of keypoints after it. `declared` by `kpt_shape`, or found.
     Keypoints { numbers: usize, declared: bool },
     /// A box, its confidence and the number of its track: what Ultralytics' trackers save.
     Tracks,
@@ -52,7 +53,10 @@ impl Form {
             }
             (Self::Tracks, _) => boxed.filter(|_| position.len() == BOX + 2),
             (Self::Outlines, _) => (position.len() >= TRIANGLE && position.len().is_multiple_of(2))
-                .then(|| around(position)),
+                .then(|| {
+                    let (points, _) = position.as_chunks();
+                    around(points.iter().map(|&[x, y]| (x, y))).corners()
+                }),
         }
         .ok_or_else(|| self.expected())
     }
@@ -144,7 +148,7 @@ fn is_track(number: f64) -> bool {
     number >= 0.0 && number.fract() == 0.0
 }
 
-/// Whether lines of a box and two numbers end in a confidence and the number of a track, which no outline
+/// Returns whether lines of a box and two numbers end in a confidence and the number of a track, which no outline
 /// in fractions does.
 fn are_tracks(long: &[Vec<f64>]) -> bool {
     let pair = |position: &Vec<f64>| (position[BOX], position[BOX + 1]);
@@ -152,30 +156,16 @@ fn are_tracks(long: &[Vec<f64>]) -> bool {
     long.iter().map(pair).all(fits) && long.iter().map(pair).any(|(_, track)| track > 1.0)
 }
 
-/// Whether every third number behind the box is a flag of visibility: 0, 1 or 2.
+/// Returns whether every third number after the box is a flag of visibility: 0, 1 or 2.
 fn have_flags(long: &[Vec<f64>], count: usize) -> bool {
-    let behind = count - BOX;
+    let after = count - BOX;
     let flags = |position: &Vec<f64>| {
         let (keypoints, _) = position[BOX..].as_chunks::<3>();
         keypoints
             .iter()
             .all(|[_, _, flag]| [0.0, 1.0, 2.0].contains(flag))
     };
-    behind.is_multiple_of(3) && long.iter().all(flags)
-}
-
-/// Left, top, right and bottom of points; not finite if one of their coordinates is not a number.
-fn around(points: &[f64]) -> [f64; 4] {
-    if points.iter().any(|value| value.is_nan()) {
-        return [f64::NAN; 4];
-    }
-    let (points, _) = points.as_chunks::<2>();
-    let start = [f64::INFINITY, f64::INFINITY, -f64::INFINITY, -f64::INFINITY];
-    points
-        .iter()
-        .fold(start, |[left, top, right, bottom], [x, y]| {
-            [left.min(*x), top.min(*y), right.max(*x), bottom.max(*y)]
-        })
+    after.is_multiple_of(3) && long.iter().all(flags)
 }
 
 #[cfg(test)]

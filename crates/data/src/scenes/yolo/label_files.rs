@@ -69,7 +69,7 @@ impl Listing {
                 files.push(entry.map_err(unreadable)?.path());
             }
         }
-        files.retain(|file| is_text(file));
+        files.retain(|file| folder::has_extension(file, "txt"));
         // Capitals sort first: the last one in counts, and that is `.txt` where there are two.
         files.sort();
         let mut listing = Self::default();
@@ -95,11 +95,6 @@ impl Listing {
 fn normal(stem: &OsStr) -> Option<String> {
     let stem = stem.to_str().filter(|stem| !stem.is_ascii())?;
     Some(stem.nfc().collect())
-}
-
-fn is_text(file: &Path) -> bool {
-    let extension = file.extension();
-    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("txt"))
 }
 
 /// The folders that may have the labels of a folder of images, that folder itself last.
@@ -141,9 +136,10 @@ fn beside(images: &Path) -> Vec<PathBuf> {
 
 /// The folders in another whose names in lower case are some names, in the order of these.
 fn like(parent: &Path, names: &[String]) -> Vec<PathBuf> {
-    let parent_or_here = match parent.as_os_str().is_empty() {
-        true => Path::new("."),
-        false => parent,
+    let parent_or_here = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
     };
     let entries = std::fs::read_dir(parent_or_here)
         .into_iter()
@@ -178,7 +174,7 @@ pub(super) fn stray(
     Ok((stray, among_images))
 }
 
-/// Whether a text file has the name of a list of classes or of a description.
+/// Returns whether a text file has the name of a list of classes or of a description.
 pub(super) fn is_no_label(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_ascii_lowercase();
     let is_readme = name.as_encoded_bytes().starts_with(b"readme");

@@ -59,7 +59,7 @@ pub(super) fn listed_images(
     }
 }
 
-/// Whether a file begins with a line that is the path of an image.
+/// Returns whether a file begins with a line that is the path of an image.
 pub(super) fn is_list(file: &Path) -> bool {
     let (text, _) = super::start_of(file);
     let mut lines = text.lines().map(|line| unquoted(line.trim()));
@@ -74,7 +74,7 @@ fn unquoted(line: &str) -> &str {
         .unwrap_or(line)
 }
 
-/// Whether four numbers or more follow the path of an image, with commas between them.
+/// Returns whether four numbers or more follow the path of an image, with commas between them.
 fn boxes_follow(line: &str) -> bool {
     let mut parts = line.split([',', ' ', '\t']).filter(|part| !part.is_empty());
     let is_path = parts.next().is_some_and(|path| is_image(Path::new(path)));

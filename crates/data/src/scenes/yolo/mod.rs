@@ -103,13 +103,15 @@ pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> 
     };
     let read = SplitsRead {
         train: read_split(train)?,
-        validation: match description.validation.is_empty() {
-            true => None,
-            false => Some(read_split(validation)?),
+        validation: if description.validation.is_empty() {
+            None
+        } else {
+            Some(read_split(validation)?)
         },
-        test: match description.test.is_empty() {
-            true => None,
-            false => Some(read_split(test)?),
+        test: if description.test.is_empty() {
+            None
+        } else {
+            Some(read_split(test)?)
         },
         findings,
         ignored,

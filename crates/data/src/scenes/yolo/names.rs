@@ -17,7 +17,7 @@ const LISTS: [&str; 8] = [
     "labels.txt",
 ];
 
-/// Whether a file has the name of a list of classes.
+/// Returns whether a file has the name of a list of classes.
 pub(super) fn is_list_of_classes(file: &Path) -> bool {
     let name = file.file_name().map(|name| name.to_ascii_lowercase());
     name.is_some_and(|name| {

@@ -20,9 +20,10 @@ pub(super) fn located(
 ) -> Option<PathBuf> {
     as_written(bases, name, &place, findings).or_else(|| {
         let forward = name.replace('\\', "/");
-        let plain = match forward == name {
-            true => None,
-            false => as_written(bases, &forward, &place, findings),
+        let plain = if forward == name {
+            None
+        } else {
+            as_written(bases, &forward, &place, findings)
         };
         plain.or_else(|| by_its_end(bases, &forward, &place, findings))
     })

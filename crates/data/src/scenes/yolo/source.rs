@@ -12,7 +12,7 @@ use warmstart_files::shown;
 /// Bytes of a file that may be the description of a data set: many thousands of class names.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// Where a YOLO data set says what it is.
+/// The place where a YOLO data set says what it is.
 pub(in super::super) enum Source {
     /// A `data.yaml`, or another file of that form.
     Yaml(PathBuf),
@@ -37,7 +37,7 @@ impl Source {
 
 /// Contents of a data set before its images are read.
 pub(in super::super) struct Description {
-    /// Where the paths start that decide about a split by share.
+    /// The start of the paths that decide about a split by share.
     pub root: PathBuf,
     /// Folders that the lines of lists may be relative to, besides the list's own.
     pub bases: Vec<PathBuf>,
@@ -85,7 +85,7 @@ pub(in super::super) fn recognised(path: &Path) -> Option<Source> {
     }
 }
 
-/// Whether a file of any name is a description that can be used.
+/// Returns whether a file of any name is a description that can be used.
 fn describes(file: &Path) -> bool {
     let is_plain = || {
         let metadata = std::fs::metadata(file);
@@ -139,16 +139,14 @@ impl Source {
 fn require_small(file: &Path) -> Result<(), DataError> {
     let opened = warmstart_files::open(file).and_then(|file| file.metadata());
     let metadata = opened.map_err(|source| DataError::read(file, source))?;
-    match metadata.len() <= MOST_BYTES {
-        true => Ok(()),
-        false => {
-            let size = metadata.len();
-            let problem = format!(
-                "expected a few lines that describe a data set, found {size} bytes; give its data.yaml"
-            );
-            Err(DataError::annotations(file, 1, problem))
-        }
+    let size = metadata.len();
+    if size <= MOST_BYTES {
+        return Ok(());
     }
+    let problem = format!(
+        "expected a few lines that describe a data set, found {size} bytes; give its data.yaml"
+    );
+    Err(DataError::annotations(file, 1, problem))
 }
 
 impl Description {

@@ -2,7 +2,7 @@
 
 use super::label_files::is_no_label;
 use super::lists::is_list;
-use crate::folder::is_image;
+use crate::folder::{has_extension, is_image};
 use crate::folder_names::is_of_system;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -59,6 +59,5 @@ fn collect(folder: &Path, depth: usize, seen: &mut HashSet<PathBuf>, found: &mut
 }
 
 fn is_text(file: &Path) -> bool {
-    let extension = file.extension();
-    extension.is_some_and(|e| e.eq_ignore_ascii_case("txt")) && !is_no_label(file)
+    has_extension(file, "txt") && !is_no_label(file)
 }

@@ -102,9 +102,10 @@ fn note_pictures(description: &mut Description, file: &Path, Paths { key, line, 
                 .bases
                 .iter()
                 .any(|base| base.starts_with(&place));
-            match place.is_dir() {
-                true => !holds_data && folder::images(&place).is_ok_and(|i| !i.paths.is_empty()),
-                false => is_list(&place),
+            if place.is_dir() {
+                !holds_data && folder::images(&place).is_ok_and(|i| !i.paths.is_empty())
+            } else {
+                is_list(&place)
             }
         });
         if has_pictures {
@@ -131,7 +132,7 @@ fn add_classes(
             let list = located(&description.bases, text, place, &mut description.findings);
             let Some(list) = list.filter(|list| list.is_file()) else {
                 let problem = format!(
-                    "expected {EXPECTED_NAMES}, or the path of a file with a name in every line; found the text {text:?}, which is no file here"
+                    "expected {EXPECTED_NAMES}, or the path of a file with a name in every line; found the text {text:?}, and there is no such file here"
                 );
                 return Err(DataError::annotations(file, *line, problem));
             };

@@ -186,7 +186,9 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn extents(&self, id: Id) -> Result<Vec<usize>, PickleError> {
         let Node::List(items) = self.node(id) else {
-            return Err(malformed("its pickle has a tensor whose shape is no list"));
+            return Err(malformed(
+                "its pickle has a tensor whose shape is not a list",
+            ));
         };
         if items.len() > MAX_DIMENSIONS {
             return Err(malformed(
@@ -214,7 +216,7 @@ impl<R: BufRead> Machine<'_, R> {
             Node::Int(number) => u64::try_from(*number).ok(),
             _ => None,
         };
-        count.ok_or_else(|| malformed("its pickle has a tensor whose size is no number"))
+        count.ok_or_else(|| malformed("its pickle has a tensor whose size is not a number"))
     }
 
     /// A persistent id: `("storage", type, key, device, count)`, in legacy files followed by a view of it; or
@@ -251,7 +253,7 @@ impl<R: BufRead> Machine<'_, R> {
                 self.push_new(Node::Storage(Rc::new(storage)))
             }
             _ => Err(malformed(
-                "its pickle refers to something outside that is no storage",
+                "its pickle refers to something outside that is not a storage",
             )),
         }
     }

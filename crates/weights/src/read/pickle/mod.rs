@@ -17,7 +17,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::BufRead;
 use std::rc::Rc;
 
-use crate::text::one_line;
+use crate::text::cut_line;
 use stream::Stream;
 use trust::{Trust, trust};
 use value::PLAIN;
@@ -335,7 +335,7 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     fn push_global(&mut self, module: &str, name: &str) -> Result<(), PickleError> {
-        let full: Rc<str> = one_line(&format!("{module}.{name}"), 200).into();
+        let full: Rc<str> = cut_line(&format!("{module}.{name}"), 200).into();
         let trust = trust(module, name);
         if trust != Trust::Plain {
             // Torch's own classes are everywhere in whole pickled modules.

@@ -82,7 +82,7 @@ impl<R: BufRead> Stream<'_, R> {
     pub(super) fn index_line(&mut self) -> Result<u64, PickleError> {
         let line = self.line()?;
         line.parse()
-            .map_err(|_| malformed("its pickle has a reference that is no number"))
+            .map_err(|_| malformed("its pickle has a reference that is not a number"))
     }
 }
 

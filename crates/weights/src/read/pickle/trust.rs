@@ -1,6 +1,6 @@
-//! What is thought of a Python class or function that a pickle names. Nothing is ever imported or called.
+//! Trust in the Python classes and functions that a pickle names. Nothing is ever imported or called.
 
-/// What a global is to the reader.
+/// The reader's trust in a global.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::read) enum Trust {
     /// It builds plain data or a tensor.
@@ -111,7 +111,7 @@ const NAMES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What pickles of objects call in Python's own library: it makes objects that do nothing until they are
+/// Names in Python's own library that pickles of objects call. They make objects that do nothing until they are
 /// called, and a pickle that calls what it made is refused.
 const OBJECTS: &[(&str, &[&str])] = &[
     ("builtins", &["getattr"]),
@@ -185,7 +185,7 @@ warnings wave weakref webbrowser winreg winsound wsgiref xdrlib xml xmlrpc xmlrp
 zipfile zipimport zlib zoneinfo
 ";
 
-/// What `module.name` is to the reader.
+/// Returns the reader's trust in `module.name`.
 pub(super) fn trust(module: &str, name: &str) -> Trust {
     // The names of Python 2, NumPy 2 and Python 3.13 for the same modules.
     let module = match module {

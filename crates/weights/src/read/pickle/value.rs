@@ -76,9 +76,9 @@ pub(in crate::read) struct Storage {
     /// Its name in the container.
     pub key: Rc<str>,
     pub elements: Elements,
-    /// How many elements it has.
+    /// The number of its elements.
     pub count: u64,
-    /// Where a view of it begins, in elements: early legacy files.
+    /// The start of a view of it, in elements: early legacy files.
     pub offset: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Where the numbers of a PyTorch file lie: entries of a zip archive, or one after the other behind the pickles.
+//! Places of the numbers of a PyTorch file: entries of a zip archive, or one after the other after the pickles.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,7 +10,7 @@ use zip::{CompressionMethod, ZipArchive};
 use super::{damaged, io_error, refused};
 use crate::WeightError;
 use crate::read::pickle::{Node, Pickle, Storage, parse};
-use crate::text::{cut_list, grouped, one_line};
+use crate::text::{cut_line, cut_list, grouped};
 
 /// Largest pickle that is read. It describes tensors, whose numbers lie elsewhere.
 const MAX_PICKLE: u64 = 100 << 20;
@@ -22,13 +22,13 @@ const ZIP_END: u64 = 22 + 65_535;
 pub(super) enum Container {
     Zip {
         archive: Box<ZipArchive<BufReader<File>>>,
-        /// What stands before `data.pkl` in its name.
+        /// The path before `data.pkl` in its name.
         folder: String,
         is_big_endian: bool,
     },
     Legacy {
         reader: BufReader<File>,
-        /// Where the numbers of each storage begin, and how many bytes they are.
+        /// The first byte of the numbers of each storage, and their number of bytes.
         places: HashMap<String, (u64, u64)>,
         is_big_endian: bool,
     },
@@ -98,7 +98,7 @@ impl Container {
             .map(|storage| (&*storage.key, storage.elements.size()))
             .collect();
         let Node::List(names) = keys.node(keys.root) else {
-            return Err(damaged(path, &"the names of its storages are no list"));
+            return Err(damaged(path, &"the names of its storages are not a list"));
         };
         let mut places = HashMap::new();
         let mut position = reader.stream_position().map_err(|e| io_error(path, e))?;
@@ -107,7 +107,7 @@ impl Container {
             let element = *sizes.get(&*name).ok_or_else(|| {
                 damaged(
                     path,
-                    &format!("no tensor has its storage {}", one_line(&name, 60)),
+                    &format!("no tensor has its storage {}", cut_line(&name, 60)),
                 )
             })?;
             reader
@@ -139,7 +139,7 @@ impl Container {
         }
     }
 
-    /// How many bytes there are of a storage; `None` if there is none of that name.
+    /// The number of bytes of a storage; `None` if there is none of that name.
     pub(super) fn size(&mut self, storage: &Storage) -> Option<u64> {
         match self {
             Self::Zip {
@@ -158,7 +158,7 @@ impl Container {
         let size = self.size(storage).ok_or_else(|| {
             damaged(
                 path,
-                &format!("it has no storage {}", one_line(&storage.key, 60)),
+                &format!("it has no storage {}", cut_line(&storage.key, 60)),
             )
         })?;
         let mut bytes = Vec::with_capacity(size as usize);
@@ -232,7 +232,7 @@ fn require_directory(path: &Path, file: &mut File) -> Result<(), WeightError> {
     }
 }
 
-/// Whether the numbers are the other way round than everywhere else: the entry `byteorder`.
+/// Reads from the entry `byteorder` whether the bytes of numbers are the other way round than everywhere else.
 fn byte_order(
     path: &Path,
     archive: &mut ZipArchive<BufReader<File>>,
@@ -255,7 +255,7 @@ fn byte_order(
             path,
             &format!(
                 "its byte order is \"{}\", neither little nor big",
-                one_line(other, 20)
+                cut_line(other, 20)
             ),
         )),
     }
@@ -273,7 +273,7 @@ fn refuse_other_archives(path: &Path, names: &[String]) -> Result<(), WeightErro
         return Err(WeightError::Unsupported {
             path: path.into(),
             found: "a TorchScript archive (torch.jit.save)".into(),
-            mend: "load it with torch.jit.load and save its weights with \
+            fix: "load it with torch.jit.load and save its weights with \
                    torch.save(model.state_dict(), ...)"
                 .into(),
         });
@@ -289,15 +289,15 @@ fn refuse_other_archives(path: &Path, names: &[String]) -> Result<(), WeightErro
             .iter()
             .any(|ending| name.ends_with(ending))
     });
-    let names: Vec<String> = names.iter().map(|name| one_line(name, 60)).collect();
+    let names: Vec<String> = names.iter().map(|name| cut_line(name, 60)).collect();
     Err(WeightError::NotWeights {
         path: path.into(),
         found: match names.len() {
             0 => "an empty zip archive".into(),
             _ => format!("a zip archive of {}", cut_list(&names, 3)),
         },
-        mend: match weights {
-            Some(inner) => format!("unpack it and give {}", one_line(inner, 100)),
+        fix: match weights {
+            Some(inner) => format!("unpack it and give {}", cut_line(inner, 100)),
             None => "give a .pth, .pt or .safetensors file".into(),
         },
     })

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::pickle::{Elements, PickleError, TensorView};
 use super::{FileTensor, Format, MOST_BYTES, WeightFile};
 use crate::WeightError;
-use crate::text::{grouped, one_line};
+use crate::text::{cut_line, grouped};
 use container::Container;
 use tree::Tree;
 
@@ -33,9 +33,9 @@ pub(super) fn read(path: &Path, format: Format) -> Result<WeightFile, WeightErro
             path: path.into(),
             found: format!(
                 "two of its tensors have one name once their folders are joined by dots: {}",
-                one_line(name, 100)
+                cut_line(name, 100)
             ),
-            mend: SAVE_STATE_DICT.into(),
+            fix: SAVE_STATE_DICT.into(),
         });
     }
     let set_aside = tree.set_aside_lines();
@@ -73,7 +73,7 @@ fn read_tensors(
         let bytes = container.read(path, &first.storage)?;
         for (name, view) in views {
             let tensor = gather(&view, &bytes, container.is_big_endian()).ok_or_else(|| {
-                let name = one_line(&name, 100);
+                let name = cut_line(&name, 100);
                 damaged(
                     path,
                     &format!("{name} reaches beyond the numbers that there are"),
@@ -101,7 +101,7 @@ fn refuse_expansion(
         }
         if let Some((name, view)) = views.first() {
             let size = container.size(&view.storage).ok_or_else(|| {
-                let name = one_line(name, 100);
+                let name = cut_line(name, 100);
                 damaged(path, &format!("the numbers of {name} are not there"))
             })?;
             let described = view
@@ -109,7 +109,7 @@ fn refuse_expansion(
                 .count
                 .saturating_mul(view.storage.elements.size() as u64);
             if size < described {
-                let name = one_line(name, 100);
+                let name = cut_line(name, 100);
                 let detail =
                     format!("{name} has a storage of {size} bytes, described as {described}");
                 return Err(damaged(path, &detail));
@@ -129,7 +129,7 @@ fn refuse_expansion(
                 grouped(usize::try_from(claimed).unwrap_or(usize::MAX)),
                 grouped(usize::try_from(file_bytes).unwrap_or(usize::MAX)),
             ),
-            mend: "if that is meant, save them from PyTorch with .contiguous().clone()".into(),
+            fix: "if that is meant, save them from PyTorch with .contiguous().clone()".into(),
         });
     }
     Ok(())
@@ -180,7 +180,7 @@ fn gather(view: &TensorView, bytes: &[u8], is_big_endian: bool) -> Option<FileTe
     })
 }
 
-/// How many elements, of the last dimensions, lie one after the other.
+/// Counts the elements, of the last dimensions, that lie one after the other.
 fn contiguous_run(view: &TensorView) -> usize {
     let mut run = 1;
     for (extent, stride) in view.shape.iter().zip(&view.strides).rev() {
@@ -219,7 +219,7 @@ fn refused(path: &Path, error: PickleError) -> WeightError {
 fn damaged(path: &Path, detail: &dyn std::fmt::Display) -> WeightError {
     WeightError::Damaged {
         path: path.into(),
-        detail: one_line(&detail.to_string(), 200),
+        detail: cut_line(&detail.to_string(), 200),
     }
 }
 

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use super::wrappers::{is_optimizer, is_tensor, wrapper};
 use crate::read::pickle::{Elements, Id, MAX_VALUES, Node, Pickle, TensorView};
 use crate::read::{Unreadable, unreadable_element_type};
-use crate::text::{counted, one_line};
+use crate::text::{counted, cut_line};
 
-/// What `torch.nn.Module` keeps under its attributes: tensors, tensors that do not learn, and submodules.
+/// Attributes in which `torch.nn.Module` keeps its contents: tensors, tensors that do not learn, and submodules.
 const MODULE_TABLES: [&str; 3] = ["_parameters", "_buffers", "_modules"];
 
 /// Most wrappers around the weights, each in the one before.
@@ -24,7 +24,7 @@ const MAX_LOOKED_AT: usize = 4 * MAX_VALUES;
 const MAX_PATHS: usize = 64 << 20;
 const MAX_PATH: usize = 4096;
 
-/// What a pickle's value has to give.
+/// The tensors and other contents of a pickle's value.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     /// Tensors by path, segments joined by dots.
@@ -71,7 +71,7 @@ impl Tree {
     /// A line for each optimizer's state.
     pub(super) fn set_aside_lines(&self) -> Vec<String> {
         let line = |(path, count): (&String, &usize)| {
-            format!("{} ({})", one_line(path, 60), counted(*count, "tensor"))
+            format!("{} ({})", cut_line(path, 60), counted(*count, "tensor"))
         };
         self.set_aside.iter().map(line).collect()
     }
@@ -144,7 +144,7 @@ impl Walk<'_> {
                 Node::OtherTensor(what) => {
                     let unreadable = Unreadable {
                         shape: None,
-                        what: format!("it is made by {what}, which is no plain tensor"),
+                        what: format!("it is made by {what}, which is not a plain tensor"),
                     };
                     self.place_unreadable(path, unreadable);
                 }
@@ -318,7 +318,7 @@ impl Children {
         self.named[first..].reverse();
     }
 
-    /// What `torch.nn.Module.state_dict` gives: no buffer that is not meant to be saved.
+    /// Adds what `torch.nn.Module.state_dict` gives: no buffer that is not meant to be saved.
     fn add_module(&mut self, pickle: &Pickle, attributes: &[(Id, Id)], tables: [&[(Id, Id)]; 3]) {
         let unsaved: HashSet<Rc<str>> = match pickle
             .entry(attributes, "_non_persistent_buffers_set")

@@ -1,4 +1,4 @@
-//! What training scripts put around the weights, and what they keep beside them.
+//! Wrappers that training scripts put around the weights, and things that they keep beside them.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -46,7 +46,7 @@ fn only_holder(pickle: &Pickle, reaching: &HashSet<Id>, root: Id) -> Option<(Rc<
     Some((pickle.name(*key)?, *value))
 }
 
-/// Whether it is a module or a dictionary with tensors under dotted names, or wraps one.
+/// Returns whether it is a module or a dictionary with tensors under dotted names, or wraps one.
 fn is_whole(pickle: &Pickle, reaching: &HashSet<Id>, id: Id, depth: usize) -> bool {
     const DEEP: usize = 16;
     let is_dotted = |(key, value): &(Id, Id)| {
@@ -69,7 +69,7 @@ pub(super) fn is_tensor(pickle: &Pickle, id: Id) -> bool {
     matches!(pickle.node(id), Node::Tensor(_) | Node::OtherTensor(_))
 }
 
-/// Whether it is an optimizer's state, or a list or dictionary of nothing else that has tensors.
+/// Returns whether it is an optimizer's state, or a list or dictionary of nothing else that has tensors.
 /// `seen` has those for which it is known: the first that is none ends the search.
 fn is_optimizer_only(
     pickle: &Pickle,
@@ -98,7 +98,7 @@ fn is_optimizer_only(
     is_only
 }
 
-/// Whether it is what `torch.optim.Optimizer.state_dict` gives, or an optimizer.
+/// Returns whether it is what `torch.optim.Optimizer.state_dict` gives, or an optimizer.
 pub(super) fn is_optimizer(pickle: &Pickle, id: Id) -> bool {
     let entries = match pickle.node(id) {
         Node::Dict(entries) => entries,
