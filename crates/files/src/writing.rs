@@ -54,6 +54,7 @@ fn replace_in_memory(
     if let Ok(metadata) = target.metadata()
         && !metadata.is_file()
         && !metadata.is_dir()
+        && !is_pipe(path)
     {
         write(&mut OpenOptions::new().write(true).open(target)?)?;
         return Ok(None);
@@ -64,6 +65,20 @@ fn replace_in_memory(
     write(&mut temporary.file)?;
     temporary.rename(target)?;
     Ok(Some(folder.to_owned()))
+}
+
+/// Returns whether the path itself, not what a link leads to, is a named pipe: it is replaced, for writing to it would
+/// wait for a reader.
+#[cfg(unix)]
+fn is_pipe(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt as _;
+    let metadata = path.symlink_metadata();
+    metadata.is_ok_and(|metadata| metadata.file_type().is_fifo())
+}
+
+#[cfg(not(unix))]
+fn is_pipe(_: &Path) -> bool {
+    false
 }
 
 fn folder_of(path: &Path) -> &Path {
