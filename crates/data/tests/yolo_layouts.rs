@@ -541,3 +541,179 @@ fn yaml_that_would_grow_or_nests_without_end_is_read_in_its_size() {
         assert!(started.elapsed().as_secs() < 5, "{}", &nested[..4]);
     }
 }
+
+/// Two pictures in each split, with lists of classes at these places.
+fn with_lists(splits: [&str; 2], lists: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for split in splits {
+        let images = [format!("{split}/a.png"), format!("{split}/b.png")];
+        add_labelled(dir.path(), &[&images[0], &images[1]]);
+    }
+    for (list, names) in lists {
+        add(dir.path(), list, names);
+    }
+    dir
+}
+
+#[test]
+fn lists_of_classes_that_agree_are_used_wherever_they_lie() {
+    for (splits, lists) in [
+        (
+            ["images/train", "images/val"],
+            &[
+                ("labels/train/classes.txt", "red\nblue\n"),
+                ("labels/val/classes.txt", "red\n"),
+            ][..],
+        ),
+        (
+            ["images/train", "images/val"],
+            &[
+                ("labels/train/classes.txt", "red\n"),
+                ("labels/val/classes.txt", "red\nblue\n"),
+            ],
+        ),
+        (
+            ["train", "valid"],
+            &[
+                ("train/_darknet.labels", "red\nblue"),
+                ("valid/_darknet.labels", "red\r\nblue\r\n"),
+            ],
+        ),
+        (
+            ["train/images", "valid/images"],
+            &[
+                ("classes.txt", "red\nblue"),
+                ("obj.names", "red\nblue\n\n"),
+                ("data/predefined_classes.txt", "dog\nperson\n"),
+            ],
+        ),
+    ] {
+        let read = opened(&with_lists(splits, lists));
+        assert_eq!(read.dataset.classes, ["red", "blue"], "{lists:?}");
+        assert_eq!(problems(&read.findings), [], "{lists:?}");
+    }
+}
+
+#[test]
+fn lists_of_classes_in_different_orders_are_refused() {
+    for (splits, [first, second]) in [
+        (
+            ["images/train", "images/val"],
+            ["labels/train/classes.txt", "labels/val/classes.txt"],
+        ),
+        (
+            ["train", "valid"],
+            ["train/_darknet.labels", "valid/_darknet.labels"],
+        ),
+        (
+            ["train/images", "valid/images"],
+            ["train/labels/classes.txt", "valid/labels/classes.txt"],
+        ),
+        (
+            ["images/train", "images/val"],
+            ["classes.txt", "labels/val/classes.txt"],
+        ),
+        (["images/train", "images/val"], ["classes.txt", "obj.names"]),
+    ] {
+        let dir = with_lists(splits, &[(first, "red\nblue\n"), (second, "blue\nred\n")]);
+        assert_eq!(
+            refusal(&dir),
+            format!(
+                "DIR: DIR/{first} and DIR/{second} list different classes: 0 is \"red\" and \"blue\"; the numbers in the labels need one list, so give every label the numbers of one of them and remove the other"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_darknet_s_names_and_another_list_in_another_order_are_refused() {
+    let dir = with_lists(
+        ["images/train", "images/val"],
+        &[
+            ("obj.names", "red\nblue\n"),
+            ("labels/val/classes.txt", "blue\nred\n"),
+        ],
+    );
+    add(
+        dir.path(),
+        "train.txt",
+        "images/train/a.png\nimages/train/b.png\n",
+    );
+    add(
+        dir.path(),
+        "val.txt",
+        "images/val/a.png\nimages/val/b.png\n",
+    );
+    let data = "classes = 2\ntrain = train.txt\nvalid = val.txt\nnames = obj.names\n";
+    add(dir.path(), "obj.data", data);
+    let message = refusal(&dir);
+    assert!(
+        message.starts_with("DIR: DIR/obj.names and DIR/labels/val/classes.txt list different"),
+        "{message}"
+    );
+}
+
+#[test]
+fn lists_and_numbers_beside_a_data_yaml_s_names_are_compared_with_them() {
+    let dir = split_images();
+    let yaml = "train: images/train\nval: images/val\nnames: [red, blue]\n";
+    add(dir.path(), "data.yaml", yaml);
+    add(dir.path(), "classes.txt", "red\nblue\n");
+    assert_eq!(problems(&opened(&dir).findings), []);
+    add(dir.path(), "labels/train/classes.txt", "blue\nred\n");
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["red", "blue"]);
+    assert_eq!(problems(&read.findings), [(Problem::OtherClasses, 1)]);
+    fs::remove_file(dir.path().join("labels/train/classes.txt")).unwrap();
+    add(dir.path(), "data.yaml", format!("{yaml}nc: 3\n"));
+    let read = opened(&dir);
+    assert_eq!(problems(&read.findings), [(Problem::OtherClasses, 1)]);
+    let example = &read.findings.examples(Problem::OtherClasses)[0];
+    assert!(
+        example.ends_with("data.yaml counts 3 classes and 2 are named"),
+        "{example}"
+    );
+}
+
+#[test]
+fn a_list_s_comments_are_no_classes_where_the_labels_show_it() {
+    let splits = ["images/train", "images/val"];
+    let dir = with_lists(splits, &[("classes.txt", "# classes\nred\nblue\n")]);
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["red", "blue"]);
+    assert_eq!(problems(&read.findings), []);
+    let names = ["#1", "#2"];
+    let dir = with_lists(splits, &[("classes.txt", "#1\n#2\n")]);
+    assert_eq!(opened(&dir).dataset.classes, names);
+    // The labels have two classes of three or four: nothing shows which line is none.
+    let dir = with_lists(splits, &[("classes.txt", "# classes\nred\nblue\ngreen\n")]);
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["# classes", "red", "blue", "green"]);
+    assert_eq!(read.findings.count(Problem::OtherClasses), 1);
+}
+
+#[test]
+fn a_class_name_is_the_same_however_its_accents_are_written() {
+    let [composed, decomposed] = ["caf\u{e9}", "cafe\u{301}"];
+    let dir = split_images();
+    let yaml = "train: images/train\nval: images/val\n";
+    for names in [
+        format!("[{composed}, {decomposed}]"),
+        format!("{{0: {composed}, 1: {decomposed}}}"),
+    ] {
+        add(dir.path(), "data.yaml", format!("{yaml}names: {names}\n"));
+        assert_eq!(
+            refusal(&dir),
+            "DIR/data.yaml, line 1: the class \"caf\u{e9}\" is listed twice; rename or remove one"
+        );
+    }
+    let list = ("classes.txt", &*format!("{composed}\n{decomposed}\n"));
+    let dir = with_lists(["images/train", "images/val"], &[list]);
+    assert!(refusal(&dir).contains("is listed twice"));
+    let lists = [
+        ("labels/train/classes.txt", &*format!("{composed}\nb\n")),
+        ("labels/val/classes.txt", &*format!("{decomposed}\nb\n")),
+    ];
+    let read = opened(&with_lists(["images/train", "images/val"], &lists));
+    assert_eq!(read.dataset.classes, [composed, "b"]);
+}

@@ -87,9 +87,11 @@ pub(super) fn describe(file: &Path) -> Result<Description, DataError> {
             None => {
                 let classes = read_names(&found, &mut description.findings)?;
                 description.classes = Some(classes);
+                description.classes_from = Some(found);
             }
         }
     }
+    description.class_count = count;
     if let (None, Some(count)) = (&description.classes, count) {
         let example = || format!("{}, classes = {count}", shown(file));
         description.findings.add(Problem::UnnamedClasses, example);

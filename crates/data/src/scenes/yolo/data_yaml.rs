@@ -6,6 +6,7 @@
 
 use super::super::findings::Findings;
 use super::super::reading::{read_text, require_distinct};
+use super::names::normal;
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
 use saphyr_parser::{Event, Parser, Span, StrInput};
@@ -30,6 +31,8 @@ pub(super) struct DataYaml {
     pub splits: Vec<(SplitKind, Paths)>,
     /// Keys of other names with a text or a list of texts: paths, perhaps.
     pub others: Vec<Paths>,
+    /// Number of classes (`nc`).
+    pub count: Option<usize>,
     /// Numbers that follow a box for its keypoints (`kpt_shape`).
     pub keypoints: Option<usize>,
 }
@@ -103,7 +106,6 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn document(&mut self) -> Result<DataYaml, DataError> {
         let mut data = DataYaml::default();
-        let mut count = None;
         let mut flipped = None;
         let mut first = self.next()?;
         while matches!(first, Event::StreamStart | Event::DocumentStart(_)) {
@@ -122,7 +124,7 @@ impl<'a> Reader<'a> {
             match &key.to_lowercase()[..] {
                 "path" => data.path = self.texts(&key)?.pop(),
                 "names" => data.names = self.names()?,
-                "nc" => count = self.count()?,
+                "nc" => data.count = self.count()?,
                 "kpt_shape" => data.keypoints = self.keypoints()?,
                 "flip_idx" if !self.value()?.is_empty() => flipped = Some(line),
                 "flip_idx" => {}
@@ -144,7 +146,7 @@ impl<'a> Reader<'a> {
             let problem = "flip_idx says that the labels have keypoints, and there is no key kpt_shape; add kpt_shape: [keypoints, 2 or 3]";
             return Err(DataError::annotations(self.file, line, problem));
         }
-        if let (Names::None, Some(count)) = (&data.names, count) {
+        if let (Names::None, Some(count)) = (&data.names, data.count) {
             data.names = Names::Counted(count);
         }
         Ok(data)
@@ -165,7 +167,14 @@ impl<'a> Reader<'a> {
     fn names(&mut self) -> Result<Names, DataError> {
         let expected = EXPECTED_NAMES;
         match self.next()? {
-            Event::SequenceStart(..) => return Ok(Names::Listed(self.list(expected)?)),
+            Event::SequenceStart(..) => {
+                return Ok(Names::Listed(
+                    self.list(expected)?
+                        .iter()
+                        .map(|name| normal(name))
+                        .collect(),
+                ));
+            }
             Event::Scalar(text, ..) if is_nothing(&text) => return Ok(Names::None),
             Event::Scalar(text, ..) => return Ok(Names::Text(text.into_owned(), self.line)),
             Event::MappingStart(..) => {}
@@ -183,7 +192,7 @@ impl<'a> Reader<'a> {
                 return Err(DataError::annotations(self.file, self.line, problem));
             };
             match self.next()? {
-                Event::Scalar(name, ..) => numbered.push((index, name.into_owned())),
+                Event::Scalar(name, ..) => numbered.push((index, normal(&name))),
                 other => return Err(self.unexpected(expected, &other)),
             }
         }

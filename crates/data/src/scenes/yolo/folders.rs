@@ -8,11 +8,10 @@
 //!
 //! The classes are listed in `classes.txt`, `obj.names`, `_darknet.labels` or a file of such a name.
 
-use super::super::findings::{Findings, Problem};
+use super::super::findings::Findings;
 use super::label_files::{is_no_label, label_folders};
 use super::lines::numbers;
 use super::lists::is_list;
-use super::names::{list_in, read_names};
 use super::source::Description;
 use crate::error::DataError;
 use crate::folder::is_image;
@@ -33,8 +32,6 @@ pub(in super::super) struct Folders {
     dir: PathBuf,
     /// The folders or lists of each split.
     splits: Vec<(SplitKind, PathBuf)>,
-    /// Folders in which a list of classes may lie.
-    lists: Vec<PathBuf>,
 }
 
 impl Folders {
@@ -50,16 +47,12 @@ impl Folders {
                 is_pictures(name) || name.eq_ignore_ascii_case("obj_train_data")
             })
         };
-        let has_labels = |places: &Places| places.splits.iter().any(|(_, place)| has_labels(place));
+        let has_labels =
+            |splits: &Vec<(SplitKind, PathBuf)>| splits.iter().any(|(_, place)| has_labels(place));
         let mut of_pictures = folders.iter().filter(is_of_pictures);
-        let Places { mut splits, lists } = of_pictures
-            .find_map(|images| Some(Places::in_pictures(images)).filter(has_labels))
-            .or_else(|| Some(Places::in_splits(dir, &folders)).filter(has_labels))?;
-        let lists = [dir.to_path_buf()]
-            .into_iter()
-            .chain(lists)
-            .chain([dir.join("data")])
-            .collect();
+        let mut splits = of_pictures
+            .find_map(|images| Some(in_pictures(images)).filter(has_labels))
+            .or_else(|| Some(in_splits(dir, &folders)).filter(has_labels))?;
         let files = entries.iter().filter(|entry| entry.is_file());
         let of_images = of_splits(files).into_iter().filter(|(_, file)| {
             let extension = file.extension();
@@ -72,16 +65,14 @@ impl Folders {
         Some(Self {
             dir: dir.to_path_buf(),
             splits,
-            lists,
         })
     }
 
     /// The description of the data set.
     ///
     /// # Errors
-    /// If it has no training split, or its list of classes cannot be read.
+    /// If it has no training split.
     pub fn describe(self) -> Result<Description, DataError> {
-        let classes = list_in(&self.lists);
         let of = |wanted: SplitKind| -> Vec<PathBuf> {
             let places = self.splits.iter().filter(|(kind, _)| *kind == wanted);
             places.map(|(_, place)| place.clone()).collect()
@@ -98,67 +89,48 @@ impl Folders {
                 problem,
             });
         }
-        let mut findings = Findings::default();
-        if classes.is_none() {
-            let example = || format!("{} has no classes.txt", shown(&self.dir));
-            findings.add(Problem::UnnamedClasses, example);
-        }
         Ok(Description {
             bases: vec![self.dir.clone()],
-            classes: classes
-                .map(|list| read_names(&list, &mut findings))
-                .transpose()?,
+            classes: None,
+            classes_from: None,
+            class_count: None,
+            file: self.dir.clone(),
             keypoints: None,
             train,
             validation: of(SplitKind::Validation),
             test: of(SplitKind::Test),
-            findings,
+            findings: Findings::default(),
             root: self.dir,
         })
     }
 }
 
-/// Where the images of a data set may lie.
-struct Places {
-    splits: Vec<(SplitKind, PathBuf)>,
-    /// Folders in which a list of classes may lie.
-    lists: Vec<PathBuf>,
+/// The splits in a folder of images, or that folder for training.
+fn in_pictures(images: &Path) -> Vec<(SplitKind, PathBuf)> {
+    let entries = sorted_entries(images);
+    let mut splits = of_splits(entries.iter().filter(|entry| entry.is_dir()));
+    if splits.is_empty() {
+        splits.push((SplitKind::Train, images.to_path_buf()));
+    }
+    splits
 }
 
-impl Places {
-    /// The splits in a folder of images, or that folder for training.
-    fn in_pictures(images: &Path) -> Self {
-        let entries = sorted_entries(images);
-        let mut splits = of_splits(entries.iter().filter(|entry| entry.is_dir()));
-        if splits.is_empty() {
-            splits.push((SplitKind::Train, images.to_path_buf()));
-        }
-        Self {
-            splits,
-            lists: label_folders(images),
-        }
+/// The splits among the folders in `dir`, each with a folder of images in it perhaps, or `dir` for
+/// training.
+fn in_splits(dir: &Path, folders: &[&PathBuf]) -> Vec<(SplitKind, PathBuf)> {
+    let mut splits = Vec::new();
+    for (kind, folder) in of_splits(folders.iter().copied()) {
+        let below = sorted_entries(&folder);
+        let images = below.iter().find(|entry| {
+            let name = entry.file_name().and_then(OsStr::to_str);
+            name.is_some_and(is_pictures) && entry.is_dir()
+        });
+        splits.push((kind, images.unwrap_or(&folder).clone()));
     }
-
-    /// The splits among the folders in `dir`, each with a folder of images in it perhaps, or `dir` for
-    /// training.
-    fn in_splits(dir: &Path, folders: &[&PathBuf]) -> Self {
-        let (mut splits, mut lists) = (Vec::new(), Vec::new());
-        for (kind, folder) in of_splits(folders.iter().copied()) {
-            let below = sorted_entries(&folder);
-            let images = below.iter().find(|entry| {
-                let name = entry.file_name().and_then(OsStr::to_str);
-                name.is_some_and(is_pictures) && entry.is_dir()
-            });
-            let images = images.unwrap_or(&folder).clone();
-            lists.push(folder);
-            lists.extend(label_folders(&images));
-            splits.push((kind, images));
-        }
-        if splits.is_empty() {
-            splits.push((SplitKind::Train, dir.to_path_buf()));
-        }
-        Self { splits, lists }
+    if splits.is_empty() {
+        splits.push((SplitKind::Train, dir.to_path_buf()));
     }
+    splits
 }
 
 /// The entries that are named like a split.

@@ -50,6 +50,11 @@ impl LabelFiles {
         Ok(files)
     }
 
+    /// The folders that may have labels.
+    pub fn folders(&self) -> impl Iterator<Item = &PathBuf> {
+        self.listings.keys()
+    }
+
     /// The label file of an image, if there is one.
     pub fn file(&self, image: &Path) -> Option<&Path> {
         let stem = image.file_stem()?;

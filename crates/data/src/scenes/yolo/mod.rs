@@ -5,6 +5,7 @@
 //! yaml │ darknet │ folders ─▶ Description ─ lists, folders ─▶ images ─ label files, lines ─▶ SplitsRead
 //! ```
 
+mod class_lists;
 mod darknet;
 mod data_yaml;
 mod folders;
@@ -83,13 +84,20 @@ pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> 
         label_text,
         &mut findings,
     );
-    let classes = match description.classes {
+    let count = || -> Result<usize, DataError> {
+        let files: Vec<&Path> = splits.iter().flat_map(|split| of_split(split)).collect();
+        Ok(highest_class(&files)? + 1)
+    };
+    let lists = class_lists::folders(&description, labels.folders());
+    let classes = match class_lists::class_names(&mut description, &lists, count)? {
         Some(classes) => classes,
         None => {
-            let files: Vec<&Path> = splits.iter().flat_map(|split| of_split(split)).collect();
-            numbered(highest_class(&files)? + 1)
+            let example = || format!("{} has no classes.txt", shown(&description.root));
+            findings.add(Problem::UnnamedClasses, example);
+            numbered(count()?)
         }
     };
+    findings.append(std::mem::take(&mut description.findings));
     let lines = Lines {
         classes: classes.len(),
         form,

@@ -43,6 +43,12 @@ pub(in super::super) struct Description {
     pub bases: Vec<PathBuf>,
     /// None if they have neither names nor a number.
     pub classes: Option<Vec<String>>,
+    /// File that names the classes.
+    pub classes_from: Option<PathBuf>,
+    /// Classes by a number in the description.
+    pub class_count: Option<usize>,
+    /// The description itself, or the folder that is one.
+    pub file: PathBuf,
     /// Numbers that follow a box for its keypoints, if that is declared.
     pub keypoints: Option<usize>,
     /// Folders and lists of images.
@@ -98,6 +104,11 @@ fn describes(file: &Path) -> bool {
         Some("data") => is_plain() && darknet::read(file).is_ok(),
         Some(_) | None => false,
     }
+}
+
+/// Whether a file is called as a `data.yaml` may be.
+pub(super) fn is_yaml(file: &Path) -> bool {
+    matches!(extension(file).as_deref(), Some("yaml" | "yml"))
 }
 
 fn extension(file: &Path) -> Option<String> {
@@ -159,6 +170,9 @@ impl Description {
             bases: vec![root.clone()],
             root,
             classes: None,
+            classes_from: None,
+            class_count: None,
+            file: file.to_path_buf(),
             keypoints: None,
             train: Vec::new(),
             validation: Vec::new(),

@@ -119,8 +119,12 @@ fn add_classes(
     file: &Path,
     data: &DataYaml,
 ) -> Result<(), DataError> {
+    description.class_count = data.count;
     description.classes = match &data.names {
-        Names::Listed(names) => Some(names.clone()),
+        Names::Listed(names) => {
+            description.classes_from = Some(file.to_path_buf());
+            Some(names.clone())
+        }
         Names::Counted(count) => {
             let example = || format!("{}, nc: {count}", shown(file));
             description.findings.add(Problem::UnnamedClasses, example);
@@ -135,7 +139,9 @@ fn add_classes(
                 );
                 return Err(DataError::annotations(file, *line, problem));
             };
-            Some(read_names(&list, &mut description.findings)?)
+            let names = read_names(&list, &mut description.findings)?;
+            description.classes_from = Some(list);
+            Some(names)
         }
         Names::None => None,
     };
