@@ -717,3 +717,142 @@ fn a_class_name_is_the_same_however_its_accents_are_written() {
     let read = opened(&with_lists(["images/train", "images/val"], &lists));
     assert_eq!(read.dataset.classes, [composed, "b"]);
 }
+
+#[test]
+fn paths_of_any_number_of_parts_are_read_in_their_length() {
+    let parts = |count: usize| vec!["a"; count].join("/");
+    let list = |content: String| ("train: train.txt\n".to_owned(), content);
+    let yaml = |content: String| (content, String::new());
+    for (train, content) in [
+        list(parts(20_000)),
+        list(parts(20_000) + ".jpg\n" + &parts(1000) + ".jpg\nimages/train/00.png\n"),
+        list(format!(
+            "images/train/00.png\n{}",
+            (parts(2000) + "/a.jpg\n").repeat(500)
+        )),
+        list(format!(
+            "images/train/00.png\n{}.jpg\n",
+            "images/".repeat(500)
+        )),
+        yaml(format!("train: {}\n", parts(20_000))),
+        yaml(format!("path: {}\ntrain: images/train\n", parts(20_000))),
+        yaml(format!("train: [{}]\n", "images/train, ".repeat(16_000))),
+        yaml(format!(
+            "train: images/train\nx: [{}]\n",
+            "images/val, ".repeat(16_000)
+        )),
+    ] {
+        let dir = split_images();
+        let keys = "val: images/val\nnames: [red, blue]\n";
+        add(dir.path(), "data.yaml", train.clone() + keys);
+        add(dir.path(), "train.txt", content);
+        let started = std::time::Instant::now();
+        let opened = open(dir.path(), 0.2, 0);
+        let start = &train[..train.len().min(40)];
+        assert!(started.elapsed().as_secs() < 3, "{start}");
+        if train.starts_with("train: [") {
+            assert_eq!(sizes(&opened.unwrap())[0], (12, 12));
+        } else if let Err(error) = opened {
+            assert!(
+                train.len() > 5000 || error.to_string().len() < 1000,
+                "{start}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_another_case_beside_the_data_yaml_goes_before_a_neighbour() {
+    for (train, yaml) in [
+        ("Train/images", "../train/images"),
+        ("train/Images", "..\\train\\images"),
+        ("TRAIN/IMAGES", "../../train/images"),
+        ("train/images", "../Train/Images"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        add_labelled(
+            dir.path(),
+            &["train/images/x.png", "set/valid/images/c.png"],
+        );
+        for name in ["a", "b"] {
+            add_picture(dir.path(), &format!("set/{train}/{name}.png"), 40, 40);
+            add(
+                dir.path(),
+                &format!("set/{train}/{name}.txt"),
+                "0 0.5 0.5 0.5 0.5",
+            );
+        }
+        let yaml = format!("train: {yaml}\nval: valid/images\nnames: [red, blue]\n");
+        add(dir.path(), "set/data.yaml", yaml);
+        let read = open(&dir.path().join("set"), 0.2, 0).unwrap();
+        assert_eq!(sizes(&read)[0], (2, 2), "{train}");
+        assert_eq!(read.findings.count(Problem::OtherFolder), 0, "{train}");
+    }
+}
+
+#[test]
+fn images_from_outside_of_the_data_set_s_folder_are_a_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    add_labelled(
+        dir.path(),
+        &["train/images/x.png", "set/valid/images/c.png"],
+    );
+    let yaml = "train: ../train/images\nval: valid/images\nnames: [red, blue]\n";
+    add(dir.path(), "set/data.yaml", yaml);
+    let outside = |dir: &TempDir| {
+        let read = open(&dir.path().join("set"), 0.2, 0).unwrap();
+        read.findings.count(Problem::OtherFolder)
+    };
+    assert_eq!(outside(&dir), 1);
+    add(
+        dir.path(),
+        "set/data.yaml",
+        yaml.replace("../train/images", "train.txt"),
+    );
+    add(dir.path(), "set/train.txt", "../train/images/x.png\n");
+    assert_eq!(outside(&dir), 1);
+    // `path` says where the data set is.
+    let keys = "path: ..\ntrain: train/images\nval: set/valid/images\nnames: [red, blue]\n";
+    add(dir.path(), "set/data.yaml", keys);
+    assert_eq!(outside(&dir), 0);
+}
+
+#[test]
+fn two_folders_for_one_split_are_refused() {
+    for [train, first, second] in [
+        ["train/images", "val/images", "valid/images"],
+        ["images/train", "images/dev", "images/eval"],
+        ["train", "Test_set", "test"],
+        ["valid", "train", "training"],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for split in [train, first, second] {
+            for name in ["a", "b", "c", "d", "e"] {
+                add_labelled(dir.path(), &[&format!("{split}/{name}.png")]);
+            }
+        }
+        let message = refusal(&dir);
+        let start = format!("DIR: DIR/{first} and DIR/{second} are both for the ");
+        assert!(message.starts_with(&start), "{message}");
+        // A folder without pictures is none.
+        fs::remove_dir_all(dir.path().join(second)).unwrap();
+        fs::create_dir(dir.path().join(second)).unwrap();
+        opened(&dir);
+    }
+}
+
+#[test]
+fn a_list_of_label_files_is_named_as_that() {
+    let dir = split_images();
+    let yaml = "train: train.txt\nval: images/val\nnames: [red, blue]\n";
+    add(dir.path(), "data.yaml", yaml);
+    add(
+        dir.path(),
+        "train.txt",
+        "labels/train/00.txt\nlabels/train/01.txt\n",
+    );
+    assert_eq!(
+        refusal(&dir),
+        "DIR/train.txt, line 1: found \"labels/train/00.txt\", a file of labels or text; expected the path of an image in every line, as images/a.jpg, whose labels are found in labels/a.txt"
+    );
+}

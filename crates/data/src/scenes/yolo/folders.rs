@@ -68,11 +68,40 @@ impl Folders {
         })
     }
 
+    /// Fails if two folders with pictures, or two lists, are for the same split.
+    fn require_one_each(&self) -> Result<(), DataError> {
+        let has_images = |place: &Path| {
+            !place.is_dir()
+                || crate::folder::images(place).is_ok_and(|images| !images.paths.is_empty())
+        };
+        for kind in [SplitKind::Train, SplitKind::Validation, SplitKind::Test] {
+            let places = self.splits.iter().filter(|(of, _)| *of == kind);
+            let places: Vec<&PathBuf> = places.map(|(_, place)| place).collect();
+            if places.len() < 2 {
+                continue;
+            }
+            let mut with_images = places.into_iter().filter(|place| has_images(place));
+            if let (Some(first), Some(second)) = (with_images.next(), with_images.next()) {
+                let (first, second) = (shown(first), shown(second));
+                let split = kind.adjective();
+                let problem = format!(
+                    "{first} and {second} are both for the {split} split; keep one, or name both in a data.yaml"
+                );
+                return Err(DataError::Layout {
+                    folder: self.dir.clone(),
+                    problem,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// The description of the data set.
     ///
     /// # Errors
-    /// If it has no training split.
+    /// If it has no training split, or two folders for one split.
     pub fn describe(self) -> Result<Description, DataError> {
+        self.require_one_each()?;
         let of = |wanted: SplitKind| -> Vec<PathBuf> {
             let places = self.splits.iter().filter(|(kind, _)| *kind == wanted);
             places.map(|(_, place)| place.clone()).collect()

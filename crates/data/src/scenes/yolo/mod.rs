@@ -14,6 +14,7 @@ mod label_files;
 mod lines;
 mod lists;
 mod names;
+mod outside;
 mod places;
 mod source;
 mod unused;
@@ -69,6 +70,9 @@ pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> 
     let splits = [&train, &validation, &test];
     let labels = LabelFiles::of(splits.iter().flat_map(|split| &split.paths))?;
     let mut findings = std::mem::take(&mut description.findings);
+    for folder in outside::outside(bases, splits.iter().flat_map(|split| &split.used)) {
+        findings.add(Problem::OtherFolder, || shown(&folder));
+    }
     let used = splits.iter().flat_map(|split| &split.used);
     for path in unused::unused(&description.root, used.map(PathBuf::as_path)) {
         findings.add(Problem::NotUsed, || shown(&path));
@@ -138,7 +142,12 @@ impl Images {
     /// The images in some folders and lists.
     fn of(places: &[PathBuf], bases: &[PathBuf]) -> Result<Self, DataError> {
         let mut images = Self::default();
+        let mut seen = HashSet::new();
         for place in places {
+            let canonical = place.canonicalize().unwrap_or_else(|_| place.clone());
+            if !seen.insert(canonical) {
+                continue;
+            }
             images.used.insert(place.clone());
             if place.is_dir() {
                 let found = folder::images(place)?;
