@@ -856,3 +856,84 @@ fn a_list_of_label_files_is_named_as_that() {
         "DIR/train.txt, line 1: found \"labels/train/00.txt\", a file of labels or text; expected the path of an image in every line, as images/a.jpg, whose labels are found in labels/a.txt"
     );
 }
+
+#[cfg(unix)]
+#[test]
+fn a_data_yaml_whose_link_leads_nowhere_is_an_error() {
+    for (name, target) in [
+        ("data.yaml", "gone.yaml"),
+        ("data.yml", "/nowhere/data.yaml"),
+        ("data.yaml", "data.yaml"),
+    ] {
+        let dir = split_images();
+        std::os::unix::fs::symlink(target, dir.path().join(name)).unwrap();
+        assert_eq!(
+            refusal(&dir),
+            format!(
+                "DIR/{name}: it cannot be read: its link leads nowhere; remove the link, or put the file there"
+            )
+        );
+    }
+    let dir = split_images();
+    std::os::unix::fs::symlink("gone", dir.path().join("fruit.yaml")).unwrap();
+    let read = opened(&dir);
+    let example = &read.findings.examples(Problem::NotUsed)[0];
+    assert!(
+        example.ends_with("fruit.yaml: its link leads nowhere"),
+        "{example}"
+    );
+}
+
+#[test]
+fn a_description_that_cannot_be_used_is_named() {
+    for (name, content, reason) in [
+        (
+            "dataset.yaml",
+            "names: [red, blue]\n",
+            "there is no key train",
+        ),
+        (
+            "fruit.yml",
+            "train: images/train\nval: images/val\n",
+            "there is no key names",
+        ),
+        ("obj.data", "names = obj.names\n", "there is no key train"),
+    ] {
+        let dir = split_images();
+        add(dir.path(), name, content);
+        add(dir.path(), "hyp.yaml", "lr0: 0.01\n");
+        let read = opened(&dir);
+        assert_eq!(read.findings.count(Problem::NotUsed), 1, "{name}");
+        let example = &read.findings.examples(Problem::NotUsed)[0];
+        assert!(
+            example.contains(name) && example.contains(reason),
+            "{example}"
+        );
+    }
+}
+
+#[test]
+fn a_backslash_in_double_quotes_is_read_as_part_of_the_path() {
+    for split in ["train", "new", "valid", "fruit", "red", "apples", "base"] {
+        let dir = split_images();
+        let folder = format!("images/{split}");
+        if split != "train" {
+            fs::rename(dir.path().join("images/train"), dir.path().join(&folder)).unwrap();
+            let labels = dir.path().join("labels");
+            fs::rename(labels.join("train"), labels.join(split)).unwrap();
+        }
+        for train in [
+            format!("\"images\\{split}\""),
+            format!("[\"images\\{split}\"]"),
+        ] {
+            let yaml = format!("train: {train}\nval: images/val\nnames: [red, blue]\n");
+            add(dir.path(), "data.yaml", yaml);
+            assert_eq!(sizes(&opened(&dir))[0], (12, 12), "{train}");
+        }
+    }
+    let dir = split_images();
+    let yaml = "train: \"data\\images\"\nval: images/val\nnames: [red, blue]\n";
+    add(dir.path(), "data.yaml", yaml);
+    let message = refusal(&dir);
+    assert!(message.contains("write / for \\ in paths"), "{message}");
+}

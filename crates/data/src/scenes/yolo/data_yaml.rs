@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
             };
             let line = self.line;
             match &key.to_lowercase()[..] {
-                "path" => data.path = self.texts(&key)?.pop(),
+                "path" => data.path = self.paths(&key)?.pop(),
                 "names" => data.names = self.names()?,
                 "nc" => data.count = self.count()?,
                 "kpt_shape" => data.keypoints = self.keypoints()?,
@@ -131,7 +131,7 @@ impl<'a> Reader<'a> {
                 lower if OTHER_KEYS.contains(&lower) => drop(self.value()?),
                 lower => match SplitKind::of(lower) {
                     Some(kind) => {
-                        let paths = self.texts(&key)?;
+                        let paths = self.paths(&key)?;
                         data.splits.push((kind, Paths { key, line, paths }));
                     }
                     None => {
@@ -152,13 +152,16 @@ impl<'a> Reader<'a> {
         Ok(data)
     }
 
-    /// A text, a list of texts, or nothing.
-    fn texts(&mut self, key: &str) -> Result<Vec<String>, DataError> {
+    /// A path, a list of paths, or nothing.
+    fn paths(&mut self, key: &str) -> Result<Vec<String>, DataError> {
         let expected = format!("{key}: to be a path or a list of paths");
         match self.next()? {
             Event::Scalar(text, ..) if is_nothing(&text) => Ok(Vec::new()),
-            Event::Scalar(text, ..) => Ok(vec![text.into_owned()]),
-            Event::SequenceStart(..) => self.list(&expected),
+            Event::Scalar(text, ..) => Ok(vec![unescaped(&text)]),
+            Event::SequenceStart(..) => {
+                let paths = self.list(&expected)?;
+                Ok(paths.iter().map(|path| unescaped(path)).collect())
+            }
             other => Err(self.unexpected(&expected, &other)),
         }
     }
@@ -298,7 +301,12 @@ impl<'a> Reader<'a> {
                 // The end of the file counts as a line of its own.
                 let line = error.marker().line().min(self.lines);
                 let reason = error.info();
-                let problem = format!("expected YAML; {reason}; fix the line");
+                let fix = if reason.contains("escape") {
+                    "write / for \\ in paths, for \\ begins an escape in double quotes"
+                } else {
+                    "fix the line"
+                };
+                let problem = format!("expected YAML; {reason}; {fix}");
                 Err(DataError::annotations(self.file, line, problem))
             }
             None => Ok(Event::StreamEnd),
@@ -316,6 +324,34 @@ impl<'a> Reader<'a> {
         let problem = format!("expected {expected}, found {found}; fix the line");
         DataError::annotations(self.file, self.line, problem)
     }
+}
+
+/// A path with `\` and a letter for the characters that YAML's double quotes make of them, so that
+/// `"images\train"` is no path with a tab.
+fn unescaped(path: &str) -> String {
+    let mut unescaped = String::new();
+    for letter in path.trim_matches(['\n', '\r']).chars() {
+        let escaped = match letter {
+            '\0' => "\\0",
+            '\x07' => "\\a",
+            '\x08' => "\\b",
+            '\t' => "\\t",
+            '\n' => "\\n",
+            '\x0b' => "\\v",
+            '\x0c' => "\\f",
+            '\r' => "\\r",
+            '\x1b' => "\\e",
+            '\u{85}' => "\\N",
+            '\u{2028}' => "\\L",
+            '\u{2029}' => "\\P",
+            letter => {
+                unescaped.push(letter);
+                continue;
+            }
+        };
+        unescaped.push_str(escaped);
+    }
+    unescaped
 }
 
 /// Forms that the key names may have.

@@ -8,11 +8,11 @@
 //!
 //! The classes are listed in `classes.txt`, `obj.names`, `_darknet.labels` or a file of such a name.
 
-use super::super::findings::Findings;
+use super::super::findings::{Findings, Problem};
 use super::label_files::{is_no_label, label_folders};
 use super::lines::numbers;
 use super::lists::is_list;
-use super::source::Description;
+use super::source::{Description, unusable};
 use crate::error::DataError;
 use crate::folder::is_image;
 use crate::folder_names::is_pictures;
@@ -118,6 +118,10 @@ impl Folders {
                 problem,
             });
         }
+        let mut findings = Findings::default();
+        for reason in unusable(&self.dir) {
+            findings.add(Problem::NotUsed, || reason);
+        }
         Ok(Description {
             bases: vec![self.dir.clone()],
             classes: None,
@@ -128,7 +132,7 @@ impl Folders {
             train,
             validation: of(SplitKind::Validation),
             test: of(SplitKind::Test),
-            findings: Findings::default(),
+            findings,
             root: self.dir,
         })
     }
