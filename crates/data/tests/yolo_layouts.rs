@@ -585,6 +585,8 @@ fn lists_of_classes_that_agree_are_used_wherever_they_lie() {
                 ("classes.txt", "red\nblue"),
                 ("obj.names", "red\nblue\n\n"),
                 ("data/predefined_classes.txt", "dog\nperson\n"),
+                ("data/coco.names", "person\nbicycle\n"),
+                ("labels.txt", "train/labels/a.txt\n"),
             ],
         ),
     ] {

@@ -10,6 +10,15 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
+/// Names of lists that tools write for the labels beside them.
+const CERTAIN: [&str; 5] = [
+    "classes.txt",
+    "obj.names",
+    "_darknet.labels",
+    "classes.names",
+    "class_names.txt",
+];
+
 /// The folders that may have a list of classes: the data set's own, `data` in it, and those with labels
 /// or above them.
 pub(super) fn folders<'a>(
@@ -57,9 +66,10 @@ pub(super) fn class_names(
         metadata.is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
     };
     let mut lists: Vec<&PathBuf> = all.iter().filter(has_text).collect();
-    // Not what the labels have, but what LabelImg offers.
-    if lists.iter().any(|list| !is_an_offer(list)) {
-        lists.retain(|list| !is_an_offer(list));
+    // Beside a certain list, others are what a tool offers (predefined_classes.txt) or of other data sets
+    // (coco.names).
+    if description.classes.is_some() || lists.iter().any(|list| is_certain(list)) {
+        lists.retain(|list| is_certain(list));
     }
     let findings = &mut description.findings;
     let mut taken = match (description.classes.take(), &description.classes_from) {
@@ -123,9 +133,12 @@ pub(super) fn class_names(
     Ok(Some(taken.0))
 }
 
-fn is_an_offer(list: &Path) -> bool {
+/// Whether a list has a name that is only given to the classes of a data set's labels.
+fn is_certain(list: &Path) -> bool {
     let name = list.file_name().unwrap_or_default();
-    name.eq_ignore_ascii_case("predefined_classes.txt")
+    CERTAIN
+        .iter()
+        .any(|certain| name.eq_ignore_ascii_case(certain))
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
