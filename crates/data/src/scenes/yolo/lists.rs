@@ -77,8 +77,8 @@ pub(super) fn listed_images(
     }
 }
 
-/// The first letters of a line, for messages.
-fn beginning(line: &str) -> String {
+/// The first letters of a line or a path, for messages.
+pub(super) fn beginning(line: &str) -> String {
     let mut letters = line.chars();
     let mut start: String = letters.by_ref().take(SHOWN).collect();
     if letters.next().is_some() {

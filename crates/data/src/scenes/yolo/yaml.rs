@@ -2,7 +2,7 @@
 
 use super::super::findings::Problem;
 use super::data_yaml::{DataYaml, EXPECTED_NAMES, Names, Paths, read_data_yaml};
-use super::lists::is_list;
+use super::lists::{beginning, is_list};
 use super::names::{numbered, read_names};
 use super::places::{Bases, LONGEST, located};
 use super::source::Description;
@@ -67,12 +67,12 @@ fn add_split(
             (Some(found), _) => places.push(found),
             // A data.yaml that always names a test folder is common, and training can do without.
             (None, SplitKind::Test) => {
-                let example = || format!("{}, {key}: {path}", shown(file));
+                let example = || format!("{}, {key}: {}", shown(file), beginning(path));
                 description.findings.add(Problem::MissingSplit, example);
                 return Ok(());
             }
             (None, SplitKind::Train | SplitKind::Validation) => {
-                let root = shown(&description.root);
+                let (path, root) = (beginning(path), shown(&description.root));
                 let problem =
                     format!("{key}: there is no {path} in {root}; fix the path or path: above it");
                 return Err(DataError::annotations(file, *line, problem));
@@ -148,6 +148,7 @@ fn add_classes(
             let bases = Bases::new(&description.bases);
             let list = located(&bases, text, place, &mut description.findings);
             let Some(list) = list.filter(|list| list.is_file()) else {
+                let text = beginning(text);
                 let problem = format!(
                     "expected {EXPECTED_NAMES}, or the path of a file with a name in every line; found the text {text:?}, which is no file here"
                 );
