@@ -541,3 +541,398 @@ fn yaml_that_would_grow_or_nests_without_end_is_read_in_its_size() {
         assert!(started.elapsed().as_secs() < 5, "{}", &nested[..4]);
     }
 }
+
+/// Two pictures in each split, with lists of classes at these places.
+fn with_lists(splits: [&str; 2], lists: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for split in splits {
+        let images = [format!("{split}/a.png"), format!("{split}/b.png")];
+        add_labelled(dir.path(), &[&images[0], &images[1]]);
+    }
+    for (list, names) in lists {
+        add(dir.path(), list, names);
+    }
+    dir
+}
+
+#[test]
+fn lists_of_classes_that_agree_are_used_wherever_they_lie() {
+    for (splits, lists) in [
+        (
+            ["images/train", "images/val"],
+            &[
+                ("labels/train/classes.txt", "red\nblue\n"),
+                ("labels/val/classes.txt", "red\n"),
+            ][..],
+        ),
+        (
+            ["images/train", "images/val"],
+            &[
+                ("labels/train/classes.txt", "red\n"),
+                ("labels/val/classes.txt", "red\nblue\n"),
+            ],
+        ),
+        (
+            ["train", "valid"],
+            &[
+                ("train/_darknet.labels", "red\nblue"),
+                ("valid/_darknet.labels", "red\r\nblue\r\n"),
+            ],
+        ),
+        (
+            ["train/images", "valid/images"],
+            &[
+                ("classes.txt", "red\nblue"),
+                ("obj.names", "red\nblue\n\n"),
+                ("data/predefined_classes.txt", "dog\nperson\n"),
+                ("data/coco.names", "person\nbicycle\n"),
+                ("labels.txt", "train/labels/a.txt\n"),
+            ],
+        ),
+    ] {
+        let read = opened(&with_lists(splits, lists));
+        assert_eq!(read.dataset.classes, ["red", "blue"], "{lists:?}");
+        assert_eq!(problems(&read.findings), [], "{lists:?}");
+    }
+}
+
+#[test]
+fn lists_of_classes_in_different_orders_are_refused() {
+    for (splits, [first, second]) in [
+        (
+            ["images/train", "images/val"],
+            ["labels/train/classes.txt", "labels/val/classes.txt"],
+        ),
+        (
+            ["train", "valid"],
+            ["train/_darknet.labels", "valid/_darknet.labels"],
+        ),
+        (
+            ["train/images", "valid/images"],
+            ["train/labels/classes.txt", "valid/labels/classes.txt"],
+        ),
+        (
+            ["images/train", "images/val"],
+            ["classes.txt", "labels/val/classes.txt"],
+        ),
+        (["images/train", "images/val"], ["classes.txt", "obj.names"]),
+    ] {
+        let dir = with_lists(splits, &[(first, "red\nblue\n"), (second, "blue\nred\n")]);
+        assert_eq!(
+            refusal(&dir),
+            format!(
+                "DIR: DIR/{first} and DIR/{second} list different classes: 0 is \"red\" and \"blue\"; the numbers in the labels need one list, so give every label the numbers of one of them and remove the other"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_darknet_s_names_and_another_list_in_another_order_are_refused() {
+    let dir = with_lists(
+        ["images/train", "images/val"],
+        &[
+            ("obj.names", "red\nblue\n"),
+            ("labels/val/classes.txt", "blue\nred\n"),
+        ],
+    );
+    add(
+        dir.path(),
+        "train.txt",
+        "images/train/a.png\nimages/train/b.png\n",
+    );
+    add(
+        dir.path(),
+        "val.txt",
+        "images/val/a.png\nimages/val/b.png\n",
+    );
+    let data = "classes = 2\ntrain = train.txt\nvalid = val.txt\nnames = obj.names\n";
+    add(dir.path(), "obj.data", data);
+    let message = refusal(&dir);
+    assert!(
+        message.starts_with("DIR: DIR/obj.names and DIR/labels/val/classes.txt list different"),
+        "{message}"
+    );
+}
+
+#[test]
+fn lists_and_numbers_beside_a_data_yaml_s_names_are_compared_with_them() {
+    let dir = split_images();
+    let yaml = "train: images/train\nval: images/val\nnames: [red, blue]\n";
+    add(dir.path(), "data.yaml", yaml);
+    add(dir.path(), "classes.txt", "red\nblue\n");
+    assert_eq!(problems(&opened(&dir).findings), []);
+    add(dir.path(), "labels/train/classes.txt", "blue\nred\n");
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["red", "blue"]);
+    assert_eq!(problems(&read.findings), [(Problem::OtherClasses, 1)]);
+    fs::remove_file(dir.path().join("labels/train/classes.txt")).unwrap();
+    add(dir.path(), "data.yaml", format!("{yaml}nc: 3\n"));
+    let read = opened(&dir);
+    assert_eq!(problems(&read.findings), [(Problem::OtherClasses, 1)]);
+    let example = &read.findings.examples(Problem::OtherClasses)[0];
+    assert!(
+        example.ends_with("data.yaml counts 3 classes and 2 are named"),
+        "{example}"
+    );
+}
+
+#[test]
+fn a_list_s_comments_are_no_classes_where_the_labels_show_it() {
+    let splits = ["images/train", "images/val"];
+    let dir = with_lists(splits, &[("classes.txt", "# classes\nred\nblue\n")]);
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["red", "blue"]);
+    assert_eq!(problems(&read.findings), []);
+    let names = ["#1", "#2"];
+    let dir = with_lists(splits, &[("classes.txt", "#1\n#2\n")]);
+    assert_eq!(opened(&dir).dataset.classes, names);
+    // The labels have two classes of three or four: nothing shows which line is none.
+    let dir = with_lists(splits, &[("classes.txt", "# classes\nred\nblue\ngreen\n")]);
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["# classes", "red", "blue", "green"]);
+    assert_eq!(read.findings.count(Problem::OtherClasses), 1);
+}
+
+#[test]
+fn a_class_name_is_the_same_however_its_accents_are_written() {
+    let [composed, decomposed] = ["caf\u{e9}", "cafe\u{301}"];
+    let dir = split_images();
+    let yaml = "train: images/train\nval: images/val\n";
+    for names in [
+        format!("[{composed}, {decomposed}]"),
+        format!("{{0: {composed}, 1: {decomposed}}}"),
+    ] {
+        add(dir.path(), "data.yaml", format!("{yaml}names: {names}\n"));
+        assert_eq!(
+            refusal(&dir),
+            "DIR/data.yaml, line 1: the class \"caf\u{e9}\" is listed twice; rename or remove one"
+        );
+    }
+    let list = ("classes.txt", &*format!("{composed}\n{decomposed}\n"));
+    let dir = with_lists(["images/train", "images/val"], &[list]);
+    assert!(refusal(&dir).contains("is listed twice"));
+    let lists = [
+        ("labels/train/classes.txt", &*format!("{composed}\nb\n")),
+        ("labels/val/classes.txt", &*format!("{decomposed}\nb\n")),
+    ];
+    let read = opened(&with_lists(["images/train", "images/val"], &lists));
+    assert_eq!(read.dataset.classes, [composed, "b"]);
+}
+
+#[test]
+fn paths_of_any_number_of_parts_are_read_in_their_length() {
+    let parts = |count: usize| vec!["a"; count].join("/");
+    let list = |content: String| ("train: train.txt\n".to_owned(), content);
+    let yaml = |content: String| (content, String::new());
+    for (train, content) in [
+        list(parts(20_000)),
+        list(parts(20_000) + ".jpg\n" + &parts(1000) + ".jpg\nimages/train/00.png\n"),
+        list(format!(
+            "images/train/00.png\n{}",
+            (parts(2000) + "/a.jpg\n").repeat(500)
+        )),
+        list(format!(
+            "images/train/00.png\n{}.jpg\n",
+            "images/".repeat(500)
+        )),
+        yaml(format!("train: {}\n", parts(20_000))),
+        yaml(format!("path: {}\ntrain: images/train\n", parts(20_000))),
+        yaml(format!("train: [{}]\n", "images/train, ".repeat(16_000))),
+        yaml(format!(
+            "train: images/train\nx: [{}]\n",
+            "images/val, ".repeat(16_000)
+        )),
+    ] {
+        let dir = split_images();
+        let keys = "val: images/val\nnames: [red, blue]\n";
+        add(dir.path(), "data.yaml", train.clone() + keys);
+        add(dir.path(), "train.txt", content);
+        let started = std::time::Instant::now();
+        let opened = open(dir.path(), 0.2, 0);
+        let start = &train[..train.len().min(40)];
+        assert!(started.elapsed().as_secs() < 3, "{start}");
+        if train.starts_with("train: [") {
+            assert_eq!(sizes(&opened.unwrap())[0], (12, 12));
+        } else if let Err(error) = opened {
+            assert!(error.to_string().len() < 1000, "{start}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_of_another_case_beside_the_data_yaml_goes_before_a_neighbour() {
+    for (train, yaml) in [
+        ("Train/images", "../train/images"),
+        ("train/Images", "..\\train\\images"),
+        ("TRAIN/IMAGES", "../../train/images"),
+        ("train/images", "../Train/Images"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        add_labelled(
+            dir.path(),
+            &["train/images/x.png", "set/valid/images/c.png"],
+        );
+        for name in ["a", "b"] {
+            add_picture(dir.path(), &format!("set/{train}/{name}.png"), 40, 40);
+            add(
+                dir.path(),
+                &format!("set/{train}/{name}.txt"),
+                "0 0.5 0.5 0.5 0.5",
+            );
+        }
+        let yaml = format!("train: {yaml}\nval: valid/images\nnames: [red, blue]\n");
+        add(dir.path(), "set/data.yaml", yaml);
+        let read = open(&dir.path().join("set"), 0.2, 0).unwrap();
+        assert_eq!(sizes(&read)[0], (2, 2), "{train}");
+        assert_eq!(read.findings.count(Problem::OtherFolder), 0, "{train}");
+    }
+}
+
+#[test]
+fn images_from_outside_of_the_data_set_s_folder_are_a_finding() {
+    let dir = tempfile::tempdir().unwrap();
+    add_labelled(
+        dir.path(),
+        &["train/images/x.png", "set/valid/images/c.png"],
+    );
+    let yaml = "train: ../train/images\nval: valid/images\nnames: [red, blue]\n";
+    add(dir.path(), "set/data.yaml", yaml);
+    let outside = |dir: &TempDir| {
+        let read = open(&dir.path().join("set"), 0.2, 0).unwrap();
+        read.findings.count(Problem::OtherFolder)
+    };
+    assert_eq!(outside(&dir), 1);
+    add(
+        dir.path(),
+        "set/data.yaml",
+        yaml.replace("../train/images", "train.txt"),
+    );
+    add(dir.path(), "set/train.txt", "../train/images/x.png\n");
+    assert_eq!(outside(&dir), 1);
+    // `path` says where the data set is.
+    let keys = "path: ..\ntrain: train/images\nval: set/valid/images\nnames: [red, blue]\n";
+    add(dir.path(), "set/data.yaml", keys);
+    assert_eq!(outside(&dir), 0);
+}
+
+#[test]
+fn two_folders_for_one_split_are_refused() {
+    for [train, first, second] in [
+        ["train/images", "val/images", "valid/images"],
+        ["images/train", "images/dev", "images/eval"],
+        ["train", "Test_set", "test"],
+        ["valid", "train", "training"],
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for split in [train, first, second] {
+            for name in ["a", "b", "c", "d", "e"] {
+                add_labelled(dir.path(), &[&format!("{split}/{name}.png")]);
+            }
+        }
+        let message = refusal(&dir);
+        let start = format!("DIR: DIR/{first} and DIR/{second} are both for the ");
+        assert!(message.starts_with(&start), "{message}");
+        // A folder without pictures is none.
+        fs::remove_dir_all(dir.path().join(second)).unwrap();
+        fs::create_dir(dir.path().join(second)).unwrap();
+        opened(&dir);
+    }
+}
+
+#[test]
+fn a_list_of_label_files_is_named_as_that() {
+    let dir = split_images();
+    let yaml = "train: train.txt\nval: images/val\nnames: [red, blue]\n";
+    add(dir.path(), "data.yaml", yaml);
+    add(
+        dir.path(),
+        "train.txt",
+        "labels/train/00.txt\nlabels/train/01.txt\n",
+    );
+    assert_eq!(
+        refusal(&dir),
+        "DIR/train.txt, line 1: found \"labels/train/00.txt\", a file of labels or text; expected the path of an image in every line, as images/a.jpg, whose labels are found in labels/a.txt"
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_yaml_whose_link_leads_nowhere_is_an_error() {
+    for (name, target) in [
+        ("data.yaml", "gone.yaml"),
+        ("data.yml", "/nowhere/data.yaml"),
+        ("data.yaml", "data.yaml"),
+    ] {
+        let dir = split_images();
+        std::os::unix::fs::symlink(target, dir.path().join(name)).unwrap();
+        assert_eq!(
+            refusal(&dir),
+            format!(
+                "DIR/{name}: it cannot be read: its link leads nowhere; remove the link, or put the file there"
+            )
+        );
+    }
+    let dir = split_images();
+    std::os::unix::fs::symlink("gone", dir.path().join("fruit.yaml")).unwrap();
+    let read = opened(&dir);
+    let example = &read.findings.examples(Problem::NotUsed)[0];
+    assert!(
+        example.ends_with("fruit.yaml: its link leads nowhere"),
+        "{example}"
+    );
+}
+
+#[test]
+fn a_description_that_cannot_be_used_is_named() {
+    for (name, content, reason) in [
+        (
+            "dataset.yaml",
+            "names: [red, blue]\n",
+            "there is no key train",
+        ),
+        (
+            "fruit.yml",
+            "train: images/train\nval: images/val\n",
+            "there is no key names",
+        ),
+        ("obj.data", "names = obj.names\n", "there is no key train"),
+    ] {
+        let dir = split_images();
+        add(dir.path(), name, content);
+        add(dir.path(), "hyp.yaml", "lr0: 0.01\n");
+        let read = opened(&dir);
+        assert_eq!(read.findings.count(Problem::NotUsed), 1, "{name}");
+        let example = &read.findings.examples(Problem::NotUsed)[0];
+        assert!(
+            example.contains(name) && example.contains(reason),
+            "{example}"
+        );
+    }
+}
+
+#[test]
+fn a_backslash_in_double_quotes_is_read_as_part_of_the_path() {
+    for split in ["train", "new", "valid", "fruit", "red", "apples", "base"] {
+        let dir = split_images();
+        let folder = format!("images/{split}");
+        if split != "train" {
+            fs::rename(dir.path().join("images/train"), dir.path().join(&folder)).unwrap();
+            let labels = dir.path().join("labels");
+            fs::rename(labels.join("train"), labels.join(split)).unwrap();
+        }
+        for train in [
+            format!("\"images\\{split}\""),
+            format!("[\"images\\{split}\"]"),
+        ] {
+            let yaml = format!("train: {train}\nval: images/val\nnames: [red, blue]\n");
+            add(dir.path(), "data.yaml", yaml);
+            assert_eq!(sizes(&opened(&dir))[0], (12, 12), "{train}");
+        }
+    }
+    let dir = split_images();
+    let yaml = "train: \"data\\images\"\nval: images/val\nnames: [red, blue]\n";
+    add(dir.path(), "data.yaml", yaml);
+    let message = refusal(&dir);
+    assert!(message.contains("write / for \\ in paths"), "{message}");
+}

@@ -86,6 +86,11 @@ pub enum Problem {
     UndeclaredKeypoints,
     /// Outlines that all have the same number of points, as keypoints have.
     EqualOutlines,
+    /// A list or a number of classes that does not go with the names that are taken, or a name that looks
+    /// like a comment.
+    OtherClasses,
+    /// A split whose images lie outside of the data set's folder: it is used.
+    OtherFolder,
     /// Classes without names: they are called by their numbers.
     UnnamedClasses,
 }
@@ -145,6 +150,12 @@ impl Problem {
             }
             Self::EqualOutlines => {
                 "data sets have outlines that all have the same number of points (if they are boxes with keypoints, declare kpt_shape)"
+            }
+            Self::OtherClasses => {
+                "lists or numbers of classes do not go with the names that were taken (check the names)"
+            }
+            Self::OtherFolder => {
+                "folders of images are outside of the data set's folder (used; check that they belong to it)"
             }
             Self::UnnamedClasses => {
                 "data sets do not name their classes (called class_0, class_1, …)"

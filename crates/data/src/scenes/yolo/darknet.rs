@@ -7,7 +7,7 @@ use super::super::findings::Problem;
 use super::super::reading::read_text;
 use super::data_yaml::MOST_UNNAMED;
 use super::names::{numbered, read_names};
-use super::places::located;
+use super::places::{Bases, located};
 use super::source::Description;
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
@@ -66,7 +66,8 @@ pub(super) fn describe(file: &Path) -> Result<Description, DataError> {
             continue;
         }
         let place = || format!("{}, line {line}", shown(file));
-        let found = located(&description.bases, value, place, &mut description.findings);
+        let bases = Bases::new(&description.bases);
+        let found = located(&bases, value, place, &mut description.findings);
         let Some(found) = found else {
             if kind == Some(SplitKind::Test) {
                 let example = || format!("{}, {key} = {value}", shown(file));
@@ -86,9 +87,11 @@ pub(super) fn describe(file: &Path) -> Result<Description, DataError> {
             None => {
                 let classes = read_names(&found, &mut description.findings)?;
                 description.classes = Some(classes);
+                description.classes_from = Some(found);
             }
         }
     }
+    description.class_count = count;
     if let (None, Some(count)) = (&description.classes, count) {
         let example = || format!("{}, classes = {count}", shown(file));
         description.findings.add(Problem::UnnamedClasses, example);

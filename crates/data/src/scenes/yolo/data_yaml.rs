@@ -6,6 +6,7 @@
 
 use super::super::findings::Findings;
 use super::super::reading::{read_text, require_distinct};
+use super::names::normal;
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
 use saphyr_parser::{Event, Parser, Span, StrInput};
@@ -30,6 +31,8 @@ pub(super) struct DataYaml {
     pub splits: Vec<(SplitKind, Paths)>,
     /// Keys of other names with a text or a list of texts: paths, perhaps.
     pub others: Vec<Paths>,
+    /// Number of classes (`nc`).
+    pub count: Option<usize>,
     /// Numbers that follow a box for its keypoints (`kpt_shape`).
     pub keypoints: Option<usize>,
 }
@@ -103,7 +106,6 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn document(&mut self) -> Result<DataYaml, DataError> {
         let mut data = DataYaml::default();
-        let mut count = None;
         let mut flipped = None;
         let mut first = self.next()?;
         while matches!(first, Event::StreamStart | Event::DocumentStart(_)) {
@@ -120,16 +122,16 @@ impl<'a> Reader<'a> {
             };
             let line = self.line;
             match &key.to_lowercase()[..] {
-                "path" => data.path = self.texts(&key)?.pop(),
+                "path" => data.path = self.paths(&key)?.pop(),
                 "names" => data.names = self.names()?,
-                "nc" => count = self.count()?,
+                "nc" => data.count = self.count()?,
                 "kpt_shape" => data.keypoints = self.keypoints()?,
                 "flip_idx" if !self.value()?.is_empty() => flipped = Some(line),
                 "flip_idx" => {}
                 lower if OTHER_KEYS.contains(&lower) => drop(self.value()?),
                 lower => match SplitKind::of(lower) {
                     Some(kind) => {
-                        let paths = self.texts(&key)?;
+                        let paths = self.paths(&key)?;
                         data.splits.push((kind, Paths { key, line, paths }));
                     }
                     None => {
@@ -144,19 +146,22 @@ impl<'a> Reader<'a> {
             let problem = "flip_idx says that the labels have keypoints, and there is no key kpt_shape; add kpt_shape: [keypoints, 2 or 3]";
             return Err(DataError::annotations(self.file, line, problem));
         }
-        if let (Names::None, Some(count)) = (&data.names, count) {
+        if let (Names::None, Some(count)) = (&data.names, data.count) {
             data.names = Names::Counted(count);
         }
         Ok(data)
     }
 
-    /// A text, a list of texts, or nothing.
-    fn texts(&mut self, key: &str) -> Result<Vec<String>, DataError> {
+    /// A path, a list of paths, or nothing.
+    fn paths(&mut self, key: &str) -> Result<Vec<String>, DataError> {
         let expected = format!("{key}: to be a path or a list of paths");
         match self.next()? {
             Event::Scalar(text, ..) if is_nothing(&text) => Ok(Vec::new()),
-            Event::Scalar(text, ..) => Ok(vec![text.into_owned()]),
-            Event::SequenceStart(..) => self.list(&expected),
+            Event::Scalar(text, ..) => Ok(vec![unescaped(&text)]),
+            Event::SequenceStart(..) => {
+                let paths = self.list(&expected)?;
+                Ok(paths.iter().map(|path| unescaped(path)).collect())
+            }
             other => Err(self.unexpected(&expected, &other)),
         }
     }
@@ -165,7 +170,14 @@ impl<'a> Reader<'a> {
     fn names(&mut self) -> Result<Names, DataError> {
         let expected = EXPECTED_NAMES;
         match self.next()? {
-            Event::SequenceStart(..) => return Ok(Names::Listed(self.list(expected)?)),
+            Event::SequenceStart(..) => {
+                return Ok(Names::Listed(
+                    self.list(expected)?
+                        .iter()
+                        .map(|name| normal(name))
+                        .collect(),
+                ));
+            }
             Event::Scalar(text, ..) if is_nothing(&text) => return Ok(Names::None),
             Event::Scalar(text, ..) => return Ok(Names::Text(text.into_owned(), self.line)),
             Event::MappingStart(..) => {}
@@ -183,7 +195,7 @@ impl<'a> Reader<'a> {
                 return Err(DataError::annotations(self.file, self.line, problem));
             };
             match self.next()? {
-                Event::Scalar(name, ..) => numbered.push((index, name.into_owned())),
+                Event::Scalar(name, ..) => numbered.push((index, normal(&name))),
                 other => return Err(self.unexpected(expected, &other)),
             }
         }
@@ -289,7 +301,12 @@ impl<'a> Reader<'a> {
                 // The end of the file counts as a line of its own.
                 let line = error.marker().line().min(self.lines);
                 let reason = error.info();
-                let problem = format!("expected YAML; {reason}; fix the line");
+                let fix = if reason.contains("escape") {
+                    "write / for \\ in paths, for \\ begins an escape in double quotes"
+                } else {
+                    "fix the line"
+                };
+                let problem = format!("expected YAML; {reason}; {fix}");
                 Err(DataError::annotations(self.file, line, problem))
             }
             None => Ok(Event::StreamEnd),
@@ -307,6 +324,34 @@ impl<'a> Reader<'a> {
         let problem = format!("expected {expected}, found {found}; fix the line");
         DataError::annotations(self.file, self.line, problem)
     }
+}
+
+/// A path with `\` and a letter for the characters that YAML's double quotes make of them, so that
+/// `"images\train"` is no path with a tab.
+fn unescaped(path: &str) -> String {
+    let mut unescaped = String::new();
+    for letter in path.trim_matches(['\n', '\r']).chars() {
+        let escaped = match letter {
+            '\0' => "\\0",
+            '\x07' => "\\a",
+            '\x08' => "\\b",
+            '\t' => "\\t",
+            '\n' => "\\n",
+            '\x0b' => "\\v",
+            '\x0c' => "\\f",
+            '\r' => "\\r",
+            '\x1b' => "\\e",
+            '\u{85}' => "\\N",
+            '\u{2028}' => "\\L",
+            '\u{2029}' => "\\P",
+            letter => {
+                unescaped.push(letter);
+                continue;
+            }
+        };
+        unescaped.push_str(escaped);
+    }
+    unescaped
 }
 
 /// Forms that the key names may have.

@@ -12,8 +12,7 @@ use super::super::findings::{Findings, Problem};
 use super::label_files::{is_no_label, label_folders};
 use super::lines::numbers;
 use super::lists::is_list;
-use super::names::{list_in, read_names};
-use super::source::Description;
+use super::source::{Description, unusable};
 use crate::error::DataError;
 use crate::folder::{has_extension, is_image};
 use crate::folder_names::is_pictures;
@@ -33,8 +32,6 @@ pub(in super::super) struct Folders {
     dir: PathBuf,
     /// The folders or lists of each split.
     splits: Vec<(SplitKind, PathBuf)>,
-    /// Folders in which a list of classes may lie.
-    lists: Vec<PathBuf>,
 }
 
 impl Folders {
@@ -50,16 +47,12 @@ impl Folders {
                 is_pictures(name) || name.eq_ignore_ascii_case("obj_train_data")
             })
         };
-        let has_labels = |places: &Places| places.splits.iter().any(|(_, place)| has_labels(place));
+        let has_labels =
+            |splits: &Vec<(SplitKind, PathBuf)>| splits.iter().any(|(_, place)| has_labels(place));
         let mut of_pictures = folders.iter().filter(is_of_pictures);
-        let Places { mut splits, lists } = of_pictures
-            .find_map(|images| Some(Places::in_pictures(images)).filter(has_labels))
-            .or_else(|| Some(Places::in_splits(dir, &folders)).filter(has_labels))?;
-        let lists = [dir.to_path_buf()]
-            .into_iter()
-            .chain(lists)
-            .chain([dir.join("data")])
-            .collect();
+        let mut splits = of_pictures
+            .find_map(|images| Some(in_pictures(images)).filter(has_labels))
+            .or_else(|| Some(in_splits(dir, &folders)).filter(has_labels))?;
         let files = entries.iter().filter(|entry| entry.is_file());
         let of_images = of_splits(files)
             .into_iter()
@@ -71,16 +64,43 @@ impl Folders {
         Some(Self {
             dir: dir.to_path_buf(),
             splits,
-            lists,
         })
+    }
+
+    /// Fails if two folders with pictures, or two lists, are for the same split.
+    fn require_one_each(&self) -> Result<(), DataError> {
+        let has_images = |place: &Path| {
+            !place.is_dir()
+                || crate::folder::images(place).is_ok_and(|images| !images.paths.is_empty())
+        };
+        for kind in [SplitKind::Train, SplitKind::Validation, SplitKind::Test] {
+            let places = self.splits.iter().filter(|(of, _)| *of == kind);
+            let places: Vec<&PathBuf> = places.map(|(_, place)| place).collect();
+            if places.len() < 2 {
+                continue;
+            }
+            let mut with_images = places.into_iter().filter(|place| has_images(place));
+            if let (Some(first), Some(second)) = (with_images.next(), with_images.next()) {
+                let (first, second) = (shown(first), shown(second));
+                let split = kind.adjective();
+                let problem = format!(
+                    "{first} and {second} are both for the {split} split; keep one, or name both in a data.yaml"
+                );
+                return Err(DataError::Layout {
+                    folder: self.dir.clone(),
+                    problem,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// The description of the data set.
     ///
     /// # Errors
-    /// If it has no training split, or its list of classes cannot be read.
+    /// If it has no training split, or two folders for one split.
     pub fn describe(self) -> Result<Description, DataError> {
-        let classes = list_in(&self.lists);
+        self.require_one_each()?;
         let of = |wanted: SplitKind| -> Vec<PathBuf> {
             let places = self.splits.iter().filter(|(kind, _)| *kind == wanted);
             places.map(|(_, place)| place.clone()).collect()
@@ -98,15 +118,15 @@ impl Folders {
             });
         }
         let mut findings = Findings::default();
-        if classes.is_none() {
-            let example = || format!("{} has no classes.txt", shown(&self.dir));
-            findings.add(Problem::UnnamedClasses, example);
+        for reason in unusable(&self.dir) {
+            findings.add(Problem::NotUsed, || reason);
         }
         Ok(Description {
             bases: vec![self.dir.clone()],
-            classes: classes
-                .map(|list| read_names(&list, &mut findings))
-                .transpose()?,
+            classes: None,
+            classes_from: None,
+            class_count: None,
+            file: self.dir.clone(),
             keypoints: None,
             train,
             validation: of(SplitKind::Validation),
@@ -117,47 +137,32 @@ impl Folders {
     }
 }
 
-/// Where the images of a data set may lie.
-struct Places {
-    splits: Vec<(SplitKind, PathBuf)>,
-    /// Folders in which a list of classes may lie.
-    lists: Vec<PathBuf>,
+/// The splits in a folder of images, or that folder for training.
+fn in_pictures(images: &Path) -> Vec<(SplitKind, PathBuf)> {
+    let entries = sorted_entries(images);
+    let mut splits = of_splits(entries.iter().filter(|entry| entry.is_dir()));
+    if splits.is_empty() {
+        splits.push((SplitKind::Train, images.to_path_buf()));
+    }
+    splits
 }
 
-impl Places {
-    /// The splits in a folder of images, or that folder for training.
-    fn in_pictures(images: &Path) -> Self {
-        let entries = sorted_entries(images);
-        let mut splits = of_splits(entries.iter().filter(|entry| entry.is_dir()));
-        if splits.is_empty() {
-            splits.push((SplitKind::Train, images.to_path_buf()));
-        }
-        Self {
-            splits,
-            lists: label_folders(images),
-        }
+/// The splits among the folders in `dir`, each with a folder of images in it perhaps, or `dir` for
+/// training.
+fn in_splits(dir: &Path, folders: &[&PathBuf]) -> Vec<(SplitKind, PathBuf)> {
+    let mut splits = Vec::new();
+    for (kind, folder) in of_splits(folders.iter().copied()) {
+        let below = sorted_entries(&folder);
+        let images = below.iter().find(|entry| {
+            let name = entry.file_name().and_then(OsStr::to_str);
+            name.is_some_and(is_pictures) && entry.is_dir()
+        });
+        splits.push((kind, images.unwrap_or(&folder).clone()));
     }
-
-    /// The splits among the folders in `dir`, each with a folder of images in it perhaps, or `dir` for
-    /// training.
-    fn in_splits(dir: &Path, folders: &[&PathBuf]) -> Self {
-        let (mut splits, mut lists) = (Vec::new(), Vec::new());
-        for (kind, folder) in of_splits(folders.iter().copied()) {
-            let below = sorted_entries(&folder);
-            let images = below.iter().find(|entry| {
-                let name = entry.file_name().and_then(OsStr::to_str);
-                name.is_some_and(is_pictures) && entry.is_dir()
-            });
-            let images = images.unwrap_or(&folder).clone();
-            lists.push(folder);
-            lists.extend(label_folders(&images));
-            splits.push((kind, images));
-        }
-        if splits.is_empty() {
-            splits.push((SplitKind::Train, dir.to_path_buf()));
-        }
-        Self { splits, lists }
+    if splits.is_empty() {
+        splits.push((SplitKind::Train, dir.to_path_buf()));
     }
+    splits
 }
 
 /// The entries that are named like a split.

@@ -39,7 +39,12 @@ impl LabelFiles {
             if files.places.contains_key(folder) {
                 continue;
             }
-            let places = label_folders(folder);
+            // Listed images that are not there may be in folders that are not there, of thousands of parts.
+            let places = if folder.is_dir() {
+                label_folders(folder)
+            } else {
+                Vec::new()
+            };
             for place in &places {
                 if !files.listings.contains_key(place) {
                     files.listings.insert(place.clone(), Listing::of(place)?);
@@ -48,6 +53,11 @@ impl LabelFiles {
             files.places.insert(folder.to_path_buf(), places);
         }
         Ok(files)
+    }
+
+    /// The folders that may have labels.
+    pub fn folders(&self) -> impl Iterator<Item = &PathBuf> {
+        self.listings.keys()
     }
 
     /// The label file of an image, if there is one.

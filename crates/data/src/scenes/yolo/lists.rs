@@ -1,12 +1,15 @@
 //! Text files with the path of an image in every line.
 
-use super::super::findings::Findings;
+use super::super::findings::{Findings, Problem};
 use super::super::reading::read_text;
-use super::places::{folder_of, located};
+use super::places::{Bases, LONGEST, folder_of, located};
 use crate::error::DataError;
 use crate::folder::is_image;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+
+/// Letters of a line that messages show.
+const SHOWN: usize = 200;
 
 /// The images in a list. Paths are relative to the list's folder or one of `bases`; lines that begin
 /// with `#` are comments.
@@ -24,6 +27,7 @@ pub(super) fn listed_images(
     let beside = folder_of(list);
     let others = bases.iter().filter(|base| **base != beside);
     let places: Vec<PathBuf> = std::iter::once(&beside).chain(others).cloned().collect();
+    let bases = Bases::new(&places);
     let mut images = Vec::new();
     let mut strange = None;
     for (line, content) in (1..).zip(text.lines()) {
@@ -32,7 +36,14 @@ pub(super) fn listed_images(
             continue;
         }
         let place = || format!("{}, line {line}", shown(list));
-        if let Some(image) = located(&places, content, place, findings) {
+        if is_label(content) {
+            let found = beginning(content);
+            let problem = format!(
+                "found {found:?}, a file of labels or text; expected the path of an image in every line, as images/a.jpg, whose labels are found in labels/a.txt"
+            );
+            return Err(DataError::annotations(list, line, problem));
+        }
+        if let Some(image) = located(&bases, content, &place, findings) {
             images.push(image);
             continue;
         }
@@ -40,23 +51,47 @@ pub(super) fn listed_images(
             continue;
         }
         if boxes_follow(content) {
+            let found = beginning(content);
             let problem = format!(
-                "found {content:?}, a path with its boxes as keras-yolo3 and keras-retinanet have it; expected the path alone, and the boxes in a label file (class x y width height in fractions)"
+                "found {found:?}, a path with its boxes as keras-yolo3 and keras-retinanet have it; expected the path alone, and the boxes in a label file (class x y width height in fractions)"
             );
             return Err(DataError::annotations(list, line, problem));
         }
         if !is_image(Path::new(content)) {
             strange = strange.or(Some((line, content)));
         }
+        if content.len() > LONGEST {
+            let found = beginning(content);
+            findings.add(Problem::MissingImage, || format!("{}: {found}", place()));
+            continue;
+        }
         images.push(beside.join(content));
     }
     match strange {
         Some((line, content)) if !images.iter().any(|image| is_image(image)) => {
-            let problem = format!("expected the path of an image in every line, found {content:?}");
+            let found = beginning(content);
+            let problem = format!("expected the path of an image in every line, found {found:?}");
             Err(DataError::annotations(list, line, problem))
         }
         Some(_) | None => Ok(images),
     }
+}
+
+/// The first letters of a line or a path, for messages.
+pub(super) fn beginning(line: &str) -> String {
+    let mut letters = line.chars();
+    let mut start: String = letters.by_ref().take(SHOWN).collect();
+    if letters.next().is_some() {
+        start.push('…');
+    }
+    start
+}
+
+/// Returns whether a line is the path of a file that has labels and not an image.
+fn is_label(line: &str) -> bool {
+    let extension = Path::new(line).extension();
+    let is_one = |label: &&str| extension.is_some_and(|e| e.eq_ignore_ascii_case(label));
+    !line.starts_with('#') && ["txt", "xml", "json"].iter().any(|label| is_one(&label))
 }
 
 /// Returns whether a file begins with a line that is the path of an image.

@@ -5,6 +5,7 @@
 //! yaml │ darknet │ folders ─▶ Description ─ lists, folders ─▶ images ─ label files, lines ─▶ SplitsRead
 //! ```
 
+mod class_lists;
 mod darknet;
 mod data_yaml;
 mod folders;
@@ -13,6 +14,7 @@ mod label_files;
 mod lines;
 mod lists;
 mod names;
+mod outside;
 mod places;
 mod source;
 mod unused;
@@ -68,6 +70,9 @@ pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> 
     let splits = [&train, &validation, &test];
     let labels = LabelFiles::of(splits.iter().flat_map(|split| &split.paths))?;
     let mut findings = std::mem::take(&mut description.findings);
+    for folder in outside::outside(bases, splits.iter().flat_map(|split| &split.used)) {
+        findings.add(Problem::OtherFolder, || shown(&folder));
+    }
     let used = splits.iter().flat_map(|split| &split.used);
     for path in unused::unused(&description.root, used.map(PathBuf::as_path)) {
         findings.add(Problem::NotUsed, || shown(&path));
@@ -83,13 +88,20 @@ pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> 
         label_text,
         &mut findings,
     );
-    let classes = match description.classes {
+    let count = || -> Result<usize, DataError> {
+        let files: Vec<&Path> = splits.iter().flat_map(|split| of_split(split)).collect();
+        Ok(highest_class(&files)? + 1)
+    };
+    let lists = class_lists::folders(&description, labels.folders());
+    let classes = match class_lists::class_names(&mut description, &lists, count)? {
         Some(classes) => classes,
         None => {
-            let files: Vec<&Path> = splits.iter().flat_map(|split| of_split(split)).collect();
-            numbered(highest_class(&files)? + 1)
+            let example = || format!("{} has no classes.txt", shown(&description.root));
+            findings.add(Problem::UnnamedClasses, example);
+            numbered(count()?)
         }
     };
+    findings.append(std::mem::take(&mut description.findings));
     let lines = Lines {
         classes: classes.len(),
         form,
@@ -132,7 +144,12 @@ impl Images {
     /// The images in some folders and lists.
     fn of(places: &[PathBuf], bases: &[PathBuf]) -> Result<Self, DataError> {
         let mut images = Self::default();
+        let mut seen = HashSet::new();
         for place in places {
+            let canonical = place.canonicalize().unwrap_or_else(|_| place.clone());
+            if !seen.insert(canonical) {
+                continue;
+            }
             images.used.insert(place.clone());
             if place.is_dir() {
                 let found = folder::images(place)?;

@@ -1,9 +1,11 @@
 //! Class names in a text file, one in a line.
 
-use super::super::findings::Findings;
+use super::super::findings::{Findings, Problem};
 use super::super::reading::{read_text, require_distinct};
 use crate::error::DataError;
 use std::path::{Path, PathBuf};
+use unicode_normalization::UnicodeNormalization as _;
+use warmstart_files::shown;
 
 /// Names that tools give to their list of the classes.
 const LISTS: [&str; 8] = [
@@ -26,24 +28,22 @@ pub(super) fn is_list_of_classes(file: &Path) -> bool {
     })
 }
 
-/// The list of the classes in one of some folders, in their order.
-pub(super) fn list_in(folders: &[PathBuf]) -> Option<PathBuf> {
-    folders.iter().find_map(|folder| {
-        let entries = std::fs::read_dir(folder).ok()?.flatten();
-        let mut lists: Vec<PathBuf> = entries
-            .map(|entry| entry.path())
-            .filter(|path| is_list_of_classes(path))
-            .collect();
-        let rank = |path: &PathBuf| {
-            let name = path.file_name().unwrap_or_default().to_ascii_lowercase();
-            LISTS
-                .iter()
-                .position(|list| name == *list)
-                .unwrap_or(LISTS.len())
-        };
-        lists.sort_by_key(|path| (rank(path), path.clone()));
-        lists.into_iter().next()
-    })
+/// The lists of classes in a folder, those with the more usual names first.
+pub(super) fn lists_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut lists: Vec<PathBuf> = entries
+        .map(|entry| entry.path())
+        .filter(|path| is_list_of_classes(path) && !path.is_dir())
+        .collect();
+    let rank = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_ascii_lowercase();
+        LISTS
+            .iter()
+            .position(|list| name == *list)
+            .unwrap_or(LISTS.len())
+    };
+    lists.sort_by_key(|path| (rank(path), path.clone()));
+    lists
 }
 
 /// Reads a list of class names; `findings` get the encoding that was assumed, if any.
@@ -54,7 +54,7 @@ pub(super) fn list_in(folders: &[PathBuf]) -> Option<PathBuf> {
 pub(super) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<String>, DataError> {
     let text = read_text(file)?;
     findings.add_encoding(file, &text);
-    let mut names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    let mut names: Vec<String> = text.lines().map(|line| normal(line.trim())).collect();
     while names.last().is_some_and(String::is_empty) {
         names.pop();
     }
@@ -67,6 +67,43 @@ pub(super) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<Str
         return Err(DataError::annotations(file, index + 1, problem));
     }
     require_distinct(file, &names)?;
+    Ok(names)
+}
+
+/// A name as it is compared: macOS writes accents as letters of their own.
+pub(super) fn normal(name: &str) -> String {
+    name.nfc().collect()
+}
+
+/// The names of a list without its lines that begin with `#`, if the number of classes shows that these
+/// are comments; `findings` get those of which nothing shows it.
+///
+/// # Errors
+/// Those of `count`, the number of classes.
+pub(super) fn without_comments(
+    file: &Path,
+    names: Vec<String>,
+    count: impl Fn() -> Result<usize, DataError>,
+    findings: &mut Findings,
+) -> Result<Vec<String>, DataError> {
+    let is_comment = |name: &String| name.starts_with('#');
+    let comments = names.iter().filter(|name| is_comment(name)).count();
+    if comments == 0 || comments == names.len() {
+        return Ok(names);
+    }
+    let count = count()?;
+    if count == names.len() - comments {
+        return Ok(names.into_iter().filter(|name| !is_comment(name)).collect());
+    }
+    if count != names.len() {
+        let comments = (1..).zip(&names).filter(|(_, name)| is_comment(name));
+        for (line, name) in comments {
+            findings.add(Problem::OtherClasses, || {
+                let file = shown(file);
+                format!("{file}, line {line}: {name:?} is taken for a class; remove the line if it is a comment")
+            });
+        }
+    }
     Ok(names)
 }
 

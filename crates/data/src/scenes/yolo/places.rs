@@ -2,22 +2,86 @@
 
 use super::super::findings::{Findings, Problem};
 use crate::split_kind::SplitKind;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use warmstart_files::{one_line, shown};
+
+/// Bytes of the longest path that systems know.
+pub(super) const LONGEST: usize = 4096;
+
+/// Most parts of a path's end that is looked for.
+const PARTS: usize = 64;
+
+/// The folders that names are relative to, in their order. What lies in them is listed once, to find
+/// names that are written in another case.
+pub(super) struct Bases<'a> {
+    folders: &'a [PathBuf],
+    /// The entries of folders by their names in lower case.
+    entries: RefCell<HashMap<PathBuf, HashMap<String, OsString>>>,
+}
+
+impl<'a> Bases<'a> {
+    /// The folders, of which nothing is listed yet.
+    pub fn new(folders: &'a [PathBuf]) -> Self {
+        Self {
+            folders,
+            entries: RefCell::default(),
+        }
+    }
+
+    /// What lies below a folder by that path, in another case if not in this one.
+    fn below(&self, folder: &Path, path: &str) -> Option<PathBuf> {
+        let exact = folder.join(path);
+        if exact.exists() {
+            return Some(exact);
+        }
+        let mut found = folder.to_path_buf();
+        for part in Path::new(path).components() {
+            let Component::Normal(part) = part else {
+                return None;
+            };
+            let mut entries = self.entries.borrow_mut();
+            let entries = entries
+                .entry(found.clone())
+                .or_insert_with(|| listed(&found));
+            let exact = found.join(part);
+            if exact.exists() {
+                found = exact;
+            } else {
+                found.push(entries.get(&part.to_str()?.to_lowercase())?);
+            }
+        }
+        found.exists().then_some(found)
+    }
+}
+
+/// The entries of a folder by their names in lower case.
+fn listed(folder: &Path) -> HashMap<String, OsString> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<OsString> = entries.map(|entry| entry.file_name()).collect();
+    names.sort();
+    let lower = |name: OsString| Some((name.to_str()?.to_lowercase(), name));
+    names.into_iter().filter_map(lower).collect()
+}
 
 /// Finds what a data set's own files call `name`, with `/` or `\` between its parts: relative to one of
 /// `bases` in their order, or anywhere if it is absolute and there. `place` says where the name stands.
 ///
-/// - `../train/images` is first what lies in the base itself: exports that are made to be unpacked into
-///   a folder of their own write this for the folder beside their `data.yaml`.
+/// - `../train/images` is first what lies in the base itself, in any case: exports that are made to be
+///   unpacked into a folder of their own write this for the folder beside their `data.yaml`.
 /// - Of a path that is nowhere the longest end is taken that is below a base. It keeps the part that
 ///   says which split it is, so that `/content/valid/images` is not found in `images`.
 pub(super) fn located(
-    bases: &[PathBuf],
+    bases: &Bases,
     name: &str,
     place: impl Fn() -> String,
     findings: &mut Findings,
 ) -> Option<PathBuf> {
+    if name.len() > LONGEST {
+        return None;
+    }
     as_written(bases, name, &place, findings).or_else(|| {
         let forward = name.replace('\\', "/");
         let plain = if forward == name {
@@ -30,14 +94,14 @@ pub(super) fn located(
 }
 
 fn as_written(
-    bases: &[PathBuf],
+    bases: &Bases,
     name: &str,
     place: &impl Fn() -> String,
     findings: &mut Findings,
 ) -> Option<PathBuf> {
     let name = name.trim_start_matches("./");
     let below = below_parents(name);
-    for base in bases {
+    for base in bases.folders {
         let outer = base.join(name);
         if below.len() == name.len() || below.is_empty() {
             if outer.exists() {
@@ -45,21 +109,23 @@ fn as_written(
             }
             continue;
         }
-        let inner = base.join(below);
-        match (inner.exists(), outer.exists()) {
-            (true, true) => {
+        match (bases.below(base, below), outer.exists()) {
+            (Some(inner), true) => {
                 findings.add(Problem::TwoPlaces, || {
                     let (inner, outer) = (shown(&inner), shown(&outer));
                     format!("{}: {} is {inner} and {outer}", place(), one_line(name))
                 });
                 return Some(inner);
             }
-            (true, false) => return Some(inner),
-            (false, true) => return Some(outer),
-            (false, false) => {}
+            (Some(inner), false) => return Some(inner),
+            (None, true) => return Some(outer),
+            (None, false) => {}
         }
     }
-    None
+    let folders = bases.folders.iter();
+    folders
+        .filter(|_| below.len() == name.len() && !name.is_empty())
+        .find_map(|base| bases.below(base, name))
 }
 
 /// A path without the `../` that it begins with.
@@ -74,7 +140,7 @@ fn below_parents(mut name: &str) -> &str {
 }
 
 fn by_its_end(
-    bases: &[PathBuf],
+    bases: &Bases,
     name: &str,
     place: &impl Fn() -> String,
     findings: &mut Findings,
@@ -83,14 +149,16 @@ fn by_its_end(
         .split('/')
         .filter(|part| !matches!(*part, "" | "." | ".."))
         .collect();
-    let names_split = |parts: &[&str]| parts.iter().any(|part| SplitKind::of(part).is_some());
-    let keeps_split = |end: &[&str]| names_split(end) || !names_split(&parts);
     let is_absolute = Path::new(name).has_root() || parts.first()?.ends_with(':');
-    let ends = (0..parts.len()).map(|start| &parts[start..]);
-    let ends = ends.filter(|end| keeps_split(end));
-    let found = ends
-        .flat_map(|end| bases.iter().map(move |base| base.join(end.join("/"))))
-        .find(|path| path.exists())?;
+    let parts = &parts[parts.len().saturating_sub(PARTS)..];
+    // An end keeps the last part that names a split.
+    let split = parts.iter().rposition(|part| SplitKind::of(part).is_some());
+    let last = split.unwrap_or(parts.len() - 1);
+    let found = (0..=last).find_map(|start| {
+        let end = parts[start..].join("/");
+        let mut folders = bases.folders.iter();
+        folders.find_map(|base| bases.below(base, &end))
+    })?;
     if is_absolute {
         findings.add(Problem::ForeignName, || {
             format!("{}: {} is {}", place(), one_line(name), shown(&found))
@@ -123,7 +191,8 @@ mod tests {
 
     fn find(dir: &Path, name: &str) -> (Option<String>, Vec<Problem>) {
         let mut findings = Findings::default();
-        let found = located(&[dir.to_path_buf()], name, String::new, &mut findings);
+        let bases = [dir.to_path_buf()];
+        let found = located(&Bases::new(&bases), name, String::new, &mut findings);
         let found = found.map(|path| {
             let path = path.canonicalize().unwrap();
             let below = path.strip_prefix(dir.canonicalize().unwrap()).unwrap();

@@ -6,6 +6,7 @@ use super::folders::Folders;
 use super::places::folder_of;
 use super::{darknet, yaml};
 use crate::error::{DataError, some_of};
+use crate::split_kind::SplitKind;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
@@ -43,6 +44,12 @@ pub(in super::super) struct Description {
     pub bases: Vec<PathBuf>,
     /// None if they have neither names nor a number.
     pub classes: Option<Vec<String>>,
+    /// File that names the classes.
+    pub classes_from: Option<PathBuf>,
+    /// Classes by a number in the description.
+    pub class_count: Option<usize>,
+    /// The description itself, or the folder that is one.
+    pub file: PathBuf,
     /// Numbers that follow a box for its keypoints, if that is declared.
     pub keypoints: Option<usize>,
     /// Folders and lists of images.
@@ -66,8 +73,10 @@ pub(in super::super) fn recognised(path: &Path) -> Option<Source> {
     }
     // Anything but a folder of that name is meant to be one, a pipe as well: reading says what it is.
     let named = ["data.yaml", "data.yml"].map(|name| path.join(name));
-    let is_other_than_folder =
-        |file: &PathBuf| std::fs::metadata(file).is_ok_and(|metadata| !metadata.is_dir());
+    let is_other_than_folder = |file: &PathBuf| match std::fs::metadata(file) {
+        Ok(metadata) => !metadata.is_dir(),
+        Err(_) => leads_nowhere(file),
+    };
     if let Some(file) = named.into_iter().find(is_other_than_folder) {
         return Some(Source::Yaml(file));
     }
@@ -85,6 +94,39 @@ pub(in super::super) fn recognised(path: &Path) -> Option<Source> {
     }
 }
 
+/// Returns whether a path is a link to what is not there, or to itself.
+pub(super) fn leads_nowhere(path: &Path) -> bool {
+    path.is_symlink() && std::fs::metadata(path).is_err()
+}
+
+/// The files in a folder that look like descriptions and cannot be used, with the reason; sorted.
+pub(super) fn unusable(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.retain(|file| is_yaml(file) || extension(file).as_deref() == Some("data"));
+    files.sort();
+    let reason = |file: PathBuf| -> Option<String> {
+        if leads_nowhere(&file) {
+            return Some(format!("{}: its link leads nowhere", shown(&file)));
+        }
+        let (text, _) = super::start_of(&file);
+        let is_key = |line: &str| {
+            let key = line.split([':', '=']).next().unwrap_or_default().trim();
+            matches!(key, "names" | "nc") || SplitKind::of(key).is_some()
+        };
+        if !text.lines().any(is_key) {
+            return None;
+        }
+        let error = if is_yaml(&file) {
+            read_data_yaml(&file, &mut Findings::default()).err()
+        } else {
+            darknet::read(&file).err()
+        };
+        Some(error?.to_string())
+    };
+    files.into_iter().filter_map(reason).collect()
+}
+
 /// Returns whether a file of any name is a description that can be used.
 fn describes(file: &Path) -> bool {
     let is_plain = || {
@@ -98,6 +140,11 @@ fn describes(file: &Path) -> bool {
         Some("data") => is_plain() && darknet::read(file).is_ok(),
         Some(_) | None => false,
     }
+}
+
+/// Whether a file is called as a `data.yaml` may be.
+pub(super) fn is_yaml(file: &Path) -> bool {
+    matches!(extension(file).as_deref(), Some("yaml" | "yml"))
 }
 
 fn extension(file: &Path) -> Option<String> {
@@ -137,6 +184,14 @@ impl Source {
 
 /// Fails before a file is read that is not regular, or larger than any description.
 fn require_small(file: &Path) -> Result<(), DataError> {
+    if leads_nowhere(file) {
+        let problem =
+            "it cannot be read: its link leads nowhere; remove the link, or put the file there";
+        return Err(DataError::Layout {
+            folder: file.to_path_buf(),
+            problem: problem.into(),
+        });
+    }
     let opened = warmstart_files::open(file).and_then(|file| file.metadata());
     let metadata = opened.map_err(|source| DataError::read(file, source))?;
     let size = metadata.len();
@@ -157,6 +212,9 @@ impl Description {
             bases: vec![root.clone()],
             root,
             classes: None,
+            classes_from: None,
+            class_count: None,
+            file: file.to_path_buf(),
             keypoints: None,
             train: Vec::new(),
             validation: Vec::new(),

@@ -2,13 +2,14 @@
 
 use super::super::findings::Problem;
 use super::data_yaml::{DataYaml, EXPECTED_NAMES, Names, Paths, read_data_yaml};
-use super::lists::is_list;
+use super::lists::{beginning, is_list};
 use super::names::{numbered, read_names};
-use super::places::located;
+use super::places::{Bases, LONGEST, located};
 use super::source::Description;
 use crate::error::DataError;
 use crate::folder;
 use crate::split_kind::SplitKind;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
@@ -33,15 +34,16 @@ pub(super) fn describe(file: &Path) -> Result<Description, DataError> {
     for (kind, paths) in &data.splits {
         add_split(&mut description, file, *kind, paths)?;
     }
+    let mut seen = HashSet::new();
     for paths in &data.others {
-        note_pictures(&mut description, file, paths);
+        note_pictures(&mut description, file, paths, &mut seen);
     }
     Ok(description)
 }
 
 /// The folder that `path` names, if it is there: as it is written, with `\` for `/`, or by its end.
 fn root(beside: &Path, path: Option<&str>) -> Option<PathBuf> {
-    let path = path?;
+    let path = path.filter(|path| path.len() <= LONGEST)?;
     let forward = path.replace('\\', "/");
     let ends = forward.match_indices('/').map(|(at, _)| &forward[at + 1..]);
     let ends = ends.filter(|end| !end.split('/').all(|part| matches!(part, "" | "." | "..")));
@@ -56,20 +58,21 @@ fn add_split(
     kind: SplitKind,
     Paths { key, line, paths }: &Paths,
 ) -> Result<(), DataError> {
+    let bases = Bases::new(&description.bases);
     let mut places = Vec::new();
     for path in paths {
         let place = || format!("{}, line {line}", shown(file));
-        let found = located(&description.bases, path, place, &mut description.findings);
+        let found = located(&bases, path, place, &mut description.findings);
         match (found, kind) {
             (Some(found), _) => places.push(found),
             // A data.yaml that always names a test folder is common, and training can do without.
             (None, SplitKind::Test) => {
-                let example = || format!("{}, {key}: {path}", shown(file));
+                let example = || format!("{}, {key}: {}", shown(file), beginning(path));
                 description.findings.add(Problem::MissingSplit, example);
                 return Ok(());
             }
             (None, SplitKind::Train | SplitKind::Validation) => {
-                let root = shown(&description.root);
+                let (path, root) = (beginning(path), shown(&description.root));
                 let problem =
                     format!("{key}: there is no {path} in {root}; fix the path or path: above it");
                 return Err(DataError::annotations(file, *line, problem));
@@ -94,10 +97,20 @@ fn add_split(
 }
 
 /// Notes a key of an unknown name that names a folder or a list of images.
-fn note_pictures(description: &mut Description, file: &Path, Paths { key, line, paths }: &Paths) {
-    for path in paths {
+/// Those in `seen` were looked at before.
+fn note_pictures(
+    description: &mut Description,
+    file: &Path,
+    Paths { key, line, paths }: &Paths,
+    seen: &mut HashSet<PathBuf>,
+) {
+    for path in paths.iter().filter(|path| path.len() <= LONGEST) {
         let places = description.bases.iter().map(|base| base.join(path));
-        let has_pictures = places.filter(|place| place.exists()).any(|place| {
+        let mut is_new = |place: &PathBuf| {
+            let canonical = place.canonicalize();
+            canonical.is_ok_and(|canonical| seen.insert(canonical))
+        };
+        let has_pictures = places.filter(|place| is_new(place)).any(|place| {
             let holds_data = description
                 .bases
                 .iter()
@@ -120,8 +133,12 @@ fn add_classes(
     file: &Path,
     data: &DataYaml,
 ) -> Result<(), DataError> {
+    description.class_count = data.count;
     description.classes = match &data.names {
-        Names::Listed(names) => Some(names.clone()),
+        Names::Listed(names) => {
+            description.classes_from = Some(file.to_path_buf());
+            Some(names.clone())
+        }
         Names::Counted(count) => {
             let example = || format!("{}, nc: {count}", shown(file));
             description.findings.add(Problem::UnnamedClasses, example);
@@ -129,14 +146,18 @@ fn add_classes(
         }
         Names::Text(text, line) => {
             let place = || format!("{}, line {line}", shown(file));
-            let list = located(&description.bases, text, place, &mut description.findings);
+            let bases = Bases::new(&description.bases);
+            let list = located(&bases, text, place, &mut description.findings);
             let Some(list) = list.filter(|list| list.is_file()) else {
+                let text = beginning(text);
                 let problem = format!(
                     "expected {EXPECTED_NAMES}, or the path of a file with a name in every line; found the text {text:?}, and there is no such file here"
                 );
                 return Err(DataError::annotations(file, *line, problem));
             };
-            Some(read_names(&list, &mut description.findings)?)
+            let names = read_names(&list, &mut description.findings)?;
+            description.classes_from = Some(list);
+            Some(names)
         }
         Names::None => None,
     };
