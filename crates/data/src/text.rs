@@ -47,6 +47,17 @@ impl Text {
         }
     }
 
+    /// The lines, which may end in the carriage returns alone of old Macs.
+    pub fn rows(&self) -> impl Iterator<Item = &str> {
+        let end = if self.content.contains('\n') {
+            '\n'
+        } else {
+            '\r'
+        };
+        let rows = self.content.split_terminator(end);
+        rows.map(|row| row.strip_suffix('\r').unwrap_or(row))
+    }
+
     /// The text with other content, which was read in the same encoding.
     pub fn map(self, content: impl FnOnce(&str) -> String) -> Self {
         Self {
