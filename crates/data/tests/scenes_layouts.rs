@@ -390,6 +390,25 @@ fn labelme_s_points_in_fractions_are_read_as_such() {
     assert_eq!(read.findings.count(Problem::FractionBox), 0);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_pipe_named_as_a_file_of_labelme_is_refused() {
+    let one = || json!([shape("rectangle", "cat", json!([[1, 1], [9, 9]]))]);
+    let labels = [
+        ("train/a.json", labelme("a.png", one())),
+        ("val/b.json", labelme("b.png", one())),
+    ];
+    let dir = folder(&labels, &["train/a.png", "train/c.png", "val/b.png"]);
+    let pipe = dir.path().join("train/c.json");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let message = refusal(&dir);
+    assert!(
+        message.contains("DIR/train/c.json") && message.contains("it is a pipe"),
+        "{message}"
+    );
+}
+
 #[test]
 fn two_folders_for_one_split_of_labelme_are_refused() {
     let one = || json!([shape("rectangle", "cat", json!([[1, 1], [9, 9]]))]);

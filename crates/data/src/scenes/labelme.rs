@@ -51,6 +51,12 @@ pub(super) fn sign(labels: &LabelListing) -> Option<PathBuf> {
 /// Reads all splits of a Labelme data set: they are the folders of the files, and where no folder is
 /// named after a split, all files are for training.
 pub(super) fn read(dir: &Path, labels: &LabelListing) -> Result<SplitsRead, DataError> {
+    for (file, kind) in &labels.json {
+        if kind.is_none() {
+            // Without a pipe or a device its picture would be one without objects.
+            warmstart_files::open(file).map_err(|source| DataError::read(file, source))?;
+        }
+    }
     let pictures = Pictures::below(dir)?;
     let files: Vec<&PathBuf> = labels.of_kind(JsonKind::Labelme).collect();
     let read: Vec<Result<_, DataError>> = files
