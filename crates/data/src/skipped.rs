@@ -77,6 +77,11 @@ impl Skipped {
             + unused.sum::<usize>()
     }
 
+    /// Pipes, sockets and devices, sorted.
+    pub(crate) fn special(&self) -> impl Iterator<Item = &Path> {
+        self.special.iter().map(PathBuf::as_path)
+    }
+
     /// A line for each reason that was met, with counts and names.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();

@@ -11,7 +11,7 @@ mod evidence;
 
 use crate::error::DataError;
 use encoding_rs::{DecoderResult, Encoding, GB18030, UTF_8, UTF_16BE, UTF_16LE};
-use evidence::{is_plausible, looks_like_gbk, looks_like_utf_8, utf_16_without_mark};
+use evidence::{is_accident, is_plausible, looks_like_gbk, looks_like_utf_8, utf_16_without_mark};
 use std::io::Read as _;
 use std::ops::Deref;
 use std::path::Path;
@@ -45,6 +45,17 @@ impl Text {
             content,
             assumed: None,
         }
+    }
+
+    /// The lines, which may end in the carriage returns alone of old Macs.
+    pub fn rows(&self) -> impl Iterator<Item = &str> {
+        let end = if self.content.contains('\n') {
+            '\n'
+        } else {
+            '\r'
+        };
+        let rows = self.content.split_terminator(end);
+        rows.map(|row| row.strip_suffix('\r').unwrap_or(row))
     }
 
     /// The text with other content, which was read in the same encoding.
@@ -83,9 +94,18 @@ pub(crate) fn read_text(path: &Path) -> Result<Text, DataError> {
 
 /// Reads a text file as [`read_text`] does, of at most `limit` bytes.
 pub(crate) fn read_text_within(path: &Path, limit: u64) -> Result<Text, DataError> {
+    read_where(path, limit, is_plausible)
+}
+
+/// Reads the text of a JSON file as [`read_text`] does: what is valid UTF-8 is UTF-8, as RFC 8259 has it.
+pub(crate) fn read_json_text(path: &Path) -> Result<Text, DataError> {
+    read_where(path, MAX_BYTES, |_| true)
+}
+
+fn read_where(path: &Path, limit: u64, is_utf_8: impl Fn(&str) -> bool) -> Result<Text, DataError> {
     let bytes =
         warmstart_files::read(path, limit).map_err(|source| DataError::read(path, source))?;
-    decoded(bytes).map_err(|Undecodable { line, problem }| {
+    decoded(bytes, is_utf_8).map_err(|Undecodable { line, problem }| {
         DataError::annotations(path, line, format!("{problem}; save the file as UTF-8"))
     })
 }
@@ -123,7 +143,8 @@ struct Undecodable {
     problem: String,
 }
 
-fn decoded(mut bytes: Vec<u8>) -> Result<Text, Undecodable> {
+/// The text of bytes. `is_utf_8` decides of those that are valid UTF-8 and declare nothing.
+fn decoded(mut bytes: Vec<u8>, is_utf_8: impl Fn(&str) -> bool) -> Result<Text, Undecodable> {
     match bytes[..] {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Err(Undecodable {
             line: 1,
@@ -138,7 +159,7 @@ fn decoded(mut bytes: Vec<u8>) -> Result<Text, Undecodable> {
         _ => match (utf_16_without_mark(&bytes), declaration(&bytes)) {
             (Some(encoding), _) => strict(encoding, bytes).map(Text::certain),
             (None, Some(label)) => as_declared(bytes, &label),
-            (None, None) => undeclared(bytes, "it does not say its encoding"),
+            (None, None) => undeclared(bytes, "it does not say its encoding", is_utf_8),
         },
     }
 }
@@ -210,7 +231,10 @@ fn as_declared(bytes: Vec<u8>, label: &str) -> Result<Text, Undecodable> {
     let encoding = match encoding(label) {
         // A declaration that can be read byte by byte is not in UTF-16.
         Some(found) if found != UTF_8 && found != UTF_16LE && found != UTF_16BE => found,
-        Some(_) => return undeclared(bytes, &format!("{says}, which its bytes do not look like")),
+        Some(_) => {
+            let reason = format!("{says}, which its bytes do not look like");
+            return undeclared(bytes, &reason, |text| !is_accident(text));
+        }
         None if bytes.is_ascii() => return strict(UTF_8, bytes).map(Text::certain),
         None => {
             let content = strict(UTF_8, bytes)?;
@@ -230,9 +254,13 @@ fn as_declared(bytes: Vec<u8>, label: &str) -> Result<Text, Undecodable> {
     strict(encoding, bytes).map(Text::certain)
 }
 
-/// Reads bytes as UTF-8, or as GBK where they are no UTF-8 or only by accident.
-fn undeclared(bytes: Vec<u8>, reason: &str) -> Result<Text, Undecodable> {
-    let is_utf_8 = std::str::from_utf8(&bytes).is_ok_and(is_plausible);
+/// Reads bytes as UTF-8, or as GBK where they are no UTF-8 or, as `is_utf_8` says, only by accident.
+fn undeclared(
+    bytes: Vec<u8>,
+    reason: &str,
+    is_utf_8: impl Fn(&str) -> bool,
+) -> Result<Text, Undecodable> {
+    let is_utf_8 = std::str::from_utf8(&bytes).is_ok_and(is_utf_8);
     if !is_utf_8
         && looks_like_gbk(&bytes)
         && let Ok(content) = strict(GB18030, bytes.clone())
@@ -247,11 +275,12 @@ mod tests {
     use super::*;
 
     fn text(bytes: &[u8]) -> Text {
-        decoded(bytes.to_vec()).unwrap_or_else(|error| panic!("{bytes:x?}: {error:?}"))
+        decoded(bytes.to_vec(), is_plausible)
+            .unwrap_or_else(|error| panic!("{bytes:x?}: {error:?}"))
     }
 
     fn refusal(bytes: &[u8]) -> (usize, String) {
-        let error = decoded(bytes.to_vec()).unwrap_err();
+        let error = decoded(bytes.to_vec(), is_plausible).unwrap_err();
         (error.line, error.problem)
     }
 
@@ -395,6 +424,66 @@ mod tests {
         ] {
             let text = text(names.as_bytes());
             assert_eq!((&*text, &text.assumed), (names, &None));
+        }
+    }
+
+    #[test]
+    fn letters_of_any_living_language_stay_utf_8() {
+        for name in [
+            "Hawaiʻi",
+            "Oʻahu",
+            "Камʼянець",
+            "ʿAbd al-Qādir",
+            "qurʾān",
+            "e\u{301}te\u{301}",
+            "ɲɔ ni ɣaŋ",
+            "ƴiite",
+            "ǧoahtti",
+            "Ṭanṭā",
+            "ἄνθρωπος",
+            "5 € → ½ kg – “x” ℃",
+            "ქართული",
+            "հայերեն",
+            "አማርኛ",
+            "ខ្មែរ",
+            "हिन्दी",
+            "தமிழ்",
+            "ԛԝа",
+            "ދިވެހި",
+        ] {
+            let xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>{name}</a>");
+            for content in [name, &xml, &format!("{name}\ncat\n")] {
+                let text = text(content.as_bytes());
+                assert_eq!((&*text, &text.assumed), (content, &None));
+            }
+        }
+    }
+
+    #[test]
+    fn declared_utf_8_and_json_stay_utf_8_however_rare_a_letter_is() {
+        for name in ["ƿ", "ͼ", "ͻ", "ƻƿ"] {
+            let xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?><a>{name}</a>");
+            assert_eq!(text(xml.as_bytes()).assumed, None, "{name}");
+            let dir = tempfile::tempdir().unwrap();
+            let file = dir.path().join("a.json");
+            let json = format!("{{\"name\": \"{name}\"}}");
+            std::fs::write(&file, &json).unwrap();
+            let text = read_json_text(&file).unwrap();
+            assert_eq!((&*text, &text.assumed), (&*json, &None));
+        }
+    }
+
+    #[test]
+    fn what_is_in_another_encoding_of_pairs_is_not_taken_for_gbk() {
+        for (label, names) in [
+            ("big5", "貓\n狗\n汽車\n行人\n"),
+            ("big5", "紅綠燈\n交通標誌\n"),
+            ("euc-jp", "猫\nいぬ\n自転車\n"),
+            ("euc-jp", "ネコ\n犬\n"),
+            ("euc-kr", "고양이\n강아지\n자동차\n"),
+        ] {
+            let (_, problem) = refusal(&in_encoding(label, names));
+            assert!(problem.starts_with("expected text in UTF-8"), "{names}");
         }
     }
 

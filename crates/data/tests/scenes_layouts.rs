@@ -368,6 +368,91 @@ fn labelme_s_rectangles_polygons_and_circles_become_boxes() {
 }
 
 #[test]
+fn labelme_s_points_in_fractions_are_read_as_such() {
+    let part = json!([shape("rectangle", "cat", json!([[0.1, 0.2], [0.5, 0.6]]))]);
+    let whole = json!([shape("rectangle", "cat", json!([[0, 0], [1, 1]]))]);
+    let labels = [
+        ("train/a.json", labelme("a.png", part)),
+        ("val/b.json", labelme("b.png", whole.clone())),
+    ];
+    let pictures = ["train/a.png", "val/b.png"];
+    let read = opened(&folder(&labels, &pictures));
+    let (train, validation) = (&read.dataset.train, &read.dataset.validation);
+    assert_eq!(boxes(&train[0].label), [(0, [10.0, 10.0, 50.0, 30.0])]);
+    assert_eq!(boxes(&validation[0].label), [(0, [0.0, 0.0, 100.0, 50.0])]);
+    assert_eq!(problems(&read.findings), [(Problem::FractionBox, 2)]);
+    let pixels = json!([shape("rectangle", "cat", json!([[0.5, 0.5], [40.5, 20.5]]))]);
+    let labels = [
+        ("train/a.json", labelme("a.png", pixels)),
+        ("val/b.json", labelme("b.png", whole)),
+    ];
+    let read = opened(&folder(&labels, &pictures));
+    assert_eq!(read.findings.count(Problem::FractionBox), 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_named_as_a_file_of_labelme_is_refused() {
+    let one = || json!([shape("rectangle", "cat", json!([[1, 1], [9, 9]]))]);
+    let labels = [
+        ("train/a.json", labelme("a.png", one())),
+        ("val/b.json", labelme("b.png", one())),
+    ];
+    let dir = folder(&labels, &["train/a.png", "train/c.png", "val/b.png"]);
+    let pipe = dir.path().join("train/c.json");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    let message = refusal(&dir);
+    assert!(
+        message.contains("DIR/train/c.json") && message.contains("it is a pipe"),
+        "{message}"
+    );
+}
+
+#[test]
+fn two_folders_for_one_split_of_labelme_are_refused() {
+    let one = || json!([shape("rectangle", "cat", json!([[1, 1], [9, 9]]))]);
+    let labels = [
+        ("train/a.json", labelme("a.png", one())),
+        ("dev/b.json", labelme("b.png", one())),
+        ("eval/c.json", labelme("c.png", one())),
+    ];
+    let message = refusal(&folder(
+        &labels,
+        &["train/a.png", "dev/b.png", "eval/c.png"],
+    ));
+    assert_eq!(
+        message,
+        "DIR: there are two validation folders, DIR/dev and DIR/eval; keep one"
+    );
+}
+
+#[test]
+fn a_class_in_two_forms_of_unicode_is_one() {
+    let of = |class: &str| json!([shape("rectangle", class, json!([[1, 1], [9, 9]]))]);
+    let labels = [
+        ("train/a.json", labelme("a.png", of("caf\u{e9}"))),
+        ("val/b.json", labelme("b.png", of("cafe\u{301}"))),
+    ];
+    let read = opened(&folder(&labels, &["train/a.png", "val/b.png"]));
+    assert_eq!(read.dataset.classes, ["caf\u{e9}"]);
+    let mut two = coco(&["a.png"]);
+    two["categories"][0]["name"] = json!("caf\u{e9}");
+    two["categories"][1]["name"] = json!("cafe\u{301}");
+    let message = refusal(&folder(&[("train.json", two)], &["a.png"]));
+    assert!(message.contains("is listed twice"), "{message}");
+    let region = |class: &str| json!({"type": "rectanglelabels", "value": {"x": 10, "y": 10, "width": 20, "height": 20, "rectanglelabels": [class]}});
+    let tasks = json!([
+        {"id": 1, "data": {"image": "a.png"}, "annotations": [{"result": [region("caf\u{e9}")]}]},
+        {"id": 2, "data": {"image": "b.png"}, "annotations": [{"result": [region("cafe\u{301}")]}]},
+        {"id": 3, "data": {"image": "c.png"}, "annotations": [{"result": [region("cafe\u{301}")]}]},
+    ]);
+    let pictures = ["a.png", "b.png", "c.png"];
+    let read = opened(&folder(&[("export.json", tasks)], &pictures));
+    assert_eq!(read.dataset.classes, ["caf\u{e9}"]);
+}
+
+#[test]
 fn labelme_s_files_may_lie_flat_or_in_a_folder_of_their_own() {
     let one = || json!([shape("rectangle", "cat", json!([[1, 1], [9, 9]]))]);
     for (labels, pictures) in [

@@ -130,6 +130,71 @@ fn of_folders_named_after_splits_inside_each_other_the_inner_one_counts() {
 }
 
 #[test]
+fn two_folders_for_one_split_are_refused() {
+    for (first, second, adjective) in [
+        ("val", "valid", "validation"),
+        ("dev", "eval", "validation"),
+        ("Test_set", "test", "test"),
+        ("train", "training", "training"),
+        ("images/train", "images/train2017", "training"),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        for place in ["train/a", "train/b"] {
+            let (picture, xml) = (format!("{place}.png"), format!("{place}.xml"));
+            add_pair(dir.path(), &picture, &xml, "cat");
+        }
+        for (place, name) in [(first, "c"), (second, "d")] {
+            let (picture, xml) = (format!("{place}/{name}.png"), format!("{place}/{name}.xml"));
+            add_pair(dir.path(), &picture, &xml, "cat");
+        }
+        let message = refusal(&dir);
+        if first == "images/train" {
+            assert!(message.contains("train2017; keep one"), "{message}");
+            continue;
+        }
+        let expected =
+            format!("there are two {adjective} folders, DIR/{first} and DIR/{second}; keep one");
+        assert!(message.ends_with(&expected), "{message}");
+    }
+}
+
+#[test]
+fn folders_of_one_name_are_parts_of_one_split() {
+    let dir = tempfile::tempdir().unwrap();
+    for (place, name) in [("train", "a"), ("north/train", "b"), ("val", "c")] {
+        let picture = format!("JPEGImages/{place}/{name}.png");
+        add_pair(
+            dir.path(),
+            &picture,
+            &format!("Annotations/{name}.xml"),
+            "cat",
+        );
+    }
+    let [train, validation, _] = splits(&dir);
+    assert_eq!((train.len(), validation.len()), (2, 1));
+}
+
+#[test]
+fn lists_may_have_the_line_ends_of_old_macs_and_quotes_around_names() {
+    let object = voc_object("cat", ["1", "1", "9", "9"]);
+    for list in [
+        "a\rb c\r",
+        "a\rb c",
+        "\"a\"\n\"b c\"\n",
+        "'a.png'\r\n'b c.png'\r\n",
+        "\"JPEGImages/a.png\" 1\r\"JPEGImages/b c.png\" -1\r",
+    ] {
+        let dir = voc(&[("a", &object), ("b c", &object)]);
+        add(dir.path(), "ImageSets/Main/train.txt", list);
+        add(dir.path(), "ImageSets/Main/val.txt", "v\r");
+        let read = opened(&dir);
+        let counts = (read.dataset.train.len(), read.dataset.validation.len());
+        assert_eq!(counts, (2, 1), "{list:?}");
+        assert_eq!(problems(&read.findings), [], "{list:?}");
+    }
+}
+
+#[test]
 fn folders_without_any_annotation_are_named_and_not_taken_for_empty_images() {
     let dir = tempfile::tempdir().unwrap();
     for name in ["a", "b", "c"] {

@@ -245,17 +245,32 @@ fn pipes_and_devices_are_no_labels_and_sparse_files_are_refused_at_once() {
             .unwrap()
             .success()
     );
+    let message = refusal(&dir);
     assert!(
-        refusal(&dir).contains("images have no label file"),
-        "{}",
-        refusal(&dir)
+        message.contains("Annotations/a.xml") && message.contains("it is a pipe"),
+        "{message}"
     );
     std::fs::remove_file(&file).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+    let message = refusal(&dir);
     assert!(
-        refusal(&dir).contains("images have no label file"),
-        "{}",
-        refusal(&dir)
+        message.contains("Annotations/a.xml") && message.contains("it is a device"),
+        "{message}"
+    );
+    std::fs::remove_file(&file).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(&file).unwrap();
+    let message = refusal(&dir);
+    assert!(
+        message.contains("Annotations/a.xml") && message.contains("it is a socket"),
+        "{message}"
+    );
+    drop(socket);
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("gone.xml", &file).unwrap();
+    let message = refusal(&dir);
+    assert!(
+        message.contains("Annotations/a.xml") && message.contains("No such file"),
+        "{message}"
     );
     std::fs::remove_file(&file).unwrap();
     std::fs::File::create(&file)
@@ -267,4 +282,47 @@ fn pipes_and_devices_are_no_labels_and_sparse_files_are_refused_at_once() {
         "{}",
         refusal(&dir)
     );
+}
+
+#[test]
+fn boxes_in_fractions_are_read_as_such() {
+    let half = voc_object("cat", ["0.25", "0.2", "0.75", "0.6"]);
+    let whole = voc_object("dog", ["0", "0", "1", "1"]);
+    let dir = voc(&[("a", &half), ("b", &whole)]);
+    let v = voc_object("cat", ["0.1", "0.1", "0.5", "0.5"]);
+    add(
+        dir.path(),
+        "Annotations/v.xml",
+        format!("<annotation>{v}</annotation>"),
+    );
+    let read = opened(&dir);
+    let train = &read.dataset.train;
+    assert_eq!(boxes(&train[0].label), [(0, [25.0, 10.0, 75.0, 30.0])]);
+    assert_eq!(boxes(&train[1].label), [(1, [0.0, 0.0, 100.0, 50.0])]);
+    assert_eq!(problems(&read.findings), [(Problem::FractionBox, 3)]);
+}
+
+#[test]
+fn the_first_pixel_among_boxes_in_pixels_is_no_fraction() {
+    let pixel = voc_object("cat", ["1", "1", "1", "1"]);
+    let large = voc_object("cat", ["0.5", "0.5", "20.5", "10.5"]);
+    let read = opened(&voc(&[("a", &pixel), ("b", &large)]));
+    let train = &read.dataset.train;
+    assert_eq!(boxes(&train[0].label), [(0, [0.0, 0.0, 1.0, 1.0])]);
+    assert_eq!(read.findings.count(Problem::FractionBox), 0);
+}
+
+#[test]
+fn a_class_in_two_forms_of_unicode_is_one() {
+    let corners = ["1", "1", "9", "9"];
+    let (composed, decomposed) = (
+        voc_object("caf\u{e9}", corners),
+        voc_object("cafe\u{301}", corners),
+    );
+    let dir = voc(&[("a", &composed), ("b", &decomposed)]);
+    assert_eq!(opened(&dir).dataset.classes, ["caf\u{e9}", "cat"]);
+    add(dir.path(), "classes.txt", "cafe\u{301}\ncat\n");
+    let read = opened(&dir);
+    assert_eq!(read.dataset.classes, ["caf\u{e9}", "cat"]);
+    assert_eq!(read.findings.count(Problem::UnknownClass), 0);
 }

@@ -4,8 +4,9 @@
 //! as well: numbers and ids in quotes, and the NaN and Infinity of Python's `json`.
 
 use super::findings::{Findings, Problem};
+use super::fractions::Fractions;
 use super::json::{Number, error_reason, number, parse_json, place_in, read_json};
-use super::reading::require_distinct;
+use super::reading::{class_name, require_distinct};
 use crate::error::DataError;
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -191,11 +192,12 @@ fn read_categories(
 fn read_category(raw: &RawValue) -> Result<Category, String> {
     let category: RawCategory =
         serde_json::from_str(raw.get()).map_err(|error| error_reason(&error))?;
-    let (id, name) = (key(&category.id), key(&category.name));
+    let id = key(&category.id);
+    let name = key(&category.name).map(|name| class_name(&name));
     Ok(Category {
         id: id.ok_or_else(|| format!("found the id {}", category.id))?,
         name: name.ok_or_else(|| format!("found the name {}", category.name))?,
-        supercategory: category.supercategory.as_str().map(str::to_owned),
+        supercategory: category.supercategory.as_str().map(class_name),
     })
 }
 
@@ -234,15 +236,9 @@ impl CocoFile {
     /// Returns whether all boxes are fractions of their images: every number of every box is in 0 to 1, up to a
     /// hundredth for boxes that reach over the edge, and they are not one box of one pixel.
     pub fn has_fractions(&self) -> bool {
-        let boxes = || {
-            self.annotations
-                .iter()
-                .map(|annotation| annotation.bbox.map(|n| n.0))
-        };
-        let finite = || boxes().filter(|bbox| bbox.iter().all(|value| value.is_finite()));
-        let within = |bbox: [f64; 4]| bbox.iter().all(|value| (-0.01..=1.01).contains(value));
-        let broken = |bbox: [f64; 4]| bbox.iter().any(|value| value.fract() != 0.0);
-        finite().all(within) && (finite().any(broken) || finite().count() > 1)
+        let annotations = self.annotations.iter();
+        let told = Fractions::of(annotations.map(|annotation| annotation.bbox.map(|n| n.0)));
+        told.within && (told.broken || told.count > 1)
     }
 }
 

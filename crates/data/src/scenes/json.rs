@@ -1,8 +1,7 @@
 //! JSON as tools write it, and errors that name the column: much of it is one long line.
 
-use super::reading::read_text;
 use crate::error::DataError;
-use crate::text::Text;
+use crate::text::{Text, read_json_text};
 use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::Value;
 use std::fmt;
@@ -12,9 +11,9 @@ use std::path::Path;
 /// quotes, where [`Number`] reads them.
 ///
 /// # Errors
-/// Those of [`read_text`].
+/// Those of [`read_text`](crate::text::read_text).
 pub(super) fn read_json(file: &Path) -> Result<Text, DataError> {
-    let text = read_text(file)?;
+    let text = read_json_text(file)?;
     // A text with such words is rare, and may have them in names only.
     let may_have = ["NaN", "Infinity"].iter().any(|word| text.contains(word));
     Ok(if may_have {

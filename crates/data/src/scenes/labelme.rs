@@ -4,13 +4,14 @@
 //! and `points` in pixels, the picture's `imagePath` relative to the file, and its size.
 
 use super::findings::{Findings, Problem};
+use super::fractions::Fractions;
 use super::json::{Number, error_reason, number, parse_json, read_json};
 use super::json_kind::JsonKind;
 use super::label_listing::LabelListing;
 use super::named::{NamedImage, NamedObject, NamedSplits, around, without_label};
 use super::pictures::{Name, Pictures, parts_below};
-use super::reading::SplitsRead;
-use super::splitting::folder_kind;
+use super::reading::{SplitsRead, class_name};
+use super::splitting::{require_one_folder, split_folder};
 use crate::error::DataError;
 use crate::scene::BoundingBox;
 use crate::split_kind::SplitKind;
@@ -50,6 +51,12 @@ pub(super) fn sign(labels: &LabelListing) -> Option<PathBuf> {
 /// Reads all splits of a Labelme data set: they are the folders of the files, and where no folder is
 /// named after a split, all files are for training.
 pub(super) fn read(dir: &Path, labels: &LabelListing) -> Result<SplitsRead, DataError> {
+    for (file, kind) in &labels.json {
+        if kind.is_none() {
+            // Without a pipe or a device its picture would be one without objects.
+            warmstart_files::open(file).map_err(|source| DataError::read(file, source))?;
+        }
+    }
     let pictures = Pictures::below(dir)?;
     let files: Vec<&PathBuf> = labels.of_kind(JsonKind::Labelme).collect();
     let read: Vec<Result<_, DataError>> = files
@@ -78,10 +85,15 @@ pub(super) fn read(dir: &Path, labels: &LabelListing) -> Result<SplitsRead, Data
         };
         images.push((split_of(&below), image));
     }
-    let in_splits = images.iter().any(|(kind, _)| kind.is_some());
-    for (kind, image) in images {
-        match kind {
-            Some(kind) => splits.of_kind(kind).push(image),
+    require_one_folder(dir, images.iter().filter_map(|(split, _)| split.as_ref()))?;
+    note_fractions(
+        images.iter_mut().map(|(_, image)| image),
+        &mut splits.findings,
+    );
+    let in_splits = images.iter().any(|(split, _)| split.is_some());
+    for (split, image) in images {
+        match split {
+            Some((kind, _)) => splits.of_kind(kind).push(image),
             None if !in_splits => splits.train.push(image),
             None => splits.findings.add(Problem::NotUsed, || {
                 format!(
@@ -94,9 +106,25 @@ pub(super) fn read(dir: &Path, labels: &LabelListing) -> Result<SplitsRead, Data
     splits.read(dir, &pictures, files.len())
 }
 
-fn split_of(below: &[String]) -> Option<SplitKind> {
+/// Marks boxes that are fractions of their picture and not pixels.
+fn note_fractions<'a>(images: impl Iterator<Item = &'a mut NamedImage>, findings: &mut Findings) {
+    let mut images: Vec<&mut NamedImage> = images.collect();
+    let corners = |object: &NamedObject| object.bounds.corners();
+    let objects = images.iter().flat_map(|image| &image.objects);
+    let whole = Fractions::of(objects.map(corners));
+    for image in &mut images {
+        if Fractions::of(image.objects.iter().map(corners)).are_likely_in(whole) {
+            for object in &mut image.objects {
+                object.fractions = true;
+                findings.add(Problem::FractionBox, || object.place.clone());
+            }
+        }
+    }
+}
+
+fn split_of(below: &[String]) -> Option<(SplitKind, PathBuf)> {
     let folders = &below[..below.len().saturating_sub(1)];
-    folder_kind(&folders.iter().collect::<PathBuf>())
+    split_folder(&folders.iter().collect::<PathBuf>())
 }
 
 /// Reads one file; no image if its picture is not there.
@@ -177,7 +205,7 @@ fn picture_of(file: &Path, dir: &Path, pictures: &Pictures, path: Option<&str>) 
 
 fn label(label: &Value) -> Option<String> {
     match label {
-        Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+        Value::String(text) if !text.trim().is_empty() => Some(class_name(text.trim())),
         Value::Number(number) => Some(number.to_string()),
         Value::String(_) | Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
             None

@@ -8,7 +8,7 @@ use super::json_kind::JsonKind;
 use super::label_listing::LabelListing;
 use super::named::{NamedImage, NamedObject, NamedSplits, around};
 use super::pictures::{Name, Pictures};
-use super::reading::SplitsRead;
+use super::reading::{SplitsRead, class_name};
 use super::splitting::by_split;
 use crate::error::DataError;
 use crate::scene::BoundingBox;
@@ -169,7 +169,7 @@ fn add_region(
     for class in labels {
         match bounds(value, size(region)) {
             Some(bounds) => objects.push(NamedObject {
-                class: class.trim().to_owned(),
+                class: class_name(class.trim()),
                 bounds,
                 fractions: true,
                 place: format!("{place}, region {}", region["id"]),

@@ -10,6 +10,7 @@
 mod coco;
 mod coco_json;
 mod findings;
+mod fractions;
 mod json;
 mod json_kind;
 mod label_listing;

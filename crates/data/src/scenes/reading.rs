@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::shown;
 
 /// Boxes less than this far beyond their image, in pixels, are there by rounding.
@@ -266,6 +267,11 @@ pub(super) fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
     components
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
         .then(|| folder.join(name))
+}
+
+/// Name of a class in Unicode's normal form C, as other files may have it in form D.
+pub(super) fn class_name(text: &str) -> String {
+    text.nfc().collect()
 }
 
 /// Fails if a class is listed twice.

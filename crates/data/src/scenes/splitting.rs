@@ -2,6 +2,7 @@
 
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
@@ -138,8 +139,44 @@ fn split_of(dir: &Path, file: &Path) -> Option<(SplitKind, Clarity)> {
 
 /// The split that the innermost of some folders that is named after one is for.
 pub(super) fn folder_kind(below: &Path) -> Option<SplitKind> {
-    let mut names = below.components().rev();
-    names.find_map(|name| SplitKind::of(name.as_os_str().to_str()?))
+    split_folder(below).map(|(kind, _)| kind)
+}
+
+/// The innermost of some folders that is named after a split, with those around it.
+pub(super) fn split_folder(below: &Path) -> Option<(SplitKind, PathBuf)> {
+    let mut folders = below.ancestors();
+    folders.find_map(|folder| {
+        let kind = SplitKind::of(folder.file_name()?.to_str()?)?;
+        Some((kind, folder.to_path_buf()))
+    })
+}
+
+/// Refuses two folders of different names for one split, unless one lies in the other: `val` beside
+/// `valid`. Folders of one name are parts of one split.
+pub(super) fn require_one_folder<'a>(
+    dir: &Path,
+    folders: impl Iterator<Item = &'a (SplitKind, PathBuf)>,
+) -> Result<(), DataError> {
+    let folders: BTreeSet<&(SplitKind, PathBuf)> = folders.collect();
+    let mut first: Option<&(SplitKind, PathBuf)> = None;
+    for folder in folders {
+        let Some(known) = first.filter(|known| known.0 == folder.0) else {
+            first = Some(folder);
+            continue;
+        };
+        let is_one = folder.1.starts_with(&known.1) || folder.1.file_name() == known.1.file_name();
+        if !is_one {
+            let adjective = folder.0.adjective();
+            let (known, other) = (shown(&dir.join(&known.1)), shown(&dir.join(&folder.1)));
+            return Err(DataError::Layout {
+                folder: dir.to_path_buf(),
+                problem: format!(
+                    "there are two {adjective} folders, {known} and {other}; keep one"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use crate::error::DataError;
 use crate::scene::BoundingBox;
 use crate::scenes::findings::{Findings, Problem};
+use crate::scenes::reading::class_name;
 use crate::text::read_text_within;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
@@ -49,11 +50,42 @@ pub(super) struct Annotation {
 
 pub(super) struct NamedObject {
     pub class: String,
-    /// In pixels from 0.
-    pub bounds: BoundingBox,
+    /// xmin, ymin, xmax and ymax as the file has them.
+    corners: [f64; 4],
     pub difficult: bool,
     /// Line of the element, from 1.
     pub line: usize,
+}
+
+impl Annotation {
+    /// The corners of every box as the file has them.
+    pub fn corners(&self) -> impl Iterator<Item = [f64; 4]> {
+        self.objects.iter().map(|object| object.corners)
+    }
+}
+
+impl NamedObject {
+    /// The box in pixels from 0: VOC counts them from 1, and a box holds those of both corners.
+    pub fn in_pixels(&self) -> BoundingBox {
+        let [xmin, ymin, right, bottom] = self.corners;
+        BoundingBox {
+            left: xmin - 1.0,
+            top: ymin - 1.0,
+            right,
+            bottom,
+        }
+    }
+
+    /// The box in fractions of the picture, which are not counted.
+    pub fn as_fractions(&self) -> BoundingBox {
+        let [left, top, right, bottom] = self.corners;
+        BoundingBox {
+            left,
+            top,
+            right,
+            bottom,
+        }
+    }
 }
 
 /// Reads a file of annotations. Parts of objects, which have boxes of their own, are skipped.
@@ -201,7 +233,7 @@ impl RawAnnotation {
 }
 
 impl RawObject {
-    /// The object, or what it lacks. VOC counts pixels from 1, and a box holds those of both corners.
+    /// The object, or what it lacks.
     fn checked(self) -> Result<NamedObject, &'static str> {
         let class = self.name.filter(|name| !name.is_empty());
         if !self.has_box {
@@ -212,13 +244,8 @@ impl RawObject {
             return Err("bndbox with numbers xmin, ymin, xmax, ymax");
         };
         Ok(NamedObject {
-            class: class.ok_or("an element name")?,
-            bounds: BoundingBox {
-                left: xmin - 1.0,
-                top: ymin - 1.0,
-                right: xmax,
-                bottom: ymax,
-            },
+            class: class_name(&class.ok_or("an element name")?),
+            corners: [xmin, ymin, xmax, ymax],
             difficult: self.difficult.as_deref() == Some("1"),
             line: self.line,
         })

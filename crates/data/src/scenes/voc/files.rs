@@ -5,7 +5,7 @@ use crate::error::DataError;
 use crate::folder::{self, has_extension};
 use crate::folder_names::{is_labels, is_masks, is_pictures};
 use crate::scenes::findings::{Findings, Problem};
-use crate::scenes::splitting::folder_kind;
+use crate::scenes::splitting::split_folder;
 use crate::split_kind::SplitKind;
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -20,8 +20,8 @@ const WORDS: usize = 8;
 pub(super) struct Picture {
     pub path: PathBuf,
     pub annotation: Option<PathBuf>,
-    /// The split that a folder above the picture or its annotations is named after.
-    pub kind: Option<SplitKind>,
+    /// The folder above the picture or its annotations that is named after a split, below the data set's.
+    pub split: Option<(SplitKind, PathBuf)>,
     name: Name,
 }
 
@@ -34,7 +34,7 @@ struct Name {
     stem: String,
     extension: String,
     rank: Rank,
-    kind: Option<SplitKind>,
+    split: Option<(SplitKind, PathBuf)>,
 }
 
 /// The rank of a file among several of one name: the first in this order is meant.
@@ -78,7 +78,7 @@ impl Name {
             stem: stem.to_owned(),
             extension: extension.to_lowercase(),
             rank: Rank::of(folders, extension),
-            kind: below.parent().and_then(folder_kind),
+            split: below.parent().and_then(split_folder),
         }
     }
 }
@@ -107,9 +107,18 @@ impl Files {
     /// Finds pictures and their annotations. Annotations without a picture are findings.
     ///
     /// # Errors
-    /// If a folder cannot be read, or it is not clear which of two files is meant.
+    /// If a folder cannot be read, annotations are no regular file, or it is not clear which of two files
+    /// is meant.
     pub fn below(root: &Path, findings: &mut Findings) -> Result<Self, DataError> {
         let found = folder::images(root)?;
+        for path in found
+            .skipped
+            .special()
+            .filter(|path| has_extension(path, "xml"))
+        {
+            // Without them its picture would be one without objects.
+            warmstart_files::open(path).map_err(|source| DataError::read(path, source))?;
+        }
         let mut xml = found.others;
         xml.retain(|path| has_extension(path, "xml"));
         let mut files = Self {
@@ -154,7 +163,7 @@ impl Files {
         self.pictures.push(Picture {
             path,
             annotation: None,
-            kind: name.kind,
+            split: name.split.clone(),
             name,
         });
     }
@@ -249,7 +258,7 @@ impl Files {
             .chain(ends)
             .take(WORDS + 1)
             .find_map(|end| {
-                let (name, after) = (line[..end].trim_end(), &line[end..]);
+                let (name, after) = (unquoted(line[..end].trim_end()), &line[end..]);
                 let is_flag = |word: &str| word.parse::<i64>().is_ok();
                 let is_name =
                     folder::is_image(Path::new(name)) || after.split_whitespace().all(is_flag);
@@ -338,7 +347,7 @@ impl Files {
 impl Picture {
     fn annotate(&mut self, name: &Name, path: &Path) {
         self.annotation = Some(path.to_path_buf());
-        self.kind = self.kind.or(name.kind);
+        self.split = self.split.take().or_else(|| name.split.clone());
     }
 }
 
@@ -352,6 +361,12 @@ fn without_extension(file: &str) -> (&str, String) {
         Some((stem, extension)) if is_known(extension) => (stem, extension.to_lowercase()),
         _ => (file, String::new()),
     }
+}
+
+/// A name without the quotes around it.
+fn unquoted(name: &str) -> &str {
+    let within = |quote| name.strip_prefix(quote)?.strip_suffix(quote);
+    within('"').or_else(|| within('\'')).unwrap_or(name)
 }
 
 fn ambiguous(root: &Path, first: &Path, second: &Path) -> DataError {

@@ -13,9 +13,12 @@ mod lists;
 mod root;
 
 use super::findings::{Findings, Problem};
+use super::fractions::Fractions;
 use super::reading::{
-    RawObject, SplitRead, SplitsRead, inside, read_image, read_images, read_text, require_distinct,
+    RawObject, SplitRead, SplitsRead, class_name, inside, read_image, read_images, read_text,
+    require_distinct,
 };
+use super::splitting::require_one_folder;
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
 use annotation::{Annotation, read_annotation};
@@ -89,7 +92,11 @@ pub(super) fn read(dir: &Path) -> Result<SplitsRead, DataError> {
             names.into_iter().cloned().collect()
         }
     };
-    let split = |annotated: Annotated| read_split(annotated, &classes);
+    let splits = [Some(&train), validation.as_ref(), test.as_ref()];
+    let images = splits.into_iter().flatten().flat_map(|split| &split.images);
+    let annotations = images.filter_map(|image| Some(&image.annotation.as_ref()?.1));
+    let whole = Fractions::of(annotations.flat_map(Annotation::corners));
+    let split = |annotated: Annotated| read_split(annotated, &classes, whole);
     Ok(SplitsRead {
         train: split(train)?,
         validation: validation.map(split).transpose()?,
@@ -159,7 +166,7 @@ fn read_list(root: &Path, list: &Path, files: &Files) -> Result<Split, DataError
     let text = read_text(list)?;
     let mut split = Split::default();
     split.findings.add_encoding(list, &text);
-    for (line, name) in (1..).zip(text.lines().map(str::trim)) {
+    for (line, name) in (1..).zip(text.rows().map(str::trim)) {
         if name.is_empty() {
             continue;
         }
@@ -185,9 +192,15 @@ fn read_list(root: &Path, list: &Path, files: &Files) -> Result<Split, DataError
 /// no split are for training.
 fn in_folders(root: &Path, files: &Files) -> Result<Splits, DataError> {
     let mut by_kind: HashMap<Option<SplitKind>, Vec<usize>> = HashMap::new();
-    for index in files.labelled() {
+    let labelled = files.labelled();
+    let folders = labelled
+        .iter()
+        .filter_map(|index| files.pictures[*index].split.as_ref());
+    require_one_folder(root, folders)?;
+    for index in labelled {
+        let split = files.pictures[index].split.as_ref();
         by_kind
-            .entry(files.pictures[index].kind)
+            .entry(split.map(|(kind, _)| *kind))
             .or_default()
             .push(index);
     }
@@ -254,13 +267,18 @@ fn classes_file(root: &Path, findings: &mut Findings) -> Result<Option<Vec<Strin
     }
     let text = read_text(&file)?;
     findings.add_encoding(&file, &text);
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let classes: Vec<String> = lines.map(str::to_owned).collect();
+    let lines = text.rows().map(str::trim).filter(|line| !line.is_empty());
+    let classes: Vec<String> = lines.map(class_name).collect();
     require_distinct(&file, &classes)?;
     Ok(Some(classes))
 }
 
-fn read_split(annotated: Annotated, classes: &[String]) -> Result<SplitRead, DataError> {
+/// Reads the images of a split of a data set whose boxes are `whole`.
+fn read_split(
+    annotated: Annotated,
+    classes: &[String],
+    whole: Fractions,
+) -> Result<SplitRead, DataError> {
     let index: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
     let mut split = read_images(&annotated.images, |image| {
         read_image(&image.path, |scene| {
@@ -274,6 +292,7 @@ fn read_split(annotated: Annotated, classes: &[String]) -> Result<SplitRead, Dat
             if let Some((width, height)) = annotation.size {
                 scene.compare_size(width, height, shown(file));
             }
+            let fractions = Fractions::of(annotation.corners()).are_likely_in(whole);
             for object in &annotation.objects {
                 let place = format!("{}, line {}", shown(file), object.line);
                 let Some(class) = index.get(&object.class[..]) else {
@@ -281,9 +300,15 @@ fn read_split(annotated: Annotated, classes: &[String]) -> Result<SplitRead, Dat
                     scene.findings.add(Problem::UnknownClass, example);
                     continue;
                 };
+                let bounds = if fractions {
+                    scene.findings.add(Problem::FractionBox, || place.clone());
+                    scene.in_pixels(object.as_fractions())
+                } else {
+                    object.in_pixels()
+                };
                 let raw = RawObject {
                     class: *class,
-                    bounds: object.bounds,
+                    bounds,
                     area: None,
                     crowd: false,
                     difficult: object.difficult,
