@@ -120,6 +120,25 @@ fn a_detector_s_numbers_are_checked() {
     let picture = data.join("val/100.png");
     let refused = predict_with_changes(&run.join("best.safetensors"), &picture);
     assert!(refused >= 80, "{refused}");
+
+    // Its boxes would be put where a letterboxed picture has them.
+    let model = run.join("best.safetensors");
+    let changed = run.join("changed.safetensors");
+    for fit in ["crop", "squash"] {
+        fs::copy(&model, &changed).unwrap();
+        tamper::with_metadata(&changed, |metadata| {
+            metadata["preprocessing"]["fit"] = json!(fit);
+        });
+        let assert = warmstart()
+            .arg("predict")
+            .arg(&changed)
+            .arg(&picture)
+            .assert();
+        let assert = assert.code(1);
+        let line = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        let words = format!("preprocessing.fit = \"{fit}\"; expected \"letterbox\"");
+        assert!(line.contains(&words) && line.lines().count() == 1, "{line}");
+    }
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Files of weights as people have them, through the program.
 
 mod common;
+#[path = "common/tamper.rs"]
+mod tamper;
 
 use std::fs;
 use std::path::Path;
@@ -281,4 +283,169 @@ fn a_path_that_is_no_text_is_inspected_all_the_same() {
         .assert()
         .success()
         .stdout(contains("f32-\\xff\\n.safetensors"));
+}
+
+/// The one line with which a command ends that was refused before it did anything.
+fn refusal(arguments: &[&str]) -> String {
+    let output = warmstart().args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+    assert!(output.stdout.is_empty(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn values_with_which_nothing_can_be_computed_are_refused_by_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let sound = pretrained(dir.path(), &data);
+    let folder = data.join("val");
+    let (folder, picture) = (
+        folder.to_str().unwrap(),
+        data.join("val/checker/100.png")
+            .to_str()
+            .unwrap()
+            .to_owned(),
+    );
+    let out = dir.path().join("run");
+    let last = |value: f32| {
+        move |values: &mut [u8]| {
+            let place = values.len() - 4;
+            values[place..].copy_from_slice(&value.to_le_bytes());
+        }
+    };
+    let variance = "features.17.conv.1.1.running_var";
+    for (tensor, value, words) in [
+        (
+            "classifier.1.weight",
+            f32::NAN,
+            "values that are not finite",
+        ),
+        (
+            "classifier.1.bias",
+            f32::INFINITY,
+            "values that are not finite",
+        ),
+        (
+            "features.0.0.weight",
+            f32::NEG_INFINITY,
+            "values that are not finite",
+        ),
+        (variance, f32::NAN, "values that are not finite"),
+        (variance, -0.25, "negative variances"),
+    ] {
+        let file = dir.path().join("damaged.safetensors");
+        fs::copy(&sound, &file).unwrap();
+        tamper::with_tensor(&file, tensor, last(value));
+        let file = file.to_str().unwrap();
+        let mut train = small_run(&data, file, &out);
+        train.extend(["--epochs", "1"]);
+        for arguments in [
+            vec!["eval", file, "--data", folder],
+            vec!["eval", file, "--data", folder, "--json"],
+            vec!["predict", file, &picture],
+            train,
+        ] {
+            let said = refusal(&arguments);
+            let line = format!("error: {file}: {tensor} holds {words}: take another copy\n");
+            assert!(said.ends_with(&line), "{arguments:?}: {said}");
+        }
+        assert!(!out.exists());
+    }
+    // A variance of nothing is one.
+    let file = dir.path().join("zero.safetensors");
+    fs::copy(&sound, &file).unwrap();
+    tamper::with_tensor(&file, variance, last(-0.0));
+    let file = file.to_str().unwrap();
+    warmstart()
+        .args(["predict", file, &picture])
+        .assert()
+        .success();
+}
+
+#[cfg(unix)]
+#[test]
+fn shards_are_found_beside_a_link_to_their_index() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let single = pretrained(dir.path(), &data);
+    let (header, _) = parts(Path::new(&single));
+    let cache = dir.path().join("models--a--b");
+    let snapshot = cache.join("snapshots/0a1b");
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(cache.join("blobs")).unwrap();
+    let map: serde_json::Map<String, Value> = header
+        .keys()
+        .map(|name| (name.clone(), "model-00001-of-00001.safetensors".into()))
+        .collect();
+    let index = json!({"metadata": {}, "weight_map": map}).to_string();
+    fs::write(cache.join("blobs/1f"), index).unwrap();
+    fs::copy(&single, cache.join("blobs/2e")).unwrap();
+    for (blob, name) in [
+        ("1f", "model.safetensors.index.json"),
+        ("2e", "model-00001-of-00001.safetensors"),
+    ] {
+        symlink(format!("../../blobs/{blob}"), snapshot.join(name)).unwrap();
+    }
+    let file = snapshot.join("model.safetensors.index.json");
+    let weights = "models--a--b/snapshots/0a1b/model.safetensors.index.json";
+    for (name, weights) in [("whole", file.to_str().unwrap()), ("relative", weights)] {
+        let out = dir.path().join(name);
+        let mut arguments = small_run(&data, weights, &out);
+        arguments.extend(["--epochs", "1"]);
+        warmstart()
+            .current_dir(dir.path())
+            .args(&arguments)
+            .assert()
+            .success()
+            .stderr(contains("backbone: 260 of 260 tensors (100%)"));
+        let recipe = fs::read_to_string(out.join("recipe.toml")).unwrap();
+        let words = format!("{weights}\"");
+        assert!(
+            recipe.contains(&words) && recipe.contains("weights = \"/"),
+            "{recipe}"
+        );
+    }
+}
+
+#[test]
+fn a_folder_without_a_model_is_called_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let plain = dir.path().join("plain");
+    fs::create_dir(&plain).unwrap();
+    let out = dir.path().join("run");
+    let folder = plain.to_str().unwrap();
+    let rank = [
+        "rank",
+        "--data",
+        data.to_str().unwrap(),
+        "--model",
+        "mobilenet_v2",
+        "--weights",
+        folder,
+    ];
+    let commands = [
+        small_run(&data, folder, &out),
+        vec!["eval", folder],
+        vec!["predict", folder, "a.png"],
+        rank.to_vec(),
+    ];
+    for arguments in &commands {
+        let said = refusal(arguments);
+        assert_eq!(
+            said,
+            format!(
+                "error: {folder}: it is a folder without a model (best.safetensors or model.safetensors): give the \
+                 file, or the folder of a run\n"
+            )
+        );
+    }
+    fs::create_dir_all(plain.join("fold-1")).unwrap();
+    for arguments in &commands {
+        let said = refusal(arguments);
+        let fold = plain.join("fold-1");
+        assert!(said.contains("give one of them, such as"), "{said}");
+        assert!(said.ends_with(&format!("{}\n", fold.display())), "{said}");
+    }
 }

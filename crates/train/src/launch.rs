@@ -152,7 +152,7 @@ pub(crate) fn require_weights(weights: &str) -> Result<(), Error> {
     if weights == NO_WEIGHTS {
         return Ok(());
     }
-    let path = resolve_path(Path::new(weights));
+    let path = resolve_path(Path::new(weights))?;
     warmstart_files::open(&path)
         .map(drop)
         .map_err(|error| Error::io("read", &path, error))
@@ -171,7 +171,9 @@ fn resolve_for(open: &Open, images: Option<TrainingImages>) -> Result<Recipe, Er
     recipe.data = absolute(&recipe.data);
     unicode(&recipe.data, "data set")?;
     if recipe.weights != NO_WEIGHTS {
-        let weights = absolute(&resolve_path(Path::new(&recipe.weights)));
+        let weights = resolve_path(Path::new(&recipe.weights))?;
+        // Links stay: the shards of an index lie beside the link, not beside what it leads to.
+        let weights = std::path::absolute(&weights).unwrap_or(weights);
         recipe.weights = unicode(&weights, "weights")?.to_owned();
     }
     Ok(recipe)
@@ -281,7 +283,7 @@ pub fn job<T: Task>(
 /// If a file cannot be read.
 pub fn load<T: Task>(job: &Job<T>, observe: Observer) -> Result<Start, Error> {
     let weights = Path::new(&job.recipe.weights);
-    if let Some(note) = of_checkpoint(weights)? {
+    if let Some(note) = of_checkpoint(&absolute(weights))? {
         observe(Event::Note(note));
     }
     let mut start = start(

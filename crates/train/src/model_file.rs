@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::Preprocessing;
+use warmstart_files::shown;
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::Device;
 use warmstart_weights::{SavedData, SavedTensor, WeightError, WeightFile};
 
-use crate::Error;
-use crate::model_metadata;
 use crate::recipe::Task;
+use crate::{Error, checkpoint, cross_validation, model_metadata, run};
 
 /// Version of the metadata that this program writes.
 const FORMAT: u32 = 1;
@@ -193,16 +193,63 @@ pub fn complete_parameters(
     Ok(parameters)
 }
 
+/// Refuses values with which a network computes nothing but NaN, such as those of a training that diverged or of a
+/// damaged copy: a NaN or an infinity, or a negative variance of a batch norm.
+///
+/// # Errors
+/// If a tensor of the file holds one; the error names the first by name.
+pub fn require_sound<'a>(
+    path: &Path,
+    tensors: impl Iterator<Item = (&'a str, &'a [f32])>,
+) -> Result<(), Error> {
+    for (name, values) in tensors {
+        let is_variance = name.rsplit('.').next() == Some("running_var");
+        let what = if values.iter().any(|value| !value.is_finite()) {
+            "values that are not finite"
+        } else if is_variance && values.iter().any(|value| *value < 0.0) {
+            "negative variances"
+        } else {
+            continue;
+        };
+        return Err(Error::Model {
+            path: path.to_owned(),
+            problem: format!("{name} holds {what}: take another copy"),
+        });
+    }
+    Ok(())
+}
+
 /// The file that a user means by a path: a folder stands for the kept model of the run, or the
 /// model of the checkpoint, in it.
-pub fn resolve_path(path: &Path) -> PathBuf {
-    if path.is_dir() {
-        for name in [crate::run::BEST, crate::checkpoint::MODEL] {
-            if path.join(name).is_file() {
-                return path.join(name);
-            }
-        }
-        return path.join(crate::run::BEST);
+///
+/// # Errors
+/// If it is a folder without a model, such as that of a cross-validation, whose runs lie in folders of their own.
+pub fn resolve_path(path: &Path) -> Result<PathBuf, Error> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
     }
-    path.to_owned()
+    for name in [run::BEST, checkpoint::MODEL] {
+        if path.join(name).is_file() {
+            return Ok(path.join(name));
+        }
+    }
+    let fold = cross_validation::folder(path, 1);
+    let problem = if fold.is_dir() {
+        format!(
+            "it is a folder of the runs of a cross-validation, not a run: give one of them, such as {}",
+            shown(&fold)
+        )
+    } else if path.join(run::RECIPE).is_file() {
+        format!("the run has no {} yet: let an epoch finish", run::BEST)
+    } else {
+        format!(
+            "it is a folder without a model ({} or {}): give the file, or the folder of a run",
+            run::BEST,
+            checkpoint::MODEL
+        )
+    };
+    Err(Error::Model {
+        path: path.to_owned(),
+        problem,
+    })
 }

@@ -38,6 +38,14 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), String> {
             &format!("a multiple of {stride}, as of every detector"),
         ));
     }
+    let fit = &preprocessing["fit"];
+    if metadata["task"] == "detect" && fit != "letterbox" {
+        return Err(wrong(
+            "preprocessing.fit",
+            &fit.to_string(),
+            "\"letterbox\", as of every detector",
+        ));
+    }
     whole(
         preprocessing,
         "preprocessing.resize",
@@ -168,6 +176,24 @@ mod tests {
             metadata[key] = value;
             let error = check(&metadata, 1).unwrap_err();
             assert!(error.contains(words) && !error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_detector_whose_pictures_would_be_cut_or_squashed_is_refused() {
+        for fit in [
+            json!("crop"),
+            json!("squash"),
+            json!(null),
+            json!("Letterbox"),
+        ] {
+            let mut metadata = metadata();
+            metadata["preprocessing"]["fit"] = fit.clone();
+            let error = check(&metadata, 1).unwrap_err();
+            let words = format!("preprocessing.fit = {fit}; expected \"letterbox\"");
+            assert!(error.contains(&words), "{error}");
+            metadata["task"] = json!("classify");
+            check(&metadata, 1).unwrap();
         }
     }
 

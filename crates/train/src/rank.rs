@@ -182,7 +182,7 @@ fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
     if weights == NO_WEIGHTS {
         return Err(Error::usage("--weights none: give --model NAME beside it"));
     }
-    let path = crate::model_file::resolve_path(Path::new(weights));
+    let path = crate::model_file::resolve_path(Path::new(weights))?;
     let known = inspect(&path, request.weights_prefix.as_deref())?.architecture;
     // The backbone of a detector serves as well.
     let backbone = known.map(|name| name.trim_end_matches(" detector").to_owned());

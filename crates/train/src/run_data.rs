@@ -13,9 +13,10 @@ use crate::checkpoint::is_checkpoint;
 use crate::data_files::{DataFiles, Entry, described, label_checksum, listed};
 use crate::detector::DataSplit;
 use crate::folds::Fold;
+use crate::launch::absolute;
 use crate::model_file::resolve_path;
 use crate::recipe::{self, NO_WEIGHTS, Recipe};
-use crate::run::{RECIPE, data_files_of};
+use crate::run::{BEST, RECIPE, data_files_of};
 use crate::task::Task;
 
 /// Most training images, and most images to measure, that are decoded in the search for near-duplicates.
@@ -62,7 +63,13 @@ impl RunData {
     /// # Errors
     /// If there is a recipe that cannot be read.
     pub fn beside(model: &Path, classes: Option<usize>) -> Result<Option<Self>, Error> {
-        let file = resolve_path(model);
+        // A link to a model lies anywhere.
+        let file = resolve_path(model).unwrap_or_else(|_| model.join(BEST));
+        let file = if file.is_symlink() {
+            absolute(&file)
+        } else {
+            file
+        };
         let Some(folder) = file.parent() else {
             return Ok(None);
         };

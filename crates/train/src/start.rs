@@ -13,7 +13,7 @@ use warmstart_weights::{
 
 use crate::Error;
 use crate::detect::{Detection, Head};
-use crate::model_file::{ModelInfo, resolve_path};
+use crate::model_file::{ModelInfo, require_sound, resolve_path};
 use crate::recipe::{NO_WEIGHTS, Recipe};
 use crate::task::Task;
 
@@ -64,7 +64,7 @@ pub fn start(
         );
         (TensorMap::new(), report)
     } else {
-        let path = resolve_path(Path::new(&recipe.weights));
+        let path = resolve_path(Path::new(&recipe.weights))?;
         let mut file = warmstart_weights::read(&path)?;
         let note = forget_other_head(&mut file, recipe, class_head, classes)?;
         let mut expected = expectations(&backbone, head);
@@ -84,6 +84,10 @@ pub fn start(
         }
         let report = format!("{}{note}", plan.report());
         let LoadPlan { loaded, .. } = plan;
+        let tensors = loaded
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor.data.as_slice()));
+        require_sound(&path, tensors)?;
         (loaded, report)
     };
     let defaults = architecture.initialization();

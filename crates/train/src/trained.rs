@@ -14,7 +14,7 @@ use crate::Error;
 use crate::classifier::Classifier;
 use crate::detector::Detector;
 use crate::frozen::{INFERENCE_BATCH, images};
-use crate::model_file::{ModelInfo, complete_parameters, resolve_path};
+use crate::model_file::{ModelInfo, complete_parameters, require_sound, resolve_path};
 use crate::recipe::Task;
 
 /// Batches that are prepared ahead of the one in the network.
@@ -34,7 +34,7 @@ impl Trained {
     /// # Errors
     /// If it isn't a model that warmstart wrote.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let path = resolve_path(path);
+        let path = resolve_path(path)?;
         let mut file = warmstart_weights::read(&path)?;
         let Some(info) = ModelInfo::of(&file)? else {
             return Err(Error::Model {
@@ -74,6 +74,11 @@ impl Network {
         let device = warmstart_nn::device();
         let mut expected = backbone.backbone_parameters();
         expected.extend(head);
+        let tensors = expected.iter().filter_map(|info| {
+            let tensor = file.tensors.get(&info.name)?;
+            Some((info.name.as_str(), tensor.data.as_slice()))
+        });
+        require_sound(&file.path, tensors)?;
         let parameters = complete_parameters(file, &expected, &device)?;
         let stages = 0..backbone.stages.len();
         let units = backbone.units(stages).chain(units);

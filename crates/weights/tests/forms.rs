@@ -66,6 +66,97 @@ fn a_tensor_that_cannot_be_read_does_harm_only_where_it_is_needed() {
     );
 }
 
+#[test]
+fn an_element_type_of_later_years_does_harm_only_where_it_is_needed() {
+    for (dtype, bytes) in [("I128", 64), ("F8_E3M4", 4), ("nvfp4", 2), ("U2", 1)] {
+        let unneeded = model_and("scale", dtype, &[4], vec![7; bytes]);
+        let file = common::read_bytes("a.safetensors", &unneeded);
+        let plan = compare(&file, &target(&expected(5)), None).unwrap();
+        assert_eq!(plan.loaded["classifier.1.bias"].data, values(6), "{dtype}");
+        let report = plan.report();
+        assert!(
+            report.contains(&format!("not needed: 1 tensor: scale ({dtype})")),
+            "{report}"
+        );
+
+        let needed = model_and("features.0.1.bias", dtype, &[4], vec![7; bytes]);
+        let file = common::read_bytes("a.safetensors", &needed);
+        let line = one_line(&compare(&file, &target(&expected(5)), None).unwrap_err());
+        let words = format!("features.0.1.bias is needed, and it has the element type {dtype},");
+        assert!(line.contains(&words), "{line}");
+    }
+}
+
+#[test]
+fn a_header_that_is_wrong_beside_an_element_type_of_later_years_is_still_damaged() {
+    for (from, to) in [
+        ("\"F32\"", "32"),
+        ("\"data_offsets\":[0,", "\"data_offsets\":[8,"),
+        ("\"data_offsets\"", "\"data_offset\""),
+    ] {
+        let text = model_and("scale", "I128", &[4], vec![7; 64]);
+        let length = u64::from_le_bytes(text[..8].try_into().unwrap()) as usize;
+        let header = std::str::from_utf8(&text[8..8 + length]).unwrap();
+        let changed = header
+            .replace(": ", ":")
+            .replace(", ", ",")
+            .replace(from, to);
+        assert!(changed.contains(to), "{changed}");
+        let length = (changed.len() as u64).to_le_bytes();
+        let bytes = [&length[..], changed.as_bytes(), &text[8 + header.len()..]].concat();
+        let line = common::error_for("a.safetensors", &bytes);
+        assert!(line.contains("damaged or cut short (header: "), "{line}");
+    }
+}
+
+#[test]
+fn weights_of_eight_bits_with_a_scale_beside_them_are_refused_by_name() {
+    let with = |scale: &str, dtype: &str, bytes: usize| {
+        let mut tensors: Vec<(&str, &str, &[usize], Vec<u8>)> = SHAPES
+            .iter()
+            .enumerate()
+            .skip(1)
+            .map(|(index, (own, shape))| (*own, "F32", *shape, floats(&values(index))))
+            .collect();
+        let weight = "features.0.0.weight";
+        tensors.push((weight, dtype, SHAPES[0].1, vec![0x38; 48 * bytes]));
+        tensors.push((scale, "F32", &[], floats(&[0.5])));
+        let file = common::read_bytes("a.safetensors", &safetensors(&tensors));
+        compare(&file, &target(&expected(5)), None)
+    };
+    for end in [
+        "weight_scale",
+        "weight_scale_inv",
+        "scale_weight",
+        "weight.scale",
+        "weight.SCB",
+        "SCB",
+        "scale",
+    ] {
+        let scale = format!("features.0.0.{end}");
+        for (dtype, bytes) in [("F8_E4M3", 1), ("F8_E5M2", 1), ("I8", 1)] {
+            let line = one_line(&with(&scale, dtype, bytes).unwrap_err());
+            assert!(
+                line.contains(&format!(
+                    "features.0.0.weight is {dtype} with a scale in {scale},"
+                )) && line.contains("not applied: save it as bf16"),
+                "{line}"
+            );
+        }
+        assert!(with(&scale, "F32", 4).is_ok(), "{scale}");
+    }
+    // Those of other tensors and layers.
+    for scale in [
+        "features.0.1.weight_scale",
+        "features.0.0.input_scale",
+        "features.0.0.bias_scale",
+        "features.0.0.weights",
+        "weight_scale",
+    ] {
+        assert!(with(scale, "F8_E4M3", 1).is_ok(), "{scale}");
+    }
+}
+
 /// The fixtures' model in two shards and an index, whose text `change` may change.
 fn sharded(folder: &Path, change: impl FnOnce(String) -> String) -> std::path::PathBuf {
     let tensors = |range: std::ops::Range<usize>| -> Vec<u8> {

@@ -88,6 +88,16 @@ fn of_several_copies_one_is_taken_by_a_rule_and_all_are_named() {
             "net_ema.",
             "what learned comes before its moving average",
         ),
+        (
+            "ema.online_model.",
+            "ema.ema_model.",
+            "what learned comes before its moving average",
+        ),
+        (
+            "target.teacher.",
+            "target.student.",
+            "a teacher comes before its student",
+        ),
         ("a.", "b.", "the first of equals"),
     ] {
         let file = saved(|p| {
@@ -110,6 +120,34 @@ fn of_several_copies_one_is_taken_by_a_rule_and_all_are_named() {
         assert_eq!(taken(&chosen), 2.0, "{second}");
         assert!(chosen.report().contains("as --weights-prefix says"));
     }
+}
+
+#[test]
+fn moments_of_an_optimizer_are_no_copies_of_the_network() {
+    for moments in [
+        ["exp_avg.", "exp_avg_sq."],
+        ["optimizer.exp_avg.", "optimizer.max_exp_avg_sq."],
+        ["a.momentum_buffer.module.", "a.square_avg.module."],
+    ] {
+        let file = saved(|p| {
+            p.model(moments[0], 2.0).model(moments[1], 3.0);
+            p.model("average.backbone.", 1.0);
+        });
+        let plan = plan(&file, None);
+        assert_eq!(taken(&plan), 1.0);
+        assert!(plan.rivals.is_empty() && plan.unused.is_empty());
+        assert_eq!(plan.set_aside.len(), 2, "{:?}", plan.set_aside);
+        for (line, prefix) in plan.set_aside.iter().zip(moments) {
+            let prefix = prefix.trim_end_matches("module.").trim_end_matches('.');
+            assert!(line.starts_with(&format!("{prefix} (")), "{line}");
+        }
+    }
+    let mut alone = Pickler::new();
+    alone.dict(|p| {
+        p.model("exp_avg.", 2.0);
+    });
+    let line = error_for("saved.pth", &alone.zip());
+    assert!(line.contains("the state of an optimizer alone"), "{line}");
 }
 
 #[test]

@@ -4,19 +4,21 @@ mod channels;
 mod fit;
 mod naming;
 mod prefixes;
+mod quantized;
 mod report;
 mod require;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use crate::WeightError;
-use crate::read::{Format, HostTensor, NotFinite, TensorMap, WeightFile};
+use crate::read::{Format, HostTensor, NotFinite, TensorMap, Unreadable, WeightFile};
 use crate::text::cut_line;
 pub(crate) use fit::Fit;
 pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in, quoted};
+use quantized::scale_of;
 
 /// From this share of its backbone on, a file is taken to be a model's.
 pub(crate) const SURE: f64 = 0.95;
@@ -189,8 +191,8 @@ pub struct LoadPlan {
     pub spread: Vec<ShapeDifference>,
     /// Name of the first layer, if it does not load.
     pub first_layer_missing: Option<String>,
-    /// Keys of the file whose values cannot be read, and that the model does not need.
-    pub unreadable: Vec<String>,
+    /// Tensors of the file whose values cannot be read, and that the model does not need, by key.
+    pub unreadable: BTreeMap<String, Unreadable>,
     /// Tensors of the file with NaN or infinite values.
     pub not_finite: Vec<NotFinite>,
     /// How many `num_batches_tracked` the file has. Only PyTorch's own layers count with them.
@@ -246,7 +248,7 @@ pub fn compare(
         reshaped: Vec::new(),
         spread: Vec::new(),
         first_layer_missing: None,
-        unreadable: Vec::new(),
+        unreadable: BTreeMap::new(),
         not_finite: file.not_finite.clone(),
         batch_counters: 0,
     };
@@ -272,7 +274,12 @@ pub fn compare(
         };
         !used.contains(key.as_str()) && !matched.rivals.iter().any(is_rivals)
     };
-    plan.unreadable = file.unreadable.keys().filter(is_free).cloned().collect();
+    plan.unreadable = file
+        .unreadable
+        .iter()
+        .filter(|(key, _)| is_free(key))
+        .map(|(key, unreadable)| (key.clone(), unreadable.clone()))
+        .collect();
     for (key, tensor) in &file.tensors {
         if !is_free(&key) {
             continue;
@@ -338,7 +345,18 @@ impl LoadPlan {
             found: tensor.shape.clone(),
             part: expected.part,
         };
-        let data = match Fit::of(&expected.shape, tensor, is_first) {
+        let fit = Fit::of(&expected.shape, tensor, is_first);
+        if fit != Fit::No
+            && let Some(scale) = scale_of(key, file)
+        {
+            return Err(format!(
+                "{} is {} with a scale in {}, which is not applied: save it as bf16",
+                cut_line(key, 100),
+                tensor.dtype.to_uppercase(),
+                cut_line(scale, 100)
+            ));
+        }
+        let data = match fit {
             Fit::No => {
                 self.wrong_shape.push(difference());
                 return Ok(());

@@ -88,9 +88,10 @@ pub(crate) fn best_match<'a>(
         let score = Score::of(&matched, target.expected, file, first_layer);
         tried.push((matched, score));
     }
+    rank_equals(&mut tried);
     // Stable, and the prefixes come in the order of their names, the shortest first.
-    tried.sort_by(|(a, of_a), (b, of_b)| {
-        let rank = Rank::of(&a.prefix).cmp(&Rank::of(&b.prefix));
+    tried.sort_by(|(_, of_a), (_, of_b)| {
+        let rank = of_a.rank.cmp(&of_b.rank);
         let backbone = of_b
             .backbone
             .loaded_tensors
@@ -98,11 +99,12 @@ pub(crate) fn best_match<'a>(
         let rest = (of_b.both, of_b.names).cmp(&(of_a.both, of_a.names));
         backbone.then(rank).then(rest)
     });
-    let mut fitting: Vec<(String, usize)> = Vec::new();
+    let mut fitting: Vec<(String, usize, Rank)> = Vec::new();
     for (matched, score) in &tried {
-        let is_new = fitting.iter().all(|(prefix, _)| *prefix != matched.prefix);
+        let is_new = fitting.iter().all(|(prefix, ..)| *prefix != matched.prefix);
         if score.backbone.fraction() >= SURE && is_new {
-            fitting.push((matched.prefix.clone(), score.backbone.loaded_tensors));
+            let tensors = score.backbone.loaded_tensors;
+            fitting.push((matched.prefix.clone(), tensors, score.rank));
         }
     }
     if wanted.is_some() {
@@ -118,23 +120,41 @@ pub(crate) fn best_match<'a>(
             fitting => format!(
                 "no tensor of {} is under the prefix `{wanted}`; those under which it fits are {}",
                 target.architecture,
-                quoted(fitting.iter().map(|(prefix, _)| prefix.as_str()))
+                quoted(fitting.iter().map(|(prefix, ..)| prefix.as_str()))
             ),
         });
     }
     let (mut matched, score) = tried.swap_remove(0);
-    let rivals: Vec<(String, usize)> = fitting
+    let rivals: Vec<(String, usize, Rank)> = fitting
         .into_iter()
-        .filter(|(prefix, _)| *prefix != matched.prefix)
+        .filter(|(prefix, ..)| *prefix != matched.prefix)
         .collect();
     matched.reason = match rivals.first() {
         _ if wanted.is_some() => "as --weights-prefix says",
-        Some((_, tensors)) if *tensors < score.backbone.loaded_tensors => "more tensors fit",
-        Some((rival, _)) => Rank::of(&matched.prefix).reason(Rank::of(rival)),
+        Some((_, tensors, _)) if *tensors < score.backbone.loaded_tensors => "more tensors fit",
+        Some((.., rival)) => score.rank.reason(*rival),
         None => "",
     };
-    matched.rivals = rivals.into_iter().map(|(prefix, _)| prefix).collect();
+    matched.rivals = rivals.into_iter().map(|(prefix, ..)| prefix).collect();
     Ok(matched)
+}
+
+/// Ranks copies among those with as many tensors of the backbone.
+fn rank_equals(tried: &mut [(Match, Score)]) {
+    let mut equals: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (place, (_, score)) in tried.iter().enumerate() {
+        let tensors = score.backbone.loaded_tensors;
+        equals.entry(tensors).or_default().push(place);
+    }
+    for places in equals.into_values() {
+        let prefixes: Vec<&str> = places
+            .iter()
+            .map(|place| tried[*place].0.prefix.as_str())
+            .collect();
+        for (place, rank) in places.into_iter().zip(Rank::of_each(&prefixes)) {
+            tried[place].1.rank = rank;
+        }
+    }
 }
 
 /// Prefixes in a list for people.
@@ -211,6 +231,8 @@ fn match_names<'a>(
 /// Tensors that fit, of the backbone and of both parts; then names that are there at all.
 struct Score {
     backbone: Coverage,
+    /// Among those with as many tensors of the backbone.
+    rank: Rank,
     both: usize,
     names: usize,
 }
@@ -224,6 +246,7 @@ impl Score {
     ) -> Self {
         let mut score = Self {
             backbone: Coverage::default(),
+            rank: Rank::Usual,
             both: 0,
             names: matched.file_keys.len(),
         };

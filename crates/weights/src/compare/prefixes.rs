@@ -66,16 +66,33 @@ pub(super) enum Rank {
 }
 
 impl Rank {
-    pub(super) fn of(prefix: &str) -> Self {
+    /// Ranks of the copies under several prefixes, judged by the words that are not in all of them: of
+    /// `ema.ema_model.` and `ema.online_model.` only the first says that it is an average.
+    pub(super) fn of_each(prefixes: &[&str]) -> Vec<Self> {
+        let mut each: Vec<Vec<String>> = prefixes.iter().map(|prefix| words(prefix)).collect();
+        let shared = each.first().cloned().unwrap_or_default();
+        for word in shared {
+            let places: Vec<Option<usize>> = each
+                .iter()
+                .map(|words| words.iter().position(|other| *other == word))
+                .collect();
+            if places.iter().all(Option::is_some) {
+                for (words, place) in each.iter_mut().zip(places.into_iter().flatten()) {
+                    words.remove(place);
+                }
+            }
+        }
+        each.iter().map(|words| Self::of(words)).collect()
+    }
+
+    fn of(words: &[String]) -> Self {
         const AVERAGES: [&str; 14] = [
             "average", "averaged", "avg", "ema", "k", "key", "mean", "momentum", "offline",
             "shadow", "slow", "swa", "target", "targets",
         ];
-        let lower = prefix.to_lowercase();
-        let mut words = lower.split(|letter: char| !letter.is_alphanumeric());
-        if words.clone().any(|word| AVERAGES.contains(&word)) {
+        if words.iter().any(|word| AVERAGES.contains(&word.as_str())) {
             Self::Average
-        } else if words.any(|word| word == "student") {
+        } else if words.iter().any(|word| word == "student") {
             Self::Student
         } else {
             Self::Usual
@@ -93,6 +110,16 @@ impl Rank {
     }
 }
 
+/// The words of a prefix in lower case.
+fn words(prefix: &str) -> Vec<String> {
+    let lower = prefix.to_lowercase();
+    let words = lower.split(|letter: char| !letter.is_alphanumeric());
+    words
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,12 +134,17 @@ mod tests {
             ("state_dict.", "ema_state_dict."),
             ("backbone.", "backbone_momentum."),
             ("", "ema_model."),
+            ("ema.online_model.", "ema.ema_model."),
+            ("momentum.net.", "momentum.net_avg."),
+            ("student.teacher.", "student.student."),
         ] {
-            assert!(
-                Rank::of(first) < Rank::of(second),
-                "{first} before {second}"
-            );
+            let ranks = Rank::of_each(&[first, second]);
+            assert!(ranks[0] < ranks[1], "{first} before {second}");
         }
-        assert_eq!(Rank::of("encoder.keypoints."), Rank::Usual);
+        assert_eq!(Rank::of_each(&["encoder.keypoints.", ""]), [Rank::Usual; 2]);
+        assert_eq!(
+            Rank::of_each(&["model.", "ema.ema_model.", "ema.online_model."]),
+            [Rank::Usual, Rank::Average, Rank::Average]
+        );
     }
 }

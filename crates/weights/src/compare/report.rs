@@ -47,10 +47,18 @@ impl LoadPlan {
         self.push_differences(&mut lines);
         self.push_missing(&mut lines);
         if !self.unreadable.is_empty() {
+            let named = self
+                .unreadable
+                .iter()
+                .map(|(name, why)| match &why.dtype {
+                    Some(dtype) => format!("{} ({dtype})", cut_line(name, 100)),
+                    None => cut_line(name, 100),
+                })
+                .collect::<Vec<_>>();
             lines.push(format!(
                 "cannot be read, and not needed: {}: {}",
-                counted(self.unreadable.len(), "tensor"),
-                cut_names(&self.unreadable, SHOWN)
+                counted(named.len(), "tensor"),
+                cut_list(&named, SHOWN)
             ));
         }
         if !self.beyond.is_empty() {

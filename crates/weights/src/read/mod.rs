@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::WeightError;
-use crate::text::cut_line;
+use crate::text::{counted, cut_line};
 use content::Content;
 
 /// A tensor in memory, in row-major order.
@@ -79,13 +79,23 @@ pub struct NotFinite {
 pub struct Unreadable {
     /// Extents, outermost first; `None` where the file does not say.
     pub shape: Option<Vec<usize>>,
+    /// The element type, where it is the reason.
+    pub dtype: Option<String>,
     /// Why, as the end of a sentence that begins with the tensor's name.
     pub what: String,
 }
 
-/// Why a tensor of that element type cannot be read.
-fn unreadable_element_type(name: &str) -> String {
-    format!("it has the element type {name}, which is not read: convert it to f32, f16 or bf16")
+impl Unreadable {
+    fn of_element_type(name: &str, shape: Option<Vec<usize>>) -> Self {
+        let name = cut_line(name, 40);
+        Self {
+            shape,
+            what: format!(
+                "it has the element type {name}, which is not read: convert it to f32, f16 or bf16"
+            ),
+            dtype: Some(name),
+        }
+    }
 }
 
 /// A weights file, read whole.
@@ -132,9 +142,11 @@ pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
             read_one(path, content)?
         }
     };
+    set_moments_aside(&mut file);
     if file.tensors.is_empty() {
         let found = match file.unreadable.iter().next() {
             Some((name, unreadable)) => format!("{}: {}", cut_line(name, 100), unreadable.what),
+            None if !file.set_aside.is_empty() => "the state of an optimizer alone".into(),
             None => "no tensors in this file".into(),
         };
         return Err(WeightError::Unsupported {
@@ -168,6 +180,44 @@ fn read_one(path: &Path, content: Content) -> Result<WeightFile, WeightError> {
             fix: "give that one".into(),
         }),
     }
+}
+
+/// Segments before the names of parameters under which optimizers of PyTorch keep something of each parameter's shape.
+const MOMENTS: [&str; 6] = [
+    "exp_avg",
+    "exp_avg_sq",
+    "exp_inf",
+    "max_exp_avg_sq",
+    "momentum_buffer",
+    "square_avg",
+];
+
+/// Takes an optimizer's tensors out, which have the names and the shapes of a network and are none.
+fn set_moments_aside(file: &mut WeightFile) {
+    let prefix_of = |key: &str| {
+        let mut end = 0;
+        key.split('.')
+            .find_map(|segment| {
+                end += segment.len() + 1;
+                (end < key.len() && MOMENTS.contains(&segment)).then_some(end - 1)
+            })
+            .map(|end| key[..end].to_owned())
+    };
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    let mut is_kept = |key: &String| match prefix_of(key) {
+        Some(prefix) => {
+            *counts.entry(prefix).or_default() += 1;
+            false
+        }
+        None => true,
+    };
+    file.tensors.retain(|key, _| is_kept(key));
+    file.unreadable.retain(|key, _| is_kept(key));
+    let lines = counts.iter().map(|(prefix, count)| {
+        let prefix = cut_line(prefix, 60);
+        format!("{prefix} ({})", counted(*count, "tensor"))
+    });
+    file.set_aside.extend(lines);
 }
 
 /// Prefixes that only `DataParallel` and `torch.compile` put before a name. Any other prefix

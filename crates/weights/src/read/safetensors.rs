@@ -5,9 +5,11 @@ use std::io::{BufReader, Read, copy, sink};
 use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata};
+use serde::Deserialize;
+use serde_json::Value;
 
 use super::element::ElementType;
-use super::{FileTensor, Format, MOST_BYTES, Unreadable, WeightFile, unreadable_element_type};
+use super::{FileTensor, Format, MOST_BYTES, Unreadable, WeightFile};
 use crate::WeightError;
 use crate::save::METADATA_KEY;
 use crate::text::{cut_line, grouped};
@@ -57,7 +59,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     }
     let mut header = vec![0; header_bytes as usize];
     reader.read_exact(&mut header).map_err(io)?;
-    let header: Metadata = serde_json::from_slice(&header)
+    let (header, mut unreadable) = parse(&header)
         .map_err(|e| damaged(format!("header: {}", cut_line(&e.to_string(), 200))))?;
 
     let data_bytes = room - header_bytes;
@@ -80,20 +82,19 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     }
 
     let mut tensors = BTreeMap::new();
-    let mut unreadable = BTreeMap::new();
     // By offset, which is the order of the bytes: the header has been checked for gaps.
     for name in header.offset_keys() {
         let Some(info) = header.info(&name) else {
             continue;
         };
         let length = info.data_offsets.1 - info.data_offsets.0;
-        let Some(kind) = element_type(info.dtype) else {
+        let known = element_type(info.dtype).filter(|_| !unreadable.contains_key(&name));
+        let Some(kind) = known else {
             copy(&mut reader.by_ref().take(length as u64), &mut sink()).map_err(io)?;
-            let unread = Unreadable {
-                shape: Some(info.shape.clone()),
-                what: unreadable_element_type(&format!("{:?}", info.dtype)),
-            };
-            unreadable.insert(name, unread);
+            unreadable.entry(name).or_insert_with(|| {
+                let dtype = format!("{:?}", info.dtype);
+                Unreadable::of_element_type(&dtype, Some(info.shape.clone()))
+            });
             continue;
         };
         let mut bytes = vec![0; length];
@@ -124,6 +125,44 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         tensors,
         metadata,
     })
+}
+
+/// A header, and the tensors in it whose element type the format had not when this was written: these are bytes to it.
+///
+/// # Errors
+/// If it is not JSON, or not what the format says.
+fn parse(header: &[u8]) -> Result<(Metadata, BTreeMap<String, Unreadable>), serde_json::Error> {
+    let mut unreadable = BTreeMap::new();
+    let error = match serde_json::from_slice(header) {
+        Ok(metadata) => return Ok((metadata, unreadable)),
+        Err(error) => error,
+    };
+    let Ok(mut entries) = serde_json::from_slice::<BTreeMap<String, Value>>(header) else {
+        return Err(error);
+    };
+    let is_tensor = |name: &str| name != "__metadata__";
+    for (name, entry) in entries.iter_mut().filter(|(name, _)| is_tensor(name)) {
+        let Some(dtype) = entry["dtype"].as_str() else {
+            continue;
+        };
+        if Dtype::deserialize(&entry["dtype"]).is_ok() {
+            continue;
+        }
+        let range = <[u64; 2]>::deserialize(&entry["data_offsets"]);
+        let Some(bytes) = range.ok().and_then(|[start, end]| end.checked_sub(start)) else {
+            return Err(error);
+        };
+        let shape = Vec::deserialize(&entry["shape"]).ok();
+        let unread = Unreadable::of_element_type(dtype, shape);
+        unreadable.insert(name.clone(), unread);
+        entry["dtype"] = "U8".into();
+        entry["shape"] = vec![bytes].into();
+    }
+    if unreadable.is_empty() {
+        return Err(error);
+    }
+    let entries = serde_json::to_vec(&entries)?;
+    Ok((serde_json::from_slice(&entries)?, unreadable))
 }
 
 fn element_type(dtype: Dtype) -> Option<ElementType> {

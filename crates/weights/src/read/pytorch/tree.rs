@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use super::wrappers::{is_optimizer, is_tensor, wrapper};
+use crate::read::Unreadable;
 use crate::read::pickle::{Elements, Id, MAX_VALUES, Node, Pickle, TensorView};
-use crate::read::{Unreadable, unreadable_element_type};
 use crate::text::{counted, cut_line};
 
 /// Attributes in which `torch.nn.Module` keeps its contents: tensors, tensors that do not learn, and submodules.
@@ -144,6 +144,7 @@ impl Walk<'_> {
                 Node::OtherTensor(what) => {
                     let unreadable = Unreadable {
                         shape: None,
+                        dtype: None,
                         what: format!("it is made by {what}, which is not a plain tensor"),
                     };
                     self.place_unreadable(path, unreadable);
@@ -193,13 +194,14 @@ impl Walk<'_> {
             }
             return;
         }
-        let what = match &view.elements {
-            Elements::Other(name, _) => unreadable_element_type(name),
-            Elements::Known(_) | Elements::Untyped => "its element type is not said".into(),
-        };
-        let unreadable = Unreadable {
-            shape: Some(view.shape.clone()),
-            what,
+        let shape = Some(view.shape.clone());
+        let unreadable = match &view.elements {
+            Elements::Other(name, _) => Unreadable::of_element_type(name, shape),
+            Elements::Known(_) | Elements::Untyped => Unreadable {
+                shape,
+                dtype: None,
+                what: "its element type is not said".into(),
+            },
         };
         self.place_unreadable(path, unreadable);
     }
