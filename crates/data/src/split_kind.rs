@@ -12,9 +12,10 @@ pub(crate) enum SplitKind {
 }
 
 /// In English, Chinese, Japanese, Korean, German, French, Spanish, Portuguese, Italian and Russian.
-const TRAIN: [&str; 18] = [
+const TRAIN: [&str; 19] = [
     "train",
     "training",
+    "trainings",
     "trn",
     "训练",
     "训练集",
@@ -32,7 +33,7 @@ const TRAIN: [&str; 18] = [
     "обучение",
     "обучающая",
 ];
-const VALIDATION: [&str; 21] = [
+const VALIDATION: [&str; 22] = [
     "val",
     "valid",
     "validation",
@@ -48,6 +49,7 @@ const VALIDATION: [&str; 21] = [
     "検証",
     "검증",
     "validierung",
+    "validierungs",
     "validacion",
     "validación",
     "validação",
@@ -133,9 +135,17 @@ impl SplitKind {
     }
 
     fn of_word(word: &str) -> Option<Self> {
-        let joined = ["set", "data", "images"]
-            .iter()
-            .filter_map(|filler| word.strip_suffix(filler));
+        let joined = [
+            "set",
+            "satz",
+            "data",
+            "daten",
+            "datensatz",
+            "images",
+            "bilder",
+        ]
+        .iter()
+        .filter_map(|filler| word.strip_suffix(filler));
         for word in std::iter::once(word).chain(joined) {
             for (names, kind) in [
                 (&TRAIN[..], Self::Train),
@@ -175,6 +185,9 @@ mod tests {
                     "обучение",
                     "VOC2007_train",
                     "训练集",
+                    "Trainingsdaten",
+                    "Trainingsdatensatz",
+                    "Trainingsbilder",
                 ][..],
             ),
             (
@@ -188,6 +201,7 @@ mod tests {
                     "dev",
                     "eval",
                     "valset",
+                    "Validierungsdaten",
                     "验证",
                 ],
             ),
@@ -199,6 +213,7 @@ mod tests {
                     "test set",
                     "test_images",
                     "test1",
+                    "Testdaten",
                     "测试集",
                 ],
             ),

@@ -616,6 +616,85 @@ fn class_folders_stay_class_folders_beside_tables_and_records() {
 }
 
 #[test]
+fn labels_of_other_classes_than_the_folders_beside_them_are_named() {
+    let via = r#"{"_via_settings": {}, "_via_img_metadata": {"0.png1": {"regions": []}}}"#;
+    let cvat =
+        "<?xml version=\"1.0\"?>\n<annotations><image><box label=\"car\"/></image></annotations>";
+    let json = r#"[{"image": "vid1/0.png", "bbox": [1, 2, 3, 4], "label": "car"}]"#;
+    for (file, content, words) in [
+        ("annotations.xml", cvat, "CVAT's own XML"),
+        ("via.json", via, "the VGG Image Annotator's JSON"),
+        ("boxes.json", json, "JSON of boxes"),
+        (
+            "boxes.csv",
+            "filename,xmin,ymin,xmax,ymax,class\nvid1/0.png,1,1,9,9,car\n",
+            "a table of boxes",
+        ),
+        (
+            "boxes.csv",
+            "filename,xmin,ymin,xmax,ymax,class\n0.png,1,1,9,9,0\n0.png,2,2,9,9,1\n",
+            "a table of boxes",
+        ),
+        (
+            "vid1/a.csv",
+            "image,x,y,w,h\n0.png,1,1,9,9\n",
+            "a table of boxes",
+        ),
+    ] {
+        let dir = folder(
+            &[],
+            &["vid1/0.png", "vid1/1.png", "vid2/0.png", "vid2/1.png"],
+        );
+        add(dir.path(), file, content);
+        assert!(is_detection(dir.path()), "{file}: {content}");
+        let message = refusal(&dir);
+        assert!(
+            message.starts_with(&format!("DIR: DIR/{file} looks like {words}")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn tables_and_tags_of_the_folders_classes_leave_them_classes() {
+    for (file, content) in [
+        (
+            "boxes.csv",
+            "file,xmin,ymin,xmax,ymax,class\na.png,1,1,9,9,Cat\nb.png,1,1,9,9,dog\n",
+        ),
+        (
+            "boxes.csv",
+            "file,x1,y1,x2,y2,class\na.png,1,1,9,9,0\nb.png,1,1,9,9,1\n",
+        ),
+        ("boxes.csv", "file,xmin,ymin,xmax,ymax\na.png,1,1,9,9\n"),
+        (
+            "annotations.xml",
+            "<annotations><image><tag label=\"cat\"/></image></annotations>",
+        ),
+    ] {
+        let dir = folder(&[], &["train/cat/a.png", "train/dog/b.png"]);
+        add(dir.path(), file, content);
+        assert!(!is_detection(dir.path()), "{content}");
+    }
+}
+
+#[test]
+fn a_split_that_is_not_for_training_is_not_advised_as_the_data() {
+    let voc = "<annotation><object><name>a</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>";
+    for (name, is_held_out) in [
+        ("Testdaten", true),
+        ("Validierungsdaten", true),
+        ("street", false),
+    ] {
+        let dir = folder(&[], &[&format!("{name}/JPEGImages/0.png"), "other/0.png"]);
+        add(dir.path(), &format!("{name}/Annotations/0.xml"), voc);
+        let message = refusal(&dir);
+        let advises = message.contains("give this folder");
+        assert_ne!(advises, is_held_out, "{message}");
+    }
+}
+
+#[test]
 fn names_in_findings_cannot_command_a_terminal() {
     let mut train = coco(&["a.png", "\u{1b}[2J\n.png"]);
     train["categories"][0]["name"] = json!("red\u{1b}[31m\n");
