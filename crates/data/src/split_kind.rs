@@ -125,6 +125,24 @@ impl SplitKind {
         Some((kind, rest.join(" ")))
     }
 
+    /// The split and the letter of a name such as `trainA` or `test_b`. A plural (`trains`) is none.
+    pub fn lettered(name: &str) -> Option<(Self, char)> {
+        let letter = name.chars().last().filter(char::is_ascii_alphabetic)?;
+        let split = name.strip_suffix(letter)?;
+        let is_plural = letter.eq_ignore_ascii_case(&'s') && split.ends_with(char::is_alphabetic);
+        let kind = Self::of(split)?;
+        (!is_plural && Self::of(name).is_none()).then_some((kind, letter))
+    }
+
+    /// The usual name of the split's folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "val",
+            Self::Test => "test",
+        }
+    }
+
     /// The split's name before a noun.
     pub fn adjective(self) -> &'static str {
         match self {
@@ -235,6 +253,22 @@ mod tests {
         assert_eq!(within("val"), Some((Validation, String::new())));
         for name in ["cat", "train_val", "test_train", ""] {
             assert_eq!(within(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_letter_after_a_split_is_told() {
+        for (name, expected) in [
+            ("trainA", Some((Train, 'A'))),
+            ("test_b", Some((Test, 'b'))),
+            ("val-S", Some((Validation, 'S'))),
+            ("trains", None),
+            ("train", None),
+            ("teste", None),
+            ("A", None),
+            ("", None),
+        ] {
+            assert_eq!(SplitKind::lettered(name), expected, "{name}");
         }
     }
 

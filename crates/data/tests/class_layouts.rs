@@ -208,6 +208,15 @@ fn folders_of_the_same_folders_are_not_classes() {
         &["3*fold1/cat", "3*fold1/dog", "3*fold2/cat", "1*fold2/dog"],
         &["9*A/cat", "1*A", "3*B/Cat", "notes/x"],
         &["3*train/old/cat", "3*train/new/cat", "1*val/cat"],
+        &[
+            "3*siteA/cat",
+            "3*siteA/dog",
+            "3*siteB/dog",
+            "3*siteB/bird",
+            "3*siteC/cat",
+        ],
+        &["3*set1/cat", "3*set1/dog", "3*set2/cat"],
+        &["3*part1/data/cat", "3*part1/data/dog", "3*part2/data2/cat"],
     ] {
         let message = refusal(&folder(files));
         assert!(
@@ -223,9 +232,44 @@ fn folders_of_the_same_folders_are_not_classes() {
 }
 
 #[test]
+fn a_folder_that_holds_a_class_of_the_name_beside_it_is_no_class() {
+    for files in [
+        &["3*data1/cat", "3*data1/dog", "3*cat"][..],
+        &["3*more/new/Cat", "3*more/new/dog", "3*cat", "3*dog"],
+    ] {
+        let message = refusal(&folder(files));
+        assert!(
+            message.contains("there is another cat beside it, so"),
+            "{message}"
+        );
+    }
+    let within_itself = folder(&["3*cat/cat", "3*dog/dog"]);
+    assert_eq!(opened(&within_itself).classes, ["cat", "dog"]);
+}
+
+#[test]
+fn splits_with_a_letter_are_not_classes() {
+    for files in [
+        &["3*trainA", "3*trainB", "3*testA", "3*testB"][..],
+        &["3*trainA", "3*testA"],
+        &["3*valA/x", "3*valB/y"],
+    ] {
+        let message = refusal(&folder(files));
+        assert!(
+            message.contains("look like splits with a letter for each class"),
+            "{message}"
+        );
+    }
+    let one = folder(&["3*trains", "3*trainA", "3*tests"]);
+    assert_eq!(opened(&one).classes.len(), 3);
+}
+
+#[test]
 fn folders_inside_classes_are_searched() {
     let nested = folder(&["3*cat/left", "3*cat/right", "3*dog/puppy"]);
     assert_eq!(opened(&nested).classes, ["cat", "dog"]);
+    let deeper = folder(&["3*cat/left/big", "3*dog/puppy"]);
+    assert_eq!(opened(&deeper).classes, ["cat", "dog"]);
     let some_shared = folder(&["3*cat", "1*cat/more", "3*dog", "1*dog/more"]);
     assert_eq!(opened(&some_shared).train.len(), 4);
 }
