@@ -101,6 +101,12 @@ impl ClassFolders {
         empty.map_or(Ok(()), |class| Err(class.empty()))
     }
 
+    /// The images of all classes.
+    pub fn images(&self) -> Vec<&Path> {
+        let images = self.classes.iter().flat_map(|class| &class.images);
+        images.map(PathBuf::as_path).collect()
+    }
+
     /// The error of a folder without class folders.
     pub fn no_classes(&self) -> DataError {
         let others = self.ignored.unsupported();

@@ -694,6 +694,27 @@ fn a_split_that_is_not_for_training_is_not_advised_as_the_data() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_split_that_is_training_by_a_link_is_named() {
+    let labels = [
+        (
+            "annotations/instances_train.json",
+            coco(&["a.png", "b.png"]),
+        ),
+        ("annotations/instances_val.json", coco(&["a.png", "b.png"])),
+    ];
+    let dir = folder(&labels, &["train/a.png", "train/b.png"]);
+    std::os::unix::fs::symlink("train", dir.path().join("val")).unwrap();
+    let read = opened(&dir);
+    assert_eq!(read.findings.count(Problem::SharedImage), 2);
+    let example = &read.findings.examples(Problem::SharedImage)[0];
+    assert!(
+        example.ends_with("/train") && example.contains("/val is a link to "),
+        "{example}"
+    );
+}
+
 #[test]
 fn names_in_findings_cannot_command_a_terminal() {
     let mut train = coco(&["a.png", "\u{1b}[2J\n.png"]);
