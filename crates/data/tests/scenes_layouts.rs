@@ -716,6 +716,74 @@ fn a_split_that_is_training_by_a_link_is_named() {
 }
 
 #[test]
+fn labelme_s_pictures_of_one_name_are_told_by_their_nearness() {
+    let one = || json!([shape("rectangle", "cat", json!([[1, 1], [9, 9]]))]);
+    for (train, val, images) in [
+        (
+            "train/labels",
+            "val/labels",
+            ["train/images/0.png", "val/images/0.png"],
+        ),
+        (
+            "labels/train",
+            "labels/val",
+            ["images/train/0.png", "images/val/0.png"],
+        ),
+    ] {
+        let labels = [
+            (&*format!("{train}/0.json"), labelme("0.png", one())),
+            (&*format!("{val}/0.json"), labelme("0.png", one())),
+        ];
+        let dir = folder(&labels, &images);
+        let read = opened(&dir);
+        let [train, val] = images.map(|image| vec![image.to_owned()]);
+        assert_eq!(splits(&dir, &read), (train, val));
+        assert_eq!(problems(&read.findings), []);
+    }
+    let labels = [
+        ("labels/0.json", labelme("0.png", one())),
+        ("labels/1.json", labelme("1.png", one())),
+        ("labels/2.json", labelme("2.png", one())),
+    ];
+    let pictures = [
+        "images/a/0.png",
+        "images/b/0.png",
+        "images/a/1.png",
+        "images/b/2.png",
+    ];
+    let read = opened(&folder(&labels, &pictures));
+    let example = &read.findings.examples(Problem::MissingImage)[0];
+    assert!(example.contains("0.json: its imagePath fits "), "{example}");
+}
+
+#[test]
+fn coco_s_pictures_may_lie_in_several_folders() {
+    let names = ["0.png", "1.png", "2.png", "3.png"];
+    let pictures = ["a/0.png", "a/1.png", "a/2.png", "b/3.png"];
+    let dir = folder(&[("annotations.json", coco(&names))], &pictures);
+    let read = opened(&dir);
+    assert_eq!(read.dataset.train.len() + read.dataset.validation.len(), 4);
+    assert_eq!(problems(&read.findings), []);
+    for name in ["0.png", "/home/x/0.png"] {
+        let names = [name, "1.png", "2.png", "3.png"];
+        let pictures = [
+            "images/a/0.png",
+            "images/b/0.png",
+            "images/a/1.png",
+            "images/a/2.png",
+            "images/b/3.png",
+        ];
+        let read = opened(&folder(&[("annotations.json", coco(&names))], &pictures));
+        assert_eq!(read.dataset.train.len() + read.dataset.validation.len(), 3);
+        let example = &read.findings.examples(Problem::OutsideFolder)[0];
+        assert!(
+            example.contains("fits several images in different folders"),
+            "{example}"
+        );
+    }
+}
+
+#[test]
 fn names_in_findings_cannot_command_a_terminal() {
     let mut train = coco(&["a.png", "\u{1b}[2J\n.png"]);
     train["categories"][0]["name"] = json!("red\u{1b}[31m\n");
