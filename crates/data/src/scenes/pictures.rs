@@ -10,9 +10,6 @@ use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::shown;
 
-/// Names of one file that are looked up to find out which folder they are in.
-const SAMPLE: usize = 256;
-
 /// Name of a picture in a label file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Name {
@@ -110,8 +107,7 @@ impl Pictures {
     /// their own, are left to them. None if no picture is anywhere.
     pub fn base(&self, names: &[&Name], kind: SplitKind, others: &[SplitKind]) -> Option<Base> {
         let mut found: BTreeMap<&[String], BTreeSet<usize>> = BTreeMap::new();
-        let step = names.len().div_ceil(SAMPLE).max(1);
-        for (index, name) in names.iter().enumerate().step_by(step) {
+        for (index, name) in names.iter().enumerate() {
             for picture in self.called(name) {
                 let common = common_tail(&picture.parts, &name.parts);
                 if name.is_foreign || common == name.parts.len() {
