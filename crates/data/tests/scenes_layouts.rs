@@ -559,6 +559,31 @@ fn layouts_that_are_not_read_are_named_with_what_to_do() {
             "image_id,width,height,bbox,source\n",
             "a table of boxes (CSV), which is not read",
         ),
+        (
+            "train/_annotations.txt",
+            "a.png 1,2,30,40,0\n",
+            "Roboflow's text for Keras, which is not read",
+        ),
+        (
+            "project-1.csv",
+            "annotation_id,annotator,created_at,id,image,label\n",
+            "Label Studio's CSV, which is not read",
+        ),
+        (
+            "labelTxt/a.txt",
+            "1 1 9 1 9 9 1 9 plane 0\n",
+            "DOTA's turned boxes, which are not read",
+        ),
+        (
+            "train/label_2/a.txt",
+            "Car 0.00 0 -1.57 1 1 9 9 1 1 1 1 1 1 1\n",
+            "KITTI's labels, which are not read",
+        ),
+        (
+            "gt/gt.txt",
+            "1,1,10,20,30,40,1,1,0.5\n",
+            "MOT's list of tracks, which is not read",
+        ),
         ("train/x.tfrecord", "", "TFRecord, which is not read"),
         (
             "annotations/default.json",

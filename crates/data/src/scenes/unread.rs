@@ -26,6 +26,12 @@ pub(crate) enum Unread {
     Labelbox,
     /// JSON of boxes, of no tool that is known.
     Json,
+    /// Roboflow's text for Keras: a picture and its boxes in a line.
+    Keras,
+    LabelStudioCsv,
+    Dota,
+    Kitti,
+    Mot,
 }
 
 impl Unread {
@@ -65,7 +71,15 @@ impl Unread {
             words.iter().any(|word| text.contains(word))
         };
         match self {
-            Self::CreateMl | Self::Via | Self::Labelbox | Self::Json => true,
+            Self::CreateMl
+            | Self::Via
+            | Self::Labelbox
+            | Self::Json
+            | Self::Keras
+            | Self::LabelStudioCsv
+            | Self::Dota
+            | Self::Kitti
+            | Self::Mot => true,
             // Tags are classes of whole pictures.
             Self::CvatXml => !has(&["<tag "]) || has(&["<box ", "<polygon ", "<track "]),
             Self::Datumaro => has(&["\"bbox\"", "\"points\""]),
@@ -96,10 +110,31 @@ impl Unread {
         let (start, _) = start_of(path, START).ok()?;
         let start = start.to_lowercase();
         match &extension[..] {
+            "txt" => Self::of_text(path, &start),
+            "csv" if start.contains("annotation_id") && start.contains("annotator") => {
+                Some(Self::LabelStudioCsv)
+            }
             "xml" => start.contains("<annotations").then_some(Self::CvatXml),
             "csv" => has_boxes(start.lines().next()?).then_some(Self::Csv),
             "ndjson" | "jsonl" => start.contains("\"data_row\"").then_some(Self::Labelbox),
             _ => None,
+        }
+    }
+
+    /// The layout of a text file, by the names that its tool gives it and its folder.
+    fn of_text(path: &Path, start: &str) -> Option<Self> {
+        let name = |path: Option<&Path>| -> String {
+            let name = path.and_then(Path::file_name).unwrap_or_default();
+            name.to_string_lossy().to_lowercase()
+        };
+        let cells = start.lines().next()?.split(',');
+        let numbers = cells.filter(|cell| cell.trim().parse::<f64>().is_ok());
+        match (&name(path.parent())[..], &name(Some(path))[..]) {
+            (_, "_annotations.txt") => Some(Self::Keras),
+            (_, "gt.txt") if numbers.count() >= 6 => Some(Self::Mot),
+            ("labeltxt", _) => Some(Self::Dota),
+            ("label_2", _) => Some(Self::Kitti),
+            (_, _) => None,
         }
     }
 
@@ -128,6 +163,17 @@ impl Unread {
             Self::Json => {
                 "JSON of boxes of no known tool, which is not read; export the data set as COCO (JSON)"
             }
+            Self::Keras => {
+                "Roboflow's text for Keras, which is not read; export the version as COCO"
+            }
+            Self::LabelStudioCsv => {
+                "Label Studio's CSV, which is not read; export the project as JSON or COCO"
+            }
+            Self::Dota => {
+                "DOTA's turned boxes, which are not read; export the data set as COCO, YOLO or Pascal VOC"
+            }
+            Self::Kitti => "KITTI's labels, which are not read; convert them to COCO (JSON)",
+            Self::Mot => "MOT's list of tracks, which is not read; convert it to COCO (JSON)",
             Self::Labelbox => "Labelbox's export, which is not read; convert it to COCO (JSON)",
         }
     }
