@@ -90,6 +90,7 @@ impl ClassFolders {
     pub fn require_classes(&self) -> Result<(), DataError> {
         self.refuse_scenes()?;
         self.refuse_labels()?;
+        self.refuse_lettered_splits()?;
         self.refuse_same_subfolders()?;
         match &self.classes[..] {
             [] => return Err(self.no_classes()),
@@ -98,6 +99,12 @@ impl ClassFolders {
         }
         let empty = self.classes.iter().find(|class| class.images.is_empty());
         empty.map_or(Ok(()), |class| Err(class.empty()))
+    }
+
+    /// The images of all classes.
+    pub fn images(&self) -> Vec<&Path> {
+        let images = self.classes.iter().flat_map(|class| &class.images);
+        images.map(PathBuf::as_path).collect()
     }
 
     /// The error of a folder without class folders.
@@ -112,7 +119,7 @@ impl ClassFolders {
     }
 
     fn one_class(&self, class: &ClassFolder) -> DataError {
-        let inside = subfolders(class);
+        let (base, inside) = subfolders(class);
         if inside.len() < 2 {
             return DataError::OneClass {
                 folder: self.path.clone(),
@@ -124,7 +131,7 @@ impl ClassFolders {
             one_line(&class.name),
             inside.len(),
             some_of(&inside.into_keys().collect::<Vec<_>>()),
-            shown(&class.path)
+            shown(&base)
         ))
     }
 
@@ -160,28 +167,60 @@ impl ClassFolders {
         Ok(())
     }
 
-    /// Refuses folders of which each has most of its images in subfolders that others have too.
+    /// Refuses folders that are called as splits with a letter, such as `trainA` and `trainB`.
+    fn refuse_lettered_splits(&self) -> Result<(), DataError> {
+        let lettered = self.classes.iter().filter_map(|class| {
+            let (kind, letter) = SplitKind::lettered(&class.name)?;
+            Some((&class.name, kind, letter))
+        });
+        let lettered: Vec<_> = lettered.collect();
+        let [(first, kind, letter), (second, ..), ..] = &lettered[..] else {
+            return Ok(());
+        };
+        Err(self.layout(format!(
+            "its folders {} and {} look like splits with a letter for each class; put the classes into the splits, as in {}/{letter}/",
+            one_line(first),
+            one_line(second),
+            kind.folder()
+        )))
+    }
+
+    /// Refuses folders that have most of their images in subfolders that others have too, or that are
+    /// called as a folder beside them is.
     fn refuse_same_subfolders(&self) -> Result<(), DataError> {
         let used = || self.classes.iter().filter(|class| !class.images.is_empty());
-        let inside: Vec<BTreeMap<String, usize>> = used().map(subfolders).collect();
-        let mut owners: HashMap<&str, usize> = HashMap::new();
-        for name in inside.iter().flat_map(BTreeMap::keys) {
-            *owners.entry(name).or_default() += 1;
+        let inside = used().map(|class| (class, subfolder_names(class)));
+        // Where most images lie directly in a class, folders of its others may have any name.
+        let nested: Vec<(&ClassFolder, BTreeSet<String>)> = inside
+            .filter_map(|(class, (names, images))| {
+                (2 * images > class.images.len()).then_some((class, names))
+            })
+            .collect();
+        let lower: BTreeMap<String, &ClassFolder> = used()
+            .map(|class| (class.name.to_lowercase(), class))
+            .collect();
+        for (class, names) in &nested {
+            let mut beside = names.iter().filter_map(|name| lower.get(name));
+            if let Some(other) = beside.find(|other| other.name != class.name) {
+                let (class, other) = (one_line(&class.name), one_line(&other.name));
+                return Err(self.layout(format!(
+                    "its folder {class} holds a folder {other} and there is another {other} beside it, so {class} looks like a data set or a split, not like a class; move its classes up, joining those of one name, or take it out"
+                )));
+            }
         }
-        let is_shared = |name: &str| owners[name] > 1;
-        let mostly_shared = |(class, inside): (&ClassFolder, &BTreeMap<String, usize>)| {
-            let shared = inside.iter().filter(|(name, _)| is_shared(name));
-            let images: usize = shared.map(|(_, images)| images).sum();
-            2 * images > class.images.len()
-        };
-        if inside.len() < 2 || !used().zip(&inside).all(mostly_shared) {
-            return Ok(());
+        let mut owners: HashMap<&str, usize> = HashMap::new();
+        for name in nested.iter().flat_map(|(_, names)| names) {
+            *owners.entry(name).or_default() += 1;
         }
         let shared = owners.iter().filter(|(_, owners)| **owners > 1);
         let shared: BTreeSet<&str> = shared.map(|(name, _)| *name).collect();
+        if shared.is_empty() || 2 * nested.len() < used().count() {
+            return Ok(());
+        }
         let splits_inside = shared.iter().all(|name| SplitKind::of(name).is_some());
         let shared: Vec<String> = shared.into_iter().map(String::from).collect();
-        let names: Vec<String> = used().map(|class| class.name.clone()).collect();
+        let names = nested.iter().map(|(class, _)| class.name.clone());
+        let names: Vec<String> = names.collect();
         let advice = if splits_inside {
             format!(
                 "if they are classes, put the splits above them, as in {}/{}/",
@@ -245,16 +284,48 @@ impl ClassFolder {
     }
 }
 
-/// The folders directly in a class folder that have images, in one case and normal form: how many images.
-fn subfolders(class: &ClassFolder) -> BTreeMap<String, usize> {
-    let mut folders = BTreeMap::new();
-    for image in &class.images {
-        if let Some(name) = first_folder(&class.path, image) {
-            let name = name.to_string_lossy().nfc().collect::<String>();
-            *folders.entry(name.to_lowercase()).or_default() += 1;
+/// The folders with images that lie beside each other in a class folder, in small letters and one normal
+/// form, with how many images each has; and the folder that they are in: the class folder, or below it where
+/// each folder holds only one other.
+fn subfolders(class: &ClassFolder) -> (PathBuf, BTreeMap<String, usize>) {
+    let mut base = class.path.clone();
+    loop {
+        let mut folders: BTreeMap<&OsStr, (usize, bool)> = BTreeMap::new();
+        for image in &class.images {
+            if let Some(name) = first_folder(&base, image) {
+                let (images, any_direct) = folders.entry(name).or_default();
+                *images += 1;
+                *any_direct |= image.parent() == Some(&base.join(name));
+            }
         }
+        let mut all = folders.iter();
+        if let (Some((name, (images, false))), None) = (all.next(), all.next())
+            && *images == class.images.len()
+        {
+            base.push(name);
+            continue;
+        }
+        let mut named = BTreeMap::new();
+        for (name, (images, _)) in folders {
+            *named.entry(lowercase(name)).or_default() += images;
+        }
+        return (base, named);
     }
-    folders
+}
+
+/// The names of the [`subfolders`] and of the folders that hold nothing but them, and how many images all
+/// have.
+fn subfolder_names(class: &ClassFolder) -> (BTreeSet<String>, usize) {
+    let (base, folders) = subfolders(class);
+    let images = folders.values().sum();
+    let above = base.strip_prefix(&class.path).unwrap_or(Path::new(""));
+    let above = above.iter().map(lowercase);
+    (above.chain(folders.into_keys()).collect(), images)
+}
+
+fn lowercase(name: &OsStr) -> String {
+    let name: String = name.to_string_lossy().nfc().collect();
+    name.to_lowercase()
 }
 
 /// The folder directly in `dir` that a path below `dir` goes through; none for what lies directly in it.

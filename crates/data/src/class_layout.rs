@@ -4,11 +4,12 @@ use crate::class_folders::ClassFolders;
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, entries, images};
 use crate::labels_among_pictures::refuse_labels;
+use crate::linked::{differing, linked};
 use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use warmstart_files::shown;
+use warmstart_files::{one_line, shown};
 
 /// The layout of a data set of classes in its folder.
 pub(crate) enum ClassLayout {
@@ -140,16 +141,7 @@ fn splits(
         let (full, mut empty): (Vec<_>, Vec<_>) =
             of_kind.into_iter().partition(|f| !f.found.paths.is_empty());
         if let [first, second, ..] = &full[..] {
-            let problem = format!(
-                "there are two {} folders, {} and {}; keep one",
-                kind.adjective(),
-                shown(&first.path),
-                shown(&second.path)
-            );
-            return Err(DataError::Layout {
-                folder: dir.to_path_buf(),
-                problem,
-            });
+            return Err(two_of_a_split(dir, kind, &first.path, &second.path));
         }
         let taken = full.into_iter().next();
         let taken = taken.or_else(|| (!empty.is_empty()).then(|| empty.remove(0)));
@@ -161,6 +153,23 @@ fn splits(
     let train = split(SplitKind::Train)?;
     let validation = split(SplitKind::Validation)?;
     let test = split(SplitKind::Test)?;
+    if let Some(train) = &train {
+        for (folders, does) in [(&validation, "validates"), (&test, "tests")] {
+            let Some(folders) = folders else { continue };
+            if let Some((path, target)) = linked(dir, &train.images(), &folders.images()) {
+                let (split, train) = differing(path, target);
+                let problem = format!(
+                    "{} is a link to {}, or holds links to it: it {does} on what it learns; give it pictures of its own or remove it",
+                    shown(&split),
+                    shown(&train)
+                );
+                return Err(DataError::Layout {
+                    folder: dir.to_path_buf(),
+                    problem,
+                });
+            }
+        }
+    }
     let Some(train) = train else {
         let problem = format!(
             "there is {} but no train folder beside it; add train/<class>/ or give the folder of class folders",
@@ -181,4 +190,34 @@ fn splits(
         test,
         beside,
     })
+}
+
+/// The error of two folders for one split.
+fn two_of_a_split(dir: &Path, kind: SplitKind, first: &Path, second: &Path) -> DataError {
+    let rest = |folder: &Path| {
+        let name = folder.file_name()?.to_str()?;
+        let (_, rest) = SplitKind::within(name)?;
+        (!rest.is_empty()).then(|| rest.replace(' ', "_"))
+    };
+    let advice = match (rest(first), rest(second)) {
+        (Some(a), Some(b)) if a != b => {
+            let split = kind.folder();
+            format!(
+                "they look like class and split in one name; move their images to {split}/{}/ and {split}/{}/",
+                one_line(&a),
+                one_line(&b)
+            )
+        }
+        (Some(_) | None, Some(_) | None) => "merge them into one".to_owned(),
+    };
+    let problem = format!(
+        "there are two {} folders, {} and {}; {advice}",
+        kind.adjective(),
+        shown(first),
+        shown(second)
+    );
+    DataError::Layout {
+        folder: dir.to_path_buf(),
+        problem,
+    }
 }

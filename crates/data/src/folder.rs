@@ -238,20 +238,20 @@ fn above(dir: &Path) -> HashSet<Identity> {
         .collect()
 }
 
-/// Device and inode of a folder, the same by whatever path it is reached.
+/// Device and inode of a folder or a file, the same by whatever path it is reached.
 #[cfg(unix)]
-type Identity = (u64, u64);
+pub(crate) type Identity = (u64, u64);
 
 #[cfg(unix)]
-fn identity(_: &Path, metadata: &Metadata) -> Identity {
+pub(crate) fn identity(_: &Path, metadata: &Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt as _;
     (metadata.dev(), metadata.ino())
 }
 
 #[cfg(not(unix))]
-type Identity = PathBuf;
+pub(crate) type Identity = PathBuf;
 
 #[cfg(not(unix))]
-fn identity(folder: &Path, _: &Metadata) -> Identity {
+pub(crate) fn identity(folder: &Path, _: &Metadata) -> Identity {
     std::fs::canonicalize(folder).unwrap_or(folder.to_path_buf())
 }

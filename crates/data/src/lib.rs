@@ -40,6 +40,7 @@ mod folder;
 mod folder_names;
 mod labels_among_pictures;
 mod letterbox;
+mod linked;
 mod loader;
 mod mixing;
 mod picture_header;

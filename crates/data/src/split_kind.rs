@@ -12,9 +12,10 @@ pub(crate) enum SplitKind {
 }
 
 /// In English, Chinese, Japanese, Korean, German, French, Spanish, Portuguese, Italian and Russian.
-const TRAIN: [&str; 18] = [
+const TRAIN: [&str; 19] = [
     "train",
     "training",
+    "trainings",
     "trn",
     "训练",
     "训练集",
@@ -32,7 +33,7 @@ const TRAIN: [&str; 18] = [
     "обучение",
     "обучающая",
 ];
-const VALIDATION: [&str; 21] = [
+const VALIDATION: [&str; 22] = [
     "val",
     "valid",
     "validation",
@@ -48,6 +49,7 @@ const VALIDATION: [&str; 21] = [
     "検証",
     "검증",
     "validierung",
+    "validierungs",
     "validacion",
     "validación",
     "validação",
@@ -123,6 +125,24 @@ impl SplitKind {
         Some((kind, rest.join(" ")))
     }
 
+    /// The split and the letter of a name such as `trainA` or `test_b`. A plural (`trains`) is none.
+    pub fn lettered(name: &str) -> Option<(Self, char)> {
+        let letter = name.chars().last().filter(char::is_ascii_alphabetic)?;
+        let split = name.strip_suffix(letter)?;
+        let is_plural = letter.eq_ignore_ascii_case(&'s') && split.ends_with(char::is_alphabetic);
+        let kind = Self::of(split)?;
+        (!is_plural && Self::of(name).is_none()).then_some((kind, letter))
+    }
+
+    /// The usual name of the split's folder.
+    pub fn folder(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "val",
+            Self::Test => "test",
+        }
+    }
+
     /// The split's name before a noun.
     pub fn adjective(self) -> &'static str {
         match self {
@@ -133,9 +153,17 @@ impl SplitKind {
     }
 
     fn of_word(word: &str) -> Option<Self> {
-        let joined = ["set", "data", "images"]
-            .iter()
-            .filter_map(|filler| word.strip_suffix(filler));
+        let joined = [
+            "set",
+            "satz",
+            "data",
+            "daten",
+            "datensatz",
+            "images",
+            "bilder",
+        ]
+        .iter()
+        .filter_map(|filler| word.strip_suffix(filler));
         for word in std::iter::once(word).chain(joined) {
             for (names, kind) in [
                 (&TRAIN[..], Self::Train),
@@ -175,6 +203,9 @@ mod tests {
                     "обучение",
                     "VOC2007_train",
                     "训练集",
+                    "Trainingsdaten",
+                    "Trainingsdatensatz",
+                    "Trainingsbilder",
                 ][..],
             ),
             (
@@ -188,6 +219,7 @@ mod tests {
                     "dev",
                     "eval",
                     "valset",
+                    "Validierungsdaten",
                     "验证",
                 ],
             ),
@@ -199,6 +231,7 @@ mod tests {
                     "test set",
                     "test_images",
                     "test1",
+                    "Testdaten",
                     "测试集",
                 ],
             ),
@@ -220,6 +253,22 @@ mod tests {
         assert_eq!(within("val"), Some((Validation, String::new())));
         for name in ["cat", "train_val", "test_train", ""] {
             assert_eq!(within(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_letter_after_a_split_is_told() {
+        for (name, expected) in [
+            ("trainA", Some((Train, 'A'))),
+            ("test_b", Some((Test, 'b'))),
+            ("val-S", Some((Validation, 'S'))),
+            ("trains", None),
+            ("train", None),
+            ("teste", None),
+            ("A", None),
+            ("", None),
+        ] {
+            assert_eq!(SplitKind::lettered(name), expected, "{name}");
         }
     }
 

@@ -150,13 +150,64 @@ fn two_folders_for_one_split_are_refused_unless_one_is_empty() {
     let dir = folder(&["2*train/a", "2*train/b", "1*dev/a", "1*Val/a"]);
     assert_eq!(
         refusal(&dir),
-        "DIR: there are two validation folders, DIR/Val and DIR/dev; keep one"
+        "DIR: there are two validation folders, DIR/Val and DIR/dev; merge them into one"
     );
     let dir = folder(&["2*train/a", "2*train/b", "1*dev/a"]);
     fs::create_dir(dir.path().join("val")).unwrap();
     let dataset = opened(&dir);
     assert_eq!(counts(&dataset), [4, 1, 0]);
     assert_eq!(unused(&dir, &dataset), ["not used: DIR/val (no images)"]);
+}
+
+#[test]
+fn two_folders_for_one_split_are_to_be_merged_or_sorted_by_class() {
+    let numbered = folder(&["2*train1/a", "2*train2/b", "1*val/a"]);
+    assert!(refusal(&numbered).ends_with("DIR/train1 and DIR/train2; merge them into one"));
+    for files in [
+        &["2*cats_train", "2*dogs_train", "1*cats_test", "1*dogs_test"],
+        &["2*train_cats", "2*train_dogs", "1*val_cats", "1*val_dogs"],
+    ] {
+        let message = refusal(&folder(files));
+        assert!(
+            message.ends_with(
+                "they look like class and split in one name; move their images to train/cats/ and train/dogs/"
+            ),
+            "{message}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_split_that_is_training_by_links_is_refused() {
+    use std::os::unix::fs::symlink;
+    let train = || folder(&["2*train/cat", "2*train/dog"]);
+    let expected = "DIR: DIR/val is a link to DIR/train, or holds links to it: it validates on what it learns; give it pictures of its own or remove it";
+    let whole = train();
+    symlink("train", whole.path().join("val")).unwrap();
+    assert_eq!(refusal(&whole), expected);
+    let classes = train();
+    fs::create_dir(classes.path().join("val")).unwrap();
+    symlink("../train/cat", classes.path().join("val/cat")).unwrap();
+    assert_eq!(refusal(&classes), expected);
+    type Link = fn(&Path, &Path) -> std::io::Result<()>;
+    for link in [(|from, to| fs::hard_link(from, to)) as Link, |from, to| {
+        symlink(from, to)
+    }] {
+        let files = train();
+        fs::create_dir_all(files.path().join("val/dog")).unwrap();
+        for name in ["0.png", "1.png"] {
+            let place = |split: &str| files.path().join(split).join("dog").join(name);
+            link(&place("train"), &place("val")).unwrap();
+        }
+        assert_eq!(refusal(&files), expected);
+        // One picture of its own, and the copies are found as others are.
+        add(files.path(), "val/dog/own.png", "");
+        assert_eq!(counts(&opened(&files)), [4, 3, 0]);
+    }
+    let test = folder(&["2*train/cat", "2*train/dog", "1*val/cat"]);
+    symlink("train", test.path().join("test")).unwrap();
+    assert!(refusal(&test).contains("it tests on what it learns"));
 }
 
 #[test]
@@ -208,6 +259,15 @@ fn folders_of_the_same_folders_are_not_classes() {
         &["3*fold1/cat", "3*fold1/dog", "3*fold2/cat", "1*fold2/dog"],
         &["9*A/cat", "1*A", "3*B/Cat", "notes/x"],
         &["3*train/old/cat", "3*train/new/cat", "1*val/cat"],
+        &[
+            "3*siteA/cat",
+            "3*siteA/dog",
+            "3*siteB/dog",
+            "3*siteB/bird",
+            "3*siteC/cat",
+        ],
+        &["3*set1/cat", "3*set1/dog", "3*set2/cat"],
+        &["3*part1/data/cat", "3*part1/data/dog", "3*part2/data2/cat"],
     ] {
         let message = refusal(&folder(files));
         assert!(
@@ -223,9 +283,44 @@ fn folders_of_the_same_folders_are_not_classes() {
 }
 
 #[test]
+fn a_folder_that_holds_a_class_of_the_name_beside_it_is_no_class() {
+    for files in [
+        &["3*data1/cat", "3*data1/dog", "3*cat"][..],
+        &["3*more/new/Cat", "3*more/new/dog", "3*cat", "3*dog"],
+    ] {
+        let message = refusal(&folder(files));
+        assert!(
+            message.contains("there is another cat beside it, so"),
+            "{message}"
+        );
+    }
+    let within_itself = folder(&["3*cat/cat", "3*dog/dog"]);
+    assert_eq!(opened(&within_itself).classes, ["cat", "dog"]);
+}
+
+#[test]
+fn splits_with_a_letter_are_not_classes() {
+    for files in [
+        &["3*trainA", "3*trainB", "3*testA", "3*testB"][..],
+        &["3*trainA", "3*testA"],
+        &["3*valA/x", "3*valB/y"],
+    ] {
+        let message = refusal(&folder(files));
+        assert!(
+            message.contains("look like splits with a letter for each class"),
+            "{message}"
+        );
+    }
+    let one = folder(&["3*trains", "3*trainA", "3*tests"]);
+    assert_eq!(opened(&one).classes.len(), 3);
+}
+
+#[test]
 fn folders_inside_classes_are_searched() {
     let nested = folder(&["3*cat/left", "3*cat/right", "3*dog/puppy"]);
     assert_eq!(opened(&nested).classes, ["cat", "dog"]);
+    let deeper = folder(&["3*cat/left/big", "3*dog/puppy"]);
+    assert_eq!(opened(&deeper).classes, ["cat", "dog"]);
     let some_shared = folder(&["3*cat", "1*cat/more", "3*dog", "1*dog/more"]);
     assert_eq!(opened(&some_shared).train.len(), 4);
 }

@@ -266,7 +266,7 @@ fn unusable_folders_are_refused_in_one_line() {
             "val/a/1.jpg",
             "valid/a/1.jpg"
         ])),
-        "DIR: there are two validation folders, DIR/val and DIR/valid; keep one"
+        "DIR: there are two validation folders, DIR/val and DIR/valid; merge them into one"
     );
     assert_eq!(
         refusal(&classes(&[("a", 1), ("b", 2)])),

@@ -371,3 +371,53 @@ fn boxes_of_the_turned_picture_stay_and_doubt_is_counted() {
     assert_eq!(found(turned_jpeg(64, 64, white, 6), &sized(64, 64)), doubt);
     assert_eq!(found(turned_jpeg(64, 32, white, 3), &sized(64, 32)), doubt);
 }
+
+#[test]
+fn a_category_without_a_name_is_refused_with_its_place() {
+    for name in ["", " "] {
+        let dir = coco(
+            IMAGE,
+            r#"{"image_id": 5, "category_id": 1, "bbox": [1, 2, 3, 4]}"#,
+        );
+        let file = "annotations/instances_train.json";
+        let text = fs::read_to_string(dir.path().join(file)).unwrap();
+        let unnamed = text.replace(r#""name": "cat""#, &format!(r#""name": "{name}""#));
+        assert_ne!(unnamed, text);
+        add(dir.path(), file, unnamed);
+        let message = refusal(&dir);
+        assert!(
+            message.contains("line 1: categories[1] at column "),
+            "{message}"
+        );
+        assert!(
+            message.contains(&format!("found the name {name:?}")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn a_malformed_box_is_named_by_its_key() {
+    for (bbox, words) in [
+        (
+            r#"[1, 2, "wide", 4]"#,
+            "bbox: invalid type: string \"wide\"",
+        ),
+        ("[1, 2, 3]", "bbox: invalid length 3"),
+        ("null", "bbox: invalid type: null"),
+        (r#"{"x": 1}"#, "bbox: invalid type: map"),
+    ] {
+        let dir = coco(
+            IMAGE,
+            &format!(
+                r#"{{"image_id": 5, "category_id": 1, "bbox": {bbox}}}, {{"image_id": 5, "category_id": 1, "bbox": [1, 2, 30, 4]}}"#
+            ),
+        );
+        let read = opened(&dir);
+        let example = &read.findings.examples(Problem::Malformed)[0];
+        assert!(
+            example.contains("annotation 0: ") && example.contains(words),
+            "{example}"
+        );
+    }
+}

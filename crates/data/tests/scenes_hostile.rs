@@ -39,7 +39,7 @@ fn malformed_entries_of_coco_are_dropped_one_by_one() {
         ]
     );
     let example = &read.findings.examples(Problem::Malformed)[2];
-    let expected = "annotation 0: invalid type: string \"two\", expected a number";
+    let expected = "annotation 0: bbox: invalid type: string \"two\", expected a number";
     assert!(example.ends_with(expected), "{example}");
 }
 

@@ -644,6 +644,31 @@ fn layouts_that_are_not_read_are_named_with_what_to_do() {
             "image_id,width,height,bbox,source\n",
             "a table of boxes (CSV), which is not read",
         ),
+        (
+            "train/_annotations.txt",
+            "a.png 1,2,30,40,0\n",
+            "Roboflow's text for Keras, which is not read",
+        ),
+        (
+            "project-1.csv",
+            "annotation_id,annotator,created_at,id,image,label\n",
+            "Label Studio's CSV, which is not read",
+        ),
+        (
+            "labelTxt/a.txt",
+            "1 1 9 1 9 9 1 9 plane 0\n",
+            "DOTA's turned boxes, which are not read",
+        ),
+        (
+            "train/label_2/a.txt",
+            "Car 0.00 0 -1.57 1 1 9 9 1 1 1 1 1 1 1\n",
+            "KITTI's labels, which are not read",
+        ),
+        (
+            "gt/gt.txt",
+            "1,1,10,20,30,40,1,1,0.5\n",
+            "MOT's list of tracks, which is not read",
+        ),
         ("train/x.tfrecord", "", "TFRecord, which is not read"),
         (
             "annotations/default.json",
@@ -698,6 +723,174 @@ fn class_folders_stay_class_folders_beside_tables_and_records() {
     add(dir.path(), "boxes.csv", "file,xmin,ymin,xmax,ymax\n");
     add(dir.path(), "train.csv", "file,label\n");
     assert!(!is_detection(dir.path()));
+}
+
+#[test]
+fn labels_of_other_classes_than_the_folders_beside_them_are_named() {
+    let via = r#"{"_via_settings": {}, "_via_img_metadata": {"0.png1": {"regions": []}}}"#;
+    let cvat =
+        "<?xml version=\"1.0\"?>\n<annotations><image><box label=\"car\"/></image></annotations>";
+    let json = r#"[{"image": "vid1/0.png", "bbox": [1, 2, 3, 4], "label": "car"}]"#;
+    for (file, content, words) in [
+        ("annotations.xml", cvat, "CVAT's own XML"),
+        ("via.json", via, "the VGG Image Annotator's JSON"),
+        ("boxes.json", json, "JSON of boxes"),
+        (
+            "boxes.csv",
+            "filename,xmin,ymin,xmax,ymax,class\nvid1/0.png,1,1,9,9,car\n",
+            "a table of boxes",
+        ),
+        (
+            "boxes.csv",
+            "filename,xmin,ymin,xmax,ymax,class\n0.png,1,1,9,9,0\n0.png,2,2,9,9,1\n",
+            "a table of boxes",
+        ),
+        (
+            "vid1/a.csv",
+            "image,x,y,w,h\n0.png,1,1,9,9\n",
+            "a table of boxes",
+        ),
+    ] {
+        let dir = folder(
+            &[],
+            &["vid1/0.png", "vid1/1.png", "vid2/0.png", "vid2/1.png"],
+        );
+        add(dir.path(), file, content);
+        assert!(is_detection(dir.path()), "{file}: {content}");
+        let message = refusal(&dir);
+        assert!(
+            message.starts_with(&format!("DIR: DIR/{file} looks like {words}")),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn tables_and_tags_of_the_folders_classes_leave_them_classes() {
+    for (file, content) in [
+        (
+            "boxes.csv",
+            "file,xmin,ymin,xmax,ymax,class\na.png,1,1,9,9,Cat\nb.png,1,1,9,9,dog\n",
+        ),
+        (
+            "boxes.csv",
+            "file,x1,y1,x2,y2,class\na.png,1,1,9,9,0\nb.png,1,1,9,9,1\n",
+        ),
+        ("boxes.csv", "file,xmin,ymin,xmax,ymax\na.png,1,1,9,9\n"),
+        (
+            "annotations.xml",
+            "<annotations><image><tag label=\"cat\"/></image></annotations>",
+        ),
+    ] {
+        let dir = folder(&[], &["train/cat/a.png", "train/dog/b.png"]);
+        add(dir.path(), file, content);
+        assert!(!is_detection(dir.path()), "{content}");
+    }
+}
+
+#[test]
+fn a_split_that_is_not_for_training_is_not_advised_as_the_data() {
+    let voc = "<annotation><object><name>a</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax></bndbox></object></annotation>";
+    for (name, is_held_out) in [
+        ("Testdaten", true),
+        ("Validierungsdaten", true),
+        ("street", false),
+    ] {
+        let dir = folder(&[], &[&format!("{name}/JPEGImages/0.png"), "other/0.png"]);
+        add(dir.path(), &format!("{name}/Annotations/0.xml"), voc);
+        let message = refusal(&dir);
+        let advises = message.contains("give this folder");
+        assert_ne!(advises, is_held_out, "{message}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_split_that_is_training_by_a_link_is_named() {
+    let labels = [
+        (
+            "annotations/instances_train.json",
+            coco(&["a.png", "b.png"]),
+        ),
+        ("annotations/instances_val.json", coco(&["a.png", "b.png"])),
+    ];
+    let dir = folder(&labels, &["train/a.png", "train/b.png"]);
+    std::os::unix::fs::symlink("train", dir.path().join("val")).unwrap();
+    let read = opened(&dir);
+    assert_eq!(read.findings.count(Problem::SharedImage), 2);
+    let example = &read.findings.examples(Problem::SharedImage)[0];
+    assert!(
+        example.ends_with("/train") && example.contains("/val is a link to "),
+        "{example}"
+    );
+}
+
+#[test]
+fn labelme_s_pictures_of_one_name_are_told_by_their_nearness() {
+    let one = || json!([shape("rectangle", "cat", json!([[1, 1], [9, 9]]))]);
+    for (train, val, images) in [
+        (
+            "train/labels",
+            "val/labels",
+            ["train/images/0.png", "val/images/0.png"],
+        ),
+        (
+            "labels/train",
+            "labels/val",
+            ["images/train/0.png", "images/val/0.png"],
+        ),
+    ] {
+        let labels = [
+            (&*format!("{train}/0.json"), labelme("0.png", one())),
+            (&*format!("{val}/0.json"), labelme("0.png", one())),
+        ];
+        let dir = folder(&labels, &images);
+        let read = opened(&dir);
+        let [train, val] = images.map(|image| vec![image.to_owned()]);
+        assert_eq!(splits(&dir, &read), (train, val));
+        assert_eq!(problems(&read.findings), []);
+    }
+    let labels = [
+        ("labels/0.json", labelme("0.png", one())),
+        ("labels/1.json", labelme("1.png", one())),
+        ("labels/2.json", labelme("2.png", one())),
+    ];
+    let pictures = [
+        "images/a/0.png",
+        "images/b/0.png",
+        "images/a/1.png",
+        "images/b/2.png",
+    ];
+    let read = opened(&folder(&labels, &pictures));
+    let example = &read.findings.examples(Problem::MissingImage)[0];
+    assert!(example.contains("0.json: its imagePath fits "), "{example}");
+}
+
+#[test]
+fn coco_s_pictures_may_lie_in_several_folders() {
+    let names = ["0.png", "1.png", "2.png", "3.png"];
+    let pictures = ["a/0.png", "a/1.png", "a/2.png", "b/3.png"];
+    let dir = folder(&[("annotations.json", coco(&names))], &pictures);
+    let read = opened(&dir);
+    assert_eq!(read.dataset.train.len() + read.dataset.validation.len(), 4);
+    assert_eq!(problems(&read.findings), []);
+    for name in ["0.png", "/home/x/0.png"] {
+        let names = [name, "1.png", "2.png", "3.png"];
+        let pictures = [
+            "images/a/0.png",
+            "images/b/0.png",
+            "images/a/1.png",
+            "images/a/2.png",
+            "images/b/3.png",
+        ];
+        let read = opened(&folder(&[("annotations.json", coco(&names))], &pictures));
+        assert_eq!(read.dataset.train.len() + read.dataset.validation.len(), 3);
+        let example = &read.findings.examples(Problem::OutsideFolder)[0];
+        assert!(
+            example.contains("fits several images in different folders"),
+            "{example}"
+        );
+    }
 }
 
 #[test]

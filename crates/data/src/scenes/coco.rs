@@ -216,10 +216,15 @@ impl Entries {
             return findings.add(Problem::Malformed, || format!("{}: it has no id", place()));
         };
         let is_foreign = name.as_ref().is_some_and(|name| name.is_foreign);
+        let fits = name
+            .as_ref()
+            .map_or(0, |name| pictures.count_called(base, name));
         let Some(path) = name.and_then(|name| pictures.of_name(base, &name)) else {
             self.left_out.insert(id);
             return findings.add(Problem::OutsideFolder, || {
-                let reason = if is_foreign {
+                let reason = if fits > 1 {
+                    "fits several images in different folders; write the folder into it"
+                } else if is_foreign {
                     "starts elsewhere (it is absolute, or has ..), and its end leads to no image of the split; make it relative to the folder of the images"
                 } else {
                     "names no file"

@@ -83,11 +83,21 @@ pub(super) struct Annotation {
     pub image_id: Value,
     pub category_id: Value,
     /// x, y, width and height in pixels, or all in fractions of the image.
+    #[serde(deserialize_with = "bbox")]
     pub bbox: [Number; 4],
     #[serde(default)]
     area: Value,
     #[serde(default)]
     iscrowd: Value,
+}
+
+/// Reads a box; its errors name the key.
+fn bbox<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<[Number; 4], D::Error> {
+    <[Number; 4]>::deserialize(deserializer).map_err(|error| {
+        let error = error.to_string();
+        let reason = error.split(" at line ").next().unwrap_or_default();
+        serde::de::Error::custom(format_args!("bbox: {reason}"))
+    })
 }
 
 impl Annotation {
@@ -193,7 +203,8 @@ fn read_category(raw: &RawValue) -> Result<Category, String> {
     let category: RawCategory =
         serde_json::from_str(raw.get()).map_err(|error| error_reason(&error))?;
     let id = key(&category.id);
-    let name = key(&category.name).map(|name| class_name(&name));
+    let name = key(&category.name).filter(|name| !name.trim().is_empty());
+    let name = name.map(|name| class_name(&name));
     Ok(Category {
         id: id.ok_or_else(|| format!("found the id {}", category.id))?,
         name: name.ok_or_else(|| format!("found the name {}", category.name))?,

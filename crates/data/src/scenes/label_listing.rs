@@ -1,6 +1,7 @@
 //! Label files that may be of a whole data set, where tools put them.
 
 use super::json_kind::JsonKind;
+use crate::folder::has_extension;
 use crate::folder_names::{is_labels, is_pictures};
 use crate::split_kind::SplitKind;
 use std::path::{Path, PathBuf};
@@ -56,7 +57,16 @@ impl LabelListing {
                 "xml" | "csv" | "tfrecord" | "tfrecords" | "record" | "ndjson" | "jsonl" => {
                     self.others.push(path);
                 }
-                _ if depth < MAX_DEPTH && is_known(&name) && path.is_dir() => {
+                "txt" if ["_annotations.txt", "gt.txt"].contains(&&name[..]) => {
+                    self.others.push(path)
+                }
+                _ if ["labeltxt", "label_2"].contains(&&name[..]) => {
+                    let inside = std::fs::read_dir(&path).into_iter().flatten().flatten();
+                    let texts = inside.map(|entry| entry.path());
+                    self.others
+                        .extend(texts.filter(|path| has_extension(path, "txt")).min());
+                }
+                _ if depth < MAX_DEPTH && (is_known(&name) || name == "gt") && path.is_dir() => {
                     self.search(&path, depth + 1);
                 }
                 _ => {}

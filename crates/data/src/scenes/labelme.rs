@@ -137,7 +137,21 @@ fn read_file(
     let parsed: File = parse_json(file, &text, "Labelme's JSON with shapes")?;
     let mut findings = Findings::default();
     findings.add_encoding(file, &text);
-    let Some(path) = picture_of(file, dir, pictures, parsed.image_path.as_deref()) else {
+    let path = match picture_of(file, dir, pictures, parsed.image_path.as_deref()) {
+        Ok(path) => path,
+        Err([first, second]) => {
+            findings.add(Problem::MissingImage, || {
+                format!(
+                    "{}: its imagePath fits {} and {} alike; write the folder into it",
+                    shown(file),
+                    shown(first),
+                    shown(second)
+                )
+            });
+            return Ok((None, findings));
+        }
+    };
+    let Some(path) = path else {
         findings.add(Problem::MissingImage, || {
             let name = parsed
                 .image_path
@@ -180,26 +194,31 @@ fn read_file(
     Ok((Some(image), findings))
 }
 
-/// The picture of a file: that of its `imagePath`, relative to the file or by its end, or else the one
-/// of the same name beside the file or alone elsewhere in the data set.
-fn picture_of(file: &Path, dir: &Path, pictures: &Pictures, path: Option<&str>) -> Option<PathBuf> {
-    let folder = parts_below(dir, file.parent()?);
-    let named = path.and_then(Name::new);
-    let named = named.and_then(|name| {
-        let beside = pictures.by_tail(&folder, &name);
-        beside.or_else(|| pictures.by_tail(&[], &name))
-    });
-    named.or_else(|| {
-        let stem = file.file_stem()?.to_string_lossy();
-        let beside = pictures
-            .of_stem(&stem)
-            .find(|path| path.parent() == file.parent());
-        if let Some(beside) = beside {
-            return Some(beside.to_path_buf());
-        }
-        let mut found = pictures.of_stem(&stem);
-        let (first, second) = (found.next()?, found.next());
-        second.is_none().then(|| first.to_path_buf())
+/// The picture of a file: the nearest one of its `imagePath`, or else the one of the same name beside the
+/// file or alone elsewhere in the data set. An error with two pictures if several are as near.
+fn picture_of<'a>(
+    file: &Path,
+    dir: &Path,
+    pictures: &'a Pictures,
+    path: Option<&str>,
+) -> Result<Option<PathBuf>, [&'a Path; 2]> {
+    let folder = parts_below(dir, file.parent().unwrap_or(dir));
+    if let Some(name) = path.and_then(Name::new)
+        && let Some(found) = pictures.nearest(&folder, &name)?
+    {
+        return Ok(Some(found.to_path_buf()));
+    }
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+    let beside = pictures
+        .of_stem(&stem)
+        .find(|path| path.parent() == file.parent());
+    if let Some(beside) = beside {
+        return Ok(Some(beside.to_path_buf()));
+    }
+    let mut found = pictures.of_stem(&stem);
+    Ok(match (found.next(), found.next()) {
+        (Some(only), None) => Some(only.to_path_buf()),
+        (Some(_), Some(_)) | (None, _) => None,
     })
 }
 

@@ -4,7 +4,9 @@ use super::label_listing::LabelListing;
 use super::reading::SplitsRead;
 use super::unread::Unread;
 use super::{coco, labelme, labelstudio, voc, yolo};
+use crate::class_layout::split_named;
 use crate::error::DataError;
+use crate::split_kind::SplitKind;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
@@ -82,15 +84,37 @@ pub fn is_detection(dir: &Path) -> bool {
 /// Folders in which a data set of its own is looked for. Class folders may be many, and have none.
 const INNER: usize = 16;
 
-/// The first folder directly below that has a layout itself.
-fn inner(dir: &Path) -> Option<(PathBuf, Layout)> {
+/// A folder directly in another one with detection data of its own.
+enum Inner {
+    Layout(PathBuf, Layout),
+    Unread(PathBuf, Unread),
+}
+
+impl Inner {
+    fn of(folder: PathBuf) -> Option<Self> {
+        let recognised = Recognised::of(&folder);
+        if let Some(layout) = recognised.layout() {
+            return Some(Self::Layout(folder, layout));
+        }
+        let (unread, sign) = Unread::of(&folder, &recognised.labels)?;
+        Some(Self::Unread(sign, unread))
+    }
+}
+
+/// The first folder directly below that has detection data itself, of training before others.
+fn inner(dir: &Path) -> Option<Inner> {
     let entries = std::fs::read_dir(dir).ok()?.flatten();
     let visible = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
     let mut folders: Vec<PathBuf> = visible.map(|entry| entry.path()).collect();
     folders.retain(|path| path.is_dir());
-    folders.sort();
-    let mut folders = folders.into_iter().take(INNER);
-    folders.find_map(|folder| layout(&folder).map(|layout| (folder, layout)))
+    folders.sort_by_cached_key(|path| (is_held_out(path), path.clone()));
+    folders.into_iter().take(INNER).find_map(Inner::of)
+}
+
+/// Whether a folder is called as a validation or a test split is.
+fn is_held_out(folder: &Path) -> bool {
+    let kind = split_named(folder);
+    kind.is_some_and(|kind| kind != SplitKind::Train)
 }
 
 /// The layouts that a folder shows signs of.
@@ -150,14 +174,23 @@ impl Recognised {
             "it is a file; give the folder that holds it and its images".to_owned()
         } else if let Some((unread, sign)) = Unread::of(dir, &self.labels) {
             format!("{} looks like {}", shown(&sign), unread.advice())
-        } else if let Some((folder, layout)) = inner(dir) {
-            format!(
-                "{} has boxes in the layout {}; give this folder as the data (for classes, keep the pictures alone, one folder per class)",
-                shown(&folder),
-                layout.name()
-            )
         } else {
-            "it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into()
+            match inner(dir) {
+                Some(Inner::Unread(sign, unread)) => {
+                    format!("{} looks like {}", shown(&sign), unread.advice())
+                }
+                Some(Inner::Layout(folder, layout)) if is_held_out(&folder) => format!(
+                    "{} has boxes in the layout {}, and by its name it is for validation or testing; put the training split of the same layout beside it, in a folder such as train",
+                    shown(&folder),
+                    layout.name()
+                ),
+                Some(Inner::Layout(folder, layout)) => format!(
+                    "{} has boxes in the layout {}; give this folder as the data (for classes, keep the pictures alone, one folder per class)",
+                    shown(&folder),
+                    layout.name()
+                ),
+                None => "it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into(),
+            }
         };
         DataError::Layout {
             folder: dir.to_path_buf(),

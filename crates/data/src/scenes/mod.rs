@@ -40,6 +40,7 @@ pub(crate) use unread::Unread;
 
 use crate::dataset::{Dataset, Sample, drawn};
 use crate::error::DataError;
+use crate::linked::{differing, linked};
 use crate::scene::Scene;
 use crate::skipped::Skipped;
 use layout::Recognised;
@@ -114,6 +115,7 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
     let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
     let validates_by_share = read.validation.is_none();
     let dataset = split(read, dir, val_split, seed)?;
+    name_links(dir, &dataset, &mut findings);
     let test = dataset.test.as_ref().map(|test| ("test", test));
     let splits = [
         ("training", &dataset.train),
@@ -150,6 +152,25 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
         findings,
         unreadable,
     })
+}
+
+/// Names the splits whose images are training images by links.
+fn name_links(dir: &Path, dataset: &Dataset<Scene>, findings: &mut Findings) {
+    fn paths(samples: &[Sample<Scene>]) -> Vec<&Path> {
+        samples.iter().map(|sample| &*sample.path).collect()
+    }
+    let train = paths(&dataset.train);
+    let test = dataset.test.as_deref().unwrap_or_default();
+    for split in [&dataset.validation[..], test] {
+        if let Some((path, target)) = linked(dir, &train, &paths(split)) {
+            for _ in split {
+                findings.add(Problem::SharedImage, || {
+                    let (split, train) = differing(path, target);
+                    format!("{} is a link to {}", shown(&split), shown(&train))
+                });
+            }
+        }
+    }
 }
 
 /// Sorts a split by path and leaves out images that are there twice.

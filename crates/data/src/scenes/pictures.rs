@@ -3,14 +3,12 @@
 use super::splitting::folder_kind;
 use crate::error::DataError;
 use crate::folder;
+use crate::folder_names::is_pictures;
 use crate::split_kind::SplitKind;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::shown;
-
-/// Names of one file that are looked up to find out which folder they are in.
-const SAMPLE: usize = 256;
 
 /// Name of a picture in a label file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,14 +106,13 @@ impl Pictures {
     /// else the one where most of them are. Folders of the splits `others`, which have label files of
     /// their own, are left to them. None if no picture is anywhere.
     pub fn base(&self, names: &[&Name], kind: SplitKind, others: &[SplitKind]) -> Option<Base> {
-        let mut found: BTreeMap<&[String], usize> = BTreeMap::new();
-        let step = names.len().div_ceil(SAMPLE).max(1);
-        for name in names.iter().step_by(step) {
+        let mut found: BTreeMap<&[String], BTreeSet<usize>> = BTreeMap::new();
+        for (index, name) in names.iter().enumerate() {
             for picture in self.called(name) {
                 let common = common_tail(&picture.parts, &name.parts);
                 if name.is_foreign || common == name.parts.len() {
                     let base = &picture.parts[..picture.parts.len() - common];
-                    *found.entry(base).or_default() += 1;
+                    found.entry(base).or_default().insert(index);
                 }
             }
         }
@@ -128,30 +125,103 @@ impl Pictures {
         let ranked = found
             .into_iter()
             .filter_map(|(base, hits)| Some((rank(base)?, hits, base)));
-        // Of equals the one nearest to the data set's folder is taken, then the first by name.
-        let best = ranked.max_by(|a, b| {
-            let place = |base: &[String]| (base.len(), base.to_vec());
-            (a.0, a.1)
-                .cmp(&(b.0, b.1))
-                .then_with(|| place(b.2).cmp(&place(a.2)))
+        let mut ranked: Vec<_> = ranked.collect();
+        let best = ranked.iter().map(|(rank, ..)| *rank).max()?;
+        ranked.retain(|(rank, ..)| *rank == best);
+        // Masks and other copies have the names of the pictures.
+        let of_pictures = |base: &[String]| base.iter().any(|part| is_pictures(part));
+        let all: BTreeSet<usize> = ranked
+            .iter()
+            .flat_map(|(_, hits, _)| hits)
+            .copied()
+            .collect();
+        let whole = ranked.iter().filter(|(_, hits, _)| *hits == all);
+        let mut whole: Vec<&[String]> = whole.map(|(.., base)| *base).collect();
+        if whole.iter().any(|base| of_pictures(base)) {
+            whole.retain(|base| of_pictures(base));
+        }
+        let several = if whole.is_empty() {
+            ranked.iter().map(|(.., base)| *base).collect()
+        } else {
+            whole
+        };
+        let (first, rest) = several.split_first()?;
+        let common = rest.iter().fold(*first, |common, base| {
+            let same = common.iter().zip(*base).take_while(|(a, b)| a == b);
+            &common[..same.count()]
         });
-        best.map(|(_, _, base)| base.to_vec())
+        Some(common.to_vec())
     }
 
-    /// The picture of a name in a folder, whether or not it is there. Of a foreign name the longest
-    /// tail that leads to one picture in the folder counts; none if no tail does.
+    /// The picture of a name in a folder or below it, whether or not it is there. Of a foreign name the
+    /// longest tail that leads to one picture in the folder counts; none if no tail does, or if a name fits
+    /// several pictures.
     pub fn of_name(&self, base: &Base, name: &Name) -> Option<PathBuf> {
         if name.is_foreign {
             return self.by_tail(base, name);
         }
         let wanted = [&base[..], &name.parts].concat();
-        let known = self.by_path.get(&wanted);
-        Some(match known {
-            Some(index) => self.all[*index].path.clone(),
-            None => wanted
-                .iter()
-                .fold(self.dir.clone(), |path, part| path.join(part)),
-        })
+        if let Some(index) = self.by_path.get(&wanted) {
+            return Some(self.all[*index].path.clone());
+        }
+        match self.whole_below(base, name)[..] {
+            [] => Some(
+                wanted
+                    .iter()
+                    .fold(self.dir.clone(), |path, part| path.join(part)),
+            ),
+            [only] => Some(only.path.clone()),
+            [_, _, ..] => None,
+        }
+    }
+
+    /// The pictures below a folder whose paths end as the whole name does, without those in folders of splits.
+    fn whole_below(&self, base: &[String], name: &Name) -> Vec<&Picture> {
+        let is_below = |picture: &&Picture| {
+            let (parts, tail) = (&picture.parts, name.parts.len());
+            parts.len() >= base.len() + tail
+                && parts.starts_with(base)
+                && common_tail(parts, &name.parts) == tail
+                && folder_kind(
+                    &parts[base.len()..parts.len() - tail]
+                        .iter()
+                        .collect::<PathBuf>(),
+                )
+                .is_none()
+        };
+        self.called(name).filter(is_below).collect()
+    }
+
+    /// Pictures below a folder that have a name's last part.
+    pub fn count_called(&self, base: &[String], name: &Name) -> usize {
+        let called = self.called(name);
+        called
+            .filter(|picture| picture.parts.starts_with(base))
+            .count()
+    }
+
+    /// The picture of a name that is nearest to a label file's folder: in it, or else of the longest common
+    /// end, then the longest common beginning, then the same split. An error with two if several are as near.
+    pub fn nearest(&self, folder: &[String], name: &Name) -> Result<Option<&Path>, [&Path; 2]> {
+        let kind = |parts: &[String]| folder_kind(&parts.iter().collect::<PathBuf>());
+        let nearness = |picture: &Picture| {
+            let parts = &picture.parts;
+            let above = parts.iter().zip(folder).take_while(|(a, b)| a == b).count();
+            let tail = common_tail(parts, &name.parts);
+            let same_split = kind(&parts[..parts.len() - 1]) == kind(folder);
+            (above == folder.len(), tail, above, same_split)
+        };
+        let near = self
+            .called(name)
+            .map(|picture| (nearness(picture), picture));
+        let mut near: Vec<_> = near.collect();
+        let best = near.iter().map(|(nearness, _)| *nearness).max();
+        near.retain(|(nearness, _)| Some(*nearness) == best);
+        match near[..] {
+            [] => Ok(None),
+            [(_, only)] => Ok(Some(&only.path)),
+            [(_, first), (_, second), ..] => Err([&first.path, &second.path]),
+        }
     }
 
     /// The pictures of a name without its extension.

@@ -5,10 +5,13 @@ use super::label_listing::{LabelListing, is_known};
 use crate::folder::is_image;
 use crate::split_kind::SplitKind;
 use crate::text::start_of;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a file that show what it is.
 const START: u64 = 4096;
+/// Bytes that are searched where folders of pictures speak for classes.
+const LOOKED_AT: u64 = 64 << 10;
 
 /// A layout of detection data that is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,18 +24,70 @@ pub(crate) enum Unread {
     Supervisely,
     Csv,
     Labelbox,
+    /// JSON of boxes, of no tool that is known.
+    Json,
+    /// Roboflow's text for Keras: a picture and its boxes in a line.
+    Keras,
+    LabelStudioCsv,
+    Dota,
+    Kitti,
+    Mot,
 }
 
 impl Unread {
-    /// The layout of a folder and the file that shows it. None where there are folders of pictures that
-    /// may be classes: beside them, a table or a record says little.
+    /// The layout of a folder and the file that shows it. Beside folders of pictures that may be classes a
+    /// file counts only if its boxes are of other classes.
     pub(super) fn of(dir: &Path, labels: &LabelListing) -> Option<(Self, PathBuf)> {
         let json = labels.json.iter();
-        let json = json.filter_map(|(path, kind)| Some((Self::of_json((*kind)?)?, path.clone())));
+        let json = json.filter_map(|(path, kind)| Some((Self::of_listed(path, *kind)?, path)));
         let others = labels.others.iter();
-        let others = others.filter_map(|path| Some((Self::of_file(path)?, path.clone())));
-        let found = json.chain(others).next()?;
-        (!has_class_folders(dir)).then_some(found)
+        let others = others.filter_map(|path| Some((Self::of_file(path)?, path)));
+        let mut found = json.chain(others).peekable();
+        found.peek()?;
+        let classes = class_folders(dir);
+        let (unread, path) = if classes.len() < 2 {
+            found.next()?
+        } else {
+            found.find(|(unread, path)| unread.outweighs_folders(path, &classes))?
+        };
+        Some((unread, path.clone()))
+    }
+
+    fn of_listed(path: &Path, kind: Option<JsonKind>) -> Option<Self> {
+        if let Some(kind) = kind {
+            return Self::of_json(kind);
+        }
+        let (text, _) = start_of(path, LOOKED_AT).ok()?;
+        let has_class = ["\"category", "\"class", "\"label"];
+        let has_class = has_class.iter().any(|key| text.contains(key));
+        (text.contains("\"bbox\"") && has_class).then_some(Self::Json)
+    }
+
+    /// Whether a file tells more than folders of pictures beside it that may be classes.
+    fn outweighs_folders(self, path: &Path, folders: &BTreeSet<String>) -> bool {
+        let text = || start_of(path, LOOKED_AT).map_or(String::new(), |(text, _)| text);
+        let has = |words: &[&str]| {
+            let text = text();
+            words.iter().any(|word| text.contains(word))
+        };
+        match self {
+            Self::CreateMl
+            | Self::Via
+            | Self::Labelbox
+            | Self::Json
+            | Self::Keras
+            | Self::LabelStudioCsv
+            | Self::Dota
+            | Self::Kitti
+            | Self::Mot => true,
+            // Tags are classes of whole pictures.
+            Self::CvatXml => !has(&["<tag "]) || has(&["<box ", "<polygon ", "<track "]),
+            Self::Datumaro => has(&["\"bbox\"", "\"points\""]),
+            Self::Supervisely => has(&["\"objects\""]),
+            Self::Csv => has_other_classes(&text(), folders),
+            // It may hold the same pictures and classes.
+            Self::TfRecord => false,
+        }
     }
 
     /// The layout of JSON of a kind, none if it is read.
@@ -55,10 +110,31 @@ impl Unread {
         let (start, _) = start_of(path, START).ok()?;
         let start = start.to_lowercase();
         match &extension[..] {
+            "txt" => Self::of_text(path, &start),
+            "csv" if start.contains("annotation_id") && start.contains("annotator") => {
+                Some(Self::LabelStudioCsv)
+            }
             "xml" => start.contains("<annotations").then_some(Self::CvatXml),
             "csv" => has_boxes(start.lines().next()?).then_some(Self::Csv),
             "ndjson" | "jsonl" => start.contains("\"data_row\"").then_some(Self::Labelbox),
             _ => None,
+        }
+    }
+
+    /// The layout of a text file, by the names that its tool gives it and its folder.
+    fn of_text(path: &Path, start: &str) -> Option<Self> {
+        let name = |path: Option<&Path>| -> String {
+            let name = path.and_then(Path::file_name).unwrap_or_default();
+            name.to_string_lossy().to_lowercase()
+        };
+        let cells = start.lines().next()?.split(',');
+        let numbers = cells.filter(|cell| cell.trim().parse::<f64>().is_ok());
+        match (&name(path.parent())[..], &name(Some(path))[..]) {
+            (_, "_annotations.txt") => Some(Self::Keras),
+            (_, "gt.txt") if numbers.count() >= 6 => Some(Self::Mot),
+            ("labeltxt", _) => Some(Self::Dota),
+            ("label_2", _) => Some(Self::Kitti),
+            (_, _) => None,
         }
     }
 
@@ -84,6 +160,20 @@ impl Unread {
             Self::Csv => {
                 "a table of boxes (CSV), which is not read; export the data set as COCO, YOLO or Pascal VOC"
             }
+            Self::Json => {
+                "JSON of boxes of no known tool, which is not read; export the data set as COCO (JSON)"
+            }
+            Self::Keras => {
+                "Roboflow's text for Keras, which is not read; export the version as COCO"
+            }
+            Self::LabelStudioCsv => {
+                "Label Studio's CSV, which is not read; export the project as JSON or COCO"
+            }
+            Self::Dota => {
+                "DOTA's turned boxes, which are not read; export the data set as COCO, YOLO or Pascal VOC"
+            }
+            Self::Kitti => "KITTI's labels, which are not read; convert them to COCO (JSON)",
+            Self::Mot => "MOT's list of tracks, which is not read; convert it to COCO (JSON)",
             Self::Labelbox => "Labelbox's export, which is not read; convert it to COCO (JSON)",
         }
     }
@@ -112,9 +202,61 @@ fn has_boxes(header: &str) -> bool {
     corners.iter().any(all) || columns.iter().any(is_box)
 }
 
-/// Returns whether two folders or more, in a folder or in one of its splits, have pictures and names that are
-/// neither splits' nor those of folders of pictures.
-fn has_class_folders(dir: &Path) -> bool {
+/// Columns for the class of a box.
+const CLASS_COLUMNS: [&str; 11] = [
+    "class",
+    "classes",
+    "class_name",
+    "classname",
+    "class_id",
+    "label",
+    "label_name",
+    "labelname",
+    "category",
+    "category_id",
+    "name",
+];
+
+/// Returns whether a table of boxes is of other classes than folders are named after: its words for them are no
+/// names of folders, or a picture has two boxes. Without a column of classes, the folders give them.
+fn has_other_classes(table: &str, folders: &BTreeSet<String>) -> bool {
+    let mut lines = table.lines();
+    let cells = |line: &str| -> Vec<String> {
+        let cells = line.split([',', ';', '\t']);
+        let cells = cells.map(|cell| cell.trim().trim_matches('"').to_lowercase());
+        cells.collect()
+    };
+    let header = cells(lines.next().unwrap_or_default());
+    let class = header
+        .iter()
+        .position(|name| CLASS_COLUMNS.contains(&&name[..]));
+    let Some(class) = class else {
+        return false;
+    };
+    let is_file = |name: &String| {
+        ["file", "image", "path"]
+            .iter()
+            .any(|word| name.contains(word))
+    };
+    let file = header.iter().position(is_file);
+    let (mut files, mut words, mut repeated) = (HashSet::new(), BTreeSet::new(), false);
+    for cells in lines.map(cells) {
+        let word = cells.get(class);
+        words.extend(word.filter(|word| word.parse::<f64>().is_err()).cloned());
+        if let Some(file) = file.and_then(|file| cells.get(file)) {
+            repeated |= !files.insert(file.clone());
+        }
+    }
+    if words.is_empty() {
+        repeated
+    } else {
+        words.is_disjoint(folders)
+    }
+}
+
+/// Names, in small letters, of the folders with pictures in a folder and in its splits, without those of
+/// splits and of folders of pictures. None where no folder has two.
+fn class_folders(dir: &Path) -> BTreeSet<String> {
     let folders = |dir: &Path| {
         let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
         entries
@@ -133,8 +275,10 @@ fn has_class_folders(dir: &Path) -> bool {
         !is_known(&name) && entries.any(|entry| is_image(&entry.path()))
     };
     let splits = folders(dir).filter(|path| SplitKind::of(&name(path)).is_some());
-    let mut parents = splits.chain([dir.to_path_buf()]);
-    parents.any(|parent| folders(&parent).filter(is_class).take(2).count() == 2)
+    let parents = splits.chain([dir.to_path_buf()]);
+    let classes = |parent: PathBuf| -> Vec<PathBuf> { folders(&parent).filter(is_class).collect() };
+    let classes = parents.map(classes).filter(|classes| classes.len() > 1);
+    classes.flatten().map(|path| name(&path)).collect()
 }
 
 #[cfg(test)]
