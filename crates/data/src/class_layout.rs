@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use warmstart_files::{one_line, shown};
 
 /// The layout of a data set of classes in its folder.
+#[allow(clippy::large_enum_variant, reason = "there is one of a data set")]
 pub(crate) enum ClassLayout {
     /// Class folders.
     Classes(ClassFolders),

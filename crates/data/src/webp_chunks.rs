@@ -50,12 +50,14 @@ impl WebpChunks {
             match &name {
                 b"VP8 " => self.lossy_frame(reader)?,
                 b"ALPH" => self.has_transparency = true,
-                b"EXIF" if self.exif.is_none() => {
-                    if size <= MAX_METADATA_BYTES && inside + size <= file_bytes {
-                        let mut exif = vec![0; size as usize];
-                        reader.read_exact(&mut exif)?;
-                        self.exif = Some(exif);
-                    }
+                b"EXIF"
+                    if self.exif.is_none()
+                        && size <= MAX_METADATA_BYTES
+                        && inside + size <= file_bytes =>
+                {
+                    let mut exif = vec![0; size as usize];
+                    reader.read_exact(&mut exif)?;
+                    self.exif = Some(exif);
                 }
                 // Place, size, duration and flags of a frame; its own chunks are looked at in turn.
                 b"ANMF" => {

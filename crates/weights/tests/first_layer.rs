@@ -54,7 +54,8 @@ fn a_grey_layer_sees_the_same_in_a_grey_picture() {
 
 #[test]
 fn a_network_whose_first_layer_does_not_load_is_refused() {
-    let cases: [(&dyn Fn(&mut WeightFile), &str); 2] = [
+    type Damage<'a> = &'a dyn Fn(&mut WeightFile);
+    let cases: [(Damage, &str); 2] = [
         (
             &|file| *file = with_channels(2),
             "it is [4, 2, 2, 2] in the file, [4, 3, 2, 2] in the model",

@@ -5,7 +5,7 @@ use crate::WeightError;
 use crate::text::{counted, cut_line, cut_names, percent, shape};
 
 impl LoadPlan {
-    /// The share of the backbone that loads, from 0 to 1: see [`Coverage::fraction`].
+    /// The share of the backbone that loads, from 0 to 1: see [`Coverage::fraction`](super::Coverage::fraction).
     pub fn backbone_coverage(&self) -> f64 {
         self.backbone.fraction()
     }

@@ -43,7 +43,7 @@ pub(super) fn listed_images(
             );
             return Err(DataError::annotations(list, line, problem));
         }
-        if let Some(image) = located(&bases, content, &place, findings) {
+        if let Some(image) = located(&bases, content, place, findings) {
             images.push(image);
             continue;
         }
@@ -91,7 +91,7 @@ pub(super) fn beginning(line: &str) -> String {
 fn is_label(line: &str) -> bool {
     let extension = Path::new(line).extension();
     let is_one = |label: &&str| extension.is_some_and(|e| e.eq_ignore_ascii_case(label));
-    !line.starts_with('#') && ["txt", "xml", "json"].iter().any(|label| is_one(&label))
+    !line.starts_with('#') && ["txt", "xml", "json"].iter().any(is_one)
 }
 
 /// Returns whether a file begins with a line that is the path of an image.
