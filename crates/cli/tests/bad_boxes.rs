@@ -10,28 +10,8 @@ use std::path::{Path, PathBuf};
 use common::warmstart;
 use predicates::prelude::*;
 use predicates::str::contains;
-use scenes::{picture, shapes, write_annotations};
+use scenes::{picture, shapes, train, write_annotations};
 use serde_json::{Value, json};
-
-fn train(data: &Path, run: &Path) -> assert_cmd::assert::Assert {
-    let mut command = warmstart();
-    command.args([
-        "train",
-        "--model",
-        "mobilenet_v2",
-        "--weights",
-        "none",
-        "--image-size",
-        "64",
-    ]);
-    command.args(["--epochs", "1", "--batch", "4"]);
-    command
-        .arg("--data")
-        .arg(data)
-        .arg("--out")
-        .arg(run)
-        .assert()
-}
 
 /// A set in YOLO's layout whose label files are those given; the validation images are sound.
 fn yolo(dir: &Path, labels: &[(&str, &str)]) -> PathBuf {

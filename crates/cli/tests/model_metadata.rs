@@ -101,22 +101,7 @@ fn a_detector_s_numbers_are_checked() {
     let dir = tempfile::tempdir().unwrap();
     let data = scenes::scenes(dir.path(), 6, 64);
     let run = dir.path().join("run");
-    warmstart()
-        .args([
-            "train",
-            "--model",
-            "mobilenet_v2",
-            "--weights",
-            "none",
-            "--image-size",
-            "64",
-        ])
-        .args(["--epochs", "1", "--batch", "4", "--data"])
-        .arg(&data)
-        .arg("--out")
-        .arg(&run)
-        .assert()
-        .success();
+    scenes::train(&data, &run).success();
     let picture = data.join("val/100.png");
     let refused = predict_with_changes(&run.join("best.safetensors"), &picture);
     assert!(refused >= 80, "{refused}");

@@ -11,7 +11,7 @@ use assert_cmd::assert::Assert;
 use common::warmstart;
 use predicates::prelude::*;
 use predicates::str::contains;
-use scenes::scenes;
+use scenes::{scenes, train};
 
 fn refused(assert: Assert, file: &str) {
     let one_line = predicate::function(|said: &str| said.lines().count() == 1);
@@ -37,24 +37,7 @@ fn predict_overwrites_only_what_predict_wrote() {
     let dir = dir.path();
     let data = scenes(dir, 6, 64);
     let run = dir.join("run");
-    let mut command = warmstart();
-    command.args([
-        "train",
-        "--model",
-        "mobilenet_v2",
-        "--weights",
-        "none",
-        "--epochs",
-        "1",
-    ]);
-    command.args(["--image-size", "64", "--batch", "4"]);
-    command
-        .arg("--data")
-        .arg(&data)
-        .arg("--out")
-        .arg(&run)
-        .assert()
-        .success();
+    train(&data, &run).success();
     let pictures = dir.join("pictures");
     fs::create_dir_all(pictures.join("more")).unwrap();
     let picture = first_picture(&data);

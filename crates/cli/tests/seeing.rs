@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::{CLASSES, data, pictures, small_run, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
-use scenes::scenes;
+use scenes::{scenes, train};
 use serde_json::Value;
 
 fn trained(data: &Path, weights: &str, out: PathBuf, flags: &[&str]) -> PathBuf {
@@ -213,24 +213,7 @@ fn a_detector_is_measured_on_its_own_images_too() {
     let dir = tempfile::tempdir().unwrap();
     let data = scenes(dir.path(), 8, 64);
     let out = dir.path().join("run");
-    let mut command = warmstart();
-    command.args([
-        "train",
-        "--model",
-        "mobilenet_v2",
-        "--weights",
-        "none",
-        "--epochs",
-        "1",
-    ]);
-    command.args(["--image-size", "64", "--batch", "4"]);
-    command
-        .arg("--data")
-        .arg(&data)
-        .arg("--out")
-        .arg(&out)
-        .assert()
-        .success();
+    train(&data, &out).success();
     let (said, result) = eval(&out, &[]);
     let images = result["images"].as_u64().unwrap();
     assert!(

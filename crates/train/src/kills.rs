@@ -26,9 +26,9 @@ struct OwnGroup {
     kills: u64,
 }
 
-/// The verdict of the counted kills on a run that ended without a word.
+/// The cause of the end of a run that ended without a word, as far as the counted kills tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum EndCause {
     /// None can have been the run's.
     OtherEnd,
     /// Some process was killed, and nothing says which.
@@ -49,21 +49,21 @@ impl Kills {
         })
     }
 
-    /// The verdict on a run that was at work at `self` and is not `now`.
-    pub fn verdict(&self, now: &Self) -> Verdict {
+    /// The cause of the end of a run that was at work at `self` and is not `now`.
+    pub fn end_cause(&self, now: &Self) -> EndCause {
         if self.start != now.start {
-            return Verdict::OtherEnd;
+            return EndCause::OtherEnd;
         }
         match (&self.own_group, &now.own_group) {
             (Some(before), Some(now)) if before.path == now.path => {
                 if now.kills != before.kills {
-                    Verdict::Killed
+                    EndCause::Killed
                 } else {
-                    Verdict::OtherEnd
+                    EndCause::OtherEnd
                 }
             }
-            _ if now.system != self.system => Verdict::Unknown,
-            _ => Verdict::OtherEnd,
+            _ if now.system != self.system => EndCause::Unknown,
+            _ => EndCause::OtherEnd,
         }
     }
 }
@@ -115,22 +115,22 @@ mod tests {
     #[test]
     fn only_a_kill_in_a_group_of_its_own_is_surely_the_run_s() {
         let before = kills("a", 3, Some(("/g", 0)));
-        for (now, verdict) in [
-            (kills("a", 3, Some(("/g", 0))), Verdict::OtherEnd),
-            (kills("a", 4, Some(("/g", 1))), Verdict::Killed),
+        for (now, cause) in [
+            (kills("a", 3, Some(("/g", 0))), EndCause::OtherEnd),
+            (kills("a", 4, Some(("/g", 1))), EndCause::Killed),
             // Others of the system were killed, and nobody in the group.
-            (kills("a", 9, Some(("/g", 0))), Verdict::OtherEnd),
-            (kills("a", 4, Some(("/h", 1))), Verdict::Unknown),
-            (kills("a", 4, None), Verdict::Unknown),
-            (kills("a", 3, None), Verdict::OtherEnd),
-            (kills("b", 9, Some(("/g", 1))), Verdict::OtherEnd),
+            (kills("a", 9, Some(("/g", 0))), EndCause::OtherEnd),
+            (kills("a", 4, Some(("/h", 1))), EndCause::Unknown),
+            (kills("a", 4, None), EndCause::Unknown),
+            (kills("a", 3, None), EndCause::OtherEnd),
+            (kills("b", 9, Some(("/g", 1))), EndCause::OtherEnd),
         ] {
-            assert_eq!(before.verdict(&now), verdict, "{now:?}");
+            assert_eq!(before.end_cause(&now), cause, "{now:?}");
         }
         let before = kills("a", 3, None);
-        assert_eq!(before.verdict(&kills("a", 4, None)), Verdict::Unknown);
+        assert_eq!(before.end_cause(&kills("a", 4, None)), EndCause::Unknown);
         let joined = kills("a", 4, Some(("/g", 4)));
-        assert_eq!(before.verdict(&joined), Verdict::Unknown);
+        assert_eq!(before.end_cause(&joined), EndCause::Unknown);
     }
 
     #[test]
@@ -165,6 +165,6 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn this_system_counts() {
         let now = Kills::now().unwrap();
-        assert_eq!(now.verdict(&now), Verdict::OtherEnd);
+        assert_eq!(now.end_cause(&now), EndCause::OtherEnd);
     }
 }

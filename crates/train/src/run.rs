@@ -15,7 +15,7 @@ use crate::cross_validation;
 use crate::data_files::DataFiles;
 use crate::event::{Event, Observer};
 use crate::guard::Candidates;
-use crate::kills::{Kills, Verdict};
+use crate::kills::{EndCause, Kills};
 use crate::lock::{LOCK, Lock};
 use crate::plan::Plan;
 use crate::recipe::{Keep, Recipe};
@@ -233,14 +233,14 @@ impl RunFolder {
 
     /// The phase in which the run ended without a word, and what the system's kills for lack of memory
     /// since that phase began say of it; `None` if the run told its end.
-    pub fn silent_end(&self) -> Option<(String, Verdict)> {
+    pub fn silent_end(&self) -> Option<(String, EndCause)> {
         let text = read_text(&self.path.join(RUNNING), LARGEST_RECORD).ok()?;
         let running: Running = serde_json::from_str(&text).ok()?;
-        let verdict = match (running.kills, Kills::now()) {
-            (Some(before), Some(now)) => before.verdict(&now),
-            _ => Verdict::OtherEnd,
+        let cause = match (running.kills, Kills::now()) {
+            (Some(before), Some(now)) => before.end_cause(&now),
+            _ => EndCause::OtherEnd,
         };
-        Some((running.phase, verdict))
+        Some((running.phase, cause))
     }
 
     /// Makes best.safetensors the model of an epoch's checkpoint.
@@ -341,7 +341,7 @@ mod tests {
         let run = RunFolder::lock(dir.path()).unwrap();
         assert_eq!(run.silent_end(), None);
         run.mark_running("thaw");
-        let silent = Some(("thaw".to_owned(), Verdict::OtherEnd));
+        let silent = Some(("thaw".to_owned(), EndCause::OtherEnd));
         assert_eq!(run.silent_end(), silent);
         run.mark_ended();
         assert_eq!(run.silent_end(), None);

@@ -5,8 +5,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use assert_cmd::assert::Assert;
 use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
+
+use crate::common::warmstart;
 
 pub const SHAPES: [&str; 3] = ["disc", "square", "cross"];
 
@@ -129,4 +132,13 @@ pub fn scenes(dir: &Path, train: u32, size: u32) -> PathBuf {
     split(&data, "train", 0..train, size);
     split(&data, "val", 100..106, size);
     data
+}
+
+/// Trains a detector for an epoch, from random weights.
+pub fn train(data: &Path, run: &Path) -> Assert {
+    let mut command = warmstart();
+    command.args(["train", "--model", "mobilenet_v2", "--weights", "none"]);
+    command.args(["--image-size", "64", "--epochs", "1", "--batch", "4"]);
+    command.arg("--data").arg(data).arg("--out").arg(run);
+    command.assert()
 }

@@ -20,7 +20,7 @@ use crate::data_files::DataFiles;
 use crate::detect::Detection;
 use crate::event::{Event, Observer};
 use crate::job::Machine;
-use crate::kills::Verdict;
+use crate::kills::EndCause;
 use crate::launch::{assemble, load};
 use crate::recipe::{self, Automatic, Recipe};
 use crate::record::{RunState, Summary};
@@ -201,9 +201,9 @@ fn resume_task<T: Task>(
 /// how to state it: the run goes on as it was, in the same bits.
 fn was_killed_for_memory(run: &RunFolder, observe: Observer) -> bool {
     match run.silent_end() {
-        None | Some((_, Verdict::OtherEnd)) => false,
-        Some((_, Verdict::Killed)) => true,
-        Some((phase, Verdict::Unknown)) => {
+        None | Some((_, EndCause::OtherEnd)) => false,
+        Some((_, EndCause::Killed)) => true,
+        Some((phase, EndCause::Unknown)) => {
             observe(Event::Note(format!(
                 "the run ended without a word in phase {phase}, and the system has killed a process for lack of \
                  memory since that phase began: if it was this run, stop and resume with `{} {OUT_OF_MEMORY}`, \

@@ -5,8 +5,7 @@
 //! may be called `no` or `7`. Aliases are not expanded, so that no file grows while it is read.
 
 use super::super::findings::Findings;
-use super::super::reading::{read_text, require_distinct};
-use super::names::normal;
+use super::super::reading::{class_name, read_text, require_distinct};
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
 use saphyr_parser::{Event, Parser, Span, StrInput};
@@ -174,7 +173,7 @@ impl<'a> Reader<'a> {
                 return Ok(Names::Listed(
                     self.list(expected)?
                         .iter()
-                        .map(|name| normal(name))
+                        .map(|name| class_name(name))
                         .collect(),
                 ));
             }
@@ -195,7 +194,7 @@ impl<'a> Reader<'a> {
                 return Err(DataError::annotations(self.file, self.line, problem));
             };
             match self.next()? {
-                Event::Scalar(name, ..) => numbered.push((index, normal(&name))),
+                Event::Scalar(name, ..) => numbered.push((index, class_name(&name))),
                 other => return Err(self.unexpected(expected, &other)),
             }
         }

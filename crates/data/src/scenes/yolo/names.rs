@@ -1,10 +1,9 @@
 //! Class names in a text file, one in a line.
 
 use super::super::findings::{Findings, Problem};
-use super::super::reading::{read_text, require_distinct};
+use super::super::reading::{class_name, read_text, require_distinct};
 use crate::error::DataError;
 use std::path::{Path, PathBuf};
-use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::shown;
 
 /// Names that tools give to their list of the classes.
@@ -54,7 +53,7 @@ pub(super) fn lists_in(folder: &Path) -> Vec<PathBuf> {
 pub(super) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<String>, DataError> {
     let text = read_text(file)?;
     findings.add_encoding(file, &text);
-    let mut names: Vec<String> = text.lines().map(|line| normal(line.trim())).collect();
+    let mut names: Vec<String> = text.lines().map(|line| class_name(line.trim())).collect();
     while names.last().is_some_and(String::is_empty) {
         names.pop();
     }
@@ -68,11 +67,6 @@ pub(super) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<Str
     }
     require_distinct(file, &names)?;
     Ok(names)
-}
-
-/// A name as it is compared: macOS writes accents as letters of their own.
-pub(super) fn normal(name: &str) -> String {
-    name.nfc().collect()
 }
 
 /// The names of a list without its lines that begin with `#`, if the number of classes shows that these

@@ -192,7 +192,7 @@ fn contiguous_run(view: &TensorView) -> usize {
     run
 }
 
-/// Moves a place on by so many elements of row-major order, and gives its element in the storage.
+/// Advances an index by a number of elements in row-major order. Returns the index of its element in the storage.
 fn advance(view: &TensorView, place: &mut [usize], mut by: usize) -> usize {
     for (index, extent) in place.iter_mut().zip(&view.shape).rev() {
         let moved = *index + by;
