@@ -173,6 +173,38 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// The file or folder that the error is about, if there is one.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Read { path, .. }
+            | Self::Write { path, .. }
+            | Self::Decode { path, .. }
+            | Self::NotAFolder(path)
+            | Self::EmptySplit(path)
+            | Self::NoClasses { folder: path, .. }
+            | Self::OneClass { folder: path, .. }
+            | Self::EmptyClass { folder: path, .. }
+            | Self::UnknownClass { folder: path, .. }
+            | Self::NoValidation { folder: path, .. }
+            | Self::Layout { folder: path, .. }
+            | Self::Annotations { path, .. }
+            | Self::PictureSize { path, .. } => Some(path),
+            Self::TooManyUnreadable { .. }
+            | Self::OutOfRange { .. }
+            | Self::NoThread
+            | Self::Worker(_) => None,
+        }
+    }
+
+    /// The line in that file, from 1, if it is known.
+    pub fn line(&self) -> Option<usize> {
+        if let Self::Annotations { line, .. } = self {
+            Some(*line)
+        } else {
+            None
+        }
+    }
+
     pub(crate) fn read(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Read {
             path: path.to_path_buf(),

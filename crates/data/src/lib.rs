@@ -87,4 +87,5 @@ pub use scene::{BoundingBox, Object, Scene};
 pub use scene_augmentation::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, SceneAugmentation, ScenePlan};
 pub use sketch::Sketch;
 pub use skipped::Skipped;
+pub use split_kind::SplitKind;
 pub use survey::{Finding, IMBALANCE, Pictures, imbalance, survey};

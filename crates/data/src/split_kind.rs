@@ -5,9 +5,12 @@ use unicode_normalization::char::is_combining_mark;
 
 /// The splits of a data set in the order of their use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum SplitKind {
+pub enum SplitKind {
+    /// What a model learns from.
     Train,
+    /// Images whose figure picks the epoch.
     Validation,
+    /// Images that had no part in either.
     Test,
 }
 

@@ -60,7 +60,7 @@ pub mod trained;
 mod writer;
 
 pub use error::Error;
-pub use job::Machine;
+pub use job::Resources;
 pub use launch::{architecture, plan, train};
 pub use resume::{Changes, resume};
 pub use stop::Stop;

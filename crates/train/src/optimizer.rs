@@ -6,7 +6,7 @@
 use warmstart_nn::Parameters;
 use warmstart_nn::ops::{Adam, Rates, Sgd};
 
-use crate::recipe::OptimizerKind;
+use warmstart_recipe::OptimizerKind;
 
 const MOMENTUM: f64 = 0.9;
 const BETA1: f64 = 0.9;

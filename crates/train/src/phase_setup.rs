@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use warmstart_models::Architecture;
 use warmstart_nn::block::ParameterInfo;
 
-use crate::Error;
+use warmstart_recipe::Error;
 use crate::optimizer::Group;
-use crate::recipe::{BatchNorm, Phase, Train};
+use warmstart_recipe::BatchNorm;
+use warmstart_recipe::Phase;
+use warmstart_recipe::Train;
 
 /// What stays the same over a phase.
 pub struct PhaseSetup {
@@ -98,7 +100,7 @@ impl PhaseSetup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Draft;
+    use warmstart_recipe::Draft;
 
     fn setup(train: &str) -> PhaseSetup {
         let text = format!(

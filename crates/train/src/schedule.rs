@@ -2,7 +2,8 @@
 
 use std::f64::consts::PI;
 
-use crate::recipe::{Phase, ScheduleKind};
+use warmstart_recipe::Phase;
+use warmstart_recipe::ScheduleKind;
 
 /// Share of the highest learning rate that a cosine ends at.
 const COSINE_FLOOR: f64 = 0.01;
@@ -33,7 +34,7 @@ pub fn learning_rate(phase: &Phase, step: usize, steps: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Draft;
+    use warmstart_recipe::Draft;
 
     fn phase(lines: &str) -> Phase {
         let text = format!(

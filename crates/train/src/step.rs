@@ -5,15 +5,20 @@ use warmstart_nn::Parameters;
 use warmstart_nn::block::{BatchStatistics, Forward, pool_statistics, update_running_statistics};
 use warmstart_nn::burn::tensor::Tensor;
 
-use crate::health::Watch;
-use crate::optimizer::{Optimizer, clip_factor};
+use crate::watch::Watch;
+use crate::optimizer::Optimizer;
+use crate::optimizer::clip_factor;
 use crate::phase_setup::PhaseSetup;
-use crate::recipe::{self, BatchNorm, Phase};
-use crate::task::{Loss, StepKey, Task};
+use warmstart_recipe as recipe;
+use warmstart_recipe::BatchNorm;
+use warmstart_recipe::Phase;
+use warmstart_tasks::task::Loss;
+use warmstart_tasks::task::StepKey;
+use warmstart_tasks::task::Task;
 
 /// What a step changes.
 #[derive(Clone)]
-pub struct Learned {
+pub struct TrainingState {
     /// The whole network's, frozen or not.
     pub parameters: Parameters,
     /// Their moving average, where the phase wants one: what is evaluated and kept.
@@ -35,7 +40,7 @@ pub struct NonFinite {
     pub layer: String,
 }
 
-impl Learned {
+impl TrainingState {
     /// What there is before the first step.
     pub fn new(parameters: Parameters, optimizer: Optimizer) -> Self {
         Self {
@@ -99,7 +104,7 @@ impl<T: Task> Step<'_, T> {
     /// If the loss or a gradient is not finite. Nothing has been changed then.
     pub fn run(
         &self,
-        learned: &mut Learned,
+        learned: &mut TrainingState,
         features: Vec<Tensor<4>>,
         targets: &[T::Target],
         lr: f64,
@@ -151,7 +156,7 @@ impl<T: Task> Step<'_, T> {
             });
         }
         before_change();
-        let Learned {
+        let TrainingState {
             parameters,
             average,
             optimizer,

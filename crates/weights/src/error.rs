@@ -103,3 +103,20 @@ pub enum WeightError {
         detail: String,
     },
 }
+
+impl WeightError {
+    /// The file that the error is about, if there is one.
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Io { path, .. }
+            | Self::NotWeights { path, .. }
+            | Self::Unsupported { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::RunsCode { path, .. }
+            | Self::NameCollision { path, .. }
+            | Self::NotThere { path, .. }
+            | Self::BackboneNotLoaded { path, .. } => Some(path),
+            Self::NotSavable { .. } => None,
+        }
+    }
+}

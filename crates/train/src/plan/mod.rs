@@ -4,13 +4,20 @@ mod need;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-use crate::job::Job;
-use crate::memory::{self, Budget};
+use warmstart_recipe::Error;
+use crate::trainer::Trainer;
+use crate::memory;
+use crate::memory::Budget;
 use crate::phase_setup::PhaseSetup;
-use crate::probe::PhaseCost;
-use crate::recipe::{BatchNorm, Memory, Phase, Recipe, Task as Kind, Train};
-use crate::task::{Split, Task};
+use crate::plan::cost_probe::PhaseCost;
+use warmstart_recipe::BatchNorm;
+use warmstart_recipe::Memory;
+use warmstart_recipe::Phase;
+use warmstart_recipe::Recipe;
+use warmstart_recipe::TaskKind as Kind;
+use warmstart_recipe::Train;
+use warmstart_tasks::task::Split;
+use warmstart_tasks::task::Task;
 pub use need::settle_batches;
 use need::{Need, limit};
 
@@ -99,7 +106,7 @@ impl Plan {
 /// # Errors
 /// If a phase names a stage that isn't there.
 pub fn plan<T: Task>(
-    job: &Job<T>,
+    job: &Trainer<T>,
     costs: &[PhaseCost],
     kept: Option<&[[f64; 2]]>,
     budget: Option<&Budget>,
@@ -234,7 +241,7 @@ fn few_steps(recipe: &Recipe, phases: &[PhasePlan]) -> Option<String> {
 /// Time of a phase: of its frozen part on what is not kept already or from an earlier epoch, of its steps, and of
 /// the evaluations.
 fn seconds<T: Task>(
-    job: &Job<T>,
+    job: &Trainer<T>,
     phase: &Phase,
     cost: &PhaseCost,
     [kept, kept_validation]: [f64; 2],
@@ -257,7 +264,7 @@ fn seconds<T: Task>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::Draft;
+    use warmstart_recipe::Draft;
 
     fn phase(lines: &str) -> Phase {
         let text =

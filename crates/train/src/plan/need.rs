@@ -1,13 +1,20 @@
 //! What a phase needs of memory, and the batches that fit.
 
-use crate::Error;
-use crate::frozen::INFERENCE_BATCH;
-use crate::job::{Job, batches_ahead};
+use warmstart_recipe::Error;
+use warmstart_tasks::network::INFERENCE_BATCH;
+use crate::trainer::Trainer;
+use crate::trainer::batches_ahead;
 use crate::memory::Budget;
 use crate::phase_setup::PhaseSetup;
-use crate::probe::{Memory, PhaseCost};
-use crate::recipe::{Automatic, OptimizerKind, Phase, SMALLEST_BATCH, lr_factor, moving_average};
-use crate::task::Task;
+use crate::plan::cost_probe::Memory;
+use crate::plan::cost_probe::PhaseCost;
+use warmstart_recipe::Automatic;
+use warmstart_recipe::OptimizerKind;
+use warmstart_recipe::Phase;
+use warmstart_recipe::SMALLEST_BATCH;
+use warmstart_recipe::lr_factor;
+use warmstart_recipe::moving_average;
+use warmstart_tasks::task::Task;
 
 /// What the memory of a phase is made of, in bytes.
 pub(super) struct Need {
@@ -30,7 +37,7 @@ pub(super) struct Need {
 /// # Errors
 /// If a phase names a stage that isn't there.
 pub fn settle_batches<T: Task>(
-    job: &mut Job<T>,
+    job: &mut Trainer<T>,
     costs: &[PhaseCost],
     automatic: &[Automatic],
     budget: Option<&Budget>,
@@ -66,7 +73,7 @@ pub(super) fn limit(budget: Option<&Budget>) -> f64 {
 
 impl Need {
     pub(super) fn new<T: Task>(
-        job: &Job<T>,
+        job: &Trainer<T>,
         phase: &Phase,
         cost: PhaseCost,
     ) -> Result<Self, Error> {

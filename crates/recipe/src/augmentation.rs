@@ -1,0 +1,47 @@
+//! The augmentation of a phase.
+
+use serde::{Deserialize, Serialize};
+use warmstart_data::{Augmentation as ImageAugmentation, SceneAugmentation};
+
+/// How training images are varied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Augmentation {
+    /// In classification.
+    Images(ImageAugmentation),
+    /// In detection.
+    Scenes(SceneAugmentation),
+}
+
+impl Augmentation {
+    /// Whether other pictures go into a picture.
+    pub fn mixes(&self) -> bool {
+        match self {
+            Self::Images(images) => images.mixup > 0.0 || images.cutmix > 0.0,
+            Self::Scenes(scenes) => scenes.mosaic > 0.0,
+        }
+    }
+
+    /// Those of classification.
+    ///
+    /// # Panics
+    /// If they are not: a recipe's task and its augmentations agree.
+    pub fn of_images(&self) -> &ImageAugmentation {
+        match self {
+            Self::Images(augmentation) => augmentation,
+            Self::Scenes(_) => panic!("these are detection's"),
+        }
+    }
+
+    /// Those of detection.
+    ///
+    /// # Panics
+    /// If they are not.
+    pub fn of_scenes(&self) -> &SceneAugmentation {
+        match self {
+            Self::Scenes(augmentation) => augmentation,
+            Self::Images(_) => panic!("these are classification's"),
+        }
+    }
+}
+

@@ -1,0 +1,175 @@
+//! Refusal of values that no run can work with.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::augmentation::Augmentation;
+use crate::defaults::TaskDefaults;
+use crate::error::{Error, Problem};
+use crate::folds::PARTS;
+use crate::key::Key;
+use crate::options::{Phase, Recipe};
+use crate::train::Train;
+use crate::views::Views;
+use crate::choices::TaskKind;
+
+impl Recipe {
+    /// Refuses values that no run can work with.
+    ///
+    /// # Errors
+    /// A usage error that names the option, its value and its range.
+    pub fn check(&self) -> Result<(), Error> {
+        if let Some((key, range)) = self.out_of_range() {
+            return Err(Problem::of_value(Key(key), value_of(self, key), range).into());
+        }
+        self.check_for_task()?;
+        self.check_fold()?;
+        if self.phases.is_empty() {
+            return Err(Error::usage("the recipe has no phase"));
+        }
+        for (index, phase) in self.phases.iter().enumerate() {
+            if self.phases[..index].iter().any(|other| other.name == phase.name) {
+                return Err(Error::usage(format!("two phases are called \"{}\"", phase.name))
+                    .fix("give each a name of its own"));
+            }
+            phase.check(self.task)?;
+        }
+        Ok(())
+    }
+
+    fn check_for_task(&self) -> Result<(), Error> {
+        let TaskDefaults {
+            image_size_step,
+            has_one_fit,
+            fit,
+            ..
+        } = *self.task.defaults();
+        if !self.image_size.is_multiple_of(image_size_step) {
+            let range = format!("a multiple of {image_size_step} in {}", noun(self.task));
+            return Err(Problem::of_value(Key("image_size"), self.image_size.to_string(), range).into());
+        }
+        if has_one_fit && self.fit != fit {
+            let range = format!("\"{fit}\" in {}", noun(self.task));
+            return Err(Problem::of_value(Key("fit"), self.fit.to_string(), range).into());
+        }
+        Ok(())
+    }
+
+    fn check_fold(&self) -> Result<(), Error> {
+        match self.fold {
+            Some(part) if !(PARTS.contains(&part.of) && (1..=part.of).contains(&part.number)) => {
+                let found = format!("part {} of {}", part.number, part.of);
+                let range = format!("a part of {} to {}", PARTS.start(), PARTS.end());
+                Err(Problem::of_value(Key("fold"), found, range).into())
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+impl Phase {
+    fn check(&self, task: TaskKind) -> Result<(), Error> {
+        if let Some((key, range)) = self.out_of_range() {
+            return Err(self.refusal(key, range));
+        }
+        if matches!(self.views, Views::Number(_)) && self.train == Train::All {
+            return Err(self.refusal("views", "\"fresh\" where nothing is frozen"));
+        }
+        self.check_augmentation(task)?;
+        for (key, reason) in task.defaults().without {
+            let has_effect = match &json(self)[*key] {
+                Value::Null => false,
+                Value::Number(number) => number.as_f64() != Some(0.0),
+                Value::String(word) => word != "none",
+                Value::Bool(_) | Value::Array(_) | Value::Object(_) => true,
+            };
+            if has_effect {
+                return Err(self.refusal(key, &format!("left out in {}, {reason}", noun(task))));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_augmentation(&self, task: TaskKind) -> Result<(), Error> {
+        let place = format!("augmentation of phase \"{}\"", self.name);
+        let checked = match (task, &self.augmentation) {
+            (TaskKind::Classify, Augmentation::Images(augmentation)) => augmentation.check(),
+            (TaskKind::Detect, Augmentation::Scenes(augmentation)) => augmentation.check(),
+            (TaskKind::Classify, Augmentation::Scenes(_))
+            | (TaskKind::Detect, Augmentation::Images(_)) => {
+                return Err(Error::usage(format!("{place} is not that of the recipe's task"))
+                    .fix("remove it, or give all of its keys"));
+            }
+        };
+        checked.map_err(|error| Error::usage(format!("{place}: {error}")))
+    }
+
+    fn refusal(&self, key: &'static str, range: &str) -> Error {
+        let found = value_of(self, key);
+        let what = format!("{key} of phase \"{}\" is {found}; it must be {range}", self.name);
+        Problem {
+            what,
+            ..Problem::of_value(Key(key), found, range)
+        }
+        .into()
+    }
+}
+
+fn noun(task: TaskKind) -> &'static str {
+    match task {
+        TaskKind::Classify => "classification",
+        TaskKind::Detect => "detection",
+    }
+}
+
+fn json(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("a recipe is plain data")
+}
+
+/// The value of an option as a message shows it.
+fn value_of(options: &impl Serialize, key: &str) -> String {
+    match &json(options)[key] {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.as_f64().unwrap_or_default().to_string(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Draft;
+
+    const MINIMAL: &str = "data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
+
+    fn draft(text: &str) -> Draft {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        for (line, words) in [
+            ("lr = -1.0", "lr of phase \"phase-1\" is -1"),
+            ("warmup = 2.0", "from 0 to 1"),
+            ("batch = 0", "batch of phase \"phase-1\" is 0"),
+            ("layer_decay = 0.0", "layer_decay"),
+            (
+                "views = 4",
+                "views of phase \"phase-1\" is 4; it must be \"fresh\"",
+            ),
+            ("epochs = 200000", "from 1 to 100000"),
+            (
+                "[phase.augmentation]\nscale = [0.5, 0.1]",
+                "augmentation of phase",
+            ),
+        ] {
+            let epochs = if line.starts_with("epochs") {
+                ""
+            } else {
+                "epochs = 2"
+            };
+            let text = format!("{MINIMAL}[[phase]]\ntrain = 'all'\n{epochs}\n{line}\n");
+            let error = draft(&text).resolve(224, None).unwrap_err().to_string();
+            assert!(error.contains(words), "{line}: {error}");
+        }
+    }
+}

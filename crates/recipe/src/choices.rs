@@ -1,0 +1,133 @@
+//! Options that are one of a few words.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use warmstart_data::Fit;
+
+use crate::said::{Choice, Said, parsed};
+
+/// An enumeration of words, each with its meaning for help; the same word in TOML, as a flag and in messages.
+macro_rules! choices {
+    ($(
+        $(#[$outer:meta])*
+        $name:ident {
+            $( $(#[$inner:meta])* $variant:ident = $word:literal: $meaning:literal ),* $(,)?
+        }
+    )*) => { $(
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name {
+            $( $(#[$inner])* #[doc = $meaning] #[serde(rename = $word)] $variant ),*
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str(match self { $( Self::$variant => $word ),* })
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $( $word => Ok(Self::$variant), )*
+                    _ => Err(format!("expected {}", [$( $word ),*].join(" or "))),
+                }
+            }
+        }
+
+        impl Said for $name {
+            type Stored = Self;
+            const CHOICES: &'static [Choice] =
+                &[$( Choice { word: $word, meaning: $meaning } ),*];
+
+            fn stored(self) -> Option<Self> {
+                Some(self)
+            }
+
+            fn of_flag(flag: &std::ffi::OsStr) -> Result<Self, String> {
+                parsed(flag)
+            }
+        }
+    )* };
+}
+
+choices! {
+    /// What is learned.
+    TaskKind {
+        Classify = "classify": "The class of an image",
+        Detect = "detect": "The objects of an image, each with its class and its box",
+    }
+
+    /// How to handle class imbalance.
+    #[derive(Default)]
+    Balance {
+        #[default]
+        None = "none": "Every image once an epoch",
+        Sampling = "sampling": "Every class equally often: images of small classes are repeated",
+        Loss = "loss": "The loss of an image is weighted by how rare its class is",
+    }
+
+    /// What to do about a step whose loss or gradient is not finite.
+    #[derive(Default)]
+    OnNonFinite {
+        #[default]
+        Stop = "stop": "Stop before the step changes anything",
+        Skip = "skip": "Skip the step, at most ten in a row",
+    }
+
+    /// How the learning rate changes over a phase, after its warm-up.
+    ScheduleKind {
+        Cosine = "cosine": "Falls along half a cosine to 1% of its highest value",
+        Step = "step": "Is divided by ten after each third of the phase",
+        Constant = "constant": "Stays the same",
+    }
+
+    /// Where batch norm takes its statistics from.
+    BatchNorm {
+        Batch = "batch": "From the batch; the running statistics follow",
+        Frozen = "frozen": "The running statistics, unchanged; scale and shift still learn",
+    }
+
+    /// How gradients become updates, with PyTorch's defaults for what is not an option.
+    OptimizerKind {
+        Sgd = "sgd": "Stochastic gradient descent with Nesterov momentum 0.9",
+        Adam = "adam": "Adam (Kingma and Ba, arXiv 1412.6980); weight decay is added to the gradient",
+        AdamW = "adamw": "AdamW (Loshchilov and Hutter, arXiv 1711.05101); weight decay is apart from the gradient",
+    }
+}
+
+impl Said for Fit {
+    type Stored = Self;
+    const CHOICES: &'static [Choice] = &[
+        Choice {
+            word: "auto",
+            meaning: "Whichever a linear probe on frozen features classifies best",
+        },
+        Choice {
+            word: "crop",
+            meaning: "The centre: the ends of a long picture are lost",
+        },
+        Choice {
+            word: "squash",
+            meaning: "The whole picture, its shape changed",
+        },
+        Choice {
+            word: "letterbox",
+            meaning: "The whole picture on grey",
+        },
+    ];
+
+    fn stored(self) -> Option<Self> {
+        Some(self)
+    }
+
+    fn of_flag(flag: &std::ffi::OsStr) -> Result<Self, String> {
+        let all = [Self::Crop, Self::Squash, Self::Letterbox];
+        let fit = all.into_iter().find(|fit| flag == fit.to_string().as_str());
+        fit.ok_or_else(|| "expected crop, squash or letterbox".to_owned())
+    }
+}

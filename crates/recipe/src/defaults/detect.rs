@@ -1,0 +1,92 @@
+//! Defaults of detection.
+
+use warmstart_data::{Fit, SceneAugmentation};
+use warmstart_models::detector::STRIDES;
+
+use super::{AugmentationContext, TaskDefaults};
+use crate::augmentation::Augmentation;
+use crate::choices::{BatchNorm, OptimizerKind};
+use crate::draft_augmentation::{DraftAugmentation, refuse_foreign};
+use crate::error::Error;
+use crate::train::Train;
+
+pub const DEFAULTS: TaskDefaults = TaskDefaults {
+    metric: "mAP@[.5:.95]",
+    counted: "objects",
+    // Small enough for a processor.
+    image_size: Some(320),
+    image_size_step: STRIDES[2],
+    fit: Fit::Letterbox,
+    has_one_fit: true,
+    epochs: 20,
+    // Neck and head are large, and find little in features that were made for classes: they learn with the backbone.
+    frozen_epochs: 4,
+    // A detector's features are a hundred times as large as a classifier's.
+    views: 2,
+    batches: [8, 8],
+    learning_rates,
+    weight_decay: |optimizer, _, _| match optimizer {
+        OptimizerKind::Sgd => 5e-4,
+        OptimizerKind::Adam => 0.0,
+        OptimizerKind::AdamW => 0.05,
+    },
+    label_smoothing: |_, _| 0.0,
+    patience: |_, _| 0,
+    moving_average: |_, _| AVERAGE,
+    average_decay: |most, step| most * (1.0 - (-(step as f64) / AVERAGE_RAMP).exp()),
+    // Neck and head have no statistics that could be frozen.
+    small_batch_norm: BatchNorm::Batch,
+    augmentation,
+    without: &[
+        ("label_smoothing", "whose labels are soft already"),
+        ("dropout", "whose head has none"),
+        ("balance", "where an image has objects of many classes"),
+    ],
+    micro_batch_effect,
+};
+
+/// The moving average's decay: RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
+const AVERAGE: f64 = 0.9998;
+/// Steps over which the moving average gets slower, as in YOLOX (arXiv 2107.08430) and RTMDet.
+const AVERAGE_RAMP: f64 = 2000.0;
+
+fn learning_rates(optimizer: OptimizerKind) -> [f64; 2] {
+    match optimizer {
+        OptimizerKind::Sgd => [1e-2, 1e-2],
+        OptimizerKind::Adam | OptimizerKind::AdamW => [1e-3, 1e-3],
+    }
+}
+
+fn micro_batch_effect(_: &Train, batch_norm: BatchNorm) -> &'static str {
+    if batch_norm == BatchNorm::Frozen {
+        "the loss is divided by its part in these, so the result differs a little from that of the whole batch"
+    } else {
+        "batch norm takes its statistics from these, and the loss is divided by its part in these, so the result \
+         differs a little from that of the whole batch"
+    }
+}
+
+fn augmentation(
+    given: DraftAugmentation,
+    context: &AugmentationContext,
+) -> Result<Augmentation, Error> {
+    let foreign = [
+        ("ratio", given.ratio.is_some()),
+        ("contrast", given.contrast.is_some()),
+        ("rand_augment", given.rand_augment.is_some()),
+        ("erase", given.erase.is_some()),
+        ("mixup", given.mixup.is_some()),
+        ("cutmix", given.cutmix.is_some()),
+    ];
+    refuse_foreign(&foreign, "classification")?;
+    let usual = SceneAugmentation::default();
+    Ok(Augmentation::Scenes(SceneAugmentation {
+        scale: given.scale.unwrap_or(usual.scale),
+        flip: given.flip.unwrap_or(usual.flip),
+        hue: given.hue.unwrap_or(usual.hue),
+        saturation: given.saturation.unwrap_or(usual.saturation),
+        brightness: given.brightness.unwrap_or(usual.brightness),
+        mosaic: given.mosaic.unwrap_or(usual.mosaic),
+        mosaic_closing: given.mosaic_closing.unwrap_or(context.mosaic_closing),
+    }))
+}

@@ -1,0 +1,203 @@
+//! From a draft to a recipe: a value for every option.
+
+use crate::choices::{OptimizerKind, TaskKind};
+use crate::defaults::AugmentationContext;
+use crate::error::{Error, Problem};
+use crate::key::Key;
+use crate::options::{
+    Draft, DraftPhase, NO_WEIGHTS, Phase, PhaseContext, Recipe, RunContext,
+};
+use crate::said::Said;
+use crate::scaling::{self, TrainingImages};
+use crate::train::Train;
+use crate::two_phases::{override_phases, usual_phases};
+
+/// Share of a detection run's epochs, at its end, without mosaics: as YOLOX (arXiv 2107.08430, section
+/// 2.1), in whose 300 epochs they are fewer.
+const MOSAIC_CLOSING: f64 = 0.15;
+
+impl Draft {
+    /// The task; classification if none is given.
+    pub fn task(&self) -> TaskKind {
+        self.task.unwrap_or(TaskKind::Classify)
+    }
+
+    /// Whether training starts from pretrained weights.
+    pub fn is_pretrained(&self) -> bool {
+        self.weights.as_ref().is_some_and(|file| file != NO_WEIGHTS)
+    }
+
+    /// The recipe, for a model whose pretrained images have that edge. Some defaults depend on the training images,
+    /// once they are known.
+    ///
+    /// # Errors
+    /// Usage errors: an option that must be given is missing, or values contradict each other.
+    pub fn resolve(
+        &self,
+        native_image_size: usize,
+        images: Option<TrainingImages>,
+    ) -> Result<Recipe, Error> {
+        let mut recipe = self.run_options(&RunContext {
+            missing,
+            task: self.task(),
+            native_image_size,
+        })?;
+        recipe.phases = self.phases(images)?;
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// The phases as the user asks for them: those of the file, or the usual two, with the flags for them.
+    pub(crate) fn draft_phases(&self) -> Result<Vec<DraftPhase>, Error> {
+        let phases = match &self.phase {
+            None => usual_phases(self)?,
+            Some(phases) => override_phases(self, phases.clone())?,
+        };
+        let shared = phases.into_iter().map(|phase| phase.with_shared(self));
+        Ok(shared.collect())
+    }
+
+    fn phases(&self, images: Option<TrainingImages>) -> Result<Vec<Phase>, Error> {
+        let drafts = self.draft_phases()?;
+        let epochs = |draft: &DraftPhase| draft.epochs.unwrap_or(1) as f64;
+        let total: f64 = drafts.iter().map(epochs).sum();
+        let count = drafts.len();
+        let phases = drafts.into_iter().enumerate().map(|(index, draft)| {
+            // The run closes without mosaics, not each of its phases.
+            let mosaic_closing = if index + 1 == count {
+                (MOSAIC_CLOSING * total / epochs(&draft)).min(1.0)
+            } else {
+                0.0
+            };
+            self.resolve_phase(draft, index + 1, mosaic_closing, images)
+        });
+        phases.collect()
+    }
+
+    fn resolve_phase(
+        &self,
+        mut draft: DraftPhase,
+        number: usize,
+        mosaic_closing: f64,
+        images: Option<TrainingImages>,
+    ) -> Result<Phase, Error> {
+        let defaults = self.task().defaults();
+        let pretrained = self.is_pretrained();
+        let name = draft.name.take().unwrap_or_else(|| format!("phase-{number}"));
+        let missing = |key: Key, _: &str| {
+            Problem::new(format!("phase \"{name}\" does not give its {}", key.0))
+                .of_key(key)
+                .into()
+        };
+        let train = draft.train.clone().ok_or_else(|| missing(Key("train"), ""))?;
+        let epochs = draft.epochs.ok_or_else(|| missing(Key("epochs"), ""))?;
+        let optimizer = draft.optimizer.unwrap_or(OptimizerKind::AdamW);
+        let [frozen, thawed] = defaults.batches;
+        let usual = if train == Train::Head { frozen } else { thawed };
+        let (batch, usual_batch) = match draft.batch.and_then(Said::stored) {
+            Some(batch) => (batch, batch),
+            None => (scaling::batch(usual, images), usual),
+        };
+        let augmentation = (defaults.augmentation)(
+            draft.augmentation.take().unwrap_or_default(),
+            &AugmentationContext {
+                pretrained,
+                images,
+                epochs,
+                mosaic_closing,
+            },
+        )?;
+        let context = PhaseContext {
+            missing: &missing,
+            defaults,
+            pretrained,
+            images,
+            train: &train,
+            epochs,
+            optimizer,
+            batch,
+            usual_batch,
+        };
+        draft.phase_options(name.clone(), augmentation, &context)
+    }
+}
+
+/// The error for an option of the run that must be given.
+fn missing(key: Key, value: &str) -> Error {
+    let fix = if key == Key::WEIGHTS {
+        format!("give {key} {value}, or {key} {NO_WEIGHTS} to start from scratch")
+    } else {
+        format!("give {key} {value}")
+    };
+    let noun = if key == Key::DATA || key == Key::WEIGHTS {
+        format!("no {} were named", key.0)
+    } else {
+        format!("no {} was named", key.0)
+    };
+    Problem::new(noun).of_key(key).fix(fix).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Balance;
+
+    fn draft(text: &str) -> Draft {
+        toml::from_str(text).unwrap()
+    }
+
+    const MINIMAL: &str = "data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
+
+    #[test]
+    fn a_resolved_recipe_resolves_to_itself() {
+        let text = format!(
+            "{MINIMAL}keep = 'all'\n[[phase]]\ntrain = 'from:features.14'\nepochs = 2\nbatch = 'auto'\n"
+        );
+        let recipe = draft(&text).resolve(224, None).unwrap();
+        assert_eq!(recipe.phases[0].batch, 16);
+        let again = draft(&recipe.to_toml()).resolve(224, None).unwrap();
+        assert_eq!(again, recipe);
+        assert_eq!(toml::from_str::<Recipe>(&recipe.to_toml()).unwrap(), recipe);
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_named_with_what_was_expected() {
+        for (line, words) in [
+            ("keep = 'al'", "\"all\""),
+            ("keep = -1", "not negative"),
+            ("memory = 'much'", "6GiB"),
+            ("fit = 'tight'", "squash"),
+        ] {
+            let error = toml::from_str::<Draft>(&format!("{MINIMAL}{line}\n")).unwrap_err();
+            assert!(error.to_string().contains(words), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_option_that_must_be_given_is_named_with_the_fix() {
+        let error = draft("model = 'm'\nweights = 'w'").resolve(224, None).unwrap_err();
+        assert_eq!(error.fields().key, Some("data"));
+        assert_eq!(crate::plain(&error.to_string()), "no data were named: give data DIR");
+    }
+
+    #[test]
+    fn options_in_a_recipe_do_not_scale() {
+        let text = "data = 'd'\nmodel = 'm'\nweights = 'w'\nbalance = 'none'\n[[phase]]\ntrain = 'all'\nepochs = 1\n\
+                    label_smoothing = 0.2\nweight_decay = 0.3\nema_decay = 0.5\npatience = 0\n";
+        let few = TrainingImages::new(66, &[60, 6], &[9, 9]);
+        let phase = draft(text).resolve(224, Some(few)).unwrap().phases.remove(0);
+        let given = (phase.label_smoothing, phase.weight_decay, phase.ema_decay);
+        assert_eq!(given, (0.2, 0.3, 0.5));
+        assert_eq!((phase.balance, phase.patience), (Balance::None, 0));
+    }
+
+    #[test]
+    fn the_moving_average_spans_the_steps_of_the_batch_of_so_few_images() {
+        let text =
+            "data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\ntrain = 'all'\nepochs = 40\n";
+        let images = Some(TrainingImages::new(42, &[], &[]));
+        let phase = draft(text).resolve(224, images).unwrap().phases.remove(0);
+        assert_eq!((phase.batch, phase.ema_decay), (4, 0.9773));
+        assert_eq!(phase.lr, 3e-4 * 0.5);
+    }
+}

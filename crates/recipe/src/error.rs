@@ -1,0 +1,350 @@
+//! Why a command could not do its work: kinds with fields for programs, one sentence for people.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use warmstart_data::DataError;
+use warmstart_files::{shown, text};
+use warmstart_weights::WeightError;
+
+use crate::command;
+use crate::key::Key;
+
+/// Why a command could not do its work. Displayed, it is one line that names the cause and the fix; options in it are
+/// [`Key`]s.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request contradicts itself, or names something that isn't there.
+    #[error("{}", sentence(.0))]
+    Usage(Box<Problem>),
+    /// The data set or an image of it.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// A file of weights.
+    #[error(transparent)]
+    Weights(#[from] WeightError),
+    /// Reading or writing a file.
+    #[error("could not {action} {}: {source}", shown(path))]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A recipe that cannot be read.
+    #[error("{}:{line}: {message}", shown(path))]
+    Recipe {
+        /// The file.
+        path: PathBuf,
+        /// Line of the mistake, from 1.
+        line: usize,
+        /// The mistake.
+        message: String,
+    },
+    /// A checkpoint that is missing or damaged.
+    #[error("{}", sentence(.0))]
+    Checkpoint(Box<Problem>),
+    /// A checkpoint that another version of warmstart wrote.
+    #[error("{}", sentence(.0))]
+    OtherVersion(Box<Problem>),
+    /// A model file that cannot be used.
+    #[error("{}: {problem}", shown(path))]
+    Model {
+        /// The file.
+        path: PathBuf,
+        /// The problem and its fix.
+        problem: String,
+    },
+    /// There is not enough memory.
+    #[error("{}", sentence(.0))]
+    Memory(Box<Problem>),
+    /// The command would do harm: another process has the run, or its data have changed.
+    #[error("{}", sentence(.0))]
+    Refused(Box<Problem>),
+    /// The run was stopped from outside.
+    #[error("{words}; continue with `{}`", command::resume(run))]
+    Interrupted {
+        /// Its place, and whether that is saved.
+        words: String,
+        /// Folder of the run.
+        run: PathBuf,
+    },
+    /// An image that was there when the run began, and cannot be read any more.
+    #[error(
+        "{source}; {saved}: bring it back and continue with `{}`, or remove it and continue without it: `{} {}`",
+        command::resume(run),
+        command::resume(run),
+        Key::ACCEPT_DATA_CHANGE
+    )]
+    LostImage {
+        /// The image, and why it cannot be read.
+        source: DataError,
+        /// The place of the run, and whether that is saved.
+        saved: String,
+        /// Folder of the run.
+        run: PathBuf,
+    },
+    /// The loss, a gradient or a parameter is not finite.
+    #[error("{}", sentence(.0))]
+    NonFinite(Box<Problem>),
+}
+
+/// A problem in parts. Those that are not known are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Problem {
+    /// The file or folder.
+    pub file: Option<PathBuf>,
+    /// The option.
+    pub key: Option<Key>,
+    /// The value that was expected.
+    pub expected: String,
+    /// The value that was found.
+    pub found: String,
+    /// The problem, where it is not one of a value.
+    pub what: String,
+    /// What to do.
+    pub fix: String,
+}
+
+/// What programs want to know of an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Fields {
+    /// The kind of error, in one word.
+    pub kind: &'static str,
+    /// The file or folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Line in the file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The option, as a recipe names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<&'static str>,
+    /// The value that was expected.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub expected: String,
+    /// The value that was found.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub found: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fix: String,
+}
+
+/// The one place where parts become a sentence: `file: key is found; expected …: fix`.
+fn sentence(problem: &Problem) -> String {
+    let Problem {
+        file,
+        key,
+        expected,
+        found,
+        what,
+        fix,
+    } = problem;
+    let mut sentence = String::new();
+    if let Some(file) = file {
+        sentence += &format!("{}: ", shown(file));
+    }
+    match key {
+        // The words of a problem name the option themselves.
+        Some(key) if what.is_empty() => {
+            sentence += &format!("{key} is {found}; it must be {expected}");
+        }
+        Some(_) | None => sentence += what,
+    }
+    if !fix.is_empty() {
+        sentence += &format!(": {fix}");
+    }
+    sentence
+}
+
+impl Problem {
+    /// A problem in words.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            ..Self::default()
+        }
+    }
+
+    /// A value that an option cannot have.
+    pub fn of_value(key: Key, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self {
+            key: Some(key),
+            found: found.into(),
+            expected: expected.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same, of a file or folder.
+    #[must_use]
+    pub fn of_file(self, file: &Path) -> Self {
+        Self {
+            file: Some(file.to_owned()),
+            ..self
+        }
+    }
+
+    /// The same, of an option.
+    #[must_use]
+    pub fn of_key(self, key: Key) -> Self {
+        Self {
+            key: Some(key),
+            ..self
+        }
+    }
+
+    /// The same with what to do.
+    #[must_use]
+    pub fn fix(self, fix: impl Into<String>) -> Self {
+        Self {
+            fix: fix.into(),
+            ..self
+        }
+    }
+}
+
+impl From<Problem> for Error {
+    /// A problem of the request.
+    fn from(problem: Problem) -> Self {
+        Self::Usage(Box::new(problem))
+    }
+}
+
+impl Error {
+    /// A problem of the request, in words.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Problem::new(what).into()
+    }
+
+    /// A failure of the system at a file.
+    pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// A checkpoint that cannot be used, in words.
+    pub fn checkpoint(what: impl Into<String>) -> Self {
+        Self::Checkpoint(Box::new(Problem::new(what)))
+    }
+
+    /// A lack of memory, in words.
+    pub fn memory(what: impl Into<String>) -> Self {
+        Self::Memory(Box::new(Problem::new(what)))
+    }
+
+    /// The same with what to do, where the kind has a place for it.
+    #[must_use]
+    pub fn fix(mut self, fix: impl Into<String>) -> Self {
+        if let Self::Usage(problem)
+        | Self::Checkpoint(problem)
+        | Self::OtherVersion(problem)
+        | Self::Memory(problem)
+        | Self::Refused(problem)
+        | Self::NonFinite(problem) = &mut self
+        {
+            problem.fix = fix.into();
+        }
+        self
+    }
+
+    /// The same, or if an image of the data set cannot be read any more: that, and the place of the run, which
+    /// `interrupt` saves and describes.
+    #[must_use]
+    pub fn of_lost_image(self, interrupt: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Data(
+                source @ (DataError::Read { .. }
+                | DataError::Decode { .. }
+                | DataError::PictureSize { .. }),
+            ) => match interrupt() {
+                Self::Interrupted { words, run } => Self::LostImage {
+                    source,
+                    saved: words,
+                    run,
+                },
+                unsaved => Self::checkpoint(format!("{source}; {unsaved}")),
+            },
+            error => error,
+        }
+    }
+
+    /// Whether the request was wrong, rather than its execution.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Usage(_) | Self::Recipe { .. })
+    }
+
+    /// The error in parts, for programs.
+    pub fn fields(&self) -> Fields {
+        let of_problem = |kind, problem: &Problem| Fields {
+            kind,
+            file: problem.file.as_deref().map(|file| text(file).into_owned()),
+            key: problem.key.map(|key| key.0),
+            expected: problem.expected.clone(),
+            found: problem.found.clone(),
+            fix: problem.fix.clone(),
+            ..Fields::default()
+        };
+        let of_file = |kind, file: Option<&Path>| Fields {
+            kind,
+            file: file.map(|file| text(file).into_owned()),
+            ..Fields::default()
+        };
+        match self {
+            Self::Usage(problem) => of_problem("usage", problem),
+            Self::Data(error) => Fields {
+                line: error.line(),
+                ..of_file("data", error.path())
+            },
+            Self::Weights(error) => of_file("weights", error.path()),
+            Self::Io { path, .. } => of_file("file", Some(path)),
+            Self::Recipe { path, line, .. } => Fields {
+                line: Some(*line),
+                ..of_file("recipe", Some(path))
+            },
+            Self::Checkpoint(problem) => of_problem("checkpoint", problem),
+            Self::OtherVersion(problem) => of_problem("version", problem),
+            Self::Model { path, .. } => of_file("model", Some(path)),
+            Self::Memory(problem) => of_problem("memory", problem),
+            Self::Refused(problem) => of_problem("refused", problem),
+            Self::Interrupted { run, .. } => Fields {
+                fix: command::resume(run),
+                ..of_file("interrupted", Some(run))
+            },
+            Self::LostImage { source, run, .. } => Fields {
+                fix: format!("{} {}", command::resume(run), Key::ACCEPT_DATA_CHANGE),
+                ..of_file("lost_image", source.path())
+            },
+            Self::NonFinite(problem) => of_problem("non_finite", problem),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_become_one_sentence() {
+        let of_value = Problem::of_value(Key::IMAGE_SIZE, "31", "from 32 to 2048");
+        let error = Error::from(of_value.of_file(Path::new("recipe.toml")));
+        assert_eq!(
+            crate::key::plain(&error.to_string()),
+            "recipe.toml: image_size is 31; it must be from 32 to 2048"
+        );
+        let Fields {
+            kind, key, found, ..
+        } = error.fields();
+        assert_eq!((kind, key, &*found), ("usage", Some("image_size"), "31"));
+        let error = Error::usage("there are 3 images").fix("give fewer folds");
+        assert_eq!(error.to_string(), "there are 3 images: give fewer folds");
+        assert_eq!(error.fields().fix, "give fewer folds");
+    }
+}

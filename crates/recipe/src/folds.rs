@@ -1,0 +1,119 @@
+//! Cross-validation: the images of a data set in K parts, each of which validates once.
+
+use serde::{Deserialize, Serialize};
+use warmstart_data::Sample;
+use warmstart_data::random::{Purpose, shuffle, stream};
+
+use crate::error::{Error, Problem};
+use crate::key::Key;
+
+/// Fewest and most parts.
+pub const PARTS: std::ops::RangeInclusive<usize> = 2..=100;
+
+/// Which part of a cross-validation a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// The part that validates, from 1.
+    pub number: usize,
+    /// Number of parts.
+    pub of: usize,
+}
+
+/// The images of a run that is a part of a cross-validation, as indices into all of them. They keep their
+/// places whatever the part, so what was kept of an image serves every part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// To learn from, rising.
+    pub training: Vec<usize>,
+    /// That validate, rising.
+    pub validation: Vec<usize>,
+}
+
+impl Fold {
+    /// The images of a part. Each class is spread evenly over the parts, by the seed; `classes` has the
+    /// class of each image.
+    pub fn new(part: Part, classes: &[usize], seed: u64) -> Self {
+        let mut fold = Self {
+            training: Vec::new(),
+            validation: Vec::new(),
+        };
+        let mut dealt = 0;
+        for class in 0..=classes.iter().copied().max().unwrap_or(0) {
+            let of_class = |image: &usize| classes[*image] == class;
+            let mut images: Vec<usize> = (0..classes.len()).filter(of_class).collect();
+            let mut random = stream(seed, class as u64, 0, Purpose::Folds);
+            shuffle(&mut random, &mut images);
+            for image in images {
+                match dealt % part.of + 1 == part.number {
+                    true => fold.validation.push(image),
+                    false => fold.training.push(image),
+                }
+                dealt += 1;
+            }
+        }
+        fold.training.sort_unstable();
+        fold.validation.sort_unstable();
+        fold
+    }
+}
+
+/// The images that a cross-validation splits into folds: those for training and for validation, each file once, in the
+/// order of their paths.
+///
+/// # Errors
+/// If they are fewer than its parts.
+pub fn all_images<L: Clone>(
+    part: Part,
+    train: &[Sample<L>],
+    validation: &[Sample<L>],
+) -> Result<Vec<Sample<L>>, Error> {
+    let mut all = [train, validation].concat();
+    all.sort_by(|a, b| a.path.cmp(&b.path));
+    all.dedup_by(|a, b| a.path == b.path);
+    if all.len() < part.of {
+        let what = format!(
+            "{} {}: there are {} images, and each fold needs one",
+            Key::FOLDS,
+            part.of,
+            all.len()
+        );
+        return Err(Problem::new(what).of_key(Key::FOLDS).fix("give fewer folds").into());
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_validates_once_and_every_class_is_spread() {
+        let classes: Vec<usize> = (0..53).map(|image| usize::from(image % 5 == 0)).collect();
+        let mut seen = vec![0; classes.len()];
+        for number in 1..=4 {
+            let fold = Fold::new(Part { number, of: 4 }, &classes, 7);
+            assert_eq!(fold.training.len() + fold.validation.len(), 53);
+            assert!((13..=14).contains(&fold.validation.len()));
+            let rare = fold
+                .validation
+                .iter()
+                .filter(|&&image| classes[image] == 1)
+                .count();
+            assert!((2..=3).contains(&rare), "{rare} of 11");
+            for image in fold.validation {
+                assert!(!fold.training.contains(&image));
+                seen[image] += 1;
+            }
+        }
+        assert!(seen.iter().all(|&times| times == 1));
+    }
+
+    #[test]
+    fn the_seed_decides_and_nothing_else() {
+        let classes = [0, 1, 0, 1, 0, 1, 0, 1];
+        let part = Part { number: 1, of: 2 };
+        assert_eq!(Fold::new(part, &classes, 1), Fold::new(part, &classes, 1));
+        assert_ne!(Fold::new(part, &classes, 1), Fold::new(part, &classes, 2));
+    }
+}

@@ -1,0 +1,63 @@
+//! A run as one value: what is trained on what, and the list of its phases.
+//!
+//! [`Draft`] is what a user wrote, in a file or as flags; [`resolve`] turns it into a
+//! [`Recipe`], in which every option has a value. The recipe is saved with the run and is all that
+//! resuming needs.
+
+mod augmentation;
+mod check;
+mod checkpoint_every;
+mod choices;
+pub mod command;
+mod declare;
+mod defaults;
+mod difference;
+mod draft;
+mod draft_augmentation;
+mod error;
+pub mod folds;
+mod init;
+mod keep;
+mod key;
+mod keys;
+mod memory;
+pub mod near_miss;
+mod number_or_word;
+mod option;
+mod options;
+mod phase;
+mod read;
+mod recipe;
+mod resolve;
+pub mod run_files;
+mod said;
+mod scaling;
+mod table;
+mod train;
+mod two_phases;
+mod undecided;
+mod views;
+
+pub use augmentation::Augmentation;
+pub use checkpoint_every::CheckpointEvery;
+pub use choices::{Balance, BatchNorm, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind};
+pub use defaults::TaskDefaults;
+pub use draft_augmentation::DraftAugmentation;
+pub use error::{Error, Fields, Problem};
+pub use init::Init;
+pub use keep::Keep;
+pub use key::{Key, plain, spell};
+pub use memory::{Memory, size_with_unit};
+pub use option::{Flag, OptionInfo, PhaseFlag, Resume};
+pub use options::{
+    Draft, DraftPhase, NO_WEIGHTS, PHASE_OPTIONS, Phase, RUN_OPTIONS, Recipe, SEED, THAW_WARMUP,
+    VAL_SPLIT,
+};
+pub use recipe::Position;
+pub use resolve::{absolute, architecture, output_folder, require_weights, resolve};
+pub use said::{Auto, Choice, Said};
+pub use scaling::{SMALLEST_BATCH, TrainingImages, lr_factor};
+pub use table::table;
+pub use train::Train;
+pub use undecided::{ByMemory, Undecided};
+pub use views::{View, Views};

@@ -1,0 +1,118 @@
+//! What there is to know of an option, besides its values.
+
+use std::ffi::OsStr;
+
+use crate::said::Choice;
+
+/// An option as help, the documentation and `resume` see it.
+#[derive(Clone, Copy)]
+pub struct OptionInfo {
+    /// Its key in TOML.
+    pub key: &'static str,
+    /// Its documentation: a phrase.
+    pub documentation: &'static str,
+    /// Its default, in words.
+    pub default: &'static str,
+    /// Values that it can have, in words; empty for any of its type.
+    pub range: &'static str,
+    /// The words that it can be; none where it is not one of a few.
+    pub choices: &'static [Choice],
+    /// How it is given on the command line.
+    pub flag: Flag,
+    /// What `resume` may do with it.
+    pub resume: Resume,
+    /// Parses the text of a flag, to tell whether it is a value.
+    pub parse: fn(&OsStr) -> Result<(), String>,
+}
+
+/// How an option is given on the command line.
+#[derive(Clone, Copy)]
+pub enum Flag {
+    /// Only in a recipe.
+    None,
+    /// By a flag of the option's name with a value; the placeholder for that.
+    Value(&'static str),
+    /// By a flag without a value, of that name, which stands for a text.
+    Switch(&'static str, &'static str),
+    /// By a flag for the phase whose backbone is frozen, and one for the phase after the thaw.
+    Phases {
+        /// Placeholder for the value.
+        value: &'static str,
+        /// The flag for the frozen phase.
+        frozen: Option<PhaseFlag>,
+        /// The flag for the thawed phase.
+        thawed: Option<PhaseFlag>,
+    },
+}
+
+/// A flag that is for one of the usual two phases.
+#[derive(Clone, Copy)]
+pub struct PhaseFlag {
+    /// Its name, in a recipe's spelling.
+    pub name: &'static str,
+    /// Its documentation: a phrase.
+    pub documentation: &'static str,
+    /// Its default, in words.
+    pub default: &'static str,
+}
+
+/// What `resume` may do with an option.
+#[derive(Clone, Copy)]
+pub struct Resume {
+    /// The documentation of the flag of `resume` that changes it; `None` where it is changed in the run's recipe.toml.
+    pub flag: Option<&'static str>,
+    /// Whether it has to stay the same from a phase's first step to its last.
+    pub fixed_in_phase: bool,
+    /// The effect of a change on the result, in words; empty for none.
+    pub effect: &'static str,
+}
+
+impl Resume {
+    /// Changed by editing recipe.toml; it counts from then on.
+    pub const EDITED: Self = Self {
+        flag: None,
+        fixed_in_phase: false,
+        effect: "from here on",
+    };
+    /// As [`EDITED`](Self::EDITED), and the same over a phase.
+    pub const FIXED_IN_PHASE: Self = Self {
+        fixed_in_phase: true,
+        ..Self::EDITED
+    };
+
+    /// The same with another effect.
+    pub const fn effect(self, effect: &'static str) -> Self {
+        Self { effect, ..self }
+    }
+
+    /// The same with a flag of `resume`, documented by a phrase.
+    pub const fn by_flag(self, documentation: &'static str) -> Self {
+        Self {
+            flag: Some(documentation),
+            ..self
+        }
+    }
+}
+
+/// Values that an option can have.
+pub struct Range<T> {
+    /// Whether a value is one of them.
+    pub holds: fn(&T) -> bool,
+    /// The values in words; empty for any.
+    pub words: &'static str,
+}
+
+impl<T> Range<T> {
+    /// Every value of the type.
+    pub const fn any() -> Self {
+        Self {
+            holds: |_| true,
+            words: "",
+        }
+    }
+
+    /// Those for which a function holds.
+    pub const fn of(words: &'static str, holds: fn(&T) -> bool) -> Self {
+        Self { holds, words }
+    }
+}

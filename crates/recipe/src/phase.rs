@@ -1,0 +1,69 @@
+//! What follows from the options of a phase.
+
+use std::collections::BTreeSet;
+
+use crate::augmentation::Augmentation;
+use crate::options::Phase;
+use crate::views::{View, Views};
+
+impl Phase {
+    /// Images that go through the trained part at a time.
+    pub fn micro_batch(&self) -> usize {
+        self.micro_batch.unwrap_or(self.batch).min(self.batch)
+    }
+
+    /// The view of an epoch, which is the phase's `epoch_in_phase`-th, from 0.
+    pub fn view(&self, epoch: usize, epoch_in_phase: usize) -> View {
+        View {
+            number: match self.views {
+                Views::Fresh => epoch,
+                Views::Number(views) => epoch % views,
+            },
+            closing: epoch_in_phase >= self.epochs - self.closing_epochs(),
+        }
+    }
+
+    /// Views of each image whose features are kept; `None` if they are not.
+    pub fn kept_views(&self) -> Option<usize> {
+        match self.views {
+            Views::Fresh => None,
+            Views::Number(views) if self.closing_epochs() > 0 => Some(2 * views),
+            Views::Number(views) => Some(views),
+        }
+    }
+
+    /// The place of a view among those that are kept.
+    pub fn place_of(&self, view: View) -> usize {
+        match self.views {
+            Views::Number(views) if view.closing => views + view.number,
+            _ => view.number,
+        }
+    }
+
+    /// The places of the views that its epochs see, of which the first is the run's `first_epoch`, counted from 1.
+    pub fn places(&self, first_epoch: usize) -> BTreeSet<usize> {
+        let views = (0..self.epochs).map(|epoch| self.view(first_epoch + epoch, epoch));
+        views.map(|view| self.place_of(view)).collect()
+    }
+
+    /// Lets the same share of a run be without mosaics, once it has another number of epochs and this
+    /// phase, its last, as many as given.
+    pub fn close_as_in(&mut self, run_before: usize, run_after: usize, own_after: usize) {
+        if let Augmentation::Scenes(scenes) = &mut self.augmentation {
+            let of_run = scenes.mosaic_closing * self.epochs as f64 / run_before as f64;
+            scenes.mosaic_closing = (of_run * run_after as f64 / own_after as f64).min(1.0);
+        }
+    }
+
+    /// Epochs at the phase's end whose augmentation is without mosaic.
+    fn closing_epochs(&self) -> usize {
+        match &self.augmentation {
+            Augmentation::Images(_) => 0,
+            Augmentation::Scenes(scenes) if scenes.mosaic == 0.0 => 0,
+            Augmentation::Scenes(scenes) => {
+                (scenes.mosaic_closing * self.epochs as f64).round() as usize
+            }
+        }
+    }
+}
+

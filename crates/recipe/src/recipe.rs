@@ -1,0 +1,24 @@
+//! What follows from the options of a run.
+
+use crate::options::Recipe;
+
+/// Where an epoch lies in a recipe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Index of the phase.
+    pub phase: usize,
+    /// Epochs of that phase before this one.
+    pub epoch_in_phase: usize,
+}
+
+impl Recipe {
+    /// Epochs of all phases together.
+    pub fn epochs(&self) -> usize {
+        self.phases.iter().map(|phase| phase.epochs).sum()
+    }
+
+    /// The recipe as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a recipe holds nothing that TOML cannot say")
+    }
+}

@@ -1,0 +1,118 @@
+//! From a request to a recipe, with paths that mean the same from every folder.
+
+use std::path::{Path, PathBuf};
+
+use warmstart_data::{data_folder, scenes};
+use warmstart_files::shown;
+use warmstart_models::Architecture;
+
+use crate::choices::TaskKind;
+use crate::error::{Error, Problem};
+use crate::key::Key;
+use crate::options::{Draft, NO_WEIGHTS, Recipe};
+use crate::run_files::resolve_path;
+use crate::undecided::Undecided;
+
+/// The architecture of that name.
+///
+/// # Errors
+/// A usage error that lists the names there are.
+pub fn architecture(name: &str) -> Result<Architecture, Error> {
+    warmstart_models::by_name(name).ok_or_else(|| {
+        let known: Vec<_> = warmstart_models::names().collect();
+        let what = format!(
+            "there is no model `{name}`; the models are {}",
+            known.join(", ")
+        );
+        Problem {
+            found: name.to_owned(),
+            expected: known.join(", "),
+            ..Problem::new(what).of_key(Key::MODEL)
+        }
+        .into()
+    })
+}
+
+/// The task that the data in a folder are for, by its files. Detection data of a layout that is
+/// not read are refused by name when they are opened.
+fn task_of_data(folder: &Path) -> TaskKind {
+    if scenes::is_detection(folder) {
+        TaskKind::Detect
+    } else {
+        TaskKind::Classify
+    }
+}
+
+/// The recipe of a draft, and the options that are decided later.
+///
+/// # Errors
+/// If options contradict each other, or name something that isn't there.
+pub fn resolve(mut draft: Draft) -> Result<(Recipe, Undecided), Error> {
+    if let (None, Some(data)) = (draft.task, &draft.data) {
+        draft.task = Some(task_of_data(data));
+    }
+    let native_image_size = match &draft.model {
+        Some(model) => architecture(model)?.pretrained.image_size,
+        // Without a model the draft does not resolve, whatever the image size.
+        None => 0,
+    };
+    if let Some(data) = &draft.data {
+        let data = absolute(data);
+        unicode(&data, "data set")?;
+        draft.data = Some(data);
+    }
+    if let Some(weights) = draft.weights.as_deref().filter(|file| *file != NO_WEIGHTS) {
+        let weights = resolve_path(Path::new(weights))?;
+        // Links stay: the shards of an index lie beside the link, not beside its target.
+        let weights = std::path::absolute(&weights).unwrap_or(weights);
+        draft.weights = Some(unicode(&weights, "weights")?.to_owned());
+    }
+    let recipe = draft.resolve(native_image_size, None)?;
+    // Before any image is read.
+    require_weights(&recipe.weights)?;
+    let undecided = Undecided {
+        phases: draft.draft_phases()?,
+        draft,
+        native_image_size,
+    };
+    Ok((recipe, undecided))
+}
+
+/// Refuses a file of weights that is not there, or not a file.
+///
+/// # Errors
+/// If it cannot be opened.
+pub fn require_weights(weights: &str) -> Result<(), Error> {
+    if weights == NO_WEIGHTS {
+        return Ok(());
+    }
+    let path = resolve_path(Path::new(weights))?;
+    warmstart_files::open(&path)
+        .map(drop)
+        .map_err(|error| Error::io("read", &path, error))
+}
+
+/// Folder of a run: `runs/<name of the data's folder>` unless the user gives another.
+pub fn output_folder(out: Option<PathBuf>, data: &Path) -> PathBuf {
+    let data = absolute(data);
+    let name = data_folder(&data).file_name().unwrap_or_default();
+    out.unwrap_or_else(|| Path::new("runs").join(name))
+}
+
+/// The text of a path in a recipe.
+fn unicode<'a>(path: &'a Path, what: &str) -> Result<&'a str, Error> {
+    path.to_str().ok_or_else(|| {
+        Error::usage(format!(
+            "the path of the {what}, {}, is not valid UTF-8, so recipe.toml cannot hold it",
+            shown(path)
+        ))
+        .fix("rename the folder or file")
+    })
+}
+
+/// A path that means the same from every folder.
+pub fn absolute(path: &Path) -> PathBuf {
+    path.canonicalize()
+        .or_else(|_| std::path::absolute(path))
+        .unwrap_or_else(|_| path.to_owned())
+}

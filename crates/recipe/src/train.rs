@@ -1,0 +1,61 @@
+//! The part of a network that learns.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::said::said_by_word;
+
+/// The part of the network that learns in a phase.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Train {
+    /// The head: the whole backbone is frozen.
+    Head,
+    /// The stage of that name, what follows it, and the head.
+    From(String),
+    /// Everything.
+    All,
+}
+
+impl FromStr for Train {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.strip_prefix("from:")) {
+            ("head", _) => Ok(Self::Head),
+            ("all", _) => Ok(Self::All),
+            (_, Some(stage)) if !stage.is_empty() => Ok(Self::From(stage.to_owned())),
+            _ => Err(format!(
+                "train is \"head\", \"all\" or \"from:<stage>\", not \"{text}\""
+            )),
+        }
+    }
+}
+
+impl TryFrom<String> for Train {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Train> for String {
+    fn from(train: Train) -> Self {
+        train.to_string()
+    }
+}
+
+impl fmt::Display for Train {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Self::Head => f.write_str("head"),
+            Self::From(stage) => write!(f, "from:{stage}"),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
+said_by_word!(Train);

@@ -1,0 +1,198 @@
+//! The usual two phases, a freeze and a thaw, and the flags for them.
+
+use crate::error::{Error, Problem};
+use crate::key::Key;
+use crate::option::{Flag, PhaseFlag};
+use crate::options::{Draft, DraftPhase, PHASE_OPTIONS};
+use crate::train::Train;
+
+/// The flags of the frozen phase and those of the thawed one that were given.
+fn given_flags(draft: &Draft) -> [Vec<Key>; 2] {
+    let mut given = [Vec::new(), Vec::new()];
+    for option in PHASE_OPTIONS {
+        let Flag::Phases { frozen, thawed, .. } = option.flag else {
+            continue;
+        };
+        for (place, flag, phase) in [(0, frozen, &draft.frozen), (1, thawed, &draft.thawed)] {
+            if let Some(PhaseFlag { name, .. }) = flag
+                && phase.gives(option.key)
+            {
+                given[place].push(Key(name));
+            }
+        }
+    }
+    given
+}
+
+/// The phases of a recipe; if they are a freeze and a thaw, flags override them.
+pub(crate) fn override_phases(
+    draft: &Draft,
+    phases: Vec<DraftPhase>,
+) -> Result<Vec<DraftPhase>, Error> {
+    let Some(flag) = given_flags(draft).into_iter().flatten().next() else {
+        return Ok(phases);
+    };
+    let [freeze, thaw]: [DraftPhase; 2] = phases.try_into().map_err(|_| other_phases(flag))?;
+    if freeze.train != Some(Train::Head) || thaw.train != Some(Train::All) {
+        return Err(other_phases(flag));
+    }
+    let own_epochs = thaw.epochs;
+    let freeze = freeze.overridden_by(&draft.frozen);
+    let mut thaw = thaw.overridden_by(&draft.thawed);
+    thaw.epochs = match draft.thawed.epochs {
+        Some(total) => Some(thawed_epochs(total, freeze.epochs.unwrap_or(0))?),
+        None => own_epochs,
+    };
+    let mut phases = vec![freeze, thaw];
+    phases.retain(|phase| phase.epochs != Some(0));
+    Ok(phases)
+}
+
+/// The phases of a draft that names none.
+pub(crate) fn usual_phases(draft: &Draft) -> Result<Vec<DraftPhase>, Error> {
+    let defaults = draft.task().defaults();
+    let pretrained = draft.is_pretrained();
+    let epochs = draft.thawed.epochs.unwrap_or(defaults.epochs);
+    let frozen = match (draft.frozen.epochs, pretrained) {
+        (Some(frozen), _) => frozen,
+        (None, false) => 0,
+        // In the proportion of the defaults, with an epoch left to thaw.
+        (None, true) => {
+            (epochs * defaults.frozen_epochs / defaults.epochs).min(epochs.saturating_sub(1))
+        }
+    };
+    let thawed = thawed_epochs(epochs, frozen)?;
+    for (flags, own_epochs) in given_flags(draft).iter().zip([frozen, thawed]) {
+        let useless = |flag: &&Key| **flag != Key::EPOCHS && flag.0 != "freeze_epochs";
+        if own_epochs == 0
+            && let Some(flag) = flags.iter().find(useless)
+        {
+            let what = format!(
+                "{flag}: there is no such phase, {frozen} epochs are frozen and {thawed} thawed"
+            );
+            return Err(Problem::new(what).of_key(*flag).into());
+        }
+    }
+    let phase = |name: &str, epochs, train, flags: &DraftPhase| DraftPhase {
+        name: Some(name.to_owned()),
+        epochs: Some(epochs),
+        train: Some(train),
+        ..flags.clone()
+    };
+    let last = if pretrained { "thaw" } else { "train" };
+    let mut phases = vec![
+        phase("freeze", frozen, Train::Head, &draft.frozen),
+        phase(last, thawed, Train::All, &draft.thawed),
+    ];
+    phases.retain(|phase| phase.epochs != Some(0));
+    Ok(phases)
+}
+
+fn thawed_epochs(total: usize, frozen: usize) -> Result<usize, Error> {
+    total.checked_sub(frozen).ok_or_else(|| {
+        let what = format!(
+            "{frozen} frozen epochs are more than {} {total}, which is the total of both phases",
+            Key::EPOCHS
+        );
+        Problem::new(what).of_key(Key::EPOCHS).into()
+    })
+}
+
+fn other_phases(flag: Key) -> Error {
+    let what = format!(
+        "{flag} belongs to a freeze and a thaw, but the recipe has phases of its own"
+    );
+    Problem::new(what)
+        .of_key(flag)
+        .fix("change them there")
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use super::*;
+
+    /// A draft of a file and flags: `(is_frozen, key, text)`.
+    fn draft(file: &str, flags: &[(bool, &str, &str)]) -> Draft {
+        let text = format!("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n{file}");
+        let mut draft: Draft = toml::from_str(&text).unwrap();
+        for (is_frozen, key, text) in flags {
+            let phase = if *is_frozen {
+                &mut draft.frozen
+            } else {
+                &mut draft.thawed
+            };
+            phase.set(key, OsStr::new(text)).unwrap();
+        }
+        draft
+    }
+
+    fn refused(draft: &Draft) -> String {
+        crate::plain(&draft.resolve(224, None).unwrap_err().to_string())
+    }
+
+    #[test]
+    fn a_file_with_weights_gives_a_freeze_and_a_thaw() {
+        let recipe = draft("", &[]).resolve(224, None).unwrap();
+        let [freeze, thaw] = &recipe.phases[..] else {
+            panic!()
+        };
+        assert_eq!((freeze.train.clone(), freeze.epochs), (Train::Head, 8));
+        assert_eq!(
+            (thaw.train.clone(), thaw.epochs, thaw.warmup),
+            (Train::All, 6, 0.1)
+        );
+        assert_eq!(recipe.image_size, 224);
+    }
+
+    #[test]
+    fn without_weights_everything_trains_from_the_start() {
+        let mut draft = draft("", &[]);
+        draft.weights = Some("none".into());
+        let recipe = draft.resolve(224, None).unwrap();
+        assert_eq!(recipe.phases.len(), 1);
+        assert_eq!(
+            (recipe.phases[0].epochs, recipe.phases[0].layer_decay),
+            (14, 1.0)
+        );
+    }
+
+    #[test]
+    fn epochs_is_a_total() {
+        let flags = [(true, "epochs", "3"), (false, "epochs", "5")];
+        let recipe = draft("", &flags).resolve(224, None).unwrap();
+        assert_eq!([recipe.phases[0].epochs, recipe.phases[1].epochs], [3, 2]);
+        let flags = [(true, "epochs", "6"), (false, "epochs", "5")];
+        assert!(refused(&draft("", &flags)).contains("more than epochs 5"));
+    }
+
+    #[test]
+    fn a_flag_leaves_open_what_a_recipe_gives() {
+        let phases = "[[phase]]\ntrain = 'head'\nepochs = 1\nbatch = 7\n[[phase]]\ntrain = 'all'\nepochs = 1\nbatch = 7\n";
+        let draft = draft(phases, &[(false, "batch", "auto"), (true, "batch", "9")]);
+        let open = draft.draft_phases().unwrap();
+        let is_open = |phase: &DraftPhase| phase.left_open().contains(&"batch");
+        assert_eq!([is_open(&open[0]), is_open(&open[1])], [false, true]);
+        let recipe = draft.resolve(224, None).unwrap();
+        assert_eq!([recipe.phases[0].batch, recipe.phases[1].batch], [9, 16]);
+        let refused = DraftPhase::default().set("batch", OsStr::new("many"));
+        assert_eq!(refused, Err("expected a whole number, or auto".to_owned()));
+    }
+
+    #[test]
+    fn flags_of_two_phases_do_not_go_with_own_phases() {
+        let own = draft(
+            "[[phase]]\ntrain = 'all'\nepochs = 1\n",
+            &[(false, "lr", "0.1")],
+        );
+        assert!(refused(&own).starts_with("lr belongs to a freeze"));
+    }
+
+    #[test]
+    fn a_flag_for_a_phase_that_is_not_there_is_refused() {
+        let flags = [(true, "epochs", "0"), (true, "lr", "0.1")];
+        assert!(refused(&draft("", &flags)).starts_with("freeze_lr: there is no such phase"));
+    }
+}

@@ -1,0 +1,82 @@
+//! The options of a run that are decided once its data and the machine are known.
+
+use crate::error::Error;
+use crate::options::{Draft, DraftPhase, Recipe};
+use crate::scaling::TrainingImages;
+
+/// What a user asked for, where it leaves options open.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Undecided {
+    pub(crate) draft: Draft,
+    pub(crate) phases: Vec<DraftPhase>,
+    pub(crate) native_image_size: usize,
+}
+
+/// Options of a phase that the memory decides: left open by the user, or decided anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ByMemory {
+    /// The batch, smaller where memory is scarce.
+    pub batch: bool,
+    /// The micro-batch.
+    pub micro_batch: bool,
+    /// The learning rate, which follows an automatic batch.
+    pub lr: bool,
+    /// The decay of the moving average, which follows the number of steps.
+    pub ema_decay: bool,
+}
+
+impl Undecided {
+    /// Whether it is left open how pictures fill the network's square.
+    pub fn has_open_fit(&self) -> bool {
+        self.draft.left_open().contains(&"fit")
+    }
+
+    /// Whether the balance of a phase is left open.
+    pub fn has_open_balance(&self, phase: usize) -> bool {
+        self.phases[phase].left_open().contains(&"balance")
+    }
+
+    /// Options of each phase that the memory decides.
+    pub fn by_memory(&self) -> Vec<ByMemory> {
+        let of_phase = |phase: &DraftPhase| {
+            let open = phase.left_open();
+            ByMemory {
+                batch: open.contains(&"batch"),
+                micro_batch: phase.micro_batch.is_none(),
+                lr: open.contains(&"lr"),
+                ema_decay: open.contains(&"ema_decay"),
+            }
+        };
+        self.phases.iter().map(of_phase).collect()
+    }
+
+    /// The recipe for some training images.
+    ///
+    /// # Errors
+    /// As [`resolve`](crate::resolve).
+    pub fn resolve_for(&self, images: TrainingImages) -> Result<Recipe, Error> {
+        self.draft.resolve(self.native_image_size, Some(images))
+    }
+
+    /// How a recipe differs from an earlier one of the same request, apart from what is decided later.
+    pub fn differences(&self, now: &Recipe, before: &Recipe) -> Vec<String> {
+        let mut leave_out: Vec<String> = vec!["warmstart".to_owned()];
+        leave_out.extend(self.draft.left_open().iter().map(|key| (*key).to_owned()));
+        for phase in &self.phases {
+            let name = phase.name.clone().unwrap_or_default();
+            let mut keys = phase.left_open();
+            if phase.micro_batch.is_none() {
+                keys.push("micro_batch");
+            }
+            let given = phase.augmentation.as_ref();
+            if given.and_then(|given| given.rand_augment).is_none() {
+                keys.push("augmentation.rand_augment");
+            }
+            if given.and_then(|given| given.erase).is_none() {
+                keys.push("augmentation.erase");
+            }
+            leave_out.extend(keys.iter().map(|key| format!("phase {name}: {key}")));
+        }
+        now.differences_except(before, &leave_out)
+    }
+}

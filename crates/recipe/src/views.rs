@@ -1,0 +1,60 @@
+//! Variants of training images.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::number_or_word::{self, number_or_word};
+use crate::said::said_by_word;
+
+/// A variant of each training image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    /// Each is another one.
+    pub number: usize,
+    /// Whether it is one of the phase's end, without mosaic.
+    pub closing: bool,
+}
+
+/// Variants of each training image. An epoch sees the one of its number, counted round.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Views {
+    /// A new one in every epoch.
+    #[default]
+    Fresh,
+    /// So many. What the frozen part makes of them is computed once, and kept.
+    Number(usize),
+}
+
+const FRESH: &str = "fresh";
+
+impl FromStr for Views {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match (text, text.parse()) {
+            (FRESH, _) => Ok(Self::Fresh),
+            (_, Ok(views)) => Ok(Self::Number(views)),
+            _ => Err(format!("views is a number or \"{FRESH}\", not \"{text}\"")),
+        }
+    }
+}
+
+impl Serialize for Views {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let views = match self {
+            Self::Number(views) => Some(*views),
+            Self::Fresh => None,
+        };
+        number_or_word::serialize(views, FRESH, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Views {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let views = number_or_word(deserializer, FRESH)?;
+        Ok(views.map_or(Self::Fresh, Self::Number))
+    }
+}
+
+said_by_word!(Views);

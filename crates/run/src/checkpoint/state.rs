@@ -1,0 +1,129 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::At;
+use super::file::checksum;
+use crate::position;
+use crate::epoch_progress::EpochProgress;
+use warmstart_recipe::Position;
+use warmstart_recipe::Recipe;
+use crate::record::EpochRecord;
+
+/// In the place of a checksum while it is computed.
+const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// Why a text is not a state that can be gone on from.
+pub(super) enum Refusal {
+    /// It is not what was written.
+    Damaged(String),
+    /// It is another version's.
+    OtherVersion(String),
+}
+
+/// Everything about a run's progress that isn't a tensor.
+///
+/// The best epoch follows from the history, and everything random from the recipe's seed and from where
+/// the run is: neither is kept a second time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Version of this layout.
+    pub format: u64,
+    /// Version of warmstart that wrote it.
+    pub warmstart: String,
+    /// SIMD level that the kernels ran at: bits are promised within one level.
+    pub simd: String,
+    /// What the run was asked to do.
+    pub recipe: Recipe,
+    /// Name of the phase that it is in, or that ended with it.
+    pub phase: String,
+    /// Checksum of the list of the data set's files, their sizes and labels.
+    pub data: String,
+    /// Keys of the phase's frozen features in the cache; none where nothing is kept.
+    pub frozen_features: Vec<String>,
+    /// Finished epochs over all phases.
+    pub epoch: usize,
+    /// Where the epoch after them stands; `null` between two epochs.
+    pub epoch_in_hand: Option<EpochProgress>,
+    /// Steps over all phases.
+    pub step: u64,
+    /// Steps that the optimizer has done since its phase began, which are also those of the moving
+    /// average.
+    pub optimizer_steps: u64,
+    /// Steps that were skipped, the last one among them, since one was not.
+    pub skipped_in_a_row: u64,
+    /// Every finished epoch.
+    pub history: Vec<EpochRecord>,
+    /// Checksum (BLAKE3) of each file, by name.
+    pub files: BTreeMap<String, String>,
+}
+
+impl State {
+    /// Version of the layout that this program writes, and reads.
+    pub const FORMAT: u64 = 2;
+
+    /// Where the run is with it.
+    pub fn at(&self) -> At {
+        match self.epoch_in_hand {
+            None => At::Epoch(self.epoch),
+            Some(_) => At::Step(self.step),
+        }
+    }
+
+    /// The place in a recipe of the epoch in hand, or else of the last one that is finished; `None` if the
+    /// recipe has fewer.
+    pub fn position(&self, recipe: &Recipe) -> Option<Position> {
+        match self.epoch_in_hand {
+            None => course::last(recipe, &self.history),
+            Some(_) => course::next(recipe, &self.history),
+        }
+    }
+
+    /// Images of the epoch in hand that are done.
+    pub fn images_in_epoch(&self) -> usize {
+        self.epoch_in_hand.as_ref().map_or(0, |sums| sums.seen)
+    }
+
+    /// How far the run is: finished epochs, and images of the next.
+    pub fn progress(&self) -> (usize, usize) {
+        (self.epoch, self.images_in_epoch())
+    }
+
+    /// The state as JSON with sorted keys and its own checksum: that of the whole text, in which the
+    /// checksum is zeros.
+    pub(super) fn to_json(&self) -> String {
+        let mut value = serde_json::to_value(self).expect("a state is plain data");
+        value["checksum"] = Value::String(ZEROS.to_owned());
+        let text = serde_json::to_string_pretty(&value).expect("a state is plain data") + "\n";
+        text.replacen(ZEROS, &checksum(text.as_bytes()), 1)
+    }
+
+    /// The state out of such a text, or what is wrong with it.
+    pub(super) fn from_json(text: &[u8]) -> Result<Self, Refusal> {
+        let damaged = |problem: String| Refusal::Damaged(problem);
+        let text = str::from_utf8(text).map_err(|_| damaged("it is not text".into()))?;
+        let value: Value = serde_json::from_str(text).map_err(|error| match text {
+            "" => damaged("it is empty".into()),
+            _ => damaged(format!("it is not whole JSON ({error})")),
+        })?;
+        let found = value["checksum"].as_str();
+        let found = found.ok_or_else(|| damaged("it carries no checksum".into()))?;
+        if checksum(text.replacen(found, ZEROS, 1).as_bytes()) != found {
+            return Err(damaged("its checksum does not match its content".into()));
+        }
+        let writer = value["warmstart"].as_str().unwrap_or("unknown");
+        let format = value["format"].as_u64().unwrap_or(0);
+        if format != Self::FORMAT {
+            let age = if format > Self::FORMAT {
+                "a newer"
+            } else {
+                "an older"
+            };
+            return Err(Refusal::OtherVersion(format!(
+                "it was written by {age} version of warmstart ({writer}), which alone can go on from it"
+            )));
+        }
+        serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
+    }
+}

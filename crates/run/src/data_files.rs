@@ -1,0 +1,249 @@
+//! The list of the files that a run learns from, by which it notices when they are others.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+use warmstart_data::{Dataset, Sample, data_folder};
+use warmstart_files::shown;
+
+use warmstart_recipe::Error;
+use crate::atomic_file::checksum;
+
+/// Files that are named one by one.
+const NAMED: usize = 5;
+/// Characters of a label's checksum.
+const LABEL: usize = 16;
+
+/// The files of a data set, their sizes and labels.
+///
+/// A text of one line a file, in the order of the data set: `split`, size in bytes, a checksum of the
+/// label, and the path below the data set's folder, between tabs. A path that is not UTF-8 or has a newline is
+/// written with escapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataFiles(String);
+
+impl DataFiles {
+    /// The files of a data set that a folder or a file in it names.
+    ///
+    /// # Errors
+    /// If one is not there any more.
+    pub fn of<L: Serialize>(data: &Dataset<L>, folder: &Path) -> Result<Self, Error> {
+        let mut text = String::new();
+        let folder = data_folder(folder);
+        let mut add = |split: &str, samples: &[Sample<L>]| -> Result<(), Error> {
+            for sample in samples {
+                text += &format!("{split}\t{}\n", described(sample, folder)?);
+            }
+            Ok(())
+        };
+        add("train", &data.train)?;
+        add("val", &data.validation)?;
+        add("test", data.test.as_deref().unwrap_or_default())?;
+        Ok(Self(text))
+    }
+
+    /// The list out of its text.
+    pub fn from_text(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The list as text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// Checksum of the list: the same for the same files, sizes, labels and order.
+    pub fn checksum(&self) -> String {
+        checksum(self.0.as_bytes())
+    }
+
+    /// The files in the order of the list. Lines of another form are skipped.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.0.lines().filter_map(Entry::of)
+    }
+
+    /// How these files differ from those of before, in words.
+    pub fn difference(&self, before: &Self) -> String {
+        let [before, now] = [before, self].map(Self::by_path);
+        let others = |of: &ByPath, than: &ByPath| -> Vec<String> {
+            let missing = of.keys().filter(|file| !than.contains_key(file));
+            missing.map(|(split, path)| named(split, path)).collect()
+        };
+        let changed = now
+            .iter()
+            .filter(|(file, what)| before.get(*file).is_some_and(|before| before != *what));
+        let changed = changed
+            .map(|((split, path), _)| named(split, path))
+            .collect();
+        let parts = [
+            ("more", others(&now, &before)),
+            ("fewer", others(&before, &now)),
+            ("of another size or label", changed),
+        ];
+        let parts = parts.iter().filter(|(_, files)| !files.is_empty());
+        let parts: Vec<String> = parts.map(|(how, files)| some_of(how, files)).collect();
+        match parts.is_empty() {
+            true => "the same files in another order".into(),
+            false => parts.join("; "),
+        }
+    }
+
+    fn by_path(&self) -> ByPath<'_> {
+        self.entries()
+            .map(|entry| ((entry.split, entry.path), (entry.size, entry.label)))
+            .collect()
+    }
+}
+
+/// A file of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// `train`, `val` or `test`; of a cross-validation, both `train` and `val` for each of its images.
+    pub split: &'a str,
+    /// In bytes.
+    pub size: u64,
+    /// Checksum of its label: see [`label_checksum`].
+    pub label: &'a str,
+    /// Below the data set's folder.
+    pub path: &'a str,
+    /// Size, label and path: the line without its split.
+    pub description: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let (split, description) = line.split_once('\t')?;
+        let mut parts = description.splitn(3, '\t');
+        Some(Self {
+            split,
+            size: parts.next()?.parse().ok()?,
+            label: parts.next()?,
+            path: parts.next()?,
+            description,
+        })
+    }
+}
+
+/// Size, label and path of a sample, as in a line of the list.
+///
+/// # Errors
+/// If the file is not there any more.
+pub fn described<L: Serialize>(sample: &Sample<L>, folder: &Path) -> Result<String, Error> {
+    let Sample { path, label } = sample;
+    let metadata = fs::metadata(path).map_err(|error| Error::io("read", path, error))?;
+    let (size, label) = (metadata.len(), label_checksum(label));
+    let path = listed(path.strip_prefix(folder).unwrap_or(path));
+    Ok(format!("{size}\t{label}\t{path}"))
+}
+
+/// The checksum of a label that the list holds.
+pub fn label_checksum<L: Serialize>(label: &L) -> String {
+    let label = serde_json::to_vec(label).expect("a label is plain data");
+    checksum(&label)[..LABEL].to_owned()
+}
+
+/// Size and label by split and path.
+type ByPath<'a> = BTreeMap<(&'a str, &'a str), (u64, &'a str)>;
+
+/// A path as the list has it: as it is, or, where a line cannot hold it, with escapes.
+pub fn listed(path: &Path) -> Cow<'_, str> {
+    match path.to_str() {
+        Some(text) if !text.contains(['\n', '\r']) => Cow::Borrowed(text),
+        _ => Cow::Owned(shown(path)),
+    }
+}
+
+/// A file by its path, or by its split and path where the path does not begin with that.
+fn named(split: &str, path: &str) -> String {
+    match path.starts_with(split) {
+        true => path.to_owned(),
+        false => format!("{path} ({split})"),
+    }
+}
+
+fn some_of(how: &str, files: &[String]) -> String {
+    let named = files[..files.len().min(NAMED)].join(", ");
+    let rest = files.len().saturating_sub(NAMED);
+    match rest {
+        0 => format!("{} {how}: {named}", files.len()),
+        _ => format!("{} {how}: {named} and {rest} others", files.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use warmstart_data::Skipped;
+
+    use super::*;
+    fn files(lines: &[&str]) -> DataFiles {
+        DataFiles(lines.iter().map(|line| format!("{line}\n")).collect())
+    }
+
+    #[test]
+    fn what_came_went_and_changed_is_named() {
+        let before = files(&[
+            "train\t10\taa\ttrain/a.png",
+            "train\t11\taa\ttrain/b.png",
+            "val\t9\tbb\tc.png",
+        ]);
+        let now = files(&[
+            "train\t10\taa\ttrain/a.png",
+            "train\t12\taa\ttrain/d.png",
+            "val\t8\tbb\tc.png",
+        ]);
+        assert_eq!(
+            now.difference(&before),
+            "1 more: train/d.png; 1 fewer: train/b.png; 1 of another size or label: c.png (val)"
+        );
+        assert_ne!(now.checksum(), before.checksum());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_no_line_can_hold_stay_apart() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let sample = |name: &[u8]| {
+            let path = dir.path().join(OsStr::from_bytes(name));
+            fs::write(&path, "12345").unwrap();
+            Sample { path, label: 0 }
+        };
+        let names: [&[u8]; 5] = [
+            b"\xff.png",
+            b"\xfe.png",
+            b"a\nb.png",
+            b"a b.png",
+            b"a\tb.png",
+        ];
+        let data = Dataset {
+            classes: vec!["a".into()],
+            train: names.iter().map(|name| sample(name)).collect(),
+            validation: Vec::new(),
+            test: None,
+            ignored: Skipped::default(),
+            notes: Vec::new(),
+            without_validation: Vec::new(),
+        };
+        let files = DataFiles::of(&data, dir.path()).unwrap();
+        let paths: Vec<&str> = files.entries().map(|entry| entry.path).collect();
+        let expected = ["\\xff.png", "\\xfe.png", "a\\nb.png", "a b.png", "a\tb.png"];
+        assert_eq!(paths, expected);
+    }
+
+    #[test]
+    fn of_many_only_some_are_named() {
+        let lines: Vec<String> = (0..8)
+            .map(|n| format!("train\t1\taa\ttrain/{n}.png"))
+            .collect();
+        let now = files(&lines.iter().map(String::as_str).collect::<Vec<_>>());
+        let words = now.difference(&files(&[]));
+        assert!(
+            words.starts_with("8 more: train/0.png") && words.ends_with("and 3 others"),
+            "{words}"
+        );
+    }
+}

@@ -1,0 +1,360 @@
+//! The folder of a run, and keeping its files in line with the checkpoints.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use warmstart_files::{read_text, shown};
+
+use warmstart_recipe::Error;
+use crate::checkpoint;
+use crate::checkpoint::At;
+use crate::checkpoint::Checkpoints;
+use warmstart_recipe::run_files::MODEL;
+use crate::atomic_file::replace_by_copy;
+use crate::atomic_file::replace_file;
+use warmstart_recipe::command;
+use crate::position;
+use warmstart_workflows::cross_validate;
+use crate::data_files::DataFiles;
+use crate::event::Event;
+use crate::event::Observer;
+use crate::verdict::Candidates;
+use crate::kills::EndCause;
+use crate::kills::Kills;
+use crate::lock::LOCK;
+use crate::lock::Lock;
+use crate::plan::Plan;
+use warmstart_recipe::Keep;
+use warmstart_recipe::Recipe;
+use crate::record::EpochFigure;
+use crate::record::EpochRecord;
+use crate::record::Summary;
+
+/// The kept model.
+pub const BEST: &str = "best.safetensors";
+/// The resolved recipe.
+pub const RECIPE: &str = "recipe.toml";
+/// What was loaded.
+pub const LOAD_REPORT: &str = "load-report.txt";
+const DATA_FILES: &str = "data-files.txt";
+const METRICS: &str = "metrics.jsonl";
+const SUMMARY: &str = "summary.json";
+const PLAN: &str = "plan.json";
+const RUNNING: &str = "running.json";
+/// Most bytes of a file of a run that is read whole: the list of several million images.
+const LARGEST_RECORD: u64 = 1 << 30;
+
+/// What a run leaves while it works, so that it can be told why it ended.
+#[derive(Serialize, Deserialize)]
+struct Running {
+    /// Name of the phase at work.
+    phase: String,
+    /// Kills for lack of memory before the phase began.
+    kills: Option<Kills>,
+}
+
+/// A run on disk, in the hands of this process.
+pub struct RunFolder {
+    path: PathBuf,
+    /// Its checkpoints.
+    pub checkpoints: Checkpoints,
+    _lock: Lock,
+}
+
+impl RunFolder {
+    /// Refuses a path that something is at already.
+    ///
+    /// # Errors
+    /// A usage error with the command that resumes it, if it is a run.
+    pub fn require_new(path: &Path) -> Result<(), Error> {
+        let shown = shown(path);
+        if path.join(RECIPE).exists() {
+            return Err(Error::usage(format!(
+                "{shown} is a run already: continue it with `{}`, or give another --out",
+                command::resume(path)
+            )));
+        }
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+                return Err(Error::usage(format!(
+                    "{shown} is not a folder: give another --out"
+                )));
+            }
+            Err(error) => return Err(Error::io("list", path, error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::io("list", path, error))?;
+            let name = entry.file_name();
+            // A process that was killed before the recipe was there leaves its lock, and a file half written.
+            if name != LOCK && !warmstart_files::is_being_written(&name) {
+                return Err(Error::usage(format!(
+                    "{shown} exists and is not empty: give another --out"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the folder of a new run.
+    ///
+    /// # Errors
+    /// If the disk refuses, or another process has made it in the meantime.
+    pub fn create(path: &Path) -> Result<Self, Error> {
+        let created = warmstart_files::create_folder(path);
+        created.map_err(|error| Error::io("create", path, error))?;
+        let run = Self::lock(path)?;
+        Self::require_new(path)?;
+        Ok(run)
+    }
+
+    /// Writes what there is of a run before its first epoch.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn begin(&self, recipe: &Recipe, load_report: &str, data: &DataFiles) -> Result<(), Error> {
+        // The recipe first: with it alone, the folder is a run that can be resumed.
+        self.write_recipe(recipe)?;
+        self.write_data_files(data)?;
+        replace_file(&self.path.join(LOAD_REPORT), load_report.as_bytes())
+    }
+
+    /// Opens the folder of a run, with its recipe: that of its newest checkpoint if the file is lost.
+    ///
+    /// # Errors
+    /// If there is no run, or another process has it.
+    pub fn open(path: &Path, observe: Observer) -> Result<(Self, Recipe), Error> {
+        if !path.join(RECIPE).is_file() && !path.join(checkpoint::FOLDER).is_dir() {
+            return Err(not_a_run(path));
+        }
+        // The recipe after the lock: before, another process might change it.
+        let run = Self::lock(path)?;
+        run.checkpoints.recover()?;
+        let (recipe, lost) = recipe_of(path)?;
+        if lost {
+            observe(Event::Note(format!(
+                "{} is lost: the newest checkpoint's recipe is used, and written there again",
+                shown(&path.join(RECIPE))
+            )));
+        }
+        Ok((run, recipe))
+    }
+
+    /// Something that a run without a checkpoint cannot have.
+    pub fn trace_of_epochs(&self) -> Option<PathBuf> {
+        let files = [BEST, METRICS].map(|name| self.path.join(name));
+        let holds = |file: &PathBuf| file.metadata().is_ok_and(|metadata| metadata.len() > 0);
+        files.into_iter().find(holds)
+    }
+
+    fn lock(path: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            path: path.to_owned(),
+            checkpoints: Checkpoints::of(path),
+            _lock: Lock::take(path)?,
+        })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Saves the resolved recipe.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), Error> {
+        replace_file(&self.path.join(RECIPE), recipe.to_toml().as_bytes())
+    }
+
+    /// Saves the list of the files that it learns from.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_data_files(&self, files: &DataFiles) -> Result<(), Error> {
+        replace_file(&self.path.join(DATA_FILES), files.text().as_bytes())
+    }
+
+    /// Reads that list, if it is there.
+    pub fn data_files(&self) -> Option<DataFiles> {
+        data_files_of(&self.path)
+    }
+
+    /// Rewrites metrics.jsonl from the history.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_metrics(&self, history: &[EpochRecord]) -> Result<(), Error> {
+        let mut text = String::new();
+        for record in history {
+            text += &serde_json::to_string(record).expect("a record is plain data");
+            text.push('\n');
+        }
+        replace_file(&self.path.join(METRICS), text.as_bytes())
+    }
+
+    /// Rewrites summary.json.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_summary(&self, summary: &Summary) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(summary).expect("a summary is plain data");
+        replace_file(&self.path.join(SUMMARY), (text + "\n").as_bytes())
+    }
+
+    /// Reads summary.json, if there is a sound one.
+    pub fn summary(&self) -> Option<Summary> {
+        summary_of(&self.path)
+    }
+
+    /// Saves the plan.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_plan(&self, plan: &Plan) -> Result<(), Error> {
+        let text = serde_json::to_string_pretty(plan).expect("a plan is plain data");
+        replace_file(&self.path.join(PLAN), (text + "\n").as_bytes())
+    }
+
+    /// Reads the plan, if there is a sound one.
+    pub fn plan(&self) -> Option<Plan> {
+        serde_json::from_str(&read_text(&self.path.join(PLAN), LARGEST_RECORD).ok()?).ok()
+    }
+
+    /// Says that a phase is at work, until [`mark_ended`](Self::mark_ended).
+    pub fn mark_running(&self, phase: &str) {
+        let running = Running {
+            phase: phase.to_owned(),
+            kills: Kills::now(),
+        };
+        let text = serde_json::to_string(&running).expect("a name and numbers");
+        // Where it cannot be written, a kill for lack of memory goes unnoticed; no more.
+        let _ = replace_file(&self.path.join(RUNNING), text.as_bytes());
+    }
+
+    /// Says that the run ended in a way that was told: by success or an error.
+    pub fn mark_ended(&self) {
+        // Where the file cannot be removed, it was told nevertheless.
+        let _ = fs::remove_file(self.path.join(RUNNING));
+    }
+
+    /// The phase in which the run ended without a word, and what the system's kills for lack of memory
+    /// since that phase began say of it; `None` if the run told its end.
+    pub fn silent_end(&self) -> Option<(String, EndCause)> {
+        let text = read_text(&self.path.join(RUNNING), LARGEST_RECORD).ok()?;
+        let running: Running = serde_json::from_str(&text).ok()?;
+        let cause = match (running.kills, Kills::now()) {
+            (Some(before), Some(now)) => before.end_cause(&now),
+            _ => EndCause::OtherEnd,
+        };
+        Some((running.phase, cause))
+    }
+
+    /// Makes best.safetensors the model of an epoch's checkpoint.
+    ///
+    /// # Errors
+    /// If that checkpoint is damaged, or the disk refuses.
+    pub fn write_kept(&self, kept: &EpochFigure) -> Result<(), Error> {
+        let model = self
+            .checkpoints
+            .open(At::Epoch(kept.epoch))?
+            .folder
+            .join(MODEL);
+        replace_by_copy(&self.path.join(BEST), &model)
+    }
+
+    /// Removes the checkpoints that the recipe doesn't keep: all but the last few, the last of each
+    /// phase, and of each of these the highest up to then, frozen and thawed, so that a run can go on from any of
+    /// them.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn prune(&self, recipe: &Recipe, history: &[EpochRecord]) -> Result<(), Error> {
+        let Keep::Last(count) = recipe.keep else {
+            return Ok(());
+        };
+        let epochs = self.checkpoints.epochs()?;
+        // The newest is what resuming goes on from.
+        let recent = epochs.len().saturating_sub(count.max(1));
+        let stays =
+            |index: usize| index >= recent || course::ends_phase(recipe, history, epochs[index]);
+        let candidates = |epoch: usize| Some(Candidates::of(recipe, history.get(..epoch)?, ""));
+        let highest: Vec<usize> = (0..epochs.len())
+            .filter(|&index| stays(index))
+            .filter_map(|index| candidates(epochs[index]))
+            .flat_map(|candidates| {
+                candidates
+                    .iter()
+                    .map(|figure| figure.epoch)
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        for (index, epoch) in epochs.iter().enumerate() {
+            if !stays(index) && !highest.contains(epoch) {
+                self.checkpoints.remove(At::Epoch(*epoch))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The list of the files that a run learns from, if it is there and not empty.
+pub fn data_files_of(run: &Path) -> Option<DataFiles> {
+    let text = read_text(&run.join(DATA_FILES), LARGEST_RECORD).ok()?;
+    (!text.is_empty()).then(|| DataFiles::from_text(text))
+}
+
+/// The summary.json of a run, if there is a sound one.
+pub fn summary_of(run: &Path) -> Option<Summary> {
+    serde_json::from_str(&read_text(&run.join(SUMMARY), LARGEST_RECORD).ok()?).ok()
+}
+
+fn not_a_run(path: &Path) -> Error {
+    let first = cross_validation::folder(path, 1);
+    Error::usage(match first.join(RECIPE).exists() {
+        true => format!(
+            "{} is a cross-validation of several runs: start it again with the arguments that it had, and it goes \
+             on; one of them is {}",
+            shown(path),
+            shown(&first)
+        ),
+        false => format!("{} is not a run: it has no {RECIPE}", shown(path)),
+    })
+}
+
+/// The recipe of a run, and whether it is its newest checkpoint's because the file is lost. One that
+/// cannot be understood is not: somebody may have written it.
+///
+/// # Errors
+/// If there is none.
+pub fn recipe_of(path: &Path) -> Result<(Recipe, bool), Error> {
+    let file = path.join(RECIPE);
+    if file.metadata().is_ok_and(|metadata| metadata.len() > 0) {
+        return Ok((Recipe::read(&file)?, false));
+    }
+    match Checkpoints::of(path).newest_state()? {
+        Some(state) => Ok((state.recipe, true)),
+        None => Err(not_a_run(path)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_told_its_end_has_no_silent_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunFolder::lock(dir.path()).unwrap();
+        assert_eq!(run.silent_end(), None);
+        run.mark_running("thaw");
+        let silent = Some(("thaw".to_owned(), EndCause::OtherEnd));
+        assert_eq!(run.silent_end(), silent);
+        run.mark_ended();
+        assert_eq!(run.silent_end(), None);
+    }
+}

@@ -1,0 +1,177 @@
+//! The runs below a folder and their states.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+
+use warmstart_recipe::Error;
+use crate::checkpoint;
+use crate::checkpoint::Checkpoints;
+use crate::checkpoint::State;
+use warmstart_recipe::command;
+use crate::position;
+use crate::lock::LOCK;
+use crate::lock::Owner;
+use crate::lock::owner;
+use warmstart_recipe::Recipe;
+use crate::record::EpochFigure;
+use crate::record::RunState;
+use crate::record::Summary;
+use warmstart_recipe::run_files::LOAD_REPORT;
+use warmstart_recipe::run_files::RECIPE;
+use crate::folder::recipe_of;
+use crate::folder::summary_of;
+
+/// Levels of folders below the first that are searched.
+const DEPTH: usize = 6;
+/// Epochs by which it is proposed to extend a finished run.
+pub const MORE_EPOCHS: usize = 5;
+
+/// A run that was found.
+#[derive(Clone, Debug, Serialize)]
+pub struct FoundRun {
+    /// Its folder; in JSON, bytes that are not UTF-8 are written as `\xff`.
+    #[serde(serialize_with = "path_text")]
+    pub run: PathBuf,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Epochs that it is to have; 0 if its recipe cannot be read.
+    pub epochs: usize,
+    /// The epoch in best.safetensors: of a finished run what was chosen, else the highest epoch so far.
+    pub kept: Option<EpochFigure>,
+    /// The epoch with the highest metric so far.
+    pub highest: Option<EpochFigure>,
+    /// The highest epoch and why it was not kept, in a line; none where it was.
+    pub not_kept: Option<String>,
+    /// The command that continues it; none while it runs.
+    pub command: Option<String>,
+}
+
+fn path_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    warmstart_files::text(path).serialize(serializer)
+}
+
+/// Where a run stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum Status {
+    /// A process trains it.
+    Running {
+        /// Its number, if it can be read.
+        process: Option<u32>,
+        /// Finished epochs at the newest checkpoint.
+        epoch: usize,
+    },
+    /// Epochs are left, and no process trains it.
+    Interrupted {
+        /// Finished epochs.
+        epoch: usize,
+        /// Images of the next epoch that are done.
+        images: usize,
+    },
+    /// All epochs are done.
+    Finished,
+    /// It cannot be resumed.
+    Broken {
+        /// Why.
+        problem: String,
+    },
+}
+
+/// The runs in and below a folder, by path.
+///
+/// # Errors
+/// If the folder cannot be listed.
+pub fn runs(folder: &Path) -> Result<Vec<FoundRun>, Error> {
+    fs::read_dir(folder).map_err(|error| Error::io("list", folder, error))?;
+    let mut found = Vec::new();
+    search(folder, DEPTH, &mut found);
+    found.sort();
+    Ok(found.into_iter().map(|run| look(&run)).collect())
+}
+
+fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
+    if is_run(folder) {
+        found.push(folder.to_owned());
+        return;
+    }
+    let Some(depth) = depth.checked_sub(1) else {
+        return;
+    };
+    // A folder that may not be read is not ours.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if !hidden && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            search(&entry.path(), depth, found);
+        }
+    }
+}
+
+fn is_run(folder: &Path) -> bool {
+    let any = |names: [&str; 2]| names.iter().any(|name| folder.join(name).exists());
+    // A recipe alone may be one that somebody wrote.
+    folder.join(checkpoint::FOLDER).is_dir() && any([RECIPE, LOCK])
+        || folder.join(RECIPE).is_file() && any([LOAD_REPORT, LOCK])
+}
+
+fn look(run: &Path) -> FoundRun {
+    let checkpoints = Checkpoints::of(run);
+    let state = checkpoints.newest_state().ok().flatten();
+    let any = checkpoints.list().is_ok_and(|list| !list.is_empty());
+    let recipe = recipe_of(run).map(|(recipe, _)| recipe);
+    let history = state.as_ref().map_or(&[][..], |state| &state.history);
+    let epoch = history.len();
+    let epochs = recipe.as_ref().map_or(0, Recipe::epochs);
+    let has_none_left = |recipe: &Recipe| course::next(recipe, history).is_none();
+    let is_done = recipe.as_ref().is_ok_and(has_none_left) && is_finished(run);
+    let status = match (owner(run), recipe) {
+        (Owner::Process(process), _) => Status::Running { process, epoch },
+        (_, Err(error)) => Status::Broken {
+            problem: error.to_string(),
+        },
+        _ if any && state.is_none() => Status::Broken {
+            problem: "none of its checkpoints can be read by this version".into(),
+        },
+        _ if epoch > epochs => Status::Broken {
+            problem: format!("its recipe has {epochs} epochs, and {epoch} are done"),
+        },
+        _ if is_done => Status::Finished,
+        _ => Status::Interrupted {
+            epoch,
+            images: state.as_ref().map_or(0, State::images_in_epoch),
+        },
+    };
+    let resume = command::resume(run);
+    let command = match &status {
+        Status::Running { .. } | Status::Broken { .. } => None,
+        Status::Interrupted { .. } => Some(resume),
+        Status::Finished => Some(format!("{resume} --epochs {}", epoch + MORE_EPOCHS)),
+    };
+    let summary = summary_of(run).filter(|_| status == Status::Finished);
+    let not_kept = summary.as_ref().and_then(Summary::not_kept);
+    let (kept, highest) = match summary {
+        Some(summary) => (Some(summary.kept), Some(summary.highest)),
+        None => {
+            let metric = |state: &State| state.recipe.task.metric();
+            let highest =
+                state.and_then(|state| EpochFigure::highest(&state.history, metric(&state)));
+            (highest.clone(), highest)
+        }
+    };
+    FoundRun {
+        run: run.to_owned(),
+        kept,
+        highest,
+        not_kept,
+        status,
+        epochs,
+        command,
+    }
+}
+
+/// Returns whether the choice of the kept model and the test after the last epoch are done too.
+fn is_finished(run: &Path) -> bool {
+    summary_of(run).is_some_and(|summary| summary.state == RunState::Finished)
+}

@@ -1,0 +1,125 @@
+//! One process a run.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use warmstart_files::shown;
+
+use warmstart_recipe::Error;
+
+/// Its file in the folder.
+pub const LOCK: &str = "run.lock";
+/// Tries again, ten milliseconds apart.
+const TRIES: usize = 5;
+/// Bytes that the number of a process has at most.
+const LONGEST_NUMBER: u64 = 20;
+
+/// A run's folder in the hands of this process. The system takes it back when the process ends, however
+/// it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Whose a run is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Nobody's.
+    Nobody,
+    /// A process's, with its number if that can be read.
+    Process(Option<u32>),
+}
+
+impl Lock {
+    /// Takes a run's folder.
+    ///
+    /// # Errors
+    /// If another process has it, or the disk refuses.
+    pub fn take(run: &Path) -> Result<Self, Error> {
+        let path = run.join(LOCK);
+        // Opening a pipe would wait for whoever is at its other end.
+        let regular = warmstart_files::open(&path).map(drop);
+        if let Err(error) = regular
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            return Err(Error::io("open", &path, error));
+        }
+        let open = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
+        let mut file = open.map_err(|error| Error::io("open", &path, error))?;
+        let mut tries = TRIES;
+        let refused = loop {
+            match file.try_lock() {
+                // Whoever only looks whose the run is has the lock for a moment.
+                Err(TryLockError::WouldBlock) if tries > 0 => {
+                    tries -= 1;
+                    thread::sleep(Duration::from_millis(10));
+                }
+                result => break result.err(),
+            }
+        };
+        match refused {
+            None => {}
+            // Some network file systems have no locks: better to train without.
+            Some(TryLockError::Error(_)) => {}
+            Some(TryLockError::WouldBlock) => {
+                let process = match number(&mut file) {
+                    Some(number) => format!("process {number}"),
+                    None => "another process".into(),
+                };
+                return Err(Error::Refused(format!(
+                    "{} is being trained by {process}: wait for it, or stop it first",
+                    shown(run)
+                )));
+            }
+        }
+        let number = std::process::id().to_string();
+        // Only for people: a full disk is no reason not to have the lock.
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.write_all(number.as_bytes()));
+        Ok(Self { _file: file })
+    }
+}
+
+/// Whose a run is now.
+pub fn owner(run: &Path) -> Owner {
+    let Ok(mut file) = warmstart_files::open(&run.join(LOCK)) else {
+        return Owner::Nobody;
+    };
+    match file.try_lock_shared() {
+        Err(TryLockError::WouldBlock) => Owner::Process(number(&mut file)),
+        _ => Owner::Nobody,
+    }
+}
+
+fn number(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(LONGEST_NUMBER).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_one_process_s_until_that_lets_go() {
+        let run = tempfile::tempdir().unwrap();
+        assert_eq!(owner(run.path()), Owner::Nobody);
+        let lock = Lock::take(run.path()).unwrap();
+        assert_eq!(owner(run.path()), Owner::Process(Some(std::process::id())));
+        let error = Lock::take(run.path()).unwrap_err();
+        assert!(error.to_string().contains("is being trained by process"));
+        drop(lock);
+        assert_eq!(owner(run.path()), Owner::Nobody);
+        Lock::take(run.path()).unwrap();
+    }
+}

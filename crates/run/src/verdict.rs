@@ -1,0 +1,191 @@
+//! The choice of the model that a run keeps. Thawing may harm: with few images, or wrong labels, the frozen backbone with a
+//! new head is the better model, and a difference of a few images says nothing. So the thawed model has to
+//! beat it on the same images, in a test that is fixed in advance.
+
+use serde::{Deserialize, Serialize};
+
+use warmstart_recipe::Recipe;
+use warmstart_recipe::Train;
+use crate::record::EpochFigure;
+use crate::record::EpochRecord;
+
+/// The p-value below which a thaw is kept. The thaw is the highest of its epochs, so a thaw that is no better is kept
+/// more often than that.
+pub const LEVEL: f64 = 0.05;
+
+/// The epoch with the highest metric of each of a run's two parts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Candidates {
+    /// Of the phases at its beginning that train the head alone.
+    pub probe: Option<EpochFigure>,
+    /// Of those that come after.
+    pub thawed: Option<EpochFigure>,
+}
+
+/// The parameters of an epoch that may be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weights {
+    /// Those that the steps made.
+    Trained,
+    /// Their moving average.
+    Average,
+}
+
+/// What was compared at the end of a run, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The highest epoch with a frozen backbone; `null` if there was none.
+    pub probe: Option<EpochFigure>,
+    /// The highest epoch after it; `null` if there was none.
+    pub thawed: Option<EpochFigure>,
+    /// Which of its parameters, where the phase had a moving average: the better ones.
+    pub weights: Option<Weights>,
+    /// Chance of a gain as large as the thaw's if it were none; `null` if there is nothing to compare.
+    pub p_value: Option<f64>,
+    /// What that has to be below for the thawed model to be kept.
+    pub level: f64,
+}
+
+impl Candidates {
+    /// The candidates of a run so far.
+    pub fn of(recipe: &Recipe, history: &[EpochRecord], metric: &str) -> Self {
+        let heads = recipe
+            .phases
+            .iter()
+            .take_while(|phase| phase.train == Train::Head);
+        let heads: Vec<&str> = heads.map(|phase| phase.name.as_str()).collect();
+        let of_probe = |record: &&EpochRecord| heads.contains(&record.phase.as_str());
+        let (probe, thawed): (Vec<_>, Vec<_>) = history.iter().partition(of_probe);
+        Self {
+            probe: EpochFigure::highest(probe, metric),
+            thawed: EpochFigure::highest(thawed, metric),
+        }
+    }
+
+    /// Both.
+    pub fn iter(&self) -> impl Iterator<Item = &EpochFigure> {
+        self.probe.iter().chain(&self.thawed)
+    }
+}
+
+impl Verdict {
+    /// What is kept; `None` if the run had no epoch.
+    pub fn kept(&self) -> Option<&EpochFigure> {
+        match (&self.probe, &self.thawed) {
+            (Some(probe), Some(_)) if !self.thaw_is_better() => Some(probe),
+            (probe, thawed) => thawed.as_ref().or(probe.as_ref()),
+        }
+    }
+
+    /// Which parameters of the kept epoch, if its phase had a moving average.
+    pub fn kept_weights(&self) -> Option<Weights> {
+        self.weights.filter(|_| self.kept() == self.thawed.as_ref())
+    }
+
+    fn thaw_is_better(&self) -> bool {
+        self.p_value.is_none_or(|p_value| p_value < self.level)
+    }
+
+    /// The p-value that was found and the one that was needed, in words; `None` where the thawed model is kept, or
+    /// nothing was compared.
+    pub fn reason_against_thaw(&self) -> Option<String> {
+        let p_value = self.p_value.filter(|_| !self.thaw_is_better())?;
+        Some(format!("{}, needs p < {}", chance(p_value), self.level))
+    }
+
+    /// The verdict in a sentence; `None` where nothing was compared.
+    pub fn sentence(&self) -> Option<String> {
+        let (probe, thawed, p_value) = (self.probe.as_ref()?, self.thawed.as_ref()?, self.p_value?);
+        let chance = chance(p_value);
+        let figures = format!("thawed {thawed}, frozen {probe}; {chance}");
+        Some(match self.thaw_is_better() {
+            true => format!(
+                "the thaw beats the frozen probe on the same validation images ({figures}): the thawed model is \
+                 kept"
+            ),
+            false => format!(
+                "the thaw does not beat the frozen probe on the same validation images ({figures}, needs p < {}): \
+                 the probe is kept{}",
+                self.level,
+                match thawed.value > probe.value {
+                    true =>
+                        "; more validation images would tell, and --no-guard keeps the higher figure",
+                    false => "",
+                }
+            ),
+        })
+    }
+}
+
+fn chance(p_value: f64) -> String {
+    if p_value < 0.001 {
+        "p < 0.001".to_owned()
+    } else {
+        format!("p = {p_value:.3}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::position;
+    use warmstart_recipe::Draft;
+
+    fn verdict(p_value: f64) -> Verdict {
+        let figure = |epoch, value| {
+            EpochFigure::highest(&[EpochRecord::example(epoch, value)], "top-1 accuracy")
+        };
+        Verdict {
+            probe: figure(2, 0.6),
+            thawed: figure(5, 0.65),
+            weights: None,
+            p_value: Some(p_value),
+            level: LEVEL,
+        }
+    }
+
+    #[test]
+    fn the_thaw_is_kept_only_if_it_is_surely_better() {
+        assert_eq!(verdict(0.01).kept().unwrap().epoch, 5);
+        assert_eq!(verdict(0.05).kept().unwrap().epoch, 2);
+        assert!(
+            verdict(0.3)
+                .sentence()
+                .unwrap()
+                .contains("the probe is kept")
+        );
+    }
+
+    #[test]
+    fn the_reason_against_a_thaw_has_both_p_values() {
+        let reason = verdict(0.0734).reason_against_thaw();
+        assert_eq!(reason.as_deref(), Some("p = 0.073, needs p < 0.05"));
+        assert_eq!(verdict(0.01).reason_against_thaw(), None);
+    }
+
+    #[test]
+    fn alone_either_is_kept() {
+        let alone = Verdict {
+            probe: None,
+            p_value: None,
+            ..verdict(1.0)
+        };
+        assert_eq!(alone.kept().unwrap().epoch, 5);
+        assert_eq!(alone.sentence(), None);
+    }
+
+    #[test]
+    fn a_run_has_a_candidate_before_and_one_after_the_thaw() {
+        let draft: Draft = toml::from_str("data = 'd'\nmodel = 'm'\nweights = 'w'").unwrap();
+        let recipe = draft.resolve(224, None).unwrap();
+        let mut history = course::history(&recipe, 14);
+        history[3].metric = 0.7;
+        history[9].metric = 0.9;
+        let candidates = Candidates::of(&recipe, &history, "");
+        let epochs = candidates.iter().map(|figure| figure.epoch);
+        assert_eq!(epochs.collect::<Vec<_>>(), [4, 10]);
+        let frozen = Candidates::of(&recipe, &history[..8], "");
+        assert_eq!(frozen.thawed, None);
+    }
+}

@@ -1,0 +1,256 @@
+//! A trained detector.
+
+use std::path::{Path, PathBuf};
+
+use warmstart_data::scenes::{self, OpenedScenes};
+use warmstart_data::{BoundingBox, DataError, Letterbox, Sample, Scene, decode};
+use warmstart_files::shown;
+use warmstart_metrics::DetectionEvaluation;
+use warmstart_weights::WeightFile;
+
+use warmstart_recipe::Error;
+use crate::detect;
+use crate::detect::Detection;
+use crate::detect::Selection;
+use crate::model_file::ModelInfo;
+use warmstart_recipe::Recipe;
+use warmstart_recipe::SEED;
+use warmstart_recipe::VAL_SPLIT;
+use crate::task::Task;
+use crate::trained::Network;
+use crate::trained::none_readable;
+use crate::trained::over_files;
+
+/// A detector out of a model file.
+pub struct Detector {
+    /// The file's metadata.
+    pub info: ModelInfo,
+    head: detect::Head,
+    network: Network,
+}
+
+/// An object that was found.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FoundObject {
+    /// Index of its class.
+    pub class: usize,
+    /// How sure the detector is, 0..1.
+    pub score: f32,
+    /// Where it is, in pixels of the picture.
+    pub bounds: BoundingBox,
+}
+
+/// A picture and what was found in it.
+pub struct FoundObjects {
+    /// The file.
+    pub path: PathBuf,
+    /// The objects, the surest first; or why there are none.
+    pub objects: Result<Vec<FoundObject>, DataError>,
+}
+
+/// Images to measure a detector on.
+pub struct LabelledScenes {
+    /// Those whose header can be read; their objects have indices of the model's classes.
+    pub samples: Vec<Sample<Scene>>,
+    /// A message for each of the others.
+    pub unreadable: Vec<String>,
+}
+
+/// How good a detector is on labelled images.
+pub struct BoxEvaluation {
+    /// Images that were measured.
+    pub images: usize,
+    /// The figures.
+    pub figures: DetectionEvaluation,
+    /// A message for each image that could not be read and was left out.
+    pub unreadable: Vec<String>,
+}
+
+/// A split of a detection data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataSplit {
+    /// What a model learns from.
+    Train,
+    /// Images whose figure picks the epoch.
+    Validation,
+    /// What neither of them saw.
+    Test,
+}
+
+impl DataSplit {
+    /// Its name, as in the list of a run's files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "val",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl Detector {
+    pub(crate) fn new(info: ModelInfo, file: &mut WeightFile) -> Result<Self, Error> {
+        let backbone = Detection::backbone(warmstart_recipe::architecture(&info.model)?);
+        let head = detect::Head::new(&backbone, info.classes.len(), info.preprocessing.crop);
+        let network = Network::new(backbone, head.parameters(), head.units(), &info, file)?;
+        Ok(Self {
+            network,
+            head,
+            info,
+        })
+    }
+
+    /// Finds the objects of pictures, handing each result to `each` in the order of `paths`.
+    ///
+    /// # Errors
+    /// If a thread that reads images dies. A file that cannot be read is a result, not an error.
+    pub fn predict(
+        &self,
+        paths: &[PathBuf],
+        workers: usize,
+        selection: Selection,
+        each: &mut dyn FnMut(FoundObjects),
+    ) -> Result<(), Error> {
+        let preprocessing = self.info.preprocessing.clone();
+        over_files(
+            paths,
+            workers,
+            move |path| {
+                let image = decode(path)?;
+                let letterbox = Letterbox::new(image.width, image.height, preprocessing.crop);
+                Ok((letterbox, detect::evaluation_pixels(&image, &preprocessing)))
+            },
+            |images| {
+                let pixels: Vec<&[f32]> = images.iter().map(|(_, pixels)| &**pixels).collect();
+                let Network {
+                    folded, parameters, ..
+                } = &self.network;
+                let features = self.network.features(&pixels);
+                let found = self.head.find(features, folded, parameters, selection);
+                let placed = found
+                    .into_iter()
+                    .zip(&images)
+                    .map(|(found, (letterbox, _))| {
+                        let object = |found: &detect::Found| FoundObject {
+                            class: found.class,
+                            score: found.score,
+                            bounds: detect::in_picture(letterbox, found),
+                        };
+                        found.iter().map(object).collect()
+                    });
+                placed.collect()
+            },
+            |path, objects| {
+                each(FoundObjects {
+                    path: path.to_owned(),
+                    objects,
+                });
+            },
+        )
+    }
+
+    /// The images of a split of a data set, with the model's classes. `recipe` is the one that the model was trained
+    /// with: it says which images validated where the data set does not.
+    ///
+    /// # Errors
+    /// If the data set cannot be opened, or has no such split or a class that the model doesn't know.
+    pub fn images(
+        &self,
+        folder: &Path,
+        split: DataSplit,
+        recipe: Option<&Recipe>,
+    ) -> Result<LabelledScenes, Error> {
+        let (val_split, seed) = recipe.map_or((VAL_SPLIT, SEED), |r| (r.val_split, r.seed));
+        let OpenedScenes {
+            dataset,
+            unreadable,
+            validates_by_share,
+            ..
+        } = scenes::open(folder, val_split, seed)?;
+        if validates_by_share && recipe.is_none() && split != DataSplit::Test {
+            return Err(Error::usage(format!(
+                "{} has no validation split of its own, and without its run the model does not say which \
+                 images it learned from: give the folder of the run, or make a split (warmstart data \
+                 convert)",
+                shown(folder)
+            )));
+        }
+        let classes = self.classes_of(&dataset.classes, folder)?;
+        let mut samples = match split {
+            DataSplit::Train => dataset.train,
+            DataSplit::Validation => dataset.validation,
+            DataSplit::Test => dataset
+                .test
+                .ok_or_else(|| Error::usage(format!("{} has no test split", shown(folder))))?,
+        };
+        let objects = samples
+            .iter_mut()
+            .flat_map(|sample| &mut sample.label.objects);
+        objects.for_each(|object| object.class = classes[object.class]);
+        let unreadable = unreadable.into_iter().map(|(_, why)| why).collect();
+        Ok(LabelledScenes {
+            samples,
+            unreadable,
+        })
+    }
+
+    /// Measures the model on images whose objects have indices of its classes.
+    ///
+    /// # Errors
+    /// If none of them can be read.
+    pub fn evaluate(
+        &self,
+        images: &LabelledScenes,
+        workers: usize,
+    ) -> Result<BoxEvaluation, Error> {
+        let LabelledScenes {
+            samples,
+            unreadable,
+        } = images;
+        let mut unreadable = unreadable.clone();
+        let paths: Vec<_> = samples.iter().map(|sample| sample.path.clone()).collect();
+        let mut labels = samples.iter().map(|sample| &sample.label);
+        let mut figures = DetectionEvaluation::new(self.info.classes.clone());
+        let mut images = 0;
+        let selection = Selection::EVALUATION;
+        self.predict(&paths, workers, selection, &mut |found| {
+            let scene = labels.next().expect("a label for each file");
+            match found.objects {
+                Ok(objects) => {
+                    let truths: Vec<_> = scene.objects.iter().map(detect::truth).collect();
+                    let detected: Vec<_> = objects
+                        .iter()
+                        .map(|o| detect::detected(o.class, o.score, o.bounds))
+                        .collect();
+                    figures.add_image(&truths, &detected);
+                    images += 1;
+                }
+                Err(error) => unreadable.push(error.to_string()),
+            }
+        })?;
+        if images == 0 {
+            return Err(none_readable(&unreadable));
+        }
+        Ok(BoxEvaluation {
+            images,
+            figures,
+            unreadable,
+        })
+    }
+
+    /// The model's class for each of a data set.
+    fn classes_of(&self, classes: &[String], folder: &Path) -> Result<Vec<usize>, Error> {
+        let known = |name: &String| {
+            let known = self.info.classes.iter().position(|class| class == name);
+            known.ok_or_else(|| {
+                Error::usage(format!(
+                    "{}: the class {name} is not one of the model's {}: {}",
+                    shown(folder),
+                    self.info.classes.len(),
+                    self.info.classes.join(", ")
+                ))
+            })
+        };
+        classes.iter().map(known).collect()
+    }
+}

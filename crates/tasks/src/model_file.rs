@@ -1,0 +1,259 @@
+//! The model as a file: parameters under native names, and in the metadata all that using it needs.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use warmstart_data::Preprocessing;
+use warmstart_files::shown;
+use warmstart_models::Architecture;
+use warmstart_nn::Parameters;
+use warmstart_nn::block::ParameterInfo;
+use warmstart_nn::burn::tensor::Device;
+use warmstart_weights::{SavedData, SavedTensor, WeightError, WeightFile};
+
+use warmstart_recipe::TaskKind;
+use warmstart_recipe::Error;
+use warmstart_run::checkpoint;
+use warmstart_workflows::cross_validate;
+use crate::model_metadata;
+use warmstart_run::folder;
+
+/// Version of the metadata that this program writes.
+const FORMAT: u32 = 1;
+
+/// The metadata of a model file, under its one key `warmstart`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Version of this metadata.
+    pub format: u32,
+    /// What the model was trained for.
+    pub task: Task,
+    /// Name of the architecture.
+    pub model: String,
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// What has to be done to an image first.
+    pub preprocessing: Preprocessing,
+}
+
+impl ModelInfo {
+    /// The metadata of a model that was trained here.
+    pub fn new(
+        task: Task,
+        architecture: &Architecture,
+        classes: &[String],
+        preprocessing: Preprocessing,
+    ) -> Self {
+        Self {
+            format: FORMAT,
+            task,
+            model: architecture.name.to_owned(),
+            classes: classes.to_owned(),
+            preprocessing,
+        }
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("metadata are plain data")
+    }
+
+    /// How a checkpoint's metadata differ from these, in words; `None` if they are the same.
+    pub fn difference(&self, found: Option<&Self>) -> Option<String> {
+        let Some(found) = found else {
+            return Some("it has no metadata".into());
+        };
+        if found.model != self.model {
+            return Some(format!(
+                "it is a {}, the recipe asks for {}",
+                found.model, self.model
+            ));
+        }
+        if found.classes != self.classes {
+            return Some(format!(
+                "its classes are {}, the data's are {}",
+                found.classes.join(", "),
+                self.classes.join(", ")
+            ));
+        }
+        if found.preprocessing.crop != self.preprocessing.crop {
+            return Some(format!(
+                "its images are {0} x {0}, the recipe's {1} x {1}",
+                found.preprocessing.crop, self.preprocessing.crop
+            ));
+        }
+        (found != self).then(|| "its task or preprocessing is not the recipe's".into())
+    }
+
+    /// The metadata of a weight file, or `None` if warmstart did not write it.
+    ///
+    /// # Errors
+    /// If it was written by a newer version, or has a value that is not what it should be.
+    pub fn of(file: &WeightFile) -> Result<Option<Self>, Error> {
+        let Some(value) = &file.metadata else {
+            return Ok(None);
+        };
+        let problem = |problem: String| Error::Model {
+            path: file.path.clone(),
+            problem,
+        };
+        if value["format"].as_u64() > Some(FORMAT.into()) {
+            return Err(problem(
+                "it was written by a newer version of warmstart: update this one".into(),
+            ));
+        }
+        model_metadata::check(value, FORMAT).map_err(problem)?;
+        serde_json::from_value(value.clone())
+            .map(Some)
+            .map_err(|error| problem(format!("its warmstart metadata cannot be read ({error})")))
+    }
+}
+
+/// Writes a model file into a folder that nobody reads yet: the same bytes for the same parameters.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn write_model(path: &Path, parameters: &Parameters, info: &ModelInfo) -> Result<(), Error> {
+    with_tensors(parameters, |tensors| {
+        warmstart_weights::write(path, tensors, &info.to_json())
+    })
+}
+
+/// As [`write_model`], a file of tensors alone.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn write_tensors(path: &Path, parameters: &Parameters) -> Result<(), Error> {
+    with_tensors(parameters, |tensors| {
+        warmstart_weights::write(path, tensors, &serde_json::Value::Null)
+    })
+}
+
+/// Replaces a model file, which is there whole or as it was.
+///
+/// # Errors
+/// If the disk refuses.
+pub fn replace_model(path: &Path, parameters: &Parameters, info: &ModelInfo) -> Result<(), Error> {
+    with_tensors(parameters, |tensors| {
+        warmstart_weights::save(path, tensors, &info.to_json())
+    })
+}
+
+/// Lets `write` have the parameters, whose values are fetched one tensor at a time.
+fn with_tensors(
+    parameters: &Parameters,
+    write: impl FnOnce(Vec<SavedTensor>) -> Result<(), WeightError>,
+) -> Result<(), Error> {
+    let names = parameters.names();
+    let shapes: Vec<_> = names.map(|name| (name, parameters.shape(name))).collect();
+    let fetch = |name: &str| parameters.values(name);
+    let saved = shapes.iter().map(|(name, shape)| SavedTensor {
+        name,
+        shape,
+        data: SavedData::Fetched(shape.iter().product(), &fetch),
+    });
+    Ok(write(saved.collect())?)
+}
+
+/// Reads a file of tensors that warmstart wrote.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_tensors(path: &Path, device: &Device) -> Result<Parameters, Error> {
+    let file = warmstart_weights::read(path)?;
+    let mut parameters = Parameters::new();
+    for (name, tensor) in file.tensors {
+        parameters.insert_values(&name, &tensor.shape, tensor.data, device);
+    }
+    Ok(parameters)
+}
+
+/// Takes a model's parameters out of a file that must hold all of them.
+///
+/// # Errors
+/// If one is missing or has another shape.
+pub fn complete_parameters(
+    file: &mut WeightFile,
+    expected: &[ParameterInfo],
+    device: &Device,
+) -> Result<Parameters, Error> {
+    let mut parameters = Parameters::new();
+    for info in expected {
+        let problem = |problem: String| Error::Model {
+            path: file.path.clone(),
+            problem,
+        };
+        let tensor = file
+            .tensors
+            .remove(&info.name)
+            .ok_or_else(|| problem(format!("it has no tensor {}", info.name)))?;
+        if tensor.shape != info.shape {
+            return Err(problem(format!(
+                "{} is {:?}, and the model needs {:?}",
+                info.name, tensor.shape, info.shape
+            )));
+        }
+        parameters.insert_values(&info.name, &tensor.shape, tensor.data, device);
+    }
+    Ok(parameters)
+}
+
+/// Refuses values with which a network computes nothing but NaN, such as those of a training that diverged or of a
+/// damaged copy: a NaN or an infinity, or a negative variance of a batch norm.
+///
+/// # Errors
+/// If a tensor of the file holds one; the error names the first by name.
+pub fn require_sound<'a>(
+    path: &Path,
+    tensors: impl Iterator<Item = (&'a str, &'a [f32])>,
+) -> Result<(), Error> {
+    for (name, values) in tensors {
+        let is_variance = name.rsplit('.').next() == Some("running_var");
+        let what = if values.iter().any(|value| !value.is_finite()) {
+            "values that are not finite"
+        } else if is_variance && values.iter().any(|value| *value < 0.0) {
+            "negative variances"
+        } else {
+            continue;
+        };
+        return Err(Error::Model {
+            path: path.to_owned(),
+            problem: format!("{name} holds {what}: take another copy"),
+        });
+    }
+    Ok(())
+}
+
+/// The file that a user means by a path: a folder stands for the kept model of the run, or the
+/// model of the checkpoint, in it.
+///
+/// # Errors
+/// If it is a folder without a model, such as that of a cross-validation, whose runs lie in folders of their own.
+pub fn resolve_path(path: &Path) -> Result<PathBuf, Error> {
+    if !path.is_dir() {
+        return Ok(path.to_owned());
+    }
+    for name in [run::BEST, checkpoint::MODEL] {
+        if path.join(name).is_file() {
+            return Ok(path.join(name));
+        }
+    }
+    let fold = cross_validation::folder(path, 1);
+    let problem = if fold.is_dir() {
+        format!(
+            "it is a folder of the runs of a cross-validation, not a run: give one of them, such as {}",
+            shown(&fold)
+        )
+    } else if path.join(run::RECIPE).is_file() {
+        format!("the run has no {} yet: let an epoch finish", run::BEST)
+    } else {
+        format!(
+            "it is a folder without a model ({} or {}): give the file, or the folder of a run",
+            run::BEST,
+            checkpoint::MODEL
+        )
+    };
+    Err(Error::Model {
+        path: path.to_owned(),
+        problem,
+    })
+}

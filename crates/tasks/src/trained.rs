@@ -1,0 +1,159 @@
+//! A trained model as it is used: all it needs is in its one file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use warmstart_data::{DataError, Loader, batches};
+use warmstart_models::Architecture;
+use warmstart_nn::block::{Forward, ParameterInfo, Unit};
+use warmstart_nn::burn::tensor::{Device, Tensor};
+use warmstart_nn::{Folded, Parameters};
+use warmstart_weights::WeightFile;
+
+use warmstart_recipe::Error;
+use crate::classify::classifier::Classifier;
+use crate::detect::detector::Detector;
+use crate::network::INFERENCE_BATCH;
+use crate::network::images;
+use crate::model_file::ModelInfo;
+use crate::model_file::complete_parameters;
+use crate::model_file::require_sound;
+use warmstart_recipe::run_files::resolve_path;
+use warmstart_recipe::TaskKind;
+
+/// Batches that are prepared ahead of the one in the network.
+const BATCHES_AHEAD: usize = 2;
+
+/// A model for either task.
+pub enum Trained {
+    /// Tells the class of an image.
+    Classifier(Box<Classifier>),
+    /// Finds the objects of an image.
+    Detector(Box<Detector>),
+}
+
+impl Trained {
+    /// Loads a model file, or the kept model of a run's folder.
+    ///
+    /// # Errors
+    /// If it isn't a model that warmstart wrote.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let path = resolve_path(path)?;
+        let mut file = warmstart_weights::read(&path)?;
+        let Some(info) = ModelInfo::of(&file)? else {
+            return Err(Error::Model {
+                path,
+                problem: "it carries no class names and preprocessing: give a model that \
+                          warmstart trained (best.safetensors), or train one from these weights"
+                    .into(),
+            });
+        };
+        Ok(match info.task {
+            Task::Classify => Self::Classifier(Box::new(Classifier::new(info, &mut file)?)),
+            Task::Detect => Self::Detector(Box::new(Detector::new(info, &mut file)?)),
+        })
+    }
+}
+
+/// A network out of a model file.
+pub(crate) struct Network {
+    /// Every parameter, the head's included.
+    pub parameters: Parameters,
+    /// Every unit.
+    pub folded: Folded,
+    backbone: Architecture,
+    image_size: usize,
+    device: Device,
+}
+
+impl Network {
+    /// Takes the parameters of a backbone and of the head behind it out of a file.
+    pub fn new(
+        backbone: Architecture,
+        head: Vec<ParameterInfo>,
+        units: Vec<&Unit>,
+        info: &ModelInfo,
+        file: &mut WeightFile,
+    ) -> Result<Self, Error> {
+        let device = warmstart_nn::device();
+        let mut expected = backbone.backbone_parameters();
+        expected.extend(head);
+        let tensors = expected.iter().filter_map(|info| {
+            let tensor = file.tensors.get(&info.name)?;
+            Some((info.name.as_str(), tensor.data.as_slice()))
+        });
+        require_sound(&file.path, tensors)?;
+        let parameters = complete_parameters(file, &expected, &device)?;
+        let stages = 0..backbone.stages.len();
+        let units = backbone.units(stages).chain(units);
+        Ok(Self {
+            folded: Folded::new(&parameters, units, &device),
+            parameters,
+            backbone,
+            image_size: info.preprocessing.crop,
+            device,
+        })
+    }
+
+    /// The backbone's features of normalised images, each `[height, width, 3]`.
+    pub fn features(&self, pixels: &[&[f32]]) -> Vec<Tensor<4>> {
+        let images = vec![images(pixels, self.image_size, &self.device)];
+        let stages = 0..self.backbone.stages.len();
+        let mut forward = Forward::Inference(&self.folded);
+        self.backbone.forward_maps(stages, images, &mut forward)
+    }
+}
+
+/// Refuses a measurement without any image; `unreadable` says why of each.
+pub(crate) fn none_readable(unreadable: &[String]) -> Error {
+    Error::usage(match unreadable.first() {
+        Some(first) => format!(
+            "none of the {} images can be read; the first: {first}",
+            unreadable.len()
+        ),
+        None => "there is no image to measure".to_owned(),
+    })
+}
+
+/// Reads files, sends those that can be read through `infer` in batches, and hands each result to `each`
+/// in the order of `paths`.
+pub(crate) fn over_files<P: Send + 'static, R>(
+    paths: &[PathBuf],
+    workers: usize,
+    read: impl Fn(&Path) -> Result<P, DataError> + Send + Sync + 'static,
+    infer: impl Fn(Vec<P>) -> Vec<R>,
+    mut each: impl FnMut(&Path, Result<R, DataError>),
+) -> Result<(), Error> {
+    let files = paths.to_vec();
+    let prepare = move |index: usize| Ok(read(&files[index]));
+    let order: Vec<usize> = (0..paths.len()).collect();
+    let batches = batches(&order, INFERENCE_BATCH);
+    let loader = Loader::new(batches, workers, BATCHES_AHEAD, Arc::new(prepare));
+    let mut rest = paths.iter();
+    for batch in loader {
+        let mut readable = Vec::new();
+        let mut failures = Vec::new();
+        for image in batch? {
+            failures.push(match image {
+                Ok(image) => {
+                    readable.push(image);
+                    None
+                }
+                Err(error) => Some(error),
+            });
+        }
+        let results = match readable.is_empty() {
+            true => Vec::new(),
+            false => infer(readable),
+        };
+        let mut results = results.into_iter();
+        for (failure, path) in failures.into_iter().zip(&mut rest) {
+            let result = match failure {
+                Some(error) => Err(error),
+                None => Ok(results.next().expect("a result for each readable image")),
+            };
+            each(path, result);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+use std::{fs, io};
+
+use warmstart_data::{FeatureCache, FeatureCacheFolder, Preprocessing};
+use warmstart_models::Architecture;
+use warmstart_nn::Parameters;
+
+use warmstart_recipe::Phase;
+use warmstart_tasks::task::Split;
+use warmstart_tasks::task::Task;
+use warmstart_tasks::task::files;
+
+/// What cached features depend on.
+pub struct FeatureKey<'a, T> {
+    /// The network.
+    pub architecture: &'a Architecture,
+    /// Its values as the phase begins.
+    pub parameters: &'a Parameters,
+    /// The phase.
+    pub phase: &'a Phase,
+    /// The images and the head.
+    pub task: &'a T,
+    /// What is done to an image.
+    pub preprocessing: &'a Preprocessing,
+    /// Seed of the run.
+    pub seed: u64,
+}
+
+impl<T: Task> FeatureKey<'_, T> {
+    /// Shares of the features of the training images, under those of so many views that are at some `places`, and of the
+    /// validation images that are in `folder` already; [0, 1].
+    pub fn kept(
+        &self,
+        boundary: usize,
+        (views, places): (usize, &BTreeSet<usize>),
+        folder: &FeatureCacheFolder,
+    ) -> [f64; 2] {
+        let find = |views: Option<usize>, beside: Option<&FeatureCache>| {
+            let files = self.files(views);
+            let key = self.key(boundary, &files, views).ok()?;
+            folder.find(&key, files.len() * views.unwrap_or(1), beside)
+        };
+        let training = find(Some(views), None);
+        let validation = find(None, training.as_ref());
+        let images = self.task.data().train.len();
+        let own = self.task.samples(None);
+        let entries = |place| own.iter().map(move |sample| place * images + sample);
+        [
+            share(training, places.iter().flat_map(entries).collect()),
+            share(validation, self.task.samples(Some(Split::Validation))),
+        ]
+    }
+
+    /// The images whose features are kept: those of training with a number of views, else those of validation.
+    pub(super) fn files(&self, views: Option<usize>) -> Vec<&Path> {
+        files(match views {
+            Some(_) => &self.task.data().train,
+            None => self.task.split(Split::Validation),
+        })
+    }
+
+    /// A name for everything that decides about the features' bits.
+    pub(super) fn key(
+        &self,
+        boundary: usize,
+        files: &[&Path],
+        views: Option<usize>,
+    ) -> io::Result<String> {
+        let mut hasher = blake3::Hasher::new();
+        let mut add = |bytes: &[u8]| {
+            hasher.update(&(bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        };
+        // Another version's kernels may round otherwise.
+        add(env!("CARGO_PKG_VERSION").as_bytes());
+        add(warmstart_nn::simd_level().unwrap_or_default().as_bytes());
+        add(&serde_json::to_vec(&T::KIND)?);
+        add(self.architecture.name.as_bytes());
+        add(&(boundary as u64).to_le_bytes());
+        add(&serde_json::to_vec(self.preprocessing)?);
+        if let Some(views) = views {
+            add(&serde_json::to_vec(&(
+                self.seed,
+                // Where a phase closes without mosaics, its views are twice as many.
+                self.phase.views,
+                views,
+                &self.phase.augmentation,
+            ))?);
+            // Pictures that are mixed into others are the part's own.
+            if let Some(fold) = self.task.fold().filter(|_| self.phase.augmentation.mixes()) {
+                add(&serde_json::to_vec(&fold.training)?);
+            }
+        }
+        for name in self.parameters.names() {
+            let stage = self.architecture.stage_of(name);
+            if stage.is_some_and(|stage| stage < boundary) {
+                let values = self.parameters.values(name);
+                let bytes: Vec<u8> = values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect();
+                add(name.as_bytes());
+                add(&bytes);
+            }
+        }
+        for file in files {
+            let metadata = fs::metadata(file)?;
+            let modified = metadata
+                .modified()?
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            add(file.as_os_str().as_encoded_bytes());
+            add(&metadata.len().to_le_bytes());
+            add(&modified.as_nanos().to_le_bytes());
+        }
+        Ok(hasher.finalize().to_hex()[..32].to_owned())
+    }
+
+    pub(super) fn description(&self, images: usize, views: Option<usize>) -> String {
+        let split = match views {
+            Some(1) => "training images, 1 view".to_owned(),
+            Some(views) => format!("training images, {views} views"),
+            None => "validation images".to_owned(),
+        };
+        format!(
+            "{}, train {}: {images} {split}",
+            self.architecture.name, self.phase.train
+        )
+    }
+}
+
+/// Of some entries, those that were written.
+fn share(cache: Option<FeatureCache>, entries: Vec<usize>) -> f64 {
+    let Some(cache) = cache else { return 0.0 };
+    let written = entries.iter().filter(|&&entry| cache.is_written(entry));
+    written.count() as f64 / entries.len().max(1) as f64
+}

@@ -1,0 +1,428 @@
+//! The frozen part of a phase, and what it made of images before.
+
+mod origin;
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rayon::prelude::*;
+use warmstart_data::random::{Purpose, stream, unit};
+use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare};
+use warmstart_files::shown;
+use warmstart_models::Architecture;
+use warmstart_nn::block::{Forward, Unit};
+use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
+use warmstart_nn::{Folded, Parameters};
+
+use warmstart_recipe::Phase;
+use warmstart_recipe::View;
+use warmstart_tasks::task::Example;
+use warmstart_tasks::task::Split;
+use warmstart_tasks::task::Task;
+pub use origin::FeatureKey;
+
+/// Most images that go through a network at a time where no gradients are wanted: more are hardly
+/// faster, and need more memory.
+pub const INFERENCE_BATCH: usize = 16;
+
+/// Fewer images at a time keep the weights of a layer less busy than it costs to fetch them.
+const SMALLEST_PART: usize = 4;
+
+/// What the trained part is to see of an image.
+enum Input {
+    /// Normalised, `[height, width, 3]`.
+    Pixels(Vec<f32>),
+    /// What the frozen part made of them.
+    Features(Vec<f32>),
+}
+
+/// Where the images of an epoch or an evaluation come from.
+pub struct Source<T> {
+    kept: Option<Arc<KeptFeatures>>,
+    prepare: Arc<Prepare<Prepared<T>>>,
+}
+
+/// An image in the order of its batch.
+pub struct Prepared<T> {
+    /// Its place in the cache.
+    entry: usize,
+    input: Input,
+    /// What is to be learned from it.
+    pub target: T,
+}
+
+/// The stages in front of the boundary.
+pub struct Frozen {
+    boundary: usize,
+    trunk: Folded,
+    image_size: usize,
+    /// Images that go through at a time.
+    images: usize,
+    condense: fn(Vec<Tensor<4>>) -> Vec<Tensor<4>>,
+    /// `[height, width, channels]` of each map that the trained part sees of an image.
+    shapes: Vec<[usize; 3]>,
+    training: Option<Arc<KeptFeatures>>,
+    validation: Option<Arc<KeptFeatures>>,
+}
+
+/// Features of a split in a file.
+struct KeptFeatures {
+    cache: FeatureCache,
+    /// Off after a failure to write: the run goes on without.
+    writes: AtomicBool,
+}
+
+impl Frozen {
+    /// The stages before `boundary`, folded, without a cache. At most so many `images` go through at a
+    /// time; their features do not depend on it.
+    pub fn new<T: Task>(
+        architecture: &Architecture,
+        boundary: usize,
+        parameters: &Parameters,
+        image_size: usize,
+        images: usize,
+        device: &Device,
+    ) -> Self {
+        let whole = boundary == architecture.stages.len();
+        let mut frozen = Self {
+            boundary,
+            trunk: architecture.fold(0..boundary, parameters, device),
+            image_size,
+            images: images.min(INFERENCE_BATCH),
+            condense: if whole {
+                T::condense
+            } else {
+                |features| features
+            },
+            shapes: vec![[image_size, image_size, 3]],
+            training: None,
+            validation: None,
+        };
+        if boundary > 0 {
+            let black = vec![0.0; image_size * image_size * 3];
+            let maps = frozen.compute(&[&black], architecture, device);
+            let shape = |map: Tensor<4>| {
+                let [_, height, width, channels] = map.dims();
+                [height, width, channels]
+            };
+            frozen.shapes = maps.into_iter().map(shape).collect();
+        }
+        frozen
+    }
+
+    /// Opens the files of the phase's features in `folder`, where there is a frozen part and a number
+    /// of views, and returns what there is to say of them.
+    ///
+    /// # Errors
+    /// What the user should know; the run goes on without a cache.
+    pub fn open_cache<T: Task>(
+        &mut self,
+        origin: &FeatureKey<'_, T>,
+        folder: &FeatureCacheFolder,
+    ) -> Result<Option<String>, String> {
+        let Some(views) = origin.phase.kept_views() else {
+            return Ok(None);
+        };
+        if self.boundary == 0 {
+            return Ok(None);
+        }
+        let both = || -> io::Result<_> {
+            let training = self.open(origin, folder, Some(views), None)?;
+            let validation = self.open(origin, folder, None, Some(&training.cache))?;
+            Ok((training, validation))
+        };
+        let (training, validation) = both().map_err(|error| {
+            format!(
+                "frozen features are not kept in {}: {error}; every epoch computes them again",
+                shown(folder.path())
+            )
+        })?;
+        let words = format!(
+            "frozen features: {} of {} for training and {} of {} for validation are in {}",
+            training.cache.present(),
+            training.cache.entries(),
+            validation.cache.present(),
+            validation.cache.entries(),
+            shown(folder.path())
+        );
+        self.training = Some(training);
+        self.validation = Some(validation);
+        Ok(Some(words))
+    }
+
+    /// Opens the file of the validation images' features in `folder`.
+    ///
+    /// # Errors
+    /// If the disk refuses; everything goes without.
+    pub fn open_validation_cache<T: Task>(
+        &mut self,
+        origin: &FeatureKey<'_, T>,
+        folder: &FeatureCacheFolder,
+    ) -> io::Result<()> {
+        self.validation = Some(self.open(origin, folder, None, None)?);
+        Ok(())
+    }
+
+    /// The file of so many views of the training images; of the validation images without `views`.
+    fn open<T: Task>(
+        &self,
+        origin: &FeatureKey<'_, T>,
+        folder: &FeatureCacheFolder,
+        views: Option<usize>,
+        beside: Option<&FeatureCache>,
+    ) -> io::Result<Arc<KeptFeatures>> {
+        let files = origin.files(views);
+        let entries = files.len() * views.unwrap_or(1);
+        let key = origin.key(self.boundary, &files, views)?;
+        let description = origin.description(files.len(), views);
+        let cache = folder.open(&key, &description, entries, self.values(), beside)?;
+        Ok(Arc::new(KeptFeatures {
+            cache,
+            writes: AtomicBool::new(true),
+        }))
+    }
+
+    /// Names of what is kept of this phase; none where nothing is.
+    pub fn cache_keys(&self) -> Vec<String> {
+        let kept = [&self.training, &self.validation].into_iter().flatten();
+        kept.map(|kept| kept.cache.key()).collect()
+    }
+
+    /// Images that are to go through at a time where no gradients are wanted.
+    pub fn images(&self) -> usize {
+        self.images
+    }
+
+    /// Index of the first stage that is not frozen.
+    pub fn boundary(&self) -> usize {
+        self.boundary
+    }
+
+    /// The training images under a view.
+    pub fn training_source<T: Task>(
+        &self,
+        task: &Arc<T>,
+        phase: &Phase,
+        view: View,
+    ) -> Source<T::Target> {
+        let first = phase.place_of(view) * task.data().train.len();
+        let phase = Arc::new(phase.clone());
+        let (files, targets) = (Arc::clone(task), Arc::clone(task));
+        let varied = Arc::clone(&phase);
+        Source::new(
+            self.training.clone(),
+            first,
+            move |sample| files.training_example(sample, view, &phase),
+            move |sample| targets.training_target(sample, view, &varied),
+        )
+    }
+
+    /// The images of a split to evaluate on.
+    pub fn evaluation_source<T: Task>(&self, task: &Arc<T>, split: Split) -> Source<T::Target> {
+        let kept = match split {
+            Split::Validation => self.validation.clone(),
+            Split::Test => None,
+        };
+        let (files, targets) = (Arc::clone(task), Arc::clone(task));
+        Source::new(
+            kept,
+            0,
+            move |sample| files.evaluation_example(split, sample),
+            move |sample| targets.evaluation_target(split, sample),
+        )
+    }
+
+    /// What the trained part sees of a batch out of `source`: maps `[batch, height, width, channels]`.
+    /// Whatever had to be computed is kept; a failure to do so is returned beside.
+    pub fn features<T>(
+        &self,
+        batch: &[Prepared<T>],
+        source: &Source<T>,
+        architecture: &Architecture,
+        device: &Device,
+    ) -> (Vec<Tensor<4>>, Option<String>) {
+        let pixels = batch.iter().filter_map(|image| match &image.input {
+            Input::Pixels(pixels) => Some(pixels.as_slice()),
+            Input::Features(_) => None,
+        });
+        let pixels: Vec<_> = pixels.collect();
+        if self.boundary == 0 {
+            return (vec![images(&pixels, self.image_size, device)], None);
+        }
+        let mut computed = pixels
+            .chunks(self.images)
+            .flat_map(|pixels| self.compute_beside(pixels, architecture, device));
+        let lens: Vec<usize> = self
+            .shapes
+            .iter()
+            .map(|shape| shape.iter().product())
+            .collect();
+        let mut maps: Vec<Vec<f32>> = lens
+            .iter()
+            .map(|len| Vec::with_capacity(batch.len() * len))
+            .collect();
+        let mut failure = None;
+        for image in batch {
+            let new;
+            let features = match &image.input {
+                Input::Features(features) => features,
+                Input::Pixels(_) => {
+                    new = computed.next().expect("one for each image in pixels");
+                    if let Some(kept) = &source.kept {
+                        failure = failure.or(kept.write(image.entry, &new));
+                    }
+                    &new
+                }
+            };
+            let mut rest = features.as_slice();
+            for (map, &len) in maps.iter_mut().zip(&lens) {
+                let (part, others) = rest.split_at(len);
+                map.extend_from_slice(part);
+                rest = others;
+            }
+        }
+        let maps = maps.into_iter().zip(&self.shapes);
+        let maps = maps.map(|(map, &[height, width, channels])| {
+            let data = TensorData::new(map, [batch.len(), height, width, channels]);
+            Tensor::from_data(data, device)
+        });
+        (maps.collect(), failure)
+    }
+
+    /// Noise in the place of the features of so many images, uniform from 0 to 1.
+    pub fn noise(&self, images: usize, seed: u64, device: &Device) -> Vec<Tensor<4>> {
+        let mut random = stream(seed, 0, 0, Purpose::Noise);
+        let shapes = self.shapes.iter();
+        let maps = shapes.map(|&[height, width, channels]| {
+            let values = std::iter::repeat_with(|| unit(&mut random) as f32);
+            let values = values.take(images * height * width * channels).collect();
+            let data = TensorData::new::<f32, _>(values, [images, height, width, channels]);
+            Tensor::from_data(data, device)
+        });
+        maps.collect()
+    }
+
+    /// Values of an image's features.
+    pub fn values(&self) -> usize {
+        let values = |shape: &[usize; 3]| shape.iter().product::<usize>();
+        self.shapes.iter().map(values).sum()
+    }
+
+    /// The features of each image of a batch, one map after the other.
+    fn by_image(&self, maps: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
+        let mut images = Vec::new();
+        for map in maps {
+            let [batch, height, width, channels] = map.dims();
+            let values: Vec<f32> = map.into_data().try_into_vec().expect("features are f32");
+            images.resize_with(batch, || Vec::with_capacity(self.values()));
+            for (image, values) in images
+                .iter_mut()
+                .zip(values.chunks(height * width * channels))
+            {
+                image.extend_from_slice(values);
+            }
+        }
+        images
+    }
+
+    /// The trained rest of the network and the head's `units`, on what [`features`](Self::features)
+    /// gave, in inference.
+    pub fn rest<'a>(
+        &self,
+        architecture: &'a Architecture,
+        units: Vec<&'a Unit>,
+        parameters: &Parameters,
+        device: &Device,
+    ) -> Folded {
+        let stages = self.boundary..architecture.stages.len();
+        Folded::new(parameters, architecture.units(stages).chain(units), device)
+    }
+
+    /// The features of each of some images in pixels, a part of them on each thread: a thread that has a part to itself
+    /// waits for no other from layer to layer.
+    fn compute_beside(
+        &self,
+        pixels: &[&[f32]],
+        architecture: &Architecture,
+        device: &Device,
+    ) -> Vec<Vec<f32>> {
+        let part = pixels.len().div_ceil(rayon::current_num_threads());
+        let parts = pixels.par_chunks(part.max(SMALLEST_PART));
+        parts
+            .flat_map_iter(|pixels| self.by_image(self.compute(pixels, architecture, device)))
+            .collect()
+    }
+
+    /// The maps `[batch, height, width, channels]` of images in pixels.
+    fn compute(
+        &self,
+        pixels: &[&[f32]],
+        architecture: &Architecture,
+        device: &Device,
+    ) -> Vec<Tensor<4>> {
+        let images = vec![images(pixels, self.image_size, device)];
+        let stages = 0..self.boundary;
+        let mut forward = Forward::Inference(&self.trunk);
+        (self.condense)(architecture.forward_maps(stages, images, &mut forward))
+    }
+}
+
+impl KeptFeatures {
+    /// Returns what the user should know of the first failure.
+    fn write(&self, entry: usize, features: &[f32]) -> Option<String> {
+        if !self.writes.load(Ordering::Relaxed) {
+            return None;
+        }
+        let error = self.cache.write(entry, features).err()?;
+        self.writes.store(false, Ordering::Relaxed);
+        Some(format!(
+            "no more frozen features are kept in {}: {error}; those that are missing are computed in \
+             every epoch",
+            shown(self.cache.path())
+        ))
+    }
+}
+
+impl<T: 'static> Source<T> {
+    /// `first` is the entry of sample 0.
+    fn new(
+        kept: Option<Arc<KeptFeatures>>,
+        first: usize,
+        example: impl Fn(usize) -> Result<Example<T>, DataError> + Send + Sync + 'static,
+        target: impl Fn(usize) -> T + Send + Sync + 'static,
+    ) -> Self {
+        let found = kept.clone();
+        let prepare = move |sample| {
+            let entry = first + sample;
+            let features = found.as_ref().and_then(|kept| kept.cache.read(entry));
+            let (input, target) = match features {
+                Some(features) => (Input::Features(features), target(sample)),
+                None => {
+                    let example = example(sample)?;
+                    (Input::Pixels(example.pixels), example.target)
+                }
+            };
+            Ok(Prepared {
+                entry,
+                input,
+                target,
+            })
+        };
+        Self {
+            kept,
+            prepare: Arc::new(prepare),
+        }
+    }
+
+    /// Makes one image, from what is kept or from its file.
+    pub fn prepare(&self) -> Arc<Prepare<Prepared<T>>> {
+        Arc::clone(&self.prepare)
+    }
+}
+
+/// The images of a batch, `[batch, size, size, 3]`.
+pub fn images(pixels: &[&[f32]], size: usize, device: &Device) -> Tensor<4> {
+    let data = TensorData::new(pixels.concat(), [pixels.len(), size, size, 3]);
+    Tensor::from_data(data, device)
+}

@@ -1,0 +1,434 @@
+//! What a step of each phase costs, measured by taking some: in a process of its own for each, whose memory
+//! goes away with it. What one phase leaves behind, gaps between what it freed, would be counted as the next one's.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use warmstart_data::{Dataset, Sample, Skipped, picture_header};
+use warmstart_nn::initialization::Initialization;
+use warmstart_nn::{forget_memory_peak, memory_in_use, memory_peak};
+
+use warmstart_recipe::Error;
+use warmstart_tasks::classify::Classification;
+use warmstart_tasks::detect::Detection;
+use warmstart_tasks::network::INFERENCE_BATCH;
+use crate::watch::Watch;
+use crate::trainer::CurrentPhase;
+use crate::trainer::Trainer;
+use crate::resources::Resources;
+use crate::assemble;
+use crate::memory;
+use crate::optimizer::Optimizer;
+use crate::plan::path_bytes;
+use crate::phase_setup::boundary;
+use warmstart_recipe as recipe;
+use warmstart_recipe::Phase;
+use warmstart_recipe::Recipe;
+use crate::training_state::TrainingState;
+use warmstart_run::stop::Stop;
+use warmstart_tasks::task::Split;
+use warmstart_tasks::task::Task;
+
+/// Name of the command that answers a [`Request`].
+pub const COMMAND: &str = "probe";
+
+/// What is to be measured.
+#[derive(Serialize, Deserialize)]
+pub struct Request<L> {
+    /// The recipe in TOML, with a number in every place and one phase.
+    recipe: String,
+    classes: Vec<String>,
+    /// Images to take steps with.
+    images: Vec<LabelledFile<L>>,
+    /// Two numbers of images a step.
+    batches: [usize; 2],
+    workers: usize,
+}
+
+/// A sample as it goes to another process.
+#[derive(Serialize, Deserialize)]
+struct LabelledFile<L> {
+    #[serde(with = "path_bytes")]
+    path: PathBuf,
+    label: L,
+}
+
+impl<L: Clone> LabelledFile<L> {
+    fn of(sample: &Sample<L>) -> Self {
+        Self {
+            path: sample.path.clone(),
+            label: sample.label.clone(),
+        }
+    }
+
+    fn sample(&self) -> Sample<L> {
+        Sample {
+            path: self.path.clone(),
+            label: self.label.clone(),
+        }
+    }
+}
+
+/// What a phase costs, in bytes and seconds.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct PhaseCost {
+    /// Memory of a training step, on what the frozen part has made.
+    pub step: Memory,
+    /// Memory of inference: the frozen part, and evaluations.
+    pub inference: Memory,
+    /// Most that preparing one image needs, in each thread that does, besides its pixels.
+    pub preparing: f64,
+    /// Bytes of what the frozen part makes of an image.
+    pub features: f64,
+    /// Seconds of the frozen part, an image.
+    pub frozen_seconds: f64,
+    /// Seconds of a training step, an image.
+    pub step_seconds: f64,
+    /// Seconds of the evaluation, an image.
+    pub evaluation_seconds: f64,
+}
+
+/// Bytes, as a function of the images that go through at a time.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Memory {
+    /// For no image.
+    pub base: f64,
+    /// Each image adds.
+    pub per_image: f64,
+}
+
+impl Memory {
+    /// The line through two measurements, each of so many images and bytes.
+    fn through([few, many]: [(usize, f64); 2]) -> Self {
+        let per_image = ((many.1 - few.1) / (many.0 - few.0) as f64).max(0.0);
+        Self {
+            base: (few.1 - few.0 as f64 * per_image).max(0.0),
+            per_image,
+        }
+    }
+
+    /// For so many images at a time.
+    pub fn of(self, images: usize) -> f64 {
+        self.base + self.per_image * images as f64
+    }
+}
+
+/// Lets other processes measure the phases of a recipe, one after the other, the one that trains most first.
+///
+/// # Errors
+/// If a process cannot be started or does not end well: for lack of memory, most likely.
+pub fn ask<T: Task>(job: &Trainer<T>) -> Result<Vec<PhaseCost>, Error> {
+    let data = job.task.data();
+    let images = most_costly(data.train.iter().chain(&data.validation));
+    let phases = &job.recipe.phases;
+    let mut largest_first: Vec<usize> = (0..phases.len()).collect();
+    largest_first
+        .sort_by_key(|&phase| boundary(&job.architecture, &phases[phase].train).unwrap_or(0));
+    let mut costs = vec![PhaseCost::default(); phases.len()];
+    for phase in largest_first {
+        costs[phase] = ask_for(job, &phases[phase], &images)?;
+    }
+    Ok(costs)
+}
+
+/// The images whose reading needs the most memory by their headers, the most costly first. A file's size says
+/// little: one of 25 kB can have 10,000 × 10,000 pixels.
+fn most_costly<'a, L: Sync>(images: impl Iterator<Item = &'a Sample<L>>) -> Vec<&'a Sample<L>> {
+    let images: Vec<_> = images.collect();
+    let mut costs: Vec<_> = images
+        .par_iter()
+        .map(|sample| picture_header(&sample.path).map_or(0, |header| header.bytes))
+        .zip(images.par_iter().copied())
+        .collect();
+    // Stable, so that the choice among equals does not depend on threads.
+    costs.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    costs.truncate(INFERENCE_BATCH);
+    costs.into_iter().map(|(_, sample)| sample).collect()
+}
+
+fn ask_for<T: Task>(
+    job: &Trainer<T>,
+    phase: &Phase,
+    images: &[&Sample<T::Label>],
+) -> Result<PhaseCost, Error> {
+    let recipe = Recipe {
+        phases: vec![phase.clone()],
+        ..job.recipe.clone()
+    };
+    let mut request = Request {
+        recipe: recipe.to_toml(),
+        classes: job.task.data().classes.clone(),
+        images: images
+            .iter()
+            .map(|sample| LabelledFile::of(sample))
+            .collect(),
+        batches: [2, 4],
+        workers: job.machine.workers,
+    };
+    let program = &job.machine.program;
+    answer(program, &request).or_else(|_| {
+        request.batches = [1, 2];
+        answer(program, &request)
+    })
+}
+
+fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCost, Error> {
+    let failed = |error| Error::io("run", program, error);
+    let mut child = Command::new(program)
+        .arg(COMMAND)
+        .arg("--threads")
+        .arg(request.workers.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let text = serde_json::to_string(request).expect("a request is plain data") + "\n";
+    // Open until the answer is there: the child ends where its input does, however this process ends.
+    let mut input = child.stdin.take().expect("it was piped");
+    // A child that died early says why itself.
+    let _ = input.write_all(text.as_bytes());
+    let output = child.wait_with_output();
+    drop(input);
+    let output = output.map_err(failed)?;
+    if output.status.success()
+        && let Ok(cost) = serde_json::from_slice(&output.stdout)
+    {
+        return Ok(cost);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said
+        .lines()
+        .last()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    let [_, images] = request.batches;
+    Err(Error::Memory(match said {
+        "" => format!(
+            "a step of {images} images was measured and ended by {}",
+            output.status
+        ),
+        said => format!("a step of {images} images was measured and failed: {said}"),
+    }))
+}
+
+/// Measures what a [`Request`] in JSON asks for.
+///
+/// # Errors
+/// If it is none, or an image cannot be read.
+pub fn measure(request: &str, program: &Path) -> Result<PhaseCost, Error> {
+    let unreadable = |error| Error::usage(format!("the request cannot be read: {error}"));
+    let text: serde_json::Value = serde_json::from_str(request).map_err(unreadable)?;
+    let recipe = text["recipe"].as_str().unwrap_or_default();
+    let recipe: Recipe = toml::from_str(recipe)
+        .map_err(|error| Error::recipe(Path::new("request"), recipe, &error))?;
+    match recipe.task {
+        recipe::Task::Classify => {
+            let request = serde_json::from_value(text).map_err(unreadable)?;
+            measure_task::<Classification>(recipe, request, program)
+        }
+        recipe::Task::Detect => {
+            let request = serde_json::from_value(text).map_err(unreadable)?;
+            measure_task::<Detection>(recipe, request, program)
+        }
+    }
+}
+
+fn measure_task<T: Task>(
+    recipe: Recipe,
+    request: Request<T::Label>,
+    program: &Path,
+) -> Result<PhaseCost, Error> {
+    let recipe = Recipe {
+        fold: None,
+        ..recipe
+    };
+    let images = request.images.iter().map(LabelledFile::sample);
+    let samples = images.cycle().take(INFERENCE_BATCH);
+    let data = Dataset {
+        classes: request.classes,
+        train: samples.collect(),
+        validation: Vec::new(),
+        test: None,
+        ignored: Skipped::default(),
+        without_validation: Vec::new(),
+        notes: Vec::new(),
+    };
+    let machine = Resources {
+        workers: request.workers,
+        cache: None,
+        program: program.to_owned(),
+        flags: Vec::new(),
+        stop: Stop::default(),
+    };
+    Probe::new(launch::job::<T>(recipe, data, machine)?).cost(request.batches)
+}
+
+struct Probe<T> {
+    job: Trainer<T>,
+    learned: TrainingState,
+}
+
+impl<T: Task> Probe<T> {
+    fn new(job: Trainer<T>) -> Self {
+        let parameters = Initialization::default().parameters(
+            &job.parameter_infos(),
+            &job.architecture.initialization(),
+            job.recipe.seed,
+            &job.device,
+        );
+        let phase = &job.recipe.phases[0];
+        let mut learned = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
+        learned.begin_phase(phase);
+        Self { job, learned }
+    }
+
+    fn cost(mut self, batches: [usize; 2]) -> Result<PhaseCost, Error> {
+        let mut cost = PhaseCost {
+            preparing: self.preparing()?,
+            ..PhaseCost::default()
+        };
+        let mut measured = [(0, 0.0); 2];
+        for (measured, batch) in measured.iter_mut().zip(batches) {
+            *measured = (batch, self.step(batch, &mut cost)?);
+        }
+        cost.step = Memory::through(measured);
+        // After it, for what the frozen part leaves behind, gaps between what it freed, would count as the steps'.
+        self.frozen_part(INFERENCE_BATCH, &mut cost)?;
+        let [_, few] = batches;
+        for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
+            *measured = (images, self.evaluation(images, &mut cost)?);
+        }
+        cost.inference = Memory::through(measured);
+        Ok(cost)
+    }
+
+    /// Most bytes in use while the largest image is read and varied, less its pixels.
+    fn preparing(&self) -> Result<f64, Error> {
+        let before = memory_in_use();
+        forget_memory_peak();
+        let phase = &self.job.recipe.phases[0];
+        let example = self.job.task.training_example(0, phase.view(0, 0), phase)?;
+        Ok(memory_peak().saturating_sub(before + size_of_val(&*example.pixels)) as f64)
+    }
+
+    /// Makes the phase ready for so many images a step.
+    fn begin(&mut self, batch: usize) -> Result<CurrentPhase, Error> {
+        let phase = &mut self.job.recipe.phases[0];
+        (phase.batch, phase.micro_batch) = (batch, None);
+        forget_memory_peak();
+        let parameters = &self.learned.parameters;
+        self.job.begin_phase(0, parameters, &mut |_| ())
+    }
+
+    /// Two steps on noise, the second of which is timed. Returns the highest memory of a phase up to there.
+    fn step(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
+        let current = self.begin(batch)?;
+        let phase = &self.job.recipe.phases[0];
+        let target = |image| {
+            self.job
+                .task
+                .training_target(image, phase.view(0, 0), phase)
+        };
+        let targets: Vec<_> = (0..batch).map(target).collect();
+        for is_first in [true, false] {
+            let seed = self.job.recipe.seed;
+            let features = current.frozen.noise(batch, seed, &self.job.device);
+            let started = Instant::now();
+            let step = self.job.step(&current);
+            // Looking at the network's health holds the parameters twice; the time is of a step without.
+            let mut watch = is_first.then(Watch::default);
+            let learned = &mut self.learned;
+            // At a rate of zero the parameters stay as sound as they are; the loss is of no interest.
+            let taken = step.run(learned, features, &targets, 0.0, watch.as_mut(), &mut || ());
+            // One that was refused has not needed what a step needs.
+            taken.map_err(|refused| Error::Memory(format!("it was refused: {}", refused.what)))?;
+            cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
+        }
+        Ok(memory_peak() as f64 + uncounted(memory_peak()))
+    }
+
+    /// Takes the time of the frozen part, twice: the first is slow.
+    fn frozen_part(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<(), Error> {
+        let current = self.begin(batch)?;
+        cost.features = 4.0 * current.frozen.values() as f64;
+        let (job, phase) = (&self.job, &self.job.recipe.phases[0]);
+        let view = phase.view(0, 0);
+        let source = current.frozen.training_source(&job.task, phase, view);
+        let prepare = source.prepare();
+        let images: Vec<_> = (0..batch).map(&*prepare).collect::<Result<_, _>>()?;
+        for _ in 0..2 {
+            let started = Instant::now();
+            // There is no cache, so there is nothing to tell.
+            let features = job.features(&current.frozen, &images, &source, &mut |_| ());
+            drop(features);
+            cost.frozen_seconds = started.elapsed().as_secs_f64() / batch as f64;
+        }
+        Ok(())
+    }
+
+    /// The highest memory of an evaluation, which is timed.
+    fn evaluation(&mut self, images: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
+        let current = self.begin(images)?;
+        // As many as go through at a time, so that none are prepared ahead: the plan counts those.
+        let task = Arc::get_mut(&mut self.job.task).expect("no loader is left");
+        task.validate_on(task.data().train[..images].to_vec());
+        // What is freed and taken again leaves gaps, as it does in many batches.
+        for _ in 0..2 {
+            let started = Instant::now();
+            self.job.tally(
+                &self.learned.parameters,
+                &current.frozen,
+                Split::Validation,
+                &mut |_| (),
+            )?;
+            cost.evaluation_seconds = started.elapsed().as_secs_f64() / images as f64;
+        }
+        Ok(memory_peak() as f64 + uncounted(memory_peak()))
+    }
+}
+
+/// What the process held at its peak besides what was counted: the program, small things, and gaps.
+fn uncounted(counted: usize) -> f64 {
+    (memory::peak_mb() * 1e6 - counted as f64).max(0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warmstart_data::{RgbImage, save_picture};
+
+    #[test]
+    fn the_images_that_are_measured_are_chosen_by_their_pixels() {
+        let folder = tempfile::tempdir().unwrap();
+        let sample = |name: &str, image: RgbImage| {
+            let path = folder.path().join(name);
+            save_picture(&path, &image).unwrap();
+            Sample { path, label: 0 }
+        };
+        let mut noise = RgbImage::black(150, 150);
+        let mut state = 1_u32;
+        for value in &mut noise.pixels {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *value = (state >> 24) as u8;
+        }
+        let samples = [
+            sample("noise.png", noise),
+            sample("flat.png", RgbImage::black(1000, 1000)),
+            Sample {
+                path: folder.path().join("gone.png"),
+                label: 0,
+            },
+        ];
+        let size = |index: usize| samples[index].path.metadata().unwrap().len();
+        assert!(size(0) > size(1), "the larger file has fewer pixels");
+        let chosen = most_costly(samples.iter());
+        let names: Vec<_> = chosen.iter().map(|sample| &sample.path).collect();
+        assert_eq!(names, [1, 0, 2].map(|index| &samples[index].path));
+    }
+}

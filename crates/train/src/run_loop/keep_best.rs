@@ -1,0 +1,210 @@
+//! The choice of the kept model, once all epochs are done.
+
+use std::path::Path;
+
+use warmstart_nn::Parameters;
+
+use super::Run;
+use warmstart_recipe::Error;
+use warmstart_run::checkpoint::At;
+use warmstart_recipe::run_files::MODEL;
+use warmstart_recipe::run_files::TRAINING;
+use warmstart_run::event::Event;
+use warmstart_run::event::Observer;
+use warmstart_tasks::network::INFERENCE_BATCH;
+use warmstart_run::verdict::Candidates;
+use warmstart_run::verdict::LEVEL;
+use warmstart_run::verdict::Verdict;
+use warmstart_run::verdict::Weights;
+use warmstart_tasks::model_file::complete_parameters;
+use warmstart_tasks::model_file::replace_model;
+use warmstart_recipe::Phase;
+use warmstart_run::record::EpochFigure;
+use warmstart_recipe::run_files::BEST;
+use warmstart_tasks::task::Split;
+use warmstart_tasks::task::Task;
+
+impl<T: Task> Run<T> {
+    pub(super) fn candidates(&self) -> Candidates {
+        Candidates::of(&self.job.recipe, &self.history, T::KIND.metric())
+    }
+
+    /// Keeps what an evaluation of the last epoch collected, as long as the epoch is a candidate.
+    pub(super) fn remember(&mut self, tally: T::Tally) {
+        self.tallies.insert(self.history.len(), tally);
+        let candidates = self.candidates();
+        let is_candidate = |epoch: usize| candidates.iter().any(|figure| figure.epoch == epoch);
+        self.tallies.retain(|&epoch, _| is_candidate(epoch));
+    }
+
+    /// Compares the candidates and makes best.safetensors the one that is kept. `Ok(None)` where there is
+    /// nothing to choose, or it is not wanted.
+    ///
+    /// # Errors
+    /// If it is stopped, or the disk refuses.
+    pub(super) fn guard(&mut self, observe: Observer) -> Result<Option<Verdict>, Error> {
+        let Candidates { probe, mut thawed } = self.candidates();
+        let is_guarded = self.job.recipe.guard;
+        let has_average = |figure: &EpochFigure| self.checkpoint_file(figure, TRAINING).is_file();
+        if !is_guarded && !thawed.as_ref().is_some_and(has_average) {
+            return Ok(None);
+        }
+        let mut weights = None;
+        let mut tally = None;
+        if let Some(highest) = &mut thawed {
+            let of_average = self.outcome(highest, MODEL, observe);
+            let Some(of_average) = self.or_lost(of_average, observe)? else {
+                return Ok(None);
+            };
+            tally = Some(of_average);
+            if self.checkpoint_file(highest, TRAINING).is_file() {
+                let of_trained = self.outcome(highest, TRAINING, observe);
+                let Some(of_trained) = self.or_lost(of_trained, observe)? else {
+                    return Ok(None);
+                };
+                let evaluation = self.job.task.evaluation(&of_trained);
+                weights = Some(Weights::Average);
+                if evaluation.metric > highest.value {
+                    weights = Some(Weights::Trained);
+                    highest.value = evaluation.metric;
+                    highest.interval = evaluation.interval;
+                    tally = Some(of_trained);
+                }
+            }
+        }
+        let mut p_value = None;
+        if !is_guarded {
+            // The highest figure: an epoch's, unless the thaw's own weights are better than their average.
+            let highest = probe
+                .as_ref()
+                .map_or(f64::NEG_INFINITY, |probe| probe.value);
+            let is_highest = thawed.as_ref().is_some_and(|thawed| thawed.value > highest);
+            weights = weights.filter(|&weights| weights == Weights::Trained && is_highest);
+        } else if let (Some(probe), Some(tally)) = (&probe, &tally) {
+            let of_probe = self.outcome(probe, MODEL, observe);
+            let Some(of_probe) = self.or_lost(of_probe, observe)? else {
+                return Ok(None);
+            };
+            p_value = Some(self.job.task.chance_of_gain(&of_probe, tally));
+        }
+        if p_value.is_none() && weights.is_none() {
+            return Ok(None);
+        }
+        let verdict = Verdict {
+            probe,
+            thawed,
+            weights,
+            p_value,
+            level: LEVEL,
+        };
+        self.keep(&verdict)?;
+        Ok(Some(verdict))
+    }
+
+    /// Makes best.safetensors what a verdict keeps.
+    ///
+    /// # Errors
+    /// If the disk refuses, or the checkpoint is damaged.
+    pub(super) fn keep(&self, verdict: &Verdict) -> Result<(), Error> {
+        let Some(kept) = verdict.kept() else {
+            return Ok(());
+        };
+        if verdict.kept_weights() != Some(Weights::Trained) {
+            return self.run.write_kept(kept);
+        }
+        let parameters = self.parameters_in(&self.checkpoint_file(kept, TRAINING))?;
+        replace_model(&self.run.path().join(BEST), &parameters, &self.job.info)
+    }
+
+    /// Returns what an epoch's model got right and wrong; `None` if it is stopped.
+    fn outcome(
+        &mut self,
+        figure: &EpochFigure,
+        file: &str,
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        if file == MODEL
+            && let Some(tally) = self.tallies.remove(&figure.epoch)
+        {
+            return Ok(Some(tally));
+        }
+        // Its checkpoint is verified.
+        self.run.checkpoints.open(At::Epoch(figure.epoch))?;
+        self.measured(
+            &self.checkpoint_file(figure, file),
+            Split::Validation,
+            observe,
+        )
+    }
+
+    /// Returns what a file's model gets right and wrong of a split; `None` if it is stopped.
+    pub(super) fn measured(
+        &self,
+        file: &Path,
+        split: Split,
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        let parameters = self.parameters_in(file)?;
+        // No more at a time than the steps had room for.
+        let micro_batches = self.job.recipe.phases.iter().map(Phase::micro_batch);
+        let images = micro_batches.min().unwrap_or(INFERENCE_BATCH);
+        let frozen = self.job.frozen(0, &parameters, images);
+        self.job.tally(&parameters, &frozen, split, observe)
+    }
+
+    fn parameters_in(&self, file: &Path) -> Result<Parameters, Error> {
+        let mut file = warmstart_weights::read(file)?;
+        let infos = self.job.parameter_infos();
+        complete_parameters(&mut file, &infos, &self.job.device)
+    }
+
+    fn checkpoint_file(&self, figure: &EpochFigure, name: &str) -> std::path::PathBuf {
+        let folder = self.run.checkpoints.path(At::Epoch(figure.epoch));
+        folder.join(name)
+    }
+
+    /// Without a candidate's checkpoint, the highest epoch is kept.
+    fn or_lost(
+        &self,
+        outcome: Result<Option<T::Tally>, Error>,
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        match outcome {
+            Ok(Some(tally)) => Ok(Some(tally)),
+            Ok(None) => Err(Error::Interrupted {
+                words: "stopped while the kept model was chosen; every epoch is done".into(),
+                run: self.run.path().to_owned(),
+            }),
+            Err(Error::Checkpoint(damage)) => {
+                observe(Event::Note(format!(
+                    "the frozen and the thawed model cannot be compared ({damage}): the highest epoch is kept"
+                )));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes best.safetensors an epoch's model, if its checkpoint is there.
+    pub(super) fn keep_epoch(&self, kept: &EpochFigure, observe: Observer) -> Result<(), Error> {
+        self.or_stays(self.run.write_kept(kept), observe)
+    }
+
+    /// Where a checkpoint is lost, best.safetensors stays, and that is said.
+    pub(super) fn or_stays(
+        &self,
+        written: Result<(), Error>,
+        observe: Observer,
+    ) -> Result<(), Error> {
+        match written {
+            Err(Error::Checkpoint(damage)) => {
+                observe(Event::Note(format!(
+                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
+                 until an epoch is higher"
+                )));
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What an initialization does to a signal on its way forward, and to a gradient on its way back.
+
+mod network;
+mod unit_by_unit;
+
+use serde::Serialize;
+use warmstart_nn::burn::tensor::Tensor;
+
+use network::{Network, Pass, Passes};
+pub use network::{PLAIN, names};
+
+use warmstart_recipe::Error;
+use warmstart_recipe::Init;
+
+/// Factor by which a signal may grow or shrink on its way through a network: training still gets through.
+const MOST_GROWTH: f64 = 1e3;
+
+/// What is to be pushed through which network.
+pub struct Request {
+    /// Name of an architecture, or [`PLAIN`].
+    pub model: String,
+    /// Images in the batch.
+    pub batch: usize,
+    /// Edge of the square images in pixels; `None` for the model's own.
+    pub image_size: Option<usize>,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Images to take; noise if there are none.
+    pub data: Option<std::path::PathBuf>,
+}
+
+/// A layer under an initialization.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Layer {
+    /// Its name.
+    pub name: String,
+    /// Mean of its results.
+    pub mean: f64,
+    /// Standard deviation of its results.
+    pub deviation: f64,
+    /// Share of results that are exactly zero; 0..1.
+    pub zeros: f64,
+    /// Standard deviation of the gradient of the loss by its results.
+    pub gradient_deviation: f64,
+}
+
+/// A network under an initialization, from the image to the head.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Check {
+    /// The initialization.
+    pub init: String,
+    /// The layers in the order of the forward pass.
+    pub layers: Vec<Layer>,
+    /// The classifier behind them; none of the plain network. It is no part of what follows: it begins small on purpose,
+    /// and the pool before it spreads the gradient over the pixels.
+    pub head: Option<Layer>,
+    /// Deviation of the last layer's results over that of the first's.
+    pub forward: f64,
+    /// Deviation of the gradient at the first layer over that at the last.
+    pub backward: f64,
+    /// What is wrong, in sentences; empty if nothing is.
+    pub findings: Vec<String>,
+}
+
+impl Check {
+    /// The layers, and last the classifier.
+    pub fn with_head(&self) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().chain(&self.head)
+    }
+}
+
+/// Pushes a batch through a network, forward and back, under each initialization.
+///
+/// # Errors
+/// If there is no such model, or the images cannot be read.
+pub fn check(request: &Request, inits: &[Init]) -> Result<Vec<Check>, Error> {
+    let network = Network::new(request)?;
+    inits
+        .iter()
+        .map(|init| Ok(of(init, network.pass(init, request.seed)?)))
+        .collect()
+}
+
+fn of(init: &Init, passes: Passes) -> Check {
+    let layers: Vec<Layer> = passes.layers.into_iter().map(layer).collect();
+    let (first, last) = (&layers[0], &layers[layers.len() - 1]);
+    let mut check = Check {
+        init: init.to_string(),
+        forward: last.deviation / first.deviation,
+        backward: first.gradient_deviation / last.gradient_deviation,
+        findings: Vec::new(),
+        head: passes.head.map(layer),
+        layers,
+    };
+    check.findings = findings(&check);
+    check
+}
+
+fn layer(pass: Pass) -> Layer {
+    let Moments {
+        mean,
+        deviation,
+        zeros,
+    } = Moments::of(&pass.output);
+    Layer {
+        name: pass.name,
+        mean,
+        deviation,
+        zeros,
+        gradient_deviation: Moments::of(&pass.gradient).deviation,
+    }
+}
+
+struct Moments {
+    mean: f64,
+    deviation: f64,
+    zeros: f64,
+}
+
+impl Moments {
+    fn of(values: &[f32]) -> Self {
+        let count = values.len() as f64;
+        let mean = values.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
+        let squares = values
+            .iter()
+            .map(|&value| (f64::from(value) - mean).powi(2));
+        Self {
+            mean,
+            deviation: (squares.sum::<f64>() / count).sqrt(),
+            zeros: values.iter().filter(|value| **value == 0.0).count() as f64 / count,
+        }
+    }
+}
+
+fn findings(check: &Check) -> Vec<String> {
+    let forward = check.layers.iter();
+    let forward = forward.map(|layer| (layer.name.as_str(), layer.deviation));
+    let backward = check.layers.iter().rev();
+    let backward = backward.map(|layer| (layer.name.as_str(), layer.gradient_deviation));
+    let signal = growth(
+        "the signal",
+        &forward.collect::<Vec<_>>(),
+        [
+            "what the last layers see no longer depends on the image",
+            "the loss begins far too large",
+        ],
+    );
+    let gradient = growth(
+        "the gradient",
+        &backward.collect::<Vec<_>>(),
+        [
+            "lower layers hardly learn",
+            "steps throw the lower layers away",
+        ],
+    );
+    let mut findings: Vec<String> = signal.into_iter().chain(gradient).collect();
+    let dead = check.layers.iter().filter(|layer| layer.zeros > 0.99);
+    let dead: Vec<&str> = dead.map(|layer| layer.name.as_str()).collect();
+    if !dead.is_empty() {
+        findings.push(format!("nearly all results are zero: {}", dead.join(", ")));
+    }
+    findings
+}
+
+/// What is wrong with deviations on their way through the layers, each with its name: how far they grow or shrink, and
+/// from which layer on too far. `consequences` are those of vanishing and of exploding.
+fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<String> {
+    let (start, begins) = way[0];
+    let finite = way
+        .iter()
+        .take_while(|(_, deviation)| deviation.is_finite());
+    let (finite, overflow) = way.split_at(finite.count());
+    if finite.is_empty() {
+        return Some(format!(
+            "{what} is no finite number anywhere; {}",
+            consequences[1]
+        ));
+    }
+    let grown = |deviation: f64| deviation / begins;
+    // Also where it is not finite any more.
+    let too_far = |grown: f64| !(1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&grown);
+    let (limit, _) = way
+        .iter()
+        .find(|(_, deviation)| too_far(grown(*deviation)))?;
+    let distance = |deviation: f64| match grown(deviation).ln().abs() {
+        distance if distance.is_nan() => f64::INFINITY,
+        distance => distance,
+    };
+    let (layers, (end, ends)) = finite
+        .iter()
+        .enumerate()
+        .max_by(|(_, (_, a)), (_, (_, b))| distance(*a).total_cmp(&distance(*b)))?;
+    let growth = grown(*ends);
+    let (verb, consequence) = match growth < 1.0 && overflow.is_empty() {
+        true => ("vanishes", consequences[0]),
+        false => ("explodes", consequences[1]),
+    };
+    let overflows = match overflow.first() {
+        Some((layer, _)) => format!(", no finite number from {layer} on"),
+        None => String::new(),
+    };
+    Some(format!(
+        "{what} {verb}: × {growth:.1e} from {start} to {end}, × {:.2} a layer, too far from {limit} on{overflows}; \
+         {consequence}",
+        growth.powf(1.0 / layers.max(1) as f64)
+    ))
+}
+
+/// All values of a tensor.
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("tensors are f32")
+}

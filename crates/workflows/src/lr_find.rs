@@ -1,0 +1,298 @@
+//! Which learning rate: Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv 1506.01186),
+//! section 3.3. A few steps at a rate that rises from far too small to far too large show where the loss
+//! falls, and where it no longer does.
+
+use std::time::Instant;
+
+use serde::Serialize;
+use warmstart_data::{Loader, batches};
+
+use warmstart_recipe::Error;
+use warmstart_tasks::classify::Classification;
+use warmstart_tasks::detect::Detection;
+use warmstart_run::event::Event;
+use warmstart_run::event::Observer;
+use warmstart_run::event::Progress;
+use warmstart_train::trainer::CurrentPhase;
+use warmstart_train::trainer::Trainer;
+use warmstart_train::resources::Resources;
+use warmstart_train::trainer::batches_ahead;
+use warmstart_train::assemble::load;
+use warmstart_train::assemble::prepare;
+use warmstart_recipe::resolve;
+use warmstart_train::optimizer::Optimizer;
+use warmstart_recipe as recipe;
+use warmstart_recipe::Draft;
+use warmstart_recipe::Open;
+use warmstart_recipe::Recipe;
+use warmstart_train::plan::automatic::settle;
+use warmstart_train::training_state::TrainingState;
+use warmstart_tasks::task::Task;
+
+/// Steps of a sweep.
+const STEPS: usize = 100;
+/// Rates at its first and last step.
+const RATES: [f64; 2] = [1e-6, 1.0];
+/// Steps at its beginning whose rates are too low to learn anything: their losses are what a phase begins with, and
+/// their scatter is luck.
+pub const STILL: usize = 25;
+/// What of the smoothed loss a step leaves.
+const SMOOTHING: f64 = 0.9;
+/// Times the loss of the beginning at which a sweep ends.
+const DIVERGED: f64 = 3.0;
+/// Share of the loss of the beginning that has to be won for a suggestion.
+const WON: f64 = 0.02;
+/// Standard deviations of a single loss that have to be won: the lowest of 75 smoothed ones is 0.6 below by luck.
+const BEYOND_LUCK: f64 = 0.9;
+/// Most epochs that a phase learns for the next one's sweep: after many on few images nothing is left to learn.
+const EPOCHS_BEFORE: usize = 2;
+/// What is suggested, as a share of the rate at which the loss is lowest: there it is about to rise.
+const SHARE_OF_LOWEST: f64 = 0.1;
+/// The same of the rate at which a loss begins to rise that did not fall before: Smith, section 3.3, has a third.
+const SHARE_OF_RISE: f64 = 1.0 / 3.0;
+
+/// A sweep over a phase's rates.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Sweep {
+    /// Name of the phase.
+    pub phase: String,
+    /// The rate that its recipe has.
+    pub recipe_lr: f64,
+    /// A learning rate; `null` if the loss neither falls nor rises.
+    pub suggestion: Option<f64>,
+    /// What it was found by.
+    pub found_by: Option<FoundBy>,
+    /// Rate and smoothed loss of each step.
+    pub curve: Vec<Point>,
+}
+
+/// What of a curve a suggestion comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FoundBy {
+    /// It is a tenth of the rate at which the loss is lowest.
+    Lowest,
+    /// The loss does not fall within so few steps: it is a third of the rate at which it begins to rise.
+    Rise,
+}
+
+/// A step of a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Point {
+    /// Learning rate.
+    pub lr: f64,
+    /// Moving average of the losses up to this step.
+    pub loss: f64,
+}
+
+/// Sweeps over the rates of every phase of what [`train`](crate::train) would do. Nothing is written but
+/// the cache of frozen features. A later phase starts from what the one before has learned at its suggestion, in as
+/// many steps, but no more than two epochs.
+///
+/// # Errors
+/// If anything that was asked for is wrong, or an image cannot be read.
+pub fn lr_find(draft: Draft, machine: Resources, observe: Observer) -> Result<Vec<Sweep>, Error> {
+    let (recipe, open) = resolve(draft)?;
+    match recipe.task {
+        recipe::Task::Classify => sweeps::<Classification>(recipe, &open, machine, observe),
+        recipe::Task::Detect => sweeps::<Detection>(recipe, &open, machine, observe),
+    }
+}
+
+fn sweeps<T: Task>(
+    recipe: Recipe,
+    open: &Open,
+    machine: Resources,
+    observe: Observer,
+) -> Result<Vec<Sweep>, Error> {
+    let job = prepare::<T>(recipe, open, machine, observe)?;
+    let parameters = load(&job, observe)?.parameters;
+    let (job, _) = settle(job, open, &parameters, observe)?;
+    let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);
+    let mut learned = TrainingState::new(parameters, optimizer);
+    let mut sweeps = Vec::new();
+    for (number, phase) in job.recipe.phases.iter().enumerate() {
+        learned.begin_phase(phase);
+        let current = job.begin_phase(number, &learned.parameters, observe)?;
+        let rising =
+            |step: usize| RATES[0] * (RATES[1] / RATES[0]).powf(step as f64 / (STEPS - 1) as f64);
+        let losses = steps(&job, &current, &mut learned.clone(), STEPS, rising, observe)?;
+        let curve = smoothed(&losses, rising);
+        let (suggestion, found_by) = suggestion(&losses, &curve).unzip();
+        if number + 1 < job.recipe.phases.len() {
+            let lr = suggestion.unwrap_or(phase.lr);
+            let most = STEPS.min(EPOCHS_BEFORE * job.steps_per_epoch(phase));
+            steps(&job, &current, &mut learned, most, |_| lr, observe)?;
+        }
+        sweeps.push(Sweep {
+            phase: phase.name.clone(),
+            recipe_lr: phase.lr,
+            suggestion,
+            found_by,
+            curve,
+        });
+    }
+    Ok(sweeps)
+}
+
+/// The losses of so many steps at these rates, up to one that is not finite or far above those of the beginning.
+fn steps<T: Task>(
+    job: &Trainer<T>,
+    current: &CurrentPhase,
+    learned: &mut TrainingState,
+    most: usize,
+    rate: impl Fn(usize) -> f64,
+    observe: Observer,
+) -> Result<Vec<f64>, Error> {
+    let phase = &job.recipe.phases[current.number];
+    let step = job.step(current);
+    let started = Instant::now();
+    let mut losses = Vec::new();
+    for epoch in 1.. {
+        let order = job.task.order(job.recipe.seed, epoch, phase);
+        let source = current
+            .frozen
+            .training_source(&job.task, phase, phase.view(epoch, 0));
+        let left = most - losses.len();
+        let batches = batches(&order, phase.batch)
+            .into_iter()
+            .take(left)
+            .collect();
+        let loader = Loader::new(
+            batches,
+            job.machine.workers,
+            batches_ahead(phase.batch),
+            source.prepare(),
+        );
+        for batch in loader {
+            let batch = batch?;
+            let features = job.features(&current.frozen, &batch, &source, observe);
+            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
+            let lr = rate(losses.len());
+            let Ok(loss) = step.run(learned, features, &targets, lr, None, &mut || ()) else {
+                return Ok(losses);
+            };
+            losses.push(loss);
+            let images = (losses.len() * phase.batch) as f64;
+            observe(Event::Step(Progress {
+                epoch: current.number + 1,
+                epochs: job.recipe.phases.len(),
+                step: losses.len(),
+                steps: most,
+                loss,
+                images_per_second: images / started.elapsed().as_secs_f64(),
+            }));
+            if losses.len() == most || has_diverged(&losses) {
+                return Ok(losses);
+            }
+        }
+    }
+    unreachable!("epochs do not end")
+}
+
+/// Moving average of all losses, each weighted less the longer it is ago, without the pull of a beginning at
+/// zero.
+fn smooth(losses: &[f64]) -> f64 {
+    let mut weight = 0.0;
+    let mut sum = 0.0;
+    for loss in losses {
+        weight = SMOOTHING * weight + 1.0;
+        sum = SMOOTHING * sum + loss;
+    }
+    sum / weight
+}
+
+fn smoothed(losses: &[f64], rate: impl Fn(usize) -> f64) -> Vec<Point> {
+    let point = |step: usize| Point {
+        lr: rate(step),
+        loss: smooth(&losses[..=step]),
+    };
+    (0..losses.len()).map(point).collect()
+}
+
+/// Mean and standard deviation of the losses of the beginning; `None` before there are as many.
+fn beginning(losses: &[f64]) -> Option<(f64, f64)> {
+    let still = losses.get(..STILL)?;
+    let mean = still.iter().sum::<f64>() / STILL as f64;
+    let squares = still.iter().map(|loss| (loss - mean).powi(2)).sum::<f64>();
+    Some((mean, (squares / STILL as f64).sqrt()))
+}
+
+fn has_diverged(losses: &[f64]) -> bool {
+    beginning(losses).is_some_and(|(mean, _)| smooth(losses) > DIVERGED * mean)
+}
+
+fn suggestion(losses: &[f64], curve: &[Point]) -> Option<(f64, FoundBy)> {
+    let (mean, deviation) = beginning(losses)?;
+    let luck = (WON * mean).max(BEYOND_LUCK * deviation);
+    let moved = &curve[STILL..];
+    let lowest = moved.iter().min_by(|a, b| a.loss.total_cmp(&b.loss))?;
+    if lowest.loss < mean - luck {
+        return Some((SHARE_OF_LOWEST * lowest.lr, FoundBy::Lowest));
+    }
+    let last_low = moved.iter().rposition(|point| point.loss <= mean + luck)?;
+    let rise = moved.get(last_low + 1)?;
+    Some((SHARE_OF_RISE * rise.lr, FoundBy::Rise))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moving_average_begins_at_the_first_loss_and_forgets() {
+        assert_eq!(smooth(&[2.0]), 2.0);
+        assert!((smooth(&[2.0, 1.0]) - (0.9 * 2.0 + 1.0) / 1.9).abs() < 1e-12);
+        let mut long = vec![5.0; 3];
+        long.extend([1.0; 200]);
+        assert!((smooth(&long) - 1.0).abs() < 1e-6);
+    }
+
+    /// What is suggested after a beginning around 2, with so much luck, and these losses.
+    fn suggested(luck: f64, losses: &[f64]) -> Option<(f64, FoundBy)> {
+        let mut all: Vec<f64> = (0..STILL)
+            .map(|step| 2.0 + luck * [-1.0, 1.0][step % 2])
+            .collect();
+        all.extend(losses);
+        let points = all.iter().enumerate().map(|(step, &loss)| Point {
+            lr: 10f64.powi(step as i32 - STILL as i32 - 2),
+            loss,
+        });
+        let curve: Vec<Point> = points.collect();
+        suggestion(&all, &curve)
+    }
+
+    #[test]
+    fn a_tenth_of_the_rate_of_the_lowest_loss_is_suggested_if_the_loss_falls() {
+        let (lr, by) = suggested(0.1, &[1.9, 1.0, 0.5, 3.0]).unwrap();
+        assert!((lr - 0.1).abs() < 1e-12 && by == FoundBy::Lowest, "{lr}");
+        assert_eq!(suggested(0.0, &[1.99, 1.99, 2.0]), None);
+        assert_eq!(suggestion(&[2.0], &[]), None);
+    }
+
+    #[test]
+    fn luck_is_no_fall() {
+        assert_eq!(suggested(1.0, &[1.9, 1.2, 1.9]), None);
+        assert!(suggested(0.1, &[1.9, 1.2, 1.9]).is_some());
+    }
+
+    #[test]
+    fn where_the_loss_does_not_fall_a_third_of_the_rate_at_which_it_rises_is_suggested() {
+        let (lr, by) = suggested(0.0, &[2.0, 1.99, 3.0, 4.0]).unwrap();
+        assert!(
+            (lr - 1.0 / 3.0).abs() < 1e-12 && by == FoundBy::Rise,
+            "{lr}"
+        );
+    }
+
+    #[test]
+    fn a_loss_diverges_from_where_it_began_and_not_from_its_lowest() {
+        let mut losses = vec![2.0; STILL];
+        losses.extend([0.1; 40]);
+        losses.extend([1.0; 3]);
+        assert!(!has_diverged(&losses));
+        losses.extend([50.0; 3]);
+        assert!(has_diverged(&losses));
+        assert!(!has_diverged(&[0.1, 9.0]));
+    }
+}

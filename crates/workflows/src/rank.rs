@@ -1,0 +1,227 @@
+//! A ranking of pretrained weights by how well they suit data, before anything is trained.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use warmstart_data::Fit;
+use warmstart_files::shown;
+use warmstart_metrics::{Interval, McNemar, wilson};
+
+use warmstart_recipe::Error;
+use warmstart_tasks::classify::Classification;
+use warmstart_run::event::Observer;
+use warmstart_train::trainer::Trainer;
+use warmstart_train::resources::Resources;
+use warmstart_train::assemble;
+use warmstart_train::assemble::assemble;
+use warmstart_train::assemble::load;
+use warmstart_recipe::resolve;
+use warmstart_recipe::Draft;
+use warmstart_recipe::NO_WEIGHTS;
+use warmstart_recipe::TaskKind;
+use crate::run_data::RunData;
+use crate::run_data::Seen;
+use warmstart_train::plan::automatic::settle_fit;
+use crate::inspect::inspect;
+use warmstart_train::linear_probe::judge;
+use warmstart_train::linear_probe::some_of;
+use warmstart_tasks::task::Task as _;
+
+/// Most training images that weights are judged by.
+pub const MOST_IMAGES: usize = 1000;
+
+/// What weights are ranked on.
+pub struct Request {
+    /// Folder of a data set of classes.
+    pub data: PathBuf,
+    /// Pretrained files; `none` for random weights.
+    pub weights: Vec<String>,
+    /// Prefix of the tensors that are taken, of each file that has several copies of its network.
+    pub weights_prefix: Option<String>,
+    /// The architecture, where the files do not tell.
+    pub model: Option<String>,
+    /// Edge of the image in pixels, if it is not the architecture's own.
+    pub image_size: Option<usize>,
+    /// How pictures fill it; `None` for what the probe tells most by, of each file.
+    pub fit: Option<Fit>,
+    /// Decides which images are taken of a large data set, and the random weights.
+    pub seed: u64,
+}
+
+/// How well weights suit the data.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ranked {
+    /// The file.
+    pub weights: String,
+    /// The architecture.
+    pub model: String,
+    /// Share of the images whose class is found by a regression on the features of the others.
+    pub accuracy: f64,
+    /// What it may be with 95% confidence.
+    pub interval: Interval,
+    /// Chance of a difference from the first as large as it is if there were none: McNemar's exact test, two-sided,
+    /// times the number of files that the first was chosen over (Bonferroni); `null` for the first.
+    pub p_value: Option<f64>,
+    /// The images that these weights were trained on; `None` where they do not lie in the folder of a run.
+    pub seen: Option<Seen>,
+}
+
+/// Weights in falling order of suitability.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Ranking {
+    /// Images that they were judged by.
+    pub images: usize,
+    /// Share of the images that are of the largest class: what guessing comes to.
+    pub largest_class: f64,
+    /// The weights, the best first.
+    pub ranked: Vec<Ranked>,
+}
+
+/// Judges each of some weights by a probe on frozen features of the training images.
+///
+/// # Errors
+/// If a file or the data cannot be read, or nothing tells a file's architecture.
+pub fn rank(request: &Request, machine: Resources, observe: Observer) -> Result<Ranking, Error> {
+    let mut first: Option<Trainer<Classification>> = None;
+    let mut judged = Vec::new();
+    // What cannot be ranked is told before anything is computed.
+    let mut models = Vec::new();
+    for weights in &request.weights {
+        models.push((weights, model_of(weights, request)?));
+    }
+    for (weights, model) in models {
+        let (recipe, open) = resolve(Draft {
+            data: Some(request.data.clone()),
+            model: Some(model.clone()),
+            weights: Some(weights.clone()),
+            weights_prefix: request
+                .weights_prefix
+                .clone()
+                .filter(|_| weights != NO_WEIGHTS),
+            image_size: request.image_size,
+            fit: request.fit,
+            seed: Some(request.seed),
+            ..Draft::default()
+        })?;
+        if recipe.task != Task::Classify {
+            return Err(Error::usage(format!(
+                "{} holds boxes, and rank is for classes: give a folder of class folders",
+                shown(&request.data)
+            )));
+        }
+        // The images are looked through once.
+        let job = match &first {
+            None => assemble::<Classification>(recipe, machine.clone(), observe)?,
+            Some(first) => launch::job(recipe, first.task.data().clone(), machine.clone())?,
+        };
+        let parameters = load(&job, observe)?.parameters;
+        let job = settle_fit(job, &open, &parameters, observe)?;
+        let samples = some_of(&job.task.data().train, MOST_IMAGES, request.seed);
+        let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
+        let right = judge(&job.recipe, &job, samples, &parameters, observe)?;
+        judged.push(Judged {
+            weights: weights.clone(),
+            model,
+            right,
+            seen: seen(weights, &paths)?,
+        });
+        first.get_or_insert(job);
+    }
+    let Some(first) = first else {
+        return Err(Error::usage("no weights were named: give --weights FILE …"));
+    };
+    let samples = some_of(&first.task.data().train, MOST_IMAGES, request.seed);
+    let mut counts = vec![0; first.task.data().classes.len()];
+    samples.iter().for_each(|sample| counts[sample.label] += 1);
+    let largest = counts.into_iter().max().unwrap_or(0);
+    Ok(Ranking {
+        images: samples.len(),
+        largest_class: largest as f64 / samples.len().max(1) as f64,
+        ranked: ranked(judged),
+    })
+}
+
+/// Returns the images that these weights were trained on, if they are a run's.
+fn seen(weights: &str, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
+    if weights == NO_WEIGHTS {
+        return Ok(None);
+    }
+    let run = RunData::beside(Path::new(weights), None)?;
+    run.map_or(Ok(None), |run| run.seen(images))
+}
+
+/// A file of weights and what its features tell.
+struct Judged {
+    weights: String,
+    model: String,
+    /// True if the class of each image is found.
+    right: Vec<bool>,
+    seen: Option<Seen>,
+}
+
+/// The order of what was judged; of equals the one that was named first.
+fn ranked(mut judged: Vec<Judged>) -> Vec<Ranked> {
+    let count = |right: &[bool]| right.iter().filter(|right| **right).count();
+    judged.sort_by_key(|judged| std::cmp::Reverse(count(&judged.right)));
+    let first = judged
+        .first()
+        .map(|judged| judged.right.clone())
+        .unwrap_or_default();
+    let others = judged.len().saturating_sub(1) as f64;
+    let line = |(place, judged): (usize, Judged)| Ranked {
+        accuracy: count(&judged.right) as f64 / judged.right.len().max(1) as f64,
+        interval: wilson(count(&judged.right), judged.right.len()),
+        p_value: (place > 0).then(|| {
+            let one_sided = McNemar::of(&judged.right, &first).p_value();
+            (2.0 * others * one_sided).min(1.0)
+        }),
+        weights: judged.weights,
+        model: judged.model,
+        seen: judged.seen,
+    };
+    judged.into_iter().enumerate().map(line).collect()
+}
+
+fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
+    if let Some(model) = &request.model {
+        launch::require_weights(weights)?;
+        return Ok(model.clone());
+    }
+    if weights == NO_WEIGHTS {
+        return Err(Error::usage("--weights none: give --model NAME beside it"));
+    }
+    let path = warmstart_recipe::run_files::resolve_path(Path::new(weights))?;
+    let known = inspect(&path, request.weights_prefix.as_deref())?.architecture;
+    // The backbone of a detector serves as well.
+    let backbone = known.map(|name| name.trim_end_matches(" detector").to_owned());
+    backbone.ok_or_else(|| {
+        Error::usage(format!(
+            "{}: its tensors are nearly those of no model here; give --model NAME if it is one (warmstart weights \
+             inspect shows what is in it)",
+            shown(&path)
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_is_first_and_the_others_are_held_against_it() {
+        let judged = |name: &str, right: usize| Judged {
+            weights: name.to_owned(),
+            model: "m".to_owned(),
+            right: (0..40).map(|image| image < right).collect(),
+            seen: None,
+        };
+        let ranked = ranked(vec![judged("a", 20), judged("b", 30), judged("c", 30)]);
+        let names: Vec<&str> = ranked.iter().map(|line| line.weights.as_str()).collect();
+        assert_eq!(names, ["b", "c", "a"]);
+        assert_eq!(ranked[0].p_value, None);
+        assert_eq!(ranked[1].p_value, Some(1.0));
+        // Ten of ten, on two sides, of two files that the first was chosen over.
+        assert_eq!(ranked[2].p_value, Some(4.0 / 1024.0));
+        assert_eq!(ranked[2].accuracy, 0.5);
+    }
+}

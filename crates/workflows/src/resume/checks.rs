@@ -1,0 +1,146 @@
+//! Refusals of what would do harm to a run that is resumed.
+
+use std::path::Path;
+
+use warmstart_files::shown;
+
+use warmstart_recipe::Error;
+use warmstart_run::checkpoint::Checkpoint;
+use warmstart_recipe::run_files::MODEL;
+use warmstart_run::checkpoint::State;
+use warmstart_run::position;
+use warmstart_run::data_files::DataFiles;
+use warmstart_run::event::Event;
+use warmstart_run::event::Observer;
+use warmstart_tasks::model_file::ModelInfo;
+use warmstart_recipe::Recipe;
+use warmstart_recipe::run_files::RECIPE;
+use warmstart_run::folder::RunFolder;
+
+/// Refuses a checkpoint of other classes, another network or another image size: nothing of the result
+/// would mean anything.
+pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> Result<(), Error> {
+    let path = checkpoint.folder.join(MODEL);
+    let found = ModelInfo::of(&warmstart_weights::read(&path)?)?;
+    match info.difference(found.as_ref()) {
+        None => Ok(()),
+        Some(difference) => Err(Error::Model {
+            path,
+            problem: format!(
+                "{difference}: this run cannot continue with them; start a new one from its weights \
+                 (warmstart train --weights)"
+            ),
+        }),
+    }
+}
+
+/// Data that are not those that the run learned from.
+pub(super) struct OtherData {
+    /// How they differ, in words.
+    pub difference: String,
+    /// Whether they were accepted before, by a process that ended before its first checkpoint.
+    pub was_accepted: bool,
+}
+
+/// How the data differ from those that the run learned from; `None` if they do not.
+pub(super) fn other_data(
+    run: &RunFolder,
+    files: &DataFiles,
+    checkpoint: Option<&Checkpoint>,
+) -> Option<OtherData> {
+    let listed = run.data_files();
+    let expected = match checkpoint {
+        Some(checkpoint) => checkpoint.state.data.clone(),
+        None => listed.as_ref()?.checksum(),
+    };
+    if files.checksum() == expected {
+        return None;
+    }
+    let was_accepted = listed.as_ref() == Some(files);
+    // The list may be lost, or be that of a later change.
+    let listed = listed.filter(|listed| listed.checksum() == expected);
+    let difference = listed.map_or_else(
+        || {
+            "files, sizes or labels; which ones cannot be said, for the run's list of them is lost"
+                .into()
+        },
+        |listed| files.difference(&listed),
+    );
+    Some(OtherData {
+        difference,
+        was_accepted,
+    })
+}
+
+/// The newest checkpoint between two epochs: which images of an epoch are done means nothing to others.
+pub(super) fn between_epochs(
+    run: &RunFolder,
+    checkpoint: Option<Checkpoint>,
+    observe: Observer,
+) -> Result<Option<Checkpoint>, Error> {
+    let in_hand = |checkpoint: &Checkpoint| checkpoint.state.epoch_in_hand.is_some();
+    if !checkpoint.as_ref().is_some_and(in_hand) {
+        return Ok(checkpoint);
+    }
+    let newest = run.checkpoints.newest_epoch(&mut |damage| {
+        observe(Event::Note(format!(
+            "skipped a damaged checkpoint: {damage}"
+        )));
+    })?;
+    let epoch = newest.as_ref().map_or(0, |newest| newest.state.epoch);
+    observe(Event::Note(format!("epoch {} begins again", epoch + 1)));
+    Ok(newest)
+}
+
+/// Refuses a recipe in which the run is no longer where its checkpoint was.
+pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> Result<(), Error> {
+    let file = run.join(RECIPE);
+    let file = shown(&file);
+    let in_hand = state.epoch_in_hand.is_some();
+    if recipe.phases.iter().all(|phase| phase.name != state.phase) {
+        let names: Vec<&str> = recipe.phases.iter().map(|phase| &*phase.name).collect();
+        return Err(Error::usage(format!(
+            "{file} has phase {} where the run is in phase {}: give the phases back their names and places",
+            names.join(", "),
+            state.phase
+        )));
+    }
+    let Some(position) = state.position(recipe) else {
+        return Err(Error::usage(format!(
+            "{file} has {} epochs, and {} are done: give it more, or go back by --from-epoch",
+            recipe.epochs(),
+            state.epoch
+        )));
+    };
+    let phase = &recipe.phases[position.phase];
+    if phase.name != state.phase {
+        return Err(Error::usage(format!(
+            "{file} has phase {} where the run is in phase {}: give the phases back their names and places, and no \
+             phase less patience than the run has had",
+            phase.name, state.phase
+        )));
+    }
+    let before = state
+        .recipe
+        .phases
+        .iter()
+        .find(|phase| phase.name == state.phase);
+    let Some(before) =
+        before.filter(|_| in_hand || !course::ends_phase(recipe, &state.history, state.epoch))
+    else {
+        return Ok(());
+    };
+    for (key, is_same) in [
+        ("train", before.train == phase.train),
+        ("optimizer", before.optimizer == phase.optimizer),
+    ] {
+        if !is_same {
+            return Err(Error::usage(format!(
+                "{file} has another `{key}` in phase {}, in the middle of which the run is: change it back, or \
+                 go back to the phase's beginning by --from-epoch",
+                phase.name
+            )));
+        }
+    }
+    Ok(())
+}
