@@ -4,7 +4,6 @@ use crate::color_jitter::{Adjustment, adjust};
 use crate::decode::decode;
 use crate::erasing::erase;
 use crate::error::{DataError, require_up_to};
-use crate::mixing::MAX_ALPHA;
 use crate::preprocessing::Preprocessing;
 use crate::rand_augment::{MAX_MAGNITUDE, rand_augment};
 use crate::random::{ChaCha8Rng, between, shuffle, unit};
@@ -12,6 +11,10 @@ use crate::random_region::random_region;
 use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// The largest α accepted. It also bounds how often a share is drawn again: one draw in
+/// six is taken at 2, and more below.
+pub(crate) const MAX_ALPHA: f64 = 2.0;
 
 /// Random views of a picture, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip`,
 /// `ColorJitter`, `RandAugment` and `RandomErasing`, in this order. The size of the view, its filter and

@@ -1,8 +1,8 @@
 //! Decoding every image once before anything is trained on them.
 
-use crate::dataset::Sample;
 use crate::decode::decode;
 use crate::error::{DataError, some_of};
+use crate::sample::Sample;
 use crate::sketch::Sketch;
 use rayon::prelude::*;
 use std::path::PathBuf;

@@ -1,27 +1,17 @@
 //! Folders of labelled images: one subfolder per class.
 
 use crate::class_folders::ClassFolders;
-use crate::class_layout::{ClassLayout, split_named};
+use crate::class_layout::ClassLayout;
 use crate::error::{DataError, some_of};
 use crate::random::{Purpose, stream};
+use crate::sample::Sample;
 use crate::skipped::Skipped;
-use crate::split_kind::SplitKind;
+use crate::split_kind::{SplitKind, split_named};
 use rand_chacha::rand_core::Rng;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::{one_line, shown};
-
-/// One labelled image. In classification the label is an index into the class names, in detection a
-/// [`Scene`](crate::Scene).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sample<L = usize> {
-    /// The file.
-    pub path: PathBuf,
-    /// What is known of it.
-    pub label: L,
-}
 
 /// A data set. Every list is in an order of its own (by class, then by path), whatever order the file
 /// system has.

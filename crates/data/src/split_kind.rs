@@ -1,5 +1,7 @@
 //! Names that people and tools give to the splits of a data set.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
@@ -177,6 +179,14 @@ impl SplitKind {
         }
         None
     }
+}
+
+/// The split that a folder has the name of.
+pub(crate) fn split_named(folder: &Path) -> Option<SplitKind> {
+    folder
+        .file_name()
+        .and_then(OsStr::to_str)
+        .and_then(SplitKind::of)
 }
 
 #[cfg(test)]

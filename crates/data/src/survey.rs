@@ -1,8 +1,8 @@
 //! What should be known of a data set before training on it.
 
 use crate::copies::Album;
-use crate::dataset::Sample;
 use crate::error::some_of;
+use crate::sample::Sample;
 use crate::sketch::Sketch;
 use crate::skipped::images;
 use serde::Serialize;

@@ -3,6 +3,7 @@
 //! The glyphs are those of GNU Unifont (SIL Open Font License 1.1): 8 or 16 dots wide and 16 high,
 //! enlarged by a whole factor.
 
+use super::paint::fill;
 use crate::rgb_image::{Region, RgbImage};
 use unifont::{Glyph, get_glyph};
 use warmstart_files::one_line;
@@ -94,7 +95,7 @@ impl Caption {
                         width: self.dot,
                         height: self.dot,
                     };
-                    super::fill(image, dot, color);
+                    fill(image, dot, color);
                 }
             }
         }

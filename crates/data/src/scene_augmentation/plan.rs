@@ -3,12 +3,12 @@
 use super::SceneAugmentation;
 use super::hsv::HsvChange;
 use crate::augmentation::flip;
-use crate::dataset::Sample;
 use crate::error::DataError;
 use crate::placement::{Axis, Placement, fitted, grey_canvas};
 use crate::random::{ChaCha8Rng, Purpose, below, between, stream, unit};
 use crate::resize::Interpolation;
 use crate::rgb_image::RgbImage;
+use crate::sample::Sample;
 use crate::scene::{Object, Scene};
 
 /// The least share of an object's box that must be left for the object to be kept: less rarely shows

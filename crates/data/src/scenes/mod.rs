@@ -38,9 +38,11 @@ pub use writing::{Written, write};
 pub(crate) use json_kind::JsonKind;
 pub(crate) use unread::Unread;
 
-use crate::dataset::{Dataset, Sample, drawn};
+use crate::dataset::{Dataset, drawn};
 use crate::error::DataError;
+use crate::folder;
 use crate::linked::{differing, linked};
+use crate::sample::Sample;
 use crate::scene::Scene;
 use crate::skipped::Skipped;
 use layout::Recognised;
@@ -193,12 +195,18 @@ fn split(
     val_split: f64,
     seed: u64,
 ) -> Result<Dataset<Scene>, DataError> {
+    // The data set may be named by a file in its folder.
+    let skipped = if dir.is_dir() {
+        folder::images(dir)?.skipped
+    } else {
+        Skipped::default()
+    };
     let mut dataset = Dataset {
         classes: read.classes,
         train: read.train.samples,
         validation: Vec::new(),
         test: read.test.map(|test| test.samples),
-        ignored: Skipped::of_scenes(dir, read.ignored)?,
+        ignored: skipped.of_scenes(read.ignored),
         without_validation: Vec::new(),
         notes: Vec::new(),
     };

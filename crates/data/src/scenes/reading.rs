@@ -1,9 +1,9 @@
 //! What the readers of all layouts share: one image's boxes are checked, and a split's images read.
 
 use super::findings::{Findings, Problem};
-use crate::dataset::Sample;
 use crate::error::DataError;
 use crate::picture_header::{PictureHeader, picture_header};
+use crate::sample::Sample;
 use crate::scene::{BoundingBox, Object, Scene};
 pub(super) use crate::text::read_text;
 use rayon::prelude::*;

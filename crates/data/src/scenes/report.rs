@@ -2,7 +2,7 @@
 
 use super::{Findings, Layout, OpenedScenes};
 use crate::check::check;
-use crate::dataset::Sample;
+use crate::sample::Sample;
 use crate::scene::Scene;
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -1,6 +1,6 @@
 //! `annotations/instances_<split>.json` beside the images in `<split>/`.
 
-use super::{Split, create_folder, place_images, write_file};
+use super::split::{Split, create_folder, place_images, write_file};
 use crate::error::DataError;
 use serde::Serialize;
 use std::path::Path;

@@ -2,16 +2,19 @@
 
 mod coco;
 mod image_names;
+mod split;
 mod voc;
 mod yolo;
 
 use super::Layout;
-use crate::dataset::{Dataset, Sample};
+use crate::dataset::Dataset;
 use crate::error::DataError;
+use crate::sample::Sample;
 use crate::scene::{Object, Scene};
 use image_names::ImageNames;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use split::{Image, Split, create_folder};
+use std::path::Path;
 
 /// What was written, and what the layout cannot say.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,31 +29,6 @@ pub struct Written {
     pub difficult_lost: usize,
     /// Images under another name: their own is taken, or does not fit into a list of names.
     pub renamed: usize,
-}
-
-/// One split on its way out.
-struct Split<'a> {
-    /// `train`, `val` or `test`.
-    name: &'static str,
-    images: Vec<Image<'a>>,
-}
-
-struct Image<'a> {
-    /// File name in its new folder; its stem is no other image's in that folder.
-    name: String,
-    source: &'a Path,
-    scene: &'a Scene,
-    /// The objects that the layout can hold.
-    objects: Vec<&'a Object>,
-}
-
-impl Image<'_> {
-    /// The file name without its extension.
-    fn stem(&self) -> &str {
-        self.name
-            .rsplit_once('.')
-            .map_or(&self.name, |(stem, _)| stem)
-    }
 }
 
 /// Writes all splits into the folder `out`, which is made and must be empty otherwise.
@@ -137,27 +115,4 @@ fn splits<'a>(
     ];
     splits.extend(dataset.test.as_ref().map(|test| split("test", test)));
     splits
-}
-
-fn create_folder(folder: &Path) -> Result<(), DataError> {
-    std::fs::create_dir_all(folder).map_err(|source| DataError::write(folder, source))
-}
-
-fn write_file(path: &Path, content: impl AsRef<[u8]>) -> Result<(), DataError> {
-    std::fs::write(path, content).map_err(|source| DataError::write(path, source))
-}
-
-/// Puts the images of a split into a folder, made if it is missing.
-fn place_images(split: &Split, folder: &Path) -> Result<(), DataError> {
-    create_folder(folder)?;
-    for image in &split.images {
-        let target = folder.join(&image.name);
-        // A link to a symbolic link would be one, too, and lead nowhere from its new place.
-        let unreadable = |source| DataError::read(image.source, source);
-        let source: PathBuf = image.source.canonicalize().map_err(unreadable)?;
-        if std::fs::hard_link(&source, &target).is_err() {
-            std::fs::copy(&source, &target).map_err(|source| DataError::write(&target, source))?;
-        }
-    }
-    Ok(())
 }

@@ -2,9 +2,10 @@
 //! folder of labels, each in an order of its own.
 
 use super::super::findings::Problem;
+use super::description::Description;
+use super::description_files::is_yaml;
 use super::label_files::label_folders;
 use super::names::{lists_in, read_names, without_comments};
-use super::source::Description;
 use crate::error::DataError;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -82,7 +83,7 @@ pub(super) fn class_names(
             (read_names(file, findings)?, file)
         }
     };
-    let is_listed = !super::source::is_yaml(taken.1);
+    let is_listed = !is_yaml(taken.1);
     let counted = description.class_count;
     if is_listed {
         let count = || counted.map_or_else(&count, Ok);

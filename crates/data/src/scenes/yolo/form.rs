@@ -8,7 +8,7 @@
 
 use super::super::findings::{Findings, Problem};
 use super::super::named::around;
-use super::lines::numbers;
+use super::text_files::numbers;
 use std::path::Path;
 use warmstart_files::shown;
 

@@ -3,6 +3,7 @@
 use super::super::findings::{Findings, Problem};
 use super::super::reading::{RawObject, SceneBuilder};
 use super::form::Form;
+use super::text_files::numbers;
 use crate::error::DataError;
 use crate::scene::BoundingBox;
 use std::path::Path;
@@ -17,12 +18,6 @@ const MARGIN: f64 = 0.02;
 
 /// Fewest boxes that show what form they are of.
 const ENOUGH: usize = 5;
-
-/// The numbers of a line, or the first word that is none.
-pub(super) fn numbers(line: &str) -> Result<Vec<f64>, &str> {
-    let words = line.split_whitespace();
-    words.map(|word| word.parse().map_err(|_| word)).collect()
-}
 
 /// Reader of the lines of one data set.
 pub(super) struct Lines {
