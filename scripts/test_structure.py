@@ -115,6 +115,10 @@ class Structure(unittest.TestCase):
         files = {"lib.rs": "mod a; mod b;", "a/mod.rs": "mod read; pub use read::read;"}
         files |= {"a/read.rs": "pub fn read() {}", "b.rs": "use crate::a::read;"}
         self.assertEqual(self.arrows(files), [("b.rs", "a/read.rs")])
+        files["b.rs"] = "use crate::a::read::{self}; fn f() { read::none() }"
+        self.assertEqual(self.arrows(files), [("b.rs", "a/read.rs")])
+        files["b.rs"] = "use crate::a::read::{self};"
+        self.assertEqual(self.arrows(files), [])
 
     def test_comments_strings_and_lifetimes_are_not_code(self):
         source = r"""pub struct A; // crate::b::B
