@@ -117,7 +117,7 @@ class Structure(unittest.TestCase):
         self.assertEqual(self.arrows(files), [("b.rs", "a/read.rs")])
         files["b.rs"] = "use crate::a::read::{self}; fn f() { read::none() }"
         self.assertEqual(self.arrows(files), [("b.rs", "a/read.rs")])
-        files["b.rs"] = "use crate::a::read::{self};"
+        files["b.rs"] = "use crate::a::read::{self, };"
         self.assertEqual(self.arrows(files), [])
 
     def test_comments_strings_and_lifetimes_are_not_code(self):
