@@ -267,13 +267,13 @@ fn share_out(
             list.push(sample.clone());
         }
     }
-    match dataset.validation.is_empty() {
-        true => Err(DataError::NoValidation {
+    if dataset.validation.is_empty() {
+        return Err(DataError::NoValidation {
             folder: dir,
             val_split,
-        }),
-        false => Ok(dataset),
+        });
     }
+    Ok(dataset)
 }
 
 fn check_share(val_split: f64) -> Result<(), DataError> {

@@ -225,9 +225,10 @@ pub(crate) fn other<'a>(
     format: ImageFormat,
     file_bytes: u64,
 ) -> Result<(PictureHeader, Box<dyn ImageDecoder + 'a>), String> {
-    let webp = match format {
-        ImageFormat::WebP => Some(WebpChunks::read(&mut reader, file_bytes)?),
-        _ => None,
+    let webp = if format == ImageFormat::WebP {
+        Some(WebpChunks::read(&mut reader, file_bytes)?)
+    } else {
+        None
     };
     let mut reader = ImageReader::with_format(reader, format);
     reader.limits(most_memory(MAX_METADATA_BYTES));

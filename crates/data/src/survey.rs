@@ -114,9 +114,10 @@ fn named(copies: &[(usize, usize)], of: &Pictures, among: &Pictures) -> String {
         format!("{one} and {other}")
     };
     let pairs: Vec<String> = copies.iter().take(NAMED).map(pair).collect();
-    match copies.len() > NAMED {
-        true => format!("such as {}", pairs.join("; ")),
-        false => pairs.join("; "),
+    if copies.len() > NAMED {
+        format!("such as {}", pairs.join("; "))
+    } else {
+        pairs.join("; ")
     }
 }
 
@@ -212,12 +213,13 @@ fn small_images(sketches: &[Sketch], image_size: usize) -> Option<Finding> {
     }
     let median = sides[sides.len() / 2];
     let fitting = median.next_multiple_of(STRIDE);
-    let fix = match fitting < image_size {
-        true => format!(
+    let fix = if fitting < image_size {
+        format!(
             "a smaller --image-size, such as {fitting}, is faster, and with pretrained weights often less accurate"
-        ),
-        // Most images would lose by it.
-        false => "replace them by larger ones if there are any".to_owned(),
+        )
+    } else {
+        // Most images would lose by a smaller size.
+        "replace them by larger ones if there are any".to_owned()
     };
     Some(Finding {
         what: "small images",

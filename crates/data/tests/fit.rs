@@ -46,10 +46,7 @@ fn pattern(width: usize, height: usize) -> RgbImage {
 
 /// Blue, with a red object in the last tenth of its width.
 fn object_at_the_end(width: usize, height: usize) -> RgbImage {
-    let row = (0..width).flat_map(|x| match x * 10 < width * 9 {
-        true => [0, 0, 255],
-        false => RED,
-    });
+    let row = (0..width).flat_map(|x| if x * 10 < width * 9 { [0, 0, 255] } else { RED });
     let row: Vec<u8> = row.collect();
     RgbImage {
         width,

@@ -35,9 +35,10 @@ fn landscape(width: usize, height: usize, salt: f64) -> RgbImage {
 /// A disk on white.
 fn disk(center: (f64, f64), color: [u8; 3]) -> RgbImage {
     picture(64, 64, |x, y| {
-        match (x - center.0).hypot(y - center.1) < 0.3 {
-            true => color,
-            false => [255; 3],
+        if (x - center.0).hypot(y - center.1) < 0.3 {
+            color
+        } else {
+            [255; 3]
         }
     })
 }

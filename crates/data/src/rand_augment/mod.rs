@@ -68,12 +68,24 @@ impl Operation {
         Self::Equalize,
     ];
 
-    /// Whether a negative magnitude means the opposite.
+    /// Returns whether a negative magnitude means the opposite.
     pub fn is_signed(self) -> bool {
-        !matches!(
-            self,
-            Self::Identity | Self::Posterize | Self::Solarize | Self::AutoContrast | Self::Equalize
-        )
+        match self {
+            Self::ShearX
+            | Self::ShearY
+            | Self::TranslateX
+            | Self::TranslateY
+            | Self::Rotate
+            | Self::Brightness
+            | Self::Color
+            | Self::Contrast
+            | Self::Sharpness => true,
+            Self::Identity
+            | Self::Posterize
+            | Self::Solarize
+            | Self::AutoContrast
+            | Self::Equalize => false,
+        }
     }
 }
 

@@ -222,13 +222,12 @@ fn visible(object: &Object, placement: &Placement) -> Option<Object> {
     let whole = placement.place(object.bounds);
     let bounds = placement.clip(whole);
     // What is seen of a crowd is still no background.
-    let kept = match object.crowd {
-        true => bounds.area() > 0.0,
-        false => {
-            bounds.width() >= MIN_VISIBLE_SIDE
-                && bounds.height() >= MIN_VISIBLE_SIDE
-                && bounds.area() >= MIN_VISIBLE_SHARE * whole.area()
-        }
+    let kept = if object.crowd {
+        bounds.area() > 0.0
+    } else {
+        bounds.width() >= MIN_VISIBLE_SIDE
+            && bounds.height() >= MIN_VISIBLE_SIDE
+            && bounds.area() >= MIN_VISIBLE_SHARE * whole.area()
     };
     kept.then(|| Object {
         area: object.area * (bounds.area() / object.bounds.area()),

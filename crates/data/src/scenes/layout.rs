@@ -110,10 +110,12 @@ fn inner(dir: &Path) -> Option<Inner> {
     folders.into_iter().take(INNER).find_map(Inner::of)
 }
 
-/// Whether a folder is called as a validation or a test split is.
+/// Returns whether a folder has the name of a validation or test split.
 fn is_held_out(folder: &Path) -> bool {
-    let kind = split_named(folder);
-    kind.is_some_and(|kind| kind != SplitKind::Train)
+    match split_named(folder) {
+        Some(SplitKind::Validation | SplitKind::Test) => true,
+        Some(SplitKind::Train) | None => false,
+    }
 }
 
 /// The layouts that a folder shows signs of.

@@ -227,9 +227,10 @@ fn split(
                 });
             }
             for (sample, chosen) in std::mem::take(&mut dataset.train).into_iter().zip(chosen) {
-                match chosen {
-                    true => dataset.validation.push(sample),
-                    false => dataset.train.push(sample),
+                if chosen {
+                    dataset.validation.push(sample);
+                } else {
+                    dataset.train.push(sample);
                 }
             }
         }

@@ -162,10 +162,12 @@ impl SplitReport {
                 let bin = SIDES.iter().position(|end| side <= *end);
                 sides[bin.unwrap_or(SIDES.len() - 1)] += 1;
                 let areas = &mut report.by_area;
-                match object.area {
-                    area if area < COCO_AREAS[0] => areas.small += 1,
-                    area if area <= COCO_AREAS[1] => areas.medium += 1,
-                    _ => areas.large += 1,
+                if object.area < COCO_AREAS[0] {
+                    areas.small += 1;
+                } else if object.area <= COCO_AREAS[1] {
+                    areas.medium += 1;
+                } else {
+                    areas.large += 1;
                 }
             }
         }
@@ -194,9 +196,10 @@ impl fmt::Display for Report {
         for split in &self.splits {
             write!(f, "\n{split}")?;
         }
-        match self.findings.is_empty() {
-            true => writeln!(f, "\nfindings: none")?,
-            false => write!(f, "\nfindings\n{}", self.findings)?,
+        if self.findings.is_empty() {
+            writeln!(f, "\nfindings: none")?;
+        } else {
+            write!(f, "\nfindings\n{}", self.findings)?;
         }
         let how = if self.decoded {
             "decoding every image"

@@ -76,27 +76,57 @@ fn require_empty(out: &Path) -> Result<(), DataError> {
     }
 }
 
+/// Contents that a layout has a place for when it is written.
+struct Holds {
+    crowds: bool,
+    difficult_objects: bool,
+    all_splits_in_one_folder: bool,
+}
+
+impl Holds {
+    fn of(layout: Layout) -> Self {
+        let nothing = Self {
+            crowds: false,
+            difficult_objects: false,
+            all_splits_in_one_folder: false,
+        };
+        match layout {
+            Layout::Coco => Self {
+                crowds: true,
+                ..nothing
+            },
+            Layout::Voc => Self {
+                difficult_objects: true,
+                all_splits_in_one_folder: true,
+                ..nothing
+            },
+            Layout::Yolo | Layout::Labelme | Layout::LabelStudio => nothing,
+        }
+    }
+}
+
+/// The splits under their new names, with the objects that the layout can hold.
 fn splits<'a>(
     dataset: &'a Dataset<Scene>,
     layout: Layout,
     written: &mut Written,
 ) -> Vec<Split<'a>> {
     let mut names = ImageNames::default();
+    let holds = Holds::of(layout);
     let mut split = |name: &'static str, samples: &'a [Sample<Scene>]| {
-        // In VOC all splits lie in one folder.
-        if layout != Layout::Voc {
+        if !holds.all_splits_in_one_folder {
             names = ImageNames::default();
         }
         let mut image = |sample: &'a Sample<Scene>| {
             let (name, renamed) = names.give(&sample.path);
             let all = &sample.label.objects;
-            let kept = |object: &&Object| layout == Layout::Coco || !object.crowd;
+            let kept = |object: &&Object| holds.crowds || !object.crowd;
             let objects: Vec<&Object> = all.iter().filter(kept).collect();
             written.images += 1;
             written.objects += objects.len();
             written.renamed += usize::from(renamed);
             written.crowds_left_out += all.len() - objects.len();
-            if layout != Layout::Voc {
+            if !holds.difficult_objects {
                 written.difficult_lost += objects.iter().filter(|o| o.difficult).count();
             }
             Image {

@@ -282,7 +282,13 @@ impl<'a> Reader<'a> {
                 Event::Scalar(text, ..) if flat && !is_nothing(&text) => {
                     texts.push(text.into_owned());
                 }
-                _ => {}
+                Event::Scalar(..)
+                | Event::Alias(_)
+                | Event::Nothing
+                | Event::StreamStart
+                | Event::StreamEnd
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd => {}
             }
             if depth == 0 {
                 return Ok(if flat { texts } else { Vec::new() });
@@ -318,7 +324,13 @@ impl<'a> Reader<'a> {
             Event::SequenceStart(..) => "a list".into(),
             Event::MappingStart(..) => "a mapping".into(),
             Event::Alias(_) => "an alias, which is not supported here".into(),
-            _ => "nothing".into(),
+            Event::SequenceEnd
+            | Event::MappingEnd
+            | Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => "nothing".into(),
         };
         let problem = format!("expected {expected}, found {found}; fix the line");
         DataError::annotations(self.file, self.line, problem)
