@@ -1,4 +1,4 @@
-//! What is done to a picture before a network sees it, in training.
+//! Changes to a picture before a network sees it, in training.
 
 use crate::color_jitter::{Adjustment, adjust};
 use crate::decode::decode;
@@ -130,7 +130,7 @@ impl Augmentation {
 
     /// A random 8-bit view of a picture, before normalisation: `[crop, crop, 3]`.
     ///
-    /// What the fit of `preprocessing` shows is varied: [`Fit::Crop`](crate::Fit) takes a random region
+    /// The view varies with the fit of `preprocessing`: [`Fit::Crop`](crate::Fit) takes a random region
     /// of the picture, the others one of the square that they make of the whole picture. The region is
     /// resized straight from the source; the rest of the picture costs nothing.
     pub fn view(

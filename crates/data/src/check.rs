@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Which images can be decoded.
+/// Images that can be decoded, and those that cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked<L = usize> {
     /// Those that can, in the order given.

@@ -167,7 +167,7 @@ impl ClassFolders {
         Ok(())
     }
 
-    /// Refuses folders that are called as splits with a letter, such as `trainA` and `trainB`.
+    /// Refuses folders with the name of a split and a letter, such as `trainA` and `trainB`.
     fn refuse_lettered_splits(&self) -> Result<(), DataError> {
         let lettered = self.classes.iter().filter_map(|class| {
             let (kind, letter) = SplitKind::lettered(&class.name)?;
@@ -185,8 +185,8 @@ impl ClassFolders {
         )))
     }
 
-    /// Refuses folders that have most of their images in subfolders that others have too, or that are
-    /// called as a folder beside them is.
+    /// Refuses folders that have most of their images in subfolders that others have too, or that
+    /// have the name of a folder beside them.
     fn refuse_same_subfolders(&self) -> Result<(), DataError> {
         let used = || self.classes.iter().filter(|class| !class.images.is_empty());
         let inside = used().map(|class| (class, subfolder_names(class)));

@@ -1,4 +1,4 @@
-//! Folders in a data folder, told apart: splits and classes.
+//! Folders in a data folder: splits or classes.
 
 use crate::class_folders::ClassFolders;
 use crate::error::{DataError, some_of};
@@ -34,7 +34,7 @@ struct Folder {
 }
 
 impl ClassLayout {
-    /// Finds out how the folders in a data folder are meant; class folders are not checked.
+    /// Finds out whether the folders in a data folder are splits or classes; class folders are not checked.
     ///
     /// # Errors
     /// If `dir` cannot be read, there are two folders for a split, or none for training beside others.

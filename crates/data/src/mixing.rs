@@ -4,7 +4,7 @@ use crate::augmentation::Augmentation;
 use crate::random::{ChaCha8Rng, below, unit};
 use crate::rgb_image::Region;
 
-/// What of another image goes into one.
+/// The part of another image that goes into an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mixing {
     /// The other image, of `0..images`; it may be the image itself.

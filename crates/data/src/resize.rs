@@ -8,7 +8,7 @@
 use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
 
-/// How values between pixels are found.
+/// The filter that gives values between pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {

@@ -1,4 +1,4 @@
-//! What there is to find in a picture.
+//! The objects in a picture, for detection.
 
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +53,7 @@ impl BoundingBox {
 pub struct Object {
     /// Index into the class names.
     pub class: usize,
-    /// Where it is.
+    /// Its box.
     pub bounds: BoundingBox,
     /// Its area in pixels²: the box's, unless the data set says that of the object's outline (COCO).
     pub area: f64,

@@ -179,7 +179,7 @@ impl Skipped {
         self.unused.push(unused);
     }
 
-    /// Images directly in a folder of class folders; none are no matter.
+    /// Images directly in a folder of class folders; 0 adds nothing.
     pub(crate) fn add_loose(&mut self, folder: &Path, images: usize) {
         if images > 0 {
             let unused = (folder.to_path_buf(), Unused::Loose(images));
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn of_detection_data_pictures_of_unsupported_types_are_told_from_the_rest() {
+    fn detection_data_lists_pictures_of_unsupported_types_apart_from_the_rest() {
         let dir = tempfile::tempdir().unwrap();
         for file in ["a.heic", "a.txt", "b.txt", ".hidden"] {
             std::fs::write(dir.path().join(file), "").unwrap();

@@ -74,7 +74,7 @@ const TEST: [&str; 12] = [
     "тестовая",
 ];
 
-/// Words that say nothing of which split it is.
+/// Words that say nothing about the split.
 const FILLERS: [&str; 22] = [
     "set",
     "split",
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_after_a_split_is_told() {
+    fn a_letter_after_a_split_is_recognised() {
         for (name, expected) in [
             ("trainA", Some((Train, 'A'))),
             ("test_b", Some((Test, 'b'))),

@@ -110,8 +110,8 @@ fn read_where(path: &Path, limit: u64, is_utf_8: impl Fn(&str) -> bool) -> Resul
     })
 }
 
-/// The text of the first bytes of a regular file, at most `limit`, and whether that is all of it; to tell
-/// what a file is.
+/// The text of the first bytes of a regular file, at most `limit`, and whether that is all of it; to
+/// recognise a file.
 ///
 /// # Errors
 /// If it cannot be read or is not a regular file.

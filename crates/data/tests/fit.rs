@@ -113,7 +113,7 @@ fn a_square_picture_is_the_same_in_every_fit() {
     }
 }
 
-/// Columns of the picture are their number, so the first and the last value of a view tell its region.
+/// Columns of the picture are their number, so the first and the last value of a view give its region.
 #[test]
 fn a_view_of_a_squashed_picture_takes_its_share_of_either_side() {
     let (width, height) = (240, 80);

@@ -140,7 +140,7 @@ proptest! {
 
 #[test]
 fn what_is_hardly_visible_is_left_out_and_marks_are_kept() {
-    // Twice the canvas: a half of each side is seen, from an offset that the whole box tells.
+    // Twice the canvas: a half of each side is seen, from an offset that the whole box gives.
     let whole = bounds(0.0, 0.0, 64.0, 64.0);
     let mut objects = vec![object(0, whole)];
     for x in 0..64 {

@@ -1,4 +1,4 @@
-//! Which pictures are taken for copies of one another.
+//! Copies are recognised, and different pictures are not taken for copies.
 
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
@@ -112,7 +112,7 @@ fn another_place_another_color_or_another_brightness_is_another_picture() {
 }
 
 #[test]
-fn pale_pictures_are_told_apart_by_their_shapes() {
+fn pale_pictures_differ_by_their_shapes() {
     let pale = |x: f64| [230 + (22.0 * x) as u8; 3];
     let to_the_right = picture(90, 90, |x, _| pale(x));
     let to_the_left = picture(90, 90, |x, _| pale(1.0 - x));

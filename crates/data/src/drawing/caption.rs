@@ -117,8 +117,8 @@ fn is_combining(character: char) -> bool {
     matches!(character, '\u{300}'..='\u{36f}' | '\u{3099}' | '\u{309a}')
 }
 
-/// Where a plate of that size goes: at the first place around the outline of its box that is free of
-/// other plates, else where it covers the least of them. It must not be larger than the picture.
+/// The place of a plate of that size: the first one around the outline of its box that is free of
+/// other plates, else the one where it covers the least of them. It must not be larger than the picture.
 pub fn place(
     (width, height): (usize, usize),
     outline: Region,

@@ -1,4 +1,4 @@
-//! What was found in a picture, drawn on it or cut out of it.
+//! Detected objects, drawn on their picture or cut out of it.
 
 mod caption;
 mod class_color;
@@ -16,7 +16,7 @@ const PIXELS_PER_THICKNESS: usize = 300;
 /// A box to draw on a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DrawnBox {
-    /// Where, in pixels of the picture. What is outside of it is not drawn.
+    /// The box, in pixels of the picture. The part outside of the picture is not drawn.
     pub bounds: BoundingBox,
     /// Index into the class names; it gives the colour.
     pub class: usize,

@@ -16,7 +16,7 @@ pub const MAX_MAGNITUDE: f64 = 10.0;
 /// Operations on a picture, the paper's N.
 const OPERATIONS: usize = 2;
 
-/// What may be done to a picture: torchvision's list, with torchvision's names.
+/// An operation on a picture: torchvision's list, with torchvision's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// Nothing.
@@ -92,7 +92,7 @@ impl Operation {
 /// Changes `image` in place, as torchvision's `RandAugment` with Pillow. `magnitude` is 0 to
 /// [`MAX_MAGNITUDE`], or down to its negative for signed operations.
 ///
-/// What comes from outside of the picture is black and pixels are taken whole, without interpolation:
+/// Areas from outside the picture are black, and pixels are taken whole, without interpolation:
 /// torchvision's defaults, so that a recipe means the same in both.
 pub fn apply(image: &mut RgbImage, operation: Operation, magnitude: f64) {
     let level = magnitude / MAX_MAGNITUDE;

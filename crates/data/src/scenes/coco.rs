@@ -88,7 +88,7 @@ struct Reader<'a> {
 struct Entry {
     path: PathBuf,
     image: Image,
-    /// True if another image has its id, so that nothing tells whose the annotations are.
+    /// True if another image has its id, so that the owner of the annotations is unknown.
     shares_id: bool,
     /// Each with whether it is of a later entry.
     annotations: Vec<(Annotation, bool)>,

@@ -248,8 +248,8 @@ impl CocoFile {
     /// hundredth for boxes that reach over the edge, and they are not one box of one pixel.
     pub fn has_fractions(&self) -> bool {
         let annotations = self.annotations.iter();
-        let told = Fractions::of(annotations.map(|annotation| annotation.bbox.map(|n| n.0)));
-        told.within && (told.broken || told.count > 1)
+        let boxes = Fractions::of(annotations.map(|annotation| annotation.bbox.map(|n| n.0)));
+        boxes.within && (boxes.broken || boxes.count > 1)
     }
 }
 

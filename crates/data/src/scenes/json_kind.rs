@@ -1,4 +1,4 @@
-//! Kinds of JSON files that label pictures, told by their keys.
+//! Kinds of JSON files that label pictures, recognised by their keys.
 //!
 //! A file of hundreds of megabytes is not parsed for that: its bytes are scanned for the keys of its
 //! outermost object, or of the first object in its outermost list.

@@ -65,14 +65,14 @@ impl Layout {
     }
 }
 
-/// Layout of a folder, the first in the order COCO, YOLO, VOC, Labelme, Label Studio; none for class
+/// Layout of a folder: the first in the order COCO, YOLO, VOC, Labelme, Label Studio; none for class
 /// folders and everything else.
 pub fn layout(dir: &Path) -> Option<Layout> {
     Recognised::of(dir).layout()
 }
 
-/// Returns whether a folder has detection data: of a [`Layout`], or such that [`open`](super::open()) refuses by
-/// name, for it is of another layout or the data set is in a folder below.
+/// Returns whether a folder has detection data: of a [`Layout`], or data that [`open`](super::open()) refuses with
+/// a reason, since it has another layout or lies in a folder below.
 pub fn is_detection(dir: &Path) -> bool {
     let recognised = Recognised::of(dir);
     recognised.layout().is_some()
@@ -80,7 +80,7 @@ pub fn is_detection(dir: &Path) -> bool {
         || inner(dir).is_some()
 }
 
-/// Folders in which a data set of its own is looked for. Class folders may be many, and have none.
+/// Folders that are searched for a data set of their own. There may be many class folders, without any.
 const INNER: usize = 16;
 
 /// A folder directly in another one with detection data of its own.

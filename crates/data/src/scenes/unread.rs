@@ -24,7 +24,7 @@ pub(crate) enum Unread {
     Supervisely,
     Csv,
     Labelbox,
-    /// JSON of boxes, of no tool that is known.
+    /// JSON of boxes, of an unknown tool.
     Json,
     /// Roboflow's text for Keras: a picture and its boxes in a line.
     Keras,
@@ -63,7 +63,7 @@ impl Unread {
         (text.contains("\"bbox\"") && has_class).then_some(Self::Json)
     }
 
-    /// Whether a file tells more than folders of pictures beside it that may be classes.
+    /// Returns whether a file counts for more than the folders of pictures beside it, which may be classes.
     fn outweighs_folders(self, path: &Path, folders: &BTreeSet<String>) -> bool {
         let text = || start_of(path, LOOKED_AT).map_or(String::new(), |(text, _)| text);
         let has = |words: &[&str]| {
@@ -90,7 +90,7 @@ impl Unread {
         }
     }
 
-    /// The layout of JSON of a kind, none if it is read.
+    /// The layout of JSON of a kind; none if that kind is read.
     pub fn of_json(kind: JsonKind) -> Option<Self> {
         match kind {
             JsonKind::CreateMl => Some(Self::CreateMl),

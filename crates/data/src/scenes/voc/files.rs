@@ -37,7 +37,7 @@ struct Name {
     split: Option<(SplitKind, PathBuf)>,
 }
 
-/// The rank of a file among several of one name: the first in this order is meant.
+/// The rank of a file among several of one name: the first in this order is taken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     /// In the development kit's own folder.
@@ -107,8 +107,8 @@ impl Files {
     /// Finds pictures and their annotations. Annotations without a picture are findings.
     ///
     /// # Errors
-    /// If a folder cannot be read, annotations are no regular file, or it is not clear which of two files
-    /// is meant.
+    /// If a folder cannot be read, annotations are not a regular file, or two files are equally
+    /// likely.
     pub fn below(root: &Path, findings: &mut Findings) -> Result<Self, DataError> {
         let found = folder::images(root)?;
         for path in found

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use split::{Image, Split, create_folder};
 use std::path::Path;
 
-/// What was written, and what the layout cannot say.
+/// The number of things written, and of those that the layout cannot express.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// Images in all splits.
@@ -25,7 +25,7 @@ pub struct Written {
     pub objects: usize,
     /// Crowds left out: only COCO has them, and elsewhere they would be objects to learn.
     pub crowds_left_out: usize,
-    /// Objects whose mark as difficult was lost: only VOC has it.
+    /// Objects whose mark as difficult was lost: only VOC has such a mark.
     pub difficult_lost: usize,
     /// Images under another name: their own is taken, or does not fit into a list of names.
     pub renamed: usize,

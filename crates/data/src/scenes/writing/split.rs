@@ -13,7 +13,7 @@ pub(super) struct Split<'a> {
 
 /// An image to be written.
 pub(super) struct Image<'a> {
-    /// File name in its new folder; its stem is no other image's in that folder.
+    /// File name in its new folder; no other image in that folder has its stem.
     pub name: String,
     pub source: &'a Path,
     pub scene: &'a Scene,

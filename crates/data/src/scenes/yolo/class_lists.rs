@@ -134,7 +134,7 @@ pub(super) fn class_names(
     Ok(Some(taken.0))
 }
 
-/// Whether a list has a name that is only given to the classes of a data set's labels.
+/// Returns whether a list has a name that is only given to the classes of a data set's labels.
 fn is_certain(list: &Path) -> bool {
     let name = list.file_name().unwrap_or_default();
     CERTAIN

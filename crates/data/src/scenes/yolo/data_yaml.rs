@@ -338,7 +338,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A path with `\` and a letter for the characters that YAML's double quotes make of them, so that
-/// `"images\train"` is no path with a tab.
+/// `"images\train"` is not a path with a tab.
 fn unescaped(path: &str) -> String {
     let mut unescaped = String::new();
     for letter in path.trim_matches(['\n', '\r']).chars() {

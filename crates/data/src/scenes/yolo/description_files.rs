@@ -11,7 +11,7 @@ use warmstart_files::shown;
 /// Bytes of a file that may be the description of a data set: many thousands of class names.
 pub(super) const MOST_BYTES: u64 = 16 << 20;
 
-/// Returns whether a path is a link to what is not there, or to itself.
+/// Returns whether a path is a link to nothing, or to itself.
 pub(super) fn leads_nowhere(path: &Path) -> bool {
     path.is_symlink() && std::fs::metadata(path).is_err()
 }
@@ -59,7 +59,7 @@ pub(super) fn describes(file: &Path) -> bool {
     }
 }
 
-/// Whether a file is called as a `data.yaml` may be.
+/// Returns whether a file has the extension of a `data.yaml`.
 pub(super) fn is_yaml(file: &Path) -> bool {
     matches!(extension(file).as_deref(), Some("yaml" | "yml"))
 }

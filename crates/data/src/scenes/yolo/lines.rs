@@ -13,7 +13,7 @@ use warmstart_files::shown;
 /// A number that no fraction of an image comes near, whatever rounding and clipping did to it.
 const LARGE: f64 = 2.0;
 
-/// Part of the image that a box may reach out of it before it is no accident.
+/// Part of the image that a box may reach out of it before it is not an accident.
 const MARGIN: f64 = 0.02;
 
 /// Fewest boxes that show what form they are of.
@@ -31,7 +31,7 @@ pub(super) struct Lines {
 #[derive(Default)]
 pub(super) struct Seen {
     lines: AtomicUsize,
-    /// Lines with numbers that are no fractions.
+    /// Lines with numbers that are not fractions.
     large: AtomicUsize,
     /// Lines of class 0, of the first class that is not listed, and of those above it.
     first: AtomicUsize,
@@ -119,7 +119,7 @@ impl Seen {
     /// Refuses labels that are all of another form than YOLO's.
     ///
     /// # Errors
-    /// If nine of ten lines are no fractions, classes are counted from 1, or boxes are two corners.
+    /// If nine of ten lines are not fractions, classes are counted from 1, or boxes are two corners.
     pub fn require_understood(
         &self,
         root: &Path,

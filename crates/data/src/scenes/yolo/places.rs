@@ -31,7 +31,7 @@ impl<'a> Bases<'a> {
         }
     }
 
-    /// What lies below a folder by that path, in another case if not in this one.
+    /// The file or folder of that path below a folder; in another case if there is none in this one.
     fn below(&self, folder: &Path, path: &str) -> Option<PathBuf> {
         let exact = folder.join(path);
         if exact.exists() {

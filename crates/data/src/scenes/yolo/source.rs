@@ -21,7 +21,7 @@ pub(in super::super) enum Source {
 }
 
 impl Source {
-    /// The file or folder that says so.
+    /// The file or folder that shows the form.
     pub fn sign(&self, dir: &Path) -> PathBuf {
         match self {
             Self::Yaml(file) | Self::Darknet(file) => file.clone(),
@@ -43,7 +43,7 @@ pub(in super::super) fn recognised(path: &Path) -> Option<Source> {
             _ => None,
         };
     }
-    // Anything but a folder of that name is meant to be one, a pipe as well: reading says what it is.
+    // Anything of that name but a folder counts, even a pipe: the reader then reports what it is.
     let named = ["data.yaml", "data.yml"].map(|name| path.join(name));
     let is_other_than_folder = |file: &PathBuf| match std::fs::metadata(file) {
         Ok(metadata) => !metadata.is_dir(),

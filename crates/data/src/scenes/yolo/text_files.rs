@@ -10,8 +10,8 @@ const MOST_BYTES: u64 = 16 << 20;
 /// Bytes of a file that are looked at to know what it is.
 const START: u64 = 4096;
 
-/// Text of a label file. It is numbers alone, which are the same in every encoding but UTF-16, so a byte
-/// that is no text costs its line and not the file.
+/// Text of a label file. It has only numbers, which are the same in every encoding but UTF-16, so an
+/// invalid byte costs its line and not the file.
 pub(super) fn label_file_text(file: &Path) -> Result<String, DataError> {
     let bytes = warmstart_files::read(file, MOST_BYTES);
     bytes
@@ -25,7 +25,7 @@ pub(super) fn start_of(file: &Path) -> (String, bool) {
     (with_line_ends(start), complete)
 }
 
-/// A text with the line ends of its time: some old editors write `\r` alone.
+/// A text with `\n` as its line ends: some old editors write `\r` alone.
 pub(super) fn with_line_ends(text: String) -> String {
     if text.contains('\r') && !text.contains('\n') {
         text.replace('\r', "\n")
@@ -34,7 +34,7 @@ pub(super) fn with_line_ends(text: String) -> String {
     }
 }
 
-/// The numbers of a line, or the first word that is none.
+/// The numbers of a line, or the first word that is not a number.
 pub(super) fn numbers(line: &str) -> Result<Vec<f64>, &str> {
     let words = line.split_whitespace();
     words.map(|word| word.parse().map_err(|_| word)).collect()
