@@ -146,7 +146,7 @@ impl Augmentation {
             flip(&mut view);
         }
         self.jitter(&mut view, random);
-        // What is off draws nothing, so that what a seed gives does not depend on it.
+        // An option that is off draws nothing, so that it does not change what a seed gives.
         if self.rand_augment > 0.0 {
             rand_augment(&mut view, self.rand_augment, random);
         }

@@ -1,4 +1,4 @@
-//! Folders of class folders, and what speaks against their being classes.
+//! Folders of class folders, and the signs that they are not classes.
 
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, images};
@@ -284,9 +284,9 @@ impl ClassFolder {
     }
 }
 
-/// The folders with images that lie beside each other in a class folder, in small letters and one normal
-/// form, with how many images each has; and the folder that they are in: the class folder, or below it where
-/// each folder holds only one other.
+/// The folders with images beside each other in a class folder, by their names in lower case and one normal
+/// form, with the number of images in each; and the folder that holds them: the class folder, or one below
+/// it where each folder holds only one other.
 fn subfolders(class: &ClassFolder) -> (PathBuf, BTreeMap<String, usize>) {
     let mut base = class.path.clone();
     loop {

@@ -39,7 +39,7 @@ impl<'a> Album<'a> {
             .find(|index| sketch.is_near_duplicate_of(&self.sketches[*index]))
     }
 
-    /// Of `others`, the index of each that has a near-duplicate here, and that of one.
+    /// The index of each of `others` that has a near-duplicate here, and the index of one such.
     pub fn copies_of(&self, others: &[Sketch]) -> Vec<(usize, usize)> {
         let copy = |(index, other)| Some((index, self.copy_of(other, None)?));
         others.par_iter().enumerate().filter_map(copy).collect()

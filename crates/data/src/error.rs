@@ -200,8 +200,8 @@ impl DataError {
     }
 }
 
-/// The end of a message about a file that is missing or may not be read; nothing of other problems, which say
-/// themselves what is wrong.
+/// The end of a message about a file that is missing or may not be read; empty for other problems, whose
+/// messages are complete.
 fn missing_fix(kind: ErrorKind) -> &'static str {
     if matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied) {
         "; check that it exists and may be read"
@@ -227,7 +227,7 @@ pub(crate) fn some_of(names: &[String]) -> String {
     }
 }
 
-/// Refuses the first number that is below 0 or above its bound. Each has its name, and the range in words.
+/// Refuses the first number below 0 or above its bound. Each comes with its name and its range in words.
 pub(crate) fn require_up_to(
     numbers: &[(&'static str, f64, f64, &'static str)],
 ) -> Result<(), DataError> {

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
-/// Text in front of the entries, for whoever lists the folder.
+/// Text before the entries, which lists of the folder show.
 const HEADER: u64 = 4096;
 const MAGIC: &str = "warmstart features 1\n";
 const CHECKSUM: usize = 16;
@@ -176,7 +176,7 @@ impl FeatureCacheFolder {
         Ok(files)
     }
 
-    /// For so many bytes of the files that are `kept`.
+    /// Removes other files until `bytes`, the size of the files `kept`, are within the limit.
     fn make_room(&self, kept: &[Option<&Path>], bytes: u64) -> io::Result<()> {
         let mut others = self.files()?;
         others.retain(|file| !kept.contains(&Some(&file.path)));

@@ -1,5 +1,5 @@
-//! Usual names of the folders in a data set, besides those of splits, and of what systems leave in
-//! any folder.
+//! Usual names of the folders in a data set, besides those of splits, and of the files that systems leave
+//! in any folder.
 
 use std::ffi::OsStr;
 
@@ -35,7 +35,7 @@ pub(crate) const LABELS: [&str; 14] = [
     "json",
 ];
 
-/// Folders that hold what is right for every picture, mostly as pictures of masks.
+/// Folders that hold the ground truth of every picture, mostly as pictures of masks.
 const MASKS: [&str; 8] = [
     "ground_truth",
     "groundtruth",

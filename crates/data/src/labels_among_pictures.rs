@@ -1,4 +1,4 @@
-//! Labels of boxes and outlines among pictures, known by what they look like: such pictures are no
+//! Labels of boxes and outlines among pictures, recognised by their form: such pictures are not those of
 //! classes.
 
 use crate::error::DataError;

@@ -57,8 +57,8 @@ impl Sketch {
 
     /// Returns whether both are likely one picture: copied, resized, saved again, a little brighter.
     ///
-    /// Both the hashes and the thumbnails must agree: the one does not see colours nor how bright a
-    /// picture is, the other takes all for the same that is pale.
+    /// Both the hashes and the thumbnails must agree: the hashes see neither colours nor the
+    /// brightness of a picture, and all pale pictures have similar thumbnails.
     pub fn is_near_duplicate_of(&self, other: &Self) -> bool {
         self.hash_agrees_with(other.hash) && {
             let colors = self.thumbnail.as_flattened().iter();

@@ -71,7 +71,7 @@ impl<'a> Pictures<'a> {
 /// `test` may be empty. `class_counts` are the names of the classes and the number of their training
 /// images; none in detection. `image_size` is the side of the network's input in pixels.
 ///
-/// Found are images of validation and test with a near-duplicate in training, images of test with one in
+/// It finds images of validation and test with a near-duplicate in training, images of test with one in
 /// validation, near-duplicates in training (above 5%, of at most 5,000 images that are looked up), classes with fewer than 10
 /// training images, a largest class above 5 times the smallest, images whose shorter side is below
 /// half of `image_size` (above 10%), and fewer than 50 validation images.
@@ -121,7 +121,7 @@ fn named(copies: &[(usize, usize)], of: &Pictures, among: &Pictures) -> String {
     }
 }
 
-/// Images of `split` that are also among others, of which `album` is; `where_else` and `fix` are of the sentence.
+/// Images of `split` with a near-duplicate in `album`; `where_else` and `fix` complete the sentence.
 fn seen_before(
     (album, others): (&Album, &Pictures),
     split: &Pictures,

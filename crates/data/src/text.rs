@@ -143,7 +143,7 @@ struct Undecodable {
     problem: String,
 }
 
-/// The text of bytes. `is_utf_8` decides of those that are valid UTF-8 and declare nothing.
+/// The text of bytes. `is_utf_8` decides about bytes that are valid UTF-8 and declare nothing.
 fn decoded(mut bytes: Vec<u8>, is_utf_8: impl Fn(&str) -> bool) -> Result<Text, Undecodable> {
     match bytes[..] {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Err(Undecodable {

@@ -1,7 +1,7 @@
 //! One file of COCO's annotations.
 //!
-//! The format is described at <https://cocodataset.org/#format-data>. What other tools make of it is read
-//! as well: numbers and ids in quotes, and the NaN and Infinity of Python's `json`.
+//! The format is described at <https://cocodataset.org/#format-data>. The variants of
+//! other tools are read as well: numbers and ids in quotes, and the NaN and Infinity of Python's `json`.
 
 use super::findings::{Findings, Problem};
 use super::fractions::Fractions;

@@ -217,7 +217,7 @@ impl Findings {
             Problem::EmptyBox,
             Problem::OutsideBox,
         ];
-        // Of equals the last is taken: the list is turned so that causes win over what follows from them.
+        // The last of equals is taken: the list is reversed so that causes win over their effects.
         let worst = losses
             .into_iter()
             .rev()

@@ -1,4 +1,4 @@
-//! Layouts of detection data, and how a folder shows which one it has.
+//! Layouts of detection data, and the signs of each in a folder.
 
 use super::label_listing::LabelListing;
 use super::reading::SplitsRead;
@@ -28,7 +28,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// All layouts in the order in which they are looked for: of a folder that has two, the first is read.
+    /// All layouts in the order in which they are looked for: the first is read if a folder has two.
     const ALL: [Self; 5] = [
         Self::Coco,
         Self::Yolo,

@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::shown;
 
-/// Boxes less than this far beyond their image, in pixels, are there by rounding.
+/// Distance beyond their image, in pixels, up to which boxes are there by rounding.
 const ROUNDING: f64 = 0.5;
 
 /// Boxes with sides below this, in pixels, are smaller than one pixel by more than rounding.

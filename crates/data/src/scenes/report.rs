@@ -132,7 +132,7 @@ impl Report {
     }
 }
 
-/// Paths that need not be text as lines that are.
+/// Paths, which need not be valid text, as lines to show.
 fn lines(unreadable: &[(PathBuf, String)]) -> Vec<(String, String)> {
     let lines = unreadable.iter();
     lines

@@ -1,11 +1,11 @@
-//! File names for images that lay in different folders and come into one.
+//! File names for images from different folders that are written into one.
 
 use crate::folder::is_image;
 use std::collections::HashSet;
 use std::path::Path;
 
 /// The names of one folder. No two differ only in their extension, since labels are found by what is
-/// before it, nor only in upper and lower case, since not every file system tells these apart.
+/// before it, nor only in upper and lower case, since not every file system distinguishes these.
 #[derive(Default)]
 pub(super) struct ImageNames {
     taken: HashSet<String>,

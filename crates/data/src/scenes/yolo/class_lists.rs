@@ -50,12 +50,11 @@ pub(super) fn folders<'a>(
 /// The class names of a data set: those of its description, or else of the lists in some folders; none
 /// if there are neither. `count` counts the classes that labels have.
 ///
-/// A list that begins as another one does and goes on is the same list, for LabelImg adds a class where
-/// it is first used.
+/// A list that begins with all of another one is the same list, since LabelImg adds a class where it is first
+/// used.
 ///
 /// # Errors
-/// If a list cannot be read, or two say different things. Beside the names in a `data.yaml` that is a
-/// finding.
+/// If a list cannot be read, or two differ. Beside the names in a `data.yaml` that is a finding.
 pub(super) fn class_names(
     description: &mut Description,
     folders: &[PathBuf],

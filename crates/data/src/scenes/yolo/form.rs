@@ -72,7 +72,7 @@ impl Form {
         }
     }
 
-    /// The problem that a line has numbers besides its box that nothing declares.
+    /// The problem of a line with undeclared numbers after its box.
     pub fn beside_the_box(self, position: &[f64]) -> Option<Problem> {
         let extra = position.len().saturating_sub(BOX);
         match (self, extra) {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use warmstart_files::shown;
 
-/// A number that no fraction of an image comes near, whatever rounding and clipping did to it.
+/// A number far above any fraction of an image, whatever rounding and clipping did to it.
 const LARGE: f64 = 2.0;
 
 /// Part of the image that a box may reach out of it before it is not an accident.
@@ -27,7 +27,7 @@ pub(super) struct Lines {
     pub seen: Seen,
 }
 
-/// Counts over all lines, by which a misunderstanding of all of them is known.
+/// Counts over all lines, which show whether all of them are misunderstood.
 #[derive(Default)]
 pub(super) struct Seen {
     lines: AtomicUsize,

@@ -70,7 +70,7 @@ pub(super) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<Str
 }
 
 /// The names of a list without its lines that begin with `#`, if the number of classes shows that these
-/// are comments; `findings` get those of which nothing shows it.
+/// are comments; `findings` get the lines of which it is unknown.
 ///
 /// # Errors
 /// Those of `count`, the number of classes.

@@ -97,7 +97,7 @@ impl Source {
     }
 }
 
-/// Fails before a file is read that is not regular, or larger than any description.
+/// Refuses a file that is not regular or is larger than any description, before it is read.
 fn require_small(file: &Path) -> Result<(), DataError> {
     if leads_nowhere(file) {
         let problem =
