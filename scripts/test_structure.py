@@ -1,4 +1,4 @@
-"""The tests of scripts/structure, on small workspaces made up in temporary folders."""
+"""The tests of scripts/structure and its reader of Rust, on small made-up workspaces."""
 
 import contextlib
 import importlib.machinery
@@ -7,6 +7,8 @@ import io
 import tempfile
 import unittest
 from pathlib import Path
+
+from rust_imports import Crate
 
 LOADER = importlib.machinery.SourceFileLoader("structure", str(Path(__file__).parent / "structure"))
 structure = importlib.util.module_from_spec(importlib.util.spec_from_loader("structure", LOADER))
@@ -44,7 +46,7 @@ class Structure(unittest.TestCase):
                 path = Path(folder) / "src" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(source + "\n")
-            crate = structure.Crate(Path(folder))
+            crate = Crate(Path(folder))
             return sorted((a, b) for a, targets in crate.arrows.items() for b in targets)
 
     def test_circle_of_three_fails_and_is_shown(self):
