@@ -1,10 +1,9 @@
-//! What is done to a picture before a network sees it, in training.
+//! Changes to a picture before a network sees it, in training.
 
 use crate::color_jitter::{Adjustment, adjust};
 use crate::decode::decode;
 use crate::erasing::erase;
 use crate::error::{DataError, require_up_to};
-use crate::mixing::MAX_ALPHA;
 use crate::preprocessing::Preprocessing;
 use crate::rand_augment::{MAX_MAGNITUDE, rand_augment};
 use crate::random::{ChaCha8Rng, between, shuffle, unit};
@@ -12,6 +11,10 @@ use crate::random_region::random_region;
 use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// The largest α accepted. It also bounds how often a share is drawn again: one draw in
+/// six is taken at 2, and more below.
+pub(crate) const MAX_ALPHA: f64 = 2.0;
 
 /// Random views of a picture, as torchvision's `RandomResizedCrop`, `RandomHorizontalFlip`,
 /// `ColorJitter`, `RandAugment` and `RandomErasing`, in this order. The size of the view, its filter and
@@ -127,7 +130,7 @@ impl Augmentation {
 
     /// A random 8-bit view of a picture, before normalisation: `[crop, crop, 3]`.
     ///
-    /// What the fit of `preprocessing` shows is varied: [`Fit::Crop`](crate::Fit) takes a random region
+    /// The view varies with the fit of `preprocessing`: [`Fit::Crop`](crate::Fit) takes a random region
     /// of the picture, the others one of the square that they make of the whole picture. The region is
     /// resized straight from the source; the rest of the picture costs nothing.
     pub fn view(
@@ -143,7 +146,7 @@ impl Augmentation {
             flip(&mut view);
         }
         self.jitter(&mut view, random);
-        // What is off draws nothing, so that what a seed gives does not depend on it.
+        // An option that is off draws nothing, so that it does not change what a seed gives.
         if self.rand_augment > 0.0 {
             rand_augment(&mut view, self.rand_augment, random);
         }

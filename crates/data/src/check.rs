@@ -1,14 +1,14 @@
 //! Decoding every image once before anything is trained on them.
 
-use crate::dataset::Sample;
 use crate::decode::decode;
 use crate::error::{DataError, some_of};
+use crate::sample::Sample;
 use crate::sketch::Sketch;
 use rayon::prelude::*;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Which images can be decoded.
+/// Images that can be decoded, and those that cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked<L = usize> {
     /// Those that can, in the order given.

@@ -1,4 +1,4 @@
-//! Folders of class folders, and what speaks against their being classes.
+//! Folders of class folders, and the signs that they are not classes.
 
 use crate::error::{DataError, some_of};
 use crate::folder::{Images, images};
@@ -167,7 +167,7 @@ impl ClassFolders {
         Ok(())
     }
 
-    /// Refuses folders that are called as splits with a letter, such as `trainA` and `trainB`.
+    /// Refuses folders with the name of a split and a letter, such as `trainA` and `trainB`.
     fn refuse_lettered_splits(&self) -> Result<(), DataError> {
         let lettered = self.classes.iter().filter_map(|class| {
             let (kind, letter) = SplitKind::lettered(&class.name)?;
@@ -185,8 +185,8 @@ impl ClassFolders {
         )))
     }
 
-    /// Refuses folders that have most of their images in subfolders that others have too, or that are
-    /// called as a folder beside them is.
+    /// Refuses folders that have most of their images in subfolders that others have too, or that
+    /// have the name of a folder beside them.
     fn refuse_same_subfolders(&self) -> Result<(), DataError> {
         let used = || self.classes.iter().filter(|class| !class.images.is_empty());
         let inside = used().map(|class| (class, subfolder_names(class)));
@@ -284,9 +284,9 @@ impl ClassFolder {
     }
 }
 
-/// The folders with images that lie beside each other in a class folder, in small letters and one normal
-/// form, with how many images each has; and the folder that they are in: the class folder, or below it where
-/// each folder holds only one other.
+/// The folders with images beside each other in a class folder, by their names in lower case and one normal
+/// form, with the number of images in each; and the folder that holds them: the class folder, or one below
+/// it where each folder holds only one other.
 fn subfolders(class: &ClassFolder) -> (PathBuf, BTreeMap<String, usize>) {
     let mut base = class.path.clone();
     loop {

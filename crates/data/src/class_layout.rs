@@ -1,4 +1,4 @@
-//! Folders in a data folder, told apart: splits and classes.
+//! Folders in a data folder: splits or classes.
 
 use crate::class_folders::ClassFolders;
 use crate::error::{DataError, some_of};
@@ -6,8 +6,7 @@ use crate::folder::{Images, entries, images};
 use crate::labels_among_pictures::refuse_labels;
 use crate::linked::{differing, linked};
 use crate::skipped::Skipped;
-use crate::split_kind::SplitKind;
-use std::ffi::OsStr;
+use crate::split_kind::{SplitKind, split_named};
 use std::path::{Path, PathBuf};
 use warmstart_files::{one_line, shown};
 
@@ -35,7 +34,7 @@ struct Folder {
 }
 
 impl ClassLayout {
-    /// Finds out how the folders in a data folder are meant; class folders are not checked.
+    /// Finds out whether the folders in a data folder are splits or classes; class folders are not checked.
     ///
     /// # Errors
     /// If `dir` cannot be read, there are two folders for a split, or none for training beside others.
@@ -55,14 +54,6 @@ impl ClassLayout {
         // As one tree: a link from one class to another would give both the same images.
         Ok(Self::Classes(ClassFolders::read(dir)?))
     }
-}
-
-/// The split that a folder has the name of.
-pub(crate) fn split_named(folder: &Path) -> Option<SplitKind> {
-    folder
-        .file_name()
-        .and_then(OsStr::to_str)
-        .and_then(SplitKind::of)
 }
 
 /// The split that each of some folders beside each other has the name of: its own, or one with the same

@@ -2,7 +2,7 @@
 
 use crate::rgb_image::RgbImage;
 
-/// What is changed.
+/// The property of a picture that is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Adjustment {
     /// Away from black: factor 0 is black, 1 leaves the picture.

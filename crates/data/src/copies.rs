@@ -1,4 +1,4 @@
-//! Which of many pictures is a copy of a given one.
+//! Search for copies of a picture among many.
 
 use crate::sketch::{BRIGHTNESSES, Sketch};
 use rayon::prelude::*;
@@ -6,12 +6,12 @@ use rayon::prelude::*;
 /// Sketches in the order of their brightness: a copy has about the same, so that most need no look.
 pub(crate) struct Album<'a> {
     sketches: &'a [Sketch],
-    /// Brightness, hash and index of each. The hash lies here because nearly all that are looked at
-    /// are told apart by it.
+    /// Brightness, hash and index of each. The hash lies here because it alone rules
+    /// out nearly all.
     order: Vec<(u32, u128, usize)>,
 }
 
-/// Of `pictures`, the index of each that has a near-duplicate among `others`, and that of one.
+/// The index of each of `pictures` that has a near-duplicate among `others`, and the index of one such.
 pub fn copies(pictures: &[Sketch], others: &[Sketch]) -> Vec<(usize, usize)> {
     Album::new(others).copies_of(pictures)
 }
@@ -39,7 +39,7 @@ impl<'a> Album<'a> {
             .find(|index| sketch.is_near_duplicate_of(&self.sketches[*index]))
     }
 
-    /// Of `others`, the index of each that has a near-duplicate here, and that of one.
+    /// The index of each of `others` that has a near-duplicate here, and the index of one such.
     pub fn copies_of(&self, others: &[Sketch]) -> Vec<(usize, usize)> {
         let copy = |(index, other)| Some((index, self.copy_of(other, None)?));
         others.par_iter().enumerate().filter_map(copy).collect()

@@ -1,27 +1,17 @@
 //! Folders of labelled images: one subfolder per class.
 
 use crate::class_folders::ClassFolders;
-use crate::class_layout::{ClassLayout, split_named};
+use crate::class_layout::ClassLayout;
 use crate::error::{DataError, some_of};
 use crate::random::{Purpose, stream};
+use crate::sample::Sample;
 use crate::skipped::Skipped;
-use crate::split_kind::SplitKind;
+use crate::split_kind::{SplitKind, split_named};
 use rand_chacha::rand_core::Rng;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::{one_line, shown};
-
-/// One labelled image. In classification the label is an index into the class names, in detection a
-/// [`Scene`](crate::Scene).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sample<L = usize> {
-    /// The file.
-    pub path: PathBuf,
-    /// What is known of it.
-    pub label: L,
-}
 
 /// A data set. Every list is in an order of its own (by class, then by path), whatever order the file
 /// system has.
@@ -29,17 +19,17 @@ pub struct Sample<L = usize> {
 pub struct Dataset<L = usize> {
     /// Class names, in the order of their indices.
     pub classes: Vec<String>,
-    /// What the network learns from.
+    /// Samples that the network learns from.
     pub train: Vec<Sample<L>>,
     /// Samples that the epoch is chosen by.
     pub validation: Vec<Sample<L>>,
-    /// What the final figure is measured on, if there is a test split.
+    /// Samples that the final figure is measured on, if there is a test split.
     pub test: Option<Vec<Sample<L>>>,
     /// Files and folders that are not used, by reason.
     pub ignored: Skipped,
     /// Classes without a validation image: too small to give one, or not in the validation folder.
     pub without_validation: Vec<String>,
-    /// Sentences on how the folder was read, where another way is thinkable.
+    /// Sentences about how the folder was read, where another way is possible.
     pub notes: Vec<String>,
 }
 
@@ -57,7 +47,7 @@ pub struct Split {
 /// `dir` holds either a folder of class folders for each split (`train/<class>/…`, `val/<class>/…` and
 /// perhaps `test/<class>/…`, or other usual names of splits in any case), or the class folders themselves.
 /// Without a validation folder, each class gives the share `val_split` (above 0, below 1) of its images to
-/// validation, rounded, and keeps at least one. Which ones is a function of `seed` and the path below
+/// validation, rounded, and keeps at least one. The choice is a function of `seed` and the path below
 /// `dir`, so another place or a few more images move no other image. Folders inside a class folder are
 /// searched.
 ///
@@ -277,13 +267,13 @@ fn share_out(
             list.push(sample.clone());
         }
     }
-    match dataset.validation.is_empty() {
-        true => Err(DataError::NoValidation {
+    if dataset.validation.is_empty() {
+        return Err(DataError::NoValidation {
             folder: dir,
             val_split,
-        }),
-        false => Ok(dataset),
+        });
     }
+    Ok(dataset)
 }
 
 fn check_share(val_split: f64) -> Result<(), DataError> {
@@ -298,8 +288,8 @@ fn check_share(val_split: f64) -> Result<(), DataError> {
     })
 }
 
-/// Which of some images go to validation: the share `val_split` of them, rounded, and never all. They
-/// are drawn by the path below `root`.
+/// For each of some images, whether it goes to validation: the share `val_split` of them does, rounded, and
+/// never all. They are drawn by the path below `root`.
 pub(crate) fn drawn(
     paths: &[&Path],
     root: &Path,

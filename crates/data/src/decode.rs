@@ -1,7 +1,7 @@
 //! From a file's bytes to 8-bit RGB.
 //!
-//! The format is told by the content, never by the name. Colours are Pillow's: grey becomes three
-//! equal channels, of 16 bits the high 8 stay. Two things differ from torchvision's loader, so that
+//! The format is found by the content, never by the name. Colours are Pillow's: grey becomes three
+//! equal channels, and 16 bits keep the high 8. Two things differ from torchvision's loader, so that
 //! a network sees what a person sees: the EXIF orientation is applied, and transparent pictures are
 //! laid on white, where `convert("RGB")` would show the colours hidden under the transparency.
 
@@ -33,7 +33,7 @@ pub fn decode(path: &Path) -> Result<RgbImage, DataError> {
     decode_bytes(&bytes).map_err(damaged)
 }
 
-/// A file's bytes, or the reason why it is no picture, for which its start is enough.
+/// A file's bytes, or the reason why it is not a picture, for which its start is enough.
 fn read(path: &Path) -> io::Result<Result<Vec<u8>, String>> {
     let mut file = warmstart_files::open(path)?;
     let mut bytes = picture_header::start(&mut file)?;

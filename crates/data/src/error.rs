@@ -1,10 +1,10 @@
-//! What can go wrong between a folder and a batch.
+//! Errors between a folder and a batch.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use warmstart_files::{one_line, shown};
 
-/// Why data could not be used, in one line that names the file and the fix.
+/// The reason why data could not be used, in one line that names the file and the fix.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -17,7 +17,7 @@ pub enum DataError {
     Read {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's reason.
         source: std::io::Error,
     },
     /// The operating system refused to make a folder or write a file.
@@ -28,10 +28,10 @@ pub enum DataError {
     Write {
         /// The folder or file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's reason.
         source: std::io::Error,
     },
-    /// A file is no picture, or a damaged one.
+    /// A file is not a picture, or a damaged one.
     #[error(
         "cannot decode {}: {reason}; remove the file or save it as JPEG or PNG",
         shown(path)
@@ -39,7 +39,7 @@ pub enum DataError {
     Decode {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A folder was expected and a file is there.
@@ -58,7 +58,7 @@ pub enum DataError {
         /// Things that are there instead, to follow their number.
         instead: String,
     },
-    /// Only one class folder: there is nothing to tell apart.
+    /// Only one class folder: there is nothing to classify.
     #[error(
         "{} has only one class, {class:?}; classification needs at least two class folders",
         shown(folder)
@@ -120,7 +120,7 @@ pub enum DataError {
     Annotations {
         /// The file.
         path: PathBuf,
-        /// Where, counted from 1.
+        /// The line, counted from 1.
         line: usize,
         /// The things expected and found, and the fix.
         problem: String,
@@ -134,7 +134,7 @@ pub enum DataError {
         unreadable: usize,
         /// Number of images checked.
         total: usize,
-        /// What is tolerated, in percent.
+        /// The share that is tolerated, in percent.
         percent: f64,
         /// The first few files, with reasons.
         examples: String,
@@ -232,8 +232,8 @@ impl DataError {
     }
 }
 
-/// The end of a message about a file that is missing or may not be read; nothing of other problems, which say
-/// themselves what is wrong.
+/// The end of a message about a file that is missing or may not be read; empty for other problems, whose
+/// messages are complete.
 fn missing_fix(kind: ErrorKind) -> &'static str {
     if matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied) {
         "; check that it exists and may be read"
@@ -259,7 +259,7 @@ pub(crate) fn some_of(names: &[String]) -> String {
     }
 }
 
-/// Refuses the first number that is below 0 or above its bound. Each has its name, and the range in words.
+/// Refuses the first number below 0 or above its bound. Each comes with its name and its range in words.
 pub(crate) fn require_up_to(
     numbers: &[(&'static str, f64, f64, &'static str)],
 ) -> Result<(), DataError> {
@@ -282,7 +282,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn only_what_may_be_missing_or_closed_is_to_be_checked() {
+    fn only_missing_and_forbidden_files_are_to_be_checked() {
         let said = |problem: io::Error| DataError::read(Path::new("a.jpg"), problem).to_string();
         for kind in [ErrorKind::NotFound, ErrorKind::PermissionDenied] {
             assert!(said(kind.into()).ends_with("; check that it exists and may be read"));

@@ -1,8 +1,8 @@
 //! Features of images that cost much to compute, kept in files: written once, verified on every read.
 //!
 //! A file is an array of entries of one size, read and written in place. It is not mapped into
-//! memory: a mapped file that somebody cuts short kills the process, while a read is an error that
-//! can be told, and the system keeps the file's pages in memory either way.
+//! memory: a mapped file that somebody cuts short kills the process, while a failed read is an
+//! error that can be reported, and the system keeps the file's pages in memory either way.
 
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io;
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
-/// Text in front of the entries, for whoever lists the folder.
+/// Text before the entries, which lists of the folder show.
 const HEADER: u64 = 4096;
 const MAGIC: &str = "warmstart features 1\n";
 const CHECKSUM: usize = 16;
@@ -33,7 +33,7 @@ pub struct CachedFile {
     pub bytes: u64,
     /// When a run last opened it.
     pub last_used: SystemTime,
-    /// What was said of it when it was made.
+    /// The description given when it was made.
     pub description: String,
 }
 
@@ -61,9 +61,9 @@ impl FeatureCacheFolder {
         &self.path
     }
 
-    /// Opens the file of `key` (a name that says all that the features depend on), made if need be,
-    /// for so many entries of so many values. Files that were not used for longest make room, but not the one
-    /// `beside` it, which the same run has open.
+    /// Opens the file of `key` (a name made of everything that the features depend on) for so many entries of
+    /// so many values, and makes it if it is missing. The least recently used files are removed to make room,
+    /// but not the one `beside` it, which the same run has open.
     ///
     /// # Errors
     /// If the system refuses, or the file would be above the limit with that one.
@@ -94,7 +94,7 @@ impl FeatureCacheFolder {
             file.set_len(bytes)
         };
         if warmstart_files::open(&path).is_err() {
-            // What is no file, as a pipe, is replaced, too. Whole or not at all: what does not begin as ours would never be removed.
+            // A pipe is replaced, too. Whole or not at all: a file that does not begin as ours would never be removed.
             warmstart_files::replace_unflushed(&path, |file| begin(file))?;
         }
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
@@ -176,7 +176,7 @@ impl FeatureCacheFolder {
         Ok(files)
     }
 
-    /// For so many bytes of the files that are `kept`.
+    /// Removes other files until `bytes`, the size of the files `kept`, are within the limit.
     fn make_room(&self, kept: &[Option<&Path>], bytes: u64) -> io::Result<()> {
         let mut others = self.files()?;
         others.retain(|file| !kept.contains(&Some(&file.path)));
@@ -218,7 +218,7 @@ impl FeatureCache {
         entries.filter(|&entry| self.read(entry).is_some()).count()
     }
 
-    /// Whether `entry` was written, whole or not.
+    /// Returns whether `entry` was written, whole or not.
     pub fn is_written(&self, entry: usize) -> bool {
         let mut stored = [0; CHECKSUM];
         read_at(&self.file, &mut stored, self.place(entry)).is_ok() && stored != [0; CHECKSUM]
@@ -405,8 +405,11 @@ mod tests {
         fs::write(cache.path(), &whole[..whole.len() - 1]).unwrap();
         assert_eq!(cache.read(1), None);
         // The next who opens it makes it whole again.
-        let mended = folder.open("a", "", 2, 4, None).unwrap();
-        assert_eq!((mended.read(0), mended.read(1)), (Some(vec![1.0; 4]), None));
+        let repaired = folder.open("a", "", 2, 4, None).unwrap();
+        assert_eq!(
+            (repaired.read(0), repaired.read(1)),
+            (Some(vec![1.0; 4]), None)
+        );
     }
 
     #[test]
@@ -469,13 +472,13 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_header_is_mended() {
+    fn a_damaged_header_is_repaired() {
         let (_place, folder) = folder(LIMIT);
         let cache = folder.open("a", "the model", 1, 2, None).unwrap();
         cache.write(0, &[0.5; 2]).unwrap();
         write_at(&cache.file, &[0; 64], 0).unwrap();
-        let mended = folder.open("a", "the model", 1, 2, None).unwrap();
-        assert_eq!(mended.read(0), Some(vec![0.5; 2]));
+        let repaired = folder.open("a", "the model", 1, 2, None).unwrap();
+        assert_eq!(repaired.read(0), Some(vec![0.5; 2]));
         assert_eq!(folder.files().unwrap()[0].description, "the model");
     }
 

@@ -219,9 +219,10 @@ fn visibility(path: &Path) -> Visibility {
 }
 
 fn check_folder(dir: &Path) -> Result<(), DataError> {
-    match metadata(dir)?.is_dir() {
-        true => Ok(()),
-        false => Err(DataError::NotAFolder(dir.to_path_buf())),
+    if metadata(dir)?.is_dir() {
+        Ok(())
+    } else {
+        Err(DataError::NotAFolder(dir.to_path_buf()))
     }
 }
 

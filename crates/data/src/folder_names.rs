@@ -1,5 +1,5 @@
-//! Usual names of the folders in a data set, besides those of splits, and of what systems leave in
-//! any folder.
+//! Usual names of the folders in a data set, besides those of splits, and of the files that systems leave
+//! in any folder.
 
 use std::ffi::OsStr;
 
@@ -35,7 +35,7 @@ pub(crate) const LABELS: [&str; 14] = [
     "json",
 ];
 
-/// Folders that hold what is right for every picture, mostly as pictures of masks.
+/// Folders that hold the ground truth of every picture, mostly as pictures of masks.
 const MASKS: [&str; 8] = [
     "ground_truth",
     "groundtruth",
@@ -72,22 +72,22 @@ const SYSTEM: [&str; 20] = [
     ".Trashes",
 ];
 
-/// Whether a folder has one of the [`PICTURES`]' names, in any case.
+/// Returns whether a folder has one of the [`PICTURES`]' names, in any case.
 pub(crate) fn is_pictures(name: &str) -> bool {
     is_one_of(&PICTURES, name)
 }
 
-/// Whether a folder has one of the [`LABELS`]' names, in any case.
+/// Returns whether a folder has one of the [`LABELS`]' names, in any case.
 pub(crate) fn is_labels(name: &str) -> bool {
     is_one_of(&LABELS, name)
 }
 
-/// Whether a folder is called as folders of masks are, in any case.
+/// Returns whether a folder has one of the [`MASKS`]' names, in any case.
 pub(crate) fn is_masks(name: &str) -> bool {
     is_one_of(&MASKS, name)
 }
 
-/// Whether a file or a folder is a system's own, by its name in any case.
+/// Returns whether a file or a folder is a system's own, by its name in any case.
 pub(crate) fn is_of_system(name: &OsStr) -> bool {
     let is_known = |known: &&str| name.eq_ignore_ascii_case(known);
     // macOS keeps what other file systems cannot hold of x.jpg in ._x.jpg.

@@ -1,4 +1,4 @@
-//! Labels of boxes and outlines among pictures, known by what they look like: such pictures are no
+//! Labels of boxes and outlines among pictures, recognised by their form: such pictures are not those of
 //! classes.
 
 use crate::error::DataError;
@@ -15,7 +15,7 @@ const LOOKED_AT: u64 = 64 << 10;
 /// Files of one extension that are looked at: the first ones of a data set may be empty.
 const FILES: usize = 20;
 
-/// Keys in JSON of one picture that tell of boxes or outlines.
+/// Keys in JSON of one picture that mean boxes or outlines.
 const OF_PICTURE: [&str; 8] = [
     "\"shapes\"",
     "\"regions\"",
@@ -26,7 +26,7 @@ const OF_PICTURE: [&str; 8] = [
     "\"boxes\"",
     "\"points\"",
 ];
-/// The same in JSON that may be about anything, of which the others tell nothing.
+/// The same in JSON that may be about anything, where the other keys prove nothing.
 const OF_ANY: [&str; 1] = ["\"bbox\""];
 
 /// Keys for the objects in pictures, of Supervisely and Datumaro.
@@ -41,7 +41,7 @@ struct Labels {
     example: PathBuf,
 }
 
-/// Formats of labels, as far as a look at the beginning of a file can tell.
+/// Formats of labels, as far as the beginning of a file shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     /// An XML file for each picture.

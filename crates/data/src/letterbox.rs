@@ -5,7 +5,7 @@ use crate::resize::Interpolation;
 use crate::rgb_image::{Region, RgbImage};
 use crate::scene::BoundingBox;
 
-/// How a picture lies on a square canvas: resized so that the longer side fills it, aspect kept,
+/// A picture's place on a square canvas: resized so that the longer side fills it, aspect kept,
 /// nothing cut, centred, and grey (114) around.
 ///
 /// The resized sides are rounded to whole pixels, of at least 1, so the scale of x and that of y may

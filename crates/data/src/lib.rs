@@ -6,21 +6,20 @@
 //! ```
 //!
 //! [`open`] finds the images and their classes, [`check()`] decodes each once so that a damaged file
-//! is found before training and keeps a [`Sketch`] that a copy is known by, and a [`Loader`] prepares
+//! is found before training and keeps a [`Sketch`] by which copies are recognised, and a [`Loader`] prepares
 //! batches beside the training on threads of its own. [`evaluation_pixels`] gives the pixels that
 //! Pillow and torchvision would give, so that a pretrained network sees what it was trained on;
-//! [`training_pixels`] gives a random view, and [`Augmentation::mixing`] says what of another image goes
-//! into it. All that is random is a function of (seed, epoch, sample, purpose): see [`random`].
+//! [`training_pixels`] gives a random view, and [`Augmentation::mixing`] chooses the part of another
+//! image that goes into it. Everything random is a function of (seed, epoch, sample, purpose): see [`random`].
 //!
-//! [`survey()`] says what of a data set makes its training or its figures worse.
+//! [`survey()`] reports whatever in a data set makes training or its figures worse.
 //!
-//! Detection data, in whatever layout, is opened by [`scenes::open`], and takes the same way with a
-//! [`Scene`] as its label.
+//! [`scenes::open`] opens detection data of any layout, which takes the same path with a [`Scene`] as
+//! its label.
 //!
-//! What was found in a picture is shown by [`draw_boxes`] and [`crop`], and written by
-//! [`save_picture`].
+//! [`draw_boxes`] and [`crop`] show detected objects, and [`save_picture`] writes the picture.
 //!
-//! This room knows nothing of tensors: what leaves it is `Vec<f32>` in `[height, width, channel]`
+//! This crate knows nothing of tensors: its results are `Vec<f32>` in `[height, width, channel]`
 //! order.
 
 mod augmentation;
@@ -53,6 +52,7 @@ mod random_region;
 mod random_view;
 mod resize;
 mod rgb_image;
+mod sample;
 mod scene;
 mod scene_augmentation;
 pub mod scenes;
@@ -67,7 +67,7 @@ pub use augmentation::{Augmentation, training_pixels, training_pixels_of};
 pub use check::{Checked, check, require_readable};
 pub use color_jitter::{Adjustment, adjust};
 pub use copies::copies;
-pub use dataset::{Dataset, Sample, Split, open, open_split};
+pub use dataset::{Dataset, Split, open, open_split};
 pub use decode::{decode, decode_bytes};
 pub use drawing::{DrawnBox, crop, draw_boxes};
 pub use encode::{is_saved_picture, save_picture};
@@ -83,6 +83,7 @@ pub use preprocessing::{Fit, Preprocessing, evaluation_pixels, evaluation_pixels
 pub use random::{balanced_order, epoch_order, stream};
 pub use resize::{Interpolation, resize};
 pub use rgb_image::{Region, RgbImage};
+pub use sample::Sample;
 pub use scene::{BoundingBox, Object, Scene};
 pub use scene_augmentation::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, SceneAugmentation, ScenePlan};
 pub use sketch::Sketch;

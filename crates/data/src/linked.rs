@@ -31,7 +31,7 @@ pub(crate) fn linked<'a>(
     Some((looked_at[0], *targets?.first()?)).filter(|(path, target)| path != target)
 }
 
-/// Whether a path leads through a link below `dir`, which is `root` without links, or its file has two names.
+/// Returns whether a path leads through a link below `dir`, which is `root` without links, or its file has two names.
 fn may_be_linked(dir: &Path, root: &Path, path: &Path) -> bool {
     let Ok(below) = path.strip_prefix(dir) else {
         return true;

@@ -4,11 +4,7 @@ use crate::augmentation::Augmentation;
 use crate::random::{ChaCha8Rng, below, unit};
 use crate::rgb_image::Region;
 
-/// The largest α that is taken for meant. It also bounds how often a share is drawn again: one draw in
-/// six is taken at 2, and more below.
-pub(crate) const MAX_ALPHA: f64 = 2.0;
-
-/// What of another image goes into one.
+/// The part of another image that goes into an image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Mixing {
     /// The other image, of `0..images`; it may be the image itself.
@@ -92,7 +88,7 @@ fn cut_region(share: f64, size: usize, random: &mut ChaCha8Rng) -> Region {
     }
 }
 
-/// A draw of Beta(α, α), for α above 0 and at most [`MAX_ALPHA`], by rejection (Jöhnk, "Erzeugung von
+/// A draw of Beta(α, α), for α above 0 and at most [`MAX_ALPHA`](crate::augmentation::MAX_ALPHA), by rejection (Jöhnk, "Erzeugung von
 /// betaverteilten und gammaverteilten Zufallszahlen", Metrika 8, 1964): of uniform u and v,
 /// x / (x + y) with x = u^(1/α) and y = v^(1/α), if x + y is at most 1.
 fn symmetric_beta(alpha: f64, random: &mut ChaCha8Rng) -> f64 {

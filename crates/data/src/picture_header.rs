@@ -17,7 +17,7 @@ use zune_jpeg::zune_core::bytestream::ZByteReaderTrait;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-/// Bytes of a file's start that tell its format.
+/// Bytes at a file's start that identify its format.
 pub(crate) const START: u64 = 12;
 
 /// Bytes of a pixel in RGB.
@@ -95,7 +95,7 @@ pub fn picture_header(path: &Path) -> Result<PictureHeader, DataError> {
         })
 }
 
-/// Tells by its header that a picture is as wide as it is high; false if the header cannot be read.
+/// Returns whether a picture is as wide as it is high by its header; false if the header cannot be read.
 pub fn is_square(path: &Path) -> bool {
     picture_header(path).is_ok_and(|header| header.stored.0 == header.stored.1)
 }
@@ -103,7 +103,7 @@ pub fn is_square(path: &Path) -> bool {
 /// The reason when a decoder panicked.
 pub(crate) const PANICKED: &str = "the decoder gave up on damaged data";
 
-/// Reads the bytes that tell a format.
+/// Reads the bytes that identify a format.
 pub(crate) fn start(file: impl Read) -> std::io::Result<Vec<u8>> {
     let mut start = Vec::new();
     file.take(START).read_to_end(&mut start)?;
@@ -118,14 +118,14 @@ fn header(start: &[u8], file: BufReader<File>, file_bytes: u64) -> Result<Pictur
     }
 }
 
-/// A format that can be read, and who reads it.
+/// A format that can be read, by its reader.
 pub(crate) enum Format {
     Jpeg,
     Other(ImageFormat),
 }
 
 impl Format {
-    /// Tells the format by the first [`START`] bytes, or what else it is.
+    /// Finds the format by the first [`START`] bytes, or what else the file is.
     pub(crate) fn of(start: &[u8]) -> Result<Self, String> {
         let unsupported = |what: &str| Err(format!("it is {what}, which is not supported"));
         Ok(match start {
@@ -225,9 +225,10 @@ pub(crate) fn other<'a>(
     format: ImageFormat,
     file_bytes: u64,
 ) -> Result<(PictureHeader, Box<dyn ImageDecoder + 'a>), String> {
-    let webp = match format {
-        ImageFormat::WebP => Some(WebpChunks::read(&mut reader, file_bytes)?),
-        _ => None,
+    let webp = if format == ImageFormat::WebP {
+        Some(WebpChunks::read(&mut reader, file_bytes)?)
+    } else {
+        None
     };
     let mut reader = ImageReader::with_format(reader, format);
     reader.limits(most_memory(MAX_METADATA_BYTES));

@@ -18,7 +18,7 @@ const ANY_FILE_BYTES: u64 = 384 << 20;
 /// fifteen pixels a byte.
 const BYTES_A_BYTE: u64 = 64;
 
-/// Most memory of what is no pixel, each of a profile, a header's table and EXIF data, in bytes.
+/// Most memory for each of a profile, a header's table and EXIF data, in bytes.
 pub(crate) const MAX_METADATA_BYTES: u64 = 16 << 20;
 
 /// Most scans of a JPEG. Encoders write 1 to 14.

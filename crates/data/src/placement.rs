@@ -1,4 +1,4 @@
-//! Where a resized picture lies on a canvas: the one geometry that pixels and boxes share.
+//! The place of a resized picture on a canvas: the one geometry that pixels and boxes share.
 
 use crate::resize::{Interpolation, resize};
 use crate::rgb_image::{Region, RgbImage};
@@ -106,7 +106,7 @@ impl Placement {
         }
     }
 
-    /// Whether any of the picture is seen.
+    /// Returns whether any part of the picture is visible.
     pub(crate) fn is_seen(&self) -> bool {
         self.columns.count() > 0 && self.rows.count() > 0
     }

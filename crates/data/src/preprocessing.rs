@@ -1,4 +1,4 @@
-//! What is done to a picture before a network sees it, in evaluation.
+//! Changes to a picture before a network sees it, in evaluation.
 
 use crate::decode::decode;
 use crate::error::DataError;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
 
-/// The largest `resize` and `crop` that are taken for meant.
+/// The largest `resize` and `crop` that are accepted.
 const MAX_SIDE: usize = 16_384;
 
-/// How a picture of any shape fills the square that a network sees.
+/// The way in which a picture of any shape fills the square that a network sees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fit {
@@ -38,7 +38,7 @@ impl fmt::Display for Fit {
     }
 }
 
-/// How a picture becomes the input of a network: fit to a square, then torchvision's `ToTensor` and
+/// The steps from a picture to the input of a network: fit to a square, then torchvision's `ToTensor` and
 /// `Normalize`. Stored in the model file: a network is only as good as its preprocessing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -48,7 +48,7 @@ pub struct Preprocessing {
     /// Side of the square that the network sees, in pixels. [`Fit::Crop`] cuts it from the centre, and
     /// adds black where a side is shorter.
     pub crop: usize,
-    /// How the picture fills that square. Model files from before there was a choice are cropped.
+    /// The way in which the picture fills that square. Model files older than this choice crop.
     #[serde(default)]
     pub fit: Fit,
     /// The filter of the resizing.
@@ -60,7 +60,7 @@ pub struct Preprocessing {
 }
 
 impl Preprocessing {
-    /// Refuses sizes of 0 or above 16384, and means and deviations that are no numbers.
+    /// Refuses sizes of 0 or above 16384, and means and deviations that are not finite.
     pub fn check(&self) -> Result<(), DataError> {
         for (name, size) in [("resize", self.resize), ("crop", self.crop)] {
             if !(1..=MAX_SIDE).contains(&size) {
@@ -165,7 +165,7 @@ impl Preprocessing {
     }
 }
 
-/// Where a centre crop of `crop` lies on an axis of `length`: (first pixel taken, pixels of padding
+/// The place of a centre crop of `crop` on an axis of `length`: (first pixel taken, pixels of padding
 /// before it, pixels taken). Halves are rounded to even, as Python's `round` does in torchvision.
 fn center(length: usize, crop: usize) -> (usize, usize, usize) {
     match length.checked_sub(crop) {

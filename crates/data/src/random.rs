@@ -8,7 +8,7 @@
 pub use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// What a stream of random numbers is for. The numbers are part of what a seed means: never
+/// The purpose of a stream of random numbers. The numbers are part of a seed's meaning: never
 /// renumber them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u64)]
@@ -17,7 +17,7 @@ pub enum Purpose {
     Order = 0,
     /// Augmentation of one sample.
     Augmentation = 1,
-    /// Which samples go to validation.
+    /// The choice of the samples that go to validation.
     Split = 2,
     /// Dropout and stochastic depth masks.
     Dropout = 3,
@@ -27,15 +27,15 @@ pub enum Purpose {
     Mixing = 5,
     /// Drawing images again, to see how sure a figure is.
     Resampling = 6,
-    /// Which part of a cross-validation a sample validates in.
+    /// The fold of a cross-validation in which a sample validates.
     Folds = 7,
-    /// What stands for pixels or features where their values do not matter.
+    /// Stand-ins for pixels or features where their values do not matter.
     Noise = 8,
 }
 
 /// The random stream of one sample in one epoch for one purpose.
 ///
-/// What is not per epoch or not per sample passes 0 there. A purpose with other coordinates (a
+/// A purpose that is not per epoch or not per sample passes 0 there. A purpose with other coordinates (a
 /// dropout mask: step, micro-batch and layer) packs them into `epoch` and `sample`.
 pub fn stream(seed: u64, epoch: u64, sample: u64, purpose: Purpose) -> ChaCha8Rng {
     let mut key = [0; 32];

@@ -1,4 +1,4 @@
-//! Which part of a picture a random view shows, for each way to fit a picture to a square.
+//! The part of a picture that a random view shows, for each way to fit a picture to a square.
 
 use crate::augmentation::Augmentation;
 use crate::letterbox::{letterboxed, letterboxed_region};

@@ -8,7 +8,7 @@
 use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
 
-/// How values between pixels are found.
+/// The filter that gives values between pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -33,7 +33,7 @@ impl Interpolation {
             Self::Bilinear if x < 1.0 => 1.0 - x,
             Self::Bicubic if x < 1.0 => (1.5 * x - 2.5) * x * x + 1.0,
             Self::Bicubic if x < 2.0 => ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0,
-            _ => 0.0,
+            Self::Bilinear | Self::Bicubic => 0.0,
         }
     }
 }

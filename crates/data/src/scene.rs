@@ -1,4 +1,4 @@
-//! What there is to find in a picture.
+//! The objects in a picture, for detection.
 
 use serde::{Deserialize, Serialize};
 
@@ -53,18 +53,18 @@ impl BoundingBox {
 pub struct Object {
     /// Index into the class names.
     pub class: usize,
-    /// Where it is.
+    /// Its box.
     pub bounds: BoundingBox,
-    /// Its area in pixels²: the box's, unless the data set says that of the object's outline (COCO).
+    /// Its area in pixels²: the box's, unless the data set gives that of the object's outline (COCO).
     pub area: f64,
-    /// A box around a crowd of objects (COCO): not learned from, and what is found in it counts
+    /// A box around a crowd of objects (COCO): not learned from, and a detection in it counts
     /// neither as right nor as wrong.
     pub crowd: bool,
     /// Marked as difficult (VOC): learned from, and left out of the VOC metric.
     pub difficult: bool,
 }
 
-/// A picture's size and what there is to find in it; nothing is a label, too.
+/// A picture's size and its objects; no object is a label, too.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Scene {
     /// Width of the decoded picture in pixels.

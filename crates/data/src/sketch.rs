@@ -1,4 +1,4 @@
-//! A few bytes that tell whether two pictures are one.
+//! A few bytes of a picture by which copies of it are recognised.
 
 use crate::resize::{Interpolation, resize};
 use crate::rgb_image::RgbImage;
@@ -25,10 +25,10 @@ const BRIGHTER: u32 = 2;
 const HASHES: u32 = 12;
 /// Levels of 255 by which the thumbnails of copies may differ, at most, in any cell and colour.
 const COLORS: u8 = 24;
-/// What follows for the sums of the thumbnails of copies.
+/// The resulting bound for the sums of the thumbnails of copies.
 pub(crate) const BRIGHTNESSES: u32 = COLORS as u32 * 3 * (CELLS * CELLS) as u32;
 
-/// What is kept of a picture: its size, and enough to recognise a copy of it.
+/// A picture's size, and enough of it to recognise a copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sketch {
     /// Pixels in a row of the picture.
@@ -55,10 +55,10 @@ impl Sketch {
         }
     }
 
-    /// Whether both are likely one picture: copied, resized, saved again, a little brighter.
+    /// Returns whether both are likely one picture: copied, resized, saved again, a little brighter.
     ///
-    /// Both the hashes and the thumbnails must agree: the one does not see colours nor how bright a
-    /// picture is, the other takes all for the same that is pale.
+    /// Both the hashes and the thumbnails must agree: the hashes see neither colours nor the
+    /// brightness of a picture, and all pale pictures have similar thumbnails.
     pub fn is_near_duplicate_of(&self, other: &Self) -> bool {
         self.hash_agrees_with(other.hash) && {
             let colors = self.thumbnail.as_flattened().iter();

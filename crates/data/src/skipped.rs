@@ -1,7 +1,5 @@
 //! Files and folders of a data folder that are not used, by reason.
 
-use crate::error::DataError;
-use crate::folder;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
@@ -45,23 +43,12 @@ enum Unused {
 }
 
 impl Skipped {
-    /// Lists what of a folder of detection data is not used, of which its reader has counted `ignored` files: those
-    /// of unsupported types may be labels, so of them only pictures are listed by type.
-    ///
-    /// # Errors
-    /// If the folder cannot be listed.
-    pub(crate) fn of_scenes(dir: &Path, ignored: usize) -> Result<Self, DataError> {
-        // It may be named by a file in it.
-        let mut skipped = if dir.is_dir() {
-            folder::images(dir)?.skipped
-        } else {
-            Self::default()
-        };
-        skipped
-            .types
-            .retain(|name, _| CONVERTIBLE.contains(&&**name));
-        skipped.others = ignored.saturating_sub(skipped.count());
-        Ok(skipped)
+    /// The same for a folder of detection data, whose reader does not use `ignored` files: those of
+    /// unsupported types may be labels, so only pictures are listed by type.
+    pub(crate) fn of_scenes(mut self, ignored: usize) -> Self {
+        self.types.retain(|name, _| CONVERTIBLE.contains(&&**name));
+        self.others = ignored.saturating_sub(self.count());
+        self
     }
 
     /// The number of files and folders, with the images of unused folders.
@@ -192,7 +179,7 @@ impl Skipped {
         self.unused.push(unused);
     }
 
-    /// Images directly in a folder of class folders; none are no matter.
+    /// Images directly in a folder of class folders; 0 adds nothing.
     pub(crate) fn add_loose(&mut self, folder: &Path, images: usize) {
         if images > 0 {
             let unused = (folder.to_path_buf(), Unused::Loose(images));
@@ -245,6 +232,7 @@ fn extend_named(lines: &mut Vec<String>, named: impl ExactSizeIterator<Item = St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::folder;
 
     fn skipped(files: &[&str]) -> Skipped {
         let mut skipped = Skipped::default();
@@ -297,12 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn of_detection_data_pictures_of_unsupported_types_are_told_from_the_rest() {
+    fn detection_data_lists_pictures_of_unsupported_types_apart_from_the_rest() {
         let dir = tempfile::tempdir().unwrap();
         for file in ["a.heic", "a.txt", "b.txt", ".hidden"] {
             std::fs::write(dir.path().join(file), "").unwrap();
         }
-        let skipped = Skipped::of_scenes(dir.path(), 3).unwrap();
+        let skipped = folder::images(dir.path()).unwrap().skipped.of_scenes(3);
         assert_eq!(skipped.count(), 3);
         assert_eq!(
             skipped.lines(),

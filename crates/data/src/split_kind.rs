@@ -1,5 +1,7 @@
 //! Names that people and tools give to the splits of a data set.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 
@@ -75,7 +77,7 @@ const TEST: [&str; 12] = [
     "тестовая",
 ];
 
-/// Words that say nothing of which split it is.
+/// Words that say nothing about the split.
 const FILLERS: [&str; 22] = [
     "set",
     "split",
@@ -182,6 +184,14 @@ impl SplitKind {
     }
 }
 
+/// The split that a folder has the name of.
+pub(crate) fn split_named(folder: &Path) -> Option<SplitKind> {
+    folder
+        .file_name()
+        .and_then(OsStr::to_str)
+        .and_then(SplitKind::of)
+}
+
 #[cfg(test)]
 mod tests {
     use super::SplitKind::{self, Test, Train, Validation};
@@ -260,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_after_a_split_is_told() {
+    fn a_letter_after_a_split_is_recognised() {
         for (name, expected) in [
             ("trainA", Some((Train, 'A'))),
             ("test_b", Some((Test, 'b'))),

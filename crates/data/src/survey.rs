@@ -1,8 +1,8 @@
-//! What should be known of a data set before training on it.
+//! Findings about a data set that matter before training on it.
 
 use crate::copies::Album;
-use crate::dataset::Sample;
 use crate::error::some_of;
+use crate::sample::Sample;
 use crate::sketch::Sketch;
 use crate::skipped::images;
 use serde::Serialize;
@@ -11,30 +11,30 @@ use warmstart_files::shown;
 
 /// Near-duplicates that a finding names.
 const NAMED: usize = 3;
-/// Training images that are looked up among all others: enough to tell their share to a point, and
-/// the time does not grow with the square of the data set.
+/// Training images that are looked up among all others: enough to know their share to a percentage point,
+/// while the time does not grow with the square of the data set.
 const LOOKED_UP: usize = 5000;
 /// Share of training images with a near-duplicate among them that is tolerated, in percent. Copies
 /// inside the training split do little harm.
 const COPIES_TOLERATED: usize = 5;
 /// Training images below which a class is rare.
 const FEW_OF_A_CLASS: usize = 10;
-/// How many times the images of the smallest class the largest may have before classes are called unequal.
+/// The ratio of the largest to the smallest class above which classes are called unequal.
 pub const IMBALANCE: f64 = 5.0;
 /// Share of small images that is tolerated, in percent.
 const SMALL_TOLERATED: usize = 10;
 /// Validation images below which their figures say little.
 const FEW_VALIDATION: usize = 50;
-/// What image sizes are commonly multiples of: the steps of most networks from pixels to their last
+/// The common divisor of usual image sizes: the stride of most networks from pixels to their last
 /// features.
 const STRIDE: usize = 32;
 
 /// Something of a data set that makes the training worse or its figures mean less.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What kind of thing it is, in a word or two.
+    /// The kind of finding, in a word or two.
     pub what: &'static str,
-    /// How much of it, with a unit.
+    /// Its amount, with a unit.
     pub count: String,
     /// One sentence with an example, what it means, and the fix.
     pub sentence: String,
@@ -66,12 +66,12 @@ impl<'a> Pictures<'a> {
     }
 }
 
-/// What should be known of a data set before training on it, the gravest first; nothing if it is well.
+/// Findings about a data set that matter before training on it, the gravest first; empty if there are none.
 ///
 /// `test` may be empty. `class_counts` are the names of the classes and the number of their training
 /// images; none in detection. `image_size` is the side of the network's input in pixels.
 ///
-/// Found are images of validation and test with a near-duplicate in training, images of test with one in
+/// It finds images of validation and test with a near-duplicate in training, images of test with one in
 /// validation, near-duplicates in training (above 5%, of at most 5,000 images that are looked up), classes with fewer than 10
 /// training images, a largest class above 5 times the smallest, images whose shorter side is below
 /// half of `image_size` (above 10%), and fewer than 50 validation images.
@@ -114,13 +114,14 @@ fn named(copies: &[(usize, usize)], of: &Pictures, among: &Pictures) -> String {
         format!("{one} and {other}")
     };
     let pairs: Vec<String> = copies.iter().take(NAMED).map(pair).collect();
-    match copies.len() > NAMED {
-        true => format!("such as {}", pairs.join("; ")),
-        false => pairs.join("; "),
+    if copies.len() > NAMED {
+        format!("such as {}", pairs.join("; "))
+    } else {
+        pairs.join("; ")
     }
 }
 
-/// Images of `split` that are also among others, of which `album` is; `where_else` and `fix` are of the sentence.
+/// Images of `split` with a near-duplicate in `album`; `where_else` and `fix` complete the sentence.
 fn seen_before(
     (album, others): (&Album, &Pictures),
     split: &Pictures,
@@ -180,8 +181,8 @@ fn rare_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
     })
 }
 
-/// How many times the images of the smallest class the largest has; infinite if the smallest has none, and 1 without
-/// classes.
+/// The ratio of the largest to the smallest class in images; infinite if the smallest has none, and 1
+/// without classes.
 pub fn imbalance(counts: &[usize]) -> f64 {
     let (few, many) = (counts.iter().min(), counts.iter().max());
     few.zip(many)
@@ -212,12 +213,13 @@ fn small_images(sketches: &[Sketch], image_size: usize) -> Option<Finding> {
     }
     let median = sides[sides.len() / 2];
     let fitting = median.next_multiple_of(STRIDE);
-    let fix = match fitting < image_size {
-        true => format!(
+    let fix = if fitting < image_size {
+        format!(
             "a smaller --image-size, such as {fitting}, is faster, and with pretrained weights often less accurate"
-        ),
-        // Most images would lose by it.
-        false => "replace them by larger ones if there are any".to_owned(),
+        )
+    } else {
+        // Most images would lose by a smaller size.
+        "replace them by larger ones if there are any".to_owned()
     };
     Some(Finding {
         what: "small images",

@@ -110,8 +110,8 @@ fn read_where(path: &Path, limit: u64, is_utf_8: impl Fn(&str) -> bool) -> Resul
     })
 }
 
-/// The text of the first bytes of a regular file, at most `limit`, and whether that is all of it; to tell
-/// what a file is.
+/// The text of the first bytes of a regular file, at most `limit`, and whether that is all of it; to
+/// recognise a file.
 ///
 /// # Errors
 /// If it cannot be read or is not a regular file.
@@ -143,7 +143,7 @@ struct Undecodable {
     problem: String,
 }
 
-/// The text of bytes. `is_utf_8` decides of those that are valid UTF-8 and declare nothing.
+/// The text of bytes. `is_utf_8` decides about bytes that are valid UTF-8 and declare nothing.
 fn decoded(mut bytes: Vec<u8>, is_utf_8: impl Fn(&str) -> bool) -> Result<Text, Undecodable> {
     match bytes[..] {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Err(Undecodable {

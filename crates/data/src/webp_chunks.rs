@@ -1,4 +1,4 @@
-//! Chunks of a WebP file (RFC 9649): what its decoder is to take on trust otherwise.
+//! Chunks of a WebP file (RFC 9649), checked since its decoder would trust them.
 //!
 //! The decoder makes room for a chunk of EXIF data as long as its header says, and for a frame as large
 //! as its own header says, before it finds that neither fits.

@@ -329,7 +329,7 @@ fn a_recipe_may_name_only_what_it_changes() {
     );
 }
 
-/// What a seed gives is kept when options are added: this is from before RandAugment.
+/// A seed keeps its views when options are added: these are from before RandAugment.
 #[test]
 fn the_views_of_a_seed_stay() {
     let image = golden("decoded/rgb.png");

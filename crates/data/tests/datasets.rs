@@ -1,4 +1,4 @@
-//! Which folders make a data set, and what is said about those that do not.
+//! Folders that make a data set, and the errors for those that do not.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_header_tells_whether_a_picture_is_square() {
+fn a_header_shows_whether_a_picture_is_square() {
     let mut found = [0, 0];
     for file in std::fs::read_dir(fixture("images")).unwrap() {
         let path = file.unwrap().path();
@@ -186,7 +186,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn errors_name_the_file_the_reason_and_the_mend() {
+fn errors_name_the_file_the_reason_and_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cat.jpg");
     for (content, reason) in [

@@ -46,10 +46,7 @@ fn pattern(width: usize, height: usize) -> RgbImage {
 
 /// Blue, with a red object in the last tenth of its width.
 fn object_at_the_end(width: usize, height: usize) -> RgbImage {
-    let row = (0..width).flat_map(|x| match x * 10 < width * 9 {
-        true => [0, 0, 255],
-        false => RED,
-    });
+    let row = (0..width).flat_map(|x| if x * 10 < width * 9 { [0, 0, 255] } else { RED });
     let row: Vec<u8> = row.collect();
     RgbImage {
         width,
@@ -116,7 +113,7 @@ fn a_square_picture_is_the_same_in_every_fit() {
     }
 }
 
-/// Columns of the picture are their number, so the first and the last value of a view tell its region.
+/// Columns of the picture are their number, so the first and the last value of a view give its region.
 #[test]
 fn a_view_of_a_squashed_picture_takes_its_share_of_either_side() {
     let (width, height) = (240, 80);

@@ -23,9 +23,10 @@ fn a_letterbox_is_the_resized_picture_centred_on_grey() {
     let resized = resize(&image, image.bounds(), (32, 15), window, FILTER);
     assert_eq!((canvas.width, canvas.height), (32, 32));
     for y in 0..32 {
-        match (8..23).contains(&y) {
-            true => assert_eq!(canvas.row(y), resized.row(y - 8)),
-            false => assert!(canvas.row(y).as_chunks().0.iter().all(|p| *p == GREY)),
+        if (8..23).contains(&y) {
+            assert_eq!(canvas.row(y), resized.row(y - 8));
+        } else {
+            assert!(canvas.row(y).as_chunks().0.iter().all(|p| *p == GREY));
         }
     }
     let letterbox = Letterbox::new(40, 19, 32);

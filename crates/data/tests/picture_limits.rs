@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use warmstart_data::scenes::picture_size;
 use warmstart_data::{RgbImage, decode, decode_bytes, picture_header};
 
-/// Most memory that the process has held, where the system tells.
+/// Most memory that the process has held, where the system reports it.
 fn peak_kibibytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let peak = status
@@ -268,7 +268,7 @@ fn exif_data_after_the_first_scan_turn_nothing() {
 }
 
 #[test]
-fn a_header_tells_what_is_stored_and_how_it_is_turned() {
+fn a_header_gives_the_stored_size_and_the_orientation() {
     for orientation in 1..=8 {
         let path = fixture(&format!("images/turned_{orientation}.jpg"));
         let header = picture_header(&path).unwrap();

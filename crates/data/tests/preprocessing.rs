@@ -1,4 +1,4 @@
-//! What a network sees in evaluation is what torchvision's transforms would show it.
+//! A network sees in evaluation exactly the pixels of torchvision's transforms.
 
 mod common;
 

@@ -36,9 +36,10 @@ fn view(rand_augment: f64, image: &RgbImage, sample: u64) -> RgbImage {
 fn every_operation_is_that_of_torchvision_exactly() {
     let input = golden("rand_augment/input");
     for operation in Operation::ALL {
-        let magnitudes = match operation.is_signed() {
-            true => &[-10, -3, 3, 10][..],
-            false => &[3, 10],
+        let magnitudes = if operation.is_signed() {
+            &[-10, -3, 3, 10][..]
+        } else {
+            &[3, 10]
         };
         for magnitude in magnitudes {
             let mut image = input.clone();

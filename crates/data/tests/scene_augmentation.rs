@@ -1,4 +1,4 @@
-//! What is drawn for a view is a function of (seed, view, sample), with the shares asked for.
+//! A view's plan is a function of (seed, view, sample), with the configured shares.
 
 #[path = "common/scenes.rs"]
 mod common;

@@ -140,7 +140,7 @@ proptest! {
 
 #[test]
 fn what_is_hardly_visible_is_left_out_and_marks_are_kept() {
-    // Twice the canvas: a half of each side is seen, from an offset that the whole box tells.
+    // Twice the canvas: a half of each side is seen, from an offset that the whole box gives.
     let whole = bounds(0.0, 0.0, 64.0, 64.0);
     let mut objects = vec![object(0, whole)];
     for x in 0..64 {
@@ -179,10 +179,11 @@ fn what_is_hardly_visible_is_left_out_and_marks_are_kept() {
             // Of the height, half is seen.
             let share = (seen.1 - seen.0) / (right - left) / 2.0;
             let kept = found.iter().find(|o| o.class == original.class);
-            let enough = match original.crowd {
-                // A strip of a crowd is still no background.
-                true => share > 0.0,
-                false => share >= MIN_VISIBLE_SHARE && seen.1 - seen.0 >= MIN_VISIBLE_SIDE,
+            // A strip of a crowd is still not background.
+            let enough = if original.crowd {
+                share > 0.0
+            } else {
+                share >= MIN_VISIBLE_SHARE && seen.1 - seen.0 >= MIN_VISIBLE_SIDE
             };
             assert_eq!(kept.is_some(), enough);
             left_out += usize::from(kept.is_none());

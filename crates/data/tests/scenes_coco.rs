@@ -42,7 +42,7 @@ fn the_objects_of_an_image_that_is_listed_twice_are_joined_and_counted() {
 }
 
 #[test]
-fn images_of_one_id_are_left_out_since_nothing_tells_whose_the_objects_are() {
+fn images_of_one_id_are_left_out_since_the_owner_of_their_objects_is_unknown() {
     let dir = coco(
         r#"{"id": 5, "file_name": "a.png"}, {"id": 6, "file_name": "b.png"}, {"id": "5", "file_name": "c.png"}, {"id": 5, "file_name": "d.png"}"#,
         r#"{"image_id": 5, "category_id": 1, "bbox": [1, 2, 30, 4]}, {"image_id": 6, "category_id": 7, "bbox": [5, 6, 7, 8]}"#,

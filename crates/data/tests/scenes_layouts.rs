@@ -826,7 +826,7 @@ fn a_split_that_is_training_by_a_link_is_named() {
 }
 
 #[test]
-fn labelme_s_pictures_of_one_name_are_told_by_their_nearness() {
+fn labelme_s_pictures_of_one_name_are_found_by_their_nearness() {
     let one = || json!([shape("rectangle", "cat", json!([[1, 1], [9, 9]]))]);
     for (train, val, images) in [
         (

@@ -1,4 +1,4 @@
-//! Which pictures are taken for copies of one another.
+//! Copies are recognised, and different pictures are not taken for copies.
 
 use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
@@ -35,9 +35,10 @@ fn landscape(width: usize, height: usize, salt: f64) -> RgbImage {
 /// A disk on white.
 fn disk(center: (f64, f64), color: [u8; 3]) -> RgbImage {
     picture(64, 64, |x, y| {
-        match (x - center.0).hypot(y - center.1) < 0.3 {
-            true => color,
-            false => [255; 3],
+        if (x - center.0).hypot(y - center.1) < 0.3 {
+            color
+        } else {
+            [255; 3]
         }
     })
 }
@@ -111,7 +112,7 @@ fn another_place_another_color_or_another_brightness_is_another_picture() {
 }
 
 #[test]
-fn pale_pictures_are_told_apart_by_their_shapes() {
+fn pale_pictures_differ_by_their_shapes() {
     let pale = |x: f64| [230 + (22.0 * x) as u8; 3];
     let to_the_right = picture(90, 90, |x, _| pale(x));
     let to_the_left = picture(90, 90, |x, _| pale(1.0 - x));

@@ -1,4 +1,4 @@
-//! What is said of a data set before training.
+//! Findings about a data set before training.
 
 use std::path::Path;
 use warmstart_data::{
@@ -23,7 +23,7 @@ fn resized(image: &RgbImage, side: usize) -> RgbImage {
     resize(image, image.bounds(), (side, side), window, filter)
 }
 
-/// What check() gives for these pictures, named split/0.png, split/1.png and so on.
+/// The result of check() for these pictures, named split/0.png, split/1.png and so on.
 fn checked(split: &str, pictures: &[RgbImage]) -> Checked {
     Checked {
         readable: (0..pictures.len())
@@ -95,7 +95,7 @@ fn validation_images_that_are_in_training_are_named_with_their_copies() {
 }
 
 #[test]
-fn test_images_that_validate_are_told_beside_those_in_training() {
+fn test_images_that_validate_are_reported_beside_those_in_training() {
     let (train, validation) = (different(0..60), different(100..160));
     let test = [&train[..1], &validation[..2], &different(200..210)].concat();
     let findings = of_splits(&train, &validation, &test);
@@ -118,7 +118,7 @@ fn three_of_many_pairs_are_named() {
 }
 
 #[test]
-fn repetitions_in_training_are_told_if_they_are_many() {
+fn repetitions_in_training_are_reported_if_they_are_many() {
     let mut train = different(0..100);
     train.extend_from_slice(&different(0..2));
     assert_eq!(of_splits(&train, &[], &[]), []);

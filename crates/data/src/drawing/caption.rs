@@ -3,6 +3,7 @@
 //! The glyphs are those of GNU Unifont (SIL Open Font License 1.1): 8 or 16 dots wide and 16 high,
 //! enlarged by a whole factor.
 
+use super::paint::fill;
 use crate::rgb_image::{Region, RgbImage};
 use unifont::{Glyph, get_glyph};
 use warmstart_files::one_line;
@@ -94,7 +95,7 @@ impl Caption {
                         width: self.dot,
                         height: self.dot,
                     };
-                    super::fill(image, dot, color);
+                    fill(image, dot, color);
                 }
             }
         }
@@ -116,8 +117,8 @@ fn is_combining(character: char) -> bool {
     matches!(character, '\u{300}'..='\u{36f}' | '\u{3099}' | '\u{309a}')
 }
 
-/// Where a plate of that size goes: at the first place around the outline of its box that is free of
-/// other plates, else where it covers the least of them. It must not be larger than the picture.
+/// The place of a plate of that size: the first one around the outline of its box that is free of
+/// other plates, else the one where it covers the least of them. It must not be larger than the picture.
 pub fn place(
     (width, height): (usize, usize),
     outline: Region,

@@ -1,6 +1,6 @@
-//! Colours that tell classes apart.
+//! Distinct colours for classes.
 
-/// What divides the circle so that every next hue falls into a large gap, however many there are.
+/// The step by which every next hue falls into a large gap of the circle, however many there are.
 const GOLDEN_ANGLE: f64 = 137.507_764_050_037_85;
 
 /// Red.

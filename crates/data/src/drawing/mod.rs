@@ -1,12 +1,14 @@
-//! What was found in a picture, drawn on it or cut out of it.
+//! Detected objects, drawn on their picture or cut out of it.
 
 mod caption;
 mod class_color;
+mod paint;
 
 use crate::rgb_image::{Region, RgbImage};
 use crate::scene::BoundingBox;
 use caption::{Caption, place};
 use class_color::class_color;
+use paint::{fill, frame};
 
 /// Shorter side of a picture per pixel of a frame's thickness.
 const PIXELS_PER_THICKNESS: usize = 300;
@@ -14,7 +16,7 @@ const PIXELS_PER_THICKNESS: usize = 300;
 /// A box to draw on a picture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DrawnBox {
-    /// Where, in pixels of the picture. What is outside of it is not drawn.
+    /// The box, in pixels of the picture. The part outside of the picture is not drawn.
     pub bounds: BoundingBox,
     /// Index into the class names; it gives the colour.
     pub class: usize,
@@ -100,39 +102,5 @@ fn grown(region: Region, by: usize, image: &RgbImage) -> Region {
         top,
         width: (region.left + region.width + by).min(image.width) - left,
         height: (region.top + region.height + by).min(image.height) - top,
-    }
-}
-
-/// Four bars inside of the outline, each at most as thick as the outline is wide.
-fn frame(image: &mut RgbImage, outline: Region, thickness: usize, color: [u8; 3]) {
-    let across = Region {
-        height: thickness.min(outline.height),
-        ..outline
-    };
-    let along = Region {
-        width: thickness.min(outline.width),
-        ..outline
-    };
-    let lower = Region {
-        top: outline.top + outline.height - across.height,
-        ..across
-    };
-    let right = Region {
-        left: outline.left + outline.width - along.width,
-        ..along
-    };
-    for bar in [across, lower, along, right] {
-        fill(image, bar, color);
-    }
-}
-
-/// Paints a region, which must lie in the picture.
-fn fill(image: &mut RgbImage, region: Region, color: [u8; 3]) {
-    for y in region.top..region.top + region.height {
-        let start = (y * image.width + region.left) * 3;
-        let row = &mut image.pixels[start..start + region.width * 3];
-        for pixel in row.as_chunks_mut().0 {
-            *pixel = color;
-        }
     }
 }

@@ -16,7 +16,7 @@ pub const MAX_MAGNITUDE: f64 = 10.0;
 /// Operations on a picture, the paper's N.
 const OPERATIONS: usize = 2;
 
-/// What may be done to a picture: torchvision's list, with torchvision's names.
+/// An operation on a picture: torchvision's list, with torchvision's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     /// Nothing.
@@ -68,19 +68,31 @@ impl Operation {
         Self::Equalize,
     ];
 
-    /// Whether a negative magnitude means the opposite.
+    /// Returns whether a negative magnitude means the opposite.
     pub fn is_signed(self) -> bool {
-        !matches!(
-            self,
-            Self::Identity | Self::Posterize | Self::Solarize | Self::AutoContrast | Self::Equalize
-        )
+        match self {
+            Self::ShearX
+            | Self::ShearY
+            | Self::TranslateX
+            | Self::TranslateY
+            | Self::Rotate
+            | Self::Brightness
+            | Self::Color
+            | Self::Contrast
+            | Self::Sharpness => true,
+            Self::Identity
+            | Self::Posterize
+            | Self::Solarize
+            | Self::AutoContrast
+            | Self::Equalize => false,
+        }
     }
 }
 
 /// Changes `image` in place, as torchvision's `RandAugment` with Pillow. `magnitude` is 0 to
 /// [`MAX_MAGNITUDE`], or down to its negative for signed operations.
 ///
-/// What comes from outside of the picture is black and pixels are taken whole, without interpolation:
+/// Areas from outside the picture are black, and pixels are taken whole, without interpolation:
 /// torchvision's defaults, so that a recipe means the same in both.
 pub fn apply(image: &mut RgbImage, operation: Operation, magnitude: f64) {
     let level = magnitude / MAX_MAGNITUDE;

@@ -1,4 +1,4 @@
-//! What is done to pictures with boxes before a detector sees them, in training.
+//! Changes to training pictures and their boxes before a detector sees them.
 
 mod hsv;
 mod plan;
@@ -8,17 +8,17 @@ pub use plan::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, ScenePlan};
 use crate::error::{DataError, require_up_to};
 use serde::{Deserialize, Serialize};
 
-/// The largest `scale` that is taken for meant.
+/// The largest `scale` accepted.
 const MAX_SCALE: f64 = 10.0;
 
 /// Random views of pictures and their boxes; [`ScenePlan`] draws and paints them. The size of a view
-/// and the normalisation are the network's. In a recipe, what is left out is as in
+/// and the normalisation are the network's. Options that a recipe leaves out are those of
 /// [`SceneAugmentation::default`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SceneAugmentation {
     /// Smallest and largest size of a picture, 1 being that of its [`Letterbox`](crate::Letterbox).
-    /// What then is larger than its place on the canvas is cut, what is smaller leaves grey.
+    /// A picture larger than its place on the canvas is cut; around a smaller one the canvas stays grey.
     pub scale: [f64; 2],
     /// Probability of a horizontal flip.
     pub flip: f64,
@@ -74,8 +74,8 @@ impl SceneAugmentation {
         require_up_to(&shares)
     }
 
-    /// The same without mosaics, as in the last epochs of training: a sample whose view is no mosaic
-    /// keeps it.
+    /// The same without mosaics, as in the last epochs of training: a sample whose view is not a mosaic
+    /// keeps that view.
     pub fn without_mosaic(&self) -> Self {
         Self {
             mosaic: 0.0,

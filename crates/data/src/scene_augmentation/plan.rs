@@ -3,22 +3,22 @@
 use super::SceneAugmentation;
 use super::hsv::HsvChange;
 use crate::augmentation::flip;
-use crate::dataset::Sample;
 use crate::error::DataError;
 use crate::placement::{Axis, Placement, fitted, grey_canvas};
 use crate::random::{ChaCha8Rng, Purpose, below, between, stream, unit};
 use crate::resize::Interpolation;
 use crate::rgb_image::RgbImage;
+use crate::sample::Sample;
 use crate::scene::{Object, Scene};
 
-/// The least share of an object's box that must be left for the object to be kept: less rarely shows
-/// what it is.
+/// The smallest visible share of an object's box with which the object is kept: a smaller part rarely
+/// shows the object's class.
 pub const MIN_VISIBLE_SHARE: f64 = 0.2;
 
-/// The least width and height of what is left of an object's box, in pixels of the canvas.
+/// The smallest width and height of the visible part of an object's box, in pixels of the canvas.
 pub const MIN_VISIBLE_SIDE: f64 = 1.0;
 
-/// What one view of a training picture will be, drawn from the sizes and boxes alone, so that the
+/// The plan of one view of a training picture, drawn from the sizes and boxes alone, so that the
 /// boxes of a view are known without decoding anything.
 #[derive(Clone, Debug)]
 pub struct ScenePlan<'a> {
@@ -84,8 +84,8 @@ impl<'a> ScenePlan<'a> {
         }
     }
 
-    /// What there is to find in the view, in pixels of the canvas: each object's visible part, with
-    /// its area scaled by what the area of its box was. An object is left out when less than
+    /// The objects in the view, in pixels of the canvas: each object's visible part, with its area
+    /// scaled as the area of its box. An object is left out when less than
     /// [`MIN_VISIBLE_SHARE`] of its box, or less than [`MIN_VISIBLE_SIDE`] of a side, is visible; a crowd
     /// when none of it is.
     pub fn objects(&self) -> Vec<Object> {
@@ -159,7 +159,7 @@ fn scaled(
     fitted(scene.width, scene.height, size * factor)
 }
 
-/// Where a picture lies that has the canvas for itself.
+/// The place of a picture that has the canvas to itself.
 fn alone(
     scene: &Scene,
     augmentation: &SceneAugmentation,
@@ -178,7 +178,7 @@ fn alone(
     }
 }
 
-/// Which four pictures lie where.
+/// The four pictures of a mosaic and their places.
 fn mosaic(
     sample: usize,
     scenes: &[Sample<Scene>],
@@ -221,14 +221,13 @@ fn mosaic(
 fn visible(object: &Object, placement: &Placement) -> Option<Object> {
     let whole = placement.place(object.bounds);
     let bounds = placement.clip(whole);
-    // What is seen of a crowd is still no background.
-    let kept = match object.crowd {
-        true => bounds.area() > 0.0,
-        false => {
-            bounds.width() >= MIN_VISIBLE_SIDE
-                && bounds.height() >= MIN_VISIBLE_SIDE
-                && bounds.area() >= MIN_VISIBLE_SHARE * whole.area()
-        }
+    // The visible part of a crowd is still not background.
+    let kept = if object.crowd {
+        bounds.area() > 0.0
+    } else {
+        bounds.width() >= MIN_VISIBLE_SIDE
+            && bounds.height() >= MIN_VISIBLE_SIDE
+            && bounds.area() >= MIN_VISIBLE_SHARE * whole.area()
     };
     kept.then(|| Object {
         area: object.area * (bounds.area() / object.bounds.area()),

@@ -88,7 +88,7 @@ struct Reader<'a> {
 struct Entry {
     path: PathBuf,
     image: Image,
-    /// True if another image has its id, so that nothing tells whose the annotations are.
+    /// True if another image has its id, so that the owner of the annotations is unknown.
     shares_id: bool,
     /// Each with whether it is of a later entry.
     annotations: Vec<(Annotation, bool)>,
@@ -162,7 +162,7 @@ impl Reader<'_> {
         if let Some(base) = self.pictures.base(&names, kind, others) {
             return Ok(base);
         }
-        // Without any picture there must at least be the folder that they are missing from.
+        // If all pictures are missing, their folder must at least exist.
         let own = parts_below(self.dir, file.parent().unwrap_or(self.dir));
         if folder_kind(&own.iter().collect::<PathBuf>()) == Some(kind) {
             return Ok(own);
@@ -275,7 +275,7 @@ impl Entries {
         let id = key(&annotation.image_id);
         let image = id.as_ref().and_then(|id| self.by_id.get(id));
         let Some((image, is_later)) = image else {
-            // What an image costs that is left out has been said of the image.
+            // The image's own finding covers the annotations of an image that is left out.
             if !id.is_some_and(|id| self.left_out.contains(&id)) {
                 findings.add(Problem::UnknownImage, || {
                     let id = &annotation.image_id;

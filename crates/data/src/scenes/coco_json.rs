@@ -1,7 +1,7 @@
 //! One file of COCO's annotations.
 //!
-//! The format is described at <https://cocodataset.org/#format-data>. What other tools make of it is read
-//! as well: numbers and ids in quotes, and the NaN and Infinity of Python's `json`.
+//! The format is described at <https://cocodataset.org/#format-data>. The variants of
+//! other tools are read as well: numbers and ids in quotes, and the NaN and Infinity of Python's `json`.
 
 use super::findings::{Findings, Problem};
 use super::fractions::Fractions;
@@ -248,8 +248,8 @@ impl CocoFile {
     /// hundredth for boxes that reach over the edge, and they are not one box of one pixel.
     pub fn has_fractions(&self) -> bool {
         let annotations = self.annotations.iter();
-        let told = Fractions::of(annotations.map(|annotation| annotation.bbox.map(|n| n.0)));
-        told.within && (told.broken || told.count > 1)
+        let boxes = Fractions::of(annotations.map(|annotation| annotation.bbox.map(|n| n.0)));
+        boxes.within && (boxes.broken || boxes.count > 1)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What is wrong with a data set and does not stop it from being used.
+//! Problems of a data set that do not stop it from being used.
 
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ pub enum Problem {
     ForeignName,
     /// An image listed twice in one split: it is kept once, with the objects of both entries.
     RepeatedImage,
-    /// An image whose id another image has, too, so that nothing tells whose the objects are: left out.
+    /// An image whose id another image has, too, so that the owner of its objects is unknown: left out.
     SharedId,
     /// An object of an image's second entry: kept with those of the first.
     MergedObject,
@@ -43,8 +43,8 @@ pub enum Problem {
     /// An image turned by its EXIF orientation, whose boxes are for the image before that: they are turned
     /// with it.
     TurnedBoxes,
-    /// An image turned by its EXIF orientation, where nothing tells whether its boxes are: they are kept as
-    /// they are.
+    /// An image turned by its EXIF orientation, of which it is unknown whether its boxes are turned: they are
+    /// kept as they are.
     UnknownTurn,
     /// An image with no label file: kept as an image without objects.
     WithoutLabelFile,
@@ -54,7 +54,7 @@ pub enum Problem {
     Malformed,
     /// An annotation of an image that is not listed or not there: dropped.
     UnknownImage,
-    /// An object that is no box, and has no outline to put one around: dropped.
+    /// An object without a box or an outline to take one from: dropped.
     OtherShape,
     /// A box in fractions of its image where pixels are usual: read as such.
     FractionBox,
@@ -96,7 +96,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// What was met and what was done about it, to follow a count.
+    /// The problem and what was done about it, to follow a count.
     pub fn description(self) -> &'static str {
         match self {
             Self::MissingImage => "listed images are not there (left out)",
@@ -118,7 +118,7 @@ impl Problem {
                 "images are turned by EXIF and their boxes are not (boxes turned with the image)"
             }
             Self::UnknownTurn => {
-                "images are turned by EXIF and nothing tells whether their boxes are (boxes kept)"
+                "images are turned by EXIF, and it is unknown whether their boxes are (boxes kept)"
             }
             Self::OtherSize => "images have another size than their annotation says (boxes kept)",
             Self::WithoutLabelFile => "images have no label file (kept as images without objects)",
@@ -164,10 +164,10 @@ impl Problem {
     }
 }
 
-/// How often a problem was met.
+/// The occurrences of one problem.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
-    /// How often.
+    /// Their number.
     pub count: usize,
     /// The first few, each with its file and its line or id.
     pub examples: Vec<String>,
@@ -179,7 +179,7 @@ pub struct Finding {
 pub struct Findings(BTreeMap<Problem, Finding>);
 
 impl Findings {
-    /// How often a problem was met.
+    /// The number of occurrences of a problem.
     pub fn count(&self, problem: Problem) -> usize {
         self.0.get(&problem).map_or(0, |finding| finding.count)
     }
@@ -196,7 +196,7 @@ impl Findings {
         self.0.iter().map(|(problem, finding)| (*problem, finding))
     }
 
-    /// Whether nothing was met.
+    /// Returns whether there are no problems.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -217,7 +217,7 @@ impl Findings {
             Problem::EmptyBox,
             Problem::OutsideBox,
         ];
-        // Of equals the last is taken: the list is turned so that causes win over what follows from them.
+        // The last of equals is taken: the list is reversed so that causes win over their effects.
         let worst = losses
             .into_iter()
             .rev()

@@ -124,7 +124,7 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// Returns what is wrong, without the position: that is of the entry or given apart.
+/// The reason of an error without its position, which counts within an entry or is given separately.
 pub(super) fn error_reason(error: &serde_json::Error) -> String {
     let message = error.to_string();
     let end = message.rfind(" at line ").unwrap_or(message.len());

@@ -1,4 +1,4 @@
-//! Kinds of JSON files that label pictures, told by their keys.
+//! Kinds of JSON files that label pictures, recognised by their keys.
 //!
 //! A file of hundreds of megabytes is not parsed for that: its bytes are scanned for the keys of its
 //! outermost object, or of the first object in its outermost list.
@@ -82,9 +82,9 @@ impl JsonKind {
         }
     }
 
-    /// The kind of a file that was scanned whole. One that breaks off is taken for what it began as, and
-    /// `annotations/<split>.json` without any JSON for what it is called, so that its reader can say what is
-    /// wrong.
+    /// The kind of a file that was scanned whole. A file that breaks off counts as the kind that it began as, and
+    /// `annotations/<split>.json` without any JSON as the kind of its name, so that its reader can report the
+    /// problem.
     fn at_the_end(path: &Path, scan: &Scan) -> Option<Self> {
         let breaks_off = scan.depth > 0 && scan.may_be_coco();
         let is_named = !scan.started && is_annotations_of_split(path);

@@ -23,7 +23,7 @@ pub(super) struct LabelListing {
 }
 
 impl LabelListing {
-    /// Finds the label files of a data set; none if `dir` is no folder.
+    /// Finds the label files of a data set; none if `dir` is not a folder.
     pub fn of(dir: &Path) -> Self {
         let mut found = Self::default();
         found.search(dir, 0);

@@ -145,8 +145,8 @@ fn size(region: &Value) -> Option<(f64, f64)> {
     side("original_width").zip(side("original_height"))
 }
 
-/// Adds the objects of one region, which has a label for each. A region without labels says something
-/// else of the picture, such as a choice or a text.
+/// Adds the objects of one region, which has a label for each. A region without labels is something
+/// else about the picture, such as a choice or a text.
 fn add_region(
     region: &Value,
     place: &str,
@@ -204,7 +204,7 @@ fn bounds(value: &Value, size: Option<(f64, f64)>) -> Option<BoundingBox> {
         return Some(around([(x - across, y - down), (x + across, y + down)]));
     }
     let (width, height) = part("width").zip(part("height"))?;
-    // It is turned about its left upper corner, in pixels, in which a percent across is not one down.
+    // It is turned about its upper left corner, in pixels: a percent of the width is not one of the height.
     let (sine, cosine) = number(&value["rotation"])
         .unwrap_or(0.0)
         .to_radians()
@@ -252,7 +252,7 @@ fn percent_decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
-        // A sign is none: from_str_radix would take one.
+        // A sign is not a digit, but from_str_radix would accept one.
         let digits = tail
             .get(..2)
             .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));

@@ -1,12 +1,11 @@
-//! Layouts of detection data, and how a folder shows which one it has.
+//! Layouts of detection data, and the signs of each in a folder.
 
 use super::label_listing::LabelListing;
 use super::reading::SplitsRead;
 use super::unread::Unread;
 use super::{coco, labelme, labelstudio, voc, yolo};
-use crate::class_layout::split_named;
 use crate::error::DataError;
-use crate::split_kind::SplitKind;
+use crate::split_kind::{SplitKind, split_named};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
@@ -29,7 +28,7 @@ pub enum Layout {
 }
 
 impl Layout {
-    /// All layouts in the order in which they are looked for: of a folder that has two, the first is read.
+    /// All layouts in the order in which they are looked for: the first is read if a folder has two.
     const ALL: [Self; 5] = [
         Self::Coco,
         Self::Yolo,
@@ -66,14 +65,14 @@ impl Layout {
     }
 }
 
-/// Layout of a folder, the first in the order COCO, YOLO, VOC, Labelme, Label Studio; none for class
+/// Layout of a folder: the first in the order COCO, YOLO, VOC, Labelme, Label Studio; none for class
 /// folders and everything else.
 pub fn layout(dir: &Path) -> Option<Layout> {
     Recognised::of(dir).layout()
 }
 
-/// Returns whether a folder has detection data: of a [`Layout`], or such that [`open`](super::open()) refuses by
-/// name, for it is of another layout or the data set is in a folder below.
+/// Returns whether a folder has detection data: of a [`Layout`], or data that [`open`](super::open()) refuses with
+/// a reason, since it has another layout or lies in a folder below.
 pub fn is_detection(dir: &Path) -> bool {
     let recognised = Recognised::of(dir);
     recognised.layout().is_some()
@@ -81,7 +80,7 @@ pub fn is_detection(dir: &Path) -> bool {
         || inner(dir).is_some()
 }
 
-/// Folders in which a data set of its own is looked for. Class folders may be many, and have none.
+/// Folders that are searched for a data set of their own. There may be many class folders, without any.
 const INNER: usize = 16;
 
 /// A folder directly in another one with detection data of its own.
@@ -111,10 +110,12 @@ fn inner(dir: &Path) -> Option<Inner> {
     folders.into_iter().take(INNER).find_map(Inner::of)
 }
 
-/// Whether a folder is called as a validation or a test split is.
+/// Returns whether a folder has the name of a validation or test split.
 fn is_held_out(folder: &Path) -> bool {
-    let kind = split_named(folder);
-    kind.is_some_and(|kind| kind != SplitKind::Train)
+    match split_named(folder) {
+        Some(SplitKind::Validation | SplitKind::Test) => true,
+        Some(SplitKind::Train) | None => false,
+    }
 }
 
 /// The layouts that a folder shows signs of.

@@ -4,8 +4,8 @@
 //! folder ─ layout ─▶ its reader ─ boxes checked, one by one ─▶ Dataset<Scene> + Findings
 //! ```
 //!
-//! What is wrong with one box costs that box and no more: it is counted, with an example, in the
-//! [`Findings`]. What cannot be read at all is an error.
+//! An invalid box costs that box and no more: it is counted, with an example, in the [`Findings`].
+//! A file that cannot be read at all is an error.
 
 mod coco;
 mod coco_json;
@@ -38,9 +38,11 @@ pub use writing::{Written, write};
 pub(crate) use json_kind::JsonKind;
 pub(crate) use unread::Unread;
 
-use crate::dataset::{Dataset, Sample, drawn};
+use crate::dataset::{Dataset, drawn};
 use crate::error::DataError;
+use crate::folder;
 use crate::linked::{differing, linked};
+use crate::sample::Sample;
 use crate::scene::Scene;
 use crate::skipped::Skipped;
 use layout::Recognised;
@@ -49,17 +51,17 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
-/// A detection data set and what is wrong with it.
+/// A detection data set and its problems.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenedScenes {
-    /// How it lies in its folder.
+    /// Its layout.
     pub layout: Layout,
     /// Classes in the data set's own order or else sorted, and the splits in the order of their paths.
     /// `without_validation` names the classes without an object in the validation split.
     pub dataset: Dataset<Scene>,
-    /// Whether the validation split is a share of the training images, for want of one of its own.
+    /// True if the validation split is a share of the training images, since it has none of its own.
     pub validates_by_share: bool,
-    /// What was wrong and did not stop it from being opened.
+    /// Problems that did not stop it from being opened.
     pub findings: Findings,
     /// Images left out since their header cannot be read, with a message that names the file. They
     /// belong to those that [`check`](crate::check()) would find unreadable.
@@ -70,7 +72,7 @@ pub struct OpenedScenes {
 ///
 /// Boxes are in pixels of the picture as it is decoded. Without a validation split, the training split
 /// gives the share `val_split` (above 0, below 1) of its images to validation, rounded, and keeps at
-/// least one. Which ones is a function of `seed` and the path below the data set's folder.
+/// least one. The choice is a function of `seed` and the path below the data set's folder.
 ///
 /// # Errors
 /// If the folder has none of the layouts, a file of annotations cannot be read or is not of its
@@ -193,12 +195,18 @@ fn split(
     val_split: f64,
     seed: u64,
 ) -> Result<Dataset<Scene>, DataError> {
+    // The data set may be named by a file in its folder.
+    let skipped = if dir.is_dir() {
+        folder::images(dir)?.skipped
+    } else {
+        Skipped::default()
+    };
     let mut dataset = Dataset {
         classes: read.classes,
         train: read.train.samples,
         validation: Vec::new(),
         test: read.test.map(|test| test.samples),
-        ignored: Skipped::of_scenes(dir, read.ignored)?,
+        ignored: skipped.of_scenes(read.ignored),
         without_validation: Vec::new(),
         notes: Vec::new(),
     };
@@ -219,9 +227,10 @@ fn split(
                 });
             }
             for (sample, chosen) in std::mem::take(&mut dataset.train).into_iter().zip(chosen) {
-                match chosen {
-                    true => dataset.validation.push(sample),
-                    false => dataset.train.push(sample),
+                if chosen {
+                    dataset.validation.push(sample);
+                } else {
+                    dataset.train.push(sample);
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
-/// An image and what its label file says of it.
+/// An image and the content of its label file.
 #[derive(Default)]
 pub(super) struct NamedImage {
     pub path: PathBuf,

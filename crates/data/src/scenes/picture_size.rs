@@ -5,7 +5,7 @@ use crate::picture_header::picture_header;
 use std::path::Path;
 
 /// Width and height of what [`decode`](crate::decode()) makes of a file, in pixels, with its EXIF
-/// orientation applied. Only the header is read, so the pixels behind it may still be damaged.
+/// orientation applied. Only the header is read, so the pixels after it may still be damaged.
 ///
 /// # Errors
 /// Those of [`picture_header`].

@@ -153,9 +153,9 @@ impl Pictures {
         Some(common.to_vec())
     }
 
-    /// The picture of a name in a folder or below it, whether or not it is there. Of a foreign name the
-    /// longest tail that leads to one picture in the folder counts; none if no tail does, or if a name fits
-    /// several pictures.
+    /// The picture of a name in a folder or below it, whether or not it is there. A foreign name
+    /// counts by its longest tail that leads to one picture in the folder; none if no tail does, or if a name
+    /// fits several pictures.
     pub fn of_name(&self, base: &Base, name: &Name) -> Option<PathBuf> {
         if name.is_foreign {
             return self.by_tail(base, name);

@@ -1,9 +1,9 @@
-//! What the readers of all layouts share: one image's boxes are checked, and a split's images read.
+//! The common part of all layouts' readers: checks the boxes of an image, and reads the images of a split.
 
 use super::findings::{Findings, Problem};
-use crate::dataset::Sample;
 use crate::error::DataError;
 use crate::picture_header::{PictureHeader, picture_header};
+use crate::sample::Sample;
 use crate::scene::{BoundingBox, Object, Scene};
 pub(super) use crate::text::read_text;
 use rayon::prelude::*;
@@ -14,7 +14,7 @@ use std::path::{Component, Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::shown;
 
-/// Boxes less than this far beyond their image, in pixels, are there by rounding.
+/// Distance beyond their image, in pixels, up to which boxes are there by rounding.
 const ROUNDING: f64 = 0.5;
 
 /// Boxes with sides below this, in pixels, are smaller than one pixel by more than rounding.
@@ -42,10 +42,10 @@ pub(super) struct SplitsRead {
     pub train: SplitRead,
     pub validation: Option<SplitRead>,
     pub test: Option<SplitRead>,
-    /// What concerns no split or several.
+    /// Findings that concern no split or several.
     pub findings: Findings,
     pub ignored: usize,
-    /// Where the paths start that decide about a split by share.
+    /// The folder from which paths count that decide about a split by share.
     pub root: PathBuf,
 }
 
@@ -111,7 +111,7 @@ pub(super) fn read_image(
 /// The picture that a label's boxes were drawn in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Frame {
-    /// The size in the annotation does not tell.
+    /// Unknown: the annotation has no size, or one that fits both or neither.
     Unknown,
     /// The picture as it is decoded, turned by its EXIF orientation.
     Shown,
@@ -139,8 +139,8 @@ impl SceneBuilder {
         (width as f64, height as f64)
     }
 
-    /// A box in fractions of the picture that it was drawn in, in pixels of that picture. Which one that
-    /// is [`compare_size`](Self::compare_size) finds out.
+    /// A box in fractions of the picture that it was drawn in, in pixels of that picture.
+    /// [`compare_size`](Self::compare_size) finds out which picture that is.
     pub fn in_pixels(&self, fractions: BoundingBox) -> BoundingBox {
         let (width, height) = match self.frame {
             Frame::Unknown | Frame::Shown => self.size(),
@@ -184,7 +184,7 @@ impl SceneBuilder {
         });
     }
 
-    /// Counts a picture that is turned while nothing tells whether its boxes already are.
+    /// Counts a turned picture of which it is unknown whether its boxes are turned, too.
     fn note_unknown_frame(&mut self, path: &Path) {
         let unknown = self.picture.is_turned() && self.frame == Frame::Unknown;
         if unknown && !self.scene.objects.is_empty() {

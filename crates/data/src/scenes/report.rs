@@ -1,8 +1,8 @@
-//! What is in a detection data set, for people and for programs.
+//! The contents of a detection data set, for people and for programs.
 
 use super::{Findings, Layout, OpenedScenes};
 use crate::check::check;
-use crate::dataset::Sample;
+use crate::sample::Sample;
 use crate::scene::Scene;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -15,27 +15,27 @@ const SIDES: [f64; 9] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0];
 /// Areas in pixels² where COCO's small objects end and its large ones begin.
 const COCO_AREAS: [f64; 2] = [32.0 * 32.0, 96.0 * 96.0];
 
-/// What is in a data set and what is wrong with it.
+/// The contents of a data set and its problems.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// How the data lies in its folder.
+    /// The layout of the data in its folder.
     pub layout: Layout,
     /// The training, validation and perhaps test split.
     pub splits: Vec<SplitReport>,
-    /// True if the validation images are a share of the training images, for want of a split of their own.
+    /// True if the validation images are a share of the training images, since there is no validation split.
     pub validates_by_share: bool,
     /// Everything wrong that was met.
     pub findings: Findings,
     /// Images that cannot be read, each as a line to show and a message that names the file: by their
     /// header, and after [`decode_images`](Self::decode_images) also by what follows it.
     pub unreadable: Vec<(String, String)>,
-    /// Whether every image was decoded.
+    /// True if every image was decoded.
     pub decoded: bool,
     /// Files skipped.
     pub ignored: usize,
 }
 
-/// What is in one split.
+/// The contents of one split.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SplitReport {
     /// `train`, `val` or `test`.
@@ -65,7 +65,7 @@ pub struct SplitReport {
 pub struct ClassCount {
     /// The class.
     pub class: String,
-    /// How many.
+    /// Their number.
     pub objects: usize,
 }
 
@@ -74,7 +74,7 @@ pub struct ClassCount {
 pub struct SideCount {
     /// Largest side in the range, which begins above the one before it.
     pub up_to: f64,
-    /// How many.
+    /// Their number.
     pub objects: usize,
 }
 
@@ -90,7 +90,7 @@ pub struct AreaCounts {
 }
 
 impl Report {
-    /// What is in a data set, without decoding its images.
+    /// Reports on a data set without decoding its images.
     pub fn new(opened: &OpenedScenes) -> Self {
         let dataset = &opened.dataset;
         let split = |name, samples| SplitReport::new(name, samples, &dataset.classes);
@@ -110,7 +110,7 @@ impl Report {
         }
     }
 
-    /// Decodes every image and notes those that cannot be. `progress` is called as in
+    /// Decodes every image and notes those that cannot be decoded. `progress` is called as in
     /// [`check`](crate::check()).
     pub fn decode_images(&mut self, opened: &OpenedScenes, progress: impl Fn(usize, usize) + Sync) {
         let dataset = &opened.dataset;
@@ -132,7 +132,7 @@ impl Report {
     }
 }
 
-/// Paths that need not be text as lines that are.
+/// Paths, which need not be valid text, as lines to show.
 fn lines(unreadable: &[(PathBuf, String)]) -> Vec<(String, String)> {
     let lines = unreadable.iter();
     lines
@@ -162,10 +162,12 @@ impl SplitReport {
                 let bin = SIDES.iter().position(|end| side <= *end);
                 sides[bin.unwrap_or(SIDES.len() - 1)] += 1;
                 let areas = &mut report.by_area;
-                match object.area {
-                    area if area < COCO_AREAS[0] => areas.small += 1,
-                    area if area <= COCO_AREAS[1] => areas.medium += 1,
-                    _ => areas.large += 1,
+                if object.area < COCO_AREAS[0] {
+                    areas.small += 1;
+                } else if object.area <= COCO_AREAS[1] {
+                    areas.medium += 1;
+                } else {
+                    areas.large += 1;
                 }
             }
         }
@@ -194,9 +196,10 @@ impl fmt::Display for Report {
         for split in &self.splits {
             write!(f, "\n{split}")?;
         }
-        match self.findings.is_empty() {
-            true => writeln!(f, "\nfindings: none")?,
-            false => write!(f, "\nfindings\n{}", self.findings)?,
+        if self.findings.is_empty() {
+            writeln!(f, "\nfindings: none")?;
+        } else {
+            write!(f, "\nfindings\n{}", self.findings)?;
         }
         let how = if self.decoded {
             "decoding every image"

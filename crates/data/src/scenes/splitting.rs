@@ -47,8 +47,8 @@ enum Clarity {
     Coco,
 }
 
-/// Tells the splits of label files by their names and folders. A file alone, or beside one for testing,
-/// that is for no split is for training.
+/// Finds the splits of label files by their names and folders. A file of no split that is alone, or beside one
+/// for testing, is for training.
 ///
 /// # Errors
 /// If two files are as clearly for one split, or none is for training.
@@ -57,16 +57,17 @@ pub(super) fn by_split(dir: &Path, files: &[PathBuf]) -> Result<SplitFiles, Data
         folder: dir.to_path_buf(),
         problem,
     };
-    let told: Vec<_> = files.iter().map(|file| split_of(dir, file)).collect();
+    let known: Vec<_> = files.iter().map(|file| split_of(dir, file)).collect();
     let mut split = SplitFiles {
         files: Vec::new(),
         unused: Vec::new(),
     };
     for kind in [SplitKind::Train, SplitKind::Validation, SplitKind::Test] {
         let of_kind = || {
-            files.iter().zip(&told).filter_map(|(file, told)| {
-                told.filter(|told| told.0 == kind)
-                    .map(|told| (file, told.1))
+            files.iter().zip(&known).filter_map(|(file, split)| {
+                split
+                    .filter(|split| split.0 == kind)
+                    .map(|split| (file, split.1))
             })
         };
         let Some(best) = of_kind().map(|(_, clarity)| clarity).max() else {
@@ -84,16 +85,19 @@ pub(super) fn by_split(dir: &Path, files: &[PathBuf]) -> Result<SplitFiles, Data
         let rest = of_kind().filter(|(_, clarity)| *clarity != best);
         split.unused.extend(rest.map(|(file, _)| file.clone()));
     }
-    let untold = files.iter().zip(&told).filter(|(_, told)| told.is_none());
-    let mut untold: Vec<PathBuf> = untold.map(|(file, _)| file.clone()).collect();
+    let unknown = files
+        .iter()
+        .zip(&known)
+        .filter(|(_, split)| split.is_none());
+    let mut unknown: Vec<PathBuf> = unknown.map(|(file, _)| file.clone()).collect();
     let has = |kind| split.files.iter().any(|(found, _)| *found == kind);
     if !has(SplitKind::Train) {
-        if has(SplitKind::Validation) || untold.len() != 1 {
+        if has(SplitKind::Validation) || unknown.len() != 1 {
             return Err(problem(no_training(files)));
         }
-        split.files.insert(0, (SplitKind::Train, untold.remove(0)));
+        split.files.insert(0, (SplitKind::Train, unknown.remove(0)));
     }
-    split.unused.append(&mut untold);
+    split.unused.append(&mut unknown);
     Ok(split)
 }
 
@@ -104,12 +108,12 @@ fn no_training(files: &[PathBuf]) -> String {
         more => format!(" and {more} more"),
     };
     format!(
-        "it cannot be told which file is for training: found {}{more}; name the splits, such as annotations/instances_train.json and annotations/instances_val.json",
+        "no file is clearly for training: found {}{more}; name the splits, such as annotations/instances_train.json and annotations/instances_val.json",
         names.join(", ")
     )
 }
 
-/// The split of a file below `dir`, none if nothing tells it.
+/// The split of a file below `dir`; none if its name and folders have none.
 fn split_of(dir: &Path, file: &Path) -> Option<(SplitKind, Clarity)> {
     let stem = file.file_stem()?.to_string_lossy().to_lowercase();
     let words = stem.split(|letter: char| !letter.is_alphabetic());
@@ -194,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_folders_tell_the_split() {
+    fn names_and_folders_give_the_split() {
         for (train, validation) in [
             (
                 "annotations/instances_train2017.json",
@@ -231,10 +235,7 @@ mod tests {
         assert_eq!(splits(&[test, name]), Ok((expected, 0)));
         for names in [&["a.json", "b.json"][..], &["result.json", "val.json"], &[]] {
             let error = splits(names).unwrap_err();
-            assert!(
-                error.contains("cannot be told which file is for training"),
-                "{error}"
-            );
+            assert!(error.contains("no file is clearly for training"), "{error}");
         }
     }
 

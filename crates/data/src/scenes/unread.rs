@@ -1,4 +1,4 @@
-//! Layouts that are not read: they are named, with what to do.
+//! Layouts that are recognised but not read, each with its name and the fix.
 
 use super::json_kind::JsonKind;
 use super::label_listing::{LabelListing, is_known};
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 /// Bytes of a file that show what it is.
 const START: u64 = 4096;
-/// Bytes that are searched where folders of pictures speak for classes.
+/// Bytes that are searched where folders of pictures suggest classes.
 const LOOKED_AT: u64 = 64 << 10;
 
 /// A layout of detection data that is not read.
@@ -24,7 +24,7 @@ pub(crate) enum Unread {
     Supervisely,
     Csv,
     Labelbox,
-    /// JSON of boxes, of no tool that is known.
+    /// JSON of boxes, of an unknown tool.
     Json,
     /// Roboflow's text for Keras: a picture and its boxes in a line.
     Keras,
@@ -35,7 +35,7 @@ pub(crate) enum Unread {
 }
 
 impl Unread {
-    /// The layout of a folder and the file that shows it. Beside folders of pictures that may be classes a
+    /// The layout of a folder and the file that shows it. Beside folders of pictures that may be classes, a
     /// file counts only if its boxes are of other classes.
     pub(super) fn of(dir: &Path, labels: &LabelListing) -> Option<(Self, PathBuf)> {
         let json = labels.json.iter();
@@ -63,7 +63,7 @@ impl Unread {
         (text.contains("\"bbox\"") && has_class).then_some(Self::Json)
     }
 
-    /// Whether a file tells more than folders of pictures beside it that may be classes.
+    /// Returns whether a file counts for more than the folders of pictures beside it, which may be classes.
     fn outweighs_folders(self, path: &Path, folders: &BTreeSet<String>) -> bool {
         let text = || start_of(path, LOOKED_AT).map_or(String::new(), |(text, _)| text);
         let has = |words: &[&str]| {
@@ -90,7 +90,7 @@ impl Unread {
         }
     }
 
-    /// The layout of JSON of a kind, none if it is read.
+    /// The layout of JSON of a kind; none if that kind is read.
     pub fn of_json(kind: JsonKind) -> Option<Self> {
         match kind {
             JsonKind::CreateMl => Some(Self::CreateMl),
@@ -217,7 +217,7 @@ const CLASS_COLUMNS: [&str; 11] = [
     "name",
 ];
 
-/// Returns whether a table of boxes is of other classes than folders are named after: its words for them are no
+/// Returns whether a table of boxes has other classes than the names of the folders: its words for them are not
 /// names of folders, or a picture has two boxes. Without a column of classes, the folders give them.
 fn has_other_classes(table: &str, folders: &BTreeSet<String>) -> bool {
     let mut lines = table.lines();

@@ -98,7 +98,7 @@ fn script(letter: char) -> Option<Script> {
     }
 }
 
-/// Pairs of bytes from which text of another encoding is told; fewer prove nothing.
+/// Pairs of bytes that suffice to recognise another encoding; fewer prove nothing.
 const ENOUGH_PAIRS: usize = 8;
 
 /// Returns whether pairs of bytes are Chinese in GBK: at least half of them are common characters or punctuation,

@@ -1,4 +1,4 @@
-//! What several tests need: the fixtures of `make_preprocessing.py` and distances between pictures.
+//! Helpers of several tests: the fixtures of `make_preprocessing.py` and distances between pictures.
 
 use std::path::PathBuf;
 use warmstart_data::{RgbImage, decode};

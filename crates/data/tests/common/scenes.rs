@@ -1,4 +1,4 @@
-//! What the tests of pictures with boxes need: scenes, pictures for them, and plain settings.
+//! Helpers for tests of pictures with boxes: scenes, pictures for them, and plain settings.
 #![allow(dead_code, reason = "no test needs all of it")]
 
 use warmstart_data::{

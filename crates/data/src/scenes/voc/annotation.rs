@@ -1,7 +1,7 @@
 //! One file of annotations: the size of its picture and its objects, read element by element.
 //!
-//! Neither namespaces nor entities of the file's own mean anything in VOC. They are not resolved, and
-//! nothing is nested in memory, so that time and memory are those of the file's length.
+//! Namespaces and the file's own entities have no meaning in VOC and are not resolved, and nothing is nested
+//! in memory, so that time and memory grow with the file's length only.
 
 use crate::error::DataError;
 use crate::scene::BoundingBox;

@@ -37,7 +37,7 @@ struct Name {
     split: Option<(SplitKind, PathBuf)>,
 }
 
-/// The rank of a file among several of one name: the first in this order is meant.
+/// The rank of a file among several of one name: the first in this order is taken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Rank {
     /// In the development kit's own folder.
@@ -107,8 +107,8 @@ impl Files {
     /// Finds pictures and their annotations. Annotations without a picture are findings.
     ///
     /// # Errors
-    /// If a folder cannot be read, annotations are no regular file, or it is not clear which of two files
-    /// is meant.
+    /// If a folder cannot be read, annotations are not a regular file, or two files are equally
+    /// likely.
     pub fn below(root: &Path, findings: &mut Findings) -> Result<Self, DataError> {
         let found = folder::images(root)?;
         for path in found
@@ -209,8 +209,8 @@ impl Files {
         Ok(())
     }
 
-    /// Gives pictures that another one in their folder hides its annotations: a list may name them with
-    /// their extension.
+    /// Gives a picture that is hidden by another one of its name in its folder the other's annotations: a list
+    /// may name it with its extension.
     fn share_annotations(&mut self) {
         for index in 0..self.pictures.len() {
             let picture = &self.pictures[index];
@@ -280,7 +280,7 @@ impl Files {
             .collect();
         let file = parts.pop()?;
         let folder = parts.iter().rposition(|part| is_pictures(part));
-        // What lies before the folder of pictures is where the list was made.
+        // The parts before the folder of pictures are of the machine that made the list.
         let folders = folder.map_or(&parts[..], |at| &parts[at..]);
         let found = self
             .in_folders(folders, &file)
@@ -330,7 +330,7 @@ impl Files {
         for (folder, pictures) in folders {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
             let is_labelled = |index: &usize| self.pictures[*index].annotation.is_some();
-            // Loose pictures and masks are nobody's split.
+            // Loose pictures and masks belong to no split.
             let is_other = folder == root || is_masks(&name);
             if pictures.iter().any(|index| used.contains(index))
                 || is_other && !pictures.iter().any(is_labelled)

@@ -164,7 +164,8 @@ fn texts(folder: &Path) -> Vec<PathBuf> {
 fn is_for_training(list: &Path) -> bool {
     let name = list.file_name().unwrap_or_default().to_string_lossy();
     match role(list) {
-        Role::Split(kind) => kind == SplitKind::Train,
+        Role::Split(SplitKind::Train) => true,
+        Role::Split(SplitKind::Validation | SplitKind::Test) => false,
         Role::Whole => name.to_lowercase().contains("train"),
         Role::OneClass | Role::Unknown => false,
     }

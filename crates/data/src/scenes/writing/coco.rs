@@ -1,6 +1,6 @@
 //! `annotations/instances_<split>.json` beside the images in `<split>/`.
 
-use super::{Split, create_folder, place_images, write_file};
+use super::split::{Split, create_folder, place_images, write_file};
 use crate::error::DataError;
 use serde::Serialize;
 use std::path::Path;
@@ -37,7 +37,7 @@ struct Category<'a> {
     name: &'a str,
 }
 
-/// Writes all splits. Ids count from 1, which tools expect that take 0 for the background.
+/// Writes all splits. Ids count from 1, as tools that take 0 for the background expect.
 pub(super) fn write(classes: &[String], splits: &[Split], out: &Path) -> Result<(), DataError> {
     create_folder(&out.join("annotations"))?;
     for split in splits {

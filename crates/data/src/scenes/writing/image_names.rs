@@ -1,21 +1,21 @@
-//! File names for images that lay in different folders and come into one.
+//! File names for images from different folders that are written into one.
 
 use crate::folder::is_image;
 use std::collections::HashSet;
 use std::path::Path;
 
 /// The names of one folder. No two differ only in their extension, since labels are found by what is
-/// before it, nor only in upper and lower case, since not every file system tells these apart.
+/// before it, nor only in upper and lower case, since not every file system distinguishes these.
 #[derive(Default)]
 pub(super) struct ImageNames {
     taken: HashSet<String>,
 }
 
 impl ImageNames {
-    /// The name for an image: its own where it can be, which the second value denies.
+    /// The name for an image, its own if possible, and whether it is another one.
     pub fn give(&mut self, image: &Path) -> (String, bool) {
         let own = image.file_name().unwrap_or_default().to_string_lossy();
-        // Lists have a name a line, and hidden files are no images.
+        // Lists have a name a line, and hidden files do not count as images.
         let plain = own.replace(char::is_control, "_");
         let plain = plain.trim();
         let mut plain = match plain.strip_prefix('.') {
@@ -23,7 +23,7 @@ impl ImageNames {
             None => plain.to_owned(),
         };
         if !is_image(Path::new(&plain)) {
-            // Pictures are told by their content, but found by their extension.
+            // Readers recognise a picture's format by its content, but find it by its extension.
             plain += ".jpg";
         }
         let (stem, extension) = plain.rsplit_once('.').unwrap_or((&plain, "jpg"));

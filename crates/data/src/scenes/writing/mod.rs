@@ -2,18 +2,21 @@
 
 mod coco;
 mod image_names;
+mod split;
 mod voc;
 mod yolo;
 
 use super::Layout;
-use crate::dataset::{Dataset, Sample};
+use crate::dataset::Dataset;
 use crate::error::DataError;
+use crate::sample::Sample;
 use crate::scene::{Object, Scene};
 use image_names::ImageNames;
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use split::{Image, Split, create_folder};
+use std::path::Path;
 
-/// What was written, and what the layout cannot say.
+/// The number of things written, and of those that the layout cannot express.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// Images in all splits.
@@ -22,35 +25,10 @@ pub struct Written {
     pub objects: usize,
     /// Crowds left out: only COCO has them, and elsewhere they would be objects to learn.
     pub crowds_left_out: usize,
-    /// Objects whose mark as difficult was lost: only VOC has it.
+    /// Objects whose mark as difficult was lost: only VOC has such a mark.
     pub difficult_lost: usize,
     /// Images under another name: their own is taken, or does not fit into a list of names.
     pub renamed: usize,
-}
-
-/// One split on its way out.
-struct Split<'a> {
-    /// `train`, `val` or `test`.
-    name: &'static str,
-    images: Vec<Image<'a>>,
-}
-
-struct Image<'a> {
-    /// File name in its new folder; its stem is no other image's in that folder.
-    name: String,
-    source: &'a Path,
-    scene: &'a Scene,
-    /// The objects that the layout can hold.
-    objects: Vec<&'a Object>,
-}
-
-impl Image<'_> {
-    /// The file name without its extension.
-    fn stem(&self) -> &str {
-        self.name
-            .rsplit_once('.')
-            .map_or(&self.name, |(stem, _)| stem)
-    }
 }
 
 /// Writes all splits into the folder `out`, which is made and must be empty otherwise.
@@ -98,27 +76,57 @@ fn require_empty(out: &Path) -> Result<(), DataError> {
     }
 }
 
+/// Contents that a layout has a place for when it is written.
+struct Holds {
+    crowds: bool,
+    difficult_objects: bool,
+    all_splits_in_one_folder: bool,
+}
+
+impl Holds {
+    fn of(layout: Layout) -> Self {
+        let nothing = Self {
+            crowds: false,
+            difficult_objects: false,
+            all_splits_in_one_folder: false,
+        };
+        match layout {
+            Layout::Coco => Self {
+                crowds: true,
+                ..nothing
+            },
+            Layout::Voc => Self {
+                difficult_objects: true,
+                all_splits_in_one_folder: true,
+                ..nothing
+            },
+            Layout::Yolo | Layout::Labelme | Layout::LabelStudio => nothing,
+        }
+    }
+}
+
+/// The splits under their new names, with the objects that the layout can hold.
 fn splits<'a>(
     dataset: &'a Dataset<Scene>,
     layout: Layout,
     written: &mut Written,
 ) -> Vec<Split<'a>> {
     let mut names = ImageNames::default();
+    let holds = Holds::of(layout);
     let mut split = |name: &'static str, samples: &'a [Sample<Scene>]| {
-        // In VOC all splits lie in one folder.
-        if layout != Layout::Voc {
+        if !holds.all_splits_in_one_folder {
             names = ImageNames::default();
         }
         let mut image = |sample: &'a Sample<Scene>| {
             let (name, renamed) = names.give(&sample.path);
             let all = &sample.label.objects;
-            let kept = |object: &&Object| layout == Layout::Coco || !object.crowd;
+            let kept = |object: &&Object| holds.crowds || !object.crowd;
             let objects: Vec<&Object> = all.iter().filter(kept).collect();
             written.images += 1;
             written.objects += objects.len();
             written.renamed += usize::from(renamed);
             written.crowds_left_out += all.len() - objects.len();
-            if layout != Layout::Voc {
+            if !holds.difficult_objects {
                 written.difficult_lost += objects.iter().filter(|o| o.difficult).count();
             }
             Image {
@@ -137,27 +145,4 @@ fn splits<'a>(
     ];
     splits.extend(dataset.test.as_ref().map(|test| split("test", test)));
     splits
-}
-
-fn create_folder(folder: &Path) -> Result<(), DataError> {
-    std::fs::create_dir_all(folder).map_err(|source| DataError::write(folder, source))
-}
-
-fn write_file(path: &Path, content: impl AsRef<[u8]>) -> Result<(), DataError> {
-    std::fs::write(path, content).map_err(|source| DataError::write(path, source))
-}
-
-/// Puts the images of a split into a folder, made if it is missing.
-fn place_images(split: &Split, folder: &Path) -> Result<(), DataError> {
-    create_folder(folder)?;
-    for image in &split.images {
-        let target = folder.join(&image.name);
-        // A link to a symbolic link would be one, too, and lead nowhere from its new place.
-        let unreadable = |source| DataError::read(image.source, source);
-        let source: PathBuf = image.source.canonicalize().map_err(unreadable)?;
-        if std::fs::hard_link(&source, &target).is_err() {
-            std::fs::copy(&source, &target).map_err(|source| DataError::write(&target, source))?;
-        }
-    }
-    Ok(())
 }

@@ -1,6 +1,6 @@
 //! `Annotations/`, `JPEGImages/`, `ImageSets/Main/<split>.txt` and `classes.txt`.
 
-use super::{Image, Split, create_folder, place_images, write_file};
+use super::split::{Image, Split, create_folder, place_images, write_file};
 use crate::error::DataError;
 use std::fmt::Write;
 use std::path::Path;

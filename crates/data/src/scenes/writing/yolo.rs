@@ -1,6 +1,6 @@
 //! `data.yaml`, `images/<split>/` and `labels/<split>/`.
 
-use super::{Split, create_folder, place_images, write_file};
+use super::split::{Split, create_folder, place_images, write_file};
 use crate::error::DataError;
 use std::fmt::Write;
 use std::path::Path;

@@ -2,9 +2,10 @@
 //! folder of labels, each in an order of its own.
 
 use super::super::findings::Problem;
+use super::description::Description;
+use super::description_files::is_yaml;
 use super::label_files::label_folders;
 use super::names::{lists_in, read_names, without_comments};
-use super::source::Description;
 use crate::error::DataError;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -49,12 +50,11 @@ pub(super) fn folders<'a>(
 /// The class names of a data set: those of its description, or else of the lists in some folders; none
 /// if there are neither. `count` counts the classes that labels have.
 ///
-/// A list that begins as another one does and goes on is the same list, for LabelImg adds a class where
-/// it is first used.
+/// A list that begins with all of another one is the same list, since LabelImg adds a class where it is first
+/// used.
 ///
 /// # Errors
-/// If a list cannot be read, or two say different things. Beside the names in a `data.yaml` that is a
-/// finding.
+/// If a list cannot be read, or two differ. Beside the names in a `data.yaml` that is a finding.
 pub(super) fn class_names(
     description: &mut Description,
     folders: &[PathBuf],
@@ -82,7 +82,7 @@ pub(super) fn class_names(
             (read_names(file, findings)?, file)
         }
     };
-    let is_listed = !super::source::is_yaml(taken.1);
+    let is_listed = !is_yaml(taken.1);
     let counted = description.class_count;
     if is_listed {
         let count = || counted.map_or_else(&count, Ok);
@@ -133,7 +133,7 @@ pub(super) fn class_names(
     Ok(Some(taken.0))
 }
 
-/// Whether a list has a name that is only given to the classes of a data set's labels.
+/// Returns whether a list has a name that is only given to the classes of a data set's labels.
 fn is_certain(list: &Path) -> bool {
     let name = list.file_name().unwrap_or_default();
     CERTAIN

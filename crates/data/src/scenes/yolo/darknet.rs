@@ -6,9 +6,9 @@
 use super::super::findings::Problem;
 use super::super::reading::read_text;
 use super::data_yaml::MOST_UNNAMED;
+use super::description::Description;
 use super::names::{numbered, read_names};
 use super::places::{Bases, located};
-use super::source::Description;
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
 use std::path::Path;

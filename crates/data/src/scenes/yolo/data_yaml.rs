@@ -282,7 +282,13 @@ impl<'a> Reader<'a> {
                 Event::Scalar(text, ..) if flat && !is_nothing(&text) => {
                     texts.push(text.into_owned());
                 }
-                _ => {}
+                Event::Scalar(..)
+                | Event::Alias(_)
+                | Event::Nothing
+                | Event::StreamStart
+                | Event::StreamEnd
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd => {}
             }
             if depth == 0 {
                 return Ok(if flat { texts } else { Vec::new() });
@@ -318,7 +324,13 @@ impl<'a> Reader<'a> {
             Event::SequenceStart(..) => "a list".into(),
             Event::MappingStart(..) => "a mapping".into(),
             Event::Alias(_) => "an alias, which is not supported here".into(),
-            _ => "nothing".into(),
+            Event::SequenceEnd
+            | Event::MappingEnd
+            | Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => "nothing".into(),
         };
         let problem = format!("expected {expected}, found {found}; fix the line");
         DataError::annotations(self.file, self.line, problem)
@@ -326,7 +338,7 @@ impl<'a> Reader<'a> {
 }
 
 /// A path with `\` and a letter for the characters that YAML's double quotes make of them, so that
-/// `"images\train"` is no path with a tab.
+/// `"images\train"` is not a path with a tab.
 fn unescaped(path: &str) -> String {
     let mut unescaped = String::new();
     for letter in path.trim_matches(['\n', '\r']).chars() {

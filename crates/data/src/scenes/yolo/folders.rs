@@ -9,10 +9,11 @@
 //! The classes are listed in `classes.txt`, `obj.names`, `_darknet.labels` or a file of such a name.
 
 use super::super::findings::{Findings, Problem};
+use super::description::Description;
+use super::description_files::unusable;
 use super::label_files::{is_no_label, label_folders};
-use super::lines::numbers;
 use super::lists::is_list;
-use super::source::{Description, unusable};
+use super::text_files::{numbers, start_of};
 use crate::error::DataError;
 use crate::folder::{has_extension, is_image};
 use crate::folder_names::is_pictures;
@@ -221,7 +222,7 @@ fn is_label_name(file: &Path) -> bool {
 
 /// Returns whether a text file begins with lines of a class and a box or an outline.
 fn is_label(file: &Path) -> bool {
-    let (text, complete) = super::start_of(file);
+    let (text, complete) = start_of(file);
     let mut lines: Vec<&str> = text
         .lines()
         .filter(|line| !line.trim().is_empty())

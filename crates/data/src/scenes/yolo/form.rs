@@ -8,7 +8,7 @@
 
 use super::super::findings::{Findings, Problem};
 use super::super::named::around;
-use super::lines::numbers;
+use super::text_files::numbers;
 use std::path::Path;
 use warmstart_files::shown;
 
@@ -72,7 +72,7 @@ impl Form {
         }
     }
 
-    /// The problem that a line has numbers besides its box that nothing declares.
+    /// The problem of a line with undeclared numbers after its box.
     pub fn beside_the_box(self, position: &[f64]) -> Option<Problem> {
         let extra = position.len().saturating_sub(BOX);
         match (self, extra) {

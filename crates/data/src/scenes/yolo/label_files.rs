@@ -115,7 +115,7 @@ pub(super) fn label_folders(images: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// The folders with a part of a path that speaks of images speaking of labels instead, the last such part
+/// The folders whose path has a word for labels in place of a word for images, the last such word
 /// first.
 fn beside(images: &Path) -> Vec<PathBuf> {
     let parts: Vec<Component> = images.components().collect();
@@ -168,8 +168,8 @@ fn like(parent: &Path, names: &[String]) -> Vec<PathBuf> {
     folders.filter(|folder| folder.is_dir()).collect()
 }
 
-/// The label files below a folder of images that are not among those that images have, and how many of
-/// all its text files lie among the images.
+/// The label files below a folder of images that belong to no image, and the number of all its text files
+/// that lie among the images.
 ///
 /// # Errors
 /// If a folder cannot be read.

@@ -3,26 +3,21 @@
 use super::super::findings::{Findings, Problem};
 use super::super::reading::{RawObject, SceneBuilder};
 use super::form::Form;
+use super::text_files::numbers;
 use crate::error::DataError;
 use crate::scene::BoundingBox;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use warmstart_files::shown;
 
-/// A number that no fraction of an image comes near, whatever rounding and clipping did to it.
+/// A number far above any fraction of an image, whatever rounding and clipping did to it.
 const LARGE: f64 = 2.0;
 
-/// Part of the image that a box may reach out of it before it is no accident.
+/// Part of the image that a box may reach out of it before it is not an accident.
 const MARGIN: f64 = 0.02;
 
 /// Fewest boxes that show what form they are of.
 const ENOUGH: usize = 5;
-
-/// The numbers of a line, or the first word that is none.
-pub(super) fn numbers(line: &str) -> Result<Vec<f64>, &str> {
-    let words = line.split_whitespace();
-    words.map(|word| word.parse().map_err(|_| word)).collect()
-}
 
 /// Reader of the lines of one data set.
 pub(super) struct Lines {
@@ -32,11 +27,11 @@ pub(super) struct Lines {
     pub seen: Seen,
 }
 
-/// Counts over all lines, by which a misunderstanding of all of them is known.
+/// Counts over all lines, which show whether all of them are misunderstood.
 #[derive(Default)]
 pub(super) struct Seen {
     lines: AtomicUsize,
-    /// Lines with numbers that are no fractions.
+    /// Lines with numbers that are not fractions.
     large: AtomicUsize,
     /// Lines of class 0, of the first class that is not listed, and of those above it.
     first: AtomicUsize,
@@ -124,7 +119,7 @@ impl Seen {
     /// Refuses labels that are all of another form than YOLO's.
     ///
     /// # Errors
-    /// If nine of ten lines are no fractions, classes are counted from 1, or boxes are two corners.
+    /// If nine of ten lines are not fractions, classes are counted from 1, or boxes are two corners.
     pub fn require_understood(
         &self,
         root: &Path,

@@ -3,6 +3,7 @@
 use super::super::findings::{Findings, Problem};
 use super::super::reading::read_text;
 use super::places::{Bases, LONGEST, folder_of, located};
+use super::text_files::{start_of, with_line_ends};
 use crate::error::DataError;
 use crate::folder::is_image;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,7 @@ pub(super) fn listed_images(
 ) -> Result<Vec<PathBuf>, DataError> {
     let text = read_text(list)?;
     findings.add_encoding(list, &text);
-    let text = super::with_line_ends(text.to_string());
+    let text = with_line_ends(text.to_string());
     let beside = folder_of(list);
     let others = bases.iter().filter(|base| **base != beside);
     let places: Vec<PathBuf> = std::iter::once(&beside).chain(others).cloned().collect();
@@ -96,7 +97,7 @@ fn is_label(line: &str) -> bool {
 
 /// Returns whether a file begins with a line that is the path of an image.
 pub(super) fn is_list(file: &Path) -> bool {
-    let (text, _) = super::start_of(file);
+    let (text, _) = start_of(file);
     let mut lines = text.lines().map(|line| unquoted(line.trim()));
     let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
     first.is_some_and(|line| is_image(Path::new(line)))

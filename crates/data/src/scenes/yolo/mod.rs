@@ -8,6 +8,8 @@
 mod class_lists;
 mod darknet;
 mod data_yaml;
+mod description;
+mod description_files;
 mod folders;
 mod form;
 mod label_files;
@@ -17,6 +19,7 @@ mod names;
 mod outside;
 mod places;
 mod source;
+mod text_files;
 mod unused;
 mod yaml;
 
@@ -26,7 +29,6 @@ use super::findings::{Findings, Problem};
 use super::reading::{SplitRead, SplitsRead, read_image, read_images};
 use crate::error::DataError;
 use crate::folder;
-use crate::text;
 use form::Form;
 use label_files::LabelFiles;
 use lines::{Lines, Seen};
@@ -34,13 +36,8 @@ use names::numbered;
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use text_files::{label_file_text, numbers};
 use warmstart_files::shown;
-
-/// Bytes that a label file may have: a hundred thousand boxes.
-const MOST_BYTES: u64 = 16 << 20;
-
-/// Bytes of a file that are looked at to know what it is.
-const START: u64 = 4096;
 
 /// Most classes that are counted where they have no names.
 const MOST_UNNAMED: usize = data_yaml::MOST_UNNAMED;
@@ -200,37 +197,13 @@ impl Images {
     }
 }
 
-/// Text of a label file. It is numbers alone, which are the same in every encoding but UTF-16, so a byte
-/// that is no text costs its line and not the file.
-fn label_file_text(file: &Path) -> Result<String, DataError> {
-    let bytes = warmstart_files::read(file, MOST_BYTES);
-    bytes
-        .map(|bytes| with_line_ends(text::lossy(&bytes)))
-        .map_err(|source| DataError::read(file, source))
-}
-
-/// Text of the first few lines of a file, and whether that is all of it; none if it cannot be read.
-fn start_of(file: &Path) -> (String, bool) {
-    let (start, complete) = text::start_of(file, START).unwrap_or_default();
-    (with_line_ends(start), complete)
-}
-
-/// A text with the line ends of its time: some old editors write `\r` alone.
-fn with_line_ends(text: String) -> String {
-    if text.contains('\r') && !text.contains('\n') {
-        text.replace('\r', "\n")
-    } else {
-        text
-    }
-}
-
 /// The highest class in some label files; 0 if there is none.
 fn highest_class(files: &[&Path]) -> Result<usize, DataError> {
     let highest_in = |file: &&Path| -> Result<usize, DataError> {
         let text = label_file_text(file)?;
         let classes = text
             .lines()
-            .filter_map(|line| lines::numbers(line).ok()?.first().copied());
+            .filter_map(|line| numbers(line).ok()?.first().copied());
         // Classes beyond the limit are then found to be unknown, line by line.
         let counted = classes.filter(|class| class.fract() == 0.0 && *class < MOST_UNNAMED as f64);
         Ok(counted.fold(0.0, f64::max) as usize)

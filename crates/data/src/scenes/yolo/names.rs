@@ -48,8 +48,8 @@ pub(super) fn lists_in(folder: &Path) -> Vec<PathBuf> {
 /// Reads a list of class names; `findings` get the encoding that was assumed, if any.
 ///
 /// # Errors
-/// If it cannot be read, is empty, has an empty line before its end, which would shift the classes
-/// behind it, or a class twice.
+/// If it cannot be read, is empty, has a class twice, or has an empty line before its end, which would
+/// shift the classes after it.
 pub(super) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<String>, DataError> {
     let text = read_text(file)?;
     findings.add_encoding(file, &text);
@@ -70,7 +70,7 @@ pub(super) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<Str
 }
 
 /// The names of a list without its lines that begin with `#`, if the number of classes shows that these
-/// are comments; `findings` get those of which nothing shows it.
+/// are comments; `findings` get the lines of which it is unknown.
 ///
 /// # Errors
 /// Those of `count`, the number of classes.

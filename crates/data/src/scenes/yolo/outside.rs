@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-/// The folders and lists of splits that are in none of `bases`, sorted; `used` are all. What a link in a
-/// base leads to is in the base.
+/// The folders and lists of splits that are in none of `bases`, sorted; `used` are all. The target of
+/// a link in a base counts as in the base.
 pub(super) fn outside<'a>(
     bases: &[PathBuf],
     used: impl Iterator<Item = &'a PathBuf>,

@@ -31,7 +31,7 @@ impl<'a> Bases<'a> {
         }
     }
 
-    /// What lies below a folder by that path, in another case if not in this one.
+    /// The file or folder of that path below a folder; in another case if there is none in this one.
     fn below(&self, folder: &Path, path: &str) -> Option<PathBuf> {
         let exact = folder.join(path);
         if exact.exists() {
@@ -67,12 +67,12 @@ fn listed(folder: &Path) -> HashMap<String, OsString> {
 }
 
 /// Finds what a data set's own files call `name`, with `/` or `\` between its parts: relative to one of
-/// `bases` in their order, or anywhere if it is absolute and there. `place` says where the name stands.
+/// `bases` in their order, or anywhere if it is absolute and there. `place` is the position of the name.
 ///
-/// - `../train/images` is first what lies in the base itself, in any case: exports that are made to be
+/// - `../train/images` is looked up in the base itself first, in any case: exports that are made to be
 ///   unpacked into a folder of their own write this for the folder beside their `data.yaml`.
-/// - Of a path that is nowhere the longest end is taken that is below a base. It keeps the part that
-///   says which split it is, so that `/content/valid/images` is not found in `images`.
+/// - A path that leads nowhere is replaced by its longest end below a base. The end keeps the part that
+///   names the split, so that `/content/valid/images` is not found in `images`.
 pub(super) fn located(
     bases: &Bases,
     name: &str,

@@ -2,10 +2,10 @@
 
 use super::super::findings::Problem;
 use super::data_yaml::{DataYaml, EXPECTED_NAMES, Names, Paths, read_data_yaml};
+use super::description::Description;
 use super::lists::{beginning, is_list};
 use super::names::{numbered, read_names};
 use super::places::{Bases, LONGEST, located};
-use super::source::Description;
 use crate::error::DataError;
 use crate::folder;
 use crate::split_kind::SplitKind;
