@@ -64,6 +64,15 @@ pub(crate) fn cut_list<S: AsRef<str>>(items: &[S], limit: usize) -> String {
     }
 }
 
+/// Prefixes in a list for people.
+pub(crate) fn quoted<'a>(prefixes: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 10;
+    let quoted: Vec<String> = prefixes
+        .map(|prefix| format!("`{}`", cut_line(prefix, 100)))
+        .collect();
+    cut_list(&quoted, SHOWN)
+}
+
 /// Text from a file on one line of at most `limit` characters and an ellipsis, safe to print.
 pub(crate) fn cut_line(text: &str, limit: usize) -> String {
     let line = warmstart_files::one_line(text.trim());

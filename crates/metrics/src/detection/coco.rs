@@ -1,8 +1,9 @@
 //! COCO's average precision and recall of one class, in the semantics of pycocotools 2.0 (Lin et
 //! al., "Microsoft COCO: Common Objects in Context", 2014, and <https://cocodataset.org/#detection-eval>).
 
+use super::boxes::{Detected, Truth};
 use super::interpolation::{Curve, interpolate};
-use super::{Detected, Truth, overlap};
+use super::overlap;
 use crate::ranking::falling;
 
 /// Intersection over union from which a detection matches: 0.5, 0.55, … 0.95.

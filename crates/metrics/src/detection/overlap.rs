@@ -2,7 +2,7 @@
 //!
 //! A box with a NaN overlaps nothing, nor does one whose corners are the wrong way round.
 
-use super::{Detected, Truth};
+use super::boxes::{Detected, Truth};
 
 /// COCO's IoU, 0 to 1. With a crowd the union is the detection alone: one that lies inside overlaps
 /// fully.

@@ -1,7 +1,8 @@
 //! VOC's average precision of one class at an IoU of 0.5 (Everingham et al., "The PASCAL Visual
 //! Object Classes (VOC) Challenge", IJCV 2010, section 4.2).
 
-use super::{Detected, Truth, overlap};
+use super::boxes::{Detected, Truth};
+use super::overlap;
 use crate::ranking::falling;
 
 /// A detection matches if it overlaps by more.

@@ -1,12 +1,14 @@
 //! What a model expects, set beside what a file has.
 
 mod channels;
+mod coverage;
 mod fit;
 mod naming;
 mod prefixes;
 mod quantized;
 mod report;
 mod require;
+mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,107 +18,13 @@ use serde::Serialize;
 use crate::WeightError;
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, Unreadable, WeightFile};
 use crate::text::cut_line;
+pub use coverage::Coverage;
+pub(crate) use coverage::SURE;
 pub(crate) use fit::Fit;
-pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in, quoted};
+pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in};
 use quantized::scale_of;
-
-/// From this share of its backbone on, a file is taken to be a model's.
-pub(crate) const SURE: f64 = 0.95;
-
-/// Which part of a model a tensor belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Part {
-    /// What pretrained weights are worth having for.
-    Backbone,
-    /// The part after it, which depends on the classes and is often made anew.
-    Head,
-    /// What the same network has where it serves another purpose: neither loaded nor missed.
-    Beyond,
-}
-
-/// A tensor that a model has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    /// Its native name.
-    pub name: String,
-    /// Its extents, outermost first; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// Where it belongs.
-    pub part: Part,
-    /// Loaded if it is there, not missed and not counted if it is not.
-    pub optional: bool,
-}
-
-/// Another project's names for the same tensors.
-#[derive(Debug, Clone, Copy)]
-pub struct Convention {
-    /// The project, such as `timm`.
-    pub name: &'static str,
-    /// The native name of one of its names; `None` if it has none.
-    pub to_native: fn(&str) -> Option<String>,
-}
-
-/// A model, as far as loading is concerned.
-#[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
-    /// Its name, such as `mobilenet_v2`.
-    pub architecture: &'a str,
-    /// Its tensors. Running statistics belong here, batch counters do not.
-    pub expected: &'a [Expected],
-    /// Conventions besides the native one, which is always tried first.
-    pub conventions: &'a [Convention],
-}
-
-/// The layer that reads the image: the first convolution of the backbone.
-pub(crate) fn first_layer(expected: &[Expected]) -> Option<&str> {
-    const CONVOLUTION: usize = 4;
-    let mut backbone = expected
-        .iter()
-        .filter(|tensor| tensor.part == Part::Backbone);
-    let first = backbone.find(|tensor| tensor.shape.len() == CONVOLUTION)?;
-    Some(&first.name)
-}
-
-/// How much of a part was found. Parameters are the values that training learns: running
-/// statistics are tensors, but no parameters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Coverage {
-    /// Tensors the model has.
-    pub expected_tensors: usize,
-    /// Those that came from the file.
-    pub loaded_tensors: usize,
-    /// Parameters the model has.
-    pub expected_parameters: usize,
-    /// Those that came from the file.
-    pub loaded_parameters: usize,
-}
-
-impl Coverage {
-    /// The smaller one of the fractions of tensors and of parameters, from 0 to 1: neither a
-    /// hundred scales without their convolutions nor the other way around is a loaded model.
-    /// 1 if nothing was expected.
-    pub fn fraction(&self) -> f64 {
-        if self.expected_tensors == 0 {
-            return 1.0;
-        }
-        let tensors = self.loaded_tensors as f64 / self.expected_tensors as f64;
-        if self.expected_parameters == 0 {
-            return tensors;
-        }
-        tensors.min(self.loaded_parameters as f64 / self.expected_parameters as f64)
-    }
-
-    pub(crate) fn expect(&mut self, parameters: usize) {
-        self.expected_tensors += 1;
-        self.expected_parameters += parameters;
-    }
-
-    pub(crate) fn load(&mut self, parameters: usize) {
-        self.loaded_tensors += 1;
-        self.loaded_parameters += parameters;
-    }
-}
+pub(crate) use target::first_layer;
+pub use target::{Convention, Expected, Part, Target};
 
 /// A tensor that the file does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::coverage::{Coverage, SURE};
+use super::fit::Fit;
 use super::prefixes::{Rank, candidates};
-use super::{Coverage, Expected, Fit, Part, SURE, Target, first_layer};
+use super::target::{Expected, Part, Target, ToNative, conventions, first_layer, native};
 use crate::read::{FileTensor, WeightFile};
+use crate::text::quoted;
 
 /// The convention and prefix under which most of a file's tensors fit a model.
 pub(crate) struct Match<'a> {
@@ -38,27 +41,6 @@ pub(crate) fn parameters_in(key: &str, shape: &[usize]) -> usize {
     match key.rsplit('.').next() {
         Some("running_mean" | "running_var" | "num_batches_tracked") => 0,
         _ => shape.iter().product(),
-    }
-}
-
-/// The way from a name in the file to a native one.
-pub(super) type ToNative = Option<fn(&str) -> Option<String>>;
-
-/// The native names, and the target's other conventions.
-pub(super) fn conventions<'a>(
-    target: &'a Target,
-) -> impl Iterator<Item = (&'static str, ToNative)> + 'a {
-    let others = target
-        .conventions
-        .iter()
-        .map(|c| (c.name, Some(c.to_native)));
-    std::iter::once(("native", None)).chain(others)
-}
-
-pub(super) fn native(name: &str, to_native: ToNative) -> Option<String> {
-    match to_native {
-        None => Some(name.to_string()),
-        Some(to_native) => to_native(name),
     }
 }
 
@@ -155,15 +137,6 @@ fn rank_equals(tried: &mut [(Match, Score)]) {
             tried[place].1.rank = rank;
         }
     }
-}
-
-/// Prefixes in a list for people.
-pub(crate) fn quoted<'a>(prefixes: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 10;
-    let quoted: Vec<String> = prefixes
-        .map(|prefix| format!("`{}`", crate::text::cut_line(prefix, 100)))
-        .collect();
-    crate::text::cut_list(&quoted, SHOWN)
 }
 
 /// Returns whether a prefix is, or ends in, what was asked for; with or without the dot at its end and what was

@@ -2,8 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::naming::{ToNative, native};
-use super::{Expected, Part};
+use super::target::{Expected, Part, ToNative, native};
 use crate::read::WeightFile;
 
 /// Path segments that a name has at most; what stands before them is prefix.

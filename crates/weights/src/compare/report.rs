@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use warmstart_files::shown;
 
-use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference, quoted};
-use crate::text::{counted, cut_line, cut_list, cut_names, grouped, percent, shape};
+use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference};
+use crate::text::{counted, cut_line, cut_list, cut_names, grouped, percent, quoted, shape};
 
 /// How many names of a list are shown.
 const SHOWN: usize = 10;

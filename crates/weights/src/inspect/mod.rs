@@ -11,11 +11,9 @@ use serde::Serialize;
 use warmstart_files::shown;
 
 use crate::WeightError;
-use crate::compare::{
-    Coverage, Fit, Part, SURE, Target, best_match, first_layer, parameters_in, quoted,
-};
+use crate::compare::{Coverage, Fit, Part, SURE, Target, best_match, first_layer, parameters_in};
 use crate::read::{Format, NotFinite, Unreadable, WeightFile};
-use crate::text::{counted, cut_line, cut_names, grouped, percent, shape};
+use crate::text::{counted, cut_line, cut_names, grouped, percent, quoted, shape};
 use families::family_of;
 
 /// From this share of the backbone on, a file of an unknown family is said to resemble the model.

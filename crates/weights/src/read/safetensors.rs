@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::element::ElementType;
-use super::{FileTensor, Format, MOST_BYTES, Unreadable, WeightFile};
+use super::weight_file::{FileTensor, Format, MOST_BYTES, Unreadable, WeightFile};
 use crate::WeightError;
 use crate::save::METADATA_KEY;
 use crate::text::{cut_line, grouped};

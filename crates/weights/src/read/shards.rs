@@ -7,7 +7,8 @@ use std::path::{Component, Path};
 use serde::Deserialize;
 
 use super::content::Content;
-use super::{Format, WeightFile, read_one};
+use super::read_one;
+use super::weight_file::{Format, WeightFile};
 use crate::WeightError;
 use crate::text::cut_line;
 

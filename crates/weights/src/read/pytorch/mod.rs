@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::pickle::{Elements, PickleError, TensorView};
-use super::{FileTensor, Format, MOST_BYTES, WeightFile};
+use super::weight_file::{FileTensor, Format, MOST_BYTES, WeightFile};
 use crate::WeightError;
 use crate::text::{cut_line, grouped};
 use container::Container;

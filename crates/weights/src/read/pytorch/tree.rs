@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use super::wrappers::{is_optimizer, is_tensor, wrapper};
-use crate::read::Unreadable;
 use crate::read::pickle::{Elements, Id, MAX_VALUES, Node, Pickle, TensorView};
+use crate::read::weight_file::Unreadable;
 use crate::text::{counted, cut_line};
 
 /// Attributes in which `torch.nn.Module` keeps its contents: tensors, tensors that do not learn, and submodules.
