@@ -2,27 +2,26 @@
 
 use serde::Serialize;
 
-/// From this share of its backbone on, a file is taken to be a model's.
-pub(crate) const SURE: f64 = 0.95;
+/// Least share of a model's backbone in a file that is recognised as that model.
+pub(crate) const RECOGNISED: f64 = 0.95;
 
-/// How much of a part was found. Parameters are the values that training learns: running
-/// statistics are tensors, but no parameters.
+/// Numbers of tensors and parameters of a part that a file covers. Parameters are the values that training
+/// learns: running statistics are tensors but not parameters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Coverage {
     /// Tensors the model has.
     pub expected_tensors: usize,
-    /// Those that came from the file.
+    /// Tensors that came from the file.
     pub loaded_tensors: usize,
     /// Parameters the model has.
     pub expected_parameters: usize,
-    /// Those that came from the file.
+    /// Parameters that came from the file.
     pub loaded_parameters: usize,
 }
 
 impl Coverage {
-    /// The smaller one of the fractions of tensors and of parameters, from 0 to 1: neither a
-    /// hundred scales without their convolutions nor the other way around is a loaded model.
-    /// 1 if nothing was expected.
+    /// The smaller of the fractions of tensors and of parameters, 0 to 1: neither a hundred scales without
+    /// their convolutions nor the reverse is a loaded model. 1 if nothing was expected.
     pub fn fraction(&self) -> f64 {
         if self.expected_tensors == 0 {
             return 1.0;

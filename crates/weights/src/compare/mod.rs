@@ -1,4 +1,4 @@
-//! What a model expects, set beside what a file has.
+//! Comparison of the tensors a model expects with those in a file.
 
 mod channels;
 mod coverage;
@@ -19,7 +19,7 @@ use crate::WeightError;
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, Unreadable, WeightFile};
 use crate::text::cut_line;
 pub use coverage::Coverage;
-pub(crate) use coverage::SURE;
+pub(crate) use coverage::RECOGNISED;
 pub(crate) use fit::Fit;
 pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in};
 use quantized::scale_of;
@@ -52,7 +52,7 @@ pub struct ShapeDifference {
     pub part: Part,
 }
 
-/// What loads from a file into a model, and what does not, and why.
+/// The tensors of a file that load into a model, those that do not, and why.
 #[derive(Debug, Clone, Serialize)]
 pub struct LoadPlan {
     /// The file.
@@ -62,61 +62,62 @@ pub struct LoadPlan {
     pub format: Format,
     /// Wrappers and prefixes that were removed from its keys, outermost first.
     pub stripped: Vec<String>,
-    /// True if the last of them is the prefix that was chosen among those of the network's copies.
+    /// True if the last of them is the prefix of the chosen copy of the network.
     #[serde(skip)]
     has_prefix: bool,
-    /// States of optimizers in the file.
+    /// Optimizer states in the file, which are not loaded.
     pub set_aside: Vec<String>,
-    /// Other prefixes under which the file has the same backbone: a student beside its teacher, an average.
+    /// Other prefixes under which the file has the same backbone, such as those of a student or a moving
+    /// average.
     pub rivals: Vec<String>,
-    /// Why the prefix was taken that was, where there are others.
+    /// Why this prefix was chosen; empty if there are no rivals.
     pub reason: &'static str,
     /// The model.
     pub architecture: String,
-    /// Whose names the file uses; `native` for the model's own.
+    /// Convention of the file's names; `native` for the model's own.
     pub convention: &'static str,
-    /// What loads, by native name, in the model's shapes.
+    /// Tensors that load, by native name, in the model's shapes.
     #[serde(skip)]
     pub loaded: TensorMap,
     /// How much of the backbone loads.
     pub backbone: Coverage,
     /// How much of the head loads.
     pub head: Coverage,
-    /// What the model has and the file has not.
+    /// Tensors that the model has and the file does not.
     pub missing: Vec<Missing>,
-    /// Keys of the file that the model has no place for, batch counters left out.
+    /// Keys of the file that the model has no place for, without batch counters.
     pub unused: Vec<String>,
     /// The number of parameters under those keys.
     pub unused_parameters: usize,
-    /// Keys of the file that belong to the same network, but not to what the model takes from it.
+    /// Keys of the file for parts of the same network that the model does not use.
     pub beyond: Vec<String>,
-    /// What is in both, in shapes that do not fit. It does not load.
+    /// Tensors that are in both but do not load, because their shapes do not fit.
     pub wrong_shape: Vec<ShapeDifference>,
-    /// What loads after extents of one were added or dropped at the end of its shape, as
-    /// between a linear layer and a 1×1 convolution.
+    /// Tensors that load with trailing extents of one added or dropped, as between a linear layer and a 1×1
+    /// convolution.
     pub reshaped: Vec<ShapeDifference>,
-    /// The first layer, if it loads after a change of its input channels.
+    /// The first layer, if it loads with converted input channels.
     pub spread: Vec<ShapeDifference>,
     /// Name of the first layer, if it does not load.
     pub first_layer_missing: Option<String>,
-    /// Tensors of the file whose values cannot be read, and that the model does not need, by key.
+    /// Tensors of the file, by key, that cannot be read and that the model does not need.
     pub unreadable: BTreeMap<String, Unreadable>,
     /// Tensors of the file with NaN or infinite values.
     pub not_finite: Vec<NotFinite>,
-    /// How many `num_batches_tracked` the file has. Only PyTorch's own layers count with them.
+    /// Number of `num_batches_tracked` in the file. Only PyTorch's own layers use them.
     pub batch_counters: usize,
 }
 
-/// Finds the names that fit best and lists what loads and what does not.
+/// Finds the names that fit best and lists which tensors load and which do not.
 ///
-/// Besides the native names and each of the target's conventions, every prefix is tried away under which
-/// names fit, so that `backbone.conv1.weight` is found as well. Where several copies of the network are in the file,
-/// the one with most tensors is taken; of equals what learned before its moving average, and a teacher
+/// Tries the native names and each of the target's conventions, with every prefix under which names fit, so
+/// that `backbone.conv1.weight` is found as well. If the file has several copies of the network, the one with
+/// the most tensors is taken; among equals, a trained copy comes before its moving average, and a teacher
 /// before its student. `prefix` chooses another.
 ///
 /// # Errors
-/// If two keys of the file stand for one tensor of the model, nothing of the model is under the prefix, or
-/// a tensor that it needs cannot be read.
+/// If two keys of the file stand for one tensor of the model, no tensor of the model is under the prefix, or
+/// a needed tensor cannot be read.
 pub fn compare(
     file: &WeightFile,
     target: &Target,

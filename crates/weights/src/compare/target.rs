@@ -2,15 +2,15 @@
 
 use serde::Serialize;
 
-/// Which part of a model a tensor belongs to.
+/// The part of a model that a tensor belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
-    /// What pretrained weights are worth having for.
+    /// The feature extractor, for which pretrained weights are loaded.
     Backbone,
-    /// The part after it, which depends on the classes and is often made anew.
+    /// The layers after the backbone, which depend on the classes and are often re-initialised.
     Head,
-    /// What the same network has where it serves another purpose: neither loaded nor missed.
+    /// Parts of the same network for other purposes: neither loaded nor missing.
     Beyond,
 }
 
@@ -23,16 +23,16 @@ pub struct Expected {
     pub shape: Vec<usize>,
     /// Where it belongs.
     pub part: Part,
-    /// Loaded if it is there, not missed and not counted if it is not.
+    /// If the file lacks it, it is neither missing nor counted.
     pub optional: bool,
 }
 
-/// Another project's names for the same tensors.
+/// Another project's naming convention for the same tensors.
 #[derive(Debug, Clone, Copy)]
 pub struct Convention {
     /// The project, such as `timm`.
     pub name: &'static str,
-    /// The native name of one of its names; `None` if it has none.
+    /// Native name of one of the project's names; `None` if there is none.
     pub to_native: fn(&str) -> Option<String>,
 }
 
@@ -57,10 +57,10 @@ pub(crate) fn first_layer(expected: &[Expected]) -> Option<&str> {
     Some(&first.name)
 }
 
-/// The way from a name in the file to a native one.
+/// Function from a convention's name to the native one; `None` if the names are native.
 pub(super) type ToNative = Option<fn(&str) -> Option<String>>;
 
-/// The native names, and the target's other conventions.
+/// The native convention, then the target's other ones.
 pub(super) fn conventions<'a>(
     target: &'a Target,
 ) -> impl Iterator<Item = (&'static str, ToNative)> + 'a {

@@ -1,4 +1,4 @@
-//! From a file to plain arrays. What the file is, is decided by its content.
+//! Reading of a file into plain arrays. The file's content decides its format, not its name.
 
 mod content;
 mod element;
@@ -35,7 +35,7 @@ pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
     if file.tensors.is_empty() {
         let found = match file.unreadable.iter().next() {
             Some((name, unreadable)) => format!("{}: {}", cut_line(name, 100), unreadable.what),
-            None if !file.set_aside.is_empty() => "the state of an optimizer alone".into(),
+            None if !file.set_aside.is_empty() => "only the state of an optimizer".into(),
             None => "no tensors in this file".into(),
         };
         return Err(WeightError::Unsupported {
@@ -57,7 +57,7 @@ pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
     Ok(file)
 }
 
-/// A file that is no index.
+/// Reads a file that is not an index.
 fn read_one(path: &Path, content: Content) -> Result<WeightFile, WeightError> {
     match content {
         Content::Safetensors => safetensors::read(path),
@@ -65,13 +65,13 @@ fn read_one(path: &Path, content: Content) -> Result<WeightFile, WeightError> {
         Content::PytorchLegacy => pytorch::read(path, Format::PthLegacy),
         Content::Index => Err(WeightError::Unsupported {
             path: path.into(),
-            found: "an index that another one names".into(),
-            fix: "give that one".into(),
+            found: "an index listed as a shard".into(),
+            fix: "list only weight files in an index".into(),
         }),
     }
 }
 
-/// Segments before the names of parameters under which optimizers of PyTorch keep something of each parameter's shape.
+/// Path segments under which PyTorch's optimizers keep a tensor of each parameter's shape.
 const MOMENTS: [&str; 6] = [
     "exp_avg",
     "exp_avg_sq",
@@ -81,7 +81,7 @@ const MOMENTS: [&str; 6] = [
     "square_avg",
 ];
 
-/// Takes an optimizer's tensors out, which have the names and the shapes of a network and are none.
+/// Removes an optimizer's tensors, which have the names and shapes of a network's.
 fn set_moments_aside(file: &mut WeightFile) {
     let prefix_of = |key: &str| {
         let mut end = 0;
@@ -110,7 +110,7 @@ fn set_moments_aside(file: &mut WeightFile) {
 }
 
 /// Prefixes that only `DataParallel` and `torch.compile` put before a name. Any other prefix
-/// may be part of a model's own names, so it is the comparison that tries without it.
+/// may be part of a model's own names, so the comparison decides about it.
 const PARALLEL_PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 
 fn strip_parallel_prefixes(file: &mut WeightFile) {

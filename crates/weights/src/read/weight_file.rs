@@ -12,7 +12,7 @@ use crate::text::cut_line;
 pub struct HostTensor {
     /// Extents, outermost first; empty for a scalar.
     pub shape: Vec<usize>,
-    /// One value an element.
+    /// One value per element.
     pub data: Vec<f32>,
 }
 
@@ -27,9 +27,9 @@ pub enum Format {
     PthZip,
     /// `torch.save` before PyTorch 1.6: pickles, then the raw numbers.
     PthLegacy,
-    /// <https://huggingface.co/docs/safetensors>
+    /// The format of <https://huggingface.co/docs/safetensors>.
     Safetensors,
-    /// An `index.json` that says which file beside it holds which tensor.
+    /// An `index.json` that names the file of each tensor.
     Sharded,
 }
 
@@ -61,7 +61,7 @@ pub struct FileTensor {
 pub struct NotFinite {
     /// The key in the file.
     pub name: String,
-    /// How many of its values are NaN or infinite.
+    /// Number of its values that are NaN or infinite.
     pub count: usize,
 }
 
@@ -82,14 +82,14 @@ impl Unreadable {
         Self {
             shape,
             what: format!(
-                "it has the element type {name}, which is not read: convert it to f32, f16 or bf16"
+                "it has the unsupported element type {name}: convert it to f32, f16 or bf16"
             ),
             dtype: Some(name),
         }
     }
 }
 
-/// A weights file, read whole.
+/// The contents of a weights file.
 #[derive(Debug, Clone, Serialize)]
 pub struct WeightFile {
     /// Where it was read from.
@@ -100,22 +100,21 @@ pub struct WeightFile {
     /// Wrappers that were removed to reach the tensors, outermost first: the key of an outer
     /// dictionary (`state_dict`) or a prefix that every key carried (`module.`).
     pub stripped: Vec<String>,
-    /// States of optimizers, which were left alone: where they lie, and how many tensors they have.
+    /// Optimizer states that were left out: their paths and numbers of tensors.
     pub set_aside: Vec<String>,
-    /// Python classes and functions that the pickle mentions beside the tensors. They were
-    /// neither imported nor called.
+    /// Python classes and functions that the pickle names beside the tensors. They were neither imported nor
+    /// called.
     pub ignored_objects: Vec<String>,
-    /// Tensors whose values cannot be read, by key: no harm unless a model needs one.
+    /// Tensors whose values cannot be read, by key: harmless unless a model needs one.
     pub unreadable: BTreeMap<String, Unreadable>,
     /// Tensors with NaN or infinite values.
     pub not_finite: Vec<NotFinite>,
     /// Tensors by key, wrappers removed.
     pub tensors: BTreeMap<String, FileTensor>,
-    /// What warmstart itself wrote beside the tensors: the JSON under the safetensors
-    /// metadata key `warmstart`.
+    /// Metadata that warmstart wrote: the JSON under the safetensors metadata key `warmstart`.
     pub metadata: Option<serde_json::Value>,
 }
 
-/// Most bytes of numbers that are read from a file: a hundred times those of the largest network here, and less
-/// than a sparse file can claim.
+/// Most bytes of tensors that are read from a file: a hundred times the largest network here, and less than a
+/// sparse file can claim.
 pub(super) const MOST_BYTES: u64 = 8 << 30;
