@@ -145,11 +145,11 @@ fn ends_in(file: &WeightFile, prefix: &str, wanted: &str) -> bool {
     let wanted = wanted.trim_matches('.');
     let prefix = prefix.trim_end_matches('.');
     let outer = file.stripped.iter().map(|key| key.trim_end_matches('.'));
-    let whole: Vec<&str> = outer
+    let whole = outer
         .chain([prefix])
         .filter(|part| !part.is_empty())
-        .collect();
-    let whole = whole.join(".");
+        .collect::<Vec<_>>()
+        .join(".");
     if wanted.is_empty() {
         return prefix.is_empty();
     }

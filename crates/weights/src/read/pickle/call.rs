@@ -100,7 +100,8 @@ impl<R: BufRead> Machine<'_, R> {
                     flat.extend(pair.iter().take(2));
                 }
             }
-            _ => {}
+            Some(Node::Plain | Node::Int(_) | Node::Text(_) | Node::Global(..)) | None => {}
+            Some(Node::Object(_) | Node::Storage(_) | Node::Tensor(_) | Node::OtherTensor(_)) => {}
         }
         self.charge(flat.len())?;
         self.push_new(Node::Dict(Vec::new()))?;

@@ -174,14 +174,14 @@ impl Container {
                 let has_no_checksum =
                     raw.crc32() == 0 && raw.compression() == CompressionMethod::Stored;
                 drop(raw);
-                let entry = if has_no_checksum {
+                let opened = if has_no_checksum {
                     archive.by_index_raw(index)
                 } else {
                     archive.by_index(index)
                 };
-                let entry = entry.map_err(|e| damaged(path, &e))?;
-                let mut entry = entry.take(size + 1);
+                let entry = opened.map_err(|e| damaged(path, &e))?;
                 entry
+                    .take(size + 1)
                     .read_to_end(&mut bytes)
                     .map_err(|e| read_error(path, e))?;
             }
