@@ -66,7 +66,7 @@ fn of_two_copies_the_one_that_was_chosen_is_taken_and_noted_in_the_recipe() {
         .assert()
         .success()
         .stderr(contains(
-            "`encoder_q.` is taken (what learned comes before its moving average)",
+            "`encoder_q.` is taken (the trained copy comes before its moving average)",
         ))
         .stderr(contains("backbone: 260 of 260 tensors (100%)"));
     assert!(
@@ -83,7 +83,7 @@ fn of_two_copies_the_one_that_was_chosen_is_taken_and_noted_in_the_recipe() {
         .assert()
         .success()
         .stderr(contains(
-            "`encoder_k.` is taken (as --weights-prefix says); also `encoder_q.`",
+            "`encoder_k.` is taken (chosen by --weights-prefix); also `encoder_q.`",
         ));
     let recipe = fs::read_to_string(chosen.join("recipe.toml")).unwrap();
     assert!(
@@ -147,7 +147,7 @@ fn a_grey_first_layer_is_spread_and_a_missing_one_refused() {
         .assert()
         .success()
         .stderr(contains(
-            "features.0.0.weight: 1 input channel in the file, spread over 3",
+            "features.0.0.weight: 1 input channel in the file, converted to 3",
         ));
 }
 

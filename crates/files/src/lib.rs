@@ -1,9 +1,8 @@
-//! Files that other people made: opened only if they are files, read only up to a limit, and named on
-//! one line; and files of our own: there whole, or as they were ([`replace`]).
+//! Safe reading of files that other people made, and atomic writing of our own ([`replace`]).
 //!
-//! A folder of data may hold a pipe called `x.jpg`, a sparse file of 100 GB, or a name with a newline in
+//! A data folder may hold a pipe called `x.jpg`, a sparse file of 100 GB, or a name with a newline in
 //! it. [`open`] and [`read`] refuse the first two, and [`one_line`] and [`shown`] make the third safe to
-//! print; [`text`] is for other programs.
+//! print; [`text`] gives a path to other programs.
 
 mod reading;
 mod showing;

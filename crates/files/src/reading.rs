@@ -1,4 +1,4 @@
-//! Regular files, up to a limit.
+//! Reading of regular files, up to a size limit.
 
 use std::fs::{File, FileType, Metadata};
 use std::io::{self, Read as _};
@@ -38,7 +38,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads a text in UTF-8 of at most `limit` bytes.
+/// Reads a UTF-8 text of at most `limit` bytes.
 ///
 /// # Errors
 /// Those of [`read`], and of kind [`InvalidData`](io::ErrorKind::InvalidData) if the file is not UTF-8.

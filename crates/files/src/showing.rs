@@ -1,10 +1,10 @@
-//! Names for a person's eyes.
+//! File names made safe to print.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-/// A text on one line: control characters are escaped (`\n`, `\u{1b}`), and so are the marks that turn the
-/// direction of writing, so that a name can neither break a line nor command the terminal.
+/// A text on one line: control characters are escaped (`\n`, `\u{1b}`), and so are the marks that change the
+/// direction of writing, so that a name can neither break a line nor control the terminal.
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.chars().any(is_unsafe) {
         Cow::Owned(escaped(text))
@@ -13,8 +13,8 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A path on one line, as [`one_line`]; bytes that are not UTF-8 are escaped (`\xff`), so that two such
-/// names differ.
+/// A path on one line, escaped as by [`one_line`]. Bytes that are not UTF-8 are escaped too (`\xff`), so that
+/// different names stay different.
 pub fn shown(path: &Path) -> String {
     let mut line = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
@@ -24,8 +24,8 @@ pub fn shown(path: &Path) -> String {
     line
 }
 
-/// A path as a text for other programs, as in JSON: as it is, but for bytes that are not UTF-8, which are escaped
-/// (`\xff`), so that two such names differ.
+/// A path as text for other programs, such as in JSON: unchanged, except that bytes that are not UTF-8 are
+/// escaped (`\xff`), so that different names stay different.
 pub fn text(path: &Path) -> Cow<'_, str> {
     if let Some(text) = path.to_str() {
         return Cow::Borrowed(text);
@@ -38,7 +38,8 @@ pub fn text(path: &Path) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The path that [`shown`] shows so; of the escapes that a name has of itself, it may be another one.
+/// The path that [`shown`] printed as `line`. It may be a different one if the name itself contains an
+/// escape.
 #[cfg(unix)]
 pub fn path_shown(line: &str) -> PathBuf {
     use std::os::unix::ffi::OsStringExt as _;
@@ -55,13 +56,14 @@ pub fn path_shown(line: &str) -> PathBuf {
     std::ffi::OsString::from_vec(bytes).into()
 }
 
-/// As on Unix, where names may have any bytes.
+/// The path that [`shown`] printed as `line`, where names are Unicode.
 #[cfg(not(unix))]
 pub fn path_shown(line: &str) -> PathBuf {
     line.into()
 }
 
-/// The bytes of the escape that a text begins with, and the escape's length; the backslash if it is none.
+/// The bytes of the escape at the start of `text`, and the escape's length; the backslash alone if it is not
+/// an escape.
 #[cfg(unix)]
 fn unescaped(text: &str) -> (Vec<u8>, usize) {
     let of_char = |letter: char| letter.to_string().into_bytes();

@@ -1,4 +1,4 @@
-//! Files that are there whole, or as they were.
+//! Atomic replacement of files.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -8,21 +8,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Around a random number in the name of a file that is being written.
+/// Start of a temporary file's name, before a random number.
 const PREFIX: &str = ".warmstart-";
+/// End of a temporary file's name.
 const SUFFIX: &str = ".writing";
-/// Names that are tried for a temporary file.
+/// Number of names that are tried for a temporary file.
 const TRIES: usize = 8;
 
-/// Replaces a file by what `write` writes, in one step: whoever reads it sees the old file or the new one, even
-/// after a power cut, and of two processes that write it one wins. Its permissions are those of any new
-/// file, by the umask. A link is followed; a device or pipe is written to.
+/// Replaces a file in one step by what `write` writes: readers see the old file or the new one, even after a
+/// power cut, and if two processes write it, one of them wins. Its permissions follow the umask, as for any
+/// new file. Links are followed. A device is written to, and so is a pipe behind a link; a pipe itself is
+/// replaced.
 ///
-/// Files that killed processes left half written in the folder are removed.
+/// Files that killed processes left half written in the folder are removed first.
 ///
 /// # Errors
-/// Those of `write` and of the system; the old file is still there then, unless all that failed is to
-/// make the new one outlive a power cut.
+/// Those of `write` and of the system. The old file is then unchanged, unless only the final flush of the
+/// folder failed.
 pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let folder = replace_in_memory(path, |file| {
         write(file)?;
@@ -31,8 +33,8 @@ pub fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> 
     folder.map_or(Ok(()), |folder| flush_folder(&folder))
 }
 
-/// As [`replace`], except that a power cut may lose or empty the file: for what can be made again, and
-/// comes in such numbers that a flush each would take longer than all the rest.
+/// As [`replace`], except that a power cut may lose or empty the file. It is for files that can be made again
+/// and are so many that flushing each would take longer than everything else.
 ///
 /// # Errors
 /// As [`replace`].
@@ -48,7 +50,7 @@ fn replace_in_memory(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<Option<PathBuf>> {
-    // A link that leads nowhere is replaced itself.
+    // A dangling link is itself replaced.
     let target = path.canonicalize();
     let target = target.as_deref().unwrap_or(path);
     if let Ok(metadata) = target.metadata()
@@ -67,8 +69,8 @@ fn replace_in_memory(
     Ok(Some(folder.to_owned()))
 }
 
-/// Returns whether the path itself, not what a link leads to, is a named pipe: it is replaced, for writing to it would
-/// wait for a reader.
+/// Returns whether the path itself, not a link's target, is a named pipe. It is replaced, because writing to
+/// it would wait for a reader.
 #[cfg(unix)]
 fn is_pipe(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt as _;
@@ -86,8 +88,8 @@ fn folder_of(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// A file under a name of its own that no other process removes while this one lives: it is locked. It is
-/// removed when dropped.
+/// A temporary file, removed when dropped. It is locked, so that no other process removes it while this one
+/// lives.
 struct Temporary {
     path: PathBuf,
     file: File,
@@ -98,8 +100,8 @@ impl Temporary {
     fn in_folder(folder: &Path) -> io::Result<Self> {
         let mut last = None;
         for _ in 0..TRIES {
-            // As random as the seeds of hash maps, which differ between processes and machines. The name
-            // is short, since the file's own may be as long as the file system allows.
+            // The seeds of hash maps are random and differ between processes and machines. The target's name
+            // is left out, because it may be as long as the file system allows.
             let number = RandomState::new().hash_one(std::process::id());
             let path = folder.join(format!("{PREFIX}{number:016x}{SUFFIX}"));
             let file = OpenOptions::new().write(true).create_new(true).open(&path);
@@ -115,17 +117,19 @@ impl Temporary {
                 }
                 Err(error) => return Err(error),
             };
-            // Before the lock, another process may have taken it for a leftover.
+            // Before it was locked, another process may have removed it as a leftover.
             match temporary.file.try_lock() {
                 Err(TryLockError::WouldBlock) => {}
-                // Where there are no locks, nobody removes it.
+                // Without locks on this file system, no process removes it.
                 Ok(()) | Err(TryLockError::Error(_)) if temporary.path.exists() => {
                     return Ok(temporary);
                 }
                 Ok(()) | Err(TryLockError::Error(_)) => {}
             }
         }
-        Err(last.unwrap_or_else(|| io::Error::other("its temporary files are removed")))
+        Err(last.unwrap_or_else(|| {
+            io::Error::other("another process keeps removing its temporary files")
+        }))
     }
 
     fn rename(mut self, target: &Path) -> io::Result<()> {
@@ -138,13 +142,13 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.is_renamed {
-            // What there is of it would take the room that a full disk lacks. The error to tell is another.
+            // A partial file would take space on a disk that may be full. The caller reports the first error.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
-/// Returns whether a name is that of a file that [`replace`] is writing, or was when its process was killed.
+/// Returns whether a name is that of a temporary file of [`replace`], in use or left by a killed process.
 pub fn is_being_written(name: &OsStr) -> bool {
     let name = name.to_str();
     let number = name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
@@ -153,7 +157,7 @@ pub fn is_being_written(name: &OsStr) -> bool {
     })
 }
 
-/// Removes what killed processes left half written in a folder, if this process has not looked yet.
+/// Removes half-written files of killed processes from a folder, once per process and folder.
 fn remove_leftovers_once(folder: &Path) {
     static SEEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
     let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -162,8 +166,8 @@ fn remove_leftovers_once(folder: &Path) {
     }
 }
 
-/// Removes what killed processes left half written in a folder. What cannot be removed stays: it does no
-/// harm, and whoever writes next tries again.
+/// Removes half-written files of killed processes from a folder. Those that cannot be removed stay: they do
+/// no harm, and the next process tries again.
 fn remove_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_file = || entry.file_type().is_ok_and(|kind| kind.is_file());
@@ -171,18 +175,19 @@ fn remove_leftovers(folder: &Path) {
             continue;
         }
         let path = entry.path();
-        // The system takes a lock back when its process ends, however it ends. Network file systems lock only what
-        // may be written.
+        // The system releases a lock when its process ends, however it ends. Network file systems lock only
+        // files that are open for writing.
         if let Ok(file) = OpenOptions::new().write(true).open(&path)
             && file.try_lock().is_ok()
         {
-            // Whoever has just made it and does not hold the lock yet finds it gone, for it is held until here.
+            // A process that has created it but not locked it yet finds it gone, because this lock is held
+            // until then.
             let _ = fs::remove_file(&path);
         }
     }
 }
 
-/// Makes a folder and those that it lies in, as far as they are missing, so that they outlive a power cut.
+/// Creates a folder and its missing parents, so that they survive a power cut.
 ///
 /// # Errors
 /// If the system refuses.
@@ -202,8 +207,9 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes what was made, renamed and removed in a folder outlive a power cut, where the system can: Windows opens
-/// no folder, and some network file systems have nothing to flush.
+/// Flushes a folder's entries, so that files created, renamed and removed in it survive a power cut. Does
+/// nothing where the system cannot: Windows opens no folders, and some network file systems have nothing to
+/// flush.
 ///
 /// # Errors
 /// If the system refuses.
@@ -241,7 +247,7 @@ mod tests {
     #[test]
     fn a_file_is_replaced_whole() {
         let folder = tempfile::tempdir().unwrap();
-        // As long a name as file systems allow.
+        // The longest name that file systems allow.
         let path = folder.path().join("n".repeat(255));
         for content in ["old", "new"] {
             replace(&path, |file| file.write_all(content.as_bytes())).unwrap();
@@ -263,7 +269,7 @@ mod tests {
         };
         let error = replace(&path, full).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
-        let panics = || replace(&path, |_| panic!("the panic that this test wants"));
+        let panics = || replace(&path, |_| panic!("the panic that this test expects"));
         assert!(std::panic::catch_unwind(panics).is_err());
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         assert_eq!(names(folder.path()), ["file"]);

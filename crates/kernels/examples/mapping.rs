@@ -1,5 +1,5 @@
-//! Whether cached features are had faster by reading their file or by mapping it into memory: entries in random
-//! order, each verified by its checksum, as an epoch does. Docs: decisions/0006. Needs Linux.
+//! Compares reading cached features from their file with mapping it into memory: entries in random
+//! order, each verified by its checksum, as in an epoch. Docs: decisions/0006. Needs Linux.
 //!
 //! ```text
 //! cargo run --release -p warmstart-kernels --example mapping
@@ -17,10 +17,11 @@ use memmap2::{Advice, MmapOptions, MmapRaw, UncheckedAdvice};
 
 const CHECKSUM: usize = 16;
 const ROUNDS: usize = 7;
-/// Bytes that may be looked at before pages are given back, and what the system maps around each that is.
+/// Bytes that may be read before pages are given back, and bytes that the system maps around each
+/// page fault.
 const HELD: usize = 4 << 20;
 const AROUND: usize = 64 << 10;
-/// What an entry is, its values, and how many make a file that fits in memory.
+/// Name of an entry, number of its values, and number of entries whose file fits in memory.
 const SHAPES: [(&str, usize, usize); 2] = [
     ("a classifier's features (1280)", 1280, 13_088),
     (
@@ -30,7 +31,7 @@ const SHAPES: [(&str, usize, usize); 2] = [
     ),
 ];
 
-/// Memory that is used for one entry after the other, as a pool keeps it.
+/// A buffer that is reused for every entry, as a pool does.
 #[derive(Default)]
 struct Buffers {
     bytes: Vec<u8>,
@@ -49,7 +50,7 @@ type Way = fn(&Cached, usize, &mut Buffers);
 
 struct Cached {
     file: File,
-    /// A map for each way, so that none has the pages that another looked at, or loses them.
+    /// One map per method, so that no method uses or loses the pages of another.
     borrowed: MmapRaw,
     copied: MmapRaw,
     given_back: MmapRaw,
@@ -90,17 +91,19 @@ impl Cached {
         verify(&warm.bytes, &mut warm.values);
     }
 
-    /// Borrows what is mapped, which only a file allows that nobody else writes or cuts short: the best case for mapping.
+    /// Borrows the mapped bytes: the best case for mapping, which requires a file that nobody else
+    /// writes or truncates.
     fn borrowed(&self, entry: usize, warm: &mut Buffers) {
-        // SAFETY: the entry is within the map; the file is this process's alone and has been written.
+        // SAFETY: the entry is within the map; the file is this process's alone and has been
+        // written.
         let entry = unsafe {
             std::slice::from_raw_parts(self.borrowed.as_ptr().add(entry * self.len), self.len)
         };
         verify(entry, &mut warm.values);
     }
 
-    /// As a cache would have to that others fill: a page that is not there is an error and no signal, and what another
-    /// process may write meanwhile is copied.
+    /// Copies the mapped bytes, as a cache that others fill would have to: a missing page is an
+    /// error instead of a signal, and later writes of another process do not change the copy.
     fn copy(&self, map: &MmapRaw, entry: usize, warm: &mut Buffers) {
         let place = entry * self.len;
         map.advise_range(Advice::PopulateRead, place, self.len)
@@ -118,7 +121,7 @@ impl Cached {
         self.copy(&self.copied, entry, warm);
     }
 
-    /// Gives pages back after some megabytes, as a run has to whose memory is counted.
+    /// Gives pages back after some megabytes, as a run with limited memory has to.
     fn copied_and_given_back(&self, entry: usize, warm: &mut Buffers) {
         self.copy(&self.given_back, entry, warm);
         self.looked_at.set(self.looked_at.get() + self.len + AROUND);

@@ -1,4 +1,4 @@
-//! The loop that all kernels with one parameter a channel share.
+//! The loop shared by all kernels with one parameter per channel.
 //!
 //! Activations are `[rows, channels]`. Few channels don't fill a register, so several rows count as
 //! one wide row whose parameters repeat. Wide rows come in tiles that fit in the L2 cache; how many
@@ -58,7 +58,7 @@ impl Channels {
         (TILE_VALUES / self.width()).max(1) * self.width()
     }
 
-    /// The values of all tiles, in order.
+    /// The ranges of values of all tiles, in order.
     pub(crate) fn tiles(self) -> impl IndexedParallelIterator<Item = Range<usize>> {
         let tiles = self.len.div_ceil(self.tile_len());
         (0..tiles).into_par_iter().map(move |tile| {
@@ -67,7 +67,7 @@ impl Channels {
         })
     }
 
-    /// What `finish` makes of all rows of `output`, unless tasks have `finished` them already.
+    /// Results of `finish` for all rows of `output`, or `finished` if the tasks have finished them.
     pub(crate) fn finish_rest<P: Send>(
         self,
         finished: Vec<P>,
@@ -80,7 +80,7 @@ impl Channels {
         }
     }
 
-    /// One parameter a channel as one a place of a wide row.
+    /// Repeats one parameter per channel for every place of a wide row.
     pub(crate) fn widen(self, parameters: &[f32]) -> Vec<f32> {
         assert_eq!(parameters.len(), self.channels, "one parameter a channel");
         parameters.repeat(self.repeat)
@@ -109,7 +109,7 @@ impl Channels {
     }
 }
 
-/// What happens to one register of values.
+/// A computation on one register of values.
 pub(crate) trait ChannelKernel {
     /// Works on `lanes` values from `offset` on, which are at `place` in their wide row. The
     /// implementation is `#[inline(always)]`.

@@ -1,4 +1,4 @@
-//! The convolution entry points: check, then hand over to the kernel for the kind.
+//! The convolution entry points: check, then call the kernel for the shape.
 
 use crate::epilogue::Epilogue;
 use crate::forward::{ForwardWeights, forward};
@@ -6,8 +6,8 @@ use crate::geometry::Convolution;
 use crate::operand::Operand;
 use crate::{dense, depthwise, weight_gradient as dense_weight_gradient};
 
-/// `y = conv(x, w)` of `w` `[out_channels, in_channels / groups, kernel height, kernel width]`; `x`
-/// is `[batch, in_height, in_width, in_channels]`, the result `[batch, out_height, out_width,
+/// `y = conv(x, w)` for `w` `[out_channels, in_channels / groups, kernel height, kernel width]`;
+/// `x` is `[batch, in_height, in_width, in_channels]`, the result `[batch, out_height, out_width,
 /// out_channels]`.
 ///
 /// # Panics

@@ -125,7 +125,8 @@ pub(crate) fn input_gradient<P: Send>(
     (unsafe { grad_x.written(c.input_len()) }, finished)
 }
 
-/// Where every pixel is made of the one at its place, no list of pointers is needed.
+/// The rows of a product. If every pixel depends only on the one at its place, no list of pointers
+/// is needed.
 fn rows<'a>(c: &Convolution, gather: &'a Gather) -> Rows<'a> {
     match c.is_pointwise() {
         true => Rows::Same(gather.pixels()),

@@ -1,10 +1,10 @@
-//! What happens to a value between its sum and its only store.
+//! The operations on a value between its sum and its only store.
 #![allow(unsafe_code, reason = "vector loads take pointers")]
 
 use crate::sigmoid::sigmoid;
 use crate::vector::Vector;
 
-/// An activation function that rides along with the kernel before it.
+/// An activation function, fused into the kernel before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// `y = x`
@@ -13,11 +13,12 @@ pub enum Activation {
     Relu,
     /// `y = min(max(x, 0), 6)`
     Relu6,
-    /// `y = x · Relu6(x + 3) / 6`: Howard and others, "Searching for MobileNetV3", 2019, section 5.2.
+    /// `y = x · Relu6(x + 3) / 6`: Howard and others, "Searching for MobileNetV3", 2019, section
+    /// 5.2.
     HardSwish,
-    /// `y = x · σ(x)`: Elfwing and others, "Sigmoid-Weighted Linear Units for Neural Network Function
-    /// Approximation in Reinforcement Learning", 2017, section 2; Ramachandran and others, "Searching
-    /// for Activation Functions", 2017, call it Swish.
+    /// `y = x · σ(x)`: Elfwing and others, "Sigmoid-Weighted Linear Units for Neural Network
+    /// Function Approximation in Reinforcement Learning", 2017, section 2; Ramachandran and others,
+    /// "Searching for Activation Functions", 2017, call it Swish.
     Silu,
 }
 
@@ -111,11 +112,11 @@ impl<'a> Epilogue<'a> {
     ) -> V {
         let mut value = sum;
         if let Some(bias) = self.bias {
-            // SAFETY: in bounds, as the caller vouches.
+            // SAFETY: in bounds, as the caller guarantees.
             value = value.add(unsafe { V::load(bias.as_ptr().add(channel), lanes) });
         }
         if let Some(residual) = self.residual {
-            // SAFETY: in bounds, as the caller vouches.
+            // SAFETY: in bounds, as the caller guarantees.
             value = value.add(unsafe { V::load(residual.as_ptr().add(offset), lanes) });
         }
         self.activation.apply(value)

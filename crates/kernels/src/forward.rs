@@ -1,5 +1,5 @@
-//! The forward pass: which kernel computes it, and its weights in the order in which that one reads
-//! them.
+//! The forward pass: the choice of its kernel, and its weights in the order in which the kernel
+//! reads them.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -28,7 +28,7 @@ pub(crate) struct ForwardWeights<'a> {
 }
 
 impl<'a> ForwardWeights<'a> {
-    /// Packs weights for one pass over this very batch.
+    /// Packs weights for one pass over this batch.
     pub(crate) fn for_training(c: &Convolution, w: &[f32]) -> Self {
         let order = order(c, winograd::suits(c));
         Self {
@@ -37,10 +37,10 @@ impl<'a> ForwardWeights<'a> {
         }
     }
 
-    /// Takes what [`pack_weights`] made.
+    /// Uses weights that [`pack_weights`] packed.
     ///
     /// # Panics
-    /// If it was made for another convolution.
+    /// If they were packed for another convolution.
     pub(crate) fn for_inference(c: &Convolution, packed: &'a [f32]) -> Self {
         let order = inference_order(c);
         let expected = match order {
@@ -67,7 +67,8 @@ pub fn pack_weights(c: &Convolution, w: &[f32]) -> Vec<f32> {
     pack(c, w, inference_order(c))
 }
 
-/// Batch and size are left out: what comes out for an image may not depend on those beside it.
+/// Ignores batch and image size, because an image's result must not depend on the rest of the
+/// batch.
 fn inference_order(c: &Convolution) -> Order {
     order(c, winograd::suits_channels(c))
 }
@@ -88,8 +89,8 @@ fn pack(c: &Convolution, w: &[f32], order: Order) -> Vec<f32> {
     }
 }
 
-/// `y[b, oy, ox, o] = act(Σ x[b, iy, ix, i] · w[o, i, ky, kx] + bias[o] + residual)`, and what
-/// `finish` makes of ranges of its rows, in order, while they are in the cache.
+/// `y[b, oy, ox, o] = act(Σ x[b, iy, ix, i] · w[o, i, ky, kx] + bias[o] + residual)`, and the
+/// results of `finish` on ranges of its rows, in order, while they are in the cache.
 pub(crate) fn forward<P: Send>(
     c: &Convolution,
     x: Operand<'_>,

@@ -1,9 +1,9 @@
-//! Which source pixels each destination pixel of a convolution is made of.
+//! The source pixels that each destination pixel of a convolution depends on.
 //!
 //! Forward and input gradient are the same sum over taps with other offsets: along one axis,
 //! destination `position` reads source `position * step + offset` for every tap. The forward pass
-//! has `step = stride`. The input gradient falls into `stride` phases, the input pixels with the same
-//! remainder, and within a phase the step is 1 and the taps that meet it are always the same.
+//! has `step = stride`. The input gradient falls into `stride` phases, the input pixels with the
+//! same remainder, and within a phase the step is 1 and the taps that meet it are always the same.
 
 use std::ops::Range;
 
@@ -14,11 +14,11 @@ use crate::geometry::Convolution;
 pub(crate) struct Tap {
     /// Its index in the kernel.
     pub index: usize,
-    /// Where it reads for position 0.
+    /// The source position that it reads for position 0.
     pub offset: isize,
 }
 
-/// What one axis of the destination reads and where it is written.
+/// One axis of the destination: the pixels that it reads and writes.
 #[derive(Clone, Debug)]
 pub(crate) struct Axis {
     /// Number of destination pixels.
@@ -102,19 +102,19 @@ pub(crate) struct Gather {
     pub is_contiguous: bool,
 }
 
-/// Where the pixels to gather lie in memory.
+/// Location of the pixels to gather in memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {
     /// The first channel wanted of the first pixel.
     pub start: *const f32,
     /// Values from one pixel to the next.
     pub pixel: usize,
-    /// What taps outside of the image read: as many zeros as channels are wanted.
+    /// Padding that taps outside the image read: as many zeros as channels are wanted.
     pub padding: *const f32,
 }
 
 impl Gather {
-    /// Output pixels made of input pixels.
+    /// Gather of the input pixels of each output pixel.
     pub(crate) fn forward(c: &Convolution) -> Self {
         Self {
             batch: c.batch,
@@ -125,8 +125,8 @@ impl Gather {
         }
     }
 
-    /// Input pixels made of output pixels, one gather for each phase of the stride. Together the
-    /// phases cover every input pixel once.
+    /// Gathers of the output pixels of each input pixel, one for each phase of the stride. Together
+    /// the phases cover every input pixel once.
     pub(crate) fn input_gradient(c: &Convolution) -> Vec<Self> {
         let phases = (0..c.stride[0]).flat_map(|y| (0..c.stride[1]).map(move |x| (y, x)));
         phases
@@ -205,8 +205,8 @@ impl Gather {
         pointers.clear();
         pointers.resize(range.len().div_ceil(tile) * tile * pitch, source.padding);
         let line = self.vertical.source_extent * self.horizontal.source_extent;
-        // Where the pixel's pointer of the first tap belongs: the tile's first place, and the number
-        // in the tile.
+        // Place of a pixel's first pointer: the tile's first place plus the pixel's number in the
+        // tile.
         let (mut first, mut slot) = (0, 0);
         self.visit(range, |image, y, x| {
             let mut place = first + slot;

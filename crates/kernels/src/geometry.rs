@@ -76,7 +76,7 @@ impl Convolution {
         self.out_channels * self.group_in_channels() * self.taps()
     }
 
-    /// Multiplications of one forward pass, those with padding included.
+    /// Multiplications of one forward pass, including those with padding.
     pub fn multiply_adds(&self) -> usize {
         self.output_len() * self.group_in_channels() * self.taps()
     }
@@ -86,7 +86,7 @@ impl Convolution {
         self.groups == self.in_channels && self.groups == self.out_channels && self.groups > 1
     }
 
-    /// Whether every output pixel is made of all channels of the input pixel at its place.
+    /// Whether every output pixel depends on all channels of the input pixel at its place alone.
     pub(crate) fn is_pointwise(&self) -> bool {
         let pair = [self.kernel, self.stride];
         pair == [[1, 1]; 2] && self.padding == [0, 0] && self.groups == 1

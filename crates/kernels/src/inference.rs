@@ -12,7 +12,7 @@ use crate::operand::Operand;
 pub struct InferenceUnit<'a> {
     /// Its geometry.
     pub convolution: Convolution,
-    /// What [`pack_weights`](crate::pack_weights) made of `w`.
+    /// The weights `w`, packed by [`pack_weights`](crate::pack_weights).
     pub packed: &'a [f32],
     /// `[out_channels]`
     pub bias: &'a [f32],
@@ -20,7 +20,7 @@ pub struct InferenceUnit<'a> {
     pub activation: Activation,
 }
 
-/// Units one after the other, with `residual` in front of the last activation. An image's result
+/// Runs units one after another, and adds `residual` before the last activation. An image's result
 /// depends on no other image of the batch.
 ///
 /// `x` is `[batch, in_height, in_width, in_channels]` of the first unit; `residual` and the result

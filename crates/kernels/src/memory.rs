@@ -1,4 +1,4 @@
-//! Buffers that are written once, by many tiles at a time, and scratch space that stays warm.
+//! Buffers that are written once, by many tiles at a time, and scratch space that is reused.
 #![allow(
     unsafe_code,
     reason = "tiles write disjoint, interleaved parts of one uninitialised buffer"
@@ -23,7 +23,8 @@ unsafe impl Send for Output {}
 unsafe impl Sync for Output {}
 
 impl Output {
-    /// The values in `range`, at their own places, in a buffer that has room for just them.
+    /// An output for the values in `range`, at their own offsets, in a buffer with room for just
+    /// them.
     pub(crate) fn of_range(buffer: &mut Vec<f32>, range: Range<usize>) -> Self {
         buffer.clear();
         buffer.reserve(range.len());
@@ -41,12 +42,12 @@ impl Output {
     /// The place of element `offset`.
     ///
     /// # Safety
-    /// The buffer must be alive, `offset` not exceed its length, and no two threads may use the same
-    /// place.
+    /// The buffer must be alive, `offset` not exceed its length, and no two threads may use the
+    /// same place.
     #[inline(always)]
     pub(crate) unsafe fn at(self, offset: usize) -> *mut f32 {
         debug_assert!(offset <= self.len);
-        // SAFETY: within the allocation, as the caller vouches.
+        // SAFETY: within the allocation, as the caller guarantees.
         unsafe { self.start.add(offset) }
     }
 }
@@ -72,14 +73,13 @@ impl Unwritten {
     /// The first `len` values must have been written.
     pub(crate) unsafe fn written(mut self, len: usize) -> Vec<f32> {
         assert!(len <= self.0.capacity());
-        // SAFETY: within the capacity, and written, as the caller vouches.
+        // SAFETY: within the capacity, and written, as the caller guarantees.
         unsafe { self.0.set_len(len) };
         self.0
     }
 }
 
-/// Lends a buffer of `len` values that keeps its memory from call to call. Its contents are whatever
-/// the last user left.
+/// Lends a buffer of `len` values that is reused from call to call. Its contents are arbitrary.
 pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) -> R {
     thread_local! {
         // A stack: a thread that waits for others may start another kernel in the meantime.

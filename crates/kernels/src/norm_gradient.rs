@@ -1,6 +1,6 @@
-//! The gradients of batch normalisation and the activation behind it, in two parts: first the mask
-//! of the activation and the sums over the batch, then, as somebody reads it
-//! ([`Operand::Gradient`](crate::operand::Operand)), the gradient in front of the batch norm.
+//! The gradients of batch normalisation and the activation after it, in two parts: first the mask
+//! of the activation and the sums over the batch, then the gradient before the batch norm, computed
+//! as it is read ([`Operand::Gradient`](crate::operand::Operand)).
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use std::ops::Range;
@@ -43,9 +43,9 @@ impl NormSums {
     }
 }
 
-/// The gradient in front of the activation of `act(batch_norm(z) [+ residual])`, and its sums, from
-/// the gradient behind it; all `[.., channels]`. It is also the residual's gradient. `None` where it
-/// is the same, with [`Activation::Identity`].
+/// The gradient before the activation of `act(batch_norm(z) [+ residual])`, and its sums, from the
+/// gradient after it; all `[.., channels]`. It is also the residual's gradient. `None` with
+/// [`Activation::Identity`], where both gradients are the same.
 ///
 /// # Panics
 /// If the lengths don't fit.
@@ -122,7 +122,7 @@ struct Mask<'a> {
 impl ChannelKernel for Mask<'_> {
     #[inline(always)]
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
-        // SAFETY: as the loop vouches; every value is in one range.
+        // SAFETY: as the loop guarantees; every value is in one range.
         unsafe {
             let [centered, mut before] = self.affine.before::<V>(offset, place, lanes);
             if let Some(residual) = self.residual {

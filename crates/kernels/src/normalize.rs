@@ -74,7 +74,7 @@ struct Normalize<'a> {
 impl ChannelKernel for Normalize<'_> {
     #[inline(always)]
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
-        // SAFETY: as the loop vouches; every value is in one tile.
+        // SAFETY: as the loop guarantees; every value is in one tile.
         unsafe {
             let [_, mut value] = self.affine.before::<V>(offset, place, lanes);
             if let Some(residual) = self.residual {

@@ -1,9 +1,9 @@
-//! What a convolution multiplies: values in memory, or values computed as they are read.
+//! Operands of a convolution: values in memory, or values computed as they are read.
 //!
-//! In training a layer's result is kept before its batch norm, and whoever reads it normalises and
-//! activates a tile at a time, in scratch space that stays in the L2 cache. So where one task reads a
-//! tile, neither normalised activations nor gradients in front of a batch norm are written to memory;
-//! kernels whose tasks would compute them several times have them computed once, as a whole.
+//! In training a layer's result is kept before its batch norm, and its readers normalise and
+//! activate it a tile at a time, in scratch space that stays in the L2 cache. So if one task reads
+//! a tile, neither normalised activations nor gradients before a batch norm are written to memory.
+//! If several tasks would compute the same values, they are computed once, as a whole.
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
 use std::borrow::Cow;
@@ -35,7 +35,7 @@ impl<'a> Operand<'a> {
     }
 
     /// Makes the values in `range` (whole pixels) readable, in memory or in `scratch`, and returns
-    /// where value 0 would be: `range` can be read at its own places from there, nothing else can.
+    /// where value 0 would be. Only `range` can be read from there.
     pub(crate) fn read(self, range: Range<usize>, scratch: &mut Vec<f32>) -> *const f32 {
         assert!(range.end <= self.len());
         if let Self::Values(values) = self {
@@ -120,8 +120,8 @@ impl<'a> Normalized<'a> {
     }
 }
 
-/// Batch norm without its activation. A kernel holds it by value: behind a reference, the loop would
-/// read the places of the parameters again after every store.
+/// Batch norm without its activation. A kernel holds it by value: behind a reference, the loop
+/// would load the addresses of the parameters again after every store.
 #[derive(Clone, Copy)]
 pub(crate) struct Affine<'a> {
     z: &'a [f32],
@@ -142,7 +142,7 @@ impl Affine<'_> {
         place: usize,
         lanes: usize,
     ) -> [V; 2] {
-        // SAFETY: as the caller vouches.
+        // SAFETY: as the caller guarantees.
         unsafe {
             let z = load_ahead::<V>(self.z.as_ptr(), offset, lanes);
             let centered = z.sub(V::load(self.mean.as_ptr().add(place), lanes));
@@ -153,16 +153,16 @@ impl Affine<'_> {
     }
 }
 
-/// Loads from memory that is read once, in order, and asks for what comes later.
+/// Loads from memory that is read once, in order, and prefetches the values that come later.
 ///
 /// # Safety
 /// As for [`Vector::load`] at `offset`.
 #[inline(always)]
 unsafe fn load_ahead<V: Vector>(start: *const f32, offset: usize, lanes: usize) -> V {
-    /// In values: far enough for memory to answer in time.
+    /// Distance in values, far enough for memory to answer in time.
     const AHEAD: usize = 1024;
     V::prefetch(start.wrapping_add(offset + AHEAD));
-    // SAFETY: as the caller vouches.
+    // SAFETY: as the caller guarantees.
     unsafe { V::load(start.add(offset), lanes) }
 }
 
@@ -175,7 +175,7 @@ struct Normalize<'a> {
 impl ChannelKernel for Normalize<'_> {
     #[inline(always)]
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
-        // SAFETY: as the loop vouches.
+        // SAFETY: as the loop guarantees.
         unsafe {
             let [_, before] = self.affine.before::<V>(offset, place, lanes);
             let y = self.activation.apply(before);
@@ -184,12 +184,12 @@ impl ChannelKernel for Normalize<'_> {
     }
 }
 
-/// The gradient in front of a batch norm, from the one behind it:
+/// The gradient before a batch norm, from the one after it:
 /// `∂L/∂z = scale · (g - mean(g) - ẑ · mean(g · ẑ))`, `ẑ = (z - mean) / √(var + eps)`, as
-/// `scale · g - constant - (z - mean) · slope`. Constant statistics leave `scale · g`.
+/// `scale · g - constant - (z - mean) · slope`. With constant statistics it is `scale · g`.
 pub(crate) struct NormGradient<'a> {
     layout: Channels,
-    /// The gradient behind the batch norm and in front of the activation.
+    /// The gradient after the batch norm and before the activation.
     masked: &'a [f32],
     scale: Vec<f32>,
     through_statistics: Option<ThroughStatistics<'a>>,
@@ -247,7 +247,7 @@ impl<'a> NormGradient<'a> {
     }
 }
 
-/// A [`NormGradient`] by value, for the reason of [`Affine`].
+/// A [`NormGradient`], held by value for the same reason as [`Affine`].
 #[derive(Clone, Copy)]
 struct GradientTerms<'a> {
     masked: &'a [f32],
@@ -288,7 +288,7 @@ impl ChannelKernel for Differentiate<'_> {
     #[inline(always)]
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
         let terms = self.terms;
-        // SAFETY: as the loop vouches.
+        // SAFETY: as the loop guarantees.
         unsafe {
             let masked = load_ahead::<V>(terms.masked.as_ptr(), offset, lanes);
             let scale = V::load(terms.scale.as_ptr().add(place), lanes);

@@ -14,13 +14,13 @@ use crate::vector::Vector;
 /// Values that one task updates: with two moments and a gradient 256 KB.
 const CHUNK: usize = 16 * 1024;
 
-/// A parameter with all that its step needs. The slices have one length.
+/// A parameter with everything that its step needs. The slices have one length.
 pub struct Update<'a, const MOMENTS: usize> {
     /// The values that change.
     pub parameter: &'a mut [f32],
     /// The gradient of the loss with respect to them.
     pub gradient: &'a [f32],
-    /// What the optimizer remembers of the gradients before, zeros at first.
+    /// Moments of the earlier gradients, zeros at first.
     pub moments: [&'a mut [f32]; MOMENTS],
     /// Step size, at least 0.
     pub learning_rate: f64,
@@ -46,7 +46,7 @@ pub struct Adam {
     pub beta1: f64,
     /// Share of the mean squared gradient that a step keeps, 0 to 1.
     pub beta2: f64,
-    /// Added to the deviation that is divided by.
+    /// Added to the denominator, the root of the mean squared gradient.
     pub epsilon: f64,
     /// Number of this step, from 1.
     pub step: u64,

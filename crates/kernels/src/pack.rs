@@ -39,7 +39,7 @@ impl WeightView<'_> {
         packed
     }
 
-    /// Puts the panels behind what is in `packed`.
+    /// Appends the panels to `packed`.
     pub(crate) fn pack_onto(&self, packed: &mut Vec<f32>) {
         let (first, len) = (packed.len(), self.packed_len());
         if len == 0 {

@@ -1,9 +1,9 @@
 //! Maximum and mean over windows of pixels.
 //!
 //! Channels lie side by side and each has windows of its own, so the inner loops run over channels:
-//! plain Rust that the compiler turns into the instructions of the level. Going back, a task owns a
-//! band of input rows and visits every window that meets it, in order: nothing is written by two
-//! tasks, and each gradient is summed in the order of the windows.
+//! plain Rust that the compiler turns into the instructions of the level. In a backward pass, a
+//! task owns a band of input rows and visits every window that meets it, in order: nothing is
+//! written by two tasks, and each gradient is summed in the order of the windows.
 
 use std::ops::Range;
 
@@ -87,7 +87,7 @@ impl Pooling {
 /// `[batch, out_height, out_width, channels]`.
 ///
 /// # Panics
-/// If the geometry has no output or `x` not its length.
+/// If the geometry has no output or `x` has another length.
 pub fn max_pool(p: &Pooling, x: &[f32]) -> Vec<f32> {
     forward(p, x, true)
 }
@@ -113,8 +113,9 @@ fn forward(p: &Pooling, x: &[f32], max: bool) -> Vec<f32> {
     })
 }
 
-/// The gradient of [`max_pool`]'s `x`, given that of its result: a window's goes to the first of its
-/// largest values, or to its last NaN, as in PyTorch. The places are found again from `x`.
+/// The gradient of [`max_pool`]'s `x`, given that of its result: a window's gradient goes to the
+/// first of its largest values, or to its last NaN, as in PyTorch. The places are found again from
+/// `x`.
 ///
 /// # Panics
 /// If the lengths don't fit.

@@ -1,6 +1,7 @@
 //! The indirect matrix product: rows are gathered pixels, columns are channels.
 //!
-//! `y[pixel, column] = Σ_tap Σ_depth source[pointer(pixel, tap) + depth] · weight[tap, depth, column]`
+//! `y[pixel, column] = Σ_tap Σ_depth source[pointer(pixel, tap) + depth] · weight[tap, depth,
+//! column]`
 //!
 //! Rows are given by one pointer per tap, so there is no im2col (Dukhan, "The Indirect Convolution
 //! Algorithm", 2019). A register tile keeps its sums over the whole depth of all taps; nothing but
@@ -35,9 +36,9 @@ const MIN_TASKS: usize = 32;
 /// The source pixels of each destination pixel.
 #[derive(Clone, Copy)]
 pub(crate) enum Rows<'a> {
-    /// One for each tap.
+    /// One pixel for each tap.
     Gathered(&'a Gather),
-    /// The pixel at the same place, of so many.
+    /// The pixel at the same place, out of this many.
     Same(usize),
 }
 
@@ -61,9 +62,9 @@ pub(crate) struct Product<'a> {
 }
 
 impl Product<'_> {
-    /// Writes `columns` channels of every destination pixel. `finish` gets every range of values
-    /// that is complete, while it is in the cache, or never where tasks write parts of pixels;
-    /// its results come in the order of the ranges.
+    /// Writes `columns` channels of every destination pixel. `finish` is called on every complete
+    /// range of values while it is in the cache, but not if tasks write parts of pixels. Its
+    /// results are in the order of the ranges.
     pub(crate) fn run<P: Send>(
         &self,
         output: Output,
@@ -108,8 +109,8 @@ impl Product<'_> {
         tasks.flatten_iter().collect()
     }
 
-    /// Multiplies the rows in `range` by `panels`. `start` is where source value 0 would be, and what
-    /// the rows read is at its places from there.
+    /// Multiplies the rows in `range` by `panels`. `start` is where source value 0 would be; only
+    /// the values that the rows read have to be there.
     pub(crate) fn run_task(
         &self,
         range: Range<usize>,
@@ -156,13 +157,13 @@ impl Product<'_> {
     }
 }
 
-/// Rows of a task whose pixels have so many channels, in source or destination.
+/// Rows of a task whose pixels have this many channels, in source or destination.
 pub(crate) fn rows_per_task(channels: usize) -> usize {
     let rows = (TASK_VALUES / channels.max(1)).clamp(TASK_ROWS.0, TASK_ROWS.1);
     rows / TILE_ROWS * TILE_ROWS
 }
 
-/// What a thread keeps from task to task.
+/// Buffers that a thread reuses from task to task.
 #[derive(Default)]
 pub(crate) struct Buffers {
     /// `[row / TILE_ROWS, tap, TILE_ROWS]`
@@ -308,7 +309,7 @@ unsafe fn sums<V: Vector, const ROWS: usize, const VECTORS: usize>(
 ) -> [[V; VECTORS]; ROWS] {
     let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
     for tap in 0..taps {
-        // SAFETY: as the caller vouches.
+        // SAFETY: as the caller guarantees.
         unsafe {
             let rows = pointers.add(tap * TILE_ROWS).cast::<[_; ROWS]>().read();
             add_products(&mut sums, rows, depth, weights);
@@ -331,7 +332,7 @@ pub(crate) unsafe fn add_products<V: Vector, const ROWS: usize, const VECTORS: u
     mut weights: *const f32,
 ) {
     for step in 0..depth {
-        // SAFETY: as the caller vouches.
+        // SAFETY: as the caller guarantees.
         unsafe {
             let mut columns = [V::splat(0.0); VECTORS];
             for (vector, column) in columns.iter_mut().enumerate() {

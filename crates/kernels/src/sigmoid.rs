@@ -4,20 +4,20 @@ use std::f32::consts::LOG2_E;
 
 use crate::vector::Vector;
 
-/// `σ(x) = 1 / (1 + exp(-x))`, with a relative error of at most 4e-7 from -80 up. From -89 down it is
-/// zero; NaN stays NaN.
+/// `σ(x) = 1 / (1 + exp(-x))`, with a relative error of at most 4e-7 from -80 up. From -89 down it
+/// is zero; NaN stays NaN.
 #[inline(always)]
 pub(crate) fn sigmoid<V: Vector>(value: V) -> V {
     let one = V::splat(1.0);
     one.div(one.add(exp(V::splat(0.0).sub(value))))
 }
 
-/// `exp(x)`, of at least -87 and of infinity from 89 on: `2^n · exp(r)` with `n` the whole number
+/// `exp(x)` with `x` of at least -87, infinity from 89 on: `2^n · exp(r)` with `n` the whole number
 /// nearest to `x / ln 2` and the Taylor polynomial of degree 7 for `|r| ≤ ln 2 / 2`, which is off
 /// by 8e-9.
 #[inline(always)]
 fn exp<V: Vector>(value: V) -> V {
-    // So near to this number f32 holds whole numbers alone.
+    // Near this number, f32 holds only whole numbers.
     const ROUNDER: f32 = 1.5 * (1 << 23) as f32;
     // Cody and Waite, "Software Manual for the Elementary Functions", 1980, chapter 6: ln 2 in two
     // parts, of which the first is so short that its product with `n` is exact.

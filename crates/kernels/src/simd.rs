@@ -1,8 +1,8 @@
 //! The one place that knows which vector instructions a processor has.
 //!
-//! A kernel is written once over [`Vector`] and started by [`dispatch`], which compiles it for every
-//! level and picks one at run time. Closures handed to rayon do not inherit instruction sets, so
-//! threads are spread first and each tile dispatches for itself.
+//! A kernel is written once over [`Vector`] and started by [`dispatch`], which compiles it for
+//! every level and picks one at run time. Closures handed to rayon do not inherit instruction sets,
+//! so threads are spread first and each tile dispatches for itself.
 #![allow(
     unsafe_code,
     reason = "a function compiled for instructions the processor may lack is unsafe to call"
@@ -18,7 +18,8 @@ use std::arch::{aarch64::float32x4x2_t, is_aarch64_feature_detected};
 
 use crate::vector::{Lanes4, Vector};
 
-/// A set of vector instructions. Results are the same bits at the same level, never across levels.
+/// A set of vector instructions. Results have the same bits at the same level, but not across
+/// levels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SimdLevel {
     /// 16 lanes with fused multiply-add.
@@ -34,7 +35,7 @@ pub enum SimdLevel {
 impl SimdLevel {
     const ALL: [Self; 4] = [Self::Avx512, Self::Avx2, Self::Neon, Self::Scalar];
 
-    /// The name `WARMSTART_SIMD` knows it by.
+    /// Its name in `WARMSTART_SIMD`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Avx512 => "avx512",
@@ -97,7 +98,7 @@ impl std::error::Error for SimdLevelError {}
 ///
 /// # Errors
 /// If `WARMSTART_SIMD` names no level of this processor. The kernels then run at the best level, so
-/// a program that cares asks here first.
+/// a program that cares calls this first.
 pub fn simd_level() -> Result<SimdLevel, SimdLevelError> {
     static LEVEL: OnceLock<Result<SimdLevel, SimdLevelError>> = OnceLock::new();
     LEVEL
@@ -135,7 +136,7 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 pub(crate) unsafe fn run_at<K: Kernel>(level: SimdLevel, kernel: K) -> K::Output {
     match level {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: the caller vouches for the level.
+        // SAFETY: the caller guarantees the level.
         SimdLevel::Avx512 => unsafe { run_avx512(kernel) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.

@@ -11,8 +11,9 @@ use crate::vector::Vector;
 /// Mean and biased variance of each channel of `x` `[.., channels]`: `(mean, variance)`.
 ///
 /// Each tile is read twice while it is in the cache, the second time for the deviations from its
-/// own mean, and the tiles are merged in f64 (Chan, Golub and LeVeque, "Algorithms for Computing the
-/// Sample Variance", 1983), so a mean far from zero costs no accuracy. Without rows both are zero.
+/// own mean, and the tiles are merged in f64 (Chan, Golub and LeVeque, "Algorithms for Computing
+/// the Sample Variance", 1983), so a mean far from zero costs no accuracy. Without rows both are
+/// zero.
 ///
 /// # Panics
 /// If `x` is not a whole number of rows.
@@ -35,7 +36,7 @@ impl Moments {
     /// The moments of the rows in `range`.
     ///
     /// # Safety
-    /// The range must be readable at its places from `x`.
+    /// The values in `range` must be readable from `x`.
     pub(crate) unsafe fn of(layout: Channels, x: *const f32, range: Range<usize>) -> Self {
         let rows = (range.len() / layout.channels()) as f64;
         let mut sums = vec![0.0; layout.width()];
@@ -100,7 +101,7 @@ struct Sum<'a> {
 impl ChannelKernel for Sum<'_> {
     #[inline(always)]
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
-        // SAFETY: as the loop vouches.
+        // SAFETY: as the loop guarantees.
         unsafe {
             let x = V::load(self.x.add(offset), lanes);
             let sum = self.sums.as_mut_ptr().add(place);
@@ -119,7 +120,7 @@ struct Deviations<'a> {
 impl ChannelKernel for Deviations<'_> {
     #[inline(always)]
     unsafe fn step<V: Vector>(&mut self, offset: usize, place: usize, lanes: usize) {
-        // SAFETY: as the loop vouches.
+        // SAFETY: as the loop guarantees.
         unsafe {
             let x = V::load(self.x.add(offset), lanes);
             let deviation = x.sub(V::load(self.center.as_ptr().add(place), lanes));

@@ -1,5 +1,5 @@
-//! Convolution and batch norm in training: each result is kept in front of its batch norm, which
-//! the next convolution applies as it reads.
+//! Convolution and batch norm in training: each result is kept before its batch norm, which the
+//! next convolution applies as it reads.
 #![allow(
     unsafe_code,
     reason = "statistics are taken of rows that were just written"
@@ -17,24 +17,25 @@ use crate::operand::{NormGradient, NormSums, Normalized, Operand};
 use crate::statistics::{Moments, merge};
 use crate::{dense, depthwise, pointwise, weight_gradient};
 
-/// What a convolution reads in training, `[batch, in_height, in_width, in_channels]`.
+/// The input of a convolution in training, `[batch, in_height, in_width, in_channels]`.
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// Values as they are.
     Values(&'a [f32]),
     /// `act(batch_norm(z))`, computed as it is read.
     Normalized {
-        /// The result of the convolution before.
+        /// The result of the previous convolution.
         z: &'a [f32],
         /// Its batch norm and activation.
         norm: BatchNorm<'a>,
     },
 }
 
-/// The gradient of a convolution's result: that in front of its batch norm, computed as it is read.
+/// The gradient of a convolution's result, before its batch norm, computed as it is read.
 #[derive(Clone, Copy, Debug)]
 pub struct OutputGradient<'a> {
-    /// The gradient between batch norm and activation, `[batch, out_height, out_width, out_channels]`.
+    /// The gradient between batch norm and activation, `[batch, out_height, out_width,
+    /// out_channels]`.
     pub masked: &'a [f32],
     /// The convolution's result, of that shape.
     pub z: &'a [f32],
@@ -49,8 +50,8 @@ pub struct OutputGradient<'a> {
 /// The gradients of a convolution.
 #[derive(Clone, Debug, Default)]
 pub struct ConvolutionGradients {
-    /// The gradient of the input, if asked for. For a normalised input that between its batch norm
-    /// and its activation, with its sums.
+    /// The gradient of the input, if asked for. For a normalised input, it is the gradient between
+    /// batch norm and activation, with its sums.
     pub input: Option<(Vec<f32>, Option<NormSums>)>,
     /// `[out_channels, in_channels / groups, kernel height, kernel width]`, if asked for.
     pub weight: Option<Vec<f32>>,
@@ -65,8 +66,8 @@ pub struct Wanted {
     pub weight: bool,
 }
 
-/// `z = conv(x, w)`, and mean and biased variance of its channels, taken while they are in the cache,
-/// if `statistics` asks for them.
+/// `z = conv(x, w)`, and mean and biased variance of its channels, taken while they are in the
+/// cache, if `statistics` asks for them.
 ///
 /// # Panics
 /// If [`Convolution::check`] fails or the lengths don't fit.
@@ -95,8 +96,8 @@ pub fn training_forward(
     })
 }
 
-/// The gradients of [`training_forward`]. `residual`, of the input's shape, is added to the gradient
-/// of the input.
+/// The gradients of [`training_forward`]. `residual`, of the input's shape, is added to the
+/// gradient of the input.
 ///
 /// # Panics
 /// If [`Convolution::check`] fails or the lengths don't fit.

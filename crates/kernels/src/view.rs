@@ -1,4 +1,4 @@
-//! How the forward pass and the weight gradient see a convolution: taps of `depth` values each.
+//! A convolution as taps of `depth` values each, for the forward pass and the weight gradient.
 //!
 //! Usually a tap is a pixel's channels. An image has only three of them, too few to keep a register
 //! tile busy between two pointers, but the taps of a kernel row lie side by side in memory. So when
@@ -11,10 +11,10 @@ use crate::geometry::Convolution;
 use crate::memory::with_scratch;
 use crate::operand::Operand;
 
-/// With as many channels a pixel keeps the register tile busy.
+/// Channels with which a pixel keeps the register tile busy.
 const ENOUGH_CHANNELS: usize = 16;
 
-/// Taps of a convolution's input and where their weights are.
+/// Taps of a convolution's input and the places of their weights.
 pub(crate) struct InputView {
     pub gather: Gather,
     pub places: WeightPlaces,
@@ -51,7 +51,7 @@ fn merges_rows(c: &Convolution) -> bool {
     is_narrow && c.kernel[1] > 1 && c.dilation[1] == 1
 }
 
-/// Calls `work` with the view and the input it is of. `even_depth` asks for an input that may be
+/// Calls `work` with the view and its input. `even_depth` asks for an input that may be
 /// read to an even depth.
 pub(crate) fn with_input_view<R>(
     c: &Convolution,
@@ -74,7 +74,7 @@ pub(crate) fn with_input_view<R>(
     }
 }
 
-/// Copies `x` with the zeros around it, and one value more that may be read but means nothing.
+/// Copies `x` with the zeros around it, and one more value that may be read but has no meaning.
 fn with_padded<R>(
     c: &Convolution,
     x: Operand<'_>,

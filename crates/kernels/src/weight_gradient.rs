@@ -60,7 +60,7 @@ pub(crate) fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec
     gradient
 }
 
-/// Where pixel 0 of input and gradient would be; only the pixels that are summed need be there.
+/// Where pixel 0 of input and gradient would be; only the pixels that are summed have to be there.
 #[derive(Clone, Copy)]
 pub(crate) struct Operands {
     pub x: *const f32,
@@ -72,7 +72,7 @@ unsafe impl Send for Operands {}
 // SAFETY: as above.
 unsafe impl Sync for Operands {}
 
-/// Chunks of so many pixels whose sums take `chunk_len` values.
+/// Number of chunks of this many pixels, whose sums take `chunk_len` values each.
 pub(crate) fn chunks(pixels: usize, chunk_len: usize) -> usize {
     let most = (MAX_SUMS / chunk_len).clamp(1, MAX_CHUNKS);
     (pixels / MIN_CHUNK_PIXELS).clamp(1, most)
@@ -128,7 +128,7 @@ impl<'a> GroupSums<'a> {
         self.tiles_per_task * self.tile_len()
     }
 
-    /// With room for the tiles that the last task lacks.
+    /// Number of sums of a chunk, with room for tiles that the last task does not have.
     pub(crate) fn chunk_len(&self) -> usize {
         self.tiles().div_ceil(self.tiles_per_task) * self.task_len()
     }
@@ -311,7 +311,7 @@ impl Outer<'_> {
     ) {
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
         let mut gradients = self.grad_y.wrapping_add(column);
-        // SAFETY: as the caller vouches; the output always has whole registers.
+        // SAFETY: as the caller guarantees; the output always has whole registers.
         unsafe {
             for pointer in self.pointers {
                 let pointer = pointer.add(self.first_depth + row);

@@ -2,10 +2,10 @@
 
 use warmstart_files::one_line;
 
-/// Characters of a class name in a table.
+/// Most characters of a class name in a table.
 const NAME_WIDTH: usize = 24;
 
-/// The name on one line, cut where it is longer than the column may be.
+/// A class name on one line, cut to [`NAME_WIDTH`] characters.
 pub(crate) fn short(class: &str) -> String {
     let class = one_line(class);
     if class.chars().count() <= NAME_WIDTH {
@@ -14,7 +14,7 @@ pub(crate) fn short(class: &str) -> String {
     class.chars().take(NAME_WIDTH - 1).chain(['…']).collect()
 }
 
-/// Characters of the column that holds these names and the heading "class".
+/// Width in characters of the column of these names with the heading "class".
 pub(crate) fn width(classes: &[String]) -> usize {
     classes
         .iter()

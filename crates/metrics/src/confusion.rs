@@ -1,14 +1,16 @@
+//! The confusion matrix of a classification.
+
 use crate::class_column::{self, short};
 use crate::proportion::{Interval, wilson};
 use serde::Serialize;
 use warmstart_files::one_line;
 
-/// Columns of the matrix that fit a screen; with more classes it is the confusions that are listed.
+/// Most columns of a matrix that fits a screen; with more classes, the confusions are listed instead.
 const MOST_COLUMNS: usize = 20;
-/// Confusions that are listed.
+/// Most confusions that are listed.
 const LISTED: usize = 20;
 
-/// How often each class was taken for each.
+/// Number of images of each true class by predicted class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     classes: Vec<String>,
@@ -16,16 +18,16 @@ pub struct ConfusionMatrix {
     counts: Vec<Vec<usize>>,
 }
 
-/// The figures of one class.
+/// Precision, recall and F1 of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassFigures {
-    /// Its name.
+    /// Name of the class.
     pub class: String,
-    /// Of the images taken for it, the share that are; 0 if none were.
+    /// Share of the images predicted as this class that are of it, 0 to 1; 0 if there are none.
     pub precision: f64,
-    /// Of its images, the share that were recognised; 0 if there are none.
+    /// Share of its images that were recognised, 0 to 1; 0 if there are none.
     pub recall: f64,
-    /// Harmonic mean of the two; 0 if both are.
+    /// Harmonic mean of precision and recall; 0 if both are 0.
     pub f1: f64,
     /// Number of its images.
     pub images: usize,
@@ -40,18 +42,18 @@ fn share(part: usize, whole: usize) -> f64 {
 }
 
 impl ConfusionMatrix {
-    /// Nothing counted yet.
+    /// An empty matrix of these classes.
     pub fn new(classes: Vec<String>) -> Self {
         let counts = vec![vec![0; classes.len()]; classes.len()];
         Self { classes, counts }
     }
 
-    /// Counts an image of class `label` that was taken for class `predicted`.
+    /// Counts an image of class `label` that was predicted as class `predicted`.
     pub fn add(&mut self, label: usize, predicted: usize) {
         self.counts[label][predicted] += 1;
     }
 
-    /// Images counted.
+    /// Number of images counted.
     pub fn total(&self) -> usize {
         self.counts.iter().flatten().sum()
     }
@@ -61,13 +63,13 @@ impl ConfusionMatrix {
         &self.counts
     }
 
-    /// Share of images that were recognised (top-1); 0 if there are none.
+    /// Share of images that were recognised (top-1), 0 to 1; 0 if there are none.
     pub fn accuracy(&self) -> f64 {
         let correct = (0..self.classes.len()).map(|class| self.counts[class][class]);
         share(correct.sum(), self.total())
     }
 
-    /// What the accuracy may be with 95% confidence.
+    /// 95% confidence interval of the accuracy.
     pub fn interval(&self) -> Interval {
         let correct = (0..self.classes.len()).map(|class| self.counts[class][class]);
         wilson(correct.sum(), self.total())
@@ -91,7 +93,7 @@ impl ConfusionMatrix {
         (0..self.classes.len()).map(figures).collect()
     }
 
-    /// Precision, recall and F1 of each class, for people.
+    /// Precision, recall and F1 of each class as a text table.
     pub fn class_table(&self) -> String {
         let width = class_column::width(&self.classes);
         let mut lines = vec![format!(
@@ -111,8 +113,8 @@ impl ConfusionMatrix {
         lines.join("\n")
     }
 
-    /// The matrix for people: rows are the true classes, columns what they were taken for. With
-    /// very many classes, the most frequent confusions.
+    /// The matrix as a text table: rows are the true classes, columns the predicted ones. With more than 20
+    /// classes, the most frequent confusions instead.
     pub fn table(&self) -> String {
         if self.classes.len() > MOST_COLUMNS {
             return self.confusions();
@@ -159,7 +161,7 @@ impl ConfusionMatrix {
 mod tests {
     use super::*;
 
-    /// By hand: cat 3 of 4 right, dog 2 of 3, owl never seen nor predicted.
+    /// By hand: cat 3 of 4 right, dog 2 of 3, owl neither seen nor predicted.
     fn matrix() -> ConfusionMatrix {
         let mut matrix = ConfusionMatrix::new(vec!["cat".into(), "dog".into(), "owl".into()]);
         for (label, predicted) in [(0, 0), (0, 0), (0, 0), (0, 1), (1, 1), (1, 1), (1, 0)] {

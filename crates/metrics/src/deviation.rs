@@ -1,8 +1,8 @@
-//! How much a figure differs from run to run.
+//! Spread of a figure over several runs.
 
 /// Mean and sample standard deviation (with n − 1) of figures, in their unit.
 ///
-/// The deviation of a single value is 0, and so are both of none.
+/// The deviation of a single value is 0; without values, both are 0.
 pub fn mean_and_deviation(values: &[f64]) -> (f64, f64) {
     if values.is_empty() {
         return (0.0, 0.0);

@@ -1,11 +1,11 @@
-//! How good a model is, from its outputs and the truth.
+//! Metrics of a model, from its outputs and the truth.
 //!
-//! For classification, a [`ConfusionMatrix`] counts what each class was taken for and gives
-//! accuracy, the [`ClassFigures`] of every class and tables for people; [`top_k`] and [`softmax`]
-//! turn one row of a model's outputs into what a person reads. For detection, a
-//! [`DetectionEvaluation`] takes the boxes of every image and gives COCO's and VOC's mean average
-//! precision. How sure a figure is, [`wilson`] says of one accuracy, [`McNemar`] of two models on the
-//! same images and [`mean_and_deviation`] of several runs. Plain numbers in, plain numbers out.
+//! For classification, a [`ConfusionMatrix`] counts predictions by true class and gives accuracy, the
+//! [`ClassFigures`] of every class and text tables; [`softmax`] and [`top_k`] turn a row of logits into
+//! probabilities and the likeliest classes. For detection, a [`DetectionEvaluation`] takes the boxes of every
+//! image and gives COCO's and VOC's mean average precision. [`wilson`] gives the confidence interval of an
+//! accuracy, [`McNemar`] compares two models on the same images, and [`mean_and_deviation`] summarises
+//! several runs.
 
 mod class_column;
 mod confusion;

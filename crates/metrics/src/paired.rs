@@ -1,9 +1,9 @@
-//! Whether one model recognises more than another on the same images, or was lucky.
+//! Significance of the difference between two models on the same images.
 
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
-/// On how many images two models differ. Those that both recognise, or neither, say nothing of
+/// Numbers of images on which two models differ. Images that both or neither recognise say nothing about
 /// which is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct McNemar {
@@ -18,7 +18,7 @@ impl McNemar {
     /// the same order.
     ///
     /// # Panics
-    /// If the two are not of one length.
+    /// If their lengths differ.
     pub fn of(before: &[bool], after: &[bool]) -> Self {
         assert_eq!(before.len(), after.len(), "not the same images");
         let count = |from: bool, to: bool| {
@@ -31,18 +31,17 @@ impl McNemar {
         }
     }
 
-    /// The probability, 0 to 1, of at least as many gains among as many differences, if a gain were
-    /// as likely as a loss; 1 if there is no gain.
+    /// One-sided p-value: the probability, 0 to 1, of at least this many gains among this many differences if
+    /// gains and losses were equally likely; 1 if there is no gain.
     ///
-    /// The test of McNemar, Note on the sampling error of the difference between correlated
-    /// proportions or percentages, 1947, one-sided, with the binomial distribution itself in place
-    /// of its normal approximation.
+    /// McNemar's test ("Note on the sampling error of the difference between correlated proportions or
+    /// percentages", 1947), with the exact binomial distribution in place of its normal approximation.
     pub fn p_value(&self) -> f64 {
         if self.gained == 0 {
             return 1.0;
         }
-        // As many gains or more are as many losses or fewer. Logarithms, because powers of ½ leave
-        // the range of numbers at a thousand differences.
+        // At least this many gains are at most this many losses. Logarithms, because powers of ½ underflow at
+        // a thousand differences.
         let differences = self.gained + self.lost;
         let mut logarithm = -(differences as f64) * LN_2;
         let mut sum = logarithm.exp();

@@ -1,4 +1,4 @@
-//! How far an accuracy measured on a number of images can be from that of all images.
+//! Confidence interval of an accuracy measured on a sample of images.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The quantile of the standard normal distribution that leaves 2.5% on either side.
 const QUANTILE: f64 = 1.959_963_984_540_054;
 
-/// A range in which a figure lies.
+/// A confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The lowest value.
@@ -22,11 +22,11 @@ impl fmt::Display for Interval {
     }
 }
 
-/// The 95% score interval of a proportion, 0 to 1, of which `successes` of `trials` were seen
+/// The 95% score interval, within 0 to 1, of a proportion observed as `successes` in `trials`
 /// (Wilson, Probable inference, the law of succession, and statistical inference, 1927).
 ///
-/// 0 to 1 if there were no trials. Unlike the interval that is as far to either side, it stays in
-/// that range and holds for few trials and for proportions near 0 and 1.
+/// 0 to 1 if there were no trials. Unlike a symmetric interval, it stays in that range and holds for few
+/// trials and for proportions near 0 and 1.
 ///
 /// # Panics
 /// If there are more successes than trials.
@@ -48,7 +48,7 @@ pub fn wilson(successes: usize, trials: usize) -> Interval {
     let center = (share + square / (2.0 * trials)) / scale;
     let variance = share * (1.0 - share) / trials + square / (4.0 * trials * trials);
     let reach = QUANTILE * variance.sqrt() / scale;
-    // Rounding must not part the interval of 0 and of 1 from its own proportion.
+    // Despite rounding, the interval contains the proportion itself, even 0 and 1.
     Interval {
         low: (center - reach).clamp(0.0, share),
         high: (center + reach).clamp(share, 1.0),

@@ -1,4 +1,4 @@
-//! What is likely, and how much: scores in falling order, one row of a model's outputs.
+//! Ranking and probabilities of one row of a model's outputs.
 
 use std::cmp::Ordering;
 
@@ -25,7 +25,7 @@ pub fn top_k(scores: &[f32], k: usize) -> Vec<(usize, f32)> {
 /// Probabilities from logits: exp(x) over the sum of exp, shifted by the maximum so that nothing
 /// overflows.
 ///
-/// A row that has NaN or +∞, or nothing but -∞, gives NaN throughout.
+/// A row with a NaN or +∞, or of -∞ alone, gives NaN throughout.
 pub fn softmax(logits: &[f32]) -> Vec<f32> {
     let high = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let shifted: Vec<f32> = logits.iter().map(|logit| (logit - high).exp()).collect();

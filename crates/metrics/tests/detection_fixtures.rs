@@ -1,5 +1,4 @@
-//! Random images against pycocotools, and against a plain reference for VOC; what
-//! `fixtures/make_detection.py` says.
+//! Random images against pycocotools, and against a plain reference for VOC (`fixtures/make_detection.py`).
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -152,7 +151,7 @@ fn the_order_of_images_does_not_matter_if_scores_differ() {
             .iter()
             .enumerate()
             .map(|(image, content)| {
-                // Apart by less than the digits of a score, so that no two images share one.
+                // A shift smaller than the last digit of a score, so that no two images share a score.
                 let apart = |detected: Detected| Detected {
                     score: detected.score + image as f64 * 1e-7,
                     ..detected

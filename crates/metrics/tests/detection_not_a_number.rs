@@ -1,4 +1,4 @@
-//! Scores and boxes that are no numbers.
+//! Scores and boxes with NaN or infinite values.
 
 use warmstart_metrics::{Detected, DetectionEvaluation, Truth};
 

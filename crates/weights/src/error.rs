@@ -1,4 +1,4 @@
-//! Everything that can go wrong, each in one line that names the file and the fix.
+//! Errors, each in one line that names the file and the fix.
 
 use std::io;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub enum WeightError {
         /// What to do about it.
         fix: String,
     },
-    /// A weights file in a form that is not read.
+    /// A weights file in a form that is not supported.
     #[error("{}: {found}; {fix}", shown(path))]
     Unsupported {
         /// The file.
@@ -47,7 +47,7 @@ pub enum WeightError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where it stops making sense.
+        /// What is wrong, and where.
         detail: String,
     },
     /// Unpickling the file with Python would call code.
@@ -64,8 +64,7 @@ pub enum WeightError {
     },
     /// Two entries of a file claim one name.
     #[error(
-        "{}: {first} and {second} both stand for {name}; remove one of them from the file, \
-         for neither may silently win",
+        "{}: {first} and {second} both stand for {name}; remove one of them from the file",
         shown(path)
     )]
     NameCollision {
@@ -78,12 +77,12 @@ pub enum WeightError {
         /// The second key in the file.
         second: String,
     },
-    /// No tensor of the model lies under the prefix that was asked for, or a tensor that it needs cannot be read.
+    /// No tensor of the model is under the wanted prefix, or a tensor that the model needs cannot be read.
     #[error("{}: {detail}", shown(path))]
     NotThere {
         /// The file.
         path: PathBuf,
-        /// The prefix that was asked for, and those that there are.
+        /// The prefix and those that fit, or the tensor.
         detail: String,
     },
     /// Too little of the backbone came from the file to be worth training on.
@@ -91,7 +90,7 @@ pub enum WeightError {
     BackboneNotLoaded {
         /// The file.
         path: PathBuf,
-        /// How much loaded, an example with the closest names, and the way out.
+        /// How much loads, an example with the closest names, and the fix.
         detail: String,
     },
     /// Tensors that cannot be written as they are.

@@ -1,15 +1,14 @@
-//! Reads pretrained weights and says what of them fits a model.
+//! Reading of pretrained weights, and comparison with a model.
 //!
-//! The usual way in is three calls: [`read`] turns a `.pth` or `.safetensors` file into plain
-//! arrays, [`compare`] sets them beside the tensors a model expects, and the [`LoadPlan`] it
-//! returns holds the tensors that fit, the reasons why others do not, and a report for people.
-//! [`inspect`] answers the question before that one: what is in this file? [`save`] writes
-//! safetensors files whose bytes depend on nothing but their contents.
+//! [`read`] turns a `.pth` or `.safetensors` file into plain arrays. [`compare`] compares them with the
+//! tensors a model expects; the [`LoadPlan`] it returns holds the tensors that fit, the reasons why others do
+//! not, and a text report. [`inspect`] lists what a file holds. [`save`] writes safetensors files whose bytes
+//! depend on nothing but their contents.
 //!
-//! A pickle is data here. It is parsed, never executed, and a file that would call code when
-//! Python loads it is refused by name, also where its tensors could have been read.
+//! A pickle is parsed as data, never executed. A file that would run code when Python loads it is refused
+//! with the name of the call, even if its tensors could be read.
 //!
-//! This room knows no model and no tensor library: models describe themselves as a list of
+//! This crate knows no model and no tensor library: models describe themselves as a list of
 //! [`Expected`] tensors, and data are `f32` vectors in row-major order.
 
 mod compare;

@@ -1,4 +1,4 @@
-//! Writing `.safetensors` files: the same contents give the same bytes, or no file at all.
+//! Writing of `.safetensors` files: the same contents give the same bytes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::WeightError;
 
-/// The one metadata key. The format keeps metadata in an unordered map, and several keys
-/// would come out in another order in every process.
+/// The only metadata key. The format keeps metadata in an unordered map, and the order of several keys would
+/// differ between processes.
 pub(crate) const METADATA_KEY: &str = "warmstart";
-/// Bytes that are handed to the system at a time.
+/// Bytes that are written at a time.
 const BUFFER: usize = 1 << 20;
 
 /// The values of a tensor to be saved, in row-major order.
@@ -21,7 +21,7 @@ const BUFFER: usize = 1 << 20;
 pub enum SavedData<'a> {
     /// Weights and statistics.
     F32(&'a [f32]),
-    /// So many of them, which are elsewhere until they are written.
+    /// Number of weights or statistics, and the function that fetches them by name when they are written.
     Fetched(usize, &'a dyn Fn(&str) -> Vec<f32>),
     /// `num_batches_tracked`, which PyTorch's strict loading insists on.
     I64(&'a [i64]),
@@ -82,14 +82,14 @@ pub fn to_bytes<'a>(
     let mut bytes = Vec::new();
     contents
         .write(&mut bytes)
-        .expect("memory does not refuse a write");
+        .expect("writing to memory cannot fail");
     Ok(bytes)
 }
 
 /// Writes a safetensors file, a tensor at a time. See [`to_bytes`] for the contents.
 ///
 /// # Errors
-/// Those of [`to_bytes`], and the operating system's. The file may be there in part then.
+/// Those of [`to_bytes`], and the operating system's. The file may then be incomplete.
 pub fn write<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = SavedTensor<'a>>,
@@ -176,7 +176,7 @@ fn entries(metadata: &Value) -> Option<HashMap<String, String>> {
     )]))
 }
 
-/// The tensors, each once and whole.
+/// The tensors, checked for unique names and as many values as their shapes say.
 fn checked<'a>(
     tensors: impl IntoIterator<Item = SavedTensor<'a>>,
 ) -> Result<Vec<SavedTensor<'a>>, WeightError> {
@@ -210,11 +210,11 @@ fn checked<'a>(
     Ok(found)
 }
 
-/// Writes a safetensors file whole or not at all, by [`replace`](warmstart_files::replace). See [`to_bytes`] for
-/// the contents.
+/// Writes a safetensors file whole or not at all, by [`replace`](warmstart_files::replace). See [`to_bytes`]
+/// for the contents.
 ///
 /// # Errors
-/// Those of [`to_bytes`], and the operating system's. What was at `path` before then stays.
+/// Those of [`to_bytes`], and the operating system's. A file that was at `path` before then stays.
 pub fn save<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = SavedTensor<'a>>,

@@ -1,4 +1,4 @@
-//! Numbers, shapes, names and lists as they look in reports and errors.
+//! Formatting of numbers, shapes, names and lists in reports and errors.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ pub(crate) fn grouped(number: usize) -> String {
     text
 }
 
-/// `part` of `whole` in percent, rounded down so that only the whole is 100%.
+/// `fraction`, 0 to 1, in percent, rounded down so that only 1 is 100%.
 pub(crate) fn percent(fraction: f64) -> String {
     let tenths = (fraction * 1000.0).floor() / 10.0;
     if tenths.fract() == 0.0 {
@@ -36,7 +36,7 @@ pub(crate) fn counted(count: usize, noun: &str) -> String {
     format!("{} {noun}{ending}", grouped(count))
 }
 
-/// A path as JSON's text, which has to be Unicode.
+/// Serializes a path as text, which has to be Unicode.
 pub(crate) fn as_shown<S: serde::Serializer>(
     path: &Path,
     serializer: S,
@@ -62,6 +62,15 @@ pub(crate) fn cut_list<S: AsRef<str>>(items: &[S], limit: usize) -> String {
         0 => shown.join(", "),
         _ => format!("{} and {} more", shown.join(", "), grouped(rest)),
     }
+}
+
+/// A list of prefixes in backquotes, of which at most ten are shown.
+pub(crate) fn quoted<'a>(prefixes: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 10;
+    let quoted: Vec<String> = prefixes
+        .map(|prefix| format!("`{}`", cut_line(prefix, 100)))
+        .collect();
+    cut_list(&quoted, SHOWN)
 }
 
 /// Text from a file on one line of at most `limit` characters and an ellipsis, safe to print.

@@ -1,4 +1,4 @@
-//! What loads into a model, what does not, and what people are told about it.
+//! Which tensors load into a model, which do not, and how the report says so.
 
 mod common;
 
@@ -182,9 +182,12 @@ fn a_backbone_of_another_size_is_an_error_with_both_shapes() {
 fn a_prefix_that_most_keys_share_is_stripped() {
     for prefix in ["backbone.", "model.", "model.encoder.net."] {
         let mut file = read_fixture("zip.pth");
-        rename(&mut file, |key| match key.starts_with("features") {
-            true => format!("{prefix}{key}"),
-            false => key.to_string(),
+        rename(&mut file, |key| {
+            if key.starts_with("features") {
+                format!("{prefix}{key}")
+            } else {
+                key.to_string()
+            }
         });
         let plan = plan(&file, &expected(5));
         assert_eq!(plan.stripped, [prefix]);
@@ -247,7 +250,7 @@ fn a_linear_layer_and_a_1x1_convolution_are_the_same_values() {
     assert!(plan.wrong_shape.is_empty());
     assert!(
         plan.report()
-            .contains("reshaped, values as they are: classifier.1.weight [5, 4, 1, 1] → [5, 4]")
+            .contains("reshaped, values unchanged: classifier.1.weight [5, 4, 1, 1] → [5, 4]")
     );
 }
 
@@ -270,7 +273,7 @@ fn many_unused_tensors_are_cut_and_doubted() {
     let report = plan.report();
     assert!(report.contains("unused: 40 tensors, 400 parameters: extra.00.weight, "));
     assert!(report.contains("extra.09.weight and 30 more"));
-    assert!(report.contains("is it another model's?"));
+    assert!(report.contains("is it for another model?"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Damage: never a panic, never more memory than the file can ask for.
+//! Damaged files: never a panic, never more memory than the file justifies.
 
 mod common;
 
@@ -97,10 +97,10 @@ fn a_flipped_bit_anywhere_is_survived() {
 fn a_pickle_that_only_piles_up_values_is_an_error() {
     let start = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.";
     let repeated: [(&[u8], &str); 4] = [
-        (b"N", "piles up values"),
-        (b"0N", "piles up values"),
-        (b"(", "nests without end"),
-        (b"\x94", "remembers values"),
+        (b"N", "has too many values"),
+        (b"0N", "has too many values"),
+        (b"(", "nests too deeply"),
+        (b"\x94", "memoizes too many values"),
     ];
     for (opcodes, what) in repeated {
         let mut bytes = start.to_vec();

@@ -1,4 +1,4 @@
-//! A first layer for other channels, or for none.
+//! First layers with other numbers of channels, and files without one.
 
 mod common;
 
@@ -7,7 +7,7 @@ use warmstart_weights::{FileTensor, WeightFile, compare};
 
 const FIRST: &str = "features.0.0.weight";
 
-/// The fixture with a first layer for so many channels, whose values are all one.
+/// The fixture with a first layer for `channels` channels, whose values are all one.
 fn with_channels(channels: usize) -> WeightFile {
     let mut file = read_fixture("zip.pth");
     let shape = vec![4, channels, 2, 2];
@@ -21,12 +21,8 @@ fn with_channels(channels: usize) -> WeightFile {
 #[test]
 fn one_and_four_channels_are_converted_and_said() {
     for (channels, value, words) in [
-        (1, 1.0 / 3.0, "1 input channel in the file, spread over 3"),
-        (
-            4,
-            4.0 / 3.0,
-            "4 input channels in the file, brought down to 3",
-        ),
+        (1, 1.0 / 3.0, "1 input channel in the file, converted to 3"),
+        (4, 4.0 / 3.0, "4 input channels in the file, converted to 3"),
     ] {
         let plan = compare(&with_channels(channels), &target(&expected(5)), None).unwrap();
         plan.require_backbone(1.0).unwrap();
@@ -37,7 +33,7 @@ fn one_and_four_channels_are_converted_and_said() {
     }
 }
 
-/// On a picture whose channels are all alike, the layer gives what it gave.
+/// On an image with equal channels, the converted layer gives the same output as before.
 #[test]
 fn a_grey_layer_sees_the_same_in_a_grey_picture() {
     let mut file = with_channels(1);

@@ -1,4 +1,4 @@
-//! Element types that few models have, and files that are no single file.
+//! Element types that few models have, and weights in several files.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn floats(values: &[f32]) -> Vec<u8> {
         .collect()
 }
 
-/// The model of the fixtures, and a tensor besides.
+/// The model of the fixtures and one more tensor.
 fn model_and(name: &str, dtype: &str, shape: &[usize], bytes: Vec<u8>) -> Vec<u8> {
     let mut tensors: Vec<(&str, &str, &[usize], Vec<u8>)> = SHAPES
         .iter()
@@ -61,7 +61,9 @@ fn a_tensor_that_cannot_be_read_does_harm_only_where_it_is_needed() {
     let file = common::read_bytes("a.safetensors", &needed);
     let line = one_line(&compare(&file, &target(&expected(5)), None).unwrap_err());
     assert!(
-        line.contains("features.0.1.bias is needed, and it has the element type F8_E8M0"),
+        line.contains(
+            "features.0.1.bias is needed, and it has the unsupported element type F8_E8M0"
+        ),
         "{line}"
     );
 }
@@ -82,7 +84,9 @@ fn an_element_type_of_later_years_does_harm_only_where_it_is_needed() {
         let needed = model_and("features.0.1.bias", dtype, &[4], vec![7; bytes]);
         let file = common::read_bytes("a.safetensors", &needed);
         let line = one_line(&compare(&file, &target(&expected(5)), None).unwrap_err());
-        let words = format!("features.0.1.bias is needed, and it has the element type {dtype},");
+        let words = format!(
+            "features.0.1.bias is needed, and it has the unsupported element type {dtype}:"
+        );
         assert!(line.contains(&words), "{line}");
     }
 }
@@ -145,7 +149,7 @@ fn weights_of_eight_bits_with_a_scale_beside_them_are_refused_by_name() {
         }
         assert!(with(&scale, "F32", 4).is_ok(), "{scale}");
     }
-    // Those of other tensors and layers.
+    // Scales of other tensors and layers.
     for scale in [
         "features.0.1.weight_scale",
         "features.0.0.input_scale",
@@ -228,5 +232,5 @@ fn an_index_that_does_not_hold_is_refused_by_name() {
     let itself = sharded(folder.path(), |index| {
         index.replace("model-2.safetensors", "model.safetensors.index.json")
     });
-    assert!(one_line(&read(&itself).unwrap_err()).contains("an index that another one names"));
+    assert!(one_line(&read(&itself).unwrap_err()).contains("an index listed as a shard"));
 }

@@ -1,4 +1,4 @@
-//! What a file seems to be.
+//! Inspection of files.
 
 mod common;
 
@@ -68,7 +68,7 @@ fn a_model_is_told_from_a_larger_one_that_contains_it() {
 #[test]
 fn a_first_layer_that_does_not_load_is_a_warning() {
     let mut tensors = expected(5);
-    // Of so many layers that all but one are nearly all.
+    // With so many layers that one missing layer hardly counts.
     for layer in 0..40 {
         tensors.push(Expected {
             name: format!("features.0.1.{layer}"),

@@ -1,4 +1,4 @@
-//! What can be read, and that it comes out as PyTorch wrote it.
+//! Files that can be read, with the values that PyTorch wrote.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! What is refused, and that the one line of the error says what it is and what to do.
+//! Files that are refused, with an error in one line that names the cause and the fix.
 
 mod common;
 

@@ -15,7 +15,7 @@ fn saved(fill: impl FnOnce(&mut Pickler)) -> WeightFile {
     read_bytes("saved.pth", &Pickler::new().dict(fill).zip())
 }
 
-/// The value that all tensors of a copy have tells which one was taken.
+/// The value of all loaded tensors, which shows the copy that was taken.
 fn taken(plan: &LoadPlan) -> f32 {
     assert_eq!(plan.backbone_coverage(), 1.0);
     plan.loaded["features.0.0.weight"].data[0]
@@ -71,12 +71,12 @@ fn of_several_copies_one_is_taken_by_a_rule_and_all_are_named() {
         (
             "encoder_q.",
             "encoder_k.",
-            "what learned comes before its moving average",
+            "the trained copy comes before its moving average",
         ),
         (
             "online_network.",
             "target_network.",
-            "what learned comes before its moving average",
+            "the trained copy comes before its moving average",
         ),
         (
             "teacher.backbone.",
@@ -86,19 +86,19 @@ fn of_several_copies_one_is_taken_by_a_rule_and_all_are_named() {
         (
             "net.",
             "net_ema.",
-            "what learned comes before its moving average",
+            "the trained copy comes before its moving average",
         ),
         (
             "ema.online_model.",
             "ema.ema_model.",
-            "what learned comes before its moving average",
+            "the trained copy comes before its moving average",
         ),
         (
             "target.teacher.",
             "target.student.",
             "a teacher comes before its student",
         ),
-        ("a.", "b.", "the first of equals"),
+        ("a.", "b.", "the first among equals"),
     ] {
         let file = saved(|p| {
             p.model(second, 2.0).model(first, 1.0);
@@ -111,14 +111,14 @@ fn of_several_copies_one_is_taken_by_a_rule_and_all_are_named() {
         let line = format!("fits under 2 prefixes: `{first}` is taken ({reason}");
         assert!(report.contains(&line), "{report}");
         assert!(
-            report.contains(&format!("also `{second}`; --weights-prefix chooses")),
+            report.contains(&format!("also `{second}`; choose with --weights-prefix")),
             "{report}"
         );
 
         let wanted = second.trim_end_matches('.');
         let chosen = plan(&file, Some(wanted));
         assert_eq!(taken(&chosen), 2.0, "{second}");
-        assert!(chosen.report().contains("as --weights-prefix says"));
+        assert!(chosen.report().contains("chosen by --weights-prefix"));
     }
 }
 
@@ -147,7 +147,7 @@ fn moments_of_an_optimizer_are_no_copies_of_the_network() {
         p.model("exp_avg.", 2.0);
     });
     let line = error_for("saved.pth", &alone.zip());
-    assert!(line.contains("the state of an optimizer alone"), "{line}");
+    assert!(line.contains("only the state of an optimizer"), "{line}");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn objects_beside_the_tensors_are_skipped_and_named() {
         p.text("hyper_parameters")
             .global("lightning.fabric.utilities.data", "AttributeDict");
         p.raw(b")\x81(").text("lr").int(1).raw(b"u");
-        // A method of a class, as a training log keeps it, in an object's attributes.
+        // A method of a class in an object's attributes, as a training log keeps it.
         p.text("message_hub")
             .global("mmengine.logging.history_buffer", "HistoryBuffer")
             .raw(b")\x81");
@@ -224,7 +224,7 @@ fn objects_beside_the_tensors_are_skipped_and_named() {
                 .raw(b"tR");
         });
         p.raw(b"b");
-        // An enumeration's member, which its class makes of a value.
+        // An enumeration's member, which its class makes from a value.
         p.text("mode")
             .global("my.settings", "Mode")
             .raw(b"(")

@@ -1,16 +1,16 @@
-//! How long the convolutions of a network take at least on this machine.
+//! Least time that the convolutions of a network take on this machine.
 //!
-//! A layer takes as long as its multiply-adds at the peak, with Winograd's F(2×2, 3×3) for a kernel
-//! of 3×3 and stride 1, or as long as its operands at the speed of a copy, whichever is longer. Each
-//! pass reads its operands once and writes its result once; a training step is a forward pass, both
-//! gradients in one pass over their operands, and AdamW.
+//! A layer takes the longer of two times: its multiply-adds at the peak, with Winograd's F(2×2,
+//! 3×3) for a kernel of 3×3 and stride 1, and a copy of its operands. Each pass reads its operands
+//! once and writes its result once; a training step is a forward pass, both gradients in one pass
+//! over their operands, and AdamW.
 
 use std::time::Instant;
 
 use rayon::prelude::*;
 use warmstart_kernels::Convolution;
 
-/// Values of the buffers that are copied: more than a cache holds.
+/// Values of a buffer that is copied: more than a cache holds.
 const COPIED: usize = 64 << 20;
 /// Accesses of a weight in a step: two packings, its gradient, and AdamW, which reads four values
 /// and writes three.
@@ -53,7 +53,7 @@ struct Machine {
     bytes: f64,
 }
 
-/// What cannot be avoided.
+/// The least work of a pass.
 struct Work {
     multiply_adds: f64,
     bytes: f64,

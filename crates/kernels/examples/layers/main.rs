@@ -8,11 +8,11 @@
 //! measured first. An arrow marks the layer with the smallest share in each pass. Operations are
 //! those of the direct convolution, two a multiplication: a kernel that needs fewer, such as
 //! Winograd's, may exceed the peak. The last lines of a network sum milliseconds an image over all
-//! layers. The end is the floor of each network: what its convolutions take at least.
+//! layers. The end is the floor of each network: the least time that its convolutions take.
 //!
 //! Fresh and small pages cost as much as some kernels; in the environment
 //! `GLIBC_TUNABLES=glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8000000000:glibc.malloc.hugetlb=1`
-//! buffers stay warm and on large pages, as they do behind a pooling allocator.
+//! buffers stay warm and on large pages, as they do with a pooling allocator.
 #![allow(clippy::print_stdout, reason = "an example reports on the terminal")]
 
 use std::time::Instant;

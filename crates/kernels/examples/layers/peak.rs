@@ -1,4 +1,4 @@
-//! How many operations a second this machine can do at most.
+//! Peak rate of arithmetic on this machine.
 #![allow(
     unsafe_code,
     reason = "a function compiled for instructions the processor may lack is unsafe to call"

@@ -1,8 +1,8 @@
 //! Convolutions with one kernel a channel, vectorised over channels.
 //!
-//! All three passes go row by row. The taps of a row's pixels lie at the same distances, but for the
-//! few pixels at the border that lack some. Pixels go in blocks that share each load of a weight, all
-//! channels of a block before the next, which reads and writes memory in order.
+//! All three passes go row by row. The taps of a row's pixels lie at the same distances, except for
+//! the few pixels at the border that lack some. Pixels go in blocks that share each load of a
+//! weight, all channels of a block before the next, which reads and writes memory in order.
 #![allow(unsafe_code, reason = "the result is written tile by tile")]
 
 mod pass;
@@ -146,8 +146,8 @@ fn union(a: Range<usize>, b: Range<usize>) -> Range<usize> {
     }
 }
 
-/// The source row of each vertical tap that has one, and the index of the tap's first weight. `start`
-/// is where source value 0 would be.
+/// The source row of each vertical tap that has one, and the index of the tap's first weight.
+/// `start` is where source value 0 would be.
 fn source_rows(
     gather: &Gather,
     row: usize,

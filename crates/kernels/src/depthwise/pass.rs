@@ -25,9 +25,9 @@ const BLOCK: usize = 4;
 /// Forward pass or input gradient.
 pub(super) struct Pass<'a> {
     channels: usize,
-    /// One, or one for each phase of the stride.
+    /// One gather, or one for each phase of the stride.
     gathers: Vec<Gather>,
-    /// Of each gather, `[tap, channel]`.
+    /// Weights of each gather, `[tap, channel]`.
     weights: Vec<Cow<'a, [f32]>>,
     epilogue: Epilogue<'a>,
     pub output: Output,
@@ -50,7 +50,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Every task does its share of every phase, so that phases meet their source in the cache.
+    /// Every task does its share of every phase, so that all phases find their source in the cache.
     pub(super) fn tasks(&self) -> usize {
         let tasks = |gather| rows(gather).div_ceil(rows_per_tile(gather, self.channels));
         self.gathers.iter().map(tasks).max().unwrap_or(0)
@@ -83,7 +83,7 @@ impl<'a> Pass<'a> {
         spans.fold(0..0, union)
     }
 
-    /// Computes a task from the source whose value 0 would be at `start`.
+    /// Computes a task. `start` is where source value 0 would be.
     pub(super) fn run_tile(&self, task: usize, tasks: usize, start: *const f32) {
         for (gather, weights) in self.gathers.iter().zip(&self.weights) {
             dispatch(Tile {
@@ -98,8 +98,8 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The values that a task writes, where they are whole rows one after the other: where the
-    /// phases have equally many rows.
+    /// The values that a task writes, if they are consecutive whole rows: if the phases have
+    /// equally many rows.
     pub(super) fn completed(&self, task: usize, tasks: usize) -> Option<Range<usize>> {
         let [height, width] = self.gathers[0].destination_extent;
         let positions = self.gathers[0].vertical.positions;
@@ -243,7 +243,7 @@ impl Tile<'_> {
         let mut sums = [[V::splat(0.0); VECTORS]; PIXELS];
         for (source, weights) in taps {
             let source = source.wrapping_add(first);
-            // SAFETY: as the caller vouches.
+            // SAFETY: as the caller guarantees.
             unsafe {
                 let mut weight = [V::splat(0.0); VECTORS];
                 for (vector, weight) in weight.iter_mut().enumerate() {

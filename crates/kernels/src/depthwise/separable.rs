@@ -1,9 +1,9 @@
 //! Inference of a depthwise convolution with the 1×1 convolutions around it, a tile at a time.
 //!
-//! What the first one makes has several times the channels of what goes in and comes out: it stays
-//! in the L2 cache, and is never in memory as a whole. The rows of the wide activations that two
-//! tiles have in common are computed twice. Every value is the sum that the kernels make one after
-//! the other, so the bits are theirs.
+//! The first one's output has several times the channels of the input and of the result. It stays
+//! in the L2 cache and is never in memory as a whole. Rows of these wide activations that two tiles
+//! share are computed twice. Every value is the same sum as that of the kernels run one after
+//! another, so the bits are the same.
 #![allow(
     unsafe_code,
     reason = "what lies between two kernels is written and read through pointers"
@@ -40,7 +40,7 @@ pub(crate) struct Separable<'a> {
 }
 
 impl<'a> Separable<'a> {
-    /// The units, if they are such and large enough to gain by it.
+    /// The units, if they have this form and are large enough to gain from it.
     pub(crate) fn of(units: &'a [InferenceUnit<'a>]) -> Option<Self> {
         let (expand, depthwise, project) = match units {
             [depthwise, project] => (None, depthwise, project),
@@ -101,7 +101,7 @@ impl<'a> Separable<'a> {
         unsafe { y.written(len) }
     }
 
-    /// Rows of all images, none of a tile with a part of another image.
+    /// Tiles of the rows of all images; no tile has a part of an image and of another one.
     fn tiles(&self, c: &Convolution) -> impl Iterator<Item = Range<usize>> {
         let (height, rows) = (c.out_height(), self.rows);
         let images = (rows / height).max(1);
@@ -113,7 +113,7 @@ impl<'a> Separable<'a> {
     }
 }
 
-/// Rows of a tile, if there can be enough of them.
+/// Number of rows of a tile; `None` if they would be too few.
 fn tile_rows(c: &Convolution) -> Option<usize> {
     let height = c.out_height();
     let wide_rows = TILE_VALUES / (c.in_width * c.in_channels).max(1);
@@ -122,11 +122,11 @@ fn tile_rows(c: &Convolution) -> Option<usize> {
     if rows >= height {
         return Some(rows / height.max(1) * height).filter(|&rows| rows > 0);
     }
-    // As even as it goes, so that no tile is all overlap.
+    // As even as possible, so that no tile is mostly overlap.
     (rows >= MIN_ROWS).then(|| height.div_ceil(height.div_ceil(rows)))
 }
 
-/// A 1×1 convolution. Its tasks are told where their source is.
+/// A 1×1 convolution. Its tasks are given the address of their source.
 fn product<'a>(unit: &InferenceUnit<'a>, residual: Option<&'a [f32]>) -> Product<'a> {
     let c = &unit.convolution;
     Product {
@@ -144,7 +144,7 @@ fn product<'a>(unit: &InferenceUnit<'a>, residual: Option<&'a [f32]>) -> Product
     }
 }
 
-/// What a thread keeps from tile to tile.
+/// Buffers that a thread reuses from tile to tile.
 #[derive(Default)]
 struct Scratch {
     buffers: Buffers,
@@ -152,7 +152,7 @@ struct Scratch {
     between: Vec<f32>,
 }
 
-/// Room for some pixels.
+/// Output with room for the values of some pixels.
 fn room(buffer: &mut Vec<f32>, pixels: Range<usize>, channels: usize) -> Output {
     Output::of_range(buffer, pixels.start * channels..pixels.end * channels)
 }

@@ -18,15 +18,15 @@ use crate::vector::Vector;
 
 const MAX_CHUNKS: usize = 32;
 
-/// The gradient of the weights, summed over a number of chunks that depends on the shape alone, in
-/// their order.
+/// The gradient of the weights: sums over chunks, added in order. The number of chunks depends on
+/// the shape alone.
 pub(super) struct WeightPass {
     channels: usize,
     taps: usize,
     pub gather: Gather,
 }
 
-/// What a thread keeps from tile to tile.
+/// Buffers that a thread reuses from tile to tile.
 #[derive(Default)]
 pub(super) struct WeightTileBuffers {
     pub x: Vec<f32>,
@@ -79,8 +79,8 @@ impl WeightPass {
         })
     }
 
-    /// Adds the products of the output rows in `rows`. `grad_y` is where the gradient's value 0 would
-    /// be.
+    /// Adds the products of the output rows in `rows`. `grad_y` is where the gradient's value 0
+    /// would be.
     pub(super) fn add(
         &self,
         rows: Range<usize>,
@@ -178,8 +178,8 @@ impl WeightTile<'_> {
     }
 
     /// # Safety
-    /// There must be `VECTORS` registers of channels, of which the last has `lanes`, and a source for
-    /// the taps of all pixels. `place` is the first sum and the first channel.
+    /// There must be `VECTORS` registers of channels, of which the last has `lanes`, and a source
+    /// for the taps of all pixels. `place` is the first sum and the first channel.
     #[inline(always)]
     unsafe fn block<V: Vector, const TAPS: usize, const VECTORS: usize>(
         &mut self,
@@ -200,7 +200,7 @@ impl WeightTile<'_> {
             let pixel = row * horizontal.positions + x;
             let gradients = self.grad_y.wrapping_add(pixel * self.channels + channel);
             let source = source.wrapping_add(x * step);
-            // SAFETY: as the caller vouches.
+            // SAFETY: as the caller guarantees.
             unsafe {
                 let mut gradient = [V::splat(0.0); VECTORS];
                 for (vector, gradient) in gradient.iter_mut().enumerate() {

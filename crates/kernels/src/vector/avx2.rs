@@ -16,7 +16,7 @@ impl Vector for __m256 {
     #[inline(always)]
     unsafe fn load(source: *const f32, lanes: usize) -> Self {
         if lanes >= 8 {
-            // SAFETY: the caller vouches for 8 values.
+            // SAFETY: the caller guarantees 8 values.
             unsafe { _mm256_loadu_ps(source) }
         } else {
             // SAFETY: lanes outside the mask are not accessed.
@@ -27,7 +27,7 @@ impl Vector for __m256 {
     #[inline(always)]
     unsafe fn store(self, destination: *mut f32, lanes: usize) {
         if lanes >= 8 {
-            // SAFETY: the caller vouches for 8 values.
+            // SAFETY: the caller guarantees 8 values.
             unsafe { _mm256_storeu_ps(destination, self) }
         } else {
             // SAFETY: lanes outside the mask are not accessed.
@@ -73,7 +73,7 @@ impl Vector for __m256 {
 
     #[inline(always)]
     fn power_of_two(self) -> Self {
-        // SAFETY: as in `splat`. Of a NaN the conversion gives the lowest number.
+        // SAFETY: as in `splat`. The conversion turns NaN into the lowest number.
         unsafe {
             let biased = _mm256_add_epi32(_mm256_cvtps_epi32(self), _mm256_set1_epi32(127));
             _mm256_castsi256_ps(_mm256_slli_epi32::<23>(biased))

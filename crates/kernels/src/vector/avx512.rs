@@ -16,7 +16,7 @@ impl Vector for __m512 {
     #[inline(always)]
     unsafe fn load(source: *const f32, lanes: usize) -> Self {
         if lanes >= 16 {
-            // SAFETY: the caller vouches for 16 values.
+            // SAFETY: the caller guarantees 16 values.
             unsafe { _mm512_loadu_ps(source) }
         } else {
             // SAFETY: lanes outside the mask are not accessed.
@@ -27,7 +27,7 @@ impl Vector for __m512 {
     #[inline(always)]
     unsafe fn store(self, destination: *mut f32, lanes: usize) {
         if lanes >= 16 {
-            // SAFETY: the caller vouches for 16 values.
+            // SAFETY: the caller guarantees 16 values.
             unsafe { _mm512_storeu_ps(destination, self) }
         } else {
             // SAFETY: lanes outside the mask are not accessed.
@@ -73,7 +73,7 @@ impl Vector for __m512 {
 
     #[inline(always)]
     fn power_of_two(self) -> Self {
-        // SAFETY: as in `splat`. Of a NaN the conversion gives the lowest number.
+        // SAFETY: as in `splat`. The conversion turns NaN into the lowest number.
         unsafe {
             let biased = _mm512_add_epi32(_mm512_cvtps_epi32(self), _mm512_set1_epi32(127));
             _mm512_castsi512_ps(_mm512_slli_epi32::<23>(biased))

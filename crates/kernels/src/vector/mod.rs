@@ -16,8 +16,8 @@ mod tests;
 
 pub(crate) use scalar::Lanes4;
 
-/// A register of `LANES` f32. Values exist only inside [`dispatch`](crate::simd::dispatch), at a level the processor has;
-/// that is what makes the arithmetic methods safe.
+/// A register of `LANES` f32. Values exist only inside [`dispatch`](crate::simd::dispatch), at a
+/// level the processor has; that is what makes the arithmetic methods safe.
 pub(crate) trait Vector: Copy {
     const LANES: usize;
 
@@ -35,7 +35,7 @@ pub(crate) trait Vector: Copy {
     /// `destination` must be valid for writing `lanes` values.
     unsafe fn store(self, destination: *mut f32, lanes: usize);
 
-    /// Asks for the cache line at `source`, which need not exist, before it is loaded.
+    /// Prefetches the cache line at `source`, which need not exist.
     fn prefetch(source: *const f32);
 
     fn add(self, other: Self) -> Self;
@@ -46,7 +46,8 @@ pub(crate) trait Vector: Copy {
     /// `self * factor + addend`, in one rounding where the level has the instruction.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
 
-    /// 2 to the power of whole numbers from -126 to 128; infinity for 128, and any value for others.
+    /// 2 to the power of whole numbers from -126 to 128; infinity for 128, and any value for
+    /// others.
     fn power_of_two(self) -> Self;
 
     /// Limits to `low..=high`; NaN stays NaN.

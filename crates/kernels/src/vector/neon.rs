@@ -20,7 +20,7 @@ impl Vector for float32x4x2_t {
 
     #[inline(always)]
     unsafe fn load(source: *const f32, lanes: usize) -> Self {
-        // SAFETY: the caller vouches for `lanes` values.
+        // SAFETY: the caller guarantees `lanes` values.
         unsafe {
             match lanes {
                 8.. => Self(vld1q_f32(source), vld1q_f32(source.add(4))),
@@ -32,7 +32,7 @@ impl Vector for float32x4x2_t {
 
     #[inline(always)]
     unsafe fn store(self, destination: *mut f32, lanes: usize) {
-        // SAFETY: the caller vouches for `lanes` values.
+        // SAFETY: the caller guarantees `lanes` values.
         unsafe {
             if lanes < 4 {
                 return store_fewer(self.0, destination, lanes);
@@ -111,7 +111,7 @@ impl Vector for float32x4x2_t {
 
 #[inline(always)]
 fn power_of_two(exponent: float32x4_t) -> float32x4_t {
-    // SAFETY: called only where NEON is. Of a NaN the conversion gives zero.
+    // SAFETY: called only where NEON is. The conversion turns NaN into zero.
     unsafe {
         let biased = vaddq_s32(vcvtnq_s32_f32(exponent), vdupq_n_s32(127));
         vreinterpretq_f32_s32(vshlq_n_s32::<23>(biased))
@@ -138,7 +138,7 @@ fn keep_where_between(
 /// `source` must be valid for reading `lanes` values.
 #[inline(always)]
 unsafe fn load_fewer(source: *const f32, lanes: usize) -> float32x4_t {
-    // SAFETY: the caller vouches for `lanes` values, and no case reads more.
+    // SAFETY: the caller guarantees `lanes` values, and no case reads more.
     unsafe {
         let zero = vdupq_n_f32(0.0);
         match lanes {
@@ -159,7 +159,7 @@ unsafe fn load_fewer(source: *const f32, lanes: usize) -> float32x4_t {
 /// `destination` must be valid for writing `lanes` values.
 #[inline(always)]
 unsafe fn store_fewer(values: float32x4_t, destination: *mut f32, lanes: usize) {
-    // SAFETY: the caller vouches for `lanes` values, and no case writes more.
+    // SAFETY: the caller guarantees `lanes` values, and no case writes more.
     unsafe {
         match lanes {
             0 => {}

@@ -26,12 +26,12 @@ impl Vector for Lanes4 {
     #[inline(always)]
     unsafe fn load(source: *const f32, lanes: usize) -> Self {
         if lanes >= 4 {
-            // SAFETY: the caller vouches for 4 values.
+            // SAFETY: the caller guarantees 4 values.
             return Self(unsafe { source.cast::<[f32; 4]>().read_unaligned() });
         }
         let mut values = [0.0; 4];
         for (lane, value) in values.iter_mut().enumerate().take(lanes) {
-            // SAFETY: the caller vouches for `lanes` values.
+            // SAFETY: the caller guarantees `lanes` values.
             *value = unsafe { source.add(lane).read() };
         }
         Self(values)
@@ -40,11 +40,11 @@ impl Vector for Lanes4 {
     #[inline(always)]
     unsafe fn store(self, destination: *mut f32, lanes: usize) {
         if lanes >= 4 {
-            // SAFETY: the caller vouches for 4 values.
+            // SAFETY: the caller guarantees 4 values.
             return unsafe { destination.cast::<[f32; 4]>().write_unaligned(self.0) };
         }
         for lane in 0..lanes {
-            // SAFETY: the caller vouches for `lanes` values.
+            // SAFETY: the caller guarantees `lanes` values.
             unsafe { destination.add(lane).write(self.0[lane]) };
         }
     }
@@ -86,7 +86,7 @@ impl Vector for Lanes4 {
 
     #[inline(always)]
     fn power_of_two(self) -> Self {
-        // Of a NaN the conversion gives zero.
+        // The conversion turns NaN into zero.
         let biased = self.0.map(|exponent| (exponent as i32).wrapping_add(127));
         Self(biased.map(|biased| f32::from_bits((biased as u32) << 23)))
     }

@@ -1,9 +1,10 @@
 //! Convolutions of 3×3 taps and stride 1 with 2.25 times fewer multiplications.
 //!
-//! Winograd's minimal filtering (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks",
-//! 2016): in tiles of 2×2 outputs a convolution becomes 16 independent matrix products over channels,
-//! one for each point of the transformed 4×4 input tile. Larger tiles would save more, but their
-//! transforms have factors that cost accuracy; with 2×2 outputs they are sums and halves.
+//! Winograd's minimal filtering (Lavin and Gray, "Fast Algorithms for Convolutional Neural
+//! Networks", 2016): in tiles of 2×2 outputs a convolution becomes 16 independent matrix products
+//! over channels, one for each point of the transformed 4×4 input tile. Larger tiles would save
+//! more, but their transforms have factors that cost accuracy; with 2×2 outputs they are sums and
+//! halves.
 #![allow(unsafe_code, reason = "the result is written tile by tile")]
 
 mod product;
@@ -32,7 +33,7 @@ const MIN_CHANNELS: usize = 32;
 /// With fewer output pixels the transform of the weights costs more than it saves.
 const MIN_PIXELS: usize = 128;
 
-/// Whether a convolution of this very batch is computed this way: it can be, and it was measured to be
+/// Whether a convolution of this batch is computed this way: it can be, and it was measured to be
 /// faster.
 pub(crate) fn suits(c: &Convolution) -> bool {
     let pixels = c.batch * c.out_height() * c.out_width();

@@ -84,8 +84,8 @@ impl Product<'_> {
     }
 }
 
-/// Values from one point to the next: an odd number of cache lines, or the points of a tile would
-/// compete for the same few places in the cache.
+/// Values from one point to the next: an odd number of cache lines, so that the points of a tile do
+/// not compete for the same few places in the cache.
 fn pitch(tiles: usize, channels: usize) -> usize {
     const LINE: usize = 16;
     let lines = (tiles.next_multiple_of(TILE_ROWS) * channels).div_ceil(LINE);
@@ -133,7 +133,7 @@ impl Task<'_> {
                 // SAFETY: the channels exist, and the tile has a row for each point.
                 unsafe {
                     let points = points.add(channel);
-                    // Inside of the image and with whole registers there is nothing to ask.
+                    // Inside the image and with whole registers, there is nothing to check.
                     match (is_inside, lanes == V::LANES) {
                         (true, true) => {
                             self.transform_input::<V, true>(&patch, channel, V::LANES, points);
@@ -158,7 +158,7 @@ impl Task<'_> {
         lanes: usize,
         points: *mut f32,
     ) {
-        // SAFETY: as the caller vouches.
+        // SAFETY: as the caller guarantees.
         unsafe {
             let pixels = patch.load::<V, POINTS, INSIDE>(channel, lanes);
             let values = transform::Input::square(&pixels);
@@ -254,7 +254,7 @@ impl Task<'_> {
         let product = self.product;
         let mut sums = [[V::splat(0.0); POINTS]; POINTS];
         for (point, sum) in sums.iter_mut().flatten().enumerate() {
-            // SAFETY: as the caller vouches.
+            // SAFETY: as the caller guarantees.
             *sum = unsafe { V::load(points.add(point * self.products_pitch), V::LANES) };
         }
         let sums = transform::Output::square(&sums);
@@ -283,7 +283,7 @@ unsafe fn multiply_tile<V: Vector, const ROWS: usize, const VECTORS: usize>(
     products: *mut f32,
 ) {
     let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
-    // SAFETY: as the caller vouches.
+    // SAFETY: as the caller guarantees.
     unsafe {
         add_products(&mut sums, rows, depth, weights);
         for (row, sums) in sums.iter().enumerate() {

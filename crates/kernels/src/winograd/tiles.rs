@@ -7,8 +7,8 @@ use super::transform::OUTPUTS;
 use crate::geometry::Convolution;
 use crate::vector::Vector;
 
-/// All tiles of a convolution, numbered row by row over the batch. At odd heights and widths the last
-/// tiles reach beyond the output.
+/// All tiles of a convolution, numbered row by row over the batch. At odd heights and widths the
+/// last tiles reach beyond the output.
 #[derive(Clone, Copy)]
 pub(super) struct Tiles {
     batch: usize,
@@ -56,7 +56,7 @@ impl Tiles {
         })
     }
 
-    /// The input pixels of a tile, from an input of so many channels.
+    /// The input pixels of a tile, from an input with this many channels.
     #[inline(always)]
     pub(super) fn input<'a>(&self, tile: Tile, source: &'a [f32], channels: usize) -> Patch<'a> {
         let first = |axis: usize, position: usize| position as isize - self.padding[axis] as isize;
@@ -69,14 +69,14 @@ impl Tiles {
         )
     }
 
-    /// The output pixels of a tile, from an output of so many channels.
+    /// The output pixels of a tile, from an output with this many channels.
     #[inline(always)]
     pub(super) fn output<'a>(&self, tile: Tile, source: &'a [f32], channels: usize) -> Patch<'a> {
         let first = [tile.y as isize, tile.x as isize];
         Patch::new(source, self.output, channels, tile.image, first)
     }
 
-    /// The pixels of the output that a tile makes, `None` beyond the image.
+    /// The pixels of the output that a tile computes, `None` outside the image.
     #[inline(always)]
     pub(super) fn destinations(&self, tile: Tile) -> [[Option<usize>; OUTPUTS]; OUTPUTS] {
         let [height, width] = self.output;
@@ -125,7 +125,7 @@ impl<'a> Patch<'a> {
         axes.all(|(&first, extent)| first >= 0 && first as usize + size <= extent)
     }
 
-    /// Reads `lanes` channels of a square. `INSIDE` saves the question which pixels exist.
+    /// Reads `lanes` channels of a square. `INSIDE` skips the check which pixels exist.
     ///
     /// # Safety
     /// `lanes` channels from `channel` on exist, and with `INSIDE` all pixels do.

@@ -1,9 +1,9 @@
 //! The weight gradient: transform inputs and output gradients, sum outer products over the tiles at
 //! each point, transform back.
 //!
-//! The points are independent until the end, so a task does one row of them, for a chunk of the tiles
-//! and some panels of columns. The number of chunks depends on the shape alone, and they are added in
-//! their order.
+//! The points are independent until the end, so a task does one row of them, for a chunk of the
+//! tiles and some panels of columns. The number of chunks depends on the shape alone, and they are
+//! added in their order.
 #![allow(unsafe_code, reason = "tiles are read and written through pointers")]
 
 use std::ops::Range;
@@ -93,12 +93,12 @@ impl<'a> Sums<'a> {
         self.panels_per_task * POINTS * self.matrix_len()
     }
 
-    /// With room for the panels that the last task of a chunk lacks.
+    /// Number of sums, with room for panels that the last task of a chunk does not have.
     fn len(&self) -> usize {
         self.chunks * self.panel_tasks() * POINTS * self.task_len()
     }
 
-    /// Where the sums of a point are.
+    /// Index of the first sum of a point.
     fn matrix(&self, chunk: usize, panel: usize, point: usize) -> usize {
         let (panel_task, panel) = (panel / self.panels_per_task, panel % self.panels_per_task);
         let task = (chunk * self.panel_tasks() + panel_task) * POINTS + point / POINTS;
@@ -295,8 +295,8 @@ unsafe fn transform_row<V, T, const SIZE: usize, const ROW: usize>(
     V: Vector,
     T: Transform<SIZE, POINTS>,
 {
-    // Inside of the image and with whole registers there is nothing to ask.
-    // SAFETY: as the caller vouches.
+    // Inside the image and with whole registers, there is nothing to check.
+    // SAFETY: as the caller guarantees.
     unsafe {
         if patch.is_inside(SIZE) && lanes == V::LANES {
             let pixels = patch.load::<V, SIZE, true>(channel, V::LANES);
@@ -313,7 +313,7 @@ unsafe fn transform_row<V, T, const SIZE: usize, const ROW: usize>(
 #[inline(always)]
 unsafe fn store_row<V: Vector>(values: [V; POINTS], lanes: usize, points: *mut f32, pitch: usize) {
     for (point, value) in values.iter().enumerate() {
-        // SAFETY: as the caller vouches.
+        // SAFETY: as the caller guarantees.
         unsafe { value.store(points.add(point * pitch), lanes) };
     }
 }
@@ -364,7 +364,7 @@ impl Outer {
         let mut sums = [[V::splat(0.0); VECTORS]; ROWS];
         let mut inputs = self.inputs.wrapping_add(row);
         let mut gradients = self.gradients.wrapping_add(column);
-        // SAFETY: as the caller vouches.
+        // SAFETY: as the caller guarantees.
         unsafe {
             for _ in 0..self.tiles {
                 let mut gradient = [V::splat(0.0); VECTORS];

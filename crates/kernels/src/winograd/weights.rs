@@ -42,7 +42,7 @@ pub(super) fn transform_forward(c: &Convolution, w: &[f32]) -> Vec<f32> {
 }
 
 /// The weights of an input gradient: input and output channels change places, and the kernel is
-/// turned by half a circle.
+/// rotated by 180°.
 pub(super) fn transform_input_gradient(c: &Convolution, w: &[f32]) -> Vec<f32> {
     transform(Native {
         weights: w,
@@ -131,7 +131,7 @@ impl Kernel for Block<'_> {
 }
 
 impl Block<'_> {
-    /// Brings the taps of the columns side by side.
+    /// Moves the taps of the columns side by side.
     #[inline(always)]
     fn gather(&self, rows: usize) -> [[[f32; PANEL]; TAP_COUNT]; ROWS] {
         let native = self.native;

@@ -1,4 +1,4 @@
-//! What the kernels promise: the formulas, at every SIMD level, with the same bits on any number of
+//! The kernels against the formulas, at every SIMD level, with the same bits on any number of
 //! threads.
 
 mod batch_norm;

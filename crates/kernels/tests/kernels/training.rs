@@ -55,7 +55,7 @@ impl Norm {
     }
 }
 
-/// A convolution of a normalised input, with the batch norm behind it.
+/// A convolution of a normalised input, with the batch norm after it.
 struct Layer {
     c: Convolution,
     z_in: Vec<f32>,

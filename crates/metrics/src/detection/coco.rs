@@ -1,8 +1,9 @@
 //! COCO's average precision and recall of one class, in the semantics of pycocotools 2.0 (Lin et
 //! al., "Microsoft COCO: Common Objects in Context", 2014, and <https://cocodataset.org/#detection-eval>).
 
+use super::boxes::{Detected, Truth};
 use super::interpolation::{Curve, interpolate};
-use super::{Detected, Truth, overlap};
+use super::overlap;
 use crate::ranking::falling;
 
 /// Intersection over union from which a detection matches: 0.5, 0.55, … 0.95.
@@ -19,27 +20,27 @@ pub(super) const IOU_THRESHOLDS: [f64; 10] = {
     thresholds
 };
 
-/// Least and largest area in pixels² of the sizes, both included: all, small, medium, large.
+/// Smallest and largest area in pixels², both included, of the sizes all, small, medium and large.
 const AREA_RANGES: [[f64; 2]; 4] = [
     [0.0, 1e10],
     [0.0, 32.0 * 32.0],
     [32.0 * 32.0, 96.0 * 96.0],
     [96.0 * 96.0, 1e10],
 ];
-/// Places of the sizes in [`AREA_RANGES`].
+/// Indices of the sizes in [`AREA_RANGES`].
 pub(super) const ALL: usize = 0;
 pub(super) const SMALL: usize = 1;
 pub(super) const MEDIUM: usize = 2;
 pub(super) const LARGE: usize = 3;
 
-/// Detections of a class that count in an image, those with the highest scores.
+/// Numbers of detections of a class that count in an image, highest scores first.
 const LIMITS: [usize; 3] = [1, 10, 100];
-/// Places in [`LIMITS`].
+/// Indices of the numbers in [`LIMITS`].
 pub(super) const AT_1: usize = 0;
 pub(super) const AT_10: usize = 1;
 pub(super) const AT_100: usize = 2;
 
-/// What became of a detection, by size; bit t of a mask stands for IoU threshold t. One that is
+/// A detection after matching, by size. Bit t of a mask stands for IoU threshold t; a detection that is
 /// neither a hit nor a miss is ignored there.
 struct Judged {
     score: f64,
@@ -47,7 +48,7 @@ struct Judged {
     misses: [u16; AREA_RANGES.len()],
 }
 
-/// One class over all images so far.
+/// Matches of one class over all images so far.
 #[derive(Default)]
 pub(super) struct CocoClass {
     judged: Vec<Judged>,
@@ -58,7 +59,7 @@ pub(super) struct CocoClass {
 }
 
 impl CocoClass {
-    /// Matches the detections of this class in one image with its truths, and keeps what came of it.
+    /// Matches the detections of this class in one image with its truths, and keeps the results.
     pub(super) fn add_image(&mut self, truths: &[&Truth], detected: &[&Detected]) {
         let mut detected = detected.to_vec();
         detected.sort_by(|a, b| falling(a.score, b.score));
@@ -102,7 +103,7 @@ impl CocoClass {
         self.judged.append(&mut judged);
     }
 
-    /// Truths to be found: those that are no crowd.
+    /// Number of truths to be found: those that are not crowds.
     pub(super) fn truths(&self) -> usize {
         self.truths[ALL]
     }
@@ -128,13 +129,13 @@ impl CocoClass {
         (self.truths[size] > 0).then(|| self.found[size][limit].map(recall))
     }
 
-    /// Precision by recall over all sizes; `None` without truth.
+    /// Precision-recall curve over all sizes; `None` without truth.
     pub(super) fn curve(&self, threshold: usize) -> Option<Curve> {
         (self.truths[ALL] > 0).then(|| self.interpolate(&self.ranked(), ALL, threshold))
     }
 
-    /// The highest score first; equal ones in the order of the images, and within an image in the
-    /// order they came in.
+    /// Detections with the highest score first; equal scores in the order of the images, and within an image
+    /// in the order they came in.
     fn ranked(&self) -> Vec<&Judged> {
         let mut ranked: Vec<&Judged> = self.judged.iter().collect();
         ranked.sort_by(|a, b| falling(a.score, b.score));
@@ -154,17 +155,17 @@ impl CocoClass {
     }
 }
 
-/// Whether an area in pixels² is not of this size.
+/// Whether an area in pixels² is outside the range of a size.
 fn outside(area: f64, &[least, most]: &[f64; 2]) -> bool {
     area < least || area > most
 }
 
-/// The truth each detection is matched with. `overlaps` is `[detection][truth]`, the highest score
-/// first.
+/// Index of the truth that each detection is matched with. `overlaps` is `[detection][truth]`, the highest
+/// score first.
 ///
-/// Greedily, a detection takes the truth that it overlaps most of those left, if by `least`; of
-/// equal ones the last. Ignored truths are for detections that no other truth is left for, and a
-/// crowd is never used up.
+/// Matching is greedy: a detection takes the remaining truth that it overlaps most, if by at least `least`;
+/// among equals, the last. It takes an ignored truth only if no other is left, and a crowd can be taken any
+/// number of times.
 fn match_truths(
     overlaps: &[Vec<f64>],
     truths: &[&Truth],

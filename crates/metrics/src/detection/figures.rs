@@ -1,4 +1,4 @@
-//! The figures of an evaluation, for machines and for people.
+//! Figures of a detection evaluation, as data and as text tables.
 
 use crate::class_column::{self, short};
 use serde::Serialize;
@@ -40,11 +40,11 @@ pub struct CocoFigures {
 /// COCO's average precision of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AveragePrecision {
-    /// Its name.
+    /// Name of the class.
     pub class: String,
-    /// Mean over the IoU thresholds, 0 to 1; `None` without truth.
+    /// AP averaged over the IoU thresholds, 0 to 1; `None` without truth.
     pub ap: Option<f64>,
-    /// At an IoU of 0.5; `None` without truth.
+    /// AP at an IoU of 0.5; `None` without truth.
     pub ap_50: Option<f64>,
     /// Number of its objects, without crowds.
     pub truths: usize,
@@ -52,44 +52,43 @@ pub struct AveragePrecision {
 
 /// VOC's mean average precision at an IoU of more than 0.5, 0 to 1; `None` if no class has truth.
 ///
-/// Corners are pixels that belong to the box, a side is one longer than their difference. Difficult
-/// truths and crowds need not be found, and detections of them don't count. An IoU of exactly 0.5
-/// is no match: the paper asks for more, and so do the usual ports; the development kit in MATLAB
-/// lets it pass.
+/// VOC's corners are pixels of the box, so that a side is one longer than their difference; the bounds of
+/// [`Truth`](super::Truth) already include that pixel. Difficult truths and crowds need not be found, and
+/// detections of them don't count. An IoU of exactly 0.5 is not a match, as in the paper and the usual ports;
+/// the MATLAB development kit accepts it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VocFigures {
-    /// VOC 2007's: the mean of the precision at recall 0, 0.1, … 1. The tenths are exact here; in the
-    /// kit 0.3 is the next number up, so that a recall of just 3 in 10 falls short of it.
+    /// VOC 2007's figure: the mean of the precision at recall 0, 0.1, … 1. The tenths are exact here; the
+    /// kit's 0.3 is rounded up, so that a recall of exactly 3 in 10 does not reach it.
     pub map_11_points: Option<f64>,
-    /// That of VOC 2010 and later: the area under the curve of precision by recall.
+    /// The figure of VOC 2010 and later: the area under the precision-recall curve.
     pub map_all_points: Option<f64>,
 }
 
-/// How precise the detections of one class are when so many of its objects are to be found.
+/// Precision-recall curve of one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PrecisionRecall {
-    /// The class.
+    /// Name of the class.
     pub class: String,
     /// Intersection over union from which a detection matches.
     pub iou: f64,
-    /// At recall 0, 0.01, … 1.
+    /// Points at recall 0, 0.01, … 1.
     pub points: Vec<RecallPoint>,
 }
 
-/// One point of a curve.
+/// One point of a precision-recall curve.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RecallPoint {
     /// Share of the objects found, 0 to 1.
     pub recall: f64,
-    /// Highest share of hits among the detections at this recall or a higher one; 0 if the recall
-    /// is not reached.
+    /// Highest precision at this recall or a higher one, 0 to 1; 0 if the recall is not reached.
     pub precision: f64,
-    /// Score down to which detections are taken to reach the recall; `None` if it is not reached.
+    /// Score threshold at which the recall is reached; `None` if it is not reached.
     pub score: Option<f64>,
 }
 
 impl CocoFigures {
-    /// The figures for people, a line each, in the order of COCO's own tool.
+    /// The figures as a text table, one per line, in the order of COCO's own tool.
     pub fn table(&self) -> String {
         const EVERY: &str = "0.50:0.95";
         let (precision, recall) = ("average precision", "average recall");
@@ -121,7 +120,7 @@ impl CocoFigures {
     }
 }
 
-/// The average precision of each class, for people.
+/// The average precision of each class as a text table.
 pub(super) fn class_table(figures: &[AveragePrecision]) -> String {
     let names: Vec<String> = figures
         .iter()

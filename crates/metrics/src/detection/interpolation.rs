@@ -1,9 +1,9 @@
-//! From detections in falling order of score to precision at fixed levels of recall.
+//! Precision at fixed levels of recall, from detections in falling order of score.
 
 /// Levels of recall: 0, 0.01, … 1.
 const LEVELS: usize = 101;
 
-/// Precision at every level of recall, and the score from which on it is reached.
+/// Precision at every level of recall, and the score threshold that reaches it.
 pub(super) struct Curve {
     precision: [f64; LEVELS],
     /// `None` where the recall is never reached.
@@ -25,17 +25,17 @@ impl Curve {
     }
 }
 
-/// The product, as pycocotools has it, and not the quotient: they differ in the last bit, and a
-/// recall may sit exactly on a level.
+/// Recall of a level, as a product like in pycocotools: a quotient differs in the last bit, and a recall may
+/// sit exactly on a level.
 fn level(index: usize) -> f64 {
     index as f64 * 0.01
 }
 
-/// COCO's interpolation: at each level the highest precision at that recall or a higher one; 0 where
-/// the recall is not reached.
+/// COCO's interpolated curve: at each level the highest precision at that recall or a higher one; 0 where the
+/// recall is not reached.
 ///
-/// `ranked` has, the highest score first, the score of a detection and how many hits and misses it
-/// is. `truths` is not 0.
+/// `ranked` holds the score, hits and misses (0 or 1 each) of every detection, the highest score first.
+/// `truths` is not 0.
 pub(super) fn interpolate(
     ranked: impl Iterator<Item = (f64, usize, usize)>,
     truths: usize,

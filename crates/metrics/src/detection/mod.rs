@@ -1,55 +1,28 @@
-//! How good detected boxes are: COCO's and VOC's mean average precision.
+//! Mean average precision of detected boxes, as COCO and VOC define it.
 
+mod boxes;
 mod coco;
 mod figures;
 mod interpolation;
 mod overlap;
 mod voc;
 
+pub use boxes::{Detected, Truth};
 pub use figures::{AveragePrecision, CocoFigures, PrecisionRecall, RecallPoint, VocFigures};
 
 use coco::{ALL, AT_1, AT_10, AT_100, CocoClass, IOU_THRESHOLDS, LARGE, MEDIUM, SMALL};
 use std::collections::BTreeMap;
 use voc::VocClass;
 
-/// An object that is there.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Truth {
-    /// Index of its class.
-    pub class: usize,
-    /// Left, top, right and bottom in pixels, as a continuous rectangle: a box of one pixel is 1 wide.
-    pub bounds: [f64; 4],
-    /// Pixels² that decide whether it is small, medium or large. COCO takes the annotation's own
-    /// area, which is that of the object's outline, not of its box.
-    pub area: f64,
-    /// COCO's `iscrowd`: a region with many objects. It need not be found, and detections in it
-    /// count neither for nor against a model.
-    pub crowd: bool,
-    /// VOC's `difficult`: in VOC's figures it need not be found, in COCO's it is like any other.
-    pub difficult: bool,
-}
-
-/// An object that a model says is there.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Detected {
-    /// Index of its class.
-    pub class: usize,
-    /// How sure the model is; only the order matters.
-    pub score: f64,
-    /// Left, top, right and bottom in pixels, as a continuous rectangle: a box of one pixel is 1 wide.
-    pub bounds: [f64; 4],
-}
-
-/// Takes the truth and the detections of one image after another and gives COCO's and VOC's
-/// figures over all of them.
+/// Evaluation of detections, image by image, with COCO's and VOC's figures over all images.
 ///
-/// Boxes are matched as they come and not kept: a detection takes 40 bytes afterwards, and what
-/// the figures cost grows with their number as sorting does.
+/// Boxes are matched as they come and not kept: a detection takes 40 bytes afterwards, and computing the
+/// figures takes as long as sorting the detections.
 ///
 /// The order of images matters only where detections of different images have the same score: the
 /// earlier image comes first. Within an image, equal scores keep the order they came in.
 ///
-/// No number panics. A score that is NaN ranks below all others. A box with a NaN overlaps
+/// No value causes a panic. A score that is NaN ranks below all others. A box with a NaN overlaps
 /// nothing: as a detection it is a miss at every size, as a truth it is never found. A truth whose
 /// area is NaN counts at every size.
 pub struct DetectionEvaluation {
@@ -59,14 +32,14 @@ pub struct DetectionEvaluation {
 }
 
 impl DetectionEvaluation {
-    /// No image yet.
+    /// An evaluation of these classes without images.
     pub fn new(classes: Vec<String>) -> Self {
         let coco = classes.iter().map(|_| CocoClass::default()).collect();
         let voc = classes.iter().map(|_| VocClass::default()).collect();
         Self { classes, coco, voc }
     }
 
-    /// Counts an image. Both lists may be empty, in any order and of any length; COCO's figures
+    /// Adds an image. Both lists may be empty, in any order and of any length; COCO's figures
     /// take the 100 detections of each class with the highest scores, VOC's all.
     ///
     /// # Panics
@@ -145,7 +118,7 @@ impl DetectionEvaluation {
         self.classes.iter().zip(&self.coco).map(figures).collect()
     }
 
-    /// COCO's average precision of every class, for people.
+    /// COCO's average precision of every class as a text table.
     pub fn class_table(&self) -> String {
         figures::class_table(&self.per_class())
     }
@@ -163,7 +136,7 @@ impl DetectionEvaluation {
         }
     }
 
-    /// Precision by recall of every class that has truth, as COCO interpolates it.
+    /// Precision-recall curves of the classes that have truth, as COCO interpolates them.
     ///
     /// `None` unless `iou` is one of COCO's thresholds: 0.5, 0.55, … 0.95.
     pub fn curves(&self, iou: f64) -> Option<Vec<PrecisionRecall>> {
@@ -190,7 +163,7 @@ impl DetectionEvaluation {
     }
 }
 
-/// The place of an IoU among COCO's thresholds, whose last bits nobody types.
+/// Index of an IoU among COCO's thresholds; differences in the last bits are ignored.
 fn threshold(iou: f64) -> Option<usize> {
     IOU_THRESHOLDS
         .iter()
@@ -201,7 +174,7 @@ fn average(values: &[f64; IOU_THRESHOLDS.len()]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-/// `None` of nothing.
+/// Mean of the values; `None` without values.
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / f64::from(count))

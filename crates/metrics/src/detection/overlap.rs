@@ -1,36 +1,35 @@
-//! How much a detected box and a true one overlap: intersection over union.
+//! Intersection over union (IoU) of a detected and a true box.
 //!
-//! A box with a NaN overlaps nothing, nor does one whose corners are the wrong way round.
+//! A box with a NaN or with swapped corners overlaps nothing.
 
-use super::{Detected, Truth};
+use super::boxes::{Detected, Truth};
 
-/// COCO's IoU, 0 to 1. With a crowd the union is the detection alone: one that lies inside overlaps
+/// COCO's IoU, 0 to 1. With a crowd the union is the detection alone, so that one inside the crowd overlaps
 /// fully.
 pub(super) fn coco(detected: &Detected, truth: &Truth) -> f64 {
-    match truth.crowd {
-        true => {
-            let intersection = intersection(&detected.bounds, &truth.bounds);
-            ratio(intersection, area(&detected.bounds))
-        }
-        false => voc(detected, truth),
+    if truth.crowd {
+        let intersection = intersection(&detected.bounds, &truth.bounds);
+        ratio(intersection, area(&detected.bounds))
+    } else {
+        voc(detected, truth)
     }
 }
 
-/// VOC's IoU, 0 to 1. Its development kit adds a pixel to each side, for its corners are pixels that
-/// belong to the box; here the box ends behind them already.
+/// VOC's IoU, 0 to 1. Its development kit adds a pixel to each side, because its corners are pixels of the
+/// box; bounds here already end after the last pixel.
 pub(super) fn voc(detected: &Detected, truth: &Truth) -> f64 {
     let intersection = intersection(&detected.bounds, &truth.bounds);
     let union = area(&detected.bounds) + area(&truth.bounds) - intersection;
     ratio(intersection, union)
 }
 
-/// Pixels² of a box.
+/// Area of a box in pixels².
 pub(super) fn area(&[x1, y1, x2, y2]: &[f64; 4]) -> f64 {
     (x2 - x1) * (y2 - y1)
 }
 
 fn intersection(a: &[f64; 4], b: &[f64; 4]) -> f64 {
-    // `max` and `min` would pass over a NaN.
+    // `max` and `min` would ignore a NaN.
     if a.iter().chain(b).any(|bound| bound.is_nan()) {
         return 0.0;
     }
@@ -45,6 +44,6 @@ fn intersection(a: &[f64; 4], b: &[f64; 4]) -> f64 {
 
 fn ratio(intersection: f64, union: f64) -> f64 {
     let ratio = intersection / union;
-    // 0 over 0, and ∞ over ∞.
+    // 0 / 0 and ∞ / ∞.
     if ratio.is_nan() { 0.0 } else { ratio }
 }

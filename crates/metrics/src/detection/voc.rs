@@ -1,17 +1,18 @@
 //! VOC's average precision of one class at an IoU of 0.5 (Everingham et al., "The PASCAL Visual
 //! Object Classes (VOC) Challenge", IJCV 2010, section 4.2).
 
-use super::{Detected, Truth, overlap};
+use super::boxes::{Detected, Truth};
+use super::overlap;
 use crate::ranking::falling;
 
-/// A detection matches if it overlaps by more.
+/// IoU that a match must exceed.
 const LEAST_OVERLAP: f64 = 0.5;
 
-/// One class over all images so far.
+/// Matches of one class over all images so far.
 #[derive(Default)]
 pub(super) struct VocClass {
-    /// Score of each detection and whether it is a hit. Those of truths that need not be found are
-    /// left out.
+    /// Score of each detection and whether it is a hit. Detections of truths that need not be found are left
+    /// out.
     judged: Vec<(f64, bool)>,
     /// Truths to be found.
     truths: usize,
@@ -22,10 +23,10 @@ fn optional(truth: &Truth) -> bool {
 }
 
 impl VocClass {
-    /// Matches the detections of this class in one image with its truths, and keeps what came of it.
+    /// Matches the detections of this class in one image with its truths, and keeps the results.
     ///
-    /// A detection goes to the truth that it overlaps most, the first of equal ones, and to no
-    /// other: if that was found already it is a miss.
+    /// A detection is compared only with the truth that it overlaps most, the first among equals. If that
+    /// truth was already found, the detection is a miss.
     pub(super) fn add_image(&mut self, truths: &[&Truth], detected: &[&Detected]) {
         self.truths += truths.iter().filter(|truth| !optional(truth)).count();
         let mut detected = detected.to_vec();
@@ -51,14 +52,14 @@ impl VocClass {
         }
     }
 
-    /// Average precision with 11 points of recall and with all of them; `None` without truth.
+    /// Average precision over 11 levels of recall and over all of them; `None` without truth.
     pub(super) fn average_precisions(&self) -> Option<[f64; 2]> {
         if self.truths == 0 {
             return None;
         }
         let mut ranked = self.judged.clone();
         ranked.sort_by(|(a, _), (b, _)| falling(*a, *b));
-        // Hits so far and the precision after each hit: only there does recall grow.
+        // Number of hits and precision after each hit: recall grows only there.
         let mut steps = Vec::new();
         for (before, (_, hit)) in ranked.iter().enumerate() {
             if *hit {

@@ -1,10 +1,10 @@
-//! A first layer for another number of input channels.
+//! Conversion of a first layer to another number of input channels.
 
-/// The numbers of channels that are converted into each other: grey, red-green-blue, and one more.
+/// The numbers of channels that are converted into each other: grey, RGB, and RGB with one more.
 const CHANNELS: [usize; 3] = [1, 3, 4];
 
-/// Returns whether a convolution's weight `[out, in, height, width]` differs in its input channels alone, and from and
-/// to a number of them that is converted.
+/// Returns whether two convolution weights `[out, in, height, width]` differ only in their input channels,
+/// and both numbers of channels can be converted.
 pub(super) fn is_convertible(found: &[usize], expected: &[usize]) -> bool {
     let ([out, from, rest @ ..], [same_out, to, same_rest @ ..]) = (found, expected) else {
         return false;
@@ -16,10 +16,10 @@ pub(super) fn is_convertible(found: &[usize], expected: &[usize]) -> bool {
         && CHANNELS.contains(to)
 }
 
-/// The weight `[out, from, height, width]` of a convolution for `to` input channels, in row-major order, as timm
-/// converts it (`adapt_input_conv` of `timm/models/_manipulate.py`): to one channel by summing, to others by
-/// repeating the channels in turn, times `from / to`, so that a picture whose channels are all alike gives
-/// the same output as before. timm knows `from` 3 alone; the others follow the same rule.
+/// A convolution's weight `[out, from, height, width]`, in row-major order, converted to `to` input channels
+/// as timm does (`adapt_input_conv` of `timm/models/_manipulate.py`): to one channel by summing, to more by
+/// repeating the channels in turn, scaled by `from / to`, so that an image with equal channels gives the same
+/// output as before. timm converts only from 3 channels; other numbers follow the same rule.
 pub(super) fn converted(values: &[f32], from: usize, to: usize, shape: &[usize]) -> Vec<f32> {
     let area: usize = shape.iter().skip(2).product();
     let scale = from as f32 / to as f32;

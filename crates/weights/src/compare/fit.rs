@@ -3,13 +3,13 @@
 use super::channels;
 use crate::FileTensor;
 
-/// The way in which a tensor's values get into a shape.
+/// How a tensor's values fit into a shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fit {
     Same,
-    /// As they are, with extents of one added or dropped at the end.
+    /// The values are the same, with trailing extents of one added or dropped.
     Reshaped,
-    /// For another number of input channels.
+    /// The values are converted to another number of input channels.
     Spread {
         from: usize,
         to: usize,

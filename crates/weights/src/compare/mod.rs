@@ -1,12 +1,14 @@
-//! What a model expects, set beside what a file has.
+//! Comparison of the tensors a model expects with those in a file.
 
 mod channels;
+mod coverage;
 mod fit;
 mod naming;
 mod prefixes;
 mod quantized;
 mod report;
 mod require;
+mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,107 +18,13 @@ use serde::Serialize;
 use crate::WeightError;
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, Unreadable, WeightFile};
 use crate::text::cut_line;
+pub use coverage::Coverage;
+pub(crate) use coverage::RECOGNISED;
 pub(crate) use fit::Fit;
-pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in, quoted};
+pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in};
 use quantized::scale_of;
-
-/// From this share of its backbone on, a file is taken to be a model's.
-pub(crate) const SURE: f64 = 0.95;
-
-/// Which part of a model a tensor belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Part {
-    /// What pretrained weights are worth having for.
-    Backbone,
-    /// The part after it, which depends on the classes and is often made anew.
-    Head,
-    /// What the same network has where it serves another purpose: neither loaded nor missed.
-    Beyond,
-}
-
-/// A tensor that a model has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    /// Its native name.
-    pub name: String,
-    /// Its extents, outermost first; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// Where it belongs.
-    pub part: Part,
-    /// Loaded if it is there, not missed and not counted if it is not.
-    pub optional: bool,
-}
-
-/// Another project's names for the same tensors.
-#[derive(Debug, Clone, Copy)]
-pub struct Convention {
-    /// The project, such as `timm`.
-    pub name: &'static str,
-    /// The native name of one of its names; `None` if it has none.
-    pub to_native: fn(&str) -> Option<String>,
-}
-
-/// A model, as far as loading is concerned.
-#[derive(Debug, Clone, Copy)]
-pub struct Target<'a> {
-    /// Its name, such as `mobilenet_v2`.
-    pub architecture: &'a str,
-    /// Its tensors. Running statistics belong here, batch counters do not.
-    pub expected: &'a [Expected],
-    /// Conventions besides the native one, which is always tried first.
-    pub conventions: &'a [Convention],
-}
-
-/// The layer that reads the image: the first convolution of the backbone.
-pub(crate) fn first_layer(expected: &[Expected]) -> Option<&str> {
-    const CONVOLUTION: usize = 4;
-    let mut backbone = expected
-        .iter()
-        .filter(|tensor| tensor.part == Part::Backbone);
-    let first = backbone.find(|tensor| tensor.shape.len() == CONVOLUTION)?;
-    Some(&first.name)
-}
-
-/// How much of a part was found. Parameters are the values that training learns: running
-/// statistics are tensors, but no parameters.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Coverage {
-    /// Tensors the model has.
-    pub expected_tensors: usize,
-    /// Those that came from the file.
-    pub loaded_tensors: usize,
-    /// Parameters the model has.
-    pub expected_parameters: usize,
-    /// Those that came from the file.
-    pub loaded_parameters: usize,
-}
-
-impl Coverage {
-    /// The smaller one of the fractions of tensors and of parameters, from 0 to 1: neither a
-    /// hundred scales without their convolutions nor the other way around is a loaded model.
-    /// 1 if nothing was expected.
-    pub fn fraction(&self) -> f64 {
-        if self.expected_tensors == 0 {
-            return 1.0;
-        }
-        let tensors = self.loaded_tensors as f64 / self.expected_tensors as f64;
-        if self.expected_parameters == 0 {
-            return tensors;
-        }
-        tensors.min(self.loaded_parameters as f64 / self.expected_parameters as f64)
-    }
-
-    pub(crate) fn expect(&mut self, parameters: usize) {
-        self.expected_tensors += 1;
-        self.expected_parameters += parameters;
-    }
-
-    pub(crate) fn load(&mut self, parameters: usize) {
-        self.loaded_tensors += 1;
-        self.loaded_parameters += parameters;
-    }
-}
+pub(crate) use target::first_layer;
+pub use target::{Convention, Expected, Part, Target};
 
 /// A tensor that the file does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -144,7 +52,7 @@ pub struct ShapeDifference {
     pub part: Part,
 }
 
-/// What loads from a file into a model, and what does not, and why.
+/// The tensors of a file that load into a model, those that do not, and why.
 #[derive(Debug, Clone, Serialize)]
 pub struct LoadPlan {
     /// The file.
@@ -154,61 +62,62 @@ pub struct LoadPlan {
     pub format: Format,
     /// Wrappers and prefixes that were removed from its keys, outermost first.
     pub stripped: Vec<String>,
-    /// True if the last of them is the prefix that was chosen among those of the network's copies.
+    /// True if the last of them is the prefix of the chosen copy of the network.
     #[serde(skip)]
     has_prefix: bool,
-    /// States of optimizers in the file.
+    /// Optimizer states in the file, which are not loaded.
     pub set_aside: Vec<String>,
-    /// Other prefixes under which the file has the same backbone: a student beside its teacher, an average.
+    /// Other prefixes under which the file has the same backbone, such as those of a student or a moving
+    /// average.
     pub rivals: Vec<String>,
-    /// Why the prefix was taken that was, where there are others.
+    /// Why this prefix was chosen; empty if there are no rivals.
     pub reason: &'static str,
     /// The model.
     pub architecture: String,
-    /// Whose names the file uses; `native` for the model's own.
+    /// Convention of the file's names; `native` for the model's own.
     pub convention: &'static str,
-    /// What loads, by native name, in the model's shapes.
+    /// Tensors that load, by native name, in the model's shapes.
     #[serde(skip)]
     pub loaded: TensorMap,
     /// How much of the backbone loads.
     pub backbone: Coverage,
     /// How much of the head loads.
     pub head: Coverage,
-    /// What the model has and the file has not.
+    /// Tensors that the model has and the file does not.
     pub missing: Vec<Missing>,
-    /// Keys of the file that the model has no place for, batch counters left out.
+    /// Keys of the file that the model has no place for, without batch counters.
     pub unused: Vec<String>,
     /// The number of parameters under those keys.
     pub unused_parameters: usize,
-    /// Keys of the file that belong to the same network, but not to what the model takes from it.
+    /// Keys of the file for parts of the same network that the model does not use.
     pub beyond: Vec<String>,
-    /// What is in both, in shapes that do not fit. It does not load.
+    /// Tensors that are in both but do not load, because their shapes do not fit.
     pub wrong_shape: Vec<ShapeDifference>,
-    /// What loads after extents of one were added or dropped at the end of its shape, as
-    /// between a linear layer and a 1×1 convolution.
+    /// Tensors that load with trailing extents of one added or dropped, as between a linear layer and a 1×1
+    /// convolution.
     pub reshaped: Vec<ShapeDifference>,
-    /// The first layer, if it loads after a change of its input channels.
+    /// The first layer, if it loads with converted input channels.
     pub spread: Vec<ShapeDifference>,
     /// Name of the first layer, if it does not load.
     pub first_layer_missing: Option<String>,
-    /// Tensors of the file whose values cannot be read, and that the model does not need, by key.
+    /// Tensors of the file, by key, that cannot be read and that the model does not need.
     pub unreadable: BTreeMap<String, Unreadable>,
     /// Tensors of the file with NaN or infinite values.
     pub not_finite: Vec<NotFinite>,
-    /// How many `num_batches_tracked` the file has. Only PyTorch's own layers count with them.
+    /// Number of `num_batches_tracked` in the file. Only PyTorch's own layers use them.
     pub batch_counters: usize,
 }
 
-/// Finds the names that fit best and lists what loads and what does not.
+/// Finds the names that fit best and lists which tensors load and which do not.
 ///
-/// Besides the native names and each of the target's conventions, every prefix is tried away under which
-/// names fit, so that `backbone.conv1.weight` is found as well. Where several copies of the network are in the file,
-/// the one with most tensors is taken; of equals what learned before its moving average, and a teacher
+/// Tries the native names and each of the target's conventions, with every prefix under which names fit, so
+/// that `backbone.conv1.weight` is found as well. If the file has several copies of the network, the one with
+/// the most tensors is taken; among equals, a trained copy comes before its moving average, and a teacher
 /// before its student. `prefix` chooses another.
 ///
 /// # Errors
-/// If two keys of the file stand for one tensor of the model, nothing of the model is under the prefix, or
-/// a tensor that it needs cannot be read.
+/// If two keys of the file stand for one tensor of the model, no tensor of the model is under the prefix, or
+/// a needed tensor cannot be read.
 pub fn compare(
     file: &WeightFile,
     target: &Target,

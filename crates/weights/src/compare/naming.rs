@@ -1,10 +1,13 @@
-//! Whose names a file uses, and under which prefix.
+//! The convention and the prefix of a file's names.
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::coverage::{Coverage, RECOGNISED};
+use super::fit::Fit;
 use super::prefixes::{Rank, candidates};
-use super::{Coverage, Expected, Fit, Part, SURE, Target, first_layer};
+use super::target::{Expected, Part, Target, ToNative, conventions, first_layer, native};
 use crate::read::{FileTensor, WeightFile};
+use crate::text::quoted;
 
 /// The convention and prefix under which most of a file's tensors fit a model.
 pub(crate) struct Match<'a> {
@@ -16,7 +19,7 @@ pub(crate) struct Match<'a> {
     pub(crate) collision: Option<Collision<'a>>,
     /// Other prefixes under which the file has the backbone.
     pub(crate) rivals: Vec<String>,
-    /// Why the prefix was taken, where there are rivals.
+    /// Why the prefix was chosen; empty if there are no rivals.
     pub(crate) reason: &'static str,
 }
 
@@ -27,13 +30,13 @@ pub(crate) struct Collision<'a> {
     pub(crate) second: &'a str,
 }
 
-/// PyTorch's batch norm counts its updates in a scalar that nothing here needs.
+/// Whether a key is that of the counter of a batch norm's updates, which nothing here needs.
 pub(crate) fn is_batch_counter(key: &str) -> bool {
     key.rsplit('.').next() == Some("num_batches_tracked")
 }
 
-/// How many parameters a tensor of this name and shape has: none, if it is a batch norm's
-/// running statistic or counter.
+/// Number of parameters in a tensor of this name and shape: 0 for a batch norm's running statistics and
+/// counter.
 pub(crate) fn parameters_in(key: &str, shape: &[usize]) -> usize {
     match key.rsplit('.').next() {
         Some("running_mean" | "running_var" | "num_batches_tracked") => 0,
@@ -41,33 +44,12 @@ pub(crate) fn parameters_in(key: &str, shape: &[usize]) -> usize {
     }
 }
 
-/// The way from a name in the file to a native one.
-pub(super) type ToNative = Option<fn(&str) -> Option<String>>;
-
-/// The native names, and the target's other conventions.
-pub(super) fn conventions<'a>(
-    target: &'a Target,
-) -> impl Iterator<Item = (&'static str, ToNative)> + 'a {
-    let others = target
-        .conventions
-        .iter()
-        .map(|c| (c.name, Some(c.to_native)));
-    std::iter::once(("native", None)).chain(others)
-}
-
-pub(super) fn native(name: &str, to_native: ToNative) -> Option<String> {
-    match to_native {
-        None => Some(name.to_string()),
-        Some(to_native) => to_native(name),
-    }
-}
-
-/// Tries every convention with every prefix under which names fit. The first that counts: most tensors of the
-/// backbone, then [`Rank`], then most tensors of both parts, then the least done to the names. `wanted` leaves the
-/// prefixes that end in it.
+/// Tries every convention with every prefix under which names fit. The best one has the most backbone
+/// tensors, then the lowest [`Rank`], then the most tensors of both parts, then the most known names, then
+/// the shortest prefix. `wanted` keeps only the prefixes that end in it.
 ///
 /// # Errors
-/// In words, if a prefix is wanted under which nothing fits.
+/// A message, if nothing fits under the wanted prefix.
 pub(crate) fn best_match<'a>(
     file: &'a WeightFile,
     target: &Target,
@@ -80,16 +62,16 @@ pub(crate) fn best_match<'a>(
         .collect();
     let first_layer = first_layer(target.expected);
     let conventions: Vec<_> = conventions(target).collect();
-    let asked_for = |prefix: &str| wanted.is_some_and(|wanted| is_wanted(file, prefix, wanted));
+    let is_wanted = |prefix: &str| wanted.is_some_and(|wanted| ends_in(file, prefix, wanted));
     let mut tried: Vec<(Match, Score)> = Vec::new();
-    for (prefix, convention) in candidates(file, &expected, &conventions, asked_for) {
+    for (prefix, convention) in candidates(file, &expected, &conventions, is_wanted) {
         let (name, to_native) = conventions[convention];
         let matched = match_names(file, &expected, &prefix, name, to_native);
         let score = Score::of(&matched, target.expected, file, first_layer);
         tried.push((matched, score));
     }
     rank_equals(&mut tried);
-    // Stable, and the prefixes come in the order of their names, the shortest first.
+    // A stable sort: the shortest prefix comes first, then the first by name.
     tried.sort_by(|(_, of_a), (_, of_b)| {
         let rank = of_a.rank.cmp(&of_b.rank);
         let backbone = of_b
@@ -102,13 +84,13 @@ pub(crate) fn best_match<'a>(
     let mut fitting: Vec<(String, usize, Rank)> = Vec::new();
     for (matched, score) in &tried {
         let is_new = fitting.iter().all(|(prefix, ..)| *prefix != matched.prefix);
-        if score.backbone.fraction() >= SURE && is_new {
+        if score.backbone.fraction() >= RECOGNISED && is_new {
             let tensors = score.backbone.loaded_tensors;
             fitting.push((matched.prefix.clone(), tensors, score.rank));
         }
     }
     if wanted.is_some() {
-        tried.retain(|(matched, _)| asked_for(&matched.prefix));
+        tried.retain(|(matched, _)| is_wanted(&matched.prefix));
     }
     if tried.is_empty() {
         let wanted = wanted.unwrap_or_default();
@@ -118,7 +100,7 @@ pub(crate) fn best_match<'a>(
                 target.architecture
             ),
             fitting => format!(
-                "no tensor of {} is under the prefix `{wanted}`; those under which it fits are {}",
+                "no tensor of {} is under the prefix `{wanted}`; it fits under {}",
                 target.architecture,
                 quoted(fitting.iter().map(|(prefix, ..)| prefix.as_str()))
             ),
@@ -130,7 +112,7 @@ pub(crate) fn best_match<'a>(
         .filter(|(prefix, ..)| *prefix != matched.prefix)
         .collect();
     matched.reason = match rivals.first() {
-        _ if wanted.is_some() => "as --weights-prefix says",
+        _ if wanted.is_some() => "chosen by --weights-prefix",
         Some((_, tensors, _)) if *tensors < score.backbone.loaded_tensors => "more tensors fit",
         Some((.., rival)) => score.rank.reason(*rival),
         None => "",
@@ -139,7 +121,7 @@ pub(crate) fn best_match<'a>(
     Ok(matched)
 }
 
-/// Ranks copies among those with as many tensors of the backbone.
+/// Ranks the copies that have equally many backbone tensors.
 fn rank_equals(tried: &mut [(Match, Score)]) {
     let mut equals: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (place, (_, score)) in tried.iter().enumerate() {
@@ -157,26 +139,17 @@ fn rank_equals(tried: &mut [(Match, Score)]) {
     }
 }
 
-/// Prefixes in a list for people.
-pub(crate) fn quoted<'a>(prefixes: impl Iterator<Item = &'a str>) -> String {
-    const SHOWN: usize = 10;
-    let quoted: Vec<String> = prefixes
-        .map(|prefix| format!("`{}`", crate::text::cut_line(prefix, 100)))
-        .collect();
-    crate::text::cut_list(&quoted, SHOWN)
-}
-
-/// Returns whether a prefix is, or ends in, what was asked for; with or without the dot at its end and what was
-/// stripped before.
-fn is_wanted(file: &WeightFile, prefix: &str, wanted: &str) -> bool {
+/// Returns whether a prefix is, or ends in, the wanted one; the dot at its end and the stripped wrappers are
+/// optional.
+fn ends_in(file: &WeightFile, prefix: &str, wanted: &str) -> bool {
     let wanted = wanted.trim_matches('.');
     let prefix = prefix.trim_end_matches('.');
     let outer = file.stripped.iter().map(|key| key.trim_end_matches('.'));
-    let whole: Vec<&str> = outer
+    let whole = outer
         .chain([prefix])
         .filter(|part| !part.is_empty())
-        .collect();
-    let whole = whole.join(".");
+        .collect::<Vec<_>>()
+        .join(".");
     if wanted.is_empty() {
         return prefix.is_empty();
     }
@@ -200,7 +173,7 @@ fn match_names<'a>(
     };
     let keys = || file.tensors.keys().chain(file.unreadable.keys());
     let under = keys().filter_map(|key| Some((key, key.strip_prefix(prefix)?, true)));
-    // The classifier may lie outside of what wraps the backbone.
+    // The classifier may be outside the wrapper of the backbone.
     let outside = keys()
         .filter(|key| !key.starts_with(prefix))
         .map(|key| (key, key.as_str(), false));
@@ -228,10 +201,10 @@ fn match_names<'a>(
     matched
 }
 
-/// Tensors that fit, of the backbone and of both parts; then names that are there at all.
+/// Numbers of tensors that fit, and of names that the file has.
 struct Score {
     backbone: Coverage,
-    /// Among those with as many tensors of the backbone.
+    /// Rank among the copies with equally many backbone tensors.
     rank: Rank,
     both: usize,
     names: usize,
@@ -270,7 +243,7 @@ impl Score {
     }
 }
 
-/// Returns whether a tensor of a file fits; one that cannot be read counts, for its place is the right one.
+/// Returns whether a tensor of a file fits; an unreadable one counts, because its name does.
 fn fits(expected: &Expected, is_first: bool, tensor: Option<&FileTensor>) -> bool {
     tensor.is_none_or(|tensor| Fit::of(&expected.shape, tensor, is_first) != Fit::No)
 }

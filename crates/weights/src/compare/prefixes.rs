@@ -2,18 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::naming::{ToNative, native};
-use super::{Expected, Part};
+use super::target::{Expected, Part, ToNative, native};
 use crate::read::WeightFile;
 
-/// Path segments that a name has at most; what stands before them is prefix.
+/// Most path segments of a name; the segments before them are prefix.
 const SEGMENTS: usize = 12;
 
-/// So many prefixes are tried in full: those under which most names fit.
+/// Number of prefixes that are tried in full: those under which most names fit.
 const TRIED: usize = 24;
 
-/// Pairs of a prefix and a convention (by its place), under which names of the backbone are found; the empty
-/// prefix with the native names always. In the order of the prefixes' lengths, then of their names.
+/// Pairs of a prefix and the index of a convention under which backbone names are found, and always the empty
+/// prefix with the native names. Sorted by the length of the prefix, then by prefix.
 pub(super) fn candidates(
     file: &WeightFile,
     expected: &HashMap<&str, &Expected>,
@@ -36,7 +35,7 @@ pub(super) fn candidates(
     }
     let mut counted: Vec<_> = counts.into_iter().collect();
     counted.sort_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then(a.cmp(b)));
-    // Of what was asked for as many, wherever they come.
+    // As many of the wanted prefixes, however many names fit under them.
     let (first, rest) = counted.split_at(counted.len().min(TRIED));
     let wanted = rest.iter().filter(|((prefix, _), _)| is_wanted(prefix));
     let mut found: Vec<(String, usize)> = first
@@ -52,22 +51,22 @@ pub(super) fn candidates(
     found
 }
 
-/// The rank of a copy among several of one network, as the words of its prefix tell: the first is taken.
+/// Rank of a copy of the network among several, by the words of its prefix. The lowest is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// The copy that learned, or a teacher: the authors of DINO (arXiv 2104.14294, figure 6) and of Mean Teacher (arXiv
-    /// 1703.01780) find the teacher better than its student.
+    /// The trained copy, or a teacher: the authors of DINO (arXiv 2104.14294, figure 6) and of Mean Teacher
+    /// (arXiv 1703.01780) find the teacher better than its student.
     Usual,
     /// A student beside its teacher.
     Student,
-    /// A moving average of what learned, as MoCo's `encoder_k` and BYOL's target network: a file that has both was
-    /// saved in the middle of a training.
+    /// A moving average of the trained copy, as MoCo's `encoder_k` and BYOL's target network: a file with
+    /// both was saved during training.
     Average,
 }
 
 impl Rank {
-    /// Ranks of the copies under several prefixes, judged by the words that are not in all of them: of
-    /// `ema.ema_model.` and `ema.online_model.` only the first says that it is an average.
+    /// Ranks of the copies under several prefixes, by the words that are not in all of them: of
+    /// `ema.ema_model.` and `ema.online_model.`, only the first is an average.
     pub(super) fn of_each(prefixes: &[&str]) -> Vec<Self> {
         let mut each: Vec<Vec<String>> = prefixes.iter().map(|prefix| words(prefix)).collect();
         let shared = each.first().cloned().unwrap_or_default();
@@ -101,9 +100,11 @@ impl Rank {
 
     /// Why a copy of this rank comes before a rival that fits as well.
     pub(super) fn reason(self, rival: Self) -> &'static str {
+        if self == rival {
+            return "the first among equals by the length of its prefix, then by name";
+        }
         match rival {
-            _ if self == rival => "the first of equals by the length of its prefix, then by name",
-            Self::Average => "what learned comes before its moving average",
+            Self::Average => "the trained copy comes before its moving average",
             Self::Student => "a teacher comes before its student",
             Self::Usual => "more tensors fit",
         }

@@ -1,22 +1,20 @@
-//! A load plan in words, for the screen and for `load-report.txt`.
+//! The text of a load plan, for the screen and for `load-report.txt`.
 
 use std::fmt::Write;
 
 use warmstart_files::shown;
 
-use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference, quoted};
-use crate::text::{counted, cut_line, cut_list, cut_names, grouped, percent, shape};
+use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference};
+use crate::text::{counted, cut_line, cut_list, cut_names, grouped, percent, quoted, shape};
 
-/// How many names of a list are shown.
+/// Most names of a list that are shown.
 const SHOWN: usize = 10;
 
-/// A file may have more than the model has places for; from this share of its parameters on, it
-/// is likely to be another model's.
+/// Share of unused parameters above which a file is probably for another model.
 const MUCH_UNUSED: f64 = 0.1;
 
 impl LoadPlan {
-    /// The whole plan as text, one fact a line, with what happens to each tensor that does
-    /// not load.
+    /// The whole plan as text, one fact per line, with what happens to each tensor that does not load.
     pub fn report(&self) -> String {
         let mut lines = vec![
             format!("file: {} ({})", shown(&self.file), self.format),
@@ -31,7 +29,7 @@ impl LoadPlan {
                 None => "no prefix".to_owned(),
             };
             lines.push(format!(
-                "fits under {} prefixes: {taken} is taken ({}); also {}; --weights-prefix chooses",
+                "fits under {} prefixes: {taken} is taken ({}); also {}; choose with --weights-prefix",
                 self.rivals.len() + 1,
                 self.reason,
                 quoted(self.rivals.iter().map(String::as_str))
@@ -63,7 +61,7 @@ impl LoadPlan {
         }
         if !self.beyond.is_empty() {
             lines.push(format!(
-                "not needed: {} of the network's: {}",
+                "not needed: {} of other parts of the network: {}",
                 counted(self.beyond.len(), "tensor"),
                 cut_names(&self.beyond, SHOWN)
             ));
@@ -100,14 +98,9 @@ impl LoadPlan {
         }
         for stem in &self.spread {
             let (found, expected) = (stem.found[1], stem.expected[1]);
-            let how = if expected > found {
-                format!("spread over {expected}")
-            } else {
-                format!("brought down to {expected}")
-            };
             let channels = counted(found, "input channel");
             lines.push(format!(
-                "{}: {channels} in the file, {how}",
+                "{}: {channels} in the file, converted to {expected}",
                 cut_line(&stem.file_name, 100)
             ));
         }
@@ -118,7 +111,7 @@ impl LoadPlan {
                 .map(|r| format!("{} {} → {}", r.name, shape(&r.found), shape(&r.expected)))
                 .collect();
             lines.push(format!(
-                "reshaped, values as they are: {}",
+                "reshaped, values unchanged: {}",
                 cut_list(&pairs, SHOWN)
             ));
         }
@@ -157,7 +150,7 @@ impl LoadPlan {
         let share = self.unused_parameters as f64 / (used + self.unused_parameters).max(1) as f64;
         let doubt = if share > MUCH_UNUSED {
             format!(
-                "; that is {} of what the file has to give: is it another model's?",
+                "; that is {} of the file's parameters: is it for another model?",
                 percent(share)
             )
         } else {
@@ -182,7 +175,7 @@ impl LoadPlan {
             .collect();
         Some(format!(
             "WARNING: NaN or infinite values in {} of the file: {}: \
-             training from them cannot work, take another copy or an earlier checkpoint",
+             training from them cannot work; use another copy or an earlier checkpoint",
             counted(tensors.len(), "tensor"),
             cut_list(&tensors, SHOWN)
         ))

@@ -1,20 +1,22 @@
-//! Refusing a plan that leaves too much at random.
+//! Refusal of a plan that leaves too much randomly initialised.
 
 use super::{LoadPlan, Part};
 use crate::WeightError;
 use crate::text::{counted, cut_line, cut_names, percent, shape};
 
 impl LoadPlan {
-    /// The share of the backbone that loads, from 0 to 1: see [`Coverage::fraction`](super::Coverage::fraction).
+    /// The share of the backbone that loads, from 0 to 1: see
+    /// [`Coverage::fraction`](super::Coverage::fraction).
     pub fn backbone_coverage(&self) -> f64 {
         self.backbone.fraction()
     }
 
-    /// Refuses a plan that leaves much of the backbone, or the layer that reads the image, at random.
+    /// Refuses a plan that leaves much of the backbone, or the layer that reads the image, randomly
+    /// initialised.
     ///
     /// # Errors
-    /// If less than `minimum` (0 to 1) of the backbone loads, or the first layer does not. The error names a tensor
-    /// that is missing or does not fit, and the closest names in the file.
+    /// If less than `minimum` (0 to 1) of the backbone loads, or the first layer does not. The error names a
+    /// tensor that is missing or does not fit, and the closest names in the file.
     pub fn require_backbone(&self, minimum: f64) -> Result<(), WeightError> {
         let coverage = self.backbone_coverage();
         let refused = |detail| {
@@ -45,15 +47,16 @@ impl LoadPlan {
                 None => "it is not in the file".to_owned(),
             };
             return refused(format!(
-                "the first layer of {}, {first}, does not load: {problem}, and what it makes of an image is all that \
-                 the other layers see; give a file that has it, or train anyway with --allow-partial",
+                "the first layer of {}, {first}, does not load: {problem}, and all other layers depend on it; \
+                 use a file that has it, or train anyway with --allow-partial",
                 self.architecture
             ));
         }
         Ok(())
     }
 
-    /// One backbone tensor that does not load, of the more frequent kind.
+    /// Example of a backbone tensor that does not load: missing or of another shape, whichever is more
+    /// frequent.
     fn example(&self) -> String {
         let mut missing = self.missing.iter().filter(|m| m.part == Part::Backbone);
         let mut wrong = self.wrong_shape.iter().filter(|w| w.part == Part::Backbone);
@@ -81,7 +84,7 @@ impl LoadPlan {
         }
     }
 
-    /// The unused keys most alike to a name, by edit distance.
+    /// The unused keys most similar to a name, by edit distance.
     fn closest(&self, name: &str) -> Vec<&str> {
         const SHOWN: usize = 3;
         let mut keys: Vec<(f64, &str)> = self

@@ -1,4 +1,4 @@
-//! Families of models, told by the names of their tensors.
+//! Families of models, recognised by the names of their tensors.
 
 /// A family has a key like each of `present` and none like any of `absent`. A pattern is a
 /// run of whole path segments anywhere in a key: `#` stands for digits, `*` for any segment.
@@ -8,7 +8,7 @@ struct Family {
     absent: &'static [&'static str],
 }
 
-/// The first that fits counts: special ones come before general ones.
+/// The families. The first that fits counts, so special ones come before general ones.
 const FAMILIES: &[Family] = &[
     Family {
         name: "an optimizer's state (not a model)",

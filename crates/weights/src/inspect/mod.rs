@@ -1,4 +1,4 @@
-//! What is in a file, before anyone asks to load it.
+//! Inspection of a file without loading it into a model.
 
 mod families;
 
@@ -12,14 +12,14 @@ use warmstart_files::shown;
 
 use crate::WeightError;
 use crate::compare::{
-    Coverage, Fit, Part, SURE, Target, best_match, first_layer, parameters_in, quoted,
+    Coverage, Fit, Part, RECOGNISED, Target, best_match, first_layer, parameters_in,
 };
 use crate::read::{Format, NotFinite, Unreadable, WeightFile};
-use crate::text::{counted, cut_line, cut_names, grouped, percent, shape};
+use crate::text::{counted, cut_line, cut_names, grouped, percent, quoted, shape};
 use families::family_of;
 
-/// From this share of the backbone on, a file of an unknown family is said to resemble the model.
-const ALIKE: f64 = 0.3;
+/// Least share of a model's backbone in a file that is reported as similar to the model.
+const SIMILAR: f64 = 0.3;
 
 /// One tensor of a file.
 #[derive(Debug, Clone, Serialize)]
@@ -37,13 +37,13 @@ pub struct TensorLine {
 pub struct Guess {
     /// The model.
     pub architecture: String,
-    /// Whose names the file would be using; `native` for the model's own.
+    /// Convention of the file's names; `native` for the model's own.
     pub convention: &'static str,
-    /// A prefix that would have to go; empty if none.
+    /// Prefix to remove from the file's names; empty if none.
     pub prefix: String,
     /// Other prefixes under which the file has the same backbone.
     pub other_prefixes: Vec<String>,
-    /// Why the prefix would be taken, where there are others.
+    /// Why this prefix was chosen; empty if there are no others.
     pub reason: &'static str,
     /// True if the layer that reads the image would load.
     pub first_layer_loads: bool,
@@ -51,9 +51,9 @@ pub struct Guess {
     pub backbone: Coverage,
     /// How much of the head would load.
     pub head: Coverage,
-    /// What both have, as a share of what either has, from 0 to 1: parameters of the
-    /// backbone, and parameters of the file under the same prefix that the model has no place for. It tells a
-    /// ResNet-34 from the ResNet-18 that is contained in it.
+    /// Similarity, 0 to 1: backbone parameters that load, divided by the model's backbone parameters plus the
+    /// file's parameters under the same prefix that the model has no place for. It separates a ResNet-34 from
+    /// the ResNet-18 contained in it.
     pub likeness: f64,
 }
 
@@ -67,9 +67,9 @@ pub struct Inspection {
     pub format: Format,
     /// Wrappers that were removed from its keys, outermost first.
     pub stripped: Vec<String>,
-    /// States of optimizers.
+    /// Optimizer states in the file.
     pub set_aside: Vec<String>,
-    /// Python classes that it mentions beside the tensors; they were not loaded.
+    /// Python classes that it names beside the tensors; they were not loaded.
     pub ignored_objects: Vec<String>,
     /// Every tensor, by name.
     pub tensors: Vec<TensorLine>,
@@ -81,14 +81,13 @@ pub struct Inspection {
     pub not_finite: Vec<NotFinite>,
     /// The candidates that share a tensor with the file, the likeliest first.
     pub guesses: Vec<Guess>,
-    /// The candidate that the file is for, if one is nearly whole.
+    /// The candidate whose backbone is nearly complete, if there is one.
     pub architecture: Option<String>,
-    /// The family its names point to, also where no candidate fits.
+    /// Family of its names, even if no candidate fits.
     pub family: Option<&'static str>,
 }
 
-/// Lists a file's tensors and compares it with the models that are supported; with the tensors under a prefix, if
-/// one is given.
+/// Lists a file's tensors and compares them, or only those under `prefix`, with the supported models.
 ///
 /// # Errors
 /// If no model has a tensor under that prefix.
@@ -98,15 +97,18 @@ pub fn inspect(
     prefix: Option<&str>,
 ) -> Result<Inspection, WeightError> {
     let mut guesses = Vec::new();
-    let mut refused = None;
+    let mut is_refused = false;
     for target in candidates {
         match guess(file, target, prefix) {
             Ok(guess) if guess.backbone.loaded_tensors > 0 => guesses.push(guess),
             Ok(_) => {}
-            Err(detail) => refused = Some(detail),
+            Err(_) => is_refused = true,
         }
     }
-    if let (true, Some(prefix), Some(_)) = (guesses.is_empty(), prefix, &refused) {
+    if guesses.is_empty()
+        && is_refused
+        && let Some(prefix) = prefix
+    {
         return Err(WeightError::NotThere {
             path: file.path.clone(),
             detail: format!(
@@ -115,11 +117,11 @@ pub fn inspect(
             ),
         });
     }
-    // Stable, so that of equals the candidate given first stays first.
+    // A stable sort keeps equal candidates in the order given.
     guesses.sort_by(|a, b| b.likeness.total_cmp(&a.likeness));
     let architecture = guesses
         .first()
-        .filter(|best| best.backbone.fraction() >= SURE)
+        .filter(|best| best.backbone.fraction() >= RECOGNISED)
         .map(|best| best.architecture.clone());
     Ok(Inspection {
         path: file.path.clone(),
@@ -279,7 +281,7 @@ impl Inspection {
         {
             let _ = writeln!(
                 text,
-                "it fits under {} as well; `{}` is taken ({}), --weights-prefix chooses",
+                "it fits under {} as well; `{}` is taken ({}); choose with --weights-prefix",
                 quoted(best.other_prefixes.iter().map(String::as_str)),
                 cut_line(&best.prefix, 100),
                 best.reason
@@ -302,16 +304,16 @@ impl Inspection {
 
     /// What the file is, in one line.
     pub fn verdict(&self) -> String {
-        let nearest = self
+        let closest = self
             .guesses
             .iter()
-            .find(|guess| guess.backbone.fraction() >= ALIKE);
-        match (&self.architecture, nearest, self.family) {
+            .find(|guess| guess.backbone.fraction() >= SIMILAR);
+        match (&self.architecture, closest, self.family) {
             (Some(architecture), ..) => format!("this is {architecture}"),
-            (None, Some(nearest), _) => format!(
-                "nearest to {}, of whose backbone it has {}",
-                nearest.architecture,
-                percent(nearest.backbone.fraction())
+            (None, Some(closest), _) => format!(
+                "closest to {}, with {} of its backbone",
+                closest.architecture,
+                percent(closest.backbone.fraction())
             ),
             (None, None, Some(family)) => format!("recognised as {family}, not supported yet"),
             (None, None, None) => "not recognised".into(),

@@ -1,4 +1,4 @@
-//! What a file is, told from its first bytes, including the things people save by mistake.
+//! Recognition of a file by its first bytes, including files that people save by mistake.
 
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
@@ -14,7 +14,7 @@ pub(super) enum Content {
     Safetensors,
     PytorchZip,
     PytorchLegacy,
-    /// A JSON file that says which file beside it holds which tensor.
+    /// A JSON file that names the file of each tensor.
     Index,
 }
 
@@ -30,7 +30,7 @@ const LEGACY_MAGIC: [&[u8]; 2] = [
     b"119547037146038801333356",
 ];
 
-/// The longest way to frame that first pickle puts the magic well within this.
+/// The magic number is within this many bytes, however the first pickle is framed.
 const LEGACY_MAGIC_WITHIN: usize = 64;
 
 const DOWNLOAD_AGAIN: &str = "download it again, from the address of the file itself";
@@ -100,7 +100,7 @@ impl Content {
     }
 }
 
-/// An object of JSON that is an index by its name, or says so at its beginning.
+/// Whether a file is a JSON object that is an index by its name, or names its `weight_map` near the start.
 fn is_index(path: &Path, head: &[u8]) -> bool {
     let text = String::from_utf8_lossy(head);
     let is_named = path
@@ -109,14 +109,14 @@ fn is_index(path: &Path, head: &[u8]) -> bool {
     text.trim_start().starts_with('{') && (is_named || text.contains("\"weight_map\""))
 }
 
-/// A little-endian header length that the format allows, and the brace the header opens with.
+/// Whether a file starts with a little-endian header length that the format allows, and the header's brace.
 fn starts_like_safetensors(head: &[u8]) -> bool {
     head.first_chunk::<8>()
         .is_some_and(|length| u64::from_le_bytes(*length) <= MAX_HEADER_BYTES)
         && head.get(8) == Some(&b'{')
 }
 
-/// Names a file that is not a weights file.
+/// The error for a file that is not a weights file.
 fn explain(path: &Path, head: &[u8]) -> WeightError {
     if let Some((_, found, fix)) = OTHER_FILES
         .iter()
@@ -154,7 +154,7 @@ fn explain(path: &Path, head: &[u8]) -> WeightError {
             DOWNLOAD_AGAIN,
         );
     }
-    // Lossy decoding marks bytes that are no text; the last may be a character cut in two.
+    // Lossy decoding marks bytes that are not text; the last may be a character cut in two.
     let readable = text.trim_end_matches('\u{fffd}');
     if !readable.contains(['\u{fffd}', '\0']) {
         let line = cut_line(readable.trim().lines().next().unwrap_or_default(), 60);
@@ -168,9 +168,9 @@ fn explain(path: &Path, head: &[u8]) -> WeightError {
     other(path, &found, "give a .pth, .pt or .safetensors file")
 }
 
-/// A pickle outside of any PyTorch container has no tensors, but it may have a payload.
+/// The error for a pickle outside a PyTorch container: it has no tensors, but it may run code.
 fn explain_pickle(path: &Path, head: &[u8]) -> Option<WeightError> {
-    // A payload stands at the beginning; a plain pickle of whatever size is refused all the same.
+    // Calls of code come first; a plain pickle of any size is refused anyway.
     const MOST: u64 = 100 << 20;
     let mut reader = BufReader::new(warmstart_files::open(path).ok()?.take(MOST));
     match parse(&mut reader) {

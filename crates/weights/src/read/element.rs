@@ -55,7 +55,7 @@ impl ElementType {
         }
     }
 
-    /// Little-endian `bytes` as `f32`; a trailing part of an element is left out.
+    /// Little-endian `bytes` as `f32`; an incomplete last element is ignored.
     pub(super) fn to_f32(self, bytes: &[u8]) -> Vec<f32> {
         match self {
             Self::F64 => cast(bytes, |b| f64::from_le_bytes(b) as f32),
@@ -85,8 +85,8 @@ fn cast<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f
         .collect()
 }
 
-/// A number of FP8's form E4M3 (Micikevicius et al., arXiv 2209.05433, table 1): bias 7, no infinity,
-/// NaN where all bits but the sign are set.
+/// Value of an FP8 number in E4M3 format (Micikevicius et al., arXiv 2209.05433, table 1): bias 7, no
+/// infinity, NaN if all bits but the sign are set.
 fn e4m3(bits: u8) -> f32 {
     let (exponent, mantissa) = (i32::from((bits >> 3) & 0xf), f32::from(bits & 7));
     let magnitude = match (exponent, bits & 7) {
@@ -101,7 +101,7 @@ fn e4m3(bits: u8) -> f32 {
     }
 }
 
-/// A number of FP8's form E5M2 (the same table): the upper byte of an IEEE half.
+/// Value of an FP8 number in E5M2 format (the same table): the upper byte of an IEEE half.
 fn e5m2(bits: u8) -> f32 {
     f16::from_bits(u16::from(bits) << 8).to_f32()
 }

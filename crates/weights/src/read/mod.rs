@@ -1,4 +1,4 @@
-//! From a file to plain arrays. What the file is, is decided by its content.
+//! Reading of a file into plain arrays. The file's content decides its format, not its name.
 
 mod content;
 mod element;
@@ -6,128 +6,17 @@ mod pickle;
 mod pytorch;
 mod safetensors;
 mod shards;
+mod weight_file;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-use serde::Serialize;
+use std::path::Path;
 
 use crate::WeightError;
 use crate::text::{counted, cut_line};
 use content::Content;
-
-/// A tensor in memory, in row-major order.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HostTensor {
-    /// Extents, outermost first; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// One value an element.
-    pub data: Vec<f32>,
-}
-
-/// Tensors by name, in the order of their names.
-pub type TensorMap = BTreeMap<String, HostTensor>;
-
-/// The container a file was read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Format {
-    /// `torch.save` since PyTorch 1.6: a zip archive.
-    PthZip,
-    /// `torch.save` before PyTorch 1.6: pickles, then the raw numbers.
-    PthLegacy,
-    /// <https://huggingface.co/docs/safetensors>
-    Safetensors,
-    /// An `index.json` that says which file beside it holds which tensor.
-    Sharded,
-}
-
-impl std::fmt::Display for Format {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Format::PthZip => "PyTorch, zip",
-            Format::PthLegacy => "PyTorch, legacy pickle",
-            Format::Safetensors => "safetensors",
-            Format::Sharded => "index of shards",
-        })
-    }
-}
-
-/// A tensor as a file holds it, with its values cast to `f32`.
-#[derive(Debug, Clone, Serialize)]
-pub struct FileTensor {
-    /// Extents, outermost first; empty for a scalar.
-    pub shape: Vec<usize>,
-    /// The stored element type: `f32`, `f16`, `bf16`, `f64`, `i64`, `u8`, `bool`, ...
-    pub dtype: &'static str,
-    /// Row-major values. Integers above 2^24 and `f64` values are rounded.
-    #[serde(skip)]
-    pub data: Vec<f32>,
-}
-
-/// A tensor of a file with NaN or infinite values in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct NotFinite {
-    /// The key in the file.
-    pub name: String,
-    /// How many of its values are NaN or infinite.
-    pub count: usize,
-}
-
-/// A tensor of a file whose values cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unreadable {
-    /// Extents, outermost first; `None` where the file does not say.
-    pub shape: Option<Vec<usize>>,
-    /// The element type, where it is the reason.
-    pub dtype: Option<String>,
-    /// Why, as the end of a sentence that begins with the tensor's name.
-    pub what: String,
-}
-
-impl Unreadable {
-    fn of_element_type(name: &str, shape: Option<Vec<usize>>) -> Self {
-        let name = cut_line(name, 40);
-        Self {
-            shape,
-            what: format!(
-                "it has the element type {name}, which is not read: convert it to f32, f16 or bf16"
-            ),
-            dtype: Some(name),
-        }
-    }
-}
-
-/// A weights file, read whole.
-#[derive(Debug, Clone, Serialize)]
-pub struct WeightFile {
-    /// Where it was read from.
-    #[serde(serialize_with = "crate::text::as_shown")]
-    pub path: PathBuf,
-    /// The container.
-    pub format: Format,
-    /// Wrappers that were removed to reach the tensors, outermost first: the key of an outer
-    /// dictionary (`state_dict`) or a prefix that every key carried (`module.`).
-    pub stripped: Vec<String>,
-    /// States of optimizers, which were left alone: where they lie, and how many tensors they have.
-    pub set_aside: Vec<String>,
-    /// Python classes and functions that the pickle mentions beside the tensors. They were
-    /// neither imported nor called.
-    pub ignored_objects: Vec<String>,
-    /// Tensors whose values cannot be read, by key: no harm unless a model needs one.
-    pub unreadable: BTreeMap<String, Unreadable>,
-    /// Tensors with NaN or infinite values.
-    pub not_finite: Vec<NotFinite>,
-    /// Tensors by key, wrappers removed.
-    pub tensors: BTreeMap<String, FileTensor>,
-    /// What warmstart itself wrote beside the tensors: the JSON under the safetensors
-    /// metadata key `warmstart`.
-    pub metadata: Option<serde_json::Value>,
-}
-
-/// Most bytes of numbers that are read from a file: a hundred times those of the largest network here, and less
-/// than a sparse file can claim.
-const MOST_BYTES: u64 = 8 << 30;
+pub use weight_file::{
+    FileTensor, Format, HostTensor, NotFinite, TensorMap, Unreadable, WeightFile,
+};
 
 /// Reads a `.pth`, `.pt` or `.safetensors` file, or the `.index.json` of several.
 ///
@@ -146,7 +35,7 @@ pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
     if file.tensors.is_empty() {
         let found = match file.unreadable.iter().next() {
             Some((name, unreadable)) => format!("{}: {}", cut_line(name, 100), unreadable.what),
-            None if !file.set_aside.is_empty() => "the state of an optimizer alone".into(),
+            None if !file.set_aside.is_empty() => "only the state of an optimizer".into(),
             None => "no tensors in this file".into(),
         };
         return Err(WeightError::Unsupported {
@@ -168,7 +57,7 @@ pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
     Ok(file)
 }
 
-/// A file that is no index.
+/// Reads a file that is not an index.
 fn read_one(path: &Path, content: Content) -> Result<WeightFile, WeightError> {
     match content {
         Content::Safetensors => safetensors::read(path),
@@ -176,13 +65,13 @@ fn read_one(path: &Path, content: Content) -> Result<WeightFile, WeightError> {
         Content::PytorchLegacy => pytorch::read(path, Format::PthLegacy),
         Content::Index => Err(WeightError::Unsupported {
             path: path.into(),
-            found: "an index that another one names".into(),
-            fix: "give that one".into(),
+            found: "an index listed as a shard".into(),
+            fix: "list only weight files in an index".into(),
         }),
     }
 }
 
-/// Segments before the names of parameters under which optimizers of PyTorch keep something of each parameter's shape.
+/// Path segments under which PyTorch's optimizers keep a tensor of each parameter's shape.
 const MOMENTS: [&str; 6] = [
     "exp_avg",
     "exp_avg_sq",
@@ -192,7 +81,7 @@ const MOMENTS: [&str; 6] = [
     "square_avg",
 ];
 
-/// Takes an optimizer's tensors out, which have the names and the shapes of a network and are none.
+/// Removes an optimizer's tensors, which have the names and shapes of a network's.
 fn set_moments_aside(file: &mut WeightFile) {
     let prefix_of = |key: &str| {
         let mut end = 0;
@@ -221,7 +110,7 @@ fn set_moments_aside(file: &mut WeightFile) {
 }
 
 /// Prefixes that only `DataParallel` and `torch.compile` put before a name. Any other prefix
-/// may be part of a model's own names, so it is the comparison that tries without it.
+/// may be part of a model's own names, so the comparison decides about it.
 const PARALLEL_PREFIXES: [&str; 2] = ["module.", "_orig_mod."];
 
 fn strip_parallel_prefixes(file: &mut WeightFile) {

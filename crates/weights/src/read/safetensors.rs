@@ -1,4 +1,4 @@
-//! `.safetensors` files, one tensor at a time.
+//! Reading of `.safetensors` files, one tensor at a time.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, copy, sink};
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::element::ElementType;
-use super::{FileTensor, Format, MOST_BYTES, Unreadable, WeightFile};
+use super::weight_file::{FileTensor, Format, MOST_BYTES, Unreadable, WeightFile};
 use crate::WeightError;
 use crate::save::METADATA_KEY;
 use crate::text::{cut_line, grouped};
@@ -17,13 +17,13 @@ use crate::text::{cut_line, grouped};
 /// The largest header the format allows.
 pub(super) const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// The largest header that is read: that of forty thousand tensors.
+/// The largest header that is read, enough for forty thousand tensors.
 const MOST_HEADER_BYTES: u64 = 4 << 20;
 
 const LENGTH_BYTES: u64 = 8;
 
-/// The header is parsed and checked on its own and the tensors are read one after another,
-/// so that the file is never in memory beside its tensors.
+/// Reads a file. The header is parsed and checked first, and the tensors are read one after another, so that
+/// the file is never in memory beside its tensors.
 pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     let io = |source| WeightError::Io {
         path: path.into(),
@@ -52,9 +52,9 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         return Err(WeightError::Unsupported {
             path: path.into(),
             found: format!(
-                "its header has {header_bytes} bytes, more than the {MOST_HEADER_BYTES} that are read"
+                "its header has {header_bytes} bytes, more than the limit of {MOST_HEADER_BYTES}"
             ),
-            fix: "save the tensors of the model that is wanted into a file of their own".into(),
+            fix: "save the tensors of the wanted model in a separate file".into(),
         });
     }
     let mut header = vec![0; header_bytes as usize];
@@ -75,9 +75,9 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         return Err(WeightError::Unsupported {
             path: path.into(),
             found: format!(
-                "it has {data_bytes} bytes of tensors, more than the {MOST_BYTES} that are read"
+                "it has {data_bytes} bytes of tensors, more than the limit of {MOST_BYTES}"
             ),
-            fix: "save the tensors of the model that is wanted into a file of their own".into(),
+            fix: "save the tensors of the wanted model in a separate file".into(),
         });
     }
 
@@ -127,10 +127,11 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     })
 }
 
-/// A header, and the tensors in it whose element type the format had not when this was written: these are bytes to it.
+/// Parses a header. Also returns the tensors of element types that the safetensors library does not know,
+/// which the header then describes as bytes.
 ///
 /// # Errors
-/// If it is not JSON, or not what the format says.
+/// If it is not JSON, or not as the format requires.
 fn parse(header: &[u8]) -> Result<(Metadata, BTreeMap<String, Unreadable>), serde_json::Error> {
     let mut unreadable = BTreeMap::new();
     let error = match serde_json::from_slice(header) {

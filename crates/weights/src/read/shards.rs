@@ -7,11 +7,12 @@ use std::path::{Component, Path};
 use serde::Deserialize;
 
 use super::content::Content;
-use super::{Format, WeightFile, read_one};
+use super::read_one;
+use super::weight_file::{Format, WeightFile};
 use crate::WeightError;
 use crate::text::cut_line;
 
-/// Largest index that is read: some hundred bytes a tensor.
+/// Largest index that is read: an index has some hundred bytes per tensor.
 pub(super) const MAX_INDEX: u64 = 64 << 20;
 
 #[derive(Deserialize)]
@@ -20,7 +21,7 @@ struct Index {
     weight_map: BTreeMap<String, String>,
 }
 
-/// The tensors of all files that an index names, which have to lie in its folder.
+/// Reads the tensors of all files that an index names, which have to be in its folder.
 pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     let damaged = |detail: String| WeightError::Damaged {
         path: path.into(),
@@ -61,14 +62,14 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
                     "it names the shard {}, which is not in its folder",
                     cut_line(name, 100)
                 ),
-                fix: "put the shards beside the index, and their bare names into it".into(),
+                fix: "put the shards beside the index and list them by bare name".into(),
             });
         }
         let shard = folder.join(name);
         let mut file = read_one(&shard, Content::of(&shard)?)?;
         let prefix: String = file.stripped.iter().map(|key| format!("{key}.")).collect();
         for tensor in tensors {
-            // What was taken for a wrapper may be a part of the names.
+            // A stripped wrapper may be part of the names in the index.
             let key = tensor.strip_prefix(&prefix).unwrap_or(tensor);
             if let Some(values) = file.tensors.remove(key) {
                 whole.tensors.insert(tensor.to_owned(), values);

@@ -16,7 +16,7 @@ const MAX_DIMENSIONS: usize = 64;
 
 impl<R: BufRead> Machine<'_, R> {
     /// Calls nothing: pushes what the call is known to make, or an object that is skipped. A plain callable
-    /// may itself call what it is given, so nothing refused may be among the arguments either.
+    /// may call its arguments, so none of them may be refused either.
     pub(super) fn call(&mut self, callable: Id, arguments: Id) -> Result<(), PickleError> {
         let Node::Global(name, trust) = self.node(callable) else {
             return Err(runs("a callable that it computes"));
@@ -27,7 +27,7 @@ impl<R: BufRead> Machine<'_, R> {
         }
         match trust {
             Trust::Refused => Err(runs(&name)),
-            // It would make a tensor, in a way that only its code knows.
+            // It would make a tensor in a way that only its code defines.
             Trust::Foreign if self.has_tensor(arguments) => Err(runs(&name)),
             Trust::Foreign => self.push_new(Node::Object(Box::default())),
             Trust::Plain => {
@@ -37,12 +37,12 @@ impl<R: BufRead> Machine<'_, R> {
         }
     }
 
-    /// The items of a list; none of anything else.
+    /// The items of a list; none for any other value.
     fn items(&mut self, list: Id) -> Result<Vec<Id>, PickleError> {
-        let items = match self.node(list) {
-            Node::List(items) => items.clone(),
-            _ => Vec::new(),
+        let Node::List(items) = self.node(list) else {
+            return Ok(Vec::new());
         };
+        let items = items.clone();
         self.charge(items.len())?;
         Ok(items)
     }
@@ -85,7 +85,7 @@ impl<R: BufRead> Machine<'_, R> {
         }
     }
 
-    /// A dictionary of what it is made from: another one, or a list of pairs.
+    /// Pushes a dictionary made from another one or from a list of pairs.
     fn dictionary(&mut self, from: Option<Id>) -> Result<(), PickleError> {
         let mut flat = Vec::new();
         match from.map(|id| self.node(id)) {
@@ -94,13 +94,14 @@ impl<R: BufRead> Machine<'_, R> {
                 for pair in pairs {
                     let Node::List(pair) = self.node(*pair) else {
                         return Err(malformed(
-                            "its pickle fills a dictionary with other than pairs",
+                            "its pickle fills a dictionary with something other than pairs",
                         ));
                     };
                     flat.extend(pair.iter().take(2));
                 }
             }
-            _ => {}
+            Some(Node::Plain | Node::Int(_) | Node::Text(_) | Node::Global(..)) | None => {}
+            Some(Node::Object(_) | Node::Storage(_) | Node::Tensor(_) | Node::OtherTensor(_)) => {}
         }
         self.charge(flat.len())?;
         self.push_new(Node::Dict(Vec::new()))?;
@@ -108,10 +109,12 @@ impl<R: BufRead> Machine<'_, R> {
     }
 
     /// `_rebuild_from_type_v2(function, type, arguments, state)`: the function has to be one that makes plain
-    /// tensors. Its being anything else is told at the end, with the code that it stands for.
+    /// tensors. Any other is reported at the end of the pickle, with the code it stands for.
     fn rebuild_from_type(&mut self, arguments: &[Id]) -> Result<(), PickleError> {
         let [function, class, of_function, ..] = arguments else {
-            return Err(malformed("its pickle makes a tensor of too little"));
+            return Err(malformed(
+                "its pickle makes a tensor from too few arguments",
+            ));
         };
         if let Node::Global(class, trust) = self.node(*class)
             && *trust != Trust::Plain
@@ -145,7 +148,9 @@ impl<R: BufRead> Machine<'_, R> {
             // (data, requires_grad, hooks, …)
             "_rebuild_parameter" | "_rebuild_parameter_with_state" => {
                 let data = arguments.first().copied();
-                self.push(data.ok_or_else(|| malformed("its pickle makes a parameter of nothing"))?)
+                self.push(
+                    data.ok_or_else(|| malformed("its pickle makes a parameter without data"))?,
+                )
             }
             _ => self.push_new(Node::OtherTensor(function.into())),
         }
@@ -153,10 +158,12 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn tensor(&mut self, function: &str, arguments: &[Id]) -> Result<(), PickleError> {
         let [storage, offset, shape, strides, ..] = arguments else {
-            return Err(malformed("its pickle makes a tensor of too little"));
+            return Err(malformed(
+                "its pickle makes a tensor from too few arguments",
+            ));
         };
         let Node::Storage(storage) = self.node(*storage) else {
-            return Err(malformed("its pickle makes a tensor of no storage"));
+            return Err(malformed("its pickle makes a tensor without a storage"));
         };
         let elements = match (function, arguments.get(6).map(|id| self.node(*id))) {
             ("_rebuild_tensor_v3", Some(Node::Global(name, _))) => of_dtype(name),
@@ -170,7 +177,7 @@ impl<R: BufRead> Machine<'_, R> {
         let strides = self.extents(*strides)?;
         if shape.len() != strides.len() {
             return Err(malformed(
-                "its pickle has a tensor with other strides than extents",
+                "its pickle has a tensor with different numbers of strides and extents",
             ));
         }
         let offset = self.count(*offset)?;
@@ -205,22 +212,24 @@ impl<R: BufRead> Machine<'_, R> {
         let values = extents.try_fold(1_usize, |product, extent| product.checked_mul(*extent));
         if values.is_none() {
             return Err(malformed(
-                "its pickle has a tensor of more values than can be counted",
+                "its pickle has a tensor with too many values to count",
             ));
         }
         Ok(shape)
     }
 
     fn count(&self, id: Id) -> Result<u64, PickleError> {
-        let count = match self.node(id) {
-            Node::Int(number) => u64::try_from(*number).ok(),
-            _ => None,
+        let Node::Int(number) = self.node(id) else {
+            return Err(malformed(
+                "its pickle has a tensor whose size is not a number",
+            ));
         };
-        count.ok_or_else(|| malformed("its pickle has a tensor whose size is not a number"))
+        u64::try_from(*number)
+            .map_err(|_| malformed("its pickle has a tensor whose size is negative"))
     }
 
-    /// A persistent id: `("storage", type, key, device, count)`, in legacy files followed by a view of it; or
-    /// `("module", class, file, source)`, which stands for the class.
+    /// Pushes the value of a persistent id: `("storage", type, key, device, count)`, in legacy files followed
+    /// by a view of it; or `("module", class, file, source)`, which stands for the class.
     pub(super) fn push_stored(&mut self, id: Id) -> Result<(), PickleError> {
         let Node::List(fields) = self.node(id) else {
             return self.push(PLAIN);
@@ -259,7 +268,7 @@ impl<R: BufRead> Machine<'_, R> {
     }
 }
 
-/// Element type of `torch.FloatStorage` and its like.
+/// Element type of `torch.FloatStorage` and similar classes.
 fn of_storage(class: &str) -> Elements {
     let name = class.rsplit('.').next().unwrap_or(class);
     Elements::Known(match name {
@@ -281,7 +290,7 @@ fn of_storage(class: &str) -> Elements {
     })
 }
 
-/// Element type of `torch.float32` and its like.
+/// Element type of `torch.float32` and similar names.
 fn of_dtype(dtype: &str) -> Elements {
     let name = dtype.rsplit('.').next().unwrap_or(dtype);
     Elements::Known(match name {

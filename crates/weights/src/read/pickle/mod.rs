@@ -1,11 +1,10 @@
 //! Reads the opcodes of a pickle as data, and calls nothing.
 //!
-//! Tensors are recognised by the few functions with which PyTorch makes them. A call of anything else makes
-//! an object that is skipped; it ends the reading if Python could run anything with it ([`Trust`]), or
-//! if it were given a tensor's numbers, for then a tensor would be missing without a word.
+//! Tensors are recognised by the few functions with which PyTorch makes them. Any other call makes an object
+//! that is skipped. It is an error if Python could run anything with it ([`Trust`]), or if its arguments hold
+//! a tensor, which would then be missing silently.
 //!
-//! Opcodes: CPython's `Lib/pickletools.py`, protocols 0 to 5. Whatever cannot be followed is an error, never
-//! a guess.
+//! Opcodes: CPython's `Lib/pickletools.py`, protocols 0 to 5. An opcode that is not supported is an error.
 
 mod call;
 mod stack;
@@ -23,19 +22,19 @@ use trust::{Trust, trust};
 use value::PLAIN;
 pub(super) use value::{Elements, Id, Node, Storage, TensorView};
 
-/// A pickler flushes its stack every thousand items, and remembers about ten values a
-/// tensor. A file beyond these numbers wants memory, not to be loaded.
+/// Limits of the stack and the memo. A pickler flushes its stack every thousand items and memoizes about ten
+/// values per tensor; a file beyond these limits only serves to exhaust memory.
 const MAX_STACK: usize = 1_000_000;
 const MAX_MEMO: usize = 1_000_000;
 
-/// A value takes one byte of a pickle and about fifty in memory. Checkpoints have about forty a tensor, and
-/// perhaps one for every step in a list of losses.
+/// Most values of a pickle. A value takes one byte of a pickle and about fifty in memory. Checkpoints have
+/// about forty per tensor, and perhaps one per step in a list of losses.
 pub(super) const MAX_VALUES: usize = 5_000_000;
 
-/// Why reading ended early.
+/// Reasons to refuse a pickle.
 #[derive(Debug)]
 pub(super) enum PickleError {
-    /// No pickle, or one that ends too early.
+    /// It is not a pickle, or a damaged one.
     Malformed(String),
     /// It would run code; the callable, or what it does.
     RunsCode(String),
@@ -47,7 +46,7 @@ pub(super) struct Pickle {
     nodes: Vec<Node>,
     /// Its value.
     pub(super) root: Id,
-    /// Classes and functions that it names besides PyTorch's and those of plain data: `module.name`.
+    /// Classes and functions that it names, except PyTorch's and those of plain data: `module.name`.
     pub(super) mentioned: BTreeSet<String>,
 }
 
@@ -56,7 +55,7 @@ impl Pickle {
         &self.nodes[id as usize]
     }
 
-    /// Every value that was made, also those that the root does not hold.
+    /// Every value that was made, including those that the root does not hold.
     pub(super) fn nodes(&self) -> impl Iterator<Item = (Id, &Node)> {
         (0..).zip(&self.nodes)
     }
@@ -87,7 +86,7 @@ impl Pickle {
     }
 }
 
-/// Reads one pickle and leaves `reader` behind its end.
+/// Reads one pickle and leaves `reader` after its end.
 pub(super) fn parse(reader: &mut impl BufRead) -> Result<Pickle, PickleError> {
     let mut machine = Machine {
         stream: Stream(reader),
@@ -133,7 +132,7 @@ struct Machine<'a, R> {
 }
 
 impl<R: BufRead> Machine<'_, R> {
-    /// One opcode; false at the end of the pickle.
+    /// Executes one opcode. Returns false at the end of the pickle.
     fn step(&mut self) -> Result<bool, PickleError> {
         let [opcode] = self.stream.bytes()?;
         match opcode {
@@ -187,7 +186,7 @@ impl<R: BufRead> Machine<'_, R> {
             // Containers.
             b'(' => {
                 if self.marks.len() >= MAX_STACK {
-                    return Err(malformed("its pickle nests without end"));
+                    return Err(malformed("its pickle nests too deeply"));
                 }
                 self.marks.push(self.stack.len());
             }
@@ -241,14 +240,14 @@ impl<R: BufRead> Machine<'_, R> {
             b'r' => self.stream.number::<4>().and_then(|i| self.remember(i))?,
             0x94 => self.remember(self.memo.len() as u64)?,
 
-            // Storages, which lie outside of the pickle.
+            // Storages, which are outside the pickle.
             b'P' => self.stream.line().and_then(|_| self.push(PLAIN))?,
             b'Q' => {
                 let id = self.pop()?;
                 self.push_stored(id)?;
             }
 
-            // Globals and what is done with them.
+            // Globals, and objects made from them.
             b'c' => {
                 let module = self.stream.line()?;
                 let name = self.stream.line()?;
@@ -293,7 +292,7 @@ impl<R: BufRead> Machine<'_, R> {
             b'b' => self.set_state()?,
             other => {
                 return Err(malformed(&format!(
-                    "0x{other:02x} is no pickle opcode that is read"
+                    "0x{other:02x} is not a supported pickle opcode"
                 )));
             }
         }
@@ -314,8 +313,8 @@ impl<R: BufRead> Machine<'_, R> {
         self.put_items(&items)
     }
 
-    /// BUILD: the state of an object. It is set once; a second time, the state set before
-    /// could itself be what Python calls to set it (`__setstate__`).
+    /// BUILD: sets the state of an object. It may be set only once, because the first state could define the
+    /// `__setstate__` that Python calls to set the second.
     fn set_state(&mut self) -> Result<(), PickleError> {
         let state = self.pop()?;
         let top = self.top()?;
@@ -326,7 +325,7 @@ impl<R: BufRead> Machine<'_, R> {
                     return Err(runs("an object's own __setstate__, set by the file"));
                 }
             }
-            // What PyTorch notes of a dictionary of tensors (`_metadata`), or a tensor's attributes.
+            // PyTorch's `_metadata` of a dictionary of tensors, or a tensor's attributes.
             Node::Dict(_) | Node::List(_) | Node::Tensor(_) | Node::OtherTensor(_) => {}
             Node::Plain | Node::Int(_) | Node::Text(_) | Node::Storage(_) => {}
         }
@@ -359,5 +358,5 @@ fn runs(what: &str) -> PickleError {
 }
 
 fn underflow() -> PickleError {
-    malformed("its pickle takes more values than it has")
+    malformed("its pickle takes a value from an empty stack")
 }

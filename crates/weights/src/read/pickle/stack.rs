@@ -17,18 +17,33 @@ impl<R: BufRead> Machine<'_, R> {
     pub(super) fn refused(&self, id: Id) -> Option<&Rc<str>> {
         match self.node(id) {
             Node::Global(name, Trust::Refused) => Some(name),
-            _ => self.refused_within.get(&id),
+            Node::Global(_, Trust::Plain | Trust::Foreign)
+            | Node::Plain
+            | Node::Int(_)
+            | Node::Text(_)
+            | Node::List(_)
+            | Node::Dict(_)
+            | Node::Object(_)
+            | Node::Storage(_)
+            | Node::Tensor(_)
+            | Node::OtherTensor(_) => self.refused_within.get(&id),
         }
     }
 
     pub(super) fn has_tensor(&self, id: Id) -> bool {
         match self.node(id) {
             Node::Storage(_) | Node::Tensor(_) | Node::OtherTensor(_) => true,
-            _ => self.with_tensors.contains(&id),
+            Node::Plain
+            | Node::Int(_)
+            | Node::Text(_)
+            | Node::Global(..)
+            | Node::List(_)
+            | Node::Dict(_)
+            | Node::Object(_) => self.with_tensors.contains(&id),
         }
     }
 
-    /// Notes what a container holds from now on.
+    /// Records what a container holds from now on.
     pub(super) fn note_within(&mut self, container: Id, items: &[Id]) {
         if container == PLAIN {
             return;
@@ -47,7 +62,7 @@ impl<R: BufRead> Machine<'_, R> {
     pub(super) fn push(&mut self, id: Id) -> Result<(), PickleError> {
         self.pushed += 1;
         if self.stack.len() >= MAX_STACK || self.pushed > MAX_VALUES {
-            return Err(malformed("its pickle piles up values without end"));
+            return Err(malformed("its pickle has too many values"));
         }
         self.stack.push(id);
         Ok(())
@@ -57,13 +72,13 @@ impl<R: BufRead> Machine<'_, R> {
     pub(super) fn charge(&mut self, values: usize) -> Result<(), PickleError> {
         self.pushed += values;
         if self.pushed > MAX_VALUES {
-            return Err(malformed("its pickle piles up values without end"));
+            return Err(malformed("its pickle has too many values"));
         }
         Ok(())
     }
 
     pub(super) fn push_new(&mut self, node: Node) -> Result<(), PickleError> {
-        // As many as were pushed at most, which is far from the end of the numbers.
+        // At most `MAX_VALUES` were pushed, so the index fits.
         let id = self.nodes.len() as Id;
         self.nodes.push(node);
         self.push(id)
@@ -76,7 +91,7 @@ impl<R: BufRead> Machine<'_, R> {
         }
     }
 
-    /// A signed little-endian number behind its length.
+    /// Pushes the signed little-endian number after its length.
     pub(super) fn push_long<const WIDTH: usize>(&mut self) -> Result<(), PickleError> {
         let length = self.stream.number::<WIDTH>()?;
         if length > 8 {
@@ -149,8 +164,7 @@ impl<R: BufRead> Machine<'_, R> {
         self.put_items(&items)
     }
 
-    /// Adds to the object on top of the stack, which may be some module's own, such as
-    /// `os.environ`.
+    /// Adds items to the object on top of the stack, which may belong to a module, such as `os.environ`.
     pub(super) fn put_items(&mut self, items: &[Id]) -> Result<(), PickleError> {
         let top = self.top()?;
         match &mut self.nodes[top as usize] {
@@ -162,7 +176,7 @@ impl<R: BufRead> Machine<'_, R> {
         Ok(())
     }
 
-    /// The same with keys and values in turn.
+    /// Adds alternating keys and values to the object on top of the stack.
     pub(super) fn put_entries(&mut self, items: &[Id]) -> Result<(), PickleError> {
         let top = self.top()?;
         let (pairs, rest) = items.as_chunks::<2>();
@@ -182,7 +196,7 @@ impl<R: BufRead> Machine<'_, R> {
     pub(super) fn remember(&mut self, index: u64) -> Result<(), PickleError> {
         let value = self.top()?;
         if self.memo.len() >= MAX_MEMO {
-            return Err(malformed("its pickle remembers values without end"));
+            return Err(malformed("its pickle memoizes too many values"));
         }
         self.memo.insert(index, value);
         Ok(())

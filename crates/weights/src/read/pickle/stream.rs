@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 
 use super::{PickleError, malformed};
 
-/// Longer texts cannot be names of globals, and are skipped without being kept.
+/// Longest text that is kept: longer ones cannot be names of globals and are skipped.
 const MAX_NAME_BYTES: u64 = 1024;
 
 /// Longest line of the text opcodes (protocol 0 writes strings as lines).
@@ -46,14 +46,14 @@ impl<R: BufRead> Stream<'_, R> {
         }
     }
 
-    /// The next `count` bytes, which are few.
+    /// The next `count` bytes, which the caller has limited.
     pub(super) fn some(&mut self, count: u64) -> Result<Vec<u8>, PickleError> {
         let mut bytes = vec![0; count as usize];
         self.0.read_exact(&mut bytes).map_err(ended)?;
         Ok(bytes)
     }
 
-    /// A text behind its length of `WIDTH` bytes.
+    /// The text after its length, a number of `WIDTH` bytes.
     pub(super) fn counted_text<const WIDTH: usize>(&mut self) -> Result<Counted, PickleError> {
         let length = self.number::<WIDTH>()?;
         if length > MAX_NAME_BYTES {

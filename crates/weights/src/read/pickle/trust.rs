@@ -5,10 +5,10 @@
 pub(in crate::read) enum Trust {
     /// It builds plain data or a tensor.
     Plain,
-    /// A class or function of some library: what it makes is skipped, unless that were a tensor.
+    /// A class or function of another library: what it makes is skipped, unless it is given a tensor.
     Foreign,
-    /// Python's own, PyTorch's or NumPy's, and not known to build plain data: it may run anything, so a
-    /// file that calls it is refused.
+    /// A class or function of Python, PyTorch or NumPy that is not known to build plain data: it may run
+    /// anything, so a file that calls it is refused.
     Refused,
 }
 
@@ -111,8 +111,8 @@ const NAMES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Names in Python's own library that pickles of objects call. They make objects that do nothing until they are
-/// called, and a pickle that calls what it made is refused.
+/// Names in Python's own library that pickles of objects call. They make objects that do nothing until they
+/// are called, and a pickle that calls what it made is refused.
 const OBJECTS: &[(&str, &[&str])] = &[
     ("builtins", &["getattr"]),
     ("copyreg", &["_reconstructor", "__newobj__"]),
@@ -130,10 +130,11 @@ const OBJECTS: &[(&str, &[&str])] = &[
 /// PyTorch's and NumPy's packages, which can load other files and run what is in them.
 const STRICT_LIBRARIES: &[&str] = &["numpy", "torch"];
 
-/// Parts of them whose classes cannot: settings name them (`functools.partial(torch.nn.BatchNorm2d, eps=1e-3)`).
+/// Parts of them that cannot, and whose classes occur in settings (`functools.partial(torch.nn.BatchNorm2d,
+/// eps=1e-3)`).
 const LENIENT_PARTS: &[&str] = &["torch.nn.", "torch.optim."];
 
-/// Names of functions that run a text or load another pickle, in whatever library.
+/// Names of functions that run a text or load another pickle, in any library.
 const RUNNERS: &[&str] = &[
     "Popen",
     "call",
@@ -203,7 +204,7 @@ pub(super) fn trust(module: &str, name: &str) -> Trust {
         return Trust::Foreign;
     }
     let package = module.split('.').next().unwrap_or(module);
-    // Since pickle protocol 4 a dotted name reaches inside of an object, such as a module's `os`.
+    // Since pickle protocol 4, a dotted name reaches into an object, such as a module's `os`.
     let mut path = name.split('.').chain([package]);
     let is_lenient = LENIENT_PARTS.iter().any(|part| module.starts_with(part));
     let is_strict = (STRICT_LIBRARIES.contains(&package) && !is_lenient)

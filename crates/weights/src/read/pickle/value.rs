@@ -1,5 +1,5 @@
-//! The values of a pickle, as far as tensors are concerned. They lie in one vector and refer to each other by
-//! index, so that neither nesting nor a cycle can end the stack.
+//! The values of a pickle, as far as tensors need them. They are in one vector and refer to each other by
+//! index, so that neither nesting nor a cycle can overflow the stack.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::read::element::ElementType;
 /// Index of a value.
 pub(in crate::read) type Id = u32;
 
-/// Every value that nothing needs to be known of is this one.
+/// The value that stands for every value whose contents do not matter.
 pub(in crate::read) const PLAIN: Id = 0;
 
 /// A value.
@@ -17,7 +17,7 @@ pub(in crate::read) const PLAIN: Id = 0;
 pub(in crate::read) enum Node {
     /// None, a boolean, a float, bytes, a long text.
     Plain,
-    /// A number that fits.
+    /// An integer that fits into 64 bits.
     Int(i64),
     /// A text of at most 1,024 bytes.
     Text(Rc<str>),
@@ -25,24 +25,24 @@ pub(in crate::read) enum Node {
     Global(Rc<str>, Trust),
     /// A list, tuple or set.
     List(Vec<Id>),
-    /// A dictionary of any class that is one of Python's.
+    /// A dictionary of any of Python's own classes.
     Dict(Vec<(Id, Id)>),
     /// An instance of a class.
     Object(Box<Object>),
-    /// Numbers outside of the pickle.
+    /// Tensor values outside the pickle.
     Storage(Rc<Storage>),
     /// A view of a storage.
     Tensor(Box<TensorView>),
-    /// A tensor in a form that is not read: what it is.
+    /// A tensor in an unsupported form: the function that makes it.
     OtherTensor(Rc<str>),
 }
 
-/// An instance, made without a call: what the file says that it holds.
+/// An instance, made without a call, with the contents that the file gives it.
 #[derive(Debug, Default)]
 pub(in crate::read) struct Object {
-    /// Elements, if it is a list of some kind, and what its class was made with.
+    /// Elements, if it is a kind of list, and the arguments of its class.
     pub items: Vec<Id>,
-    /// Entries, if it is a dictionary of some kind.
+    /// Entries, if it is a kind of dictionary.
     pub entries: Vec<(Id, Id)>,
     /// Its attributes, once they have been set.
     pub state: Option<Id>,
@@ -70,7 +70,7 @@ impl Elements {
     }
 }
 
-/// Numbers that lie outside of the pickle.
+/// Tensor values that are outside the pickle.
 #[derive(Debug)]
 pub(in crate::read) struct Storage {
     /// Its name in the container.
@@ -78,7 +78,7 @@ pub(in crate::read) struct Storage {
     pub elements: Elements,
     /// The number of its elements.
     pub count: u64,
-    /// The start of a view of it, in elements: early legacy files.
+    /// Start of the view of it in elements; not 0 only in early legacy files.
     pub offset: u64,
 }
 
@@ -87,9 +87,9 @@ pub(in crate::read) struct Storage {
 pub(in crate::read) struct TensorView {
     pub storage: Rc<Storage>,
     pub elements: Elements,
-    /// Of its first value, in elements.
+    /// Offset of its first value in elements.
     pub offset: u64,
     pub shape: Vec<usize>,
-    /// In elements.
+    /// Strides in elements.
     pub strides: Vec<usize>,
 }

@@ -1,4 +1,4 @@
-//! Places of the numbers of a PyTorch file: entries of a zip archive, or one after the other after the pickles.
+//! Storages of a PyTorch file: entries of a zip archive, or one after another behind the pickles.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::WeightError;
 use crate::read::pickle::{Node, Pickle, Storage, parse};
 use crate::text::{cut_line, cut_list, grouped};
 
-/// Largest pickle that is read. It describes tensors, whose numbers lie elsewhere.
+/// Largest pickle that is read. It describes tensors, whose values are elsewhere.
 const MAX_PICKLE: u64 = 100 << 20;
 
 /// The end record of a zip archive is at most this far from the file's end: 22 bytes and a comment.
@@ -22,20 +22,20 @@ const ZIP_END: u64 = 22 + 65_535;
 pub(super) enum Container {
     Zip {
         archive: Box<ZipArchive<BufReader<File>>>,
-        /// The path before `data.pkl` in its name.
+        /// The path before `data.pkl` in the entry's name.
         folder: String,
         is_big_endian: bool,
     },
     Legacy {
         reader: BufReader<File>,
-        /// The first byte of the numbers of each storage, and their number of bytes.
+        /// Position and number of bytes of each storage, by key.
         places: HashMap<String, (u64, u64)>,
         is_big_endian: bool,
     },
 }
 
 impl Container {
-    /// Opens a zip archive and reads its pickle, and walks every other pickle in it for code, so that it does
+    /// Opens a zip archive, reads its pickle, and checks every other pickle in it for code, so that it does
     /// not matter which one a loader picks.
     pub(super) fn open_zip(path: &Path) -> Result<(Self, Pickle), WeightError> {
         let mut file = warmstart_files::open(path).map_err(|e| io_error(path, e))?;
@@ -54,7 +54,7 @@ impl Container {
             let entry = archive.by_index(index).map_err(|e| damaged(path, &e))?;
             let mut reader = BufReader::new(entry.take(MAX_PICKLE));
             let mut pickle = parse(&mut reader).map_err(|e| refused(path, e))?;
-            // To the end, where the checksum is compared.
+            // Read to the end, where the checksum is compared.
             std::io::copy(&mut reader, &mut std::io::sink()).map_err(|e| damaged(path, &e))?;
             mentioned.append(&mut pickle.mentioned);
             let is_data = names[index] == "data.pkl" || names[index].ends_with("/data.pkl");
@@ -75,8 +75,8 @@ impl Container {
         Ok((container, pickle))
     }
 
-    /// Opens a legacy file: the pickles of its magic number, version, system, value and storage names, then for
-    /// each of these a count and the numbers.
+    /// Opens a legacy file: the pickles of its magic number, version, system, value and storage names, then
+    /// the size and the values of each storage.
     pub(super) fn open_legacy(path: &Path) -> Result<(Self, Pickle), WeightError> {
         let file = warmstart_files::open(path).map_err(|e| io_error(path, e))?;
         let size = file.metadata().map_err(|e| io_error(path, e))?.len();
@@ -87,11 +87,10 @@ impl Container {
         for pickle in [&system, &keys] {
             value.mentioned.extend(pickle.mentioned.iter().cloned());
         }
-        let is_big_endian = match system.node(system.root) {
-            Node::Dict(entries) => {
-                matches!(system.entry(entries, "little_endian"), Some(Node::Int(0)))
-            }
-            _ => false,
+        let is_big_endian = if let Node::Dict(entries) = system.node(system.root) {
+            matches!(system.entry(entries, "little_endian"), Some(Node::Int(0)))
+        } else {
+            false
         };
         let sizes: HashMap<&str, usize> = value
             .storages()
@@ -116,11 +115,11 @@ impl Container {
             let mut count = [0; 8];
             reader
                 .read_exact(&mut count)
-                .map_err(|_| damaged(path, &"it ends before its numbers"))?;
+                .map_err(|_| damaged(path, &"it ends before its tensor values"))?;
             let bytes = u64::from_le_bytes(count).checked_mul(element as u64);
             let end = bytes.and_then(|bytes| position.checked_add(8)?.checked_add(bytes));
             let (Some(bytes), Some(end)) = (bytes, end.filter(|end| *end <= size)) else {
-                return Err(damaged(path, &"it ends before its numbers"));
+                return Err(damaged(path, &"it ends before its tensor values"));
             };
             places.insert(name.to_string(), (position + 8, bytes));
             position = end;
@@ -171,18 +170,18 @@ impl Container {
                     .index_for_name(&name)
                     .ok_or_else(|| without_directory(path))?;
                 let raw = archive.by_index_raw(index).map_err(|e| damaged(path, &e))?;
-                // PyTorch can be told to write no checksums.
+                // PyTorch can be set to write no checksums.
                 let has_no_checksum =
                     raw.crc32() == 0 && raw.compression() == CompressionMethod::Stored;
                 drop(raw);
-                let entry = if has_no_checksum {
+                let opened = if has_no_checksum {
                     archive.by_index_raw(index)
                 } else {
                     archive.by_index(index)
                 };
-                let entry = entry.map_err(|e| damaged(path, &e))?;
-                let mut entry = entry.take(size + 1);
+                let entry = opened.map_err(|e| damaged(path, &e))?;
                 entry
+                    .take(size + 1)
                     .read_to_end(&mut bytes)
                     .map_err(|e| read_error(path, e))?;
             }
@@ -216,7 +215,7 @@ fn without_directory(path: &Path) -> WeightError {
     damaged(path, &"a zip archive without the directory at its end")
 }
 
-/// A file that was cut short would be searched for its directory from the end to the beginning.
+/// Refuses a file without a zip directory near its end; the zip library would search all of the file for it.
 fn require_directory(path: &Path, file: &mut File) -> Result<(), WeightError> {
     let io = |e| io_error(path, e);
     let size = file.metadata().map_err(io)?.len();
@@ -232,7 +231,7 @@ fn require_directory(path: &Path, file: &mut File) -> Result<(), WeightError> {
     }
 }
 
-/// Reads from the entry `byteorder` whether the bytes of numbers are the other way round than everywhere else.
+/// Returns whether the entry `byteorder` says that values are big-endian; false if there is no such entry.
 fn byte_order(
     path: &Path,
     archive: &mut ZipArchive<BufReader<File>>,

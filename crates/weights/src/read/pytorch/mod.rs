@@ -1,4 +1,4 @@
-//! `.pth` and `.pt` files: a pickle that is read as data, and the numbers that its tensors are views of.
+//! `.pth` and `.pt` files: a pickle that is read as data, and the storages that its tensors are views of.
 
 mod container;
 mod tree;
@@ -8,14 +8,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::pickle::{Elements, PickleError, TensorView};
-use super::{FileTensor, Format, MOST_BYTES, WeightFile};
+use super::weight_file::{FileTensor, Format, MOST_BYTES, WeightFile};
 use crate::WeightError;
 use crate::text::{cut_line, grouped};
 use container::Container;
 use tree::Tree;
 
-/// A tensor may be a view that repeats few stored numbers endlessly, so its size says nothing
-/// about the file's. Tied weights double what a file holds; nothing honest goes beyond this.
+/// Most bytes that tensors may claim, as a multiple of the file's: a tensor may be a view that repeats few
+/// stored values endlessly. Tied weights only double what a file holds.
 const MAX_EXPANSION: u64 = 4;
 const EXPANSION_ALLOWANCE: u64 = 1 << 20;
 
@@ -32,7 +32,7 @@ pub(super) fn read(path: &Path, format: Format) -> Result<WeightFile, WeightErro
         return Err(WeightError::Unsupported {
             path: path.into(),
             found: format!(
-                "two of its tensors have one name once their folders are joined by dots: {}",
+                "two of its tensors have one name when their paths are joined by dots: {}",
                 cut_line(name, 100)
             ),
             fix: SAVE_STATE_DICT.into(),
@@ -53,7 +53,7 @@ pub(super) fn read(path: &Path, format: Format) -> Result<WeightFile, WeightErro
     })
 }
 
-/// Reads each storage once, and out of it the tensors that are views of it.
+/// Reads each storage once and gathers the tensors that are views of it.
 fn read_tensors(
     path: &Path,
     container: &mut Container,
@@ -74,10 +74,7 @@ fn read_tensors(
         for (name, view) in views {
             let tensor = gather(&view, &bytes, container.is_big_endian()).ok_or_else(|| {
                 let name = cut_line(&name, 100);
-                damaged(
-                    path,
-                    &format!("{name} reaches beyond the numbers that there are"),
-                )
+                damaged(path, &format!("{name} reaches beyond its storage"))
             })?;
             tensors.insert(name, tensor);
         }
@@ -102,7 +99,7 @@ fn refuse_expansion(
         if let Some((name, view)) = views.first() {
             let size = container.size(&view.storage).ok_or_else(|| {
                 let name = cut_line(name, 100);
-                damaged(path, &format!("the numbers of {name} are not there"))
+                damaged(path, &format!("the values of {name} are missing"))
             })?;
             let described = view
                 .storage
@@ -125,7 +122,7 @@ fn refuse_expansion(
         return Err(WeightError::Unsupported {
             path: path.into(),
             found: format!(
-                "its tensors claim {} bytes of a file of {}",
+                "its tensors claim {} bytes, in a file of {} bytes",
                 grouped(usize::try_from(claimed).unwrap_or(usize::MAX)),
                 grouped(usize::try_from(file_bytes).unwrap_or(usize::MAX)),
             ),
@@ -180,7 +177,7 @@ fn gather(view: &TensorView, bytes: &[u8], is_big_endian: bool) -> Option<FileTe
     })
 }
 
-/// Counts the elements, of the last dimensions, that lie one after the other.
+/// Number of elements of the last dimensions that are contiguous.
 fn contiguous_run(view: &TensorView) -> usize {
     let mut run = 1;
     for (extent, stride) in view.shape.iter().zip(&view.strides).rev() {
@@ -192,7 +189,8 @@ fn contiguous_run(view: &TensorView) -> usize {
     run
 }
 
-/// Advances an index by a number of elements in row-major order. Returns the index of its element in the storage.
+/// Advances an index by a number of elements in row-major order. Returns the index of its element in the
+/// storage.
 fn advance(view: &TensorView, place: &mut [usize], mut by: usize) -> usize {
     for (index, extent) in place.iter_mut().zip(&view.shape).rev() {
         let moved = *index + by;

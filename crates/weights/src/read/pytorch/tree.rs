@@ -1,27 +1,28 @@
-//! The tensors in a pickle's value, by the path to each.
+//! The tensors in a pickle's value, by path.
 
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
 use super::wrappers::{is_optimizer, is_tensor, wrapper};
-use crate::read::Unreadable;
 use crate::read::pickle::{Elements, Id, MAX_VALUES, Node, Pickle, TensorView};
+use crate::read::weight_file::Unreadable;
 use crate::text::{counted, cut_line};
 
-/// Attributes in which `torch.nn.Module` keeps its contents: tensors, tensors that do not learn, and submodules.
+/// Attributes in which `torch.nn.Module` keeps its contents: parameters, buffers and submodules.
 const MODULE_TABLES: [&str; 3] = ["_parameters", "_buffers", "_modules"];
 
-/// Most wrappers around the weights, each in the one before.
+/// Most wrappers around the weights, nested in each other.
 const MAX_WRAPPERS: usize = 16;
 
-/// A module has a few dozen attributes.
+/// Most attributes of a module, which has a few dozen.
 const MAX_ATTRIBUTES: usize = 10_000;
 
-/// Most values that are looked at. A value counts as often as it is reached.
+/// Most visits to values. A value may be visited more than once.
 const MAX_LOOKED_AT: usize = 4 * MAX_VALUES;
 
-/// Bytes of all paths together: a thousand times those of a large network.
+/// Most bytes of all paths together: a thousand times those of a large network.
 const MAX_PATHS: usize = 64 << 20;
+/// Most bytes of one path.
 const MAX_PATH: usize = 4096;
 
 /// The tensors and other contents of a pickle's value.
@@ -29,18 +30,18 @@ const MAX_PATH: usize = 4096;
 pub(super) struct Tree {
     /// Tensors by path, segments joined by dots.
     pub(super) tensors: BTreeMap<String, TensorView>,
-    /// Tensors in a form that is not read.
+    /// Tensors in an unsupported form.
     pub(super) unreadable: BTreeMap<String, Unreadable>,
     /// Keys of outer dictionaries that are left out of the paths, outermost first.
     pub(super) stripped: Vec<String>,
-    /// States of optimizers: where they lie, and how many tensors they have.
+    /// Number of tensors of each optimizer state, by path.
     pub(super) set_aside: BTreeMap<String, usize>,
     /// A path that two tensors have.
     pub(super) collision: Option<String>,
 }
 
 impl Tree {
-    /// Finds every tensor. Wrappers that hold all of them but those of optimizers are left out of the paths.
+    /// Finds every tensor. A wrapper that holds all of them except an optimizer's is left out of the paths.
     pub(super) fn of(pickle: &Pickle) -> Result<Self, WalkError> {
         let reaching = reaching_tensors(pickle);
         let mut root = pickle.root;
@@ -68,7 +69,7 @@ impl Tree {
         }
     }
 
-    /// A line for each optimizer's state.
+    /// One line per optimizer state.
     pub(super) fn set_aside_lines(&self) -> Vec<String> {
         let line = |(path, count): (&String, &usize)| {
             format!("{} ({})", cut_line(path, 60), counted(*count, "tensor"))
@@ -77,13 +78,13 @@ impl Tree {
     }
 }
 
-/// Why no tree could be made: in words.
+/// Message why the tensors cannot be collected.
 #[derive(Debug)]
 pub(super) struct WalkError(pub(super) String);
 
-/// Every value that is a tensor, or has one somewhere inside.
+/// The values that are a tensor or hold one at any depth.
 fn reaching_tensors(pickle: &Pickle) -> HashSet<Id> {
-    // From each value to those that hold it.
+    // Pairs of a value and one that holds it.
     let mut holders: Vec<(Id, Id)> = Vec::new();
     let mut open = Vec::new();
     for (id, node) in pickle.nodes() {
@@ -128,7 +129,7 @@ enum Visit {
 impl Walk<'_> {
     fn collect(&mut self, root: Id) -> Result<(), WalkError> {
         let mut open = vec![Visit::Enter(root, String::new())];
-        // Of a cycle, each value counts once; an object that is no module counts once at all.
+        // In a cycle, each value is visited once; an object that is not a module is visited once overall.
         let mut on_path = HashSet::new();
         let mut objects = HashSet::new();
         while let Some(visit) = open.pop() {
@@ -175,7 +176,7 @@ impl Walk<'_> {
                         };
                         self.path_bytes += path.len() + 1;
                         if path.len() > MAX_PATH || self.path_bytes > MAX_PATHS {
-                            return Err(WalkError("its tensors' names go on without end".into()));
+                            return Err(WalkError("its tensors' names are too long".into()));
                         }
                         open.push(Visit::Enter(child, path));
                     }
@@ -200,7 +201,7 @@ impl Walk<'_> {
             Elements::Known(_) | Elements::Untyped => Unreadable {
                 shape,
                 dtype: None,
-                what: "its element type is not said".into(),
+                what: "its element type is missing".into(),
             },
         };
         self.place_unreadable(path, unreadable);
@@ -214,7 +215,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Counts an optimizer's tensors, under the path to all of its kind.
+    /// Counts an optimizer's tensors under its path without trailing indices.
     fn set_aside(&mut self, optimizer: Id, path: &str) -> Result<(), WalkError> {
         let mut seen = HashSet::new();
         let mut open = vec![optimizer];
@@ -248,7 +249,7 @@ impl Walk<'_> {
                 let attributes: &[(Id, Id)] =
                     match object.state.map(|state| self.pickle.node(state)) {
                         Some(Node::Dict(entries)) => entries,
-                        // Of a class with slots: (attributes, slots).
+                        // The state of a class with slots: (attributes, slots).
                         Some(Node::List(_)) => {
                             children
                                 .named
@@ -272,7 +273,7 @@ impl Walk<'_> {
         self.looked_at += 1 + children.named.len();
         if self.looked_at > MAX_LOOKED_AT {
             return Err(WalkError(
-                "its pickle refers to its values without end".into(),
+                "its pickle refers to its values too many times".into(),
             ));
         }
         Ok(children)
@@ -305,7 +306,7 @@ impl Children {
             .extend(items.map(|(index, item)| (index.to_string().into(), *item)));
     }
 
-    /// Of a key that comes twice, the last one counts, as in Python.
+    /// Adds the entries of a dictionary. The last one of equal keys counts, as in Python.
     fn add_entries(&mut self, pickle: &Pickle, entries: &[(Id, Id)]) {
         let mut names = HashSet::new();
         let first = self.named.len();
@@ -320,7 +321,7 @@ impl Children {
         self.named[first..].reverse();
     }
 
-    /// Adds what `torch.nn.Module.state_dict` gives: no buffer that is not meant to be saved.
+    /// Adds what `torch.nn.Module.state_dict` gives: everything except non-persistent buffers.
     fn add_module(&mut self, pickle: &Pickle, attributes: &[(Id, Id)], tables: [&[(Id, Id)]; 3]) {
         let unsaved: HashSet<Rc<str>> = match pickle
             .entry(attributes, "_non_persistent_buffers_set")

@@ -1,12 +1,12 @@
-//! Wrappers that training scripts put around the weights, and things that they keep beside them.
+//! Wrappers that training scripts put around the weights, and optimizer states beside them.
 
 use std::collections::HashSet;
 use std::rc::Rc;
 
 use crate::read::pickle::{Id, Node, Pickle};
 
-/// Keys under which training scripts keep the weights. What lies under another key is found as well; under
-/// these it need not look like weights at first sight.
+/// Keys under which training scripts keep the weights. Another key counts as a wrapper only if its value
+/// looks like weights.
 const WRAPPERS: [&str; 10] = [
     "state_dict",
     "model_state_dict",
@@ -20,11 +20,11 @@ const WRAPPERS: [&str; 10] = [
     "ema",
 ];
 
-/// An optimizer's state has two entries or a few more.
+/// Most entries of an optimizer's state, which has few more than two.
 const MAX_STATE: usize = 1_000;
 
-/// The one entry of a dictionary that holds tensors which are no optimizer's, if it is a wrapper and no part of
-/// the tensors' names.
+/// The only entry of a dictionary that holds tensors other than an optimizer's, if its key is a wrapper and
+/// not part of the tensors' names.
 pub(super) fn wrapper(pickle: &Pickle, reaching: &HashSet<Id>, root: Id) -> Option<(Rc<str>, Id)> {
     let (key, inner) = only_holder(pickle, reaching, root)?;
     let is_known = WRAPPERS.contains(&&*key) && !is_tensor(pickle, inner);
@@ -46,7 +46,7 @@ fn only_holder(pickle: &Pickle, reaching: &HashSet<Id>, root: Id) -> Option<(Rc<
     Some((pickle.name(*key)?, *value))
 }
 
-/// Returns whether it is a module or a dictionary with tensors under dotted names, or wraps one.
+/// Returns whether a value is a module or a dictionary with tensors under dotted names, or wraps one.
 fn is_whole(pickle: &Pickle, reaching: &HashSet<Id>, id: Id, depth: usize) -> bool {
     const DEEP: usize = 16;
     let is_dotted = |(key, value): &(Id, Id)| {
@@ -61,7 +61,8 @@ fn is_whole(pickle: &Pickle, reaching: &HashSet<Id>, id: Id, depth: usize) -> bo
                 is_known || is_whole(pickle, reaching, inner, depth + 1)
             })
         }
-        _ => false,
+        Node::Dict(_) | Node::List(_) | Node::Tensor(_) | Node::OtherTensor(_) => false,
+        Node::Plain | Node::Int(_) | Node::Text(_) | Node::Global(..) | Node::Storage(_) => false,
     }
 }
 
@@ -69,8 +70,8 @@ pub(super) fn is_tensor(pickle: &Pickle, id: Id) -> bool {
     matches!(pickle.node(id), Node::Tensor(_) | Node::OtherTensor(_))
 }
 
-/// Returns whether it is an optimizer's state, or a list or dictionary of nothing else that has tensors.
-/// `seen` has those for which it is known: the first that is none ends the search.
+/// Returns whether a value is an optimizer's state, or a list or dictionary whose tensors are all in such
+/// states. `seen` holds the values that are known to be: the first other one ends the search.
 fn is_optimizer_only(
     pickle: &Pickle,
     reaching: &HashSet<Id>,
@@ -98,7 +99,7 @@ fn is_optimizer_only(
     is_only
 }
 
-/// Returns whether it is what `torch.optim.Optimizer.state_dict` gives, or an optimizer.
+/// Returns whether a value is an optimizer, or what `torch.optim.Optimizer.state_dict` gives.
 pub(super) fn is_optimizer(pickle: &Pickle, id: Id) -> bool {
     let entries = match pickle.node(id) {
         Node::Dict(entries) => entries,

@@ -1,0 +1,79 @@
+//! A model as a list of expected tensors, and the names that other projects give them.
+
+use serde::Serialize;
+
+/// The part of a model that a tensor belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The feature extractor, for which pretrained weights are loaded.
+    Backbone,
+    /// The layers after the backbone, which depend on the classes and are often re-initialised.
+    Head,
+    /// Parts of the same network for other purposes: neither loaded nor missing.
+    Beyond,
+}
+
+/// A tensor that a model has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expected {
+    /// Its native name.
+    pub name: String,
+    /// Its extents, outermost first; empty for a scalar.
+    pub shape: Vec<usize>,
+    /// Where it belongs.
+    pub part: Part,
+    /// If the file lacks it, it is neither missing nor counted.
+    pub optional: bool,
+}
+
+/// Another project's naming convention for the same tensors.
+#[derive(Debug, Clone, Copy)]
+pub struct Convention {
+    /// The project, such as `timm`.
+    pub name: &'static str,
+    /// Native name of one of the project's names; `None` if there is none.
+    pub to_native: fn(&str) -> Option<String>,
+}
+
+/// A model, as far as loading is concerned.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Its name, such as `mobilenet_v2`.
+    pub architecture: &'a str,
+    /// Its tensors. Running statistics belong here, batch counters do not.
+    pub expected: &'a [Expected],
+    /// Conventions besides the native one, which is always tried first.
+    pub conventions: &'a [Convention],
+}
+
+/// The layer that reads the image: the first convolution of the backbone.
+pub(crate) fn first_layer(expected: &[Expected]) -> Option<&str> {
+    const CONVOLUTION: usize = 4;
+    let mut backbone = expected
+        .iter()
+        .filter(|tensor| tensor.part == Part::Backbone);
+    let first = backbone.find(|tensor| tensor.shape.len() == CONVOLUTION)?;
+    Some(&first.name)
+}
+
+/// Function from a convention's name to the native one; `None` if the names are native.
+pub(super) type ToNative = Option<fn(&str) -> Option<String>>;
+
+/// The native convention, then the target's other ones.
+pub(super) fn conventions<'a>(
+    target: &'a Target,
+) -> impl Iterator<Item = (&'static str, ToNative)> + 'a {
+    let others = target
+        .conventions
+        .iter()
+        .map(|c| (c.name, Some(c.to_native)));
+    std::iter::once(("native", None)).chain(others)
+}
+
+pub(super) fn native(name: &str, to_native: ToNative) -> Option<String> {
+    match to_native {
+        None => Some(name.to_string()),
+        Some(to_native) => to_native(name),
+    }
+}
