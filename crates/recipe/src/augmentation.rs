@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use warmstart_data::{Augmentation as ImageAugmentation, SceneAugmentation};
 
+use crate::choices::TaskKind;
+
 /// How training images are varied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -14,6 +16,14 @@ pub enum Augmentation {
 }
 
 impl Augmentation {
+    /// The task whose images it is for.
+    pub fn task(&self) -> TaskKind {
+        match self {
+            Self::Images(_) => TaskKind::Classify,
+            Self::Scenes(_) => TaskKind::Detect,
+        }
+    }
+
     /// Whether other pictures go into a picture.
     pub fn mixes(&self) -> bool {
         match self {

@@ -45,11 +45,11 @@ impl Recipe {
             ..
         } = *self.task.defaults();
         if !self.image_size.is_multiple_of(image_size_step) {
-            let range = format!("a multiple of {image_size_step} in {}", noun(self.task));
+            let range = format!("a multiple of {image_size_step} in {}", self.task.defaults().noun);
             return Err(Problem::of_value(Key("image_size"), self.image_size.to_string(), range).into());
         }
         if has_one_fit && self.fit != fit {
-            let range = format!("\"{fit}\" in {}", noun(self.task));
+            let range = format!("\"{fit}\" in {}", self.task.defaults().noun);
             return Err(Problem::of_value(Key("fit"), self.fit.to_string(), range).into());
         }
         Ok(())
@@ -84,7 +84,7 @@ impl Phase {
                 Value::Bool(_) | Value::Array(_) | Value::Object(_) => true,
             };
             if has_effect {
-                return Err(self.refusal(key, &format!("left out in {}, {reason}", noun(task))));
+                return Err(self.refusal(key, &format!("left out in {}, {reason}", task.defaults().noun)));
             }
         }
         Ok(())
@@ -92,14 +92,13 @@ impl Phase {
 
     fn check_augmentation(&self, task: TaskKind) -> Result<(), Error> {
         let place = format!("augmentation of phase \"{}\"", self.name);
-        let checked = match (task, &self.augmentation) {
-            (TaskKind::Classify, Augmentation::Images(augmentation)) => augmentation.check(),
-            (TaskKind::Detect, Augmentation::Scenes(augmentation)) => augmentation.check(),
-            (TaskKind::Classify, Augmentation::Scenes(_))
-            | (TaskKind::Detect, Augmentation::Images(_)) => {
-                return Err(Error::usage(format!("{place} is not that of the recipe's task"))
-                    .fix("remove it, or give all of its keys"));
-            }
+        if self.augmentation.task() != task {
+            return Err(Error::usage(format!("{place} is not that of the recipe's task"))
+                .fix("remove it, or give all of its keys"));
+        }
+        let checked = match &self.augmentation {
+            Augmentation::Images(augmentation) => augmentation.check(),
+            Augmentation::Scenes(augmentation) => augmentation.check(),
         };
         checked.map_err(|error| Error::usage(format!("{place}: {error}")))
     }
@@ -112,13 +111,6 @@ impl Phase {
             ..Problem::of_value(Key(key), found, range)
         }
         .into()
-    }
-}
-
-fn noun(task: TaskKind) -> &'static str {
-    match task {
-        TaskKind::Classify => "classification",
-        TaskKind::Detect => "detection",
     }
 }
 

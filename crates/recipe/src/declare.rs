@@ -26,10 +26,11 @@ macro_rules! resolved {
     };
 }
 
-/// The words for an option's default.
+/// The words for an option's default; none where it must be given.
 macro_rules! default_words {
-    (($words:literal, $rule:expr)) => { $words };
-    ($words:literal) => { $words };
+    (required, $words:literal) => { "" };
+    (optional, $words:literal) => { $words };
+    ($kind:ident, ($words:literal, $rule:expr)) => { $words };
 }
 
 /// Whether an option is decided once the data and the machine are known, where the user leaves it open.
@@ -140,7 +141,7 @@ macro_rules! options {
         pub const RUN_OPTIONS: &[OptionInfo] = &[$( OptionInfo {
             key: stringify!($run_key),
             documentation: concat!($($run_doc),+),
-            default: default_words!($run_default),
+            default: default_words!($run_kind, $run_default),
             range: { const RANGE: Range<<$run_type as Said>::Stored> = $run_range; RANGE.words },
             choices: <$run_type as Said>::CHOICES,
             flag: $run_flag,
@@ -152,7 +153,7 @@ macro_rules! options {
         pub const PHASE_OPTIONS: &[OptionInfo] = &[$( OptionInfo {
             key: stringify!($phase_key),
             documentation: concat!($($phase_doc),+),
-            default: default_words!($phase_default),
+            default: default_words!($phase_kind, $phase_default),
             range: { const RANGE: Range<<$phase_type as Said>::Stored> = $phase_range; RANGE.words },
             choices: <$phase_type as Said>::CHOICES,
             flag: $phase_flag,

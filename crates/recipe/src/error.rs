@@ -240,6 +240,21 @@ impl Error {
         Self::Memory(Box::new(Problem::new(what)))
     }
 
+    /// A checkpoint of another version, in words.
+    pub fn other_version(what: impl Into<String>) -> Self {
+        Self::OtherVersion(Box::new(Problem::new(what)))
+    }
+
+    /// A command that would do harm, in words.
+    pub fn refused(what: impl Into<String>) -> Self {
+        Self::Refused(Box::new(Problem::new(what)))
+    }
+
+    /// A loss, gradient or parameter that is not finite, in words.
+    pub fn non_finite(what: impl Into<String>) -> Self {
+        Self::NonFinite(Box::new(Problem::new(what)))
+    }
+
     /// The same with what to do, where the kind has a place for it.
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Self {

@@ -11,7 +11,7 @@ pub struct OptionInfo {
     pub key: &'static str,
     /// Its documentation: a phrase.
     pub documentation: &'static str,
-    /// Its default, in words.
+    /// Its default, in words; empty where it must be given.
     pub default: &'static str,
     /// Values that it can have, in words; empty for any of its type.
     pub range: &'static str,

@@ -60,7 +60,11 @@ fn line(option: &OptionInfo) -> String {
     let cells = [
         format!("`{}`", option.key),
         option.documentation.trim().to_owned(),
-        option.default.to_owned(),
+        if option.default.is_empty() {
+            "(must be given)".to_owned()
+        } else {
+            option.default.to_owned()
+        },
         values,
         flags.join(", "),
         resume.join("; "),

@@ -1,4 +1,4 @@
-//! Files that are there whole, or as they were.
+//! Files that are either replaced whole or stay as they were.
 
 use std::fs::File;
 use std::io::{self, Write as _};

@@ -18,7 +18,7 @@ const SHORT_PAUSE: Duration = Duration::from_millis(200);
 
 /// A thread that writes what it is given, in order. Dropping it waits for what is left, which is tried
 /// once more.
-pub struct Writer<C> {
+pub struct BackgroundWriter<C> {
     shared: Arc<Shared<C>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -45,7 +45,7 @@ struct State<C> {
     news: Vec<String>,
 }
 
-impl<C: Send + 'static> Writer<C> {
+impl<C: Send + 'static> BackgroundWriter<C> {
     /// Starts the thread. `write` may be called again with what it failed to write, and may have something
     /// to tell of what it wrote.
     ///
@@ -119,11 +119,11 @@ impl<C: Send + 'static> Writer<C> {
     }
 
     /// Waits until nothing is being written, and what was is gone, or until the disk refuses.
-    pub fn settle(&self) {
-        let unsettled = |state: &State<C>| {
+    pub fn wait_until_idle(&self) {
+        let busy = |state: &State<C>| {
             state.failure.is_none() && (state.writing || !state.waiting.is_empty())
         };
-        drop(self.shared.wait_while(self.shared.lock(), unsettled));
+        drop(self.shared.wait_while(self.shared.lock(), busy));
     }
 
     /// What there is to tell since the last call.
@@ -173,8 +173,8 @@ impl<C> Shared<C> {
                 Err(error) => {
                     match state.failure {
                         None => state.news.push(format!(
-                            "{error}: the run goes on and tries again; until it can write, a resumed run \
-                             goes on from the checkpoint before"
+                            "{error}: the run continues and tries again; until it can write, a resumed run \
+                             continues from the checkpoint before"
                         )),
                         Some(_) => pause = (2 * pause).min(LONGEST_PAUSE),
                     }
@@ -215,7 +215,7 @@ impl<C> Shared<C> {
     }
 }
 
-impl<C> Drop for Writer<C> {
+impl<C> Drop for BackgroundWriter<C> {
     fn drop(&mut self) {
         self.shared.lock().closed = true;
         self.shared.changed.notify_all();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     /// A writer that notes what it has written, and refuses while `refuses` is set.
-    fn writer(refuses: &Arc<AtomicBool>) -> (Writer<u32>, Arc<Mutex<Vec<u32>>>) {
+    fn writer(refuses: &Arc<AtomicBool>) -> (BackgroundWriter<u32>, Arc<Mutex<Vec<u32>>>) {
         let written = Arc::new(Mutex::new(Vec::new()));
         let (list, refuses) = (Arc::clone(&written), Arc::clone(refuses));
         let write = move |content: &mut u32| {
@@ -249,7 +249,7 @@ mod tests {
             list.lock().unwrap().push(*content);
             Ok(None)
         };
-        (Writer::new(write).unwrap(), written)
+        (BackgroundWriter::new(write).unwrap(), written)
     }
 
     #[test]
@@ -257,7 +257,7 @@ mod tests {
         let gate = Arc::new((Mutex::new(0), Condvar::new()));
         let (allowed, most) = (Arc::clone(&gate), Arc::new(AtomicUsize::new(0)));
         let (begun, in_flight) = (AtomicUsize::new(0), Arc::clone(&most));
-        let writer = Writer::new(move |_: &mut u32| {
+        let writer = BackgroundWriter::new(move |_: &mut u32| {
             let now = begun.fetch_add(1, Ordering::SeqCst) + 1;
             in_flight.fetch_max(now, Ordering::SeqCst);
             let left = allowed.0.lock().unwrap();
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn a_write_that_panics_is_a_failure_and_nobody_waits_for_ever() {
         let mut panics = true;
-        let writer = Writer::new(move |_: &mut u32| {
+        let writer = BackgroundWriter::new(move |_: &mut u32| {
             assert!(
                 !std::mem::take(&mut panics),
                 "the panic that this test wants"
@@ -325,7 +325,7 @@ mod tests {
     fn what_the_disk_refuses_at_the_end_is_tried_again() {
         for failures in 0..ATTEMPTS {
             let mut left = failures;
-            let writer = Writer::new(move |_: &mut u32| {
+            let writer = BackgroundWriter::new(move |_: &mut u32| {
                 if left == 0 {
                     return Ok(None);
                 }
@@ -344,10 +344,10 @@ mod tests {
     }
 
     #[test]
-    fn who_settles_finds_what_was_written_gone_and_does_not_wait_for_a_disk_that_refuses() {
+    fn who_wait_until_idles_finds_what_was_written_gone_and_does_not_wait_for_a_disk_that_refuses() {
         let refuses = Arc::new(AtomicBool::new(false));
         let refused = Arc::clone(&refuses);
-        let writer = Writer::new(move |_: &mut Arc<()>| {
+        let writer = BackgroundWriter::new(move |_: &mut Arc<()>| {
             thread::sleep(Duration::from_millis(20));
             match refused.load(Ordering::SeqCst) {
                 true => Err(full()),
@@ -358,12 +358,12 @@ mod tests {
         let held = Arc::new(());
         for _ in 0..10 {
             writer.submit(Arc::clone(&held), |_| false);
-            writer.settle();
+            writer.wait_until_idle();
             assert_eq!(Arc::strong_count(&held), 1);
         }
         refuses.store(true, Ordering::SeqCst);
         writer.submit(Arc::clone(&held), |_| false);
-        writer.settle();
+        writer.wait_until_idle();
         assert_eq!(Arc::strong_count(&held), 2);
     }
 

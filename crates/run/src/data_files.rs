@@ -1,4 +1,4 @@
-//! The list of the files that a run learns from, by which it notices when they are others.
+//! The list of the files that a run learns from, by which a change of them is noticed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -85,9 +85,10 @@ impl DataFiles {
         ];
         let parts = parts.iter().filter(|(_, files)| !files.is_empty());
         let parts: Vec<String> = parts.map(|(how, files)| some_of(how, files)).collect();
-        match parts.is_empty() {
-            true => "the same files in another order".into(),
-            false => parts.join("; "),
+        if parts.is_empty() {
+            "the same files in another order".into()
+        } else {
+            parts.join("; ")
         }
     }
 
@@ -158,9 +159,10 @@ pub fn listed(path: &Path) -> Cow<'_, str> {
 
 /// A file by its path, or by its split and path where the path does not begin with that.
 fn named(split: &str, path: &str) -> String {
-    match path.starts_with(split) {
-        true => path.to_owned(),
-        false => format!("{path} ({split})"),
+    if path.starts_with(split) {
+        path.to_owned()
+    } else {
+        format!("{path} ({split})")
     }
 }
 

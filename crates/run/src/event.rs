@@ -1,13 +1,14 @@
-//! What a run reports while it works. Whoever shows it is not this room's affair.
+//! Events that a command reports while it works.
 
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{Finding, Skipped};
 
-use crate::plan::Plan;
 use warmstart_recipe::Phase;
+
+use crate::plan::Plan;
 use crate::record::EpochRecord;
-use crate::record::Summary;
+use crate::summary::Summary;
 
 /// Progress of a command.
 pub enum Event<'a> {

@@ -7,37 +7,23 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use warmstart_files::{read_text, shown};
 
-use warmstart_recipe::Error;
-use crate::checkpoint;
-use crate::checkpoint::At;
-use crate::checkpoint::Checkpoints;
-use warmstart_recipe::run_files::MODEL;
-use crate::atomic_file::replace_by_copy;
-use crate::atomic_file::replace_file;
-use warmstart_recipe::command;
-use crate::position;
-use warmstart_workflows::cross_validate;
-use crate::data_files::DataFiles;
-use crate::event::Event;
-use crate::event::Observer;
-use crate::verdict::Candidates;
-use crate::kills::EndCause;
-use crate::kills::Kills;
-use crate::lock::LOCK;
-use crate::lock::Lock;
-use crate::plan::Plan;
-use warmstart_recipe::Keep;
-use warmstart_recipe::Recipe;
-use crate::record::EpochFigure;
-use crate::record::EpochRecord;
-use crate::record::Summary;
+use warmstart_recipe::run_files::{
+    BEST, CHECKPOINTS, LOAD_REPORT, MODEL, RECIPE, fold_folder,
+};
+use warmstart_recipe::{Error, Keep, Key, Problem, Recipe, command, plain};
 
-/// The kept model.
-pub const BEST: &str = "best.safetensors";
-/// The resolved recipe.
-pub const RECIPE: &str = "recipe.toml";
-/// What was loaded.
-pub const LOAD_REPORT: &str = "load-report.txt";
+use crate::atomic_file::{replace_by_copy, replace_file};
+use crate::checkpoint::{At, Checkpoints};
+use crate::data_files::DataFiles;
+use crate::event::{Event, Observer};
+use crate::kills::{EndCause, Kills};
+use crate::lock::{LOCK, Lock};
+use crate::plan::Plan;
+use crate::position;
+use crate::record::{EpochFigure, EpochRecord};
+use crate::summary::Summary;
+use crate::verdict::Candidates;
+
 const DATA_FILES: &str = "data-files.txt";
 const METRICS: &str = "metrics.jsonl";
 const SUMMARY: &str = "summary.json";
@@ -46,16 +32,16 @@ const RUNNING: &str = "running.json";
 /// Most bytes of a file of a run that is read whole: the list of several million images.
 const LARGEST_RECORD: u64 = 1 << 30;
 
-/// What a run leaves while it works, so that it can be told why it ended.
+/// A note that a run leaves while it trains, from which the cause of its end is known.
 #[derive(Serialize, Deserialize)]
 struct Running {
-    /// Name of the phase at work.
+    /// Name of the phase.
     phase: String,
     /// Kills for lack of memory before the phase began.
     kills: Option<Kills>,
 }
 
-/// A run on disk, in the hands of this process.
+/// A run on disk, locked by this process.
 pub struct RunFolder {
     path: PathBuf,
     /// Its checkpoints.
@@ -70,19 +56,16 @@ impl RunFolder {
     /// A usage error with the command that resumes it, if it is a run.
     pub fn require_new(path: &Path) -> Result<(), Error> {
         let shown = shown(path);
+        let other = format!("give another {}", Key::OUT);
         if path.join(RECIPE).exists() {
-            return Err(Error::usage(format!(
-                "{shown} is a run already: continue it with `{}`, or give another --out",
-                command::resume(path)
-            )));
+            let fix = format!("continue it with `{}`, or {other}", command::resume(path));
+            return Err(Error::usage(format!("{shown} is a run already")).fix(fix));
         }
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(Error::usage(format!(
-                    "{shown} is not a folder: give another --out"
-                )));
+                return Err(Error::usage(format!("{shown} is not a folder")).fix(other));
             }
             Err(error) => return Err(Error::io("list", path, error)),
         };
@@ -91,9 +74,7 @@ impl RunFolder {
             let name = entry.file_name();
             // A process that was killed before the recipe was there leaves its lock, and a file half written.
             if name != LOCK && !warmstart_files::is_being_written(&name) {
-                return Err(Error::usage(format!(
-                    "{shown} exists and is not empty: give another --out"
-                )));
+                return Err(Error::usage(format!("{shown} exists and is not empty")).fix(other));
             }
         }
         Ok(())
@@ -119,7 +100,7 @@ impl RunFolder {
         // The recipe first: with it alone, the folder is a run that can be resumed.
         self.write_recipe(recipe)?;
         self.write_data_files(data)?;
-        replace_file(&self.path.join(LOAD_REPORT), load_report.as_bytes())
+        replace_file(&self.path.join(LOAD_REPORT), plain(load_report).as_bytes())
     }
 
     /// Opens the folder of a run, with its recipe: that of its newest checkpoint if the file is lost.
@@ -127,7 +108,7 @@ impl RunFolder {
     /// # Errors
     /// If there is no run, or another process has it.
     pub fn open(path: &Path, observe: Observer) -> Result<(Self, Recipe), Error> {
-        if !path.join(RECIPE).is_file() && !path.join(checkpoint::FOLDER).is_dir() {
+        if !path.join(RECIPE).is_file() && !path.join(CHECKPOINTS).is_dir() {
             return Err(not_a_run(path));
         }
         // The recipe after the lock: before, another process might change it.
@@ -216,7 +197,7 @@ impl RunFolder {
     /// # Errors
     /// If the disk refuses.
     pub fn write_plan(&self, plan: &Plan) -> Result<(), Error> {
-        let text = serde_json::to_string_pretty(plan).expect("a plan is plain data");
+        let text = plain(&serde_json::to_string_pretty(plan).expect("a plan is plain data"));
         replace_file(&self.path.join(PLAN), (text + "\n").as_bytes())
     }
 
@@ -225,7 +206,7 @@ impl RunFolder {
         serde_json::from_str(&read_text(&self.path.join(PLAN), LARGEST_RECORD).ok()?).ok()
     }
 
-    /// Says that a phase is at work, until [`mark_ended`](Self::mark_ended).
+    /// Notes that a phase is being trained, until [`mark_ended`](Self::mark_ended).
     pub fn mark_running(&self, phase: &str) {
         let running = Running {
             phase: phase.to_owned(),
@@ -236,14 +217,14 @@ impl RunFolder {
         let _ = replace_file(&self.path.join(RUNNING), text.as_bytes());
     }
 
-    /// Says that the run ended in a way that was told: by success or an error.
+    /// Notes that the run ended with success or an error.
     pub fn mark_ended(&self) {
-        // Where the file cannot be removed, it was told nevertheless.
+        // Where the file cannot be removed, the user knows the end all the same.
         let _ = fs::remove_file(self.path.join(RUNNING));
     }
 
-    /// The phase in which the run ended without a word, and what the system's kills for lack of memory
-    /// since that phase began say of it; `None` if the run told its end.
+    /// The phase in which the run ended without an error, and the cause that the system's kills for lack of memory
+    /// since that phase began suggest; `None` if it ended with success or an error.
     pub fn silent_end(&self) -> Option<(String, EndCause)> {
         let text = read_text(&self.path.join(RUNNING), LARGEST_RECORD).ok()?;
         let running: Running = serde_json::from_str(&text).ok()?;
@@ -281,7 +262,7 @@ impl RunFolder {
         // The newest is what resuming goes on from.
         let recent = epochs.len().saturating_sub(count.max(1));
         let stays =
-            |index: usize| index >= recent || course::ends_phase(recipe, history, epochs[index]);
+            |index: usize| index >= recent || position::ends_phase(recipe, history, epochs[index]);
         let candidates = |epoch: usize| Some(Candidates::of(recipe, history.get(..epoch)?, ""));
         let highest: Vec<usize> = (0..epochs.len())
             .filter(|&index| stays(index))
@@ -314,16 +295,17 @@ pub fn summary_of(run: &Path) -> Option<Summary> {
 }
 
 fn not_a_run(path: &Path) -> Error {
-    let first = cross_validation::folder(path, 1);
-    Error::usage(match first.join(RECIPE).exists() {
-        true => format!(
-            "{} is a cross-validation of several runs: start it again with the arguments that it had, and it goes \
-             on; one of them is {}",
-            shown(path),
-            shown(&first)
-        ),
-        false => format!("{} is not a run: it has no {RECIPE}", shown(path)),
-    })
+    let first = fold_folder(path, 1);
+    if first.join(RECIPE).exists() {
+        return Problem::new("it is a cross-validation of several runs")
+            .of_file(path)
+            .fix(format!(
+                "start it again with the same arguments to continue it; one of its runs is {}",
+                shown(&first)
+            ))
+            .into();
+    }
+    Error::usage(format!("{} is not a run: it has no {RECIPE}", shown(path)))
 }
 
 /// The recipe of a run, and whether it is its newest checkpoint's because the file is lost. One that

@@ -2,33 +2,19 @@
 //! whether steps are of a sensible size, and whether activations live. Looked at in few steps, on what the
 //! step computes anyway.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
-use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::BatchStatistics;
-use warmstart_nn::burn::tensor::Tensor;
 
-/// Images whose activations are looked at: enough for a deviation, and next to no time.
-const IMAGES: usize = 4;
 /// What is below this share of the head's gradient hardly learns.
 const VANISHING: f64 = 1e-5;
 /// Times the head's gradient above which a stage's explodes.
 const EXPLODING: f64 = 1e5;
 /// Largest sound change of a stage's weights in a step, as a share of them.
 const LARGEST_UPDATE: f64 = 0.05;
-/// Fewest values of a channel by which it is called dead.
-const FEWEST_VALUES: usize = 64;
 /// Share of dead channels above which much of a stage is of no use.
 const MANY_DEAD: f64 = 0.5;
 /// Distance of batch statistics from the running ones, in running standard deviations, above which the
 /// network is another one in evaluation.
 const FAR: f64 = 1.0;
-/// Added to a running variance: batch norm's ε.
-const EPSILON: f64 = 1e-5;
-/// Name of what is behind the backbone.
-const HEAD: &str = "head";
 
 /// A step that was looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,128 +45,6 @@ pub struct StageHealth {
     /// batch norm is frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_norm_drift: Option<f64>,
-}
-
-/// Collects the health of a step while it is taken.
-#[derive(Default)]
-pub struct Watch {
-    /// By index of the stage, from the first trained one.
-    activations: BTreeMap<usize, (f64, Option<f64>)>,
-    stages: Vec<StageHealth>,
-}
-
-impl Watch {
-    /// What a stage gives, `[batch, height, width, channels]`: of the first micro-batch.
-    pub fn activation(&mut self, stage: usize, map: &Tensor<4>) {
-        self.activations.entry(stage).or_insert_with(|| {
-            let [batch, _, _, channels] = map.dims();
-            let few = map.clone().narrow(0, 0, batch.min(IMAGES));
-            let values: Vec<f32> = few.into_data().try_into_vec().expect("maps are f32");
-            deviation_and_dead(&values, channels)
-        });
-    }
-
-    /// Gradients, changes and statistics of a step that is done. `statistics` are the batch's.
-    pub fn step(
-        &mut self,
-        architecture: &Architecture,
-        gradients: &Parameters,
-        before: &Parameters,
-        after: &Parameters,
-        statistics: &[BatchStatistics],
-    ) {
-        let head = architecture.stages.len();
-        let mut learned: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
-        for name in gradients.names() {
-            let stage = architecture.stage_of(name).unwrap_or(head);
-            learned.entry(stage).or_default().push(name);
-        }
-        let mut drifts: BTreeMap<usize, Drift> = BTreeMap::new();
-        for batch in statistics {
-            // Any parameter of the layer tells its stage.
-            let stage = architecture.stage_of(&format!("{}.weight", batch.norm));
-            let mean = before.values(&format!("{}.running_mean", batch.norm));
-            let variance = before.values(&format!("{}.running_var", batch.norm));
-            let seen: Vec<f32> = batch
-                .mean
-                .clone()
-                .into_data()
-                .try_into_vec()
-                .expect("statistics are f32");
-            let drift = drifts.entry(stage.unwrap_or(head)).or_default();
-            drift.add(&seen, &mean, &variance);
-        }
-        let stages = learned.into_iter().map(|(index, names)| {
-            let activation = self.activations.get(&index);
-            let before = before.only(&names);
-            let change = after.only(&names).less(&before);
-            let size = before.sum_of_squares().max(f64::MIN_POSITIVE);
-            StageHealth {
-                stage: architecture
-                    .stages
-                    .get(index)
-                    .map_or(HEAD, |stage| &stage.name)
-                    .to_owned(),
-                gradient_norm: gradients.only(&names).sum_of_squares().sqrt(),
-                update_ratio: (change.sum_of_squares() / size).sqrt(),
-                activation_std: activation.map(|(deviation, _)| *deviation),
-                dead_units: activation.and_then(|(_, dead)| *dead),
-                batch_norm_drift: drifts.get(&index).map(Drift::mean),
-            }
-        });
-        self.stages = stages.collect();
-    }
-
-    /// The step's health, which was the epoch's `step`-th, from 1.
-    pub fn health(self, step: usize) -> Health {
-        Health {
-            step,
-            stages: self.stages,
-        }
-    }
-}
-
-/// How far the statistics of a stage's batches are from the running ones.
-#[derive(Default)]
-struct Drift {
-    sum: f64,
-    channels: usize,
-}
-
-impl Drift {
-    fn add(&mut self, batch: &[f32], running: &[f32], variance: &[f32]) {
-        for ((&batch, &running), &variance) in batch.iter().zip(running).zip(variance) {
-            let apart = f64::from(batch - running).abs();
-            self.sum += apart / (f64::from(variance) + EPSILON).sqrt();
-        }
-        self.channels += batch.len();
-    }
-
-    fn mean(&self) -> f64 {
-        self.sum / self.channels as f64
-    }
-}
-
-/// Standard deviation of all values, and the share of channels whose values are all the same.
-fn deviation_and_dead(values: &[f32], channels: usize) -> (f64, Option<f64>) {
-    // Sums of each channel do not wait for one another.
-    let (mut sums, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
-    let mut lives = vec![false; channels];
-    let first = &values[..channels];
-    for pixel in values.chunks_exact(channels) {
-        for channel in 0..channels {
-            let value = f64::from(pixel[channel]);
-            sums[channel] += value;
-            squares[channel] += value * value;
-            lives[channel] |= pixel[channel] != first[channel];
-        }
-    }
-    let count = values.len() as f64;
-    let mean = sums.iter().sum::<f64>() / count;
-    let dead = lives.iter().filter(|lives| !**lives).count();
-    let variance = (squares.iter().sum::<f64>() / count - mean * mean).max(0.0);
-    let dead = (values.len() >= FEWEST_VALUES * channels).then(|| dead as f64 / channels as f64);
-    (variance.sqrt(), dead)
 }
 
 /// Something that is off.
@@ -341,19 +205,5 @@ mod tests {
         ] {
             assert!(said.contains(words), "{words}: {said}");
         }
-    }
-
-    #[test]
-    fn a_channel_that_never_changes_is_dead() {
-        // Two channels, 3 × 22 pixels: the second is always 0.
-        let pixels = [1.0, 0.0, 2.0, 0.0, 3.0, 0.0];
-        let (deviation, dead) = deviation_and_dead(&pixels.repeat(22), 2);
-        assert_eq!(dead, Some(0.5));
-        assert_eq!(
-            deviation_and_dead(&pixels, 2).1,
-            None,
-            "three pixels tell nothing"
-        );
-        assert!((deviation - (14.0f64 / 6.0 - 1.0).sqrt()).abs() < 1e-12);
     }
 }

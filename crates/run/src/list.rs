@@ -5,23 +5,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
-use warmstart_recipe::Error;
-use crate::checkpoint;
-use crate::checkpoint::Checkpoints;
-use crate::checkpoint::State;
-use warmstart_recipe::command;
+use warmstart_recipe::run_files::{CHECKPOINTS, LOAD_REPORT, RECIPE};
+use warmstart_recipe::{Error, Key, Recipe, command};
+
+use crate::checkpoint::{Checkpoints, State};
+use crate::folder::{recipe_of, summary_of};
+use crate::lock::{LOCK, Owner, owner};
 use crate::position;
-use crate::lock::LOCK;
-use crate::lock::Owner;
-use crate::lock::owner;
-use warmstart_recipe::Recipe;
 use crate::record::EpochFigure;
-use crate::record::RunState;
-use crate::record::Summary;
-use warmstart_recipe::run_files::LOAD_REPORT;
-use warmstart_recipe::run_files::RECIPE;
-use crate::folder::recipe_of;
-use crate::folder::summary_of;
+use crate::summary::{RunState, Summary};
 
 /// Levels of folders below the first that are searched.
 const DEPTH: usize = 6;
@@ -112,7 +104,7 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
 fn is_run(folder: &Path) -> bool {
     let any = |names: [&str; 2]| names.iter().any(|name| folder.join(name).exists());
     // A recipe alone may be one that somebody wrote.
-    folder.join(checkpoint::FOLDER).is_dir() && any([RECIPE, LOCK])
+    folder.join(CHECKPOINTS).is_dir() && any([RECIPE, LOCK])
         || folder.join(RECIPE).is_file() && any([LOAD_REPORT, LOCK])
 }
 
@@ -124,7 +116,7 @@ fn look(run: &Path) -> FoundRun {
     let history = state.as_ref().map_or(&[][..], |state| &state.history);
     let epoch = history.len();
     let epochs = recipe.as_ref().map_or(0, Recipe::epochs);
-    let has_none_left = |recipe: &Recipe| course::next(recipe, history).is_none();
+    let has_none_left = |recipe: &Recipe| position::next(recipe, history).is_none();
     let is_done = recipe.as_ref().is_ok_and(has_none_left) && is_finished(run);
     let status = match (owner(run), recipe) {
         (Owner::Process(process), _) => Status::Running { process, epoch },
@@ -147,7 +139,7 @@ fn look(run: &Path) -> FoundRun {
     let command = match &status {
         Status::Running { .. } | Status::Broken { .. } => None,
         Status::Interrupted { .. } => Some(resume),
-        Status::Finished => Some(format!("{resume} --epochs {}", epoch + MORE_EPOCHS)),
+        Status::Finished => Some(format!("{resume} {} {}", Key::EPOCHS, epoch + MORE_EPOCHS)),
     };
     let summary = summary_of(run).filter(|_| status == Status::Finished);
     let not_kept = summary.as_ref().and_then(Summary::not_kept);

@@ -17,14 +17,13 @@ const TRIES: usize = 5;
 /// Bytes that the number of a process has at most.
 const LONGEST_NUMBER: u64 = 20;
 
-/// A run's folder in the hands of this process. The system takes it back when the process ends, however
-/// it ends.
+/// The lock on a run's folder. The system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Whose a run is.
+/// The owner of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// Nobody's.
@@ -57,7 +56,7 @@ impl Lock {
         let mut tries = TRIES;
         let refused = loop {
             match file.try_lock() {
-                // Whoever only looks whose the run is has the lock for a moment.
+                // A process that only looks up the owner has the lock for a moment.
                 Err(TryLockError::WouldBlock) if tries > 0 => {
                     tries -= 1;
                     thread::sleep(Duration::from_millis(10));
@@ -74,10 +73,8 @@ impl Lock {
                     Some(number) => format!("process {number}"),
                     None => "another process".into(),
                 };
-                return Err(Error::Refused(format!(
-                    "{} is being trained by {process}: wait for it, or stop it first",
-                    shown(run)
-                )));
+                let what = format!("{} is being trained by {process}", shown(run));
+                return Err(Error::refused(what).fix("wait for it, or stop it first"));
             }
         }
         let number = std::process::id().to_string();
@@ -89,7 +86,7 @@ impl Lock {
     }
 }
 
-/// Whose a run is now.
+/// The present owner of a run.
 pub fn owner(run: &Path) -> Owner {
     let Ok(mut file) = warmstart_files::open(&run.join(LOCK)) else {
         return Owner::Nobody;

@@ -1,11 +1,8 @@
-//! Where a run is in its recipe. It follows from the epochs that are finished: a phase ends after its
-//! epochs, or earlier if it has patience and it is at an end.
+//! The position of a run in its recipe. It follows from the finished epochs: a phase ends after its
+//! epochs, or earlier if it is out of patience.
 
-use warmstart_recipe::Error;
-use warmstart_recipe::Phase;
-use warmstart_recipe::Position;
-use warmstart_recipe::Recipe;
-use warmstart_recipe::THAW_WARMUP;
+use warmstart_recipe::{Error, Key, Phase, Position, Problem, Recipe, THAW_WARMUP};
+
 use crate::record::EpochRecord;
 
 /// The place of the epoch after those of `history`; `None` if there is none, or the history is not one of the
@@ -105,11 +102,12 @@ pub fn with_epochs(
         None => done,
     };
     if epochs <= done.max(before_last) {
-        return Err(Error::usage(format!(
-            "--epochs {epochs}: {done} of {total} epochs are done and the last phase begins after epoch \
-             {before_last}; ask for more than {}",
-            done.max(before_last)
-        )));
+        let what = format!(
+            "{} {epochs}: {done} of {total} epochs are done and the last phase begins after epoch {before_last}",
+            Key::EPOCHS
+        );
+        let fix = format!("ask for more than {}", done.max(before_last));
+        return Err(Problem::new(what).of_key(Key::EPOCHS).fix(fix).into());
     }
     let mut phase = recipe.phases[last].clone();
     phase.close_as_in(total, epochs, epochs - before_last);
@@ -148,13 +146,11 @@ mod tests {
     use warmstart_recipe::Draft;
 
     fn recipe(freeze: usize, total: usize) -> Recipe {
-        let draft: Draft = toml::from_str("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n").unwrap();
-        let flags = Draft {
-            freeze_epochs: Some(freeze),
-            epochs: Some(total),
-            ..draft
-        };
-        flags.resolve(224, None).unwrap()
+        let mut draft: Draft =
+            toml::from_str("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n").unwrap();
+        draft.frozen.epochs = Some(freeze);
+        draft.thawed.epochs = Some(total);
+        draft.resolve(224, None).unwrap()
     }
 
     fn place(recipe: &Recipe, done: usize) -> Option<(usize, usize)> {
@@ -241,5 +237,41 @@ mod tests {
         });
         let longer = with_epochs(recipe, 10, &done).unwrap();
         assert_eq!(longer.phases[1].epochs, 8, "two were frozen");
+    }
+
+    #[test]
+    fn a_run_made_longer_closes_over_the_same_share() {
+        let text = "task = 'detect'\ndata = 'd'\nmodel = 'm'\nweights = 'w.pth'\n";
+        let recipe = || {
+            toml::from_str::<Draft>(text)
+                .unwrap()
+                .resolve(320, None)
+                .unwrap()
+        };
+        let changed = |total, done| {
+            let recipe = recipe();
+            let history = history(&recipe, done);
+            with_epochs(recipe, total, &history).unwrap()
+        };
+        let closing = |phase: &Phase| {
+            let epochs = 0..phase.epochs;
+            epochs.filter(|&epoch| phase.view(0, epoch).closing).count()
+        };
+        let longer = changed(40, 10);
+        assert_eq!(
+            longer.phases.iter().map(closing).collect::<Vec<_>>(),
+            [0, 6]
+        );
+        // A finished run goes on without mosaics where it has had its share of them.
+        let extended = changed(22, 20);
+        assert_eq!(
+            extended.phases.iter().map(closing).collect::<Vec<_>>(),
+            [0, 3, 2]
+        );
+        let extended = changed(60, 20);
+        assert_eq!(
+            extended.phases.iter().map(closing).collect::<Vec<_>>(),
+            [0, 3, 9]
+        );
     }
 }

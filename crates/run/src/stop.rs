@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Lets a run be stopped from outside, by a signal's handler say. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Stop {
-    wished: Arc<AtomicBool>,
+    requested: Arc<AtomicBool>,
     at_once: Arc<AtomicBool>,
 }
 
 impl Default for Stop {
     fn default() -> Self {
         Self {
-            wished: Arc::default(),
+            requested: Arc::default(),
             at_once: Arc::new(AtomicBool::new(true)),
         }
     }
@@ -21,23 +21,23 @@ impl Default for Stop {
 
 impl Stop {
     /// To be set when the run is to stop after the step in hand, having saved it.
-    pub fn wished(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.wished)
+    pub fn requested(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.requested)
     }
 
-    /// Whether the process may as well end at once: there is nothing to save. To be set with the first
-    /// wish, so that a second one does not wait.
+    /// Whether the process may end at once: there is nothing to save. To be set with the first
+    /// request, so that a second one does not wait.
     pub fn at_once(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.at_once)
     }
 
     /// Whether the run is to stop.
-    pub(crate) fn is_wished(&self) -> bool {
-        self.wished.load(Ordering::SeqCst)
+    pub fn is_requested(&self) -> bool {
+        self.requested.load(Ordering::SeqCst)
     }
 
-    /// Says whether there is something to save from here on.
-    pub(crate) fn saves(&self, saves: bool) {
+    /// Sets whether there is something to save from here on.
+    pub fn saves(&self, saves: bool) {
         self.at_once.store(!saves, Ordering::SeqCst);
     }
 }

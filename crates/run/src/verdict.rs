@@ -4,10 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use warmstart_recipe::Recipe;
-use warmstart_recipe::Train;
-use crate::record::EpochFigure;
-use crate::record::EpochRecord;
+use warmstart_recipe::{Key, Recipe, Train};
+
+use crate::record::{EpochFigure, EpochRecord};
 
 /// The p-value below which a thaw is kept. The thaw is the highest of its epochs, so a thaw that is no better is kept
 /// more often than that.
@@ -32,7 +31,7 @@ pub enum Weights {
     Average,
 }
 
-/// What was compared at the end of a run, and what came of it.
+/// The comparison at the end of a run, and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     /// The highest epoch with a frozen backbone; `null` if there was none.
@@ -41,9 +40,10 @@ pub struct Verdict {
     pub thawed: Option<EpochFigure>,
     /// Which of its parameters, where the phase had a moving average: the better ones.
     pub weights: Option<Weights>,
-    /// Chance of a gain as large as the thaw's if it were none; `null` if there is nothing to compare.
+    /// p-value: the chance of a gain as large as the thaw's if the thaw were no better; `null` if there is nothing to
+    /// compare.
     pub p_value: Option<f64>,
-    /// What that has to be below for the thawed model to be kept.
+    /// The p-value below which the thawed model is kept.
     pub level: f64,
 }
 
@@ -70,7 +70,7 @@ impl Candidates {
 }
 
 impl Verdict {
-    /// What is kept; `None` if the run had no epoch.
+    /// The kept epoch; `None` if the run had no epoch.
     pub fn kept(&self) -> Option<&EpochFigure> {
         match (&self.probe, &self.thawed) {
             (Some(probe), Some(_)) if !self.thaw_is_better() => Some(probe),
@@ -99,22 +99,24 @@ impl Verdict {
         let (probe, thawed, p_value) = (self.probe.as_ref()?, self.thawed.as_ref()?, self.p_value?);
         let chance = chance(p_value);
         let figures = format!("thawed {thawed}, frozen {probe}; {chance}");
-        Some(match self.thaw_is_better() {
-            true => format!(
-                "the thaw beats the frozen probe on the same validation images ({figures}): the thawed model is \
-                 kept"
-            ),
-            false => format!(
-                "the thaw does not beat the frozen probe on the same validation images ({figures}, needs p < {}): \
-                 the probe is kept{}",
-                self.level,
-                match thawed.value > probe.value {
-                    true =>
-                        "; more validation images would tell, and --no-guard keeps the higher figure",
-                    false => "",
-                }
-            ),
-        })
+        if self.thaw_is_better() {
+            return Some(format!(
+                "the thaw beats the frozen model on the same validation images ({figures}): the thawed model is kept"
+            ));
+        }
+        let advice = if thawed.value > probe.value {
+            format!(
+                "; more validation images would decide it, and {} keeps the higher figure",
+                Key::NO_GUARD
+            )
+        } else {
+            String::new()
+        };
+        Some(format!(
+            "the thaw does not beat the frozen model on the same validation images ({figures}, needs p < {}): the \
+             frozen model is kept{advice}",
+            self.level
+        ))
     }
 }
 
@@ -179,7 +181,7 @@ mod tests {
     fn a_run_has_a_candidate_before_and_one_after_the_thaw() {
         let draft: Draft = toml::from_str("data = 'd'\nmodel = 'm'\nweights = 'w'").unwrap();
         let recipe = draft.resolve(224, None).unwrap();
-        let mut history = course::history(&recipe, 14);
+        let mut history = position::history(&recipe, 14);
         history[3].metric = 0.7;
         history[9].metric = 0.9;
         let candidates = Candidates::of(&recipe, &history, "");

@@ -1,22 +1,17 @@
 //! The model as a file: parameters under native names, and in the metadata all that using it needs.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::Preprocessing;
-use warmstart_files::shown;
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::Device;
+use warmstart_recipe::{Error, TaskKind};
 use warmstart_weights::{SavedData, SavedTensor, WeightError, WeightFile};
 
-use warmstart_recipe::TaskKind;
-use warmstart_recipe::Error;
-use warmstart_run::checkpoint;
-use warmstart_workflows::cross_validate;
 use crate::model_metadata;
-use warmstart_run::folder;
 
 /// Version of the metadata that this program writes.
 const FORMAT: u32 = 1;
@@ -27,7 +22,7 @@ pub struct ModelInfo {
     /// Version of this metadata.
     pub format: u32,
     /// What the model was trained for.
-    pub task: Task,
+    pub task: TaskKind,
     /// Name of the architecture.
     pub model: String,
     /// Names of the classes, in the order of the logits.
@@ -39,7 +34,7 @@ pub struct ModelInfo {
 impl ModelInfo {
     /// The metadata of a model that was trained here.
     pub fn new(
-        task: Task,
+        task: TaskKind,
         architecture: &Architecture,
         classes: &[String],
         preprocessing: Preprocessing,
@@ -221,39 +216,4 @@ pub fn require_sound<'a>(
         });
     }
     Ok(())
-}
-
-/// The file that a user means by a path: a folder stands for the kept model of the run, or the
-/// model of the checkpoint, in it.
-///
-/// # Errors
-/// If it is a folder without a model, such as that of a cross-validation, whose runs lie in folders of their own.
-pub fn resolve_path(path: &Path) -> Result<PathBuf, Error> {
-    if !path.is_dir() {
-        return Ok(path.to_owned());
-    }
-    for name in [run::BEST, checkpoint::MODEL] {
-        if path.join(name).is_file() {
-            return Ok(path.join(name));
-        }
-    }
-    let fold = cross_validation::folder(path, 1);
-    let problem = if fold.is_dir() {
-        format!(
-            "it is a folder of the runs of a cross-validation, not a run: give one of them, such as {}",
-            shown(&fold)
-        )
-    } else if path.join(run::RECIPE).is_file() {
-        format!("the run has no {} yet: let an epoch finish", run::BEST)
-    } else {
-        format!(
-            "it is a folder without a model ({} or {}): give the file, or the folder of a run",
-            run::BEST,
-            checkpoint::MODEL
-        )
-    };
-    Err(Error::Model {
-        path: path.to_owned(),
-        problem,
-    })
 }

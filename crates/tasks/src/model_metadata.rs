@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use warmstart_models::detector::STRIDES;
+use warmstart_recipe::{Said, TaskDefaults, TaskKind};
 
 /// Sizes of images, in pixels, that a recipe can ask for as well.
 const IMAGE_SIZES: (u64, u64) = (32, 2048);
@@ -19,32 +19,25 @@ const DEVIATIONS: (f64, f64) = (0.001, 10.0);
 /// In words: the key, what was expected, and what was found.
 pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), String> {
     whole(metadata, "format", (1, format.into()))?;
-    for (key, known) in [
-        ("task", vec!["classify", "detect"]),
-        ("model", warmstart_models::names().collect()),
-    ] {
-        let found = &metadata[key];
-        if !found.as_str().is_some_and(|found| known.contains(&found)) {
-            return Err(wrong(key, &found.to_string(), &known.join(" or ")));
-        }
-    }
+    let task = one_of(metadata, "task", &words())?;
+    let task: TaskKind = task.parse()?;
+    one_of(metadata, "model", &warmstart_models::names().collect::<Vec<_>>())?;
     let preprocessing = &metadata["preprocessing"];
     let crop = whole(preprocessing, "preprocessing.crop", IMAGE_SIZES)?;
-    let stride = STRIDES[2] as u64;
-    if metadata["task"] == "detect" && !crop.is_multiple_of(stride) {
-        return Err(wrong(
-            "preprocessing.crop",
-            &crop.to_string(),
-            &format!("a multiple of {stride}, as of every detector"),
-        ));
+    let TaskDefaults {
+        image_size_step,
+        has_one_fit,
+        fit,
+        ..
+    } = *task.defaults();
+    if !crop.is_multiple_of(image_size_step as u64) {
+        let expected = format!("a multiple of {image_size_step}, as of every model for this task");
+        return Err(wrong("preprocessing.crop", &crop.to_string(), &expected));
     }
-    let fit = &preprocessing["fit"];
-    if metadata["task"] == "detect" && fit != "letterbox" {
-        return Err(wrong(
-            "preprocessing.fit",
-            &fit.to_string(),
-            "\"letterbox\", as of every detector",
-        ));
+    let found = &preprocessing["fit"];
+    if has_one_fit && *found != fit.to_string() {
+        let expected = format!("\"{fit}\", as of every model for this task");
+        return Err(wrong("preprocessing.fit", &found.to_string(), &expected));
     }
     whole(
         preprocessing,
@@ -54,6 +47,19 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), String> {
     colours(preprocessing, "preprocessing.mean", MEANS)?;
     colours(preprocessing, "preprocessing.std", DEVIATIONS)?;
     class_names(&metadata["classes"])
+}
+
+/// The words for a task.
+fn words() -> Vec<&'static str> {
+    let choices = <TaskKind as Said>::CHOICES.iter();
+    choices.map(|choice| choice.word).collect()
+}
+
+/// The text of a key, which is one of some words.
+fn one_of<'a>(table: &'a Value, key: &str, known: &[&str]) -> Result<&'a str, String> {
+    let found = &table[key];
+    let text = found.as_str().filter(|found| known.contains(found));
+    text.ok_or_else(|| wrong(key, &found.to_string(), &known.join(" or ")))
 }
 
 /// The last part of a key, which is what the table calls it.

@@ -85,27 +85,6 @@ pub struct CurrentPhase {
     pub frozen: Frozen,
 }
 
-/// Where an epoch stands, and sums over its steps.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct EpochProgress {
-    /// Images of the epoch's order that are done: the next batch begins with the one after.
-    pub seen: usize,
-    /// Images learned from: without those of skipped steps.
-    pub images: usize,
-    /// Loss, over the images learned from.
-    pub loss: f64,
-    /// Steps that were skipped.
-    pub skipped: u64,
-    /// What was seen of the network's health.
-    pub health: Vec<Health>,
-    /// Learning rate of the last step.
-    pub lr: f64,
-    /// Time of the frozen part and the steps.
-    pub seconds: f64,
-    /// Time of the epoch so far, in whatever processes.
-    pub elapsed: f64,
-}
-
 /// How the training part of an epoch ended.
 pub enum EpochEnd {
     /// Every image was seen.

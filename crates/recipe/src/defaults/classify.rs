@@ -2,7 +2,7 @@
 
 use warmstart_data::{Augmentation as ImageAugmentation, Fit};
 
-use super::{AugmentationContext, TaskDefaults};
+use super::context::{AugmentationContext, TaskDefaults};
 use crate::augmentation::Augmentation;
 use crate::choices::{BatchNorm, OptimizerKind};
 use crate::draft_augmentation::{DraftAugmentation, refuse_foreign};
@@ -11,6 +11,7 @@ use crate::scaling::{TrainingImages, in_places, share};
 use crate::train::Train;
 
 pub const DEFAULTS: TaskDefaults = TaskDefaults {
+    noun: "classification",
     metric: "top-1 accuracy",
     counted: "images",
     image_size: None,

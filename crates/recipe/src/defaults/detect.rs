@@ -3,7 +3,7 @@
 use warmstart_data::{Fit, SceneAugmentation};
 use warmstart_models::detector::STRIDES;
 
-use super::{AugmentationContext, TaskDefaults};
+use super::context::{AugmentationContext, TaskDefaults};
 use crate::augmentation::Augmentation;
 use crate::choices::{BatchNorm, OptimizerKind};
 use crate::draft_augmentation::{DraftAugmentation, refuse_foreign};
@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::train::Train;
 
 pub const DEFAULTS: TaskDefaults = TaskDefaults {
+    noun: "detection",
     metric: "mAP@[.5:.95]",
     counted: "objects",
     // Small enough for a processor.

@@ -5,34 +5,24 @@
 //! own, so that damage is seen.
 
 mod at;
-mod file;
 mod state;
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use warmstart_recipe::{Error, Key, Problem};
+use warmstart_recipe::run_files::CHECKPOINTS;
+
+use crate::atomic_file::{file_checksum, flush, flush_folder, write_flushed};
+
 pub use at::At;
-pub use file::{checksum, replace_by_copy, replace_file};
-use file::{file_checksum, flush, flush_folder, write_flushed};
 use state::Refusal;
 pub use state::State;
 
-use warmstart_files::shown;
-
-use warmstart_recipe::Error;
-
-/// The model's parameters.
-pub const MODEL: &str = "model.safetensors";
-/// The parameters as they are trained, where the model is their moving average.
-pub const TRAINING: &str = "training.safetensors";
-/// The optimizer's moments.
-pub const OPTIMIZER: &str = "optimizer.safetensors";
 const STATE: &str = "state.json";
 /// Most bytes of a state: a record for each of a hundred thousand epochs.
 const LARGEST_STATE: u64 = 256 << 20;
-/// Folder of a run's checkpoints.
-pub const FOLDER: &str = "checkpoints";
 /// A checkpoint that is not one yet.
 const WRITING: &str = ".writing";
 /// In front of the name of one that makes place for another.
@@ -63,7 +53,7 @@ impl Checkpoints {
     /// The checkpoints below a run's folder.
     pub fn of(run: &Path) -> Self {
         Self {
-            folder: run.join(FOLDER),
+            folder: run.join(CHECKPOINTS),
         }
     }
 
@@ -139,10 +129,11 @@ impl Checkpoints {
                 remove_if_there(&path)?;
             } else if let Some(at) = name.strip_prefix(REPLACED).and_then(At::of) {
                 let target = self.path(at);
-                match target.exists() {
-                    true => remove_if_there(&path)?,
-                    false => fs::rename(&path, &target)
-                        .map_err(|error| Error::io("bring back", &target, error))?,
+                if target.exists() {
+                    remove_if_there(&path)?;
+                } else {
+                    fs::rename(&path, &target)
+                        .map_err(|error| Error::io("bring back", &target, error))?;
                 }
             }
         }
@@ -224,15 +215,14 @@ impl Checkpoints {
         let newer = |checkpoint: &Checkpoint| checkpoint.state.progress();
         let newest = step.into_iter().chain(epoch).max_by_key(newer);
         if newest.is_none() && !found.is_empty() {
-            let fix = match others_only {
-                true => "continue with the version that wrote them",
-                false => "start again with warmstart train and another --out",
+            let fix = if others_only {
+                "continue with the version that wrote them".to_owned()
+            } else {
+                format!("start again with warmstart train and another {}", Key::OUT)
             };
-            return Err(Error::Checkpoint(format!(
-                "{}: none of its {} checkpoints is sound; {fix}",
-                shown(&self.folder),
-                found.len()
-            )));
+            let what = format!("none of its {} checkpoints is sound", found.len());
+            let problem = Problem::new(what).of_file(&self.folder).fix(fix);
+            return Err(Error::Checkpoint(Box::new(problem)));
         }
         Ok(newest)
     }
@@ -280,10 +270,10 @@ impl Checkpoints {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             renamed => renamed.map_err(|error| Error::io("remove", &path, error))?,
         }
-        match name.starts_with(REMOVED) {
-            true => remove_if_there(&aside),
-            false => Ok(()),
+        if name.starts_with(REMOVED) {
+            remove_if_there(&aside)?;
         }
+        Ok(())
     }
 }
 
@@ -309,7 +299,9 @@ pub fn is_checkpoint(folder: &Path) -> bool {
 }
 
 fn damaged(folder: &Path, name: &str, problem: &str) -> Error {
-    Error::Checkpoint(format!("{}: {problem}", shown(&folder.join(name))))
+    Error::Checkpoint(Box::new(
+        Problem::new(problem).of_file(&folder.join(name)),
+    ))
 }
 
 fn unread(folder: &Path, name: &str, error: io::Error) -> Error {
@@ -331,7 +323,8 @@ pub fn read_state(folder: &Path) -> Result<State, Error> {
     State::from_json(&text).map_err(|refusal| match refusal {
         Refusal::Damaged(problem) => damaged(folder, STATE, &problem),
         Refusal::OtherVersion(problem) => {
-            Error::OtherVersion(format!("{}: {problem}", shown(&folder.join(STATE))))
+            let problem = Problem::new(problem).of_file(&folder.join(STATE));
+            Error::OtherVersion(Box::new(problem))
         }
     })
 }
@@ -362,9 +355,10 @@ fn verified(folder: PathBuf) -> Result<Checkpoint, Error> {
 
 /// Removes a folder, or a file that is in the place of one.
 fn remove_if_there(path: &Path) -> Result<(), Error> {
-    let removed = match path.is_file() {
-        true => fs::remove_file(path),
-        false => fs::remove_dir_all(path),
+    let removed = if path.is_file() {
+        fs::remove_file(path)
+    } else {
+        fs::remove_dir_all(path)
     };
     match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -3,18 +3,18 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::At;
-use super::file::checksum;
-use crate::position;
+use warmstart_recipe::{Position, Recipe};
+
+use super::at::At;
+use crate::atomic_file::checksum;
 use crate::epoch_progress::EpochProgress;
-use warmstart_recipe::Position;
-use warmstart_recipe::Recipe;
+use crate::position;
 use crate::record::EpochRecord;
 
 /// In the place of a checksum while it is computed.
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Why a text is not a state that can be gone on from.
+/// Why a run cannot continue from a text.
 pub(super) enum Refusal {
     /// It is not what was written.
     Damaged(String),
@@ -44,7 +44,7 @@ pub struct State {
     pub frozen_features: Vec<String>,
     /// Finished epochs over all phases.
     pub epoch: usize,
-    /// Where the epoch after them stands; `null` between two epochs.
+    /// Progress within the epoch after them; `null` between two epochs.
     pub epoch_in_hand: Option<EpochProgress>,
     /// Steps over all phases.
     pub step: u64,
@@ -75,8 +75,8 @@ impl State {
     /// recipe has fewer.
     pub fn position(&self, recipe: &Recipe) -> Option<Position> {
         match self.epoch_in_hand {
-            None => course::last(recipe, &self.history),
-            Some(_) => course::next(recipe, &self.history),
+            None => position::last(recipe, &self.history),
+            Some(_) => position::next(recipe, &self.history),
         }
     }
 
@@ -121,7 +121,7 @@ impl State {
                 "an older"
             };
             return Err(Refusal::OtherVersion(format!(
-                "it was written by {age} version of warmstart ({writer}), which alone can go on from it"
+                "it was written by {age} version of warmstart ({writer}), which alone can continue from it"
             )));
         }
         serde_json::from_value(value).map_err(|error| damaged(error.to_string()))

@@ -1,5 +1,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use warmstart_recipe::run_files::{CHECKPOINTS, MODEL, OPTIMIZER};
+
 use super::*;
 use crate::epoch_progress::EpochProgress;
 use warmstart_recipe::Draft;
@@ -196,7 +198,7 @@ fn what_was_being_removed_is_gone_and_what_is_of_another_version_is_set_aside() 
     let format = State::FORMAT + 1;
     write(&checkpoints, State { format, ..state(3) });
     // Half removed when the process ended, and somebody's copy.
-    let folder = run.path().join(FOLDER);
+    let folder = run.path().join(CHECKPOINTS);
     fs::create_dir(folder.join(format!("{REMOVED}epoch-0000"))).unwrap();
     fs::create_dir(folder.join("epoch-2")).unwrap();
     checkpoints.recover().unwrap();

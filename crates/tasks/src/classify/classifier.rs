@@ -4,14 +4,12 @@ use std::path::{Path, PathBuf};
 
 use warmstart_data::{DataError, Sample};
 use warmstart_metrics::{ConfusionMatrix, Interval, top_k, wilson};
+use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
-use warmstart_recipe::Error;
 use crate::classify::Head;
 use crate::model_file::ModelInfo;
-use crate::trained::Network;
-use crate::trained::none_readable;
-use crate::trained::over_files;
+use crate::network::{Network, none_readable, over_files};
 
 /// Predictions among which the right class is looked for, besides the first.
 pub const TOP: usize = 5;

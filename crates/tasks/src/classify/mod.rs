@@ -1,51 +1,41 @@
-//! Classification: an average over the features, dropout and a linear classifier.
+//! Classification: the class of an image.
+
+pub mod classifier;
+mod head;
+pub mod loss;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use warmstart_data::random::{Purpose, stream, unit};
-use warmstart_data::{
-    DataError, Dataset, Fit, Mixing, Preprocessing, Sample, balanced_order, epoch_order,
-};
+use warmstart_data::random::{Purpose, stream};
+use warmstart_data::{DataError, Dataset, Mixing, Preprocessing, Sample};
 use warmstart_metrics::{McNemar, wilson};
-use warmstart_models::Architecture;
-use warmstart_nn::block::{Forward, ParameterInfo, Unit};
-use warmstart_nn::burn::tensor::{Tensor, TensorData};
-use warmstart_nn::ops::{global_average_pool, linear};
+use warmstart_models::{Architecture, Pretrained};
+use warmstart_nn::block::Forward;
+use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::ops::global_average_pool;
 use warmstart_nn::{Folded, Parameters};
+use warmstart_recipe::{Balance, Error, Phase, Recipe, TaskKind, View};
 
-use warmstart_recipe::Error;
-use warmstart_run::event::Observer;
-use warmstart_recipe::folds::Fold;
-use warmstart_train::trainer::Trainer;
-use crate::classify::loss::smoothed;
-use crate::classify::loss::soft_cross_entropy;
-use warmstart_recipe as recipe;
-use warmstart_recipe::Balance;
-use warmstart_recipe::Phase;
-use warmstart_recipe::Recipe;
-use warmstart_recipe::View;
-use warmstart_train::linear_probe;
-use crate::task::Evaluation;
-use crate::task::Example;
-use crate::task::Loss;
-use crate::task::Opened;
-use crate::task::Split;
-use crate::task::StepKey;
-use crate::task::Task;
+pub use head::Head;
+
+use crate::preprocessing;
+use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, StepKey, Task};
+use crate::task_data::{ClassOf, TaskData};
+use loss::{smoothed, soft_cross_entropy};
 
 /// Learning the class of an image.
 pub struct Classification {
-    data: Dataset,
+    data: Arc<TaskData<usize>>,
     preprocessing: Preprocessing,
     /// Of the augmentation.
     seed: u64,
     head: Head,
-    fold: Option<Fold>,
-    /// What the loss of each class is multiplied by where classes are balanced: one on average.
+    /// Factor on the loss of each class where classes are balanced: one on average.
     class_weights: Vec<f64>,
 }
 
-/// What is to be learned from an image: one class, or shares of two.
+/// The target of an image: one class, or shares of two.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
     /// The image's own class.
@@ -66,14 +56,7 @@ impl From<usize> for Target {
     }
 }
 
-/// The part of a classifier behind its backbone.
-#[derive(Clone, Debug)]
-pub struct Head {
-    parameters: [ParameterInfo; 2],
-    dropout: f64,
-}
-
-/// Collected over an evaluation.
+/// Sums over the images of an evaluation.
 #[derive(Default)]
 pub struct Tally {
     /// Sum over the images.
@@ -82,210 +65,104 @@ pub struct Tally {
     correct: Vec<bool>,
 }
 
-impl Head {
-    /// The head of an architecture for that many classes.
-    pub fn new(architecture: &Architecture, classes: usize) -> Self {
-        Self {
-            parameters: architecture.classifier_parameters(classes),
-            dropout: architecture.dropout,
-        }
-    }
-
-    /// Weight and bias.
-    pub fn parameters(&self) -> &[ParameterInfo; 2] {
-        &self.parameters
-    }
-
-    /// Logits `[batch, classes]` of features `[batch, height, width, channels]`; `dropout` says
-    /// which step the mask is for and its probability, if it is not the architecture's own, and is `None` in
-    /// inference.
-    pub fn logits(
-        &self,
-        features: Tensor<4>,
-        parameters: &Parameters,
-        dropout: Option<(StepKey, Option<f64>)>,
-    ) -> Tensor<2> {
-        let mut average = global_average_pool(features);
-        let dropout = dropout.map(|(key, p)| (key, p.unwrap_or(self.dropout)));
-        if let Some((key, p)) = dropout.filter(|(_, p)| *p > 0.0) {
-            let [batch, channels] = average.dims();
-            let mask = dropout_mask(key, batch, channels, p);
-            let mask = TensorData::new(mask, [batch, channels]);
-            average = average.clone() * Tensor::from_data(mask, &average.device());
-        }
-        let [weight, bias] = &self.parameters;
-        linear(
-            average,
-            parameters.get(&weight.name),
-            parameters.get(&bias.name),
-        )
-    }
-}
-
-/// 0 with probability `p`, else 1 / (1 − p): Srivastava and others, "Dropout" (JMLR 15, 2014),
-/// section 10, scaled in training.
-///
-/// `[images, channels]` out of the mask of the step's whole batch.
-fn dropout_mask(key: StepKey, images: usize, channels: usize, p: f64) -> Vec<f32> {
-    let mut random = stream(key.seed, key.step, 0, Purpose::Dropout);
-    let kept = (1.0 / (1.0 - p)) as f32;
-    let whole = std::iter::repeat_with(|| match unit(&mut random) < p {
-        true => 0.0,
-        false => kept,
-    });
-    whole
-        .skip(key.images_before * channels)
-        .take(images * channels)
-        .collect()
-}
-
 impl Task for Classification {
     /// Index of the class.
     type Label = usize;
     type Target = Target;
     type Tally = Tally;
 
-    const KIND: recipe::Task = recipe::Task::Classify;
-    const COUNTED: &'static str = "images";
+    const KIND: TaskKind = TaskKind::Classify;
+    const CLASS_OF: ClassOf<usize> = Some(|class| *class);
 
-    fn open(recipe: &Recipe, _observe: Observer) -> Result<Opened<usize>, Error> {
+    fn open(recipe: &Recipe) -> Result<Opened<usize>, Error> {
         Ok(Opened {
             data: warmstart_data::open(&recipe.data, recipe.val_split, recipe.seed)?,
             unreadable: Vec::new(),
+            notes: Vec::new(),
         })
     }
 
     fn require_learnable(data: &Dataset) -> Result<(), Error> {
-        let learned = |label| data.train.iter().any(|sample| sample.label == label);
-        let missing = (0..data.classes.len()).find(|&label| !learned(label));
+        let is_learned = |label| data.train.iter().any(|sample| sample.label == label);
+        let missing = (0..data.classes.len()).find(|&label| !is_learned(label));
         missing.map_or(Ok(()), |label| {
-            Err(Error::usage(format!(
-                "the class {} has no training image that can be read: repair its images, or remove its \
-                 folder",
+            let what = format!(
+                "the class {} has no training image that can be read",
                 data.classes[label]
-            )))
+            );
+            Err(Error::usage(what).fix("repair its images, or remove its folder"))
         })
     }
 
-    fn class_counts<'a>(classes: &'a [String], samples: &[Sample]) -> Vec<(&'a str, usize)> {
-        let mut counts: Vec<_> = classes.iter().map(|class| (class.as_str(), 0)).collect();
-        for sample in samples {
-            counts[sample.label].1 += 1;
-        }
-        counts
-    }
-
-    fn label_counts(classes: &[String], samples: &[Sample]) -> Vec<usize> {
-        let counts = Self::class_counts(classes, samples).into_iter();
-        counts.map(|(_, images)| images).collect()
+    fn classes_of(label: &usize) -> Vec<usize> {
+        vec![*label]
     }
 
     fn backbone(architecture: Architecture) -> Architecture {
         architecture
     }
 
-    fn class_head(backbone: &Architecture) -> &'static str {
-        backbone.classifier
+    fn preprocessing(pretrained: &Pretrained, recipe: &Recipe) -> Preprocessing {
+        preprocessing::for_size(pretrained, recipe.image_size, recipe.fit)
     }
 
     fn new(
         recipe: &Recipe,
         backbone: &Architecture,
-        data: Dataset,
+        data: &Arc<TaskData<usize>>,
         preprocessing: Preprocessing,
     ) -> Self {
-        let labels: Vec<usize> = data.train.iter().map(|sample| sample.label).collect();
-        let fold = recipe
-            .fold
-            .map(|part| Fold::new(part, &labels, recipe.seed));
         Self {
             head: Head::new(backbone, data.classes.len()),
-            class_weights: class_weights(&labels, fold.as_ref(), data.classes.len()),
-            fold,
-            data,
+            class_weights: class_weights(&data.class_counts().unwrap_or_default()),
+            data: Arc::clone(data),
             preprocessing,
             seed: recipe.seed,
         }
     }
 
-    fn data(&self) -> &Dataset {
-        &self.data
-    }
-
-    fn fold(&self) -> Option<&Fold> {
-        self.fold.as_ref()
-    }
-
-    fn draw(&self, seed: u64, epoch: u64, phase: &Phase, images: &[usize]) -> Vec<usize> {
-        match phase.balance {
-            Balance::None | Balance::Loss => epoch_order(seed, epoch, images.len()),
-            Balance::Sampling => {
-                let label = |&image: &usize| self.data.train[image].label;
-                let labels: Vec<usize> = images.iter().map(label).collect();
-                balanced_order(seed, epoch, &labels)
-            }
+    fn head(&self) -> HeadParts<'_> {
+        HeadParts {
+            parameters: self.head.parameters().to_vec(),
+            units: Vec::new(),
+            class_layer: self.head.layer(),
         }
-    }
-
-    fn choose_fit(
-        job: &Trainer<Self>,
-        parameters: &Parameters,
-        observe: Observer,
-    ) -> Result<Option<(Fit, String)>, Error> {
-        suitability::choose_fit(job, parameters, observe).map(Some)
-    }
-
-    fn validate_on(&mut self, samples: Vec<Sample>) {
-        self.data.validation = samples;
-    }
-
-    fn head_parameters(&self) -> Vec<ParameterInfo> {
-        self.head.parameters.to_vec()
-    }
-
-    fn head_units(&self) -> Vec<&Unit> {
-        Vec::new()
     }
 
     fn training_example(
         &self,
-        sample: usize,
+        image: usize,
         view: View,
         phase: &Phase,
     ) -> Result<Example<Target>, DataError> {
-        let mut pixels = self.varied(sample, view, phase)?;
-        let mixing = self.mixing(sample, view, phase);
+        let mut pixels = self.varied(image, view, phase)?;
+        let mixing = self.mixing(image, view, phase);
         if let Some(mixing) = &mixing {
             mixing.apply(&mut pixels, &self.varied(mixing.partner, view, phase)?);
         }
         Ok(Example {
             pixels,
-            target: self.target(sample, mixing.as_ref()),
+            target: self.target(image, mixing.as_ref()),
         })
     }
 
-    fn training_target(&self, sample: usize, view: View, phase: &Phase) -> Target {
-        self.target(sample, self.mixing(sample, view, phase).as_ref())
+    fn training_target(&self, image: usize, view: View, phase: &Phase) -> Target {
+        self.target(image, self.mixing(image, view, phase).as_ref())
     }
 
-    fn evaluation_example(
-        &self,
-        split: Split,
-        sample: usize,
-    ) -> Result<Example<Target>, DataError> {
-        let Sample { path, label } = &self.split(split)[sample];
+    fn evaluation_example(&self, sample: &Sample) -> Result<Example<Target>, DataError> {
         Ok(Example {
-            pixels: warmstart_data::evaluation_pixels(path, &self.preprocessing)?,
-            target: (*label).into(),
+            pixels: warmstart_data::evaluation_pixels(&sample.path, &self.preprocessing)?,
+            target: sample.label.into(),
         })
     }
 
-    fn evaluation_target(&self, split: Split, sample: usize) -> Target {
-        self.split(split)[sample].label.into()
+    fn evaluation_target(&self, label: &usize) -> Target {
+        (*label).into()
     }
 
     /// The head averages, and the average of a single pixel is that pixel.
-    fn condense(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
+    fn pool_features(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
         let average = |features: Tensor<4>| {
             let [batch, _, _, channels] = features.dims();
             global_average_pool(features).reshape([batch, 1, 1, channels])
@@ -313,7 +190,7 @@ impl Task for Classification {
         }
     }
 
-    fn tally(
+    fn evaluate(
         &self,
         tally: &mut Tally,
         features: Vec<Tensor<4>>,
@@ -344,14 +221,14 @@ impl Task for Classification {
         }
     }
 
-    /// McNemar's exact test: of the images that only one of the two gets right.
-    fn chance_of_gain(&self, before: &Tally, after: &Tally) -> f64 {
+    /// McNemar's exact test, over the images that only one of the two gets right.
+    fn gain_p_value(&self, before: &Tally, after: &Tally) -> f64 {
         McNemar::of(&before.correct, &after.correct).p_value()
     }
 }
 
 impl Classification {
-    /// A view of a training image by itself.
+    /// A view of a training image, without another one mixed in.
     fn varied(&self, sample: usize, view: View, phase: &Phase) -> Result<Vec<f32>, DataError> {
         let path = &self.data.train[sample].path;
         let view = view.number as u64;
@@ -360,7 +237,7 @@ impl Classification {
         warmstart_data::training_pixels(path, &self.preprocessing, augmentation, &mut random)
     }
 
-    /// What of another training image goes into a view.
+    /// The training image that is mixed into a view, and its share.
     fn mixing(&self, sample: usize, view: View, phase: &Phase) -> Option<Mixing> {
         let augmentation = phase.augmentation.of_images();
         let mut random = stream(
@@ -369,15 +246,15 @@ impl Classification {
             sample as u64,
             Purpose::Mixing,
         );
-        let mut mixing =
-            augmentation.mixing(self.training_images(), self.preprocessing.crop, &mut random)?;
-        if let Some(fold) = &self.fold {
-            mixing.partner = fold.training[mixing.partner];
+        let images = self.data.training_images();
+        let mut mixing = augmentation.mixing(images, self.preprocessing.crop, &mut random)?;
+        if let Some(partners) = self.data.partners() {
+            mixing.partner = partners[mixing.partner];
         }
         Some(mixing)
     }
 
-    /// What is to be learned from a training image with what was mixed into it.
+    /// The target of a training image with the image that was mixed into it.
     fn target(&self, sample: usize, mixing: Option<&Mixing>) -> Target {
         let class = self.data.train[sample].label;
         match mixing {
@@ -409,17 +286,9 @@ impl Classification {
     }
 }
 
-/// The inverse of each class's share of the training images, so that their mean over the images is one: King
-/// and Zeng, "Logistic Regression in Rare Events Data" (2001), section 4.2, towards equal shares.
-fn class_weights(labels: &[usize], fold: Option<&Fold>, classes: usize) -> Vec<f64> {
-    let mut counts = vec![0; classes];
-    match fold {
-        None => labels.iter().for_each(|&label| counts[label] += 1),
-        Some(fold) => fold
-            .training
-            .iter()
-            .for_each(|&image| counts[labels[image]] += 1),
-    }
+/// The inverse of each class's share of the training images, of which there are `counts`, so that their mean over the
+/// images is one: King and Zeng, "Logistic Regression in Rare Events Data" (2001), section 4.2, towards equal shares.
+fn class_weights(counts: &[usize]) -> Vec<f64> {
     let images: usize = counts.iter().sum();
     let present = counts.iter().filter(|count| **count > 0).count();
     let weight = |&count: &usize| images as f64 / (present * count.max(1)) as f64;

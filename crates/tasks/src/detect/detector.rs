@@ -3,29 +3,24 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::scenes::{self, OpenedScenes};
-use warmstart_data::{BoundingBox, DataError, Letterbox, Sample, Scene, decode};
+use warmstart_data::{BoundingBox, DataError, Letterbox, Sample, Scene, SplitKind, decode};
 use warmstart_files::shown;
 use warmstart_metrics::DetectionEvaluation;
+use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
 
-use warmstart_recipe::Error;
-use crate::detect;
-use crate::detect::Detection;
-use crate::detect::Selection;
+use crate::detect::{
+    Detection, Found, Head, Selection, detected, evaluation_pixels, in_picture, truth,
+};
 use crate::model_file::ModelInfo;
-use warmstart_recipe::Recipe;
-use warmstart_recipe::SEED;
-use warmstart_recipe::VAL_SPLIT;
+use crate::network::{Network, none_readable, over_files};
 use crate::task::Task;
-use crate::trained::Network;
-use crate::trained::none_readable;
-use crate::trained::over_files;
 
 /// A detector out of a model file.
 pub struct Detector {
     /// The file's metadata.
     pub info: ModelInfo,
-    head: detect::Head,
+    head: Head,
     network: Network,
 }
 
@@ -66,32 +61,10 @@ pub struct BoxEvaluation {
     pub unreadable: Vec<String>,
 }
 
-/// A split of a detection data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataSplit {
-    /// What a model learns from.
-    Train,
-    /// Images whose figure picks the epoch.
-    Validation,
-    /// What neither of them saw.
-    Test,
-}
-
-impl DataSplit {
-    /// Its name, as in the list of a run's files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Train => "train",
-            Self::Validation => "val",
-            Self::Test => "test",
-        }
-    }
-}
-
 impl Detector {
     pub(crate) fn new(info: ModelInfo, file: &mut WeightFile) -> Result<Self, Error> {
         let backbone = Detection::backbone(warmstart_recipe::architecture(&info.model)?);
-        let head = detect::Head::new(&backbone, info.classes.len(), info.preprocessing.crop);
+        let head = Head::new(&backbone, info.classes.len(), info.preprocessing.crop);
         let network = Network::new(backbone, head.parameters(), head.units(), &info, file)?;
         Ok(Self {
             network,
@@ -118,7 +91,7 @@ impl Detector {
             move |path| {
                 let image = decode(path)?;
                 let letterbox = Letterbox::new(image.width, image.height, preprocessing.crop);
-                Ok((letterbox, detect::evaluation_pixels(&image, &preprocessing)))
+                Ok((letterbox, evaluation_pixels(&image, &preprocessing)))
             },
             |images| {
                 let pixels: Vec<&[f32]> = images.iter().map(|(_, pixels)| &**pixels).collect();
@@ -131,10 +104,10 @@ impl Detector {
                     .into_iter()
                     .zip(&images)
                     .map(|(found, (letterbox, _))| {
-                        let object = |found: &detect::Found| FoundObject {
+                        let object = |found: &Found| FoundObject {
                             class: found.class,
                             score: found.score,
-                            bounds: detect::in_picture(letterbox, found),
+                            bounds: in_picture(letterbox, found),
                         };
                         found.iter().map(object).collect()
                     });
@@ -157,7 +130,7 @@ impl Detector {
     pub fn images(
         &self,
         folder: &Path,
-        split: DataSplit,
+        split: SplitKind,
         recipe: Option<&Recipe>,
     ) -> Result<LabelledScenes, Error> {
         let (val_split, seed) = recipe.map_or((VAL_SPLIT, SEED), |r| (r.val_split, r.seed));
@@ -167,19 +140,20 @@ impl Detector {
             validates_by_share,
             ..
         } = scenes::open(folder, val_split, seed)?;
-        if validates_by_share && recipe.is_none() && split != DataSplit::Test {
-            return Err(Error::usage(format!(
-                "{} has no validation split of its own, and without its run the model does not say which \
-                 images it learned from: give the folder of the run, or make a split (warmstart data \
-                 convert)",
+        if validates_by_share && recipe.is_none() && split != SplitKind::Test {
+            let what = format!(
+                "{} has no validation split of its own, and without its run it is unknown which images the model \
+                 was trained on",
                 shown(folder)
-            )));
+            );
+            return Err(Error::usage(what)
+                .fix("give the folder of the run, or make a split (warmstart data convert)"));
         }
         let classes = self.classes_of(&dataset.classes, folder)?;
         let mut samples = match split {
-            DataSplit::Train => dataset.train,
-            DataSplit::Validation => dataset.validation,
-            DataSplit::Test => dataset
+            SplitKind::Train => dataset.train,
+            SplitKind::Validation => dataset.validation,
+            SplitKind::Test => dataset
                 .test
                 .ok_or_else(|| Error::usage(format!("{} has no test split", shown(folder))))?,
         };
@@ -217,10 +191,10 @@ impl Detector {
             let scene = labels.next().expect("a label for each file");
             match found.objects {
                 Ok(objects) => {
-                    let truths: Vec<_> = scene.objects.iter().map(detect::truth).collect();
+                    let truths: Vec<_> = scene.objects.iter().map(truth).collect();
                     let detected: Vec<_> = objects
                         .iter()
-                        .map(|o| detect::detected(o.class, o.score, o.bounds))
+                        .map(|o| detected(o.class, o.score, o.bounds))
                         .collect();
                     figures.add_image(&truths, &detected);
                     images += 1;
@@ -243,12 +217,12 @@ impl Detector {
         let known = |name: &String| {
             let known = self.info.classes.iter().position(|class| class == name);
             known.ok_or_else(|| {
-                Error::usage(format!(
-                    "{}: the class {name} is not one of the model's {}: {}",
-                    shown(folder),
+                let what = format!(
+                    "the class {name} is not one of the model's {}: {}",
                     self.info.classes.len(),
                     self.info.classes.join(", ")
-                ))
+                );
+                Error::from(Problem::new(what).of_file(folder))
             })
         };
         classes.iter().map(known).collect()

@@ -1,11 +1,15 @@
-//! Detection: a neck and a head behind the backbone's features at strides 8, 16 and 32.
+//! Detection: the objects of an image, each with its class and its box.
 
 mod assigner;
 mod boxes;
+pub mod detector;
+mod head;
 mod loss;
 mod nms;
 mod objective;
 mod target;
+
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use warmstart_data::random::{Purpose, below, stream};
@@ -15,120 +19,41 @@ use warmstart_data::{
     letterboxed,
 };
 use warmstart_metrics::{CocoFigures, Detected, DetectionEvaluation, Truth};
-use warmstart_models::Architecture;
-use warmstart_models::detector::{CLASS_PREDICTOR, Detector, Predictions, STRIDES};
-use warmstart_nn::block::{Forward, ParameterInfo, Unit};
+use warmstart_models::detector::{CLASS_PREDICTOR, Predictions};
+use warmstart_models::{Architecture, Pretrained};
+use warmstart_nn::block::Forward;
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::{Folded, Parameters};
+use warmstart_recipe::{Error, Phase, Recipe, TaskKind, View};
 
-use warmstart_recipe::Error;
-use warmstart_run::event::Event;
-use warmstart_run::event::Observer;
-use warmstart_recipe::folds::Fold;
-use warmstart_recipe as recipe;
-use warmstart_recipe::Phase;
-use warmstart_recipe::Recipe;
-use warmstart_recipe::View;
-use crate::task::Evaluation;
-use crate::task::Example;
-use crate::task::Loss;
-use crate::task::Opened;
-use crate::task::Split;
-use crate::task::StepKey;
-use crate::task::Task;
-use boxes::Point;
+pub use head::Head;
 pub use nms::{Found, Selection};
-use objective::{Objective, Outputs};
-use target::{Judged, target};
 pub use target::{Target, detected, in_picture, truth};
 
-/// Sets of images that a gain is looked for in.
+use crate::preprocessing;
+use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, StepKey, Task};
+use crate::task_data::{ClassOf, TaskData};
+use objective::Objective;
+use target::{Judged, target};
+
+/// Sets of images drawn with replacement by which a gain is tested.
 const RESAMPLES: u64 = 200;
 
 /// Finding the objects of an image.
 pub struct Detection {
-    data: Dataset<Scene>,
+    data: Arc<TaskData<Scene>>,
     preprocessing: Preprocessing,
     /// Of the augmentation.
     seed: u64,
     head: Head,
-    fold: Option<Fold>,
 }
 
-/// The part of a detector behind its backbone, for images of one size.
-pub struct Head {
-    detector: Detector,
-    points: Vec<Point>,
-    classes: usize,
-}
-
-/// Collected over an evaluation.
+/// Sums over the images of an evaluation.
 #[derive(Default)]
 pub struct Tally {
     objective: Objective,
-    /// Of each image, what is there and what was found.
+    /// Labelled and found objects of each image.
     images: Vec<(Vec<Truth>, Vec<Detected>)>,
-}
-
-impl Head {
-    /// A head for a backbone's features.
-    pub fn new(backbone: &Architecture, classes: usize, image_size: usize) -> Self {
-        let channels = backbone.taps.map(|tap| backbone.channels_of(tap));
-        Self {
-            detector: Detector::new(channels, classes),
-            points: boxes::points(image_size),
-            classes,
-        }
-    }
-
-    /// Everything that it learns.
-    pub fn parameters(&self) -> Vec<ParameterInfo> {
-        self.detector.parameters()
-    }
-
-    /// Its units.
-    pub fn units(&self) -> Vec<&Unit> {
-        self.detector.units()
-    }
-
-    fn predictions(
-        &self,
-        features: Vec<Tensor<4>>,
-        forward: &mut Forward,
-        parameters: &Parameters,
-    ) -> Predictions {
-        let features: [Tensor<4>; STRIDES.len()] = features
-            .try_into()
-            .unwrap_or_else(|_| panic!("a detector's backbone gives a map for each stride"));
-        self.detector.forward(features, forward, parameters)
-    }
-
-    fn outputs(&self, predictions: Predictions) -> Outputs<'_> {
-        Outputs {
-            points: &self.points,
-            classes: self.classes,
-            logits: values(predictions.classes),
-            boxes: values(predictions.boxes).as_chunks().0.to_vec(),
-        }
-    }
-
-    /// What is found in each image of a batch, the surest first, from the backbone's features.
-    pub fn find(
-        &self,
-        features: Vec<Tensor<4>>,
-        folded: &Folded,
-        parameters: &Parameters,
-        selection: Selection,
-    ) -> Vec<Vec<Found>> {
-        let mut forward = Forward::Inference(folded);
-        let outputs = self.outputs(self.predictions(features, &mut forward, parameters));
-        self.select(&outputs, selection)
-    }
-
-    fn select(&self, outputs: &Outputs, selection: Selection) -> Vec<Vec<Found>> {
-        let image = |(logits, boxes)| nms::select(&self.points, logits, boxes, selection);
-        outputs.images().map(image).collect()
-    }
 }
 
 impl Detection {
@@ -144,16 +69,16 @@ impl Detection {
 
     fn plan(&self, sample: usize, view: View, phase: &Phase) -> ScenePlan<'_> {
         let augmentation = phase.augmentation.of_scenes();
-        let augmentation = match view.closing {
-            true => augmentation.without_mosaic(),
-            false => augmentation.clone(),
+        let augmentation = if view.closing {
+            augmentation.without_mosaic()
+        } else {
+            augmentation.clone()
         };
         let (size, view) = (self.preprocessing.crop, view.number as u64);
-        let partners = self.fold.as_ref().map(|fold| &*fold.training);
         ScenePlan::draw_among(
             sample,
             &self.data.train,
-            partners,
+            self.data.partners(),
             &augmentation,
             size,
             (self.seed, view),
@@ -166,25 +91,22 @@ impl Task for Detection {
     type Target = Target;
     type Tally = Tally;
 
-    const KIND: recipe::Task = recipe::Task::Detect;
-    const COUNTED: &'static str = "objects";
+    const KIND: TaskKind = TaskKind::Detect;
+    const CLASS_OF: ClassOf<Scene> = None;
 
-    fn open(recipe: &Recipe, observe: Observer) -> Result<Opened<Scene>, Error> {
+    fn open(recipe: &Recipe) -> Result<Opened<Scene>, Error> {
         let OpenedScenes {
             dataset,
             findings,
             unreadable,
             ..
         } = scenes::open(&recipe.data, recipe.val_split, recipe.seed)?;
-        for (problem, finding) in findings.iter() {
+        let notes = findings.iter().map(|(problem, finding)| {
             let examples = finding.examples.join("; ");
-            observe(Event::Note(format!(
-                "{} {}: {examples}",
-                finding.count,
-                problem.description()
-            )));
-        }
+            format!("{} {}: {examples}", finding.count, problem.description())
+        });
         Ok(Opened {
+            notes: notes.collect(),
             data: dataset,
             unreadable,
         })
@@ -192,83 +114,57 @@ impl Task for Detection {
 
     fn require_learnable(data: &Dataset<Scene>) -> Result<(), Error> {
         for (name, samples) in [("training", &data.train), ("validation", &data.validation)] {
-            let labelled = |sample: &Sample<Scene>| sample.label.objects.iter().any(|o| !o.crowd);
-            if !samples.iter().any(labelled) {
-                let crowds: usize = samples
-                    .iter()
-                    .map(|sample| sample.label.objects.len())
-                    .sum();
-                if crowds > 0 {
-                    return Err(Error::usage(format!(
-                        "every box of the {name} images is a crowd ({crowds} with iscrowd 1): crowds are \
-                         not learned from; set iscrowd to 0 where a box is around one object"
-                    )));
-                }
-                return Err(Error::usage(format!(
-                    "no {name} image that can be read has a box of an object: repair the images, or \
-                     label some"
-                )));
+            let is_labelled = |sample: &Sample<Scene>| sample.label.objects.iter().any(|o| !o.crowd);
+            if samples.iter().any(is_labelled) {
+                continue;
             }
+            let objects = samples.iter().map(|sample| sample.label.objects.len());
+            let crowds: usize = objects.sum();
+            return Err(if crowds > 0 {
+                let what = format!("every box of the {name} images is a crowd ({crowds} with iscrowd 1)");
+                Error::usage(what).fix(
+                    "crowds are not learned from; set iscrowd to 0 where a box is around one object",
+                )
+            } else {
+                let what = format!("no {name} image that can be read has a box of an object");
+                Error::usage(what).fix("repair the images, or label some")
+            });
         }
         Ok(())
     }
 
-    fn class_counts<'a>(_: &'a [String], _: &[Sample<Scene>]) -> Vec<(&'a str, usize)> {
-        Vec::new()
-    }
-
-    fn label_counts(classes: &[String], samples: &[Sample<Scene>]) -> Vec<usize> {
-        let mut counts = vec![0; classes.len()];
-        for object in samples.iter().flat_map(|sample| &sample.label.objects) {
-            counts[object.class] += 1;
-        }
-        counts
+    fn classes_of(label: &Scene) -> Vec<usize> {
+        label.objects.iter().map(|object| object.class).collect()
     }
 
     fn backbone(architecture: Architecture) -> Architecture {
         architecture.with_taps()
     }
 
-    fn class_head(_backbone: &Architecture) -> &'static str {
-        CLASS_PREDICTOR
+    fn preprocessing(pretrained: &Pretrained, recipe: &Recipe) -> Preprocessing {
+        preprocessing::letterboxed(pretrained, recipe.image_size)
     }
 
     fn new(
         recipe: &Recipe,
         backbone: &Architecture,
-        data: Dataset<Scene>,
+        data: &Arc<TaskData<Scene>>,
         preprocessing: Preprocessing,
     ) -> Self {
         Self {
             head: Head::new(backbone, data.classes.len(), preprocessing.crop),
-            // An image has objects of many classes: none of them decides.
-            fold: recipe
-                .fold
-                .map(|part| Fold::new(part, &vec![0; data.train.len()], recipe.seed)),
-            data,
+            data: Arc::clone(data),
             preprocessing,
             seed: recipe.seed,
         }
     }
 
-    fn data(&self) -> &Dataset<Scene> {
-        &self.data
-    }
-
-    fn fold(&self) -> Option<&Fold> {
-        self.fold.as_ref()
-    }
-
-    fn validate_on(&mut self, samples: Vec<Sample<Scene>>) {
-        self.data.validation = samples;
-    }
-
-    fn head_parameters(&self) -> Vec<ParameterInfo> {
-        self.head.parameters()
-    }
-
-    fn head_units(&self) -> Vec<&Unit> {
-        self.head.units()
+    fn head(&self) -> HeadParts<'_> {
+        HeadParts {
+            parameters: self.head.parameters(),
+            units: self.head.units(),
+            class_layer: CLASS_PREDICTOR,
+        }
     }
 
     fn training_example(
@@ -291,22 +187,14 @@ impl Task for Detection {
         target(self.plan(sample, view, phase).objects())
     }
 
-    fn evaluation_example(
-        &self,
-        split: Split,
-        sample: usize,
-    ) -> Result<Example<Target>, DataError> {
+    fn evaluation_example(&self, sample: &Sample<Scene>) -> Result<Example<Target>, DataError> {
         Ok(Example {
-            pixels: evaluation_pixels(
-                &decode(&self.split(split)[sample].path)?,
-                &self.preprocessing,
-            ),
-            target: self.evaluation_target(split, sample),
+            pixels: evaluation_pixels(&decode(&sample.path)?, &self.preprocessing),
+            target: self.evaluation_target(&sample.label),
         })
     }
 
-    fn evaluation_target(&self, split: Split, sample: usize) -> Target {
-        let scene = &self.split(split)[sample].label;
+    fn evaluation_target(&self, scene: &Scene) -> Target {
         let letterbox = Letterbox::new(scene.width, scene.height, self.preprocessing.crop);
         let placed = scene.objects.iter().map(|object| Object {
             bounds: letterbox.place(object.bounds),
@@ -321,8 +209,8 @@ impl Task for Detection {
         }
     }
 
-    /// Neck and head want all of them.
-    fn condense(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
+    /// Neck and head need all of them.
+    fn pool_features(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
         features
     }
 
@@ -354,7 +242,7 @@ impl Task for Detection {
         }
     }
 
-    fn tally(
+    fn evaluate(
         &self,
         tally: &mut Tally,
         features: Vec<Tensor<4>>,
@@ -385,9 +273,9 @@ impl Task for Detection {
         }
     }
 
-    /// A paired bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16): how
-    /// often, of sets of as many images drawn from these with replacement, the gain is none.
-    fn chance_of_gain(&self, before: &Tally, after: &Tally) -> f64 {
+    /// A paired bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16): the share of
+    /// sets of as many images, drawn from these with replacement, in which there is no gain.
+    fn gain_p_value(&self, before: &Tally, after: &Tally) -> f64 {
         let images = before.images.len();
         let is_no_gain = |&resample: &u64| {
             let mut random = stream(self.seed, resample, 0, Purpose::Resampling);
@@ -415,11 +303,4 @@ pub fn evaluation_pixels(
         ..
     } = *preprocessing;
     preprocessing.normalized(&letterboxed(image, crop, interpolation))
-}
-
-fn values(tensor: Tensor<3>) -> Vec<f32> {
-    tensor
-        .into_data()
-        .try_into_vec()
-        .expect("predictions are f32")
 }

@@ -3,10 +3,10 @@
 
 use rayon::prelude::*;
 
-use super::Target;
 use super::assigner::{Match, Predicted, assign};
 use super::boxes::{Corners, Point};
 use super::loss::{giou, quality_focal};
+use super::target::Target;
 
 /// Weight of the boxes' loss (RTMDet, arXiv 2212.07784, section 3.3).
 const BOX_WEIGHT: f32 = 2.0;

@@ -1,4 +1,4 @@
-//! A trained model as it is used: all it needs is in its one file.
+//! A network out of a model file, and files through it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,53 +6,23 @@ use std::sync::Arc;
 use warmstart_data::{DataError, Loader, batches};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, ParameterInfo, Unit};
-use warmstart_nn::burn::tensor::{Device, Tensor};
+use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::{Folded, Parameters};
+use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
-use warmstart_recipe::Error;
-use crate::classify::classifier::Classifier;
-use crate::detect::detector::Detector;
-use crate::network::INFERENCE_BATCH;
-use crate::network::images;
-use crate::model_file::ModelInfo;
-use crate::model_file::complete_parameters;
-use crate::model_file::require_sound;
-use warmstart_recipe::run_files::resolve_path;
-use warmstart_recipe::TaskKind;
+use crate::model_file::{ModelInfo, complete_parameters, require_sound};
 
+/// Most images that go through a network at a time where no gradients are wanted: more are hardly
+/// faster, and need more memory.
+pub const INFERENCE_BATCH: usize = 16;
 /// Batches that are prepared ahead of the one in the network.
 const BATCHES_AHEAD: usize = 2;
 
-/// A model for either task.
-pub enum Trained {
-    /// Tells the class of an image.
-    Classifier(Box<Classifier>),
-    /// Finds the objects of an image.
-    Detector(Box<Detector>),
-}
-
-impl Trained {
-    /// Loads a model file, or the kept model of a run's folder.
-    ///
-    /// # Errors
-    /// If it isn't a model that warmstart wrote.
-    pub fn load(path: &Path) -> Result<Self, Error> {
-        let path = resolve_path(path)?;
-        let mut file = warmstart_weights::read(&path)?;
-        let Some(info) = ModelInfo::of(&file)? else {
-            return Err(Error::Model {
-                path,
-                problem: "it carries no class names and preprocessing: give a model that \
-                          warmstart trained (best.safetensors), or train one from these weights"
-                    .into(),
-            });
-        };
-        Ok(match info.task {
-            Task::Classify => Self::Classifier(Box::new(Classifier::new(info, &mut file)?)),
-            Task::Detect => Self::Detector(Box::new(Detector::new(info, &mut file)?)),
-        })
-    }
+/// The images of a batch, `[batch, size, size, 3]`.
+pub fn images(pixels: &[&[f32]], size: usize, device: &Device) -> Tensor<4> {
+    let data = TensorData::new(pixels.concat(), [pixels.len(), size, size, 3]);
+    Tensor::from_data(data, device)
 }
 
 /// A network out of a model file.
@@ -104,7 +74,7 @@ impl Network {
     }
 }
 
-/// Refuses a measurement without any image; `unreadable` says why of each.
+/// The error of an evaluation without any image; `unreadable` has the reason for each.
 pub(crate) fn none_readable(unreadable: &[String]) -> Error {
     Error::usage(match unreadable.first() {
         Some(first) => format!(
@@ -142,9 +112,10 @@ pub(crate) fn over_files<P: Send + 'static, R>(
                 Err(error) => Some(error),
             });
         }
-        let results = match readable.is_empty() {
-            true => Vec::new(),
-            false => infer(readable),
+        let results = if readable.is_empty() {
+            Vec::new()
+        } else {
+            infer(readable)
         };
         let mut results = results.into_iter();
         for (failure, path) in failures.into_iter().zip(&mut rest) {

@@ -1,0 +1,23 @@
+//! A run on disk: its folder, checkpoints and records; and what follows from them.
+//!
+//! No tensors: a checkpoint's files are written by closures.
+
+mod atomic_file;
+pub mod background_writer;
+pub mod checkpoint;
+pub mod data_files;
+pub mod epoch_progress;
+pub mod event;
+pub mod folder;
+pub mod health;
+pub mod kills;
+pub mod list;
+mod lock;
+pub mod plan;
+pub mod position;
+pub mod record;
+pub mod stop;
+pub mod summary;
+pub mod verdict;
+
+pub use atomic_file::replace_file;

@@ -1,0 +1,66 @@
+//! The plan of a run: plan.json.
+
+use serde::{Deserialize, Serialize};
+use warmstart_recipe::Train;
+
+/// What a run is going to need.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Memory to keep within, in MB (10⁶ bytes); `null` where nothing tells.
+    pub budget_mb: Option<f64>,
+    /// What sets it, for people.
+    pub budget_set_by: String,
+    /// The phases in order.
+    pub phases: Vec<PhasePlan>,
+    /// What a user should know.
+    pub notes: Vec<String>,
+}
+
+/// What a phase is going to need.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PhasePlan {
+    /// Its name.
+    pub name: String,
+    /// What learns.
+    pub train: Train,
+    /// Values that learn.
+    pub trained: usize,
+    /// Values that do not.
+    pub frozen: usize,
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Steps of an epoch.
+    pub steps_per_epoch: usize,
+    /// Images a step.
+    pub batch: usize,
+    /// Images that go through the trained part at a time.
+    pub micro_batch: usize,
+    /// Highest learning rate.
+    pub lr: f64,
+    /// Memory of a step, or of inference where that needs more, apart from its images, in MB.
+    pub base_mb: f64,
+    /// Memory of each image that goes through at a time, in MB.
+    pub per_image_mb: f64,
+    /// Highest memory of the phase, in MB.
+    pub planned_mb: f64,
+    /// Whether a step waits for the checkpoint that is being written before it changes what that holds, which would
+    /// be in memory twice.
+    #[serde(default = "cautious")]
+    pub waits_for_writes: bool,
+    /// Time of the phase, roughly.
+    pub seconds: f64,
+}
+
+/// What a plan that does not say it means.
+fn cautious() -> bool {
+    true
+}
+
+impl Plan {
+    /// Whether the steps of a phase of that name wait for what is being written; those of one that was not planned do.
+    pub fn waits_for_writes(&self, phase: &str) -> bool {
+        let mut phases = self.phases.iter();
+        let planned = phases.find(|planned| planned.name == phase);
+        planned.is_none_or(|planned| planned.waits_for_writes)
+    }
+}

@@ -1,0 +1,59 @@
+//! From the kind of a task to its types: the one place that matches it.
+
+use std::path::Path;
+
+use warmstart_recipe::run_files::resolve_path;
+use warmstart_recipe::{Error, TaskKind};
+
+use crate::classify::classifier::Classifier;
+use crate::detect::detector::Detector;
+use crate::model_file::ModelInfo;
+
+/// Evaluates an expression with a name for the type of the task of a kind:
+/// `with_task!(recipe.task, T => train_task::<T>(recipe))`.
+#[macro_export]
+macro_rules! with_task {
+    ($kind:expr, $task:ident => $work:expr) => {
+        match $kind {
+            $crate::TaskKind::Classify => {
+                type $task = $crate::classify::Classification;
+                $work
+            }
+            $crate::TaskKind::Detect => {
+                type $task = $crate::detect::Detection;
+                $work
+            }
+        }
+    };
+}
+
+/// A model for either task.
+pub enum Trained {
+    /// Tells the class of an image.
+    Classifier(Box<Classifier>),
+    /// Finds the objects of an image.
+    Detector(Box<Detector>),
+}
+
+impl Trained {
+    /// Loads a model file, or the kept model of a run's folder.
+    ///
+    /// # Errors
+    /// If it isn't a model that warmstart wrote.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let path = resolve_path(path)?;
+        let mut file = warmstart_weights::read(&path)?;
+        let Some(info) = ModelInfo::of(&file)? else {
+            return Err(Error::Model {
+                path,
+                problem: "it carries no class names and preprocessing: give a model that \
+                          warmstart trained (best.safetensors), or train one from these weights"
+                    .into(),
+            });
+        };
+        Ok(match info.task {
+            TaskKind::Classify => Self::Classifier(Box::new(Classifier::new(info, &mut file)?)),
+            TaskKind::Detect => Self::Detector(Box::new(Detector::new(info, &mut file)?)),
+        })
+    }
+}

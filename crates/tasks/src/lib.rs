@@ -1,0 +1,13 @@
+//! What is learned: classification and detection, each with its loss, metric and predictor.
+
+pub mod classify;
+pub mod detect;
+pub mod kinds;
+pub mod model_file;
+mod model_metadata;
+pub mod network;
+pub mod preprocessing;
+pub mod task;
+pub mod task_data;
+
+pub use warmstart_recipe::TaskKind;

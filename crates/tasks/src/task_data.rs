@@ -1,0 +1,202 @@
+//! The images of a run: its splits, its fold of a cross-validation, and the order of an epoch.
+
+use std::sync::Arc;
+
+use warmstart_data::{Dataset, Sample, balanced_order, epoch_order};
+use warmstart_recipe::folds::{Fold, all_images};
+use warmstart_recipe::{Balance, Error, Key, Phase, Problem, Recipe, TrainingImages};
+
+/// Images that a model is measured on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Split {
+    /// After every epoch; picks the best one.
+    Validation,
+    /// Once, at the end.
+    Test,
+}
+
+/// The images of a run.
+pub struct TaskData<L> {
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// Training images; in a cross-validation, all of them.
+    pub train: Arc<Vec<Sample<L>>>,
+    validation: Arc<Vec<Sample<L>>>,
+    test: Arc<Vec<Sample<L>>>,
+    /// The run's part of a cross-validation.
+    fold: Option<Fold>,
+    /// Class of each training image; `None` where an image has several.
+    train_classes: Option<Vec<usize>>,
+    /// Number of validation images of each class; empty where an image has several.
+    validation_counts: Vec<usize>,
+}
+
+/// The class of an image by its label, for tasks in which an image has one.
+pub type ClassOf<L> = Option<fn(&L) -> usize>;
+
+/// Class of each image, where an image has one.
+fn classes_of<L>(samples: &[Sample<L>], class_of: ClassOf<L>) -> Option<Vec<usize>> {
+    class_of.map(|class_of| samples.iter().map(|sample| class_of(&sample.label)).collect())
+}
+
+fn counts(classes: &[usize], number: usize) -> Vec<usize> {
+    let mut counts = vec![0; number];
+    for &class in classes {
+        counts[class] += 1;
+    }
+    counts
+}
+
+impl<L: Clone> TaskData<L> {
+    /// The images of a data set as a recipe uses them.
+    ///
+    /// # Errors
+    /// If a cross-validation has fewer images than folds, or a class of one image.
+    pub fn new(
+        data: Dataset<L>,
+        recipe: &Recipe,
+        class_of: ClassOf<L>,
+    ) -> Result<Self, Error> {
+        let Dataset {
+            classes,
+            mut train,
+            mut validation,
+            mut test,
+            ..
+        } = data;
+        let mut fold = None;
+        if let Some(part) = recipe.fold {
+            train = all_images(part, &train, &validation)?;
+            validation = train.clone();
+            // Each fold would look at it, and it is to be looked at once.
+            test = None;
+            let of_train = classes_of(&train, class_of);
+            if let Some(of_train) = &of_train {
+                require_several(&counts(of_train, classes.len()), &classes, part.of)?;
+            }
+            // An image with objects of many classes belongs to none of them.
+            let of_train = of_train.unwrap_or_else(|| vec![0; train.len()]);
+            fold = Some(Fold::new(part, &of_train, recipe.seed));
+        }
+        let train_classes = classes_of(&train, class_of);
+        let validation_counts = classes_of(&validation, class_of)
+            .map(|of_validation| counts(&of_validation, classes.len()))
+            .unwrap_or_default();
+        Ok(Self {
+            classes,
+            train: Arc::new(train),
+            validation: Arc::new(validation),
+            test: Arc::new(test.unwrap_or_default()),
+            fold,
+            train_classes,
+            validation_counts,
+        })
+    }
+
+    /// A data set of training images alone, without folds.
+    pub fn of_training_images(
+        classes: Vec<String>,
+        train: Vec<Sample<L>>,
+        class_of: ClassOf<L>,
+    ) -> Self {
+        Self {
+            train_classes: classes_of(&train, class_of),
+            validation_counts: Vec::new(),
+            train: Arc::new(train),
+            validation: Arc::default(),
+            test: Arc::default(),
+            fold: None,
+            classes,
+        }
+    }
+
+    /// Replaces the validation images.
+    pub fn validate_on(&mut self, samples: Vec<Sample<L>>) {
+        self.validation = Arc::new(samples);
+    }
+
+    /// The images of a split to evaluate on, all of them; none where there is no such split.
+    pub fn split(&self, split: Split) -> &Arc<Vec<Sample<L>>> {
+        match split {
+            Split::Validation => &self.validation,
+            Split::Test => &self.test,
+        }
+    }
+
+    /// Indices of the images to train on.
+    pub fn training(&self) -> Vec<usize> {
+        match &self.fold {
+            Some(fold) => fold.training.clone(),
+            None => (0..self.train.len()).collect(),
+        }
+    }
+
+    /// Indices of the images of a split to evaluate on.
+    pub fn evaluated(&self, split: Split) -> Vec<usize> {
+        match (split, &self.fold) {
+            (Split::Validation, Some(fold)) => fold.validation.clone(),
+            (Split::Validation | Split::Test, _) => (0..self.split(split).len()).collect(),
+        }
+    }
+
+    /// Indices of the images that may be mixed into others, where they are not all training images.
+    pub fn partners(&self) -> Option<&[usize]> {
+        self.fold.as_ref().map(|fold| &*fold.training)
+    }
+
+    /// Number of images to train on.
+    pub fn training_images(&self) -> usize {
+        let of_fold = self.fold.as_ref().map(|fold| fold.training.len());
+        of_fold.unwrap_or(self.train.len())
+    }
+
+    /// Number of training images of each class, of the run's fold; `None` where an image has several.
+    pub fn class_counts(&self) -> Option<Vec<usize>> {
+        let classes = self.train_classes.as_ref()?;
+        let own: Vec<usize> = self.training().iter().map(|&image| classes[image]).collect();
+        Some(counts(&own, self.classes.len()))
+    }
+
+    /// The facts about the images that a recipe's defaults depend on.
+    pub fn scale(&self) -> TrainingImages {
+        // The folds of a cross-validation split the same images, so their classes are as unequal.
+        let training = self.train_classes.as_ref();
+        let training = training.map(|classes| counts(classes, self.classes.len()));
+        TrainingImages::new(
+            self.training_images(),
+            &training.unwrap_or_default(),
+            &self.validation_counts,
+        )
+    }
+
+    /// The images of an epoch, counted from 1, in order.
+    pub fn order(&self, seed: u64, epoch: usize, phase: &Phase) -> Vec<usize> {
+        let images = self.training();
+        let order = match (phase.balance, &self.train_classes) {
+            (Balance::Sampling, Some(classes)) => {
+                let own: Vec<usize> = images.iter().map(|&image| classes[image]).collect();
+                balanced_order(seed, epoch as u64, &own)
+            }
+            (Balance::Sampling, None) | (Balance::None | Balance::Loss, _) => {
+                epoch_order(seed, epoch as u64, images.len())
+            }
+        };
+        order.into_iter().map(|place| images[place]).collect()
+    }
+}
+
+/// Refuses a class of one image: the run that validates on it could not learn the class.
+fn require_several(counts: &[usize], classes: &[String], folds: usize) -> Result<(), Error> {
+    let Some(class) = counts.iter().position(|images| *images == 1) else {
+        return Ok(());
+    };
+    let what = format!(
+        "{} {folds}: class \"{}\" has one image, and the run that validates on it could not learn the class",
+        Key::FOLDS,
+        classes[class]
+    );
+    Err(Problem::new(what)
+        .of_key(Key::FOLDS)
+        .fix("add images, or remove the class")
+        .into())
+}
