@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use warmstart_data::{Dataset, Sample, balanced_order, epoch_order};
-use warmstart_recipe::folds::{Fold, all_images};
+use warmstart_recipe::folds::Fold;
 use warmstart_recipe::{Balance, Error, Key, Phase, Problem, Recipe, TrainingImages};
 
 /// Images that a model is measured on.
@@ -16,6 +16,7 @@ pub enum Split {
 }
 
 /// The images of a run.
+#[derive(Clone)]
 pub struct TaskData<L> {
     /// Names of the classes.
     pub classes: Vec<String>,
@@ -48,10 +49,11 @@ fn counts(classes: &[usize], number: usize) -> Vec<usize> {
 }
 
 impl<L: Clone> TaskData<L> {
-    /// The images of a data set as a recipe uses them.
+    /// The images of a data set as a recipe uses them. In a cross-validation, training and validation images are the
+    /// same.
     ///
     /// # Errors
-    /// If a cross-validation has fewer images than folds, or a class of one image.
+    /// If a class of a cross-validation has one image.
     pub fn new(
         data: Dataset<L>,
         recipe: &Recipe,
@@ -59,26 +61,23 @@ impl<L: Clone> TaskData<L> {
     ) -> Result<Self, Error> {
         let Dataset {
             classes,
-            mut train,
-            mut validation,
-            mut test,
+            train,
+            validation,
+            test,
             ..
         } = data;
-        let mut fold = None;
-        if let Some(part) = recipe.fold {
-            train = all_images(part, &train, &validation)?;
-            validation = train.clone();
-            // Each fold would look at it, and it is to be looked at once.
-            test = None;
-            let of_train = classes_of(&train, class_of);
-            if let Some(of_train) = &of_train {
-                require_several(&counts(of_train, classes.len()), &classes, part.of)?;
-            }
-            // An image with objects of many classes belongs to none of them.
-            let of_train = of_train.unwrap_or_else(|| vec![0; train.len()]);
-            fold = Some(Fold::new(part, &of_train, recipe.seed));
-        }
         let train_classes = classes_of(&train, class_of);
+        let fold = match recipe.fold {
+            Some(part) => {
+                if let Some(of_train) = &train_classes {
+                    require_several(&counts(of_train, classes.len()), &classes, part.of)?;
+                }
+                // An image with objects of many classes belongs to none of them.
+                let of_train = train_classes.clone().unwrap_or_else(|| vec![0; train.len()]);
+                Some(Fold::new(part, &of_train, recipe.seed))
+            }
+            None => None,
+        };
         let validation_counts = classes_of(&validation, class_of)
             .map(|of_validation| counts(&of_validation, classes.len()))
             .unwrap_or_default();

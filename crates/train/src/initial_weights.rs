@@ -3,61 +3,87 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use warmstart_models::Architecture;
+use warmstart_files::shown;
 use warmstart_nn::Parameters;
-use warmstart_nn::block::ParameterInfo;
-use warmstart_nn::burn::tensor::Device;
-use warmstart_weights::{
-    Convention, Expected, Inspection, LoadPlan, Part, Target, TensorMap, WeightFile,
-};
+use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::initialization::Weights;
+use warmstart_recipe::run_files::{MODEL, resolve_path};
+use warmstart_recipe::{Error, Key, NO_WEIGHTS, Problem, Recipe, absolute, command};
+use warmstart_run::checkpoint::{At, is_checkpoint, read_state, verify};
+use warmstart_run::event::{Event, Observer};
+use warmstart_tasks::model_file::{ModelInfo, require_sound};
+use warmstart_tasks::network::{INFERENCE_BATCH, images};
+use warmstart_tasks::task::{HeadParts, Task};
+use warmstart_weights::{LoadPlan, Target, TensorMap, WeightFile};
 
-use warmstart_recipe::Error;
-use warmstart_tasks::detect::Detection;
-use warmstart_tasks::detect::Head;
-use warmstart_tasks::model_file::ModelInfo;
-use warmstart_tasks::model_file::require_sound;
-use warmstart_recipe::run_files::resolve_path;
-use warmstart_recipe::NO_WEIGHTS;
-use warmstart_recipe::Recipe;
-use warmstart_tasks::task::Task;
+use crate::expectations::{beyond, conventions, expectations};
+use crate::layer_sequential;
+use crate::trainer::Trainer;
 
 /// Share of the backbone's tensors that a pretrained file must give.
 const BACKBONE_COVERAGE: f64 = 0.95;
 
-/// Classes of the usual pretrained classifier.
-const IMAGENET_CLASSES: usize = 1000;
-/// Classes of the usual detector.
-const COCO_CLASSES: usize = 80;
-
-/// What a run starts from.
+/// The parameters that a run starts from.
 pub struct InitialWeights {
     /// Every parameter of the model.
     pub parameters: Parameters,
-    /// What was loaded and what was not, for people.
+    /// The load report: what was loaded and what was not.
     pub report: String,
     /// Names of those that no file gave.
     pub initialized: HashSet<String>,
 }
 
-/// Loads or initializes every parameter of a model.
+/// Loads or initializes every parameter of a model, and reports it.
 ///
 /// # Errors
 /// If the file cannot be read, or covers too little of the backbone.
-pub fn start(
-    recipe: &Recipe,
-    architecture: &Architecture,
-    head: &[ParameterInfo],
-    class_head: &str,
-    classes: &[String],
-    device: &Device,
+pub fn initial_weights<T: Task>(
+    trainer: &Trainer<T>,
+    observe: Observer,
 ) -> Result<InitialWeights, Error> {
+    let weights = Path::new(&trainer.recipe.weights);
+    if let Some(note) = note_of_checkpoint(&absolute(weights))? {
+        observe(Event::Note(note));
+    }
+    let mut initial = load(trainer)?;
+    observe(Event::Loaded(&initial.report));
+    let init = &trainer.recipe.init.0;
+    if init.weights == Weights::LayerSequential {
+        let images = first_images(trainer)?;
+        // Layers with a scheme of their own keep it.
+        let scaled = initial.initialized.iter();
+        let scaled = scaled.filter(|name| !init.has_own_scheme(name)).cloned();
+        let scaled = scaled.collect();
+        layer_sequential::scale(&mut initial.parameters, &trainer.architecture, &scaled, images);
+    }
+    Ok(initial)
+}
+
+fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
+    let Trainer {
+        recipe,
+        architecture,
+        device,
+        ..
+    } = trainer;
+    let HeadParts {
+        parameters: head,
+        class_layer,
+        ..
+    } = trainer.task.head();
     let backbone = architecture.backbone_parameters();
     let init = &recipe.init.0;
-    if let Some(name) = init.unknown_name(backbone.iter().chain(head)) {
-        return Err(Error::usage(format!(
-            "init.by_name: {} has no convolution or linear layer `{name}`; `warmstart init-check --model {}` lists them",
-            architecture.name, architecture.name
-        )));
+    if let Some(name) = init.unknown_name(backbone.iter().chain(&head)) {
+        let what = format!(
+            "init.by_name: {} has no convolution or linear layer `{name}`",
+            architecture.name
+        );
+        let fix = format!(
+            "`warmstart init-check {} {}` lists them",
+            Key::MODEL,
+            architecture.name
+        );
+        return Err(Problem::new(what).of_key(Key::INIT).fix(fix).into());
     }
     let (loaded, report) = if recipe.weights == NO_WEIGHTS {
         let report = format!(
@@ -70,8 +96,8 @@ pub fn start(
     } else {
         let path = resolve_path(Path::new(&recipe.weights))?;
         let mut file = warmstart_weights::read(&path)?;
-        let note = forget_other_head(&mut file, recipe, class_head, classes)?;
-        let mut expected = expectations(&backbone, head);
+        let note = forget_other_head(&mut file, recipe, class_layer, &trainer.data.classes)?;
+        let mut expected = expectations(&backbone, &head);
         expected.extend(beyond(architecture, &expected));
         let conventions = conventions(architecture);
         let plan = warmstart_weights::compare(
@@ -97,7 +123,7 @@ pub fn start(
     let defaults = architecture.initialization();
     let mut parameters = Parameters::new();
     let mut initialized = HashSet::new();
-    for info in backbone.iter().chain(head) {
+    for info in backbone.iter().chain(&head) {
         let values = match loaded.get(&info.name) {
             Some(tensor) => tensor.data.clone(),
             None => {
@@ -119,7 +145,7 @@ pub fn start(
 fn forget_other_head(
     file: &mut WeightFile,
     recipe: &Recipe,
-    class_head: &str,
+    class_layer: &str,
     classes: &[String],
 ) -> Result<String, Error> {
     let Some(info) = ModelInfo::of(file)? else {
@@ -129,8 +155,11 @@ fn forget_other_head(
         return Err(Error::Model {
             path: file.path.clone(),
             problem: format!(
-                "it holds a {} and the run asks for {}: give --model {}",
-                info.model, recipe.model, info.model
+                "it holds a {} and the run asks for {}: give {} {}",
+                info.model,
+                recipe.model,
+                Key::MODEL,
+                info.model
             ),
         });
     }
@@ -141,7 +170,7 @@ fn forget_other_head(
     if info.classes == classes {
         return Ok("head: same classes, kept\n".into());
     }
-    let head = format!("{class_head}.");
+    let head = format!("{class_layer}.");
     file.tensors.retain(|name, _| !name.starts_with(&head));
     Ok(format!(
         "head: the file's {} classes are not the data's {}: re-initialised ({} → {} classes)\n",
@@ -152,80 +181,40 @@ fn forget_other_head(
     ))
 }
 
-/// The architecture's parameters as `warmstart-weights` wants them.
-fn expectations(backbone: &[ParameterInfo], head: &[ParameterInfo]) -> Vec<Expected> {
-    let part = |infos: &[ParameterInfo], part: Part| -> Vec<Expected> {
-        infos
-            .iter()
-            .map(|info| Expected {
-                name: info.name.clone(),
-                shape: info.shape.clone(),
-                part,
-                optional: false,
-            })
-            .collect()
-    };
-    [part(backbone, Part::Backbone), part(head, Part::Head)].concat()
-}
-
-/// What the architecture has as a classifier, and this model does without.
-fn beyond(architecture: &Architecture, expected: &[Expected]) -> Vec<Expected> {
-    let whole = warmstart_models::by_name(architecture.name);
-    let of_whole = |whole: Architecture| {
-        let classifier = whole.classifier_parameters(IMAGENET_CLASSES);
-        expectations(&whole.backbone_parameters(), &classifier)
-    };
-    let mut beyond = whole.map(of_whole).unwrap_or_default();
-    beyond.retain(|tensor| expected.iter().all(|own| own.name != tensor.name));
-    for tensor in &mut beyond {
-        tensor.part = Part::Beyond;
-    }
-    beyond
-}
-
-/// The architecture's naming conventions as `warmstart-weights` wants them.
-fn conventions(architecture: &Architecture) -> Vec<Convention> {
-    architecture
-        .conventions
-        .iter()
-        .map(|convention| Convention {
-            name: convention.name,
-            to_native: convention.to_native,
-        })
-        .collect()
-}
-
-/// Contents of a file of weights, compared with every architecture there is; of the tensors under `prefix`, if one is
-/// given.
-///
-/// # Errors
-/// If it cannot be read, or has nothing under that prefix.
-pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
-    let file = warmstart_weights::read(path)?;
-    let architectures: Vec<Architecture> = warmstart_models::names()
-        .filter_map(warmstart_models::by_name)
-        .collect();
-    let classifiers = architectures.iter().map(|architecture| {
-        let head = architecture.classifier_parameters(IMAGENET_CLASSES);
-        let expected = expectations(&architecture.backbone_parameters(), &head);
-        let name = architecture.name.to_owned();
-        (name, expected, conventions(architecture))
+/// The first images of the first epoch, as the first phase sees them.
+fn first_images<T: Task>(trainer: &Trainer<T>) -> Result<Tensor<4>, Error> {
+    let phase = &trainer.recipe.phases[0];
+    let order = trainer.data.order(trainer.recipe.seed, 1, phase);
+    let examples = order.iter().take(INFERENCE_BATCH).map(|&sample| {
+        let example = trainer.task.training_example(sample, phase.view(1, 0), phase)?;
+        Ok(example.pixels)
     });
-    let detectors = architectures.iter().map(|architecture| {
-        let backbone = Detection::backbone(architecture.clone());
-        let head = Head::new(&backbone, COCO_CLASSES, 0).parameters();
-        let expected = expectations(&backbone.backbone_parameters(), &head);
-        let name = format!("{} detector", architecture.name);
-        (name, expected, conventions(architecture))
-    });
-    let parts: Vec<_> = classifiers.chain(detectors).collect();
-    let candidates: Vec<Target> = parts
-        .iter()
-        .map(|(architecture, expected, conventions)| Target {
-            architecture,
-            expected,
-            conventions,
-        })
-        .collect();
-    Ok(warmstart_weights::inspect(&file, &candidates, prefix)?)
+    let examples: Vec<Vec<f32>> = examples.collect::<Result<_, Error>>()?;
+    let pixels: Vec<&[f32]> = examples.iter().map(Vec::as_slice).collect();
+    Ok(images(&pixels, trainer.info.preprocessing.crop, &trainer.device))
+}
+
+/// A note for a user who starts from a run's checkpoint, whose model is verified; one of another version is used as it
+/// is.
+fn note_of_checkpoint(weights: &Path) -> Result<Option<String>, Error> {
+    let Some(folder) = weights.parent().filter(|folder| is_checkpoint(folder)) else {
+        return Ok(None);
+    };
+    let resume = command::resume(folder.ancestors().nth(2).unwrap_or(folder));
+    let again = match read_state(folder) {
+        Ok(state) => {
+            verify(folder, &state, MODEL)?;
+            match state.at() {
+                At::Epoch(epoch) => format!("{resume} {} {epoch}", Key::FROM_EPOCH),
+                At::Step(_) => resume,
+            }
+        }
+        Err(Error::OtherVersion(_)) => resume,
+        Err(error) => return Err(error),
+    };
+    Ok(Some(format!(
+        "this is a new run that starts from the weights of {}: epochs, optimizer and schedule begin \
+         again from zero; to continue the run that they come from: {again}",
+        shown(folder)
+    )))
 }

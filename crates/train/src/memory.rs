@@ -18,12 +18,12 @@ pub fn reset_peak() {
 }
 
 /// Memory that a run may plan with.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
     /// In bytes, the margin taken off.
     pub bytes: u64,
-    /// What sets it, for people.
-    pub set_by: &'static str,
+    /// The limit that sets it, for people.
+    pub set_by: String,
 }
 
 /// The smallest of what is available, the limits of the control groups that the process is in, and
@@ -65,7 +65,7 @@ pub fn available() -> Option<Budget> {
         .min();
     smallest.map(|(bytes, set_by)| Budget {
         bytes: (bytes as f64 * (1.0 - MARGIN)) as u64,
-        set_by,
+        set_by: set_by.to_owned(),
     })
 }
 

@@ -1,17 +1,14 @@
-//! A phase made ready: where the frozen part ends, and how each trained parameter is updated.
+//! The setup of a phase: where the frozen part ends, and how each trained parameter is updated.
 
 use std::collections::HashSet;
 
 use warmstart_models::Architecture;
 use warmstart_nn::block::ParameterInfo;
+use warmstart_recipe::{BatchNorm, Error, Phase, Train};
 
-use warmstart_recipe::Error;
 use crate::optimizer::Group;
-use warmstart_recipe::BatchNorm;
-use warmstart_recipe::Phase;
-use warmstart_recipe::Train;
 
-/// What stays the same over a phase.
+/// Everything that stays the same over a phase.
 pub struct PhaseSetup {
     /// Stages before this one are frozen.
     pub boundary: usize,

@@ -2,8 +2,7 @@
 
 use std::f64::consts::PI;
 
-use warmstart_recipe::Phase;
-use warmstart_recipe::ScheduleKind;
+use warmstart_recipe::{Phase, ScheduleKind};
 
 /// Share of the highest learning rate that a cosine ends at.
 const COSINE_FLOOR: f64 = 0.01;

@@ -1,42 +1,30 @@
-//! What a run works with, and how its phases and epochs go: batches → features → steps, and an
-//! evaluation. It does not know which task it trains.
+//! The trainer: how phases and epochs go. Batches → features → steps, and an evaluation. It does not know which task it
+//! trains.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde::{Deserialize, Serialize};
-use warmstart_data::{FeatureCacheFolder, Loader, batches};
+use warmstart_data::{Fit, Loader, batches};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, ParameterInfo};
 use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::{Parameters, release_free_memory};
-
-use warmstart_recipe::Error;
-use warmstart_run::event::Event;
-use warmstart_run::event::Observer;
-use warmstart_run::event::Progress;
-use crate::frozen::Frozen;
-use crate::frozen::FeatureKey;
-use crate::frozen::Prepared;
-use crate::frozen::Source;
-use warmstart_run::health::Health;
-use crate::watch::Watch;
-use crate::memory;
+use warmstart_recipe::{Error, OnNonFinite, Phase, Recipe, architecture};
+use warmstart_run::epoch_progress::EpochProgress;
+use warmstart_run::event::{Event, Observer, Progress};
 use warmstart_tasks::model_file::ModelInfo;
-use crate::phase_setup::PhaseSetup;
-use crate::phase_setup::boundary;
-use warmstart_recipe::OnNonFinite;
-use warmstart_recipe::Phase;
-use warmstart_recipe::Recipe;
-use crate::schedule::learning_rate;
-use crate::training_state::TrainingState;
-use crate::step::NonFinite;
-use crate::step::Step;
-use warmstart_run::stop::Stop;
-use warmstart_tasks::task::Split;
 use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::{Split, TaskData};
+
+use crate::frozen::{FeatureKey, Frozen, Prepared, Source};
+use crate::memory;
+use crate::phase_setup::{PhaseSetup, boundary};
+use crate::resources::Resources;
+use crate::schedule::learning_rate;
+use crate::step::{NonFinite, Step};
+use crate::training_state::TrainingState;
+use crate::watch::Watch;
 
 /// Images that are prepared ahead of the batch that trains, rounded up to whole batches.
 const IMAGES_AHEAD: usize = 8;
@@ -44,52 +32,39 @@ const IMAGES_AHEAD: usize = 8;
 /// batch.
 const MOST_SKIPPED: u64 = 10;
 
-/// What a run works with besides its folder and what it has learned.
-pub struct Trainer<T> {
-    /// The phases, and everything else that was asked for.
+/// Everything a run needs except its folder and state state.
+pub struct Trainer<T: Task> {
+    /// The phases, and every other option.
     pub recipe: Recipe,
     /// The network without its head.
     pub architecture: Architecture,
-    /// What it learns.
+    /// The images.
+    pub data: Arc<TaskData<T::Label>>,
+    /// The task: head, loss and metric.
     pub task: Arc<T>,
     /// The metadata of its model files.
     pub info: ModelInfo,
-    /// What it may use.
-    pub machine: Resources,
-    /// Where it computes.
+    /// The part of the machine that it may use.
+    pub resources: Resources,
+    /// The device that it computes on.
     pub device: Device,
 }
 
-/// What a run may use of the machine it is on; its result does not depend on it.
-#[derive(Clone, Debug)]
-pub struct Resources {
-    /// Threads that prepare images.
-    pub workers: usize,
-    /// Where what frozen parts make of images is kept.
-    pub cache: Option<FeatureCacheFolder>,
-    /// The program, which measures steps and starts again in processes of its own.
-    pub program: PathBuf,
-    /// Flags of its `resume` that mean this machine.
-    pub flags: Vec<OsString>,
-    /// Ends the run early.
-    pub stop: Stop,
-}
-
-/// A phase while it runs.
+/// A phase in progress.
 pub struct CurrentPhase {
     /// Its index.
     pub number: usize,
-    /// What it trains.
+    /// The part that it trains.
     pub setup: PhaseSetup,
-    /// What it does not.
+    /// The part that it does not.
     pub frozen: Frozen,
 }
 
 /// How the training part of an epoch ended.
 pub enum EpochEnd {
-    /// Every image was seen.
+    /// Every image was processed.
     Complete,
-    /// There is a wish to stop.
+    /// A stop was requested.
     Stopped,
     /// A step could not be taken.
     NonFinite(RefusedStep),
@@ -107,15 +82,15 @@ pub struct RefusedStep {
     pub files: Vec<PathBuf>,
 }
 
-/// A moment of a step at which something else may be done.
+/// An event of a step at which a hook is called.
 pub enum StepEvent<'a> {
-    /// What is learned is about to change.
+    /// The parameters are about to change.
     BeforeChange,
     /// The step is done.
     Done(&'a TrainingState, &'a EpochProgress),
 }
 
-/// What is done beside the steps.
+/// A function that is called in every step.
 pub type StepHook<'a> = &'a mut dyn FnMut(StepEvent, Observer);
 
 /// Batches that are prepared ahead.
@@ -124,16 +99,56 @@ pub fn batches_ahead(batch: usize) -> usize {
 }
 
 impl<T: Task> Trainer<T> {
+    /// A trainer for the images of a recipe.
+    ///
+    /// # Errors
+    /// If there is no such model, or no such stage in it.
+    pub fn new(
+        recipe: Recipe,
+        data: TaskData<T::Label>,
+        resources: Resources,
+    ) -> Result<Self, Error> {
+        let architecture = T::backbone(architecture(&recipe.model)?);
+        for phase in &recipe.phases {
+            boundary(&architecture, &phase.train)?;
+        }
+        let data = Arc::new(data);
+        let preprocessing = T::preprocessing(&architecture.pretrained, &recipe);
+        Ok(Self {
+            info: ModelInfo::new(
+                T::KIND,
+                &architecture,
+                &data.classes,
+                preprocessing.clone(),
+            ),
+            task: Arc::new(T::new(&recipe, &architecture, &data, preprocessing)),
+            recipe,
+            architecture,
+            data,
+            resources,
+            device: warmstart_nn::device(),
+        })
+    }
+
+    /// Changes how pictures fill the network's square.
+    pub fn set_fit(&mut self, fit: Fit) {
+        self.recipe.fit = fit;
+        let preprocessing = T::preprocessing(&self.architecture.pretrained, &self.recipe);
+        self.info.preprocessing = preprocessing.clone();
+        let task = T::new(&self.recipe, &self.architecture, &self.data, preprocessing);
+        self.task = Arc::new(task);
+    }
+
     /// Every parameter of the network, the backbone's first.
     pub fn parameter_infos(&self) -> Vec<ParameterInfo> {
         let mut infos = self.architecture.backbone_parameters();
-        infos.extend(self.task.head_parameters());
+        infos.extend(self.task.head().parameters);
         infos
     }
 
     /// Steps of an epoch.
     pub fn steps_per_epoch(&self, phase: &Phase) -> usize {
-        self.task.training_images().div_ceil(phase.batch)
+        self.data.training_images().div_ceil(phase.batch)
     }
 
     /// The stages before `boundary`, for so many images at a time, without a cache.
@@ -148,15 +163,21 @@ impl<T: Task> Trainer<T> {
         )
     }
 
-    /// What the features of a phase depend on that begins with these parameters.
-    pub fn origin<'a>(&'a self, phase: &'a Phase, parameters: &'a Parameters) -> FeatureKey<'a, T> {
+    /// The key of the features of a phase that begins with these parameters.
+    pub fn feature_key<'a>(
+        &'a self,
+        phase: &'a Phase,
+        parameters: &'a Parameters,
+    ) -> FeatureKey<'a, T::Label> {
         FeatureKey {
+            kind: T::KIND,
             architecture: &self.architecture,
             parameters,
             phase,
-            task: &*self.task,
+            data: &self.data,
             preprocessing: &self.info.preprocessing,
             seed: self.recipe.seed,
+            device: &self.device,
         }
     }
 
@@ -174,10 +195,10 @@ impl<T: Task> Trainer<T> {
             unchanged = unchanged.min(boundary);
             let places = phase.places(first_epoch);
             first_epoch += phase.epochs;
-            Ok(match (phase.kept_views(), &self.machine.cache) {
+            Ok(match (phase.kept_views(), &self.resources.cache) {
                 (Some(views), Some(folder)) if boundary > 0 && is_unchanged => {
-                    let origin = self.origin(phase, parameters);
-                    origin.kept(boundary, (views, &places), folder)
+                    let key = self.feature_key(phase, parameters);
+                    key.kept(boundary, (views, &places), folder)
                 }
                 _ => [0.0; 2],
             })
@@ -185,7 +206,7 @@ impl<T: Task> Trainer<T> {
         shares.collect()
     }
 
-    /// Makes a phase ready, and says so.
+    /// Prepares a phase, and reports it.
     ///
     /// # Errors
     /// If the phase names a stage that isn't there.
@@ -198,10 +219,10 @@ impl<T: Task> Trainer<T> {
         let phase = &self.recipe.phases[number];
         release_free_memory();
         memory::reset_peak();
-        let setup = PhaseSetup::new(phase, &self.architecture, &self.task.head_parameters())?;
+        let setup = PhaseSetup::new(phase, &self.architecture, &self.task.head().parameters)?;
         let mut frozen = self.frozen(setup.boundary, parameters, phase.micro_batch());
-        let opened = match &self.machine.cache {
-            Some(cache) => frozen.open_cache(&self.origin(phase, parameters), cache),
+        let opened = match &self.resources.cache {
+            Some(cache) => frozen.open_cache(&self.feature_key(phase, parameters), cache),
             None => Ok(None),
         };
         observe(Event::Phase {
@@ -222,7 +243,7 @@ impl<T: Task> Trainer<T> {
         })
     }
 
-    /// What the steps of a phase share.
+    /// Everything that the steps of a phase share.
     pub fn step<'a>(&'a self, current: &'a CurrentPhase) -> Step<'a, T> {
         Step {
             architecture: &self.architecture,
@@ -233,7 +254,7 @@ impl<T: Task> Trainer<T> {
         }
     }
 
-    /// What the trained part sees of a batch; tells of a failure to keep it.
+    /// Input of the trained part for a batch; a failure to cache it is reported.
     pub fn features(
         &self,
         frozen: &Frozen,
@@ -248,7 +269,7 @@ impl<T: Task> Trainer<T> {
         features
     }
 
-    /// Learns from every training image once, of which `sums` says what is done already.
+    /// Trains on every training image once; `progress` has the images already processed.
     ///
     /// # Errors
     /// If an image cannot be read.
@@ -256,23 +277,23 @@ impl<T: Task> Trainer<T> {
         &self,
         (epoch, epoch_in_phase): (usize, usize),
         current: &CurrentPhase,
-        learned: &mut TrainingState,
-        sums: &mut EpochProgress,
-        beside_steps: StepHook,
+        state: &mut TrainingState,
+        progress: &mut EpochProgress,
+        hook: StepHook,
         observe: Observer,
     ) -> Result<EpochEnd, Error> {
         let frozen = &current.frozen;
         let phase = &self.recipe.phases[current.number];
-        let order = self.task.order(self.recipe.seed, epoch, phase);
+        let order = self.data.order(self.recipe.seed, epoch, phase);
         let view = phase.view(epoch, epoch_in_phase);
-        let source = frozen.training_source(&self.task, phase, view);
-        let left = batches(&order[sums.seen..], phase.batch);
+        let source = frozen.training_source(&self.task, &self.data, phase, view);
+        let left = batches(&order[progress.seen..], phase.batch);
         let steps = self.steps_per_epoch(phase);
         // With another batch than the epoch began with, those left are its last.
         let done = steps - left.len().min(steps);
         let loader = Loader::new(
             left.clone(),
-            self.machine.workers,
+            self.resources.workers,
             batches_ahead(phase.batch),
             source.prepare(),
         );
@@ -280,7 +301,7 @@ impl<T: Task> Trainer<T> {
         let last_full = (order.len() / phase.batch).max(1);
         let one_step = self.step(current);
         let began = Instant::now();
-        let before = sums.elapsed;
+        let before = progress.elapsed;
         for (step, (batch, samples)) in (done..).zip(loader.zip(&left)) {
             let batch = batch?;
             let started = Instant::now();
@@ -288,46 +309,44 @@ impl<T: Task> Trainer<T> {
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let step_in_phase = epoch_in_phase * steps + step;
             let lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
-            let this_step = learned.steps + 1;
+            let this_step = state.steps + 1;
             let is_watched = step + 1 == last_full
                 || matches!(self.recipe.health_every, Some(every) if this_step.is_multiple_of(every as u64));
             let mut watch = is_watched.then(Watch::default);
-            let mut before_change = || beside_steps(StepEvent::BeforeChange, observe);
+            let mut before_change = || hook(StepEvent::BeforeChange, observe);
             let watched = watch.as_mut();
-            match one_step.run(learned, features, &targets, lr, watched, &mut before_change) {
+            match one_step.run(state, features, &targets, lr, watched, &mut before_change) {
                 Ok(loss) => {
-                    sums.health
+                    progress.health
                         .extend(watch.map(|watch| watch.health(step + 1)));
-                    learned.skipped_in_a_row = 0;
-                    sums.lr = lr;
-                    sums.seconds += started.elapsed().as_secs_f64();
-                    sums.loss += loss * targets.len() as f64;
-                    sums.images += targets.len();
+                    state.skipped_in_a_row = 0;
+                    progress.lr = lr;
+                    progress.seconds += started.elapsed().as_secs_f64();
+                    progress.loss += loss * targets.len() as f64;
+                    progress.images += targets.len();
                     observe(Event::Step(Progress {
                         epoch,
                         epochs: self.recipe.epochs(),
                         step: step + 1,
                         steps,
                         loss,
-                        images_per_second: sums.images as f64 / sums.seconds,
+                        images_per_second: progress.images as f64 / progress.seconds,
                     }));
                 }
-                Err(cause) if self.may_skip(learned) => {
-                    learned.skipped_in_a_row += 1;
-                    learned.steps += 1;
-                    sums.skipped += 1;
+                Err(cause) if self.may_skip(state) => {
+                    state.skipped_in_a_row += 1;
+                    state.steps += 1;
+                    progress.skipped += 1;
                     observe(Event::Note(format!(
                         "step {} of epoch {epoch} is skipped, {} in a row: {}, first in {}",
                         step + 1,
-                        learned.skipped_in_a_row,
+                        state.skipped_in_a_row,
                         cause.what,
                         cause.layer
                     )));
                 }
                 Err(cause) => {
-                    let files = samples
-                        .iter()
-                        .map(|&s| self.task.data().train[s].path.clone());
+                    let files = samples.iter().map(|&s| self.data.train[s].path.clone());
                     return Ok(EpochEnd::NonFinite(RefusedStep {
                         cause,
                         step: step + 1,
@@ -336,16 +355,16 @@ impl<T: Task> Trainer<T> {
                     }));
                 }
             }
-            sums.seen += targets.len();
-            sums.elapsed = before + began.elapsed().as_secs_f64();
-            if self.machine.stop.is_wished() {
+            progress.seen += targets.len();
+            progress.elapsed = before + began.elapsed().as_secs_f64();
+            if self.resources.stop.is_requested() {
                 return Ok(EpochEnd::Stopped);
             }
-            beside_steps(StepEvent::Done(learned, sums), observe);
+            hook(StepEvent::Done(state, progress), observe);
         }
-        let (what, layer) = match learned.first_non_finite() {
+        let (what, layer) = match state.first_non_finite() {
             Some(name) => ("the last step of the epoch was too large", name),
-            None if sums.images == 0 => ("every step of the epoch was skipped", "said above"),
+            None if progress.images == 0 => ("every step of the epoch was skipped", "said above"),
             None => return Ok(EpochEnd::Complete),
         };
         Ok(EpochEnd::NonFinite(RefusedStep {
@@ -354,40 +373,40 @@ impl<T: Task> Trainer<T> {
                 layer: layer.into(),
             },
             step: steps,
-            lr: sums.lr,
+            lr: progress.lr,
             files: Vec::new(),
         }))
     }
 
-    fn may_skip(&self, learned: &TrainingState) -> bool {
-        self.recipe.on_nonfinite == OnNonFinite::Skip && learned.skipped_in_a_row < MOST_SKIPPED
+    fn may_skip(&self, state: &TrainingState) -> bool {
+        self.recipe.on_nonfinite == OnNonFinite::Skip && state.skipped_in_a_row < MOST_SKIPPED
     }
 
-    /// Measures the network on a split, image by image; `None` if there is a wish to stop.
+    /// Evaluates the network on a split, image by image; `None` if a stop is requested.
     ///
     /// # Errors
     /// If an image cannot be read.
-    pub fn tally(
+    pub fn evaluate(
         &self,
         parameters: &Parameters,
         frozen: &Frozen,
         split: Split,
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
-        let units = self.task.head_units();
+        let units = self.task.head().units;
         let rest = frozen.rest(&self.architecture, units, parameters, &self.device);
-        let samples = self.task.samples(Some(split));
-        let source = frozen.evaluation_source(&self.task, split);
+        let samples = self.data.evaluated(split);
+        let source = frozen.evaluation_source(&self.task, &self.data, split);
         let loader = Loader::new(
             batches(&samples, frozen.images()),
-            self.machine.workers,
+            self.resources.workers,
             batches_ahead(frozen.images()),
             source.prepare(),
         );
         let mut tally = T::Tally::default();
         let mut done = 0;
         for batch in loader {
-            if self.machine.stop.is_wished() {
+            if self.resources.stop.is_requested() {
                 return Ok(None);
             }
             let batch = batch?;
@@ -399,7 +418,7 @@ impl<T: Task> Trainer<T> {
             );
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             self.task
-                .tally(&mut tally, features, &rest, parameters, &targets);
+                .evaluate(&mut tally, features, &rest, parameters, &targets);
             done += targets.len();
             observe(Event::Evaluated {
                 images: done,

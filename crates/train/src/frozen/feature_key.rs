@@ -1,36 +1,40 @@
+//! The key of cached features: everything that their bits depend on.
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 use std::{fs, io};
 
-use warmstart_data::{FeatureCache, FeatureCacheFolder, Preprocessing};
+use warmstart_data::{FeatureCache, FeatureCacheFolder, Preprocessing, Sample};
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
+use warmstart_nn::burn::tensor::Device;
+use warmstart_recipe::{Phase, TaskKind};
+use warmstart_tasks::task_data::{Split, TaskData};
 
-use warmstart_recipe::Phase;
-use warmstart_tasks::task::Split;
-use warmstart_tasks::task::Task;
-use warmstart_tasks::task::files;
-
-/// What cached features depend on.
-pub struct FeatureKey<'a, T> {
+/// Everything that cached features depend on.
+pub struct FeatureKey<'a, L> {
+    /// The kind of task.
+    pub kind: TaskKind,
     /// The network.
     pub architecture: &'a Architecture,
-    /// Its values as the phase begins.
+    /// Its parameters as the phase begins.
     pub parameters: &'a Parameters,
     /// The phase.
     pub phase: &'a Phase,
-    /// The images and the head.
-    pub task: &'a T,
-    /// What is done to an image.
+    /// The images.
+    pub data: &'a TaskData<L>,
+    /// The preprocessing of an image.
     pub preprocessing: &'a Preprocessing,
     /// Seed of the run.
     pub seed: u64,
+    /// Where the features are computed.
+    pub device: &'a Device,
 }
 
-impl<T: Task> FeatureKey<'_, T> {
-    /// Shares of the features of the training images, under those of so many views that are at some `places`, and of the
-    /// validation images that are in `folder` already; [0, 1].
+impl<L: Clone> FeatureKey<'_, L> {
+    /// Shares of the features that are in `folder` already: of the training images, under those of so many views that are
+    /// at some `places`, and of the validation images; each from 0 to 1.
     pub fn kept(
         &self,
         boundary: usize,
@@ -39,30 +43,31 @@ impl<T: Task> FeatureKey<'_, T> {
     ) -> [f64; 2] {
         let find = |views: Option<usize>, beside: Option<&FeatureCache>| {
             let files = self.files(views);
-            let key = self.key(boundary, &files, views).ok()?;
-            folder.find(&key, files.len() * views.unwrap_or(1), beside)
+            let name = self.name(boundary, &files, views).ok()?;
+            folder.find(&name, files.len() * views.unwrap_or(1), beside)
         };
         let training = find(Some(views), None);
         let validation = find(None, training.as_ref());
-        let images = self.task.data().train.len();
-        let own = self.task.samples(None);
+        let images = self.data.train.len();
+        let own = self.data.training();
         let entries = |place| own.iter().map(move |sample| place * images + sample);
         [
             share(training, places.iter().flat_map(entries).collect()),
-            share(validation, self.task.samples(Some(Split::Validation))),
+            share(validation, self.data.evaluated(Split::Validation)),
         ]
     }
 
     /// The images whose features are kept: those of training with a number of views, else those of validation.
     pub(super) fn files(&self, views: Option<usize>) -> Vec<&Path> {
-        files(match views {
-            Some(_) => &self.task.data().train,
-            None => self.task.split(Split::Validation),
-        })
+        let samples: &[Sample<L>] = match views {
+            Some(_) => &self.data.train,
+            None => self.data.split(Split::Validation),
+        };
+        samples.iter().map(|sample| sample.path.as_path()).collect()
     }
 
-    /// A name for everything that decides about the features' bits.
-    pub(super) fn key(
+    /// A name that differs wherever the features' bits may.
+    pub(super) fn name(
         &self,
         boundary: usize,
         files: &[&Path],
@@ -76,7 +81,8 @@ impl<T: Task> FeatureKey<'_, T> {
         // Another version's kernels may round otherwise.
         add(env!("CARGO_PKG_VERSION").as_bytes());
         add(warmstart_nn::simd_level().unwrap_or_default().as_bytes());
-        add(&serde_json::to_vec(&T::KIND)?);
+        add(format!("{:?}", self.device).as_bytes());
+        add(&serde_json::to_vec(&self.kind)?);
         add(self.architecture.name.as_bytes());
         add(&(boundary as u64).to_le_bytes());
         add(&serde_json::to_vec(self.preprocessing)?);
@@ -88,9 +94,10 @@ impl<T: Task> FeatureKey<'_, T> {
                 views,
                 &self.phase.augmentation,
             ))?);
-            // Pictures that are mixed into others are the part's own.
-            if let Some(fold) = self.task.fold().filter(|_| self.phase.augmentation.mixes()) {
-                add(&serde_json::to_vec(&fold.training)?);
+            // Images that are mixed into others are the fold's own.
+            let partners = self.data.partners();
+            if let Some(partners) = partners.filter(|_| self.phase.augmentation.mixes()) {
+                add(&serde_json::to_vec(partners)?);
             }
         }
         for name in self.parameters.names() {

@@ -1,6 +1,6 @@
-//! The frozen part of a phase, and what it made of images before.
+//! The frozen part of a phase, and its cached features.
 
-mod origin;
+mod feature_key;
 
 use std::io;
 use std::sync::Arc;
@@ -14,26 +14,21 @@ use warmstart_models::Architecture;
 use warmstart_nn::block::{Forward, Unit};
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::{Folded, Parameters};
+use warmstart_recipe::{Phase, View};
+use warmstart_tasks::network::{INFERENCE_BATCH, images};
+use warmstart_tasks::task::{Example, Task};
+use warmstart_tasks::task_data::{Split, TaskData};
 
-use warmstart_recipe::Phase;
-use warmstart_recipe::View;
-use warmstart_tasks::task::Example;
-use warmstart_tasks::task::Split;
-use warmstart_tasks::task::Task;
-pub use origin::FeatureKey;
-
-/// Most images that go through a network at a time where no gradients are wanted: more are hardly
-/// faster, and need more memory.
-pub const INFERENCE_BATCH: usize = 16;
+pub use feature_key::FeatureKey;
 
 /// Fewer images at a time keep the weights of a layer less busy than it costs to fetch them.
 const SMALLEST_PART: usize = 4;
 
-/// What the trained part is to see of an image.
+/// The input of the trained part for an image.
 enum Input {
     /// Normalised, `[height, width, 3]`.
     Pixels(Vec<f32>),
-    /// What the frozen part made of them.
+    /// Its features from the frozen part.
     Features(Vec<f32>),
 }
 
@@ -48,7 +43,7 @@ pub struct Prepared<T> {
     /// Its place in the cache.
     entry: usize,
     input: Input,
-    /// What is to be learned from it.
+    /// The target of its loss.
     pub target: T,
 }
 
@@ -59,7 +54,7 @@ pub struct Frozen {
     image_size: usize,
     /// Images that go through at a time.
     images: usize,
-    condense: fn(Vec<Tensor<4>>) -> Vec<Tensor<4>>,
+    pool: fn(Vec<Tensor<4>>) -> Vec<Tensor<4>>,
     /// `[height, width, channels]` of each map that the trained part sees of an image.
     shapes: Vec<[usize; 3]>,
     training: Option<Arc<KeptFeatures>>,
@@ -69,7 +64,7 @@ pub struct Frozen {
 /// Features of a split in a file.
 struct KeptFeatures {
     cache: FeatureCache,
-    /// Off after a failure to write: the run goes on without.
+    /// False after a failure to write: the run continues without.
     writes: AtomicBool,
 }
 
@@ -90,8 +85,8 @@ impl Frozen {
             trunk: architecture.fold(0..boundary, parameters, device),
             image_size,
             images: images.min(INFERENCE_BATCH),
-            condense: if whole {
-                T::condense
+            pool: if whole {
+                T::pool_features
             } else {
                 |features| features
             },
@@ -112,24 +107,24 @@ impl Frozen {
     }
 
     /// Opens the files of the phase's features in `folder`, where there is a frozen part and a number
-    /// of views, and returns what there is to say of them.
+    /// of views, and returns a note on them.
     ///
     /// # Errors
-    /// What the user should know; the run goes on without a cache.
-    pub fn open_cache<T: Task>(
+    /// A note; the run continues without a cache.
+    pub fn open_cache<L: Clone>(
         &mut self,
-        origin: &FeatureKey<'_, T>,
+        key: &FeatureKey<'_, L>,
         folder: &FeatureCacheFolder,
     ) -> Result<Option<String>, String> {
-        let Some(views) = origin.phase.kept_views() else {
+        let Some(views) = key.phase.kept_views() else {
             return Ok(None);
         };
         if self.boundary == 0 {
             return Ok(None);
         }
         let both = || -> io::Result<_> {
-            let training = self.open(origin, folder, Some(views), None)?;
-            let validation = self.open(origin, folder, None, Some(&training.cache))?;
+            let training = self.open(key, folder, Some(views), None)?;
+            let validation = self.open(key, folder, None, Some(&training.cache))?;
             Ok((training, validation))
         };
         let (training, validation) = both().map_err(|error| {
@@ -155,28 +150,28 @@ impl Frozen {
     ///
     /// # Errors
     /// If the disk refuses; everything goes without.
-    pub fn open_validation_cache<T: Task>(
+    pub fn open_validation_cache<L: Clone>(
         &mut self,
-        origin: &FeatureKey<'_, T>,
+        key: &FeatureKey<'_, L>,
         folder: &FeatureCacheFolder,
     ) -> io::Result<()> {
-        self.validation = Some(self.open(origin, folder, None, None)?);
+        self.validation = Some(self.open(key, folder, None, None)?);
         Ok(())
     }
 
     /// The file of so many views of the training images; of the validation images without `views`.
-    fn open<T: Task>(
+    fn open<L: Clone>(
         &self,
-        origin: &FeatureKey<'_, T>,
+        key: &FeatureKey<'_, L>,
         folder: &FeatureCacheFolder,
         views: Option<usize>,
         beside: Option<&FeatureCache>,
     ) -> io::Result<Arc<KeptFeatures>> {
-        let files = origin.files(views);
+        let files = key.files(views);
         let entries = files.len() * views.unwrap_or(1);
-        let key = origin.key(self.boundary, &files, views)?;
-        let description = origin.description(files.len(), views);
-        let cache = folder.open(&key, &description, entries, self.values(), beside)?;
+        let name = key.name(self.boundary, &files, views)?;
+        let description = key.description(files.len(), views);
+        let cache = folder.open(&name, &description, entries, self.values(), beside)?;
         Ok(Arc::new(KeptFeatures {
             cache,
             writes: AtomicBool::new(true),
@@ -203,10 +198,11 @@ impl Frozen {
     pub fn training_source<T: Task>(
         &self,
         task: &Arc<T>,
+        data: &TaskData<T::Label>,
         phase: &Phase,
         view: View,
     ) -> Source<T::Target> {
-        let first = phase.place_of(view) * task.data().train.len();
+        let first = phase.place_of(view) * data.train.len();
         let phase = Arc::new(phase.clone());
         let (files, targets) = (Arc::clone(task), Arc::clone(task));
         let varied = Arc::clone(&phase);
@@ -219,22 +215,29 @@ impl Frozen {
     }
 
     /// The images of a split to evaluate on.
-    pub fn evaluation_source<T: Task>(&self, task: &Arc<T>, split: Split) -> Source<T::Target> {
+    pub fn evaluation_source<T: Task>(
+        &self,
+        task: &Arc<T>,
+        data: &TaskData<T::Label>,
+        split: Split,
+    ) -> Source<T::Target> {
         let kept = match split {
             Split::Validation => self.validation.clone(),
             Split::Test => None,
         };
         let (files, targets) = (Arc::clone(task), Arc::clone(task));
+        let samples = Arc::clone(data.split(split));
+        let labels = Arc::clone(&samples);
         Source::new(
             kept,
             0,
-            move |sample| files.evaluation_example(split, sample),
-            move |sample| targets.evaluation_target(split, sample),
+            move |sample| files.evaluation_example(&samples[sample]),
+            move |sample| targets.evaluation_target(&labels[sample].label),
         )
     }
 
-    /// What the trained part sees of a batch out of `source`: maps `[batch, height, width, channels]`.
-    /// Whatever had to be computed is kept; a failure to do so is returned beside.
+    /// Input of the trained part for a batch out of `source`: maps `[batch, height, width, channels]`.
+    /// Computed features are cached; a failure to do so is returned as a note.
     pub fn features<T>(
         &self,
         batch: &[Prepared<T>],
@@ -364,12 +367,12 @@ impl Frozen {
         let images = vec![images(pixels, self.image_size, device)];
         let stages = 0..self.boundary;
         let mut forward = Forward::Inference(&self.trunk);
-        (self.condense)(architecture.forward_maps(stages, images, &mut forward))
+        (self.pool)(architecture.forward_maps(stages, images, &mut forward))
     }
 }
 
 impl KeptFeatures {
-    /// Returns what the user should know of the first failure.
+    /// Returns a note on the first failure.
     fn write(&self, entry: usize, features: &[f32]) -> Option<String> {
         if !self.writes.load(Ordering::Relaxed) {
             return None;
@@ -419,10 +422,4 @@ impl<T: 'static> Source<T> {
     pub fn prepare(&self) -> Arc<Prepare<Prepared<T>>> {
         Arc::clone(&self.prepare)
     }
-}
-
-/// The images of a batch, `[batch, size, size, 3]`.
-pub fn images(pixels: &[&[f32]], size: usize, device: &Device) -> Tensor<4> {
-    let data = TensorData::new(pixels.concat(), [pixels.len(), size, size, 3]);
-    Tensor::from_data(data, device)
 }

@@ -1,70 +1,101 @@
-//! How well pretrained features suit data, before anything is trained on them: what a regression on the frozen
-//! backbone's features tells of the training images. The features are kept, as those of a frozen phase are.
+//! The linear probe: how well pretrained features suit data, before anything is trained on them. A ridge regression on
+//! the frozen backbone's features of the training images; the features are cached, as those of a frozen phase are.
+
+mod ridge;
+
+use std::sync::Arc;
 
 use warmstart_data::{Fit, Loader, Sample, batches, epoch_order, is_square};
 use warmstart_metrics::wilson;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
-
-use warmstart_recipe::Error;
-use warmstart_tasks::classify::Classification;
-use warmstart_run::event::Event;
-use warmstart_run::event::Observer;
-use crate::trainer::Trainer;
-use crate::trainer::batches_ahead;
-use crate::assemble;
-use warmstart_recipe::Recipe;
-use crate::linear_probe::ridge::leave_one_out;
-use warmstart_tasks::task::Split;
+use warmstart_recipe::{Error, NO_WEIGHTS, Recipe, Undecided};
+use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::Split;
 
-/// Most images that a choice of `fit` looks at.
+use crate::frozen::{FeatureKey, Frozen};
+use crate::trainer::{Trainer, batches_ahead};
+use ridge::leave_one_out;
+
+/// Most images that a choice of `fit` is made by.
 const IMAGES_FOR_FIT: usize = 400;
 
-/// Whether each of `samples` is classified rightly by a regression on the features of the others, in the
-/// recipe's preprocessing.
+/// Whether each of `samples`, which have one class each, is classified rightly by a regression on the features of the
+/// others, where pictures fill the network's square by `fit`.
 ///
 /// # Errors
 /// If an image cannot be read.
-pub fn judge(
-    recipe: &Recipe,
-    like: &Trainer<Classification>,
-    samples: Vec<Sample>,
+///
+/// # Panics
+/// If an image of the task has several classes.
+pub fn judge<T: Task>(
+    trainer: &Trainer<T>,
+    fit: Fit,
+    samples: Vec<Sample<T::Label>>,
     parameters: &Parameters,
     observe: Observer,
 ) -> Result<Vec<bool>, Error> {
-    let labels: Vec<usize> = samples.iter().map(|sample| sample.label).collect();
-    let mut data = like.task.data().clone();
-    data.validation = samples;
-    let classes = data.classes.len();
-    let job = launch::job::<Classification>(recipe.clone(), data, like.machine.clone())?;
-    let boundary = job.architecture.stages.len();
-    let phase = &job.recipe.phases[0];
-    // No more at a time than the run is planned with.
-    let mut frozen = job.frozen(boundary, parameters, phase.micro_batch());
-    if let Some(cache) = &job.machine.cache {
+    let class_of = T::CLASS_OF.expect("an image has one class");
+    let labels: Vec<usize> = samples.iter().map(|sample| class_of(&sample.label)).collect();
+    let Trainer {
+        architecture,
+        device,
+        resources,
+        ..
+    } = trainer;
+    let recipe = Recipe {
+        fit,
+        ..trainer.recipe.clone()
+    };
+    let mut data = (*trainer.data).clone();
+    data.validate_on(samples);
+    let data = Arc::new(data);
+    let preprocessing = T::preprocessing(&architecture.pretrained, &recipe);
+    let task = Arc::new(T::new(&recipe, architecture, &data, preprocessing.clone()));
+    let phase = &recipe.phases[0];
+    let mut frozen = Frozen::new::<T>(
+        architecture,
+        architecture.stages.len(),
+        parameters,
+        preprocessing.crop,
+        // No more at a time than the run is planned with.
+        phase.micro_batch(),
+        device,
+    );
+    if let Some(cache) = &resources.cache {
+        let key = FeatureKey {
+            kind: T::KIND,
+            architecture,
+            parameters,
+            phase,
+            data: &data,
+            preprocessing: &preprocessing,
+            seed: recipe.seed,
+            device,
+        };
         // Without a cache it only takes longer.
-        let _ = frozen.open_validation_cache(&job.origin(phase, parameters), cache);
+        let _ = frozen.open_validation_cache(&key, cache);
     }
-    let source = frozen.evaluation_source(&job.task, Split::Validation);
+    let source = frozen.evaluation_source(&task, &data, Split::Validation);
     let order: Vec<usize> = (0..labels.len()).collect();
     let loader = Loader::new(
         batches(&order, frozen.images()),
-        job.machine.workers,
+        resources.workers,
         batches_ahead(frozen.images()),
         source.prepare(),
     );
     let mut features: Vec<Vec<f32>> = Vec::new();
     for batch in loader {
         let batch = batch?;
-        let maps = job.features(&frozen, &batch, &source, observe);
+        let maps = trainer.features(&frozen, &batch, &source, observe);
         features.extend(rows(maps));
         observe(Event::Evaluated {
             images: features.len(),
             of: labels.len(),
         });
     }
-    Ok(leave_one_out(&features, &labels, classes))
+    Ok(leave_one_out(&features, &labels, data.classes.len()))
 }
 
 /// A row an image, of averages `[batch, 1, 1, channels]`.
@@ -76,27 +107,33 @@ fn rows(mut maps: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
 }
 
 /// So many of the samples, drawn by the seed, in their order.
-pub fn some_of(samples: &[Sample], most: usize, seed: u64) -> Vec<Sample> {
+pub fn some_of<L: Clone>(samples: &[Sample<L>], most: usize, seed: u64) -> Vec<Sample<L>> {
     let mut drawn = epoch_order(seed, 0, samples.len());
     drawn.truncate(most);
     drawn.sort_unstable();
     drawn.iter().map(|&index| samples[index].clone()).collect()
 }
 
-/// The fit that the frozen features tell most by, on up to 400 training images, the crop that the weights were
-/// made with among equals; and what there is to say of it.
+/// Chooses how pictures fill the network's square, where that was left open, an image has one class, and there are
+/// pretrained features: whichever the linear probe classifies best on up to 400 training images, the crop that the
+/// weights were made with among equals.
 ///
 /// # Errors
-/// As [`judge`].
-pub fn choose_fit(
-    job: &Trainer<Classification>,
+/// If an image cannot be read.
+pub fn choose_fit<T: Task>(
+    trainer: &mut Trainer<T>,
+    undecided: &Undecided,
     parameters: &Parameters,
     observe: Observer,
-) -> Result<(Fit, String), Error> {
-    let train = &job.task.data().train;
-    let own = job.task.samples(None).into_iter();
-    let own: Vec<Sample> = own.map(|image| train[image].clone()).collect();
-    let samples = some_of(&own, IMAGES_FOR_FIT, job.recipe.seed);
+) -> Result<(), Error> {
+    let has_choice = T::CLASS_OF.is_some() && trainer.recipe.weights != NO_WEIGHTS;
+    if !undecided.has_open_fit() || !has_choice {
+        return Ok(());
+    }
+    let train = &trainer.data.train;
+    let own = trainer.data.training().into_iter();
+    let own: Vec<Sample<T::Label>> = own.map(|image| train[image].clone()).collect();
+    let samples = some_of(&own, IMAGES_FOR_FIT, trainer.recipe.seed);
     let mut best = (Fit::Crop, 0);
     let mut figures = Vec::new();
     let mut fits = vec![Fit::Crop, Fit::Squash];
@@ -105,11 +142,7 @@ pub fn choose_fit(
         fits.push(Fit::Letterbox);
     }
     for fit in fits {
-        let recipe = Recipe {
-            fit,
-            ..job.recipe.clone()
-        };
-        let judged = judge(&recipe, job, samples.clone(), parameters, observe)?;
+        let judged = judge(trainer, fit, samples.clone(), parameters, observe)?;
         let right = judged.iter().filter(|right| **right).count();
         figures.push(format!(
             "{fit} {:.3} ({})",
@@ -120,15 +153,18 @@ pub fn choose_fit(
             best = (fit, right);
         }
     }
-    let words = format!(
-        "fit = \"{}\": a probe on the frozen features of {} training images, each judged by the others, finds {}{}",
+    observe(Event::Note(format!(
+        "fit = \"{}\": a linear probe on frozen features of {} training images, each classified by the others, has the \
+         accuracy {}{}",
         best.0,
         samples.len(),
         figures.join(", "),
-        match all_square {
-            true => " (letterbox does the same as squash to pictures that are square)",
-            false => "",
+        if all_square {
+            " (letterbox does the same as squash to square pictures)"
+        } else {
+            ""
         }
-    );
-    Ok((best.0, words))
+    )));
+    trainer.set_fit(best.0);
+    Ok(())
 }

@@ -1,5 +1,5 @@
-//! What a step of each phase costs, measured by taking some: in a process of its own for each, whose memory
-//! goes away with it. What one phase leaves behind, gaps between what it freed, would be counted as the next one's.
+//! The cost of a step of each phase, measured by taking some: each in a process of its own, whose memory
+//! goes away with it. Gaps between freed blocks that one phase leaves behind would be counted as the next one's.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -9,35 +9,28 @@ use std::time::Instant;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use warmstart_data::{Dataset, Sample, Skipped, picture_header};
+use warmstart_data::{Sample, picture_header};
 use warmstart_nn::initialization::Initialization;
 use warmstart_nn::{forget_memory_peak, memory_in_use, memory_peak};
-
-use warmstart_recipe::Error;
-use warmstart_tasks::classify::Classification;
-use warmstart_tasks::detect::Detection;
+use warmstart_recipe::{Error, Phase, Recipe, TaskKind};
+use warmstart_run::stop::Stop;
 use warmstart_tasks::network::INFERENCE_BATCH;
-use crate::watch::Watch;
-use crate::trainer::CurrentPhase;
-use crate::trainer::Trainer;
-use crate::resources::Resources;
-use crate::assemble;
+use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::{Split, TaskData};
+
+use super::path_bytes;
 use crate::memory;
 use crate::optimizer::Optimizer;
-use crate::plan::path_bytes;
 use crate::phase_setup::boundary;
-use warmstart_recipe as recipe;
-use warmstart_recipe::Phase;
-use warmstart_recipe::Recipe;
+use crate::resources::Resources;
+use crate::trainer::{CurrentPhase, Trainer};
 use crate::training_state::TrainingState;
-use warmstart_run::stop::Stop;
-use warmstart_tasks::task::Split;
-use warmstart_tasks::task::Task;
+use crate::watch::Watch;
 
 /// Name of the command that answers a [`Request`].
 pub const COMMAND: &str = "probe";
 
-/// What is to be measured.
+/// A request to measure a phase.
 #[derive(Serialize, Deserialize)]
 pub struct Request<L> {
     /// The recipe in TOML, with a number in every place and one phase.
@@ -122,16 +115,17 @@ impl Memory {
 ///
 /// # Errors
 /// If a process cannot be started or does not end well: for lack of memory, most likely.
-pub fn ask<T: Task>(job: &Trainer<T>) -> Result<Vec<PhaseCost>, Error> {
-    let data = job.task.data();
-    let images = most_costly(data.train.iter().chain(&data.validation));
-    let phases = &job.recipe.phases;
+pub fn ask<T: Task>(trainer: &Trainer<T>) -> Result<Vec<PhaseCost>, Error> {
+    let data = &trainer.data;
+    let validation = data.split(Split::Validation);
+    let images = most_costly(data.train.iter().chain(&**validation));
+    let phases = &trainer.recipe.phases;
     let mut largest_first: Vec<usize> = (0..phases.len()).collect();
     largest_first
-        .sort_by_key(|&phase| boundary(&job.architecture, &phases[phase].train).unwrap_or(0));
+        .sort_by_key(|&phase| boundary(&trainer.architecture, &phases[phase].train).unwrap_or(0));
     let mut costs = vec![PhaseCost::default(); phases.len()];
     for phase in largest_first {
-        costs[phase] = ask_for(job, &phases[phase], &images)?;
+        costs[phase] = ask_for(trainer, &phases[phase], &images)?;
     }
     Ok(costs)
 }
@@ -152,25 +146,25 @@ fn most_costly<'a, L: Sync>(images: impl Iterator<Item = &'a Sample<L>>) -> Vec<
 }
 
 fn ask_for<T: Task>(
-    job: &Trainer<T>,
+    trainer: &Trainer<T>,
     phase: &Phase,
     images: &[&Sample<T::Label>],
 ) -> Result<PhaseCost, Error> {
     let recipe = Recipe {
         phases: vec![phase.clone()],
-        ..job.recipe.clone()
+        ..trainer.recipe.clone()
     };
     let mut request = Request {
         recipe: recipe.to_toml(),
-        classes: job.task.data().classes.clone(),
+        classes: trainer.data.classes.clone(),
         images: images
             .iter()
             .map(|sample| LabelledFile::of(sample))
             .collect(),
         batches: [2, 4],
-        workers: job.machine.workers,
+        workers: trainer.resources.workers,
     };
-    let program = &job.machine.program;
+    let program = &trainer.resources.program;
     answer(program, &request).or_else(|_| {
         request.batches = [1, 2];
         answer(program, &request)
@@ -181,8 +175,6 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
     let failed = |error| Error::io("run", program, error);
     let mut child = Command::new(program)
         .arg(COMMAND)
-        .arg("--threads")
-        .arg(request.workers.to_string())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -208,7 +200,7 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
         .unwrap_or_default()
         .trim_start_matches("error: ");
     let [_, images] = request.batches;
-    Err(Error::Memory(match said {
+    Err(Error::memory(match said {
         "" => format!(
             "a step of {images} images was measured and ended by {}",
             output.status
@@ -217,75 +209,62 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
     }))
 }
 
-/// Measures what a [`Request`] in JSON asks for.
+/// The kind of task of a request in JSON, whatever its labels.
 ///
 /// # Errors
-/// If it is none, or an image cannot be read.
-pub fn measure(request: &str, program: &Path) -> Result<PhaseCost, Error> {
-    let unreadable = |error| Error::usage(format!("the request cannot be read: {error}"));
-    let text: serde_json::Value = serde_json::from_str(request).map_err(unreadable)?;
-    let recipe = text["recipe"].as_str().unwrap_or_default();
-    let recipe: Recipe = toml::from_str(recipe)
-        .map_err(|error| Error::recipe(Path::new("request"), recipe, &error))?;
-    match recipe.task {
-        recipe::Task::Classify => {
-            let request = serde_json::from_value(text).map_err(unreadable)?;
-            measure_task::<Classification>(recipe, request, program)
-        }
-        recipe::Task::Detect => {
-            let request = serde_json::from_value(text).map_err(unreadable)?;
-            measure_task::<Detection>(recipe, request, program)
-        }
-    }
+/// If it is none.
+pub fn kind(request: &serde_json::Value) -> Result<TaskKind, Error> {
+    let recipe = request["recipe"].as_str().unwrap_or_default();
+    Ok(Recipe::from_toml(Path::new("request"), recipe)?.task)
 }
 
-fn measure_task<T: Task>(
-    recipe: Recipe,
+/// The number of threads that a request in JSON is to be measured with.
+pub fn threads(request: &serde_json::Value) -> usize {
+    request["workers"].as_u64().map_or(1, |workers| workers.max(1) as usize)
+}
+
+/// Measures the phase of a request.
+///
+/// # Errors
+/// If it cannot be read, or an image of it.
+pub fn measure<T: Task>(
     request: Request<T::Label>,
     program: &Path,
 ) -> Result<PhaseCost, Error> {
     let recipe = Recipe {
         fold: None,
-        ..recipe
+        ..Recipe::from_toml(Path::new("request"), &request.recipe)?
     };
     let images = request.images.iter().map(LabelledFile::sample);
-    let samples = images.cycle().take(INFERENCE_BATCH);
-    let data = Dataset {
-        classes: request.classes,
-        train: samples.collect(),
-        validation: Vec::new(),
-        test: None,
-        ignored: Skipped::default(),
-        without_validation: Vec::new(),
-        notes: Vec::new(),
-    };
-    let machine = Resources {
+    let samples = images.cycle().take(INFERENCE_BATCH).collect();
+    let data = TaskData::of_training_images(request.classes, samples, T::CLASS_OF);
+    let resources = Resources {
         workers: request.workers,
         cache: None,
         program: program.to_owned(),
-        flags: Vec::new(),
+        restart_flags: Vec::new(),
         stop: Stop::default(),
     };
-    Probe::new(launch::job::<T>(recipe, data, machine)?).cost(request.batches)
+    CostProbe::new(Trainer::<T>::new(recipe, data, resources)?).cost(request.batches)
 }
 
-struct Probe<T> {
-    job: Trainer<T>,
-    learned: TrainingState,
+struct CostProbe<T: Task> {
+    trainer: Trainer<T>,
+    state: TrainingState,
 }
 
-impl<T: Task> Probe<T> {
-    fn new(job: Trainer<T>) -> Self {
+impl<T: Task> CostProbe<T> {
+    fn new(trainer: Trainer<T>) -> Self {
         let parameters = Initialization::default().parameters(
-            &job.parameter_infos(),
-            &job.architecture.initialization(),
-            job.recipe.seed,
-            &job.device,
+            &trainer.parameter_infos(),
+            &trainer.architecture.initialization(),
+            trainer.recipe.seed,
+            &trainer.device,
         );
-        let phase = &job.recipe.phases[0];
-        let mut learned = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
-        learned.begin_phase(phase);
-        Self { job, learned }
+        let phase = &trainer.recipe.phases[0];
+        let mut state = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
+        state.begin_phase(phase);
+        Self { trainer, state }
     }
 
     fn cost(mut self, batches: [usize; 2]) -> Result<PhaseCost, Error> {
@@ -312,42 +291,42 @@ impl<T: Task> Probe<T> {
     fn preparing(&self) -> Result<f64, Error> {
         let before = memory_in_use();
         forget_memory_peak();
-        let phase = &self.job.recipe.phases[0];
-        let example = self.job.task.training_example(0, phase.view(0, 0), phase)?;
+        let phase = &self.trainer.recipe.phases[0];
+        let example = self.trainer.task.training_example(0, phase.view(0, 0), phase)?;
         Ok(memory_peak().saturating_sub(before + size_of_val(&*example.pixels)) as f64)
     }
 
     /// Makes the phase ready for so many images a step.
     fn begin(&mut self, batch: usize) -> Result<CurrentPhase, Error> {
-        let phase = &mut self.job.recipe.phases[0];
+        let phase = &mut self.trainer.recipe.phases[0];
         (phase.batch, phase.micro_batch) = (batch, None);
         forget_memory_peak();
-        let parameters = &self.learned.parameters;
-        self.job.begin_phase(0, parameters, &mut |_| ())
+        let parameters = &self.state.parameters;
+        self.trainer.begin_phase(0, parameters, &mut |_| ())
     }
 
     /// Two steps on noise, the second of which is timed. Returns the highest memory of a phase up to there.
     fn step(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
         let current = self.begin(batch)?;
-        let phase = &self.job.recipe.phases[0];
+        let phase = &self.trainer.recipe.phases[0];
         let target = |image| {
-            self.job
+            self.trainer
                 .task
                 .training_target(image, phase.view(0, 0), phase)
         };
         let targets: Vec<_> = (0..batch).map(target).collect();
         for is_first in [true, false] {
-            let seed = self.job.recipe.seed;
-            let features = current.frozen.noise(batch, seed, &self.job.device);
+            let seed = self.trainer.recipe.seed;
+            let features = current.frozen.noise(batch, seed, &self.trainer.device);
             let started = Instant::now();
-            let step = self.job.step(&current);
+            let step = self.trainer.step(&current);
             // Looking at the network's health holds the parameters twice; the time is of a step without.
             let mut watch = is_first.then(Watch::default);
-            let learned = &mut self.learned;
+            let state = &mut self.state;
             // At a rate of zero the parameters stay as sound as they are; the loss is of no interest.
-            let taken = step.run(learned, features, &targets, 0.0, watch.as_mut(), &mut || ());
+            let taken = step.run(state, features, &targets, 0.0, watch.as_mut(), &mut || ());
             // One that was refused has not needed what a step needs.
-            taken.map_err(|refused| Error::Memory(format!("it was refused: {}", refused.what)))?;
+            taken.map_err(|refused| Error::memory(format!("it was refused: {}", refused.what)))?;
             cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
         }
         Ok(memory_peak() as f64 + uncounted(memory_peak()))
@@ -357,15 +336,17 @@ impl<T: Task> Probe<T> {
     fn frozen_part(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<(), Error> {
         let current = self.begin(batch)?;
         cost.features = 4.0 * current.frozen.values() as f64;
-        let (job, phase) = (&self.job, &self.job.recipe.phases[0]);
+        let (trainer, phase) = (&self.trainer, &self.trainer.recipe.phases[0]);
         let view = phase.view(0, 0);
-        let source = current.frozen.training_source(&job.task, phase, view);
+        let source = current
+            .frozen
+            .training_source(&trainer.task, &trainer.data, phase, view);
         let prepare = source.prepare();
         let images: Vec<_> = (0..batch).map(&*prepare).collect::<Result<_, _>>()?;
         for _ in 0..2 {
             let started = Instant::now();
             // There is no cache, so there is nothing to tell.
-            let features = job.features(&current.frozen, &images, &source, &mut |_| ());
+            let features = trainer.features(&current.frozen, &images, &source, &mut |_| ());
             drop(features);
             cost.frozen_seconds = started.elapsed().as_secs_f64() / batch as f64;
         }
@@ -376,13 +357,14 @@ impl<T: Task> Probe<T> {
     fn evaluation(&mut self, images: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
         let current = self.begin(images)?;
         // As many as go through at a time, so that none are prepared ahead: the plan counts those.
-        let task = Arc::get_mut(&mut self.job.task).expect("no loader is left");
-        task.validate_on(task.data().train[..images].to_vec());
+        let mut data = (*self.trainer.data).clone();
+        data.validate_on(data.train[..images].to_vec());
+        self.trainer.data = Arc::new(data);
         // What is freed and taken again leaves gaps, as it does in many batches.
         for _ in 0..2 {
             let started = Instant::now();
-            self.job.tally(
-                &self.learned.parameters,
+            self.trainer.evaluate(
+                &self.state.parameters,
                 &current.frozen,
                 Split::Validation,
                 &mut |_| (),

@@ -1,22 +1,15 @@
-//! What a phase needs of memory, and the batches that fit.
+//! The memory that a phase needs, and the batches that fit.
 
-use warmstart_recipe::Error;
+use warmstart_recipe::{ByMemory, Error, OptimizerKind, Phase, SMALLEST_BATCH, lr_factor};
 use warmstart_tasks::network::INFERENCE_BATCH;
-use crate::trainer::Trainer;
-use crate::trainer::batches_ahead;
-use crate::memory::Budget;
-use crate::phase_setup::PhaseSetup;
-use crate::plan::cost_probe::Memory;
-use crate::plan::cost_probe::PhaseCost;
-use warmstart_recipe::Automatic;
-use warmstart_recipe::OptimizerKind;
-use warmstart_recipe::Phase;
-use warmstart_recipe::SMALLEST_BATCH;
-use warmstart_recipe::lr_factor;
-use warmstart_recipe::moving_average;
 use warmstart_tasks::task::Task;
 
-/// What the memory of a phase is made of, in bytes.
+use super::cost_probe::{Memory, PhaseCost};
+use crate::memory::Budget;
+use crate::phase_setup::PhaseSetup;
+use crate::trainer::{Trainer, batches_ahead};
+
+/// The parts of the memory of a phase, in bytes.
 pub(super) struct Need {
     cost: PhaseCost,
     /// Of an image.
@@ -36,30 +29,30 @@ pub(super) struct Need {
 ///
 /// # Errors
 /// If a phase names a stage that isn't there.
-pub fn settle_batches<T: Task>(
-    job: &mut Trainer<T>,
+pub(super) fn choose_batches<T: Task>(
+    trainer: &mut Trainer<T>,
     costs: &[PhaseCost],
-    automatic: &[Automatic],
+    open: &[ByMemory],
     budget: Option<&Budget>,
 ) -> Result<(), Error> {
     let limit = limit(budget);
-    let images = job.task.scale();
+    let images = trainer.data.training_images();
     for (number, cost) in costs.iter().enumerate() {
-        let phase = &job.recipe.phases[number];
-        let need = Need::new(job, phase, *cost)?;
-        let phase = &mut job.recipe.phases[number];
-        if automatic[number].batch {
+        let phase = &trainer.recipe.phases[number];
+        let need = Need::new(trainer, phase, *cost)?;
+        let phase = &mut trainer.recipe.phases[number];
+        if open[number].batch {
             let usual = phase.batch;
             phase.batch = largest_batch(usual, &need, limit);
-            if automatic[number].lr {
+            if open[number].lr {
                 phase.lr *= lr_factor(phase.optimizer, usual, phase.batch);
             }
-            if automatic[number].ema_decay {
-                let steps = (phase.batch, phase.epochs);
-                phase.ema_decay = moving_average(T::KIND, &phase.train, Some(images), steps);
+            if open[number].ema_decay {
+                let steps = images.div_ceil(phase.batch) * phase.epochs;
+                phase.ema_decay = (T::KIND.defaults().moving_average)(&phase.train, steps);
             }
         }
-        if automatic[number].micro_batch {
+        if open[number].micro_batch {
             phase.micro_batch = micro_batch(&need, phase.batch, limit);
         }
     }
@@ -73,12 +66,12 @@ pub(super) fn limit(budget: Option<&Budget>) -> f64 {
 
 impl Need {
     pub(super) fn new<T: Task>(
-        job: &Trainer<T>,
+        trainer: &Trainer<T>,
         phase: &Phase,
         cost: PhaseCost,
     ) -> Result<Self, Error> {
-        let setup = PhaseSetup::new(phase, &job.architecture, &job.task.head_parameters())?;
-        let pixels = job.info.preprocessing.crop.pow(2) as f64 * 3.0 * 4.0;
+        let setup = PhaseSetup::new(phase, &trainer.architecture, &trainer.task.head().parameters)?;
+        let pixels = trainer.info.preprocessing.crop.pow(2) as f64 * 3.0 * 4.0;
         Ok(Self {
             cost,
             waiting: match phase.kept_views() {
@@ -86,7 +79,7 @@ impl Need {
                 _ => pixels,
             },
             pixels,
-            preparing: cost.preparing * job.machine.workers as f64,
+            preparing: cost.preparing * trainer.resources.workers as f64,
             gradients: setup.trained as f64 * 4.0,
             saving: setup.trained as f64 * 4.0 * copies(phase),
         })
@@ -115,18 +108,20 @@ impl Need {
 
     /// The line that decides: that of steps, or that of inference.
     pub(super) fn line(&self, batch: usize, micro_batch: usize) -> Memory {
-        match self.of_step(batch, micro_batch) < self.of_inference(batch, micro_batch) {
-            true => self.cost.inference,
-            false => self.cost.step,
+        if self.of_step(batch, micro_batch) < self.of_inference(batch, micro_batch) {
+            self.cost.inference
+        } else {
+            self.cost.step
         }
     }
 
     fn of_step(&self, batch: usize, micro_batch: usize) -> f64 {
         let whole = self.cost.step.of(micro_batch);
-        match micro_batch < batch {
+        if micro_batch < batch {
             // The sum of the gradients, and the images that wait.
-            true => whole + self.gradients + self.waiting * batch as f64,
-            false => whole,
+            whole + self.gradients + self.waiting * batch as f64
+        } else {
+            whole
         }
     }
 

@@ -1,29 +1,22 @@
-//! What is saved of a run, and when.
+//! Checkpoints: their content, and when they are written.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use warmstart_nn::Parameters;
-
-use warmstart_recipe::Error;
-use warmstart_run::checkpoint;
-use warmstart_run::checkpoint::At;
-use warmstart_run::checkpoint::Content;
-use warmstart_run::checkpoint::State;
-use warmstart_run::event::Event;
-use warmstart_run::event::Observer;
-use warmstart_run::epoch_progress::EpochProgress;
-use warmstart_tasks::model_file::ModelInfo;
-use warmstart_tasks::model_file::write_model;
-use warmstart_tasks::model_file::write_tensors;
-use warmstart_recipe::CheckpointEvery;
-use warmstart_recipe::Recipe;
-use warmstart_run::record::EpochRecord;
-use warmstart_run::record::Summary;
-use warmstart_run::folder::RunFolder;
-use crate::training_state::TrainingState;
+use warmstart_recipe::run_files::{MODEL, OPTIMIZER, TRAINING};
+use warmstart_recipe::{CheckpointEvery, Error, Recipe};
 use warmstart_run::background_writer::BackgroundWriter;
+use warmstart_run::checkpoint::{At, Content, State};
+use warmstart_run::epoch_progress::EpochProgress;
+use warmstart_run::event::{Event, Observer};
+use warmstart_run::folder::RunFolder;
+use warmstart_run::record::EpochRecord;
+use warmstart_run::summary::Summary;
+use warmstart_tasks::model_file::{ModelInfo, write_model, write_tensors};
+
+use crate::training_state::TrainingState;
 
 /// A moment of a run. Its tensors are handles: steps that come later make copies of what they change, and
 /// leave these as they are.
@@ -58,13 +51,13 @@ impl Commit {
             let model = |path: &Path| write_model(path, &self.model, &self.info);
             let optimizer = |path: &Path| write_tensors(path, &self.optimizer);
             let mut files: Vec<Content> = vec![
-                (checkpoint::MODEL, &model),
-                (checkpoint::OPTIMIZER, &optimizer),
+                (MODEL, &model),
+                (OPTIMIZER, &optimizer),
             ];
             let training = self.training.as_ref();
             let training = training.map(|values| move |path: &Path| write_tensors(path, values));
             if let Some(training) = &training {
-                files.push((checkpoint::TRAINING, training));
+                files.push((TRAINING, training));
             }
             run.checkpoints.write(self.state.clone(), &files)?;
             self.is_written = true;
@@ -95,9 +88,9 @@ impl Commit {
     }
 }
 
-/// Saves a run beside its training.
+/// Writes the checkpoints of a run beside its training.
 pub struct Checkpointer {
-    writer: Writer<Commit>,
+    writer: BackgroundWriter<Commit>,
     info: Arc<ModelInfo>,
     recipe: Recipe,
     data: String,
@@ -112,7 +105,7 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// A saver for a run that learns from data with that checksum, and was saved after so many steps, so
+    /// A checkpointer for a run that learns from data with that checksum, and was saved after so many steps, so
     /// many epochs and images of the next.
     ///
     /// # Errors
@@ -125,7 +118,7 @@ impl Checkpointer {
         (steps, saved): (u64, (usize, usize)),
     ) -> Result<Self, Error> {
         let path = run.path().to_owned();
-        let writer = Writer::new(move |commit: &mut Commit| commit.write(&run));
+        let writer = BackgroundWriter::new(move |commit: &mut Commit| commit.write(&run));
         Ok(Self {
             writer: writer.map_err(|error| Error::io("start a thread to write", &path, error))?,
             info: Arc::new(info),
@@ -150,10 +143,10 @@ impl Checkpointer {
 
     /// Whether it is time for a checkpoint within an epoch. While one is being written, it is not: a slow
     /// disk makes them fewer.
-    pub fn is_due(&self, learned: &TrainingState) -> bool {
+    pub fn is_due(&self, state: &TrainingState) -> bool {
         let due = match self.recipe.checkpoint_every {
             CheckpointEvery::Time(time) => self.last.elapsed() >= time,
-            CheckpointEvery::Steps(steps) => learned.steps >= self.steps_at_last + steps,
+            CheckpointEvery::Steps(steps) => state.steps >= self.steps_at_last + steps,
         };
         due && !self.writer.is_busy()
     }
@@ -162,28 +155,28 @@ impl Checkpointer {
     /// next step will say so, and the last good state stays. Returns whether it is saved.
     pub fn within_epoch(
         &mut self,
-        learned: &TrainingState,
+        state: &TrainingState,
         history: &[EpochRecord],
-        sums: &EpochProgress,
+        progress: &EpochProgress,
     ) -> bool {
-        if self.saved == (history.len(), sums.seen) {
+        if self.saved == (history.len(), progress.seen) {
             return true;
         }
-        let sound = learned.first_non_finite().is_none();
+        let sound = state.first_non_finite().is_none();
         if sound {
-            self.submit(learned, history, Some(sums.clone()), None);
+            self.submit(state, history, Some(progress.clone()), None);
         }
         sound
     }
 
     /// Saves the end of an epoch, the last of the history.
-    pub fn epoch(&mut self, learned: &TrainingState, history: &[EpochRecord], epoch: FinishedEpoch) {
-        self.submit(learned, history, None, Some(epoch));
+    pub fn epoch(&mut self, state: &TrainingState, history: &[EpochRecord], epoch: FinishedEpoch) {
+        self.submit(state, history, None, Some(epoch));
     }
 
     fn submit(
         &mut self,
-        learned: &TrainingState,
+        training: &TrainingState,
         history: &[EpochRecord],
         epoch_in_hand: Option<EpochProgress>,
         finished: Option<FinishedEpoch>,
@@ -198,17 +191,17 @@ impl Checkpointer {
             frozen_features: self.frozen_features.clone(),
             epoch: history.len(),
             epoch_in_hand,
-            step: learned.steps,
-            optimizer_steps: learned.optimizer.steps,
-            skipped_in_a_row: learned.skipped_in_a_row,
+            step: training.steps,
+            optimizer_steps: training.optimizer.steps,
+            skipped_in_a_row: training.skipped_in_a_row,
             history: history.to_vec(),
             files: Default::default(),
         };
         let commit = Commit {
             state,
-            model: learned.model().clone(),
-            training: learned.average.as_ref().map(|_| learned.parameters.clone()),
-            optimizer: learned.optimizer.state.clone(),
+            model: training.model().clone(),
+            training: training.average.as_ref().map(|_| training.parameters.clone()),
+            optimizer: training.optimizer.state.clone(),
             info: Arc::clone(&self.info),
             finished,
             is_written: false,
@@ -219,18 +212,18 @@ impl Checkpointer {
         self.writer
             .submit(commit, |waiting| waiting.is_highest() && !is_highest);
         self.last = Instant::now();
-        self.steps_at_last = learned.steps;
+        self.steps_at_last = training.steps;
     }
 
-    /// To be called before what is learned changes.
+    /// To be called before what is state changes.
     pub fn before_change(&self) {
         if self.waits {
-            self.writer.settle();
+            self.writer.wait_until_idle();
         }
     }
 
     /// Tells what there is to tell of the writing.
-    pub fn tell(&self, observe: Observer) {
+    pub fn report(&self, observe: Observer) {
         for news in self.writer.news() {
             observe(Event::Note(news));
         }
@@ -242,7 +235,7 @@ impl Checkpointer {
     /// The words of the disk, if it refused every time.
     pub fn flush(&self, observe: Observer) -> Result<(), String> {
         let result = self.writer.flush();
-        self.tell(observe);
+        self.report(observe);
         result
     }
 }

@@ -1,38 +1,30 @@
-//! The end of a session, at its last epoch or before, and its report.
+//! The end of a run, at its last epoch or before, and its summary.
 
 use warmstart_files::shown;
-
-use super::Run;
-use warmstart_recipe::Error;
-use warmstart_recipe::command;
-use warmstart_run::event::Event;
-use warmstart_run::event::Observer;
-use warmstart_run::verdict::Verdict;
+use warmstart_recipe::run_files::BEST;
+use warmstart_recipe::{Error, Key, OnNonFinite, Phase, Position, Train, command};
+use warmstart_run::checkpoint::At;
 use warmstart_run::epoch_progress::EpochProgress;
-use crate::trainer::RefusedStep;
-use warmstart_recipe::OnNonFinite;
-use warmstart_recipe::Phase;
-use warmstart_recipe::Position;
-use warmstart_recipe::Train;
-use warmstart_run::record::EpochFigure;
-use warmstart_run::record::PhaseSummary;
-use warmstart_run::record::RunState;
-use warmstart_run::record::Summary;
-use warmstart_run::record::TestResult;
-use crate::run_loop::checkpointer::Checkpointer;
-use crate::step::NonFinite;
-use warmstart_tasks::task::Split;
+use warmstart_run::event::{Event, Observer};
+use warmstart_run::summary::{PhaseSummary, RunState, Summary, TestResult};
+use warmstart_run::verdict::Verdict;
 use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::Split;
+
+use super::checkpointer::Checkpointer;
+use super::run::Run;
+use crate::step::NonFinite;
+use crate::trainer::RefusedStep;
 
 impl<T: Task> Run<T> {
-    /// What is kept, and what a test split says of it.
+    /// Chooses the kept model, and measures it on the test split.
     pub(super) fn finish(&mut self, observe: Observer) -> Result<Summary, Error> {
-        let verdict = self.guard(observe)?;
+        let verdict = self.choose(observe)?;
         if let (None, Some(highest)) = (&verdict, self.highest()) {
             self.keep_epoch(&highest, observe)?;
         }
-        let test = if !self.job.task.split(Split::Test).is_empty() {
-            let kept = self.run.path().join(warmstart_recipe::run_files::BEST);
+        let test = if !self.trainer.data.split(Split::Test).is_empty() {
+            let kept = self.run.path().join(BEST);
             let tally = self.measured(&kept, Split::Test, observe)?;
             let Some(tally) = tally else {
                 return Err(Error::Interrupted {
@@ -41,7 +33,7 @@ impl<T: Task> Run<T> {
                     run: self.run.path().to_owned(),
                 });
             };
-            let evaluation = self.job.task.evaluation(&tally);
+            let evaluation = self.trainer.task.evaluation(&tally);
             Some(TestResult {
                 loss: evaluation.loss,
                 metric: evaluation.metric,
@@ -59,10 +51,6 @@ impl<T: Task> Run<T> {
         Ok(summary)
     }
 
-    pub(super) fn highest(&self) -> Option<EpochFigure> {
-        EpochFigure::highest(&self.history, T::KIND.metric())
-    }
-
     pub(super) fn summary(
         &self,
         state: RunState,
@@ -74,7 +62,7 @@ impl<T: Task> Run<T> {
             let mut phases = self.plan.iter().flat_map(|plan| &plan.phases);
             Some(phases.find(|phase| phase.name == name)?.planned_mb)
         };
-        let phases = self.job.recipe.phases.iter().filter_map(|phase| {
+        let phases = self.trainer.recipe.phases.iter().filter_map(|phase| {
             let of_phase = || self.history.iter().filter(|r| r.phase == phase.name);
             of_phase().next()?;
             Some(PhaseSummary {
@@ -88,11 +76,11 @@ impl<T: Task> Run<T> {
         });
         let note = match test {
             Some(_) if self.tested_before => {
-                "the test images had no part in training, but this is not the first look at them: whoever \
-                 went on because of what they said has chosen by them"
+                "the test images had no part in training, but they were measured before: if the run was continued \
+                 because of that figure, it was chosen by them"
             }
             Some(_) => "the test images had no part in training or in choosing the epoch",
-            None if self.job.recipe.fold.is_some() => {
+            None if self.trainer.recipe.fold.is_some() => {
                 "the validation figure was also used to choose the epoch, so it flatters"
             }
             None => {
@@ -100,7 +88,7 @@ impl<T: Task> Run<T> {
                  folder beside train/ and val/ would give one that does not"
             }
         };
-        // The guard may have looked at an epoch's weights beside their average, and found more.
+        // An epoch's own weights may be better than their average.
         let looked_at = guard
             .iter()
             .flat_map(|guard| guard.probe.iter().chain(&guard.thawed));
@@ -128,7 +116,7 @@ impl<T: Task> Run<T> {
         }
     }
 
-    /// A step that could not be taken.
+    /// The error for a step that could not be taken.
     pub(super) fn diverged(
         &self,
         refused: RefusedStep,
@@ -139,7 +127,7 @@ impl<T: Task> Run<T> {
         let RefusedStep {
             cause: NonFinite { what, layer },
             step,
-            lr,
+            lr: step_lr,
             files,
         } = refused;
         if !files.is_empty() {
@@ -149,49 +137,52 @@ impl<T: Task> Run<T> {
                 files.join(", ")
             )));
         }
-        let phase = &self.job.recipe.phases[position.phase];
-        let flag = match phase.train {
-            Train::Head => "--freeze-lr",
-            Train::All | Train::From(_) => "--lr",
+        let phase = &self.trainer.recipe.phases[position.phase];
+        let lr = match phase.train {
+            Train::Head => Key::FREEZE_LR,
+            Train::All | Train::From(_) => Key::LR,
         };
-        let skip = match self.job.recipe.on_nonfinite {
-            OnNonFinite::Stop => ", or leave such steps out: `--on-nonfinite skip`",
-            OnNonFinite::Skip => "",
+        let skip = match self.trainer.recipe.on_nonfinite {
+            OnNonFinite::Stop => format!(", or leave such steps out: `{} skip`", Key::ON_NONFINITE),
+            OnNonFinite::Skip => String::new(),
         };
-        Error::NonFinite(format!(
-            "{what} (step {step} of epoch {epoch}, learning rate {lr:.1e}), and the first that is not finite \
-             is {layer}: nothing was saved over the last good state; try a lower learning rate: `{} {flag} \
-             {:.0e}`{skip}",
-            command::resume(self.run.path()),
-            phase.lr / 10.0
+        let what = format!(
+            "{what} (step {step} of epoch {epoch}, learning rate {step_lr:.1e}), first non-finite value in {layer}; \
+             nothing was saved over the last good state"
+        );
+        let lower = phase.lr / 10.0;
+        Error::non_finite(what).fix(format!(
+            "try a lower learning rate: `{} {lr} {lower:.0e}`{skip}",
+            command::resume(self.run.path())
         ))
     }
 
-    /// Saves where the epoch is.
+    /// Saves the progress of the epoch, and returns the error for a stop.
     pub(super) fn interrupted(
         &self,
-        sums: &EpochProgress,
+        progress: &EpochProgress,
         epoch: usize,
         phase: &Phase,
-        saver: &mut Checkpointer,
+        checkpointer: &mut Checkpointer,
         observe: Observer,
     ) -> Error {
-        let saved = saver.within_epoch(&self.learned, &self.history, sums);
-        if let Err(failure) = saver.flush(observe) {
+        let saved = checkpointer.within_epoch(&self.state, &self.history, progress);
+        if let Err(failure) = checkpointer.flush(observe) {
             return self.unsaved(&failure);
         }
         if self.highest().is_some() {
-            // For whoever reads it: resuming does not need it.
+            // For readers: resuming does not need it.
             let _ = self
                 .run
                 .write_summary(&self.summary(RunState::Interrupted, None, None));
         }
-        let left = self.job.task.training_images() - sums.seen;
-        let steps = self.job.steps_per_epoch(phase);
+        let left = self.trainer.data.training_images() - progress.seen;
+        let steps = self.trainer.steps_per_epoch(phase);
         let done = steps - left.div_ceil(phase.batch);
-        let saved = match saved {
-            true => "and saved",
-            false => "and not saved, for a parameter is not finite: the last good state stays",
+        let saved = if saved {
+            "and saved"
+        } else {
+            "and not saved, because a parameter is not finite: the last good state stays"
         };
         Error::Interrupted {
             words: format!("stopped in epoch {epoch} after {done} of {steps} steps, {saved}"),
@@ -199,16 +190,52 @@ impl<T: Task> Run<T> {
         }
     }
 
-    /// The end of a run whose last checkpoints the disk refuses.
+    /// The error for a run whose last checkpoints the disk refuses.
     pub(super) fn unsaved(&self, failure: &str) -> Error {
         let newest = match self.run.checkpoints.newest_state() {
             Ok(Some(state)) => format!("{} is its newest checkpoint", state.at()),
             _ => "it has no checkpoint".into(),
         };
-        Error::Checkpoint(format!(
-            "{failure}: what the run has learned since cannot be saved, and {newest}; make room or \
-             repair the disk, and go on from there with `{}`",
+        let what = format!(
+            "{failure}: the training since then cannot be saved, and {newest}"
+        );
+        Error::checkpoint(what).fix(format!(
+            "make room or repair the disk, and continue from there with `{}`",
             command::resume(self.run.path())
         ))
+    }
+
+    /// Makes the files that follow from the checkpoints agree with the run's position, and removes later checkpoints.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn align_files(&self, finished: Option<&Summary>, observe: Observer) -> Result<(), Error> {
+        let further = |at: &At| match *at {
+            At::Epoch(epoch) => epoch > self.history.len(),
+            At::Step(step) => self.in_hand.is_none() || step != self.state.steps,
+        };
+        // The furthest first: cut in between, what is left is a run that was there once.
+        let found = self.run.checkpoints.list()?;
+        for at in found.into_iter().rev().filter(further) {
+            self.run.checkpoints.remove(at)?;
+        }
+        self.run.write_recipe(&self.trainer.recipe)?;
+        self.run.write_data_files(&self.files)?;
+        self.run.write_metrics(&self.history)?;
+        let Some(highest) = self.highest() else {
+            return Ok(());
+        };
+        match finished.and_then(|summary| summary.guard.as_ref()) {
+            Some(verdict) => self.or_stays(self.keep(verdict), observe)?,
+            None => self.keep_epoch(&highest, observe)?,
+        }
+        match finished {
+            // Its figures are those of the file that is kept.
+            Some(summary) => self.run.write_summary(summary),
+            None => {
+                let summary = self.summary(RunState::Running, None, None);
+                self.run.write_summary(&summary)
+            }
+        }
     }
 }

@@ -1,35 +1,27 @@
 //! The choice of the kept model, once all epochs are done.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use warmstart_nn::Parameters;
-
-use super::Run;
-use warmstart_recipe::Error;
+use warmstart_recipe::run_files::{BEST, MODEL, TRAINING};
+use warmstart_recipe::{Error, Phase};
 use warmstart_run::checkpoint::At;
-use warmstart_recipe::run_files::MODEL;
-use warmstart_recipe::run_files::TRAINING;
-use warmstart_run::event::Event;
-use warmstart_run::event::Observer;
-use warmstart_tasks::network::INFERENCE_BATCH;
-use warmstart_run::verdict::Candidates;
-use warmstart_run::verdict::LEVEL;
-use warmstart_run::verdict::Verdict;
-use warmstart_run::verdict::Weights;
-use warmstart_tasks::model_file::complete_parameters;
-use warmstart_tasks::model_file::replace_model;
-use warmstart_recipe::Phase;
+use warmstart_run::event::{Event, Observer};
 use warmstart_run::record::EpochFigure;
-use warmstart_recipe::run_files::BEST;
-use warmstart_tasks::task::Split;
+use warmstart_run::verdict::{Candidates, LEVEL, Verdict, Weights};
+use warmstart_tasks::model_file::{complete_parameters, replace_model};
+use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::Split;
+
+use super::run::Run;
 
 impl<T: Task> Run<T> {
     pub(super) fn candidates(&self) -> Candidates {
-        Candidates::of(&self.job.recipe, &self.history, T::KIND.metric())
+        Candidates::of(&self.trainer.recipe, &self.history, T::KIND.metric())
     }
 
-    /// Keeps what an evaluation of the last epoch collected, as long as the epoch is a candidate.
+    /// Remembers the evaluation of the last epoch, as long as the epoch is a candidate.
     pub(super) fn remember(&mut self, tally: T::Tally) {
         self.tallies.insert(self.history.len(), tally);
         let candidates = self.candidates();
@@ -37,14 +29,14 @@ impl<T: Task> Run<T> {
         self.tallies.retain(|&epoch, _| is_candidate(epoch));
     }
 
-    /// Compares the candidates and makes best.safetensors the one that is kept. `Ok(None)` where there is
-    /// nothing to choose, or it is not wanted.
+    /// Compares the candidates and makes best.safetensors the kept one. `Ok(None)` where there is
+    /// nothing to choose, or no guard.
     ///
     /// # Errors
-    /// If it is stopped, or the disk refuses.
-    pub(super) fn guard(&mut self, observe: Observer) -> Result<Option<Verdict>, Error> {
+    /// If a stop is requested, or the disk refuses.
+    pub(super) fn choose(&mut self, observe: Observer) -> Result<Option<Verdict>, Error> {
         let Candidates { probe, mut thawed } = self.candidates();
-        let is_guarded = self.job.recipe.guard;
+        let is_guarded = self.trainer.recipe.guard;
         let has_average = |figure: &EpochFigure| self.checkpoint_file(figure, TRAINING).is_file();
         if !is_guarded && !thawed.as_ref().is_some_and(has_average) {
             return Ok(None);
@@ -62,7 +54,7 @@ impl<T: Task> Run<T> {
                 let Some(of_trained) = self.or_lost(of_trained, observe)? else {
                     return Ok(None);
                 };
-                let evaluation = self.job.task.evaluation(&of_trained);
+                let evaluation = self.trainer.task.evaluation(&of_trained);
                 weights = Some(Weights::Average);
                 if evaluation.metric > highest.value {
                     weights = Some(Weights::Trained);
@@ -85,7 +77,7 @@ impl<T: Task> Run<T> {
             let Some(of_probe) = self.or_lost(of_probe, observe)? else {
                 return Ok(None);
             };
-            p_value = Some(self.job.task.chance_of_gain(&of_probe, tally));
+            p_value = Some(self.trainer.task.gain_p_value(&of_probe, tally));
         }
         if p_value.is_none() && weights.is_none() {
             return Ok(None);
@@ -101,7 +93,7 @@ impl<T: Task> Run<T> {
         Ok(Some(verdict))
     }
 
-    /// Makes best.safetensors what a verdict keeps.
+    /// Makes best.safetensors the model that a verdict keeps.
     ///
     /// # Errors
     /// If the disk refuses, or the checkpoint is damaged.
@@ -113,10 +105,10 @@ impl<T: Task> Run<T> {
             return self.run.write_kept(kept);
         }
         let parameters = self.parameters_in(&self.checkpoint_file(kept, TRAINING))?;
-        replace_model(&self.run.path().join(BEST), &parameters, &self.job.info)
+        replace_model(&self.run.path().join(BEST), &parameters, &self.trainer.info)
     }
 
-    /// Returns what an epoch's model got right and wrong; `None` if it is stopped.
+    /// Evaluation of an epoch's model on the validation images; `None` if a stop is requested.
     fn outcome(
         &mut self,
         figure: &EpochFigure,
@@ -137,7 +129,7 @@ impl<T: Task> Run<T> {
         )
     }
 
-    /// Returns what a file's model gets right and wrong of a split; `None` if it is stopped.
+    /// Evaluation of a file's model on a split; `None` if a stop is requested.
     pub(super) fn measured(
         &self,
         file: &Path,
@@ -146,19 +138,19 @@ impl<T: Task> Run<T> {
     ) -> Result<Option<T::Tally>, Error> {
         let parameters = self.parameters_in(file)?;
         // No more at a time than the steps had room for.
-        let micro_batches = self.job.recipe.phases.iter().map(Phase::micro_batch);
+        let micro_batches = self.trainer.recipe.phases.iter().map(Phase::micro_batch);
         let images = micro_batches.min().unwrap_or(INFERENCE_BATCH);
-        let frozen = self.job.frozen(0, &parameters, images);
-        self.job.tally(&parameters, &frozen, split, observe)
+        let frozen = self.trainer.frozen(0, &parameters, images);
+        self.trainer.evaluate(&parameters, &frozen, split, observe)
     }
 
     fn parameters_in(&self, file: &Path) -> Result<Parameters, Error> {
         let mut file = warmstart_weights::read(file)?;
-        let infos = self.job.parameter_infos();
-        complete_parameters(&mut file, &infos, &self.job.device)
+        let infos = self.trainer.parameter_infos();
+        complete_parameters(&mut file, &infos, &self.trainer.device)
     }
 
-    fn checkpoint_file(&self, figure: &EpochFigure, name: &str) -> std::path::PathBuf {
+    fn checkpoint_file(&self, figure: &EpochFigure, name: &str) -> PathBuf {
         let folder = self.run.checkpoints.path(At::Epoch(figure.epoch));
         folder.join(name)
     }
@@ -175,7 +167,7 @@ impl<T: Task> Run<T> {
                 words: "stopped while the kept model was chosen; every epoch is done".into(),
                 run: self.run.path().to_owned(),
             }),
-            Err(Error::Checkpoint(damage)) => {
+            Err(damage @ Error::Checkpoint(_)) => {
                 observe(Event::Note(format!(
                     "the frozen and the thawed model cannot be compared ({damage}): the highest epoch is kept"
                 )));
@@ -197,7 +189,7 @@ impl<T: Task> Run<T> {
         observe: Observer,
     ) -> Result<(), Error> {
         match written {
-            Err(Error::Checkpoint(damage)) => {
+            Err(damage @ Error::Checkpoint(_)) => {
                 observe(Event::Note(format!(
                     "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
                  until an epoch is higher"

@@ -1,0 +1,239 @@
+//! The plan of a run: memory, steps and time of each phase, before anything runs.
+
+use warmstart_recipe::{Error, Key, Memory, Phase, Recipe, TaskDefaults};
+use warmstart_run::plan::{PhasePlan, Plan};
+use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::Split;
+
+use super::cost_probe::PhaseCost;
+use super::need::{Need, limit};
+use crate::memory::{self, Budget};
+use crate::phase_setup::PhaseSetup;
+use crate::trainer::Trainer;
+
+/// Below so many steps in all, a pretrained network has hardly moved towards the data.
+const FEW_STEPS: usize = 200;
+/// Share of a phase's memory that the plan need not know of.
+const UNNOTICED: f64 = 0.05;
+const MB: f64 = 1e6;
+
+/// The smaller of what was asked for and what there is.
+pub fn budget(memory: Memory) -> Option<Budget> {
+    match memory {
+        Memory::Auto => memory::available(),
+        Memory::Bytes(size) => Some(Budget {
+            bytes: size.as_u64(),
+            set_by: Key::MEMORY.to_string(),
+        }),
+    }
+}
+
+/// The plan of a run whose batches are chosen: from each phase's costs, and the shares of the features of
+/// its training and its validation images that are cached already, where that is known.
+///
+/// # Errors
+/// If a phase names a stage that isn't there.
+pub fn plan<T: Task>(
+    trainer: &Trainer<T>,
+    costs: &[PhaseCost],
+    kept: Option<&[[f64; 2]]>,
+    budget: Option<&Budget>,
+) -> Result<Plan, Error> {
+    let limit = limit(budget);
+    let mut notes = Vec::from_iter(more_than_there_is(trainer.recipe.memory));
+    let mut phases = Vec::new();
+    let mut reading = 0.0f64;
+    for (number, (phase, cost)) in trainer.recipe.phases.iter().zip(costs).enumerate() {
+        let kept = kept.map_or([0.0; 2], |kept| kept[number]);
+        let setup = PhaseSetup::new(phase, &trainer.architecture, &trainer.task.head().parameters)?;
+        let mut need = Need::new(trainer, phase, *cost)?;
+        if kept == [1.0; 2] {
+            need = need.with_kept_features();
+        }
+        let planned = need.bytes(phase.batch, phase.micro_batch());
+        let line = need.line(phase.batch, phase.micro_batch());
+        notes.extend(memory_note(T::KIND.defaults(), phase, planned, limit));
+        reading = reading.max(need.preparing);
+        phases.push(PhasePlan {
+            name: phase.name.clone(),
+            train: phase.train.clone(),
+            trained: setup.trained,
+            frozen: setup.frozen,
+            epochs: phase.epochs,
+            steps_per_epoch: trainer.steps_per_epoch(phase),
+            batch: phase.batch,
+            micro_batch: phase.micro_batch(),
+            lr: phase.lr,
+            base_mb: line.base / MB,
+            per_image_mb: line.per_image / MB,
+            planned_mb: planned / MB,
+            waits_for_writes: is_noticed(need.saving, planned, limit),
+            seconds: seconds(trainer, phase, cost, kept),
+        });
+    }
+    notes.extend(reading_note(reading, trainer.resources.workers, limit));
+    notes.extend(few_steps(&trainer.recipe, &phases));
+    Ok(Plan {
+        budget_mb: budget.map(|budget| budget.bytes as f64 / MB),
+        budget_set_by: budget.map_or("nothing".to_owned(), |budget| budget.set_by.clone()),
+        phases,
+        notes,
+    })
+}
+
+/// Whether what a checkpoint holds while it is written is too much for the phase's memory, or much beside it.
+fn is_noticed(saving: f64, planned: f64, limit: f64) -> bool {
+    planned + saving > limit.min(planned * (1.0 + UNNOTICED))
+}
+
+fn more_than_there_is(memory: Memory) -> Option<String> {
+    let (Memory::Bytes(asked), Some(there)) = (memory, memory::available()) else {
+        return None;
+    };
+    (asked.as_u64() > there.bytes).then(|| {
+        format!(
+            "{:.0} MB are more than nine tenths of {}, {:.0} MB: the system may kill the run, or slow it down",
+            asked.as_u64() as f64 / MB,
+            there.set_by,
+            there.bytes as f64 / MB
+        )
+    })
+}
+
+fn memory_note(
+    defaults: &TaskDefaults,
+    phase: &Phase,
+    planned: f64,
+    limit: f64,
+) -> Option<String> {
+    let Phase { name, batch, .. } = phase;
+    if planned > limit {
+        let images = match phase.micro_batch() {
+            1 => "one image at a time is".to_owned(),
+            images => format!("{images} images at a time are"),
+        };
+        return Some(format!(
+            "{name}: even {images} planned to need {:.0} MB of the {:.0} MB available: the \
+             system may kill the run; use a smaller model or {}",
+            planned / MB,
+            limit / MB,
+            Key::IMAGE_SIZE
+        ));
+    }
+    let micro_batch = phase
+        .micro_batch
+        .filter(|&micro_batch| micro_batch < *batch)?;
+    Some(format!(
+        "{name}: a batch of {batch} does not fit and goes through in micro-batches of {micro_batch}, \
+         whose gradients are averaged; {}",
+        (defaults.micro_batch_effect)(&phase.train, phase.batch_norm)
+    ))
+}
+
+/// A note on images whose reading takes most of the memory.
+fn reading_note(reading: f64, threads: usize, limit: f64) -> Option<String> {
+    (reading > limit / 2.0).then(|| {
+        format!(
+            "reading the largest image takes {:.0} MB in each of {threads} threads, {:.0} MB of the {:.0} MB \
+             available: save the largest images smaller, or use fewer {}",
+            reading / threads.max(1) as f64 / MB,
+            reading / MB,
+            limit / MB,
+            Key::THREADS
+        )
+    })
+}
+
+fn few_steps(recipe: &Recipe, phases: &[PhasePlan]) -> Option<String> {
+    let steps: usize = phases
+        .iter()
+        .map(|phase| phase.epochs * phase.steps_per_epoch)
+        .sum();
+    if steps >= FEW_STEPS {
+        return None;
+    }
+    let epochs = (recipe.epochs() * FEW_STEPS).div_ceil(steps.max(1));
+    Some(format!(
+        "only {steps} training steps: use more epochs ({epochs} in total) or a smaller batch"
+    ))
+}
+
+/// Time of a phase: of its frozen part on what is not kept already or from an earlier epoch, of its steps, and of
+/// the evaluations.
+fn seconds<T: Task>(
+    trainer: &Trainer<T>,
+    phase: &Phase,
+    cost: &PhaseCost,
+    [kept, kept_validation]: [f64; 2],
+) -> f64 {
+    let images = trainer.data.training_images() as f64;
+    let validation = trainer.data.split(Split::Validation).len() as f64;
+    let epochs = phase.epochs as f64;
+    let [computed, evaluated] = match (phase.kept_views(), &trainer.resources.cache) {
+        (Some(views), Some(_)) => [
+            epochs.min(views as f64) * (1.0 - kept),
+            1.0 - kept_validation,
+        ],
+        _ => [epochs, epochs],
+    };
+    computed * images * cost.frozen_seconds
+        + epochs * images * cost.step_seconds
+        + evaluated * validation * cost.evaluation_seconds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use warmstart_recipe::Draft;
+
+    fn phase(lines: &str) -> Phase {
+        let text =
+            format!("data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\nepochs = 1\n{lines}\n");
+        let draft: Draft = toml::from_str(&text).unwrap();
+        draft.resolve(224, None).unwrap().phases.remove(0)
+    }
+
+    #[test]
+    fn a_phase_waits_for_writes_that_it_has_no_room_for_or_that_are_a_part_of_it() {
+        assert!(is_noticed(20.0, 700.0, 710.0));
+        assert!(!is_noticed(20.0, 700.0, 800.0));
+        assert!(!is_noticed(20.0, 700.0, f64::INFINITY));
+        assert!(is_noticed(200.0, 700.0, f64::INFINITY));
+        let plan = Plan {
+            budget_mb: None,
+            budget_set_by: String::new(),
+            phases: Vec::new(),
+            notes: Vec::new(),
+        };
+        assert!(plan.waits_for_writes("a phase that was added later"));
+    }
+
+    #[test]
+    fn images_that_take_most_of_the_memory_to_read_are_said() {
+        assert_eq!(reading_note(400.0 * MB, 2, 900.0 * MB), None);
+        assert_eq!(reading_note(400.0 * MB, 2, f64::INFINITY), None);
+        let note = reading_note(600.0 * MB, 2, 900.0 * MB).unwrap();
+        assert!(
+            note.starts_with(
+                "reading the largest image takes 300 MB in each of 2 threads, 600 MB of the 900 MB"
+            ),
+            "{note}"
+        );
+    }
+
+    #[test]
+    fn what_a_cut_batch_changes_is_said() {
+        let mut thaw = phase("train = 'all'");
+        thaw.micro_batch = Some(4);
+        thaw.batch_norm = BatchNorm::Batch;
+        let said = |phase: &Phase| memory_note(Kind::Classify, phase, 1.0, 2.0).unwrap();
+        assert!(said(&thaw).contains("differs a little"));
+        thaw.batch_norm = BatchNorm::Frozen;
+        assert!(said(&thaw).contains("up to rounding"));
+        assert!(
+            memory_note(Kind::Classify, &thaw, 3.0, 2.0)
+                .unwrap()
+                .contains("even 4 images")
+        );
+    }
+}

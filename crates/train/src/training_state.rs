@@ -1,0 +1,60 @@
+//! Everything that steps change.
+
+use warmstart_nn::Parameters;
+use warmstart_recipe::Phase;
+
+use crate::optimizer::Optimizer;
+
+/// Everything that steps change.
+#[derive(Clone)]
+pub struct TrainingState {
+    /// Parameters of the whole network, frozen or not.
+    pub parameters: Parameters,
+    /// Their moving average, where the phase has one: it is evaluated and kept.
+    pub average: Option<Parameters>,
+    /// With the moments of the phase's trained parameters.
+    pub optimizer: Optimizer,
+    /// Steps over all phases, skipped ones included.
+    pub steps: u64,
+    /// Steps that were skipped, the last one among them, since one was not.
+    pub skipped_in_a_row: u64,
+}
+
+impl TrainingState {
+    /// The state before the first step.
+    pub fn new(parameters: Parameters, optimizer: Optimizer) -> Self {
+        Self {
+            parameters,
+            average: None,
+            optimizer,
+            steps: 0,
+            skipped_in_a_row: 0,
+        }
+    }
+
+    /// Prepares the first step of a phase: the moments of another set of parameters would push
+    /// these the wrong way, and training continues from the parameters that were evaluated.
+    pub fn begin_phase(&mut self, phase: &Phase) {
+        self.optimizer = Optimizer::new(phase.optimizer);
+        if let Some(average) = self.average.take() {
+            self.parameters = average;
+        }
+        if phase.ema_decay > 0.0 {
+            self.average = Some(self.parameters.clone());
+        }
+    }
+
+    /// A parameter or a running statistic that is not finite.
+    pub fn first_non_finite(&self) -> Option<&str> {
+        if self.parameters.sum_of_squares().is_finite() {
+            return None;
+        }
+        let infinite = |name: &&str| self.parameters.values(name).iter().any(|v| !v.is_finite());
+        self.parameters.names().find(infinite)
+    }
+
+    /// The model as it is evaluated and kept.
+    pub fn model(&self) -> &Parameters {
+        self.average.as_ref().unwrap_or(&self.parameters)
+    }
+}
