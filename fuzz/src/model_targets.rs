@@ -1,7 +1,7 @@
-//! Readers of the crate that trains, each as a function of bytes.
+//! Readers of recipes, states and models, each as a function of bytes.
 
-use warmstart_train::recipe::{Draft, Recipe};
-use warmstart_train::trained::Trained;
+use warmstart_recipe::{Draft, Recipe};
+use warmstart_tasks::kinds::Trained;
 
 use crate::model_seeds;
 use crate::targets::{Target, file, nothing};
@@ -37,7 +37,7 @@ pub const TARGETS: [Target; 4] = [
                 &model_seeds::resolved_recipes()[0],
             );
             file(folder, "run/checkpoints/epoch-0001/state.json", input);
-            let runs = warmstart_train::runs::runs(folder).expect("the folder can be listed");
+            let runs = warmstart_run::list::runs(folder).expect("the folder can be listed");
             runs[0].kept.is_some()
         },
     },

@@ -3,6 +3,7 @@
 mod choices;
 mod initialization;
 mod machine;
+mod options;
 mod parsing;
 mod rank;
 mod train;
@@ -11,13 +12,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use choices::{Balance, DataSplit, Fit, Layout, OnNonFinite, Optimizer, Task};
+pub use choices::{DataSplit, Fit, Layout};
 use choices::{share, svg, text_path};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
+pub use options::{ResumeOptions, TrainOptions};
 pub use parsing::arguments;
 pub use rank::Rank;
-pub use train::{LrFind, Plan, Probe, Resume, Runs, Train};
+pub use train::{LrFind, Plan, Resume, Runs, Train};
 
 /// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
 #[derive(Parser)]
@@ -36,30 +38,30 @@ pub struct Arguments {
 pub enum Command {
     /// Train a model: freeze, then thaw
     Train(Box<Train>),
-    /// Resume a run from its last checkpoint
+    /// Continue a run from its last checkpoint
     Resume(Resume),
     /// List runs with their state and the command that resumes each
     Runs(Runs),
-    /// Show what a run would need: memory, batches, steps and time of each phase
+    /// Show the memory, batches, steps and time of each phase of a run
     Plan(Box<Plan>),
     /// Find a learning rate for each phase, by a few steps at rising rates
     LrFind(Box<LrFind>),
-    /// Tell which pretrained weights suit data best, before anything is trained
+    /// Rank pretrained weights by how well they suit the data, before anything is trained
     Rank(Rank),
     /// Measure steps for a plan
     #[command(hide = true)]
-    Probe(Probe),
+    Probe,
     /// Measure a model on labelled pictures
     Eval(Eval),
     /// Classify pictures, or find the objects in them
     Predict(Predict),
-    /// Show what an initialization does to signal and gradient, layer by layer
+    /// Show the effect of an initialization on signal and gradient, layer by layer
     InitCheck(InitCheck),
     /// Check or convert detection data
     Data(Data),
     /// Inspect weight files
     Weights(Weights),
-    /// List or remove the cached features of frozen backbones
+    /// List or clear cached features
     Cache(Cache),
 }
 
@@ -159,7 +161,7 @@ pub struct Data {
 
 #[derive(Subcommand)]
 pub enum DataCommand {
-    /// Report what a detection data set holds and what is wrong with it
+    /// Report the content of a detection data set, and its problems
     Check(DataCheck),
     /// Write a detection data set in another layout
     Convert(DataConvert),
@@ -197,4 +199,27 @@ pub struct DataConvert {
     pub to: Layout,
     #[command(flatten)]
     pub threads: Threads,
+}
+
+impl Command {
+    /// Whether results, and so errors, are printed as JSON.
+    pub fn prints_json(&self) -> bool {
+        match self {
+            Self::Runs(arguments) => arguments.json,
+            Self::Plan(arguments) => arguments.json,
+            Self::LrFind(arguments) => arguments.json,
+            Self::Rank(arguments) => arguments.json,
+            Self::Eval(arguments) => arguments.json,
+            Self::Predict(arguments) => arguments.json,
+            Self::InitCheck(arguments) => arguments.json,
+            Self::Data(arguments) => match &arguments.command {
+                DataCommand::Check(arguments) => arguments.json,
+                DataCommand::Convert(_) => false,
+            },
+            Self::Weights(arguments) => match &arguments.command {
+                WeightsCommand::Inspect(arguments) => arguments.json,
+            },
+            Self::Train(_) | Self::Resume(_) | Self::Probe | Self::Cache(_) => false,
+        }
+    }
 }

@@ -14,10 +14,18 @@ use commands::Failure;
 
 fn main() -> ExitCode {
     // Before anything is allocated.
-    warmstart_train::explain_exhaustion();
-    match arguments().and_then(run) {
+    warmstart_nn::explain_exhaustion();
+    let (arguments, prints_json) = match arguments() {
+        Ok(arguments) => {
+            let prints_json = arguments.command.prints_json();
+            (Ok(arguments), prints_json)
+        }
+        // Of a line that is not understood, the words themselves.
+        Err(failure) => (Err(failure), std::env::args_os().any(|word| word == "--json")),
+    };
+    match arguments.and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(prints_json),
     }
 }
 
@@ -31,7 +39,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Plan(arguments) => commands::plan::plan(*arguments),
         Command::LrFind(arguments) => commands::lr_find::lr_find(*arguments),
         Command::Rank(arguments) => commands::rank::rank(arguments),
-        Command::Probe(arguments) => commands::plan::probe(arguments),
+        Command::Probe => commands::plan::probe(),
         Command::Eval(arguments) => commands::eval::eval(arguments),
         Command::Predict(arguments) => commands::predict::predict(arguments),
         Command::InitCheck(arguments) => commands::init_check::init_check(arguments),

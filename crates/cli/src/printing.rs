@@ -1,16 +1,32 @@
-//! Lines for a person: names of files and classes may hold anything, and neither break a line nor command the
-//! terminal.
+//! Lines for people, and JSON for programs. Names of files and classes may hold anything, and neither break a line nor
+//! command the terminal; options are spelled as flags.
 
 use std::io::{self, Write, stderr};
 
+use serde::Serialize;
 use warmstart_files::one_line;
+use warmstart_recipe::spell;
+
+/// The flag of an option, by its name in a recipe.
+pub fn flag(name: &str) -> String {
+    format!("--{}", name.replace('_', "-"))
+}
 
 /// Prints one line.
 ///
 /// # Errors
 /// If the reader is gone.
 pub fn line(out: &mut impl Write, line: impl AsRef<str>) -> io::Result<()> {
-    writeln!(out, "{}", one_line(line.as_ref()))
+    writeln!(out, "{}", one_line(&spell(line.as_ref(), flag)))
+}
+
+/// Prints a value as JSON, on one line.
+///
+/// # Errors
+/// If the reader is gone.
+pub fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
+    let text = serde_json::to_string(value).expect("results are plain data");
+    writeln!(out, "{}", spell(&text, flag))
 }
 
 /// Prints a text of several lines, in which no name breaks one.

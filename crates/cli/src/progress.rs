@@ -7,11 +7,12 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use warmstart_files::{one_line, shown};
 use warmstart_metrics::Interval;
-use warmstart_train::cross_validation::CrossValidation;
-use warmstart_train::event::Event;
-use warmstart_train::guard::{Verdict, Weights};
-use warmstart_train::plan::Plan;
-use warmstart_train::record::{EpochRecord, Summary};
+use warmstart_workflows::cross_validate::CrossValidation;
+use warmstart_run::event::Event;
+use warmstart_run::verdict::{Verdict, Weights};
+use warmstart_run::plan::Plan;
+use warmstart_run::record::EpochRecord;
+use warmstart_run::summary::Summary;
 
 use crate::{findings, printing};
 
@@ -60,7 +61,7 @@ impl Progress {
             } => {
                 let test = if test > 0 { format!(", {test} test") } else { String::new() };
                 self.line(match validation {
-                    0 => format!("data: {} classes, {train} images to deal out", classes.len()),
+                    0 => format!("data: {} classes, {train} images to split into folds", classes.len()),
                     _ => format!(
                         "data: {} classes, {train} training images, {validation} validation{test}",
                         classes.len()
@@ -155,7 +156,7 @@ impl Progress {
         }
     }
 
-    /// Says what the parts of a cross-validation come to.
+    /// Prints the figures of a cross-validation.
     pub fn folds(&mut self, result: &CrossValidation) {
         let values: Vec<_> = result
             .folds
@@ -206,8 +207,7 @@ impl Progress {
     }
 }
 
-/// The first classes with what there is of each in training, validation and test; a split that is empty is
-/// left out.
+/// The first classes with their counts in training, validation and test; an empty split is left out.
 fn classes_line(classes: &[String], counts: &[[usize; 3]], counted: &str) -> String {
     let used = [0, 1, 2].map(|split| counts.iter().any(|counts| counts[split] > 0));
     let splits = ["training", "validation", "test"];
@@ -216,7 +216,7 @@ fn classes_line(classes: &[String], counts: &[[usize; 3]], counted: &str) -> Str
         .map(|split| splits[split])
         .collect();
     let what = match &splits[..] {
-        // A cross-validation deals them out.
+        // A cross-validation splits them into folds.
         [_] => counted.to_owned(),
         _ => format!("{} {counted}", splits.join(" / ")),
     };
@@ -371,7 +371,8 @@ fn thousands(value: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use warmstart_train::record::{EpochFigure, RunState};
+    use warmstart_run::record::EpochFigure;
+    use warmstart_run::summary::RunState;
 
     use super::*;
 

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use warmstart_train::{Error, Stop};
+use warmstart_recipe::Error;
+use warmstart_run::stop::Stop;
 
 use crate::commands::Failure;
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
-use warmstart_files::{one_line, shown};
+use warmstart_files::{Key, one_line, shown};
 
 /// A class folder with what is in it and in the folders inside it.
 pub(crate) struct ClassFolder {
@@ -127,10 +127,11 @@ impl ClassFolders {
             };
         }
         self.layout(format!(
-            "it has one folder, {}, with {} folders of images in it ({}); if they are the classes or the splits, give --data {}",
+            "it has one folder, {}, with {} folders of images in it ({}); if they are the classes or the splits, give {} {}",
             one_line(&class.name),
             inside.len(),
             some_of(&inside.into_keys().collect::<Vec<_>>()),
+            Key::DATA,
             shown(&base)
         ))
     }
@@ -142,7 +143,8 @@ impl ClassFolders {
         scenes.map_or(Ok(()), |class| {
             let path = shown(&class.path);
             Err(self.layout(format!(
-                "{path} is a detection data set of its own, not a class; give --data {path}"
+                "{path} is a detection data set of its own, not a class; give {} {path}",
+                Key::DATA
             )))
         })
     }
@@ -228,7 +230,10 @@ impl ClassFolders {
                 one_line(&names[0])
             )
         } else {
-            "rename them to train, val and test, give one of them as --data, or put the images of a class directly into its folder".to_owned()
+            format!(
+                "rename them to train, val and test, give one of them as {}, or put the images of a class directly into its folder",
+                Key::DATA
+            )
         };
         Err(self.layout(format!(
             "its folders ({}) hold folders of the same names ({}), so they look like splits or data sets, not like classes; {advice}",

@@ -7,7 +7,7 @@ use crate::sketch::Sketch;
 use crate::skipped::images;
 use serde::Serialize;
 use std::path::Path;
-use warmstart_files::shown;
+use warmstart_files::{Key, shown};
 
 /// Near-duplicates that a finding names.
 const NAMED: usize = 3;
@@ -215,7 +215,8 @@ fn small_images(sketches: &[Sketch], image_size: usize) -> Option<Finding> {
     let fitting = median.next_multiple_of(STRIDE);
     let fix = if fitting < image_size {
         format!(
-            "a smaller --image-size, such as {fitting}, is faster, and with pretrained weights often less accurate"
+            "a smaller {}, such as {fitting}, is faster, and with pretrained weights often less accurate",
+            Key::IMAGE_SIZE
         )
     } else {
         // Most images would lose by a smaller size.

@@ -4,10 +4,12 @@
 //! it. [`open`] and [`read`] refuse the first two, and [`one_line`] and [`shown`] make the third safe to
 //! print; [`text`] gives a path to other programs.
 
+mod key;
 mod reading;
 mod showing;
 mod writing;
 
+pub use key::{Key, plain, spell};
 pub use reading::{open, read, read_text};
 pub use showing::{one_line, path_shown, shown, text};
 pub use writing::{create_folder, flush_folder, is_being_written, replace, replace_unflushed};

@@ -7,7 +7,7 @@ use crate::augmentation::Augmentation;
 use crate::defaults::TaskDefaults;
 use crate::error::{Error, Problem};
 use crate::folds::PARTS;
-use crate::key::Key;
+use warmstart_files::Key;
 use crate::options::{Phase, Recipe};
 use crate::train::Train;
 use crate::views::Views;

@@ -47,6 +47,17 @@ impl Recipe {
     }
 }
 
+impl Phase {
+    /// The first option that differs from those of the same phase before, and has to stay the same from its first step
+    /// to its last.
+    pub fn changed_within(&self, before: &Self) -> Option<&'static str> {
+        let [before, now] = [before, self].map(json);
+        let mut fixed = PHASE_OPTIONS.iter().filter(|option| option.resume.fixed_in_phase);
+        let changed = fixed.find(|option| before[option.key] != now[option.key]);
+        changed.map(|option| option.key)
+    }
+}
+
 fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("a recipe is plain data")
 }

@@ -3,7 +3,7 @@
 use crate::choices::{OptimizerKind, TaskKind};
 use crate::defaults::AugmentationContext;
 use crate::error::{Error, Problem};
-use crate::key::Key;
+use warmstart_files::Key;
 use crate::options::{
     Draft, DraftPhase, NO_WEIGHTS, Phase, PhaseContext, Recipe, RunContext,
 };

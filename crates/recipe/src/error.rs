@@ -9,7 +9,7 @@ use warmstart_files::{shown, text};
 use warmstart_weights::WeightError;
 
 use crate::command;
-use crate::key::Key;
+use warmstart_files::Key;
 
 /// Why a command could not do its work. Displayed, it is one line that names the cause and the fix; options in it are
 /// [`Key`]s.
@@ -351,7 +351,7 @@ mod tests {
         let of_value = Problem::of_value(Key::IMAGE_SIZE, "31", "from 32 to 2048");
         let error = Error::from(of_value.of_file(Path::new("recipe.toml")));
         assert_eq!(
-            crate::key::plain(&error.to_string()),
+            warmstart_files::plain(&error.to_string()),
             "recipe.toml: image_size is 31; it must be from 32 to 2048"
         );
         let Fields {

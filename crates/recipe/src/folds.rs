@@ -5,7 +5,7 @@ use warmstart_data::Sample;
 use warmstart_data::random::{Purpose, shuffle, stream};
 
 use crate::error::{Error, Problem};
-use crate::key::Key;
+use warmstart_files::Key;
 
 /// Fewest and most parts.
 pub const PARTS: std::ops::RangeInclusive<usize> = 2..=100;

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::draft_augmentation::DraftAugmentation;
-use crate::key::Key;
+use warmstart_files::Key;
 use crate::near_miss::{any_of, meant};
 use crate::option::{Flag, OptionInfo, PhaseFlag};
 use crate::options::{Draft, DraftPhase, PHASE_OPTIONS};
@@ -13,7 +13,7 @@ fn phase_flags() -> impl Iterator<Item = (PhaseFlag, &'static OptionInfo)> {
     PHASE_OPTIONS.iter().flat_map(|option| {
         let flags = match option.flag {
             Flag::Phases { frozen, thawed, .. } => [frozen, thawed],
-            Flag::None | Flag::Value(_) | Flag::Switch(..) => [None, None],
+            Flag::None | Flag::Value(_) | Flag::Switch { .. } => [None, None],
         };
         flags.into_iter().flatten().map(move |flag| (flag, option))
     })

@@ -1,4 +1,4 @@
-//! What there is to know of an option, besides its values.
+//! Everything about an option except its values.
 
 use std::ffi::OsStr;
 
@@ -32,8 +32,15 @@ pub enum Flag {
     None,
     /// By a flag of the option's name with a value; the placeholder for that.
     Value(&'static str),
-    /// By a flag without a value, of that name, which stands for a text.
-    Switch(&'static str, &'static str),
+    /// By a flag without a value.
+    Switch {
+        /// Its name, in a recipe's spelling.
+        name: &'static str,
+        /// The value that it stands for.
+        value: &'static str,
+        /// Its documentation: a phrase.
+        documentation: &'static str,
+    },
     /// By a flag for the phase whose backbone is frozen, and one for the phase after the thaw.
     Phases {
         /// Placeholder for the value.
@@ -59,7 +66,8 @@ pub struct PhaseFlag {
 /// What `resume` may do with an option.
 #[derive(Clone, Copy)]
 pub struct Resume {
-    /// The documentation of the flag of `resume` that changes it; `None` where it is changed in the run's recipe.toml.
+    /// The documentation of the flag of `resume` that changes it, which for a phase is that of the thawed one; empty for
+    /// the flags of `train` as they are; `None` where it is changed in the run's recipe.toml.
     pub flag: Option<&'static str>,
     /// Whether it has to stay the same from a phase's first step to its last.
     pub fixed_in_phase: bool,

@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::folds::Part;
 use crate::init::Init;
 use crate::keep::Keep;
-use crate::key::Key;
+use warmstart_files::Key;
 use crate::memory::Memory;
 use crate::option::{Flag, OptionInfo, PhaseFlag, Range, Resume};
 use crate::said::{Auto, Said};
@@ -92,13 +92,6 @@ fn in_context<C, T>(rule: impl Fn(&C) -> T, context: &C) -> T {
 
 options! {
     run {
-        /// Task: classification or detection
-        task: TaskKind {
-            default: rule ("detect where the data have boxes, else classify", |run: &RunContext| run.task),
-            range: Range::any(),
-            flag: Flag::Value("TASK"),
-            resume: Resume::EDITED,
-        }
         /// Folder of the data set, or its data.yaml
         data: PathBuf {
             default: required "DIR",
@@ -107,13 +100,6 @@ options! {
             resume: Resume::EDITED
                 .effect("")
                 .by_flag("The data set, where it has moved: the same files, sizes and labels"),
-        }
-        /// Share of each class (of the images, where they have boxes) that validates, where the data have no val/
-        val_split: f64 {
-            default: rule ("0.2", |_: &RunContext| VAL_SPLIT),
-            range: Range::of("between 0 and 1", |share| *share > 0.0 && *share < 1.0),
-            flag: Flag::Value("SHARE"),
-            resume: Resume::EDITED,
         }
         /// Architecture: mobilenet_v2, resnet18, resnet34 or resnet50
         model: String {
@@ -138,6 +124,20 @@ options! {
             resume: Resume::EDITED,
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
         }
+        /// Task: classification or detection
+        task: TaskKind {
+            default: rule ("detect where the data have boxes, else classify", |run: &RunContext| run.task),
+            range: Range::any(),
+            flag: Flag::Value("TASK"),
+            resume: Resume::EDITED,
+        }
+        /// Share of each class (of the images, where they have boxes) that validates, where the data have no val/
+        val_split: f64 {
+            default: rule ("0.2", |_: &RunContext| VAL_SPLIT),
+            range: Range::of("between 0 and 1", |share| *share > 0.0 && *share < 1.0),
+            flag: Flag::Value("SHARE"),
+            resume: Resume::EDITED,
+        }
         /// Initialization of weights that no file gives: normal(0.02), trunc_normal(0.02), xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal(out), orthogonal or lsuv
         init: Init {
             default: rule ("as torchvision", |_: &RunContext| Init::default()),
@@ -145,11 +145,15 @@ options! {
             flag: Flag::Value("SCHEME"),
             resume: Resume::EDITED,
         }
-        /// Accept a file that covers less than 95% of the backbone, or lacks its first layer
+        /// Whether to accept a file that covers less than 95% of the backbone, or lacks its first layer
         allow_partial: bool {
             default: rule ("false", |_: &RunContext| false),
             range: Range::any(),
-            flag: Flag::Switch("allow_partial", "true"),
+            flag: Flag::Switch {
+                name: "allow_partial",
+                value: "true",
+                documentation: "Accept a file that covers less than 95% of the backbone, or lacks its first layer",
+            },
             resume: Resume::EDITED,
         }
         /// Seed of everything random
@@ -212,9 +216,13 @@ options! {
         guard: bool {
             default: rule ("true", |_: &RunContext| true),
             range: Range::any(),
-            flag: Flag::Switch("no_guard", "false"),
+            flag: Flag::Switch {
+                name: "no_guard",
+                value: "false",
+                documentation: "Keep the epoch with the highest figure, even if the thaw does not significantly beat the frozen model",
+            },
             resume: Resume::EDITED
-                .by_flag("Keep the epoch with the highest figure, even if the thaw does not significantly beat the frozen model"),
+                .by_flag(""),
             stored: #[serde(default = "yes")],
         }
         /// Memory limit, such as 6GiB

@@ -8,7 +8,7 @@ use warmstart_models::Architecture;
 
 use crate::choices::TaskKind;
 use crate::error::{Error, Problem};
-use crate::key::Key;
+use warmstart_files::Key;
 use crate::options::{Draft, NO_WEIGHTS, Recipe};
 use crate::run_files::resolve_path;
 use crate::undecided::Undecided;

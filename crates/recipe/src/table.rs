@@ -39,7 +39,7 @@ fn line(option: &OptionInfo) -> String {
     let flags: Vec<String> = match option.flag {
         Flag::None => Vec::new(),
         Flag::Value(_) => vec![flag(option.key)],
-        Flag::Switch(name, _) => vec![flag(name)],
+        Flag::Switch { name, .. } => vec![flag(name)],
         Flag::Phases { frozen, thawed, .. } => {
             let given = [frozen, thawed].into_iter().flatten();
             given.map(|PhaseFlag { name, .. }| flag(name)).collect()

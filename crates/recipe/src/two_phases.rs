@@ -1,13 +1,13 @@
 //! The usual two phases, a freeze and a thaw, and the flags for them.
 
 use crate::error::{Error, Problem};
-use crate::key::Key;
+use warmstart_files::Key;
 use crate::option::{Flag, PhaseFlag};
 use crate::options::{Draft, DraftPhase, PHASE_OPTIONS};
 use crate::train::Train;
 
-/// The flags of the frozen phase and those of the thawed one that were given.
-fn given_flags(draft: &Draft) -> [Vec<Key>; 2] {
+/// The flags of the frozen phases and those of the thawed ones that were given.
+pub fn phase_flags_given(draft: &Draft) -> [Vec<Key>; 2] {
     let mut given = [Vec::new(), Vec::new()];
     for option in PHASE_OPTIONS {
         let Flag::Phases { frozen, thawed, .. } = option.flag else {
@@ -29,7 +29,7 @@ pub(crate) fn override_phases(
     draft: &Draft,
     phases: Vec<DraftPhase>,
 ) -> Result<Vec<DraftPhase>, Error> {
-    let Some(flag) = given_flags(draft).into_iter().flatten().next() else {
+    let Some(flag) = phase_flags_given(draft).into_iter().flatten().next() else {
         return Ok(phases);
     };
     let [freeze, thaw]: [DraftPhase; 2] = phases.try_into().map_err(|_| other_phases(flag))?;
@@ -62,7 +62,7 @@ pub(crate) fn usual_phases(draft: &Draft) -> Result<Vec<DraftPhase>, Error> {
         }
     };
     let thawed = thawed_epochs(epochs, frozen)?;
-    for (flags, own_epochs) in given_flags(draft).iter().zip([frozen, thawed]) {
+    for (flags, own_epochs) in phase_flags_given(draft).iter().zip([frozen, thawed]) {
         let useless = |flag: &&Key| **flag != Key::EPOCHS && flag.0 != "freeze_epochs";
         if own_epochs == 0
             && let Some(flag) = flags.iter().find(useless)

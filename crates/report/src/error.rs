@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use warmstart_files::shown;
+use warmstart_files::{Key, shown};
 
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +27,9 @@ pub enum Error {
     },
     /// Something else is in its place.
     #[error(
-        "{} exists, and warmstart did not draw it: name another file by --picture, or remove it",
-        shown(path)
+        "{} exists, and warmstart did not draw it: name another file by {}, or remove it",
+        shown(path),
+        Key::PICTURE
     )]
     Occupied {
         /// The file.

@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use warmstart_files::one_line;
-use warmstart_train::init_check::{Check, Layer};
+use warmstart_workflows::init_check::{Check, Layer};
 
 use crate::Error;
 use crate::picture::{COLOURS, Drawn, power, write};

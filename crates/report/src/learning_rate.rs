@@ -5,7 +5,7 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use warmstart_files::one_line;
-use warmstart_train::lr_find::{STILL, Sweep};
+use warmstart_workflows::lr_find::{STILL, Sweep};
 
 use crate::Error;
 use crate::picture::{COLOURS, Drawn, power, write};
@@ -78,7 +78,7 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
 
 #[cfg(test)]
 mod tests {
-    use warmstart_train::lr_find::{FoundBy, Point};
+    use warmstart_workflows::lr_find::{FoundBy, Point};
 
     use super::*;
 

@@ -1,4 +1,4 @@
-//! Which learning rate: Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv 1506.01186),
+//! `warmstart lr-find`: Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv 1506.01186),
 //! section 3.3. A few steps at a rate that rises from far too small to far too large show where the loss
 //! falls, and where it no longer does.
 
@@ -6,28 +6,18 @@ use std::time::Instant;
 
 use serde::Serialize;
 use warmstart_data::{Loader, batches};
-
-use warmstart_recipe::Error;
-use warmstart_tasks::classify::Classification;
-use warmstart_tasks::detect::Detection;
-use warmstart_run::event::Event;
-use warmstart_run::event::Observer;
-use warmstart_run::event::Progress;
-use warmstart_train::trainer::CurrentPhase;
-use warmstart_train::trainer::Trainer;
-use warmstart_train::resources::Resources;
-use warmstart_train::trainer::batches_ahead;
-use warmstart_train::assemble::load;
-use warmstart_train::assemble::prepare;
-use warmstart_recipe::resolve;
-use warmstart_train::optimizer::Optimizer;
-use warmstart_recipe as recipe;
-use warmstart_recipe::Draft;
-use warmstart_recipe::Open;
-use warmstart_recipe::Recipe;
-use warmstart_train::plan::automatic::settle;
-use warmstart_train::training_state::TrainingState;
+use warmstart_recipe::{Draft, Error, Recipe, Undecided, resolve};
+use warmstart_run::event::{Event, Observer, Progress};
 use warmstart_tasks::task::Task;
+use warmstart_tasks::with_task;
+use warmstart_train::initial_weights::initial_weights;
+use warmstart_train::optimizer::Optimizer;
+use warmstart_train::plan::automatic;
+use warmstart_train::resources::Resources;
+use warmstart_train::trainer::{CurrentPhase, Trainer, batches_ahead};
+use warmstart_train::training_state::TrainingState;
+
+use crate::prepare::{open, prepare};
 
 /// Steps of a sweep.
 const STEPS: usize = 100;
@@ -36,7 +26,7 @@ const RATES: [f64; 2] = [1e-6, 1.0];
 /// Steps at its beginning whose rates are too low to learn anything: their losses are what a phase begins with, and
 /// their scatter is luck.
 pub const STILL: usize = 25;
-/// What of the smoothed loss a step leaves.
+/// Share of the smoothed loss that a step leaves.
 const SMOOTHING: f64 = 0.9;
 /// Times the loss of the beginning at which a sweep ends.
 const DIVERGED: f64 = 3.0;
@@ -46,7 +36,7 @@ const WON: f64 = 0.02;
 const BEYOND_LUCK: f64 = 0.9;
 /// Most epochs that a phase learns for the next one's sweep: after many on few images nothing is left to learn.
 const EPOCHS_BEFORE: usize = 2;
-/// What is suggested, as a share of the rate at which the loss is lowest: there it is about to rise.
+/// The suggestion as a share of the rate at which the loss is lowest: there it is about to rise.
 const SHARE_OF_LOWEST: f64 = 0.1;
 /// The same of the rate at which a loss begins to rise that did not fall before: Smith, section 3.3, has a third.
 const SHARE_OF_RISE: f64 = 1.0 / 3.0;
@@ -60,13 +50,13 @@ pub struct Sweep {
     pub recipe_lr: f64,
     /// A learning rate; `null` if the loss neither falls nor rises.
     pub suggestion: Option<f64>,
-    /// What it was found by.
+    /// The way it was found.
     pub found_by: Option<FoundBy>,
     /// Rate and smoothed loss of each step.
     pub curve: Vec<Point>,
 }
 
-/// What of a curve a suggestion comes from.
+/// The part of a curve that a suggestion comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FoundBy {
@@ -85,44 +75,46 @@ pub struct Point {
     pub loss: f64,
 }
 
-/// Sweeps over the rates of every phase of what [`train`](crate::train) would do. Nothing is written but
+/// Sweeps over the rates of every phase of what [`train`](crate::train::train) would do. Nothing is written but
 /// the cache of frozen features. A later phase starts from what the one before has learned at its suggestion, in as
 /// many steps, but no more than two epochs.
 ///
 /// # Errors
 /// If anything that was asked for is wrong, or an image cannot be read.
-pub fn lr_find(draft: Draft, machine: Resources, observe: Observer) -> Result<Vec<Sweep>, Error> {
-    let (recipe, open) = resolve(draft)?;
-    match recipe.task {
-        recipe::Task::Classify => sweeps::<Classification>(recipe, &open, machine, observe),
-        recipe::Task::Detect => sweeps::<Detection>(recipe, &open, machine, observe),
-    }
+pub fn lr_find(
+    draft: Draft,
+    resources: Resources,
+    observe: Observer,
+) -> Result<Vec<Sweep>, Error> {
+    let (recipe, undecided) = resolve(draft)?;
+    with_task!(recipe.task, T => sweeps::<T>(&recipe, &undecided, resources, observe))
 }
 
 fn sweeps<T: Task>(
-    recipe: Recipe,
-    open: &Open,
-    machine: Resources,
+    recipe: &Recipe,
+    undecided: &Undecided,
+    resources: Resources,
     observe: Observer,
 ) -> Result<Vec<Sweep>, Error> {
-    let job = prepare::<T>(recipe, open, machine, observe)?;
-    let parameters = load(&job, observe)?.parameters;
-    let (job, _) = settle(job, open, &parameters, observe)?;
-    let optimizer = Optimizer::new(job.recipe.phases[0].optimizer);
-    let mut learned = TrainingState::new(parameters, optimizer);
+    let data = open::<T>(recipe, observe)?;
+    let mut trainer = prepare::<T>(recipe, undecided, data, resources, observe)?;
+    let parameters = initial_weights(&trainer, observe)?.parameters;
+    automatic::choose(&mut trainer, undecided, &parameters, observe)?;
+    let optimizer = Optimizer::new(trainer.recipe.phases[0].optimizer);
+    let mut state = TrainingState::new(parameters, optimizer);
     let mut sweeps = Vec::new();
-    for (number, phase) in job.recipe.phases.iter().enumerate() {
-        learned.begin_phase(phase);
-        let current = job.begin_phase(number, &learned.parameters, observe)?;
+    for (number, phase) in trainer.recipe.phases.iter().enumerate() {
+        state.begin_phase(phase);
+        let current = trainer.begin_phase(number, &state.parameters, observe)?;
         let rising =
             |step: usize| RATES[0] * (RATES[1] / RATES[0]).powf(step as f64 / (STEPS - 1) as f64);
-        let losses = steps(&job, &current, &mut learned.clone(), STEPS, rising, observe)?;
+        let losses = steps(&trainer, &current, &mut state.clone(), STEPS, rising, observe)?;
         let curve = smoothed(&losses, rising);
         let (suggestion, found_by) = suggestion(&losses, &curve).unzip();
-        if number + 1 < job.recipe.phases.len() {
+        if number + 1 < trainer.recipe.phases.len() {
             let lr = suggestion.unwrap_or(phase.lr);
-            let most = STEPS.min(EPOCHS_BEFORE * job.steps_per_epoch(phase));
-            steps(&job, &current, &mut learned, most, |_| lr, observe)?;
+            let most = STEPS.min(EPOCHS_BEFORE * trainer.steps_per_epoch(phase));
+            steps(&trainer, &current, &mut state, most, |_| lr, observe)?;
         }
         sweeps.push(Sweep {
             phase: phase.name.clone(),
@@ -137,22 +129,22 @@ fn sweeps<T: Task>(
 
 /// The losses of so many steps at these rates, up to one that is not finite or far above those of the beginning.
 fn steps<T: Task>(
-    job: &Trainer<T>,
+    trainer: &Trainer<T>,
     current: &CurrentPhase,
-    learned: &mut TrainingState,
+    state: &mut TrainingState,
     most: usize,
     rate: impl Fn(usize) -> f64,
     observe: Observer,
 ) -> Result<Vec<f64>, Error> {
-    let phase = &job.recipe.phases[current.number];
-    let step = job.step(current);
+    let phase = &trainer.recipe.phases[current.number];
+    let step = trainer.step(current);
     let started = Instant::now();
     let mut losses = Vec::new();
     for epoch in 1.. {
-        let order = job.task.order(job.recipe.seed, epoch, phase);
+        let order = trainer.data.order(trainer.recipe.seed, epoch, phase);
         let source = current
             .frozen
-            .training_source(&job.task, phase, phase.view(epoch, 0));
+            .training_source(&trainer.task, &trainer.data, phase, phase.view(epoch, 0));
         let left = most - losses.len();
         let batches = batches(&order, phase.batch)
             .into_iter()
@@ -160,23 +152,23 @@ fn steps<T: Task>(
             .collect();
         let loader = Loader::new(
             batches,
-            job.machine.workers,
+            trainer.resources.workers,
             batches_ahead(phase.batch),
             source.prepare(),
         );
         for batch in loader {
             let batch = batch?;
-            let features = job.features(&current.frozen, &batch, &source, observe);
+            let features = trainer.features(&current.frozen, &batch, &source, observe);
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let lr = rate(losses.len());
-            let Ok(loss) = step.run(learned, features, &targets, lr, None, &mut || ()) else {
+            let Ok(loss) = step.run(state, features, &targets, lr, None, &mut || ()) else {
                 return Ok(losses);
             };
             losses.push(loss);
             let images = (losses.len() * phase.batch) as f64;
             observe(Event::Step(Progress {
                 epoch: current.number + 1,
-                epochs: job.recipe.phases.len(),
+                epochs: trainer.recipe.phases.len(),
                 step: losses.len(),
                 steps: most,
                 loss,

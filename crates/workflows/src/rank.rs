@@ -1,4 +1,4 @@
-//! A ranking of pretrained weights by how well they suit data, before anything is trained.
+//! `warmstart rank`: a ranking of pretrained weights by how well they suit data, before anything is trained.
 
 use std::path::{Path, PathBuf};
 
@@ -6,31 +6,27 @@ use serde::Serialize;
 use warmstart_data::Fit;
 use warmstart_files::shown;
 use warmstart_metrics::{Interval, McNemar, wilson};
-
-use warmstart_recipe::Error;
-use warmstart_tasks::classify::Classification;
+use warmstart_recipe::run_files::resolve_path;
+use warmstart_recipe::{
+    Auto, Draft, Error, Key, NO_WEIGHTS, Problem, Recipe, Undecided, require_weights, resolve,
+};
 use warmstart_run::event::Observer;
-use warmstart_train::trainer::Trainer;
-use warmstart_train::resources::Resources;
-use warmstart_train::assemble;
-use warmstart_train::assemble::assemble;
-use warmstart_train::assemble::load;
-use warmstart_recipe::resolve;
-use warmstart_recipe::Draft;
-use warmstart_recipe::NO_WEIGHTS;
-use warmstart_recipe::TaskKind;
-use crate::run_data::RunData;
-use crate::run_data::Seen;
-use warmstart_train::plan::automatic::settle_fit;
-use crate::inspect::inspect;
-use warmstart_train::linear_probe::judge;
-use warmstart_train::linear_probe::some_of;
+use warmstart_tasks::classify::Classification;
 use warmstart_tasks::task::Task as _;
+use warmstart_tasks::task_data::TaskData;
+use warmstart_train::initial_weights::initial_weights;
+use warmstart_train::linear_probe::{choose_fit, judge, some_of};
+use warmstart_train::resources::Resources;
+use warmstart_train::trainer::Trainer;
+
+use crate::inspect::inspect;
+use crate::prepare::open;
+use crate::run_data::{RunData, Seen};
 
 /// Most training images that weights are judged by.
 pub const MOST_IMAGES: usize = 1000;
 
-/// What weights are ranked on.
+/// A request to rank weights.
 pub struct Request {
     /// Folder of a data set of classes.
     pub data: PathBuf,
@@ -42,7 +38,7 @@ pub struct Request {
     pub model: Option<String>,
     /// Edge of the image in pixels, if it is not the architecture's own.
     pub image_size: Option<usize>,
-    /// How pictures fill it; `None` for what the probe tells most by, of each file.
+    /// How pictures fill it; `None` for the way that the linear probe chooses for each file.
     pub fit: Option<Fit>,
     /// Decides which images are taken of a large data set, and the random weights.
     pub seed: u64,
@@ -57,7 +53,7 @@ pub struct Ranked {
     pub model: String,
     /// Share of the images whose class is found by a regression on the features of the others.
     pub accuracy: f64,
-    /// What it may be with 95% confidence.
+    /// Its 95% confidence interval.
     pub interval: Interval,
     /// Chance of a difference from the first as large as it is if there were none: McNemar's exact test, two-sided,
     /// times the number of files that the first was chosen over (Bonferroni); `null` for the first.
@@ -71,73 +67,77 @@ pub struct Ranked {
 pub struct Ranking {
     /// Images that they were judged by.
     pub images: usize,
-    /// Share of the images that are of the largest class: what guessing comes to.
+    /// Share of the images that are of the largest class: the accuracy of guessing.
     pub largest_class: f64,
     /// The weights, the best first.
     pub ranked: Vec<Ranked>,
 }
 
-/// Judges each of some weights by a probe on frozen features of the training images.
+/// Ranks weights by a linear probe on frozen features of the training images.
 ///
 /// # Errors
 /// If a file or the data cannot be read, or nothing tells a file's architecture.
-pub fn rank(request: &Request, machine: Resources, observe: Observer) -> Result<Ranking, Error> {
-    let mut first: Option<Trainer<Classification>> = None;
-    let mut judged = Vec::new();
-    // What cannot be ranked is told before anything is computed.
-    let mut models = Vec::new();
-    for weights in &request.weights {
-        models.push((weights, model_of(weights, request)?));
+pub fn rank(
+    request: &Request,
+    resources: Resources,
+    observe: Observer,
+) -> Result<Ranking, Error> {
+    if request.weights.is_empty() {
+        return Err(Error::usage("no weights were named")
+            .fix(format!("give {} FILE …", Key::WEIGHTS)));
     }
-    for (weights, model) in models {
-        let (recipe, open) = resolve(Draft {
-            data: Some(request.data.clone()),
-            model: Some(model.clone()),
-            weights: Some(weights.clone()),
-            weights_prefix: request
-                .weights_prefix
-                .clone()
-                .filter(|_| weights != NO_WEIGHTS),
-            image_size: request.image_size,
-            fit: request.fit,
-            seed: Some(request.seed),
-            ..Draft::default()
-        })?;
-        if recipe.task != Task::Classify {
-            return Err(Error::usage(format!(
-                "{} holds boxes, and rank is for classes: give a folder of class folders",
-                shown(&request.data)
-            )));
-        }
-        // The images are looked through once.
-        let job = match &first {
-            None => assemble::<Classification>(recipe, machine.clone(), observe)?,
-            Some(first) => launch::job(recipe, first.task.data().clone(), machine.clone())?,
-        };
-        let parameters = load(&job, observe)?.parameters;
-        let job = settle_fit(job, &open, &parameters, observe)?;
-        let samples = some_of(&job.task.data().train, MOST_IMAGES, request.seed);
-        let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
-        let right = judge(&job.recipe, &job, samples, &parameters, observe)?;
+    // Errors in the request come before anything is computed.
+    let mut asked = Vec::new();
+    for weights in &request.weights {
+        asked.push(recipe_for(weights, request)?);
+    }
+    let (first, _) = &asked[0];
+    if first.task != Classification::KIND {
+        let what = format!("{} holds boxes, and rank is for classes", shown(&request.data));
+        return Err(Error::usage(what).fix("give a folder of class folders"));
+    }
+    // The images are checked once.
+    let data = open::<Classification>(first, observe)?;
+    let samples = some_of(&data.train, MOST_IMAGES, request.seed);
+    let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
+    let mut judged = Vec::new();
+    for (weights, (recipe, undecided)) in request.weights.iter().zip(asked) {
+        let images = TaskData::new(data.clone(), &recipe, Classification::CLASS_OF)?;
+        let model = recipe.model.clone();
+        let mut trainer = Trainer::<Classification>::new(recipe, images, resources.clone())?;
+        let parameters = initial_weights(&trainer, observe)?.parameters;
+        choose_fit(&mut trainer, &undecided, &parameters, observe)?;
+        let fit = trainer.recipe.fit;
         judged.push(Judged {
             weights: weights.clone(),
             model,
-            right,
+            right: judge(&trainer, fit, samples.clone(), &parameters, observe)?,
             seen: seen(weights, &paths)?,
         });
-        first.get_or_insert(job);
     }
-    let Some(first) = first else {
-        return Err(Error::usage("no weights were named: give --weights FILE …"));
-    };
-    let samples = some_of(&first.task.data().train, MOST_IMAGES, request.seed);
-    let mut counts = vec![0; first.task.data().classes.len()];
+    let mut counts = vec![0; data.classes.len()];
     samples.iter().for_each(|sample| counts[sample.label] += 1);
     let largest = counts.into_iter().max().unwrap_or(0);
     Ok(Ranking {
         images: samples.len(),
         largest_class: largest as f64 / samples.len().max(1) as f64,
         ranked: ranked(judged),
+    })
+}
+
+fn recipe_for(weights: &str, request: &Request) -> Result<(Recipe, Undecided), Error> {
+    resolve(Draft {
+        data: Some(request.data.clone()),
+        model: Some(model_of(weights, request)?),
+        weights: Some(weights.to_owned()),
+        weights_prefix: request
+            .weights_prefix
+            .clone()
+            .filter(|_| weights != NO_WEIGHTS),
+        image_size: request.image_size,
+        fit: request.fit.map(Auto::Value),
+        seed: Some(request.seed),
+        ..Draft::default()
     })
 }
 
@@ -150,7 +150,7 @@ fn seen(weights: &str, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
     run.map_or(Ok(None), |run| run.seen(images))
 }
 
-/// A file of weights and what its features tell.
+/// A file of weights and the linear probe on its features.
 struct Judged {
     weights: String,
     model: String,
@@ -159,7 +159,7 @@ struct Judged {
     seen: Option<Seen>,
 }
 
-/// The order of what was judged; of equals the one that was named first.
+/// The ranking; among equals, the one that was named first comes first.
 fn ranked(mut judged: Vec<Judged>) -> Vec<Ranked> {
     let count = |right: &[bool]| right.iter().filter(|right| **right).count();
     judged.sort_by_key(|judged| std::cmp::Reverse(count(&judged.right)));
@@ -184,22 +184,28 @@ fn ranked(mut judged: Vec<Judged>) -> Vec<Ranked> {
 
 fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
     if let Some(model) = &request.model {
-        launch::require_weights(weights)?;
+        require_weights(weights)?;
         return Ok(model.clone());
     }
     if weights == NO_WEIGHTS {
-        return Err(Error::usage("--weights none: give --model NAME beside it"));
+        let what = format!("{} none: the model is not known", Key::WEIGHTS);
+        return Err(Problem::new(what)
+            .of_key(Key::MODEL)
+            .fix(format!("give {} NAME beside it", Key::MODEL))
+            .into());
     }
-    let path = warmstart_recipe::run_files::resolve_path(Path::new(weights))?;
+    let path = resolve_path(Path::new(weights))?;
     let known = inspect(&path, request.weights_prefix.as_deref())?.architecture;
     // The backbone of a detector serves as well.
     let backbone = known.map(|name| name.trim_end_matches(" detector").to_owned());
     backbone.ok_or_else(|| {
-        Error::usage(format!(
-            "{}: its tensors are nearly those of no model here; give --model NAME if it is one (warmstart weights \
-             inspect shows what is in it)",
-            shown(&path)
-        ))
+        Problem::new("its tensors match no supported model")
+            .of_file(&path)
+            .fix(format!(
+                "give {} NAME if it is one (warmstart weights inspect shows its content)",
+                Key::MODEL
+            ))
+            .into()
     })
 }
 

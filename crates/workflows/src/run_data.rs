@@ -5,27 +5,17 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
-use warmstart_data::{Sample, Sketch, check, copies, data_folder};
+use warmstart_data::{Sample, Sketch, SplitKind, check, copies, data_folder};
 use warmstart_files::{path_shown, shown};
 
-use warmstart_recipe::Error;
-use warmstart_run::checkpoint::is_checkpoint;
-use warmstart_run::data_files::DataFiles;
-use warmstart_run::data_files::Entry;
-use warmstart_run::data_files::described;
-use warmstart_run::data_files::label_checksum;
-use warmstart_run::data_files::listed;
-use warmstart_recipe::DataSplit;
 use warmstart_recipe::folds::Fold;
-use warmstart_recipe::absolute;
-use warmstart_recipe::run_files::resolve_path;
-use warmstart_recipe as recipe;
-use warmstart_recipe::NO_WEIGHTS;
-use warmstart_recipe::Recipe;
-use warmstart_recipe::run_files::BEST;
-use warmstart_recipe::run_files::RECIPE;
+use warmstart_recipe::run_files::{BEST, RECIPE, resolve_path};
+use warmstart_recipe::{Error, Key, NO_WEIGHTS, Recipe, absolute};
+use warmstart_run::checkpoint::is_checkpoint;
+use warmstart_run::data_files::{DataFiles, Entry, described, label_checksum, listed};
 use warmstart_run::folder::data_files_of;
 use warmstart_tasks::task::Task;
+use warmstart_tasks::with_task;
 
 /// Most training images, and most images to measure, that are decoded in the search for near-duplicates.
 const COMPARED: usize = 2000;
@@ -112,28 +102,28 @@ impl RunData {
     /// If the data set cannot be opened or has other classes than the model, or none of the images is left.
     pub fn images<T: Task>(
         &self,
-        split: DataSplit,
+        split: SplitKind,
         classes: &[String],
     ) -> Result<OwnImages<T::Label>, Error> {
         let Some(files) = &self.files else {
-            return Err(Error::usage(format!(
-                "{} has no data-files.txt, so the run's images are not known: give --data DIR",
+            let what = format!(
+                "{} has no data-files.txt, so the run's images are not known",
                 shown(&self.run)
-            )));
+            );
+            return Err(Error::usage(what).fix(give_data()));
         };
         let wanted: Vec<Entry> = self.of_split(files, split);
         if wanted.is_empty() {
-            return Err(Error::usage(format!(
-                "the run has no images of the split `{}`: give --data DIR",
-                split.name()
-            )));
+            let what = format!("the run has no images of the split `{}`", split.folder());
+            return Err(Error::usage(what).fix(give_data()));
         }
-        let data = T::open(&self.recipe, &mut |_| ())?.data;
+        let data = T::open(&self.recipe)?.data;
         if data.classes != classes {
-            return Err(Error::usage(format!(
-                "{} has other classes than the model now: give --data DIR",
+            let what = format!(
+                "{} has other classes than the model now",
                 shown(&self.recipe.data)
-            )));
+            );
+            return Err(Error::usage(what).fix(give_data()));
         }
         let test = data.test.unwrap_or_default();
         let mut found = HashMap::new();
@@ -154,12 +144,13 @@ impl RunData {
             }
         }
         if own.samples.is_empty() {
-            return Err(Error::usage(format!(
-                "{} holds none of the run's {} images of the split `{}` as they were: give --data DIR",
+            let what = format!(
+                "{} holds none of the run's {} images of the split `{}` as they were",
                 shown(&self.recipe.data),
                 own.lost.len(),
-                split.name()
-            )));
+                split.folder()
+            );
+            return Err(Error::usage(what).fix(give_data()));
         }
         Ok(own)
     }
@@ -191,14 +182,14 @@ impl RunData {
 
     fn seen_here(&self, images: &[PathBuf]) -> Option<Seen> {
         let files = self.files.as_ref()?;
-        let trained = self.of_split(files, DataSplit::Train);
+        let trained = self.of_split(files, SplitKind::Train);
         let by_content = self.same_files(&trained, images);
         let others: Vec<&PathBuf> = images
             .iter()
             .filter(|image| !by_content.contains(*image))
             .collect();
         let near = self.near_duplicates(&trained, &others);
-        let chosen = self.of_split(files, DataSplit::Validation);
+        let chosen = self.of_split(files, SplitKind::Validation);
         let chosen = self.same_files(&chosen, images);
         let is_trained = |image: &PathBuf| by_content.contains(image) || near.contains(image);
         let (trained_on, rest): (Vec<PathBuf>, Vec<PathBuf>) =
@@ -223,42 +214,40 @@ impl RunData {
     }
 
     /// The list's files of a split, as the run used them.
-    fn of_split<'a>(&self, files: &'a DataFiles, split: DataSplit) -> Vec<Entry<'a>> {
+    fn of_split<'a>(&self, files: &'a DataFiles, split: SplitKind) -> Vec<Entry<'a>> {
         let listed = |name: &str| {
             files
                 .entries()
                 .filter(|entry| entry.split == name)
                 .collect()
         };
-        let all: Vec<Entry> = listed(DataSplit::Train.name());
+        let all: Vec<Entry> = listed(SplitKind::Train.folder());
         let chosen = match (self.recipe.fold, split) {
-            (None, _) | (_, DataSplit::Test) => return listed(split.name()),
-            (Some(part), DataSplit::Train | DataSplit::Validation) => {
+            (None, _) | (_, SplitKind::Test) => return listed(split.folder()),
+            (Some(part), SplitKind::Train | SplitKind::Validation) => {
                 // The same images are listed for both, and dealt out by their classes.
                 let labels = self.labels(&all);
                 let fold = labels.map(|labels| Fold::new(part, &labels, self.recipe.seed));
                 match (fold, split) {
-                    (Some(fold), DataSplit::Train) => fold.training,
-                    (Some(fold), DataSplit::Validation | DataSplit::Test) => fold.validation,
-                    (None, DataSplit::Train) => (0..all.len()).collect(),
-                    (None, DataSplit::Validation | DataSplit::Test) => Vec::new(),
+                    (Some(fold), SplitKind::Train) => fold.training,
+                    (Some(fold), SplitKind::Validation | SplitKind::Test) => fold.validation,
+                    (None, SplitKind::Train) => (0..all.len()).collect(),
+                    (None, SplitKind::Validation | SplitKind::Test) => Vec::new(),
                 }
             }
         };
         chosen.into_iter().map(|place| all[place]).collect()
     }
 
-    /// Labels by which a cross-validation deals images out: the class of each, or nothing where images have several.
+    /// Labels by which a cross-validation splits images: the class of each; 0 where images have several.
     fn labels(&self, entries: &[Entry]) -> Option<Vec<usize>> {
-        match self.recipe.task {
-            recipe::Task::Detect => Some(vec![0; entries.len()]),
-            recipe::Task::Classify => {
-                let classes = (0..self.classes?).map(|class| (label_checksum(&class), class));
-                let classes: HashMap<String, usize> = classes.collect();
-                let label = |entry: &Entry| classes.get(entry.label).copied();
-                entries.iter().map(label).collect()
-            }
+        if !with_task!(self.recipe.task, T => T::CLASS_OF.is_some()) {
+            return Some(vec![0; entries.len()]);
         }
+        let classes = (0..self.classes?).map(|class| (label_checksum(&class), class));
+        let classes: HashMap<String, usize> = classes.collect();
+        let label = |entry: &Entry| classes.get(entry.label).copied();
+        entries.iter().map(label).collect()
     }
 
     /// Those of some images that are files of the run: with the same content or, where the run's file is gone, with
@@ -330,6 +319,11 @@ impl Seen {
                 .collect(),
         };
     }
+}
+
+/// The fix where a run's own images are not known.
+fn give_data() -> String {
+    format!("give {} DIR", Key::DATA)
 }
 
 fn count<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {

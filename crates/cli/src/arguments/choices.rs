@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use warmstart_data::scenes;
-use warmstart_train::{detector, recipe};
+use warmstart_data::{SplitKind, scenes};
 
 /// The name of a picture.
 pub fn svg(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    match path.extension().is_some_and(|extension| extension == "svg") {
-        true => Ok(path),
-        false => Err("the picture is an SVG: expected a name that ends in .svg".into()),
+    if path.extension().is_some_and(|extension| extension == "svg") {
+        Ok(path)
+    } else {
+        Err("the picture is an SVG: expected a name that ends in .svg".into())
     }
 }
 
@@ -35,12 +35,6 @@ pub fn share(text: &str) -> Result<f32, String> {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Task {
-    Classify,
-    Detect,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
 pub enum Layout {
     Coco,
     Yolo,
@@ -56,7 +50,7 @@ pub enum DataSplit {
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Fit {
-    /// The way by which a probe on the frozen features is most accurate
+    /// Whichever a linear probe on frozen features classifies best
     Auto,
     /// The centre: the ends of a long picture are lost
     Crop,
@@ -64,22 +58,6 @@ pub enum Fit {
     Squash,
     /// The whole picture on grey
     Letterbox,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Balance {
-    /// Every image once
-    None,
-    /// Every class as often
-    Sampling,
-    /// Rare classes count more in the loss
-    Loss,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum OnNonFinite {
-    Stop,
-    Skip,
 }
 
 impl Fit {
@@ -94,34 +72,6 @@ impl Fit {
     }
 }
 
-impl From<Balance> for recipe::Balance {
-    fn from(choice: Balance) -> Self {
-        match choice {
-            Balance::None => Self::None,
-            Balance::Sampling => Self::Sampling,
-            Balance::Loss => Self::Loss,
-        }
-    }
-}
-
-impl From<OnNonFinite> for recipe::OnNonFinite {
-    fn from(choice: OnNonFinite) -> Self {
-        match choice {
-            OnNonFinite::Stop => Self::Stop,
-            OnNonFinite::Skip => Self::Skip,
-        }
-    }
-}
-
-impl From<Task> for recipe::Task {
-    fn from(task: Task) -> Self {
-        match task {
-            Task::Classify => Self::Classify,
-            Task::Detect => Self::Detect,
-        }
-    }
-}
-
 impl From<Layout> for scenes::Layout {
     fn from(layout: Layout) -> Self {
         match layout {
@@ -132,7 +82,7 @@ impl From<Layout> for scenes::Layout {
     }
 }
 
-impl From<DataSplit> for detector::DataSplit {
+impl From<DataSplit> for SplitKind {
     fn from(split: DataSplit) -> Self {
         match split {
             DataSplit::Train => Self::Train,
@@ -142,19 +92,3 @@ impl From<DataSplit> for detector::DataSplit {
     }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Optimizer {
-    Sgd,
-    Adam,
-    Adamw,
-}
-
-impl From<Optimizer> for recipe::OptimizerKind {
-    fn from(optimizer: Optimizer) -> Self {
-        match optimizer {
-            Optimizer::Sgd => Self::Sgd,
-            Optimizer::Adam => Self::Adam,
-            Optimizer::Adamw => Self::AdamW,
-        }
-    }
-}

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use warmstart_train::init_check;
-use warmstart_train::recipe::{Init, SEED};
+use warmstart_workflows::init_check;
+use warmstart_recipe::{Init, SEED};
 
 use super::{Threads, svg};
 

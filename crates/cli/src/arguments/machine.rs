@@ -7,7 +7,7 @@ use std::{env, thread};
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use warmstart_data::FeatureCacheFolder;
-use warmstart_train::recipe::size_with_unit;
+use warmstart_recipe::size_with_unit;
 
 /// Why the system has no place for a cache.
 #[cfg(windows)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Parser};
 use warmstart_files::shown;
-use warmstart_train::near_miss::{any_of, meant};
+use warmstart_recipe::near_miss::{any_of, meant};
 
 use super::Arguments;
 use crate::commands::Failure;

@@ -4,7 +4,7 @@ use std::io::{Write, stdout};
 
 use warmstart_data::scenes::{self, Report};
 use warmstart_files::shown;
-use warmstart_train::recipe::{SEED, VAL_SPLIT};
+use warmstart_recipe::{SEED, VAL_SPLIT};
 
 use super::{Failure, use_threads};
 use crate::arguments::{DataCheck, DataCommand, DataConvert};

@@ -1,22 +1,22 @@
 //! `warmstart eval`.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
-use warmstart_data::Sample;
+use serde_json::{Value, json as value};
+use warmstart_data::{Sample, SplitKind};
 use warmstart_files::{shown, text};
-use warmstart_train::classifier::{Classifier, TOP};
-use warmstart_train::classify::Classification;
-use warmstart_train::detect::Detection;
-use warmstart_train::detector::{DataSplit, Detector, LabelledScenes};
-use warmstart_train::run_data::{OwnImages, RunData, Seen};
-use warmstart_train::trained::Trained;
+use warmstart_tasks::classify::classifier::{Classifier, TOP};
+use warmstart_tasks::classify::Classification;
+use warmstart_tasks::detect::Detection;
+use warmstart_tasks::detect::detector::{Detector, LabelledScenes};
+use warmstart_workflows::run_data::{OwnImages, RunData, Seen};
+use warmstart_tasks::kinds::Trained;
 
 use super::seen::tell_seen;
 use super::{Failure, use_threads};
 use crate::arguments::Eval;
-use crate::printing::{line, lines, told};
+use crate::printing::{json, line, lines, told};
 use crate::progress::interval;
 
 pub fn eval(arguments: Eval) -> Result<(), Failure> {
@@ -49,7 +49,7 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
     let (coco, voc) = (figures.coco(), figures.voc());
     let mut out = stdout().lock();
     if arguments.json {
-        let mut result = json!({
+        let mut result = value!({
             "images": result.images,
             "unreadable": result.unreadable,
             "coco": coco,
@@ -58,8 +58,7 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
             "curves": figures.curves(0.5),
         });
         source.add_to(&mut result);
-        writeln!(out, "{result}")?;
-        return Ok(());
+        return Ok(json(&mut out, &result)?);
     }
     for problem in &result.unreadable {
         line(&mut out, format!("left out: {problem}"))?;
@@ -98,7 +97,7 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     let accuracy = matrix.interval();
     let mut out = stdout().lock();
     if arguments.json {
-        let mut result = json!({
+        let mut result = value!({
             "images": matrix.total(),
             "unreadable": result.unreadable,
             "top_1": matrix.accuracy(),
@@ -109,8 +108,7 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
             "confusion": matrix.counts(),
         });
         source.add_to(&mut result);
-        writeln!(out, "{result}")?;
-        return Ok(());
+        return Ok(json(&mut out, &result)?);
     }
     for problem in &result.unreadable {
         line(&mut out, format!("left out: {problem}"))?;
@@ -128,8 +126,8 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     Ok(lines(&mut out, &text)?)
 }
 
-fn split(arguments: &Eval) -> DataSplit {
-    arguments.split.map_or(DataSplit::Validation, Into::into)
+fn split(arguments: &Eval) -> SplitKind {
+    arguments.split.map_or(SplitKind::Validation, Into::into)
 }
 
 fn no_run(arguments: &Eval) -> Failure {
@@ -156,7 +154,7 @@ fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
 struct Source {
     run: Option<RunData>,
     /// The split of the run's own images; `None` for others.
-    own: Option<DataSplit>,
+    own: Option<SplitKind>,
     /// Those of them that the model has seen; `None` where its run is not known.
     seen: Option<Seen>,
     images: usize,
@@ -181,14 +179,10 @@ impl Source {
     /// Says before any figure what it is worth.
     fn tell(&self) {
         if let (Some(split), Some(run)) = (self.own, &self.run) {
-            let what = match split {
-                DataSplit::Train => "training images",
-                DataSplit::Validation => "validation images",
-                DataSplit::Test => "test images",
-            };
+            let what = split.adjective();
             let (run, data) = (shown(&run.run), shown(&run.recipe.data));
             told(format!(
-                "measured on the {} {what} of {run}, from {data}",
+                "measured on the {} {what} images of {run}, from {data}",
                 self.images
             ));
         }
@@ -205,8 +199,8 @@ impl Source {
         let own = self.own.zip(self.run.as_ref());
         result["own"] = own.map_or(
             Value::Null,
-            |(split, run)| json!({"run": text(&run.run), "split": split.name()}),
+            |(split, run)| value!({"run": text(&run.run), "split": split.folder()}),
         );
-        result["seen"] = json!(self.seen);
+        result["seen"] = value!(self.seen);
     }
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use warmstart_files::{shown, text};
-use warmstart_train::detect::Selection;
-use warmstart_train::detector::{Detector, FoundObject, FoundObjects};
+use warmstart_tasks::detect::Selection;
+use warmstart_tasks::detect::detector::{Detector, FoundObject, FoundObjects};
 
 use super::Failure;
 use super::found_pictures::FoundPictures;

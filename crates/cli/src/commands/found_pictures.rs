@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use warmstart_data::{DrawnBox, crop, decode, draw_boxes, is_saved_picture, save_picture};
 use warmstart_files::shown;
-use warmstart_train::detector::FoundObject;
+use warmstart_tasks::detect::detector::FoundObject;
 
 use super::Failure;
 

@@ -3,7 +3,7 @@
 use std::io::{Write, stdout};
 
 use warmstart_files::shown;
-use warmstart_train::init_check::{Check, Layer, Request, check};
+use warmstart_workflows::init_check::{Check, Layer, Request, check};
 
 use super::{Failure, use_threads};
 use crate::arguments::InitCheck;

@@ -1,29 +1,28 @@
 //! `warmstart lr-find`.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 
 use warmstart_files::shown;
-use warmstart_train::lr_find::{FoundBy, Sweep, lr_find as find};
+use warmstart_workflows::lr_find::{FoundBy, Sweep, lr_find as find};
 
 use super::Failure;
-use super::train::{draft_of_one, machine};
+use super::train::{draft_of_one, resources};
 use crate::arguments::LrFind;
 use crate::printing;
 use crate::progress::Progress;
 
 pub fn lr_find(arguments: LrFind) -> Result<(), Failure> {
     warmstart_report::require_place(&arguments.picture)?;
-    let machine = machine(&arguments.train.threads, &arguments.train.cache)?;
-    let draft = draft_of_one(arguments.train)?;
+    let resources = resources(&arguments.train.threads, &arguments.train.cache)?;
+    let draft = draft_of_one(&arguments.train)?;
     let mut progress = Progress::new();
-    let sweeps = find(draft, machine, &mut |event| progress.show(event))?;
+    let sweeps = find(draft, resources, &mut |event| progress.show(event))?;
     progress.clear();
     warmstart_report::draw_sweeps(&arguments.picture, &sweeps)?;
     let mut out = stdout().lock();
     for sweep in &sweeps {
         if arguments.json {
-            let sweep = serde_json::to_string(sweep).expect("a sweep is plain data");
-            writeln!(out, "{sweep}")?;
+            printing::json(&mut out, sweep)?;
         } else {
             printing::line(&mut out, line(sweep))?;
         }

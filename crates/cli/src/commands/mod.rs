@@ -18,8 +18,9 @@ pub mod weights;
 use std::io;
 use std::process::ExitCode;
 
+use serde::Serialize;
 use warmstart_data::DataError;
-use warmstart_train::Error;
+use warmstart_recipe::{Error, Fields};
 use warmstart_weights::WeightError;
 
 use crate::arguments::Threads;
@@ -31,6 +32,16 @@ pub struct Failure {
     code: u8,
     /// Nothing went wrong: it was stopped.
     stopped: bool,
+    /// The error in parts, for programs.
+    fields: Fields,
+}
+
+/// An error as JSON on standard error.
+#[derive(Serialize)]
+struct JsonError<'a> {
+    error: &'a str,
+    #[serde(flatten)]
+    fields: &'a Fields,
 }
 
 /// Something failed.
@@ -45,6 +56,7 @@ impl Failure {
             message: message.into(),
             code: FAILED,
             stopped: false,
+            fields: of_kind("failure"),
         }
     }
 
@@ -54,6 +66,7 @@ impl Failure {
             message,
             code,
             stopped: true,
+            fields: of_kind("stopped"),
         }
     }
 
@@ -63,12 +76,23 @@ impl Failure {
             message: message.into(),
             code: USAGE,
             stopped: false,
+            fields: of_kind("usage"),
         }
     }
 
-    /// Says why, and gives the exit code.
-    pub fn report(self) -> ExitCode {
-        if !self.message.is_empty() {
+    /// Prints the error, and returns the exit code.
+    pub fn report(self, as_json: bool) -> ExitCode {
+        if self.message.is_empty() {
+            return ExitCode::from(self.code);
+        }
+        if as_json {
+            let error = JsonError {
+                error: &self.message,
+                fields: &self.fields,
+            };
+            // Whether or not anyone reads it.
+            let _ = printing::json(&mut io::stderr(), &error);
+        } else {
             let kind = if self.stopped { "" } else { "error: " };
             printing::told(format!("{kind}{}", self.message));
         }
@@ -82,6 +106,7 @@ impl From<Error> for Failure {
             message: error.to_string(),
             code: if error.is_usage() { USAGE } else { FAILED },
             stopped: false,
+            fields: error.fields(),
         }
     }
 }
@@ -94,13 +119,19 @@ impl From<warmstart_report::Error> for Failure {
 
 impl From<DataError> for Failure {
     fn from(error: DataError) -> Self {
-        Self::failed(error.to_string())
+        Error::from(error).into()
     }
 }
 
 impl From<WeightError> for Failure {
     fn from(error: WeightError) -> Self {
-        Self::failed(error.to_string())
+        Error::from(error).into()
+    }
+}
+
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        Self::usage(error.to_string())
     }
 }
 
@@ -112,23 +143,36 @@ impl From<io::Error> for Failure {
                 message: String::new(),
                 code: 0,
                 stopped: false,
+                fields: Fields::default(),
             };
         }
         Self::failed(format!("could not print: {error}"))
     }
 }
 
-/// Refuses a `WARMSTART_SIMD` that this processor cannot follow.
-pub fn simd_level() -> Result<(), Failure> {
-    warmstart_train::simd_level()
-        .map(drop)
-        .map_err(Failure::usage)
+fn of_kind(kind: &'static str) -> Fields {
+    Fields {
+        kind,
+        ..Fields::default()
+    }
 }
 
-/// Makes the pool that all computing runs in.
+/// Refuses a `WARMSTART_SIMD` that this processor cannot follow.
+pub fn simd_level() -> Result<(), Failure> {
+    warmstart_nn::simd_level()
+        .map(drop)
+        .map_err(|error| Failure::usage(error.to_string()))
+}
+
+/// Makes the pool of threads that computes.
 pub fn use_threads(threads: &Threads) -> Result<usize, Failure> {
     let count = threads.count();
-    warmstart_train::use_threads(count)
-        .map_err(|error| Failure::failed(format!("could not start {count} threads: {error}")))?;
+    start_threads(count)?;
     Ok(count)
+}
+
+/// Makes a pool of so many threads.
+pub fn start_threads(count: usize) -> Result<(), Failure> {
+    warmstart_workflows::use_threads(count)
+        .map_err(|error| Failure::failed(format!("could not start {count} threads: {error}")))
 }

@@ -1,26 +1,24 @@
 //! `warmstart plan`, and the process that measures for it.
 
-use std::io::{self, BufRead, Write, stdin, stdout};
+use std::io::{self, BufRead, stdin, stdout};
 use std::{process, thread};
 
-use super::train::{draft_of_one, machine, program};
-use super::{Failure, use_threads};
-use crate::arguments::{Plan, Probe};
+use super::Failure;
+use super::start_threads;
+use super::train::{draft_of_one, program, resources};
+use crate::arguments::Plan;
 use crate::printing;
 use crate::progress::{Progress, plan_lines};
 
 pub fn plan(arguments: Plan) -> Result<(), Failure> {
     let (json, arguments) = (arguments.json, arguments.train);
-    let machine = machine(&arguments.threads, &arguments.cache)?;
-    let draft = draft_of_one(arguments)?;
+    let resources = resources(&arguments.threads, &arguments.cache)?;
+    let draft = draft_of_one(&arguments)?;
     let mut progress = Progress::new();
-    let plan = warmstart_train::plan(draft, machine, &mut |event| progress.show(event))?;
+    let plan = warmstart_workflows::plan::plan(draft, resources, &mut |event| progress.show(event))?;
     let mut out = stdout().lock();
     if json {
-        serde_json::to_writer(&mut out, &plan)
-            .map_err(|error| Failure::failed(error.to_string()))?;
-        writeln!(out)?;
-        return Ok(());
+        return Ok(printing::json(&mut out, &plan)?);
     }
     for line in plan_lines(&plan) {
         printing::line(&mut out, line)?;
@@ -30,15 +28,15 @@ pub fn plan(arguments: Plan) -> Result<(), Failure> {
 
 /// Answers the request of a process that plans: a line. The input stays open for as long as that process
 /// waits; when it ends, by whatever signal, so does this one.
-pub fn probe(arguments: Probe) -> Result<(), Failure> {
-    use_threads(&arguments.threads)?;
+pub fn probe() -> Result<(), Failure> {
     let mut request = String::new();
     stdin().lock().read_line(&mut request)?;
     thread::spawn(|| {
-        // Nobody waits for the answer any more, whatever the reading comes to.
+        // Nobody waits for the answer any more, however the reading ends.
         let _ = io::copy(&mut stdin().lock(), &mut io::sink());
         process::exit(0)
     });
-    let cost = warmstart_train::probe::measure(&request, &program()?)?;
+    let cost =
+        warmstart_workflows::plan::measure_request(&request, &program()?, start_threads)?;
     serde_json::to_writer(stdout(), &cost).map_err(|error| Failure::failed(error.to_string()))
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use warmstart_files::{shown, text};
 use warmstart_metrics::top_k;
-use warmstart_train::classifier::{Classifier, Prediction};
-use warmstart_train::trained::Trained;
+use warmstart_tasks::classify::classifier::{Classifier, Prediction};
+use warmstart_tasks::kinds::Trained;
 
 use super::{Failure, find, use_threads};
 use crate::arguments::Predict;

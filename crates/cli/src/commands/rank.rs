@@ -1,13 +1,13 @@
 //! `warmstart rank`.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 
-use warmstart_train::rank::{Ranked, Ranking, Request};
-use warmstart_train::recipe::{NO_WEIGHTS, SEED};
+use warmstart_workflows::rank::{Ranked, Ranking, Request};
+use warmstart_recipe::{NO_WEIGHTS, SEED};
 
 use super::Failure;
 use super::seen::tell_seen;
-use super::train::machine;
+use super::train::resources;
 use crate::arguments::Rank;
 use crate::printing;
 use crate::progress::{Progress, interval};
@@ -16,7 +16,7 @@ use crate::progress::{Progress, interval};
 const TOLD_APART: f64 = 0.05;
 
 pub fn rank(arguments: Rank) -> Result<(), Failure> {
-    let machine = machine(&arguments.threads, &arguments.cache)?;
+    let resources = resources(&arguments.threads, &arguments.cache)?;
     let request = Request {
         data: arguments.data,
         weights: arguments.weights,
@@ -27,7 +27,7 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
         seed: arguments.seed.unwrap_or(SEED),
     };
     let mut progress = Progress::new();
-    let ranking = warmstart_train::rank::rank(&request, machine, &mut |event| progress.show(event));
+    let ranking = warmstart_workflows::rank::rank(&request, resources, &mut |event| progress.show(event));
     progress.clear();
     let ranking = ranking?;
     for Ranked { weights, seen, .. } in &ranking.ranked {
@@ -37,9 +37,7 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
     }
     let mut out = stdout().lock();
     if arguments.json {
-        let text = serde_json::to_string(&ranking).expect("figures are plain data");
-        writeln!(out, "{text}")?;
-        return Ok(());
+        return Ok(printing::json(&mut out, &ranking)?);
     }
     for line in lines(&ranking) {
         printing::line(&mut out, line)?;
@@ -54,7 +52,7 @@ fn lines(ranking: &Ranking) -> Vec<String> {
     };
     let (weights, model) = (width(|l| &l.weights, 7), width(|l| &l.model, 5));
     let mut lines = vec![format!(
-        "{:weights$}  {:model$}  probe accuracy",
+        "{:weights$}  {:model$}  linear probe accuracy",
         "weights", "model"
     )];
     for line in &ranking.ranked {
@@ -67,7 +65,7 @@ fn lines(ranking: &Ranking) -> Vec<String> {
         ));
     }
     lines.push(format!(
-        "judged by {} training images, each by the frozen features of the others; always the largest class: {:.4}",
+        "judged by {} training images, each by the frozen features of the others; always guessing the largest class: {:.4}",
         ranking.images, ranking.largest_class
     ));
     lines.extend(verdict(ranking));
@@ -92,7 +90,7 @@ fn verdict(ranking: &Ranking) -> Option<String> {
         .collect();
     if first.interval.low <= ranking.largest_class {
         return Some(format!(
-            "{} tells hardly more than always guessing the largest class: nothing here suits the data",
+            "{} is hardly better than always guessing the largest class: none of these weights suits the data",
             named(&first.weights)
         ));
     }
@@ -100,7 +98,7 @@ fn verdict(ranking: &Ranking) -> Option<String> {
         (_, 1) => return None,
         ([], _) => format!("{} suits the data best", named(&first.weights)),
         (others, _) => format!(
-            "{} is first, and by so many images {} may be as good",
+            "{} is first, but with so few images {} may be as good",
             named(&first.weights),
             others.join(", ")
         ),

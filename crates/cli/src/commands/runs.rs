@@ -1,21 +1,20 @@
 //! `warmstart runs`.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 
 use warmstart_files::shown;
-use warmstart_train::runs::{FoundRun, Status};
+use warmstart_run::list::{FoundRun, Status};
 
 use super::Failure;
 use crate::arguments::Runs;
-use crate::printing::line;
+use crate::printing::{json, line};
 
 pub fn runs(arguments: Runs) -> Result<(), Failure> {
-    let found = warmstart_train::runs::runs(&arguments.folder)?;
+    let found = warmstart_run::list::runs(&arguments.folder)?;
     let mut out = stdout().lock();
     if arguments.json {
         for run in &found {
-            let run = serde_json::to_string(run).expect("a run is plain data");
-            writeln!(out, "{run}")?;
+            json(&mut out, run)?;
         }
         return Ok(());
     }
@@ -53,7 +52,7 @@ fn status(run: &FoundRun) -> String {
     match &run.status {
         Status::Running { process, epoch } => {
             let process = process.map_or(String::new(), |number| format!(", process {number}"));
-            format!("running: {epoch} of {epochs} epochs are done{process}")
+            format!("running: {epoch} of {epochs} epochs are finished{process}")
         }
         Status::Interrupted {
             epoch: 0,

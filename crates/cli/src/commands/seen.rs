@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use warmstart_files::shown;
-use warmstart_train::run_data::Seen;
+use warmstart_workflows::run_data::Seen;
 
 use crate::printing::told;
 

@@ -112,7 +112,7 @@ pub(crate) fn best_match<'a>(
         .filter(|(prefix, ..)| *prefix != matched.prefix)
         .collect();
     matched.reason = match rivals.first() {
-        _ if wanted.is_some() => "chosen by --weights-prefix",
+        _ if wanted.is_some() => "as requested",
         Some((_, tensors, _)) if *tensors < score.backbone.loaded_tensors => "more tensors fit",
         Some((.., rival)) => score.rank.reason(*rival),
         None => "",

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use warmstart_files::shown;
+use warmstart_files::{Key, shown};
 
 use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference};
 use crate::text::{counted, cut_line, cut_list, cut_names, grouped, percent, quoted, shape};
@@ -29,10 +29,11 @@ impl LoadPlan {
                 None => "no prefix".to_owned(),
             };
             lines.push(format!(
-                "fits under {} prefixes: {taken} is taken ({}); also {}; choose with --weights-prefix",
+                "fits under {} prefixes: {taken} is taken ({}); also {}; choose with {}",
                 self.rivals.len() + 1,
                 self.reason,
-                quoted(self.rivals.iter().map(String::as_str))
+                quoted(self.rivals.iter().map(String::as_str)),
+                Key::WEIGHTS_PREFIX
             ));
         }
         lines.push(format!(

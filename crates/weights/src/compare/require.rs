@@ -1,6 +1,8 @@
 //! Refusal of a plan that leaves too much randomly initialised.
 
 use super::{LoadPlan, Part};
+use warmstart_files::Key;
+
 use crate::WeightError;
 use crate::text::{counted, cut_line, cut_names, percent, shape};
 
@@ -28,13 +30,14 @@ impl LoadPlan {
         if coverage < minimum {
             return refused(format!(
                 "only {} of {} backbone tensors of {} load ({} of the backbone, at least {} needed): {}; \
-                 `warmstart weights inspect` shows what the file is, --allow-partial trains anyway",
+                 `warmstart weights inspect` shows what the file is, {} trains anyway",
                 self.backbone.loaded_tensors,
                 self.backbone.expected_tensors,
                 self.architecture,
                 percent(coverage),
                 percent(minimum),
                 self.example(),
+                Key::ALLOW_PARTIAL,
             ));
         }
         if let Some(first) = &self.first_layer_missing {
@@ -48,8 +51,9 @@ impl LoadPlan {
             };
             return refused(format!(
                 "the first layer of {}, {first}, does not load: {problem}, and all other layers depend on it; \
-                 use a file that has it, or train anyway with --allow-partial",
-                self.architecture
+                 use a file that has it, or train anyway with {}",
+                self.architecture,
+                Key::ALLOW_PARTIAL
             ));
         }
         Ok(())

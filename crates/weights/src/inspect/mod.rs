@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use warmstart_files::shown;
+use warmstart_files::{Key, shown};
 
 use crate::WeightError;
 use crate::compare::{
@@ -281,10 +281,11 @@ impl Inspection {
         {
             let _ = writeln!(
                 text,
-                "it fits under {} as well; `{}` is taken ({}); choose with --weights-prefix",
+                "it fits under {} as well; `{}` is taken ({}); choose with {}",
                 quoted(best.other_prefixes.iter().map(String::as_str)),
                 cut_line(&best.prefix, 100),
-                best.reason
+                best.reason,
+                Key::WEIGHTS_PREFIX
             );
         }
         if self.architecture.is_some()
@@ -295,7 +296,8 @@ impl Inspection {
         {
             let _ = writeln!(
                 text,
-                "WARNING: the first layer does not load, and a run refuses such a file without --allow-partial"
+                "WARNING: the first layer does not load, and a run refuses such a file without {}",
+                Key::ALLOW_PARTIAL
             );
         }
         let _ = writeln!(text, "{}", self.verdict());

@@ -1,33 +1,21 @@
-//! What an initialization does to a signal on its way forward, and to a gradient on its way back.
+//! `warmstart init-check`: the effect of an initialization on a signal on its way forward, and on a gradient on its way
+//! back.
 
 mod network;
+mod passes;
+mod request;
 mod unit_by_unit;
 
 use serde::Serialize;
-use warmstart_nn::burn::tensor::Tensor;
+use warmstart_recipe::{Error, Init};
 
-use network::{Network, Pass, Passes};
+use network::Network;
 pub use network::{PLAIN, names};
-
-use warmstart_recipe::Error;
-use warmstart_recipe::Init;
+use passes::{Pass, Passes};
+pub use request::Request;
 
 /// Factor by which a signal may grow or shrink on its way through a network: training still gets through.
 const MOST_GROWTH: f64 = 1e3;
-
-/// What is to be pushed through which network.
-pub struct Request {
-    /// Name of an architecture, or [`PLAIN`].
-    pub model: String,
-    /// Images in the batch.
-    pub batch: usize,
-    /// Edge of the square images in pixels; `None` for the model's own.
-    pub image_size: Option<usize>,
-    /// Everything random follows from it.
-    pub seed: u64,
-    /// Images to take; noise if there are none.
-    pub data: Option<std::path::PathBuf>,
-}
 
 /// A layer under an initialization.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -172,7 +160,7 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
     let (finite, overflow) = way.split_at(finite.count());
     if finite.is_empty() {
         return Some(format!(
-            "{what} is no finite number anywhere; {}",
+            "{what} is not finite anywhere; {}",
             consequences[1]
         ));
     }
@@ -196,7 +184,7 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
         false => ("explodes", consequences[1]),
     };
     let overflows = match overflow.first() {
-        Some((layer, _)) => format!(", no finite number from {layer} on"),
+        Some((layer, _)) => format!(", not finite from {layer} on"),
         None => String::new(),
     };
     Some(format!(
@@ -204,9 +192,4 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
          {consequence}",
         growth.powf(1.0 / layers.max(1) as f64)
     ))
-}
-
-/// All values of a tensor.
-fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("tensors are f32")
 }

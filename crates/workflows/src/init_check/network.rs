@@ -7,15 +7,14 @@ use warmstart_nn::burn::tensor::{Tensor, TensorData, activation::relu};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults, Scheme, Weights};
 use warmstart_nn::ops::linear;
 use warmstart_nn::{Activation, Parameters};
-
-use super::unit_by_unit::pass;
-use super::{Request, values};
-use warmstart_recipe::Error;
+use warmstart_recipe::{Error, Init, Key, Problem, VAL_SPLIT, architecture};
 use warmstart_tasks::classify::Head;
-use warmstart_recipe::architecture;
-use warmstart_train::layer_sequential;
 use warmstart_tasks::preprocessing;
-use warmstart_recipe::Init;
+use warmstart_train::layer_sequential;
+
+use super::passes::{Pass, Passes, values};
+use super::request::Request;
+use super::unit_by_unit::pass;
 
 /// The textbook's network: linear layers and rectifiers, and no batch norm that would make up for the
 /// initialization.
@@ -29,22 +28,6 @@ const CLASSES: usize = 10;
 /// Names of the networks that can be checked.
 pub fn names() -> impl Iterator<Item = &'static str> {
     warmstart_models::names().chain([PLAIN])
-}
-
-/// What went through a layer.
-pub struct Pass {
-    pub name: String,
-    pub output: Vec<f32>,
-    /// Of the loss by the output.
-    pub gradient: Vec<f32>,
-}
-
-/// What went through a network.
-pub struct Passes {
-    /// Through its layers, from the image on.
-    pub layers: Vec<Pass>,
-    /// Through the classifier behind them; the plain network has none.
-    pub head: Option<Pass>,
 }
 
 /// A network with a batch for it.
@@ -67,14 +50,15 @@ impl Network {
     pub fn new(request: &Request) -> Result<Self, Error> {
         let noise = |values: usize| noise("images", values, request.seed);
         if request.model == PLAIN {
-            let said = [
-                ("--data", request.data.is_some()),
-                ("--image-size", request.image_size.is_some()),
+            let given = [
+                (Key::DATA, request.data.is_some()),
+                (Key::IMAGE_SIZE, request.image_size.is_some()),
             ];
-            if let Some((option, _)) = said.iter().find(|(_, is_said)| *is_said) {
-                return Err(Error::usage(format!(
-                    "the plain network has no images to look at: leave {option} out"
-                )));
+            if let Some((key, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
+                return Err(Problem::new("the plain network has no images to look at")
+                    .of_key(key)
+                    .fix(format!("leave {key} out"))
+                    .into());
             }
             return Ok(Self::Plain(noise(request.batch * WIDTH), request.batch));
         }
@@ -88,7 +72,7 @@ impl Network {
                 (0..request.batch).map(|image| image % CLASSES).collect(),
             ),
             Some(folder) => {
-                let data = warmstart_data::open(folder, warmstart_recipe::VAL_SPLIT, request.seed)?;
+                let data = warmstart_data::open(folder, VAL_SPLIT, request.seed)?;
                 let preprocessing =
                     preprocessing::for_size(&architecture.pretrained, size, Fit::Crop);
                 let order = epoch_order(request.seed, 0, data.train.len());
@@ -116,9 +100,11 @@ impl Network {
     /// If it names a layer that isn't there.
     pub fn pass(&self, init: &Init, seed: u64) -> Result<Passes, Error> {
         match self {
-            Self::Plain(..) if init.0.weights == Weights::LayerSequential => Err(Error::usage(
-                "lsuv scales convolutions, and the plain network has none: give another --init, or a --model",
-            )),
+            Self::Plain(..) if init.0.weights == Weights::LayerSequential => {
+                Err(Error::usage("lsuv scales convolutions, and the plain network has none").fix(
+                    format!("give another {}, or a {}", Key::INIT, Key::MODEL),
+                ))
+            }
             Self::Plain(batch, images) => {
                 let infos = plain_parameters();
                 let defaults = ModelDefaults {

@@ -5,11 +5,10 @@ use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::block::{Block, Forward, Shortcut, Unit};
 use warmstart_nn::burn::tensor::Tensor;
-
-use super::network::{Pass, Passes};
-use super::values;
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::classify::loss::cross_entropy;
+
+use super::passes::{Pass, Passes, values};
 
 /// A unit on its way forward, cut off from those before it.
 struct Node {
@@ -143,7 +142,7 @@ fn backward(nodes: Vec<Node>, mut gradient: Tensor<4>) -> Vec<Pass> {
             Role::Projection => of_added
                 .take()
                 .expect("a branch adds what its projection gives"),
-            _ => gradient.clone(),
+            Role::Chain | Role::Fork | Role::Pool => gradient.clone(),
         };
         let root = (node.output.clone() * by_output.clone().autodiff()).sum();
         let gradients = root.backward();

@@ -1,127 +1,108 @@
-//! What may be changed, and what of the recipe follows.
+//! The changes that `resume` makes, and the recipe with them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use warmstart_recipe::Error;
-use warmstart_recipe::command;
+use warmstart_recipe::{
+    Auto, ByMemory, Draft, Error, Key, Phase, Problem, Recipe, Train, absolute, command,
+    phase_flags_given,
+};
 use warmstart_run::position;
-use warmstart_recipe::absolute;
-use warmstart_recipe::Automatic;
-use warmstart_recipe::Memory;
-use warmstart_recipe::OnNonFinite;
-use warmstart_recipe::Phase;
-use warmstart_recipe::Recipe;
-use warmstart_recipe::Train;
 use warmstart_run::record::EpochRecord;
 
-/// What `resume` may change.
+/// The changes that `resume` makes.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    /// Total of epochs over all phases.
-    pub epochs: Option<usize>,
-    /// Go on after this epoch instead of the last.
+    /// New values of options: those of the run, of the phases that train the head alone (`frozen`), and of the others
+    /// (`thawed`), whose epochs are the new total.
+    pub options: Draft,
+    /// The epoch after which to continue, instead of the last.
     pub from_epoch: Option<usize>,
-    /// Batch of the phases that train more than the head.
-    pub batch: Option<usize>,
-    /// Batch of the phases that train the head alone.
-    pub freeze_batch: Option<usize>,
-    /// Learning rate of the phases that train more than the head.
-    pub lr: Option<f64>,
-    /// Learning rate of the phases that train the head alone.
-    pub freeze_lr: Option<f64>,
-    /// What to do about a step whose loss or gradient is not a number.
-    pub on_nonfinite: Option<OnNonFinite>,
-    /// Whether the thaw has to beat the frozen model to be kept.
-    pub guard: Option<bool>,
-    /// Where the data set is now.
-    pub data: Option<PathBuf>,
     /// Whether other files, sizes or labels are accepted.
     pub accept_data_change: bool,
-    /// Memory to keep within.
-    pub memory: Option<Memory>,
-    /// True if the run failed to allocate, or was killed for lack of memory.
+    /// Whether the run failed to allocate, or was killed for lack of memory.
     pub out_of_memory: bool,
 }
 
 impl Changes {
-    /// Whether they touch what is planned.
+    /// Whether they change the plan.
     pub(super) fn need_a_plan(&self) -> bool {
-        self.batch.is_some() || self.freeze_batch.is_some() || self.memory.is_some()
+        let Draft {
+            memory,
+            frozen,
+            thawed,
+            ..
+        } = &self.options;
+        memory.is_some() || frozen.batch.is_some() || thawed.batch.is_some()
     }
-}
 
-/// The recipe with the changes, which touch no phase whose epochs are all done.
-pub(super) fn change(
-    mut recipe: Recipe,
-    changes: &Changes,
-    history: &[EpochRecord],
-) -> Result<Recipe, Error> {
-    if let Some(epochs) = changes.epochs
-        && (epochs != course::epochs(&recipe, history) || epochs < history.len())
-    {
-        recipe = course::with_epochs(recipe, epochs, history)?;
-    }
-    let flags = [
-        ("--batch", changes.batch.is_some(), false),
-        ("--lr", changes.lr.is_some(), false),
-        ("--freeze-batch", changes.freeze_batch.is_some(), true),
-        ("--freeze-lr", changes.freeze_lr.is_some(), true),
-    ];
-    let first = first_open(&recipe, history);
-    let mut hit = [false; 2];
-    for phase in &mut recipe.phases[first..] {
-        let frozen = phase.train == Train::Head;
-        hit[usize::from(frozen)] = true;
-        let (batch, lr) = match frozen {
-            true => (changes.freeze_batch, changes.freeze_lr),
-            false => (changes.batch, changes.lr),
-        };
-        phase.batch = batch.unwrap_or(phase.batch);
-        phase.lr = lr.unwrap_or(phase.lr);
-    }
-    for (flag, given, frozen) in flags {
-        if given && !hit[usize::from(frozen)] {
-            return Err(Error::usage(format!(
-                "{flag}: no epoch is left whose backbone is {}",
-                if frozen { "frozen" } else { "thawed" }
-            )));
+    /// The recipe with the changes, which touch no phase whose epochs are all done.
+    pub(super) fn apply(
+        &self,
+        mut recipe: Recipe,
+        history: &[EpochRecord],
+    ) -> Result<Recipe, Error> {
+        let options = &self.options;
+        if let Some(epochs) = options.thawed.epochs
+            && (epochs != position::epochs(&recipe, history) || epochs < history.len())
+        {
+            recipe = position::with_epochs(recipe, epochs, history)?;
         }
+        let mut thawed = options.thawed.clone();
+        // A total, and no phase's own.
+        thawed.epochs = None;
+        let first = first_open(&recipe, history);
+        let mut has_phase = [false; 2];
+        for phase in &mut recipe.phases[first..] {
+            let is_frozen = phase.train == Train::Head;
+            has_phase[usize::from(!is_frozen)] = true;
+            phase.take_options(if is_frozen { &options.frozen } else { &thawed });
+        }
+        for (place, flags) in phase_flags_given(options).into_iter().enumerate() {
+            let flag = flags.into_iter().find(|flag| *flag != Key::EPOCHS);
+            if let Some(flag) = flag.filter(|_| !has_phase[place]) {
+                let backbone = ["frozen", "thawed"][place];
+                let what = format!("{flag}: no epoch is left whose backbone is {backbone}");
+                return Err(Problem::new(what).of_key(flag).into());
+            }
+        }
+        if [&options.frozen, &options.thawed].iter().any(|phase| phase.batch == Some(Auto::Auto)) {
+            return Err(Problem::of_value(Key("batch"), "auto", "a number on resume").into());
+        }
+        recipe.take_options(options);
+        recipe.data = absolute(&recipe.data);
+        recipe.check()?;
+        Ok(recipe)
     }
-    recipe.memory = changes.memory.unwrap_or(recipe.memory);
-    recipe.guard = changes.guard.unwrap_or(recipe.guard);
-    recipe.on_nonfinite = changes.on_nonfinite.unwrap_or(recipe.on_nonfinite);
-    if let Some(data) = &changes.data {
-        recipe.data = absolute(data);
-    }
-    recipe.check()?;
-    Ok(recipe)
 }
 
-/// What a new plan decides: the micro-batches of the phases that are not done.
-pub(super) fn open_choices(recipe: &Recipe, history: &[EpochRecord]) -> Vec<Automatic> {
+/// The options that a new plan chooses: the micro-batches of the phases that are not done.
+pub(super) fn open_options(recipe: &Recipe, history: &[EpochRecord]) -> Vec<ByMemory> {
     let first = first_open(recipe, history);
-    let choices = (0..recipe.phases.len()).map(|phase| Automatic {
+    let open = (0..recipe.phases.len()).map(|phase| ByMemory {
         micro_batch: phase >= first,
-        ..Automatic::default()
+        ..ByMemory::default()
     });
-    choices.collect()
+    open.collect()
 }
 
 /// Index of the first phase that is not done; the number of phases if all are.
 fn first_open(recipe: &Recipe, history: &[EpochRecord]) -> usize {
-    course::next(recipe, history).map_or(recipe.phases.len(), |position| position.phase)
+    position::next(recipe, history).map_or(recipe.phases.len(), |position| position.phase)
 }
 
-/// Lets a phase for which there was not enough memory do with less, and says so.
+/// Halves the images at a time of a phase for which there was not enough memory, and returns a note on it.
 pub(super) fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Error> {
     let Phase { name, batch, .. } = &*phase;
     let before = phase.micro_batch();
     if before == 1 {
-        return Err(Error::Memory(format!(
-            "the run ended in phase {name} for lack of memory, and its images go one at a time \
-             already: free some memory and resume with `{} --memory auto`, or start a \
-             run with a smaller model or --image-size",
-            command::resume(run)
+        let what = format!(
+            "the run ended in phase {name} for lack of memory, and its images go one at a time already"
+        );
+        return Err(Error::memory(what).fix(format!(
+            "free some memory and resume with `{} {} auto`, or start a run with a smaller model or {}",
+            command::resume(run),
+            Key::MEMORY,
+            Key::IMAGE_SIZE
         )));
     }
     let after = before.div_ceil(2);

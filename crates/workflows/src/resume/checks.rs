@@ -2,20 +2,14 @@
 
 use std::path::Path;
 
-use warmstart_files::shown;
-
-use warmstart_recipe::Error;
-use warmstart_run::checkpoint::Checkpoint;
-use warmstart_recipe::run_files::MODEL;
-use warmstart_run::checkpoint::State;
-use warmstart_run::position;
+use warmstart_recipe::run_files::{MODEL, RECIPE};
+use warmstart_recipe::{Error, Key, Problem, Recipe};
+use warmstart_run::checkpoint::{Checkpoint, State};
 use warmstart_run::data_files::DataFiles;
-use warmstart_run::event::Event;
-use warmstart_run::event::Observer;
-use warmstart_tasks::model_file::ModelInfo;
-use warmstart_recipe::Recipe;
-use warmstart_recipe::run_files::RECIPE;
+use warmstart_run::event::{Event, Observer};
 use warmstart_run::folder::RunFolder;
+use warmstart_run::position;
+use warmstart_tasks::model_file::ModelInfo;
 
 /// Refuses a checkpoint of other classes, another network or another image size: nothing of the result
 /// would mean anything.
@@ -28,13 +22,14 @@ pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> R
             path,
             problem: format!(
                 "{difference}: this run cannot continue with them; start a new one from its weights \
-                 (warmstart train --weights)"
+                 (warmstart train {})",
+                Key::WEIGHTS
             ),
         }),
     }
 }
 
-/// Data that are not those that the run learned from.
+/// Data that differ from those that the run has learned from.
 pub(super) struct OtherData {
     /// How they differ, in words.
     pub difference: String,
@@ -61,7 +56,7 @@ pub(super) fn other_data(
     let listed = listed.filter(|listed| listed.checksum() == expected);
     let difference = listed.map_or_else(
         || {
-            "files, sizes or labels; which ones cannot be said, for the run's list of them is lost"
+            "files, sizes or labels; which ones is unknown, because the run's list of them is lost"
                 .into()
         },
         |listed| files.difference(&listed),
@@ -92,33 +87,36 @@ pub(super) fn between_epochs(
     Ok(newest)
 }
 
-/// Refuses a recipe in which the run is no longer where its checkpoint was.
+/// Refuses a recipe in which the position of the run is not that of its checkpoint.
 pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> Result<(), Error> {
     let file = run.join(RECIPE);
-    let file = shown(&file);
+    let refuse = |what: String, fix: &str| {
+        Err(Problem::new(what).of_file(&file).fix(fix).into())
+    };
     let in_hand = state.epoch_in_hand.is_some();
     if recipe.phases.iter().all(|phase| phase.name != state.phase) {
         let names: Vec<&str> = recipe.phases.iter().map(|phase| &*phase.name).collect();
-        return Err(Error::usage(format!(
-            "{file} has phase {} where the run is in phase {}: give the phases back their names and places",
+        let what = format!(
+            "it has phase {} where the run is in phase {}",
             names.join(", "),
             state.phase
-        )));
+        );
+        return refuse(what, "give the phases back their names and places");
     }
     let Some(position) = state.position(recipe) else {
-        return Err(Error::usage(format!(
-            "{file} has {} epochs, and {} are done: give it more, or go back by --from-epoch",
-            recipe.epochs(),
-            state.epoch
-        )));
+        let what = format!("it has {} epochs, and {} are done", recipe.epochs(), state.epoch);
+        return refuse(what, &format!("give it more, or go back by {}", Key::FROM_EPOCH));
     };
     let phase = &recipe.phases[position.phase];
     if phase.name != state.phase {
-        return Err(Error::usage(format!(
-            "{file} has phase {} where the run is in phase {}: give the phases back their names and places, and no \
-             phase less patience than the run has had",
+        let what = format!(
+            "it has phase {} where the run is in phase {}",
             phase.name, state.phase
-        )));
+        );
+        return refuse(
+            what,
+            "give the phases back their names and places, and no phase less patience than the run has had",
+        );
     }
     let before = state
         .recipe
@@ -126,21 +124,22 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
         .iter()
         .find(|phase| phase.name == state.phase);
     let Some(before) =
-        before.filter(|_| in_hand || !course::ends_phase(recipe, &state.history, state.epoch))
+        before.filter(|_| in_hand || !position::ends_phase(recipe, &state.history, state.epoch))
     else {
         return Ok(());
     };
-    for (key, is_same) in [
-        ("train", before.train == phase.train),
-        ("optimizer", before.optimizer == phase.optimizer),
-    ] {
-        if !is_same {
-            return Err(Error::usage(format!(
-                "{file} has another `{key}` in phase {}, in the middle of which the run is: change it back, or \
-                 go back to the phase's beginning by --from-epoch",
+    match phase.changed_within(before) {
+        None => Ok(()),
+        Some(key) => {
+            let what = format!(
+                "it has another `{key}` in phase {}, in the middle of which the run is",
                 phase.name
-            )));
+            );
+            let fix = format!(
+                "change it back, or go back to the phase's beginning by {}",
+                Key::FROM_EPOCH
+            );
+            refuse(what, &fix)
         }
     }
-    Ok(())
 }

@@ -1,41 +1,36 @@
-//! Going on with a run.
+//! `warmstart resume`: continues a run.
 
 mod changes;
 mod checks;
 
 use std::path::Path;
 
-pub use changes::Changes;
-use changes::{change, open_choices, spare_memory};
-use checks::{OtherData, between_epochs, other_data, require_same_model, require_same_place};
-
 use warmstart_files::shown;
-
-use warmstart_recipe::Error;
-use warmstart_run::checkpoint::At;
-use warmstart_run::checkpoint::Checkpoint;
-use warmstart_tasks::classify::Classification;
-use warmstart_recipe::command;
-use warmstart_run::position;
+use warmstart_recipe::{ByMemory, Error, Key, Recipe, command};
+use warmstart_run::checkpoint::{At, Checkpoint};
 use warmstart_run::data_files::DataFiles;
-use warmstart_tasks::detect::Detection;
-use warmstart_run::event::Event;
-use warmstart_run::event::Observer;
-use warmstart_train::resources::Resources;
-use warmstart_run::kills::EndCause;
-use warmstart_train::assemble::assemble;
-use warmstart_train::assemble::load;
-use warmstart_recipe as recipe;
-use warmstart_recipe::Automatic;
-use warmstart_recipe::Recipe;
-use warmstart_run::record::RunState;
-use warmstart_run::record::Summary;
+use warmstart_run::event::{Event, Observer};
 use warmstart_run::folder::RunFolder;
+use warmstart_run::kills::EndCause;
 use warmstart_run::list::MORE_EPOCHS;
-use warmstart_train::run_loop::OUT_OF_MEMORY;
-use warmstart_train::run_loop::Run;
-use warmstart_train::plan::automatic::make_plan;
+use warmstart_run::plan::Plan;
+use warmstart_run::position;
+use warmstart_run::record::EpochRecord;
+use warmstart_run::summary::{RunState, Summary};
 use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::TaskData;
+use warmstart_tasks::with_task;
+use warmstart_train::initial_weights::initial_weights;
+use warmstart_train::plan::automatic::make_plan;
+use warmstart_train::resources::Resources;
+use warmstart_train::run_loop::Run;
+use warmstart_train::trainer::Trainer;
+
+pub use changes::Changes;
+
+use crate::prepare::open;
+use changes::{open_options, spare_memory};
+use checks::{OtherData, between_epochs, other_data, require_same_model, require_same_place};
 
 /// Resumes a run from its newest sound checkpoint, or from the start if it has none.
 ///
@@ -45,185 +40,263 @@ use warmstart_tasks::task::Task;
 pub fn resume(
     path: &Path,
     changes: &Changes,
-    machine: Resources,
+    resources: Resources,
     observe: Observer,
 ) -> Result<Summary, Error> {
-    let (run, recipe) = RunFolder::open(path, observe)?;
-    match recipe.task {
-        recipe::Task::Classify => {
-            resume_task::<Classification>(path, run, recipe, changes, machine, observe)
-        }
-        recipe::Task::Detect => {
-            resume_task::<Detection>(path, run, recipe, changes, machine, observe)
-        }
-    }
+    let (folder, recipe) = RunFolder::open(path, observe)?;
+    let request = Request {
+        path,
+        folder,
+        changes,
+    };
+    with_task!(recipe.task, T => request.resume::<T>(recipe, resources, observe))
 }
 
-fn resume_task<T: Task>(
-    path: &Path,
-    run: RunFolder,
-    recipe: Recipe,
-    changes: &Changes,
-    machine: Resources,
-    observe: Observer,
-) -> Result<Summary, Error> {
-    let checkpoint = match changes.from_epoch {
-        Some(epoch) => Some(chosen(&run, epoch)?),
-        None => run.checkpoints.newest(&mut |damage| {
-            observe(Event::Note(format!(
-                "skipped a damaged checkpoint: {damage}"
-            )));
-        })?,
-    };
-    let done = checkpoint
-        .as_ref()
-        .map_or(0, |checkpoint| checkpoint.state.epoch);
-    let before = recipe;
-    let history = checkpoint
-        .as_ref()
-        .map_or(Vec::new(), |checkpoint| checkpoint.state.history.clone());
-    let mut recipe = change(before.clone(), changes, &history)?;
-    if changes.out_of_memory && course::next(&recipe, &history).is_none() {
-        return Err(Error::Memory(format!(
-            "every epoch is done, and there is too little memory to measure what is kept: free some and resume \
-             with `{}`",
-            command::resume(path)
-        )));
+/// A run to resume, and the changes to it.
+struct Request<'a> {
+    path: &'a Path,
+    folder: RunFolder,
+    changes: &'a Changes,
+}
+
+impl Request<'_> {
+    fn resume<T: Task>(
+        self,
+        before: Recipe,
+        resources: Resources,
+        observe: Observer,
+    ) -> Result<Summary, Error> {
+        let checkpoint = self.checkpoint(observe)?;
+        let history = checkpoint.as_ref().map(|checkpoint| checkpoint.state.history.clone());
+        let history = history.unwrap_or_default();
+        let mut recipe = self.changes.apply(before.clone(), &history)?;
+        let is_spared = self.spare_memory(&mut recipe, &history, observe)?;
+        self.require_place(&recipe, checkpoint.as_ref())?;
+        let data = open::<T>(&recipe, observe)?;
+        let files = DataFiles::of(&data, &recipe.data)?;
+        let data = TaskData::new(data, &recipe, T::CLASS_OF)?;
+        let mut trainer = Trainer::<T>::new(recipe, data, resources)?;
+        if let Some(checkpoint) = &checkpoint {
+            require_same_model(&trainer.info, checkpoint)?;
+        }
+        report_changes(&trainer.recipe, &before, checkpoint.as_ref(), observe);
+        let other_data = other_data(&self.folder, &files, checkpoint.as_ref());
+        let has_same_data = other_data.is_none();
+        let checkpoint = self.for_data(&trainer.recipe.data, other_data, checkpoint, observe)?;
+        let plan = self.plan(&mut trainer, &history, is_spared, observe)?;
+        match checkpoint {
+            None => self.start_over(trainer, files, plan, observe),
+            Some(checkpoint) => {
+                self.continue_from(checkpoint, trainer, files, plan, has_same_data, observe)
+            }
+        }
     }
-    let mut is_spared = false;
-    if !changes.need_a_plan()
-        && (changes.out_of_memory || was_killed_for_memory(&run, observe))
-        && let Some(position) = course::next(&recipe, &history)
-    {
-        let note = spare_memory(&mut recipe.phases[position.phase], path)?;
-        observe(Event::Note(note));
-        is_spared = true;
+
+    /// The checkpoint to continue from.
+    fn checkpoint(&self, observe: Observer) -> Result<Option<Checkpoint>, Error> {
+        match self.changes.from_epoch {
+            Some(epoch) => chosen(&self.folder, epoch).map(Some),
+            None => self.folder.checkpoints.newest(&mut |damage| {
+                observe(Event::Note(format!("skipped a damaged checkpoint: {damage}")));
+            }),
+        }
     }
-    if let Some(checkpoint) = &checkpoint {
-        require_same_place(&recipe, path, &checkpoint.state)?;
-    } else if let Some(trace) = run.trace_of_epochs() {
-        return Err(Error::Checkpoint(format!(
-            "{} is there, and the checkpoints that it came from are lost: start a new run from its weights \
-             (warmstart train --weights {})",
-            shown(&trace),
-            command::word(path)
-        )));
-    }
-    let mut job = assemble::<T>(recipe, machine, observe)?;
-    if let Some(checkpoint) = &checkpoint {
-        require_same_model(&job.info, checkpoint)?;
-    }
-    let files = DataFiles::of(job.task.data(), &job.recipe.data)?;
-    let other_data = other_data(&run, &files, checkpoint.as_ref());
-    tell_changes(&job.recipe, &before, checkpoint.as_ref(), observe);
-    if changes.data.is_some() && other_data.is_none() {
-        observe(Event::Note(
-            "its data are the same files: the result is the same".into(),
-        ));
-    }
-    let checkpoint = match &other_data {
-        None => checkpoint,
-        Some(OtherData {
-            difference,
-            was_accepted: false,
-        }) if !changes.accept_data_change => {
-            return Err(Error::Refused(format!(
-                "{} does not hold the files that the run learned from: {difference}; bring them back, continue \
-                 with these by --accept-data-change, or start a new run",
-                shown(&job.recipe.data)
+
+    /// Halves the images at a time of the next phase if the run ended for lack of memory. Returns whether it did.
+    fn spare_memory(
+        &self,
+        recipe: &mut Recipe,
+        history: &[EpochRecord],
+        observe: Observer,
+    ) -> Result<bool, Error> {
+        let next = position::next(recipe, history);
+        if self.changes.out_of_memory && next.is_none() {
+            let what = "every epoch is done, and there is too little memory to measure the kept model";
+            return Err(Error::memory(what).fix(format!(
+                "free some and resume with `{}`",
+                command::resume(self.path)
             )));
         }
-        Some(OtherData { difference, .. }) => {
-            observe(Event::Note(format!(
-                "from here on the run learns from other files, so its figures before and after are not \
-                 measured on the same: {difference}"
-            )));
-            between_epochs(&run, checkpoint, observe)?
-        }
-    };
-    let plan = match (changes.need_a_plan(), is_spared) {
-        (true, _) => {
-            let open = open_choices(&job.recipe, &history);
-            make_plan(&mut job, &open, observe)?
-        }
-        (false, true) => {
-            let nothing_open = vec![Automatic::default(); job.recipe.phases.len()];
-            make_plan(&mut job, &nothing_open, observe)?.or_else(|| run.plan())
-        }
-        (false, false) => run.plan(),
-    };
-    let Some(checkpoint) = checkpoint else {
-        observe(Event::Note(
-            "the run has no checkpoint yet: it starts from its first epoch".into(),
-        ));
-        let start = load(&job, observe)?;
-        run.begin(&job.recipe, &start.report, &files)?;
-        let session = Run::new(job, run, files, start.parameters);
-        let mut session = session.with_plan(plan)?;
-        session.align_files(None, observe)?;
-        return session.run(observe);
-    };
-    note_other_simd(&checkpoint, observe);
-    if changes.from_epoch.is_some() {
-        observe(Event::Note(format!(
-            "back to epoch {done}: what came after it is removed, and comes out the same again unless something \
-             is changed"
-        )));
-    }
-    let has_same_guard = job.recipe.guard == checkpoint.state.recipe.guard;
-    let finished = run.summary().filter(|summary| {
-        let whole = summary.state == RunState::Finished && summary.epochs == done;
-        whole && other_data.is_none() && has_same_guard
-    });
-    let seen = checkpoint.state.images_in_epoch();
-    let session = Run::at(job, run, files, checkpoint)?;
-    let mut session = session.with_plan(plan)?;
-    let finished = finished.filter(|_| !session.has_epochs_left());
-    session.align_files(finished.as_ref(), observe)?;
-    if session.has_epochs_left() {
-        let within = match seen {
-            0 => String::new(),
-            _ => format!(", with {seen} images of epoch {} done", done + 1),
+        let Some(next) = next.filter(|_| !self.changes.need_a_plan()) else {
+            return Ok(false);
         };
-        observe(Event::Note(format!(
-            "going on after epoch {done} of {}{within}",
-            session.epochs()
-        )));
-        return session.run(observe);
+        if !self.changes.out_of_memory && !self.was_killed_for_memory(observe) {
+            return Ok(false);
+        }
+        let note = spare_memory(&mut recipe.phases[next.phase], self.path)?;
+        observe(Event::Note(note));
+        Ok(true)
     }
-    observe(Event::Note(format!(
-        "{} has finished its {done} epochs; to train on: {} --epochs {}",
-        shown(path),
-        command::resume(path),
-        done + MORE_EPOCHS
-    )));
-    match finished {
-        // The test split was measured; that is done once.
-        Some(summary) => session.keep_summary(summary),
-        None => session.run(observe),
-    }
-}
 
-/// Returns whether the run was surely killed for lack of memory. Where another process may have been, says so and
-/// how to state it: the run goes on as it was, in the same bits.
-fn was_killed_for_memory(run: &RunFolder, observe: Observer) -> bool {
-    match run.silent_end() {
-        None | Some((_, EndCause::OtherEnd)) => false,
-        Some((_, EndCause::Killed)) => true,
-        Some((phase, EndCause::Unknown)) => {
-            observe(Event::Note(format!(
-                "the run ended without a word in phase {phase}, and the system has killed a process for lack of \
-                 memory since that phase began: if it was this run, stop and resume with `{} {OUT_OF_MEMORY}`, \
-                 which takes half as many images at a time; without it the run goes on as it was",
-                command::resume(run.path())
+    /// Whether the run was certainly killed for lack of memory. Where another process may have been, a note says how to
+    /// state it: the run continues as it was, in the same bits.
+    fn was_killed_for_memory(&self, observe: Observer) -> bool {
+        match self.folder.silent_end() {
+            None | Some((_, EndCause::OtherEnd)) => false,
+            Some((_, EndCause::Killed)) => true,
+            Some((phase, EndCause::Unknown)) => {
+                observe(Event::Note(format!(
+                    "the run ended without an error in phase {phase}, and the system has killed a process for lack of \
+                     memory since that phase began: if it was this run, stop and resume with `{} {}`, which takes half \
+                     as many images at a time; without it the run continues as it was",
+                    command::resume(self.folder.path()),
+                    Key::OUT_OF_MEMORY
+                )));
+                false
+            }
+        }
+    }
+
+    /// Refuses a recipe that does not fit the checkpoint, and a run whose checkpoints are lost.
+    fn require_place(
+        &self,
+        recipe: &Recipe,
+        checkpoint: Option<&Checkpoint>,
+    ) -> Result<(), Error> {
+        if let Some(checkpoint) = checkpoint {
+            return require_same_place(recipe, self.path, &checkpoint.state);
+        }
+        match self.folder.trace_of_epochs() {
+            None => Ok(()),
+            Some(trace) => {
+                let what = format!("{} is there, but its checkpoints are lost", shown(&trace));
+                Err(Error::checkpoint(what).fix(format!(
+                    "start a new run from its weights (warmstart train {} {})",
+                    Key::WEIGHTS,
+                    command::word(self.path)
+                )))
+            }
+        }
+    }
+
+    /// The checkpoint to continue from with data that may differ.
+    fn for_data(
+        &self,
+        data: &Path,
+        other_data: Option<OtherData>,
+        checkpoint: Option<Checkpoint>,
+        observe: Observer,
+    ) -> Result<Option<Checkpoint>, Error> {
+        let Some(OtherData {
+            difference,
+            was_accepted,
+        }) = other_data
+        else {
+            if self.changes.options.data.is_some() {
+                let same = "its data are the same files: the result is the same";
+                observe(Event::Note(same.into()));
+            }
+            return Ok(checkpoint);
+        };
+        if !was_accepted && !self.changes.accept_data_change {
+            let what = format!(
+                "{} does not hold the files that the run learned from: {difference}",
+                shown(data)
+            );
+            return Err(Error::refused(what).fix(format!(
+                "bring them back, continue with these by {}, or start a new run",
+                Key::ACCEPT_DATA_CHANGE
             )));
-            false
+        }
+        observe(Event::Note(format!(
+            "from here on the run learns from other files, so its figures before and after are not \
+             measured on the same: {difference}"
+        )));
+        between_epochs(&self.folder, checkpoint, observe)
+    }
+
+    /// The plan: a new one where something was changed that it depends on.
+    fn plan<T: Task>(
+        &self,
+        trainer: &mut Trainer<T>,
+        history: &[EpochRecord],
+        is_spared: bool,
+        observe: Observer,
+    ) -> Result<Option<Plan>, Error> {
+        if self.changes.need_a_plan() {
+            let open = open_options(&trainer.recipe, history);
+            return make_plan(trainer, &open, observe);
+        }
+        if is_spared {
+            let nothing_open = vec![ByMemory::default(); trainer.recipe.phases.len()];
+            let plan = make_plan(trainer, &nothing_open, observe)?;
+            return Ok(plan.or_else(|| self.folder.plan()));
+        }
+        Ok(self.folder.plan())
+    }
+
+    /// Trains a run that has no checkpoint yet.
+    fn start_over<T: Task>(
+        self,
+        trainer: Trainer<T>,
+        files: DataFiles,
+        plan: Option<Plan>,
+        observe: Observer,
+    ) -> Result<Summary, Error> {
+        let note = "the run has no checkpoint yet: it starts from its first epoch";
+        observe(Event::Note(note.into()));
+        let initial = initial_weights(&trainer, observe)?;
+        self.folder.begin(&trainer.recipe, &initial.report, &files)?;
+        let run = Run::new(trainer, self.folder, files, initial.parameters);
+        let mut run = run.with_plan(plan)?;
+        run.align_files(None, observe)?;
+        run.run(observe)
+    }
+
+    fn continue_from<T: Task>(
+        self,
+        checkpoint: Checkpoint,
+        trainer: Trainer<T>,
+        files: DataFiles,
+        plan: Option<Plan>,
+        has_same_data: bool,
+        observe: Observer,
+    ) -> Result<Summary, Error> {
+        let done = checkpoint.state.epoch;
+        note_other_simd(&checkpoint, observe);
+        if self.changes.from_epoch.is_some() {
+            observe(Event::Note(format!(
+                "back to epoch {done}: later epochs are removed, and come out the same again unless something is changed"
+            )));
+        }
+        let has_same_guard = trainer.recipe.guard == checkpoint.state.recipe.guard;
+        let finished = self.folder.summary().filter(|summary| {
+            let is_whole = summary.state == RunState::Finished && summary.epochs == done;
+            is_whole && has_same_data && has_same_guard
+        });
+        let processed = checkpoint.state.images_in_epoch();
+        let run = Run::at(trainer, self.folder, files, checkpoint)?;
+        let mut run = run.with_plan(plan)?;
+        let finished = finished.filter(|_| !run.has_epochs_left());
+        run.align_files(finished.as_ref(), observe)?;
+        if run.has_epochs_left() {
+            let within = match processed {
+                0 => String::new(),
+                _ => format!(", with {processed} images of epoch {} processed", done + 1),
+            };
+            observe(Event::Note(format!(
+                "continuing after epoch {done} of {}{within}",
+                run.epochs()
+            )));
+            return run.run(observe);
+        }
+        observe(Event::Note(format!(
+            "{} has finished its {done} epochs; to train on: {} {} {}",
+            shown(self.path),
+            command::resume(self.path),
+            Key::EPOCHS,
+            done + MORE_EPOCHS
+        )));
+        match finished {
+            // The test split was measured; that is done once.
+            Some(summary) => run.keep_summary(summary),
+            None => run.run(observe),
         }
     }
 }
 
-/// Says what of the recipe is not as it was: changed now, or since the checkpoint.
-fn tell_changes(
+/// Reports the differences of the recipe: changed now, or since the checkpoint.
+fn report_changes(
     recipe: &Recipe,
     before: &Recipe,
     checkpoint: Option<&Checkpoint>,
@@ -248,25 +321,26 @@ fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
     let there = &checkpoint.state.simd;
     if there != here {
         observe(Event::Note(format!(
-            "the run went at the SIMD level {there} so far and goes on at {here}: the result is as \
+            "the run was trained at the SIMD level {there} so far and continues at {here}: the result is as \
              good, but not the same in every bit"
         )));
     }
 }
 
-fn chosen(run: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
-    let kept = run.checkpoints.epochs()?;
-    if !kept.contains(&epoch) {
-        let kept = match kept.len() {
-            0 => "there are none yet".to_owned(),
-            _ => {
-                let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
-                format!("those kept are of the epochs {}", kept.join(", "))
-            }
-        };
-        return Err(Error::usage(format!(
-            "--from-epoch {epoch}: there is no checkpoint of it; {kept}"
-        )));
+/// The checkpoint of an epoch.
+fn chosen(folder: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
+    let kept = folder.checkpoints.epochs()?;
+    if kept.contains(&epoch) {
+        return folder.checkpoints.open(At::Epoch(epoch));
     }
-    run.checkpoints.open(At::Epoch(epoch))
+    let kept = if kept.is_empty() {
+        "there are none yet".to_owned()
+    } else {
+        let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
+        format!("those kept are of the epochs {}", kept.join(", "))
+    };
+    Err(Error::usage(format!(
+        "{} {epoch}: there is no checkpoint of it; {kept}",
+        Key::FROM_EPOCH
+    )))
 }

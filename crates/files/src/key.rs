@@ -27,6 +27,12 @@ impl Key {
     pub const OUT_OF_MEMORY: Self = Self("out_of_memory");
     /// Threads to compute with.
     pub const THREADS: Self = Self("threads");
+    /// Tensors of a weight file that are taken, by their prefix.
+    pub const WEIGHTS_PREFIX: Self = Self("weights_prefix");
+    /// Consent to a weight file that covers little.
+    pub const ALLOW_PARTIAL: Self = Self("allow_partial");
+    /// File of a picture.
+    pub const PICTURE: Self = Self("picture");
     /// Folder of a data set.
     pub const DATA: Self = Self("data");
     /// Name of the architecture.

@@ -1,0 +1,193 @@
+//! The options of a recipe as flags: made from their declarations.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::error::ErrorKind;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use warmstart_recipe::{Draft, Flag, OptionInfo, PHASE_OPTIONS, PhaseFlag, RUN_OPTIONS};
+
+use crate::printing::flag;
+
+/// The part of a run that a flag is for.
+#[derive(Clone, Copy)]
+enum Place {
+    Run,
+    Frozen,
+    Thawed,
+}
+
+/// A flag for an option.
+struct OptionFlag {
+    place: Place,
+    option: &'static OptionInfo,
+    /// Its name, in a recipe's spelling.
+    name: &'static str,
+    help: String,
+    /// Placeholder for its value; `None` for a switch, with the value that it stands for.
+    value: Result<&'static str, &'static str>,
+}
+
+/// The flags of `train`.
+fn of_train() -> Vec<OptionFlag> {
+    let run = RUN_OPTIONS.iter().flat_map(|option| flags(option, None));
+    let phase = PHASE_OPTIONS.iter().flat_map(|option| flags(option, None));
+    run.chain(phase).collect()
+}
+
+/// The flags of `resume`.
+fn of_resume() -> Vec<OptionFlag> {
+    let options = RUN_OPTIONS.iter().chain(PHASE_OPTIONS);
+    let changed = options.filter_map(|option| Some((option, option.resume.flag?)));
+    changed.flat_map(|(option, help)| flags(option, Some(help))).collect()
+}
+
+/// The flags of an option; on resume with its documentation there, which is empty for that of the flags themselves.
+fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<OptionFlag> {
+    let help = |documentation: &str, default: &str| match resume {
+        Some("") => documentation.trim().to_owned(),
+        Some(help) => help.to_owned(),
+        None if default.is_empty() => documentation.trim().to_owned(),
+        None => format!("{} [default: {default}]", documentation.trim()),
+    };
+    let of_place = |place, flag: PhaseFlag, value| OptionFlag {
+        place,
+        option,
+        name: flag.name,
+        help: help(flag.documentation, flag.default),
+        value: Ok(value),
+    };
+    match option.flag {
+        Flag::None => Vec::new(),
+        Flag::Value(value) => vec![OptionFlag {
+            place: Place::Run,
+            option,
+            name: option.key,
+            help: help(option.documentation, option.default),
+            value: Ok(value),
+        }],
+        Flag::Switch {
+            name,
+            value,
+            documentation,
+        } => vec![OptionFlag {
+            place: Place::Run,
+            option,
+            name,
+            help: help(documentation, ""),
+            value: Err(value),
+        }],
+        Flag::Phases {
+            value,
+            frozen,
+            thawed,
+        } => {
+            let frozen = frozen.map(|flag| of_place(Place::Frozen, flag, value));
+            let thawed = thawed.map(|flag| of_place(Place::Thawed, flag, value));
+            // With a documentation of its own, the flag of `resume` is that of the thawed phase.
+            let frozen = frozen.filter(|_| resume.is_none_or(str::is_empty));
+            frozen.into_iter().chain(thawed).collect()
+        }
+    }
+}
+
+impl OptionFlag {
+    fn argument(&self) -> Arg {
+        let long = self.name.replace('_', "-");
+        let argument = Arg::new(self.name).long(long).help(self.help.clone());
+        let Ok(placeholder) = self.value else {
+            return argument.action(ArgAction::SetTrue);
+        };
+        let argument = argument.value_name(placeholder);
+        let choices = self.option.choices;
+        if !choices.is_empty() {
+            let values = choices
+                .iter()
+                .map(|choice| PossibleValue::new(choice.word).help(choice.meaning));
+            return argument.value_parser(PossibleValuesParser::new(values).map(OsString::from));
+        }
+        let parse = self.option.parse;
+        argument.value_parser(
+            OsStringValueParser::new().try_map(move |text| parse(&text).map(|()| text)),
+        )
+    }
+
+    /// The text that was given.
+    fn given(&self, matches: &ArgMatches) -> Option<OsString> {
+        match self.value {
+            Ok(_) => matches.get_one::<OsString>(self.name).cloned(),
+            Err(value) => matches.get_flag(self.name).then(|| value.into()),
+        }
+    }
+
+    fn set(&self, draft: &mut Draft, text: &OsStr) -> Result<(), String> {
+        match self.place {
+            Place::Run => draft.set(self.option.key, text),
+            Place::Frozen => draft.frozen.set(self.option.key, text),
+            Place::Thawed => draft.thawed.set(self.option.key, text),
+        }
+    }
+}
+
+/// Puts the given flags into a draft.
+fn apply(flags: &[OptionFlag], matches: &ArgMatches, draft: &mut Draft) -> Result<(), clap::Error> {
+    for option in flags {
+        if let Some(text) = option.given(matches) {
+            option.set(draft, &text).map_err(|expected| {
+                let message = format!("{}: {expected}", flag(option.name));
+                clap::Error::raw(ErrorKind::ValueValidation, message)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// A set of flags as `clap` wants them.
+macro_rules! option_flags {
+    ($(#[$meta:meta])* $name:ident, $flags:ident) => {
+        $(#[$meta])*
+        pub struct $name(ArgMatches);
+
+        impl $name {
+            /// The options of a file, overridden by the flags.
+            ///
+            /// # Errors
+            /// If a value is none of its option.
+            pub fn over(&self, mut draft: Draft) -> Result<Draft, clap::Error> {
+                apply(&$flags(), &self.0, &mut draft)?;
+                Ok(draft)
+            }
+        }
+
+        impl Args for $name {
+            fn augment_args(command: Command) -> Command {
+                let flags = $flags();
+                command.args(flags.iter().map(OptionFlag::argument))
+            }
+
+            fn augment_args_for_update(command: Command) -> Command {
+                Self::augment_args(command)
+            }
+        }
+
+        impl FromArgMatches for $name {
+            fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+                Ok(Self(matches.clone()))
+            }
+
+            fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+                self.0 = matches.clone();
+                Ok(())
+            }
+        }
+    };
+}
+
+option_flags! {
+    /// Flags of `train` for the options of a recipe.
+    TrainOptions, of_train
+}
+option_flags! {
+    /// Flags of `resume` that change options of the run's recipe.
+    ResumeOptions, of_resume
+}

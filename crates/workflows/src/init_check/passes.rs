@@ -1,0 +1,24 @@
+//! The results of a forward and a backward pass, layer by layer.
+
+use warmstart_nn::burn::tensor::Tensor;
+
+/// The results and gradients of a layer.
+pub struct Pass {
+    pub name: String,
+    pub output: Vec<f32>,
+    /// Of the loss by the output.
+    pub gradient: Vec<f32>,
+}
+
+/// The passes of a network.
+pub struct Passes {
+    /// Through its layers, from the image on.
+    pub layers: Vec<Pass>,
+    /// Through the classifier behind them; the plain network has none.
+    pub head: Option<Pass>,
+}
+
+/// All values of a tensor.
+pub fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("tensors are f32")
+}

@@ -1,0 +1,15 @@
+//! A request to check initializations.
+
+/// A batch to send through a network.
+pub struct Request {
+    /// Name of an architecture, or `plain`.
+    pub model: String,
+    /// Images in the batch.
+    pub batch: usize,
+    /// Edge of the square images in pixels; `None` for the model's own.
+    pub image_size: Option<usize>,
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Images to take; noise if there are none.
+    pub data: Option<std::path::PathBuf>,
+}

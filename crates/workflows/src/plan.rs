@@ -1,0 +1,56 @@
+//! `warmstart plan`, and the process that measures for it.
+
+use std::path::Path;
+
+use warmstart_recipe::{Draft, Error, Recipe, Undecided, resolve};
+use warmstart_run::event::Observer;
+use warmstart_run::plan::Plan;
+use warmstart_tasks::task::Task;
+use warmstart_tasks::with_task;
+use warmstart_train::plan::automatic::measure;
+use warmstart_train::plan::cost_probe::{self, PhaseCost};
+use warmstart_train::plan::make;
+use warmstart_train::resources::Resources;
+
+use crate::prepare::{open, prepare};
+
+/// The plan of a run with an empty cache: the first lines of [`train`](crate::train::train), and nothing else.
+///
+/// # Errors
+/// If anything in the request is wrong, or a step cannot be measured.
+pub fn plan(draft: Draft, resources: Resources, observe: Observer) -> Result<Plan, Error> {
+    let (recipe, undecided) = resolve(draft)?;
+    with_task!(recipe.task, T => plan_task::<T>(&recipe, &undecided, resources, observe))
+}
+
+fn plan_task<T: Task>(
+    recipe: &Recipe,
+    undecided: &Undecided,
+    resources: Resources,
+    observe: Observer,
+) -> Result<Plan, Error> {
+    let data = open::<T>(recipe, observe)?;
+    let mut trainer = prepare::<T>(recipe, undecided, data, resources, observe)?;
+    let (costs, budget) = measure(&mut trainer, &undecided.by_memory(), observe)?;
+    // Which features are cached already depends on the pretrained weights, which are not read.
+    make::plan(&trainer, &costs, None, budget.as_ref())
+}
+
+/// Measures the phase of a request in JSON, of a process that plans; `begin` is told the number of threads first.
+///
+/// # Errors
+/// If it is no request, an image cannot be read, or `begin` fails.
+pub fn measure_request<E: From<Error>>(
+    request: &str,
+    program: &Path,
+    begin: impl FnOnce(usize) -> Result<(), E>,
+) -> Result<PhaseCost, E> {
+    let unreadable = |error| Error::usage(format!("the request cannot be read: {error}"));
+    let request: serde_json::Value = serde_json::from_str(request).map_err(unreadable)?;
+    begin(cost_probe::threads(&request))?;
+    let cost = with_task!(cost_probe::kind(&request)?, T => {
+        let request = serde_json::from_value(request).map_err(unreadable)?;
+        cost_probe::measure::<T>(request, program)
+    });
+    Ok(cost?)
+}

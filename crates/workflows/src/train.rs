@@ -1,0 +1,63 @@
+//! `warmstart train`: a new run, from a request to its last epoch.
+
+use std::path::{Path, PathBuf};
+
+use warmstart_data::data_folder;
+use warmstart_files::shown;
+use warmstart_recipe::{Draft, Error, Key, Recipe, Undecided, absolute, output_folder, resolve};
+use warmstart_run::data_files::DataFiles;
+use warmstart_run::event::Observer;
+use warmstart_run::folder::RunFolder;
+use warmstart_run::summary::Summary;
+use warmstart_tasks::task::Task;
+use warmstart_tasks::with_task;
+use warmstart_train::initial_weights::initial_weights;
+use warmstart_train::plan::automatic;
+use warmstart_train::resources::Resources;
+use warmstart_train::run_loop::Run;
+
+use crate::prepare::{open, prepare};
+
+/// Starts a run in a new folder, `runs/<name of the data's folder>` if none is given, and trains it
+/// to its end.
+///
+/// # Errors
+/// Before the folder is made, if anything in the request is wrong; after, if training fails.
+pub fn train(
+    draft: Draft,
+    out: Option<PathBuf>,
+    resources: Resources,
+    observe: Observer,
+) -> Result<Summary, Error> {
+    let (recipe, undecided) = resolve(draft)?;
+    let out = output_folder(out, &recipe.data);
+    if absolute(&out).starts_with(data_folder(&recipe.data)) {
+        let what = format!(
+            "{} lies in the data set's folder, where it would be taken for a part of it",
+            shown(&out)
+        );
+        return Err(Error::usage(what).fix(format!("give another {}", Key::OUT)));
+    }
+    RunFolder::require_new(&out)?;
+    with_task!(recipe.task, T => train_task::<T>(&recipe, &undecided, &out, resources, observe))
+}
+
+fn train_task<T: Task>(
+    recipe: &Recipe,
+    undecided: &Undecided,
+    out: &Path,
+    resources: Resources,
+    observe: Observer,
+) -> Result<Summary, Error> {
+    let data = open::<T>(recipe, observe)?;
+    let files = DataFiles::of(&data, &recipe.data)?;
+    let mut trainer = prepare::<T>(recipe, undecided, data, resources, observe)?;
+    // The folder last: a file that cannot be loaded leaves none.
+    let initial = initial_weights(&trainer, observe)?;
+    let plan = automatic::choose(&mut trainer, undecided, &initial.parameters, observe)?;
+    let folder = RunFolder::create(out)?;
+    folder.begin(&trainer.recipe, &initial.report, &files)?;
+    Run::new(trainer, folder, files, initial.parameters)
+        .with_plan(plan)?
+        .run(observe)
+}
