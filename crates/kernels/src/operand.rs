@@ -11,10 +11,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::batch_norm::{BatchNorm, inverse_deviations, products};
 use crate::channels::{ChannelKernel, Channels};
 use crate::epilogue::Activation;
 use crate::memory::{Output, Unwritten};
-use crate::normalize::{BatchNorm, inverse_deviations, products};
 use crate::vector::Vector;
 
 /// Activations or gradients `[batch, height, width, channels]`.

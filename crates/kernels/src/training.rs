@@ -5,6 +5,7 @@
     reason = "statistics are taken of rows that were just written"
 )]
 
+use crate::batch_norm::BatchNorm;
 use crate::channels::Channels;
 use crate::convolution::check;
 use crate::epilogue::Epilogue;
@@ -12,7 +13,6 @@ use crate::forward::{ForwardWeights, forward};
 use crate::geometry::Convolution;
 use crate::memory::Output;
 use crate::norm_gradient::mask_in_place;
-use crate::normalize::BatchNorm;
 use crate::operand::{NormGradient, NormSums, Normalized, Operand};
 use crate::statistics::{Moments, merge};
 use crate::{dense, depthwise, pointwise, weight_gradient};

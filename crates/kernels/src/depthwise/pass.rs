@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{pixels, rows, rows_per_tile, share, source_rows, union};
+use super::tasks::{pixels, rows, rows_per_tile, share, source_rows, union};
 use crate::channels::Channels;
 use crate::epilogue::Epilogue;
 use crate::gather::{Gather, Tap};

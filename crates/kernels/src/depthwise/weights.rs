@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{pixels, rows, share, source_rows};
+use super::tasks::{pixels, rows, share, source_rows};
 use crate::gather::Gather;
 use crate::geometry::Convolution;
 use crate::memory::with_scratch;
