@@ -133,13 +133,19 @@ pub fn training_backward(
             (Some(input), Some(weight))
         } else {
             let grad_z = &grad_z.whole();
-            let weight = wanted.weight.then(|| match c.is_depthwise() {
-                true => depthwise::weight_gradient(c, &x.whole(), grad_z),
-                false => weight_gradient::weight_gradient(c, &x.whole(), grad_z),
+            let weight = wanted.weight.then(|| {
+                if c.is_depthwise() {
+                    depthwise::weight_gradient(c, &x.whole(), grad_z)
+                } else {
+                    weight_gradient::weight_gradient(c, &x.whole(), grad_z)
+                }
             });
-            let input = wanted.input.then(|| match c.is_depthwise() {
-                true => depthwise::input_gradient(c, Operand::Values(grad_z), w, epilogue, finish),
-                false => dense::input_gradient(c, Operand::Values(grad_z), w, epilogue, finish),
+            let input = wanted.input.then(|| {
+                if c.is_depthwise() {
+                    depthwise::input_gradient(c, Operand::Values(grad_z), w, epilogue, finish)
+                } else {
+                    dense::input_gradient(c, Operand::Values(grad_z), w, epilogue, finish)
+                }
             });
             (input, weight)
         };

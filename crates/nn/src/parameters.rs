@@ -79,9 +79,10 @@ impl Parameters {
 
     /// Sum of the squares of all values, in an order that depends on the shapes alone.
     pub fn sum_of_squares(&self) -> f64 {
-        match self.tensors.is_empty() {
-            true => 0.0,
-            false => Dispatch::sum_of_squares(self.tensors.values().cloned().collect()),
+        if self.tensors.is_empty() {
+            0.0
+        } else {
+            Dispatch::sum_of_squares(self.tensors.values().cloned().collect())
         }
     }
 

@@ -219,12 +219,13 @@ fn stock_backward(case: &Case) -> Vec<Vec<f32>> {
             weight: flex(&inputs.weight.0, inputs.weight.1),
             gamma: vector(&inputs.gamma),
             beta: vector(&inputs.beta),
-            statistics: match case.frozen {
-                true => Statistics::Frozen {
+            statistics: if case.frozen {
+                Statistics::Frozen {
                     mean: vector(&inputs.mean),
                     variance: vector(&inputs.variance),
-                },
-                false => Statistics::Batch,
+                }
+            } else {
+                Statistics::Batch
             },
         }
     });

@@ -88,9 +88,12 @@ pub(super) fn orthogonal(parameter: &ParameterInfo, seed: u64, gain: f64) -> Vec
             basis.push(vector.into_iter().map(|value| value / after).collect());
         }
     }
-    let at = |row: usize, column: usize| match rows <= columns {
-        true => basis[row][column],
-        false => basis[column][row],
+    let at = |row: usize, column: usize| {
+        if rows <= columns {
+            basis[row][column]
+        } else {
+            basis[column][row]
+        }
     };
     let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
     cells

@@ -274,9 +274,10 @@ mod tests {
             let few = rows.min(columns);
             for a in 0..few {
                 for b in 0..few {
-                    let dot: f64 = match rows <= columns {
-                        true => (0..columns).map(|i| at(a, i) * at(b, i)).sum(),
-                        false => (0..rows).map(|i| at(i, a) * at(i, b)).sum(),
+                    let dot: f64 = if rows <= columns {
+                        (0..columns).map(|i| at(a, i) * at(b, i)).sum()
+                    } else {
+                        (0..rows).map(|i| at(i, a) * at(i, b)).sum()
                     };
                     let expected = if a == b { 1.0 } else { 0.0 };
                     assert!((dot - expected).abs() < 1e-5, "{shape:?}: {a} {b} {dot}");

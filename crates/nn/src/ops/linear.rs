@@ -54,9 +54,10 @@ pub fn stock_linear_backward<B: Backend>(
     let (device, dtype) = (gradient.device(), gradient.dtype());
     let outputs = weight.shape()[0];
     LinearGradients {
-        x: match need_x {
-            true => B::float_matmul(gradient.clone(), weight),
-            false => B::float_zeros(Shape::new([0]), &device, dtype.into()),
+        x: if need_x {
+            B::float_matmul(gradient.clone(), weight)
+        } else {
+            B::float_zeros(Shape::new([0]), &device, dtype.into())
         },
         weight: B::float_matmul(B::float_swap_dims(gradient.clone(), 0, 1), x),
         bias: B::float_reshape(B::float_sum_dim(gradient, 0), Shape::new([outputs])),

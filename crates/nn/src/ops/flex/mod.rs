@@ -262,12 +262,13 @@ impl VisionOps for Flex {
         }
         let weight_gradient = kernels::convolution_weight_gradient(&linear, values(&x), gradient);
         LinearGradients {
-            x: match need_x {
-                true => tensor(
+            x: if need_x {
+                tensor(
                     kernels::convolution_input_gradient(&linear, gradient, values(&weight)),
                     [linear.batch, inputs],
-                ),
-                false => tensor(Vec::new(), [0]),
+                )
+            } else {
+                tensor(Vec::new(), [0])
             },
             weight: tensor(weight_gradient, [outputs, inputs]),
             bias: tensor(bias, [outputs]),
