@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::LINE;
+/// A cache line in bytes, and the widest register.
+pub(super) const LINE: usize = 64;
 
 /// Addresses, not memory: only touched pages count.
 #[cfg(target_os = "linux")]

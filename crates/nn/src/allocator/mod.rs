@@ -6,11 +6,9 @@ mod exhausted;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-use arena::Arena;
+use arena::{Arena, LINE};
 pub use exhausted::{explain_exhaustion, run_when_exhausted};
 
-/// A cache line, and the widest register.
-const LINE: usize = 64;
 /// Allocations of so many bytes come from the arena, tensors and the sums of tiles among them: whole
 /// lines, because a register that is loaded or stored across two lines costs two accesses.
 const LARGE: usize = 1024;

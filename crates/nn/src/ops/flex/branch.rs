@@ -3,13 +3,13 @@
 use burn::backend::Flex;
 use warmstart_kernels::{self as kernels, BatchNorm, Convolution, Input, OutputGradient, Wanted};
 
-use super::super::{
-    BranchGradients, BranchOutput, List, Residual, Statistics, UnitGradients, UnitResult,
-    UnitResults, UnitSpec, UnitTensors, Units,
-};
-use super::{
+use super::primitive::{
     Primitive, contiguous, contiguous_residual, dimensions, geometry, output_shape,
     residual_values, tensor, values,
+};
+use crate::ops::{
+    BranchGradients, BranchOutput, List, Residual, Statistics, UnitGradients, UnitResult,
+    UnitResults, UnitSpec, UnitTensors, Units,
 };
 
 /// A unit of a branch that has run.
@@ -90,7 +90,7 @@ fn run_unit(units: &[Unit], x: &Primitive, tensors: UnitTensors<Flex>, spec: Uni
     }
 }
 
-/// See [`VisionOps::branch`](super::VisionOps::branch).
+/// See [`VisionOps::branch`](crate::ops::VisionOps::branch).
 pub(super) fn forward(
     x: Primitive,
     tensors: Units<Flex>,
@@ -135,7 +135,7 @@ pub(super) fn units(
     units
 }
 
-/// See [`VisionOps::branch_backward`](super::VisionOps::branch_backward).
+/// See [`VisionOps::branch_backward`](crate::ops::VisionOps::branch_backward).
 pub(super) fn backward(
     gradient: Primitive,
     x: &Primitive,
