@@ -3,8 +3,8 @@ use std::collections::HashMap;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::Parameters;
-use crate::block::Unit;
 use crate::ops::{self, InferenceUnit};
+use crate::unit::Unit;
 
 /// Units prepared for inference: `conv(x) · s + t` with running statistics is one convolution with
 /// weight `w · s` and bias `t`, where `s = γ / √(variance + ε)` and `t = β − mean · s`. The weights are

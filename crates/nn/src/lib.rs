@@ -17,6 +17,7 @@ mod folded;
 pub mod initialization;
 pub mod ops;
 mod parameters;
+mod unit;
 
 pub use allocator::{
     explain_exhaustion, forget_memory_peak, memory_in_use, memory_peak, memory_reserved,

@@ -110,7 +110,8 @@ impl Initialization {
                 (Weights::Torchvision, LinearDefault::Uniform { inputs }) => {
                     random::uniform(parameter, seed, (inputs as f64).sqrt().recip())
                 }
-                _ => vec![0.0; length],
+                (Weights::Torchvision, LinearDefault::Normal)
+                | (Weights::Scheme(_) | Weights::LayerSequential, _) => vec![0.0; length],
             },
             Kind::NormScale => {
                 let layer = parameter.name.strip_suffix(".weight");
@@ -171,9 +172,7 @@ impl Initialization {
         &'a self,
         parameters: impl IntoIterator<Item = &'a ParameterInfo> + Clone,
     ) -> Option<&'a str> {
-        let has_scheme = |parameter: &&ParameterInfo| {
-            matches!(parameter.kind, Kind::ConvWeight | Kind::LinearWeight)
-        };
+        let has_scheme = |parameter: &&ParameterInfo| parameter.kind.is_weight();
         let mut names = self.by_name.keys();
         let unknown = |name: &&String| {
             let mut weights = parameters.clone().into_iter().filter(has_scheme);
