@@ -6,15 +6,39 @@ use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults};
 use warmstart_nn::{Activation, Folded, Parameters};
 
+use crate::detector;
+
 /// A step of a backbone that can be named: everything before it can be frozen (`from:layer4`).
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// Prefix of its parameters' names, e.g. `features.14` or `layer4.0`.
+    /// Its name, e.g. `features.14` or `layer4.0`.
     pub name: String,
     /// Depth for layer decay, from 0 at the image: stages of one group learn at the same rate.
     pub group: usize,
-    /// What it does, in order.
-    pub blocks: Vec<Block>,
+    blocks: Vec<Block>,
+    /// Of the blocks.
+    parameters: Vec<ParameterInfo>,
+}
+
+impl Stage {
+    pub(crate) fn new(name: String, group: usize, blocks: Vec<Block>) -> Self {
+        Self {
+            name,
+            group,
+            parameters: blocks.iter().flat_map(Block::parameters).collect(),
+            blocks,
+        }
+    }
+
+    /// Its computations, in order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// All parameters of its blocks, in the order of PyTorch's `state_dict`.
+    pub fn parameters(&self) -> &[ParameterInfo] {
+        &self.parameters
+    }
 }
 
 /// What the published weights of an architecture were trained and evaluated with.
@@ -85,9 +109,8 @@ impl Architecture {
 
     /// The parameters of the backbone, in the order of PyTorch's `state_dict`.
     pub fn backbone_parameters(&self) -> Vec<ParameterInfo> {
-        self.units(0..self.stages.len())
-            .flat_map(Unit::parameters)
-            .collect()
+        let stages = self.stages.iter();
+        stages.flat_map(Stage::parameters).cloned().collect()
     }
 
     /// The parameters of the classifier for that many classes: weight and bias.
@@ -106,12 +129,13 @@ impl Architecture {
 
     /// What the first values of its parameters depend on besides themselves.
     pub fn initialization(&self) -> ModelDefaults {
-        let blocks = self.stages.iter().flat_map(|stage| &stage.blocks);
+        let blocks = self.stages.iter().flat_map(Stage::blocks);
         let last_norm = |block: &Block| match block {
-            Block::Residual { branch, shortcut } if !matches!(shortcut, Shortcut::None) => {
-                Some(branch.last()?.norm.clone())
-            }
-            _ => None,
+            Block::Residual { branch, shortcut } => match shortcut {
+                Shortcut::Identity | Shortcut::Projection(_) => Some(branch.last()?.norm.clone()),
+                Shortcut::None => None,
+            },
+            Block::Unit(_) | Block::MaxPool { .. } => None,
         };
         ModelDefaults {
             linear: self.linear_default,
@@ -173,15 +197,9 @@ impl Architecture {
     /// # Errors
     /// If no stage has the name; the error lists those there are.
     pub fn stage(&self, name: &str) -> Result<usize, StageError> {
-        let within = |stage: &Stage| {
-            stage
-                .name
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
         self.stages
             .iter()
-            .position(within)
+            .position(|stage| is_within(&stage.name, name))
             .ok_or_else(|| StageError {
                 model: self.name,
                 asked: name.to_owned(),
@@ -189,23 +207,37 @@ impl Architecture {
             })
     }
 
-    /// Index of the stage that a parameter belongs to, or `None` for the classifier's.
+    /// Index of the stage that a parameter belongs to, or `None` if it is the head's: the
+    /// classifier's or a [`Detector`](crate::detector::Detector)'s.
+    ///
+    /// # Panics
+    /// If neither a stage nor the head has a parameter of that name: as one of the head's it would
+    /// be trained where its stage is frozen.
     pub fn stage_of(&self, parameter: &str) -> Option<usize> {
-        self.stages.iter().position(|stage| {
-            stage.blocks.iter().flat_map(Block::units).any(|unit| {
-                [&unit.conv, &unit.norm].into_iter().any(|layer| {
-                    parameter
-                        .strip_prefix(layer.as_str())
-                        .is_some_and(|rest| rest.starts_with('.'))
-                })
-            })
-        })
+        let has_it = |stage: &Stage| stage.parameters.iter().any(|info| info.name == parameter);
+        let stage = self.stages.iter().position(has_it);
+        let in_head = || {
+            let mut heads = detector::PARTS.into_iter().chain([self.classifier]);
+            heads.any(|head| is_within(parameter, head))
+        };
+        assert!(
+            stage.is_some() || in_head(),
+            "`{parameter}` belongs neither to a stage of {} nor to its head",
+            self.name
+        );
+        stage
     }
 
     /// Number of layer-decay groups in the backbone.
     pub fn groups(&self) -> usize {
         self.stages.last().map_or(0, |stage| stage.group + 1)
     }
+}
+
+/// Whether a name is another one, or begins with it and a dot.
+fn is_within(name: &str, outer: &str) -> bool {
+    name.strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// There is no stage of that name.
@@ -232,3 +264,49 @@ impl fmt::Display for StageError {
 }
 
 impl std::error::Error for StageError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detector::Detector;
+
+    /// Every architecture, as classifiers and as detectors have it.
+    fn backbones() -> impl Iterator<Item = Architecture> {
+        let whole = crate::names().map(|name| crate::by_name(name).unwrap());
+        whole.flat_map(|whole| [whole.clone(), whole.with_taps()])
+    }
+
+    #[test]
+    fn a_parameter_belongs_to_the_stage_whose_blocks_own_it() {
+        for backbone in backbones() {
+            let mut listed = backbone.backbone_parameters().into_iter();
+            for (index, stage) in backbone.stages.iter().enumerate() {
+                for info in stage.blocks.iter().flat_map(Block::parameters) {
+                    let found = backbone.stage_of(&info.name);
+                    assert_eq!(found, Some(index), "{}: {}", backbone.name, info.name);
+                    assert_eq!(listed.next(), Some(info));
+                }
+            }
+            assert_eq!(listed.next(), None);
+        }
+    }
+
+    #[test]
+    fn the_parameters_of_heads_belong_to_no_stage() {
+        for backbone in backbones() {
+            let channels = backbone.taps.map(|tap| backbone.channels_of(tap));
+            let detector = Detector::new(channels, 7).parameters();
+            for info in backbone.classifier_parameters(7).iter().chain(&detector) {
+                let found = backbone.stage_of(&info.name);
+                assert_eq!(found, None, "{}: {}", backbone.name, info.name);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "`layer1.0.se.fc1.weight` belongs neither to a stage of resnet18")]
+    fn a_parameter_that_no_block_lists_does_not_count_as_the_head_s() {
+        let resnet = crate::by_name("resnet18").unwrap();
+        resnet.stage_of("layer1.0.se.fc1.weight");
+    }
+}

@@ -23,6 +23,8 @@ const SIDES: usize = 4;
 /// Name of the one part that belongs to the classes at hand; the rest serves any others, too.
 pub const CLASS_PREDICTOR: &str = "head.class_predictor";
 const BOX_PREDICTOR: &str = "head.box_predictor";
+/// First parts of the names of all its parameters.
+pub(crate) const PARTS: [&str; 2] = ["neck", "head"];
 
 /// Everything of a detector behind its backbone.
 #[derive(Clone, Debug)]
@@ -109,8 +111,8 @@ impl Detector {
             ]
         };
         let mut seen = HashSet::new();
-        let units = self.units().into_iter().flat_map(Unit::parameters);
-        units
+        let blocks = self.blocks().flat_map(Block::parameters);
+        blocks
             .chain(predictor(CLASS_PREDICTOR, self.classes, Kind::PriorBias))
             .chain(predictor(BOX_PREDICTOR, SIDES, Kind::LinearBias))
             .filter(|info| seen.insert(info.name.clone()))
@@ -294,7 +296,7 @@ mod tests {
             let mut stride = 1;
             let mut strides = Vec::new();
             for (index, stage) in architecture.stages.iter().enumerate() {
-                for block in &stage.blocks {
+                for block in stage.blocks() {
                     stride *= match block {
                         Block::MaxPool { stride, .. } => *stride,
                         Block::Unit(unit) => unit.spec.conv.stride[0],
@@ -311,7 +313,7 @@ mod tests {
                 assert!(
                     index == last || !architecture.taps.contains(&index) || {
                         architecture.stages[index + 1]
-                            .blocks
+                            .blocks()
                             .iter()
                             .any(|block| match block {
                                 Block::MaxPool { .. } => true,
