@@ -13,7 +13,8 @@ use crate::operand::Operand;
 /// are `[batch, out_height, out_width, out_channels]` of the last.
 ///
 /// # Panics
-/// If there is no unit, [`Convolution::check`](crate::Convolution::check) fails, or the lengths don't fit.
+/// If there is no unit, [`Convolution::check`](crate::Convolution::check) fails, or the lengths
+/// don't fit.
 pub fn branch_inference(
     units: &[InferenceUnit<'_>],
     x: &[f32],

@@ -6,7 +6,7 @@ use crate::geometry::Convolution;
 /// `act(conv(x, w) + bias)`.
 #[derive(Clone, Copy, Debug)]
 pub struct InferenceUnit<'a> {
-    /// Its geometry.
+    /// Geometry of the convolution.
     pub convolution: Convolution,
     /// The weights `w`, packed by [`pack_weights`](crate::pack_weights).
     pub packed: &'a [f32],

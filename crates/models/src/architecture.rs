@@ -16,7 +16,7 @@ pub struct Stage {
     /// Depth for layer decay, from 0 at the image: stages of one group learn at the same rate.
     pub group: usize,
     blocks: Vec<Block>,
-    /// Of the blocks.
+    /// Those of the blocks.
     parameters: Vec<ParameterInfo>,
 }
 
@@ -41,16 +41,16 @@ impl Stage {
     }
 }
 
-/// What the published weights of an architecture were trained and evaluated with.
+/// The preprocessing with which the published weights of an architecture were trained and evaluated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pretrained {
     /// Edge of the square image that goes into the network, in pixels.
     pub image_size: usize,
     /// Edge of the centre crop as a share of the resized shorter side.
     pub crop: f64,
-    /// Mean by channel (red, green, blue) of pixels in 0..1, subtracted.
+    /// Subtracted mean by channel (red, green, blue) of pixels in 0..1.
     pub mean: [f32; 3],
-    /// Deviation by channel, divided by.
+    /// Standard deviation by channel, by which pixels are divided.
     pub deviation: [f32; 3],
 }
 
@@ -63,7 +63,7 @@ pub(crate) const IMAGENET: Pretrained = Pretrained {
     deviation: [0.229, 0.224, 0.225],
 };
 
-/// How another library names the same parameters.
+/// Another library's names of the same parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Convention {
     /// The library, e.g. `timm`.
@@ -82,17 +82,17 @@ pub struct Architecture {
     pub stages: Vec<Stage>,
     /// Indices of the stages that end strides 8, 16 and 32, whose features a detector works on.
     pub taps: [usize; 3],
-    /// Stages before the last one whose features are wanted, too.
+    /// Stages before the last one whose features are outputs, too.
     pub outputs: Vec<usize>,
     /// Channels that the backbone ends in.
     pub features: usize,
     /// Name of the linear classifier.
     pub classifier: &'static str,
-    /// How torchvision begins that classifier.
+    /// Distribution of that classifier's initial values in torchvision.
     pub linear_default: LinearDefault,
     /// Probability with which a feature is dropped in training before the classifier.
     pub dropout: f64,
-    /// What its published weights expect.
+    /// Preprocessing that its published weights expect.
     pub pretrained: Pretrained,
     /// Naming conventions that its files come in, besides the native one.
     pub conventions: &'static [Convention],
@@ -127,7 +127,7 @@ impl Architecture {
         ]
     }
 
-    /// What the first values of its parameters depend on besides themselves.
+    /// Its properties that the initial values of its parameters depend on.
     pub fn initialization(&self) -> ModelDefaults {
         let blocks = self.stages.iter().flat_map(Stage::blocks);
         let last_norm = |block: &Block| match block {
@@ -143,14 +143,13 @@ impl Architecture {
         }
     }
 
-    /// The backbone as a detector has it: it ends with the last tap, and gives the features of all
-    /// three.
+    /// The backbone of a detector: it ends with the last tap, and outputs the features of all three.
     pub fn with_taps(mut self) -> Self {
         let [first, second, last] = self.taps;
         self.stages.truncate(last + 1);
         self.features = self.channels_of(last);
         self.outputs = vec![first, second];
-        // What comes behind it is ours, and begins small.
+        // The detector after it is not torchvision's, and begins small.
         self.linear_default = LinearDefault::Normal;
         self
     }
@@ -167,8 +166,8 @@ impl Architecture {
         maps.pop().expect("a network has a result")
     }
 
-    /// Sends a batch through some stages, where the features of several are wanted. `maps` are those
-    /// wanted of the stages before, in their order, and last what goes into the first of `stages`; the
+    /// Sends a batch through some stages and keeps the features of [`outputs`](Self::outputs). `maps` are
+    /// those kept of the stages before, in their order, followed by the input of the first of `stages`; the
     /// result is the same after the last of them. Each is `[batch, height, width, channels]`.
     pub fn forward_maps(
         &self,
@@ -195,7 +194,7 @@ impl Architecture {
     /// Index of the first stage of that name: a stage (`layer4.1`) or a group of them (`layer4`).
     ///
     /// # Errors
-    /// If no stage has the name; the error lists those there are.
+    /// If no stage has the name; the error lists the stages.
     pub fn stage(&self, name: &str) -> Result<usize, StageError> {
         self.stages
             .iter()
@@ -270,7 +269,7 @@ mod tests {
     use super::*;
     use crate::detector::Detector;
 
-    /// Every architecture, as classifiers and as detectors have it.
+    /// The backbones of classifiers and detectors.
     fn backbones() -> impl Iterator<Item = Architecture> {
         let whole = crate::names().map(|name| crate::by_name(name).unwrap());
         whole.flat_map(|whole| [whole.clone(), whole.with_taps()])

@@ -20,13 +20,13 @@ const WIDTH: usize = 96;
 const DEPTH: usize = 2;
 /// Values of a box: left, top, right, bottom.
 const SIDES: usize = 4;
-/// Name of the one part that belongs to the classes at hand; the rest serves any others, too.
+/// Name of the only part that depends on the classes.
 pub const CLASS_PREDICTOR: &str = "head.class_predictor";
 const BOX_PREDICTOR: &str = "head.box_predictor";
 /// First parts of the names of all its parameters.
 pub(crate) const PARTS: [&str; 2] = ["neck", "head"];
 
-/// Everything of a detector behind its backbone.
+/// The part of a detector after its backbone.
 #[derive(Clone, Debug)]
 pub struct Detector {
     classes: usize,
@@ -49,7 +49,7 @@ struct Head {
     boxes: Vec<Block>,
 }
 
-/// What a detector says of each point of its maps: those of stride 8 first, each map row by row.
+/// A detector's results for each point of its maps: those of stride 8 first, each map row by row.
 pub struct Predictions {
     /// Logits `[batch, points, classes]`.
     pub classes: Tensor<3>,
@@ -119,8 +119,8 @@ impl Detector {
             .collect()
     }
 
-    /// Sends the backbone's features at strides 8, 16 and 32 through. `parameters` holds the
-    /// predictors.
+    /// Sends the backbone's features at strides 8, 16 and 32 through neck and head. `parameters` holds
+    /// the predictors.
     pub fn forward(
         &self,
         features: [Tensor<4>; 3],
@@ -170,7 +170,7 @@ impl Detector {
     }
 }
 
-/// Two maps merged into one: half of the channels take the way through convolutions, the other half
+/// Two maps merged into one: half of the channels take the path through convolutions, the other half
 /// the short one. Wang and others, "CSPNet" (arXiv 1911.11929), section 3.2, with RTMDet's large
 /// kernel.
 #[derive(Clone, Debug)]

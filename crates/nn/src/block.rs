@@ -1,4 +1,4 @@
-//! What convolutional architectures are made of, and how a batch goes through it.
+//! The building blocks of convolutional architectures, and the passes of a batch through them.
 //!
 //! An architecture is data: a list of [`Block`]s whose units name their parameters. The values are
 //! in [`Parameters`] (training) or [`Folded`] (inference).
@@ -11,7 +11,7 @@ use crate::ops::{self, Added, PoolSpec, TrainingUnit};
 pub use crate::unit::{Kind, ParameterInfo, Unit};
 use crate::{Folded, Parameters};
 
-/// What goes around a block's branch and is added before the branch's last activation.
+/// The path around a block's branch, added before the branch's last activation.
 #[derive(Clone, Debug)]
 pub enum Shortcut {
     /// Nothing.
@@ -40,7 +40,7 @@ pub enum Block {
     Residual {
         /// At least one unit; the last one takes the shortcut as its residual.
         branch: Vec<Unit>,
-        /// What is added.
+        /// The path around the branch.
         shortcut: Shortcut,
     },
     /// Maximum over windows, the border filled with minus infinity.
@@ -66,23 +66,23 @@ pub struct BatchStatistics {
     pub count: usize,
 }
 
-/// How a batch goes through a network.
+/// The mode in which a batch goes through a network.
 pub enum Forward<'a> {
-    /// For the result alone: running statistics, folded into the convolutions; no gradients.
+    /// Computes the result alone, with running statistics folded into the convolutions.
     Inference(&'a Folded),
-    /// For gradients.
+    /// Records operations for gradients.
     Training {
         /// Tracked parameters; see [`Parameters::tracked`].
         parameters: &'a Parameters,
         /// Whether batch norm uses its running statistics, unchanged, instead of the batch's.
         frozen_statistics: bool,
-        /// Where the batch's statistics are put, unless they are frozen.
+        /// Receives the batch's statistics, unless they are frozen.
         statistics: &'a mut Vec<BatchStatistics>,
     },
 }
 
 impl Block {
-    /// Sends a batch through. `x` and the result are `[batch, height, width, channels]`.
+    /// Sends a batch through the block. `x` and the result are `[batch, height, width, channels]`.
     pub fn forward(&self, x: Tensor<4>, forward: &mut Forward) -> Tensor<4> {
         match self {
             Self::Unit(unit) => branch_forward(from_ref(unit), x, Added::Nothing, forward),
@@ -150,7 +150,7 @@ impl Block {
 }
 
 impl Unit {
-    /// Sends a batch through this unit alone, with what is added before its activation. `x`, `added` and the
+    /// Sends a batch through this unit alone and adds `added` before its activation. `x`, `added` and the
     /// result are `[batch, height, width, channels]`.
     pub fn forward(
         &self,
@@ -204,8 +204,8 @@ fn branch_forward(units: &[Unit], x: Tensor<4>, added: Added, forward: &mut Forw
     }
 }
 
-/// Makes the statistics of a batch those of the batch and a further part of it, seen by the same
-/// norms in the same order: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for
+/// Adds the statistics of another part to those of the parts of a batch so far, from the same norms in
+/// the same order: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for
 /// Computing Sample Variances" (1979), equation 2.1.
 pub fn pool_statistics(whole: &mut Vec<BatchStatistics>, part: Vec<BatchStatistics>) {
     if whole.is_empty() {

@@ -3,7 +3,7 @@
 use crate::Activation;
 use crate::ops::{ConvSpec, UnitSpec};
 
-/// What a parameter is: decides its initial value, its weight decay and whether it is trained.
+/// The kind of a parameter: decides its initial value, its weight decay and whether it is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `[out, in / groups, height, width]`
@@ -20,7 +20,7 @@ pub enum Kind {
     LinearWeight,
     /// `[out]`
     LinearBias,
-    /// `[out]`, of a classifier to whom nearly everything is background
+    /// `[out]`, of a classifier for which nearly everything is background
     PriorBias,
 }
 
@@ -64,9 +64,9 @@ pub struct ParameterInfo {
     pub name: String,
     /// Dimensions, outermost first.
     pub shape: Vec<usize>,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// What its layer's result goes through next.
+    /// The activation after its layer.
     pub activation: Activation,
 }
 

@@ -268,8 +268,8 @@ fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
     assert_eq!(ours.len(), stock.len());
     for (index, (ours, stock)) in ours.iter().zip(stock).enumerate() {
         assert_eq!(ours.len(), stock.len(), "result {index} of {case:?}");
-        // Inputs are about 1. Where batch norm cancels nearly all of a gradient, what is left of it is
-        // small and carries the rounding of what was cancelled.
+        // Inputs are about 1. Where batch norm cancels nearly all of a gradient, the rest of it is
+        // small and carries the rounding of the cancelled part.
         let largest = stock.iter().fold(1e-2f32, |a, v| a.max(v.abs()));
         for (a, b) in ours.iter().zip(stock) {
             assert!(
@@ -280,7 +280,7 @@ fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
     }
 }
 
-/// Where an activation has no derivative.
+/// The values at which an activation has no derivative.
 fn kinks(activation: Activation) -> &'static [f32] {
     match activation {
         Activation::Identity | Activation::Silu => &[],

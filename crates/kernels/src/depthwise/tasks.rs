@@ -38,7 +38,7 @@ pub(super) fn union(a: Range<usize>, b: Range<usize>) -> Range<usize> {
 }
 
 /// The source row of each vertical tap that has one, and the index of the tap's first weight.
-/// `start` is where source value 0 would be.
+/// `start` is the address that source value 0 would have.
 pub(super) fn source_rows(
     gather: &Gather,
     row: usize,

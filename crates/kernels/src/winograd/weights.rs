@@ -85,7 +85,7 @@ impl TransformedWeights<'_> {
     }
 }
 
-/// Where the weights are in their native order.
+/// Weights in their native order.
 struct Native<'a> {
     weights: &'a [f32],
     depth: usize,

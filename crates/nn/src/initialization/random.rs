@@ -83,7 +83,7 @@ pub(super) fn orthogonal(parameter: &ParameterInfo, seed: u64, gain: f64) -> Vec
             }
         }
         let after = norm(&vector);
-        // Nearly dependent on the others: what is left would be rounding. Another one is drawn.
+        // Nearly dependent on the others, the rest would be rounding: another one is drawn.
         if after > 1e-6 * before {
             basis.push(vector.into_iter().map(|value| value / after).collect());
         }

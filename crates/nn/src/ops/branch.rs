@@ -14,7 +14,7 @@ pub fn pack_weight(weight: Tensor<4>, spec: ConvSpec) -> PackedWeight<Dispatch> 
     Dispatch::pack_weight(weight.into_dispatch(), spec)
 }
 
-/// The weight and bias of a unit in inference, as tensors, and the rest of it.
+/// A unit in inference, as tensors.
 #[derive(Clone)]
 pub struct InferenceUnit {
     /// See [`pack_weight`].
@@ -47,13 +47,13 @@ pub struct TrainingUnit {
     pub gamma: Tensor<1>,
     /// Batch norm's shift.
     pub beta: Tensor<1>,
-    /// Mean and variance where they are given, and constant.
+    /// Constant mean and variance, if they are not the batch's.
     pub frozen: Option<[Tensor<1>; 2]>,
     /// Geometry, epsilon and activation.
     pub spec: UnitSpec,
 }
 
-/// What is added to a branch in front of its last activation.
+/// The tensor that is added to a branch before its last activation.
 #[derive(Clone)]
 #[expect(
     clippy::large_enum_variant,
@@ -82,7 +82,7 @@ impl From<Added> for Residual<Dispatch> {
 pub struct TrainedBranch {
     /// `[batch, height, width, channels]`, differentiable.
     pub output: Tensor<4>,
-    /// Mean and biased variance of the batch by channel for each unit, no gradient.
+    /// Mean and biased variance of the batch by channel for each unit, without gradients.
     pub statistics: Vec<[Tensor<1>; 2]>,
 }
 

@@ -19,7 +19,7 @@ pub struct ConvSpec {
     pub groups: usize,
 }
 
-/// What a unit does: its convolution, the batch norm's epsilon, and its activation.
+/// The settings of a unit: its convolution, the batch norm's epsilon, and its activation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitSpec {
     /// The convolution's geometry.
@@ -33,7 +33,7 @@ pub struct UnitSpec {
 /// A convolution's weight in the order in which a backend's inference reads it.
 #[derive(ExtensionType, Clone, Debug)]
 pub struct PackedWeight<B: Backend> {
-    /// In an order, and of a shape, that only the backend knows.
+    /// Values in an order and shape that only the backend knows.
     pub values: FloatTensor<B>,
     /// `[out, in / groups, kernel_height, kernel_width]`
     pub shape: [usize; 4],
@@ -49,7 +49,7 @@ pub struct FoldedTensors<B: Backend> {
     pub bias: FloatTensor<B>,
 }
 
-/// What is added in front of the last activation.
+/// The tensor that is added before the last activation.
 #[derive(ExtensionType, Clone, Debug)]
 pub enum Residual<B: Backend> {
     /// Nothing.
@@ -60,12 +60,12 @@ pub enum Residual<B: Backend> {
     Add(FloatTensor<B>),
 }
 
-/// Where batch norm takes its mean and variance from.
+/// The source of batch norm's mean and variance.
 #[derive(ExtensionType, Clone, Debug)]
 pub enum Statistics<B: Backend> {
-    /// From the batch itself: the gradient flows through them.
+    /// The batch itself: the gradient flows through them.
     Batch,
-    /// Given, and constant: scale and shift still learn.
+    /// Given constants: scale and shift still learn.
     Frozen {
         /// Mean by channel.
         mean: FloatTensor<B>,
@@ -88,7 +88,7 @@ pub struct UnitTensors<B: Backend> {
     pub statistics: Statistics<B>,
 }
 
-/// What a unit keeps for its backward pass.
+/// The values that a unit keeps for its backward pass.
 #[derive(ExtensionType, Clone, Debug)]
 pub struct UnitResult<B: Backend> {
     /// The convolution before batch norm.
@@ -99,7 +99,7 @@ pub struct UnitResult<B: Backend> {
     pub variance: FloatTensor<B>,
 }
 
-/// A branch's result and what its backward pass needs.
+/// A branch's result and the values that its backward pass needs.
 #[derive(ExtensionType, Clone, Debug)]
 pub struct BranchOutput<B: Backend> {
     /// The last unit's activations, with the residual: the one differentiable field.
@@ -124,7 +124,7 @@ pub struct UnitGradients<B: Backend> {
 #[derive(ExtensionType, Clone, Debug)]
 pub struct BranchGradients<B: Backend> {
     /// With respect to the input, an added [`Residual::Input`] included; `[0]` elements if it was
-    /// not asked for.
+    /// not requested.
     pub input: FloatTensor<B>,
     /// With respect to a residual that was added; `[0]` elements if there was none.
     pub residual: FloatTensor<B>,
@@ -147,7 +147,7 @@ pub struct PoolSpec {
 /// Gradients of a linear layer.
 #[derive(ExtensionType, Clone, Debug)]
 pub struct LinearGradients<B: Backend> {
-    /// With respect to the input; `[0]` elements if it was not asked for.
+    /// With respect to the input; `[0]` elements if it was not requested.
     pub x: FloatTensor<B>,
     /// With respect to the weight.
     pub weight: FloatTensor<B>,
@@ -155,7 +155,7 @@ pub struct LinearGradients<B: Backend> {
     pub bias: FloatTensor<B>,
 }
 
-/// How far one parameter moves.
+/// The step size and weight decay of one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {
     /// Step size, at least 0.

@@ -12,8 +12,8 @@ use super::stock;
 /// The branches of convolutional networks: units of convolution, batch norm and activation, one after
 /// the other, and a residual in front of the last activation.
 ///
-/// A branch and not a unit is the operation, because what lies between its units need never be in
-/// memory as a whole. A backend that implements nothing gets the stock bodies of [`stock`].
+/// The operation is a branch, not a unit, because the values between its units need never be in
+/// memory as a whole. A backend that implements nothing gets the bodies of [`stock`].
 #[backend_extension(Flex, Autodiff)]
 pub trait VisionOps: Backend {
     /// Prepares a weight, once, for [`branch_inference`](Self::branch_inference) on any number of
@@ -44,7 +44,7 @@ pub trait VisionOps: Backend {
         stock::branch::<Self>(x, units.0, residual, &specs)
     }
 
-    /// The gradients of a [`branch`](Self::branch), given that of its output and what it kept.
+    /// The gradients of a [`branch`](Self::branch), given that of its output and the values that it kept.
     fn branch_backward(
         gradient: FloatTensor<Self>,
         x: FloatTensor<Self>,

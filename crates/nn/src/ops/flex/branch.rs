@@ -40,14 +40,14 @@ impl Unit {
     }
 }
 
-/// The shape of what the unit behind `units` reads.
+/// The shape of the input of the unit after `units`.
 fn input_shape(units: &[Unit], x: &Primitive) -> [usize; 4] {
     units
         .last()
         .map_or(dimensions(x), |unit| output_shape(&unit.geometry))
 }
 
-/// What the unit behind `units` reads.
+/// The input of the unit after `units`.
 fn input<'a>(units: &'a [Unit], x: &'a Primitive) -> Input<'a> {
     match units.last() {
         None => Input::Values(values(x)),

@@ -62,7 +62,7 @@ impl VisionOps for Flex {
     fn pack_weight(weight: Primitive, spec: ConvSpec) -> PackedWeight<Self> {
         let weight = contiguous(weight);
         let shape = dimensions(&weight);
-        // Packing asks for neither batch nor size.
+        // Packing depends on neither batch nor size.
         let images = [0, 0, 0, shape[1] * spec.groups];
         let packed = kernels::pack_weights(&geometry(images, shape, spec), values(&weight));
         let len = packed.len();

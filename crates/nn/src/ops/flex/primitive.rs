@@ -76,7 +76,7 @@ pub(super) fn output_shape(conv: &Convolution) -> [usize; 4] {
     ]
 }
 
-/// What is added to the values of the last unit.
+/// The values that are added to those of the last unit.
 pub(super) fn residual_values<'a>(
     residual: &'a Residual<Flex>,
     x: &'a Primitive,

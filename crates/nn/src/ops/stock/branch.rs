@@ -153,7 +153,7 @@ pub fn branch_backward<B: Backend>(
 ) -> BranchGradients<B> {
     let empty = || B::float_zeros(Shape::new([0]), &x.device(), x.dtype().into());
     let last = specs.len() - 1;
-    // What goes into each unit, and into its activation.
+    // The inputs of each unit, and of its activation.
     let mut inputs = vec![x.clone()];
     let mut arguments = Vec::new();
     for (index, (unit, spec)) in units.iter().zip(specs).enumerate() {

@@ -1,4 +1,4 @@
-//! Optimizer steps, and what clipping and running statistics need.
+//! Optimizer steps, and the sums and averages for clipping and running statistics.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
