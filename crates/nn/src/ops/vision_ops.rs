@@ -10,7 +10,7 @@ use super::records::{
 use super::stock;
 
 /// The branches of convolutional networks: units of convolution, batch norm and activation, one after
-/// the other, and a residual in front of the last activation.
+/// the other, and a residual before the last activation.
 ///
 /// The operation is a branch, not a unit, because the values between its units need never be in
 /// memory as a whole. A backend that implements nothing gets the bodies of [`stock`].
@@ -151,5 +151,5 @@ pub trait VisionOps: Backend {
     }
 }
 
-/// The longest branch: a node of Burn's gradient graph has a fixed number of parents.
+/// Units of the longest branch: a node of Burn's gradient graph has a fixed number of parents.
 pub const MAX_UNITS: usize = 3;
