@@ -74,9 +74,10 @@ impl Channels {
         output: Output,
         finish: impl Fn(Output, Range<usize>) -> P + Sync,
     ) -> Vec<P> {
-        match finished.is_empty() {
-            true => self.tiles().map(|range| finish(output, range)).collect(),
-            false => finished,
+        if finished.is_empty() {
+            self.tiles().map(|range| finish(output, range)).collect()
+        } else {
+            finished
         }
     }
 

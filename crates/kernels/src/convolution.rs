@@ -25,9 +25,10 @@ pub fn convolution_forward(c: &Convolution, x: &[f32], w: &[f32]) -> Vec<f32> {
 pub fn convolution_input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) -> Vec<f32> {
     check(c, None, Some(w.len()), Some(grad_y.len()));
     let grad_y = Operand::Values(grad_y);
-    let (grad_x, _) = match c.is_depthwise() {
-        true => depthwise::input_gradient(c, grad_y, w, Epilogue::NONE, |_, _| ()),
-        false => dense::input_gradient(c, grad_y, w, Epilogue::NONE, |_, _| ()),
+    let (grad_x, _) = if c.is_depthwise() {
+        depthwise::input_gradient(c, grad_y, w, Epilogue::NONE, |_, _| ())
+    } else {
+        dense::input_gradient(c, grad_y, w, Epilogue::NONE, |_, _| ())
     };
     grad_x
 }
@@ -39,9 +40,10 @@ pub fn convolution_input_gradient(c: &Convolution, grad_y: &[f32], w: &[f32]) ->
 /// If [`Convolution::check`] fails or the lengths don't fit.
 pub fn convolution_weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec<f32> {
     check(c, Some(x.len()), None, Some(grad_y.len()));
-    match c.is_depthwise() {
-        true => depthwise::weight_gradient(c, x, grad_y),
-        false => dense_weight_gradient::weight_gradient(c, x, grad_y),
+    if c.is_depthwise() {
+        depthwise::weight_gradient(c, x, grad_y)
+    } else {
+        dense_weight_gradient::weight_gradient(c, x, grad_y)
     }
 }
 

@@ -128,8 +128,9 @@ pub(crate) fn input_gradient<P: Send>(
 /// The rows of a product. If every pixel depends only on the one at its place, no list of pointers
 /// is needed.
 fn rows<'a>(c: &Convolution, gather: &'a Gather) -> Rows<'a> {
-    match c.is_pointwise() {
-        true => Rows::Same(gather.pixels()),
-        false => Rows::Gathered(gather),
+    if c.is_pointwise() {
+        Rows::Same(gather.pixels())
+    } else {
+        Rows::Gathered(gather)
     }
 }

@@ -2,23 +2,9 @@
 
 use crate::convolution::check;
 use crate::depthwise::Separable;
-use crate::epilogue::{Activation, Epilogue};
 use crate::forward::{ForwardWeights, forward};
-use crate::geometry::Convolution;
+use crate::inference_unit::InferenceUnit;
 use crate::operand::Operand;
-
-/// `act(conv(x, w) + bias)`.
-#[derive(Clone, Copy, Debug)]
-pub struct InferenceUnit<'a> {
-    /// Its geometry.
-    pub convolution: Convolution,
-    /// The weights `w`, packed by [`pack_weights`](crate::pack_weights).
-    pub packed: &'a [f32],
-    /// `[out_channels]`
-    pub bias: &'a [f32],
-    /// Applied last.
-    pub activation: Activation,
-}
 
 /// Runs units one after another, and adds `residual` before the last activation. An image's result
 /// depends on no other image of the batch.
@@ -27,7 +13,8 @@ pub struct InferenceUnit<'a> {
 /// are `[batch, out_height, out_width, out_channels]` of the last.
 ///
 /// # Panics
-/// If there is no unit, [`Convolution::check`] fails, or the lengths don't fit.
+/// If there is no unit, [`Convolution::check`](crate::Convolution::check) fails, or the lengths
+/// don't fit.
 pub fn branch_inference(
     units: &[InferenceUnit<'_>],
     x: &[f32],
@@ -62,11 +49,5 @@ fn check_branch(units: &[InferenceUnit<'_>], x: &[f32], residual: Option<&[f32]>
     }
     if let Some(residual) = residual {
         assert_eq!(residual.len(), len, "residual: wrong length");
-    }
-}
-
-impl<'a> InferenceUnit<'a> {
-    pub(crate) fn epilogue(&self, residual: Option<&'a [f32]>) -> Epilogue<'a> {
-        Epilogue::new(Some(self.bias), residual, self.activation)
     }
 }

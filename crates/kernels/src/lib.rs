@@ -6,6 +6,7 @@
 //! vector instructions are picked at run time ([`simd_level`]), and no result depends on the number
 //! of threads. The README has the tiling and the reasons.
 
+mod batch_norm;
 mod channels;
 mod convolution;
 mod dense;
@@ -15,6 +16,7 @@ mod forward;
 mod gather;
 mod geometry;
 mod inference;
+mod inference_unit;
 mod memory;
 mod norm_gradient;
 mod normalize;
@@ -41,15 +43,17 @@ mod reference;
 #[cfg(test)]
 extern crate self as warmstart_kernels;
 
+pub use batch_norm::BatchNorm;
 pub use convolution::{
     convolution_forward, convolution_input_gradient, convolution_weight_gradient,
 };
 pub use epilogue::Activation;
 pub use forward::pack_weights;
 pub use geometry::{Convolution, GeometryError};
-pub use inference::{InferenceUnit, branch_inference};
+pub use inference::branch_inference;
+pub use inference_unit::InferenceUnit;
 pub use norm_gradient::activation_backward;
-pub use normalize::{BatchNorm, normalize};
+pub use normalize::normalize;
 pub use operand::NormSums;
 pub use optimizer::{Adam, Sgd, Update, adam_step, sgd_step, sum_of_squares};
 pub use pool::{Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward};

@@ -34,7 +34,7 @@ impl Output {
         }
     }
 
-    /// Where element 0 is, or would be.
+    /// The address of element 0, even if the buffer begins later.
     pub(crate) fn start(self) -> *mut f32 {
         self.start
     }

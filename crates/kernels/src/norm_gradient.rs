@@ -7,10 +7,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::batch_norm::{BatchNorm, inverse_deviations};
 use crate::channels::ChannelKernel;
 use crate::epilogue::Activation;
 use crate::memory::{Output, Unwritten};
-use crate::normalize::{BatchNorm, inverse_deviations};
 use crate::operand::{Affine, NormSums, Normalized};
 use crate::vector::Vector;
 

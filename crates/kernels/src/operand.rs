@@ -11,10 +11,10 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::batch_norm::{BatchNorm, inverse_deviations, products};
 use crate::channels::{ChannelKernel, Channels};
 use crate::epilogue::Activation;
 use crate::memory::{Output, Unwritten};
-use crate::normalize::{BatchNorm, inverse_deviations, products};
 use crate::vector::Vector;
 
 /// Activations or gradients `[batch, height, width, channels]`.
@@ -35,7 +35,7 @@ impl<'a> Operand<'a> {
     }
 
     /// Makes the values in `range` (whole pixels) readable, in memory or in `scratch`, and returns
-    /// where value 0 would be. Only `range` can be read from there.
+    /// the address that value 0 would have. Only `range` can be read from there.
     pub(crate) fn read(self, range: Range<usize>, scratch: &mut Vec<f32>) -> *const f32 {
         assert!(range.end <= self.len());
         if let Self::Values(values) = self {

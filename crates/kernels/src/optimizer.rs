@@ -79,9 +79,10 @@ pub fn adam_step(adam: Adam, updates: Vec<Update<'_, 2>>) {
     let steps = adam.step as f64;
     let [correction1, correction2] = [adam.beta1, adam.beta2].map(|beta| 1.0 - beta.powf(steps));
     chunks(updates).into_par_iter().for_each(|chunk| {
-        let (shrink, decay) = match adam.decoupled_decay {
-            true => (1.0 - chunk.learning_rate * chunk.weight_decay, 0.0),
-            false => (1.0, chunk.weight_decay),
+        let (shrink, decay) = if adam.decoupled_decay {
+            (1.0 - chunk.learning_rate * chunk.weight_decay, 0.0)
+        } else {
+            (1.0, chunk.weight_decay)
         };
         dispatch(AdamChunk {
             scale: adam.gradient_scale as f32,

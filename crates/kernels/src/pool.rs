@@ -106,9 +106,10 @@ fn forward(p: &Pooling, x: &[f32], max: bool) -> Vec<f32> {
     let image_len = p.output()[0] * p.output_row();
     zeroed_pieces(p.batch, image_len, p.output_row(), |image, row, y| {
         let image = &x[image * p.input[0] * p.input_row()..];
-        match max {
-            true => dispatch(MaxRow { p, row, image, y }),
-            false => dispatch(AverageRow { p, row, image, y }),
+        if max {
+            dispatch(MaxRow { p, row, image, y })
+        } else {
+            dispatch(AverageRow { p, row, image, y })
         }
     })
 }

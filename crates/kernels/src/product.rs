@@ -174,7 +174,7 @@ pub(crate) struct Buffers {
 /// Some rows by some panels.
 struct Task<'a> {
     product: &'a Product<'a>,
-    /// Where pixel 0 would be.
+    /// The address that pixel 0 would have.
     start: *const f32,
     buffers: &'a Buffers,
     range: Range<usize>,

@@ -28,7 +28,8 @@ pub enum SimdLevel {
     Avx2,
     /// 8 lanes, in pairs of registers, with fused multiply-add.
     Neon,
-    /// Plain Rust in groups of 4 lanes, which the compiler maps to what the target guarantees.
+    /// Plain Rust in groups of 4 lanes, which the compiler maps to instructions that every such
+    /// target has.
     Scalar,
 }
 

@@ -5,6 +5,7 @@
     reason = "statistics are taken of rows that were just written"
 )]
 
+use crate::batch_norm::BatchNorm;
 use crate::channels::Channels;
 use crate::convolution::check;
 use crate::epilogue::Epilogue;
@@ -12,7 +13,6 @@ use crate::forward::{ForwardWeights, forward};
 use crate::geometry::Convolution;
 use crate::memory::Output;
 use crate::norm_gradient::mask_in_place;
-use crate::normalize::BatchNorm;
 use crate::operand::{NormGradient, NormSums, Normalized, Operand};
 use crate::statistics::{Moments, merge};
 use crate::{dense, depthwise, pointwise, weight_gradient};
@@ -133,13 +133,19 @@ pub fn training_backward(
             (Some(input), Some(weight))
         } else {
             let grad_z = &grad_z.whole();
-            let weight = wanted.weight.then(|| match c.is_depthwise() {
-                true => depthwise::weight_gradient(c, &x.whole(), grad_z),
-                false => weight_gradient::weight_gradient(c, &x.whole(), grad_z),
+            let weight = wanted.weight.then(|| {
+                if c.is_depthwise() {
+                    depthwise::weight_gradient(c, &x.whole(), grad_z)
+                } else {
+                    weight_gradient::weight_gradient(c, &x.whole(), grad_z)
+                }
             });
-            let input = wanted.input.then(|| match c.is_depthwise() {
-                true => depthwise::input_gradient(c, Operand::Values(grad_z), w, epilogue, finish),
-                false => dense::input_gradient(c, Operand::Values(grad_z), w, epilogue, finish),
+            let input = wanted.input.then(|| {
+                if c.is_depthwise() {
+                    depthwise::input_gradient(c, Operand::Values(grad_z), w, epilogue, finish)
+                } else {
+                    dense::input_gradient(c, Operand::Values(grad_z), w, epilogue, finish)
+                }
             });
             (input, weight)
         };

@@ -60,7 +60,8 @@ pub(crate) fn weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -> Vec
     gradient
 }
 
-/// Where pixel 0 of input and gradient would be; only the pixels that are summed have to be there.
+/// The addresses that pixel 0 of input and gradient would have; only the pixels that are summed
+/// must exist.
 #[derive(Clone, Copy)]
 pub(crate) struct Operands {
     pub x: *const f32,

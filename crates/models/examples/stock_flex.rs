@@ -26,11 +26,11 @@ fn tensor<const D: usize>(shape: [usize; D]) -> Tensor<D> {
         .require_grad()
 }
 
-/// Edge of a unit's input, told by its name.
+/// Edge of a unit's input in pixels, by its name.
 fn edge(unit: &Unit) -> usize {
     let first_of_layer = unit.conv.ends_with("0.conv1") || unit.conv.contains("downsample");
     match (unit.conv.as_bytes().get(5), first_of_layer) {
-        // The stem, `conv1`, has no number of a layer.
+        // The stem, `conv1`, has no layer number.
         (None, _) => 224,
         (Some(b'1'), _) | (Some(b'2'), true) => 56,
         (Some(b'2'), _) | (Some(b'3'), true) => 28,

@@ -6,27 +6,51 @@ use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults};
 use warmstart_nn::{Activation, Folded, Parameters};
 
+use crate::detector;
+
 /// A step of a backbone that can be named: everything before it can be frozen (`from:layer4`).
 #[derive(Clone, Debug)]
 pub struct Stage {
-    /// Prefix of its parameters' names, e.g. `features.14` or `layer4.0`.
+    /// Its name, e.g. `features.14` or `layer4.0`.
     pub name: String,
     /// Depth for layer decay, from 0 at the image: stages of one group learn at the same rate.
     pub group: usize,
-    /// What it does, in order.
-    pub blocks: Vec<Block>,
+    blocks: Vec<Block>,
+    /// Those of the blocks.
+    parameters: Vec<ParameterInfo>,
 }
 
-/// What the published weights of an architecture were trained and evaluated with.
+impl Stage {
+    pub(crate) fn new(name: String, group: usize, blocks: Vec<Block>) -> Self {
+        Self {
+            name,
+            group,
+            parameters: blocks.iter().flat_map(Block::parameters).collect(),
+            blocks,
+        }
+    }
+
+    /// Its computations, in order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// All parameters of its blocks, in the order of PyTorch's `state_dict`.
+    pub fn parameters(&self) -> &[ParameterInfo] {
+        &self.parameters
+    }
+}
+
+/// The preprocessing with which the published weights of an architecture were trained and evaluated.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pretrained {
     /// Edge of the square image that goes into the network, in pixels.
     pub image_size: usize,
     /// Edge of the centre crop as a share of the resized shorter side.
     pub crop: f64,
-    /// Mean by channel (red, green, blue) of pixels in 0..1, subtracted.
+    /// Subtracted mean by channel (red, green, blue) of pixels in 0..1.
     pub mean: [f32; 3],
-    /// Deviation by channel, divided by.
+    /// Standard deviation by channel, by which pixels are divided.
     pub deviation: [f32; 3],
 }
 
@@ -39,7 +63,7 @@ pub(crate) const IMAGENET: Pretrained = Pretrained {
     deviation: [0.229, 0.224, 0.225],
 };
 
-/// How another library names the same parameters.
+/// Another library's names of the same parameters.
 #[derive(Clone, Copy, Debug)]
 pub struct Convention {
     /// The library, e.g. `timm`.
@@ -58,17 +82,17 @@ pub struct Architecture {
     pub stages: Vec<Stage>,
     /// Indices of the stages that end strides 8, 16 and 32, whose features a detector works on.
     pub taps: [usize; 3],
-    /// Stages before the last one whose features are wanted, too.
+    /// Stages before the last one whose features are outputs, too.
     pub outputs: Vec<usize>,
     /// Channels that the backbone ends in.
     pub features: usize,
     /// Name of the linear classifier.
     pub classifier: &'static str,
-    /// How torchvision begins that classifier.
+    /// Distribution of that classifier's initial values in torchvision.
     pub linear_default: LinearDefault,
     /// Probability with which a feature is dropped in training before the classifier.
     pub dropout: f64,
-    /// What its published weights expect.
+    /// Preprocessing that its published weights expect.
     pub pretrained: Pretrained,
     /// Naming conventions that its files come in, besides the native one.
     pub conventions: &'static [Convention],
@@ -85,9 +109,8 @@ impl Architecture {
 
     /// The parameters of the backbone, in the order of PyTorch's `state_dict`.
     pub fn backbone_parameters(&self) -> Vec<ParameterInfo> {
-        self.units(0..self.stages.len())
-            .flat_map(Unit::parameters)
-            .collect()
+        let stages = self.stages.iter();
+        stages.flat_map(Stage::parameters).cloned().collect()
     }
 
     /// The parameters of the classifier for that many classes: weight and bias.
@@ -104,14 +127,15 @@ impl Architecture {
         ]
     }
 
-    /// What the first values of its parameters depend on besides themselves.
+    /// Its properties that the initial values of its parameters depend on.
     pub fn initialization(&self) -> ModelDefaults {
-        let blocks = self.stages.iter().flat_map(|stage| &stage.blocks);
+        let blocks = self.stages.iter().flat_map(Stage::blocks);
         let last_norm = |block: &Block| match block {
-            Block::Residual { branch, shortcut } if !matches!(shortcut, Shortcut::None) => {
-                Some(branch.last()?.norm.clone())
-            }
-            _ => None,
+            Block::Residual { branch, shortcut } => match shortcut {
+                Shortcut::Identity | Shortcut::Projection(_) => Some(branch.last()?.norm.clone()),
+                Shortcut::None => None,
+            },
+            Block::Unit(_) | Block::MaxPool { .. } => None,
         };
         ModelDefaults {
             linear: self.linear_default,
@@ -119,14 +143,13 @@ impl Architecture {
         }
     }
 
-    /// The backbone as a detector has it: it ends with the last tap, and gives the features of all
-    /// three.
+    /// The backbone of a detector: it ends with the last tap, and outputs the features of all three.
     pub fn with_taps(mut self) -> Self {
         let [first, second, last] = self.taps;
         self.stages.truncate(last + 1);
         self.features = self.channels_of(last);
         self.outputs = vec![first, second];
-        // What comes behind it is ours, and begins small.
+        // The detector after it is not torchvision's, and begins small.
         self.linear_default = LinearDefault::Normal;
         self
     }
@@ -143,8 +166,8 @@ impl Architecture {
         maps.pop().expect("a network has a result")
     }
 
-    /// Sends a batch through some stages, where the features of several are wanted. `maps` are those
-    /// wanted of the stages before, in their order, and last what goes into the first of `stages`; the
+    /// Sends a batch through some stages and keeps the features of [`outputs`](Self::outputs). `maps` are
+    /// those kept of the stages before, in their order, followed by the input of the first of `stages`; the
     /// result is the same after the last of them. Each is `[batch, height, width, channels]`.
     pub fn forward_maps(
         &self,
@@ -171,17 +194,11 @@ impl Architecture {
     /// Index of the first stage of that name: a stage (`layer4.1`) or a group of them (`layer4`).
     ///
     /// # Errors
-    /// If no stage has the name; the error lists those there are.
+    /// If no stage has the name; the error lists the stages.
     pub fn stage(&self, name: &str) -> Result<usize, StageError> {
-        let within = |stage: &Stage| {
-            stage
-                .name
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
         self.stages
             .iter()
-            .position(within)
+            .position(|stage| is_within(&stage.name, name))
             .ok_or_else(|| StageError {
                 model: self.name,
                 asked: name.to_owned(),
@@ -189,23 +206,37 @@ impl Architecture {
             })
     }
 
-    /// Index of the stage that a parameter belongs to, or `None` for the classifier's.
+    /// Index of the stage that a parameter belongs to, or `None` if it is the head's: the
+    /// classifier's or a [`Detector`](crate::detector::Detector)'s.
+    ///
+    /// # Panics
+    /// If neither a stage nor the head has a parameter of that name: as one of the head's it would
+    /// be trained where its stage is frozen.
     pub fn stage_of(&self, parameter: &str) -> Option<usize> {
-        self.stages.iter().position(|stage| {
-            stage.blocks.iter().flat_map(Block::units).any(|unit| {
-                [&unit.conv, &unit.norm].into_iter().any(|layer| {
-                    parameter
-                        .strip_prefix(layer.as_str())
-                        .is_some_and(|rest| rest.starts_with('.'))
-                })
-            })
-        })
+        let has_it = |stage: &Stage| stage.parameters.iter().any(|info| info.name == parameter);
+        let stage = self.stages.iter().position(has_it);
+        let in_head = || {
+            let mut heads = detector::PARTS.into_iter().chain([self.classifier]);
+            heads.any(|head| is_within(parameter, head))
+        };
+        assert!(
+            stage.is_some() || in_head(),
+            "`{parameter}` belongs neither to a stage of {} nor to its head",
+            self.name
+        );
+        stage
     }
 
     /// Number of layer-decay groups in the backbone.
     pub fn groups(&self) -> usize {
         self.stages.last().map_or(0, |stage| stage.group + 1)
     }
+}
+
+/// Whether a name is another one, or begins with it and a dot.
+fn is_within(name: &str, outer: &str) -> bool {
+    name.strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// There is no stage of that name.
@@ -232,3 +263,49 @@ impl fmt::Display for StageError {
 }
 
 impl std::error::Error for StageError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detector::Detector;
+
+    /// The backbones of classifiers and detectors.
+    fn backbones() -> impl Iterator<Item = Architecture> {
+        let whole = crate::names().map(|name| crate::by_name(name).unwrap());
+        whole.flat_map(|whole| [whole.clone(), whole.with_taps()])
+    }
+
+    #[test]
+    fn a_parameter_belongs_to_the_stage_whose_blocks_own_it() {
+        for backbone in backbones() {
+            let mut listed = backbone.backbone_parameters().into_iter();
+            for (index, stage) in backbone.stages.iter().enumerate() {
+                for info in stage.blocks.iter().flat_map(Block::parameters) {
+                    let found = backbone.stage_of(&info.name);
+                    assert_eq!(found, Some(index), "{}: {}", backbone.name, info.name);
+                    assert_eq!(listed.next(), Some(info));
+                }
+            }
+            assert_eq!(listed.next(), None);
+        }
+    }
+
+    #[test]
+    fn the_parameters_of_heads_belong_to_no_stage() {
+        for backbone in backbones() {
+            let channels = backbone.taps.map(|tap| backbone.channels_of(tap));
+            let detector = Detector::new(channels, 7).parameters();
+            for info in backbone.classifier_parameters(7).iter().chain(&detector) {
+                let found = backbone.stage_of(&info.name);
+                assert_eq!(found, None, "{}: {}", backbone.name, info.name);
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "`layer1.0.se.fc1.weight` belongs neither to a stage of resnet18")]
+    fn a_parameter_that_no_block_lists_does_not_count_as_the_head_s() {
+        let resnet = crate::by_name("resnet18").unwrap();
+        resnet.stage_of("layer1.0.se.fc1.weight");
+    }
+}

@@ -20,11 +20,13 @@ const WIDTH: usize = 96;
 const DEPTH: usize = 2;
 /// Values of a box: left, top, right, bottom.
 const SIDES: usize = 4;
-/// Name of the one part that belongs to the classes at hand; the rest serves any others, too.
+/// Name of the only part that depends on the classes.
 pub const CLASS_PREDICTOR: &str = "head.class_predictor";
 const BOX_PREDICTOR: &str = "head.box_predictor";
+/// First parts of the names of all its parameters.
+pub(crate) const PARTS: [&str; 2] = ["neck", "head"];
 
-/// Everything of a detector behind its backbone.
+/// The part of a detector after its backbone.
 #[derive(Clone, Debug)]
 pub struct Detector {
     classes: usize,
@@ -47,7 +49,7 @@ struct Head {
     boxes: Vec<Block>,
 }
 
-/// What a detector says of each point of its maps: those of stride 8 first, each map row by row.
+/// A detector's results for each point of its maps: those of stride 8 first, each map row by row.
 pub struct Predictions {
     /// Logits `[batch, points, classes]`.
     pub classes: Tensor<3>,
@@ -109,16 +111,16 @@ impl Detector {
             ]
         };
         let mut seen = HashSet::new();
-        let units = self.units().into_iter().flat_map(Unit::parameters);
-        units
+        let blocks = self.blocks().flat_map(Block::parameters);
+        blocks
             .chain(predictor(CLASS_PREDICTOR, self.classes, Kind::PriorBias))
             .chain(predictor(BOX_PREDICTOR, SIDES, Kind::LinearBias))
             .filter(|info| seen.insert(info.name.clone()))
             .collect()
     }
 
-    /// Sends the backbone's features at strides 8, 16 and 32 through. `parameters` holds the
-    /// predictors.
+    /// Sends the backbone's features at strides 8, 16 and 32 through neck and head. `parameters` holds
+    /// the predictors.
     pub fn forward(
         &self,
         features: [Tensor<4>; 3],
@@ -168,7 +170,7 @@ impl Detector {
     }
 }
 
-/// Two maps merged into one: half of the channels take the way through convolutions, the other half
+/// Two maps merged into one: half of the channels take the path through convolutions, the other half
 /// the short one. Wang and others, "CSPNet" (arXiv 1911.11929), section 3.2, with RTMDet's large
 /// kernel.
 #[derive(Clone, Debug)]
@@ -294,7 +296,7 @@ mod tests {
             let mut stride = 1;
             let mut strides = Vec::new();
             for (index, stage) in architecture.stages.iter().enumerate() {
-                for block in &stage.blocks {
+                for block in stage.blocks() {
                     stride *= match block {
                         Block::MaxPool { stride, .. } => *stride,
                         Block::Unit(unit) => unit.spec.conv.stride[0],
@@ -311,7 +313,7 @@ mod tests {
                 assert!(
                     index == last || !architecture.taps.contains(&index) || {
                         architecture.stages[index + 1]
-                            .blocks
+                            .blocks()
                             .iter()
                             .any(|block| match block {
                                 Block::MaxPool { .. } => true,

@@ -1,8 +1,8 @@
-//! The architectures: what they are made of, how their parameters are named, and what their
-//! pretrained weights expect of an image.
+//! The architectures: their layers, the names of their parameters, and the preprocessing that their
+//! pretrained weights expect.
 //!
 //! One file an architecture family; each builds an [`Architecture`], which is plain data. Names and
-//! numerics are torchvision's. On the features of any of them works a [`detector`].
+//! numerics are torchvision's. A [`detector`] works on the features of any of them.
 
 mod architecture;
 pub mod detector;
@@ -11,7 +11,7 @@ mod resnet;
 
 pub use architecture::{Architecture, Convention, Pretrained, Stage, StageError};
 
-/// An architecture name and what builds it.
+/// An architecture's name and builder.
 type Entry = (&'static str, fn() -> Architecture);
 
 const MODELS: [Entry; 4] = [

@@ -41,21 +41,14 @@ const FEATURES: usize = 1280;
 
 pub(crate) fn mobilenet_v2() -> Architecture {
     let stem = Unit::new("features.0.0", "features.0.1", [3, STEM], 3, 2, 1, Relu6);
-    let mut stages = vec![Stage {
-        name: "features.0".into(),
-        group: 0,
-        blocks: vec![Block::Unit(stem)],
-    }];
+    let mut stages = vec![Stage::new("features.0".into(), 0, vec![Block::Unit(stem)])];
     let mut channels = STEM;
     for (index, row) in ROWS.iter().enumerate() {
         for repeat in 0..row.repeats {
             let name = format!("features.{}", stages.len());
             let stride = if repeat == 0 { row.stride } else { 1 };
-            stages.push(Stage {
-                blocks: vec![inverted_residual(&name, channels, row, stride)],
-                name,
-                group: index + 1,
-            });
+            let block = inverted_residual(&name, channels, row, stride);
+            stages.push(Stage::new(name, index + 1, vec![block]));
             channels = row.channels;
         }
     }
@@ -68,11 +61,11 @@ pub(crate) fn mobilenet_v2() -> Architecture {
         1,
         Relu6,
     );
-    stages.push(Stage {
-        name: "features.18".into(),
-        group: ROWS.len() + 1,
-        blocks: vec![Block::Unit(last)],
-    });
+    stages.push(Stage::new(
+        "features.18".into(),
+        ROWS.len() + 1,
+        vec![Block::Unit(last)],
+    ));
     Architecture {
         name: "mobilenet_v2",
         stages,

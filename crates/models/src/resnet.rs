@@ -38,11 +38,7 @@ fn resnet(name: &'static str, branch: Branch, repeats: [usize; 4]) -> Architectu
         stride: 2,
         padding: 1,
     };
-    let mut stages = vec![Stage {
-        name: "conv1".into(),
-        group: 0,
-        blocks: vec![Block::Unit(stem), pool],
-    }];
+    let mut stages = vec![Stage::new("conv1".into(), 0, vec![Block::Unit(stem), pool])];
     let mut channels = STEM;
     for (layer, repeats) in (1..).zip(repeats) {
         let width = STEM << (layer - 1);
@@ -51,11 +47,7 @@ fn resnet(name: &'static str, branch: Branch, repeats: [usize; 4]) -> Architectu
             let stride = if repeat == 0 && layer > 1 { 2 } else { 1 };
             let (block, out) = residual(&name, branch, channels, width, stride);
             channels = out;
-            stages.push(Stage {
-                name,
-                group: layer,
-                blocks: vec![block],
-            });
+            stages.push(Stage::new(name, layer, vec![block]));
         }
     }
     let [layer1, layer2, layer3, layer4] = repeats;

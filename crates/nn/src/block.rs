@@ -1,4 +1,4 @@
-//! What convolutional architectures are made of, and how a batch goes through it.
+//! The building blocks of convolutional architectures, and the passes of a batch through them.
 //!
 //! An architecture is data: a list of [`Block`]s whose units name their parameters. The values are
 //! in [`Parameters`] (training) or [`Folded`] (inference).
@@ -7,74 +7,11 @@ use std::slice::from_ref;
 
 use burn::tensor::Tensor;
 
-use crate::ops::{self, Added, ConvSpec, PoolSpec, TrainingUnit, UnitSpec};
-use crate::{Activation, Folded, Parameters};
+use crate::ops::{self, Added, PoolSpec, TrainingUnit};
+pub use crate::unit::{Kind, ParameterInfo, Unit};
+use crate::{Folded, Parameters};
 
-/// What a parameter is: decides its initial value, its weight decay and whether it is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `[out, in / groups, height, width]`
-    ConvWeight,
-    /// Batch norm's scale, `[channels]`
-    NormScale,
-    /// Batch norm's shift, `[channels]`
-    NormShift,
-    /// Batch norm's running mean, `[channels]`; not trained
-    RunningMean,
-    /// Batch norm's running variance (unbiased), `[channels]`; not trained
-    RunningVariance,
-    /// `[out, in]`
-    LinearWeight,
-    /// `[out]`
-    LinearBias,
-    /// `[out]`, of a classifier to whom nearly everything is background
-    PriorBias,
-}
-
-impl Kind {
-    /// Whether gradients change it; running statistics follow the batches instead.
-    pub fn is_trained(self) -> bool {
-        !matches!(self, Self::RunningMean | Self::RunningVariance)
-    }
-
-    /// Whether weight decay applies: to weights, never to norms and biases.
-    pub fn decays(self) -> bool {
-        matches!(self, Self::ConvWeight | Self::LinearWeight)
-    }
-}
-
-/// A parameter that a model has, without its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParameterInfo {
-    /// Native name, e.g. `features.0.0.weight`.
-    pub name: String,
-    /// Dimensions, outermost first.
-    pub shape: Vec<usize>,
-    /// What it is.
-    pub kind: Kind,
-    /// What its layer's result goes through next.
-    pub activation: Activation,
-}
-
-/// Convolution (no bias) → batch norm → (+ residual) → activation.
-#[derive(Clone, Debug)]
-pub struct Unit {
-    /// Name of the convolution; its parameter is `<conv>.weight`.
-    pub conv: String,
-    /// Name of the batch norm; its parameters are `<norm>.weight`, `.bias`, `.running_mean` and
-    /// `.running_var`.
-    pub norm: String,
-    /// Channels of the input.
-    pub in_channels: usize,
-    /// Channels of the output.
-    pub out_channels: usize,
-    /// `[height, width]` of the kernel.
-    pub kernel: [usize; 2],
-    /// Geometry, epsilon and activation.
-    pub spec: UnitSpec,
-}
-
-/// What goes around a block's branch and is added before the branch's last activation.
+/// The path around a block's branch, added before the branch's last activation.
 #[derive(Clone, Debug)]
 pub enum Shortcut {
     /// Nothing.
@@ -83,6 +20,15 @@ pub enum Shortcut {
     Identity,
     /// The block's input through a unit that changes its shape.
     Projection(Unit),
+}
+
+impl Shortcut {
+    fn unit(&self) -> Option<&Unit> {
+        match self {
+            Self::None | Self::Identity => None,
+            Self::Projection(unit) => Some(unit),
+        }
+    }
 }
 
 /// One step of an architecture.
@@ -94,7 +40,7 @@ pub enum Block {
     Residual {
         /// At least one unit; the last one takes the shortcut as its residual.
         branch: Vec<Unit>,
-        /// What is added.
+        /// The path around the branch.
         shortcut: Shortcut,
     },
     /// Maximum over windows, the border filled with minus infinity.
@@ -120,23 +66,23 @@ pub struct BatchStatistics {
     pub count: usize,
 }
 
-/// How a batch goes through a network.
+/// The mode in which a batch goes through a network.
 pub enum Forward<'a> {
-    /// For the result alone: running statistics, folded into the convolutions; no gradients.
+    /// Computes the result alone, with running statistics folded into the convolutions.
     Inference(&'a Folded),
-    /// For gradients.
+    /// Records operations for gradients.
     Training {
         /// Tracked parameters; see [`Parameters::tracked`].
         parameters: &'a Parameters,
         /// Whether batch norm uses its running statistics, unchanged, instead of the batch's.
         frozen_statistics: bool,
-        /// Where the batch's statistics are put, unless they are frozen.
+        /// Receives the batch's statistics, unless they are frozen.
         statistics: &'a mut Vec<BatchStatistics>,
     },
 }
 
 impl Block {
-    /// Sends a batch through. `x` and the result are `[batch, height, width, channels]`.
+    /// Sends a batch through the block. `x` and the result are `[batch, height, width, channels]`.
     pub fn forward(&self, x: Tensor<4>, forward: &mut Forward) -> Tensor<4> {
         match self {
             Self::Unit(unit) => branch_forward(from_ref(unit), x, Added::Nothing, forward),
@@ -181,59 +127,30 @@ impl Block {
     pub fn units(&self) -> Vec<&Unit> {
         match self {
             Self::Unit(unit) => vec![unit],
+            Self::Residual { branch, shortcut } => branch.iter().chain(shortcut.unit()).collect(),
             Self::MaxPool { .. } => Vec::new(),
+        }
+    }
+
+    /// All its parameters, in the order of PyTorch's `state_dict`.
+    pub fn parameters(&self) -> Vec<ParameterInfo> {
+        match self {
+            Self::Unit(unit) => unit.parameters(),
             Self::Residual { branch, shortcut } => {
-                let mut units: Vec<_> = branch.iter().collect();
-                if let Shortcut::Projection(unit) = shortcut {
-                    units.push(unit);
-                }
-                units
+                let units = branch.iter().chain(shortcut.unit());
+                units.flat_map(Unit::parameters).collect()
             }
+            Self::MaxPool {
+                size: _,
+                stride: _,
+                padding: _,
+            } => Vec::new(),
         }
     }
 }
 
 impl Unit {
-    /// A unit of a square kernel whose padding keeps the size at stride 1, with PyTorch's default
-    /// epsilon.
-    pub fn new(
-        conv: &str,
-        norm: &str,
-        [in_channels, out_channels]: [usize; 2],
-        kernel: usize,
-        stride: usize,
-        groups: usize,
-        activation: Activation,
-    ) -> Self {
-        Self {
-            conv: conv.to_owned(),
-            norm: norm.to_owned(),
-            in_channels,
-            out_channels,
-            kernel: [kernel; 2],
-            spec: UnitSpec {
-                conv: ConvSpec {
-                    stride: [stride; 2],
-                    padding: [kernel / 2; 2],
-                    dilation: [1; 2],
-                    groups,
-                },
-                epsilon: 1e-5,
-                activation,
-            },
-        }
-    }
-
-    /// `[height, width]` of the result for an input of that size.
-    fn output_size(&self, input: [usize; 2]) -> [usize; 2] {
-        let conv = &self.spec.conv;
-        std::array::from_fn(|axis| {
-            let reach = conv.dilation[axis] * (self.kernel[axis] - 1) + 1;
-            (input[axis] + 2 * conv.padding[axis] - reach) / conv.stride[axis] + 1
-        })
-    }
-
-    /// Sends a batch through this unit alone, with what is added before its activation. `x`, `added` and the
+    /// Sends a batch through this unit alone and adds `added` before its activation. `x`, `added` and the
     /// result are `[batch, height, width, channels]`.
     pub fn forward(
         &self,
@@ -243,34 +160,6 @@ impl Unit {
     ) -> Tensor<4> {
         let added = added.map_or(Added::Nothing, Added::Tensor);
         branch_forward(from_ref(self), x, added, forward)
-    }
-
-    /// The unit's parameters, in the order of PyTorch's `state_dict`.
-    pub fn parameters(&self) -> Vec<ParameterInfo> {
-        let weight = ParameterInfo {
-            name: format!("{}.weight", self.conv),
-            shape: vec![
-                self.out_channels,
-                self.in_channels / self.spec.conv.groups,
-                self.kernel[0],
-                self.kernel[1],
-            ],
-            kind: Kind::ConvWeight,
-            activation: self.spec.activation,
-        };
-        let norm = |field: &str, kind| ParameterInfo {
-            name: format!("{}.{field}", self.norm),
-            shape: vec![self.out_channels],
-            kind,
-            activation: self.spec.activation,
-        };
-        vec![
-            weight,
-            norm("weight", Kind::NormScale),
-            norm("bias", Kind::NormShift),
-            norm("running_mean", Kind::RunningMean),
-            norm("running_var", Kind::RunningVariance),
-        ]
     }
 }
 
@@ -315,8 +204,8 @@ fn branch_forward(units: &[Unit], x: Tensor<4>, added: Added, forward: &mut Forw
     }
 }
 
-/// Makes the statistics of a batch those of the batch and a further part of it, seen by the same
-/// norms in the same order: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for
+/// Adds the statistics of another part to those of the parts of a batch so far, from the same norms in
+/// the same order: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for
 /// Computing Sample Variances" (1979), equation 2.1.
 pub fn pool_statistics(whole: &mut Vec<BatchStatistics>, part: Vec<BatchStatistics>) {
     if whole.is_empty() {

@@ -3,12 +3,12 @@ use std::collections::HashMap;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::Parameters;
-use crate::block::Unit;
 use crate::ops::{self, InferenceUnit};
+use crate::unit::Unit;
 
 /// Units prepared for inference: `conv(x) · s + t` with running statistics is one convolution with
 /// weight `w · s` and bias `t`, where `s = γ / √(variance + ε)` and `t = β − mean · s`. The weights are
-/// packed once, for all batches to come.
+/// packed once, for all later batches.
 pub struct Folded {
     units: HashMap<String, InferenceUnit>,
 }
@@ -30,7 +30,7 @@ impl Folded {
     /// The unit whose batch norm has that name: units may share a convolution.
     ///
     /// # Panics
-    /// If it was not folded: a trunk asks only for its own units.
+    /// If it was not folded: a trunk uses only its own units.
     pub(crate) fn unit(&self, norm: &str) -> InferenceUnit {
         self.units
             .get(norm)

@@ -7,7 +7,7 @@
 //! - [`block`]: the few kinds of blocks that architectures are made of, and how a batch goes
 //!   through them in training and in inference.
 //! - [`Folded`]: a part of a network prepared for inference, batch norm folded into its convolutions.
-//! - [`initialization`]: weights for when there are none to load.
+//! - [`initialization`]: initial weights where none are loaded.
 //!
 //! Between operations an activation is a contiguous `[batch, height, width, channels]` tensor.
 
@@ -17,6 +17,7 @@ mod folded;
 pub mod initialization;
 pub mod ops;
 mod parameters;
+mod unit;
 
 pub use allocator::{
     explain_exhaustion, forget_memory_peak, memory_in_use, memory_peak, memory_reserved,

@@ -15,7 +15,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// No parameters yet.
+    /// An empty set.
     pub fn new() -> Self {
         Self::default()
     }
@@ -62,7 +62,7 @@ impl Parameters {
         self.tensors.contains_key(name)
     }
 
-    /// Adds the tensors of others to those of the same names; the others are taken over.
+    /// Adds the tensors of others to those of the same names, and inserts the rest.
     pub fn add(&mut self, others: Self) {
         for (name, other) in others.tensors {
             let sum = match self.tensors.remove(&name) {
@@ -79,9 +79,10 @@ impl Parameters {
 
     /// Sum of the squares of all values, in an order that depends on the shapes alone.
     pub fn sum_of_squares(&self) -> f64 {
-        match self.tensors.is_empty() {
-            true => 0.0,
-            false => Dispatch::sum_of_squares(self.tensors.values().cloned().collect()),
+        if self.tensors.is_empty() {
+            0.0
+        } else {
+            Dispatch::sum_of_squares(self.tensors.values().cloned().collect())
         }
     }
 
@@ -223,7 +224,7 @@ impl Parameters {
         names.iter().map(key).collect()
     }
 
-    /// Takes tensors out, so that they are in one hand and can be changed in place.
+    /// Takes tensors out, so that nobody else holds them and they can be changed in place.
     fn take(&mut self, names: &[impl AsRef<str>]) -> Tensors<Dispatch> {
         let taken = names.iter().map(|name| {
             let name = name.as_ref();
@@ -287,8 +288,8 @@ impl Parameters {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// The same parameters as leaves of a new gradient graph, of which those that `trainable`
-    /// says yes to get a gradient.
+    /// The same parameters as leaves of a new gradient graph. Those for which `trainable` returns
+    /// true get a gradient.
     pub fn tracked(&self, trainable: impl Fn(&str) -> bool) -> Self {
         let tensors = self.tensors.iter().map(|(name, tensor)| {
             let tensor = tensor.clone();

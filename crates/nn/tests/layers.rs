@@ -77,9 +77,10 @@ proptest! {
         let run = |through_seam: bool| {
             let [x, weight] = [leaf([batch, inputs], 1), leaf([outputs, inputs], 2)];
             let bias = leaf([outputs], 3);
-            let y = match through_seam {
-                true => ops::linear(x.clone(), weight.clone(), bias.clone()),
-                false => x.clone().matmul(weight.clone().transpose()) + bias.clone().unsqueeze(),
+            let y = if through_seam {
+                ops::linear(x.clone(), weight.clone(), bias.clone())
+            } else {
+                x.clone().matmul(weight.clone().transpose()) + bias.clone().unsqueeze()
             };
             let weights = tensor(y.dims(), 4).autodiff();
             let gradients = (y.clone() * weights).sum().backward();

@@ -219,12 +219,13 @@ fn stock_backward(case: &Case) -> Vec<Vec<f32>> {
             weight: flex(&inputs.weight.0, inputs.weight.1),
             gamma: vector(&inputs.gamma),
             beta: vector(&inputs.beta),
-            statistics: match case.frozen {
-                true => Statistics::Frozen {
+            statistics: if case.frozen {
+                Statistics::Frozen {
                     mean: vector(&inputs.mean),
                     variance: vector(&inputs.variance),
-                },
-                false => Statistics::Batch,
+                }
+            } else {
+                Statistics::Batch
             },
         }
     });
@@ -267,8 +268,8 @@ fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
     assert_eq!(ours.len(), stock.len());
     for (index, (ours, stock)) in ours.iter().zip(stock).enumerate() {
         assert_eq!(ours.len(), stock.len(), "result {index} of {case:?}");
-        // Inputs are about 1. Where batch norm cancels nearly all of a gradient, what is left of it is
-        // small and carries the rounding of what was cancelled.
+        // Inputs are about 1. Where batch norm cancels nearly all of a gradient, the rest of it is
+        // small and carries the rounding of the cancelled part.
         let largest = stock.iter().fold(1e-2f32, |a, v| a.max(v.abs()));
         for (a, b) in ours.iter().zip(stock) {
             assert!(
@@ -279,7 +280,7 @@ fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
     }
 }
 
-/// Where an activation has no derivative.
+/// The values at which an activation has no derivative.
 fn kinks(activation: Activation) -> &'static [f32] {
     match activation {
         Activation::Identity | Activation::Silu => &[],

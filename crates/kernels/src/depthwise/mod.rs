@@ -7,6 +7,7 @@
 
 mod pass;
 mod separable;
+mod tasks;
 mod weights;
 
 use std::borrow::Cow;
@@ -19,10 +20,8 @@ use crate::memory::{Output, Unwritten};
 use crate::operand::Operand;
 use pass::Pass;
 pub(crate) use separable::Separable;
+use tasks::{pixels, rows, rows_per_tile, union};
 use weights::WeightPass;
-
-/// Source or destination values of a tile of rows: both stay in the L2 cache.
-const TILE_VALUES: usize = 48 * 1024;
 
 /// The weights as `[tap, channel]`.
 pub(crate) fn pack(c: &Convolution, w: &[f32]) -> Vec<f32> {
@@ -118,51 +117,4 @@ fn gradient_phases<'a>(c: &Convolution, w: &[f32]) -> Vec<(Gather, Cow<'a, [f32]
         (gather, Cow::Owned(packed))
     });
     phases.collect()
-}
-
-fn rows_per_tile(gather: &Gather, channels: usize) -> usize {
-    (TILE_VALUES / (gather.row_pixels() * channels).max(1)).max(1)
-}
-
-fn rows(gather: &Gather) -> usize {
-    gather.batch * gather.vertical.positions
-}
-
-/// Destination pixels of the image rows in `rows`.
-fn pixels(gather: &Gather, rows: Range<usize>) -> Range<usize> {
-    let width = gather.horizontal.positions;
-    rows.start * width..rows.end * width
-}
-
-fn share(rows: usize, task: usize, tasks: usize) -> Range<usize> {
-    task * rows / tasks..(task + 1) * rows / tasks
-}
-
-fn union(a: Range<usize>, b: Range<usize>) -> Range<usize> {
-    match (a.is_empty(), b.is_empty()) {
-        (true, _) => b,
-        (_, true) => a,
-        _ => a.start.min(b.start)..a.end.max(b.end),
-    }
-}
-
-/// The source row of each vertical tap that has one, and the index of the tap's first weight.
-/// `start` is where source value 0 would be.
-fn source_rows(
-    gather: &Gather,
-    row: usize,
-    channels: usize,
-    start: *const f32,
-    list: &mut Vec<(*const f32, usize)>,
-) {
-    let (vertical, horizontal) = (&gather.vertical, &gather.horizontal);
-    let (image, y) = (row / vertical.positions, row % vertical.positions);
-    list.clear();
-    for (index, &tap) in vertical.taps.iter().enumerate() {
-        if let Some(source) = vertical.source(y, tap) {
-            let line = image * vertical.source_extent + source;
-            let pointer = start.wrapping_add(line * horizontal.source_extent * channels);
-            list.push((pointer, index * horizontal.taps.len()));
-        }
-    }
 }

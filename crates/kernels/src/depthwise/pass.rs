@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{pixels, rows, rows_per_tile, share, source_rows, union};
+use super::tasks::{pixels, rows, rows_per_tile, share, source_rows, union};
 use crate::channels::Channels;
 use crate::epilogue::Epilogue;
 use crate::gather::{Gather, Tap};
@@ -83,7 +83,7 @@ impl<'a> Pass<'a> {
         spans.fold(0..0, union)
     }
 
-    /// Computes a task. `start` is where source value 0 would be.
+    /// Computes a task. `start` is the address that source value 0 would have.
     pub(super) fn run_tile(&self, task: usize, tasks: usize, start: *const f32) {
         for (gather, weights) in self.gathers.iter().zip(&self.weights) {
             dispatch(Tile {
@@ -128,7 +128,7 @@ impl<'a> Pass<'a> {
 pub(super) struct Tile<'a> {
     pub gather: &'a Gather,
     pub rows: Range<usize>,
-    /// Where source value 0 would be.
+    /// The address that source value 0 would have.
     pub start: *const f32,
     /// `[tap, channels]`
     pub weights: &'a [f32],

@@ -14,10 +14,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::pass::Tile;
-use super::pixels;
+use super::tasks::pixels;
 use crate::gather::Gather;
 use crate::geometry::Convolution;
-use crate::inference::InferenceUnit;
+use crate::inference_unit::InferenceUnit;
 use crate::memory::{Output, Unwritten};
 use crate::operand::Operand;
 use crate::product::{Buffers, CACHED_WEIGHTS, Product, Rows};

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{pixels, rows, share, source_rows};
+use super::tasks::{pixels, rows, share, source_rows};
 use crate::gather::Gather;
 use crate::geometry::Convolution;
 use crate::memory::with_scratch;
@@ -47,7 +47,7 @@ impl WeightPass {
     }
 
     /// Runs all tasks, which add to the sums `[tap, channels]` of their chunk. Returns the gradient
-    /// `[channels, taps]` and what the tasks returned, in order.
+    /// `[channels, taps]` and the results of the tasks, in order.
     pub(super) fn run<P: Send>(
         &self,
         tasks: usize,
@@ -79,8 +79,8 @@ impl WeightPass {
         })
     }
 
-    /// Adds the products of the output rows in `rows`. `grad_y` is where the gradient's value 0
-    /// would be.
+    /// Adds the products of the output rows in `rows`. `grad_y` is the address that the
+    /// gradient's value 0 would have.
     pub(super) fn add(
         &self,
         rows: Range<usize>,
@@ -106,7 +106,7 @@ impl WeightPass {
 struct WeightTile<'a> {
     gather: &'a Gather,
     rows: Range<usize>,
-    /// Where value 0 of input and gradient would be.
+    /// The addresses that value 0 of input and gradient would have.
     x: *const f32,
     grad_y: *const f32,
     channels: usize,

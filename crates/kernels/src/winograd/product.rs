@@ -231,9 +231,10 @@ impl Task<'_> {
                 // belong to this task.
                 unsafe {
                     let points = points.add(column);
-                    match lanes == V::LANES {
-                        true => self.transform_product::<V>(points, tile, channel, V::LANES),
-                        false => self.transform_product::<V>(points, tile, channel, lanes),
+                    if lanes == V::LANES {
+                        self.transform_product::<V>(points, tile, channel, V::LANES)
+                    } else {
+                        self.transform_product::<V>(points, tile, channel, lanes)
                     }
                 }
             }

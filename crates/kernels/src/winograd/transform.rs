@@ -43,7 +43,7 @@ pub(super) trait Transform<const FROM: usize, const TO: usize> {
         result
     }
 
-    /// One row of what [`Transform::square`] gives.
+    /// One row of the result of [`Transform::square`].
     #[inline(always)]
     fn row<V: Vector, const ROW: usize>(values: &[[V; FROM]; FROM]) -> [V; TO] {
         let mut row = [V::splat(0.0); FROM];

@@ -85,7 +85,7 @@ impl TransformedWeights<'_> {
     }
 }
 
-/// Where the weights are in their native order.
+/// Weights in their native order.
 struct Native<'a> {
     weights: &'a [f32],
     depth: usize,
@@ -143,9 +143,10 @@ impl Block<'_> {
                     + (first_column + column) * native.column_stride;
                 let kernel = &native.weights[place..][..TAP_COUNT];
                 for (tap, values) in taps.iter_mut().enumerate() {
-                    values[column] = match native.is_rotated {
-                        true => kernel[TAP_COUNT - 1 - tap],
-                        false => kernel[tap],
+                    values[column] = if native.is_rotated {
+                        kernel[TAP_COUNT - 1 - tap]
+                    } else {
+                        kernel[tap]
                     };
                 }
             }

@@ -77,7 +77,7 @@ fn inference(
     branch_inference(&[unit], x, residual)
 }
 
-/// [1×1 →] depthwise → 1×1, with what each of them needs.
+/// [1×1 →] depthwise → 1×1, with the operands of each.
 struct Branch {
     convolutions: Vec<Convolution>,
     packed: Vec<Vec<f32>>,

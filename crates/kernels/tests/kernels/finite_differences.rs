@@ -96,7 +96,7 @@ impl Norm {
     }
 }
 
-/// Where any of the activations has no derivative.
+/// The values at which any of the activations has no derivative.
 const KINKS: [f64; 4] = [-3.0, 0.0, 3.0, 6.0];
 
 /// Values below, between and above the kinks, in turn, at least 0.5 away from any.

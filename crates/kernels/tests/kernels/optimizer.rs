@@ -103,9 +103,10 @@ proptest! {
             for index in 0..before.parameter.len() {
                 let mut value = f64::from(before.parameter[index]);
                 let mut gradient = f64::from(before.gradient[index]) * 0.5;
-                match decoupled_decay {
-                    true => value *= 1.0 - before.rate * before.decay,
-                    false => gradient += before.decay * value,
+                if decoupled_decay {
+                    value *= 1.0 - before.rate * before.decay;
+                } else {
+                    gradient += before.decay * value;
                 }
                 let mean = 0.9 * f64::from(before.mean[index]) + 0.1 * gradient;
                 let square = 0.999 * f64::from(before.square[index]) + 0.001 * gradient * gradient;

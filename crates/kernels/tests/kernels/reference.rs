@@ -92,7 +92,7 @@ fn sigmoid(value: f64) -> f64 {
     1.0 / (1.0 + (-value).exp())
 }
 
-/// How far an f32 activation and its derivative may be from [`activate`] and [`derivative`] of the
+/// Largest error of an f32 activation and its derivative against [`activate`] and [`derivative`] of the
 /// same argument: those that only limit are exact.
 pub fn rounding(act: Activation) -> f64 {
     match act {

@@ -94,12 +94,13 @@ impl Layer {
     }
 
     fn input(&self) -> Input<'_> {
-        match self.is_normalized {
-            false => Input::Values(&self.z_in),
-            true => Input::Normalized {
+        if self.is_normalized {
+            Input::Normalized {
                 z: &self.z_in,
                 norm: self.norm_in.view(),
-            },
+            }
+        } else {
+            Input::Values(&self.z_in)
         }
     }
 
@@ -120,9 +121,10 @@ impl Layer {
     fn x(&self) -> Vec<f64> {
         let x = self.z_in.iter().enumerate().map(|(index, &z)| {
             let before = self.norm_in.before(z, index % self.c.in_channels)[1];
-            match self.is_normalized {
-                false => f64::from(z),
-                true => activate(self.norm_in.activation, before),
+            if self.is_normalized {
+                activate(self.norm_in.activation, before)
+            } else {
+                f64::from(z)
             }
         });
         x.collect()

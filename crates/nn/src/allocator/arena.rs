@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::LINE;
+/// A cache line in bytes, and the widest register.
+pub(super) const LINE: usize = 64;
 
 /// Addresses, not memory: only touched pages count.
 #[cfg(target_os = "linux")]
@@ -17,7 +18,7 @@ const GROWTH: usize = 16 << 20;
 /// Memory of the arena that nobody else has.
 pub(super) struct Block {
     pub memory: *mut u8,
-    /// Bytes at its start that were in use before. What follows is as the system gave it: zero.
+    /// Bytes at its start that were in use before. The rest is as the system gave it: zero.
     pub used_before: usize,
 }
 
@@ -31,11 +32,11 @@ struct Blocks {
     is_asked_for: bool,
     /// Nothing at or above it was ever handed out.
     top: usize,
-    /// What is below may be read and written.
+    /// Everything below it may be read and written.
     writable: usize,
     reserved: usize,
     in_use: usize,
-    /// Most that was in use at a time.
+    /// Largest number of bytes in use at a time.
     peak: usize,
     by_offset: BTreeMap<usize, usize>,
     by_size: BTreeSet<(usize, usize)>,
@@ -77,7 +78,7 @@ impl Arena {
         })
     }
 
-    /// Takes a block back, or returns false if it is none of the arena's.
+    /// Takes a block back, or returns false if it is not the arena's.
     pub(super) fn free(&self, memory: *mut u8, size: usize) -> bool {
         let mut blocks = self.blocks();
         let offset = match memory.addr().checked_sub(blocks.start) {
@@ -106,7 +107,7 @@ impl Arena {
         self.blocks().in_use
     }
 
-    /// Most bytes that were in use at a time, since the last call of `forget_peak`.
+    /// Largest number of bytes in use at a time, since the last call of `forget_peak`.
     pub(super) fn peak(&self) -> usize {
         self.blocks().peak
     }
@@ -138,7 +139,7 @@ impl Blocks {
             }
             return Some(offset);
         }
-        // A free block at the top is a part of what is missing.
+        // A free block at the top is part of the missing space.
         let last = self.by_offset.last_key_value();
         let last = last.map(|(&offset, &size)| (offset, size));
         let offset = match last {
@@ -155,7 +156,7 @@ impl Blocks {
         Some(offset)
     }
 
-    /// Lets the system count what is handed out: a limit on data counts writable addresses.
+    /// Makes addresses writable only as they are handed out: a limit on data counts writable addresses.
     fn make_writable(&mut self) -> bool {
         let end = self.top.next_multiple_of(GROWTH).min(self.reserved);
         let grown = allow_writes(self.start + self.writable, end - self.writable);
@@ -218,8 +219,8 @@ fn reserve() -> (usize, usize) {
     (0, 0)
 }
 
-/// Lets all threads allocate from one heap of the C library. Where addresses are so few that the arena has
-/// none, the heap of 64 MiB of addresses that glibc reserves for each thread would take what there is.
+/// Lets all threads allocate from one heap of the C library. Where the arena got no addresses, the 64 MiB
+/// of them that glibc reserves for each thread would take the rest.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn use_one_heap() {
     // SAFETY: it sets a number, and allocates nothing through this allocator, whose lock is held.
@@ -235,7 +236,7 @@ fn reserve() -> (usize, usize) {
     (0, 0)
 }
 
-/// Makes a part of the arena's addresses memory; false if the system refuses.
+/// Makes a part of the arena's addresses writable; false if the system refuses.
 fn allow_writes(start: usize, size: usize) -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -255,7 +256,7 @@ fn allow_writes(start: usize, size: usize) -> bool {
 fn release(start: usize, size: usize) {
     #[cfg(target_os = "linux")]
     {
-        /// Pages are no larger than this on any processor that is built for.
+        /// Largest page of any supported processor.
         const PAGE: usize = 64 * 1024;
         let first = start.next_multiple_of(PAGE);
         let end = (start + size) / PAGE * PAGE;
@@ -310,7 +311,7 @@ mod tests {
         }
         assert_eq!(blocks.by_offset, BTreeMap::from([(0, 192)]));
         assert_eq!(blocks.by_size, BTreeSet::from([(192, 0)]));
-        // And what is at the top grows.
+        // A free block at the top grows.
         assert_eq!(blocks.take(256), Some(0));
         assert_eq!((blocks.top, blocks.by_offset.len()), (256, 0));
     }
@@ -345,7 +346,7 @@ mod tests {
         assert!(arena.free(first.memory, 8192));
         let again = arena.allocate(4096).unwrap();
         assert_eq!((again.memory, again.used_before), (first.memory, 4096));
-        // What is left of the first, and as much that is new.
+        // The rest of the first block, and as much that is new.
         let grown = arena.allocate(8192).unwrap();
         assert_eq!(grown.used_before, 4096);
         // SAFETY: as above.

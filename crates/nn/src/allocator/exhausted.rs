@@ -1,23 +1,22 @@
-//! What happens when the system has no more memory to give.
+//! The end of a process for which the system has no more memory.
 
 use std::ffi::{CString, OsString, c_char};
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-/// A command line, ended by null, that lives for good; null for none.
+/// A command line, ended by null and never freed; null for none.
 static COMMAND: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
 /// Whether an allocation has failed.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
-/// What the process says last that an allocation ends.
+/// The last words of a process that a failed allocation ends.
 #[cfg(unix)]
 const WORDS: &str = "error: the system has no more memory to give: free some, raise the limit on it, or use a smaller \
                      model, image size or batch\n";
 
-/// Lets a command take the place of this process when an allocation fails, instead of the abort that
-/// would follow: a Rust program can neither catch the failure nor rely on any memory by then, so
-/// whatever went on before can only be taken up by a process that starts anew. `None` takes that
-/// back. The first word is the program's path.
+/// Makes a command replace this process when an allocation fails, instead of the abort that would
+/// follow: a Rust program can neither catch the failure nor rely on any memory by then, so only a new
+/// process can continue the work. `None` restores the abort. The first word is the program's path.
 ///
 /// # Errors
 /// If a word has a zero byte in it.
@@ -39,8 +38,8 @@ pub fn run_when_exhausted(command: Option<Vec<OsString>>) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets a process that a failed allocation ends say so in a line of its own, with exit code 1, where it would be aborted
-/// without.
+/// Makes a failed allocation end the process with a line that says so and exit code 1, instead of an
+/// abort.
 pub fn explain_exhaustion() {
     #[cfg(unix)]
     {
@@ -60,7 +59,7 @@ pub fn explain_exhaustion() {
     }
 }
 
-/// Replaces the process, if a command was named. Allocates nothing.
+/// Replaces the process, if a command was given. Allocates nothing.
 pub(super) fn exhausted() {
     FAILED.store(true, Ordering::Release);
     let command = COMMAND.load(Ordering::Acquire);

@@ -6,12 +6,10 @@ mod exhausted;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
-use arena::Arena;
+use arena::{Arena, LINE};
 pub use exhausted::{explain_exhaustion, run_when_exhausted};
 
-/// A cache line, and the widest register.
-const LINE: usize = 64;
-/// Allocations of so many bytes come from the arena, tensors and the sums of tiles among them: whole
+/// Allocations of at least so many bytes come from the arena, tensors and the sums of tiles among them: whole
 /// lines, because a register that is loaded or stored across two lines costs two accesses.
 const LARGE: usize = 1024;
 
@@ -24,28 +22,28 @@ static ALLOCATOR: TensorAllocator = TensorAllocator;
 
 static ARENA: Arena = Arena::new();
 
-/// Gives the memory that no tensor uses back to the system, as between two phases, whose tensors
+/// Returns the memory that no tensor uses to the system, e.g. between two phases, whose tensors
 /// differ.
 pub fn release_free_memory() {
     ARENA.release_free();
 }
 
-/// Bytes of tensors, and of whatever else is no smaller than 1 KiB, that are in use.
+/// Bytes in use by tensors and any other allocation of at least 1 KiB.
 pub fn memory_in_use() -> usize {
     ARENA.in_use()
 }
 
-/// Bytes of addresses that are reserved for tensors, in use or not; 0 where the system refused.
+/// Bytes of addresses that are reserved for tensors, in use or not; 0 if the system refused.
 pub fn memory_reserved() -> usize {
     ARENA.reserved()
 }
 
-/// Most bytes that [`memory_in_use`] has been since the last [`forget_memory_peak`].
+/// Largest [`memory_in_use`] since the last [`forget_memory_peak`], in bytes.
 pub fn memory_peak() -> usize {
     ARENA.peak()
 }
 
-/// Lets [`memory_peak`] start from what is in use.
+/// Restarts [`memory_peak`] from the bytes in use.
 pub fn forget_memory_peak() {
     ARENA.forget_peak();
 }

@@ -22,38 +22,39 @@ const CLASSIFIER_DEVIATION: f64 = 0.01;
 /// Dollár, "Focal Loss for Dense Object Detection" (arXiv 1708.02002), section 4.1.
 const PRIOR: f32 = 0.01;
 
-/// How the parameters of a model get their first values: weights by a scheme, batch norm as the
-/// identity, biases as zeros, those of a detector's classifier as the prior 0.01.
+/// The initial values of a model's parameters: weights by a scheme, batch norm as the identity,
+/// biases as zeros, those of a detector's classifier as the prior 0.01.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Initialization {
-    /// Of all weights.
+    /// Scheme of all weights.
     pub weights: Weights,
-    /// Of linear layers, where they are another.
+    /// Scheme of linear layers, if they have their own.
     pub linear: Option<Scheme>,
-    /// Of the layers of a name (`layer4.0.conv1`), or whose names begin with it (`layer4`). Each part may be a
-    /// pattern (`layer*.0.conv1`, `features.*.conv`). The name of most parts counts, of these the one with fewest patterns.
+    /// Schemes of the layers of a name (`layer4.0.conv1`), or whose names begin with it (`layer4`). Each part may be
+    /// a pattern (`layer*.0.conv1`, `features.*.conv`). The name with most parts wins, among those the one with
+    /// fewest patterns.
     pub by_name: BTreeMap<String, Scheme>,
     /// Whether each residual branch begins as zero, by the scale of its last batch norm: Goyal and others,
     /// "Accurate, Large Minibatch SGD" (arXiv 1706.02677), section 5.1.
     pub zero_last_norm: bool,
 }
 
-/// How weights get their first values.
+/// The scheme of the weights that have no scheme of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Weights {
-    /// As torchvision's model does: convolutions by Kaiming's normal distribution with the fan-out and a
+    /// As in torchvision: convolutions by Kaiming's normal distribution with the fan-out and a
     /// gain of √2 whatever follows, linear layers as [`LinearDefault`] says.
     #[default]
     Torchvision,
-    /// All by one scheme.
+    /// One scheme for all.
     Scheme(Scheme),
     /// Orthogonal, then each layer divided by the deviation of its results on data: Mishkin and Matas, "All
-    /// You Need Is a Good Init" (arXiv 1511.06422), algorithm 1. What is here is the first step alone. Linear layers
-    /// begin as with [`Torchvision`](Self::Torchvision), but for their biases, which are zero.
+    /// You Need Is a Good Init" (arXiv 1511.06422), algorithm 1. Only the first step is made here. Linear layers
+    /// begin as with [`Torchvision`](Self::Torchvision), except that their biases are zero.
     LayerSequential,
 }
 
-/// How torchvision's models begin their linear layers.
+/// The distribution of a linear layer in torchvision's models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearDefault {
     /// `N(0, 0.01²)`, and biases of zero: MobileNetV2; as Krizhevsky, Sutskever and Hinton (NIPS 2012), section 5.
@@ -61,15 +62,15 @@ pub enum LinearDefault {
     /// `U(−1/√inputs, 1/√inputs)`, biases too: PyTorch's own default, which ResNets keep. Its variance `1 / (3 · inputs)`
     /// is the heuristic of Glorot and Bengio (AISTATS 2010), equation 1.
     Uniform {
-        /// Of the layer.
+        /// Inputs of the layer.
         inputs: usize,
     },
 }
 
-/// What the first values of a model's parameters depend on besides themselves.
+/// Properties of a model that the initial values of its parameters depend on.
 #[derive(Clone, Debug)]
 pub struct ModelDefaults {
-    /// Of its classifier.
+    /// Distribution of its classifier.
     pub linear: LinearDefault,
     /// Names of the last batch norms of branches that have a shortcut.
     pub last_norms: Vec<String>,
@@ -110,7 +111,8 @@ impl Initialization {
                 (Weights::Torchvision, LinearDefault::Uniform { inputs }) => {
                     random::uniform(parameter, seed, (inputs as f64).sqrt().recip())
                 }
-                _ => vec![0.0; length],
+                (Weights::Torchvision, LinearDefault::Normal)
+                | (Weights::Scheme(_) | Weights::LayerSequential, _) => vec![0.0; length],
             },
             Kind::NormScale => {
                 let layer = parameter.name.strip_suffix(".weight");
@@ -147,7 +149,7 @@ impl Initialization {
         parameters
     }
 
-    /// The scheme of the name that says most of a parameter.
+    /// The scheme of the most specific name that fits a parameter.
     fn named(&self, parameter: &str) -> Option<Scheme> {
         let fits = |(name, _): &(&String, &Scheme)| is_below(name, parameter);
         let precision = |(name, _): &(&String, &Scheme)| {
@@ -171,9 +173,7 @@ impl Initialization {
         &'a self,
         parameters: impl IntoIterator<Item = &'a ParameterInfo> + Clone,
     ) -> Option<&'a str> {
-        let has_scheme = |parameter: &&ParameterInfo| {
-            matches!(parameter.kind, Kind::ConvWeight | Kind::LinearWeight)
-        };
+        let has_scheme = |parameter: &&ParameterInfo| parameter.kind.is_weight();
         let mut names = self.by_name.keys();
         let unknown = |name: &&String| {
             let mut weights = parameters.clone().into_iter().filter(has_scheme);
@@ -183,10 +183,10 @@ impl Initialization {
     }
 }
 
-/// Why a name of [`Initialization::by_name`] is no pattern.
+/// Checks that a name of [`Initialization::by_name`] is a valid pattern.
 ///
 /// # Errors
-/// If it is none, with the place of the mistake.
+/// If it is not, with the place of the mistake.
 pub fn check_name(name: &str) -> Result<(), String> {
     let mut parts = name.split('.').map(Pattern::new);
     parts.try_for_each(|part| part.map(drop).map_err(|error| format!("`{name}`: {error}")))

@@ -83,14 +83,17 @@ pub(super) fn orthogonal(parameter: &ParameterInfo, seed: u64, gain: f64) -> Vec
             }
         }
         let after = norm(&vector);
-        // Nearly dependent on the others: what is left would be rounding. Another one is drawn.
+        // Nearly dependent on the others, the rest would be rounding: another one is drawn.
         if after > 1e-6 * before {
             basis.push(vector.into_iter().map(|value| value / after).collect());
         }
     }
-    let at = |row: usize, column: usize| match rows <= columns {
-        true => basis[row][column],
-        false => basis[column][row],
+    let at = |row: usize, column: usize| {
+        if rows <= columns {
+            basis[row][column]
+        } else {
+            basis[column][row]
+        }
     };
     let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
     cells

@@ -7,17 +7,17 @@ use super::random::{normal, orthogonal, truncated_normal, uniform};
 use crate::Activation;
 use crate::block::ParameterInfo;
 
-/// What a variance is to stay stable for.
+/// The variance that a scheme keeps stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fan {
-    /// The signal, from layer to layer: inputs of each output.
+    /// The signal's, from layer to layer: counts the inputs of each output.
     In,
-    /// The gradient, from layer to layer: outputs of each input.
+    /// The gradient's, from layer to layer: counts the outputs of each input.
     Out,
 }
 
 /// A distribution of weights, over convolutions `[out, in / groups, height, width]` and linear layers
-/// `[out, in]`. A gain makes up for what the activation that follows takes away; see [`gain`].
+/// `[out, in]`. A gain makes up for the loss in the activation that follows; see [`gain`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scheme {
     /// `N(0, deviation²)`: Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural
@@ -63,7 +63,7 @@ pub enum Scheme {
     },
 }
 
-/// What a layer's weights are multiplied by so that the activation behind it keeps the second moment of a
+/// The factor of a layer's weights with which the activation after it keeps the second moment of a
 /// standard normal signal: `1 / √E[f(z)²]`; √2 for rectifiers (arXiv 1502.01852, equation 10).
 pub fn gain(activation: Activation) -> f64 {
     match activation {
@@ -113,7 +113,7 @@ impl Scheme {
     }
 }
 
-/// Deviation of `normal` and `trunc_normal` without a number: what tutorials' trainers take.
+/// Deviation of `normal` and `trunc_normal` without a number, as in tutorials' trainers.
 const USUAL_DEVIATION: f64 = 0.02;
 
 impl FromStr for Scheme {
@@ -218,7 +218,7 @@ mod tests {
         for (text, expected) in [
             ("normal(0.1)", 0.1),
             ("normal", 0.02),
-            // Of what is left within two deviations.
+            // Only values within two deviations are left.
             ("trunc_normal(0.1)", 0.1 * 0.8796),
             ("xavier_normal", sqrt2 * (2.0 / (fan_in + fan_out)).sqrt()),
             ("xavier_uniform(1)", (2.0 / (fan_in + fan_out)).sqrt()),
@@ -274,9 +274,10 @@ mod tests {
             let few = rows.min(columns);
             for a in 0..few {
                 for b in 0..few {
-                    let dot: f64 = match rows <= columns {
-                        true => (0..columns).map(|i| at(a, i) * at(b, i)).sum(),
-                        false => (0..rows).map(|i| at(i, a) * at(i, b)).sum(),
+                    let dot: f64 = if rows <= columns {
+                        (0..columns).map(|i| at(a, i) * at(b, i)).sum()
+                    } else {
+                        (0..rows).map(|i| at(i, a) * at(i, b)).sum()
                     };
                     let expected = if a == b { 1.0 } else { 0.0 };
                     assert!((dot - expected).abs() < 1e-5, "{shape:?}: {a} {b} {dot}");

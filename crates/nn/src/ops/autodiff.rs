@@ -1,5 +1,5 @@
-//! The derivative of [`VisionOps::branch`], and where the others are. Inference has none, nor have
-//! optimizers: they keep their stock bodies.
+//! [`VisionOps`] with gradients, and the derivative of [`VisionOps::branch`]. Inference and optimizers
+//! have no derivative: they keep their stock bodies.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;

@@ -1,25 +1,14 @@
-//! The linear layer: its tensor form, its body in stock Burn operations and its derivative.
+//! The linear layer: its tensor form and its derivative.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, ExtensionType, TensorMetadata};
-use burn::tensor::{Shape, Tensor};
+use burn::backend::{Autodiff, Dispatch};
+use burn::tensor::Tensor;
 
-use super::VisionOps;
-
-/// Gradients of a linear layer.
-#[derive(ExtensionType, Clone, Debug)]
-pub struct LinearGradients<B: Backend> {
-    /// With respect to the input; `[0]` elements if it was not asked for.
-    pub x: FloatTensor<B>,
-    /// With respect to the weight.
-    pub weight: FloatTensor<B>,
-    /// With respect to the bias.
-    pub bias: FloatTensor<B>,
-}
+use super::vision_ops::VisionOps;
 
 /// `x · weightᵀ + bias`: x `[batch, in]`, weight `[out, in]`, bias `[out]`, the result
 /// `[batch, out]`.
@@ -29,38 +18,6 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
         weight.into_dispatch(),
         bias.into_dispatch(),
     ))
-}
-
-/// See [`VisionOps::linear_layer`].
-pub fn stock_linear<B: Backend>(
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    bias: FloatTensor<B>,
-) -> FloatTensor<B> {
-    let outputs = weight.shape()[0];
-    B::float_add(
-        B::float_matmul(x, B::float_swap_dims(weight, 0, 1)),
-        B::float_reshape(bias, Shape::new([1, outputs])),
-    )
-}
-
-/// See [`VisionOps::linear_layer_backward`].
-pub fn stock_linear_backward<B: Backend>(
-    gradient: FloatTensor<B>,
-    x: FloatTensor<B>,
-    weight: FloatTensor<B>,
-    need_x: bool,
-) -> LinearGradients<B> {
-    let (device, dtype) = (gradient.device(), gradient.dtype());
-    let outputs = weight.shape()[0];
-    LinearGradients {
-        x: match need_x {
-            true => B::float_matmul(gradient.clone(), weight),
-            false => B::float_zeros(Shape::new([0]), &device, dtype.into()),
-        },
-        weight: B::float_matmul(B::float_swap_dims(gradient.clone(), 0, 1), x),
-        bias: B::float_reshape(B::float_sum_dim(gradient, 0), Shape::new([outputs])),
-    }
 }
 
 /// Its parents are input, weight and bias.

@@ -1,5 +1,6 @@
 //! Lists of tensors across Burn's dispatch, which only derives fixed numbers of them.
 
+use burn::backend::tensor::FloatTensor;
 use burn::backend::{
     Backend, BackendTensor, DispatchAutodiffContext, DispatchTensor, DispatchTensorKind,
     ExtensionType,
@@ -50,5 +51,25 @@ impl<B: Backend, T: ExtensionType<B>> ExtensionType<B> for List<T> {
             DispatchAutodiffContext::Disabled,
             DispatchAutodiffContext::merge,
         )
+    }
+}
+
+/// A tensor of any shape.
+#[derive(ExtensionType, Clone, Debug)]
+pub struct AnyTensor<B: Backend>(FloatTensor<B>);
+
+/// Any number of tensors of any shapes, all on one device, as one argument of an operation.
+pub type Tensors<B> = List<AnyTensor<B>>;
+
+impl<B: Backend> FromIterator<FloatTensor<B>> for Tensors<B> {
+    fn from_iter<I: IntoIterator<Item = FloatTensor<B>>>(tensors: I) -> Self {
+        Self(tensors.into_iter().map(AnyTensor).collect())
+    }
+}
+
+impl<B: Backend> Tensors<B> {
+    /// The tensors, one after the other.
+    pub fn into_tensors(self) -> impl Iterator<Item = FloatTensor<B>> {
+        self.0.into_iter().map(|tensor| tensor.0)
     }
 }

@@ -1,26 +1,15 @@
-//! Pooling: its tensor form, its body in stock Burn operations and its derivative.
+//! Pooling: its tensor form and its derivative.
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, TensorMetadata};
-use burn::tensor::{Shape, Tensor};
+use burn::backend::{Autodiff, Dispatch, TensorMetadata};
+use burn::tensor::Tensor;
 
-use super::VisionOps;
-use super::stock::{channels_first, channels_last};
-
-/// Windows of a pooling; each pair is `[vertical, horizontal]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PoolSpec {
-    /// Edges of a window in pixels, at least 1.
-    pub size: [usize; 2],
-    /// Step between windows in pixels, at least 1.
-    pub stride: [usize; 2],
-    /// Pixels without a value added on each side, at most half a window.
-    pub padding: [usize; 2],
-}
+use super::records::PoolSpec;
+use super::vision_ops::VisionOps;
 
 /// The largest value of each window: x and the result are `[batch, height, width, channels]`.
 pub fn max_pool(x: Tensor<4>, spec: PoolSpec) -> Tensor<4> {
@@ -42,91 +31,6 @@ pub fn global_average_pool(x: Tensor<4>) -> Tensor<2> {
         padding: [0; 2],
     };
     average_pool(x, spec).reshape([batch, channels])
-}
-
-const NO_DILATION: [usize; 2] = [1; 2];
-
-/// See [`VisionOps::max_pool`].
-pub fn stock_max_pool<B: Backend>(x: FloatTensor<B>, spec: PoolSpec) -> FloatTensor<B> {
-    channels_last::<B>(B::max_pool2d(
-        channels_first::<B>(x),
-        spec.size,
-        spec.stride,
-        spec.padding,
-        NO_DILATION,
-        false,
-    ))
-}
-
-/// See [`VisionOps::max_pool_backward`].
-pub fn stock_max_pool_backward<B: Backend>(
-    x: FloatTensor<B>,
-    gradient: FloatTensor<B>,
-    spec: PoolSpec,
-) -> FloatTensor<B> {
-    let indices = burn::backend::get_or_init_device_settings::<B>(&x.device()).int_dtype;
-    let x = channels_first::<B>(x);
-    let PoolSpec {
-        size,
-        stride,
-        padding,
-    } = spec;
-    let forward = B::max_pool2d_with_indices(
-        x.clone(),
-        size,
-        stride,
-        padding,
-        NO_DILATION,
-        false,
-        indices,
-    );
-    let backward = B::max_pool2d_with_indices_backward(
-        x,
-        size,
-        stride,
-        padding,
-        NO_DILATION,
-        false,
-        channels_first::<B>(gradient),
-        forward.indices,
-    );
-    channels_last::<B>(backward.x_grad)
-}
-
-/// See [`VisionOps::average_pool`].
-pub fn stock_average_pool<B: Backend>(x: FloatTensor<B>, spec: PoolSpec) -> FloatTensor<B> {
-    channels_last::<B>(B::avg_pool2d(
-        channels_first::<B>(x),
-        spec.size,
-        spec.stride,
-        spec.padding,
-        false,
-        false,
-    ))
-}
-
-/// See [`VisionOps::average_pool_backward`].
-pub fn stock_average_pool_backward<B: Backend>(
-    gradient: FloatTensor<B>,
-    [height, width]: [usize; 2],
-    spec: PoolSpec,
-) -> FloatTensor<B> {
-    let [batch, _, _, channels] = gradient.shape().dims();
-    // Stock Burn reads no more than the shape of the input.
-    let x = B::float_zeros(
-        Shape::new([batch, channels, height, width]),
-        &gradient.device(),
-        gradient.dtype().into(),
-    );
-    channels_last::<B>(B::avg_pool2d_backward(
-        x,
-        channels_first::<B>(gradient),
-        spec.size,
-        spec.stride,
-        spec.padding,
-        false,
-        false,
-    ))
 }
 
 #[derive(Debug)]

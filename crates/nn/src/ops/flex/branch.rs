@@ -3,13 +3,13 @@
 use burn::backend::Flex;
 use warmstart_kernels::{self as kernels, BatchNorm, Convolution, Input, OutputGradient, Wanted};
 
-use super::super::{
-    BranchGradients, BranchOutput, List, Residual, Statistics, UnitGradients, UnitResult,
-    UnitResults, UnitSpec, UnitTensors, Units,
-};
-use super::{
+use super::primitive::{
     Primitive, contiguous, contiguous_residual, dimensions, geometry, output_shape,
     residual_values, tensor, values,
+};
+use crate::ops::{
+    BranchGradients, BranchOutput, List, Residual, Statistics, UnitGradients, UnitResult,
+    UnitResults, UnitSpec, UnitTensors, Units,
 };
 
 /// A unit of a branch that has run.
@@ -40,14 +40,14 @@ impl Unit {
     }
 }
 
-/// The shape of what the unit behind `units` reads.
+/// The shape of the input of the unit after `units`.
 fn input_shape(units: &[Unit], x: &Primitive) -> [usize; 4] {
     units
         .last()
         .map_or(dimensions(x), |unit| output_shape(&unit.geometry))
 }
 
-/// What the unit behind `units` reads.
+/// The input of the unit after `units`.
 fn input<'a>(units: &'a [Unit], x: &'a Primitive) -> Input<'a> {
     match units.last() {
         None => Input::Values(values(x)),
@@ -90,7 +90,7 @@ fn run_unit(units: &[Unit], x: &Primitive, tensors: UnitTensors<Flex>, spec: Uni
     }
 }
 
-/// See [`VisionOps::branch`](super::VisionOps::branch).
+/// See [`VisionOps::branch`](crate::ops::VisionOps::branch).
 pub(super) fn forward(
     x: Primitive,
     tensors: Units<Flex>,
@@ -135,7 +135,7 @@ pub(super) fn units(
     units
 }
 
-/// See [`VisionOps::branch_backward`](super::VisionOps::branch_backward).
+/// See [`VisionOps::branch_backward`](crate::ops::VisionOps::branch_backward).
 pub(super) fn backward(
     gradient: Primitive,
     x: &Primitive,

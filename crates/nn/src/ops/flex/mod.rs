@@ -1,84 +1,19 @@
 //! [`VisionOps`] on the processor: slices out of Burn's tensors, `warmstart-kernels`, and back.
 
 mod branch;
+mod primitive;
 
 use burn::backend::Flex;
-use burn::backend::tensor::FloatTensor;
-use burn::tensor::{Shape, TensorData};
+use primitive::{
+    Primitive, contiguous, contiguous_residual, dimensions, geometry, output_shape,
+    residual_values, tensor, values, values_mut, whole,
+};
 use warmstart_kernels::{self as kernels, Activation, Convolution, Pooling, Update};
 
 use super::{
     Adam, BranchGradients, BranchOutput, ConvSpec, FoldedTensors, FoldedUnits, LinearGradients,
     PackedWeight, PoolSpec, Rates, Residual, Sgd, Tensors, UnitResults, UnitSpec, Units, VisionOps,
 };
-
-type Primitive = FloatTensor<Flex>;
-
-/// The values of a tensor that went through [`contiguous`].
-fn values(tensor: &Primitive) -> &[f32] {
-    tensor
-        .as_slice::<f32>()
-        .expect("an f32 tensor that was made contiguous")
-}
-
-fn contiguous(tensor: Primitive) -> Primitive {
-    if tensor.as_slice::<f32>().is_some() {
-        tensor
-    } else {
-        tensor.to_contiguous()
-    }
-}
-
-fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> Primitive {
-    Primitive::from_data(TensorData::new(values, shape))
-}
-
-fn dimensions(tensor: &Primitive) -> [usize; 4] {
-    tensor.layout().shape().dims()
-}
-
-fn geometry(x: [usize; 4], weight: [usize; 4], spec: ConvSpec) -> Convolution {
-    let [batch, in_height, in_width, in_channels] = x;
-    let [out_channels, _, kernel_height, kernel_width] = weight;
-    Convolution {
-        batch,
-        in_height,
-        in_width,
-        in_channels,
-        out_channels,
-        kernel: [kernel_height, kernel_width],
-        stride: spec.stride,
-        padding: spec.padding,
-        dilation: spec.dilation,
-        groups: spec.groups,
-    }
-}
-
-fn output_shape(conv: &Convolution) -> [usize; 4] {
-    [
-        conv.batch,
-        conv.out_height(),
-        conv.out_width(),
-        conv.out_channels,
-    ]
-}
-
-/// A tensor that is all of its buffer, so that the buffer may be changed.
-fn whole(tensor: Primitive) -> Primitive {
-    let values = tensor.layout().num_elements();
-    let starts = tensor.layout().is_contiguous() && tensor.layout().start_offset() == 0;
-    if starts && tensor.bytes().len() == values * size_of::<f32>() {
-        tensor
-    } else {
-        tensor.to_contiguous()
-    }
-}
-
-/// The values of tensors that went through [`whole`], to be changed: a buffer that another handle
-/// shares is copied first.
-fn values_mut(tensors: &mut [Primitive]) -> impl Iterator<Item = &mut [f32]> {
-    tensors.iter_mut().map(|tensor| tensor.storage_mut::<f32>())
-}
 
 fn map(tensors: Tensors<Flex>, prepare: fn(Primitive) -> Primitive) -> Vec<Primitive> {
     tensors.into_tensors().map(prepare).collect()
@@ -113,15 +48,6 @@ fn linear_geometry(x: &Primitive, weight: &Primitive) -> Convolution {
     geometry([batch, 1, 1, inputs], [outputs, inputs, 1, 1], spec)
 }
 
-/// What is added to the values of the last unit.
-fn residual_values<'a>(residual: &'a Residual<Flex>, x: &'a Primitive) -> Option<&'a [f32]> {
-    match residual {
-        Residual::None => None,
-        Residual::Input => Some(values(x)),
-        Residual::Add(residual) => Some(values(residual)),
-    }
-}
-
 fn contiguous_unit(unit: FoldedTensors<Flex>) -> FoldedTensors<Flex> {
     FoldedTensors {
         weight: PackedWeight {
@@ -132,18 +58,11 @@ fn contiguous_unit(unit: FoldedTensors<Flex>) -> FoldedTensors<Flex> {
     }
 }
 
-fn contiguous_residual(residual: Residual<Flex>) -> Residual<Flex> {
-    match residual {
-        Residual::Add(residual) => Residual::Add(contiguous(residual)),
-        other => other,
-    }
-}
-
 impl VisionOps for Flex {
     fn pack_weight(weight: Primitive, spec: ConvSpec) -> PackedWeight<Self> {
         let weight = contiguous(weight);
         let shape = dimensions(&weight);
-        // Packing asks for neither batch nor size.
+        // Packing depends on neither batch nor size.
         let images = [0, 0, 0, shape[1] * spec.groups];
         let packed = kernels::pack_weights(&geometry(images, shape, spec), values(&weight));
         let len = packed.len();
@@ -262,12 +181,13 @@ impl VisionOps for Flex {
         }
         let weight_gradient = kernels::convolution_weight_gradient(&linear, values(&x), gradient);
         LinearGradients {
-            x: match need_x {
-                true => tensor(
+            x: if need_x {
+                tensor(
                     kernels::convolution_input_gradient(&linear, gradient, values(&weight)),
                     [linear.batch, inputs],
-                ),
-                false => tensor(Vec::new(), [0]),
+                )
+            } else {
+                tensor(Vec::new(), [0])
             },
             weight: tensor(weight_gradient, [outputs, inputs]),
             bias: tensor(bias, [outputs]),

@@ -1,7 +1,4 @@
-//! [`VisionOps`](super::VisionOps) in stock Burn operations: the default on every backend, and the
-//! reference that the CPU kernels are tested against.
-//!
-//! Stock convolutions take `[batch, channels, height, width]`, so each body permutes around them.
+//! Branches: convolution, batch norm and activation.
 
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
@@ -9,30 +6,15 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::Shape;
 use warmstart_kernels::Activation;
 
-pub use super::linear::{stock_linear as linear, stock_linear_backward as linear_backward};
-pub use super::optimizer::{
-    stock_adam_step as adam_step, stock_move_averages as move_averages, stock_sgd_step as sgd_step,
-    stock_sum_of_squares as sum_of_squares,
-};
-pub use super::pool::{
-    stock_average_pool as average_pool, stock_average_pool_backward as average_pool_backward,
-    stock_max_pool as max_pool, stock_max_pool_backward as max_pool_backward,
-};
-use super::{
-    BranchGradients, BranchOutput, ConvSpec, FoldedTensors, List, PackedWeight, Residual,
-    Statistics, UnitGradients, UnitResult, UnitSpec, UnitTensors,
+use super::{channels_first, channels_last};
+use crate::ops::list::List;
+use crate::ops::records::{
+    BranchGradients, BranchOutput, ConvSpec, FoldedTensors, PackedWeight, Residual, Statistics,
+    UnitGradients, UnitResult, UnitSpec, UnitTensors,
 };
 
 fn options(spec: ConvSpec) -> ConvOptions<2> {
     ConvOptions::new(spec.stride, spec.padding, spec.dilation, spec.groups)
-}
-
-pub(super) fn channels_first<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_permute(x, &[0, 3, 1, 2])
-}
-
-pub(super) fn channels_last<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_permute(x, &[0, 2, 3, 1])
 }
 
 fn convolve<B: Backend>(
@@ -63,7 +45,7 @@ fn hard_sigmoid<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     )
 }
 
-/// See [`VisionOps::pack_weight`](super::VisionOps::pack_weight): stock Burn reads weights as they are.
+/// See [`VisionOps::pack_weight`](crate::ops::VisionOps::pack_weight): stock Burn reads weights as they are.
 pub fn pack_weight<B: Backend>(weight: FloatTensor<B>, _spec: ConvSpec) -> PackedWeight<B> {
     PackedWeight {
         shape: weight.shape().dims(),
@@ -71,7 +53,7 @@ pub fn pack_weight<B: Backend>(weight: FloatTensor<B>, _spec: ConvSpec) -> Packe
     }
 }
 
-/// See [`VisionOps::branch_inference`](super::VisionOps::branch_inference).
+/// See [`VisionOps::branch_inference`](crate::ops::VisionOps::branch_inference).
 pub fn branch_inference<B: Backend>(
     x: FloatTensor<B>,
     units: Vec<FoldedTensors<B>>,
@@ -103,7 +85,7 @@ fn add<B: Backend>(
     }
 }
 
-/// See [`VisionOps::branch`](super::VisionOps::branch).
+/// See [`VisionOps::branch`](crate::ops::VisionOps::branch).
 pub fn branch<B: Backend>(
     x: FloatTensor<B>,
     units: Vec<UnitTensors<B>>,
@@ -159,7 +141,7 @@ fn conv_norm<B: Backend>(
     (channels_last::<B>(normalized), result)
 }
 
-/// See [`VisionOps::branch_backward`](super::VisionOps::branch_backward).
+/// See [`VisionOps::branch_backward`](crate::ops::VisionOps::branch_backward).
 pub fn branch_backward<B: Backend>(
     gradient: FloatTensor<B>,
     x: FloatTensor<B>,
@@ -171,7 +153,7 @@ pub fn branch_backward<B: Backend>(
 ) -> BranchGradients<B> {
     let empty = || B::float_zeros(Shape::new([0]), &x.device(), x.dtype().into());
     let last = specs.len() - 1;
-    // What goes into each unit, and into its activation.
+    // The inputs of each unit, and of its activation.
     let mut inputs = vec![x.clone()];
     let mut arguments = Vec::new();
     for (index, (unit, spec)) in units.iter().zip(specs).enumerate() {

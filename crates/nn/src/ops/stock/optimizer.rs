@@ -1,40 +1,12 @@
-//! Changing many tensors at once: optimizer steps, and what clipping and running statistics need.
+//! Optimizer steps, and the sums and averages for clipping and running statistics.
 
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, ExtensionType, TensorMetadata};
+use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::Shape;
 use warmstart_kernels::{Adam, Sgd};
 
-use super::List;
-
-/// A tensor of any shape.
-#[derive(ExtensionType, Clone, Debug)]
-pub struct AnyTensor<B: Backend>(FloatTensor<B>);
-
-/// Any number of tensors of any shapes, all on one device, as one argument of an operation.
-pub type Tensors<B> = List<AnyTensor<B>>;
-
-impl<B: Backend> FromIterator<FloatTensor<B>> for Tensors<B> {
-    fn from_iter<I: IntoIterator<Item = FloatTensor<B>>>(tensors: I) -> Self {
-        Self(tensors.into_iter().map(AnyTensor).collect())
-    }
-}
-
-impl<B: Backend> Tensors<B> {
-    /// The tensors, one after the other.
-    pub fn into_tensors(self) -> impl Iterator<Item = FloatTensor<B>> {
-        self.0.into_iter().map(|tensor| tensor.0)
-    }
-}
-
-/// How far one parameter moves.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Rates {
-    /// Step size, at least 0.
-    pub learning_rate: f64,
-    /// Weight decay, at least 0.
-    pub weight_decay: f64,
-}
+use crate::ops::list::Tensors;
+use crate::ops::records::Rates;
 
 fn decayed<B: Backend>(
     gradient: FloatTensor<B>,
@@ -44,8 +16,8 @@ fn decayed<B: Backend>(
     B::float_add(gradient, B::float_mul_scalar(value.clone(), decay.into()))
 }
 
-/// See [`VisionOps::sgd_step`](super::VisionOps::sgd_step).
-pub fn stock_sgd_step<B: Backend>(
+/// See [`VisionOps::sgd_step`](crate::ops::VisionOps::sgd_step).
+pub fn sgd_step<B: Backend>(
     parameters: Tensors<B>,
     gradients: Tensors<B>,
     velocities: Tensors<B>,
@@ -78,8 +50,8 @@ pub fn stock_sgd_step<B: Backend>(
     )
 }
 
-/// See [`VisionOps::adam_step`](super::VisionOps::adam_step).
-pub fn stock_adam_step<B: Backend>(
+/// See [`VisionOps::adam_step`](crate::ops::VisionOps::adam_step).
+pub fn adam_step<B: Backend>(
     parameters: Tensors<B>,
     gradients: Tensors<B>,
     means: Tensors<B>,
@@ -132,8 +104,8 @@ pub fn stock_adam_step<B: Backend>(
     )
 }
 
-/// See [`VisionOps::sum_of_squares`](super::VisionOps::sum_of_squares).
-pub fn stock_sum_of_squares<B: Backend>(tensors: Tensors<B>) -> f64 {
+/// See [`VisionOps::sum_of_squares`](crate::ops::VisionOps::sum_of_squares).
+pub fn sum_of_squares<B: Backend>(tensors: Tensors<B>) -> f64 {
     let sums = tensors.into_tensors().map(|tensor| {
         let values = tensor.shape().num_elements();
         let row = B::float_reshape(tensor, Shape::new([values]));
@@ -146,8 +118,8 @@ pub fn stock_sum_of_squares<B: Backend>(tensors: Tensors<B>) -> f64 {
     sums.sum()
 }
 
-/// See [`VisionOps::move_averages`](super::VisionOps::move_averages).
-pub fn stock_move_averages<B: Backend>(
+/// See [`VisionOps::move_averages`](crate::ops::VisionOps::move_averages).
+pub fn move_averages<B: Backend>(
     averages: Tensors<B>,
     values: Tensors<B>,
     factors: Vec<f64>,

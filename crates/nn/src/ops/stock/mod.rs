@@ -1,0 +1,25 @@
+//! [`VisionOps`](super::VisionOps) in stock Burn operations: the default on every backend, and the
+//! reference that the CPU kernels are tested against.
+//!
+//! Stock convolutions take `[batch, channels, height, width]`, so each body permutes around them.
+
+mod branch;
+mod linear;
+mod optimizer;
+mod pool;
+
+use burn::backend::Backend;
+use burn::backend::tensor::FloatTensor;
+
+pub use branch::{branch, branch_backward, branch_inference, pack_weight};
+pub use linear::{linear, linear_backward};
+pub use optimizer::{adam_step, move_averages, sgd_step, sum_of_squares};
+pub use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward};
+
+fn channels_first<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_permute(x, &[0, 3, 1, 2])
+}
+
+fn channels_last<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_permute(x, &[0, 2, 3, 1])
+}

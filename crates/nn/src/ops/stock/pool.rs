@@ -1,0 +1,93 @@
+//! Pooling.
+
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, TensorMetadata};
+use burn::tensor::Shape;
+
+use super::{channels_first, channels_last};
+use crate::ops::records::PoolSpec;
+
+const NO_DILATION: [usize; 2] = [1; 2];
+
+/// See [`VisionOps::max_pool`](crate::ops::VisionOps::max_pool).
+pub fn max_pool<B: Backend>(x: FloatTensor<B>, spec: PoolSpec) -> FloatTensor<B> {
+    channels_last::<B>(B::max_pool2d(
+        channels_first::<B>(x),
+        spec.size,
+        spec.stride,
+        spec.padding,
+        NO_DILATION,
+        false,
+    ))
+}
+
+/// See [`VisionOps::max_pool_backward`](crate::ops::VisionOps::max_pool_backward).
+pub fn max_pool_backward<B: Backend>(
+    x: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    spec: PoolSpec,
+) -> FloatTensor<B> {
+    let indices = burn::backend::get_or_init_device_settings::<B>(&x.device()).int_dtype;
+    let x = channels_first::<B>(x);
+    let PoolSpec {
+        size,
+        stride,
+        padding,
+    } = spec;
+    let forward = B::max_pool2d_with_indices(
+        x.clone(),
+        size,
+        stride,
+        padding,
+        NO_DILATION,
+        false,
+        indices,
+    );
+    let backward = B::max_pool2d_with_indices_backward(
+        x,
+        size,
+        stride,
+        padding,
+        NO_DILATION,
+        false,
+        channels_first::<B>(gradient),
+        forward.indices,
+    );
+    channels_last::<B>(backward.x_grad)
+}
+
+/// See [`VisionOps::average_pool`](crate::ops::VisionOps::average_pool).
+pub fn average_pool<B: Backend>(x: FloatTensor<B>, spec: PoolSpec) -> FloatTensor<B> {
+    channels_last::<B>(B::avg_pool2d(
+        channels_first::<B>(x),
+        spec.size,
+        spec.stride,
+        spec.padding,
+        false,
+        false,
+    ))
+}
+
+/// See [`VisionOps::average_pool_backward`](crate::ops::VisionOps::average_pool_backward).
+pub fn average_pool_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    [height, width]: [usize; 2],
+    spec: PoolSpec,
+) -> FloatTensor<B> {
+    let [batch, _, _, channels] = gradient.shape().dims();
+    // Stock Burn reads no more than the shape of the input.
+    let x = B::float_zeros(
+        Shape::new([batch, channels, height, width]),
+        &gradient.device(),
+        gradient.dtype().into(),
+    );
+    channels_last::<B>(B::avg_pool2d_backward(
+        x,
+        channels_first::<B>(gradient),
+        spec.size,
+        spec.stride,
+        spec.padding,
+        false,
+        false,
+    ))
+}

@@ -1,0 +1,155 @@
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, backend_extension};
+use warmstart_kernels::{Adam, Sgd};
+
+use super::list::Tensors;
+use super::records::{
+    BranchGradients, BranchOutput, ConvSpec, FoldedUnits, LinearGradients, PackedWeight, PoolSpec,
+    Rates, Residual, UnitResults, UnitSpec, Units,
+};
+use super::stock;
+
+/// The branches of convolutional networks: units of convolution, batch norm and activation, one after
+/// the other, and a residual before the last activation.
+///
+/// The operation is a branch, not a unit, because the values between its units need never be in
+/// memory as a whole. A backend that implements nothing gets the bodies of [`stock`].
+#[backend_extension(Flex, Autodiff)]
+pub trait VisionOps: Backend {
+    /// Prepares a weight, once, for [`branch_inference`](Self::branch_inference) on any number of
+    /// batches and images of any size.
+    fn pack_weight(weight: FloatTensor<Self>, spec: ConvSpec) -> PackedWeight<Self> {
+        stock::pack_weight::<Self>(weight, spec)
+    }
+
+    /// Inference: `activation(conv(…) + bias + residual)` over the units. An image's result depends on
+    /// no other image of the batch.
+    fn branch_inference(
+        x: FloatTensor<Self>,
+        #[extension_type] units: FoldedUnits<Self>,
+        #[extension_type] residual: Residual<Self>,
+        specs: Vec<UnitSpec>,
+    ) -> FloatTensor<Self> {
+        stock::branch_inference::<Self>(x, units.0, residual, &specs)
+    }
+
+    /// Training: `activation(batch_norm(conv(…)) + residual)` over the units, at most
+    /// [`MAX_UNITS`].
+    fn branch(
+        x: FloatTensor<Self>,
+        #[extension_type] units: Units<Self>,
+        #[extension_type] residual: Residual<Self>,
+        specs: Vec<UnitSpec>,
+    ) -> BranchOutput<Self> {
+        stock::branch::<Self>(x, units.0, residual, &specs)
+    }
+
+    /// The gradients of a [`branch`](Self::branch), given that of its output and the values that it kept.
+    fn branch_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        #[extension_type] units: Units<Self>,
+        #[extension_type] residual: Residual<Self>,
+        #[extension_type] results: UnitResults<Self>,
+        specs: Vec<UnitSpec>,
+        need_input: bool,
+    ) -> BranchGradients<Self> {
+        stock::branch_backward::<Self>(
+            gradient, x, units.0, residual, results.0, &specs, need_input,
+        )
+    }
+
+    /// The largest value of each window, NaN if there is one.
+    fn max_pool(x: FloatTensor<Self>, spec: PoolSpec) -> FloatTensor<Self> {
+        stock::max_pool::<Self>(x, spec)
+    }
+
+    /// Gradient of [`max_pool`](Self::max_pool) with respect to its input `x`: a window's goes to the
+    /// first of its largest values.
+    fn max_pool_backward(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        spec: PoolSpec,
+    ) -> FloatTensor<Self> {
+        stock::max_pool_backward::<Self>(x, gradient, spec)
+    }
+
+    /// The mean of each window, without the padding.
+    fn average_pool(x: FloatTensor<Self>, spec: PoolSpec) -> FloatTensor<Self> {
+        stock::average_pool::<Self>(x, spec)
+    }
+
+    /// Gradient of [`average_pool`](Self::average_pool) with respect to its input, whose
+    /// `[height, width]` is `input_size`.
+    fn average_pool_backward(
+        gradient: FloatTensor<Self>,
+        input_size: [usize; 2],
+        spec: PoolSpec,
+    ) -> FloatTensor<Self> {
+        stock::average_pool_backward::<Self>(gradient, input_size, spec)
+    }
+
+    /// `x · weightᵀ + bias` of x `[batch, in]`, weight `[out, in]` and bias `[out]`.
+    fn linear_layer(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        stock::linear::<Self>(x, weight, bias)
+    }
+
+    /// Gradients of [`linear_layer`](Self::linear_layer), from that of its output `[batch, out]`.
+    fn linear_layer_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        need_x: bool,
+    ) -> LinearGradients<Self> {
+        stock::linear_backward::<Self>(gradient, x, weight, need_x)
+    }
+
+    /// One step of SGD on every parameter, each with its gradient (of its shape), its velocity
+    /// `[values]` and its rates: the new parameters and velocities. A tensor that nobody else holds
+    /// is changed in place.
+    fn sgd_step(
+        #[extension_type] parameters: Tensors<Self>,
+        #[extension_type] gradients: Tensors<Self>,
+        #[extension_type] velocities: Tensors<Self>,
+        rates: Vec<Rates>,
+        sgd: Sgd,
+    ) -> (Tensors<Self>, Tensors<Self>) {
+        stock::sgd_step::<Self>(parameters, gradients, velocities, rates, sgd)
+    }
+
+    /// One step of Adam or AdamW, as [`sgd_step`](Self::sgd_step): the new parameters, mean
+    /// gradients and mean squared gradients.
+    fn adam_step(
+        #[extension_type] parameters: Tensors<Self>,
+        #[extension_type] gradients: Tensors<Self>,
+        #[extension_type] means: Tensors<Self>,
+        #[extension_type] squares: Tensors<Self>,
+        rates: Vec<Rates>,
+        adam: Adam,
+    ) -> (Tensors<Self>, Tensors<Self>, Tensors<Self>) {
+        stock::adam_step::<Self>(parameters, gradients, means, squares, rates, adam)
+    }
+
+    /// The sum of the squares of all values.
+    fn sum_of_squares(#[extension_type] tensors: Tensors<Self>) -> f64 {
+        stock::sum_of_squares::<Self>(tensors)
+    }
+
+    /// Moves averages towards values of the same shapes: `(1 − share) · average + share · factor ·
+    /// value`, with one factor a tensor.
+    fn move_averages(
+        #[extension_type] averages: Tensors<Self>,
+        #[extension_type] values: Tensors<Self>,
+        factors: Vec<f64>,
+        share: f64,
+    ) -> Tensors<Self> {
+        stock::move_averages::<Self>(averages, values, factors, share)
+    }
+}
+
+/// Units of the longest branch: a node of Burn's gradient graph has a fixed number of parents.
+pub const MAX_UNITS: usize = 3;
