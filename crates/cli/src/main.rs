@@ -21,7 +21,10 @@ fn main() -> ExitCode {
             (Ok(arguments), prints_json)
         }
         // Of a line that is not understood, the words themselves.
-        Err(failure) => (Err(failure), std::env::args_os().any(|word| word == "--json")),
+        Err(failure) => (
+            Err(failure),
+            std::env::args_os().any(|word| word == "--json"),
+        ),
     };
     match arguments.and_then(run) {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,12 +7,12 @@ use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use warmstart_files::{one_line, shown};
 use warmstart_metrics::Interval;
-use warmstart_workflows::cross_validate::CrossValidation;
 use warmstart_run::event::Event;
-use warmstart_run::verdict::{Verdict, Weights};
 use warmstart_run::plan::Plan;
 use warmstart_run::record::EpochRecord;
 use warmstart_run::summary::Summary;
+use warmstart_run::verdict::{Verdict, Weights};
+use warmstart_workflows::cross_validate::CrossValidation;
 
 use crate::{findings, printing};
 

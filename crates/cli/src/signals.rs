@@ -33,7 +33,7 @@ impl Signals {
                 flag::register_conditional_shutdown(signal, BY_SIGNAL + signal, stop.at_once())
                     .and_then(|_| flag::register(signal, stop.at_once()))
                     .and_then(|_| flag::register_usize(signal, Arc::clone(&last), signal as usize))
-                    .and_then(|_| flag::register(signal, stop.wished()));
+                    .and_then(|_| flag::register(signal, stop.requested()));
             caught.map_err(uncaught)?;
         }
         Ok(Self { last })

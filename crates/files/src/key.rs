@@ -94,7 +94,10 @@ pub fn plain(text: &str) -> String {
 }
 
 fn is_name(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -111,7 +114,12 @@ mod tests {
 
     #[test]
     fn marks_in_a_name_of_a_file_stay() {
-        for text in ["a\u{2068}b", "a\u{2068}B C\u{2069}", "\u{2068}\u{2069}", "\u{2069}"] {
+        for text in [
+            "a\u{2068}b",
+            "a\u{2068}B C\u{2069}",
+            "\u{2068}\u{2069}",
+            "\u{2069}",
+        ] {
             assert_eq!(plain(text), text);
         }
     }

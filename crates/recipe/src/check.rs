@@ -4,14 +4,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::augmentation::Augmentation;
+use crate::choices::TaskKind;
 use crate::defaults::TaskDefaults;
 use crate::error::{Error, Problem};
 use crate::folds::PARTS;
-use warmstart_files::Key;
 use crate::options::{Phase, Recipe};
 use crate::train::Train;
 use crate::views::Views;
-use crate::choices::TaskKind;
+use warmstart_files::Key;
 
 impl Recipe {
     /// Refuses values that no run can work with.
@@ -28,9 +28,14 @@ impl Recipe {
             return Err(Error::usage("the recipe has no phase"));
         }
         for (index, phase) in self.phases.iter().enumerate() {
-            if self.phases[..index].iter().any(|other| other.name == phase.name) {
-                return Err(Error::usage(format!("two phases are called \"{}\"", phase.name))
-                    .fix("give each a name of its own"));
+            if self.phases[..index]
+                .iter()
+                .any(|other| other.name == phase.name)
+            {
+                return Err(
+                    Error::usage(format!("two phases are called \"{}\"", phase.name))
+                        .fix("give each a name of its own"),
+                );
             }
             phase.check(self.task)?;
         }
@@ -45,8 +50,13 @@ impl Recipe {
             ..
         } = *self.task.defaults();
         if !self.image_size.is_multiple_of(image_size_step) {
-            let range = format!("a multiple of {image_size_step} in {}", self.task.defaults().noun);
-            return Err(Problem::of_value(Key("image_size"), self.image_size.to_string(), range).into());
+            let range = format!(
+                "a multiple of {image_size_step} in {}",
+                self.task.defaults().noun
+            );
+            return Err(
+                Problem::of_value(Key("image_size"), self.image_size.to_string(), range).into(),
+            );
         }
         if has_one_fit && self.fit != fit {
             let range = format!("\"{fit}\" in {}", self.task.defaults().noun);
@@ -84,7 +94,10 @@ impl Phase {
                 Value::Bool(_) | Value::Array(_) | Value::Object(_) => true,
             };
             if has_effect {
-                return Err(self.refusal(key, &format!("left out in {}, {reason}", task.defaults().noun)));
+                return Err(self.refusal(
+                    key,
+                    &format!("left out in {}, {reason}", task.defaults().noun),
+                ));
             }
         }
         Ok(())
@@ -93,8 +106,10 @@ impl Phase {
     fn check_augmentation(&self, task: TaskKind) -> Result<(), Error> {
         let place = format!("augmentation of phase \"{}\"", self.name);
         if self.augmentation.task() != task {
-            return Err(Error::usage(format!("{place} is not that of the recipe's task"))
-                .fix("remove it, or give all of its keys"));
+            return Err(
+                Error::usage(format!("{place} is not that of the recipe's task"))
+                    .fix("remove it, or give all of its keys"),
+            );
         }
         let checked = match &self.augmentation {
             Augmentation::Images(augmentation) => augmentation.check(),
@@ -105,7 +120,10 @@ impl Phase {
 
     fn refusal(&self, key: &'static str, range: &str) -> Error {
         let found = value_of(self, key);
-        let what = format!("{key} of phase \"{}\" is {found}; it must be {range}", self.name);
+        let what = format!(
+            "{key} of phase \"{}\" is {found}; it must be {range}",
+            self.name
+        );
         Problem {
             what,
             ..Problem::of_value(Key(key), found, range)

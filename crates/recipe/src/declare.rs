@@ -28,21 +28,35 @@ macro_rules! resolved {
 
 /// The words for an option's default; none where it must be given.
 macro_rules! default_words {
-    (required, $words:literal) => { "" };
-    (optional, $words:literal) => { $words };
-    ($kind:ident, ($words:literal, $rule:expr)) => { $words };
+    (required, $words:literal) => {
+        ""
+    };
+    (optional, $words:literal) => {
+        $words
+    };
+    ($kind:ident, ($words:literal, $rule:expr)) => {
+        $words
+    };
 }
 
 /// Whether an option is decided once the data and the machine are known, where the user leaves it open.
 macro_rules! is_decided_later {
-    (later) => { true };
-    ($kind:ident) => { false };
+    (later) => {
+        true
+    };
+    ($kind:ident) => {
+        false
+    };
 }
 
 /// The value in an option's range check; `None` where there is none.
 macro_rules! checked_value {
-    (optional, $value:expr) => { $value.as_ref() };
-    ($kind:ident, $value:expr) => { Some($value) };
+    (optional, $value:expr) => {
+        $value.as_ref()
+    };
+    ($kind:ident, $value:expr) => {
+        Some($value)
+    };
 }
 
 macro_rules! options {
@@ -309,6 +323,4 @@ macro_rules! options {
         }
     };
 }
-pub(crate) use {
-    checked_value, default_words, is_decided_later, options, resolved, stored_type,
-};
+pub(crate) use {checked_value, default_words, is_decided_later, options, resolved, stored_type};

@@ -52,7 +52,9 @@ impl Phase {
     /// to its last.
     pub fn changed_within(&self, before: &Self) -> Option<&'static str> {
         let [before, now] = [before, self].map(json);
-        let mut fixed = PHASE_OPTIONS.iter().filter(|option| option.resume.fixed_in_phase);
+        let mut fixed = PHASE_OPTIONS
+            .iter()
+            .filter(|option| option.resume.fixed_in_phase);
         let changed = fixed.find(|option| before[option.key] != now[option.key]);
         changed.map(|option| option.key)
     }

@@ -3,14 +3,12 @@
 use crate::choices::{OptimizerKind, TaskKind};
 use crate::defaults::AugmentationContext;
 use crate::error::{Error, Problem};
-use warmstart_files::Key;
-use crate::options::{
-    Draft, DraftPhase, NO_WEIGHTS, Phase, PhaseContext, Recipe, RunContext,
-};
+use crate::options::{Draft, DraftPhase, NO_WEIGHTS, Phase, PhaseContext, Recipe, RunContext};
 use crate::said::Said;
 use crate::scaling::{self, TrainingImages};
 use crate::train::Train;
 use crate::two_phases::{override_phases, usual_phases};
+use warmstart_files::Key;
 
 /// Share of a detection run's epochs, at its end, without mosaics: as YOLOX (arXiv 2107.08430, section
 /// 2.1), in whose 300 epochs they are fewer.
@@ -83,13 +81,19 @@ impl Draft {
     ) -> Result<Phase, Error> {
         let defaults = self.task().defaults();
         let pretrained = self.is_pretrained();
-        let name = draft.name.take().unwrap_or_else(|| format!("phase-{number}"));
+        let name = draft
+            .name
+            .take()
+            .unwrap_or_else(|| format!("phase-{number}"));
         let missing = |key: Key, _: &str| {
             Problem::new(format!("phase \"{name}\" does not give its {}", key.0))
                 .of_key(key)
                 .into()
         };
-        let train = draft.train.clone().ok_or_else(|| missing(Key("train"), ""))?;
+        let train = draft
+            .train
+            .clone()
+            .ok_or_else(|| missing(Key("train"), ""))?;
         let epochs = draft.epochs.ok_or_else(|| missing(Key("epochs"), ""))?;
         let optimizer = draft.optimizer.unwrap_or(OptimizerKind::AdamW);
         let [frozen, thawed] = defaults.batches;
@@ -175,9 +179,14 @@ mod tests {
 
     #[test]
     fn an_option_that_must_be_given_is_named_with_the_fix() {
-        let error = draft("model = 'm'\nweights = 'w'").resolve(224, None).unwrap_err();
+        let error = draft("model = 'm'\nweights = 'w'")
+            .resolve(224, None)
+            .unwrap_err();
         assert_eq!(error.fields().key, Some("data"));
-        assert_eq!(crate::plain(&error.to_string()), "no data were named: give data DIR");
+        assert_eq!(
+            crate::plain(&error.to_string()),
+            "no data were named: give data DIR"
+        );
     }
 
     #[test]
@@ -185,7 +194,11 @@ mod tests {
         let text = "data = 'd'\nmodel = 'm'\nweights = 'w'\nbalance = 'none'\n[[phase]]\ntrain = 'all'\nepochs = 1\n\
                     label_smoothing = 0.2\nweight_decay = 0.3\nema_decay = 0.5\npatience = 0\n";
         let few = TrainingImages::new(66, &[60, 6], &[9, 9]);
-        let phase = draft(text).resolve(224, Some(few)).unwrap().phases.remove(0);
+        let phase = draft(text)
+            .resolve(224, Some(few))
+            .unwrap()
+            .phases
+            .remove(0);
         let given = (phase.label_smoothing, phase.weight_decay, phase.ema_decay);
         assert_eq!(given, (0.2, 0.3, 0.5));
         assert_eq!((phase.balance, phase.patience), (Balance::None, 0));

@@ -7,7 +7,10 @@ use crate::error::Error;
 /// The keys of either task's augmentation.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the augmentations of the data crate document their keys")]
+#[expect(
+    missing_docs,
+    reason = "the augmentations of the data crate document their keys"
+)]
 pub struct DraftAugmentation {
     pub scale: Option<[f64; 2]>,
     pub flip: Option<f64>,
@@ -115,9 +118,15 @@ mod tests {
         );
         let smooth =
             "task = 'detect'\n[[phase]]\ntrain = 'all'\nepochs = 1\nlabel_smoothing = 0.1\n";
-        assert!(phases(smooth).unwrap_err().contains("left out in detection, whose labels are soft"));
+        assert!(
+            phases(smooth)
+                .unwrap_err()
+                .contains("left out in detection, whose labels are soft")
+        );
         let dropout = smooth.replace("label_smoothing", "dropout");
         let error = phases(&dropout).unwrap_err();
-        assert!(error.contains("dropout of phase \"phase-1\" is 0.1; it must be left out in detection"));
+        assert!(
+            error.contains("dropout of phase \"phase-1\" is 0.1; it must be left out in detection")
+        );
     }
 }

@@ -78,7 +78,10 @@ pub fn all_images<L: Clone>(
             part.of,
             all.len()
         );
-        return Err(Problem::new(what).of_key(Key::FOLDS).fix("give fewer folds").into());
+        return Err(Problem::new(what)
+            .of_key(Key::FOLDS)
+            .fix("give fewer folds")
+            .into());
     }
     Ok(all)
 }

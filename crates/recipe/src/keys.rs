@@ -3,10 +3,10 @@
 use serde::de::DeserializeOwned;
 
 use crate::draft_augmentation::DraftAugmentation;
-use warmstart_files::Key;
 use crate::near_miss::{any_of, meant};
 use crate::option::{Flag, OptionInfo, PhaseFlag};
 use crate::options::{Draft, DraftPhase, PHASE_OPTIONS};
+use warmstart_files::Key;
 
 /// The flags for one of two phases, each with its option.
 fn phase_flags() -> impl Iterator<Item = (PhaseFlag, &'static OptionInfo)> {
@@ -48,7 +48,8 @@ pub fn explained(message: &str) -> String {
         return format!(
             "the key `{key}` belongs in a phase: put it below a [[phase]] line{}",
             match flag {
-                Some((flag, _)) => format!(", or leave it out and give the flag {}", Key(flag.name)),
+                Some((flag, _)) =>
+                    format!(", or leave it out and give the flag {}", Key(flag.name)),
                 None => String::new(),
             }
         );
@@ -106,7 +107,10 @@ mod tests {
                 "layer_decay = 1.0".to_owned(),
                 "belongs in a phase: put it below a [[phase]] line",
             ),
-            ("freeze_lr = 1.0".to_owned(), "give freeze_lr, or `lr` below"),
+            (
+                "freeze_lr = 1.0".to_owned(),
+                "give freeze_lr, or `lr` below",
+            ),
             (format!("{phase}seed = 3"), "above the first [[phase]]"),
             (format!("{phase}mosaic = 0.5"), "[phase.augmentation]"),
             ("modle = 'm'".to_owned(), "did you mean `model`?"),

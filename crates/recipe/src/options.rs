@@ -23,13 +23,13 @@ use crate::error::Error;
 use crate::folds::Part;
 use crate::init::Init;
 use crate::keep::Keep;
-use warmstart_files::Key;
 use crate::memory::Memory;
 use crate::option::{Flag, OptionInfo, PhaseFlag, Range, Resume};
 use crate::said::{Auto, Said};
 use crate::scaling::{self, TrainingImages};
 use crate::train::Train;
 use crate::views::Views;
+use warmstart_files::Key;
 
 /// Value of `weights` where there are none.
 pub const NO_WEIGHTS: &str = "none";

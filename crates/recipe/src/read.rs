@@ -27,7 +27,8 @@ impl Draft {
                 command::word(path)
             )));
         }
-        let text = read_text(path, LONGEST_RECIPE).map_err(|error| Error::io("read", path, error))?;
+        let text =
+            read_text(path, LONGEST_RECIPE).map_err(|error| Error::io("read", path, error))?;
         toml::from_str(&text).map_err(|error| mistake(path, &text, &error))
     }
 }
@@ -38,7 +39,8 @@ impl Recipe {
     /// # Errors
     /// If the file is missing or isn't one, or no run could work with it.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = read_text(path, LONGEST_RECIPE).map_err(|error| Error::io("read", path, error))?;
+        let text =
+            read_text(path, LONGEST_RECIPE).map_err(|error| Error::io("read", path, error))?;
         let recipe = Self::from_toml(path, &text)?;
         recipe.check()?;
         Ok(recipe)

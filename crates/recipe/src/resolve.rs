@@ -3,12 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{data_folder, scenes};
-use warmstart_files::shown;
+use warmstart_files::{Key, shown};
 use warmstart_models::Architecture;
 
 use crate::choices::TaskKind;
 use crate::error::{Error, Problem};
-use warmstart_files::Key;
 use crate::options::{Draft, NO_WEIGHTS, Recipe};
 use crate::run_files::resolve_path;
 use crate::undecided::Undecided;

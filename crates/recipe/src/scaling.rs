@@ -90,7 +90,10 @@ mod tests {
     #[test]
     fn a_batch_leaves_an_epoch_its_steps_and_the_rate_follows_it() {
         let of = |usual, count| batch(usual, images(count));
-        assert_eq!([of(16, 1000), of(16, 100), of(16, 9), of(32, 64)], [16, 8, 4, 8]);
+        assert_eq!(
+            [of(16, 1000), of(16, 100), of(16, 9), of(32, 64)],
+            [16, 8, 4, 8]
+        );
         assert_eq!(batch(8, None), 8);
         assert_eq!(lr_factor(OptimizerKind::AdamW, 16, 4), 0.5);
         assert_eq!(lr_factor(OptimizerKind::Sgd, 32, 8), 0.25);

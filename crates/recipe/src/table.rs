@@ -69,7 +69,10 @@ fn line(option: &OptionInfo) -> String {
         flags.join(", "),
         resume.join("; "),
     ];
-    format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | "))
+    format!(
+        "| {} |\n",
+        cells.map(|cell| cell.replace('|', "\\|")).join(" | ")
+    )
 }
 
 #[cfg(test)]

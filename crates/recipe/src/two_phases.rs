@@ -1,10 +1,10 @@
 //! The usual two phases, a freeze and a thaw, and the flags for them.
 
 use crate::error::{Error, Problem};
-use warmstart_files::Key;
 use crate::option::{Flag, PhaseFlag};
 use crate::options::{Draft, DraftPhase, PHASE_OPTIONS};
 use crate::train::Train;
+use warmstart_files::Key;
 
 /// The flags of the frozen phases and those of the thawed ones that were given.
 pub fn phase_flags_given(draft: &Draft) -> [Vec<Key>; 2] {
@@ -99,9 +99,8 @@ fn thawed_epochs(total: usize, frozen: usize) -> Result<usize, Error> {
 }
 
 fn other_phases(flag: Key) -> Error {
-    let what = format!(
-        "{flag} belongs to a freeze and a thaw, but the recipe has phases of its own"
-    );
+    let what =
+        format!("{flag} belongs to a freeze and a thaw, but the recipe has phases of its own");
     Problem::new(what)
         .of_key(flag)
         .fix("change them there")

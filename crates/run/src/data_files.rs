@@ -9,8 +9,8 @@ use serde::Serialize;
 use warmstart_data::{Dataset, Sample, data_folder};
 use warmstart_files::shown;
 
-use warmstart_recipe::Error;
 use crate::atomic_file::checksum;
+use warmstart_recipe::Error;
 
 /// Files that are named one by one.
 const NAMED: usize = 5;

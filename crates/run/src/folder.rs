@@ -1,15 +1,11 @@
 //! The folder of a run, and keeping its files in line with the checkpoints.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use warmstart_files::{read_text, shown};
-
-use warmstart_recipe::run_files::{
-    BEST, CHECKPOINTS, LOAD_REPORT, MODEL, RECIPE, fold_folder,
-};
+use warmstart_recipe::run_files::{BEST, CHECKPOINTS, LOAD_REPORT, MODEL, RECIPE, fold_folder};
 use warmstart_recipe::{Error, Keep, Key, Problem, Recipe, command, plain};
 
 use crate::atomic_file::{replace_by_copy, replace_file};

@@ -21,7 +21,11 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), String> {
     whole(metadata, "format", (1, format.into()))?;
     let task = one_of(metadata, "task", &words())?;
     let task: TaskKind = task.parse()?;
-    one_of(metadata, "model", &warmstart_models::names().collect::<Vec<_>>())?;
+    one_of(
+        metadata,
+        "model",
+        &warmstart_models::names().collect::<Vec<_>>(),
+    )?;
     let preprocessing = &metadata["preprocessing"];
     let crop = whole(preprocessing, "preprocessing.crop", IMAGE_SIZES)?;
     let TaskDefaults {

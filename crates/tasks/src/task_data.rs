@@ -37,7 +37,12 @@ pub type ClassOf<L> = Option<fn(&L) -> usize>;
 
 /// Class of each image, where an image has one.
 fn classes_of<L>(samples: &[Sample<L>], class_of: ClassOf<L>) -> Option<Vec<usize>> {
-    class_of.map(|class_of| samples.iter().map(|sample| class_of(&sample.label)).collect())
+    class_of.map(|class_of| {
+        samples
+            .iter()
+            .map(|sample| class_of(&sample.label))
+            .collect()
+    })
 }
 
 fn counts(classes: &[usize], number: usize) -> Vec<usize> {
@@ -54,11 +59,7 @@ impl<L: Clone> TaskData<L> {
     ///
     /// # Errors
     /// If a class of a cross-validation has one image.
-    pub fn new(
-        data: Dataset<L>,
-        recipe: &Recipe,
-        class_of: ClassOf<L>,
-    ) -> Result<Self, Error> {
+    pub fn new(data: Dataset<L>, recipe: &Recipe, class_of: ClassOf<L>) -> Result<Self, Error> {
         let Dataset {
             classes,
             train,
@@ -73,7 +74,9 @@ impl<L: Clone> TaskData<L> {
                     require_several(&counts(of_train, classes.len()), &classes, part.of)?;
                 }
                 // An image with objects of many classes belongs to none of them.
-                let of_train = train_classes.clone().unwrap_or_else(|| vec![0; train.len()]);
+                let of_train = train_classes
+                    .clone()
+                    .unwrap_or_else(|| vec![0; train.len()]);
                 Some(Fold::new(part, &of_train, recipe.seed))
             }
             None => None,
@@ -152,7 +155,11 @@ impl<L: Clone> TaskData<L> {
     /// Number of training images of each class, of the run's fold; `None` where an image has several.
     pub fn class_counts(&self) -> Option<Vec<usize>> {
         let classes = self.train_classes.as_ref()?;
-        let own: Vec<usize> = self.training().iter().map(|&image| classes[image]).collect();
+        let own: Vec<usize> = self
+            .training()
+            .iter()
+            .map(|&image| classes[image])
+            .collect();
         Some(counts(&own, self.classes.len()))
     }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use warmstart_train::trained::Trained;
+use warmstart_tasks::kinds::Trained;
 use warmstart_weights::{SavedData, SavedTensor};
 
 const IMAGES: usize = 4;

@@ -14,22 +14,26 @@
 use std::error::Error;
 use std::fs;
 use std::io::{BufRead, stdin};
+use std::sync::Arc;
 use std::time::Instant;
 
-use warmstart_data::{Dataset, Fit, Skipped};
+use warmstart_data::Fit;
 use warmstart_models::Architecture;
 use warmstart_nn::Folded;
 use warmstart_nn::block::Forward;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Initialization;
-use warmstart_train::classify::{Classification, Target};
-use warmstart_train::frozen::images;
+use warmstart_recipe::{Draft, Phase};
+use warmstart_tasks::classify::{Classification, Target};
+use warmstart_tasks::network::images;
+use warmstart_tasks::preprocessing;
+use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::TaskData;
+use warmstart_train::memory;
 use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
-use warmstart_train::recipe::{Draft, Phase};
-use warmstart_train::step::{Learned, Step};
-use warmstart_train::task::Task;
-use warmstart_train::{memory, preprocessing, use_threads};
+use warmstart_train::step::Step;
+use warmstart_train::training_state::TrainingState;
 
 const CLASSES: usize = 1000;
 const SIZE: usize = 224;
@@ -39,7 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [model, batch, threads] = arguments.as_slice() else {
         return Err("usage: speed MODEL BATCH THREADS".into());
     };
-    use_threads(threads.parse()?)?;
+    rayon::ThreadPoolBuilder::new()
+        .use_current_thread()
+        .num_threads(threads.parse()?)
+        .build_global()?;
     let architecture = warmstart_models::by_name(model).ok_or("no such model")?;
     let mut bench = Bench::new(architecture, batch.parse()?)?;
     for line in stdin().lock().lines() {
@@ -81,7 +88,7 @@ struct Bench {
     phase: Phase,
     setup: PhaseSetup,
     folded: Option<Folded>,
-    learned: Learned,
+    learned: TrainingState,
     pixels: Vec<Vec<f32>>,
     labels: Vec<Target>,
 }
@@ -96,18 +103,11 @@ impl Bench {
         let draft: Draft = toml::from_str(&recipe)?;
         let mut recipe = draft.resolve(SIZE, None)?;
         let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE, Fit::Crop);
-        let data = Dataset {
-            classes: (0..CLASSES).map(|class| class.to_string()).collect(),
-            train: Vec::new(),
-            validation: Vec::new(),
-            test: None,
-            ignored: Skipped::default(),
-            without_validation: Vec::new(),
-            notes: Vec::new(),
-        };
-        let task = Classification::new(&recipe, &architecture, data, preprocessing);
+        let classes = (0..CLASSES).map(|class| class.to_string()).collect();
+        let data = TaskData::of_training_images(classes, Vec::new(), Classification::CLASS_OF);
+        let task = Classification::new(&recipe, &architecture, &Arc::new(data), preprocessing);
         let phase = recipe.phases.remove(0);
-        let head = task.head_parameters();
+        let head = task.head().parameters;
         let mut infos = architecture.backbone_parameters();
         infos.extend(head.iter().cloned());
         let defaults = architecture.initialization();
@@ -117,7 +117,7 @@ impl Bench {
         let image = |number: usize| (0..SIZE * SIZE * 3).map(|i| pixel(i + number)).collect();
         Ok(Self {
             setup: PhaseSetup::new(&phase, &architecture, &head)?,
-            learned: Learned::new(parameters, Optimizer::new(phase.optimizer)),
+            learned: TrainingState::new(parameters, Optimizer::new(phase.optimizer)),
             pixels: (0..batch).map(image).collect(),
             labels: (0..batch)
                 .map(|image| (image * 61 % CLASSES).into())
@@ -141,7 +141,7 @@ impl Bench {
             .architecture
             .forward(all, images, &mut Forward::Inference(folded));
         let mut tally = Default::default();
-        self.task.tally(
+        self.task.evaluate(
             &mut tally,
             vec![features],
             folded,

@@ -54,7 +54,12 @@ pub fn initial_weights<T: Task>(
         let scaled = initial.initialized.iter();
         let scaled = scaled.filter(|name| !init.has_own_scheme(name)).cloned();
         let scaled = scaled.collect();
-        layer_sequential::scale(&mut initial.parameters, &trainer.architecture, &scaled, images);
+        layer_sequential::scale(
+            &mut initial.parameters,
+            &trainer.architecture,
+            &scaled,
+            images,
+        );
     }
     Ok(initial)
 }
@@ -186,12 +191,18 @@ fn first_images<T: Task>(trainer: &Trainer<T>) -> Result<Tensor<4>, Error> {
     let phase = &trainer.recipe.phases[0];
     let order = trainer.data.order(trainer.recipe.seed, 1, phase);
     let examples = order.iter().take(INFERENCE_BATCH).map(|&sample| {
-        let example = trainer.task.training_example(sample, phase.view(1, 0), phase)?;
+        let example = trainer
+            .task
+            .training_example(sample, phase.view(1, 0), phase)?;
         Ok(example.pixels)
     });
     let examples: Vec<Vec<f32>> = examples.collect::<Result<_, Error>>()?;
     let pixels: Vec<&[f32]> = examples.iter().map(Vec::as_slice).collect();
-    Ok(images(&pixels, trainer.info.preprocessing.crop, &trainer.device))
+    Ok(images(
+        &pixels,
+        trainer.info.preprocessing.crop,
+        &trainer.device,
+    ))
 }
 
 /// A note for a user who starts from a run's checkpoint, whose model is verified; one of another version is used as it

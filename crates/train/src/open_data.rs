@@ -18,10 +18,7 @@ type Splits<L> = [Checked<L>; 3];
 /// # Errors
 /// If it is not a data set, too many images or all validation images cannot be read, or the task cannot be learned from
 /// them.
-pub fn open_data<T: Task>(
-    recipe: &Recipe,
-    observe: Observer,
-) -> Result<Dataset<T::Label>, Error> {
+pub fn open_data<T: Task>(recipe: &Recipe, observe: Observer) -> Result<Dataset<T::Label>, Error> {
     let Opened {
         data,
         unreadable,
@@ -55,7 +52,10 @@ fn readable<T: Task>(
     let checked = splits.map(|split| warmstart_data::check(&split, |_, _| ()));
     unreadable.extend(checked.iter().flat_map(|split| split.unreadable.clone()));
     let all = Checked {
-        readable: checked.iter().flat_map(|split| split.readable.clone()).collect(),
+        readable: checked
+            .iter()
+            .flat_map(|split| split.readable.clone())
+            .collect(),
         unreadable,
         sketches: Vec::new(),
     };
@@ -86,7 +86,9 @@ fn report<T: Task>(
     observe: Observer,
 ) {
     let classes = &data.classes;
-    let counts = splits.each_ref().map(|split| counts::<T>(classes.len(), &split.readable));
+    let counts = splits
+        .each_ref()
+        .map(|split| counts::<T>(classes.len(), &split.readable));
     let by_class: Vec<[usize; 3]> = (0..classes.len())
         .map(|class| counts.each_ref().map(|counts| counts[class]))
         .collect();
@@ -95,7 +97,13 @@ fn report<T: Task>(
     let [on_train, on_validation, on_test] = splits
         .each_ref()
         .map(|split| Pictures::new(&split.readable, &split.sketches, data_folder(&recipe.data)));
-    let findings = survey(&on_train, &on_validation, &on_test, &named, recipe.image_size);
+    let findings = survey(
+        &on_train,
+        &on_validation,
+        &on_test,
+        &named,
+        recipe.image_size,
+    );
     let [train, validation, test] = splits.each_ref().map(|split| split.readable.len());
     observe(Event::Data {
         classes,
@@ -118,7 +126,10 @@ fn report<T: Task>(
 /// Number of things of each class in some images.
 fn counts<T: Task>(classes: usize, samples: &[Sample<T::Label>]) -> Vec<usize> {
     let mut counts = vec![0; classes];
-    for class in samples.iter().flat_map(|sample| T::classes_of(&sample.label)) {
+    for class in samples
+        .iter()
+        .flat_map(|sample| T::classes_of(&sample.label))
+    {
         counts[class] += 1;
     }
     counts

@@ -115,12 +115,7 @@ impl<T: Task> Trainer<T> {
         let data = Arc::new(data);
         let preprocessing = T::preprocessing(&architecture.pretrained, &recipe);
         Ok(Self {
-            info: ModelInfo::new(
-                T::KIND,
-                &architecture,
-                &data.classes,
-                preprocessing.clone(),
-            ),
+            info: ModelInfo::new(T::KIND, &architecture, &data.classes, preprocessing.clone()),
             task: Arc::new(T::new(&recipe, &architecture, &data, preprocessing)),
             recipe,
             architecture,
@@ -317,7 +312,8 @@ impl<T: Task> Trainer<T> {
             let watched = watch.as_mut();
             match one_step.run(state, features, &targets, lr, watched, &mut before_change) {
                 Ok(loss) => {
-                    progress.health
+                    progress
+                        .health
                         .extend(watch.map(|watch| watch.health(step + 1)));
                     state.skipped_in_a_row = 0;
                     progress.lr = lr;

@@ -1,16 +1,20 @@
 //! A step whose loss or gradient is not finite is not taken, and the layer that was the first is named.
 
-use warmstart_data::{Dataset, Fit, Skipped};
+use std::sync::Arc;
+
+use warmstart_data::Fit;
 use warmstart_models::Architecture;
 use warmstart_nn::initialization::Initialization;
-use warmstart_train::classify::{Classification, Target};
-use warmstart_train::frozen::images;
+use warmstart_recipe::{Draft, Phase};
+use warmstart_tasks::classify::{Classification, Target};
+use warmstart_tasks::network::images;
+use warmstart_tasks::preprocessing;
+use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::TaskData;
 use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
-use warmstart_train::preprocessing;
-use warmstart_train::recipe::{Draft, Phase};
-use warmstart_train::step::{Learned, NonFinite, Step};
-use warmstart_train::task::Task;
+use warmstart_train::step::{NonFinite, Step};
+use warmstart_train::training_state::TrainingState;
 
 const SIZE: usize = 32;
 const BATCH: usize = 4;
@@ -19,7 +23,7 @@ struct Fixture {
     architecture: Architecture,
     task: Classification,
     phase: Phase,
-    learned: Learned,
+    learned: TrainingState,
 }
 
 impl Fixture {
@@ -32,23 +36,16 @@ impl Fixture {
         let draft: Draft = toml::from_str(&text).unwrap();
         let mut recipe = draft.resolve(SIZE, None).unwrap();
         let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE, Fit::Crop);
-        let data = Dataset {
-            classes: ["one", "other"].map(str::to_owned).into(),
-            train: Vec::new(),
-            validation: Vec::new(),
-            test: None,
-            ignored: Skipped::default(),
-            without_validation: Vec::new(),
-            notes: Vec::new(),
-        };
-        let task = Classification::new(&recipe, &architecture, data, preprocessing);
+        let classes = ["one", "other"].map(str::to_owned).into();
+        let data = TaskData::of_training_images(classes, Vec::new(), Classification::CLASS_OF);
+        let task = Classification::new(&recipe, &architecture, &Arc::new(data), preprocessing);
         let phase = recipe.phases.remove(0);
         let mut infos = architecture.backbone_parameters();
-        infos.extend(task.head_parameters());
+        infos.extend(task.head().parameters);
         let defaults = architecture.initialization();
         let parameters =
             Initialization::default().parameters(&infos, &defaults, 1, &warmstart_nn::device());
-        let learned = Learned::new(parameters, Optimizer::new(phase.optimizer));
+        let learned = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
         Self {
             architecture,
             task,
@@ -74,7 +71,7 @@ impl Fixture {
         };
         let pixels: Vec<Vec<f32>> = (0..BATCH).map(image).collect();
         let pixels: Vec<&[f32]> = pixels.iter().map(Vec::as_slice).collect();
-        let head = self.task.head_parameters();
+        let head = self.task.head().parameters;
         let setup = PhaseSetup::new(&self.phase, &self.architecture, &head).unwrap();
         let step = Step {
             architecture: &self.architecture,
@@ -95,7 +92,7 @@ impl Fixture {
     }
 
     fn values(&self) -> Vec<(String, Vec<u32>)> {
-        let Learned {
+        let TrainingState {
             parameters,
             optimizer,
             ..

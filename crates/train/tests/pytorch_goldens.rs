@@ -5,9 +5,9 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
-use warmstart_train::loss::cross_entropy;
+use warmstart_recipe::OptimizerKind;
+use warmstart_tasks::classify::loss::cross_entropy;
 use warmstart_train::optimizer::{Group, Optimizer, clip_factor};
-use warmstart_train::recipe::OptimizerKind;
 
 const STEPS: usize = 20;
 

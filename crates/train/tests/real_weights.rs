@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use warmstart_data::{Interpolation, Preprocessing, evaluation_pixels};
 use warmstart_nn::block::Forward;
-use warmstart_train::classify::Head;
-use warmstart_train::frozen::images;
-use warmstart_train::model_file::complete_parameters;
+use warmstart_tasks::classify::Head;
+use warmstart_tasks::model_file::complete_parameters;
+use warmstart_tasks::network::images;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -33,7 +33,7 @@ fn logits_of_picture_files_are_pytorchs() {
         path.display()
     );
     let mut file = warmstart_weights::read(&path).unwrap();
-    let architecture = warmstart_train::architecture("mobilenet_v2").unwrap();
+    let architecture = warmstart_recipe::architecture("mobilenet_v2").unwrap();
     let head = Head::new(&architecture, 1000);
     let mut infos = architecture.backbone_parameters();
     infos.extend(head.parameters().clone());

@@ -95,12 +95,7 @@ fn require_same(run: &Path, part: Part, draft: &Draft) -> Result<(), Error> {
     let (recipe, _) = recipe_of(run)?;
     let other = |fix: &str| format!("{fix}, or another {}", Key::OUT);
     if recipe.fold != Some(part) {
-        let what = format!(
-            "{} is not fold {} of {}",
-            shown(run),
-            part.number,
-            part.of
-        );
+        let what = format!("{} is not fold {} of {}", shown(run), part.number, part.of);
         let fix = format!("give the same {} as before", Key::FOLDS);
         return Err(Error::usage(what).fix(other(&fix)));
     }
@@ -108,7 +103,10 @@ fn require_same(run: &Path, part: Part, draft: &Draft) -> Result<(), Error> {
     match undecided.differences(&asked, &recipe).first() {
         None => Ok(()),
         Some(difference) => {
-            let what = format!("{} was requested with other options ({difference})", shown(run));
+            let what = format!(
+                "{} was requested with other options ({difference})",
+                shown(run)
+            );
             Err(Error::usage(what).fix(other("give the same as before")))
         }
     }

@@ -81,11 +81,7 @@ pub struct Point {
 ///
 /// # Errors
 /// If anything that was asked for is wrong, or an image cannot be read.
-pub fn lr_find(
-    draft: Draft,
-    resources: Resources,
-    observe: Observer,
-) -> Result<Vec<Sweep>, Error> {
+pub fn lr_find(draft: Draft, resources: Resources, observe: Observer) -> Result<Vec<Sweep>, Error> {
     let (recipe, undecided) = resolve(draft)?;
     with_task!(recipe.task, T => sweeps::<T>(&recipe, &undecided, resources, observe))
 }
@@ -108,7 +104,14 @@ fn sweeps<T: Task>(
         let current = trainer.begin_phase(number, &state.parameters, observe)?;
         let rising =
             |step: usize| RATES[0] * (RATES[1] / RATES[0]).powf(step as f64 / (STEPS - 1) as f64);
-        let losses = steps(&trainer, &current, &mut state.clone(), STEPS, rising, observe)?;
+        let losses = steps(
+            &trainer,
+            &current,
+            &mut state.clone(),
+            STEPS,
+            rising,
+            observe,
+        )?;
         let curve = smoothed(&losses, rising);
         let (suggestion, found_by) = suggestion(&losses, &curve).unzip();
         if number + 1 < trainer.recipe.phases.len() {
@@ -142,9 +145,12 @@ fn steps<T: Task>(
     let mut losses = Vec::new();
     for epoch in 1.. {
         let order = trainer.data.order(trainer.recipe.seed, epoch, phase);
-        let source = current
-            .frozen
-            .training_source(&trainer.task, &trainer.data, phase, phase.view(epoch, 0));
+        let source = current.frozen.training_source(
+            &trainer.task,
+            &trainer.data,
+            phase,
+            phase.view(epoch, 0),
+        );
         let left = most - losses.len();
         let batches = batches(&order, phase.batch)
             .into_iter()

@@ -77,14 +77,11 @@ pub struct Ranking {
 ///
 /// # Errors
 /// If a file or the data cannot be read, or nothing tells a file's architecture.
-pub fn rank(
-    request: &Request,
-    resources: Resources,
-    observe: Observer,
-) -> Result<Ranking, Error> {
+pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Result<Ranking, Error> {
     if request.weights.is_empty() {
-        return Err(Error::usage("no weights were named")
-            .fix(format!("give {} FILE …", Key::WEIGHTS)));
+        return Err(
+            Error::usage("no weights were named").fix(format!("give {} FILE …", Key::WEIGHTS))
+        );
     }
     // Errors in the request come before anything is computed.
     let mut asked = Vec::new();
@@ -93,7 +90,10 @@ pub fn rank(
     }
     let (first, _) = &asked[0];
     if first.task != Classification::KIND {
-        let what = format!("{} holds boxes, and rank is for classes", shown(&request.data));
+        let what = format!(
+            "{} holds boxes, and rank is for classes",
+            shown(&request.data)
+        );
         return Err(Error::usage(what).fix("give a folder of class folders"));
     }
     // The images are checked once.

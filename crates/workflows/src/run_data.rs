@@ -373,7 +373,7 @@ mod tests {
             "data = '{}'\nmodel = 'm'\nweights = 'none'\n{fold}",
             data.display()
         );
-        let draft: recipe::Draft = toml::from_str(&recipe).unwrap();
+        let draft: warmstart_recipe::Draft = toml::from_str(&recipe).unwrap();
         let [zero, one] = [0, 1].map(|class| label_checksum(&class));
         let files = format!(
             "train\t3\t{zero}\ta/1.png\ntrain\t3\t{zero}\ta/2.png\ntrain\t5\t{one}\tb/3.png\n"

@@ -91,4 +91,3 @@ impl From<DataSplit> for SplitKind {
         }
     }
 }
-

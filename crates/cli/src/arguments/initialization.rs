@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use warmstart_workflows::init_check;
 use warmstart_recipe::{Init, SEED};
+use warmstart_workflows::init_check;
 
 use super::{Threads, svg};
 

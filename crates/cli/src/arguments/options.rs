@@ -24,6 +24,8 @@ struct OptionFlag {
     /// Its name, in a recipe's spelling.
     name: &'static str,
     help: String,
+    /// Whether help lists it with the options of phases.
+    is_of_phase: bool,
     /// Placeholder for its value; `None` for a switch, with the value that it stands for.
     value: Result<&'static str, &'static str>,
 }
@@ -39,7 +41,9 @@ fn of_train() -> Vec<OptionFlag> {
 fn of_resume() -> Vec<OptionFlag> {
     let options = RUN_OPTIONS.iter().chain(PHASE_OPTIONS);
     let changed = options.filter_map(|option| Some((option, option.resume.flag?)));
-    changed.flat_map(|(option, help)| flags(option, Some(help))).collect()
+    changed
+        .flat_map(|(option, help)| flags(option, Some(help)))
+        .collect()
 }
 
 /// The flags of an option; on resume with its documentation there, which is empty for that of the flags themselves.
@@ -55,6 +59,7 @@ fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<Optio
         option,
         name: flag.name,
         help: help(flag.documentation, flag.default),
+        is_of_phase: true,
         value: Ok(value),
     };
     match option.flag {
@@ -64,6 +69,9 @@ fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<Optio
             option,
             name: option.key,
             help: help(option.documentation, option.default),
+            is_of_phase: PHASE_OPTIONS
+                .iter()
+                .any(|of_phase| of_phase.key == option.key),
             value: Ok(value),
         }],
         Flag::Switch {
@@ -75,6 +83,7 @@ fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<Optio
             option,
             name,
             help: help(documentation, ""),
+            is_of_phase: false,
             value: Err(value),
         }],
         Flag::Phases {
@@ -93,8 +102,12 @@ fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<Optio
 
 impl OptionFlag {
     fn argument(&self) -> Arg {
-        let long = self.name.replace('_', "-");
-        let argument = Arg::new(self.name).long(long).help(self.help.clone());
+        // Names of arguments live as long as the program.
+        let long: &'static str = self.name.replace('_', "-").leak();
+        let mut argument = Arg::new(self.name).long(long).help(self.help.clone());
+        if self.is_of_phase {
+            argument = argument.help_heading("Phases");
+        }
         let Ok(placeholder) = self.value else {
             return argument.action(ArgAction::SetTrue);
         };

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use serde_json::{Value, json as value};
 use warmstart_data::{Sample, SplitKind};
 use warmstart_files::{shown, text};
-use warmstart_tasks::classify::classifier::{Classifier, TOP};
 use warmstart_tasks::classify::Classification;
+use warmstart_tasks::classify::classifier::{Classifier, TOP};
 use warmstart_tasks::detect::Detection;
 use warmstart_tasks::detect::detector::{Detector, LabelledScenes};
-use warmstart_workflows::run_data::{OwnImages, RunData, Seen};
 use warmstart_tasks::kinds::Trained;
+use warmstart_workflows::run_data::{OwnImages, RunData, Seen};
 
 use super::seen::tell_seen;
 use super::{Failure, use_threads};

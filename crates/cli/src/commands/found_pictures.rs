@@ -2,9 +2,8 @@
 //! `predict` wrote.
 
 use std::collections::HashSet;
-use std::fs;
-use std::iter;
 use std::path::{Path, PathBuf};
+use std::{fs, iter};
 
 use warmstart_data::{DrawnBox, crop, decode, draw_boxes, is_saved_picture, save_picture};
 use warmstart_files::shown;

@@ -33,7 +33,7 @@ pub struct Failure {
     /// Nothing went wrong: it was stopped.
     stopped: bool,
     /// The error in parts, for programs.
-    fields: Fields,
+    fields: Box<Fields>,
 }
 
 /// An error as JSON on standard error.
@@ -106,7 +106,7 @@ impl From<Error> for Failure {
             message: error.to_string(),
             code: if error.is_usage() { USAGE } else { FAILED },
             stopped: false,
-            fields: error.fields(),
+            fields: Box::new(error.fields()),
         }
     }
 }
@@ -143,18 +143,18 @@ impl From<io::Error> for Failure {
                 message: String::new(),
                 code: 0,
                 stopped: false,
-                fields: Fields::default(),
+                fields: Box::default(),
             };
         }
         Self::failed(format!("could not print: {error}"))
     }
 }
 
-fn of_kind(kind: &'static str) -> Fields {
-    Fields {
+fn of_kind(kind: &'static str) -> Box<Fields> {
+    Box::new(Fields {
         kind,
         ..Fields::default()
-    }
+    })
 }
 
 /// Refuses a `WARMSTART_SIMD` that this processor cannot follow.

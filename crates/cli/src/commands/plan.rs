@@ -1,11 +1,10 @@
 //! `warmstart plan`, and the process that measures for it.
 
-use std::io::{self, BufRead, stdin, stdout};
-use std::{process, thread};
+use std::io::{BufRead, stdin, stdout};
+use std::{io, process, thread};
 
-use super::Failure;
-use super::start_threads;
 use super::train::{draft_of_one, program, resources};
+use super::{Failure, start_threads};
 use crate::arguments::Plan;
 use crate::printing;
 use crate::progress::{Progress, plan_lines};
@@ -15,7 +14,8 @@ pub fn plan(arguments: Plan) -> Result<(), Failure> {
     let resources = resources(&arguments.threads, &arguments.cache)?;
     let draft = draft_of_one(&arguments)?;
     let mut progress = Progress::new();
-    let plan = warmstart_workflows::plan::plan(draft, resources, &mut |event| progress.show(event))?;
+    let plan =
+        warmstart_workflows::plan::plan(draft, resources, &mut |event| progress.show(event))?;
     let mut out = stdout().lock();
     if json {
         return Ok(printing::json(&mut out, &plan)?);
@@ -36,7 +36,6 @@ pub fn probe() -> Result<(), Failure> {
         let _ = io::copy(&mut stdin().lock(), &mut io::sink());
         process::exit(0)
     });
-    let cost =
-        warmstart_workflows::plan::measure_request(&request, &program()?, start_threads)?;
+    let cost = warmstart_workflows::plan::measure_request(&request, &program()?, start_threads)?;
     serde_json::to_writer(stdout(), &cost).map_err(|error| Failure::failed(error.to_string()))
 }

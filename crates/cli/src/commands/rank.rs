@@ -2,8 +2,8 @@
 
 use std::io::stdout;
 
-use warmstart_workflows::rank::{Ranked, Ranking, Request};
 use warmstart_recipe::{NO_WEIGHTS, SEED};
+use warmstart_workflows::rank::{Ranked, Ranking, Request};
 
 use super::Failure;
 use super::seen::tell_seen;
@@ -27,7 +27,8 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
         seed: arguments.seed.unwrap_or(SEED),
     };
     let mut progress = Progress::new();
-    let ranking = warmstart_workflows::rank::rank(&request, resources, &mut |event| progress.show(event));
+    let ranking =
+        warmstart_workflows::rank::rank(&request, resources, &mut |event| progress.show(event));
     progress.clear();
     let ranking = ranking?;
     for Ranked { weights, seen, .. } in &ranking.ranked {

@@ -12,8 +12,10 @@ pub fn weights(command: WeightsCommand) -> Result<(), Failure> {
 }
 
 fn inspect(arguments: Inspect) -> Result<(), Failure> {
-    let inspection =
-        warmstart_workflows::inspect::inspect(&arguments.file, arguments.weights_prefix.as_deref())?;
+    let inspection = warmstart_workflows::inspect::inspect(
+        &arguments.file,
+        arguments.weights_prefix.as_deref(),
+    )?;
     let mut out = stdout().lock();
     if arguments.json {
         let json = serde_json::to_string(&inspection).expect("an inspection is plain data");

@@ -1,10 +1,9 @@
 //! A library in front of the C library that counts calls and lets one of them fail.
 #![allow(dead_code, reason = "each test file uses its share")]
 
-use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{fmt, fs};
 
 /// Kinds of calls, in the order in which the library counts them.
 pub const KINDS: [&str; 7] = [

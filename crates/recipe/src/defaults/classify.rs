@@ -47,18 +47,12 @@ const MOST_DECAY: f64 = 10.0;
 /// Weight decay. On pretrained features, with AdamW, it goes with one over the number of images, within bounds: the
 /// share that is forgotten in an epoch should not depend on its number of steps (Wang and Aitchison, arXiv 2405.13698,
 /// section 3).
-fn weight_decay(
-    optimizer: OptimizerKind,
-    pretrained: bool,
-    images: Option<TrainingImages>,
-) -> f64 {
+fn weight_decay(optimizer: OptimizerKind, pretrained: bool, images: Option<TrainingImages>) -> f64 {
     match (optimizer, pretrained) {
         (OptimizerKind::Sgd, _) => 5e-4,
         (OptimizerKind::Adam, _) => 0.0,
         (OptimizerKind::AdamW, false) => 0.01,
-        (OptimizerKind::AdamW, true) => {
-            in_places(0.01 * (1.0 / share(images)).min(MOST_DECAY), 4)
-        }
+        (OptimizerKind::AdamW, true) => in_places(0.01 * (1.0 / share(images)).min(MOST_DECAY), 4),
     }
 }
 

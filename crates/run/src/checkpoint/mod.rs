@@ -7,12 +7,11 @@
 mod at;
 mod state;
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
-use warmstart_recipe::{Error, Key, Problem};
 use warmstart_recipe::run_files::CHECKPOINTS;
+use warmstart_recipe::{Error, Key, Problem};
 
 use crate::atomic_file::{file_checksum, flush, flush_folder, write_flushed};
 
@@ -299,9 +298,7 @@ pub fn is_checkpoint(folder: &Path) -> bool {
 }
 
 fn damaged(folder: &Path, name: &str, problem: &str) -> Error {
-    Error::Checkpoint(Box::new(
-        Problem::new(problem).of_file(&folder.join(name)),
-    ))
+    Error::Checkpoint(Box::new(Problem::new(problem).of_file(&folder.join(name))))
 }
 
 fn unread(folder: &Path, name: &str, error: io::Error) -> Error {

@@ -4,8 +4,8 @@ use warmstart_recipe::run_files::{CHECKPOINTS, MODEL, OPTIMIZER};
 
 use super::*;
 use crate::epoch_progress::EpochProgress;
-use warmstart_recipe::Draft;
 use crate::record::EpochRecord;
+use warmstart_recipe::Draft;
 
 fn state(epochs: usize) -> State {
     let record = |epoch| EpochRecord {

@@ -70,9 +70,7 @@ impl Head {
 fn dropout_mask(key: StepKey, images: usize, channels: usize, p: f64) -> Vec<f32> {
     let mut random = stream(key.seed, key.step, 0, Purpose::Dropout);
     let kept = (1.0 / (1.0 - p)) as f32;
-    let whole = std::iter::repeat_with(|| {
-        if unit(&mut random) < p { 0.0 } else { kept }
-    });
+    let whole = std::iter::repeat_with(|| if unit(&mut random) < p { 0.0 } else { kept });
     whole
         .skip(key.images_before * channels)
         .take(images * channels)

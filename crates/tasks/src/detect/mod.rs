@@ -114,14 +114,16 @@ impl Task for Detection {
 
     fn require_learnable(data: &Dataset<Scene>) -> Result<(), Error> {
         for (name, samples) in [("training", &data.train), ("validation", &data.validation)] {
-            let is_labelled = |sample: &Sample<Scene>| sample.label.objects.iter().any(|o| !o.crowd);
+            let is_labelled =
+                |sample: &Sample<Scene>| sample.label.objects.iter().any(|o| !o.crowd);
             if samples.iter().any(is_labelled) {
                 continue;
             }
             let objects = samples.iter().map(|sample| sample.label.objects.len());
             let crowds: usize = objects.sum();
             return Err(if crowds > 0 {
-                let what = format!("every box of the {name} images is a crowd ({crowds} with iscrowd 1)");
+                let what =
+                    format!("every box of the {name} images is a crowd ({crowds} with iscrowd 1)");
                 Error::usage(what).fix(
                     "crowds are not learned from; set iscrowd to 0 where a box is around one object",
                 )

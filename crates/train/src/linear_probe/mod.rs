@@ -37,7 +37,10 @@ pub fn judge<T: Task>(
     observe: Observer,
 ) -> Result<Vec<bool>, Error> {
     let class_of = T::CLASS_OF.expect("an image has one class");
-    let labels: Vec<usize> = samples.iter().map(|sample| class_of(&sample.label)).collect();
+    let labels: Vec<usize> = samples
+        .iter()
+        .map(|sample| class_of(&sample.label))
+        .collect();
     let Trainer {
         architecture,
         device,

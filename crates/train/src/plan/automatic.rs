@@ -73,7 +73,12 @@ fn report_plan<T: Task>(
         }
     };
     let kept = parameters.map(|parameters| trainer.kept_features(parameters));
-    let plan = make::plan(trainer, &costs, kept.transpose()?.as_deref(), budget.as_ref())?;
+    let plan = make::plan(
+        trainer,
+        &costs,
+        kept.transpose()?.as_deref(),
+        budget.as_ref(),
+    )?;
     observe(Event::Plan(&plan));
     Ok(Some(plan))
 }

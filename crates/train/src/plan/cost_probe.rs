@@ -220,17 +220,16 @@ pub fn kind(request: &serde_json::Value) -> Result<TaskKind, Error> {
 
 /// The number of threads that a request in JSON is to be measured with.
 pub fn threads(request: &serde_json::Value) -> usize {
-    request["workers"].as_u64().map_or(1, |workers| workers.max(1) as usize)
+    request["workers"]
+        .as_u64()
+        .map_or(1, |workers| workers.max(1) as usize)
 }
 
 /// Measures the phase of a request.
 ///
 /// # Errors
 /// If it cannot be read, or an image of it.
-pub fn measure<T: Task>(
-    request: Request<T::Label>,
-    program: &Path,
-) -> Result<PhaseCost, Error> {
+pub fn measure<T: Task>(request: Request<T::Label>, program: &Path) -> Result<PhaseCost, Error> {
     let recipe = Recipe {
         fold: None,
         ..Recipe::from_toml(Path::new("request"), &request.recipe)?
@@ -292,7 +291,10 @@ impl<T: Task> CostProbe<T> {
         let before = memory_in_use();
         forget_memory_peak();
         let phase = &self.trainer.recipe.phases[0];
-        let example = self.trainer.task.training_example(0, phase.view(0, 0), phase)?;
+        let example = self
+            .trainer
+            .task
+            .training_example(0, phase.view(0, 0), phase)?;
         Ok(memory_peak().saturating_sub(before + size_of_val(&*example.pixels)) as f64)
     }
 

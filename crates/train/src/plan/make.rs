@@ -15,7 +15,7 @@ use crate::trainer::Trainer;
 const FEW_STEPS: usize = 200;
 /// Share of a phase's memory that the plan need not know of.
 const UNNOTICED: f64 = 0.05;
-const MB: f64 = 1e6;
+pub(super) const MB: f64 = 1e6;
 
 /// The smaller of what was asked for and what there is.
 pub fn budget(memory: Memory) -> Option<Budget> {
@@ -45,7 +45,11 @@ pub fn plan<T: Task>(
     let mut reading = 0.0f64;
     for (number, (phase, cost)) in trainer.recipe.phases.iter().zip(costs).enumerate() {
         let kept = kept.map_or([0.0; 2], |kept| kept[number]);
-        let setup = PhaseSetup::new(phase, &trainer.architecture, &trainer.task.head().parameters)?;
+        let setup = PhaseSetup::new(
+            phase,
+            &trainer.architecture,
+            &trainer.task.head().parameters,
+        )?;
         let mut need = Need::new(trainer, phase, *cost)?;
         if kept == [1.0; 2] {
             need = need.with_kept_features();
@@ -100,12 +104,7 @@ fn more_than_there_is(memory: Memory) -> Option<String> {
     })
 }
 
-fn memory_note(
-    defaults: &TaskDefaults,
-    phase: &Phase,
-    planned: f64,
-    limit: f64,
-) -> Option<String> {
+fn memory_note(defaults: &TaskDefaults, phase: &Phase, planned: f64, limit: f64) -> Option<String> {
     let Phase { name, batch, .. } = phase;
     if planned > limit {
         let images = match phase.micro_batch() {
@@ -183,6 +182,8 @@ fn seconds<T: Task>(
 
 #[cfg(test)]
 mod tests {
+    use warmstart_recipe::{BatchNorm, TaskKind};
+
     use super::*;
     use warmstart_recipe::Draft;
 
@@ -226,12 +227,13 @@ mod tests {
         let mut thaw = phase("train = 'all'");
         thaw.micro_batch = Some(4);
         thaw.batch_norm = BatchNorm::Batch;
-        let said = |phase: &Phase| memory_note(Kind::Classify, phase, 1.0, 2.0).unwrap();
+        let said =
+            |phase: &Phase| memory_note(TaskKind::Classify.defaults(), phase, 1.0, 2.0).unwrap();
         assert!(said(&thaw).contains("differs a little"));
         thaw.batch_norm = BatchNorm::Frozen;
         assert!(said(&thaw).contains("up to rounding"));
         assert!(
-            memory_note(Kind::Classify, &thaw, 3.0, 2.0)
+            memory_note(TaskKind::Classify.defaults(), &thaw, 3.0, 2.0)
                 .unwrap()
                 .contains("even 4 images")
         );

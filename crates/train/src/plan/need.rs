@@ -70,7 +70,11 @@ impl Need {
         phase: &Phase,
         cost: PhaseCost,
     ) -> Result<Self, Error> {
-        let setup = PhaseSetup::new(phase, &trainer.architecture, &trainer.task.head().parameters)?;
+        let setup = PhaseSetup::new(
+            phase,
+            &trainer.architecture,
+            &trainer.task.head().parameters,
+        )?;
         let pixels = trainer.info.preprocessing.crop.pow(2) as f64 * 3.0 * 4.0;
         Ok(Self {
             cost,
@@ -160,8 +164,8 @@ fn micro_batch(need: &Need, batch: usize, limit: f64) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::make::MB;
     use super::*;
-    use crate::plan::MB;
 
     fn memory(base: f64, per_image: f64) -> Memory {
         Memory {

@@ -50,10 +50,7 @@ impl Commit {
         if !self.is_written {
             let model = |path: &Path| write_model(path, &self.model, &self.info);
             let optimizer = |path: &Path| write_tensors(path, &self.optimizer);
-            let mut files: Vec<Content> = vec![
-                (MODEL, &model),
-                (OPTIMIZER, &optimizer),
-            ];
+            let mut files: Vec<Content> = vec![(MODEL, &model), (OPTIMIZER, &optimizer)];
             let training = self.training.as_ref();
             let training = training.map(|values| move |path: &Path| write_tensors(path, values));
             if let Some(training) = &training {
@@ -200,7 +197,10 @@ impl Checkpointer {
         let commit = Commit {
             state,
             model: training.model().clone(),
-            training: training.average.as_ref().map(|_| training.parameters.clone()),
+            training: training
+                .average
+                .as_ref()
+                .map(|_| training.parameters.clone()),
             optimizer: training.optimizer.state.clone(),
             info: Arc::clone(&self.info),
             finished,

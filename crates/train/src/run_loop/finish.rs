@@ -196,9 +196,7 @@ impl<T: Task> Run<T> {
             Ok(Some(state)) => format!("{} is its newest checkpoint", state.at()),
             _ => "it has no checkpoint".into(),
         };
-        let what = format!(
-            "{failure}: the training since then cannot be saved, and {newest}"
-        );
+        let what = format!("{failure}: the training since then cannot be saved, and {newest}");
         Error::checkpoint(what).fix(format!(
             "make room or repair the disk, and continue from there with `{}`",
             command::resume(self.run.path())

@@ -74,7 +74,11 @@ impl<T: Task> Run<T> {
         })
     }
 
-    fn epochs_saved(&mut self, checkpointer: &mut Checkpointer, observe: Observer) -> Result<(), Error> {
+    fn epochs_saved(
+        &mut self,
+        checkpointer: &mut Checkpointer,
+        observe: Observer,
+    ) -> Result<(), Error> {
         let mut current: Option<CurrentPhase> = None;
         while let Some(position) = position::next(&self.trainer.recipe, &self.history) {
             let epoch = self.history.len() + 1;
@@ -92,7 +96,6 @@ impl<T: Task> Run<T> {
         }
         Ok(())
     }
-
 
     fn begin_phase(
         &mut self,
@@ -172,7 +175,9 @@ impl<T: Task> Run<T> {
         let phase = &self.trainer.recipe.phases[position.phase];
         let tally = match tally {
             Ok(Some(tally)) => tally,
-            Ok(None) => return Err(self.interrupted(&progress, epoch, phase, checkpointer, observe)),
+            Ok(None) => {
+                return Err(self.interrupted(&progress, epoch, phase, checkpointer, observe));
+            }
             Err(error) => {
                 let saved = || self.interrupted(&progress, epoch, phase, checkpointer, observe);
                 return Err(error.of_lost_image(saved));

@@ -86,8 +86,7 @@ impl<T: Task> Run<T> {
         let position = position.expect("the recipe was found to fit");
         let mut optimizer = Optimizer::new(trainer.recipe.phases[position.phase].optimizer);
         optimizer.steps = state.optimizer_steps;
-        optimizer.state =
-            model_file::read_tensors(&folder.join(OPTIMIZER), &trainer.device)?;
+        optimizer.state = model_file::read_tensors(&folder.join(OPTIMIZER), &trainer.device)?;
         let infos = trainer.parameter_infos();
         let mut parameters = model_file::complete_parameters(&mut model, &infos, &trainer.device)?;
         let mut average = None;

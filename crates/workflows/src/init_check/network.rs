@@ -100,11 +100,10 @@ impl Network {
     /// If it names a layer that isn't there.
     pub fn pass(&self, init: &Init, seed: u64) -> Result<Passes, Error> {
         match self {
-            Self::Plain(..) if init.0.weights == Weights::LayerSequential => {
-                Err(Error::usage("lsuv scales convolutions, and the plain network has none").fix(
-                    format!("give another {}, or a {}", Key::INIT, Key::MODEL),
-                ))
-            }
+            Self::Plain(..) if init.0.weights == Weights::LayerSequential => Err(Error::usage(
+                "lsuv scales convolutions, and the plain network has none",
+            )
+            .fix(format!("give another {}, or a {}", Key::INIT, Key::MODEL))),
             Self::Plain(batch, images) => {
                 let infos = plain_parameters();
                 let defaults = ModelDefaults {

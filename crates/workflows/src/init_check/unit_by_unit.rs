@@ -44,7 +44,7 @@ pub(super) fn pass(
     let untracked = parameters.tracked(|_| false);
     let mut nodes = Vec::new();
     let mut x = images;
-    for block in architecture.stages.iter().flat_map(|stage| &stage.blocks) {
+    for block in architecture.stages.iter().flat_map(|stage| stage.blocks()) {
         x = block_forward(block, x, &untracked, &mut nodes);
     }
     let features = x.autodiff().require_grad();

@@ -65,7 +65,10 @@ impl Changes {
                 return Err(Problem::new(what).of_key(flag).into());
             }
         }
-        if [&options.frozen, &options.thawed].iter().any(|phase| phase.batch == Some(Auto::Auto)) {
+        if [&options.frozen, &options.thawed]
+            .iter()
+            .any(|phase| phase.batch == Some(Auto::Auto))
+        {
             return Err(Problem::of_value(Key("batch"), "auto", "a number on resume").into());
         }
         recipe.take_options(options);

@@ -90,9 +90,7 @@ pub(super) fn between_epochs(
 /// Refuses a recipe in which the position of the run is not that of its checkpoint.
 pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> Result<(), Error> {
     let file = run.join(RECIPE);
-    let refuse = |what: String, fix: &str| {
-        Err(Problem::new(what).of_file(&file).fix(fix).into())
-    };
+    let refuse = |what: String, fix: &str| Err(Problem::new(what).of_file(&file).fix(fix).into());
     let in_hand = state.epoch_in_hand.is_some();
     if recipe.phases.iter().all(|phase| phase.name != state.phase) {
         let names: Vec<&str> = recipe.phases.iter().map(|phase| &*phase.name).collect();
@@ -104,8 +102,15 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
         return refuse(what, "give the phases back their names and places");
     }
     let Some(position) = state.position(recipe) else {
-        let what = format!("it has {} epochs, and {} are done", recipe.epochs(), state.epoch);
-        return refuse(what, &format!("give it more, or go back by {}", Key::FROM_EPOCH));
+        let what = format!(
+            "it has {} epochs, and {} are done",
+            recipe.epochs(),
+            state.epoch
+        );
+        return refuse(
+            what,
+            &format!("give it more, or go back by {}", Key::FROM_EPOCH),
+        );
     };
     let phase = &recipe.phases[position.phase];
     if phase.name != state.phase {

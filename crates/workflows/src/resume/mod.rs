@@ -67,7 +67,9 @@ impl Request<'_> {
         observe: Observer,
     ) -> Result<Summary, Error> {
         let checkpoint = self.checkpoint(observe)?;
-        let history = checkpoint.as_ref().map(|checkpoint| checkpoint.state.history.clone());
+        let history = checkpoint
+            .as_ref()
+            .map(|checkpoint| checkpoint.state.history.clone());
         let history = history.unwrap_or_default();
         let mut recipe = self.changes.apply(before.clone(), &history)?;
         let is_spared = self.spare_memory(&mut recipe, &history, observe)?;
@@ -97,7 +99,9 @@ impl Request<'_> {
         match self.changes.from_epoch {
             Some(epoch) => chosen(&self.folder, epoch).map(Some),
             None => self.folder.checkpoints.newest(&mut |damage| {
-                observe(Event::Note(format!("skipped a damaged checkpoint: {damage}")));
+                observe(Event::Note(format!(
+                    "skipped a damaged checkpoint: {damage}"
+                )));
             }),
         }
     }
@@ -111,7 +115,8 @@ impl Request<'_> {
     ) -> Result<bool, Error> {
         let next = position::next(recipe, history);
         if self.changes.out_of_memory && next.is_none() {
-            let what = "every epoch is done, and there is too little memory to measure the kept model";
+            let what =
+                "every epoch is done, and there is too little memory to measure the kept model";
             return Err(Error::memory(what).fix(format!(
                 "free some and resume with `{}`",
                 command::resume(self.path)
@@ -148,11 +153,7 @@ impl Request<'_> {
     }
 
     /// Refuses a recipe that does not fit the checkpoint, and a run whose checkpoints are lost.
-    fn require_place(
-        &self,
-        recipe: &Recipe,
-        checkpoint: Option<&Checkpoint>,
-    ) -> Result<(), Error> {
+    fn require_place(&self, recipe: &Recipe, checkpoint: Option<&Checkpoint>) -> Result<(), Error> {
         if let Some(checkpoint) = checkpoint {
             return require_same_place(recipe, self.path, &checkpoint.state);
         }
@@ -236,7 +237,8 @@ impl Request<'_> {
         let note = "the run has no checkpoint yet: it starts from its first epoch";
         observe(Event::Note(note.into()));
         let initial = initial_weights(&trainer, observe)?;
-        self.folder.begin(&trainer.recipe, &initial.report, &files)?;
+        self.folder
+            .begin(&trainer.recipe, &initial.report, &files)?;
         let run = Run::new(trainer, self.folder, files, initial.parameters);
         let mut run = run.with_plan(plan)?;
         run.align_files(None, observe)?;

@@ -1,7 +1,7 @@
 //! What initializations do to signal and gradient: the textbook's cases, and those of real networks.
 
-use warmstart_train::init_check::{Check, PLAIN, Request, check};
-use warmstart_train::recipe::Init;
+use warmstart_recipe::Init;
+use warmstart_workflows::init_check::{Check, PLAIN, Request, check};
 
 fn checks(model: &str, seed: u64, inits: &[&str]) -> Vec<Check> {
     let request = Request {
