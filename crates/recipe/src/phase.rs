@@ -36,7 +36,7 @@ impl Phase {
     pub fn place_of(&self, view: View) -> usize {
         match self.views {
             Views::Number(views) if view.closing => views + view.number,
-            _ => view.number,
+            Views::Fresh | Views::Number(_) => view.number,
         }
     }
 
