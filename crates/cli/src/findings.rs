@@ -2,7 +2,8 @@
 
 use textwrap::Options;
 use warmstart_data::Finding;
-use warmstart_files::one_line;
+
+use crate::printing::printed;
 
 /// Columns that a sentence has at least, however narrow the terminal.
 const NARROWEST: usize = 30;
@@ -20,7 +21,7 @@ pub fn table(findings: &[Finding], columns: Option<usize>) -> Vec<String> {
     );
     let rows = findings.iter().flat_map(|finding| {
         let begin = format!("  {:what$}  {:>count$}  ", finding.what, finding.count);
-        let sentence = one_line(&finding.sentence);
+        let sentence = printed(&finding.sentence);
         let Some(columns) = columns else {
             return vec![begin + &sentence];
         };

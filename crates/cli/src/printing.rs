@@ -12,12 +12,17 @@ pub fn flag(name: &str) -> String {
     format!("--{}", name.replace('_', "-"))
 }
 
+/// A text as it is printed: on one line, with options spelled as flags.
+pub fn printed(text: &str) -> String {
+    one_line(&spell(text, flag)).into_owned()
+}
+
 /// Prints one line.
 ///
 /// # Errors
 /// If the reader is gone.
 pub fn line(out: &mut impl Write, line: impl AsRef<str>) -> io::Result<()> {
-    writeln!(out, "{}", one_line(&spell(line.as_ref(), flag)))
+    writeln!(out, "{}", printed(line.as_ref()))
 }
 
 /// Prints a value as JSON, on one line.
@@ -45,6 +50,15 @@ pub fn told(text: impl AsRef<str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_are_spelled_as_flags() {
+        let text = format!("give {} 64", warmstart_recipe::Key::IMAGE_SIZE);
+        assert_eq!(printed(&text), "give --image-size 64");
+        let mut out = Vec::new();
+        json(&mut out, &[&text]).unwrap();
+        assert_eq!(out, b"[\"give --image-size 64\"]\n");
+    }
 
     #[test]
     fn a_line_stays_one_and_commands_nothing() {

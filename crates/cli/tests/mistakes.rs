@@ -344,3 +344,80 @@ fn a_simd_level_that_there_is_not() {
         .code(2)
         .stderr(predicates::str::contains("WARMSTART_SIMD"));
 }
+
+#[test]
+fn errors_of_a_command_that_prints_json_are_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let data = data.to_str().unwrap();
+    let recipe = dir.path().join("recipe.toml");
+    fs::write(&recipe, "seed = 1\nmodle = 'resnet18'\n").unwrap();
+    let recipe = recipe.to_str().unwrap();
+    let of_resnet = ["--data", data, "--model", "resnet18", "--weights"];
+    type Fields<'a> = &'a [(&'a str, serde_json::Value)];
+    let cases: [(&[&str], i32, Fields); 6] = [
+        (
+            &[
+                &["plan", "--json"],
+                &of_resnet[..],
+                &["none", "--image-size", "31"],
+            ]
+            .concat(),
+            2,
+            &[
+                ("kind", "usage".into()),
+                ("key", "image_size".into()),
+                ("found", "31".into()),
+                ("expected", "from 32 to 2048".into()),
+            ],
+        ),
+        (
+            &["plan", "--json", recipe],
+            2,
+            &[
+                ("kind", "recipe".into()),
+                ("file", recipe.into()),
+                ("line", 2.into()),
+            ],
+        ),
+        (
+            &[&["lr-find", "--json"], &of_resnet[..], &["not-there.pth"]].concat(),
+            1,
+            &[("kind", "file".into()), ("file", "not-there.pth".into())],
+        ),
+        (
+            &["plan", "--json", "--model", "resnet18", "--weights", "none"],
+            2,
+            &[("key", "data".into()), ("fix", "give --data DIR".into())],
+        ),
+        (
+            &["runs", "--json", "--zebra"],
+            2,
+            &[("kind", "usage".into())],
+        ),
+        (
+            &["eval", "--json", data],
+            1,
+            &[("kind", "model".into()), ("file", data.into())],
+        ),
+    ];
+    for (arguments, code, fields) in cases {
+        let assert = warmstart().args(arguments).assert().code(code);
+        let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        let last = text.lines().last().unwrap();
+        let error: serde_json::Value = serde_json::from_str(last).unwrap_or_else(|_| {
+            panic!("{arguments:?}: not JSON: {text}");
+        });
+        assert!(error["error"].is_string(), "{error}");
+        for (key, value) in fields {
+            let found = &error[*key];
+            let ends = |found: &str, expected: &str| found.ends_with(expected);
+            let is_same = match (found.as_str(), value.as_str()) {
+                // Paths are resolved.
+                (Some(found), Some(expected)) => ends(found, expected),
+                (_, _) => found == value,
+            };
+            assert!(is_same, "{key} of {error}");
+        }
+    }
+}

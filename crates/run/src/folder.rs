@@ -93,10 +93,16 @@ impl RunFolder {
     /// # Errors
     /// If the disk refuses.
     pub fn begin(&self, recipe: &Recipe, load_report: &str, data: &DataFiles) -> Result<(), Error> {
-        // The recipe first: with it alone, the folder is a run that can be resumed.
-        self.write_recipe(recipe)?;
-        self.write_data_files(data)?;
-        replace_file(&self.path.join(LOAD_REPORT), plain(load_report).as_bytes())
+        let files = [
+            // The recipe first: with it alone, the folder is a run that can be resumed.
+            (RECIPE, recipe.to_toml()),
+            (DATA_FILES, data.text().to_owned()),
+            (LOAD_REPORT, plain(load_report)),
+        ];
+        for (name, text) in files {
+            replace_file(&self.path.join(name), text.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Opens the folder of a run, with its recipe: that of its newest checkpoint if the file is lost.

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use warmstart_recipe::{Key, Memory};
+
 /// Share of what there is that is left to others, and to what no plan knows of.
 const MARGIN: f64 = 0.1;
 
@@ -67,6 +69,19 @@ pub fn available() -> Option<Budget> {
         bytes: (bytes as f64 * (1.0 - MARGIN)) as u64,
         set_by: set_by.to_owned(),
     })
+}
+
+impl Budget {
+    /// The memory that a recipe asks for, or what is available.
+    pub fn of(memory: Memory) -> Option<Self> {
+        match memory {
+            Memory::Auto => available(),
+            Memory::Bytes(size) => Some(Self {
+                bytes: size.as_u64(),
+                set_by: Key::MEMORY.to_string(),
+            }),
+        }
+    }
 }
 
 fn status_kibibytes(key: &str) -> Option<u64> {

@@ -36,6 +36,8 @@ const MOST_SKIPPED: u64 = 10;
 pub struct Trainer<T: Task> {
     /// The phases, and every other option.
     pub recipe: Recipe,
+    /// Index of the first stage that each phase trains; the number of stages if it trains the head alone.
+    pub boundaries: Vec<usize>,
     /// The network without its head.
     pub architecture: Architecture,
     /// The images.
@@ -109,15 +111,16 @@ impl<T: Task> Trainer<T> {
         resources: Resources,
     ) -> Result<Self, Error> {
         let architecture = T::backbone(architecture(&recipe.model)?);
-        for phase in &recipe.phases {
-            boundary(&architecture, &phase.train)?;
-        }
+        let boundaries = recipe.phases.iter();
+        let boundaries = boundaries.map(|phase| boundary(&architecture, &phase.train));
+        let boundaries = boundaries.collect::<Result<_, _>>()?;
         let data = Arc::new(data);
         let preprocessing = T::preprocessing(&architecture.pretrained, &recipe);
         Ok(Self {
             info: ModelInfo::new(T::KIND, &architecture, &data.classes, preprocessing.clone()),
             task: Arc::new(T::new(&recipe, &architecture, &data, preprocessing)),
             recipe,
+            boundaries,
             architecture,
             data,
             resources,
@@ -178,25 +181,22 @@ impl<T: Task> Trainer<T> {
 
     /// Shares of each phase's features, of training and of validation images, that are kept already by a run with these
     /// parameters; none of a phase whose frozen part learns before.
-    ///
-    /// # Errors
-    /// If a phase names a stage that isn't there.
-    pub fn kept_features(&self, parameters: &Parameters) -> Result<Vec<[f64; 2]>, Error> {
+    pub fn kept_features(&self, parameters: &Parameters) -> Vec<[f64; 2]> {
         let mut unchanged = self.architecture.stages.len();
         let mut first_epoch = 1;
-        let shares = self.recipe.phases.iter().map(|phase| {
-            let boundary = boundary(&self.architecture, &phase.train)?;
+        let phases = self.recipe.phases.iter().zip(&self.boundaries);
+        let shares = phases.map(|(phase, &boundary)| {
             let is_unchanged = boundary <= unchanged;
             unchanged = unchanged.min(boundary);
             let places = phase.places(first_epoch);
             first_epoch += phase.epochs;
-            Ok(match (phase.kept_views(), &self.resources.cache) {
+            match (phase.kept_views(), &self.resources.cache) {
                 (Some(views), Some(folder)) if boundary > 0 && is_unchanged => {
                     let key = self.feature_key(phase, parameters);
                     key.kept(boundary, (views, &places), folder)
                 }
                 _ => [0.0; 2],
-            })
+            }
         });
         shares.collect()
     }

@@ -17,7 +17,7 @@ use warmstart_train::resources::Resources;
 use warmstart_train::trainer::{CurrentPhase, Trainer, batches_ahead};
 use warmstart_train::training_state::TrainingState;
 
-use crate::prepare::{open, prepare};
+use crate::prepare::prepare;
 
 /// Steps of a sweep.
 const STEPS: usize = 100;
@@ -83,17 +83,16 @@ pub struct Point {
 /// If anything that was asked for is wrong, or an image cannot be read.
 pub fn lr_find(draft: Draft, resources: Resources, observe: Observer) -> Result<Vec<Sweep>, Error> {
     let (recipe, undecided) = resolve(draft)?;
-    with_task!(recipe.task, T => sweeps::<T>(&recipe, &undecided, resources, observe))
+    with_task!(recipe.task, T => sweeps::<T>(recipe, &undecided, resources, observe))
 }
 
 fn sweeps<T: Task>(
-    recipe: &Recipe,
+    recipe: Recipe,
     undecided: &Undecided,
     resources: Resources,
     observe: Observer,
 ) -> Result<Vec<Sweep>, Error> {
-    let data = open::<T>(recipe, observe)?;
-    let mut trainer = prepare::<T>(recipe, undecided, data, resources, observe)?;
+    let (mut trainer, _) = prepare::<T>(recipe, Some(undecided), resources, observe)?;
     let parameters = initial_weights(&trainer, observe)?.parameters;
     automatic::choose(&mut trainer, undecided, &parameters, observe)?;
     let optimizer = Optimizer::new(trainer.recipe.phases[0].optimizer);

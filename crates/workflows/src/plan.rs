@@ -8,11 +8,11 @@ use warmstart_run::plan::Plan;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::with_task;
 use warmstart_train::plan::automatic::measure;
-use warmstart_train::plan::cost_probe::{self, PhaseCost};
+use warmstart_train::plan::cost_probe::{self, Measured, PhaseCost};
 use warmstart_train::plan::make;
 use warmstart_train::resources::Resources;
 
-use crate::prepare::{open, prepare};
+use crate::prepare::prepare;
 
 /// The plan of a run with an empty cache: the first lines of [`train`](crate::train::train), and nothing else.
 ///
@@ -20,18 +20,17 @@ use crate::prepare::{open, prepare};
 /// If anything in the request is wrong, or a step cannot be measured.
 pub fn plan(draft: Draft, resources: Resources, observe: Observer) -> Result<Plan, Error> {
     let (recipe, undecided) = resolve(draft)?;
-    with_task!(recipe.task, T => plan_task::<T>(&recipe, &undecided, resources, observe))
+    with_task!(recipe.task, T => plan_task::<T>(recipe, &undecided, resources, observe))
 }
 
 fn plan_task<T: Task>(
-    recipe: &Recipe,
+    recipe: Recipe,
     undecided: &Undecided,
     resources: Resources,
     observe: Observer,
 ) -> Result<Plan, Error> {
-    let data = open::<T>(recipe, observe)?;
-    let mut trainer = prepare::<T>(recipe, undecided, data, resources, observe)?;
-    let (costs, budget) = measure(&mut trainer, &undecided.by_memory(), observe)?;
+    let (mut trainer, _) = prepare::<T>(recipe, Some(undecided), resources, observe)?;
+    let Measured { costs, budget } = measure(&mut trainer, &undecided.by_memory(), observe)?;
     // Which features are cached already depends on the pretrained weights, which are not read.
     make::plan(&trainer, &costs, None, budget.as_ref())
 }

@@ -1,7 +1,7 @@
-//! A trainer for a new run: what its images decide is put into the recipe.
+//! From a recipe to a trainer: the images are opened, and decide what they have to decide of a new run.
 
-use warmstart_data::Dataset;
-use warmstart_recipe::{Balance, Error, Recipe, Undecided, architecture};
+use warmstart_recipe::{Balance, Error, Phase, Recipe, Undecided, architecture};
+use warmstart_run::data_files::DataFiles;
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::TaskData;
@@ -10,40 +10,43 @@ use warmstart_train::phase_setup::boundary;
 use warmstart_train::resources::Resources;
 use warmstart_train::trainer::Trainer;
 
-/// Opens the images of a recipe whose phases name stages of its model.
+/// The trainer of a run, and the list of its files. `undecided` has the options of a new run that its images decide.
 ///
 /// # Errors
-/// If something that it names isn't there, or cannot be read or learned from.
-pub fn open<T: Task>(recipe: &Recipe, observe: Observer) -> Result<Dataset<T::Label>, Error> {
+/// If something that the recipe names isn't there, cannot be read or learned from, or contradicts the images.
+pub fn prepare<T: Task>(
+    recipe: Recipe,
+    undecided: Option<&Undecided>,
+    resources: Resources,
+    observe: Observer,
+) -> Result<(Trainer<T>, DataFiles), Error> {
+    // Before any image is read.
     let backbone = T::backbone(architecture(&recipe.model)?);
     for phase in &recipe.phases {
         boundary(&backbone, &phase.train)?;
     }
-    open_data::<T>(recipe, observe)
+    let data = open_data::<T>(&recipe, observe)?;
+    let files = DataFiles::of(&data, &recipe.data)?;
+    let data = TaskData::new(data, &recipe, T::CLASS_OF)?;
+    let recipe = match undecided {
+        Some(undecided) => {
+            let recipe = undecided.resolve_for(data.scale())?;
+            if let Some(note) = note_of_balance(undecided, &recipe.phases) {
+                observe(Event::Note(note.to_owned()));
+            }
+            recipe
+        }
+        None => recipe,
+    };
+    Ok((Trainer::new(recipe, data, resources)?, files))
 }
 
-/// The trainer of a new run on some images.
-///
-/// # Errors
-/// If the recipe contradicts itself for such images.
-pub fn prepare<T: Task>(
-    recipe: &Recipe,
-    undecided: &Undecided,
-    data: Dataset<T::Label>,
-    resources: Resources,
-    observe: Observer,
-) -> Result<Trainer<T>, Error> {
-    let data = TaskData::new(data, recipe, T::CLASS_OF)?;
-    let recipe = undecided.resolve_for(data.scale())?;
-    let is_weighted = |(number, phase): (usize, &warmstart_recipe::Phase)| {
+fn note_of_balance(undecided: &Undecided, phases: &[Phase]) -> Option<&'static str> {
+    let is_weighted = |(number, phase): (usize, &Phase)| {
         undecided.has_open_balance(number) && phase.balance == Balance::Loss
     };
-    if recipe.phases.iter().enumerate().any(is_weighted) {
-        observe(Event::Note(
-            "classes are more unequal in training than in validation, so images of the rare ones \
-             weigh more (balance = \"loss\"); balance = \"none\" weighs all the same"
-                .to_owned(),
-        ));
-    }
-    Trainer::new(recipe, data, resources)
+    phases.iter().enumerate().any(is_weighted).then_some(
+        "classes are more unequal in training than in validation, so images of the rare ones \
+         weigh more (balance = \"loss\"); balance = \"none\" weighs all the same",
+    )
 }

@@ -16,11 +16,11 @@ use warmstart_tasks::task::Task as _;
 use warmstart_tasks::task_data::TaskData;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::linear_probe::{choose_fit, judge, some_of};
+use warmstart_train::open_data::open_data;
 use warmstart_train::resources::Resources;
 use warmstart_train::trainer::Trainer;
 
 use crate::inspect::inspect;
-use crate::prepare::open;
 use crate::run_data::{RunData, Seen};
 
 /// Most training images that weights are judged by.
@@ -97,7 +97,7 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
         return Err(Error::usage(what).fix("give a folder of class folders"));
     }
     // The images are checked once.
-    let data = open::<Classification>(first, observe)?;
+    let data = open_data::<Classification>(first, observe)?;
     let samples = some_of(&data.train, MOST_IMAGES, request.seed);
     let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
     let mut judged = Vec::new();

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use warmstart_data::data_folder;
 use warmstart_files::shown;
 use warmstart_recipe::{Draft, Error, Key, Recipe, Undecided, absolute, output_folder, resolve};
-use warmstart_run::data_files::DataFiles;
 use warmstart_run::event::Observer;
 use warmstart_run::folder::RunFolder;
 use warmstart_run::summary::Summary;
@@ -16,7 +15,7 @@ use warmstart_train::plan::automatic;
 use warmstart_train::resources::Resources;
 use warmstart_train::run_loop::Run;
 
-use crate::prepare::{open, prepare};
+use crate::prepare::prepare;
 
 /// Starts a run in a new folder, `runs/<name of the data's folder>` if none is given, and trains it
 /// to its end.
@@ -39,19 +38,17 @@ pub fn train(
         return Err(Error::usage(what).fix(format!("give another {}", Key::OUT)));
     }
     RunFolder::require_new(&out)?;
-    with_task!(recipe.task, T => train_task::<T>(&recipe, &undecided, &out, resources, observe))
+    with_task!(recipe.task, T => train_task::<T>(recipe, &undecided, &out, resources, observe))
 }
 
 fn train_task<T: Task>(
-    recipe: &Recipe,
+    recipe: Recipe,
     undecided: &Undecided,
     out: &Path,
     resources: Resources,
     observe: Observer,
 ) -> Result<Summary, Error> {
-    let data = open::<T>(recipe, observe)?;
-    let files = DataFiles::of(&data, &recipe.data)?;
-    let mut trainer = prepare::<T>(recipe, undecided, data, resources, observe)?;
+    let (mut trainer, files) = prepare::<T>(recipe, Some(undecided), resources, observe)?;
     // The folder last: a file that cannot be loaded leaves none.
     let initial = initial_weights(&trainer, observe)?;
     let plan = automatic::choose(&mut trainer, undecided, &initial.parameters, observe)?;

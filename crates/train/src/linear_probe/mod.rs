@@ -8,7 +8,6 @@ use std::sync::Arc;
 use warmstart_data::{Fit, Loader, Sample, batches, epoch_order, is_square};
 use warmstart_metrics::wilson;
 use warmstart_nn::Parameters;
-use warmstart_nn::burn::tensor::Tensor;
 use warmstart_recipe::{Error, NO_WEIGHTS, Recipe, Undecided};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
@@ -91,22 +90,20 @@ pub fn judge<T: Task>(
     let mut features: Vec<Vec<f32>> = Vec::new();
     for batch in loader {
         let batch = batch?;
-        let maps = trainer.features(&frozen, &batch, &source, observe);
-        features.extend(rows(maps));
+        // A failure to cache them costs time, and nothing else.
+        let (maps, _) = frozen.features(&batch, &source, architecture, device);
+        // Averages `[batch, 1, 1, channels]`: a row an image.
+        let averages = maps.into_iter().next().expect("a backbone has a result");
+        let [_, _, _, channels] = averages.dims();
+        let averages = averages.into_data().try_into_vec::<f32>();
+        let averages = averages.expect("features are f32");
+        features.extend(averages.chunks(channels).map(<[f32]>::to_vec));
         observe(Event::Evaluated {
             images: features.len(),
             of: labels.len(),
         });
     }
     Ok(leave_one_out(&features, &labels, data.classes.len()))
-}
-
-/// A row an image, of averages `[batch, 1, 1, channels]`.
-fn rows(mut maps: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
-    let map = maps.pop().expect("a backbone has a result");
-    let [_, _, _, channels] = map.dims();
-    let values: Vec<f32> = map.into_data().try_into_vec().expect("features are f32");
-    values.chunks(channels).map(<[f32]>::to_vec).collect()
 }
 
 /// So many of the samples, drawn by the seed, in their order.

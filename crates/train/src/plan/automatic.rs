@@ -6,7 +6,7 @@ use warmstart_run::event::{Event, Observer};
 use warmstart_run::plan::Plan;
 use warmstart_tasks::task::Task;
 
-use super::cost_probe::{self, PhaseCost};
+use super::cost_probe::{self, Measured};
 use super::make;
 use super::need::choose_batches;
 use crate::linear_probe::choose_fit;
@@ -27,7 +27,7 @@ pub fn choose<T: Task>(
 ) -> Result<Option<Plan>, Error> {
     let measured = measure(trainer, &undecided.by_memory(), observe);
     choose_fit(trainer, undecided, parameters, observe)?;
-    report_plan(trainer, measured, Some(parameters), observe)
+    make::report(trainer, measured, Some(parameters), observe)
 }
 
 /// The plan of a run that continues, with the `open` options chosen anew; its cached features do not count.
@@ -40,7 +40,7 @@ pub fn make_plan<T: Task>(
     observe: Observer,
 ) -> Result<Option<Plan>, Error> {
     let measured = measure(trainer, open, observe);
-    report_plan(trainer, measured, None, observe)
+    make::report(trainer, measured, None, observe)
 }
 
 /// The cost of each phase and the memory budget, by which the batches are chosen.
@@ -51,34 +51,10 @@ pub fn measure<T: Task>(
     trainer: &mut Trainer<T>,
     open: &[ByMemory],
     observe: Observer,
-) -> Result<(Vec<PhaseCost>, Option<Budget>), Error> {
+) -> Result<Measured, Error> {
     observe(Event::Measuring);
     let costs = cost_probe::ask(trainer)?;
-    let budget = make::budget(trainer.recipe.memory);
+    let budget = Budget::of(trainer.recipe.memory);
     choose_batches(trainer, &costs, open, budget.as_ref())?;
-    Ok((costs, budget))
-}
-
-fn report_plan<T: Task>(
-    trainer: &Trainer<T>,
-    measured: Result<(Vec<PhaseCost>, Option<Budget>), Error>,
-    parameters: Option<&Parameters>,
-    observe: Observer,
-) -> Result<Option<Plan>, Error> {
-    let (costs, budget) = match measured {
-        Ok(measured) => measured,
-        Err(error) => {
-            observe(Event::Note(format!("memory is not planned: {error}")));
-            return Ok(None);
-        }
-    };
-    let kept = parameters.map(|parameters| trainer.kept_features(parameters));
-    let plan = make::plan(
-        trainer,
-        &costs,
-        kept.transpose()?.as_deref(),
-        budget.as_ref(),
-    )?;
-    observe(Event::Plan(&plan));
-    Ok(Some(plan))
+    Ok(Measured { costs, budget })
 }

@@ -19,9 +19,8 @@ use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::{Split, TaskData};
 
 use super::path_bytes;
-use crate::memory;
+use crate::memory::{self, Budget};
 use crate::optimizer::Optimizer;
-use crate::phase_setup::boundary;
 use crate::resources::Resources;
 use crate::trainer::{CurrentPhase, Trainer};
 use crate::training_state::TrainingState;
@@ -86,6 +85,14 @@ pub struct PhaseCost {
     pub evaluation_seconds: f64,
 }
 
+/// The costs of the phases of a run, and the memory that it may use.
+pub struct Measured {
+    /// The cost of each phase.
+    pub costs: Vec<PhaseCost>,
+    /// The memory; `None` where the system does not tell.
+    pub budget: Option<Budget>,
+}
+
 /// Bytes, as a function of the images that go through at a time.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
@@ -121,8 +128,7 @@ pub fn ask<T: Task>(trainer: &Trainer<T>) -> Result<Vec<PhaseCost>, Error> {
     let images = most_costly(data.train.iter().chain(&**validation));
     let phases = &trainer.recipe.phases;
     let mut largest_first: Vec<usize> = (0..phases.len()).collect();
-    largest_first
-        .sort_by_key(|&phase| boundary(&trainer.architecture, &phases[phase].train).unwrap_or(0));
+    largest_first.sort_by_key(|&phase| trainer.boundaries[phase]);
     let mut costs = vec![PhaseCost::default(); phases.len()];
     for phase in largest_first {
         costs[phase] = ask_for(trainer, &phases[phase], &images)?;

@@ -1,11 +1,13 @@
 //! The plan of a run: memory, steps and time of each phase, before anything runs.
 
+use warmstart_nn::Parameters;
 use warmstart_recipe::{Error, Key, Memory, Phase, Recipe, TaskDefaults};
+use warmstart_run::event::{Event, Observer};
 use warmstart_run::plan::{PhasePlan, Plan};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::Split;
 
-use super::cost_probe::PhaseCost;
+use super::cost_probe::{Measured, PhaseCost};
 use super::need::{Need, limit};
 use crate::memory::{self, Budget};
 use crate::phase_setup::PhaseSetup;
@@ -17,15 +19,28 @@ const FEW_STEPS: usize = 200;
 const UNNOTICED: f64 = 0.05;
 pub(super) const MB: f64 = 1e6;
 
-/// The smaller of what was asked for and what there is.
-pub fn budget(memory: Memory) -> Option<Budget> {
-    match memory {
-        Memory::Auto => memory::available(),
-        Memory::Bytes(size) => Some(Budget {
-            bytes: size.as_u64(),
-            set_by: Key::MEMORY.to_string(),
-        }),
-    }
+/// Reports the plan of a run whose phases were measured; `None` where they could not be. With the parameters that it
+/// begins with, features that are cached already count.
+///
+/// # Errors
+/// If a phase names a stage that isn't there.
+pub(super) fn report<T: Task>(
+    trainer: &Trainer<T>,
+    measured: Result<Measured, Error>,
+    parameters: Option<&Parameters>,
+    observe: Observer,
+) -> Result<Option<Plan>, Error> {
+    let Measured { costs, budget } = match measured {
+        Ok(measured) => measured,
+        Err(error) => {
+            observe(Event::Note(format!("memory is not planned: {error}")));
+            return Ok(None);
+        }
+    };
+    let kept = parameters.map(|parameters| trainer.kept_features(parameters));
+    let plan = plan(trainer, &costs, kept.as_deref(), budget.as_ref())?;
+    observe(Event::Plan(&plan));
+    Ok(Some(plan))
 }
 
 /// The plan of a run whose batches are chosen: from each phase's costs, and the shares of the features of

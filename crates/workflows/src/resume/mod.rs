@@ -18,7 +18,6 @@ use warmstart_run::position;
 use warmstart_run::record::EpochRecord;
 use warmstart_run::summary::{RunState, Summary};
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::TaskData;
 use warmstart_tasks::with_task;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::plan::automatic::make_plan;
@@ -28,7 +27,7 @@ use warmstart_train::trainer::Trainer;
 
 pub use changes::Changes;
 
-use crate::prepare::open;
+use crate::prepare::prepare;
 use changes::{open_options, spare_memory};
 use checks::{OtherData, between_epochs, other_data, require_same_model, require_same_place};
 
@@ -74,10 +73,7 @@ impl Request<'_> {
         let mut recipe = self.changes.apply(before.clone(), &history)?;
         let is_spared = self.spare_memory(&mut recipe, &history, observe)?;
         self.require_place(&recipe, checkpoint.as_ref())?;
-        let data = open::<T>(&recipe, observe)?;
-        let files = DataFiles::of(&data, &recipe.data)?;
-        let data = TaskData::new(data, &recipe, T::CLASS_OF)?;
-        let mut trainer = Trainer::<T>::new(recipe, data, resources)?;
+        let (mut trainer, files) = prepare::<T>(recipe, None, resources, observe)?;
         if let Some(checkpoint) = &checkpoint {
             require_same_model(&trainer.info, checkpoint)?;
         }
