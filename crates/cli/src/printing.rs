@@ -5,11 +5,15 @@ use std::io::{self, Write, stderr};
 
 use serde::Serialize;
 use warmstart_files::one_line;
-use warmstart_recipe::spell;
+use warmstart_recipe::{has_flag, spell};
 
-/// The flag of an option, by its name in a recipe.
+/// The flag of an option, by its name in a recipe; that name where it has none.
 pub fn flag(name: &str) -> String {
-    format!("--{}", name.replace('_', "-"))
+    if has_flag(name) {
+        format!("--{}", name.replace('_', "-"))
+    } else {
+        name.to_owned()
+    }
 }
 
 /// A text as it is printed: on one line, with options spelled as flags.

@@ -259,5 +259,5 @@ fn flags_of_detectors_are_refused_for_a_classifier() {
     size.arg("--data").arg(&data).args(["--image-size", "100"]);
     size.assert()
         .code(2)
-        .stderr(contains("image_size is 100; it must be a multiple of 32"));
+        .stderr(contains("--image-size is 100; it must be a multiple of 32"));
 }

@@ -78,7 +78,7 @@ fn a_signal_stops_after_the_step_in_hand_and_saves_it() {
             .stdout(contains("interrupted in epoch 2 of 4, after "))
             .stdout(contains(format!("  warmstart resume {}\n", run.display())));
         resume(&run).success().stderr(
-            contains("going on after epoch 1 of 4, with ").and(contains("of epoch 2 done")),
+            contains("continuing after epoch 1 of 4, with ").and(contains("of epoch 2 processed")),
         );
         assert!(outcome(&run, EPOCHS) == expected, "stopped by {name}");
         assert!(
@@ -178,7 +178,7 @@ fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
         until test -e disk/run/checkpoints/epoch-0001; do sleep 0.01; done
         # All of it, also what a checkpoint that is being written gives back.
         for i in 1 2 3 4 5; do cat /dev/zero > disk/filler-$i 2> /dev/null || true; sleep 0.02; done
-        until grep -q 'the run goes on and tries again' log; do sleep 0.01; done
+        until grep -q 'the run continues and tries again' log; do sleep 0.01; done
         grep -q 'epoch 3/4' log && echo 'too late' && exit 1
         until grep -q 'epoch 3/4' log; do sleep 0.01; done
         ls disk/run/checkpoints > while-full
@@ -222,7 +222,7 @@ fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
         .unwrap();
     assert!(error.contains("No space left on device"), "{words}");
     assert!(
-        error.contains("is its newest checkpoint; make room or repair the disk, and go on"),
+        error.contains("is its newest checkpoint: make room or repair the disk, and continue"),
         "{words}"
     );
     assert!(

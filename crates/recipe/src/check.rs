@@ -68,9 +68,9 @@ impl Recipe {
     fn check_fold(&self) -> Result<(), Error> {
         match self.fold {
             Some(part) if !(PARTS.contains(&part.of) && (1..=part.of).contains(&part.number)) => {
-                let found = format!("part {} of {}", part.number, part.of);
-                let range = format!("a part of {} to {}", PARTS.start(), PARTS.end());
-                Err(Problem::of_value(Key("fold"), found, range).into())
+                let what = format!("fold is part {} of {}", part.number, part.of);
+                let fix = format!("it must be a part of {} to {}", PARTS.start(), PARTS.end());
+                Err(Error::usage(what).fix(fix))
             }
             Some(_) | None => Ok(()),
         }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use crate::draft_augmentation::DraftAugmentation;
 use crate::near_miss::{any_of, meant};
 use crate::option::{Flag, OptionInfo, PhaseFlag};
-use crate::options::{Draft, DraftPhase, PHASE_OPTIONS};
+use crate::options::{Draft, DraftPhase, PHASE_OPTIONS, RUN_OPTIONS};
 use warmstart_files::Key;
 
 /// The flags for one of two phases, each with its option.
@@ -17,6 +17,18 @@ fn phase_flags() -> impl Iterator<Item = (PhaseFlag, &'static OptionInfo)> {
         };
         flags.into_iter().flatten().map(move |flag| (flag, option))
     })
+}
+
+/// Whether there is a flag of that name, in a recipe's spelling. Names that are no option's are those of commands.
+pub fn has_flag(name: &str) -> bool {
+    let mut options = RUN_OPTIONS.iter().chain(PHASE_OPTIONS);
+    let is_phase_flag = phase_flags().any(|(flag, _)| flag.name == name);
+    is_phase_flag
+        || options.all(|option| match option.flag {
+            Flag::None | Flag::Phases { .. } => option.key != name,
+            Flag::Switch { name: flag, .. } => flag == name || option.key != name,
+            Flag::Value(_) => true,
+        })
 }
 
 /// A complaint of the parser in words of a recipe.
@@ -135,5 +147,15 @@ mod tests {
             assert!(!said.contains('\n'), "{said}");
         }
         assert_eq!(explained("another\nproblem"), "another problem");
+    }
+
+    #[test]
+    fn options_without_a_flag_are_known() {
+        for flag in ["seed", "batch", "freeze_batch", "no_guard", "out", "allow_partial"] {
+            assert!(has_flag(flag), "{flag}");
+        }
+        for key in ["keep", "micro_batch", "guard", "layer_decay"] {
+            assert!(!has_flag(key), "{key}");
+        }
     }
 }

@@ -45,6 +45,7 @@ pub use draft_augmentation::DraftAugmentation;
 pub use error::{Error, Fields, Problem};
 pub use init::Init;
 pub use keep::Keep;
+pub use keys::has_flag;
 pub use memory::{Memory, size_with_unit};
 pub use option::{Flag, OptionInfo, PhaseFlag, Resume};
 pub use options::{

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde::Serialize;
-use warmstart_data::{Dataset, Sample, data_folder};
+use warmstart_data::{Sample, data_folder};
 use warmstart_files::shown;
 
 use crate::atomic_file::checksum;
@@ -26,22 +26,18 @@ const LABEL: usize = 16;
 pub struct DataFiles(String);
 
 impl DataFiles {
-    /// The files of a data set that a folder or a file in it names.
+    /// The files of the training, validation and test images of a data set that a folder or a file in it names.
     ///
     /// # Errors
     /// If one is not there any more.
-    pub fn of<L: Serialize>(data: &Dataset<L>, folder: &Path) -> Result<Self, Error> {
+    pub fn of<L: Serialize>(splits: [&[Sample<L>]; 3], folder: &Path) -> Result<Self, Error> {
         let mut text = String::new();
         let folder = data_folder(folder);
-        let mut add = |split: &str, samples: &[Sample<L>]| -> Result<(), Error> {
+        for (split, samples) in ["train", "val", "test"].into_iter().zip(splits) {
             for sample in samples {
                 text += &format!("{split}\t{}\n", described(sample, folder)?);
             }
-            Ok(())
-        };
-        add("train", &data.train)?;
-        add("val", &data.validation)?;
-        add("test", data.test.as_deref().unwrap_or_default())?;
+        }
         Ok(Self(text))
     }
 
@@ -230,7 +226,7 @@ mod tests {
             notes: Vec::new(),
             without_validation: Vec::new(),
         };
-        let files = DataFiles::of(&data, dir.path()).unwrap();
+        let files = DataFiles::of([&data.train, &data.validation, &[]], dir.path()).unwrap();
         let paths: Vec<&str> = files.entries().map(|entry| entry.path).collect();
         let expected = ["\\xff.png", "\\xfe.png", "a\\nb.png", "a b.png", "a\tb.png"];
         assert_eq!(paths, expected);

@@ -117,6 +117,11 @@ impl<L: Clone> TaskData<L> {
         self.validation = Arc::new(samples);
     }
 
+    /// The images of the three splits: training, validation and test.
+    pub fn splits(&self) -> [&[Sample<L>]; 3] {
+        [&self.train, &self.validation, &self.test].map(|split| split.as_slice())
+    }
+
     /// The images of a split to evaluate on, all of them; none where there is no such split.
     pub fn split(&self, split: Split) -> &Arc<Vec<Sample<L>>> {
         match split {

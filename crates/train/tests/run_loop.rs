@@ -4,7 +4,6 @@ mod another_task;
 
 use std::path::Path;
 
-use warmstart_data::Dataset;
 use warmstart_nn::Parameters;
 use warmstart_recipe::run_files::{BEST, MODEL};
 use warmstart_recipe::{Draft, Error, Recipe};
@@ -52,18 +51,17 @@ fn resources(stop: &Stop) -> Resources {
     }
 }
 
-fn trainer(recipe: &Recipe, stop: &Stop) -> (Trainer<Brightness>, Dataset<f32>) {
+fn trainer(recipe: &Recipe, stop: &Stop) -> Trainer<Brightness> {
     let data = open_data::<Brightness>(recipe, &mut |_| ()).unwrap();
-    let images = TaskData::new(data.clone(), recipe, Brightness::CLASS_OF).unwrap();
-    let trainer = Trainer::new(recipe.clone(), images, resources(stop)).unwrap();
-    (trainer, data)
+    let images = TaskData::new(data, recipe, Brightness::CLASS_OF).unwrap();
+    Trainer::new(recipe.clone(), images, resources(stop)).unwrap()
 }
 
 /// Trains a run in a folder, and stops it after so many steps.
 fn train(recipe: &Recipe, folder: &Path, stop_after: usize) -> Result<Summary, Error> {
     let stop = Stop::default();
-    let (trainer, data) = trainer(recipe, &stop);
-    let files = DataFiles::of(&data, &recipe.data).unwrap();
+    let trainer = trainer(recipe, &stop);
+    let files = DataFiles::of(trainer.data.splits(), &recipe.data).unwrap();
     let initial = initial_weights(&trainer, &mut |_| ()).unwrap();
     let run = RunFolder::create(folder).unwrap();
     run.begin(recipe, &initial.report, &files).unwrap();
@@ -81,8 +79,8 @@ fn train(recipe: &Recipe, folder: &Path, stop_after: usize) -> Result<Summary, E
 
 /// Continues a run from its newest checkpoint.
 fn resume(recipe: &Recipe, folder: &Path) -> Summary {
-    let (trainer, data) = trainer(recipe, &Stop::default());
-    let files = DataFiles::of(&data, &recipe.data).unwrap();
+    let trainer = trainer(recipe, &Stop::default());
+    let files = DataFiles::of(trainer.data.splits(), &recipe.data).unwrap();
     let (run, _) = RunFolder::open(folder, &mut |_| ()).unwrap();
     let newest = run.checkpoints.newest(&mut |_| ()).unwrap().unwrap();
     let mut run = Run::at(trainer, run, files, newest).unwrap();
@@ -101,7 +99,7 @@ fn a_frozen_phase_changes_the_head_and_nothing_else() {
     let phases = phase("freeze", "head", 1, "") + &phase("thaw", "from:layer4", 1, "");
     let recipe = recipe(&folder.path().join("data"), &phases);
     let run = folder.path().join("run");
-    let (trainer, _) = trainer(&recipe, &Stop::default());
+    let trainer = trainer(&recipe, &Stop::default());
     let before = initial_weights(&trainer, &mut |_| ()).unwrap().parameters;
     train(&recipe, &run, usize::MAX).unwrap();
     let [frozen, thawed] = [parameters(&run, 1), parameters(&run, 2)];
@@ -201,9 +199,9 @@ fn an_image_that_breaks_on_the_way_is_named_and_the_run_is_saved() {
     grey_images(&data, 12);
     let recipe = recipe(&data, &phase("train", "all", 2, ""));
     let stop = Stop::default();
-    let (trainer, images) = trainer(&recipe, &stop);
-    let lost = images.train[7].path.clone();
-    let files = DataFiles::of(&images, &recipe.data).unwrap();
+    let trainer = trainer(&recipe, &stop);
+    let lost = trainer.data.train[7].path.clone();
+    let files = DataFiles::of(trainer.data.splits(), &recipe.data).unwrap();
     let initial = initial_weights(&trainer, &mut |_| ()).unwrap();
     let run = RunFolder::create(&folder.path().join("run")).unwrap();
     run.begin(&recipe, &initial.report, &files).unwrap();

@@ -92,7 +92,7 @@ fn sweeps<T: Task>(
     resources: Resources,
     observe: Observer,
 ) -> Result<Vec<Sweep>, Error> {
-    let (mut trainer, _) = prepare::<T>(recipe, Some(undecided), resources, observe)?;
+    let mut trainer = prepare::<T>(recipe, Some(undecided), resources, observe)?;
     let parameters = initial_weights(&trainer, observe)?.parameters;
     automatic::choose(&mut trainer, undecided, &parameters, observe)?;
     let optimizer = Optimizer::new(trainer.recipe.phases[0].optimizer);

@@ -29,7 +29,7 @@ fn plan_task<T: Task>(
     resources: Resources,
     observe: Observer,
 ) -> Result<Plan, Error> {
-    let (mut trainer, _) = prepare::<T>(recipe, Some(undecided), resources, observe)?;
+    let mut trainer = prepare::<T>(recipe, Some(undecided), resources, observe)?;
     let Measured { costs, budget } = measure(&mut trainer, &undecided.by_memory(), observe)?;
     // Which features are cached already depends on the pretrained weights, which are not read.
     make::plan(&trainer, &costs, None, budget.as_ref())

@@ -1,7 +1,8 @@
 //! From a recipe to a trainer: the images are opened, and decide what they have to decide of a new run.
 
-use warmstart_recipe::{Balance, Error, Phase, Recipe, Undecided, architecture};
-use warmstart_run::data_files::DataFiles;
+use warmstart_recipe::{
+    Balance, Error, Phase, Recipe, TrainingImages, Undecided, architecture,
+};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::TaskData;
@@ -10,7 +11,7 @@ use warmstart_train::phase_setup::boundary;
 use warmstart_train::resources::Resources;
 use warmstart_train::trainer::Trainer;
 
-/// The trainer of a run, and the list of its files. `undecided` has the options of a new run that its images decide.
+/// The trainer of a run. `undecided` has the options of a new run that its images decide.
 ///
 /// # Errors
 /// If something that the recipe names isn't there, cannot be read or learned from, or contradicts the images.
@@ -19,34 +20,36 @@ pub fn prepare<T: Task>(
     undecided: Option<&Undecided>,
     resources: Resources,
     observe: Observer,
-) -> Result<(Trainer<T>, DataFiles), Error> {
+) -> Result<Trainer<T>, Error> {
     // Before any image is read.
     let backbone = T::backbone(architecture(&recipe.model)?);
     for phase in &recipe.phases {
         boundary(&backbone, &phase.train)?;
     }
     let data = open_data::<T>(&recipe, observe)?;
-    let files = DataFiles::of(&data, &recipe.data)?;
     let data = TaskData::new(data, &recipe, T::CLASS_OF)?;
-    let recipe = match undecided {
-        Some(undecided) => {
-            let recipe = undecided.resolve_for(data.scale())?;
-            if let Some(note) = note_of_balance(undecided, &recipe.phases) {
-                observe(Event::Note(note.to_owned()));
-            }
-            recipe
-        }
-        None => recipe,
-    };
-    Ok((Trainer::new(recipe, data, resources)?, files))
+    let recipe = for_images(recipe, undecided, data.scale(), observe)?;
+    Trainer::new(recipe, data, resources)
 }
 
-fn note_of_balance(undecided: &Undecided, phases: &[Phase]) -> Option<&'static str> {
+/// The recipe with the options that the images decide; a note says where they balance classes.
+fn for_images(
+    recipe: Recipe,
+    undecided: Option<&Undecided>,
+    images: TrainingImages,
+    observe: Observer,
+) -> Result<Recipe, Error> {
+    let Some(undecided) = undecided else {
+        return Ok(recipe);
+    };
+    let recipe = undecided.resolve_for(images)?;
     let is_weighted = |(number, phase): (usize, &Phase)| {
         undecided.has_open_balance(number) && phase.balance == Balance::Loss
     };
-    phases.iter().enumerate().any(is_weighted).then_some(
-        "classes are more unequal in training than in validation, so images of the rare ones \
-         weigh more (balance = \"loss\"); balance = \"none\" weighs all the same",
-    )
+    if recipe.phases.iter().enumerate().any(is_weighted) {
+        let note = "classes are more unequal in training than in validation, so images of the rare ones \
+                    weigh more (balance = \"loss\"); balance = \"none\" weighs all the same";
+        observe(Event::Note(note.to_owned()));
+    }
+    Ok(recipe)
 }

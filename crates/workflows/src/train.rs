@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use warmstart_data::data_folder;
 use warmstart_files::shown;
 use warmstart_recipe::{Draft, Error, Key, Recipe, Undecided, absolute, output_folder, resolve};
+use warmstart_run::data_files::DataFiles;
 use warmstart_run::event::Observer;
 use warmstart_run::folder::RunFolder;
 use warmstart_run::summary::Summary;
@@ -48,7 +49,8 @@ fn train_task<T: Task>(
     resources: Resources,
     observe: Observer,
 ) -> Result<Summary, Error> {
-    let (mut trainer, files) = prepare::<T>(recipe, Some(undecided), resources, observe)?;
+    let mut trainer = prepare::<T>(recipe, Some(undecided), resources, observe)?;
+    let files = DataFiles::of(trainer.data.splits(), &trainer.recipe.data)?;
     // The folder last: a file that cannot be loaded leaves none.
     let initial = initial_weights(&trainer, observe)?;
     let plan = automatic::choose(&mut trainer, undecided, &initial.parameters, observe)?;

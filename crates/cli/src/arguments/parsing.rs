@@ -158,10 +158,8 @@ mod tests {
         let Err(error) = Arguments::try_parse_from(&words) else {
             panic!("{words:?} are fine");
         };
-        assert_eq!(
-            line(&error, &words),
-            "not valid UTF-8: w\\xff; rename the file"
-        );
+        let line = line(&error, &words);
+        assert!(line.contains("w\\xff is not valid Unicode, so no recipe could name it"), "{line}");
     }
 
     #[test]

@@ -73,7 +73,8 @@ impl Request<'_> {
         let mut recipe = self.changes.apply(before.clone(), &history)?;
         let is_spared = self.spare_memory(&mut recipe, &history, observe)?;
         self.require_place(&recipe, checkpoint.as_ref())?;
-        let (mut trainer, files) = prepare::<T>(recipe, None, resources, observe)?;
+        let mut trainer = prepare::<T>(recipe, None, resources, observe)?;
+        let files = DataFiles::of(trainer.data.splits(), &trainer.recipe.data)?;
         if let Some(checkpoint) = &checkpoint {
             require_same_model(&trainer.info, checkpoint)?;
         }
