@@ -1,4 +1,4 @@
-//! Keys that a recipe does not have, or not in that place.
+//! Messages for keys that a recipe does not have, or not in that place.
 
 use serde::de::DeserializeOwned;
 
@@ -19,7 +19,7 @@ fn phase_flags() -> impl Iterator<Item = (PhaseFlag, &'static OptionInfo)> {
     })
 }
 
-/// A complaint of the parser in words of a recipe.
+/// An error of the parser, in the terms of a recipe.
 pub fn explained(message: &str) -> String {
     let one_line = || message.replace('\n', " ");
     if let Some(mistake) = message.strip_prefix("invalid type: ")
@@ -83,7 +83,7 @@ fn quoted(message: &str) -> impl Iterator<Item = &str> {
     message.split('`').skip(1).step_by(2)
 }
 
-/// The keys of a table, as its parser lists them to who gives one that it does not know.
+/// The keys of a table, taken from its parser's error for an unknown key.
 fn keys_of<T: DeserializeOwned>() -> Vec<String> {
     match toml::from_str::<T>("\"?\" = 0") {
         Ok(_) => Vec::new(),

@@ -54,7 +54,7 @@ pub enum Fit {
     Auto,
     /// The centre: the ends of a long picture are lost
     Crop,
-    /// The whole picture, its shape changed
+    /// The whole picture, stretched to a square
     Squash,
     /// The whole picture on grey
     Letterbox,
