@@ -103,7 +103,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     let run = dir.path().join("hurts");
     let (said, summary) = train(&hurts, &run, &[]);
     assert!(said.contains("does not beat the frozen probe"), "{said}");
-    assert!(said.contains("the probe is kept"), "{said}");
+    assert!(said.contains("the frozen model is kept"), "{said}");
     assert_eq!(summary["kept"]["phase"], "freeze");
     assert!(keeps(&run, &summary["kept"]["epoch"], "model.safetensors"));
     // The test images are measured on what is kept.
@@ -147,7 +147,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     // So does a process that was killed before it said so.
     fs::remove_file(run.join("summary.json")).unwrap();
     fs::remove_file(run.join("best.safetensors")).unwrap();
-    resume().stderr(contains("the probe is kept"));
+    resume().stderr(contains("the frozen model is kept"));
     assert_eq!(self::summary(&run)["guard"], summary["guard"]);
     assert!(fs::read(run.join("best.safetensors")).unwrap() == best);
 }

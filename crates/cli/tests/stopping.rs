@@ -178,7 +178,7 @@ fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
         until test -e disk/run/checkpoints/epoch-0001; do sleep 0.01; done
         # All of it, also what a checkpoint that is being written gives back.
         for i in 1 2 3 4 5; do cat /dev/zero > disk/filler-$i 2> /dev/null || true; sleep 0.02; done
-        until grep -q 'the run goes on and tries again' log; do sleep 0.01; done
+        until grep -q 'the run continues and tries again' log; do sleep 0.01; done
         grep -q 'epoch 3/4' log && echo 'too late' && exit 1
         until grep -q 'epoch 3/4' log; do sleep 0.01; done
         ls disk/run/checkpoints > while-full

@@ -131,8 +131,7 @@ options! {
             flag: Flag::Value("TASK"),
             resume: Resume::EDITED,
         }
-        /// Share of each class (of the images, where they have boxes) that is used for validation, where the data have
-        /// no val/
+        /// Share of each class (of the images, where they have boxes) used for validation, where the data have no val/
         val_split: f64 {
             default: rule ("0.2", |_: &RunContext| VAL_SPLIT),
             range: Range::of("between 0 and 1", |share| *share > 0.0 && *share < 1.0),

@@ -1,4 +1,4 @@
-//! One process a run.
+//! The lock of a run, so that only one process trains it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -12,9 +12,9 @@ use warmstart_recipe::Error;
 
 /// Its file in the folder.
 pub const LOCK: &str = "run.lock";
-/// Tries again, ten milliseconds apart.
+/// Further attempts, ten milliseconds apart.
 const TRIES: usize = 5;
-/// Bytes that the number of a process has at most.
+/// Most bytes of a process ID.
 const LONGEST_NUMBER: u64 = 20;
 
 /// The lock on a run's folder. The system releases it when the process ends, however it ends.
@@ -26,14 +26,14 @@ pub struct Lock {
 /// The owner of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Nobody's.
+    /// No process.
     Nobody,
-    /// A process's, with its number if that can be read.
+    /// A process, with its ID if that can be read.
     Process(Option<u32>),
 }
 
 impl Lock {
-    /// Takes a run's folder.
+    /// Locks a run's folder.
     ///
     /// # Errors
     /// If another process has it, or the disk refuses.
@@ -78,7 +78,7 @@ impl Lock {
             }
         }
         let number = std::process::id().to_string();
-        // Only for people: a full disk is no reason not to have the lock.
+        // Only for people to read: a full disk is no reason to refuse the lock.
         let _ = file
             .set_len(0)
             .and_then(|()| file.write_all(number.as_bytes()));
