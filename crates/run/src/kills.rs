@@ -67,7 +67,7 @@ impl Kills {
     }
 }
 
-/// The value of a line as `oom_kill 3`.
+/// The value of a line such as `oom_kill 3`.
 fn count(text: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
     value?.trim().parse().ok()

@@ -1,4 +1,4 @@
-//! A trainer for a new run: what its images decide is put into the recipe.
+//! The trainer of a new run, whose images decide some defaults of the recipe.
 
 use warmstart_data::Dataset;
 use warmstart_recipe::{Balance, Error, Recipe, Undecided, architecture};
@@ -22,7 +22,7 @@ pub fn open<T: Task>(recipe: &Recipe, observe: Observer) -> Result<Dataset<T::La
     open_data::<T>(recipe, observe)
 }
 
-/// The trainer of a new run on some images.
+/// The trainer of a new run on the images of `data`.
 ///
 /// # Errors
 /// If the recipe contradicts itself for such images.

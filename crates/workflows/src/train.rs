@@ -22,7 +22,7 @@ use crate::prepare::{open, prepare};
 /// to its end.
 ///
 /// # Errors
-/// Before the folder is made, if anything in the request is wrong; after, if training fails.
+/// If anything in the request is wrong, before the folder is created; if training fails, after that.
 pub fn train(
     draft: Draft,
     out: Option<PathBuf>,
@@ -52,7 +52,7 @@ fn train_task<T: Task>(
     let data = open::<T>(recipe, observe)?;
     let files = DataFiles::of(&data, &recipe.data)?;
     let mut trainer = prepare::<T>(recipe, undecided, data, resources, observe)?;
-    // The folder last: a file that cannot be loaded leaves none.
+    // The folder is created last, so that a file that cannot be loaded leaves none.
     let initial = initial_weights(&trainer, observe)?;
     let plan = automatic::choose(&mut trainer, undecided, &initial.parameters, observe)?;
     let folder = RunFolder::create(out)?;

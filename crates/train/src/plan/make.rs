@@ -11,13 +11,13 @@ use crate::memory::{self, Budget};
 use crate::phase_setup::PhaseSetup;
 use crate::trainer::Trainer;
 
-/// Below so many steps in all, a pretrained network has hardly moved towards the data.
+/// Training steps below which a pretrained network has hardly adapted to the data.
 const FEW_STEPS: usize = 200;
-/// Share of a phase's memory that the plan need not know of.
+/// Share of a phase's memory below which a saving does not matter.
 const UNNOTICED: f64 = 0.05;
 pub(super) const MB: f64 = 1e6;
 
-/// The smaller of what was asked for and what there is.
+/// The memory budget: the smaller of the requested and the available memory.
 pub fn budget(memory: Memory) -> Option<Budget> {
     match memory {
         Memory::Auto => memory::available(),
@@ -85,7 +85,8 @@ pub fn plan<T: Task>(
     })
 }
 
-/// Whether what a checkpoint holds while it is written is too much for the phase's memory, or much beside it.
+/// Whether the memory of a checkpoint that is being written exceeds the limit together with the phase's, or is a large
+/// share of the phase's.
 fn is_noticed(saving: f64, planned: f64, limit: f64) -> bool {
     planned + saving > limit.min(planned * (1.0 + UNNOTICED))
 }
@@ -157,8 +158,8 @@ fn few_steps(recipe: &Recipe, phases: &[PhasePlan]) -> Option<String> {
     ))
 }
 
-/// Time of a phase: of its frozen part on what is not kept already or from an earlier epoch, of its steps, and of
-/// the evaluations.
+/// Time of a phase: of its frozen part on images whose features are not cached already or by an earlier epoch, of its
+/// steps, and of the evaluations.
 fn seconds<T: Task>(
     trainer: &Trainer<T>,
     phase: &Phase,

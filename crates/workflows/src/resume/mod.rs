@@ -35,8 +35,8 @@ use checks::{OtherData, between_epochs, other_data, require_same_model, require_
 /// Resumes a run from its newest sound checkpoint, or from the start if it has none.
 ///
 /// # Errors
-/// If there is no run, no sound checkpoint, or a change that cannot be; if training fails. Nothing
-/// is changed before the checkpoint is loaded.
+/// If there is no run, no sound checkpoint, or an impossible change, or if training fails. Nothing is changed before
+/// the checkpoint is loaded.
 pub fn resume(
     path: &Path,
     changes: &Changes,
@@ -106,7 +106,7 @@ impl Request<'_> {
         }
     }
 
-    /// Halves the images at a time of the next phase if the run ended for lack of memory. Returns whether it did.
+    /// Halves the micro-batch of the next phase if the run ended for lack of memory. Returns whether it did.
     fn spare_memory(
         &self,
         recipe: &mut Recipe,
@@ -133,8 +133,8 @@ impl Request<'_> {
         Ok(true)
     }
 
-    /// Whether the run was certainly killed for lack of memory. Where another process may have been, a note says how to
-    /// state it: the run continues as it was, in the same bits.
+    /// Whether the run was certainly killed for lack of memory. If another process may have been killed instead, a note
+    /// says how to confirm it, and the run continues unchanged, with the same bits.
     fn was_killed_for_memory(&self, observe: Observer) -> bool {
         match self.folder.silent_end() {
             None | Some((_, EndCause::OtherEnd)) => false,
@@ -170,7 +170,7 @@ impl Request<'_> {
         }
     }
 
-    /// The checkpoint to continue from with data that may differ.
+    /// The checkpoint to continue from, on data that may differ.
     fn for_data(
         &self,
         data: &Path,
@@ -206,7 +206,7 @@ impl Request<'_> {
         between_epochs(&self.folder, checkpoint, observe)
     }
 
-    /// The plan: a new one where something was changed that it depends on.
+    /// The plan: a new one if something changed that it depends on.
     fn plan<T: Task>(
         &self,
         trainer: &mut Trainer<T>,
@@ -290,14 +290,14 @@ impl Request<'_> {
             done + MORE_EPOCHS
         )));
         match finished {
-            // The test split was measured; that is done once.
+            // The test split was measured already, which is done only once.
             Some(summary) => run.keep_summary(summary),
             None => run.run(observe),
         }
     }
 }
 
-/// Reports the differences of the recipe: changed now, or since the checkpoint.
+/// Reports the changes of the recipe: those made now, and those since the checkpoint.
 fn report_changes(
     recipe: &Recipe,
     before: &Recipe,
@@ -317,7 +317,7 @@ fn report_changes(
     }
 }
 
-/// The same bits are promised within one SIMD level.
+/// Notes a change of the SIMD level: the same bits are promised only within one.
 fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
     let here = warmstart_nn::simd_level().unwrap_or_default();
     let there = &checkpoint.state.simd;
