@@ -175,7 +175,7 @@ fn without_a_home_nothing_is_kept_and_nothing_lands_in_the_working_folder() {
             command.env("HOME", home).env("XDG_CACHE_HOME", cache);
             command.assert()
         };
-        let reason = "neither XDG_CACHE_HOME nor HOME names a folder";
+        let reason = "neither XDG_CACHE_HOME nor HOME names an absolute path";
         command(&arguments)
             .success()
             .stderr(contains("are not kept: ").and(contains(reason)));

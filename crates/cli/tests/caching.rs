@@ -234,7 +234,7 @@ fn a_cache_that_cannot_be_is_told_and_the_run_goes_on() {
         setup.cached("too-small", &small),
     ];
     for ((run, said), reason) in cases.into_iter().zip(["a file", "the limit is 0 MB"]) {
-        assert!(said.contains("frozen features are not kept in"), "{said}");
+        assert!(said.contains("frozen features are not cached in"), "{said}");
         assert!(said.contains(reason), "{said}");
         assert!(outcome(&run, EPOCHS) == expected, "{reason}");
     }

@@ -197,9 +197,10 @@ fn of_a_moving_average_and_the_weights_themselves_the_better_are_kept() {
             "trained" => "training.safetensors",
             other => panic!("{other}"),
         };
-        let file = match kept["phase"] == "freeze" {
-            true => "model.safetensors",
-            false => file,
+        let file = if kept["phase"] == "freeze" {
+            "model.safetensors"
+        } else {
+            file
         };
         assert!(keeps(&run, &kept["epoch"], file), "{name}: {said}");
         // The figure is that of the file.

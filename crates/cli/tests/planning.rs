@@ -111,7 +111,7 @@ fn a_plan_says_what_each_phase_needs_and_makes_nothing() {
         .args(&arguments)
         .assert()
         .success()
-        .stdout(contains("plan: memory to keep within is"))
+        .stdout(contains("plan: memory limit"))
         .stdout(contains("freeze"))
         .stdout(contains("1 × 4"))
         .stdout(contains("steps in all are few"));
@@ -163,7 +163,7 @@ fn a_run_says_its_plan_first_and_peaks_where_it_planned() {
         .args(full_size(&data, "none", &out))
         .assert()
         .success()
-        .stderr(contains("plan: memory to keep within is"));
+        .stderr(contains("plan: memory limit"));
     let plan = json(&out.join("plan.json"));
     let summary = json(&out.join("summary.json"));
     for (phase, planned) in [(0, &plan["phases"][0]), (1, &plan["phases"][1])] {

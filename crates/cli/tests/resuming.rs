@@ -234,7 +234,7 @@ fn what_cannot_be_resumed_is_said_in_a_line() {
     let resume = |arguments: &[&str]| warmstart().arg("resume").arg(&run).args(arguments).assert();
     resume(&["--from-epoch", "9"])
         .code(2)
-        .stderr(contains("those kept are of the epochs 1, 2, 3, 4"));
+        .stderr(contains("there are checkpoints of the epochs 1, 2, 3, 4"));
     resume(&["--epochs", "3"])
         .code(2)
         .stderr(contains("4 of 4 epochs are done"));

@@ -186,15 +186,19 @@ fn long_pictures(dir: &Path, count: u32) {
                     _ => x == y,
                 };
                 let shade = 120 + (variant * 37 % 120) as u8;
-                match lit {
-                    true => Rgb([shade, 255 - shade, 200]),
-                    false => Rgb([20, shade / 2, 40]),
+                if lit {
+                    Rgb([shade, 255 - shade, 200])
+                } else {
+                    Rgb([20, shade / 2, 40])
                 }
             });
             // The class shows in the first third alone.
-            let picture = RgbImage::from_fn(120, 40, |x, y| match x < 38 {
-                true => *picture.get_pixel(x, y),
-                false => Rgb([(x * 2) as u8, (variant * 29 % 200) as u8, (y * 6) as u8]),
+            let picture = RgbImage::from_fn(120, 40, |x, y| {
+                if x < 38 {
+                    *picture.get_pixel(x, y)
+                } else {
+                    Rgb([(x * 2) as u8, (variant * 29 % 200) as u8, (y * 6) as u8])
+                }
             });
             picture
                 .save(folder.join(format!("{variant:03}.png")))
@@ -404,7 +408,7 @@ fn weights_are_ranked_by_what_their_frozen_features_tell() {
     );
     rank(&[])
         .success()
-        .stdout(contains("judged by 87 training images").and(contains("mobilenet_v2  0.")));
+        .stdout(contains("linear probe on 87 training images").and(contains("mobilenet_v2  0.")));
     rank(&["none"])
         .code(2)
         .stderr(contains("--weights none: give --model NAME beside it"));

@@ -227,7 +227,7 @@ options! {
         }
         /// Memory limit, such as 6GiB
         memory: Memory {
-            default: rule ("auto: nine tenths of what is available", |_: &RunContext| Memory::Auto),
+            default: rule ("auto: nine tenths of the available memory", |_: &RunContext| Memory::Auto),
             range: Range::any(),
             flag: Flag::Value("SIZE"),
             resume: Resume::EDITED

@@ -26,7 +26,7 @@ pub struct Budget {
     pub set_by: String,
 }
 
-/// The smallest of what is available, the limits of the control groups that the process is in, and
+/// The smallest of the available memory, the limits of the control groups that the process is in, and
 /// its own limits (`ulimit -d`, `ulimit -v`), less a tenth; `None` where the system tells nothing.
 pub fn available() -> Option<Budget> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -50,7 +50,7 @@ pub fn available() -> Option<Budget> {
     let found = [
         (
             kibibytes(&meminfo, "MemAvailable:").map(|k| k * 1024),
-            "what is available",
+            "the available memory",
         ),
         (
             group_limit(&groups, Path::new("/sys/fs/cgroup")),

@@ -138,10 +138,7 @@ impl<T: Task> Step<'_, T> {
         if !finite(&features) {
             return match self.setup.boundary {
                 0 => "the image itself".into(),
-                boundary => format!(
-                    "before {}, in the frozen part",
-                    self.stage_or_head(boundary)
-                ),
+                boundary => format!("the frozen part, before {}", self.stage_or_head(boundary)),
             };
         }
         let untracked = parameters.tracked(|_| false);

@@ -358,7 +358,10 @@ impl<T: Task> Trainer<T> {
         }
         let (what, layer) = match state.first_non_finite() {
             Some(name) => ("the last step of the epoch was too large", name),
-            None if progress.images == 0 => ("every step of the epoch was skipped", "said above"),
+            None if progress.images == 0 => (
+                "every step of the epoch was skipped",
+                "the layers named above",
+            ),
             None => return Ok(EpochEnd::Complete),
         };
         Ok(EpochEnd::NonFinite(RefusedStep {

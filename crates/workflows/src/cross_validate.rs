@@ -51,8 +51,11 @@ pub fn cross_validate(
     }
     let out = output_folder(out, draft.data.as_deref().unwrap_or(Path::new("")));
     if out.join(RECIPE).exists() {
-        return Err(Error::usage(format!("{} is a run of its own", shown(&out)))
-            .fix(format!("give another {}", Key::OUT)));
+        return Err(Error::usage(format!(
+            "{} is a single run, not a cross-validation",
+            shown(&out)
+        ))
+        .fix(format!("give another {}", Key::OUT)));
     }
     let mut kept = Vec::new();
     for number in 1..=folds {

@@ -63,7 +63,7 @@ pub fn program() -> Result<PathBuf, Failure> {
     })
 }
 
-/// The draft of one run, for a command that does nothing with several.
+/// The draft of one run, for a command that does not support folds.
 pub fn draft_of_one(arguments: &Train) -> Result<Draft, Failure> {
     match arguments.folds {
         Some(_) => Err(Failure::usage(

@@ -129,7 +129,7 @@ impl Frozen {
         };
         let (training, validation) = both().map_err(|error| {
             format!(
-                "frozen features are not kept in {}: {error}; every epoch computes them again",
+                "frozen features are not cached in {}: {error}; every epoch computes them again",
                 shown(folder.path())
             )
         })?;
@@ -379,7 +379,7 @@ impl KeptFeatures {
         let error = self.cache.write(entry, features).err()?;
         self.writes.store(false, Ordering::Relaxed);
         Some(format!(
-            "no more frozen features are kept in {}: {error}; those that are missing are computed in \
+            "no more frozen features are cached in {}: {error}; missing ones are computed in \
              every epoch",
             shown(self.cache.path())
         ))

@@ -143,7 +143,7 @@ impl<T: Task> Run<T> {
             Train::All | Train::From(_) => Key::LR,
         };
         let skip = match self.trainer.recipe.on_nonfinite {
-            OnNonFinite::Stop => format!(", or leave such steps out: `{} skip`", Key::ON_NONFINITE),
+            OnNonFinite::Stop => format!(", or skip such steps: `{} skip`", Key::ON_NONFINITE),
             OnNonFinite::Skip => String::new(),
         };
         let what = format!(

@@ -99,7 +99,7 @@ pub(super) fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Erro
     let before = phase.micro_batch();
     if before == 1 {
         let what = format!(
-            "the run ended in phase {name} for lack of memory, and its images go one at a time already"
+            "the run ended in phase {name} for lack of memory, and its micro-batch is a single image already"
         );
         return Err(Error::memory(what).fix(format!(
             "free some memory and resume with `{} {} auto`, or start a run with a smaller model or {}",

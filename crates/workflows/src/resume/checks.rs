@@ -98,17 +98,17 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
             names.join(", "),
             state.phase
         );
-        return refuse(what, "give the phases back their names and places");
+        return refuse(what, "restore the names and the order of the phases");
     }
     let Some(position) = state.position(recipe) else {
         let what = format!(
-            "it has {} epochs, and {} are done",
+            "it has {} epochs, and {} are finished",
             recipe.epochs(),
             state.epoch
         );
         return refuse(
             what,
-            &format!("give it more, or go back by {}", Key::FROM_EPOCH),
+            &format!("give it more epochs, or go back by {}", Key::FROM_EPOCH),
         );
     };
     let phase = &recipe.phases[position.phase];
@@ -119,7 +119,7 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
         );
         return refuse(
             what,
-            "give the phases back their names and places, and no phase less patience than the run has had",
+            "restore the names and the order of the phases, and a patience that was lowered",
         );
     }
     let before = state
@@ -136,7 +136,7 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
         None => Ok(()),
         Some(key) => {
             let what = format!(
-                "it has another `{key}` in phase {}, in the middle of which the run is",
+                "it changes `{key}` in phase {}, which is in progress",
                 phase.name
             );
             let fix = format!(

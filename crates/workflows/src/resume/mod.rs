@@ -118,7 +118,7 @@ impl Request<'_> {
             let what =
                 "every epoch is done, and there is too little memory to measure the kept model";
             return Err(Error::memory(what).fix(format!(
-                "free some and resume with `{}`",
+                "free some memory and resume with `{}`",
                 command::resume(self.path)
             )));
         }
@@ -258,7 +258,7 @@ impl Request<'_> {
         note_other_simd(&checkpoint, observe);
         if self.changes.from_epoch.is_some() {
             observe(Event::Note(format!(
-                "back to epoch {done}: later epochs are removed, and come out the same again unless something is changed"
+                "back to epoch {done}: later epochs are removed; training them again gives the same result unless something is changed"
             )));
         }
         let has_same_guard = trainer.recipe.guard == checkpoint.state.recipe.guard;
@@ -283,7 +283,7 @@ impl Request<'_> {
             return run.run(observe);
         }
         observe(Event::Note(format!(
-            "{} has finished its {done} epochs; to train on: {} {} {}",
+            "{} has finished its {done} epochs; to train more: {} {} {}",
             shown(self.path),
             command::resume(self.path),
             Key::EPOCHS,
@@ -339,10 +339,10 @@ fn chosen(folder: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
         "there are none yet".to_owned()
     } else {
         let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
-        format!("those kept are of the epochs {}", kept.join(", "))
+        format!("there are checkpoints of the epochs {}", kept.join(", "))
     };
     Err(Error::usage(format!(
-        "{} {epoch}: there is no checkpoint of it; {kept}",
+        "{} {epoch}: this epoch has no checkpoint; {kept}",
         Key::FROM_EPOCH
     )))
 }
