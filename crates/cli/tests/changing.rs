@@ -157,7 +157,7 @@ fn an_epoch_in_hand_begins_again_with_other_data() {
     resume(&run, &["--accept-data-change"])
         .success()
         .stderr(contains("3 more: ").and(contains("epoch 3 begins again")))
-        .stderr(contains("going on after epoch 2 of 4\n"));
+        .stderr(contains("continuing after epoch 2 of 4\n"));
     assert_eq!(metrics(&run).len(), EPOCHS);
 }
 
@@ -244,13 +244,13 @@ fn a_recipe_in_which_the_run_has_no_place_is_refused() {
             "train = \"all\"",
             "train = \"from:features.14\"",
             2,
-            "has another `train` in phase thaw",
+            "changes `train` in phase thaw",
         ),
         (
             "optimizer = \"adamw\"",
             "optimizer = \"sgd\"",
             2,
-            "has another `optimizer` in phase thaw",
+            "changes `optimizer` in phase thaw",
         ),
     ] {
         fs::write(run.join("recipe.toml"), recipe.replace(from, to)).unwrap();
@@ -273,7 +273,7 @@ fn a_recipe_in_which_the_run_has_no_place_is_refused() {
     fs::write(run.join("recipe.toml"), recipe).unwrap();
     fs::remove_dir_all(run.join("checkpoints")).unwrap();
     resume(&run, &[]).code(1).stderr(contains(
-        "best.safetensors is there, and the checkpoints that it came from are lost",
+        "best.safetensors is there, but its checkpoints are lost",
     ));
     assert!(run.join("best.safetensors").exists());
 }
@@ -300,7 +300,7 @@ fn the_thaw_dies_goes_on_with_a_smaller_batch_and_then_for_longer() {
         .stdout(contains("interrupted after epoch 2 of 4").and(contains("warmstart resume")));
     resume(&run, &["--batch", "4"])
         .success()
-        .stderr(contains("going on after epoch 2 of 4"))
+        .stderr(contains("continuing after epoch 2 of 4"))
         .stderr(contains("phase 2 of 2, thaw: 2 × 30 steps of 4 images"));
     let finished = metrics(&run);
     assert_eq!((finished.len(), &finished[..2]), (4, &frozen[..]));

@@ -89,7 +89,7 @@ fn of_damaged_checkpoints_each_is_named_and_the_newest_sound_one_used() {
             "epoch-0005/state.json: it was written by a newer version of warmstart (9.0.0)",
         ))
         .stderr(contains("epoch-0004/state.json: it is missing"))
-        .stderr(contains("going on after epoch 3 of 5"));
+        .stderr(contains("continuing after epoch 3 of 5"));
     assert!(outcome(&run, 5) == expected);
     assert!(!checkpoint(6).exists(), "nothing further is left");
     let aside = run.join("checkpoints/epoch-0005.of-another-version");

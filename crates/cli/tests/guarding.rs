@@ -72,7 +72,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     );
     let run = dir.path().join("helps");
     let (said, summary) = train(&helps, &run, &[]);
-    assert!(said.contains("the thaw beats the frozen probe"), "{said}");
+    assert!(said.contains("the thaw beats the frozen model"), "{said}");
     assert_eq!(summary["kept"]["phase"], "thaw");
     let guard = &summary["guard"];
     assert!(guard["p_value"].as_f64().unwrap() < 0.05, "{guard}");
@@ -102,7 +102,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     );
     let run = dir.path().join("hurts");
     let (said, summary) = train(&hurts, &run, &[]);
-    assert!(said.contains("does not beat the frozen probe"), "{said}");
+    assert!(said.contains("does not beat the frozen model"), "{said}");
     assert!(said.contains("the frozen model is kept"), "{said}");
     assert_eq!(summary["kept"]["phase"], "freeze");
     assert!(keeps(&run, &summary["kept"]["epoch"], "model.safetensors"));
@@ -255,7 +255,7 @@ fn every_accuracy_has_its_interval() {
         .stdout(contains("kept top-1 accuracy 0.").and(contains("(95%: 0.")));
     let verdict = said
         .lines()
-        .find(|line| line.contains("the frozen probe"))
+        .find(|line| line.contains("the frozen model on the same"))
         .unwrap();
     assert_eq!(verdict.matches(" (95%: 0.").count(), 2, "{verdict}");
 }

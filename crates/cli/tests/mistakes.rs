@@ -312,7 +312,7 @@ fn a_training_that_diverges_stops_and_keeps_what_was_there() {
         1,
         &[
             "the loss is NaN (step 2 of epoch 2, learning rate",
-            "the first that is not finite is features.",
+            "first non-finite value in features.",
             "nothing was saved over the last good state",
             "--lr 1e29",
         ],

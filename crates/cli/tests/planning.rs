@@ -114,7 +114,7 @@ fn a_plan_says_what_each_phase_needs_and_makes_nothing() {
         .stdout(contains("plan: memory limit"))
         .stdout(contains("freeze"))
         .stdout(contains("1 × 4"))
-        .stdout(contains("steps in all are few"));
+        .stdout(contains("training steps: use more epochs"));
     arguments.push("--json");
     let output = warmstart().args(&arguments).assert().success();
     let plan: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
@@ -286,7 +286,7 @@ fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
         ),
         "{said}"
     );
-    assert!(said.contains("going on after epoch 1 of 2"), "{said}");
+    assert!(said.contains("continuing after epoch 1 of 2"), "{said}");
     assert_eq!(metrics(&out).len(), 2);
     assert_eq!(json(&out.join("summary.json"))["state"], "finished");
     // With no epoch left nothing gets smaller: to start anew once more would be for ever.
@@ -333,7 +333,7 @@ fn a_kill_that_may_have_been_another_process_s_changes_no_bit_until_the_user_say
     // The whole system has killed some process since.
     let said = resume(kills + 1, &[]);
     assert!(
-        said.contains("ended without a word in phase thaw")
+        said.contains("ended without an error in phase thaw")
             && said.contains(&format!("resume {} --out-of-memory`", out.display())),
         "{said}"
     );

@@ -50,7 +50,9 @@ fn cut_at_any_epoch_boundary_it_ends_in_the_same_bytes() {
             .args(["--from-epoch", &cut.to_string(), "--threads", threads])
             .assert()
             .success()
-            .stderr(contains(format!("going on after epoch {cut} of {EPOCHS}")));
+            .stderr(contains(format!(
+                "continuing after epoch {cut} of {EPOCHS}"
+            )));
         assert!(outcome(&run, EPOCHS) == expected, "cut after epoch {cut}");
     }
 }
@@ -211,7 +213,7 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_used() {
         .arg(&run)
         .assert()
         .success()
-        .stderr(contains("skipped a damaged checkpoint").and(contains("going on after epoch 3")));
+        .stderr(contains("skipped a damaged checkpoint").and(contains("continuing after epoch 3")));
     assert!(outcome(&run, EPOCHS) == expected);
 }
 

@@ -76,7 +76,7 @@ fn without_data_a_run_s_own_validation_images_are_measured() {
     fs::remove_file(split.join("val/vertical/101.png")).unwrap();
     let (said, result) = eval(&run, &[]);
     assert!(
-        said.contains("2 of the run's 12 images are gone") && said.contains("100.png"),
+        said.contains("2 of the run's 12 images are missing") && said.contains("100.png"),
         "{said}"
     );
     assert_eq!(result["images"], 10);

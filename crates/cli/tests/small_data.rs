@@ -70,7 +70,7 @@ fn a_phase_ends_when_its_patience_does_and_a_run_so_ended_can_be_made_longer() {
     ];
     let said = train(&data, &weights, &run, &flags);
     assert!(
-        said.contains("phase freeze ends after 3 of its 5 epochs: the last 2 were no better"),
+        said.contains("phase freeze ends after 3 of its 5 epochs: no improvement in 2 epochs"),
         "{said}"
     );
     let phases: Vec<_> = metrics(&run)
@@ -89,7 +89,7 @@ fn a_phase_ends_when_its_patience_does_and_a_run_so_ended_can_be_made_longer() {
     // The freeze's last epoch is kept, and where the thaw began.
     resume(&["--from-epoch", "3"])
         .success()
-        .stderr(contains("going on after epoch 3"));
+        .stderr(contains("continuing after epoch 3"));
     assert_eq!(metrics(&run).len(), 6);
     warmstart()
         .args(["runs", dir.path().to_str().unwrap()])
@@ -218,7 +218,7 @@ fn pictures_are_fitted_as_a_probe_tells_most_by() {
     let flags = ["--freeze-epochs", "1", "--epochs", "2"];
     let said = train(&data, &weights, &run, &flags);
     assert!(
-        said.contains("a probe on the frozen features of 72 training images"),
+        said.contains("a linear probe on frozen features of 72 training images"),
         "{said}"
     );
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
@@ -246,7 +246,7 @@ fn pictures_are_fitted_as_a_probe_tells_most_by() {
         &cropped,
         &["--freeze-epochs", "1", "--epochs", "2", "--fit", "crop"],
     );
-    assert!(!said.contains("a probe on"), "{said}");
+    assert!(!said.contains("a linear probe on"), "{said}");
     assert!(
         fs::read_to_string(cropped.join("recipe.toml"))
             .unwrap()
@@ -271,7 +271,7 @@ fn a_class_of_one_image_cannot_be_cross_validated() {
         .assert()
         .code(2)
         .stderr(contains("class \"single\" has one image"))
-        .stderr(contains("data: 4 classes, 40 images to deal out"));
+        .stderr(contains("data: 4 classes, 40 images to split into folds"));
 }
 
 #[test]
@@ -349,7 +349,7 @@ fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
     planned[0] = "plan";
     planned.extend(["--folds", "3"]);
     let planned = warmstart().args(planned).assert().code(2);
-    planned.stderr(contains("--folds is for train alone"));
+    planned.stderr(contains("--folds is only for train"));
 
     let again = |folds: &str| {
         let arguments = small_run(&data, &weights, &out);
@@ -375,7 +375,7 @@ fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
     ]);
     let other = warmstart().args(arguments).assert().code(2);
     other.stderr(contains(
-        "was asked for otherwise (phase thaw: epochs 1 → 2",
+        "was requested with other options (phase thaw: epochs 1 → 2",
     ));
     again("1").stderr(contains("--folds 1: give a number from 2 to 100"));
 }
@@ -409,7 +409,7 @@ fn weights_are_ranked_by_what_their_frozen_features_tell() {
     rank(&[])
         .success()
         .stdout(contains("linear probe on 87 training images").and(contains("mobilenet_v2  0.")));
-    rank(&["none"])
-        .code(2)
-        .stderr(contains("--weights none: give --model NAME beside it"));
+    rank(&["none"]).code(2).stderr(contains(
+        "--weights none: the model is not known: give --model NAME beside it",
+    ));
 }

@@ -78,7 +78,7 @@ fn a_signal_stops_after_the_step_in_hand_and_saves_it() {
             .stdout(contains("interrupted in epoch 2 of 4, after "))
             .stdout(contains(format!("  warmstart resume {}\n", run.display())));
         resume(&run).success().stderr(
-            contains("going on after epoch 1 of 4, with ").and(contains("of epoch 2 done")),
+            contains("continuing after epoch 1 of 4, with ").and(contains("of epoch 2 processed")),
         );
         assert!(outcome(&run, EPOCHS) == expected, "stopped by {name}");
         assert!(
@@ -222,7 +222,7 @@ fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
         .unwrap();
     assert!(error.contains("No space left on device"), "{words}");
     assert!(
-        error.contains("is its newest checkpoint; make room or repair the disk, and go on"),
+        error.contains("is its newest checkpoint: make room or repair the disk, and continue"),
         "{words}"
     );
     assert!(
