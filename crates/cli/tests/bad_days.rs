@@ -178,7 +178,7 @@ fn without_a_home_nothing_is_kept_and_nothing_lands_in_the_working_folder() {
         let reason = "neither XDG_CACHE_HOME nor HOME names an absolute path";
         command(&arguments)
             .success()
-            .stderr(contains("are not kept: ").and(contains(reason)));
+            .stderr(contains("are not cached: ").and(contains(reason)));
         command(&["cache", "list"])
             .code(1)
             .stderr(contains(reason).and(contains("--cache DIR")));

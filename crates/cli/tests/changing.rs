@@ -78,7 +78,7 @@ fn within_an_epoch_another_batch_still_sees_each_image_once() {
         .stderr(contains(
             "changed: phase thaw: batch 8 → 5: other steps from here on",
         ))
-        .stderr(contains(format!("with {seen} images of epoch 3 done")));
+        .stderr(contains(format!("with {seen} images of epoch 3 processed")));
     let ends = |epoch: usize| {
         state(&run, &format!("epoch-000{epoch}"))["step"]
             .as_u64()
@@ -238,7 +238,7 @@ fn a_recipe_in_which_the_run_has_no_place_is_refused() {
             "epochs = 2",
             "epochs = 1",
             2,
-            "has 2 epochs, and 3 are done",
+            "has 2 epochs, and 3 are finished",
         ),
         (
             "train = \"all\"",

@@ -160,7 +160,7 @@ fn without_a_guard_the_best_epoch_is_kept() {
     let recipe = recipe(dir.path(), "recipe", &weights, [1, 1], "");
     let run = dir.path().join("run");
     let (said, summary) = train(&recipe, &run, &["--no-guard"]);
-    assert!(!said.contains("probe"), "{said}");
+    assert!(!said.contains("the frozen model"), "{said}");
     assert_eq!(
         (&summary["kept"], &summary["guard"]),
         (&summary["highest"], &Value::Null)

@@ -195,7 +195,7 @@ fn what_is_not_restored_shows() {
         forget(&within_epoch(&run).unwrap());
         assert!(whole.resume(&run, 2).wait().unwrap().success(), "{what}");
         let log = fs::read_to_string(run.with_extension("log")).unwrap();
-        assert!(log.contains("images of epoch 4 done"), "{what}: {log}");
+        assert!(log.contains("images of epoch 4 processed"), "{what}: {log}");
         assert_eq!(whole.outcome(&run) == whole.expected, same, "{what}");
     }
 }

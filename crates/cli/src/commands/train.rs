@@ -39,7 +39,7 @@ pub fn train(arguments: Train) -> Result<(), Failure> {
 pub fn resources(threads: &Threads, cache: &CacheFolder) -> Result<Resources, Failure> {
     if cache.is_missing() {
         told(format!(
-            "note: features of frozen backbones are not kept: {NO_CACHE_FOLDER}; name one with --cache DIR"
+            "note: features of frozen backbones are not cached: {NO_CACHE_FOLDER}; name one with --cache DIR"
         ));
     }
     Ok(Resources {
