@@ -222,7 +222,7 @@ fn two_runs_that_fill_the_same_cache_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_is_told_and_the_run_goes_on() {
+fn a_cache_that_cannot_be_created_is_reported_and_the_run_continues() {
     let setup = Setup::new("head");
     let (without, _) = setup.run("without", &["--no-cache"]);
     let expected = outcome(&without, EPOCHS);
@@ -242,7 +242,7 @@ fn a_cache_that_cannot_be_is_told_and_the_run_goes_on() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_turns_the_cache_off_and_the_run_goes_on() {
+fn a_full_disk_turns_the_cache_off_and_the_run_continues() {
     let setup = Setup::new("head");
     let (cold, _) = setup.cached("cold", &[]);
     let expected = outcome(&cold, EPOCHS);
@@ -260,7 +260,7 @@ fn a_full_disk_turns_the_cache_off_and_the_run_goes_on() {
 /// In a file system in memory, which is full before all of the files that it has.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_disk_that_fills_up_keeps_what_is_there_and_the_run_goes_on() {
+fn a_disk_that_fills_up_keeps_what_is_there_and_the_run_continues() {
     let setup = Setup::new("head");
     let (without, _) = setup.run("without", &["--no-cache"]);
     let expected = outcome(&without, EPOCHS);

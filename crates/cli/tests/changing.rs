@@ -149,7 +149,7 @@ fn a_data_set_that_grew_shrank_or_changed_is_refused_by_name_unless_accepted() {
 }
 
 #[test]
-fn an_epoch_in_hand_begins_again_with_other_data() {
+fn an_epoch_in_progress_begins_again_with_other_data() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), "");
     let (run, _) = stopped_in_the_thaw(dir.path(), &recipe);
@@ -162,7 +162,7 @@ fn an_epoch_in_hand_begins_again_with_other_data() {
 }
 
 #[test]
-fn another_rate_or_length_is_said_with_what_it_means() {
+fn another_rate_or_length_is_reported_with_its_effect() {
     let dir = tempfile::tempdir().unwrap();
     let run = whole(dir.path());
     resume(
@@ -281,7 +281,7 @@ fn a_recipe_in_which_the_run_has_no_place_is_refused() {
 /// The way of the tutorial: the thaw dies for memory, continues with a smaller batch, ends with the loss
 /// still falling, and goes on for more.
 #[test]
-fn the_thaw_dies_goes_on_with_a_smaller_batch_and_then_for_longer() {
+fn a_killed_thaw_continues_with_a_smaller_batch_and_then_for_longer() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), "");
     let run = dir.path().join("run");
@@ -319,7 +319,7 @@ fn the_thaw_dies_goes_on_with_a_smaller_batch_and_then_for_longer() {
 }
 
 #[test]
-fn steps_that_are_no_number_are_left_out_but_not_for_ever() {
+fn steps_that_are_not_finite_are_skipped_but_not_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), "on_nonfinite = 'skip'\noptimizer = 'sgd'");
     let text = fs::read_to_string(&recipe).unwrap();

@@ -11,7 +11,7 @@ use predicates::str::contains;
 use serde_json::Value;
 
 #[test]
-fn a_check_says_layer_by_layer_what_becomes_of_signal_and_gradient() {
+fn a_check_shows_signal_and_gradient_layer_by_layer() {
     let dir = tempfile::tempdir().unwrap();
     let picture = dir.path().join("init.svg");
     let check = |arguments: &[&str]| {

@@ -139,7 +139,7 @@ fn within_epoch(run: &Path) -> Option<PathBuf> {
 
 /// The comparison of bytes is worth something: a resumed run that forgets anything differs.
 #[test]
-fn what_is_not_restored_shows() {
+fn a_state_that_is_not_restored_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = classification(dir.path());
     pictures(&dir.path().join("data/train"), &CLASSES, 200, 30);

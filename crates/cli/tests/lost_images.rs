@@ -42,7 +42,7 @@ fn image(data: &Path, split: &str) -> PathBuf {
 }
 
 #[test]
-fn the_run_is_saved_and_goes_on_with_the_image_or_without_it() {
+fn the_run_is_saved_and_continues_with_the_image_or_without_it() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path());
     let whole = dir.path().join("whole");

@@ -288,7 +288,7 @@ fn a_model_file_that_warmstart_did_not_write() {
 }
 
 #[test]
-fn a_training_that_diverges_stops_and_keeps_what_was_there() {
+fn a_training_that_diverges_stops_and_keeps_the_last_good_state() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let out = dir.path().join("run");

@@ -243,7 +243,7 @@ fn micro_batches_give_the_whole_batch_up_to_rounding_where_statistics_are_frozen
 }
 
 #[test]
-fn a_batch_that_does_not_fit_is_cut_and_the_run_goes_through_under_a_hard_limit() {
+fn a_batch_that_does_not_fit_is_split_and_the_run_succeeds_under_a_hard_limit() {
     let Pretrained {
         dir: _dir,
         data,
@@ -267,7 +267,7 @@ fn a_batch_that_does_not_fit_is_cut_and_the_run_goes_through_under_a_hard_limit(
 }
 
 #[test]
-fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
+fn a_step_that_fails_to_allocate_continues_in_smaller_micro_batches() {
     let Pretrained {
         dir: _dir,
         data,
@@ -423,7 +423,7 @@ fn more_memory_than_there_is_is_noted() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn under_any_limit_on_addresses_a_run_goes_or_names_memory() {
+fn under_any_limit_on_addresses_a_run_succeeds_or_names_memory() {
     let setting = Pretrained::new();
     let mut succeeded = 0;
     for kilobytes in [40_000, 80_000, 180_000, 200_000, 220_000] {

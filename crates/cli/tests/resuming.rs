@@ -230,7 +230,7 @@ fn files_that_follow_from_the_checkpoints_are_brought_back_in_line() {
 }
 
 #[test]
-fn what_cannot_be_resumed_is_said_in_a_line() {
+fn what_cannot_be_resumed_is_refused_in_a_line() {
     let dir = tempfile::tempdir().unwrap();
     let run = whole_run(dir.path());
     let resume = |arguments: &[&str]| warmstart().arg("resume").arg(&run).args(arguments).assert();

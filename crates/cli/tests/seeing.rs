@@ -83,7 +83,7 @@ fn without_data_a_run_s_own_validation_images_are_measured() {
 }
 
 #[test]
-fn images_that_a_model_was_trained_on_are_told_whatever_they_are_called_now() {
+fn images_that_a_model_was_trained_on_are_recognised_under_any_name() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let run = trained(&data, "none", dir.path().join("run"), &["--epochs", "1"]);
@@ -162,7 +162,7 @@ fn images_that_a_model_was_trained_on_are_told_whatever_they_are_called_now() {
 }
 
 #[test]
-fn a_part_of_a_cross_validation_has_not_seen_its_own_part() {
+fn the_run_of_a_fold_has_not_trained_on_its_own_fold() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let out = trained(

@@ -131,7 +131,7 @@ fn classes_are_balanced_by_what_is_seen_or_by_what_it_weighs() {
 }
 
 #[test]
-fn what_nobody_says_is_for_the_images_that_there_are() {
+fn defaults_depend_on_the_images() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let weights = pretrained(dir.path(), &data);
@@ -208,7 +208,7 @@ fn long_pictures(dir: &Path, count: u32) {
 }
 
 #[test]
-fn pictures_are_fitted_as_a_probe_tells_most_by() {
+fn pictures_are_fitted_as_the_linear_probe_classifies_best() {
     let dir = tempfile::tempdir().unwrap();
     let weights = pretrained(dir.path(), &data(&dir.path().join("stripes")));
     let data = dir.path().join("long");
@@ -275,7 +275,7 @@ fn a_class_of_one_image_cannot_be_cross_validated() {
 }
 
 #[test]
-fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
+fn a_cross_validation_has_a_run_for_each_fold_and_continues_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let weights = pretrained(dir.path(), &data);

@@ -39,7 +39,7 @@ fn resume(run: &Path) -> assert_cmd::assert::Assert {
 }
 
 #[test]
-fn a_signal_stops_after_the_step_in_hand_and_saves_it() {
+fn a_signal_stops_after_the_current_step_and_saves_it() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), 60, "");
     let whole = dir.path().join("whole");
@@ -117,7 +117,7 @@ fn before_there_is_anything_to_save_one_signal_is_enough() {
 }
 
 #[test]
-fn a_run_in_the_works_is_nobody_else_s_until_its_process_is_gone() {
+fn a_run_in_progress_is_locked_until_its_process_ends() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), 200, "");
     let run = dir.path().join("run");

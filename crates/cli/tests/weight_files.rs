@@ -153,7 +153,7 @@ fn a_grey_first_layer_is_spread_and_a_missing_one_refused() {
 
 /// A picture that cannot be decoded is named as soon as images are read, which is not to happen first.
 #[test]
-fn a_file_that_is_not_there_is_told_before_any_image_is_read() {
+fn a_missing_file_is_reported_before_any_image_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     for number in 0..40 {

@@ -124,7 +124,7 @@ mod tests {
     use crate::Draft;
 
     #[test]
-    fn every_change_is_named_with_what_it_means() {
+    fn every_change_is_reported_with_its_effect() {
         let draft: Draft =
             toml::from_str("data = 'd'\nmodel = 'mobilenet_v2'\nweights = 'w'").unwrap();
         let before = draft.resolve(224, None).unwrap();

@@ -339,8 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn who_wait_until_idles_finds_what_was_written_gone_and_does_not_wait_for_a_disk_that_refuses()
-    {
+    fn wait_until_idle_returns_once_what_was_written_is_dropped_or_the_disk_refuses() {
         let refuses = Arc::new(AtomicBool::new(false));
         let refused = Arc::clone(&refuses);
         let writer = BackgroundWriter::new(move |_: &mut Arc<()>| {

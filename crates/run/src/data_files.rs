@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_went_and_changed_is_named() {
+    fn added_removed_and_changed_files_are_named() {
         let before = files(&[
             "train\t10\taa\ttrain/a.png",
             "train\t11\taa\ttrain/b.png",

@@ -324,7 +324,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_told_its_end_has_no_silent_one() {
+    fn a_run_that_reported_its_end_has_no_silent_end() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunFolder::lock(dir.path()).unwrap();
         assert_eq!(run.silent_end(), None);

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_network_gives_no_cause_for_a_word() {
+    fn a_healthy_network_gives_no_warning() {
         let healthy = vec![
             stage("features.0", 0.3),
             stage("features.1", 0.5),

@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_one_process_s_until_that_lets_go() {
+    fn a_run_is_locked_by_one_process_until_that_releases_it() {
         let run = tempfile::tempdir().unwrap();
         assert_eq!(owner(run.path()), Owner::Nobody);
         let lock = Lock::take(run.path()).unwrap();

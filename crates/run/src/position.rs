@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_that_is_no_number_tries_the_patience() {
+    fn a_metric_that_is_not_finite_is_no_improvement() {
         let mut recipe = recipe(5, 9);
         recipe.phases[0].patience = 3;
         let mut done = history(&recipe, 3);

@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn luck_is_no_fall() {
+    fn a_fall_by_chance_gives_no_suggestion() {
         assert_eq!(suggested(1.0, &[1.9, 1.2, 1.9]), None);
         assert!(suggested(0.1, &[1.9, 1.2, 1.9]).is_some());
     }

@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_is_first_and_the_others_are_held_against_it() {
+    fn the_best_is_first_and_the_others_are_compared_with_it() {
         let judged = |name: &str, right: usize| Judged {
             weights: name.to_owned(),
             model: "m".to_owned(),

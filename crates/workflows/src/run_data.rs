@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_list_nothing_is_known_of_a_run() {
+    fn without_its_list_the_images_of_a_run_are_unknown() {
         let dir = tempfile::tempdir().unwrap();
         let mut run = run(dir.path(), "");
         run.files = None;
@@ -430,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_cross_validation_has_met_the_other_parts() {
+    fn the_run_of_a_fold_has_seen_the_other_folds() {
         let dir = tempfile::tempdir().unwrap();
         let run = run(dir.path(), "[fold]\nnumber = 1\nof = 3\n");
         let images: Vec<PathBuf> = ["a/1.png", "a/2.png", "b/3.png"]

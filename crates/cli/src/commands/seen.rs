@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_are_counted_and_some_named() {
+    fn a_note_counts_the_images_and_names_some() {
         let paths: Vec<PathBuf> = ["a", "b", "c", "d"].map(PathBuf::from).into();
         let seen = Seen {
             trained_on: paths.clone(),

@@ -215,7 +215,7 @@ fn what_was_being_removed_is_gone_and_what_is_of_another_version_is_set_aside() 
 }
 
 #[test]
-fn a_run_that_is_gone_is_not_made_again() {
+fn a_run_whose_folder_is_gone_is_not_created_again() {
     let run = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::of(&run.path().join("gone"));
     let error = checkpoints.write(state(1), &[]).unwrap_err();

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_that_is_no_candidate_s_gets_the_nearest_point() {
+    fn a_box_without_candidates_gets_the_nearest_point() {
         // In the corner of an image of one cell a side, but at stride 32 two boxes apart.
         let points = vec![Point {
             x: 16.0,

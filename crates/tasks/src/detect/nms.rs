@@ -109,7 +109,7 @@ mod tests {
     };
 
     #[test]
-    fn the_surer_of_two_boxes_of_a_class_stays_and_other_classes_are_left_alone() {
+    fn the_higher_score_of_two_boxes_of_a_class_stays_and_other_classes_do_not_matter() {
         let boxes = vec![
             found(0, 0.9, [0., 0., 10., 10.]),
             found(0, 0.8, [1., 0., 11., 10.]),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sure_enough_is_not_shown() {
+    fn boxes_below_the_confidence_are_not_shown() {
         let points = super::super::boxes::points(32);
         let mut logits = vec![-5.0; points.len() * 2];
         logits[2 * 3 + 1] = 1.0;

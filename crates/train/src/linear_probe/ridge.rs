@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_lie_apart_are_told_and_others_are_not() {
+    fn separate_classes_are_classified_and_mixed_ones_are_not() {
         let (features, labels) = clouds(60, 2.0);
         assert_eq!(share(&leave_one_out(&features, &labels, 3)), 1.0);
         let (features, labels) = clouds(300, 0.0);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_is_that_of_leaving_each_image_out() {
+    fn the_formula_equals_leaving_each_image_out() {
         let (features, labels) = clouds(24, 0.4);
         let (gram, penalty) = (gram(&features), 0.1);
         let fast = judge(&gram, penalty, &labels, 3);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn features_that_are_no_numbers_tell_nothing() {
+    fn features_that_are_not_finite_classify_nothing() {
         let features = vec![vec![f32::NAN, 1.0], vec![0.0, 1.0]];
         assert_eq!(leave_one_out(&features, &[0, 1], 2), [false, false]);
         assert_eq!(leave_one_out(&[], &[], 2), Vec::<bool>::new());

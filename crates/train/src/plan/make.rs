@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_take_most_of_the_memory_to_read_are_said() {
+    fn images_that_take_most_of_the_memory_to_read_are_noted() {
         assert_eq!(reading_note(400.0 * MB, 2, 900.0 * MB), None);
         assert_eq!(reading_note(400.0 * MB, 2, f64::INFINITY), None);
         let note = reading_note(600.0 * MB, 2, 900.0 * MB).unwrap();
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cut_batch_changes_is_said() {
+    fn the_effect_of_micro_batches_is_noted() {
         let mut thaw = phase("train = 'all'");
         thaw.micro_batch = Some(4);
         thaw.batch_norm = BatchNorm::Batch;

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_fits_is_not_cut_and_one_that_does_not_goes_in_equal_parts() {
+    fn a_batch_that_fits_stays_whole_and_another_is_split_into_equal_parts() {
         let at = |limit: f64| micro_batch(&need(), 16, limit * MB);
         assert_eq!(at(600.0), None);
         // 100 + 10 for the sum of the gradients + 30 an image.
