@@ -1,4 +1,4 @@
-//! What a frozen part made of an image is computed once, and changes nothing.
+//! Frozen features are computed once, and the cache changes no result.
 
 mod common;
 #[cfg(target_os = "linux")]
@@ -248,7 +248,7 @@ fn a_full_disk_turns_the_cache_off_and_the_run_continues() {
     let expected = outcome(&cold, EPOCHS);
     for file in features(&setup.cache()) {
         fs::remove_file(&file).unwrap();
-        // Takes no byte, as a full disk.
+        // It takes no byte, like a full disk.
         std::os::unix::fs::symlink("/dev/full", &file).unwrap();
     }
     let (run, said) = setup.cached("full", &[]);
@@ -257,7 +257,7 @@ fn a_full_disk_turns_the_cache_off_and_the_run_continues() {
     assert!(outcome(&run, EPOCHS) == expected);
 }
 
-/// In a file system in memory, which is full before all of the files that it has.
+/// In a file system in memory, which is full before all files are written.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_disk_that_fills_up_keeps_what_is_there_and_the_run_continues() {

@@ -1,4 +1,4 @@
-//! What a resumed run may change, what it says of it, and what it refuses.
+//! What a resumed run may change, what it reports, and what it refuses.
 
 mod common;
 #[path = "common/process.rs"]
@@ -107,7 +107,7 @@ fn a_data_set_that_has_moved_gives_the_same_bytes() {
         "its data are the same files: the result is the same",
     ));
     assert!(outcome(&run, EPOCHS) == expected);
-    // It is found there from now on.
+    // The data set is found there from now on.
     resume(&run, &["--from-epoch", "3"]).success();
     assert!(outcome(&run, EPOCHS) == expected);
 }
@@ -184,7 +184,7 @@ fn another_rate_or_length_is_reported_with_its_effect() {
             "changed: phase extension-2: new, 2 epochs with a schedule of their own",
         ))
         .stderr(contains("phase 3 of 3, extension-2: 2 × 15 steps"));
-    // An edit by hand is seen, too.
+    // An edit by hand is noticed, too.
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
     let edited = recipe.replacen("clip_norm = 0.0", "clip_norm = 2.0", 3);
     fs::write(run.join("recipe.toml"), edited).unwrap();
@@ -278,8 +278,8 @@ fn a_recipe_in_which_the_run_has_no_place_is_refused() {
     assert!(run.join("best.safetensors").exists());
 }
 
-/// The way of the tutorial: the thaw dies for memory, continues with a smaller batch, ends with the loss
-/// still falling, and goes on for more.
+/// The tutorial's case: the thaw is killed for lack of memory, continues with a smaller batch, ends with the loss still
+/// falling, and is extended.
 #[test]
 fn a_killed_thaw_continues_with_a_smaller_batch_and_then_for_longer() {
     let dir = tempfile::tempdir().unwrap();

@@ -32,7 +32,7 @@ fn images(dir: &Path) -> PathBuf {
     data
 }
 
-/// Trains, and returns what was said and the summary.
+/// Trains, and returns the messages and the summary.
 fn train(recipe: &Path, run: &Path, flags: &[&str]) -> (String, Value) {
     let output = warmstart()
         .arg("train")
@@ -79,7 +79,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     assert_eq!(guard["level"], 0.05);
     assert!(keeps(&run, &summary["kept"]["epoch"], "model.safetensors"));
 
-    // From there, with wrong labels on half of the images: what was right is forgotten.
+    // From there, with wrong labels on half of the images, which make the model worse.
     for (class, wrong) in CLASSES.iter().zip(CLASSES.iter().cycle().skip(1)) {
         for variant in 220..240 {
             let picture = format!("{variant}.png");
@@ -144,7 +144,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
         &unguarded["highest"]["epoch"],
         "model.safetensors"
     ));
-    // So does a process that was killed before it said so.
+    // A process that was killed before it reported the choice does the same.
     fs::remove_file(run.join("summary.json")).unwrap();
     fs::remove_file(run.join("best.safetensors")).unwrap();
     resume().stderr(contains("the frozen model is kept"));
@@ -302,7 +302,7 @@ fn the_kept_figure_leads_and_the_highest_is_called_what_it_is() {
             (&0.4.into(), &0.6.into())
         );
         assert_eq!(line["not_kept"], lines[1]);
-        // So is the run itself, which says the same again.
+        // So is the run itself, which reports the same again.
         warmstart().arg("resume").arg(&run).assert().success();
         let again = self::summary(&run);
         assert_eq!(

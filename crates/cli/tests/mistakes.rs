@@ -1,4 +1,4 @@
-//! Every mistake is one line that names the thing and the fix, and leaves nothing behind.
+//! Every mistake gives one line that names the cause and the fix, and leaves no files behind.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{CLASSES, data, pictures, small_run, warmstart};
 
-/// The fixtures of the weights room: small files out of PyTorch.
+/// The fixtures of the crate `weights`: small files from PyTorch.
 fn weights(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../weights/tests/fixtures")

@@ -55,7 +55,7 @@ fn a_phase_ends_when_its_patience_does_and_a_run_so_ended_can_be_made_longer() {
     let data = data(dir.path());
     let weights = pretrained(dir.path(), &data);
     let run = dir.path().join("run");
-    // At such rates nothing becomes better.
+    // At such rates nothing improves.
     let flags = [
         "--freeze-epochs",
         "5",
@@ -192,7 +192,7 @@ fn long_pictures(dir: &Path, count: u32) {
                     Rgb([20, shade / 2, 40])
                 }
             });
-            // The class shows in the first third alone.
+            // Only the first third shows the class.
             let picture = RgbImage::from_fn(120, 40, |x, y| {
                 if x < 38 {
                     *picture.get_pixel(x, y)
@@ -226,7 +226,7 @@ fn pictures_are_fitted_as_the_linear_probe_classifies_best() {
         recipe.contains("fit = \"squash\"") || recipe.contains("fit = \"letterbox\""),
         "the crop shows nothing of the class: {said}"
     );
-    // What predicts sees what was trained on.
+    // Prediction sees the same fit as training.
     let eval = |run: &Path| {
         let mut command = warmstart();
         command
@@ -303,7 +303,7 @@ fn a_cross_validation_has_a_run_for_each_fold_and_continues_where_it_was() {
         train(&data, &weights, &out, &flags)
     };
     let said = train_folds(&flags("3"));
-    // 39 images, eight views of each: two epochs see two of them, in every part those of 26.
+    // 39 images, eight views of each: two epochs see two of them, in every fold those of 26 images.
     assert!(
         said.contains("0 of 312 for training and 0 of 39 for validation"),
         "{said}"
@@ -323,7 +323,7 @@ fn a_cross_validation_has_a_run_for_each_fold_and_continues_where_it_was() {
     }
     let mean = values.iter().sum::<f64>() / 3.0;
     assert!((result["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
-    // The second part finds what the first has kept of the images that both have.
+    // The second fold finds the features that the first has cached of their common images.
     let found = said
         .lines()
         .filter(|line| line.contains("frozen features:"))

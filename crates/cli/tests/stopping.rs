@@ -164,7 +164,7 @@ fn a_run_in_progress_is_locked_until_its_process_ends() {
         .stderr(contains("could not list no-such-folder"));
 }
 
-/// Somebody else fills up the disk.
+/// Another process fills the disk.
 #[test]
 fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
     let dir = tempfile::tempdir().unwrap();

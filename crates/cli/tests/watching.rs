@@ -1,4 +1,4 @@
-//! The health of a network while it learns, in metrics.jsonl and in plain words.
+//! The health of a network in training, in metrics.jsonl and in messages.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! A step whose loss or gradient is not finite is not taken, and the layer that was the first is named.
+//! A step whose loss or gradient is not finite is not taken, and the first such layer is named.
 
 use std::sync::Arc;
 
