@@ -140,7 +140,7 @@ fn a_data_set_that_grew_shrank_or_changed_is_refused_by_name_unless_accepted() {
         .stderr(contains("from here on the run learns from other files"));
     assert_eq!(metrics(&run)[..2], before.1[..2]);
     assert_ne!(metrics(&run)[2..], before.1[2..]);
-    // Accepted, and killed before its first checkpoint: these are its data all the same.
+    // Accepted, and killed before its first checkpoint: these are its data anyway.
     resume(&run, &["--from-epoch", "2"])
         .success()
         .stderr(contains("from here on the run learns from other files"));

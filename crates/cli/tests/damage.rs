@@ -14,7 +14,7 @@ use tamper::with_state;
 
 const STATE: &str = "state.json";
 
-/// A run of so many epochs, the first of which is frozen.
+/// A run of `epochs` epochs, of which the first is frozen.
 fn run(dir: &Path, epochs: &str) -> PathBuf {
     let data = data(dir);
     let weights = pretrained(dir, &data);

@@ -10,7 +10,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 
-/// A recipe of two phases, of so many epochs each, on enough images to tell them apart by.
+/// A recipe of two phases with these numbers of epochs, on enough images for a significant difference.
 fn recipe(dir: &Path, name: &str, weights: &str, epochs: [usize; 2], thaw: &str) -> PathBuf {
     let recipe = dir.join(format!("{name}.toml"));
     let text = format!(

@@ -76,7 +76,7 @@ fn killed_at_any_moment_it_ends_in_the_same_bytes() {
     for part in 0..5 {
         let run = dir.path().join(format!("killed-{part}"));
         let mut child = train(&run).spawn().unwrap();
-        // Before the recipe is there, there is nothing to resume.
+        // Before the recipe exists, there is nothing to resume.
         while !run.join("recipe.toml").exists() {
             std::thread::sleep(Duration::from_millis(1));
         }

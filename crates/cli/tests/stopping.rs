@@ -1,4 +1,4 @@
-//! A run that is stopped saves where it is; nobody else trains it; a full disk does not end it.
+//! A stopped run saves its progress; no other process trains it; a full disk does not end it.
 #![cfg(unix)]
 
 mod common;
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 const EPOCHS: usize = 4;
 
-/// A recipe of two phases, with so many images of each class to learn from.
+/// A recipe of two phases, with this many training images of each class.
 fn recipe(dir: &Path, images: u32, rest: &str) -> PathBuf {
     let data = data(dir);
     let weights = pretrained(dir, &data);

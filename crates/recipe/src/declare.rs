@@ -1,6 +1,6 @@
 //! From the declarations of the options to the types that hold them.
 //!
-//! `options!` makes of each declaration a field of the resolved type ([`Recipe`](crate::Recipe) or
+//! `options!` turns each declaration into a field of the resolved type ([`Recipe`](crate::Recipe) or
 //! [`Phase`](crate::Phase)), a field of the draft type, a line in the list of options, the default, the check of its
 //! range, and the flag. A declaration that lacks a part does not compile.
 

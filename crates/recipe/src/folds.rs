@@ -1,4 +1,4 @@
-//! Cross-validation: the images of a data set split into K folds, each of which validates once.
+//! Cross-validation: the images of a data set are split into K folds, and each fold is the validation split of one run.
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::Sample;

@@ -28,7 +28,7 @@ const RUNNING: &str = "running.json";
 /// Most bytes of a file of a run that is read whole: the list of several million images.
 const LARGEST_RECORD: u64 = 1 << 30;
 
-/// The content of running.json, which exists while a run trains, and tells why a run ended that left it behind.
+/// The content of running.json, which exists while a run trains. If a run ended and left it, it tells why.
 #[derive(Serialize, Deserialize)]
 struct Running {
     /// Name of the phase.

@@ -103,7 +103,7 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
 
 fn is_run(folder: &Path) -> bool {
     let any = |names: [&str; 2]| names.iter().any(|name| folder.join(name).exists());
-    // A recipe alone may be one that somebody wrote.
+    // A recipe alone may be one that a user wrote.
     folder.join(CHECKPOINTS).is_dir() && any([RECIPE, LOCK])
         || folder.join(RECIPE).is_file() && any([LOAD_REPORT, LOCK])
 }

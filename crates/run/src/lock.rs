@@ -39,7 +39,7 @@ impl Lock {
     /// If another process has it, or the disk refuses.
     pub fn take(run: &Path) -> Result<Self, Error> {
         let path = run.join(LOCK);
-        // Opening a pipe would wait for whoever is at its other end.
+        // Opening a pipe would wait for a process at its other end.
         let regular = warmstart_files::open(&path).map(drop);
         if let Err(error) = regular
             && error.kind() != io::ErrorKind::NotFound

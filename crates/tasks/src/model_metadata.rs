@@ -66,7 +66,7 @@ fn one_of<'a>(table: &'a Value, key: &str, known: &[&str]) -> Result<&'a str, St
     text.ok_or_else(|| wrong(key, &found.to_string(), &known.join(" or ")))
 }
 
-/// The value of a key, of which the last part is its name in the table.
+/// The value of a key, whose last part is its name in the table.
 fn value<'a>(table: &'a Value, key: &str) -> &'a Value {
     &table[key.rsplit('.').next().unwrap_or(key)]
 }

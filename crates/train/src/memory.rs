@@ -27,7 +27,7 @@ pub struct Budget {
 }
 
 /// The smallest of the available memory, the limits of the control groups that the process is in, and
-/// its own limits (`ulimit -d`, `ulimit -v`), less a tenth; `None` where the system tells nothing.
+/// its own limits (`ulimit -d`, `ulimit -v`), less a tenth; `None` where the system does not tell.
 pub fn available() -> Option<Budget> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();

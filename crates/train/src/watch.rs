@@ -53,7 +53,7 @@ impl Watch {
         }
         let mut drifts: BTreeMap<usize, Drift> = BTreeMap::new();
         for batch in statistics {
-            // Any parameter of the layer tells its stage.
+            // Any parameter of the layer gives its stage.
             let stage = architecture.stage_of(&format!("{}.weight", batch.norm));
             let mean = before.values(&format!("{}.running_mean", batch.norm));
             let variance = before.values(&format!("{}.running_var", batch.norm));

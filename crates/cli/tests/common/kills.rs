@@ -28,7 +28,7 @@ pub struct Kills {
     pub in_write: usize,
     /// The first phase was done, and nothing of the second saved.
     pub at_boundary: usize,
-    /// There was a checkpoint of an epoch in hand.
+    /// There was a checkpoint within an epoch.
     pub within_epoch: usize,
 }
 
@@ -119,7 +119,7 @@ impl Undisturbed {
     pub fn kill(&self, name: &str, moments: &[Moment], numbers: &mut Numbers, kills: &mut Kills) {
         let run = self.dir.join(name);
         let mut child = self.train(&run);
-        // Before the recipe is there, there is nothing to resume.
+        // Before the recipe exists, there is nothing to resume.
         while !run.join("recipe.toml").exists() {
             sleep(Duration::from_millis(1));
         }
@@ -151,7 +151,7 @@ impl Undisturbed {
         let checkpoints = run.join("checkpoints");
         let boundary = checkpoints.join(format!("epoch-{:04}", self.first_phase));
         let writing = checkpoints.join(".writing");
-        // What a kill left behind is not a write.
+        // Files that an earlier kill left are not a write.
         let stale = writing.exists().then(|| modified(&writing));
         let micros = self.length.as_micros() as u64;
         let (reached, pause): (&dyn Fn() -> bool, u64) = match moment {

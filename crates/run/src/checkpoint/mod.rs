@@ -83,7 +83,7 @@ impl Checkpoints {
         Ok(self.path(at))
     }
 
-    /// Makes the folder, if the run is there.
+    /// Creates the folder, if the run's exists.
     fn create(&self) -> Result<(), Error> {
         match fs::create_dir(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -239,7 +239,7 @@ impl Checkpoints {
         Ok(self.epochs()?.into_iter().rev().find_map(&mut sound))
     }
 
-    /// The newest state, of which the own checksum is verified, but no other file; `None` if there is none.
+    /// The newest state whose own checksum is right; other files are not verified; `None` if there is none.
     ///
     /// # Errors
     /// If the folder cannot be listed.

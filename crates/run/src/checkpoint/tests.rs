@@ -197,7 +197,7 @@ fn what_was_being_removed_is_gone_and_what_is_of_another_version_is_set_aside() 
     write(&checkpoints, state(2));
     let format = State::FORMAT + 1;
     write(&checkpoints, State { format, ..state(3) });
-    // Half removed when the process ended, and somebody's copy.
+    // A half-removed checkpoint, and a folder with another name.
     let folder = run.path().join(CHECKPOINTS);
     fs::create_dir(folder.join(format!("{REMOVED}epoch-0000"))).unwrap();
     fs::create_dir(folder.join("epoch-2")).unwrap();

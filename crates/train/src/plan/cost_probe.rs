@@ -181,7 +181,7 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
         .spawn()
         .map_err(failed)?;
     let text = serde_json::to_string(request).expect("a request is plain data") + "\n";
-    // Open until the answer is there: the child ends where its input does, however this process ends.
+    // Open until the answer is read: the child ends when its input does, so it also ends when this process is killed.
     let mut input = child.stdin.take().expect("it was piped");
     // A child that failed early gives the reason itself.
     let _ = input.write_all(text.as_bytes());
