@@ -121,7 +121,7 @@ pub fn with_epochs(
     Ok(recipe)
 }
 
-/// The history of a run after `epochs` epochs, none of them better than the first.
+/// The history of a run after `done` epochs, none of them better than the first.
 #[cfg(test)]
 pub fn history(recipe: &Recipe, done: usize) -> Vec<EpochRecord> {
     let mut history = Vec::new();

@@ -22,7 +22,7 @@ pub struct Train {
     pub recipe: Option<PathBuf>,
     #[command(flatten)]
     pub options: TrainOptions,
-    /// Folder of the run [default: runs/<name of the data folder>]
+    /// Folder of the run [default: runs/ followed by the name of the data folder]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
     /// Cross-validate: K runs in RUN/fold-1 …, each validated on another part of the images; the same
