@@ -202,7 +202,7 @@ pub struct DataConvert {
 }
 
 impl Command {
-    /// Whether results, and so errors, are printed as JSON.
+    /// Whether results and errors are printed as JSON.
     pub fn prints_json(&self) -> bool {
         match self {
             Self::Runs(arguments) => arguments.json,

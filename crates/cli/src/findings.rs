@@ -1,15 +1,15 @@
-//! What should be known of a data set before training on it, as a table.
+//! The findings on a data set, as a table.
 
 use textwrap::Options;
 use warmstart_data::Finding;
 
 use crate::printing::printed;
 
-/// Columns that a sentence has at least, however narrow the terminal.
+/// Fewest columns of a sentence, however narrow the terminal.
 const NARROWEST: usize = 30;
 
-/// A row for each finding: what, how much of it, and a sentence, which goes on below itself where the terminal has so
-/// many columns. Elsewhere a finding is a line, to be searched for.
+/// A row for each finding: its kind, its count, and a sentence, which is wrapped to the terminal's `columns`. Without a
+/// terminal, a finding is one line, which can be searched for.
 pub fn table(findings: &[Finding], columns: Option<usize>) -> Vec<String> {
     let widest = |of: fn(&Finding) -> &str| {
         let widths = findings.iter().map(|finding| of(finding).chars().count());

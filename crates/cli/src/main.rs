@@ -20,7 +20,7 @@ fn main() -> ExitCode {
             let prints_json = arguments.command.prints_json();
             (Ok(arguments), prints_json)
         }
-        // Of a line that is not understood, the words themselves.
+        // A command line that is not understood counts as one with JSON if it has the word.
         Err(failure) => (
             Err(failure),
             std::env::args_os().any(|word| word == "--json"),

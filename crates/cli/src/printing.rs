@@ -1,5 +1,5 @@
-//! Lines for people, and JSON for programs. Names of files and classes may hold anything, and neither break a line nor
-//! command the terminal; options are spelled as flags.
+//! Lines for people, and JSON for programs. Whatever names of files and classes hold, they neither break a line nor
+//! send commands to the terminal. Options are spelled as flags.
 
 use std::io::{self, Write, stderr};
 
@@ -24,7 +24,7 @@ pub fn printed(text: &str) -> String {
 /// Prints one line.
 ///
 /// # Errors
-/// If the reader is gone.
+/// If the output is closed.
 pub fn line(out: &mut impl Write, line: impl AsRef<str>) -> io::Result<()> {
     writeln!(out, "{}", printed(line.as_ref()))
 }
@@ -32,16 +32,16 @@ pub fn line(out: &mut impl Write, line: impl AsRef<str>) -> io::Result<()> {
 /// Prints a value as JSON, on one line.
 ///
 /// # Errors
-/// If the reader is gone.
+/// If the output is closed.
 pub fn json(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string(value).expect("results are plain data");
     writeln!(out, "{}", spell(&text, flag))
 }
 
-/// Prints a text of several lines, in which no name breaks one.
+/// Prints a text of several lines.
 ///
 /// # Errors
-/// If the reader is gone.
+/// If the output is closed.
 pub fn lines(out: &mut impl Write, text: &str) -> io::Result<()> {
     text.lines().try_for_each(|text| line(out, text))
 }

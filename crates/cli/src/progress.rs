@@ -1,4 +1,4 @@
-//! Shows a run's events: a bar while the output is a terminal, plain lines otherwise.
+//! Shows a run's events: with a bar if the output is a terminal, as plain lines otherwise.
 
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
@@ -16,9 +16,9 @@ use warmstart_workflows::cross_validate::CrossValidation;
 
 use crate::{findings, printing};
 
-/// Unreadable images that are named one by one.
+/// Most unreadable images that are named.
 const NAMED: usize = 10;
-/// Classes that are named one by one.
+/// Most classes that are named.
 const CLASSES: usize = 20;
 
 /// The display of a run.
@@ -173,7 +173,7 @@ impl Progress {
         ));
     }
 
-    /// The bar of that length, made anew when the length changes.
+    /// The bar of that length, replaced when the length changes.
     fn bar_of(&mut self, length: usize) -> Option<&ProgressBar> {
         if !self.interactive {
             return None;
@@ -193,7 +193,7 @@ impl Progress {
         self.bar.as_ref()
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
@@ -202,7 +202,7 @@ impl Progress {
 
     fn line(&mut self, line: String) {
         self.clear();
-        // Training goes on whether or not anyone reads.
+        // Training continues whether or not anyone reads.
         printing::told(line);
     }
 }
@@ -258,7 +258,7 @@ fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, is_highest: boo
     )
 }
 
-/// The range that a figure may have with 95% confidence.
+/// The 95% confidence interval of a figure.
 pub fn interval(interval: Option<Interval>) -> String {
     interval.map_or(String::new(), |interval| format!(" ({interval})"))
 }
@@ -270,7 +270,7 @@ pub fn plan_lines(plan: &Plan) -> Vec<String> {
         None => "unknown on this system".into(),
     };
     let mut lines = vec![
-        format!("plan: memory to keep within is {budget}"),
+        format!("plan: memory limit {budget}"),
         row([
             "phase",
             "trains",

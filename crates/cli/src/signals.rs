@@ -1,4 +1,4 @@
-//! Signals: the wish that a run stops, and limits that are errors of a write.
+//! Signals: requests to stop a run, and limits that become errors of a write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use warmstart_run::stop::Stop;
 
 use crate::commands::Failure;
 
-/// What a process adds to the number of the signal that ended it, by the shells' custom.
+/// Base of the exit code of a process that a signal ended, by the shells' convention; the signal's number is added.
 const BY_SIGNAL: i32 = 128;
 
 /// The signals that stop a run: the first after its step, the second at once.
@@ -19,7 +19,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Catches them from here on: Ctrl-C, SIGTERM, and, unless it is ignored, the loss of the terminal.
+    /// Catches the signals from now on: Ctrl-C, SIGTERM, and, unless it is ignored, the loss of the terminal.
     ///
     /// # Errors
     /// If the system refuses.
@@ -28,7 +28,7 @@ impl Signals {
         let mut signals = vec![SIGINT, SIGTERM];
         signals.extend(hang_up());
         for signal in signals {
-            // They are called in this order.
+            // The handlers are called in this order.
             let caught =
                 flag::register_conditional_shutdown(signal, BY_SIGNAL + signal, stop.at_once())
                     .and_then(|_| flag::register(signal, stop.at_once()))
@@ -39,7 +39,7 @@ impl Signals {
         Ok(Self { last })
     }
 
-    /// How a run ended: one that was stopped says so, with the exit code that stands for the signal.
+    /// The result of a run; a stopped one has the exit code of the signal.
     pub fn ended<R>(&self, result: Result<R, Error>) -> Result<(), Failure> {
         match result {
             Ok(_) => Ok(()),
@@ -56,21 +56,21 @@ fn uncaught(error: std::io::Error) -> Failure {
     Failure::failed(format!("could not catch signals: {error}"))
 }
 
-/// Lets a write beyond the limit on a file's size (`ulimit -f`) fail, where the process would be ended.
+/// Makes a write beyond the limit on a file's size (`ulimit -f`) fail, instead of ending the process.
 ///
 /// # Errors
 /// If the system refuses.
 pub fn survive_size_limit() -> Result<(), Failure> {
     #[cfg(unix)]
     {
-        // A handler is enough: the write says what happened.
+        // A handler is enough: the write reports the error.
         flag::register(signal_hook::consts::SIGXFSZ, Arc::default()).map_err(uncaught)?;
     }
     Ok(())
 }
 
-/// The signal that says that the terminal is gone, unless the process was started to outlive it, as by
-/// `nohup`. Where the system does not tell, it stays as it is.
+/// The signal that the terminal was closed, unless the process ignores it, as under `nohup`; `None` where the system
+/// does not tell.
 fn hang_up() -> Option<i32> {
     #[cfg(target_os = "linux")]
     {
@@ -82,7 +82,7 @@ fn hang_up() -> Option<i32> {
     None
 }
 
-/// Returns whether a process with that /proc/PID/status ignores a signal.
+/// Whether a process with that /proc/PID/status ignores a signal.
 #[cfg(target_os = "linux")]
 fn is_ignored(status: &str, signal: i32) -> Option<bool> {
     let mask = status

@@ -1,4 +1,4 @@
-//! Detection data as they come: what is wrong is named, and no image is lost for one bad box.
+//! Flawed detection data: every problem is named, and no image is lost for one bad box.
 
 mod common;
 #[path = "common/scenes.rs"]
@@ -13,7 +13,7 @@ use predicates::str::contains;
 use scenes::{picture, shapes, train, write_annotations};
 use serde_json::{Value, json};
 
-/// A set in YOLO's layout whose label files are those given; the validation images are sound.
+/// A data set in YOLO's layout with these label files; the validation images are sound.
 fn yolo(dir: &Path, labels: &[(&str, &str)]) -> PathBuf {
     let data = dir.join("yolo");
     for split in ["train", "val"] {

@@ -1,5 +1,5 @@
-//! Harm that the system does to a run besides killing it: terminals that close, limits on files, homes that are
-//! missing, and processes that leave things behind.
+//! Harm to a run other than kills: closed terminals, limits on files, missing home folders, and processes that leave
+//! files behind.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -17,7 +17,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use process::{log, signal, wait_until};
 
-/// A file half written, under the name that the program gives such files.
+/// A half-written file, under the name that the program gives such files.
 const HALF_WRITTEN: &str = ".warmstart-0123456789abcdef.writing";
 
 /// Arguments of a run of two short epochs.
@@ -27,8 +27,8 @@ fn two_epochs<'a>(data: &'a Path, run: &'a Path) -> Vec<&'a str> {
     arguments
 }
 
-/// A shell's commands, after which the program takes the shell's place with these arguments. Its words go to
-/// the run's log.
+/// A shell's commands, after which the program replaces the shell, with these arguments. Its output goes to the run's
+/// log.
 fn after(commands: &str, arguments: &[&str], run: &Path) -> Child {
     let log = fs::File::create(run.with_extension("log")).unwrap();
     Command::new("sh")
@@ -113,7 +113,7 @@ fn a_limit_on_the_size_of_files_is_an_error_like_a_full_disk() {
     assert!(outcome(&run, 2) == outcome(&whole, 2));
 }
 
-/// The process that measures for another.
+/// The child process that measures steps.
 fn measuring(parent: &Child) -> Option<u32> {
     let id = parent.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
@@ -124,7 +124,7 @@ fn measuring(parent: &Child) -> Option<u32> {
 
 fn is_alive(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"));
-    // What nobody has asked about yet is a zombie.
+    // A process that nobody has waited for is a zombie.
     stat.is_ok_and(|stat| !stat.rsplit(')').next().unwrap().starts_with(" Z"))
 }
 
@@ -175,10 +175,10 @@ fn without_a_home_nothing_is_kept_and_nothing_lands_in_the_working_folder() {
             command.env("HOME", home).env("XDG_CACHE_HOME", cache);
             command.assert()
         };
-        let reason = "neither XDG_CACHE_HOME nor HOME names a folder";
+        let reason = "neither XDG_CACHE_HOME nor HOME names an absolute path";
         command(&arguments)
             .success()
-            .stderr(contains("are not kept: ").and(contains(reason)));
+            .stderr(contains("are not cached: ").and(contains(reason)));
         command(&["cache", "list"])
             .code(1)
             .stderr(contains(reason).and(contains("--cache DIR")));
@@ -197,7 +197,7 @@ fn a_run_that_was_killed_before_its_recipe_was_there_can_be_started_again() {
     fs::write(run.join(HALF_WRITTEN), "data = ").unwrap();
     warmstart().args(two_epochs(&data, &run)).assert().success();
     assert!(!run.join(HALF_WRITTEN).exists());
-    // What is somebody's is not written over.
+    // A user's file is not overwritten.
     let other = dir.path().join("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join(".warmstart-notes.writing"), "").unwrap();

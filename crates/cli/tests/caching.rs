@@ -1,4 +1,4 @@
-//! What a frozen part made of an image is computed once, and changes nothing.
+//! Frozen features are computed once, and the cache changes no result.
 
 mod common;
 #[cfg(target_os = "linux")]
@@ -222,7 +222,7 @@ fn two_runs_that_fill_the_same_cache_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_is_told_and_the_run_goes_on() {
+fn a_cache_that_cannot_be_created_is_reported_and_the_run_continues() {
     let setup = Setup::new("head");
     let (without, _) = setup.run("without", &["--no-cache"]);
     let expected = outcome(&without, EPOCHS);
@@ -234,7 +234,7 @@ fn a_cache_that_cannot_be_is_told_and_the_run_goes_on() {
         setup.cached("too-small", &small),
     ];
     for ((run, said), reason) in cases.into_iter().zip(["a file", "the limit is 0 MB"]) {
-        assert!(said.contains("frozen features are not kept in"), "{said}");
+        assert!(said.contains("frozen features are not cached in"), "{said}");
         assert!(said.contains(reason), "{said}");
         assert!(outcome(&run, EPOCHS) == expected, "{reason}");
     }
@@ -242,13 +242,13 @@ fn a_cache_that_cannot_be_is_told_and_the_run_goes_on() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_turns_the_cache_off_and_the_run_goes_on() {
+fn a_full_disk_turns_the_cache_off_and_the_run_continues() {
     let setup = Setup::new("head");
     let (cold, _) = setup.cached("cold", &[]);
     let expected = outcome(&cold, EPOCHS);
     for file in features(&setup.cache()) {
         fs::remove_file(&file).unwrap();
-        // Takes no byte, as a full disk.
+        // It takes no byte, like a full disk.
         std::os::unix::fs::symlink("/dev/full", &file).unwrap();
     }
     let (run, said) = setup.cached("full", &[]);
@@ -257,10 +257,10 @@ fn a_full_disk_turns_the_cache_off_and_the_run_goes_on() {
     assert!(outcome(&run, EPOCHS) == expected);
 }
 
-/// In a file system in memory, which is full before all of the files that it has.
+/// In a file system in memory, which is full before all files are written.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_disk_that_fills_up_keeps_what_is_there_and_the_run_goes_on() {
+fn a_disk_that_fills_up_keeps_what_is_there_and_the_run_continues() {
     let setup = Setup::new("head");
     let (without, _) = setup.run("without", &["--no-cache"]);
     let expected = outcome(&without, EPOCHS);
@@ -271,10 +271,7 @@ fn a_disk_that_fills_up_keeps_what_is_there_and_the_run_goes_on() {
     "#;
     let words = process::on_a_small_disk(setup.dir.path(), "200k", script);
     assert!(words.contains("No space left"), "{words}");
-    assert!(
-        words.contains("those that are missing are computed in"),
-        "{words}"
-    );
+    assert!(words.contains("missing ones are computed in"), "{words}");
     let found: Vec<u32> = words
         .split("frozen features: ")
         .skip(1)

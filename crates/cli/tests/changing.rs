@@ -1,4 +1,4 @@
-//! What a resumed run may change, what it says of it, and what it refuses.
+//! What a resumed run may change, what it reports, and what it refuses.
 
 mod common;
 #[path = "common/process.rs"]
@@ -107,7 +107,7 @@ fn a_data_set_that_has_moved_gives_the_same_bytes() {
         "its data are the same files: the result is the same",
     ));
     assert!(outcome(&run, EPOCHS) == expected);
-    // It is found there from now on.
+    // The data set is found there from now on.
     resume(&run, &["--from-epoch", "3"]).success();
     assert!(outcome(&run, EPOCHS) == expected);
 }
@@ -140,7 +140,7 @@ fn a_data_set_that_grew_shrank_or_changed_is_refused_by_name_unless_accepted() {
         .stderr(contains("from here on the run learns from other files"));
     assert_eq!(metrics(&run)[..2], before.1[..2]);
     assert_ne!(metrics(&run)[2..], before.1[2..]);
-    // Accepted, and killed before its first checkpoint: these are its data all the same.
+    // Accepted, and killed before its first checkpoint: these are its data anyway.
     resume(&run, &["--from-epoch", "2"])
         .success()
         .stderr(contains("from here on the run learns from other files"));
@@ -149,7 +149,7 @@ fn a_data_set_that_grew_shrank_or_changed_is_refused_by_name_unless_accepted() {
 }
 
 #[test]
-fn an_epoch_in_hand_begins_again_with_other_data() {
+fn an_epoch_in_progress_begins_again_with_other_data() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), "");
     let (run, _) = stopped_in_the_thaw(dir.path(), &recipe);
@@ -162,7 +162,7 @@ fn an_epoch_in_hand_begins_again_with_other_data() {
 }
 
 #[test]
-fn another_rate_or_length_is_said_with_what_it_means() {
+fn another_rate_or_length_is_reported_with_its_effect() {
     let dir = tempfile::tempdir().unwrap();
     let run = whole(dir.path());
     resume(
@@ -184,7 +184,7 @@ fn another_rate_or_length_is_said_with_what_it_means() {
             "changed: phase extension-2: new, 2 epochs with a schedule of their own",
         ))
         .stderr(contains("phase 3 of 3, extension-2: 2 × 15 steps"));
-    // An edit by hand is seen, too.
+    // An edit by hand is noticed, too.
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
     let edited = recipe.replacen("clip_norm = 0.0", "clip_norm = 2.0", 3);
     fs::write(run.join("recipe.toml"), edited).unwrap();
@@ -238,19 +238,19 @@ fn a_recipe_in_which_the_run_has_no_place_is_refused() {
             "epochs = 2",
             "epochs = 1",
             2,
-            "has 2 epochs, and 3 are done",
+            "has 2 epochs, and 3 are finished",
         ),
         (
             "train = \"all\"",
             "train = \"from:features.14\"",
             2,
-            "has another `train` in phase thaw",
+            "changes `train` in phase thaw",
         ),
         (
             "optimizer = \"adamw\"",
             "optimizer = \"sgd\"",
             2,
-            "has another `optimizer` in phase thaw",
+            "changes `optimizer` in phase thaw",
         ),
     ] {
         fs::write(run.join("recipe.toml"), recipe.replace(from, to)).unwrap();
@@ -278,10 +278,10 @@ fn a_recipe_in_which_the_run_has_no_place_is_refused() {
     assert!(run.join("best.safetensors").exists());
 }
 
-/// The way of the tutorial: the thaw dies for memory, continues with a smaller batch, ends with the loss
-/// still falling, and goes on for more.
+/// The tutorial's case: the thaw is killed for lack of memory, continues with a smaller batch, ends with the loss still
+/// falling, and is extended.
 #[test]
-fn the_thaw_dies_goes_on_with_a_smaller_batch_and_then_for_longer() {
+fn a_killed_thaw_continues_with_a_smaller_batch_and_then_for_longer() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), "");
     let run = dir.path().join("run");
@@ -319,7 +319,7 @@ fn the_thaw_dies_goes_on_with_a_smaller_batch_and_then_for_longer() {
 }
 
 #[test]
-fn steps_that_are_no_number_are_left_out_but_not_for_ever() {
+fn steps_that_are_not_finite_are_skipped_but_not_for_ever() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), "on_nonfinite = 'skip'\noptimizer = 'sgd'");
     let text = fs::read_to_string(&recipe).unwrap();

@@ -1,4 +1,4 @@
-//! What was damaged is named, and what is sound is used.
+//! Damaged files are named, and sound ones are used.
 
 mod common;
 #[path = "common/tamper.rs"]
@@ -14,7 +14,7 @@ use tamper::with_state;
 
 const STATE: &str = "state.json";
 
-/// A run of so many epochs, the first of which is frozen.
+/// A run of `epochs` epochs, of which the first is frozen.
 fn run(dir: &Path, epochs: &str) -> PathBuf {
     let data = data(dir);
     let weights = pretrained(dir, &data);
@@ -116,7 +116,7 @@ fn a_lost_recipe_is_taken_from_the_newest_checkpoint() {
             ));
         assert_eq!(fs::read(run.join("recipe.toml")).unwrap(), before);
     }
-    // A recipe with a mistake is somebody's, and is not written over.
+    // A recipe with a mistake is a user's, and is not overwritten.
     fs::write(run.join("recipe.toml"), "seed = \"many\"\n").unwrap();
     resume(&run, &[]).code(2).stderr(contains("recipe.toml:1:"));
 }

@@ -15,7 +15,7 @@ use serde_json::Value;
 
 const EPOCHS: usize = 5;
 
-/// A recipe of a frozen phase and a thaw, the last two epochs of which are without mosaics.
+/// A recipe of a frozen phase and a thaw, whose last two epochs are without mosaics.
 fn recipe(dir: &Path, data: &Path, weights: &str) -> PathBuf {
     let recipe = dir.join("recipe.toml");
     let text = format!(

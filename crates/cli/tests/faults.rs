@@ -1,7 +1,7 @@
-//! Whichever call of the system fails, or is the last before a kill: the checkpoints are sound, the words are
-//! clear, and the run ends in the same bits.
+//! Whichever system call fails, or is the last before a kill, the checkpoints are sound, the messages are clear, and
+//! the run ends in the same bits.
 //!
-//! `WARMSTART_FAULTS=all cargo test --release -p warmstart --test faults` lets every call fail.
+//! `WARMSTART_FAULTS=all cargo test --release -p warmstart --test faults` makes every call fail.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -43,7 +43,7 @@ fn ways(kind: &str) -> &'static [How] {
 
 type Outcome = (Vec<Vec<u8>>, Vec<BTreeMap<String, Value>>);
 
-/// A recipe, what a run of it comes to, and the library that lets calls fail.
+/// A recipe, the result of a run of it, and the library that makes calls fail.
 struct Trial {
     _dir: tempfile::TempDir,
     dir: PathBuf,
@@ -150,7 +150,7 @@ impl Trial {
         killed
     }
 
-    /// Lets a call fail, finishes the run, and says what is wrong with it; else how the fault was met.
+    /// Makes a call fail, and finishes the run. Returns how the fault was met, or what is wrong with the run.
     fn meet(&self, name: &str, stage: Stage, fault: Fault) -> Result<&'static str, String> {
         let place = self.place(name);
         if stage == Stage::Resume {
@@ -228,7 +228,7 @@ fn check_end(place: &Place, fault: Fault, status: ExitStatus, said: &str) -> Res
     }
 }
 
-/// Whatever looks like a checkpoint has every file, as its state says.
+/// Every folder that looks like a checkpoint has all files of its state.
 fn check_checkpoints(run: &Path) -> Result<(), String> {
     for entry in fs::read_dir(run.join("checkpoints")).into_iter().flatten() {
         let folder = entry.unwrap().path();
@@ -250,7 +250,7 @@ fn check_checkpoints(run: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Lists what somebody began to write or to remove, below a folder.
+/// Files below a folder that a process began to write or to remove.
 fn leftovers(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {

@@ -10,7 +10,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 
-/// A recipe of two phases, of so many epochs each, on enough images to tell them apart by.
+/// A recipe of two phases with these numbers of epochs, on enough images for a significant difference.
 fn recipe(dir: &Path, name: &str, weights: &str, epochs: [usize; 2], thaw: &str) -> PathBuf {
     let recipe = dir.join(format!("{name}.toml"));
     let text = format!(
@@ -32,7 +32,7 @@ fn images(dir: &Path) -> PathBuf {
     data
 }
 
-/// Trains, and returns what was said and the summary.
+/// Trains, and returns the messages and the summary.
 fn train(recipe: &Path, run: &Path, flags: &[&str]) -> (String, Value) {
     let output = warmstart()
         .arg("train")
@@ -79,7 +79,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     assert_eq!(guard["level"], 0.05);
     assert!(keeps(&run, &summary["kept"]["epoch"], "model.safetensors"));
 
-    // From there, with wrong labels on half of the images: what was right is forgotten.
+    // From there, with wrong labels on half of the images, which make the model worse.
     for (class, wrong) in CLASSES.iter().zip(CLASSES.iter().cycle().skip(1)) {
         for variant in 220..240 {
             let picture = format!("{variant}.png");
@@ -102,7 +102,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     );
     let run = dir.path().join("hurts");
     let (said, summary) = train(&hurts, &run, &[]);
-    assert!(said.contains("does not beat the frozen probe"), "{said}");
+    assert!(said.contains("does not beat the frozen model"), "{said}");
     assert!(said.contains("the frozen model is kept"), "{said}");
     assert_eq!(summary["kept"]["phase"], "freeze");
     assert!(keeps(&run, &summary["kept"]["epoch"], "model.safetensors"));
@@ -144,7 +144,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
         &unguarded["highest"]["epoch"],
         "model.safetensors"
     ));
-    // So does a process that was killed before it said so.
+    // A process that was killed before it reported the choice does the same.
     fs::remove_file(run.join("summary.json")).unwrap();
     fs::remove_file(run.join("best.safetensors")).unwrap();
     resume().stderr(contains("the frozen model is kept"));
@@ -160,7 +160,7 @@ fn without_a_guard_the_best_epoch_is_kept() {
     let recipe = recipe(dir.path(), "recipe", &weights, [1, 1], "");
     let run = dir.path().join("run");
     let (said, summary) = train(&recipe, &run, &["--no-guard"]);
-    assert!(!said.contains("probe"), "{said}");
+    assert!(!said.contains("the frozen model"), "{said}");
     assert_eq!(
         (&summary["kept"], &summary["guard"]),
         (&summary["highest"], &Value::Null)
@@ -197,9 +197,10 @@ fn of_a_moving_average_and_the_weights_themselves_the_better_are_kept() {
             "trained" => "training.safetensors",
             other => panic!("{other}"),
         };
-        let file = match kept["phase"] == "freeze" {
-            true => "model.safetensors",
-            false => file,
+        let file = if kept["phase"] == "freeze" {
+            "model.safetensors"
+        } else {
+            file
         };
         assert!(keeps(&run, &kept["epoch"], file), "{name}: {said}");
         // The figure is that of the file.
@@ -301,7 +302,7 @@ fn the_kept_figure_leads_and_the_highest_is_called_what_it_is() {
             (&0.4.into(), &0.6.into())
         );
         assert_eq!(line["not_kept"], lines[1]);
-        // So is the run itself, which says the same again.
+        // So is the run itself, which reports the same again.
         warmstart().arg("resume").arg(&run).assert().success();
         let again = self::summary(&run);
         assert_eq!(

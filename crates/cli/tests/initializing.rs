@@ -1,4 +1,4 @@
-//! First values for weights that no file gives.
+//! Initialization of weights that no file gives.
 
 mod common;
 
@@ -11,7 +11,7 @@ use predicates::str::contains;
 use serde_json::Value;
 
 #[test]
-fn a_check_says_layer_by_layer_what_becomes_of_signal_and_gradient() {
+fn a_check_shows_signal_and_gradient_layer_by_layer() {
     let dir = tempfile::tempdir().unwrap();
     let picture = dir.path().join("init.svg");
     let check = |arguments: &[&str]| {
@@ -137,7 +137,7 @@ fn a_recipe_initializes_by_kind_and_by_name_and_only_what_no_file_gives() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let weights = pretrained(dir.path(), &data);
-    // Learning hardly anything, so that the first values show.
+    // With hardly any training, so that the initial values show.
     let run = |name: &str, weights: &str, init: &str| {
         let recipe = dir.path().join(format!("{name}.toml"));
         let text = format!(
@@ -187,7 +187,7 @@ fn a_recipe_initializes_by_kind_and_by_name_and_only_what_no_file_gives() {
     ] {
         let found = &model[name];
         match expected {
-            // But for a step of the size of nothing.
+            // Except for one tiny step.
             0.0 => assert!(deviation(found) < 1e-20, "{name}"),
             expected => assert!(near(found, expected), "{name}: {}", deviation(found)),
         }

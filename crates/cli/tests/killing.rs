@@ -1,4 +1,4 @@
-//! Killed at any moment, however often, a run ends in the same bytes as one that nobody disturbed.
+//! Killed at any moment, however often, a run ends in the same bytes as an undisturbed one.
 //!
 //! `WARMSTART_KILLS=200 cargo test --release -p warmstart --test killing` kills more often.
 
@@ -137,9 +137,9 @@ fn within_epoch(run: &Path) -> Option<PathBuf> {
     })
 }
 
-/// The comparison of bytes is worth something: a resumed run that forgets anything differs.
+/// The control of the comparison: a resumed run that forgets anything differs.
 #[test]
-fn what_is_not_restored_shows() {
+fn a_state_that_is_not_restored_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = classification(dir.path());
     pictures(&dir.path().join("data/train"), &CLASSES, 200, 30);

@@ -1,4 +1,4 @@
-//! An image that vanishes or breaks in the middle of a run does not cost the run.
+//! An image that vanishes or breaks in the middle of a run does not end the run for good.
 #![cfg(unix)]
 
 mod common;
@@ -42,7 +42,7 @@ fn image(data: &Path, split: &str) -> PathBuf {
 }
 
 #[test]
-fn the_run_is_saved_and_goes_on_with_the_image_or_without_it() {
+fn the_run_is_saved_and_continues_with_the_image_or_without_it() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path());
     let whole = dir.path().join("whole");
@@ -76,7 +76,7 @@ fn the_run_is_saved_and_goes_on_with_the_image_or_without_it() {
         assert!(last.contains(with), "{words}");
         assert!(last.ends_with(" --accept-data-change`"), "{words}");
 
-        // Not without a word from the user.
+        // Not without the user's consent.
         resume(&[]).code(1).stderr(contains("1 fewer: "));
         if split == "val" {
             resume(&["--accept-data-change"])

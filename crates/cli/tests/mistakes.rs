@@ -1,4 +1,4 @@
-//! Every mistake is one line that names the thing and the fix, and leaves nothing behind.
+//! Every mistake gives one line that names the cause and the fix, and leaves no files behind.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{CLASSES, data, pictures, small_run, warmstart};
 
-/// The fixtures of the weights room: small files out of PyTorch.
+/// The fixtures of the crate `weights`: small files from PyTorch.
 fn weights(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../weights/tests/fixtures")
@@ -288,7 +288,7 @@ fn a_model_file_that_warmstart_did_not_write() {
 }
 
 #[test]
-fn a_training_that_diverges_stops_and_keeps_what_was_there() {
+fn a_training_that_diverges_stops_and_keeps_the_last_good_state() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let out = dir.path().join("run");

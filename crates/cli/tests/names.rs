@@ -38,7 +38,7 @@ fn odd_data(dir: &Path) -> PathBuf {
     data
 }
 
-/// Runs a command in a folder; returns what it printed and said. Both are lines of plain text.
+/// Runs a command in a folder; returns its output and its messages, both lines of plain text.
 fn run(dir: &Path, words: &[&OsStr]) -> (String, String) {
     let output = warmstart().current_dir(dir).args(words).output().unwrap();
     let [out, said] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());

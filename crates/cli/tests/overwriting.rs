@@ -56,7 +56,7 @@ fn predict_overwrites_only_what_predict_wrote() {
         assert_eq!(fs::read(&theirs).unwrap(), before);
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
         fs::remove_file(&theirs).unwrap();
-        // A link to somebody's file is somebody's, and so is one that leads nowhere.
+        // A link to a user's file counts as a user's file, and so does one that leads nowhere.
         #[cfg(unix)]
         for target in [picture.clone(), dir.join("nowhere")] {
             std::os::unix::fs::symlink(&target, &theirs).unwrap();

@@ -1,4 +1,4 @@
-//! Memory, batches and time of each phase are said before anything runs, and kept to.
+//! Memory, batches and time of each phase are reported before anything runs, and are kept to.
 
 mod common;
 
@@ -48,12 +48,12 @@ impl Pretrained {
     }
 }
 
-/// Runs the binary with so many kB of data and no more.
+/// Runs the binary with a limit on its data, in kB.
 fn limited(kilobytes: u32, arguments: &[&str]) -> Output {
     under("d", kilobytes, arguments)
 }
 
-/// Runs the binary under a limit of the shell's.
+/// Runs the binary under a limit set by the shell.
 fn under(limit: &str, kilobytes: u32, arguments: &[&str]) -> Output {
     let program = assert_cmd::cargo::cargo_bin("warmstart");
     let script = format!("ulimit -{limit} {kilobytes} && exec \"$0\" \"$@\"");
@@ -102,7 +102,7 @@ fn a_plan_says_what_each_phase_needs_and_makes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let out = dir.path().join("run");
-    // A plan needs the file to be there, and nothing of what is in it.
+    // A plan needs the file to exist, but not its content.
     let weights = dir.path().join("weights.pth");
     fs::write(&weights, "").unwrap();
     let mut arguments = full_size(&data, weights.to_str().unwrap(), &out);
@@ -111,7 +111,7 @@ fn a_plan_says_what_each_phase_needs_and_makes_nothing() {
         .args(&arguments)
         .assert()
         .success()
-        .stdout(contains("plan: memory to keep within is"))
+        .stdout(contains("plan: memory limit"))
         .stdout(contains("freeze"))
         .stdout(contains("1 × 4"))
         .stdout(contains("training steps: use more epochs"));
@@ -163,13 +163,13 @@ fn a_run_says_its_plan_first_and_peaks_where_it_planned() {
         .args(full_size(&data, "none", &out))
         .assert()
         .success()
-        .stderr(contains("plan: memory to keep within is"));
+        .stderr(contains("plan: memory limit"));
     let plan = json(&out.join("plan.json"));
     let summary = json(&out.join("summary.json"));
     for (phase, planned) in [(0, &plan["phases"][0]), (1, &plan["phases"][1])] {
         let phase = &summary["phases"][phase];
         assert_eq!(phase["planned_mb"], planned["planned_mb"]);
-        // bench/memory holds it against 15%; other tests at work at the same time move it here.
+        // bench/memory compares it with 15%; here, other tests that run at the same time change it.
         let ratio = phase["planned_mb"].as_f64().unwrap() / phase["peak_mb"].as_f64().unwrap();
         assert!((0.7..1.4).contains(&ratio), "{phase}");
     }
@@ -243,7 +243,7 @@ fn micro_batches_give_the_whole_batch_up_to_rounding_where_statistics_are_frozen
 }
 
 #[test]
-fn a_batch_that_does_not_fit_is_cut_and_the_run_goes_through_under_a_hard_limit() {
+fn a_batch_that_does_not_fit_is_split_and_the_run_succeeds_under_a_hard_limit() {
     let Pretrained {
         dir: _dir,
         data,
@@ -267,7 +267,7 @@ fn a_batch_that_does_not_fit_is_cut_and_the_run_goes_through_under_a_hard_limit(
 }
 
 #[test]
-fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
+fn a_step_that_fails_to_allocate_continues_in_smaller_micro_batches() {
     let Pretrained {
         dir: _dir,
         data,
@@ -289,7 +289,7 @@ fn a_step_that_fails_to_allocate_goes_on_in_smaller_parts() {
     assert!(said.contains("continuing after epoch 1 of 2"), "{said}");
     assert_eq!(metrics(&out).len(), 2);
     assert_eq!(json(&out.join("summary.json"))["state"], "finished");
-    // With no epoch left nothing gets smaller: to start anew once more would be for ever.
+    // With no epoch left nothing gets smaller: starting again would never end.
     let mut again = warmstart();
     again.arg("resume").arg(&out).arg("--out-of-memory");
     let said = again.assert().failure();
@@ -423,7 +423,7 @@ fn more_memory_than_there_is_is_noted() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn under_any_limit_on_addresses_a_run_goes_or_names_memory() {
+fn under_any_limit_on_addresses_a_run_succeeds_or_names_memory() {
     let setting = Pretrained::new();
     let mut succeeded = 0;
     for kilobytes in [40_000, 80_000, 180_000, 200_000, 220_000] {

@@ -50,7 +50,9 @@ fn cut_at_any_epoch_boundary_it_ends_in_the_same_bytes() {
             .args(["--from-epoch", &cut.to_string(), "--threads", threads])
             .assert()
             .success()
-            .stderr(contains(format!("continuing after epoch {cut} of {EPOCHS}")));
+            .stderr(contains(format!(
+                "continuing after epoch {cut} of {EPOCHS}"
+            )));
         assert!(outcome(&run, EPOCHS) == expected, "cut after epoch {cut}");
     }
 }
@@ -74,7 +76,7 @@ fn killed_at_any_moment_it_ends_in_the_same_bytes() {
     for part in 0..5 {
         let run = dir.path().join(format!("killed-{part}"));
         let mut child = train(&run).spawn().unwrap();
-        // Before the recipe is there, there is nothing to resume.
+        // Before the recipe exists, there is nothing to resume.
         while !run.join("recipe.toml").exists() {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -228,13 +230,13 @@ fn files_that_follow_from_the_checkpoints_are_brought_back_in_line() {
 }
 
 #[test]
-fn what_cannot_be_resumed_is_said_in_a_line() {
+fn what_cannot_be_resumed_is_refused_in_a_line() {
     let dir = tempfile::tempdir().unwrap();
     let run = whole_run(dir.path());
     let resume = |arguments: &[&str]| warmstart().arg("resume").arg(&run).args(arguments).assert();
     resume(&["--from-epoch", "9"])
         .code(2)
-        .stderr(contains("those kept are of the epochs 1, 2, 3, 4"));
+        .stderr(contains("there are checkpoints of the epochs 1, 2, 3, 4"));
     resume(&["--epochs", "3"])
         .code(2)
         .stderr(contains("4 of 4 epochs are done"));

@@ -1,4 +1,4 @@
-//! Figures on images that a model has seen are called what they are.
+//! Figures on images that a model has seen are marked as such.
 
 mod common;
 #[path = "common/scenes.rs"]
@@ -20,7 +20,7 @@ fn trained(data: &Path, weights: &str, out: PathBuf, flags: &[&str]) -> PathBuf 
     out
 }
 
-/// Returns what a command says of the images, and the JSON object that it prints.
+/// Returns a command's messages on the images, and the JSON object that it prints.
 fn eval(model: &Path, flags: &[&str]) -> (String, Value) {
     let mut command = warmstart();
     let output = command.arg("eval").arg(model).arg("--json").args(flags);
@@ -38,7 +38,7 @@ fn seen(result: &Value) -> (u64, u64) {
 fn without_data_a_run_s_own_validation_images_are_measured() {
     let dir = tempfile::tempdir().unwrap();
     let split = data(dir.path());
-    // Class folders alone: a share validates.
+    // Class folders alone: a share becomes the validation split.
     let shared = dir.path().join("shared");
     pictures(&shared, &CLASSES, 0, 9);
     for (name, data, flags) in [
@@ -70,20 +70,20 @@ fn without_data_a_run_s_own_validation_images_are_measured() {
         let (_, training) = eval(&run, &["--split", "train"]);
         assert_eq!(seen(&training), (training["images"].as_u64().unwrap(), 0));
     }
-    // An image that is not what it was is left out and named.
+    // A changed image is left out and named.
     let run = dir.path().join("runs/split");
     fs::write(split.join("val/vertical/100.png"), "another").unwrap();
     fs::remove_file(split.join("val/vertical/101.png")).unwrap();
     let (said, result) = eval(&run, &[]);
     assert!(
-        said.contains("2 of the run's 12 images are gone") && said.contains("100.png"),
+        said.contains("2 of the run's 12 images are missing") && said.contains("100.png"),
         "{said}"
     );
     assert_eq!(result["images"], 10);
 }
 
 #[test]
-fn images_that_a_model_was_trained_on_are_told_whatever_they_are_called_now() {
+fn images_that_a_model_was_trained_on_are_recognised_under_any_name() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let run = trained(&data, "none", dir.path().join("run"), &["--epochs", "1"]);
@@ -96,7 +96,7 @@ fn images_that_a_model_was_trained_on_are_told_whatever_they_are_called_now() {
     );
     assert_eq!(seen(&result), (27, 0));
     assert_eq!(result["own"], Value::Null);
-    // Said before the figures, also in text.
+    // Reported before the figures, also in text.
     warmstart()
         .arg("eval")
         .arg(run.join("checkpoints/epoch-0001"))
@@ -130,7 +130,7 @@ fn images_that_a_model_was_trained_on_are_told_whatever_they_are_called_now() {
         "{said}"
     );
 
-    // The data set has moved, and the model has gone on to another run.
+    // The data set has moved, and the model has become the start of another run.
     let moved = dir.path().join("moved");
     fs::rename(&data, &moved).unwrap();
     let (_, result) = eval(&run, &["--data", &folder(&moved.join("train"))]);
@@ -162,7 +162,7 @@ fn images_that_a_model_was_trained_on_are_told_whatever_they_are_called_now() {
 }
 
 #[test]
-fn a_part_of_a_cross_validation_has_not_seen_its_own_part() {
+fn the_run_of_a_fold_has_not_trained_on_its_own_fold() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let out = trained(
@@ -174,7 +174,7 @@ fn a_part_of_a_cross_validation_has_not_seen_its_own_part() {
     let (_, result) = eval(&out.join("fold-1"), &[]);
     let images = result["images"].as_u64().unwrap();
     assert!((12..=14).contains(&images), "{images}");
-    // Its pictures are known as those that chose the epoch, but for near-duplicates of others.
+    // Its pictures are recognised as those that chose the epoch, except near-duplicates of others.
     let (trained_on, chosen_by) = seen(&result);
     assert!(trained_on < images / 2 && trained_on + chosen_by == images);
 }

@@ -55,7 +55,7 @@ fn a_phase_ends_when_its_patience_does_and_a_run_so_ended_can_be_made_longer() {
     let data = data(dir.path());
     let weights = pretrained(dir.path(), &data);
     let run = dir.path().join("run");
-    // At such rates nothing becomes better.
+    // At such rates nothing improves.
     let flags = [
         "--freeze-epochs",
         "5",
@@ -127,11 +127,13 @@ fn classes_are_balanced_by_what_is_seen_or_by_what_it_weighs() {
         .args(small_run(&data, &weights, &dir.path().join("boxes")))
         .args(["--task", "detect", "--balance", "loss"])
         .assert();
-    scenes.code(2).stderr(contains("it must be left out in detection"));
+    scenes
+        .code(2)
+        .stderr(contains("it must be left out in detection"));
 }
 
 #[test]
-fn what_nobody_says_is_for_the_images_that_there_are() {
+fn defaults_depend_on_the_images() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let weights = pretrained(dir.path(), &data);
@@ -186,15 +188,19 @@ fn long_pictures(dir: &Path, count: u32) {
                     _ => x == y,
                 };
                 let shade = 120 + (variant * 37 % 120) as u8;
-                match lit {
-                    true => Rgb([shade, 255 - shade, 200]),
-                    false => Rgb([20, shade / 2, 40]),
+                if lit {
+                    Rgb([shade, 255 - shade, 200])
+                } else {
+                    Rgb([20, shade / 2, 40])
                 }
             });
-            // The class shows in the first third alone.
-            let picture = RgbImage::from_fn(120, 40, |x, y| match x < 38 {
-                true => *picture.get_pixel(x, y),
-                false => Rgb([(x * 2) as u8, (variant * 29 % 200) as u8, (y * 6) as u8]),
+            // Only the first third shows the class.
+            let picture = RgbImage::from_fn(120, 40, |x, y| {
+                if x < 38 {
+                    *picture.get_pixel(x, y)
+                } else {
+                    Rgb([(x * 2) as u8, (variant * 29 % 200) as u8, (y * 6) as u8])
+                }
             });
             picture
                 .save(folder.join(format!("{variant:03}.png")))
@@ -204,7 +210,7 @@ fn long_pictures(dir: &Path, count: u32) {
 }
 
 #[test]
-fn pictures_are_fitted_as_a_probe_tells_most_by() {
+fn pictures_are_fitted_as_the_linear_probe_classifies_best() {
     let dir = tempfile::tempdir().unwrap();
     let weights = pretrained(dir.path(), &data(&dir.path().join("stripes")));
     let data = dir.path().join("long");
@@ -222,7 +228,7 @@ fn pictures_are_fitted_as_a_probe_tells_most_by() {
         recipe.contains("fit = \"squash\"") || recipe.contains("fit = \"letterbox\""),
         "the crop shows nothing of the class: {said}"
     );
-    // What predicts sees what was trained on.
+    // Prediction sees the same fit as training.
     let eval = |run: &Path| {
         let mut command = warmstart();
         command
@@ -242,7 +248,7 @@ fn pictures_are_fitted_as_a_probe_tells_most_by() {
         &cropped,
         &["--freeze-epochs", "1", "--epochs", "2", "--fit", "crop"],
     );
-    assert!(!said.contains("a probe on"), "{said}");
+    assert!(!said.contains("a linear probe on"), "{said}");
     assert!(
         fs::read_to_string(cropped.join("recipe.toml"))
             .unwrap()
@@ -271,7 +277,7 @@ fn a_class_of_one_image_cannot_be_cross_validated() {
 }
 
 #[test]
-fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
+fn a_cross_validation_has_a_run_for_each_fold_and_continues_where_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let weights = pretrained(dir.path(), &data);
@@ -299,7 +305,7 @@ fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
         train(&data, &weights, &out, &flags)
     };
     let said = train_folds(&flags("3"));
-    // 39 images, eight views of each: two epochs see two of them, in every part those of 26.
+    // 39 images, eight views of each: two epochs see two of them, in every fold those of 26 images.
     assert!(
         said.contains("0 of 312 for training and 0 of 39 for validation"),
         "{said}"
@@ -319,7 +325,7 @@ fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
     }
     let mean = values.iter().sum::<f64>() / 3.0;
     assert!((result["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
-    // The second part finds what the first has kept of the images that both have.
+    // The second fold finds the features that the first has cached of their common images.
     let found = said
         .lines()
         .filter(|line| line.contains("frozen features:"))
@@ -371,7 +377,7 @@ fn a_cross_validation_is_a_run_for_each_part_and_goes_on_where_it_was() {
     ]);
     let other = warmstart().args(arguments).assert().code(2);
     other.stderr(contains(
-        "was asked for otherwise (phase thaw: epochs 1 → 2",
+        "was requested with other options (phase thaw: epochs 1 → 2",
     ));
     again("1").stderr(contains("--folds 1: give a number from 2 to 100"));
 }
@@ -404,8 +410,8 @@ fn weights_are_ranked_by_what_their_frozen_features_tell() {
     );
     rank(&[])
         .success()
-        .stdout(contains("judged by 87 training images").and(contains("mobilenet_v2  0.")));
-    rank(&["none"])
-        .code(2)
-        .stderr(contains("--weights none: the model is not known: give --model NAME"));
+        .stdout(contains("linear probe on 87 training images").and(contains("mobilenet_v2  0.")));
+    rank(&["none"]).code(2).stderr(contains(
+        "--weights none: the model is not known: give --model NAME beside it",
+    ));
 }

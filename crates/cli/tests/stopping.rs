@@ -1,4 +1,4 @@
-//! A run that is stopped saves where it is; nobody else trains it; a full disk does not end it.
+//! A stopped run saves its progress; no other process trains it; a full disk does not end it.
 #![cfg(unix)]
 
 mod common;
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 const EPOCHS: usize = 4;
 
-/// A recipe of two phases, with so many images of each class to learn from.
+/// A recipe of two phases, with this many training images of each class.
 fn recipe(dir: &Path, images: u32, rest: &str) -> PathBuf {
     let data = data(dir);
     let weights = pretrained(dir, &data);
@@ -39,7 +39,7 @@ fn resume(run: &Path) -> assert_cmd::assert::Assert {
 }
 
 #[test]
-fn a_signal_stops_after_the_step_in_hand_and_saves_it() {
+fn a_signal_stops_after_the_current_step_and_saves_it() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), 60, "");
     let whole = dir.path().join("whole");
@@ -117,7 +117,7 @@ fn before_there_is_anything_to_save_one_signal_is_enough() {
 }
 
 #[test]
-fn a_run_in_the_works_is_nobody_else_s_until_its_process_is_gone() {
+fn a_run_in_progress_is_locked_until_its_process_ends() {
     let dir = tempfile::tempdir().unwrap();
     let recipe = recipe(dir.path(), 200, "");
     let run = dir.path().join("run");
@@ -164,7 +164,7 @@ fn a_run_in_the_works_is_nobody_else_s_until_its_process_is_gone() {
         .stderr(contains("could not list no-such-folder"));
 }
 
-/// Somebody else fills up the disk.
+/// Another process fills the disk.
 #[test]
 fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
     let dir = tempfile::tempdir().unwrap();

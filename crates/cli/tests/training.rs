@@ -250,11 +250,11 @@ fn a_test_split_is_measured_once_at_the_end() {
     assert!(summary()["test"]["metric"].is_number());
     let note = |summary: Value| summary["note"].as_str().unwrap().to_owned();
     assert!(note(summary()).contains("had no part in training or in choosing"));
-    // Going on after that is a choice that may have been made by them.
+    // Continuing after that may have been decided by these figures.
     let mut resume = warmstart();
     resume.arg("resume").arg(&run).args(["--epochs", "2"]);
     resume.assert().success();
-    assert!(note(summary()).contains("not the first look"));
+    assert!(note(summary()).contains("they were measured before"));
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn checkpoints_are_pruned_but_for_the_last_the_best_and_the_ends_of_phases() {
             .max_by(|&a, &b| metrics[a - 1].total_cmp(&metrics[b - 1]))
             .unwrap()
     };
-    // The best frozen one and, of what could be gone on from, the best thawed one so far.
+    // The best frozen epoch and, of those from which the run could continue, the best thawed one so far.
     let best = [
         best_of(1..=2),
         best_of(3..=6),

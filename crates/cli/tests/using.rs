@@ -1,4 +1,4 @@
-//! What a finished model is good for, from its one file.
+//! The uses of a finished model, from its one file.
 
 mod common;
 

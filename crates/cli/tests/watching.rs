@@ -1,4 +1,4 @@
-//! The health of a network while it learns, in metrics.jsonl and in plain words.
+//! The health of a network in training, in metrics.jsonl and in messages.
 
 mod common;
 
@@ -62,7 +62,7 @@ fn every_epoch_says_how_each_trained_stage_is() {
 }
 
 #[test]
-fn looking_does_not_change_what_is_looked_at() {
+fn watching_does_not_change_the_result() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let run = |name: &str, every: &str| {
@@ -76,7 +76,7 @@ fn looking_does_not_change_what_is_looked_at() {
 }
 
 #[test]
-fn what_is_off_is_said_once_with_what_to_try() {
+fn each_problem_is_reported_once_with_what_to_try() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let run = dir.path().join("run");

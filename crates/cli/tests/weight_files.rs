@@ -121,7 +121,7 @@ fn a_grey_first_layer_is_spread_and_a_missing_one_refused() {
         let mut header = header.clone();
         let bytes = 32 * channels * 9 * 4;
         let offsets = [numbers.len(), numbers.len() + bytes];
-        // What the first layer was is a tensor of nothing.
+        // The former first layer becomes a tensor that the model does not have.
         let old = header.remove(first).unwrap();
         header.insert("old".into(), old);
         let info = json!({"dtype": "F32", "shape": [32, channels, 3, 3], "data_offsets": offsets});
@@ -151,9 +151,9 @@ fn a_grey_first_layer_is_spread_and_a_missing_one_refused() {
         ));
 }
 
-/// A picture that cannot be decoded is named as soon as images are read, which is not to happen first.
+/// A picture that cannot be decoded, which would be named first if images were read first.
 #[test]
-fn a_file_that_is_not_there_is_told_before_any_image_is_read() {
+fn a_missing_file_is_reported_before_any_image_is_read() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     for number in 0..40 {
@@ -285,7 +285,7 @@ fn a_path_that_is_no_text_is_inspected_all_the_same() {
         .stdout(contains("f32-\\xff\\n.safetensors"));
 }
 
-/// The one line with which a command ends that was refused before it did anything.
+/// The one line of a command that is refused before it does anything.
 fn refusal(arguments: &[&str]) -> String {
     let output = warmstart().args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
@@ -351,7 +351,7 @@ fn values_with_which_nothing_can_be_computed_are_refused_by_every_command() {
         }
         assert!(!out.exists());
     }
-    // A variance of nothing is one.
+    // Zero is a variance, even with a minus sign.
     let file = dir.path().join("zero.safetensors");
     fs::copy(&sound, &file).unwrap();
     tamper::with_tensor(&file, variance, last(-0.0));

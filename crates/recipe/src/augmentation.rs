@@ -16,7 +16,7 @@ pub enum Augmentation {
 }
 
 impl Augmentation {
-    /// The task whose images it is for.
+    /// The task that it is for.
     pub fn task(&self) -> TaskKind {
         match self {
             Self::Images(_) => TaskKind::Classify,
@@ -24,7 +24,7 @@ impl Augmentation {
         }
     }
 
-    /// Whether other pictures go into a picture.
+    /// Whether it mixes several images into one.
     pub fn mixes(&self) -> bool {
         match self {
             Self::Images(images) => images.mixup > 0.0 || images.cutmix > 0.0,
@@ -32,10 +32,10 @@ impl Augmentation {
         }
     }
 
-    /// Those of classification.
+    /// The augmentation of classification.
     ///
     /// # Panics
-    /// If they are not: a recipe's task and its augmentations agree.
+    /// If it is detection's: a recipe's task and its augmentations agree.
     pub fn of_images(&self) -> &ImageAugmentation {
         match self {
             Self::Images(augmentation) => augmentation,
@@ -43,10 +43,10 @@ impl Augmentation {
         }
     }
 
-    /// Those of detection.
+    /// The augmentation of detection.
     ///
     /// # Panics
-    /// If they are not.
+    /// If it is classification's.
     pub fn of_scenes(&self) -> &SceneAugmentation {
         match self {
             Self::Scenes(augmentation) => augmentation,

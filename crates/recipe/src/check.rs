@@ -1,4 +1,4 @@
-//! Refusal of values that no run can work with.
+//! Checks of a recipe's values.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,7 +14,7 @@ use crate::views::Views;
 use warmstart_files::Key;
 
 impl Recipe {
-    /// Refuses values that no run can work with.
+    /// Refuses values that are out of range or contradict each other.
     ///
     /// # Errors
     /// A usage error that names the option, its value and its range.

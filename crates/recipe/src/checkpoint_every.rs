@@ -10,9 +10,9 @@ use crate::said::said_by_word;
 /// How often a checkpoint is made within an epoch; each epoch ends with one in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointEvery {
-    /// Once so much time has gone by since the last.
+    /// After this much time since the last checkpoint.
     Time(Duration),
-    /// After so many steps.
+    /// After this many steps.
     Steps(u64),
 }
 
@@ -22,7 +22,7 @@ impl Default for CheckpointEvery {
     }
 }
 
-/// In seconds, the longest first.
+/// Units in seconds, the longest first.
 const UNITS: [(&str, u64); 3] = [("h", 3600), ("min", 60), ("s", 1)];
 const EXPECTED: &str = "a time such as \"5min\", \"90s\" or \"1h\", or a number of steps";
 

@@ -92,11 +92,11 @@ choices! {
         Frozen = "frozen": "The running statistics, unchanged; scale and shift still learn",
     }
 
-    /// How gradients become updates, with PyTorch's defaults for what is not an option.
+    /// How gradients become updates. Settings that are not options have PyTorch's defaults.
     OptimizerKind {
         Sgd = "sgd": "Stochastic gradient descent with Nesterov momentum 0.9",
         Adam = "adam": "Adam (Kingma and Ba, arXiv 1412.6980); weight decay is added to the gradient",
-        AdamW = "adamw": "AdamW (Loshchilov and Hutter, arXiv 1711.05101); weight decay is apart from the gradient",
+        AdamW = "adamw": "AdamW (Loshchilov and Hutter, arXiv 1711.05101); weight decay is decoupled from the gradient",
     }
 }
 
@@ -113,7 +113,7 @@ impl Said for Fit {
         },
         Choice {
             word: "squash",
-            meaning: "The whole picture, its shape changed",
+            meaning: "The whole picture, stretched to a square",
         },
         Choice {
             word: "letterbox",

@@ -5,12 +5,12 @@ use std::path::Path;
 
 use warmstart_files::shown;
 
-/// `warmstart resume RUN`, of which a shell makes the same words.
+/// `warmstart resume RUN`, quoted for a shell.
 pub fn resume(run: &Path) -> String {
     format!("warmstart resume {}", word(run))
 }
 
-/// A path as one word of a shell, on one line, quoted where it has to be.
+/// A path as one word of a shell, on one line, quoted if necessary.
 pub fn word(path: &Path) -> String {
     let shown = shown(path);
     match path.to_str() {
@@ -19,7 +19,7 @@ pub fn word(path: &Path) -> String {
     }
 }
 
-/// `$'…'`, which bash, zsh and ksh know, with every byte that is not of a plain character as `\xff`.
+/// A path in `$'…'`, which bash, zsh and ksh know, with every byte outside plain characters as `\xff`.
 fn escaped(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes().iter();
     let letters = bytes.map(|&byte| match byte {
@@ -32,16 +32,17 @@ fn escaped(path: &Path) -> String {
 
 #[cfg(not(windows))]
 fn quoted(word: &str) -> Cow<'_, str> {
-    // Only a word with a zero byte has none, which no path can have.
+    // Only a word with a zero byte cannot be quoted, and no path has one.
     shlex::try_quote(word).unwrap_or(Cow::Borrowed(word))
 }
 
-/// Both shells of Windows take double quotes, which no path there can have.
+/// A path in double quotes, which both shells of Windows take and which no path there can contain.
 #[cfg(windows)]
 fn quoted(word: &str) -> Cow<'_, str> {
-    match word.contains(|letter: char| !(letter.is_alphanumeric() || r"\/:._-".contains(letter))) {
-        true => Cow::Owned(format!("\"{word}\"")),
-        false => Cow::Borrowed(word),
+    if word.contains(|letter: char| !(letter.is_alphanumeric() || r"\/:._-".contains(letter))) {
+        Cow::Owned(format!("\"{word}\""))
+    } else {
+        Cow::Borrowed(word)
     }
 }
 

@@ -1,6 +1,6 @@
 //! From the declarations of the options to the types that hold them.
 //!
-//! `options!` makes of each declaration a field of the resolved type ([`Recipe`](crate::Recipe) or
+//! `options!` turns each declaration into a field of the resolved type ([`Recipe`](crate::Recipe) or
 //! [`Phase`](crate::Phase)), a field of the draft type, a line in the list of options, the default, the check of its
 //! range, and the flag. A declaration that lacks a part does not compile.
 
@@ -26,7 +26,7 @@ macro_rules! resolved {
     };
 }
 
-/// The words for an option's default; none where it must be given.
+/// An option's default in words; empty where it must be given.
 macro_rules! default_words {
     (required, $words:literal) => {
         ""
@@ -39,7 +39,7 @@ macro_rules! default_words {
     };
 }
 
-/// Whether an option is decided once the data and the machine are known, where the user leaves it open.
+/// Whether an option that the user leaves open is decided once the data and the machine are known.
 macro_rules! is_decided_later {
     (later) => {
         true
@@ -94,7 +94,7 @@ macro_rules! options {
                 $(#[$run_stored])?
                 pub $run_key: stored_type!($run_kind, $run_type),
             )*
-            /// Its part of a cross-validation.
+            /// Its fold of a cross-validation.
             #[serde(default, skip_serializing_if = "Option::is_none")]
             pub fold: Option<Part>,
             /// The phases, in order.
@@ -124,10 +124,10 @@ macro_rules! options {
             /// Version that wrote the file, if it is a resolved recipe.
             pub warmstart: Option<String>,
             $( $(#[doc = $run_doc])+ pub $run_key: Option<$run_type>, )*
-            /// Its part of a cross-validation.
+            /// Its fold of a cross-validation.
             pub fold: Option<Part>,
             $($(
-                /// The same option of the phases that do not give it.
+                /// The value for phases that do not give their own.
                 pub $shared: Option<$phase_type>,
             )?)*
             /// The phases, if they aren't the usual two.
@@ -135,7 +135,7 @@ macro_rules! options {
             /// Flags for the phase with a frozen backbone.
             #[serde(skip)]
             pub frozen: DraftPhase,
-            /// Flags for the phase after the thaw; its epochs are those of both phases.
+            /// Flags for the phase after the thaw; its epochs are the total of both phases.
             #[serde(skip)]
             pub thawed: DraftPhase,
         }
@@ -189,10 +189,10 @@ macro_rules! options {
                 })
             }
 
-            /// Sets the option of the run, or of all its phases, that a flag without another place is for.
+            /// Sets an option of the run, or of all its phases, by the text of a flag.
             ///
             /// # Errors
-            /// If the text is no value of it; the error says what was expected.
+            /// If the text is not a value of the option; the error says what was expected.
             pub fn set(&mut self, key: &str, text: &OsStr) -> Result<(), String> {
                 $( if key == stringify!($run_key) {
                     self.$run_key = Some(Said::of_flag(text)?);
@@ -205,7 +205,7 @@ macro_rules! options {
                 Err(format!("there is no option {key}"))
             }
 
-            /// Options that are decided once the data and the machine are known, and that the user leaves open.
+            /// Options that the user leaves open, and that are decided once the data and the machine are known.
             pub(crate) fn left_open(&self) -> Vec<&'static str> {
                 let mut open = Vec::new();
                 $( if is_decided_later!($run_kind)
@@ -218,7 +218,7 @@ macro_rules! options {
         }
 
         impl DraftPhase {
-            /// A phase of these options; `name` and `augmentation` are settled.
+            /// The phase, with the default of every option that is not given.
             pub(crate) fn phase_options(
                 self,
                 name: String,
@@ -238,7 +238,7 @@ macro_rules! options {
             /// Sets an option by the text of a flag.
             ///
             /// # Errors
-            /// If the text is no value of it; the error says what was expected.
+            /// If the text is not a value of the option; the error says what was expected.
             pub fn set(&mut self, key: &str, text: &OsStr) -> Result<(), String> {
                 $( if key == stringify!($phase_key) {
                     self.$phase_key = Some(Said::of_flag(text)?);
@@ -255,7 +255,7 @@ macro_rules! options {
                 false
             }
 
-            /// The phase with the options that another gives in place of its own, or of none.
+            /// This phase, with the options that `other` gives taking precedence.
             pub(crate) fn overridden_by(self, other: &Self) -> Self {
                 Self {
                     name: self.name,
@@ -264,13 +264,13 @@ macro_rules! options {
                 }
             }
 
-            /// The phase with those options of the run that it does not give itself.
+            /// This phase, with the draft's shared options where it gives none of its own.
             pub(crate) fn with_shared(mut self, draft: &Draft) -> Self {
                 $($( self.$shared = self.$shared.or_else(|| draft.$shared.clone()); )?)*
                 self
             }
 
-            /// Options that are decided once the data and the machine are known, and that the user leaves open.
+            /// Options that the user leaves open, and that are decided once the data and the machine are known.
             pub(crate) fn left_open(&self) -> Vec<&'static str> {
                 let mut open = Vec::new();
                 $( if is_decided_later!($phase_kind)
@@ -283,14 +283,14 @@ macro_rules! options {
         }
 
         impl Recipe {
-            /// Takes the options that a draft gives in place of its own; not those of phases.
+            /// Overrides the options of the run, not those of its phases, by the ones that a draft gives.
             pub fn take_options(&mut self, draft: &Draft) {
                 $( if let Some(value) = draft.$run_key.clone().and_then(Said::stored) {
                     self.$run_key = value.into();
                 } )*
             }
 
-            /// The first option out of its range, with the words for that.
+            /// The first option out of its range, and the range in words.
             pub(crate) fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
                 $(
                     let range: Range<<$run_type as Said>::Stored> = $run_range;
@@ -303,14 +303,14 @@ macro_rules! options {
         }
 
         impl Phase {
-            /// Takes the options that a draft gives in place of its own.
+            /// Overrides the options by those that a draft gives.
             pub fn take_options(&mut self, draft: &DraftPhase) {
                 $( if let Some(value) = draft.$phase_key.clone().and_then(Said::stored) {
                     self.$phase_key = value.into();
                 } )*
             }
 
-            /// The first option out of its range, with the words for that.
+            /// The first option out of its range, and the range in words.
             pub(crate) fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
                 $(
                     let range: Range<<$phase_type as Said>::Stored> = $phase_range;

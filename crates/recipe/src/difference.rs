@@ -12,8 +12,8 @@ impl Recipe {
         self.differences_except(before, &[])
     }
 
-    /// As [`differences`](Self::differences), without the options of some names, those of a phase with `phase NAME: `
-    /// in front.
+    /// [`differences`](Self::differences) without the options named in `leave_out`; an option of a phase is named
+    /// `phase NAME: KEY` there.
     pub(crate) fn differences_except(&self, before: &Self, leave_out: &[String]) -> Vec<String> {
         let mut lines = Lines {
             leave_out,
@@ -48,7 +48,7 @@ impl Recipe {
 }
 
 impl Phase {
-    /// The first option that differs from those of the same phase before, and has to stay the same from its first step
+    /// The first option that differs from that of the same phase before, although it is fixed from a phase's first step
     /// to its last.
     pub fn changed_within(&self, before: &Self) -> Option<&'static str> {
         let [before, now] = [before, self].map(json);
@@ -124,7 +124,7 @@ mod tests {
     use crate::Draft;
 
     #[test]
-    fn every_change_is_named_with_what_it_means() {
+    fn every_change_is_reported_with_its_effect() {
         let draft: Draft =
             toml::from_str("data = 'd'\nmodel = 'mobilenet_v2'\nweights = 'w'").unwrap();
         let before = draft.resolve(224, None).unwrap();

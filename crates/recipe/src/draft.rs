@@ -10,8 +10,8 @@ use crate::train::Train;
 use crate::two_phases::{override_phases, usual_phases};
 use warmstart_files::Key;
 
-/// Share of a detection run's epochs, at its end, without mosaics: as YOLOX (arXiv 2107.08430, section
-/// 2.1), in whose 300 epochs they are fewer.
+/// Share of a detection run's epochs, at its end, without mosaics: as in YOLOX (arXiv 2107.08430, section 2.1), where
+/// it is a smaller share of 300 epochs.
 const MOSAIC_CLOSING: f64 = 0.15;
 
 impl Draft {
@@ -25,8 +25,8 @@ impl Draft {
         self.weights.as_ref().is_some_and(|file| file != NO_WEIGHTS)
     }
 
-    /// The recipe, for a model whose pretrained images have that edge. Some defaults depend on the training images,
-    /// once they are known.
+    /// The recipe, for a model whose pretrained images have an edge of `native_image_size` pixels. Some defaults depend
+    /// on the training images, once they are known.
     ///
     /// # Errors
     /// Usage errors: an option that must be given is missing, or values contradict each other.
@@ -61,7 +61,7 @@ impl Draft {
         let total: f64 = drafts.iter().map(epochs).sum();
         let count = drafts.len();
         let phases = drafts.into_iter().enumerate().map(|(index, draft)| {
-            // The run closes without mosaics, not each of its phases.
+            // The run ends without mosaics, not each of its phases.
             let mosaic_closing = if index + 1 == count {
                 (MOSAIC_CLOSING * total / epochs(&draft)).min(1.0)
             } else {

@@ -27,7 +27,7 @@ pub enum Error {
     /// Reading or writing a file.
     #[error("could not {action} {}: {source}", shown(path))]
     Io {
-        /// What was tried, as a verb.
+        /// The action, as a verb.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -67,7 +67,7 @@ pub enum Error {
     /// The run was stopped from outside.
     #[error("{words}; continue with `{}`", command::resume(run))]
     Interrupted {
-        /// Its place, and whether that is saved.
+        /// The run's position, and whether it is saved.
         words: String,
         /// Folder of the run.
         run: PathBuf,
@@ -82,7 +82,7 @@ pub enum Error {
     LostImage {
         /// The image, and why it cannot be read.
         source: DataError,
-        /// The place of the run, and whether that is saved.
+        /// The run's position, and whether it is saved.
         saved: String,
         /// Folder of the run.
         run: PathBuf,
@@ -103,13 +103,13 @@ pub struct Problem {
     pub expected: String,
     /// The value that was found.
     pub found: String,
-    /// The problem, where it is not one of a value.
+    /// The problem in words; empty where a value is out of range.
     pub what: String,
     /// What to do.
     pub fix: String,
 }
 
-/// What programs want to know of an error.
+/// An error in parts, for programs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Fields {
     /// The kind of error, in one word.
@@ -149,7 +149,7 @@ fn sentence(problem: &Problem) -> String {
         sentence += &format!("{}: ", shown(file));
     }
     match key {
-        // The words of a problem name the option themselves.
+        // A problem in words names the option itself.
         Some(key) if what.is_empty() => {
             sentence += &format!("{key} is {found}; it must be {expected}");
         }
@@ -180,7 +180,7 @@ impl Problem {
         }
     }
 
-    /// The same, of a file or folder.
+    /// The same problem, with its file or folder.
     #[must_use]
     pub fn of_file(self, file: &Path) -> Self {
         Self {
@@ -189,7 +189,7 @@ impl Problem {
         }
     }
 
-    /// The same, of an option.
+    /// The same problem, with its option.
     #[must_use]
     pub fn of_key(self, key: Key) -> Self {
         Self {
@@ -198,7 +198,7 @@ impl Problem {
         }
     }
 
-    /// The same with what to do.
+    /// The same problem, with its fix.
     #[must_use]
     pub fn fix(self, fix: impl Into<String>) -> Self {
         Self {
@@ -255,7 +255,7 @@ impl Error {
         Self::NonFinite(Box::new(Problem::new(what)))
     }
 
-    /// The same with what to do, where the kind has a place for it.
+    /// The same error, with its fix where the kind has one.
     #[must_use]
     pub fn fix(mut self, fix: impl Into<String>) -> Self {
         if let Self::Usage(problem)
@@ -270,8 +270,8 @@ impl Error {
         self
     }
 
-    /// The same, or if an image of the data set cannot be read any more: that, and the place of the run, which
-    /// `interrupt` saves and describes.
+    /// The same error, or, if it is an image that cannot be read any more, an error with the run's position as well,
+    /// which `interrupt` saves and describes.
     #[must_use]
     pub fn of_lost_image(self, interrupt: impl FnOnce() -> Self) -> Self {
         match self {

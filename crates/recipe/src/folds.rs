@@ -1,4 +1,4 @@
-//! Cross-validation: the images of a data set in K parts, each of which validates once.
+//! Cross-validation: the images of a data set are split into K folds, and each fold is the validation split of one run.
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::Sample;
@@ -7,32 +7,32 @@ use warmstart_data::random::{Purpose, shuffle, stream};
 use crate::error::{Error, Problem};
 use warmstart_files::Key;
 
-/// Fewest and most parts.
+/// Fewest and most folds.
 pub const PARTS: std::ops::RangeInclusive<usize> = 2..=100;
 
-/// Which part of a cross-validation a run is.
+/// A fold of a cross-validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Part {
-    /// The part that validates, from 1.
+    /// Its number, from 1.
     pub number: usize,
-    /// Number of parts.
+    /// Number of folds.
     pub of: usize,
 }
 
-/// The images of a run that is a part of a cross-validation, as indices into all of them. They keep their
-/// places whatever the part, so what was kept of an image serves every part.
+/// The images of one fold's run, as indices into all images. The indices are the same for every fold, so the cached
+/// features of an image serve all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fold {
-    /// To learn from, rising.
+    /// Training images, rising.
     pub training: Vec<usize>,
-    /// That validate, rising.
+    /// Validation images, rising.
     pub validation: Vec<usize>,
 }
 
 impl Fold {
-    /// The images of a part. Each class is spread evenly over the parts, by the seed; `classes` has the
-    /// class of each image.
+    /// The images of a fold. Each class is spread evenly over the folds, by the seed; `classes` has the class of each
+    /// image.
     pub fn new(part: Part, classes: &[usize], seed: u64) -> Self {
         let mut fold = Self {
             training: Vec::new(),
@@ -45,9 +45,10 @@ impl Fold {
             let mut random = stream(seed, class as u64, 0, Purpose::Folds);
             shuffle(&mut random, &mut images);
             for image in images {
-                match dealt % part.of + 1 == part.number {
-                    true => fold.validation.push(image),
-                    false => fold.training.push(image),
+                if dealt % part.of + 1 == part.number {
+                    fold.validation.push(image);
+                } else {
+                    fold.training.push(image);
                 }
                 dealt += 1;
             }
@@ -62,7 +63,7 @@ impl Fold {
 /// order of their paths.
 ///
 /// # Errors
-/// If they are fewer than its parts.
+/// If there are fewer images than folds.
 pub fn all_images<L: Clone>(
     part: Part,
     train: &[Sample<L>],

@@ -61,10 +61,10 @@ impl fmt::Display for Init {
         for (name, scheme) in by_name {
             write!(f, ", {name} {scheme}")?;
         }
-        match zero_last_norm {
-            true => f.write_str(", residual branches zero"),
-            false => Ok(()),
+        if *zero_last_norm {
+            f.write_str(", residual branches zero")?;
         }
+        Ok(())
     }
 }
 

@@ -10,9 +10,9 @@ use crate::said::said_by_word;
 /// Checkpoints that are kept, besides the best and the last of each phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// The last that many.
+    /// This many, the last ones.
     Last(usize),
-    /// Every one.
+    /// All of them.
     All,
 }
 

@@ -1,4 +1,4 @@
-//! Keys that a recipe does not have, or not in that place.
+//! Messages for keys that a recipe does not have, or not in that place.
 
 use serde::de::DeserializeOwned;
 
@@ -31,7 +31,7 @@ pub fn has_flag(name: &str) -> bool {
         })
 }
 
-/// A complaint of the parser in words of a recipe.
+/// An error of the parser, in the terms of a recipe.
 pub fn explained(message: &str) -> String {
     let one_line = || message.replace('\n', " ");
     if let Some(mistake) = message.strip_prefix("invalid type: ")
@@ -95,7 +95,7 @@ fn quoted(message: &str) -> impl Iterator<Item = &str> {
     message.split('`').skip(1).step_by(2)
 }
 
-/// The keys of a table, as its parser lists them to who gives one that it does not know.
+/// The keys of a table, taken from its parser's error for an unknown key.
 fn keys_of<T: DeserializeOwned>() -> Vec<String> {
     match toml::from_str::<T>("\"?\" = 0") {
         Ok(_) => Vec::new(),
@@ -151,7 +151,14 @@ mod tests {
 
     #[test]
     fn options_without_a_flag_are_known() {
-        for flag in ["seed", "batch", "freeze_batch", "no_guard", "out", "allow_partial"] {
+        for flag in [
+            "seed",
+            "batch",
+            "freeze_batch",
+            "no_guard",
+            "out",
+            "allow_partial",
+        ] {
             assert!(has_flag(flag), "{flag}");
         }
         for key in ["keep", "micro_batch", "guard", "layer_decay"] {

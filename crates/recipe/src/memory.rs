@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::said::said_by_word;
 
-/// Memory that a run keeps within.
+/// Memory limit of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Memory {
-    /// What the machine has to spare as the run is planned.
+    /// What is available when the run is planned.
     #[default]
     Auto,
-    /// So many bytes.
+    /// A number of bytes.
     Bytes(ByteSize),
 }
 
@@ -41,7 +41,7 @@ impl FromStr for Memory {
     }
 }
 
-/// A size as people write it; none without a unit, for someone who writes 6 hardly means six bytes.
+/// A size as people write it; `None` without a unit, because someone who writes 6 hardly means six bytes.
 pub fn size_with_unit(text: &str) -> Option<ByteSize> {
     let size = text.parse().ok();
     size.filter(|_| text.ends_with(|last: char| last.is_ascii_alphabetic()))

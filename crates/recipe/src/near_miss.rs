@@ -1,4 +1,4 @@
-//! Names that were likely meant by names that there are not.
+//! Suggestions for unknown names.
 
 /// Words of other programs, each with the name here.
 const SYNONYMS: [(&str, &str); 16] = [
@@ -20,8 +20,9 @@ const SYNONYMS: [(&str, &str); 16] = [
     ("workers", "threads"),
 ];
 
-/// The names that are likely meant by `given`, in their own order: what another program calls so, those that begin with
-/// it, the one that is spelt most alike, or else those that it begins with. Case does not matter, nor whether words are joined by `-` or `_`.
+/// The names that are likely meant by `given`, in their own order: the one that other programs call so, those that
+/// begin with it, the one of the most similar spelling, or else those that it begins with. Case does not matter, nor
+/// whether words are joined by `-` or `_`.
 pub fn meant<'a>(given: &str, names: &[&'a str]) -> Vec<&'a str> {
     let given = plain(given);
     let synonym = SYNONYMS.iter().find(|(word, _)| *word == given);
@@ -48,7 +49,7 @@ pub fn meant<'a>(given: &str, names: &[&'a str]) -> Vec<&'a str> {
     all(&|name| name.len() >= 4 && given.starts_with(name))
 }
 
-/// Names as a question asks for them: `a`, `b` or `c`.
+/// Names as alternatives: `a`, `b` or `c`.
 pub fn any_of(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
@@ -64,7 +65,7 @@ fn plain(name: &str) -> String {
         .to_lowercase()
 }
 
-/// Insertions, deletions, substitutions and swaps of neighbours that make one word of another (optimal string
+/// Insertions, deletions, substitutions and swaps of neighbours that turn one word into another (optimal string
 /// alignment: Boytsov, "Indexing methods for approximate dictionary searching", 2011).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());

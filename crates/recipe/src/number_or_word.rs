@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error, Unexpected, Visitor};
 /// Reads a number, or `None` for the word.
 ///
 /// # Errors
-/// Names what was expected, for anything else.
+/// If it is neither; the error says what was expected.
 pub(crate) fn number_or_word<'de, D: Deserializer<'de>>(
     deserializer: D,
     word: &'static str,
@@ -46,7 +46,7 @@ impl Visitor<'_> for NumberOrWord {
             .map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
     }
 
-    /// What JSON has where TOML has signed numbers.
+    /// Numbers of JSON; those of TOML are signed.
     fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
         usize::try_from(number)
             .map(Some)

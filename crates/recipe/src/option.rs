@@ -15,7 +15,7 @@ pub struct OptionInfo {
     pub default: &'static str,
     /// Values that it can have, in words; empty for any of its type.
     pub range: &'static str,
-    /// The words that it can be; none where it is not one of a few.
+    /// The words that it can be; empty where it is not one of a few.
     pub choices: &'static [Choice],
     /// How it is given on the command line.
     pub flag: Flag,
@@ -30,7 +30,7 @@ pub struct OptionInfo {
 pub enum Flag {
     /// Only in a recipe.
     None,
-    /// By a flag of the option's name with a value; the placeholder for that.
+    /// By a flag with the option's name and a value, whose placeholder this is.
     Value(&'static str),
     /// By a flag without a value.
     Switch {
@@ -52,7 +52,7 @@ pub enum Flag {
     },
 }
 
-/// A flag that is for one of the usual two phases.
+/// A flag for one of the usual two phases.
 #[derive(Clone, Copy)]
 pub struct PhaseFlag {
     /// Its name, in a recipe's spelling.
@@ -66,8 +66,8 @@ pub struct PhaseFlag {
 /// What `resume` may do with an option.
 #[derive(Clone, Copy)]
 pub struct Resume {
-    /// The documentation of the flag of `resume` that changes it, which for a phase is that of the thawed one; empty for
-    /// the flags of `train` as they are; `None` where it is changed in the run's recipe.toml.
+    /// Documentation of the flag of `resume` that changes it (of a phase, the thawed one's flag); empty for that of
+    /// `train`; `None` where only the run's recipe.toml changes it.
     pub flag: Option<&'static str>,
     /// Whether it has to stay the same from a phase's first step to its last.
     pub fixed_in_phase: bool,
@@ -76,24 +76,24 @@ pub struct Resume {
 }
 
 impl Resume {
-    /// Changed by editing recipe.toml; it counts from then on.
+    /// Changed by editing recipe.toml, from then on.
     pub const EDITED: Self = Self {
         flag: None,
         fixed_in_phase: false,
         effect: "from here on",
     };
-    /// As [`EDITED`](Self::EDITED), and the same over a phase.
+    /// As [`EDITED`](Self::EDITED), but fixed from a phase's first step to its last.
     pub const FIXED_IN_PHASE: Self = Self {
         fixed_in_phase: true,
         ..Self::EDITED
     };
 
-    /// The same with another effect.
+    /// The same, with another effect.
     pub const fn effect(self, effect: &'static str) -> Self {
         Self { effect, ..self }
     }
 
-    /// The same with a flag of `resume`, documented by a phrase.
+    /// The same, with a flag of `resume`, documented by a phrase.
     pub const fn by_flag(self, documentation: &'static str) -> Self {
         Self {
             flag: Some(documentation),
@@ -119,7 +119,7 @@ impl<T> Range<T> {
         }
     }
 
-    /// Those for which a function holds.
+    /// The values for which a function holds.
     pub const fn of(words: &'static str, holds: fn(&T) -> bool) -> Self {
         Self { holds, words }
     }

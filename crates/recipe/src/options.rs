@@ -31,17 +31,17 @@ use crate::train::Train;
 use crate::views::Views;
 use warmstart_files::Key;
 
-/// Value of `weights` where there are none.
+/// Value of `weights` for a start from scratch.
 pub const NO_WEIGHTS: &str = "none";
-/// Share of the images that validates, where the data set has no split of its own.
+/// Share of the images that becomes the validation split, where the data set has none.
 pub const VAL_SPLIT: f64 = 0.2;
-/// Seed of a recipe that names none.
+/// Seed of a recipe that gives none.
 pub const SEED: u64 = 42;
-/// Share of a phase's steps over which a thaw's learning rate rises.
+/// Share of a thaw's steps over which its learning rate rises.
 pub const THAW_WARMUP: f64 = 0.1;
 /// docs/decisions/0003-layer-decay-by-group.md
 const LAYER_DECAY: f64 = 0.75;
-/// Up to so many images, pretrained statistics of batch norm are better than those of a batch:
+/// Largest batch whose own statistics are worse than batch norm's pretrained ones:
 /// docs/decisions/0013-the-thaw-keeps-its-statistics.md
 const SMALL_BATCH: usize = 32;
 
@@ -85,7 +85,7 @@ impl PhaseContext<'_> {
     }
 }
 
-/// Calls a rule: its type tells what the rule is a function of.
+/// Calls a rule; the type of `context` is that of the rule's argument.
 fn in_context<C, T>(rule: impl Fn(&C) -> T, context: &C) -> T {
     rule(context)
 }
@@ -131,7 +131,7 @@ options! {
             flag: Flag::Value("TASK"),
             resume: Resume::EDITED,
         }
-        /// Share of each class (of the images, where they have boxes) that validates, where the data have no val/
+        /// Share of each class (of the images, where they have boxes) used for validation, where the data have no val/
         val_split: f64 {
             default: rule ("0.2", |_: &RunContext| VAL_SPLIT),
             range: Range::of("between 0 and 1", |share| *share > 0.0 && *share < 1.0),
@@ -227,7 +227,7 @@ options! {
         }
         /// Memory limit, such as 6GiB
         memory: Memory {
-            default: rule ("auto: nine tenths of what is available", |_: &RunContext| Memory::Auto),
+            default: rule ("auto: nine tenths of the available memory", |_: &RunContext| Memory::Auto),
             range: Range::any(),
             flag: Flag::Value("SIZE"),
             resume: Resume::EDITED
@@ -374,7 +374,7 @@ options! {
         }
         /// Pull of the weights towards zero; none on norms and biases
         weight_decay: f64 {
-            default: later ("adamw: 0.01 to 0.1, the more the fewer images, 0.05 for detectors; sgd: 5e-4; adam: 0", |phase: &PhaseContext| {
+            default: later ("adamw: 0.01 to 0.1, more for fewer images, 0.05 for detectors; sgd: 5e-4; adam: 0", |phase: &PhaseContext| {
                 (phase.defaults.weight_decay)(phase.optimizer, phase.pretrained, phase.images)
             }),
             range: Range::of("0 or more", |decay| (0.0..=f64::MAX).contains(decay)),
@@ -383,7 +383,7 @@ options! {
         }
         /// Share of the target that is spread over all classes
         label_smoothing: f64 {
-            default: later ("up to 0.1, the less the fewer images; 0 for detectors", |phase: &PhaseContext| {
+            default: later ("up to 0.1, less for fewer images; 0 for detectors", |phase: &PhaseContext| {
                 (phase.defaults.label_smoothing)(phase.pretrained, phase.images)
             }),
             range: Range::of("from 0 to 0.99", |share| (0.0..=0.99).contains(share)),
@@ -399,7 +399,7 @@ options! {
         }
         /// End a phase after this many epochs without improvement; 0 trains all epochs
         patience: usize {
-            default: later ("20 to 50, the fewer images the fewer; 0 for detectors", |phase: &PhaseContext| {
+            default: later ("20 to 50, fewer for fewer images; 0 for detectors", |phase: &PhaseContext| {
                 (phase.defaults.patience)(phase.pretrained, phase.images)
             }),
             range: Range::of("from 0 to 100000", |epochs| *epochs <= 100_000),

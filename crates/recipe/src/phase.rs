@@ -23,7 +23,7 @@ impl Phase {
         }
     }
 
-    /// Views of each image whose features are kept; `None` if they are not.
+    /// Number of views of each image whose features are cached; `None` if none are.
     pub fn kept_views(&self) -> Option<usize> {
         match self.views {
             Views::Fresh => None,
@@ -32,7 +32,7 @@ impl Phase {
         }
     }
 
-    /// The place of a view among those that are kept.
+    /// Index of a view among the cached ones.
     pub fn place_of(&self, view: View) -> usize {
         match self.views {
             Views::Number(views) if view.closing => views + view.number,
@@ -40,14 +40,15 @@ impl Phase {
         }
     }
 
-    /// The places of the views that its epochs see, of which the first is the run's `first_epoch`, counted from 1.
+    /// Indices of the cached views that the phase's epochs see; its first epoch is the run's `first_epoch`, counted
+    /// from 1.
     pub fn places(&self, first_epoch: usize) -> BTreeSet<usize> {
         let views = (0..self.epochs).map(|epoch| self.view(first_epoch + epoch, epoch));
         views.map(|view| self.place_of(view)).collect()
     }
 
-    /// Lets the same share of a run be without mosaics, once it has another number of epochs and this
-    /// phase, its last, as many as given.
+    /// Keeps the share of the run without mosaics when the run's epochs change from `run_before` to `run_after`, and
+    /// those of this phase, its last, to `own_after`.
     pub fn close_as_in(&mut self, run_before: usize, run_after: usize, own_after: usize) {
         if let Augmentation::Scenes(scenes) = &mut self.augmentation {
             let of_run = scenes.mosaic_closing * self.epochs as f64 / run_before as f64;

@@ -2,7 +2,7 @@
 
 use crate::options::Recipe;
 
-/// Where an epoch lies in a recipe.
+/// The position of an epoch in a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Index of the phase.

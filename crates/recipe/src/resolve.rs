@@ -32,8 +32,8 @@ pub fn architecture(name: &str) -> Result<Architecture, Error> {
     })
 }
 
-/// The task that the data in a folder are for, by its files. Detection data of a layout that is
-/// not read are refused by name when they are opened.
+/// The task that the data in a folder are for, by its files. Detection data in an unsupported layout are refused by
+/// name when they are opened.
 fn task_of_data(folder: &Path) -> TaskKind {
     if scenes::is_detection(folder) {
         TaskKind::Detect

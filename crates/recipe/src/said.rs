@@ -18,11 +18,11 @@ pub struct Choice {
     pub meaning: &'static str,
 }
 
-/// A value as a user gives it, and the value that a recipe stores of it.
+/// A value as a user gives it, and the value that a recipe stores for it.
 pub trait Said: Sized {
     /// The value in a recipe.
     type Stored;
-    /// The words that it can be; none where it is not one of a few.
+    /// The words that it can be; empty where it is not one of a few.
     const CHOICES: &'static [Choice] = &[];
 
     /// The value for a recipe; `None` if the user leaves it to the default.
@@ -113,7 +113,7 @@ impl Said for PathBuf {
         Some(self)
     }
 
-    /// Any path: whether a recipe can name it is found out with the folder at hand.
+    /// Any path; `resolve` refuses one that a recipe cannot hold.
     fn of_flag(flag: &OsStr) -> Result<Self, String> {
         Ok(flag.into())
     }
@@ -181,7 +181,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Auto<T> {
                 T::deserialize(de::value::I64Deserializer::new(number)).map(Auto::Value)
             }
 
-            /// JSON's numbers, where TOML's have a sign.
+            /// Numbers of JSON; those of TOML are signed.
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<Auto<T>, E> {
                 T::deserialize(de::value::U64Deserializer::new(number)).map(Auto::Value)
             }

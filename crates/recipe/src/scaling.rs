@@ -4,15 +4,15 @@ use warmstart_data::{IMBALANCE, imbalance};
 
 use crate::choices::{Balance, OptimizerKind};
 
-/// Steps that an automatic batch leaves an epoch, if it can: small data are seen in small batches.
+/// Fewest steps of an epoch under an automatic batch, except the smallest: small data sets get small batches.
 const STEPS_AN_EPOCH: usize = 8;
-/// An automatic batch is not smaller: batch norm's statistics would be noise.
+/// Smallest automatic batch: in a smaller one, batch norm's statistics would be noise.
 pub const SMALLEST_BATCH: usize = 4;
-/// From so many training images on, defaults are those of large data sets.
+/// Training images from which on defaults are those of large data sets.
 pub(crate) const MANY: usize = 1000;
-/// Beyond this imbalance an image of the smallest class would weigh so much that a step is about it alone.
+/// Largest imbalance that is balanced: beyond it, an image of the smallest class would dominate its step.
 const MOST_IMBALANCE: f64 = 50.0;
-/// Validation images of the smallest class below which its share there says nothing.
+/// Fewest validation images of the smallest class by which its share can be judged.
 const FEW_TO_COMPARE: usize = 5;
 
 /// The facts about the data that defaults depend on.
@@ -25,7 +25,7 @@ pub struct TrainingImages {
 }
 
 impl TrainingImages {
-    /// Those of splits with so many images of each class; none in detection.
+    /// The facts about splits with these numbers of images of each class; empty in detection.
     pub fn new(count: usize, training: &[usize], validation: &[usize]) -> Self {
         let [here, there] = [training, validation].map(imbalance);
         let can_tell = validation.iter().all(|&images| images >= FEW_TO_COMPARE);
@@ -58,7 +58,7 @@ pub fn lr_factor(optimizer: OptimizerKind, from: usize, to: usize) -> f64 {
     }
 }
 
-/// Default balance: none where the validation images are as unequal, for then the accuracy is one of mostly large
+/// Default balance: none where the validation images are as unequal, because accuracy is then mostly that of the large
 /// classes.
 pub(crate) fn balance(images: Option<TrainingImages>) -> Balance {
     match images {
@@ -73,7 +73,7 @@ pub(crate) fn share(images: Option<TrainingImages>) -> f64 {
     count as f64 / MANY as f64
 }
 
-/// A number rounded to so many decimal places, so that a recipe reads well.
+/// A number rounded to `places` decimal places, so that a recipe reads well.
 pub(crate) fn in_places(value: f64, places: i32) -> f64 {
     let unit = 10f64.powi(places);
     (value * unit).round() / unit

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::options::{Draft, DraftPhase, Recipe};
 use crate::scaling::TrainingImages;
 
-/// What a user asked for, where it leaves options open.
+/// A user's request and the options that it leaves open.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Undecided {
     pub(crate) draft: Draft,
@@ -26,7 +26,7 @@ pub struct ByMemory {
 }
 
 impl Undecided {
-    /// Whether it is left open how pictures fill the network's square.
+    /// Whether `fit` is left open.
     pub fn has_open_fit(&self) -> bool {
         self.draft.left_open().contains(&"fit")
     }

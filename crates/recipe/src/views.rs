@@ -10,19 +10,19 @@ use crate::said::said_by_word;
 /// A variant of each training image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// Each is another one.
+    /// Its number.
     pub number: usize,
-    /// Whether it is one of the phase's end, without mosaic.
+    /// Whether it belongs to the end of a phase, without mosaics.
     pub closing: bool,
 }
 
-/// Variants of each training image. An epoch sees the one of its number, counted round.
+/// Variants of each training image, which the epochs see in turn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Views {
-    /// A new one in every epoch.
+    /// A new variant in every epoch.
     #[default]
     Fresh,
-    /// So many. What the frozen part makes of them is computed once, and kept.
+    /// This many, whose frozen features are computed once and cached.
     Number(usize),
 }
 

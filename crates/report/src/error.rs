@@ -5,15 +5,15 @@ use warmstart_files::{Key, shown};
 /// Why a picture could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Writing it.
+    /// It could not be written.
     #[error("could not write {}: {problem}", shown(path))]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system or the drawing said.
+        /// The error of the system or of the drawing library.
         problem: String,
     },
-    /// The folder that it was to be in is missing.
+    /// Its folder is missing.
     #[error(
         "could not write {}: there is no folder {}",
         shown(path),
@@ -25,7 +25,7 @@ pub enum Error {
         /// Its folder.
         folder: PathBuf,
     },
-    /// Something else is in its place.
+    /// Another file is in its place.
     #[error(
         "{} exists, and warmstart did not draw it: name another file by {}, or remove it",
         shown(path),

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::picture::{COLOURS, Drawn, power, write};
 
 const SIZE: (u32, u32) = (960, 760);
-/// What is below is drawn at the bottom: zero has no logarithm.
+/// Smallest value on the axis; smaller ones are drawn there, because zero has no logarithm.
 const LEAST: f64 = 1e-30;
 const MOST: f64 = 1e30;
 
@@ -47,7 +47,7 @@ fn panel<'a>(
     title: &str,
     checks: &[Check],
     value: fn(&Layer) -> f64,
-    // Where curves that end or begin at 1 leave room.
+    // The corner that curves that end or begin at 1 leave free.
     legend: SeriesLabelPosition,
 ) -> Drawn<'a> {
     let shown = |layer: &Layer| match value(layer) {
@@ -57,7 +57,7 @@ fn panel<'a>(
     let all = || checks.iter().flat_map(|check| &check.layers).map(shown);
     let least = all().fold(f64::INFINITY, f64::min);
     let most = all().fold(0.0, f64::max);
-    // A decade at least, so that what is level looks level.
+    // At least a decade, so that a level curve looks level.
     let (least, most) = (least.min(most / 10.0) / 2.0, most * 2.0);
     let depth = checks
         .iter()

@@ -13,8 +13,8 @@ use crate::picture::{COLOURS, Drawn, power, write};
 const WIDTH: u32 = 960;
 const PANEL: u32 = 340;
 
-/// Writes an SVG with a panel for each phase: the learning rate on a logarithmic x, the smoothed loss on y, a
-/// line at what is suggested.
+/// Writes an SVG with a panel for each phase: the learning rate on a logarithmic x, the smoothed loss on y, and a line
+/// at the suggestion.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -36,7 +36,7 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
     };
     let losses = || points().map(|(_, loss)| loss);
     let least = losses().fold(f64::INFINITY, f64::min);
-    // What comes after the loss has begun to explode would flatten the rest.
+    // Losses after the explosion would flatten the rest of the curve.
     let most = losses().take(STILL).fold(0.0, f64::max) * 1.5;
     let [left, right] = [0, sweep.curve.len().saturating_sub(1)]
         .map(|index| sweep.curve.get(index).map_or(0.0, |point| point.lr.log10()));

@@ -1,4 +1,4 @@
-//! Pictures of what was measured.
+//! Pictures of measurements.
 
 mod error;
 mod initialization;

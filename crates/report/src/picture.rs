@@ -1,4 +1,4 @@
-//! What pictures share.
+//! The parts that all pictures share.
 
 use std::fs;
 use std::io::Write as _;
@@ -18,17 +18,17 @@ pub const COLOURS: [RGBColor; 6] = [
     RGBColor(230, 159, 0),
     RGBColor(0, 0, 0),
 ];
-/// The end of every picture, by which it is known.
+/// The end of every picture, which marks it as warmstart's.
 const MARK: &str = "\n<!-- drawn by warmstart -->\n";
-/// Most bytes of a file that is looked at for the mark.
+/// Largest file, in bytes, that is searched for the mark.
 const LARGEST: u64 = 64 << 20;
 
-/// What drawing comes to.
+/// The result of drawing.
 pub type Drawn<'a> =
     Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
 /// Refuses a path where a picture cannot be written, or where something is that is not a picture of warmstart's.
-/// To be called before the work that the picture is of.
+/// To be called before the work that the picture shows.
 ///
 /// # Errors
 /// If its folder is missing, or something else is there.
@@ -88,12 +88,13 @@ pub fn write(
     })
 }
 
-/// Ten to the power of `exponent`. Exponents are what is drawn: the drawing library's own logarithmic axis
-/// has no marks below 1e-15.
+/// Ten to the power of `exponent`, as a label. The axes are drawn over exponents, because the drawing library's own
+/// logarithmic axis has no marks below 1e-15.
 pub fn power(exponent: f64) -> String {
-    match exponent.fract() == 0.0 {
-        true => format!("1e{exponent}"),
-        false => format!("{:.1e}", 10f64.powf(exponent)),
+    if exponent.fract() == 0.0 {
+        format!("1e{exponent}")
+    } else {
+        format!("{:.1e}", 10f64.powf(exponent))
     }
 }
 

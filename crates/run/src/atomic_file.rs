@@ -11,7 +11,7 @@ pub fn checksum(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// As [`checksum`], of a file that need not fit into memory.
+/// [`checksum`] of a file, which need not fit into memory.
 pub fn file_checksum(path: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(warmstart_files::open(path)?)?;
@@ -19,7 +19,7 @@ pub fn file_checksum(path: &Path) -> io::Result<String> {
 }
 
 pub fn flush(path: &Path) -> io::Result<()> {
-    // Windows flushes only what may be written.
+    // Windows flushes only files that were opened for writing.
     File::options().write(true).open(path)?.sync_all()
 }
 
@@ -46,7 +46,7 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .map_err(|error| Error::io("write", path, error))
 }
 
-/// As [`replace_file`], by the content of another file, unless it is the same already.
+/// [`replace_file`] by the content of another file, unless that is the same already.
 ///
 /// # Errors
 /// If the disk refuses.

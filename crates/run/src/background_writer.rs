@@ -1,4 +1,4 @@
-//! Writing beside training: one thing at a time, and again where the disk refuses.
+//! Writes in the background of training: one at a time, and again where the disk refuses.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,13 +11,13 @@ use warmstart_recipe::Error;
 /// Pause before a failed write is tried again; it doubles up to the longest.
 const PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Attempts while somebody waits for all to be written, and the pause between them: what a disk refuses once
-/// it often takes a moment later.
+/// Attempts while a caller waits in `flush`, and the pause between them: a write that fails once often succeeds a
+/// moment later.
 const ATTEMPTS: u64 = 3;
 const SHORT_PAUSE: Duration = Duration::from_millis(200);
 
-/// A thread that writes what it is given, in order. Dropping it waits for what is left, which is tried
-/// once more.
+/// A thread that writes what it is given, in order. Dropping it waits for what is left; a failed write is tried once
+/// more.
 pub struct BackgroundWriter<C> {
     shared: Arc<Shared<C>>,
     thread: Option<JoinHandle<()>>,
@@ -32,22 +32,21 @@ struct State<C> {
     /// Not written yet, the oldest first.
     waiting: VecDeque<C>,
     writing: bool,
-    /// What the last attempt said, if it failed.
+    /// Error of the last attempt, if it failed.
     failure: Option<String>,
-    /// Writes that ended, well or not.
+    /// Finished attempts, successful or not.
     attempts: u64,
     /// No pause before the next attempt.
     hurry: bool,
-    /// Somebody waits for all to be written: only short pauses.
+    /// A caller waits in `flush`: only short pauses.
     is_waited_for: bool,
     closed: bool,
-    /// What there is to tell.
+    /// Messages that were not fetched yet.
     news: Vec<String>,
 }
 
 impl<C: Send + 'static> BackgroundWriter<C> {
-    /// Starts the thread. `write` may be called again with what it failed to write, and may have something
-    /// to tell of what it wrote.
+    /// Starts the thread. `write` may be called again with content that it failed to write, and may return a message.
     ///
     /// # Errors
     /// If the system refuses a thread.
@@ -78,15 +77,15 @@ impl<C: Send + 'static> BackgroundWriter<C> {
         })
     }
 
-    /// Whether something is being written or waits for it.
+    /// Whether a write is in flight or waiting.
     pub fn is_busy(&self) -> bool {
         let state = self.shared.lock();
         state.writing || !state.waiting.is_empty()
     }
 
-    /// Hands something over to be written after the write in flight. Only if something waits for that
-    /// already, it has to wait, too: memory for more there is not. Where the disk refuses, it takes the
-    /// place of what waits, but for what `stays`.
+    /// Hands over content to be written after the write in flight. It blocks only while other content is waiting
+    /// already, because there is no memory for more. Where the disk refuses, the content replaces what is waiting,
+    /// except what `stays`.
     pub fn submit(&self, content: C, stays: impl Fn(&C) -> bool) {
         let full = |state: &State<C>| state.failure.is_none() && !state.waiting.is_empty();
         let mut state = self.shared.wait_while(self.shared.lock(), full);
@@ -96,10 +95,10 @@ impl<C: Send + 'static> BackgroundWriter<C> {
         self.shared.changed.notify_all();
     }
 
-    /// Waits until everything is written, and has what the disk refuses tried several times.
+    /// Waits until everything is written; a write that the disk refuses is tried several times.
     ///
     /// # Errors
-    /// The words of the disk, if it refused every time.
+    /// The error of the disk, if it refused every time.
     pub fn flush(&self) -> Result<(), String> {
         let mut state = self.shared.lock();
         // A write in flight may have begun before the disk had room again.
@@ -118,7 +117,7 @@ impl<C: Send + 'static> BackgroundWriter<C> {
         }
     }
 
-    /// Waits until nothing is being written, and what was is gone, or until the disk refuses.
+    /// Waits until nothing is being written and what was written is dropped, or until the disk refuses.
     pub fn wait_until_idle(&self) {
         let busy = |state: &State<C>| {
             state.failure.is_none() && (state.writing || !state.waiting.is_empty())
@@ -126,7 +125,7 @@ impl<C: Send + 'static> BackgroundWriter<C> {
         drop(self.shared.wait_while(self.shared.lock(), busy));
     }
 
-    /// What there is to tell since the last call.
+    /// The messages since the last call.
     pub fn news(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.lock().news)
     }
@@ -153,11 +152,11 @@ impl<C> Shared<C> {
     fn run(&self, mut write: impl FnMut(&mut C) -> Result<Option<String>, Error>) {
         let mut pause = PAUSE;
         while let Some(mut content) = self.next(pause) {
-            // A panic must not leave whoever waits for this write waiting.
+            // A panic must not block a caller that waits for this write.
             let result = catch_unwind(AssertUnwindSafe(|| write(&mut content)))
                 .map_err(|_| "writing panicked".to_owned())
                 .and_then(|written| written.map_err(|error| error.to_string()));
-            // Before anybody hears of it, for the memory that it holds may be what they wait for.
+            // Before callers are notified: they may wait for the memory that it holds.
             let unwritten = result.is_err().then_some(content);
             let mut state = self.lock();
             state.writing = false;
@@ -193,8 +192,7 @@ impl<C> Shared<C> {
         }
     }
 
-    /// The next thing to write, after a pause if the last write failed and nobody waits; `None` at the
-    /// end.
+    /// The next content to write, after a pause if the last write failed and nobody waits; `None` at the end.
     fn next(&self, pause: Duration) -> Option<C> {
         let mut state = self.lock();
         if state.failure.is_some() {
@@ -284,17 +282,14 @@ mod tests {
     fn a_write_that_panics_is_a_failure_and_nobody_waits_for_ever() {
         let mut panics = true;
         let writer = BackgroundWriter::new(move |_: &mut u32| {
-            assert!(
-                !std::mem::take(&mut panics),
-                "the panic that this test wants"
-            );
+            assert!(!std::mem::take(&mut panics), "the panic of this test");
             Ok(Some("written".into()))
         })
         .unwrap();
         writer.submit(1, |_| false);
         // Whether it failed before or while this waits, it is tried again.
         while writer.flush().is_err() {}
-        assert!(writer.news()[0].starts_with("writing panicked: the run goes on"));
+        assert!(writer.news()[0].starts_with("writing panicked: the run continues"));
         assert!(!writer.is_busy());
     }
 
@@ -306,7 +301,7 @@ mod tests {
         assert!(writer.flush().unwrap_err().contains("could not write run"));
         let news = writer.news();
         assert!(
-            news.len() == 1 && news[0].contains("the run goes on"),
+            news.len() == 1 && news[0].contains("the run continues"),
             "{news:?}"
         );
         // Of what waits, only what must not be lost stays.
@@ -344,15 +339,15 @@ mod tests {
     }
 
     #[test]
-    fn who_wait_until_idles_finds_what_was_written_gone_and_does_not_wait_for_a_disk_that_refuses()
-    {
+    fn wait_until_idle_returns_once_what_was_written_is_dropped_or_the_disk_refuses() {
         let refuses = Arc::new(AtomicBool::new(false));
         let refused = Arc::clone(&refuses);
         let writer = BackgroundWriter::new(move |_: &mut Arc<()>| {
             thread::sleep(Duration::from_millis(20));
-            match refused.load(Ordering::SeqCst) {
-                true => Err(full()),
-                false => Ok(None),
+            if refused.load(Ordering::SeqCst) {
+                Err(full())
+            } else {
+                Ok(None)
             }
         })
         .unwrap();

@@ -1,4 +1,4 @@
-//! The list of the files that a run learns from, by which a change of them is noticed.
+//! The list of a run's data files, by which a change of them is noticed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use warmstart_files::shown;
 use crate::atomic_file::checksum;
 use warmstart_recipe::Error;
 
-/// Files that are named one by one.
+/// Most files that a message names.
 const NAMED: usize = 5;
 /// Characters of a label's checksum.
 const LABEL: usize = 16;
@@ -61,7 +61,7 @@ impl DataFiles {
         self.0.lines().filter_map(Entry::of)
     }
 
-    /// How these files differ from those of before, in words.
+    /// How these files differ from those of an earlier list, in words.
     pub fn difference(&self, before: &Self) -> String {
         let [before, now] = [before, self].map(Self::by_path);
         let others = |of: &ByPath, than: &ByPath| -> Vec<String> {
@@ -98,13 +98,13 @@ impl DataFiles {
 /// A file of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// `train`, `val` or `test`; of a cross-validation, both `train` and `val` for each of its images.
+    /// `train`, `val` or `test`; in a cross-validation, each image is listed under both `train` and `val`.
     pub split: &'a str,
     /// In bytes.
     pub size: u64,
     /// Checksum of its label: see [`label_checksum`].
     pub label: &'a str,
-    /// Below the data set's folder.
+    /// Path below the data set's folder.
     pub path: &'a str,
     /// Size, label and path: the line without its split.
     pub description: &'a str,
@@ -145,7 +145,7 @@ pub fn label_checksum<L: Serialize>(label: &L) -> String {
 /// Size and label by split and path.
 type ByPath<'a> = BTreeMap<(&'a str, &'a str), (u64, &'a str)>;
 
-/// A path as the list has it: as it is, or, where a line cannot hold it, with escapes.
+/// A path as the list has it: with escapes where a line cannot hold it as it is.
 pub fn listed(path: &Path) -> Cow<'_, str> {
     match path.to_str() {
         Some(text) if !text.contains(['\n', '\r']) => Cow::Borrowed(text),
@@ -153,7 +153,7 @@ pub fn listed(path: &Path) -> Cow<'_, str> {
     }
 }
 
-/// A file by its path, or by its split and path where the path does not begin with that.
+/// A file by its path, followed by its split unless the path begins with that.
 fn named(split: &str, path: &str) -> String {
     if path.starts_with(split) {
         path.to_owned()
@@ -173,15 +173,14 @@ fn some_of(how: &str, files: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use warmstart_data::Skipped;
-
     use super::*;
+
     fn files(lines: &[&str]) -> DataFiles {
         DataFiles(lines.iter().map(|line| format!("{line}\n")).collect())
     }
 
     #[test]
-    fn what_came_went_and_changed_is_named() {
+    fn added_removed_and_changed_files_are_named() {
         let before = files(&[
             "train\t10\taa\ttrain/a.png",
             "train\t11\taa\ttrain/b.png",
@@ -217,16 +216,8 @@ mod tests {
             b"a b.png",
             b"a\tb.png",
         ];
-        let data = Dataset {
-            classes: vec!["a".into()],
-            train: names.iter().map(|name| sample(name)).collect(),
-            validation: Vec::new(),
-            test: None,
-            ignored: Skipped::default(),
-            notes: Vec::new(),
-            without_validation: Vec::new(),
-        };
-        let files = DataFiles::of([&data.train, &data.validation, &[]], dir.path()).unwrap();
+        let train: Vec<Sample> = names.iter().map(|name| sample(name)).collect();
+        let files = DataFiles::of([&train, &[], &[]], dir.path()).unwrap();
         let paths: Vec<&str> = files.entries().map(|entry| entry.path).collect();
         let expected = ["\\xff.png", "\\xfe.png", "a\\nb.png", "a b.png", "a\tb.png"];
         assert_eq!(paths, expected);

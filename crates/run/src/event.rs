@@ -26,9 +26,9 @@ pub enum Event<'a> {
         class_counts: &'a [[usize; 3]],
         /// `images` or `objects`: what is counted there.
         counted: &'static str,
-        /// Images to train on, or that a cross-validation deals out.
+        /// Training images; in a cross-validation, the images to split into folds.
         train: usize,
-        /// Images that validate; 0 in a cross-validation.
+        /// Validation images; 0 in a cross-validation.
         validation: usize,
         /// Images of the test split.
         test: usize,
@@ -36,30 +36,30 @@ pub enum Event<'a> {
         unreadable: &'a [(PathBuf, String)],
         /// Files and folders that are not used, by reason.
         ignored: &'a Skipped,
-        /// Sentences on how the folder was read, where another way is thinkable.
+        /// Sentences on how the folder was read, where it is ambiguous.
         notes: &'a [String],
         /// Classes without a validation image.
         without_validation: &'a [String],
-        /// What makes them harder to learn from, or their figures flatter.
+        /// Properties of the data that make learning harder or figures too optimistic.
         findings: &'a [Finding],
     },
-    /// Steps are about to be taken in another process, for the plan.
+    /// The cost of steps is about to be measured, in another process.
     Measuring,
-    /// What the phases are going to need.
+    /// The plan of the phases.
     Plan(&'a Plan),
-    /// The parameters are there; the text of the load report.
+    /// The parameters are loaded; the text of the load report.
     Loaded(&'a str),
-    /// A phase begins, or goes on.
+    /// A phase begins or continues.
     Phase {
         /// The phase.
         phase: &'a Phase,
-        /// Its place among the phases, from 1.
+        /// Its number, from 1.
         number: usize,
         /// Number of phases.
         phases: usize,
-        /// Values that learn.
+        /// Number of trained values.
         trained: usize,
-        /// Values that do not.
+        /// Number of frozen values.
         frozen: usize,
         /// Steps of each of its epochs.
         steps: usize,
@@ -95,7 +95,7 @@ pub enum Event<'a> {
     },
 }
 
-/// Where an epoch stands.
+/// Progress of an epoch.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Epoch, from 1 over all phases.
@@ -112,5 +112,5 @@ pub struct Progress {
     pub images_per_second: f64,
 }
 
-/// Where events go.
+/// A receiver of events.
 pub type Observer<'a> = &'a mut dyn FnMut(Event);

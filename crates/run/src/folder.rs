@@ -1,4 +1,4 @@
-//! The folder of a run, and keeping its files in line with the checkpoints.
+//! The folder of a run, whose files are kept consistent with the checkpoints.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -28,7 +28,7 @@ const RUNNING: &str = "running.json";
 /// Most bytes of a file of a run that is read whole: the list of several million images.
 const LARGEST_RECORD: u64 = 1 << 30;
 
-/// A note that a run leaves while it trains, from which the cause of its end is known.
+/// The content of running.json, which exists while a run trains. If a run ended and left it, it tells why.
 #[derive(Serialize, Deserialize)]
 struct Running {
     /// Name of the phase.
@@ -46,7 +46,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Refuses a path that something is at already.
+    /// Refuses a path at which something exists already.
     ///
     /// # Errors
     /// A usage error with the command that resumes it, if it is a run.
@@ -68,7 +68,7 @@ impl RunFolder {
         for entry in entries {
             let entry = entry.map_err(|error| Error::io("list", path, error))?;
             let name = entry.file_name();
-            // A process that was killed before the recipe was there leaves its lock, and a file half written.
+            // A process that was killed before it wrote the recipe leaves its lock and a half-written file.
             if name != LOCK && !warmstart_files::is_being_written(&name) {
                 return Err(Error::usage(format!("{shown} exists and is not empty")).fix(other));
             }
@@ -88,7 +88,7 @@ impl RunFolder {
         Ok(run)
     }
 
-    /// Writes what there is of a run before its first epoch.
+    /// Writes the files that a run has before its first epoch.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -126,7 +126,7 @@ impl RunFolder {
         Ok((run, recipe))
     }
 
-    /// Something that a run without a checkpoint cannot have.
+    /// A file that a run without a checkpoint cannot have.
     pub fn trace_of_epochs(&self) -> Option<PathBuf> {
         let files = [BEST, METRICS].map(|name| self.path.join(name));
         let holds = |file: &PathBuf| file.metadata().is_ok_and(|metadata| metadata.len() > 0);
@@ -154,7 +154,7 @@ impl RunFolder {
         replace_file(&self.path.join(RECIPE), recipe.to_toml().as_bytes())
     }
 
-    /// Saves the list of the files that it learns from.
+    /// Saves the list of its data files.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -162,7 +162,7 @@ impl RunFolder {
         replace_file(&self.path.join(DATA_FILES), files.text().as_bytes())
     }
 
-    /// Reads that list, if it is there.
+    /// Reads the list of its data files, if it is there.
     pub fn data_files(&self) -> Option<DataFiles> {
         data_files_of(&self.path)
     }
@@ -215,13 +215,13 @@ impl RunFolder {
             kills: Kills::now(),
         };
         let text = serde_json::to_string(&running).expect("a name and numbers");
-        // Where it cannot be written, a kill for lack of memory goes unnoticed; no more.
+        // If it cannot be written, a kill for lack of memory goes unnoticed, and nothing else happens.
         let _ = replace_file(&self.path.join(RUNNING), text.as_bytes());
     }
 
     /// Notes that the run ended with success or an error.
     pub fn mark_ended(&self) {
-        // Where the file cannot be removed, the user knows the end all the same.
+        // If the file cannot be removed, the user has still seen the end.
         let _ = fs::remove_file(self.path.join(RUNNING));
     }
 
@@ -250,9 +250,8 @@ impl RunFolder {
         replace_by_copy(&self.path.join(BEST), &model)
     }
 
-    /// Removes the checkpoints that the recipe doesn't keep: all but the last few, the last of each
-    /// phase, and of each of these the highest up to then, frozen and thawed, so that a run can go on from any of
-    /// them.
+    /// Removes the checkpoints that the recipe doesn't keep: all but the last few, the last of each phase, and for each
+    /// of these the highest epochs up to it, frozen and thawed, so that a run can continue from any of them.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -261,7 +260,7 @@ impl RunFolder {
             return Ok(());
         };
         let epochs = self.checkpoints.epochs()?;
-        // The newest is what resuming goes on from.
+        // A resumed run continues from the newest.
         let recent = epochs.len().saturating_sub(count.max(1));
         let stays =
             |index: usize| index >= recent || position::ends_phase(recipe, history, epochs[index]);
@@ -285,7 +284,7 @@ impl RunFolder {
     }
 }
 
-/// The list of the files that a run learns from, if it is there and not empty.
+/// The list of a run's data files, if it is there and not empty.
 pub fn data_files_of(run: &Path) -> Option<DataFiles> {
     let text = read_text(&run.join(DATA_FILES), LARGEST_RECORD).ok()?;
     (!text.is_empty()).then(|| DataFiles::from_text(text))
@@ -310,8 +309,8 @@ fn not_a_run(path: &Path) -> Error {
     Error::usage(format!("{} is not a run: it has no {RECIPE}", shown(path)))
 }
 
-/// The recipe of a run, and whether it is its newest checkpoint's because the file is lost. One that
-/// cannot be understood is not: somebody may have written it.
+/// The recipe of a run, and whether it comes from the newest checkpoint because recipe.toml is lost. A recipe.toml that
+/// cannot be parsed is not replaced: a user may have written it.
 ///
 /// # Errors
 /// If there is none.
@@ -331,7 +330,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_that_told_its_end_has_no_silent_one() {
+    fn a_run_that_reported_its_end_has_no_silent_end() {
         let dir = tempfile::tempdir().unwrap();
         let run = RunFolder::lock(dir.path()).unwrap();
         assert_eq!(run.silent_end(), None);

@@ -1,31 +1,30 @@
-//! The health of a network while it learns, stage by stage: whether gradients reach the lower layers,
-//! whether steps are of a sensible size, and whether activations live. Looked at in few steps, on what the
-//! step computes anyway.
+//! The health of a network while it learns, stage by stage: whether gradients reach the lower layers, whether steps are
+//! of a sensible size, and whether units are dead. Measured in a few steps, from what a step computes anyway.
 
 use serde::{Deserialize, Serialize};
 
-/// What is below this share of the head's gradient hardly learns.
+/// Share of the head's gradient below which a stage hardly learns.
 const VANISHING: f64 = 1e-5;
-/// Times the head's gradient above which a stage's explodes.
+/// Multiple of the head's gradient above which a stage's gradient explodes.
 const EXPLODING: f64 = 1e5;
-/// Largest sound change of a stage's weights in a step, as a share of them.
+/// Largest healthy change of a stage's weights in a step, as a share of their norm.
 const LARGEST_UPDATE: f64 = 0.05;
-/// Share of dead channels above which much of a stage is of no use.
+/// Share of dead channels above which a stage is unhealthy.
 const MANY_DEAD: f64 = 0.5;
-/// Distance of batch statistics from the running ones, in running standard deviations, above which the
-/// network is another one in evaluation.
+/// Distance of batch statistics from the running ones, in running standard deviations, above which the network behaves
+/// differently in evaluation.
 const FAR: f64 = 1.0;
 
-/// A step that was looked at.
+/// The health of the trained stages in a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Health {
     /// The step in its epoch, from 1.
     pub step: usize,
-    /// The trained stages from the image on, and last the head.
+    /// The trained stages from the image on, then the head.
     pub stages: Vec<StageHealth>,
 }
 
-/// A stage in a step.
+/// The health of a stage in a step.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageHealth {
     /// Its name, `head` for the last.
@@ -34,30 +33,30 @@ pub struct StageHealth {
     pub gradient_norm: f64,
     /// Norm of the step's change of its parameters ÷ their norm.
     pub update_ratio: f64,
-    /// Standard deviation of what it gives; none of the head.
+    /// Standard deviation of its output; `None` for the head.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activation_std: Option<f64>,
-    /// Share of its channels that are the same for every pixel of the images looked at; none of the head, and
-    /// where there are fewer than 64 of these.
+    /// Share of its channels that have the same value at every pixel of the measured images; `None` for the head, and
+    /// for fewer than 64 pixels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_units: Option<f64>,
-    /// Mean distance of its batch means from the running means, in running standard deviations; none where
-    /// batch norm is frozen.
+    /// Mean distance of its batch means from the running means, in running standard deviations; `None` where batch norm
+    /// is frozen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_norm_drift: Option<f64>,
 }
 
-/// Something that is off.
+/// A problem with the health of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ailment {
-    /// What, in a word: each is told once a phase.
+    /// Its kind; each kind is reported once a phase.
     pub what: &'static str,
-    /// A sentence with what to try.
+    /// A sentence that ends in what to try.
     pub sentence: String,
 }
 
 impl Health {
-    /// What is off, the stage where it is worst named in each sentence.
+    /// The problems of a step, in sentences that name the stage where each is worst.
     pub fn ailments(&self) -> Vec<Ailment> {
         let Some((head, stages)) = self.stages.split_last() else {
             return Vec::new();
@@ -78,9 +77,10 @@ impl Health {
                      learning rate, pretrained weights, a model with batch norm or shortcuts, or another --init \
                      (`warmstart init-check` shows what each does)",
                     stage.stage,
-                    match times.is_finite() {
-                        true => format!("{:.0e}", 1.0 / times),
-                        false => "nothing".to_owned(),
+                    if times.is_finite() {
+                        format!("{:.0e}", 1.0 / times)
+                    } else {
+                        "nothing".to_owned()
                     }
                 ),
             );
@@ -111,8 +111,8 @@ impl Health {
             add(
                 "dead units",
                 format!(
-                    "{:.0}% of the channels of {} give the same whatever the image: dead; try a lower learning \
-                     rate, a longer warm-up or another --init",
+                    "{:.0}% of the channels of {} give the same output for every image: dead units; try a lower \
+                     learning rate, a longer warm-up or another --init",
                     share * 100.0,
                     stage.stage
                 ),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_network_gives_no_cause_for_a_word() {
+    fn a_healthy_network_gives_no_warning() {
         let healthy = vec![
             stage("features.0", 0.3),
             stage("features.1", 0.5),

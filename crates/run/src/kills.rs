@@ -1,22 +1,21 @@
 //! Kills for lack of memory, as Linux counts them, and which of them concern a run.
 //!
-//! The system tells how many processes it killed and not which. So its count speaks for a run only where
-//! no other process can have raised it: in a control group that the run has to itself. Elsewhere a kill is
-//! a kill, and the user knows more.
+//! The system tells how many processes it killed, but not which. So its count is evidence about a run only where no
+//! other process can have raised it: in a control group that the run has to itself. Elsewhere only the user can know.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// Kills up to a moment.
+/// The counts of kills at one time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kills {
-    /// A name for the start of the system, since which it counts.
+    /// ID of the system's boot, since which it counts.
     start: String,
-    /// Of the whole system; it only rises.
+    /// Kills in the whole system; the count only rises.
     system: u64,
-    /// Of the control group, if this process is the only one in it.
+    /// Kills in the control group, if this process is the only one in it.
     own_group: Option<OwnGroup>,
 }
 
@@ -26,12 +25,12 @@ struct OwnGroup {
     kills: u64,
 }
 
-/// The cause of the end of a run that ended without a word, as far as the counted kills tell.
+/// Why a run ended without an error, as far as the counts of kills tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndCause {
-    /// None can have been the run's.
+    /// No kill can have been the run's.
     OtherEnd,
-    /// Some process was killed, and nothing says which.
+    /// Some process was killed; it is unknown which.
     Unknown,
     /// The run was killed.
     Killed,
@@ -49,7 +48,7 @@ impl Kills {
         })
     }
 
-    /// The cause of the end of a run that was at work at `self` and is not `now`.
+    /// Why a run ended that was running at `self` and is not running `now`.
     pub fn end_cause(&self, now: &Self) -> EndCause {
         if self.start != now.start {
             return EndCause::OtherEnd;
@@ -68,21 +67,21 @@ impl Kills {
     }
 }
 
-/// The value of a line as `oom_kill 3`.
+/// The value of a line such as `oom_kill 3`.
 fn count(text: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
     value?.trim().parse().ok()
 }
 
 /// The control group of /proc/self/cgroup that counts kills of its own processes, if `process` is the only
-/// one in it. The group at the root holds whoever is in no other.
+/// one in it. The group at the root holds every process that is in no other.
 fn own_group(groups: &str, mounted: &Path, process: u32) -> Option<OwnGroup> {
     let mut found = groups.lines().filter_map(|line| {
         let mut fields = line.splitn(3, ':').skip(1);
         let (controllers, group) = (fields.next()?, fields.next()?);
         let group = group.trim_start_matches('/');
         let (path, file) = if controllers.is_empty() {
-            // In `memory.events` those of the groups below count, too.
+            // `memory.events` counts those of the groups below, too.
             (mounted.join(group), "memory.events.local")
         } else if controllers.split(',').any(|name| name == "memory") {
             (mounted.join("memory").join(group), "memory.oom_control")
@@ -118,7 +117,7 @@ mod tests {
         for (now, cause) in [
             (kills("a", 3, Some(("/g", 0))), EndCause::OtherEnd),
             (kills("a", 4, Some(("/g", 1))), EndCause::Killed),
-            // Others of the system were killed, and nobody in the group.
+            // Other processes of the system were killed, but none in the group.
             (kills("a", 9, Some(("/g", 0))), EndCause::OtherEnd),
             (kills("a", 4, Some(("/h", 1))), EndCause::Unknown),
             (kills("a", 4, None), EndCause::Unknown),

@@ -26,18 +26,18 @@ pub struct FoundRun {
     /// Its folder; in JSON, bytes that are not UTF-8 are written as `\xff`.
     #[serde(serialize_with = "path_text")]
     pub run: PathBuf,
-    /// Where it stands.
+    /// Its status.
     #[serde(flatten)]
     pub status: Status,
-    /// Epochs that it is to have; 0 if its recipe cannot be read.
+    /// Epochs of its recipe; 0 if that cannot be read.
     pub epochs: usize,
-    /// The epoch in best.safetensors: of a finished run what was chosen, else the highest epoch so far.
+    /// The epoch in best.safetensors: the chosen one of a finished run, else the highest so far.
     pub kept: Option<EpochFigure>,
     /// The epoch with the highest metric so far.
     pub highest: Option<EpochFigure>,
-    /// The highest epoch and why it was not kept, in a line; none where it was.
+    /// The highest epoch and why it was not kept, in a line; `None` where it was.
     pub not_kept: Option<String>,
-    /// The command that continues it; none while it runs.
+    /// The command that continues it; `None` while it runs.
     pub command: Option<String>,
 }
 
@@ -45,13 +45,13 @@ fn path_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Erro
     warmstart_files::text(path).serialize(serializer)
 }
 
-/// Where a run stands.
+/// The status of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
 pub enum Status {
     /// A process trains it.
     Running {
-        /// Its number, if it can be read.
+        /// The process's ID, if it can be read.
         process: Option<u32>,
         /// Finished epochs at the newest checkpoint.
         epoch: usize,
@@ -60,7 +60,7 @@ pub enum Status {
     Interrupted {
         /// Finished epochs.
         epoch: usize,
-        /// Images of the next epoch that are done.
+        /// Images of the next epoch already processed.
         images: usize,
     },
     /// All epochs are done.
@@ -103,7 +103,7 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
 
 fn is_run(folder: &Path) -> bool {
     let any = |names: [&str; 2]| names.iter().any(|name| folder.join(name).exists());
-    // A recipe alone may be one that somebody wrote.
+    // A recipe alone may be one that a user wrote.
     folder.join(CHECKPOINTS).is_dir() && any([RECIPE, LOCK])
         || folder.join(RECIPE).is_file() && any([LOAD_REPORT, LOCK])
 }
@@ -163,7 +163,7 @@ fn look(run: &Path) -> FoundRun {
     }
 }
 
-/// Returns whether the choice of the kept model and the test after the last epoch are done too.
+/// Whether the choice of the kept model and the test after the last epoch are done, too.
 fn is_finished(run: &Path) -> bool {
     summary_of(run).is_some_and(|summary| summary.state == RunState::Finished)
 }

@@ -1,4 +1,4 @@
-//! One process a run.
+//! The lock of a run, so that only one process trains it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -12,9 +12,9 @@ use warmstart_recipe::Error;
 
 /// Its file in the folder.
 pub const LOCK: &str = "run.lock";
-/// Tries again, ten milliseconds apart.
+/// Further attempts, ten milliseconds apart.
 const TRIES: usize = 5;
-/// Bytes that the number of a process has at most.
+/// Most bytes of a process ID.
 const LONGEST_NUMBER: u64 = 20;
 
 /// The lock on a run's folder. The system releases it when the process ends, however it ends.
@@ -26,20 +26,20 @@ pub struct Lock {
 /// The owner of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Owner {
-    /// Nobody's.
+    /// No process.
     Nobody,
-    /// A process's, with its number if that can be read.
+    /// A process, with its ID if that can be read.
     Process(Option<u32>),
 }
 
 impl Lock {
-    /// Takes a run's folder.
+    /// Locks a run's folder.
     ///
     /// # Errors
     /// If another process has it, or the disk refuses.
     pub fn take(run: &Path) -> Result<Self, Error> {
         let path = run.join(LOCK);
-        // Opening a pipe would wait for whoever is at its other end.
+        // Opening a pipe would wait for a process at its other end.
         let regular = warmstart_files::open(&path).map(drop);
         if let Err(error) = regular
             && error.kind() != io::ErrorKind::NotFound
@@ -78,7 +78,7 @@ impl Lock {
             }
         }
         let number = std::process::id().to_string();
-        // Only for people: a full disk is no reason not to have the lock.
+        // Only for people to read: a full disk is no reason to refuse the lock.
         let _ = file
             .set_len(0)
             .and_then(|()| file.write_all(number.as_bytes()));
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_one_process_s_until_that_lets_go() {
+    fn a_run_is_locked_by_one_process_until_that_releases_it() {
         let run = tempfile::tempdir().unwrap();
         assert_eq!(owner(run.path()), Owner::Nobody);
         let lock = Lock::take(run.path()).unwrap();

@@ -3,29 +3,29 @@
 use serde::{Deserialize, Serialize};
 use warmstart_recipe::Train;
 
-/// What a run is going to need.
+/// The memory, batches, steps and time of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// Memory to keep within, in MB (10⁶ bytes); `null` where nothing tells.
+    /// Memory budget, in MB (10⁶ bytes); `null` where it is unknown.
     pub budget_mb: Option<f64>,
-    /// What sets it, for people.
+    /// What limits it, in words.
     pub budget_set_by: String,
     /// The phases in order.
     pub phases: Vec<PhasePlan>,
-    /// What a user should know.
+    /// Notes for the user.
     pub notes: Vec<String>,
 }
 
-/// What a phase is going to need.
+/// The memory, batches, steps and time of a phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhasePlan {
     /// Its name.
     pub name: String,
-    /// What learns.
+    /// The part that is trained.
     pub train: Train,
-    /// Values that learn.
+    /// Number of trained values.
     pub trained: usize,
-    /// Values that do not.
+    /// Number of frozen values.
     pub frozen: usize,
     /// Passes over the training images.
     pub epochs: usize,
@@ -43,21 +43,22 @@ pub struct PhasePlan {
     pub per_image_mb: f64,
     /// Highest memory of the phase, in MB.
     pub planned_mb: f64,
-    /// Whether a step waits for the checkpoint that is being written before it changes what that holds, which would
-    /// be in memory twice.
+    /// Whether a step waits for the checkpoint that is being written before it changes the parameters, which would be
+    /// in memory twice.
     #[serde(default = "cautious")]
     pub waits_for_writes: bool,
     /// Time of the phase, roughly.
     pub seconds: f64,
 }
 
-/// What a plan that does not say it means.
+/// The value for plans of earlier versions, which have none.
 fn cautious() -> bool {
     true
 }
 
 impl Plan {
-    /// Whether the steps of a phase of that name wait for what is being written; those of one that was not planned do.
+    /// Whether the steps of a phase wait for the checkpoint that is being written; true for a phase that was not
+    /// planned.
     pub fn waits_for_writes(&self, phase: &str) -> bool {
         let mut phases = self.phases.iter();
         let planned = phases.find(|planned| planned.name == phase);

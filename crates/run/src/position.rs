@@ -5,8 +5,7 @@ use warmstart_recipe::{Error, Key, Phase, Position, Problem, Recipe, THAW_WARMUP
 
 use crate::record::EpochRecord;
 
-/// The place of the epoch after those of `history`; `None` if there is none, or the history is not one of the
-/// recipe.
+/// The position of the epoch after those of `history`; `None` if there is none, or the history does not fit the recipe.
 pub fn next(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
     if history.is_empty() {
         return recipe.phases.first().map(|_| Position {
@@ -30,8 +29,8 @@ pub fn next(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
     })
 }
 
-/// The place of the last epoch of `history`, however it came to be; `None` if there is none, or a phase has had
-/// more epochs than it has in the recipe.
+/// The position of the last epoch of `history`; `None` if there is none, or a phase has had more epochs than it has in
+/// the recipe.
 pub fn last(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
     let mut rest = history;
     for (index, phase) in recipe.phases.iter().enumerate() {
@@ -51,7 +50,7 @@ pub fn last(recipe: &Recipe, history: &[EpochRecord]) -> Option<Position> {
     None
 }
 
-/// Epochs of the run in the end, if no further phase ends before its time.
+/// Epochs of the run at its end, if no further phase ends early.
 pub fn epochs(recipe: &Recipe, history: &[EpochRecord]) -> usize {
     let left = next(recipe, history).map_or(0, |next| {
         let phases = recipe.phases[next.phase..].iter();
@@ -66,8 +65,7 @@ pub fn ends_phase(recipe: &Recipe, history: &[EpochRecord], epoch: usize) -> boo
     next.is_some_and(|next| next.is_none_or(|position| position.epoch_in_phase == 0))
 }
 
-/// Whether the epochs of a phase so far end it before its time: the last `patience` of them were no
-/// better than the best before.
+/// Whether a phase ends early after these epochs: the last `patience` of them were no better than the best before.
 pub fn is_out_of_patience(phase: &Phase, epochs: &[EpochRecord]) -> bool {
     let mut best = f64::NEG_INFINITY;
     let mut since = 0;
@@ -83,11 +81,11 @@ pub fn is_out_of_patience(phase: &Phase, epochs: &[EpochRecord]) -> bool {
     phase.patience > 0 && since >= phase.patience
 }
 
-/// The same run for another number of epochs, those of `history` among them: the last phase becomes longer
+/// The recipe for another total of epochs, those of `history` included: the last phase becomes longer
 /// or shorter, or, if the run is finished, a further phase like it is added.
 ///
 /// # Errors
-/// If fewer epochs are asked for than are done or than come before the last phase.
+/// If fewer epochs are asked for than are finished or than come before the last phase.
 pub fn with_epochs(
     mut recipe: Recipe,
     epochs: usize,
@@ -123,7 +121,7 @@ pub fn with_epochs(
     Ok(recipe)
 }
 
-/// The history of a run of which so many epochs are done, none of them better than the first.
+/// The history of a run after `done` epochs, none of them better than the first.
 #[cfg(test)]
 pub fn history(recipe: &Recipe, done: usize) -> Vec<EpochRecord> {
     let mut history = Vec::new();
@@ -203,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_that_is_no_number_tries_the_patience() {
+    fn a_metric_that_is_not_finite_is_no_improvement() {
         let mut recipe = recipe(5, 9);
         recipe.phases[0].patience = 3;
         let mut done = history(&recipe, 3);
@@ -262,7 +260,7 @@ mod tests {
             longer.phases.iter().map(closing).collect::<Vec<_>>(),
             [0, 6]
         );
-        // A finished run goes on without mosaics where it has had its share of them.
+        // A finished run that has had its share of mosaics continues without them.
         let extended = changed(22, 20);
         assert_eq!(
             extended.phases.iter().map(closing).collect::<Vec<_>>(),

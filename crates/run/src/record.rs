@@ -26,7 +26,7 @@ pub struct EpochRecord {
     /// The metric on the validation images, a fraction of one; NaN as above.
     #[serde(deserialize_with = "number_or_null")]
     pub metric: f64,
-    /// What the metric may be with 95% confidence, in classification: for so many images, a range.
+    /// 95% confidence interval of the metric, in classification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
     /// Further figures on them: `map50` in detection.
@@ -80,18 +80,18 @@ fn number_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
-/// An epoch and how good it was.
+/// An epoch and its metric.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochFigure {
     /// Counted over all phases, from 1.
     pub epoch: usize,
     /// Name of its phase.
     pub phase: String,
-    /// What was measured.
+    /// Name of the metric.
     pub metric: String,
     /// The metric, a fraction of one.
     pub value: f64,
-    /// What it may be with 95% confidence, in classification.
+    /// Its 95% confidence interval, in classification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Lets a run be stopped from outside, by a signal's handler say. Clones are the same.
+/// A request to stop a run from outside, such as from a signal's handler. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Stop {
     requested: Arc<AtomicBool>,
@@ -20,13 +20,13 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// To be set when the run is to stop after the step in hand, having saved it.
+    /// To be set when the run is to stop after the current step and save its progress.
     pub fn requested(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.requested)
     }
 
-    /// Whether the process may end at once: there is nothing to save. To be set with the first
-    /// request, so that a second one does not wait.
+    /// Whether the process may end at once, because there is nothing to save. To be set with the first request, so that
+    /// a second one ends the process.
     pub fn at_once(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.at_once)
     }

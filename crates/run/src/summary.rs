@@ -6,19 +6,19 @@ use warmstart_metrics::Interval;
 use crate::record::EpochFigure;
 use crate::verdict::Verdict;
 
-/// Where a run stands.
+/// The state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunState {
     /// Epochs are left.
     Running,
-    /// Epochs are left, and it was stopped in a way that saved where it was.
+    /// Epochs are left, and the run was stopped with its progress saved.
     Interrupted,
     /// All epochs are done.
     Finished,
 }
 
-/// A phase so far.
+/// The figures of a phase so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhaseSummary {
     /// Its name.
@@ -31,14 +31,14 @@ pub struct PhaseSummary {
     pub peak_mb: f64,
 }
 
-/// The figure on images that had no part in training or choosing.
+/// The figures on images that had no part in training or in choosing the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestResult {
     /// Mean loss over the test images.
     pub loss: f64,
     /// The metric on the test images, a fraction of one.
     pub metric: f64,
-    /// What it may be with 95% confidence, in classification.
+    /// Its 95% confidence interval, in classification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
 }
@@ -46,27 +46,27 @@ pub struct TestResult {
 /// `summary.json`, rewritten after every epoch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Where the run stands.
+    /// The state of the run.
     pub state: RunState,
     /// Finished epochs.
     pub epochs: usize,
-    /// The epoch in best.safetensors: at the end, what was chosen; before, the epoch that is the highest so far.
+    /// The epoch in best.safetensors: at the end, the chosen one; before, the highest so far.
     pub kept: EpochFigure,
-    /// The earliest epoch with the highest metric, that of a candidate's own weights beside their average included.
+    /// The earliest epoch with the highest metric; of a candidate, its own weights count beside their moving average.
     /// Earlier versions called it `best`.
     #[serde(alias = "best")]
     pub highest: EpochFigure,
-    /// Why that, at the end; `null` until then, and where there was nothing to choose.
+    /// The comparison that chose it, at the end; `null` until then, and where there was nothing to choose.
     #[serde(default)]
     pub guard: Option<Verdict>,
     /// The kept model on the test split, at the end; `null` without such a split.
     pub test: Option<TestResult>,
-    /// Whether the test split was measured before, at an end after which the run went on.
+    /// Whether the test split was measured before, at an end after which the run was continued.
     #[serde(default)]
     pub tested_before: bool,
     /// The phases begun so far.
     pub phases: Vec<PhaseSummary>,
-    /// What a reader of the figures should know.
+    /// A note for readers of the figures.
     pub note: String,
 }
 

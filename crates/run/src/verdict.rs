@@ -8,16 +8,16 @@ use warmstart_recipe::{Key, Recipe, Train};
 
 use crate::record::{EpochFigure, EpochRecord};
 
-/// The p-value below which a thaw is kept. The thaw is the highest of its epochs, so a thaw that is no better is kept
-/// more often than that.
+/// The p-value below which a thaw is kept. The highest of the thaw's epochs is compared, so a thaw that is no better is
+/// kept more often than that.
 pub const LEVEL: f64 = 0.05;
 
 /// The epoch with the highest metric of each of a run's two parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidates {
-    /// Of the phases at its beginning that train the head alone.
+    /// The highest epoch of the phases at the beginning that train the head alone.
     pub probe: Option<EpochFigure>,
-    /// Of those that come after.
+    /// The highest epoch of the phases after them.
     pub thawed: Option<EpochFigure>,
 }
 
@@ -25,7 +25,7 @@ pub struct Candidates {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Weights {
-    /// Those that the steps made.
+    /// The parameters that the steps updated.
     Trained,
     /// Their moving average.
     Average,
@@ -38,7 +38,7 @@ pub struct Verdict {
     pub probe: Option<EpochFigure>,
     /// The highest epoch after it; `null` if there was none.
     pub thawed: Option<EpochFigure>,
-    /// Which of its parameters, where the phase had a moving average: the better ones.
+    /// The better of its parameters, where the phase had a moving average.
     pub weights: Option<Weights>,
     /// p-value: the chance of a gain as large as the thaw's if the thaw were no better; `null` if there is nothing to
     /// compare.
@@ -63,7 +63,7 @@ impl Candidates {
         }
     }
 
-    /// Both.
+    /// The candidates that exist.
     pub fn iter(&self) -> impl Iterator<Item = &EpochFigure> {
         self.probe.iter().chain(&self.thawed)
     }
@@ -78,7 +78,7 @@ impl Verdict {
         }
     }
 
-    /// Which parameters of the kept epoch, if its phase had a moving average.
+    /// The parameters of the kept epoch that are kept, if its phase had a moving average.
     pub fn kept_weights(&self) -> Option<Weights> {
         self.weights.filter(|_| self.kept() == self.thawed.as_ref())
     }
@@ -155,7 +155,7 @@ mod tests {
             verdict(0.3)
                 .sentence()
                 .unwrap()
-                .contains("the probe is kept")
+                .contains("the frozen model is kept")
         );
     }
 

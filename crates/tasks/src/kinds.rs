@@ -27,11 +27,11 @@ macro_rules! with_task {
     };
 }
 
-/// A model for either task.
+/// A trained model of either task.
 pub enum Trained {
-    /// Tells the class of an image.
+    /// A classifier.
     Classifier(Box<Classifier>),
-    /// Finds the objects of an image.
+    /// A detector.
     Detector(Box<Detector>),
 }
 

@@ -1,4 +1,4 @@
-//! The model as a file: parameters under native names, and in the metadata all that using it needs.
+//! The model as a file: parameters under native names, and metadata with everything that its use needs.
 
 use std::path::Path;
 
@@ -21,13 +21,13 @@ const FORMAT: u32 = 1;
 pub struct ModelInfo {
     /// Version of this metadata.
     pub format: u32,
-    /// What the model was trained for.
+    /// The task that the model was trained for.
     pub task: TaskKind,
     /// Name of the architecture.
     pub model: String,
     /// Names of the classes, in the order of the logits.
     pub classes: Vec<String>,
-    /// What has to be done to an image first.
+    /// The preprocessing of an image.
     pub preprocessing: Preprocessing,
 }
 
@@ -82,7 +82,7 @@ impl ModelInfo {
     /// The metadata of a weight file, or `None` if warmstart did not write it.
     ///
     /// # Errors
-    /// If it was written by a newer version, or has a value that is not what it should be.
+    /// If it was written by a newer version, or has an invalid value.
     pub fn of(file: &WeightFile) -> Result<Option<Self>, Error> {
         let Some(value) = &file.metadata else {
             return Ok(None);
@@ -103,7 +103,7 @@ impl ModelInfo {
     }
 }
 
-/// Writes a model file into a folder that nobody reads yet: the same bytes for the same parameters.
+/// Writes a model file into a folder that no other process reads yet; the same parameters give the same bytes.
 ///
 /// # Errors
 /// If the disk refuses.
@@ -113,7 +113,7 @@ pub fn write_model(path: &Path, parameters: &Parameters, info: &ModelInfo) -> Re
     })
 }
 
-/// As [`write_model`], a file of tensors alone.
+/// [`write_model`], but without metadata.
 ///
 /// # Errors
 /// If the disk refuses.
@@ -123,7 +123,7 @@ pub fn write_tensors(path: &Path, parameters: &Parameters) -> Result<(), Error> 
     })
 }
 
-/// Replaces a model file, which is there whole or as it was.
+/// Replaces a model file atomically.
 ///
 /// # Errors
 /// If the disk refuses.
@@ -133,7 +133,7 @@ pub fn replace_model(path: &Path, parameters: &Parameters, info: &ModelInfo) -> 
     })
 }
 
-/// Lets `write` have the parameters, whose values are fetched one tensor at a time.
+/// Hands the parameters to `write`; their values are fetched one tensor at a time.
 fn with_tensors(
     parameters: &Parameters,
     write: impl FnOnce(Vec<SavedTensor>) -> Result<(), WeightError>,
@@ -162,7 +162,7 @@ pub fn read_tensors(path: &Path, device: &Device) -> Result<Parameters, Error> {
     Ok(parameters)
 }
 
-/// Takes a model's parameters out of a file that must hold all of them.
+/// A model's parameters out of a file that must hold all of them.
 ///
 /// # Errors
 /// If one is missing or has another shape.
@@ -192,8 +192,8 @@ pub fn complete_parameters(
     Ok(parameters)
 }
 
-/// Refuses values with which a network computes nothing but NaN, such as those of a training that diverged or of a
-/// damaged copy: a NaN or an infinity, or a negative variance of a batch norm.
+/// Refuses values that turn every result into NaN, such as those of a training that diverged or of a damaged copy: a
+/// NaN or an infinity, or a negative variance of a batch norm.
 ///
 /// # Errors
 /// If a tensor of the file holds one; the error names the first by name.

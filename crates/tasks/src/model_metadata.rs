@@ -1,19 +1,19 @@
-//! The numbers and names in a model file's metadata, checked before anything is made of them.
+//! Checks of the numbers and names in a model file's metadata.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 use warmstart_recipe::{Said, TaskDefaults, TaskKind};
 
-/// Sizes of images, in pixels, that a recipe can ask for as well.
+/// Range of image sizes, in pixels, as in a recipe.
 const IMAGE_SIZES: (u64, u64) = (32, 2048);
-/// The shorter side of a picture, as a multiple of what is cut out of it: weights are evaluated with at most 1.3.
+/// Range of the resized picture's shorter side, as a multiple of the crop: weights are evaluated with at most 1.3.
 const MOST_RESIZE: u64 = 4;
-/// Means and deviations of colours, on a scale of 0 to 1.
+/// Ranges of the means and standard deviations of colours, on a scale of 0 to 1.
 const MEANS: (f64, f64) = (0.0, 1.0);
 const DEVIATIONS: (f64, f64) = (0.001, 10.0);
 
-/// Refuses metadata with a value that no training here could have written.
+/// Refuses metadata with a value that warmstart does not write.
 ///
 /// # Errors
 /// In words: the key, what was expected, and what was found.
@@ -53,7 +53,7 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), String> {
     class_names(&metadata["classes"])
 }
 
-/// The words for a task.
+/// The names of the tasks.
 fn words() -> Vec<&'static str> {
     let choices = <TaskKind as Said>::CHOICES.iter();
     choices.map(|choice| choice.word).collect()
@@ -66,7 +66,7 @@ fn one_of<'a>(table: &'a Value, key: &str, known: &[&str]) -> Result<&'a str, St
     text.ok_or_else(|| wrong(key, &found.to_string(), &known.join(" or ")))
 }
 
-/// The last part of a key, which is what the table calls it.
+/// The value of a key, whose last part is its name in the table.
 fn value<'a>(table: &'a Value, key: &str) -> &'a Value {
     &table[key.rsplit('.').next().unwrap_or(key)]
 }

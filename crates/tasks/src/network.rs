@@ -1,4 +1,4 @@
-//! A network out of a model file, and files through it.
+//! A network out of a model file, and its inference on image files.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,8 +13,7 @@ use warmstart_weights::WeightFile;
 
 use crate::model_file::{ModelInfo, complete_parameters, require_sound};
 
-/// Most images that go through a network at a time where no gradients are wanted: more are hardly
-/// faster, and need more memory.
+/// Largest batch of inference: a larger one is hardly faster, and needs more memory.
 pub const INFERENCE_BATCH: usize = 16;
 /// Batches that are prepared ahead of the one in the network.
 const BATCHES_AHEAD: usize = 2;
@@ -37,7 +36,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Takes the parameters of a backbone and of the head behind it out of a file.
+    /// Takes the parameters of a backbone and a head out of a file.
     pub fn new(
         backbone: Architecture,
         head: Vec<ParameterInfo>,

@@ -1,9 +1,9 @@
-//! What an architecture's pretrained weights want done to an image, at any image size.
+//! The preprocessing that an architecture's pretrained weights expect, at any image size.
 
 use warmstart_data::{Fit, Interpolation, Preprocessing};
 use warmstart_models::Pretrained;
 
-/// A crop is in the proportion that the weights were evaluated at.
+/// The preprocessing for `fit`; a crop is in the proportion that the weights were evaluated at.
 pub fn for_size(pretrained: &Pretrained, image_size: usize, fit: Fit) -> Preprocessing {
     Preprocessing {
         resize: (image_size as f64 / pretrained.crop).round() as usize,
@@ -15,7 +15,7 @@ pub fn for_size(pretrained: &Pretrained, image_size: usize, fit: Fit) -> Preproc
     }
 }
 
-/// The whole picture in the square of a detector.
+/// The preprocessing of a detector: the whole picture in its square.
 pub fn letterboxed(pretrained: &Pretrained, image_size: usize) -> Preprocessing {
     Preprocessing {
         resize: image_size,

@@ -16,31 +16,31 @@ use warmstart_recipe::{Error, Phase, Recipe, TaskKind, View};
 
 use crate::task_data::{ClassOf, TaskData};
 
-/// The place of a step in a run, from which its dropout masks are drawn.
+/// The position of a step in a run, by which its dropout masks are drawn.
 #[derive(Clone, Copy, Debug)]
 pub struct StepKey {
     /// Seed of the run.
     pub seed: u64,
     /// Step of the run, from 0 over all phases.
     pub step: u64,
-    /// Images of the step's batch that come before those at hand.
+    /// Images of the step's batch before those of the micro-batch.
     pub images_before: usize,
 }
 
-/// A data set just opened.
+/// A data set that was opened.
 pub struct Opened<L> {
     /// The data set.
     pub data: Dataset<L>,
-    /// Images that are known to be unreadable already, each with a message.
+    /// Images that are already known to be unreadable, each with a message.
     pub unreadable: Vec<(PathBuf, String)>,
-    /// What a user should know of the labels.
+    /// Notes for the user on the labels.
     pub notes: Vec<String>,
 }
 
 /// The result of an evaluation.
 #[derive(Clone, Debug)]
 pub struct Evaluation {
-    /// Loss of an image without label smoothing, averaged over the images.
+    /// Loss without label smoothing, averaged over the images.
     pub loss: f64,
     /// The figure that picks the epoch, a fraction of one; higher is better.
     pub metric: f64,
@@ -62,7 +62,7 @@ pub struct Example<T> {
 pub struct Loss {
     /// Averaged over its images.
     pub value: f64,
-    /// `[1]`, whose gradients are those of the loss; its own value may be another one.
+    /// `[1]`, whose gradients are those of the loss; its value may differ from the loss.
     pub root: Tensor<1>,
 }
 
@@ -76,7 +76,7 @@ pub struct HeadParts<'a> {
     pub class_layer: &'static str,
 }
 
-/// Learning something about images on top of a backbone's features.
+/// A task: something to learn about images from a backbone's features.
 ///
 /// Features are maps `[batch, height, width, channels]`, one for each output of the backbone.
 pub trait Task: Send + Sync + Sized + 'static {
@@ -101,10 +101,10 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// Refuses images that can be read, but not learned from.
     ///
     /// # Errors
-    /// If something is missing: names it, and the fix.
+    /// If something is missing; the error names it and the fix.
     fn require_learnable(data: &Dataset<Self::Label>) -> Result<(), Error>;
 
-    /// Indices of the classes of the things in an image, in the order of its label.
+    /// Indices of the classes in an image, in the order of its label.
     fn classes_of(label: &Self::Label) -> Vec<usize>;
 
     /// The backbone as the task uses it.
@@ -150,11 +150,11 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// The target of an [`evaluation_example`](Self::evaluation_example), without the image.
     fn evaluation_target(&self, label: &Self::Label) -> Self::Target;
 
-    /// The backbone's features reduced to what the head needs, with the same bits in the end: less to
-    /// cache where the whole backbone is frozen.
+    /// The backbone's features reduced to what the head needs, with the same bits as a result, so that less is cached
+    /// where the whole backbone is frozen.
     fn pool_features(features: Vec<Tensor<4>>) -> Vec<Tensor<4>>;
 
-    /// Loss of images. `forward` is for the head's units, and holds the same `parameters`.
+    /// The loss of a micro-batch. `forward` runs the head's units, on the same `parameters`.
     fn loss(
         &self,
         features: Vec<Tensor<4>>,

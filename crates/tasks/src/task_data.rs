@@ -6,12 +6,12 @@ use warmstart_data::{Dataset, Sample, balanced_order, epoch_order};
 use warmstart_recipe::folds::Fold;
 use warmstart_recipe::{Balance, Error, Key, Phase, Problem, Recipe, TrainingImages};
 
-/// Images that a model is measured on.
+/// A split that a model is evaluated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
-    /// After every epoch; picks the best one.
+    /// Evaluated after every epoch; picks the best one.
     Validation,
-    /// Once, at the end.
+    /// Evaluated once, at the end.
     Test,
 }
 
@@ -24,7 +24,7 @@ pub struct TaskData<L> {
     pub train: Arc<Vec<Sample<L>>>,
     validation: Arc<Vec<Sample<L>>>,
     test: Arc<Vec<Sample<L>>>,
-    /// The run's part of a cross-validation.
+    /// The run's fold of a cross-validation.
     fold: Option<Fold>,
     /// Class of each training image; `None` where an image has several.
     train_classes: Option<Vec<usize>>,
@@ -32,10 +32,10 @@ pub struct TaskData<L> {
     validation_counts: Vec<usize>,
 }
 
-/// The class of an image by its label, for tasks in which an image has one.
+/// The function from a label to its class, for tasks in which an image has one class.
 pub type ClassOf<L> = Option<fn(&L) -> usize>;
 
-/// Class of each image, where an image has one.
+/// Class of each image; `None` where an image has several.
 fn classes_of<L>(samples: &[Sample<L>], class_of: ClassOf<L>) -> Option<Vec<usize>> {
     class_of.map(|class_of| {
         samples
@@ -122,7 +122,7 @@ impl<L: Clone> TaskData<L> {
         [&self.train, &self.validation, &self.test].map(|split| split.as_slice())
     }
 
-    /// The images of a split to evaluate on, all of them; none where there is no such split.
+    /// All images of a split to evaluate on; empty without such a split.
     pub fn split(&self, split: Split) -> &Arc<Vec<Sample<L>>> {
         match split {
             Split::Validation => &self.validation,
@@ -180,7 +180,7 @@ impl<L: Clone> TaskData<L> {
         )
     }
 
-    /// The images of an epoch, counted from 1, in order.
+    /// The images of an epoch, which is counted from 1, in their order.
     pub fn order(&self, seed: u64, epoch: usize, phase: &Phase) -> Vec<usize> {
         let images = self.training();
         let order = match (phase.balance, &self.train_classes) {

@@ -1,5 +1,4 @@
-//! The side of `bench/speed` that is warmstart: times forward passes and training steps of a model
-//! on request.
+//! Warmstart's side of `bench/speed`: it times forward passes and training steps of a model on request.
 //!
 //! ```text
 //! cargo run --release -p warmstart-train --example speed -- MODEL BATCH THREADS

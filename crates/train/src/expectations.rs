@@ -23,7 +23,7 @@ pub fn expectations(backbone: &[ParameterInfo], head: &[ParameterInfo]) -> Vec<E
     [part(backbone, Part::Backbone), part(head, Part::Head)].concat()
 }
 
-/// Tensors of the architecture's classifier that this model lacks.
+/// Tensors of the architecture's own classifier that this model lacks.
 pub fn beyond(architecture: &Architecture, expected: &[Expected]) -> Vec<Expected> {
     let whole = warmstart_models::by_name(architecture.name);
     let of_whole = |whole: Architecture| {

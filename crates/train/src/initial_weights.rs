@@ -29,7 +29,7 @@ pub struct InitialWeights {
     pub parameters: Parameters,
     /// The load report: what was loaded and what was not.
     pub report: String,
-    /// Names of those that no file gave.
+    /// Names of the parameters that no file gave.
     pub initialized: HashSet<String>,
 }
 
@@ -145,8 +145,8 @@ fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
     })
 }
 
-/// A classifier for other classes is of no use, even if it has the same shape: takes it out of the
-/// file, and says so.
+/// Takes a classifier for other classes out of the file, even if it has the same shape, and returns the report's line
+/// on it.
 fn forget_other_head(
     file: &mut WeightFile,
     recipe: &Recipe,
@@ -169,7 +169,7 @@ fn forget_other_head(
         });
     }
     if info.task != recipe.task {
-        // Of the other task's model the backbone serves, whatever its classes were.
+        // Only the backbone of the other task's model is used, so its classes do not matter.
         return Ok(String::new());
     }
     if info.classes == classes {
@@ -205,8 +205,8 @@ fn first_images<T: Task>(trainer: &Trainer<T>) -> Result<Tensor<4>, Error> {
     ))
 }
 
-/// A note for a user who starts from a run's checkpoint, whose model is verified; one of another version is used as it
-/// is.
+/// A note for a user who starts from a run's checkpoint. The checkpoint's model is verified; one of another version is
+/// used as it is.
 fn note_of_checkpoint(weights: &Path) -> Result<Option<String>, Error> {
     let Some(folder) = weights.parent().filter(|folder| is_checkpoint(folder)) else {
         return Ok(None);

@@ -10,8 +10,8 @@ use warmstart_nn::burn::tensor::Tensor;
 /// Divides the weights of the backbone's convolutions that are among `initialized` by the standard
 /// deviation of their results on `images` `[batch, height, width, 3]` (algorithm 1, lines 4 to 9).
 ///
-/// One pass is enough: behind each convolution a batch norm takes its scale out again, so dividing one
-/// changes the results of no other. The classifier stays as it is: it begins small on purpose.
+/// One pass is enough: the batch norm behind each convolution removes its scale, so dividing one changes the results of
+/// no other. The classifier stays as it is: it begins small on purpose.
 pub fn scale(
     parameters: &mut Parameters,
     architecture: &Architecture,
@@ -26,7 +26,7 @@ pub fn scale(
         let Some(seen) = seen.filter(|_| initialized.contains(&weight)) else {
             continue;
         };
-        // Of all values: within the channels, and between them.
+        // The variance over all values: within the channels, and between them.
         let within = seen.variance.clone().mean();
         let between = (seen.mean.clone() - seen.mean.clone().mean())
             .powi_scalar(2)
@@ -41,7 +41,7 @@ pub fn scale(
     }
 }
 
-/// What each batch norm of the backbone sees of the images.
+/// The batch statistics of each batch norm of the backbone on the images.
 fn statistics(
     parameters: &Parameters,
     architecture: &Architecture,
@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
 
-    /// Deviation of each convolution's results.
+    /// Standard deviation of each convolution's results.
     fn deviations(
         architecture: &Architecture,
         parameters: &Parameters,

@@ -1,4 +1,4 @@
-//! The trainer: images and weights in, a trained model out, in the order in which it happens.
+//! The trainer, from images and weights to a trained model.
 //!
 //! [`open_data`] reads the images, [`Trainer`](trainer::Trainer) holds everything that a run needs,
 //! [`initial_weights`] loads or initializes the parameters, [`plan`] chooses the options that were left open, and

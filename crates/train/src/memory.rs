@@ -1,11 +1,11 @@
-//! How much memory the process has held, and how much the machine will give it, as Linux counts it.
+//! Memory that the process has used, and memory that is available to it, as Linux counts them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use warmstart_recipe::{Key, Memory};
 
-/// Share of what there is that is left to others, and to what no plan knows of.
+/// Share of the available memory that is left to other processes, and to uses that no plan knows of.
 const MARGIN: f64 = 0.1;
 
 /// Highest resident memory since the last [`reset_peak`], in MB (10⁶ bytes); 0 where the system
@@ -19,28 +19,28 @@ pub fn reset_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
 }
 
-/// Memory that a run may plan with.
+/// The memory budget of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
     /// In bytes, the margin taken off.
     pub bytes: u64,
-    /// The limit that sets it, for people.
+    /// The limit that determines it, in words.
     pub set_by: String,
 }
 
-/// The smallest of what is available, the limits of the control groups that the process is in, and
-/// its own limits (`ulimit -d`, `ulimit -v`), less a tenth; `None` where the system tells nothing.
+/// The smallest of the available memory, the limits of the control groups that the process is in, and
+/// its own limits (`ulimit -d`, `ulimit -v`), less a tenth; `None` where the system does not tell.
 pub fn available() -> Option<Budget> {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    // A limit on data counts what is writable, used or not: stacks of threads for the most part.
+    // A limit on data counts all writable memory, used or not: mostly stacks of threads.
     let unused = || {
         let [data, used] = ["VmData:", "RssAnon:"].map(|key| status_kibibytes(key).unwrap_or(0));
         data.saturating_sub(used) * 1024
     };
     let data = process_limit(&limits, "Max data size").map(|limit| limit.saturating_sub(unused()));
-    // A limit on addresses counts all that are mapped; those reserved for tensors are to be used.
+    // A limit on addresses counts all mapped ones; those reserved for tensors will be used.
     let mapped = || {
         let [mapped, used] = ["VmSize:", "VmRSS:"].map(|key| status_kibibytes(key).unwrap_or(0));
         let for_tensors =
@@ -52,7 +52,7 @@ pub fn available() -> Option<Budget> {
     let found = [
         (
             kibibytes(&meminfo, "MemAvailable:").map(|k| k * 1024),
-            "what is available",
+            "the available memory",
         ),
         (
             group_limit(&groups, Path::new("/sys/fs/cgroup")),
@@ -88,7 +88,7 @@ fn status_kibibytes(key: &str) -> Option<u64> {
     kibibytes(&fs::read_to_string("/proc/self/status").ok()?, key)
 }
 
-/// The value of a line as `VmHWM:  1234 kB`.
+/// The value of a line such as `VmHWM:  1234 kB`.
 fn kibibytes(text: &str, key: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(key))?;
     rest.trim().trim_end_matches("kB").trim().parse().ok()
@@ -115,7 +115,7 @@ fn group_limit(groups: &str, mounted: &Path) -> Option<u64> {
         let above: Vec<PathBuf> = group.ancestors().map(|group| group.join(file)).collect();
         above.into_iter().filter_map(move |file| {
             let inside = !root.as_os_str().is_empty() && file.starts_with(&root);
-            // "max" is not a number, and no limit.
+            // "max" is not a number, and means no limit.
             fs::read_to_string(file)
                 .ok()
                 .filter(|_| inside)?

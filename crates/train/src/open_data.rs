@@ -1,4 +1,4 @@
-//! Opens the data set of a run, and reads each of its images once before anything is learned from them.
+//! Opens the data set of a run, and reads each image once before training.
 
 use warmstart_data::{Checked, Dataset, Pictures, Sample, data_folder, require_readable, survey};
 use warmstart_recipe::folds::all_images;
@@ -31,7 +31,7 @@ pub fn open_data<T: Task>(recipe: &Recipe, observe: Observer) -> Result<Dataset<
     if let Some(part) = recipe.fold {
         data.train = all_images(part, &data.train, &data.validation)?;
         data.validation = data.train.clone();
-        // Each fold would look at it, and it is to be looked at once.
+        // Each fold would measure the test split, which is to be measured once.
         data.test = None;
     }
     T::require_learnable(&data)?;
@@ -123,7 +123,7 @@ fn report<T: Task>(
     });
 }
 
-/// Number of things of each class in some images.
+/// Number of images or objects of each class in some images.
 fn counts<T: Task>(classes: usize, samples: &[Sample<T::Label>]) -> Vec<usize> {
     let mut counts = vec![0; classes];
     for class in samples
@@ -135,8 +135,7 @@ fn counts<T: Task>(classes: usize, samples: &[Sample<T::Label>]) -> Vec<usize> {
     counts
 }
 
-/// The training and validation images as one split, for a cross-validation that splits them anew and measures no test
-/// images.
+/// The training and validation images as one split, without test images: a cross-validation splits them into folds.
 fn together<L>([mut train, validation, _]: Splits<L>) -> Splits<L> {
     train.readable.extend(validation.readable);
     train.sketches.extend(validation.sketches);

@@ -17,7 +17,7 @@ const EPSILON: f64 = 1e-8;
 const VELOCITY: &str = "momentum_buffer";
 const MOMENTS: [&str; 2] = ["exp_avg", "exp_avg_sq"];
 
-/// What sets one parameter's update apart.
+/// The settings of one parameter's update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// Name of the parameter.
@@ -32,7 +32,7 @@ pub struct Group {
 #[derive(Clone)]
 pub struct Optimizer {
     kind: OptimizerKind,
-    /// Steps done.
+    /// Number of steps done.
     pub steps: u64,
     /// Moments, flat, by `<parameter>.<what>`.
     pub state: Parameters,
@@ -48,8 +48,8 @@ impl Optimizer {
         }
     }
 
-    /// One step: changes each group's parameter by its gradient times `gradient_scale`, which is 1
-    /// or what [`clip_factor`] says.
+    /// One step: changes each group's parameter by its gradient times `gradient_scale`, which is 1 or from
+    /// [`clip_factor`].
     pub fn step(
         &mut self,
         parameters: &mut Parameters,
@@ -87,8 +87,8 @@ impl Optimizer {
     }
 }
 
-/// What gradients of a global norm have to be multiplied by so that it is at most `limit`, as PyTorch's
-/// `clip_grad_norm_` does; a limit of 0 is none.
+/// The factor on gradients of global norm `norm` that clips it to `limit`, as PyTorch's `clip_grad_norm_` does; a limit
+/// of 0 is none.
 ///
 /// Pascanu, Mikolov and Bengio (arXiv 1211.5063), section 3.2.
 pub fn clip_factor(norm: f64, limit: f64) -> f64 {

@@ -8,17 +8,17 @@ use warmstart_recipe::{BatchNorm, Error, Phase, Train};
 
 use crate::optimizer::Group;
 
-/// Everything that stays the same over a phase.
+/// The boundary and the parameter groups of a phase.
 pub struct PhaseSetup {
     /// Stages before this one are frozen.
     pub boundary: usize,
     /// How each trained parameter is updated.
     pub groups: Vec<Group>,
-    /// Values that learn.
+    /// Number of trained values.
     pub trained: usize,
-    /// Values that do not.
+    /// Number of frozen values.
     pub frozen: usize,
-    /// Parameters that learn, and statistics that follow the batches.
+    /// Names of the parameters that are trained, and of the statistics that follow the batches.
     pub changing: Vec<String>,
     trained_names: HashSet<String>,
 }
@@ -38,7 +38,7 @@ pub fn boundary(architecture: &Architecture, train: &Train) -> Result<usize, Err
 }
 
 impl PhaseSetup {
-    /// Sets a phase up.
+    /// The setup of a phase.
     ///
     /// # Errors
     /// If the phase names a stage that isn't there.
@@ -88,7 +88,7 @@ impl PhaseSetup {
         })
     }
 
-    /// Whether a parameter learns in this phase.
+    /// Whether a parameter is trained in this phase.
     pub fn trains(&self, parameter: &str) -> bool {
         self.trained_names.contains(parameter)
     }

@@ -13,9 +13,9 @@ pub struct Resources {
     pub workers: usize,
     /// Folder of the cached features of frozen backbones.
     pub cache: Option<FeatureCacheFolder>,
-    /// The program, which measures steps and starts again in processes of its own.
+    /// The program itself, which is started again to measure steps, and after a failed allocation.
     pub program: PathBuf,
-    /// Flags of its `resume` that continue a run after a failed allocation, with the same resources.
+    /// Flags that give `resume` the same resources, after a failed allocation.
     pub restart_flags: Vec<OsString>,
     /// Ends the command early.
     pub stop: Stop,

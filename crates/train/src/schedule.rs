@@ -4,14 +4,14 @@ use std::f64::consts::PI;
 
 use warmstart_recipe::{Phase, ScheduleKind};
 
-/// Share of the highest learning rate that a cosine ends at.
+/// Learning rate at the end of a cosine, as a share of the highest one.
 const COSINE_FLOOR: f64 = 0.01;
 
 /// Learning rate of a step of a phase.
 ///
-/// `step` counts from 0 to `steps` − 1. Over the first `warmup` share of the steps the rate rises
-/// linearly, its first value being above 0, over one step at least; the schedule spans what is left. Cosine: Loshchilov and
-/// Hutter, "SGDR" (arXiv 1608.03983), equation 5, without restarts.
+/// `step` counts from 0 to `steps` − 1. Over the first `warmup` share of the steps, at least one step, the rate rises
+/// linearly from above 0; the schedule spans the steps that are left. Cosine: Loshchilov and Hutter, "SGDR" (arXiv
+/// 1608.03983), equation 5, without restarts.
 pub fn learning_rate(phase: &Phase, step: usize, steps: usize) -> f64 {
     let share = (phase.warmup * steps as f64).round() as usize;
     let fewest = usize::from(phase.warmup > 0.0 && steps > 1);

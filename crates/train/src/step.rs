@@ -15,9 +15,9 @@ use crate::watch::Watch;
 /// Why a step was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NonFinite {
-    /// The value, and what it is of.
+    /// The quantity that is not finite.
     pub what: String,
-    /// The first such layer, in the order in which they were computed.
+    /// The first layer with a value that is not finite, in the order of computation.
     pub layer: String,
 }
 
@@ -36,8 +36,8 @@ pub struct Step<'a, T> {
 }
 
 impl<T: Task> Step<'_, T> {
-    /// Takes a step on a batch, of which `features` are those of the frozen part, and returns its mean loss;
-    /// `watch` measures the network's health, and `before_change` is called when all gradients are there.
+    /// Takes a step on a batch, whose `features` come from the frozen part, and returns its mean loss;
+    /// `watch` measures the network's health, and `before_change` is called when all gradients are computed.
     ///
     /// The batch goes through in the phase's micro-batches. Their gradients are averaged, weighted by
     /// their images, and batch norm's running statistics move once, towards those of the whole batch.
@@ -138,10 +138,7 @@ impl<T: Task> Step<'_, T> {
         if !finite(&features) {
             return match self.setup.boundary {
                 0 => "the image itself".into(),
-                boundary => format!(
-                    "before {}, in the frozen part",
-                    self.stage_or_head(boundary)
-                ),
+                boundary => format!("the frozen part, before {}", self.stage_or_head(boundary)),
             };
         }
         let untracked = parameters.tracked(|_| false);
@@ -161,7 +158,7 @@ impl<T: Task> Step<'_, T> {
         self.stage_or_head(first.unwrap_or(self.architecture.stages.len()))
     }
 
-    /// Sends a batch through the trained stages, and shows the result of each.
+    /// Sends a batch through the trained stages, and hands the result of each to `seen`.
     fn forward(
         &self,
         mut maps: Vec<Tensor<4>>,
@@ -191,7 +188,7 @@ impl<T: Task> Step<'_, T> {
         names.find(infinite).cloned().unwrap_or_default()
     }
 
-    /// Adds a micro-batch, which is that share of the batch, and returns its mean loss.
+    /// Adds the gradients of a micro-batch, weighted by its share of the batch, and returns its mean loss.
     fn gradients(
         &self,
         parameters: &Parameters,

@@ -1,5 +1,4 @@
-//! The trainer: how phases and epochs go. Batches → features → steps, and an evaluation. It does not know which task it
-//! trains.
+//! The trainer: phases, epochs (batches → features → steps) and evaluations. It does not know which task it trains.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,11 +27,10 @@ use crate::watch::Watch;
 
 /// Images that are prepared ahead of the batch that trains, rounded up to whole batches.
 const IMAGES_AHEAD: usize = 8;
-/// Steps in a row that `on_nonfinite = "skip"` leaves out: after more, the parameters are at fault, and no
-/// batch.
+/// Most consecutive steps that `on_nonfinite = "skip"` skips: if more fail, the cause is the parameters, not a batch.
 const MOST_SKIPPED: u64 = 10;
 
-/// Everything a run needs except its folder and state state.
+/// Everything a run needs except its folder and training state.
 pub struct Trainer<T: Task> {
     /// The phases, and every other option.
     pub recipe: Recipe,
@@ -56,9 +54,9 @@ pub struct Trainer<T: Task> {
 pub struct CurrentPhase {
     /// Its index.
     pub number: usize,
-    /// The part that it trains.
+    /// Its trained part.
     pub setup: PhaseSetup,
-    /// The part that it does not.
+    /// Its frozen part.
     pub frozen: Frozen,
 }
 
@@ -128,7 +126,7 @@ impl<T: Task> Trainer<T> {
         })
     }
 
-    /// Changes how pictures fill the network's square.
+    /// Changes `fit`, and the preprocessing with it.
     pub fn set_fit(&mut self, fit: Fit) {
         self.recipe.fit = fit;
         let preprocessing = T::preprocessing(&self.architecture.pretrained, &self.recipe);
@@ -149,7 +147,7 @@ impl<T: Task> Trainer<T> {
         self.data.training_images().div_ceil(phase.batch)
     }
 
-    /// The stages before `boundary`, for so many images at a time, without a cache.
+    /// The stages before `boundary`, for `images` images at a time, without a cache.
     pub fn frozen(&self, boundary: usize, parameters: &Parameters, images: usize) -> Frozen {
         Frozen::new::<T>(
             &self.architecture,
@@ -179,8 +177,8 @@ impl<T: Task> Trainer<T> {
         }
     }
 
-    /// Shares of each phase's features, of training and of validation images, that are kept already by a run with these
-    /// parameters; none of a phase whose frozen part learns before.
+    /// Shares of each phase's features, of the training and of the validation images, that are cached already for a run
+    /// that begins with these parameters; 0 for a phase whose frozen part is trained before.
     pub fn kept_features(&self, parameters: &Parameters) -> Vec<[f64; 2]> {
         let mut unchanged = self.architecture.stages.len();
         let mut first_epoch = 1;
@@ -284,7 +282,7 @@ impl<T: Task> Trainer<T> {
         let source = frozen.training_source(&self.task, &self.data, phase, view);
         let left = batches(&order[progress.seen..], phase.batch);
         let steps = self.steps_per_epoch(phase);
-        // With another batch than the epoch began with, those left are its last.
+        // If the batch was changed within the epoch, the images that are left are its last.
         let done = steps - left.len().min(steps);
         let loader = Loader::new(
             left.clone(),
@@ -292,7 +290,7 @@ impl<T: Task> Trainer<T> {
             batches_ahead(phase.batch),
             source.prepare(),
         );
-        // A part of a batch is too little to judge by.
+        // An incomplete batch is too small to judge by.
         let last_full = (order.len() / phase.batch).max(1);
         let one_step = self.step(current);
         let began = Instant::now();
@@ -360,7 +358,10 @@ impl<T: Task> Trainer<T> {
         }
         let (what, layer) = match state.first_non_finite() {
             Some(name) => ("the last step of the epoch was too large", name),
-            None if progress.images == 0 => ("every step of the epoch was skipped", "said above"),
+            None if progress.images == 0 => (
+                "every step of the epoch was skipped",
+                "the layers named above",
+            ),
             None => return Ok(EpochEnd::Complete),
         };
         Ok(EpochEnd::NonFinite(RefusedStep {

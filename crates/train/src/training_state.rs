@@ -1,22 +1,22 @@
-//! Everything that steps change.
+//! The state of training: everything that steps change.
 
 use warmstart_nn::Parameters;
 use warmstart_recipe::Phase;
 
 use crate::optimizer::Optimizer;
 
-/// Everything that steps change.
+/// The state of training: everything that steps change.
 #[derive(Clone)]
 pub struct TrainingState {
     /// Parameters of the whole network, frozen or not.
     pub parameters: Parameters,
     /// Their moving average, where the phase has one: it is evaluated and kept.
     pub average: Option<Parameters>,
-    /// With the moments of the phase's trained parameters.
+    /// The optimizer, with the moments of the phase's trained parameters.
     pub optimizer: Optimizer,
     /// Steps over all phases, skipped ones included.
     pub steps: u64,
-    /// Steps that were skipped, the last one among them, since one was not.
+    /// Consecutive steps skipped up to now.
     pub skipped_in_a_row: u64,
 }
 
@@ -44,7 +44,7 @@ impl TrainingState {
         }
     }
 
-    /// A parameter or a running statistic that is not finite.
+    /// Name of the first parameter or running statistic that is not finite.
     pub fn first_non_finite(&self) -> Option<&str> {
         if self.parameters.sum_of_squares().is_finite() {
             return None;

@@ -1,4 +1,4 @@
-//! Measures the health of a network in the steps that are watched, from what a step computes anyway.
+//! The measurement of a network's health in some steps, from what a step computes anyway.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use warmstart_nn::block::BatchStatistics;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_run::health::{Health, StageHealth};
 
-/// Images whose activations are looked at: enough for a deviation, and next to no time.
+/// Images whose activations are measured: enough for a standard deviation, at almost no cost.
 const IMAGES: usize = 4;
-/// Fewest values of a channel by which it is called dead.
+/// Fewest values by which a channel is called dead.
 const FEWEST_VALUES: usize = 64;
 /// Added to a running variance: batch norm's ε.
 const EPSILON: f64 = 1e-5;
-/// Name of what is behind the backbone.
+/// Name of the head in the records.
 const HEAD: &str = "head";
 
 /// Collects the health of a step while it is taken.
@@ -26,7 +26,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// What a stage gives, `[batch, height, width, channels]`: of the first micro-batch.
+    /// Records the output of a stage, `[batch, height, width, channels]`, of the first micro-batch.
     pub fn activation(&mut self, stage: usize, map: &Tensor<4>) {
         self.activations.entry(stage).or_insert_with(|| {
             let [batch, _, _, channels] = map.dims();
@@ -36,7 +36,7 @@ impl Watch {
         });
     }
 
-    /// Gradients, changes and statistics of a step that is done. `statistics` are the batch's.
+    /// Records the gradients, changes and statistics of a finished step. `statistics` are the batch's.
     pub fn step(
         &mut self,
         architecture: &Architecture,
@@ -53,7 +53,7 @@ impl Watch {
         }
         let mut drifts: BTreeMap<usize, Drift> = BTreeMap::new();
         for batch in statistics {
-            // Any parameter of the layer tells its stage.
+            // Any parameter of the layer gives its stage.
             let stage = architecture.stage_of(&format!("{}.weight", batch.norm));
             let mean = before.values(&format!("{}.running_mean", batch.norm));
             let variance = before.values(&format!("{}.running_var", batch.norm));
@@ -96,7 +96,7 @@ impl Watch {
     }
 }
 
-/// How far the statistics of a stage's batches are from the running ones.
+/// The distance of the statistics of a stage's batches from the running ones.
 #[derive(Default)]
 struct Drift {
     sum: f64,
@@ -119,7 +119,7 @@ impl Drift {
 
 /// Standard deviation of all values, and the share of channels whose values are all the same.
 fn deviation_and_dead(values: &[f32], channels: usize) -> (f64, Option<f64>) {
-    // Sums of each channel do not wait for one another.
+    // Separate sums for each channel, which do not wait for one another.
     let (mut sums, mut squares) = (vec![0.0; channels], vec![0.0; channels]);
     let mut lives = vec![false; channels];
     let first = &values[..channels];

@@ -1,4 +1,4 @@
-//! A step whose loss or gradient is not finite is not taken, and the layer that was the first is named.
+//! A step whose loss or gradient is not finite is not taken, and the first such layer is named.
 
 use std::sync::Arc;
 
@@ -153,7 +153,7 @@ fn of_a_loss_the_first_layer_from_the_image_on_is_named() {
 }
 
 #[test]
-fn an_image_that_is_no_number_is_named_as_such() {
+fn an_image_that_is_not_finite_is_named_as_such() {
     let refused = Fixture::new("").refused(f32::NAN);
     assert_eq!(refused.layer, "the image itself");
 }

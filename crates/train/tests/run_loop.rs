@@ -24,7 +24,7 @@ use warmstart_train::trainer::Trainer;
 
 use another_task::{Brightness, grey_images};
 
-/// A phase of so many epochs, with further options.
+/// A phase of `epochs` epochs, with further options.
 fn phase(name: &str, train: &str, epochs: usize, options: &str) -> String {
     format!(
         "[[phase]]\nname = '{name}'\ntrain = '{train}'\nepochs = {epochs}\nbatch = 4\nviews = 'fresh'\n\
@@ -57,7 +57,7 @@ fn trainer(recipe: &Recipe, stop: &Stop) -> Trainer<Brightness> {
     Trainer::new(recipe.clone(), images, resources(stop)).unwrap()
 }
 
-/// Trains a run in a folder, and stops it after so many steps.
+/// Trains a run in a folder, and stops it after this many steps.
 fn train(recipe: &Recipe, folder: &Path, stop_after: usize) -> Result<Summary, Error> {
     let stop = Stop::default();
     let trainer = trainer(recipe, &stop);

@@ -19,7 +19,7 @@ use warmstart_train::resources::Resources;
 use crate::resume::{Changes, resume};
 use crate::train::train;
 
-/// File of the result, in the folder of the runs.
+/// File of the result, in the folder of the folds' runs.
 pub const RESULT: &str = "folds.json";
 
 /// The figures of all folds.
@@ -33,11 +33,11 @@ pub struct CrossValidation {
     pub deviation: f64,
 }
 
-/// Trains a run for each of so many folds, in `fold-1`, … in `out`, each validated on its fold and trained on
-/// the others. Runs that are there already are resumed, or used as they are.
+/// Trains a run for each of `folds` folds, in `fold-1`, … in `out`, validated on its fold and trained on the others.
+/// Runs that exist already are resumed, or used as they are if they are finished.
 ///
 /// # Errors
-/// As [`train`]; the runs of the folds before stay.
+/// As [`train`]; the runs of earlier folds stay.
 pub fn cross_validate(
     draft: Draft,
     out: Option<PathBuf>,
@@ -51,8 +51,11 @@ pub fn cross_validate(
     }
     let out = output_folder(out, draft.data.as_deref().unwrap_or(Path::new("")));
     if out.join(RECIPE).exists() {
-        return Err(Error::usage(format!("{} is a run of its own", shown(&out)))
-            .fix(format!("give another {}", Key::OUT)));
+        return Err(Error::usage(format!(
+            "{} is a single run, not a cross-validation",
+            shown(&out)
+        ))
+        .fix(format!("give another {}", Key::OUT)));
     }
     let mut kept = Vec::new();
     for number in 1..=folds {

@@ -12,8 +12,7 @@ use warmstart_weights::{Inspection, Target};
 /// Classes of the usual detector.
 const COCO_CLASSES: usize = 80;
 
-/// Contents of a file of weights, compared with every architecture there is; of the tensors under `prefix`, if one is
-/// given.
+/// Contents of a file of weights, or of its tensors under `prefix`, compared with every architecture.
 ///
 /// # Errors
 /// If it cannot be read, or has nothing under that prefix.

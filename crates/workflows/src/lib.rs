@@ -1,7 +1,7 @@
-//! The commands of warmstart, a file each.
+//! The commands of warmstart, one file each.
 //!
-//! Each takes a request, calls the crates below in the order in which things happen, and returns a result; events are
-//! reported, and nothing here prints.
+//! Each takes a request, calls the crates below in the order of execution, and returns a result. Progress is reported
+//! as events; nothing here prints.
 
 pub mod cross_validate;
 pub mod init_check;
@@ -14,7 +14,7 @@ pub mod resume;
 pub mod run_data;
 pub mod train;
 
-/// Makes the pool of threads that computes. To be called once.
+/// Starts the pool of threads for computing. To be called once.
 ///
 /// # Errors
 /// If the pool exists already or the system refuses.

@@ -1,6 +1,5 @@
-//! `warmstart lr-find`: Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv 1506.01186),
-//! section 3.3. A few steps at a rate that rises from far too small to far too large show where the loss
-//! falls, and where it no longer does.
+//! `warmstart lr-find`: Smith, "Cyclical Learning Rates for Training Neural Networks" (arXiv 1506.01186), section 3.3.
+//! A few steps at a rate that rises from far too small to far too large show at which rates the loss falls.
 
 use std::time::Instant;
 
@@ -21,36 +20,38 @@ use crate::prepare::prepare;
 
 /// Steps of a sweep.
 const STEPS: usize = 100;
-/// Rates at its first and last step.
+/// Learning rates of its first and last step.
 const RATES: [f64; 2] = [1e-6, 1.0];
-/// Steps at its beginning whose rates are too low to learn anything: their losses are what a phase begins with, and
-/// their scatter is luck.
+/// Steps at its beginning whose rates are too low to learn anything: their losses are those of the phase's beginning,
+/// and their scatter is noise.
 pub const STILL: usize = 25;
-/// Share of the smoothed loss that a step leaves.
+/// Decay of the smoothed loss in a step.
 const SMOOTHING: f64 = 0.9;
-/// Times the loss of the beginning at which a sweep ends.
+/// Multiple of the loss of the beginning at which a sweep ends.
 const DIVERGED: f64 = 3.0;
-/// Share of the loss of the beginning that has to be won for a suggestion.
+/// Share of the loss of the beginning by which it has to fall for a suggestion.
 const WON: f64 = 0.02;
-/// Standard deviations of a single loss that have to be won: the lowest of 75 smoothed ones is 0.6 below by luck.
+/// Standard deviations of a single loss by which it has to fall: the lowest of 75 smoothed losses is 0.6 below by
+/// chance.
 const BEYOND_LUCK: f64 = 0.9;
-/// Most epochs that a phase learns for the next one's sweep: after many on few images nothing is left to learn.
+/// Most epochs that a phase is trained before the next one's sweep: after many on few images, nothing is left to learn.
 const EPOCHS_BEFORE: usize = 2;
 /// The suggestion as a share of the rate at which the loss is lowest: there it is about to rise.
 const SHARE_OF_LOWEST: f64 = 0.1;
-/// The same of the rate at which a loss begins to rise that did not fall before: Smith, section 3.3, has a third.
+/// The suggestion as a share of the rate at which a loss begins to rise that did not fall before: a third in Smith,
+/// section 3.3.
 const SHARE_OF_RISE: f64 = 1.0 / 3.0;
 
-/// A sweep over a phase's rates.
+/// A sweep of a phase over learning rates.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sweep {
     /// Name of the phase.
     pub phase: String,
-    /// The rate that its recipe has.
+    /// The learning rate in the recipe.
     pub recipe_lr: f64,
-    /// A learning rate; `null` if the loss neither falls nor rises.
+    /// The suggested learning rate; `null` if the loss neither falls nor rises.
     pub suggestion: Option<f64>,
-    /// The way it was found.
+    /// How the suggestion was found.
     pub found_by: Option<FoundBy>,
     /// Rate and smoothed loss of each step.
     pub curve: Vec<Point>,
@@ -60,9 +61,9 @@ pub struct Sweep {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FoundBy {
-    /// It is a tenth of the rate at which the loss is lowest.
+    /// A tenth of the rate at which the loss is lowest.
     Lowest,
-    /// The loss does not fall within so few steps: it is a third of the rate at which it begins to rise.
+    /// A third of the rate at which the loss begins to rise, because it does not fall within so few steps.
     Rise,
 }
 
@@ -75,12 +76,12 @@ pub struct Point {
     pub loss: f64,
 }
 
-/// Sweeps over the rates of every phase of what [`train`](crate::train::train) would do. Nothing is written but
-/// the cache of frozen features. A later phase starts from what the one before has learned at its suggestion, in as
-/// many steps, but no more than two epochs.
+/// Sweeps over the learning rates of every phase that [`train`](crate::train::train) would run. Nothing is written
+/// except the cache of frozen features. A later phase starts from the parameters that the one before has learned at its
+/// suggested rate, in as many steps as a sweep has, but at most two epochs.
 ///
 /// # Errors
-/// If anything that was asked for is wrong, or an image cannot be read.
+/// If anything in the request is wrong, or an image cannot be read.
 pub fn lr_find(draft: Draft, resources: Resources, observe: Observer) -> Result<Vec<Sweep>, Error> {
     let (recipe, undecided) = resolve(draft)?;
     with_task!(recipe.task, T => sweeps::<T>(recipe, &undecided, resources, observe))
@@ -129,7 +130,7 @@ fn sweeps<T: Task>(
     Ok(sweeps)
 }
 
-/// The losses of so many steps at these rates, up to one that is not finite or far above those of the beginning.
+/// The losses of steps at these rates, up to one that is not finite or far above those of the beginning.
 fn steps<T: Task>(
     trainer: &Trainer<T>,
     current: &CurrentPhase,
@@ -187,8 +188,7 @@ fn steps<T: Task>(
     unreachable!("epochs do not end")
 }
 
-/// Moving average of all losses, each weighted less the longer it is ago, without the pull of a beginning at
-/// zero.
+/// Exponential moving average of all losses, corrected for its start at zero.
 fn smooth(losses: &[f64]) -> f64 {
     let mut weight = 0.0;
     let mut sum = 0.0;
@@ -207,7 +207,7 @@ fn smoothed(losses: &[f64], rate: impl Fn(usize) -> f64) -> Vec<Point> {
     (0..losses.len()).map(point).collect()
 }
 
-/// Mean and standard deviation of the losses of the beginning; `None` before there are as many.
+/// Mean and standard deviation of the losses of the beginning; `None` until it is over.
 fn beginning(losses: &[f64]) -> Option<(f64, f64)> {
     let still = losses.get(..STILL)?;
     let mean = still.iter().sum::<f64>() / STILL as f64;
@@ -245,7 +245,7 @@ mod tests {
         assert!((smooth(&long) - 1.0).abs() < 1e-6);
     }
 
-    /// What is suggested after a beginning around 2, with so much luck, and these losses.
+    /// The suggestion after a beginning around 2, with this much noise, and these losses.
     fn suggested(luck: f64, losses: &[f64]) -> Option<(f64, FoundBy)> {
         let mut all: Vec<f64> = (0..STILL)
             .map(|step| 2.0 + luck * [-1.0, 1.0][step % 2])
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn luck_is_no_fall() {
+    fn a_fall_by_chance_gives_no_suggestion() {
         assert_eq!(suggested(1.0, &[1.9, 1.2, 1.9]), None);
         assert!(suggested(0.1, &[1.9, 1.2, 1.9]).is_some());
     }

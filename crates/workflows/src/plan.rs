@@ -14,7 +14,7 @@ use warmstart_train::resources::Resources;
 
 use crate::prepare::prepare;
 
-/// The plan of a run with an empty cache: the first lines of [`train`](crate::train::train), and nothing else.
+/// The plan of a run with an empty cache.
 ///
 /// # Errors
 /// If anything in the request is wrong, or a step cannot be measured.
@@ -35,10 +35,10 @@ fn plan_task<T: Task>(
     make::plan(&trainer, &costs, None, budget.as_ref())
 }
 
-/// Measures the phase of a request in JSON, of a process that plans; `begin` is told the number of threads first.
+/// Measures the phase of a request in JSON, for a process that plans; `begin` gets the number of threads first.
 ///
 /// # Errors
-/// If it is no request, an image cannot be read, or `begin` fails.
+/// If the request is invalid, an image cannot be read, or `begin` fails.
 pub fn measure_request<E: From<Error>>(
     request: &str,
     program: &Path,

@@ -1,8 +1,6 @@
-//! From a recipe to a trainer: the images are opened, and decide what they have to decide of a new run.
+//! The trainer of a run, on images that decide some options of a new one.
 
-use warmstart_recipe::{
-    Balance, Error, Phase, Recipe, TrainingImages, Undecided, architecture,
-};
+use warmstart_recipe::{Balance, Error, Phase, Recipe, TrainingImages, Undecided, architecture};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::TaskData;

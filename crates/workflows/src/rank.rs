@@ -23,7 +23,7 @@ use warmstart_train::trainer::Trainer;
 use crate::inspect::inspect;
 use crate::run_data::{RunData, Seen};
 
-/// Most training images that weights are judged by.
+/// Most training images of the linear probe.
 pub const MOST_IMAGES: usize = 1000;
 
 /// A request to rank weights.
@@ -40,7 +40,7 @@ pub struct Request {
     pub image_size: Option<usize>,
     /// How pictures fill it; `None` for the way that the linear probe chooses for each file.
     pub fit: Option<Fit>,
-    /// Decides which images are taken of a large data set, and the random weights.
+    /// Seed of the choice of images of a large data set, and of random weights.
     pub seed: u64,
 }
 
@@ -51,11 +51,11 @@ pub struct Ranked {
     pub weights: String,
     /// The architecture.
     pub model: String,
-    /// Share of the images whose class is found by a regression on the features of the others.
+    /// Share of the images that a regression on the features of the others classifies correctly.
     pub accuracy: f64,
     /// Its 95% confidence interval.
     pub interval: Interval,
-    /// Chance of a difference from the first as large as it is if there were none: McNemar's exact test, two-sided,
+    /// Chance of a difference from the first at least this large if both were equal: McNemar's exact test, two-sided,
     /// times the number of files that the first was chosen over (Bonferroni); `null` for the first.
     pub p_value: Option<f64>,
     /// The images that these weights were trained on; `None` where they do not lie in the folder of a run.
@@ -65,9 +65,9 @@ pub struct Ranked {
 /// Weights in falling order of suitability.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ranking {
-    /// Images that they were judged by.
+    /// Number of images of the linear probe.
     pub images: usize,
-    /// Share of the images that are of the largest class: the accuracy of guessing.
+    /// Share of the images in the largest class: the accuracy of always guessing it.
     pub largest_class: f64,
     /// The weights, the best first.
     pub ranked: Vec<Ranked>,
@@ -76,14 +76,14 @@ pub struct Ranking {
 /// Ranks weights by a linear probe on frozen features of the training images.
 ///
 /// # Errors
-/// If a file or the data cannot be read, or nothing tells a file's architecture.
+/// If a file or the data cannot be read, or a file's architecture is unknown.
 pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Result<Ranking, Error> {
     if request.weights.is_empty() {
         return Err(
             Error::usage("no weights were named").fix(format!("give {} FILE …", Key::WEIGHTS))
         );
     }
-    // Errors in the request come before anything is computed.
+    // Errors in the request are reported before anything is computed.
     let mut asked = Vec::new();
     for weights in &request.weights {
         asked.push(recipe_for(weights, request)?);
@@ -141,7 +141,7 @@ fn recipe_for(weights: &str, request: &Request) -> Result<(Recipe, Undecided), E
     })
 }
 
-/// Returns the images that these weights were trained on, if they are a run's.
+/// The images that these weights were trained on, if they come from a run.
 fn seen(weights: &str, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
     if weights == NO_WEIGHTS {
         return Ok(None);
@@ -150,16 +150,16 @@ fn seen(weights: &str, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
     run.map_or(Ok(None), |run| run.seen(images))
 }
 
-/// A file of weights and the linear probe on its features.
+/// A file of weights and the result of the linear probe on its features.
 struct Judged {
     weights: String,
     model: String,
-    /// True if the class of each image is found.
+    /// Whether each image is classified correctly.
     right: Vec<bool>,
     seen: Option<Seen>,
 }
 
-/// The ranking; among equals, the one that was named first comes first.
+/// The ranking, best first; equals stay in the order of the request.
 fn ranked(mut judged: Vec<Judged>) -> Vec<Ranked> {
     let count = |right: &[bool]| right.iter().filter(|right| **right).count();
     judged.sort_by_key(|judged| std::cmp::Reverse(count(&judged.right)));
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_is_first_and_the_others_are_held_against_it() {
+    fn the_best_is_first_and_the_others_are_compared_with_it() {
         let judged = |name: &str, right: usize| Judged {
             weights: name.to_owned(),
             model: "m".to_owned(),

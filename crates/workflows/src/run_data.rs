@@ -1,4 +1,4 @@
-//! The images of a run, known from its folder: those that it trained on, and those that chose what it kept.
+//! The images of a run, known from its folder: the training images, and those that chose the kept epoch.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -17,9 +17,9 @@ use warmstart_run::folder::data_files_of;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::with_task;
 
-/// Most training images, and most images to measure, that are decoded in the search for near-duplicates.
+/// Most training images, and most images of an evaluation, that are decoded to find near-duplicates.
 const COMPARED: usize = 2000;
-/// Most runs that a model comes from, each started from the weights of the one before.
+/// Most runs that are followed back, each started from the weights of the one before.
 const GENERATIONS: usize = 8;
 
 /// The data of the run that made a model.
@@ -28,28 +28,27 @@ pub struct RunData {
     pub run: PathBuf,
     /// Its recipe.
     pub recipe: Recipe,
-    /// The files that it learned from; `None` if their list is lost.
+    /// Its data files; `None` if their list is lost.
     files: Option<DataFiles>,
     /// Number of the model's classes; `None` where the model was not read.
     classes: Option<usize>,
 }
 
-/// Images of a run that are there as they were.
+/// Images of a run that exist unchanged.
 pub struct OwnImages<L> {
-    /// In the order of the run's list.
+    /// The unchanged images, in the order of the run's list.
     pub samples: Vec<Sample<L>>,
-    /// Paths below the data set's folder of those that are not there any more, or have another size or label.
+    /// Paths, below the data set's folder, of the images that are missing or have another size or label.
     pub lost: Vec<String>,
 }
 
-/// Images that a model has seen before they measure it, in the order in which they were given; in JSON, how many they
-/// are.
+/// Images of an evaluation that the model has seen before, in the given order; in JSON, their numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Seen {
-    /// Those that it was trained on: the same files, copies of them, or near-duplicates.
+    /// Images that it was trained on: the same files, copies of them, or near-duplicates.
     #[serde(serialize_with = "count")]
     pub trained_on: Vec<PathBuf>,
-    /// Of the others, those that chose the epoch that was kept.
+    /// Other images that chose the kept epoch.
     #[serde(serialize_with = "count")]
     pub chosen_by: Vec<PathBuf>,
 }
@@ -61,7 +60,7 @@ impl RunData {
     /// # Errors
     /// If there is a recipe that cannot be read.
     pub fn beside(model: &Path, classes: Option<usize>) -> Result<Option<Self>, Error> {
-        // A link to a model lies anywhere.
+        // A link to a model may lie anywhere.
         let file = resolve_path(model).unwrap_or_else(|_| model.join(BEST));
         let file = if file.is_symlink() {
             absolute(&file)
@@ -84,7 +83,7 @@ impl RunData {
         let files = data_files_of(run);
         let recipe = match Recipe::read(&recipe) {
             Ok(recipe) => recipe,
-            // A recipe that somebody wrote, with weights beside it by chance.
+            // A recipe that a user wrote, with weights beside it by chance.
             Err(_) if files.is_none() => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -128,7 +127,7 @@ impl RunData {
         let test = data.test.unwrap_or_default();
         let mut found = HashMap::new();
         for sample in data.train.into_iter().chain(data.validation).chain(test) {
-            // One that cannot be looked at is lost.
+            // A file that cannot be read counts as lost.
             if let Ok(description) = described(&sample, data_folder(&self.recipe.data)) {
                 found.insert(description, sample);
             }
@@ -155,7 +154,7 @@ impl RunData {
         Ok(own)
     }
 
-    /// Returns those of some images that the model has seen: in this run, or in one whose weights it started from.
+    /// Those of `images` that the model has seen, in this run or in one whose weights it started from.
     /// `None` if the list of the run's files is lost.
     ///
     /// # Errors
@@ -203,7 +202,7 @@ impl RunData {
         })
     }
 
-    /// The file that the list names so: its line has escapes if the path is not UTF-8 or has a newline.
+    /// The file of a path in the list, which has escapes if the path is not UTF-8 or has a newline.
     fn file(&self, listed: &str) -> PathBuf {
         let folder = data_folder(&self.recipe.data);
         let plain = folder.join(listed);
@@ -213,7 +212,7 @@ impl RunData {
         plain
     }
 
-    /// The list's files of a split, as the run used them.
+    /// The files of a split, as the run used them.
     fn of_split<'a>(&self, files: &'a DataFiles, split: SplitKind) -> Vec<Entry<'a>> {
         let listed = |name: &str| {
             files
@@ -225,7 +224,7 @@ impl RunData {
         let chosen = match (self.recipe.fold, split) {
             (None, _) | (_, SplitKind::Test) => return listed(split.folder()),
             (Some(part), SplitKind::Train | SplitKind::Validation) => {
-                // The same images are listed for both, and dealt out by their classes.
+                // The same images are listed for both, and split into folds by their classes.
                 let labels = self.labels(&all);
                 let fold = labels.map(|labels| Fold::new(part, &labels, self.recipe.seed));
                 match (fold, split) {
@@ -250,8 +249,8 @@ impl RunData {
         entries.iter().map(label).collect()
     }
 
-    /// Those of some images that are files of the run: with the same content or, where the run's file is gone, with
-    /// the same size and name.
+    /// Those of `images` that are files of the run: with the same content or, where the run's file is missing, with the
+    /// same size and name.
     fn same_files(&self, entries: &[Entry], images: &[PathBuf]) -> HashSet<PathBuf> {
         let mut by_size: HashMap<u64, Vec<&Entry>> = HashMap::new();
         for entry in entries {
@@ -282,8 +281,8 @@ impl RunData {
         same.map(|(image, _)| image.clone()).collect()
     }
 
-    /// Those of some images that are resized, saved again or otherwise nearly a file of the run. Of many files only
-    /// some are looked at.
+    /// Those of `images` that are near-duplicates of a file of the run, such as resized or saved again. Of many files,
+    /// only some are compared.
     fn near_duplicates(&self, entries: &[Entry], images: &[&PathBuf]) -> HashSet<PathBuf> {
         if images.is_empty() {
             return HashSet::new();
@@ -300,7 +299,7 @@ impl RunData {
 }
 
 impl Seen {
-    /// Adds those that were seen elsewhere.
+    /// Adds the images that were seen in another run.
     fn add(&mut self, other: Self, images: &[PathBuf]) {
         let [trained, chosen] = [
             (&self.trained_on, &other.trained_on),
@@ -321,7 +320,7 @@ impl Seen {
     }
 }
 
-/// The fix where a run's own images are not known.
+/// The fix of an error where a run's own images are not known.
 fn give_data() -> String {
     format!("give {} DIR", Key::DATA)
 }
@@ -330,7 +329,7 @@ fn count<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Er
     paths.len().serialize(serializer)
 }
 
-/// Evenly spread, at most [`COMPARED`].
+/// At most [`COMPARED`] of all, evenly spread.
 fn some_of<T>(all: &[T]) -> impl Iterator<Item = &T> {
     all.iter().step_by(all.len().div_ceil(COMPARED).max(1))
 }
@@ -419,19 +418,19 @@ mod tests {
     }
 
     #[test]
-    fn without_its_list_nothing_is_known_of_a_run() {
+    fn without_its_list_the_images_of_a_run_are_unknown() {
         let dir = tempfile::tempdir().unwrap();
         let mut run = run(dir.path(), "");
         run.files = None;
         assert_eq!(run.seen(&[run.recipe.data.join("a/1.png")]).unwrap(), None);
-        // Weights beside a recipe that somebody wrote are not a run's.
+        // Weights beside a recipe that a user wrote are not a run's.
         let weights = write(&dir.path().join("weights.pth"), "");
         write(&dir.path().join(RECIPE), "model = 'resnet18'\n");
         assert!(RunData::beside(&weights, None).unwrap().is_none());
     }
 
     #[test]
-    fn a_part_of_a_cross_validation_has_met_the_other_parts() {
+    fn the_run_of_a_fold_has_seen_the_other_folds() {
         let dir = tempfile::tempdir().unwrap();
         let run = run(dir.path(), "[fold]\nnumber = 1\nof = 3\n");
         let images: Vec<PathBuf> = ["a/1.png", "a/2.png", "b/3.png"]

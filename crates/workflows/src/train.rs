@@ -22,7 +22,7 @@ use crate::prepare::prepare;
 /// to its end.
 ///
 /// # Errors
-/// Before the folder is made, if anything in the request is wrong; after, if training fails.
+/// If anything in the request is wrong, before the folder is created; if training fails, after that.
 pub fn train(
     draft: Draft,
     out: Option<PathBuf>,
@@ -51,7 +51,7 @@ fn train_task<T: Task>(
 ) -> Result<Summary, Error> {
     let mut trainer = prepare::<T>(recipe, Some(undecided), resources, observe)?;
     let files = DataFiles::of(trainer.data.splits(), &trainer.recipe.data)?;
-    // The folder last: a file that cannot be loaded leaves none.
+    // The folder is created last, so that a file that cannot be loaded leaves none.
     let initial = initial_weights(&trainer, observe)?;
     let plan = automatic::choose(&mut trainer, undecided, &initial.parameters, observe)?;
     let folder = RunFolder::create(out)?;

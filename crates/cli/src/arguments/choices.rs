@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use warmstart_data::{SplitKind, scenes};
 
-/// The name of a picture.
+/// The path of a picture.
 pub fn svg(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.extension().is_some_and(|extension| extension == "svg") {
@@ -54,7 +54,7 @@ pub enum Fit {
     Auto,
     /// The centre: the ends of a long picture are lost
     Crop,
-    /// The whole picture, its shape changed
+    /// The whole picture, stretched to a square
     Squash,
     /// The whole picture on grey
     Letterbox,

@@ -1,4 +1,4 @@
-//! Looking at initializations.
+//! The arguments of `init-check`.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ Examples:
   warmstart init-check --model mobilenet_v2 --init lsuv --data pets/ --picture pets-init.svg
 
 A batch goes through the network, forward and back. `plain` is the textbook's case: 30 linear layers of 512
-rectifiers, without the batch norm that makes up for an initialization in the other models. Schemes:
+rectifiers, without the batch norm that compensates for an initialization in the other models. Schemes:
 torchvision, normal(deviation), trunc_normal(deviation), xavier_uniform, xavier_normal, kaiming_uniform,
 kaiming_normal (both: `in` or `out` in brackets), orthogonal, lsuv.")]
 pub struct InitCheck {
@@ -27,7 +27,7 @@ pub struct InitCheck {
     /// Initialization [default: torchvision]
     #[arg(long, value_name = "SCHEME")]
     pub init: Option<Init>,
-    /// Initializations to put side by side
+    /// Initializations to compare side by side
     #[arg(long, value_name = "SCHEME", num_args = 1..)]
     pub compare: Vec<Init>,
     /// Folder of a data set of classes, whose images go through instead of noise

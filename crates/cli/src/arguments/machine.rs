@@ -1,4 +1,4 @@
-//! Limits of what commands use of the machine.
+//! Limits on the resources of a command.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -11,9 +11,9 @@ use warmstart_recipe::size_with_unit;
 
 /// Why the system has no place for a cache.
 #[cfg(windows)]
-pub const NO_CACHE_FOLDER: &str = "LOCALAPPDATA does not name a folder from the root on";
+pub const NO_CACHE_FOLDER: &str = "LOCALAPPDATA does not name an absolute path";
 #[cfg(not(windows))]
-pub const NO_CACHE_FOLDER: &str = "neither XDG_CACHE_HOME nor HOME names a folder from the root on";
+pub const NO_CACHE_FOLDER: &str = "neither XDG_CACHE_HOME nor HOME names an absolute path";
 
 #[derive(Args)]
 pub struct CacheFolder {
@@ -23,13 +23,13 @@ pub struct CacheFolder {
     /// Size above which the least recently used features are removed
     #[arg(long = "cache-limit", value_name = "SIZE", default_value = "20GB", value_parser = size)]
     limit: ByteSize,
-    /// Keep no features: compute them in every epoch, with the same result
+    /// Cache no features: compute them in every epoch, with the same result
     #[arg(long, conflicts_with_all = ["path", "limit"])]
     no_cache: bool,
 }
 
 impl CacheFolder {
-    /// The folder, if one is wanted and the system has a place for it.
+    /// The folder, unless the cache is turned off or the system has no place for it.
     pub fn get(&self) -> Option<FeatureCacheFolder> {
         if self.no_cache {
             return None;
@@ -38,12 +38,12 @@ impl CacheFolder {
         Some(FeatureCacheFolder::new(path, self.limit.as_u64()))
     }
 
-    /// Returns whether a cache is wanted, and neither the user nor the system names a place.
+    /// Whether a cache is wanted, but neither the user nor the system names a folder.
     pub fn is_missing(&self) -> bool {
         !self.no_cache && self.get().is_none()
     }
 
-    /// The same for another command.
+    /// The flags that give another command the same setting.
     pub fn flags(&self) -> Vec<OsString> {
         if self.no_cache {
             return vec!["--no-cache".into()];
@@ -61,8 +61,8 @@ fn size(text: &str) -> Result<ByteSize, String> {
     size_with_unit(text).ok_or_else(|| "expected a size with a unit, such as 20GB".to_owned())
 }
 
-/// Folder of the user's caches; `None` if no variable names one. An empty or relative path names none, by the
-/// XDG Base Directory Specification, and would be another folder in every working directory.
+/// Folder of the user's caches; `None` if no variable names one. An empty or relative path does not count, by the XDG
+/// Base Directory Specification; it would be another folder in every working directory.
 fn user_cache_folder() -> Option<PathBuf> {
     let folder = |variable: &str| {
         let folder = env::var_os(variable).map(PathBuf::from);
@@ -113,12 +113,12 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// The same for another command.
+    /// The flags that give another command the same setting.
     pub fn flags(&self) -> Vec<OsString> {
         vec!["--threads".into(), self.count().to_string().into()]
     }
 
-    /// The number that was asked for, or that the machine has.
+    /// The requested number of threads, or that of the machine's cores.
     pub fn count(&self) -> usize {
         match self.threads {
             Some(threads) => usize::from(threads),

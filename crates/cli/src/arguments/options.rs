@@ -1,4 +1,4 @@
-//! The options of a recipe as flags: made from their declarations.
+//! The options of a recipe as flags, made from their declarations.
 
 use std::ffi::{OsStr, OsString};
 
@@ -24,7 +24,7 @@ struct OptionFlag {
     /// Its name, in a recipe's spelling.
     name: &'static str,
     help: String,
-    /// Whether help lists it with the options of phases.
+    /// Whether help lists it among the options of phases.
     is_of_phase: bool,
     /// Placeholder for its value; `None` for a switch, with the value that it stands for.
     value: Result<&'static str, &'static str>,
@@ -46,7 +46,8 @@ fn of_resume() -> Vec<OptionFlag> {
         .collect()
 }
 
-/// The flags of an option; on resume with its documentation there, which is empty for that of the flags themselves.
+/// The flags of an option; for `resume`, with its documentation there, where an empty text stands for that of the flags
+/// themselves.
 fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<OptionFlag> {
     let help = |documentation: &str, default: &str| match resume {
         Some("") => documentation.trim().to_owned(),
@@ -93,7 +94,7 @@ fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<Optio
         } => {
             let frozen = frozen.map(|flag| of_place(Place::Frozen, flag, value));
             let thawed = thawed.map(|flag| of_place(Place::Thawed, flag, value));
-            // With a documentation of its own, the flag of `resume` is that of the thawed phase.
+            // With documentation of its own, the flag of `resume` is that of the thawed phase.
             let frozen = frozen.filter(|_| resume.is_none_or(str::is_empty));
             frozen.into_iter().chain(thawed).collect()
         }
@@ -155,7 +156,7 @@ fn apply(flags: &[OptionFlag], matches: &ArgMatches, draft: &mut Draft) -> Resul
     Ok(())
 }
 
-/// A set of flags as `clap` wants them.
+/// A set of flags for `clap`.
 macro_rules! option_flags {
     ($(#[$meta:meta])* $name:ident, $flags:ident) => {
         $(#[$meta])*
@@ -165,7 +166,7 @@ macro_rules! option_flags {
             /// The options of a file, overridden by the flags.
             ///
             /// # Errors
-            /// If a value is none of its option.
+            /// If a value is not one of its option.
             pub fn over(&self, mut draft: Draft) -> Result<Draft, clap::Error> {
                 apply(&$flags(), &self.0, &mut draft)?;
                 Ok(draft)

@@ -1,4 +1,4 @@
-//! From the command line to arguments, or to one line that says what is wrong with it.
+//! From the command line to arguments, or to one line that says what is wrong.
 
 use std::env;
 use std::ffi::OsString;
@@ -72,7 +72,7 @@ fn condensed(rendered: &str) -> String {
     text
 }
 
-/// The command that the words begin with, and its name with those above it.
+/// The command that the words begin with, and its full name, such as `warmstart data check`.
 fn command_of(words: &[OsString]) -> (Command, String) {
     let mut command = Arguments::command();
     command.build();
@@ -159,7 +159,10 @@ mod tests {
             panic!("{words:?} are fine");
         };
         let line = line(&error, &words);
-        assert!(line.contains("w\\xff is not valid Unicode, so no recipe could name it"), "{line}");
+        assert!(
+            line.contains("w\\xff is not valid Unicode, so no recipe could name it"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Training and what belongs to it.
+//! The arguments of training and of the commands around it.
 
 use std::path::PathBuf;
 
@@ -14,15 +14,15 @@ Examples:
   warmstart train recipe.toml --seed 7 --out runs/pets-7
 
 The data are DIR/train/<class>/… and DIR/val/<class>/… (and DIR/test/<class>/…, measured once at the
-end), or DIR/<class>/…, of which a share validates. A detector is trained where DIR holds boxes in the
-layout of COCO (annotations/instances_train.json), YOLO (data.yaml), Pascal VOC (Annotations/), Labelme
-or Label Studio; the detectors of other tools cannot be loaded, but every backbone file can.")]
+end), or DIR/<class>/…, a share of which is used for validation. A detector is trained where DIR holds
+boxes in the layout of COCO (annotations/instances_train.json), YOLO (data.yaml), Pascal VOC (Annotations/),
+Labelme or Label Studio; the detectors of other tools cannot be loaded, but every backbone file can.")]
 pub struct Train {
     /// A recipe in TOML; flags override it
     pub recipe: Option<PathBuf>,
     #[command(flatten)]
     pub options: TrainOptions,
-    /// Folder of the run [default: runs/ with the name of the data folder]
+    /// Folder of the run [default: runs/ followed by the name of the data folder]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
     /// Cross-validate: K runs in RUN/fold-1 …, each validated on another part of the images; the same
@@ -40,13 +40,13 @@ pub struct Train {
 Examples:
   warmstart resume runs/pets                     after a crash, Ctrl-C, or a full disk
   warmstart resume runs/pets --memory 2GB        with less memory
-  warmstart resume runs/pets --epochs 40         the loss still fell at the end
-  warmstart resume runs/pets --from-epoch 8      go back, and drop what came after
+  warmstart resume runs/pets --epochs 40         the loss was still falling at the end
+  warmstart resume runs/pets --from-epoch 8      go back, and remove later epochs
   warmstart resume runs/pets --data /mnt/pets    the data set has moved
 
 Without a change, the run ends in the same bits as one that was never stopped, also within an epoch: a
 checkpoint is made at each epoch's end, every five minutes (train --checkpoint-every), and on Ctrl-C, SIGTERM
-or the loss of the terminal after the step in hand (a second signal ends the process at once). A stopped run's
+or the loss of the terminal after the current step (a second signal ends the process at once). A stopped run's
 exit code is 130, 143 for SIGTERM, or 129 for SIGHUP. Each change is printed with its effect on the result.")]
 pub struct Resume {
     /// Folder of the run
@@ -90,7 +90,7 @@ Examples:
   warmstart plan recipe.toml --json
 
 Takes the arguments of train; --out has no effect. A few steps are measured in a process of their own;
-the file of weights has to be there, and is not read.")]
+the file of weights must exist, but is not read.")]
 pub struct Plan {
     #[command(flatten)]
     pub train: Train,
@@ -105,8 +105,8 @@ Examples:
   warmstart lr-find --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth
   warmstart lr-find recipe.toml --picture rates.svg
 
-Takes the arguments of train; --out has no effect, and no run is made. Each phase takes up to a hundred steps
-at rates from 1e-6 to 1; a later phase starts from what the one before has learned at its suggestion.")]
+Takes the arguments of train; --out has no effect, and no run is created. Each phase takes up to a hundred steps
+at rates from 1e-6 to 1; a later phase starts from what the one before has learned at its suggested rate.")]
 pub struct LrFind {
     #[command(flatten)]
     pub train: Train,

@@ -21,12 +21,13 @@ pub fn cache(arguments: Cache) -> Result<(), Failure> {
     };
     let folder = place.get().ok_or_else(|| {
         Failure::failed(format!(
-            "there is no cache to look into: {NO_CACHE_FOLDER}; name one with --cache DIR"
+            "there is no cache folder: {NO_CACHE_FOLDER}; name one with --cache DIR"
         ))
     })?;
-    let files = match clears {
-        true => folder.clear(),
-        false => folder.files(),
+    let files = if clears {
+        folder.clear()
+    } else {
+        folder.files()
     };
     let shown = shown(folder.path());
     let files = files.map_err(|error| Failure::failed(format!("{shown}: {error}")))?;

@@ -60,15 +60,15 @@ fn convert(arguments: DataConvert) -> Result<(), Failure> {
     for (count, what) in [
         (
             written.crowds_left_out,
-            "crowds left out, which the layout cannot say",
+            "crowds left out, which the layout cannot express",
         ),
         (
             written.difficult_lost,
-            "marks of difficult objects lost, which the layout cannot say",
+            "marks of difficult objects lost, which the layout cannot express",
         ),
         (
             written.renamed,
-            "images renamed, for others have their names",
+            "images renamed, because other images have the same name",
         ),
     ] {
         if count > 0 {

@@ -137,11 +137,11 @@ fn no_run(arguments: &Eval) -> Failure {
     ))
 }
 
-/// The images that are left, after a word about those that are not.
+/// The images that are left, after a note on the lost ones.
 fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
     if let Some(first) = images.lost.first() {
         told(format!(
-            "note: {} of the run's {} images are gone, or have another size or label, and are left out: {first}{}",
+            "note: {} of the run's {} images are missing, or have another size or label, and are left out: {first}{}",
             images.lost.len(),
             images.lost.len() + images.samples.len(),
             if images.lost.len() > 1 { ", …" } else { "" }
@@ -150,12 +150,12 @@ fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
     images.samples
 }
 
-/// The source of the images that measure a model.
+/// The source of the images of an evaluation.
 struct Source {
     run: Option<RunData>,
     /// The split of the run's own images; `None` for others.
     own: Option<SplitKind>,
-    /// Those of them that the model has seen; `None` where its run is not known.
+    /// The images that the model has seen; `None` where its run is unknown.
     seen: Option<Seen>,
     images: usize,
 }
@@ -176,7 +176,7 @@ impl Source {
         })
     }
 
-    /// Says before any figure what it is worth.
+    /// Prints, before any figure, where the images come from and whether the model has seen them.
     fn tell(&self) {
         if let (Some(split), Some(run)) = (self.own, &self.run) {
             let what = split.adjective();

@@ -1,5 +1,5 @@
-//! The files that `predict` draws and cuts out: each input has names of its own, and nothing is overwritten but what
-//! `predict` wrote.
+//! The files that `predict` draws and crops: each input has its own names, and only files that `predict` wrote are
+//! overwritten.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,19 @@ use warmstart_tasks::detect::detector::FoundObject;
 
 use super::Failure;
 
-/// The places of the pictures of some inputs.
+/// The paths of the pictures of some inputs.
 pub struct FoundPictures<'a> {
     draw: Option<&'a Path>,
     crop: Option<&'a Path>,
     /// Name of each input's pictures without extension, in the order of the inputs.
     names: Vec<String>,
     inputs: HashSet<PathBuf>,
-    /// Files that are taken: drawn pictures, and what was cut out so far.
+    /// Paths that are taken: those of drawn pictures and of the crops so far.
     taken: HashSet<PathBuf>,
 }
 
 impl<'a> FoundPictures<'a> {
-    /// Makes the folders; nothing is written if this fails.
+    /// Creates the folders; nothing is written if this fails.
     ///
     /// # Errors
     /// If a folder holds an input, or a file that `predict` did not write and that a picture would overwrite.
@@ -64,7 +64,7 @@ impl<'a> FoundPictures<'a> {
     /// Writes the pictures of an input, which is the `number`-th from 0.
     ///
     /// # Errors
-    /// If the disk refuses, or a file came into the way.
+    /// If the disk refuses, or another file has the name.
     pub fn save(
         &mut self,
         (number, path): (usize, &Path),
@@ -78,7 +78,7 @@ impl<'a> FoundPictures<'a> {
         if let Some(folder) = self.crop {
             for (object, number_of) in objects.iter().zip(1..) {
                 if let Some(part) = crop(&image, object.bounds) {
-                    // A class name may hold what a file name must not.
+                    // A class name may have characters that a file name must not have.
                     let class = classes[object.class].replace(|c: char| !c.is_alphanumeric(), "-");
                     let name = format!("{}-{number_of}-{class}", self.names[number]);
                     let path = self.free(folder, &name);
@@ -110,7 +110,7 @@ impl<'a> FoundPictures<'a> {
         };
         let folder_of = |path: &PathBuf| {
             let parent = path.parent()?;
-            // That of a bare name is the working folder.
+            // The parent of a bare name is the working folder.
             let parent = if parent == Path::new("") {
                 Path::new(".")
             } else {
@@ -131,7 +131,7 @@ impl<'a> FoundPictures<'a> {
         Ok(())
     }
 
-    /// Refuses a path where something is that `predict` did not write.
+    /// Refuses a path at which there is a file that `predict` did not write.
     fn require_free(&self, path: &Path) -> Result<(), Failure> {
         if fs::symlink_metadata(path).is_err() {
             return Ok(());
@@ -148,8 +148,8 @@ impl<'a> FoundPictures<'a> {
         )))
     }
 
-    /// Refuses a folder with a file that has the name of something cut out, and that `predict` did not write. How many
-    /// there will be is not known before.
+    /// Refuses a folder with a file that has the name of a crop, and that `predict` did not write. The number of crops
+    /// is not known before.
     fn require_no_crops(&self, folder: &Path) -> Result<(), Failure> {
         let names: HashSet<String> = self.names.iter().map(|name| name.to_lowercase()).collect();
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -172,7 +172,7 @@ impl<'a> FoundPictures<'a> {
     }
 }
 
-/// Each file's name without its extension, numbered if another file has it, were it in other letters.
+/// Each file's name without its extension, numbered if another file has it, regardless of case.
 fn names(inputs: &[PathBuf]) -> Vec<String> {
     let mut taken = HashSet::new();
     let name = |path: &PathBuf| {
@@ -185,7 +185,7 @@ fn names(inputs: &[PathBuf]) -> Vec<String> {
     inputs.iter().map(name).collect()
 }
 
-/// Returns whether a file's name is that of something cut out: an input's name, a number and a class.
+/// Whether a file's name is that of a crop: an input's name, a number and a class.
 fn is_crop_of(file: &str, names: &HashSet<String>) -> bool {
     file.ends_with(".jpg")
         && file.match_indices('-').any(|(end, _)| {
@@ -195,7 +195,7 @@ fn is_crop_of(file: &str, names: &HashSet<String>) -> bool {
         })
 }
 
-/// For file systems to which the case of letters means nothing.
+/// The path in lower case, for file systems that ignore case.
 fn lowercase(path: &Path) -> PathBuf {
     path.to_string_lossy().to_lowercase().into()
 }

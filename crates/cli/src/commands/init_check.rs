@@ -48,7 +48,8 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A layer a line, the classifier last; the ratios are to the layer before, and of the gradient to the layer after it.
+/// Prints a table with one line per layer, the classifier last; ratios are to the layer before, those of gradients to
+/// the layer after.
 fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
     let width = names(check);
     writeln!(
@@ -76,7 +77,7 @@ fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Deviation and gradient of each layer under each initialization.
+/// Prints the deviation and gradient of each layer under each initialization.
 fn side_by_side(out: &mut impl Write, checks: &[Check]) -> Result<(), Failure> {
     let width = names(&checks[0]);
     let column = checks
@@ -110,21 +111,22 @@ fn verdict(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
         findings,
         ..
     } = check;
-    let [forward, backward] = [forward, backward].map(|growth| match growth.is_finite() {
-        true => format!("× {growth:.2e}"),
-        false => "out of range".to_owned(),
+    let [forward, backward] = [forward, backward].map(|growth| {
+        if growth.is_finite() {
+            format!("× {growth:.2e}")
+        } else {
+            "out of range".to_owned()
+        }
     });
     writeln!(
         out,
-        "{init}: from the first layer to the last the signal goes {forward}, and the gradient back {backward}"
+        "{init}: from the first layer to the last, the signal changes by {forward}, and the gradient on its way back by {backward}"
     )?;
-    match findings.is_empty() {
-        true => writeln!(out, "  both stay within a factor of a thousand: healthy")?,
-        false => {
-            for finding in findings {
-                writeln!(out, "  {finding}")?;
-            }
-        }
+    if findings.is_empty() {
+        writeln!(out, "  both stay within a factor of a thousand: healthy")?;
+    }
+    for finding in findings {
+        writeln!(out, "  {finding}")?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! One file a command: what it calls and what it prints.
+//! The commands, one file each: what a command calls and prints.
 
 pub mod cache;
 pub mod data;
@@ -26,11 +26,11 @@ use warmstart_weights::WeightError;
 use crate::arguments::Threads;
 use crate::printing;
 
-/// Why a command ends without success: a line, and the exit code.
+/// The end of a command without success: a line, and the exit code.
 pub struct Failure {
     message: String,
     code: u8,
-    /// Nothing went wrong: it was stopped.
+    /// Whether it was stopped rather than failed.
     stopped: bool,
     /// The error in parts, for programs.
     fields: Box<Fields>,
@@ -44,9 +44,9 @@ struct JsonError<'a> {
     fields: &'a Fields,
 }
 
-/// Something failed.
+/// Exit code of a failure.
 const FAILED: u8 = 1;
-/// The request was wrong.
+/// Exit code of a wrong request.
 const USAGE: u8 = 2;
 
 impl Failure {
@@ -70,7 +70,7 @@ impl Failure {
         }
     }
 
-    /// A request that cannot be.
+    /// A wrong request.
     pub fn usage(message: impl Into<String>) -> Self {
         Self {
             message: message.into(),
@@ -90,7 +90,7 @@ impl Failure {
                 error: &self.message,
                 fields: &self.fields,
             };
-            // Whether or not anyone reads it.
+            // Ignored if nobody reads it.
             let _ = printing::json(&mut io::stderr(), &error);
         } else {
             let kind = if self.stopped { "" } else { "error: " };
@@ -137,7 +137,7 @@ impl From<clap::Error> for Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        // Whoever reads our output has enough, as `head` does: no failure, nothing to say.
+        // The reader of our output has closed it, as `head` does, which is no failure.
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self {
                 message: String::new(),
@@ -157,21 +157,21 @@ fn of_kind(kind: &'static str) -> Box<Fields> {
     })
 }
 
-/// Refuses a `WARMSTART_SIMD` that this processor cannot follow.
+/// Refuses a `WARMSTART_SIMD` that this CPU does not support.
 pub fn simd_level() -> Result<(), Failure> {
     warmstart_nn::simd_level()
         .map(drop)
         .map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// Makes the pool of threads that computes.
+/// Starts the pool of threads for computing.
 pub fn use_threads(threads: &Threads) -> Result<usize, Failure> {
     let count = threads.count();
     start_threads(count)?;
     Ok(count)
 }
 
-/// Makes a pool of so many threads.
+/// Starts a pool of `count` threads.
 pub fn start_threads(count: usize) -> Result<(), Failure> {
     warmstart_workflows::use_threads(count)
         .map_err(|error| Failure::failed(format!("could not start {count} threads: {error}")))

@@ -26,13 +26,13 @@ pub fn plan(arguments: Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Answers the request of a process that plans: a line. The input stays open for as long as that process
-/// waits; when it ends, by whatever signal, so does this one.
+/// Answers the request of a process that plans, which is one line. The input stays open as long as that process waits;
+/// this process ends with it, whatever ends it.
 pub fn probe() -> Result<(), Failure> {
     let mut request = String::new();
     stdin().lock().read_line(&mut request)?;
     thread::spawn(|| {
-        // Nobody waits for the answer any more, however the reading ends.
+        // Nobody waits for the answer any more, whether reading succeeds or fails.
         let _ = io::copy(&mut stdin().lock(), &mut io::sink());
         process::exit(0)
     });

@@ -28,9 +28,9 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
                     told(line);
                 }
             }
-            // A folder without images, or what is neither a folder nor a file.
+            // A folder without images, or neither a folder nor a file.
             Err(error) if path.exists() => return Err(error.into()),
-            // Said with the others that cannot be read.
+            // Reported with the other files that cannot be read.
             Err(_) => paths.push(path.clone()),
         }
     }

@@ -12,7 +12,7 @@ use crate::arguments::Rank;
 use crate::printing;
 use crate::progress::{Progress, interval};
 
-/// P-value above which two are not told apart.
+/// p-value above which two files count as equally good.
 const TOLD_APART: f64 = 0.05;
 
 pub fn rank(arguments: Rank) -> Result<(), Failure> {
@@ -66,7 +66,7 @@ fn lines(ranking: &Ranking) -> Vec<String> {
         ));
     }
     lines.push(format!(
-        "judged by {} training images, each by the frozen features of the others; always guessing the largest class: {:.4}",
+        "linear probe on {} training images, each classified by the frozen features of the others; always guessing the largest class: {:.4}",
         ranking.images, ranking.largest_class
     ));
     lines.extend(verdict(ranking));
@@ -81,7 +81,7 @@ fn named(weights: &str) -> &str {
     }
 }
 
-/// Says in a sentence whether the first is surely better than the others.
+/// A sentence on whether the first is significantly better than the others.
 fn verdict(ranking: &Ranking) -> Option<String> {
     let first = ranking.ranked.first()?;
     let as_good: Vec<&str> = ranking.ranked[1..]

@@ -1,4 +1,4 @@
-//! Images that measure a model which has seen them before.
+//! Notes on evaluation images that the model has seen before.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use warmstart_workflows::run_data::Seen;
 
 use crate::printing::told;
 
-/// Images that are named.
+/// Most images that a note names.
 const NAMED: usize = 3;
 
-/// Warns of images that flatter a model, which `who` names; `images` are measured in all.
+/// Warns of images that flatter the model `who`, out of `images` in total.
 pub fn tell_seen(who: &str, seen: &Seen, images: usize) {
     if let Some(words) = trained_on(who, seen, images) {
         told(format!("warning: {words}"));
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn images_are_counted_and_some_named() {
+    fn a_note_counts_the_images_and_names_some() {
         let paths: Vec<PathBuf> = ["a", "b", "c", "d"].map(PathBuf::from).into();
         let seen = Seen {
             trained_on: paths.clone(),

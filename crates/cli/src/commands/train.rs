@@ -39,7 +39,7 @@ pub fn train(arguments: Train) -> Result<(), Failure> {
 pub fn resources(threads: &Threads, cache: &CacheFolder) -> Result<Resources, Failure> {
     if cache.is_missing() {
         told(format!(
-            "note: features of frozen backbones are not kept: {NO_CACHE_FOLDER}; name one with --cache DIR"
+            "note: features of frozen backbones are not cached: {NO_CACHE_FOLDER}; name one with --cache DIR"
         ));
     }
     Ok(Resources {
@@ -63,7 +63,7 @@ pub fn program() -> Result<PathBuf, Failure> {
     })
 }
 
-/// The draft of one run, for a command that does nothing with several.
+/// The draft of one run, for a command that does not support folds.
 pub fn draft_of_one(arguments: &Train) -> Result<Draft, Failure> {
     match arguments.folds {
         Some(_) => Err(Failure::usage(

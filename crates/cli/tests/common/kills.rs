@@ -1,4 +1,4 @@
-//! A run that is killed at chosen kinds of moments, and what must come out of it all the same.
+//! A run that is killed at chosen kinds of moments, and must still give the same result.
 #![allow(dead_code, reason = "each test file uses its share")]
 
 use std::fs;
@@ -28,11 +28,11 @@ pub struct Kills {
     pub in_write: usize,
     /// The first phase was done, and nothing of the second saved.
     pub at_boundary: usize,
-    /// There was a checkpoint of an epoch in hand.
+    /// There was a checkpoint within an epoch.
     pub within_epoch: usize,
 }
 
-/// A recipe and what a run of it comes to that nobody disturbs.
+/// A recipe and the result of an undisturbed run of it.
 pub struct Undisturbed {
     dir: PathBuf,
     recipe: PathBuf,
@@ -42,7 +42,7 @@ pub struct Undisturbed {
     pub expected: Outcome,
 }
 
-/// The files' bytes and the metrics, and what the model says of some pictures.
+/// The files' bytes, the metrics, and the model's predictions on some pictures.
 pub type Outcome = (
     (
         Vec<Vec<u8>>,
@@ -51,7 +51,7 @@ pub type Outcome = (
     Vec<u8>,
 );
 
-/// Numbers that look random.
+/// Pseudorandom numbers.
 pub struct Numbers(pub u64);
 
 impl Numbers {
@@ -83,7 +83,7 @@ impl Undisturbed {
         whole
     }
 
-    /// What a run came to.
+    /// The result of a run.
     pub fn outcome(&self, run: &Path) -> Outcome {
         let pictures = self.dir.join("pictures");
         let predicted = warmstart()
@@ -119,7 +119,7 @@ impl Undisturbed {
     pub fn kill(&self, name: &str, moments: &[Moment], numbers: &mut Numbers, kills: &mut Kills) {
         let run = self.dir.join(name);
         let mut child = self.train(&run);
-        // Before the recipe is there, there is nothing to resume.
+        // Before the recipe exists, there is nothing to resume.
         while !run.join("recipe.toml").exists() {
             sleep(Duration::from_millis(1));
         }
@@ -140,7 +140,7 @@ impl Undisturbed {
         fs::remove_dir_all(&run).unwrap();
     }
 
-    /// Whether the run is still at work at the moment.
+    /// Waits for such a moment, and returns whether the run is still running then.
     fn wait_for(
         &self,
         moment: Moment,
@@ -151,7 +151,7 @@ impl Undisturbed {
         let checkpoints = run.join("checkpoints");
         let boundary = checkpoints.join(format!("epoch-{:04}", self.first_phase));
         let writing = checkpoints.join(".writing");
-        // What a kill left behind is not a write.
+        // Files that an earlier kill left are not a write.
         let stale = writing.exists().then(|| modified(&writing));
         let micros = self.length.as_micros() as u64;
         let (reached, pause): (&dyn Fn() -> bool, u64) = match moment {

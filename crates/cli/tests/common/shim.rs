@@ -1,4 +1,4 @@
-//! A library in front of the C library that counts calls and lets one of them fail.
+//! A library in front of the C library that counts calls and makes one of them fail.
 #![allow(dead_code, reason = "each test file uses its share")]
 
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ pub const KINDS: [&str; 7] = [
 ];
 pub const MEMORY: usize = 6;
 
-/// The end of a call that does not succeed.
+/// How a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// By an error of the system.
@@ -75,7 +75,7 @@ impl Shim {
         Self(library)
     }
 
-    /// Lets a command count its calls on files below a folder in the file `counts`, and one of them fail.
+    /// Makes a command count its calls on files below a folder in the file `counts`, and makes one of them fail.
     pub fn watch(&self, command: &mut Command, below: &Path, counts: &Path, fault: Option<Fault>) {
         fs::write(counts, [0; 8 * KINDS.len()]).unwrap();
         command

@@ -1,4 +1,4 @@
-//! Changes to a checkpoint that its checksums do not give away.
+//! Changes to a checkpoint that its checksums do not reveal.
 #![allow(dead_code, reason = "each test file uses its share")]
 
 use std::fs;

@@ -41,12 +41,12 @@ fn learning_rates(optimizer: OptimizerKind) -> [f64; 2] {
     }
 }
 
-/// Most that weight decay grows for few images.
+/// Largest factor on weight decay for few images.
 const MOST_DECAY: f64 = 10.0;
 
-/// Weight decay. On pretrained features, with AdamW, it goes with one over the number of images, within bounds: the
-/// share that is forgotten in an epoch should not depend on its number of steps (Wang and Aitchison, arXiv 2405.13698,
-/// section 3).
+/// Weight decay. On pretrained features, with AdamW, it is inversely proportional to the number of images, within
+/// bounds: the share that is forgotten in an epoch should not depend on its number of steps (Wang and Aitchison, arXiv
+/// 2405.13698, section 3).
 fn weight_decay(optimizer: OptimizerKind, pretrained: bool, images: Option<TrainingImages>) -> f64 {
     match (optimizer, pretrained) {
         (OptimizerKind::Sgd, _) => 5e-4,
@@ -56,8 +56,8 @@ fn weight_decay(optimizer: OptimizerKind, pretrained: bool, images: Option<Train
     }
 }
 
-/// Label smoothing (Szegedy and others, arXiv 1512.00567, section 7). On pretrained features less of it the fewer
-/// images there are: it helps with many, and few give a network little time to become too sure.
+/// Label smoothing (Szegedy and others, arXiv 1512.00567, section 7). On pretrained features it falls with the number
+/// of images: it helps with many images, and with few a network has little time to become overconfident.
 fn label_smoothing(pretrained: bool, images: Option<TrainingImages>) -> f64 {
     if pretrained {
         in_places(0.1 * share(images), 3)
@@ -66,11 +66,11 @@ fn label_smoothing(pretrained: bool, images: Option<TrainingImages>) -> f64 {
     }
 }
 
-/// Patience with the fewest images, and with many.
+/// Patience with the fewest images, and with many, in epochs.
 const PATIENCE: [usize; 2] = [20, 50];
 
-/// On pretrained features fewer images take fewer epochs to learn all that is to be had of them. From random weights
-/// accuracy may stand still for long, whatever the number of images.
+/// Patience. On pretrained features, accuracy stops improving after fewer epochs where there are fewer images. From
+/// random weights, it may stagnate for long, whatever the number of images.
 fn patience(pretrained: bool, images: Option<TrainingImages>) -> usize {
     let [few, many] = PATIENCE;
     if pretrained {
@@ -80,7 +80,7 @@ fn patience(pretrained: bool, images: Option<TrainingImages>) -> usize {
     }
 }
 
-/// The average is over about the last tenth of a thaw's steps; none over fewer than ten.
+/// Decay of a moving average over about the last tenth of a thaw's steps; 0 where that is fewer than ten steps.
 fn moving_average(train: &Train, steps: usize) -> f64 {
     match train {
         Train::Head => 0.0,
@@ -105,13 +105,13 @@ fn micro_batch_effect(train: &Train, batch_norm: BatchNorm) -> &'static str {
     }
 }
 
-/// Epochs from which few images have been seen so often that they should differ each time.
+/// Epochs after which the images of a small data set have been seen so often that they need stronger augmentation.
 const OFTEN: usize = 50;
-/// RandAugment's magnitude and the probability of an erased rectangle for the fewest images that are seen so often.
+/// RandAugment's magnitude and the probability of an erased rectangle for the smallest data sets.
 const STRONGEST: [f64; 2] = [3.0, 0.25];
 
-/// RandAugment's magnitude, 0 to 10, and the probability that a rectangle of noise hides a part: none on pretrained
-/// features, with many images, and in few epochs; from random weights the more the fewer images there are.
+/// RandAugment's magnitude, 0 to 10, and the probability that a rectangle of noise hides a part: both 0 on pretrained
+/// features, with many images, and in few epochs; from random weights, stronger for fewer images.
 fn strength(context: &AugmentationContext) -> [f64; 2] {
     if context.pretrained || context.epochs < OFTEN {
         return [0.0; 2];
@@ -124,8 +124,8 @@ fn strength(context: &AugmentationContext) -> [f64; 2] {
     ]
 }
 
-/// Smaller changes than ImageNet's training makes: pretrained features need fewer, and in a small
-/// data set a crop of a tenth of the image is often not the object any more.
+/// Weaker augmentation than in ImageNet's training: pretrained features need less, and in a small data set a crop of a
+/// tenth of the image often misses the object.
 fn gentle() -> ImageAugmentation {
     ImageAugmentation {
         scale: [0.35, 1.0],

@@ -1,4 +1,4 @@
-//! What a task declares, and the facts that it depends on.
+//! The defaults of a task, and the facts that they depend on.
 
 use warmstart_data::Fit;
 
@@ -23,11 +23,11 @@ pub struct TaskDefaults {
     pub image_size_step: usize,
     /// How pictures fill the image.
     pub fit: Fit,
-    /// Whether that is the only way.
+    /// Whether `fit` is the only way.
     pub has_one_fit: bool,
-    /// Epochs of a run that names none.
+    /// Epochs of a run, unless the user gives them.
     pub epochs: usize,
-    /// Those of them with a frozen backbone.
+    /// Epochs of these with a frozen backbone.
     pub frozen_epochs: usize,
     /// Views of each image in a phase with a frozen backbone (docs/frozen-features.md has the measurements).
     pub views: usize,
@@ -35,21 +35,21 @@ pub struct TaskDefaults {
     pub batches: [usize; 2],
     /// Learning rates of a frozen and of a thawed phase.
     pub learning_rates: fn(OptimizerKind) -> [f64; 2],
-    /// Weight decay, on pretrained features or not, for so many images.
+    /// Weight decay, on pretrained features or not.
     pub weight_decay: fn(OptimizerKind, bool, Option<TrainingImages>) -> f64,
     /// Label smoothing, on pretrained features or not.
     pub label_smoothing: fn(bool, Option<TrainingImages>) -> f64,
     /// Epochs without improvement after which a phase ends, on pretrained features or not; 0 for never.
     pub patience: fn(bool, Option<TrainingImages>) -> usize,
-    /// Decay of the moving average of a phase's parameters, for so many steps.
+    /// Decay of the moving average of a phase's parameters, by the phase's number of steps.
     pub moving_average: fn(&Train, usize) -> f64,
-    /// That decay at a phase's step, counted from 1, where it is `most` at last.
+    /// Decay at a step of a phase, counted from 1; it rises to `most`.
     pub average_decay: fn(most: f64, step: u64) -> f64,
     /// Batch norm after the thaw of pretrained weights where batches are small.
     pub small_batch_norm: BatchNorm,
     /// The augmentation of a phase.
     pub augmentation: fn(DraftAugmentation, &AugmentationContext) -> Result<Augmentation, Error>,
-    /// Options of other tasks: they keep the value that has no effect. Each with the reason.
+    /// Options that the task does not have, which keep the value without effect, each with the reason.
     pub without: &'static [(&'static str, &'static str)],
     /// The effect of micro-batches on the result.
     pub micro_batch_effect: fn(&Train, BatchNorm) -> &'static str,

@@ -14,7 +14,7 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
     noun: "detection",
     metric: "mAP@[.5:.95]",
     counted: "objects",
-    // Small enough for a processor.
+    // Small enough for a CPU.
     image_size: Some(320),
     image_size_step: STRIDES[2],
     fit: Fit::Letterbox,
@@ -35,7 +35,7 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
     patience: |_, _| 0,
     moving_average: |_, _| AVERAGE,
     average_decay: |most, step| most * (1.0 - (-(step as f64) / AVERAGE_RAMP).exp()),
-    // Neck and head have no statistics that could be frozen.
+    // Neck and head have no pretrained statistics to keep.
     small_batch_norm: BatchNorm::Batch,
     augmentation,
     without: &[
@@ -48,7 +48,7 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
 
 /// The moving average's decay: RTMDet's (arXiv 2212.07784, table 1) and YOLOX's.
 const AVERAGE: f64 = 0.9998;
-/// Steps over which the moving average gets slower, as in YOLOX (arXiv 2107.08430) and RTMDet.
+/// Steps over which the decay rises, as in YOLOX (arXiv 2107.08430) and RTMDet.
 const AVERAGE_RAMP: f64 = 2000.0;
 
 fn learning_rates(optimizer: OptimizerKind) -> [f64; 2] {

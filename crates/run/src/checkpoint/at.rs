@@ -3,19 +3,19 @@ use std::fmt;
 /// When a checkpoint was made: the name of its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
-    /// After so many finished epochs.
+    /// After this many finished epochs.
     Epoch(usize),
-    /// Within an epoch, after so many steps of the run.
+    /// Within an epoch, after this many steps of the run.
     Step(u64),
 }
 
 impl At {
-    /// The one of that folder name.
+    /// The one with that folder name.
     pub(super) fn of(folder: &str) -> Option<Self> {
         let number = |prefix: &str| folder.strip_prefix(prefix)?.parse().ok();
         let epoch = number("epoch-").map(|epoch: u64| Self::Epoch(epoch as usize));
         let at = epoch.or_else(|| number("step-").map(Self::Step))?;
-        // `epoch-5` is somebody's copy.
+        // `epoch-5` is not a name that a run gives.
         (at.to_string() == folder).then_some(at)
     }
 }

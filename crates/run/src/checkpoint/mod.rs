@@ -1,4 +1,4 @@
-//! Checkpoints: a folder each, complete or not there.
+//! Checkpoints: one folder each, complete or absent.
 //!
 //! A checkpoint is written under a temporary name, every file is flushed to the disk, and one
 //! rename makes it a checkpoint. `state.json` names every file with its checksum and carries its
@@ -22,11 +22,11 @@ pub use state::State;
 const STATE: &str = "state.json";
 /// Most bytes of a state: a record for each of a hundred thousand epochs.
 const LARGEST_STATE: u64 = 256 << 20;
-/// A checkpoint that is not one yet.
+/// Name of a checkpoint while it is written.
 const WRITING: &str = ".writing";
-/// In front of the name of one that makes place for another.
+/// Prefix of the name of a checkpoint that is being replaced.
 const REPLACED: &str = ".replaced-";
-/// In front of the name of one that is none any more.
+/// Prefix of the name of a checkpoint that is being removed.
 const REMOVED: &str = ".removed-";
 
 /// The checkpoints of a run.
@@ -36,7 +36,7 @@ pub struct Checkpoints {
 
 /// Writes a file of a checkpoint at a path.
 pub type Write<'a> = &'a dyn Fn(&Path) -> Result<(), Error>;
-/// A file of a checkpoint: its name, and what writes it.
+/// A file of a checkpoint: its name, and the function that writes it.
 pub type Content<'a> = (&'static str, Write<'a>);
 
 /// A checkpoint whose every file was verified.
@@ -68,13 +68,13 @@ impl Checkpoints {
     pub fn write(&self, state: State, files: &[Content]) -> Result<PathBuf, Error> {
         self.create()?;
         let temporary = self.folder.join(WRITING);
-        // A killed process may have left one.
+        // A killed process may have left one there.
         remove_if_there(&temporary)?;
         fs::create_dir(&temporary).map_err(|e| Error::io("create", &temporary, e))?;
         let at = state.at();
         let written = fill(&temporary, state, files).and_then(|()| self.put(&temporary, at));
         if written.is_err() {
-            // What there is of it would take the room that a full disk lacks.
+            // Its files would take space that a full disk lacks.
             let _ = fs::remove_dir_all(&temporary);
         }
         written?;
@@ -83,7 +83,7 @@ impl Checkpoints {
         Ok(self.path(at))
     }
 
-    /// Makes the folder, if the run is there.
+    /// Creates the folder, if the run's exists.
     fn create(&self) -> Result<(), Error> {
         match fs::create_dir(&self.folder) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -94,7 +94,7 @@ impl Checkpoints {
         }
     }
 
-    /// Gives a complete folder its name. What has that name is there until then, or can be found again by
+    /// Gives a complete folder its name. A checkpoint of that name stays until then, or can be restored by
     /// [`recover`](Self::recover).
     fn put(&self, complete: &Path, at: At) -> Result<(), Error> {
         let target = self.path(at);
@@ -116,8 +116,8 @@ impl Checkpoints {
         remove_if_there(&replaced)
     }
 
-    /// Brings back what a process was about to replace when it ended, and removes what it was about to
-    /// remove or had half written. To be called by a run's only process.
+    /// Restores a checkpoint that a process was replacing when it ended, and removes those that it was removing or
+    /// writing. To be called by the process that holds the run's lock.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -132,14 +132,14 @@ impl Checkpoints {
                     remove_if_there(&path)?;
                 } else {
                     fs::rename(&path, &target)
-                        .map_err(|error| Error::io("bring back", &target, error))?;
+                        .map_err(|error| Error::io("restore", &target, error))?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Names of everything in the folder; a missing one has nothing.
+    /// Names of everything in the folder; none if it is missing.
     fn names(&self) -> Result<Vec<String>, Error> {
         match fs::read_dir(&self.folder) {
             Ok(entries) => {
@@ -151,8 +151,7 @@ impl Checkpoints {
         }
     }
 
-    /// All that are there, sound or not: first those between epochs, rising, then those within one,
-    /// rising.
+    /// All checkpoints, sound or not: first those between epochs, rising, then those within an epoch, rising.
     ///
     /// # Errors
     /// If the folder cannot be listed; a missing one has none.
@@ -184,8 +183,7 @@ impl Checkpoints {
         verified(self.path(at))
     }
 
-    /// The newest sound checkpoint, or `None` if there is none; `skipped` gets a line for each
-    /// other one on the way.
+    /// The newest sound checkpoint, or `None` if there is none; `skipped` gets a line for each newer one, which is not.
     ///
     /// # Errors
     /// If there are checkpoints and none is sound.
@@ -241,7 +239,7 @@ impl Checkpoints {
         Ok(self.epochs()?.into_iter().rev().find_map(&mut sound))
     }
 
-    /// The newest state, its checksum verified but no other file; `None` if there is none.
+    /// The newest state whose own checksum is right; other files are not verified; `None` if there is none.
     ///
     /// # Errors
     /// If the folder cannot be listed.
@@ -350,7 +348,7 @@ fn verified(folder: PathBuf) -> Result<Checkpoint, Error> {
     Ok(Checkpoint { folder, state })
 }
 
-/// Removes a folder, or a file that is in the place of one.
+/// Removes a folder, or a file in its place.
 fn remove_if_there(path: &Path) -> Result<(), Error> {
     let removed = if path.is_file() {
         fs::remove_file(path)
@@ -365,7 +363,7 @@ fn remove_if_there(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// Moments at which tests end the program.
+/// Points at which tests end the program.
 mod fault {
     #[cfg(test)]
     thread_local! {
@@ -373,12 +371,12 @@ mod fault {
         pub(super) static LEFT: std::cell::Cell<usize> = const { std::cell::Cell::new(usize::MAX) };
     }
 
-    /// Panics where a test wants it: nothing that would come after, no tidying up, is done then.
+    /// Panics at the point that a test has set; nothing after it is done, cleaning up included.
     #[inline]
     pub(super) fn point() {
         #[cfg(test)]
         LEFT.with(|left| {
-            assert!(left.get() > 0, "the end that a test wants");
+            assert!(left.get() > 0, "the end that a test has set");
             left.set(left.get() - 1);
         });
     }

@@ -11,21 +11,21 @@ use crate::epoch_progress::EpochProgress;
 use crate::position;
 use crate::record::EpochRecord;
 
-/// In the place of a checksum while it is computed.
+/// Placeholder for the checksum while it is computed.
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Why a run cannot continue from a text.
+/// Why a run cannot continue from the text of a state.
 pub(super) enum Refusal {
-    /// It is not what was written.
+    /// It was changed after it was written.
     Damaged(String),
-    /// It is another version's.
+    /// Another version wrote it.
     OtherVersion(String),
 }
 
 /// Everything about a run's progress that isn't a tensor.
 ///
-/// The best epoch follows from the history, and everything random from the recipe's seed and from where
-/// the run is: neither is kept a second time.
+/// The best epoch follows from the history, and everything random from the recipe's seed and the run's position:
+/// neither is stored a second time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Version of this layout.
@@ -36,11 +36,11 @@ pub struct State {
     pub simd: String,
     /// What the run was asked to do.
     pub recipe: Recipe,
-    /// Name of the phase that it is in, or that ended with it.
+    /// Name of the phase that is in progress, or has just ended.
     pub phase: String,
     /// Checksum of the list of the data set's files, their sizes and labels.
     pub data: String,
-    /// Keys of the phase's frozen features in the cache; none where nothing is kept.
+    /// Keys of the phase's frozen features in the cache; empty where none are cached.
     pub frozen_features: Vec<String>,
     /// Finished epochs over all phases.
     pub epoch: usize,
@@ -51,7 +51,7 @@ pub struct State {
     /// Steps that the optimizer has done since its phase began, which are also those of the moving
     /// average.
     pub optimizer_steps: u64,
-    /// Steps that were skipped, the last one among them, since one was not.
+    /// Consecutive steps skipped up to now.
     pub skipped_in_a_row: u64,
     /// Every finished epoch.
     pub history: Vec<EpochRecord>,
@@ -63,7 +63,7 @@ impl State {
     /// Version of the layout that this program writes, and reads.
     pub const FORMAT: u64 = 2;
 
-    /// Where the run is with it.
+    /// The time of the checkpoint, in epochs or steps.
     pub fn at(&self) -> At {
         match self.epoch_in_hand {
             None => At::Epoch(self.epoch),
@@ -71,8 +71,8 @@ impl State {
         }
     }
 
-    /// The place in a recipe of the epoch in hand, or else of the last one that is finished; `None` if the
-    /// recipe has fewer.
+    /// The position in a recipe of the epoch in progress, or else of the last finished one; `None` if the recipe has
+    /// fewer epochs.
     pub fn position(&self, recipe: &Recipe) -> Option<Position> {
         match self.epoch_in_hand {
             None => position::last(recipe, &self.history),
@@ -80,12 +80,12 @@ impl State {
         }
     }
 
-    /// Images of the epoch in hand that are done.
+    /// Images of the epoch in progress already processed.
     pub fn images_in_epoch(&self) -> usize {
         self.epoch_in_hand.as_ref().map_or(0, |sums| sums.seen)
     }
 
-    /// How far the run is: finished epochs, and images of the next.
+    /// The progress of the run: finished epochs, and images of the next one already processed.
     pub fn progress(&self) -> (usize, usize) {
         (self.epoch, self.images_in_epoch())
     }

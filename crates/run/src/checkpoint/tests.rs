@@ -197,7 +197,7 @@ fn what_was_being_removed_is_gone_and_what_is_of_another_version_is_set_aside() 
     write(&checkpoints, state(2));
     let format = State::FORMAT + 1;
     write(&checkpoints, State { format, ..state(3) });
-    // Half removed when the process ended, and somebody's copy.
+    // A half-removed checkpoint, and a folder with another name.
     let folder = run.path().join(CHECKPOINTS);
     fs::create_dir(folder.join(format!("{REMOVED}epoch-0000"))).unwrap();
     fs::create_dir(folder.join("epoch-2")).unwrap();
@@ -215,7 +215,7 @@ fn what_was_being_removed_is_gone_and_what_is_of_another_version_is_set_aside() 
 }
 
 #[test]
-fn a_run_that_is_gone_is_not_made_again() {
+fn a_run_whose_folder_is_gone_is_not_created_again() {
     let run = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::of(&run.path().join("gone"));
     let error = checkpoints.write(state(1), &[]).unwrap_err();

@@ -11,7 +11,7 @@ use crate::classify::Head;
 use crate::model_file::ModelInfo;
 use crate::network::{Network, none_readable, over_files};
 
-/// Predictions among which the right class is looked for, besides the first.
+/// The k of the top-k accuracy that is measured beside the top-1 accuracy.
 pub const TOP: usize = 5;
 
 /// A classifier out of a model file.
@@ -24,7 +24,7 @@ pub struct Classifier {
 
 /// How good a classifier is on labelled images.
 pub struct ClassEvaluation {
-    /// What was taken for what.
+    /// The confusion matrix.
     pub confusion: ConfusionMatrix,
     /// Share of images whose class is among the first five.
     pub top_5: f64,
@@ -38,7 +38,7 @@ pub struct ClassEvaluation {
 pub struct Prediction {
     /// The file.
     pub path: PathBuf,
-    /// Probability of each class, in the order of the model's classes; or why there is none.
+    /// Probability of each class, in the order of the model's classes; or why the file could not be read.
     pub probabilities: Result<Vec<f32>, DataError>,
 }
 
@@ -54,8 +54,7 @@ impl Classifier {
         })
     }
 
-    /// Logits of normalised images, each `[height, width, 3]`: a row an image in the order of the
-    /// model's classes.
+    /// Logits of normalised images, each `[height, width, 3]`: one row per image, in the order of the model's classes.
     pub fn logits(&self, pixels: &[&[f32]]) -> Vec<Vec<f32>> {
         let features = self.network.features(pixels).swap_remove(0);
         let logits = self.head.logits(features, &self.network.parameters, None);
@@ -69,7 +68,7 @@ impl Classifier {
     /// Classifies files, handing each result to `each` in the order of `paths`.
     ///
     /// # Errors
-    /// If a thread that reads images dies. A file that cannot be read is a result, not an error.
+    /// If a thread that reads images panics. A file that cannot be read is a result, not an error.
     pub fn predict(
         &self,
         paths: &[PathBuf],
@@ -102,7 +101,7 @@ impl Classifier {
         Ok(warmstart_data::open_split(folder, &self.info.classes)?.samples)
     }
 
-    /// Measures the model on images whose labels are indices of its classes.
+    /// Evaluates the model on images whose labels are indices of its classes.
     ///
     /// # Errors
     /// If none of them can be read.

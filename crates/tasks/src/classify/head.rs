@@ -9,7 +9,7 @@ use warmstart_nn::ops::{global_average_pool, linear};
 
 use crate::task::StepKey;
 
-/// The part of a classifier behind its backbone.
+/// The head of a classifier.
 #[derive(Clone, Debug)]
 pub struct Head {
     layer: &'static str,
@@ -37,9 +37,8 @@ impl Head {
         &self.parameters
     }
 
-    /// Logits `[batch, classes]` of features `[batch, height, width, channels]`; `dropout` says
-    /// which step the mask is for and its probability, if it is not the architecture's own, and is `None` in
-    /// inference.
+    /// Logits `[batch, classes]` of features `[batch, height, width, channels]`; `dropout` has the step that the mask
+    /// is drawn for, and the probability if it is not the architecture's own; it is `None` in inference.
     pub fn logits(
         &self,
         features: Tensor<4>,
@@ -63,10 +62,10 @@ impl Head {
     }
 }
 
-/// 0 with probability `p`, else 1 / (1 − p): Srivastava and others, "Dropout" (JMLR 15, 2014),
+/// A dropout mask: 0 with probability `p`, else 1 / (1 − p). Srivastava and others, "Dropout" (JMLR 15, 2014),
 /// section 10, scaled in training.
 ///
-/// `[images, channels]` out of the mask of the step's whole batch.
+/// Rows `[images, channels]` of the mask of the step's whole batch.
 fn dropout_mask(key: StepKey, images: usize, channels: usize, p: f64) -> Vec<f32> {
     let mut random = stream(key.seed, key.step, 0, Purpose::Dropout);
     let kept = (1.0 / (1.0 - p)) as f32;

@@ -16,7 +16,7 @@ pub fn cross_entropy(logits: Tensor<2>, labels: &[usize], smoothing: f64) -> Ten
     soft_cross_entropy(logits, targets)
 }
 
-/// A target of shares of classes, smoothed as in [`cross_entropy`]; it sums to what the shares sum to.
+/// A target of shares of classes, smoothed as in [`cross_entropy`]; it has the same sum as the shares.
 pub fn smoothed(shares: &[(usize, f64)], classes: usize, smoothing: f64) -> Vec<f32> {
     let sum: f64 = shares.iter().map(|(_, share)| share).sum();
     let mut target = vec![(smoothing * sum / classes as f64) as f32; classes];

@@ -24,14 +24,14 @@ use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, StepKey, Task};
 use crate::task_data::{ClassOf, TaskData};
 use loss::{smoothed, soft_cross_entropy};
 
-/// Learning the class of an image.
+/// The task of learning the class of an image.
 pub struct Classification {
     data: Arc<TaskData<usize>>,
     preprocessing: Preprocessing,
-    /// Of the augmentation.
+    /// Seed of the augmentation.
     seed: u64,
     head: Head,
-    /// Factor on the loss of each class where classes are balanced: one on average.
+    /// Factor on the loss of each class where classes are balanced; its mean over the images is one.
     class_weights: Vec<f64>,
 }
 
@@ -42,7 +42,7 @@ pub struct Target {
     pub class: usize,
     /// The class of the image that was mixed into it.
     pub other: usize,
-    /// Share of the own class, 0 to 1.
+    /// Share of the image's own class, 0 to 1.
     pub share: f64,
 }
 
@@ -59,9 +59,9 @@ impl From<usize> for Target {
 /// Sums over the images of an evaluation.
 #[derive(Default)]
 pub struct Tally {
-    /// Sum over the images.
+    /// Sum of the images' losses.
     loss: f64,
-    /// Whether each image's class was found.
+    /// Whether each image was classified correctly.
     correct: Vec<bool>,
 }
 
@@ -161,7 +161,7 @@ impl Task for Classification {
         (*label).into()
     }
 
-    /// The head averages, and the average of a single pixel is that pixel.
+    /// The averages of the features: the head averages them, and the average of a single pixel is that pixel.
     fn pool_features(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
         let average = |features: Tensor<4>| {
             let [batch, _, _, channels] = features.dims();
@@ -221,7 +221,7 @@ impl Task for Classification {
         }
     }
 
-    /// McNemar's exact test, over the images that only one of the two gets right.
+    /// McNemar's exact test, over the images that only one of the two classifies correctly.
     fn gain_p_value(&self, before: &Tally, after: &Tally) -> f64 {
         McNemar::of(&before.correct, &after.correct).p_value()
     }
@@ -286,8 +286,8 @@ impl Classification {
     }
 }
 
-/// The inverse of each class's share of the training images, of which there are `counts`, so that their mean over the
-/// images is one: King and Zeng, "Logistic Regression in Rare Events Data" (2001), section 4.2, towards equal shares.
+/// Weight of each class by the numbers of training images: the inverse of its share, with a mean of one over the
+/// images. King and Zeng, "Logistic Regression in Rare Events Data" (2001), section 4.2, towards equal shares.
 fn class_weights(counts: &[usize]) -> Vec<f64> {
     let images: usize = counts.iter().sum();
     let present = counts.iter().filter(|count| **count > 0).count();

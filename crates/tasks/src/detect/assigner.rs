@@ -1,4 +1,4 @@
-//! Which points are to predict which boxes: the dynamic soft labels of Lyu and others, "RTMDet"
+//! The assignment of boxes to points: the dynamic soft labels of Lyu and others, "RTMDet"
 //! (arXiv 2212.07784), section 3.3, and the number of points a box of Ge and others, "OTA"
 //! (arXiv 2103.14259), section 3.4.
 
@@ -10,40 +10,40 @@ use super::loss::quality_focal;
 pub struct Truth {
     /// Index of its class.
     pub class: usize,
-    /// Where it is.
+    /// The box.
     pub corners: Corners,
 }
 
-/// What a point is to predict.
+/// The box that a point is assigned.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Match {
     /// Index of the truth.
     pub truth: usize,
-    /// How well the box that is predicted now fits it, 0..1: the soft label.
+    /// IoU with the box that the point predicts now, 0..1: the soft label.
     pub iou: f32,
 }
 
-/// What an image's points predict now.
+/// The current predictions of an image's points.
 #[derive(Clone, Copy)]
 pub struct Predicted<'a> {
     /// Logits `[points, classes]`.
     pub logits: &'a [f32],
-    /// A box a point.
+    /// One box per point.
     pub boxes: &'a [Corners],
     /// Number of classes.
     pub classes: usize,
 }
 
-/// Points within so many strides of a box's centre are candidates, besides those inside of it.
+/// Strides from a box's centre within which points are candidates, besides the points inside the box.
 const CENTER_RADIUS: f32 = 1.5;
-/// Best fits whose sum is the number of points that a box gets.
+/// Number of highest IoUs whose sum is the number of points that a box gets.
 const BEST_FITS: usize = 13;
-/// Weight of the fit in the cost.
+/// Weight of the IoU in the cost.
 const IOU_WEIGHT: f32 = 3.0;
-/// Where the cost of the distance begins to rise, in strides.
+/// Distance from which the cost of the distance rises, in strides.
 const SOFT_RADIUS: f32 = 3.0;
 
-/// A point that may get a box.
+/// A point that may be assigned a box.
 struct Candidate {
     point: usize,
     iou: f32,
@@ -56,7 +56,7 @@ pub fn assign(points: &[Point], predicted: Predicted, truths: &[Truth]) -> Vec<O
     for (index, truth) in truths.iter().enumerate() {
         for candidate in best_candidates(points, predicted, truth) {
             let held = &mut matches[candidate.point];
-            // Of two truths the cheaper one holds the point, of two equal ones the first.
+            // Of two truths the cheaper one gets the point, of two equal ones the first.
             if held.is_none_or(|(_, cost)| candidate.cost < cost) {
                 let found = Match {
                     truth: index,
@@ -70,7 +70,7 @@ pub fn assign(points: &[Point], predicted: Predicted, truths: &[Truth]) -> Vec<O
     kept.collect()
 }
 
-/// The cheapest candidates of a truth, as many as the sum of the best fits says.
+/// The cheapest candidates of a truth, as many as the sum of its highest IoUs.
 fn best_candidates(points: &[Point], predicted: Predicted, truth: &Truth) -> Vec<Candidate> {
     let mut candidates: Vec<Candidate> = (0..points.len())
         .filter(|&point| is_candidate(&points[point], truth.corners))
@@ -93,13 +93,13 @@ fn is_candidate(point: &Point, corners: Corners) -> bool {
     point.is_in(corners) || distance(point, corners) < CENTER_RADIUS
 }
 
-/// From a point to a box's centre, in strides.
+/// Distance from a point to a box's centre, in strides.
 fn distance(point: &Point, [x1, y1, x2, y2]: Corners) -> f32 {
     let (x, y) = (0.5 * (x1 + x2), 0.5 * (y1 + y2));
     ((point.x - x).powi(2) + (point.y - y).powi(2)).sqrt() / point.stride
 }
 
-/// Equations 2 to 4: the soft classification, the fit, and the soft distance to the centre.
+/// The cost of equations 2 to 4: the soft classification, the IoU, and the soft distance to the centre.
 fn candidate(index: usize, point: &Point, predicted: Predicted, truth: &Truth) -> Candidate {
     let iou = iou(predicted.boxes[index], truth.corners);
     let classes = predicted.classes;
@@ -162,7 +162,7 @@ mod tests {
     fn one_box_gets_the_points_that_fit_it_best() {
         let points = points(SIZE);
         let (logits, boxes) = untrained(&points);
-        // As sure of every class as not: to a detector that knows nothing a good fit is no cheaper.
+        // Scores of one half: for an untrained detector, a good fit is no cheaper.
         let logits = vec![0.0; logits.len()];
         let predicted = Predicted {
             logits: &logits,
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_that_is_no_candidate_s_gets_the_nearest_point() {
+    fn a_box_without_candidates_gets_the_nearest_point() {
         // In the corner of an image of one cell a side, but at stride 32 two boxes apart.
         let points = vec![Point {
             x: 16.0,

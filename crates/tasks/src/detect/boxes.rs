@@ -1,27 +1,26 @@
-//! Boxes as a detector computes with them, the points that it predicts them from, and how alike two of
-//! them are.
+//! Boxes as a detector computes with them, the points that predict them, and their IoU.
 
 use warmstart_models::detector::STRIDES;
 
 /// `[left, top, right, bottom]` in pixels of the network's input.
 pub type Corners = [f32; 4];
 
-/// Largest logarithm of a distance, in strides: far beyond any image, and still finite.
+/// Largest logarithm of a distance in strides: far beyond any image, and its exponential is still finite.
 const LARGEST_LOGARITHM: f32 = 8.0;
 
-/// A place that a box is predicted from.
+/// A point that predicts a box.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// Pixels from the left.
     pub x: f32,
     /// Pixels from the top.
     pub y: f32,
-    /// Pixels to the next point of its map.
+    /// Pixels to the next point of its feature map.
     pub stride: f32,
 }
 
-/// The points of a square image of that edge, a multiple of 32, in the order of the predictions: the
-/// centres of the cells of each map.
+/// The points of a square image whose edge is `image_size`, a multiple of 32, in the order of the predictions: the
+/// centres of the cells of each feature map.
 pub fn points(image_size: usize) -> Vec<Point> {
     let mut points = Vec::new();
     for stride in STRIDES {
@@ -50,17 +49,20 @@ impl Point {
         prediction.map(|logarithm| logarithm.min(LARGEST_LOGARITHM).exp() * self.stride)
     }
 
-    /// The gradient of a prediction, from that of its box.
+    /// The gradient of a prediction, from the gradient of its box.
     pub fn decode_gradient(&self, prediction: [f32; 4], [x1, y1, x2, y2]: Corners) -> [f32; 4] {
         let distances = self.distances(prediction);
         let outward = [-x1, -y1, x2, y2];
-        std::array::from_fn(|side| match prediction[side] < LARGEST_LOGARITHM {
-            true => outward[side] * distances[side],
-            false => 0.0,
+        std::array::from_fn(|side| {
+            if prediction[side] < LARGEST_LOGARITHM {
+                outward[side] * distances[side]
+            } else {
+                0.0
+            }
         })
     }
 
-    /// Whether it is inside a box, its border excluded.
+    /// Whether the point is inside a box, its border excluded.
     pub fn is_in(&self, [x1, y1, x2, y2]: Corners) -> bool {
         x1 < self.x && self.x < x2 && y1 < self.y && self.y < y2
     }

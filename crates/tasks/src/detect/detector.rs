@@ -24,30 +24,30 @@ pub struct Detector {
     network: Network,
 }
 
-/// An object that was found.
+/// A detected object.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FoundObject {
     /// Index of its class.
     pub class: usize,
-    /// How sure the detector is, 0..1.
+    /// Score, 0..1.
     pub score: f32,
-    /// Where it is, in pixels of the picture.
+    /// Its box, in pixels of the picture.
     pub bounds: BoundingBox,
 }
 
-/// A picture and what was found in it.
+/// A picture and the objects detected in it.
 pub struct FoundObjects {
     /// The file.
     pub path: PathBuf,
-    /// The objects, the surest first; or why there are none.
+    /// The objects, the highest score first; or why the file could not be read.
     pub objects: Result<Vec<FoundObject>, DataError>,
 }
 
 /// Images to measure a detector on.
 pub struct LabelledScenes {
-    /// Those whose header can be read; their objects have indices of the model's classes.
+    /// The images whose header can be read; their objects have indices of the model's classes.
     pub samples: Vec<Sample<Scene>>,
-    /// A message for each of the others.
+    /// A message for each of the other images.
     pub unreadable: Vec<String>,
 }
 
@@ -76,7 +76,7 @@ impl Detector {
     /// Finds the objects of pictures, handing each result to `each` in the order of `paths`.
     ///
     /// # Errors
-    /// If a thread that reads images dies. A file that cannot be read is a result, not an error.
+    /// If a thread that reads images panics. A file that cannot be read is a result, not an error.
     pub fn predict(
         &self,
         paths: &[PathBuf],
@@ -123,7 +123,7 @@ impl Detector {
     }
 
     /// The images of a split of a data set, with the model's classes. `recipe` is the one that the model was trained
-    /// with: it says which images validated where the data set does not.
+    /// with: it determines the validation images where the data set does not.
     ///
     /// # Errors
     /// If the data set cannot be opened, or has no such split or a class that the model doesn't know.
@@ -168,7 +168,7 @@ impl Detector {
         })
     }
 
-    /// Measures the model on images whose objects have indices of its classes.
+    /// Evaluates the model on images whose objects have indices of its classes.
     ///
     /// # Errors
     /// If none of them can be read.
@@ -212,7 +212,7 @@ impl Detector {
         })
     }
 
-    /// The model's class for each of a data set.
+    /// Index of the model's class for each class of a data set.
     fn classes_of(&self, classes: &[String], folder: &Path) -> Result<Vec<usize>, Error> {
         let known = |name: &String| {
             let known = self.info.classes.iter().position(|class| class == name);

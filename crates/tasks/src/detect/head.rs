@@ -10,7 +10,7 @@ use super::boxes::{self, Point};
 use super::nms::{self, Found, Selection};
 use super::objective::Outputs;
 
-/// The part of a detector behind its backbone, for images of one size.
+/// The head of a detector, for images of one size.
 pub struct Head {
     detector: Detector,
     points: Vec<Point>,
@@ -28,7 +28,7 @@ impl Head {
         }
     }
 
-    /// Everything that it learns.
+    /// Its parameters.
     pub fn parameters(&self) -> Vec<ParameterInfo> {
         self.detector.parameters()
     }

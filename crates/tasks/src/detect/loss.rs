@@ -1,5 +1,5 @@
-//! The losses of detection and their gradients, in plain arithmetic: what a point is to predict depends
-//! on what all of them predict, and that is no matter for tensors.
+//! The losses of detection and their gradients, in plain arithmetic instead of tensors, because the target of a point
+//! depends on the predictions of all points.
 
 use super::boxes::{Corners, iou};
 
@@ -18,11 +18,11 @@ fn softplus(x: f32) -> f32 {
 pub struct Slope<T> {
     /// The loss.
     pub loss: f32,
-    /// With respect to what it is of.
+    /// Gradient with respect to the loss's argument.
     pub gradient: T,
 }
 
-/// Quality focal loss of a logit, for the quality that it is to say, 0..1: Li and others, "Generalized
+/// Quality focal loss of a logit, whose target is a quality, 0..1: Li and others, "Generalized
 /// Focal Loss" (arXiv 2006.04388), equation 2, with β = 2.
 pub fn quality_focal(logit: f32, quality: f32) -> Slope<f32> {
     let score = sigmoid(logit);
@@ -34,9 +34,8 @@ pub fn quality_focal(logit: f32, quality: f32) -> Slope<f32> {
     }
 }
 
-/// `1 − GIoU` of a predicted and a true box, −1..1 being the range of GIoU, with the gradient of the
-/// predicted box: Rezatofighi and others, "Generalized Intersection over Union" (arXiv 1902.09630),
-/// algorithm 1. The predicted box has an area.
+/// `1 − GIoU` of a predicted and a true box, where GIoU is −1..1, with the gradient by the predicted box: Rezatofighi
+/// and others, "Generalized Intersection over Union" (arXiv 1902.09630), algorithm 1. The predicted box has an area.
 pub fn giou(predicted: Corners, truth: Corners) -> Slope<Corners> {
     let [x1, y1, x2, y2] = predicted;
     let [width, height] = [x2 - x1, y2 - y1];
@@ -55,7 +54,7 @@ pub fn giou(predicted: Corners, truth: Corners) -> Slope<Corners> {
     let by_shared = 1.0 / union;
     let by_union = 1.0 / hull - shared / (union * union);
     let by_hull = -union / (hull * hull);
-    // By side: how the own, the shared and the hull's extent grow as the corner moves.
+    // By side: the derivatives of the own, the shared and the hull's extent by the corner.
     let growth = |side: usize| -> [f32; 3] {
         let sign = if side < 2 { -1.0 } else { 1.0 };
         let inner = if side < 2 {

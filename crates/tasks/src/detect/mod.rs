@@ -36,14 +36,14 @@ use crate::task_data::{ClassOf, TaskData};
 use objective::Objective;
 use target::{Judged, target};
 
-/// Sets of images drawn with replacement by which a gain is tested.
+/// Bootstrap samples by which a gain is tested.
 const RESAMPLES: u64 = 200;
 
-/// Finding the objects of an image.
+/// The task of detecting the objects of an image.
 pub struct Detection {
     data: Arc<TaskData<Scene>>,
     preprocessing: Preprocessing,
-    /// Of the augmentation.
+    /// Seed of the augmentation.
     seed: u64,
     head: Head,
 }
@@ -52,12 +52,12 @@ pub struct Detection {
 #[derive(Default)]
 pub struct Tally {
     objective: Objective,
-    /// Labelled and found objects of each image.
+    /// Labelled and detected objects of each image.
     images: Vec<(Vec<Truth>, Vec<Detected>)>,
 }
 
 impl Detection {
-    /// COCO's figures over some of an evaluation's images.
+    /// COCO's metrics over some of an evaluation's images.
     fn figures(&self, tally: &Tally, images: impl Iterator<Item = usize>) -> CocoFigures {
         let mut figures = DetectionEvaluation::new(self.data.classes.clone());
         for image in images {
@@ -211,7 +211,7 @@ impl Task for Detection {
         }
     }
 
-    /// Neck and head need all of them.
+    /// All features, because neck and head need them.
     fn pool_features(features: Vec<Tensor<4>>) -> Vec<Tensor<4>> {
         features
     }

@@ -1,49 +1,49 @@
-//! From what every point says to the few boxes worth showing.
+//! Non-maximum suppression: from one box per point to the few worth showing.
 
 use super::boxes::{Corners, Point, iou};
 use super::loss::sigmoid;
 
-/// A box that was found.
+/// A detected box.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
     /// Index of its class.
     pub class: usize,
-    /// How sure the detector is, 0..1.
+    /// Score, 0..1.
     pub score: f32,
-    /// Where it is, in pixels of the network's input.
+    /// Its box, in pixels of the network's input.
     pub corners: Corners,
 }
 
-/// What is shown of what every point says.
+/// The boxes that are selected.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Selection {
     /// Lowest score.
     pub confidence: f32,
-    /// Of two boxes of a class that overlap more than this (IoU), the surer one stays.
+    /// IoU above which, of two boxes of one class, only the one with the higher score stays.
     pub overlap: f32,
     /// Most boxes of an image.
     pub boxes: usize,
 }
 
 impl Selection {
-    /// For a metric, which wants unsure boxes, too.
+    /// For a metric, which needs boxes of low scores, too.
     pub const EVALUATION: Self = Self {
         confidence: 0.001,
         overlap: 0.65,
         boxes: 300,
     };
-    /// For people.
+    /// For display.
     pub const PREDICTION: Self = Self {
         confidence: 0.25,
         ..Self::EVALUATION
     };
 }
 
-/// Boxes that are looked at before any is suppressed: below them nothing is ever shown.
+/// Most boxes that enter suppression, the highest scores first.
 const CANDIDATES: usize = 3_000;
 
-/// The boxes of an image from logits `[points, classes]` and one prediction a point, the surest
-/// first; of equally sure ones, the first point's and class's.
+/// The boxes of an image from logits `[points, classes]` and one prediction a point, the highest score first; of equal
+/// ones, the first point's and class's.
 pub fn select(
     points: &[Point],
     logits: &[f32],
@@ -109,7 +109,7 @@ mod tests {
     };
 
     #[test]
-    fn the_surer_of_two_boxes_of_a_class_stays_and_other_classes_are_left_alone() {
+    fn the_higher_score_of_two_boxes_of_a_class_stays_and_other_classes_do_not_matter() {
         let boxes = vec![
             found(0, 0.9, [0., 0., 10., 10.]),
             found(0, 0.8, [1., 0., 11., 10.]),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_sure_enough_is_not_shown() {
+    fn boxes_below_the_confidence_are_not_shown() {
         let points = super::super::boxes::points(32);
         let mut logits = vec![-5.0; points.len() * 2];
         logits[2 * 3 + 1] = 1.0;
@@ -143,7 +143,7 @@ mod tests {
     }
 
     proptest! {
-        /// A box stays if and only if no surer box of its class that stays overlaps it.
+        /// A box stays if and only if no box of its class with a higher score that stays overlaps it.
         #[test]
         fn suppression_is_its_definition(
             raw in prop::collection::vec((0usize..3, 0.0f32..1.0, 0.0f32..40.0, 0.0f32..40.0, 1.0f32..30.0), 0..40)

@@ -1,5 +1,5 @@
-//! What a detector's training minimises, over a batch: quality focal loss over all points, and GIoU
-//! where a point is to predict a box, both divided by how well the predicted boxes fit.
+//! The objective of a detector's training on a batch: quality focal loss over all points, and GIoU loss over the points
+//! with a box, both divided by the sum of the IoUs of the matched points.
 
 use rayon::prelude::*;
 
@@ -11,9 +11,9 @@ use super::target::Target;
 /// Weight of the boxes' loss (RTMDet, arXiv 2212.07784, section 3.3).
 const BOX_WEIGHT: f32 = 2.0;
 
-/// What a detector says of a batch.
+/// The outputs of a detector for a batch.
 pub struct Outputs<'a> {
-    /// Where it says it.
+    /// The points of the predictions.
     pub points: &'a [Point],
     /// Number of classes.
     pub classes: usize,
@@ -37,12 +37,12 @@ impl Outputs<'_> {
 pub struct Objective {
     classes: f64,
     boxes: f64,
-    /// Sum of the fits of all matched points.
+    /// Sum of the IoUs of all matched points.
     fit: f64,
 }
 
 impl Objective {
-    /// Adds other images.
+    /// Adds the sums over other images.
     pub fn add(&mut self, other: Self) {
         self.classes += other.classes;
         self.boxes += other.boxes;
@@ -59,7 +59,7 @@ impl Objective {
     }
 }
 
-/// With respect to what a detector says, in the order of [`Outputs`].
+/// Gradients of the objective by a detector's outputs, in the order of [`Outputs`].
 pub struct Gradients {
     /// `[batch, points, classes]`
     pub logits: Vec<f32>,
@@ -67,7 +67,7 @@ pub struct Gradients {
     pub boxes: Vec<f32>,
 }
 
-/// An image's part of the objective and, where they are wanted, its gradients before the division.
+/// An image's part of the objective and, if requested, its gradients before the division.
 struct ImagePart {
     objective: Objective,
     logits: Vec<f32>,
@@ -79,8 +79,7 @@ pub fn of(outputs: &Outputs, targets: &[Target]) -> Objective {
     sum(&parts(outputs, targets))
 }
 
-/// The objective of a batch and its gradients. The soft labels, the fits and their sum count as
-/// constants.
+/// The objective of a batch and its gradients. The soft labels, the IoUs and their sum count as constants.
 pub fn with_gradients(outputs: &Outputs, targets: &[Target]) -> (Objective, Gradients) {
     let parts = parts(outputs, targets);
     let whole = sum(&parts);
@@ -104,7 +103,7 @@ fn sum(parts: &[ImagePart]) -> Objective {
     whole
 }
 
-/// Image by image, each in one thread: the result does not depend on how many there are.
+/// The parts of the images, each computed by one thread: the result does not depend on the number of threads.
 fn parts(outputs: &Outputs, targets: &[Target]) -> Vec<ImagePart> {
     let images: Vec<_> = outputs.images().zip(targets).collect();
     let part = |((logits, boxes), target): ((&[f32], &[[f32; 4]]), &Target)| {

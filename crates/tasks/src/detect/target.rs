@@ -1,4 +1,4 @@
-//! What is to be learned from an image, and what its evaluation is held against.
+//! The target of an image, for training and for evaluation.
 
 use warmstart_data::{BoundingBox, Letterbox, Object, Scene};
 use warmstart_metrics::{Detected, Truth as MetricTruth};
@@ -7,33 +7,34 @@ use super::assigner::Truth;
 use super::boxes::Corners;
 use super::nms::Found;
 
-/// What is to be learned from an image.
+/// The target of an image.
 pub struct Target {
-    /// Boxes to find.
+    /// Boxes to detect.
     pub(super) truths: Vec<Truth>,
-    /// Boxes in which nothing is learned.
+    /// Crowds: boxes in which nothing is learned.
     pub(super) crowds: Vec<Corners>,
-    /// What an evaluation holds the result against.
+    /// The ground truth of an evaluation.
     pub(super) judged: Option<Judged>,
 }
 
-/// A scene, and where it lies in the network's input.
+/// A scene, and its place in the network's input.
 pub(super) struct Judged {
     pub letterbox: Letterbox,
     pub scene: Scene,
 }
 
-/// Of objects in the network's input.
+/// The target of objects in the network's input.
 pub(super) fn target(objects: impl IntoIterator<Item = Object>) -> Target {
     let (mut truths, mut crowds) = (Vec::new(), Vec::new());
     for object in objects {
         let corners = object.bounds.corners().map(|value| value as f32);
-        match object.crowd {
-            true => crowds.push(corners),
-            false => truths.push(Truth {
+        if object.crowd {
+            crowds.push(corners);
+        } else {
+            truths.push(Truth {
                 class: object.class,
                 corners,
-            }),
+            });
         }
     }
     Target {
@@ -54,7 +55,7 @@ pub fn truth(object: &Object) -> MetricTruth {
     }
 }
 
-/// An object that was found as a metric takes it.
+/// A detected object as a metric takes it.
 pub fn detected(class: usize, score: f32, bounds: BoundingBox) -> Detected {
     Detected {
         class,
@@ -69,7 +70,7 @@ impl Judged {
         self.scene.objects.iter().map(truth).collect()
     }
 
-    /// What was found as a metric takes it, in the picture.
+    /// The detected objects as a metric takes them, in the picture.
     pub fn detected(&self, found: &[Found]) -> Vec<Detected> {
         let placed = |found: &Found| {
             let bounds = in_picture(&self.letterbox, found);
@@ -79,7 +80,7 @@ impl Judged {
     }
 }
 
-/// Where something that was found lies in its picture.
+/// The box of a detected object in its picture.
 pub fn in_picture(letterbox: &Letterbox, found: &Found) -> BoundingBox {
     let [left, top, right, bottom] = found.corners.map(f64::from);
     letterbox.back(BoundingBox {

@@ -18,7 +18,7 @@ pub struct FeatureKey<'a, L> {
     pub kind: TaskKind,
     /// The network.
     pub architecture: &'a Architecture,
-    /// Its parameters as the phase begins.
+    /// The network's parameters at the beginning of the phase.
     pub parameters: &'a Parameters,
     /// The phase.
     pub phase: &'a Phase,
@@ -28,13 +28,13 @@ pub struct FeatureKey<'a, L> {
     pub preprocessing: &'a Preprocessing,
     /// Seed of the run.
     pub seed: u64,
-    /// Where the features are computed.
+    /// The device that computes the features.
     pub device: &'a Device,
 }
 
 impl<L: Clone> FeatureKey<'_, L> {
-    /// Shares of the features that are in `folder` already: of the training images, under those of so many views that are
-    /// at some `places`, and of the validation images; each from 0 to 1.
+    /// Shares of the features that are in `folder` already, each from 0 to 1: of the training images, under those of
+    /// `views` views with the indices `places`, and of the validation images.
     pub fn kept(
         &self,
         boundary: usize,
@@ -57,7 +57,7 @@ impl<L: Clone> FeatureKey<'_, L> {
         ]
     }
 
-    /// The images whose features are kept: those of training with a number of views, else those of validation.
+    /// The images whose features are cached: the training images with a number of views, else the validation images.
     pub(super) fn files(&self, views: Option<usize>) -> Vec<&Path> {
         let samples: &[Sample<L>] = match views {
             Some(_) => &self.data.train,
@@ -89,12 +89,12 @@ impl<L: Clone> FeatureKey<'_, L> {
         if let Some(views) = views {
             add(&serde_json::to_vec(&(
                 self.seed,
-                // Where a phase closes without mosaics, its views are twice as many.
+                // A phase that ends without mosaics has twice as many views.
                 self.phase.views,
                 views,
                 &self.phase.augmentation,
             ))?);
-            // Images that are mixed into others are the fold's own.
+            // Images that are mixed into others come from the same fold.
             let partners = self.data.partners();
             if let Some(partners) = partners.filter(|_| self.phase.augmentation.mixes()) {
                 add(&serde_json::to_vec(partners)?);
@@ -138,7 +138,7 @@ impl<L: Clone> FeatureKey<'_, L> {
     }
 }
 
-/// Of some entries, those that were written.
+/// Share of some entries that are in the cache; from 0 to 1.
 fn share(cache: Option<FeatureCache>, entries: Vec<usize>) -> f64 {
     let Some(cache) = cache else { return 0.0 };
     let written = entries.iter().filter(|&&entry| cache.is_written(entry));

@@ -21,10 +21,10 @@ use warmstart_tasks::task_data::{Split, TaskData};
 
 pub use feature_key::FeatureKey;
 
-/// Fewer images at a time keep the weights of a layer less busy than it costs to fetch them.
+/// Fewest images of a thread: with fewer, fetching a layer's weights costs more than computing with them.
 const SMALLEST_PART: usize = 4;
 
-/// The input of the trained part for an image.
+/// An image's input to the trained part, or the pixels that it is computed from.
 enum Input {
     /// Normalised, `[height, width, 3]`.
     Pixels(Vec<f32>),
@@ -32,7 +32,7 @@ enum Input {
     Features(Vec<f32>),
 }
 
-/// Where the images of an epoch or an evaluation come from.
+/// The source of the images of an epoch or an evaluation.
 pub struct Source<T> {
     kept: Option<Arc<KeptFeatures>>,
     prepare: Arc<Prepare<Prepared<T>>>,
@@ -40,14 +40,14 @@ pub struct Source<T> {
 
 /// An image in the order of its batch.
 pub struct Prepared<T> {
-    /// Its place in the cache.
+    /// Its index in the cache.
     entry: usize,
     input: Input,
     /// The target of its loss.
     pub target: T,
 }
 
-/// The stages in front of the boundary.
+/// The frozen part of a network: the stages before the boundary.
 pub struct Frozen {
     boundary: usize,
     trunk: Folded,
@@ -55,22 +55,22 @@ pub struct Frozen {
     /// Images that go through at a time.
     images: usize,
     pool: fn(Vec<Tensor<4>>) -> Vec<Tensor<4>>,
-    /// `[height, width, channels]` of each map that the trained part sees of an image.
+    /// `[height, width, channels]` of each of an image's maps that enter the trained part.
     shapes: Vec<[usize; 3]>,
     training: Option<Arc<KeptFeatures>>,
     validation: Option<Arc<KeptFeatures>>,
 }
 
-/// Features of a split in a file.
+/// Cached features of a split.
 struct KeptFeatures {
     cache: FeatureCache,
-    /// False after a failure to write: the run continues without.
+    /// False after a failure to write: the run continues without writing.
     writes: AtomicBool,
 }
 
 impl Frozen {
-    /// The stages before `boundary`, folded, without a cache. At most so many `images` go through at a
-    /// time; their features do not depend on it.
+    /// The stages before `boundary`, folded, without a cache. At most `images` go through at a time; their features do
+    /// not depend on this number.
     pub fn new<T: Task>(
         architecture: &Architecture,
         boundary: usize,
@@ -129,7 +129,7 @@ impl Frozen {
         };
         let (training, validation) = both().map_err(|error| {
             format!(
-                "frozen features are not kept in {}: {error}; every epoch computes them again",
+                "frozen features are not cached in {}: {error}; every epoch computes them again",
                 shown(folder.path())
             )
         })?;
@@ -149,7 +149,7 @@ impl Frozen {
     /// Opens the file of the validation images' features in `folder`.
     ///
     /// # Errors
-    /// If the disk refuses; everything goes without.
+    /// If the disk refuses; everything works without a cache, too.
     pub fn open_validation_cache<L: Clone>(
         &mut self,
         key: &FeatureKey<'_, L>,
@@ -159,7 +159,7 @@ impl Frozen {
         Ok(())
     }
 
-    /// The file of so many views of the training images; of the validation images without `views`.
+    /// The file of `views` views of the training images; without `views`, of the validation images.
     fn open<L: Clone>(
         &self,
         key: &FeatureKey<'_, L>,
@@ -178,13 +178,13 @@ impl Frozen {
         }))
     }
 
-    /// Names of what is kept of this phase; none where nothing is.
+    /// Keys of the phase's cached features; empty without a cache.
     pub fn cache_keys(&self) -> Vec<String> {
         let kept = [&self.training, &self.validation].into_iter().flatten();
         kept.map(|kept| kept.cache.key()).collect()
     }
 
-    /// Images that are to go through at a time where no gradients are wanted.
+    /// Images that go through at a time in inference.
     pub fn images(&self) -> usize {
         self.images
     }
@@ -293,7 +293,7 @@ impl Frozen {
         (maps.collect(), failure)
     }
 
-    /// Noise in the place of the features of so many images, uniform from 0 to 1.
+    /// Noise in place of the features of `images` images, uniform from 0 to 1.
     pub fn noise(&self, images: usize, seed: u64, device: &Device) -> Vec<Tensor<4>> {
         let mut random = stream(seed, 0, 0, Purpose::Noise);
         let shapes = self.shapes.iter();
@@ -306,7 +306,7 @@ impl Frozen {
         maps.collect()
     }
 
-    /// Values of an image's features.
+    /// Number of values of an image's features.
     pub fn values(&self) -> usize {
         let values = |shape: &[usize; 3]| shape.iter().product::<usize>();
         self.shapes.iter().map(values).sum()
@@ -329,8 +329,7 @@ impl Frozen {
         images
     }
 
-    /// The trained rest of the network and the head's `units`, on what [`features`](Self::features)
-    /// gave, in inference.
+    /// Inference of the trained stages and the head's `units`, on the result of [`features`](Self::features).
     pub fn rest<'a>(
         &self,
         architecture: &'a Architecture,
@@ -342,8 +341,8 @@ impl Frozen {
         Folded::new(parameters, architecture.units(stages).chain(units), device)
     }
 
-    /// The features of each of some images in pixels, a part of them on each thread: a thread that has a part to itself
-    /// waits for no other from layer to layer.
+    /// The features of each image from its pixels. Each thread computes a part of the images through all layers, so
+    /// that no thread waits for another between layers.
     fn compute_beside(
         &self,
         pixels: &[&[f32]],
@@ -357,7 +356,7 @@ impl Frozen {
             .collect()
     }
 
-    /// The maps `[batch, height, width, channels]` of images in pixels.
+    /// The maps `[batch, height, width, channels]` of images from their pixels.
     fn compute(
         &self,
         pixels: &[&[f32]],
@@ -380,7 +379,7 @@ impl KeptFeatures {
         let error = self.cache.write(entry, features).err()?;
         self.writes.store(false, Ordering::Relaxed);
         Some(format!(
-            "no more frozen features are kept in {}: {error}; those that are missing are computed in \
+            "no more frozen features are cached in {}: {error}; missing ones are computed in \
              every epoch",
             shown(self.cache.path())
         ))
@@ -418,7 +417,7 @@ impl<T: 'static> Source<T> {
         }
     }
 
-    /// Makes one image, from what is kept or from its file.
+    /// The function that prepares one image, from the cache or from its file.
     pub fn prepare(&self) -> Arc<Prepare<Prepared<T>>> {
         Arc::clone(&self.prepare)
     }

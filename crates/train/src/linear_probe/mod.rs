@@ -17,11 +17,11 @@ use crate::frozen::{FeatureKey, Frozen};
 use crate::trainer::{Trainer, batches_ahead};
 use ridge::leave_one_out;
 
-/// Most images that a choice of `fit` is made by.
+/// Most images that the choice of `fit` is based on.
 const IMAGES_FOR_FIT: usize = 400;
 
-/// Whether each of `samples`, which have one class each, is classified rightly by a regression on the features of the
-/// others, where pictures fill the network's square by `fit`.
+/// Whether each of `samples`, which have one class each, is classified correctly by a regression on the features of the
+/// others, with pictures that fill the network's square by `fit`.
 ///
 /// # Errors
 /// If an image cannot be read.
@@ -61,7 +61,7 @@ pub fn judge<T: Task>(
         architecture.stages.len(),
         parameters,
         preprocessing.crop,
-        // No more at a time than the run is planned with.
+        // At most as many images at a time as the run is planned with.
         phase.micro_batch(),
         device,
     );
@@ -76,7 +76,7 @@ pub fn judge<T: Task>(
             seed: recipe.seed,
             device,
         };
-        // Without a cache it only takes longer.
+        // A missing cache only costs time.
         let _ = frozen.open_validation_cache(&key, cache);
     }
     let source = frozen.evaluation_source(&task, &data, Split::Validation);
@@ -106,7 +106,7 @@ pub fn judge<T: Task>(
     Ok(leave_one_out(&features, &labels, data.classes.len()))
 }
 
-/// So many of the samples, drawn by the seed, in their order.
+/// At most `most` of the samples, drawn by the seed, in their order.
 pub fn some_of<L: Clone>(samples: &[Sample<L>], most: usize, seed: u64) -> Vec<Sample<L>> {
     let mut drawn = epoch_order(seed, 0, samples.len());
     drawn.truncate(most);

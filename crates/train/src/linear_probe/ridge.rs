@@ -1,21 +1,21 @@
-//! How well classes can be told from features, without training anything: ridge regression from features to
-//! one-hot classes, each image judged by the regression on all the others.
+//! How well features separate classes, without training a network: ridge regression from features to one-hot classes,
+//! where each image is classified by the regression on all others.
 
 use rayon::prelude::*;
 
-/// Strengths of the regression's penalty that are tried, as shares of a feature vector's mean square.
+/// Penalties λ that are tried, as shares of a feature vector's mean square.
 const PENALTIES: [f64; 4] = [1e-2, 1e-1, 1.0, 10.0];
 
-/// Whether each image's class is found by what is learned from all the others. `features` has a row an image,
+/// Whether each image is classified correctly by the regression on all others. `features` has one row per image,
 /// `labels` are below `classes`.
 ///
 /// With the Gram matrix K of the centred features, G = K + λI and α = G⁻¹Y, the prediction for image i of the
-/// regression on the others is yᵢ − αᵢ ÷ (G⁻¹)ᵢᵢ (Rifkin and Lippert, "Notes on Regularized Least Squares",
-/// 2007, section 3): one factorisation serves as many folds as there are images. Of the penalties λ the one
-/// with the most images right is taken, the strongest of equals.
+/// regression on the others is yᵢ − αᵢ ÷ (G⁻¹)ᵢᵢ (Rifkin and Lippert, "Notes on Regularized Least Squares", 2007,
+/// section 3): one factorisation serves as many folds as there are images. The penalty λ with the most correct images
+/// is taken, the largest among equals.
 ///
 /// # Panics
-/// If rows differ in length, or the numbers of rows and labels.
+/// If rows differ in length, or the numbers of rows and labels differ.
 pub fn leave_one_out(features: &[Vec<f32>], labels: &[usize], classes: usize) -> Vec<bool> {
     assert_eq!(features.len(), labels.len(), "a label for each image");
     let gram = gram(features);
@@ -24,8 +24,8 @@ pub fn leave_one_out(features: &[Vec<f32>], labels: &[usize], classes: usize) ->
     judged.iter().max_by_key(right).cloned().unwrap_or_default()
 }
 
-/// Inner products of the rows less their mean, scaled to a mean square of one, and one added to each for a
-/// bias. Row by row.
+/// The Gram matrix, row by row: inner products of the rows less their mean, scaled to a mean square of one, and one
+/// added to each for a bias.
 fn gram(features: &[Vec<f32>]) -> Vec<Vec<f64>> {
     let count = features.len().max(1) as f64;
     let values = features.first().map_or(0, Vec::len);
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_lie_apart_are_told_and_others_are_not() {
+    fn separate_classes_are_classified_and_mixed_ones_are_not() {
         let (features, labels) = clouds(60, 2.0);
         assert_eq!(share(&leave_one_out(&features, &labels, 3)), 1.0);
         let (features, labels) = clouds(300, 0.0);
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_is_that_of_leaving_each_image_out() {
+    fn the_formula_equals_leaving_each_image_out() {
         let (features, labels) = clouds(24, 0.4);
         let (gram, penalty) = (gram(&features), 0.1);
         let fast = judge(&gram, penalty, &labels, 3);
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn features_that_are_no_numbers_tell_nothing() {
+    fn features_that_are_not_finite_classify_nothing() {
         let features = vec![vec![f32::NAN, 1.0], vec![0.0, 1.0]];
         assert_eq!(leave_one_out(&features, &[0, 1], 2), [false, false]);
         assert_eq!(leave_one_out(&[], &[], 2), Vec::<bool>::new());

@@ -13,9 +13,9 @@ use crate::linear_probe::choose_fit;
 use crate::memory::Budget;
 use crate::trainer::Trainer;
 
-/// Chooses the options that were left open of a run that begins with these parameters: batches first, for even the choice
-/// of how pictures fill the network's square has to keep within the memory; and reports the plan. Where steps cannot be
-/// measured, the run continues without a plan.
+/// Chooses the options that were left open, for a run that begins with these parameters, and reports the plan. Batches
+/// come first, because the choice of `fit` has to keep within the memory, too. Where steps cannot be measured, the run
+/// continues without a plan.
 ///
 /// # Errors
 /// If an image cannot be read, or a phase names a stage that isn't there.
@@ -43,7 +43,7 @@ pub fn make_plan<T: Task>(
     make::report(trainer, measured, None, observe)
 }
 
-/// The cost of each phase and the memory budget, by which the batches are chosen.
+/// The cost of each phase and the memory budget. The batches are chosen by them.
 ///
 /// # Errors
 /// If steps cannot be measured, or a phase names a stage that isn't there.

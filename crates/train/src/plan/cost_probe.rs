@@ -1,5 +1,5 @@
-//! The cost of a step of each phase, measured by taking some: each in a process of its own, whose memory
-//! goes away with it. Gaps between freed blocks that one phase leaves behind would be counted as the next one's.
+//! The cost probe: it measures a step of each phase by taking some, in a child process for each phase. In one process,
+//! gaps between freed blocks of one phase would count as memory of the next.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -32,12 +32,12 @@ pub const COMMAND: &str = "probe";
 /// A request to measure a phase.
 #[derive(Serialize, Deserialize)]
 pub struct Request<L> {
-    /// The recipe in TOML, with a number in every place and one phase.
+    /// The recipe in TOML, with every option decided, and one phase.
     recipe: String,
     classes: Vec<String>,
     /// Images to take steps with.
     images: Vec<LabelledFile<L>>,
-    /// Two numbers of images a step.
+    /// Two batch sizes.
     batches: [usize; 2],
     workers: usize,
 }
@@ -66,22 +66,22 @@ impl<L: Clone> LabelledFile<L> {
     }
 }
 
-/// What a phase costs, in bytes and seconds.
+/// The cost of a phase, in bytes and seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct PhaseCost {
-    /// Memory of a training step, on what the frozen part has made.
+    /// Memory of a training step, without the frozen part.
     pub step: Memory,
-    /// Memory of inference: the frozen part, and evaluations.
+    /// Memory of inference: of the frozen part and of evaluations.
     pub inference: Memory,
-    /// Most that preparing one image needs, in each thread that does, besides its pixels.
+    /// Highest memory of preparing one image, in each thread, without its pixels.
     pub preparing: f64,
-    /// Bytes of what the frozen part makes of an image.
+    /// Bytes of an image's frozen features.
     pub features: f64,
-    /// Seconds of the frozen part, an image.
+    /// Seconds of the frozen part per image.
     pub frozen_seconds: f64,
-    /// Seconds of a training step, an image.
+    /// Seconds of a training step per image.
     pub step_seconds: f64,
-    /// Seconds of the evaluation, an image.
+    /// Seconds of the evaluation per image.
     pub evaluation_seconds: f64,
 }
 
@@ -96,14 +96,14 @@ pub struct Measured {
 /// Bytes, as a function of the images that go through at a time.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Memory {
-    /// For no image.
+    /// Bytes without any image.
     pub base: f64,
-    /// Each image adds.
+    /// Bytes of each further image.
     pub per_image: f64,
 }
 
 impl Memory {
-    /// The line through two measurements, each of so many images and bytes.
+    /// The line through two measurements, each of images and bytes.
     fn through([few, many]: [(usize, f64); 2]) -> Self {
         let per_image = ((many.1 - few.1) / (many.0 - few.0) as f64).max(0.0);
         Self {
@@ -112,16 +112,16 @@ impl Memory {
         }
     }
 
-    /// For so many images at a time.
+    /// Bytes for `images` images at a time.
     pub fn of(self, images: usize) -> f64 {
         self.base + self.per_image * images as f64
     }
 }
 
-/// Lets other processes measure the phases of a recipe, one after the other, the one that trains most first.
+/// Measures the phases of a recipe in child processes, one after the other, the one that trains most first.
 ///
 /// # Errors
-/// If a process cannot be started or does not end well: for lack of memory, most likely.
+/// If a process cannot be started, or fails, most likely for lack of memory.
 pub fn ask<T: Task>(trainer: &Trainer<T>) -> Result<Vec<PhaseCost>, Error> {
     let data = &trainer.data;
     let validation = data.split(Split::Validation);
@@ -187,9 +187,9 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
         .spawn()
         .map_err(failed)?;
     let text = serde_json::to_string(request).expect("a request is plain data") + "\n";
-    // Open until the answer is there: the child ends where its input does, however this process ends.
+    // Open until the answer is read: the child ends when its input does, so it also ends when this process is killed.
     let mut input = child.stdin.take().expect("it was piped");
-    // A child that died early says why itself.
+    // A child that failed early gives the reason itself.
     let _ = input.write_all(text.as_bytes());
     let output = child.wait_with_output();
     drop(input);
@@ -215,7 +215,7 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
     }))
 }
 
-/// The kind of task of a request in JSON, whatever its labels.
+/// The kind of task of a request in JSON, whose label type is not known yet.
 ///
 /// # Errors
 /// If it is none.
@@ -282,7 +282,7 @@ impl<T: Task> CostProbe<T> {
             *measured = (batch, self.step(batch, &mut cost)?);
         }
         cost.step = Memory::through(measured);
-        // After it, for what the frozen part leaves behind, gaps between what it freed, would count as the steps'.
+        // The frozen part comes after the steps: the gaps between its freed blocks would count as memory of the steps.
         self.frozen_part(INFERENCE_BATCH, &mut cost)?;
         let [_, few] = batches;
         for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
@@ -292,7 +292,7 @@ impl<T: Task> CostProbe<T> {
         Ok(cost)
     }
 
-    /// Most bytes in use while the largest image is read and varied, less its pixels.
+    /// Peak bytes in use while the largest image is read and augmented, less its pixels.
     fn preparing(&self) -> Result<f64, Error> {
         let before = memory_in_use();
         forget_memory_peak();
@@ -304,7 +304,7 @@ impl<T: Task> CostProbe<T> {
         Ok(memory_peak().saturating_sub(before + size_of_val(&*example.pixels)) as f64)
     }
 
-    /// Makes the phase ready for so many images a step.
+    /// Begins the phase with a batch size.
     fn begin(&mut self, batch: usize) -> Result<CurrentPhase, Error> {
         let phase = &mut self.trainer.recipe.phases[0];
         (phase.batch, phase.micro_batch) = (batch, None);
@@ -328,12 +328,12 @@ impl<T: Task> CostProbe<T> {
             let features = current.frozen.noise(batch, seed, &self.trainer.device);
             let started = Instant::now();
             let step = self.trainer.step(&current);
-            // Looking at the network's health holds the parameters twice; the time is of a step without.
+            // Watching the network's health holds the parameters twice; the step without it is timed.
             let mut watch = is_first.then(Watch::default);
             let state = &mut self.state;
-            // At a rate of zero the parameters stay as sound as they are; the loss is of no interest.
+            // With a learning rate of zero the parameters stay finite; the loss does not matter.
             let taken = step.run(state, features, &targets, 0.0, watch.as_mut(), &mut || ());
-            // One that was refused has not needed what a step needs.
+            // A step that was refused has not used the memory of a whole step.
             taken.map_err(|refused| Error::memory(format!("it was refused: {}", refused.what)))?;
             cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
         }
@@ -353,7 +353,7 @@ impl<T: Task> CostProbe<T> {
         let images: Vec<_> = (0..batch).map(&*prepare).collect::<Result<_, _>>()?;
         for _ in 0..2 {
             let started = Instant::now();
-            // There is no cache, so there is nothing to tell.
+            // There is no cache, so there are no messages.
             let features = trainer.features(&current.frozen, &images, &source, &mut |_| ());
             drop(features);
             cost.frozen_seconds = started.elapsed().as_secs_f64() / batch as f64;
@@ -364,11 +364,11 @@ impl<T: Task> CostProbe<T> {
     /// The highest memory of an evaluation, which is timed.
     fn evaluation(&mut self, images: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
         let current = self.begin(images)?;
-        // As many as go through at a time, so that none are prepared ahead: the plan counts those.
+        // One batch, so that no images are prepared ahead: the plan counts those itself.
         let mut data = (*self.trainer.data).clone();
         data.validate_on(data.train[..images].to_vec());
         self.trainer.data = Arc::new(data);
-        // What is freed and taken again leaves gaps, as it does in many batches.
+        // Repeated, because freeing and allocating leaves gaps, as in many batches.
         for _ in 0..2 {
             let started = Instant::now();
             self.trainer.evaluate(
@@ -383,7 +383,7 @@ impl<T: Task> CostProbe<T> {
     }
 }
 
-/// What the process held at its peak besides what was counted: the program, small things, and gaps.
+/// Peak memory of the process that the allocator did not count: the program, small allocations, and gaps.
 fn uncounted(counted: usize) -> f64 {
     (memory::peak_mb() * 1e6 - counted as f64).max(0.0)
 }

@@ -13,9 +13,9 @@ use crate::memory::{self, Budget};
 use crate::phase_setup::PhaseSetup;
 use crate::trainer::Trainer;
 
-/// Below so many steps in all, a pretrained network has hardly moved towards the data.
+/// Training steps below which a pretrained network has hardly adapted to the data.
 const FEW_STEPS: usize = 200;
-/// Share of a phase's memory that the plan need not know of.
+/// Share of a phase's memory below which a saving does not matter.
 const UNNOTICED: f64 = 0.05;
 pub(super) const MB: f64 = 1e6;
 
@@ -100,7 +100,8 @@ pub fn plan<T: Task>(
     })
 }
 
-/// Whether what a checkpoint holds while it is written is too much for the phase's memory, or much beside it.
+/// Whether the memory of a checkpoint that is being written exceeds the limit together with the phase's, or is a large
+/// share of the phase's.
 fn is_noticed(saving: f64, planned: f64, limit: f64) -> bool {
     planned + saving > limit.min(planned * (1.0 + UNNOTICED))
 }
@@ -172,8 +173,8 @@ fn few_steps(recipe: &Recipe, phases: &[PhasePlan]) -> Option<String> {
     ))
 }
 
-/// Time of a phase: of its frozen part on what is not kept already or from an earlier epoch, of its steps, and of
-/// the evaluations.
+/// Time of a phase: of its frozen part on images whose features are not cached already or by an earlier epoch, of its
+/// steps, and of the evaluations.
 fn seconds<T: Task>(
     trainer: &Trainer<T>,
     phase: &Phase,
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn images_that_take_most_of_the_memory_to_read_are_said() {
+    fn images_that_take_most_of_the_memory_to_read_are_noted() {
         assert_eq!(reading_note(400.0 * MB, 2, 900.0 * MB), None);
         assert_eq!(reading_note(400.0 * MB, 2, f64::INFINITY), None);
         let note = reading_note(600.0 * MB, 2, 900.0 * MB).unwrap();
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cut_batch_changes_is_said() {
+    fn the_effect_of_micro_batches_is_noted() {
         let mut thaw = phase("train = 'all'");
         thaw.micro_batch = Some(4);
         thaw.batch_norm = BatchNorm::Batch;

@@ -12,20 +12,20 @@ use crate::trainer::{Trainer, batches_ahead};
 /// The parts of the memory of a phase, in bytes.
 pub(super) struct Need {
     cost: PhaseCost,
-    /// Of an image.
+    /// Pixels of an image.
     pixels: f64,
-    /// Of an image that waits for its step: its pixels, or its features.
+    /// An image that waits for its step: its pixels, or its features.
     waiting: f64,
-    /// Of images that are being read, in all threads.
+    /// Images that are being read, in all threads.
     pub(super) preparing: f64,
-    /// Of what learns.
+    /// Gradients of the trained parameters.
     gradients: f64,
-    /// Of a checkpoint that is being written, once a step has changed what it holds.
+    /// A checkpoint that is being written, once a step has changed the parameters.
     pub(super) saving: f64,
 }
 
-/// Makes the batches that were left open smaller where they do not fit, cuts into micro-batches what does not fit all
-/// the same, and lets learning rates that were left open follow.
+/// Makes the batches that were left open smaller where they do not fit, splits those that still do not fit into
+/// micro-batches, and adapts learning rates that were left open.
 ///
 /// # Errors
 /// If a phase names a stage that isn't there.
@@ -59,7 +59,7 @@ pub(super) fn choose_batches<T: Task>(
     Ok(())
 }
 
-/// Bytes to keep within.
+/// The memory budget in bytes.
 pub(super) fn limit(budget: Option<&Budget>) -> f64 {
     budget.map_or(f64::INFINITY, |budget| budget.bytes as f64)
 }
@@ -89,7 +89,7 @@ impl Need {
         })
     }
 
-    /// The same where all features are kept already, so that no image is read.
+    /// The need where all features are cached already, so that no image is read.
     pub(super) fn with_kept_features(self) -> Self {
         Self {
             waiting: self.cost.features,
@@ -110,7 +110,7 @@ impl Need {
         step.max(inference) + self.waiting * ahead + self.preparing
     }
 
-    /// The line that decides: that of steps, or that of inference.
+    /// The memory of steps or of inference, whichever is larger, as a function of the images at a time.
     pub(super) fn line(&self, batch: usize, micro_batch: usize) -> Memory {
         if self.of_step(batch, micro_batch) < self.of_inference(batch, micro_batch) {
             self.cost.inference
@@ -135,7 +135,7 @@ impl Need {
     }
 }
 
-/// Values that are saved of each that learns: itself, its moments, its average.
+/// Saved values per trained value: itself, its moments, its average.
 fn copies(phase: &Phase) -> f64 {
     let moments = match phase.optimizer {
         OptimizerKind::Sgd => 1.0,
@@ -152,8 +152,7 @@ fn largest_batch(mut batch: usize, need: &Need, limit: f64) -> usize {
     batch
 }
 
-/// The fewest equal parts of a batch that fit, or that need the least if none does; `None` if that is
-/// the whole.
+/// The largest of a batch's equal parts that fits, or that needs the least if none does; `None` for the whole batch.
 fn micro_batch(need: &Need, batch: usize, limit: f64) -> Option<usize> {
     let limit = limit.max(need.bytes(batch, 1));
     let mut sizes = (1..=batch).map(|parts| batch.div_ceil(parts));
@@ -190,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_fits_is_not_cut_and_one_that_does_not_goes_in_equal_parts() {
+    fn a_batch_that_fits_stays_whole_and_another_is_split_into_equal_parts() {
         let at = |limit: f64| micro_batch(&need(), 16, limit * MB);
         assert_eq!(at(600.0), None);
         // 100 + 10 for the sum of the gradients + 30 an image.
@@ -198,7 +197,7 @@ mod tests {
         assert_eq!(at(300.0), Some(6));
         assert_eq!(at(140.0), Some(1));
         assert_eq!(at(1.0), Some(1));
-        // Where the images of a step do not count, cutting it is of no use.
+        // Where the images of a step cost no memory, splitting it does not help.
         let mut frozen = need();
         (frozen.cost.step.per_image, frozen.gradients) = (0.0, 0.0);
         assert_eq!(micro_batch(&frozen, 16, 1.0), None);

@@ -18,8 +18,8 @@ use warmstart_tasks::model_file::{ModelInfo, write_model, write_tensors};
 
 use crate::training_state::TrainingState;
 
-/// A moment of a run. Its tensors are handles: steps that come later make copies of what they change, and
-/// leave these as they are.
+/// The state of a run that a checkpoint saves. Its tensors are handles: later steps copy what they change, and leave
+/// these as they are.
 pub struct Commit {
     state: State,
     model: Parameters,
@@ -27,13 +27,13 @@ pub struct Commit {
     optimizer: Parameters,
     info: Arc<ModelInfo>,
     finished: Option<FinishedEpoch>,
-    /// Whether the checkpoint is there, and only what follows from it is missing.
+    /// Whether the checkpoint is written, and only the files that follow from it are missing.
     is_written: bool,
 }
 
-/// What a finished epoch changes besides.
+/// What a finished epoch changes besides the checkpoints.
 pub struct FinishedEpoch {
-    /// The run with it.
+    /// The summary of the run, with this epoch.
     pub summary: Summary,
     /// True if its metric is the highest so far.
     pub is_highest: bool,
@@ -44,8 +44,8 @@ impl Commit {
         self.finished.as_ref().is_some_and(|epoch| epoch.is_highest)
     }
 
-    /// The checkpoint first, for everything else follows from it. What should have been removed and could
-    /// not be is told, and is no failure.
+    /// Writes the checkpoint first, because everything else follows from it. A failure to remove old files is a
+    /// message, and no error.
     fn write(&mut self, run: &RunFolder) -> Result<Option<String>, Error> {
         if !self.is_written {
             let model = |path: &Path| write_model(path, &self.model, &self.info);
@@ -85,7 +85,7 @@ impl Commit {
     }
 }
 
-/// Writes the checkpoints of a run beside its training.
+/// Writes the checkpoints of a run in the background of training.
 pub struct Checkpointer {
     writer: BackgroundWriter<Commit>,
     info: Arc<ModelInfo>,
@@ -93,17 +93,18 @@ pub struct Checkpointer {
     data: String,
     phase: String,
     frozen_features: Vec<String>,
-    /// Whether what is being written is waited for before it is changed, and would be in memory twice.
+    /// Whether steps wait for the checkpoint that is being written before they change the parameters, which would be in
+    /// memory twice.
     waits: bool,
     last: Instant,
     steps_at_last: u64,
-    /// How far the run was, in finished epochs and images of the next, when it was last saved.
+    /// The last saved progress: finished epochs, and images of the next one.
     saved: (usize, usize),
 }
 
 impl Checkpointer {
-    /// A checkpointer for a run that learns from data with that checksum, and was saved after so many steps, so
-    /// many epochs and images of the next.
+    /// A checkpointer for a run. `data` is the checksum of its data files; the last tuple is its saved progress: steps,
+    /// and finished epochs with images of the next one.
     ///
     /// # Errors
     /// If the system refuses a thread.
@@ -130,16 +131,15 @@ impl Checkpointer {
         })
     }
 
-    /// Says which phase what comes belongs to, where its frozen features are kept, and whether what is being written is
-    /// waited for before it is changed.
+    /// Begins a phase: sets its name, the keys of its frozen features, and whether steps wait for the checkpoint that
+    /// is being written.
     pub fn begin_phase(&mut self, name: &str, frozen_features: Vec<String>, waits: bool) {
         self.phase = name.to_owned();
         self.waits = waits;
         self.frozen_features = frozen_features;
     }
 
-    /// Whether it is time for a checkpoint within an epoch. While one is being written, it is not: a slow
-    /// disk makes them fewer.
+    /// Whether a checkpoint within an epoch is due. None is due while one is being written, so a slow disk gets fewer.
     pub fn is_due(&self, state: &TrainingState) -> bool {
         let due = match self.recipe.checkpoint_every {
             CheckpointEvery::Time(time) => self.last.elapsed() >= time,
@@ -148,8 +148,8 @@ impl Checkpointer {
         due && !self.writer.is_busy()
     }
 
-    /// Saves a moment within an epoch, unless it is saved already, or a parameter is not finite: then the
-    /// next step will say so, and the last good state stays. Returns whether it is saved.
+    /// Saves the state within an epoch, unless it is saved already, or a parameter is not finite: then the next step
+    /// fails, and the last good state stays. Returns whether it is saved.
     pub fn within_epoch(
         &mut self,
         state: &TrainingState,
@@ -208,21 +208,21 @@ impl Checkpointer {
         };
         let is_highest = commit.is_highest();
         self.saved = commit.state.progress();
-        // Where the disk refuses, what comes later holds what was before; but for the highest epoch's model.
+        // Where the disk refuses, a later checkpoint replaces this one, except that of the highest epoch.
         self.writer
             .submit(commit, |waiting| waiting.is_highest() && !is_highest);
         self.last = Instant::now();
         self.steps_at_last = training.steps;
     }
 
-    /// To be called before what is state changes.
+    /// To be called before the state changes.
     pub fn before_change(&self) {
         if self.waits {
             self.writer.wait_until_idle();
         }
     }
 
-    /// Tells what there is to tell of the writing.
+    /// Reports the writer's messages.
     pub fn report(&self, observe: Observer) {
         for news in self.writer.news() {
             observe(Event::Note(news));
@@ -232,7 +232,7 @@ impl Checkpointer {
     /// Waits until everything is on the disk.
     ///
     /// # Errors
-    /// The words of the disk, if it refused every time.
+    /// The error of the disk, if it refused every time.
     pub fn flush(&self, observe: Observer) -> Result<(), String> {
         let result = self.writer.flush();
         self.report(observe);

@@ -143,7 +143,7 @@ impl<T: Task> Run<T> {
             Train::All | Train::From(_) => Key::LR,
         };
         let skip = match self.trainer.recipe.on_nonfinite {
-            OnNonFinite::Stop => format!(", or leave such steps out: `{} skip`", Key::ON_NONFINITE),
+            OnNonFinite::Stop => format!(", or skip such steps: `{} skip`", Key::ON_NONFINITE),
             OnNonFinite::Skip => String::new(),
         };
         let what = format!(
@@ -171,7 +171,7 @@ impl<T: Task> Run<T> {
             return self.unsaved(&failure);
         }
         if self.highest().is_some() {
-            // For readers: resuming does not need it.
+            // For people and programs that read it: resuming does not need it.
             let _ = self
                 .run
                 .write_summary(&self.summary(RunState::Interrupted, None, None));
@@ -212,7 +212,7 @@ impl<T: Task> Run<T> {
             At::Epoch(epoch) => epoch > self.history.len(),
             At::Step(step) => self.in_hand.is_none() || step != self.state.steps,
         };
-        // The furthest first: cut in between, what is left is a run that was there once.
+        // The latest first, so that an interruption leaves an earlier state of the run.
         let found = self.run.checkpoints.list()?;
         for at in found.into_iter().rev().filter(further) {
             self.run.checkpoints.remove(at)?;
@@ -228,7 +228,7 @@ impl<T: Task> Run<T> {
             None => self.keep_epoch(&highest, observe)?,
         }
         match finished {
-            // Its figures are those of the file that is kept.
+            // Its figures are those of the kept file.
             Some(summary) => self.run.write_summary(summary),
             None => {
                 let summary = self.summary(RunState::Running, None, None);

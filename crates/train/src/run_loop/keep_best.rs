@@ -66,7 +66,7 @@ impl<T: Task> Run<T> {
         }
         let mut p_value = None;
         if !is_guarded {
-            // The highest figure: an epoch's, unless the thaw's own weights are better than their average.
+            // The highest figure: that of an epoch, unless the thaw's own weights are better than their average.
             let highest = probe
                 .as_ref()
                 .map_or(f64::NEG_INFINITY, |probe| probe.value);
@@ -108,7 +108,7 @@ impl<T: Task> Run<T> {
         replace_model(&self.run.path().join(BEST), &parameters, &self.trainer.info)
     }
 
-    /// Evaluation of an epoch's model on the validation images; `None` if a stop is requested.
+    /// The evaluation of an epoch's model on the validation images; `None` if a stop is requested.
     fn outcome(
         &mut self,
         figure: &EpochFigure,
@@ -120,7 +120,7 @@ impl<T: Task> Run<T> {
         {
             return Ok(Some(tally));
         }
-        // Its checkpoint is verified.
+        // The checkpoint was verified when it was opened.
         self.run.checkpoints.open(At::Epoch(figure.epoch))?;
         self.measured(
             &self.checkpoint_file(figure, file),
@@ -129,7 +129,7 @@ impl<T: Task> Run<T> {
         )
     }
 
-    /// Evaluation of a file's model on a split; `None` if a stop is requested.
+    /// The evaluation of a file's model on a split; `None` if a stop is requested.
     pub(super) fn measured(
         &self,
         file: &Path,
@@ -137,7 +137,7 @@ impl<T: Task> Run<T> {
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
         let parameters = self.parameters_in(file)?;
-        // No more at a time than the steps had room for.
+        // At most as many images at a time as the steps had memory for.
         let micro_batches = self.trainer.recipe.phases.iter().map(Phase::micro_batch);
         let images = micro_batches.min().unwrap_or(INFERENCE_BATCH);
         let frozen = self.trainer.frozen(0, &parameters, images);
@@ -155,7 +155,7 @@ impl<T: Task> Run<T> {
         folder.join(name)
     }
 
-    /// Without a candidate's checkpoint, the highest epoch is kept.
+    /// Keeps the highest epoch where a candidate's checkpoint is lost.
     fn or_lost(
         &self,
         outcome: Result<Option<T::Tally>, Error>,
@@ -182,7 +182,7 @@ impl<T: Task> Run<T> {
         self.or_stays(self.run.write_kept(kept), observe)
     }
 
-    /// Where a checkpoint is lost, best.safetensors stays, and that is said.
+    /// Leaves best.safetensors as it is where a checkpoint is lost, and reports that.
     pub(super) fn or_stays(
         &self,
         written: Result<(), Error>,

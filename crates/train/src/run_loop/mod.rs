@@ -26,8 +26,8 @@ use crate::trainer::{CurrentPhase, EpochEnd, StepEvent};
 use checkpointer::{Checkpointer, FinishedEpoch};
 
 impl<T: Task> Run<T> {
-    /// Trains every epoch that is left. Should the system have no more memory to give, the process
-    /// becomes one that resumes the run.
+    /// Trains every epoch that is left. If an allocation fails, the process replaces itself by one that resumes the
+    /// run.
     ///
     /// # Errors
     /// If an image or a file fails, the loss is not finite any more, or a stop is requested.
@@ -103,7 +103,7 @@ impl<T: Task> Run<T> {
         checkpointer: &mut Checkpointer,
         observe: Observer,
     ) -> Result<CurrentPhase, Error> {
-        // However the new phase ends, the old one is on the disk. A disk that refuses was reported.
+        // However the new phase ends, the old one is on the disk; a refusal of the disk was reported.
         let _ = checkpointer.flush(observe);
         let phase = &self.trainer.recipe.phases[position.phase];
         self.run.mark_running(&phase.name);
@@ -202,7 +202,7 @@ impl<T: Task> Run<T> {
         Ok((record, tally))
     }
 
-    /// Makes a finished epoch last.
+    /// Saves a finished epoch.
     fn commit(&mut self, record: EpochRecord, checkpointer: &mut Checkpointer, observe: Observer) {
         let epoch = record.epoch;
         self.history.push(record);

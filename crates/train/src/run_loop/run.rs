@@ -30,7 +30,7 @@ pub struct Run<T: Task> {
     pub(super) history: Vec<EpochRecord>,
     /// Progress of the epoch in which the run was interrupted.
     pub(super) in_hand: Option<EpochProgress>,
-    /// Keys of its phase's features in the cache.
+    /// Keys of the cached features of the phase in which the run was interrupted.
     pub(super) frozen_features: Vec<String>,
     pub(super) plan: Option<Plan>,
     /// Evaluations of the candidates for the kept model, by epoch.
@@ -40,7 +40,7 @@ pub struct Run<T: Task> {
 }
 
 impl<T: Task> Run<T> {
-    /// A run before its first epoch, on data of these files.
+    /// A run before its first epoch, with the list of its data files.
     pub fn new(
         trainer: Trainer<T>,
         run: RunFolder,
@@ -68,8 +68,7 @@ impl<T: Task> Run<T> {
     /// A run as it was at a checkpoint that fits its recipe.
     ///
     /// # Errors
-    /// If the checkpoint's files cannot be read, or are of another network. Nothing has been changed
-    /// then.
+    /// If the checkpoint's files cannot be read, or are of another network; nothing is changed then.
     ///
     /// # Panics
     /// If the recipe has fewer epochs.
@@ -106,7 +105,7 @@ impl<T: Task> Run<T> {
         Ok(restored)
     }
 
-    /// The run, with the plan saved that its summary holds the phases against.
+    /// The run with its plan, which is saved; the summary compares the phases with it.
     ///
     /// # Errors
     /// If the disk refuses.
@@ -122,7 +121,7 @@ impl<T: Task> Run<T> {
         position::next(&self.trainer.recipe, &self.history).is_some()
     }
 
-    /// Epochs of the run, if no phase ends before its time.
+    /// Epochs of the run, if no further phase ends early.
     pub fn epochs(&self) -> usize {
         self.trainer.recipe.epochs()
     }

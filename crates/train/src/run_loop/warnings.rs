@@ -31,7 +31,7 @@ impl<T: Task> Run<T> {
         }
     }
 
-    /// Notes that a phase ended before its last epoch.
+    /// Reports that a phase ended before its last epoch.
     pub(super) fn note_early_end(&self, position: Position, observe: Observer) {
         let phase = &self.trainer.recipe.phases[position.phase];
         let done = position.epoch_in_phase + 1;

@@ -19,7 +19,7 @@ use warmstart_tasks::task_data::{ClassOf, TaskData};
 const WEIGHT: &str = "head.weight";
 const BIAS: &str = "head.bias";
 
-/// Learning the brightness of an image.
+/// The task of learning the brightness of an image.
 pub struct Brightness {
     preprocessing: Preprocessing,
     data: Arc<TaskData<f32>>,

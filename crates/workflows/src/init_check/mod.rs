@@ -1,5 +1,5 @@
-//! `warmstart init-check`: the effect of an initialization on a signal on its way forward, and on a gradient on its way
-//! back.
+//! `warmstart init-check`: the effect of an initialization on the signal of a forward pass, and on the gradient of a
+//! backward pass.
 
 mod network;
 mod passes;
@@ -14,7 +14,7 @@ pub use network::{PLAIN, names};
 use passes::{Pass, Passes};
 pub use request::Request;
 
-/// Factor by which a signal may grow or shrink on its way through a network: training still gets through.
+/// Factor by which a signal may grow or shrink through a network that can still be trained.
 const MOST_GROWTH: f64 = 1e3;
 
 /// A layer under an initialization.
@@ -39,8 +39,8 @@ pub struct Check {
     pub init: String,
     /// The layers in the order of the forward pass.
     pub layers: Vec<Layer>,
-    /// The classifier behind them; none of the plain network. It is no part of what follows: it begins small on purpose,
-    /// and the pool before it spreads the gradient over the pixels.
+    /// The classifier behind them; `None` for the plain network. The figures below leave it out: it begins small on
+    /// purpose, and the pool before it spreads the gradient over the pixels.
     pub head: Option<Layer>,
     /// Deviation of the last layer's results over that of the first's.
     pub forward: f64,
@@ -51,7 +51,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// The layers, and last the classifier.
+    /// The layers, then the classifier.
     pub fn with_head(&self) -> impl Iterator<Item = &Layer> {
         self.layers.iter().chain(&self.head)
     }
@@ -150,8 +150,8 @@ fn findings(check: &Check) -> Vec<String> {
     findings
 }
 
-/// What is wrong with deviations on their way through the layers, each with its name: how far they grow or shrink, and
-/// from which layer on too far. `consequences` are those of vanishing and of exploding.
+/// The problem with the deviations along the layers, each with its layer's name: how far they grow or shrink, and from
+/// which layer on too far. `consequences` are those of vanishing and of exploding.
 fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<String> {
     let (start, begins) = way[0];
     let finite = way
@@ -165,7 +165,7 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
         ));
     }
     let grown = |deviation: f64| deviation / begins;
-    // Also where it is not finite any more.
+    // Values that are not finite count, too.
     let too_far = |grown: f64| !(1.0 / MOST_GROWTH..=MOST_GROWTH).contains(&grown);
     let (limit, _) = way
         .iter()
@@ -179,9 +179,10 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
         .enumerate()
         .max_by(|(_, (_, a)), (_, (_, b))| distance(*a).total_cmp(&distance(*b)))?;
     let growth = grown(*ends);
-    let (verb, consequence) = match growth < 1.0 && overflow.is_empty() {
-        true => ("vanishes", consequences[0]),
-        false => ("explodes", consequences[1]),
+    let (verb, consequence) = if growth < 1.0 && overflow.is_empty() {
+        ("vanishes", consequences[0])
+    } else {
+        ("explodes", consequences[1])
     };
     let overflows = match overflow.first() {
         Some((layer, _)) => format!(", not finite from {layer} on"),

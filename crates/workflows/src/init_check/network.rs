@@ -16,13 +16,13 @@ use super::passes::{Pass, Passes, values};
 use super::request::Request;
 use super::unit_by_unit::pass;
 
-/// The textbook's network: linear layers and rectifiers, and no batch norm that would make up for the
+/// The textbook's network: linear layers and rectifiers, without batch norm, which would compensate for the
 /// initialization.
 pub const PLAIN: &str = "plain";
-/// Its layers and the width of each.
+/// Its number of layers and their width.
 const DEPTH: usize = 30;
 const WIDTH: usize = 512;
-/// Classes that the loss tells apart where there are no data.
+/// Classes of the loss where there are no data.
 const CLASSES: usize = 10;
 
 /// Names of the networks that can be checked.
@@ -149,7 +149,7 @@ impl Network {
     }
 }
 
-/// Standard normal values, of their own for each purpose.
+/// Standard normal values, different for each purpose.
 fn noise(purpose: &str, values: usize, seed: u64) -> Vec<f32> {
     let values = info(purpose, &[1, values], Kind::LinearWeight);
     Scheme::Normal { deviation: 1.0 }.values(&values, seed)

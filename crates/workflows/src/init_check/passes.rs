@@ -6,15 +6,15 @@ use warmstart_nn::burn::tensor::Tensor;
 pub struct Pass {
     pub name: String,
     pub output: Vec<f32>,
-    /// Of the loss by the output.
+    /// The gradient of the loss by the output.
     pub gradient: Vec<f32>,
 }
 
 /// The passes of a network.
 pub struct Passes {
-    /// Through its layers, from the image on.
+    /// The passes of its layers, from the image on.
     pub layers: Vec<Pass>,
-    /// Through the classifier behind them; the plain network has none.
+    /// The pass of the classifier behind them; `None` for the plain network.
     pub head: Option<Pass>,
 }
 

@@ -8,8 +8,8 @@ pub struct Request {
     pub batch: usize,
     /// Edge of the square images in pixels; `None` for the model's own.
     pub image_size: Option<usize>,
-    /// Everything random follows from it.
+    /// Seed of everything random.
     pub seed: u64,
-    /// Images to take; noise if there are none.
+    /// Data set whose images are taken; `None` for noise.
     pub data: Option<std::path::PathBuf>,
 }

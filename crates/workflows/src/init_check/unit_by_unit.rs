@@ -1,5 +1,5 @@
-//! A network forward and back, cut between its units: each is a graph of its own, so that the gradient by every
-//! result is there to look at, and not only that by the parameters.
+//! A network forward and back, cut between its units: each is a graph of its own, so that the gradient by every result
+//! can be read, and not only that by the parameters.
 
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
@@ -10,26 +10,26 @@ use warmstart_tasks::classify::loss::cross_entropy;
 
 use super::passes::{Pass, Passes, values};
 
-/// A unit on its way forward, cut off from those before it.
+/// A unit in the forward pass, cut off from those before it.
 struct Node {
     name: String,
     input: Tensor<4>,
-    /// What was added before its activation.
+    /// The tensor that was added before its activation.
     added: Option<Tensor<4>>,
     output: Tensor<4>,
     role: Role,
 }
 
-/// What a unit's input and result are to the units around it.
+/// How a unit's input and result connect it to other units.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Role {
     /// The input is the result of the one before.
     Chain,
     /// As `Chain`, and the first of a branch whose input is kept for a shortcut.
     Fork,
-    /// A shortcut's own unit: its input is the branch's, its result is what the branch's last adds.
+    /// A shortcut's own unit: its input is that of the branch, and the last unit of the branch adds its result.
     Projection,
-    /// A pool, of which nothing is told.
+    /// A pool, which is not reported.
     Pool,
 }
 
@@ -134,7 +134,8 @@ fn block_forward(
 /// Sends the gradient of the last unit's result back, unit by unit.
 fn backward(nodes: Vec<Node>, mut gradient: Tensor<4>) -> Vec<Pass> {
     let mut passes = Vec::new();
-    // Of what the branch at hand adds, which goes to its input, through the projection if there is one.
+    // The gradient by what the current branch adds; it flows to the branch's input, through the projection if there is
+    // one.
     let mut of_added: Option<Tensor<4>> = None;
     let mut nodes = nodes.into_iter().rev().peekable();
     while let Some(node) = nodes.next() {

@@ -1,4 +1,4 @@
-//! The changes that `resume` makes, and the recipe with them.
+//! The changes that `resume` makes to a run and its recipe.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Whether they change the plan.
+    /// Whether the changes need a new plan.
     pub(super) fn need_a_plan(&self) -> bool {
         let Draft {
             memory,
@@ -35,7 +35,7 @@ impl Changes {
         memory.is_some() || frozen.batch.is_some() || thawed.batch.is_some()
     }
 
-    /// The recipe with the changes, which touch no phase whose epochs are all done.
+    /// The recipe with the changes, except in phases whose epochs are all finished.
     pub(super) fn apply(
         &self,
         mut recipe: Recipe,
@@ -48,7 +48,7 @@ impl Changes {
             recipe = position::with_epochs(recipe, epochs, history)?;
         }
         let mut thawed = options.thawed.clone();
-        // A total, and no phase's own.
+        // Here `epochs` is the total, not that of a phase.
         thawed.epochs = None;
         let first = first_open(&recipe, history);
         let mut has_phase = [false; 2];
@@ -78,7 +78,7 @@ impl Changes {
     }
 }
 
-/// The options that a new plan chooses: the micro-batches of the phases that are not done.
+/// The options that a new plan chooses: the micro-batches of the phases that are not finished.
 pub(super) fn open_options(recipe: &Recipe, history: &[EpochRecord]) -> Vec<ByMemory> {
     let first = first_open(recipe, history);
     let open = (0..recipe.phases.len()).map(|phase| ByMemory {
@@ -88,18 +88,18 @@ pub(super) fn open_options(recipe: &Recipe, history: &[EpochRecord]) -> Vec<ByMe
     open.collect()
 }
 
-/// Index of the first phase that is not done; the number of phases if all are.
+/// Index of the first phase that is not finished; the number of phases if all are.
 fn first_open(recipe: &Recipe, history: &[EpochRecord]) -> usize {
     position::next(recipe, history).map_or(recipe.phases.len(), |position| position.phase)
 }
 
-/// Halves the images at a time of a phase for which there was not enough memory, and returns a note on it.
+/// Halves the micro-batch of a phase that ran out of memory, and returns a note on it.
 pub(super) fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Error> {
     let Phase { name, batch, .. } = &*phase;
     let before = phase.micro_batch();
     if before == 1 {
         let what = format!(
-            "the run ended in phase {name} for lack of memory, and its images go one at a time already"
+            "the run ended in phase {name} for lack of memory, and its micro-batch is a single image already"
         );
         return Err(Error::memory(what).fix(format!(
             "free some memory and resume with `{} {} auto`, or start a run with a smaller model or {}",

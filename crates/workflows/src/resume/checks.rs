@@ -1,4 +1,4 @@
-//! Refusals of what would do harm to a run that is resumed.
+//! Checks that refuse to resume a run where that would harm it.
 
 use std::path::Path;
 
@@ -11,8 +11,7 @@ use warmstart_run::folder::RunFolder;
 use warmstart_run::position;
 use warmstart_tasks::model_file::ModelInfo;
 
-/// Refuses a checkpoint of other classes, another network or another image size: nothing of the result
-/// would mean anything.
+/// Refuses a checkpoint of other classes, another network or another image size.
 pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> Result<(), Error> {
     let path = checkpoint.folder.join(MODEL);
     let found = ModelInfo::of(&warmstart_weights::read(&path)?)?;
@@ -29,7 +28,7 @@ pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> R
     }
 }
 
-/// Data that differ from those that the run has learned from.
+/// Data that differ from those that the run was trained on.
 pub(super) struct OtherData {
     /// How they differ, in words.
     pub difference: String,
@@ -37,7 +36,7 @@ pub(super) struct OtherData {
     pub was_accepted: bool,
 }
 
-/// How the data differ from those that the run learned from; `None` if they do not.
+/// How the data differ from those that the run was trained on; `None` if they do not.
 pub(super) fn other_data(
     run: &RunFolder,
     files: &DataFiles,
@@ -52,7 +51,7 @@ pub(super) fn other_data(
         return None;
     }
     let was_accepted = listed.as_ref() == Some(files);
-    // The list may be lost, or be that of a later change.
+    // The list may be lost, or belong to a later change.
     let listed = listed.filter(|listed| listed.checksum() == expected);
     let difference = listed.map_or_else(
         || {
@@ -67,7 +66,7 @@ pub(super) fn other_data(
     })
 }
 
-/// The newest checkpoint between two epochs: which images of an epoch are done means nothing to others.
+/// The newest checkpoint between two epochs: the progress within an epoch does not fit other images.
 pub(super) fn between_epochs(
     run: &RunFolder,
     checkpoint: Option<Checkpoint>,
@@ -99,17 +98,17 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
             names.join(", "),
             state.phase
         );
-        return refuse(what, "give the phases back their names and places");
+        return refuse(what, "restore the names and the order of the phases");
     }
     let Some(position) = state.position(recipe) else {
         let what = format!(
-            "it has {} epochs, and {} are done",
+            "it has {} epochs, and {} are finished",
             recipe.epochs(),
             state.epoch
         );
         return refuse(
             what,
-            &format!("give it more, or go back by {}", Key::FROM_EPOCH),
+            &format!("give it more epochs, or go back by {}", Key::FROM_EPOCH),
         );
     };
     let phase = &recipe.phases[position.phase];
@@ -120,7 +119,7 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
         );
         return refuse(
             what,
-            "give the phases back their names and places, and no phase less patience than the run has had",
+            "restore the names and the order of the phases, and a patience that was lowered",
         );
     }
     let before = state
@@ -137,7 +136,7 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
         None => Ok(()),
         Some(key) => {
             let what = format!(
-                "it has another `{key}` in phase {}, in the middle of which the run is",
+                "it changes `{key}` in phase {}, which is in progress",
                 phase.name
             );
             let fix = format!(

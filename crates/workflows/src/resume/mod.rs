@@ -34,8 +34,8 @@ use checks::{OtherData, between_epochs, other_data, require_same_model, require_
 /// Resumes a run from its newest sound checkpoint, or from the start if it has none.
 ///
 /// # Errors
-/// If there is no run, no sound checkpoint, or a change that cannot be; if training fails. Nothing
-/// is changed before the checkpoint is loaded.
+/// If there is no run, no sound checkpoint, or an impossible change, or if training fails. Nothing is changed before
+/// the checkpoint is loaded.
 pub fn resume(
     path: &Path,
     changes: &Changes,
@@ -103,7 +103,7 @@ impl Request<'_> {
         }
     }
 
-    /// Halves the images at a time of the next phase if the run ended for lack of memory. Returns whether it did.
+    /// Halves the micro-batch of the next phase if the run ended for lack of memory. Returns whether it did.
     fn spare_memory(
         &self,
         recipe: &mut Recipe,
@@ -115,7 +115,7 @@ impl Request<'_> {
             let what =
                 "every epoch is done, and there is too little memory to measure the kept model";
             return Err(Error::memory(what).fix(format!(
-                "free some and resume with `{}`",
+                "free some memory and resume with `{}`",
                 command::resume(self.path)
             )));
         }
@@ -130,8 +130,8 @@ impl Request<'_> {
         Ok(true)
     }
 
-    /// Whether the run was certainly killed for lack of memory. Where another process may have been, a note says how to
-    /// state it: the run continues as it was, in the same bits.
+    /// Whether the run was certainly killed for lack of memory. If another process may have been killed instead, a note
+    /// says how to confirm it, and the run continues unchanged, with the same bits.
     fn was_killed_for_memory(&self, observe: Observer) -> bool {
         match self.folder.silent_end() {
             None | Some((_, EndCause::OtherEnd)) => false,
@@ -167,7 +167,7 @@ impl Request<'_> {
         }
     }
 
-    /// The checkpoint to continue from with data that may differ.
+    /// The checkpoint to continue from, on data that may differ.
     fn for_data(
         &self,
         data: &Path,
@@ -203,7 +203,7 @@ impl Request<'_> {
         between_epochs(&self.folder, checkpoint, observe)
     }
 
-    /// The plan: a new one where something was changed that it depends on.
+    /// The plan: a new one if something changed that it depends on.
     fn plan<T: Task>(
         &self,
         trainer: &mut Trainer<T>,
@@ -255,7 +255,7 @@ impl Request<'_> {
         note_other_simd(&checkpoint, observe);
         if self.changes.from_epoch.is_some() {
             observe(Event::Note(format!(
-                "back to epoch {done}: later epochs are removed, and come out the same again unless something is changed"
+                "back to epoch {done}: later epochs are removed; training them again gives the same result unless something is changed"
             )));
         }
         let has_same_guard = trainer.recipe.guard == checkpoint.state.recipe.guard;
@@ -280,21 +280,21 @@ impl Request<'_> {
             return run.run(observe);
         }
         observe(Event::Note(format!(
-            "{} has finished its {done} epochs; to train on: {} {} {}",
+            "{} has finished its {done} epochs; to train more: {} {} {}",
             shown(self.path),
             command::resume(self.path),
             Key::EPOCHS,
             done + MORE_EPOCHS
         )));
         match finished {
-            // The test split was measured; that is done once.
+            // The test split was measured already, which is done only once.
             Some(summary) => run.keep_summary(summary),
             None => run.run(observe),
         }
     }
 }
 
-/// Reports the differences of the recipe: changed now, or since the checkpoint.
+/// Reports the changes of the recipe: those made now, and those since the checkpoint.
 fn report_changes(
     recipe: &Recipe,
     before: &Recipe,
@@ -314,7 +314,7 @@ fn report_changes(
     }
 }
 
-/// The same bits are promised within one SIMD level.
+/// Notes a change of the SIMD level: the same bits are promised only within one.
 fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
     let here = warmstart_nn::simd_level().unwrap_or_default();
     let there = &checkpoint.state.simd;
@@ -336,10 +336,10 @@ fn chosen(folder: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
         "there are none yet".to_owned()
     } else {
         let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
-        format!("those kept are of the epochs {}", kept.join(", "))
+        format!("there are checkpoints of the epochs {}", kept.join(", "))
     };
     Err(Error::usage(format!(
-        "{} {epoch}: there is no checkpoint of it; {kept}",
+        "{} {epoch}: this epoch has no checkpoint; {kept}",
         Key::FROM_EPOCH
     )))
 }
