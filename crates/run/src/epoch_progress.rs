@@ -1,5 +1,7 @@
 //! The progress of an epoch.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::health::Health;
@@ -23,4 +25,24 @@ pub struct EpochProgress {
     pub seconds: f64,
     /// Time of the epoch so far, in seconds, over all processes that trained it.
     pub elapsed: f64,
+}
+
+impl EpochProgress {
+    /// Adds a step on so many images, whose mean loss was `loss`.
+    pub fn add_step(&mut self, loss: f64, images: usize, lr: f64, time: Duration) {
+        self.lr = lr;
+        self.seconds += time.as_secs_f64();
+        self.loss += loss * images as f64;
+        self.images += images;
+    }
+
+    /// Mean loss over the images learned from.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.images as f64
+    }
+
+    /// Images learned from, a second of steps.
+    pub fn images_per_second(&self) -> f64 {
+        self.images as f64 / self.seconds
+    }
 }

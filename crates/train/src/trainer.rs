@@ -93,6 +93,27 @@ pub enum StepEvent<'a> {
 /// A function that is called in every step.
 pub type StepHook<'a> = &'a mut dyn FnMut(StepEvent, Observer);
 
+/// The end of an epoch whose every image was processed in so many steps.
+fn end_of_epoch(state: &TrainingState, progress: &EpochProgress, steps: usize) -> EpochEnd {
+    let (what, layer) = match state.first_non_finite() {
+        Some(name) => ("the last step of the epoch was too large", name),
+        None if progress.images == 0 => (
+            "every step of the epoch was skipped",
+            "the layers named above",
+        ),
+        None => return EpochEnd::Complete,
+    };
+    EpochEnd::NonFinite(RefusedStep {
+        cause: NonFinite {
+            what: what.into(),
+            layer: layer.into(),
+        },
+        step: steps,
+        lr: progress.lr,
+        files: Vec::new(),
+    })
+}
+
 /// Batches that are prepared ahead.
 pub fn batches_ahead(batch: usize) -> usize {
     IMAGES_AHEAD.div_ceil(batch)
@@ -314,17 +335,14 @@ impl<T: Task> Trainer<T> {
                         .health
                         .extend(watch.map(|watch| watch.health(step + 1)));
                     state.skipped_in_a_row = 0;
-                    progress.lr = lr;
-                    progress.seconds += started.elapsed().as_secs_f64();
-                    progress.loss += loss * targets.len() as f64;
-                    progress.images += targets.len();
+                    progress.add_step(loss, targets.len(), lr, started.elapsed());
                     observe(Event::Step(Progress {
                         epoch,
                         epochs: self.recipe.epochs(),
                         step: step + 1,
                         steps,
                         loss,
-                        images_per_second: progress.images as f64 / progress.seconds,
+                        images_per_second: progress.images_per_second(),
                     }));
                 }
                 Err(cause) if self.may_skip(state) => {
@@ -356,23 +374,7 @@ impl<T: Task> Trainer<T> {
             }
             hook(StepEvent::Done(state, progress), observe);
         }
-        let (what, layer) = match state.first_non_finite() {
-            Some(name) => ("the last step of the epoch was too large", name),
-            None if progress.images == 0 => (
-                "every step of the epoch was skipped",
-                "the layers named above",
-            ),
-            None => return Ok(EpochEnd::Complete),
-        };
-        Ok(EpochEnd::NonFinite(RefusedStep {
-            cause: NonFinite {
-                what: what.into(),
-                layer: layer.into(),
-            },
-            step: steps,
-            lr: progress.lr,
-            files: Vec::new(),
-        }))
+        Ok(end_of_epoch(state, progress, steps))
     }
 
     fn may_skip(&self, state: &TrainingState) -> bool {

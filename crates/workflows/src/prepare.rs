@@ -14,7 +14,7 @@ use warmstart_train::trainer::Trainer;
 /// # Errors
 /// If something that the recipe names isn't there, cannot be read or learned from, or contradicts the images.
 pub fn prepare<T: Task>(
-    recipe: Recipe,
+    mut recipe: Recipe,
     undecided: Option<&Undecided>,
     resources: Resources,
     observe: Observer,
@@ -26,21 +26,20 @@ pub fn prepare<T: Task>(
     }
     let data = open_data::<T>(&recipe, observe)?;
     let data = TaskData::new(data, &recipe, T::CLASS_OF)?;
-    let recipe = for_images(recipe, undecided, data.scale(), observe)?;
+    if let Some(undecided) = undecided {
+        decide_by_images(&mut recipe, undecided, data.scale(), observe)?;
+    }
     Trainer::new(recipe, data, resources)
 }
 
-/// The recipe with the options that the images decide; a note says where they balance classes.
-fn for_images(
-    recipe: Recipe,
-    undecided: Option<&Undecided>,
+/// Puts the options that the images decide into the recipe of a new run; a note says where they balance classes.
+fn decide_by_images(
+    recipe: &mut Recipe,
+    undecided: &Undecided,
     images: TrainingImages,
     observe: Observer,
-) -> Result<Recipe, Error> {
-    let Some(undecided) = undecided else {
-        return Ok(recipe);
-    };
-    let recipe = undecided.resolve_for(images)?;
+) -> Result<(), Error> {
+    *recipe = undecided.resolve_for(images)?;
     let is_weighted = |(number, phase): (usize, &Phase)| {
         undecided.has_open_balance(number) && phase.balance == Balance::Loss
     };
@@ -49,5 +48,5 @@ fn for_images(
                     weigh more (balance = \"loss\"); balance = \"none\" weighs all the same";
         observe(Event::Note(note.to_owned()));
     }
-    Ok(recipe)
+    Ok(())
 }

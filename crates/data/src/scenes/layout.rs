@@ -7,6 +7,7 @@ use super::{coco, labelme, labelstudio, voc, yolo};
 use crate::error::DataError;
 use crate::split_kind::{SplitKind, split_named};
 use serde::{Deserialize, Serialize};
+use std::iter;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
 
@@ -29,13 +30,20 @@ pub enum Layout {
 
 impl Layout {
     /// All layouts in the order in which they are looked for: the first is read if a folder has two.
-    const ALL: [Self; 5] = [
-        Self::Coco,
-        Self::Yolo,
-        Self::Voc,
-        Self::Labelme,
-        Self::LabelStudio,
-    ];
+    fn all() -> impl Iterator<Item = Self> {
+        iter::successors(Some(Self::Coco), |layout| layout.next())
+    }
+
+    /// The layout that is looked for after this one.
+    fn next(self) -> Option<Self> {
+        match self {
+            Self::Coco => Some(Self::Yolo),
+            Self::Yolo => Some(Self::Voc),
+            Self::Voc => Some(Self::Labelme),
+            Self::Labelme => Some(Self::LabelStudio),
+            Self::LabelStudio => None,
+        }
+    }
 
     /// Name for people.
     pub fn name(self) -> &'static str {
@@ -122,7 +130,7 @@ fn is_held_out(folder: &Path) -> bool {
 pub(super) struct Recognised {
     labels: LabelListing,
     yolo: Option<yolo::Source>,
-    /// In the order of [`Layout::ALL`], each with its sign.
+    /// In the order of [`Layout::all`], each with its sign.
     found: Vec<(Layout, PathBuf)>,
 }
 
@@ -132,7 +140,7 @@ impl Recognised {
         let labels = LabelListing::of(dir);
         let yolo = yolo::recognised(dir);
         let sign = |layout: Layout| Some((layout, layout.sign(dir, &labels, yolo.as_ref())?));
-        let found = Layout::ALL.into_iter().filter_map(sign).collect();
+        let found = Layout::all().filter_map(sign).collect();
         Self {
             labels,
             yolo,

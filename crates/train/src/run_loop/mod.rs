@@ -184,10 +184,11 @@ impl<T: Task> Run<T> {
             }
         };
         let evaluation = self.trainer.task.evaluation(&tally);
+        let images_per_second = progress.images_per_second();
         let record = EpochRecord {
             epoch,
             phase: self.trainer.recipe.phases[position.phase].name.clone(),
-            train_loss: progress.loss / progress.images as f64,
+            train_loss: progress.mean_loss(),
             val_loss: evaluation.loss,
             metric: evaluation.metric,
             interval: evaluation.interval,
@@ -195,7 +196,7 @@ impl<T: Task> Run<T> {
             health: progress.health,
             skipped_steps: progress.skipped,
             lr: progress.lr,
-            images_per_second: progress.images as f64 / progress.seconds,
+            images_per_second,
             seconds: progress.elapsed + evaluating.elapsed().as_secs_f64(),
             peak_memory_mb: memory::peak_mb(),
         };
