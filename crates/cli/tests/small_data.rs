@@ -379,7 +379,7 @@ fn a_cross_validation_has_a_run_for_each_fold_and_continues_where_it_was() {
     other.stderr(contains(
         "was requested with other options (phase thaw: epochs 1 → 2",
     ));
-    again("1").stderr(contains("--folds 1: give a number from 2 to 100"));
+    again("1").stderr(contains("--folds is 1; it must be a number from 2 to 100"));
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn of_two_copies_the_one_that_was_chosen_is_taken_and_noted_in_the_recipe() {
         .assert()
         .success()
         .stderr(contains(
-            "`encoder_k.` is taken (chosen by --weights-prefix); also `encoder_q.`",
+            "`encoder_k.` is taken (as requested); also `encoder_q.`",
         ));
     let recipe = fs::read_to_string(chosen.join("recipe.toml")).unwrap();
     assert!(
@@ -346,8 +346,14 @@ fn values_with_which_nothing_can_be_computed_are_refused_by_every_command() {
             train,
         ] {
             let said = refusal(&arguments);
-            let line = format!("error: {file}: {tensor} holds {words}: take another copy\n");
-            assert!(said.ends_with(&line), "{arguments:?}: {said}");
+            let sentence = format!("{file}: {tensor} holds {words}: take another copy");
+            if arguments.contains(&"--json") {
+                let answer: Value = serde_json::from_str(&said).unwrap();
+                assert_eq!(answer["error"], sentence, "{arguments:?}");
+            } else {
+                let line = format!("error: {sentence}\n");
+                assert!(said.ends_with(&line), "{arguments:?}: {said}");
+            }
         }
         assert!(!out.exists());
     }

@@ -38,7 +38,7 @@ fn counts(dataset: &Dataset) -> [usize; 3] {
 fn refusal(dir: &TempDir) -> String {
     let message = open(dir.path(), 0.5, 0).unwrap_err().to_string();
     assert!(!message.contains('\n'), "{message}");
-    message.replace(&dir.path().display().to_string(), "DIR")
+    warmstart_files::plain(&message).replace(&dir.path().display().to_string(), "DIR")
 }
 
 /// The lines on what is not used, with the folder written as DIR.
@@ -330,12 +330,12 @@ fn a_data_set_inside_a_folder_is_found() {
     let message = refusal(&folder(&["2*pets/cat", "2*pets/dog"]));
     assert_eq!(
         message,
-        "DIR: it has one folder, pets, with 2 folders of images in it (cat, dog); if they are the classes or the splits, give --data DIR/pets"
+        "DIR: it has one folder, pets, with 2 folders of images in it (cat, dog); if they are the classes or the splits, give data DIR/pets"
     );
     let voc = folder(&["2*VOC2007/JPEGImages", "VOC2007/Annotations/0.xml"]);
     assert_eq!(
         refusal(&voc),
-        "DIR: DIR/VOC2007 is a detection data set of its own, not a class; give --data DIR/VOC2007"
+        "DIR: DIR/VOC2007 is a detection data set of its own, not a class; give data DIR/VOC2007"
     );
 }
 

@@ -67,7 +67,11 @@ fn only(findings: Vec<Finding>) -> (&'static str, String, String) {
     assert_eq!(findings.len(), 1, "{findings:?}");
     let finding = findings.into_iter().next().unwrap();
     assert!(!finding.sentence.contains('\n'));
-    (finding.what, finding.count, finding.sentence)
+    (
+        finding.what,
+        finding.count,
+        warmstart_files::plain(&finding.sentence),
+    )
 }
 
 #[test]
@@ -193,7 +197,7 @@ fn images_smaller_than_half_of_the_networks_suggest_a_smaller_network_input() {
         sentence,
         "19 of 20 training images have a shorter side below half of the 224 pixels that the network \
          takes (the median of all is 70): enlarging them takes time and adds no detail; a smaller \
-         --image-size, such as 96, is faster, and with pretrained weights often less accurate"
+         image_size, such as 96, is faster, and with pretrained weights often less accurate"
     );
 }
 

@@ -153,7 +153,7 @@ fn a_backbone_that_is_not_there_is_an_error_with_the_closest_names() {
         "only 0 of 5 backbone tensors of tiny load",
         "at least 95% needed",
         "features.0.0.weight is missing; closest in the file: feature.stem.0.weight,",
-        "--allow-partial",
+        "allow_partial",
     ] {
         assert!(line.contains(part), "{part:?} is not in: {line}");
     }

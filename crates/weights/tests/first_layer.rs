@@ -69,7 +69,7 @@ fn a_network_whose_first_layer_does_not_load_is_refused() {
         for part in [
             "the first layer of tiny, features.0.0.weight,",
             words,
-            "--allow-partial",
+            "allow_partial",
         ] {
             assert!(line.contains(part), "{part:?} is not in: {line}");
         }

@@ -4,6 +4,7 @@ mod common;
 
 use common::pickles::Pickler;
 use common::{error_for, expected, one_line, read_bytes, target};
+use warmstart_files::plain;
 use warmstart_weights::{LoadPlan, WeightFile, compare};
 
 fn plan(file: &WeightFile, prefix: Option<&str>) -> LoadPlan {
@@ -107,18 +108,18 @@ fn of_several_copies_one_is_taken_by_a_rule_and_all_are_named() {
         assert_eq!(taken(&taken_first), 1.0, "{first}");
         assert_eq!(taken_first.rivals, [second]);
         assert!(taken_first.unused.is_empty());
-        let report = taken_first.report();
+        let report = plain(&taken_first.report());
         let line = format!("fits under 2 prefixes: `{first}` is taken ({reason}");
         assert!(report.contains(&line), "{report}");
         assert!(
-            report.contains(&format!("also `{second}`; choose with --weights-prefix")),
+            report.contains(&format!("also `{second}`; choose with weights_prefix")),
             "{report}"
         );
 
         let wanted = second.trim_end_matches('.');
         let chosen = plan(&file, Some(wanted));
         assert_eq!(taken(&chosen), 2.0, "{second}");
-        assert!(chosen.report().contains("chosen by --weights-prefix"));
+        assert!(chosen.report().contains("as requested"));
     }
 }
 

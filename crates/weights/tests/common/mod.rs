@@ -55,7 +55,7 @@ pub fn error_for(name: &str, bytes: &[u8]) -> String {
 }
 
 pub fn one_line(error: &WeightError) -> String {
-    let line = error.to_string();
+    let line = warmstart_files::plain(&error.to_string());
     assert!(!line.contains('\n'), "{line}");
     line
 }
