@@ -12,11 +12,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use choices::{DataSplit, Fit, Layout};
+pub use choices::{DataSplit, Layout};
 use choices::{share, svg, text_path};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
 pub use options::{ResumeOptions, TrainOptions};
+use options::{documentation, value_of};
 pub use parsing::arguments;
 pub use rank::Rank;
 pub use train::{LrFind, Plan, Resume, Runs, Train};

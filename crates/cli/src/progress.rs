@@ -203,7 +203,7 @@ impl Progress {
     fn line(&mut self, line: String) {
         self.clear();
         // Training continues whether or not anyone reads.
-        printing::told(line);
+        printing::print_to_stderr(line);
     }
 }
 

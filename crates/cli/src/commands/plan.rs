@@ -37,5 +37,5 @@ pub fn probe() -> Result<(), Failure> {
         process::exit(0)
     });
     let cost = warmstart_workflows::plan::measure_request(&request, &program()?, start_threads)?;
-    serde_json::to_writer(stdout(), &cost).map_err(|error| Failure::failed(error.to_string()))
+    Ok(printing::json(&mut stdout(), &cost)?)
 }

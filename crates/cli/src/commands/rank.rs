@@ -2,11 +2,11 @@
 
 use std::io::stdout;
 
-use warmstart_recipe::{NO_WEIGHTS, SEED};
+use warmstart_recipe::{NO_WEIGHTS, Said as _};
 use warmstart_workflows::rank::{Ranked, Ranking, Request};
 
 use super::Failure;
-use super::seen::tell_seen;
+use super::seen::warn_of_seen;
 use super::train::resources;
 use crate::arguments::Rank;
 use crate::printing;
@@ -23,8 +23,8 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
         weights_prefix: arguments.weights_prefix,
         model: arguments.model,
         image_size: arguments.image_size,
-        fit: arguments.fit.chosen(),
-        seed: arguments.seed.unwrap_or(SEED),
+        fit: arguments.fit.stored(),
+        seed: arguments.seed,
     };
     let mut progress = Progress::new();
     let ranking =
@@ -33,7 +33,7 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
     let ranking = ranking?;
     for Ranked { weights, seen, .. } in &ranking.ranked {
         if let Some(seen) = seen {
-            tell_seen(weights, seen, ranking.images);
+            warn_of_seen(weights, seen, ranking.images);
         }
     }
     let mut out = stdout().lock();

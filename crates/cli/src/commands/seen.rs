@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use warmstart_files::shown;
 use warmstart_workflows::run_data::Seen;
 
-use crate::printing::told;
+use crate::printing::print_to_stderr;
 
 /// Most images that a note names.
 const NAMED: usize = 3;
 
 /// Warns of images that flatter the model `who`, out of `images` in total.
-pub fn tell_seen(who: &str, seen: &Seen, images: usize) {
+pub fn warn_of_seen(who: &str, seen: &Seen, images: usize) {
     if let Some(words) = trained_on(who, seen, images) {
-        told(format!("warning: {words}"));
+        print_to_stderr(format!("warning: {words}"));
     }
     if let Some(words) = chosen_by(who, seen, images) {
-        told(format!("note: {words}"));
+        print_to_stderr(format!("note: {words}"));
     }
 }
 
