@@ -48,30 +48,6 @@ pub enum DataSplit {
     Test,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Fit {
-    /// Whichever a linear probe on frozen features classifies best
-    Auto,
-    /// The centre: the ends of a long picture are lost
-    Crop,
-    /// The whole picture, stretched to a square
-    Squash,
-    /// The whole picture on grey
-    Letterbox,
-}
-
-impl Fit {
-    /// The fit that was chosen, unless the data are to decide.
-    pub fn chosen(self) -> Option<warmstart_data::Fit> {
-        match self {
-            Fit::Auto => None,
-            Fit::Crop => Some(warmstart_data::Fit::Crop),
-            Fit::Squash => Some(warmstart_data::Fit::Squash),
-            Fit::Letterbox => Some(warmstart_data::Fit::Letterbox),
-        }
-    }
-}
-
 impl From<Layout> for scenes::Layout {
     fn from(layout: Layout) -> Self {
         match layout {

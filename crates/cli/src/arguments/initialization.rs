@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use warmstart_recipe::{Init, SEED};
+use warmstart_recipe::{Init, Key, SEED};
 use warmstart_workflows::init_check;
 
-use super::{Threads, svg};
+use super::{Threads, documentation, svg, value_of};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -37,10 +37,9 @@ pub struct InitCheck {
     #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(2..=1024))]
     pub batch: u16,
     /// Edge of the square images, in pixels [default: the model's own]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(32..=2048))]
-    pub image_size: Option<u16>,
-    /// Seed of everything random
-    #[arg(long, default_value_t = SEED)]
+    #[arg(long, value_name = "PIXELS", value_parser = value_of::<usize>(Key::IMAGE_SIZE))]
+    pub image_size: Option<usize>,
+    #[arg(long, default_value_t = SEED, help = documentation(Key("seed")))]
     pub seed: u64,
     /// Picture to write: depth on x, signal and gradient on a logarithmic y axis; only an earlier picture of
     /// warmstart's is overwritten

@@ -1,13 +1,58 @@
-//! The options of a recipe as flags, made from their declarations.
+//! The options of a recipe as flags, made from their declarations; those of other commands have their values and ranges
+//! from there, too.
 
 use std::ffi::{OsStr, OsString};
 
-use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::builder::{
+    OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser,
+};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use warmstart_recipe::{Draft, Flag, OptionInfo, PHASE_OPTIONS, PhaseFlag, RUN_OPTIONS};
+use warmstart_recipe::{
+    Draft, Error, Flag, Key, OptionInfo, PHASE_OPTIONS, PhaseFlag, Problem, RUN_OPTIONS, Said,
+};
 
-use crate::printing::flag;
+/// The declaration of an option of a run.
+///
+/// # Panics
+/// If there is none of that name.
+fn declared(key: Key) -> &'static OptionInfo {
+    let mut options = RUN_OPTIONS.iter();
+    let option = options.find(|option| option.key == key.0);
+    option.expect("the option is declared")
+}
+
+/// The documentation of an option of a run.
+pub fn documentation(key: Key) -> &'static str {
+    declared(key).documentation.trim()
+}
+
+/// Parses a value of an option of a run, within its range.
+///
+/// # Panics
+/// If there is no option of that name.
+pub fn value_of<T: Said + Clone + Send + Sync + 'static>(key: Key) -> ValueParser {
+    parser(declared(key), |text| T::of_flag(&text))
+}
+
+/// Parses a value of an option: one of its words, or one that is in its range.
+fn parser<T: Clone + Send + Sync + 'static>(
+    option: &'static OptionInfo,
+    value: fn(OsString) -> Result<T, String>,
+) -> ValueParser {
+    if !option.choices.is_empty() {
+        let words = option
+            .choices
+            .iter()
+            .map(|choice| PossibleValue::new(choice.word).help(choice.meaning));
+        let words = PossibleValuesParser::new(words);
+        return ValueParser::new(words.try_map(move |word| value(word.into())));
+    }
+    let parse = option.parse;
+    ValueParser::new(OsStringValueParser::new().try_map(move |text| {
+        parse(&text)?;
+        value(text)
+    }))
+}
 
 /// The part of a run that a flag is for.
 #[derive(Clone, Copy)]
@@ -112,18 +157,9 @@ impl OptionFlag {
         let Ok(placeholder) = self.value else {
             return argument.action(ArgAction::SetTrue);
         };
-        let argument = argument.value_name(placeholder);
-        let choices = self.option.choices;
-        if !choices.is_empty() {
-            let values = choices
-                .iter()
-                .map(|choice| PossibleValue::new(choice.word).help(choice.meaning));
-            return argument.value_parser(PossibleValuesParser::new(values).map(OsString::from));
-        }
-        let parse = self.option.parse;
-        argument.value_parser(
-            OsStringValueParser::new().try_map(move |text| parse(&text).map(|()| text)),
-        )
+        argument
+            .value_name(placeholder)
+            .value_parser(parser(self.option, Ok))
     }
 
     /// The text that was given.
@@ -144,12 +180,12 @@ impl OptionFlag {
 }
 
 /// Puts the given flags into a draft.
-fn apply(flags: &[OptionFlag], matches: &ArgMatches, draft: &mut Draft) -> Result<(), clap::Error> {
+fn apply(flags: &[OptionFlag], matches: &ArgMatches, draft: &mut Draft) -> Result<(), Error> {
     for option in flags {
         if let Some(text) = option.given(matches) {
             option.set(draft, &text).map_err(|expected| {
-                let message = format!("{}: {expected}", flag(option.name));
-                clap::Error::raw(ErrorKind::ValueValidation, message)
+                let key = Key(option.name);
+                Problem::new(format!("{key}: {expected}")).of_key(key)
             })?;
         }
     }
@@ -167,7 +203,7 @@ macro_rules! option_flags {
             ///
             /// # Errors
             /// If a value is not one of its option.
-            pub fn over(&self, mut draft: Draft) -> Result<Draft, clap::Error> {
+            pub fn over(&self, mut draft: Draft) -> Result<Draft, Error> {
                 apply(&$flags(), &self.0, &mut draft)?;
                 Ok(draft)
             }
