@@ -51,11 +51,10 @@ pub fn cross_validate(
     }
     let out = output_folder(out, draft.data.as_deref().unwrap_or(Path::new("")));
     if out.join(RECIPE).exists() {
-        return Err(Error::usage(format!(
-            "{} is a single run, not a cross-validation",
-            shown(&out)
-        ))
-        .fix(format!("give another {}", Key::OUT)));
+        return Err(Problem::new("it is a single run, not a cross-validation")
+            .of_file(&out)
+            .fix(format!("give another {}", Key::OUT))
+            .into());
     }
     let mut kept = Vec::new();
     for number in 1..=folds {
@@ -69,15 +68,14 @@ pub fn cross_validate(
             fold: Some(part),
             ..draft.clone()
         };
-        let summary = match summary_of(&run) {
-            _ if !run.join(RECIPE).exists() => train(draft, Some(run), resources.clone(), observe)?,
-            summary => {
-                require_same(&run, part, &draft)?;
-                match summary.filter(|summary| summary.state == RunState::Finished) {
-                    Some(summary) => summary,
-                    None => resume(&run, &Changes::default(), resources.clone(), observe)?,
-                }
+        let summary = if run.join(RECIPE).exists() {
+            require_same(&run, part, &draft)?;
+            match summary_of(&run).filter(|summary| summary.state == RunState::Finished) {
+                Some(summary) => summary,
+                None => resume(&run, &Changes::default(), resources.clone(), observe)?,
             }
+        } else {
+            train(draft, Some(run), resources.clone(), observe)?
         };
         kept.push(summary.kept);
     }
@@ -98,19 +96,19 @@ fn require_same(run: &Path, part: Part, draft: &Draft) -> Result<(), Error> {
     let (recipe, _) = recipe_of(run)?;
     let other = |fix: &str| format!("{fix}, or another {}", Key::OUT);
     if recipe.fold != Some(part) {
-        let what = format!("{} is not fold {} of {}", shown(run), part.number, part.of);
+        let what = format!("it is not fold {} of {}", part.number, part.of);
         let fix = format!("give the same {} as before", Key::FOLDS);
-        return Err(Error::usage(what).fix(other(&fix)));
+        return Err(Problem::new(what).of_file(run).fix(other(&fix)).into());
     }
     let (asked, undecided) = resolve(draft.clone())?;
     match undecided.differences(&asked, &recipe).first() {
         None => Ok(()),
         Some(difference) => {
-            let what = format!(
-                "{} was requested with other options ({difference})",
-                shown(run)
-            );
-            Err(Error::usage(what).fix(other("give the same as before")))
+            let what = format!("it was requested with other options ({difference})");
+            Err(Problem::new(what)
+                .of_file(run)
+                .fix(other("give the same as before"))
+                .into())
         }
     }
 }

@@ -285,12 +285,12 @@ impl Frozen {
                 rest = others;
             }
         }
-        let maps = maps.into_iter().zip(&self.shapes);
-        let maps = maps.map(|(map, &[height, width, channels])| {
+        let tensor = |(map, &[height, width, channels]): (Vec<f32>, &[usize; 3])| {
             let data = TensorData::new(map, [batch.len(), height, width, channels]);
             Tensor::from_data(data, device)
-        });
-        (maps.collect(), failure)
+        };
+        let tensors = maps.into_iter().zip(&self.shapes).map(tensor);
+        (tensors.collect(), failure)
     }
 
     /// Noise in place of the features of `images` images, uniform from 0 to 1.

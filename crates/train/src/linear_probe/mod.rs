@@ -92,12 +92,14 @@ pub fn judge<T: Task>(
         let batch = batch?;
         // A failure to cache them costs time, and nothing else.
         let (maps, _) = frozen.features(&batch, &source, architecture, device);
-        // Averages `[batch, 1, 1, channels]`: a row an image.
+        // Averages `[batch, 1, 1, channels]`: a row per image.
         let averages = maps.into_iter().next().expect("a backbone has a result");
         let [_, _, _, channels] = averages.dims();
-        let averages = averages.into_data().try_into_vec::<f32>();
-        let averages = averages.expect("features are f32");
-        features.extend(averages.chunks(channels).map(<[f32]>::to_vec));
+        let values: Vec<f32> = averages
+            .into_data()
+            .try_into_vec()
+            .expect("features are f32");
+        features.extend(values.chunks(channels).map(<[f32]>::to_vec));
         observe(Event::Evaluated {
             images: features.len(),
             of: labels.len(),

@@ -13,8 +13,8 @@ use warmstart_tasks::task_data::Split;
 
 use super::checkpointer::Checkpointer;
 use super::run::Run;
+use crate::epoch::RefusedStep;
 use crate::step::NonFinite;
-use crate::trainer::RefusedStep;
 
 impl<T: Task> Run<T> {
     /// Chooses the kept model, and measures it on the test split.
@@ -193,10 +193,11 @@ impl<T: Task> Run<T> {
     /// The error for a run whose last checkpoints the disk refuses.
     pub(super) fn unsaved(&self, failure: &str) -> Error {
         let newest = match self.run.checkpoints.newest_state() {
-            Ok(Some(state)) => format!("{} is its newest checkpoint", state.at()),
-            _ => "it has no checkpoint".into(),
+            Ok(Some(state)) => format!("the newest checkpoint is {}", state.at()),
+            Ok(None) => "there is no checkpoint".to_owned(),
+            Err(error) => format!("the checkpoints cannot be read ({error})"),
         };
-        let what = format!("{failure}: the training since then cannot be saved, and {newest}");
+        let what = format!("{failure}: progress since then is lost; {newest}");
         Error::checkpoint(what).fix(format!(
             "make room or repair the disk, and continue from there with `{}`",
             command::resume(self.run.path())
@@ -224,7 +225,7 @@ impl<T: Task> Run<T> {
             return Ok(());
         };
         match finished.and_then(|summary| summary.guard.as_ref()) {
-            Some(verdict) => self.or_stays(self.keep(verdict), observe)?,
+            Some(verdict) => self.keep_old_if_lost(self.keep(verdict), observe)?,
             None => self.keep_epoch(&highest, observe)?,
         }
         match finished {

@@ -45,13 +45,13 @@ impl<T: Task> Run<T> {
         let mut tally = None;
         if let Some(highest) = &mut thawed {
             let of_average = self.outcome(highest, MODEL, observe);
-            let Some(of_average) = self.or_lost(of_average, observe)? else {
+            let Some(of_average) = self.unless_lost(of_average, observe)? else {
                 return Ok(None);
             };
             tally = Some(of_average);
             if self.checkpoint_file(highest, TRAINING).is_file() {
                 let of_trained = self.outcome(highest, TRAINING, observe);
-                let Some(of_trained) = self.or_lost(of_trained, observe)? else {
+                let Some(of_trained) = self.unless_lost(of_trained, observe)? else {
                     return Ok(None);
                 };
                 let evaluation = self.trainer.task.evaluation(&of_trained);
@@ -74,7 +74,7 @@ impl<T: Task> Run<T> {
             weights = weights.filter(|&weights| weights == Weights::Trained && is_highest);
         } else if let (Some(probe), Some(tally)) = (&probe, &tally) {
             let of_probe = self.outcome(probe, MODEL, observe);
-            let Some(of_probe) = self.or_lost(of_probe, observe)? else {
+            let Some(of_probe) = self.unless_lost(of_probe, observe)? else {
                 return Ok(None);
             };
             p_value = Some(self.trainer.task.gain_p_value(&of_probe, tally));
@@ -156,7 +156,7 @@ impl<T: Task> Run<T> {
     }
 
     /// Keeps the highest epoch where a candidate's checkpoint is lost.
-    fn or_lost(
+    fn unless_lost(
         &self,
         outcome: Result<Option<T::Tally>, Error>,
         observe: Observer,
@@ -179,11 +179,11 @@ impl<T: Task> Run<T> {
 
     /// Makes best.safetensors an epoch's model, if its checkpoint is there.
     pub(super) fn keep_epoch(&self, kept: &EpochFigure, observe: Observer) -> Result<(), Error> {
-        self.or_stays(self.run.write_kept(kept), observe)
+        self.keep_old_if_lost(self.run.write_kept(kept), observe)
     }
 
     /// Leaves best.safetensors as it is where a checkpoint is lost, and reports that.
-    pub(super) fn or_stays(
+    pub(super) fn keep_old_if_lost(
         &self,
         written: Result<(), Error>,
         observe: Observer,

@@ -21,8 +21,9 @@ use warmstart_tasks::task_data::Split;
 
 pub use run::Run;
 
+use crate::epoch::{EpochEnd, StepEvent};
 use crate::memory;
-use crate::trainer::{CurrentPhase, EpochEnd, StepEvent};
+use crate::trainer::CurrentPhase;
 use checkpointer::{Checkpointer, FinishedEpoch};
 
 impl<T: Task> Run<T> {

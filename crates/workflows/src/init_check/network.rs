@@ -4,12 +4,13 @@ use warmstart_data::{Fit, epoch_order, evaluation_pixels};
 use warmstart_models::Architecture;
 use warmstart_nn::block::{Kind, ParameterInfo};
 use warmstart_nn::burn::tensor::{Tensor, TensorData, activation::relu};
-use warmstart_nn::initialization::{LinearDefault, ModelDefaults, Scheme, Weights};
+use warmstart_nn::initialization::{LinearDefault, ModelDefaults, Scheme};
 use warmstart_nn::ops::linear;
 use warmstart_nn::{Activation, Parameters};
 use warmstart_recipe::{Error, Init, Key, Problem, VAL_SPLIT, architecture};
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::preprocessing;
+use warmstart_train::initial_weights::is_scaled_by_images;
 use warmstart_train::layer_sequential;
 
 use super::passes::{Pass, Passes, values};
@@ -100,7 +101,7 @@ impl Network {
     /// If it names a layer that isn't there.
     pub fn pass(&self, init: &Init, seed: u64) -> Result<Passes, Error> {
         match self {
-            Self::Plain(..) if init.0.weights == Weights::LayerSequential => Err(Error::usage(
+            Self::Plain(..) if is_scaled_by_images(init.0.weights) => Err(Error::usage(
                 "lsuv scales convolutions, and the plain network has none",
             )
             .fix(format!("give another {}, or a {}", Key::INIT, Key::MODEL))),
@@ -133,7 +134,7 @@ impl Network {
                 infos.extend(head.parameters().iter().cloned());
                 let defaults = architecture.initialization();
                 let mut parameters = parameters(&infos, &defaults, init, architecture.name, seed)?;
-                if init.0.weights == Weights::LayerSequential {
+                if is_scaled_by_images(init.0.weights) {
                     let all: HashSet<String> = infos.into_iter().map(|info| info.name).collect();
                     layer_sequential::scale(&mut parameters, architecture, &all, images.clone());
                 }

@@ -9,6 +9,9 @@ use warmstart_recipe::{
 use warmstart_run::position;
 use warmstart_run::record::EpochRecord;
 
+/// Images per step.
+const BATCH: Key = Key("batch");
+
 /// The changes that `resume` makes.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
@@ -69,7 +72,7 @@ impl Changes {
             .iter()
             .any(|phase| phase.batch == Some(Auto::Auto))
         {
-            return Err(Problem::of_value(Key("batch"), "auto", "a number on resume").into());
+            return Err(Problem::of_value(BATCH, "auto", "a number on resume").into());
         }
         recipe.take_options(options);
         recipe.data = absolute(&recipe.data);
