@@ -1,5 +1,5 @@
-//! `warmstart train` with folds: a run for each fold of the images, in folders of their own, and the spread of their
-//! figures.
+//! `warmstart train` with folds: a run for each fold of the images, in folders of their own, and the mean and spread of
+//! their metrics.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +22,7 @@ use crate::train::train;
 /// File of the result, in the folder of the folds' runs.
 pub const RESULT: &str = "folds.json";
 
-/// The figures of all folds.
+/// The metrics of all folds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidation {
     /// The kept epoch of each fold's run, in order.

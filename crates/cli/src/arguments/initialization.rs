@@ -13,12 +13,13 @@ use super::{Threads, documentation, svg, value_of};
 #[command(after_help = "\
 Examples:
   warmstart init-check --model resnet18 --init kaiming_normal
-  warmstart init-check --model plain --compare 'normal(0.01)' 'normal(0.1)' kaiming_normal
-  warmstart init-check --model mobilenet_v2 --init lsuv --data pets/ --picture pets-init.svg
+  warmstart init-check --model plain --compare 'normal(0.01)' kaiming_normal
+  warmstart init-check --model mobilenet_v2 --init lsuv --data pets/
 
-A batch goes through the network, forward and back. `plain` is the textbook's case: 30 linear layers of 512
-rectifiers, without the batch norm that compensates for an initialization in the other models. Schemes:
-torchvision, normal(deviation), trunc_normal(deviation), xavier_uniform, xavier_normal, kaiming_uniform,
+A batch goes through the network, forward and back. `plain` is the textbook's
+case: 30 linear layers of 512 ReLUs, without the batch norm that compensates for
+an initialization in the other models. Schemes: torchvision, normal(deviation),
+trunc_normal(deviation), xavier_uniform, xavier_normal, kaiming_uniform,
 kaiming_normal (both: `in` or `out` in brackets), orthogonal, lsuv.")]
 pub struct InitCheck {
     /// Architecture, or plain
@@ -45,7 +46,7 @@ pub struct InitCheck {
     /// warmstart's is overwritten
     #[arg(long, value_name = "FILE", default_value = "init-check.svg", value_parser = svg)]
     pub picture: PathBuf,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

@@ -9,11 +9,12 @@ use super::{CacheFolder, Threads, documentation, text_path, value_of};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart rank --data pets/ --weights imagenet.pth birds.safetensors runs/animals
+  warmstart rank --data pets/ --weights imagenet.pth birds.pth runs/animals
   warmstart rank --data pets/ --model resnet18 --weights resnet18.pth none
 
-Nothing is trained: each training image (at most 1,000) is classified by a regression on the frozen features
-of the others. The features are cached, so a second ranking takes seconds.")]
+Nothing is trained: each training image (at most 1,000) is classified by a
+regression on the frozen features of the others. The features are cached, so a
+second ranking takes seconds.")]
 pub struct Rank {
     /// Folder of a data set of classes
     #[arg(long, value_name = "DIR")]

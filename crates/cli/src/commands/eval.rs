@@ -182,21 +182,20 @@ impl Source {
         })
     }
 
-    /// Prints, before any figure, where the images come from and whether the model has seen them.
+    /// Prints, before any metric, where the images come from and whether the model has seen them.
     fn print(&self) {
         if let (Some(split), Some(run)) = (self.own, &self.run) {
             let what = split.adjective();
             let (run, data) = (shown(&run.run), shown(&run.recipe.data));
             print_to_stderr(format!(
-                "measured on the {} {what} images of {run}, from {data}",
+                "evaluated on the {} {what} images of {run}, from {data}",
                 self.images
             ));
         }
         match &self.seen {
             Some(seen) => warn_of_seen("the model", seen, self.images),
             None => print_to_stderr(
-                "note: it is not known whether the model was trained on these images: no run's list of files \
-                 (data-files.txt) lies beside it",
+                "note: it is unknown whether the model was trained on these images: there is no data-files.txt beside it",
             ),
         }
     }

@@ -117,7 +117,7 @@ fn verdict(check: &Check) -> Vec<String> {
         }
     });
     let mut lines = vec![format!(
-        "{init}: from the first layer to the last, the signal changes by {forward} and the gradient by {backward}"
+        "{init}: first to last layer: signal {forward}, gradient {backward}"
     )];
     if findings.is_empty() {
         lines.push("  both stay within a factor of a thousand: healthy".to_owned());

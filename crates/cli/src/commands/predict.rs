@@ -14,7 +14,7 @@ use super::{Failure, find, use_threads};
 use crate::arguments::Predict;
 use crate::printing::{json, line, print_to_stderr};
 
-/// Classes that are shown of each picture.
+/// Classes that are shown per image.
 const TOP: usize = 5;
 
 pub fn predict(arguments: Predict) -> Result<(), Failure> {

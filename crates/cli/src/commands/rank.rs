@@ -66,7 +66,7 @@ fn lines(ranking: &Ranking) -> Vec<String> {
         ));
     }
     lines.push(format!(
-        "linear probe on {} training images, each classified by the frozen features of the others; always guessing the largest class: {:.4}",
+        "linear probe on {} training images, each classified by the frozen features of the others; majority-class baseline: {:.4}",
         ranking.images, ranking.largest_class
     ));
     lines.extend(verdict(ranking));
@@ -91,7 +91,7 @@ fn verdict(ranking: &Ranking) -> Option<String> {
         .collect();
     if first.interval.low <= ranking.largest_class {
         return Some(format!(
-            "{} is hardly better than always guessing the largest class: none of these weights suits the data",
+            "{} is hardly better than the majority-class baseline: none of these weights suits the data",
             named(&first.weights)
         ));
     }
@@ -99,7 +99,7 @@ fn verdict(ranking: &Ranking) -> Option<String> {
         (_, 1) => return None,
         ([], _) => format!("{} suits the data best", named(&first.weights)),
         (others, _) => format!(
-            "{} is first, but with so few images {} may be as good",
+            "{} ranks first, but not significantly ahead of {}",
             named(&first.weights),
             others.join(", ")
         ),

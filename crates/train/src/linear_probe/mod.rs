@@ -21,7 +21,7 @@ use ridge::leave_one_out;
 const IMAGES_FOR_FIT: usize = 400;
 
 /// Whether each of `samples`, which have one class each, is classified correctly by a regression on the features of the
-/// others, with pictures that fill the network's square by `fit`.
+/// others, with images that fill the network's square by `fit`.
 ///
 /// # Errors
 /// If an image cannot be read.
@@ -116,7 +116,7 @@ pub fn some_of<L: Clone>(samples: &[Sample<L>], most: usize, seed: u64) -> Vec<S
     drawn.iter().map(|&index| samples[index].clone()).collect()
 }
 
-/// Chooses how pictures fill the network's square, where that was left open, an image has one class, and there are
+/// Chooses how images fill the network's square, where that was left open, an image has one class, and there are
 /// pretrained features: whichever the linear probe classifies best on up to 400 training images, the crop that the
 /// weights were made with among equals.
 ///
@@ -137,7 +137,7 @@ pub fn choose_fit<T: Task>(
     let own: Vec<Sample<T::Label>> = own.map(|image| train[image].clone()).collect();
     let samples = some_of(&own, IMAGES_FOR_FIT, trainer.recipe.seed);
     let mut best = (Fit::Crop, 0);
-    let mut figures = Vec::new();
+    let mut accuracies = Vec::new();
     let mut fits = vec![Fit::Crop, Fit::Squash];
     let all_square = samples.iter().all(|sample| is_square(&sample.path));
     if !all_square {
@@ -146,7 +146,7 @@ pub fn choose_fit<T: Task>(
     for fit in fits {
         let judged = judge(trainer, fit, samples.clone(), parameters, observe)?;
         let right = judged.iter().filter(|right| **right).count();
-        figures.push(format!(
+        accuracies.push(format!(
             "{fit} {:.3} ({})",
             right as f64 / samples.len().max(1) as f64,
             wilson(right, samples.len())
@@ -156,13 +156,12 @@ pub fn choose_fit<T: Task>(
         }
     }
     observe(Event::Note(format!(
-        "fit = \"{}\": a linear probe on frozen features of {} training images, each classified by the others, has the \
-         accuracy {}{}",
+        "fit = \"{}\" chosen by a linear probe on {} training images (leave-one-out accuracy: {}){}",
         best.0,
         samples.len(),
-        figures.join(", "),
+        accuracies.join(", "),
         if all_square {
-            " (letterbox does the same as squash to square pictures)"
+            "; all images are square, so letterbox is the same as squash"
         } else {
             ""
         }

@@ -192,7 +192,7 @@ mod tests {
     fn a_batch_that_fits_stays_whole_and_another_is_split_into_equal_parts() {
         let at = |limit: f64| micro_batch(&need(), 16, limit * MB);
         assert_eq!(at(600.0), None);
-        // 100 + 10 for the sum of the gradients + 30 an image.
+        // 100 + 10 for the sum of the gradients + 30 per image.
         assert_eq!(at(360.0), Some(8));
         assert_eq!(at(300.0), Some(6));
         assert_eq!(at(140.0), Some(1));

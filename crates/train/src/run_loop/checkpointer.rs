@@ -31,7 +31,7 @@ pub struct Commit {
     is_written: bool,
 }
 
-/// What a finished epoch changes besides the checkpoints.
+/// Results of a finished epoch besides its checkpoint.
 pub struct FinishedEpoch {
     /// The summary of the run, with this epoch.
     pub summary: Summary,
@@ -215,7 +215,7 @@ impl Checkpointer {
         self.steps_at_last = training.steps;
     }
 
-    /// To be called before the state changes.
+    /// Waits for the write in progress where the phase requires it; called before the state changes.
     pub fn before_change(&self) {
         if self.waits {
             self.writer.wait_until_idle();

@@ -28,8 +28,7 @@ impl<T: Task> Run<T> {
             let tally = self.measured(&kept, Split::Test, observe)?;
             let Some(tally) = tally else {
                 return Err(Error::Interrupted {
-                    words: "stopped while the test images were measured; every epoch is done"
-                        .into(),
+                    words: "stopped while evaluating the test images; all epochs are done".into(),
                     run: self.run.path().to_owned(),
                 });
             };
@@ -76,16 +75,16 @@ impl<T: Task> Run<T> {
         });
         let note = match test {
             Some(_) if self.tested_before => {
-                "the test images had no part in training, but they were measured before: if the run was continued \
-                 because of that figure, it was chosen by them"
+                "the test images were not used in training, but they were evaluated before: if that result is why the \
+                 run was continued, this one is optimistic"
             }
-            Some(_) => "the test images had no part in training or in choosing the epoch",
+            Some(_) => "the test images were not used in training or in choosing the epoch",
             None if self.trainer.recipe.fold.is_some() => {
-                "the validation figure was also used to choose the epoch, so it flatters"
+                "this metric also chose the epoch, so it is optimistic"
             }
             None => {
-                "the validation figure was also used to choose the epoch, so it flatters; a test/ \
-                 folder beside train/ and val/ would give one that does not"
+                "this metric also chose the epoch, so it is optimistic; a test/ folder beside train/ and val/ would give \
+                 an unbiased one"
             }
         };
         // An epoch's own weights may be better than their average.
@@ -148,7 +147,7 @@ impl<T: Task> Run<T> {
         };
         let what = format!(
             "{what} (step {step} of epoch {epoch}, learning rate {step_lr:.1e}), first non-finite value in {layer}; \
-             nothing was saved over the last good state"
+             the last good checkpoint is unchanged"
         );
         let lower = phase.lr / 10.0;
         Error::non_finite(what).fix(format!(
@@ -182,7 +181,7 @@ impl<T: Task> Run<T> {
         let saved = if saved {
             "and saved"
         } else {
-            "and not saved, because a parameter is not finite: the last good state stays"
+            "and not saved, because a parameter is not finite: the last good checkpoint is unchanged"
         };
         Error::Interrupted {
             words: format!("stopped in epoch {epoch} after {done} of {steps} steps, {saved}"),
@@ -229,7 +228,7 @@ impl<T: Task> Run<T> {
             None => self.keep_epoch(&highest, observe)?,
         }
         match finished {
-            // Its figures are those of the kept file.
+            // Its metrics are those of the kept file.
             Some(summary) => self.run.write_summary(summary),
             None => {
                 let summary = self.summary(RunState::Running, None, None);

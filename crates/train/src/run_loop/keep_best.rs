@@ -66,7 +66,7 @@ impl<T: Task> Run<T> {
         }
         let mut p_value = None;
         if !is_guarded {
-            // The highest figure: that of an epoch, unless the thaw's own weights are better than their average.
+            // The highest metric: that of an epoch, unless the thaw's own weights are better than their average.
             let highest = probe
                 .as_ref()
                 .map_or(f64::NEG_INFINITY, |probe| probe.value);
@@ -164,7 +164,7 @@ impl<T: Task> Run<T> {
         match outcome {
             Ok(Some(tally)) => Ok(Some(tally)),
             Ok(None) => Err(Error::Interrupted {
-                words: "stopped while the kept model was chosen; every epoch is done".into(),
+                words: "stopped while choosing the kept model; all epochs are done".into(),
                 run: self.run.path().to_owned(),
             }),
             Err(damage @ Error::Checkpoint(_)) => {
@@ -191,8 +191,8 @@ impl<T: Task> Run<T> {
         match written {
             Err(damage @ Error::Checkpoint(_)) => {
                 observe(Event::Note(format!(
-                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
-                 until an epoch is higher"
+                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors is unchanged \
+                 until an epoch has a higher metric"
                 )));
                 Ok(())
             }

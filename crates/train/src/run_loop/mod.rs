@@ -69,7 +69,7 @@ impl<T: Task> Run<T> {
         self.finish(observe).map_err(|error| {
             let run = self.run.path().to_owned();
             error.of_lost_image(|| Error::Interrupted {
-                words: "every epoch is done and saved".into(),
+                words: "all epochs are done and saved".into(),
                 run,
             })
         })
@@ -118,8 +118,8 @@ impl<T: Task> Run<T> {
         let same_phase = position.epoch_in_phase > 0 || self.in_hand.is_some();
         if same_phase && !before.is_empty() && !now.is_empty() && *before != now {
             observe(Event::Note(
-                "the phase's cached features differ from those before: places or times of the images' files, or the \
-                 cache, have changed"
+                "the phase's cached features are not those used before: paths or times of the images, or the cache, \
+                 have changed"
                     .into(),
             ));
         }

@@ -10,7 +10,7 @@ use warmstart_tasks::task::Task;
 use super::run::Run;
 
 impl<T: Task> Run<T> {
-    /// Warns of problems with the network's health, each kind once a phase.
+    /// Warns of problems with the network's health, each kind once per phase.
     pub(super) fn warn_of_ailments(&self, observe: Observer) {
         let Some((last, before)) = self.history.split_last() else {
             return;

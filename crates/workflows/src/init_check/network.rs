@@ -17,10 +17,10 @@ use super::passes::{Pass, Passes, values};
 use super::request::Request;
 use super::unit_by_unit::pass;
 
-/// The textbook's network: linear layers and rectifiers, without batch norm, which would compensate for the
+/// The textbook's network: linear layers and ReLUs, without batch norm, which would compensate for the
 /// initialization.
 pub const PLAIN: &str = "plain";
-/// Its number of layers and their width.
+/// Depth and width of the plain network.
 const DEPTH: usize = 30;
 const WIDTH: usize = 512;
 /// Classes of the loss where there are no data.
@@ -56,7 +56,7 @@ impl Network {
                 (Key::IMAGE_SIZE, request.image_size.is_some()),
             ];
             if let Some((key, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
-                return Err(Problem::new("the plain network has no images to look at")
+                return Err(Problem::new("the plain network takes no images")
                     .of_key(key)
                     .fix(format!("leave {key} out"))
                     .into());
@@ -201,7 +201,7 @@ fn plain_parameters() -> Vec<ParameterInfo> {
     (1..=DEPTH).flat_map(layer).collect()
 }
 
-/// The gradient at the end is noise: as large for every initialization.
+/// Passes of the plain network; the gradient at its end is noise, as large for every initialization.
 fn plain_pass(parameters: &Parameters, batch: Tensor<2>, seed: u64) -> Vec<Pass> {
     let mut nodes = Vec::new();
     let mut x = batch;

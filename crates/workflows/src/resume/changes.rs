@@ -64,7 +64,7 @@ impl Changes {
             let flag = flags.into_iter().find(|flag| *flag != Key::EPOCHS);
             if let Some(flag) = flag.filter(|_| !has_phase[place]) {
                 let backbone = ["frozen", "thawed"][place];
-                let what = format!("{flag}: no epoch is left whose backbone is {backbone}");
+                let what = format!("{flag} has no effect: no {backbone} epochs are left");
                 return Err(Problem::new(what).of_key(flag).into());
             }
         }
@@ -113,8 +113,8 @@ pub(super) fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Erro
     }
     let after = before.div_ceil(2);
     let note = format!(
-        "the run ended in phase {name} for lack of memory: it continues with {after} images at a time \
-         instead of {before}, and the gradients averaged over the batch of {batch}"
+        "the run ended in phase {name} for lack of memory: continuing with micro-batches of {after} instead of \
+         {before}; gradients are still averaged over the batch of {batch}"
     );
     phase.micro_batch = Some(after);
     Ok(note)

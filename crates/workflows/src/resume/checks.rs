@@ -30,13 +30,13 @@ pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> R
 
 /// Data that differ from those that the run was trained on.
 pub(super) struct OtherData {
-    /// How they differ, in words.
+    /// The difference, in words.
     pub difference: String,
     /// Whether they were accepted before, by a process that ended before its first checkpoint.
     pub was_accepted: bool,
 }
 
-/// How the data differ from those that the run was trained on; `None` if they do not.
+/// Difference between the data and those of the run; `None` if there is none.
 pub(super) fn other_data(
     run: &RunFolder,
     files: &DataFiles,
@@ -55,7 +55,7 @@ pub(super) fn other_data(
     let listed = listed.filter(|listed| listed.checksum() == expected);
     let difference = listed.map_or_else(
         || {
-            "files, sizes or labels; which ones is unknown, because the run's list of them is lost"
+            "files, sizes or labels differ; which ones is unknown, because the list of data files is missing"
                 .into()
         },
         |listed| files.difference(&listed),
