@@ -7,7 +7,7 @@ use crate::augmentation::Augmentation;
 use crate::choices::TaskKind;
 use crate::defaults::TaskDefaults;
 use crate::error::{Error, Problem};
-use crate::folds::PARTS;
+use crate::folds::FOLD_COUNTS;
 use crate::options::{Phase, Recipe};
 use crate::train::Train;
 use crate::views::Views;
@@ -67,9 +67,15 @@ impl Recipe {
 
     fn check_fold(&self) -> Result<(), Error> {
         match self.fold {
-            Some(part) if !(PARTS.contains(&part.of) && (1..=part.of).contains(&part.number)) => {
+            Some(part)
+                if !(FOLD_COUNTS.contains(&part.of) && (1..=part.of).contains(&part.number)) =>
+            {
                 let what = format!("fold is part {} of {}", part.number, part.of);
-                let fix = format!("it must be a part of {} to {}", PARTS.start(), PARTS.end());
+                let fix = format!(
+                    "it must be a part of {} to {}",
+                    FOLD_COUNTS.start(),
+                    FOLD_COUNTS.end()
+                );
                 Err(Error::usage(what).fix(fix))
             }
             Some(_) | None => Ok(()),

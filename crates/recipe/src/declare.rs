@@ -6,8 +6,8 @@
 
 /// The type in which a recipe stores an option.
 macro_rules! stored_type {
-    (optional, $said:ty) => { Option<<$said as $crate::said::Said>::Stored> };
-    ($kind:ident, $said:ty) => { <$said as $crate::said::Said>::Stored };
+    (optional, $given:ty) => { Option<<$given as $crate::user_value::UserValue>::Stored> };
+    ($kind:ident, $given:ty) => { <$given as $crate::user_value::UserValue>::Stored };
 }
 
 /// The value of an option: what the user gave, or the default.
@@ -96,7 +96,7 @@ macro_rules! options {
             )*
             /// Its fold of a cross-validation.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub fold: Option<Part>,
+            pub fold: Option<FoldId>,
             /// The phases, in order.
             #[serde(rename = "phase")]
             pub phases: Vec<Phase>,
@@ -125,7 +125,7 @@ macro_rules! options {
             pub warmstart: Option<String>,
             $( $(#[doc = $run_doc])+ pub $run_key: Option<$run_type>, )*
             /// Its fold of a cross-validation.
-            pub fold: Option<Part>,
+            pub fold: Option<FoldId>,
             $($(
                 /// The value for phases that do not give their own.
                 pub $shared: Option<$phase_type>,
@@ -156,11 +156,11 @@ macro_rules! options {
             key: stringify!($run_key),
             documentation: concat!($($run_doc),+),
             default: default_words!($run_kind, $run_default),
-            range: { const RANGE: Range<<$run_type as Said>::Stored> = $run_range; RANGE.words },
-            choices: <$run_type as Said>::CHOICES,
+            range: { const RANGE: Range<<$run_type as UserValue>::Stored> = $run_range; RANGE.words },
+            choices: <$run_type as UserValue>::CHOICES,
             flag: $run_flag,
             resume: $run_resume,
-            parse: |text| <$run_type as Said>::of_flag(text).map(drop),
+            parse: |text| <$run_type as UserValue>::of_flag(text).map(drop),
         } ),*];
 
         /// The options of a phase.
@@ -168,11 +168,11 @@ macro_rules! options {
             key: stringify!($phase_key),
             documentation: concat!($($phase_doc),+),
             default: default_words!($phase_kind, $phase_default),
-            range: { const RANGE: Range<<$phase_type as Said>::Stored> = $phase_range; RANGE.words },
-            choices: <$phase_type as Said>::CHOICES,
+            range: { const RANGE: Range<<$phase_type as UserValue>::Stored> = $phase_range; RANGE.words },
+            choices: <$phase_type as UserValue>::CHOICES,
             flag: $phase_flag,
             resume: $phase_resume,
-            parse: |text| <$phase_type as Said>::of_flag(text).map(drop),
+            parse: |text| <$phase_type as UserValue>::of_flag(text).map(drop),
         } ),*];
 
         impl Draft {
@@ -181,7 +181,7 @@ macro_rules! options {
                 Ok(Recipe {
                     warmstart: env!("CARGO_PKG_VERSION").to_owned(),
                     $( $run_key: resolved!(
-                        $run_kind, $run_default, self.$run_key.clone().and_then(Said::stored),
+                        $run_kind, $run_default, self.$run_key.clone().and_then(UserValue::stored),
                         Key(stringify!($run_key)), context
                     ), )*
                     fold: self.fold,
@@ -195,11 +195,11 @@ macro_rules! options {
             /// If the text is not a value of the option; the error says what was expected.
             pub fn set(&mut self, key: &str, text: &OsStr) -> Result<(), String> {
                 $( if key == stringify!($run_key) {
-                    self.$run_key = Some(Said::of_flag(text)?);
+                    self.$run_key = Some(UserValue::of_flag(text)?);
                     return Ok(());
                 } )*
                 $($( if key == stringify!($shared) {
-                    self.$shared = Some(Said::of_flag(text)?);
+                    self.$shared = Some(UserValue::of_flag(text)?);
                     return Ok(());
                 } )?)*
                 Err(format!("there is no option {key}"))
@@ -209,7 +209,7 @@ macro_rules! options {
             pub(crate) fn left_open(&self) -> Vec<&'static str> {
                 let mut open = Vec::new();
                 $( if is_decided_later!($run_kind)
-                    && self.$run_key.clone().and_then(Said::stored).is_none()
+                    && self.$run_key.clone().and_then(UserValue::stored).is_none()
                 {
                     open.push(stringify!($run_key));
                 } )*
@@ -228,7 +228,7 @@ macro_rules! options {
                 Ok(Phase {
                     name,
                     $( $phase_key: resolved!(
-                        $phase_kind, $phase_default, self.$phase_key.and_then(Said::stored),
+                        $phase_kind, $phase_default, self.$phase_key.and_then(UserValue::stored),
                         Key(stringify!($phase_key)), context
                     ), )*
                     augmentation,
@@ -241,7 +241,7 @@ macro_rules! options {
             /// If the text is not a value of the option; the error says what was expected.
             pub fn set(&mut self, key: &str, text: &OsStr) -> Result<(), String> {
                 $( if key == stringify!($phase_key) {
-                    self.$phase_key = Some(Said::of_flag(text)?);
+                    self.$phase_key = Some(UserValue::of_flag(text)?);
                     return Ok(());
                 } )*
                 Err(format!("a phase has no option {key}"))
@@ -274,7 +274,7 @@ macro_rules! options {
             pub(crate) fn left_open(&self) -> Vec<&'static str> {
                 let mut open = Vec::new();
                 $( if is_decided_later!($phase_kind)
-                    && self.$phase_key.clone().and_then(Said::stored).is_none()
+                    && self.$phase_key.clone().and_then(UserValue::stored).is_none()
                 {
                     open.push(stringify!($phase_key));
                 } )*
@@ -285,7 +285,7 @@ macro_rules! options {
         impl Recipe {
             /// Overrides the options of the run, not those of its phases, by the ones that a draft gives.
             pub fn take_options(&mut self, draft: &Draft) {
-                $( if let Some(value) = draft.$run_key.clone().and_then(Said::stored) {
+                $( if let Some(value) = draft.$run_key.clone().and_then(UserValue::stored) {
                     self.$run_key = value.into();
                 } )*
             }
@@ -293,7 +293,7 @@ macro_rules! options {
             /// The first option out of its range, and the range in words.
             pub(crate) fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
                 $(
-                    let range: Range<<$run_type as Said>::Stored> = $run_range;
+                    let range: Range<<$run_type as UserValue>::Stored> = $run_range;
                     if checked_value!($run_kind, &self.$run_key).is_some_and(|value| !(range.holds)(value)) {
                         return Some((stringify!($run_key), range.words));
                     }
@@ -305,7 +305,7 @@ macro_rules! options {
         impl Phase {
             /// Overrides the options by those that a draft gives.
             pub fn take_options(&mut self, draft: &DraftPhase) {
-                $( if let Some(value) = draft.$phase_key.clone().and_then(Said::stored) {
+                $( if let Some(value) = draft.$phase_key.clone().and_then(UserValue::stored) {
                     self.$phase_key = value.into();
                 } )*
             }
@@ -313,7 +313,7 @@ macro_rules! options {
             /// The first option out of its range, and the range in words.
             pub(crate) fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
                 $(
-                    let range: Range<<$phase_type as Said>::Stored> = $phase_range;
+                    let range: Range<<$phase_type as UserValue>::Stored> = $phase_range;
                     if checked_value!($phase_kind, &self.$phase_key).is_some_and(|value| !(range.holds)(value)) {
                         return Some((stringify!($phase_key), range.words));
                     }

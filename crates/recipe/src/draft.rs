@@ -4,10 +4,10 @@ use crate::choices::{OptimizerKind, TaskKind};
 use crate::defaults::AugmentationContext;
 use crate::error::{Error, Problem};
 use crate::options::{Draft, DraftPhase, NO_WEIGHTS, Phase, PhaseContext, Recipe, RunContext};
-use crate::said::Said;
 use crate::scaling::{self, TrainingImages};
 use crate::train::Train;
 use crate::two_phases::{override_phases, usual_phases};
+use crate::user_value::UserValue;
 use warmstart_files::Key;
 
 /// Share of a detection run's epochs, at its end, without mosaics: as in YOLOX (arXiv 2107.08430, section 2.1), where
@@ -98,7 +98,7 @@ impl Draft {
         let optimizer = draft.optimizer.unwrap_or(OptimizerKind::AdamW);
         let [frozen, thawed] = defaults.batches;
         let usual = if train == Train::Head { frozen } else { thawed };
-        let (batch, usual_batch) = match draft.batch.and_then(Said::stored) {
+        let (batch, usual_batch) = match draft.batch.and_then(UserValue::stored) {
             Some(batch) => (batch, batch),
             None => (scaling::batch(usual, images), usual),
         };

@@ -29,12 +29,12 @@ mod read;
 mod recipe;
 mod resolve;
 pub mod run_files;
-mod said;
 mod scaling;
 mod table;
 mod train;
 mod two_phases;
 mod undecided;
+mod user_value;
 mod views;
 
 pub use augmentation::Augmentation;
@@ -54,11 +54,11 @@ pub use options::{
 };
 pub use recipe::Position;
 pub use resolve::{absolute, architecture, output_folder, require_weights, resolve};
-pub use said::{Auto, Choice, Said};
 pub use scaling::{SMALLEST_BATCH, TrainingImages, lr_factor};
 pub use table::table;
 pub use train::Train;
 pub use two_phases::phase_flags_given;
 pub use undecided::{ByMemory, Undecided};
+pub use user_value::{Auto, Choice, UserValue};
 pub use views::{View, Views};
 pub use warmstart_files::{Key, plain, spell};

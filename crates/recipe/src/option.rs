@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 
-use crate::said::Choice;
+use crate::user_value::Choice;
 
 /// An option as help, the documentation and `resume` see it.
 #[derive(Clone, Copy)]

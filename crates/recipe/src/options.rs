@@ -20,14 +20,14 @@ use crate::declare::{
 use crate::defaults::TaskDefaults;
 use crate::draft_augmentation::DraftAugmentation;
 use crate::error::Error;
-use crate::folds::Part;
+use crate::folds::FoldId;
 use crate::init::Init;
 use crate::keep::Keep;
 use crate::memory::Memory;
 use crate::option::{Flag, OptionInfo, PhaseFlag, Range, Resume};
-use crate::said::{Auto, Said};
 use crate::scaling::{self, TrainingImages};
 use crate::train::Train;
+use crate::user_value::{Auto, UserValue};
 use crate::views::Views;
 use warmstart_files::Key;
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::said::said_by_word;
+use crate::user_value::value_by_word;
 
 /// The part of the network that learns in a phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,4 +58,4 @@ impl fmt::Display for Train {
     }
 }
 
-said_by_word!(Train);
+value_by_word!(Train);

@@ -48,7 +48,7 @@ pub struct StageHealth {
 
 /// A problem with the health of a network.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ailment {
+pub struct HealthProblem {
     /// Its kind; each kind is reported once a phase.
     pub what: &'static str,
     /// A sentence that ends in what to try.
@@ -57,7 +57,7 @@ pub struct Ailment {
 
 impl Health {
     /// The problems of a step, in sentences that name the stage where each is worst.
-    pub fn ailments(&self) -> Vec<Ailment> {
+    pub fn problems(&self) -> Vec<HealthProblem> {
         let Some((head, stages)) = self.stages.split_last() else {
             return Vec::new();
         };
@@ -67,8 +67,8 @@ impl Health {
         let update = worst(stages, |stage| stage.update_ratio);
         let dead = worst(stages, |stage| stage.dead_units.unwrap_or(0.0));
         let drift = worst(stages, |stage| stage.batch_norm_drift.unwrap_or(0.0));
-        let mut ailments = Vec::new();
-        let mut add = |what, sentence| ailments.push(Ailment { what, sentence });
+        let mut problems = Vec::new();
+        let mut add = |what, sentence| problems.push(HealthProblem { what, sentence });
         if let Some((stage, times)) = least.filter(|(_, times)| *times > 1.0 / VANISHING) {
             add(
                 "vanishing",
@@ -129,7 +129,7 @@ impl Health {
                 ),
             );
         }
-        ailments
+        problems
     }
 }
 
@@ -160,8 +160,8 @@ mod tests {
 
     fn sentences(stages: Vec<StageHealth>) -> Vec<String> {
         let health = Health { step: 1, stages };
-        let ailments = health.ailments().into_iter();
-        ailments.map(|ailment| ailment.sentence).collect()
+        let problems = health.problems().into_iter();
+        problems.map(|problem| problem.sentence).collect()
     }
 
     #[test]
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ailment_has_its_sentence() {
+    fn every_problem_has_its_sentence() {
         let ill = StageHealth {
             update_ratio: 0.2,
             dead_units: Some(0.75),

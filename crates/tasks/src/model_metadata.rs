@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use warmstart_recipe::{Said, TaskDefaults, TaskKind};
+use warmstart_recipe::{TaskDefaults, TaskKind, UserValue};
 
 /// Range of image sizes, in pixels, as in a recipe.
 const IMAGE_SIZES: (u64, u64) = (32, 2048);
@@ -55,7 +55,7 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), String> {
 
 /// The names of the tasks.
 fn words() -> Vec<&'static str> {
-    let choices = <TaskKind as Said>::CHOICES.iter();
+    let choices = <TaskKind as UserValue>::CHOICES.iter();
     choices.map(|choice| choice.word).collect()
 }
 

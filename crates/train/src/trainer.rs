@@ -14,7 +14,7 @@ use warmstart_run::epoch_progress::EpochProgress;
 use warmstart_run::event::{Event, Observer, Progress};
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::{Split, TaskData};
+use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 use crate::frozen::{FeatureKey, Frozen, Prepared, Source};
 use crate::memory;
@@ -389,7 +389,7 @@ impl<T: Task> Trainer<T> {
         &self,
         parameters: &Parameters,
         frozen: &Frozen,
-        split: Split,
+        split: EvaluationSplit,
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
         let units = self.task.head().units;
