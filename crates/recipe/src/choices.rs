@@ -100,6 +100,16 @@ choices! {
     }
 }
 
+impl BatchNorm {
+    /// Whether the running statistics are used, and stay as they are.
+    pub fn keeps_statistics(self) -> bool {
+        match self {
+            Self::Frozen => true,
+            Self::Batch => false,
+        }
+    }
+}
+
 impl UserValue for Fit {
     type Stored = Self;
     const CHOICES: &'static [Choice] = &[

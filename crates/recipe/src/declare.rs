@@ -1,4 +1,4 @@
-//! From the declarations of the options to the types that hold them.
+//! Generation of the types that hold the options from their declarations.
 //!
 //! `options!` turns each declaration into a field of the resolved type ([`Recipe`](crate::Recipe) or
 //! [`Phase`](crate::Phase)), a field of the draft type, a line in the list of options, the default, the check of its
@@ -36,6 +36,16 @@ macro_rules! default_words {
     };
     ($kind:ident, ($words:literal, $rule:expr)) => {
         $words
+    };
+}
+
+/// The name of an option that may be given above the phases.
+macro_rules! name_above {
+    () => {
+        None
+    };
+    ($name:ident) => {
+        Some(stringify!($name))
     };
 }
 
@@ -106,14 +116,14 @@ macro_rules! options {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct Phase {
-            /// Shown in reports.
+            /// Name, shown in reports.
             pub name: String,
             $(
                 $(#[doc = $phase_doc])+
                 $(#[$phase_stored])?
                 pub $phase_key: stored_type!($phase_kind, $phase_type),
             )*
-            /// How training images are varied.
+            /// Augmentation of training images.
             pub augmentation: Augmentation,
         }
 
@@ -144,10 +154,10 @@ macro_rules! options {
         #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct DraftPhase {
-            /// Shown in reports.
+            /// Name, shown in reports.
             pub name: Option<String>,
             $( $(#[doc = $phase_doc])+ pub $phase_key: Option<$phase_type>, )*
-            /// How training images are varied.
+            /// Augmentation of training images.
             pub augmentation: Option<DraftAugmentation>,
         }
 
@@ -174,6 +184,15 @@ macro_rules! options {
             resume: $phase_resume,
             parse: |text| <$phase_type as UserValue>::of_flag(text).map(drop),
         } ),*];
+
+        $( const _: () = assert!(
+            fits_run(&$run_flag, &$run_resume),
+            concat!("the flags of ", stringify!($run_key), " do not set it")
+        ); )*
+        $( const _: () = assert!(
+            fits_phase(stringify!($phase_key), name_above!($($shared)?), &$phase_flag, &$phase_resume),
+            concat!("the flags of ", stringify!($phase_key), " do not set it")
+        ); )*
 
         impl Draft {
             /// The recipe, without its phases.
@@ -206,12 +225,12 @@ macro_rules! options {
             }
 
             /// Options that the user leaves open, and that are decided once the data and the machine are known.
-            pub(crate) fn left_open(&self) -> Vec<&'static str> {
+            pub(crate) fn left_open(&self) -> Vec<Key> {
                 let mut open = Vec::new();
                 $( if is_decided_later!($run_kind)
                     && self.$run_key.clone().and_then(UserValue::stored).is_none()
                 {
-                    open.push(stringify!($run_key));
+                    open.push(Key(stringify!($run_key)));
                 } )*
                 open
             }
@@ -265,18 +284,18 @@ macro_rules! options {
             }
 
             /// This phase, with the draft's shared options where it gives none of its own.
-            pub(crate) fn with_shared(mut self, draft: &Draft) -> Self {
+            pub fn with_shared(mut self, draft: &Draft) -> Self {
                 $($( self.$shared = self.$shared.or_else(|| draft.$shared.clone()); )?)*
                 self
             }
 
             /// Options that the user leaves open, and that are decided once the data and the machine are known.
-            pub(crate) fn left_open(&self) -> Vec<&'static str> {
+            pub(crate) fn left_open(&self) -> Vec<Key> {
                 let mut open = Vec::new();
                 $( if is_decided_later!($phase_kind)
                     && self.$phase_key.clone().and_then(UserValue::stored).is_none()
                 {
-                    open.push(stringify!($phase_key));
+                    open.push(Key(stringify!($phase_key)));
                 } )*
                 open
             }
@@ -323,4 +342,6 @@ macro_rules! options {
         }
     };
 }
-pub(crate) use {checked_value, default_words, is_decided_later, options, resolved, stored_type};
+pub(crate) use {
+    checked_value, default_words, is_decided_later, name_above, options, resolved, stored_type,
+};

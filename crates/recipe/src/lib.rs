@@ -42,15 +42,15 @@ pub use checkpoint_every::CheckpointEvery;
 pub use choices::{Balance, BatchNorm, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind};
 pub use defaults::TaskDefaults;
 pub use draft_augmentation::DraftAugmentation;
-pub use error::{Error, Fields, Problem};
+pub use error::{Error, Fields, Mistake, Problem};
 pub use init::Init;
 pub use keep::Keep;
 pub use keys::has_flag;
 pub use memory::{Memory, size_with_unit};
-pub use option::{Flag, OptionInfo, PhaseFlag, Resume};
+pub use option::{Flag, OptionInfo, PhaseFlag, Resume, ResumeFlag};
 pub use options::{
-    Draft, DraftPhase, NO_WEIGHTS, PHASE_OPTIONS, Phase, RUN_OPTIONS, Recipe, SEED, THAW_WARMUP,
-    VAL_SPLIT,
+    Draft, DraftPhase, IMAGE_SIZES, NO_WEIGHTS, PHASE_OPTIONS, Phase, RUN_OPTIONS, Recipe, SEED,
+    THAW_WARMUP, VAL_SPLIT,
 };
 pub use recipe::Position;
 pub use resolve::{absolute, architecture, output_folder, require_weights, resolve};

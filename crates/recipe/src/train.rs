@@ -19,6 +19,24 @@ pub enum Train {
     All,
 }
 
+impl Train {
+    /// Whether the whole backbone is frozen.
+    pub fn freezes_backbone(&self) -> bool {
+        match self {
+            Self::Head => true,
+            Self::From(_) | Self::All => false,
+        }
+    }
+
+    /// Whether nothing is frozen.
+    pub fn freezes_nothing(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Head | Self::From(_) => false,
+        }
+    }
+}
+
 impl FromStr for Train {
     type Err = String;
 
@@ -28,7 +46,7 @@ impl FromStr for Train {
             ("all", _) => Ok(Self::All),
             (_, Some(stage)) if !stage.is_empty() => Ok(Self::From(stage.to_owned())),
             _ => Err(format!(
-                "train is \"head\", \"all\" or \"from:<stage>\", not \"{text}\""
+                "expected \"head\", \"all\" or \"from:STAGE\", found \"{text}\""
             )),
         }
     }

@@ -2,6 +2,7 @@
 //! of a sensible size, and whether units are dead. Measured in a few steps, from what a step computes anyway.
 
 use serde::{Deserialize, Serialize};
+use warmstart_recipe::Key;
 
 /// Share of the head's gradient below which a stage hardly learns.
 const VANISHING: f64 = 1e-5;
@@ -74,14 +75,15 @@ impl Health {
                 "vanishing",
                 format!(
                     "gradients of {} are {} of the head's: vanishing, so lower layers hardly learn; try a lower \
-                     learning rate, pretrained weights, a model with batch norm or shortcuts, or another --init \
+                     learning rate, pretrained weights, a model with batch norm or shortcuts, or another {} \
                      (`warmstart init-check` shows what each does)",
                     stage.stage,
                     if times.is_finite() {
                         format!("{:.0e}", 1.0 / times)
                     } else {
                         "nothing".to_owned()
-                    }
+                    },
+                    Key::INIT
                 ),
             );
         }
@@ -90,8 +92,9 @@ impl Health {
                 "exploding",
                 format!(
                     "gradients of {} are {times:.0e} times the head's: exploding; try a lower learning rate, \
-                     clip_norm = 1.0, or another --init (`warmstart init-check` shows what each does)",
-                    stage.stage
+                     clip_norm = 1.0, or another {} (`warmstart init-check` shows what each does)",
+                    stage.stage,
+                    Key::INIT
                 ),
             );
         }
@@ -112,9 +115,10 @@ impl Health {
                 "dead units",
                 format!(
                     "{:.0}% of the channels of {} give the same output for every image: dead units; try a lower \
-                     learning rate, a longer warm-up or another --init",
+                     learning rate, a longer warm-up or another {}",
                     share * 100.0,
-                    stage.stage
+                    stage.stage,
+                    Key::INIT
                 ),
             );
         }

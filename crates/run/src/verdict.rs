@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use warmstart_recipe::{Key, Recipe, Train};
+use warmstart_recipe::{Key, Recipe};
 
 use crate::record::{EpochFigure, EpochRecord};
 
@@ -54,7 +54,7 @@ impl Candidates {
         let heads = recipe
             .phases
             .iter()
-            .take_while(|phase| phase.train == Train::Head);
+            .take_while(|phase| phase.train.freezes_backbone());
         let heads: Vec<&str> = heads.map(|phase| phase.name.as_str()).collect();
         let is_frozen = |record: &&EpochRecord| heads.contains(&record.phase.as_str());
         let (frozen, thawed): (Vec<_>, Vec<_>) = history.iter().partition(is_frozen);

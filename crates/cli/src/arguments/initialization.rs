@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use warmstart_recipe::{Init, SEED};
+use warmstart_recipe::{IMAGE_SIZES, Init, SEED};
 use warmstart_workflows::init_check;
 
 use super::{Threads, svg};
@@ -37,7 +37,7 @@ pub struct InitCheck {
     #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(2..=1024))]
     pub batch: u16,
     /// Edge of the square images, in pixels [default: the model's own]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(32..=2048))]
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(image_sizes()))]
     pub image_size: Option<u16>,
     /// Seed of everything random
     #[arg(long, default_value_t = SEED)]
@@ -51,4 +51,10 @@ pub struct InitCheck {
     pub json: bool,
     #[command(flatten)]
     pub threads: Threads,
+}
+
+/// The range of image sizes, as `clap` takes it.
+fn image_sizes() -> std::ops::RangeInclusive<i64> {
+    let [least, most] = [IMAGE_SIZES.start(), IMAGE_SIZES.end()].map(|size| *size as i64);
+    least..=most
 }

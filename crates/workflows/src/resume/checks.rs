@@ -17,14 +17,10 @@ pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> R
     let found = ModelInfo::of(&warmstart_weights::read(&path)?)?;
     match info.difference(found.as_ref()) {
         None => Ok(()),
-        Some(difference) => Err(Error::Model {
-            path,
-            problem: format!(
-                "{difference}: this run cannot continue with them; start a new one from its weights \
-                 (warmstart train {})",
-                Key::WEIGHTS
-            ),
-        }),
+        Some(difference) => Err(Error::model(&path, difference).fix(format!(
+            "this run cannot continue with them; start a new one from its weights (warmstart train {})",
+            Key::WEIGHTS
+        ))),
     }
 }
 
