@@ -12,7 +12,7 @@ use warmstart_run::event::{Event, Progress as Step};
 use warmstart_run::plan::Plan;
 use warmstart_run::record::EpochRecord;
 use warmstart_run::summary::Summary;
-use warmstart_run::verdict::{Verdict, Weights};
+use warmstart_run::verdict::{KeptWeights, Verdict};
 use warmstart_workflows::cross_validate::CrossValidation;
 
 use crate::{findings, printing};
@@ -352,8 +352,8 @@ fn duration(seconds: f64) -> String {
 fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
     let kept = &summary.kept;
     let weights = match summary.guard.as_ref().and_then(Verdict::kept_weights) {
-        Some(Weights::Average) => ", the moving average of its weights",
-        Some(Weights::Trained) => ", its own weights, not their moving average",
+        Some(KeptWeights::Average) => ", the moving average of its weights",
+        Some(KeptWeights::Trained) => ", its own weights, not their moving average",
         None => "",
     };
     let mut lines = vec![format!(
@@ -408,7 +408,7 @@ mod tests {
     fn at_the_end_the_kept_metric_leads() {
         let (kept, highest) = (figure(2, "freeze", 0.4), figure(12, "thaw", 0.6));
         let verdict = Verdict {
-            probe: Some(kept.clone()),
+            frozen: Some(kept.clone()),
             thawed: Some(highest.clone()),
             weights: None,
             p_value: Some(0.073),

@@ -194,16 +194,12 @@ fn forget_other_head(
         return Ok(String::new());
     };
     if info.model != recipe.model {
-        return Err(Error::Model {
-            path: file.path.clone(),
-            problem: format!(
-                "it holds a {} and the run asks for {}: give {} {}",
-                info.model,
-                recipe.model,
-                Key::MODEL,
-                info.model
-            ),
-        });
+        let what = format!(
+            "it holds a {} and the run asks for {}",
+            info.model, recipe.model
+        );
+        let fix = format!("give {} {}", Key::MODEL, info.model);
+        return Err(Error::model(&file.path, what).fix(fix));
     }
     if info.task != recipe.task {
         // Only the backbone of the other task's model is used, so its classes do not matter.

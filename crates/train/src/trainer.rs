@@ -11,7 +11,7 @@ use warmstart_recipe::{Error, Phase, Recipe, architecture};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::{Split, TaskData};
+use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 use crate::frozen::{FeatureKey, Frozen, Prepared, Source};
 use crate::memory;
@@ -231,7 +231,7 @@ impl<T: Task> Trainer<T> {
         &self,
         parameters: &Parameters,
         frozen: &Frozen,
-        split: Split,
+        split: EvaluationSplit,
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
         let units = self.task.head().units;

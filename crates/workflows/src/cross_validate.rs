@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use warmstart_files::shown;
 use warmstart_metrics::mean_and_deviation;
-use warmstart_recipe::folds::{PARTS, Part};
+use warmstart_recipe::folds::{FOLD_COUNTS, FoldId};
 use warmstart_recipe::run_files::{RECIPE, fold_folder};
 use warmstart_recipe::{Draft, Error, Key, Problem, output_folder, resolve};
 use warmstart_run::event::{Event, Observer};
@@ -45,8 +45,12 @@ pub fn cross_validate(
     resources: Resources,
     observe: Observer,
 ) -> Result<CrossValidation, Error> {
-    if !PARTS.contains(&folds) {
-        let range = format!("a number from {} to {}", PARTS.start(), PARTS.end());
+    if !FOLD_COUNTS.contains(&folds) {
+        let range = format!(
+            "a number from {} to {}",
+            FOLD_COUNTS.start(),
+            FOLD_COUNTS.end()
+        );
         return Err(Problem::of_value(Key::FOLDS, folds.to_string(), range).into());
     }
     let out = output_folder(out, draft.data.as_deref().unwrap_or(Path::new("")));
@@ -58,7 +62,7 @@ pub fn cross_validate(
     }
     let mut kept = Vec::new();
     for number in 1..=folds {
-        let part = Part { number, of: folds };
+        let part = FoldId { number, of: folds };
         let run = fold_folder(&out, number);
         observe(Event::Note(format!(
             "fold {number} of {folds}: {}",
@@ -92,7 +96,7 @@ pub fn cross_validate(
 }
 
 /// Refuses a run of another fold, or of another request.
-fn require_same(run: &Path, part: Part, draft: &Draft) -> Result<(), Error> {
+fn require_same(run: &Path, part: FoldId, draft: &Draft) -> Result<(), Error> {
     let (recipe, _) = recipe_of(run)?;
     let other = |fix: &str| format!("{fix}, or another {}", Key::OUT);
     if recipe.fold != Some(part) {

@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use warmstart_data::{Sample, Sketch, SplitKind, check, copies, data_folder};
 use warmstart_files::path_shown;
 
-use warmstart_recipe::folds::Fold;
+use warmstart_recipe::folds::FoldImages;
 use warmstart_recipe::run_files::{BEST, RECIPE, resolve_path};
 use warmstart_recipe::{Error, Key, NO_WEIGHTS, Problem, Recipe, absolute};
 use warmstart_run::checkpoint::is_checkpoint;
@@ -230,7 +230,7 @@ impl RunData {
             (Some(part), SplitKind::Train | SplitKind::Validation) => {
                 // The same images are listed for both, and split into folds by their classes.
                 let labels = self.labels(&all);
-                let fold = labels.map(|labels| Fold::new(part, &labels, self.recipe.seed));
+                let fold = labels.map(|labels| FoldImages::new(part, &labels, self.recipe.seed));
                 match (fold, split) {
                     (Some(fold), SplitKind::Train) => fold.training,
                     (Some(fold), SplitKind::Validation | SplitKind::Test) => fold.validation,
@@ -442,7 +442,7 @@ mod tests {
             .into();
         let seen = run.seen(&images).unwrap().unwrap();
         assert_eq!((seen.trained_on.len(), seen.chosen_by.len()), (2, 1));
-        let fold = Fold::new(run.recipe.fold.unwrap(), &[0, 0, 1], run.recipe.seed);
+        let fold = FoldImages::new(run.recipe.fold.unwrap(), &[0, 0, 1], run.recipe.seed);
         assert_eq!(seen.chosen_by, [images[fold.validation[0]].clone()]);
     }
 }

@@ -8,7 +8,8 @@ use clap::builder::{
 };
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use warmstart_recipe::{
-    Draft, Error, Flag, Key, OptionInfo, PHASE_OPTIONS, PhaseFlag, Problem, RUN_OPTIONS, Said,
+    Draft, Error, Flag, Key, OptionInfo, PHASE_OPTIONS, PhaseFlag, Problem, RUN_OPTIONS,
+    ResumeFlag, UserValue,
 };
 
 /// The declaration of an option of a run.
@@ -30,7 +31,7 @@ pub fn documentation(key: Key) -> &'static str {
 ///
 /// # Panics
 /// If there is no option of that name.
-pub fn value_of<T: Said + Clone + Send + Sync + 'static>(key: Key) -> ValueParser {
+pub fn value_of<T: UserValue + Clone + Send + Sync + 'static>(key: Key) -> ValueParser {
     parser(declared(key), |text| T::of_flag(&text))
 }
 
@@ -85,26 +86,44 @@ fn of_train() -> Vec<OptionFlag> {
 /// The flags of `resume`.
 fn of_resume() -> Vec<OptionFlag> {
     let options = RUN_OPTIONS.iter().chain(PHASE_OPTIONS);
-    let changed = options.filter_map(|option| Some((option, option.resume.flag?)));
-    changed
-        .flat_map(|(option, help)| flags(option, Some(help)))
+    options
+        .flat_map(|option| match option.resume.flag {
+            ResumeFlag::None => Vec::new(),
+            flag @ (ResumeFlag::AsInTrain
+            | ResumeFlag::Documented(_)
+            | ResumeFlag::Phases { .. }
+            | ResumeFlag::Thawed(_)) => flags(option, Some(flag)),
+        })
         .collect()
 }
 
-/// The flags of an option; for `resume`, with its documentation there, where an empty text stands for that of the flags
-/// themselves.
-fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<OptionFlag> {
+/// The flags of an option; for `resume`, in its form there.
+fn flags(option: &'static OptionInfo, resume: Option<ResumeFlag>) -> Vec<OptionFlag> {
     let help = |documentation: &str, default: &str| match resume {
-        Some("") => documentation.trim().to_owned(),
-        Some(help) => help.to_owned(),
-        None if default.is_empty() => documentation.trim().to_owned(),
-        None => format!("{} [default: {default}]", documentation.trim()),
+        Some(ResumeFlag::Documented(help)) => help.to_owned(),
+        None if !default.is_empty() => format!("{} [default: {default}]", documentation.trim()),
+        None
+        | Some(
+            ResumeFlag::None
+            | ResumeFlag::AsInTrain
+            | ResumeFlag::Phases { .. }
+            | ResumeFlag::Thawed(_),
+        ) => documentation.trim().to_owned(),
     };
     let of_place = |place, flag: PhaseFlag, value| OptionFlag {
         place,
         option,
         name: flag.name,
-        help: help(flag.documentation, flag.default),
+        help: match (resume, place) {
+            (Some(ResumeFlag::Phases { frozen, .. }), Place::Frozen) => frozen.to_owned(),
+            (Some(ResumeFlag::Phases { thawed, .. } | ResumeFlag::Thawed(thawed)), _) => {
+                thawed.to_owned()
+            }
+            (
+                None | Some(ResumeFlag::None | ResumeFlag::AsInTrain | ResumeFlag::Documented(_)),
+                _,
+            ) => help(flag.documentation, flag.default),
+        },
         is_of_phase: true,
         value: Ok(value),
     };
@@ -139,8 +158,7 @@ fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<Optio
         } => {
             let frozen = frozen.map(|flag| of_place(Place::Frozen, flag, value));
             let thawed = thawed.map(|flag| of_place(Place::Thawed, flag, value));
-            // With documentation of its own, the flag of `resume` is that of the thawed phase.
-            let frozen = frozen.filter(|_| resume.is_none_or(str::is_empty));
+            let frozen = frozen.filter(|_| !matches!(resume, Some(ResumeFlag::Thawed(_))));
             frozen.into_iter().chain(thawed).collect()
         }
     }

@@ -24,7 +24,7 @@ pub fn arguments() -> Result<Arguments, Failure> {
 }
 
 /// The flag that an error is about, in a recipe's spelling; `None` if it is about none.
-fn key(error: &clap::Error) -> Option<&'static str> {
+fn key(error: &clap::Error) -> Option<String> {
     let flags = match error.get(ContextKind::InvalidArg)? {
         ContextValue::String(flag) => std::slice::from_ref(flag),
         ContextValue::Strings(flags) => flags,
@@ -32,9 +32,7 @@ fn key(error: &clap::Error) -> Option<&'static str> {
     };
     // Such as `--epochs <N>`.
     let flag = flags.first()?.strip_prefix("--")?;
-    let name = flag.split([' ', '=']).next()?.replace('-', "_");
-    // It lives as long as the program, which ends with this error.
-    Some(name.leak())
+    Some(flag.split([' ', '=']).next()?.replace('-', "_"))
 }
 
 /// The value that an error is about; empty if it is about none.
@@ -187,7 +185,8 @@ mod tests {
             let Err(error) = Arguments::try_parse_from(words) else {
                 panic!("{words:?} are fine");
             };
-            assert_eq!((key(&error), &*found(&error)), expected, "{words:?}");
+            let key = key(&error);
+            assert_eq!((key.as_deref(), &*found(&error)), expected, "{words:?}");
         }
     }
 

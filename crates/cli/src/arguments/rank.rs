@@ -38,8 +38,8 @@ pub struct Rank {
     #[arg(
         long,
         default_value = "crop",
-        value_parser = value_of::<Auto<Fit>>(Key("fit")),
-        help = documentation(Key("fit"))
+        value_parser = value_of::<Auto<Fit>>(Key::FIT),
+        help = documentation(Key::FIT)
     )]
     pub fit: Auto<Fit>,
     /// Seed of the choice of images and of random weights

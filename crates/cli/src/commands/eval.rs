@@ -80,13 +80,13 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
 
 fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<(), Failure> {
     if arguments.split.is_some() && arguments.data.is_some() {
-        let (split, data) = (Key("split"), Key::DATA);
         let what = format!(
-            "{split} chooses among the run's own images, and {data} of a classifier already names the folder of a split"
+            "--split chooses among the run's own images, and {} of a classifier already names the folder of a split",
+            Key::DATA
         );
         return Err(Problem::new(what)
-            .of_key(split)
-            .fix(format!("leave {split} out"))
+            .of_key(Key("split"))
+            .fix("leave --split out")
             .into());
     }
     let classes = &classifier.info.classes;

@@ -77,13 +77,13 @@ impl Failure {
 
     /// A command line that is not understood, in words, with the flag and the value in question as far as they are
     /// known.
-    pub fn command_line(message: String, key: Option<&'static str>, found: String) -> Self {
+    pub fn command_line(message: String, key: Option<String>, found: String) -> Self {
         Self {
             message,
             code: USAGE,
             stopped: false,
             fields: Box::new(Fields {
-                key,
+                key: key.map(Into::into),
                 found,
                 ..*of_kind("usage")
             }),

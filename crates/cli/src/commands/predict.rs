@@ -48,15 +48,15 @@ fn classify(
     workers: usize,
 ) -> Result<(), Failure> {
     let of_detectors = [
-        (Key("conf"), arguments.conf.is_some()),
-        (Key("iou"), arguments.iou.is_some()),
-        (Key("draw"), arguments.draw.is_some()),
-        (Key("crop"), arguments.crop.is_some()),
-        (Key("count"), arguments.count),
+        ("conf", arguments.conf.is_some()),
+        ("iou", arguments.iou.is_some()),
+        ("draw", arguments.draw.is_some()),
+        ("crop", arguments.crop.is_some()),
+        ("count", arguments.count),
     ];
     if let Some((flag, _)) = of_detectors.into_iter().find(|(_, given)| *given) {
-        let what = format!("{flag} is for detectors, and this model is a classifier");
-        return Err(Problem::new(what).of_key(flag).into());
+        let what = format!("--{flag} is for detectors, and this model is a classifier");
+        return Err(Problem::new(what).of_key(Key(flag)).into());
     }
     let classes = &classifier.info.classes;
     let mut out = stdout().lock();

@@ -2,7 +2,7 @@
 
 use std::io::stdout;
 
-use warmstart_recipe::{NO_WEIGHTS, Said as _};
+use warmstart_recipe::{NO_WEIGHTS, UserValue as _};
 use warmstart_workflows::rank::{Ranked, Ranking, Request};
 
 use super::Failure;

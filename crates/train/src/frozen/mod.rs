@@ -17,7 +17,7 @@ use warmstart_nn::{Folded, Parameters};
 use warmstart_recipe::{Phase, View};
 use warmstart_tasks::network::{INFERENCE_BATCH, images};
 use warmstart_tasks::task::{Example, Task};
-use warmstart_tasks::task_data::{Split, TaskData};
+use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 pub use feature_key::FeatureKey;
 
@@ -219,11 +219,11 @@ impl Frozen {
         &self,
         task: &Arc<T>,
         data: &TaskData<T::Label>,
-        split: Split,
+        split: EvaluationSplit,
     ) -> Source<T::Target> {
         let kept = match split {
-            Split::Validation => self.validation.clone(),
-            Split::Test => None,
+            EvaluationSplit::Validation => self.validation.clone(),
+            EvaluationSplit::Test => None,
         };
         let (files, targets) = (Arc::clone(task), Arc::clone(task));
         let samples = Arc::clone(data.split(split));

@@ -11,7 +11,7 @@ use warmstart_nn::Parameters;
 use warmstart_recipe::{Error, NO_WEIGHTS, Recipe, Undecided};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::Split;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 use crate::frozen::{FeatureKey, Frozen};
 use crate::trainer::{Trainer, batches_ahead};
@@ -79,7 +79,7 @@ pub fn judge<T: Task>(
         // A missing cache only costs time.
         let _ = frozen.open_validation_cache(&key, cache);
     }
-    let source = frozen.evaluation_source(&task, &data, Split::Validation);
+    let source = frozen.evaluation_source(&task, &data, EvaluationSplit::Validation);
     let order: Vec<usize> = (0..labels.len()).collect();
     let loader = Loader::new(
         batches(&order, frozen.images()),

@@ -16,7 +16,7 @@ use warmstart_recipe::{Error, Phase, Recipe, TaskKind};
 use warmstart_run::stop::Stop;
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::{Split, TaskData};
+use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 use super::path_bytes;
 use crate::memory::{self, Budget};
@@ -124,7 +124,7 @@ impl MemoryLine {
 /// If a process cannot be started, or fails, most likely for lack of memory.
 pub fn ask<T: Task>(trainer: &Trainer<T>) -> Result<Vec<PhaseCost>, Error> {
     let data = &trainer.data;
-    let validation = data.split(Split::Validation);
+    let validation = data.split(EvaluationSplit::Validation);
     let images = most_costly(data.train.iter().chain(&**validation));
     let phases = &trainer.recipe.phases;
     let mut largest_first: Vec<usize> = (0..phases.len()).collect();
@@ -374,7 +374,7 @@ impl<T: Task> CostProbe<T> {
             self.trainer.evaluate(
                 &self.state.parameters,
                 &current.frozen,
-                Split::Validation,
+                EvaluationSplit::Validation,
                 &mut |_| (),
             )?;
             cost.evaluation_seconds = started.elapsed().as_secs_f64() / images as f64;

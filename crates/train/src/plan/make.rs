@@ -5,7 +5,7 @@ use warmstart_recipe::{Error, Key, Memory, Phase, Recipe, TaskDefaults};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::plan::{PhasePlan, Plan};
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::Split;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::cost_probe::{Measured, PhaseCost};
 use super::need::{Need, limit};
@@ -182,7 +182,7 @@ fn seconds<T: Task>(
     [kept, kept_validation]: [f64; 2],
 ) -> f64 {
     let images = trainer.data.training_images() as f64;
-    let validation = trainer.data.split(Split::Validation).len() as f64;
+    let validation = trainer.data.split(EvaluationSplit::Validation).len() as f64;
     let epochs = phase.epochs as f64;
     let [computed, evaluated] = match (phase.kept_views(), &trainer.resources.cache) {
         (Some(views), Some(_)) => [

@@ -175,7 +175,7 @@ impl Checkpointer {
         &mut self,
         training: &TrainingState,
         history: &[EpochRecord],
-        epoch_in_hand: Option<EpochProgress>,
+        epoch_in_progress: Option<EpochProgress>,
         finished: Option<FinishedEpoch>,
     ) {
         let state = State {
@@ -187,7 +187,7 @@ impl Checkpointer {
             data: self.data.clone(),
             frozen_features: self.frozen_features.clone(),
             epoch: history.len(),
-            epoch_in_hand,
+            epoch_in_progress,
             step: training.steps,
             optimizer_steps: training.optimizer.steps,
             skipped_in_a_row: training.skipped_in_a_row,

@@ -9,7 +9,7 @@ use warmstart_run::event::{Event, Observer};
 use warmstart_run::summary::{PhaseSummary, RunState, Summary, TestResult};
 use warmstart_run::verdict::Verdict;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::Split;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::checkpointer::Checkpointer;
 use super::run::Run;
@@ -23,9 +23,9 @@ impl<T: Task> Run<T> {
         if let (None, Some(highest)) = (&verdict, self.highest()) {
             self.keep_epoch(&highest, observe)?;
         }
-        let test = if !self.trainer.data.split(Split::Test).is_empty() {
+        let test = if !self.trainer.data.split(EvaluationSplit::Test).is_empty() {
             let kept = self.run.path().join(BEST);
-            let tally = self.measured(&kept, Split::Test, observe)?;
+            let tally = self.measured(&kept, EvaluationSplit::Test, observe)?;
             let Some(tally) = tally else {
                 return Err(Error::Interrupted {
                     words: "stopped while evaluating the test images; all epochs are done".into(),
@@ -90,7 +90,7 @@ impl<T: Task> Run<T> {
         // An epoch's own weights may be better than their average.
         let looked_at = guard
             .iter()
-            .flat_map(|guard| guard.probe.iter().chain(&guard.thawed));
+            .flat_map(|guard| guard.frozen.iter().chain(&guard.thawed));
         let highest = looked_at.fold(highest, |highest, other| {
             if other.value > highest.value {
                 other.clone()
@@ -210,7 +210,7 @@ impl<T: Task> Run<T> {
     pub fn align_files(&self, finished: Option<&Summary>, observe: Observer) -> Result<(), Error> {
         let further = |at: &At| match *at {
             At::Epoch(epoch) => epoch > self.history.len(),
-            At::Step(step) => self.in_hand.is_none() || step != self.state.steps,
+            At::Step(step) => self.epoch_in_progress.is_none() || step != self.state.steps,
         };
         // The latest first, so that an interruption leaves an earlier state of the run.
         let found = self.run.checkpoints.list()?;

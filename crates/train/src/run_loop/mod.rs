@@ -17,7 +17,7 @@ use warmstart_run::position;
 use warmstart_run::record::EpochRecord;
 use warmstart_run::summary::{RunState, Summary};
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::Split;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 pub use run::Run;
 
@@ -58,7 +58,9 @@ impl<T: Task> Run<T> {
                 self.state.steps,
                 (
                     self.history.len(),
-                    self.in_hand.as_ref().map_or(0, |progress| progress.seen),
+                    self.epoch_in_progress
+                        .as_ref()
+                        .map_or(0, |progress| progress.seen),
                 ),
             ),
         )?;
@@ -91,7 +93,7 @@ impl<T: Task> Run<T> {
             let (record, tally) = self.epoch(epoch, position, &phase, checkpointer, observe)?;
             self.commit(record, checkpointer, observe);
             self.remember(tally);
-            self.warn_of_ailments(observe);
+            self.warn_of_health(observe);
             self.note_early_end(position, observe);
             current = Some(phase);
         }
@@ -108,14 +110,14 @@ impl<T: Task> Run<T> {
         let _ = checkpointer.flush(observe);
         let phase = &self.trainer.recipe.phases[position.phase];
         self.run.mark_running(&phase.name);
-        if position.epoch_in_phase == 0 && self.in_hand.is_none() {
+        if position.epoch_in_phase == 0 && self.epoch_in_progress.is_none() {
             self.state.begin_phase(phase);
         }
         let current = self
             .trainer
             .begin_phase(position.phase, &self.state.parameters, observe)?;
         let (before, now) = (&self.frozen_features, current.frozen.cache_keys());
-        let same_phase = position.epoch_in_phase > 0 || self.in_hand.is_some();
+        let same_phase = position.epoch_in_phase > 0 || self.epoch_in_progress.is_some();
         if same_phase && !before.is_empty() && !now.is_empty() && *before != now {
             observe(Event::Note(
                 "the phase's cached features are not those used before: paths or times of the images, or the cache, \
@@ -136,7 +138,7 @@ impl<T: Task> Run<T> {
         checkpointer: &mut Checkpointer,
         observe: Observer,
     ) -> Result<(EpochRecord, T::Tally), Error> {
-        let mut progress = self.in_hand.take().unwrap_or_default();
+        let mut progress = self.epoch_in_progress.take().unwrap_or_default();
         let Self {
             trainer,
             state,
@@ -164,7 +166,7 @@ impl<T: Task> Run<T> {
             Ok(EpochEnd::Complete) => self.trainer.evaluate(
                 self.state.model(),
                 &current.frozen,
-                Split::Validation,
+                EvaluationSplit::Validation,
                 observe,
             ),
             Ok(EpochEnd::Stopped) => Ok(None),
