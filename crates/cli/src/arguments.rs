@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use choices::{DataSplit, Layout};
-use choices::{share, svg, text_path};
+use choices::{image_size, share, svg, text_path};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
 pub use options::{ResumeOptions, TrainOptions};

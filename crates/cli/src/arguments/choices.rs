@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use warmstart_data::{SplitKind, scenes};
+use warmstart_recipe::IMAGE_SIZES;
 
 /// The path of a picture.
 pub fn svg(text: &str) -> Result<PathBuf, String> {
@@ -32,6 +33,16 @@ pub fn share(text: &str) -> Result<f32, String> {
     share
         .filter(|share| (0.0..=1.0).contains(share))
         .ok_or_else(|| "expected a number from 0 to 1".into())
+}
+
+/// The edge of an image, in pixels.
+pub fn image_size(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok();
+    size.filter(|size| IMAGE_SIZES.contains(size))
+        .ok_or_else(|| {
+            let (least, most) = (IMAGE_SIZES.start(), IMAGE_SIZES.end());
+            format!("expected a whole number from {least} to {most}")
+        })
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use warmstart_recipe::{Init, Key, SEED};
 use warmstart_workflows::init_check;
 
-use super::{Threads, documentation, svg, value_of};
+use super::{Threads, documentation, image_size, svg};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -38,7 +38,7 @@ pub struct InitCheck {
     #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(2..=1024))]
     pub batch: u16,
     /// Edge of the square images, in pixels [default: the model's own]
-    #[arg(long, value_name = "PIXELS", value_parser = value_of::<usize>(Key::IMAGE_SIZE))]
+    #[arg(long, value_name = "PIXELS", value_parser = image_size)]
     pub image_size: Option<usize>,
     #[arg(long, default_value_t = SEED, help = documentation(Key("seed")))]
     pub seed: u64,

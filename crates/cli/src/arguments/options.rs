@@ -1,4 +1,4 @@
-//! The options of a recipe as flags, made from their declarations; those of other commands have their values and ranges
+//! The options of a recipe as flags, made from their declarations; those of other commands have their words and help
 //! from there, too.
 
 use std::ffi::{OsStr, OsString};
@@ -27,7 +27,7 @@ pub fn documentation(key: Key) -> &'static str {
     declared(key).documentation.trim()
 }
 
-/// Parses a value of an option of a run, within its range.
+/// Parses a value of an option of a run: its range is checked with the recipe.
 ///
 /// # Panics
 /// If there is no option of that name.
@@ -35,7 +35,7 @@ pub fn value_of<T: UserValue + Clone + Send + Sync + 'static>(key: Key) -> Value
     parser(declared(key), |text| T::of_flag(&text))
 }
 
-/// Parses a value of an option: one of its words, or one that is in its range.
+/// Parses a value of an option: one of its words, or one of its type.
 fn parser<T: Clone + Send + Sync + 'static>(
     option: &'static OptionInfo,
     value: fn(OsString) -> Result<T, String>,

@@ -4,7 +4,7 @@ use clap::Args;
 use warmstart_data::Fit;
 use warmstart_recipe::{Auto, Key, SEED};
 
-use super::{CacheFolder, Threads, documentation, text_path, value_of};
+use super::{CacheFolder, Threads, documentation, image_size, text_path, value_of};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -31,7 +31,7 @@ pub struct Rank {
     #[arg(
         long,
         value_name = "PIXELS",
-        value_parser = value_of::<usize>(Key::IMAGE_SIZE),
+        value_parser = image_size,
         help = format!("{} [default: the model's own]", documentation(Key::IMAGE_SIZE))
     )]
     pub image_size: Option<usize>,
