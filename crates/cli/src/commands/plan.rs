@@ -6,8 +6,9 @@ use std::{io, process, thread};
 use super::train::{draft_of_one, program, resources};
 use super::{Failure, start_threads};
 use crate::arguments::Plan;
+use crate::plan_table::plan_lines;
 use crate::printing;
-use crate::progress::{Progress, plan_lines};
+use crate::progress::Progress;
 
 pub fn plan(arguments: Plan) -> Result<(), Failure> {
     let (json, arguments) = (arguments.json, arguments.train);
