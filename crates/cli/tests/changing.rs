@@ -76,7 +76,7 @@ fn within_an_epoch_another_batch_still_sees_each_image_once() {
     resume(&run, &["--batch", "5"])
         .success()
         .stderr(contains(
-            "changed: phase thaw: batch 8 → 5: other steps from here on",
+            "changed: phase thaw: batch 8 → 5: the steps differ from here on",
         ))
         .stderr(contains(format!("with {seen} images of epoch 3 processed")));
     let ends = |epoch: usize| {

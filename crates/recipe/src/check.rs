@@ -69,9 +69,9 @@ impl Recipe {
             Some(part)
                 if !(FOLD_COUNTS.contains(&part.of) && (1..=part.of).contains(&part.number)) =>
             {
-                let what = format!("fold is part {} of {}", part.number, part.of);
+                let what = format!("fold {} of {} does not exist", part.number, part.of);
                 let fix = format!(
-                    "it must be a part of {} to {}",
+                    "there are {} to {} folds, numbered from 1",
                     FOLD_COUNTS.start(),
                     FOLD_COUNTS.end()
                 );

@@ -9,7 +9,7 @@ use warmstart_nn::initialization::{Initialization, Scheme, Weights, check_name};
 
 use crate::user_value::value_by_word;
 
-/// How parameters that no file gives are initialized: a word for all weights, or a table.
+/// Initialization of parameters that no file gives: a word for all weights, or a table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Init(pub Initialization);
 
@@ -114,7 +114,7 @@ impl<'de> Deserialize<'de> for Init {
             type Value = Init;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an initialization, as \"kaiming_normal\", or a table of them")
+                f.write_str("an initialization, such as \"kaiming_normal\", or a table of them")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Init, E> {

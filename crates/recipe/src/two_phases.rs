@@ -1,4 +1,4 @@
-//! The usual two phases, a freeze and a thaw, and the flags for them.
+//! The default phases, a freeze and a thaw, and the flags for them.
 
 use crate::error::{Error, Problem};
 use crate::option::{Flag, PhaseFlag};
@@ -70,7 +70,7 @@ pub(crate) fn usual_phases(draft: &Draft) -> Result<Vec<DraftPhase>, Error> {
             && let Some(flag) = flags.iter().find(useless)
         {
             let what = format!(
-                "{flag}: there is no such phase, {frozen} epochs are frozen and {thawed} thawed"
+                "{flag} has no effect: the run has {frozen} frozen and {thawed} thawed epochs"
             );
             return Err(Problem::new(what).of_key(*flag).into());
         }
@@ -101,12 +101,10 @@ fn thawed_epochs(total: usize, frozen: usize) -> Result<usize, Error> {
 }
 
 fn other_phases(flag: Key) -> Error {
-    let what =
-        format!("{flag} belongs to a freeze and a thaw, but the recipe has phases of its own");
-    Problem::new(what)
-        .of_key(flag)
-        .fix("change them there")
-        .into()
+    let what = format!(
+        "{flag} applies to the default phases freeze and thaw, but the recipe defines its own"
+    );
+    Problem::new(what).of_key(flag).fix("set it there").into()
 }
 
 #[cfg(test)]
@@ -188,12 +186,15 @@ mod tests {
             "[[phase]]\ntrain = 'all'\nepochs = 1\n",
             &[(false, "lr", "0.1")],
         );
-        assert!(refused(&own).starts_with("lr belongs to a freeze"));
+        assert!(refused(&own).starts_with("lr applies to the default phases"));
     }
 
     #[test]
     fn a_flag_for_a_phase_that_is_not_there_is_refused() {
         let flags = [(true, "epochs", "0"), (true, "lr", "0.1")];
-        assert!(refused(&draft("", &flags)).starts_with("freeze_lr: there is no such phase"));
+        assert!(
+            refused(&draft("", &flags))
+                .starts_with("freeze_lr has no effect: the run has 0 frozen")
+        );
     }
 }

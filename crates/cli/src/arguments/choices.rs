@@ -52,11 +52,11 @@ pub enum DataSplit {
 pub enum Fit {
     /// Whichever a linear probe on frozen features classifies best
     Auto,
-    /// The centre: the ends of a long picture are lost
+    /// Centre crop: the ends of long images are cut off
     Crop,
-    /// The whole picture, stretched to a square
+    /// The whole image, stretched to a square
     Squash,
-    /// The whole picture on grey
+    /// The whole image, padded with grey
     Letterbox,
 }
 
