@@ -93,14 +93,14 @@ impl Serialize for Init {
         if linear.is_none() && by_name.is_empty() && !zero_last_norm {
             return serializer.serialize_str(&weights);
         }
-        let by_name = by_name
+        let words_by_name = by_name
             .iter()
             .map(|(name, scheme)| (name.clone(), scheme.to_string()));
         let table = Table {
             weights: Some(weights),
             linear: linear.map(|scheme| scheme.to_string()),
             zero_last_norm: *zero_last_norm,
-            by_name: by_name.collect(),
+            by_name: words_by_name.collect(),
         };
         table.serialize(serializer)
     }

@@ -32,15 +32,19 @@ pub(crate) fn override_phases(
     let Some(flag) = phase_flags_given(draft).into_iter().flatten().next() else {
         return Ok(phases);
     };
-    let [freeze, thaw]: [DraftPhase; 2] = phases.try_into().map_err(|_| other_phases(flag))?;
-    if !freeze.train.as_ref().is_some_and(Train::freezes_backbone)
-        || !thaw.train.as_ref().is_some_and(Train::freezes_nothing)
+    let [own_freeze, own_thaw]: [DraftPhase; 2] =
+        phases.try_into().map_err(|_| other_phases(flag))?;
+    if !own_freeze
+        .train
+        .as_ref()
+        .is_some_and(Train::freezes_backbone)
+        || !own_thaw.train.as_ref().is_some_and(Train::freezes_nothing)
     {
         return Err(other_phases(flag));
     }
-    let own_epochs = thaw.epochs;
-    let freeze = freeze.overridden_by(&draft.frozen);
-    let mut thaw = thaw.overridden_by(&draft.thawed);
+    let own_epochs = own_thaw.epochs;
+    let freeze = own_freeze.overridden_by(&draft.frozen);
+    let mut thaw = own_thaw.overridden_by(&draft.thawed);
     thaw.epochs = match draft.thawed.epochs {
         Some(total) => Some(thawed_epochs(total, freeze.epochs.unwrap_or(0))?),
         None => own_epochs,

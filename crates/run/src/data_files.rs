@@ -70,17 +70,18 @@ impl DataFiles {
         };
         let changed = now
             .iter()
-            .filter(|(file, what)| before.get(*file).is_some_and(|before| before != *what));
-        let changed = changed
-            .map(|((split, path), _)| named(split, path))
-            .collect();
-        let parts = [
+            .filter(|(file, what)| before.get(*file).is_some_and(|before| before != *what))
+            .map(|((split, path), _)| named(split, path));
+        let differences = [
             ("more", others(&now, &before)),
             ("fewer", others(&before, &now)),
-            ("of another size or label", changed),
+            ("of another size or label", changed.collect()),
         ];
-        let parts = parts.iter().filter(|(_, files)| !files.is_empty());
-        let parts: Vec<String> = parts.map(|(how, files)| some_of(how, files)).collect();
+        let parts: Vec<String> = differences
+            .iter()
+            .filter(|(_, files)| !files.is_empty())
+            .map(|(how, files)| some_of(how, files))
+            .collect();
         if parts.is_empty() {
             "the same files in another order".into()
         } else {

@@ -63,20 +63,20 @@ pub fn cross_validate(
     }
     let mut kept = Vec::new();
     for number in 1..=folds {
-        let part = FoldId { number, of: folds };
+        let fold_id = FoldId { number, of: folds };
         let run = fold_folder(&out, number);
         observe(Event::Note(format!(
             "fold {number} of {folds}: {}",
             shown(&run)
         )));
         let draft = Draft {
-            fold: Some(part),
+            fold: Some(fold_id),
             ..draft.clone()
         };
         let summary = match summary_of(&run) {
             _ if !run.join(RECIPE).exists() => train(draft, Some(run), resources.clone(), observe)?,
             summary => {
-                require_same(&run, part, &draft)?;
+                require_same(&run, fold_id, &draft)?;
                 match summary.filter(|summary| summary.state == RunState::Finished) {
                     Some(summary) => summary,
                     None => resume(&run, &Changes::default(), resources.clone(), observe)?,
@@ -98,11 +98,16 @@ pub fn cross_validate(
 }
 
 /// Refuses a run of another fold, or of another request.
-fn require_same(run: &Path, part: FoldId, draft: &Draft) -> Result<(), Error> {
+fn require_same(run: &Path, fold_id: FoldId, draft: &Draft) -> Result<(), Error> {
     let (recipe, _) = recipe_of(run)?;
     let other = |fix: &str| format!("{fix}, or another {}", Key::OUT);
-    if recipe.fold != Some(part) {
-        let what = format!("{} is not fold {} of {}", shown(run), part.number, part.of);
+    if recipe.fold != Some(fold_id) {
+        let what = format!(
+            "{} is not fold {} of {}",
+            shown(run),
+            fold_id.number,
+            fold_id.of
+        );
         let fix = format!("give the same {} as before", Key::FOLDS);
         return Err(Error::usage(what).fix(other(&fix)));
     }

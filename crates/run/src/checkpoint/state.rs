@@ -108,8 +108,9 @@ impl State {
             "" => damaged("it is empty".into()),
             _ => damaged(format!("it is not whole JSON ({error})")),
         })?;
-        let found = value["checksum"].as_str();
-        let found = found.ok_or_else(|| damaged("it carries no checksum".into()))?;
+        let found = value["checksum"]
+            .as_str()
+            .ok_or_else(|| damaged("it carries no checksum".into()))?;
         if checksum(text.replacen(found, ZEROS, 1).as_bytes()) != found {
             return Err(damaged("its checksum does not match its content".into()));
         }
