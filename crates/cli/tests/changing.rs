@@ -171,10 +171,10 @@ fn another_rate_or_length_is_reported_with_its_effect() {
     )
     .success()
     .stderr(contains(
-        "changed: phase thaw: epochs 2 → 4: the learning rate falls over the new length",
+        "changed: phase thaw: epochs 2 → 4: the learning rate schedule spans the new length",
     ))
     .stderr(contains(
-        "changed: phase thaw: lr 0.0003 → 0.0001: the rest of the phase",
+        "changed: phase thaw: lr 0.0003 → 0.0001: applies to the rest of the phase",
     ))
     .stderr(contains("the recipe was changed since").not());
     assert_eq!(metrics(&run).len(), 6);
