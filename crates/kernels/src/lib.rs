@@ -12,11 +12,15 @@ mod convolution;
 mod dense;
 mod depthwise;
 mod epilogue;
+mod exponential;
 mod forward;
 mod gather;
+mod gelu;
 mod geometry;
 mod inference;
 mod inference_unit;
+#[cfg(test)]
+mod lanewise;
 mod memory;
 mod norm_gradient;
 mod normalize;

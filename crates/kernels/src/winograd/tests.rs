@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::epilogue::Epilogue;
 use crate::geometry::Convolution;
 use crate::operand::Operand;
-use crate::reference::{self, activate, activations, rounding, values};
+use crate::reference::{self, activate, activation_error, activations, values};
 
 /// With absolute values everywhere the tile of F(2, 3) sums to `8/3` of the direct tile along each
 /// axis, so a rounding of 2⁻²⁴ weighs up to `(8/3)² · 2⁻²⁴ = 4.2e-7` of `Σ |x| |w|`. Roundings are
@@ -142,7 +142,7 @@ proptest! {
             let sum = plain + bias[index % c.out_channels] + residual;
             let expected = activate(act, f64::from(sum));
             let error = (f64::from(*found) - expected).abs();
-            prop_assert!(error <= rounding(act) * expected.abs(), "expected {expected}, found {found}");
+            prop_assert!(error <= activation_error(act, expected), "expected {expected}, found {found}");
         }
     }
 }
