@@ -236,12 +236,18 @@ pub fn convolutions() -> impl Strategy<Value = Convolution> {
         (2usize..=3, 1usize..=9, 1usize..=9).prop_map(|(g, i, o)| (g, g * i, g * o)),
         (1usize..=70).prop_map(|channels| (channels, channels, channels)),
     ];
-    let geometry = (kernel, pair(1..=3), pair(0..=3), pair(1..=2));
+    let geometry = (kernel, pair(1..=3), paddings(3), pair(1..=2));
     convolutions_of(1usize..=3, pair(1..=12), channels, geometry)
 }
 
+/// Padding of up to `most` pixels at the start and at the end, the same on both in half of the cases.
+pub fn paddings(most: usize) -> impl Strategy<Value = [[usize; 2]; 2]> {
+    let pair = move || [0..=most, 0..=most];
+    prop_oneof![pair().prop_map(|both| [both; 2]), [pair(), pair()]]
+}
+
 /// Convolutions put together from a batch, `[height, width]`, `(groups, in, out)` channels and
-/// `(kernel, stride, padding, dilation)`.
+/// `(kernel, stride, [padding, padding_end], dilation)`.
 pub fn convolutions_of(
     batch: impl Strategy<Value = usize>,
     extent: impl Strategy<Value = [usize; 2]>,
@@ -250,7 +256,7 @@ pub fn convolutions_of(
 ) -> impl Strategy<Value = Convolution> {
     (batch, extent, channels, geometry)
         .prop_map(|(batch, [in_height, in_width], channels, geometry)| {
-            let (kernel, stride, padding, dilation) = geometry;
+            let (kernel, stride, [padding, padding_end], dilation) = geometry;
             let (groups, in_channels, out_channels) = channels;
             Convolution {
                 batch,
@@ -261,6 +267,7 @@ pub fn convolutions_of(
                 kernel,
                 stride,
                 padding,
+                padding_end,
                 dilation,
                 groups,
             }
