@@ -2,10 +2,39 @@
 //! Linear Bottlenecks" (arXiv 1801.04381), table 2, at width 1.
 
 use warmstart_nn::Activation::{Identity, Relu6};
-use warmstart_nn::block::{Block, Shortcut, Unit};
 use warmstart_nn::initialization::LinearDefault;
+use warmstart_nn::layers::{Branch, Layer, Shortcut};
+use warmstart_nn::Graph;
 
-use crate::architecture::{Architecture, Convention, IMAGENET, Stage};
+use crate::architecture::{Architecture, Convention, Stage};
+use crate::record::Interpolation::{Bicubic, Bilinear};
+use crate::record::{Numerics, Pretrained, Record};
+use crate::strides;
+
+/// torchvision's published weights, and timm's.
+pub(crate) const RECORDS: [Record; 3] = [
+    Record {
+        tag: "imagenet1k_v1",
+        publisher: "torchvision",
+        pretrained: Pretrained::imagenet(224, 256, Bilinear),
+        numerics: Numerics::PYTORCH,
+        top1: Some(71.878),
+    },
+    Record {
+        tag: "imagenet1k_v2",
+        publisher: "torchvision",
+        pretrained: Pretrained::imagenet(224, 232, Bilinear),
+        numerics: Numerics::PYTORCH,
+        top1: Some(72.154),
+    },
+    Record {
+        tag: "ra_in1k",
+        publisher: "timm",
+        pretrained: Pretrained::imagenet(224, 256, Bicubic),
+        numerics: Numerics::PYTORCH,
+        top1: None,
+    },
+];
 
 /// The bottleneck rows of table 2.
 struct Row {
@@ -39,97 +68,74 @@ const ROWS: [Row; 7] = [
 const STEM: usize = 32;
 const FEATURES: usize = 1280;
 
-pub(crate) fn mobilenet_v2() -> Architecture {
-    let stem = Unit::new("features.0.0", "features.0.1", [3, STEM], 3, 2, 1, Relu6);
-    let mut stages = vec![Stage::new("features.0".into(), 0, vec![Block::Unit(stem)])];
+pub(crate) fn mobilenet_v2(record: &'static Record) -> Architecture {
+    let unit = |name: &str, channels, stride| {
+        let names = [&*format!("{name}.0"), &format!("{name}.1")];
+        let kernel = if stride == 2 { 3 } else { 1 };
+        let unit = record.numerics.unit(names, channels, kernel, stride, 1, Relu6);
+        Graph::chain([Layer::from(unit)])
+    };
+    let stem = unit("features.0", [3, STEM], 2);
+    let mut stages = vec![Stage::new("features.0".into(), 0, stem)];
     let mut channels = STEM;
     for (index, row) in ROWS.iter().enumerate() {
         for repeat in 0..row.repeats {
             let name = format!("features.{}", stages.len());
             let stride = if repeat == 0 { row.stride } else { 1 };
-            let block = inverted_residual(&name, channels, row, stride);
-            stages.push(Stage::new(name, index + 1, vec![block]));
+            let block = inverted_residual(&name, channels, row, stride, &record.numerics);
+            stages.push(Stage::new(name, index + 1, block));
             channels = row.channels;
         }
     }
-    let last = Unit::new(
-        "features.18.0",
-        "features.18.1",
-        [channels, FEATURES],
-        1,
-        1,
-        1,
-        Relu6,
-    );
-    stages.push(Stage::new(
-        "features.18".into(),
-        ROWS.len() + 1,
-        vec![Block::Unit(last)],
-    ));
+    let taps = strides::ends(&stages);
+    let last = unit("features.18", [channels, FEATURES], 1);
+    stages.push(Stage::new("features.18".into(), ROWS.len() + 1, last));
     Architecture {
         name: "mobilenet_v2",
+        record,
         stages,
-        taps: [6, 13, 17],
+        taps,
         outputs: Vec::new(),
         features: FEATURES,
         classifier: "classifier.1",
         linear_default: LinearDefault::Normal,
         dropout: 0.2,
-        pretrained: IMAGENET,
+        stochastic_depth: 0.0,
         conventions: &[Convention {
             name: "timm",
             to_native: from_timm,
+            record: Some("ra_in1k"),
         }],
     }
 }
 
 /// Expand 1×1 → depthwise 3×3 → project 1×1 without activation (figure 4).
-fn inverted_residual(name: &str, channels: usize, row: &Row, stride: usize) -> Block {
+fn inverted_residual(
+    name: &str,
+    channels: usize,
+    row: &Row,
+    stride: usize,
+    numerics: &Numerics,
+) -> Graph {
     let hidden = channels * row.expansion;
     let layer = |suffix: &str| format!("{name}.conv.{suffix}");
-    let mut branch = Vec::new();
+    let mut units = Vec::new();
     let mut next = 0;
     if row.expansion != 1 {
-        branch.push(Unit::new(
-            &layer("0.0"),
-            &layer("0.1"),
-            [channels, hidden],
-            1,
-            1,
-            1,
-            Relu6,
-        ));
+        let names = [&*layer("0.0"), &layer("0.1")];
+        units.push(numerics.unit(names, [channels, hidden], 1, 1, 1, Relu6));
         next = 1;
     }
-    let depthwise = [layer(&format!("{next}.0")), layer(&format!("{next}.1"))];
-    branch.push(Unit::new(
-        &depthwise[0],
-        &depthwise[1],
-        [hidden, hidden],
-        3,
-        stride,
-        hidden,
-        Relu6,
-    ));
-    let project = [
-        layer(&format!("{}", next + 1)),
-        layer(&format!("{}", next + 2)),
-    ];
-    branch.push(Unit::new(
-        &project[0],
-        &project[1],
-        [hidden, row.channels],
-        1,
-        1,
-        1,
-        Identity,
-    ));
+    let names = [&*layer(&format!("{next}.0")), &layer(&format!("{next}.1"))];
+    units.push(numerics.unit(names, [hidden; 2], 3, stride, hidden, Relu6));
+    let names = [&*layer(&format!("{}", next + 1)), &layer(&format!("{}", next + 2))];
+    units.push(numerics.unit(names, [hidden, row.channels], 1, 1, 1, Identity));
     let shortcut = if stride == 1 && channels == row.channels {
         Shortcut::Identity
     } else {
         Shortcut::None
     };
-    Block::Residual { branch, shortcut }
+    Graph::chain([Layer::Branch(Branch::new(units, shortcut))])
 }
 
 /// timm's `mobilenetv2_100`: `conv_stem, bn1, blocks.<row>.<repeat>.…, conv_head, bn2, classifier`.

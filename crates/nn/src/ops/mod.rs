@@ -3,11 +3,13 @@
 //! Shapes: activations `[batch, height, width, channels]`, convolution weights
 //! `[out, in / groups, kernel_height, kernel_width]`, everything per channel `[channels]`.
 
+mod activate;
 mod autodiff;
 mod branch;
 mod flex;
 mod linear;
 mod list;
+mod gate;
 mod pool;
 mod records;
 pub mod stock;
@@ -16,12 +18,14 @@ mod vision_ops;
 pub use branch::{
     Added, InferenceUnit, TrainedBranch, TrainingUnit, branch, branch_inference, pack_weight,
 };
+pub use activate::activate;
+pub use gate::scale_channels;
 pub use linear::linear;
 pub use list::{AnyTensor, List, Tensors};
 pub use pool::{average_pool, global_average_pool, max_pool};
 pub use records::{
     BranchGradients, BranchOutput, ConvSpec, FoldedTensors, FoldedUnits, LinearGradients,
-    PackedWeight, PoolSpec, Rates, Residual, Statistics, UnitGradientList, UnitGradients,
+    PackedWeight, Padding, PoolSpec, Rates, Residual, Statistics, UnitGradientList, UnitGradients,
     UnitResult, UnitResults, UnitSpec, UnitTensors, Units,
 };
 pub use vision_ops::{MAX_UNITS, VisionOps};

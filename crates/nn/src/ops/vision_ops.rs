@@ -89,6 +89,20 @@ pub trait VisionOps: Backend {
         stock::average_pool_backward::<Self>(gradient, input_size, spec)
     }
 
+    /// `x · gate` of x `[batch, height, width, channels]` and gate `[batch, channels]`.
+    fn scale_channels(x: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::scale_channels::<Self>(x, gate)
+    }
+
+    /// Gradients of [`scale_channels`](Self::scale_channels) with respect to x and gate.
+    fn scale_channels_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        stock::scale_channels_backward::<Self>(gradient, x, gate)
+    }
+
     /// `x · weightᵀ + bias` of x `[batch, in]`, weight `[out, in]` and bias `[out]`.
     fn linear_layer(
         x: FloatTensor<Self>,

@@ -17,7 +17,7 @@ pub fn max_pool<B: Backend>(x: FloatTensor<B>, spec: PoolSpec) -> FloatTensor<B>
         spec.stride,
         spec.padding,
         NO_DILATION,
-        false,
+        spec.ceil,
     ))
 }
 
@@ -33,6 +33,7 @@ pub fn max_pool_backward<B: Backend>(
         size,
         stride,
         padding,
+        ceil,
     } = spec;
     let forward = B::max_pool2d_with_indices(
         x.clone(),
@@ -40,7 +41,7 @@ pub fn max_pool_backward<B: Backend>(
         stride,
         padding,
         NO_DILATION,
-        false,
+        ceil,
         indices,
     );
     let backward = B::max_pool2d_with_indices_backward(
@@ -49,7 +50,7 @@ pub fn max_pool_backward<B: Backend>(
         stride,
         padding,
         NO_DILATION,
-        false,
+        ceil,
         channels_first::<B>(gradient),
         forward.indices,
     );
@@ -64,7 +65,7 @@ pub fn average_pool<B: Backend>(x: FloatTensor<B>, spec: PoolSpec) -> FloatTenso
         spec.stride,
         spec.padding,
         false,
-        false,
+        spec.ceil,
     ))
 }
 
@@ -88,6 +89,6 @@ pub fn average_pool_backward<B: Backend>(
         spec.stride,
         spec.padding,
         false,
-        false,
+        spec.ceil,
     ))
 }
