@@ -177,7 +177,9 @@ impl Architecture {
     pub fn multiply_adds(&self, image: Shape) -> usize {
         let inputs = std::iter::once(image).chain(self.shapes(image));
         let stages = self.stages.iter().zip(inputs);
-        stages.map(|(stage, input)| stage.graph.multiply_adds(&[input])).sum()
+        stages
+            .map(|(stage, input)| stage.graph.multiply_adds(&[input]))
+            .sum()
     }
 
     /// Sends a batch `[batch, height, width, channels]` through some stages.

@@ -57,8 +57,18 @@ impl Detector {
                 });
                 graph.add(layer, [value])
             };
-            logits.push(predict("head.classes", CLASS_PREDICTOR, classes, Kind::PriorBias));
-            boxes.push(predict("head.boxes", BOX_PREDICTOR, SIDES, Kind::LinearBias));
+            logits.push(predict(
+                "head.classes",
+                CLASS_PREDICTOR,
+                classes,
+                Kind::PriorBias,
+            ));
+            boxes.push(predict(
+                "head.boxes",
+                BOX_PREDICTOR,
+                SIDES,
+                Kind::LinearBias,
+            ));
         }
         Self {
             graph: graph.with_outputs([logits, boxes].concat()),
@@ -110,7 +120,13 @@ fn neck(graph: &mut Graph, channels: [usize; 3]) -> [Value; 3] {
     let p4 = finer(graph, 1, p5);
     let p3 = finer(graph, 0, p4);
     let coarser = |graph: &mut Graph, level: usize, coarse: Value, fine: Value| {
-        let down = unit(&format!("neck.down.{}", level - 1), "norm", [WIDTH; 2], 3, 2);
+        let down = unit(
+            &format!("neck.down.{}", level - 1),
+            "norm",
+            [WIDTH; 2],
+            3,
+            2,
+        );
         let down = graph.add(down.into(), [fine]);
         merge(graph, &format!("neck.bottom_up.{level}"), [coarse, down])
     };
@@ -124,9 +140,8 @@ fn neck(graph: &mut Graph, channels: [usize; 3]) -> [Value; 3] {
 /// kernel.
 fn merge(graph: &mut Graph, name: &str, maps: [Value; 2]) -> Value {
     let half = WIDTH / 2;
-    let part = |part: &str, channels, kernel| {
-        unit(&format!("{name}.{part}"), "norm", channels, kernel, 1)
-    };
+    let part =
+        |part: &str, channels, kernel| unit(&format!("{name}.{part}"), "norm", channels, kernel, 1);
     let both = graph.add(Layer::Concatenate(Concatenate), maps);
     let reduce = vec![
         part("reduce", [2 * WIDTH, half], 1),
@@ -191,10 +206,17 @@ mod tests {
             let shapes = whole.shapes(IMAGE);
             for (tap, stride) in whole.taps.into_iter().zip(STRIDES) {
                 let [height, width, _] = shapes[tap];
-                assert_eq!([height, width].map(|edge| edge * stride), IMAGE[..2], "{name}");
+                assert_eq!(
+                    [height, width].map(|edge| edge * stride),
+                    IMAGE[..2],
+                    "{name}"
+                );
                 // The last of its stride, but for the layers that make a classifier's features.
                 let next = shapes.get(tap + 1);
-                assert!(stride == 32 || next.is_some_and(|next| next[0] < height), "{name}");
+                assert!(
+                    stride == 32 || next.is_some_and(|next| next[0] < height),
+                    "{name}"
+                );
             }
             let backbone = whole.with_taps();
             assert_eq!(backbone.stages.len(), backbone.taps[2] + 1);
@@ -204,7 +226,9 @@ mod tests {
     #[test]
     fn predictions_have_the_sizes_of_the_strides() {
         let detector = Detector::new([24, 40, 96], 7);
-        let shapes = detector.graph().output_shapes(&[[8, 6, 24], [4, 3, 40], [2, 2, 96]]);
+        let shapes = detector
+            .graph()
+            .output_shapes(&[[8, 6, 24], [4, 3, 40], [2, 2, 96]]);
         assert_eq!(shapes[..3], [[8, 6, 7], [4, 3, 7], [2, 2, 7]]);
         assert_eq!(shapes[3..], [[8, 6, 4], [4, 3, 4], [2, 2, 4]]);
     }

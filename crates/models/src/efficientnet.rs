@@ -109,18 +109,42 @@ const fn tensorflow(tag: &'static str, [size, resized]: [usize; 2]) -> Record {
 }
 
 pub(crate) const B0_RECORDS: [Record; 3] = [
-    record("imagenet1k_v1", "torchvision", [224, 256], Bicubic, Some(77.692)),
+    record(
+        "imagenet1k_v1",
+        "torchvision",
+        [224, 256],
+        Bicubic,
+        Some(77.692),
+    ),
     record("ra_in1k", "timm", [224, 256], Bicubic, None),
     tensorflow("tf_in1k", [224, 256]),
 ];
 pub(crate) const B1_RECORDS: [Record; 4] = [
-    record("imagenet1k_v2", "torchvision", [240, 255], Bilinear, Some(79.838)),
-    record("imagenet1k_v1", "torchvision", [240, 256], Bicubic, Some(78.642)),
+    record(
+        "imagenet1k_v2",
+        "torchvision",
+        [240, 255],
+        Bilinear,
+        Some(79.838),
+    ),
+    record(
+        "imagenet1k_v1",
+        "torchvision",
+        [240, 256],
+        Bicubic,
+        Some(78.642),
+    ),
     record("ft_in1k", "timm", [224, 256], Bicubic, None),
     tensorflow("tf_in1k", [240, 272]),
 ];
 pub(crate) const B2_RECORDS: [Record; 3] = [
-    record("imagenet1k_v1", "torchvision", [288, 288], Bicubic, Some(80.608)),
+    record(
+        "imagenet1k_v1",
+        "torchvision",
+        [288, 288],
+        Bicubic,
+        Some(80.608),
+    ),
     record("ra_in1k", "timm", [256, 256], Bicubic, None),
     tensorflow("tf_in1k", [260, 292]),
 ];
@@ -144,15 +168,33 @@ macro_rules! conventions {
 }
 
 pub(crate) fn b0(record: &'static Record) -> Architecture {
-    efficientnet("efficientnet_b0", record, B0, 0.2, conventions!(B0, "ra_in1k"))
+    efficientnet(
+        "efficientnet_b0",
+        record,
+        B0,
+        0.2,
+        conventions!(B0, "ra_in1k"),
+    )
 }
 
 pub(crate) fn b1(record: &'static Record) -> Architecture {
-    efficientnet("efficientnet_b1", record, B1, 0.2, conventions!(B1, "ft_in1k"))
+    efficientnet(
+        "efficientnet_b1",
+        record,
+        B1,
+        0.2,
+        conventions!(B1, "ft_in1k"),
+    )
 }
 
 pub(crate) fn b2(record: &'static Record) -> Architecture {
-    efficientnet("efficientnet_b2", record, B2, 0.3, conventions!(B2, "ra_in1k"))
+    efficientnet(
+        "efficientnet_b2",
+        record,
+        B2,
+        0.3,
+        conventions!(B2, "ra_in1k"),
+    )
 }
 
 fn efficientnet(
@@ -165,7 +207,9 @@ fn efficientnet(
     let numerics = &record.numerics;
     let unit = |layer: &str, channels, kernel, stride| {
         let names = [&*format!("{layer}.0"), &format!("{layer}.1")];
-        Graph::chain([numerics.unit(names, channels, kernel, stride, 1, Silu).into()])
+        Graph::chain([numerics
+            .unit(names, channels, kernel, stride, 1, Silu)
+            .into()])
     };
     let mut channels = scale.channels(STEM);
     let stem = unit("features.0", [3, channels], 3, 2);

@@ -96,7 +96,11 @@ fn efficientnet_lite(
 ) -> Architecture {
     let numerics = &record.numerics;
     let stem = numerics.unit(["conv_stem", "bn1"], [3, STEM], 3, 2, 1, Relu6);
-    let mut stages = vec![Stage::new("conv_stem".into(), 0, Graph::chain([stem.into()]))];
+    let mut stages = vec![Stage::new(
+        "conv_stem".into(),
+        0,
+        Graph::chain([stem.into()]),
+    )];
     let mut channels = STEM;
     for ((index, row), repeats) in ROWS.iter().enumerate().zip(repeats(scale)) {
         let out = scale.channels(row.channels);

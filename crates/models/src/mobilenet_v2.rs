@@ -2,9 +2,9 @@
 //! Linear Bottlenecks" (arXiv 1801.04381), table 2, at width 1.
 
 use warmstart_nn::Activation::{Identity, Relu6};
+use warmstart_nn::Graph;
 use warmstart_nn::initialization::LinearDefault;
 use warmstart_nn::layers::{Branch, Layer, Shortcut};
-use warmstart_nn::Graph;
 
 use crate::architecture::{Architecture, Convention, Stage};
 use crate::record::Interpolation::{Bicubic, Bilinear};
@@ -72,7 +72,9 @@ pub(crate) fn mobilenet_v2(record: &'static Record) -> Architecture {
     let unit = |name: &str, channels, stride| {
         let names = [&*format!("{name}.0"), &format!("{name}.1")];
         let kernel = if stride == 2 { 3 } else { 1 };
-        let unit = record.numerics.unit(names, channels, kernel, stride, 1, Relu6);
+        let unit = record
+            .numerics
+            .unit(names, channels, kernel, stride, 1, Relu6);
         Graph::chain([Layer::from(unit)])
     };
     let stem = unit("features.0", [3, STEM], 2);
@@ -128,7 +130,10 @@ fn inverted_residual(
     }
     let names = [&*layer(&format!("{next}.0")), &layer(&format!("{next}.1"))];
     units.push(numerics.unit(names, [hidden; 2], 3, stride, hidden, Relu6));
-    let names = [&*layer(&format!("{}", next + 1)), &layer(&format!("{}", next + 2))];
+    let names = [
+        &*layer(&format!("{}", next + 1)),
+        &layer(&format!("{}", next + 2)),
+    ];
     units.push(numerics.unit(names, [hidden, row.channels], 1, 1, 1, Identity));
     let shortcut = if stride == 1 && channels == row.channels {
         Shortcut::Identity

@@ -1,10 +1,9 @@
 //! MobileNetV3: Howard and others, "Searching for MobileNetV3" (arXiv 1905.02244), tables 1 and 2.
 
 use warmstart_nn::Activation::{self, HardSigmoid, HardSwish, Identity, Relu};
-use warmstart_nn::Graph;
-use warmstart_nn::Kind;
 use warmstart_nn::initialization::LinearDefault;
 use warmstart_nn::layers::{GlobalAverage, Layer, Linear, SqueezeExcite};
+use warmstart_nn::{Graph, Kind};
 
 use crate::architecture::{Architecture, Convention, Stage};
 use crate::blocks::{InvertedResidual, rounded};
@@ -160,7 +159,9 @@ fn mobilenet_v3(
     let unit = |layer: &str, channels, kernel, stride| {
         let names = [&*format!("{layer}.0"), &format!("{layer}.1")];
         let numerics = &record.numerics;
-        Graph::chain([numerics.unit(names, channels, kernel, stride, 1, HardSwish).into()])
+        Graph::chain([numerics
+            .unit(names, channels, kernel, stride, 1, HardSwish)
+            .into()])
     };
     let stem = unit("features.0", [3, STEM], 3, 2);
     let mut stages = vec![Stage::new("features.0".into(), 0, stem)];
@@ -227,7 +228,14 @@ fn block(name: &str, channels: usize, row: &Row, numerics: &Numerics) -> Graph {
     if expanded != channels {
         units.push(unit(next(), [channels, expanded], 1, 1, 1, activation));
     }
-    units.push(unit(next(), [expanded; 2], kernel, stride, expanded, activation));
+    units.push(unit(
+        next(),
+        [expanded; 2],
+        kernel,
+        stride,
+        expanded,
+        activation,
+    ));
     let gate = row.has_gate.then(|| {
         let layer = next();
         SqueezeExcite {
@@ -277,7 +285,11 @@ fn from_timm(name: &str, rows: &[Row], repeats: &[usize]) -> Option<String> {
                 return None;
             }
             let index = repeats[..group].iter().sum::<usize>() + repeat;
-            let before = if index == 0 { STEM } else { rows[index - 1].channels };
+            let before = if index == 0 {
+                STEM
+            } else {
+                rows[index - 1].channels
+            };
             let row = &rows[index];
             let expands = row.expanded != before;
             let depthwise = usize::from(expands);

@@ -113,14 +113,14 @@ pub(crate) fn medium(record: &'static Record) -> Architecture {
     mobilenet_v4("mobilenetv4_conv_medium", record, &MEDIUM)
 }
 
-fn mobilenet_v4(
-    name: &'static str,
-    record: &'static Record,
-    rows: &[&[Row]],
-) -> Architecture {
+fn mobilenet_v4(name: &'static str, record: &'static Record, rows: &[&[Row]]) -> Architecture {
     let numerics = &record.numerics;
     let stem = numerics.unit(["conv_stem", "bn1"], [3, STEM], 3, 2, 1, Relu);
-    let mut stages = vec![Stage::new("conv_stem".into(), 0, Graph::chain([stem.into()]))];
+    let mut stages = vec![Stage::new(
+        "conv_stem".into(),
+        0,
+        Graph::chain([stem.into()]),
+    )];
     let mut channels = STEM;
     let mut taps = [0; 3];
     for (stage, rows) in rows.iter().enumerate() {
@@ -134,7 +134,14 @@ fn mobilenet_v4(
             channels = out;
         }
     }
-    let head = numerics.unit(["conv_head", "norm_head"], [channels, FEATURES], 1, 1, 1, Relu);
+    let head = numerics.unit(
+        ["conv_head", "norm_head"],
+        [channels, FEATURES],
+        1,
+        1,
+        1,
+        Relu,
+    );
     let pooled = Graph::chain([Layer::GlobalAverage(GlobalAverage), head.into()]);
     stages.push(Stage::new("conv_head".into(), rows.len() + 1, pooled));
     Architecture {
@@ -189,11 +196,25 @@ fn block(name: &str, block: Block, [channels, out]: [usize; 2], numerics: &Numer
             let mut units = Vec::new();
             if start > 0 {
                 let names = part("dw_start");
-                units.push(unit(names, [channels; 2], start, strides[0], channels, Identity));
+                units.push(unit(
+                    names,
+                    [channels; 2],
+                    start,
+                    strides[0],
+                    channels,
+                    Identity,
+                ));
             }
             units.push(unit(part("pw_exp"), [channels, hidden], 1, 1, 1, Relu));
             if middle > 0 {
-                units.push(unit(part("dw_mid"), [hidden; 2], middle, strides[1], hidden, Relu));
+                units.push(unit(
+                    part("dw_mid"),
+                    [hidden; 2],
+                    middle,
+                    strides[1],
+                    hidden,
+                    Relu,
+                ));
             }
             InvertedResidual {
                 units,

@@ -66,10 +66,8 @@ const fn timm(tag: &'static str, size: usize, resized: usize) -> Record {
     }
 }
 
-pub(crate) const RESNET18_RECORDS: [Record; 2] =
-    [imagenet1k_v1(69.758), timm("a1_in1k", 224, 236)];
-pub(crate) const RESNET34_RECORDS: [Record; 2] =
-    [imagenet1k_v1(73.314), timm("a1_in1k", 224, 236)];
+pub(crate) const RESNET18_RECORDS: [Record; 2] = [imagenet1k_v1(69.758), timm("a1_in1k", 224, 236)];
+pub(crate) const RESNET34_RECORDS: [Record; 2] = [imagenet1k_v1(73.314), timm("a1_in1k", 224, 236)];
 pub(crate) const RESNET50_RECORDS: [Record; 3] = [
     imagenet1k_v1(76.130),
     imagenet1k_v2(80.858),
@@ -180,7 +178,10 @@ fn branch(
     numerics: &Numerics,
 ) -> Vec<Unit> {
     let layer = |number: usize, channels, kernel, stride, activation: Activation| {
-        let names = [&*format!("{name}.conv{number}"), &format!("{name}.bn{number}")];
+        let names = [
+            &*format!("{name}.conv{number}"),
+            &format!("{name}.bn{number}"),
+        ];
         numerics.unit(names, channels, kernel, stride, 1, activation)
     };
     // The last activation comes after the shortcut was added.

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use warmstart_models::{Architecture, by_name};
-use warmstart_nn::Parameters;
-use warmstart_nn::block::{Forward, Kind, ParameterInfo, update_running_statistics};
 use warmstart_nn::burn::tensor::activation::log_softmax;
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
+use warmstart_nn::{Forward, Kind, ParameterInfo, Parameters, update_running_statistics};
 
 const CLASSES: usize = 10;
 const MODELS: [&str; 4] = ["mobilenet_v2", "resnet18", "resnet34", "resnet50"];
@@ -69,7 +68,7 @@ fn formula(info: &ParameterInfo, ends_branch: bool) -> Vec<f32> {
             symmetric(name, count, (6.0 / fan_in as f64).sqrt())
         }
         Kind::LinearWeight => symmetric(name, count, (3.0 / info.shape[1] as f64).sqrt()),
-        Kind::LinearBias | Kind::PriorBias => symmetric(name, count, 0.1),
+        Kind::ConvBias | Kind::LinearBias | Kind::PriorBias => symmetric(name, count, 0.1),
         Kind::NormScale if ends_branch => between(name, count, 0.25, 0.5),
         Kind::NormScale | Kind::RunningVariance => between(name, count, 0.5, 1.0),
         Kind::NormShift | Kind::RunningMean => symmetric(name, count, 0.2),
@@ -208,6 +207,7 @@ fn training_pass(model: &str, mode: &str, tolerance: f32) {
         parameters: &tracked,
         frozen_statistics: mode != "train",
         statistics: &mut statistics,
+        stochastic_depth: None,
     };
     let features = architecture.forward(
         0..architecture.stages.len(),
@@ -260,7 +260,7 @@ fn training_pass(model: &str, mode: &str, tolerance: f32) {
     );
 
     assert_eq!(statistics.is_empty(), mode != "train");
-    update_running_statistics(&mut parameters, statistics);
+    update_running_statistics(&mut parameters, &statistics);
     if mode == "train" {
         for (name, (_, golden)) in &goldens {
             if let Some(statistic) = name.strip_prefix("after.") {
@@ -322,6 +322,7 @@ fn a_network_can_be_cut_at_any_stage() {
             parameters: &tracked,
             frozen_statistics: true,
             statistics: &mut Vec::new(),
+            stochastic_depth: None,
         };
         let features = host(architecture.forward(cut..end, features.autodiff(), &mut forward));
         let off = difference(&features, &whole);

@@ -89,7 +89,10 @@ mod tests {
     #[test]
     fn a_micro_batch_has_the_factors_of_its_images_in_the_whole_batch() {
         let whole = depth(0).factors("block", 1.0, 100);
-        let parts = [depth(0).factors("block", 1.0, 30), depth(30).factors("block", 1.0, 70)];
+        let parts = [
+            depth(0).factors("block", 1.0, 30),
+            depth(30).factors("block", 1.0, 70),
+        ];
         assert_eq!(parts.concat(), whole);
         assert_ne!(depth(0).factors("other", 1.0, 100), whole);
     }

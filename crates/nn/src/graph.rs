@@ -157,12 +157,16 @@ impl Graph {
     pub fn output_shapes(&self, inputs: &[Shape]) -> Vec<Shape> {
         let shapes = self.shapes(inputs);
         let outputs = self.outputs.iter();
-        outputs.map(|&value| shape_of(value, inputs, &shapes)).collect()
+        outputs
+            .map(|&value| shape_of(value, inputs, &shapes))
+            .collect()
     }
 
     fn input_shapes(&self, node: &Node, inputs: &[Shape], shapes: &[Shape]) -> Vec<Shape> {
         let values = node.inputs.iter();
-        values.map(|&value| shape_of(value, inputs, shapes)).collect()
+        values
+            .map(|&value| shape_of(value, inputs, shapes))
+            .collect()
     }
 
     /// Sends a batch through the layers. Inputs and results are `[batch, height, width, channels]`; a value is
@@ -177,7 +181,10 @@ impl Graph {
             let result = node.layer.kind().forward(of_node, forward);
             values.nodes[index].0 = Some(result);
         }
-        self.outputs.iter().map(|&value| values.take(value)).collect()
+        self.outputs
+            .iter()
+            .map(|&value| values.take(value))
+            .collect()
     }
 
     /// The same graph, in which branches are cut before the units whose convolutions `before` picks, so that
@@ -267,7 +274,11 @@ impl Values {
     fn take(&mut self, value: Value) -> Tensor<4> {
         let (tensor, uses) = self.entry(value);
         *uses -= 1;
-        let tensor = if *uses == 0 { tensor.take() } else { tensor.clone() };
+        let tensor = if *uses == 0 {
+            tensor.take()
+        } else {
+            tensor.clone()
+        };
         tensor.expect("a value is used after its layer has run")
     }
 }

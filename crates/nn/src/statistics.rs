@@ -46,8 +46,16 @@ pub fn update_running_statistics(parameters: &mut Parameters, batch: &[BatchStat
             // A single value has no unbiased variance; PyTorch refuses such a batch, here it counts as 0.
             let unbiased = seen.count as f64 / (seen.count.max(2) - 1) as f64;
             [
-                (format!("{}.running_mean", seen.norm), seen.mean.clone(), 1.0),
-                (format!("{}.running_var", seen.norm), seen.variance.clone(), unbiased),
+                (
+                    format!("{}.running_mean", seen.norm),
+                    seen.mean.clone(),
+                    1.0,
+                ),
+                (
+                    format!("{}.running_var", seen.norm),
+                    seen.variance.clone(),
+                    unbiased,
+                ),
             ]
         });
         parameters.move_averages(towards.collect(), seen[0].momentum);

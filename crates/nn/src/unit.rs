@@ -116,8 +116,7 @@ impl Unit {
             self.kernel[1],
         ];
         let channels = || vec![self.out_channels];
-        let weight =
-            ParameterInfo::new(&self.conv, "weight", weight, Kind::ConvWeight, activation);
+        let weight = ParameterInfo::new(&self.conv, "weight", weight, Kind::ConvWeight, activation);
         let Some(BatchNorm { name, .. }) = &self.norm else {
             let bias =
                 ParameterInfo::new(&self.conv, "bias", channels(), Kind::ConvBias, activation);

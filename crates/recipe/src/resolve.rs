@@ -51,7 +51,7 @@ pub fn resolve(mut draft: Draft) -> Result<(Recipe, Undecided), Error> {
         draft.task = Some(task_of_data(data));
     }
     let native_image_size = match &draft.model {
-        Some(model) => architecture(model)?.pretrained.image_size,
+        Some(model) => architecture(model)?.pretrained().image_size,
         // Without a model the draft does not resolve, whatever the image size.
         None => 0,
     };

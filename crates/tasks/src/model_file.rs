@@ -5,9 +5,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use warmstart_data::Preprocessing;
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::Device;
+use warmstart_nn::{ParameterInfo, Parameters};
 use warmstart_recipe::{Error, TaskKind};
 use warmstart_weights::{SavedData, SavedTensor, WeightError, WeightFile};
 

@@ -1,7 +1,7 @@
 //! The tensors and names that a weight file is compared with.
 
 use warmstart_models::Architecture;
-use warmstart_nn::block::ParameterInfo;
+use warmstart_nn::ParameterInfo;
 use warmstart_weights::{Convention, Expected, Part};
 
 /// Classes of the usual pretrained classifier.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use warmstart_data::{Interpolation, Preprocessing, evaluation_pixels};
-use warmstart_nn::block::Forward;
+use warmstart_nn::Forward;
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::model_file::complete_parameters;
 use warmstart_tasks::network::images;
@@ -46,8 +46,8 @@ fn logits_of_picture_files_are_pytorchs() {
         resize: 256,
         crop: 224,
         interpolation: Interpolation::Bilinear,
-        mean: architecture.pretrained.mean,
-        std: architecture.pretrained.deviation,
+        mean: architecture.pretrained().mean,
+        std: architecture.pretrained().deviation,
     };
 
     let goldens = std::fs::read(root().join("tests/fixtures/picture_logits.safetensors")).unwrap();

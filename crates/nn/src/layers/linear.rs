@@ -57,7 +57,11 @@ impl LayerKind for Linear {
             ParameterInfo::new(&self.name, field, shape, kind, self.activation)
         };
         vec![
-            parameter("weight", vec![self.outputs, self.inputs], Kind::LinearWeight),
+            parameter(
+                "weight",
+                vec![self.outputs, self.inputs],
+                Kind::LinearWeight,
+            ),
             parameter("bias", vec![self.outputs], self.bias),
         ]
     }

@@ -2,8 +2,8 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::linear::fold_linear;
 use super::kind::{LayerKind, Shape, only};
+use super::linear::fold_linear;
 use crate::forward::Forward;
 use crate::ops::{self, Added, InferenceUnit};
 use crate::parameter_info::{Kind, ParameterInfo};

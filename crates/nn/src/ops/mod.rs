@@ -7,18 +7,18 @@ mod activate;
 mod autodiff;
 mod branch;
 mod flex;
+mod gate;
 mod linear;
 mod list;
-mod gate;
 mod pool;
 mod records;
 pub mod stock;
 mod vision_ops;
 
+pub use activate::activate;
 pub use branch::{
     Added, InferenceUnit, TrainedBranch, TrainingUnit, branch, branch_inference, pack_weight,
 };
-pub use activate::activate;
 pub use gate::scale_channels;
 pub use linear::linear;
 pub use list::{AnyTensor, List, Tensors};

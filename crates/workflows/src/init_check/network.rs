@@ -2,11 +2,10 @@ use std::collections::HashSet;
 
 use warmstart_data::{Fit, epoch_order, evaluation_pixels};
 use warmstart_models::Architecture;
-use warmstart_nn::block::{Kind, ParameterInfo};
 use warmstart_nn::burn::tensor::{Tensor, TensorData, activation::relu};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults, Scheme, Weights};
 use warmstart_nn::ops::linear;
-use warmstart_nn::{Activation, Parameters};
+use warmstart_nn::{Activation, Kind, ParameterInfo, Parameters};
 use warmstart_recipe::{Error, Init, Key, Problem, VAL_SPLIT, architecture};
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::preprocessing;
@@ -65,7 +64,7 @@ impl Network {
         let architecture = architecture(&request.model)?;
         let size = request
             .image_size
-            .unwrap_or(architecture.pretrained.image_size);
+            .unwrap_or(architecture.pretrained().image_size);
         let (pixels, labels) = match &request.data {
             None => (
                 noise(request.batch * size * size * 3),
@@ -74,7 +73,7 @@ impl Network {
             Some(folder) => {
                 let data = warmstart_data::open(folder, VAL_SPLIT, request.seed)?;
                 let preprocessing =
-                    preprocessing::for_size(&architecture.pretrained, size, Fit::Crop);
+                    preprocessing::for_size(architecture.pretrained(), size, Fit::Crop);
                 let order = epoch_order(request.seed, 0, data.train.len());
                 let (mut pixels, mut labels) = (Vec::new(), Vec::new());
                 for &sample in order.iter().take(request.batch) {
@@ -232,7 +231,7 @@ fn plain_pass(parameters: &Parameters, batch: Tensor<2>, seed: u64) -> Vec<Pass>
 
 #[cfg(test)]
 mod tests {
-    use warmstart_nn::block::Forward;
+    use warmstart_nn::Forward;
 
     use super::*;
     use warmstart_tasks::classify::loss::cross_entropy;
@@ -270,6 +269,7 @@ mod tests {
                 parameters: &tracked,
                 frozen_statistics: false,
                 statistics: &mut statistics,
+                stochastic_depth: None,
             };
             let stages = 0..architecture.stages.len();
             let features =

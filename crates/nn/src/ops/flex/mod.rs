@@ -12,7 +12,8 @@ use warmstart_kernels::{self as kernels, Activation, Convolution, Pooling, Updat
 
 use super::{
     Adam, BranchGradients, BranchOutput, ConvSpec, FoldedTensors, FoldedUnits, LinearGradients,
-    PackedWeight, Padding, PoolSpec, Rates, Residual, Sgd, Tensors, UnitResults, UnitSpec, Units, VisionOps,
+    PackedWeight, Padding, PoolSpec, Rates, Residual, Sgd, Tensors, UnitResults, UnitSpec, Units,
+    VisionOps,
 };
 
 fn map(tensors: Tensors<Flex>, prepare: fn(Primitive) -> Primitive) -> Vec<Primitive> {
@@ -149,25 +150,6 @@ impl VisionOps for Flex {
         let shape = [batch, height, width, channels];
         let p = pooling(shape, spec);
         tensor(kernels::average_pool_backward(&p, values(&gradient)), shape)
-    }
-
-    fn scale_channels(x: Primitive, gate: Primitive) -> Primitive {
-        let [x, gate] = [x, gate].map(contiguous);
-        let shape = dimensions(&x);
-        tensor(kernels::scale_channels(shape, values(&x), values(&gate)), shape)
-    }
-
-    fn scale_channels_backward(
-        gradient: Primitive,
-        x: Primitive,
-        gate: Primitive,
-    ) -> (Primitive, Primitive) {
-        let [gradient, x, gate] = [gradient, x, gate].map(contiguous);
-        let shape = dimensions(&x);
-        let [batch, _, _, channels] = shape;
-        let [gradient, x, gate] = [&gradient, &x, &gate].map(values);
-        let (by_x, by_gate) = kernels::scale_channels_backward(shape, gradient, x, gate);
-        (tensor(by_x, shape), tensor(by_gate, [batch, channels]))
     }
 
     fn linear_layer(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {

@@ -35,15 +35,8 @@ pub fn max_pool_backward<B: Backend>(
         padding,
         ceil,
     } = spec;
-    let forward = B::max_pool2d_with_indices(
-        x.clone(),
-        size,
-        stride,
-        padding,
-        NO_DILATION,
-        ceil,
-        indices,
-    );
+    let forward =
+        B::max_pool2d_with_indices(x.clone(), size, stride, padding, NO_DILATION, ceil, indices);
     let backward = B::max_pool2d_with_indices_backward(
         x,
         size,
