@@ -132,3 +132,28 @@ fn only_what_needs_a_gradient_gets_one() {
     assert!(weight.grad(&gradients).is_some() && bias.grad(&gradients).is_some());
     assert!(x.grad(&gradients).is_none());
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn channels_scaled_by_a_gate_equal_stock_burn(
+        batch in 1usize..4, height in 1usize..9, width in 1usize..9, channels in 1usize..40,
+    ) {
+        let shape = [batch, height, width, channels];
+        let gate = || leaf([batch, 1, 1, channels], 3);
+        let (ours, stock) = (gate(), gate());
+        let by_gate = ours.clone().reshape([batch, channels]);
+        let scaled = run(shape, |x| ops::scale_channels(x, by_gate.clone()));
+        let expected = run(shape, |x| x * stock.clone());
+        for (found, expected) in scaled.iter().zip(&expected) {
+            assert_close(found, expected, 1e-6);
+        }
+        // The gate's own gradient, by sums over an image.
+        let [x, gradient] = [1, 2].map(|seed| tensor(shape, seed));
+        let root = ops::scale_channels(x.clone().autodiff(), ours.clone().reshape([batch, channels]));
+        let gradients = (root * gradient.clone().autodiff()).sum().backward();
+        let expected = (x * gradient).sum_dim(1).sum_dim(2);
+        assert_close(&host(ours.grad(&gradients).unwrap()), &host(expected), 1e-5);
+    }
+}

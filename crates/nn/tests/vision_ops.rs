@@ -281,10 +281,10 @@ fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
 /// The values at which an activation has no derivative.
 fn kinks(activation: Activation) -> &'static [f32] {
     match activation {
-        Activation::Identity | Activation::Silu => &[],
+        Activation::Identity | Activation::Silu | Activation::Sigmoid | Activation::Gelu => &[],
         Activation::Relu => &[0.0],
         Activation::Relu6 => &[0.0, 6.0],
-        Activation::HardSwish => &[-3.0, 3.0],
+        Activation::HardSwish | Activation::HardSigmoid => &[-3.0, 3.0],
     }
 }
 
@@ -526,7 +526,7 @@ fn check_inference(case: &Case) {
 fn a_view_may_be_handed_in() {
     let conv = ConvSpec {
         stride: [1; 2],
-        padding: [1; 2],
+        padding: Padding::Each([1; 2]),
         dilation: [1; 2],
         groups: 1,
     };
@@ -554,7 +554,7 @@ fn a_view_may_be_handed_in() {
 fn only_what_needs_a_gradient_gets_one() {
     let conv = ConvSpec {
         stride: [1; 2],
-        padding: [0; 2],
+        padding: Padding::Each([0; 2]),
         dilation: [1; 2],
         groups: 1,
     };

@@ -231,7 +231,8 @@ fn plain_pass(parameters: &Parameters, batch: Tensor<2>, seed: u64) -> Vec<Pass>
 
 #[cfg(test)]
 mod tests {
-    use warmstart_nn::Forward;
+    use warmstart_nn::layers::Layer;
+    use warmstart_nn::{Forward, Unit};
 
     use super::*;
     use warmstart_tasks::classify::loss::cross_entropy;
@@ -240,7 +241,11 @@ mod tests {
     /// result's over the places where the activation lets it through.
     #[test]
     fn gradients_unit_by_unit_are_those_of_the_whole_network() {
-        for (model, highest) in [("resnet18", f32::INFINITY), ("mobilenet_v2", 6.0)] {
+        for (model, highest) in [
+            ("resnet18", f32::INFINITY),
+            ("mobilenet_v2", 6.0),
+            ("mobilenet_v3_small", f32::INFINITY),
+        ] {
             let request = Request {
                 model: model.into(),
                 batch: 4,
@@ -287,8 +292,20 @@ mod tests {
                 let of_class = of_head.gradient.iter().skip(class).step_by(CLASSES);
                 assert!((of_class.sum::<f32>() - of_bias).abs() < 1e-6);
             }
-            assert_eq!(passes.len(), architecture.units(stages.clone()).count());
-            for unit in architecture.units(stages) {
+            let layers = architecture.layers(stages.clone());
+            let linear = layers.filter(|layer| matches!(layer, Layer::Linear(_)));
+            let count = architecture.units(stages.clone()).count() + linear.count();
+            assert_eq!(passes.len(), count);
+            // Where the derivative of an activation is 0 or 1, the result tells which.
+            let tells = |unit: &&Unit| match unit.spec.activation {
+                Activation::Identity | Activation::Relu | Activation::Relu6 => true,
+                Activation::HardSwish
+                | Activation::HardSigmoid
+                | Activation::Sigmoid
+                | Activation::Silu
+                | Activation::Gelu => false,
+            };
+            for unit in architecture.units(stages).filter(tells) {
                 let pass = passes.iter().find(|pass| pass.name == unit.conv).unwrap();
                 let bounded = unit.spec.activation != Activation::Identity;
                 let (mut found, mut size) = (vec![0.0; unit.out_channels], 0.0);
@@ -299,7 +316,7 @@ mod tests {
                         size += f64::from(gradient.abs());
                     }
                 }
-                let expected = expected.values(&format!("{}.bias", unit.norm));
+                let expected = expected.values(&format!("{}.bias", unit.name()));
                 // Behind a batch norm a shift changes little, so what is summed nearly cancels.
                 let size = size / unit.out_channels as f64;
                 for (found, expected) in found.iter().zip(expected) {
