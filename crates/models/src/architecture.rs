@@ -248,16 +248,6 @@ impl Architecture {
         stage
     }
 
-    /// The name that a recipe and a model file have: the architecture's, and the record's tag where it is not the
-    /// first of the architecture.
-    pub fn full_name(&self) -> String {
-        if crate::records(self.name).first() == Some(self.record) {
-            self.name.to_owned()
-        } else {
-            format!("{}.{}", self.name, self.record.tag)
-        }
-    }
-
     /// Number of layer-decay groups in the backbone.
     pub fn groups(&self) -> usize {
         self.stages.last().map_or(0, |stage| stage.group + 1)

@@ -8,8 +8,7 @@ use warmstart_nn::layers::SqueezeExcite;
 
 use crate::architecture::{Architecture, Convention, Stage};
 use crate::blocks::{InvertedResidual, rounded};
-use crate::record::Interpolation::{self, Bicubic, Bilinear};
-use crate::record::{Numerics, Pretrained, Record};
+use crate::record::{Numerics, Record};
 use crate::strides;
 
 /// A row of table 1.
@@ -84,74 +83,9 @@ const B2: Scale = Scale {
     depth: 1.2,
 };
 
-const fn record(
-    tag: &'static str,
-    publisher: &'static str,
-    [size, resized]: [usize; 2],
-    interpolation: Interpolation,
-    top1: Option<f64>,
-) -> Record {
-    Record {
-        tag,
-        publisher,
-        pretrained: Pretrained::imagenet(size, resized, interpolation),
-        numerics: Numerics::PYTORCH,
-        top1,
-    }
-}
-
-/// A port of TensorFlow's weights, as timm and lukemelas have them.
-const fn tensorflow(tag: &'static str, [size, resized]: [usize; 2]) -> Record {
-    Record {
-        numerics: Numerics::TENSORFLOW,
-        ..record(tag, "timm", [size, resized], Bicubic, None)
-    }
-}
-
-pub(crate) const B0_RECORDS: [Record; 3] = [
-    record(
-        "imagenet1k_v1",
-        "torchvision",
-        [224, 256],
-        Bicubic,
-        Some(77.692),
-    ),
-    record("ra_in1k", "timm", [224, 256], Bicubic, None),
-    tensorflow("tf_in1k", [224, 256]),
-];
-pub(crate) const B1_RECORDS: [Record; 4] = [
-    record(
-        "imagenet1k_v2",
-        "torchvision",
-        [240, 255],
-        Bilinear,
-        Some(79.838),
-    ),
-    record(
-        "imagenet1k_v1",
-        "torchvision",
-        [240, 256],
-        Bicubic,
-        Some(78.642),
-    ),
-    record("ft_in1k", "timm", [224, 256], Bicubic, None),
-    tensorflow("tf_in1k", [240, 272]),
-];
-pub(crate) const B2_RECORDS: [Record; 3] = [
-    record(
-        "imagenet1k_v1",
-        "torchvision",
-        [288, 288],
-        Bicubic,
-        Some(80.608),
-    ),
-    record("ra_in1k", "timm", [256, 256], Bicubic, None),
-    tensorflow("tf_in1k", [260, 292]),
-];
-
 /// The conventions of a member of the family of that scale.
 macro_rules! conventions {
-    ($scale:ident, $timm:literal) => {
+    ($scale:ident, $timm:literal, $lukemelas:literal) => {
         &[
             Convention {
                 name: "timm",
@@ -161,7 +95,7 @@ macro_rules! conventions {
             Convention {
                 name: "efficientnet_pytorch",
                 to_native: |name| from_lukemelas(name, $scale),
-                record: Some("tf_in1k"),
+                record: Some($lukemelas),
             },
         ]
     };
@@ -173,7 +107,11 @@ pub(crate) fn b0(record: &'static Record) -> Architecture {
         record,
         B0,
         0.2,
-        conventions!(B0, "ra_in1k"),
+        conventions!(
+            B0,
+            "efficientnet_b0.ra_in1k",
+            "efficientnet_b0.lukemelas_aa"
+        ),
     )
 }
 
@@ -183,7 +121,11 @@ pub(crate) fn b1(record: &'static Record) -> Architecture {
         record,
         B1,
         0.2,
-        conventions!(B1, "ft_in1k"),
+        conventions!(
+            B1,
+            "efficientnet_b1.ft_in1k",
+            "efficientnet_b1.lukemelas_aa"
+        ),
     )
 }
 
@@ -193,7 +135,11 @@ pub(crate) fn b2(record: &'static Record) -> Architecture {
         record,
         B2,
         0.3,
-        conventions!(B2, "ra_in1k"),
+        conventions!(
+            B2,
+            "efficientnet_b2.ra_in1k",
+            "efficientnet_b2.lukemelas_aa"
+        ),
     )
 }
 

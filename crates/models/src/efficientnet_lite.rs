@@ -8,8 +8,7 @@ use warmstart_nn::initialization::LinearDefault;
 use crate::architecture::{Architecture, Convention, Stage};
 use crate::blocks::InvertedResidual;
 use crate::efficientnet::{ROWS, Row, STEM, Scale, lukemelas_to_timm};
-use crate::record::Interpolation::Bicubic;
-use crate::record::{Numerics, Pretrained, Record};
+use crate::record::{Numerics, Record};
 use crate::strides;
 
 const LITE0: Scale = Scale {
@@ -27,55 +26,42 @@ const LITE2: Scale = Scale {
 
 const FEATURES: usize = 1280;
 
-/// A port of TensorFlow's weights. Pixels are (x − 127) ÷ 128, as in TensorFlow's own evaluation.
-const fn tensorflow(size: usize, resized: usize) -> Record {
-    Record {
-        tag: "tf_in1k",
-        publisher: "TensorFlow",
-        pretrained: Pretrained {
-            mean: [127.0 / 255.0; 3],
-            deviation: [128.0 / 255.0; 3],
-            ..Pretrained::imagenet(size, resized, Bicubic)
-        },
-        numerics: Numerics::TENSORFLOW,
-        top1: None,
-    }
-}
-
-pub(crate) const LITE0_RECORDS: [Record; 2] = [
-    tensorflow(224, 256),
-    Record {
-        tag: "ra_in1k",
-        publisher: "timm",
-        pretrained: Pretrained::imagenet(224, 256, Bicubic),
-        numerics: Numerics::PYTORCH,
-        top1: None,
-    },
-];
-pub(crate) const LITE1_RECORDS: [Record; 1] = [tensorflow(240, 272)];
-pub(crate) const LITE2_RECORDS: [Record; 1] = [tensorflow(260, 292)];
-
 /// The one other convention of a member of the family of that scale.
 macro_rules! conventions {
-    ($scale:ident) => {
+    ($scale:ident, $record:literal) => {
         &[Convention {
             name: "efficientnet_pytorch",
             to_native: |name| lukemelas_to_timm(name, &repeats($scale)),
-            record: Some("tf_in1k"),
+            record: Some($record),
         }]
     };
 }
 
 pub(crate) fn lite0(record: &'static Record) -> Architecture {
-    efficientnet_lite("efficientnet_lite0", record, LITE0, conventions!(LITE0))
+    efficientnet_lite(
+        "efficientnet_lite0",
+        record,
+        LITE0,
+        conventions!(LITE0, "efficientnet_lite0.lite_pytorch"),
+    )
 }
 
 pub(crate) fn lite1(record: &'static Record) -> Architecture {
-    efficientnet_lite("efficientnet_lite1", record, LITE1, conventions!(LITE1))
+    efficientnet_lite(
+        "efficientnet_lite1",
+        record,
+        LITE1,
+        conventions!(LITE1, "tf_efficientnet_lite1.in1k"),
+    )
 }
 
 pub(crate) fn lite2(record: &'static Record) -> Architecture {
-    efficientnet_lite("efficientnet_lite2", record, LITE2, conventions!(LITE2))
+    efficientnet_lite(
+        "efficientnet_lite2",
+        record,
+        LITE2,
+        conventions!(LITE2, "tf_efficientnet_lite2.in1k"),
+    )
 }
 
 /// Blocks of each row: the first and the last row are not scaled.

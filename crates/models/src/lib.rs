@@ -20,46 +20,46 @@ mod strides;
 pub use architecture::{Architecture, Convention, Stage, StageError};
 pub use record::{Interpolation, Numerics, Pretrained, Record};
 
-/// An architecture: its name, its records, the recommended one first, and its builder.
+/// An architecture: its name, its record where nothing else is known, and its builder.
 struct Entry {
     name: &'static str,
-    records: &'static [Record],
+    record: &'static str,
     build: fn(&'static Record) -> Architecture,
 }
 
 const fn entry(
     name: &'static str,
-    records: &'static [Record],
+    record: &'static str,
     build: fn(&'static Record) -> Architecture,
 ) -> Entry {
     Entry {
         name,
-        records,
+        record,
         build,
     }
 }
 
 #[rustfmt::skip]
 const MODELS: [Entry; 19] = [
-    entry("mobilenet_v2", &mobilenet_v2::RECORDS, mobilenet_v2::mobilenet_v2),
-    entry("mobilenet_v3_small", &mobilenet_v3::SMALL_RECORDS, mobilenet_v3::small),
-    entry("mobilenet_v3_large", &mobilenet_v3::LARGE_RECORDS, mobilenet_v3::large),
-    entry("mobilenetv4_conv_small", &mobilenet_v4::SMALL_RECORDS, mobilenet_v4::small),
-    entry("mobilenetv4_conv_medium", &mobilenet_v4::MEDIUM_RECORDS, mobilenet_v4::medium),
-    entry("efficientnet_b0", &efficientnet::B0_RECORDS, efficientnet::b0),
-    entry("efficientnet_b1", &efficientnet::B1_RECORDS, efficientnet::b1),
-    entry("efficientnet_b2", &efficientnet::B2_RECORDS, efficientnet::b2),
-    entry("efficientnet_lite0", &efficientnet_lite::LITE0_RECORDS, efficientnet_lite::lite0),
-    entry("efficientnet_lite1", &efficientnet_lite::LITE1_RECORDS, efficientnet_lite::lite1),
-    entry("efficientnet_lite2", &efficientnet_lite::LITE2_RECORDS, efficientnet_lite::lite2),
-    entry("resnet18", &resnet::RESNET18_RECORDS, resnet::resnet18),
-    entry("resnet34", &resnet::RESNET34_RECORDS, resnet::resnet34),
-    entry("resnet50", &resnet::RESNET50_RECORDS, resnet::resnet50),
-    entry("resnet101", &resnet::RESNET101_RECORDS, resnet::resnet101),
-    entry("resnet18d", &resnet::RESNET18D_RECORDS, resnet::resnet18d),
-    entry("resnet34d", &resnet::RESNET34D_RECORDS, resnet::resnet34d),
-    entry("resnet50d", &resnet::RESNET50D_RECORDS, resnet::resnet50d),
-    entry("resnet101d", &resnet::RESNET101D_RECORDS, resnet::resnet101d),
+    entry("mobilenet_v2", "mobilenet_v2.imagenet1k_v1", mobilenet_v2::mobilenet_v2),
+    entry("mobilenet_v3_small", "mobilenet_v3_small.imagenet1k_v1", mobilenet_v3::small),
+    entry("mobilenet_v3_large", "mobilenet_v3_large.imagenet1k_v2", mobilenet_v3::large),
+    entry("mobilenetv4_conv_small", "mobilenetv4_conv_small.e2400_r224_in1k", mobilenet_v4::small),
+    entry("mobilenetv4_conv_medium", "mobilenetv4_conv_medium.e500_r224_in1k", mobilenet_v4::medium),
+    entry("efficientnet_b0", "efficientnet_b0.imagenet1k_v1", efficientnet::b0),
+    entry("efficientnet_b1", "efficientnet_b1.imagenet1k_v2", efficientnet::b1),
+    entry("efficientnet_b2", "efficientnet_b2.imagenet1k_v1", efficientnet::b2),
+    entry("efficientnet_lite0", "efficientnet_lite0.ra_in1k", efficientnet_lite::lite0),
+    entry("efficientnet_lite1", "tf_efficientnet_lite1.in1k", efficientnet_lite::lite1),
+    entry("efficientnet_lite2", "tf_efficientnet_lite2.in1k", efficientnet_lite::lite2),
+    entry("resnet18", "resnet18.imagenet1k_v1", resnet::resnet18),
+    entry("resnet34", "resnet34.imagenet1k_v1", resnet::resnet34),
+    entry("resnet50", "resnet50.imagenet1k_v1", resnet::resnet50),
+    entry("resnet101", "resnet101.imagenet1k_v1", resnet::resnet101),
+    entry("resnet18d", "resnet18d.ra2_in1k", resnet::resnet18d),
+    entry("resnet34d", "resnet34d.ra2_in1k", resnet::resnet34d),
+    entry("resnet50d", "resnet50d.ra2_in1k", resnet::resnet50d),
+    entry("resnet101d", "resnet101d.ra2_in1k", resnet::resnet101d),
 ];
 
 /// The names of the architectures.
@@ -67,24 +67,67 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|entry| entry.name)
 }
 
-/// The records of an architecture, the recommended one first; none if there is no such architecture.
-pub fn records(name: &str) -> &'static [Record] {
-    let entry = MODELS.iter().find(|entry| entry.name == name);
-    entry.map_or(&[], |entry| entry.records)
+/// The records of an architecture; none if there is no such architecture.
+pub fn records(architecture: &str) -> impl Iterator<Item = &'static Record> {
+    let records = record::all().iter();
+    records.filter(move |record| record.architecture == architecture)
 }
 
-/// The architecture of that name, with the constants of its first record, or, for `architecture.tag`, of the
-/// record of that tag; `None` if there is none.
+/// An architecture by its name, with the constants of its usual record, or by the name of a record; `None` if
+/// there is none of that name.
 pub fn by_name(name: &str) -> Option<Architecture> {
-    let (name, tag) = match name.split_once('.') {
-        Some((name, tag)) => (name, Some(tag)),
-        None => (name, None),
-    };
-    let entry = MODELS.iter().find(|entry| entry.name == name)?;
-    let mut records = entry.records.iter();
-    let record = match tag {
-        Some(tag) => records.find(|record| record.tag == tag),
-        None => records.next(),
-    };
-    record.map(entry.build)
+    let of_architecture = MODELS.iter().find(|entry| entry.name == name);
+    let record = of_architecture.map_or(name, |entry| entry.record);
+    let record = record::all().iter().find(|known| known.name == record)?;
+    let entry = MODELS
+        .iter()
+        .find(|entry| entry.name == record.architecture)?;
+    Some((entry.build)(record))
+}
+
+/// The name that [`by_name`] knows an architecture with its record by: its own if the record is the usual one.
+pub fn full_name(architecture: &Architecture) -> &str {
+    let Architecture { name, record, .. } = architecture;
+    let is_usual = |entry: &Entry| entry.name == *name && entry.record == record.name;
+    if MODELS.iter().any(is_usual) {
+        name
+    } else {
+        &record.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_record_is_found_by_the_name_of_its_architecture() {
+        let all: HashSet<_> = record::all().iter().map(|record| &record.name).collect();
+        assert_eq!(all.len(), record::all().len());
+        for name in names() {
+            assert_eq!(full_name(&by_name(name).unwrap()), name);
+            assert!(records(name).count() > 0);
+        }
+        for record in record::all() {
+            let built = by_name(&record.name).unwrap();
+            assert_eq!(built.record, record);
+            assert_eq!(by_name(full_name(&built)).unwrap().record, record);
+        }
+        assert!(by_name("mobilenet_v2.other").is_none());
+    }
+
+    #[test]
+    fn conventions_name_records_that_there_are() {
+        for name in names() {
+            for convention in by_name(name).unwrap().conventions {
+                let known = |wanted| records(name).any(|record| record.name == wanted);
+                assert!(
+                    convention.record.is_none_or(known),
+                    "{name}: {convention:?}"
+                );
+            }
+        }
+    }
 }

@@ -7,34 +7,8 @@ use warmstart_nn::initialization::LinearDefault;
 use warmstart_nn::layers::{Branch, Layer, Shortcut};
 
 use crate::architecture::{Architecture, Convention, Stage};
-use crate::record::Interpolation::{Bicubic, Bilinear};
-use crate::record::{Numerics, Pretrained, Record};
+use crate::record::{Numerics, Record};
 use crate::strides;
-
-/// torchvision's published weights, and timm's.
-pub(crate) const RECORDS: [Record; 3] = [
-    Record {
-        tag: "imagenet1k_v1",
-        publisher: "torchvision",
-        pretrained: Pretrained::imagenet(224, 256, Bilinear),
-        numerics: Numerics::PYTORCH,
-        top1: Some(71.878),
-    },
-    Record {
-        tag: "imagenet1k_v2",
-        publisher: "torchvision",
-        pretrained: Pretrained::imagenet(224, 232, Bilinear),
-        numerics: Numerics::PYTORCH,
-        top1: Some(72.154),
-    },
-    Record {
-        tag: "ra_in1k",
-        publisher: "timm",
-        pretrained: Pretrained::imagenet(224, 256, Bicubic),
-        numerics: Numerics::PYTORCH,
-        top1: None,
-    },
-];
 
 /// The bottleneck rows of table 2.
 struct Row {
@@ -106,7 +80,7 @@ pub(crate) fn mobilenet_v2(record: &'static Record) -> Architecture {
         conventions: &[Convention {
             name: "timm",
             to_native: from_timm,
-            record: Some("ra_in1k"),
+            record: Some("mobilenetv2_100.ra_in1k"),
         }],
     }
 }

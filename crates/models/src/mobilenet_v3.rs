@@ -7,8 +7,7 @@ use warmstart_nn::{Graph, Kind};
 
 use crate::architecture::{Architecture, Convention, Stage};
 use crate::blocks::{InvertedResidual, rounded};
-use crate::record::Interpolation::{Bicubic, Bilinear};
-use crate::record::{Numerics, Pretrained, Record};
+use crate::record::{Numerics, Record};
 use crate::strides;
 
 /// A row of the tables.
@@ -78,64 +77,11 @@ const STEM: usize = 16;
 /// Width of the last convolution, as a multiple of the last row's channels.
 const LAST: usize = 6;
 
-/// torchvision's epsilon and momentum, which are TensorFlow's.
-const NUMERICS: Numerics = Numerics {
-    same_padding: false,
-    ..Numerics::TENSORFLOW
-};
-
-const fn torchvision(tag: &'static str, resized: usize, top1: f64) -> Record {
-    Record {
-        tag,
-        publisher: "torchvision",
-        pretrained: Pretrained::imagenet(224, resized, Bilinear),
-        numerics: NUMERICS,
-        top1: Some(top1),
-    }
-}
-
-/// timm's own weights, with PyTorch's epsilon.
-const fn timm(tag: &'static str) -> Record {
-    Record {
-        tag,
-        publisher: "timm",
-        pretrained: Pretrained::imagenet(224, 256, Bicubic),
-        numerics: Numerics::PYTORCH,
-        top1: None,
-    }
-}
-
-/// Ports of TensorFlow's weights, as timm has them.
-const TF_IN1K: Record = Record {
-    tag: "tf_in1k",
-    publisher: "timm",
-    pretrained: Pretrained {
-        mean: [0.5; 3],
-        deviation: [0.5; 3],
-        ..Pretrained::imagenet(224, 256, Bilinear)
-    },
-    numerics: Numerics::TENSORFLOW,
-    top1: None,
-};
-
-pub(crate) const SMALL_RECORDS: [Record; 3] = [
-    torchvision("imagenet1k_v1", 256, 67.668),
-    timm("lamb_in1k"),
-    TF_IN1K,
-];
-pub(crate) const LARGE_RECORDS: [Record; 5] = [
-    torchvision("imagenet1k_v2", 232, 75.274),
-    torchvision("imagenet1k_v1", 256, 74.042),
-    timm("ra_in1k"),
-    timm("miil_in21k_ft_in1k"),
-    TF_IN1K,
-];
-
 pub(crate) fn small(record: &'static Record) -> Architecture {
     let conventions = &[Convention {
         name: "timm",
         to_native: |name| from_timm(name, &SMALL, &[1, 2, 3, 2, 3]),
-        record: Some("lamb_in1k"),
+        record: Some("mobilenetv3_small_100.lamb_in1k"),
     }];
     mobilenet_v3("mobilenet_v3_small", record, &SMALL, 1024, conventions)
 }
@@ -144,7 +90,7 @@ pub(crate) fn large(record: &'static Record) -> Architecture {
     let conventions = &[Convention {
         name: "timm",
         to_native: |name| from_timm(name, &LARGE, &[1, 2, 3, 4, 2, 3]),
-        record: Some("ra_in1k"),
+        record: Some("mobilenetv3_large_100.ra_in1k"),
     }];
     mobilenet_v3("mobilenet_v3_large", record, &LARGE, 1280, conventions)
 }

@@ -8,8 +8,7 @@ use warmstart_nn::layers::{Branch, GlobalAverage, Layer, Shortcut};
 
 use crate::architecture::{Architecture, Stage};
 use crate::blocks::{InvertedResidual, rounded};
-use crate::record::Interpolation::Bicubic;
-use crate::record::{Numerics, Pretrained, Record};
+use crate::record::{Numerics, Record};
 use crate::strides;
 
 /// A row of the tables.
@@ -83,27 +82,6 @@ const MEDIUM: [&[Row]; 5] = [
 
 const STEM: usize = 32;
 const FEATURES: usize = 1280;
-
-const fn timm(tag: &'static str, size: usize, resized: usize) -> Record {
-    Record {
-        tag,
-        publisher: "timm",
-        pretrained: Pretrained::imagenet(size, resized, Bicubic),
-        numerics: Numerics::PYTORCH,
-        top1: None,
-    }
-}
-
-pub(crate) const SMALL_RECORDS: [Record; 3] = [
-    timm("e2400_r224_in1k", 224, 256),
-    timm("e1200_r224_in1k", 224, 256),
-    timm("e3600_r256_in1k", 256, 269),
-];
-pub(crate) const MEDIUM_RECORDS: [Record; 3] = [
-    timm("e500_r224_in1k", 224, 235),
-    timm("e500_r256_in1k", 256, 269),
-    timm("e250_r384_in12k_ft_in1k", 384, 404),
-];
 
 pub(crate) fn small(record: &'static Record) -> Architecture {
     mobilenet_v4("mobilenetv4_conv_small", record, &SMALL)

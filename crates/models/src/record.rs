@@ -1,10 +1,14 @@
 //! Records: weights that somebody published for an architecture, and what a network has to share with them.
 
+use std::sync::LazyLock;
+
+use serde::Deserialize;
 use warmstart_nn::ops::Padding;
 use warmstart_nn::{Activation, BatchNorm, Unit};
 
 /// The filter that resizes pictures.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Interpolation {
     /// Linear between two pixels.
     Bilinear,
@@ -27,23 +31,6 @@ pub struct Pretrained {
     pub deviation: [f32; 3],
 }
 
-impl Pretrained {
-    /// ImageNet's means and deviations, at these sizes.
-    pub(crate) const fn imagenet(
-        image_size: usize,
-        resized: usize,
-        interpolation: Interpolation,
-    ) -> Self {
-        Self {
-            image_size,
-            crop: image_size as f64 / resized as f64,
-            interpolation,
-            mean: [0.485, 0.456, 0.406],
-            deviation: [0.229, 0.224, 0.225],
-        }
-    }
-}
-
 /// Constants of a network that are in no file of its weights, but change its results.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Numerics {
@@ -56,30 +43,18 @@ pub struct Numerics {
 }
 
 impl Numerics {
-    /// PyTorch's own.
-    pub(crate) const PYTORCH: Self = Self {
-        epsilon: 1e-5,
-        momentum: 0.1,
-        same_padding: false,
-    };
-
-    /// Those of networks that were ported from TensorFlow.
-    pub(crate) const TENSORFLOW: Self = Self {
-        epsilon: 1e-3,
-        momentum: 0.01,
-        same_padding: true,
-    };
-
-    /// A unit of a square kernel with these constants, whose padding keeps the size at stride 1.
+    /// A unit of a square kernel with these constants, whose padding keeps the size at stride 1. `names` are those of
+    /// the convolution and of its batch norm.
     pub(crate) fn unit(
         &self,
-        [conv, norm]: [&str; 2],
+        names: [&str; 2],
         channels: [usize; 2],
         kernel: usize,
         stride: usize,
         groups: usize,
         activation: Activation,
     ) -> Unit {
+        let [conv, norm] = names;
         let mut unit = Unit::with_bias(conv, channels, kernel, stride, groups, activation);
         unit.norm = Some(BatchNorm {
             name: norm.to_owned(),
@@ -95,16 +70,99 @@ impl Numerics {
 }
 
 /// Weights that somebody published for an architecture.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Record {
-    /// Its name beside the architecture's, such as `imagenet1k_v1`, as torchvision or timm call it.
-    pub tag: &'static str,
-    /// Who published it.
-    pub publisher: &'static str,
+    /// Its name, `architecture.tag` as its publisher calls them, such as `mobilenet_v2.imagenet1k_v1`.
+    pub name: String,
+    /// Name of the architecture here.
+    pub architecture: String,
+    /// The library that published it.
+    pub library: String,
     /// The preprocessing that it expects.
     pub pretrained: Pretrained,
     /// The constants that it was trained with.
     pub numerics: Numerics,
+    /// Classes of its classifier; 0 if it has none.
+    pub classes: usize,
     /// Published accuracy on ImageNet's validation images, in percent.
     pub top1: Option<f64>,
+    /// Licence of the weights, where the publisher states one.
+    pub license: Option<String>,
+}
+
+/// Every record, as `tests/fixtures/make_records.py` found them in the publishers' packages.
+static RECORDS: LazyLock<Vec<Record>> = LazyLock::new(|| {
+    let entries: Vec<Entry> = serde_json::from_str(include_str!("../records.json"))
+        .expect("the records are valid: a test reads them");
+    entries.into_iter().map(Entry::record).collect()
+});
+
+/// Every record; those of an architecture are neighbours.
+pub fn all() -> &'static [Record] {
+    &RECORDS
+}
+
+/// A record in the file. A field that its publisher does not state is not there.
+#[derive(Deserialize)]
+struct Entry {
+    name: String,
+    network: String,
+    library: String,
+    /// torchvision: the shorter side after resizing, and the crop.
+    resize: Option<usize>,
+    crop: Option<usize>,
+    /// timm: `[channels, height, width]`, and the crop's share of the shorter side.
+    input: Option<[usize; 3]>,
+    crop_pct: Option<f64>,
+    interpolation: Option<Interpolation>,
+    mean: [f32; 3],
+    std: [f32; 3],
+    padding: EntryPadding,
+    eps: f32,
+    momentum: f64,
+    classes: usize,
+    top1: Option<f64>,
+    license: Option<String>,
+}
+
+#[derive(PartialEq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EntryPadding {
+    Symmetric,
+    Same,
+}
+
+/// timm's defaults for what a configuration leaves out.
+const SIZE: usize = 224;
+const CROP: f64 = 0.875;
+
+impl Entry {
+    fn record(self) -> Record {
+        let image_size = self.crop.or(self.input.map(|[_, height, _]| height));
+        let image_size = image_size.unwrap_or(SIZE);
+        let crop = match self.resize {
+            Some(resize) => image_size as f64 / resize as f64,
+            None => self.crop_pct.unwrap_or(CROP),
+        };
+        Record {
+            name: self.name,
+            architecture: self.network,
+            library: self.library,
+            pretrained: Pretrained {
+                image_size,
+                crop,
+                interpolation: self.interpolation.unwrap_or(Interpolation::Bicubic),
+                mean: self.mean,
+                deviation: self.std,
+            },
+            numerics: Numerics {
+                epsilon: self.eps,
+                momentum: self.momentum,
+                same_padding: self.padding == EntryPadding::Same,
+            },
+            classes: self.classes,
+            top1: self.top1,
+            license: self.license,
+        }
+    }
 }

@@ -10,8 +10,7 @@ use warmstart_nn::ops::PoolSpec;
 use warmstart_nn::{Graph, Unit};
 
 use crate::architecture::{Architecture, Convention, Stage};
-use crate::record::Interpolation::{Bicubic, Bilinear};
-use crate::record::{Numerics, Pretrained, Record};
+use crate::record::{Numerics, Record};
 use crate::strides;
 
 /// The two kinds of branches of figure 5.
@@ -33,55 +32,6 @@ enum Design {
 }
 
 const STEM: usize = 64;
-
-/// torchvision's first weights; its later ones are resized to 232 pixels.
-const fn imagenet1k_v1(top1: f64) -> Record {
-    Record {
-        tag: "imagenet1k_v1",
-        publisher: "torchvision",
-        pretrained: Pretrained::imagenet(224, 256, Bilinear),
-        numerics: Numerics::PYTORCH,
-        top1: Some(top1),
-    }
-}
-
-const fn imagenet1k_v2(top1: f64) -> Record {
-    Record {
-        tag: "imagenet1k_v2",
-        publisher: "torchvision",
-        pretrained: Pretrained::imagenet(224, 232, Bilinear),
-        numerics: Numerics::PYTORCH,
-        top1: Some(top1),
-    }
-}
-
-/// timm's: resized so that the crop is 95%, bicubic.
-const fn timm(tag: &'static str, size: usize, resized: usize) -> Record {
-    Record {
-        tag,
-        publisher: "timm",
-        pretrained: Pretrained::imagenet(size, resized, Bicubic),
-        numerics: Numerics::PYTORCH,
-        top1: None,
-    }
-}
-
-pub(crate) const RESNET18_RECORDS: [Record; 2] = [imagenet1k_v1(69.758), timm("a1_in1k", 224, 236)];
-pub(crate) const RESNET34_RECORDS: [Record; 2] = [imagenet1k_v1(73.314), timm("a1_in1k", 224, 236)];
-pub(crate) const RESNET50_RECORDS: [Record; 3] = [
-    imagenet1k_v1(76.130),
-    imagenet1k_v2(80.858),
-    timm("a1_in1k", 224, 236),
-];
-pub(crate) const RESNET101_RECORDS: [Record; 3] = [
-    imagenet1k_v1(77.374),
-    imagenet1k_v2(81.886),
-    timm("a1_in1k", 224, 236),
-];
-pub(crate) const RESNET18D_RECORDS: [Record; 1] = [timm("ra2_in1k", 224, 236)];
-pub(crate) const RESNET34D_RECORDS: [Record; 1] = [timm("ra2_in1k", 224, 236)];
-pub(crate) const RESNET50D_RECORDS: [Record; 1] = [timm("ra2_in1k", 224, 236)];
-pub(crate) const RESNET101D_RECORDS: [Record; 1] = [timm("ra2_in1k", 256, 269)];
 
 /// A function that builds a network for a record.
 macro_rules! builders {

@@ -197,7 +197,7 @@ impl fmt::Display for Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::Kind;
+    use crate::Kind;
 
     fn conv(shape: [usize; 4], activation: Activation) -> ParameterInfo {
         ParameterInfo {
