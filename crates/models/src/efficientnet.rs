@@ -93,7 +93,7 @@ macro_rules! conventions {
                 record: Some($timm),
             },
             Convention {
-                name: "efficientnet_pytorch",
+                name: "lukemelas",
                 to_native: |name| from_lukemelas(name, $scale),
                 record: Some($lukemelas),
             },

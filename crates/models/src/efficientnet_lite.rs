@@ -30,7 +30,7 @@ const FEATURES: usize = 1280;
 macro_rules! conventions {
     ($scale:ident, $record:literal) => {
         &[Convention {
-            name: "efficientnet_pytorch",
+            name: "lukemelas",
             to_native: |name| lukemelas_to_timm(name, &repeats($scale)),
             record: Some($record),
         }]

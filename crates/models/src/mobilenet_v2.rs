@@ -77,11 +77,18 @@ pub(crate) fn mobilenet_v2(record: &'static Record) -> Architecture {
         linear_default: LinearDefault::Normal,
         dropout: 0.2,
         stochastic_depth: 0.0,
-        conventions: &[Convention {
-            name: "timm",
-            to_native: from_timm,
-            record: Some("mobilenetv2_100.ra_in1k"),
-        }],
+        conventions: &[
+            Convention {
+                name: "timm",
+                to_native: from_timm,
+                record: Some("mobilenetv2_100.ra_in1k"),
+            },
+            Convention {
+                name: "transformers",
+                to_native: from_transformers,
+                record: Some("mobilenet_v2_1.0_224.google"),
+            },
+        ],
     }
 }
 
@@ -149,6 +156,41 @@ fn from_timm(name: &str) -> Option<String> {
                 _ => return None,
             };
             format!("features.{}.conv.{suffix}", 1 + before + repeat)
+        }
+    };
+    Some(format!("{native}.{field}"))
+}
+
+/// Hugging Face's `MobileNetV2ForImageClassification`: `mobilenet_v2.conv_stem.…`,
+/// `mobilenet_v2.layer.<block>.…`, `mobilenet_v2.conv_1x1`, `classifier`.
+fn from_transformers(name: &str) -> Option<String> {
+    let (layer, field) = name.rsplit_once('.')?;
+    if layer == "classifier" {
+        return Some(format!("classifier.1.{field}"));
+    }
+    let (layer, part) = layer.strip_prefix("mobilenet_v2.")?.rsplit_once('.')?;
+    let part = match part {
+        "convolution" => 0,
+        "normalization" => 1,
+        _ => return None,
+    };
+    let blocks: usize = ROWS.iter().map(|row| row.repeats).sum();
+    let native = match layer {
+        "conv_stem.first_conv" => format!("features.0.{part}"),
+        "conv_stem.conv_3x3" => format!("features.1.conv.0.{part}"),
+        "conv_stem.reduce_1x1" => format!("features.1.conv.{}", 1 + part),
+        "conv_1x1" => format!("features.{}.{part}", blocks + 1),
+        _ => {
+            let (block, layer) = layer.strip_prefix("layer.")?.split_once('.')?;
+            let block: usize = block.parse().ok()?;
+            // The first block is part of their stem.
+            let index = block.checked_add(2).filter(|index| *index <= blocks)?;
+            match layer {
+                "expand_1x1" => format!("features.{index}.conv.0.{part}"),
+                "conv_3x3" => format!("features.{index}.conv.1.{part}"),
+                "reduce_1x1" => format!("features.{index}.conv.{}", 2 + part),
+                _ => return None,
+            }
         }
     };
     Some(format!("{native}.{field}"))

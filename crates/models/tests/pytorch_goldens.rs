@@ -2,7 +2,7 @@
 //!
 //! `tests/fixtures/README.md` says how the goldens were made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -125,54 +125,126 @@ fn difference(ours: &[f32], golden: &[f32]) -> f32 {
     pairs.fold(0.0, |worst: f32, (a, b)| worst.max((a - b).abs())) / largest
 }
 
+/// The layers of a network in every library that has it: `tests/fixtures/names/<network>.tsv`.
+struct Names {
+    /// The libraries, the native one first.
+    conventions: Vec<String>,
+    layers: Vec<LayerNames>,
+}
+
+struct LayerNames {
+    kind: String,
+    shape: Vec<usize>,
+    /// The layer's name in each library.
+    names: Vec<String>,
+}
+
+impl Names {
+    fn of(network: &str) -> Self {
+        let path = fixtures().join(format!("names/{network}.tsv"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut lines = text.lines().map(|line| line.split('\t'));
+        let conventions = lines.next().unwrap().skip(2).map(str::to_owned).collect();
+        let layers = lines.map(|mut columns| LayerNames {
+            kind: columns.next().unwrap().to_owned(),
+            shape: sizes(columns.next().unwrap()),
+            // A layer of another shape has it beside its name.
+            names: columns
+                .map(|name| name.split(' ').next().unwrap().to_owned())
+                .collect(),
+        });
+        Self {
+            conventions,
+            layers: layers.collect(),
+        }
+    }
+
+    /// The batch norms at the end of a branch with a shortcut.
+    fn ends(&self) -> HashSet<String> {
+        let ends = self.layers.iter().filter(|layer| layer.kind == "norm_end");
+        ends.map(|layer| format!("{}.weight", layer.names[0]))
+            .collect()
+    }
+}
+
+impl LayerNames {
+    /// The names and shapes of its parameters.
+    fn parameters(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let (weight, channels) = (self.shape.clone(), vec![self.shape[0]]);
+        match &*self.kind {
+            "conv" => vec![("weight", weight)],
+            "conv_bias" | "linear" => vec![("weight", weight), ("bias", channels)],
+            "norm" | "norm_end" => ["weight", "bias", "running_mean", "running_var"]
+                .map(|field| (field, channels.clone()))
+                .into(),
+            kind => panic!("{kind}"),
+        }
+    }
+}
+
+fn sizes(shape: &str) -> Vec<usize> {
+    shape.split('x').map(|size| size.parse().unwrap()).collect()
+}
+
 #[test]
-fn names_and_shapes_are_torchvisions_in_order() {
-    let text = std::fs::read_to_string(fixtures().join("names.json")).unwrap();
-    let names: serde_json::Value = serde_json::from_str(&text).unwrap();
-    for model in MODELS {
-        let architecture = by_name(model).unwrap();
+fn names_and_shapes_are_the_library_s_in_order() {
+    for network in warmstart_models::names() {
+        let architecture = by_name(network).unwrap();
         let mut infos = architecture.backbone_parameters();
         infos.extend(architecture.classifier_parameters(1000));
-        let ours: Vec<(String, Vec<usize>)> = infos
-            .into_iter()
-            .map(|info| (info.name, info.shape))
-            .collect();
-        let torchvision: Vec<(String, Vec<usize>)> =
-            serde_json::from_value(names[model]["torchvision"].clone()).unwrap();
-        let torchvision: Vec<_> = torchvision
-            .into_iter()
-            .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
-            .collect();
-        assert_eq!(ours, torchvision, "{model}");
+        let ours = infos.into_iter().map(|info| (info.name, info.shape));
+        let names = Names::of(network);
+        let expected = names.layers.iter().flat_map(|layer| {
+            let parameters = layer.parameters().into_iter();
+            parameters.map(|(field, shape)| (format!("{}.{field}", layer.names[0]), shape))
+        });
+        for (ours, expected) in ours.clone().zip(expected.clone()) {
+            assert_eq!(ours, expected, "{network}");
+        }
+        assert_eq!(ours.count(), expected.count(), "{network}");
     }
 }
 
 #[test]
-fn timm_names_map_to_native_ones() {
-    let text = std::fs::read_to_string(fixtures().join("names.json")).unwrap();
-    let names: serde_json::Value = serde_json::from_str(&text).unwrap();
-    for model in MODELS {
-        let architecture = by_name(model).unwrap();
-        let map: BTreeMap<String, String> =
-            serde_json::from_value(names[model]["torchvision_to_timm"].clone()).unwrap();
-        let convention = architecture.conventions.iter().find(|c| c.name == "timm");
-        for (native, timm) in &map {
-            // Where there is no convention, timm's names are the native ones.
-            let mapped = convention.map_or(Some(timm.clone()), |c| (c.to_native)(timm));
-            assert_eq!(mapped.as_ref(), Some(native), "{model}: {timm}");
+fn names_of_other_libraries_map_to_native_ones() {
+    for network in warmstart_models::names() {
+        let architecture = by_name(network).unwrap();
+        let names = Names::of(network);
+        for (column, library) in names.conventions.iter().enumerate().skip(1) {
+            let mut known = architecture.conventions.iter();
+            let convention = known.find(|convention| convention.name == library);
+            for layer in &names.layers {
+                let (native, theirs) = (&layer.names[0], &layer.names[column]);
+                for (field, _) in layer.parameters() {
+                    let [native, theirs] = [native, theirs].map(|name| format!("{name}.{field}"));
+                    // Where there is no convention, the library's names are the native ones.
+                    let mapped = match convention {
+                        Some(convention) => (convention.to_native)(&theirs),
+                        None => Some(theirs.clone()),
+                    };
+                    assert_eq!(mapped, Some(native), "{network} in {library}: {theirs}");
+                }
+            }
         }
-    }
-    let mobilenet = by_name("mobilenet_v2").unwrap();
-    for stranger in [
-        "blocks.0.0.conv_pwl.weight",
-        "blocks.7.0.conv_pw.weight",
-        "conv_stem",
-    ] {
-        assert_eq!(
-            (mobilenet.conventions[0].to_native)(stranger),
-            None,
-            "{stranger}"
-        );
+        for convention in architecture.conventions {
+            assert!(names.conventions.iter().any(|name| name == convention.name));
+            for stranger in [
+                "blocks.0.0.conv_pwl2.weight",
+                "blocks.9.0.conv_pw.weight",
+                "blocks.0.17.conv_pw.weight",
+                "_blocks.99._bn1.weight",
+                "resnet.encoder.stages.0.layers.0.layer.0.other.weight",
+                "mobilenet_v2.layer.99.conv_3x3.convolution.weight",
+                "conv_stem",
+                "",
+            ] {
+                assert_eq!(
+                    (convention.to_native)(stranger),
+                    None,
+                    "{network}: {stranger}"
+                );
+            }
+        }
     }
 }
 

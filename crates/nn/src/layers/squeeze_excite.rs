@@ -69,7 +69,7 @@ impl LayerKind for SqueezeExcite {
 
     fn forward(&self, inputs: Vec<Tensor<4>>, forward: &mut Forward) -> Tensor<4> {
         let x = only(inputs);
-        let mean = ops::global_average_pool(x.clone());
+        let mean = ops::image_means(x.clone());
         let gate = match forward {
             Forward::Inference(folded) => {
                 let [batch, channels] = mean.dims();

@@ -170,6 +170,10 @@ impl<B: VisionOps, C: CheckpointStrategy> VisionOps for Autodiff<B, C> {
         pool::tracked_average_pool::<B, C>(x, spec)
     }
 
+    fn image_means(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        gate::tracked_image_means::<B, C>(x)
+    }
+
     fn scale_channels(x: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self> {
         gate::tracked_scale_channels::<B, C>(x, gate)
     }

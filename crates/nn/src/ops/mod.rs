@@ -19,7 +19,7 @@ pub use activate::activate;
 pub use branch::{
     Added, InferenceUnit, TrainedBranch, TrainingUnit, branch, branch_inference, pack_weight,
 };
-pub use gate::scale_channels;
+pub use gate::{image_means, scale_channels};
 pub use linear::linear;
 pub use list::{AnyTensor, List, Tensors};
 pub use pool::{average_pool, global_average_pool, max_pool};

@@ -152,6 +152,45 @@ impl VisionOps for Flex {
         tensor(kernels::average_pool_backward(&p, values(&gradient)), shape)
     }
 
+    fn image_means(x: Primitive) -> Primitive {
+        let x = contiguous(x);
+        let [batch, _, _, channels] = dimensions(&x);
+        tensor(
+            kernels::image_means(values(&x), batch, channels),
+            [batch, channels],
+        )
+    }
+
+    fn image_means_backward(gradient: Primitive, [height, width]: [usize; 2]) -> Primitive {
+        let gradient = contiguous(gradient);
+        let [batch, channels] = gradient.layout().shape().dims();
+        let shape = [batch, height, width, channels];
+        let spread = kernels::image_means_backward(values(&gradient), height * width, channels);
+        tensor(spread, shape)
+    }
+
+    fn scale_channels(x: Primitive, gate: Primitive) -> Primitive {
+        let [x, gate] = [x, gate].map(contiguous);
+        let shape = dimensions(&x);
+        tensor(
+            kernels::scale_channels(values(&x), values(&gate), shape[3]),
+            shape,
+        )
+    }
+
+    fn scale_channels_backward(
+        gradient: Primitive,
+        x: Primitive,
+        gate: Primitive,
+    ) -> (Primitive, Primitive) {
+        let [gradient, x, gate] = [gradient, x, gate].map(contiguous);
+        let shape = dimensions(&x);
+        let [batch, _, _, channels] = shape;
+        let [by, x, gate] = [&gradient, &x, &gate].map(values);
+        let (by_x, by_gate) = kernels::scale_channels_backward(x, gate, by, channels);
+        (tensor(by_x, shape), tensor(by_gate, [batch, channels]))
+    }
+
     fn linear_layer(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {
         let [x, weight, bias] = [x, weight, bias].map(contiguous);
         let linear = linear_geometry(&x, &weight);

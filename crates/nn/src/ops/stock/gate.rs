@@ -10,6 +10,23 @@ fn spread<B: Backend>(gate: FloatTensor<B>) -> FloatTensor<B> {
     B::float_reshape(gate, Shape::new([batch, 1, 1, channels]))
 }
 
+/// See [`VisionOps::image_means`](crate::ops::VisionOps::image_means).
+pub fn image_means<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let [batch, height, width, channels] = x.shape().dims();
+    let pixels = B::float_reshape(x, Shape::new([batch, height * width, channels]));
+    B::float_reshape(B::float_mean_dim(pixels, 1), Shape::new([batch, channels]))
+}
+
+/// See [`VisionOps::image_means_backward`](crate::ops::VisionOps::image_means_backward).
+pub fn image_means_backward<B: Backend>(
+    gradient: FloatTensor<B>,
+    [height, width]: [usize; 2],
+) -> FloatTensor<B> {
+    let [batch, channels] = gradient.shape().dims();
+    let shares = B::float_div_scalar(spread::<B>(gradient), ((height * width) as f32).into());
+    B::float_expand(shares, Shape::new([batch, height, width, channels]))
+}
+
 /// See [`VisionOps::scale_channels`](crate::ops::VisionOps::scale_channels).
 pub fn scale_channels<B: Backend>(x: FloatTensor<B>, gate: FloatTensor<B>) -> FloatTensor<B> {
     B::float_mul(x, spread::<B>(gate))
