@@ -159,12 +159,6 @@ impl Names {
         }
     }
 
-    /// The batch norms at the end of a branch with a shortcut.
-    fn ends(&self) -> HashSet<String> {
-        let ends = self.layers.iter().filter(|layer| layer.kind == "norm_end");
-        ends.map(|layer| format!("{}.weight", layer.names[0]))
-            .collect()
-    }
 }
 
 impl LayerNames {
