@@ -12,16 +12,17 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use choices::{DataSplit, Fit, Layout};
-use choices::{share, svg, text_path};
+pub use choices::{DataSplit, Layout};
+use choices::{image_size, share, svg, text_path};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
 pub use options::{ResumeOptions, TrainOptions};
+use options::{documentation, value_of};
 pub use parsing::arguments;
 pub use rank::Rank;
 pub use train::{LrFind, Plan, Resume, Runs, Train};
 
-/// Fine-tunes pretrained vision models: weights and a folder of pictures in, a good model out.
+/// Fine-tunes pretrained vision models: weights and a folder of images in, a good model out.
 #[derive(Parser)]
 #[command(
     version,
@@ -51,9 +52,9 @@ pub enum Command {
     /// Measure steps for a plan
     #[command(hide = true)]
     Probe,
-    /// Measure a model on labelled pictures
+    /// Evaluate a model on labelled images
     Eval(Eval),
-    /// Classify pictures, or find the objects in them
+    /// Classify images, or find the objects in them
     Predict(Predict),
     /// Show the effect of an initialization on signal and gradient, layer by layer
     InitCheck(InitCheck),
@@ -68,9 +69,11 @@ pub enum Command {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart eval runs/pets                                    its own validation images
+  warmstart eval runs/pets                      the run's own validation images
   warmstart eval runs/pets --data pets/test
-  warmstart eval runs/street --data street/ --split test      a detector: COCO's table, and VOC's figures")]
+  warmstart eval runs/street --data street/ --split test
+
+For a detector, it prints the metrics of COCO and of Pascal VOC.")]
 pub struct Eval {
     /// Folder of a run, or a model file
     pub model: PathBuf,
@@ -93,15 +96,15 @@ pub struct Eval {
 Examples:
   warmstart predict runs/pets/best.safetensors photo.jpg
   warmstart predict runs/pets folder/ --json
-  warmstart predict runs/street photos/ --draw found/           a detector: pictures with boxes
-  warmstart predict runs/street photos/ --conf 0.5 --count      how many of each class")]
+  warmstart predict runs/street photos/ --draw found/       images with boxes
+  warmstart predict runs/street photos/ --conf 0.5 --count  objects per class")]
 pub struct Predict {
     /// Folder of a run, or a model file
     pub model: PathBuf,
-    /// Pictures, and folders of pictures
+    /// Images, and folders of images
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
     /// Detector: lowest score of an object that is shown, 0 to 1 [default: 0.25]
@@ -111,12 +114,12 @@ pub struct Predict {
     /// shown [default: 0.65]
     #[arg(long, value_name = "IOU", value_parser = share)]
     pub iou: Option<f32>,
-    /// Detector: write each picture into this folder with the found objects drawn on it; only pictures that predict
-    /// wrote are overwritten
+    /// Detector: write each image into this folder with the found objects drawn on it; only images that predict wrote
+    /// are overwritten
     #[arg(long, value_name = "DIR")]
     pub draw: Option<PathBuf>,
-    /// Detector: write each found object into this folder as a picture of its own; only pictures that predict wrote
-    /// are overwritten
+    /// Detector: write each found object into this folder as an image of its own; only images that predict wrote are
+    /// overwritten
     #[arg(long, value_name = "DIR")]
     pub crop: Option<PathBuf>,
     /// Detector: print how many objects of each class there are

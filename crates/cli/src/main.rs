@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod findings;
+mod plan_table;
 mod printing;
 mod progress;
 mod signals;

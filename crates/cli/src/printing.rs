@@ -1,5 +1,5 @@
-//! Lines for people, and JSON for programs. Whatever names of files and classes hold, they neither break a line nor
-//! send commands to the terminal. Options are spelled as flags.
+//! Lines for people, and JSON for programs: everything that is printed goes through here. Whatever names of files and
+//! classes hold, they neither break a line nor send commands to the terminal. Options are spelled as flags.
 
 use std::io::{self, Write, stderr};
 
@@ -47,7 +47,7 @@ pub fn lines(out: &mut impl Write, text: &str) -> io::Result<()> {
 }
 
 /// Prints one line to standard error, whether or not anyone reads it.
-pub fn told(text: impl AsRef<str>) {
+pub fn print_to_stderr(text: impl AsRef<str>) {
     let _ = line(&mut stderr(), text);
 }
 

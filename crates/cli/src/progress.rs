@@ -1,19 +1,20 @@
-//! Shows a run's events: with a bar if the output is a terminal, as plain lines otherwise.
+//! The display of a run's events: with a bar if the output is a terminal, as plain lines otherwise.
 
 use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use console::Term;
 use indicatif::{ProgressBar, ProgressStyle};
 use warmstart_files::{one_line, shown};
 use warmstart_metrics::Interval;
-use warmstart_run::event::Event;
-use warmstart_run::plan::Plan;
+use warmstart_run::event::{Event, Progress as Step};
 use warmstart_run::record::EpochRecord;
 use warmstart_run::summary::Summary;
-use warmstart_run::verdict::{Verdict, Weights};
+use warmstart_run::verdict::{KeptWeights, Verdict};
 use warmstart_workflows::cross_validate::CrossValidation;
 
+use crate::plan_table::{plan_lines, thousands};
 use crate::{findings, printing};
 
 /// Most unreadable images that are named.
@@ -39,9 +40,7 @@ impl Progress {
         match event {
             Event::Checking { images } => {
                 if self.interactive {
-                    let bar = ProgressBar::new_spinner().with_message(format!("reading {images} images"));
-                    bar.enable_steady_tick(Duration::from_millis(100));
-                    self.bar = Some(bar);
+                    self.spin(format!("reading {images} images"));
                 } else {
                     self.line(format!("reading {images} images once"));
                 }
@@ -59,55 +58,27 @@ impl Progress {
                 without_validation,
                 findings,
             } => {
-                let test = if test > 0 { format!(", {test} test") } else { String::new() };
-                self.line(match validation {
-                    0 => format!("data: {} classes, {train} images to split into folds", classes.len()),
-                    _ => format!(
-                        "data: {} classes, {train} training images, {validation} validation{test}",
-                        classes.len()
-                    ),
-                });
+                self.line(counts_line(classes.len(), [train, validation, test]));
                 self.line(classes_line(classes, class_counts, counted));
-                for note in notes {
-                    self.line(format!("note: {note}"));
-                }
-                if !unreadable.is_empty() {
-                    self.line(format!("left out, {} images that cannot be read:", unreadable.len()));
-                }
-                for (_, reason) in unreadable.iter().take(NAMED) {
-                    self.line(format!("  {reason}"));
-                }
-                if unreadable.len() > NAMED {
-                    self.line(format!("  … and {} more", unreadable.len() - NAMED));
-                }
-                for line in ignored.lines() {
-                    self.line(line);
-                }
+                self.lines(notes.iter().map(|note| format!("note: {note}")));
+                self.lines(unreadable_lines(unreadable));
+                self.lines(ignored.lines());
                 if !without_validation.is_empty() {
-                    self.line(format!("without a validation image: {}", without_validation.join(", ")));
+                    self.line(format!(
+                        "classes without validation images: {}",
+                        without_validation.join(", ")
+                    ));
                 }
                 let columns = self.interactive.then(|| usize::from(Term::stderr().size().1));
-                for row in findings::table(findings, columns) {
-                    self.line(row);
-                }
+                self.lines(findings::table(findings, columns));
             }
             Event::Measuring => {
                 if self.interactive {
-                    let bar = ProgressBar::new_spinner().with_message("measuring steps of each phase");
-                    bar.enable_steady_tick(Duration::from_millis(100));
-                    self.bar = Some(bar);
+                    self.spin("measuring steps of each phase".to_owned());
                 }
             }
-            Event::Plan(plan) => {
-                for line in plan_lines(plan) {
-                    self.line(line);
-                }
-            }
-            Event::Loaded(report) => {
-                for line in report.lines() {
-                    self.line(line.to_owned());
-                }
-            }
+            Event::Plan(plan) => self.lines(plan_lines(plan)),
+            Event::Loaded(report) => self.lines(report.lines().map(str::to_owned)),
             Event::Phase {
                 phase,
                 number,
@@ -116,26 +87,17 @@ impl Progress {
                 frozen,
                 steps,
             } => self.line(format!(
-                "phase {number} of {phases}, {}: {} × {steps} steps of {} images, learning rate {:.1e}, \
-                 training {} ({} values learn, {} are frozen)",
+                "phase {number} of {phases}, {}: {} × {steps} steps, batch {}, learning rate {:.1e}, training {} ({} \
+                 trainable parameters, {} frozen)",
                 phase.name,
-                phase.epochs,
+                counted(phase.epochs, "epoch"),
                 phase.batch,
                 phase.lr,
                 phase.train,
                 thousands(trained),
                 thousands(frozen)
             )),
-            Event::Step(progress) => {
-                let bar = self.bar_of(progress.steps);
-                let Some(bar) = bar else { return };
-                bar.set_prefix(format!("epoch {}/{}", progress.epoch, progress.epochs));
-                bar.set_message(format!(
-                    "loss {:.3}, {:.1} images/s",
-                    progress.loss, progress.images_per_second
-                ));
-                bar.set_position(progress.step as u64);
-            }
+            Event::Step(progress) => self.show_step(&progress),
             Event::Evaluated { images, of } => {
                 let Some(bar) = self.bar_of(of) else { return };
                 bar.set_message("images evaluated");
@@ -148,15 +110,30 @@ impl Progress {
                 is_highest,
             } => self.line(epoch_line(record, epochs, metric, is_highest)),
             Event::Note(note) => self.line(format!("note: {note}")),
-            Event::Finished { summary, run } => {
-                for line in finished_lines(summary, &shown(run)) {
-                    self.line(line);
-                }
-            }
+            Event::Finished { summary, run } => self.lines(finished_lines(summary, &shown(run))),
         }
     }
 
-    /// Prints the figures of a cross-validation.
+    fn show_step(&mut self, step: &Step) {
+        let Some(bar) = self.bar_of(step.steps) else {
+            return;
+        };
+        bar.set_prefix(format!("epoch {}/{}", step.epoch, step.epochs));
+        bar.set_message(format!(
+            "loss {:.3}, {:.1} images/s",
+            step.loss, step.images_per_second
+        ));
+        bar.set_position(step.step as u64);
+    }
+
+    /// Shows that something goes on whose length is unknown.
+    fn spin(&mut self, message: String) {
+        let bar = ProgressBar::new_spinner().with_message(message);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        self.bar = Some(bar);
+    }
+
+    /// Prints the metrics of a cross-validation.
     pub fn folds(&mut self, result: &CrossValidation) {
         let values: Vec<_> = result
             .folds
@@ -164,7 +141,7 @@ impl Progress {
             .map(|figure| format!("{:.4}", figure.value))
             .collect();
         self.line(format!(
-            "{} folds: {} {:.4} ± {:.4} (mean ± standard deviation of {}; each also chose its run's epoch, so they flatter)",
+            "{} folds: {} {:.4} ± {:.4} (mean ± standard deviation of {}; each also chose its run's epoch, so they are optimistic)",
             result.folds.len(),
             result.folds.first().map_or("", |figure| &figure.metric),
             result.mean,
@@ -200,11 +177,52 @@ impl Progress {
         }
     }
 
+    fn lines(&mut self, lines: impl IntoIterator<Item = String>) {
+        lines.into_iter().for_each(|line| self.line(line));
+    }
+
     fn line(&mut self, line: String) {
         self.clear();
         // Training continues whether or not anyone reads.
-        printing::told(line);
+        printing::print_to_stderr(line);
     }
+}
+
+/// The number of classes, and of images by split: training, validation and test.
+fn counts_line(classes: usize, [train, validation, test]: [usize; 3]) -> String {
+    let test = match test {
+        0 => String::new(),
+        _ => format!(", {test} test"),
+    };
+    match validation {
+        0 => format!("data: {classes} classes, {train} images to split into folds"),
+        _ => format!(
+            "data: {classes} classes, {train} training images, {validation} validation{test}"
+        ),
+    }
+}
+
+/// The images that cannot be read, each with the reason; none if there are none.
+fn unreadable_lines(unreadable: &[(PathBuf, String)]) -> Vec<String> {
+    if unreadable.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!(
+        "skipped {} that cannot be read:",
+        counted(unreadable.len(), "image")
+    )];
+    let named = unreadable.iter().take(NAMED);
+    lines.extend(named.map(|(_, reason)| format!("  {reason}")));
+    if unreadable.len() > NAMED {
+        lines.push(format!("  … and {} more", unreadable.len() - NAMED));
+    }
+    lines
+}
+
+/// `1 image`, `2 images`.
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// The first classes with their counts in training, validation and test; an empty split is left out.
@@ -258,84 +276,16 @@ fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, is_highest: boo
     )
 }
 
-/// The 95% confidence interval of a figure.
+/// The 95% confidence interval of a metric.
 pub fn interval(interval: Option<Interval>) -> String {
     interval.map_or(String::new(), |interval| format!(" ({interval})"))
-}
-
-/// The plan as a table, with its notes.
-pub fn plan_lines(plan: &Plan) -> Vec<String> {
-    let budget = match plan.budget_mb {
-        Some(budget) => format!("{budget:.0} MB, set by {}", plan.budget_set_by),
-        None => "unknown on this system".into(),
-    };
-    let mut lines = vec![
-        format!("plan: memory limit {budget}"),
-        row([
-            "phase",
-            "trains",
-            "values",
-            "of",
-            "batch",
-            "micro-batch",
-            "steps",
-            "memory",
-            "time, about",
-        ]),
-    ];
-    for phase in &plan.phases {
-        let memory = format!(
-            "{:.0} MB ({:.0} + {:.1} an image)",
-            phase.planned_mb, phase.base_mb, phase.per_image_mb
-        );
-        let fields = [
-            phase.name.clone(),
-            phase.train.to_string(),
-            thousands(phase.trained),
-            thousands(phase.trained + phase.frozen),
-            phase.batch.to_string(),
-            phase.micro_batch.to_string(),
-            format!("{} × {}", phase.epochs, phase.steps_per_epoch),
-            memory,
-            duration(phase.seconds),
-        ];
-        lines.push(row(fields.each_ref().map(String::as_str)));
-    }
-    lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
-    lines
-}
-
-fn row(
-    [
-        phase,
-        trains,
-        values,
-        of,
-        batch,
-        micro_batch,
-        steps,
-        memory,
-        time,
-    ]: [&str; 9],
-) -> String {
-    format!(
-        "  {phase:12} {trains:>12} {values:>10} {of:>10} {batch:>5} {micro_batch:>11} {steps:>9} {memory:>28} {time:>11}"
-    )
-}
-
-fn duration(seconds: f64) -> String {
-    match seconds {
-        ..100.0 => format!("{seconds:.0} s"),
-        ..6000.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
-    }
 }
 
 fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
     let kept = &summary.kept;
     let weights = match summary.guard.as_ref().and_then(Verdict::kept_weights) {
-        Some(Weights::Average) => ", the moving average of its weights",
-        Some(Weights::Trained) => ", its own weights, not their moving average",
+        Some(KeptWeights::Average) => ", the moving average of its weights",
+        Some(KeptWeights::Trained) => ", its own weights, not their moving average",
         None => "",
     };
     let mut lines = vec![format!(
@@ -357,18 +307,6 @@ fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
     lines
 }
 
-/// 2236682 as 2,236,682.
-fn thousands(value: usize) -> String {
-    let digits = value.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).expect("digits"))
-        .collect();
-    groups.join(",")
-}
-
 #[cfg(test)]
 mod tests {
     use warmstart_run::record::EpochFigure;
@@ -387,10 +325,10 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_the_kept_figure_leads() {
+    fn at_the_end_the_kept_metric_leads() {
         let (kept, highest) = (figure(2, "freeze", 0.4), figure(12, "thaw", 0.6));
         let verdict = Verdict {
-            probe: Some(kept.clone()),
+            frozen: Some(kept.clone()),
             thawed: Some(highest.clone()),
             weights: None,
             p_value: Some(0.073),
@@ -444,13 +382,5 @@ mod tests {
         let line = classes_line(&names, &vec![[2, 1, 0]; 1000], "images");
         assert!(line.ends_with("c\\n19 2 / 1, … and 980 more"), "{line}");
         assert!(!line.contains('\n'));
-    }
-
-    #[test]
-    fn values_are_grouped_in_thousands() {
-        assert_eq!(
-            [0, 999, 1000, 2_236_682].map(thousands),
-            ["0", "999", "1,000", "2,236,682"]
-        );
     }
 }

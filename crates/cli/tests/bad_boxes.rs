@@ -234,7 +234,7 @@ fn flags_of_detectors_are_refused_for_a_classifier() {
         command
             .assert()
             .code(2)
-            .stderr(contains("belongs to a detector"));
+            .stderr(contains("is for detectors"));
     };
     predict(&["--conf", "0.5"]);
     predict(&["--draw", "somewhere"]);

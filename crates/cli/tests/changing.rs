@@ -104,7 +104,7 @@ fn a_data_set_that_has_moved_gives_the_same_bytes() {
     )
     .success()
     .stderr(contains(
-        "its data are the same files: the result is the same",
+        "the data set has the same files: the result does not change",
     ));
     assert!(outcome(&run, EPOCHS) == expected);
     // The data set is found there from now on.
@@ -128,7 +128,7 @@ fn a_data_set_that_grew_shrank_or_changed_is_refused_by_name_unless_accepted() {
     resume(&run, &["--from-epoch", "2"])
         .code(1)
         .stderr(contains(
-            "does not hold the files that the run learned from",
+            "does not hold the files that the run was trained on",
         ))
         .stderr(contains("1 more: train/vertical/new.png"))
         .stderr(contains("1 fewer: train/vertical/000.png"))
@@ -137,13 +137,17 @@ fn a_data_set_that_grew_shrank_or_changed_is_refused_by_name_unless_accepted() {
     assert!(outcome(&run, EPOCHS) == before, "nothing was changed");
     resume(&run, &["--from-epoch", "2", "--accept-data-change"])
         .success()
-        .stderr(contains("from here on the run learns from other files"));
+        .stderr(contains(
+            "the data set has changed, so metrics before and after are not comparable",
+        ));
     assert_eq!(metrics(&run)[..2], before.1[..2]);
     assert_ne!(metrics(&run)[2..], before.1[2..]);
     // Accepted, and killed before its first checkpoint: these are its data anyway.
     resume(&run, &["--from-epoch", "2"])
         .success()
-        .stderr(contains("from here on the run learns from other files"));
+        .stderr(contains(
+            "the data set has changed, so metrics before and after are not comparable",
+        ));
     // These are its data now.
     resume(&run, &["--epochs", "5"]).success();
 }

@@ -250,7 +250,7 @@ fn shows_what_it_found(run: &Path, pictures: &Path, dir: &Path) {
     over_the_inputs
         .assert()
         .code(2)
-        .stderr(contains("holds the pictures themselves"));
+        .stderr(contains("holds the input images"));
     // Frames are drawn where boxes are.
     let plain = image::open(pictures.join("000.png")).unwrap().to_rgb8();
     let shown = image::load_from_memory(&fs::read(drawn.join("000.jpg")).unwrap());

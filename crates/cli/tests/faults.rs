@@ -175,7 +175,9 @@ impl Trial {
             };
             self.finish(&place, again, &mut said)?;
         }
-        if fault.kind == MEMORY && said.contains("for lack of memory: it continues with") {
+        if fault.kind == MEMORY
+            && said.contains("for lack of memory: continuing with micro-batches")
+        {
             met = "goes on in smaller parts";
         } else if outcome(&place.run(), EPOCHS) != self.expected {
             return Err(format!("other bits\n{said}"));

@@ -81,7 +81,7 @@ fn the_run_is_saved_and_continues_with_the_image_or_without_it() {
         if split == "val" {
             resume(&["--accept-data-change"])
                 .success()
-                .stderr(contains("the run learns from other files").and(contains("1 fewer: ")));
+                .stderr(contains("the data set has changed").and(contains("1 fewer: ")));
         } else {
             fs::write(&lost, &content).unwrap();
             resume(&[]).success();

@@ -313,7 +313,7 @@ fn a_training_that_diverges_stops_and_keeps_the_last_good_state() {
         &[
             "the loss is NaN (step 2 of epoch 2, learning rate",
             "first non-finite value in features.",
-            "nothing was saved over the last good state",
+            "the last good checkpoint is unchanged",
             "--lr 1e29",
         ],
     );

@@ -254,7 +254,7 @@ fn a_batch_that_does_not_fit_is_split_and_the_run_succeeds_under_a_hard_limit() 
     let said = text(&output);
     assert!(output.status.success(), "{said}");
     assert!(
-        said.contains("set by the limit on the process's data"),
+        said.contains("set by the process's data limit (ulimit -d)"),
         "{said}"
     );
     assert!(said.contains("thaw: a batch of 8 does not fit"), "{said}");
@@ -282,7 +282,7 @@ fn a_step_that_fails_to_allocate_continues_in_smaller_micro_batches() {
     assert!(output.status.success(), "{said}");
     assert!(
         said.contains(
-            "the run ended in phase thaw for lack of memory: it continues with 4 images at a time"
+            "the run ended in phase thaw for lack of memory: continuing with micro-batches of 4 instead of"
         ),
         "{said}"
     );
@@ -294,7 +294,7 @@ fn a_step_that_fails_to_allocate_continues_in_smaller_micro_batches() {
     again.arg("resume").arg(&out).arg("--out-of-memory");
     let said = again.assert().failure();
     said.stderr(contains(
-        "every epoch is done, and there is too little memory",
+        "all epochs are done, and there is too little memory",
     ));
 }
 
@@ -418,7 +418,7 @@ fn more_memory_than_there_is_is_noted() {
         .args(&arguments)
         .assert()
         .success()
-        .stdout(contains("900000000 MB are more than nine tenths of"));
+        .stdout(contains("900000000 MB exceed 90% of"));
 }
 
 #[cfg(target_os = "linux")]

@@ -246,7 +246,7 @@ fn what_cannot_be_resumed_is_refused_in_a_line() {
     resume(&["--from-epoch", "2", "--freeze-lr", "0.1"])
         .code(2)
         .stderr(contains(
-            "--freeze-lr: no epoch is left whose backbone is frozen",
+            "--freeze-lr has no effect: no frozen epochs are left",
         ));
     warmstart()
         .args(["resume", "no-such-run"])

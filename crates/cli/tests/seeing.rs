@@ -63,10 +63,10 @@ fn without_data_a_run_s_own_validation_images_are_measured() {
         );
         assert_eq!(result["own"]["split"], "val");
         assert!(
-            said.contains("measured on the 12 validation images of "),
+            said.contains("evaluated on the 12 validation images of "),
             "{said}"
         );
-        assert!(said.contains("flatter a little"), "{said}");
+        assert!(said.contains("are slightly optimistic"), "{said}");
         let (_, training) = eval(&run, &["--split", "train"]);
         assert_eq!(seen(&training), (training["images"].as_u64().unwrap(), 0));
     }
@@ -151,7 +151,7 @@ fn images_that_a_model_was_trained_on_are_recognised_under_any_name() {
     fs::copy(run.join("best.safetensors"), &alone).unwrap();
     let (said, result) = eval(&alone, &["--data", &folder(&moved.join("train"))]);
     assert!(
-        said.contains("it is not known whether the model was trained on these images"),
+        said.contains("it is unknown whether the model was trained on these images"),
         "{said}"
     );
     assert_eq!(result["seen"], Value::Null);
@@ -217,7 +217,7 @@ fn a_detector_is_measured_on_its_own_images_too() {
     let (said, result) = eval(&out, &[]);
     let images = result["images"].as_u64().unwrap();
     assert!(
-        said.contains(&format!("measured on the {images} validation images")),
+        said.contains(&format!("evaluated on the {images} validation images")),
         "{said}"
     );
     assert_eq!(seen(&result), (0, images));

@@ -222,7 +222,11 @@ fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
         .unwrap();
     assert!(error.contains("No space left on device"), "{words}");
     assert!(
-        error.contains("is its newest checkpoint: make room or repair the disk, and continue"),
+        error.contains("progress since then is lost; the newest checkpoint is "),
+        "{words}"
+    );
+    assert!(
+        error.contains(": make room or repair the disk, and continue"),
         "{words}"
     );
     assert!(

@@ -249,7 +249,7 @@ fn a_test_split_is_measured_once_at_the_end() {
     };
     assert!(summary()["test"]["metric"].is_number());
     let note = |summary: Value| summary["note"].as_str().unwrap().to_owned();
-    assert!(note(summary()).contains("had no part in training or in choosing"));
+    assert!(note(summary()).contains("not used in training or in choosing"));
     // Continuing after that may have been decided by these figures.
     let mut resume = warmstart();
     resume.arg("resume").arg(&run).args(["--epochs", "2"]);

@@ -1,10 +1,25 @@
 //! Errors between a folder and a batch.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use warmstart_files::{one_line, shown};
 
-/// The reason why data could not be used, in one line that names the file and the fix.
+use warmstart_files::{Key, one_line, shown};
+
+// Fixes, which errors tell to people and, alone, to programs.
+const CHECK_DISK: &str = "check the free space and the permissions";
+const SAVE_AGAIN: &str = "remove the file or save it as JPEG or PNG";
+const ONE_FOLDER_PER_CLASS: &str = "put the images into one subfolder per class";
+const ADD_IMAGES: &str = "add images or remove the class folder";
+const RENAME: &str = "rename or remove the folder";
+const FILL_OR_REMOVE: &str = "add some or remove the folder";
+const REPLACE: &str = "remove or replace them";
+const START_AGAIN: &str = "start again with the labels of this picture";
+const FREE_SOME: &str = "free some, or raise the limit on it";
+const REPORT: &str = "report this as a bug";
+const CHECK_PATH: &str = "check that it exists and may be read";
+
+/// Error of using data, in one line that names the file and the fix.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
@@ -12,7 +27,7 @@ pub enum DataError {
     #[error(
         "cannot read {}: {source}{}",
         shown(path),
-        missing_fix(source.kind())
+        missing_fix(source.kind()).map(|fix| format!("; {fix}")).unwrap_or_default()
     )]
     Read {
         /// The folder or file.
@@ -21,10 +36,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// The operating system refused to make a folder or write a file.
-    #[error(
-        "cannot write {}: {source}; check the free space and the permissions",
-        shown(path)
-    )]
+    #[error("cannot write {}: {source}; {CHECK_DISK}", shown(path))]
     Write {
         /// The folder or file.
         path: PathBuf,
@@ -32,10 +44,7 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A file is not a picture, or a damaged one.
-    #[error(
-        "cannot decode {}: {reason}; remove the file or save it as JPEG or PNG",
-        shown(path)
-    )]
+    #[error("cannot decode {}: {reason}; {SAVE_AGAIN}", shown(path))]
     Decode {
         /// The file.
         path: PathBuf,
@@ -47,7 +56,7 @@ pub enum DataError {
     NotAFolder(PathBuf),
     /// A folder has no subfolders that could be classes.
     #[error(
-        "{} has no class folders ({} directly in it{instead}); put the images into one subfolder per class",
+        "{} has no class folders ({} directly in it{instead}); {ONE_FOLDER_PER_CLASS}",
         shown(folder), lie(*images)
     )]
     NoClasses {
@@ -71,7 +80,7 @@ pub enum DataError {
     },
     /// A class of the training split without any image.
     #[error(
-        "{} has no image (.jpg, .png, .webp, .bmp, .gif, .tif){instead}; add images or remove the class folder",
+        "{} has no image (.jpg, .png, .webp, .bmp, .gif, .tif){instead}; {ADD_IMAGES}",
         shown(folder)
     )]
     EmptyClass {
@@ -82,7 +91,7 @@ pub enum DataError {
     },
     /// A class folder that the training split or the model does not know.
     #[error(
-        "{} is not one of the {known} classes ({examples}); rename or remove the folder",
+        "{} is not one of the {known} classes ({examples}); {RENAME}",
         shown(folder)
     )]
     UnknownClass {
@@ -94,12 +103,14 @@ pub enum DataError {
         examples: String,
     },
     /// A folder of class folders without any image.
-    #[error("{} has no image in its class folders; add some or remove the folder", shown(.0))]
+    #[error("{} has no image in its class folders; {FILL_OR_REMOVE}", shown(.0))]
     EmptySplit(PathBuf),
     /// No class is large enough to give a validation image.
     #[error(
-        "no class of {} has enough images to give one to validation at val_split {val_split}; add images or raise val_split",
-        shown(folder)
+        "no class of {} has enough images to give one to validation at {} {val_split}; {}",
+        shown(folder),
+        Key::VAL_SPLIT,
+        raise_val_split()
     )]
     NoValidation {
         /// The folder that was to be split.
@@ -127,7 +138,7 @@ pub enum DataError {
     },
     /// More images are damaged than an accident explains.
     #[error(
-        "{unreadable} of {total} images cannot be decoded, more than the {percent}% that are tolerated: {examples}; remove or replace them"
+        "{unreadable} of {total} images cannot be decoded, more than the {percent}% that are tolerated: {examples}; {REPLACE}"
     )]
     TooManyUnreadable {
         /// Number of images that cannot be decoded.
@@ -151,7 +162,7 @@ pub enum DataError {
     },
     /// A picture has another size than its labels were read for.
     #[error(
-        "{} is {} x {} pixels and its labels are for {} x {}; was it replaced? start again with the labels of this picture",
+        "{} is {} x {} pixels and its labels are for {} x {}; was it replaced? {START_AGAIN}",
         shown(path), found.0, found.1, expected.0, expected.1
     )]
     PictureSize {
@@ -164,11 +175,11 @@ pub enum DataError {
     },
     /// The system refused to start any thread of a loader.
     #[error(
-        "the system refused to start a thread to read images: it has no memory or threads to give; free some, or raise the limit on it"
+        "the system refused to start a thread to read images: it has no memory or threads to give; {FREE_SOME}"
     )]
     NoThread,
     /// A loader's thread panicked.
-    #[error("a data loading thread failed: {0}; report this as a bug")]
+    #[error("a data loading thread failed: {0}; {REPORT}")]
     Worker(String),
 }
 
@@ -205,6 +216,84 @@ impl DataError {
         }
     }
 
+    /// The value that was found, if it is known.
+    pub fn found(&self) -> Option<String> {
+        match self {
+            Self::OutOfRange { found, .. } => Some(found.clone()),
+            Self::PictureSize {
+                found: (width, height),
+                ..
+            } => Some(format!("{width} x {height}")),
+            Self::NoValidation { val_split, .. } => Some(val_split.to_string()),
+            Self::TooManyUnreadable {
+                unreadable, total, ..
+            } => Some(format!("{unreadable} of {total}")),
+            Self::OneClass { class, .. } => Some(class.clone()),
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Decode { .. }
+            | Self::NotAFolder(_)
+            | Self::NoClasses { .. }
+            | Self::EmptyClass { .. }
+            | Self::UnknownClass { .. }
+            | Self::EmptySplit(_)
+            | Self::Layout { .. }
+            | Self::Annotations { .. }
+            | Self::NoThread
+            | Self::Worker(_) => None,
+        }
+    }
+
+    /// The value that was expected, if it is known.
+    pub fn expected(&self) -> Option<String> {
+        match self {
+            Self::OutOfRange { expected, .. } => Some((*expected).to_owned()),
+            Self::PictureSize {
+                expected: (width, height),
+                ..
+            } => Some(format!("{width} x {height}")),
+            Self::UnknownClass { examples, .. } => Some(examples.clone()),
+            Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Decode { .. }
+            | Self::NotAFolder(_)
+            | Self::NoClasses { .. }
+            | Self::OneClass { .. }
+            | Self::EmptyClass { .. }
+            | Self::EmptySplit(_)
+            | Self::NoValidation { .. }
+            | Self::Layout { .. }
+            | Self::Annotations { .. }
+            | Self::TooManyUnreadable { .. }
+            | Self::NoThread
+            | Self::Worker(_) => None,
+        }
+    }
+
+    /// The fix, where it is not a part of the problem's words.
+    pub fn fix(&self) -> Option<Cow<'static, str>> {
+        let fix = match self {
+            Self::Read { source, .. } => missing_fix(source.kind())?,
+            Self::Write { .. } => CHECK_DISK,
+            Self::Decode { .. } => SAVE_AGAIN,
+            Self::NoClasses { .. } => ONE_FOLDER_PER_CLASS,
+            Self::EmptyClass { .. } => ADD_IMAGES,
+            Self::UnknownClass { .. } => RENAME,
+            Self::EmptySplit(_) => FILL_OR_REMOVE,
+            Self::NoValidation { .. } => return Some(raise_val_split().into()),
+            Self::TooManyUnreadable { .. } => REPLACE,
+            Self::PictureSize { .. } => START_AGAIN,
+            Self::NoThread => FREE_SOME,
+            Self::Worker(_) => REPORT,
+            Self::NotAFolder(_)
+            | Self::OneClass { .. }
+            | Self::Layout { .. }
+            | Self::Annotations { .. }
+            | Self::OutOfRange { .. } => return None,
+        };
+        Some(fix.into())
+    }
+
     pub(crate) fn read(path: &std::path::Path, source: std::io::Error) -> Self {
         Self::Read {
             path: path.to_path_buf(),
@@ -232,14 +321,14 @@ impl DataError {
     }
 }
 
-/// The end of a message about a file that is missing or may not be read; empty for other problems, whose
-/// messages are complete.
-fn missing_fix(kind: ErrorKind) -> &'static str {
-    if matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied) {
-        "; check that it exists and may be read"
-    } else {
-        ""
-    }
+/// The fix for a file that is missing or may not be read; `None` for other problems, whose messages are complete.
+fn missing_fix(kind: ErrorKind) -> Option<&'static str> {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied).then_some(CHECK_PATH)
+}
+
+/// The fix for a validation split that would be empty.
+pub(crate) fn raise_val_split() -> String {
+    format!("add images or raise {}", Key::VAL_SPLIT)
 }
 
 fn lie(images: usize) -> String {

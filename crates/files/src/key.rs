@@ -12,51 +12,84 @@ const MARKS: [char; 2] = ['\u{2068}', '\u{2069}'];
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub &'static str);
 
-impl Key {
-    /// Whether a guess at the data set's task is overridden.
-    pub const TASK: Self = Self("task");
+/// The names that messages use. A test in the recipe's crate checks that each is an option or a flag of a command.
+macro_rules! keys {
+    ($( $(#[$doc:meta])+ $constant:ident = $name:literal; )*) => {
+        impl Key {
+            $( $(#[$doc])+ pub const $constant: Self = Self($name); )*
+            /// All of the names above.
+            pub const ALL: &'static [Self] = &[$( Self::$constant ),*];
+        }
+    };
+}
+
+keys! {
+    /// Kind of task, where the guess at it is overridden.
+    TASK = "task";
     /// Folder of a run.
-    pub const OUT: Self = Self("out");
-    /// Parts of a cross-validation.
-    pub const FOLDS: Self = Self("folds");
+    OUT = "out";
+    /// Folds of a cross-validation.
+    FOLDS = "folds";
     /// Epoch after which a run is resumed.
-    pub const FROM_EPOCH: Self = Self("from_epoch");
+    FROM_EPOCH = "from_epoch";
     /// Consent to other files than the run has learned from.
-    pub const ACCEPT_DATA_CHANGE: Self = Self("accept_data_change");
+    ACCEPT_DATA_CHANGE = "accept_data_change";
     /// Statement that the run ended for lack of memory.
-    pub const OUT_OF_MEMORY: Self = Self("out_of_memory");
+    OUT_OF_MEMORY = "out_of_memory";
     /// Threads to compute with.
-    pub const THREADS: Self = Self("threads");
-    /// Tensors of a weight file that are taken, by their prefix.
-    pub const WEIGHTS_PREFIX: Self = Self("weights_prefix");
+    THREADS = "threads";
+    /// Prefix of the tensors to load from a weight file.
+    WEIGHTS_PREFIX = "weights_prefix";
     /// Consent to a weight file that covers little.
-    pub const ALLOW_PARTIAL: Self = Self("allow_partial");
+    ALLOW_PARTIAL = "allow_partial";
     /// File of a picture.
-    pub const PICTURE: Self = Self("picture");
+    PICTURE = "picture";
     /// Folder of a data set.
-    pub const DATA: Self = Self("data");
+    DATA = "data";
     /// Name of the architecture.
-    pub const MODEL: Self = Self("model");
+    MODEL = "model";
     /// Pretrained file.
-    pub const WEIGHTS: Self = Self("weights");
+    WEIGHTS = "weights";
     /// Initialization.
-    pub const INIT: Self = Self("init");
+    INIT = "init";
     /// Edge of the image in pixels.
-    pub const IMAGE_SIZE: Self = Self("image_size");
+    IMAGE_SIZE = "image_size";
+    /// Way in which an image fills the network's square.
+    FIT = "fit";
+    /// Share of the images used for validation.
+    VAL_SPLIT = "val_split";
     /// Total of epochs.
-    pub const EPOCHS: Self = Self("epochs");
+    EPOCHS = "epochs";
+    /// Epochs with a frozen backbone.
+    FREEZE_EPOCHS = "freeze_epochs";
+    /// Part of the network to train.
+    TRAIN = "train";
+    /// Batch size of the thawed phases.
+    BATCH = "batch";
+    /// Batch size of the frozen phases.
+    FREEZE_BATCH = "freeze_batch";
+    /// Images processed at once.
+    MICRO_BATCH = "micro_batch";
     /// Learning rate of the thawed phases.
-    pub const LR: Self = Self("lr");
+    LR = "lr";
     /// Learning rate of the frozen phases.
-    pub const FREEZE_LR: Self = Self("freeze_lr");
-    /// Treatment of a step whose loss is not finite.
-    pub const ON_NONFINITE: Self = Self("on_nonfinite");
+    FREEZE_LR = "freeze_lr";
+    /// Decay of the moving average.
+    EMA_DECAY = "ema_decay";
+    /// Epochs without improvement after which a phase ends.
+    PATIENCE = "patience";
+    /// Handling of class imbalance.
+    BALANCE = "balance";
+    /// Views of each image.
+    VIEWS = "views";
+    /// Handling of a step whose loss or gradient is not finite.
+    ON_NONFINITE = "on_nonfinite";
     /// Memory limit.
-    pub const MEMORY: Self = Self("memory");
+    MEMORY = "memory";
     /// Whether the thaw has to beat the frozen model.
-    pub const GUARD: Self = Self("guard");
+    GUARD = "guard";
     /// The flag that turns [`GUARD`](Self::GUARD) off.
-    pub const NO_GUARD: Self = Self("no_guard");
+    NO_GUARD = "no_guard";
 }
 
 impl fmt::Display for Key {

@@ -7,9 +7,8 @@ use crate::augmentation::Augmentation;
 use crate::choices::TaskKind;
 use crate::defaults::TaskDefaults;
 use crate::error::{Error, Problem};
-use crate::folds::PARTS;
+use crate::folds::FOLD_COUNTS;
 use crate::options::{Phase, Recipe};
-use crate::train::Train;
 use crate::views::Views;
 use warmstart_files::Key;
 
@@ -55,21 +54,27 @@ impl Recipe {
                 self.task.defaults().noun
             );
             return Err(
-                Problem::of_value(Key("image_size"), self.image_size.to_string(), range).into(),
+                Problem::of_value(Key::IMAGE_SIZE, self.image_size.to_string(), range).into(),
             );
         }
         if has_one_fit && self.fit != fit {
             let range = format!("\"{fit}\" in {}", self.task.defaults().noun);
-            return Err(Problem::of_value(Key("fit"), self.fit.to_string(), range).into());
+            return Err(Problem::of_value(Key::FIT, self.fit.to_string(), range).into());
         }
         Ok(())
     }
 
     fn check_fold(&self) -> Result<(), Error> {
         match self.fold {
-            Some(part) if !(PARTS.contains(&part.of) && (1..=part.of).contains(&part.number)) => {
+            Some(part)
+                if !(FOLD_COUNTS.contains(&part.of) && (1..=part.of).contains(&part.number)) =>
+            {
                 let what = format!("fold is part {} of {}", part.number, part.of);
-                let fix = format!("it must be a part of {} to {}", PARTS.start(), PARTS.end());
+                let fix = format!(
+                    "it must be a part of {} to {}",
+                    FOLD_COUNTS.start(),
+                    FOLD_COUNTS.end()
+                );
                 Err(Error::usage(what).fix(fix))
             }
             Some(_) | None => Ok(()),
@@ -82,7 +87,7 @@ impl Phase {
         if let Some((key, range)) = self.out_of_range() {
             return Err(self.refusal(key, range));
         }
-        if matches!(self.views, Views::Number(_)) && self.train == Train::All {
+        if matches!(self.views, Views::Number(_)) && self.train.freezes_nothing() {
             return Err(self.refusal("views", "\"fresh\" where nothing is frozen"));
         }
         self.check_augmentation(task)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::de::{Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::said::said_by_word;
+use crate::user_value::value_by_word;
 
 /// How often a checkpoint is made within an epoch; each epoch ends with one in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for CheckpointEvery {
     }
 }
 
-said_by_word!(CheckpointEvery);
+value_by_word!(CheckpointEvery);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use warmstart_data::Fit;
 
-use crate::said::{Choice, Said, parsed};
+use crate::user_value::{Choice, UserValue, parsed};
 
 /// An enumeration of words, each with its meaning for help; the same word in TOML, as a flag and in messages.
 macro_rules! choices {
@@ -39,7 +39,7 @@ macro_rules! choices {
             }
         }
 
-        impl Said for $name {
+        impl UserValue for $name {
             type Stored = Self;
             const CHOICES: &'static [Choice] =
                 &[$( Choice { word: $word, meaning: $meaning } ),*];
@@ -100,7 +100,17 @@ choices! {
     }
 }
 
-impl Said for Fit {
+impl BatchNorm {
+    /// Whether the running statistics are used, and stay as they are.
+    pub fn keeps_statistics(self) -> bool {
+        match self {
+            Self::Frozen => true,
+            Self::Batch => false,
+        }
+    }
+}
+
+impl UserValue for Fit {
     type Stored = Self;
     const CHOICES: &'static [Choice] = &[
         Choice {

@@ -1,4 +1,4 @@
-//! From the declarations of the options to the types that hold them.
+//! Generation of the types that hold the options from their declarations.
 //!
 //! `options!` turns each declaration into a field of the resolved type ([`Recipe`](crate::Recipe) or
 //! [`Phase`](crate::Phase)), a field of the draft type, a line in the list of options, the default, the check of its
@@ -6,8 +6,8 @@
 
 /// The type in which a recipe stores an option.
 macro_rules! stored_type {
-    (optional, $said:ty) => { Option<<$said as $crate::said::Said>::Stored> };
-    ($kind:ident, $said:ty) => { <$said as $crate::said::Said>::Stored };
+    (optional, $given:ty) => { Option<<$given as $crate::user_value::UserValue>::Stored> };
+    ($kind:ident, $given:ty) => { <$given as $crate::user_value::UserValue>::Stored };
 }
 
 /// The value of an option: what the user gave, or the default.
@@ -36,6 +36,16 @@ macro_rules! default_words {
     };
     ($kind:ident, ($words:literal, $rule:expr)) => {
         $words
+    };
+}
+
+/// The name of an option that may be given above the phases.
+macro_rules! name_above {
+    () => {
+        None
+    };
+    ($name:ident) => {
+        Some(stringify!($name))
     };
 }
 
@@ -96,7 +106,7 @@ macro_rules! options {
             )*
             /// Its fold of a cross-validation.
             #[serde(default, skip_serializing_if = "Option::is_none")]
-            pub fold: Option<Part>,
+            pub fold: Option<FoldId>,
             /// The phases, in order.
             #[serde(rename = "phase")]
             pub phases: Vec<Phase>,
@@ -106,14 +116,14 @@ macro_rules! options {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub struct Phase {
-            /// Shown in reports.
+            /// Name, shown in reports.
             pub name: String,
             $(
                 $(#[doc = $phase_doc])+
                 $(#[$phase_stored])?
                 pub $phase_key: stored_type!($phase_kind, $phase_type),
             )*
-            /// How training images are varied.
+            /// Augmentation of training images.
             pub augmentation: Augmentation,
         }
 
@@ -125,7 +135,7 @@ macro_rules! options {
             pub warmstart: Option<String>,
             $( $(#[doc = $run_doc])+ pub $run_key: Option<$run_type>, )*
             /// Its fold of a cross-validation.
-            pub fold: Option<Part>,
+            pub fold: Option<FoldId>,
             $($(
                 /// The value for phases that do not give their own.
                 pub $shared: Option<$phase_type>,
@@ -144,10 +154,10 @@ macro_rules! options {
         #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
         #[serde(deny_unknown_fields, default)]
         pub struct DraftPhase {
-            /// Shown in reports.
+            /// Name, shown in reports.
             pub name: Option<String>,
             $( $(#[doc = $phase_doc])+ pub $phase_key: Option<$phase_type>, )*
-            /// How training images are varied.
+            /// Augmentation of training images.
             pub augmentation: Option<DraftAugmentation>,
         }
 
@@ -156,11 +166,11 @@ macro_rules! options {
             key: stringify!($run_key),
             documentation: concat!($($run_doc),+),
             default: default_words!($run_kind, $run_default),
-            range: { const RANGE: Range<<$run_type as Said>::Stored> = $run_range; RANGE.words },
-            choices: <$run_type as Said>::CHOICES,
+            range: { const RANGE: Range<<$run_type as UserValue>::Stored> = $run_range; RANGE.words },
+            choices: <$run_type as UserValue>::CHOICES,
             flag: $run_flag,
             resume: $run_resume,
-            parse: |text| <$run_type as Said>::of_flag(text).map(drop),
+            parse: |text| <$run_type as UserValue>::of_flag(text).map(drop),
         } ),*];
 
         /// The options of a phase.
@@ -168,12 +178,21 @@ macro_rules! options {
             key: stringify!($phase_key),
             documentation: concat!($($phase_doc),+),
             default: default_words!($phase_kind, $phase_default),
-            range: { const RANGE: Range<<$phase_type as Said>::Stored> = $phase_range; RANGE.words },
-            choices: <$phase_type as Said>::CHOICES,
+            range: { const RANGE: Range<<$phase_type as UserValue>::Stored> = $phase_range; RANGE.words },
+            choices: <$phase_type as UserValue>::CHOICES,
             flag: $phase_flag,
             resume: $phase_resume,
-            parse: |text| <$phase_type as Said>::of_flag(text).map(drop),
+            parse: |text| <$phase_type as UserValue>::of_flag(text).map(drop),
         } ),*];
+
+        $( const _: () = assert!(
+            fits_run(&$run_flag, &$run_resume),
+            concat!("the flags of ", stringify!($run_key), " do not set it")
+        ); )*
+        $( const _: () = assert!(
+            fits_phase(stringify!($phase_key), name_above!($($shared)?), &$phase_flag, &$phase_resume),
+            concat!("the flags of ", stringify!($phase_key), " do not set it")
+        ); )*
 
         impl Draft {
             /// The recipe, without its phases.
@@ -181,7 +200,7 @@ macro_rules! options {
                 Ok(Recipe {
                     warmstart: env!("CARGO_PKG_VERSION").to_owned(),
                     $( $run_key: resolved!(
-                        $run_kind, $run_default, self.$run_key.clone().and_then(Said::stored),
+                        $run_kind, $run_default, self.$run_key.clone().and_then(UserValue::stored),
                         Key(stringify!($run_key)), context
                     ), )*
                     fold: self.fold,
@@ -195,23 +214,23 @@ macro_rules! options {
             /// If the text is not a value of the option; the error says what was expected.
             pub fn set(&mut self, key: &str, text: &OsStr) -> Result<(), String> {
                 $( if key == stringify!($run_key) {
-                    self.$run_key = Some(Said::of_flag(text)?);
+                    self.$run_key = Some(UserValue::of_flag(text)?);
                     return Ok(());
                 } )*
                 $($( if key == stringify!($shared) {
-                    self.$shared = Some(Said::of_flag(text)?);
+                    self.$shared = Some(UserValue::of_flag(text)?);
                     return Ok(());
                 } )?)*
                 Err(format!("there is no option {key}"))
             }
 
             /// Options that the user leaves open, and that are decided once the data and the machine are known.
-            pub(crate) fn left_open(&self) -> Vec<&'static str> {
+            pub(crate) fn left_open(&self) -> Vec<Key> {
                 let mut open = Vec::new();
                 $( if is_decided_later!($run_kind)
-                    && self.$run_key.clone().and_then(Said::stored).is_none()
+                    && self.$run_key.clone().and_then(UserValue::stored).is_none()
                 {
-                    open.push(stringify!($run_key));
+                    open.push(Key(stringify!($run_key)));
                 } )*
                 open
             }
@@ -228,7 +247,7 @@ macro_rules! options {
                 Ok(Phase {
                     name,
                     $( $phase_key: resolved!(
-                        $phase_kind, $phase_default, self.$phase_key.and_then(Said::stored),
+                        $phase_kind, $phase_default, self.$phase_key.and_then(UserValue::stored),
                         Key(stringify!($phase_key)), context
                     ), )*
                     augmentation,
@@ -241,7 +260,7 @@ macro_rules! options {
             /// If the text is not a value of the option; the error says what was expected.
             pub fn set(&mut self, key: &str, text: &OsStr) -> Result<(), String> {
                 $( if key == stringify!($phase_key) {
-                    self.$phase_key = Some(Said::of_flag(text)?);
+                    self.$phase_key = Some(UserValue::of_flag(text)?);
                     return Ok(());
                 } )*
                 Err(format!("a phase has no option {key}"))
@@ -265,18 +284,18 @@ macro_rules! options {
             }
 
             /// This phase, with the draft's shared options where it gives none of its own.
-            pub(crate) fn with_shared(mut self, draft: &Draft) -> Self {
+            pub fn with_shared(mut self, draft: &Draft) -> Self {
                 $($( self.$shared = self.$shared.or_else(|| draft.$shared.clone()); )?)*
                 self
             }
 
             /// Options that the user leaves open, and that are decided once the data and the machine are known.
-            pub(crate) fn left_open(&self) -> Vec<&'static str> {
+            pub(crate) fn left_open(&self) -> Vec<Key> {
                 let mut open = Vec::new();
                 $( if is_decided_later!($phase_kind)
-                    && self.$phase_key.clone().and_then(Said::stored).is_none()
+                    && self.$phase_key.clone().and_then(UserValue::stored).is_none()
                 {
-                    open.push(stringify!($phase_key));
+                    open.push(Key(stringify!($phase_key)));
                 } )*
                 open
             }
@@ -285,7 +304,7 @@ macro_rules! options {
         impl Recipe {
             /// Overrides the options of the run, not those of its phases, by the ones that a draft gives.
             pub fn take_options(&mut self, draft: &Draft) {
-                $( if let Some(value) = draft.$run_key.clone().and_then(Said::stored) {
+                $( if let Some(value) = draft.$run_key.clone().and_then(UserValue::stored) {
                     self.$run_key = value.into();
                 } )*
             }
@@ -293,7 +312,7 @@ macro_rules! options {
             /// The first option out of its range, and the range in words.
             pub(crate) fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
                 $(
-                    let range: Range<<$run_type as Said>::Stored> = $run_range;
+                    let range: Range<<$run_type as UserValue>::Stored> = $run_range;
                     if checked_value!($run_kind, &self.$run_key).is_some_and(|value| !(range.holds)(value)) {
                         return Some((stringify!($run_key), range.words));
                     }
@@ -305,7 +324,7 @@ macro_rules! options {
         impl Phase {
             /// Overrides the options by those that a draft gives.
             pub fn take_options(&mut self, draft: &DraftPhase) {
-                $( if let Some(value) = draft.$phase_key.clone().and_then(Said::stored) {
+                $( if let Some(value) = draft.$phase_key.clone().and_then(UserValue::stored) {
                     self.$phase_key = value.into();
                 } )*
             }
@@ -313,7 +332,7 @@ macro_rules! options {
             /// The first option out of its range, and the range in words.
             pub(crate) fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
                 $(
-                    let range: Range<<$phase_type as Said>::Stored> = $phase_range;
+                    let range: Range<<$phase_type as UserValue>::Stored> = $phase_range;
                     if checked_value!($phase_kind, &self.$phase_key).is_some_and(|value| !(range.holds)(value)) {
                         return Some((stringify!($phase_key), range.words));
                     }
@@ -323,4 +342,6 @@ macro_rules! options {
         }
     };
 }
-pub(crate) use {checked_value, default_words, is_decided_later, options, resolved, stored_type};
+pub(crate) use {
+    checked_value, default_words, is_decided_later, name_above, options, resolved, stored_type,
+};

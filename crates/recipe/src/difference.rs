@@ -1,13 +1,14 @@
-//! How a recipe differs from an earlier one of the same run.
+//! Differences between a recipe and an earlier one of the same run.
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::option::OptionInfo;
 use crate::options::{PHASE_OPTIONS, Phase, RUN_OPTIONS, Recipe};
+use warmstart_files::Key;
 
 impl Recipe {
-    /// How it differs from an earlier one of the same run: a line for each value, with the effect on the result.
+    /// Differences from an earlier recipe of the same run: a line for each value, with the effect on the result.
     pub fn differences(&self, before: &Self) -> Vec<String> {
         self.differences_except(before, &[])
     }
@@ -97,8 +98,10 @@ impl Lines<'_> {
 
 fn shown(key: &str, value: &Value) -> String {
     match value {
-        Value::Null if key == "micro_batch" => "whole batch".into(),
-        Value::Number(epochs) if key == "patience" && epochs.as_u64() == Some(0) => "none".into(),
+        Value::Null if key == Key::MICRO_BATCH.0 => "whole batch".into(),
+        Value::Number(epochs) if key == Key::PATIENCE.0 && epochs.as_u64() == Some(0) => {
+            "none".into()
+        }
         Value::Null => "auto".into(),
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
@@ -141,8 +144,8 @@ mod tests {
         let lines = now.differences(&before).join("\n");
         for words in [
             "seed 42 → 7: from here on",
-            "phase thaw: batch 16 → 4: other steps",
-            "phase thaw: micro_batch whole batch → 2: batch norm's statistics, where it does not keep its own",
+            "phase thaw: batch 16 → 4: the steps differ",
+            "phase thaw: micro_batch whole batch → 2: batch norm statistics (unless frozen)",
             "phase extension-2: new, 6 epochs with a schedule",
         ] {
             assert!(lines.contains(words), "{words}\n{lines}");

@@ -1,18 +1,22 @@
-//! From a draft to a recipe: a value for every option.
+//! Resolution of a draft: a value for every option.
 
 use crate::choices::{OptimizerKind, TaskKind};
 use crate::defaults::AugmentationContext;
 use crate::error::{Error, Problem};
 use crate::options::{Draft, DraftPhase, NO_WEIGHTS, Phase, PhaseContext, Recipe, RunContext};
-use crate::said::Said;
 use crate::scaling::{self, TrainingImages};
-use crate::train::Train;
 use crate::two_phases::{override_phases, usual_phases};
+use crate::user_value::UserValue;
 use warmstart_files::Key;
 
-/// Share of a detection run's epochs, at its end, without mosaics: as in YOLOX (arXiv 2107.08430, section 2.1), where
-/// it is a smaller share of 300 epochs.
-const MOSAIC_CLOSING: f64 = 0.15;
+/// The place of a phase in a run.
+struct PlaceInRun {
+    /// Its number, from 1.
+    number: usize,
+    is_last: bool,
+    /// Epochs of the run.
+    run_epochs: usize,
+}
 
 impl Draft {
     /// The task; classification if none is given.
@@ -57,17 +61,15 @@ impl Draft {
 
     fn phases(&self, images: Option<TrainingImages>) -> Result<Vec<Phase>, Error> {
         let drafts = self.draft_phases()?;
-        let epochs = |draft: &DraftPhase| draft.epochs.unwrap_or(1) as f64;
-        let total: f64 = drafts.iter().map(epochs).sum();
+        let run_epochs = drafts.iter().map(|draft| draft.epochs.unwrap_or(1)).sum();
         let count = drafts.len();
         let phases = drafts.into_iter().enumerate().map(|(index, draft)| {
-            // The run ends without mosaics, not each of its phases.
-            let mosaic_closing = if index + 1 == count {
-                (MOSAIC_CLOSING * total / epochs(&draft)).min(1.0)
-            } else {
-                0.0
+            let place = PlaceInRun {
+                number: index + 1,
+                is_last: index + 1 == count,
+                run_epochs,
             };
-            self.resolve_phase(draft, index + 1, mosaic_closing, images)
+            self.resolve_phase(draft, place, images)
         });
         phases.collect()
     }
@@ -75,8 +77,7 @@ impl Draft {
     fn resolve_phase(
         &self,
         mut draft: DraftPhase,
-        number: usize,
-        mosaic_closing: f64,
+        place: PlaceInRun,
         images: Option<TrainingImages>,
     ) -> Result<Phase, Error> {
         let defaults = self.task().defaults();
@@ -84,21 +85,22 @@ impl Draft {
         let name = draft
             .name
             .take()
-            .unwrap_or_else(|| format!("phase-{number}"));
+            .unwrap_or_else(|| format!("phase-{}", place.number));
         let missing = |key: Key, _: &str| {
-            Problem::new(format!("phase \"{name}\" does not give its {}", key.0))
+            Problem::new(format!("phase \"{name}\" has no {}", key.0))
                 .of_key(key)
                 .into()
         };
-        let train = draft
-            .train
-            .clone()
-            .ok_or_else(|| missing(Key("train"), ""))?;
-        let epochs = draft.epochs.ok_or_else(|| missing(Key("epochs"), ""))?;
+        let train = draft.train.clone().ok_or_else(|| missing(Key::TRAIN, ""))?;
+        let epochs = draft.epochs.ok_or_else(|| missing(Key::EPOCHS, ""))?;
         let optimizer = draft.optimizer.unwrap_or(OptimizerKind::AdamW);
         let [frozen, thawed] = defaults.batches;
-        let usual = if train == Train::Head { frozen } else { thawed };
-        let (batch, usual_batch) = match draft.batch.and_then(Said::stored) {
+        let usual = if train.freezes_backbone() {
+            frozen
+        } else {
+            thawed
+        };
+        let (batch, usual_batch) = match draft.batch.and_then(UserValue::stored) {
             Some(batch) => (batch, batch),
             None => (scaling::batch(usual, images), usual),
         };
@@ -108,7 +110,8 @@ impl Draft {
                 pretrained,
                 images,
                 epochs,
-                mosaic_closing,
+                run_epochs: place.run_epochs,
+                is_last: place.is_last,
             },
         )?;
         let context = PhaseContext {
@@ -133,12 +136,12 @@ fn missing(key: Key, value: &str) -> Error {
     } else {
         format!("give {key} {value}")
     };
-    let noun = if key == Key::DATA || key == Key::WEIGHTS {
-        format!("no {} were named", key.0)
+    let what = if key == Key::DATA {
+        "no data set is given".to_owned()
     } else {
-        format!("no {} was named", key.0)
+        format!("no {} is given", key.0)
     };
-    Problem::new(noun).of_key(key).fix(fix).into()
+    Problem::new(what).of_key(key).fix(fix).into()
 }
 
 #[cfg(test)]
@@ -182,10 +185,10 @@ mod tests {
         let error = draft("model = 'm'\nweights = 'w'")
             .resolve(224, None)
             .unwrap_err();
-        assert_eq!(error.fields().key, Some("data"));
+        assert_eq!(error.fields().key, Some("data".into()));
         assert_eq!(
             crate::plain(&error.to_string()),
-            "no data were named: give data DIR"
+            "no data set is given: give data DIR"
         );
     }
 

@@ -27,13 +27,37 @@ pub struct DraftAugmentation {
     pub mosaic_closing: Option<f64>,
 }
 
+impl DraftAugmentation {
+    /// The keys that the user leaves open, and whose defaults depend on the training images.
+    pub(crate) fn left_open(&self) -> Vec<&'static str> {
+        let Self {
+            rand_augment,
+            erase,
+            // The defaults of the others depend on the recipe alone.
+            scale: _,
+            flip: _,
+            hue: _,
+            saturation: _,
+            brightness: _,
+            ratio: _,
+            contrast: _,
+            mixup: _,
+            cutmix: _,
+            mosaic: _,
+            mosaic_closing: _,
+        } = self;
+        let keys = [("rand_augment", rand_augment), ("erase", erase)];
+        let open = keys.into_iter().filter(|(_, given)| given.is_none());
+        open.map(|(key, _)| key).collect()
+    }
+}
+
 /// Refuses the keys of another task that are given.
 pub(crate) fn refuse_foreign(keys: &[(&str, bool)], task: &str) -> Result<(), Error> {
     match keys.iter().find(|(_, is_given)| *is_given) {
-        Some((key, _)) => Err(Error::usage(format!(
-            "augmentation.{key} is an augmentation of {task}"
-        ))
-        .fix("remove it")),
+        Some((key, _)) => {
+            Err(Error::usage(format!("augmentation.{key} exists only in {task}")).fix("remove it"))
+        }
         None => Ok(()),
     }
 }
@@ -55,9 +79,9 @@ mod tests {
     fn an_augmentation_of_the_other_task_is_refused() {
         let phase = "[[phase]]\ntrain = 'all'\nepochs = 2\n[phase.augmentation]\n";
         let error = phases(&format!("{phase}mosaic = 0.5\n")).unwrap_err();
-        assert!(error.contains("augmentation.mosaic is an augmentation of detection"));
+        assert!(error.contains("augmentation.mosaic exists only in detection"));
         let error = phases(&format!("task = 'detect'\n{phase}ratio = [1.0, 1.0]\n")).unwrap_err();
-        assert!(error.contains("augmentation.ratio is an augmentation of classification"));
+        assert!(error.contains("augmentation.ratio exists only in classification"));
         assert!(phases(&format!("task = 'detect'\n{phase}mosaic = 1.0\n")).is_ok());
     }
 

@@ -1,5 +1,6 @@
-//! Why a command could not do its work: kinds with fields for programs, one sentence for people.
+//! Error of a command: kinds with fields for programs, one sentence for people.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +12,7 @@ use warmstart_weights::WeightError;
 use crate::command;
 use warmstart_files::Key;
 
-/// Why a command could not do its work. Displayed, it is one line that names the cause and the fix; options in it are
+/// Error of a command. Displayed, it is one line that names the cause and the fix; options in it are
 /// [`Key`]s.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -35,14 +36,14 @@ pub enum Error {
         source: io::Error,
     },
     /// A recipe that cannot be read.
-    #[error("{}:{line}: {message}", shown(path))]
+    #[error("{}:{line}: {}", shown(path), mistake.message)]
     Recipe {
         /// The file.
         path: PathBuf,
         /// Line of the mistake, from 1.
         line: usize,
         /// The mistake.
-        message: String,
+        mistake: Box<Mistake>,
     },
     /// A checkpoint that is missing or damaged.
     #[error("{}", sentence(.0))]
@@ -51,13 +52,8 @@ pub enum Error {
     #[error("{}", sentence(.0))]
     OtherVersion(Box<Problem>),
     /// A model file that cannot be used.
-    #[error("{}: {problem}", shown(path))]
-    Model {
-        /// The file.
-        path: PathBuf,
-        /// The problem and its fix.
-        problem: String,
-    },
+    #[error("{}", sentence(.0))]
+    Model(Box<Problem>),
     /// There is not enough memory.
     #[error("{}", sentence(.0))]
     Memory(Box<Problem>),
@@ -105,7 +101,22 @@ pub struct Problem {
     pub found: String,
     /// The problem in words; empty where a value is out of range.
     pub what: String,
-    /// What to do.
+    /// The fix.
+    pub fix: String,
+}
+
+/// A mistake in the text of a recipe. Parts that are not known are empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mistake {
+    /// The mistake and its fix, in words.
+    pub message: String,
+    /// The key, which may be unknown.
+    pub key: Option<String>,
+    /// The value or the keys that were expected.
+    pub expected: String,
+    /// The value that was found.
+    pub found: String,
+    /// The fix.
     pub fix: String,
 }
 
@@ -122,14 +133,14 @@ pub struct Fields {
     pub line: Option<usize>,
     /// The option, as a recipe names it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<&'static str>,
+    pub key: Option<Cow<'static, str>>,
     /// The value that was expected.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub expected: String,
     /// The value that was found.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub found: String,
-    /// What to do.
+    /// The fix.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub fix: String,
 }
@@ -235,6 +246,11 @@ impl Error {
         Self::Checkpoint(Box::new(Problem::new(what)))
     }
 
+    /// A model file that cannot be used, in words.
+    pub fn model(file: &Path, what: impl Into<String>) -> Self {
+        Self::Model(Box::new(Problem::new(what).of_file(file)))
+    }
+
     /// A lack of memory, in words.
     pub fn memory(what: impl Into<String>) -> Self {
         Self::Memory(Box::new(Problem::new(what)))
@@ -261,6 +277,7 @@ impl Error {
         if let Self::Usage(problem)
         | Self::Checkpoint(problem)
         | Self::OtherVersion(problem)
+        | Self::Model(problem)
         | Self::Memory(problem)
         | Self::Refused(problem)
         | Self::NonFinite(problem) = &mut self
@@ -301,7 +318,7 @@ impl Error {
         let of_problem = |kind, problem: &Problem| Fields {
             kind,
             file: problem.file.as_deref().map(|file| text(file).into_owned()),
-            key: problem.key.map(|key| key.0),
+            key: problem.key.map(|key| key.0.into()),
             expected: problem.expected.clone(),
             found: problem.found.clone(),
             fix: problem.fix.clone(),
@@ -316,17 +333,32 @@ impl Error {
             Self::Usage(problem) => of_problem("usage", problem),
             Self::Data(error) => Fields {
                 line: error.line(),
+                expected: error.expected().unwrap_or_default(),
+                found: error.found().unwrap_or_default(),
+                fix: error.fix().unwrap_or_default().into(),
                 ..of_file("data", error.path())
             },
-            Self::Weights(error) => of_file("weights", error.path()),
+            Self::Weights(error) => Fields {
+                found: error.found().unwrap_or_default().into(),
+                fix: error.fix().unwrap_or_default().into(),
+                ..of_file("weights", error.path())
+            },
             Self::Io { path, .. } => of_file("file", Some(path)),
-            Self::Recipe { path, line, .. } => Fields {
+            Self::Recipe {
+                path,
+                line,
+                mistake,
+            } => Fields {
                 line: Some(*line),
+                key: mistake.key.clone().map(Cow::Owned),
+                expected: mistake.expected.clone(),
+                found: mistake.found.clone(),
+                fix: mistake.fix.clone(),
                 ..of_file("recipe", Some(path))
             },
             Self::Checkpoint(problem) => of_problem("checkpoint", problem),
             Self::OtherVersion(problem) => of_problem("version", problem),
-            Self::Model { path, .. } => of_file("model", Some(path)),
+            Self::Model(problem) => of_problem("model", problem),
             Self::Memory(problem) => of_problem("memory", problem),
             Self::Refused(problem) => of_problem("refused", problem),
             Self::Interrupted { run, .. } => Fields {
@@ -357,9 +389,29 @@ mod tests {
         let Fields {
             kind, key, found, ..
         } = error.fields();
-        assert_eq!((kind, key, &*found), ("usage", Some("image_size"), "31"));
+        assert_eq!(
+            (kind, key.as_deref(), &*found),
+            ("usage", Some("image_size"), "31")
+        );
         let error = Error::usage("there are 3 images").fix("give fewer folds");
         assert_eq!(error.to_string(), "there are 3 images: give fewer folds");
         assert_eq!(error.fields().fix, "give fewer folds");
+    }
+
+    #[test]
+    fn errors_of_other_crates_keep_their_parts() {
+        let error = Error::from(DataError::PictureSize {
+            path: "a.png".into(),
+            found: (3, 4),
+            expected: (5, 6),
+        });
+        let Fields {
+            expected,
+            found,
+            fix,
+            ..
+        } = error.fields();
+        assert_eq!((&*found, &*expected), ("3 x 4", "5 x 6"));
+        assert!(error.to_string().ends_with(&fix) && !fix.is_empty());
     }
 }

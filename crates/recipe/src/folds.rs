@@ -8,12 +8,12 @@ use crate::error::{Error, Problem};
 use warmstart_files::Key;
 
 /// Fewest and most folds.
-pub const PARTS: std::ops::RangeInclusive<usize> = 2..=100;
+pub const FOLD_COUNTS: std::ops::RangeInclusive<usize> = 2..=100;
 
 /// A fold of a cross-validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Part {
+pub struct FoldId {
     /// Its number, from 1.
     pub number: usize,
     /// Number of folds.
@@ -23,17 +23,17 @@ pub struct Part {
 /// The images of one fold's run, as indices into all images. The indices are the same for every fold, so the cached
 /// features of an image serve all of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fold {
+pub struct FoldImages {
     /// Training images, rising.
     pub training: Vec<usize>,
     /// Validation images, rising.
     pub validation: Vec<usize>,
 }
 
-impl Fold {
+impl FoldImages {
     /// The images of a fold. Each class is spread evenly over the folds, by the seed; `classes` has the class of each
     /// image.
-    pub fn new(part: Part, classes: &[usize], seed: u64) -> Self {
+    pub fn new(part: FoldId, classes: &[usize], seed: u64) -> Self {
         let mut fold = Self {
             training: Vec::new(),
             validation: Vec::new(),
@@ -65,7 +65,7 @@ impl Fold {
 /// # Errors
 /// If there are fewer images than folds.
 pub fn all_images<L: Clone>(
-    part: Part,
+    part: FoldId,
     train: &[Sample<L>],
     validation: &[Sample<L>],
 ) -> Result<Vec<Sample<L>>, Error> {
@@ -96,7 +96,7 @@ mod tests {
         let classes: Vec<usize> = (0..53).map(|image| usize::from(image % 5 == 0)).collect();
         let mut seen = vec![0; classes.len()];
         for number in 1..=4 {
-            let fold = Fold::new(Part { number, of: 4 }, &classes, 7);
+            let fold = FoldImages::new(FoldId { number, of: 4 }, &classes, 7);
             assert_eq!(fold.training.len() + fold.validation.len(), 53);
             assert!((13..=14).contains(&fold.validation.len()));
             let rare = fold
@@ -116,8 +116,14 @@ mod tests {
     #[test]
     fn the_seed_decides_and_nothing_else() {
         let classes = [0, 1, 0, 1, 0, 1, 0, 1];
-        let part = Part { number: 1, of: 2 };
-        assert_eq!(Fold::new(part, &classes, 1), Fold::new(part, &classes, 1));
-        assert_ne!(Fold::new(part, &classes, 1), Fold::new(part, &classes, 2));
+        let part = FoldId { number: 1, of: 2 };
+        assert_eq!(
+            FoldImages::new(part, &classes, 1),
+            FoldImages::new(part, &classes, 1)
+        );
+        assert_ne!(
+            FoldImages::new(part, &classes, 1),
+            FoldImages::new(part, &classes, 2)
+        );
     }
 }

@@ -7,7 +7,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use warmstart_nn::initialization::{Initialization, Scheme, Weights, check_name};
 
-use crate::said::said_by_word;
+use crate::user_value::value_by_word;
 
 /// How parameters that no file gives are initialized: a word for all weights, or a table.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for Init {
     }
 }
 
-said_by_word!(Init);
+value_by_word!(Init);
 
 #[cfg(test)]
 mod tests {

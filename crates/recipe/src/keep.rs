@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number_or_word::{self, number_or_word};
-use crate::said::said_by_word;
+use crate::user_value::value_by_word;
 
 /// Checkpoints that are kept, besides the best and the last of each phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,4 +47,4 @@ impl FromStr for Keep {
     }
 }
 
-said_by_word!(Keep);
+value_by_word!(Keep);

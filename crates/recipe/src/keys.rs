@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::draft_augmentation::DraftAugmentation;
+use crate::error::Mistake;
 use crate::near_miss::{any_of, meant};
 use crate::option::{Flag, OptionInfo, PhaseFlag};
 use crate::options::{Draft, DraftPhase, PHASE_OPTIONS, RUN_OPTIONS};
@@ -19,31 +20,39 @@ fn phase_flags() -> impl Iterator<Item = (PhaseFlag, &'static OptionInfo)> {
     })
 }
 
-/// Whether there is a flag of that name, in a recipe's spelling. Names that are no option's are those of commands.
+/// Flags of commands that are no option's.
+const COMMAND_FLAGS: [Key; 7] = [
+    Key::OUT,
+    Key::FOLDS,
+    Key::FROM_EPOCH,
+    Key::ACCEPT_DATA_CHANGE,
+    Key::OUT_OF_MEMORY,
+    Key::THREADS,
+    Key::PICTURE,
+];
+
+/// Whether there is a flag of that name, in a recipe's spelling.
 pub fn has_flag(name: &str) -> bool {
     let mut options = RUN_OPTIONS.iter().chain(PHASE_OPTIONS);
-    let is_phase_flag = phase_flags().any(|(flag, _)| flag.name == name);
-    is_phase_flag
-        || options.all(|option| match option.flag {
-            Flag::None | Flag::Phases { .. } => option.key != name,
-            Flag::Switch { name: flag, .. } => flag == name || option.key != name,
-            Flag::Value(_) => true,
+    COMMAND_FLAGS.iter().any(|flag| flag.0 == name)
+        || phase_flags().any(|(flag, _)| flag.name == name)
+        || options.any(|option| match option.flag {
+            Flag::None | Flag::Phases { .. } => false,
+            Flag::Switch { name: flag, .. } => flag == name,
+            Flag::Value(_) => option.key == name,
         })
 }
 
 /// An error of the parser, in the terms of a recipe.
-pub fn explained(message: &str) -> String {
-    let one_line = || message.replace('\n', " ");
+pub fn explained(message: &str) -> Mistake {
+    let one_line = || Mistake {
+        message: message.replace('\n', " "),
+        ..Mistake::default()
+    };
     if let Some(mistake) = message.strip_prefix("invalid type: ")
         && let Some((found, expected)) = mistake.rsplit_once(", expected ")
     {
-        let expected = match expected {
-            "f32" | "f64" => "a number",
-            "u32" | "u64" | "usize" => "a whole number",
-            "a boolean" => "true or false",
-            other => other,
-        };
-        return format!("expected {expected}, found {}", found.replace('\n', " "));
+        return other_type(found.replace('\n', " "), expected);
     }
     if !message.starts_with("unknown field") {
         return one_line();
@@ -53,40 +62,84 @@ pub fn explained(message: &str) -> String {
         return one_line();
     };
     let known: Vec<&str> = names.collect();
+    elsewhere(key, &known).unwrap_or_else(|| unknown(key, &known))
+}
+
+fn other_type(found: String, expected: &str) -> Mistake {
+    let expected = match expected {
+        "f32" | "f64" => "a number",
+        "u32" | "u64" | "usize" => "a whole number",
+        "a boolean" => "true or false",
+        other => other,
+    };
+    Mistake {
+        message: format!("expected {expected}, found {found}"),
+        expected: expected.to_owned(),
+        found,
+        ..Mistake::default()
+    }
+}
+
+/// The mistake of a key that exists in another place, or as a flag.
+fn elsewhere(key: &str, known: &[&str]) -> Option<Mistake> {
     let has = |keys: &[String]| keys.iter().any(|name| name == key);
+    let flag = phase_flags().find(|(flag, _)| flag.name == key);
     let is_top = known.contains(&"phase");
-    if is_top && has(&keys_of::<DraftPhase>()) {
-        let flag = phase_flags().find(|(flag, _)| flag.name == key);
-        return format!(
-            "the key `{key}` belongs in a phase: put it below a [[phase]] line{}",
-            match flag {
-                Some((flag, _)) =>
-                    format!(", or leave it out and give the flag {}", Key(flag.name)),
-                None => String::new(),
-            }
-        );
-    }
-    if let Some((flag, option)) = phase_flags().find(|(flag, _)| flag.name == key) {
-        return format!(
-            "`{key}` is a flag and no key of a recipe: give {}, or `{}` below the first [[phase]] line",
-            Key(flag.name),
-            option.key
-        );
-    }
-    if has(&keys_of::<DraftAugmentation>()) {
-        return format!("the key `{key}` belongs in [phase.augmentation]");
-    }
-    if !is_top && has(&keys_of::<Draft>()) {
-        return format!(
-            "the key `{key}` belongs to the whole run: put it above the first [[phase]] line"
-        );
-    }
-    match &meant(key, &known)[..] {
-        [] => format!(
-            "there is no key `{key}` here; the keys are {}",
-            known.join(", ")
-        ),
-        likely => format!("there is no key `{key}`: did you mean {}?", any_of(likely)),
+    let (problem, fix) = if is_top && has(&keys_of::<DraftPhase>()) {
+        let or_flag = match flag {
+            Some((flag, _)) => format!(", or leave it out and give the flag {}", Key(flag.name)),
+            None => String::new(),
+        };
+        (
+            format!("the key `{key}` belongs in a phase"),
+            format!("put it below a [[phase]] line{or_flag}"),
+        )
+    } else if let Some((flag, option)) = flag {
+        (
+            format!("`{key}` is a flag and no key of a recipe"),
+            format!(
+                "give {}, or `{}` below the first [[phase]] line",
+                Key(flag.name),
+                option.key
+            ),
+        )
+    } else if has(&keys_of::<DraftAugmentation>()) {
+        (
+            format!("the key `{key}` belongs to the augmentation"),
+            "put it below a [phase.augmentation] line".to_owned(),
+        )
+    } else if !is_top && has(&keys_of::<Draft>()) {
+        (
+            format!("the key `{key}` belongs to the whole run"),
+            "put it above the first [[phase]] line".to_owned(),
+        )
+    } else {
+        return None;
+    };
+    Some(Mistake {
+        message: format!("{problem}: {fix}"),
+        key: Some(key.to_owned()),
+        fix,
+        ..Mistake::default()
+    })
+}
+
+fn unknown(key: &str, known: &[&str]) -> Mistake {
+    let likely = meant(key, known);
+    let (message, fix) = if likely.is_empty() {
+        let keys = known.join(", ");
+        let message = format!("there is no key `{key}` here; the keys are {keys}");
+        (message, String::new())
+    } else {
+        let fix = format!("did you mean {}?", any_of(&likely));
+        (format!("there is no key `{key}`: {fix}"), fix)
+    };
+    Mistake {
+        message,
+        key: Some(key.to_owned()),
+        expected: if likely.is_empty() { known } else { &likely }.join(", "),
+        fix,
+        ..Mistake::default()
     }
 }
 
@@ -142,11 +195,11 @@ mod tests {
             ),
         ] {
             let error = toml::from_str::<Draft>(&text).unwrap_err();
-            let said = crate::plain(&explained(error.message()));
+            let said = crate::plain(&explained(error.message()).message);
             assert!(said.contains(words), "{text}: {said}");
             assert!(!said.contains('\n'), "{said}");
         }
-        assert_eq!(explained("another\nproblem"), "another problem");
+        assert_eq!(explained("another\nproblem").message, "another problem");
     }
 
     #[test]
@@ -161,8 +214,20 @@ mod tests {
         ] {
             assert!(has_flag(flag), "{flag}");
         }
-        for key in ["keep", "micro_batch", "guard", "layer_decay"] {
+        for key in ["keep", "micro_batch", "guard", "layer_decay", "zebra"] {
             assert!(!has_flag(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn every_name_in_messages_is_an_option_or_a_flag() {
+        let options: Vec<&str> = RUN_OPTIONS
+            .iter()
+            .chain(PHASE_OPTIONS)
+            .map(|option| option.key)
+            .collect();
+        for key in Key::ALL {
+            assert!(options.contains(&key.0) || has_flag(key.0), "{}", key.0);
         }
     }
 }

@@ -29,12 +29,12 @@ mod read;
 mod recipe;
 mod resolve;
 pub mod run_files;
-mod said;
 mod scaling;
 mod table;
 mod train;
 mod two_phases;
 mod undecided;
+mod user_value;
 mod views;
 
 pub use augmentation::Augmentation;
@@ -42,23 +42,23 @@ pub use checkpoint_every::CheckpointEvery;
 pub use choices::{Balance, BatchNorm, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind};
 pub use defaults::TaskDefaults;
 pub use draft_augmentation::DraftAugmentation;
-pub use error::{Error, Fields, Problem};
+pub use error::{Error, Fields, Mistake, Problem};
 pub use init::Init;
 pub use keep::Keep;
 pub use keys::has_flag;
 pub use memory::{Memory, size_with_unit};
-pub use option::{Flag, OptionInfo, PhaseFlag, Resume};
+pub use option::{Flag, OptionInfo, PhaseFlag, Resume, ResumeFlag};
 pub use options::{
-    Draft, DraftPhase, NO_WEIGHTS, PHASE_OPTIONS, Phase, RUN_OPTIONS, Recipe, SEED, THAW_WARMUP,
-    VAL_SPLIT,
+    Draft, DraftPhase, IMAGE_SIZES, NO_WEIGHTS, PHASE_OPTIONS, Phase, RUN_OPTIONS, Recipe, SEED,
+    THAW_WARMUP, VAL_SPLIT,
 };
 pub use recipe::Position;
 pub use resolve::{absolute, architecture, output_folder, require_weights, resolve};
-pub use said::{Auto, Choice, Said};
 pub use scaling::{SMALLEST_BATCH, TrainingImages, lr_factor};
 pub use table::table;
 pub use train::Train;
 pub use two_phases::phase_flags_given;
 pub use undecided::{ByMemory, Undecided};
+pub use user_value::{Auto, Choice, UserValue};
 pub use views::{View, Views};
 pub use warmstart_files::{Key, plain, spell};

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
-use crate::said::said_by_word;
+use crate::user_value::value_by_word;
 
 /// Memory limit of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ impl fmt::Display for Memory {
     }
 }
 
-said_by_word!(Memory);
+value_by_word!(Memory);
 
 #[cfg(test)]
 mod tests {

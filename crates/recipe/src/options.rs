@@ -1,11 +1,12 @@
 //! The options of a recipe: the one place where each is declared.
 //!
-//! Name, documentation, type, default (a rule, and the words that help prints), range, flag, and what `resume` may do
-//! with it. Everything else follows (`declare.rs`): TOML, flags, help, checks, the words for a difference, and the
+//! Name, documentation, type, default (a rule, and the words that help prints), range, flag, and the rules of `resume`
+//! for it. Everything else follows (`declare.rs`): TOML, flags, help, checks, the words for a difference, and the
 //! table in docs/recipes/options.md. Options whose default is `later` are decided once the data and the machine are
 //! known, where the user leaves them open.
 
 use std::ffi::OsStr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -15,19 +16,19 @@ use crate::augmentation::Augmentation;
 use crate::checkpoint_every::CheckpointEvery;
 use crate::choices::{Balance, BatchNorm, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind};
 use crate::declare::{
-    checked_value, default_words, is_decided_later, options, resolved, stored_type,
+    checked_value, default_words, is_decided_later, name_above, options, resolved, stored_type,
 };
 use crate::defaults::TaskDefaults;
 use crate::draft_augmentation::DraftAugmentation;
 use crate::error::Error;
-use crate::folds::Part;
+use crate::folds::FoldId;
 use crate::init::Init;
 use crate::keep::Keep;
 use crate::memory::Memory;
-use crate::option::{Flag, OptionInfo, PhaseFlag, Range, Resume};
-use crate::said::{Auto, Said};
+use crate::option::{Flag, OptionInfo, PhaseFlag, Range, Resume, ResumeFlag, fits_phase, fits_run};
 use crate::scaling::{self, TrainingImages};
 use crate::train::Train;
+use crate::user_value::{Auto, UserValue};
 use crate::views::Views;
 use warmstart_files::Key;
 
@@ -35,6 +36,8 @@ use warmstart_files::Key;
 pub const NO_WEIGHTS: &str = "none";
 /// Share of the images that becomes the validation split, where the data set has none.
 pub const VAL_SPLIT: f64 = 0.2;
+/// Edges of the images that go into a network, in pixels.
+pub const IMAGE_SIZES: RangeInclusive<usize> = 32..=2048;
 /// Seed of a recipe that gives none.
 pub const SEED: u64 = 42;
 /// Share of a thaw's steps over which its learning rate rises.
@@ -72,7 +75,7 @@ pub(crate) struct PhaseContext<'a> {
 
 impl PhaseContext<'_> {
     fn is_thawed(&self) -> bool {
-        *self.train != Train::Head
+        !self.train.freezes_backbone()
     }
 
     fn steps(&self) -> usize {
@@ -99,51 +102,51 @@ options! {
             flag: Flag::Value("DIR"),
             resume: Resume::EDITED
                 .effect("")
-                .by_flag("The data set, where it has moved: the same files, sizes and labels"),
+                .by_flag(ResumeFlag::Documented("The data set, where it has moved: the same files, sizes and labels")),
         }
         /// Architecture: mobilenet_v2, resnet18, resnet34 or resnet50
         model: String {
             default: required "NAME",
             range: Range::any(),
             flag: Flag::Value("NAME"),
-            resume: Resume::EDITED,
+            resume: Resume::FIXED_BY_CHECKPOINT,
         }
         /// Pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none" to start from scratch
         weights: String {
             default: required "FILE",
             range: Range::any(),
             flag: Flag::Value("FILE"),
-            resume: Resume::EDITED,
+            resume: Resume::INITIAL,
         }
-        /// Prefix of the tensors to take, where the file has several copies of the network, such as encoder_q
+        /// Prefix of the tensors to load if the file holds several copies of the network, such as encoder_q
         weights_prefix: String {
             default: optional
-                "the copy with most tensors; among equals, learned weights before their moving average, a teacher before its student",
+                "the copy with the most tensors; if tied, trained weights before their moving average, a teacher before its student",
             range: Range::any(),
             flag: Flag::Value("PREFIX"),
-            resume: Resume::EDITED,
+            resume: Resume::INITIAL,
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
         }
         /// Task: classification or detection
         task: TaskKind {
-            default: rule ("detect where the data have boxes, else classify", |run: &RunContext| run.task),
+            default: rule ("detect if the data have boxes, otherwise classify", |run: &RunContext| run.task),
             range: Range::any(),
             flag: Flag::Value("TASK"),
-            resume: Resume::EDITED,
+            resume: Resume::FIXED_BY_CHECKPOINT,
         }
-        /// Share of each class (of the images, where they have boxes) used for validation, where the data have no val/
+        /// Share of each class (in detection: of all images) used for validation if there is no val/
         val_split: f64 {
             default: rule ("0.2", |_: &RunContext| VAL_SPLIT),
             range: Range::of("between 0 and 1", |share| *share > 0.0 && *share < 1.0),
             flag: Flag::Value("SHARE"),
-            resume: Resume::EDITED,
+            resume: Resume::EDITED.effect("a change of the data if there is no val/"),
         }
-        /// Initialization of weights that no file gives: normal(0.02), trunc_normal(0.02), xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal(out), orthogonal or lsuv
+        /// Initialization of weights that are not loaded from a file: normal(0.02), trunc_normal(0.02), xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal(out), orthogonal or lsuv
         init: Init {
-            default: rule ("as torchvision", |_: &RunContext| Init::default()),
+            default: rule ("torchvision", |_: &RunContext| Init::default()),
             range: Range::any(),
             flag: Flag::Value("SCHEME"),
-            resume: Resume::EDITED,
+            resume: Resume::INITIAL,
         }
         /// Whether to accept a file that covers less than 95% of the backbone, or lacks its first layer
         allow_partial: bool {
@@ -154,33 +157,33 @@ options! {
                 value: "true",
                 documentation: "Accept a file that covers less than 95% of the backbone, or lacks its first layer",
             },
-            resume: Resume::EDITED,
+            resume: Resume::INITIAL,
         }
-        /// Seed of everything random
+        /// Random seed
         seed: u64 {
             default: rule ("42", |_: &RunContext| SEED),
             range: Range::any(),
             flag: Flag::Value("SEED"),
-            resume: Resume::EDITED,
+            resume: Resume::EDITED.effect("from here on; a change of the data if there is no val/"),
         }
         /// Edge of the square image that goes into the network, in pixels
         image_size: usize {
             default: rule ("the model's own; 320 for detectors, which need a multiple of 32", |run: &RunContext| {
                 run.task.defaults().image_size.unwrap_or(run.native_image_size)
             }),
-            range: Range::of("from 32 to 2048", |size| (32..=2048).contains(size)),
+            range: Range::of("from 32 to 2048", |size| IMAGE_SIZES.contains(size)),
             flag: Flag::Value("PIXELS"),
-            resume: Resume::EDITED,
+            resume: Resume::FIXED_BY_CHECKPOINT,
         }
-        /// How a picture fills the network's square
+        /// How an image fills the network's square
         fit: Auto<Fit> {
             default: later ("auto; letterbox for detectors", |run: &RunContext| run.task.defaults().fit),
             range: Range::any(),
             flag: Flag::Value("FIT"),
-            resume: Resume::EDITED,
+            resume: Resume::FIXED_BY_CHECKPOINT,
             stored: #[serde(default)],
         }
-        /// Checkpoints kept, besides those of the best epoch and of each phase's last; or "all"
+        /// Number of latest checkpoints to keep, besides the best epoch's and the last of each phase; or "all"
         keep: Keep {
             default: rule ("3", |_: &RunContext| Keep::Last(3)),
             range: Range::any(),
@@ -195,16 +198,16 @@ options! {
             resume: Resume::EDITED.effect(""),
             stored: #[serde(default)],
         }
-        /// Treatment of a step whose loss or gradient is not finite
+        /// Handling of a step whose loss or gradient is not finite
         on_nonfinite: OnNonFinite {
             default: rule ("stop", |_: &RunContext| OnNonFinite::Stop),
             range: Range::any(),
-            flag: Flag::Value("TREATMENT"),
+            flag: Flag::Value("HANDLING"),
             resume: Resume::EDITED
-                .by_flag("Treatment of a step whose loss or gradient is not finite, from here on"),
+                .by_flag(ResumeFlag::Documented("Handling of a step whose loss or gradient is not finite, from here on")),
             stored: #[serde(default)],
         }
-        /// Steps between two checks of gradients, updates and activations, besides that at each epoch's end
+        /// Also check gradients, updates and activations every STEPS steps
         health_every: usize {
             default: optional "only at each epoch's end",
             range: Range::of("a number of steps from 1", |steps| *steps > 0),
@@ -219,20 +222,20 @@ options! {
             flag: Flag::Switch {
                 name: "no_guard",
                 value: "false",
-                documentation: "Keep the epoch with the highest figure, even if the thaw does not significantly beat the frozen model",
+                documentation: "Keep the epoch with the highest metric, even if the thawed model is not significantly better than the frozen one",
             },
             resume: Resume::EDITED
-                .by_flag(""),
+                .by_flag(ResumeFlag::AsInTrain),
             stored: #[serde(default = "yes")],
         }
         /// Memory limit, such as 6GiB
         memory: Memory {
-            default: rule ("auto: nine tenths of the available memory", |_: &RunContext| Memory::Auto),
+            default: rule ("auto (90% of the available memory)", |_: &RunContext| Memory::Auto),
             range: Range::any(),
             flag: Flag::Value("SIZE"),
             resume: Resume::EDITED
                 .effect("")
-                .by_flag("Memory limit from here on, such as 6GiB, or auto"),
+                .by_flag(ResumeFlag::Documented("Memory limit from here on, such as 6GiB, or auto")),
             stored: #[serde(default, skip_serializing_if = "Memory::is_auto")],
         }
     }
@@ -256,19 +259,19 @@ options! {
             },
             resume: Resume::EDITED
                 .effect(
-                    "the learning rate falls over the new length; earlier epochs were trained at the old one's rates, so \
-                     the result is not that of a run of this length from the start",
+                    "the learning rate schedule spans the new length; earlier epochs used the old one, so the result \
+                     differs from a run of this length from the start",
                 )
-                .by_flag("New total of epochs: the last phase gets longer or shorter; a finished run gets another phase"),
+                .by_flag(ResumeFlag::Thawed("New total of epochs: changes the last phase; adds a phase to a finished run")),
         }
-        /// Part that learns: "head", "all", or "from:STAGE" on; the rest is frozen
+        /// Part to train: "head", "all", or "from:STAGE" (that stage and all after it)
         train: Train {
             default: required "head, all or from:STAGE",
             range: Range::any(),
             flag: Flag::None,
             resume: Resume::FIXED_IN_PHASE,
         }
-        /// Images a step, or auto
+        /// Batch size, or auto
         batch: Auto<usize> {
             default: later ("auto", |phase: &PhaseContext| phase.batch),
             range: Range::of("from 1 to 65536", |images| (1..=65_536).contains(images)),
@@ -276,27 +279,31 @@ options! {
                 value: "N",
                 frozen: Some(PhaseFlag {
                     name: "freeze_batch",
-                    documentation: "Images a step while the backbone is frozen, or auto",
-                    default: "auto: 32, 8 for detectors, or less for small data or little memory",
+                    documentation: "Batch size while the backbone is frozen, or auto",
+                    default: "auto (32; 8 for detectors; smaller for small data or little memory)",
                 }),
                 thawed: Some(PhaseFlag {
                     name: "batch",
-                    documentation: "Images a step after the thaw, or auto",
-                    default: "auto: 16, 8 for detectors, or less for small data or little memory",
+                    documentation: "Batch size after the thaw, or auto",
+                    default: "auto (16; 8 for detectors; smaller for small data or little memory)",
                 }),
             },
             resume: Resume::EDITED
-                .effect("other steps from here on, so another result; each image is still seen once an epoch")
-                .by_flag(""),
+                .effect("the steps differ from here on, so the result does too; each image is still seen once per epoch")
+                // A new value is a number: `auto` would need the measurements of a new run.
+                .by_flag(ResumeFlag::Phases {
+                    frozen: "Batch size while the backbone is frozen",
+                    thawed: "Batch size after the thaw",
+                }),
         }
-        /// Images that go through the trained part at a time, where the batch does not fit into memory; their gradients are averaged
+        /// Micro-batch size (gradient accumulation): images processed at once if the batch does not fit into memory
         micro_batch: usize {
-            default: optional "the whole batch, or fewer where memory is scarce",
+            default: optional "the whole batch, or less if memory is scarce",
             range: Range::of("from 1 to 65536", |images| (1..=65_536).contains(images)),
             flag: Flag::None,
             resume: Resume::EDITED.effect(
-                "batch norm's statistics, where it does not keep its own, and a detector's loss are computed over these, \
-                 so the result may differ a little",
+                "batch norm statistics (unless frozen) and a detector's loss are computed per micro-batch, so the result \
+                 may differ slightly",
             ),
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
         }
@@ -322,10 +329,10 @@ options! {
                 }),
             },
             resume: Resume::EDITED
-                .effect("the rest of the phase learns at this rate, unlike the steps before")
-                .by_flag(""),
+                .effect("applies to the rest of the phase")
+                .by_flag(ResumeFlag::AsInTrain),
         }
-        /// How the learning rate changes over the phase
+        /// Learning rate schedule of the phase
         schedule: ScheduleKind {
             default: rule ("cosine", |_: &PhaseContext| ScheduleKind::Cosine),
             range: Range::any(),
@@ -341,7 +348,7 @@ options! {
             flag: Flag::None,
             resume: Resume::EDITED,
         }
-        /// Factor on the learning rate from one group of layers to the next one nearer to the image
+        /// Factor on the learning rate from each group of layers to the next one closer to the input
         layer_decay: f64 {
             // Without pretrained features there is nothing in lower layers to protect.
             default: rule ("0.75 with pretrained weights, else 1", |phase: &PhaseContext| {
@@ -372,7 +379,7 @@ options! {
             resume: Resume::FIXED_IN_PHASE,
             above_the_phases: optimizer,
         }
-        /// Pull of the weights towards zero; none on norms and biases
+        /// Weight decay; not applied to norms and biases
         weight_decay: f64 {
             default: later ("adamw: 0.01 to 0.1, more for fewer images, 0.05 for detectors; sgd: 5e-4; adam: 0", |phase: &PhaseContext| {
                 (phase.defaults.weight_decay)(phase.optimizer, phase.pretrained, phase.images)
@@ -390,7 +397,7 @@ options! {
             flag: Flag::None,
             resume: Resume::EDITED,
         }
-        /// Largest global norm of the gradients; 0 for no limit
+        /// Maximum global gradient norm; 0 disables clipping
         clip_norm: f64 {
             default: rule ("0", |_: &PhaseContext| 0.0),
             range: Range::of("0 (no limit) or more", |norm| (0.0..=f64::MAX).contains(norm)),
@@ -410,7 +417,7 @@ options! {
         }
         /// Decay of the exponential moving average (EMA) of the parameters, which is evaluated and kept; 0 for none
         ema_decay: f64 {
-            default: later ("an average over a tenth of a thaw's steps; 0.9998 for detectors", |phase: &PhaseContext| {
+            default: later ("1 − 10 ÷ steps after the thaw; 0.9998 for detectors", |phase: &PhaseContext| {
                 (phase.defaults.moving_average)(phase.train, phase.steps())
             }),
             range: Range::of("from 0 to below 1", |decay| (0.0..=0.999_999).contains(decay)),
@@ -418,7 +425,7 @@ options! {
             resume: Resume::EDITED,
             stored: #[serde(default)],
         }
-        /// Probability that a feature is left out in front of the classifier
+        /// Dropout probability before the classifier
         dropout: f64 {
             default: optional "the architecture's own",
             range: Range::of("from 0 to 0.99", |share| (0.0..=0.99).contains(share)),
@@ -426,9 +433,9 @@ options! {
             resume: Resume::EDITED,
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
         }
-        /// How to handle class imbalance
+        /// Handling of class imbalance
         balance: Balance {
-            default: later ("loss where classes are rare in training and not in validation, else none", |phase: &PhaseContext| {
+            default: later ("loss if classes are rare in training but not in validation, otherwise none", |phase: &PhaseContext| {
                 scaling::balance(phase.images)
             }),
             range: Range::any(),
@@ -437,7 +444,7 @@ options! {
             above_the_phases: balance,
             stored: #[serde(default)],
         }
-        /// Views of each image while part of the network is frozen, whose features are computed once and cached; "fresh" is a new view in every epoch
+        /// Random views per image while layers are frozen; their features are computed once and cached. "fresh": a new view every epoch, not cached
         views: Views {
             // Above another boundary features are large, and fill a disk.
             default: rule ("8 where the whole backbone is frozen, 2 for detectors; else fresh", |phase: &PhaseContext| {
@@ -454,7 +461,7 @@ options! {
                 value: "N",
                 frozen: Some(PhaseFlag {
                     name: "views",
-                    documentation: "Views of each image in the frozen phase, whose features are computed once and cached; \"fresh\" is a new view in every epoch",
+                    documentation: "Random views per image while layers are frozen; their features are computed once and cached. \"fresh\": a new view every epoch, not cached",
                     default: "8; 2 for detectors",
                 }),
                 thawed: None,
@@ -467,4 +474,108 @@ options! {
 
 fn yes() -> bool {
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TaskKind;
+
+    fn all() -> impl Iterator<Item = &'static OptionInfo> {
+        RUN_OPTIONS.iter().chain(PHASE_OPTIONS)
+    }
+
+    #[test]
+    fn every_flag_sets_its_option() {
+        let known = |set: Result<(), String>| {
+            set.map_or_else(|error| !error.contains("no option"), |()| true)
+        };
+        for option in all() {
+            let mut draft = Draft::default();
+            let text = OsStr::new("7");
+            let is_set = match option.flag {
+                Flag::None => true,
+                Flag::Value(_) => known(draft.set(option.key, text)),
+                Flag::Switch { value, .. } => draft.set(option.key, OsStr::new(value)) == Ok(()),
+                Flag::Phases { .. } => known(draft.thawed.set(option.key, text)),
+            };
+            assert!(is_set, "{}", option.key);
+        }
+    }
+
+    #[test]
+    fn defaults_in_words_are_those_of_the_rules() {
+        let text = "data = 'd'\nmodel = 'm'\nweights = 'w'";
+        let draft: Draft = toml::from_str(text).unwrap();
+        let recipe = draft.resolve(224, None).unwrap();
+        let of_run = serde_json::to_value(&recipe).unwrap();
+        let of_phase = serde_json::to_value(&recipe.phases[1]).unwrap();
+        let mut compared = 0;
+        for (options, values) in [(RUN_OPTIONS, of_run), (PHASE_OPTIONS, of_phase)] {
+            for option in options {
+                let is_value = (option.parse)(OsStr::new(option.default)).is_ok();
+                // Any text is a value of an option that has neither choices nor a default of its own.
+                let value = values.get(option.key).filter(|_| is_value);
+                let Some(value) = value.filter(|_| !["", "auto"].contains(&option.default)) else {
+                    continue;
+                };
+                let words = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                let number = |text: &str| text.parse::<f64>().ok();
+                let is_same = words == option.default
+                    || number(&words)
+                        .is_some_and(|number_of| number(option.default) == Some(number_of));
+                assert!(is_same, "{}: {words}, not {}", option.key, option.default);
+                compared += 1;
+            }
+        }
+        assert!(compared >= 8, "{compared}");
+    }
+
+    #[test]
+    fn defaults_in_words_are_those_of_the_tasks() {
+        let [classify, detect] = [TaskKind::Classify, TaskKind::Detect].map(TaskKind::defaults);
+        let flags = |key: &str| {
+            let mut options = PHASE_OPTIONS.iter();
+            let option = options.find(|option| option.key == key).unwrap();
+            let Flag::Phases { frozen, thawed, .. } = option.flag else {
+                panic!("{key}")
+            };
+            [frozen, thawed].map(|flag| flag.map_or("", |flag| flag.default))
+        };
+        let [_, epochs] = flags("epochs");
+        assert_eq!(
+            epochs,
+            format!("{}; {} for detectors", classify.epochs, detect.epochs)
+        );
+        let [views, _] = flags("views");
+        assert_eq!(
+            views,
+            format!("{}; {} for detectors", classify.views, detect.views)
+        );
+        for (words, place) in flags("batch").into_iter().zip(0..) {
+            let [one, other] = [classify, detect].map(|defaults| defaults.batches[place]);
+            let start = format!("auto ({one}; {other} for detectors");
+            assert!(words.starts_with(&start), "{words}");
+        }
+        let sizes = all()
+            .find(|option| option.key == Key::IMAGE_SIZE.0)
+            .unwrap();
+        assert_eq!(
+            sizes.range,
+            format!("from {} to {}", IMAGE_SIZES.start(), IMAGE_SIZES.end())
+        );
+    }
+
+    #[test]
+    fn the_models_in_words_are_those_there_are() {
+        let model = all().find(|option| option.key == Key::MODEL.0).unwrap();
+        let words: Vec<&str> = model
+            .documentation
+            .split([' ', ',', ':'])
+            .filter(|word| !["", "or", "Architecture"].contains(word))
+            .collect();
+        assert_eq!(words, warmstart_models::names().collect::<Vec<_>>());
+    }
 }

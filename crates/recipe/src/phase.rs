@@ -50,9 +50,12 @@ impl Phase {
     /// Keeps the share of the run without mosaics when the run's epochs change from `run_before` to `run_after`, and
     /// those of this phase, its last, to `own_after`.
     pub fn close_as_in(&mut self, run_before: usize, run_after: usize, own_after: usize) {
-        if let Augmentation::Scenes(scenes) = &mut self.augmentation {
-            let of_run = scenes.mosaic_closing * self.epochs as f64 / run_before as f64;
-            scenes.mosaic_closing = (of_run * run_after as f64 / own_after as f64).min(1.0);
+        match &mut self.augmentation {
+            Augmentation::Images(_) => {}
+            Augmentation::Scenes(scenes) => {
+                let of_run = scenes.mosaic_closing * self.epochs as f64 / run_before as f64;
+                scenes.mosaic_closing = (of_run * run_after as f64 / own_after as f64).min(1.0);
+            }
         }
     }
 

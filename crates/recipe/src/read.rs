@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use warmstart_files::{read_text, shown};
+use warmstart_files::{Key, read_text};
 
 use crate::command;
-use crate::error::Error;
+use crate::error::{Error, Problem};
 use crate::keys::explained;
 use crate::options::{Draft, Recipe};
 
@@ -20,12 +20,11 @@ impl Draft {
     /// which is likely a data set.
     pub fn read(path: &Path) -> Result<Self, Error> {
         if path.is_dir() {
-            return Err(Error::usage(format!(
-                "{} is a folder, and a recipe is a file: a data set is given by {} {}",
-                shown(path),
-                crate::Key::DATA,
-                command::word(path)
-            )));
+            let fix = format!("for a data set, use {} {}", Key::DATA, command::word(path));
+            return Err(Problem::new("it is a folder, and a recipe is a file")
+                .of_file(path)
+                .fix(fix)
+                .into());
         }
         let text =
             read_text(path, LONGEST_RECIPE).map_err(|error| Error::io("read", path, error))?;
@@ -60,6 +59,6 @@ fn mistake(path: &Path, text: &str, error: &toml::de::Error) -> Error {
     Error::Recipe {
         path: path.to_owned(),
         line: text[..start.min(text.len())].matches('\n').count() + 1,
-        message: explained(error.message()),
+        mistake: Box::new(explained(error.message())),
     }
 }

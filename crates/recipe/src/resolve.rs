@@ -1,9 +1,9 @@
-//! From a request to a recipe, with paths that mean the same from every folder.
+//! Resolution of a request to a recipe, with paths that mean the same from every folder.
 
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{data_folder, scenes};
-use warmstart_files::{Key, shown};
+use warmstart_files::Key;
 use warmstart_models::Architecture;
 
 use crate::choices::TaskKind;
@@ -101,11 +101,12 @@ pub fn output_folder(out: Option<PathBuf>, data: &Path) -> PathBuf {
 /// The text of a path in a recipe.
 fn unicode<'a>(path: &'a Path, what: &str) -> Result<&'a str, Error> {
     path.to_str().ok_or_else(|| {
-        Error::usage(format!(
-            "the path of the {what}, {}, is not valid UTF-8, so recipe.toml cannot hold it",
-            shown(path)
-        ))
-        .fix("rename the folder or file")
+        let what =
+            format!("the path of the {what} is not valid UTF-8, so recipe.toml cannot hold it");
+        Problem::new(what)
+            .of_file(path)
+            .fix("rename the folder or file")
+            .into()
     })
 }
 

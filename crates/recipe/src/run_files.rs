@@ -41,20 +41,21 @@ pub fn resolve_path(path: &Path) -> Result<PathBuf, Error> {
         }
     }
     let fold = fold_folder(path, 1);
-    let problem = if fold.is_dir() {
-        format!(
-            "it is a folder of the runs of a cross-validation, not a run: give one of them, such as {}",
-            shown(&fold)
+    let (problem, fix) = if fold.is_dir() {
+        (
+            "it is a folder of the runs of a cross-validation, not a run".to_owned(),
+            format!("give one of them, such as {}", shown(&fold)),
         )
     } else if path.join(RECIPE).is_file() {
-        format!("the run has no {BEST} yet: let an epoch finish")
+        (
+            format!("the run has no {BEST} yet"),
+            "let an epoch finish".to_owned(),
+        )
     } else {
-        format!(
-            "it is a folder without a model ({BEST} or {MODEL}): give the file, or the folder of a run"
+        (
+            format!("it is a folder without a model ({BEST} or {MODEL})"),
+            "give the file, or the folder of a run".to_owned(),
         )
     };
-    Err(Error::Model {
-        path: path.to_owned(),
-        problem,
-    })
+    Err(Error::model(path, problem).fix(fix))
 }

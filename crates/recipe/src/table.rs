@@ -1,9 +1,9 @@
 //! The options as a table for the documentation.
 
-use crate::option::{Flag, OptionInfo, PhaseFlag};
+use crate::option::{Flag, OptionInfo, PhaseFlag, ResumeFlag};
 use crate::options::{PHASE_OPTIONS, RUN_OPTIONS};
 
-/// Markdown with every option: its key, documentation, default, values, flags, and what `resume` may do with it.
+/// Markdown with every option: its key, documentation, default, values, flags, and the rules of `resume`.
 pub fn table() -> String {
     let mut text = String::from(
         "# Options\n\n\
@@ -46,10 +46,12 @@ fn line(option: &OptionInfo) -> String {
         }
     };
     let mut resume = Vec::new();
-    resume.push(if option.resume.flag.is_some() {
-        "by flag"
-    } else {
-        "in recipe.toml"
+    resume.push(match option.resume.flag {
+        ResumeFlag::None => "in recipe.toml",
+        ResumeFlag::AsInTrain
+        | ResumeFlag::Documented(_)
+        | ResumeFlag::Phases { .. }
+        | ResumeFlag::Thawed(_) => "by flag",
     });
     if option.resume.fixed_in_phase {
         resume.push("not in the middle of a phase");

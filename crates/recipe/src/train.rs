@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::said::said_by_word;
+use crate::user_value::value_by_word;
 
 /// The part of the network that learns in a phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,24 @@ pub enum Train {
     All,
 }
 
+impl Train {
+    /// Whether the whole backbone is frozen.
+    pub fn freezes_backbone(&self) -> bool {
+        match self {
+            Self::Head => true,
+            Self::From(_) | Self::All => false,
+        }
+    }
+
+    /// Whether nothing is frozen.
+    pub fn freezes_nothing(&self) -> bool {
+        match self {
+            Self::All => true,
+            Self::Head | Self::From(_) => false,
+        }
+    }
+}
+
 impl FromStr for Train {
     type Err = String;
 
@@ -28,7 +46,7 @@ impl FromStr for Train {
             ("all", _) => Ok(Self::All),
             (_, Some(stage)) if !stage.is_empty() => Ok(Self::From(stage.to_owned())),
             _ => Err(format!(
-                "train is \"head\", \"all\" or \"from:<stage>\", not \"{text}\""
+                "expected \"head\", \"all\" or \"from:STAGE\", found \"{text}\""
             )),
         }
     }
@@ -58,4 +76,4 @@ impl fmt::Display for Train {
     }
 }
 
-said_by_word!(Train);
+value_by_word!(Train);

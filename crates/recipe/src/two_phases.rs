@@ -33,7 +33,9 @@ pub(crate) fn override_phases(
         return Ok(phases);
     };
     let [freeze, thaw]: [DraftPhase; 2] = phases.try_into().map_err(|_| other_phases(flag))?;
-    if freeze.train != Some(Train::Head) || thaw.train != Some(Train::All) {
+    if !freeze.train.as_ref().is_some_and(Train::freezes_backbone)
+        || !thaw.train.as_ref().is_some_and(Train::freezes_nothing)
+    {
         return Err(other_phases(flag));
     }
     let own_epochs = thaw.epochs;
@@ -63,7 +65,7 @@ pub(crate) fn usual_phases(draft: &Draft) -> Result<Vec<DraftPhase>, Error> {
     };
     let thawed = thawed_epochs(epochs, frozen)?;
     for (flags, own_epochs) in phase_flags_given(draft).iter().zip([frozen, thawed]) {
-        let useless = |flag: &&Key| **flag != Key::EPOCHS && flag.0 != "freeze_epochs";
+        let useless = |flag: &&Key| ![Key::EPOCHS, Key::FREEZE_EPOCHS].contains(flag);
         if own_epochs == 0
             && let Some(flag) = flags.iter().find(useless)
         {
@@ -172,7 +174,7 @@ mod tests {
         let phases = "[[phase]]\ntrain = 'head'\nepochs = 1\nbatch = 7\n[[phase]]\ntrain = 'all'\nepochs = 1\nbatch = 7\n";
         let draft = draft(phases, &[(false, "batch", "auto"), (true, "batch", "9")]);
         let open = draft.draft_phases().unwrap();
-        let is_open = |phase: &DraftPhase| phase.left_open().contains(&"batch");
+        let is_open = |phase: &DraftPhase| phase.left_open().contains(&Key::BATCH);
         assert_eq!([is_open(&open[0]), is_open(&open[1])], [false, true]);
         let recipe = draft.resolve(224, None).unwrap();
         assert_eq!([recipe.phases[0].batch, recipe.phases[1].batch], [9, 16]);

@@ -3,6 +3,7 @@
 use crate::error::Error;
 use crate::options::{Draft, DraftPhase, Recipe};
 use crate::scaling::TrainingImages;
+use warmstart_files::Key;
 
 /// A user's request and the options that it leaves open.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,12 +29,12 @@ pub struct ByMemory {
 impl Undecided {
     /// Whether `fit` is left open.
     pub fn has_open_fit(&self) -> bool {
-        self.draft.left_open().contains(&"fit")
+        self.draft.left_open().contains(&Key::FIT)
     }
 
     /// Whether the balance of a phase is left open.
     pub fn has_open_balance(&self, phase: usize) -> bool {
-        self.phases[phase].left_open().contains(&"balance")
+        self.phases[phase].left_open().contains(&Key::BALANCE)
     }
 
     /// Options of each phase that the memory decides.
@@ -41,10 +42,10 @@ impl Undecided {
         let of_phase = |phase: &DraftPhase| {
             let open = phase.left_open();
             ByMemory {
-                batch: open.contains(&"batch"),
+                batch: open.contains(&Key::BATCH),
                 micro_batch: phase.micro_batch.is_none(),
-                lr: open.contains(&"lr"),
-                ema_decay: open.contains(&"ema_decay"),
+                lr: open.contains(&Key::LR),
+                ema_decay: open.contains(&Key::EMA_DECAY),
             }
         };
         self.phases.iter().map(of_phase).collect()
@@ -58,24 +59,20 @@ impl Undecided {
         self.draft.resolve(self.native_image_size, Some(images))
     }
 
-    /// How a recipe differs from an earlier one of the same request, apart from what is decided later.
+    /// Differences between a recipe and an earlier one of the same request, apart from what is decided later.
     pub fn differences(&self, now: &Recipe, before: &Recipe) -> Vec<String> {
         let mut leave_out: Vec<String> = vec!["warmstart".to_owned()];
-        leave_out.extend(self.draft.left_open().iter().map(|key| (*key).to_owned()));
+        leave_out.extend(self.draft.left_open().iter().map(|key| key.0.to_owned()));
         for phase in &self.phases {
             let name = phase.name.clone().unwrap_or_default();
             let mut keys = phase.left_open();
             if phase.micro_batch.is_none() {
-                keys.push("micro_batch");
+                keys.push(Key::MICRO_BATCH);
             }
-            let given = phase.augmentation.as_ref();
-            if given.and_then(|given| given.rand_augment).is_none() {
-                keys.push("augmentation.rand_augment");
-            }
-            if given.and_then(|given| given.erase).is_none() {
-                keys.push("augmentation.erase");
-            }
-            leave_out.extend(keys.iter().map(|key| format!("phase {name}: {key}")));
+            leave_out.extend(keys.iter().map(|key| format!("phase {name}: {}", key.0)));
+            let augmentation = phase.augmentation.clone().unwrap_or_default();
+            let keys = augmentation.left_open().into_iter();
+            leave_out.extend(keys.map(|key| format!("phase {name}: augmentation.{key}")));
         }
         now.differences_except(before, &leave_out)
     }

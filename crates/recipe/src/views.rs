@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::number_or_word::{self, number_or_word};
-use crate::said::said_by_word;
+use crate::user_value::value_by_word;
 
 /// A variant of each training image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,4 +57,4 @@ impl<'de> Deserialize<'de> for Views {
     }
 }
 
-said_by_word!(Views);
+value_by_word!(Views);

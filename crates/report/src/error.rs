@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use warmstart_files::{Key, shown};
 
-/// Why a picture could not be made.
+/// Error of drawing a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be written.

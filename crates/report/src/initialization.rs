@@ -27,14 +27,16 @@ pub fn draw_initializations(path: &Path, model: &str, checks: &[Check]) -> Resul
         let backward = |layer: &Layer| layer.gradient_deviation;
         panel(
             &upper,
-            &format!("{model}, forward: deviation of each layer's results"),
+            &format!("{model}, forward: standard deviation of each layer's output"),
             checks,
             forward,
             SeriesLabelPosition::LowerLeft,
         )?;
         panel(
             &lower,
-            &format!("{model}, backward: deviation of the gradient by each layer's results"),
+            &format!(
+                "{model}, backward: standard deviation of the gradient w.r.t. each layer's output"
+            ),
             checks,
             backward,
             SeriesLabelPosition::LowerRight,
@@ -72,7 +74,7 @@ fn panel<'a>(
         .build_cartesian_2d(1..depth, least.log10()..most.log10())?;
     chart
         .configure_mesh()
-        .x_desc("layer, from the image on")
+        .x_desc("layer (input to output)")
         .y_desc("standard deviation")
         .x_labels(16)
         .y_labels(12)

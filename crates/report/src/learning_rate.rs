@@ -63,7 +63,7 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
     chart
         .configure_mesh()
         .x_desc("learning rate")
-        .y_desc("loss, smoothed")
+        .y_desc("smoothed loss")
         .x_label_formatter(&|exponent| power(*exponent))
         .light_line_style(WHITE)
         .draw()?;

@@ -51,17 +51,17 @@ impl RunFolder {
     /// # Errors
     /// A usage error with the command that resumes it, if it is a run.
     pub fn require_new(path: &Path) -> Result<(), Error> {
-        let shown = shown(path);
+        let problem = |what: &str| Problem::new(what).of_file(path);
         let other = format!("give another {}", Key::OUT);
         if path.join(RECIPE).exists() {
             let fix = format!("continue it with `{}`, or {other}", command::resume(path));
-            return Err(Error::usage(format!("{shown} is a run already")).fix(fix));
+            return Err(problem("it is a run already").fix(fix).into());
         }
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(Error::usage(format!("{shown} is not a folder")).fix(other));
+                return Err(problem("it is not a folder").fix(other).into());
             }
             Err(error) => return Err(Error::io("list", path, error)),
         };
@@ -70,7 +70,7 @@ impl RunFolder {
             let name = entry.file_name();
             // A process that was killed before it wrote the recipe leaves its lock and a half-written file.
             if name != LOCK && !warmstart_files::is_being_written(&name) {
-                return Err(Error::usage(format!("{shown} exists and is not empty")).fix(other));
+                return Err(problem("it exists and is not empty").fix(other).into());
             }
         }
         Ok(())
@@ -119,7 +119,7 @@ impl RunFolder {
         let (recipe, lost) = recipe_of(path)?;
         if lost {
             observe(Event::Note(format!(
-                "{} is lost: the newest checkpoint's recipe is used, and written there again",
+                "{} is missing: restored from the newest checkpoint",
                 shown(&path.join(RECIPE))
             )));
         }
@@ -306,7 +306,9 @@ fn not_a_run(path: &Path) -> Error {
             ))
             .into();
     }
-    Error::usage(format!("{} is not a run: it has no {RECIPE}", shown(path)))
+    Problem::new(format!("it is not a run: it has no {RECIPE}"))
+        .of_file(path)
+        .into()
 }
 
 /// The recipe of a run, and whether it comes from the newest checkpoint because recipe.toml is lost. A recipe.toml that

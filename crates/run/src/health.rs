@@ -2,6 +2,7 @@
 //! of a sensible size, and whether units are dead. Measured in a few steps, from what a step computes anyway.
 
 use serde::{Deserialize, Serialize};
+use warmstart_recipe::Key;
 
 /// Share of the head's gradient below which a stage hardly learns.
 const VANISHING: f64 = 1e-5;
@@ -48,7 +49,7 @@ pub struct StageHealth {
 
 /// A problem with the health of a network.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ailment {
+pub struct HealthProblem {
     /// Its kind; each kind is reported once a phase.
     pub what: &'static str,
     /// A sentence that ends in what to try.
@@ -57,7 +58,7 @@ pub struct Ailment {
 
 impl Health {
     /// The problems of a step, in sentences that name the stage where each is worst.
-    pub fn ailments(&self) -> Vec<Ailment> {
+    pub fn problems(&self) -> Vec<HealthProblem> {
         let Some((head, stages)) = self.stages.split_last() else {
             return Vec::new();
         };
@@ -67,21 +68,22 @@ impl Health {
         let update = worst(stages, |stage| stage.update_ratio);
         let dead = worst(stages, |stage| stage.dead_units.unwrap_or(0.0));
         let drift = worst(stages, |stage| stage.batch_norm_drift.unwrap_or(0.0));
-        let mut ailments = Vec::new();
-        let mut add = |what, sentence| ailments.push(Ailment { what, sentence });
+        let mut problems = Vec::new();
+        let mut add = |what, sentence| problems.push(HealthProblem { what, sentence });
         if let Some((stage, times)) = least.filter(|(_, times)| *times > 1.0 / VANISHING) {
             add(
                 "vanishing",
                 format!(
                     "gradients of {} are {} of the head's: vanishing, so lower layers hardly learn; try a lower \
-                     learning rate, pretrained weights, a model with batch norm or shortcuts, or another --init \
+                     learning rate, pretrained weights, a model with batch norm or shortcuts, or another {} \
                      (`warmstart init-check` shows what each does)",
                     stage.stage,
                     if times.is_finite() {
                         format!("{:.0e}", 1.0 / times)
                     } else {
                         "nothing".to_owned()
-                    }
+                    },
+                    Key::INIT
                 ),
             );
         }
@@ -90,8 +92,9 @@ impl Health {
                 "exploding",
                 format!(
                     "gradients of {} are {times:.0e} times the head's: exploding; try a lower learning rate, \
-                     clip_norm = 1.0, or another --init (`warmstart init-check` shows what each does)",
-                    stage.stage
+                     clip_norm = 1.0, or another {} (`warmstart init-check` shows what each does)",
+                    stage.stage,
+                    Key::INIT
                 ),
             );
         }
@@ -112,9 +115,10 @@ impl Health {
                 "dead units",
                 format!(
                     "{:.0}% of the channels of {} give the same output for every image: dead units; try a lower \
-                     learning rate, a longer warm-up or another --init",
+                     learning rate, a longer warm-up or another {}",
                     share * 100.0,
-                    stage.stage
+                    stage.stage,
+                    Key::INIT
                 ),
             );
         }
@@ -129,7 +133,7 @@ impl Health {
                 ),
             );
         }
-        ailments
+        problems
     }
 }
 
@@ -160,8 +164,8 @@ mod tests {
 
     fn sentences(stages: Vec<StageHealth>) -> Vec<String> {
         let health = Health { step: 1, stages };
-        let ailments = health.ailments().into_iter();
-        ailments.map(|ailment| ailment.sentence).collect()
+        let problems = health.problems().into_iter();
+        problems.map(|problem| problem.sentence).collect()
     }
 
     #[test]
@@ -189,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn every_ailment_has_its_sentence() {
+    fn every_problem_has_its_sentence() {
         let ill = StageHealth {
             update_ratio: 0.2,
             dead_units: Some(0.75),

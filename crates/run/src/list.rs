@@ -67,7 +67,7 @@ pub enum Status {
     Finished,
     /// It cannot be resumed.
     Broken {
-        /// Why.
+        /// The reason.
         problem: String,
     },
 }
@@ -111,28 +111,20 @@ fn is_run(folder: &Path) -> bool {
 fn look(run: &Path) -> FoundRun {
     let checkpoints = Checkpoints::of(run);
     let state = checkpoints.newest_state().ok().flatten();
-    let any = checkpoints.list().is_ok_and(|list| !list.is_empty());
+    let has_checkpoints = checkpoints.list().is_ok_and(|list| !list.is_empty());
     let recipe = recipe_of(run).map(|(recipe, _)| recipe);
     let history = state.as_ref().map_or(&[][..], |state| &state.history);
     let epoch = history.len();
     let epochs = recipe.as_ref().map_or(0, Recipe::epochs);
     let has_none_left = |recipe: &Recipe| position::next(recipe, history).is_none();
     let is_done = recipe.as_ref().is_ok_and(has_none_left) && is_finished(run);
-    let status = match (owner(run), recipe) {
-        (Owner::Process(process), _) => Status::Running { process, epoch },
-        (_, Err(error)) => Status::Broken {
-            problem: error.to_string(),
-        },
-        _ if any && state.is_none() => Status::Broken {
-            problem: "none of its checkpoints can be read by this version".into(),
-        },
-        _ if epoch > epochs => Status::Broken {
-            problem: format!("its recipe has {epochs} epochs, and {epoch} are done"),
-        },
-        _ if is_done => Status::Finished,
-        _ => Status::Interrupted {
-            epoch,
-            images: state.as_ref().map_or(0, State::images_in_epoch),
+    let status = match owner(run) {
+        Owner::Process(process) => Status::Running { process, epoch },
+        Owner::Nobody => match recipe {
+            Err(error) => Status::Broken {
+                problem: error.to_string(),
+            },
+            Ok(_) => status_of_stopped(state.as_ref(), has_checkpoints, [epoch, epochs], is_done),
         },
     };
     let resume = command::resume(run);
@@ -160,6 +152,31 @@ fn look(run: &Path) -> FoundRun {
         status,
         epochs,
         command,
+    }
+}
+
+/// The status of a run that no process trains; of `epochs`, `done` are finished.
+fn status_of_stopped(
+    state: Option<&State>,
+    has_checkpoints: bool,
+    [done, epochs]: [usize; 2],
+    is_done: bool,
+) -> Status {
+    if has_checkpoints && state.is_none() {
+        Status::Broken {
+            problem: "none of its checkpoints can be read by this version".into(),
+        }
+    } else if done > epochs {
+        Status::Broken {
+            problem: format!("its recipe has {epochs} epochs, and {done} are done"),
+        }
+    } else if is_done {
+        Status::Finished
+    } else {
+        Status::Interrupted {
+            epoch: done,
+            images: state.map_or(0, State::images_in_epoch),
+        }
     }
 }
 

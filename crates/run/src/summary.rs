@@ -108,7 +108,7 @@ mod tests {
     fn the_highest_figure_that_was_not_kept_is_called_that() {
         let (kept, highest) = (figure(2, 0.4), figure(12, 0.6));
         let verdict = Verdict {
-            probe: Some(kept.clone()),
+            frozen: Some(kept.clone()),
             thawed: Some(highest.clone()),
             weights: None,
             p_value: Some(0.073),

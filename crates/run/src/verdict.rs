@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use warmstart_recipe::{Key, Recipe, Train};
+use warmstart_recipe::{Key, Recipe};
 
 use crate::record::{EpochFigure, EpochRecord};
 
@@ -16,7 +16,7 @@ pub const LEVEL: f64 = 0.05;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidates {
     /// The highest epoch of the phases at the beginning that train the head alone.
-    pub probe: Option<EpochFigure>,
+    pub frozen: Option<EpochFigure>,
     /// The highest epoch of the phases after them.
     pub thawed: Option<EpochFigure>,
 }
@@ -24,7 +24,7 @@ pub struct Candidates {
 /// The parameters of an epoch that may be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Weights {
+pub enum KeptWeights {
     /// The parameters that the steps updated.
     Trained,
     /// Their moving average.
@@ -34,12 +34,13 @@ pub enum Weights {
 /// The comparison at the end of a run, and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// The highest epoch with a frozen backbone; `null` if there was none.
-    pub probe: Option<EpochFigure>,
+    /// The highest epoch with a frozen backbone; `null` if there was none. In JSON it is `probe`.
+    #[serde(rename = "probe")]
+    pub frozen: Option<EpochFigure>,
     /// The highest epoch after it; `null` if there was none.
     pub thawed: Option<EpochFigure>,
     /// The better of its parameters, where the phase had a moving average.
-    pub weights: Option<Weights>,
+    pub weights: Option<KeptWeights>,
     /// p-value: the chance of a gain as large as the thaw's if the thaw were no better; `null` if there is nothing to
     /// compare.
     pub p_value: Option<f64>,
@@ -53,33 +54,33 @@ impl Candidates {
         let heads = recipe
             .phases
             .iter()
-            .take_while(|phase| phase.train == Train::Head);
+            .take_while(|phase| phase.train.freezes_backbone());
         let heads: Vec<&str> = heads.map(|phase| phase.name.as_str()).collect();
-        let of_probe = |record: &&EpochRecord| heads.contains(&record.phase.as_str());
-        let (probe, thawed): (Vec<_>, Vec<_>) = history.iter().partition(of_probe);
+        let is_frozen = |record: &&EpochRecord| heads.contains(&record.phase.as_str());
+        let (frozen, thawed): (Vec<_>, Vec<_>) = history.iter().partition(is_frozen);
         Self {
-            probe: EpochFigure::highest(probe, metric),
+            frozen: EpochFigure::highest(frozen, metric),
             thawed: EpochFigure::highest(thawed, metric),
         }
     }
 
     /// The candidates that exist.
     pub fn iter(&self) -> impl Iterator<Item = &EpochFigure> {
-        self.probe.iter().chain(&self.thawed)
+        self.frozen.iter().chain(&self.thawed)
     }
 }
 
 impl Verdict {
     /// The kept epoch; `None` if the run had no epoch.
     pub fn kept(&self) -> Option<&EpochFigure> {
-        match (&self.probe, &self.thawed) {
-            (Some(probe), Some(_)) if !self.thaw_is_better() => Some(probe),
-            (probe, thawed) => thawed.as_ref().or(probe.as_ref()),
+        match (&self.frozen, &self.thawed) {
+            (Some(frozen), Some(_)) if !self.thaw_is_better() => Some(frozen),
+            (frozen, thawed) => thawed.as_ref().or(frozen.as_ref()),
         }
     }
 
     /// The parameters of the kept epoch that are kept, if its phase had a moving average.
-    pub fn kept_weights(&self) -> Option<Weights> {
+    pub fn kept_weights(&self) -> Option<KeptWeights> {
         self.weights.filter(|_| self.kept() == self.thawed.as_ref())
     }
 
@@ -96,15 +97,16 @@ impl Verdict {
 
     /// The verdict in a sentence; `None` where nothing was compared.
     pub fn sentence(&self) -> Option<String> {
-        let (probe, thawed, p_value) = (self.probe.as_ref()?, self.thawed.as_ref()?, self.p_value?);
+        let (frozen, thawed, p_value) =
+            (self.frozen.as_ref()?, self.thawed.as_ref()?, self.p_value?);
         let chance = chance(p_value);
-        let figures = format!("thawed {thawed}, frozen {probe}; {chance}");
+        let figures = format!("thawed {thawed}, frozen {frozen}; {chance}");
         if self.thaw_is_better() {
             return Some(format!(
                 "the thaw beats the frozen model on the same validation images ({figures}): the thawed model is kept"
             ));
         }
-        let advice = if thawed.value > probe.value {
+        let advice = if thawed.value > frozen.value {
             format!(
                 "; more validation images would decide it, and {} keeps the higher figure",
                 Key::NO_GUARD
@@ -139,7 +141,7 @@ mod tests {
             EpochFigure::highest(&[EpochRecord::example(epoch, value)], "top-1 accuracy")
         };
         Verdict {
-            probe: figure(2, 0.6),
+            frozen: figure(2, 0.6),
             thawed: figure(5, 0.65),
             weights: None,
             p_value: Some(p_value),
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn alone_either_is_kept() {
         let alone = Verdict {
-            probe: None,
+            frozen: None,
             p_value: None,
             ..verdict(1.0)
         };

@@ -1,4 +1,4 @@
-//! From the kind of a task to its types: the one place that matches it.
+//! The types of each kind of task: the one place that matches it.
 
 use std::path::Path;
 
@@ -44,12 +44,11 @@ impl Trained {
         let path = resolve_path(path)?;
         let mut file = warmstart_weights::read(&path)?;
         let Some(info) = ModelInfo::of(&file)? else {
-            return Err(Error::Model {
-                path,
-                problem: "it carries no class names and preprocessing: give a model that \
-                          warmstart trained (best.safetensors), or train one from these weights"
-                    .into(),
-            });
+            return Err(
+                Error::model(&path, "it carries no class names and preprocessing").fix(
+                    "give a model that warmstart trained (best.safetensors), or train one from these weights",
+                ),
+            );
         };
         Ok(match info.task {
             TaskKind::Classify => Self::Classifier(Box::new(Classifier::new(info, &mut file)?)),

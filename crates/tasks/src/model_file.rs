@@ -51,7 +51,7 @@ impl ModelInfo {
         serde_json::to_value(self).expect("metadata are plain data")
     }
 
-    /// How a checkpoint's metadata differ from these, in words; `None` if they are the same.
+    /// Difference between a checkpoint's metadata and these, in words; `None` if they are the same.
     pub fn difference(&self, found: Option<&Self>) -> Option<String> {
         let Some(found) = found else {
             return Some("it has no metadata".into());
@@ -86,16 +86,13 @@ impl ModelInfo {
         let Some(value) = &file.metadata else {
             return Ok(None);
         };
-        let problem = |problem: String| Error::Model {
-            path: file.path.clone(),
-            problem,
-        };
+        let problem = |what: String| Error::model(&file.path, what);
         if value["format"].as_u64() > Some(FORMAT.into()) {
-            return Err(problem(
-                "it was written by a newer version of warmstart: update this one".into(),
-            ));
+            let what = "it was written by a newer version of warmstart";
+            return Err(problem(what.into()).fix("update this one"));
         }
-        model_metadata::check(value, FORMAT).map_err(problem)?;
+        model_metadata::check(value, FORMAT)
+            .map_err(|problem| Error::Model(Box::new(problem.of_file(&file.path))))?;
         serde_json::from_value(value.clone())
             .map(Some)
             .map_err(|error| problem(format!("its warmstart metadata cannot be read ({error})")))
@@ -172,10 +169,7 @@ pub fn complete_parameters(
 ) -> Result<Parameters, Error> {
     let mut parameters = Parameters::new();
     for info in expected {
-        let problem = |problem: String| Error::Model {
-            path: file.path.clone(),
-            problem,
-        };
+        let problem = |what: String| Error::model(&file.path, what);
         let tensor = file
             .tensors
             .remove(&info.name)
@@ -209,10 +203,7 @@ pub fn require_sound<'a>(
         } else {
             continue;
         };
-        return Err(Error::Model {
-            path: path.to_owned(),
-            problem: format!("{name} holds {what}: take another copy"),
-        });
+        return Err(Error::model(path, format!("{name} holds {what}")).fix("take another copy"));
     }
     Ok(())
 }

@@ -3,10 +3,8 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use warmstart_recipe::{Said, TaskDefaults, TaskKind};
+use warmstart_recipe::{IMAGE_SIZES, Problem, TaskDefaults, TaskKind, UserValue};
 
-/// Range of image sizes, in pixels, as in a recipe.
-const IMAGE_SIZES: (u64, u64) = (32, 2048);
 /// Range of the resized picture's shorter side, as a multiple of the crop: weights are evaluated with at most 1.3.
 const MOST_RESIZE: u64 = 4;
 /// Ranges of the means and standard deviations of colours, on a scale of 0 to 1.
@@ -17,17 +15,20 @@ const DEVIATIONS: (f64, f64) = (0.001, 10.0);
 ///
 /// # Errors
 /// In words: the key, what was expected, and what was found.
-pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), String> {
+pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), Box<Problem>> {
     whole(metadata, "format", (1, format.into()))?;
     let task = one_of(metadata, "task", &words())?;
-    let task: TaskKind = task.parse()?;
+    let task: TaskKind = task
+        .parse()
+        .map_err(|error: String| Box::new(Problem::new(error)))?;
     one_of(
         metadata,
         "model",
         &warmstart_models::names().collect::<Vec<_>>(),
     )?;
     let preprocessing = &metadata["preprocessing"];
-    let crop = whole(preprocessing, "preprocessing.crop", IMAGE_SIZES)?;
+    let sizes = (*IMAGE_SIZES.start() as u64, *IMAGE_SIZES.end() as u64);
+    let crop = whole(preprocessing, "preprocessing.crop", sizes)?;
     let TaskDefaults {
         image_size_step,
         has_one_fit,
@@ -55,12 +56,12 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), String> {
 
 /// The names of the tasks.
 fn words() -> Vec<&'static str> {
-    let choices = <TaskKind as Said>::CHOICES.iter();
+    let choices = <TaskKind as UserValue>::CHOICES.iter();
     choices.map(|choice| choice.word).collect()
 }
 
 /// The text of a key, which is one of some words.
-fn one_of<'a>(table: &'a Value, key: &str, known: &[&str]) -> Result<&'a str, String> {
+fn one_of<'a>(table: &'a Value, key: &str, known: &[&str]) -> Result<&'a str, Box<Problem>> {
     let found = &table[key];
     let text = found.as_str().filter(|found| known.contains(found));
     text.ok_or_else(|| wrong(key, &found.to_string(), &known.join(" or ")))
@@ -71,7 +72,7 @@ fn value<'a>(table: &'a Value, key: &str) -> &'a Value {
     &table[key.rsplit('.').next().unwrap_or(key)]
 }
 
-fn whole(table: &Value, key: &str, (least, most): (u64, u64)) -> Result<u64, String> {
+fn whole(table: &Value, key: &str, (least, most): (u64, u64)) -> Result<u64, Box<Problem>> {
     let found = value(table, key);
     found
         .as_u64()
@@ -87,7 +88,7 @@ fn whole(table: &Value, key: &str, (least, most): (u64, u64)) -> Result<u64, Str
 }
 
 /// Three numbers: red, green and blue.
-fn colours(table: &Value, key: &str, (least, most): (f64, f64)) -> Result<(), String> {
+fn colours(table: &Value, key: &str, (least, most): (f64, f64)) -> Result<(), Box<Problem>> {
     let found = value(table, key);
     let is_colour = |number: &Value| number.as_f64().is_some_and(|n| (least..=most).contains(&n));
     let are_colours = |numbers: &Vec<Value>| numbers.len() == 3 && numbers.iter().all(is_colour);
@@ -98,7 +99,7 @@ fn colours(table: &Value, key: &str, (least, most): (f64, f64)) -> Result<(), St
     Err(wrong(key, &found.to_string(), &expected))
 }
 
-fn class_names(classes: &Value) -> Result<(), String> {
+fn class_names(classes: &Value) -> Result<(), Box<Problem>> {
     const KEY: &str = "classes";
     let Some(classes) = classes.as_array().filter(|classes| !classes.is_empty()) else {
         return Err(wrong(KEY, &classes.to_string(), "a list of names"));
@@ -119,22 +120,26 @@ fn class_names(classes: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn wrong(key: &str, found: &str, expected: &str) -> String {
+fn wrong(key: &str, found: &str, expected: &str) -> Box<Problem> {
     const SHOWN: usize = 60;
     let found = warmstart_files::one_line(found);
     let mut shown: String = found.chars().take(SHOWN).collect();
     if shown.len() < found.len() {
         shown.push('…');
     }
-    format!(
-        "its metadata has {key} = {shown}; expected {expected}: take another copy of the file, or train it again"
-    )
+    let what = format!("its metadata has {key} = {shown}; expected {expected}");
+    Box::new(Problem {
+        found: shown,
+        expected: expected.to_owned(),
+        ..Problem::new(what).fix("take another copy of the file, or train it again")
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
+    use warmstart_recipe::Error;
 
     fn metadata() -> Value {
         json!({
@@ -144,6 +149,10 @@ mod tests {
                 "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
             },
         })
+    }
+
+    fn refused(metadata: &Value) -> String {
+        Error::Model(check(metadata, 1).unwrap_err()).to_string()
     }
 
     #[test]
@@ -169,7 +178,7 @@ mod tests {
             for key in ["crop", "resize", "mean", "std"] {
                 let mut metadata = metadata();
                 metadata["preprocessing"][key] = value.clone();
-                let error = check(&metadata, 1).unwrap_err();
+                let error = refused(&metadata);
                 assert!(
                     error.contains(&format!("preprocessing.{key} = ")),
                     "{error}"
@@ -184,7 +193,7 @@ mod tests {
         ] {
             let mut metadata = metadata();
             metadata[key] = value;
-            let error = check(&metadata, 1).unwrap_err();
+            let error = refused(&metadata);
             assert!(error.contains(words) && !error.contains('\n'), "{error}");
         }
     }
@@ -199,7 +208,7 @@ mod tests {
         ] {
             let mut metadata = metadata();
             metadata["preprocessing"]["fit"] = fit.clone();
-            let error = check(&metadata, 1).unwrap_err();
+            let error = refused(&metadata);
             let words = format!("preprocessing.fit = {fit}; expected \"letterbox\"");
             assert!(error.contains(&words), "{error}");
             metadata["task"] = json!("classify");
@@ -212,11 +221,7 @@ mod tests {
         for place in 0..3 {
             let mut metadata = metadata();
             metadata["preprocessing"]["std"][place] = json!(0.0);
-            assert!(
-                check(&metadata, 1)
-                    .unwrap_err()
-                    .contains("preprocessing.std")
-            );
+            assert!(refused(&metadata).contains("preprocessing.std"));
         }
     }
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use warmstart_data::{Dataset, Sample, balanced_order, epoch_order};
-use warmstart_recipe::folds::Fold;
+use warmstart_recipe::folds::FoldImages;
 use warmstart_recipe::{Balance, Error, Key, Phase, Problem, Recipe, TrainingImages};
 
 /// A split that a model is evaluated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Split {
+pub enum EvaluationSplit {
     /// Evaluated after every epoch; picks the best one.
     Validation,
     /// Evaluated once, at the end.
@@ -25,7 +25,7 @@ pub struct TaskData<L> {
     validation: Arc<Vec<Sample<L>>>,
     test: Arc<Vec<Sample<L>>>,
     /// The run's fold of a cross-validation.
-    fold: Option<Fold>,
+    fold: Option<FoldImages>,
     /// Class of each training image; `None` where an image has several.
     train_classes: Option<Vec<usize>>,
     /// Number of validation images of each class; empty where an image has several.
@@ -77,7 +77,7 @@ impl<L: Clone> TaskData<L> {
                 let of_train = train_classes
                     .clone()
                     .unwrap_or_else(|| vec![0; train.len()]);
-                Some(Fold::new(part, &of_train, recipe.seed))
+                Some(FoldImages::new(part, &of_train, recipe.seed))
             }
             None => None,
         };
@@ -123,10 +123,10 @@ impl<L: Clone> TaskData<L> {
     }
 
     /// All images of a split to evaluate on; empty without such a split.
-    pub fn split(&self, split: Split) -> &Arc<Vec<Sample<L>>> {
+    pub fn split(&self, split: EvaluationSplit) -> &Arc<Vec<Sample<L>>> {
         match split {
-            Split::Validation => &self.validation,
-            Split::Test => &self.test,
+            EvaluationSplit::Validation => &self.validation,
+            EvaluationSplit::Test => &self.test,
         }
     }
 
@@ -139,10 +139,12 @@ impl<L: Clone> TaskData<L> {
     }
 
     /// Indices of the images of a split to evaluate on.
-    pub fn evaluated(&self, split: Split) -> Vec<usize> {
+    pub fn evaluated(&self, split: EvaluationSplit) -> Vec<usize> {
         match (split, &self.fold) {
-            (Split::Validation, Some(fold)) => fold.validation.clone(),
-            (Split::Validation | Split::Test, _) => (0..self.split(split).len()).collect(),
+            (EvaluationSplit::Validation, Some(fold)) => fold.validation.clone(),
+            (EvaluationSplit::Validation | EvaluationSplit::Test, _) => {
+                (0..self.split(split).len()).collect()
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use warmstart_files::shown;
 use warmstart_nn::Parameters;
+use warmstart_nn::ParameterInfo;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Weights;
 use warmstart_recipe::run_files::{MODEL, resolve_path};
@@ -48,12 +49,15 @@ pub fn initial_weights<T: Task>(
     let mut initial = load(trainer)?;
     observe(Event::Loaded(&initial.report));
     let init = &trainer.recipe.init.0;
-    if init.weights == Weights::LayerSequential {
+    if is_scaled_by_images(init.weights) {
         let images = first_images(trainer)?;
         // Layers with a scheme of their own keep it.
-        let scaled = initial.initialized.iter();
-        let scaled = scaled.filter(|name| !init.has_own_scheme(name)).cloned();
-        let scaled = scaled.collect();
+        let scaled = initial
+            .initialized
+            .iter()
+            .filter(|name| !init.has_own_scheme(name))
+            .cloned()
+            .collect();
         layer_sequential::scale(
             &mut initial.parameters,
             &trainer.architecture,
@@ -64,21 +68,24 @@ pub fn initial_weights<T: Task>(
     Ok(initial)
 }
 
+/// Whether an initialization is scaled by the results on images.
+pub fn is_scaled_by_images(weights: Weights) -> bool {
+    match weights {
+        Weights::Torchvision | Weights::Scheme(_) => false,
+        Weights::LayerSequential => true,
+    }
+}
+
 fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
     let Trainer {
         recipe,
         architecture,
-        device,
         ..
     } = trainer;
-    let HeadParts {
-        parameters: head,
-        class_layer,
-        ..
-    } = trainer.task.head();
+    let head = trainer.task.head();
     let backbone = architecture.backbone_parameters();
-    let init = &recipe.init.0;
-    if let Some(name) = init.unknown_name(backbone.iter().chain(&head)) {
+    let parameters = || backbone.iter().chain(&head.parameters);
+    if let Some(name) = recipe.init.0.unknown_name(parameters()) {
         let what = format!(
             "init.by_name: {} has no convolution or linear layer `{name}`",
             architecture.name
@@ -92,57 +99,87 @@ fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
     }
     let (loaded, report) = if recipe.weights == NO_WEIGHTS {
         let report = format!(
-            "no pretrained weights: all {} tensors are initialized ({}, seed {})\n",
-            backbone.len() + head.len(),
+            "no pretrained weights: all {} tensors are randomly initialized ({}, seed {})\n",
+            parameters().count(),
             recipe.init,
             recipe.seed
         );
         (TensorMap::new(), report)
     } else {
-        let path = resolve_path(Path::new(&recipe.weights))?;
-        let mut file = warmstart_weights::read(&path)?;
-        let note = forget_other_head(&mut file, recipe, class_layer, &trainer.data.classes)?;
-        let mut expected = expectations(&backbone, &head);
-        expected.extend(beyond(architecture, &expected));
-        let conventions = conventions(architecture);
-        let plan = warmstart_weights::compare(
-            &file,
-            &Target {
-                architecture: architecture.name,
-                expected: &expected,
-                conventions: &conventions,
-            },
-            recipe.weights_prefix.as_deref(),
-        )?;
-        if !recipe.allow_partial {
-            plan.require_backbone(BACKBONE_COVERAGE)?;
-        }
-        let report = format!("{}{note}", plan.report());
-        let LoadPlan { loaded, .. } = plan;
-        let tensors = loaded
-            .iter()
-            .map(|(name, tensor)| (name.as_str(), tensor.data.as_slice()));
-        require_sound(&path, tensors)?;
-        (loaded, report)
+        load_file(trainer, &backbone, &head)?
     };
-    let defaults = architecture.initialization();
-    let mut parameters = Parameters::new();
-    let mut initialized = HashSet::new();
-    for info in backbone.iter().chain(&head) {
-        let values = match loaded.get(&info.name) {
-            Some(tensor) => tensor.data.clone(),
-            None => {
-                initialized.insert(info.name.clone());
-                init.values(info, &defaults, recipe.seed)
-            }
-        };
-        parameters.insert_values(&info.name, &info.shape, values, device);
-    }
+    let (parameters, initialized) = fill(trainer, parameters(), &loaded);
     Ok(InitialWeights {
         parameters,
         report,
         initialized,
     })
+}
+
+/// The tensors of the pretrained file that the model has, with the load report.
+fn load_file<T: Task>(
+    trainer: &Trainer<T>,
+    backbone: &[ParameterInfo],
+    head: &HeadParts,
+) -> Result<(TensorMap, String), Error> {
+    let Trainer {
+        recipe,
+        architecture,
+        ..
+    } = trainer;
+    let path = resolve_path(Path::new(&recipe.weights))?;
+    let mut file = warmstart_weights::read(&path)?;
+    let note = forget_other_head(&mut file, recipe, head.class_layer, &trainer.data.classes)?;
+    let mut expected = expectations(backbone, &head.parameters);
+    expected.extend(beyond(architecture, &expected));
+    let conventions = conventions(architecture);
+    let plan = warmstart_weights::compare(
+        &file,
+        &Target {
+            architecture: architecture.name,
+            expected: &expected,
+            conventions: &conventions,
+        },
+        recipe.weights_prefix.as_deref(),
+    )?;
+    if !recipe.allow_partial {
+        plan.require_backbone(BACKBONE_COVERAGE)?;
+    }
+    let report = format!("{}{note}", plan.report());
+    let LoadPlan { loaded, .. } = plan;
+    let tensors = loaded
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.data.as_slice()));
+    require_sound(&path, tensors)?;
+    Ok((loaded, report))
+}
+
+/// Every parameter, loaded or else initialized, and the names of those that were initialized.
+fn fill<'a, T: Task>(
+    trainer: &Trainer<T>,
+    infos: impl Iterator<Item = &'a ParameterInfo>,
+    loaded: &TensorMap,
+) -> (Parameters, HashSet<String>) {
+    let Trainer {
+        recipe,
+        architecture,
+        device,
+        ..
+    } = trainer;
+    let defaults = architecture.initialization();
+    let mut parameters = Parameters::new();
+    let mut initialized = HashSet::new();
+    for info in infos {
+        let values = match loaded.get(&info.name) {
+            Some(tensor) => tensor.data.clone(),
+            None => {
+                initialized.insert(info.name.clone());
+                recipe.init.0.values(info, &defaults, recipe.seed)
+            }
+        };
+        parameters.insert_values(&info.name, &info.shape, values, device);
+    }
+    (parameters, initialized)
 }
 
 /// Takes a classifier for other classes out of the file, even if it has the same shape, and returns the report's line
@@ -157,16 +194,12 @@ fn forget_other_head(
         return Ok(String::new());
     };
     if info.model != recipe.model {
-        return Err(Error::Model {
-            path: file.path.clone(),
-            problem: format!(
-                "it holds a {} and the run asks for {}: give {} {}",
-                info.model,
-                recipe.model,
-                Key::MODEL,
-                info.model
-            ),
-        });
+        let what = format!(
+            "it holds a {} and the run asks for {}",
+            info.model, recipe.model
+        );
+        let fix = format!("give {} {}", Key::MODEL, info.model);
+        return Err(Error::model(&file.path, what).fix(fix));
     }
     if info.task != recipe.task {
         // Only the backbone of the other task's model is used, so its classes do not matter.

@@ -4,6 +4,7 @@
 //! [`initial_weights`] loads or initializes the parameters, [`plan`] chooses the options that were left open, and
 //! [`Run`](run_loop::Run) goes through the phases. Events are reported; nothing here prints.
 
+pub mod epoch;
 mod expectations;
 pub mod frozen;
 pub mod initial_weights;

@@ -22,7 +22,7 @@ pub fn reset_peak() {
 /// The memory budget of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {
-    /// In bytes, the margin taken off.
+    /// Size in bytes, after the margin.
     pub bytes: u64,
     /// The limit that determines it, in words.
     pub set_by: String,
@@ -58,8 +58,8 @@ pub fn available() -> Option<Budget> {
             group_limit(&groups, Path::new("/sys/fs/cgroup")),
             "the limit of the control group",
         ),
-        (data, "the limit on the process's data"),
-        (addresses, "the limit on the process's addresses"),
+        (data, "the process's data limit (ulimit -d)"),
+        (addresses, "the process's address space limit (ulimit -v)"),
     ];
     let smallest = found
         .into_iter()

@@ -27,7 +27,7 @@ pub fn open_data<T: Task>(recipe: &Recipe, observe: Observer) -> Result<Dataset<
     for note in notes {
         observe(Event::Note(note));
     }
-    let mut data = readable::<T>(data, unreadable, recipe, observe)?;
+    let mut data = check_images::<T>(data, unreadable, recipe, observe)?;
     if let Some(part) = recipe.fold {
         data.train = all_images(part, &data.train, &data.validation)?;
         data.validation = data.train.clone();
@@ -38,7 +38,8 @@ pub fn open_data<T: Task>(recipe: &Recipe, observe: Observer) -> Result<Dataset<
     Ok(data)
 }
 
-fn readable<T: Task>(
+/// The images that can be read, after a report on all.
+fn check_images<T: Task>(
     mut data: Dataset<T::Label>,
     mut unreadable: Vec<(std::path::PathBuf, String)>,
     recipe: &Recipe,
@@ -92,8 +93,15 @@ fn report<T: Task>(
     let by_class: Vec<[usize; 3]> = (0..classes.len())
         .map(|class| counts.each_ref().map(|counts| counts[class]))
         .collect();
-    let named = classes.iter().map(String::as_str).zip(counts[0].clone());
-    let named: Vec<(&str, usize)> = named.filter(|_| T::CLASS_OF.is_some()).collect();
+    // Rare classes are a finding only where an image has one class.
+    let training_counts: Vec<(&str, usize)> = match T::CLASS_OF {
+        Some(_) => classes
+            .iter()
+            .map(String::as_str)
+            .zip(counts[0].clone())
+            .collect(),
+        None => Vec::new(),
+    };
     let [on_train, on_validation, on_test] = splits
         .each_ref()
         .map(|split| Pictures::new(&split.readable, &split.sketches, data_folder(&recipe.data)));
@@ -101,7 +109,7 @@ fn report<T: Task>(
         &on_train,
         &on_validation,
         &on_test,
-        &named,
+        &training_counts,
         recipe.image_size,
     );
     let [train, validation, test] = splits.each_ref().map(|split| split.readable.len());

@@ -68,22 +68,29 @@ impl Optimizer {
         });
         let updates: Vec<_> = updates.collect();
         let state = &mut self.state;
-        if self.kind == OptimizerKind::Sgd {
-            let sgd = Sgd {
-                momentum: MOMENTUM,
-                gradient_scale,
-            };
-            return parameters.sgd_step(gradients, state, VELOCITY, &updates, sgd);
-        }
-        let adam = Adam {
+        let adam = |decoupled_decay| Adam {
             beta1: BETA1,
             beta2: BETA2,
             epsilon: EPSILON,
             step: self.steps,
-            decoupled_decay: self.kind == OptimizerKind::AdamW,
+            decoupled_decay,
             gradient_scale,
         };
-        parameters.adam_step(gradients, state, MOMENTS, &updates, adam);
+        match self.kind {
+            OptimizerKind::Sgd => {
+                let sgd = Sgd {
+                    momentum: MOMENTUM,
+                    gradient_scale,
+                };
+                parameters.sgd_step(gradients, state, VELOCITY, &updates, sgd);
+            }
+            OptimizerKind::Adam => {
+                parameters.adam_step(gradients, state, MOMENTS, &updates, adam(false));
+            }
+            OptimizerKind::AdamW => {
+                parameters.adam_step(gradients, state, MOMENTS, &updates, adam(true));
+            }
+        }
     }
 }
 

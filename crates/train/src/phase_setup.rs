@@ -12,7 +12,7 @@ use crate::optimizer::Group;
 pub struct PhaseSetup {
     /// Stages before this one are frozen.
     pub boundary: usize,
-    /// How each trained parameter is updated.
+    /// Optimizer settings of each trained parameter.
     pub groups: Vec<Group>,
     /// Number of trained values.
     pub trained: usize,
@@ -53,11 +53,15 @@ impl PhaseSetup {
         let mut groups = Vec::new();
         let mut changing = Vec::new();
         let (mut trained, mut frozen) = (0, 0);
+        let statistics_follow = match phase.batch_norm {
+            BatchNorm::Batch => true,
+            BatchNorm::Frozen => false,
+        };
         for info in backbone.iter().chain(head) {
             let stage = architecture.stage_of(&info.name);
             let values: usize = info.shape.iter().product();
             let frozen_stage = stage.is_some_and(|stage| stage < boundary);
-            if !frozen_stage && (info.kind.is_trained() || phase.batch_norm == BatchNorm::Batch) {
+            if !frozen_stage && (info.kind.is_trained() || statistics_follow) {
                 changing.push(info.name.clone());
             }
             if !info.kind.is_trained() || frozen_stage {

@@ -14,7 +14,7 @@ use crate::phase_setup::PhaseSetup;
 use crate::training_state::TrainingState;
 use crate::watch::Watch;
 
-/// Why a step was not taken.
+/// Cause of a step that was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NonFinite {
     /// The quantity that is not finite.
@@ -55,6 +55,26 @@ impl<T: Task> Step<'_, T> {
         mut watch: Option<&mut Watch>,
         before_change: &mut dyn FnMut(),
     ) -> Result<f64, NonFinite> {
+        let whole = self.accumulate(state, features, targets, watch.as_deref_mut())?;
+        let squares = whole.gradients.sum_of_squares();
+        if !squares.is_finite() {
+            return Err(NonFinite {
+                what: "the loss is finite, its gradient is not".into(),
+                layer: self.first_layer_backward(&whole.gradients),
+            });
+        }
+        before_change();
+        Ok(self.apply(state, whole, squares.sqrt(), lr, watch))
+    }
+
+    /// The gradients and the loss of a batch, one micro-batch after the other.
+    fn accumulate(
+        &self,
+        state: &TrainingState,
+        features: Vec<Tensor<4>>,
+        targets: &[T::Target],
+        mut watch: Option<&mut Watch>,
+    ) -> Result<Accumulated, NonFinite> {
         let images = targets.len();
         let mut whole = Accumulated::default();
         let mut before = 0;
@@ -94,15 +114,18 @@ impl<T: Task> Step<'_, T> {
             whole.loss += share * loss;
             before += targets.len();
         }
-        drop(features);
-        let squares = whole.gradients.sum_of_squares();
-        if !squares.is_finite() {
-            return Err(NonFinite {
-                what: "the loss is finite, its gradient is not".into(),
-                layer: self.first_layer_backward(&whole.gradients),
-            });
-        }
-        before_change();
+        Ok(whole)
+    }
+
+    /// Changes the state by the gradients of a batch, whose norm over all parameters is `norm`, and returns its loss.
+    fn apply(
+        &self,
+        state: &mut TrainingState,
+        whole: Accumulated,
+        norm: f64,
+        lr: f64,
+        watch: Option<&mut Watch>,
+    ) -> f64 {
         let TrainingState {
             parameters,
             average,
@@ -110,7 +133,7 @@ impl<T: Task> Step<'_, T> {
             steps,
             ..
         } = state;
-        let scale = clip_factor(squares.sqrt(), self.phase.clip_norm);
+        let scale = clip_factor(norm, self.phase.clip_norm);
         let before = watch
             .is_some()
             .then(|| (parameters.clone(), whole.gradients.clone()));
@@ -131,7 +154,7 @@ impl<T: Task> Step<'_, T> {
             average.move_towards(parameters, &self.setup.changing, 1.0 - decay);
         }
         *steps += 1;
-        Ok(whole.loss)
+        whole.loss
     }
 
     /// The first layer, from the image on, whose result is not finite.

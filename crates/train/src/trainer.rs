@@ -1,33 +1,25 @@
-//! The trainer: phases, epochs (batches → features → steps) and evaluations. It does not know which task it trains.
+//! The trainer: everything that a run needs, its phases and its evaluations. It does not know which task it trains.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
 
 use warmstart_data::{Fit, Loader, batches};
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::{Forward, ParameterInfo, Parameters, release_free_memory};
-use warmstart_recipe::{Error, OnNonFinite, Phase, Recipe, architecture};
-use warmstart_run::epoch_progress::EpochProgress;
-use warmstart_run::event::{Event, Observer, Progress};
+use warmstart_recipe::{Error, Phase, Recipe, architecture};
+use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::{Split, TaskData};
+use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 use crate::frozen::{FeatureKey, Frozen, Prepared, Source};
 use crate::memory;
 use crate::phase_setup::{PhaseSetup, boundary};
 use crate::resources::Resources;
-use crate::schedule::learning_rate;
-use crate::step::{NonFinite, Step};
-use crate::training_state::TrainingState;
-use crate::watch::Watch;
+use crate::step::Step;
 
 /// Images that are prepared ahead of the batch that trains, rounded up to whole batches.
 const IMAGES_AHEAD: usize = 8;
-/// Most consecutive steps that `on_nonfinite = "skip"` skips: if more fail, the cause is the parameters, not a batch.
-const MOST_SKIPPED: u64 = 10;
 
 /// Everything a run needs except its folder and training state.
 pub struct Trainer<T: Task> {
@@ -59,60 +51,6 @@ pub struct CurrentPhase {
     pub frozen: Frozen,
 }
 
-/// How the training part of an epoch ended.
-pub enum EpochEnd {
-    /// Every image was processed.
-    Complete,
-    /// A stop was requested.
-    Stopped,
-    /// A step could not be taken.
-    NonFinite(RefusedStep),
-}
-
-/// A step that could not be taken.
-pub struct RefusedStep {
-    /// Why.
-    pub cause: NonFinite,
-    /// The step within the epoch, from 1.
-    pub step: usize,
-    /// Its learning rate.
-    pub lr: f64,
-    /// Its images.
-    pub files: Vec<PathBuf>,
-}
-
-/// An event of a step at which a hook is called.
-pub enum StepEvent<'a> {
-    /// The parameters are about to change.
-    BeforeChange,
-    /// The step is done.
-    Done(&'a TrainingState, &'a EpochProgress),
-}
-
-/// A function that is called in every step.
-pub type StepHook<'a> = &'a mut dyn FnMut(StepEvent, Observer);
-
-/// The end of an epoch whose every image was processed in so many steps.
-fn end_of_epoch(state: &TrainingState, progress: &EpochProgress, steps: usize) -> EpochEnd {
-    let (what, layer) = match state.first_non_finite() {
-        Some(name) => ("the last step of the epoch was too large", name),
-        None if progress.images == 0 => (
-            "every step of the epoch was skipped",
-            "the layers named above",
-        ),
-        None => return EpochEnd::Complete,
-    };
-    EpochEnd::NonFinite(RefusedStep {
-        cause: NonFinite {
-            what: what.into(),
-            layer: layer.into(),
-        },
-        step: steps,
-        lr: progress.lr,
-        files: Vec::new(),
-    })
-}
-
 /// Batches that are prepared ahead.
 pub fn batches_ahead(batch: usize) -> usize {
     IMAGES_AHEAD.div_ceil(batch)
@@ -129,9 +67,11 @@ impl<T: Task> Trainer<T> {
         resources: Resources,
     ) -> Result<Self, Error> {
         let architecture = T::backbone(architecture(&recipe.model)?);
-        let boundaries = recipe.phases.iter();
-        let boundaries = boundaries.map(|phase| boundary(&architecture, &phase.train));
-        let boundaries = boundaries.collect::<Result<_, _>>()?;
+        let boundaries = recipe
+            .phases
+            .iter()
+            .map(|phase| boundary(&architecture, &phase.train))
+            .collect::<Result<_, _>>()?;
         let data = Arc::new(data);
         let preprocessing = T::preprocessing(architecture.pretrained(), &recipe);
         Ok(Self {
@@ -282,104 +222,6 @@ impl<T: Task> Trainer<T> {
         features
     }
 
-    /// Trains on every training image once; `progress` has the images already processed.
-    ///
-    /// # Errors
-    /// If an image cannot be read.
-    pub fn train_epoch(
-        &self,
-        (epoch, epoch_in_phase): (usize, usize),
-        current: &CurrentPhase,
-        state: &mut TrainingState,
-        progress: &mut EpochProgress,
-        hook: StepHook,
-        observe: Observer,
-    ) -> Result<EpochEnd, Error> {
-        let frozen = &current.frozen;
-        let phase = &self.recipe.phases[current.number];
-        let order = self.data.order(self.recipe.seed, epoch, phase);
-        let view = phase.view(epoch, epoch_in_phase);
-        let source = frozen.training_source(&self.task, &self.data, phase, view);
-        let left = batches(&order[progress.seen..], phase.batch);
-        let steps = self.steps_per_epoch(phase);
-        // If the batch was changed within the epoch, the images that are left are its last.
-        let done = steps - left.len().min(steps);
-        let loader = Loader::new(
-            left.clone(),
-            self.resources.workers,
-            batches_ahead(phase.batch),
-            source.prepare(),
-        );
-        // An incomplete batch is too small to judge by.
-        let last_full = (order.len() / phase.batch).max(1);
-        let one_step = self.step(current);
-        let began = Instant::now();
-        let before = progress.elapsed;
-        for (step, (batch, samples)) in (done..).zip(loader.zip(&left)) {
-            let batch = batch?;
-            let started = Instant::now();
-            let features = self.features(frozen, &batch, &source, observe);
-            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
-            let step_in_phase = epoch_in_phase * steps + step;
-            let lr = learning_rate(phase, step_in_phase, phase.epochs * steps);
-            let this_step = state.steps + 1;
-            let is_watched = step + 1 == last_full
-                || matches!(self.recipe.health_every, Some(every) if this_step.is_multiple_of(every as u64));
-            let mut watch = is_watched.then(Watch::default);
-            let mut before_change = || hook(StepEvent::BeforeChange, observe);
-            let watched = watch.as_mut();
-            match one_step.run(state, features, &targets, lr, watched, &mut before_change) {
-                Ok(loss) => {
-                    progress
-                        .health
-                        .extend(watch.map(|watch| watch.health(step + 1)));
-                    state.skipped_in_a_row = 0;
-                    progress.add_step(loss, targets.len(), lr, started.elapsed());
-                    observe(Event::Step(Progress {
-                        epoch,
-                        epochs: self.recipe.epochs(),
-                        step: step + 1,
-                        steps,
-                        loss,
-                        images_per_second: progress.images_per_second(),
-                    }));
-                }
-                Err(cause) if self.may_skip(state) => {
-                    state.skipped_in_a_row += 1;
-                    state.steps += 1;
-                    progress.skipped += 1;
-                    observe(Event::Note(format!(
-                        "step {} of epoch {epoch} is skipped, {} in a row: {}, first in {}",
-                        step + 1,
-                        state.skipped_in_a_row,
-                        cause.what,
-                        cause.layer
-                    )));
-                }
-                Err(cause) => {
-                    let files = samples.iter().map(|&s| self.data.train[s].path.clone());
-                    return Ok(EpochEnd::NonFinite(RefusedStep {
-                        cause,
-                        step: step + 1,
-                        lr,
-                        files: files.collect(),
-                    }));
-                }
-            }
-            progress.seen += targets.len();
-            progress.elapsed = before + began.elapsed().as_secs_f64();
-            if self.resources.stop.is_requested() {
-                return Ok(EpochEnd::Stopped);
-            }
-            hook(StepEvent::Done(state, progress), observe);
-        }
-        Ok(end_of_epoch(state, progress, steps))
-    }
-
-    fn may_skip(&self, state: &TrainingState) -> bool {
-        self.recipe.on_nonfinite == OnNonFinite::Skip && state.skipped_in_a_row < MOST_SKIPPED
-    }
-
     /// Evaluates the network on a split, image by image; `None` if a stop is requested.
     ///
     /// # Errors
@@ -388,7 +230,7 @@ impl<T: Task> Trainer<T> {
         &self,
         parameters: &Parameters,
         frozen: &Frozen,
-        split: Split,
+        split: EvaluationSplit,
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
         let layers = self.task.head().layers;

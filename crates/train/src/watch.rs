@@ -19,7 +19,7 @@ const HEAD: &str = "head";
 /// Collects the health of a step while it is taken.
 #[derive(Default)]
 pub struct Watch {
-    /// By index of the stage, from the first trained one.
+    /// Deviation and share of dead channels, by stage.
     activations: BTreeMap<usize, (f64, Option<f64>)>,
     stages: Vec<StageHealth>,
 }

@@ -6,7 +6,14 @@ use std::path::PathBuf;
 use thiserror::Error;
 use warmstart_files::shown;
 
-/// Why weights could not be read, used or written.
+/// Fix for a damaged file.
+const COPY_AGAIN: &str = "download or copy it again";
+/// Fix for two entries of one name.
+const REMOVE_ONE: &str = "remove one of them from the file";
+/// Fix for a file that runs code.
+const USE_SAFE_FILE: &str = "use a .safetensors file, or one saved with torch.save(model.state_dict(), ...) by someone you trust";
+
+/// Error of reading, using or writing weights.
 #[derive(Debug, Error)]
 pub enum WeightError {
     /// The operating system refused.
@@ -40,10 +47,7 @@ pub enum WeightError {
         fix: String,
     },
     /// The file contradicts itself or ends too early.
-    #[error(
-        "{}: damaged or cut short ({detail}); download or copy it again",
-        shown(path)
-    )]
+    #[error("{}: damaged or cut short ({detail}); {COPY_AGAIN}", shown(path))]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -53,7 +57,7 @@ pub enum WeightError {
     /// Unpickling the file with Python would call code.
     #[error(
         "{}: loading this pickle in Python would run {call}, which is code and not weights; nothing was run; \
-         use a .safetensors file, or one saved with torch.save(model.state_dict(), ...) by someone you trust",
+         {USE_SAFE_FILE}",
         shown(path)
     )]
     RunsCode {
@@ -64,7 +68,7 @@ pub enum WeightError {
     },
     /// Two entries of a file claim one name.
     #[error(
-        "{}: {first} and {second} both stand for {name}; remove one of them from the file",
+        "{}: {first} and {second} both stand for {name}; {REMOVE_ONE}",
         shown(path)
     )]
     NameCollision {
@@ -116,6 +120,34 @@ impl WeightError {
             | Self::NotThere { path, .. }
             | Self::BackboneNotLoaded { path, .. } => Some(path),
             Self::NotSavable { .. } => None,
+        }
+    }
+
+    /// The content that was found instead of weights, if it is known.
+    pub fn found(&self) -> Option<&str> {
+        match self {
+            Self::NotWeights { found, .. } | Self::Unsupported { found, .. } => Some(found),
+            Self::Damaged { detail, .. } => Some(detail),
+            Self::RunsCode { call, .. } => Some(call),
+            Self::Io { .. }
+            | Self::NameCollision { .. }
+            | Self::NotThere { .. }
+            | Self::BackboneNotLoaded { .. }
+            | Self::NotSavable { .. } => None,
+        }
+    }
+
+    /// The fix, where it is not a part of the details.
+    pub fn fix(&self) -> Option<&str> {
+        match self {
+            Self::NotWeights { fix, .. } | Self::Unsupported { fix, .. } => Some(fix),
+            Self::Damaged { .. } => Some(COPY_AGAIN),
+            Self::RunsCode { .. } => Some(USE_SAFE_FILE),
+            Self::NameCollision { .. } => Some(REMOVE_ONE),
+            Self::Io { .. }
+            | Self::NotThere { .. }
+            | Self::BackboneNotLoaded { .. }
+            | Self::NotSavable { .. } => None,
         }
     }
 }

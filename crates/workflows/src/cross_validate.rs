@@ -1,12 +1,12 @@
-//! `warmstart train` with folds: a run for each fold of the images, in folders of their own, and the spread of their
-//! figures.
+//! `warmstart train` with folds: a run for each fold of the images, in folders of their own, and the mean and spread of
+//! their metrics.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use warmstart_files::shown;
 use warmstart_metrics::mean_and_deviation;
-use warmstart_recipe::folds::{PARTS, Part};
+use warmstart_recipe::folds::{FOLD_COUNTS, FoldId};
 use warmstart_recipe::run_files::{RECIPE, fold_folder};
 use warmstart_recipe::{Draft, Error, Key, Problem, output_folder, resolve};
 use warmstart_run::event::{Event, Observer};
@@ -22,7 +22,7 @@ use crate::train::train;
 /// File of the result, in the folder of the folds' runs.
 pub const RESULT: &str = "folds.json";
 
-/// The figures of all folds.
+/// The metrics of all folds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CrossValidation {
     /// The kept epoch of each fold's run, in order.
@@ -45,21 +45,24 @@ pub fn cross_validate(
     resources: Resources,
     observe: Observer,
 ) -> Result<CrossValidation, Error> {
-    if !PARTS.contains(&folds) {
-        let range = format!("a number from {} to {}", PARTS.start(), PARTS.end());
+    if !FOLD_COUNTS.contains(&folds) {
+        let range = format!(
+            "a number from {} to {}",
+            FOLD_COUNTS.start(),
+            FOLD_COUNTS.end()
+        );
         return Err(Problem::of_value(Key::FOLDS, folds.to_string(), range).into());
     }
     let out = output_folder(out, draft.data.as_deref().unwrap_or(Path::new("")));
     if out.join(RECIPE).exists() {
-        return Err(Error::usage(format!(
-            "{} is a single run, not a cross-validation",
-            shown(&out)
-        ))
-        .fix(format!("give another {}", Key::OUT)));
+        return Err(Problem::new("it is a single run, not a cross-validation")
+            .of_file(&out)
+            .fix(format!("give another {}", Key::OUT))
+            .into());
     }
     let mut kept = Vec::new();
     for number in 1..=folds {
-        let part = Part { number, of: folds };
+        let part = FoldId { number, of: folds };
         let run = fold_folder(&out, number);
         observe(Event::Note(format!(
             "fold {number} of {folds}: {}",
@@ -69,15 +72,14 @@ pub fn cross_validate(
             fold: Some(part),
             ..draft.clone()
         };
-        let summary = match summary_of(&run) {
-            _ if !run.join(RECIPE).exists() => train(draft, Some(run), resources.clone(), observe)?,
-            summary => {
-                require_same(&run, part, &draft)?;
-                match summary.filter(|summary| summary.state == RunState::Finished) {
-                    Some(summary) => summary,
-                    None => resume(&run, &Changes::default(), resources.clone(), observe)?,
-                }
+        let summary = if run.join(RECIPE).exists() {
+            require_same(&run, part, &draft)?;
+            match summary_of(&run).filter(|summary| summary.state == RunState::Finished) {
+                Some(summary) => summary,
+                None => resume(&run, &Changes::default(), resources.clone(), observe)?,
             }
+        } else {
+            train(draft, Some(run), resources.clone(), observe)?
         };
         kept.push(summary.kept);
     }
@@ -94,23 +96,23 @@ pub fn cross_validate(
 }
 
 /// Refuses a run of another fold, or of another request.
-fn require_same(run: &Path, part: Part, draft: &Draft) -> Result<(), Error> {
+fn require_same(run: &Path, part: FoldId, draft: &Draft) -> Result<(), Error> {
     let (recipe, _) = recipe_of(run)?;
     let other = |fix: &str| format!("{fix}, or another {}", Key::OUT);
     if recipe.fold != Some(part) {
-        let what = format!("{} is not fold {} of {}", shown(run), part.number, part.of);
+        let what = format!("it is not fold {} of {}", part.number, part.of);
         let fix = format!("give the same {} as before", Key::FOLDS);
-        return Err(Error::usage(what).fix(other(&fix)));
+        return Err(Problem::new(what).of_file(run).fix(other(&fix)).into());
     }
     let (asked, undecided) = resolve(draft.clone())?;
     match undecided.differences(&asked, &recipe).first() {
         None => Ok(()),
         Some(difference) => {
-            let what = format!(
-                "{} was requested with other options ({difference})",
-                shown(run)
-            );
-            Err(Error::usage(what).fix(other("give the same as before")))
+            let what = format!("it was requested with other options ({difference})");
+            Err(Problem::new(what)
+                .of_file(run)
+                .fix(other("give the same as before"))
+                .into())
         }
     }
 }

@@ -51,7 +51,7 @@ pub struct Sweep {
     pub recipe_lr: f64,
     /// The suggested learning rate; `null` if the loss neither falls nor rises.
     pub suggestion: Option<f64>,
-    /// How the suggestion was found.
+    /// Origin of the suggestion.
     pub found_by: Option<FoundBy>,
     /// Rate and smoothed loss of each step.
     pub curve: Vec<Point>,

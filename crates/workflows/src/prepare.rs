@@ -44,8 +44,8 @@ fn decide_by_images(
         undecided.has_open_balance(number) && phase.balance == Balance::Loss
     };
     if recipe.phases.iter().enumerate().any(is_weighted) {
-        let note = "classes are more unequal in training than in validation, so images of the rare ones \
-                    weigh more (balance = \"loss\"); balance = \"none\" weighs all the same";
+        let note = "classes are more imbalanced in training than in validation, so rare classes get a larger weight \
+                    (balance = \"loss\"); balance = \"none\" gives all the same weight";
         observe(Event::Note(note.to_owned()));
     }
     Ok(())

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use warmstart_data::Fit;
-use warmstart_files::shown;
 use warmstart_metrics::{Interval, McNemar, wilson};
 use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{
@@ -14,6 +13,7 @@ use warmstart_run::event::Observer;
 use warmstart_tasks::classify::Classification;
 use warmstart_tasks::task::Task as _;
 use warmstart_tasks::task_data::TaskData;
+use warmstart_tasks::with_task;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::linear_probe::{choose_fit, judge, some_of};
 use warmstart_train::open_data::open_data;
@@ -38,13 +38,13 @@ pub struct Request {
     pub model: Option<String>,
     /// Edge of the image in pixels, if it is not the architecture's own.
     pub image_size: Option<usize>,
-    /// How pictures fill it; `None` for the way that the linear probe chooses for each file.
+    /// Fit of images; `None` for the way that the linear probe chooses for each file.
     pub fit: Option<Fit>,
     /// Seed of the choice of images of a large data set, and of random weights.
     pub seed: u64,
 }
 
-/// How well weights suit the data.
+/// Score of weights on the data.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Ranked {
     /// The file.
@@ -89,12 +89,11 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
         asked.push(recipe_for(weights, request)?);
     }
     let (first, _) = &asked[0];
-    if first.task != Classification::KIND {
-        let what = format!(
-            "{} holds boxes, and rank is for classes",
-            shown(&request.data)
-        );
-        return Err(Error::usage(what).fix("give a folder of class folders"));
+    if with_task!(first.task, T => T::CLASS_OF.is_none()) {
+        return Err(Problem::new("it holds boxes, and rank is for classes")
+            .of_file(&request.data)
+            .fix("give a folder of class folders")
+            .into());
     }
     // The images are checked once.
     let data = open_data::<Classification>(first, observe)?;

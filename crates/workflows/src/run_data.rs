@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
 use warmstart_data::{Sample, Sketch, SplitKind, check, copies, data_folder};
-use warmstart_files::{path_shown, shown};
+use warmstart_files::path_shown;
 
-use warmstart_recipe::folds::Fold;
+use warmstart_recipe::folds::FoldImages;
 use warmstart_recipe::run_files::{BEST, RECIPE, resolve_path};
-use warmstart_recipe::{Error, Key, NO_WEIGHTS, Recipe, absolute};
+use warmstart_recipe::{Error, Key, NO_WEIGHTS, Problem, Recipe, absolute};
 use warmstart_run::checkpoint::is_checkpoint;
 use warmstart_run::data_files::{DataFiles, Entry, described, label_checksum, listed};
 use warmstart_run::folder::data_files_of;
@@ -105,24 +105,26 @@ impl RunData {
         classes: &[String],
     ) -> Result<OwnImages<T::Label>, Error> {
         let Some(files) = &self.files else {
-            let what = format!(
-                "{} has no data-files.txt, so the run's images are not known",
-                shown(&self.run)
-            );
-            return Err(Error::usage(what).fix(give_data()));
+            let what = "it has no data-files.txt, so the run's images are unknown";
+            return Err(Problem::new(what)
+                .of_file(&self.run)
+                .fix(give_data())
+                .into());
         };
         let wanted: Vec<Entry> = self.of_split(files, split);
         if wanted.is_empty() {
-            let what = format!("the run has no images of the split `{}`", split.folder());
-            return Err(Error::usage(what).fix(give_data()));
+            let what = format!("it has no images of the split `{}`", split.folder());
+            return Err(Problem::new(what)
+                .of_file(&self.run)
+                .fix(give_data())
+                .into());
         }
         let data = T::open(&self.recipe)?.data;
         if data.classes != classes {
-            let what = format!(
-                "{} has other classes than the model now",
-                shown(&self.recipe.data)
-            );
-            return Err(Error::usage(what).fix(give_data()));
+            return Err(Problem::new("it has other classes than the model now")
+                .of_file(&self.recipe.data)
+                .fix(give_data())
+                .into());
         }
         let test = data.test.unwrap_or_default();
         let mut found = HashMap::new();
@@ -144,17 +146,19 @@ impl RunData {
         }
         if own.samples.is_empty() {
             let what = format!(
-                "{} holds none of the run's {} images of the split `{}` as they were",
-                shown(&self.recipe.data),
+                "it holds none of the run's {} images of the split `{}` as they were",
                 own.lost.len(),
                 split.folder()
             );
-            return Err(Error::usage(what).fix(give_data()));
+            return Err(Problem::new(what)
+                .of_file(&self.recipe.data)
+                .fix(give_data())
+                .into());
         }
         Ok(own)
     }
 
-    /// Those of `images` that the model has seen, in this run or in one whose weights it started from.
+    /// Images among `images` that the model has seen, in this run or in one whose weights it started from.
     /// `None` if the list of the run's files is lost.
     ///
     /// # Errors
@@ -226,7 +230,7 @@ impl RunData {
             (Some(part), SplitKind::Train | SplitKind::Validation) => {
                 // The same images are listed for both, and split into folds by their classes.
                 let labels = self.labels(&all);
-                let fold = labels.map(|labels| Fold::new(part, &labels, self.recipe.seed));
+                let fold = labels.map(|labels| FoldImages::new(part, &labels, self.recipe.seed));
                 match (fold, split) {
                     (Some(fold), SplitKind::Train) => fold.training,
                     (Some(fold), SplitKind::Validation | SplitKind::Test) => fold.validation,
@@ -249,7 +253,7 @@ impl RunData {
         entries.iter().map(label).collect()
     }
 
-    /// Those of `images` that are files of the run: with the same content or, where the run's file is missing, with the
+    /// Images among `images` that are files of the run: with the same content or, where the run's file is missing, with the
     /// same size and name.
     fn same_files(&self, entries: &[Entry], images: &[PathBuf]) -> HashSet<PathBuf> {
         let mut by_size: HashMap<u64, Vec<&Entry>> = HashMap::new();
@@ -281,7 +285,7 @@ impl RunData {
         same.map(|(image, _)| image.clone()).collect()
     }
 
-    /// Those of `images` that are near-duplicates of a file of the run, such as resized or saved again. Of many files,
+    /// Images among `images` that are near-duplicates of a file of the run, such as resized or saved again. Of many files,
     /// only some are compared.
     fn near_duplicates(&self, entries: &[Entry], images: &[&PathBuf]) -> HashSet<PathBuf> {
         if images.is_empty() {
@@ -438,7 +442,7 @@ mod tests {
             .into();
         let seen = run.seen(&images).unwrap().unwrap();
         assert_eq!((seen.trained_on.len(), seen.chosen_by.len()), (2, 1));
-        let fold = Fold::new(run.recipe.fold.unwrap(), &[0, 0, 1], run.recipe.seed);
+        let fold = FoldImages::new(run.recipe.fold.unwrap(), &[0, 0, 1], run.recipe.seed);
         assert_eq!(seen.chosen_by, [images[fold.validation[0]].clone()]);
     }
 }

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::data_folder;
-use warmstart_files::shown;
-use warmstart_recipe::{Draft, Error, Key, Recipe, Undecided, absolute, output_folder, resolve};
+use warmstart_recipe::{
+    Draft, Error, Key, Problem, Recipe, Undecided, absolute, output_folder, resolve,
+};
 use warmstart_run::data_files::DataFiles;
 use warmstart_run::event::Observer;
 use warmstart_run::folder::RunFolder;
@@ -32,11 +33,11 @@ pub fn train(
     let (recipe, undecided) = resolve(draft)?;
     let out = output_folder(out, &recipe.data);
     if absolute(&out).starts_with(data_folder(&recipe.data)) {
-        let what = format!(
-            "{} lies in the data set's folder, where it would be taken for a part of it",
-            shown(&out)
-        );
-        return Err(Error::usage(what).fix(format!("give another {}", Key::OUT)));
+        let what = "it lies in the data set's folder, where it would be taken for a part of it";
+        return Err(Problem::new(what)
+            .of_file(&out)
+            .fix(format!("give another {}", Key::OUT))
+            .into());
     }
     RunFolder::require_new(&out)?;
     with_task!(recipe.task, T => train_task::<T>(recipe, &undecided, &out, resources, observe))

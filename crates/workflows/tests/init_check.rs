@@ -39,9 +39,9 @@ fn without_batch_norm_small_weights_vanish() {
         "{:?}",
         check.findings
     );
-    // √(512 / 2) · 0.01 a layer.
+    // √(512 / 2) · 0.01 per layer.
     assert!(
-        check.findings[0].contains("× 0.16 a layer"),
+        check.findings[0].contains("× 0.16 per layer"),
         "{:?}",
         check.findings
     );

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use warmstart_data::{SplitKind, scenes};
+use warmstart_recipe::IMAGE_SIZES;
 
 /// The path of a picture.
 pub fn svg(text: &str) -> Result<PathBuf, String> {
@@ -34,6 +35,16 @@ pub fn share(text: &str) -> Result<f32, String> {
         .ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
+/// The edge of an image, in pixels.
+pub fn image_size(text: &str) -> Result<usize, String> {
+    let size = text.parse().ok();
+    size.filter(|size| IMAGE_SIZES.contains(size))
+        .ok_or_else(|| {
+            let (least, most) = (IMAGE_SIZES.start(), IMAGE_SIZES.end());
+            format!("expected a whole number from {least} to {most}")
+        })
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Layout {
     Coco,
@@ -46,30 +57,6 @@ pub enum DataSplit {
     Train,
     Val,
     Test,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-pub enum Fit {
-    /// Whichever a linear probe on frozen features classifies best
-    Auto,
-    /// The centre: the ends of a long picture are lost
-    Crop,
-    /// The whole picture, stretched to a square
-    Squash,
-    /// The whole picture on grey
-    Letterbox,
-}
-
-impl Fit {
-    /// The fit that was chosen, unless the data are to decide.
-    pub fn chosen(self) -> Option<warmstart_data::Fit> {
-        match self {
-            Fit::Auto => None,
-            Fit::Crop => Some(warmstart_data::Fit::Crop),
-            Fit::Squash => Some(warmstart_data::Fit::Squash),
-            Fit::Letterbox => Some(warmstart_data::Fit::Letterbox),
-        }
-    }
 }
 
 impl From<Layout> for scenes::Layout {

@@ -4,21 +4,22 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use warmstart_recipe::{Init, SEED};
+use warmstart_recipe::{Init, Key, SEED};
 use warmstart_workflows::init_check;
 
-use super::{Threads, svg};
+use super::{Threads, documentation, image_size, svg};
 
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   warmstart init-check --model resnet18 --init kaiming_normal
-  warmstart init-check --model plain --compare 'normal(0.01)' 'normal(0.1)' kaiming_normal
-  warmstart init-check --model mobilenet_v2 --init lsuv --data pets/ --picture pets-init.svg
+  warmstart init-check --model plain --compare 'normal(0.01)' kaiming_normal
+  warmstart init-check --model mobilenet_v2 --init lsuv --data pets/
 
-A batch goes through the network, forward and back. `plain` is the textbook's case: 30 linear layers of 512
-rectifiers, without the batch norm that compensates for an initialization in the other models. Schemes:
-torchvision, normal(deviation), trunc_normal(deviation), xavier_uniform, xavier_normal, kaiming_uniform,
+A batch goes through the network, forward and back. `plain` is the textbook's
+case: 30 linear layers of 512 ReLUs, without the batch norm that compensates for
+an initialization in the other models. Schemes: torchvision, normal(deviation),
+trunc_normal(deviation), xavier_uniform, xavier_normal, kaiming_uniform,
 kaiming_normal (both: `in` or `out` in brackets), orthogonal, lsuv.")]
 pub struct InitCheck {
     /// Architecture, or plain
@@ -37,16 +38,15 @@ pub struct InitCheck {
     #[arg(long, value_name = "N", default_value = "16", value_parser = clap::value_parser!(u16).range(2..=1024))]
     pub batch: u16,
     /// Edge of the square images, in pixels [default: the model's own]
-    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u16).range(32..=2048))]
-    pub image_size: Option<u16>,
-    /// Seed of everything random
-    #[arg(long, default_value_t = SEED)]
+    #[arg(long, value_name = "PIXELS", value_parser = image_size)]
+    pub image_size: Option<usize>,
+    #[arg(long, default_value_t = SEED, help = documentation(Key("seed")))]
     pub seed: u64,
     /// Picture to write: depth on x, signal and gradient on a logarithmic y axis; only an earlier picture of
     /// warmstart's is overwritten
     #[arg(long, value_name = "FILE", default_value = "init-check.svg", value_parser = svg)]
     pub picture: PathBuf,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]

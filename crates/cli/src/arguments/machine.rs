@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use warmstart_data::FeatureCacheFolder;
 use warmstart_recipe::size_with_unit;
 
-/// Why the system has no place for a cache.
+/// Reason why there is no default cache folder.
 #[cfg(windows)]
 pub const NO_CACHE_FOLDER: &str = "LOCALAPPDATA does not name an absolute path";
 #[cfg(not(windows))]
@@ -23,7 +23,7 @@ pub struct CacheFolder {
     /// Size above which the least recently used features are removed
     #[arg(long = "cache-limit", value_name = "SIZE", default_value = "20GB", value_parser = size)]
     limit: ByteSize,
-    /// Cache no features: compute them in every epoch, with the same result
+    /// Do not cache features; compute them every epoch (same result)
     #[arg(long, conflicts_with_all = ["path", "limit"])]
     no_cache: bool,
 }
@@ -84,9 +84,9 @@ pub struct Cache {
 
 #[derive(Subcommand)]
 pub enum CacheCommand {
-    /// List the files, the last used first
+    /// List cached files, most recently used first
     List(CachePlace),
-    /// Remove them all
+    /// Remove all cached files
     Clear(CachePlace),
 }
 

@@ -1,13 +1,59 @@
-//! The options of a recipe as flags, made from their declarations.
+//! The options of a recipe as flags, made from their declarations; those of other commands have their words and help
+//! from there, too.
 
 use std::ffi::{OsStr, OsString};
 
-use clap::builder::{OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::error::ErrorKind;
+use clap::builder::{
+    OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser,
+};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
-use warmstart_recipe::{Draft, Flag, OptionInfo, PHASE_OPTIONS, PhaseFlag, RUN_OPTIONS};
+use warmstart_recipe::{
+    Draft, Error, Flag, Key, OptionInfo, PHASE_OPTIONS, PhaseFlag, Problem, RUN_OPTIONS,
+    ResumeFlag, UserValue,
+};
 
-use crate::printing::flag;
+/// The declaration of an option of a run.
+///
+/// # Panics
+/// If there is none of that name.
+fn declared(key: Key) -> &'static OptionInfo {
+    let mut options = RUN_OPTIONS.iter();
+    let option = options.find(|option| option.key == key.0);
+    option.expect("the option is declared")
+}
+
+/// The documentation of an option of a run.
+pub fn documentation(key: Key) -> &'static str {
+    declared(key).documentation.trim()
+}
+
+/// Parses a value of an option of a run: its range is checked with the recipe.
+///
+/// # Panics
+/// If there is no option of that name.
+pub fn value_of<T: UserValue + Clone + Send + Sync + 'static>(key: Key) -> ValueParser {
+    parser(declared(key), |text| T::of_flag(&text))
+}
+
+/// Parses a value of an option: one of its words, or one of its type.
+fn parser<T: Clone + Send + Sync + 'static>(
+    option: &'static OptionInfo,
+    value: fn(OsString) -> Result<T, String>,
+) -> ValueParser {
+    if !option.choices.is_empty() {
+        let words = option
+            .choices
+            .iter()
+            .map(|choice| PossibleValue::new(choice.word).help(choice.meaning));
+        let words = PossibleValuesParser::new(words);
+        return ValueParser::new(words.try_map(move |word| value(word.into())));
+    }
+    let parse = option.parse;
+    ValueParser::new(OsStringValueParser::new().try_map(move |text| {
+        parse(&text)?;
+        value(text)
+    }))
+}
 
 /// The part of a run that a flag is for.
 #[derive(Clone, Copy)]
@@ -40,26 +86,44 @@ fn of_train() -> Vec<OptionFlag> {
 /// The flags of `resume`.
 fn of_resume() -> Vec<OptionFlag> {
     let options = RUN_OPTIONS.iter().chain(PHASE_OPTIONS);
-    let changed = options.filter_map(|option| Some((option, option.resume.flag?)));
-    changed
-        .flat_map(|(option, help)| flags(option, Some(help)))
+    options
+        .flat_map(|option| match option.resume.flag {
+            ResumeFlag::None => Vec::new(),
+            flag @ (ResumeFlag::AsInTrain
+            | ResumeFlag::Documented(_)
+            | ResumeFlag::Phases { .. }
+            | ResumeFlag::Thawed(_)) => flags(option, Some(flag)),
+        })
         .collect()
 }
 
-/// The flags of an option; for `resume`, with its documentation there, where an empty text stands for that of the flags
-/// themselves.
-fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<OptionFlag> {
+/// The flags of an option; for `resume`, in its form there.
+fn flags(option: &'static OptionInfo, resume: Option<ResumeFlag>) -> Vec<OptionFlag> {
     let help = |documentation: &str, default: &str| match resume {
-        Some("") => documentation.trim().to_owned(),
-        Some(help) => help.to_owned(),
-        None if default.is_empty() => documentation.trim().to_owned(),
-        None => format!("{} [default: {default}]", documentation.trim()),
+        Some(ResumeFlag::Documented(help)) => help.to_owned(),
+        None if !default.is_empty() => format!("{} [default: {default}]", documentation.trim()),
+        None
+        | Some(
+            ResumeFlag::None
+            | ResumeFlag::AsInTrain
+            | ResumeFlag::Phases { .. }
+            | ResumeFlag::Thawed(_),
+        ) => documentation.trim().to_owned(),
     };
     let of_place = |place, flag: PhaseFlag, value| OptionFlag {
         place,
         option,
         name: flag.name,
-        help: help(flag.documentation, flag.default),
+        help: match (resume, place) {
+            (Some(ResumeFlag::Phases { frozen, .. }), Place::Frozen) => frozen.to_owned(),
+            (Some(ResumeFlag::Phases { thawed, .. } | ResumeFlag::Thawed(thawed)), _) => {
+                thawed.to_owned()
+            }
+            (
+                None | Some(ResumeFlag::None | ResumeFlag::AsInTrain | ResumeFlag::Documented(_)),
+                _,
+            ) => help(flag.documentation, flag.default),
+        },
         is_of_phase: true,
         value: Ok(value),
     };
@@ -94,8 +158,7 @@ fn flags(option: &'static OptionInfo, resume: Option<&'static str>) -> Vec<Optio
         } => {
             let frozen = frozen.map(|flag| of_place(Place::Frozen, flag, value));
             let thawed = thawed.map(|flag| of_place(Place::Thawed, flag, value));
-            // With documentation of its own, the flag of `resume` is that of the thawed phase.
-            let frozen = frozen.filter(|_| resume.is_none_or(str::is_empty));
+            let frozen = frozen.filter(|_| !matches!(resume, Some(ResumeFlag::Thawed(_))));
             frozen.into_iter().chain(thawed).collect()
         }
     }
@@ -112,18 +175,9 @@ impl OptionFlag {
         let Ok(placeholder) = self.value else {
             return argument.action(ArgAction::SetTrue);
         };
-        let argument = argument.value_name(placeholder);
-        let choices = self.option.choices;
-        if !choices.is_empty() {
-            let values = choices
-                .iter()
-                .map(|choice| PossibleValue::new(choice.word).help(choice.meaning));
-            return argument.value_parser(PossibleValuesParser::new(values).map(OsString::from));
-        }
-        let parse = self.option.parse;
-        argument.value_parser(
-            OsStringValueParser::new().try_map(move |text| parse(&text).map(|()| text)),
-        )
+        argument
+            .value_name(placeholder)
+            .value_parser(parser(self.option, Ok))
     }
 
     /// The text that was given.
@@ -144,12 +198,12 @@ impl OptionFlag {
 }
 
 /// Puts the given flags into a draft.
-fn apply(flags: &[OptionFlag], matches: &ArgMatches, draft: &mut Draft) -> Result<(), clap::Error> {
+fn apply(flags: &[OptionFlag], matches: &ArgMatches, draft: &mut Draft) -> Result<(), Error> {
     for option in flags {
         if let Some(text) = option.given(matches) {
             option.set(draft, &text).map_err(|expected| {
-                let message = format!("{}: {expected}", flag(option.name));
-                clap::Error::raw(ErrorKind::ValueValidation, message)
+                let key = Key(option.name);
+                Problem::new(format!("{key}: {expected}")).of_key(key)
             })?;
         }
     }
@@ -167,7 +221,7 @@ macro_rules! option_flags {
             ///
             /// # Errors
             /// If a value is not one of its option.
-            pub fn over(&self, mut draft: Draft) -> Result<Draft, clap::Error> {
+            pub fn over(&self, mut draft: Draft) -> Result<Draft, Error> {
                 apply(&$flags(), &self.0, &mut draft)?;
                 Ok(draft)
             }

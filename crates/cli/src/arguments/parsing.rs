@@ -1,4 +1,4 @@
-//! From the command line to arguments, or to one line that says what is wrong.
+//! Parsing of the command line, with errors on one line.
 
 use std::env;
 use std::ffi::OsString;
@@ -19,8 +19,28 @@ pub fn arguments() -> Result<Arguments, Failure> {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayVersion
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
-        _ => Failure::usage(line(&error, &words)),
+        _ => Failure::command_line(line(&error, &words), key(&error), found(&error)),
     })
+}
+
+/// The flag that an error is about, in a recipe's spelling; `None` if it is about none.
+fn key(error: &clap::Error) -> Option<String> {
+    let flags = match error.get(ContextKind::InvalidArg)? {
+        ContextValue::String(flag) => std::slice::from_ref(flag),
+        ContextValue::Strings(flags) => flags,
+        _ => return None,
+    };
+    // Such as `--epochs <N>`.
+    let flag = flags.first()?.strip_prefix("--")?;
+    Some(flag.split([' ', '=']).next()?.replace('-', "_"))
+}
+
+/// The value that an error is about; empty if it is about none.
+fn found(error: &clap::Error) -> String {
+    match error.get(ContextKind::InvalidValue) {
+        Some(ContextValue::String(value)) => value.clone(),
+        _ => String::new(),
+    }
 }
 
 fn line(error: &clap::Error, words: &[OsString]) -> String {
@@ -145,6 +165,28 @@ mod tests {
             for word in expected {
                 assert!(said.contains(word), "{words:?}, {word}: {said}");
             }
+        }
+    }
+
+    #[test]
+    fn programs_get_the_flag_and_the_value() {
+        for (words, expected) in [
+            (
+                &["warmstart", "train", "--epochs", "x"][..],
+                (Some("epochs"), "x"),
+            ),
+            (
+                &["warmstart", "plan", "--freeze-lr", "low"],
+                (Some("freeze_lr"), "low"),
+            ),
+            (&["warmstart", "rank", "--weights", "w"], (Some("data"), "")),
+            (&["warmstart", "trian"], (None, "")),
+        ] {
+            let Err(error) = Arguments::try_parse_from(words) else {
+                panic!("{words:?} are fine");
+            };
+            let key = key(&error);
+            assert_eq!((key.as_deref(), &*found(&error)), expected, "{words:?}");
         }
     }
 

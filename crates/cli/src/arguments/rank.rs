@@ -1,17 +1,20 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use warmstart_data::Fit;
+use warmstart_recipe::{Auto, Key, SEED};
 
-use super::{CacheFolder, Fit, Threads, text_path};
+use super::{CacheFolder, Threads, documentation, image_size, text_path, value_of};
 
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart rank --data pets/ --weights imagenet.pth birds.safetensors runs/animals
+  warmstart rank --data pets/ --weights imagenet.pth birds.pth runs/animals
   warmstart rank --data pets/ --model resnet18 --weights resnet18.pth none
 
-Nothing is trained: each training image (at most 1,000) is classified by a regression on the frozen features
-of the others. The features are cached, so a second ranking takes seconds.")]
+Nothing is trained: each training image (at most 1,000) is classified by a
+regression on the frozen features of the others. The features are cached, so a
+second ranking takes seconds.")]
 pub struct Rank {
     /// Folder of a data set of classes
     #[arg(long, value_name = "DIR")]
@@ -25,15 +28,23 @@ pub struct Rank {
     /// Architecture of all of them [default: recognised from each file's tensors]
     #[arg(long, value_name = "NAME")]
     pub model: Option<String>,
-    /// Edge of the square image that goes into the network, in pixels [default: the model's own]
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(
+        long,
+        value_name = "PIXELS",
+        value_parser = image_size,
+        help = format!("{} [default: the model's own]", documentation(Key::IMAGE_SIZE))
+    )]
     pub image_size: Option<usize>,
-    /// How a picture fills that square
-    #[arg(long, default_value = "crop")]
-    pub fit: Fit,
-    /// Seed of the choice of images and of random weights [default: 42]
-    #[arg(long)]
-    pub seed: Option<u64>,
+    #[arg(
+        long,
+        default_value = "crop",
+        value_parser = value_of::<Auto<Fit>>(Key::FIT),
+        help = documentation(Key::FIT)
+    )]
+    pub fit: Auto<Fit>,
+    /// Seed of the choice of images and of random weights
+    #[arg(long, default_value_t = SEED)]
+    pub seed: u64,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -9,14 +9,16 @@ use super::{CacheFolder, ResumeOptions, Threads, TrainOptions, svg};
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart train --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth --out runs/pets
-  warmstart train --data pets/ --model resnet18 --weights none --epochs 30 --out runs/scratch
+  warmstart train --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth
+  warmstart train --data pets/ --model resnet18 --weights none --epochs 30
   warmstart train recipe.toml --seed 7 --out runs/pets-7
 
-The data are DIR/train/<class>/… and DIR/val/<class>/… (and DIR/test/<class>/…, measured once at the
-end), or DIR/<class>/…, a share of which is used for validation. A detector is trained where DIR holds
-boxes in the layout of COCO (annotations/instances_train.json), YOLO (data.yaml), Pascal VOC (Annotations/),
-Labelme or Label Studio; the detectors of other tools cannot be loaded, but every backbone file can.")]
+The data are DIR/train/<class>/… and DIR/val/<class>/… (and DIR/test/<class>/…,
+evaluated once at the end), or DIR/<class>/…, a share of which is used for
+validation. A detector is trained where DIR holds boxes in the layout of COCO
+(annotations/instances_train.json), YOLO (data.yaml), Pascal VOC (Annotations/),
+Labelme or Label Studio. The detectors of other tools cannot be loaded, but every
+backbone file can.")]
 pub struct Train {
     /// A recipe in TOML; flags override it
     pub recipe: Option<PathBuf>,
@@ -25,8 +27,7 @@ pub struct Train {
     /// Folder of the run [default: runs/ followed by the name of the data folder]
     #[arg(long, value_name = "RUN")]
     pub out: Option<PathBuf>,
-    /// Cross-validate: K runs in RUN/fold-1 …, each validated on another part of the images; the same
-    /// command resumes them
+    /// Cross-validate: K runs in RUN/fold-1, …, each validated on a different fold; repeat the command to resume
     #[arg(long, value_name = "K")]
     pub folds: Option<usize>,
     #[command(flatten)]
@@ -38,16 +39,18 @@ pub struct Train {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart resume runs/pets                     after a crash, Ctrl-C, or a full disk
-  warmstart resume runs/pets --memory 2GB        with less memory
-  warmstart resume runs/pets --epochs 40         the loss was still falling at the end
-  warmstart resume runs/pets --from-epoch 8      go back, and remove later epochs
-  warmstart resume runs/pets --data /mnt/pets    the data set has moved
+  warmstart resume runs/pets                   after a crash, Ctrl-C, or a full disk
+  warmstart resume runs/pets --memory 2GB      with less memory
+  warmstart resume runs/pets --epochs 40       the loss was still falling
+  warmstart resume runs/pets --from-epoch 8    go back, and remove later epochs
+  warmstart resume runs/pets --data /mnt/pets  the data set has moved
 
-Without a change, the run ends in the same bits as one that was never stopped, also within an epoch: a
-checkpoint is made at each epoch's end, every five minutes (train --checkpoint-every), and on Ctrl-C, SIGTERM
-or the loss of the terminal after the current step (a second signal ends the process at once). A stopped run's
-exit code is 130, 143 for SIGTERM, or 129 for SIGHUP. Each change is printed with its effect on the result.")]
+If nothing is changed, the result is bit-identical to an uninterrupted run, even
+after a stop within an epoch. A checkpoint is written at the end of each epoch,
+every five minutes (train --checkpoint-every), and after the current step on
+Ctrl-C, SIGTERM or the loss of the terminal; a second signal ends the process at
+once. The exit code of a stopped run is 130, 143 for SIGTERM, or 129 for SIGHUP.
+Each change is printed with its effect on the result.")]
 pub struct Resume {
     /// Folder of the run
     pub run: PathBuf,
@@ -59,7 +62,7 @@ pub struct Resume {
     /// Continue although the data set has grown, shrunk or changed
     #[arg(long)]
     pub accept_data_change: bool,
-    /// The run ended for lack of memory: continue with half as many images at a time
+    /// Continue a run that ran out of memory, with half the micro-batch
     #[arg(long)]
     pub out_of_memory: bool,
     #[command(flatten)]
@@ -77,7 +80,7 @@ pub struct Runs {
     /// Folder to look below
     #[arg(default_value = "runs")]
     pub folder: PathBuf,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
 }
@@ -86,11 +89,11 @@ pub struct Runs {
 #[command(after_help = "\
 Examples:
   warmstart plan --data pets/ --model resnet50 --weights resnet50.pth
-  warmstart plan --data pets/ --model resnet50 --weights resnet50.pth --batch 64 --memory 4GiB
+  warmstart plan recipe.toml --batch 64 --memory 4GiB
   warmstart plan recipe.toml --json
 
-Takes the arguments of train; --out has no effect. A few steps are measured in a process of their own;
-the file of weights must exist, but is not read.")]
+Takes the arguments of train; --out has no effect. A few steps are measured in a
+child process; the weight file must exist but is not read.")]
 pub struct Plan {
     #[command(flatten)]
     pub train: Train,
@@ -102,11 +105,12 @@ pub struct Plan {
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  warmstart lr-find --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth
+  warmstart lr-find --data pets/ --model resnet18 --weights resnet18.pth
   warmstart lr-find recipe.toml --picture rates.svg
 
-Takes the arguments of train; --out has no effect, and no run is created. Each phase takes up to a hundred steps
-at rates from 1e-6 to 1; a later phase starts from what the one before has learned at its suggested rate.")]
+Takes the arguments of train; --out has no effect, and no run is created. Each
+phase takes up to a hundred steps at rates from 1e-6 to 1; a later phase starts
+from what the one before has learned at its suggested rate.")]
 pub struct LrFind {
     #[command(flatten)]
     pub train: Train,
@@ -114,7 +118,7 @@ pub struct LrFind {
     /// picture of warmstart's is overwritten
     #[arg(long, value_name = "FILE", default_value = "lr-find.svg", value_parser = svg)]
     pub picture: PathBuf,
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
 }

@@ -1,6 +1,6 @@
 //! `warmstart data check` and `warmstart data convert`.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 
 use warmstart_data::scenes::{self, Report};
 use warmstart_files::shown;
@@ -8,6 +8,7 @@ use warmstart_recipe::{SEED, VAL_SPLIT};
 
 use super::{Failure, use_threads};
 use crate::arguments::{DataCheck, DataCommand, DataConvert};
+use crate::printing::{json, line, lines};
 
 pub fn data(command: DataCommand) -> Result<(), Failure> {
     match command {
@@ -23,10 +24,9 @@ fn check(arguments: DataCheck) -> Result<(), Failure> {
     report.decode_images(&opened, |_, _| ());
     let mut out = stdout().lock();
     if arguments.json {
-        let report = serde_json::to_string(&report).expect("a report is plain data");
-        writeln!(out, "{report}")?;
+        json(&mut out, &report)?;
     } else {
-        writeln!(out, "{report}")?;
+        lines(&mut out, &report.to_string())?;
     }
     match report.unreadable.len() {
         0 => Ok(()),
@@ -40,23 +40,23 @@ fn convert(arguments: DataConvert) -> Result<(), Failure> {
     let written = scenes::write(&opened.dataset, &arguments.out, arguments.to.into())?;
     let mut out = stdout().lock();
     if opened.validates_by_share {
-        writeln!(
-            out,
+        let drawn = format!(
             "the data have no validation split: {} of {} images were drawn for one, with the seed {SEED}",
             opened.dataset.validation.len(),
             opened.dataset.train.len() + opened.dataset.validation.len()
-        )?;
+        );
+        line(&mut out, drawn)?;
     }
     if !opened.findings.is_empty() {
-        writeln!(out, "{}", opened.findings)?;
+        lines(&mut out, &opened.findings.to_string())?;
     }
-    writeln!(
-        out,
+    let counts = format!(
         "{}: {} images, {} objects",
         shown(&arguments.out),
         written.images,
         written.objects
-    )?;
+    );
+    line(&mut out, counts)?;
     for (count, what) in [
         (
             written.crowds_left_out,
@@ -72,7 +72,7 @@ fn convert(arguments: DataConvert) -> Result<(), Failure> {
         ),
     ] {
         if count > 0 {
-            writeln!(out, "{count} {what}")?;
+            line(&mut out, format!("{count} {what}"))?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json as value};
 use warmstart_data::{Sample, SplitKind};
 use warmstart_files::{shown, text};
+use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::classify::Classification;
 use warmstart_tasks::classify::classifier::{Classifier, TOP};
 use warmstart_tasks::detect::Detection;
@@ -13,10 +14,10 @@ use warmstart_tasks::detect::detector::{Detector, LabelledScenes};
 use warmstart_tasks::kinds::Trained;
 use warmstart_workflows::run_data::{OwnImages, RunData, Seen};
 
-use super::seen::tell_seen;
+use super::seen::warn_of_seen;
 use super::{Failure, use_threads};
 use crate::arguments::Eval;
-use crate::printing::{json, line, lines, told};
+use crate::printing::{json, line, lines, print_to_stderr};
 use crate::progress::interval;
 
 pub fn eval(arguments: Eval) -> Result<(), Failure> {
@@ -43,7 +44,7 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
         (None, None) => return Err(no_run(arguments)),
     };
     let source = Source::new(arguments, run, &images.samples)?;
-    source.tell();
+    source.print();
     let result = detector.evaluate(&images, workers)?;
     let figures = &result.figures;
     let (coco, voc) = (figures.coco(), figures.voc());
@@ -79,9 +80,14 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
 
 fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<(), Failure> {
     if arguments.split.is_some() && arguments.data.is_some() {
-        return Err(Failure::usage(
-            "--split chooses among the run's own images, and --data of a classifier already names the folder of a split: leave --split out",
-        ));
+        let what = format!(
+            "--split chooses among the run's own images, and {} of a classifier already names the folder of a split",
+            Key::DATA
+        );
+        return Err(Problem::new(what)
+            .of_key(Key("split"))
+            .fix("leave --split out")
+            .into());
     }
     let classes = &classifier.info.classes;
     let run = RunData::beside(&arguments.model, Some(classes.len()))?;
@@ -91,7 +97,7 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
         (None, None) => return Err(no_run(arguments)),
     };
     let source = Source::new(arguments, run, &samples)?;
-    source.tell();
+    source.print();
     let result = classifier.evaluate(&samples, workers)?;
     let matrix = &result.confusion;
     let accuracy = matrix.interval();
@@ -131,16 +137,16 @@ fn split(arguments: &Eval) -> SplitKind {
 }
 
 fn no_run(arguments: &Eval) -> Failure {
-    Failure::usage(format!(
-        "{} does not lie in the folder of a run, so its validation images are not known: give --data DIR",
-        shown(&arguments.model)
-    ))
+    Problem::new("it is not in the folder of a run, so its validation images are unknown")
+        .of_file(&arguments.model)
+        .fix(format!("give {} DIR", Key::DATA))
+        .into()
 }
 
 /// The images that are left, after a note on the lost ones.
 fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
     if let Some(first) = images.lost.first() {
-        told(format!(
+        print_to_stderr(format!(
             "note: {} of the run's {} images are missing, or have another size or label, and are left out: {first}{}",
             images.lost.len(),
             images.lost.len() + images.samples.len(),
@@ -176,21 +182,20 @@ impl Source {
         })
     }
 
-    /// Prints, before any figure, where the images come from and whether the model has seen them.
-    fn tell(&self) {
+    /// Prints, before any metric, where the images come from and whether the model has seen them.
+    fn print(&self) {
         if let (Some(split), Some(run)) = (self.own, &self.run) {
             let what = split.adjective();
             let (run, data) = (shown(&run.run), shown(&run.recipe.data));
-            told(format!(
-                "measured on the {} {what} images of {run}, from {data}",
+            print_to_stderr(format!(
+                "evaluated on the {} {what} images of {run}, from {data}",
                 self.images
             ));
         }
         match &self.seen {
-            Some(seen) => tell_seen("the model", seen, self.images),
-            None => told(
-                "note: it is not known whether the model was trained on these images: no run's list of files \
-                 (data-files.txt) lies beside it",
+            Some(seen) => warn_of_seen("the model", seen, self.images),
+            None => print_to_stderr(
+                "note: it is unknown whether the model was trained on these images: there is no data-files.txt beside it",
             ),
         }
     }

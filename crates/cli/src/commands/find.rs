@@ -1,10 +1,10 @@
 //! `warmstart predict` with a detector.
 
 use std::collections::BTreeMap;
-use std::io::{Write, stdout};
+use std::io::stdout;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json as value};
 use warmstart_files::{shown, text};
 use warmstart_tasks::detect::Selection;
 use warmstart_tasks::detect::detector::{Detector, FoundObject, FoundObjects};
@@ -12,7 +12,7 @@ use warmstart_tasks::detect::detector::{Detector, FoundObject, FoundObjects};
 use super::Failure;
 use super::found_pictures::FoundPictures;
 use crate::arguments::Predict;
-use crate::printing::{line, told};
+use crate::printing::{json, line};
 
 pub fn find(
     detector: &Detector,
@@ -41,17 +41,20 @@ pub fn find(
             Ok(objects) => objects,
             Err(error) => {
                 failed += 1;
-                told(format!("error: {error}"));
+                Failure::from(error).print(arguments.json);
                 return;
             }
         };
         if printed.is_ok() {
-            printed = match (arguments.json, arguments.count) {
-                (true, counts) => {
-                    writeln!(out, "{}", json_line(&path, &objects, classes, counts))
-                }
-                (false, true) => line(&mut out, count_line(&path, &objects, classes)),
-                (false, false) => line(&mut out, text_line(&path, &objects, classes)),
+            printed = if arguments.json {
+                json(
+                    &mut out,
+                    &as_json(&path, &objects, classes, arguments.count),
+                )
+            } else if arguments.count {
+                line(&mut out, count_line(&path, &objects, classes))
+            } else {
+                line(&mut out, text_line(&path, &objects, classes))
             };
         }
         if saved.is_ok() {
@@ -77,22 +80,22 @@ fn counts<'a>(objects: &[FoundObject], classes: &'a [String]) -> BTreeMap<&'a st
     counts
 }
 
-fn json_line(path: &Path, objects: &[FoundObject], classes: &[String], counted: bool) -> String {
+fn as_json(path: &Path, objects: &[FoundObject], classes: &[String], is_counted: bool) -> Value {
     let predictions: Vec<_> = objects
         .iter()
         .map(|object| {
-            json!({
+            value!({
                 "class": classes[object.class],
                 "probability": object.score,
                 "box": object.bounds.corners(),
             })
         })
         .collect();
-    let mut line = json!({"file": text(path), "predictions": predictions});
-    if counted {
-        line["counts"] = json!(counts(objects, classes));
+    let mut result = value!({"file": text(path), "predictions": predictions});
+    if is_counted {
+        result["counts"] = value!(counts(objects, classes));
     }
-    line.to_string()
+    result
 }
 
 fn count_line(path: &Path, objects: &[FoundObject], classes: &[String]) -> String {

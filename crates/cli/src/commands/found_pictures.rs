@@ -7,6 +7,7 @@ use std::{fs, iter};
 
 use warmstart_data::{DrawnBox, crop, decode, draw_boxes, is_saved_picture, save_picture};
 use warmstart_files::shown;
+use warmstart_recipe::Problem;
 use warmstart_tasks::detect::detector::FoundObject;
 
 use super::Failure;
@@ -123,10 +124,12 @@ impl<'a> FoundPictures<'a> {
             .filter_map(folder_of)
             .any(|input| input == folder_itself)
         {
-            return Err(Failure::usage(format!(
-                "{} holds the pictures themselves, which could be overwritten: give another folder",
-                shown(folder)
-            )));
+            return Err(
+                Problem::new("it holds the input images, which could be overwritten")
+                    .of_file(folder)
+                    .fix("give another folder")
+                    .into(),
+            );
         }
         Ok(())
     }
@@ -142,10 +145,10 @@ impl<'a> FoundPictures<'a> {
         if !is_input && is_saved_picture(path) {
             return Ok(());
         }
-        Err(Failure::usage(format!(
-            "{} exists, and predict did not write it: give another folder, or remove it",
-            shown(path)
-        )))
+        Err(Problem::new("it exists, and predict did not write it")
+            .of_file(path)
+            .fix("give another folder, or remove it")
+            .into())
     }
 
     /// Refuses a folder with a file that has the name of a crop, and that `predict` did not write. The number of crops

@@ -1,13 +1,13 @@
 //! `warmstart init-check`.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 
 use warmstart_files::shown;
 use warmstart_workflows::init_check::{Check, Layer, Request, check};
 
 use super::{Failure, use_threads};
 use crate::arguments::InitCheck;
-use crate::printing;
+use crate::printing::{json, line};
 
 pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     warmstart_report::require_place(&arguments.picture)?;
@@ -15,7 +15,7 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     let request = Request {
         model: arguments.model,
         batch: usize::from(arguments.batch),
-        image_size: arguments.image_size.map(usize::from),
+        image_size: arguments.image_size,
         seed: arguments.seed,
         data: arguments.data,
     };
@@ -32,38 +32,36 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     let mut out = stdout().lock();
     if arguments.json {
         for check in &checks {
-            let line = serde_json::to_string(check).expect("a check is plain data");
-            writeln!(out, "{line}")?;
+            json(&mut out, check)?;
         }
         return Ok(());
     }
-    match &checks[..] {
-        [only] => table(&mut out, only)?,
-        several => side_by_side(&mut out, several)?,
+    let mut lines = match &checks[..] {
+        [only] => table(only),
+        several => side_by_side(several),
+    };
+    lines.extend(checks.iter().flat_map(verdict));
+    lines.push(format!("picture: {}", shown(picture)));
+    for text in lines {
+        line(&mut out, text)?;
     }
-    for check in &checks {
-        verdict(&mut out, check)?;
-    }
-    printing::line(&mut out, format!("picture: {}", shown(picture)))?;
     Ok(())
 }
 
-/// Prints a table with one line per layer, the classifier last; ratios are to the layer before, those of gradients to
-/// the layer after.
-fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
+/// A table with one line per layer, the classifier last; ratios are to the layer before, those of gradients to the layer
+/// after.
+fn table(check: &Check) -> Vec<String> {
     let width = names(check);
-    writeln!(
-        out,
+    let mut lines = vec![format!(
         "{:width$} {:>10} {:>10} {:>7} {:>6} {:>10} {:>7}",
         "layer", "mean", "deviation", "ratio", "zeros", "gradient", "ratio"
-    )?;
+    )];
     let layers: Vec<&Layer> = check.with_head().collect();
     for (index, layer) in layers.iter().enumerate() {
         let ratio = |a: f64, b: Option<f64>| b.map_or(String::new(), |b| format!("{:.2}", a / b));
         let before = index.checked_sub(1).map(|before| layers[before].deviation);
         let after = layers.get(index + 1).map(|layer| layer.gradient_deviation);
-        writeln!(
-            out,
+        lines.push(format!(
             "{:width$} {:>10.2e} {:>10.2e} {:>7} {:>5.0}% {:>10.2e} {:>7}",
             layer.name,
             layer.mean,
@@ -72,13 +70,13 @@ fn table(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
             100.0 * layer.zeros,
             layer.gradient_deviation,
             ratio(layer.gradient_deviation, after),
-        )?;
+        ));
     }
-    Ok(())
+    lines
 }
 
-/// Prints the deviation and gradient of each layer under each initialization.
-fn side_by_side(out: &mut impl Write, checks: &[Check]) -> Result<(), Failure> {
+/// The deviation and gradient of each layer under each initialization, as a table.
+fn side_by_side(checks: &[Check]) -> Vec<String> {
     let width = names(&checks[0]);
     let column = checks
         .iter()
@@ -86,24 +84,24 @@ fn side_by_side(out: &mut impl Write, checks: &[Check]) -> Result<(), Failure> {
         .max()
         .unwrap_or(0)
         .max(21);
-    write!(out, "{:width$}", "layer")?;
-    for check in checks {
-        write!(out, " {:>column$}", check.init)?;
-    }
-    writeln!(out, "   (deviation, gradient)")?;
+    let inits = checks
+        .iter()
+        .map(|check| format!(" {:>column$}", check.init));
+    let inits: String = inits.collect();
+    let mut lines = vec![format!("{:width$}{inits}   (deviation, gradient)", "layer")];
     for (index, layer) in checks[0].with_head().enumerate() {
-        write!(out, "{:width$}", layer.name)?;
+        let mut row = format!("{:width$}", layer.name);
         for check in checks {
             let layer = check.with_head().nth(index).expect("the same network");
             let both = format!("{:.2e}, {:.2e}", layer.deviation, layer.gradient_deviation);
-            write!(out, " {both:>column$}")?;
+            row += &format!(" {both:>column$}");
         }
-        writeln!(out)?;
+        lines.push(row);
     }
-    Ok(())
+    lines
 }
 
-fn verdict(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
+fn verdict(check: &Check) -> Vec<String> {
     let Check {
         init,
         forward,
@@ -118,17 +116,14 @@ fn verdict(out: &mut impl Write, check: &Check) -> Result<(), Failure> {
             "out of range".to_owned()
         }
     });
-    writeln!(
-        out,
-        "{init}: from the first layer to the last, the signal changes by {forward}, and the gradient on its way back by {backward}"
-    )?;
+    let mut lines = vec![format!(
+        "{init}: first to last layer: signal {forward}, gradient {backward}"
+    )];
     if findings.is_empty() {
-        writeln!(out, "  both stay within a factor of a thousand: healthy")?;
+        lines.push("  both stay within a factor of a thousand: healthy".to_owned());
     }
-    for finding in findings {
-        writeln!(out, "  {finding}")?;
-    }
-    Ok(())
+    lines.extend(findings.iter().map(|finding| format!("  {finding}")));
+    lines
 }
 
 fn names(check: &Check) -> usize {

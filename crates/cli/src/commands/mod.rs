@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use warmstart_data::DataError;
-use warmstart_recipe::{Error, Fields};
+use warmstart_recipe::{Error, Fields, Problem};
 use warmstart_weights::WeightError;
 
 use crate::arguments::Threads;
@@ -72,19 +72,34 @@ impl Failure {
 
     /// A wrong request.
     pub fn usage(message: impl Into<String>) -> Self {
+        Problem::new(message).into()
+    }
+
+    /// A command line that is not understood, in words, with the flag and the value in question as far as they are
+    /// known.
+    pub fn command_line(message: String, key: Option<String>, found: String) -> Self {
         Self {
-            message: message.into(),
+            message,
             code: USAGE,
             stopped: false,
-            fields: of_kind("usage"),
+            fields: Box::new(Fields {
+                key: key.map(Into::into),
+                found,
+                ..*of_kind("usage")
+            }),
         }
     }
 
     /// Prints the error, and returns the exit code.
     pub fn report(self, as_json: bool) -> ExitCode {
-        if self.message.is_empty() {
-            return ExitCode::from(self.code);
+        if !self.message.is_empty() {
+            self.print(as_json);
         }
+        ExitCode::from(self.code)
+    }
+
+    /// Prints the error.
+    pub fn print(&self, as_json: bool) {
         if as_json {
             let error = JsonError {
                 error: &self.message,
@@ -94,9 +109,8 @@ impl Failure {
             let _ = printing::json(&mut io::stderr(), &error);
         } else {
             let kind = if self.stopped { "" } else { "error: " };
-            printing::told(format!("{kind}{}", self.message));
+            printing::print_to_stderr(format!("{kind}{}", self.message));
         }
-        ExitCode::from(self.code)
     }
 }
 
@@ -129,9 +143,9 @@ impl From<WeightError> for Failure {
     }
 }
 
-impl From<clap::Error> for Failure {
-    fn from(error: clap::Error) -> Self {
-        Self::usage(error.to_string())
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Error::from(problem).into()
     }
 }
 

@@ -6,8 +6,9 @@ use std::{io, process, thread};
 use super::train::{draft_of_one, program, resources};
 use super::{Failure, start_threads};
 use crate::arguments::Plan;
+use crate::plan_table::plan_lines;
 use crate::printing;
-use crate::progress::{Progress, plan_lines};
+use crate::progress::Progress;
 
 pub fn plan(arguments: Plan) -> Result<(), Failure> {
     let (json, arguments) = (arguments.json, arguments.train);
@@ -37,5 +38,5 @@ pub fn probe() -> Result<(), Failure> {
         process::exit(0)
     });
     let cost = warmstart_workflows::plan::measure_request(&request, &program()?, start_threads)?;
-    serde_json::to_writer(stdout(), &cost).map_err(|error| Failure::failed(error.to_string()))
+    Ok(printing::json(&mut stdout(), &cost)?)
 }

@@ -1,19 +1,20 @@
 //! `warmstart predict`.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use serde_json::{Value, json as value};
 use warmstart_files::{shown, text};
 use warmstart_metrics::top_k;
+use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::classify::classifier::{Classifier, Prediction};
 use warmstart_tasks::kinds::Trained;
 
 use super::{Failure, find, use_threads};
 use crate::arguments::Predict;
-use crate::printing::{line, told};
+use crate::printing::{json, line, print_to_stderr};
 
-/// Classes that are shown of each picture.
+/// Classes that are shown per image.
 const TOP: usize = 5;
 
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
@@ -25,7 +26,7 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
             Ok((found, skipped)) => {
                 paths.extend(found);
                 for line in skipped.lines() {
-                    told(line);
+                    print_to_stderr(line);
                 }
             }
             // A folder without images, or neither a folder nor a file.
@@ -47,16 +48,15 @@ fn classify(
     workers: usize,
 ) -> Result<(), Failure> {
     let of_detectors = [
-        ("--conf", arguments.conf.is_some()),
-        ("--iou", arguments.iou.is_some()),
-        ("--draw", arguments.draw.is_some()),
-        ("--crop", arguments.crop.is_some()),
-        ("--count", arguments.count),
+        ("conf", arguments.conf.is_some()),
+        ("iou", arguments.iou.is_some()),
+        ("draw", arguments.draw.is_some()),
+        ("crop", arguments.crop.is_some()),
+        ("count", arguments.count),
     ];
     if let Some((flag, _)) = of_detectors.into_iter().find(|(_, given)| *given) {
-        return Err(Failure::usage(format!(
-            "{flag} belongs to a detector, and this model is a classifier"
-        )));
+        let what = format!("--{flag} is for detectors, and this model is a classifier");
+        return Err(Problem::new(what).of_key(Key(flag)).into());
     }
     let classes = &classifier.info.classes;
     let mut out = stdout().lock();
@@ -74,7 +74,7 @@ fn classify(
                     let top = top_k(&probabilities, TOP.min(classes.len()));
                     if printed.is_ok() {
                         printed = if arguments.json {
-                            writeln!(out, "{}", json_line(&path, &top, classes))
+                            json(&mut out, &as_json(&path, &top, classes))
                         } else {
                             line(&mut out, text_line(&path, &top, classes))
                         };
@@ -82,7 +82,7 @@ fn classify(
                 }
                 Err(error) => {
                     failed += 1;
-                    told(format!("error: {error}"));
+                    Failure::from(error).print(arguments.json);
                 }
             }
         },
@@ -97,12 +97,12 @@ fn classify(
     Ok(())
 }
 
-fn json_line(path: &Path, top: &[(usize, f32)], classes: &[String]) -> String {
+fn as_json(path: &Path, top: &[(usize, f32)], classes: &[String]) -> Value {
     let predictions: Vec<_> = top
         .iter()
-        .map(|(class, probability)| json!({"class": classes[*class], "probability": probability}))
+        .map(|(class, probability)| value!({"class": classes[*class], "probability": probability}))
         .collect();
-    json!({"file": text(path), "predictions": predictions}).to_string()
+    value!({"file": text(path), "predictions": predictions})
 }
 
 fn text_line(path: &Path, top: &[(usize, f32)], classes: &[String]) -> String {

@@ -2,11 +2,11 @@
 
 use std::io::stdout;
 
-use warmstart_recipe::{NO_WEIGHTS, SEED};
+use warmstart_recipe::{NO_WEIGHTS, UserValue as _};
 use warmstart_workflows::rank::{Ranked, Ranking, Request};
 
 use super::Failure;
-use super::seen::tell_seen;
+use super::seen::warn_of_seen;
 use super::train::resources;
 use crate::arguments::Rank;
 use crate::printing;
@@ -23,8 +23,8 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
         weights_prefix: arguments.weights_prefix,
         model: arguments.model,
         image_size: arguments.image_size,
-        fit: arguments.fit.chosen(),
-        seed: arguments.seed.unwrap_or(SEED),
+        fit: arguments.fit.stored(),
+        seed: arguments.seed,
     };
     let mut progress = Progress::new();
     let ranking =
@@ -33,7 +33,7 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
     let ranking = ranking?;
     for Ranked { weights, seen, .. } in &ranking.ranked {
         if let Some(seen) = seen {
-            tell_seen(weights, seen, ranking.images);
+            warn_of_seen(weights, seen, ranking.images);
         }
     }
     let mut out = stdout().lock();
@@ -66,7 +66,7 @@ fn lines(ranking: &Ranking) -> Vec<String> {
         ));
     }
     lines.push(format!(
-        "linear probe on {} training images, each classified by the frozen features of the others; always guessing the largest class: {:.4}",
+        "linear probe on {} training images, each classified by the frozen features of the others; majority-class baseline: {:.4}",
         ranking.images, ranking.largest_class
     ));
     lines.extend(verdict(ranking));
@@ -91,7 +91,7 @@ fn verdict(ranking: &Ranking) -> Option<String> {
         .collect();
     if first.interval.low <= ranking.largest_class {
         return Some(format!(
-            "{} is hardly better than always guessing the largest class: none of these weights suits the data",
+            "{} is hardly better than the majority-class baseline: none of these weights suits the data",
             named(&first.weights)
         ));
     }
@@ -99,7 +99,7 @@ fn verdict(ranking: &Ranking) -> Option<String> {
         (_, 1) => return None,
         ([], _) => format!("{} suits the data best", named(&first.weights)),
         (others, _) => format!(
-            "{} is first, but with so few images {} may be as good",
+            "{} ranks first, but not significantly ahead of {}",
             named(&first.weights),
             others.join(", ")
         ),

@@ -5,18 +5,18 @@ use std::path::PathBuf;
 use warmstart_files::shown;
 use warmstart_workflows::run_data::Seen;
 
-use crate::printing::told;
+use crate::printing::print_to_stderr;
 
 /// Most images that a note names.
 const NAMED: usize = 3;
 
-/// Warns of images that flatter the model `who`, out of `images` in total.
-pub fn tell_seen(who: &str, seen: &Seen, images: usize) {
+/// Warns of images that make the metrics of the model `who` optimistic, out of `images` in total.
+pub fn warn_of_seen(who: &str, seen: &Seen, images: usize) {
     if let Some(words) = trained_on(who, seen, images) {
-        told(format!("warning: {words}"));
+        print_to_stderr(format!("warning: {words}"));
     }
     if let Some(words) = chosen_by(who, seen, images) {
-        told(format!("note: {words}"));
+        print_to_stderr(format!("note: {words}"));
     }
 }
 
@@ -24,8 +24,8 @@ fn trained_on(who: &str, seen: &Seen, images: usize) -> Option<String> {
     let count = seen.trained_on.len();
     (count > 0).then(|| {
         format!(
-            "{who} was trained on {count} of these {images} images, or on near-duplicates of them ({}): figures on \
-             them flatter",
+            "{who} was trained on {count} of these {images} images, or on near-duplicates of them ({}): metrics on \
+             them are optimistic",
             examples(&seen.trained_on)
         )
     })
@@ -35,7 +35,8 @@ fn chosen_by(who: &str, seen: &Seen, images: usize) -> Option<String> {
     let count = seen.chosen_by.len();
     (count > 0).then(|| {
         format!(
-            "the epoch of {who} was chosen by {count} of these {images} images ({}): figures on them flatter a little",
+            "the epoch of {who} was chosen by {count} of these {images} images ({}): metrics on them are slightly \
+             optimistic",
             examples(&seen.chosen_by)
         )
     })

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use warmstart_recipe::{Draft, Key};
+use warmstart_recipe::{Draft, Key, Problem};
 use warmstart_run::event::Event;
 use warmstart_run::stop::Stop;
 use warmstart_train::resources::Resources;
@@ -12,7 +12,7 @@ use warmstart_workflows::resume::Changes;
 
 use super::{Failure, use_threads};
 use crate::arguments::{CacheFolder, NO_CACHE_FOLDER, Resume, Threads, Train};
-use crate::printing::{flag, told};
+use crate::printing::{flag, print_to_stderr};
 use crate::progress::Progress;
 use crate::signals::Signals;
 
@@ -38,7 +38,7 @@ pub fn train(arguments: Train) -> Result<(), Failure> {
 /// The resources within the limits of the flags.
 pub fn resources(threads: &Threads, cache: &CacheFolder) -> Result<Resources, Failure> {
     if cache.is_missing() {
-        told(format!(
+        print_to_stderr(format!(
             "note: features of frozen backbones are not cached: {NO_CACHE_FOLDER}; name one with --cache DIR"
         ));
     }
@@ -66,9 +66,10 @@ pub fn program() -> Result<PathBuf, Failure> {
 /// The draft of one run, for a command that does not support folds.
 pub fn draft_of_one(arguments: &Train) -> Result<Draft, Failure> {
     match arguments.folds {
-        Some(_) => Err(Failure::usage(
-            "--folds is only for train: leave it out, the figures are those of a run with all training images",
-        )),
+        Some(_) => Err(Problem::new(format!("{} is only for train", Key::FOLDS))
+            .of_key(Key::FOLDS)
+            .fix("leave it out; the results are those of a run with all training images")
+            .into()),
         None => draft(arguments),
     }
 }

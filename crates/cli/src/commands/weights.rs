@@ -1,9 +1,10 @@
 //! `warmstart weights`.
 
-use std::io::{Write, stdout};
+use std::io::stdout;
 
 use super::Failure;
 use crate::arguments::{Inspect, WeightsCommand};
+use crate::printing::{json, lines};
 
 pub fn weights(command: WeightsCommand) -> Result<(), Failure> {
     match command {
@@ -18,10 +19,9 @@ fn inspect(arguments: Inspect) -> Result<(), Failure> {
     )?;
     let mut out = stdout().lock();
     if arguments.json {
-        let json = serde_json::to_string(&inspection).expect("an inspection is plain data");
-        writeln!(out, "{json}")?;
+        json(&mut out, &inspection)?;
     } else {
-        write!(out, "{}", inspection.report())?;
+        lines(&mut out, &inspection.report())?;
     }
     Ok(())
 }

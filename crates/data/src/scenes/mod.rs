@@ -39,7 +39,7 @@ pub(crate) use json_kind::JsonKind;
 pub(crate) use unread::Unread;
 
 use crate::dataset::{Dataset, drawn};
-use crate::error::DataError;
+use crate::error::{DataError, raise_val_split};
 use crate::folder;
 use crate::linked::{differing, linked};
 use crate::sample::Sample;
@@ -49,7 +49,7 @@ use layout::Recognised;
 use reading::{SplitRead, SplitsRead};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use warmstart_files::shown;
+use warmstart_files::{Key, shown};
 
 /// A detection data set and its problems.
 #[derive(Debug, Clone, PartialEq)]
@@ -219,7 +219,9 @@ fn split(
             if !chosen.contains(&true) {
                 let images = dataset.train.len();
                 let problem = format!(
-                    "there are too few images ({images}) to give one to validation at val_split {val_split}; add images or raise val_split"
+                    "there are too few images ({images}) to give one to validation at {} {val_split}; {}",
+                    Key::VAL_SPLIT,
+                    raise_val_split()
                 );
                 return Err(DataError::Layout {
                     folder: dir.to_path_buf(),

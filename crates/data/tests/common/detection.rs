@@ -91,7 +91,7 @@ pub fn opened(dir: &TempDir) -> OpenedScenes {
 pub fn refusal(dir: &TempDir) -> String {
     let message = open(dir.path(), 0.2, 0).unwrap_err().to_string();
     assert!(!message.contains('\n'), "{message}");
-    message.replace(&dir.path().display().to_string(), "DIR")
+    warmstart_files::plain(&message).replace(&dir.path().display().to_string(), "DIR")
 }
 
 /// Class, left, top, right and bottom of every object.

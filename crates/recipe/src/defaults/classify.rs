@@ -89,15 +89,15 @@ fn moving_average(train: &Train, steps: usize) -> f64 {
     }
 }
 
-/// A classifier is fine-tuned in a few hundred steps, so its average is over the last tenth of the steps so far until
-/// `most` is reached: TensorFlow's `ExponentialMovingAverage`.
+/// Decay at a step: an average over the last tenth of the steps so far, up to `most`: TensorFlow's
+/// `ExponentialMovingAverage`. A classifier is fine-tuned in a few hundred steps.
 fn average_decay(most: f64, step: u64) -> f64 {
     let step = step as f64;
     most.min((1.0 + step) / (10.0 + step))
 }
 
 fn micro_batch_effect(train: &Train, batch_norm: BatchNorm) -> &'static str {
-    if *train == Train::Head || batch_norm == BatchNorm::Frozen {
+    if train.freezes_backbone() || batch_norm.keeps_statistics() {
         "the result is that of the whole batch, up to rounding"
     } else {
         "batch norm takes its statistics from these, so the result differs a little from that of \
@@ -140,25 +140,40 @@ fn augmentation(
     given: DraftAugmentation,
     context: &AugmentationContext,
 ) -> Result<Augmentation, Error> {
+    let DraftAugmentation {
+        scale,
+        flip,
+        hue,
+        saturation,
+        brightness,
+        ratio,
+        contrast,
+        rand_augment,
+        erase,
+        mixup,
+        cutmix,
+        mosaic,
+        mosaic_closing,
+    } = given;
     let foreign = [
-        ("mosaic", given.mosaic.is_some()),
-        ("mosaic_closing", given.mosaic_closing.is_some()),
+        ("mosaic", mosaic.is_some()),
+        ("mosaic_closing", mosaic_closing.is_some()),
     ];
     refuse_foreign(&foreign, "detection")?;
     let usual = gentle();
-    let [rand_augment, erase] = strength(context);
+    let [usual_rand_augment, usual_erase] = strength(context);
     Ok(Augmentation::Images(ImageAugmentation {
-        scale: given.scale.unwrap_or(usual.scale),
-        ratio: given.ratio.unwrap_or(usual.ratio),
-        flip: given.flip.unwrap_or(usual.flip),
-        brightness: given.brightness.unwrap_or(usual.brightness),
-        contrast: given.contrast.unwrap_or(usual.contrast),
-        saturation: given.saturation.unwrap_or(usual.saturation),
-        hue: given.hue.unwrap_or(usual.hue),
-        rand_augment: given.rand_augment.unwrap_or(rand_augment),
-        erase: given.erase.unwrap_or(erase),
-        mixup: given.mixup.unwrap_or(usual.mixup),
-        cutmix: given.cutmix.unwrap_or(usual.cutmix),
+        scale: scale.unwrap_or(usual.scale),
+        ratio: ratio.unwrap_or(usual.ratio),
+        flip: flip.unwrap_or(usual.flip),
+        brightness: brightness.unwrap_or(usual.brightness),
+        contrast: contrast.unwrap_or(usual.contrast),
+        saturation: saturation.unwrap_or(usual.saturation),
+        hue: hue.unwrap_or(usual.hue),
+        rand_augment: rand_augment.unwrap_or(usual_rand_augment),
+        erase: erase.unwrap_or(usual_erase),
+        mixup: mixup.unwrap_or(usual.mixup),
+        cutmix: cutmix.unwrap_or(usual.cutmix),
     }))
 }
 
@@ -201,7 +216,8 @@ mod tests {
                 pretrained,
                 images: images(count),
                 epochs,
-                mosaic_closing: 0.0,
+                run_epochs: epochs,
+                is_last: true,
             })
         };
         assert_eq!(of(false, 96, 100), [2.71, 0.226]);

@@ -13,7 +13,7 @@ use crate::train::Train;
 pub struct TaskDefaults {
     /// The task as a noun.
     pub noun: &'static str,
-    /// Name of the figure that picks the epoch.
+    /// Name of the metric that picks the epoch.
     pub metric: &'static str,
     /// The things that have a class: `images` or `objects`.
     pub counted: &'static str,
@@ -21,7 +21,7 @@ pub struct TaskDefaults {
     pub image_size: Option<usize>,
     /// The edge is a multiple of this.
     pub image_size_step: usize,
-    /// How pictures fill the image.
+    /// Default fit.
     pub fit: Fit,
     /// Whether `fit` is the only way.
     pub has_one_fit: bool,
@@ -64,6 +64,8 @@ pub struct AugmentationContext {
     pub images: Option<TrainingImages>,
     /// Its epochs.
     pub epochs: usize,
-    /// Share of its epochs, at its end, without mosaics.
-    pub mosaic_closing: f64,
+    /// Epochs of the run.
+    pub run_epochs: usize,
+    /// Whether it is the run's last phase.
+    pub is_last: bool,
 }

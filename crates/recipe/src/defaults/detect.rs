@@ -58,8 +58,21 @@ fn learning_rates(optimizer: OptimizerKind) -> [f64; 2] {
     }
 }
 
+/// Share of a detection run's epochs, at its end, without mosaics: as in YOLOX (arXiv 2107.08430, section 2.1), where
+/// it is a smaller share of 300 epochs.
+const MOSAIC_CLOSING: f64 = 0.15;
+
+/// Share of a phase's epochs, at its end, without mosaics: the run ends without them, not each of its phases.
+fn closing(context: &AugmentationContext) -> f64 {
+    if context.is_last {
+        (MOSAIC_CLOSING * context.run_epochs as f64 / context.epochs as f64).min(1.0)
+    } else {
+        0.0
+    }
+}
+
 fn micro_batch_effect(_: &Train, batch_norm: BatchNorm) -> &'static str {
-    if batch_norm == BatchNorm::Frozen {
+    if batch_norm.keeps_statistics() {
         "the loss is divided by its part in these, so the result differs a little from that of the whole batch"
     } else {
         "batch norm takes its statistics from these, and the loss is divided by its part in these, so the result \
@@ -71,23 +84,38 @@ fn augmentation(
     given: DraftAugmentation,
     context: &AugmentationContext,
 ) -> Result<Augmentation, Error> {
+    let DraftAugmentation {
+        scale,
+        flip,
+        hue,
+        saturation,
+        brightness,
+        ratio,
+        contrast,
+        rand_augment,
+        erase,
+        mixup,
+        cutmix,
+        mosaic,
+        mosaic_closing,
+    } = given;
     let foreign = [
-        ("ratio", given.ratio.is_some()),
-        ("contrast", given.contrast.is_some()),
-        ("rand_augment", given.rand_augment.is_some()),
-        ("erase", given.erase.is_some()),
-        ("mixup", given.mixup.is_some()),
-        ("cutmix", given.cutmix.is_some()),
+        ("ratio", ratio.is_some()),
+        ("contrast", contrast.is_some()),
+        ("rand_augment", rand_augment.is_some()),
+        ("erase", erase.is_some()),
+        ("mixup", mixup.is_some()),
+        ("cutmix", cutmix.is_some()),
     ];
     refuse_foreign(&foreign, "classification")?;
     let usual = SceneAugmentation::default();
     Ok(Augmentation::Scenes(SceneAugmentation {
-        scale: given.scale.unwrap_or(usual.scale),
-        flip: given.flip.unwrap_or(usual.flip),
-        hue: given.hue.unwrap_or(usual.hue),
-        saturation: given.saturation.unwrap_or(usual.saturation),
-        brightness: given.brightness.unwrap_or(usual.brightness),
-        mosaic: given.mosaic.unwrap_or(usual.mosaic),
-        mosaic_closing: given.mosaic_closing.unwrap_or(context.mosaic_closing),
+        scale: scale.unwrap_or(usual.scale),
+        flip: flip.unwrap_or(usual.flip),
+        hue: hue.unwrap_or(usual.hue),
+        saturation: saturation.unwrap_or(usual.saturation),
+        brightness: brightness.unwrap_or(usual.brightness),
+        mosaic: mosaic.unwrap_or(usual.mosaic),
+        mosaic_closing: mosaic_closing.unwrap_or_else(|| closing(context)),
     }))
 }

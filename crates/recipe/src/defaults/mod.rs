@@ -1,4 +1,4 @@
-//! The defaults and limits of each task: a file a task.
+//! The defaults and limits of each task: a file per task.
 
 mod classify;
 mod context;
@@ -17,7 +17,7 @@ impl TaskKind {
         }
     }
 
-    /// Name of the figure that picks the epoch.
+    /// Name of the metric that picks the epoch.
     pub fn metric(self) -> &'static str {
         self.defaults().metric
     }

@@ -259,7 +259,9 @@ impl Checkpoints {
         let name = match read_state(&path) {
             Err(Error::OtherVersion(_)) => format!("{at}.of-another-version"),
             Err(Error::Io { .. }) => return Ok(()),
-            _ => format!("{REMOVED}{at}"),
+            // Sound or damaged: `read_state` has no other error.
+            Ok(_) | Err(Error::Checkpoint(_)) => format!("{REMOVED}{at}"),
+            Err(error) => return Err(error),
         };
         let aside = self.folder.join(&name);
         remove_if_there(&aside)?;

@@ -44,8 +44,9 @@ pub struct State {
     pub frozen_features: Vec<String>,
     /// Finished epochs over all phases.
     pub epoch: usize,
-    /// Progress within the epoch after them; `null` between two epochs.
-    pub epoch_in_hand: Option<EpochProgress>,
+    /// Progress within the epoch after them; `null` between two epochs. In JSON it is `epoch_in_hand`.
+    #[serde(rename = "epoch_in_hand")]
+    pub epoch_in_progress: Option<EpochProgress>,
     /// Steps over all phases.
     pub step: u64,
     /// Steps that the optimizer has done since its phase began, which are also those of the moving
@@ -65,7 +66,7 @@ impl State {
 
     /// The time of the checkpoint, in epochs or steps.
     pub fn at(&self) -> At {
-        match self.epoch_in_hand {
+        match self.epoch_in_progress {
             None => At::Epoch(self.epoch),
             Some(_) => At::Step(self.step),
         }
@@ -74,7 +75,7 @@ impl State {
     /// The position in a recipe of the epoch in progress, or else of the last finished one; `None` if the recipe has
     /// fewer epochs.
     pub fn position(&self, recipe: &Recipe) -> Option<Position> {
-        match self.epoch_in_hand {
+        match self.epoch_in_progress {
             None => position::last(recipe, &self.history),
             Some(_) => position::next(recipe, &self.history),
         }
@@ -82,7 +83,7 @@ impl State {
 
     /// Images of the epoch in progress already processed.
     pub fn images_in_epoch(&self) -> usize {
-        self.epoch_in_hand.as_ref().map_or(0, |sums| sums.seen)
+        self.epoch_in_progress.as_ref().map_or(0, |sums| sums.seen)
     }
 
     /// The progress of the run: finished epochs, and images of the next one already processed.

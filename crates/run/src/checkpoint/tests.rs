@@ -24,7 +24,7 @@ fn state(epochs: usize) -> State {
         data: "d".into(),
         frozen_features: vec!["k".into()],
         epoch: epochs,
-        epoch_in_hand: None,
+        epoch_in_progress: None,
         step: 7 * epochs as u64,
         optimizer_steps: 7,
         skipped_in_a_row: 0,
@@ -36,7 +36,7 @@ fn state(epochs: usize) -> State {
 fn within(epochs: usize, steps: u64) -> State {
     let mut state = state(epochs);
     state.step += steps;
-    state.epoch_in_hand = Some(EpochProgress {
+    state.epoch_in_progress = Some(EpochProgress {
         seen: 8 * steps as usize,
         ..Default::default()
     });

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{BoundingBox, DataError, Letterbox, Sample, Scene, SplitKind, decode};
-use warmstart_files::shown;
 use warmstart_metrics::DetectionEvaluation;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
@@ -51,11 +50,11 @@ pub struct LabelledScenes {
     pub unreadable: Vec<String>,
 }
 
-/// How good a detector is on labelled images.
+/// Evaluation of a detector on labelled images.
 pub struct BoxEvaluation {
     /// Images that were measured.
     pub images: usize,
-    /// The figures.
+    /// The metrics.
     pub figures: DetectionEvaluation,
     /// A message for each image that could not be read and was left out.
     pub unreadable: Vec<String>,
@@ -138,13 +137,12 @@ impl Detector {
             ..
         } = scenes::open(folder, val_split, seed)?;
         if validates_by_share && recipe.is_none() && split != SplitKind::Test {
-            let what = format!(
-                "{} has no validation split of its own, and without its run it is unknown which images the model \
-                 was trained on",
-                shown(folder)
-            );
-            return Err(Error::usage(what)
-                .fix("give the folder of the run, or make a split (warmstart data convert)"));
+            let what = "it has no validation split of its own, and without its run it is unknown which images the \
+                        model was trained on";
+            return Err(Problem::new(what)
+                .of_file(folder)
+                .fix("give the folder of the run, or make a split (warmstart data convert)")
+                .into());
         }
         let classes = self.classes_of(&dataset.classes, folder)?;
         let mut samples = match split {
@@ -152,7 +150,7 @@ impl Detector {
             SplitKind::Validation => dataset.validation,
             SplitKind::Test => dataset
                 .test
-                .ok_or_else(|| Error::usage(format!("{} has no test split", shown(folder))))?,
+                .ok_or_else(|| Problem::new("it has no test split").of_file(folder))?,
         };
         let objects = samples
             .iter_mut()

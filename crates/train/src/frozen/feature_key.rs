@@ -10,7 +10,7 @@ use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Device;
 use warmstart_recipe::{Phase, TaskKind};
-use warmstart_tasks::task_data::{Split, TaskData};
+use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 /// Everything that cached features depend on.
 pub struct FeatureKey<'a, L> {
@@ -53,7 +53,7 @@ impl<L: Clone> FeatureKey<'_, L> {
         let entries = |place| own.iter().map(move |sample| place * images + sample);
         [
             share(training, places.iter().flat_map(entries).collect()),
-            share(validation, self.data.evaluated(Split::Validation)),
+            share(validation, self.data.evaluated(EvaluationSplit::Validation)),
         ]
     }
 
@@ -61,7 +61,7 @@ impl<L: Clone> FeatureKey<'_, L> {
     pub(super) fn files(&self, views: Option<usize>) -> Vec<&Path> {
         let samples: &[Sample<L>] = match views {
             Some(_) => &self.data.train,
-            None => self.data.split(Split::Validation),
+            None => self.data.split(EvaluationSplit::Validation),
         };
         samples.iter().map(|sample| sample.path.as_path()).collect()
     }

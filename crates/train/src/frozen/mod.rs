@@ -17,7 +17,7 @@ use warmstart_nn::{Folded, Forward, Parameters};
 use warmstart_recipe::{Phase, View};
 use warmstart_tasks::network::{INFERENCE_BATCH, images};
 use warmstart_tasks::task::{Example, Task};
-use warmstart_tasks::task_data::{Split, TaskData};
+use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 pub use feature_key::FeatureKey;
 
@@ -219,11 +219,11 @@ impl Frozen {
         &self,
         task: &Arc<T>,
         data: &TaskData<T::Label>,
-        split: Split,
+        split: EvaluationSplit,
     ) -> Source<T::Target> {
         let kept = match split {
-            Split::Validation => self.validation.clone(),
-            Split::Test => None,
+            EvaluationSplit::Validation => self.validation.clone(),
+            EvaluationSplit::Test => None,
         };
         let (files, targets) = (Arc::clone(task), Arc::clone(task));
         let samples = Arc::clone(data.split(split));
@@ -285,12 +285,12 @@ impl Frozen {
                 rest = others;
             }
         }
-        let maps = maps.into_iter().zip(&self.shapes);
-        let maps = maps.map(|(map, &[height, width, channels])| {
+        let tensor = |(map, &[height, width, channels]): (Vec<f32>, &[usize; 3])| {
             let data = TensorData::new(map, [batch.len(), height, width, channels]);
             Tensor::from_data(data, device)
-        });
-        (maps.collect(), failure)
+        };
+        let tensors = maps.into_iter().zip(&self.shapes).map(tensor);
+        (tensors.collect(), failure)
     }
 
     /// Noise in place of the features of `images` images, uniform from 0 to 1.

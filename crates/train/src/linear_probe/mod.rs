@@ -11,7 +11,7 @@ use warmstart_nn::Parameters;
 use warmstart_recipe::{Error, NO_WEIGHTS, Recipe, Undecided};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::Split;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 use crate::frozen::{FeatureKey, Frozen};
 use crate::trainer::{Trainer, batches_ahead};
@@ -21,7 +21,7 @@ use ridge::leave_one_out;
 const IMAGES_FOR_FIT: usize = 400;
 
 /// Whether each of `samples`, which have one class each, is classified correctly by a regression on the features of the
-/// others, with pictures that fill the network's square by `fit`.
+/// others, with images that fill the network's square by `fit`.
 ///
 /// # Errors
 /// If an image cannot be read.
@@ -79,7 +79,7 @@ pub fn judge<T: Task>(
         // A missing cache only costs time.
         let _ = frozen.open_validation_cache(&key, cache);
     }
-    let source = frozen.evaluation_source(&task, &data, Split::Validation);
+    let source = frozen.evaluation_source(&task, &data, EvaluationSplit::Validation);
     let order: Vec<usize> = (0..labels.len()).collect();
     let loader = Loader::new(
         batches(&order, frozen.images()),
@@ -92,12 +92,14 @@ pub fn judge<T: Task>(
         let batch = batch?;
         // A failure to cache them costs time, and nothing else.
         let (maps, _) = frozen.features(&batch, &source, architecture, device);
-        // Averages `[batch, 1, 1, channels]`: a row an image.
+        // Averages `[batch, 1, 1, channels]`: a row per image.
         let averages = maps.into_iter().next().expect("a backbone has a result");
         let [_, _, _, channels] = averages.dims();
-        let averages = averages.into_data().try_into_vec::<f32>();
-        let averages = averages.expect("features are f32");
-        features.extend(averages.chunks(channels).map(<[f32]>::to_vec));
+        let values: Vec<f32> = averages
+            .into_data()
+            .try_into_vec()
+            .expect("features are f32");
+        features.extend(values.chunks(channels).map(<[f32]>::to_vec));
         observe(Event::Evaluated {
             images: features.len(),
             of: labels.len(),
@@ -114,7 +116,7 @@ pub fn some_of<L: Clone>(samples: &[Sample<L>], most: usize, seed: u64) -> Vec<S
     drawn.iter().map(|&index| samples[index].clone()).collect()
 }
 
-/// Chooses how pictures fill the network's square, where that was left open, an image has one class, and there are
+/// Chooses how images fill the network's square, where that was left open, an image has one class, and there are
 /// pretrained features: whichever the linear probe classifies best on up to 400 training images, the crop that the
 /// weights were made with among equals.
 ///
@@ -135,7 +137,7 @@ pub fn choose_fit<T: Task>(
     let own: Vec<Sample<T::Label>> = own.map(|image| train[image].clone()).collect();
     let samples = some_of(&own, IMAGES_FOR_FIT, trainer.recipe.seed);
     let mut best = (Fit::Crop, 0);
-    let mut figures = Vec::new();
+    let mut accuracies = Vec::new();
     let mut fits = vec![Fit::Crop, Fit::Squash];
     let all_square = samples.iter().all(|sample| is_square(&sample.path));
     if !all_square {
@@ -144,7 +146,7 @@ pub fn choose_fit<T: Task>(
     for fit in fits {
         let judged = judge(trainer, fit, samples.clone(), parameters, observe)?;
         let right = judged.iter().filter(|right| **right).count();
-        figures.push(format!(
+        accuracies.push(format!(
             "{fit} {:.3} ({})",
             right as f64 / samples.len().max(1) as f64,
             wilson(right, samples.len())
@@ -154,13 +156,12 @@ pub fn choose_fit<T: Task>(
         }
     }
     observe(Event::Note(format!(
-        "fit = \"{}\": a linear probe on frozen features of {} training images, each classified by the others, has the \
-         accuracy {}{}",
+        "fit = \"{}\" chosen by a linear probe on {} training images (leave-one-out accuracy: {}){}",
         best.0,
         samples.len(),
-        figures.join(", "),
+        accuracies.join(", "),
         if all_square {
-            " (letterbox does the same as squash to square pictures)"
+            "; all images are square, so letterbox is the same as squash"
         } else {
             ""
         }

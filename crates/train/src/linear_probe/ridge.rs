@@ -1,5 +1,5 @@
-//! How well features separate classes, without training a network: ridge regression from features to one-hot classes,
-//! where each image is classified by the regression on all others.
+//! Ridge regression from features to one-hot classes, where each image is classified by the regression on all others:
+//! how well features separate classes, without training a network.
 
 use rayon::prelude::*;
 

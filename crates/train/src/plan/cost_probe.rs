@@ -16,7 +16,7 @@ use warmstart_recipe::{Error, Phase, Recipe, TaskKind};
 use warmstart_run::stop::Stop;
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::{Split, TaskData};
+use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 use super::path_bytes;
 use crate::memory::{self, Budget};
@@ -69,10 +69,10 @@ impl<L: Clone> LabelledFile<L> {
 /// The cost of a phase, in bytes and seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct PhaseCost {
-    /// Memory of a training step, without the frozen part.
-    pub step: Memory,
-    /// Memory of inference: of the frozen part and of evaluations.
-    pub inference: Memory,
+    /// MemoryLine of a training step, without the frozen part.
+    pub step: MemoryLine,
+    /// MemoryLine of inference: of the frozen part and of evaluations.
+    pub inference: MemoryLine,
     /// Highest memory of preparing one image, in each thread, without its pixels.
     pub preparing: f64,
     /// Bytes of an image's frozen features.
@@ -93,16 +93,16 @@ pub struct Measured {
     pub budget: Option<Budget>,
 }
 
-/// Bytes, as a function of the images that go through at a time.
+/// Bytes as a function of the images that go through at a time: a line.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Memory {
+pub struct MemoryLine {
     /// Bytes without any image.
     pub base: f64,
     /// Bytes of each further image.
     pub per_image: f64,
 }
 
-impl Memory {
+impl MemoryLine {
     /// The line through two measurements, each of images and bytes.
     fn through([few, many]: [(usize, f64); 2]) -> Self {
         let per_image = ((many.1 - few.1) / (many.0 - few.0) as f64).max(0.0);
@@ -124,7 +124,7 @@ impl Memory {
 /// If a process cannot be started, or fails, most likely for lack of memory.
 pub fn ask<T: Task>(trainer: &Trainer<T>) -> Result<Vec<PhaseCost>, Error> {
     let data = &trainer.data;
-    let validation = data.split(Split::Validation);
+    let validation = data.split(EvaluationSplit::Validation);
     let images = most_costly(data.train.iter().chain(&**validation));
     let phases = &trainer.recipe.phases;
     let mut largest_first: Vec<usize> = (0..phases.len()).collect();
@@ -281,14 +281,14 @@ impl<T: Task> CostProbe<T> {
         for (measured, batch) in measured.iter_mut().zip(batches) {
             *measured = (batch, self.step(batch, &mut cost)?);
         }
-        cost.step = Memory::through(measured);
+        cost.step = MemoryLine::through(measured);
         // The frozen part comes after the steps: the gaps between its freed blocks would count as memory of the steps.
         self.frozen_part(INFERENCE_BATCH, &mut cost)?;
         let [_, few] = batches;
         for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
             *measured = (images, self.evaluation(images, &mut cost)?);
         }
-        cost.inference = Memory::through(measured);
+        cost.inference = MemoryLine::through(measured);
         Ok(cost)
     }
 
@@ -374,7 +374,7 @@ impl<T: Task> CostProbe<T> {
             self.trainer.evaluate(
                 &self.state.parameters,
                 &current.frozen,
-                Split::Validation,
+                EvaluationSplit::Validation,
                 &mut |_| (),
             )?;
             cost.evaluation_seconds = started.elapsed().as_secs_f64() / images as f64;

@@ -5,7 +5,7 @@ use warmstart_recipe::{Error, Key, Memory, Phase, Recipe, TaskDefaults};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::plan::{PhasePlan, Plan};
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::Split;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::cost_probe::{Measured, PhaseCost};
 use super::need::{Need, limit};
@@ -112,7 +112,7 @@ fn more_than_there_is(memory: Memory) -> Option<String> {
     };
     (asked.as_u64() > there.bytes).then(|| {
         format!(
-            "{:.0} MB are more than nine tenths of {}, {:.0} MB: the system may kill the run, or slow it down",
+            "{:.0} MB exceed 90% of {} ({:.0} MB): the system may kill the run, or slow it down",
             asked.as_u64() as f64 / MB,
             there.set_by,
             there.bytes as f64 / MB
@@ -124,11 +124,11 @@ fn memory_note(defaults: &TaskDefaults, phase: &Phase, planned: f64, limit: f64)
     let Phase { name, batch, .. } = phase;
     if planned > limit {
         let images = match phase.micro_batch() {
-            1 => "one image at a time is".to_owned(),
-            images => format!("{images} images at a time are"),
+            1 => "one image at a time".to_owned(),
+            images => format!("{images} images at a time"),
         };
         return Some(format!(
-            "{name}: even {images} planned to need {:.0} MB of the {:.0} MB available: the \
+            "{name}: needs about {:.0} MB even with {images}, but {:.0} MB are available: the \
              system may kill the run; use a smaller model or {}",
             planned / MB,
             limit / MB,
@@ -182,7 +182,7 @@ fn seconds<T: Task>(
     [kept, kept_validation]: [f64; 2],
 ) -> f64 {
     let images = trainer.data.training_images() as f64;
-    let validation = trainer.data.split(Split::Validation).len() as f64;
+    let validation = trainer.data.split(EvaluationSplit::Validation).len() as f64;
     let epochs = phase.epochs as f64;
     let [computed, evaluated] = match (phase.kept_views(), &trainer.resources.cache) {
         (Some(views), Some(_)) => [
@@ -251,7 +251,7 @@ mod tests {
         assert!(
             memory_note(TaskKind::Classify.defaults(), &thaw, 3.0, 2.0)
                 .unwrap()
-                .contains("even 4 images")
+                .contains("even with 4 images")
         );
     }
 }

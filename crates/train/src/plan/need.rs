@@ -4,7 +4,7 @@ use warmstart_recipe::{ByMemory, Error, OptimizerKind, Phase, SMALLEST_BATCH, lr
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 
-use super::cost_probe::{Memory, PhaseCost};
+use super::cost_probe::{MemoryLine, PhaseCost};
 use crate::memory::Budget;
 use crate::phase_setup::PhaseSetup;
 use crate::trainer::{Trainer, batches_ahead};
@@ -96,7 +96,7 @@ impl Need {
             preparing: 0.0,
             pixels: 0.0,
             cost: PhaseCost {
-                inference: Memory::default(),
+                inference: MemoryLine::default(),
                 ..self.cost
             },
             ..self
@@ -111,7 +111,7 @@ impl Need {
     }
 
     /// The memory of steps or of inference, whichever is larger, as a function of the images at a time.
-    pub(super) fn line(&self, batch: usize, micro_batch: usize) -> Memory {
+    pub(super) fn line(&self, batch: usize, micro_batch: usize) -> MemoryLine {
         if self.of_step(batch, micro_batch) < self.of_inference(batch, micro_batch) {
             self.cost.inference
         } else {
@@ -166,8 +166,8 @@ mod tests {
     use super::super::make::MB;
     use super::*;
 
-    fn memory(base: f64, per_image: f64) -> Memory {
-        Memory {
+    fn memory(base: f64, per_image: f64) -> MemoryLine {
+        MemoryLine {
             base: base * MB,
             per_image: per_image * MB,
         }
@@ -192,7 +192,7 @@ mod tests {
     fn a_batch_that_fits_stays_whole_and_another_is_split_into_equal_parts() {
         let at = |limit: f64| micro_batch(&need(), 16, limit * MB);
         assert_eq!(at(600.0), None);
-        // 100 + 10 for the sum of the gradients + 30 an image.
+        // 100 + 10 for the sum of the gradients + 30 per image.
         assert_eq!(at(360.0), Some(8));
         assert_eq!(at(300.0), Some(6));
         assert_eq!(at(140.0), Some(1));

@@ -31,7 +31,7 @@ pub struct Commit {
     is_written: bool,
 }
 
-/// What a finished epoch changes besides the checkpoints.
+/// Results of a finished epoch besides its checkpoint.
 pub struct FinishedEpoch {
     /// The summary of the run, with this epoch.
     pub summary: Summary,
@@ -175,7 +175,7 @@ impl Checkpointer {
         &mut self,
         training: &TrainingState,
         history: &[EpochRecord],
-        epoch_in_hand: Option<EpochProgress>,
+        epoch_in_progress: Option<EpochProgress>,
         finished: Option<FinishedEpoch>,
     ) {
         let state = State {
@@ -187,7 +187,7 @@ impl Checkpointer {
             data: self.data.clone(),
             frozen_features: self.frozen_features.clone(),
             epoch: history.len(),
-            epoch_in_hand,
+            epoch_in_progress,
             step: training.steps,
             optimizer_steps: training.optimizer.steps,
             skipped_in_a_row: training.skipped_in_a_row,
@@ -215,7 +215,7 @@ impl Checkpointer {
         self.steps_at_last = training.steps;
     }
 
-    /// To be called before the state changes.
+    /// Waits for the write in progress where the phase requires it; called before the state changes.
     pub fn before_change(&self) {
         if self.waits {
             self.writer.wait_until_idle();

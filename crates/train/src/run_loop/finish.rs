@@ -9,12 +9,12 @@ use warmstart_run::event::{Event, Observer};
 use warmstart_run::summary::{PhaseSummary, RunState, Summary, TestResult};
 use warmstart_run::verdict::Verdict;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::Split;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::checkpointer::Checkpointer;
 use super::run::Run;
+use crate::epoch::RefusedStep;
 use crate::step::NonFinite;
-use crate::trainer::RefusedStep;
 
 impl<T: Task> Run<T> {
     /// Chooses the kept model, and measures it on the test split.
@@ -23,13 +23,12 @@ impl<T: Task> Run<T> {
         if let (None, Some(highest)) = (&verdict, self.highest()) {
             self.keep_epoch(&highest, observe)?;
         }
-        let test = if !self.trainer.data.split(Split::Test).is_empty() {
+        let test = if !self.trainer.data.split(EvaluationSplit::Test).is_empty() {
             let kept = self.run.path().join(BEST);
-            let tally = self.measured(&kept, Split::Test, observe)?;
+            let tally = self.measured(&kept, EvaluationSplit::Test, observe)?;
             let Some(tally) = tally else {
                 return Err(Error::Interrupted {
-                    words: "stopped while the test images were measured; every epoch is done"
-                        .into(),
+                    words: "stopped while evaluating the test images; all epochs are done".into(),
                     run: self.run.path().to_owned(),
                 });
             };
@@ -76,22 +75,22 @@ impl<T: Task> Run<T> {
         });
         let note = match test {
             Some(_) if self.tested_before => {
-                "the test images had no part in training, but they were measured before: if the run was continued \
-                 because of that figure, it was chosen by them"
+                "the test images were not used in training, but they were evaluated before: if that result is why the \
+                 run was continued, this one is optimistic"
             }
-            Some(_) => "the test images had no part in training or in choosing the epoch",
+            Some(_) => "the test images were not used in training or in choosing the epoch",
             None if self.trainer.recipe.fold.is_some() => {
-                "the validation figure was also used to choose the epoch, so it flatters"
+                "this metric also chose the epoch, so it is optimistic"
             }
             None => {
-                "the validation figure was also used to choose the epoch, so it flatters; a test/ \
-                 folder beside train/ and val/ would give one that does not"
+                "this metric also chose the epoch, so it is optimistic; a test/ folder beside train/ and val/ would give \
+                 an unbiased one"
             }
         };
         // An epoch's own weights may be better than their average.
         let looked_at = guard
             .iter()
-            .flat_map(|guard| guard.probe.iter().chain(&guard.thawed));
+            .flat_map(|guard| guard.frozen.iter().chain(&guard.thawed));
         let highest = looked_at.fold(highest, |highest, other| {
             if other.value > highest.value {
                 other.clone()
@@ -148,7 +147,7 @@ impl<T: Task> Run<T> {
         };
         let what = format!(
             "{what} (step {step} of epoch {epoch}, learning rate {step_lr:.1e}), first non-finite value in {layer}; \
-             nothing was saved over the last good state"
+             the last good checkpoint is unchanged"
         );
         let lower = phase.lr / 10.0;
         Error::non_finite(what).fix(format!(
@@ -182,7 +181,7 @@ impl<T: Task> Run<T> {
         let saved = if saved {
             "and saved"
         } else {
-            "and not saved, because a parameter is not finite: the last good state stays"
+            "and not saved, because a parameter is not finite: the last good checkpoint is unchanged"
         };
         Error::Interrupted {
             words: format!("stopped in epoch {epoch} after {done} of {steps} steps, {saved}"),
@@ -193,10 +192,11 @@ impl<T: Task> Run<T> {
     /// The error for a run whose last checkpoints the disk refuses.
     pub(super) fn unsaved(&self, failure: &str) -> Error {
         let newest = match self.run.checkpoints.newest_state() {
-            Ok(Some(state)) => format!("{} is its newest checkpoint", state.at()),
-            _ => "it has no checkpoint".into(),
+            Ok(Some(state)) => format!("the newest checkpoint is {}", state.at()),
+            Ok(None) => "there is no checkpoint".to_owned(),
+            Err(error) => format!("the checkpoints cannot be read ({error})"),
         };
-        let what = format!("{failure}: the training since then cannot be saved, and {newest}");
+        let what = format!("{failure}: progress since then is lost; {newest}");
         Error::checkpoint(what).fix(format!(
             "make room or repair the disk, and continue from there with `{}`",
             command::resume(self.run.path())
@@ -210,7 +210,7 @@ impl<T: Task> Run<T> {
     pub fn align_files(&self, finished: Option<&Summary>, observe: Observer) -> Result<(), Error> {
         let further = |at: &At| match *at {
             At::Epoch(epoch) => epoch > self.history.len(),
-            At::Step(step) => self.in_hand.is_none() || step != self.state.steps,
+            At::Step(step) => self.epoch_in_progress.is_none() || step != self.state.steps,
         };
         // The latest first, so that an interruption leaves an earlier state of the run.
         let found = self.run.checkpoints.list()?;
@@ -224,11 +224,11 @@ impl<T: Task> Run<T> {
             return Ok(());
         };
         match finished.and_then(|summary| summary.guard.as_ref()) {
-            Some(verdict) => self.or_stays(self.keep(verdict), observe)?,
+            Some(verdict) => self.keep_old_if_lost(self.keep(verdict), observe)?,
             None => self.keep_epoch(&highest, observe)?,
         }
         match finished {
-            // Its figures are those of the kept file.
+            // Its metrics are those of the kept file.
             Some(summary) => self.run.write_summary(summary),
             None => {
                 let summary = self.summary(RunState::Running, None, None);

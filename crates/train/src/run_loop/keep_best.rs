@@ -8,11 +8,11 @@ use warmstart_recipe::{Error, Phase};
 use warmstart_run::checkpoint::At;
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::record::EpochFigure;
-use warmstart_run::verdict::{Candidates, LEVEL, Verdict, Weights};
+use warmstart_run::verdict::{Candidates, KeptWeights, LEVEL, Verdict};
 use warmstart_tasks::model_file::{complete_parameters, replace_model};
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::Split;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::run::Run;
 
@@ -35,7 +35,7 @@ impl<T: Task> Run<T> {
     /// # Errors
     /// If a stop is requested, or the disk refuses.
     pub(super) fn choose(&mut self, observe: Observer) -> Result<Option<Verdict>, Error> {
-        let Candidates { probe, mut thawed } = self.candidates();
+        let Candidates { frozen, mut thawed } = self.candidates();
         let is_guarded = self.trainer.recipe.guard;
         let has_average = |figure: &EpochFigure| self.checkpoint_file(figure, TRAINING).is_file();
         if !is_guarded && !thawed.as_ref().is_some_and(has_average) {
@@ -45,19 +45,19 @@ impl<T: Task> Run<T> {
         let mut tally = None;
         if let Some(highest) = &mut thawed {
             let of_average = self.outcome(highest, MODEL, observe);
-            let Some(of_average) = self.or_lost(of_average, observe)? else {
+            let Some(of_average) = self.unless_lost(of_average, observe)? else {
                 return Ok(None);
             };
             tally = Some(of_average);
             if self.checkpoint_file(highest, TRAINING).is_file() {
                 let of_trained = self.outcome(highest, TRAINING, observe);
-                let Some(of_trained) = self.or_lost(of_trained, observe)? else {
+                let Some(of_trained) = self.unless_lost(of_trained, observe)? else {
                     return Ok(None);
                 };
                 let evaluation = self.trainer.task.evaluation(&of_trained);
-                weights = Some(Weights::Average);
+                weights = Some(KeptWeights::Average);
                 if evaluation.metric > highest.value {
-                    weights = Some(Weights::Trained);
+                    weights = Some(KeptWeights::Trained);
                     highest.value = evaluation.metric;
                     highest.interval = evaluation.interval;
                     tally = Some(of_trained);
@@ -66,24 +66,24 @@ impl<T: Task> Run<T> {
         }
         let mut p_value = None;
         if !is_guarded {
-            // The highest figure: that of an epoch, unless the thaw's own weights are better than their average.
-            let highest = probe
+            // The highest metric: that of an epoch, unless the thaw's own weights are better than their average.
+            let highest = frozen
                 .as_ref()
-                .map_or(f64::NEG_INFINITY, |probe| probe.value);
+                .map_or(f64::NEG_INFINITY, |frozen| frozen.value);
             let is_highest = thawed.as_ref().is_some_and(|thawed| thawed.value > highest);
-            weights = weights.filter(|&weights| weights == Weights::Trained && is_highest);
-        } else if let (Some(probe), Some(tally)) = (&probe, &tally) {
-            let of_probe = self.outcome(probe, MODEL, observe);
-            let Some(of_probe) = self.or_lost(of_probe, observe)? else {
+            weights = weights.filter(|&weights| weights == KeptWeights::Trained && is_highest);
+        } else if let (Some(frozen), Some(tally)) = (&frozen, &tally) {
+            let of_frozen = self.outcome(frozen, MODEL, observe);
+            let Some(of_frozen) = self.unless_lost(of_frozen, observe)? else {
                 return Ok(None);
             };
-            p_value = Some(self.trainer.task.gain_p_value(&of_probe, tally));
+            p_value = Some(self.trainer.task.gain_p_value(&of_frozen, tally));
         }
         if p_value.is_none() && weights.is_none() {
             return Ok(None);
         }
         let verdict = Verdict {
-            probe,
+            frozen,
             thawed,
             weights,
             p_value,
@@ -101,7 +101,7 @@ impl<T: Task> Run<T> {
         let Some(kept) = verdict.kept() else {
             return Ok(());
         };
-        if verdict.kept_weights() != Some(Weights::Trained) {
+        if verdict.kept_weights() != Some(KeptWeights::Trained) {
             return self.run.write_kept(kept);
         }
         let parameters = self.parameters_in(&self.checkpoint_file(kept, TRAINING))?;
@@ -124,7 +124,7 @@ impl<T: Task> Run<T> {
         self.run.checkpoints.open(At::Epoch(figure.epoch))?;
         self.measured(
             &self.checkpoint_file(figure, file),
-            Split::Validation,
+            EvaluationSplit::Validation,
             observe,
         )
     }
@@ -133,7 +133,7 @@ impl<T: Task> Run<T> {
     pub(super) fn measured(
         &self,
         file: &Path,
-        split: Split,
+        split: EvaluationSplit,
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
         let parameters = self.parameters_in(file)?;
@@ -156,7 +156,7 @@ impl<T: Task> Run<T> {
     }
 
     /// Keeps the highest epoch where a candidate's checkpoint is lost.
-    fn or_lost(
+    fn unless_lost(
         &self,
         outcome: Result<Option<T::Tally>, Error>,
         observe: Observer,
@@ -164,7 +164,7 @@ impl<T: Task> Run<T> {
         match outcome {
             Ok(Some(tally)) => Ok(Some(tally)),
             Ok(None) => Err(Error::Interrupted {
-                words: "stopped while the kept model was chosen; every epoch is done".into(),
+                words: "stopped while choosing the kept model; all epochs are done".into(),
                 run: self.run.path().to_owned(),
             }),
             Err(damage @ Error::Checkpoint(_)) => {
@@ -179,11 +179,11 @@ impl<T: Task> Run<T> {
 
     /// Makes best.safetensors an epoch's model, if its checkpoint is there.
     pub(super) fn keep_epoch(&self, kept: &EpochFigure, observe: Observer) -> Result<(), Error> {
-        self.or_stays(self.run.write_kept(kept), observe)
+        self.keep_old_if_lost(self.run.write_kept(kept), observe)
     }
 
     /// Leaves best.safetensors as it is where a checkpoint is lost, and reports that.
-    pub(super) fn or_stays(
+    pub(super) fn keep_old_if_lost(
         &self,
         written: Result<(), Error>,
         observe: Observer,
@@ -191,8 +191,8 @@ impl<T: Task> Run<T> {
         match written {
             Err(damage @ Error::Checkpoint(_)) => {
                 observe(Event::Note(format!(
-                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors stays as it is \
-                 until an epoch is higher"
+                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors is unchanged \
+                 until an epoch has a higher metric"
                 )));
                 Ok(())
             }

@@ -17,12 +17,13 @@ use warmstart_run::position;
 use warmstart_run::record::EpochRecord;
 use warmstart_run::summary::{RunState, Summary};
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::Split;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 pub use run::Run;
 
+use crate::epoch::{EpochEnd, StepEvent};
 use crate::memory;
-use crate::trainer::{CurrentPhase, EpochEnd, StepEvent};
+use crate::trainer::CurrentPhase;
 use checkpointer::{Checkpointer, FinishedEpoch};
 
 impl<T: Task> Run<T> {
@@ -57,7 +58,9 @@ impl<T: Task> Run<T> {
                 self.state.steps,
                 (
                     self.history.len(),
-                    self.in_hand.as_ref().map_or(0, |progress| progress.seen),
+                    self.epoch_in_progress
+                        .as_ref()
+                        .map_or(0, |progress| progress.seen),
                 ),
             ),
         )?;
@@ -68,7 +71,7 @@ impl<T: Task> Run<T> {
         self.finish(observe).map_err(|error| {
             let run = self.run.path().to_owned();
             error.of_lost_image(|| Error::Interrupted {
-                words: "every epoch is done and saved".into(),
+                words: "all epochs are done and saved".into(),
                 run,
             })
         })
@@ -90,7 +93,7 @@ impl<T: Task> Run<T> {
             let (record, tally) = self.epoch(epoch, position, &phase, checkpointer, observe)?;
             self.commit(record, checkpointer, observe);
             self.remember(tally);
-            self.warn_of_ailments(observe);
+            self.warn_of_health(observe);
             self.note_early_end(position, observe);
             current = Some(phase);
         }
@@ -107,18 +110,18 @@ impl<T: Task> Run<T> {
         let _ = checkpointer.flush(observe);
         let phase = &self.trainer.recipe.phases[position.phase];
         self.run.mark_running(&phase.name);
-        if position.epoch_in_phase == 0 && self.in_hand.is_none() {
+        if position.epoch_in_phase == 0 && self.epoch_in_progress.is_none() {
             self.state.begin_phase(phase);
         }
         let current = self
             .trainer
             .begin_phase(position.phase, &self.state.parameters, observe)?;
         let (before, now) = (&self.frozen_features, current.frozen.cache_keys());
-        let same_phase = position.epoch_in_phase > 0 || self.in_hand.is_some();
+        let same_phase = position.epoch_in_phase > 0 || self.epoch_in_progress.is_some();
         if same_phase && !before.is_empty() && !now.is_empty() && *before != now {
             observe(Event::Note(
-                "the phase's cached features differ from those before: places or times of the images' files, or the \
-                 cache, have changed"
+                "the phase's cached features are not those used before: paths or times of the images, or the cache, \
+                 have changed"
                     .into(),
             ));
         }
@@ -135,7 +138,7 @@ impl<T: Task> Run<T> {
         checkpointer: &mut Checkpointer,
         observe: Observer,
     ) -> Result<(EpochRecord, T::Tally), Error> {
-        let mut progress = self.in_hand.take().unwrap_or_default();
+        let mut progress = self.epoch_in_progress.take().unwrap_or_default();
         let Self {
             trainer,
             state,
@@ -163,7 +166,7 @@ impl<T: Task> Run<T> {
             Ok(EpochEnd::Complete) => self.trainer.evaluate(
                 self.state.model(),
                 &current.frozen,
-                Split::Validation,
+                EvaluationSplit::Validation,
                 observe,
             ),
             Ok(EpochEnd::Stopped) => Ok(None),

@@ -29,7 +29,7 @@ pub struct Run<T: Task> {
     pub(super) state: TrainingState,
     pub(super) history: Vec<EpochRecord>,
     /// Progress of the epoch in which the run was interrupted.
-    pub(super) in_hand: Option<EpochProgress>,
+    pub(super) epoch_in_progress: Option<EpochProgress>,
     /// Keys of the cached features of the phase in which the run was interrupted.
     pub(super) frozen_features: Vec<String>,
     pub(super) plan: Option<Plan>,
@@ -58,7 +58,7 @@ impl<T: Task> Run<T> {
             run: Arc::new(run),
             files,
             history: Vec::new(),
-            in_hand: None,
+            epoch_in_progress: None,
             frozen_features: Vec::new(),
             plan: None,
             tallies: BTreeMap::new(),
@@ -100,7 +100,7 @@ impl<T: Task> Run<T> {
         restored.state.steps = state.step;
         restored.state.skipped_in_a_row = state.skipped_in_a_row;
         restored.history = state.history;
-        restored.in_hand = state.epoch_in_hand;
+        restored.epoch_in_progress = state.epoch_in_progress;
         restored.frozen_features = state.frozen_features;
         Ok(restored)
     }

@@ -2,7 +2,7 @@
 
 use warmstart_recipe::Position;
 use warmstart_run::event::{Event, Observer};
-use warmstart_run::health::{Ailment, Health};
+use warmstart_run::health::{Health, HealthProblem};
 use warmstart_run::position;
 use warmstart_run::record::EpochRecord;
 use warmstart_tasks::task::Task;
@@ -10,23 +10,23 @@ use warmstart_tasks::task::Task;
 use super::run::Run;
 
 impl<T: Task> Run<T> {
-    /// Warns of problems with the network's health, each kind once a phase.
-    pub(super) fn warn_of_ailments(&self, observe: Observer) {
+    /// Warns of problems with the network's health, each kind once per phase.
+    pub(super) fn warn_of_health(&self, observe: Observer) {
         let Some((last, before)) = self.history.split_last() else {
             return;
         };
         let same_phase = before.iter().filter(|record| record.phase == last.phase);
-        let ailments = |record: &EpochRecord| -> Vec<Ailment> {
-            record.health.iter().flat_map(Health::ailments).collect()
+        let problems = |record: &EpochRecord| -> Vec<HealthProblem> {
+            record.health.iter().flat_map(Health::problems).collect()
         };
         let mut known: Vec<&str> = same_phase
-            .flat_map(ailments)
-            .map(|ailment| ailment.what)
+            .flat_map(problems)
+            .map(|problem| problem.what)
             .collect();
-        for ailment in ailments(last) {
-            if !known.contains(&ailment.what) {
-                known.push(ailment.what);
-                observe(Event::Note(ailment.sentence));
+        for problem in problems(last) {
+            if !known.contains(&problem.what) {
+                known.push(problem.what);
+                observe(Event::Note(problem.sentence));
             }
         }
     }

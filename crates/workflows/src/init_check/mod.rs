@@ -39,14 +39,14 @@ pub struct Check {
     pub init: String,
     /// The layers in the order of the forward pass.
     pub layers: Vec<Layer>,
-    /// The classifier behind them; `None` for the plain network. The figures below leave it out: it begins small on
+    /// The classifier behind them; `None` for the plain network. The values below leave it out: it begins small on
     /// purpose, and the pool before it spreads the gradient over the pixels.
     pub head: Option<Layer>,
     /// Deviation of the last layer's results over that of the first's.
     pub forward: f64,
     /// Deviation of the gradient at the first layer over that at the last.
     pub backward: f64,
-    /// What is wrong, in sentences; empty if nothing is.
+    /// Problems, in sentences; empty if there are none.
     pub findings: Vec<String>,
 }
 
@@ -121,16 +121,16 @@ impl Moments {
 }
 
 fn findings(check: &Check) -> Vec<String> {
-    let forward = check.layers.iter();
-    let forward = forward.map(|layer| (layer.name.as_str(), layer.deviation));
-    let backward = check.layers.iter().rev();
-    let backward = backward.map(|layer| (layer.name.as_str(), layer.gradient_deviation));
+    let layers = check.layers.iter();
+    let forward = layers.map(|layer| (layer.name.as_str(), layer.deviation));
+    let layers = check.layers.iter().rev();
+    let backward = layers.map(|layer| (layer.name.as_str(), layer.gradient_deviation));
     let signal = growth(
         "the signal",
         &forward.collect::<Vec<_>>(),
         [
-            "what the last layers see no longer depends on the image",
-            "the loss begins far too large",
+            "the last layers hardly depend on the image",
+            "the initial loss is far too large",
         ],
     );
     let gradient = growth(
@@ -138,12 +138,16 @@ fn findings(check: &Check) -> Vec<String> {
         &backward.collect::<Vec<_>>(),
         [
             "lower layers hardly learn",
-            "steps throw the lower layers away",
+            "updates destroy the lower layers",
         ],
     );
     let mut findings: Vec<String> = signal.into_iter().chain(gradient).collect();
-    let dead = check.layers.iter().filter(|layer| layer.zeros > 0.99);
-    let dead: Vec<&str> = dead.map(|layer| layer.name.as_str()).collect();
+    let dead: Vec<&str> = check
+        .layers
+        .iter()
+        .filter(|layer| layer.zeros > 0.99)
+        .map(|layer| layer.name.as_str())
+        .collect();
     if !dead.is_empty() {
         findings.push(format!("nearly all results are zero: {}", dead.join(", ")));
     }
@@ -154,10 +158,11 @@ fn findings(check: &Check) -> Vec<String> {
 /// which layer on too far. `consequences` are those of vanishing and of exploding.
 fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<String> {
     let (start, begins) = way[0];
-    let finite = way
+    let count = way
         .iter()
-        .take_while(|(_, deviation)| deviation.is_finite());
-    let (finite, overflow) = way.split_at(finite.count());
+        .take_while(|(_, deviation)| deviation.is_finite())
+        .count();
+    let (finite, overflow) = way.split_at(count);
     if finite.is_empty() {
         return Some(format!(
             "{what} is not finite anywhere; {}",
@@ -189,7 +194,7 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
         None => String::new(),
     };
     Some(format!(
-        "{what} {verb}: × {growth:.1e} from {start} to {end}, × {:.2} a layer, too far from {limit} on{overflows}; \
+        "{what} {verb}: × {growth:.1e} from {start} to {end}, × {:.2} per layer, too far from {limit} on{overflows}; \
          {consequence}",
         growth.powf(1.0 / layers.max(1) as f64)
     ))

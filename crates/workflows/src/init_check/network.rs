@@ -3,22 +3,23 @@ use std::collections::HashSet;
 use warmstart_data::{Fit, epoch_order, evaluation_pixels};
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::{Tensor, TensorData, activation::relu};
-use warmstart_nn::initialization::{LinearDefault, ModelDefaults, Scheme, Weights};
+use warmstart_nn::initialization::{LinearDefault, ModelDefaults, Scheme};
 use warmstart_nn::ops::linear;
 use warmstart_nn::{Activation, Kind, ParameterInfo, Parameters};
 use warmstart_recipe::{Error, Init, Key, Problem, VAL_SPLIT, architecture};
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::preprocessing;
+use warmstart_train::initial_weights::is_scaled_by_images;
 use warmstart_train::layer_sequential;
 
 use super::passes::{Pass, Passes, values};
 use super::request::Request;
 use super::unit_by_unit::pass;
 
-/// The textbook's network: linear layers and rectifiers, without batch norm, which would compensate for the
+/// The textbook's network: linear layers and ReLUs, without batch norm, which would compensate for the
 /// initialization.
 pub const PLAIN: &str = "plain";
-/// Its number of layers and their width.
+/// Depth and width of the plain network.
 const DEPTH: usize = 30;
 const WIDTH: usize = 512;
 /// Classes of the loss where there are no data.
@@ -54,7 +55,7 @@ impl Network {
                 (Key::IMAGE_SIZE, request.image_size.is_some()),
             ];
             if let Some((key, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
-                return Err(Problem::new("the plain network has no images to look at")
+                return Err(Problem::new("the plain network takes no images")
                     .of_key(key)
                     .fix(format!("leave {key} out"))
                     .into());
@@ -99,7 +100,7 @@ impl Network {
     /// If it names a layer that isn't there.
     pub fn pass(&self, init: &Init, seed: u64) -> Result<Passes, Error> {
         match self {
-            Self::Plain(..) if init.0.weights == Weights::LayerSequential => Err(Error::usage(
+            Self::Plain(..) if is_scaled_by_images(init.0.weights) => Err(Error::usage(
                 "lsuv scales convolutions, and the plain network has none",
             )
             .fix(format!("give another {}, or a {}", Key::INIT, Key::MODEL))),
@@ -132,7 +133,7 @@ impl Network {
                 infos.extend(head.parameters().iter().cloned());
                 let defaults = architecture.initialization();
                 let mut parameters = parameters(&infos, &defaults, init, architecture.name, seed)?;
-                if init.0.weights == Weights::LayerSequential {
+                if is_scaled_by_images(init.0.weights) {
                     let all: HashSet<String> = infos.into_iter().map(|info| info.name).collect();
                     layer_sequential::scale(&mut parameters, architecture, &all, images.clone());
                 }
@@ -199,7 +200,7 @@ fn plain_parameters() -> Vec<ParameterInfo> {
     (1..=DEPTH).flat_map(layer).collect()
 }
 
-/// The gradient at the end is noise: as large for every initialization.
+/// Passes of the plain network; the gradient at its end is noise, as large for every initialization.
 fn plain_pass(parameters: &Parameters, batch: Tensor<2>, seed: u64) -> Vec<Pass> {
     let mut nodes = Vec::new();
     let mut x = batch;

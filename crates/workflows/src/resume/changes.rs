@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use warmstart_recipe::{
-    Auto, ByMemory, Draft, Error, Key, Phase, Problem, Recipe, Train, absolute, command,
-    phase_flags_given,
+    Auto, ByMemory, Draft, Error, Key, Phase, Problem, Recipe, absolute, command, phase_flags_given,
 };
 use warmstart_run::position;
 use warmstart_run::record::EpochRecord;
@@ -47,29 +46,29 @@ impl Changes {
         {
             recipe = position::with_epochs(recipe, epochs, history)?;
         }
-        let mut thawed = options.thawed.clone();
+        let frozen = options.frozen.clone().with_shared(options);
+        let mut thawed = options.thawed.clone().with_shared(options);
         // Here `epochs` is the total, not that of a phase.
         thawed.epochs = None;
         let first = first_open(&recipe, history);
         let mut has_phase = [false; 2];
         for phase in &mut recipe.phases[first..] {
-            let is_frozen = phase.train == Train::Head;
+            let is_frozen = phase.train.freezes_backbone();
             has_phase[usize::from(!is_frozen)] = true;
-            phase.take_options(if is_frozen { &options.frozen } else { &thawed });
+            phase.take_options(if is_frozen { &frozen } else { &thawed });
         }
         for (place, flags) in phase_flags_given(options).into_iter().enumerate() {
             let flag = flags.into_iter().find(|flag| *flag != Key::EPOCHS);
             if let Some(flag) = flag.filter(|_| !has_phase[place]) {
                 let backbone = ["frozen", "thawed"][place];
-                let what = format!("{flag}: no epoch is left whose backbone is {backbone}");
+                let what = format!("{flag} has no effect: no {backbone} epochs are left");
                 return Err(Problem::new(what).of_key(flag).into());
             }
         }
-        if [&options.frozen, &options.thawed]
-            .iter()
-            .any(|phase| phase.batch == Some(Auto::Auto))
-        {
-            return Err(Problem::of_value(Key("batch"), "auto", "a number on resume").into());
+        for (flag, phase) in [(Key::FREEZE_BATCH, &frozen), (Key::BATCH, &thawed)] {
+            if phase.batch == Some(Auto::Auto) {
+                return Err(Problem::of_value(flag, "auto", "a number on resume").into());
+            }
         }
         recipe.take_options(options);
         recipe.data = absolute(&recipe.data);
@@ -110,9 +109,91 @@ pub(super) fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Erro
     }
     let after = before.div_ceil(2);
     let note = format!(
-        "the run ended in phase {name} for lack of memory: it continues with {after} images at a time \
-         instead of {before}, and the gradients averaged over the batch of {batch}"
+        "the run ended in phase {name} for lack of memory: continuing with micro-batches of {after} instead of \
+         {before}; gradients are still averaged over the batch of {batch}"
     );
     phase.micro_batch = Some(after);
     Ok(note)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+
+    use warmstart_recipe::{Flag, OptionInfo, PHASE_OPTIONS, RUN_OPTIONS, ResumeFlag};
+
+    use super::*;
+
+    /// Values of which each option takes at least one that differs from its default.
+    const VALUES: [&str; 6] = ["30", "7", "0.123", "2GiB", "skip", "false"];
+
+    /// The changes by each flag of `resume` for an option, with one value.
+    fn changes_by_flags(option: &OptionInfo, text: &str) -> Vec<Changes> {
+        let by = |set: &dyn Fn(&mut Draft, &OsStr) -> Result<(), String>| {
+            let mut changes = Changes::default();
+            let is_set = set(&mut changes.options, OsStr::new(text));
+            is_set.is_ok().then_some(changes)
+        };
+        let of_run = || by(&|draft, text| draft.set(option.key, text));
+        let of_frozen = || by(&|draft, text| draft.frozen.set(option.key, text));
+        let of_thawed = || by(&|draft, text| draft.thawed.set(option.key, text));
+        let flags = match (option.flag, option.resume.flag) {
+            (Flag::None, _) => Vec::new(),
+            (Flag::Value(_) | Flag::Switch { .. }, _) => vec![of_run()],
+            (Flag::Phases { .. }, ResumeFlag::Thawed(_)) => vec![of_thawed()],
+            (Flag::Phases { .. }, _) => vec![of_frozen(), of_thawed()],
+        };
+        flags.into_iter().flatten().collect()
+    }
+
+    #[test]
+    fn every_flag_of_resume_changes_the_recipe() {
+        let draft: Draft =
+            toml::from_str("data = '/d'\nmodel = 'resnet18'\nweights = 'w'").unwrap();
+        let recipe = draft.resolve(224, None).unwrap();
+        let mut tried = 0;
+        for option in RUN_OPTIONS.iter().chain(PHASE_OPTIONS) {
+            if matches!(option.resume.flag, ResumeFlag::None) {
+                continue;
+            }
+            tried += 1;
+            let changed = VALUES.iter().any(|text| {
+                let changes = changes_by_flags(option, text);
+                let changes_recipe = |changes: &Changes| {
+                    let now = changes.apply(recipe.clone(), &[]);
+                    now.is_ok_and(|now| !now.differences(&recipe).is_empty())
+                };
+                !changes.is_empty() && changes.iter().all(changes_recipe)
+            });
+            assert!(changed, "{} is ignored", option.key);
+        }
+        assert!(tried >= 6, "{tried}");
+    }
+
+    #[test]
+    fn options_above_the_phases_reach_every_open_phase() {
+        let draft: Draft =
+            toml::from_str("data = '/d'\nmodel = 'resnet18'\nweights = 'w'").unwrap();
+        let recipe = draft.resolve(224, None).unwrap();
+        let mut changes = Changes::default();
+        changes.options.set("patience", OsStr::new("3")).unwrap();
+        let now = changes.apply(recipe, &[]).unwrap();
+        assert!(now.phases.iter().all(|phase| phase.patience == 3));
+    }
+
+    #[test]
+    fn auto_is_refused_by_the_flag_that_was_given() {
+        let draft: Draft =
+            toml::from_str("data = '/d'\nmodel = 'resnet18'\nweights = 'w'").unwrap();
+        let recipe = draft.resolve(224, None).unwrap();
+        let mut changes = Changes::default();
+        let frozen = &mut changes.options.frozen;
+        frozen.set("batch", OsStr::new("auto")).unwrap();
+        let error = changes.apply(recipe, &[]).unwrap_err();
+        assert_eq!(
+            error.fields().key.as_deref(),
+            Some(Key::FREEZE_BATCH.0),
+            "{error}"
+        );
+    }
 }

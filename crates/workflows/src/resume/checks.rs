@@ -17,26 +17,22 @@ pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> R
     let found = ModelInfo::of(&warmstart_weights::read(&path)?)?;
     match info.difference(found.as_ref()) {
         None => Ok(()),
-        Some(difference) => Err(Error::Model {
-            path,
-            problem: format!(
-                "{difference}: this run cannot continue with them; start a new one from its weights \
-                 (warmstart train {})",
-                Key::WEIGHTS
-            ),
-        }),
+        Some(difference) => Err(Error::model(&path, difference).fix(format!(
+            "this run cannot continue with them; start a new one from its weights (warmstart train {})",
+            Key::WEIGHTS
+        ))),
     }
 }
 
 /// Data that differ from those that the run was trained on.
 pub(super) struct OtherData {
-    /// How they differ, in words.
+    /// The difference, in words.
     pub difference: String,
     /// Whether they were accepted before, by a process that ended before its first checkpoint.
     pub was_accepted: bool,
 }
 
-/// How the data differ from those that the run was trained on; `None` if they do not.
+/// Difference between the data and those of the run; `None` if there is none.
 pub(super) fn other_data(
     run: &RunFolder,
     files: &DataFiles,
@@ -55,7 +51,7 @@ pub(super) fn other_data(
     let listed = listed.filter(|listed| listed.checksum() == expected);
     let difference = listed.map_or_else(
         || {
-            "files, sizes or labels; which ones is unknown, because the run's list of them is lost"
+            "files, sizes or labels differ; which ones is unknown, because the list of data files is missing"
                 .into()
         },
         |listed| files.difference(&listed),
@@ -72,8 +68,8 @@ pub(super) fn between_epochs(
     checkpoint: Option<Checkpoint>,
     observe: Observer,
 ) -> Result<Option<Checkpoint>, Error> {
-    let in_hand = |checkpoint: &Checkpoint| checkpoint.state.epoch_in_hand.is_some();
-    if !checkpoint.as_ref().is_some_and(in_hand) {
+    let is_within_epoch = |checkpoint: &Checkpoint| checkpoint.state.epoch_in_progress.is_some();
+    if !checkpoint.as_ref().is_some_and(is_within_epoch) {
         return Ok(checkpoint);
     }
     let newest = run.checkpoints.newest_epoch(&mut |damage| {
@@ -90,7 +86,7 @@ pub(super) fn between_epochs(
 pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> Result<(), Error> {
     let file = run.join(RECIPE);
     let refuse = |what: String, fix: &str| Err(Problem::new(what).of_file(&file).fix(fix).into());
-    let in_hand = state.epoch_in_hand.is_some();
+    let is_within_epoch = state.epoch_in_progress.is_some();
     if recipe.phases.iter().all(|phase| phase.name != state.phase) {
         let names: Vec<&str> = recipe.phases.iter().map(|phase| &*phase.name).collect();
         let what = format!(
@@ -127,8 +123,8 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
         .phases
         .iter()
         .find(|phase| phase.name == state.phase);
-    let Some(before) =
-        before.filter(|_| in_hand || !position::ends_phase(recipe, &state.history, state.epoch))
+    let Some(before) = before
+        .filter(|_| is_within_epoch || !position::ends_phase(recipe, &state.history, state.epoch))
     else {
         return Ok(());
     };

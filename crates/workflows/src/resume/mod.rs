@@ -66,10 +66,10 @@ impl Request<'_> {
         observe: Observer,
     ) -> Result<Summary, Error> {
         let checkpoint = self.checkpoint(observe)?;
-        let history = checkpoint
-            .as_ref()
-            .map(|checkpoint| checkpoint.state.history.clone());
-        let history = history.unwrap_or_default();
+        let history = match &checkpoint {
+            Some(checkpoint) => checkpoint.state.history.clone(),
+            None => Vec::new(),
+        };
         let mut recipe = self.changes.apply(before.clone(), &history)?;
         let is_spared = self.spare_memory(&mut recipe, &history, observe)?;
         self.require_place(&recipe, checkpoint.as_ref())?;
@@ -113,7 +113,7 @@ impl Request<'_> {
         let next = position::next(recipe, history);
         if self.changes.out_of_memory && next.is_none() {
             let what =
-                "every epoch is done, and there is too little memory to measure the kept model";
+                "all epochs are done, and there is too little memory to evaluate the kept model";
             return Err(Error::memory(what).fix(format!(
                 "free some memory and resume with `{}`",
                 command::resume(self.path)
@@ -181,14 +181,14 @@ impl Request<'_> {
         }) = other_data
         else {
             if self.changes.options.data.is_some() {
-                let same = "its data are the same files: the result is the same";
+                let same = "the data set has the same files: the result does not change";
                 observe(Event::Note(same.into()));
             }
             return Ok(checkpoint);
         };
         if !was_accepted && !self.changes.accept_data_change {
             let what = format!(
-                "{} does not hold the files that the run learned from: {difference}",
+                "{} does not hold the files that the run was trained on: {difference}",
                 shown(data)
             );
             return Err(Error::refused(what).fix(format!(
@@ -197,8 +197,7 @@ impl Request<'_> {
             )));
         }
         observe(Event::Note(format!(
-            "from here on the run learns from other files, so its figures before and after are not \
-             measured on the same: {difference}"
+            "the data set has changed, so metrics before and after are not comparable: {difference}"
         )));
         between_epochs(&self.folder, checkpoint, observe)
     }
@@ -236,8 +235,7 @@ impl Request<'_> {
         let initial = initial_weights(&trainer, observe)?;
         self.folder
             .begin(&trainer.recipe, &initial.report, &files)?;
-        let run = Run::new(trainer, self.folder, files, initial.parameters);
-        let mut run = run.with_plan(plan)?;
+        let mut run = Run::new(trainer, self.folder, files, initial.parameters).with_plan(plan)?;
         run.align_files(None, observe)?;
         run.run(observe)
     }
@@ -259,14 +257,13 @@ impl Request<'_> {
             )));
         }
         let has_same_guard = trainer.recipe.guard == checkpoint.state.recipe.guard;
-        let finished = self.folder.summary().filter(|summary| {
-            let is_whole = summary.state == RunState::Finished && summary.epochs == done;
-            is_whole && has_same_data && has_same_guard
-        });
+        let summary = self.folder.summary();
         let processed = checkpoint.state.images_in_epoch();
-        let run = Run::at(trainer, self.folder, files, checkpoint)?;
-        let mut run = run.with_plan(plan)?;
-        let finished = finished.filter(|_| !run.has_epochs_left());
+        let mut run = Run::at(trainer, self.folder, files, checkpoint)?.with_plan(plan)?;
+        let finished = summary.filter(|summary| {
+            let is_whole = summary.state == RunState::Finished && summary.epochs == done;
+            is_whole && has_same_data && has_same_guard && !run.has_epochs_left()
+        });
         run.align_files(finished.as_ref(), observe)?;
         if run.has_epochs_left() {
             let within = match processed {
@@ -320,8 +317,8 @@ fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
     let there = &checkpoint.state.simd;
     if there != here {
         observe(Event::Note(format!(
-            "the run was trained at the SIMD level {there} so far and continues at {here}: the result is as \
-             good, but not the same in every bit"
+            "the run was trained at the SIMD level {there} so far and continues at {here}: equally good, but not \
+             bit-identical"
         )));
     }
 }

@@ -19,7 +19,7 @@ pub struct Choice {
 }
 
 /// A value as a user gives it, and the value that a recipe stores for it.
-pub trait Said: Sized {
+pub trait UserValue: Sized {
     /// The value in a recipe.
     type Stored;
     /// The words that it can be; empty where it is not one of a few.
@@ -49,9 +49,9 @@ fn text(flag: &OsStr) -> Result<&str, String> {
 }
 
 /// Values that parse from the text of a flag, with what is expected where that fails.
-macro_rules! said_by_text {
+macro_rules! value_by_text {
     ($($type:ty: $expected:literal),*) => { $(
-        impl Said for $type {
+        impl UserValue for $type {
             type Stored = Self;
 
             fn stored(self) -> Option<Self> {
@@ -64,7 +64,7 @@ macro_rules! said_by_text {
         }
     )* };
 }
-said_by_text!(
+value_by_text!(
     usize: "a whole number",
     u64: "a whole number",
     f64: "a number",
@@ -72,9 +72,9 @@ said_by_text!(
 );
 
 /// Values whose own error says what is expected.
-macro_rules! said_by_word {
+macro_rules! value_by_word {
     ($($type:ty),*) => { $(
-        impl $crate::said::Said for $type {
+        impl $crate::user_value::UserValue for $type {
             type Stored = Self;
 
             fn stored(self) -> Option<Self> {
@@ -82,19 +82,19 @@ macro_rules! said_by_word {
             }
 
             fn of_flag(flag: &std::ffi::OsStr) -> Result<Self, String> {
-                $crate::said::parsed(flag)
+                $crate::user_value::parsed(flag)
             }
         }
     )* };
 }
-pub(crate) use said_by_word;
+pub(crate) use value_by_word;
 
 /// The value of a flag by its type's own parser.
 pub(crate) fn parsed<T: FromStr<Err = String>>(flag: &OsStr) -> Result<T, String> {
     text(flag)?.parse()
 }
 
-impl Said for String {
+impl UserValue for String {
     type Stored = Self;
 
     fn stored(self) -> Option<Self> {
@@ -106,7 +106,7 @@ impl Said for String {
     }
 }
 
-impl Said for PathBuf {
+impl UserValue for PathBuf {
     type Stored = Self;
 
     fn stored(self) -> Option<Self> {
@@ -130,7 +130,7 @@ pub enum Auto<T> {
     Value(T),
 }
 
-impl<T: Said<Stored = T>> Said for Auto<T> {
+impl<T: UserValue<Stored = T>> UserValue for Auto<T> {
     type Stored = T;
     const CHOICES: &'static [Choice] = T::CHOICES;
 
