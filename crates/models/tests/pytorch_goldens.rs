@@ -2,7 +2,7 @@
 //!
 //! `tests/fixtures/README.md` says how the goldens were made.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -158,7 +158,6 @@ impl Names {
             layers: layers.collect(),
         }
     }
-
 }
 
 impl LayerNames {

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use warmstart_files::shown;
-use warmstart_nn::Parameters;
 use warmstart_nn::ParameterInfo;
+use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Weights;
 use warmstart_recipe::run_files::{MODEL, resolve_path};
