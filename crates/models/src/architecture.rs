@@ -220,11 +220,16 @@ impl Architecture {
         self.stages
             .iter()
             .position(|stage| is_within(&stage.name, name))
-            .ok_or_else(|| StageError {
-                model: self.name,
-                asked: name.to_owned(),
-                known: self.stages.iter().map(|stage| stage.name.clone()).collect(),
-            })
+            .ok_or_else(|| self.no_stage(name))
+    }
+
+    /// The error for a name that no stage has.
+    pub(crate) fn no_stage(&self, name: &str) -> StageError {
+        StageError {
+            model: self.name,
+            asked: name.to_owned(),
+            known: self.stages.iter().map(|stage| stage.name.clone()).collect(),
+        }
     }
 
     /// Index of the stage that a parameter belongs to, or `None` if it is the head's: the

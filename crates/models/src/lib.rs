@@ -16,9 +16,11 @@ mod mobilenet_v4;
 mod record;
 mod resnet;
 mod strides;
+mod tapped;
 
 pub use architecture::{Architecture, Convention, Stage, StageError};
 pub use record::{Interpolation, Numerics, Pretrained, Record};
+pub use tapped::Tapped;
 
 /// An architecture: its name, its record where nothing else is known, and its builder.
 struct Entry {
@@ -79,9 +81,12 @@ pub fn by_name(name: &str) -> Option<Architecture> {
     let of_architecture = MODELS.iter().find(|entry| entry.name == name);
     let record = of_architecture.map_or(name, |entry| entry.record);
     let record = record::all().iter().find(|known| known.name == record)?;
-    let entry = MODELS
-        .iter()
-        .find(|entry| entry.name == record.architecture)?;
+    with_record(&record.architecture, record)
+}
+
+/// The architecture of that name with the constants of any record; `None` if there is none of that name.
+pub fn with_record(architecture: &str, record: &'static Record) -> Option<Architecture> {
+    let entry = MODELS.iter().find(|entry| entry.name == architecture)?;
     Some((entry.build)(record))
 }
 

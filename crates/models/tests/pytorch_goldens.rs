@@ -2,17 +2,28 @@
 //!
 //! `tests/fixtures/README.md` says how the goldens were made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use warmstart_models::{Architecture, by_name};
+use warmstart_models::{Architecture, Numerics, Record, Tapped, by_name, with_record};
 use warmstart_nn::burn::tensor::activation::log_softmax;
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::{Forward, Kind, ParameterInfo, Parameters, update_running_statistics};
 
 const CLASSES: usize = 10;
-const MODELS: [&str; 4] = ["mobilenet_v2", "resnet18", "resnet34", "resnet50"];
+/// One member of each structure, whose training is compared as well.
+const TRAINED: [&str; 9] = [
+    "mobilenet_v2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "mobilenet_v3_small",
+    "mobilenetv4_conv_small",
+    "efficientnet_b0",
+    "efficientnet_lite0",
+    "resnet18d",
+];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
@@ -76,11 +87,11 @@ fn formula(info: &ParameterInfo, ends_branch: bool) -> Vec<f32> {
 }
 
 fn parameters(architecture: &Architecture) -> Parameters {
-    let last = if architecture.name == "resnet50" {
-        "bn3.weight"
-    } else {
-        "bn2.weight"
-    };
+    let names = Names::of(architecture.name);
+    let ends = names.layers.iter().filter(|layer| layer.kind == "norm_end");
+    let ends: HashSet<_> = ends
+        .map(|layer| format!("{}.weight", layer.names[0]))
+        .collect();
     let device = warmstart_nn::device();
     let mut parameters = Parameters::new();
     for info in architecture
@@ -88,8 +99,7 @@ fn parameters(architecture: &Architecture) -> Parameters {
         .iter()
         .chain(&architecture.classifier_parameters(CLASSES))
     {
-        let ends_branch = architecture.name.starts_with("resnet") && info.name.ends_with(last);
-        let values = formula(info, ends_branch);
+        let values = formula(info, ends.contains(&info.name));
         parameters.insert_values(&info.name, &info.shape, values, &device);
     }
     parameters
@@ -241,21 +251,125 @@ fn names_of_other_libraries_map_to_native_ones() {
     }
 }
 
+/// A network with the constants of the goldens: PyTorch's, also where only ports from TensorFlow are published.
+fn native(model: &str) -> Architecture {
+    let architecture = by_name(model).unwrap();
+    if !architecture.record.numerics.same_padding {
+        return architecture;
+    }
+    let numerics = Numerics {
+        epsilon: 1e-5,
+        momentum: 0.1,
+        same_padding: false,
+    };
+    let record = Record {
+        numerics,
+        ..architecture.record.clone()
+    };
+    with_record(model, Box::leak(Box::new(record))).unwrap()
+}
+
+/// Logits of the formula "input" in inference.
+fn inference_logits(architecture: &Architecture, [height, width]: [usize; 2]) -> Vec<f32> {
+    let parameters = parameters(architecture);
+    let shape = [2, 3, height, width];
+    let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
+    let all = 0..architecture.stages.len();
+    let folded = architecture.fold(all.clone(), &parameters, &warmstart_nn::device());
+    let features = architecture.forward(all, x, &mut Forward::Inference(&folded));
+    host(logits(architecture, features, &parameters))
+}
+
 #[test]
 fn inference_logits_are_pytorchs() {
-    for model in MODELS {
-        let architecture = by_name(model).unwrap();
-        let parameters = parameters(&architecture);
+    for model in warmstart_models::names() {
+        let architecture = native(model);
         let (_, golden) = &goldens(model)["eval_logits"];
-        let shape = [2, 3, 97, 65];
-        let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
-        let all = 0..architecture.stages.len();
-        let folded = architecture.fold(all.clone(), &parameters, &warmstart_nn::device());
-        let features = architecture.forward(all, x, &mut Forward::Inference(&folded));
-        let ours = host(logits(&architecture, features, &parameters));
-        let difference = difference(&ours, golden);
+        let difference = difference(&inference_logits(&architecture, [97, 65]), golden);
         assert!(difference < 1e-4, "{model}: {difference:e}");
     }
+}
+
+#[test]
+fn networks_from_tensorflow_pad_as_it_does() {
+    for (record, golden) in [
+        ("mobilenet_v2_1.0_224.google", "tf_mobilenet_v2"),
+        ("tf_mobilenetv3_small_100.in1k", "tf_mobilenet_v3_small"),
+        ("tf_mobilenetv3_large_100.in1k", "tf_mobilenet_v3_large"),
+        ("tf_efficientnet_b0.in1k", "tf_efficientnet_b0"),
+        ("tf_efficientnet_lite0.in1k", "tf_efficientnet_lite0"),
+    ] {
+        let architecture = by_name(record).unwrap();
+        let goldens = goldens(golden);
+        for (key, size) in [
+            ("eval_logits", [97, 65]),
+            ("eval_logits_even", [96, 64]),
+            ("eval_logits_mixed", [90, 70]),
+        ] {
+            let off = difference(&inference_logits(&architecture, size), &goldens[key].1);
+            assert!(off < 1e-4, "{record} at {size:?}: {off:e}");
+        }
+    }
+}
+
+/// Means of activations are read out of branches that stay whole elsewhere.
+#[test]
+fn any_activation_can_be_read_in_inference() {
+    let mut compared = 0;
+    for model in TRAINED {
+        let architecture = by_name(model).unwrap();
+        let parameters = parameters(&architecture);
+        let goldens = goldens(model);
+        let taps: Vec<(&str, &str, &Vec<f32>)> = goldens
+            .iter()
+            .filter_map(|(key, (_, golden))| {
+                let (kind, name) = key.split_once('.')?;
+                matches!(kind, "input_mean" | "output_mean").then_some((kind, name, golden))
+            })
+            .collect();
+        // A library's group of blocks ends with the last stage of the group.
+        let last = |group: &str| {
+            let stages = architecture.stages.iter().rev();
+            let mut names = stages.map(|stage| &*stage.name);
+            names
+                .find(|name| *name == group || name.starts_with(&format!("{group}.")))
+                .unwrap()
+        };
+        let names: Vec<&str> = taps
+            .iter()
+            .map(|&(kind, name, _)| {
+                if kind == "input_mean" {
+                    name
+                } else {
+                    last(name)
+                }
+            })
+            .collect();
+        let tapped = Tapped::new(&architecture, &names).unwrap();
+        let all = 0..architecture.stages.len();
+        let folded = architecture.fold(all, &parameters, &warmstart_nn::device());
+        let shape = [2, 3, 97, 65];
+        let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
+        for (mean, (kind, name, golden)) in tapped.means(x, &folded).into_iter().zip(taps) {
+            let off = difference(&host(mean), golden);
+            assert!(off < 1e-4, "{model} {kind} {name}: {off:e}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 5 * 6);
+}
+
+#[test]
+fn an_activation_that_is_not_there_is_named_with_the_stages() {
+    let resnet = by_name("resnet18").unwrap();
+    let error = Tapped::new(&resnet, &["layer1.0", "layer9"])
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("no stage `layer9`") && error.contains("layer4.1"),
+        "{error}"
+    );
 }
 
 /// A training pass in one batch-norm mode against the goldens of that name.
@@ -338,14 +452,14 @@ fn training_pass(model: &str, mode: &str, tolerance: f32) {
 
 #[test]
 fn training_with_batch_statistics_is_pytorchs() {
-    for model in MODELS {
+    for model in TRAINED {
         training_pass(model, "train", 1e-3);
     }
 }
 
 #[test]
 fn training_with_frozen_statistics_is_pytorchs() {
-    for model in MODELS {
+    for model in TRAINED {
         training_pass(model, "frozen_norm", 1e-4);
     }
 }
