@@ -72,4 +72,21 @@ mod tests {
         let out = String::from_utf8(out).unwrap();
         assert_eq!(out, "a\\nb\\u{1b}[2J\\u{202e}\nfirst\nsecond\\u{7}\n");
     }
+
+    #[test]
+    fn every_flag_in_messages_exists() {
+        fn has(command: &clap::Command, long: &str) -> bool {
+            command
+                .get_arguments()
+                .any(|argument| argument.get_long() == Some(long))
+                || command.get_subcommands().any(|command| has(command, long))
+        }
+        let command = <crate::arguments::Arguments as clap::CommandFactory>::command();
+        for key in warmstart_recipe::Key::ALL {
+            let spelled = flag(key.0);
+            if let Some(long) = spelled.strip_prefix("--") {
+                assert!(has(&command, long), "{spelled}");
+            }
+        }
+    }
 }

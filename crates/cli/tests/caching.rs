@@ -329,14 +329,17 @@ fn views_without_a_frozen_phase_are_a_usage_error() {
     let data = data(dir.path());
     let out = dir.path().join("run");
     for (flags, words) in [
-        (vec!["--views", "4"], "--views: there is no such phase"),
+        (
+            vec!["--views", "4"],
+            "--views has no effect: the run has 0 frozen",
+        ),
         (
             vec!["--views", "0", "--freeze-epochs", "1"],
             "views of phase \"freeze\" is 0; it must be \"fresh\", or from 1 to 1000",
         ),
         (
             vec!["--views", "many"],
-            "views is a number or \"fresh\", not \"many\"",
+            "expected a number or \"fresh\", found \"many\"",
         ),
     ] {
         let mut arguments = small_run(&data, "none", &out);

@@ -76,7 +76,7 @@ fn within_an_epoch_another_batch_still_sees_each_image_once() {
     resume(&run, &["--batch", "5"])
         .success()
         .stderr(contains(
-            "changed: phase thaw: batch 8 → 5: other steps from here on",
+            "changed: phase thaw: batch 8 → 5: the steps differ from here on",
         ))
         .stderr(contains(format!("with {seen} images of epoch 3 processed")));
     let ends = |epoch: usize| {
@@ -175,10 +175,10 @@ fn another_rate_or_length_is_reported_with_its_effect() {
     )
     .success()
     .stderr(contains(
-        "changed: phase thaw: epochs 2 → 4: the learning rate falls over the new length",
+        "changed: phase thaw: epochs 2 → 4: the learning rate schedule spans the new length",
     ))
     .stderr(contains(
-        "changed: phase thaw: lr 0.0003 → 0.0001: the rest of the phase",
+        "changed: phase thaw: lr 0.0003 → 0.0001: applies to the rest of the phase",
     ))
     .stderr(contains("the recipe was changed since").not());
     assert_eq!(metrics(&run).len(), 6);

@@ -112,7 +112,7 @@ fn a_lost_recipe_is_taken_from_the_newest_checkpoint() {
         resume(&run, &["--from-epoch", "2"])
             .success()
             .stderr(contains(
-                "recipe.toml is lost: the newest checkpoint's recipe is used",
+                "recipe.toml is missing: restored from the newest checkpoint",
             ));
         assert_eq!(fs::read(run.join("recipe.toml")).unwrap(), before);
     }

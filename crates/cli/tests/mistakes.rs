@@ -264,7 +264,7 @@ fn a_run_that_exists_is_not_overwritten() {
     fs::write(other.join("a.txt"), "mine").unwrap();
     let mut arguments = small_run(&data, "none", &other);
     arguments.extend(["--epochs", "1"]);
-    fails(&arguments, None, 2, &["photos exists and is not empty"]);
+    fails(&arguments, None, 2, &["photos: it exists and is not empty"]);
 }
 
 #[test]
@@ -378,6 +378,8 @@ fn errors_of_a_command_that_prints_json_are_json() {
                 ("kind", "recipe".into()),
                 ("file", recipe.into()),
                 ("line", 2.into()),
+                ("key", "modle".into()),
+                ("expected", "model".into()),
             ],
         ),
         (

@@ -155,7 +155,10 @@ fn a_recipe_refuses_in_one_line_what_it_cannot_hold() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains("\\xff/data, is not valid UTF-8"), "{said}");
+    assert!(
+        said.contains("\\xff/data: the path of the data set is not valid UTF-8"),
+        "{said}"
+    );
     assert!(!folder.join("run").exists());
 }
 

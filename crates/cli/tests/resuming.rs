@@ -252,5 +252,7 @@ fn what_cannot_be_resumed_is_refused_in_a_line() {
         .args(["resume", "no-such-run"])
         .assert()
         .code(2)
-        .stderr(contains("no-such-run is not a run: it has no recipe.toml"));
+        .stderr(contains(
+            "no-such-run: it is not a run (it has no recipe.toml)",
+        ));
 }

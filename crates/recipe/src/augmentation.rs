@@ -5,13 +5,13 @@ use warmstart_data::{Augmentation as ImageAugmentation, SceneAugmentation};
 
 use crate::choices::TaskKind;
 
-/// How training images are varied.
+/// Augmentation of training images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Augmentation {
-    /// In classification.
+    /// Augmentation in classification.
     Images(ImageAugmentation),
-    /// In detection.
+    /// Augmentation in detection.
     Scenes(SceneAugmentation),
 }
 

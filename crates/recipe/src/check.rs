@@ -66,12 +66,13 @@ impl Recipe {
 
     fn check_fold(&self) -> Result<(), Error> {
         match self.fold {
-            Some(part)
-                if !(FOLD_COUNTS.contains(&part.of) && (1..=part.of).contains(&part.number)) =>
+            Some(fold_id)
+                if !(FOLD_COUNTS.contains(&fold_id.of)
+                    && (1..=fold_id.of).contains(&fold_id.number)) =>
             {
-                let what = format!("fold is part {} of {}", part.number, part.of);
+                let what = format!("fold {} of {} does not exist", fold_id.number, fold_id.of);
                 let fix = format!(
-                    "it must be a part of {} to {}",
+                    "there are {} to {} folds, numbered from 1",
                     FOLD_COUNTS.start(),
                     FOLD_COUNTS.end()
                 );

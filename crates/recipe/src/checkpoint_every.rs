@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::user_value::value_by_word;
 
-/// How often a checkpoint is made within an epoch; each epoch ends with one in any case.
+/// Interval between checkpoints within an epoch; each epoch ends with one in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CheckpointEvery {
     /// After this much time since the last checkpoint.
@@ -30,7 +30,7 @@ impl FromStr for CheckpointEvery {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refused = || format!("it is {EXPECTED}, above 0, not \"{text}\"");
+        let refused = || format!("expected {EXPECTED}, above 0, found \"{text}\"");
         if let Ok(steps) = text.parse() {
             return match steps {
                 0 => Err(refused()),

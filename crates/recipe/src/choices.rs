@@ -56,22 +56,22 @@ macro_rules! choices {
 }
 
 choices! {
-    /// What is learned.
+    /// Kind of task.
     TaskKind {
         Classify = "classify": "The class of an image",
         Detect = "detect": "The objects of an image, each with its class and its box",
     }
 
-    /// How to handle class imbalance.
+    /// Handling of class imbalance.
     #[derive(Default)]
     Balance {
         #[default]
-        None = "none": "Every image once an epoch",
+        None = "none": "Each image once per epoch",
         Sampling = "sampling": "Every class equally often: images of small classes are repeated",
         Loss = "loss": "The loss of an image is weighted by how rare its class is",
     }
 
-    /// What to do about a step whose loss or gradient is not finite.
+    /// Handling of a step whose loss or gradient is not finite.
     #[derive(Default)]
     OnNonFinite {
         #[default]
@@ -79,20 +79,20 @@ choices! {
         Skip = "skip": "Skip the step, at most ten in a row",
     }
 
-    /// How the learning rate changes over a phase, after its warm-up.
+    /// Learning rate schedule of a phase, after warm-up.
     ScheduleKind {
         Cosine = "cosine": "Falls along half a cosine to 1% of its highest value",
-        Step = "step": "Is divided by ten after each third of the phase",
+        Step = "step": "Divided by ten after each third of the phase",
         Constant = "constant": "Stays the same",
     }
 
-    /// Where batch norm takes its statistics from.
+    /// Source of batch norm's statistics.
     BatchNorm {
         Batch = "batch": "From the batch; the running statistics follow",
         Frozen = "frozen": "The running statistics, unchanged; scale and shift still learn",
     }
 
-    /// How gradients become updates. Settings that are not options have PyTorch's defaults.
+    /// Optimizer. Settings that are not options have PyTorch's defaults.
     OptimizerKind {
         Sgd = "sgd": "Stochastic gradient descent with Nesterov momentum 0.9",
         Adam = "adam": "Adam (Kingma and Ba, arXiv 1412.6980); weight decay is added to the gradient",
@@ -119,15 +119,15 @@ impl UserValue for Fit {
         },
         Choice {
             word: "crop",
-            meaning: "The centre: the ends of a long picture are lost",
+            meaning: "Centre crop: the ends of long images are cut off",
         },
         Choice {
             word: "squash",
-            meaning: "The whole picture, stretched to a square",
+            meaning: "The whole image, stretched to a square",
         },
         Choice {
             word: "letterbox",
-            meaning: "The whole picture on grey",
+            meaning: "The whole image, padded with grey",
         },
     ];
 

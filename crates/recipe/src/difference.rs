@@ -116,7 +116,7 @@ fn effect(key: &str) -> String {
         Some("") => String::new(),
         Some(effect) => format!(": {effect}"),
         None if key == "warmstart" => String::new(),
-        // A key of the augmentation, or the part of a cross-validation.
+        // A key of the augmentation, or the fold of a cross-validation.
         None => ": from here on".to_owned(),
     }
 }

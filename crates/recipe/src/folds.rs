@@ -33,7 +33,7 @@ pub struct FoldImages {
 impl FoldImages {
     /// The images of a fold. Each class is spread evenly over the folds, by the seed; `classes` has the class of each
     /// image.
-    pub fn new(part: FoldId, classes: &[usize], seed: u64) -> Self {
+    pub fn new(fold_id: FoldId, classes: &[usize], seed: u64) -> Self {
         let mut fold = Self {
             training: Vec::new(),
             validation: Vec::new(),
@@ -45,7 +45,7 @@ impl FoldImages {
             let mut random = stream(seed, class as u64, 0, Purpose::Folds);
             shuffle(&mut random, &mut images);
             for image in images {
-                if dealt % part.of + 1 == part.number {
+                if dealt % fold_id.of + 1 == fold_id.number {
                     fold.validation.push(image);
                 } else {
                     fold.training.push(image);
@@ -65,18 +65,18 @@ impl FoldImages {
 /// # Errors
 /// If there are fewer images than folds.
 pub fn all_images<L: Clone>(
-    part: FoldId,
+    fold_id: FoldId,
     train: &[Sample<L>],
     validation: &[Sample<L>],
 ) -> Result<Vec<Sample<L>>, Error> {
     let mut all = [train, validation].concat();
     all.sort_by(|a, b| a.path.cmp(&b.path));
     all.dedup_by(|a, b| a.path == b.path);
-    if all.len() < part.of {
+    if all.len() < fold_id.of {
         let what = format!(
             "{} {}: there are {} images, and each fold needs one",
             Key::FOLDS,
-            part.of,
+            fold_id.of,
             all.len()
         );
         return Err(Problem::new(what)
@@ -116,14 +116,14 @@ mod tests {
     #[test]
     fn the_seed_decides_and_nothing_else() {
         let classes = [0, 1, 0, 1, 0, 1, 0, 1];
-        let part = FoldId { number: 1, of: 2 };
+        let fold_id = FoldId { number: 1, of: 2 };
         assert_eq!(
-            FoldImages::new(part, &classes, 1),
-            FoldImages::new(part, &classes, 1)
+            FoldImages::new(fold_id, &classes, 1),
+            FoldImages::new(fold_id, &classes, 1)
         );
         assert_ne!(
-            FoldImages::new(part, &classes, 1),
-            FoldImages::new(part, &classes, 2)
+            FoldImages::new(fold_id, &classes, 1),
+            FoldImages::new(fold_id, &classes, 2)
         );
     }
 }

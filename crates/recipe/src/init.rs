@@ -9,7 +9,7 @@ use warmstart_nn::initialization::{Initialization, Scheme, Weights, check_name};
 
 use crate::user_value::value_by_word;
 
-/// How parameters that no file gives are initialized: a word for all weights, or a table.
+/// Initialization of parameters that no file gives: a word for all weights, or a table.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Init(pub Initialization);
 
@@ -93,14 +93,14 @@ impl Serialize for Init {
         if linear.is_none() && by_name.is_empty() && !zero_last_norm {
             return serializer.serialize_str(&weights);
         }
-        let by_name = by_name
+        let words_by_name = by_name
             .iter()
             .map(|(name, scheme)| (name.clone(), scheme.to_string()));
         let table = Table {
             weights: Some(weights),
             linear: linear.map(|scheme| scheme.to_string()),
             zero_last_norm: *zero_last_norm,
-            by_name: by_name.collect(),
+            by_name: words_by_name.collect(),
         };
         table.serialize(serializer)
     }
@@ -114,7 +114,7 @@ impl<'de> Deserialize<'de> for Init {
             type Value = Init;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an initialization, as \"kaiming_normal\", or a table of them")
+                f.write_str("an initialization, such as \"kaiming_normal\", or a table of them")
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Init, E> {

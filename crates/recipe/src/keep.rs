@@ -42,7 +42,9 @@ impl FromStr for Keep {
         match (text, text.parse()) {
             (ALL, _) => Ok(Self::All),
             (_, Ok(count)) => Ok(Self::Last(count)),
-            _ => Err(format!("expected a whole number or {ALL}")),
+            _ => Err(format!(
+                "expected a whole number or \"{ALL}\", found \"{text}\""
+            )),
         }
     }
 }

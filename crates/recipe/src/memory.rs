@@ -10,7 +10,7 @@ use crate::user_value::value_by_word;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Memory {
-    /// What is available when the run is planned.
+    /// The memory available when the run is planned.
     #[default]
     Auto,
     /// A number of bytes.
@@ -35,7 +35,7 @@ impl FromStr for Memory {
         }
         size_with_unit(text).map(Self::Bytes).ok_or_else(|| {
             format!(
-                "memory is \"{AUTO}\" or a size with its unit as \"6GiB\" or \"800MB\", not \"{text}\""
+                "expected \"{AUTO}\", or a size with its unit such as \"6GiB\" or \"800MB\", found \"{text}\""
             )
         })
     }
@@ -92,7 +92,7 @@ mod tests {
         for text in ["much", "6", "6000000000", "", "GiB"] {
             let error = text.parse::<Memory>().unwrap_err();
             assert!(
-                error.contains("with its unit as \"6GiB\""),
+                error.contains("with its unit such as \"6GiB\""),
                 "{text}: {error}"
             );
         }

@@ -1,4 +1,4 @@
-//! What follows from the options of a phase.
+//! Values derived from the options of a phase.
 
 use std::collections::BTreeSet;
 

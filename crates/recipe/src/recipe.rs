@@ -1,4 +1,4 @@
-//! What follows from the options of a run.
+//! Values derived from the options of a run.
 
 use crate::options::Recipe;
 

@@ -1,4 +1,4 @@
-//! The usual two phases, a freeze and a thaw, and the flags for them.
+//! The default phases, a freeze and a thaw, and the flags for them.
 
 use crate::error::{Error, Problem};
 use crate::option::{Flag, PhaseFlag};
@@ -32,15 +32,19 @@ pub(crate) fn override_phases(
     let Some(flag) = phase_flags_given(draft).into_iter().flatten().next() else {
         return Ok(phases);
     };
-    let [freeze, thaw]: [DraftPhase; 2] = phases.try_into().map_err(|_| other_phases(flag))?;
-    if !freeze.train.as_ref().is_some_and(Train::freezes_backbone)
-        || !thaw.train.as_ref().is_some_and(Train::freezes_nothing)
+    let [own_freeze, own_thaw]: [DraftPhase; 2] =
+        phases.try_into().map_err(|_| other_phases(flag))?;
+    if !own_freeze
+        .train
+        .as_ref()
+        .is_some_and(Train::freezes_backbone)
+        || !own_thaw.train.as_ref().is_some_and(Train::freezes_nothing)
     {
         return Err(other_phases(flag));
     }
-    let own_epochs = thaw.epochs;
-    let freeze = freeze.overridden_by(&draft.frozen);
-    let mut thaw = thaw.overridden_by(&draft.thawed);
+    let own_epochs = own_thaw.epochs;
+    let freeze = own_freeze.overridden_by(&draft.frozen);
+    let mut thaw = own_thaw.overridden_by(&draft.thawed);
     thaw.epochs = match draft.thawed.epochs {
         Some(total) => Some(thawed_epochs(total, freeze.epochs.unwrap_or(0))?),
         None => own_epochs,
@@ -70,7 +74,7 @@ pub(crate) fn usual_phases(draft: &Draft) -> Result<Vec<DraftPhase>, Error> {
             && let Some(flag) = flags.iter().find(useless)
         {
             let what = format!(
-                "{flag}: there is no such phase, {frozen} epochs are frozen and {thawed} thawed"
+                "{flag} has no effect: the run has {frozen} frozen and {thawed} thawed epochs"
             );
             return Err(Problem::new(what).of_key(*flag).into());
         }
@@ -101,12 +105,10 @@ fn thawed_epochs(total: usize, frozen: usize) -> Result<usize, Error> {
 }
 
 fn other_phases(flag: Key) -> Error {
-    let what =
-        format!("{flag} belongs to a freeze and a thaw, but the recipe has phases of its own");
-    Problem::new(what)
-        .of_key(flag)
-        .fix("change them there")
-        .into()
+    let what = format!(
+        "{flag} applies to the default phases freeze and thaw, but the recipe defines its own"
+    );
+    Problem::new(what).of_key(flag).fix("set it there").into()
 }
 
 #[cfg(test)]
@@ -188,12 +190,15 @@ mod tests {
             "[[phase]]\ntrain = 'all'\nepochs = 1\n",
             &[(false, "lr", "0.1")],
         );
-        assert!(refused(&own).starts_with("lr belongs to a freeze"));
+        assert!(refused(&own).starts_with("lr applies to the default phases"));
     }
 
     #[test]
     fn a_flag_for_a_phase_that_is_not_there_is_refused() {
         let flags = [(true, "epochs", "0"), (true, "lr", "0.1")];
-        assert!(refused(&draft("", &flags)).starts_with("freeze_lr: there is no such phase"));
+        assert!(
+            refused(&draft("", &flags))
+                .starts_with("freeze_lr has no effect: the run has 0 frozen")
+        );
     }
 }

@@ -35,7 +35,9 @@ impl FromStr for Views {
         match (text, text.parse()) {
             (FRESH, _) => Ok(Self::Fresh),
             (_, Ok(views)) => Ok(Self::Number(views)),
-            _ => Err(format!("views is a number or \"{FRESH}\", not \"{text}\"")),
+            _ => Err(format!(
+                "expected a number or \"{FRESH}\", found \"{text}\""
+            )),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use warmstart_recipe::Error;
 
-/// BLAKE3, in hexadecimal.
+/// Checksum of bytes: BLAKE3, in hexadecimal.
 pub fn checksum(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
@@ -18,6 +18,7 @@ pub fn file_checksum(path: &Path) -> io::Result<String> {
     Ok(hasher.finalize().to_hex().to_string())
 }
 
+/// Flushes a file to the disk.
 pub fn flush(path: &Path) -> io::Result<()> {
     // Windows flushes only files that were opened for writing.
     File::options().write(true).open(path)?.sync_all()
@@ -28,6 +29,7 @@ pub fn flush_folder(folder: &Path) -> Result<(), Error> {
     warmstart_files::flush_folder(folder).map_err(|error| Error::io("flush", folder, error))
 }
 
+/// Writes a file and flushes it to the disk; the file may be incomplete if that fails.
 pub fn write_flushed(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let write = || {
         let mut file = File::create(path)?;

@@ -29,16 +29,16 @@ struct Shared<C> {
 }
 
 struct State<C> {
-    /// Not written yet, the oldest first.
+    /// Content not written yet, the oldest first.
     waiting: VecDeque<C>,
     writing: bool,
     /// Error of the last attempt, if it failed.
     failure: Option<String>,
     /// Finished attempts, successful or not.
     attempts: u64,
-    /// No pause before the next attempt.
+    /// Whether to skip the pause before the next attempt.
     hurry: bool,
-    /// A caller waits in `flush`: only short pauses.
+    /// Whether a caller waits in `flush`, so that pauses are short.
     is_waited_for: bool,
     closed: bool,
     /// Messages that were not fetched yet.
@@ -166,14 +166,13 @@ impl<C> Shared<C> {
                     pause = PAUSE;
                     state.news.extend(news);
                     if state.failure.take().is_some() {
-                        state.news.push("checkpoints are written again".into());
+                        state.news.push("checkpoints can be written again".into());
                     }
                 }
                 Err(error) => {
                     match state.failure {
                         None => state.news.push(format!(
-                            "{error}: the run continues and tries again; until it can write, a resumed run \
-                             continues from the checkpoint before"
+                            "{error}: the run continues and retries; until then, resuming uses the previous checkpoint"
                         )),
                         Some(_) => pause = (2 * pause).min(LONGEST_PAUSE),
                     }
@@ -313,7 +312,7 @@ mod tests {
         refuses.store(false, Ordering::SeqCst);
         writer.flush().unwrap();
         assert_eq!(*written.lock().unwrap(), [2, 4]);
-        assert_eq!(writer.news(), ["checkpoints are written again"]);
+        assert_eq!(writer.news(), ["checkpoints can be written again"]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ const LABEL: usize = 16;
 
 /// The files of a data set, their sizes and labels.
 ///
-/// A text of one line a file, in the order of the data set: `split`, size in bytes, a checksum of the
+/// A text of one line per file, in the order of the data set: `split`, size in bytes, a checksum of the
 /// label, and the path below the data set's folder, between tabs. A path that is not UTF-8 or has a newline is
 /// written with escapes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl DataFiles {
         self.0.lines().filter_map(Entry::of)
     }
 
-    /// How these files differ from those of an earlier list, in words.
+    /// Differences from an earlier list, in words.
     pub fn difference(&self, before: &Self) -> String {
         let [before, now] = [before, self].map(Self::by_path);
         let others = |of: &ByPath, than: &ByPath| -> Vec<String> {
@@ -70,17 +70,18 @@ impl DataFiles {
         };
         let changed = now
             .iter()
-            .filter(|(file, what)| before.get(*file).is_some_and(|before| before != *what));
-        let changed = changed
-            .map(|((split, path), _)| named(split, path))
-            .collect();
-        let parts = [
+            .filter(|(file, what)| before.get(*file).is_some_and(|before| before != *what))
+            .map(|((split, path), _)| named(split, path));
+        let differences = [
             ("more", others(&now, &before)),
             ("fewer", others(&before, &now)),
-            ("of another size or label", changed),
+            ("of another size or label", changed.collect()),
         ];
-        let parts = parts.iter().filter(|(_, files)| !files.is_empty());
-        let parts: Vec<String> = parts.map(|(how, files)| some_of(how, files)).collect();
+        let parts: Vec<String> = differences
+            .iter()
+            .filter(|(_, files)| !files.is_empty())
+            .map(|(how, files)| some_of(how, files))
+            .collect();
         if parts.is_empty() {
             "the same files in another order".into()
         } else {
@@ -100,7 +101,7 @@ impl DataFiles {
 pub struct Entry<'a> {
     /// `train`, `val` or `test`; in a cross-validation, each image is listed under both `train` and `val`.
     pub split: &'a str,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
     /// Checksum of its label: see [`label_checksum`].
     pub label: &'a str,

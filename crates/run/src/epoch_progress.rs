@@ -41,7 +41,7 @@ impl EpochProgress {
         self.loss / self.images as f64
     }
 
-    /// Images learned from, a second of steps.
+    /// Images learned from per second of steps.
     pub fn images_per_second(&self) -> f64 {
         self.images as f64 / self.seconds
     }

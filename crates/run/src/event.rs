@@ -40,7 +40,7 @@ pub enum Event<'a> {
         notes: &'a [String],
         /// Classes without a validation image.
         without_validation: &'a [String],
-        /// Properties of the data that make learning harder or figures too optimistic.
+        /// Properties of the data that make learning harder or metrics too optimistic.
         findings: &'a [Finding],
     },
     /// The cost of steps is about to be measured, in another process.
@@ -75,7 +75,7 @@ pub enum Event<'a> {
     },
     /// An epoch is done and its checkpoint committed.
     Epoch {
-        /// Its figures.
+        /// Its metrics.
         record: &'a EpochRecord,
         /// Epochs of the run.
         epochs: usize,
@@ -108,7 +108,7 @@ pub struct Progress {
     pub steps: usize,
     /// Loss of the step.
     pub loss: f64,
-    /// Training images a second since the epoch began.
+    /// Training images per second since the epoch began.
     pub images_per_second: f64,
 }
 

@@ -306,7 +306,7 @@ fn not_a_run(path: &Path) -> Error {
             ))
             .into();
     }
-    Problem::new(format!("it is not a run: it has no {RECIPE}"))
+    Problem::new(format!("it is not a run (it has no {RECIPE})"))
         .of_file(path)
         .into()
 }

@@ -50,7 +50,7 @@ pub struct StageHealth {
 /// A problem with the health of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthProblem {
-    /// Its kind; each kind is reported once a phase.
+    /// Its kind; each kind is reported once per phase.
     pub what: &'static str,
     /// A sentence that ends in what to try.
     pub sentence: String,
@@ -137,7 +137,7 @@ impl Health {
     }
 }
 
-/// The stage with the highest finite figure.
+/// The stage with the highest finite value.
 fn worst(
     stages: &[StageHealth],
     figure: impl Fn(&StageHealth) -> f64,

@@ -25,7 +25,7 @@ struct OwnGroup {
     kills: u64,
 }
 
-/// Why a run ended without an error, as far as the counts of kills tell.
+/// Cause of the end of a run that ended without an error, as far as the counts of kills tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndCause {
     /// No kill can have been the run's.
@@ -48,7 +48,7 @@ impl Kills {
         })
     }
 
-    /// Why a run ended that was running at `self` and is not running `now`.
+    /// Cause of the end of a run that was running at `self` and is not running `now`.
     pub fn end_cause(&self, now: &Self) -> EndCause {
         if self.start != now.start {
             return EndCause::OtherEnd;

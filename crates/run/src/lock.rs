@@ -10,7 +10,7 @@ use warmstart_files::shown;
 
 use warmstart_recipe::Error;
 
-/// Its file in the folder.
+/// Name of the lock file.
 pub const LOCK: &str = "run.lock";
 /// Further attempts, ten milliseconds apart.
 const TRIES: usize = 5;

@@ -8,7 +8,7 @@ use warmstart_recipe::Train;
 pub struct Plan {
     /// Memory budget, in MB (10⁶ bytes); `null` where it is unknown.
     pub budget_mb: Option<f64>,
-    /// What limits it, in words.
+    /// The limit that determines it, in words.
     pub budget_set_by: String,
     /// The phases in order.
     pub phases: Vec<PhasePlan>,
@@ -31,9 +31,9 @@ pub struct PhasePlan {
     pub epochs: usize,
     /// Steps of an epoch.
     pub steps_per_epoch: usize,
-    /// Images a step.
+    /// Batch size.
     pub batch: usize,
-    /// Images that go through the trained part at a time.
+    /// Micro-batch size: images that go through the trained part at a time.
     pub micro_batch: usize,
     /// Highest learning rate.
     pub lr: f64,

@@ -29,7 +29,7 @@ pub struct EpochRecord {
     /// 95% confidence interval of the metric, in classification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
-    /// Further figures on them: `map50` in detection.
+    /// Further metrics on them: `map50` in detection.
     #[serde(flatten)]
     pub others: BTreeMap<String, f64>,
     /// The network's health at the epoch's last step, and at others if asked for.
@@ -40,7 +40,7 @@ pub struct EpochRecord {
     pub skipped_steps: u64,
     /// Learning rate of the last step.
     pub lr: f64,
-    /// Training images a second, the training steps alone.
+    /// Training images per second, the training steps alone.
     pub images_per_second: f64,
     /// Time of the whole epoch with evaluation, in seconds.
     pub seconds: f64,

@@ -20,13 +20,13 @@ impl Default for Stop {
 }
 
 impl Stop {
-    /// To be set when the run is to stop after the current step and save its progress.
+    /// Flag that makes the run stop after the current step and save its progress.
     pub fn requested(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.requested)
     }
 
-    /// Whether the process may end at once, because there is nothing to save. To be set with the first request, so that
-    /// a second one ends the process.
+    /// Flag that tells whether the process may end at once, because there is nothing to save. To be set with the first
+    /// request, so that a second one ends the process.
     pub fn at_once(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.at_once)
     }

@@ -18,7 +18,7 @@ pub enum RunState {
     Finished,
 }
 
-/// The figures of a phase so far.
+/// Time and memory of a phase so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhaseSummary {
     /// Its name.
@@ -31,7 +31,7 @@ pub struct PhaseSummary {
     pub peak_mb: f64,
 }
 
-/// The figures on images that had no part in training or in choosing the model.
+/// The metrics on images that had no part in training or in choosing the model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TestResult {
     /// Mean loss over the test images.
@@ -66,7 +66,7 @@ pub struct Summary {
     pub tested_before: bool,
     /// The phases begun so far.
     pub phases: Vec<PhaseSummary>,
-    /// A note for readers of the figures.
+    /// A note for readers of the metrics.
     pub note: String,
 }
 

@@ -108,7 +108,7 @@ impl Verdict {
         }
         let advice = if thawed.value > frozen.value {
             format!(
-                "; more validation images would decide it, and {} keeps the higher figure",
+                "; more validation images could settle it; {} keeps the higher metric",
                 Key::NO_GUARD
             )
         } else {

@@ -1,4 +1,4 @@
-//! What is learned: classification and detection, each with its loss, metric and predictor.
+//! Tasks: classification and detection, each with its loss, metric and predictor.
 
 pub mod classify;
 pub mod detect;

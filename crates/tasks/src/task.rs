@@ -31,17 +31,17 @@ pub struct Opened<L> {
 pub struct Evaluation {
     /// Loss without label smoothing, averaged over the images.
     pub loss: f64,
-    /// The figure that picks the epoch, a fraction of one; higher is better.
+    /// The metric that picks the epoch, a fraction of one; higher is better.
     pub metric: f64,
     /// 95% confidence interval of the metric, where it is a share of the images.
     pub interval: Option<Interval>,
-    /// Further figures, by name.
+    /// Further metrics, by name.
     pub others: BTreeMap<String, f64>,
 }
 
 /// An image, decoded and augmented, with its target.
 pub struct Example<T> {
-    /// Normalised, `[height, width, 3]`.
+    /// Normalised pixels `[height, width, 3]`.
     pub pixels: Vec<f32>,
     /// The target of its loss.
     pub target: T,
@@ -49,9 +49,9 @@ pub struct Example<T> {
 
 /// Loss of a micro-batch.
 pub struct Loss {
-    /// Averaged over its images.
+    /// Loss of a micro-batch, averaged over its images.
     pub value: f64,
-    /// `[1]`, whose gradients are those of the loss; its value may differ from the loss.
+    /// Scalar `[1]` whose gradients are those of the loss; its value may differ from the loss.
     pub root: Tensor<1>,
 }
 
@@ -164,7 +164,7 @@ pub trait Task: Send + Sync + Sized + 'static {
         targets: &[Self::Target],
     );
 
-    /// The figures of an evaluation.
+    /// The metrics of an evaluation.
     fn evaluation(&self, tally: &Self::Tally) -> Evaluation;
 
     /// p-value of the gain in the metric from `before` to `after`, which are of the same images in the same order: the

@@ -69,15 +69,15 @@ impl<L: Clone> TaskData<L> {
         } = data;
         let train_classes = classes_of(&train, class_of);
         let fold = match recipe.fold {
-            Some(part) => {
+            Some(fold_id) => {
                 if let Some(of_train) = &train_classes {
-                    require_several(&counts(of_train, classes.len()), &classes, part.of)?;
+                    require_several(&counts(of_train, classes.len()), &classes, fold_id.of)?;
                 }
                 // An image with objects of many classes belongs to none of them.
                 let of_train = train_classes
                     .clone()
                     .unwrap_or_else(|| vec![0; train.len()]);
-                Some(FoldImages::new(part, &of_train, recipe.seed))
+                Some(FoldImages::new(fold_id, &of_train, recipe.seed))
             }
             None => None,
         };

@@ -62,18 +62,18 @@ pub fn cross_validate(
     }
     let mut kept = Vec::new();
     for number in 1..=folds {
-        let part = FoldId { number, of: folds };
+        let fold_id = FoldId { number, of: folds };
         let run = fold_folder(&out, number);
         observe(Event::Note(format!(
             "fold {number} of {folds}: {}",
             shown(&run)
         )));
         let draft = Draft {
-            fold: Some(part),
+            fold: Some(fold_id),
             ..draft.clone()
         };
         let summary = if run.join(RECIPE).exists() {
-            require_same(&run, part, &draft)?;
+            require_same(&run, fold_id, &draft)?;
             match summary_of(&run).filter(|summary| summary.state == RunState::Finished) {
                 Some(summary) => summary,
                 None => resume(&run, &Changes::default(), resources.clone(), observe)?,
@@ -96,11 +96,11 @@ pub fn cross_validate(
 }
 
 /// Refuses a run of another fold, or of another request.
-fn require_same(run: &Path, part: FoldId, draft: &Draft) -> Result<(), Error> {
+fn require_same(run: &Path, fold_id: FoldId, draft: &Draft) -> Result<(), Error> {
     let (recipe, _) = recipe_of(run)?;
     let other = |fix: &str| format!("{fix}, or another {}", Key::OUT);
-    if recipe.fold != Some(part) {
-        let what = format!("it is not fold {} of {}", part.number, part.of);
+    if recipe.fold != Some(fold_id) {
+        let what = format!("it is not fold {} of {}", fold_id.number, fold_id.of);
         let fix = format!("give the same {} as before", Key::FOLDS);
         return Err(Problem::new(what).of_file(run).fix(other(&fix)).into());
     }

@@ -227,10 +227,10 @@ impl RunData {
         let all: Vec<Entry> = listed(SplitKind::Train.folder());
         let chosen = match (self.recipe.fold, split) {
             (None, _) | (_, SplitKind::Test) => return listed(split.folder()),
-            (Some(part), SplitKind::Train | SplitKind::Validation) => {
+            (Some(fold_id), SplitKind::Train | SplitKind::Validation) => {
                 // The same images are listed for both, and split into folds by their classes.
                 let labels = self.labels(&all);
-                let fold = labels.map(|labels| FoldImages::new(part, &labels, self.recipe.seed));
+                let fold = labels.map(|labels| FoldImages::new(fold_id, &labels, self.recipe.seed));
                 match (fold, split) {
                     (Some(fold), SplitKind::Train) => fold.training,
                     (Some(fold), SplitKind::Validation | SplitKind::Test) => fold.validation,

@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// When a checkpoint was made: the name of its folder.
+/// Time of a checkpoint, which names its folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum At {
     /// After this many finished epochs.

@@ -244,8 +244,8 @@ impl Checkpoints {
     /// # Errors
     /// If the folder cannot be listed.
     pub fn newest_state(&self) -> Result<Option<State>, Error> {
-        let states = self.list()?.into_iter();
-        let states = states.filter_map(|at| read_state(&self.path(at)).ok());
+        let sound = |at| read_state(&self.path(at)).ok();
+        let states = self.list()?.into_iter().filter_map(sound);
         Ok(states.max_by_key(State::progress))
     }
 
@@ -283,8 +283,9 @@ fn fill(folder: &Path, mut state: State, files: &[Content]) -> Result<(), Error>
         let path = folder.join(name);
         write(&path)?;
         fault::point();
-        let sum = flush(&path).and_then(|()| file_checksum(&path));
-        let sum = sum.map_err(|error| Error::io("write", &path, error))?;
+        let sum = flush(&path)
+            .and_then(|()| file_checksum(&path))
+            .map_err(|error| Error::io("write", &path, error))?;
         state.files.insert((*name).to_owned(), sum);
     }
     write_flushed(&folder.join(STATE), state.to_json().as_bytes())?;

@@ -14,7 +14,7 @@ use crate::record::EpochRecord;
 /// Placeholder for the checksum while it is computed.
 const ZEROS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
-/// Why a run cannot continue from the text of a state.
+/// Reason for refusing a state.
 pub(super) enum Refusal {
     /// It was changed after it was written.
     Damaged(String),
@@ -34,7 +34,7 @@ pub struct State {
     pub warmstart: String,
     /// SIMD level that the kernels ran at: bits are promised within one level.
     pub simd: String,
-    /// What the run was asked to do.
+    /// Recipe of the run.
     pub recipe: Recipe,
     /// Name of the phase that is in progress, or has just ended.
     pub phase: String,
@@ -100,7 +100,7 @@ impl State {
         text.replacen(ZEROS, &checksum(text.as_bytes()), 1)
     }
 
-    /// The state out of such a text, or what is wrong with it.
+    /// The state out of such a text, or the reason for refusing it.
     pub(super) fn from_json(text: &[u8]) -> Result<Self, Refusal> {
         let damaged = |problem: String| Refusal::Damaged(problem);
         let text = str::from_utf8(text).map_err(|_| damaged("it is not text".into()))?;
@@ -108,8 +108,9 @@ impl State {
             "" => damaged("it is empty".into()),
             _ => damaged(format!("it is not whole JSON ({error})")),
         })?;
-        let found = value["checksum"].as_str();
-        let found = found.ok_or_else(|| damaged("it carries no checksum".into()))?;
+        let found = value["checksum"]
+            .as_str()
+            .ok_or_else(|| damaged("it carries no checksum".into()))?;
         if checksum(text.replacen(found, ZEROS, 1).as_bytes()) != found {
             return Err(damaged("its checksum does not match its content".into()));
         }

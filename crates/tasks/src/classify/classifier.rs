@@ -22,7 +22,7 @@ pub struct Classifier {
     network: Network,
 }
 
-/// How good a classifier is on labelled images.
+/// Evaluation of a classifier on labelled images.
 pub struct ClassEvaluation {
     /// The confusion matrix.
     pub confusion: ConfusionMatrix,

@@ -266,7 +266,7 @@ impl Classification {
         }
     }
 
-    /// The target of the loss, a value a class.
+    /// The target of the loss, a value per class.
     fn row(&self, target: &Target, phase: &Phase) -> Vec<f32> {
         let weight = |class: usize| match phase.balance {
             Balance::Loss => self.class_weights[class],

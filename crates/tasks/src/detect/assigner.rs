@@ -50,7 +50,7 @@ struct Candidate {
     cost: f32,
 }
 
-/// For each point, the truth that it is matched with, if any.
+/// Match of each point, if any.
 pub fn assign(points: &[Point], predicted: Predicted, truths: &[Truth]) -> Vec<Option<Match>> {
     let mut matches: Vec<Option<(Match, f32)>> = vec![None; points.len()];
     for (index, truth) in truths.iter().enumerate() {

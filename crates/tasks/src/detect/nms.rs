@@ -26,13 +26,13 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// For a metric, which needs boxes of low scores, too.
+    /// Selection for a metric, which needs boxes of low scores, too.
     pub const EVALUATION: Self = Self {
         confidence: 0.001,
         overlap: 0.65,
         boxes: 300,
     };
-    /// For display.
+    /// Selection for display.
     pub const PREDICTION: Self = Self {
         confidence: 0.25,
         ..Self::EVALUATION
@@ -42,7 +42,7 @@ impl Selection {
 /// Most boxes that enter suppression, the highest scores first.
 const CANDIDATES: usize = 3_000;
 
-/// The boxes of an image from logits `[points, classes]` and one prediction a point, the highest score first; of equal
+/// The boxes of an image from logits `[points, classes]` and one prediction per point, the highest score first; of equal
 /// ones, the first point's and class's.
 pub fn select(
     points: &[Point],
