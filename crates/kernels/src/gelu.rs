@@ -1,7 +1,7 @@
 //! The Gaussian error linear unit and its derivative.
 //!
-//! With `t = |x|`, everything comes from the tail `Φ(-t) = exp(-t²/2) · R(t)`, so that results near
-//! zero keep their relative accuracy: `x · Φ(x)` is `max(x, 0) - t · Φ(-t)`.
+//! With `t = |x|`, everything comes from the tail `Φ(-t) = exp(-t²/2) · R(t)`, so that small
+//! results keep their relative accuracy: `x · Φ(x)` is `max(x, 0) - t · Φ(-t)`.
 
 use crate::exponential::exp_of_sum;
 use crate::vector::Vector;
