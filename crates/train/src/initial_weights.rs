@@ -17,7 +17,7 @@ use warmstart_tasks::network::{INFERENCE_BATCH, images};
 use warmstart_tasks::task::{HeadParts, Task};
 use warmstart_weights::{LoadPlan, Target, TensorMap, WeightFile};
 
-use crate::expectations::{beyond, conventions, expectations};
+use crate::expectations::{beyond, conventions, expectations, record_line};
 use crate::layer_sequential;
 use crate::trainer::Trainer;
 
@@ -145,7 +145,12 @@ fn load_file<T: Task>(
     if !recipe.allow_partial {
         plan.require_backbone(BACKBONE_COVERAGE)?;
     }
-    let report = format!("{}{note}", plan.report());
+    let record = match file.metadata {
+        // A model of warmstart says itself what it is.
+        Some(_) => String::new(),
+        None => format!("{}\n", record_line(architecture)),
+    };
+    let report = format!("{}{note}{record}", plan.report());
     let LoadPlan { loaded, .. } = plan;
     let tensors = loaded
         .iter()

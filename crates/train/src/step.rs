@@ -232,7 +232,10 @@ impl<T: Task> Step<'_, T> {
             statistics: &mut statistics,
             stochastic_depth: Some(StochasticDepth {
                 key,
-                probability: self.architecture.stochastic_depth,
+                probability: self
+                    .phase
+                    .stochastic_depth
+                    .unwrap_or(self.architecture.stochastic_depth),
             }),
         };
         let features = features.into_iter().map(Tensor::autodiff).collect();

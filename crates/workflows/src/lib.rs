@@ -10,6 +10,7 @@ pub mod lr_find;
 pub mod plan;
 mod prepare;
 pub mod rank;
+mod recognise;
 pub mod resume;
 pub mod run_data;
 pub mod train;

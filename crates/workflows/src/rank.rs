@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use warmstart_data::Fit;
 use warmstart_metrics::{Interval, McNemar, wilson};
-use warmstart_recipe::run_files::resolve_path;
+use warmstart_models::full_name;
 use warmstart_recipe::{
-    Auto, Draft, Error, Key, NO_WEIGHTS, Problem, Recipe, Undecided, require_weights, resolve,
+    Auto, Draft, Error, Key, NO_WEIGHTS, Problem, Recipe, Undecided, architecture, resolve,
 };
 use warmstart_run::event::Observer;
 use warmstart_tasks::classify::Classification;
@@ -20,7 +20,7 @@ use warmstart_train::open_data::open_data;
 use warmstart_train::resources::Resources;
 use warmstart_train::trainer::Trainer;
 
-use crate::inspect::inspect;
+use crate::recognise;
 use crate::run_data::{RunData, Seen};
 
 /// Most training images of the linear probe.
@@ -182,30 +182,20 @@ fn ranked(mut judged: Vec<Judged>) -> Vec<Ranked> {
 }
 
 fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
-    if let Some(model) = &request.model {
-        require_weights(weights)?;
-        return Ok(model.clone());
+    let named = request.model.as_deref().map(architecture).transpose()?;
+    match (weights == NO_WEIGHTS, named) {
+        (true, Some(named)) => Ok(full_name(&named).to_owned()),
+        (true, None) => {
+            let what = format!("{} none: the model is not known", Key::WEIGHTS);
+            Err(Problem::new(what)
+                .of_key(Key::MODEL)
+                .fix(format!("give {} NAME beside it", Key::MODEL))
+                .into())
+        }
+        (false, named) => {
+            recognise::model_of(weights, named.as_ref(), request.weights_prefix.as_deref())
+        }
     }
-    if weights == NO_WEIGHTS {
-        let what = format!("{} none: the model is not known", Key::WEIGHTS);
-        return Err(Problem::new(what)
-            .of_key(Key::MODEL)
-            .fix(format!("give {} NAME beside it", Key::MODEL))
-            .into());
-    }
-    let path = resolve_path(Path::new(weights))?;
-    let known = inspect(&path, request.weights_prefix.as_deref())?.architecture;
-    // The backbone of a detector serves as well.
-    let backbone = known.map(|name| name.trim_end_matches(" detector").to_owned());
-    backbone.ok_or_else(|| {
-        Problem::new("its tensors match no supported model")
-            .of_file(&path)
-            .fix(format!(
-                "give {} NAME if it is one (warmstart weights inspect shows its content)",
-                Key::MODEL
-            ))
-            .into()
-    })
 }
 
 #[cfg(test)]

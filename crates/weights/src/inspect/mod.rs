@@ -85,6 +85,10 @@ pub struct Inspection {
     pub architecture: Option<String>,
     /// Family of its names, even if no candidate fits.
     pub family: Option<&'static str>,
+    /// The published weights whose constants a network takes for this file, with these constants; for the caller to
+    /// say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
 }
 
 /// Lists a file's tensors and compares them, or only those under `prefix`, with the supported models.
@@ -144,6 +148,7 @@ pub fn inspect(
         architecture,
         family: family_of(file.tensors.keys().map(String::as_str)),
         unreadable: file.unreadable.clone(),
+        record: None,
     })
 }
 
@@ -301,6 +306,9 @@ impl Inspection {
             );
         }
         let _ = writeln!(text, "{}", self.verdict());
+        if let Some(record) = &self.record {
+            let _ = writeln!(text, "{record}");
+        }
         text
     }
 
