@@ -14,8 +14,6 @@ pub(crate) struct InvertedResidual {
     pub project: Unit,
     /// Whether the input is added.
     pub adds_input: bool,
-    /// Its share of the probability with which training leaves out the last block.
-    pub left_out: f64,
 }
 
 /// Units of the longest branch that is computed as one.
@@ -32,11 +30,7 @@ impl InvertedResidual {
                 Shortcut::None
             };
             self.units.push(self.project);
-            return Graph::chain([Layer::Branch(Branch {
-                units: self.units,
-                shortcut,
-                left_out: self.left_out,
-            })]);
+            return Graph::chain([Layer::Branch(Branch::new(self.units, shortcut))]);
         }
         let mut graph = Graph::of_inputs(1);
         let input = Value::Input(0);
@@ -56,11 +50,7 @@ impl InvertedResidual {
         }
         let units = with_projection.into_iter().chain([self.project]).collect();
         let result = if self.adds_input {
-            let branch = Branch {
-                units,
-                shortcut: Shortcut::Second,
-                left_out: self.left_out,
-            };
+            let branch = Branch::new(units, Shortcut::Second);
             graph.add(Layer::Branch(branch), [value, input])
         } else {
             graph.add(Layer::Branch(Branch::new(units, Shortcut::None)), [value])

@@ -168,9 +168,9 @@ fn efficientnet(
             let shape = Shape {
                 channels: [channels, out],
                 stride: if repeat == 0 { row.stride } else { 1 },
-                left_out: (stages.len() - 1) as f64 / blocks as f64,
             };
-            let graph = block(&name, row, &shape, numerics);
+            let left_out = (stages.len() - 1) as f64 / blocks as f64;
+            let graph = block(&name, row, &shape, numerics).with_left_out(left_out);
             stages.push(Stage::new(name, index, graph));
             channels = out;
         }
@@ -200,7 +200,6 @@ fn efficientnet(
 struct Shape {
     channels: [usize; 2],
     stride: usize,
-    left_out: f64,
 }
 
 /// MBConv: expand → depthwise → squeeze and excitation → project.
@@ -208,7 +207,6 @@ fn block(name: &str, row: &Row, shape: &Shape, numerics: &Numerics) -> Graph {
     let &Shape {
         channels: [channels, out],
         stride,
-        left_out,
     } = shape;
     let hidden = channels * row.expansion;
     let mut layers = (0..).map(|index| format!("{name}.block.{index}"));
@@ -235,7 +233,6 @@ fn block(name: &str, row: &Row, shape: &Shape, numerics: &Numerics) -> Graph {
         }),
         project: unit(next(), [hidden, out], 1, 1, 1, Identity),
         adds_input: stride == 1 && channels == out,
-        left_out,
     }
     .graph()
 }

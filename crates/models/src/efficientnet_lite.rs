@@ -87,13 +87,16 @@ fn efficientnet_lite(
         0,
         Graph::chain([stem.into()]),
     )];
+    let blocks: usize = repeats(scale).into_iter().sum();
     let mut channels = STEM;
     for ((index, row), repeats) in ROWS.iter().enumerate().zip(repeats(scale)) {
         let out = scale.channels(row.channels);
         for repeat in 0..repeats {
             let name = format!("blocks.{index}.{repeat}");
             let stride = if repeat == 0 { row.stride } else { 1 };
+            let left_out = (stages.len() - 1) as f64 / blocks as f64;
             let graph = block(&name, row, [channels, out], stride, numerics);
+            let graph = graph.with_left_out(left_out);
             stages.push(Stage::new(name, index + 1, graph));
             channels = out;
         }
@@ -145,7 +148,6 @@ fn block(
         gate: None,
         project,
         adds_input: stride == 1 && channels == out,
-        left_out: 0.0,
     }
     .graph()
 }

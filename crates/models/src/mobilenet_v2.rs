@@ -53,13 +53,15 @@ pub(crate) fn mobilenet_v2(record: &'static Record) -> Architecture {
     };
     let stem = unit("features.0", [3, STEM], 2);
     let mut stages = vec![Stage::new("features.0".into(), 0, stem)];
+    let blocks: usize = ROWS.iter().map(|row| row.repeats).sum();
     let mut channels = STEM;
     for (index, row) in ROWS.iter().enumerate() {
         for repeat in 0..row.repeats {
             let name = format!("features.{}", stages.len());
             let stride = if repeat == 0 { row.stride } else { 1 };
             let block = inverted_residual(&name, channels, row, stride, &record.numerics);
-            stages.push(Stage::new(name, index + 1, block));
+            let left_out = (stages.len() - 1) as f64 / blocks as f64;
+            stages.push(Stage::new(name, index + 1, block.with_left_out(left_out)));
             channels = row.channels;
         }
     }

@@ -118,8 +118,9 @@ fn mobilenet_v3(
         if stages.len() == 1 || row.channels != channels {
             group += 1;
         }
+        let left_out = (stages.len() - 1) as f64 / rows.len() as f64;
         let block = block(&name, channels, row, &record.numerics);
-        stages.push(Stage::new(name, group, block));
+        stages.push(Stage::new(name, group, block.with_left_out(left_out)));
         channels = row.channels;
     }
     let taps = strides::ends(&stages);
@@ -198,7 +199,6 @@ fn block(name: &str, channels: usize, row: &Row, numerics: &Numerics) -> Graph {
         gate,
         project: unit(next(), [expanded, row.channels], 1, 1, 1, Identity),
         adds_input: stride == 1 && channels == row.channels,
-        left_out: 0.0,
     }
     .graph()
 }

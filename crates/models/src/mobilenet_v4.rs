@@ -99,6 +99,7 @@ fn mobilenet_v4(name: &'static str, record: &'static Record, rows: &[&[Row]]) ->
         0,
         Graph::chain([stem.into()]),
     )];
+    let blocks: usize = rows.iter().map(|rows| rows.len()).sum();
     let mut channels = STEM;
     let mut taps = [0; 3];
     for (stage, rows) in rows.iter().enumerate() {
@@ -107,7 +108,8 @@ fn mobilenet_v4(name: &'static str, record: &'static Record, rows: &[&[Row]]) ->
         }
         for (index, &(row, out)) in rows.iter().enumerate() {
             let name = format!("blocks.{stage}.{index}");
-            let graph = block(&name, row, [channels, out], numerics);
+            let left_out = (stages.len() - 1) as f64 / blocks as f64;
+            let graph = block(&name, row, [channels, out], numerics).with_left_out(left_out);
             stages.push(Stage::new(name, stage + 1, graph));
             channels = out;
         }
@@ -199,7 +201,6 @@ fn block(name: &str, block: Block, [channels, out]: [usize; 2], numerics: &Numer
                 gate: None,
                 project: unit(part("pw_proj"), [hidden, out], 1, 1, 1, Identity),
                 adds_input: stride == 1 && channels == out,
-                left_out: 0.0,
             }
             .graph()
         }

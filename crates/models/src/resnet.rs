@@ -62,6 +62,7 @@ fn resnet(
 ) -> Architecture {
     let numerics = &record.numerics;
     let mut stages = vec![Stage::new("conv1".into(), 0, stem(numerics, design))];
+    let blocks: usize = repeats.iter().sum();
     let mut channels = STEM;
     for (layer, repeats) in (1..).zip(repeats) {
         let width = STEM << (layer - 1);
@@ -72,7 +73,9 @@ fn resnet(
             let out = units.last().map_or(channels, |unit| unit.out_channels);
             let projection = projection(&name, design, [channels, out], stride, numerics);
             channels = out;
-            stages.push(Stage::new(name, layer, Graph::residual(units, projection)));
+            let left_out = (stages.len() - 1) as f64 / (blocks - 1) as f64;
+            let graph = Graph::residual(units, projection).with_left_out(left_out);
+            stages.push(Stage::new(name, layer, graph));
         }
     }
     Architecture {

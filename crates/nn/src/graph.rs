@@ -98,6 +98,27 @@ impl Graph {
         }
     }
 
+    /// The same graph, in which training leaves out each branch with a shortcut with that share of the probability
+    /// of the network's last branch; see [`StochasticDepth`](crate::StochasticDepth).
+    pub fn with_left_out(mut self, share: f64) -> Self {
+        for node in &mut self.nodes {
+            match &mut node.layer {
+                Layer::Branch(branch) if branch.shortcut != Shortcut::None => {
+                    branch.left_out = share
+                }
+                Layer::Branch(_)
+                | Layer::MaxPool(_)
+                | Layer::AveragePool(_)
+                | Layer::GlobalAverage(_)
+                | Layer::SqueezeExcite(_)
+                | Layer::Linear(_)
+                | Layer::Upsample(_)
+                | Layer::Concatenate(_) => {}
+            }
+        }
+        self
+    }
+
     /// Number of its inputs.
     pub fn inputs(&self) -> usize {
         self.inputs

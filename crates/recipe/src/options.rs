@@ -435,7 +435,7 @@ options! {
         }
         /// Probability of leaving the last residual branch out for an image (stochastic depth); earlier branches have a share of it
         stochastic_depth: f64 {
-            default: optional "the architecture's own: 0.2 for EfficientNet-B0 to B2, otherwise 0",
+            default: optional "the architecture's own: 0.2 for EfficientNet-B0 to B2, 0 for others",
             range: Range::of("from 0 to 0.9", |share| (0.0..=0.9).contains(share)),
             flag: Flag::None,
             resume: Resume::EDITED,

@@ -81,12 +81,15 @@ impl Branch {
     /// The factor of each image's result in a training step that may leave the branch out.
     fn factors(&self, depth: Option<StochasticDepth>, images: usize) -> Option<Vec<f32>> {
         let depth = depth.filter(|depth| depth.probability * self.left_out > 0.0)?;
-        let last = self.units.last().map(|unit| unit.spec.activation);
-        assert!(
-            self.shortcut != Shortcut::None && last == Some(Activation::Identity),
-            "only a branch that is added to a shortcut, and without an activation after it, can be left out"
-        );
         Some(depth.factors(self.name(), self.left_out, images))
+    }
+
+    /// The same branch whose last activation comes after the shortcut was added by hand, and that activation.
+    fn without_last_activation(&self) -> (Self, Activation) {
+        let mut branch = self.clone();
+        let last = branch.units.last_mut().expect("a branch has units");
+        let activation = std::mem::replace(&mut last.spec.activation, Activation::Identity);
+        (branch, activation)
     }
 
     fn train(
@@ -171,9 +174,11 @@ impl LayerKind for Branch {
                     Added::Input => x.clone(),
                     Added::Tensor(tensor) => tensor,
                 };
+                let (branch, activation) = self.without_last_activation();
                 let frozen = *frozen_statistics;
-                let y = self.train(x, Added::Nothing, parameters, frozen, statistics);
-                ops::scale_channels(y.clone(), of_images(factors, &y)) + shortcut
+                let y = branch.train(x, Added::Nothing, parameters, frozen, statistics);
+                let gate = of_images(factors, &y);
+                ops::activate(ops::scale_channels(y, gate) + shortcut, activation)
             }
         }
     }
