@@ -21,6 +21,9 @@ use families::family_of;
 /// Least share of a model's backbone in a file that is reported as similar to the model.
 const SIMILAR: f64 = 0.3;
 
+/// Least share of a model's backbone in a file with which the model is listed.
+const ALIKE: f64 = 0.01;
+
 /// One tensor of a file.
 #[derive(Debug, Clone, Serialize)]
 pub struct TensorLine {
@@ -265,7 +268,8 @@ impl Inspection {
                 grouped(found.count)
             );
         }
-        for guess in self.guesses.iter().take(5) {
+        let alike = |guess: &&Guess| guess.backbone.fraction() >= ALIKE;
+        for guess in self.guesses.iter().filter(alike).take(5) {
             let _ = writeln!(
                 text,
                 "{} ({} names{}): {} of the backbone, likeness {}",
