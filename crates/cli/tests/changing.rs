@@ -187,7 +187,7 @@ fn another_rate_or_length_is_reported_with_its_effect() {
         .stderr(contains(
             "changed: phase extension-2: new, 2 epochs with a schedule of their own",
         ))
-        .stderr(contains("phase 3 of 3, extension-2: 2 × 15 steps"));
+        .stderr(contains("phase 3 of 3, extension-2: 2 epochs × 15 steps"));
     // An edit by hand is noticed, too.
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
     let edited = recipe.replacen("clip_norm = 0.0", "clip_norm = 2.0", 3);
@@ -305,12 +305,12 @@ fn a_killed_thaw_continues_with_a_smaller_batch_and_then_for_longer() {
     resume(&run, &["--batch", "4"])
         .success()
         .stderr(contains("continuing after epoch 2 of 4"))
-        .stderr(contains("phase 2 of 2, thaw: 2 × 30 steps of 4 images"));
+        .stderr(contains("phase 2 of 2, thaw: 2 epochs × 30 steps, batch 4"));
     let finished = metrics(&run);
     assert_eq!((finished.len(), &finished[..2]), (4, &frozen[..]));
     assert_eq!(finished[2]["epoch"], 3);
     resume(&run, &["--epochs", "7"]).success().stderr(contains(
-        "phase 3 of 3, extension-2: 3 × 30 steps of 4 images",
+        "phase 3 of 3, extension-2: 3 epochs × 30 steps, batch 4",
     ));
     let extended = metrics(&run);
     assert_eq!((extended.len(), &extended[..4]), (7, &finished[..]));

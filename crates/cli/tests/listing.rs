@@ -74,7 +74,7 @@ fn a_data_folder_in_the_place_of_a_recipe_is_recognised() {
     let root = data(dir.path());
     let output = warmstart().arg("train").arg(&root).output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    let expected = format!("a data set is given by --data {}", root.display());
+    let expected = format!("for a data set, use --data {}", root.display());
     assert!(text.contains(&expected), "{text}");
     assert_eq!(output.status.code(), Some(2));
 }

@@ -201,7 +201,7 @@ fn requests_that_contradict_themselves() {
     train(&[recipe.to_str().unwrap()], &["layer9", "layer4.1"]);
     train(
         &[recipe.to_str().unwrap(), "--lr", "0.1"],
-        &["--lr", "phases of its own"],
+        &["--lr", "the recipe defines its own"],
     );
 }
 

@@ -189,7 +189,7 @@ fn another_batch_size_sees_every_image_once_more() {
         .args(["--from-epoch", "2", "--batch", "4"])
         .assert()
         .success()
-        .stderr(contains("7 steps of 4 images"));
+        .stderr(contains("7 steps, batch 4"));
     assert_eq!(metrics(&run).len(), EPOCHS);
     assert!(
         fs::read_to_string(run.join("recipe.toml"))

@@ -254,7 +254,7 @@ fn a_test_split_is_measured_once_at_the_end() {
     let mut resume = warmstart();
     resume.arg("resume").arg(&run).args(["--epochs", "2"]);
     resume.assert().success();
-    assert!(note(summary()).contains("they were measured before"));
+    assert!(note(summary()).contains("they were evaluated before"));
 }
 
 #[test]

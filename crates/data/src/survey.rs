@@ -84,7 +84,7 @@ pub fn survey(
 ) -> Vec<Finding> {
     let album = Album::new(train.sketches);
     let in_training = |split, where_else| {
-        let fix = "figures on images that the network has seen flatter; remove one of each pair from the training folder";
+        let fix = "metrics on images that the network has seen are optimistic; remove one of each pair from the training folder";
         seen_before((&album, train), split, where_else, fix)
     };
     [
@@ -94,7 +94,7 @@ pub fn survey(
             (&Album::new(validation.sketches), validation),
             test,
             "test images also validate",
-            "the epoch is chosen by them, so the test's figure flatters; remove one of each pair",
+            "the epoch is chosen by them, so the test's metric is optimistic; remove one of each pair",
         ),
         few_validation(validation.len()),
         rare_classes(class_counts),

@@ -93,8 +93,8 @@ fn validation_images_that_are_in_training_are_named_with_their_copies() {
     assert_eq!(
         sentence,
         "1 of 10 validation images are also in training, or nearly (val/7.png and train/12.png): \
-         figures on images that the network has seen flatter; remove one of each pair from the \
-         training folder"
+         metrics on images that the network has seen are optimistic; remove one of each pair from \
+         the training folder"
     );
 }
 
