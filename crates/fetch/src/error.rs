@@ -27,8 +27,6 @@ pub enum FetchError {
     OtherContent {
         /// The file or the address.
         what: String,
-        /// The file, where it is the user's.
-        file: Option<PathBuf>,
         /// Its SHA-256.
         found: Checksum,
         /// The published one, or its beginning.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::error::FetchError;
 use crate::hub::Repository;
 use crate::places::Places;
 use crate::source::Source;
@@ -24,6 +25,15 @@ pub enum Place {
     Cache,
     /// The cache of the Hugging Face Hub.
     HubCache,
+}
+
+/// The path of the file of a source on this machine. It is not verified.
+///
+/// # Errors
+/// If it is not on this machine.
+pub fn locate(source: &Source, places: &Places) -> Result<PathBuf, FetchError> {
+    let found = find(source, places).map(|found| found.path);
+    found.ok_or_else(|| FetchError::missing(source, places, Vec::new()))
 }
 
 /// The file of a source, if it is on this machine. It is not verified.

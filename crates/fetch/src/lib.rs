@@ -27,7 +27,7 @@ pub use checksum::Checksum;
 pub use error::FetchError;
 pub use event::{Event, Observer};
 pub use fetching::fetch;
-pub use find::{Found, Place, find};
+pub use find::{Found, Place, find, locate};
 pub use places::{Places, WEIGHTS_VARIABLE};
 pub use present::Fetched;
 pub use source::{Hub, Source};

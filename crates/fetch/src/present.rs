@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::FetchError;
 use crate::event::{Event, Observer};
-use crate::find::find;
+use crate::find::{Place, find};
 use crate::places::Places;
 use crate::source::Source;
 use crate::verify::{Check, Verified, verify};
@@ -37,6 +37,10 @@ pub fn present(
         })),
         Verified::Damaged => {
             observe(Event::Damaged(&found.path));
+            if found.place == Place::Cache {
+                // Or it would be found again before another place's. One that cannot be removed is replaced.
+                let _ = std::fs::remove_file(&found.path);
+            }
             Ok(None)
         }
     }

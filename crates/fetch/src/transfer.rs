@@ -104,7 +104,6 @@ pub fn receive(client: &Client, request: &Request, observe: Observer) -> Result<
         }
         let error = FetchError::OtherContent {
             what: plain(request.url),
-            file: None,
             found,
             expected: expected.clone(),
             fix: "nothing was kept; it was changed on the way, or its publisher replaced it: try again, or take it \

@@ -61,7 +61,6 @@ pub fn verify(source: &Source, found: &Found) -> Result<Verified, FetchError> {
         Place::Cache | Place::HubCache => Ok(Verified::Damaged),
         Place::Folder => Err(FetchError::OtherContent {
             what: shown(path),
-            file: Some(path.clone()),
             found: content,
             expected,
             fix: "it is damaged or another file: remove it, or give it another name".to_owned(),
