@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use warmstart_data::DataError;
 use warmstart_fetch::{Check, Fetched, Places, fetch};
 use warmstart_files::shown;
 use warmstart_models::Record;
@@ -37,7 +38,17 @@ pub fn settle_weights(draft: &mut Draft, observe: Observer) -> Result<bool, Erro
             Key::MODEL
         )));
     }
-    get(record, observe)?;
+    match &draft.data {
+        // Nothing is downloaded for a request that names no data. Its error comes when it is resolved.
+        None => {}
+        Some(data) => {
+            std::fs::metadata(data).map_err(|source| DataError::Read {
+                path: data.clone(),
+                source,
+            })?;
+            get(record, observe)?;
+        }
+    }
     Ok(true)
 }
 

@@ -138,6 +138,7 @@ fn recipe_for(
     observe: Observer,
 ) -> Result<(Recipe, Undecided), Error> {
     let mut named = Draft {
+        data: Some(request.data.clone()),
         model: request.model.clone(),
         weights: Some(weights.to_owned()),
         ..Draft::default()
