@@ -19,7 +19,7 @@ mod strides;
 mod tapped;
 
 pub use architecture::{Architecture, Convention, Stage, StageError};
-pub use record::{Interpolation, Numerics, Pretrained, Record};
+pub use record::{Interpolation, Numerics, Pretrained, PublishedFile, Record};
 pub use tapped::Tapped;
 
 /// An architecture: its name, its record where nothing else is known, and its builder.
@@ -75,12 +75,28 @@ pub fn records(architecture: &str) -> impl Iterator<Item = &'static Record> {
     records.filter(move |record| record.architecture == architecture)
 }
 
+/// Every record; those of an architecture are neighbours.
+pub fn all_records() -> &'static [Record] {
+    record::all()
+}
+
+/// The record of that name; `None` if there is none.
+pub fn record(name: &str) -> Option<&'static Record> {
+    record::all().iter().find(|record| record.name == name)
+}
+
+/// The record of an architecture where nothing else is known; `None` if there is no such architecture.
+pub fn usual_record(architecture: &str) -> Option<&'static Record> {
+    let entry = MODELS.iter().find(|entry| entry.name == architecture)?;
+    record(entry.record)
+}
+
 /// An architecture by its name, with the constants of its usual record, or by the name of a record; `None` if
 /// there is none of that name.
 pub fn by_name(name: &str) -> Option<Architecture> {
     let of_architecture = MODELS.iter().find(|entry| entry.name == name);
     let record = of_architecture.map_or(name, |entry| entry.record);
-    let record = record::all().iter().find(|known| known.name == record)?;
+    let record = crate::record(record)?;
     with_record(&record.architecture, record)
 }
 
@@ -121,6 +137,31 @@ mod tests {
             assert_eq!(by_name(full_name(&built)).unwrap().record, record);
         }
         assert!(by_name("mobilenet_v2.other").is_none());
+    }
+
+    #[test]
+    fn every_record_says_where_its_file_is_from() {
+        for record in all_records() {
+            let PublishedFile {
+                name,
+                url,
+                hub,
+                package,
+                sha256,
+                ..
+            } = &record.file;
+            let place = url.as_ref().or(hub.as_ref()).or(package.as_ref());
+            assert!(place.is_some(), "{}", record.name);
+            // Where there is an address, it ends in the file's name, which holds the beginning of its hash.
+            if let Some(url) = url {
+                let name = name.as_ref().unwrap();
+                assert!(url.starts_with("https://") && url.ends_with(name), "{url}");
+                assert!(name.contains(sha256.as_ref().unwrap()), "{name}");
+            }
+        }
+        let usual = usual_record("mobilenet_v2").unwrap();
+        assert_eq!(usual.file.bytes, Some(14_213_448));
+        assert!(names().all(|name| usual_record(name).is_some()));
     }
 
     #[test]

@@ -88,6 +88,27 @@ pub struct Record {
     pub top1: Option<f64>,
     /// Licence of the weights, where the publisher states one.
     pub license: Option<String>,
+    /// Values of the whole network, its classifier included, where the publisher states their number.
+    pub parameters: Option<usize>,
+    /// The published file.
+    pub file: PublishedFile,
+}
+
+/// The file of published weights. What its publisher does not state is `None`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PublishedFile {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its address.
+    pub url: Option<String>,
+    /// The repository on the Hugging Face Hub that has the weights, in a file of its own.
+    pub hub: Option<String>,
+    /// The Python package that contains it.
+    pub package: Option<String>,
+    /// Its SHA-256 in hexadecimal digits, or the beginning of it, which ends its name.
+    pub sha256: Option<String>,
+    /// Its size in bytes; rounded where the publisher rounds it.
+    pub bytes: Option<u64>,
 }
 
 /// Every record, as `tests/fixtures/make_records.py` found them in the publishers' packages.
@@ -123,6 +144,17 @@ struct Entry {
     classes: usize,
     top1: Option<f64>,
     license: Option<String>,
+    parameters: Option<usize>,
+    file: Option<String>,
+    url: Option<String>,
+    hf_hub: Option<String>,
+    package: Option<String>,
+    sha256: Option<String>,
+    /// As torch.hub's names of files have it.
+    sha256_prefix: Option<String>,
+    bytes: Option<u64>,
+    /// torchvision: the size, to three decimals.
+    mebibytes: Option<f64>,
 }
 
 #[derive(PartialEq, Deserialize)]
@@ -132,6 +164,8 @@ enum EntryPadding {
     Same,
 }
 
+/// Bytes of a mebibyte.
+const MEBIBYTE: f64 = 1024.0 * 1024.0;
 /// timm's defaults for what a configuration leaves out.
 const SIZE: usize = 224;
 const CROP: f64 = 0.875;
@@ -144,6 +178,7 @@ impl Entry {
             Some(resize) => image_size as f64 / resize as f64,
             None => self.crop_pct.unwrap_or(CROP),
         };
+        let rounded = self.mebibytes.map(|size| (size * MEBIBYTE).round() as u64);
         Record {
             name: self.name,
             architecture: self.network,
@@ -163,6 +198,15 @@ impl Entry {
             classes: self.classes,
             top1: self.top1,
             license: self.license,
+            parameters: self.parameters,
+            file: PublishedFile {
+                name: self.file,
+                url: self.url,
+                hub: self.hf_hub,
+                package: self.package,
+                sha256: self.sha256.or(self.sha256_prefix),
+                bytes: self.bytes.or(rounded),
+            },
         }
     }
 }

@@ -104,18 +104,18 @@ options! {
                 .effect("")
                 .by_flag(ResumeFlag::Documented("The data set, where it has moved: the same files, sizes and labels")),
         }
-        /// Architecture, or the name of its published weights (docs/models.md); without it, that of the weights
+        /// Architecture (warmstart models), or the name of its published weights; without it, that of the weights
         model: String {
             default: required "NAME",
             range: Range::any(),
             flag: Flag::Value("NAME"),
             resume: Resume::FIXED_BY_CHECKPOINT,
         }
-        /// Pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none" to start from scratch
+        /// Name of published weights (warmstart weights list), "imagenet" for the model's usual ones, a pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none" to start from scratch; with neither weights nor a model: imagenet
         weights: String {
             default: required "FILE",
             range: Range::any(),
-            flag: Flag::Value("FILE"),
+            flag: Flag::Value("NAME|FILE"),
             resume: Resume::INITIAL,
         }
         /// Prefix of the tensors to load if the file holds several copies of the network, such as encoder_q

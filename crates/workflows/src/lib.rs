@@ -7,6 +7,8 @@ pub mod cross_validate;
 pub mod init_check;
 pub mod inspect;
 pub mod lr_find;
+pub mod models;
+pub mod named_weights;
 pub mod plan;
 mod prepare;
 pub mod rank;

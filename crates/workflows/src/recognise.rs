@@ -10,13 +10,18 @@ use warmstart_tasks::model_file::ModelInfo;
 use warmstart_weights::{Guess, WeightFile};
 
 use crate::inspect::{convention_record, guesses};
+use crate::named_weights::settle_weights;
 
 /// Gives a draft the model that its weights are for: where none was named, the one that the tensors fit; where an
-/// architecture was named, the record that the tensors' names tell. A named record stays.
+/// architecture was named, the record that the tensors' names tell. A named record stays. Weights that are named rather
+/// than in a file are fetched.
 ///
 /// # Errors
 /// If the weights cannot be read, or fit no network and none was named.
 pub fn settle_model(draft: &mut Draft, observe: Observer) -> Result<(), Error> {
+    if settle_weights(draft, observe)? {
+        return Ok(());
+    }
     let Some(weights) = draft.weights.clone().filter(|file| file != NO_WEIGHTS) else {
         return Ok(());
     };
