@@ -42,12 +42,19 @@ pub fn architecture(name: &str) -> Result<Architecture, Error> {
             "there is no model `{name}`; the models are {}",
             known.join(", ")
         );
-        Problem {
+        let problem = Problem {
             found: name.to_owned(),
             expected: known.join(", "),
             ..Problem::new(what).of_key(Key::MODEL)
+        };
+        let likely = meant(name, &known);
+        if likely.is_empty() {
+            problem.into()
+        } else {
+            problem
+                .fix(format!("did you mean {}?", any_of(&likely)))
+                .into()
         }
-        .into()
     })
 }
 
