@@ -82,7 +82,7 @@ fn a_folder_of_photos_is_all_that_train_needs() {
             "neither --weights nor --model is given: the default is mobilenet_v2.imagenet1k_v1",
         )
         .and(contains("its SHA-256 is the published one, b0353104…"))
-        .and(contains("100% of the backbone")),
+        .and(contains("260 of 260 tensors (100%)")),
     );
     let recipe = fs::read_to_string(dir.path().join("runs/data/recipe.toml")).unwrap();
     assert!(
