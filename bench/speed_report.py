@@ -41,10 +41,15 @@ class Turn:
 
 @dataclass(frozen=True)
 class Result:
-    """The turns of every peer of a cell, in the order of the rounds."""
+    """The turns of every peer of a cell, in the order of the rounds; and why others have none."""
 
     cell: Cell
     turns: dict[str, list[Turn]]
+    failures: dict[str, str]
+
+    def is_measured(self) -> bool:
+        """Whether there is anything to compare."""
+        return OURS in self.turns and len(self.turns) > 1
 
     def median(self, peer: str, figure: Callable[[Turn], float]) -> float:
         """The median of a figure over the rounds."""
@@ -81,9 +86,12 @@ def spread(ratios: list[float]) -> str:
 def ratio_row(result: Result) -> list[str]:
     """Ours over PyTorch's, in time."""
     best = result.best()
-    return [*result.cell.row(), f"{result.milliseconds(OURS):.2f}", f"{result.milliseconds(EAGER):.2f}",
-            spread(result.ratios(EAGER)), f"{result.milliseconds(best):.2f}", spread(result.ratios(best)), best,
-            str(len(result.turns[OURS])), f"{result.cores(lambda turn: turn.other_cores):.2f}"]
+    eager = ["", ""]
+    if EAGER in result.turns:
+        eager = [f"{result.milliseconds(EAGER):.2f}", spread(result.ratios(EAGER))]
+    return [*result.cell.row(), f"{result.milliseconds(OURS):.2f}", *eager, f"{result.milliseconds(best):.2f}",
+            spread(result.ratios(best)), best, str(len(result.turns[OURS])),
+            f"{result.cores(lambda turn: turn.other_cores):.2f}"]
 
 
 def time_row(result: Result) -> list[str]:
@@ -94,11 +102,19 @@ def time_row(result: Result) -> list[str]:
 
 def memory_row(result: Result) -> list[str]:
     """Peak memory and page faults of a training step."""
-    peak = {peer: result.turns[peer][-1].peak_mb for peer in (OURS, EAGER)}
-    faults = [f"{result.median(peer, lambda turn: turn.page_faults):.0f}"
+    peak = {peer: turns[-1].peak_mb for peer, turns in result.turns.items()}
+    eager = [f"{peak[EAGER]:.0f}", f"{peak[OURS] / peak[EAGER]:.2f}"] if EAGER in peak else ["", ""]
+    faults = [f"{result.median(peer, lambda turn: turn.page_faults):.0f}" if peer in peak else ""
               for peer in (OURS, EAGER, result.best())]
-    return [*result.cell.row()[:3], f"{peak[OURS]:.0f}", f"{peak[EAGER]:.0f}",
-            f"{peak[OURS] / peak[EAGER]:.2f}", *faults]
+    return [*result.cell.row()[:3], f"{peak[OURS]:.0f}", *eager, *faults]
+
+
+def left_out(results: list[Result]) -> str:
+    """The peers that failed, a line each; empty if none did."""
+    lines = [f"- {' '.join(result.cell.row())}, {peer}: {reason}"
+             for result in results for peer, reason in result.failures.items()]
+    return "\n".join(["**These peers failed and are left out** (model, batch, threads, pass, peer):", "", *lines]
+                     if lines else [])
 
 
 def load_words(results: list[Result], load: float) -> str:
@@ -114,30 +130,41 @@ def load_words(results: list[Result], load: float) -> str:
     return words + "Idle peers slept."
 
 
-def report(results: list[Result], layers: str, versions: list[str], jemalloc: str | None, load: float) -> str:
+def report(results: list[Result], layers: str | None, simd: str | None, versions: list[str], jemalloc: str | None,
+           load: float) -> str:
     """The whole output."""
-    simd, layer_tables = layers.split("\n", 1)
+    measured = [result for result in results if result.is_measured()]
+    failures = left_out(results)
+    if not measured:
+        return f"Nothing was measured.\n\n{failures}"
+    of_machine = f"{machine.cpu_model()}, {machine.cores()} cores, {machine.memory_gb():.0f} GB"
+    if simd:
+        of_machine += f"; both sides held to {simd}"
+    level, layer_tables = layers.split("\n", 1) if layers else ("", "")
+    if level:
+        of_machine += f"; {level.split(';')[0]}"
     cell = ["model", "batch", "threads"]
     passes = [*cell, "pass"]
-    return "\n\n".join([
-        f"{machine.cpu_model()}, {machine.cores()} cores, {machine.memory_gb():.0f} GB; {simd.split(';')[0]}.  \n"
+    return "\n\n".join(part for part in [
+        f"{of_machine}.  \n"
         f"{'; '.join(versions)}.  \n"
-        f"{datetime.date.today()}. {load_words(results, load)}",
+        f"{datetime.date.today()}. {load_words(measured, load)}",
+        failures,
         "### Time: ours ÷ PyTorch's\n"
         "Below 1 warmstart is faster. Median of the rounds (lowest–highest); ms are medians an image. *Best* is the "
         "fastest of eager and torch.compile, each with and without jemalloc; torch.compile is measured at batch 16 "
         "on all threads only." + ("" if jemalloc else " **jemalloc was not found: its columns are missing.**"),
         table([*passes, "ours, ms", "eager, ms", "÷ eager", "best, ms", "÷ best", "best is", "rounds",
                "others' load, cores"],
-              [ratio_row(result) for result in results]),
+              [ratio_row(result) for result in measured]),
         "### Milliseconds an image of every peer",
-        table([*passes, *PEERS], [time_row(result) for result in results]),
+        table([*passes, *PEERS], [time_row(result) for result in measured]),
         "### Memory of a training step\n"
         "Highest resident MB (10⁶ bytes) of a process that did only steps, and minor page faults a step once warm.",
         table([*cell, "ours, MB", "eager, MB", "÷ eager", "faults, ours", "faults, eager", "faults, best"],
-              [memory_row(result) for result in results if result.cell.what == "step"]),
+              [memory_row(result) for result in measured if result.cell.what == "step"]),
         "### Layers, batch 16\n"
         "GFLOP/s of our kernels and their share of the measured peak; ← marks the smallest share of a pass. Operations "
-        "are the direct convolution's, so Winograd's algorithm, which needs fewer, may exceed 100 %.",
+        "are the direct convolution's, so Winograd's algorithm, which needs fewer, may exceed 100 %." if layers else "",
         layer_tables.strip(),
-    ])
+    ] if part)

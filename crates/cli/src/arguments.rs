@@ -7,6 +7,7 @@ mod options;
 mod parsing;
 mod rank;
 mod train;
+mod weights;
 
 use std::path::PathBuf;
 
@@ -21,6 +22,7 @@ use options::{documentation, value_of};
 pub use parsing::arguments;
 pub use rank::Rank;
 pub use train::{LrFind, Plan, Resume, Runs, Train};
+pub use weights::{Inspect, Models, Weights, WeightsCommand, WeightsGet, WeightsList};
 
 /// Fine-tunes pretrained vision models: weights and a folder of images in, a good model out.
 #[derive(Parser)]
@@ -60,7 +62,9 @@ pub enum Command {
     InitCheck(InitCheck),
     /// Check or convert detection data
     Data(Data),
-    /// Inspect weight files
+    /// List networks, or what each costs on this machine
+    Models(Models),
+    /// List, fetch or inspect weights
     Weights(Weights),
     /// List or clear cached features
     Cache(Cache),
@@ -130,33 +134,6 @@ pub struct Predict {
 }
 
 #[derive(Args)]
-pub struct Weights {
-    #[command(subcommand)]
-    pub command: WeightsCommand,
-}
-
-#[derive(Subcommand)]
-pub enum WeightsCommand {
-    /// List a file's tensors, guess its architecture and report how much of it the file covers
-    Inspect(Inspect),
-}
-
-#[derive(Args)]
-#[command(after_help = "\
-Example:
-  warmstart weights inspect mobilenet_v2-b0353104.pth")]
-pub struct Inspect {
-    /// A .pth, .pt or .safetensors file, or the .index.json of several
-    pub file: PathBuf,
-    /// Prefix of the tensors to compare with the models, where the file has several copies of a network
-    #[arg(long, value_name = "PREFIX")]
-    pub weights_prefix: Option<String>,
-    /// Print one JSON object
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Args)]
 pub struct Data {
     #[command(subcommand)]
     pub command: DataCommand,
@@ -219,7 +196,10 @@ impl Command {
                 DataCommand::Check(arguments) => arguments.json,
                 DataCommand::Convert(_) => false,
             },
+            Self::Models(arguments) => arguments.json,
             Self::Weights(arguments) => match &arguments.command {
+                WeightsCommand::List(arguments) => arguments.json,
+                WeightsCommand::Get(_) => false,
                 WeightsCommand::Inspect(arguments) => arguments.json,
             },
             Self::Train(_) | Self::Resume(_) | Self::Probe | Self::Cache(_) => false,

@@ -7,6 +7,7 @@ mod plan_table;
 mod printing;
 mod progress;
 mod signals;
+mod text_table;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::InitCheck(arguments) => commands::init_check::init_check(arguments),
         Command::Data(arguments) => commands::data::data(arguments.command),
         Command::Cache(arguments) => commands::cache::cache(arguments),
+        Command::Models(arguments) => commands::models::models(&arguments),
         Command::Weights(arguments) => commands::weights::weights(arguments.command),
     }
 }

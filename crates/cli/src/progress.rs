@@ -22,6 +22,12 @@ const NAMED: usize = 10;
 /// Most classes that are named.
 const CLASSES: usize = 20;
 
+/// What is shown of steps.
+const STEPS: &str = "{prefix} {bar:30} {pos}/{len} {msg}, {eta} left";
+/// What is shown of a download.
+const BYTES: &str =
+    "{bar:30} {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+
 /// The display of a run.
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -109,6 +115,7 @@ impl Progress {
                 metric,
                 is_highest,
             } => self.line(epoch_line(record, epochs, metric, is_highest)),
+            Event::Downloading { done, of } => self.show_bytes(done, of),
             Event::Note(note) => self.line(format!("note: {note}")),
             Event::Finished { summary, run } => self.lines(finished_lines(summary, &shown(run))),
         }
@@ -124,6 +131,14 @@ impl Progress {
             step.loss, step.images_per_second
         ));
         bar.set_position(step.step as u64);
+    }
+
+    fn show_bytes(&mut self, done: u64, of: Option<u64>) {
+        // A length of 0 is no download's: it stands for one that is unknown.
+        let Some(bar) = self.bar_with(of.unwrap_or(0), BYTES) else {
+            return;
+        };
+        bar.set_position(done);
     }
 
     /// Shows that something goes on whose length is unknown.
@@ -152,19 +167,21 @@ impl Progress {
 
     /// The bar of that length, replaced when the length changes.
     fn bar_of(&mut self, length: usize) -> Option<&ProgressBar> {
+        self.bar_with(length as u64, STEPS)
+    }
+
+    /// The bar of that length and template.
+    fn bar_with(&mut self, length: u64, template: &str) -> Option<&ProgressBar> {
         if !self.interactive {
             return None;
         }
-        let length = length as u64;
         if self
             .bar
             .as_ref()
             .is_none_or(|bar| bar.length() != Some(length))
         {
             self.clear();
-            let style =
-                ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} {msg}, {eta} left")
-                    .expect("the template is valid");
+            let style = ProgressStyle::with_template(template).expect("the template is valid");
             self.bar = Some(ProgressBar::new(length).with_style(style));
         }
         self.bar.as_ref()

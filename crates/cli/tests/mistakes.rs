@@ -171,7 +171,11 @@ fn requests_that_contradict_themselves() {
     };
     train(
         &["--model", "resnet99", "--weights", "none"],
-        &["resnet99", "mobilenet_v2, resnet18"],
+        &[
+            "resnet99",
+            "mobilenet_v2, mobilenet_v3_small",
+            "did you mean",
+        ],
     );
     train(
         &["--model", "resnet18"],

@@ -102,10 +102,12 @@ fn a_plan_says_what_each_phase_needs_and_makes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());
     let out = dir.path().join("run");
-    // A plan needs the file to exist, but not its content.
-    let weights = dir.path().join("weights.pth");
-    fs::write(&weights, "").unwrap();
-    let mut arguments = full_size(&data, weights.to_str().unwrap(), &out);
+    // A plan reads the names in the file, but loads nothing.
+    let weights = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../weights/tests/fixtures/zip.pth"
+    );
+    let mut arguments = full_size(&data, weights, &out);
     arguments[0] = "plan";
     warmstart()
         .args(&arguments)

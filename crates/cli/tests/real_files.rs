@@ -35,20 +35,69 @@ fn torchvisions_mobilenet_v2_is_recognised_and_whole() {
 }
 
 #[test]
-fn efficientnet_lite0_is_recognised_though_it_cannot_be_trained_yet() {
+fn the_names_of_efficientnet_lite0_tell_its_constants() {
     let file = real_file("efficientnet-lite0-57934424.pth");
+    let assumed = "assumed: efficientnet_lite0.lite_pytorch, 224 of 256 pixels bicubic, mean 0.498 0.498 0.498, \
+                   deviation 0.502 0.502 0.502, epsilon 1e-3, padding as in TensorFlow";
     warmstart()
         .args(["weights", "inspect", &file])
         .assert()
         .success()
-        .stdout(contains("EfficientNet-Lite").and(contains("not supported yet")));
+        .stdout(contains("this is efficientnet_lite0\n").and(contains(assumed)));
+
     let dir = tempfile::tempdir().unwrap();
     let data = common::data(dir.path());
-    let out = dir.path().join("run");
-    warmstart()
-        .args(common::small_run(&data, &file, &out))
-        .assert()
-        .code(1)
-        .stderr(contains("only 0 of 260 backbone tensors"));
-    assert!(!out.exists());
+    let picture = data.join("val/checker/100.png");
+    // Without a model, with the architecture, with a record that the user knows better.
+    for (index, (model, note, recipe)) in [
+        (
+            None,
+            "note: the weights are of efficientnet_lite0.lite_pytorch",
+            "efficientnet_lite0.lite_pytorch",
+        ),
+        (
+            Some("efficientnet_lite0"),
+            "the names in the weights are those of efficientnet_lite0.lite_pytorch",
+            "efficientnet_lite0.lite_pytorch",
+        ),
+        (
+            Some("tf_efficientnet_lite0.in1k"),
+            "assumed: tf_efficientnet_lite0.in1k",
+            "tf_efficientnet_lite0.in1k",
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = dir.path().join(format!("run-{index}"));
+        let mut arguments = common::small_run(&data, &file, &out);
+        let place = arguments
+            .iter()
+            .position(|&argument| argument == "--model")
+            .unwrap();
+        match model {
+            Some(model) => arguments[place + 1] = model,
+            None => drop(arguments.drain(place..place + 2)),
+        }
+        arguments.extend(["--epochs", "2", "--freeze-epochs", "1"]);
+        warmstart()
+            .args(arguments)
+            .assert()
+            .success()
+            .stderr(contains(note))
+            .stderr(contains("model: efficientnet_lite0 (lukemelas names)"))
+            .stderr(contains("backbone: 245 of 245 tensors (100%)"));
+        let saved = std::fs::read_to_string(out.join("recipe.toml")).unwrap();
+        assert!(saved.contains(&format!("model = \"{recipe}\"")), "{saved}");
+        let best = out.join("best.safetensors");
+        warmstart()
+            .args(["predict", best.to_str().unwrap(), picture.to_str().unwrap()])
+            .assert()
+            .success();
+        // A run goes on with the constants it began with.
+        warmstart()
+            .args(["resume", out.to_str().unwrap(), "--epochs", "3"])
+            .assert()
+            .success();
+    }
 }

@@ -200,7 +200,11 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
                 return Err(error);
             }
             create_folder(folder)?;
-            create_folder(path)
+            // Not this function again: some file systems, such as /proc, answer so whatever is asked.
+            match fs::create_dir(path) {
+                Err(_) if path.is_dir() => Ok(()),
+                created => created.and_then(|()| flush_folder(folder)),
+            }
         }
         Err(_) if path.is_dir() => Ok(()),
         Err(error) => Err(error),
@@ -350,5 +354,7 @@ mod tests {
         fs::write(&file, "").unwrap();
         assert!(create_folder(&file).is_err());
         assert!(create_folder(&file.join("below")).is_err());
+        #[cfg(target_os = "linux")]
+        assert!(create_folder(Path::new("/proc/warmstart/below")).is_err());
     }
 }

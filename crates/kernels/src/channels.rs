@@ -54,7 +54,8 @@ impl Channels {
         self.channels * self.repeat
     }
 
-    fn tile_len(self) -> usize {
+    /// Values of a tile: whole wide rows.
+    pub(crate) fn tile_len(self) -> usize {
         (TILE_VALUES / self.width()).max(1) * self.width()
     }
 

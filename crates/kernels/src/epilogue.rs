@@ -1,6 +1,7 @@
 //! The operations on a value between its sum and its only store.
 #![allow(unsafe_code, reason = "vector loads take pointers")]
 
+use crate::gelu::{gelu, gelu_derivative};
 use crate::sigmoid::sigmoid;
 use crate::vector::Vector;
 
@@ -20,6 +21,13 @@ pub enum Activation {
     /// Function Approximation in Reinforcement Learning", 2017, section 2; Ramachandran and others,
     /// "Searching for Activation Functions", 2017, call it Swish.
     Silu,
+    /// `y = σ(x)`, the logistic function.
+    Sigmoid,
+    /// `y = Relu6(x + 3) / 6`: Howard and others, as above.
+    HardSigmoid,
+    /// `y = x · Φ(x)` with the distribution function Φ of the normal distribution, not its
+    /// approximation by tanh: Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, section 2.
+    Gelu,
 }
 
 impl Activation {
@@ -32,11 +40,15 @@ impl Activation {
             Self::Relu6 => value.clamp(V::splat(0.0), V::splat(6.0)),
             Self::HardSwish => value.mul(hard_sigmoid(value)),
             Self::Silu => value.mul(sigmoid(value)),
+            Self::Sigmoid => sigmoid(value),
+            Self::HardSigmoid => hard_sigmoid(value),
+            Self::Gelu => gelu(value),
         }
     }
 
     /// `gradient` times the derivative at `value`, the argument of the activation. At the kinks
-    /// that is zero for ReLU and ReLU6, and for hard-swish zero at -3 and one at 3.
+    /// that is zero for ReLU, ReLU6 and hard sigmoid, and for hard-swish zero at -3 and one at 3, as
+    /// in PyTorch 2.
     #[inline(always)]
     pub(crate) fn backward<V: Vector>(self, value: V, gradient: V) -> V {
         let keep = |low, high| gradient.keep_where_between(value, V::splat(low), V::splat(high));
@@ -56,6 +68,12 @@ impl Activation {
                 let rest = V::splat(1.0).sub(sigmoid);
                 gradient.mul(sigmoid.mul(value.mul_add(rest, V::splat(1.0))))
             }
+            Self::Sigmoid => {
+                let sigmoid = sigmoid(value);
+                gradient.mul(sigmoid.mul(V::splat(1.0).sub(sigmoid)))
+            }
+            Self::HardSigmoid => keep(-3.0, 3.0).mul(V::splat(1.0 / 6.0)),
+            Self::Gelu => gradient.mul(gelu_derivative(value)),
         }
     }
 }

@@ -22,8 +22,10 @@ pub struct Convolution {
     pub kernel: [usize; 2],
     /// Step of the kernel in input pixels.
     pub stride: [usize; 2],
-    /// Zeros added on each side of the input.
+    /// Rows of zeros added above the input, and columns on its left.
     pub padding: [usize; 2],
+    /// Rows of zeros added below the input, and columns on its right.
+    pub padding_end: [usize; 2],
     /// Distance between two taps in input pixels.
     pub dilation: [usize; 2],
     /// Number of independent groups that the channels fall into.
@@ -53,11 +55,34 @@ impl Convolution {
         self.out_extent(1, self.in_width)
     }
 
+    /// Input pixels from the first tap to the last.
+    fn reach(&self, axis: usize) -> usize {
+        self.dilation[axis] * self.kernel[axis].saturating_sub(1) + 1
+    }
+
     fn out_extent(&self, axis: usize, in_extent: usize) -> usize {
-        let reach = self.dilation[axis] * (self.kernel[axis].saturating_sub(1)) + 1;
-        match (in_extent + 2 * self.padding[axis]).checked_sub(reach) {
+        let padded = in_extent + self.padding[axis] + self.padding_end[axis];
+        match padded.checked_sub(self.reach(axis)) {
             Some(room) => room / self.stride[axis].max(1) + 1,
             None => 0,
+        }
+    }
+
+    /// The same convolution with TensorFlow's padding `SAME`: along each axis the output has the
+    /// size of the input divided by the stride, rounded up, and of an odd number of zeros the end
+    /// gets one more.
+    pub fn padded_same(self) -> Self {
+        let total = [0, 1].map(|axis| {
+            let in_extent = [self.in_height, self.in_width][axis];
+            let steps = in_extent
+                .div_ceil(self.stride[axis].max(1))
+                .saturating_sub(1);
+            (steps * self.stride[axis] + self.reach(axis)).saturating_sub(in_extent)
+        });
+        Self {
+            padding: total.map(|total| total / 2),
+            padding_end: total.map(|total| total.div_ceil(2)),
+            ..self
         }
     }
 
@@ -89,7 +114,8 @@ impl Convolution {
     /// Whether every output pixel depends on all channels of the input pixel at its place alone.
     pub(crate) fn is_pointwise(&self) -> bool {
         let pair = [self.kernel, self.stride];
-        pair == [[1, 1]; 2] && self.padding == [0, 0] && self.groups == 1
+        let padding = [self.padding, self.padding_end];
+        pair == [[1, 1]; 2] && padding == [[0, 0]; 2] && self.groups == 1
     }
 
     /// Checks that the geometry can be computed. The kernels panic on one that can't.
@@ -117,8 +143,13 @@ impl Convolution {
         }
         if self.out_height() == 0 || self.out_width() == 0 {
             return error(format!(
-                "expected an input at least as large as the kernel {:?} (dilation {:?}, padding {:?}), found {}x{}; use larger images",
-                self.kernel, self.dilation, self.padding, self.in_height, self.in_width
+                "expected an input at least as large as the kernel {:?} (dilation {:?}, padding {:?} and {:?}), found {}x{}; use larger images",
+                self.kernel,
+                self.dilation,
+                self.padding,
+                self.padding_end,
+                self.in_height,
+                self.in_width
             ));
         }
         Ok(())
@@ -150,6 +181,7 @@ mod tests {
         kernel: [7, 7],
         stride: [2, 2],
         padding: [3, 3],
+        padding_end: [3, 3],
         dilation: [1, 1],
         groups: 1,
     };
@@ -159,6 +191,28 @@ mod tests {
         assert_eq!((STEM.out_height(), STEM.out_width()), (112, 112));
         assert_eq!(STEM.weight_len(), 64 * 3 * 49);
         assert_eq!(STEM.check(), Ok(()));
+    }
+
+    #[test]
+    fn padding_same_adds_more_at_the_end() {
+        let same = |in_height, in_width, kernel, stride| {
+            let c = Convolution {
+                in_height,
+                in_width,
+                kernel: [kernel; 2],
+                stride: [stride; 2],
+                ..STEM
+            };
+            let c = c.padded_same();
+            let out = [c.out_height(), c.out_width()];
+            assert_eq!(out, [in_height.div_ceil(stride), in_width.div_ceil(stride)]);
+            (c.padding, c.padding_end)
+        };
+        assert_eq!(same(224, 113, 3, 2), ([0, 1], [1, 1]));
+        assert_eq!(same(224, 113, 5, 2), ([1, 2], [2, 2]));
+        assert_eq!(same(14, 1, 5, 1), ([2, 2], [2, 2]));
+        assert_eq!(same(9, 10, 1, 2), ([0, 0], [0, 0]));
+        assert_eq!(same(9, 10, 2, 1), ([0, 0], [1, 1]));
     }
 
     #[test]

@@ -12,11 +12,16 @@ mod convolution;
 mod dense;
 mod depthwise;
 mod epilogue;
+mod excitation;
+mod exponential;
 mod forward;
 mod gather;
+mod gelu;
 mod geometry;
 mod inference;
 mod inference_unit;
+#[cfg(test)]
+mod lanewise;
 mod memory;
 mod norm_gradient;
 mod normalize;
@@ -48,6 +53,10 @@ pub use convolution::{
     convolution_forward, convolution_input_gradient, convolution_weight_gradient,
 };
 pub use epilogue::Activation;
+pub use excitation::{
+    excitation_input_gradient, gate_gradient, image_means, image_means_backward, scale_channels,
+    scale_channels_backward,
+};
 pub use forward::pack_weights;
 pub use geometry::{Convolution, GeometryError};
 pub use inference::branch_inference;

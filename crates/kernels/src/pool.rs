@@ -29,6 +29,8 @@ pub struct Pooling {
     pub stride: [usize; 2],
     /// Pixels added on each side, at most half a window: they belong to windows, but have no value.
     pub padding: [usize; 2],
+    /// Whether a last window may reach beyond the padding, so that no pixel is left out.
+    pub ceil: bool,
 }
 
 impl Pooling {
@@ -44,7 +46,14 @@ impl Pooling {
                 size >= 1 && size <= padded && 2 * padding <= size && self.stride[axis] >= 1,
                 "no window, or one without a pixel: {self:?}"
             );
-            (padded - size) / self.stride[axis] + 1
+            let (room, stride) = (padded - size, self.stride[axis]);
+            let windows = if self.ceil {
+                room.div_ceil(stride) + 1
+            } else {
+                room / stride + 1
+            };
+            // As in PyTorch, a window begins in the image or in the padding before it.
+            windows.min((self.input[axis] + padding).div_ceil(stride))
         })
     }
 

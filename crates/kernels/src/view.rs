@@ -81,11 +81,12 @@ fn with_padded<R>(
     work: impl FnOnce(&Convolution, Operand<'_>) -> R,
 ) -> R {
     let x = &x.whole();
-    let [top, left] = c.padding;
+    let ([top, left], [bottom, right]) = (c.padding, c.padding_end);
     let padded = Convolution {
-        in_height: c.in_height + 2 * top,
-        in_width: c.in_width + 2 * left,
+        in_height: top + c.in_height + bottom,
+        in_width: left + c.in_width + right,
         padding: [0; 2],
+        padding_end: [0; 2],
         ..*c
     };
     let row_len = c.in_width * c.in_channels;

@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use warmstart_nn::block::Unit;
+use warmstart_nn::Unit;
 use warmstart_nn::burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use warmstart_nn::burn::backend::{Autodiff, Flex};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};

@@ -1,12 +1,13 @@
 use std::fmt;
 use std::ops::Range;
 
-use warmstart_nn::block::{Block, Forward, Kind, ParameterInfo, Shortcut, Unit};
 use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults};
-use warmstart_nn::{Activation, Folded, Parameters};
+use warmstart_nn::layers::{Layer, LayerKind as _, Linear, Shape, Shortcut, fold};
+use warmstart_nn::{Activation, Folded, Forward, Graph, Kind, ParameterInfo, Parameters, Unit};
 
 use crate::detector;
+use crate::record::{Pretrained, Record};
 
 /// A step of a backbone that can be named: everything before it can be frozen (`from:layer4`).
 #[derive(Clone, Debug)]
@@ -15,53 +16,32 @@ pub struct Stage {
     pub name: String,
     /// Depth for layer decay, from 0 at the image: stages of one group learn at the same rate.
     pub group: usize,
-    blocks: Vec<Block>,
-    /// Those of the blocks.
+    graph: Graph,
+    /// Those of the graph.
     parameters: Vec<ParameterInfo>,
 }
 
 impl Stage {
-    pub(crate) fn new(name: String, group: usize, blocks: Vec<Block>) -> Self {
+    /// A stage of one input and one result.
+    pub(crate) fn new(name: String, group: usize, graph: Graph) -> Self {
         Self {
             name,
             group,
-            parameters: blocks.iter().flat_map(Block::parameters).collect(),
-            blocks,
+            parameters: graph.parameters(),
+            graph,
         }
     }
 
-    /// Its computations, in order.
-    pub fn blocks(&self) -> &[Block] {
-        &self.blocks
+    /// Its layers, and the paths between them.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
     }
 
-    /// All parameters of its blocks, in the order of PyTorch's `state_dict`.
+    /// All its parameters, in the order of PyTorch's `state_dict`.
     pub fn parameters(&self) -> &[ParameterInfo] {
         &self.parameters
     }
 }
-
-/// The preprocessing with which the published weights of an architecture were trained and evaluated.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Pretrained {
-    /// Edge of the square image that goes into the network, in pixels.
-    pub image_size: usize,
-    /// Edge of the centre crop as a share of the resized shorter side.
-    pub crop: f64,
-    /// Subtracted mean by channel (red, green, blue) of pixels in 0..1.
-    pub mean: [f32; 3],
-    /// Standard deviation by channel, by which pixels are divided.
-    pub deviation: [f32; 3],
-}
-
-/// ImageNet's usual values, which torchvision's first weights of every model here use:
-/// resize to 256, crop 224.
-pub(crate) const IMAGENET: Pretrained = Pretrained {
-    image_size: 224,
-    crop: 224.0 / 256.0,
-    mean: [0.485, 0.456, 0.406],
-    deviation: [0.229, 0.224, 0.225],
-};
 
 /// Another library's names of the same parameters.
 #[derive(Clone, Copy, Debug)]
@@ -70,14 +50,18 @@ pub struct Convention {
     pub name: &'static str,
     /// The native name for one of the library's, or `None` if it has no counterpart.
     pub to_native: fn(&str) -> Option<String>,
+    /// The record that a file of these names is taken for.
+    pub record: Option<&'static str>,
 }
 
 /// A network for classification: a backbone of stages, an average over the image, and a linear
 /// classifier.
 #[derive(Clone, Debug)]
 pub struct Architecture {
-    /// torchvision's name.
+    /// torchvision's name, or timm's where torchvision does not have the network.
     pub name: &'static str,
+    /// The published weights whose constants and preprocessing it has.
+    pub record: &'static Record,
     /// The backbone, from the image on.
     pub stages: Vec<Stage>,
     /// Indices of the stages that end strides 8, 16 and 32, whose features a detector works on.
@@ -92,19 +76,28 @@ pub struct Architecture {
     pub linear_default: LinearDefault,
     /// Probability with which a feature is dropped in training before the classifier.
     pub dropout: f64,
-    /// Preprocessing that its published weights expect.
-    pub pretrained: Pretrained,
+    /// Probability with which training leaves out the last residual branch.
+    pub stochastic_depth: f64,
     /// Naming conventions that its files come in, besides the native one.
     pub conventions: &'static [Convention],
 }
 
 impl Architecture {
-    /// The units of some stages.
-    pub fn units(&self, stages: Range<usize>) -> impl Iterator<Item = &Unit> {
+    /// The preprocessing of its record.
+    pub fn pretrained(&self) -> &Pretrained {
+        &self.record.pretrained
+    }
+
+    /// The layers of some stages.
+    pub fn layers(&self, stages: Range<usize>) -> impl Iterator<Item = &Layer> {
         self.stages[stages]
             .iter()
-            .flat_map(|stage| &stage.blocks)
-            .flat_map(Block::units)
+            .flat_map(|stage| stage.graph.layers())
+    }
+
+    /// The units of some stages.
+    pub fn units(&self, stages: Range<usize>) -> impl Iterator<Item = &Unit> {
+        self.layers(stages).flat_map(Layer::units)
     }
 
     /// The parameters of the backbone, in the order of PyTorch's `state_dict`.
@@ -115,31 +108,39 @@ impl Architecture {
 
     /// The parameters of the classifier for that many classes: weight and bias.
     pub fn classifier_parameters(&self, classes: usize) -> [ParameterInfo; 2] {
-        let parameter = |field: &str, shape, kind| ParameterInfo {
-            name: format!("{}.{field}", self.classifier),
-            shape,
-            kind,
+        let classifier = Linear {
+            name: self.classifier.to_owned(),
+            inputs: self.features,
+            outputs: classes,
+            bias: Kind::LinearBias,
             activation: Activation::Identity,
         };
-        [
-            parameter("weight", vec![classes, self.features], Kind::LinearWeight),
-            parameter("bias", vec![classes], Kind::LinearBias),
-        ]
+        let parameters = classifier.parameters();
+        parameters.try_into().expect("a weight and a bias")
     }
 
     /// Its properties that the initial values of its parameters depend on.
     pub fn initialization(&self) -> ModelDefaults {
-        let blocks = self.stages.iter().flat_map(Stage::blocks);
-        let last_norm = |block: &Block| match block {
-            Block::Residual { branch, shortcut } => match shortcut {
-                Shortcut::Identity | Shortcut::Projection(_) => Some(branch.last()?.norm.clone()),
+        let last_norm = |layer: &Layer| match layer {
+            Layer::Branch(branch) => match branch.shortcut {
+                Shortcut::Identity | Shortcut::Second => {
+                    let norm = branch.units.last()?.norm.as_ref()?;
+                    Some(norm.name.clone())
+                }
                 Shortcut::None => None,
             },
-            Block::Unit(_) | Block::MaxPool { .. } => None,
+            Layer::MaxPool(_)
+            | Layer::AveragePool(_)
+            | Layer::GlobalAverage(_)
+            | Layer::SqueezeExcite(_)
+            | Layer::Linear(_)
+            | Layer::Upsample(_)
+            | Layer::Concatenate(_) => None,
         };
+        let layers = self.layers(0..self.stages.len());
         ModelDefaults {
             linear: self.linear_default,
-            last_norms: blocks.filter_map(last_norm).collect(),
+            last_norms: layers.filter_map(last_norm).collect(),
         }
     }
 
@@ -156,8 +157,29 @@ impl Architecture {
 
     /// Channels that a stage ends in.
     pub fn channels_of(&self, stage: usize) -> usize {
-        let last = self.stages[stage].blocks.iter().rev().find_map(Block::last);
-        last.map_or(3, |unit| unit.out_channels)
+        // Large enough for every network's strides.
+        const SIZE: usize = 64;
+        let [_, _, channels] = self.shapes([SIZE, SIZE, 3])[stage];
+        channels
+    }
+
+    /// The shape of each stage's result for an image `[height, width, channels]`.
+    pub fn shapes(&self, image: Shape) -> Vec<Shape> {
+        let mut shape = image;
+        let stages = self.stages.iter().map(|stage| {
+            shape = stage.graph.output_shapes(&[shape])[0];
+            shape
+        });
+        stages.collect()
+    }
+
+    /// Multiplications of the backbone for an image `[height, width, channels]`.
+    pub fn multiply_adds(&self, image: Shape) -> usize {
+        let inputs = std::iter::once(image).chain(self.shapes(image));
+        let stages = self.stages.iter().zip(inputs);
+        stages
+            .map(|(stage, input)| stage.graph.multiply_adds(&[input]))
+            .sum()
     }
 
     /// Sends a batch `[batch, height, width, channels]` through some stages.
@@ -180,15 +202,14 @@ impl Architecture {
             if index > 0 && self.outputs.contains(&(index - 1)) {
                 maps.push(x.clone());
             }
-            let blocks = self.stages[index].blocks.iter();
-            maps.push(blocks.fold(x, |x, block| block.forward(x, forward)));
+            maps.extend(self.stages[index].graph.forward(vec![x], forward));
         }
         maps
     }
 
     /// Prepares some stages for inference.
     pub fn fold(&self, stages: Range<usize>, parameters: &Parameters, device: &Device) -> Folded {
-        Folded::new(parameters, self.units(stages), device)
+        fold(parameters, self.layers(stages), device)
     }
 
     /// Index of the first stage of that name: a stage (`layer4.1`) or a group of them (`layer4`).
@@ -199,11 +220,16 @@ impl Architecture {
         self.stages
             .iter()
             .position(|stage| is_within(&stage.name, name))
-            .ok_or_else(|| StageError {
-                model: self.name,
-                asked: name.to_owned(),
-                known: self.stages.iter().map(|stage| stage.name.clone()).collect(),
-            })
+            .ok_or_else(|| self.no_stage(name))
+    }
+
+    /// The error for a name that no stage has.
+    pub(crate) fn no_stage(&self, name: &str) -> StageError {
+        StageError {
+            model: self.name,
+            asked: name.to_owned(),
+            known: self.stages.iter().map(|stage| stage.name.clone()).collect(),
+        }
     }
 
     /// Index of the stage that a parameter belongs to, or `None` if it is the head's: the
@@ -276,11 +302,11 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_belongs_to_the_stage_whose_blocks_own_it() {
+    fn a_parameter_belongs_to_the_stage_whose_layers_own_it() {
         for backbone in backbones() {
             let mut listed = backbone.backbone_parameters().into_iter();
             for (index, stage) in backbone.stages.iter().enumerate() {
-                for info in stage.blocks.iter().flat_map(Block::parameters) {
+                for info in stage.graph.parameters() {
                     let found = backbone.stage_of(&info.name);
                     assert_eq!(found, Some(index), "{}: {}", backbone.name, info.name);
                     assert_eq!(listed.next(), Some(info));

@@ -1,33 +1,179 @@
-//! The architectures: their layers, the names of their parameters, and the preprocessing that their
-//! pretrained weights expect.
+//! The architectures: their layers, the names of their parameters, and the records of their pretrained
+//! weights.
 //!
-//! One file an architecture family; each builds an [`Architecture`], which is plain data. Names and
-//! numerics are torchvision's. A [`detector`] works on the features of any of them.
+//! One file an architecture family; each builds an [`Architecture`], which is plain data. Names are
+//! torchvision's, or timm's where torchvision does not have the network. A [`detector`] works on the features of
+//! any of them.
 
 mod architecture;
+mod blocks;
 pub mod detector;
+mod efficientnet;
+mod efficientnet_lite;
 mod mobilenet_v2;
+mod mobilenet_v3;
+mod mobilenet_v4;
+mod record;
 mod resnet;
+mod strides;
+mod tapped;
 
-pub use architecture::{Architecture, Convention, Pretrained, Stage, StageError};
+pub use architecture::{Architecture, Convention, Stage, StageError};
+pub use record::{Interpolation, Numerics, Pretrained, PublishedFile, Record};
+pub use tapped::Tapped;
 
-/// An architecture's name and builder.
-type Entry = (&'static str, fn() -> Architecture);
-
-const MODELS: [Entry; 4] = [
-    ("mobilenet_v2", mobilenet_v2::mobilenet_v2),
-    ("resnet18", resnet::resnet18),
-    ("resnet34", resnet::resnet34),
-    ("resnet50", resnet::resnet50),
-];
-
-/// The names that [`by_name`] knows.
-pub fn names() -> impl Iterator<Item = &'static str> {
-    MODELS.iter().map(|(name, _)| *name)
+/// An architecture: its name, its record where nothing else is known, and its builder.
+struct Entry {
+    name: &'static str,
+    record: &'static str,
+    build: fn(&'static Record) -> Architecture,
 }
 
-/// The architecture of that name, or `None`.
+const fn entry(
+    name: &'static str,
+    record: &'static str,
+    build: fn(&'static Record) -> Architecture,
+) -> Entry {
+    Entry {
+        name,
+        record,
+        build,
+    }
+}
+
+#[rustfmt::skip]
+const MODELS: [Entry; 19] = [
+    entry("mobilenet_v2", "mobilenet_v2.imagenet1k_v1", mobilenet_v2::mobilenet_v2),
+    entry("mobilenet_v3_small", "mobilenet_v3_small.imagenet1k_v1", mobilenet_v3::small),
+    entry("mobilenet_v3_large", "mobilenet_v3_large.imagenet1k_v2", mobilenet_v3::large),
+    entry("mobilenetv4_conv_small", "mobilenetv4_conv_small.e2400_r224_in1k", mobilenet_v4::small),
+    entry("mobilenetv4_conv_medium", "mobilenetv4_conv_medium.e500_r224_in1k", mobilenet_v4::medium),
+    entry("efficientnet_b0", "efficientnet_b0.imagenet1k_v1", efficientnet::b0),
+    entry("efficientnet_b1", "efficientnet_b1.imagenet1k_v2", efficientnet::b1),
+    entry("efficientnet_b2", "efficientnet_b2.imagenet1k_v1", efficientnet::b2),
+    entry("efficientnet_lite0", "efficientnet_lite0.ra_in1k", efficientnet_lite::lite0),
+    entry("efficientnet_lite1", "tf_efficientnet_lite1.in1k", efficientnet_lite::lite1),
+    entry("efficientnet_lite2", "tf_efficientnet_lite2.in1k", efficientnet_lite::lite2),
+    entry("resnet18", "resnet18.imagenet1k_v1", resnet::resnet18),
+    entry("resnet34", "resnet34.imagenet1k_v1", resnet::resnet34),
+    entry("resnet50", "resnet50.imagenet1k_v1", resnet::resnet50),
+    entry("resnet101", "resnet101.imagenet1k_v1", resnet::resnet101),
+    entry("resnet18d", "resnet18d.ra2_in1k", resnet::resnet18d),
+    entry("resnet34d", "resnet34d.ra2_in1k", resnet::resnet34d),
+    entry("resnet50d", "resnet50d.ra2_in1k", resnet::resnet50d),
+    entry("resnet101d", "resnet101d.ra2_in1k", resnet::resnet101d),
+];
+
+/// The names of the architectures.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MODELS.iter().map(|entry| entry.name)
+}
+
+/// The records of an architecture; none if there is no such architecture.
+pub fn records(architecture: &str) -> impl Iterator<Item = &'static Record> {
+    let records = record::all().iter();
+    records.filter(move |record| record.architecture == architecture)
+}
+
+/// Every record; those of an architecture are neighbours.
+pub fn all_records() -> &'static [Record] {
+    record::all()
+}
+
+/// The record of that name; `None` if there is none.
+pub fn record(name: &str) -> Option<&'static Record> {
+    record::all().iter().find(|record| record.name == name)
+}
+
+/// The record of an architecture where nothing else is known; `None` if there is no such architecture.
+pub fn usual_record(architecture: &str) -> Option<&'static Record> {
+    let entry = MODELS.iter().find(|entry| entry.name == architecture)?;
+    record(entry.record)
+}
+
+/// An architecture by its name, with the constants of its usual record, or by the name of a record; `None` if
+/// there is none of that name.
 pub fn by_name(name: &str) -> Option<Architecture> {
-    let (_, build) = MODELS.iter().find(|(known, _)| *known == name)?;
-    Some(build())
+    let of_architecture = MODELS.iter().find(|entry| entry.name == name);
+    let record = of_architecture.map_or(name, |entry| entry.record);
+    let record = crate::record(record)?;
+    with_record(&record.architecture, record)
+}
+
+/// The architecture of that name with the constants of any record; `None` if there is none of that name.
+pub fn with_record(architecture: &str, record: &'static Record) -> Option<Architecture> {
+    let entry = MODELS.iter().find(|entry| entry.name == architecture)?;
+    Some((entry.build)(record))
+}
+
+/// The name that [`by_name`] knows an architecture with its record by: its own if the record is the usual one.
+pub fn full_name(architecture: &Architecture) -> &str {
+    let Architecture { name, record, .. } = architecture;
+    let is_usual = |entry: &Entry| entry.name == *name && entry.record == record.name;
+    if MODELS.iter().any(is_usual) {
+        name
+    } else {
+        &record.name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_record_is_found_by_the_name_of_its_architecture() {
+        let all: HashSet<_> = record::all().iter().map(|record| &record.name).collect();
+        assert_eq!(all.len(), record::all().len());
+        for name in names() {
+            assert_eq!(full_name(&by_name(name).unwrap()), name);
+            assert!(records(name).count() > 0);
+        }
+        for record in record::all() {
+            let built = by_name(&record.name).unwrap();
+            assert_eq!(built.record, record);
+            assert_eq!(by_name(full_name(&built)).unwrap().record, record);
+        }
+        assert!(by_name("mobilenet_v2.other").is_none());
+    }
+
+    #[test]
+    fn every_record_says_where_its_file_is_from() {
+        for record in all_records() {
+            let PublishedFile {
+                name,
+                url,
+                hub,
+                package,
+                sha256,
+                ..
+            } = &record.file;
+            let place = url.as_ref().or(hub.as_ref()).or(package.as_ref());
+            assert!(place.is_some(), "{}", record.name);
+            // Where there is an address, it ends in the file's name, which holds the beginning of its hash.
+            if let Some(url) = url {
+                let name = name.as_ref().unwrap();
+                assert!(url.starts_with("https://") && url.ends_with(name), "{url}");
+                assert!(name.contains(sha256.as_ref().unwrap()), "{name}");
+            }
+        }
+        let usual = usual_record("mobilenet_v2").unwrap();
+        assert_eq!(usual.file.bytes, Some(14_213_448));
+        assert!(names().all(|name| usual_record(name).is_some()));
+    }
+
+    #[test]
+    fn conventions_name_records_that_there_are() {
+        for name in names() {
+            for convention in by_name(name).unwrap().conventions {
+                let known = |wanted| records(name).any(|record| record.name == wanted);
+                assert!(
+                    convention.record.is_none_or(known),
+                    "{name}: {convention:?}"
+                );
+            }
+        }
+    }
 }

@@ -2,10 +2,13 @@
 //! Linear Bottlenecks" (arXiv 1801.04381), table 2, at width 1.
 
 use warmstart_nn::Activation::{Identity, Relu6};
-use warmstart_nn::block::{Block, Shortcut, Unit};
+use warmstart_nn::Graph;
 use warmstart_nn::initialization::LinearDefault;
+use warmstart_nn::layers::{Branch, Layer, Shortcut};
 
-use crate::architecture::{Architecture, Convention, IMAGENET, Stage};
+use crate::architecture::{Architecture, Convention, Stage};
+use crate::record::{Numerics, Record};
+use crate::strides;
 
 /// The bottleneck rows of table 2.
 struct Row {
@@ -39,97 +42,88 @@ const ROWS: [Row; 7] = [
 const STEM: usize = 32;
 const FEATURES: usize = 1280;
 
-pub(crate) fn mobilenet_v2() -> Architecture {
-    let stem = Unit::new("features.0.0", "features.0.1", [3, STEM], 3, 2, 1, Relu6);
-    let mut stages = vec![Stage::new("features.0".into(), 0, vec![Block::Unit(stem)])];
+pub(crate) fn mobilenet_v2(record: &'static Record) -> Architecture {
+    let unit = |name: &str, channels, stride| {
+        let names = [&*format!("{name}.0"), &format!("{name}.1")];
+        let kernel = if stride == 2 { 3 } else { 1 };
+        let unit = record
+            .numerics
+            .unit(names, channels, kernel, stride, 1, Relu6);
+        Graph::chain([Layer::from(unit)])
+    };
+    let stem = unit("features.0", [3, STEM], 2);
+    let mut stages = vec![Stage::new("features.0".into(), 0, stem)];
+    let blocks: usize = ROWS.iter().map(|row| row.repeats).sum();
     let mut channels = STEM;
     for (index, row) in ROWS.iter().enumerate() {
         for repeat in 0..row.repeats {
             let name = format!("features.{}", stages.len());
             let stride = if repeat == 0 { row.stride } else { 1 };
-            let block = inverted_residual(&name, channels, row, stride);
-            stages.push(Stage::new(name, index + 1, vec![block]));
+            let block = inverted_residual(&name, channels, row, stride, &record.numerics);
+            let left_out = (stages.len() - 1) as f64 / blocks as f64;
+            stages.push(Stage::new(name, index + 1, block.with_left_out(left_out)));
             channels = row.channels;
         }
     }
-    let last = Unit::new(
-        "features.18.0",
-        "features.18.1",
-        [channels, FEATURES],
-        1,
-        1,
-        1,
-        Relu6,
-    );
-    stages.push(Stage::new(
-        "features.18".into(),
-        ROWS.len() + 1,
-        vec![Block::Unit(last)],
-    ));
+    let taps = strides::ends(&stages);
+    let last = unit("features.18", [channels, FEATURES], 1);
+    stages.push(Stage::new("features.18".into(), ROWS.len() + 1, last));
     Architecture {
         name: "mobilenet_v2",
+        record,
         stages,
-        taps: [6, 13, 17],
+        taps,
         outputs: Vec::new(),
         features: FEATURES,
         classifier: "classifier.1",
         linear_default: LinearDefault::Normal,
         dropout: 0.2,
-        pretrained: IMAGENET,
-        conventions: &[Convention {
-            name: "timm",
-            to_native: from_timm,
-        }],
+        stochastic_depth: 0.0,
+        conventions: &[
+            Convention {
+                name: "timm",
+                to_native: from_timm,
+                record: Some("mobilenetv2_100.ra_in1k"),
+            },
+            Convention {
+                name: "transformers",
+                to_native: from_transformers,
+                record: Some("mobilenet_v2_1.0_224.google"),
+            },
+        ],
     }
 }
 
 /// Expand 1×1 → depthwise 3×3 → project 1×1 without activation (figure 4).
-fn inverted_residual(name: &str, channels: usize, row: &Row, stride: usize) -> Block {
+fn inverted_residual(
+    name: &str,
+    channels: usize,
+    row: &Row,
+    stride: usize,
+    numerics: &Numerics,
+) -> Graph {
     let hidden = channels * row.expansion;
     let layer = |suffix: &str| format!("{name}.conv.{suffix}");
-    let mut branch = Vec::new();
+    let mut units = Vec::new();
     let mut next = 0;
     if row.expansion != 1 {
-        branch.push(Unit::new(
-            &layer("0.0"),
-            &layer("0.1"),
-            [channels, hidden],
-            1,
-            1,
-            1,
-            Relu6,
-        ));
+        let names = [&*layer("0.0"), &layer("0.1")];
+        units.push(numerics.unit(names, [channels, hidden], 1, 1, 1, Relu6));
         next = 1;
     }
-    let depthwise = [layer(&format!("{next}.0")), layer(&format!("{next}.1"))];
-    branch.push(Unit::new(
-        &depthwise[0],
-        &depthwise[1],
-        [hidden, hidden],
-        3,
-        stride,
-        hidden,
-        Relu6,
-    ));
-    let project = [
-        layer(&format!("{}", next + 1)),
-        layer(&format!("{}", next + 2)),
+    let names = [&*layer(&format!("{next}.0")), &layer(&format!("{next}.1"))];
+    units.push(numerics.unit(names, [hidden; 2], 3, stride, hidden, Relu6));
+    let names = [
+        &*layer(&format!("{}", next + 1)),
+        &layer(&format!("{}", next + 2)),
     ];
-    branch.push(Unit::new(
-        &project[0],
-        &project[1],
-        [hidden, row.channels],
-        1,
-        1,
-        1,
-        Identity,
-    ));
+    units.push(numerics.unit(names, [hidden, row.channels], 1, 1, 1, Identity));
     let shortcut = if stride == 1 && channels == row.channels {
         Shortcut::Identity
     } else {
         Shortcut::None
     };
-    Block::Residual { branch, shortcut }
+    Graph::chain([Layer::Branch(Branch::new(units, shortcut))])
 }
 
 /// timm's `mobilenetv2_100`: `conv_stem, bn1, blocks.<row>.<repeat>.…, conv_head, bn2, classifier`.
@@ -164,6 +158,41 @@ fn from_timm(name: &str) -> Option<String> {
                 _ => return None,
             };
             format!("features.{}.conv.{suffix}", 1 + before + repeat)
+        }
+    };
+    Some(format!("{native}.{field}"))
+}
+
+/// Hugging Face's `MobileNetV2ForImageClassification`: `mobilenet_v2.conv_stem.…`,
+/// `mobilenet_v2.layer.<block>.…`, `mobilenet_v2.conv_1x1`, `classifier`.
+fn from_transformers(name: &str) -> Option<String> {
+    let (layer, field) = name.rsplit_once('.')?;
+    if layer == "classifier" {
+        return Some(format!("classifier.1.{field}"));
+    }
+    let (layer, part) = layer.strip_prefix("mobilenet_v2.")?.rsplit_once('.')?;
+    let part = match part {
+        "convolution" => 0,
+        "normalization" => 1,
+        _ => return None,
+    };
+    let blocks: usize = ROWS.iter().map(|row| row.repeats).sum();
+    let native = match layer {
+        "conv_stem.first_conv" => format!("features.0.{part}"),
+        "conv_stem.conv_3x3" => format!("features.1.conv.0.{part}"),
+        "conv_stem.reduce_1x1" => format!("features.1.conv.{}", 1 + part),
+        "conv_1x1" => format!("features.{}.{part}", blocks + 1),
+        _ => {
+            let (block, layer) = layer.strip_prefix("layer.")?.split_once('.')?;
+            let block: usize = block.parse().ok()?;
+            // The first block is part of their stem.
+            let index = block.checked_add(2).filter(|index| *index <= blocks)?;
+            match layer {
+                "expand_1x1" => format!("features.{index}.conv.0.{part}"),
+                "conv_3x3" => format!("features.{index}.conv.1.{part}"),
+                "reduce_1x1" => format!("features.{index}.conv.{}", 2 + part),
+                _ => return None,
+            }
         }
     };
     Some(format!("{native}.{field}"))

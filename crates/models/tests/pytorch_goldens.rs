@@ -2,18 +2,28 @@
 //!
 //! `tests/fixtures/README.md` says how the goldens were made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use warmstart_models::{Architecture, by_name};
-use warmstart_nn::Parameters;
-use warmstart_nn::block::{Forward, Kind, ParameterInfo, update_running_statistics};
+use warmstart_models::{Architecture, Numerics, Record, Tapped, by_name, with_record};
 use warmstart_nn::burn::tensor::activation::log_softmax;
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
+use warmstart_nn::{Forward, Kind, ParameterInfo, Parameters, update_running_statistics};
 
 const CLASSES: usize = 10;
-const MODELS: [&str; 4] = ["mobilenet_v2", "resnet18", "resnet34", "resnet50"];
+/// One member of each structure, whose training is compared as well.
+const TRAINED: [&str; 9] = [
+    "mobilenet_v2",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "mobilenet_v3_small",
+    "mobilenetv4_conv_small",
+    "efficientnet_b0",
+    "efficientnet_lite0",
+    "resnet18d",
+];
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
@@ -69,7 +79,7 @@ fn formula(info: &ParameterInfo, ends_branch: bool) -> Vec<f32> {
             symmetric(name, count, (6.0 / fan_in as f64).sqrt())
         }
         Kind::LinearWeight => symmetric(name, count, (3.0 / info.shape[1] as f64).sqrt()),
-        Kind::LinearBias | Kind::PriorBias => symmetric(name, count, 0.1),
+        Kind::ConvBias | Kind::LinearBias | Kind::PriorBias => symmetric(name, count, 0.1),
         Kind::NormScale if ends_branch => between(name, count, 0.25, 0.5),
         Kind::NormScale | Kind::RunningVariance => between(name, count, 0.5, 1.0),
         Kind::NormShift | Kind::RunningMean => symmetric(name, count, 0.2),
@@ -77,11 +87,11 @@ fn formula(info: &ParameterInfo, ends_branch: bool) -> Vec<f32> {
 }
 
 fn parameters(architecture: &Architecture) -> Parameters {
-    let last = if architecture.name == "resnet50" {
-        "bn3.weight"
-    } else {
-        "bn2.weight"
-    };
+    let names = Names::of(architecture.name);
+    let ends = names.layers.iter().filter(|layer| layer.kind == "norm_end");
+    let ends: HashSet<_> = ends
+        .map(|layer| format!("{}.weight", layer.names[0]))
+        .collect();
     let device = warmstart_nn::device();
     let mut parameters = Parameters::new();
     for info in architecture
@@ -89,8 +99,7 @@ fn parameters(architecture: &Architecture) -> Parameters {
         .iter()
         .chain(&architecture.classifier_parameters(CLASSES))
     {
-        let ends_branch = architecture.name.starts_with("resnet") && info.name.ends_with(last);
-        let values = formula(info, ends_branch);
+        let values = formula(info, ends.contains(&info.name));
         parameters.insert_values(&info.name, &info.shape, values, &device);
     }
     parameters
@@ -126,72 +135,241 @@ fn difference(ours: &[f32], golden: &[f32]) -> f32 {
     pairs.fold(0.0, |worst: f32, (a, b)| worst.max((a - b).abs())) / largest
 }
 
+/// The layers of a network in every library that has it: `tests/fixtures/names/<network>.tsv`.
+struct Names {
+    /// The libraries, the native one first.
+    conventions: Vec<String>,
+    layers: Vec<LayerNames>,
+}
+
+struct LayerNames {
+    kind: String,
+    shape: Vec<usize>,
+    /// The layer's name in each library.
+    names: Vec<String>,
+}
+
+impl Names {
+    fn of(network: &str) -> Self {
+        let path = fixtures().join(format!("names/{network}.tsv"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut lines = text.lines().map(|line| line.split('\t'));
+        let conventions = lines.next().unwrap().skip(2).map(str::to_owned).collect();
+        let layers = lines.map(|mut columns| LayerNames {
+            kind: columns.next().unwrap().to_owned(),
+            shape: sizes(columns.next().unwrap()),
+            // A layer of another shape has it beside its name.
+            names: columns
+                .map(|name| name.split(' ').next().unwrap().to_owned())
+                .collect(),
+        });
+        Self {
+            conventions,
+            layers: layers.collect(),
+        }
+    }
+}
+
+impl LayerNames {
+    /// The names and shapes of its parameters.
+    fn parameters(&self) -> Vec<(&'static str, Vec<usize>)> {
+        let (weight, channels) = (self.shape.clone(), vec![self.shape[0]]);
+        match &*self.kind {
+            "conv" => vec![("weight", weight)],
+            "conv_bias" | "linear" => vec![("weight", weight), ("bias", channels)],
+            "norm" | "norm_end" => ["weight", "bias", "running_mean", "running_var"]
+                .map(|field| (field, channels.clone()))
+                .into(),
+            kind => panic!("{kind}"),
+        }
+    }
+}
+
+fn sizes(shape: &str) -> Vec<usize> {
+    shape.split('x').map(|size| size.parse().unwrap()).collect()
+}
+
 #[test]
-fn names_and_shapes_are_torchvisions_in_order() {
-    let text = std::fs::read_to_string(fixtures().join("names.json")).unwrap();
-    let names: serde_json::Value = serde_json::from_str(&text).unwrap();
-    for model in MODELS {
-        let architecture = by_name(model).unwrap();
+fn names_and_shapes_are_the_library_s_in_order() {
+    for network in warmstart_models::names() {
+        let architecture = by_name(network).unwrap();
         let mut infos = architecture.backbone_parameters();
         infos.extend(architecture.classifier_parameters(1000));
-        let ours: Vec<(String, Vec<usize>)> = infos
-            .into_iter()
-            .map(|info| (info.name, info.shape))
-            .collect();
-        let torchvision: Vec<(String, Vec<usize>)> =
-            serde_json::from_value(names[model]["torchvision"].clone()).unwrap();
-        let torchvision: Vec<_> = torchvision
-            .into_iter()
-            .filter(|(name, _)| !name.ends_with("num_batches_tracked"))
-            .collect();
-        assert_eq!(ours, torchvision, "{model}");
+        let ours = infos.into_iter().map(|info| (info.name, info.shape));
+        let names = Names::of(network);
+        let expected = names.layers.iter().flat_map(|layer| {
+            let parameters = layer.parameters().into_iter();
+            parameters.map(|(field, shape)| (format!("{}.{field}", layer.names[0]), shape))
+        });
+        for (ours, expected) in ours.clone().zip(expected.clone()) {
+            assert_eq!(ours, expected, "{network}");
+        }
+        assert_eq!(ours.count(), expected.count(), "{network}");
     }
 }
 
 #[test]
-fn timm_names_map_to_native_ones() {
-    let text = std::fs::read_to_string(fixtures().join("names.json")).unwrap();
-    let names: serde_json::Value = serde_json::from_str(&text).unwrap();
-    for model in MODELS {
-        let architecture = by_name(model).unwrap();
-        let map: BTreeMap<String, String> =
-            serde_json::from_value(names[model]["torchvision_to_timm"].clone()).unwrap();
-        let convention = architecture.conventions.iter().find(|c| c.name == "timm");
-        for (native, timm) in &map {
-            // Where there is no convention, timm's names are the native ones.
-            let mapped = convention.map_or(Some(timm.clone()), |c| (c.to_native)(timm));
-            assert_eq!(mapped.as_ref(), Some(native), "{model}: {timm}");
+fn names_of_other_libraries_map_to_native_ones() {
+    for network in warmstart_models::names() {
+        let architecture = by_name(network).unwrap();
+        let names = Names::of(network);
+        for (column, library) in names.conventions.iter().enumerate().skip(1) {
+            let mut known = architecture.conventions.iter();
+            let convention = known.find(|convention| convention.name == library);
+            for layer in &names.layers {
+                let (native, theirs) = (&layer.names[0], &layer.names[column]);
+                for (field, _) in layer.parameters() {
+                    let [native, theirs] = [native, theirs].map(|name| format!("{name}.{field}"));
+                    // Where there is no convention, the library's names are the native ones.
+                    let mapped = match convention {
+                        Some(convention) => (convention.to_native)(&theirs),
+                        None => Some(theirs.clone()),
+                    };
+                    assert_eq!(mapped, Some(native), "{network} in {library}: {theirs}");
+                }
+            }
+        }
+        for convention in architecture.conventions {
+            assert!(names.conventions.iter().any(|name| name == convention.name));
+            for stranger in [
+                "blocks.0.0.conv_pwl2.weight",
+                "blocks.9.0.conv_pw.weight",
+                "blocks.0.17.conv_pw.weight",
+                "_blocks.99._bn1.weight",
+                "resnet.encoder.stages.0.layers.0.layer.0.other.weight",
+                "mobilenet_v2.layer.99.conv_3x3.convolution.weight",
+                "conv_stem",
+                "",
+            ] {
+                assert_eq!(
+                    (convention.to_native)(stranger),
+                    None,
+                    "{network}: {stranger}"
+                );
+            }
         }
     }
-    let mobilenet = by_name("mobilenet_v2").unwrap();
-    for stranger in [
-        "blocks.0.0.conv_pwl.weight",
-        "blocks.7.0.conv_pw.weight",
-        "conv_stem",
-    ] {
-        assert_eq!(
-            (mobilenet.conventions[0].to_native)(stranger),
-            None,
-            "{stranger}"
-        );
+}
+
+/// A network with the constants of the goldens: PyTorch's, also where only ports from TensorFlow are published.
+fn native(model: &str) -> Architecture {
+    let architecture = by_name(model).unwrap();
+    if !architecture.record.numerics.same_padding {
+        return architecture;
     }
+    let numerics = Numerics {
+        epsilon: 1e-5,
+        momentum: 0.1,
+        same_padding: false,
+    };
+    let record = Record {
+        numerics,
+        ..architecture.record.clone()
+    };
+    with_record(model, Box::leak(Box::new(record))).unwrap()
+}
+
+/// Logits of the formula "input" in inference.
+fn inference_logits(architecture: &Architecture, [height, width]: [usize; 2]) -> Vec<f32> {
+    let parameters = parameters(architecture);
+    let shape = [2, 3, height, width];
+    let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
+    let all = 0..architecture.stages.len();
+    let folded = architecture.fold(all.clone(), &parameters, &warmstart_nn::device());
+    let features = architecture.forward(all, x, &mut Forward::Inference(&folded));
+    host(logits(architecture, features, &parameters))
 }
 
 #[test]
 fn inference_logits_are_pytorchs() {
-    for model in MODELS {
-        let architecture = by_name(model).unwrap();
-        let parameters = parameters(&architecture);
+    for model in warmstart_models::names() {
+        let architecture = native(model);
         let (_, golden) = &goldens(model)["eval_logits"];
-        let shape = [2, 3, 97, 65];
-        let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
-        let all = 0..architecture.stages.len();
-        let folded = architecture.fold(all.clone(), &parameters, &warmstart_nn::device());
-        let features = architecture.forward(all, x, &mut Forward::Inference(&folded));
-        let ours = host(logits(&architecture, features, &parameters));
-        let difference = difference(&ours, golden);
+        let difference = difference(&inference_logits(&architecture, [97, 65]), golden);
         assert!(difference < 1e-4, "{model}: {difference:e}");
     }
+}
+
+#[test]
+fn networks_from_tensorflow_pad_as_it_does() {
+    for (record, golden) in [
+        ("mobilenet_v2_1.0_224.google", "tf_mobilenet_v2"),
+        ("tf_mobilenetv3_small_100.in1k", "tf_mobilenet_v3_small"),
+        ("tf_mobilenetv3_large_100.in1k", "tf_mobilenet_v3_large"),
+        ("tf_efficientnet_b0.in1k", "tf_efficientnet_b0"),
+        ("tf_efficientnet_lite0.in1k", "tf_efficientnet_lite0"),
+    ] {
+        let architecture = by_name(record).unwrap();
+        let goldens = goldens(golden);
+        for (key, size) in [
+            ("eval_logits", [97, 65]),
+            ("eval_logits_even", [96, 64]),
+            ("eval_logits_mixed", [90, 70]),
+        ] {
+            let off = difference(&inference_logits(&architecture, size), &goldens[key].1);
+            assert!(off < 1e-4, "{record} at {size:?}: {off:e}");
+        }
+    }
+}
+
+/// Means of activations are read out of branches that stay whole elsewhere.
+#[test]
+fn any_activation_can_be_read_in_inference() {
+    let mut compared = 0;
+    for model in TRAINED {
+        let architecture = by_name(model).unwrap();
+        let parameters = parameters(&architecture);
+        let goldens = goldens(model);
+        let taps: Vec<(&str, &str, &Vec<f32>)> = goldens
+            .iter()
+            .filter_map(|(key, (_, golden))| {
+                let (kind, name) = key.split_once('.')?;
+                matches!(kind, "input_mean" | "output_mean").then_some((kind, name, golden))
+            })
+            .collect();
+        // A library's group of blocks ends with the last stage of the group.
+        let last = |group: &str| {
+            let stages = architecture.stages.iter().rev();
+            let mut names = stages.map(|stage| &*stage.name);
+            names
+                .find(|name| *name == group || name.starts_with(&format!("{group}.")))
+                .unwrap()
+        };
+        let names: Vec<&str> = taps
+            .iter()
+            .map(|&(kind, name, _)| {
+                if kind == "input_mean" {
+                    name
+                } else {
+                    last(name)
+                }
+            })
+            .collect();
+        let tapped = Tapped::new(&architecture, &names).unwrap();
+        let all = 0..architecture.stages.len();
+        let folded = architecture.fold(all, &parameters, &warmstart_nn::device());
+        let shape = [2, 3, 97, 65];
+        let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
+        for (mean, (kind, name, golden)) in tapped.means(x, &folded).into_iter().zip(taps) {
+            let off = difference(&host(mean), golden);
+            assert!(off < 1e-4, "{model} {kind} {name}: {off:e}");
+            compared += 1;
+        }
+    }
+    assert_eq!(compared, 5 * 6);
+}
+
+#[test]
+fn an_activation_that_is_not_there_is_named_with_the_stages() {
+    let resnet = by_name("resnet18").unwrap();
+    let error = Tapped::new(&resnet, &["layer1.0", "layer9"])
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(
+        error.contains("no stage `layer9`") && error.contains("layer4.1"),
+        "{error}"
+    );
 }
 
 /// A training pass in one batch-norm mode against the goldens of that name.
@@ -208,6 +386,7 @@ fn training_pass(model: &str, mode: &str, tolerance: f32) {
         parameters: &tracked,
         frozen_statistics: mode != "train",
         statistics: &mut statistics,
+        stochastic_depth: None,
     };
     let features = architecture.forward(
         0..architecture.stages.len(),
@@ -260,7 +439,7 @@ fn training_pass(model: &str, mode: &str, tolerance: f32) {
     );
 
     assert_eq!(statistics.is_empty(), mode != "train");
-    update_running_statistics(&mut parameters, statistics);
+    update_running_statistics(&mut parameters, &statistics);
     if mode == "train" {
         for (name, (_, golden)) in &goldens {
             if let Some(statistic) = name.strip_prefix("after.") {
@@ -273,14 +452,14 @@ fn training_pass(model: &str, mode: &str, tolerance: f32) {
 
 #[test]
 fn training_with_batch_statistics_is_pytorchs() {
-    for model in MODELS {
+    for model in TRAINED {
         training_pass(model, "train", 1e-3);
     }
 }
 
 #[test]
 fn training_with_frozen_statistics_is_pytorchs() {
-    for model in MODELS {
+    for model in TRAINED {
         training_pass(model, "frozen_norm", 1e-4);
     }
 }
@@ -322,6 +501,7 @@ fn a_network_can_be_cut_at_any_stage() {
             parameters: &tracked,
             frozen_statistics: true,
             statistics: &mut Vec::new(),
+            stochastic_depth: None,
         };
         let features = host(architecture.forward(cut..end, features.autodiff(), &mut forward));
         let off = difference(&features, &whole);

@@ -4,19 +4,24 @@
 //!   *convolution → batch norm → (+ residual) → activation*. Stock Burn operations are its default
 //!   body, so another backend needs no code of its own; on the CPU it calls `warmstart-kernels`.
 //! - [`Parameters`]: every weight and statistic of a model, by its native name.
-//! - [`block`]: the few kinds of blocks that architectures are made of, and how a batch goes
-//!   through them in training and in inference.
-//! - [`Folded`]: a part of a network prepared for inference, batch norm folded into its convolutions.
+//! - [`layers`]: the kinds of layers that networks are made of, a file each.
+//! - [`Graph`]: layers and the paths between them; a network is data.
+//! - [`Forward`]: the modes in which a batch goes through it, training and inference.
+//! - [`Folded`]: layers prepared for inference, batch norm folded into convolutions.
 //! - [`initialization`]: initial weights where none are loaded.
 //!
 //! Between operations an activation is a contiguous `[batch, height, width, channels]` tensor.
 
 mod allocator;
-pub mod block;
 mod folded;
+mod forward;
+mod graph;
 pub mod initialization;
+pub mod layers;
 pub mod ops;
+mod parameter_info;
 mod parameters;
+mod statistics;
 mod unit;
 
 pub use allocator::{
@@ -25,7 +30,12 @@ pub use allocator::{
 };
 pub use burn;
 pub use folded::Folded;
+pub use forward::{Forward, StepKey, StochasticDepth};
+pub use graph::{Graph, Node, Value};
+pub use parameter_info::{Kind, ParameterInfo};
 pub use parameters::Parameters;
+pub use statistics::{BatchStatistics, pool_statistics, update_running_statistics};
+pub use unit::{BatchNorm, Unit};
 use warmstart_kernels::SimdLevel;
 pub use warmstart_kernels::{Activation, SimdLevelError};
 

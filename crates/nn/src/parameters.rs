@@ -5,6 +5,31 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use crate::ops::{Adam, Rates, Sgd, Tensors, VisionOps};
 
+/// An expression in which `$d` is a parameter's number of dimensions, from 1 to 4.
+macro_rules! of_rank {
+    ($rank:expr, $d:ident => $body:expr) => {
+        match $rank {
+            1 => {
+                const $d: usize = 1;
+                $body
+            }
+            2 => {
+                const $d: usize = 2;
+                $body
+            }
+            3 => {
+                const $d: usize = 3;
+                $body
+            }
+            4 => {
+                const $d: usize = 4;
+                $body
+            }
+            rank => panic!("parameters have 1 to 4 dimensions, not {rank}"),
+        }
+    };
+}
+
 /// Every weight and running statistic of a model, by its native name, on one device.
 ///
 /// Names are torchvision's (`features.0.0.weight`). The tensors are handles: a clone shares their
@@ -29,12 +54,8 @@ impl Parameters {
         device: &Device,
     ) {
         let data = TensorData::new(values, shape.to_vec());
-        let tensor = match shape.len() {
-            1 => Tensor::<1>::from_data(data, device).into_dispatch(),
-            2 => Tensor::<2>::from_data(data, device).into_dispatch(),
-            4 => Tensor::<4>::from_data(data, device).into_dispatch(),
-            rank => panic!("{name}: parameters have 1, 2 or 4 dimensions, not {rank}"),
-        };
+        let tensor =
+            of_rank!(shape.len(), D => Tensor::<D>::from_data(data, device).into_dispatch());
         self.tensors.insert(name.to_owned(), tensor);
     }
 
@@ -67,11 +88,9 @@ impl Parameters {
         for (name, other) in others.tensors {
             let sum = match self.tensors.remove(&name) {
                 None => other,
-                Some(tensor) => match tensor.shape().num_dims() {
-                    1 => sum::<1>(tensor, other),
-                    2 => sum::<2>(tensor, other),
-                    _ => sum::<4>(tensor, other),
-                },
+                Some(tensor) => {
+                    of_rank!(tensor.shape().num_dims(), D => sum::<D>(tensor, other))
+                }
             };
             self.tensors.insert(name, sum);
         }
@@ -104,11 +123,8 @@ impl Parameters {
     pub fn less(self, others: &Self) -> Self {
         let tensors = self.tensors.into_iter().map(|(name, tensor)| {
             let other = others.dispatch(&name).clone();
-            let difference = match tensor.shape().num_dims() {
-                1 => difference::<1>(tensor, other),
-                2 => difference::<2>(tensor, other),
-                _ => difference::<4>(tensor, other),
-            };
+            let rank = tensor.shape().num_dims();
+            let difference = of_rank!(rank, D => difference::<D>(tensor, other));
             (name, difference)
         });
         Self {
@@ -243,11 +259,9 @@ impl Parameters {
     /// The tensor of that name as a vector `[values]`.
     fn flat(&self, name: &str) -> Tensor<1> {
         let tensor = self.dispatch(name).clone();
-        match tensor.shape().num_dims() {
-            1 => Tensor::<1>::from_dispatch(tensor),
-            2 => Tensor::<2>::from_dispatch(tensor).flatten(0, 1),
-            _ => Tensor::<4>::from_dispatch(tensor).flatten(0, 3),
-        }
+        let shape = tensor.shape();
+        let values = shape.num_elements();
+        of_rank!(shape.num_dims(), D => Tensor::<D>::from_dispatch(tensor).reshape([values]))
     }
 
     /// The gradients that a backward pass left for these tracked parameters, by the same names.
@@ -255,11 +269,8 @@ impl Parameters {
         let mut taken = Self::new();
         for (name, tensor) in &self.tensors {
             let tensor = tensor.clone();
-            let gradient = match tensor.shape().num_dims() {
-                1 => gradient::<1>(tensor, gradients),
-                2 => gradient::<2>(tensor, gradients),
-                _ => gradient::<4>(tensor, gradients),
-            };
+            let rank = tensor.shape().num_dims();
+            let gradient = of_rank!(rank, D => gradient::<D>(tensor, gradients));
             if let Some(gradient) = gradient {
                 taken.tensors.insert(name.clone(), gradient);
             }
@@ -275,11 +286,8 @@ impl Parameters {
     /// The row-major values of the tensor of that name. Panics as [`get`](Self::get) does.
     pub fn values(&self, name: &str) -> Vec<f32> {
         let tensor = self.dispatch(name).clone();
-        let data = match tensor.shape().num_dims() {
-            1 => Tensor::<1>::from_dispatch(tensor).into_data(),
-            2 => Tensor::<2>::from_dispatch(tensor).into_data(),
-            _ => Tensor::<4>::from_dispatch(tensor).into_data(),
-        };
+        let rank = tensor.shape().num_dims();
+        let data = of_rank!(rank, D => Tensor::<D>::from_dispatch(tensor).into_data());
         data.try_into_vec().expect("parameters are f32")
     }
 
@@ -293,11 +301,8 @@ impl Parameters {
     pub fn tracked(&self, trainable: impl Fn(&str) -> bool) -> Self {
         let tensors = self.tensors.iter().map(|(name, tensor)| {
             let tensor = tensor.clone();
-            let tracked = match tensor.shape().num_dims() {
-                1 => track::<1>(tensor, trainable(name)),
-                2 => track::<2>(tensor, trainable(name)),
-                _ => track::<4>(tensor, trainable(name)),
-            };
+            let rank = tensor.shape().num_dims();
+            let tracked = of_rank!(rank, D => track::<D>(tensor, trainable(name)));
             (name.clone(), tracked)
         });
         Self {

@@ -1,83 +1,25 @@
-//! The parameters of a model, and the unit that names most of them.
+//! The unit that convolutional networks are made of.
 
 use crate::Activation;
-use crate::ops::{ConvSpec, UnitSpec};
+use crate::ops::{ConvSpec, Padding, UnitSpec};
+use crate::parameter_info::{Kind, ParameterInfo};
 
-/// The kind of a parameter: decides its initial value, its weight decay and whether it is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// `[out, in / groups, height, width]`
-    ConvWeight,
-    /// Batch norm's scale, `[channels]`
-    NormScale,
-    /// Batch norm's shift, `[channels]`
-    NormShift,
-    /// Batch norm's running mean, `[channels]`; not trained
-    RunningMean,
-    /// Batch norm's running variance (unbiased), `[channels]`; not trained
-    RunningVariance,
-    /// `[out, in]`
-    LinearWeight,
-    /// `[out]`
-    LinearBias,
-    /// `[out]`, of a classifier for which nearly everything is background
-    PriorBias,
-}
-
-impl Kind {
-    /// Whether gradients change it; running statistics follow the batches instead.
-    pub fn is_trained(self) -> bool {
-        match self {
-            Self::RunningMean | Self::RunningVariance => false,
-            Self::ConvWeight
-            | Self::NormScale
-            | Self::NormShift
-            | Self::LinearWeight
-            | Self::LinearBias
-            | Self::PriorBias => true,
-        }
-    }
-
-    /// Whether weight decay applies: to weights, never to norms and biases.
-    pub fn decays(self) -> bool {
-        self.is_weight()
-    }
-
-    /// Whether it is the weight of a convolution or of a linear layer.
-    pub(crate) fn is_weight(self) -> bool {
-        match self {
-            Self::ConvWeight | Self::LinearWeight => true,
-            Self::NormScale
-            | Self::NormShift
-            | Self::RunningMean
-            | Self::RunningVariance
-            | Self::LinearBias
-            | Self::PriorBias => false,
-        }
-    }
-}
-
-/// A parameter that a model has, without its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParameterInfo {
-    /// Native name, e.g. `features.0.0.weight`.
+/// The batch norm of a unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// Its parameters are `<name>.weight`, `.bias`, `.running_mean` and `.running_var`.
     pub name: String,
-    /// Dimensions, outermost first.
-    pub shape: Vec<usize>,
-    /// Its kind.
-    pub kind: Kind,
-    /// The activation after its layer.
-    pub activation: Activation,
+    /// Share of a new batch in the running statistics, in 0..1.
+    pub momentum: f64,
 }
 
-/// Convolution (no bias) → batch norm → (+ residual) → activation.
-#[derive(Clone, Debug)]
+/// Convolution → batch norm (or a bias) → (+ residual) → activation.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Unit {
     /// Name of the convolution; its parameter is `<conv>.weight`.
     pub conv: String,
-    /// Name of the batch norm; its parameters are `<norm>.weight`, `.bias`, `.running_mean` and
-    /// `.running_var`.
-    pub norm: String,
+    /// The batch norm; without one, the convolution has a `<conv>.bias`.
+    pub norm: Option<BatchNorm>,
     /// Channels of the input.
     pub in_channels: usize,
     /// Channels of the output.
@@ -88,12 +30,35 @@ pub struct Unit {
     pub spec: UnitSpec,
 }
 
+/// PyTorch's default share of a new batch in the running statistics.
+const MOMENTUM: f64 = 0.1;
+/// PyTorch's default epsilon.
+const EPSILON: f32 = 1e-5;
+
 impl Unit {
     /// A unit of a square kernel whose padding keeps the size at stride 1, with PyTorch's default
-    /// epsilon.
+    /// epsilon and momentum.
     pub fn new(
         conv: &str,
         norm: &str,
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        groups: usize,
+        activation: Activation,
+    ) -> Self {
+        Self {
+            norm: Some(BatchNorm {
+                name: norm.to_owned(),
+                momentum: MOMENTUM,
+            }),
+            ..Self::with_bias(conv, channels, kernel, stride, groups, activation)
+        }
+    }
+
+    /// As [`new`](Self::new), with a bias in place of the batch norm.
+    pub fn with_bias(
+        conv: &str,
         [in_channels, out_channels]: [usize; 2],
         kernel: usize,
         stride: usize,
@@ -102,51 +67,62 @@ impl Unit {
     ) -> Self {
         Self {
             conv: conv.to_owned(),
-            norm: norm.to_owned(),
+            norm: None,
             in_channels,
             out_channels,
             kernel: [kernel; 2],
             spec: UnitSpec {
                 conv: ConvSpec {
                     stride: [stride; 2],
-                    padding: [kernel / 2; 2],
+                    padding: Padding::Each([kernel / 2; 2]),
                     dilation: [1; 2],
                     groups,
                 },
-                epsilon: 1e-5,
+                epsilon: EPSILON,
                 activation,
             },
         }
     }
 
-    /// `[height, width]` of the result for an input of that size.
-    pub(crate) fn output_size(&self, input: [usize; 2]) -> [usize; 2] {
-        let conv = &self.spec.conv;
-        std::array::from_fn(|axis| {
-            let reach = conv.dilation[axis] * (self.kernel[axis] - 1) + 1;
-            (input[axis] + 2 * conv.padding[axis] - reach) / conv.stride[axis] + 1
-        })
+    /// The name that its batch norm, or, without one, its convolution has: no other unit has it, although
+    /// units may share a convolution.
+    pub fn name(&self) -> &str {
+        match &self.norm {
+            Some(norm) => &norm.name,
+            None => &self.conv,
+        }
+    }
+
+    /// `[height, width, channels]` of the result for an input of that shape.
+    pub fn output_shape(&self, [height, width, _]: [usize; 3]) -> [usize; 3] {
+        let [height, width] = self.spec.conv.output_size([height, width], self.kernel);
+        [height, width, self.out_channels]
+    }
+
+    /// Multiplications of one image of that shape, `[height, width, channels]`.
+    pub fn multiply_adds(&self, input: [usize; 3]) -> usize {
+        let [height, width, channels] = self.output_shape(input);
+        let depth = self.in_channels / self.spec.conv.groups;
+        height * width * channels * depth * self.kernel[0] * self.kernel[1]
     }
 
     /// The unit's parameters, in the order of PyTorch's `state_dict`.
     pub fn parameters(&self) -> Vec<ParameterInfo> {
-        let weight = ParameterInfo {
-            name: format!("{}.weight", self.conv),
-            shape: vec![
-                self.out_channels,
-                self.in_channels / self.spec.conv.groups,
-                self.kernel[0],
-                self.kernel[1],
-            ],
-            kind: Kind::ConvWeight,
-            activation: self.spec.activation,
+        let activation = self.spec.activation;
+        let weight = vec![
+            self.out_channels,
+            self.in_channels / self.spec.conv.groups,
+            self.kernel[0],
+            self.kernel[1],
+        ];
+        let channels = || vec![self.out_channels];
+        let weight = ParameterInfo::new(&self.conv, "weight", weight, Kind::ConvWeight, activation);
+        let Some(BatchNorm { name, .. }) = &self.norm else {
+            let bias =
+                ParameterInfo::new(&self.conv, "bias", channels(), Kind::ConvBias, activation);
+            return vec![weight, bias];
         };
-        let norm = |field: &str, kind| ParameterInfo {
-            name: format!("{}.{field}", self.norm),
-            shape: vec![self.out_channels],
-            kind,
-            activation: self.spec.activation,
-        };
+        let norm = |field, kind| ParameterInfo::new(name, field, channels(), kind, activation);
         vec![
             weight,
             norm("weight", Kind::NormScale),

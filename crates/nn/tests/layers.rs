@@ -12,8 +12,8 @@ use warmstart_nn::ops::{self, PoolSpec, stock};
 
 fn poolings() -> impl Strategy<Value = ([usize; 4], PoolSpec)> {
     let axis = || (1usize..12, 1usize..6, 0usize..3, 1usize..4);
-    ((1usize..3, 1usize..20), axis(), axis()).prop_map(
-        |((batch, channels), vertical, horizontal)| {
+    ((1usize..3, 1usize..20), axis(), axis(), any::<bool>()).prop_map(
+        |((batch, channels), vertical, horizontal, ceil)| {
             // Brought into range, so that no case is thrown away.
             let axis = |(extent, size, padding, stride): (usize, usize, usize, usize)| {
                 let size = size.min(extent);
@@ -24,6 +24,7 @@ fn poolings() -> impl Strategy<Value = ([usize; 4], PoolSpec)> {
                 size: [vertical.1, horizontal.1],
                 stride: [vertical.3, horizontal.3],
                 padding: [vertical.2, horizontal.2],
+                ceil,
             };
             ([batch, vertical.0, horizontal.0, channels], spec)
         },
@@ -35,7 +36,10 @@ proptest! {
 
     #[test]
     fn max_pooling_equals_stock_burn((shape, spec) in poolings()) {
-        let options = MaxPoolOptions::new(spec.size).with_stride(spec.stride).with_padding(spec.padding);
+        let options = MaxPoolOptions::new(spec.size)
+            .with_stride(spec.stride)
+            .with_padding(spec.padding)
+            .with_ceil_mode(spec.ceil);
         let stock = run(shape, |x| {
             max_pool2d(x.permute([0, 3, 1, 2]), options.clone()).permute([0, 2, 3, 1])
         });
@@ -55,7 +59,8 @@ proptest! {
         let options = AvgPoolOptions::new(spec.size)
             .with_stride(spec.stride)
             .with_padding(spec.padding)
-            .with_count_include_pad(false);
+            .with_count_include_pad(false)
+            .with_ceil_mode(spec.ceil);
         let stock = run(shape, |x| {
             avg_pool2d(x.permute([0, 3, 1, 2]), options.clone()).permute([0, 2, 3, 1])
         });
@@ -126,4 +131,29 @@ fn only_what_needs_a_gradient_gets_one() {
         .backward();
     assert!(weight.grad(&gradients).is_some() && bias.grad(&gradients).is_some());
     assert!(x.grad(&gradients).is_none());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn channels_scaled_by_a_gate_equal_stock_burn(
+        batch in 1usize..4, height in 1usize..9, width in 1usize..9, channels in 1usize..40,
+    ) {
+        let shape = [batch, height, width, channels];
+        let gate = || leaf([batch, 1, 1, channels], 3);
+        let (ours, stock) = (gate(), gate());
+        let by_gate = ours.clone().reshape([batch, channels]);
+        let scaled = run(shape, |x| ops::scale_channels(x, by_gate.clone()));
+        let expected = run(shape, |x| x * stock.clone());
+        for (found, expected) in scaled.iter().zip(&expected) {
+            assert_close(found, expected, 1e-6);
+        }
+        // The gate's own gradient, by sums over an image.
+        let [x, gradient] = [1, 2].map(|seed| tensor(shape, seed));
+        let root = ops::scale_channels(x.clone().autodiff(), ours.clone().reshape([batch, channels]));
+        let gradients = (root * gradient.clone().autodiff()).sum().backward();
+        let expected = (x * gradient).sum_dim(1).sum_dim(2);
+        assert_close(&host(ours.grad(&gradients).unwrap()), &host(expected), 1e-5);
+    }
 }

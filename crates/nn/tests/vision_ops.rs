@@ -9,8 +9,8 @@ use warmstart_nn::burn::backend::tensor::FloatTensor;
 use warmstart_nn::burn::backend::{Autodiff, Flex};
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::ops::{
-    self, Added, ConvSpec, FoldedTensors, InferenceUnit, Residual, Statistics, TrainingUnit,
-    UnitSpec, UnitTensors, stock,
+    self, Added, ConvSpec, FoldedTensors, InferenceUnit, Padding, Residual, Statistics,
+    TrainingUnit, UnitSpec, UnitTensors, stock,
 };
 
 use common::{filled, host, values};
@@ -56,11 +56,9 @@ struct UnitInputs {
 
 impl Unit {
     fn output(&self, [batch, height, width, _]: [usize; 4]) -> [usize; 4] {
-        let side = |size: usize| {
-            let reach = self.spec.conv.dilation[0] * (self.kernel - 1) + 1;
-            (size + 2 * self.spec.conv.padding[0] - reach) / self.spec.conv.stride[0] + 1
-        };
-        [batch, side(height), side(width), self.out_channels]
+        let conv = &self.spec.conv;
+        let [height, width] = conv.output_size([height, width], [self.kernel; 2]);
+        [batch, height, width, self.out_channels]
     }
 
     fn inputs(&self, in_channels: usize, seed: u64) -> UnitInputs {
@@ -283,10 +281,10 @@ fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
 /// The values at which an activation has no derivative.
 fn kinks(activation: Activation) -> &'static [f32] {
     match activation {
-        Activation::Identity | Activation::Silu => &[],
+        Activation::Identity | Activation::Silu | Activation::Sigmoid | Activation::Gelu => &[],
         Activation::Relu => &[0.0],
         Activation::Relu6 => &[0.0, 6.0],
-        Activation::HardSwish => &[-3.0, 3.0],
+        Activation::HardSwish | Activation::HardSigmoid => &[-3.0, 3.0],
     }
 }
 
@@ -315,7 +313,10 @@ fn branches() -> impl Strategy<Value = Case> {
         Just(Activation::Relu),
         Just(Activation::Relu6),
         Just(Activation::HardSwish),
-        Just(Activation::Silu)
+        Just(Activation::Silu),
+        Just(Activation::Sigmoid),
+        Just(Activation::HardSigmoid),
+        Just(Activation::Gelu)
     ];
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), 1..3usize);
     let shortcut = prop_oneof![
@@ -337,7 +338,7 @@ fn branches() -> impl Strategy<Value = Case> {
             spec: UnitSpec {
                 conv: ConvSpec {
                     stride: [stride; 2],
-                    padding: [kernel / 2; 2],
+                    padding: Padding::Each([kernel / 2; 2]),
                     dilation: [1; 2],
                     groups,
                 },
@@ -374,7 +375,10 @@ fn cases() -> impl Strategy<Value = Case> {
     let geometry = (
         prop_oneof![Just(1usize), Just(3), Just(5)],
         1..3usize,
-        0..3usize,
+        prop_oneof![
+            3 => (0..3usize).prop_map(|padding| Padding::Each([padding; 2])),
+            1 => Just(Padding::Same)
+        ],
         1..3usize,
     );
     let activation = prop_oneof![
@@ -382,7 +386,10 @@ fn cases() -> impl Strategy<Value = Case> {
         Just(Activation::Relu),
         Just(Activation::Relu6),
         Just(Activation::HardSwish),
-        Just(Activation::Silu)
+        Just(Activation::Silu),
+        Just(Activation::Sigmoid),
+        Just(Activation::HardSigmoid),
+        Just(Activation::Gelu)
     ];
     let groups = prop_oneof![Just("one"), Just("depthwise"), Just("two")];
     (
@@ -409,7 +416,10 @@ fn cases() -> impl Strategy<Value = Case> {
                     _ => (inner, outer, 1),
                 };
                 let reach = dilation * (kernel - 1) + 1;
-                let fits = height.min(width) + 2 * padding >= reach;
+                let fits = match padding {
+                    Padding::Each([padding, _]) => height.min(width) + 2 * padding >= reach,
+                    Padding::Same => true,
+                };
                 let case = Case {
                     input: [batch, height, width, in_channels],
                     units: vec![Unit {
@@ -418,7 +428,7 @@ fn cases() -> impl Strategy<Value = Case> {
                         spec: UnitSpec {
                             conv: ConvSpec {
                                 stride: [stride; 2],
-                                padding: [padding; 2],
+                                padding,
                                 dilation: [dilation; 2],
                                 groups,
                             },
@@ -516,7 +526,7 @@ fn check_inference(case: &Case) {
 fn a_view_may_be_handed_in() {
     let conv = ConvSpec {
         stride: [1; 2],
-        padding: [1; 2],
+        padding: Padding::Each([1; 2]),
         dilation: [1; 2],
         groups: 1,
     };
@@ -544,7 +554,7 @@ fn a_view_may_be_handed_in() {
 fn only_what_needs_a_gradient_gets_one() {
     let conv = ConvSpec {
         stride: [1; 2],
-        padding: [0; 2],
+        padding: Padding::Each([0; 2]),
         dilation: [1; 2],
         groups: 1,
     };

@@ -3,6 +3,7 @@
 use crate::choices::{OptimizerKind, TaskKind};
 use crate::defaults::AugmentationContext;
 use crate::error::{Error, Problem};
+use crate::named_weights::USUAL_WEIGHTS;
 use crate::options::{Draft, DraftPhase, NO_WEIGHTS, Phase, PhaseContext, Recipe, RunContext};
 use crate::scaling::{self, TrainingImages};
 use crate::two_phases::{override_phases, usual_phases};
@@ -132,7 +133,9 @@ impl Draft {
 /// The error for an option of the run that must be given.
 fn missing(key: Key, value: &str) -> Error {
     let fix = if key == Key::WEIGHTS {
-        format!("give {key} {value}, or {key} {NO_WEIGHTS} to start from scratch")
+        format!(
+            "give {key} {USUAL_WEIGHTS} for published ones, {key} {value}, or {key} {NO_WEIGHTS} to start from scratch"
+        )
     } else {
         format!("give {key} {value}")
     };

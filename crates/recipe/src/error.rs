@@ -54,6 +54,9 @@ pub enum Error {
     /// A model file that cannot be used.
     #[error("{}", sentence(.0))]
     Model(Box<Problem>),
+    /// Published weights that could not be had.
+    #[error("{}", sentence(.0))]
+    Download(Box<Problem>),
     /// There is not enough memory.
     #[error("{}", sentence(.0))]
     Memory(Box<Problem>),
@@ -278,6 +281,7 @@ impl Error {
         | Self::Checkpoint(problem)
         | Self::OtherVersion(problem)
         | Self::Model(problem)
+        | Self::Download(problem)
         | Self::Memory(problem)
         | Self::Refused(problem)
         | Self::NonFinite(problem) = &mut self
@@ -359,6 +363,7 @@ impl Error {
             Self::Checkpoint(problem) => of_problem("checkpoint", problem),
             Self::OtherVersion(problem) => of_problem("version", problem),
             Self::Model(problem) => of_problem("model", problem),
+            Self::Download(problem) => of_problem("download", problem),
             Self::Memory(problem) => of_problem("memory", problem),
             Self::Refused(problem) => of_problem("refused", problem),
             Self::Interrupted { run, .. } => Fields {

@@ -20,6 +20,7 @@ mod init;
 mod keep;
 mod keys;
 mod memory;
+mod named_weights;
 pub mod near_miss;
 mod number_or_word;
 mod option;
@@ -47,13 +48,17 @@ pub use init::Init;
 pub use keep::Keep;
 pub use keys::has_flag;
 pub use memory::{Memory, size_with_unit};
+pub use named_weights::{
+    DEFAULT_MODEL, USUAL_WEIGHTS, architecture, named_record, published, settle_names, source_of,
+    weights_file,
+};
 pub use option::{Flag, OptionInfo, PhaseFlag, Resume, ResumeFlag};
 pub use options::{
     Draft, DraftPhase, IMAGE_SIZES, NO_WEIGHTS, PHASE_OPTIONS, Phase, RUN_OPTIONS, Recipe, SEED,
     THAW_WARMUP, VAL_SPLIT,
 };
 pub use recipe::Position;
-pub use resolve::{absolute, architecture, output_folder, require_weights, resolve};
+pub use resolve::{absolute, output_folder, require_weights, resolve};
 pub use scaling::{SMALLEST_BATCH, TrainingImages, lr_factor};
 pub use table::table;
 pub use train::Train;

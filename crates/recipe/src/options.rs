@@ -104,18 +104,18 @@ options! {
                 .effect("")
                 .by_flag(ResumeFlag::Documented("The data set, where it has moved: the same files, sizes and labels")),
         }
-        /// Architecture: mobilenet_v2, resnet18, resnet34 or resnet50
+        /// Architecture (warmstart models), or the name of its published weights; without it, that of the weights
         model: String {
             default: required "NAME",
             range: Range::any(),
             flag: Flag::Value("NAME"),
             resume: Resume::FIXED_BY_CHECKPOINT,
         }
-        /// Pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none" to start from scratch
+        /// Name of published weights (warmstart weights list), "imagenet" for the model's usual ones, a pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none" to start from scratch; with neither weights nor a model: imagenet
         weights: String {
             default: required "FILE",
             range: Range::any(),
-            flag: Flag::Value("FILE"),
+            flag: Flag::Value("NAME|FILE"),
             resume: Resume::INITIAL,
         }
         /// Prefix of the tensors to load if the file holds several copies of the network, such as encoder_q
@@ -433,6 +433,14 @@ options! {
             resume: Resume::EDITED,
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
         }
+        /// Probability of leaving the last residual branch out for an image (stochastic depth); earlier branches have a share of it
+        stochastic_depth: f64 {
+            default: optional "the architecture's own: 0.2 for EfficientNet-B0 to B2, 0 for others",
+            range: Range::of("from 0 to 0.9", |share| (0.0..=0.9).contains(share)),
+            flag: Flag::None,
+            resume: Resume::EDITED,
+            stored: #[serde(default, skip_serializing_if = "Option::is_none")],
+        }
         /// Handling of class imbalance
         balance: Balance {
             default: later ("loss if classes are rare in training but not in validation, otherwise none", |phase: &PhaseContext| {
@@ -566,16 +574,5 @@ mod tests {
             sizes.range,
             format!("from {} to {}", IMAGE_SIZES.start(), IMAGE_SIZES.end())
         );
-    }
-
-    #[test]
-    fn the_models_in_words_are_those_there_are() {
-        let model = all().find(|option| option.key == Key::MODEL.0).unwrap();
-        let words: Vec<&str> = model
-            .documentation
-            .split([' ', ',', ':'])
-            .filter(|word| !["", "or", "Architecture"].contains(word))
-            .collect();
-        assert_eq!(words, warmstart_models::names().collect::<Vec<_>>());
     }
 }

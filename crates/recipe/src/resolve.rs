@@ -3,34 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{data_folder, scenes};
-use warmstart_files::Key;
-use warmstart_models::Architecture;
 
 use crate::choices::TaskKind;
 use crate::error::{Error, Problem};
+use crate::named_weights::{architecture, named_record, settle_names, weights_file};
 use crate::options::{Draft, NO_WEIGHTS, Recipe};
 use crate::run_files::resolve_path;
 use crate::undecided::Undecided;
-
-/// The architecture of that name.
-///
-/// # Errors
-/// A usage error that lists the names there are.
-pub fn architecture(name: &str) -> Result<Architecture, Error> {
-    warmstart_models::by_name(name).ok_or_else(|| {
-        let known: Vec<_> = warmstart_models::names().collect();
-        let what = format!(
-            "there is no model `{name}`; the models are {}",
-            known.join(", ")
-        );
-        Problem {
-            found: name.to_owned(),
-            expected: known.join(", "),
-            ..Problem::new(what).of_key(Key::MODEL)
-        }
-        .into()
-    })
-}
 
 /// The task that the data in a folder are for, by its files. Detection data in an unsupported layout are refused by
 /// name when they are opened.
@@ -47,11 +26,12 @@ fn task_of_data(folder: &Path) -> TaskKind {
 /// # Errors
 /// If options contradict each other, or name something that isn't there.
 pub fn resolve(mut draft: Draft) -> Result<(Recipe, Undecided), Error> {
+    settle_names(&mut draft)?;
     if let (None, Some(data)) = (draft.task, &draft.data) {
         draft.task = Some(task_of_data(data));
     }
     let native_image_size = match &draft.model {
-        Some(model) => architecture(model)?.pretrained.image_size,
+        Some(model) => architecture(model)?.pretrained().image_size,
         // Without a model the draft does not resolve, whatever the image size.
         None => 0,
     };
@@ -61,10 +41,13 @@ pub fn resolve(mut draft: Draft) -> Result<(Recipe, Undecided), Error> {
         draft.data = Some(data);
     }
     if let Some(weights) = draft.weights.as_deref().filter(|file| *file != NO_WEIGHTS) {
-        let weights = resolve_path(Path::new(weights))?;
-        // Links stay: the shards of an index lie beside the link, not beside its target.
-        let weights = std::path::absolute(&weights).unwrap_or(weights);
-        draft.weights = Some(unicode(&weights, "weights")?.to_owned());
+        // A record's name means the same on every machine.
+        if named_record(weights).is_none() {
+            let weights = resolve_path(Path::new(weights))?;
+            // Links stay: the shards of an index lie beside the link, not beside its target.
+            let weights = std::path::absolute(&weights).unwrap_or(weights);
+            draft.weights = Some(unicode(&weights, "weights")?.to_owned());
+        }
     }
     let recipe = draft.resolve(native_image_size, None)?;
     // Before any image is read.
@@ -77,7 +60,7 @@ pub fn resolve(mut draft: Draft) -> Result<(Recipe, Undecided), Error> {
     Ok((recipe, undecided))
 }
 
-/// Refuses a file of weights that is not there, or not a file.
+/// Refuses weights whose file is not there, or not a file.
 ///
 /// # Errors
 /// If it cannot be opened.
@@ -85,7 +68,7 @@ pub fn require_weights(weights: &str) -> Result<(), Error> {
     if weights == NO_WEIGHTS {
         return Ok(());
     }
-    let path = resolve_path(Path::new(weights))?;
+    let path = weights_file(weights)?;
     warmstart_files::open(&path)
         .map(drop)
         .map_err(|error| Error::io("read", &path, error))

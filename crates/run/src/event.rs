@@ -84,6 +84,13 @@ pub enum Event<'a> {
         /// True if its metric is the highest so far.
         is_highest: bool,
     },
+    /// A file of weights is being downloaded.
+    Downloading {
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all, where the server states them.
+        of: Option<u64>,
+    },
     /// Something a user should know.
     Note(String),
     /// All epochs are done.

@@ -4,10 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::Preprocessing;
-use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::ParameterInfo;
+use warmstart_models::{Architecture, full_name};
 use warmstart_nn::burn::tensor::Device;
+use warmstart_nn::{ParameterInfo, Parameters};
 use warmstart_recipe::{Error, TaskKind};
 use warmstart_weights::{SavedData, SavedTensor, WeightError, WeightFile};
 
@@ -42,7 +41,7 @@ impl ModelInfo {
         Self {
             format: FORMAT,
             task,
-            model: architecture.name.to_owned(),
+            model: full_name(architecture).to_owned(),
             classes: classes.to_owned(),
             preprocessing,
         }

@@ -21,11 +21,12 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), Box<Problem>> {
     let task: TaskKind = task
         .parse()
         .map_err(|error: String| Box::new(Problem::new(error)))?;
-    one_of(
-        metadata,
-        "model",
-        &warmstart_models::names().collect::<Vec<_>>(),
-    )?;
+    let model = &metadata["model"];
+    let is_known = |name| warmstart_models::by_name(name).is_some();
+    if !model.as_str().is_some_and(is_known) {
+        let known: Vec<_> = warmstart_models::names().collect();
+        return Err(wrong("model", &model.to_string(), &known.join(" or ")));
+    }
     let preprocessing = &metadata["preprocessing"];
     let sizes = (*IMAGE_SIZES.start() as u64, *IMAGE_SIZES.end() as u64);
     let crop = whole(preprocessing, "preprocessing.crop", sizes)?;

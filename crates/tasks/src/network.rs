@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use warmstart_data::{DataError, Loader, batches};
 use warmstart_models::Architecture;
-use warmstart_nn::block::{Forward, ParameterInfo, Unit};
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
-use warmstart_nn::{Folded, Parameters};
+use warmstart_nn::layers::{Layer, fold};
+use warmstart_nn::{Folded, Forward, ParameterInfo, Parameters};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
@@ -28,7 +28,7 @@ pub fn images(pixels: &[&[f32]], size: usize, device: &Device) -> Tensor<4> {
 pub(crate) struct Network {
     /// Every parameter, the head's included.
     pub parameters: Parameters,
-    /// Every unit.
+    /// Every layer.
     pub folded: Folded,
     backbone: Architecture,
     image_size: usize,
@@ -40,7 +40,7 @@ impl Network {
     pub fn new(
         backbone: Architecture,
         head: Vec<ParameterInfo>,
-        units: Vec<&Unit>,
+        layers: Vec<&Layer>,
         info: &ModelInfo,
         file: &mut WeightFile,
     ) -> Result<Self, Error> {
@@ -54,9 +54,9 @@ impl Network {
         require_sound(&file.path, tensors)?;
         let parameters = complete_parameters(file, &expected, &device)?;
         let stages = 0..backbone.stages.len();
-        let units = backbone.units(stages).chain(units);
+        let layers = backbone.layers(stages).chain(layers);
         Ok(Self {
-            folded: Folded::new(&parameters, units, &device),
+            folded: fold(&parameters, layers, &device),
             parameters,
             backbone,
             image_size: info.preprocessing.crop,

@@ -1,7 +1,7 @@
 //! The preprocessing that an architecture's pretrained weights expect, at any image size.
 
 use warmstart_data::{Fit, Interpolation, Preprocessing};
-use warmstart_models::Pretrained;
+use warmstart_models::{self as models, Pretrained};
 
 /// The preprocessing for `fit`; a crop is in the proportion that the weights were evaluated at.
 pub fn for_size(pretrained: &Pretrained, image_size: usize, fit: Fit) -> Preprocessing {
@@ -9,7 +9,10 @@ pub fn for_size(pretrained: &Pretrained, image_size: usize, fit: Fit) -> Preproc
         resize: (image_size as f64 / pretrained.crop).round() as usize,
         crop: image_size,
         fit,
-        interpolation: Interpolation::Bilinear,
+        interpolation: match pretrained.interpolation {
+            models::Interpolation::Bilinear => Interpolation::Bilinear,
+            models::Interpolation::Bicubic => Interpolation::Bicubic,
+        },
         mean: pretrained.mean,
         std: pretrained.deviation,
     }

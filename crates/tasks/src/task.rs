@@ -9,23 +9,12 @@ use serde::de::DeserializeOwned;
 use warmstart_data::{DataError, Dataset, Preprocessing, Sample};
 use warmstart_metrics::Interval;
 use warmstart_models::{Architecture, Pretrained};
-use warmstart_nn::block::{Forward, ParameterInfo, Unit};
 use warmstart_nn::burn::tensor::Tensor;
-use warmstart_nn::{Folded, Parameters};
+use warmstart_nn::layers::Layer;
+use warmstart_nn::{Folded, Forward, ParameterInfo, Parameters, StepKey};
 use warmstart_recipe::{Error, Phase, Recipe, TaskKind, View};
 
 use crate::task_data::{ClassOf, TaskData};
-
-/// The position of a step in a run, by which its dropout masks are drawn.
-#[derive(Clone, Copy, Debug)]
-pub struct StepKey {
-    /// Seed of the run.
-    pub seed: u64,
-    /// Step of the run, from 0 over all phases.
-    pub step: u64,
-    /// Images of the step's batch before those of the micro-batch.
-    pub images_before: usize,
-}
 
 /// A data set that was opened.
 pub struct Opened<L> {
@@ -70,8 +59,8 @@ pub struct Loss {
 pub struct HeadParts<'a> {
     /// Its parameters.
     pub parameters: Vec<ParameterInfo>,
-    /// Its units.
-    pub units: Vec<&'a Unit>,
+    /// Its layers that run through [`Forward`].
+    pub layers: Vec<&'a Layer>,
     /// Name of the layer that depends on the classes.
     pub class_layer: &'static str,
 }
@@ -154,7 +143,7 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// where the whole backbone is frozen.
     fn pool_features(features: Vec<Tensor<4>>) -> Vec<Tensor<4>>;
 
-    /// The loss of a micro-batch. `forward` runs the head's units, on the same `parameters`.
+    /// The loss of a micro-batch. `forward` runs the head's layers, on the same `parameters`.
     fn loss(
         &self,
         features: Vec<Tensor<4>>,
@@ -165,7 +154,7 @@ pub trait Task: Send + Sync + Sized + 'static {
         key: StepKey,
     ) -> Loss;
 
-    /// Adds a batch to an evaluation. `folded` holds the head's units.
+    /// Adds a batch to an evaluation. `folded` holds the head's layers.
     fn evaluate(
         &self,
         tally: &mut Self::Tally,

@@ -18,10 +18,9 @@ use std::time::Instant;
 
 use warmstart_data::Fit;
 use warmstart_models::Architecture;
-use warmstart_nn::Folded;
-use warmstart_nn::block::Forward;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Initialization;
+use warmstart_nn::{Folded, Forward};
 use warmstart_recipe::{Draft, Phase};
 use warmstart_tasks::classify::{Classification, Target};
 use warmstart_tasks::network::images;
@@ -101,7 +100,7 @@ impl Bench {
         );
         let draft: Draft = toml::from_str(&recipe)?;
         let mut recipe = draft.resolve(SIZE, None)?;
-        let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE, Fit::Crop);
+        let preprocessing = preprocessing::for_size(architecture.pretrained(), SIZE, Fit::Crop);
         let classes = (0..CLASSES).map(|class| class.to_string()).collect();
         let data = TaskData::of_training_images(classes, Vec::new(), Classification::CLASS_OF);
         let task = Classification::new(&recipe, &architecture, &Arc::new(data), preprocessing);

@@ -1,7 +1,7 @@
 //! The tensors and names that a weight file is compared with.
 
-use warmstart_models::Architecture;
-use warmstart_nn::block::ParameterInfo;
+use warmstart_models::{Architecture, Interpolation, full_name};
+use warmstart_nn::ParameterInfo;
 use warmstart_weights::{Convention, Expected, Part};
 
 /// Classes of the usual pretrained classifier.
@@ -25,7 +25,7 @@ pub fn expectations(backbone: &[ParameterInfo], head: &[ParameterInfo]) -> Vec<E
 
 /// Tensors of the architecture's own classifier that this model lacks.
 pub fn beyond(architecture: &Architecture, expected: &[Expected]) -> Vec<Expected> {
-    let whole = warmstart_models::by_name(architecture.name);
+    let whole = warmstart_models::by_name(full_name(architecture));
     let of_whole = |whole: Architecture| {
         let classifier = whole.classifier_parameters(IMAGENET_CLASSES);
         expectations(&whole.backbone_parameters(), &classifier)
@@ -48,4 +48,30 @@ pub fn conventions(architecture: &Architecture) -> Vec<Convention> {
             to_native: convention.to_native,
         })
         .collect()
+}
+
+/// The published weights whose constants a network has, which no file of weights tells, in a line of the load report.
+pub fn record_line(architecture: &Architecture) -> String {
+    let record = architecture.record;
+    let pretrained = &record.pretrained;
+    let interpolation = match pretrained.interpolation {
+        Interpolation::Bilinear => "bilinear",
+        Interpolation::Bicubic => "bicubic",
+    };
+    let numerics = &record.numerics;
+    let padding = if numerics.same_padding {
+        "padding as in TensorFlow"
+    } else {
+        "symmetric padding"
+    };
+    let three = |values: [f32; 3]| values.map(|value| format!("{value:.3}")).join(" ");
+    format!(
+        "assumed: {}, {} of {:.0} pixels {interpolation}, mean {}, deviation {}, epsilon {:e}, {padding}",
+        record.name,
+        pretrained.image_size,
+        (pretrained.image_size as f64 / pretrained.crop).round(),
+        three(pretrained.mean),
+        three(pretrained.deviation),
+        numerics.epsilon
+    )
 }

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use warmstart_files::shown;
+use warmstart_nn::ParameterInfo;
 use warmstart_nn::Parameters;
-use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Weights;
-use warmstart_recipe::run_files::{MODEL, resolve_path};
-use warmstart_recipe::{Error, Key, NO_WEIGHTS, Problem, Recipe, absolute, command};
+use warmstart_recipe::run_files::MODEL;
+use warmstart_recipe::{
+    Error, Key, NO_WEIGHTS, Problem, Recipe, absolute, command, named_record, weights_file,
+};
 use warmstart_run::checkpoint::{At, is_checkpoint, read_state, verify};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::model_file::{ModelInfo, require_sound};
@@ -17,7 +19,7 @@ use warmstart_tasks::network::{INFERENCE_BATCH, images};
 use warmstart_tasks::task::{HeadParts, Task};
 use warmstart_weights::{LoadPlan, Target, TensorMap, WeightFile};
 
-use crate::expectations::{beyond, conventions, expectations};
+use crate::expectations::{beyond, conventions, expectations, record_line};
 use crate::layer_sequential;
 use crate::trainer::Trainer;
 
@@ -42,8 +44,10 @@ pub fn initial_weights<T: Task>(
     trainer: &Trainer<T>,
     observe: Observer,
 ) -> Result<InitialWeights, Error> {
-    let weights = Path::new(&trainer.recipe.weights);
-    if let Some(note) = note_of_checkpoint(&absolute(weights))? {
+    let weights = &trainer.recipe.weights;
+    if named_record(weights).is_none()
+        && let Some(note) = note_of_checkpoint(&absolute(Path::new(weights)))?
+    {
         observe(Event::Note(note));
     }
     let mut initial = load(trainer)?;
@@ -127,7 +131,7 @@ fn load_file<T: Task>(
         architecture,
         ..
     } = trainer;
-    let path = resolve_path(Path::new(&recipe.weights))?;
+    let path = weights_file(&recipe.weights)?;
     let mut file = warmstart_weights::read(&path)?;
     let note = forget_other_head(&mut file, recipe, head.class_layer, &trainer.data.classes)?;
     let mut expected = expectations(backbone, &head.parameters);
@@ -145,7 +149,12 @@ fn load_file<T: Task>(
     if !recipe.allow_partial {
         plan.require_backbone(BACKBONE_COVERAGE)?;
     }
-    let report = format!("{}{note}", plan.report());
+    let record = match file.metadata {
+        // A model of warmstart says itself what it is.
+        Some(_) => String::new(),
+        None => format!("{}\n", record_line(architecture)),
+    };
+    let report = format!("{}{note}{record}", plan.report());
     let LoadPlan { loaded, .. } = plan;
     let tensors = loaded
         .iter()

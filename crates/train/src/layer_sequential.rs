@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::{BatchStatistics, Forward};
 use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::{BatchStatistics, Forward, Parameters};
 
 /// Divides the weights of the backbone's convolutions that are among `initialized` by the standard
 /// deviation of their results on `images` `[batch, height, width, 3]` (algorithm 1, lines 4 to 9).
@@ -22,7 +21,7 @@ pub fn scale(
     let device = warmstart_nn::device();
     for unit in architecture.units(0..architecture.stages.len()) {
         let weight = format!("{}.weight", unit.conv);
-        let seen = statistics.iter().find(|seen| seen.norm == unit.norm);
+        let seen = statistics.iter().find(|seen| seen.norm == unit.name());
         let Some(seen) = seen.filter(|_| initialized.contains(&weight)) else {
             continue;
         };
@@ -53,6 +52,7 @@ fn statistics(
         parameters: &untracked,
         frozen_statistics: false,
         statistics: &mut statistics,
+        stochastic_depth: None,
     };
     let stages = 0..architecture.stages.len();
     architecture.forward_maps(stages, vec![images.autodiff()], &mut forward);

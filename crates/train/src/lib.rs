@@ -23,4 +23,4 @@ pub mod trainer;
 pub mod training_state;
 pub mod watch;
 
-pub use expectations::{IMAGENET_CLASSES, conventions, expectations};
+pub use expectations::{IMAGENET_CLASSES, conventions, expectations, record_line};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use warmstart_models::Architecture;
-use warmstart_nn::block::ParameterInfo;
+use warmstart_nn::ParameterInfo;
 use warmstart_recipe::{BatchNorm, Error, Phase, Train};
 
 use crate::optimizer::Group;

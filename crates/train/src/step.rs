@@ -1,11 +1,13 @@
 //! One training step: trained part → loss → gradients → parameters.
 
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::{BatchStatistics, Forward, pool_statistics, update_running_statistics};
 use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::{
+    BatchStatistics, Forward, Parameters, StepKey, StochasticDepth, pool_statistics,
+    update_running_statistics,
+};
 use warmstart_recipe::{BatchNorm, Phase};
-use warmstart_tasks::task::{Loss, StepKey, Task};
+use warmstart_tasks::task::{Loss, Task};
 
 use crate::optimizer::clip_factor;
 use crate::phase_setup::PhaseSetup;
@@ -146,7 +148,7 @@ impl<T: Task> Step<'_, T> {
                 statistics,
             );
         }
-        update_running_statistics(parameters, whole.statistics);
+        update_running_statistics(parameters, &whole.statistics);
         if let Some(average) = average {
             let decay = (T::KIND.defaults().average_decay)(self.phase.ema_decay, optimizer.steps);
             average.move_towards(parameters, &self.setup.changing, 1.0 - decay);
@@ -170,6 +172,7 @@ impl<T: Task> Step<'_, T> {
             parameters: &untracked,
             frozen_statistics: self.phase.batch_norm == BatchNorm::Frozen,
             statistics: &mut statistics,
+            stochastic_depth: None,
         };
         let features = features.into_iter().map(Tensor::autodiff).collect();
         let mut first = None;
@@ -227,6 +230,13 @@ impl<T: Task> Step<'_, T> {
             parameters: &tracked,
             frozen_statistics: self.phase.batch_norm == BatchNorm::Frozen,
             statistics: &mut statistics,
+            stochastic_depth: Some(StochasticDepth {
+                key,
+                probability: self
+                    .phase
+                    .stochastic_depth
+                    .unwrap_or(self.architecture.stochastic_depth),
+            }),
         };
         let features = features.into_iter().map(Tensor::autodiff).collect();
         let features = self.forward(features, &mut forward, |stage, map| {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use warmstart_data::{Fit, Loader, batches};
 use warmstart_models::Architecture;
-use warmstart_nn::block::{Forward, ParameterInfo};
 use warmstart_nn::burn::tensor::{Device, Tensor};
-use warmstart_nn::{Parameters, release_free_memory};
+use warmstart_nn::{Forward, ParameterInfo, Parameters, release_free_memory};
 use warmstart_recipe::{Error, Phase, Recipe, architecture};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::model_file::ModelInfo;
@@ -74,7 +73,7 @@ impl<T: Task> Trainer<T> {
             .map(|phase| boundary(&architecture, &phase.train))
             .collect::<Result<_, _>>()?;
         let data = Arc::new(data);
-        let preprocessing = T::preprocessing(&architecture.pretrained, &recipe);
+        let preprocessing = T::preprocessing(architecture.pretrained(), &recipe);
         Ok(Self {
             info: ModelInfo::new(T::KIND, &architecture, &data.classes, preprocessing.clone()),
             task: Arc::new(T::new(&recipe, &architecture, &data, preprocessing)),
@@ -90,7 +89,7 @@ impl<T: Task> Trainer<T> {
     /// Changes `fit`, and the preprocessing with it.
     pub fn set_fit(&mut self, fit: Fit) {
         self.recipe.fit = fit;
-        let preprocessing = T::preprocessing(&self.architecture.pretrained, &self.recipe);
+        let preprocessing = T::preprocessing(self.architecture.pretrained(), &self.recipe);
         self.info.preprocessing = preprocessing.clone();
         let task = T::new(&self.recipe, &self.architecture, &self.data, preprocessing);
         self.task = Arc::new(task);
@@ -234,8 +233,8 @@ impl<T: Task> Trainer<T> {
         split: EvaluationSplit,
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
-        let units = self.task.head().units;
-        let rest = frozen.rest(&self.architecture, units, parameters, &self.device);
+        let layers = self.task.head().layers;
+        let rest = frozen.rest(&self.architecture, layers, parameters, &self.device);
         let samples = self.data.evaluated(split);
         let source = frozen.evaluation_source(&self.task, &self.data, split);
         let loader = Loader::new(

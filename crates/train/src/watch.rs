@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::BatchStatistics;
 use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::{BatchStatistics, Parameters};
 use warmstart_run::health::{Health, StageHealth};
 
 /// Images whose activations are measured: enough for a standard deviation, at almost no cost.

@@ -35,7 +35,7 @@ impl Fixture {
         );
         let draft: Draft = toml::from_str(&text).unwrap();
         let mut recipe = draft.resolve(SIZE, None).unwrap();
-        let preprocessing = preprocessing::for_size(&architecture.pretrained, SIZE, Fit::Crop);
+        let preprocessing = preprocessing::for_size(architecture.pretrained(), SIZE, Fit::Crop);
         let classes = ["one", "other"].map(str::to_owned).into();
         let data = TaskData::of_training_images(classes, Vec::new(), Classification::CLASS_OF);
         let task = Classification::new(&recipe, &architecture, &Arc::new(data), preprocessing);

@@ -33,8 +33,12 @@ fn phase(name: &str, train: &str, epochs: usize, options: &str) -> String {
 }
 
 fn recipe(data: &Path, phases: &str) -> Recipe {
+    recipe_of("resnet18", data, phases)
+}
+
+fn recipe_of(model: &str, data: &Path, phases: &str) -> Recipe {
     let text = format!(
-        "data = '{}'\nmodel = 'resnet18'\nweights = 'none'\nimage_size = 32\n{phases}",
+        "data = '{}'\nmodel = '{model}'\nweights = 'none'\nimage_size = 32\n{phases}",
         data.display()
     );
     let draft: Draft = toml::from_str(&text).unwrap();
@@ -92,37 +96,56 @@ fn parameters(folder: &Path, epoch: usize) -> Parameters {
     read_tensors(&checkpoint.join(MODEL), &warmstart_nn::device()).unwrap()
 }
 
+/// Networks that have every kind of layer, each with a stage in its middle.
+const NETWORKS: [(&str, &str); 5] = [
+    ("resnet18", "layer4"),
+    ("resnet18d", "layer4"),
+    ("mobilenet_v3_small", "features.9"),
+    ("mobilenetv4_conv_small", "blocks.3"),
+    ("efficientnet_b0", "features.6"),
+];
+
 #[test]
 fn a_frozen_phase_changes_the_head_and_nothing_else() {
-    let folder = tempfile::tempdir().unwrap();
-    grey_images(&folder.path().join("data"), 8);
-    let phases = phase("freeze", "head", 1, "") + &phase("thaw", "from:layer4", 1, "");
-    let recipe = recipe(&folder.path().join("data"), &phases);
-    let run = folder.path().join("run");
-    let trainer = trainer(&recipe, &Stop::default());
-    let before = initial_weights(&trainer, &mut |_| ()).unwrap().parameters;
-    train(&recipe, &run, usize::MAX).unwrap();
-    let [frozen, thawed] = [parameters(&run, 1), parameters(&run, 2)];
-    for name in before.names() {
-        let stage = trainer.architecture.stage_of(name);
-        let boundary = trainer.architecture.stage("layer4").unwrap();
-        let changed = |after: &Parameters| after.values(name) != before.values(name);
-        assert_eq!(
-            changed(&frozen),
-            stage.is_none(),
-            "{name} while the backbone is frozen"
-        );
-        let learns = stage.is_none_or(|stage| stage >= boundary);
-        assert_eq!(changed(&thawed), learns, "{name} after the thaw of layer4");
+    for (model, stage) in NETWORKS {
+        let folder = tempfile::tempdir().unwrap();
+        grey_images(&folder.path().join("data"), 8);
+        let phases =
+            phase("freeze", "head", 1, "") + &phase("thaw", &format!("from:{stage}"), 1, "");
+        let recipe = recipe_of(model, &folder.path().join("data"), &phases);
+        let run = folder.path().join("run");
+        let trainer = trainer(&recipe, &Stop::default());
+        let before = initial_weights(&trainer, &mut |_| ()).unwrap().parameters;
+        train(&recipe, &run, usize::MAX).unwrap();
+        let [frozen, thawed] = [parameters(&run, 1), parameters(&run, 2)];
+        let boundary = trainer.architecture.stage(stage).unwrap();
+        for name in before.names() {
+            let stage = trainer.architecture.stage_of(name);
+            let changed = |after: &Parameters| after.values(name) != before.values(name);
+            assert_eq!(
+                changed(&frozen),
+                stage.is_none(),
+                "{model}: {name} while the backbone is frozen"
+            );
+            let learns = stage.is_none_or(|stage| stage >= boundary);
+            assert_eq!(changed(&thawed), learns, "{model}: {name} after the thaw");
+        }
     }
 }
 
 #[test]
 fn a_stopped_run_ends_in_the_bits_of_one_that_was_not() {
+    // EfficientNet leaves branches out at random.
+    for model in ["resnet18", "efficientnet_b0"] {
+        a_stopped_run_of(model);
+    }
+}
+
+fn a_stopped_run_of(model: &str) {
     let folder = tempfile::tempdir().unwrap();
     grey_images(&folder.path().join("data"), 12);
     let phases = phase("freeze", "head", 1, "") + &phase("thaw", "all", 2, "ema_decay = 0.9");
-    let recipe = recipe(&folder.path().join("data"), &phases);
+    let recipe = recipe_of(model, &folder.path().join("data"), &phases);
     let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
     let expected = train(&recipe, &whole, usize::MAX).unwrap();
     // In the middle of the second epoch, whose first phase is over.
@@ -143,13 +166,19 @@ fn a_stopped_run_ends_in_the_bits_of_one_that_was_not() {
 
 #[test]
 fn micro_batches_give_the_step_of_the_batch() {
+    for model in ["resnet18", "efficientnet_b0"] {
+        micro_batches_of(model);
+    }
+}
+
+fn micro_batches_of(model: &str) {
     let folder = tempfile::tempdir().unwrap();
     grey_images(&folder.path().join("data"), 4);
     let options = "batch_norm = 'frozen'\nlr = 0.01\noptimizer = 'sgd'\n";
     let mut models = Vec::new();
     for micro_batch in ["", "micro_batch = 3\n"] {
         let phases = phase("train", "all", 1, &format!("{options}{micro_batch}"));
-        let recipe = recipe(&folder.path().join("data"), &phases);
+        let recipe = recipe_of(model, &folder.path().join("data"), &phases);
         let run = folder.path().join(format!("run-{}", models.len()));
         train(&recipe, &run, usize::MAX).unwrap();
         models.push(parameters(&run, 1));

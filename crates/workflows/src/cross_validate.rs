@@ -16,6 +16,7 @@ use warmstart_run::replace_file;
 use warmstart_run::summary::RunState;
 use warmstart_train::resources::Resources;
 
+use crate::recognise::settle_model;
 use crate::resume::{Changes, resume};
 use crate::train::train;
 
@@ -39,7 +40,7 @@ pub struct CrossValidation {
 /// # Errors
 /// As [`train`]; the runs of earlier folds stay.
 pub fn cross_validate(
-    draft: Draft,
+    mut draft: Draft,
     out: Option<PathBuf>,
     folds: usize,
     resources: Resources,
@@ -60,6 +61,7 @@ pub fn cross_validate(
             .fix(format!("give another {}", Key::OUT))
             .into());
     }
+    settle_model(&mut draft, observe)?;
     let mut kept = Vec::new();
     for number in 1..=folds {
         let fold_id = FoldId { number, of: folds };

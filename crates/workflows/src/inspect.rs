@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use warmstart_models::Architecture;
-use warmstart_recipe::Error;
+use warmstart_recipe::{Error, architecture};
 use warmstart_tasks::detect::{Detection, Head};
 use warmstart_tasks::task::Task as _;
-use warmstart_train::{IMAGENET_CLASSES, conventions, expectations};
-use warmstart_weights::{Inspection, Target};
+use warmstart_train::{IMAGENET_CLASSES, conventions, expectations, record_line};
+use warmstart_weights::{Inspection, Target, WeightFile};
 
 /// Classes of the usual detector.
 const COCO_CLASSES: usize = 80;
@@ -18,9 +18,38 @@ const COCO_CLASSES: usize = 80;
 /// If it cannot be read, or has nothing under that prefix.
 pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
     let file = warmstart_weights::read(path)?;
-    let architectures: Vec<Architecture> = warmstart_models::names()
-        .filter_map(warmstart_models::by_name)
-        .collect();
+    let mut inspection = guesses(&file, None, prefix)?;
+    let best = inspection.guesses.first();
+    if let (Some(known), Some(best)) = (&inspection.architecture, best) {
+        let network = architecture(known.trim_end_matches(" detector"))?;
+        let told = convention_record(&network, best.convention);
+        let network = told.map_or(Ok(network), architecture)?;
+        inspection.record = Some(record_line(&network));
+    }
+    Ok(inspection)
+}
+
+/// The record that a file of that convention's names is taken for.
+pub(crate) fn convention_record(
+    architecture: &Architecture,
+    convention: &str,
+) -> Option<&'static str> {
+    let mut known = architecture.conventions.iter();
+    known.find(|known| known.name == convention)?.record
+}
+
+/// How a file fits every network, or one alone.
+pub(crate) fn guesses(
+    file: &WeightFile,
+    only: Option<&Architecture>,
+    prefix: Option<&str>,
+) -> Result<Inspection, Error> {
+    let architectures: Vec<Architecture> = match only {
+        Some(only) => vec![only.clone()],
+        None => warmstart_models::names()
+            .filter_map(warmstart_models::by_name)
+            .collect(),
+    };
     let classifiers = architectures.iter().map(|architecture| {
         let head = architecture.classifier_parameters(IMAGENET_CLASSES);
         let expected = expectations(&architecture.backbone_parameters(), &head);
@@ -43,5 +72,5 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
             conventions,
         })
         .collect();
-    Ok(warmstart_weights::inspect(&file, &candidates, prefix)?)
+    Ok(warmstart_weights::inspect(file, &candidates, prefix)?)
 }

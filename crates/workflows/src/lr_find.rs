@@ -17,6 +17,7 @@ use warmstart_train::trainer::{CurrentPhase, Trainer, batches_ahead};
 use warmstart_train::training_state::TrainingState;
 
 use crate::prepare::prepare;
+use crate::recognise::settle_model;
 
 /// Steps of a sweep.
 const STEPS: usize = 100;
@@ -82,7 +83,12 @@ pub struct Point {
 ///
 /// # Errors
 /// If anything in the request is wrong, or an image cannot be read.
-pub fn lr_find(draft: Draft, resources: Resources, observe: Observer) -> Result<Vec<Sweep>, Error> {
+pub fn lr_find(
+    mut draft: Draft,
+    resources: Resources,
+    observe: Observer,
+) -> Result<Vec<Sweep>, Error> {
+    settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
     with_task!(recipe.task, T => sweeps::<T>(recipe, &undecided, resources, observe))
 }

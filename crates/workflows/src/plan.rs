@@ -13,12 +13,14 @@ use warmstart_train::plan::make;
 use warmstart_train::resources::Resources;
 
 use crate::prepare::prepare;
+use crate::recognise::settle_model;
 
 /// The plan of a run with an empty cache.
 ///
 /// # Errors
 /// If anything in the request is wrong, or a step cannot be measured.
-pub fn plan(draft: Draft, resources: Resources, observe: Observer) -> Result<Plan, Error> {
+pub fn plan(mut draft: Draft, resources: Resources, observe: Observer) -> Result<Plan, Error> {
+    settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
     with_task!(recipe.task, T => plan_task::<T>(recipe, &undecided, resources, observe))
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use warmstart_data::Fit;
 use warmstart_metrics::{Interval, McNemar, wilson};
-use warmstart_recipe::run_files::resolve_path;
+use warmstart_models::full_name;
 use warmstart_recipe::{
-    Auto, Draft, Error, Key, NO_WEIGHTS, Problem, Recipe, Undecided, require_weights, resolve,
+    Auto, Draft, Error, Key, NO_WEIGHTS, Problem, Recipe, Undecided, architecture, named_record,
+    resolve,
 };
 use warmstart_run::event::Observer;
 use warmstart_tasks::classify::Classification;
@@ -20,7 +21,8 @@ use warmstart_train::open_data::open_data;
 use warmstart_train::resources::Resources;
 use warmstart_train::trainer::Trainer;
 
-use crate::inspect::inspect;
+use crate::named_weights::settle_weights;
+use crate::recognise;
 use crate::run_data::{RunData, Seen};
 
 /// Most training images of the linear probe.
@@ -30,7 +32,7 @@ pub const MOST_IMAGES: usize = 1000;
 pub struct Request {
     /// Folder of a data set of classes.
     pub data: PathBuf,
-    /// Pretrained files; `none` for random weights.
+    /// Pretrained files, or names of published weights; `none` for random weights.
     pub weights: Vec<String>,
     /// Prefix of the tensors that are taken, of each file that has several copies of its network.
     pub weights_prefix: Option<String>,
@@ -86,7 +88,7 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
     // Errors in the request are reported before anything is computed.
     let mut asked = Vec::new();
     for weights in &request.weights {
-        asked.push(recipe_for(weights, request)?);
+        asked.push(recipe_for(weights, request, observe)?);
     }
     let (first, _) = &asked[0];
     if with_task!(first.task, T => T::CLASS_OF.is_none()) {
@@ -103,6 +105,7 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
     for (weights, (recipe, undecided)) in request.weights.iter().zip(asked) {
         let images = TaskData::new(data.clone(), &recipe, Classification::CLASS_OF)?;
         let model = recipe.model.clone();
+        let is_named = named_record(&recipe.weights).is_some();
         let mut trainer = Trainer::<Classification>::new(recipe, images, resources.clone())?;
         let parameters = initial_weights(&trainer, observe)?.parameters;
         choose_fit(&mut trainer, &undecided, &parameters, observe)?;
@@ -111,7 +114,12 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
             weights: weights.clone(),
             model,
             right: judge(&trainer, fit, samples.clone(), &parameters, observe)?,
-            seen: seen(weights, &paths)?,
+            // Published weights have seen other images.
+            seen: if is_named {
+                None
+            } else {
+                seen(weights, &paths)?
+            },
         });
     }
     let mut counts = vec![0; data.classes.len()];
@@ -124,11 +132,24 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
     })
 }
 
-fn recipe_for(weights: &str, request: &Request) -> Result<(Recipe, Undecided), Error> {
+fn recipe_for(
+    weights: &str,
+    request: &Request,
+    observe: Observer,
+) -> Result<(Recipe, Undecided), Error> {
+    let mut named = Draft {
+        data: Some(request.data.clone()),
+        model: request.model.clone(),
+        weights: Some(weights.to_owned()),
+        ..Draft::default()
+    };
+    if !settle_weights(&mut named, observe)? {
+        named.model = Some(model_of(weights, request)?);
+    }
     resolve(Draft {
         data: Some(request.data.clone()),
-        model: Some(model_of(weights, request)?),
-        weights: Some(weights.to_owned()),
+        model: named.model,
+        weights: named.weights,
         weights_prefix: request
             .weights_prefix
             .clone()
@@ -182,30 +203,20 @@ fn ranked(mut judged: Vec<Judged>) -> Vec<Ranked> {
 }
 
 fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
-    if let Some(model) = &request.model {
-        require_weights(weights)?;
-        return Ok(model.clone());
+    let named = request.model.as_deref().map(architecture).transpose()?;
+    match (weights == NO_WEIGHTS, named) {
+        (true, Some(named)) => Ok(full_name(&named).to_owned()),
+        (true, None) => {
+            let what = format!("{} none: the model is not known", Key::WEIGHTS);
+            Err(Problem::new(what)
+                .of_key(Key::MODEL)
+                .fix(format!("give {} NAME beside it", Key::MODEL))
+                .into())
+        }
+        (false, named) => {
+            recognise::model_of(weights, named.as_ref(), request.weights_prefix.as_deref())
+        }
     }
-    if weights == NO_WEIGHTS {
-        let what = format!("{} none: the model is not known", Key::WEIGHTS);
-        return Err(Problem::new(what)
-            .of_key(Key::MODEL)
-            .fix(format!("give {} NAME beside it", Key::MODEL))
-            .into());
-    }
-    let path = resolve_path(Path::new(weights))?;
-    let known = inspect(&path, request.weights_prefix.as_deref())?.architecture;
-    // The backbone of a detector serves as well.
-    let backbone = known.map(|name| name.trim_end_matches(" detector").to_owned());
-    backbone.ok_or_else(|| {
-        Problem::new("its tensors match no supported model")
-            .of_file(&path)
-            .fix(format!(
-                "give {} NAME if it is one (warmstart weights inspect shows its content)",
-                Key::MODEL
-            ))
-            .into()
-    })
 }
 
 #[cfg(test)]

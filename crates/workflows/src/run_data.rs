@@ -10,7 +10,7 @@ use warmstart_files::path_shown;
 
 use warmstart_recipe::folds::FoldImages;
 use warmstart_recipe::run_files::{BEST, RECIPE, resolve_path};
-use warmstart_recipe::{Error, Key, NO_WEIGHTS, Problem, Recipe, absolute};
+use warmstart_recipe::{Error, Key, NO_WEIGHTS, Problem, Recipe, absolute, named_record};
 use warmstart_run::checkpoint::is_checkpoint;
 use warmstart_run::data_files::{DataFiles, Entry, described, label_checksum, listed};
 use warmstart_run::folder::data_files_of;
@@ -169,7 +169,7 @@ impl RunData {
         };
         let mut weights = self.recipe.weights.clone();
         for _ in 0..GENERATIONS {
-            if weights == NO_WEIGHTS {
+            if weights == NO_WEIGHTS || named_record(&weights).is_some() {
                 break;
             }
             let Some(before) = Self::beside(Path::new(&weights), None)? else {

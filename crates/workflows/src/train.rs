@@ -18,6 +18,7 @@ use warmstart_train::resources::Resources;
 use warmstart_train::run_loop::Run;
 
 use crate::prepare::prepare;
+use crate::recognise::settle_model;
 
 /// Starts a run in a new folder, `runs/<name of the data's folder>` if none is given, and trains it
 /// to its end.
@@ -25,11 +26,12 @@ use crate::prepare::prepare;
 /// # Errors
 /// If anything in the request is wrong, before the folder is created; if training fails, after that.
 pub fn train(
-    draft: Draft,
+    mut draft: Draft,
     out: Option<PathBuf>,
     resources: Resources,
     observe: Observer,
 ) -> Result<Summary, Error> {
+    settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
     let out = output_folder(out, &recipe.data);
     if absolute(&out).starts_with(data_folder(&recipe.data)) {

@@ -19,8 +19,8 @@ pub struct Rank {
     /// Folder of a data set of classes
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
-    /// Pretrained files (.pth, .pt, .safetensors) or folders of runs; "none" for random weights
-    #[arg(long, value_name = "FILE", num_args = 1.., required = true, value_parser = text_path())]
+    /// Pretrained files (.pth, .pt, .safetensors), names of published weights, or folders of runs; "none" for random weights
+    #[arg(long, value_name = "NAME|FILE", num_args = 1.., required = true, value_parser = text_path())]
     pub weights: Vec<String>,
     /// Prefix of the tensors to take, where a file has several copies of its network [default: see train]
     #[arg(long, value_name = "PREFIX")]

@@ -7,6 +7,7 @@ mod find;
 mod found_pictures;
 pub mod init_check;
 pub mod lr_find;
+pub mod models;
 pub mod plan;
 pub mod predict;
 pub mod rank;

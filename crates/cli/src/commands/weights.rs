@@ -1,15 +1,96 @@
 //! `warmstart weights`.
 
-use std::io::stdout;
+use std::io::{self, stdout};
+use std::path::{Path, PathBuf};
+
+use warmstart_files::shown;
+use warmstart_recipe::{Error, Problem, published};
+use warmstart_workflows::models::{Weights, weights as all_weights};
 
 use super::Failure;
-use crate::arguments::{Inspect, WeightsCommand};
-use crate::printing::{json, lines};
+use crate::arguments::{Inspect, WeightsCommand, WeightsGet, WeightsList};
+use crate::printing::{json, line, lines};
+use crate::progress::Progress;
+use crate::text_table::{rows, unknown};
 
 pub fn weights(command: WeightsCommand) -> Result<(), Failure> {
     match command {
+        WeightsCommand::List(arguments) => list(&arguments),
+        WeightsCommand::Get(arguments) => get(&arguments),
         WeightsCommand::Inspect(arguments) => inspect(arguments),
     }
+}
+
+fn list(arguments: &WeightsList) -> Result<(), Failure> {
+    let all = all_weights();
+    let mut out = stdout().lock();
+    if arguments.json {
+        for weights in &all {
+            json(&mut out, weights)?;
+        }
+        return Ok(());
+    }
+    let head = [
+        "name",
+        "model",
+        "size",
+        "top-1",
+        "licence",
+        "publisher",
+        "here",
+    ];
+    for row in rows(&head.map(str::to_owned), all.iter().map(row)) {
+        line(&mut out, row)?;
+    }
+    Ok(())
+}
+
+fn row(weights: &Weights) -> [String; 7] {
+    [
+        weights.name.to_owned(),
+        weights.model.to_owned(),
+        unknown(
+            weights
+                .bytes
+                .map(|bytes| format!("{:.1} MB", bytes as f64 / 1e6)),
+        ),
+        unknown(weights.top1.map(|top1| format!("{top1:.1}"))),
+        unknown(weights.license.map(str::to_owned)),
+        weights.library.to_owned(),
+        if weights.path.is_some() { "yes" } else { "" }.to_owned(),
+    ]
+}
+
+fn get(arguments: &WeightsGet) -> Result<(), Failure> {
+    let record = published(&arguments.name)?;
+    let mut progress = Progress::new();
+    let path = warmstart_workflows::named_weights::get(record, &mut |event| progress.show(event));
+    progress.clear();
+    let mut path = path?;
+    if let Some(to) = &arguments.to {
+        path = copied(&path, to)?;
+    }
+    Ok(line(&mut stdout(), shown(&path))?)
+}
+
+/// The copy of a file at a path that does not exist yet, or in a folder.
+fn copied(path: &Path, to: &Path) -> Result<PathBuf, Failure> {
+    let mut target = to.to_owned();
+    if to.is_dir() {
+        target.push(path.file_name().unwrap_or_default());
+    }
+    if std::fs::symlink_metadata(&target).is_ok() {
+        return Err(Problem::new("it exists already")
+            .of_file(&target)
+            .fix("remove it, or give another --to")
+            .into());
+    }
+    let copy = |file: &mut std::fs::File| {
+        let mut from = warmstart_files::open(path)?;
+        io::copy(&mut from, file).map(drop)
+    };
+    warmstart_files::replace(&target, copy).map_err(|error| Error::io("write", &target, error))?;
+    Ok(target)
 }
 
 fn inspect(arguments: Inspect) -> Result<(), Failure> {

@@ -19,6 +19,7 @@ fn layer(
         kernel: [kernel; 2],
         stride: [stride; 2],
         padding: [kernel / 2; 2],
+        padding_end: [kernel / 2; 2],
         dilation: [1; 2],
         groups: 1,
     }

@@ -125,19 +125,13 @@ impl Kernel for WeightTile<'_> {
         for row in self.rows.clone() {
             source_rows(self.gather, row, self.channels, self.x, &mut sources);
             for &(source, first_tap) in &sources {
-                for x in (0..inner.start).chain(inner.end..horizontal.positions) {
-                    for (index, &tap) in horizontal.taps.iter().enumerate() {
-                        if horizontal.source(x, tap).is_some() {
-                            self.taps::<V, 1>(row, x..x + 1, source, first_tap, index);
-                        }
-                    }
-                }
-                let mut tap = 0;
-                while tap < horizontal.taps.len() {
-                    tap += match horizontal.taps.len() - tap {
-                        3.. => self.taps::<V, 3>(row, inner.clone(), source, first_tap, tap),
-                        _ => self.taps::<V, 1>(row, inner.clone(), source, first_tap, tap),
-                    };
+                // From left to right as far as the order of the sums allows: memory is prefetched.
+                if inner.start == 0 {
+                    self.inner::<V>(row, inner.clone(), source, first_tap);
+                    self.border::<V>(row, &inner, source, first_tap);
+                } else {
+                    self.border::<V>(row, &inner, source, first_tap);
+                    self.inner::<V>(row, inner.clone(), source, first_tap);
                 }
             }
         }
@@ -145,6 +139,44 @@ impl Kernel for WeightTile<'_> {
 }
 
 impl WeightTile<'_> {
+    /// Adds the products of the pixels that lack taps of a kernel row.
+    #[inline(always)]
+    fn border<V: Vector>(
+        &mut self,
+        row: usize,
+        inner: &Range<usize>,
+        source: *const f32,
+        first_tap: usize,
+    ) {
+        let horizontal = &self.gather.horizontal;
+        for x in (0..inner.start).chain(inner.end..horizontal.positions) {
+            for (index, &tap) in horizontal.taps.iter().enumerate() {
+                if horizontal.source(x, tap).is_some() {
+                    self.taps::<V, 1>(row, x..x + 1, source, first_tap, index);
+                }
+            }
+        }
+    }
+
+    /// Adds the products of the pixels that have all taps of a kernel row.
+    #[inline(always)]
+    fn inner<V: Vector>(
+        &mut self,
+        row: usize,
+        inner: Range<usize>,
+        source: *const f32,
+        first_tap: usize,
+    ) {
+        let taps = self.gather.horizontal.taps.len();
+        let mut tap = 0;
+        while tap < taps {
+            tap += match taps - tap {
+                3.. => self.taps::<V, 3>(row, inner.clone(), source, first_tap, tap),
+                _ => self.taps::<V, 1>(row, inner.clone(), source, first_tap, tap),
+            };
+        }
+    }
+
     /// Adds to `TAPS` taps of one kernel row, from `tap` on. Returns `TAPS`.
     #[inline(always)]
     fn taps<V: Vector, const TAPS: usize>(

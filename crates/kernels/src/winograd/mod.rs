@@ -51,7 +51,10 @@ fn fits(c: &Convolution) -> bool {
         && c.stride == [1; 2]
         && c.dilation == [1; 2]
         && c.groups == 1
-        && c.padding.iter().all(|&padding| padding < TAPS)
+        && [c.padding, c.padding_end]
+            .iter()
+            .flatten()
+            .all(|&padding| padding < TAPS)
 }
 
 /// Values of the packed weights.
@@ -90,6 +93,7 @@ pub(crate) fn input_gradient<P: Send>(
         in_channels: c.out_channels,
         out_channels: c.in_channels,
         padding: c.padding.map(|padding| TAPS - 1 - padding),
+        padding_end: c.padding_end.map(|padding| TAPS - 1 - padding),
         ..*c
     };
     let packed = weights::transform_input_gradient(c, w);

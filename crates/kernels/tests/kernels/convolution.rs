@@ -162,10 +162,12 @@ fn a_branch_has_the_bits_of_its_units_one_after_the_other() {
         (depthwise(8, 14, 40, 1), [Some(8), None]),
     ] {
         Branch::new(c, outer).check();
+        Branch::new(c.padded_same(), outer).check();
     }
     let dilated = Convolution {
         dilation: [2, 3],
         padding: [2, 0],
+        padding_end: [1, 3],
         kernel: [5, 3],
         ..depthwise(16, 40, 24, 1)
     };
@@ -225,15 +227,27 @@ fn square(
         kernel: [kernel; 2],
         stride: [1; 2],
         padding: [kernel / 2; 2],
+        padding_end: [kernel / 2; 2],
         dilation: [1; 2],
         groups,
     }
 }
 
 /// Shapes that span several tasks, chunks, panels and tiles.
-pub fn large() -> [Convolution; 6] {
+pub fn large() -> [Convolution; 10] {
     let stride = [2; 2];
+    let halving_same = |batch, size, channels, kernel, groups| {
+        let c = square(batch, size, channels, kernel, groups);
+        Convolution { stride, ..c }.padded_same()
+    };
     [
+        halving_same(3, 50, [3, 40], 3, 1),
+        halving_same(4, 34, [100, 100], 3, 100),
+        halving_same(3, 38, [72, 72], 5, 72),
+        Convolution {
+            padding_end: [0, 2],
+            ..square(2, 20, [40, 36], 3, 1)
+        },
         square(5, 24, [16, 72], 3, 1),
         Convolution {
             stride,

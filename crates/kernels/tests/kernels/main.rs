@@ -3,6 +3,7 @@
 
 mod batch_norm;
 mod convolution;
+mod excitation;
 mod finite_differences;
 mod optimizer;
 mod pool;

@@ -20,8 +20,9 @@ fn poolings() -> impl Strategy<Value = Pooling> {
         extent(),
         prop_oneof![1usize..4, 1usize..70],
         window(),
+        any::<bool>(),
     )
-        .prop_map(|(batch, input, channels, windows)| {
+        .prop_map(|(batch, input, channels, windows, ceil)| {
             // Brought into range, so that no case is thrown away.
             let size = [0, 1].map(|axis| windows[axis].0.min(input[axis]));
             let padding = [0, 1].map(|axis| windows[axis].1.min(size[axis] / 2));
@@ -33,6 +34,7 @@ fn poolings() -> impl Strategy<Value = Pooling> {
                 size,
                 stride,
                 padding,
+                ceil,
             }
         })
 }
@@ -135,6 +137,7 @@ fn one_and_three_threads_give_the_same_bits() {
         size: [3, 4],
         stride: [2, 1],
         padding: [1, 2],
+        ceil: true,
     };
     let on_threads = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new()
@@ -167,6 +170,7 @@ fn a_window_that_could_lie_in_the_padding_alone_is_refused() {
         size: [3, 3],
         stride: [1, 1],
         padding: [2, 1],
+        ceil: false,
     };
     max_pool(&p, &[0.0; 16]);
 }

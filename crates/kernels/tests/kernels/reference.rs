@@ -73,6 +73,9 @@ pub fn activate(act: Activation, value: f64) -> f64 {
         Activation::Relu6 => value.clamp(0.0, 6.0),
         Activation::HardSwish => value * (value + 3.0).clamp(0.0, 6.0) / 6.0,
         Activation::Silu => value * sigmoid(value),
+        Activation::Sigmoid => sigmoid(value),
+        Activation::HardSigmoid => (value + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Gelu => value * normal_distribution(value),
     }
 }
 
@@ -85,6 +88,9 @@ pub fn derivative(act: Activation, value: f64) -> f64 {
         Activation::HardSwish if -3.0 < value && value < 3.0 => value / 3.0 + 0.5,
         Activation::HardSwish => step(value >= 3.0),
         Activation::Silu => sigmoid(value) * (1.0 + value * (1.0 - sigmoid(value))),
+        Activation::Sigmoid => sigmoid(value) * (1.0 - sigmoid(value)),
+        Activation::HardSigmoid => step(-3.0 < value && value < 3.0) / 6.0,
+        Activation::Gelu => normal_distribution(value) + value * normal_density(value),
     }
 }
 
@@ -92,13 +98,66 @@ fn sigmoid(value: f64) -> f64 {
     1.0 / (1.0 + (-value).exp())
 }
 
+fn normal_density(value: f64) -> f64 {
+    (-0.5 * value * value).exp() / (2.0 * std::f64::consts::PI).sqrt()
+}
+
+/// The distribution function of the normal distribution. In the tail it is Laplace's continued
+/// fraction, elsewhere the series of Marsaglia, "Evaluating the Normal Distribution", 2004.
+fn normal_distribution(value: f64) -> f64 {
+    let distance = value.abs();
+    let tail = if distance < 2.5 {
+        let terms = (1..60).scan(distance, |term, step| {
+            let this = *term;
+            *term *= distance * distance / f64::from(2 * step + 1);
+            Some(this)
+        });
+        0.5 - normal_density(distance) * terms.sum::<f64>()
+    } else {
+        let fraction = (1..=200)
+            .rev()
+            .fold(distance, |rest, step| distance + f64::from(step) / rest);
+        normal_density(distance) / fraction
+    };
+    if value < 0.0 { tail } else { 1.0 - tail }
+}
+
+#[test]
+fn the_normal_distribution_has_its_known_values() {
+    // Abramowitz and Stegun, "Handbook of Mathematical Functions", 1964, table 26.1.
+    for (value, known) in [
+        (0.0, 0.5),
+        (1.0, 0.841_344_746_068_543),
+        (2.0, 0.977_249_868_051_821),
+        (3.0, 0.998_650_101_968_370),
+        (-1.0, 0.158_655_253_931_457),
+        (-3.0, 0.001_349_898_031_630),
+    ] {
+        let found = normal_distribution(value);
+        assert!((found - known).abs() < 1e-15, "{value}: {found}");
+    }
+    // Both ways agree where they meet.
+    let [below, above] = [-2.5f64.next_down(), -2.5].map(normal_distribution);
+    assert!((below / above - 1.0).abs() < 1e-12, "{below} {above}");
+}
+
 /// Largest error of an f32 activation and its derivative against [`activate`] and [`derivative`] of the
 /// same argument: those that only limit are exact.
 pub fn rounding(act: Activation) -> f64 {
     match act {
         Activation::Identity | Activation::Relu | Activation::Relu6 => 0.0,
-        Activation::HardSwish | Activation::Silu => 1e-6,
+        Activation::HardSwish
+        | Activation::Silu
+        | Activation::Sigmoid
+        | Activation::HardSigmoid
+        | Activation::Gelu => 1e-6,
     }
+}
+
+/// Largest error of an f32 activation whose exact result is `expected`. The tail of GELU ends where
+/// f32 does.
+pub fn activation_error(act: Activation, expected: f64) -> f64 {
+    rounding(act) * expected.abs() + f64::from(f32::MIN_POSITIVE)
 }
 
 /// Mean and biased variance of each channel.
@@ -149,12 +208,15 @@ pub fn assert_close(found: &[f32], expected: &[f64], tolerance: f64) {
     }
 }
 
-pub const ACTIVATIONS: [Activation; 5] = [
+pub const ACTIVATIONS: [Activation; 8] = [
     Activation::Identity,
     Activation::Relu,
     Activation::Relu6,
     Activation::HardSwish,
     Activation::Silu,
+    Activation::Sigmoid,
+    Activation::HardSigmoid,
+    Activation::Gelu,
 ];
 
 pub fn activations() -> impl Strategy<Value = Activation> {
@@ -174,21 +236,27 @@ pub fn convolutions() -> impl Strategy<Value = Convolution> {
         (2usize..=3, 1usize..=9, 1usize..=9).prop_map(|(g, i, o)| (g, g * i, g * o)),
         (1usize..=70).prop_map(|channels| (channels, channels, channels)),
     ];
-    let geometry = (kernel, pair(1..=3), pair(0..=3), pair(1..=2));
+    let geometry = (kernel, pair(1..=3), paddings(3), pair(1..=2));
     convolutions_of(1usize..=3, pair(1..=12), channels, geometry)
 }
 
+/// Padding of up to `most` pixels at the start and at the end, the same on both in half of the cases.
+pub fn paddings(most: usize) -> impl Strategy<Value = [[usize; 2]; 2]> {
+    let pair = move || [0..=most, 0..=most];
+    prop_oneof![pair().prop_map(|both| [both; 2]), [pair(), pair()]]
+}
+
 /// Convolutions put together from a batch, `[height, width]`, `(groups, in, out)` channels and
-/// `(kernel, stride, padding, dilation)`.
+/// `(kernel, stride, [padding, padding_end], dilation)`.
 pub fn convolutions_of(
     batch: impl Strategy<Value = usize>,
     extent: impl Strategy<Value = [usize; 2]>,
     channels: impl Strategy<Value = (usize, usize, usize)>,
-    geometry: impl Strategy<Value = ([usize; 2], [usize; 2], [usize; 2], [usize; 2])>,
+    geometry: impl Strategy<Value = ([usize; 2], [usize; 2], [[usize; 2]; 2], [usize; 2])>,
 ) -> impl Strategy<Value = Convolution> {
     (batch, extent, channels, geometry)
         .prop_map(|(batch, [in_height, in_width], channels, geometry)| {
-            let (kernel, stride, padding, dilation) = geometry;
+            let (kernel, stride, [padding, padding_end], dilation) = geometry;
             let (groups, in_channels, out_channels) = channels;
             Convolution {
                 batch,
@@ -199,6 +267,7 @@ pub fn convolutions_of(
                 kernel,
                 stride,
                 padding,
+                padding_end,
                 dilation,
                 groups,
             }

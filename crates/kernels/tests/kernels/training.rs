@@ -233,6 +233,7 @@ fn shapes() -> Vec<Convolution> {
         kernel: [1; 2],
         stride: [1; 2],
         padding: [0; 2],
+        padding_end: [0; 2],
         dilation: [1; 2],
         groups: 1,
     };

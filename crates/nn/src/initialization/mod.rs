@@ -12,7 +12,7 @@ use glob::Pattern;
 pub use scheme::{Fan, Scheme, gain};
 
 use crate::Parameters;
-use crate::block::{Kind, ParameterInfo};
+use crate::{Kind, ParameterInfo};
 
 /// Deviation of a new classifier's weights in torchvision's MobileNetV2: small, so that training starts
 /// from nearly equal probabilities.
@@ -65,6 +65,9 @@ pub enum LinearDefault {
         /// Inputs of the layer.
         inputs: usize,
     },
+    /// `U(−1/√outputs, 1/√outputs)`, and biases of zero: EfficientNet, as TensorFlow's
+    /// `VarianceScaling(scale = 1/3, mode = fan_out)`.
+    UniformByOutputs,
 }
 
 /// Properties of a model that the initial values of its parameters depend on.
@@ -105,13 +108,17 @@ impl Initialization {
                     (None, _, LinearDefault::Uniform { inputs }) => {
                         random::uniform(parameter, seed, (inputs as f64).sqrt().recip())
                     }
+                    (None, _, LinearDefault::UniformByOutputs) => {
+                        let outputs = parameter.shape[0] as f64;
+                        random::uniform(parameter, seed, outputs.sqrt().recip())
+                    }
                 }
             }
             Kind::LinearBias => match (self.weights, model.linear) {
                 (Weights::Torchvision, LinearDefault::Uniform { inputs }) => {
                     random::uniform(parameter, seed, (inputs as f64).sqrt().recip())
                 }
-                (Weights::Torchvision, LinearDefault::Normal)
+                (Weights::Torchvision, LinearDefault::Normal | LinearDefault::UniformByOutputs)
                 | (Weights::Scheme(_) | Weights::LayerSequential, _) => vec![0.0; length],
             },
             Kind::NormScale => {
@@ -128,7 +135,7 @@ impl Initialization {
                 ]
             }
             Kind::RunningVariance => vec![1.0; length],
-            Kind::NormShift | Kind::RunningMean => vec![0.0; length],
+            Kind::ConvBias | Kind::NormShift | Kind::RunningMean => vec![0.0; length],
             Kind::PriorBias => vec![-((1.0 - PRIOR) / PRIOR).ln(); length],
         }
     }

@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::block::ParameterInfo;
+use crate::ParameterInfo;
 
 /// Deviations beyond which a truncated normal value is drawn again.
 const TRUNCATED_AT: f64 = 2.0;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::random::{normal, orthogonal, truncated_normal, uniform};
 use crate::Activation;
-use crate::block::ParameterInfo;
+use crate::ParameterInfo;
 
 /// The variance that a scheme keeps stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,16 +67,19 @@ pub enum Scheme {
 /// standard normal signal: `1 / √E[f(z)²]`; √2 for rectifiers (arXiv 1502.01852, equation 10).
 pub fn gain(activation: Activation) -> f64 {
     match activation {
-        Activation::Identity => 1.0,
+        // A gate's values are factors, not a signal: 1, as in PyTorch's `calculate_gain`.
+        Activation::Identity | Activation::Sigmoid | Activation::HardSigmoid => 1.0,
         // Six deviations are as good as infinite.
         Activation::Relu | Activation::Relu6 => std::f64::consts::SQRT_2,
         Activation::HardSwish => HARD_SWISH_GAIN,
         Activation::Silu => SILU_GAIN,
+        Activation::Gelu => GELU_GAIN,
     }
 }
 
 const HARD_SWISH_GAIN: f64 = 1.73666;
 const SILU_GAIN: f64 = 1.67653;
+const GELU_GAIN: f64 = 1.53353;
 
 /// Inputs and outputs of a layer, as PyTorch counts them, also where a convolution has groups.
 pub(super) fn fans(parameter: &ParameterInfo) -> [f64; 2] {
@@ -194,7 +197,7 @@ impl fmt::Display for Scheme {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::block::Kind;
+    use crate::Kind;
 
     fn conv(shape: [usize; 4], activation: Activation) -> ParameterInfo {
         ParameterInfo {
@@ -243,6 +246,18 @@ mod tests {
     #[test]
     fn gains_keep_the_second_moment_of_a_normal_signal() {
         let silu = |z: f64| z / (1.0 + (-z).exp());
+        // The normal distribution's integral by Simpson's rule, as Rust has no error function.
+        let gelu = |z: f64| {
+            let density = |x: f64| (-x * x / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt();
+            let step = z / 200.0;
+            let sum: f64 = (0..100)
+                .map(|index| {
+                    let x = f64::from(2 * index) * step;
+                    density(x) + 4.0 * density(x + step) + density(x + 2.0 * step)
+                })
+                .sum();
+            z * (0.5 + sum * step / 3.0)
+        };
         let hard_swish = |z: f64| z * (z + 3.0).clamp(0.0, 6.0) / 6.0;
         for (activation, f) in [
             (
@@ -251,6 +266,7 @@ mod tests {
             ),
             (Activation::Silu, silu),
             (Activation::HardSwish, hard_swish),
+            (Activation::Gelu, gelu),
         ] {
             let (mut sum, mut weight) = (0.0, 0.0);
             for index in 0..16_000 {

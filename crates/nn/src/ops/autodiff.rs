@@ -10,7 +10,7 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
 use super::{
     BranchOutput, List, MAX_UNITS, PoolSpec, Residual, Statistics, UnitResult, UnitResults,
-    UnitSpec, UnitTensors, Units, VisionOps, linear, pool,
+    UnitSpec, UnitTensors, Units, VisionOps, gate, linear, pool,
 };
 
 /// The backward step. Its parents are the input, weight, gamma and beta of each unit, and the
@@ -168,6 +168,14 @@ impl<B: VisionOps, C: CheckpointStrategy> VisionOps for Autodiff<B, C> {
 
     fn average_pool(x: FloatTensor<Self>, spec: PoolSpec) -> FloatTensor<Self> {
         pool::tracked_average_pool::<B, C>(x, spec)
+    }
+
+    fn image_means(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        gate::tracked_image_means::<B, C>(x)
+    }
+
+    fn scale_channels(x: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self> {
+        gate::tracked_scale_channels::<B, C>(x, gate)
     }
 
     fn linear_layer(

@@ -3,9 +3,11 @@
 //! Shapes: activations `[batch, height, width, channels]`, convolution weights
 //! `[out, in / groups, kernel_height, kernel_width]`, everything per channel `[channels]`.
 
+mod activate;
 mod autodiff;
 mod branch;
 mod flex;
+mod gate;
 mod linear;
 mod list;
 mod pool;
@@ -13,15 +15,17 @@ mod records;
 pub mod stock;
 mod vision_ops;
 
+pub use activate::activate;
 pub use branch::{
     Added, InferenceUnit, TrainedBranch, TrainingUnit, branch, branch_inference, pack_weight,
 };
+pub use gate::{image_means, scale_channels};
 pub use linear::linear;
 pub use list::{AnyTensor, List, Tensors};
 pub use pool::{average_pool, global_average_pool, max_pool};
 pub use records::{
     BranchGradients, BranchOutput, ConvSpec, FoldedTensors, FoldedUnits, LinearGradients,
-    PackedWeight, PoolSpec, Rates, Residual, Statistics, UnitGradientList, UnitGradients,
+    PackedWeight, Padding, PoolSpec, Rates, Residual, Statistics, UnitGradientList, UnitGradients,
     UnitResult, UnitResults, UnitSpec, UnitTensors, Units,
 };
 pub use vision_ops::{MAX_UNITS, VisionOps};

@@ -29,6 +29,7 @@ pub fn global_average_pool(x: Tensor<4>) -> Tensor<2> {
         size: [height, width],
         stride: [1; 2],
         padding: [0; 2],
+        ceil: false,
     };
     average_pool(x, spec).reshape([batch, channels])
 }

@@ -6,17 +6,58 @@ use warmstart_kernels::Activation;
 
 use super::list::List;
 
-/// Geometry of a convolution, as PyTorch's `Conv2d` has it; each pair is `[vertical, horizontal]`.
+/// Zeros around the input of a convolution; each pair is `[vertical, horizontal]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Padding {
+    /// So many on each side, as in PyTorch.
+    Each([usize; 2]),
+    /// As many as make the output `⌈input / stride⌉` pixels wide; an odd one goes to the bottom and the right, as
+    /// in TensorFlow's `SAME`.
+    Same,
+}
+
+/// Geometry of a convolution; each pair is `[vertical, horizontal]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvSpec {
     /// Step between output pixels, in input pixels; at least 1.
     pub stride: [usize; 2],
-    /// Zeros added on each side.
-    pub padding: [usize; 2],
+    /// Zeros around the input.
+    pub padding: Padding,
     /// Distance between kernel taps; at least 1.
     pub dilation: [usize; 2],
     /// Number of groups that channels are cut into; divides both channel counts.
     pub groups: usize,
+}
+
+impl ConvSpec {
+    /// Zeros at `[top, left]` and at `[bottom, right]` of an input of `[height, width]` pixels.
+    pub fn zeros(&self, input: [usize; 2], kernel: [usize; 2]) -> [[usize; 2]; 2] {
+        match self.padding {
+            Padding::Each(padding) => [padding; 2],
+            Padding::Same => {
+                let all: [usize; 2] = std::array::from_fn(|axis| {
+                    let steps = input[axis].div_ceil(self.stride[axis]).saturating_sub(1);
+                    let reach = steps * self.stride[axis] + self.reach(axis, kernel);
+                    reach.saturating_sub(input[axis])
+                });
+                [all.map(|all| all / 2), all.map(|all| all.div_ceil(2))]
+            }
+        }
+    }
+
+    /// `[height, width]` of the output for an input of that size.
+    pub fn output_size(&self, input: [usize; 2], kernel: [usize; 2]) -> [usize; 2] {
+        let [before, after] = self.zeros(input, kernel);
+        std::array::from_fn(|axis| {
+            let padded = input[axis] + before[axis] + after[axis];
+            (padded - self.reach(axis, kernel)) / self.stride[axis] + 1
+        })
+    }
+
+    /// Input pixels that one output pixel spans.
+    fn reach(&self, axis: usize, kernel: [usize; 2]) -> usize {
+        self.dilation[axis] * (kernel[axis] - 1) + 1
+    }
 }
 
 /// The settings of a unit: its convolution, the batch norm's epsilon, and its activation.
@@ -142,6 +183,25 @@ pub struct PoolSpec {
     pub stride: [usize; 2],
     /// Pixels without a value added on each side, at most half a window.
     pub padding: [usize; 2],
+    /// Whether a last window may reach beyond the padding, so that no pixel is left out.
+    pub ceil: bool,
+}
+
+impl PoolSpec {
+    /// `[height, width]` of the output for an input of that size.
+    pub fn output_size(&self, input: [usize; 2]) -> [usize; 2] {
+        std::array::from_fn(|axis| {
+            let room = input[axis] + 2 * self.padding[axis] - self.size[axis];
+            let steps = if self.ceil {
+                room.div_ceil(self.stride[axis])
+            } else {
+                room / self.stride[axis]
+            };
+            // As in PyTorch, a window begins in the image or in the padding before it.
+            let most = (input[axis] + self.padding[axis]).div_ceil(self.stride[axis]);
+            (steps + 1).min(most)
+        })
+    }
 }
 
 /// Gradients of a linear layer.

@@ -89,6 +89,34 @@ pub trait VisionOps: Backend {
         stock::average_pool_backward::<Self>(gradient, input_size, spec)
     }
 
+    /// The mean over the pixels of each image: x `[batch, height, width, channels]` to `[batch, channels]`.
+    fn image_means(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::image_means::<Self>(x)
+    }
+
+    /// Gradient of [`image_means`](Self::image_means) with respect to its input, whose `[height, width]` is
+    /// `input_size`.
+    fn image_means_backward(
+        gradient: FloatTensor<Self>,
+        input_size: [usize; 2],
+    ) -> FloatTensor<Self> {
+        stock::image_means_backward::<Self>(gradient, input_size)
+    }
+
+    /// `x · gate` of x `[batch, height, width, channels]` and gate `[batch, channels]`.
+    fn scale_channels(x: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::scale_channels::<Self>(x, gate)
+    }
+
+    /// Gradients of [`scale_channels`](Self::scale_channels) with respect to x and gate.
+    fn scale_channels_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        stock::scale_channels_backward::<Self>(gradient, x, gate)
+    }
+
     /// `x · weightᵀ + bias` of x `[batch, in]`, weight `[out, in]` and bias `[out]`.
     fn linear_layer(
         x: FloatTensor<Self>,

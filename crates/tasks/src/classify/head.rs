@@ -2,12 +2,9 @@
 
 use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::ParameterInfo;
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::ops::{global_average_pool, linear};
-
-use crate::task::StepKey;
+use warmstart_nn::{ParameterInfo, Parameters, StepKey};
 
 /// The head of a classifier.
 #[derive(Clone, Debug)]

@@ -11,16 +11,15 @@ use warmstart_data::random::{Purpose, stream};
 use warmstart_data::{DataError, Dataset, Mixing, Preprocessing, Sample};
 use warmstart_metrics::{McNemar, wilson};
 use warmstart_models::{Architecture, Pretrained};
-use warmstart_nn::block::Forward;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::ops::global_average_pool;
-use warmstart_nn::{Folded, Parameters};
+use warmstart_nn::{Folded, Forward, Parameters, StepKey};
 use warmstart_recipe::{Balance, Error, Phase, Recipe, TaskKind, View};
 
 pub use head::Head;
 
 use crate::preprocessing;
-use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, StepKey, Task};
+use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, Task};
 use crate::task_data::{ClassOf, TaskData};
 use loss::{smoothed, soft_cross_entropy};
 
@@ -124,7 +123,7 @@ impl Task for Classification {
     fn head(&self) -> HeadParts<'_> {
         HeadParts {
             parameters: self.head.parameters().to_vec(),
-            units: Vec::new(),
+            layers: Vec::new(),
             class_layer: self.head.layer(),
         }
     }

@@ -64,7 +64,7 @@ impl Detector {
     pub(crate) fn new(info: ModelInfo, file: &mut WeightFile) -> Result<Self, Error> {
         let backbone = Detection::backbone(warmstart_recipe::architecture(&info.model)?);
         let head = Head::new(&backbone, info.classes.len(), info.preprocessing.crop);
-        let network = Network::new(backbone, head.parameters(), head.units(), &info, file)?;
+        let network = Network::new(backbone, head.parameters(), head.layers(), &info, file)?;
         Ok(Self {
             network,
             head,
@@ -94,11 +94,8 @@ impl Detector {
             },
             |images| {
                 let pixels: Vec<&[f32]> = images.iter().map(|(_, pixels)| &**pixels).collect();
-                let Network {
-                    folded, parameters, ..
-                } = &self.network;
                 let features = self.network.features(&pixels);
-                let found = self.head.find(features, folded, parameters, selection);
+                let found = self.head.find(features, &self.network.folded, selection);
                 let placed = found
                     .into_iter()
                     .zip(&images)

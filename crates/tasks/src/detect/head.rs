@@ -2,9 +2,9 @@
 
 use warmstart_models::Architecture;
 use warmstart_models::detector::{Detector, Predictions, STRIDES};
-use warmstart_nn::block::{Forward, ParameterInfo, Unit};
 use warmstart_nn::burn::tensor::Tensor;
-use warmstart_nn::{Folded, Parameters};
+use warmstart_nn::layers::Layer;
+use warmstart_nn::{Folded, Forward, ParameterInfo};
 
 use super::boxes::{self, Point};
 use super::nms::{self, Found, Selection};
@@ -33,21 +33,20 @@ impl Head {
         self.detector.parameters()
     }
 
-    /// Its units.
-    pub fn units(&self) -> Vec<&Unit> {
-        self.detector.units()
+    /// Its layers.
+    pub fn layers(&self) -> Vec<&Layer> {
+        self.detector.graph().layers().collect()
     }
 
     pub(super) fn predictions(
         &self,
         features: Vec<Tensor<4>>,
         forward: &mut Forward,
-        parameters: &Parameters,
     ) -> Predictions {
         let features: [Tensor<4>; STRIDES.len()] = features
             .try_into()
             .unwrap_or_else(|_| panic!("a detector's backbone gives a map for each stride"));
-        self.detector.forward(features, forward, parameters)
+        self.detector.forward(features, forward)
     }
 
     pub(super) fn outputs(&self, predictions: Predictions) -> Outputs<'_> {
@@ -64,11 +63,10 @@ impl Head {
         &self,
         features: Vec<Tensor<4>>,
         folded: &Folded,
-        parameters: &Parameters,
         selection: Selection,
     ) -> Vec<Vec<Found>> {
         let mut forward = Forward::Inference(folded);
-        let outputs = self.outputs(self.predictions(features, &mut forward, parameters));
+        let outputs = self.outputs(self.predictions(features, &mut forward));
         self.select(&outputs, selection)
     }
 

@@ -21,9 +21,8 @@ use warmstart_data::{
 use warmstart_metrics::{CocoFigures, Detected, DetectionEvaluation, Truth};
 use warmstart_models::detector::{CLASS_PREDICTOR, Predictions};
 use warmstart_models::{Architecture, Pretrained};
-use warmstart_nn::block::Forward;
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
-use warmstart_nn::{Folded, Parameters};
+use warmstart_nn::{Folded, Forward, Parameters, StepKey};
 use warmstart_recipe::{Error, Phase, Recipe, TaskKind, View};
 
 pub use head::Head;
@@ -31,7 +30,7 @@ pub use nms::{Found, Selection};
 pub use target::{Target, detected, in_picture, truth};
 
 use crate::preprocessing;
-use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, StepKey, Task};
+use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, Task};
 use crate::task_data::{ClassOf, TaskData};
 use objective::Objective;
 use target::{Judged, target};
@@ -164,7 +163,7 @@ impl Task for Detection {
     fn head(&self) -> HeadParts<'_> {
         HeadParts {
             parameters: self.head.parameters(),
-            units: self.head.units(),
+            layers: self.head.layers(),
             class_layer: CLASS_PREDICTOR,
         }
     }
@@ -220,12 +219,12 @@ impl Task for Detection {
         &self,
         features: Vec<Tensor<4>>,
         forward: &mut Forward,
-        parameters: &Parameters,
+        _parameters: &Parameters,
         targets: &[Target],
         _phase: &Phase,
         _key: StepKey,
     ) -> Loss {
-        let predictions = self.head.predictions(features, forward, parameters);
+        let predictions = self.head.predictions(features, forward);
         let Predictions { classes, boxes } = &predictions;
         let (classes, boxes) = (classes.clone(), boxes.clone());
         let outputs = self.head.outputs(Predictions {
@@ -249,11 +248,11 @@ impl Task for Detection {
         tally: &mut Tally,
         features: Vec<Tensor<4>>,
         folded: &Folded,
-        parameters: &Parameters,
+        _parameters: &Parameters,
         targets: &[Target],
     ) {
         let mut forward = Forward::Inference(folded);
-        let predictions = self.head.predictions(features, &mut forward, parameters);
+        let predictions = self.head.predictions(features, &mut forward);
         let outputs = self.head.outputs(predictions);
         tally.objective.add(objective::of(&outputs, targets));
         let found = self.head.select(&outputs, Selection::EVALUATION);

@@ -83,8 +83,6 @@ impl<L: Clone> FeatureKey<'_, L> {
         add(warmstart_nn::simd_level().unwrap_or_default().as_bytes());
         add(format!("{:?}", self.device).as_bytes());
         add(&serde_json::to_vec(&self.kind)?);
-        add(self.architecture.name.as_bytes());
-        add(&(boundary as u64).to_le_bytes());
         add(&serde_json::to_vec(self.preprocessing)?);
         if let Some(views) = views {
             add(&serde_json::to_vec(&(
@@ -100,18 +98,7 @@ impl<L: Clone> FeatureKey<'_, L> {
                 add(&serde_json::to_vec(partners)?);
             }
         }
-        for name in self.parameters.names() {
-            let stage = self.architecture.stage_of(name);
-            if stage.is_some_and(|stage| stage < boundary) {
-                let values = self.parameters.values(name);
-                let bytes: Vec<u8> = values
-                    .iter()
-                    .flat_map(|value| value.to_le_bytes())
-                    .collect();
-                add(name.as_bytes());
-                add(&bytes);
-            }
-        }
+        add_frozen_part(self.architecture, self.parameters, boundary, &mut add);
         for file in files {
             let metadata = fs::metadata(file)?;
             let modified = metadata
@@ -138,9 +125,100 @@ impl<L: Clone> FeatureKey<'_, L> {
     }
 }
 
+/// Adds everything that the features of a network's first stages depend on but the images: the layers, the paths
+/// between them and their constants, and the parameters.
+fn add_frozen_part(
+    architecture: &Architecture,
+    parameters: &Parameters,
+    boundary: usize,
+    add: &mut impl FnMut(&[u8]),
+) {
+    for stage in &architecture.stages[..boundary] {
+        add(format!("{:?}", stage.graph()).as_bytes());
+        for info in stage.parameters() {
+            let values = parameters.values(&info.name);
+            let bytes: Vec<u8> = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
+            add(info.name.as_bytes());
+            add(&bytes);
+        }
+    }
+}
+
 /// Share of some entries that are in the cache; from 0 to 1.
 fn share(cache: Option<FeatureCache>, entries: Vec<usize>) -> f64 {
     let Some(cache) = cache else { return 0.0 };
     let written = entries.iter().filter(|&&entry| cache.is_written(entry));
     written.count() as f64 / entries.len().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use warmstart_models::{by_name, records, with_record};
+    use warmstart_nn::initialization::Initialization;
+
+    use super::*;
+
+    const BOUNDARY: usize = 4;
+
+    fn key(architecture: &Architecture, parameters: &Parameters) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new();
+        add_frozen_part(architecture, parameters, BOUNDARY, &mut |bytes| {
+            hasher.update(bytes);
+        });
+        hasher.finalize()
+    }
+
+    fn initialized(architecture: &Architecture) -> Parameters {
+        let infos = architecture.backbone_parameters();
+        let defaults = architecture.initialization();
+        Initialization::default().parameters(&infos, &defaults, 1, &warmstart_nn::device())
+    }
+
+    #[test]
+    fn every_parameter_below_the_boundary_changes_the_key_and_no_other() {
+        for model in ["mobilenet_v3_small", "mobilenetv4_conv_small", "resnet18d"] {
+            let architecture = by_name(model).unwrap();
+            let parameters = initialized(&architecture);
+            let before = key(&architecture, &parameters);
+            let device = warmstart_nn::device();
+            for (index, stage) in architecture.stages.iter().enumerate().take(BOUNDARY + 2) {
+                for info in stage.parameters() {
+                    let mut values = parameters.values(&info.name);
+                    let last = values.last_mut().unwrap();
+                    *last += 1.0;
+                    let mut changed = parameters.clone();
+                    changed.insert_values(&info.name, &info.shape, values, &device);
+                    let is_other = key(&architecture, &changed) != before;
+                    assert_eq!(is_other, index < BOUNDARY, "{model}: {}", info.name);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn constants_of_published_weights_change_the_key() {
+        let architecture = by_name("efficientnet_b0").unwrap();
+        let parameters = initialized(&architecture);
+        let of_records = records("efficientnet_b0").map(|record| {
+            let architecture = with_record("efficientnet_b0", record).unwrap();
+            (record.numerics, key(&architecture, &parameters))
+        });
+        let of_records: Vec<_> = of_records.collect();
+        let different: HashSet<_> = of_records.iter().map(|(_, key)| key).collect();
+        assert!(different.len() > 1);
+        for (numerics, hash) in &of_records {
+            for (other, other_hash) in &of_records {
+                assert_eq!(
+                    numerics == other,
+                    hash == other_hash,
+                    "{numerics:?} {other:?}"
+                );
+            }
+        }
+    }
 }

@@ -11,9 +11,9 @@ use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare};
 use warmstart_files::shown;
 use warmstart_models::Architecture;
-use warmstart_nn::block::{Forward, Unit};
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
-use warmstart_nn::{Folded, Parameters};
+use warmstart_nn::layers::{Layer, fold};
+use warmstart_nn::{Folded, Forward, Parameters};
 use warmstart_recipe::{Phase, View};
 use warmstart_tasks::network::{INFERENCE_BATCH, images};
 use warmstart_tasks::task::{Example, Task};
@@ -329,16 +329,20 @@ impl Frozen {
         images
     }
 
-    /// Inference of the trained stages and the head's `units`, on the result of [`features`](Self::features).
+    /// Inference of the trained stages and the head's `layers`, on the result of [`features`](Self::features).
     pub fn rest<'a>(
         &self,
         architecture: &'a Architecture,
-        units: Vec<&'a Unit>,
+        layers: Vec<&'a Layer>,
         parameters: &Parameters,
         device: &Device,
     ) -> Folded {
         let stages = self.boundary..architecture.stages.len();
-        Folded::new(parameters, architecture.units(stages).chain(units), device)
+        fold(
+            parameters,
+            architecture.layers(stages).chain(layers),
+            device,
+        )
     }
 
     /// The features of each image from its pixels. Each thread computes a part of the images through all layers, so

@@ -53,7 +53,7 @@ pub fn judge<T: Task>(
     let mut data = (*trainer.data).clone();
     data.validate_on(samples);
     let data = Arc::new(data);
-    let preprocessing = T::preprocessing(&architecture.pretrained, &recipe);
+    let preprocessing = T::preprocessing(architecture.pretrained(), &recipe);
     let task = Arc::new(T::new(&recipe, architecture, &data, preprocessing.clone()));
     let phase = &recipe.phases[0];
     let mut frozen = Frozen::new::<T>(

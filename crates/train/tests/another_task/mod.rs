@@ -7,13 +7,12 @@ use std::sync::Arc;
 
 use warmstart_data::{DataError, Dataset, Fit, Preprocessing, Sample, Skipped, evaluation_pixels};
 use warmstart_models::{Architecture, Pretrained};
-use warmstart_nn::block::{Forward, Kind, ParameterInfo};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::ops::{global_average_pool, linear};
-use warmstart_nn::{Activation, Folded, Parameters};
+use warmstart_nn::{Activation, Folded, Forward, Kind, ParameterInfo, Parameters, StepKey};
 use warmstart_recipe::{Error, Phase, Recipe, TaskKind, View};
 use warmstart_tasks::preprocessing::for_size;
-use warmstart_tasks::task::{Evaluation, Example, HeadParts, Loss, Opened, StepKey, Task};
+use warmstart_tasks::task::{Evaluation, Example, HeadParts, Loss, Opened, Task};
 use warmstart_tasks::task_data::{ClassOf, TaskData};
 
 const WEIGHT: &str = "head.weight";
@@ -120,7 +119,7 @@ impl Task for Brightness {
                 parameter(WEIGHT, vec![1, self.channels], Kind::LinearWeight),
                 parameter(BIAS, vec![1], Kind::LinearBias),
             ],
-            units: Vec::new(),
+            layers: Vec::new(),
             class_layer: "head",
         }
     }

@@ -21,6 +21,9 @@ use families::family_of;
 /// Least share of a model's backbone in a file that is reported as similar to the model.
 const SIMILAR: f64 = 0.3;
 
+/// Least share of a model's backbone in a file with which the model is listed.
+const ALIKE: f64 = 0.01;
+
 /// One tensor of a file.
 #[derive(Debug, Clone, Serialize)]
 pub struct TensorLine {
@@ -85,6 +88,10 @@ pub struct Inspection {
     pub architecture: Option<String>,
     /// Family of its names, even if no candidate fits.
     pub family: Option<&'static str>,
+    /// The published weights whose constants a network takes for this file, with these constants; for the caller to
+    /// say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
 }
 
 /// Lists a file's tensors and compares them, or only those under `prefix`, with the supported models.
@@ -144,6 +151,7 @@ pub fn inspect(
         architecture,
         family: family_of(file.tensors.keys().map(String::as_str)),
         unreadable: file.unreadable.clone(),
+        record: None,
     })
 }
 
@@ -260,7 +268,8 @@ impl Inspection {
                 grouped(found.count)
             );
         }
-        for guess in self.guesses.iter().take(5) {
+        let alike = |guess: &&Guess| guess.backbone.fraction() >= ALIKE;
+        for guess in self.guesses.iter().filter(alike).take(5) {
             let _ = writeln!(
                 text,
                 "{} ({} names{}): {} of the backbone, likeness {}",
@@ -301,6 +310,9 @@ impl Inspection {
             );
         }
         let _ = writeln!(text, "{}", self.verdict());
+        if let Some(record) = &self.record {
+            let _ = writeln!(text, "{record}");
+        }
         text
     }
 

@@ -2,11 +2,10 @@ use std::collections::HashSet;
 
 use warmstart_data::{Fit, epoch_order, evaluation_pixels};
 use warmstart_models::Architecture;
-use warmstart_nn::block::{Kind, ParameterInfo};
 use warmstart_nn::burn::tensor::{Tensor, TensorData, activation::relu};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults, Scheme};
 use warmstart_nn::ops::linear;
-use warmstart_nn::{Activation, Parameters};
+use warmstart_nn::{Activation, Kind, ParameterInfo, Parameters};
 use warmstart_recipe::{Error, Init, Key, Problem, VAL_SPLIT, architecture};
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::preprocessing;
@@ -66,7 +65,7 @@ impl Network {
         let architecture = architecture(&request.model)?;
         let size = request
             .image_size
-            .unwrap_or(architecture.pretrained.image_size);
+            .unwrap_or(architecture.pretrained().image_size);
         let (pixels, labels) = match &request.data {
             None => (
                 noise(request.batch * size * size * 3),
@@ -75,7 +74,7 @@ impl Network {
             Some(folder) => {
                 let data = warmstart_data::open(folder, VAL_SPLIT, request.seed)?;
                 let preprocessing =
-                    preprocessing::for_size(&architecture.pretrained, size, Fit::Crop);
+                    preprocessing::for_size(architecture.pretrained(), size, Fit::Crop);
                 let order = epoch_order(request.seed, 0, data.train.len());
                 let (mut pixels, mut labels) = (Vec::new(), Vec::new());
                 for &sample in order.iter().take(request.batch) {
@@ -233,7 +232,8 @@ fn plain_pass(parameters: &Parameters, batch: Tensor<2>, seed: u64) -> Vec<Pass>
 
 #[cfg(test)]
 mod tests {
-    use warmstart_nn::block::Forward;
+    use warmstart_nn::layers::Layer;
+    use warmstart_nn::{Forward, Unit};
 
     use super::*;
     use warmstart_tasks::classify::loss::cross_entropy;
@@ -242,7 +242,11 @@ mod tests {
     /// result's over the places where the activation lets it through.
     #[test]
     fn gradients_unit_by_unit_are_those_of_the_whole_network() {
-        for (model, highest) in [("resnet18", f32::INFINITY), ("mobilenet_v2", 6.0)] {
+        for (model, highest) in [
+            ("resnet18", f32::INFINITY),
+            ("mobilenet_v2", 6.0),
+            ("mobilenet_v3_small", f32::INFINITY),
+        ] {
             let request = Request {
                 model: model.into(),
                 batch: 4,
@@ -271,6 +275,7 @@ mod tests {
                 parameters: &tracked,
                 frozen_statistics: false,
                 statistics: &mut statistics,
+                stochastic_depth: None,
             };
             let stages = 0..architecture.stages.len();
             let features =
@@ -288,8 +293,20 @@ mod tests {
                 let of_class = of_head.gradient.iter().skip(class).step_by(CLASSES);
                 assert!((of_class.sum::<f32>() - of_bias).abs() < 1e-6);
             }
-            assert_eq!(passes.len(), architecture.units(stages.clone()).count());
-            for unit in architecture.units(stages) {
+            let layers = architecture.layers(stages.clone());
+            let linear = layers.filter(|layer| matches!(layer, Layer::Linear(_)));
+            let count = architecture.units(stages.clone()).count() + linear.count();
+            assert_eq!(passes.len(), count);
+            // Where the derivative of an activation is 0 or 1, the result tells which.
+            let tells = |unit: &&Unit| match unit.spec.activation {
+                Activation::Identity | Activation::Relu | Activation::Relu6 => true,
+                Activation::HardSwish
+                | Activation::HardSigmoid
+                | Activation::Sigmoid
+                | Activation::Silu
+                | Activation::Gelu => false,
+            };
+            for unit in architecture.units(stages).filter(tells) {
                 let pass = passes.iter().find(|pass| pass.name == unit.conv).unwrap();
                 let bounded = unit.spec.activation != Activation::Identity;
                 let (mut found, mut size) = (vec![0.0; unit.out_channels], 0.0);
@@ -300,7 +317,7 @@ mod tests {
                         size += f64::from(gradient.abs());
                     }
                 }
-                let expected = expected.values(&format!("{}.bias", unit.norm));
+                let expected = expected.values(&format!("{}.bias", unit.name()));
                 // Behind a batch norm a shift changes little, so what is summed nearly cancels.
                 let size = size / unit.out_channels as f64;
                 for (found, expected) in found.iter().zip(expected) {

@@ -2,35 +2,29 @@
 //! can be read, and not only that by the parameters.
 
 use warmstart_models::Architecture;
-use warmstart_nn::Parameters;
-use warmstart_nn::block::{Block, Forward, Shortcut, Unit};
 use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::layers::Layer;
+use warmstart_nn::{Forward, Node, Parameters, Value};
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::classify::loss::cross_entropy;
 
 use super::passes::{Pass, Passes, values};
 
-/// A unit in the forward pass, cut off from those before it.
-struct Node {
-    name: String,
-    input: Tensor<4>,
-    /// The tensor that was added before its activation.
-    added: Option<Tensor<4>>,
+/// A layer in the forward pass, cut off from those before it.
+struct Ran {
+    /// Its name, if it is reported.
+    name: Option<String>,
+    /// Its inputs, each with the index of the value that it is.
+    inputs: Vec<(usize, Tensor<4>)>,
     output: Tensor<4>,
-    role: Role,
 }
 
-/// How a unit's input and result connect it to other units.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// The input is the result of the one before.
-    Chain,
-    /// As `Chain`, and the first of a branch whose input is kept for a shortcut.
-    Fork,
-    /// A shortcut's own unit: its input is that of the branch, and the last unit of the branch adds its result.
-    Projection,
-    /// A pool, which is not reported.
-    Pool,
+/// The layers of a forward pass so far. The value of index 0 is the images, that of `index + 1` the result of the layer
+/// of that index.
+struct Run<'a> {
+    parameters: &'a Parameters,
+    values: Vec<Tensor<4>>,
+    layers: Vec<Ran>,
 }
 
 /// Sends images through a network and its head, forward, and the gradient of the loss back.
@@ -42,130 +36,120 @@ pub(super) fn pass(
     labels: &[usize],
 ) -> Passes {
     let untracked = parameters.tracked(|_| false);
-    let mut nodes = Vec::new();
-    let mut x = images;
-    for block in architecture.stages.iter().flat_map(|stage| stage.blocks()) {
-        x = block_forward(block, x, &untracked, &mut nodes);
+    let mut run = Run {
+        parameters: &untracked,
+        values: vec![images],
+        layers: Vec::new(),
+    };
+    for stage in &architecture.stages {
+        // Every unit is a layer of its own.
+        let graph = stage.graph().cut(|_| true);
+        let input = run.values.len() - 1;
+        let mut results = vec![input; graph.nodes().len()];
+        for &index in graph.order() {
+            let node = &graph.nodes()[index];
+            let of_node = node.inputs.iter().map(|&value| match value {
+                Value::Input(_) => input,
+                Value::Node(index) => results[index],
+            });
+            results[index] = run.layer(node, of_node.collect());
+        }
+        debug_assert_eq!(
+            graph.order().last().map(|&last| Value::Node(last)),
+            graph.outputs().first().copied(),
+            "the result of a stage is that of its last layer"
+        );
     }
+    let Run {
+        values: results,
+        layers,
+        ..
+    } = run;
+    let x = results
+        .into_iter()
+        .next_back()
+        .expect("the images are a value");
     let features = x.autodiff().require_grad();
     let logits = head.logits(features.clone(), &untracked, None);
-    let results = logits.clone().inner().autodiff().require_grad();
-    let gradients = cross_entropy(results.clone(), labels, 0.0).backward();
-    let by_logits = results.grad(&gradients).expect("the logits are tracked");
+    let outputs = logits.clone().inner().autodiff().require_grad();
+    let gradients = cross_entropy(outputs.clone(), labels, 0.0).backward();
+    let by_logits = outputs.grad(&gradients).expect("the logits are tracked");
     let gradients = (logits * by_logits.clone().autodiff()).sum().backward();
     Passes {
         layers: backward(
-            nodes,
+            layers,
             features.grad(&gradients).expect("the features are tracked"),
         ),
         head: Some(Pass {
             name: architecture.classifier.to_owned(),
-            output: values(results.inner()),
+            output: values(outputs.inner()),
             gradient: values(by_logits),
         }),
     }
 }
 
-fn block_forward(
-    block: &Block,
-    x: Tensor<4>,
-    parameters: &Parameters,
-    nodes: &mut Vec<Node>,
-) -> Tensor<4> {
-    let mut statistics = Vec::new();
-    let mut forward = Forward::Training {
-        parameters,
-        frozen_statistics: false,
-        statistics: &mut statistics,
-    };
-    let mut unit = |unit: &Unit, x: Tensor<4>, added: Option<Tensor<4>>, role: Role| {
-        let input = x.autodiff().require_grad();
-        let added = added.map(|added| added.autodiff().require_grad());
-        let output = unit.forward(input.clone(), added.clone(), &mut forward);
-        let result = output.clone().inner();
-        nodes.push(Node {
-            name: unit.conv.clone(),
-            input,
-            added,
-            output,
-            role,
+impl Run<'_> {
+    /// Runs a layer on the values of these indices, and returns the index of its result.
+    fn layer(&mut self, node: &Node, inputs: Vec<usize>) -> usize {
+        let mut statistics = Vec::new();
+        let mut forward = Forward::Training {
+            parameters: self.parameters,
+            frozen_statistics: false,
+            statistics: &mut statistics,
+            stochastic_depth: None,
+        };
+        let inputs = inputs.into_iter().map(|index| {
+            let value = self.values[index].clone();
+            (index, value.autodiff().require_grad())
         });
-        result
-    };
-    match block {
-        Block::Unit(only) => unit(only, x, None, Role::Chain),
-        Block::Residual { branch, shortcut } => {
-            let added = match shortcut {
-                Shortcut::None => None,
-                Shortcut::Identity => Some(x.clone()),
-                Shortcut::Projection(projection) => {
-                    Some(unit(projection, x.clone(), None, Role::Projection))
-                }
-            };
-            let forks = added.is_some();
-            let mut added = added;
-            let last = branch.len() - 1;
-            branch.iter().enumerate().fold(x, |x, (index, layer)| {
-                let role = if index == 0 && forks {
-                    Role::Fork
-                } else {
-                    Role::Chain
-                };
-                let added = if index == last { added.take() } else { None };
-                unit(layer, x, added, role)
-            })
-        }
-        Block::MaxPool { .. } => {
-            let input = x.autodiff().require_grad();
-            let output = block.forward(input.clone(), &mut forward);
-            let result = output.clone().inner();
-            nodes.push(Node {
-                name: String::new(),
-                input,
-                added: None,
-                output,
-                role: Role::Pool,
-            });
-            result
-        }
+        let inputs: Vec<_> = inputs.collect();
+        let tensors = inputs.iter().map(|(_, tensor)| tensor.clone()).collect();
+        let output = node.layer.kind().forward(tensors, &mut forward);
+        self.values.push(output.clone().inner());
+        self.layers.push(Ran {
+            name: name(&node.layer),
+            inputs,
+            output,
+        });
+        self.values.len() - 1
     }
 }
 
-/// Sends the gradient of the last unit's result back, unit by unit.
-fn backward(nodes: Vec<Node>, mut gradient: Tensor<4>) -> Vec<Pass> {
+/// The name of a layer that is reported: one with weights whose results are a signal, not a gate.
+fn name(layer: &Layer) -> Option<String> {
+    match layer {
+        Layer::Branch(branch) => branch.units.first().map(|unit| unit.conv.clone()),
+        Layer::Linear(linear) => Some(linear.name.clone()),
+        Layer::MaxPool(_)
+        | Layer::AveragePool(_)
+        | Layer::GlobalAverage(_)
+        | Layer::SqueezeExcite(_)
+        | Layer::Upsample(_)
+        | Layer::Concatenate(_) => None,
+    }
+}
+
+/// Sends the gradient of the last layer's result back, layer by layer.
+fn backward(layers: Vec<Ran>, gradient: Tensor<4>) -> Vec<Pass> {
+    let mut by_value: Vec<Option<Tensor<4>>> = vec![None; layers.len()];
+    by_value.push(Some(gradient));
     let mut passes = Vec::new();
-    // The gradient by what the current branch adds; it flows to the branch's input, through the projection if there is
-    // one.
-    let mut of_added: Option<Tensor<4>> = None;
-    let mut nodes = nodes.into_iter().rev().peekable();
-    while let Some(node) = nodes.next() {
-        let by_output = match node.role {
-            Role::Projection => of_added
-                .take()
-                .expect("a branch adds what its projection gives"),
-            Role::Chain | Role::Fork | Role::Pool => gradient.clone(),
-        };
-        let root = (node.output.clone() * by_output.clone().autodiff()).sum();
+    for (index, layer) in layers.into_iter().enumerate().rev() {
+        let by_output = by_value[index + 1].take();
+        let by_output = by_output.expect("a later layer uses each result");
+        let root = (layer.output.clone() * by_output.clone().autodiff()).sum();
         let gradients = root.backward();
-        let by_input = node.input.grad(&gradients).expect("the input is tracked");
-        if let Some(added) = &node.added {
-            of_added = added.grad(&gradients);
+        for (value, input) in layer.inputs {
+            let by_input = input.grad(&gradients).expect("the input is tracked");
+            by_value[value] = Some(match by_value[value].take() {
+                None => by_input,
+                Some(others) => by_input + others,
+            });
         }
-        match node.role {
-            Role::Projection => gradient = gradient + by_input,
-            Role::Fork
-                if nodes
-                    .peek()
-                    .is_none_or(|next| next.role != Role::Projection) =>
-            {
-                gradient = by_input + of_added.take().expect("a fork has a shortcut");
-            }
-            Role::Fork | Role::Chain | Role::Pool => gradient = by_input,
-        }
-        if node.role != Role::Pool {
+        if let Some(name) = layer.name {
             passes.push(Pass {
-                name: node.name,
-                output: values(node.output.inner()),
+                name,
+                output: values(layer.output.inner()),
                 gradient: values(by_output),
             });
         }

@@ -6,7 +6,7 @@ mod checks;
 use std::path::Path;
 
 use warmstart_files::shown;
-use warmstart_recipe::{ByMemory, Error, Key, Recipe, command};
+use warmstart_recipe::{ByMemory, Error, Key, Recipe, command, named_record};
 use warmstart_run::checkpoint::{At, Checkpoint};
 use warmstart_run::data_files::DataFiles;
 use warmstart_run::event::{Event, Observer};
@@ -27,6 +27,7 @@ use warmstart_train::trainer::Trainer;
 
 pub use changes::Changes;
 
+use crate::named_weights;
 use crate::prepare::prepare;
 use changes::{open_options, spare_memory};
 use checks::{OtherData, between_epochs, other_data, require_same_model, require_same_place};
@@ -232,6 +233,9 @@ impl Request<'_> {
     ) -> Result<Summary, Error> {
         let note = "the run has no checkpoint yet: it starts from its first epoch";
         observe(Event::Note(note.into()));
+        if let Some(record) = named_record(&trainer.recipe.weights) {
+            named_weights::get(record, observe)?;
+        }
         let initial = initial_weights(&trainer, observe)?;
         self.folder
             .begin(&trainer.recipe, &initial.report, &files)?;

@@ -12,7 +12,8 @@ use warmstart_kernels::{self as kernels, Activation, Convolution, Pooling, Updat
 
 use super::{
     Adam, BranchGradients, BranchOutput, ConvSpec, FoldedTensors, FoldedUnits, LinearGradients,
-    PackedWeight, PoolSpec, Rates, Residual, Sgd, Tensors, UnitResults, UnitSpec, Units, VisionOps,
+    PackedWeight, Padding, PoolSpec, Rates, Residual, Sgd, Tensors, UnitResults, UnitSpec, Units,
+    VisionOps,
 };
 
 fn map(tensors: Tensors<Flex>, prepare: fn(Primitive) -> Primitive) -> Vec<Primitive> {
@@ -27,6 +28,7 @@ fn pooling([batch, height, width, channels]: [usize; 4], spec: PoolSpec) -> Pool
         size: spec.size,
         stride: spec.stride,
         padding: spec.padding,
+        ceil: spec.ceil,
     }
 }
 
@@ -41,7 +43,7 @@ fn linear_geometry(x: &Primitive, weight: &Primitive) -> Convolution {
     let [outputs, _] = weight.layout().shape().dims();
     let spec = ConvSpec {
         stride: [1; 2],
-        padding: [0; 2],
+        padding: Padding::Each([0; 2]),
         dilation: [1; 2],
         groups: 1,
     };
@@ -148,6 +150,45 @@ impl VisionOps for Flex {
         let shape = [batch, height, width, channels];
         let p = pooling(shape, spec);
         tensor(kernels::average_pool_backward(&p, values(&gradient)), shape)
+    }
+
+    fn image_means(x: Primitive) -> Primitive {
+        let x = contiguous(x);
+        let [batch, _, _, channels] = dimensions(&x);
+        tensor(
+            kernels::image_means(values(&x), batch, channels),
+            [batch, channels],
+        )
+    }
+
+    fn image_means_backward(gradient: Primitive, [height, width]: [usize; 2]) -> Primitive {
+        let gradient = contiguous(gradient);
+        let [batch, channels] = gradient.layout().shape().dims();
+        let shape = [batch, height, width, channels];
+        let spread = kernels::image_means_backward(values(&gradient), height * width, channels);
+        tensor(spread, shape)
+    }
+
+    fn scale_channels(x: Primitive, gate: Primitive) -> Primitive {
+        let [x, gate] = [x, gate].map(contiguous);
+        let shape = dimensions(&x);
+        tensor(
+            kernels::scale_channels(values(&x), values(&gate), shape[3]),
+            shape,
+        )
+    }
+
+    fn scale_channels_backward(
+        gradient: Primitive,
+        x: Primitive,
+        gate: Primitive,
+    ) -> (Primitive, Primitive) {
+        let [gradient, x, gate] = [gradient, x, gate].map(contiguous);
+        let shape = dimensions(&x);
+        let [batch, _, _, channels] = shape;
+        let [by, x, gate] = [&gradient, &x, &gate].map(values);
+        let (by_x, by_gate) = kernels::scale_channels_backward(x, gate, by, channels);
+        (tensor(by_x, shape), tensor(by_gate, [batch, channels]))
     }
 
     fn linear_layer(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {

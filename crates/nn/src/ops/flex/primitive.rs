@@ -53,15 +53,18 @@ pub(super) fn dimensions(tensor: &Primitive) -> [usize; 4] {
 pub(super) fn geometry(x: [usize; 4], weight: [usize; 4], spec: ConvSpec) -> Convolution {
     let [batch, in_height, in_width, in_channels] = x;
     let [out_channels, _, kernel_height, kernel_width] = weight;
+    let kernel = [kernel_height, kernel_width];
+    let [padding, padding_end] = spec.zeros([in_height, in_width], kernel);
     Convolution {
         batch,
         in_height,
         in_width,
         in_channels,
         out_channels,
-        kernel: [kernel_height, kernel_width],
+        kernel,
         stride: spec.stride,
-        padding: spec.padding,
+        padding,
+        padding_end,
         dilation: spec.dilation,
         groups: spec.groups,
     }

@@ -3,7 +3,7 @@
 use burn::backend::ops::ConvOptions;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::Shape;
+use burn::tensor::{Shape, Slice};
 use warmstart_kernels::Activation;
 
 use super::{channels_first, channels_last};
@@ -13,8 +13,34 @@ use crate::ops::records::{
     UnitGradients, UnitResult, UnitSpec, UnitTensors,
 };
 
+/// A convolution of an input that its zeros were added to.
 fn options(spec: ConvSpec) -> ConvOptions<2> {
-    ConvOptions::new(spec.stride, spec.padding, spec.dilation, spec.groups)
+    ConvOptions::new(spec.stride, [0; 2], spec.dilation, spec.groups)
+}
+
+/// Zeros at `[top, left]` and at `[bottom, right]`.
+type Zeros = [[usize; 2]; 2];
+
+fn zeros(input: &Shape, weight: &Shape, spec: ConvSpec) -> Zeros {
+    let [_, height, width, _] = input.dims();
+    let [_, _, kernel_height, kernel_width] = weight.dims();
+    spec.zeros([height, width], [kernel_height, kernel_width])
+}
+
+/// The input with its zeros around it, channels first.
+fn padded<B: Backend>(x: FloatTensor<B>, [before, after]: Zeros) -> FloatTensor<B> {
+    let mut x = channels_first::<B>(x);
+    for (axis, zeros) in [(2, [before[0], after[0]]), (3, [before[1], after[1]])] {
+        let strip = |extent: usize, x: &FloatTensor<B>| {
+            let mut shape = x.shape();
+            shape[axis] = extent;
+            B::float_zeros(shape, &x.device(), x.dtype().into())
+        };
+        let parts = [strip(zeros[0], &x), x.clone(), strip(zeros[1], &x)];
+        let parts = parts.into_iter().filter(|part| part.shape()[axis] > 0);
+        x = B::float_cat(parts.collect(), axis);
+    }
+    x
 }
 
 fn convolve<B: Backend>(
@@ -23,7 +49,8 @@ fn convolve<B: Backend>(
     bias: Option<FloatTensor<B>>,
     spec: ConvSpec,
 ) -> FloatTensor<B> {
-    B::conv2d(channels_first::<B>(x), weight, bias, options(spec))
+    let zeros = zeros(&x.shape(), &weight.shape(), spec);
+    B::conv2d(padded::<B>(x, zeros), weight, bias, options(spec))
 }
 
 fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTensor<B> {
@@ -32,7 +59,10 @@ fn activate<B: Backend>(x: FloatTensor<B>, activation: Activation) -> FloatTenso
         Activation::Relu => B::relu(x),
         Activation::Relu6 => B::float_clamp(x, 0f32.into(), 6f32.into()),
         Activation::HardSwish => B::float_mul(x.clone(), hard_sigmoid::<B>(x)),
+        Activation::HardSigmoid => hard_sigmoid::<B>(x),
+        Activation::Sigmoid => B::sigmoid(x),
         Activation::Silu => B::float_mul(x.clone(), B::sigmoid(x)),
+        Activation::Gelu => B::gelu(x),
     }
 }
 
@@ -291,6 +321,12 @@ fn activation_gradient<B: Backend>(
             let slope = keep_between::<B>(slope, argument.clone(), -3.0, 3.0);
             B::float_mul(gradient, B::float_add(hard_sigmoid::<B>(argument), slope))
         }
+        Activation::HardSigmoid => {
+            let slope = B::float_div_scalar(gradient, 6f32.into());
+            keep_between::<B>(slope, argument, -3.0, 3.0)
+        }
+        Activation::Sigmoid => B::sigmoid_backward(B::sigmoid(argument), gradient),
+        Activation::Gelu => B::gelu_backward(argument, gradient),
         Activation::Silu => {
             let sigmoid = B::sigmoid(argument.clone());
             let through_sigmoid = B::float_mul(gradient.clone(), argument);
@@ -324,18 +360,21 @@ fn conv_input_gradient<B: Backend>(
     spec: ConvSpec,
 ) -> FloatTensor<B> {
     let [batch, channels] = [gradient.shape()[0], weight.shape()[1] * spec.groups];
+    let input = Shape::new([batch, height, width, channels]);
+    let [before, after] = zeros(&input, &weight.shape(), spec);
+    let [padded_height, padded_width] =
+        [0, 1].map(|axis| [height, width][axis] + before[axis] + after[axis]);
     // Stock Burn reads no more than the shape of the input.
     let x = B::float_zeros(
-        Shape::new([batch, channels, height, width]),
+        Shape::new([batch, channels, padded_height, padded_width]),
         &gradient.device(),
         gradient.dtype().into(),
     );
-    channels_last::<B>(B::conv2d_x_backward(
-        x,
-        weight,
-        channels_first::<B>(gradient),
-        options(spec),
-    ))
+    let padded = B::conv2d_x_backward(x, weight, channels_first::<B>(gradient), options(spec));
+    let all = |extent: usize| Slice::from(0..extent);
+    let inner = |axis: usize, extent: usize| Slice::from(before[axis]..before[axis] + extent);
+    let slices = [all(batch), all(channels), inner(0, height), inner(1, width)];
+    channels_last::<B>(B::float_slice(padded, &slices))
 }
 
 fn conv_weight_gradient<B: Backend>(
@@ -344,11 +383,9 @@ fn conv_weight_gradient<B: Backend>(
     weight_shape: [usize; 4],
     spec: ConvSpec,
 ) -> FloatTensor<B> {
-    let weight = B::float_zeros(Shape::new(weight_shape), &x.device(), x.dtype().into());
-    B::conv2d_weight_backward(
-        channels_first::<B>(x),
-        weight,
-        channels_first::<B>(gradient),
-        options(spec),
-    )
+    let weight = Shape::new(weight_shape);
+    let zeros = zeros(&x.shape(), &weight, spec);
+    let weight = B::float_zeros(weight, &x.device(), x.dtype().into());
+    let gradient = channels_first::<B>(gradient);
+    B::conv2d_weight_backward(padded::<B>(x, zeros), weight, gradient, options(spec))
 }

@@ -4,6 +4,7 @@
 //! Stock convolutions take `[batch, channels, height, width]`, so each body permutes around them.
 
 mod branch;
+mod gate;
 mod linear;
 mod optimizer;
 mod pool;
@@ -12,6 +13,7 @@ use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
 
 pub use branch::{branch, branch_backward, branch_inference, pack_weight};
+pub use gate::{image_means, image_means_backward, scale_channels, scale_channels_backward};
 pub use linear::{linear, linear_backward};
 pub use optimizer::{adam_step, move_averages, sgd_step, sum_of_squares};
 pub use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward};

@@ -17,7 +17,7 @@ pub fn max_pool<B: Backend>(x: FloatTensor<B>, spec: PoolSpec) -> FloatTensor<B>
         spec.stride,
         spec.padding,
         NO_DILATION,
-        false,
+        spec.ceil,
     ))
 }
 
@@ -33,23 +33,17 @@ pub fn max_pool_backward<B: Backend>(
         size,
         stride,
         padding,
+        ceil,
     } = spec;
-    let forward = B::max_pool2d_with_indices(
-        x.clone(),
-        size,
-        stride,
-        padding,
-        NO_DILATION,
-        false,
-        indices,
-    );
+    let forward =
+        B::max_pool2d_with_indices(x.clone(), size, stride, padding, NO_DILATION, ceil, indices);
     let backward = B::max_pool2d_with_indices_backward(
         x,
         size,
         stride,
         padding,
         NO_DILATION,
-        false,
+        ceil,
         channels_first::<B>(gradient),
         forward.indices,
     );
@@ -64,7 +58,7 @@ pub fn average_pool<B: Backend>(x: FloatTensor<B>, spec: PoolSpec) -> FloatTenso
         spec.stride,
         spec.padding,
         false,
-        false,
+        spec.ceil,
     ))
 }
 
@@ -88,6 +82,6 @@ pub fn average_pool_backward<B: Backend>(
         spec.stride,
         spec.padding,
         false,
-        false,
+        spec.ceil,
     ))
 }

@@ -1,0 +1,69 @@
+//! `warmstart models`.
+
+use std::io::stdout;
+
+use warmstart_workflows::models::{Network, Weights, networks};
+
+use super::{Failure, use_threads};
+use crate::arguments::Models;
+use crate::plan_table::thousands;
+use crate::printing::{json, line};
+use crate::text_table::{rows, unknown};
+
+pub fn models(arguments: &Models) -> Result<(), Failure> {
+    let threads = use_threads(&arguments.threads)?;
+    let networks = networks(arguments.measure);
+    let mut out = stdout().lock();
+    if arguments.json {
+        for network in &networks {
+            json(&mut out, network)?;
+        }
+        return Ok(());
+    }
+    for text in lines(&networks, arguments.measure.then_some(threads)) {
+        line(&mut out, text)?;
+    }
+    Ok(())
+}
+
+fn lines(networks: &[Network], measured_on: Option<usize>) -> Vec<String> {
+    let head = [
+        "model",
+        "parameters",
+        "multiply-adds",
+        "image",
+        "ms/image",
+        "usual weights",
+        "top-1",
+        "licence",
+    ];
+    let mut lines = rows(&head.map(str::to_owned), networks.iter().map(row));
+    let records: usize = networks.iter().map(|network| network.weights.len()).sum();
+    lines.push(format!(
+        "top-1: accuracy on ImageNet in percent, as published; –: not stated{}. All {records} published weights: \
+         warmstart weights list",
+        match measured_on {
+            Some(1) => "; times on 1 thread".to_owned(),
+            Some(threads) => format!("; times on {threads} threads"),
+            None => ", or not measured (--measure)".to_owned(),
+        }
+    ));
+    lines
+}
+
+fn row(network: &Network) -> [String; 8] {
+    let is_usual = |weights: &&Weights| weights.name == network.usual_weights;
+    let usual = network.weights.iter().find(is_usual);
+    let top1 = usual.and_then(|weights| weights.top1);
+    let license = usual.and_then(|weights| weights.license);
+    [
+        network.name.to_owned(),
+        thousands(network.parameters),
+        format!("{} M", thousands(network.multiply_adds / 1_000_000)),
+        network.image_size.to_string(),
+        unknown(network.milliseconds.map(|time| format!("{time:.1}"))),
+        network.usual_weights.to_owned(),
+        unknown(top1.map(|top1| format!("{top1:.1}"))),
+        unknown(license.map(str::to_owned)),
+    ]
+}

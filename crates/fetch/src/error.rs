@@ -1,0 +1,116 @@
+//! Errors of fetching.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use warmstart_files::shown;
+
+use crate::checksum::Checksum;
+use crate::places::{Places, WEIGHTS_VARIABLE};
+use crate::source::Source;
+
+/// Why a file could not be had. Displayed, it is one line without the fix.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// It is not on this machine, and could not be downloaded.
+    #[error("`{name}` is not on this machine{}", joined(.reasons))]
+    Missing {
+        /// The name of the source.
+        name: String,
+        /// Why each address was of no use.
+        reasons: Vec<String>,
+        /// What the user can do.
+        fix: String,
+    },
+    /// Its content is not what its publisher published.
+    #[error("{what}: its SHA-256 is {found}, expected {expected}")]
+    OtherContent {
+        /// The file or the address.
+        what: String,
+        /// Its SHA-256.
+        found: Checksum,
+        /// The published one, or its beginning.
+        expected: Checksum,
+        /// What the user can do.
+        fix: String,
+    },
+    /// The system refuses.
+    #[error("could not {action} {}: {source}", shown(path))]
+    Io {
+        /// The action, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+        /// What the user can do; empty if nothing is known.
+        fix: String,
+    },
+}
+
+impl FetchError {
+    /// A failure of the system.
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let fix = match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "free some space, or let XDG_CACHE_HOME name a folder on another disk"
+            }
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists => {
+                "let XDG_CACHE_HOME name a folder that can be written to"
+            }
+            _ => "",
+        };
+        Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+            fix: fix.to_owned(),
+        }
+    }
+
+    /// A file that is not here, with the reason for each address that was asked.
+    pub(crate) fn missing(source: &Source, places: &Places, reasons: Vec<String>) -> Self {
+        let name = match (&source.file, &source.hub) {
+            (Some(file), _) => file.clone(),
+            (None, Some(hub)) => source.kept_name(hub.files.first().map_or("", String::as_str)),
+            (None, None) => format!("{}.safetensors", source.name),
+        };
+        let folder = match &places.folder {
+            Some(folder) => format!("into {}, which {WEIGHTS_VARIABLE} names", shown(folder)),
+            None => format!("into a folder that {WEIGHTS_VARIABLE} names"),
+        };
+        let place = match &places.cache {
+            Some(cache) => format!("into {}, or {folder}", shown(cache)),
+            None => folder,
+        };
+        let address = match (&source.url, &source.hub) {
+            (Some(url), _) => format!(" ({url})"),
+            (None, Some(hub)) => format!(" ({})", hub.page(&places.endpoint)),
+            (None, None) => String::new(),
+        };
+        Self::Missing {
+            name: source.name.clone(),
+            reasons,
+            fix: format!("put the file{address} {place}, as {name}"),
+        }
+    }
+
+    /// What the user can do; empty if nothing is known.
+    pub fn fix(&self) -> &str {
+        match self {
+            Self::Missing { fix, .. } | Self::OtherContent { fix, .. } | Self::Io { fix, .. } => {
+                fix
+            }
+        }
+    }
+}
+
+fn joined(reasons: &[String]) -> String {
+    match reasons {
+        [] => String::new(),
+        reasons => format!(", and {}", reasons.join("; ")),
+    }
+}

@@ -1,0 +1,214 @@
+//! What `bench/models` makes its tables of: a line of JSON for each network, with its size, the error of its logits
+//! against PyTorch's, and its records.
+//!
+//! ```text
+//! cargo run --release --example table
+//! ```
+//!
+//! The error is that of inference at 97×65 with the weights of `tests/fixtures/README.md`, as the tests of this crate
+//! compare it: the largest difference as a share of the largest logit.
+#![allow(clippy::print_stdout, reason = "an example reports on the terminal")]
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use safetensors::SafeTensors;
+use serde_json::{Value, json};
+use warmstart_models::{
+    Architecture, Interpolation, Numerics, Record, by_name, names, records, with_record,
+};
+use warmstart_nn::burn::tensor::{Tensor, TensorData};
+use warmstart_nn::ops;
+use warmstart_nn::{Forward, Kind, ParameterInfo, Parameters};
+
+/// Classes of the published weights, and of the goldens.
+const CLASSES: usize = 1000;
+const GOLDEN_CLASSES: usize = 10;
+/// Height and width of the goldens' two pictures.
+const PICTURE: [usize; 2] = [97, 65];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    for name in names() {
+        println!("{}", network(name)?);
+    }
+    Ok(())
+}
+
+fn network(name: &str) -> Result<Value, Box<dyn Error>> {
+    let architecture = by_name(name).ok_or("the network has a usual record")?;
+    let classifier = architecture.classifier_parameters(CLASSES);
+    let parameters = architecture.backbone_parameters();
+    let trained = parameters.iter().chain(&classifier);
+    let trained = trained.filter(|info| info.kind.is_trained());
+    let size = architecture.pretrained().image_size;
+    let multiply_adds =
+        architecture.multiply_adds([size, size, 3]) + architecture.features * CLASSES;
+    let goldens = Goldens::read(name)?;
+    let [golden, exact] = ["eval_logits", "eval_logits_f64"].map(|key| goldens.values(key));
+    let (golden, exact) = (golden?, exact?);
+    let ours = logits(&with_pytorchs_constants(name)?)?;
+    Ok(json!({
+        "name": name,
+        "stages": architecture.stages.len(),
+        "parameters": trained.map(|info| info.shape.iter().product::<usize>()).sum::<usize>(),
+        "image_size": size,
+        "multiply_adds": multiply_adds,
+        "error": difference(&ours, &golden),
+        "error_of_pytorch": difference(&golden, &exact),
+        "usual": architecture.record.name,
+        "records": records(name).map(record).collect::<Vec<_>>(),
+    }))
+}
+
+fn record(record: &Record) -> Value {
+    let pretrained = &record.pretrained;
+    let interpolation = match pretrained.interpolation {
+        Interpolation::Bilinear => "bilinear",
+        Interpolation::Bicubic => "bicubic",
+    };
+    json!({
+        "name": record.name,
+        "library": record.library,
+        "image_size": pretrained.image_size,
+        "resized": (pretrained.image_size as f64 / pretrained.crop).round(),
+        "interpolation": interpolation,
+        "mean": pretrained.mean,
+        "deviation": pretrained.deviation,
+        "same_padding": record.numerics.same_padding,
+        "epsilon": record.numerics.epsilon,
+        "momentum": record.numerics.momentum,
+        "classes": record.classes,
+        "top1": record.top1,
+        "license": record.license,
+    })
+}
+
+/// The network with the constants of the goldens, which are those of the library whose names it has.
+fn with_pytorchs_constants(name: &str) -> Result<Architecture, Box<dyn Error>> {
+    let architecture = by_name(name).ok_or("the network has a usual record")?;
+    if !architecture.record.numerics.same_padding {
+        return Ok(architecture);
+    }
+    let numerics = Numerics {
+        epsilon: 1e-5,
+        momentum: 0.1,
+        same_padding: false,
+    };
+    let record = Record {
+        numerics,
+        ..architecture.record.clone()
+    };
+    let record = Box::leak(Box::new(record));
+    Ok(with_record(name, record).ok_or("the network is there")?)
+}
+
+/// Logits of the goldens' pictures in inference.
+fn logits(architecture: &Architecture) -> Result<Vec<f32>, Box<dyn Error>> {
+    let device = warmstart_nn::device();
+    let parameters = formulas(architecture)?;
+    let all = 0..architecture.stages.len();
+    let folded = architecture.fold(all.clone(), &parameters, &device);
+    let [height, width] = PICTURE;
+    let shape = [2, 3, height, width];
+    let pixels = symmetric("input", shape.iter().product(), 2.0);
+    let pictures = Tensor::<4>::from_data(TensorData::new(pixels, shape), &device);
+    let pictures = pictures.permute([0, 2, 3, 1]);
+    let features = architecture.forward(all, pictures, &mut Forward::Inference(&folded));
+    let classifier = |field: &str| format!("{}.{field}", architecture.classifier);
+    let logits = ops::linear(
+        ops::image_means(features),
+        parameters.get(&classifier("weight")),
+        parameters.get(&classifier("bias")),
+    );
+    Ok(logits.into_data().try_into_vec()?)
+}
+
+/// Largest difference as a share of the largest value.
+fn difference(values: &[f32], golden: &[f32]) -> f32 {
+    let largest = golden.iter().fold(0.0f32, |a, value| a.max(value.abs()));
+    let pairs = values.iter().zip(golden);
+    pairs.fold(0.0f32, |worst, (a, b)| worst.max((a - b).abs())) / largest
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
+}
+
+/// What PyTorch computed of a network.
+struct Goldens(Vec<u8>);
+
+impl Goldens {
+    fn read(name: &str) -> Result<Self, Box<dyn Error>> {
+        let path = fixtures().join(format!("models/{name}.safetensors"));
+        Ok(Self(std::fs::read(path)?))
+    }
+
+    fn values(&self, key: &str) -> Result<Vec<f32>, Box<dyn Error>> {
+        let file = SafeTensors::deserialize(&self.0)?;
+        let bytes = file.tensor(key)?.data().to_vec();
+        let values = bytes.chunks_exact(4).map(|bytes| bytes.try_into());
+        let values = values.map(|bytes| bytes.map(f32::from_le_bytes));
+        Ok(values.collect::<Result<_, _>>()?)
+    }
+}
+
+/// The parameters of `tests/fixtures/README.md`.
+fn formulas(architecture: &Architecture) -> Result<Parameters, Box<dyn Error>> {
+    let path = fixtures().join(format!("names/{}.tsv", architecture.name));
+    let names = std::fs::read_to_string(path)?;
+    let ends = names.lines().filter_map(|line| {
+        let mut columns = line.split('\t');
+        let kind = columns.next()?;
+        (kind == "norm_end").then_some(format!("{}.weight", columns.nth(1)?))
+    });
+    let ends: HashSet<String> = ends.collect();
+    let device = warmstart_nn::device();
+    let mut parameters = Parameters::new();
+    let mut infos = architecture.backbone_parameters();
+    infos.extend(architecture.classifier_parameters(GOLDEN_CLASSES));
+    for info in infos {
+        let values = formula(&info, ends.contains(&info.name));
+        parameters.insert_values(&info.name, &info.shape, values, &device);
+    }
+    Ok(parameters)
+}
+
+fn formula(info: &ParameterInfo, ends_branch: bool) -> Vec<f32> {
+    let (name, count) = (&info.name, info.shape.iter().product());
+    match info.kind {
+        Kind::ConvWeight => {
+            let fan_in: usize = info.shape[1..].iter().product();
+            symmetric(name, count, (6.0 / fan_in as f64).sqrt())
+        }
+        Kind::LinearWeight => symmetric(name, count, (3.0 / info.shape[1] as f64).sqrt()),
+        Kind::ConvBias | Kind::LinearBias | Kind::PriorBias => symmetric(name, count, 0.1),
+        Kind::NormScale if ends_branch => between(name, count, 0.25, 0.5),
+        Kind::NormScale | Kind::RunningVariance => between(name, count, 0.5, 1.0),
+        Kind::NormShift | Kind::RunningMean => symmetric(name, count, 0.2),
+    }
+}
+
+/// Values from −bound to bound.
+fn symmetric(name: &str, count: usize, bound: f64) -> Vec<f32> {
+    let values = uniform(name, count).map(|u| ((2.0 * u - 1.0) * bound) as f32);
+    values.collect()
+}
+
+fn between(name: &str, count: usize, low: f64, width: f64) -> Vec<f32> {
+    let values = uniform(name, count).map(|u| (low + width * u) as f32);
+    values.collect()
+}
+
+/// `formula.py`'s uniform values in [0, 1).
+fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
+    let hash = name.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    });
+    (0..count as u64).map(move |index| {
+        let mut z = hash.wrapping_add(index).wrapping_add(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 40) as f64 / f64::from(1u32 << 24)
+    })
+}

@@ -1,0 +1,92 @@
+//! Descriptions of parameters, without their values.
+
+use crate::Activation;
+
+/// The kind of a parameter: decides its initial value, its weight decay and whether it is trained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `[out, in / groups, height, width]`
+    ConvWeight,
+    /// `[out]`, of a convolution without a batch norm
+    ConvBias,
+    /// Batch norm's scale, `[channels]`
+    NormScale,
+    /// Batch norm's shift, `[channels]`
+    NormShift,
+    /// Batch norm's running mean, `[channels]`; not trained
+    RunningMean,
+    /// Batch norm's running variance (unbiased), `[channels]`; not trained
+    RunningVariance,
+    /// `[out, in]`
+    LinearWeight,
+    /// `[out]`
+    LinearBias,
+    /// `[out]`, of a classifier for which nearly everything is background
+    PriorBias,
+}
+
+impl Kind {
+    /// Whether gradients change it; running statistics follow the batches instead.
+    pub fn is_trained(self) -> bool {
+        match self {
+            Self::RunningMean | Self::RunningVariance => false,
+            Self::ConvWeight
+            | Self::ConvBias
+            | Self::NormScale
+            | Self::NormShift
+            | Self::LinearWeight
+            | Self::LinearBias
+            | Self::PriorBias => true,
+        }
+    }
+
+    /// Whether weight decay applies: to weights, never to norms and biases.
+    pub fn decays(self) -> bool {
+        self.is_weight()
+    }
+
+    /// Whether it is the weight of a convolution or of a linear layer.
+    pub(crate) fn is_weight(self) -> bool {
+        match self {
+            Self::ConvWeight | Self::LinearWeight => true,
+            Self::ConvBias
+            | Self::NormScale
+            | Self::NormShift
+            | Self::RunningMean
+            | Self::RunningVariance
+            | Self::LinearBias
+            | Self::PriorBias => false,
+        }
+    }
+}
+
+/// A parameter that a model has, without its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParameterInfo {
+    /// Native name, e.g. `features.0.0.weight`.
+    pub name: String,
+    /// Dimensions, outermost first.
+    pub shape: Vec<usize>,
+    /// Its kind.
+    pub kind: Kind,
+    /// The activation after its layer.
+    pub activation: Activation,
+}
+
+impl ParameterInfo {
+    /// The parameter `<layer>.<field>`.
+    pub(crate) fn new(
+        layer: &str,
+        field: &str,
+        shape: Vec<usize>,
+        kind: Kind,
+        activation: Activation,
+    ) -> Self {
+        Self {
+            name: format!("{layer}.{field}"),
+            shape,
+            kind,
+            activation,
+        }
+    }
+}

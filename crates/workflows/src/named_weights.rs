@@ -1,0 +1,136 @@
+//! Published weights by name: fetched before anything else, with what a user should know of them.
+
+use std::path::PathBuf;
+
+use warmstart_data::DataError;
+use warmstart_fetch::{Check, Fetched, Places, fetch};
+use warmstart_files::shown;
+use warmstart_models::Record;
+use warmstart_recipe::{Draft, Error, Key, settle_names, source_of};
+use warmstart_run::event::{Event, Observer};
+
+/// Bytes of a megabyte.
+const MEGABYTE: f64 = 1e6;
+
+/// Gives a draft that names published weights their record's name and model, and sees to it that this machine has their
+/// file. Whether it names some.
+///
+/// # Errors
+/// If there are none of that name, or they cannot be had.
+pub fn settle_weights(draft: &mut Draft, observe: Observer) -> Result<bool, Error> {
+    let named = draft.model.clone();
+    let is_default = draft.weights.is_none() && named.is_none();
+    let Some(record) = settle_names(draft)? else {
+        return Ok(false);
+    };
+    if is_default {
+        observe(Event::Note(format!(
+            "neither {} nor {} is given: the default is {}",
+            Key::WEIGHTS,
+            Key::MODEL,
+            record.name
+        )));
+    } else if let (Some(named), Some(model)) = (named, &draft.model)
+        && named != *model
+    {
+        observe(Event::Note(format!(
+            "{model}: the preprocessing and constants of the weights are used; {} NAME chooses others",
+            Key::MODEL
+        )));
+    }
+    match &draft.data {
+        // Nothing is downloaded for a request that names no data. Its error comes when it is resolved.
+        None => {}
+        Some(data) => {
+            std::fs::metadata(data).map_err(|source| DataError::Read {
+                path: data.clone(),
+                source,
+            })?;
+            get(record, observe)?;
+        }
+    }
+    Ok(true)
+}
+
+/// The file of a record on this machine, downloaded if need be.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn get(record: &Record, observe: Observer) -> Result<PathBuf, Error> {
+    let fetched = fetch(
+        &source_of(record),
+        &Places::from_environment(),
+        &mut |event| show(record, event, observe),
+    )?;
+    observe(Event::Note(kept(record, &fetched)));
+    Ok(fetched.path)
+}
+
+fn show(record: &Record, event: warmstart_fetch::Event, observe: Observer) {
+    use warmstart_fetch::Event as Fetching;
+    let note = match event {
+        Fetching::Bytes { done, of } => return observe(Event::Downloading { done, of }),
+        Fetching::Begin {
+            url,
+            bytes,
+            present,
+        } => {
+            let size = bytes.or(record.file.bytes);
+            let size = size.map_or("of unknown size".to_owned(), megabytes);
+            let present = match present {
+                0 => String::new(),
+                bytes => format!(", {} of it here already", megabytes(bytes)),
+            };
+            let about = about(record);
+            format!(
+                "downloading {} ({about}), {size}{present}, from {url}",
+                record.name
+            )
+        }
+        Fetching::Again { reason, wait } => {
+            format!(
+                "{reason}: trying again in {:.0} s",
+                wait.as_secs_f64().ceil()
+            )
+        }
+        Fetching::Waiting => format!("waiting for another process that downloads {}", record.name),
+        Fetching::Damaged(path) => format!("{} is damaged, and downloaded again", shown(path)),
+        Fetching::Next { reason, .. } => reason,
+    };
+    observe(Event::Note(note));
+}
+
+/// Who published weights, and under which licence.
+pub fn about(record: &Record) -> String {
+    match &record.license {
+        Some(license) => format!("by {}, licence {license}", record.library),
+        None => format!("by {}, which states no licence for them", record.library),
+    }
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / MEGABYTE)
+}
+
+/// Where the file is, and what it was checked against.
+fn kept(record: &Record, fetched: &Fetched) -> String {
+    let check = match &fetched.check {
+        Check::Published(hash) => format!("its SHA-256 is the published one, {hash}"),
+        Check::Stated(hash) => format!(
+            "its publisher states no SHA-256 beforehand; it is the one that the server states, {hash}, which is kept \
+             for later uses"
+        ),
+        Check::FirstUse(hash) => format!(
+            "neither its publisher nor the server states a SHA-256; the one found, {hash}, is kept for later uses"
+        ),
+        Check::Stored(_) => "its SHA-256 is the one kept when it was downloaded".to_owned(),
+        Check::Unchecked => "not verified: no SHA-256 is known for a file of this name".to_owned(),
+    };
+    let path = shown(&fetched.path);
+    let name = &record.name;
+    if fetched.is_new {
+        format!("downloaded {name} to {path}; {check}")
+    } else {
+        format!("weights {name} ({}): {path}; {check}", about(record))
+    }
+}

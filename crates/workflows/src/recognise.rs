@@ -1,0 +1,107 @@
+//! The network that a file of weights is for, and the record of weights whose constants it has.
+
+use std::path::Path;
+
+use warmstart_models::{Architecture, full_name};
+use warmstart_recipe::run_files::resolve_path;
+use warmstart_recipe::{Draft, Error, Key, NO_WEIGHTS, Problem, architecture, require_weights};
+use warmstart_run::event::{Event, Observer};
+use warmstart_tasks::model_file::ModelInfo;
+use warmstart_weights::{Guess, WeightFile};
+
+use crate::inspect::{convention_record, guesses};
+use crate::named_weights::settle_weights;
+
+/// Gives a draft the model that its weights are for: where none was named, the one that the tensors fit; where an
+/// architecture was named, the record that the tensors' names tell. A named record stays. Weights that are named rather
+/// than in a file are fetched.
+///
+/// # Errors
+/// If the weights cannot be read, or fit no network and none was named.
+pub fn settle_model(draft: &mut Draft, observe: Observer) -> Result<(), Error> {
+    if settle_weights(draft, observe)? {
+        return Ok(());
+    }
+    let Some(weights) = draft.weights.clone().filter(|file| file != NO_WEIGHTS) else {
+        return Ok(());
+    };
+    let named = draft.model.as_deref().map(architecture).transpose()?;
+    if named.as_ref().is_some_and(|named| !is_open(named)) {
+        return Ok(());
+    }
+    let prefix = draft.weights_prefix.as_deref();
+    let model = model_of(&weights, named.as_ref(), prefix)?;
+    match &draft.model {
+        None => observe(Event::Note(format!("the weights are of {model}"))),
+        Some(named) if *named != model => observe(Event::Note(format!(
+            "the names in the weights are those of {model}: its preprocessing and constants are used; {} NAME chooses \
+             others",
+            Key::MODEL
+        ))),
+        Some(_) => {}
+    }
+    draft.model = Some(model);
+    Ok(())
+}
+
+/// Whether an architecture was named without a record, and its files come from several.
+fn is_open(named: &Architecture) -> bool {
+    let told = |record: Option<&str>| record.is_some_and(|record| record != named.record.name);
+    full_name(named) == named.name
+        && named
+            .conventions
+            .iter()
+            .any(|convention| told(convention.record))
+}
+
+/// The name of the model that a file of weights is for, a record's where its names or its metadata tell one.
+///
+/// # Errors
+/// If the file cannot be read, or fits no network and none is named.
+pub fn model_of(
+    weights: &str,
+    named: Option<&Architecture>,
+    prefix: Option<&str>,
+) -> Result<String, Error> {
+    require_weights(weights)?;
+    let path = resolve_path(Path::new(weights))?;
+    let file = warmstart_weights::read(&path)?;
+    if let Some(info) = ModelInfo::of(&file)? {
+        let own = architecture(&info.model)?;
+        // A contradiction is reported where the weights are loaded.
+        let other = named.filter(|named| named.name != own.name);
+        return Ok(other.map_or(info.model, |named| full_name(named).to_owned()));
+    }
+    let best = best_guess(&file, named, prefix)?;
+    match (named, best) {
+        (named, Some((architecture, guess))) => {
+            let record = convention_record(&architecture, guess.convention);
+            let usual = || full_name(named.unwrap_or(&architecture)).to_owned();
+            Ok(record.map_or_else(usual, str::to_owned))
+        }
+        (Some(named), None) => Ok(full_name(named).to_owned()),
+        (None, None) => Err(Problem::new("its tensors match no supported model")
+            .of_file(&path)
+            .fix(format!(
+                "give {} NAME if it is one (warmstart weights inspect shows its content)",
+                Key::MODEL
+            ))
+            .into()),
+    }
+}
+
+/// The named network, or the one that the file fits best, with how it fits.
+fn best_guess(
+    file: &WeightFile,
+    named: Option<&Architecture>,
+    prefix: Option<&str>,
+) -> Result<Option<(Architecture, Guess)>, Error> {
+    let inspection = guesses(file, named, prefix)?;
+    let Some(known) = inspection.architecture else {
+        return Ok(None);
+    };
+    let guess = inspection.guesses.into_iter().next();
+    // The backbone of a detector serves as well.
+    let network = architecture(known.trim_end_matches(" detector"))?;
+    Ok(guess.map(|guess| (network, guess)))
+}
