@@ -229,7 +229,7 @@ pub fn feature_caches() -> Seeds {
     let folder = TempDir::new().expect("a temporary folder");
     let cache = FeatureCacheFolder::new(folder.path().to_owned(), 1 << 20);
     let opened = cache
-        .open("key", "mobilenet_v2, 3 images", ENTRIES, VALUES, None)
+        .open("key", "mobilenet_v2, 3 images", ENTRIES, VALUES, &[])
         .expect("a small file");
     for entry in 0..ENTRIES {
         opened

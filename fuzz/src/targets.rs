@@ -205,10 +205,10 @@ fn feature_cache(input: &[u8], folder: &Path) -> bool {
     file(folder, "key.features", input);
     let cache = FeatureCacheFolder::new(folder.to_owned(), 1 << 20);
     let files = cache.files().expect("the folder can be listed");
-    let found = cache.find("key", seeds::ENTRIES, None);
+    let found = cache.find("key", seeds::ENTRIES, &[]);
     let present = found.as_ref().map_or(0, |found| found.present());
     let opened = cache
-        .open("key", "", seeds::ENTRIES, seeds::VALUES, None)
+        .open("key", "", seeds::ENTRIES, seeds::VALUES, &[])
         .expect("a small file");
     assert!(opened.present() <= seeds::ENTRIES);
     files.len() == 1 && present == seeds::ENTRIES

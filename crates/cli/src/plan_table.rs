@@ -34,7 +34,10 @@ pub fn plan_lines(plan: &Plan) -> Vec<String> {
             thousands(phase.trained + phase.frozen),
             phase.batch.to_string(),
             phase.micro_batch.to_string(),
-            format!("{} × {}", phase.epochs, phase.steps_per_epoch),
+            match phase.steps_per_epoch {
+                0 => "solved".to_owned(),
+                steps => format!("{} × {steps}", phase.epochs),
+            },
             memory,
             duration(phase.seconds),
         ];

@@ -10,6 +10,7 @@ use warmstart_files::{one_line, shown};
 use warmstart_metrics::Interval;
 use warmstart_run::event::{Event, Progress as Step};
 use warmstart_run::record::EpochRecord;
+use warmstart_run::record::ModelKind;
 use warmstart_run::summary::Summary;
 use warmstart_run::verdict::{KeptWeights, Verdict};
 use warmstart_workflows::cross_validate::CrossValidation;
@@ -85,6 +86,21 @@ impl Progress {
             }
             Event::Plan(plan) => self.lines(plan_lines(plan)),
             Event::Loaded(report) => self.lines(report.lines().map(str::to_owned)),
+            Event::Phase {
+                phase,
+                number,
+                phases,
+                trained,
+                frozen,
+                steps: _,
+            } if phase.is_solved() => self.line(format!(
+                "phase {number} of {phases}, {}: a {} head, solved once for the frozen backbone ({} values to find, {} \
+                 frozen)",
+                phase.name,
+                phase.head,
+                thousands(trained),
+                thousands(frozen)
+            )),
             Event::Phase {
                 phase,
                 number,
@@ -303,7 +319,10 @@ fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
     let weights = match summary.guard.as_ref().and_then(Verdict::kept_weights) {
         Some(KeptWeights::Average) => ", the moving average of its weights",
         Some(KeptWeights::Trained) => ", its own weights, not their moving average",
-        None => "",
+        None => match kept.kind {
+            Some(ModelKind::Mean) => ", the mean of the frozen and the thawed model",
+            Some(ModelKind::Probe | ModelKind::Thaw) | None => "",
+        },
     };
     let mut lines = vec![format!(
         "finished: kept {} {kept} ({}){weights}, in {run}/best.safetensors",
@@ -338,6 +357,7 @@ mod tests {
             metric: "top-1 accuracy".into(),
             value,
             interval: None,
+            kind: None,
         }
     }
 
@@ -350,6 +370,8 @@ mod tests {
             weights: None,
             p_value: Some(0.073),
             level: 0.05,
+            mean: None,
+            kind: None,
         };
         let summary = Summary {
             state: RunState::Finished,

@@ -25,7 +25,7 @@ fn recipe(dir: &Path, lines: &str) -> PathBuf {
     let recipe = dir.join("recipe.toml");
     let text = format!(
         "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 32\nkeep = 'all'\n{lines}\n\
-         [[phase]]\nname = 'freeze'\ntrain = 'head'\nepochs = 2\nbatch = 16\n\
+         [[phase]]\nname = 'freeze'\ntrain = 'head'\nhead = 'linear'\nepochs = 2\nbatch = 16\n\
          [[phase]]\nname = 'thaw'\ntrain = 'all'\nepochs = 2\nbatch = 8\n",
         data.display()
     );

@@ -21,6 +21,7 @@ fn every_phase_gets_a_suggestion_and_nothing_else_is_left() {
         let mut arguments = small_run(&data, &weights, &out);
         arguments[0] = "lr-find";
         arguments.extend(["--picture", picture.to_str().unwrap()]);
+        arguments.extend(["--head", "linear"]);
         arguments.extend(more);
         warmstart().args(arguments).assert().success()
     };

@@ -16,6 +16,8 @@ fn full_size<'a>(data: &'a Path, weights: &'a str, out: &'a Path) -> Vec<&'a str
     let size = arguments.iter().position(|word| *word == "32").unwrap();
     arguments[size] = "224";
     arguments.extend([
+        "--head",
+        "linear",
         "--freeze-epochs",
         "1",
         "--epochs",
@@ -89,7 +91,7 @@ fn recipe(dir: &Path, data: &Path, weights: &str, lines: &str) -> PathBuf {
     let path = dir.join(format!("recipe-{}.toml", lines.len()));
     let text = format!(
         "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 32\n\
-         [[phase]]\nname = 'freeze'\ntrain = 'head'\nepochs = 1\nbatch = 8\n\
+         [[phase]]\nname = 'freeze'\ntrain = 'head'\nhead = 'linear'\nepochs = 1\nbatch = 8\n\
          [[phase]]\nname = 'thaw'\ntrain = 'all'\nepochs = 1\nbatch = 8\nbatch_norm = 'frozen'\n{lines}\n",
         data.display()
     );
@@ -431,7 +433,8 @@ fn under_any_limit_on_addresses_a_run_succeeds_or_names_memory() {
     for kilobytes in [40_000, 80_000, 180_000, 200_000, 220_000] {
         let out = setting.dir.path().join(kilobytes.to_string());
         let mut arguments = small_run(&setting.data, &setting.weights, &out);
-        arguments.extend(["--freeze-epochs", "1", "--epochs", "2", "--threads", "4"]);
+        arguments.extend(["--head", "linear", "--freeze-epochs", "1"]);
+        arguments.extend(["--epochs", "2", "--threads", "4"]);
         let output = under("v", kilobytes, &arguments);
         let words = text(&output);
         if output.status.success() {

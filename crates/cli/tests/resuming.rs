@@ -102,7 +102,7 @@ fn from_an_epoch_whose_best_is_not_the_last_best() {
     let weights = pretrained(dir.path(), &data);
     let run = dir.path().join("run");
     let mut arguments = small_run(&data, &weights, &run);
-    arguments.extend(["--freeze-epochs", "3", "--epochs", "9"]);
+    arguments.extend(["--head", "linear", "--freeze-epochs", "3", "--epochs", "9"]);
     warmstart().args(arguments).assert().success();
     let kept: Vec<usize> = (1..=9)
         .filter(|epoch| run.join(format!("checkpoints/epoch-{epoch:04}")).exists())

@@ -289,6 +289,8 @@ fn a_cross_validation_has_a_run_for_each_fold_and_continues_where_it_was() {
         let flags = [
             "--folds",
             folds,
+            "--head",
+            "linear",
             "--freeze-epochs",
             "2",
             "--epochs",
@@ -368,6 +370,8 @@ fn a_cross_validation_has_a_run_for_each_fold_and_continues_where_it_was() {
     arguments.extend([
         "--folds",
         "3",
+        "--head",
+        "linear",
         "--freeze-epochs",
         "2",
         "--epochs",

@@ -19,6 +19,8 @@ fn a_run_freezes_thaws_and_leaves_what_the_contract_says() {
     let run = dir.path().join("run");
     let mut arguments = small_run(&data, &weights, &run);
     arguments.extend([
+        "--head",
+        "linear",
         "--freeze-epochs",
         "2",
         "--epochs",
@@ -74,8 +76,8 @@ fn the_frozen_part_is_the_same_in_every_bit() {
     let recipe = |train: &str| {
         let text = format!(
             "data = '{}'\nmodel = 'mobilenet_v2'\nweights = '{weights}'\nimage_size = 32\n\
-             [[phase]]\nname = 'frozen'\ntrain = '{train}'\nepochs = 2\nbatch = 8\n\
-             batch_norm = 'batch'\n",
+             [[phase]]\nname = 'frozen'\ntrain = '{train}'\nhead = 'linear'\nepochs = 2\n\
+             batch = 8\nbatch_norm = 'batch'\n",
             data.display()
         );
         let name = train.replace(':', "-");
@@ -119,6 +121,8 @@ fn two_runs_of_one_recipe_and_any_number_of_threads_give_the_same_bytes() {
             let run = dir.path().join(format!("run-{number}"));
             let mut arguments = small_run(&data, &weights, &run);
             arguments.extend([
+                "--head",
+                "linear",
                 "--freeze-epochs",
                 "1",
                 "--epochs",
@@ -153,7 +157,8 @@ fn two_runs_of_one_recipe_and_any_number_of_threads_give_the_same_bytes() {
     // The comparison can fail: another seed gives other bytes.
     let run = dir.path().join("other-seed");
     let mut arguments = small_run(&data, &weights, &run);
-    arguments.extend(["--freeze-epochs", "1", "--epochs", "2", "--seed", "43"]);
+    arguments.extend(["--head", "linear", "--freeze-epochs", "1"]);
+    arguments.extend(["--epochs", "2", "--seed", "43"]);
     warmstart().args(arguments).assert().success();
     let other = outcome(&run, 2);
     assert!(other.0.iter().zip(&outcomes[0].0).all(|(a, b)| a != b));
@@ -295,16 +300,20 @@ fn checkpoints_are_pruned_but_for_the_last_the_best_and_the_ends_of_phases() {
     let weights = pretrained(dir.path(), &data);
     let run = dir.path().join("run");
     let mut arguments = small_run(&data, &weights, &run);
-    arguments.extend(["--freeze-epochs", "2", "--epochs", "8"]);
+    arguments.extend(["--head", "linear", "--freeze-epochs", "2", "--epochs", "8"]);
     warmstart().args(arguments).assert().success();
-    let metrics: Vec<f64> = metrics(&run)
+    // The loss decides between equal metrics.
+    let figures: Vec<[f64; 2]> = metrics(&run)
         .iter()
-        .map(|record| record["metric"].as_f64().unwrap())
+        .map(|record| {
+            let [metric, loss] = ["metric", "val_loss"].map(|key| record[key].as_f64().unwrap());
+            [metric, -loss]
+        })
         .collect();
     let best_of = |epochs: std::ops::RangeInclusive<usize>| {
         epochs
             .rev()
-            .max_by(|&a, &b| metrics[a - 1].total_cmp(&metrics[b - 1]))
+            .max_by(|&a, &b| figures[a - 1].partial_cmp(&figures[b - 1]).unwrap())
             .unwrap()
     };
     // The best frozen epoch and, of those from which the run could continue, the best thawed one so far.

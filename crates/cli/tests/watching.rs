@@ -13,6 +13,8 @@ fn every_epoch_says_how_each_trained_stage_is() {
     let run = dir.path().join("run");
     let mut arguments = small_run(&data, &weights, &run);
     arguments.extend([
+        "--head",
+        "linear",
         "--freeze-epochs",
         "1",
         "--epochs",

@@ -67,16 +67,7 @@ fn a_folder_of_photos_is_all_that_train_needs() {
     let mut command = at_home(dir.path());
     // As few steps as there can be, at the default size.
     command.env("WARMSTART_WEIGHTS", real_folder());
-    let quick = [
-        "--epochs",
-        "1",
-        "--freeze-epochs",
-        "1",
-        "--views",
-        "1",
-        "--fit",
-        "crop",
-    ];
+    let quick = ["--epochs", "1", "--freeze-epochs", "1", "--fit", "crop"];
     command.args(train).args(quick).assert().success().stderr(
         contains(
             "neither --weights nor --model is given: the default is mobilenet_v2.imagenet1k_v1",

@@ -63,21 +63,21 @@ impl FeatureCacheFolder {
 
     /// Opens the file of `key` (a name made of everything that the features depend on) for so many entries of
     /// so many values, and makes it if it is missing. The least recently used files are removed to make room,
-    /// but not the one `beside` it, which the same run has open.
+    /// but not those `beside` it, which the same run has open.
     ///
     /// # Errors
-    /// If the system refuses, or the file would be above the limit with that one.
+    /// If the system refuses, or the file would be above the limit with those.
     pub fn open(
         &self,
         key: &str,
         description: &str,
         entries: usize,
         values: usize,
-        beside: Option<&FeatureCache>,
+        beside: &[&FeatureCache],
     ) -> io::Result<FeatureCache> {
         let path = self.path.join(key).with_extension(EXTENSION);
         let bytes = file_len(entries, values);
-        let needed = bytes + beside.map_or(0, FeatureCache::bytes);
+        let needed = bytes + bytes_of(beside);
         if needed > self.limit {
             return Err(io::Error::other(format!(
                 "{} MB are needed and the limit is {} MB",
@@ -86,7 +86,9 @@ impl FeatureCacheFolder {
             )));
         }
         fs::create_dir_all(&self.path)?;
-        self.make_room(&[Some(&*path), beside.map(FeatureCache::path)], needed)?;
+        let mut kept: Vec<&Path> = beside.iter().map(|file| file.path()).collect();
+        kept.push(&path);
+        self.make_room(&kept, needed)?;
         let begin = |file: &File| {
             let mut header = format!("{MAGIC}{description}\n").into_bytes();
             header.resize(HEADER as usize, 0);
@@ -115,7 +117,7 @@ impl FeatureCacheFolder {
         &self,
         key: &str,
         entries: usize,
-        beside: Option<&FeatureCache>,
+        beside: &[&FeatureCache],
     ) -> Option<FeatureCache> {
         let path = self.path.join(key).with_extension(EXTENSION);
         read_description(&path).ok()?;
@@ -129,7 +131,7 @@ impl FeatureCacheFolder {
             entries,
             values: usize::try_from(values).ok()?,
         };
-        let needed = bytes + beside.map_or(0, FeatureCache::bytes);
+        let needed = bytes + bytes_of(beside);
         (found.bytes() == bytes && needed <= self.limit).then_some(found)
     }
 
@@ -177,9 +179,9 @@ impl FeatureCacheFolder {
     }
 
     /// Removes other files until `bytes`, the size of the files `kept`, are within the limit.
-    fn make_room(&self, kept: &[Option<&Path>], bytes: u64) -> io::Result<()> {
+    fn make_room(&self, kept: &[&Path], bytes: u64) -> io::Result<()> {
         let mut others = self.files()?;
-        others.retain(|file| !kept.contains(&Some(&file.path)));
+        others.retain(|file| !kept.contains(&file.path.as_path()));
         let mut total: u64 = bytes + others.iter().map(|file| file.bytes).sum::<u64>();
         while total > self.limit {
             let Some(oldest) = others.pop() else { break };
@@ -205,6 +207,11 @@ impl FeatureCache {
     /// Number of entries.
     pub fn entries(&self) -> usize {
         self.entries
+    }
+
+    /// Values of an entry.
+    pub fn values(&self) -> usize {
+        self.values
     }
 
     /// Bytes of the file.
@@ -257,6 +264,10 @@ impl FeatureCache {
         assert!(entry < self.entries, "entry {entry} of {}", self.entries);
         HEADER + (entry * entry_len(self.values)) as u64
     }
+}
+
+fn bytes_of(files: &[&FeatureCache]) -> u64 {
+    files.iter().map(|file| file.bytes()).sum()
 }
 
 /// Bytes of a file.
@@ -353,10 +364,10 @@ mod tests {
     #[test]
     fn what_was_written_is_there_for_the_next_who_opens_it() {
         let (_place, folder) = folder(LIMIT);
-        let cache = folder.open("a", "the model", 3, 2, None).unwrap();
+        let cache = folder.open("a", "the model", 3, 2, &[]).unwrap();
         assert_eq!(cache.read(1), None);
         cache.write(1, &[0.5, -0.0]).unwrap();
-        let again = folder.open("a", "the model", 3, 2, None).unwrap();
+        let again = folder.open("a", "the model", 3, 2, &[]).unwrap();
         let found = again.read(1).unwrap();
         assert_eq!(
             found.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
@@ -370,27 +381,27 @@ mod tests {
     #[test]
     fn a_file_is_found_only_if_it_is_there_and_as_long_as_its_entries() {
         let (_place, folder) = folder(LIMIT);
-        assert!(folder.find("a", 3, None).is_none() && !folder.path().exists());
-        let cache = folder.open("a", "the model", 3, 2, None).unwrap();
+        assert!(folder.find("a", 3, &[]).is_none() && !folder.path().exists());
+        let cache = folder.open("a", "the model", 3, 2, &[]).unwrap();
         cache.write(1, &[0.5, 2.0]).unwrap();
-        let found = folder.find("a", 3, None).unwrap();
+        let found = folder.find("a", 3, &[]).unwrap();
         assert_eq!(found.read(1), Some(vec![0.5, 2.0]));
         assert_eq!(
             [0, 1, 2].map(|entry| found.is_written(entry)),
             [false, true, false]
         );
-        assert!(folder.find("a", 4, None).is_none() && folder.find("b", 3, None).is_none());
+        assert!(folder.find("a", 4, &[]).is_none() && folder.find("b", 3, &[]).is_none());
         let smaller = FeatureCacheFolder::new(folder.path().to_owned(), 2 * cache.bytes() - 1);
-        assert!(smaller.find("a", 3, None).is_some());
-        assert!(smaller.find("a", 3, Some(&cache)).is_none());
+        assert!(smaller.find("a", 3, &[]).is_some());
+        assert!(smaller.find("a", 3, &[&cache]).is_none());
         fs::write(cache.path(), "cut short").unwrap();
-        assert!(folder.find("a", 3, None).is_none());
+        assert!(folder.find("a", 3, &[]).is_none());
     }
 
     #[test]
     fn a_damaged_entry_counts_as_missing() {
         let (_place, folder) = folder(LIMIT);
-        let cache = folder.open("a", "", 2, 4, None).unwrap();
+        let cache = folder.open("a", "", 2, 4, &[]).unwrap();
         for entry in [0, 1] {
             cache.write(entry, &[1.0; 4]).unwrap();
         }
@@ -405,7 +416,7 @@ mod tests {
         fs::write(cache.path(), &whole[..whole.len() - 1]).unwrap();
         assert_eq!(cache.read(1), None);
         // The next who opens it makes it whole again.
-        let repaired = folder.open("a", "", 2, 4, None).unwrap();
+        let repaired = folder.open("a", "", 2, 4, &[]).unwrap();
         assert_eq!(
             (repaired.read(0), repaired.read(1)),
             (Some(vec![1.0; 4]), None)
@@ -415,7 +426,7 @@ mod tests {
     #[test]
     fn an_entry_at_another_place_is_none() {
         let (_place, folder) = folder(LIMIT);
-        let cache = folder.open("a", "", 2, 1, None).unwrap();
+        let cache = folder.open("a", "", 2, 1, &[]).unwrap();
         cache.write(0, &[1.0]).unwrap();
         let mut bytes = fs::read(cache.path()).unwrap();
         let (first, len) = (HEADER as usize, entry_len(1));
@@ -429,18 +440,18 @@ mod tests {
         let one = HEADER + entry_len(8) as u64;
         let (_place, folder) = folder(2 * one);
         for (age, key) in [(3, "a"), (2, "b")] {
-            let cache = folder.open(key, key, 1, 8, None).unwrap();
+            let cache = folder.open(key, key, 1, 8, &[]).unwrap();
             let used = SystemTime::now() - std::time::Duration::from_secs(age);
             let times = FileTimes::new().set_modified(used);
             cache.file.set_times(times).unwrap();
         }
-        folder.open("a", "a", 1, 8, None).unwrap();
-        folder.open("c", "c", 1, 8, None).unwrap();
+        folder.open("a", "a", 1, 8, &[]).unwrap();
+        folder.open("c", "c", 1, 8, &[]).unwrap();
         let left: Vec<_> = folder.files().unwrap();
         let mut left: Vec<_> = left.iter().map(|file| file.description.as_str()).collect();
         left.sort_unstable();
         assert_eq!(left, ["a", "c"]);
-        let error = folder.open("d", "", 300, 8, None).unwrap_err().to_string();
+        let error = folder.open("d", "", 300, 8, &[]).unwrap_err().to_string();
         assert!(error.contains("the limit is"), "{error}");
         assert_eq!(folder.clear().unwrap().len(), 2);
         assert!(folder.files().unwrap().is_empty());
@@ -450,19 +461,19 @@ mod tests {
     fn files_of_one_run_do_not_make_room_for_each_other() {
         let one = HEADER + entry_len(8) as u64;
         let (_place, folder) = folder(2 * one);
-        let training = folder.open("a", "", 1, 8, None).unwrap();
-        let both = folder.open("b", "", 1, 8, Some(&training));
+        let training = folder.open("a", "", 1, 8, &[]).unwrap();
+        let both = folder.open("b", "", 1, 8, &[&training]);
         assert!(both.is_ok() && folder.files().unwrap().len() == 2);
         let (_place, folder) = self::folder(2 * one - 1);
-        let training = folder.open("a", "", 1, 8, None).unwrap();
-        assert!(folder.open("b", "", 1, 8, Some(&training)).is_err());
+        let training = folder.open("a", "", 1, 8, &[]).unwrap();
+        assert!(folder.open("b", "", 1, 8, &[&training]).is_err());
         assert_eq!(folder.files().unwrap().len(), 1);
     }
 
     #[test]
     fn what_somebody_else_put_there_stays() {
         let (_place, folder) = folder(LIMIT);
-        let cache = folder.open("a", "the model", 1, 2, None).unwrap();
+        let cache = folder.open("a", "the model", 1, 2, &[]).unwrap();
         cache.write(0, &[0.5; 2]).unwrap();
         let theirs = folder.path().join("thesis.features");
         fs::write(&theirs, "two years of work").unwrap();
@@ -474,10 +485,10 @@ mod tests {
     #[test]
     fn a_damaged_header_is_repaired() {
         let (_place, folder) = folder(LIMIT);
-        let cache = folder.open("a", "the model", 1, 2, None).unwrap();
+        let cache = folder.open("a", "the model", 1, 2, &[]).unwrap();
         cache.write(0, &[0.5; 2]).unwrap();
         write_at(&cache.file, &[0; 64], 0).unwrap();
-        let repaired = folder.open("a", "the model", 1, 2, None).unwrap();
+        let repaired = folder.open("a", "the model", 1, 2, &[]).unwrap();
         assert_eq!(repaired.read(0), Some(vec![0.5; 2]));
         assert_eq!(folder.files().unwrap()[0].description, "the model");
     }

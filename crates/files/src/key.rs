@@ -64,6 +64,10 @@ keys! {
     FREEZE_EPOCHS = "freeze_epochs";
     /// Part of the network to train.
     TRAIN = "train";
+    /// How the head is found while the backbone is frozen.
+    HEAD = "head";
+    /// Layers that a head in closed form reads.
+    HEAD_LAYERS = "head_layers";
     /// Batch size of the thawed phases.
     BATCH = "batch";
     /// Batch size of the frozen phases.

@@ -10,6 +10,7 @@ mod blocks;
 pub mod detector;
 mod efficientnet;
 mod efficientnet_lite;
+mod head_layers;
 mod mobilenet_v2;
 mod mobilenet_v3;
 mod mobilenet_v4;
@@ -19,6 +20,7 @@ mod strides;
 mod tapped;
 
 pub use architecture::{Architecture, Convention, Stage, StageError};
+pub use head_layers::head_layers;
 pub use record::{Interpolation, Numerics, Pretrained, PublishedFile, Record};
 pub use tapped::Tapped;
 

@@ -1,5 +1,7 @@
 //! Means of activations inside a backbone, read in inference.
 
+use std::ops::Range;
+
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::layers::Layer;
 use warmstart_nn::ops::image_means;
@@ -62,17 +64,76 @@ impl Tapped {
         })
     }
 
+    /// Channels of each of the activations.
+    pub fn channels(&self) -> Vec<usize> {
+        // Large enough for every network's strides.
+        const SIZE: usize = 64;
+        let mut channels = vec![0; self.taps];
+        let mut shape = [SIZE, SIZE, 3];
+        for stage in &self.stages {
+            let shapes = stage.graph.output_shapes(&[shape]);
+            for (&tap, [_, _, of_tap]) in stage.taps.iter().zip(&shapes[1..]) {
+                channels[tap] = *of_tap;
+            }
+            shape = shapes[0];
+        }
+        channels
+    }
+
+    /// Number of stages that an activation depends on.
+    pub fn stages_before(&self, tap: usize) -> usize {
+        let has_it = |stage: &TappedStage| stage.taps.contains(&tap);
+        self.stages
+            .iter()
+            .position(has_it)
+            .map_or(0, |stage| stage + 1)
+    }
+
     /// The layers that it runs.
     pub fn layers(&self) -> impl Iterator<Item = &Layer> {
         self.stages.iter().flat_map(|stage| stage.graph.layers())
     }
 
+    /// The [`means`](Self::means) as maps `[batch, 1, 1, channels]`.
+    pub fn mean_maps(&self, images: Tensor<4>, folded: &Folded) -> Vec<Tensor<4>> {
+        self.means(images, folded).into_iter().map(as_map).collect()
+    }
+
     /// The mean over the image of each tap, `[batch, channels]`, for images `[batch, height, width, 3]`.
     /// `folded` has the backbone's layers.
     pub fn means(&self, images: Tensor<4>, folded: &Folded) -> Vec<Tensor<2>> {
-        let mut means: Vec<Option<Tensor<2>>> = vec![None; self.taps];
-        let mut x = images;
-        for stage in &self.stages {
+        let mut means = vec![None; self.taps];
+        self.run(0..self.stages.len(), images, folded, &mut means);
+        complete(means)
+    }
+
+    /// The means as maps, as [`mean_maps`](Self::mean_maps) has them, of two networks that share their first `shared`
+    /// stages, which run once.
+    pub fn mean_maps_of_both(
+        &self,
+        images: Tensor<4>,
+        [one, other]: [&Folded; 2],
+        shared: usize,
+    ) -> [Vec<Tensor<4>>; 2] {
+        let shared = shared.min(self.stages.len());
+        let mut means = vec![None; self.taps];
+        let x = self.run(0..shared, images, one, &mut means);
+        [one, other].map(|folded| {
+            let mut means = means.clone();
+            self.run(shared..self.stages.len(), x.clone(), folded, &mut means);
+            complete(means).into_iter().map(as_map).collect()
+        })
+    }
+
+    /// Runs some stages, keeps the means of their taps, and returns the last stage's result.
+    fn run(
+        &self,
+        stages: Range<usize>,
+        mut x: Tensor<4>,
+        folded: &Folded,
+        means: &mut [Option<Tensor<2>>],
+    ) -> Tensor<4> {
+        for stage in &self.stages[stages] {
             let mut forward = Forward::Inference(folded);
             let mut results = stage.graph.forward(vec![x], &mut forward);
             for (&tap, value) in stage.taps.iter().zip(results.drain(1..)) {
@@ -80,11 +141,21 @@ impl Tapped {
             }
             x = results.remove(0);
         }
-        let means = means.into_iter();
-        means
-            .map(|mean| mean.expect("each tap is in a stage"))
-            .collect()
+        x
     }
+}
+
+fn complete(means: Vec<Option<Tensor<2>>>) -> Vec<Tensor<2>> {
+    let means = means.into_iter();
+    means
+        .map(|mean| mean.expect("each tap is in a stage"))
+        .collect()
+}
+
+/// Means `[batch, channels]` as a map `[batch, 1, 1, channels]`.
+fn as_map(means: Tensor<2>) -> Tensor<4> {
+    let [batch, channels] = means.dims();
+    means.reshape([batch, 1, 1, channels])
 }
 
 /// The value that goes into a convolution.

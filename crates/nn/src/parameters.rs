@@ -83,6 +83,20 @@ impl Parameters {
         self.tensors.contains_key(name)
     }
 
+    /// The tensors for whose names `rename` has a new one, under that.
+    pub fn renamed(&self, rename: impl Fn(&str) -> Option<String>) -> Self {
+        let tensors = self.tensors.iter();
+        let renamed = tensors.filter_map(|(name, tensor)| Some((rename(name)?, tensor.clone())));
+        Self {
+            tensors: renamed.collect(),
+        }
+    }
+
+    /// Takes the tensors of others in place of those of the same names, and inserts the rest.
+    pub fn replace(&mut self, others: Self) {
+        self.tensors.extend(others.tensors);
+    }
+
     /// Adds the tensors of others to those of the same names, and inserts the rest.
     pub fn add(&mut self, others: Self) {
         for (name, other) in others.tensors {

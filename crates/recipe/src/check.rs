@@ -91,6 +91,7 @@ impl Phase {
         if matches!(self.views, Views::Number(_)) && self.train.freezes_nothing() {
             return Err(self.refusal("views", "\"fresh\" where nothing is frozen"));
         }
+        self.check_head(task)?;
         self.check_augmentation(task)?;
         for (key, reason) in task.defaults().without {
             let has_effect = match &json(self)[*key] {
@@ -105,6 +106,28 @@ impl Phase {
                     &format!("left out in {}, {reason}", task.defaults().noun),
                 ));
             }
+        }
+        Ok(())
+    }
+
+    fn check_head(&self, task: TaskKind) -> Result<(), Error> {
+        let has_classes = match task {
+            TaskKind::Classify => true,
+            TaskKind::Detect => false,
+        };
+        if !self.is_solved() {
+            return if self.head_layers.is_auto() {
+                Ok(())
+            } else {
+                Err(self.refusal("head_layers", "left out unless head is \"ridge\""))
+            };
+        }
+        if !has_classes || !self.train.freezes_backbone() {
+            let range = "\"linear\" in detection, and where a part of the backbone trains";
+            return Err(self.refusal("head", range));
+        }
+        if self.epochs != 1 {
+            return Err(self.refusal("epochs", "1 where head is \"ridge\": it is solved once"));
         }
         Ok(())
     }

@@ -92,6 +92,12 @@ choices! {
         Frozen = "frozen": "The running statistics, unchanged; scale and shift still learn",
     }
 
+    /// How the head of a phase with a frozen backbone is found.
+    HeadKind {
+        Ridge = "ridge": "Solved in closed form on features of several layers, by ridge regression",
+        Linear = "linear": "Trained step by step on the last layer",
+    }
+
     /// Optimizer. Settings that are not options have PyTorch's defaults.
     OptimizerKind {
         Sgd = "sgd": "Stochastic gradient descent with Nesterov momentum 0.9",

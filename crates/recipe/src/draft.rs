@@ -10,6 +10,20 @@ use crate::two_phases::{override_phases, usual_phases};
 use crate::user_value::UserValue;
 use warmstart_files::Key;
 
+/// Options that have an effect only where the head is trained by steps.
+const OF_STEPS: [&str; 10] = [
+    "lr",
+    "schedule",
+    "warmup",
+    "weight_decay",
+    "label_smoothing",
+    "clip_norm",
+    "ema_decay",
+    "dropout",
+    "balance",
+    "views",
+];
+
 /// The place of a phase in a run.
 struct PlaceInRun {
     /// Its number, from 1.
@@ -94,6 +108,8 @@ impl Draft {
         };
         let train = draft.train.clone().ok_or_else(|| missing(Key::TRAIN, ""))?;
         let epochs = draft.epochs.ok_or_else(|| missing(Key::EPOCHS, ""))?;
+        let gives_steps =
+            draft.augmentation.is_some() || OF_STEPS.iter().any(|option| draft.gives(option));
         let optimizer = draft.optimizer.unwrap_or(OptimizerKind::AdamW);
         let [frozen, thawed] = defaults.batches;
         let usual = if train.freezes_backbone() {
@@ -121,12 +137,17 @@ impl Draft {
             pretrained,
             images,
             train: &train,
+            gives_steps,
             epochs,
             optimizer,
             batch,
             usual_batch,
         };
-        draft.phase_options(name.clone(), augmentation, &context)
+        let mut phase = draft.phase_options(name.clone(), augmentation, &context)?;
+        if phase.is_solved() {
+            phase.epochs = phase.epochs.min(1);
+        }
+        Ok(phase)
     }
 }
 

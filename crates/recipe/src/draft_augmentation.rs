@@ -64,7 +64,7 @@ pub(crate) fn refuse_foreign(keys: &[(&str, bool)], task: &str) -> Result<(), Er
 
 #[cfg(test)]
 mod tests {
-    use crate::{Augmentation, Draft, Phase, TaskKind, TrainingImages};
+    use crate::{Augmentation, Draft, HeadKind, Phase, TaskKind, TrainingImages};
 
     fn phases(text: &str) -> Result<Vec<Phase>, String> {
         let text = format!("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n{text}");
@@ -135,6 +135,7 @@ mod tests {
             .resolve(320, None)
             .unwrap();
         recipe.task = TaskKind::Detect;
+        recipe.phases[0].head = HeadKind::Linear;
         recipe.fit = warmstart_data::Fit::Letterbox;
         let error = recipe.check().unwrap_err().to_string();
         assert!(

@@ -16,6 +16,7 @@ mod draft;
 mod draft_augmentation;
 mod error;
 pub mod folds;
+mod head_layers;
 mod init;
 mod keep;
 mod keys;
@@ -40,10 +41,13 @@ mod views;
 
 pub use augmentation::Augmentation;
 pub use checkpoint_every::CheckpointEvery;
-pub use choices::{Balance, BatchNorm, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind};
+pub use choices::{
+    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind,
+};
 pub use defaults::TaskDefaults;
 pub use draft_augmentation::DraftAugmentation;
 pub use error::{Error, Fields, Mistake, Problem};
+pub use head_layers::HeadLayers;
 pub use init::Init;
 pub use keep::Keep;
 pub use keys::has_flag;

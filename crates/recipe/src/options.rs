@@ -14,7 +14,9 @@ use warmstart_data::Fit;
 
 use crate::augmentation::Augmentation;
 use crate::checkpoint_every::CheckpointEvery;
-use crate::choices::{Balance, BatchNorm, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind};
+use crate::choices::{
+    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind,
+};
 use crate::declare::{
     checked_value, default_words, is_decided_later, name_above, options, resolved, stored_type,
 };
@@ -22,6 +24,7 @@ use crate::defaults::TaskDefaults;
 use crate::draft_augmentation::DraftAugmentation;
 use crate::error::Error;
 use crate::folds::FoldId;
+use crate::head_layers::HeadLayers;
 use crate::init::Init;
 use crate::keep::Keep;
 use crate::memory::Memory;
@@ -66,6 +69,8 @@ pub(crate) struct PhaseContext<'a> {
     /// Training images, once they are known.
     pub images: Option<TrainingImages>,
     pub train: &'a Train,
+    /// Whether the user gives an option of its steps.
+    pub gives_steps: bool,
     pub epochs: usize,
     pub optimizer: OptimizerKind,
     pub batch: usize,
@@ -270,6 +275,41 @@ options! {
             range: Range::any(),
             flag: Flag::None,
             resume: Resume::FIXED_IN_PHASE,
+        }
+        /// How the head is found while the backbone is frozen
+        head: HeadKind {
+            default: rule ("ridge while the whole backbone is frozen; linear for detectors, and where an option of its steps is given", |phase: &PhaseContext| {
+                // A recipe of a version that knew only steps gives all of them.
+                if phase.is_thawed() || phase.gives_steps { HeadKind::Linear } else { phase.defaults.head }
+            }),
+            range: Range::any(),
+            flag: Flag::Phases {
+                value: "HEAD",
+                frozen: Some(PhaseFlag {
+                    name: "head",
+                    documentation: "How the head is found while the backbone is frozen. A ridge head is solved once, so its phase is one epoch",
+                    default: "ridge; linear for detectors, and where an option of its steps is given, such as a learning rate",
+                }),
+                thawed: None,
+            },
+            resume: Resume::FIXED_IN_PHASE,
+            stored: #[serde(default = "trained_by_steps")],
+        }
+        /// Layers that a ridge head reads: "auto", "last", or names of stages and convolutions, whose input is read, besides the last
+        head_layers: HeadLayers {
+            default: rule ("auto", |_: &PhaseContext| HeadLayers::Auto),
+            range: Range::any(),
+            flag: Flag::Phases {
+                value: "LAYERS",
+                frozen: Some(PhaseFlag {
+                    name: "head_layers",
+                    documentation: "Layers that a ridge head reads: auto, last, or names of stages and convolutions, whose input is read, besides the last",
+                    default: "auto: late layers of each network (docs/small-data.md)",
+                }),
+                thawed: None,
+            },
+            resume: Resume::FIXED_IN_PHASE,
+            stored: #[serde(default, skip_serializing_if = "HeadLayers::is_auto")],
         }
         /// Batch size, or auto
         batch: Auto<usize> {
@@ -482,6 +522,11 @@ options! {
 
 fn yes() -> bool {
     true
+}
+
+/// The head of phases that earlier versions wrote.
+fn trained_by_steps() -> HeadKind {
+    HeadKind::Linear
 }
 
 #[cfg(test)]

@@ -3,10 +3,19 @@
 use std::collections::BTreeSet;
 
 use crate::augmentation::Augmentation;
+use crate::choices::HeadKind;
 use crate::options::Phase;
 use crate::views::{View, Views};
 
 impl Phase {
+    /// Whether the head is solved in closed form rather than trained by steps.
+    pub fn is_solved(&self) -> bool {
+        match self.head {
+            HeadKind::Ridge => true,
+            HeadKind::Linear => false,
+        }
+    }
+
     /// Images that go through the trained part at a time.
     pub fn micro_batch(&self) -> usize {
         self.micro_batch.unwrap_or(self.batch).min(self.batch)

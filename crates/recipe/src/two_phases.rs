@@ -116,6 +116,7 @@ mod tests {
     use std::ffi::OsStr;
 
     use super::*;
+    use crate::HeadKind;
 
     /// A draft of a file and flags: `(is_frozen, key, text)`.
     fn draft(file: &str, flags: &[(bool, &str, &str)]) -> Draft {
@@ -138,7 +139,8 @@ mod tests {
 
     #[test]
     fn a_file_with_weights_gives_a_freeze_and_a_thaw() {
-        let recipe = draft("", &[]).resolve(224, None).unwrap();
+        let flags = [(true, "head", "linear")];
+        let recipe = draft("", &flags).resolve(224, None).unwrap();
         let [freeze, thaw] = &recipe.phases[..] else {
             panic!()
         };
@@ -163,8 +165,40 @@ mod tests {
     }
 
     #[test]
+    fn a_head_is_solved_in_one_epoch_unless_an_option_of_its_steps_is_given() {
+        let of = |flags: &[(bool, &str, &str)]| {
+            let recipe = draft("", flags).resolve(224, None).unwrap();
+            let [freeze, thaw] = &recipe.phases[..] else {
+                panic!()
+            };
+            (freeze.head, freeze.epochs, thaw.head, thaw.epochs)
+        };
+        let (ridge, linear) = (HeadKind::Ridge, HeadKind::Linear);
+        assert_eq!(of(&[]), (ridge, 1, linear, 6));
+        assert_eq!(of(&[(true, "batch", "8")]), (ridge, 1, linear, 6));
+        assert_eq!(of(&[(true, "lr", "1e-3")]), (linear, 8, linear, 6));
+        assert_eq!(of(&[(true, "views", "4")]), (linear, 8, linear, 6));
+        let thawed = draft("", &[(false, "head", "ridge")]).resolve(224, None);
+        assert!(
+            thawed
+                .unwrap_err()
+                .to_string()
+                .contains("where a part of the backbone trains")
+        );
+        let layers = draft(
+            "",
+            &[(true, "head", "linear"), (true, "head_layers", "last")],
+        );
+        assert!(refused(&layers).contains("left out unless head is"));
+    }
+
+    #[test]
     fn epochs_is_a_total() {
-        let flags = [(true, "epochs", "3"), (false, "epochs", "5")];
+        let flags = [
+            (true, "head", "linear"),
+            (true, "epochs", "3"),
+            (false, "epochs", "5"),
+        ];
         let recipe = draft("", &flags).resolve(224, None).unwrap();
         assert_eq!([recipe.phases[0].epochs, recipe.phases[1].epochs], [3, 2]);
         let flags = [(true, "epochs", "6"), (false, "epochs", "5")];

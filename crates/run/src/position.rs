@@ -67,12 +67,13 @@ pub fn ends_phase(recipe: &Recipe, history: &[EpochRecord], epoch: usize) -> boo
 
 /// Whether a phase ends early after these epochs: the last `patience` of them were no better than the best before.
 pub fn is_out_of_patience(phase: &Phase, epochs: &[EpochRecord]) -> bool {
-    let mut best = f64::NEG_INFINITY;
+    let mut best: Option<&EpochRecord> = None;
     let mut since = 0;
     for record in epochs {
         // A metric that is not finite is no better.
-        if record.metric > best {
-            best = record.metric;
+        let is_better = best.map_or(!record.metric.is_nan(), |best| record.is_better_than(best));
+        if is_better {
+            best = Some(record);
             since = 0;
         } else {
             since += 1;
@@ -94,6 +95,13 @@ pub fn with_epochs(
     let (total, done) = (recipe.epochs(), history.len());
     let next = next(&recipe, history);
     let last = recipe.phases.len() - 1;
+    if recipe.phases[last].is_solved() {
+        let what = "the last phase solves for a head, which more epochs do not change";
+        return Err(Problem::new(what)
+            .of_key(Key::EPOCHS)
+            .fix("to train the backbone as well, start a run with this one as its weights")
+            .into());
+    }
     let left = |phases: &[Phase]| phases.iter().map(|phase| phase.epochs).sum::<usize>();
     let before_last = match next {
         Some(next) => done + left(&recipe.phases[next.phase..last]) - next.epoch_in_phase,
@@ -141,12 +149,13 @@ pub fn history(recipe: &Recipe, done: usize) -> Vec<EpochRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use warmstart_recipe::Draft;
+    use warmstart_recipe::{Draft, HeadKind};
 
     fn recipe(freeze: usize, total: usize) -> Recipe {
         let mut draft: Draft =
             toml::from_str("data = 'd'\nmodel = 'm'\nweights = 'w.pth'\n").unwrap();
         draft.frozen.epochs = Some(freeze);
+        draft.frozen.head = Some(HeadKind::Linear);
         draft.thawed.epochs = Some(total);
         draft.resolve(224, None).unwrap()
     }

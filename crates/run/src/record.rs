@@ -49,6 +49,14 @@ pub struct EpochRecord {
     pub peak_memory_mb: f64,
 }
 
+impl EpochRecord {
+    /// Whether its metric is higher, or its validation loss lower where the metrics are equal.
+    pub fn is_better_than(&self, other: &Self) -> bool {
+        let is_equal = self.metric == other.metric;
+        self.metric > other.metric || (is_equal && self.val_loss < other.val_loss)
+    }
+}
+
 #[cfg(test)]
 impl EpochRecord {
     /// An epoch of the thaw with nothing but its metric.
@@ -94,6 +102,21 @@ pub struct EpochFigure {
     /// Its 95% confidence interval, in classification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
+    /// The kind of model that has it, where a run has several at one epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ModelKind>,
+}
+
+/// A model that a run may keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelKind {
+    /// The pretrained backbone with a new head.
+    Probe,
+    /// The thawed network, with a head that was solved again on its features.
+    Thaw,
+    /// The mean of the probabilities of these two.
+    Mean,
 }
 
 impl fmt::Display for EpochFigure {
@@ -107,7 +130,8 @@ impl fmt::Display for EpochFigure {
 }
 
 impl EpochFigure {
-    /// The earliest epoch with the highest metric; a metric that is not finite never wins.
+    /// The epoch with the highest metric, among equals the one with the lowest validation loss, and the earliest of
+    /// those; a metric that is not finite never wins.
     pub fn highest<'a>(
         history: impl IntoIterator<Item = &'a EpochRecord>,
         metric: &str,
@@ -115,7 +139,7 @@ impl EpochFigure {
         let mut highest: Option<&EpochRecord> = None;
         for record in history {
             if highest
-                .is_none_or(|highest| highest.metric.is_nan() || record.metric > highest.metric)
+                .is_none_or(|highest| highest.metric.is_nan() || record.is_better_than(highest))
             {
                 highest = Some(record);
             }
@@ -126,6 +150,7 @@ impl EpochFigure {
             metric: metric.to_owned(),
             value: record.metric,
             interval: record.interval,
+            kind: None,
         })
     }
 }
@@ -143,6 +168,9 @@ mod tests {
             EpochRecord::example(4, 0.6),
         ];
         assert_eq!(EpochFigure::highest(&history, "accuracy").unwrap().epoch, 2);
+        let mut history = history;
+        history[2].val_loss = -0.1;
+        assert_eq!(EpochFigure::highest(&history, "accuracy").unwrap().epoch, 3);
     }
 
     #[test]

@@ -113,6 +113,8 @@ mod tests {
             weights: None,
             p_value: Some(0.073),
             level: 0.05,
+            mean: None,
+            kind: None,
         };
         let run = summary(kept, highest.clone(), Some(verdict));
         assert_eq!(

@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use warmstart_recipe::{Key, Recipe};
 
-use crate::record::{EpochFigure, EpochRecord};
+use crate::record::{EpochFigure, EpochRecord, ModelKind};
 
 /// The p-value below which a thaw is kept. The highest of the thaw's epochs is compared, so a thaw that is no better is
 /// kept more often than that.
 pub const LEVEL: f64 = 0.05;
+
+/// The rule for three candidates, in words.
+const RULE: &str = "docs/small-data.md has the rule";
 
 /// The epoch with the highest metric of each of a run's two parts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +49,12 @@ pub struct Verdict {
     pub p_value: Option<f64>,
     /// The p-value below which the thawed model is kept.
     pub level: f64,
+    /// The mean of the frozen and the thawed model, where the head of the frozen one was solved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean: Option<EpochFigure>,
+    /// The kept one of three candidates; `None` where there are two, and the p-value decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ModelKind>,
 }
 
 impl Candidates {
@@ -73,6 +82,12 @@ impl Candidates {
 impl Verdict {
     /// The kept epoch; `None` if the run had no epoch.
     pub fn kept(&self) -> Option<&EpochFigure> {
+        match self.kind {
+            Some(ModelKind::Probe) => return self.frozen.as_ref(),
+            Some(ModelKind::Thaw) => return self.thawed.as_ref(),
+            Some(ModelKind::Mean) => return self.mean.as_ref(),
+            None => {}
+        }
         match (&self.frozen, &self.thawed) {
             (Some(frozen), Some(_)) if !self.thaw_is_better() => Some(frozen),
             (frozen, thawed) => thawed.as_ref().or(frozen.as_ref()),
@@ -91,6 +106,9 @@ impl Verdict {
     /// The p-value that was found and the one that was needed, in words; `None` where the thawed model is kept, or
     /// nothing was compared.
     pub fn reason_against_thaw(&self) -> Option<String> {
+        if let Some(kind) = self.kind {
+            return Some(format!("the {} is kept ({RULE})", kind.words()));
+        }
         let p_value = self.p_value.filter(|_| !self.thaw_is_better())?;
         Some(format!("{}, needs p < {}", chance(p_value), self.level))
     }
@@ -100,6 +118,13 @@ impl Verdict {
         let (frozen, thawed, p_value) =
             (self.frozen.as_ref()?, self.thawed.as_ref()?, self.p_value?);
         let chance = chance(p_value);
+        if let (Some(kind), Some(mean)) = (self.kind, &self.mean) {
+            return Some(format!(
+                "on the same validation images: thawed {thawed}, with its head solved again; frozen {frozen}; their \
+                 mean {mean}; the thaw's gain has {chance}: the {} is kept",
+                kind.words()
+            ));
+        }
         let figures = format!("thawed {thawed}, frozen {frozen}; {chance}");
         if self.thaw_is_better() {
             return Some(format!(
@@ -122,6 +147,16 @@ impl Verdict {
     }
 }
 
+impl ModelKind {
+    fn words(self) -> &'static str {
+        match self {
+            Self::Probe => "frozen model",
+            Self::Thaw => "thawed model",
+            Self::Mean => "mean of the frozen and the thawed model",
+        }
+    }
+}
+
 fn chance(p_value: f64) -> String {
     if p_value < 0.001 {
         "p < 0.001".to_owned()
@@ -134,7 +169,7 @@ fn chance(p_value: f64) -> String {
 mod tests {
     use super::*;
     use crate::position;
-    use warmstart_recipe::Draft;
+    use warmstart_recipe::{Draft, HeadKind};
 
     fn verdict(p_value: f64) -> Verdict {
         let figure = |epoch, value| {
@@ -146,6 +181,8 @@ mod tests {
             weights: None,
             p_value: Some(p_value),
             level: LEVEL,
+            mean: None,
+            kind: None,
         }
     }
 
@@ -181,7 +218,8 @@ mod tests {
 
     #[test]
     fn a_run_has_a_candidate_before_and_one_after_the_thaw() {
-        let draft: Draft = toml::from_str("data = 'd'\nmodel = 'm'\nweights = 'w'").unwrap();
+        let mut draft: Draft = toml::from_str("data = 'd'\nmodel = 'm'\nweights = 'w'").unwrap();
+        draft.frozen.head = Some(HeadKind::Linear);
         let recipe = draft.resolve(224, None).unwrap();
         let mut history = position::history(&recipe, 14);
         history[3].metric = 0.7;

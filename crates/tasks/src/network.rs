@@ -26,8 +26,6 @@ pub fn images(pixels: &[&[f32]], size: usize, device: &Device) -> Tensor<4> {
 
 /// A network out of a model file.
 pub(crate) struct Network {
-    /// Every parameter, the head's included.
-    pub parameters: Parameters,
     /// Every layer.
     pub folded: Folded,
     backbone: Architecture,
@@ -45,19 +43,11 @@ impl Network {
         file: &mut WeightFile,
     ) -> Result<Self, Error> {
         let device = warmstart_nn::device();
-        let mut expected = backbone.backbone_parameters();
-        expected.extend(head);
-        let tensors = expected.iter().filter_map(|info| {
-            let tensor = file.tensors.get(&info.name)?;
-            Some((info.name.as_str(), tensor.data.as_slice()))
-        });
-        require_sound(&file.path, tensors)?;
-        let parameters = complete_parameters(file, &expected, &device)?;
+        let parameters = sound_parameters(&backbone, head, file, &device)?;
         let stages = 0..backbone.stages.len();
         let layers = backbone.layers(stages).chain(layers);
         Ok(Self {
             folded: fold(&parameters, layers, &device),
-            parameters,
             backbone,
             image_size: info.preprocessing.crop,
             device,
@@ -71,6 +61,25 @@ impl Network {
         let mut forward = Forward::Inference(&self.folded);
         self.backbone.forward_maps(stages, images, &mut forward)
     }
+}
+
+/// The parameters of a backbone and a head out of a file.
+///
+/// # Errors
+/// If one is missing, has another shape, or values that turn every result into NaN.
+pub(crate) fn sound_parameters(
+    backbone: &Architecture,
+    head: Vec<ParameterInfo>,
+    file: &mut WeightFile,
+    device: &Device,
+) -> Result<Parameters, Error> {
+    let mut expected = backbone.backbone_parameters();
+    expected.extend(head);
+    // All tensors, those of a twin among them.
+    let tensors = file.tensors.iter();
+    let tensors = tensors.map(|(name, tensor)| (name.as_str(), tensor.data.as_slice()));
+    require_sound(&file.path, tensors)?;
+    complete_parameters(file, &expected, device)
 }
 
 /// The error of an evaluation without any image; `unreadable` has the reason for each.

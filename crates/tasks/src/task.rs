@@ -167,6 +167,10 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// The metrics of an evaluation.
     fn evaluation(&self, tally: &Self::Tally) -> Evaluation;
 
+    /// The evaluation of the mean of two models' outputs on the same images in the same order; `None` where a task's
+    /// outputs have no mean.
+    fn mean_of(&self, tallies: [&Self::Tally; 2]) -> Option<Self::Tally>;
+
     /// p-value of the gain in the metric from `before` to `after`, which are of the same images in the same order: the
     /// chance of a gain at least as large if `after` were no better.
     fn gain_p_value(&self, before: &Self::Tally, after: &Self::Tally) -> f64;

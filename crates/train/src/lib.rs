@@ -7,6 +7,7 @@
 pub mod epoch;
 mod expectations;
 pub mod frozen;
+pub mod head_layers;
 pub mod initial_weights;
 pub mod layer_sequential;
 pub mod linear_probe;
@@ -18,6 +19,7 @@ pub mod plan;
 pub mod resources;
 pub mod run_loop;
 pub mod schedule;
+pub mod solved_head;
 pub mod step;
 pub mod trainer;
 pub mod training_state;

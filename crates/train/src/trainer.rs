@@ -3,16 +3,17 @@
 use std::sync::Arc;
 
 use warmstart_data::{Fit, Loader, batches};
-use warmstart_models::Architecture;
+use warmstart_models::{Architecture, StageError, Tapped};
 use warmstart_nn::burn::tensor::{Device, Tensor};
-use warmstart_nn::{Forward, ParameterInfo, Parameters, release_free_memory};
-use warmstart_recipe::{Error, Phase, Recipe, architecture};
+use warmstart_nn::{Folded, Forward, ParameterInfo, Parameters, release_free_memory};
+use warmstart_recipe::{Error, Key, Phase, Problem, Recipe, architecture};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 use crate::frozen::{FeatureKey, Frozen, Prepared, Source};
+use crate::head_layers::layers_of;
 use crate::memory;
 use crate::phase_setup::{PhaseSetup, boundary};
 use crate::resources::Resources;
@@ -20,6 +21,9 @@ use crate::step::Step;
 
 /// Images that are prepared ahead of the batch that trains, rounded up to whole batches.
 const IMAGES_AHEAD: usize = 8;
+
+/// A function of a batch in an evaluation: the backbone's features, the head's layers, and the targets.
+type EachBatch<'a, T> = &'a mut dyn FnMut(Vec<Tensor<4>>, &Folded, &[<T as Task>::Target]);
 
 /// Everything a run needs except its folder and training state.
 pub struct Trainer<T: Task> {
@@ -60,7 +64,7 @@ impl<T: Task> Trainer<T> {
     /// A trainer for the images of a recipe.
     ///
     /// # Errors
-    /// If there is no such model, or no such stage in it.
+    /// If there is no such model, or no such stage or layer in it.
     pub fn new(
         recipe: Recipe,
         data: TaskData<T::Label>,
@@ -74,7 +78,7 @@ impl<T: Task> Trainer<T> {
             .collect::<Result<_, _>>()?;
         let data = Arc::new(data);
         let preprocessing = T::preprocessing(architecture.pretrained(), &recipe);
-        Ok(Self {
+        let trainer = Self {
             info: ModelInfo::new(T::KIND, &architecture, &data.classes, preprocessing.clone()),
             task: Arc::new(T::new(&recipe, &architecture, &data, preprocessing)),
             recipe,
@@ -83,7 +87,12 @@ impl<T: Task> Trainer<T> {
             data,
             resources,
             device: warmstart_nn::device(),
-        })
+        };
+        let phases = trainer.recipe.phases.iter();
+        for phase in phases.filter(|phase| phase.is_solved()) {
+            trainer.values_of_layers(&layers_of(&trainer.architecture, &phase.head_layers))?;
+        }
+        Ok(trainer)
     }
 
     /// Changes `fit`, and the preprocessing with it.
@@ -119,6 +128,55 @@ impl<T: Task> Trainer<T> {
         )
     }
 
+    /// The whole backbone, frozen, with the means of some layers as features, for `images` images at a time, without a
+    /// cache.
+    ///
+    /// # Errors
+    /// If the architecture does not have a layer.
+    pub fn frozen_layers(
+        &self,
+        layers: &[String],
+        parameters: &Parameters,
+        images: usize,
+    ) -> Result<Frozen, Error> {
+        let size = self.info.preprocessing.crop;
+        Frozen::of_layers(
+            &self.architecture,
+            layers,
+            parameters,
+            size,
+            images,
+            &self.device,
+        )
+        .map_err(no_layer)
+    }
+
+    /// Values of each of some layers, averaged over the image.
+    ///
+    /// # Errors
+    /// If the architecture does not have a layer.
+    pub fn values_of_layers(&self, layers: &[String]) -> Result<Vec<usize>, Error> {
+        let names: Vec<&str> = layers.iter().map(String::as_str).collect();
+        let tapped = Tapped::new(&self.architecture, &names).map_err(no_layer)?;
+        Ok(tapped.channels())
+    }
+
+    /// The frozen part of a phase.
+    fn frozen_part(
+        &self,
+        phase: &Phase,
+        boundary: usize,
+        parameters: &Parameters,
+    ) -> Result<Frozen, Error> {
+        let images = phase.micro_batch();
+        if phase.is_solved() {
+            let layers = layers_of(&self.architecture, &phase.head_layers);
+            self.frozen_layers(&layers, parameters, images)
+        } else {
+            Ok(self.frozen(boundary, parameters, images))
+        }
+    }
+
     /// The key of the features of a phase that begins with these parameters.
     pub fn feature_key<'a>(
         &'a self,
@@ -148,12 +206,13 @@ impl<T: Task> Trainer<T> {
             unchanged = unchanged.min(boundary);
             let places = phase.places(first_epoch);
             first_epoch += phase.epochs;
-            match (phase.kept_views(), &self.resources.cache) {
-                (Some(views), Some(folder)) if boundary > 0 && is_unchanged => {
-                    let key = self.feature_key(phase, parameters);
-                    key.kept(boundary, (views, &places), folder)
-                }
-                _ => [0.0; 2],
+            let kept = |folder| {
+                let frozen = self.frozen_part(phase, boundary, parameters).ok()?;
+                frozen.shares_kept(&self.feature_key(phase, parameters), &places, folder)
+            };
+            match &self.resources.cache {
+                Some(folder) if boundary > 0 && is_unchanged => kept(folder).unwrap_or_default(),
+                Some(_) | None => [0.0; 2],
             }
         });
         shares.collect()
@@ -173,7 +232,7 @@ impl<T: Task> Trainer<T> {
         release_free_memory();
         memory::reset_peak();
         let setup = PhaseSetup::new(phase, &self.architecture, &self.task.head().parameters)?;
-        let mut frozen = self.frozen(setup.boundary, parameters, phase.micro_batch());
+        let mut frozen = self.frozen_part(phase, setup.boundary, parameters)?;
         let opened = match &self.resources.cache {
             Some(cache) => frozen.open_cache(&self.feature_key(phase, parameters), cache),
             None => Ok(None),
@@ -233,6 +292,60 @@ impl<T: Task> Trainer<T> {
         split: EvaluationSplit,
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
+        let mut tally = T::Tally::default();
+        let whole = self.evaluate_each(
+            parameters,
+            frozen,
+            split,
+            observe,
+            &mut |features, rest, targets| {
+                self.task
+                    .evaluate(&mut tally, features, rest, parameters, targets);
+            },
+        )?;
+        Ok(whole.then_some(tally))
+    }
+
+    /// Evaluates a head on several layers and the architecture's own, which reads the last of them, in one pass; `None`
+    /// if a stop is requested.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn evaluate_both(
+        &self,
+        parameters: &Parameters,
+        frozen: &Frozen,
+        last: usize,
+        observe: Observer,
+    ) -> Result<Option<[T::Tally; 2]>, Error> {
+        let [mut several, mut own] = [T::Tally::default(), T::Tally::default()];
+        let split = EvaluationSplit::Validation;
+        let whole = self.evaluate_each(
+            parameters,
+            frozen,
+            split,
+            observe,
+            &mut |features, rest, targets| {
+                let of_last = vec![features[last].clone()];
+                self.task
+                    .evaluate(&mut own, of_last, rest, parameters, targets);
+                self.task
+                    .evaluate(&mut several, features, rest, parameters, targets);
+            },
+        )?;
+        Ok(whole.then_some([several, own]))
+    }
+
+    /// Hands the backbone's features of each batch of a split to `each`, with the head's layers and the targets. False
+    /// if a stop is requested.
+    fn evaluate_each(
+        &self,
+        parameters: &Parameters,
+        frozen: &Frozen,
+        split: EvaluationSplit,
+        observe: Observer,
+        each: EachBatch<T>,
+    ) -> Result<bool, Error> {
         let layers = self.task.head().layers;
         let rest = frozen.rest(&self.architecture, layers, parameters, &self.device);
         let samples = self.data.evaluated(split);
@@ -243,11 +356,10 @@ impl<T: Task> Trainer<T> {
             batches_ahead(frozen.images()),
             source.prepare(),
         );
-        let mut tally = T::Tally::default();
         let mut done = 0;
         for batch in loader {
             if self.resources.stop.is_requested() {
-                return Ok(None);
+                return Ok(false);
             }
             let batch = batch?;
             let features = self.features(frozen, &batch, &source, observe);
@@ -257,14 +369,20 @@ impl<T: Task> Trainer<T> {
                 &mut Forward::Inference(&rest),
             );
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
-            self.task
-                .evaluate(&mut tally, features, &rest, parameters, &targets);
+            each(features, &rest, &targets);
             done += targets.len();
             observe(Event::Evaluated {
                 images: done,
                 of: samples.len(),
             });
         }
-        Ok(Some(tally))
+        Ok(true)
     }
+}
+
+/// The error for a layer that an architecture does not have.
+fn no_layer(error: StageError) -> Error {
+    Problem::new(error.to_string())
+        .of_key(Key::HEAD_LAYERS)
+        .into()
 }

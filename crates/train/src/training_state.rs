@@ -1,6 +1,6 @@
 //! The state of training: everything that steps change.
 
-use warmstart_nn::Parameters;
+use warmstart_nn::{ParameterInfo, Parameters};
 use warmstart_recipe::Phase;
 
 use crate::optimizer::Optimizer;
@@ -30,6 +30,19 @@ impl TrainingState {
             steps: 0,
             skipped_in_a_row: 0,
         }
+    }
+
+    /// Forgets every other parameter, such as those of a head on several layers.
+    pub fn keep_only(&mut self, infos: &[ParameterInfo]) {
+        let names: Vec<&str> = infos.iter().map(|info| info.name.as_str()).collect();
+        self.parameters = self.parameters.only(&names);
+        self.average = self.average.as_ref().map(|average| average.only(&names));
+    }
+
+    /// Takes a head that was solved, in place of the one that there was.
+    pub fn take_head(&mut self, head: Parameters) {
+        self.parameters.replace(head);
+        self.average = None;
     }
 
     /// Prepares the first step of a phase: the moments of another set of parameters would push

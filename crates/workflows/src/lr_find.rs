@@ -9,6 +9,7 @@ use warmstart_recipe::{Draft, Error, Recipe, Undecided, resolve};
 use warmstart_run::event::{Event, Observer, Progress};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::with_task;
+use warmstart_train::head_layers::layers_of;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::optimizer::Optimizer;
 use warmstart_train::plan::automatic;
@@ -108,6 +109,19 @@ fn sweeps<T: Task>(
     for (number, phase) in trainer.recipe.phases.iter().enumerate() {
         state.begin_phase(phase);
         let current = trainer.begin_phase(number, &state.parameters, observe)?;
+        if phase.is_solved() {
+            observe(Event::Note(format!(
+                "{}: a head that is solved has no learning rate",
+                phase.name
+            )));
+            let layers = layers_of(&trainer.architecture, &phase.head_layers);
+            let solved = trainer.solve_head(&current.frozen, &layers, observe)?;
+            if let Some(solved) = solved {
+                state.take_head(solved.parameters);
+                state.keep_only(&trainer.parameter_infos());
+            }
+            continue;
+        }
         let rising =
             |step: usize| RATES[0] * (RATES[1] / RATES[0]).powf(step as f64 / (STEPS - 1) as f64);
         let losses = steps(

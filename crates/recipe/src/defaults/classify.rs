@@ -4,7 +4,7 @@ use warmstart_data::{Augmentation as ImageAugmentation, Fit};
 
 use super::context::{AugmentationContext, TaskDefaults};
 use crate::augmentation::Augmentation;
-use crate::choices::{BatchNorm, OptimizerKind};
+use crate::choices::{BatchNorm, HeadKind, OptimizerKind};
 use crate::draft_augmentation::{DraftAugmentation, refuse_foreign};
 use crate::error::Error;
 use crate::scaling::{TrainingImages, in_places, share};
@@ -21,6 +21,7 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
     epochs: 14,
     frozen_epochs: 8,
     views: 8,
+    head: HeadKind::Ridge,
     batches: [32, 16],
     learning_rates,
     weight_decay,

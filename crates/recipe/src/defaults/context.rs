@@ -3,7 +3,7 @@
 use warmstart_data::Fit;
 
 use crate::augmentation::Augmentation;
-use crate::choices::{BatchNorm, OptimizerKind};
+use crate::choices::{BatchNorm, HeadKind, OptimizerKind};
 use crate::draft_augmentation::DraftAugmentation;
 use crate::error::Error;
 use crate::scaling::TrainingImages;
@@ -31,6 +31,8 @@ pub struct TaskDefaults {
     pub frozen_epochs: usize,
     /// Views of each image in a phase with a frozen backbone (docs/frozen-features.md has the measurements).
     pub views: usize,
+    /// How the head of a phase with a frozen backbone is found.
+    pub head: HeadKind,
     /// Batches of a frozen and of a thawed phase that the learning rates are for.
     pub batches: [usize; 2],
     /// Learning rates of a frozen and of a thawed phase.

@@ -5,7 +5,7 @@ use warmstart_models::detector::STRIDES;
 
 use super::context::{AugmentationContext, TaskDefaults};
 use crate::augmentation::Augmentation;
-use crate::choices::{BatchNorm, OptimizerKind};
+use crate::choices::{BatchNorm, HeadKind, OptimizerKind};
 use crate::draft_augmentation::{DraftAugmentation, refuse_foreign};
 use crate::error::Error;
 use crate::train::Train;
@@ -24,6 +24,7 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
     frozen_epochs: 4,
     // A detector's features are a hundred times as large as a classifier's.
     views: 2,
+    head: HeadKind::Linear,
     batches: [8, 8],
     learning_rates,
     weight_decay: |optimizer, _, _| match optimizer {

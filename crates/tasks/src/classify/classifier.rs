@@ -3,13 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{DataError, Sample};
-use warmstart_metrics::{ConfusionMatrix, Interval, top_k, wilson};
+use warmstart_metrics::{ConfusionMatrix, Interval, softmax, top_k, wilson};
+use warmstart_models::{Architecture, Tapped};
+use warmstart_nn::burn::tensor::{Device, Tensor};
+use warmstart_nn::layers::fold;
+use warmstart_nn::{Folded, Forward, Parameters};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
-use crate::classify::Head;
+use crate::classify::frozen_top::{self, FrozenTwin};
+use crate::classify::{Head, mean, multi_head, outputs};
 use crate::model_file::ModelInfo;
-use crate::network::{Network, none_readable, over_files};
+use crate::network::{images, none_readable, over_files, sound_parameters};
 
 /// The k of the top-k accuracy that is measured beside the top-1 accuracy.
 pub const TOP: usize = 5;
@@ -19,7 +24,23 @@ pub struct Classifier {
     /// The file's metadata.
     pub info: ModelInfo,
     head: Head,
-    network: Network,
+    backbone: Backbone,
+    parameters: Parameters,
+    device: Device,
+}
+
+/// The part of a classifier before its head.
+enum Backbone {
+    /// The architecture's head reads the result of its last stage.
+    Plain(Architecture, Folded),
+    /// The means of the layers that a head on several layers reads.
+    Layers(Tapped, Folded),
+    /// The same of a model and its frozen twin, whose probabilities are averaged.
+    Both {
+        tapped: Tapped,
+        folded: [Folded; 2],
+        twin: FrozenTwin,
+    },
 }
 
 /// Evaluation of a classifier on labelled images.
@@ -34,6 +55,53 @@ pub struct ClassEvaluation {
     pub unreadable: Vec<String>,
 }
 
+impl Backbone {
+    fn new(
+        architecture: Architecture,
+        layers: Vec<String>,
+        parameters: &Parameters,
+        twin: Option<FrozenTwin>,
+        device: &Device,
+    ) -> Self {
+        let last = architecture.stages.last().map(|stage| stage.name.clone());
+        let names: Vec<&str> = if layers.is_empty() {
+            last.iter().map(String::as_str).collect()
+        } else {
+            layers.iter().map(String::as_str).collect()
+        };
+        let tapped = || Tapped::new(&architecture, &names).expect("the file's layers were checked");
+        match twin {
+            Some(twin) => {
+                let tapped = tapped();
+                let folded = [parameters, &twin.parameters]
+                    .map(|parameters| fold(parameters, tapped.layers(), device));
+                Self::Both {
+                    tapped,
+                    folded,
+                    twin,
+                }
+            }
+            None if layers.is_empty() => {
+                let folded = architecture.fold(0..architecture.stages.len(), parameters, device);
+                Self::Plain(architecture, folded)
+            }
+            None => {
+                let tapped = tapped();
+                let folded = fold(parameters, tapped.layers(), device);
+                Self::Layers(tapped, folded)
+            }
+        }
+    }
+}
+
+/// Logarithms of the mean of the probabilities of two models.
+fn logits_of_mean(one: &[f32], other: &[f32]) -> Vec<f32> {
+    let mean = mean(&softmax(one), &softmax(other));
+    mean.iter()
+        .map(|share| share.max(f32::MIN_POSITIVE).ln())
+        .collect()
+}
+
 /// A classified image.
 pub struct Prediction {
     /// The file.
@@ -44,25 +112,59 @@ pub struct Prediction {
 
 impl Classifier {
     pub(crate) fn new(info: ModelInfo, file: &mut WeightFile) -> Result<Self, Error> {
-        let backbone = warmstart_recipe::architecture(&info.model)?;
-        let head = Head::new(&backbone, info.classes.len());
-        let parameters = head.parameters().to_vec();
+        let architecture = warmstart_recipe::architecture(&info.model)?;
+        let device = warmstart_nn::device();
+        let classes = info.classes.len();
+        let head = Head::new(&architecture, classes);
+        let mut infos = head.parameters().to_vec();
+        infos.extend(multi_head::parameters_in(file, "", &architecture, classes)?);
+        let parameters = sound_parameters(&architecture, infos, file, &device)?;
+        let twin = frozen_top::read(file, &parameters, &architecture, classes, &device)?;
+        let layers = multi_head::layers(&parameters);
         Ok(Self {
-            network: Network::new(backbone, parameters, Vec::new(), &info, file)?,
-            head,
+            backbone: Backbone::new(architecture, layers, &parameters, twin, &device),
             info,
+            head,
+            parameters,
+            device,
         })
     }
 
     /// Logits of normalised images, each `[height, width, 3]`: one row per image, in the order of the model's classes.
+    /// Those of two models are the logarithms of the mean of their probabilities.
     pub fn logits(&self, pixels: &[&[f32]]) -> Vec<Vec<f32>> {
-        let features = self.network.features(pixels).swap_remove(0);
-        let logits = self.head.logits(features, &self.network.parameters, None);
-        let values: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
-        values
-            .chunks(self.info.classes.len())
-            .map(<[f32]>::to_vec)
-            .collect()
+        let images = images(pixels, self.info.preprocessing.crop, &self.device);
+        let rows = |features: Vec<Tensor<4>>, parameters: &Parameters| -> Vec<Vec<f32>> {
+            let logits = outputs(&self.head, features, parameters).into_data();
+            let values: Vec<f32> = logits.try_into_vec().expect("logits are f32");
+            let rows = values.chunks(self.info.classes.len());
+            rows.map(<[f32]>::to_vec).collect()
+        };
+        match &self.backbone {
+            Backbone::Plain(architecture, folded) => {
+                let stages = 0..architecture.stages.len();
+                let mut forward = Forward::Inference(folded);
+                let features = architecture.forward(stages, images, &mut forward);
+                rows(vec![features], &self.parameters)
+            }
+            Backbone::Layers(tapped, folded) => {
+                rows(tapped.mean_maps(images, folded), &self.parameters)
+            }
+            Backbone::Both {
+                tapped,
+                folded: [own, frozen],
+                twin,
+            } => {
+                let maps = tapped.mean_maps_of_both(images, [own, frozen], twin.shared);
+                let [own, frozen] = maps;
+                let own = rows(own, &self.parameters);
+                let frozen = rows(frozen, &twin.parameters);
+                let pairs = own.iter().zip(&frozen);
+                pairs
+                    .map(|(own, frozen)| logits_of_mean(own, frozen))
+                    .collect()
+            }
+        }
     }
 
     /// Classifies files, handing each result to `each` in the order of `paths`.
@@ -87,7 +189,7 @@ impl Classifier {
             |path, logits| {
                 each(Prediction {
                     path: path.to_owned(),
-                    probabilities: logits.map(|logits| warmstart_metrics::softmax(&logits)),
+                    probabilities: logits.map(|logits| softmax(&logits)),
                 });
             },
         )

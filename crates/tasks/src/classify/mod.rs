@@ -1,8 +1,10 @@
 //! Classification: the class of an image.
 
 pub mod classifier;
+pub mod frozen_top;
 mod head;
 pub mod loss;
+pub mod multi_head;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,6 +64,21 @@ pub struct Tally {
     loss: f64,
     /// Whether each image was classified correctly.
     correct: Vec<bool>,
+    /// The class of each image.
+    classes: Vec<usize>,
+    /// The probabilities of each image, one row after the other.
+    probabilities: Vec<f32>,
+}
+
+impl Tally {
+    fn add(&mut self, probabilities: &[f32], class: usize) {
+        let best = warmstart_metrics::top_k(probabilities, 1)[0].0;
+        // Bounded, so that one hopeless image cannot make the mean infinite.
+        self.loss -= f64::from(probabilities[class].max(f32::MIN_POSITIVE)).ln();
+        self.correct.push(best == class);
+        self.classes.push(class);
+        self.probabilities.extend_from_slice(probabilities);
+    }
 }
 
 impl Task for Classification {
@@ -197,15 +214,10 @@ impl Task for Classification {
         parameters: &Parameters,
         targets: &[Target],
     ) {
-        let logits = self.head.logits(only(features), parameters, None);
+        let logits = outputs(&self.head, features, parameters);
         let logits: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
-        for (row, label) in logits.chunks(self.data.classes.len()).zip(targets) {
-            let label = label.class;
-            let probabilities = warmstart_metrics::softmax(row);
-            let best = warmstart_metrics::top_k(&probabilities, 1)[0].0;
-            // Bounded, so that one hopeless image cannot make the mean infinite.
-            tally.loss -= f64::from(probabilities[label].max(f32::MIN_POSITIVE)).ln();
-            tally.correct.push(best == label);
+        for (row, target) in logits.chunks(self.data.classes.len()).zip(targets) {
+            tally.add(&warmstart_metrics::softmax(row), target.class);
         }
     }
 
@@ -218,6 +230,20 @@ impl Task for Classification {
             interval: Some(wilson(correct, images)),
             others: BTreeMap::new(),
         }
+    }
+
+    /// The mean of the probabilities.
+    fn mean_of(&self, [one, other]: [&Tally; 2]) -> Option<Tally> {
+        let mut tally = Tally::default();
+        let width = self.data.classes.len();
+        let rows = one
+            .probabilities
+            .chunks(width)
+            .zip(other.probabilities.chunks(width));
+        for ((one, other), &class) in rows.zip(&one.classes) {
+            tally.add(&mean(one, other), class);
+        }
+        Some(tally)
     }
 
     /// McNemar's exact test, over the images that only one of the two classifies correctly.
@@ -292,6 +318,22 @@ fn class_weights(counts: &[usize]) -> Vec<f64> {
     let present = counts.iter().filter(|count| **count > 0).count();
     let weight = |&count: &usize| images as f64 / (present * count.max(1)) as f64;
     counts.iter().map(weight).collect()
+}
+
+/// Mean of two models' probabilities for an image.
+fn mean(one: &[f32], other: &[f32]) -> Vec<f32> {
+    let pairs = one.iter().zip(other);
+    pairs.map(|(one, other)| (one + other) / 2.0).collect()
+}
+
+/// Logits `[batch, classes]` in inference: of the architecture's own head on the result of the backbone, or of the head
+/// on several layers on the mean of each.
+fn outputs(head: &Head, features: Vec<Tensor<4>>, parameters: &Parameters) -> Tensor<2> {
+    if features.len() == 1 {
+        head.logits(only(features), parameters, None)
+    } else {
+        multi_head::logits(&features, &multi_head::layers(parameters), parameters)
+    }
 }
 
 /// The features of a backbone with one output.

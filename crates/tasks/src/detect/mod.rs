@@ -274,6 +274,11 @@ impl Task for Detection {
         }
     }
 
+    /// The boxes of two detectors have no mean.
+    fn mean_of(&self, _tallies: [&Tally; 2]) -> Option<Tally> {
+        None
+    }
+
     /// A paired bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16): the share of
     /// sets of as many images, drawn from these with replacement, in which there is no gain.
     fn gain_p_value(&self, before: &Tally, after: &Tally) -> f64 {

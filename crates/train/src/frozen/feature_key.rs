@@ -32,47 +32,97 @@ pub struct FeatureKey<'a, L> {
     pub device: &'a Device,
 }
 
+/// The images of a file of features.
+#[derive(Clone, Copy, Debug)]
+pub enum CachedImages {
+    /// The training images, under so many views.
+    Views(usize),
+    /// The training images, as images to evaluate on.
+    Training,
+    /// The validation images.
+    Validation,
+}
+
+/// The features of a file.
+#[derive(Clone, Debug)]
+pub enum CachedPart {
+    /// The result of the first stages, so many.
+    Stages(usize),
+    /// The mean over the image of a layer, which lies in the last of so many stages.
+    Layer(String, usize),
+}
+
+impl CachedImages {
+    /// Entries for each image.
+    fn views(self) -> usize {
+        match self {
+            Self::Views(views) => views,
+            Self::Training | Self::Validation => 1,
+        }
+    }
+}
+
 impl<L: Clone> FeatureKey<'_, L> {
-    /// Shares of the features that are in `folder` already, each from 0 to 1: of the training images, under those of
-    /// `views` views with the indices `places`, and of the validation images.
-    pub fn kept(
+    /// Share of the features that are in `folder` already, from 0 to 1: of the images to train on, under the views with
+    /// the indices `places`, or of those to validate on. `beside` are files that are open at the same time.
+    pub fn share_kept(
         &self,
-        boundary: usize,
-        (views, places): (usize, &BTreeSet<usize>),
-        folder: &FeatureCacheFolder,
-    ) -> [f64; 2] {
-        let find = |views: Option<usize>, beside: Option<&FeatureCache>| {
-            let files = self.files(views);
-            let name = self.name(boundary, &files, views).ok()?;
-            folder.find(&name, files.len() * views.unwrap_or(1), beside)
+        parts: &[CachedPart],
+        images: CachedImages,
+        places: &BTreeSet<usize>,
+        (folder, beside): (&FeatureCacheFolder, &mut Vec<FeatureCache>),
+    ) -> f64 {
+        let files = self.files(images);
+        let own = match images {
+            CachedImages::Views(_) | CachedImages::Training => self.data.training(),
+            CachedImages::Validation => self.data.evaluated(EvaluationSplit::Validation),
         };
-        let training = find(Some(views), None);
-        let validation = find(None, training.as_ref());
-        let images = self.data.train.len();
-        let own = self.data.training();
-        let entries = |place| own.iter().map(move |sample| place * images + sample);
-        [
-            share(training, places.iter().flat_map(entries).collect()),
-            share(validation, self.data.evaluated(EvaluationSplit::Validation)),
-        ]
+        let count = files.len();
+        let entries = |place| own.iter().map(move |sample| place * count + sample);
+        let entries: Vec<usize> = places.iter().flat_map(entries).collect();
+        let mut least = 1.0_f64;
+        for part in parts {
+            let find = || {
+                let name = self.name(part, &files, images).ok()?;
+                let open: Vec<&FeatureCache> = beside.iter().collect();
+                folder.find(&name, files.len() * images.views(), &open)
+            };
+            let Some(found) = find() else { return 0.0 };
+            least = least.min(share(&found, &entries));
+            beside.push(found);
+        }
+        least
     }
 
-    /// The images whose features are cached: the training images with a number of views, else the validation images.
-    pub(super) fn files(&self, views: Option<usize>) -> Vec<&Path> {
-        let samples: &[Sample<L>] = match views {
-            Some(_) => &self.data.train,
-            None => self.data.split(EvaluationSplit::Validation),
+    /// The images whose features are cached.
+    fn files(&self, images: CachedImages) -> Vec<&Path> {
+        let samples: &[Sample<L>] = match images {
+            CachedImages::Views(_) | CachedImages::Training => &self.data.train,
+            CachedImages::Validation => self.data.split(EvaluationSplit::Validation),
         };
         samples.iter().map(|sample| sample.path.as_path()).collect()
     }
 
-    /// A name that differs wherever the features' bits may.
-    pub(super) fn name(
+    /// Opens the file of a part's features in `folder`, for entries of `values` values.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub(super) fn open(
         &self,
-        boundary: usize,
-        files: &[&Path],
-        views: Option<usize>,
-    ) -> io::Result<String> {
+        (part, values): (&CachedPart, usize),
+        images: CachedImages,
+        folder: &FeatureCacheFolder,
+        beside: &[&FeatureCache],
+    ) -> io::Result<FeatureCache> {
+        let files = self.files(images);
+        let name = self.name(part, &files, images)?;
+        let description = self.description(part, files.len(), images);
+        let entries = files.len() * images.views();
+        folder.open(&name, &description, entries, values, beside)
+    }
+
+    /// A name that differs wherever the features' bits may.
+    fn name(&self, part: &CachedPart, files: &[&Path], images: CachedImages) -> io::Result<String> {
         let mut hasher = blake3::Hasher::new();
         let mut add = |bytes: &[u8]| {
             hasher.update(&(bytes.len() as u64).to_le_bytes());
@@ -84,7 +134,7 @@ impl<L: Clone> FeatureKey<'_, L> {
         add(format!("{:?}", self.device).as_bytes());
         add(&serde_json::to_vec(&self.kind)?);
         add(&serde_json::to_vec(self.preprocessing)?);
-        if let Some(views) = views {
+        if let CachedImages::Views(views) = images {
             add(&serde_json::to_vec(&(
                 self.seed,
                 // A phase that ends without mosaics has twice as many views.
@@ -98,7 +148,14 @@ impl<L: Clone> FeatureKey<'_, L> {
                 add(&serde_json::to_vec(partners)?);
             }
         }
-        add_frozen_part(self.architecture, self.parameters, boundary, &mut add);
+        let stages = match part {
+            CachedPart::Stages(stages) => *stages,
+            CachedPart::Layer(name, stages) => {
+                add(name.as_bytes());
+                *stages
+            }
+        };
+        add_frozen_part(self.architecture, self.parameters, stages, &mut add);
         for file in files {
             let metadata = fs::metadata(file)?;
             let modified = metadata
@@ -112,16 +169,18 @@ impl<L: Clone> FeatureKey<'_, L> {
         Ok(hasher.finalize().to_hex()[..32].to_owned())
     }
 
-    pub(super) fn description(&self, images: usize, views: Option<usize>) -> String {
-        let split = match views {
-            Some(1) => "training images, 1 view".to_owned(),
-            Some(views) => format!("training images, {views} views"),
-            None => "validation images".to_owned(),
+    fn description(&self, part: &CachedPart, files: usize, images: CachedImages) -> String {
+        let of = match images {
+            CachedImages::Views(1) => "training images, 1 view".to_owned(),
+            CachedImages::Views(views) => format!("training images, {views} views"),
+            CachedImages::Training => "training images".to_owned(),
+            CachedImages::Validation => "validation images".to_owned(),
         };
-        format!(
-            "{}, train {}: {images} {split}",
-            self.architecture.name, self.phase.train
-        )
+        let part = match part {
+            CachedPart::Stages(_) => format!("train {}", self.phase.train),
+            CachedPart::Layer(name, _) => format!("layer {name}"),
+        };
+        format!("{}, {part}: {files} {of}", self.architecture.name)
     }
 }
 
@@ -148,8 +207,7 @@ fn add_frozen_part(
 }
 
 /// Share of some entries that are in the cache; from 0 to 1.
-fn share(cache: Option<FeatureCache>, entries: Vec<usize>) -> f64 {
-    let Some(cache) = cache else { return 0.0 };
+fn share(cache: &FeatureCache, entries: &[usize]) -> f64 {
     let written = entries.iter().filter(|&&entry| cache.is_written(entry));
     written.count() as f64 / entries.len().max(1) as f64
 }

@@ -1,71 +1,51 @@
 //! The frozen part of a phase, and its cached features.
 
 mod feature_key;
+mod kept_features;
+mod source;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
+use warmstart_data::FeatureCacheFolder;
 use warmstart_data::random::{Purpose, stream, unit};
-use warmstart_data::{DataError, FeatureCache, FeatureCacheFolder, Prepare};
 use warmstart_files::shown;
-use warmstart_models::Architecture;
+use warmstart_models::{Architecture, StageError, Tapped};
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::layers::{Layer, fold};
 use warmstart_nn::{Folded, Forward, Parameters};
 use warmstart_recipe::{Phase, View};
 use warmstart_tasks::network::{INFERENCE_BATCH, images};
-use warmstart_tasks::task::{Example, Task};
+use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 pub use feature_key::FeatureKey;
+use feature_key::{CachedImages, CachedPart};
+use kept_features::KeptFeatures;
+use source::Input;
+pub use source::{Prepared, Source};
 
 /// Fewest images of a thread: with fewer, fetching a layer's weights costs more than computing with them.
 const SMALLEST_PART: usize = 4;
-
-/// An image's input to the trained part, or the pixels that it is computed from.
-enum Input {
-    /// Normalised, `[height, width, 3]`.
-    Pixels(Vec<f32>),
-    /// Its features from the frozen part.
-    Features(Vec<f32>),
-}
-
-/// The source of the images of an epoch or an evaluation.
-pub struct Source<T> {
-    kept: Option<Arc<KeptFeatures>>,
-    prepare: Arc<Prepare<Prepared<T>>>,
-}
-
-/// An image in the order of its batch.
-pub struct Prepared<T> {
-    /// Its index in the cache.
-    entry: usize,
-    input: Input,
-    /// The target of its loss.
-    pub target: T,
-}
 
 /// The frozen part of a network: the stages before the boundary.
 pub struct Frozen {
     boundary: usize,
     trunk: Folded,
+    /// The layers whose means are an image's features, where they are not the result of the last frozen stage.
+    tapped: Option<Tapped>,
     image_size: usize,
     /// Images that go through at a time.
     images: usize,
     pool: fn(Vec<Tensor<4>>) -> Vec<Tensor<4>>,
     /// `[height, width, channels]` of each of an image's maps that enter the trained part.
     shapes: Vec<[usize; 3]>,
+    /// The features of each file: one, or one for each layer.
+    parts: Vec<CachedPart>,
     training: Option<Arc<KeptFeatures>>,
     validation: Option<Arc<KeptFeatures>>,
-}
-
-/// Cached features of a split.
-struct KeptFeatures {
-    cache: FeatureCache,
-    /// False after a failure to write: the run continues without writing.
-    writes: AtomicBool,
 }
 
 impl Frozen {
@@ -83,6 +63,7 @@ impl Frozen {
         let mut frozen = Self {
             boundary,
             trunk: architecture.fold(0..boundary, parameters, device),
+            tapped: None,
             image_size,
             images: images.min(INFERENCE_BATCH),
             pool: if whole {
@@ -91,6 +72,7 @@ impl Frozen {
                 |features| features
             },
             shapes: vec![[image_size, image_size, 3]],
+            parts: vec![CachedPart::Stages(boundary)],
             training: None,
             validation: None,
         };
@@ -106,6 +88,42 @@ impl Frozen {
         frozen
     }
 
+    /// The whole backbone, whose features are the means over the image of some layers, each a map
+    /// `[batch, 1, 1, channels]`, without a cache. At most `images` go through at a time.
+    ///
+    /// # Errors
+    /// If the architecture does not have a layer.
+    pub fn of_layers(
+        architecture: &Architecture,
+        layers: &[String],
+        parameters: &Parameters,
+        image_size: usize,
+        images: usize,
+        device: &Device,
+    ) -> Result<Self, StageError> {
+        let names: Vec<&str> = layers.iter().map(String::as_str).collect();
+        let tapped = Tapped::new(architecture, &names)?;
+        let part = |(tap, name): (usize, &String)| {
+            CachedPart::Layer(name.clone(), tapped.stages_before(tap))
+        };
+        Ok(Self {
+            boundary: architecture.stages.len(),
+            trunk: fold(parameters, tapped.layers(), device),
+            image_size,
+            images: images.min(INFERENCE_BATCH),
+            pool: |features| features,
+            shapes: tapped
+                .channels()
+                .into_iter()
+                .map(|channels| [1, 1, channels])
+                .collect(),
+            parts: layers.iter().enumerate().map(part).collect(),
+            tapped: Some(tapped),
+            training: None,
+            validation: None,
+        })
+    }
+
     /// Opens the files of the phase's features in `folder`, where there is a frozen part and a number
     /// of views, and returns a note on them.
     ///
@@ -116,15 +134,15 @@ impl Frozen {
         key: &FeatureKey<'_, L>,
         folder: &FeatureCacheFolder,
     ) -> Result<Option<String>, String> {
-        let Some(views) = key.phase.kept_views() else {
+        let Some(images) = self.cached_images(key.phase) else {
             return Ok(None);
         };
         if self.boundary == 0 {
             return Ok(None);
         }
         let both = || -> io::Result<_> {
-            let training = self.open(key, folder, Some(views), None)?;
-            let validation = self.open(key, folder, None, Some(&training.cache))?;
+            let training = self.open(key, folder, images, None)?;
+            let validation = self.open(key, folder, CachedImages::Validation, Some(&training))?;
             Ok((training, validation))
         };
         let (training, validation) = both().map_err(|error| {
@@ -135,18 +153,26 @@ impl Frozen {
         })?;
         let words = format!(
             "frozen features: {} of {} for training and {} of {} for validation are in {}",
-            training.cache.present(),
-            training.cache.entries(),
-            validation.cache.present(),
-            validation.cache.entries(),
+            training.present(),
+            training.entries(),
+            validation.present(),
+            validation.entries(),
             shown(folder.path())
         );
-        self.training = Some(training);
-        self.validation = Some(validation);
+        self.training = Some(Arc::new(training));
+        self.validation = Some(Arc::new(validation));
         Ok(Some(words))
     }
 
-    /// Opens the file of the validation images' features in `folder`.
+    /// The training images whose features are cached in a phase; `None` where none are.
+    fn cached_images(&self, phase: &Phase) -> Option<CachedImages> {
+        match self.tapped {
+            Some(_) => Some(CachedImages::Training),
+            None => phase.kept_views().map(CachedImages::Views),
+        }
+    }
+
+    /// Opens the files of the validation images' features in `folder`.
     ///
     /// # Errors
     /// If the disk refuses; everything works without a cache, too.
@@ -155,33 +181,51 @@ impl Frozen {
         key: &FeatureKey<'_, L>,
         folder: &FeatureCacheFolder,
     ) -> io::Result<()> {
-        self.validation = Some(self.open(key, folder, None, None)?);
+        let files = self.open(key, folder, CachedImages::Validation, None)?;
+        self.validation = Some(Arc::new(files));
         Ok(())
     }
 
-    /// The file of `views` views of the training images; without `views`, of the validation images.
+    /// The files of some images' features.
     fn open<L: Clone>(
         &self,
         key: &FeatureKey<'_, L>,
         folder: &FeatureCacheFolder,
-        views: Option<usize>,
-        beside: Option<&FeatureCache>,
-    ) -> io::Result<Arc<KeptFeatures>> {
-        let files = key.files(views);
-        let entries = files.len() * views.unwrap_or(1);
-        let name = key.name(self.boundary, &files, views)?;
-        let description = key.description(files.len(), views);
-        let cache = folder.open(&name, &description, entries, self.values(), beside)?;
-        Ok(Arc::new(KeptFeatures {
-            cache,
-            writes: AtomicBool::new(true),
-        }))
+        images: CachedImages,
+        beside: Option<&KeptFeatures>,
+    ) -> io::Result<KeptFeatures> {
+        let values = match self.tapped {
+            Some(_) => self.values_of_layers(),
+            None => vec![self.values()],
+        };
+        KeptFeatures::open(key, self.parts.iter().zip(values), images, folder, beside)
+    }
+
+    /// Shares of the features that are cached already, each from 0 to 1: of the training images, under the views with
+    /// the indices `places`, and of the validation images. `None` where the phase caches none.
+    pub fn shares_kept<L: Clone>(
+        &self,
+        key: &FeatureKey<'_, L>,
+        places: &BTreeSet<usize>,
+        folder: &FeatureCacheFolder,
+    ) -> Option<[f64; 2]> {
+        let images = self.cached_images(key.phase)?;
+        let mut open = Vec::new();
+        let first = BTreeSet::from([0]);
+        let places = match images {
+            CachedImages::Views(_) => places,
+            CachedImages::Training | CachedImages::Validation => &first,
+        };
+        let training = key.share_kept(&self.parts, images, places, (folder, &mut open));
+        let validation = CachedImages::Validation;
+        let validation = key.share_kept(&self.parts, validation, &first, (folder, &mut open));
+        Some([training, validation])
     }
 
     /// Keys of the phase's cached features; empty without a cache.
     pub fn cache_keys(&self) -> Vec<String> {
         let kept = [&self.training, &self.validation].into_iter().flatten();
-        kept.map(|kept| kept.cache.key()).collect()
+        kept.flat_map(|kept| kept.keys()).collect()
     }
 
     /// Images that go through at a time in inference.
@@ -211,6 +255,23 @@ impl Frozen {
             first,
             move |sample| files.training_example(sample, view, &phase),
             move |sample| targets.training_target(sample, view, &varied),
+        )
+    }
+
+    /// The training images as images to evaluate on.
+    pub fn clean_source<T: Task>(
+        &self,
+        task: &Arc<T>,
+        data: &TaskData<T::Label>,
+    ) -> Source<T::Target> {
+        let (files, targets) = (Arc::clone(task), Arc::clone(task));
+        let samples = Arc::clone(&data.train);
+        let labels = Arc::clone(&samples);
+        Source::new(
+            self.training.clone(),
+            0,
+            move |sample| files.evaluation_example(&samples[sample]),
+            move |sample| targets.evaluation_target(&labels[sample].label),
         )
     }
 
@@ -306,6 +367,12 @@ impl Frozen {
         maps.collect()
     }
 
+    /// Number of values of each map of an image's features.
+    pub fn values_of_layers(&self) -> Vec<usize> {
+        let shapes = self.shapes.iter();
+        shapes.map(|shape| shape.iter().product()).collect()
+    }
+
     /// Number of values of an image's features.
     pub fn values(&self) -> usize {
         let values = |shape: &[usize; 3]| shape.iter().product::<usize>();
@@ -367,62 +434,12 @@ impl Frozen {
         architecture: &Architecture,
         device: &Device,
     ) -> Vec<Tensor<4>> {
-        let images = vec![images(pixels, self.image_size, device)];
+        let images = images(pixels, self.image_size, device);
+        if let Some(tapped) = &self.tapped {
+            return tapped.mean_maps(images, &self.trunk);
+        }
         let stages = 0..self.boundary;
         let mut forward = Forward::Inference(&self.trunk);
-        (self.pool)(architecture.forward_maps(stages, images, &mut forward))
-    }
-}
-
-impl KeptFeatures {
-    /// Returns a note on the first failure.
-    fn write(&self, entry: usize, features: &[f32]) -> Option<String> {
-        if !self.writes.load(Ordering::Relaxed) {
-            return None;
-        }
-        let error = self.cache.write(entry, features).err()?;
-        self.writes.store(false, Ordering::Relaxed);
-        Some(format!(
-            "no more frozen features are cached in {}: {error}; missing ones are computed in \
-             every epoch",
-            shown(self.cache.path())
-        ))
-    }
-}
-
-impl<T: 'static> Source<T> {
-    /// `first` is the entry of sample 0.
-    fn new(
-        kept: Option<Arc<KeptFeatures>>,
-        first: usize,
-        example: impl Fn(usize) -> Result<Example<T>, DataError> + Send + Sync + 'static,
-        target: impl Fn(usize) -> T + Send + Sync + 'static,
-    ) -> Self {
-        let found = kept.clone();
-        let prepare = move |sample| {
-            let entry = first + sample;
-            let features = found.as_ref().and_then(|kept| kept.cache.read(entry));
-            let (input, target) = match features {
-                Some(features) => (Input::Features(features), target(sample)),
-                None => {
-                    let example = example(sample)?;
-                    (Input::Pixels(example.pixels), example.target)
-                }
-            };
-            Ok(Prepared {
-                entry,
-                input,
-                target,
-            })
-        };
-        Self {
-            kept,
-            prepare: Arc::new(prepare),
-        }
-    }
-
-    /// The function that prepares one image, from the cache or from its file.
-    pub fn prepare(&self) -> Arc<Prepare<Prepared<T>>> {
-        Arc::clone(&self.prepare)
+        (self.pool)(architecture.forward_maps(stages, vec![images], &mut forward))
     }
 }

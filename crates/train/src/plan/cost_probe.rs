@@ -19,6 +19,7 @@ use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 use super::path_bytes;
+use crate::head_layers::layers_of;
 use crate::memory::{self, Budget};
 use crate::optimizer::Optimizer;
 use crate::resources::Resources;
@@ -132,8 +133,23 @@ pub fn ask<T: Task>(trainer: &Trainer<T>) -> Result<Vec<PhaseCost>, Error> {
     let mut costs = vec![PhaseCost::default(); phases.len()];
     for phase in largest_first {
         costs[phase] = ask_for(trainer, &phases[phase], &images)?;
+        if phases[phase].is_solved() {
+            let solver = solver_memory(trainer, &phases[phase])?;
+            let inference = costs[phase].inference;
+            costs[phase].step = MemoryLine {
+                base: inference.base + solver,
+                ..inference
+            };
+        }
     }
     Ok(costs)
+}
+
+/// Bytes that solving for the head of a phase takes, with the features of all training images.
+fn solver_memory<T: Task>(trainer: &Trainer<T>, phase: &Phase) -> Result<f64, Error> {
+    let values = trainer.values_of_layers(&layers_of(&trainer.architecture, &phase.head_layers))?;
+    let (images, classes) = (trainer.data.training_images(), trainer.data.classes.len());
+    Ok(warmstart_ridge::memory(images, &values, classes) as f64)
 }
 
 /// The images whose reading needs the most memory by their headers, the most costly first. A file's size says
@@ -278,10 +294,12 @@ impl<T: Task> CostProbe<T> {
             ..PhaseCost::default()
         };
         let mut measured = [(0, 0.0); 2];
-        for (measured, batch) in measured.iter_mut().zip(batches) {
-            *measured = (batch, self.step(batch, &mut cost)?);
+        if !self.trainer.recipe.phases[0].is_solved() {
+            for (measured, batch) in measured.iter_mut().zip(batches) {
+                *measured = (batch, self.step(batch, &mut cost)?);
+            }
+            cost.step = MemoryLine::through(measured);
         }
-        cost.step = MemoryLine::through(measured);
         // The frozen part comes after the steps: the gaps between its freed blocks would count as memory of the steps.
         self.frozen_part(INFERENCE_BATCH, &mut cost)?;
         let [_, few] = batches;
@@ -345,10 +363,14 @@ impl<T: Task> CostProbe<T> {
         let current = self.begin(batch)?;
         cost.features = 4.0 * current.frozen.values() as f64;
         let (trainer, phase) = (&self.trainer, &self.trainer.recipe.phases[0]);
-        let view = phase.view(0, 0);
-        let source = current
-            .frozen
-            .training_source(&trainer.task, &trainer.data, phase, view);
+        let source = if phase.is_solved() {
+            current.frozen.clean_source(&trainer.task, &trainer.data)
+        } else {
+            let view = phase.view(0, 0);
+            current
+                .frozen
+                .training_source(&trainer.task, &trainer.data, phase, view)
+        };
         let prepare = source.prepare();
         let images: Vec<_> = (0..batch).map(&*prepare).collect::<Result<_, _>>()?;
         for _ in 0..2 {
@@ -364,6 +386,18 @@ impl<T: Task> CostProbe<T> {
     /// The highest memory of an evaluation, which is timed.
     fn evaluation(&mut self, images: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
         let current = self.begin(images)?;
+        let phase = &self.trainer.recipe.phases[0];
+        if phase.is_solved() {
+            let layers = layers_of(&self.trainer.architecture, &phase.head_layers);
+            if layers.len() > 1 {
+                let values = current.frozen.values_of_layers();
+                let classes = self.trainer.data.classes.len();
+                let weight = vec![0.0; classes * values.iter().sum::<usize>()];
+                let bias = vec![0.0; classes];
+                let head = self.trainer.multi_head(&layers, &values, &weight, &bias);
+                self.state.parameters.replace(head);
+            }
+        }
         // One batch, so that no images are prepared ahead: the plan counts those itself.
         let mut data = (*self.trainer.data).clone();
         data.validate_on(data.train[..images].to_vec());

@@ -79,7 +79,11 @@ pub fn plan<T: Task>(
             trained: setup.trained,
             frozen: setup.frozen,
             epochs: phase.epochs,
-            steps_per_epoch: trainer.steps_per_epoch(phase),
+            steps_per_epoch: if phase.is_solved() {
+                0
+            } else {
+                trainer.steps_per_epoch(phase)
+            },
             batch: phase.batch,
             micro_batch: phase.micro_batch(),
             lr: phase.lr,
@@ -164,7 +168,8 @@ fn few_steps(recipe: &Recipe, phases: &[PhasePlan]) -> Option<String> {
         .iter()
         .map(|phase| phase.epochs * phase.steps_per_epoch)
         .sum();
-    if steps >= FEW_STEPS {
+    // A head in closed form needs no steps.
+    if steps >= FEW_STEPS || recipe.phases.iter().any(Phase::is_solved) {
         return None;
     }
     let epochs = (recipe.epochs() * FEW_STEPS).div_ceil(steps.max(1));

@@ -224,7 +224,13 @@ impl<T: Task> Run<T> {
             return Ok(());
         };
         match finished.and_then(|summary| summary.guard.as_ref()) {
-            Some(verdict) => self.keep_old_if_lost(self.keep(verdict), observe)?,
+            Some(verdict) => {
+                let kept = match verdict.kind {
+                    Some(kind) => self.keep_of_three(kind, verdict, observe),
+                    None => self.keep(verdict),
+                };
+                self.keep_old_if_lost(kept, observe)?;
+            }
             None => self.keep_epoch(&highest, observe)?,
         }
         match finished {

@@ -9,12 +9,23 @@ use warmstart_run::checkpoint::At;
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::record::EpochFigure;
 use warmstart_run::verdict::{Candidates, KeptWeights, LEVEL, Verdict};
+use warmstart_tasks::classify::frozen_top::FrozenTwin;
+use warmstart_tasks::classify::{frozen_top, multi_head};
 use warmstart_tasks::model_file::{complete_parameters, replace_model};
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::run::Run;
+use crate::trainer::Trainer;
+
+/// A model out of a file of the run.
+pub(super) struct StoredModel {
+    /// Every parameter.
+    pub parameters: Parameters,
+    /// The frozen model whose probabilities are averaged with its own, if there is one.
+    pub twin: Option<FrozenTwin>,
+}
 
 impl<T: Task> Run<T> {
     pub(super) fn candidates(&self) -> Candidates {
@@ -36,6 +47,11 @@ impl<T: Task> Run<T> {
     /// If a stop is requested, or the disk refuses.
     pub(super) fn choose(&mut self, observe: Observer) -> Result<Option<Verdict>, Error> {
         let Candidates { frozen, mut thawed } = self.candidates();
+        if let (Some(frozen), Some(thawed)) = (&frozen, &thawed)
+            && self.is_solved(frozen)
+        {
+            return self.choose_of_three(frozen.clone(), thawed.clone(), observe);
+        }
         let is_guarded = self.trainer.recipe.guard;
         let has_average = |figure: &EpochFigure| self.checkpoint_file(figure, TRAINING).is_file();
         if !is_guarded && !thawed.as_ref().is_some_and(has_average) {
@@ -88,6 +104,8 @@ impl<T: Task> Run<T> {
             weights,
             p_value,
             level: LEVEL,
+            mean: None,
+            kind: None,
         };
         self.keep(&verdict)?;
         Ok(Some(verdict))
@@ -104,12 +122,13 @@ impl<T: Task> Run<T> {
         if verdict.kept_weights() != Some(KeptWeights::Trained) {
             return self.run.write_kept(kept);
         }
-        let parameters = self.parameters_in(&self.checkpoint_file(kept, TRAINING))?;
+        let file = self.checkpoint_file(kept, TRAINING);
+        let parameters = self.model_in(&file)?.parameters;
         replace_model(&self.run.path().join(BEST), &parameters, &self.trainer.info)
     }
 
     /// The evaluation of an epoch's model on the validation images; `None` if a stop is requested.
-    fn outcome(
+    pub(super) fn outcome(
         &mut self,
         figure: &EpochFigure,
         file: &str,
@@ -136,33 +155,70 @@ impl<T: Task> Run<T> {
         split: EvaluationSplit,
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
-        let parameters = self.parameters_in(file)?;
-        // At most as many images at a time as the steps had memory for.
+        let StoredModel { parameters, twin } = self.model_in(file)?;
+        let Some(tally) = self.measured_parameters(&parameters, split, observe)? else {
+            return Ok(None);
+        };
+        let Some(twin) = twin else {
+            return Ok(Some(tally));
+        };
+        let of_twin = self.measured_parameters(&twin.parameters, split, observe)?;
+        Ok(of_twin.and_then(|of_twin| self.trainer.task.mean_of([&of_twin, &tally])))
+    }
+
+    /// The evaluation of a model on a split; `None` if a stop is requested.
+    fn measured_parameters(
+        &self,
+        parameters: &Parameters,
+        split: EvaluationSplit,
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        let layers = multi_head::layers(parameters);
+        let images = self.images_at_a_time();
+        let frozen = if layers.is_empty() {
+            self.trainer.frozen(0, parameters, images)
+        } else {
+            self.trainer.frozen_layers(&layers, parameters, images)?
+        };
+        self.trainer.evaluate(parameters, &frozen, split, observe)
+    }
+
+    /// At most as many images as the steps had memory for.
+    pub(super) fn images_at_a_time(&self) -> usize {
         let micro_batches = self.trainer.recipe.phases.iter().map(Phase::micro_batch);
-        let images = micro_batches.min().unwrap_or(INFERENCE_BATCH);
-        let frozen = self.trainer.frozen(0, &parameters, images);
-        self.trainer.evaluate(&parameters, &frozen, split, observe)
+        micro_batches.min().unwrap_or(INFERENCE_BATCH)
     }
 
-    fn parameters_in(&self, file: &Path) -> Result<Parameters, Error> {
-        let mut file = warmstart_weights::read(file)?;
-        let infos = self.trainer.parameter_infos();
-        complete_parameters(&mut file, &infos, &self.trainer.device)
+    /// The model in a file of the run.
+    pub(super) fn model_in(&self, path: &Path) -> Result<StoredModel, Error> {
+        let Trainer {
+            architecture,
+            data,
+            device,
+            ..
+        } = &self.trainer;
+        let classes = data.classes.len();
+        let mut file = warmstart_weights::read(path)?;
+        let mut infos = self.trainer.parameter_infos();
+        infos.extend(multi_head::parameters_in(&file, "", architecture, classes)?);
+        let parameters = complete_parameters(&mut file, &infos, device)?;
+        let twin = frozen_top::read(&mut file, &parameters, architecture, classes, device)?;
+        Ok(StoredModel { parameters, twin })
     }
 
-    fn checkpoint_file(&self, figure: &EpochFigure, name: &str) -> PathBuf {
+    pub(super) fn checkpoint_file(&self, figure: &EpochFigure, name: &str) -> PathBuf {
         let folder = self.run.checkpoints.path(At::Epoch(figure.epoch));
         folder.join(name)
     }
 
     /// Keeps the highest epoch where a candidate's checkpoint is lost.
-    fn unless_lost(
+    pub(super) fn unless_lost<R>(
         &self,
-        outcome: Result<Option<T::Tally>, Error>,
+        outcome: Result<Option<R>, Error>,
         observe: Observer,
-    ) -> Result<Option<T::Tally>, Error> {
+    ) -> Result<Option<R>, Error> {
         match outcome {
-            Ok(Some(tally)) => Ok(Some(tally)),
+            Ok(Some(result)) => Ok(Some(result)),
             Ok(None) => Err(Error::Interrupted {
                 words: "stopped while choosing the kept model; all epochs are done".into(),
                 run: self.run.path().to_owned(),

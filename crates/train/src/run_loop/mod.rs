@@ -3,7 +3,9 @@
 mod checkpointer;
 mod finish;
 mod keep_best;
+mod keep_of_three;
 mod run;
+mod solved_epoch;
 mod warnings;
 
 use std::sync::Arc;
@@ -90,7 +92,11 @@ impl<T: Task> Run<T> {
                 // The memory of the last phase is free by now.
                 _ => self.begin_phase(position, checkpointer, observe)?,
             };
-            let (record, tally) = self.epoch(epoch, position, &phase, checkpointer, observe)?;
+            let (record, tally) = if self.trainer.recipe.phases[position.phase].is_solved() {
+                self.solved_epoch(epoch, position, &phase, observe)?
+            } else {
+                self.epoch(epoch, position, &phase, checkpointer, observe)?
+            };
             self.commit(record, checkpointer, observe);
             self.remember(tally);
             self.warn_of_health(observe);
@@ -111,6 +117,8 @@ impl<T: Task> Run<T> {
         let phase = &self.trainer.recipe.phases[position.phase];
         self.run.mark_running(&phase.name);
         if position.epoch_in_phase == 0 && self.epoch_in_progress.is_none() {
+            // A head on several layers reads those of the backbone as it was.
+            self.state.keep_only(&self.trainer.parameter_infos());
             self.state.begin_phase(phase);
         }
         let current = self

@@ -85,7 +85,10 @@ impl<T: Task> Run<T> {
         let position = position.expect("the recipe was found to fit");
         let mut optimizer = Optimizer::new(trainer.recipe.phases[position.phase].optimizer);
         optimizer.steps = state.optimizer_steps;
-        optimizer.state = model_file::read_tensors(&folder.join(OPTIMIZER), &trainer.device)?;
+        // Before its first step, an optimizer has no moments.
+        if optimizer.steps > 0 {
+            optimizer.state = model_file::read_tensors(&folder.join(OPTIMIZER), &trainer.device)?;
+        }
         let infos = trainer.parameter_infos();
         let mut parameters = model_file::complete_parameters(&mut model, &infos, &trainer.device)?;
         let mut average = None;

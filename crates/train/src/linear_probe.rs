@@ -1,22 +1,23 @@
 //! The linear probe: how well pretrained features suit data, before anything is trained on them. A ridge regression on
 //! the frozen backbone's features of the training images; the features are cached, as those of a frozen phase are.
 
-mod ridge;
-
 use std::sync::Arc;
 
-use warmstart_data::{Fit, Loader, Sample, batches, epoch_order, is_square};
-use warmstart_metrics::wilson;
+use warmstart_data::{Fit, Sample, epoch_order, is_square};
+use warmstart_metrics::{McNemar, wilson};
 use warmstart_nn::Parameters;
-use warmstart_recipe::{Error, NO_WEIGHTS, Recipe, Undecided};
+use warmstart_recipe::{Error, HeadLayers, NO_WEIGHTS, Recipe, Undecided};
+use warmstart_ridge::Solver;
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::EvaluationSplit;
 
-use crate::frozen::{FeatureKey, Frozen};
-use crate::trainer::{Trainer, batches_ahead};
-use ridge::leave_one_out;
+use crate::frozen::FeatureKey;
+use crate::head_layers::layers_of;
+use crate::trainer::Trainer;
 
+/// p-value from which on a lead over the usual fit counts as luck.
+const LUCK: f64 = 0.1;
 /// Most images that the choice of `fit` is based on.
 const IMAGES_FOR_FIT: usize = 400;
 
@@ -56,15 +57,10 @@ pub fn judge<T: Task>(
     let preprocessing = T::preprocessing(architecture.pretrained(), &recipe);
     let task = Arc::new(T::new(&recipe, architecture, &data, preprocessing.clone()));
     let phase = &recipe.phases[0];
-    let mut frozen = Frozen::new::<T>(
-        architecture,
-        architecture.stages.len(),
-        parameters,
-        preprocessing.crop,
-        // At most as many images at a time as the run is planned with.
-        phase.micro_batch(),
-        device,
-    );
+    let layers = layers_of(&trainer.architecture, &HeadLayers::Auto);
+    // At most as many images at a time as the run is planned with.
+    let images = phase.micro_batch();
+    let mut frozen = trainer.frozen_layers(&layers, parameters, images)?;
     if let Some(cache) = &resources.cache {
         let key = FeatureKey {
             kind: T::KIND,
@@ -81,31 +77,17 @@ pub fn judge<T: Task>(
     }
     let source = frozen.evaluation_source(&task, &data, EvaluationSplit::Validation);
     let order: Vec<usize> = (0..labels.len()).collect();
-    let loader = Loader::new(
-        batches(&order, frozen.images()),
-        resources.workers,
-        batches_ahead(frozen.images()),
-        source.prepare(),
-    );
-    let mut features: Vec<Vec<f32>> = Vec::new();
-    for batch in loader {
-        let batch = batch?;
-        // A failure to cache them costs time, and nothing else.
-        let (maps, _) = frozen.features(&batch, &source, architecture, device);
-        // Averages `[batch, 1, 1, channels]`: a row per image.
-        let averages = maps.into_iter().next().expect("a backbone has a result");
-        let [_, _, _, channels] = averages.dims();
-        let values: Vec<f32> = averages
-            .into_data()
-            .try_into_vec()
-            .expect("features are f32");
-        features.extend(values.chunks(channels).map(<[f32]>::to_vec));
-        observe(Event::Evaluated {
-            images: features.len(),
-            of: labels.len(),
-        });
-    }
-    Ok(leave_one_out(&features, &labels, data.classes.len()))
+    let mut solver = Solver::new(&frozen.values_of_layers(), data.classes.len());
+    trainer.each_row(&frozen, &source, &order, observe, &mut |place, row| {
+        solver.add(row, &[labels[place]]);
+        true
+    })?;
+    let every: Vec<usize> = (0..layers.len()).collect();
+    let solution = solver.solve(&every);
+    Ok(solution.map_or_else(
+        || vec![false; labels.len()],
+        |solution| solution.left_out.right(),
+    ))
 }
 
 /// At most `most` of the samples, drawn by the seed, in their order.
@@ -117,8 +99,8 @@ pub fn some_of<L: Clone>(samples: &[Sample<L>], most: usize, seed: u64) -> Vec<S
 }
 
 /// Chooses how images fill the network's square, where that was left open, an image has one class, and there are
-/// pretrained features: whichever the linear probe classifies best on up to 400 training images, the crop that the
-/// weights were made with among equals.
+/// pretrained features: whichever the linear probe classifies best on up to 400 training images, if its lead over the
+/// crop, which the weights were made with, is more than luck.
 ///
 /// # Errors
 /// If an image cannot be read.
@@ -136,7 +118,7 @@ pub fn choose_fit<T: Task>(
     let own = trainer.data.training().into_iter();
     let own: Vec<Sample<T::Label>> = own.map(|image| train[image].clone()).collect();
     let samples = some_of(&own, IMAGES_FOR_FIT, trainer.recipe.seed);
-    let mut best = (Fit::Crop, 0);
+    let mut judgements: Vec<(Fit, Vec<bool>)> = Vec::new();
     let mut accuracies = Vec::new();
     let mut fits = vec![Fit::Crop, Fit::Squash];
     let all_square = samples.iter().all(|sample| is_square(&sample.path));
@@ -151,13 +133,12 @@ pub fn choose_fit<T: Task>(
             right as f64 / samples.len().max(1) as f64,
             wilson(right, samples.len())
         ));
-        if right > best.1 {
-            best = (fit, right);
-        }
+        judgements.push((fit, judged));
     }
+    let chosen = best_fit(&judgements);
     observe(Event::Note(format!(
         "fit = \"{}\" chosen by a linear probe on {} training images (leave-one-out accuracy: {}){}",
-        best.0,
+        chosen,
         samples.len(),
         accuracies.join(", "),
         if all_square {
@@ -166,6 +147,41 @@ pub fn choose_fit<T: Task>(
             ""
         }
     )));
-    trainer.set_fit(best.0);
+    trainer.set_fit(chosen);
     Ok(())
+}
+
+/// The fit that is best by more than luck, or the first.
+fn best_fit(judgements: &[(Fit, Vec<bool>)]) -> Fit {
+    let (usual, of_usual) = &judgements[0];
+    let right = |judged: &[bool]| judged.iter().filter(|right| **right).count();
+    let mut best = (*usual, right(of_usual));
+    for (fit, judged) in &judgements[1..] {
+        let is_luck = McNemar::of(of_usual, judged).p_value() >= LUCK;
+        if !is_luck && right(judged) > best.1 {
+            best = (*fit, right(judged));
+        }
+    }
+    best.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_fit_has_to_be_better_by_more_than_luck() {
+        let judged = |right: usize| (0..100).map(|image| image < right).collect::<Vec<bool>>();
+        let of = |squash, letterbox| {
+            best_fit(&[
+                (Fit::Crop, judged(60)),
+                (Fit::Squash, judged(squash)),
+                (Fit::Letterbox, judged(letterbox)),
+            ])
+        };
+        assert_eq!(of(63, 50), Fit::Crop);
+        assert_eq!(of(65, 50), Fit::Squash);
+        assert_eq!(of(65, 66), Fit::Letterbox);
+        assert_eq!(of(65, 65), Fit::Squash);
+    }
 }

@@ -1,0 +1,137 @@
+//! The layers besides the last that a head in closed form reads.
+//!
+//! Late layers: those of early stages tell styles of images apart rather than things, and their share of a head
+//! collapses on images of another style. Of MobileNetV2 and EfficientNet-Lite0 the choice was measured
+//! (docs/small-data.md); that of the others is the analogous one.
+
+/// Names of stages, whose result is read, and of convolutions, whose input is: the projections of the last inverted
+/// residuals of three groups, or what lies nearest to them.
+const HEAD_LAYERS: [(&str, [&str; 3]); 19] = [
+    // Measured.
+    (
+        "mobilenet_v2",
+        [
+            "features.13.conv.2",
+            "features.16.conv.2",
+            "features.17.conv.2",
+        ],
+    ),
+    (
+        "efficientnet_lite0",
+        [
+            "blocks.4.2.conv_pwl",
+            "blocks.5.3.conv_pwl",
+            "blocks.6.0.conv_pwl",
+        ],
+    ),
+    // By analogy.
+    (
+        "efficientnet_lite1",
+        [
+            "blocks.4.3.conv_pwl",
+            "blocks.5.4.conv_pwl",
+            "blocks.6.0.conv_pwl",
+        ],
+    ),
+    (
+        "efficientnet_lite2",
+        [
+            "blocks.4.3.conv_pwl",
+            "blocks.5.4.conv_pwl",
+            "blocks.6.0.conv_pwl",
+        ],
+    ),
+    (
+        "efficientnet_b0",
+        [
+            "features.5.2.block.3.0",
+            "features.6.3.block.3.0",
+            "features.7.0.block.3.0",
+        ],
+    ),
+    (
+        "efficientnet_b1",
+        [
+            "features.5.3.block.3.0",
+            "features.6.4.block.3.0",
+            "features.7.1.block.3.0",
+        ],
+    ),
+    (
+        "efficientnet_b2",
+        [
+            "features.5.3.block.3.0",
+            "features.6.4.block.3.0",
+            "features.7.1.block.3.0",
+        ],
+    ),
+    (
+        "mobilenet_v3_small",
+        [
+            "features.8.block.3.0",
+            "features.11.block.3.0",
+            "features.12",
+        ],
+    ),
+    (
+        "mobilenet_v3_large",
+        [
+            "features.12.block.3.0",
+            "features.15.block.3.0",
+            "features.16",
+        ],
+    ),
+    (
+        "mobilenetv4_conv_small",
+        [
+            "blocks.2.5.pw_proj.conv",
+            "blocks.3.5.pw_proj.conv",
+            "blocks.4.0",
+        ],
+    ),
+    (
+        "mobilenetv4_conv_medium",
+        [
+            "blocks.2.7.pw_proj.conv",
+            "blocks.3.10.pw_proj.conv",
+            "blocks.4.0",
+        ],
+    ),
+    ("resnet18", ["layer3.1", "layer4.0", "layer4.1.conv2"]),
+    ("resnet34", ["layer3.5", "layer4.1", "layer4.2.conv2"]),
+    ("resnet50", ["layer3.5", "layer4.1", "layer4.2.conv3"]),
+    ("resnet101", ["layer3.22", "layer4.1", "layer4.2.conv3"]),
+    ("resnet18d", ["layer3.1", "layer4.0", "layer4.1.conv2"]),
+    ("resnet34d", ["layer3.5", "layer4.1", "layer4.2.conv2"]),
+    ("resnet50d", ["layer3.5", "layer4.1", "layer4.2.conv3"]),
+    ("resnet101d", ["layer3.22", "layer4.1", "layer4.2.conv3"]),
+];
+
+/// The layers besides the last that a head in closed form reads in an architecture.
+///
+/// # Panics
+/// If there is no such architecture.
+pub fn head_layers(architecture: &str) -> [&'static str; 3] {
+    let mut listed = HEAD_LAYERS.iter();
+    let found = listed.find(|(name, _)| *name == architecture);
+    let (_, layers) = found.expect("every architecture has its layers");
+    *layers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tapped;
+
+    #[test]
+    fn every_architecture_has_layers_that_can_be_read() {
+        for name in crate::names() {
+            let architecture = crate::by_name(name).unwrap();
+            let tapped = Tapped::new(&architecture, &head_layers(name)).unwrap();
+            assert!(
+                tapped.channels().iter().all(|channels| *channels >= 100),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The choice of the kept model where the head of the frozen model was solved: the frozen model, the thawed one with a
+//! head that is solved again on its features, or the mean of their probabilities.
+
+use warmstart_nn::Parameters;
+use warmstart_recipe::Error;
+use warmstart_recipe::run_files::{BEST, MODEL};
+use warmstart_run::checkpoint::At;
+use warmstart_run::event::Observer;
+use warmstart_run::record::{EpochFigure, ModelKind};
+use warmstart_run::verdict::{LEVEL, Verdict};
+use warmstart_tasks::classify::frozen_top;
+use warmstart_tasks::model_file::replace_model;
+use warmstart_tasks::task::{Evaluation, Task};
+use warmstart_tasks::task_data::EvaluationSplit;
+
+use super::run::Run;
+use crate::frozen::Frozen;
+use crate::head_layers::layers_of;
+
+/// The thawed model with a new head.
+struct Refitted {
+    parameters: Parameters,
+    /// The layers that its head reads.
+    layers: Frozen,
+}
+
+impl<T: Task> Run<T> {
+    /// Whether the head of an epoch was solved.
+    pub(super) fn is_solved(&self, figure: &EpochFigure) -> bool {
+        let mut phases = self.trainer.recipe.phases.iter();
+        phases.any(|phase| phase.name == figure.phase && phase.is_solved())
+    }
+
+    /// Compares the candidates and makes best.safetensors the kept one. `Ok(None)` where a checkpoint is lost.
+    ///
+    /// # Errors
+    /// If a stop is requested, or the disk refuses.
+    pub(super) fn choose_of_three(
+        &mut self,
+        frozen: EpochFigure,
+        thawed: EpochFigure,
+        observe: Observer,
+    ) -> Result<Option<Verdict>, Error> {
+        let of_frozen = self.outcome(&frozen, MODEL, observe);
+        let Some(of_frozen) = self.unless_lost(of_frozen, observe)? else {
+            return Ok(None);
+        };
+        let refitted = self.refitted(&frozen, &thawed, observe);
+        let Some(refitted) = self.unless_lost(refitted, observe)? else {
+            return Ok(None);
+        };
+        let Refitted { parameters, layers } = &refitted;
+        let split = EvaluationSplit::Validation;
+        let of_thawed = self.trainer.evaluate(parameters, layers, split, observe);
+        let Some(of_thawed) = self.unless_lost(of_thawed, observe)? else {
+            return Ok(None);
+        };
+        let task = &self.trainer.task;
+        let of_mean = task.mean_of([&of_frozen, &of_thawed]);
+        let of_mean = of_mean.expect("a task whose head is solved has probabilities");
+        let evaluations = [&of_frozen, &of_thawed, &of_mean].map(|tally| task.evaluation(tally));
+        let kind = kept_kind(&evaluations, self.trainer.recipe.guard);
+        let [evaluation, of_thaw, of_mean] = evaluations;
+        let verdict = Verdict {
+            frozen: Some(figure(&frozen, &evaluation, ModelKind::Probe)),
+            thawed: Some(figure(&thawed, &of_thaw, ModelKind::Thaw)),
+            weights: None,
+            p_value: Some(task.gain_p_value(&of_frozen, &of_thawed)),
+            level: LEVEL,
+            mean: Some(figure(&thawed, &of_mean, ModelKind::Mean)),
+            kind: Some(kind),
+        };
+        self.write_of_three(kind, &frozen, &refitted)?;
+        Ok(Some(verdict))
+    }
+
+    /// Makes best.safetensors the model that a verdict on three candidates keeps, where it is not there any more.
+    ///
+    /// # Errors
+    /// If a stop is requested, or the disk refuses.
+    pub(super) fn keep_of_three(
+        &self,
+        kind: ModelKind,
+        verdict: &Verdict,
+        observe: Observer,
+    ) -> Result<(), Error> {
+        let (Some(frozen), Some(thawed)) = (&verdict.frozen, &verdict.thawed) else {
+            return Ok(());
+        };
+        if self.model_in(&self.run.path().join(BEST)).is_ok() {
+            return Ok(());
+        }
+        let refitted = self.refitted(frozen, thawed, observe);
+        match self.unless_lost(refitted, observe)? {
+            Some(refitted) => self.write_of_three(kind, frozen, &refitted),
+            None => Ok(()),
+        }
+    }
+
+    /// The thawed model of an epoch with a head on the layers that the frozen model's reads; `None` if a stop is
+    /// requested.
+    fn refitted(
+        &self,
+        frozen: &EpochFigure,
+        thawed: &EpochFigure,
+        observe: Observer,
+    ) -> Result<Option<Refitted>, Error> {
+        // The checkpoint is verified when it is opened.
+        self.run.checkpoints.open(At::Epoch(thawed.epoch))?;
+        let mut parameters = self
+            .model_in(&self.checkpoint_file(thawed, MODEL))?
+            .parameters;
+        let mut phases = self.trainer.recipe.phases.iter();
+        let phase = phases.find(|phase| phase.name == frozen.phase);
+        let choice = phase.map(|phase| phase.head_layers.clone());
+        let layers = layers_of(&self.trainer.architecture, &choice.unwrap_or_default());
+        let images = self.images_at_a_time();
+        let frozen = self.trainer.frozen_layers(&layers, &parameters, images)?;
+        let Some(solved) = self.trainer.solve_head(&frozen, &layers, observe)? else {
+            return Ok(None);
+        };
+        parameters.replace(solved.parameters);
+        Ok(Some(Refitted {
+            parameters,
+            layers: frozen,
+        }))
+    }
+
+    fn write_of_three(
+        &self,
+        kind: ModelKind,
+        frozen: &EpochFigure,
+        refitted: &Refitted,
+    ) -> Result<(), Error> {
+        let mut parameters = refitted.parameters.clone();
+        match kind {
+            ModelKind::Probe => return self.run.write_kept(frozen),
+            ModelKind::Thaw => {}
+            ModelKind::Mean => {
+                let probe = self
+                    .model_in(&self.checkpoint_file(frozen, MODEL))?
+                    .parameters;
+                // Stages that no phase of the run trained are the same in both.
+                let shared = self.trainer.boundaries.iter().copied().min();
+                let architecture = &self.trainer.architecture;
+                let shared = shared.unwrap_or(architecture.stages.len());
+                parameters.replace(frozen_top::named(&probe, architecture, shared));
+            }
+        }
+        replace_model(&self.run.path().join(BEST), &parameters, &self.trainer.info)
+    }
+}
+
+/// The kind of model that is kept: the lowest loss, without a guard the highest metric; the simpler one among equals.
+fn kept_kind([frozen, thawed, mean]: &[Evaluation; 3], is_guarded: bool) -> ModelKind {
+    let score = |evaluation: &Evaluation| {
+        if is_guarded {
+            -evaluation.loss
+        } else {
+            evaluation.metric
+        }
+    };
+    let mut kept = (ModelKind::Probe, score(frozen));
+    for (kind, evaluation) in [(ModelKind::Thaw, thawed), (ModelKind::Mean, mean)] {
+        if score(evaluation) > kept.1 {
+            kept = (kind, score(evaluation));
+        }
+    }
+    kept.0
+}
+
+fn figure(epoch: &EpochFigure, evaluation: &Evaluation, kind: ModelKind) -> EpochFigure {
+    EpochFigure {
+        value: evaluation.metric,
+        interval: evaluation.interval,
+        kind: Some(kind),
+        ..epoch.clone()
+    }
+}

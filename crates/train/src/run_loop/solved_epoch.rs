@@ -1,0 +1,112 @@
+//! The epoch of a phase whose head is solved in closed form.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use warmstart_metrics::wilson;
+use warmstart_recipe::{Error, Position};
+use warmstart_run::event::{Event, Observer};
+use warmstart_run::record::EpochRecord;
+use warmstart_tasks::task::Task;
+
+use super::run::Run;
+use crate::head_layers::{last_layer, layers_of};
+use crate::memory;
+use crate::solved_head::SolvedHead;
+use crate::trainer::CurrentPhase;
+
+/// Name of the accuracy of each training image by the regression on all others, in metrics.jsonl.
+const LEFT_OUT: &str = "leave_one_out";
+/// Name of the validation accuracy of the architecture's own head, which reads the last layer alone.
+const LAST_LAYER: &str = "last_layer";
+
+impl<T: Task> Run<T> {
+    /// Solves for the head, and evaluates it. The learned state is that of before if it fails, or is stopped.
+    pub(super) fn solved_epoch(
+        &mut self,
+        epoch: usize,
+        position: Position,
+        current: &CurrentPhase,
+        observe: Observer,
+    ) -> Result<(EpochRecord, T::Tally), Error> {
+        let began = Instant::now();
+        let phase = &self.trainer.recipe.phases[position.phase];
+        let layers = layers_of(&self.trainer.architecture, &phase.head_layers);
+        let solved = self.trainer.solve_head(&current.frozen, &layers, observe);
+        let solving = began.elapsed().as_secs_f64();
+        let solved = solved.map_err(|error| error.of_lost_image(|| self.stopped(epoch)))?;
+        let Some(solved) = solved else {
+            return Err(self.stopped(epoch));
+        };
+        let mut parameters = self.state.parameters.clone();
+        parameters.replace(solved.parameters.clone());
+        let last = last_layer(&self.trainer.architecture);
+        let last = layers
+            .iter()
+            .position(|layer| *layer == last)
+            .unwrap_or_default();
+        let evaluated = self
+            .trainer
+            .evaluate_both(&parameters, &current.frozen, last, observe);
+        let evaluated = evaluated.map_err(|error| error.of_lost_image(|| self.stopped(epoch)))?;
+        let Some([tally, of_last]) = evaluated else {
+            return Err(self.stopped(epoch));
+        };
+        self.state.take_head(parameters);
+        let task = &self.trainer.task;
+        let (evaluation, of_last) = (task.evaluation(&tally), task.evaluation(&of_last));
+        observe(Event::Note(note(&solved, &layers, of_last.metric)));
+        let mut others = evaluation.others;
+        others.extend(BTreeMap::from([
+            (LEFT_OUT.to_owned(), solved.left_out.accuracy()),
+            (LAST_LAYER.to_owned(), of_last.metric),
+        ]));
+        let images = self.trainer.data.training_images();
+        let record = EpochRecord {
+            epoch,
+            phase: phase.name.clone(),
+            train_loss: solved.left_out.log_loss(),
+            val_loss: evaluation.loss,
+            metric: evaluation.metric,
+            interval: evaluation.interval,
+            others,
+            health: Vec::new(),
+            skipped_steps: 0,
+            lr: 0.0,
+            images_per_second: images as f64 / solving.max(f64::MIN_POSITIVE),
+            seconds: began.elapsed().as_secs_f64(),
+            peak_memory_mb: memory::peak_mb(),
+        };
+        Ok((record, tally))
+    }
+
+    /// The error for a stop before the head was found: the epoch begins again.
+    fn stopped(&self, epoch: usize) -> Error {
+        Error::Interrupted {
+            words: format!(
+                "stopped in epoch {epoch}, before its head was found; the features so far are cached"
+            ),
+            run: self.run.path().to_owned(),
+        }
+    }
+}
+
+/// The solution in a sentence.
+fn note(solved: &SolvedHead, layers: &[String], last_layer: f64) -> String {
+    let judged = solved.left_out.images.len();
+    let right = (solved.left_out.accuracy() * judged as f64).round() as usize;
+    let read = match layers {
+        [_] => "the last layer".to_owned(),
+        layers => format!("{} layers ({})", layers.len(), layers.join(", ")),
+    };
+    let own = if layers.len() == 1 {
+        String::new()
+    } else {
+        format!("; on the last layer alone its validation accuracy is {last_layer:.3}")
+    };
+    format!(
+        "ridge head on {read}: leave-one-out accuracy {:.3} ({}) on {judged} training images{own}",
+        solved.left_out.accuracy(),
+        wilson(right, judged)
+    )
+}

@@ -1,0 +1,175 @@
+//! The head of a phase with a frozen backbone, solved in closed form: ridge regression on the means of several layers,
+//! in one pass over the images as an evaluation sees them.
+
+use warmstart_data::{Loader, batches};
+use warmstart_nn::Parameters;
+use warmstart_nn::burn::tensor::Tensor;
+use warmstart_recipe::Error;
+use warmstart_ridge::{LeftOut, Solution, Solver};
+use warmstart_run::event::{Event, Observer};
+use warmstart_tasks::classify::multi_head;
+use warmstart_tasks::task::Task;
+
+use crate::frozen::{Frozen, Source};
+use crate::head_layers::last_layer;
+use crate::trainer::{Trainer, batches_ahead};
+
+/// A head in closed form.
+pub struct SolvedHead {
+    /// The architecture's own head, solved on the last layer alone, and the head on several layers, where it reads
+    /// several.
+    pub parameters: Parameters,
+    /// The regressions on all other images, of the head that counts.
+    pub left_out: LeftOut,
+    /// Penalty of the regression.
+    pub penalty: f64,
+}
+
+impl<T: Task> Trainer<T> {
+    /// Solves for the head on the layers of `frozen`. `None` if a stop is requested.
+    ///
+    /// # Errors
+    /// If an image cannot be read, or a feature is not finite.
+    pub fn solve_head(
+        &self,
+        frozen: &Frozen,
+        layers: &[String],
+        observe: Observer,
+    ) -> Result<Option<SolvedHead>, Error> {
+        let source = frozen.clean_source(&self.task, &self.data);
+        let samples = self.data.training();
+        let mut solver = Solver::new(&frozen.values_of_layers(), self.data.classes.len());
+        let class_of = T::CLASS_OF.expect("an image has one class");
+        let labels = |place: usize| class_of(&self.data.train[samples[place]].label);
+        let stop = &self.resources.stop;
+        let complete = self.each_row(frozen, &source, &samples, observe, &mut |place, row| {
+            solver.add(row, &[labels(place)]);
+            !stop.is_requested()
+        })?;
+        if !complete {
+            return Ok(None);
+        }
+        self.solution(&solver, layers, &frozen.values_of_layers())
+            .map(Some)
+    }
+
+    /// Hands the row of each of some images to `each`, in their order, as long as that returns true. Whether it did for
+    /// all of them.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn each_row(
+        &self,
+        frozen: &Frozen,
+        source: &Source<T::Target>,
+        samples: &[usize],
+        observe: Observer,
+        each: &mut dyn FnMut(usize, &[f32]) -> bool,
+    ) -> Result<bool, Error> {
+        let loader = Loader::new(
+            batches(samples, frozen.images()),
+            self.resources.workers,
+            batches_ahead(frozen.images()),
+            source.prepare(),
+        );
+        let mut done = 0;
+        for batch in loader {
+            let maps = self.features(frozen, &batch?, source, observe);
+            for row in rows_of(maps) {
+                if !each(done, &row) {
+                    return Ok(false);
+                }
+                done += 1;
+            }
+            observe(Event::Evaluated {
+                images: done,
+                of: samples.len(),
+            });
+        }
+        Ok(true)
+    }
+
+    fn solution(
+        &self,
+        solver: &Solver,
+        layers: &[String],
+        values: &[usize],
+    ) -> Result<SolvedHead, Error> {
+        let last = last_layer(&self.architecture);
+        let last = layers.iter().position(|layer| *layer == last);
+        let last = last.expect("the last layer is read");
+        let all: Vec<usize> = (0..layers.len()).collect();
+        let solve = |chosen: &[usize]| {
+            solver.solve(chosen).ok_or_else(|| {
+                Error::non_finite("a feature of the frozen backbone is not finite")
+                    .fix("take other weights: these give no finite results on the images")
+            })
+        };
+        let own = solve(&[last])?;
+        let mut parameters = Parameters::new();
+        for (info, values) in self
+            .task
+            .head()
+            .parameters
+            .iter()
+            .zip([&own.weight, &own.bias])
+        {
+            parameters.insert_values(&info.name, &info.shape, values.clone(), &self.device);
+        }
+        if layers.len() == 1 {
+            return Ok(SolvedHead::new(parameters, own));
+        }
+        let several = solve(&all)?;
+        parameters.replace(self.multi_head(layers, values, &several.weight, &several.bias));
+        Ok(SolvedHead::new(parameters, several))
+    }
+
+    /// The head on several layers of so many values each, from its weight `[classes, values of all layers]` and its bias
+    /// `[classes]`.
+    pub fn multi_head(
+        &self,
+        layers: &[String],
+        values: &[usize],
+        weight: &[f32],
+        bias: &[f32],
+    ) -> Parameters {
+        let classes = bias.len();
+        let width: usize = values.iter().sum();
+        let mut parameters = Parameters::new();
+        let mut first = 0;
+        for (layer, &channels) in layers.iter().zip(values) {
+            let rows = weight.chunks(width);
+            let own = rows.flat_map(|row| row[first..first + channels].to_vec());
+            let name = multi_head::weight_name(layer);
+            parameters.insert_values(&name, &[classes, channels], own.collect(), &self.device);
+            first += channels;
+        }
+        let bias_name = multi_head::bias_name();
+        parameters.insert_values(&bias_name, &[classes], bias.to_vec(), &self.device);
+        parameters
+    }
+}
+
+impl SolvedHead {
+    fn new(parameters: Parameters, solution: Solution) -> Self {
+        Self {
+            parameters,
+            left_out: solution.left_out,
+            penalty: solution.penalty,
+        }
+    }
+}
+
+/// The values of each image of a batch, one map `[batch, 1, 1, channels]` after the other.
+fn rows_of(maps: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
+    let mut rows: Vec<Vec<f32>> = Vec::new();
+    for map in maps {
+        let [batch, _, _, channels] = map.dims();
+        let values: Vec<f32> = map.into_data().try_into_vec().expect("features are f32");
+        rows.resize_with(batch, Vec::new);
+        for (row, values) in rows.iter_mut().zip(values.chunks(channels)) {
+            row.extend_from_slice(values);
+        }
+    }
+    rows
+}
