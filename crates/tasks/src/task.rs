@@ -31,6 +31,8 @@ pub struct Opened<L> {
 pub struct Evaluation {
     /// Loss without label smoothing, averaged over the images.
     pub loss: f64,
+    /// That loss of each image; empty where a task measures it over all.
+    pub losses: Vec<f64>,
     /// The metric that picks the epoch, a fraction of one; higher is better.
     pub metric: f64,
     /// 95% confidence interval of the metric, where it is a share of the images.

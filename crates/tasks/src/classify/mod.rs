@@ -60,8 +60,8 @@ impl From<usize> for Target {
 /// Sums over the images of an evaluation.
 #[derive(Default)]
 pub struct Tally {
-    /// Sum of the images' losses.
-    loss: f64,
+    /// The loss of each image.
+    losses: Vec<f64>,
     /// Whether each image was classified correctly.
     correct: Vec<bool>,
     /// The class of each image.
@@ -74,7 +74,8 @@ impl Tally {
     fn add(&mut self, probabilities: &[f32], class: usize) {
         let best = warmstart_metrics::top_k(probabilities, 1)[0].0;
         // Bounded, so that one hopeless image cannot make the mean infinite.
-        self.loss -= f64::from(probabilities[class].max(f32::MIN_POSITIVE)).ln();
+        let probability = probabilities[class].max(f32::MIN_POSITIVE);
+        self.losses.push(-f64::from(probability).ln());
         self.correct.push(best == class);
         self.classes.push(class);
         self.probabilities.extend_from_slice(probabilities);
@@ -225,7 +226,8 @@ impl Task for Classification {
         let images = tally.correct.len();
         let correct = tally.correct.iter().filter(|correct| **correct).count();
         Evaluation {
-            loss: tally.loss / images.max(1) as f64,
+            loss: tally.losses.iter().sum::<f64>() / images.max(1) as f64,
+            losses: tally.losses.clone(),
             metric: correct as f64 / images.max(1) as f64,
             interval: Some(wilson(correct, images)),
             others: BTreeMap::new(),

@@ -268,6 +268,7 @@ impl Task for Detection {
         let figures = self.figures(tally, 0..tally.images.len());
         Evaluation {
             loss: tally.objective.value(),
+            losses: Vec::new(),
             metric: figures.ap.unwrap_or(0.0),
             interval: None,
             others: [("map50".to_owned(), figures.ap_50.unwrap_or(0.0))].into(),

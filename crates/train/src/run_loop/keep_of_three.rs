@@ -151,22 +151,41 @@ impl<T: Task> Run<T> {
     }
 }
 
-/// The kind of model that is kept: the lowest loss, without a guard the highest metric; the simpler one among equals.
+/// The kind of model that is kept: the mean, unless another's loss is lower by more than the standard error of the
+/// difference; without a guard, the highest metric, and the simpler one among equals.
 fn kept_kind([frozen, thawed, mean]: &[Evaluation; 3], is_guarded: bool) -> ModelKind {
-    let score = |evaluation: &Evaluation| {
-        if is_guarded {
-            -evaluation.loss
-        } else {
-            evaluation.metric
-        }
-    };
-    let mut kept = (ModelKind::Probe, score(frozen));
-    for (kind, evaluation) in [(ModelKind::Thaw, thawed), (ModelKind::Mean, mean)] {
-        if score(evaluation) > kept.1 {
-            kept = (kind, score(evaluation));
+    let others = [(ModelKind::Probe, frozen), (ModelKind::Thaw, thawed)];
+    if is_guarded {
+        let leads =
+            others.map(|(kind, other)| (kind, standard_errors(&mean.losses, &other.losses)));
+        let furthest = leads.into_iter().filter(|(_, lead)| *lead > 1.0);
+        let furthest = furthest.max_by(|(_, one), (_, other)| one.total_cmp(other));
+        return furthest.map_or(ModelKind::Mean, |(kind, _)| kind);
+    }
+    let mut kept = (ModelKind::Probe, frozen.metric);
+    for (kind, other) in [(ModelKind::Thaw, thawed), (ModelKind::Mean, mean)] {
+        if other.metric > kept.1 {
+            kept = (kind, other.metric);
         }
     }
     kept.0
+}
+
+/// Mean difference of the losses of two models on the same images, in standard errors; positive if the other's are
+/// lower.
+fn standard_errors(losses: &[f64], others: &[f64]) -> f64 {
+    let differences: Vec<f64> = losses
+        .iter()
+        .zip(others)
+        .map(|(own, other)| own - other)
+        .collect();
+    let images = differences.len().max(1) as f64;
+    let mean = differences.iter().sum::<f64>() / images;
+    let squares = differences
+        .iter()
+        .map(|difference| (difference - mean).powi(2));
+    let variance = squares.sum::<f64>() / (images - 1.0).max(1.0);
+    mean / (variance / images).sqrt().max(f64::MIN_POSITIVE)
 }
 
 fn figure(epoch: &EpochFigure, evaluation: &Evaluation, kind: ModelKind) -> EpochFigure {
@@ -175,5 +194,39 @@ fn figure(epoch: &EpochFigure, evaluation: &Evaluation, kind: ModelKind) -> Epoc
         interval: evaluation.interval,
         kind: Some(kind),
         ..epoch.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn evaluation(metric: f64, losses: &[f64]) -> Evaluation {
+        Evaluation {
+            loss: losses.iter().sum::<f64>() / losses.len() as f64,
+            losses: losses.to_vec(),
+            metric,
+            interval: None,
+            others: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_mean_is_kept_unless_another_is_better_by_more_than_noise() {
+        let mean = evaluation(0.7, &[0.5, 0.6, 0.4, 0.5]);
+        let worse = evaluation(0.6, &[0.9, 0.8, 1.0, 0.9]);
+        let noisy = evaluation(0.8, &[0.1, 1.1, 0.2, 0.5]);
+        let better = evaluation(0.8, &[0.4, 0.5, 0.3, 0.41]);
+        let kind = |frozen: &Evaluation, thawed: &Evaluation, is_guarded| {
+            kept_kind(&[frozen.clone(), thawed.clone(), mean.clone()], is_guarded)
+        };
+        assert_eq!(kind(&worse, &noisy, true), ModelKind::Mean);
+        assert_eq!(kind(&worse, &better, true), ModelKind::Thaw);
+        assert_eq!(kind(&better, &worse, true), ModelKind::Probe);
+        assert_eq!(kind(&mean, &mean, true), ModelKind::Mean);
+        assert_eq!(kind(&worse, &noisy, false), ModelKind::Thaw);
+        assert_eq!(kind(&worse, &worse, false), ModelKind::Mean);
     }
 }

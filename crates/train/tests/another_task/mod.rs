@@ -193,6 +193,7 @@ impl Task for Brightness {
         let error = tally.0.iter().sum::<f64>() / tally.0.len().max(1) as f64;
         Evaluation {
             loss: error,
+            losses: Vec::new(),
             metric: 1.0 - error,
             interval: None,
             others: BTreeMap::new(),
