@@ -172,6 +172,27 @@ fn the_mean_of_both_models_is_one_file_that_predicts_as_it_was_measured() {
         assert_eq!(!twin.is_empty(), kind == "mean", "{summary}");
         let is_shared = |name: &&&str| name.starts_with("features.13.conv.0");
         assert_eq!(twin.iter().find(is_shared), None);
+        if kind == "mean" {
+            // As weights it is the thawed network alone.
+            let again = setup.dir.path().join(format!("from-{lr}"));
+            let mut train = warmstart();
+            train.arg("train").arg("--data").arg(&setup.data);
+            train.args([
+                "--image-size",
+                "32",
+                "--freeze-epochs",
+                "0",
+                "--epochs",
+                "1",
+            ]);
+            train.arg("--weights").arg(&run).arg("--out").arg(&again);
+            train.assert().success();
+            let report = fs::read_to_string(again.join("load-report.txt")).unwrap();
+            assert!(
+                report.contains("unused: none") && !report.contains(FROZEN),
+                "{report}"
+            );
+        }
         kinds.push(kind);
     }
     assert!(kinds.contains(&"mean".to_owned()), "{kinds:?}");

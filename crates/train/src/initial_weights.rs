@@ -14,7 +14,7 @@ use warmstart_recipe::{
 };
 use warmstart_run::checkpoint::{At, is_checkpoint, read_state, verify};
 use warmstart_run::event::{Event, Observer};
-use warmstart_tasks::classify::multi_head;
+use warmstart_tasks::classify::is_beside;
 use warmstart_tasks::model_file::{ModelInfo, require_sound};
 use warmstart_tasks::network::{INFERENCE_BATCH, images};
 use warmstart_tasks::task::{HeadParts, Task};
@@ -203,9 +203,7 @@ fn forget_other_head(
     let Some(info) = ModelInfo::of(file)? else {
         return Ok(String::new());
     };
-    // The file without it is an ordinary model.
-    file.tensors
-        .retain(|name, _| !name.starts_with(multi_head::PREFIX));
+    file.tensors.retain(|name, _| !is_beside(name));
     if info.model != recipe.model {
         let what = format!(
             "it holds a {} and the run asks for {}",

@@ -322,6 +322,14 @@ fn class_weights(counts: &[usize]) -> Vec<f64> {
     counts.iter().map(weight).collect()
 }
 
+/// Whether a tensor of a model file lies beside the ordinary model of its architecture, which the file without such
+/// tensors is.
+pub fn is_beside(tensor: &str) -> bool {
+    [multi_head::PREFIX, frozen_top::PREFIX]
+        .iter()
+        .any(|prefix| tensor.starts_with(prefix))
+}
+
 /// Mean of two models' probabilities for an image.
 fn mean(one: &[f32], other: &[f32]) -> Vec<f32> {
     let pairs = one.iter().zip(other);
