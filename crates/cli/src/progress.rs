@@ -76,7 +76,9 @@ impl Progress {
                         without_validation.join(", ")
                     ));
                 }
-                let columns = self.interactive.then(|| usize::from(Term::stderr().size().1));
+                let columns = self
+                    .interactive
+                    .then(|| usize::from(Term::stderr().size().1));
                 self.lines(findings::table(findings, columns));
             }
             Event::Measuring => {
@@ -92,33 +94,29 @@ impl Progress {
                 phases,
                 trained,
                 frozen,
-                steps: _,
-            } if phase.is_solved() => self.line(format!(
-                "phase {number} of {phases}, {}: a {} head, solved once for the frozen backbone ({} values to find, {} \
-                 frozen)",
-                phase.name,
-                phase.head,
-                thousands(trained),
-                thousands(frozen)
-            )),
-            Event::Phase {
-                phase,
-                number,
-                phases,
-                trained,
-                frozen,
                 steps,
-            } => self.line(format!(
-                "phase {number} of {phases}, {}: {} × {steps} steps, batch {}, learning rate {:.1e}, training {} ({} \
-                 trainable parameters, {} frozen)",
-                phase.name,
-                counted(phase.epochs, "epoch"),
-                phase.batch,
-                phase.lr,
-                phase.train,
-                thousands(trained),
-                thousands(frozen)
-            )),
+            } => {
+                let (trained, frozen) = (thousands(trained), thousands(frozen));
+                let work = if phase.is_solved() {
+                    format!(
+                        "a {} head, solved once for the frozen backbone ({trained} values to find, {frozen} frozen)",
+                        phase.head
+                    )
+                } else {
+                    format!(
+                        "{} × {steps} steps, batch {}, learning rate {:.1e}, training {} ({trained} trainable \
+                         parameters, {frozen} frozen)",
+                        counted(phase.epochs, "epoch"),
+                        phase.batch,
+                        phase.lr,
+                        phase.train
+                    )
+                };
+                self.line(format!(
+                    "phase {number} of {phases}, {}: {work}",
+                    phase.name
+                ));
+            }
             Event::Step(progress) => self.show_step(&progress),
             Event::Evaluated { images, of } => {
                 let Some(bar) = self.bar_of(of) else { return };

@@ -94,7 +94,7 @@ fn the_names_of_efficientnet_lite0_tell_its_constants() {
             .args(["predict", best.to_str().unwrap(), picture.to_str().unwrap()])
             .assert()
             .success();
-        // A run goes on with the constants it began with.
+        // A resumed run keeps its constants.
         warmstart()
             .args(["resume", out.to_str().unwrap(), "--epochs", "3"])
             .assert()

@@ -88,6 +88,11 @@ impl Architecture {
         &self.record.pretrained
     }
 
+    /// Name of the stage whose result the classifier reads.
+    pub fn last_layer(&self) -> &str {
+        &self.stages.last().expect("a network has stages").name
+    }
+
     /// The layers of some stages.
     pub fn layers(&self, stages: Range<usize>) -> impl Iterator<Item = &Layer> {
         self.stages[stages]

@@ -21,7 +21,7 @@ pub enum Kind {
     LinearWeight,
     /// `[out]`
     LinearBias,
-    /// `[out]`, of a classifier for which nearly everything is background
+    /// `[out]`, of a detector's class layer, which sees background nearly everywhere
     PriorBias,
 }
 

@@ -10,14 +10,8 @@ pub fn layers_of(architecture: &Architecture, choice: &HeadLayers) -> Vec<String
         HeadLayers::Last => Vec::new(),
         HeadLayers::Named(names) => names.clone(),
     };
-    layers.push(last_layer(architecture));
+    layers.push(architecture.last_layer().to_owned());
     layers.sort();
     layers.dedup();
     layers
-}
-
-/// Name of the stage whose result the architecture's own head reads.
-pub fn last_layer(architecture: &Architecture) -> String {
-    let last = architecture.stages.last();
-    last.expect("a network has stages").name.clone()
 }

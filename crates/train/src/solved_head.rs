@@ -3,7 +3,6 @@
 
 use warmstart_data::{Loader, batches};
 use warmstart_nn::Parameters;
-use warmstart_nn::burn::tensor::Tensor;
 use warmstart_recipe::Error;
 use warmstart_ridge::{LeftOut, Solution, Solver};
 use warmstart_run::event::{Event, Observer};
@@ -11,7 +10,6 @@ use warmstart_tasks::classify::multi_head;
 use warmstart_tasks::task::Task;
 
 use crate::frozen::{Frozen, Source};
-use crate::head_layers::last_layer;
 use crate::trainer::{Trainer, batches_ahead};
 
 /// A head in closed form.
@@ -75,7 +73,7 @@ impl<T: Task> Trainer<T> {
         let mut done = 0;
         for batch in loader {
             let maps = self.features(frozen, &batch?, source, observe);
-            for row in rows_of(maps) {
+            for row in frozen.by_image(maps) {
                 if !each(done, &row) {
                     return Ok(false);
                 }
@@ -95,8 +93,8 @@ impl<T: Task> Trainer<T> {
         layers: &[String],
         values: &[usize],
     ) -> Result<SolvedHead, Error> {
-        let last = last_layer(&self.architecture);
-        let last = layers.iter().position(|layer| *layer == last);
+        let last = self.architecture.last_layer();
+        let last = layers.iter().position(|layer| layer == last);
         let last = last.expect("the last layer is read");
         let all: Vec<usize> = (0..layers.len()).collect();
         let solve = |chosen: &[usize]| {
@@ -158,18 +156,4 @@ impl SolvedHead {
             penalty: solution.penalty,
         }
     }
-}
-
-/// The values of each image of a batch, one map `[batch, 1, 1, channels]` after the other.
-fn rows_of(maps: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
-    let mut rows: Vec<Vec<f32>> = Vec::new();
-    for map in maps {
-        let [batch, _, _, channels] = map.dims();
-        let values: Vec<f32> = map.into_data().try_into_vec().expect("features are f32");
-        rows.resize_with(batch, Vec::new);
-        for (row, values) in rows.iter_mut().zip(values.chunks(channels)) {
-            row.extend_from_slice(values);
-        }
-    }
-    rows
 }

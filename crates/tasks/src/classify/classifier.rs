@@ -63,9 +63,8 @@ impl Backbone {
         twin: Option<FrozenTwin>,
         device: &Device,
     ) -> Self {
-        let last = architecture.stages.last().map(|stage| stage.name.clone());
         let names: Vec<&str> = if layers.is_empty() {
-            last.iter().map(String::as_str).collect()
+            vec![architecture.last_layer()]
         } else {
             layers.iter().map(String::as_str).collect()
         };

@@ -380,7 +380,7 @@ impl Frozen {
     }
 
     /// The features of each image of a batch, one map after the other.
-    fn by_image(&self, maps: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
+    pub fn by_image(&self, maps: Vec<Tensor<4>>) -> Vec<Vec<f32>> {
         let mut images = Vec::new();
         for map in maps {
             let [batch, height, width, channels] = map.dims();

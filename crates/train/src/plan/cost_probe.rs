@@ -266,7 +266,7 @@ pub fn measure<T: Task>(request: Request<T::Label>, program: &Path) -> Result<Ph
         restart_flags: Vec::new(),
         stop: Stop::default(),
     };
-    CostProbe::new(Trainer::<T>::new(recipe, data, resources)?).cost(request.batches)
+    CostProbe::new(Trainer::<T>::new(recipe, data, resources)?)?.cost(request.batches)
 }
 
 struct CostProbe<T: Task> {
@@ -275,17 +275,24 @@ struct CostProbe<T: Task> {
 }
 
 impl<T: Task> CostProbe<T> {
-    fn new(trainer: Trainer<T>) -> Self {
-        let parameters = Initialization::default().parameters(
+    fn new(trainer: Trainer<T>) -> Result<Self, Error> {
+        let mut parameters = Initialization::default().parameters(
             &trainer.parameter_infos(),
             &trainer.architecture.initialization(),
             trainer.recipe.seed,
             &trainer.device,
         );
         let phase = &trainer.recipe.phases[0];
+        let layers = layers_of(&trainer.architecture, &phase.head_layers);
+        if phase.is_solved() && layers.len() > 1 {
+            let values = trainer.values_of_layers(&layers)?;
+            let classes = trainer.data.classes.len();
+            let weight = vec![0.0; classes * values.iter().sum::<usize>()];
+            parameters.replace(trainer.multi_head(&layers, &values, &weight, &vec![0.0; classes]));
+        }
         let mut state = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
         state.begin_phase(phase);
-        Self { trainer, state }
+        Ok(Self { trainer, state })
     }
 
     fn cost(mut self, batches: [usize; 2]) -> Result<PhaseCost, Error> {
@@ -386,18 +393,6 @@ impl<T: Task> CostProbe<T> {
     /// The highest memory of an evaluation, which is timed.
     fn evaluation(&mut self, images: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
         let current = self.begin(images)?;
-        let phase = &self.trainer.recipe.phases[0];
-        if phase.is_solved() {
-            let layers = layers_of(&self.trainer.architecture, &phase.head_layers);
-            if layers.len() > 1 {
-                let values = current.frozen.values_of_layers();
-                let classes = self.trainer.data.classes.len();
-                let weight = vec![0.0; classes * values.iter().sum::<usize>()];
-                let bias = vec![0.0; classes];
-                let head = self.trainer.multi_head(&layers, &values, &weight, &bias);
-                self.state.parameters.replace(head);
-            }
-        }
         // One batch, so that no images are prepared ahead: the plan counts those itself.
         let mut data = (*self.trainer.data).clone();
         data.validate_on(data.train[..images].to_vec());

@@ -10,7 +10,7 @@ use warmstart_run::record::EpochRecord;
 use warmstart_tasks::task::Task;
 
 use super::run::Run;
-use crate::head_layers::{last_layer, layers_of};
+use crate::head_layers::layers_of;
 use crate::memory;
 use crate::solved_head::SolvedHead;
 use crate::trainer::CurrentPhase;
@@ -40,10 +40,10 @@ impl<T: Task> Run<T> {
         };
         let mut parameters = self.state.parameters.clone();
         parameters.replace(solved.parameters.clone());
-        let last = last_layer(&self.trainer.architecture);
+        let last = self.trainer.architecture.last_layer();
         let last = layers
             .iter()
-            .position(|layer| *layer == last)
+            .position(|layer| layer == last)
             .unwrap_or_default();
         let evaluated = self
             .trainer
