@@ -7,7 +7,7 @@ use warmstart_data::{DataError, Loader, batches};
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::layers::{Layer, fold};
-use warmstart_nn::{Folded, Forward, ParameterInfo, Parameters};
+use warmstart_nn::{Folded, Forward, ParameterInfo};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
@@ -43,7 +43,10 @@ impl Network {
         file: &mut WeightFile,
     ) -> Result<Self, Error> {
         let device = warmstart_nn::device();
-        let parameters = sound_parameters(&backbone, head, file, &device)?;
+        require_sound_file(file)?;
+        let mut expected = backbone.backbone_parameters();
+        expected.extend(head);
+        let parameters = complete_parameters(file, &expected, &device)?;
         let stages = 0..backbone.stages.len();
         let layers = backbone.layers(stages).chain(layers);
         Ok(Self {
@@ -63,23 +66,14 @@ impl Network {
     }
 }
 
-/// The parameters of a backbone and a head out of a file.
+/// Refuses a file with values that turn every result into NaN.
 ///
 /// # Errors
-/// If one is missing, has another shape, or values that turn every result into NaN.
-pub(crate) fn sound_parameters(
-    backbone: &Architecture,
-    head: Vec<ParameterInfo>,
-    file: &mut WeightFile,
-    device: &Device,
-) -> Result<Parameters, Error> {
-    let mut expected = backbone.backbone_parameters();
-    expected.extend(head);
-    // All tensors, those of a twin among them.
+/// If a tensor of the file holds one.
+pub(crate) fn require_sound_file(file: &WeightFile) -> Result<(), Error> {
     let tensors = file.tensors.iter();
     let tensors = tensors.map(|(name, tensor)| (name.as_str(), tensor.data.as_slice()));
-    require_sound(&file.path, tensors)?;
-    complete_parameters(file, &expected, device)
+    require_sound(&file.path, tensors)
 }
 
 /// The error of an evaluation without any image; `unreadable` has the reason for each.

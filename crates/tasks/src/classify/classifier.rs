@@ -11,10 +11,10 @@ use warmstart_nn::{Folded, Forward, Parameters};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
-use crate::classify::frozen_top::{self, FrozenTwin};
-use crate::classify::{Head, mean, multi_head, outputs};
+use crate::classify::frozen_top::FrozenTwin;
+use crate::classify::{Head, StoredModel, mean, multi_head, outputs};
 use crate::model_file::ModelInfo;
-use crate::network::{images, none_readable, over_files, sound_parameters};
+use crate::network::{images, none_readable, over_files, require_sound_file};
 
 /// The k of the top-k accuracy that is measured beside the top-1 accuracy.
 pub const TOP: usize = 5;
@@ -115,10 +115,11 @@ impl Classifier {
         let device = warmstart_nn::device();
         let classes = info.classes.len();
         let head = Head::new(&architecture, classes);
-        let mut infos = head.parameters().to_vec();
-        infos.extend(multi_head::parameters_in(file, "", &architecture, classes)?);
-        let parameters = sound_parameters(&architecture, infos, file, &device)?;
-        let twin = frozen_top::read(file, &parameters, &architecture, classes, &device)?;
+        let mut ordinary = architecture.backbone_parameters();
+        ordinary.extend(head.parameters().iter().cloned());
+        require_sound_file(file)?;
+        let StoredModel { parameters, twin } =
+            StoredModel::take(file, ordinary, &architecture, classes, &device)?;
         let layers = multi_head::layers(&parameters);
         Ok(Self {
             backbone: Backbone::new(architecture, layers, &parameters, twin, &device),

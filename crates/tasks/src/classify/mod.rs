@@ -5,6 +5,7 @@ pub mod frozen_top;
 mod head;
 pub mod loss;
 pub mod multi_head;
+mod stored_model;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use warmstart_nn::{Folded, Forward, Parameters, StepKey};
 use warmstart_recipe::{Balance, Error, Phase, Recipe, TaskKind, View};
 
 pub use head::Head;
+pub use stored_model::StoredModel;
 
 use crate::preprocessing;
 use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, Task};

@@ -9,23 +9,14 @@ use warmstart_run::checkpoint::At;
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::record::EpochFigure;
 use warmstart_run::verdict::{Candidates, KeptWeights, LEVEL, Verdict};
-use warmstart_tasks::classify::frozen_top::FrozenTwin;
-use warmstart_tasks::classify::{frozen_top, multi_head};
-use warmstart_tasks::model_file::{complete_parameters, replace_model};
+use warmstart_tasks::classify::{StoredModel, multi_head};
+use warmstart_tasks::model_file::replace_model;
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::run::Run;
 use crate::trainer::Trainer;
-
-/// A model out of a file of the run.
-pub(super) struct StoredModel {
-    /// Every parameter.
-    pub parameters: Parameters,
-    /// The frozen model whose probabilities are averaged with its own, if there is one.
-    pub twin: Option<FrozenTwin>,
-}
 
 impl<T: Task> Run<T> {
     pub(super) fn candidates(&self) -> Candidates {
@@ -197,13 +188,15 @@ impl<T: Task> Run<T> {
             device,
             ..
         } = &self.trainer;
-        let classes = data.classes.len();
         let mut file = warmstart_weights::read(path)?;
-        let mut infos = self.trainer.parameter_infos();
-        infos.extend(multi_head::parameters_in(&file, "", architecture, classes)?);
-        let parameters = complete_parameters(&mut file, &infos, device)?;
-        let twin = frozen_top::read(&mut file, &parameters, architecture, classes, device)?;
-        Ok(StoredModel { parameters, twin })
+        let ordinary = self.trainer.parameter_infos();
+        StoredModel::take(
+            &mut file,
+            ordinary,
+            architecture,
+            data.classes.len(),
+            device,
+        )
     }
 
     pub(super) fn checkpoint_file(&self, figure: &EpochFigure, name: &str) -> PathBuf {
