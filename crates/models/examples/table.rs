@@ -18,9 +18,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use serde_json::{Value, json};
-use warmstart_models::{
-    Architecture, Interpolation, Numerics, Record, by_name, names, records, with_record,
-};
+use warmstart_models::{Architecture, Numerics, Record, by_name, names, records, with_record};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::ops;
 use warmstart_nn::{Forward, Parameters};
@@ -68,16 +66,12 @@ fn network(name: &str) -> Result<Value, Box<dyn Error>> {
 
 fn record(record: &Record) -> Value {
     let pretrained = &record.pretrained;
-    let interpolation = match pretrained.interpolation {
-        Interpolation::Bilinear => "bilinear",
-        Interpolation::Bicubic => "bicubic",
-    };
     json!({
         "name": record.name,
         "library": record.library,
         "image_size": pretrained.image_size,
-        "resized": (pretrained.image_size as f64 / pretrained.crop).round(),
-        "interpolation": interpolation,
+        "resized": pretrained.resized(pretrained.image_size),
+        "interpolation": pretrained.interpolation.to_string(),
         "mean": pretrained.mean,
         "deviation": pretrained.deviation,
         "same_padding": record.numerics.same_padding,

@@ -1,5 +1,6 @@
 //! Records: weights that somebody published for an architecture, and what a network has to share with them.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
@@ -29,6 +30,22 @@ pub struct Pretrained {
     pub mean: [f32; 3],
     /// Standard deviation by channel, by which pixels are divided.
     pub deviation: [f32; 3],
+}
+
+impl Pretrained {
+    /// Shorter side, in pixels, to which a picture is resized before a square of `image_size` is cropped out of it.
+    pub fn resized(&self, image_size: usize) -> usize {
+        (image_size as f64 / self.crop).round() as usize
+    }
+}
+
+impl fmt::Display for Interpolation {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bilinear => "bilinear",
+            Self::Bicubic => "bicubic",
+        })
+    }
 }
 
 /// Constants of a network that are in no file of its weights, but change its results.

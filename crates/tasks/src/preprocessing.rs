@@ -6,7 +6,7 @@ use warmstart_models::{self as models, Pretrained};
 /// The preprocessing for `fit`; a crop is in the proportion that the weights were evaluated at.
 pub fn for_size(pretrained: &Pretrained, image_size: usize, fit: Fit) -> Preprocessing {
     Preprocessing {
-        resize: (image_size as f64 / pretrained.crop).round() as usize,
+        resize: pretrained.resized(image_size),
         crop: image_size,
         fit,
         interpolation: match pretrained.interpolation {

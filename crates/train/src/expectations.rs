@@ -1,6 +1,6 @@
 //! The tensors and names that a weight file is compared with.
 
-use warmstart_models::{Architecture, Interpolation, full_name};
+use warmstart_models::{Architecture, full_name};
 use warmstart_nn::ParameterInfo;
 use warmstart_weights::{Convention, Expected, Part};
 
@@ -54,10 +54,6 @@ pub fn conventions(architecture: &Architecture) -> Vec<Convention> {
 pub fn record_line(architecture: &Architecture) -> String {
     let record = architecture.record;
     let pretrained = &record.pretrained;
-    let interpolation = match pretrained.interpolation {
-        Interpolation::Bilinear => "bilinear",
-        Interpolation::Bicubic => "bicubic",
-    };
     let numerics = &record.numerics;
     let padding = if numerics.same_padding {
         "padding as in TensorFlow"
@@ -66,10 +62,11 @@ pub fn record_line(architecture: &Architecture) -> String {
     };
     let three = |values: [f32; 3]| values.map(|value| format!("{value:.3}")).join(" ");
     format!(
-        "assumed: {}, {} of {:.0} pixels {interpolation}, mean {}, deviation {}, epsilon {:e}, {padding}",
+        "assumed: {}, {} of {} pixels {}, mean {}, deviation {}, epsilon {:e}, {padding}",
         record.name,
         pretrained.image_size,
-        (pretrained.image_size as f64 / pretrained.crop).round(),
+        pretrained.resized(pretrained.image_size),
+        pretrained.interpolation,
         three(pretrained.mean),
         three(pretrained.deviation),
         numerics.epsilon
