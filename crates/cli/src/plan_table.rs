@@ -43,8 +43,18 @@ pub fn plan_lines(plan: &Plan) -> Vec<String> {
         ];
         lines.push(row(fields.each_ref().map(String::as_str)));
     }
+    lines.extend(cache_line(plan));
     lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
     lines
+}
+
+/// The size on disk of the features that phases keep.
+fn cache_line(plan: &Plan) -> Option<String> {
+    let kept = plan.phases.iter().filter(|phase| phase.cached_mb > 0.0);
+    let sizes: Vec<String> = kept
+        .map(|phase| format!("{} {:.1} MB", phase.name, phase.cached_mb))
+        .collect();
+    (!sizes.is_empty()).then(|| format!("cached features on disk: {}", sizes.join(", ")))
 }
 
 fn row(

@@ -125,6 +125,28 @@ fn a_plan_knows_which_features_are_there() {
 }
 
 #[test]
+fn a_plan_states_the_size_of_the_cache_on_disk() {
+    for train in ["head", "from:features.17"] {
+        let setup = Setup::new(train);
+        let (run, said) = setup.cached("run", &[]);
+        let text = fs::read_to_string(run.join("plan.json")).unwrap();
+        let plan: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let planned = plan["phases"][0]["cached_mb"].as_f64().unwrap();
+        let files = features(&setup.cache());
+        let bytes: u64 = files
+            .iter()
+            .map(|file| fs::metadata(file).unwrap().len())
+            .sum();
+        assert_eq!((planned * 1e6).round() as u64, bytes, "{train}");
+        assert_eq!(plan["phases"][1]["cached_mb"], 0.0);
+        let line = format!("cached features on disk: freeze {planned:.1} MB");
+        assert!(said.contains(&line), "{said}");
+        let (_, said) = setup.run("small", &["--cache-limit", "1kB"]);
+        assert!(said.contains("freeze: its features take"), "{said}");
+    }
+}
+
+#[test]
 fn views_come_round_and_fresh_ones_do_not() {
     let setup = Setup::new("head");
     let (two, _) = setup.run("two", &["--no-cache"]);

@@ -61,6 +61,11 @@ impl FeatureCacheFolder {
         &self.path
     }
 
+    /// Largest size of all files together, in bytes.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// Opens the file of `key` (a name made of everything that the features depend on) for so many entries of
     /// so many values, and makes it if it is missing. The least recently used files are removed to make room,
     /// but not those `beside` it, which the same run has open.
@@ -270,8 +275,8 @@ fn bytes_of(files: &[&FeatureCache]) -> u64 {
     files.iter().map(|file| file.bytes()).sum()
 }
 
-/// Bytes of a file.
-fn file_len(entries: usize, values: usize) -> u64 {
+/// Bytes of a file of so many entries of so many values.
+pub fn file_len(entries: usize, values: usize) -> u64 {
     HEADER + (entries * entry_len(values)) as u64
 }
 

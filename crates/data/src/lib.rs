@@ -72,7 +72,9 @@ pub use decode::{decode, decode_bytes};
 pub use drawing::{DrawnBox, crop, draw_boxes};
 pub use encode::{is_saved_picture, save_picture};
 pub use error::DataError;
-pub use feature_cache::{CachedFile, FeatureCache, FeatureCacheFolder};
+pub use feature_cache::{
+    CachedFile, FeatureCache, FeatureCacheFolder, file_len as feature_file_len,
+};
 pub use folder::{data_folder, image_files};
 pub use letterbox::{Letterbox, letterboxed};
 pub use loader::{Loader, Prepare, batches};

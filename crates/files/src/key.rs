@@ -88,6 +88,8 @@ keys! {
     VIEWS = "views";
     /// Handling of a step whose loss or gradient is not finite.
     ON_NONFINITE = "on_nonfinite";
+    /// Largest size of the cached features.
+    CACHE_LIMIT = "cache_limit";
     /// Memory limit.
     MEMORY = "memory";
     /// Whether the thaw has to beat the frozen model.

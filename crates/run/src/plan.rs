@@ -47,6 +47,10 @@ pub struct PhasePlan {
     /// in memory twice.
     #[serde(default = "cautious")]
     pub waits_for_writes: bool,
+    /// Size on disk of the features that the phase keeps in the cache, in MB, those that are there already included; 0
+    /// where it keeps none.
+    #[serde(default)]
+    pub cached_mb: f64,
     /// Time of the phase, roughly.
     pub seconds: f64,
 }

@@ -1,5 +1,6 @@
 //! The plan of a run: memory, steps and time of each phase, before anything runs.
 
+use warmstart_data::{FeatureCacheFolder, feature_file_len};
 use warmstart_nn::Parameters;
 use warmstart_recipe::{Error, Key, Memory, Phase, Recipe, TaskDefaults};
 use warmstart_run::event::{Event, Observer};
@@ -9,6 +10,7 @@ use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::cost_probe::{Measured, PhaseCost};
 use super::need::{Need, limit};
+use crate::head_layers::layers_of;
 use crate::memory::{self, Budget};
 use crate::phase_setup::PhaseSetup;
 use crate::trainer::Trainer;
@@ -73,6 +75,13 @@ pub fn plan<T: Task>(
         let line = need.line(phase.batch, phase.micro_batch());
         notes.extend(memory_note(T::KIND.defaults(), phase, planned, limit));
         reading = reading.max(need.preparing);
+        let cached = cached_bytes(trainer, phase, setup.boundary, cost)?;
+        let cache_limit = trainer
+            .resources
+            .cache
+            .as_ref()
+            .map(FeatureCacheFolder::limit);
+        notes.extend(cache_limit.and_then(|limit| cache_note(&phase.name, cached, limit)));
         phases.push(PhasePlan {
             name: phase.name.clone(),
             train: phase.train.clone(),
@@ -91,6 +100,7 @@ pub fn plan<T: Task>(
             per_image_mb: line.per_image / MB,
             planned_mb: planned / MB,
             waits_for_writes: is_noticed(need.saving, planned, limit),
+            cached_mb: cached as f64 / MB,
             seconds: seconds(trainer, phase, cost, kept),
         });
     }
@@ -159,6 +169,47 @@ fn reading_note(reading: f64, threads: usize, limit: f64) -> Option<String> {
             reading / MB,
             limit / MB,
             Key::THREADS
+        )
+    })
+}
+
+/// Bytes on disk of the features that a phase keeps in the cache; 0 where it keeps none.
+fn cached_bytes<T: Task>(
+    trainer: &Trainer<T>,
+    phase: &Phase,
+    boundary: usize,
+    cost: &PhaseCost,
+) -> Result<u64, Error> {
+    if trainer.resources.cache.is_none() || boundary == 0 {
+        return Ok(0);
+    }
+    let (views, values) = if phase.is_solved() {
+        let layers = layers_of(&trainer.architecture, &phase.head_layers);
+        (1, trainer.values_of_layers(&layers)?)
+    } else if let Some(views) = phase.kept_views() {
+        (
+            views,
+            vec![(cost.features / size_of::<f32>() as f64) as usize],
+        )
+    } else {
+        return Ok(0);
+    };
+    let training = trainer.data.train.len() * views;
+    let validation = trainer.data.split(EvaluationSplit::Validation).len();
+    let of_layer =
+        |&values: &usize| feature_file_len(training, values) + feature_file_len(validation, values);
+    Ok(values.iter().map(of_layer).sum())
+}
+
+/// A note on features that the cache has no room for.
+fn cache_note(phase: &str, cached: u64, limit: u64) -> Option<String> {
+    (cached > limit).then(|| {
+        format!(
+            "{phase}: its features take {:.0} MB, and the cache's limit is {:.0} MB: every epoch computes them again \
+             unless {} is larger",
+            cached as f64 / MB,
+            limit as f64 / MB,
+            Key::CACHE_LIMIT
         )
     })
 }
@@ -241,6 +292,14 @@ mod tests {
             ),
             "{note}"
         );
+    }
+
+    #[test]
+    fn features_that_the_cache_has_no_room_for_are_noted() {
+        assert_eq!(cache_note("freeze", 20_000_000, 20_000_000), None);
+        let note = cache_note("freeze", 30_000_000, 20_000_000).unwrap();
+        let words = "freeze: its features take 30 MB, and the cache's limit is 20 MB";
+        assert!(note.starts_with(words), "{note}");
     }
 
     #[test]
