@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use warmstart_data::Preprocessing;
+use warmstart_models::by_name;
 use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{Error, TaskKind};
 
@@ -36,6 +38,21 @@ pub enum Trained {
 }
 
 impl Trained {
+    /// What the model is, in a line: the record whose constants it has, and the pictures that it takes.
+    pub fn line(&self) -> String {
+        let info = match self {
+            Self::Classifier(classifier) => &classifier.info,
+            Self::Detector(detector) => &detector.info,
+        };
+        let Preprocessing { crop, fit, .. } = info.preprocessing;
+        let network = by_name(&info.model).map_or("", |network| network.name);
+        format!(
+            "model: {network} with the constants of {}, {} classes, {crop} × {crop} pixels ({fit})",
+            info.model,
+            info.classes.len()
+        )
+    }
+
     /// Loads a model file, or the kept model of a run's folder.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ const TOP: usize = 5;
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
     let model = Trained::load(&arguments.model)?;
+    print_to_stderr(model.line());
     let mut paths = Vec::new();
     for path in &arguments.images {
         match warmstart_data::image_files(path) {
@@ -68,6 +69,7 @@ fn classify(
         &mut |Prediction {
                   path,
                   probabilities,
+                  ..
               }| {
             match probabilities {
                 Ok(probabilities) => {
