@@ -4,13 +4,14 @@
 //! [`ClassFigures`] of every class and text tables; [`softmax`] and [`top_k`] turn a row of logits into
 //! probabilities and the likeliest classes. For detection, a [`DetectionEvaluation`] takes the boxes of every
 //! image and gives COCO's and VOC's mean average precision. [`wilson`] gives the confidence interval of an
-//! accuracy, [`McNemar`] compares two models on the same images, and [`mean_and_deviation`] summarises
-//! several runs.
+//! accuracy, [`McNemar`] compares two models on the same images, [`mean_and_deviation`] summarises
+//! several runs, and [`label_doubts`] finds labels that a model speaks against.
 
 mod class_column;
 mod confusion;
 mod detection;
 mod deviation;
+mod label_doubt;
 mod paired;
 mod proportion;
 mod ranking;
@@ -21,6 +22,7 @@ pub use detection::{
     Truth, VocFigures,
 };
 pub use deviation::mean_and_deviation;
+pub use label_doubt::{LabelDoubt, label_doubts};
 pub use paired::McNemar;
 pub use proportion::{Interval, wilson};
 pub use ranking::{softmax, top_k};

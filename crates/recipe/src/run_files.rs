@@ -12,6 +12,8 @@ pub const BEST: &str = "best.safetensors";
 pub const RECIPE: &str = "recipe.toml";
 /// The report of what was loaded from the weight file.
 pub const LOAD_REPORT: &str = "load-report.txt";
+/// The doubt in the label of each training image, after a head in closed form.
+pub const DOUBTS: &str = "doubts.csv";
 /// Folder of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
 /// The parameters of a checkpoint's model.

@@ -5,7 +5,9 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use warmstart_files::{read_text, shown};
-use warmstart_recipe::run_files::{BEST, CHECKPOINTS, LOAD_REPORT, MODEL, RECIPE, fold_folder};
+use warmstart_recipe::run_files::{
+    BEST, CHECKPOINTS, DOUBTS, LOAD_REPORT, MODEL, RECIPE, fold_folder,
+};
 use warmstart_recipe::{Error, Keep, Key, Problem, Recipe, command, plain};
 
 use crate::atomic_file::{replace_by_copy, replace_file};
@@ -192,6 +194,14 @@ impl RunFolder {
     /// Reads summary.json, if there is a sound one.
     pub fn summary(&self) -> Option<Summary> {
         summary_of(&self.path)
+    }
+
+    /// Writes the doubt in the label of each training image, as comma-separated values.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_doubts(&self, table: &[u8]) -> Result<(), Error> {
+        replace_file(&self.path.join(DOUBTS), table)
     }
 
     /// Saves the plan.

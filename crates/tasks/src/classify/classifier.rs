@@ -7,12 +7,13 @@ use warmstart_metrics::{ConfusionMatrix, Interval, softmax, top_k, wilson};
 use warmstart_models::{Architecture, Tapped};
 use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::layers::fold;
+use warmstart_nn::ops::global_average_pool;
 use warmstart_nn::{Folded, Forward, Parameters};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
 use crate::classify::frozen_top::FrozenTwin;
-use crate::classify::{Head, StoredModel, mean, multi_head, outputs};
+use crate::classify::{Head, Known, StoredModel, mean, multi_head, outputs};
 use crate::model_file::ModelInfo;
 use crate::network::{images, none_readable, over_files, require_sound_file};
 
@@ -26,6 +27,9 @@ pub struct Classifier {
     head: Head,
     backbone: Backbone,
     parameters: Parameters,
+    /// Index of the last layer among those that the head reads.
+    last: usize,
+    known: Option<Known>,
     device: Device,
 }
 
@@ -107,6 +111,17 @@ pub struct Prediction {
     pub path: PathBuf,
     /// Probability of each class, in the order of the model's classes; or why the file could not be read.
     pub probabilities: Result<Vec<f32>, DataError>,
+    /// How unlike all training images it is, from 0 to 1 ([`Known::score`]); `None` where it could not be read, and of a
+    /// model that has no record of them.
+    pub unknown: Option<f32>,
+}
+
+/// What a classifier says of an image.
+pub struct Classified {
+    /// Probability of each class, in the order of the model's classes.
+    pub probabilities: Vec<f32>,
+    /// As in [`Prediction`].
+    pub unknown: Option<f32>,
 }
 
 impl Classifier {
@@ -121,7 +136,13 @@ impl Classifier {
         let StoredModel { parameters, twin } =
             StoredModel::take(file, ordinary, &architecture, classes, &device)?;
         let layers = multi_head::layers(&parameters);
+        let last = architecture.last_layer();
+        let last = layers.iter().position(|layer| layer == last);
+        // The frozen network has not learned from the images in its record.
+        let of_twin = twin.as_ref().map(|twin| &twin.parameters);
         Ok(Self {
+            last: last.unwrap_or_default(),
+            known: Known::of(of_twin.unwrap_or(&parameters)),
             backbone: Backbone::new(architecture, layers, &parameters, twin, &device),
             info,
             head,
@@ -133,6 +154,33 @@ impl Classifier {
     /// Logits of normalised images, each `[height, width, 3]`: one row per image, in the order of the model's classes.
     /// Those of two models are the logarithms of the mean of their probabilities.
     pub fn logits(&self, pixels: &[&[f32]]) -> Vec<Vec<f32>> {
+        self.infer(pixels).0
+    }
+
+    /// The probabilities of normalised images, each `[height, width, 3]`, and how unlike all training images each is.
+    pub fn classify(&self, pixels: &[&[f32]]) -> Vec<Classified> {
+        let (logits, means) = self.infer(pixels);
+        let means: Vec<f32> = means.into_data().try_into_vec().expect("means are f32");
+        let channels = means.len() / pixels.len().max(1);
+        let means = means.chunks(channels.max(1));
+        let classified = |(logits, means): (Vec<f32>, &[f32])| {
+            let probabilities = softmax(&logits);
+            let largest = probabilities.iter().copied().fold(0.0, f32::max);
+            Classified {
+                unknown: self.known.as_ref().map(|known| known.score(means, largest)),
+                probabilities,
+            }
+        };
+        logits.into_iter().zip(means).map(classified).collect()
+    }
+
+    /// The score above which an image counts as unlike all training images; `None` for a model without a record of them.
+    pub fn unknown_threshold(&self) -> Option<f32> {
+        self.known.as_ref().map(Known::threshold)
+    }
+
+    /// The logits, and the means of the last layer, one row per image; of two networks, those of the frozen one.
+    fn infer(&self, pixels: &[&[f32]]) -> (Vec<Vec<f32>>, Tensor<2>) {
         let images = images(pixels, self.info.preprocessing.crop, &self.device);
         let rows = |features: Vec<Tensor<4>>, parameters: &Parameters| -> Vec<Vec<f32>> {
             let logits = outputs(&self.head, features, parameters).into_data();
@@ -145,10 +193,13 @@ impl Classifier {
                 let stages = 0..architecture.stages.len();
                 let mut forward = Forward::Inference(folded);
                 let features = architecture.forward(stages, images, &mut forward);
-                rows(vec![features], &self.parameters)
+                let means = global_average_pool(features.clone());
+                (rows(vec![features], &self.parameters), means)
             }
             Backbone::Layers(tapped, folded) => {
-                rows(tapped.mean_maps(images, folded), &self.parameters)
+                let maps = tapped.mean_maps(images, folded);
+                let means = global_average_pool(maps[self.last].clone());
+                (rows(maps, &self.parameters), means)
             }
             Backbone::Both {
                 tapped,
@@ -157,12 +208,12 @@ impl Classifier {
             } => {
                 let maps = tapped.mean_maps_of_both(images, [own, frozen], twin.shared);
                 let [own, frozen] = maps;
+                let means = global_average_pool(frozen[self.last].clone());
                 let own = rows(own, &self.parameters);
                 let frozen = rows(frozen, &twin.parameters);
                 let pairs = own.iter().zip(&frozen);
-                pairs
-                    .map(|(own, frozen)| logits_of_mean(own, frozen))
-                    .collect()
+                let logits = pairs.map(|(own, frozen)| logits_of_mean(own, frozen));
+                (logits.collect(), means)
             }
         }
     }
@@ -184,12 +235,14 @@ impl Classifier {
             move |path| warmstart_data::evaluation_pixels(path, &preprocessing),
             |pixels| {
                 let pixels: Vec<&[f32]> = pixels.iter().map(Vec::as_slice).collect();
-                self.logits(&pixels)
+                self.classify(&pixels)
             },
-            |path, logits| {
+            |path, classified| {
+                let unknown = classified.as_ref().ok();
                 each(Prediction {
                     path: path.to_owned(),
-                    probabilities: logits.map(|logits| softmax(&logits)),
+                    unknown: unknown.and_then(|classified| classified.unknown),
+                    probabilities: classified.map(|classified| classified.probabilities),
                 });
             },
         )

@@ -7,7 +7,8 @@ use warmstart_nn::{ParameterInfo, Parameters};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
-use super::{Head, multi_head};
+use super::stored_model::last_channels;
+use super::{Head, known, multi_head};
 use crate::model_file::complete_parameters;
 
 /// Start of the names of its parameters.
@@ -61,8 +62,11 @@ pub fn read(
         architecture,
         classes,
     )?);
+    let channels = last_channels(architecture, classes);
+    expected.extend(known::parameters_in(file, PREFIX, channels)?);
     let own = complete_parameters(file, &expected, device)?;
-    let is_head = |name: &str| name.starts_with(multi_head::PREFIX);
+    let is_head =
+        |name: &str| name.starts_with(multi_head::PREFIX) || name.starts_with(known::PREFIX);
     let mut parameters = model.renamed(|name| (!is_head(name)).then(|| name.to_owned()));
     parameters.replace(own.renamed(|name| name.strip_prefix(PREFIX).map(str::to_owned)));
     Ok(Some(FrozenTwin { parameters, shared }))

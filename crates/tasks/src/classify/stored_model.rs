@@ -8,12 +8,12 @@ use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
 use super::frozen_top::{self, FrozenTwin};
-use super::multi_head;
+use super::{known, multi_head};
 use crate::model_file::complete_parameters;
 
 /// A model out of a file.
 pub struct StoredModel {
-    /// Every parameter, with those of a head on several layers.
+    /// Every parameter, with those of a head on several layers, and the record of known pictures.
     pub parameters: Parameters,
     /// The frozen model whose probabilities are averaged with its own, if there is one.
     pub twin: Option<FrozenTwin>,
@@ -33,8 +33,16 @@ impl StoredModel {
         device: &Device,
     ) -> Result<Self, Error> {
         ordinary.extend(multi_head::parameters_in(file, "", architecture, classes)?);
+        let channels = last_channels(architecture, classes);
+        ordinary.extend(known::parameters_in(file, "", channels)?);
         let parameters = complete_parameters(file, &ordinary, device)?;
         let twin = frozen_top::read(file, &parameters, architecture, classes, device)?;
         Ok(Self { parameters, twin })
     }
+}
+
+/// Channels of the layer that the architecture's own classifier reads.
+pub(super) fn last_channels(architecture: &Architecture, classes: usize) -> usize {
+    let [weight, _] = architecture.classifier_parameters(classes);
+    weight.shape[1]
 }

@@ -8,7 +8,7 @@ use warmstart_run::checkpoint::At;
 use warmstart_run::event::Observer;
 use warmstart_run::record::{EpochFigure, ModelKind};
 use warmstart_run::verdict::{LEVEL, Verdict};
-use warmstart_tasks::classify::frozen_top;
+use warmstart_tasks::classify::{frozen_top, known};
 use warmstart_tasks::model_file::replace_model;
 use warmstart_tasks::task::{Evaluation, Task};
 use warmstart_tasks::task_data::EvaluationSplit;
@@ -110,13 +110,13 @@ impl<T: Task> Run<T> {
         let mut parameters = self
             .model_in(&self.checkpoint_file(thawed, MODEL))?
             .parameters;
-        let mut phases = self.trainer.recipe.phases.iter();
-        let phase = phases.find(|phase| phase.name == frozen.phase);
-        let choice = phase.map(|phase| phase.head_layers.clone());
-        let layers = layers_of(&self.trainer.architecture, &choice.unwrap_or_default());
+        let phases = &self.trainer.recipe.phases;
+        let phase = phases.iter().find(|phase| phase.name == frozen.phase);
+        let phase = phase.expect("the frozen epoch's phase is one of the run's");
+        let layers = layers_of(&self.trainer.architecture, &phase.head_layers);
         let images = self.images_at_a_time();
         let frozen = self.trainer.frozen_layers(&layers, &parameters, images)?;
-        let Some(solved) = self.trainer.solve_head(&frozen, &layers, observe)? else {
+        let Some(solved) = self.trainer.solve_head(&frozen, phase, observe)? else {
             return Ok(None);
         };
         parameters.replace(solved.parameters);
@@ -144,6 +144,9 @@ impl<T: Task> Run<T> {
                 let shared = self.trainer.boundaries.iter().copied().min();
                 let architecture = &self.trainer.architecture;
                 let shared = shared.unwrap_or(architecture.stages.len());
+                // The frozen network's record alone: it has not learned from the pictures in it.
+                parameters = parameters
+                    .renamed(|name| (!name.starts_with(known::PREFIX)).then(|| name.to_owned()));
                 parameters.replace(frozen_top::named(&probe, architecture, shared));
             }
         }

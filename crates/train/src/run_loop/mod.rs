@@ -1,6 +1,7 @@
 //! The loop of a run: phase after phase, epoch after epoch.
 
 mod checkpointer;
+mod doubts;
 mod finish;
 mod keep_best;
 mod keep_of_three;
