@@ -58,6 +58,7 @@ impl Progress {
                 counted,
                 train,
                 validation,
+                in_folds,
                 test,
                 unreadable,
                 ignored,
@@ -65,7 +66,11 @@ impl Progress {
                 without_validation,
                 findings,
             } => {
-                self.line(counts_line(classes.len(), [train, validation, test]));
+                self.line(counts_line(
+                    classes.len(),
+                    [train, validation, test],
+                    in_folds,
+                ));
                 self.line(classes_line(classes, class_counts, counted));
                 self.lines(notes.iter().map(|note| format!("note: {note}")));
                 self.lines(unreadable_lines(unreadable));
@@ -220,17 +225,17 @@ impl Progress {
 }
 
 /// The number of classes, and of images by split: training, validation and test.
-fn counts_line(classes: usize, [train, validation, test]: [usize; 3]) -> String {
+fn counts_line(classes: usize, [train, validation, test]: [usize; 3], in_folds: bool) -> String {
     let test = match test {
         0 => String::new(),
         _ => format!(", {test} test"),
     };
-    match validation {
-        0 => format!("data: {classes} classes, {train} images to split into folds"),
-        _ => format!(
-            "data: {classes} classes, {train} training images, {validation} validation{test}"
-        ),
-    }
+    let images = match validation {
+        _ if in_folds => format!("{train} images to split into folds"),
+        0 => format!("{train} training images, none held out for validation"),
+        _ => format!("{train} training images, {validation} validation"),
+    };
+    format!("data: {classes} classes, {images}{test}")
 }
 
 /// The images that cannot be read, each with the reason; none if there are none.
@@ -265,7 +270,7 @@ fn classes_line(classes: &[String], counts: &[[usize; 3]], counted: &str) -> Str
         .map(|split| splits[split])
         .collect();
     let what = match &splits[..] {
-        // A cross-validation splits them into folds.
+        // In folds, or without images that are held out.
         [_] => counted.to_owned(),
         _ => format!("{} {counted}", splits.join(" / ")),
     };
@@ -393,6 +398,22 @@ mod tests {
         assert!(
             lines.iter().all(|line| !line.contains("best ")),
             "{lines:?}"
+        );
+    }
+
+    #[test]
+    fn images_are_counted_by_split() {
+        assert_eq!(
+            counts_line(2, [9, 4, 3], false),
+            "data: 2 classes, 9 training images, 4 validation, 3 test"
+        );
+        assert_eq!(
+            counts_line(2, [9, 0, 0], false),
+            "data: 2 classes, 9 training images, none held out for validation"
+        );
+        assert_eq!(
+            counts_line(2, [9, 0, 0], true),
+            "data: 2 classes, 9 images to split into folds"
         );
     }
 

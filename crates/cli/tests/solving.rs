@@ -14,6 +14,7 @@ use serde_json::Value;
 
 const SEVERAL: &str = "multi_head.";
 const FROZEN: &str = "frozen_top.";
+const KNOWN: &str = "known.";
 
 /// Images and weights for the runs of a test.
 struct Setup {
@@ -114,11 +115,12 @@ fn without_the_tensors_of_several_layers_the_file_is_an_ordinary_model() {
     assert!(said.contains("ridge head on the last layer"), "{said}");
     let mut own = tensors(&several.join("best.safetensors"));
     assert!(own.keys().any(|name| name.starts_with(SEVERAL)));
-    own.retain(|name, _| !name.starts_with(SEVERAL));
-    assert!(
-        own == tensors(&last.join("best.safetensors")),
-        "the same model"
-    );
+    let is_beside = |name: &str| name.starts_with(SEVERAL) || name.starts_with(KNOWN);
+    own.retain(|name, _| !is_beside(name));
+    let mut alone = tensors(&last.join("best.safetensors"));
+    assert!(alone.keys().any(|name| name.starts_with(KNOWN)));
+    alone.retain(|name, _| !is_beside(name));
+    assert!(own == alone, "the same model");
     let (of_both, of_last) = (metrics(&several), metrics(&last));
     assert_eq!(of_both[0]["last_layer"], of_last[0]["metric"]);
     assert_eq!(accuracy(&last), of_last[0]["metric"]);
@@ -272,4 +274,103 @@ fn a_layer_that_is_not_there_is_named() {
         refused.stderr(contains(words).and(contains("panicked").not()));
         assert!(!out.exists());
     }
+}
+
+#[test]
+fn without_held_out_images_leaving_each_out_is_the_metric() {
+    let setup = Setup::new();
+    fs::remove_dir_all(setup.data.join("val")).unwrap();
+    let (run, said) = setup.train("run", &["--val-split", "0"]);
+    assert!(said.contains("none held out for validation"), "{said}");
+    let metrics = metrics(&run);
+    assert_eq!(metrics.len(), 1, "the head alone is solved");
+    assert_eq!(metrics[0]["metric"], metrics[0]["leave_one_out"]);
+    assert!(!metrics[0].contains_key("last_layer"));
+    let summary = summary(&run);
+    assert_eq!(summary["kept"]["value"], metrics[0]["metric"]);
+    let interval = &summary["kept"]["interval"];
+    assert!(interval["low"].as_f64() < interval["high"].as_f64());
+    assert!(
+        summary["test"]["metric"].is_number(),
+        "a test split is measured"
+    );
+    let listed = fs::read_to_string(run.join("data-files.txt")).unwrap();
+    assert!(listed.contains("train\t") && !listed.contains("val\t"));
+    let eval = warmstart().arg("eval").arg(&run).assert().failure();
+    eval.stderr(contains("has no images of the split `val`"));
+    let resumed = warmstart()
+        .arg("resume")
+        .arg(&run)
+        .args(["--epochs", "3"])
+        .assert();
+    resumed
+        .code(2)
+        .stderr(contains("start a run with this one as its weights"));
+    let refused = warmstart()
+        .arg("train")
+        .arg("--data")
+        .arg(&setup.data)
+        .args([
+            "--weights",
+            &setup.weights,
+            "--val-split",
+            "0",
+            "--epochs",
+            "5",
+        ])
+        .arg("--out")
+        .arg(setup.dir.path().join("thawed"))
+        .assert();
+    refused.code(2).stderr(
+        contains("phase \"thaw\" trains by steps, and no validation image chooses its epoch")
+            .and(contains("--val-split")),
+    );
+    let scenes = warmstart()
+        .arg("train")
+        .arg("--data")
+        .arg(&setup.data)
+        .args(["--weights", &setup.weights, "--val-split", "1"])
+        .assert();
+    scenes.code(2).stderr(contains("from 0 to below 1"));
+}
+
+#[test]
+fn the_labels_that_other_images_speak_against_are_listed_first() {
+    let setup = Setup::new();
+    let train = setup.data.join("train");
+    let [from, to] = [CLASSES[0], CLASSES[1]].map(|class| train.join(class));
+    let mut pictures: Vec<PathBuf> = fs::read_dir(&from)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    pictures.sort();
+    let wrong = &pictures[..2];
+    for picture in wrong {
+        let name = format!("wrong-{}", picture.file_name().unwrap().to_str().unwrap());
+        fs::rename(picture, to.join(name)).unwrap();
+    }
+    let (run, said) = setup.train("run", &["--freeze-epochs", "1", "--epochs", "1"]);
+    assert!(said.contains("training labels are doubtful"), "{said}");
+    let table = fs::read_to_string(run.join("doubts.csv")).unwrap();
+    let lines: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split(',').collect())
+        .collect();
+    assert_eq!(
+        lines[0].join(" "),
+        "file label label_probability probable probability"
+    );
+    let images = fs::read_to_string(run.join("data-files.txt")).unwrap();
+    let training = images.lines().filter(|line| line.starts_with("train\t"));
+    assert_eq!(lines.len() - 1, training.count(), "every training image");
+    let probabilities: Vec<f64> = lines[1..]
+        .iter()
+        .map(|line| line[2].parse().unwrap())
+        .collect();
+    assert!(probabilities.is_sorted());
+    let place = |line: &&Vec<&str>| line[0].contains("wrong-");
+    let first = lines[1..].iter().take(lines.len() / 3);
+    assert_eq!(first.filter(place).count(), wrong.len(), "{table}");
+    let of_wrong = lines.iter().find(place).unwrap();
+    assert_eq!([of_wrong[1], of_wrong[3]], [CLASSES[1], CLASSES[0]]);
 }

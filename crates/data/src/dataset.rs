@@ -46,9 +46,9 @@ pub struct Split {
 ///
 /// `dir` holds either a folder of class folders for each split (`train/<class>/…`, `val/<class>/…` and
 /// perhaps `test/<class>/…`, or other usual names of splits in any case), or the class folders themselves.
-/// Without a validation folder, each class gives the share `val_split` (above 0, below 1) of its images to
-/// validation, rounded, and keeps at least one. The choice is a function of `seed` and the path below
-/// `dir`, so another place or a few more images move no other image. Folders inside a class folder are
+/// Without a validation folder, each class gives the share `val_split` (0 or more, below 1) of its images to
+/// validation, rounded, and keeps at least one; 0 gives none. The choice is a function of `seed` and the path
+/// below `dir`, so another place or a few more images move no other image. Folders inside a class folder are
 /// searched.
 ///
 /// The classes are those of the training images, compared in Unicode's normal form C.
@@ -187,6 +187,7 @@ fn note_on_splits(
     let [train, validation, test] = names;
     let validation = match validation {
         Some(validation) => format!("validation images come from {validation}"),
+        None if val_split == 0.0 => "no image is held out for validation (val_split 0)".to_owned(),
         None => format!("validation images are drawn from them (val_split {val_split})"),
     };
     let test = test.map_or(String::new(), |test| {
@@ -238,7 +239,7 @@ fn share_out(
     val_split: f64,
     seed: u64,
 ) -> Result<Dataset, DataError> {
-    check_share(val_split)?;
+    let holds_out = val_split != 0.0;
     let dir = folders.path.clone();
     let (classes, all) = training_images(folders)?;
     let mut dataset = Dataset {
@@ -252,8 +253,12 @@ fn share_out(
     };
     for class in all.samples.chunk_by(|a, b| a.label == b.label) {
         let paths: Vec<&Path> = class.iter().map(|sample| &*sample.path).collect();
-        let chosen = drawn(&paths, root, val_split, seed)?;
-        if !chosen.contains(&true) {
+        let chosen = if holds_out {
+            drawn(&paths, root, val_split, seed)?
+        } else {
+            vec![false; paths.len()]
+        };
+        if holds_out && !chosen.contains(&true) {
             dataset
                 .without_validation
                 .push(dataset.classes[class[0].label].clone());
@@ -267,7 +272,7 @@ fn share_out(
             list.push(sample.clone());
         }
     }
-    if dataset.validation.is_empty() {
+    if holds_out && dataset.validation.is_empty() {
         return Err(DataError::NoValidation {
             folder: dir,
             val_split,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::augmentation::Augmentation;
-use crate::choices::TaskKind;
+use crate::choices::{Balance, TaskKind};
 use crate::defaults::TaskDefaults;
 use crate::error::{Error, Problem};
 use crate::folds::FOLD_COUNTS;
@@ -125,6 +125,13 @@ impl Phase {
         if !has_classes || !self.train.freezes_backbone() {
             let range = "\"linear\" in detection, and where a part of the backbone trains";
             return Err(self.refusal("head", range));
+        }
+        match self.balance {
+            Balance::None | Balance::Prior => {}
+            Balance::Sampling | Balance::Loss => {
+                let range = "\"none\" or \"prior\" where head is \"ridge\"";
+                return Err(self.refusal("balance", range));
+            }
         }
         if self.epochs != 1 {
             return Err(self.refusal("epochs", "1 where head is \"ridge\": it is solved once"));

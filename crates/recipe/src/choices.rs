@@ -69,6 +69,7 @@ choices! {
         None = "none": "Each image once per epoch",
         Sampling = "sampling": "Every class equally often: images of small classes are repeated",
         Loss = "loss": "The loss of an image is weighted by how rare its class is",
+        Prior = "prior": "Probabilities are divided by the square root of the share of each class: rare classes are found more often",
     }
 
     /// Handling of a step whose loss or gradient is not finite.

@@ -1,6 +1,6 @@
 //! Resolution of a draft: a value for every option.
 
-use crate::choices::{OptimizerKind, TaskKind};
+use crate::choices::{Balance, HeadKind, OptimizerKind, TaskKind};
 use crate::defaults::AugmentationContext;
 use crate::error::{Error, Problem};
 use crate::named_weights::USUAL_WEIGHTS;
@@ -11,7 +11,7 @@ use crate::user_value::UserValue;
 use warmstart_files::Key;
 
 /// Options that have an effect only where the head is trained by steps.
-const OF_STEPS: [&str; 10] = [
+const OF_STEPS: [&str; 9] = [
     "lr",
     "schedule",
     "warmup",
@@ -20,7 +20,6 @@ const OF_STEPS: [&str; 10] = [
     "clip_norm",
     "ema_decay",
     "dropout",
-    "balance",
     "views",
 ];
 
@@ -108,8 +107,12 @@ impl Draft {
         };
         let train = draft.train.clone().ok_or_else(|| missing(Key::TRAIN, ""))?;
         let epochs = draft.epochs.ok_or_else(|| missing(Key::EPOCHS, ""))?;
-        let gives_steps =
-            draft.augmentation.is_some() || OF_STEPS.iter().any(|option| draft.gives(option));
+        let head = match draft.head {
+            Some(head) => head,
+            // A recipe of a version that knew only steps gives all of them.
+            None if gives_steps(&draft) || !train.freezes_backbone() => HeadKind::Linear,
+            None => defaults.head,
+        };
         let optimizer = draft.optimizer.unwrap_or(OptimizerKind::AdamW);
         let [frozen, thawed] = defaults.batches;
         let usual = if train.freezes_backbone() {
@@ -137,7 +140,7 @@ impl Draft {
             pretrained,
             images,
             train: &train,
-            gives_steps,
+            head,
             epochs,
             optimizer,
             batch,
@@ -149,6 +152,16 @@ impl Draft {
         }
         Ok(phase)
     }
+}
+
+/// Whether a user gives an option that has an effect only where the head is trained by steps.
+fn gives_steps(draft: &DraftPhase) -> bool {
+    let of_steps = OF_STEPS.iter().any(|option| draft.gives(option));
+    let balances_steps = match draft.balance {
+        Some(Balance::Sampling | Balance::Loss) => true,
+        Some(Balance::None | Balance::Prior) | None => false,
+    };
+    of_steps || balances_steps || draft.augmentation.is_some()
 }
 
 /// The error for an option of the run that must be given.
@@ -171,7 +184,6 @@ fn missing(key: Key, value: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Balance;
 
     fn draft(text: &str) -> Draft {
         toml::from_str(text).unwrap()

@@ -69,8 +69,8 @@ pub(crate) struct PhaseContext<'a> {
     /// Training images, once they are known.
     pub images: Option<TrainingImages>,
     pub train: &'a Train,
-    /// Whether the user gives an option of its steps.
-    pub gives_steps: bool,
+    /// How the head is found.
+    pub head: HeadKind,
     pub epochs: usize,
     pub optimizer: OptimizerKind,
     pub batch: usize,
@@ -139,10 +139,10 @@ options! {
             flag: Flag::Value("TASK"),
             resume: Resume::FIXED_BY_CHECKPOINT,
         }
-        /// Share of each class (in detection: of all images) used for validation if there is no val/
+        /// Share of each class (in detection: of all images) used for validation if there is no val/. 0: all images train, the head alone, and are judged by leaving each out
         val_split: f64 {
             default: rule ("0.2", |_: &RunContext| VAL_SPLIT),
-            range: Range::of("between 0 and 1", |share| *share > 0.0 && *share < 1.0),
+            range: Range::of("from 0 to below 1", |share| (0.0..1.0).contains(share)),
             flag: Flag::Value("SHARE"),
             resume: Resume::EDITED.effect("a change of the data if there is no val/"),
         }
@@ -278,10 +278,7 @@ options! {
         }
         /// How the head is found while the backbone is frozen
         head: HeadKind {
-            default: rule ("ridge while the whole backbone is frozen; linear for detectors, and where an option of its steps is given", |phase: &PhaseContext| {
-                // A recipe of a version that knew only steps gives all of them.
-                if phase.is_thawed() || phase.gives_steps { HeadKind::Linear } else { phase.defaults.head }
-            }),
+            default: rule ("ridge while the whole backbone is frozen; linear for detectors, and where an option of its steps is given", |phase: &PhaseContext| phase.head),
             range: Range::any(),
             flag: Flag::Phases {
                 value: "HEAD",
@@ -483,8 +480,8 @@ options! {
         }
         /// Handling of class imbalance
         balance: Balance {
-            default: later ("loss if classes are rare in training but not in validation, otherwise none", |phase: &PhaseContext| {
-                scaling::balance(phase.images)
+            default: later ("if classes are rare in training but not in validation: prior with a ridge head, else loss; otherwise none", |phase: &PhaseContext| {
+                scaling::balance(phase.images, phase.head)
             }),
             range: Range::any(),
             flag: Flag::Value("BALANCE"),

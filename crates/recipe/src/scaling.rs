@@ -2,7 +2,7 @@
 
 use warmstart_data::{IMBALANCE, imbalance};
 
-use crate::choices::{Balance, OptimizerKind};
+use crate::choices::{Balance, HeadKind, OptimizerKind};
 
 /// Fewest steps of an epoch under an automatic batch, except the smallest: small data sets get small batches.
 const STEPS_AN_EPOCH: usize = 8;
@@ -60,10 +60,11 @@ pub fn lr_factor(optimizer: OptimizerKind, from: usize, to: usize) -> f64 {
 
 /// Default balance: none where the validation images are as unequal, because accuracy is then mostly that of the large
 /// classes.
-pub(crate) fn balance(images: Option<TrainingImages>) -> Balance {
-    match images {
-        Some(images) if images.unequal => Balance::Loss,
-        Some(_) | None => Balance::None,
+pub(crate) fn balance(images: Option<TrainingImages>, head: HeadKind) -> Balance {
+    match (images, head) {
+        (Some(images), HeadKind::Ridge) if images.unequal => Balance::Prior,
+        (Some(images), HeadKind::Linear) if images.unequal => Balance::Loss,
+        (Some(_) | None, HeadKind::Ridge | HeadKind::Linear) => Balance::None,
     }
 }
 
@@ -101,8 +102,10 @@ mod tests {
 
     #[test]
     fn classes_that_are_rare_in_training_alone_weigh_more() {
-        let of =
-            |training, validation| balance(Some(TrainingImages::new(66, training, validation)));
+        let images = |training, validation| Some(TrainingImages::new(66, training, validation));
+        let of = |training, validation| balance(images(training, validation), HeadKind::Linear);
+        let solved = balance(images(&[60, 6], &[20, 20]), HeadKind::Ridge);
+        assert_eq!(solved, Balance::Prior);
         assert_eq!(of(&[60, 6], &[20, 20]), Balance::Loss);
         assert_eq!(of(&[60, 6], &[25, 5]), Balance::Loss, "half as unequal");
         assert_eq!(of(&[60, 6], &[30, 5]), Balance::None);
@@ -119,6 +122,6 @@ mod tests {
             "one image would be a step"
         );
         assert_eq!(of(&[], &[]), Balance::None);
-        assert_eq!(balance(None), Balance::None);
+        assert_eq!(balance(None, HeadKind::Linear), Balance::None);
     }
 }

@@ -62,6 +62,8 @@ pub(crate) fn usual_phases(draft: &Draft) -> Result<Vec<DraftPhase>, Error> {
     let frozen = match (draft.frozen.epochs, pretrained) {
         (Some(frozen), _) => frozen,
         (None, false) => 0,
+        // A thaw is judged by validation images.
+        (None, true) if draft.val_split == Some(0.0) && draft.thawed.epochs.is_none() => epochs,
         // In the proportion of the defaults, with an epoch left to thaw.
         (None, true) => {
             (epochs * defaults.frozen_epochs / defaults.epochs).min(epochs.saturating_sub(1))
@@ -165,6 +167,20 @@ mod tests {
     }
 
     #[test]
+    fn without_validation_images_only_the_head_trains_unless_epochs_are_asked_for() {
+        let phases = |flags: &[(bool, &str, &str)]| {
+            let recipe = draft("val_split = 0.0\n", flags)
+                .resolve(224, None)
+                .unwrap();
+            let phases = recipe.phases.iter();
+            phases.map(|phase| phase.train.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(phases(&[]), [Train::Head]);
+        let asked = phases(&[(false, "epochs", "14")]);
+        assert_eq!(asked, [Train::Head, Train::All]);
+    }
+
+    #[test]
     fn a_head_is_solved_in_one_epoch_unless_an_option_of_its_steps_is_given() {
         let of = |flags: &[(bool, &str, &str)]| {
             let recipe = draft("", flags).resolve(224, None).unwrap();
@@ -176,6 +192,8 @@ mod tests {
         let (ridge, linear) = (HeadKind::Ridge, HeadKind::Linear);
         assert_eq!(of(&[]), (ridge, 1, linear, 6));
         assert_eq!(of(&[(true, "batch", "8")]), (ridge, 1, linear, 6));
+        assert_eq!(of(&[(true, "balance", "prior")]), (ridge, 1, linear, 6));
+        assert_eq!(of(&[(true, "balance", "loss")]), (linear, 8, linear, 6));
         assert_eq!(of(&[(true, "lr", "1e-3")]), (linear, 8, linear, 6));
         assert_eq!(of(&[(true, "views", "4")]), (linear, 8, linear, 6));
         let thawed = draft("", &[(false, "head", "ridge")]).resolve(224, None);

@@ -48,6 +48,22 @@ impl LeftOut {
         self.mean(|row, _| f64::from(row.iter().copied().fold(0.0, f32::max)))
     }
 
+    /// Adds to the logit of each class.
+    pub(crate) fn shift(&mut self, by: &[f32]) {
+        let factors: Vec<f64> = by.iter().map(|by| f64::from(*by).exp()).collect();
+        for row in self.probabilities.chunks_exact_mut(self.classes.max(1)) {
+            let scaled = row
+                .iter()
+                .zip(&factors)
+                .map(|(p, factor)| f64::from(*p) * factor);
+            let scaled: Vec<f64> = scaled.collect();
+            let sum: f64 = scaled.iter().sum();
+            for (probability, scaled) in row.iter_mut().zip(scaled) {
+                *probability = (scaled / sum) as f32;
+            }
+        }
+    }
+
     fn mean(&self, figure: impl Fn(&[f32], usize) -> f64) -> f64 {
         let sum: f64 = self.rows().map(|(row, label)| figure(row, label)).sum();
         sum / self.images.len().max(1) as f64
@@ -62,6 +78,26 @@ fn is_likeliest(row: &[f32], label: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shift_of_logits_is_that_of_the_softmax() {
+        let (logits, by) = ([0.3_f64, -1.0, 2.0], [0.5_f32, 0.0, -1.0]);
+        let softmax = |logits: [f64; 3]| {
+            let sum: f64 = logits.iter().map(|logit| logit.exp()).sum();
+            logits.map(|logit| (logit.exp() / sum) as f32)
+        };
+        let mut left_out = LeftOut {
+            images: vec![0],
+            labels: vec![0],
+            probabilities: softmax(logits).to_vec(),
+            classes: 3,
+        };
+        left_out.shift(&by);
+        let expected = softmax([0.8, -1.0, 1.0]);
+        for (found, expected) in left_out.probabilities.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-6);
+        }
+    }
 
     #[test]
     fn figures_of_probabilities() {

@@ -49,6 +49,20 @@ pub struct Solution {
     pub left_out: LeftOut,
 }
 
+impl Solution {
+    /// Adds to the logit of each class, in the head and in the probabilities of the images left out.
+    ///
+    /// # Panics
+    /// If there is not one number for each class.
+    pub fn shift(&mut self, by: &[f32]) {
+        assert_eq!(by.len(), self.bias.len(), "a number for each class");
+        for (bias, by) in self.bias.iter_mut().zip(by) {
+            *bias += by;
+        }
+        self.left_out.shift(by);
+    }
+}
+
 impl Solver {
     /// A solver without images, for layers with these numbers of values and this number of classes.
     pub fn new(layers: &[usize], classes: usize) -> Self {
@@ -135,6 +149,28 @@ impl Solver {
                     &problem,
                     order.iter().map(|&row| sample.images[row]).collect(),
                 )
+            }
+        }
+    }
+
+    /// Features on the layer with this index of each image that is judged, in the order of [`LeftOut::images`].
+    ///
+    /// # Panics
+    /// If there is no layer with the index.
+    pub fn judged(&self, layer: usize) -> Vec<&[f32]> {
+        let first = self.layers[..layer].iter().sum::<usize>();
+        let values = first..first + self.layers[layer];
+        match &self.kept {
+            Kept::All(rows) => (0..rows.len())
+                .map(|row| &rows.row(row)[values.clone()])
+                .collect(),
+            Kept::Folded(folded) => {
+                let Folded { sample, .. } = &**folded;
+                let order = sample.order();
+                let rows = order
+                    .iter()
+                    .map(|&row| &sample.rows.row(row)[values.clone()]);
+                rows.collect()
             }
         }
     }

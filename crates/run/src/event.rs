@@ -28,8 +28,10 @@ pub enum Event<'a> {
         counted: &'static str,
         /// Training images; in a cross-validation, the images to split into folds.
         train: usize,
-        /// Validation images; 0 in a cross-validation.
+        /// Validation images; 0 in a cross-validation, and where none are held out.
         validation: usize,
+        /// Whether the images are split into folds.
+        in_folds: bool,
         /// Images of the test split.
         test: usize,
         /// A message that names the file, for each image that cannot be read and is left out.

@@ -190,7 +190,7 @@ impl<L: Clone> TaskData<L> {
                 let own: Vec<usize> = images.iter().map(|&image| classes[image]).collect();
                 balanced_order(seed, epoch as u64, &own)
             }
-            (Balance::Sampling, None) | (Balance::None | Balance::Loss, _) => {
+            (Balance::Sampling, None) | (Balance::None | Balance::Loss | Balance::Prior, _) => {
                 epoch_order(seed, epoch as u64, images.len())
             }
         };

@@ -46,6 +46,7 @@ fn check_images<T: Task>(
     observe: Observer,
 ) -> Result<Dataset<T::Label>, Error> {
     let test = data.test.take().unwrap_or_default();
+    let holds_out = !data.validation.is_empty();
     let splits = [data.train, data.validation, test];
     observe(Event::Checking {
         images: splits.iter().map(Vec::len).sum(),
@@ -67,7 +68,7 @@ fn check_images<T: Task>(
     data.validation = Vec::new();
     report::<T>(&data, shown, &all.unreadable, recipe, observe);
     let [train, validation, test] = checked.map(|split| split.readable);
-    if validation.is_empty() {
+    if holds_out && validation.is_empty() {
         return Err(Error::usage("no validation image can be read").fix("fix or replace them"));
     }
     Ok(Dataset {
@@ -119,6 +120,7 @@ fn report<T: Task>(
         counted: T::KIND.defaults().counted,
         train,
         validation,
+        in_folds: recipe.fold.is_some(),
         test,
         unreadable,
         ignored: &data.ignored,

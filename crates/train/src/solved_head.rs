@@ -3,19 +3,20 @@
 
 use warmstart_data::{Loader, batches};
 use warmstart_nn::Parameters;
-use warmstart_recipe::Error;
+use warmstart_recipe::{Balance, Error, Phase};
 use warmstart_ridge::{LeftOut, Solution, Solver};
 use warmstart_run::event::{Event, Observer};
-use warmstart_tasks::classify::multi_head;
+use warmstart_tasks::classify::{Known, half_priors, multi_head};
 use warmstart_tasks::task::Task;
 
 use crate::frozen::{Frozen, Source};
+use crate::head_layers::layers_of;
 use crate::trainer::{Trainer, batches_ahead};
 
 /// A head in closed form.
 pub struct SolvedHead {
-    /// The architecture's own head, solved on the last layer alone, and the head on several layers, where it reads
-    /// several.
+    /// The architecture's own head, solved on the last layer alone; the head on several layers, where it reads several;
+    /// and the record of known pictures.
     pub parameters: Parameters,
     /// The regressions on all other images, of the head that counts.
     pub left_out: LeftOut,
@@ -24,14 +25,14 @@ pub struct SolvedHead {
 }
 
 impl<T: Task> Trainer<T> {
-    /// Solves for the head on the layers of `frozen`. `None` if a stop is requested.
+    /// Solves for the head that a phase asks for, on the layers of `frozen`. `None` if a stop is requested.
     ///
     /// # Errors
     /// If an image cannot be read, or a feature is not finite.
     pub fn solve_head(
         &self,
         frozen: &Frozen,
-        layers: &[String],
+        phase: &Phase,
         observe: Observer,
     ) -> Result<Option<SolvedHead>, Error> {
         let source = frozen.clean_source(&self.task, &self.data);
@@ -47,7 +48,7 @@ impl<T: Task> Trainer<T> {
         if !complete {
             return Ok(None);
         }
-        self.solution(&solver, layers, &frozen.values_of_layers())
+        self.solution(&solver, phase, &frozen.values_of_layers())
             .map(Some)
     }
 
@@ -90,18 +91,29 @@ impl<T: Task> Trainer<T> {
     fn solution(
         &self,
         solver: &Solver,
-        layers: &[String],
+        phase: &Phase,
         values: &[usize],
     ) -> Result<SolvedHead, Error> {
+        let layers = &layers_of(&self.architecture, &phase.head_layers)[..];
+        let counts = self.data.class_counts().unwrap_or_default();
         let last = self.architecture.last_layer();
         let last = layers.iter().position(|layer| layer == last);
         let last = last.expect("the last layer is read");
         let all: Vec<usize> = (0..layers.len()).collect();
         let solve = |chosen: &[usize]| {
-            solver.solve(chosen).ok_or_else(|| {
+            let mut solution = solver.solve(chosen).ok_or_else(|| {
                 Error::non_finite("a feature of the frozen backbone is not finite")
                     .fix("take other weights: these give no finite results on the images")
-            })
+            })?;
+            if phase.balance == Balance::Prior {
+                solution.shift(
+                    &half_priors(&counts)
+                        .iter()
+                        .map(|prior| -prior)
+                        .collect::<Vec<_>>(),
+                );
+            }
+            Ok::<_, Error>(solution)
         };
         let own = solve(&[last])?;
         let mut parameters = Parameters::new();
@@ -114,12 +126,19 @@ impl<T: Task> Trainer<T> {
         {
             parameters.insert_values(&info.name, &info.shape, values.clone(), &self.device);
         }
-        if layers.len() == 1 {
-            return Ok(SolvedHead::new(parameters, own));
+        let solution = if layers.len() == 1 {
+            own
+        } else {
+            let several = solve(&all)?;
+            parameters.replace(self.multi_head(layers, values, &several.weight, &several.bias));
+            several
+        };
+        let largest = |(row, _): (&[f32], usize)| row.iter().copied().fold(0.0, f32::max);
+        let largest: Vec<f32> = solution.left_out.rows().map(largest).collect();
+        if let Some(known) = Known::new(&solver.judged(last), &largest) {
+            parameters.replace(known.parameters(&self.device));
         }
-        let several = solve(&all)?;
-        parameters.replace(self.multi_head(layers, values, &several.weight, &several.bias));
-        Ok(SolvedHead::new(parameters, several))
+        Ok(SolvedHead::new(parameters, solution))
     }
 
     /// The head on several layers of so many values each, from its weight `[classes, values of all layers]` and its bias

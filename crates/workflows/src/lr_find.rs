@@ -9,7 +9,6 @@ use warmstart_recipe::{Draft, Error, Recipe, Undecided, resolve};
 use warmstart_run::event::{Event, Observer, Progress};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::with_task;
-use warmstart_train::head_layers::layers_of;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::optimizer::Optimizer;
 use warmstart_train::plan::automatic;
@@ -114,8 +113,7 @@ fn sweeps<T: Task>(
                 "{}: a head that is solved has no learning rate",
                 phase.name
             )));
-            let layers = layers_of(&trainer.architecture, &phase.head_layers);
-            let solved = trainer.solve_head(&current.frozen, &layers, observe)?;
+            let solved = trainer.solve_head(&current.frozen, phase, observe)?;
             if let Some(solved) = solved {
                 state.take_head(solved.parameters);
                 state.keep_only(&trainer.parameter_infos());

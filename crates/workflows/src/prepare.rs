@@ -1,9 +1,11 @@
 //! The trainer of a run, on images that decide some options of a new one.
 
-use warmstart_recipe::{Balance, Error, Phase, Recipe, TrainingImages, Undecided, architecture};
+use warmstart_recipe::{
+    Balance, Error, Key, Phase, Problem, Recipe, TrainingImages, Undecided, architecture,
+};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::TaskData;
+use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 use warmstart_train::open_data::open_data;
 use warmstart_train::phase_setup::boundary;
 use warmstart_train::resources::Resources;
@@ -29,7 +31,31 @@ pub fn prepare<T: Task>(
     if let Some(undecided) = undecided {
         decide_by_images(&mut recipe, undecided, data.scale(), observe)?;
     }
+    require_judge(&recipe, &data)?;
     Trainer::new(recipe, data, resources)
+}
+
+/// Refuses steps without a validation image to choose their epoch by; a head in closed form is judged by leaving each
+/// training image out.
+fn require_judge<L: Clone>(recipe: &Recipe, data: &TaskData<L>) -> Result<(), Error> {
+    let is_held_out = !data.evaluated(EvaluationSplit::Validation).is_empty();
+    let mut phases = recipe.phases.iter();
+    let Some(phase) = phases
+        .find(|phase| !phase.is_solved())
+        .filter(|_| !is_held_out)
+    else {
+        return Ok(());
+    };
+    let what = format!(
+        "phase \"{}\" trains by steps, and no validation image chooses its epoch",
+        phase.name
+    );
+    let fix = format!(
+        "give {} above 0, or leave out {}, so that the head alone is solved",
+        Key::VAL_SPLIT,
+        Key::EPOCHS
+    );
+    Err(Problem::new(what).of_key(Key::VAL_SPLIT).fix(fix).into())
 }
 
 /// Puts the options that the images decide into the recipe of a new run; a note says where they balance classes.
@@ -40,13 +66,26 @@ fn decide_by_images(
     observe: Observer,
 ) -> Result<(), Error> {
     *recipe = undecided.resolve_for(images)?;
-    let is_weighted = |(number, phase): (usize, &Phase)| {
-        undecided.has_open_balance(number) && phase.balance == Balance::Loss
+    let phases = recipe.phases.iter().enumerate();
+    let of_phase = |(number, phase): (usize, &Phase)| {
+        let how = match phase.balance {
+            Balance::Loss => "rare classes get a larger weight (\"loss\")",
+            Balance::Prior => {
+                "a ridge head's probabilities are divided by the square root of a class's share (\"prior\")"
+            }
+            Balance::None | Balance::Sampling => return None,
+        };
+        undecided
+            .has_open_balance(number)
+            .then(|| format!("{}: {how}", phase.name))
     };
-    if recipe.phases.iter().enumerate().any(is_weighted) {
-        let note = "classes are more imbalanced in training than in validation, so rare classes get a larger weight \
-                    (balance = \"loss\"); balance = \"none\" gives all the same weight";
-        observe(Event::Note(note.to_owned()));
+    let balanced: Vec<String> = phases.filter_map(of_phase).collect();
+    if !balanced.is_empty() {
+        observe(Event::Note(format!(
+            "classes are more imbalanced in training than in validation, so they are balanced: {}; balance = \"none\" \
+             does without",
+            balanced.join("; ")
+        )));
     }
     Ok(())
 }

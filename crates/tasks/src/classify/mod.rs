@@ -3,6 +3,7 @@
 pub mod classifier;
 pub mod frozen_top;
 mod head;
+pub mod known;
 pub mod loss;
 pub mod multi_head;
 mod stored_model;
@@ -14,12 +15,13 @@ use warmstart_data::random::{Purpose, stream};
 use warmstart_data::{DataError, Dataset, Mixing, Preprocessing, Sample};
 use warmstart_metrics::{McNemar, wilson};
 use warmstart_models::{Architecture, Pretrained};
-use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::ops::global_average_pool;
 use warmstart_nn::{Folded, Forward, Parameters, StepKey};
 use warmstart_recipe::{Balance, Error, Phase, Recipe, TaskKind, View};
 
 pub use head::Head;
+pub use known::Known;
 pub use stored_model::StoredModel;
 
 use crate::preprocessing;
@@ -36,6 +38,8 @@ pub struct Classification {
     head: Head,
     /// Factor on the loss of each class where classes are balanced; its mean over the images is one.
     class_weights: Vec<f64>,
+    /// What is added to the logits in training where probabilities are divided by the root of a class's share.
+    half_priors: Vec<f32>,
 }
 
 /// The target of an image: one class, or shares of two.
@@ -134,6 +138,7 @@ impl Task for Classification {
         Self {
             head: Head::new(backbone, data.classes.len()),
             class_weights: class_weights(&data.class_counts().unwrap_or_default()),
+            half_priors: half_priors(&data.class_counts().unwrap_or_default()),
             data: Arc::clone(data),
             preprocessing,
             seed: recipe.seed,
@@ -199,7 +204,11 @@ impl Task for Classification {
         key: StepKey,
     ) -> Loss {
         let dropout = Some((key, phase.dropout));
-        let logits = self.head.logits(only(features), parameters, dropout);
+        let mut logits = self.head.logits(only(features), parameters, dropout);
+        if phase.balance == Balance::Prior {
+            let priors = TensorData::new(self.half_priors.clone(), [1, self.half_priors.len()]);
+            logits = logits.clone() + Tensor::from_data(priors, &logits.device());
+        }
         let rows = targets.iter().flat_map(|target| self.row(target, phase));
         let root = soft_cross_entropy(logits, rows.collect());
         let value: f32 = root.clone().inner().into_scalar();
@@ -300,7 +309,7 @@ impl Classification {
     fn row(&self, target: &Target, phase: &Phase) -> Vec<f32> {
         let weight = |class: usize| match phase.balance {
             Balance::Loss => self.class_weights[class],
-            Balance::None | Balance::Sampling => 1.0,
+            Balance::None | Balance::Sampling | Balance::Prior => 1.0,
         };
         let Target {
             class,
@@ -324,10 +333,23 @@ fn class_weights(counts: &[usize]) -> Vec<f64> {
     counts.iter().map(weight).collect()
 }
 
+/// Half of the logarithm of each class's share of some images, from the number of its images. Without them, the logits
+/// of a classifier that knows the shares make probabilities divided by their square roots. Menon and others, "Long-tail
+/// learning via logit adjustment" (arXiv 2007.07314), sections 4.1 and 4.2, with τ = ½.
+pub fn half_priors(counts: &[usize]) -> Vec<f32> {
+    let images: usize = counts.iter().sum::<usize>().max(1);
+    // A class without images has the share of one.
+    let share = |&count: &usize| count.max(1) as f64 / images as f64;
+    counts
+        .iter()
+        .map(|count| (share(count).ln() / 2.0) as f32)
+        .collect()
+}
+
 /// Whether a tensor of a model file lies beside the ordinary model of its architecture, which the file without such
 /// tensors is.
 pub fn is_beside(tensor: &str) -> bool {
-    [multi_head::PREFIX, frozen_top::PREFIX]
+    [multi_head::PREFIX, frozen_top::PREFIX, known::PREFIX]
         .iter()
         .any(|prefix| tensor.starts_with(prefix))
 }

@@ -1,6 +1,5 @@
 //! The epoch of a phase whose head is solved in closed form.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use warmstart_metrics::wilson;
@@ -8,6 +7,7 @@ use warmstart_recipe::{Error, Position};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::record::EpochRecord;
 use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::run::Run;
 use crate::head_layers::layers_of;
@@ -32,7 +32,7 @@ impl<T: Task> Run<T> {
         let began = Instant::now();
         let phase = &self.trainer.recipe.phases[position.phase];
         let layers = layers_of(&self.trainer.architecture, &phase.head_layers);
-        let solved = self.trainer.solve_head(&current.frozen, &layers, observe);
+        let solved = self.trainer.solve_head(&current.frozen, phase, observe);
         let solving = began.elapsed().as_secs_f64();
         let solved = solved.map_err(|error| error.of_lost_image(|| self.stopped(epoch)))?;
         let Some(solved) = solved else {
@@ -54,13 +54,28 @@ impl<T: Task> Run<T> {
         };
         self.state.take_head(parameters);
         let task = &self.trainer.task;
-        let (evaluation, of_last) = (task.evaluation(&tally), task.evaluation(&of_last));
-        observe(Event::Note(note(&solved, &layers, of_last.metric)));
-        let mut others = evaluation.others;
-        others.extend(BTreeMap::from([
-            (LEFT_OUT.to_owned(), solved.left_out.accuracy()),
-            (LAST_LAYER.to_owned(), of_last.metric),
-        ]));
+        let (mut evaluation, of_last) = (task.evaluation(&tally), task.evaluation(&of_last));
+        let is_held_out = !self
+            .trainer
+            .data
+            .evaluated(EvaluationSplit::Validation)
+            .is_empty();
+        observe(Event::Note(note(
+            &solved,
+            &layers,
+            is_held_out.then_some(of_last.metric),
+        )));
+        self.write_doubts(&solved.left_out, observe)?;
+        let left_out = solved.left_out.accuracy();
+        let mut others = std::mem::take(&mut evaluation.others);
+        others.insert(LEFT_OUT.to_owned(), left_out);
+        if is_held_out {
+            others.insert(LAST_LAYER.to_owned(), of_last.metric);
+        } else {
+            evaluation.metric = left_out;
+            evaluation.interval = Some(wilson(right(&solved), solved.left_out.images.len()));
+            evaluation.loss = solved.left_out.log_loss();
+        }
         let images = self.trainer.data.training_images();
         let record = EpochRecord {
             epoch,
@@ -91,22 +106,30 @@ impl<T: Task> Run<T> {
     }
 }
 
-/// The solution in a sentence.
-fn note(solved: &SolvedHead, layers: &[String], last_layer: f64) -> String {
+/// Training images that the head solved on all others classifies correctly.
+fn right(solved: &SolvedHead) -> usize {
+    let right = solved.left_out.right();
+    right.iter().filter(|right| **right).count()
+}
+
+/// The solution in a sentence; `last_layer` is the validation accuracy on the last layer alone, where there are
+/// validation images.
+fn note(solved: &SolvedHead, layers: &[String], last_layer: Option<f64>) -> String {
     let judged = solved.left_out.images.len();
-    let right = (solved.left_out.accuracy() * judged as f64).round() as usize;
     let read = match layers {
         [_] => "the last layer".to_owned(),
         layers => format!("{} layers ({})", layers.len(), layers.join(", ")),
     };
-    let own = if layers.len() == 1 {
-        String::new()
-    } else {
-        format!("; on the last layer alone its validation accuracy is {last_layer:.3}")
+    let own = match last_layer {
+        Some(accuracy) if layers.len() > 1 => {
+            format!("; on the last layer alone its validation accuracy is {accuracy:.3}")
+        }
+        Some(_) => String::new(),
+        None => "; no image is held out, so this is the run's metric".to_owned(),
     };
     format!(
         "ridge head on {read}: leave-one-out accuracy {:.3} ({}) on {judged} training images{own}",
         solved.left_out.accuracy(),
-        wilson(right, judged)
+        wilson(right(solved), judged)
     )
 }
