@@ -203,7 +203,7 @@ pub fn voc() -> Seeds {
 pub fn class_lists() -> Seeds {
     texts(&[
         "0;images/a.png\n0;images/b b.png\n1;images/c.png\n1;images/d.png\n",
-        "1;C:\\data\\images\\a.png\r\n 0 ; /data/images/b b.png\r\n\r\n1;c.png\r\n0;./images/d.png",
+        "1;C:\\data\\images\\a.png\r\n 0 ; /data/images/b b.png\r\n\r\n1;images/c.png\r\n0;./images/d.png",
     ])
 }
 
