@@ -22,7 +22,7 @@ fn train(folder: &Path, data: &str) -> assert_cmd::assert::Assert {
     command.args(["--data", data]).assert()
 }
 
-/// The kept model's classes, as `eval` prints them for the run's own images.
+/// Measures a run's model, in a trainer's folder.
 fn eval(folder: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
     let mut command = warmstart();
     command.current_dir(folder).arg("eval").args(arguments);

@@ -172,12 +172,12 @@ fn known(
                 some_of(classes)
             ),
         })?;
-        Ok(Sample {
+        Ok::<_, DataError>(Sample {
             label: *label,
             ..sample
         })
     });
-    let mut samples: Vec<Sample> = known.collect::<Result<_, DataError>>()?;
+    let mut samples: Vec<Sample> = known.collect::<Result<_, _>>()?;
     samples.sort_by(|a, b| (a.label, &a.path).cmp(&(b.label, &b.path)));
     Ok(Split {
         samples,

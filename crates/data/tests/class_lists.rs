@@ -130,8 +130,9 @@ fn paths_of_other_machines_are_found_by_their_end_and_said() {
         assert_eq!(counts(&dataset), [6, 2, 0], "{prefix}");
         let notes = notes(&dir, &dataset);
         let foreign = "8 image names start elsewhere, such as / or C: (found in the data folder by their end): ";
+        let shown = prefix.replace('\\', "/");
         let example = format!(
-            "DIR/cls_train.txt, line 1: {prefix}datasets/train/cat/my 0.jpg is DIR/datasets/train/cat/my 0.jpg"
+            "DIR/cls_train.txt, line 1: {shown}datasets/train/cat/my 0.jpg is DIR/datasets/train/cat/my 0.jpg"
         );
         assert!(
             notes[1].starts_with(&format!("{foreign}{example}")),
