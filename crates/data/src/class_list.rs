@@ -32,6 +32,22 @@ pub(crate) struct ListedImages {
     pub notes: Vec<String>,
 }
 
+/// The pictures of one list.
+pub(crate) struct ListedSplit {
+    /// The names of all classes.
+    pub names: Vec<String>,
+    /// Labelled by the places of their classes in `names`.
+    pub images: Vec<Sample>,
+}
+
+/// The pictures of all lists that are there.
+struct Splits {
+    /// The names of all classes, also of those without a picture.
+    names: Vec<String>,
+    /// Training, validation and test.
+    images: [Option<Vec<Sample>>; 3],
+}
+
 /// A row of a list.
 struct Row {
     line: usize,
@@ -64,8 +80,8 @@ impl ListedImages {
             findings.add(Problem::NotUsed, || shown(list));
         }
         let folder = folder_of(&train);
-        let (names, splits) = read_splits(&folder, &lists, &mut findings)?;
-        let [Some(train_images), validation, test] = splits else {
+        let Splits { names, images } = read_splits(&folder, &lists, &mut findings)?;
+        let [Some(train_images), validation, test] = images else {
             return Err(other_form(&train));
         };
         let (classes, number) = trained_classes(&names, &train_images);
@@ -122,11 +138,11 @@ impl ListedImages {
     }
 }
 
-/// The pictures of one list, with the names of all classes; none if `list` is no list.
+/// The pictures of one list; none if `list` is no list.
 ///
 /// # Errors
 /// If it cannot be read, or has a row that cannot be used: a measure of fewer pictures is another one.
-pub(crate) fn read_one(list: &Path) -> Result<Option<(Vec<String>, Vec<Sample>)>, DataError> {
+pub(crate) fn read_one(list: &Path) -> Result<Option<ListedSplit>, DataError> {
     let Some(lists) = find(list)? else {
         return refuse_text(list).map(|()| None);
     };
@@ -164,7 +180,7 @@ pub(crate) fn read_one(list: &Path) -> Result<Option<(Vec<String>, Vec<Sample>)>
             });
         }
     }
-    Ok(Some((names, images)))
+    Ok(Some(ListedSplit { names, images }))
 }
 
 /// One more than the highest class.
@@ -186,7 +202,7 @@ fn read_splits(
     folder: &Path,
     lists: &PictureLists,
     findings: &mut Findings,
-) -> Result<(Vec<String>, [Option<Vec<Sample>>; 3]), DataError> {
+) -> Result<Splits, DataError> {
     let mut rows: [Option<Vec<Row>>; 3] = [const { None }; 3];
     for (rows, list) in rows.iter_mut().zip(lists.all()) {
         *rows = list.map(|list| read_rows(list, findings)).transpose()?;
@@ -196,22 +212,22 @@ fn read_splits(
     let names = class_names(folder, CLASSES, count, findings)?;
     let base = [folder.to_path_buf()];
     let mut finder = Finder::new(&base);
-    let mut splits: [Option<Vec<Sample>>; 3] = [const { None }; 3];
+    let mut images = [const { None }; 3];
     let mut seen = HashSet::new();
-    for (split, (list, rows)) in splits.iter_mut().zip(lists.all().into_iter().zip(rows)) {
+    for (split, (list, rows)) in images.iter_mut().zip(lists.all().into_iter().zip(rows)) {
         let (Some(list), Some(rows)) = (list, rows) else {
             continue;
         };
-        let images = found_images(list, rows, &names, &mut finder, findings)?;
-        for image in &images {
+        let found = found_images(list, rows, &names, &mut finder, findings)?;
+        for image in &found {
             if !seen.insert(image.path.clone()) {
                 findings.add(Problem::SharedImage, || shown(&image.path));
             }
         }
-        *split = Some(images);
+        *split = Some(found);
     }
     finder.note_outside(findings);
-    Ok((names, splits))
+    Ok(Splits { names, images })
 }
 
 /// The rows of a list; those of another form are findings.
@@ -298,16 +314,15 @@ fn found_images(
     Ok(images)
 }
 
-/// The names of the classes that have a training picture, and the new number of each.
+/// The names of the classes that have a picture in `train`, which is sorted by class, and the new number of each.
 fn trained_classes(names: &[String], train: &[Sample]) -> (Vec<String>, HashMap<usize, usize>) {
     let mut classes = Vec::new();
     let mut number = HashMap::new();
-    // They are sorted by class.
-    for image in train {
-        if !number.contains_key(&image.label) {
-            number.insert(image.label, classes.len());
-            classes.push(names[image.label].clone());
-        }
+    let by_class = train.chunk_by(|a, b| a.label == b.label);
+    for (place, images) in by_class.enumerate() {
+        let class = images[0].label;
+        number.insert(class, place);
+        classes.push(names[class].clone());
     }
     (classes, number)
 }

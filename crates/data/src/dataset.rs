@@ -2,7 +2,7 @@
 
 use crate::class_folders::ClassFolders;
 use crate::class_layout::ClassLayout;
-use crate::class_list::{self, ListedImages};
+use crate::class_list::{self, ListedImages, ListedSplit};
 use crate::error::{DataError, some_of};
 use crate::random::{Purpose, stream};
 use crate::sample::Sample;
@@ -149,7 +149,7 @@ fn of_lists(listed: ListedImages, val_split: f64, seed: u64) -> Result<Dataset, 
 /// are errors, as is a row of a list that cannot be used.
 pub fn open_split(dir: &Path, classes: &[String]) -> Result<Split, DataError> {
     match class_list::read_one(dir)? {
-        Some((names, samples)) => known(dir, &names, samples, classes),
+        Some(ListedSplit { names, images }) => known(dir, &names, images, classes),
         None => labelled(ClassFolders::read(dir)?, classes),
     }
 }

@@ -1,6 +1,7 @@
 //! Text lists of pictures with their boxes, as keras-yolo3 and Bubbliiiing's detectors read them, and the
 //! VOCdevkit beside them.
 
+#[allow(dead_code, reason = "other tests share the helpers")]
 #[path = "common/detection.rs"]
 mod detection;
 
