@@ -199,6 +199,22 @@ pub fn voc() -> Seeds {
     ])
 }
 
+/// Of the pictures a.png, b b.png, c.png and d.png in images/.
+pub fn class_lists() -> Seeds {
+    texts(&[
+        "0;images/a.png\n0;images/b b.png\n1;images/c.png\n1;images/d.png\n",
+        "1;C:\\data\\images\\a.png\r\n 0 ; /data/images/b b.png\r\n\r\n1;images/c.png\r\n0;./images/d.png",
+    ])
+}
+
+/// Of the pictures a.png and b b.png in images/.
+pub fn box_lists() -> Seeds {
+    texts(&[
+        "images/a.png 1,2,30,40,0 5,6,60.5,40,1\nimages/b b.png 10,10,20,20,1\n",
+        "C:\\data\\images\\a.png 0,0,64,48,1\r\n/data/images/b b.png 1,1,5,5,0\r\n",
+    ])
+}
+
 pub fn labelme() -> Seeds {
     vec![labelme_of("a.png")]
 }

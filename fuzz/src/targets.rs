@@ -36,7 +36,7 @@ impl Target {
 }
 
 /// Readers of data and of weights.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 14] = [
     Target {
         name: "weights_zip",
         seeds: seeds::zip_weights,
@@ -112,6 +112,26 @@ pub const TARGETS: [Target; 12] = [
                 ("labels/b.txt", b"0 .5 .5 .1 .1\n"),
             ];
             scene(folder, &files, &["images/a.png", "images/b.png"])
+        },
+    },
+    Target {
+        name: "class_list",
+        seeds: seeds::class_lists,
+        inputs: 4000,
+        repair: nothing,
+        read: class_list,
+    },
+    Target {
+        name: "box_list",
+        seeds: seeds::box_lists,
+        inputs: 4000,
+        repair: nothing,
+        read: |input, folder| {
+            let files = [
+                ("2007_train.txt", input),
+                ("voc_classes.txt", b"cat\ndog\n"),
+            ];
+            scene(folder, &files, &["images/a.png", "images/b b.png"])
         },
     },
     Target {
@@ -199,6 +219,18 @@ fn scene(folder: &Path, files: &[(&str, &[u8])], pictures: &[&str]) -> bool {
         let _ = scenes::Report::new(&opened).to_string();
         true
     })
+}
+
+/// Opens a list of the classes of four pictures.
+fn class_list(input: &[u8], folder: &Path) -> bool {
+    for name in ["a.png", "b b.png", "c.png", "d.png"] {
+        file(folder, &format!("images/{name}"), b"");
+    }
+    file(folder, "cls_classes.txt", b"cat\ndog\n");
+    let list = file(folder, "cls_train.txt", input);
+    let opened = warmstart_data::open(&list, 0.5, 0);
+    let classes = ["cat".to_owned(), "dog".to_owned()];
+    opened.is_ok() && warmstart_data::open_split(&list, &classes).is_ok()
 }
 
 fn feature_cache(input: &[u8], folder: &Path) -> bool {

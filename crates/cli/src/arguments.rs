@@ -81,8 +81,9 @@ For a detector, it prints the metrics of COCO and of Pascal VOC.")]
 pub struct Eval {
     /// Folder of a run, or a model file
     pub model: PathBuf,
-    /// Folder of class folders; for a detector, of a whole data set with boxes, or its data.yaml [default: the run's
-    /// own validation images, by which the kept epoch was chosen]
+    /// Folder of class folders, or a list (cls_test.txt); for a detector, a whole data set with boxes: its folder, its
+    /// data.yaml or a list (2007_train.txt) [default: the run's own validation images, by which the kept epoch was
+    /// chosen]
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Split of the run's own images, or of a data set with boxes [default: val]
@@ -154,7 +155,8 @@ Example:
 
 Nothing is changed. The exit code is 1 if an image cannot be read.")]
 pub struct DataCheck {
-    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio, or a data.yaml
+    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio, or a data.yaml, or a list
+    /// (2007_train.txt)
     pub folder: PathBuf,
     /// Print one JSON object
     #[arg(long)]
@@ -170,7 +172,8 @@ Example:
 
 Images are linked where the file system can, else copied.")]
 pub struct DataConvert {
-    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio, or a data.yaml
+    /// Folder of a data set in the layout of COCO, YOLO, Pascal VOC, Labelme or Label Studio, or a data.yaml, or a list
+    /// (2007_train.txt)
     pub folder: PathBuf,
     /// Folder to create; it must be empty or not exist
     pub out: PathBuf,

@@ -2,9 +2,11 @@
 
 use crate::class_folders::ClassFolders;
 use crate::class_layout::ClassLayout;
+use crate::class_list::{self, ListedImages, ListedSplit};
 use crate::error::{DataError, some_of};
 use crate::random::{Purpose, stream};
 use crate::sample::Sample;
+use crate::scenes::{self, Layout};
 use crate::skipped::Skipped;
 use crate::split_kind::{SplitKind, split_named};
 use rand_chacha::rand_core::Rng;
@@ -51,6 +53,9 @@ pub struct Split {
 /// below `dir`, so another place or a few more images move no other image. Folders inside a class folder are
 /// searched.
 ///
+/// Or `dir` is a text list of pictures with their classes, such as `cls_train.txt`, or holds one; then the lists
+/// beside it of the same name but for the split are read, too, and nothing else in the folder.
+///
 /// The classes are those of the training images, compared in Unicode's normal form C.
 ///
 /// # Errors
@@ -58,6 +63,9 @@ pub struct Split {
 /// detection data instead of classes, there are fewer than two classes, a class has no training image,
 /// validation or test has an unknown class, or no image validates; with the folder and the fix.
 pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError> {
+    if let Some(listed) = ListedImages::read(dir)? {
+        return of_lists(listed, val_split, seed);
+    }
     let mut dataset = match ClassLayout::read(dir)? {
         ClassLayout::Classes(classes) => share_out(classes, dir, val_split, seed)?,
         ClassLayout::Splits {
@@ -66,7 +74,8 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError>
             test,
             beside,
         } => {
-            let note = note_on_splits(&train, validation.as_ref(), test.as_ref(), val_split);
+            let folders = [Some(&train), validation.as_ref(), test.as_ref()];
+            let note = note_on_splits(folders.map(|folders| Some(&*folders?.path)), val_split);
             let mut dataset = match validation {
                 Some(validation) => {
                     let (classes, train) = training_images(train)?;
@@ -105,12 +114,81 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError>
     Ok(dataset)
 }
 
-/// Opens one folder of class folders, to be measured by a model that knows `classes`.
+/// Returns whether text lists say which images belong to a data set, so that others in its folder are no part of
+/// it.
+pub fn is_listed(data: &Path) -> bool {
+    // Lists that are refused are lists.
+    !matches!(class_list::find(data), Ok(None)) || scenes::layout(data) == Some(Layout::Lists)
+}
+
+/// The data set of lists.
+fn of_lists(listed: ListedImages, val_split: f64, seed: u64) -> Result<Dataset, DataError> {
+    let lists = listed.lists.each_ref().map(Option::as_deref);
+    let note = note_on_splits(lists, val_split);
+    let split = |samples| Split {
+        samples,
+        ignored: Skipped::default(),
+    };
+    let mut dataset = match listed.validation {
+        Some(validation) => with_validation(listed.classes, listed.train, split(validation)),
+        None => {
+            let from = lists[0].unwrap_or(&listed.folder);
+            let all = (listed.classes, split(listed.train));
+            drawn_apart(all, from, &listed.folder, val_split, seed)?
+        }
+    };
+    dataset.test = listed.test;
+    dataset.notes = note.into_iter().chain(listed.notes).collect();
+    Ok(dataset)
+}
+
+/// Opens one folder of class folders, or a list of pictures with their classes, to be measured by a model that
+/// knows `classes`.
 ///
 /// A class may be missing; a class folder that is not in `classes`, and a folder without any image,
-/// are errors.
+/// are errors, as is a row of a list that cannot be used.
 pub fn open_split(dir: &Path, classes: &[String]) -> Result<Split, DataError> {
-    labelled(ClassFolders::read(dir)?, classes)
+    match class_list::read_one(dir)? {
+        Some(ListedSplit { names, images }) => known(dir, &names, images, classes),
+        None => labelled(ClassFolders::read(dir)?, classes),
+    }
+}
+
+/// The images of a list, labelled by the places of their `names` in `classes`.
+fn known(
+    list: &Path,
+    names: &[String],
+    samples: Vec<Sample>,
+    classes: &[String],
+) -> Result<Split, DataError> {
+    let labels = places_of(classes);
+    let known = samples.into_iter().map(|sample| {
+        let name = &names[sample.label];
+        let label = labels.get(name).ok_or_else(|| DataError::Layout {
+            folder: list.to_path_buf(),
+            problem: format!(
+                "it has pictures of the class {name:?}, which is not one of the {} classes ({}); remove these lines, or give the list of classes the model's names",
+                classes.len(),
+                some_of(classes)
+            ),
+        })?;
+        Ok::<_, DataError>(Sample {
+            label: *label,
+            ..sample
+        })
+    });
+    let mut samples: Vec<Sample> = known.collect::<Result<_, _>>()?;
+    samples.sort_by(|a, b| (a.label, &a.path).cmp(&(b.label, &b.path)));
+    Ok(Split {
+        samples,
+        ignored: Skipped::default(),
+    })
+}
+
+/// The place of each class in a list, by its name in Unicode's normal form C.
+fn places_of(classes: &[String]) -> HashMap<String, usize> {
+    let normal = classes.iter().map(|class| class.nfc().collect::<String>());
+    normal.zip(0..).collect()
 }
 
 /// The images of class folders, labelled by their places in `classes`. A folder of another name is an
@@ -119,11 +197,7 @@ fn labelled(folders: ClassFolders, classes: &[String]) -> Result<Split, DataErro
     if folders.classes.is_empty() {
         return Err(folders.no_classes());
     }
-    let normal = classes
-        .iter()
-        .map(|class| class.nfc().collect::<String>())
-        .zip(0..);
-    let labels: HashMap<String, usize> = normal.collect();
+    let labels = places_of(classes);
     let mut split = Split {
         samples: Vec::new(),
         ignored: folders.ignored,
@@ -166,16 +240,11 @@ fn unknown_class(dir: &Path, folder: &Path, classes: &[String]) -> DataError {
     }
 }
 
-/// Says where the images of each split come from, unless that is what anyone expects.
-fn note_on_splits(
-    train: &ClassFolders,
-    validation: Option<&ClassFolders>,
-    test: Option<&ClassFolders>,
-    val_split: f64,
-) -> Option<String> {
-    let names = |folders: &ClassFolders| shown(Path::new(folders.path.file_name()?)).into();
-    let folders = [Some(train), validation, test];
-    let names: [Option<String>; 3] = folders.map(|folders| names(folders?));
+/// Says which folders or lists the images of training, validation and test come from, unless that is what
+/// anyone expects.
+fn note_on_splits(sources: [Option<&Path>; 3], val_split: f64) -> Option<String> {
+    let validation = sources[1];
+    let names = sources.map(|source| Some(shown(Path::new(source?.file_name()?))));
     let usual = [&["train"][..], &["val", "valid", "validation"], &["test"]];
     let expected = names
         .iter()
@@ -241,7 +310,18 @@ fn share_out(
 ) -> Result<Dataset, DataError> {
     let holds_out = val_split != 0.0;
     let dir = folders.path.clone();
-    let (classes, all) = training_images(folders)?;
+    drawn_apart(training_images(folders)?, &dir, root, val_split, seed)
+}
+
+/// Takes the validation images out of all, which are sorted by class and come `from` a folder or a list; draws by
+/// the path below `root`.
+fn drawn_apart(
+    (classes, all): (Vec<String>, Split),
+    from: &Path,
+    root: &Path,
+    val_split: f64,
+    seed: u64,
+) -> Result<Dataset, DataError> {
     let mut dataset = Dataset {
         classes,
         train: Vec::new(),
@@ -274,7 +354,7 @@ fn share_out(
     }
     if holds_out && dataset.validation.is_empty() {
         return Err(DataError::NoValidation {
-            folder: dir,
+            folder: from.to_path_buf(),
             val_split,
         });
     }

@@ -37,9 +37,10 @@ pub(crate) struct Images {
     pub folders: Vec<PathBuf>,
 }
 
-/// The folder of a data set that is named by its folder, or by the `data.yaml` or `obj.data` in it.
+/// The folder of a data set that is named by its folder, or by the `data.yaml`, the `obj.data` or the text list in
+/// it.
 pub fn data_folder(data: &Path) -> &Path {
-    let describes = ["yaml", "yml", "data"]
+    let describes = ["yaml", "yml", "data", "txt"]
         .iter()
         .any(|extension| has_extension(data, extension));
     match data.parent() {

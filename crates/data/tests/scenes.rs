@@ -77,7 +77,7 @@ fn class_folders_and_other_folders_are_no_detection_data() {
     assert_eq!(layout(dir.path()), None);
     assert_eq!(
         refusal(&dir),
-        "DIR: it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio"
+        "DIR: it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), 2007_train.txt (lists of boxes), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio"
     );
     assert!(
         open(&dir.path().join("nowhere"), 0.2, 0)

@@ -100,7 +100,7 @@ fn in_context<C, T>(rule: impl Fn(&C) -> T, context: &C) -> T {
 
 options! {
     run {
-        /// Folder of the data set, or its data.yaml
+        /// Folder of the data set, or its data.yaml, or a list (cls_train.txt, 2007_train.txt)
         data: PathBuf {
             default: required "DIR",
             range: Range::any(),

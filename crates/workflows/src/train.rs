@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use warmstart_data::data_folder;
+use warmstart_data::{data_folder, is_listed};
 use warmstart_recipe::{
     Draft, Error, Key, Problem, Recipe, Undecided, absolute, output_folder, resolve,
 };
@@ -34,7 +34,9 @@ pub fn train(
     settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
     let out = output_folder(out, &recipe.data);
-    if absolute(&out).starts_with(data_folder(&recipe.data)) {
+    let is_inside = absolute(&out).starts_with(data_folder(&recipe.data));
+    // What lists do not name is no part of the data.
+    if is_inside && !is_listed(&recipe.data) {
         let what = "it lies in the data set's folder, where it would be taken for a part of it";
         return Err(Problem::new(what)
             .of_file(&out)

@@ -17,8 +17,9 @@ The data are DIR/train/<class>/… and DIR/val/<class>/… (and DIR/test/<class>
 evaluated once at the end), or DIR/<class>/…, a share of which is used for
 validation. A detector is trained where DIR holds boxes in the layout of COCO
 (annotations/instances_train.json), YOLO (data.yaml), Pascal VOC (Annotations/),
-Labelme or Label Studio. The detectors of other tools cannot be loaded, but every
-backbone file can.")]
+Labelme or Label Studio. DIR may also be a text list or hold one: cls_train.txt
+(0;cat/1.jpg) or, with boxes, 2007_train.txt (1.jpg 10,20,110,220,0). The detectors
+of other tools cannot be loaded, but every backbone file can.")]
 pub struct Train {
     /// A recipe in TOML; flags override it
     pub recipe: Option<PathBuf>,

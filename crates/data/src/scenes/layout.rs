@@ -3,7 +3,8 @@
 use super::label_listing::LabelListing;
 use super::reading::SplitsRead;
 use super::unread::Unread;
-use super::{coco, labelme, labelstudio, voc, yolo};
+use super::{box_list, coco, labelme, labelstudio, voc, yolo};
+use crate::class_list;
 use crate::error::DataError;
 use crate::split_kind::{SplitKind, split_named};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,8 @@ pub enum Layout {
     Coco,
     /// A text file for every image, and a `data.yaml`, Darknet's `obj.data`, or folders alone.
     Yolo,
+    /// Text lists of images with their boxes, such as `2007_train.txt`.
+    Lists,
     /// An XML file for every image: `Annotations/` and `JPEGImages/`, other pairs of folders, or beside the images.
     Voc,
     /// A JSON file of Labelme's for every image.
@@ -38,7 +41,8 @@ impl Layout {
     fn next(self) -> Option<Self> {
         match self {
             Self::Coco => Some(Self::Yolo),
-            Self::Yolo => Some(Self::Voc),
+            Self::Yolo => Some(Self::Lists),
+            Self::Lists => Some(Self::Voc),
             Self::Voc => Some(Self::Labelme),
             Self::Labelme => Some(Self::LabelStudio),
             Self::LabelStudio => None,
@@ -50,6 +54,7 @@ impl Layout {
         match self {
             Self::Coco => "COCO",
             Self::Yolo => "YOLO",
+            Self::Lists => "text lists",
             Self::Voc => "Pascal VOC",
             Self::Labelme => "Labelme",
             Self::LabelStudio => "Label Studio",
@@ -66,6 +71,7 @@ impl Layout {
         match self {
             Self::Coco => coco::sign(labels),
             Self::Yolo => yolo.map(|source| source.sign(dir)),
+            Self::Lists => box_list::sign(dir),
             Self::Voc => voc::sign(dir),
             Self::Labelme => labelme::sign(labels),
             Self::LabelStudio => labelstudio::sign(labels),
@@ -73,7 +79,7 @@ impl Layout {
     }
 }
 
-/// Layout of a folder: the first in the order COCO, YOLO, VOC, Labelme, Label Studio; none for class
+/// Layout of a folder: the first in the order COCO, YOLO, text lists, VOC, Labelme, Label Studio; none for class
 /// folders and everything else.
 pub fn layout(dir: &Path) -> Option<Layout> {
     Recognised::of(dir).layout()
@@ -167,6 +173,7 @@ impl Recognised {
                 Some(source) => yolo::read(dir, source),
                 None => Err(self.refusal(dir)),
             },
+            Layout::Lists => box_list::read(dir),
             Layout::Voc => voc::read(dir),
             Layout::Labelme => labelme::read(dir, labels),
             Layout::LabelStudio => labelstudio::read(dir, labels),
@@ -179,7 +186,9 @@ impl Recognised {
             Ok(metadata) => metadata,
             Err(source) => return DataError::read(dir, source),
         };
-        let problem = if !metadata.is_dir() {
+        let problem = if matches!(class_list::find(dir), Ok(Some(_))) {
+            "it has the classes of pictures and no boxes: it is a data set for classification, and detection data were expected".to_owned()
+        } else if !metadata.is_dir() {
             "it is a file; give the folder that holds it and its images".to_owned()
         } else if let Some((unread, sign)) = Unread::of(dir, &self.labels) {
             format!("{} looks like {}", shown(&sign), unread.advice())
@@ -198,7 +207,7 @@ impl Recognised {
                     shown(&folder),
                     layout.name()
                 ),
-                None => "it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into(),
+                None => "it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), 2007_train.txt (lists of boxes), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into(),
             }
         };
         DataError::Layout {

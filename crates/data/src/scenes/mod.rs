@@ -7,6 +7,7 @@
 //! An invalid box costs that box and no more: it is counted, with an example, in the [`Findings`].
 //! A file that cannot be read at all is an error.
 
+mod box_list;
 mod coco;
 mod coco_json;
 mod findings;
@@ -18,8 +19,11 @@ mod labelme;
 mod labelstudio;
 mod layout;
 mod named;
+mod names;
+mod outside;
 mod picture_size;
 mod pictures;
+mod places;
 mod reading;
 mod report;
 mod splitting;
@@ -36,6 +40,9 @@ pub use report::{AreaCounts, ClassCount, Report, SideCount, SplitReport};
 pub use writing::{Written, write};
 
 pub(crate) use json_kind::JsonKind;
+pub(crate) use names::{MOST_UNNAMED, numbered, read_names};
+pub(crate) use outside::outside;
+pub(crate) use places::{Bases, located};
 pub(crate) use unread::Unread;
 
 use crate::dataset::{Dataset, drawn};

@@ -49,10 +49,18 @@ struct Split {
     findings: Findings,
 }
 
+impl Split {
+    /// Returns whether its list names nothing.
+    fn is_empty(&self) -> bool {
+        self.pictures.is_empty() && self.findings.is_empty()
+    }
+}
+
 /// Reads all splits of a VOC data set.
 ///
 /// They are those of the lists in `ImageSets/Main`; or else the folders named after splits; or else all
-/// pictures are for training. `trainval.txt` is read where `train.txt` or `val.txt` is missing. The classes
+/// pictures are for training. `trainval.txt` is read where `train.txt` or `val.txt` is missing; an empty list for
+/// validation or test is as good as none, since scripts write all four whatever the shares are. The classes
 /// are the lines of `classes.txt`, or else the names in all splits, sorted.
 pub(super) fn read(dir: &Path) -> Result<SplitsRead, DataError> {
     let root = root::find(dir)?.unwrap_or(dir.to_path_buf());
@@ -120,10 +128,23 @@ fn listed(
             .map(|list| read_list(root, list, files))
             .transpose()
     };
+    let mut unless_empty = |list: &Option<PathBuf>| -> Result<Option<Split>, DataError> {
+        let split = read(list)?;
+        let empty = list
+            .as_ref()
+            .filter(|_| split.as_ref().is_some_and(Split::is_empty));
+        let Some(list) = empty else {
+            return Ok(split);
+        };
+        findings.add(Problem::NotUsed, || {
+            format!("{}, which is empty", shown(list))
+        });
+        Ok(None)
+    };
     let mut splits = Splits {
         train: Split::default(),
-        validation: read(&lists.validation)?,
-        test: read(&lists.test)?,
+        validation: unless_empty(&lists.validation)?,
+        test: unless_empty(&lists.test)?,
     };
     let train = read(&lists.train)?;
     let whole = read(&lists.whole)?.map(|mut whole| {

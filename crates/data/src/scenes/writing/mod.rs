@@ -49,7 +49,9 @@ pub fn write(dataset: &Dataset<Scene>, out: &Path, layout: Layout) -> Result<Wri
         Layout::Coco => coco::write(&dataset.classes, &splits, out)?,
         Layout::Yolo => yolo::write(&dataset.classes, &splits, out)?,
         Layout::Voc => voc::write(&dataset.classes, &splits, out)?,
-        Layout::Labelme | Layout::LabelStudio => return Err(not_written(out, layout)),
+        Layout::Lists | Layout::Labelme | Layout::LabelStudio => {
+            return Err(not_written(out, layout));
+        }
     }
     Ok(written)
 }
@@ -100,7 +102,7 @@ impl Holds {
                 all_splits_in_one_folder: true,
                 ..nothing
             },
-            Layout::Yolo | Layout::Labelme | Layout::LabelStudio => nothing,
+            Layout::Yolo | Layout::Lists | Layout::Labelme | Layout::LabelStudio => nothing,
         }
     }
 }

@@ -2,10 +2,10 @@
 //! folder of labels, each in an order of its own.
 
 use super::super::findings::Problem;
+use super::super::names::{lists_in, read_names, without_comments};
 use super::description::Description;
 use super::description_files::is_yaml;
 use super::label_files::label_folders;
-use super::names::{lists_in, read_names, without_comments};
 use crate::error::DataError;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

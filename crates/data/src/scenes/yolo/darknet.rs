@@ -4,11 +4,10 @@
 //! paths that begin with a folder `data/` that is not in the archive.
 
 use super::super::findings::Problem;
+use super::super::names::{MOST_UNNAMED, numbered, read_names};
+use super::super::places::{Bases, located};
 use super::super::reading::read_text;
-use super::data_yaml::MOST_UNNAMED;
 use super::description::Description;
-use super::names::{numbered, read_names};
-use super::places::{Bases, located};
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
 use std::path::Path;

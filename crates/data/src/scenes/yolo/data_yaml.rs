@@ -5,6 +5,7 @@
 //! may be called `no` or `7`. Aliases are not expanded, so that no file grows while it is read.
 
 use super::super::findings::Findings;
+use super::super::names::MOST_UNNAMED;
 use super::super::reading::{class_name, read_text, require_distinct};
 use crate::error::DataError;
 use crate::split_kind::SplitKind;
@@ -13,9 +14,6 @@ use std::path::Path;
 
 /// Most keypoints of an object, and most numbers of a keypoint.
 const MOST_KEYPOINTS: [usize; 2] = [1000, 3];
-
-/// Most classes that may be counted without names.
-pub(super) const MOST_UNNAMED: usize = 10_000;
 
 /// Keys that are about other things than pictures, and may have the name of a folder as their value.
 const OTHER_KEYS: [&str; 5] = ["yaml_file", "download", "task", "project", "name"];

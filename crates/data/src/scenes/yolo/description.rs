@@ -1,7 +1,7 @@
 //! The description of a data set, whichever form it has.
 
 use super::super::findings::Findings;
-use super::places::folder_of;
+use super::super::places::folder_of;
 use std::path::{Path, PathBuf};
 
 /// Contents of a data set before its images are read.

@@ -188,7 +188,7 @@ pub(super) fn stray(
 pub(super) fn is_no_label(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_ascii_lowercase();
     let is_readme = name.as_encoded_bytes().starts_with(b"readme");
-    is_readme || super::names::is_list_of_classes(file)
+    is_readme || super::super::names::is_list_of_classes(file)
 }
 
 #[cfg(test)]

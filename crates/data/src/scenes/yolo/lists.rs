@@ -1,8 +1,8 @@
 //! Text files with the path of an image in every line.
 
 use super::super::findings::{Findings, Problem};
+use super::super::places::{Bases, LONGEST, folder_of, located};
 use super::super::reading::read_text;
-use super::places::{Bases, LONGEST, folder_of, located};
 use super::text_files::{start_of, with_line_ends};
 use crate::error::DataError;
 use crate::folder::is_image;

@@ -15,9 +15,6 @@ mod form;
 mod label_files;
 mod lines;
 mod lists;
-mod names;
-mod outside;
-mod places;
 mod source;
 mod text_files;
 mod unused;
@@ -26,21 +23,19 @@ mod yaml;
 pub(super) use source::{Source, recognised};
 
 use super::findings::{Findings, Problem};
+use super::names::{MOST_UNNAMED, numbered};
+use super::outside::outside;
 use super::reading::{SplitRead, SplitsRead, read_image, read_images};
 use crate::error::DataError;
 use crate::folder;
 use form::Form;
 use label_files::LabelFiles;
 use lines::{Lines, Seen};
-use names::numbered;
 use rayon::prelude::*;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use text_files::{label_file_text, numbers};
 use warmstart_files::shown;
-
-/// Most classes that are counted where they have no names.
-const MOST_UNNAMED: usize = data_yaml::MOST_UNNAMED;
 
 /// The images of one split before their labels are read.
 #[derive(Default)]
@@ -67,7 +62,7 @@ pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> 
     let splits = [&train, &validation, &test];
     let labels = LabelFiles::of(splits.iter().flat_map(|split| &split.paths))?;
     let mut findings = std::mem::take(&mut description.findings);
-    for folder in outside::outside(bases, splits.iter().flat_map(|split| &split.used)) {
+    for folder in outside(bases, splits.iter().flat_map(|split| &split.used)) {
         findings.add(Problem::OtherFolder, || shown(&folder));
     }
     let used = splits.iter().flat_map(|split| &split.used);

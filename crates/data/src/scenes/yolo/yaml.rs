@@ -1,11 +1,11 @@
 //! The data set that a `data.yaml` describes.
 
 use super::super::findings::Problem;
+use super::super::names::{numbered, read_names};
+use super::super::places::{Bases, LONGEST, located};
 use super::data_yaml::{DataYaml, EXPECTED_NAMES, Names, Paths, read_data_yaml};
 use super::description::Description;
 use super::lists::{beginning, is_list};
-use super::names::{numbered, read_names};
-use super::places::{Bases, LONGEST, located};
 use crate::error::DataError;
 use crate::folder;
 use crate::split_kind::SplitKind;

@@ -1,10 +1,13 @@
 //! Class names in a text file, one in a line.
 
-use super::super::findings::{Findings, Problem};
-use super::super::reading::{class_name, read_text, require_distinct};
+use super::findings::{Findings, Problem};
+use super::reading::{class_name, read_text, require_distinct};
 use crate::error::DataError;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+
+/// Most classes that may be counted without names.
+pub(crate) const MOST_UNNAMED: usize = 10_000;
 
 /// Names that tools give to their list of the classes.
 const LISTS: [&str; 8] = [
@@ -50,7 +53,7 @@ pub(super) fn lists_in(folder: &Path) -> Vec<PathBuf> {
 /// # Errors
 /// If it cannot be read, is empty, has a class twice, or has an empty line before its end, which would
 /// shift the classes after it.
-pub(super) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<String>, DataError> {
+pub(crate) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<String>, DataError> {
     let text = read_text(file)?;
     findings.add_encoding(file, &text);
     let mut names: Vec<String> = text.lines().map(|line| class_name(line.trim())).collect();
@@ -102,6 +105,6 @@ pub(super) fn without_comments(
 }
 
 /// Names for classes that have none.
-pub(super) fn numbered(count: usize) -> Vec<String> {
+pub(crate) fn numbered(count: usize) -> Vec<String> {
     (0..count).map(|index| format!("class_{index}")).collect()
 }

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 /// The folders and lists of splits that are in none of `bases`, sorted; `used` are all. The target of
 /// a link in a base counts as in the base.
-pub(super) fn outside<'a>(
+pub(crate) fn outside<'a>(
     bases: &[PathBuf],
     used: impl Iterator<Item = &'a PathBuf>,
 ) -> BTreeSet<PathBuf> {

@@ -1,6 +1,6 @@
 //! Paths that were written on another machine, or for a program with rules of its own.
 
-use super::super::findings::{Findings, Problem};
+use super::findings::{Findings, Problem};
 use crate::split_kind::SplitKind;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ const PARTS: usize = 64;
 
 /// The folders that names are relative to, in their order. What lies in them is listed once, to find
 /// names that are written in another case.
-pub(super) struct Bases<'a> {
+pub(crate) struct Bases<'a> {
     folders: &'a [PathBuf],
     /// The entries of folders by their names in lower case.
     entries: RefCell<HashMap<PathBuf, HashMap<String, OsString>>>,
@@ -73,7 +73,7 @@ fn listed(folder: &Path) -> HashMap<String, OsString> {
 ///   unpacked into a folder of their own write this for the folder beside their `data.yaml`.
 /// - A path that leads nowhere is replaced by its longest end below a base. The end keeps the part that
 ///   names the split, so that `/content/valid/images` is not found in `images`.
-pub(super) fn located(
+pub(crate) fn located(
     bases: &Bases,
     name: &str,
     place: impl Fn() -> String,

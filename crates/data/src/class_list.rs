@@ -1,0 +1,386 @@
+//! Lists of pictures with their classes: `cls_train.txt` with rows such as `0;datasets/train/cat/1.jpg`.
+
+use crate::error::{DataError, some_of};
+use crate::folder::{has_extension, is_image};
+use crate::picture_lists::{
+    Finder, PictureLists, beginning, class_names, class_number, folder_of, read_list,
+};
+use crate::sample::Sample;
+use crate::scenes::{Findings, Problem};
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use warmstart_files::shown;
+
+/// The usual name of the list of class names.
+const CLASSES: &str = "cls_classes.txt";
+/// The form of a row, for messages.
+const FORM: &str = "the number of a class, a semicolon and the path of a picture, as in 0;datasets/train/cat/1.jpg";
+
+/// A data set that lists give.
+pub(crate) struct ListedImages {
+    /// Folder of the lists, from which paths count.
+    pub folder: PathBuf,
+    /// Lists of training, validation and test.
+    pub lists: [Option<PathBuf>; 3],
+    /// Those with a training picture, in the order of their numbers.
+    pub classes: Vec<String>,
+    /// Sorted by class, then by path, as the others.
+    pub train: Vec<Sample>,
+    pub validation: Option<Vec<Sample>>,
+    pub test: Option<Vec<Sample>>,
+    /// Sentences about how they were read.
+    pub notes: Vec<String>,
+}
+
+/// The pictures of one list.
+pub(crate) struct ListedSplit {
+    /// The names of all classes.
+    pub names: Vec<String>,
+    /// Labelled by the places of their classes in `names`.
+    pub images: Vec<Sample>,
+}
+
+/// The pictures of all lists that are there.
+struct Splits {
+    /// The names of all classes, also of those without a picture.
+    names: Vec<String>,
+    /// Training, validation and test.
+    images: [Option<Vec<Sample>>; 3],
+}
+
+/// A row of a list.
+struct Row {
+    line: usize,
+    class: usize,
+    path: String,
+}
+
+/// The lists that `data` names or holds; none if it has none.
+///
+/// # Errors
+/// If two are for one split.
+pub(crate) fn find(data: &Path) -> Result<Option<PictureLists>, DataError> {
+    PictureLists::find(data, |row| parsed(row).is_some())
+}
+
+impl ListedImages {
+    /// Reads the data set whose lists `data` names or holds; none if it has none.
+    ///
+    /// # Errors
+    /// If a list cannot be read or none of its pictures is there, there are fewer than two classes, a class of
+    /// another split has no training picture, two lists are for one split, or `data` is a text file of another
+    /// form.
+    pub fn read(data: &Path) -> Result<Option<Self>, DataError> {
+        let Some(lists) = find(data)? else {
+            return refuse_text(data).map(|()| None);
+        };
+        let train = lists.training(data)?.to_path_buf();
+        let mut findings = Findings::default();
+        for list in &lists.unused {
+            findings.add(Problem::NotUsed, || shown(list));
+        }
+        let folder = folder_of(&train);
+        let Splits { names, images } = read_splits(&folder, &lists, &mut findings)?;
+        let [Some(train_images), validation, test] = images else {
+            return Err(other_form(&train));
+        };
+        let (classes, number) = trained_classes(&names, &train_images);
+        if let [class] = &classes[..] {
+            return Err(DataError::Layout {
+                folder: train,
+                problem: format!(
+                    "all its pictures are of one class, {class:?}; classification needs at least two"
+                ),
+            });
+        }
+        let renumbered = |images: Vec<Sample>, list: Option<&Path>| {
+            let list = list.unwrap_or(data);
+            images
+                .into_iter()
+                .map(|image| match number.get(&image.label) {
+                    Some(&label) => Ok(Sample { label, ..image }),
+                    None => Err(untrained(list, &train, &names[image.label])),
+                })
+                .collect::<Result<Vec<Sample>, DataError>>()
+        };
+        let mut notes: Vec<String> = findings
+            .iter()
+            .map(|(problem, found)| {
+                let examples = found.examples.join("; ");
+                format!("{} {}: {examples}", found.count, problem.description())
+            })
+            .collect();
+        let unused: Vec<String> = (names.iter().enumerate())
+            .filter(|(class, _)| !number.contains_key(class))
+            .map(|(_, name)| name.clone())
+            .collect();
+        if !unused.is_empty() {
+            notes.push(format!(
+                "classes without a picture in {} are left out: {}",
+                shown(&train),
+                some_of(&unused)
+            ));
+        }
+        let [_, validation_list, test_list] = lists.all();
+        Ok(Some(Self {
+            train: renumbered(train_images, Some(&train))?,
+            validation: validation
+                .map(|images| renumbered(images, validation_list))
+                .transpose()?,
+            test: test
+                .map(|images| renumbered(images, test_list))
+                .transpose()?,
+            lists: lists.all().map(|list| list.map(Path::to_path_buf)),
+            folder,
+            classes,
+            notes,
+        }))
+    }
+}
+
+/// The pictures of one list; none if `list` is no list.
+///
+/// # Errors
+/// If it cannot be read, or has a row that cannot be used: a measure of fewer pictures is another one.
+pub(crate) fn read_one(list: &Path) -> Result<Option<ListedSplit>, DataError> {
+    let Some(lists) = find(list)? else {
+        return refuse_text(list).map(|()| None);
+    };
+    let others = lists.all().into_iter().flatten();
+    let mut others = others.filter(|other| other.file_name() != list.file_name());
+    if list.is_dir() {
+        let problem = format!(
+            "it holds the lists of a data set; give one of them, such as {}",
+            shown(others.next_back().unwrap_or(list))
+        );
+        return Err(DataError::Layout {
+            folder: list.to_path_buf(),
+            problem,
+        });
+    }
+    let mut findings = Findings::default();
+    let rows = read_rows(list, &mut findings)?;
+    // The names are those that fit the labels of all splits.
+    let mut count = count_of(&rows);
+    for other in others {
+        count = count.max(count_of(&read_rows(other, &mut Findings::default())?));
+    }
+    let folder = [folder_of(list)];
+    let names = class_names(&folder[0], CLASSES, count, &mut findings)?;
+    let images = found_images(list, rows, &names, &mut Finder::new(&folder), &mut findings)?;
+    for problem in [Problem::MissingImage, Problem::Malformed] {
+        if let Some(example) = findings.examples(problem).first() {
+            return Err(DataError::Layout {
+                folder: list.to_path_buf(),
+                problem: format!(
+                    "{} {}, such as {example}; fix or remove these lines, since the metric of some of its pictures is another one",
+                    findings.count(problem),
+                    problem.description()
+                ),
+            });
+        }
+    }
+    Ok(Some(ListedSplit { names, images }))
+}
+
+/// One more than the highest class.
+fn count_of(rows: &[Row]) -> usize {
+    let highest = rows.iter().map(|row| row.class).max();
+    highest.map_or(0, |highest| highest + 1)
+}
+
+/// The number of a class and the path in a row.
+fn parsed(row: &str) -> Option<(usize, &str)> {
+    let (class, path) = row.split_once(';')?;
+    let path = path.trim();
+    let class = class_number(class)?;
+    is_image(Path::new(path)).then_some((class, path))
+}
+
+/// Names of all classes, and the pictures of training, validation and test that are there.
+fn read_splits(
+    folder: &Path,
+    lists: &PictureLists,
+    findings: &mut Findings,
+) -> Result<Splits, DataError> {
+    let mut rows: [Option<Vec<Row>>; 3] = [const { None }; 3];
+    for (rows, list) in rows.iter_mut().zip(lists.all()) {
+        *rows = list.map(|list| read_rows(list, findings)).transpose()?;
+    }
+    let counts = rows.iter().flatten().map(|rows| count_of(rows));
+    let count = counts.max().unwrap_or(0);
+    let names = class_names(folder, CLASSES, count, findings)?;
+    let base = [folder.to_path_buf()];
+    let mut finder = Finder::new(&base);
+    let mut images = [const { None }; 3];
+    let mut seen = HashSet::new();
+    for (split, (list, rows)) in images.iter_mut().zip(lists.all().into_iter().zip(rows)) {
+        let (Some(list), Some(rows)) = (list, rows) else {
+            continue;
+        };
+        let found = found_images(list, rows, &names, &mut finder, findings)?;
+        for image in &found {
+            if !seen.insert(image.path.clone()) {
+                findings.add(Problem::SharedImage, || shown(&image.path));
+            }
+        }
+        *split = Some(found);
+    }
+    finder.note_outside(findings);
+    Ok(Splits { names, images })
+}
+
+/// The rows of a list; those of another form are findings.
+fn read_rows(list: &Path, findings: &mut Findings) -> Result<Vec<Row>, DataError> {
+    let text = read_list(list, findings)?;
+    let mut rows = Vec::new();
+    for (line, row) in (1..).zip(text.rows().map(str::trim)) {
+        if row.is_empty() {
+            continue;
+        }
+        match parsed(row) {
+            Some((class, path)) => rows.push(Row {
+                line,
+                class,
+                path: path.to_owned(),
+            }),
+            None => findings.add(Problem::Malformed, || {
+                let found = beginning(row);
+                format!(
+                    "{}, line {line}: expected {FORM}, found {found:?}",
+                    shown(list)
+                )
+            }),
+        }
+    }
+    Ok(rows)
+}
+
+/// The pictures of a list that are there, sorted by class, then by path, each once.
+fn found_images(
+    list: &Path,
+    rows: Vec<Row>,
+    names: &[String],
+    finder: &mut Finder,
+    findings: &mut Findings,
+) -> Result<Vec<Sample>, DataError> {
+    let mut images: Vec<Sample> = Vec::with_capacity(rows.len());
+    let mut classes: HashMap<PathBuf, usize> = HashMap::new();
+    let first = rows.first().map(|row| (row.line, beginning(&row.path)));
+    let count = rows.len();
+    for Row { line, class, path } in rows {
+        let place = || format!("{}, line {line}", shown(list));
+        if class >= names.len() {
+            findings.add(Problem::Malformed, || {
+                let highest = names.len() - 1;
+                format!(
+                    "{}: expected a class from 0 to {highest}, since there are {} names, found {class}",
+                    place(),
+                    names.len()
+                )
+            });
+            continue;
+        }
+        let Some(path) = finder.find(&path, place, findings) else {
+            continue;
+        };
+        if let Some(before) = classes.get(&path) {
+            findings.add(Problem::RepeatedImage, || {
+                let (first, again) = (&names[*before], &names[class]);
+                if before == &class {
+                    format!("{}: {}", place(), shown(&path))
+                } else {
+                    format!(
+                        "{}: {} is {first:?} and {again:?}; the first is taken",
+                        place(),
+                        shown(&path)
+                    )
+                }
+            });
+            continue;
+        }
+        classes.insert(path.clone(), class);
+        images.push(Sample { path, label: class });
+    }
+    let (line, example) = first.unwrap_or((1, String::new()));
+    if images.is_empty() {
+        let problem = format!(
+            "none of its {count} pictures can be used, such as {example}; expected paths that exist, or whose ends lie below {}: put the list beside the folder of its pictures",
+            shown(&folder_of(list))
+        );
+        return Err(DataError::annotations(list, line, problem));
+    }
+    images.sort_by(|a, b| (a.label, &a.path).cmp(&(b.label, &b.path)));
+    Ok(images)
+}
+
+/// The names of the classes that have a picture in `train`, which is sorted by class, and the new number of each.
+fn trained_classes(names: &[String], train: &[Sample]) -> (Vec<String>, HashMap<usize, usize>) {
+    let mut classes = Vec::new();
+    let mut number = HashMap::new();
+    let by_class = train.chunk_by(|a, b| a.label == b.label);
+    for (place, images) in by_class.enumerate() {
+        let class = images[0].label;
+        number.insert(class, place);
+        classes.push(names[class].clone());
+    }
+    (classes, number)
+}
+
+fn untrained(list: &Path, train: &Path, class: &str) -> DataError {
+    DataError::Layout {
+        folder: list.to_path_buf(),
+        problem: format!(
+            "it has pictures of the class {class:?}, and {} has none; add some there or remove these lines",
+            shown(train)
+        ),
+    }
+}
+
+/// Refuses a text file that is no list; anything else may be a data set of another layout.
+fn refuse_text(data: &Path) -> Result<(), DataError> {
+    if has_extension(data, "txt") && data.is_file() {
+        return Err(other_form(data));
+    }
+    Ok(())
+}
+
+/// The error of a text file that is no list.
+fn other_form(file: &Path) -> DataError {
+    let text = match read_list(file, &mut Findings::default()) {
+        Ok(text) => text,
+        Err(error) => return error,
+    };
+    let mut rows = (1..).zip(text.rows().map(str::trim));
+    let first = rows.find(|(_, row)| !row.is_empty());
+    let (line, found) = first.map_or((1, "nothing".to_owned()), |(line, row)| {
+        (line, format!("{:?}", beginning(row)))
+    });
+    let problem = format!(
+        "expected in every line {FORM}, or for detection the path of a picture and its boxes, as in 1.jpg 10,20,110,220,0; found {found}"
+    );
+    DataError::annotations(file, line, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parsed;
+
+    #[test]
+    fn a_row_is_a_class_and_a_path() {
+        assert_eq!(parsed("0;a.jpg"), Some((0, "a.jpg")));
+        let spaces = parsed(" 12 ; D:\\my photos\\a; b.PNG ");
+        assert_eq!(spaces, Some((12, "D:\\my photos\\a; b.PNG")));
+        for row in [
+            "",
+            ";a.jpg",
+            "cat;a.jpg",
+            "-1;a.jpg",
+            "0,a.jpg",
+            "0;a",
+            "99999999;a.jpg",
+        ] {
+            assert_eq!(parsed(row), None, "{row}");
+        }
+    }
+}
