@@ -1,5 +1,6 @@
 //! A trained classifier.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{DataError, Sample};
@@ -167,7 +168,7 @@ impl Classifier {
         }
     }
 
-    /// Classifies files, handing each result to `each` in the order of `paths`.
+    /// Classifies files, handing each result to `each` in the order of `paths` until it breaks.
     ///
     /// # Errors
     /// If a thread that reads images panics. A file that cannot be read is a result, not an error.
@@ -175,7 +176,7 @@ impl Classifier {
         &self,
         paths: &[PathBuf],
         workers: usize,
-        each: &mut dyn FnMut(Prediction),
+        each: &mut dyn FnMut(Prediction) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let preprocessing = self.info.preprocessing.clone();
         over_files(
@@ -190,7 +191,7 @@ impl Classifier {
                 each(Prediction {
                     path: path.to_owned(),
                     probabilities: logits.map(|logits| softmax(&logits)),
-                });
+                })
             },
         )
     }
@@ -223,6 +224,7 @@ impl Classifier {
                 }
                 Err(error) => unreadable.push(error.to_string()),
             }
+            ControlFlow::Continue(())
         })?;
         if confusion.total() == 0 {
             return Err(none_readable(&unreadable));
