@@ -3,9 +3,11 @@
 mod choices;
 mod initialization;
 mod machine;
+mod manual;
 mod options;
 mod parsing;
 mod rank;
+mod serve;
 mod train;
 mod weights;
 
@@ -14,15 +16,19 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use choices::{DataSplit, Layout};
-use choices::{image_size, share, svg, text_path};
+use choices::{csv, image_size, share, svg, text_path};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
+pub use manual::{Completions, Man};
 pub use options::{ResumeOptions, TrainOptions};
 use options::{documentation, value_of};
 pub use parsing::arguments;
 pub use rank::Rank;
+pub use serve::Serve;
 pub use train::{LrFind, Plan, Resume, Runs, Train};
-pub use weights::{Inspect, Models, Weights, WeightsCommand, WeightsGet, WeightsList};
+pub use weights::{
+    Inspect, Models, Weights, WeightsCommand, WeightsConvert, WeightsDiff, WeightsGet, WeightsList,
+};
 
 /// Fine-tunes pretrained vision models: weights and a folder of images in, a good model out.
 #[derive(Parser)]
@@ -58,6 +64,8 @@ pub enum Command {
     Eval(Eval),
     /// Classify images, or find the objects in them
     Predict(Predict),
+    /// Answer images over HTTP, with a page to try it
+    Serve(Serve),
     /// Show the effect of an initialization on signal and gradient, layer by layer
     InitCheck(InitCheck),
     /// Check or convert detection data
@@ -68,6 +76,10 @@ pub enum Command {
     Weights(Weights),
     /// List or clear cached features
     Cache(Cache),
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print the manual page, or write those of all commands
+    Man(Man),
 }
 
 #[derive(Args)]
@@ -101,17 +113,31 @@ pub struct Eval {
 Examples:
   warmstart predict runs/pets/best.safetensors photo.jpg
   warmstart predict runs/pets folder/ --json
+  warmstart predict runs/pets folder/ --csv pets.csv --top 1
   warmstart predict runs/street photos/ --draw found/       images with boxes
-  warmstart predict runs/street photos/ --conf 0.5 --count  objects per class")]
+  warmstart predict runs/street photos/ --conf 0.5 --count  objects per class
+
+A file that cannot be read does not keep the others: it has a line with an error,
+and the exit code is 1.")]
 pub struct Predict {
     /// Folder of a run, or a model file
     pub model: PathBuf,
     /// Images, and folders of images
     #[arg(required = true)]
     pub images: Vec<PathBuf>,
-    /// Print one JSON object per line
+    /// Print one JSON object per line; a file that cannot be read has an "error" instead of "predictions"
     #[arg(long)]
     pub json: bool,
+    /// Write a table with a row for each prediction
+    #[arg(long, value_name = "FILE.csv", value_parser = csv)]
+    pub csv: Option<PathBuf>,
+    /// Most classes of an image, or objects in it, the likeliest first [default: 5 classes, 300 objects]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u16).range(1..))]
+    pub top: Option<u16>,
+    /// Classifier: mark images that are unlike all training images, and so perhaps of none of the classes. One in twenty
+    /// of the training images would be marked, each judged by all others
+    #[arg(long)]
+    pub unknown: bool,
     /// Detector: lowest score of an object that is shown, 0 to 1 [default: 0.25]
     #[arg(long, value_name = "SCORE", value_parser = share)]
     pub conf: Option<f32>,
@@ -204,8 +230,16 @@ impl Command {
                 WeightsCommand::List(arguments) => arguments.json,
                 WeightsCommand::Get(_) => false,
                 WeightsCommand::Inspect(arguments) => arguments.json,
+                WeightsCommand::Convert(_) => false,
+                WeightsCommand::Diff(arguments) => arguments.json,
             },
-            Self::Train(_) | Self::Resume(_) | Self::Probe | Self::Cache(_) => false,
+            Self::Train(_)
+            | Self::Resume(_)
+            | Self::Probe
+            | Self::Cache(_)
+            | Self::Serve(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }

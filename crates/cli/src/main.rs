@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod findings;
+mod picture_bar;
 mod plan_table;
 mod printing;
 mod progress;
@@ -52,5 +53,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Cache(arguments) => commands::cache::cache(arguments),
         Command::Models(arguments) => commands::models::models(&arguments),
         Command::Weights(arguments) => commands::weights::weights(arguments.command),
+        Command::Serve(arguments) => commands::serve::serve(&arguments),
+        Command::Completions(arguments) => commands::manual::completions(&arguments),
+        Command::Man(arguments) => commands::manual::man(&arguments),
     }
 }

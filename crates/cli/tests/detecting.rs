@@ -3,6 +3,8 @@
 mod common;
 #[path = "common/scenes.rs"]
 mod scenes;
+#[path = "common/server.rs"]
+mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use scenes::{SHAPES, scenes};
 use serde_json::Value;
+use server::Server;
 
 const EPOCHS: usize = 5;
 
@@ -183,6 +186,54 @@ fn eight_images_are_learned_by_heart_and_shown() {
                 .and(contains("VOC mAP")),
         );
     shows_what_it_found(&run, &data.join("train"), dir.path());
+    lists_what_it_found(&run, &data.join("train"), dir.path());
+}
+
+/// A table and a server give what `predict --json` gives.
+fn lists_what_it_found(run: &Path, pictures: &Path, dir: &Path) {
+    let table = dir.join("found.csv");
+    let predict = |flags: &[&str]| -> Vec<Value> {
+        let mut command = warmstart();
+        command.arg("predict").arg(run).arg(pictures).args(flags);
+        let output = command.assert().success();
+        let text = String::from_utf8(output.get_output().stdout.clone()).unwrap();
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let lines = predict(&["--json", "--csv", table.to_str().unwrap()]);
+    let text = fs::read_to_string(&table).unwrap();
+    let mut rows = text
+        .lines()
+        .skip(1)
+        .map(|row| row.split(',').collect::<Vec<_>>());
+    let mut objects = 0;
+    for line in &lines {
+        let predictions = line["predictions"].as_array().unwrap();
+        if predictions.is_empty() {
+            let row = rows.next().unwrap();
+            assert_eq!((row[0], row[2]), (line["file"].as_str().unwrap(), ""));
+        }
+        for (prediction, rank) in predictions.iter().zip(1..) {
+            let row = rows.next().unwrap();
+            assert_eq!(row[0], line["file"]);
+            assert_eq!(row[1], rank.to_string());
+            assert_eq!(row[2], prediction["class"]);
+            let corners = row[4..8].iter().map(|at| at.parse::<f64>().unwrap());
+            assert_eq!(corners.collect::<Value>(), prediction["box"]);
+            objects += 1;
+        }
+    }
+    assert!(rows.next().is_none() && objects > 8, "{objects} objects");
+    for line in predict(&["--json", "--top", "1"]) {
+        assert!(line["predictions"].as_array().unwrap().len() < 2, "{line}");
+    }
+    let server = Server::start(run);
+    for line in &lines {
+        let picture = fs::read(line["file"].as_str().unwrap()).unwrap();
+        let answer = server.predict("image/png", &picture).json();
+        assert_eq!(answer["predictions"], line["predictions"]);
+    }
 }
 
 fn shows_what_it_found(run: &Path, pictures: &Path, dir: &Path) {

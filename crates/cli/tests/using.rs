@@ -108,7 +108,7 @@ fn a_file_that_cannot_be_classified_does_not_keep_the_others() {
         .assert()
         .code(1)
         .stdout(contains("100.png").and(contains("103.png")))
-        .stderr(contains("bad.png").and(contains("1 of 5 files could not be classified")));
+        .stderr(contains("bad.png").and(contains("1 of 5 files could not be read")));
 }
 
 #[test]

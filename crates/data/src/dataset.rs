@@ -308,7 +308,6 @@ fn share_out(
     val_split: f64,
     seed: u64,
 ) -> Result<Dataset, DataError> {
-    let holds_out = val_split != 0.0;
     let dir = folders.path.clone();
     drawn_apart(training_images(folders)?, &dir, root, val_split, seed)
 }
@@ -322,6 +321,7 @@ fn drawn_apart(
     val_split: f64,
     seed: u64,
 ) -> Result<Dataset, DataError> {
+    let holds_out = val_split != 0.0;
     let mut dataset = Dataset {
         classes,
         train: Vec::new(),

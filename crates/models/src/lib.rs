@@ -11,6 +11,7 @@ pub mod detector;
 mod efficientnet;
 mod efficientnet_lite;
 mod head_layers;
+mod library_names;
 mod mobilenet_v2;
 mod mobilenet_v3;
 mod mobilenet_v4;
@@ -21,6 +22,7 @@ mod tapped;
 
 pub use architecture::{Architecture, Convention, Stage, StageError};
 pub use head_layers::head_layers;
+pub use library_names::{LibraryNetwork, LibraryParameter, in_library};
 pub use record::{Interpolation, Numerics, Pretrained, PublishedFile, Record};
 pub use tapped::Tapped;
 

@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
-use warmstart_models::{Architecture, Numerics, Record, Tapped, by_name, with_record};
+use warmstart_models::{
+    Architecture, LibraryParameter, Numerics, Record, Tapped, by_name, in_library, with_record,
+};
 use warmstart_nn::burn::tensor::activation::log_softmax;
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::{Forward, Parameters, update_running_statistics};
@@ -111,6 +113,8 @@ struct LayerNames {
     shape: Vec<usize>,
     /// The layer's name in each library.
     names: Vec<String>,
+    /// The shape of its weight in each library.
+    shapes: Vec<Vec<usize>>,
 }
 
 impl Names {
@@ -119,13 +123,22 @@ impl Names {
         let text = std::fs::read_to_string(path).unwrap();
         let mut lines = text.lines().map(|line| line.split('\t'));
         let conventions = lines.next().unwrap().skip(2).map(str::to_owned).collect();
-        let layers = lines.map(|mut columns| LayerNames {
-            kind: columns.next().unwrap().to_owned(),
-            shape: sizes(columns.next().unwrap()),
+        let layers = lines.map(|mut columns| {
+            let kind = columns.next().unwrap().to_owned();
+            let shape = sizes(columns.next().unwrap());
             // A layer of another shape has it beside its name.
-            names: columns
-                .map(|name| name.split(' ').next().unwrap().to_owned())
-                .collect(),
+            let (names, shapes) = columns
+                .map(|column| match column.split_once(' ') {
+                    Some((name, other)) => (name.to_owned(), sizes(other)),
+                    None => (column.to_owned(), shape.clone()),
+                })
+                .unzip();
+            LayerNames {
+                kind,
+                shape,
+                names,
+                shapes,
+            }
         });
         Self {
             conventions,
@@ -151,6 +164,48 @@ impl LayerNames {
 
 fn sizes(shape: &str) -> Vec<usize> {
     shape.split('x').map(|size| size.parse().unwrap()).collect()
+}
+
+#[test]
+fn parameters_have_the_names_and_shapes_of_another_library() {
+    let mut compared = 0;
+    for network in warmstart_models::names() {
+        let architecture = by_name(network).unwrap();
+        let mut infos = architecture.backbone_parameters();
+        infos.extend(architecture.classifier_parameters(1000));
+        let names = Names::of(network);
+        for library in ["torchvision", "timm"] {
+            let column = names.conventions.iter().position(|name| name == library);
+            let found = in_library(&architecture, library, &infos);
+            assert_eq!(found.is_some(), column.is_some(), "{network} in {library}");
+            let (Some(column), Some(found)) = (column, found) else {
+                continue;
+            };
+            let expected = names.layers.iter().flat_map(|layer| {
+                let of_field = move |(field, shape): (&str, Vec<usize>)| {
+                    let shape = match field {
+                        "weight" => layer.shapes[column].clone(),
+                        _ => shape,
+                    };
+                    let [native, name] =
+                        [0, column].map(|at| format!("{}.{field}", layer.names[at]));
+                    LibraryParameter {
+                        native,
+                        name,
+                        shape,
+                    }
+                };
+                layer.parameters().into_iter().map(of_field)
+            });
+            assert_eq!(
+                found.parameters,
+                expected.collect::<Vec<_>>(),
+                "{network} in {library}"
+            );
+            compared += 1;
+        }
+    }
+    assert!(compared > 25, "{compared}");
 }
 
 #[test]

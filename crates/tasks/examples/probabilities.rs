@@ -7,6 +7,7 @@
 #![allow(clippy::print_stdout, reason = "an example reports on the terminal")]
 
 use std::error::Error;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use serde_json::json;
@@ -34,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
                 json!({ "class": class, "probabilities": probabilities })
             );
         }
+        ControlFlow::Continue(())
     })?;
     Ok(())
 }

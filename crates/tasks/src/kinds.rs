@@ -2,14 +2,19 @@
 
 use std::path::Path;
 
-use warmstart_data::Preprocessing;
+use serde_json::Value;
+use warmstart_data::{DataError, Preprocessing, RgbImage};
+use warmstart_metrics::top_k;
 use warmstart_models::by_name;
 use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{Error, TaskKind};
 
-use crate::classify::classifier::Classifier;
-use crate::detect::detector::Detector;
+use crate::answer::{self, SHOWN_CLASSES};
+use crate::classify::classifier::{Classified, Classifier};
+use crate::detect::Selection;
+use crate::detect::detector::{Detector, FoundObject};
 use crate::model_file::ModelInfo;
+use crate::prepared::PreparedPicture;
 
 /// Evaluates an expression with a name for the type of the task of a kind:
 /// `with_task!(recipe.task, T => train_task::<T>(recipe))`.
@@ -40,10 +45,7 @@ pub enum Trained {
 impl Trained {
     /// What the model is, in a line: the record whose constants it has, and the pictures that it takes.
     pub fn line(&self) -> String {
-        let info = match self {
-            Self::Classifier(classifier) => &classifier.info,
-            Self::Detector(detector) => &detector.info,
-        };
+        let info = self.info();
         let Preprocessing { crop, fit, .. } = info.preprocessing;
         let network = by_name(&info.model).map_or("", |network| network.name);
         format!(
@@ -72,4 +74,55 @@ impl Trained {
             TaskKind::Detect => Self::Detector(Box::new(Detector::new(info, &mut file)?)),
         })
     }
+
+    /// The metadata of its file.
+    pub fn info(&self) -> &ModelInfo {
+        match self {
+            Self::Classifier(classifier) => &classifier.info,
+            Self::Detector(detector) => &detector.info,
+        }
+    }
+
+    /// The function that prepares a picture for it; it is for other threads than the model's.
+    pub fn preparation(&self) -> Box<Preparation> {
+        let preprocessing = self.info().preprocessing.clone();
+        match self {
+            Self::Classifier(_) => {
+                Box::new(move |image| PreparedPicture::for_classifier(image, &preprocessing))
+            }
+            Self::Detector(_) => {
+                Box::new(move |image| Ok(PreparedPicture::for_detector(image, &preprocessing)))
+            }
+        }
+    }
+
+    /// What `predict --json` prints of pictures by default: an answer for each file's name and its picture, which went
+    /// through this model's [`preparation`](Self::preparation).
+    pub fn answers(&self, pictures: &[(&str, &PreparedPicture)]) -> Vec<Value> {
+        let names = &self.info().classes;
+        let files = pictures.iter().map(|(file, _)| *file);
+        match self {
+            Self::Classifier(classifier) => {
+                let pixels: Vec<&[f32]> = pictures.iter().map(|(_, one)| one.pixels()).collect();
+                let classified = classifier.classify(&pixels);
+                let answer = |(file, classified): (&str, Classified)| {
+                    let classes = top_k(&classified.probabilities, SHOWN_CLASSES);
+                    answer::of_classes(file, &classes, names, classified.unknown)
+                };
+                files.zip(classified).map(answer).collect()
+            }
+            Self::Detector(detector) => {
+                let prepared: Vec<&PreparedPicture> =
+                    pictures.iter().map(|(_, one)| *one).collect();
+                let found = detector.find(&prepared, Selection::PREDICTION);
+                let answer = |(file, objects): (&str, Vec<FoundObject>)| {
+                    answer::of_objects(file, &objects, names)
+                };
+                files.zip(found).map(answer).collect()
+            }
+        }
+    }
 }
+
+/// Prepares a decoded picture for a model.
+pub type Preparation = dyn Fn(&RgbImage) -> Result<PreparedPicture, DataError> + Send + Sync;

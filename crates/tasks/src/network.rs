@@ -1,5 +1,6 @@
 //! A network out of a model file, and its inference on image files.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -88,13 +89,13 @@ pub(crate) fn none_readable(unreadable: &[String]) -> Error {
 }
 
 /// Reads files, sends those that can be read through `infer` in batches, and hands each result to `each`
-/// in the order of `paths`.
+/// in the order of `paths` until it breaks.
 pub(crate) fn over_files<P: Send + 'static, R>(
     paths: &[PathBuf],
     workers: usize,
     read: impl Fn(&Path) -> Result<P, DataError> + Send + Sync + 'static,
     infer: impl Fn(Vec<P>) -> Vec<R>,
-    mut each: impl FnMut(&Path, Result<R, DataError>),
+    mut each: impl FnMut(&Path, Result<R, DataError>) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let files = paths.to_vec();
     let prepare = move |index: usize| Ok(read(&files[index]));
@@ -125,7 +126,9 @@ pub(crate) fn over_files<P: Send + 'static, R>(
                 Some(error) => Err(error),
                 None => Ok(results.next().expect("a result for each readable image")),
             };
-            each(path, result);
+            if each(path, result).is_break() {
+                return Ok(());
+            }
         }
     }
     Ok(())

@@ -2,8 +2,8 @@
 //!
 //! [`read`] turns a `.pth` or `.safetensors` file into plain arrays. [`compare`] compares them with the
 //! tensors a model expects; the [`LoadPlan`] it returns holds the tensors that fit, the reasons why others do
-//! not, and a text report. [`inspect`] lists what a file holds. [`save`] writes safetensors files whose bytes
-//! depend on nothing but their contents.
+//! not, and a text report. [`inspect`] lists what a file holds; a [`Difference`] is that between two. [`save`]
+//! writes safetensors files whose bytes depend on nothing but their contents.
 //!
 //! A pickle is parsed as data, never executed. A file that would run code when Python loads it is refused
 //! with the name of the call, even if its tensors could be read.
@@ -12,6 +12,7 @@
 //! [`Expected`] tensors, and data are `f32` vectors in row-major order.
 
 mod compare;
+mod difference;
 mod error;
 mod inspect;
 mod read;
@@ -21,6 +22,7 @@ mod text;
 pub use compare::{
     Convention, Coverage, Expected, LoadPlan, Missing, Part, ShapeDifference, Target, compare,
 };
+pub use difference::{Changed, Difference, Lone, Reshaped};
 pub use error::WeightError;
 pub use inspect::{Guess, Inspection, TensorLine, inspect};
 pub use read::{

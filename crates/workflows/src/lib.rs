@@ -3,6 +3,7 @@
 //! Each takes a request, calls the crates below in the order of execution, and returns a result. Progress is reported
 //! as events; nothing here prints.
 
+pub mod convert;
 pub mod cross_validate;
 pub mod init_check;
 pub mod inspect;

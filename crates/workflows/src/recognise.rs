@@ -80,14 +80,30 @@ pub fn model_of(
             Ok(record.map_or_else(usual, str::to_owned))
         }
         (Some(named), None) => Ok(full_name(named).to_owned()),
-        (None, None) => Err(Problem::new("its tensors match no supported model")
-            .of_file(&path)
-            .fix(format!(
+        (None, None) => {
+            let fix = format!(
                 "give {} NAME if it is one (warmstart weights inspect shows its content)",
                 Key::MODEL
-            ))
-            .into()),
+            );
+            Err(matches_none(&path).fix(fix).into())
+        }
     }
+}
+
+/// The network that a file's tensors are for, with the constants of the record that its names tell.
+///
+/// # Errors
+/// If they fit none.
+pub(crate) fn network_of(file: &WeightFile, prefix: Option<&str>) -> Result<Architecture, Error> {
+    let Some((network, guess)) = best_guess(file, None, prefix)? else {
+        let fix = "give weights of a network that warmstart models lists";
+        return Err(matches_none(&file.path).fix(fix).into());
+    };
+    convention_record(&network, guess.convention).map_or(Ok(network), architecture)
+}
+
+fn matches_none(path: &Path) -> Problem {
+    Problem::new("its tensors match no supported model").of_file(path)
 }
 
 /// The named network, or the one that the file fits best, with how it fits.

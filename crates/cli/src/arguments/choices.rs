@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use warmstart_data::{SplitKind, scenes};
 use warmstart_recipe::IMAGE_SIZES;
+use warmstart_workflows::convert::Naming;
 
 /// The path of a picture.
 pub fn svg(text: &str) -> Result<PathBuf, String> {
@@ -14,6 +15,16 @@ pub fn svg(text: &str) -> Result<PathBuf, String> {
         Ok(path)
     } else {
         Err("the picture is an SVG: expected a name that ends in .svg".into())
+    }
+}
+
+/// The path of a table.
+pub fn csv(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if path.extension().is_some_and(|extension| extension == "csv") {
+        Ok(path)
+    } else {
+        Err("expected a name that ends in .csv".into())
     }
 }
 
@@ -75,6 +86,26 @@ impl From<DataSplit> for SplitKind {
             DataSplit::Train => Self::Train,
             DataSplit::Val => Self::Validation,
             DataSplit::Test => Self::Test,
+        }
+    }
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Library {
+    /// torchvision's names
+    Torchvision,
+    /// timm's names
+    Timm,
+    /// The names that warmstart uses itself: torchvision's, or timm's of a network that torchvision does not have
+    Native,
+}
+
+impl From<Library> for Naming {
+    fn from(library: Library) -> Self {
+        match library {
+            Library::Torchvision => Self::Library("torchvision"),
+            Library::Timm => Self::Library("timm"),
+            Library::Native => Self::Native,
         }
     }
 }

@@ -1,105 +1,87 @@
 //! `warmstart predict` with a detector.
 
-use std::collections::BTreeMap;
-use std::io::stdout;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json as value};
+use serde_json::json as value;
 use warmstart_files::{shown, text};
+use warmstart_recipe::{Key, Problem};
+use warmstart_tasks::answer;
 use warmstart_tasks::detect::Selection;
 use warmstart_tasks::detect::detector::{Detector, FoundObject, FoundObjects};
 
 use super::Failure;
 use super::found_pictures::FoundPictures;
+use super::prediction_table::{PredictionTable, Row};
+use super::predictions::{Predicted, Predictions, Unreadable};
 use crate::arguments::Predict;
-use crate::printing::{json, line};
 
 pub fn find(
     detector: &Detector,
     arguments: &Predict,
     paths: &[PathBuf],
     workers: usize,
-) -> Result<(), Failure> {
+    table: Option<&mut PredictionTable>,
+) -> Result<Unreadable, Failure> {
+    if arguments.unknown {
+        let what = "--unknown is for classifiers, and this model is a detector";
+        return Err(Problem::new(what).of_key(Key("unknown")).into());
+    }
     let usual = Selection::PREDICTION;
     let selection = Selection {
         confidence: arguments.conf.unwrap_or(usual.confidence),
         overlap: arguments.iou.unwrap_or(usual.overlap),
-        ..usual
+        boxes: arguments.top.map_or(usual.boxes, usize::from),
     };
     let (draw, crop) = (arguments.draw.as_deref(), arguments.crop.as_deref());
     let mut pictures = FoundPictures::new(draw, crop, paths)?;
     let mut inputs = 0..;
     let classes = &detector.info.classes;
-    let mut out = stdout().lock();
-    let mut failed = 0;
-    let mut printed = Ok(());
-    let mut saved: Result<(), Failure> = Ok(());
+    let mut predictions = Predictions::new(paths.len(), arguments.json, table);
     detector.predict(paths, workers, selection, &mut |found| {
         let FoundObjects { path, objects } = found;
         let number = inputs.next().expect("numbers do not end");
         let objects = match objects {
             Ok(objects) => objects,
-            Err(error) => {
-                failed += 1;
-                Failure::from(error).print(arguments.json);
-                return;
-            }
+            Err(error) => return predictions.add_unreadable(&path, error),
         };
-        if printed.is_ok() {
-            printed = if arguments.json {
-                json(
-                    &mut out,
-                    &as_json(&path, &objects, classes, arguments.count),
-                )
-            } else if arguments.count {
-                line(&mut out, count_line(&path, &objects, classes))
-            } else {
-                line(&mut out, text_line(&path, &objects, classes))
-            };
-        }
-        if saved.is_ok() {
-            saved = pictures.save((number, &path), &objects, classes);
+        predictions.add(&path, &predicted(&path, &objects, classes, arguments.count))?;
+        match pictures.save((number, &path), &objects, classes) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => predictions.refuse(failure),
         }
     })?;
-    saved?;
-    printed?;
-    if failed > 0 {
-        return Err(Failure::failed(format!(
-            "{failed} of {} files could not be read",
-            paths.len()
-        )));
-    }
-    Ok(())
+    predictions.unreadable()
 }
 
-fn counts<'a>(objects: &[FoundObject], classes: &'a [String]) -> BTreeMap<&'a str, usize> {
-    let mut counts = BTreeMap::new();
-    for object in objects {
-        *counts.entry(classes[object.class].as_str()).or_default() += 1;
-    }
-    counts
-}
-
-fn as_json(path: &Path, objects: &[FoundObject], classes: &[String], is_counted: bool) -> Value {
-    let predictions: Vec<_> = objects
-        .iter()
-        .map(|object| {
-            value!({
-                "class": classes[object.class],
-                "probability": object.score,
-                "box": object.bounds.corners(),
-            })
-        })
-        .collect();
-    let mut result = value!({"file": text(path), "predictions": predictions});
+fn predicted<'a>(
+    path: &Path,
+    objects: &[FoundObject],
+    classes: &'a [String],
+    is_counted: bool,
+) -> Predicted<'a> {
+    let mut json = answer::of_objects(&text(path), objects, classes);
     if is_counted {
-        result["counts"] = value!(counts(objects, classes));
+        json["counts"] = value!(answer::counts(objects, classes));
     }
-    result
+    let row = |object: &FoundObject| Row {
+        class: &classes[object.class],
+        probability: object.score,
+        corners: Some(object.bounds.corners()),
+    };
+    Predicted {
+        line: if is_counted {
+            count_line(path, objects, classes)
+        } else {
+            text_line(path, objects, classes)
+        },
+        json,
+        rows: objects.iter().map(row).collect(),
+    }
 }
 
 fn count_line(path: &Path, objects: &[FoundObject], classes: &[String]) -> String {
-    let counts = counts(objects, classes).into_iter();
+    let counts = answer::counts(objects, classes).into_iter();
     listed(
         path,
         counts.map(|(class, count)| format!("{count} {class}")),

@@ -7,12 +7,16 @@ mod find;
 mod found_pictures;
 pub mod init_check;
 pub mod lr_find;
+pub mod manual;
 pub mod models;
 pub mod plan;
 pub mod predict;
+mod prediction_table;
+mod predictions;
 pub mod rank;
 pub mod runs;
 mod seen;
+pub mod serve;
 pub mod train;
 pub mod weights;
 
@@ -69,6 +73,11 @@ impl Failure {
             stopped: true,
             fields: of_kind("stopped"),
         }
+    }
+
+    /// The end of a comparison of things that differ: nothing more is said.
+    pub fn differs() -> Self {
+        Self::failed("")
     }
 
     /// A wrong request.

@@ -1,45 +1,62 @@
 //! `warmstart predict`.
 
-use std::io::stdout;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json as value};
+use warmstart_data::Skipped;
 use warmstart_files::{shown, text};
 use warmstart_metrics::top_k;
 use warmstart_recipe::{Key, Problem};
+use warmstart_tasks::answer::{self, SHOWN_CLASSES};
 use warmstart_tasks::classify::classifier::{Classifier, Prediction};
+use warmstart_tasks::classify::known::Unknown;
 use warmstart_tasks::kinds::Trained;
 
+use super::prediction_table::{PredictionTable, Row, write_table};
+use super::predictions::{Predicted, Predictions, Unreadable};
 use super::{Failure, find, use_threads};
 use crate::arguments::Predict;
-use crate::printing::{json, line, print_to_stderr};
-
-/// Classes that are shown per image.
-const TOP: usize = 5;
+use crate::printing::print_to_stderr;
 
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
     let model = Trained::load(&arguments.model)?;
     print_to_stderr(model.line());
-    let mut paths = Vec::new();
-    for path in &arguments.images {
+    let paths = pictures(&arguments.images)?;
+    let work = |table: Option<&mut PredictionTable>| match &model {
+        Trained::Classifier(classifier) => classify(classifier, &arguments, &paths, workers, table),
+        Trained::Detector(detector) => find::find(detector, &arguments, &paths, workers, table),
+    };
+    let unreadable = match &arguments.csv {
+        None => work(None)?,
+        Some(path) => {
+            let unreadable = write_table(path, |table| work(Some(table)))?;
+            print_to_stderr(format!("wrote {}", shown(path)));
+            unreadable
+        }
+    };
+    unreadable.end()
+}
+
+/// The files that paths stand for; those that are not there are among them. What is skipped is said.
+fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut pictures = Vec::new();
+    let mut all_skipped = Skipped::default();
+    for path in paths {
         match warmstart_data::image_files(path) {
             Ok((found, skipped)) => {
-                paths.extend(found);
-                for line in skipped.lines() {
-                    print_to_stderr(line);
-                }
+                pictures.extend(found);
+                all_skipped += skipped;
             }
             // A folder without images, or neither a folder nor a file.
             Err(error) if path.exists() => return Err(error.into()),
             // Reported with the other files that cannot be read.
-            Err(_) => paths.push(path.clone()),
+            Err(_) => pictures.push(path.clone()),
         }
     }
-    match model {
-        Trained::Classifier(classifier) => classify(&classifier, &arguments, &paths, workers),
-        Trained::Detector(detector) => find::find(&detector, &arguments, &paths, workers),
+    for line in all_skipped.lines() {
+        print_to_stderr(line);
     }
+    Ok(pictures)
 }
 
 fn classify(
@@ -47,7 +64,8 @@ fn classify(
     arguments: &Predict,
     paths: &[PathBuf],
     workers: usize,
-) -> Result<(), Failure> {
+    table: Option<&mut PredictionTable>,
+) -> Result<Unreadable, Failure> {
     let of_detectors = [
         ("conf", arguments.conf.is_some()),
         ("iou", arguments.iou.is_some()),
@@ -59,58 +77,64 @@ fn classify(
         let what = format!("--{flag} is for detectors, and this model is a classifier");
         return Err(Problem::new(what).of_key(Key(flag)).into());
     }
+    if arguments.unknown && !classifier.has_record() {
+        let what =
+            "--unknown needs a model with a record of its training images, and this one has none";
+        let fix = "train a frozen phase with --head ridge, which is the default of classification";
+        return Err(Problem::new(what).of_key(Key("unknown")).fix(fix).into());
+    }
     let classes = &classifier.info.classes;
-    let mut out = stdout().lock();
-    let mut failed = 0;
-    let mut printed = Ok(());
+    let shown = arguments.top.map_or(SHOWN_CLASSES, usize::from);
+    let mut predictions = Predictions::new(paths.len(), arguments.json, table);
     classifier.predict(
         paths,
         workers,
         &mut |Prediction {
                   path,
                   probabilities,
-                  ..
-              }| {
-            match probabilities {
-                Ok(probabilities) => {
-                    let top = top_k(&probabilities, TOP.min(classes.len()));
-                    if printed.is_ok() {
-                        printed = if arguments.json {
-                            json(&mut out, &as_json(&path, &top, classes))
-                        } else {
-                            line(&mut out, text_line(&path, &top, classes))
-                        };
-                    }
+                  unknown,
+              }| match probabilities {
+            Ok(probabilities) => {
+                let top = top_k(&probabilities, shown);
+                let mut predicted = predicted(&path, &top, classes, unknown);
+                if arguments.unknown {
+                    predicted.line += unlike(unknown);
                 }
-                Err(error) => {
-                    failed += 1;
-                    Failure::from(error).print(arguments.json);
-                }
+                predictions.add(&path, &predicted)
             }
+            Err(error) => predictions.add_unreadable(&path, error),
         },
     )?;
-    printed?;
-    if failed > 0 {
-        return Err(Failure::failed(format!(
-            "{failed} of {} files could not be classified",
-            paths.len()
-        )));
+    predictions.unreadable()
+}
+
+/// What the line of a picture that is unlike all training images says.
+fn unlike(unknown: Option<Unknown>) -> &'static str {
+    if unknown.is_some_and(|unknown| unknown.is_unknown) {
+        "; unlike all training images, so perhaps none of these"
+    } else {
+        ""
     }
-    Ok(())
 }
 
-fn as_json(path: &Path, top: &[(usize, f32)], classes: &[String]) -> Value {
-    let predictions: Vec<_> = top
-        .iter()
-        .map(|(class, probability)| value!({"class": classes[*class], "probability": probability}))
-        .collect();
-    value!({"file": text(path), "predictions": predictions})
-}
-
-fn text_line(path: &Path, top: &[(usize, f32)], classes: &[String]) -> String {
+fn predicted<'a>(
+    path: &Path,
+    top: &[(usize, f32)],
+    classes: &'a [String],
+    unknown: Option<Unknown>,
+) -> Predicted<'a> {
     let named: Vec<String> = top
         .iter()
         .map(|(class, probability)| format!("{} {:.1}%", classes[*class], 100.0 * probability))
         .collect();
-    format!("{}: {}", shown(path), named.join(", "))
+    let row = |(class, probability): &(usize, f32)| Row {
+        class: &classes[*class],
+        probability: *probability,
+        corners: None,
+    };
+    Predicted {
+        line: format!("{}: {}", shown(path), named.join(", ")),
+        json: answer::of_classes(&text(path), top, classes, unknown),
+        rows: top.iter().map(row).collect(),
+    }
 }

@@ -4,12 +4,16 @@ use std::io::{self, stdout};
 use std::path::{Path, PathBuf};
 
 use warmstart_files::shown;
+use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{Error, Problem, published};
+use warmstart_weights::Difference;
 use warmstart_workflows::models::{Weights, weights as all_weights};
 
 use super::Failure;
-use crate::arguments::{Inspect, WeightsCommand, WeightsGet, WeightsList};
-use crate::printing::{json, line, lines};
+use crate::arguments::{
+    Inspect, WeightsCommand, WeightsConvert, WeightsDiff, WeightsGet, WeightsList,
+};
+use crate::printing::{json, line, lines, print_to_stderr};
 use crate::progress::Progress;
 use crate::text_table::{rows, unknown};
 
@@ -18,6 +22,8 @@ pub fn weights(command: WeightsCommand) -> Result<(), Failure> {
         WeightsCommand::List(arguments) => list(&arguments),
         WeightsCommand::Get(arguments) => get(&arguments),
         WeightsCommand::Inspect(arguments) => inspect(arguments),
+        WeightsCommand::Convert(arguments) => convert(&arguments),
+        WeightsCommand::Diff(arguments) => diff(&arguments),
     }
 }
 
@@ -105,4 +111,46 @@ fn inspect(arguments: Inspect) -> Result<(), Failure> {
         lines(&mut out, &inspection.report())?;
     }
     Ok(())
+}
+
+fn convert(arguments: &WeightsConvert) -> Result<(), Failure> {
+    let WeightsConvert {
+        file,
+        out,
+        to,
+        weights_prefix,
+    } = arguments;
+    let prefix = weights_prefix.as_deref();
+    let converted = warmstart_workflows::convert::convert(file, out, (*to).into(), prefix)?;
+    for note in &converted.notes {
+        print_to_stderr(format!("note: {note}"));
+    }
+    let written = format!(
+        "wrote {} tensors of {} into {}",
+        converted.tensors,
+        converted.network,
+        shown(out)
+    );
+    Ok(line(&mut stdout(), written)?)
+}
+
+fn diff(arguments: &WeightsDiff) -> Result<(), Failure> {
+    let read = |path: &Path| warmstart_weights::read(&resolve_path(path)?).map_err(Error::from);
+    let difference = Difference::of(&read(&arguments.a)?, &read(&arguments.b)?);
+    let mut out = stdout().lock();
+    if arguments.json {
+        json(&mut out, &difference)?;
+    } else {
+        lines(&mut out, &difference.report())?;
+        if difference.shares_no_name() {
+            print_to_stderr(
+                "note: no name is in both files: `warmstart weights convert --to native` gives both the same names",
+            );
+        }
+    }
+    if difference.is_none() {
+        Ok(())
+    } else {
+        Err(Failure::differs())
+    }
 }

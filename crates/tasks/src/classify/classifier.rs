@@ -1,5 +1,6 @@
 //! A trained classifier.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{DataError, Sample};
@@ -13,6 +14,7 @@ use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
 use crate::classify::frozen_top::FrozenTwin;
+use crate::classify::known::Unknown;
 use crate::classify::{Head, Known, StoredModel, mean, multi_head, outputs};
 use crate::model_file::ModelInfo;
 use crate::network::{images, none_readable, over_files, require_sound_file};
@@ -111,9 +113,9 @@ pub struct Prediction {
     pub path: PathBuf,
     /// Probability of each class, in the order of the model's classes; or why the file could not be read.
     pub probabilities: Result<Vec<f32>, DataError>,
-    /// How unlike all training images it is, from 0 to 1 ([`Known::score`]); `None` where it could not be read, and of a
-    /// model that has no record of them.
-    pub unknown: Option<f32>,
+    /// How unlike all training images it is; `None` where it could not be read, and of a model that has no record of
+    /// them.
+    pub unknown: Option<Unknown>,
 }
 
 /// What a classifier says of an image.
@@ -121,7 +123,7 @@ pub struct Classified {
     /// Probability of each class, in the order of the model's classes.
     pub probabilities: Vec<f32>,
     /// As in [`Prediction`].
-    pub unknown: Option<f32>,
+    pub unknown: Option<Unknown>,
 }
 
 impl Classifier {
@@ -167,16 +169,16 @@ impl Classifier {
             let probabilities = softmax(&logits);
             let largest = probabilities.iter().copied().fold(0.0, f32::max);
             Classified {
-                unknown: self.known.as_ref().map(|known| known.score(means, largest)),
+                unknown: self.known.as_ref().map(|known| known.judge(means, largest)),
                 probabilities,
             }
         };
         logits.into_iter().zip(means).map(classified).collect()
     }
 
-    /// The score above which an image counts as unlike all training images; `None` for a model without a record of them.
-    pub fn unknown_threshold(&self) -> Option<f32> {
-        self.known.as_ref().map(Known::threshold)
+    /// Whether the model has a record of its training images.
+    pub fn has_record(&self) -> bool {
+        self.known.is_some()
     }
 
     /// The logits, and the means of the last layer, one row per image; of two networks, those of the frozen one.
@@ -218,7 +220,7 @@ impl Classifier {
         }
     }
 
-    /// Classifies files, handing each result to `each` in the order of `paths`.
+    /// Classifies files, handing each result to `each` in the order of `paths` until it breaks.
     ///
     /// # Errors
     /// If a thread that reads images panics. A file that cannot be read is a result, not an error.
@@ -226,7 +228,7 @@ impl Classifier {
         &self,
         paths: &[PathBuf],
         workers: usize,
-        each: &mut dyn FnMut(Prediction),
+        each: &mut dyn FnMut(Prediction) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let preprocessing = self.info.preprocessing.clone();
         over_files(
@@ -243,7 +245,7 @@ impl Classifier {
                     path: path.to_owned(),
                     unknown: unknown.and_then(|classified| classified.unknown),
                     probabilities: classified.map(|classified| classified.probabilities),
-                });
+                })
             },
         )
     }
@@ -276,6 +278,7 @@ impl Classifier {
                 }
                 Err(error) => unreadable.push(error.to_string()),
             }
+            ControlFlow::Continue(())
         })?;
         if confusion.total() == 0 {
             return Err(none_readable(&unreadable));

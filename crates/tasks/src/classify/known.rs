@@ -4,6 +4,7 @@
 //! largest probability. Each is compared with what the training pictures have, each of them judged by all others.
 
 use rayon::prelude::*;
+use serde::Serialize;
 use warmstart_nn::burn::tensor::Device;
 use warmstart_nn::{Activation, Kind, ParameterInfo, Parameters};
 use warmstart_recipe::Error;
@@ -39,6 +40,15 @@ pub struct Known {
     cosines: Vec<f32>,
     probabilities: Vec<f32>,
     threshold: f32,
+}
+
+/// How unlike all training pictures a picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Unknown {
+    /// From 0 to 1: one less the mean of two ranks among the training pictures.
+    pub score: f32,
+    /// Whether the score is higher than that of 95% of the training pictures, each judged by all others.
+    pub is_unknown: bool,
 }
 
 impl Known {
@@ -97,13 +107,17 @@ impl Known {
         self.score_of(nearest, probability)
     }
 
-    fn score_of(&self, cosine: f32, probability: f32) -> f32 {
-        1.0 - (rank(cosine, &self.cosines) + rank(probability, &self.probabilities)) / 2.0
+    /// [`score`](Self::score), compared with the training pictures.
+    pub fn judge(&self, features: &[f32], probability: f32) -> Unknown {
+        let score = self.score(features, probability);
+        Unknown {
+            score,
+            is_unknown: score > self.threshold,
+        }
     }
 
-    /// The score above which a picture counts as unknown: one in twenty of the training pictures has a higher one.
-    pub fn threshold(&self) -> f32 {
-        self.threshold
+    fn score_of(&self, cosine: f32, probability: f32) -> f32 {
+        1.0 - (rank(cosine, &self.cosines) + rank(probability, &self.probabilities)) / 2.0
     }
 
     /// The record as tensors.
@@ -258,7 +272,7 @@ mod tests {
         let unsure = known.score(&[1.0, 0.2, 0.0], 0.3);
         assert_eq!(strange, 1.0);
         assert!(usual < unsure && unsure < strange, "{usual} {unsure}");
-        assert!(usual < known.threshold() && known.threshold() < strange);
+        assert!(usual < known.threshold && known.threshold < strange);
         // The length of the features does not count.
         assert_eq!(usual, known.score(&[8.0, 1.6, 0.0], 0.75));
     }
@@ -272,7 +286,7 @@ mod tests {
             let nearest = others
                 .map(|other| dot(rows[own], rows[other]))
                 .fold(-1.0, f32::max);
-            known.score_of(nearest, 0.5 + own as f32 / 200.0) > known.threshold()
+            known.score_of(nearest, 0.5 + own as f32 / 200.0) > known.threshold
         });
         assert_eq!(above.count(), 5);
     }

@@ -1,5 +1,6 @@
 //! A trained detector.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use warmstart_data::scenes::{self, OpenedScenes};
@@ -8,11 +9,10 @@ use warmstart_metrics::DetectionEvaluation;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
 
-use crate::detect::{
-    Detection, Found, Head, Selection, detected, evaluation_pixels, in_picture, truth,
-};
+use crate::detect::{Detection, Found, Head, Selection, detected, in_picture, truth};
 use crate::model_file::ModelInfo;
 use crate::network::{Network, none_readable, over_files};
+use crate::prepared::PreparedPicture;
 use crate::task::Task;
 
 /// A detector out of a model file.
@@ -72,7 +72,30 @@ impl Detector {
         })
     }
 
-    /// Finds the objects of pictures, handing each result to `each` in the order of `paths`.
+    /// The objects of each of some pictures that were [prepared](PreparedPicture::for_detector), the highest score
+    /// first.
+    pub fn find(
+        &self,
+        pictures: &[&PreparedPicture],
+        selection: Selection,
+    ) -> Vec<Vec<FoundObject>> {
+        let pixels: Vec<&[f32]> = pictures.iter().map(|picture| picture.pixels()).collect();
+        let features = self.network.features(&pixels);
+        let found = self.head.find(features, &self.network.folded, selection);
+        let placed = found.into_iter().zip(pictures).map(|(found, picture)| {
+            let [width, height] = picture.size();
+            let letterbox = Letterbox::new(width, height, self.info.preprocessing.crop);
+            let object = |found: &Found| FoundObject {
+                class: found.class,
+                score: found.score,
+                bounds: in_picture(&letterbox, found),
+            };
+            found.iter().map(object).collect()
+        });
+        placed.collect()
+    }
+
+    /// Finds the objects of pictures, handing each result to `each` in the order of `paths` until it breaks.
     ///
     /// # Errors
     /// If a thread that reads images panics. A file that cannot be read is a result, not an error.
@@ -81,39 +104,24 @@ impl Detector {
         paths: &[PathBuf],
         workers: usize,
         selection: Selection,
-        each: &mut dyn FnMut(FoundObjects),
+        each: &mut dyn FnMut(FoundObjects) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let preprocessing = self.info.preprocessing.clone();
         over_files(
             paths,
             workers,
             move |path| {
-                let image = decode(path)?;
-                let letterbox = Letterbox::new(image.width, image.height, preprocessing.crop);
-                Ok((letterbox, evaluation_pixels(&image, &preprocessing)))
+                Ok(PreparedPicture::for_detector(
+                    &decode(path)?,
+                    &preprocessing,
+                ))
             },
-            |images| {
-                let pixels: Vec<&[f32]> = images.iter().map(|(_, pixels)| &**pixels).collect();
-                let features = self.network.features(&pixels);
-                let found = self.head.find(features, &self.network.folded, selection);
-                let placed = found
-                    .into_iter()
-                    .zip(&images)
-                    .map(|(found, (letterbox, _))| {
-                        let object = |found: &Found| FoundObject {
-                            class: found.class,
-                            score: found.score,
-                            bounds: in_picture(letterbox, found),
-                        };
-                        found.iter().map(object).collect()
-                    });
-                placed.collect()
-            },
+            |pictures| self.find(&pictures.iter().collect::<Vec<_>>(), selection),
             |path, objects| {
                 each(FoundObjects {
                     path: path.to_owned(),
                     objects,
-                });
+                })
             },
         )
     }
@@ -196,6 +204,7 @@ impl Detector {
                 }
                 Err(error) => unreadable.push(error.to_string()),
             }
+            ControlFlow::Continue(())
         })?;
         if images == 0 {
             return Err(none_readable(&unreadable));

@@ -1,0 +1,146 @@
+//! The results of `predict`, picture by picture: lines or JSON on standard output, rows of a table, and the number of
+//! pictures that cannot be read.
+
+use std::io::stdout;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde_json::Value;
+use warmstart_data::DataError;
+use warmstart_files::text;
+use warmstart_tasks::answer;
+
+use super::Failure;
+use super::prediction_table::{PredictionTable, Row};
+use crate::picture_bar::PictureBar;
+use crate::printing::{json, line, printed};
+
+/// What is known of a picture.
+pub struct Predicted<'a> {
+    /// For people.
+    pub line: String,
+    /// For programs.
+    pub json: Value,
+    /// For a table, the likeliest first.
+    pub rows: Vec<Row<'a>>,
+}
+
+/// The results of `predict`.
+pub struct Predictions<'a, 'file> {
+    as_json: bool,
+    table: Option<&'a mut PredictionTable<'file>>,
+    bar: PictureBar,
+    pictures: usize,
+    unreadable: usize,
+    refused: Option<Failure>,
+}
+
+impl<'a, 'file> Predictions<'a, 'file> {
+    /// Results of so many pictures. With a table, standard output has JSON or nothing.
+    pub fn new(
+        pictures: usize,
+        as_json: bool,
+        table: Option<&'a mut PredictionTable<'file>>,
+    ) -> Self {
+        Self {
+            as_json,
+            table,
+            bar: PictureBar::new(pictures),
+            pictures,
+            unreadable: 0,
+            refused: None,
+        }
+    }
+
+    /// Takes the result of a picture; breaks if nobody takes more.
+    pub fn add(&mut self, path: &Path, predicted: &Predicted) -> ControlFlow<()> {
+        let added =
+            self.print(&predicted.json, &predicted.line)
+                .and_then(|()| match &mut self.table {
+                    Some(table) => table.add(path, &predicted.rows),
+                    None => Ok(()),
+                });
+        self.next(added)
+    }
+
+    /// Takes the error of a picture that cannot be read; breaks if nobody takes more.
+    pub fn add_unreadable(&mut self, path: &Path, error: DataError) -> ControlFlow<()> {
+        self.unreadable += 1;
+        let words = printed(&error.to_string());
+        let mut added = Ok(());
+        if self.as_json {
+            let value = answer::of_error(&text(path), &error);
+            added = self.print(&value, "");
+        } else {
+            let failure = Failure::from(error);
+            self.bar.suspend(|| failure.print(false));
+        }
+        if let (Ok(()), Some(table)) = (&added, &mut self.table) {
+            added = table.add_unreadable(path, &words);
+        }
+        self.next(added)
+    }
+
+    /// Ends with a failure that has nothing to do with a picture; breaks.
+    pub fn refuse(&mut self, failure: Failure) -> ControlFlow<()> {
+        self.next(Err(failure))
+    }
+
+    fn print(&self, value: &Value, words: &str) -> Result<(), Failure> {
+        let mut out = stdout();
+        self.bar.suspend(|| {
+            if self.as_json {
+                Ok(json(&mut out, value)?)
+            } else if self.table.is_none() {
+                Ok(line(&mut out, words)?)
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    fn next(&mut self, added: Result<(), Failure>) -> ControlFlow<()> {
+        self.bar.advance();
+        match added {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(failure) => {
+                self.refused = Some(failure);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    /// The number of pictures that cannot be read.
+    ///
+    /// # Errors
+    /// If a result could not be printed or written.
+    pub fn unreadable(self) -> Result<Unreadable, Failure> {
+        match self.refused {
+            Some(failure) => Err(failure),
+            None => Ok(Unreadable {
+                count: self.unreadable,
+                pictures: self.pictures,
+            }),
+        }
+    }
+}
+
+/// How many of the pictures cannot be read.
+#[derive(Clone, Copy)]
+pub struct Unreadable {
+    count: usize,
+    pictures: usize,
+}
+
+impl Unreadable {
+    /// The end of the command: a failure if a picture cannot be read.
+    pub fn end(self) -> Result<(), Failure> {
+        match self.count {
+            0 => Ok(()),
+            count => Err(Failure::failed(format!(
+                "{count} of {} files could not be read",
+                self.pictures
+            ))),
+        }
+    }
+}

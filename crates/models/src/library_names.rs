@@ -1,0 +1,151 @@
+//! The names that a library gives to the parameters of a network.
+
+use std::collections::HashMap;
+
+use warmstart_nn::ParameterInfo;
+
+use crate::architecture::Architecture;
+use crate::record::Record;
+use crate::records;
+
+/// A parameter as a library has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LibraryParameter {
+    /// Its native name.
+    pub native: String,
+    /// The library's name.
+    pub name: String,
+    /// The library's shape, outermost extent first; it holds as many values as the native one.
+    pub shape: Vec<usize>,
+}
+
+/// A network as a library has it.
+#[derive(Clone, Debug)]
+pub struct LibraryNetwork {
+    /// The parameters that were asked for, in their order.
+    pub parameters: Vec<LibraryParameter>,
+    /// The library's weights whose constants are closest to the network's: padding before epsilon.
+    pub record: &'static Record,
+}
+
+/// The network with these parameters as `library` has it; `None` if the library does not have the network.
+pub fn in_library(
+    architecture: &Architecture,
+    library: &str,
+    parameters: &[ParameterInfo],
+) -> Option<LibraryNetwork> {
+    let own = architecture.record.numerics;
+    let mut known: Vec<&Record> = records(architecture.name)
+        .filter(|record| record.library == library)
+        .collect();
+    // A stable sort: among equals, the first listed is the usual one.
+    known.sort_by_key(|record| {
+        let other = record.numerics;
+        (
+            other.same_padding != own.same_padding,
+            other.epsilon != own.epsilon,
+        )
+    });
+    let record = known.first().copied()?;
+    let mut conventions = architecture.conventions.iter();
+    // Without a convention of its own, the library's names are the native ones.
+    let convention = conventions.find(|convention| convention.name == library);
+    let names: Option<HashMap<String, String>> = convention.map(|convention| {
+        let layers = layers_of_timm();
+        let named = layers.filter_map(|layer| {
+            let native = (convention.to_native)(&format!("{layer}.{FIELD}"))?;
+            Some((native.strip_suffix(FIELD)?.to_owned(), layer))
+        });
+        named.collect()
+    });
+    let parameters = parameters.iter().map(|info| {
+        let (layer, field) = info.name.rsplit_once('.').unwrap_or(("", &info.name));
+        let name = match &names {
+            None => info.name.clone(),
+            Some(names) => format!("{}.{field}", names.get(&format!("{layer}."))?),
+        };
+        Some(LibraryParameter {
+            native: info.name.clone(),
+            shape: shape(&name, &info.shape),
+            name,
+        })
+    });
+    Some(LibraryNetwork {
+        parameters: parameters.collect::<Option<_>>()?,
+        record,
+    })
+}
+
+/// A field that every layer with parameters has.
+const FIELD: &str = "weight";
+
+/// The names of layers that timm's builder of EfficientNets and MobileNets gives, and more: `blocks` of stages of
+/// repeats.
+fn layers_of_timm() -> impl Iterator<Item = String> {
+    const STAGES: usize = 8;
+    const REPEATS: usize = 8;
+    const PARTS: [&str; 9] = [
+        "conv",
+        "conv_pw",
+        "conv_dw",
+        "conv_pwl",
+        "bn1",
+        "bn2",
+        "bn3",
+        "se.conv_reduce",
+        "se.conv_expand",
+    ];
+    let outside = ["conv_stem", "bn1", "conv_head", "bn2", "classifier"].map(str::to_owned);
+    let blocks = (0..STAGES).flat_map(|stage| {
+        (0..REPEATS)
+            .flat_map(move |repeat| PARTS.map(|part| format!("blocks.{stage}.{repeat}.{part}")))
+    });
+    outside.into_iter().chain(blocks)
+}
+
+/// The shape in a library: a linear layer that is called a convolution is a 1×1 convolution there.
+fn shape(name: &str, native: &[usize]) -> Vec<usize> {
+    let mut parts = name.rsplit('.');
+    let (field, layer) = (parts.next(), parts.next());
+    let is_convolution = layer.is_some_and(|layer| layer.starts_with("conv"));
+    let mut shape = native.to_vec();
+    if field == Some(FIELD) && is_convolution && native.len() == 2 {
+        shape.extend([1, 1]);
+    }
+    shape
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(model: &str, library: &str) -> Option<LibraryNetwork> {
+        let architecture = crate::by_name(model).unwrap();
+        let mut parameters = architecture.backbone_parameters();
+        parameters.extend(architecture.classifier_parameters(10));
+        in_library(&architecture, library, &parameters)
+    }
+
+    #[test]
+    fn a_library_that_does_not_have_a_network_has_no_names() {
+        assert!(network("efficientnet_lite0", "torchvision").is_none());
+        assert!(network("resnet50d", "torchvision").is_none());
+        assert!(network("resnet50d", "timm").is_some());
+    }
+
+    #[test]
+    fn the_record_has_the_constants_where_the_library_has_them() {
+        let record = |model, library| {
+            let network: Option<LibraryNetwork> = network(model, library);
+            network.unwrap().record.name.as_str()
+        };
+        assert_eq!(record("mobilenet_v2", "timm"), "mobilenetv2_100.ra_in1k");
+        // lukemelas' weights pad as TensorFlow does.
+        assert_eq!(
+            record("efficientnet_b0.lukemelas_aa", "timm"),
+            "tf_efficientnet_b0.aa_in1k"
+        );
+        let torchvision = record("efficientnet_b0.lukemelas_aa", "torchvision");
+        assert_eq!(torchvision, "efficientnet_b0.imagenet1k_v1");
+    }
+}
