@@ -18,6 +18,22 @@ fn convert(from: &str, to: &Path, naming: &str) -> assert_cmd::assert::Assert {
     command.args(["--to", naming]).assert()
 }
 
+/// Trains a head on a frozen network for an epoch.
+fn frozen_run(data: &Path, weights: &str, out: &Path, flags: &[&str]) {
+    let mut command = warmstart();
+    command.args(["train", "--model", "mobilenet_v2", "--weights", weights]);
+    command.args([
+        "--image-size",
+        "32",
+        "--freeze-epochs",
+        "1",
+        "--epochs",
+        "1",
+    ]);
+    command.arg("--data").arg(data).arg("--out").arg(out);
+    command.args(flags).assert().success();
+}
+
 #[test]
 fn names_change_and_come_back_and_values_do_not() {
     let dir = tempfile::tempdir().unwrap();
@@ -91,9 +107,7 @@ fn what_a_library_does_not_know_is_refused_with_the_reason() {
     };
     // A head in closed form reads several layers.
     let several = dir.path().join("several");
-    let mut arguments = small_run(&data, &weights, &several);
-    arguments.extend(["--freeze-epochs", "1", "--epochs", "1", "--no-guard"]);
-    warmstart().args(arguments).assert().success();
+    frozen_run(&data, &weights, &several, &[]);
     refused(several.to_str().unwrap(), "timm", "reads several layers");
 
     let street = scenes::scenes(dir.path(), 4, 64);
@@ -157,17 +171,7 @@ fn diff_tells_what_differs_and_by_how_much() {
     let data = data(dir.path());
     let before = pretrained(dir.path(), &data);
     let after = dir.path().join("after");
-    let mut arguments = small_run(&data, &before, &after);
-    arguments.extend([
-        "--freeze-epochs",
-        "1",
-        "--epochs",
-        "1",
-        "--head",
-        "linear",
-        "--no-guard",
-    ]);
-    warmstart().args(arguments).assert().success();
+    frozen_run(&data, &before, &after, &["--head", "linear"]);
     let printed = warmstart()
         .args(["weights", "diff", &before])
         .arg(&after)

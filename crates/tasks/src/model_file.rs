@@ -83,7 +83,8 @@ impl ModelInfo {
     /// # Errors
     /// If it was written by a newer version, or has an invalid value.
     pub fn of(file: &WeightFile) -> Result<Option<Self>, Error> {
-        let Some(value) = &file.metadata else {
+        // Tensors that are written without metadata have a null in their place.
+        let Some(value) = file.metadata.as_ref().filter(|value| !value.is_null()) else {
             return Ok(None);
         };
         let problem = |what: String| Error::model(&file.path, what);

@@ -16,12 +16,7 @@ const NAME: &str = "warmstart";
 
 pub fn completions(arguments: &arguments::Completions) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(
-        arguments.shell,
-        &mut Arguments::command(),
-        NAME,
-        &mut script,
-    );
+    clap_complete::generate(arguments.shell, &mut shown_commands(), NAME, &mut script);
     Ok(stdout().write_all(&script)?)
 }
 
@@ -41,6 +36,16 @@ pub fn man(arguments: &arguments::Man) -> Result<(), Failure> {
     }
     let written = format!("wrote {} manual pages into {}", pages.len(), shown(folder));
     Ok(line(&mut stdout(), written)?)
+}
+
+/// The command line without the commands that are hidden, which clap_complete would list.
+fn shown_commands() -> Command {
+    let whole = Arguments::command();
+    let shown = whole.get_subcommands().filter(|below| !below.is_hide_set());
+    Command::new(NAME)
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .subcommands(shown.cloned())
 }
 
 /// The file name of a command's page, and its text.
