@@ -1,6 +1,7 @@
 //! Every command and flag, with its help.
 
 mod choices;
+mod export;
 mod initialization;
 mod machine;
 mod options;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use choices::{DataSplit, Layout};
 use choices::{image_size, share, svg, text_path};
+pub use export::{Export, PreprocessingPlace};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
 pub use options::{ResumeOptions, TrainOptions};
@@ -58,6 +60,8 @@ pub enum Command {
     Eval(Eval),
     /// Classify images, or find the objects in them
     Predict(Predict),
+    /// Write a trained model for ONNX or PyTorch
+    Export(Export),
     /// Show the effect of an initialization on signal and gradient, layer by layer
     InitCheck(InitCheck),
     /// Check or convert detection data
@@ -191,6 +195,7 @@ impl Command {
             Self::Rank(arguments) => arguments.json,
             Self::Eval(arguments) => arguments.json,
             Self::Predict(arguments) => arguments.json,
+            Self::Export(arguments) => arguments.json,
             Self::InitCheck(arguments) => arguments.json,
             Self::Data(arguments) => match &arguments.command {
                 DataCommand::Check(arguments) => arguments.json,

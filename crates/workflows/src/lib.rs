@@ -4,6 +4,7 @@
 //! as events; nothing here prints.
 
 pub mod cross_validate;
+pub mod export;
 pub mod init_check;
 pub mod inspect;
 pub mod lr_find;
