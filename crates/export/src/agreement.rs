@@ -125,7 +125,8 @@ impl Agreement {
 }
 
 impl Outputs {
-    fn scores(&self) -> &[f32] {
+    /// Probabilities of the classes, or scores `[points, classes]`.
+    pub fn scores(&self) -> &[f32] {
         match self {
             Self::Classes(scores) | Self::Points { scores, .. } => scores,
         }

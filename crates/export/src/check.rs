@@ -25,7 +25,7 @@ pub enum WholeCheck {
 }
 
 #[cfg(feature = "check")]
-pub use engine::{network_results, whole_results};
+pub use engine::{Whole, network_results};
 
 #[cfg(feature = "check")]
 mod engine {
@@ -34,22 +34,23 @@ mod engine {
     use warmstart_metrics::softmax;
 
     use crate::agreement::Outputs;
-    use crate::onnx::{NetworkPorts, OnnxFile, network_part};
 
-    /// The engine's results for inputs `[channels, size, size]` of the network in a file.
+    type Runnable = std::sync::Arc<TypedRunnableModel>;
+
+    /// The engine's results for inputs `[channels, size, size]` of a network's file, or of the part of a file that
+    /// [`network_part`](crate::onnx::network_part) cuts out; `logits` says that a classifier's outputs are logits.
     ///
     /// # Errors
     /// In words, if the engine cannot read or compute it.
     pub fn network_results(
-        file: &OnnxFile,
+        bytes: &[u8],
+        [channels, size]: [usize; 2],
         logits: bool,
         inputs: &[Vec<f32>],
     ) -> Result<Vec<Outputs>, String> {
-        use prost::Message as _;
-        let part = network_part(&file.message, &file.network).encode_to_vec();
-        let shape = fixed(&file.network);
+        let shape = [1, channels, size, size];
         let result = || -> TractResult<Vec<Outputs>> {
-            let runnable = loaded(&part, f32::datum_type(), &shape)?;
+            let runnable = loaded(bytes, f32::datum_type(), &shape)?;
             let results = inputs.iter().map(|input| {
                 let input = Tensor::from_shape(&shape, input)?;
                 let results = runnable.run(tvec!(input.into()))?;
@@ -60,28 +61,36 @@ mod engine {
         result().map_err(in_words)
     }
 
-    /// The engine's probabilities for pictures, from a classifier's file with its preprocessing.
-    ///
-    /// # Errors
-    /// In words, if the engine cannot read or compute it.
-    pub fn whole_results(
-        file: &OnnxFile,
-        logits: bool,
-        pictures: &[RgbImage],
-    ) -> Result<Vec<Outputs>, String> {
-        let bytes = file.bytes();
-        let result = || -> TractResult<Vec<Outputs>> {
-            let results = pictures.iter().map(|picture| {
-                let channels = picture.pixels.len() / (picture.width * picture.height);
-                let shape = [1, picture.height, picture.width, channels];
-                let runnable = loaded(&bytes, u8::datum_type(), &shape)?;
-                let input = Tensor::from_shape(&shape, &picture.pixels)?;
-                let results = runnable.run(tvec!(input.into()))?;
-                outputs(&results, logits)
-            });
-            results.collect()
-        };
-        result().map_err(in_words)
+    /// A classifier's file with its preprocessing, prepared for pictures of one size.
+    pub struct Whole {
+        runnable: Runnable,
+        shape: [usize; 4],
+    }
+
+    impl Whole {
+        /// Prepares a file for pictures of the size of one.
+        ///
+        /// # Errors
+        /// In words, if the engine cannot read or prepare it.
+        pub fn load(bytes: &[u8], picture: &RgbImage) -> Result<Self, String> {
+            let channels = picture.pixels.len() / (picture.width * picture.height);
+            let shape = [1, picture.height, picture.width, channels];
+            let runnable = loaded(bytes, u8::datum_type(), &shape).map_err(in_words)?;
+            Ok(Self { runnable, shape })
+        }
+
+        /// The engine's probabilities for pictures of that size; `logits` says that the outputs are logits.
+        ///
+        /// # Errors
+        /// In words, if the engine cannot compute it.
+        pub fn results(&self, logits: bool, pictures: &[RgbImage]) -> Result<Vec<Outputs>, String> {
+            let result = |picture: &RgbImage| -> TractResult<Outputs> {
+                let input = Tensor::from_shape(&self.shape, &picture.pixels)?;
+                outputs(&self.runnable.run(tvec!(input.into()))?, logits)
+            };
+            let results = pictures.iter().map(result).collect::<TractResult<Vec<_>>>();
+            results.map_err(in_words)
+        }
     }
 
     /// The first line of an error and its causes.
@@ -90,22 +99,11 @@ mod engine {
         words.lines().next().unwrap_or_default().to_owned()
     }
 
-    /// The shape of the network's input for one image.
-    fn fixed(ports: &NetworkPorts) -> Vec<usize> {
-        use crate::onnx::Dim;
-        let dims = ports.input.shape.iter();
-        dims.map(|dim| match dim {
-            Dim::Fixed(length) => *length,
-            Dim::Named(_) => 1,
-        })
-        .collect()
-    }
-
     fn loaded(
         bytes: &[u8],
         element: DatumType,
         shape: &[usize],
-    ) -> TractResult<std::sync::Arc<TypedRunnableModel>> {
+    ) -> TractResult<Runnable> {
         let model = tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(bytes))?;
         let shape: TVec<usize> = shape.iter().copied().collect();
         let model = model.with_input_fact(0, InferenceFact::dt_shape(element, shape))?;

@@ -153,9 +153,14 @@ fn compared(
     reference: &Reference,
     request: &OnnxRequest,
 ) -> Result<Option<Agreement>, Error> {
-    let results = crate::check::network_results(file, request.logits, &reference.inputs)
-        .map_err(|reason| Error::model(&request.path, format!("tract cannot compute what would be written ({reason})"))
-            .fix("no file was written; please report this"))?;
+    use prost::Message as _;
+    let part = crate::onnx::network_part(&file.message, &file.network).encode_to_vec();
+    let shape = [file.channels, file.size];
+    let results = crate::check::network_results(&part, shape, request.logits, &reference.inputs);
+    let results = results.map_err(|reason| {
+        let what = format!("tract cannot compute what would be written ({reason})");
+        Error::model(&request.path, what).fix("no file was written; please report this")
+    })?;
     Ok(Some(reference.compare(&results)))
 }
 
@@ -172,7 +177,7 @@ fn checked(
     pictures: &[RgbImage],
     request: &OnnxRequest,
 ) -> Result<Option<Checked>, Error> {
-    use crate::check::{WholeCheck, whole_results};
+    use crate::check::{Whole, WholeCheck};
     use crate::model::Network;
     let Some(network) = compared(file, reference, request)? else {
         return Ok(None);
@@ -187,7 +192,12 @@ fn checked(
     let whole = match &model.network {
         Network::Classifier(_) if request.preprocessing => {
             let few = &pictures[..pictures.len().min(WHOLE_PICTURES)];
-            let results = whole_results(file, request.logits, few);
+            let bytes = file.bytes();
+            let results = few.iter().map(|picture| {
+                let picture = std::slice::from_ref(picture);
+                Whole::load(&bytes, &picture[0])?.results(request.logits, picture)
+            });
+            let results = results.collect::<Result<Vec<_>, String>>().map(|r| r.concat());
             Some(match results {
                 Ok(results) => WholeCheck::Compared(reference.compare(&results)),
                 Err(reason) => WholeCheck::NotComputed(reason),

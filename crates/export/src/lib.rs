@@ -11,7 +11,7 @@ pub mod onnx;
 mod sidecar;
 mod torch;
 
-pub use agreement::{Agreement, Reference};
+pub use agreement::{Agreement, Outputs, Reference};
 pub use export::{Exported, OnnxRequest, export_onnx, noise};
 pub use model::{Classifier, Detector, Model, Network};
 pub use torch::export_torch;

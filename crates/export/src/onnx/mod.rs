@@ -41,6 +41,10 @@ pub struct OnnxOptions {
 pub struct OnnxFile {
     /// The file's content.
     pub message: ModelProto,
+    /// Channels of the network's input.
+    pub channels: usize,
+    /// Edge of the network's input, in pixels.
+    pub size: usize,
     /// Its inputs.
     pub inputs: Vec<Port>,
     /// Its outputs.
@@ -109,6 +113,8 @@ pub fn build(model: &Model, options: OnnxOptions, facts: &[(String, String)]) ->
     };
     OnnxFile {
         message,
+        channels,
+        size,
         inputs,
         outputs,
         network: NetworkPorts {
