@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use serde_json::json;
 use warmstart_data::{decode, evaluation_pixels_of};
-use warmstart_export::{Outputs, Reference};
 use warmstart_export::check::Whole;
+use warmstart_export::{Outputs, Reference};
 use warmstart_metrics::softmax;
 use warmstart_tasks::kinds::Trained;
 
@@ -36,9 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let pixels = evaluation_pixels_of(picture, &classifier.info.preprocessing)?;
         probabilities.push(softmax(&classifier.logits(&[&pixels])[0]));
     }
-    let milliseconds = |started: Instant| {
-        started.elapsed().as_secs_f64() * 1e3 / pictures.len().max(1) as f64
-    };
+    let milliseconds =
+        |started: Instant| started.elapsed().as_secs_f64() * 1e3 / pictures.len().max(1) as f64;
     let ours = milliseconds(started);
     let mut result = json!({
         "classes": classifier.info.classes,

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use warmstart_data::{DataError, RgbImage};
 use warmstart_metrics::softmax;
-use warmstart_tasks::detect::{evaluation_pixels, detector::PointPredictions};
+use warmstart_tasks::detect::{detector::PointPredictions, evaluation_pixels};
 use warmstart_tasks::kinds::Trained;
 use warmstart_tasks::model_file::ModelInfo;
 
@@ -152,7 +152,10 @@ fn largest_difference(own: &[f32], other: &[f32]) -> f32 {
     if own.len() != other.len() {
         return f32::INFINITY;
     }
-    let differences = own.iter().zip(other).map(|(own, other)| (own - other).abs());
+    let differences = own
+        .iter()
+        .zip(other)
+        .map(|(own, other)| (own - other).abs());
     differences.fold(0.0, |largest, difference| {
         if difference.is_nan() {
             f32::INFINITY
@@ -240,6 +243,9 @@ mod tests {
 
     #[test]
     fn planes_are_one_channel_after_the_other() {
-        assert_eq!(planes(&[1., 2., 3., 4., 5., 6.], 3), [1., 4., 2., 5., 3., 6.]);
+        assert_eq!(
+            planes(&[1., 2., 3., 4., 5., 6.], 3),
+            [1., 4., 2., 5., 3., 6.]
+        );
     }
 }

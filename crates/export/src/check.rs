@@ -35,7 +35,7 @@ mod engine {
 
     use crate::agreement::Outputs;
 
-    type Runnable = std::sync::Arc<TypedRunnableModel>;
+    type Runnable = Arc<TypedRunnableModel>;
 
     /// The engine's results for inputs `[channels, size, size]` of a network's file, or of the part of a file that
     /// [`network_part`](crate::onnx::network_part) cuts out; `logits` says that a classifier's outputs are logits.
@@ -99,12 +99,8 @@ mod engine {
         words.lines().next().unwrap_or_default().to_owned()
     }
 
-    fn loaded(
-        bytes: &[u8],
-        element: DatumType,
-        shape: &[usize],
-    ) -> TractResult<Runnable> {
-        let model = tract_onnx::onnx().model_for_read(&mut std::io::Cursor::new(bytes))?;
+    fn loaded(bytes: &[u8], element: DatumType, shape: &[usize]) -> TractResult<Runnable> {
+        let model = onnx().model_for_read(&mut std::io::Cursor::new(bytes))?;
         let shape: TVec<usize> = shape.iter().copied().collect();
         let model = model.with_input_fact(0, InferenceFact::dt_shape(element, shape))?;
         model.into_optimized()?.into_runnable()
@@ -112,11 +108,18 @@ mod engine {
 
     fn outputs(results: &[TValue], logits: bool) -> TractResult<Outputs> {
         let values = |index: usize| -> TractResult<Vec<f32>> {
-            Ok(results[index].try_as_plain()?.as_slice::<f32>()?.to_vec())
+            Ok(results[index]
+                .try_as_plain_ram()?
+                .as_slice::<f32>()?
+                .to_vec())
         };
         if results.len() == 1 {
             let values = values(0)?;
-            return Ok(Outputs::Classes(if logits { softmax(&values) } else { values }));
+            return Ok(Outputs::Classes(if logits {
+                softmax(&values)
+            } else {
+                values
+            }));
         }
         let (boxes, by_class) = (values(0)?, values(1)?);
         let boxes = boxes.as_chunks().0.to_vec();

@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use warmstart_data::random::{Purpose, below, stream};
 use warmstart_data::RgbImage;
+use warmstart_data::random::{Purpose, below, stream};
 use warmstart_recipe::{Error, Key, Problem, TaskKind};
 use warmstart_tasks::detect::Selection;
 use warmstart_tasks::kinds::Trained;
@@ -86,7 +86,7 @@ pub fn export_onnx(
     };
     let mut file = build(&model, full, &[]);
     let reference = Reference::new(trained, pictures)?;
-    let checked = checked(&file, &model, &reference, pictures, request)?;
+    let checked = checked(&file, &model, &reference, (trained, pictures), request)?;
     let mut half = None;
     if options.half {
         file = build(&model, options, &[]);
@@ -174,10 +174,10 @@ fn checked(
     file: &OnnxFile,
     model: &Model,
     reference: &Reference,
-    pictures: &[RgbImage],
+    (trained, pictures): (&Trained, &[RgbImage]),
     request: &OnnxRequest,
 ) -> Result<Option<Checked>, Error> {
-    use crate::check::{Whole, WholeCheck};
+    use crate::check::WholeCheck;
     use crate::model::Network;
     let Some(network) = compared(file, reference, request)? else {
         return Ok(None);
@@ -187,22 +187,17 @@ fn checked(
             "tract disagrees with warmstart about what would be written: {}",
             network.words()
         );
-        return Err(Error::model(&request.path, what).fix("no file was written; please report this"));
+        return Err(
+            Error::model(&request.path, what).fix("no file was written; please report this")
+        );
     }
     let whole = match &model.network {
-        Network::Classifier(_) if request.preprocessing => {
-            let few = &pictures[..pictures.len().min(WHOLE_PICTURES)];
-            let bytes = file.bytes();
-            let results = few.iter().map(|picture| {
-                let picture = std::slice::from_ref(picture);
-                Whole::load(&bytes, &picture[0])?.results(request.logits, picture)
-            });
-            let results = results.collect::<Result<Vec<_>, String>>().map(|r| r.concat());
-            Some(match results {
-                Ok(results) => WholeCheck::Compared(reference.compare(&results)),
-                Err(reason) => WholeCheck::NotComputed(reason),
-            })
-        }
+        Network::Classifier(_) if request.preprocessing => Some(whole_check(
+            &file.bytes(),
+            trained,
+            pictures,
+            request.logits,
+        )?),
         Network::Detector(_) if request.preprocessing => Some(WholeCheck::NotComputed(
             "the boxes of a detector are compared before they are placed in the picture".into(),
         )),
@@ -211,12 +206,38 @@ fn checked(
     Ok(Some(Checked { network, whole }))
 }
 
+/// The check from pixels on, with the smallest pictures, because the engine is slow at resizing.
+#[cfg(feature = "check")]
+fn whole_check(
+    bytes: &[u8],
+    trained: &Trained,
+    pictures: &[RgbImage],
+    logits: bool,
+) -> Result<crate::check::WholeCheck, Error> {
+    use crate::check::{Whole, WholeCheck};
+    let mut few = pictures.to_vec();
+    few.sort_by_key(|picture| picture.width * picture.height);
+    few.truncate(WHOLE_PICTURES);
+    let results = few.iter().map(|picture| {
+        let picture = std::slice::from_ref(picture);
+        Whole::load(bytes, &picture[0])?.results(logits, picture)
+    });
+    let results = results.collect::<Result<Vec<_>, String>>();
+    Ok(match results {
+        Ok(results) => {
+            let reference = Reference::new(trained, &few)?;
+            WholeCheck::Compared(reference.compare(&results.concat()))
+        }
+        Err(reason) => WholeCheck::NotComputed(reason),
+    })
+}
+
 #[cfg(not(feature = "check"))]
 fn checked(
     _: &OnnxFile,
     _: &Model,
     _: &Reference,
-    _: &[RgbImage],
+    _: (&Trained, &[RgbImage]),
     _: &OnnxRequest,
 ) -> Result<Option<Checked>, Error> {
     Ok(None)

@@ -103,9 +103,20 @@ fn assert_same(expected: &[FoundObject], found: &[&Found], what: &str) {
         .filter(|object| !found.iter().any(|found| is_same(object, found)))
         .count();
     let allowed = expected.len() / 50;
-    assert!(lacking <= allowed, "{what}: {lacking} of {}", expected.len());
-    assert!(found.len().abs_diff(expected.len()) <= allowed, "{what}: {}", found.len());
-    assert!(found.is_sorted_by(|a, b| a.score >= b.score), "{what}: scores fall");
+    assert!(
+        lacking <= allowed,
+        "{what}: {lacking} of {}",
+        expected.len()
+    );
+    assert!(
+        found.len().abs_diff(expected.len()) <= allowed,
+        "{what}: {}",
+        found.len()
+    );
+    assert!(
+        found.is_sorted_by(|a, b| a.score >= b.score),
+        "{what}: scores fall"
+    );
 }
 
 #[test]
@@ -115,7 +126,13 @@ fn onnxruntime_finds_the_objects_that_predict_finds_in_single_pictures_and_in_ba
     let request = request(dir.path().join("detector.onnx"));
     let trained = Trained::load(&source).unwrap();
     let exported = export_onnx(&source, &trained, &pictures(), &request).unwrap();
-    assert!(exported.checked.expect("the check is on").network.is_close(SIZE));
+    assert!(
+        exported
+            .checked
+            .expect("the check is on")
+            .network
+            .is_close(SIZE)
+    );
     let detector = detector(&source);
     let batch: Vec<RgbImage> = (0..BATCH).map(|number| picture(140, 90, number)).collect();
     let singles = pictures();
@@ -123,17 +140,28 @@ fn onnxruntime_finds_the_objects_that_predict_finds_in_single_pictures_and_in_ba
         .iter()
         .enumerate()
         .map(|(number, picture)| {
-            run(dir.path(), &number.to_string(), std::slice::from_ref(picture))
+            run(
+                dir.path(),
+                &number.to_string(),
+                std::slice::from_ref(picture),
+            )
         })
         .collect();
     runs.push(run(dir.path(), "batch", &batch));
     let jobs = json!({"jobs": [{"model": request.path, "runs": runs}]});
     let answer = &python::answer("onnxruntime.py", &jobs)["jobs"][0];
     let mut objects = 0;
-    for (number, expected) in predicted(dir.path(), &detector, &singles).iter().enumerate() {
+    for (number, expected) in predicted(dir.path(), &detector, &singles)
+        .iter()
+        .enumerate()
+    {
         let found = found(&answer["runs"][number]);
         assert!(found.iter().all(|found| found.picture == 0));
-        assert_same(expected, &found.iter().collect::<Vec<_>>(), &number.to_string());
+        assert_same(
+            expected,
+            &found.iter().collect::<Vec<_>>(),
+            &number.to_string(),
+        );
         objects += expected.len();
     }
     assert!(objects > 10, "there is something to find: {objects}");
@@ -141,7 +169,11 @@ fn onnxruntime_finds_the_objects_that_predict_finds_in_single_pictures_and_in_ba
     assert!(all.is_sorted_by_key(|found| found.picture));
     for (number, expected) in predicted(dir.path(), &detector, &batch).iter().enumerate() {
         let of_picture: Vec<&Found> = all.iter().filter(|f| f.picture == number).collect();
-        assert_same(expected, &of_picture, &format!("picture {number} of the batch"));
+        assert_same(
+            expected,
+            &of_picture,
+            &format!("picture {number} of the batch"),
+        );
     }
     assert_eq!(
         answer["outputs"],
@@ -180,7 +212,14 @@ fn without_suppression_every_point_is_in_the_outputs() {
     let plane = |channel| pixels.iter().skip(channel).step_by(3).copied();
     let input: Vec<f32> = (0..3).flat_map(plane).collect();
     let path = dir.path().join("input");
-    fs::write(&path, input.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()).unwrap();
+    fs::write(
+        &path,
+        input
+            .iter()
+            .flat_map(|v| v.to_le_bytes())
+            .collect::<Vec<u8>>(),
+    )
+    .unwrap();
     let prepared = json!({"input": path, "type": "float32", "shape": [1, 3, SIZE, SIZE]});
     let pixels_run = run(dir.path(), "pixels", std::slice::from_ref(&picture));
     let jobs = json!({"jobs": [
@@ -198,7 +237,10 @@ fn without_suppression_every_point_is_in_the_outputs() {
         let scores = &values(job, "scores")[0];
         assert_eq!((scores.len(), scores[0].len()), (points, CLASSES.len()));
         for (expected, found) in expected.scores.iter().zip(scores.iter().flatten()) {
-            assert!((expected - found).abs() <= tolerance, "{expected} and {found}");
+            assert!(
+                (expected - found).abs() <= tolerance,
+                "{expected} and {found}"
+            );
         }
     }
     let [inside, outside] = [0, 1].map(|job| values(job, "boxes").swap_remove(0));
@@ -215,7 +257,10 @@ fn without_suppression_every_point_is_in_the_outputs() {
         };
         let placed = letterbox.back(bounds).corners();
         for (expected, found) in placed.iter().zip(&inside[point]) {
-            assert!((expected - f64::from(*found)).abs() <= SIDE, "{expected} and {found}");
+            assert!(
+                (expected - f64::from(*found)).abs() <= SIDE,
+                "{expected} and {found}"
+            );
         }
     }
 }

@@ -47,7 +47,11 @@ fn of_pixels(dir: &Path, name: &str, pictures: &[RgbImage]) -> Value {
 /// A run of a file on prepared inputs.
 fn of_inputs(dir: &Path, name: &str, inputs: &[Vec<f32>]) -> Value {
     let path = dir.join(format!("{name}.inputs"));
-    let values: Vec<u8> = inputs.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    let values: Vec<u8> = inputs
+        .iter()
+        .flatten()
+        .flat_map(|v| v.to_le_bytes())
+        .collect();
     fs::write(&path, values).unwrap();
     json!({"input": path, "type": "float32", "shape": [inputs.len(), 3, SIZE, SIZE]})
 }
@@ -149,7 +153,8 @@ fn every_structure_of_a_classifier_is_the_same_network_in_onnxruntime() {
         };
         let separate: Vec<Vec<f32>> = expected(source, &pictures());
         let batch = batch_of(source);
-        let probabilities = |answer: &Value, run: usize| answer["runs"][run]["probabilities"].clone();
+        let probabilities =
+            |answer: &Value, run: usize| answer["runs"][run]["probabilities"].clone();
         for (run, expected) in separate.iter().enumerate() {
             let expected = std::slice::from_ref(expected);
             let difference = largest_difference(expected, &probabilities(inside, run));
@@ -222,7 +227,9 @@ fn logits_and_halves_are_what_they_say() {
         assert!(difference <= PIXELS, "{difference}");
         let difference = largest_difference(expected, &answers[1]["runs"][0]["probabilities"]);
         assert!(difference <= 0.1, "{difference}");
-        let stored = answers[1]["metadata"]["f16_largest_difference"].as_str().unwrap();
+        let stored = answers[1]["metadata"]["f16_largest_difference"]
+            .as_str()
+            .unwrap();
         assert!(stored.parse::<f32>().unwrap() > 0.0, "{stored}");
         assert_eq!(answers[1]["metadata"]["weights_are"], "f16");
     }

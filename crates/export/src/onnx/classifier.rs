@@ -93,7 +93,11 @@ fn run(
     mut x: Map,
     means: &mut [Option<Mean>],
 ) -> Map {
-    let stages = classifier.tapped.stages().skip(stages.start).take(stages.len());
+    let stages = classifier
+        .tapped
+        .stages()
+        .skip(stages.start)
+        .take(stages.len());
     for (graph, taps) in stages {
         let mut results = layers(builder, scope, graph, &[x]);
         for (&tap, map) in taps.iter().zip(&results[1..]) {
@@ -128,7 +132,11 @@ fn linear(
 ) -> String {
     let parameters = scope.parameters;
     let gemm = |builder: &mut GraphBuilder, name: &str, x: &str, weights: Weights| {
-        let Weights { inputs, weight, bias } = weights;
+        let Weights {
+            inputs,
+            weight,
+            bias,
+        } = weights;
         let name = scope.named(name);
         let [at, bias_at] = ["weight", "bias"].map(|field| format!("{name}.{field}"));
         let weight = builder.weight(&[&at], &[classes, inputs], &weight);

@@ -35,14 +35,34 @@ pub fn ports(raw: bool, points: usize, classes: usize) -> Vec<Port> {
         let (boxes, scores) = ([batch, points, sides], [batch, points, classes]);
         return vec![
             port(BOXES, Element::Float, &boxes, corners),
-            port(SCORES, Element::Float, &scores, "score of each class, 0 to 1"),
+            port(
+                SCORES,
+                Element::Float,
+                &scores,
+                "score of each class, 0 to 1",
+            ),
         ];
     }
     vec![
         port(BOXES, Element::Float, &[found, sides], corners),
-        port(SCORES, Element::Float, &[found], "score of each object, 0 to 1"),
-        port(CLASSES, Element::Integer, &[found], "index of each object's class"),
-        port(IMAGES, Element::Integer, &[found], "index of each object's picture in the batch"),
+        port(
+            SCORES,
+            Element::Float,
+            &[found],
+            "score of each object, 0 to 1",
+        ),
+        port(
+            CLASSES,
+            Element::Integer,
+            &[found],
+            "index of each object's class",
+        ),
+        port(
+            IMAGES,
+            Element::Integer,
+            &[found],
+            "index of each object's picture in the batch",
+        ),
     ]
 }
 
@@ -51,7 +71,11 @@ pub fn network_ports(points: usize, classes: usize) -> Vec<Port> {
     let port = |name: &str, rest: [usize; 2]| Port {
         name: name.into(),
         element: Element::Float,
-        shape: vec![Dim::Named("batch"), Dim::Fixed(rest[0]), Dim::Fixed(rest[1])],
+        shape: vec![
+            Dim::Named("batch"),
+            Dim::Fixed(rest[0]),
+            Dim::Fixed(rest[1]),
+        ],
         meaning: String::new(),
     };
     vec![

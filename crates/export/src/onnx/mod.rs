@@ -13,14 +13,12 @@ use serde_json::json;
 use warmstart_models::full_name;
 use warmstart_tasks::detect::{self, Selection};
 
-pub use builder::{Dim, Element, Port};
 use builder::GraphBuilder;
+pub use builder::{Dim, Element, Port};
 pub use detector::{POINT_BOXES, POINT_SCORES};
 use network::Map;
 pub use part::network_part;
-use schema::{
-    IR_VERSION, ModelProto, OPSET, OperatorSetIdProto, StringStringEntryProto,
-};
+use schema::{IR_VERSION, ModelProto, OPSET, OperatorSetIdProto, StringStringEntryProto};
 
 use crate::model::{Model, Network};
 
@@ -146,7 +144,12 @@ fn metadata(
         ("preprocessing", json!(preprocessing).to_string()),
         (
             "preprocessing_is",
-            if options.preprocessing { "inside" } else { "outside" }.to_owned(),
+            if options.preprocessing {
+                "inside"
+            } else {
+                "outside"
+            }
+            .to_owned(),
         ),
         (
             "weights_are",

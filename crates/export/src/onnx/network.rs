@@ -1,9 +1,7 @@
 //! The layers of a network as ONNX nodes. Values are `[batch, channels, height, width]`, as ONNX's convolutions want
 //! them; batch norms are folded into the convolutions in front of them.
 
-use warmstart_nn::layers::{
-    Branch, Layer, Shape, Shortcut, SqueezeExcite, folded_values,
-};
+use warmstart_nn::layers::{Branch, Layer, Shape, Shortcut, SqueezeExcite, folded_values};
 use warmstart_nn::ops::PoolSpec;
 use warmstart_nn::{Activation, Graph, Parameters, Unit, Value};
 
@@ -40,12 +38,7 @@ impl Scope<'_> {
 }
 
 /// Adds the layers of a graph, and returns its results.
-pub fn layers(
-    builder: &mut GraphBuilder,
-    scope: Scope,
-    graph: &Graph,
-    inputs: &[Map],
-) -> Vec<Map> {
+pub fn layers(builder: &mut GraphBuilder, scope: Scope, graph: &Graph, inputs: &[Map]) -> Vec<Map> {
     let mut results: Vec<Option<Map>> = vec![None; graph.nodes().len()];
     let found = |results: &[Option<Map>], value: &Value| match *value {
         Value::Input(index) => inputs[index].clone(),
@@ -112,7 +105,6 @@ fn layer(builder: &mut GraphBuilder, scope: Scope, layer: &Layer, inputs: &[Map]
         }
     }
 }
-
 
 /// The mean over the image, `[batch, channels, 1, 1]`.
 pub fn global_average(builder: &mut GraphBuilder, map: &Map) -> String {
@@ -263,7 +255,10 @@ fn activation(builder: &mut GraphBuilder, activation: Activation, input: String)
 /// `x · (1 + erf(x / √2)) / 2`: the operator `Gelu` came with opset 20.
 fn gelu(builder: &mut GraphBuilder, input: &str) -> String {
     let named = |suffix: &str| format!("{input}/{suffix}");
-    let scale = builder.scalar("root_of_half", Scalar::Float(std::f32::consts::FRAC_1_SQRT_2));
+    let scale = builder.scalar(
+        "root_of_half",
+        Scalar::Float(std::f32::consts::FRAC_1_SQRT_2),
+    );
     let one = builder.scalar("one", Scalar::Float(1.0));
     let half = builder.scalar("half", Scalar::Float(0.5));
     let scaled = builder.node("Mul", &named("scaled"), &[input, &scale], Vec::new());

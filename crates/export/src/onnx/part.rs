@@ -21,7 +21,9 @@ pub fn network_part(whole: &ModelProto, ports: &NetworkPorts) -> ModelProto {
     }
     kept.reverse();
     graph.node = kept;
-    graph.initializer.retain(|tensor| needed.contains(&tensor.name));
+    graph
+        .initializer
+        .retain(|tensor| needed.contains(&tensor.name));
     graph.input = vec![ports.input.to_message()];
     graph.output = ports.outputs.iter().map(|port| port.to_message()).collect();
     part

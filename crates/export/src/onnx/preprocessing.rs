@@ -153,7 +153,12 @@ fn shorter_side(
     let shorter = calculate(builder, "Min", "shorter", [&height, &width]);
     let target = builder.integers("preprocessing/shorter/target", &[resize as i64]);
     [("rows", height), ("columns", width)].map(|(axis, length)| {
-        let product = calculate(builder, "Mul", &format!("{axis}/scaled"), [&length, &target]);
+        let product = calculate(
+            builder,
+            "Mul",
+            &format!("{axis}/scaled"),
+            [&length, &target],
+        );
         calculate(builder, "Div", axis, [&product, &shorter])
     })
 }
@@ -234,7 +239,12 @@ fn on_grey(
     let names = ["top", "left"];
     let edges: [[String; 2]; 2] = std::array::from_fn(|axis| {
         let named = |part: &str| format!("{}/{part}", names[axis]);
-        let spare = calculate(builder, "Sub", &named("spare"), [&side, &axes[axis].resized]);
+        let spare = calculate(
+            builder,
+            "Sub",
+            &named("spare"),
+            [&side, &axes[axis].resized],
+        );
         let before = calculate(builder, "Div", names[axis], [&spare, &two]);
         let after = calculate(builder, "Sub", &named("after"), [&spare, &before]);
         [before, after]

@@ -62,10 +62,8 @@ pub fn export_torch(source: &Path, folder: &Path) -> Result<[PathBuf; 2], Error>
     let [parameters, code] = [PARAMETERS, PROGRAM].map(|name| folder.join(name));
     let mut original =
         warmstart_files::open(&source).map_err(|error| Error::io("read", &source, error))?;
-    warmstart_files::replace(&parameters, |file| {
-        io::copy(&mut original, file).map(drop)
-    })
-    .map_err(|error| Error::io("write", &parameters, error))?;
+    warmstart_files::replace(&parameters, |file| io::copy(&mut original, file).map(drop))
+        .map_err(|error| Error::io("write", &parameters, error))?;
     warmstart_files::replace(&code, |file| file.write_all(program.as_bytes()))
         .map_err(|error| Error::io("write", &code, error))?;
     Ok([parameters, code])
@@ -85,7 +83,10 @@ fn program(model: &Model) -> String {
         (Network::Detector(_), "timm") => vec!["timm", "torchvision"],
         (Network::Detector(_), _) => vec!["torchvision"],
     };
-    let imports: Vec<String> = libraries.iter().map(|name| format!("import {name}\n")).collect();
+    let imports: Vec<String> = libraries
+        .iter()
+        .map(|name| format!("import {name}\n"))
+        .collect();
     let numerics = &architecture.record.numerics;
     let constants = [
         ("LIBRARY", python(&json!(library))),
@@ -138,7 +139,9 @@ fn layers(classifier: &Classifier) -> (&'static str, String) {
 /// The modules whose results a detector reads.
 fn taps(detector: &Detector) -> (&'static str, String) {
     let backbone = &detector.backbone;
-    let names = backbone.taps.map(|tap| module(backbone, &backbone.stages[tap].name));
+    let names = backbone
+        .taps
+        .map(|tap| module(backbone, &backbone.stages[tap].name));
     ("TAPS", python(&json!(names)))
 }
 
@@ -178,7 +181,10 @@ mod tests {
     #[test]
     fn values_are_written_as_python_has_them() {
         let value = json!({"a \"b\"\n": [true, null, 0.5, "ü"]});
-        assert_eq!(python(&value), "{\"a \\\"b\\\"\\n\": [True, None, 0.5, \"ü\"]}");
+        assert_eq!(
+            python(&value),
+            "{\"a \\\"b\\\"\\n\": [True, None, 0.5, \"ü\"]}"
+        );
     }
 
     #[test]

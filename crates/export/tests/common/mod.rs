@@ -161,7 +161,11 @@ pub fn picture(width: usize, height: usize, number: usize) -> RgbImage {
             for channel in 0..3 {
                 let phase = (number * 7 + channel * 2) as f64;
                 let wave = (x as f64 / 9.0 + phase).sin() + (y as f64 / 6.0 - phase).cos();
-                let sharp = if (x / 16 + y / 16 + number).is_multiple_of(3) { 40.0 } else { 0.0 };
+                let sharp = if (x / 16 + y / 16 + number).is_multiple_of(3) {
+                    40.0
+                } else {
+                    0.0
+                };
                 pixels.push((127.0 + 40.0 * wave + sharp) as u8);
             }
         }

@@ -16,7 +16,10 @@ fn tests() -> PathBuf {
 
 /// The interpreter, in an environment that is made on first use. Only one process makes it at a time.
 fn python() -> PathBuf {
-    let versions: String = REQUIREMENTS.split_whitespace().collect::<Vec<_>>().join("-");
+    let versions: String = REQUIREMENTS
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join("-");
     let versions = versions.replace("==", "");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(versions);
     let python = folder.join("bin/python");
@@ -27,7 +30,13 @@ fn python() -> PathBuf {
     if !finished.exists() {
         run(Command::new("python3").arg("-m").arg("venv").arg(&folder));
         let mut pip = Command::new(&python);
-        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip.args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]);
         run(pip.arg("-r").arg(tests().join("requirements.txt")));
         fs::write(finished, "").unwrap();
     }
