@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{CLASSES, data, pictures, pretrained, small_run, warmstart};
+use common::{CLASSES, data, pretrained, small_run, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -33,14 +33,12 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-/// A run whose kept model is a mean of two with heads on several layers.
-fn thawed_run(dir: &Path) -> (PathBuf, PathBuf) {
+/// A run on a few images, from random weights.
+fn finished_run(dir: &Path) -> (PathBuf, PathBuf) {
     let data = data(dir);
-    pictures(&data.join("train"), &CLASSES, 200, 8);
-    let weights = pretrained(dir, &data);
     let run = dir.join("run");
-    let mut arguments = small_run(&data, &weights, &run);
-    arguments.extend(["--freeze-epochs", "1", "--epochs", "2", "--fit", "crop"]);
+    let mut arguments = small_run(&data, "none", &run);
+    arguments.extend(["--epochs", "2", "--fit", "crop"]);
     warmstart().args(arguments).assert().success();
     (data, run)
 }
@@ -48,32 +46,55 @@ fn thawed_run(dir: &Path) -> (PathBuf, PathBuf) {
 #[test]
 fn a_run_is_exported_and_checked_on_its_validation_images() {
     let dir = tempfile::tempdir().unwrap();
-    let (_, run) = thawed_run(dir.path());
+    let (_, run) = finished_run(dir.path());
     let file = dir.path().join("model.onnx");
-    let output = export(&run).arg("--onnx").arg(&file).arg("--json").assert().success();
+    let output = export(&run)
+        .arg("--onnx")
+        .arg(&file)
+        .arg("--json")
+        .assert()
+        .success();
     let result: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
     assert_eq!(result["compared_on"], "validation_images");
     let onnx = &result["onnx"];
     assert_eq!(onnx["bytes"], fs::metadata(&file).unwrap().len());
     assert_eq!(onnx["checked"]["network"]["images"], 12);
     assert_eq!(onnx["checked"]["network"]["same_class"], 12);
-    let difference = onnx["checked"]["network"]["largest_difference"].as_f64().unwrap();
+    let difference = onnx["checked"]["network"]["largest_difference"]
+        .as_f64()
+        .unwrap();
     assert!(difference < 1e-3, "{difference}");
     // Only the finished file is there.
-    assert!(!names(dir.path()).iter().any(|name| name.ends_with(".writing")));
+    assert!(
+        !names(dir.path())
+            .iter()
+            .any(|name| name.ends_with(".writing"))
+    );
     export(&run)
         .arg("--onnx")
         .arg(&file)
         .args(["--half", "--preprocessing", "outside"])
         .assert()
         .success()
-        .stdout(contains("checked by tract on validation images: largest difference"))
-        .stdout(contains("16-bit weights beside 32-bit ones: largest difference"))
-        .stdout(contains("model.preprocessing.json: what the caller has to do"));
+        .stdout(contains(
+            "checked by tract on validation images: largest difference",
+        ))
+        .stdout(contains(
+            "16-bit weights beside 32-bit ones: largest difference",
+        ))
+        .stdout(contains(
+            "model.preprocessing.json: what the caller has to do",
+        ));
     let beside = fs::read_to_string(dir.path().join("model.preprocessing.json")).unwrap();
     let beside: Value = serde_json::from_str(&beside).unwrap();
-    assert_eq!(beside["classes"], serde_json::json!(["checker", "horizontal", "vertical"]));
-    assert_eq!(beside["inputs"][0]["shape"], serde_json::json!(["batch", 3, 32, 32]));
+    assert_eq!(
+        beside["classes"],
+        serde_json::json!(["checker", "horizontal", "vertical"])
+    );
+    assert_eq!(
+        beside["inputs"][0]["shape"],
+        serde_json::json!(["batch", 3, 32, 32])
+    );
 }
 
 #[test]
@@ -109,15 +130,35 @@ fn what_cannot_be_written_is_one_line_and_leaves_nothing() {
     let mut cases: Vec<(&Path, &str, &Path, &str)> = vec![
         (&cut, "--onnx", &whole, "cut.safetensors"),
         (&nowhere, "--onnx", &whole, "nowhere.safetensors"),
-        (model, "--onnx", &missing, "create the folder, or give another path"),
+        (
+            model,
+            "--onnx",
+            &missing,
+            "create the folder, or give another path",
+        ),
         (model, "--onnx", &folder, "it is a folder"),
         (&cut, "--torch", &folder, "cut.safetensors"),
         (model, "--torch", model, "it is not a folder"),
     ];
     if cfg!(target_os = "linux") {
-        cases.push((model, "--onnx", Path::new("/dev/full"), "could not write /dev/full"));
-        cases.push((model, "--onnx", Path::new("/proc/model.onnx"), "could not write /proc/model.onnx"));
-        cases.push((model, "--torch", Path::new("/proc/folder"), "could not create /proc/folder"));
+        cases.push((
+            model,
+            "--onnx",
+            Path::new("/dev/full"),
+            "could not write /dev/full",
+        ));
+        cases.push((
+            model,
+            "--onnx",
+            Path::new("/proc/model.onnx"),
+            "could not write /proc/model.onnx",
+        ));
+        cases.push((
+            model,
+            "--torch",
+            Path::new("/proc/folder"),
+            "could not create /proc/folder",
+        ));
     }
     for (model, flag, target, words) in cases {
         let result = export(model).arg(flag).arg(target).assert().failure();
@@ -140,8 +181,13 @@ fn a_request_that_does_not_fit_the_model_says_why() {
         .arg("--raw")
         .assert()
         .code(2)
-        .stderr(contains("--raw is for detectors, and this model is a classifier"));
-    export(&model).assert().code(2).stderr(contains("--onnx").and(contains("--torch")));
+        .stderr(contains(
+            "--raw is for detectors, and this model is a classifier",
+        ));
+    export(&model)
+        .assert()
+        .code(2)
+        .stderr(contains("--onnx").and(contains("--torch")));
     export(&model)
         .args(["--torch", "x", "--half"])
         .assert()
@@ -158,22 +204,37 @@ fn python_with_torch() -> Option<PathBuf> {
 /// The lines that a program prints, as JSON.
 fn json_lines(output: &[u8]) -> Vec<Value> {
     let text = String::from_utf8(output.to_vec()).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// What a folder for PyTorch says of pictures, and what `predict` says.
 fn both(python: &Path, model: &Path, folder: &Path, images: &[PathBuf]) -> [Vec<Value>; 2] {
-    let program = Command::new(python).arg(folder.join("model.py")).args(images).output().unwrap();
+    let program = Command::new(python)
+        .arg(folder.join("model.py"))
+        .args(images)
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&program.stderr);
     assert!(program.status.success(), "{said}");
-    let ours = warmstart().arg("predict").arg(model).args(images).arg("--json").assert().success();
-    [json_lines(&program.stdout), json_lines(&ours.get_output().stdout)]
+    let ours = warmstart()
+        .arg("predict")
+        .arg(model)
+        .args(images)
+        .arg("--json")
+        .assert()
+        .success();
+    [
+        json_lines(&program.stdout),
+        json_lines(&ours.get_output().stdout),
+    ]
 }
 
 #[test]
 fn a_folder_for_pytorch_is_a_program_that_predicts_what_predict_does() {
     let dir = tempfile::tempdir().unwrap();
-    let (data, run) = thawed_run(dir.path());
+    let (data, run) = finished_run(dir.path());
     let folder = dir.path().join("torch");
     export(&run)
         .arg("--torch")
@@ -194,8 +255,10 @@ fn a_folder_for_pytorch_is_a_program_that_predicts_what_predict_does() {
         eprintln!("{PYTHON} names no interpreter with torch: its predictions are not compared");
         return;
     };
-    let images: Vec<PathBuf> =
-        CLASSES.iter().map(|class| data.join(format!("val/{class}/100.png"))).collect();
+    let images: Vec<PathBuf> = CLASSES
+        .iter()
+        .map(|class| data.join(format!("val/{class}/100.png")))
+        .collect();
     let [theirs, ours] = both(&python, &run, &folder, &images);
     for (theirs, ours) in theirs.iter().zip(&ours) {
         let probability = |line: &Value, class: &Value| {
@@ -225,8 +288,12 @@ fn a_detector_is_exported_for_both() {
         .arg(&folder)
         .assert()
         .success()
-        .stdout(contains("checked by tract on validation images: largest difference"))
-        .stdout(contains("the network alone was checked, without its preprocessing"));
+        .stdout(contains(
+            "checked by tract on validation images: largest difference",
+        ))
+        .stdout(contains(
+            "the network alone was checked, without its preprocessing",
+        ));
     assert!(file.exists());
     export(&run)
         .arg("--onnx")
@@ -234,7 +301,9 @@ fn a_detector_is_exported_for_both() {
         .arg("--logits")
         .assert()
         .code(2)
-        .stderr(contains("--logits is for classifiers, and this model is a detector"));
+        .stderr(contains(
+            "--logits is for classifiers, and this model is a detector",
+        ));
     let compiled = Command::new("python3")
         .args(["-m", "py_compile"])
         .arg(folder.join("model.py"))

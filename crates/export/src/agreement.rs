@@ -18,6 +18,8 @@ pub struct Reference {
     pub inputs: Vec<Vec<f32>>,
     /// The result for each image.
     pub results: Vec<Outputs>,
+    /// Edge of the network's input, in pixels.
+    pub size: usize,
 }
 
 /// The results of a network for an image.
@@ -44,8 +46,8 @@ pub struct Agreement {
     /// Images with the same first class, or, of a detector, with the same class at its most certain point; classes whose
     /// probabilities differ by no more than [`TOLERANCE`] count as the same.
     pub same_class: usize,
-    /// Of a detector: largest difference of a side of a box, in pixels of the network's input, among the points of the
-    /// highest scores.
+    /// Of a detector: largest difference of a side of a box, clipped to the network's input and in its pixels, among the
+    /// points of the highest scores.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub largest_box_difference: Option<f32>,
 }
@@ -78,7 +80,11 @@ impl Reference {
             });
             inputs.push(planes(&pixels, info.preprocessing.mean.len()));
         }
-        Ok(Self { inputs, results })
+        Ok(Self {
+            inputs,
+            results,
+            size: info.preprocessing.crop,
+        })
     }
 
     /// Compares other results for the same images with these.
@@ -93,7 +99,7 @@ impl Reference {
             if let (Outputs::Points { scores, boxes }, Outputs::Points { boxes: others, .. }) =
                 (own, other)
             {
-                let difference = box_difference(scores, boxes, others);
+                let difference = box_difference(scores, boxes, others, self.size as f32);
                 let largest = agreement.largest_box_difference.get_or_insert(0.0);
                 *largest = largest.max(difference);
             }
@@ -181,7 +187,7 @@ fn place_of_highest(values: &[f32]) -> Option<usize> {
     highest.map(|(place, _)| place)
 }
 
-fn box_difference(scores: &[f32], own: &[[f32; 4]], other: &[[f32; 4]]) -> f32 {
+fn box_difference(scores: &[f32], own: &[[f32; 4]], other: &[[f32; 4]], size: f32) -> f32 {
     if own.len() != other.len() {
         return f32::INFINITY;
     }
@@ -190,12 +196,13 @@ fn box_difference(scores: &[f32], own: &[[f32; 4]], other: &[[f32; 4]]) -> f32 {
         let scores = &scores[point * classes..][..classes];
         scores.iter().copied().fold(0.0, f32::max)
     };
+    let clipped = |sides: [f32; 4]| sides.map(|side| side.clamp(0.0, size));
     let mut points: Vec<usize> = (0..own.len()).collect();
     points.sort_by(|&a, &b| certainty(b).total_cmp(&certainty(a)));
     points.truncate(COMPARED_POINTS);
     let differences = points
         .into_iter()
-        .map(|point| largest_difference(&own[point], &other[point]));
+        .map(|point| largest_difference(&clipped(own[point]), &clipped(other[point])));
     differences.fold(0.0, f32::max)
 }
 
@@ -206,6 +213,7 @@ mod tests {
     fn compared(own: &[f32], other: &[f32]) -> Agreement {
         let reference = Reference {
             inputs: Vec::new(),
+            size: 32,
             results: vec![Outputs::Classes(own.to_vec())],
         };
         reference.compare(&[Outputs::Classes(other.to_vec())])
@@ -234,6 +242,7 @@ mod tests {
         };
         let reference = Reference {
             inputs: Vec::new(),
+            size: 32,
             results: vec![points(4.0)],
         };
         let agreement = reference.compare(&[points(5.0)]);

@@ -149,7 +149,7 @@ fn onnxruntime_finds_the_objects_that_predict_finds_in_single_pictures_and_in_ba
         .collect();
     runs.push(run(dir.path(), "batch", &batch));
     let jobs = json!({"jobs": [{"model": request.path, "runs": runs}]});
-    let answer = &python::answer("onnxruntime.py", &jobs)["jobs"][0];
+    let answer = &python::answer("run_onnx.py", &jobs)["jobs"][0];
     let mut objects = 0;
     for (number, expected) in predicted(dir.path(), &detector, &singles)
         .iter()
@@ -226,7 +226,7 @@ fn without_suppression_every_point_is_in_the_outputs() {
         {"model": inside.path, "runs": [pixels_run]},
         {"model": outside.path, "runs": [prepared]},
     ]});
-    let answers = python::answer("onnxruntime.py", &jobs);
+    let answers = python::answer("run_onnx.py", &jobs);
     let expected = detector.points(&[&pixels]).swap_remove(0);
     let points = expected.boxes.len();
     let values = |job: usize, name: &str| -> Vec<Vec<Vec<f32>>> {

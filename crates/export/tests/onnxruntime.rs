@@ -144,7 +144,7 @@ fn every_structure_of_a_classifier_is_the_same_network_in_onnxruntime() {
         jobs.push(json!({"model": outside.path, "runs": runs}));
         sources.push((source, format!("{name}, {kept:?}, {fit}")));
     }
-    let answers = python::answer("onnxruntime.py", &json!({"jobs": jobs}));
+    let answers = python::answer("run_onnx.py", &json!({"jobs": jobs}));
     let answers = answers["jobs"].as_array().unwrap();
     let batch_of = |source: &Path| expected(source, &batch);
     for ((source, what), answers) in sources.iter().zip(answers.chunks(2)) {
@@ -217,7 +217,7 @@ fn logits_and_halves_are_what_they_say() {
         }
         expectations.push(expected(&source, &batch));
     }
-    let answers = python::answer("onnxruntime.py", &json!({"jobs": jobs}));
+    let answers = python::answer("run_onnx.py", &json!({"jobs": jobs}));
     let answers = answers["jobs"].as_array().unwrap();
     for (expected, answers) in expectations.iter().zip(answers.chunks(2)) {
         let logits: Vec<Vec<f32>> =

@@ -31,7 +31,12 @@ pub struct Export {
     pub torch: Option<PathBuf>,
     /// Place of resizing and normalising: inside the ONNX graph, or left to the caller, for whom a JSON file beside it
     /// says what to do
-    #[arg(long, value_name = "WHERE", default_value = "inside", requires = "onnx")]
+    #[arg(
+        long,
+        value_name = "WHERE",
+        default_value = "inside",
+        requires = "onnx"
+    )]
     pub preprocessing: PreprocessingPlace,
     /// Classifier: logits instead of probabilities
     #[arg(long, requires = "onnx")]

@@ -40,16 +40,23 @@ fn lines(outcome: &Outcome) -> Vec<String> {
     if let Some(onnx) = &outcome.onnx {
         lines.push(written(onnx));
         lines.extend(onnx.sidecar.as_ref().map(|path| {
-            format!("wrote {}: what the caller has to do to a picture", shown(path))
+            format!(
+                "wrote {}: what the caller has to do to a picture",
+                shown(path)
+            )
         }));
         let images = match outcome.compared_on {
             Some(ComparedOn::ValidationImages) => "validation images",
-            Some(ComparedOn::Noise) | None => "noise, because the run's validation images are not there",
+            Some(ComparedOn::Noise) | None => {
+                "noise, because the run's validation images are not there"
+            }
         };
         lines.extend(verdict(onnx.checked.as_ref(), images));
-        lines.extend(onnx.half.as_ref().map(|half| {
-            format!("16-bit weights beside 32-bit ones: {}", half.words())
-        }));
+        lines.extend(
+            onnx.half
+                .as_ref()
+                .map(|half| format!("16-bit weights beside 32-bit ones: {}", half.words())),
+        );
     }
     for path in &outcome.torch {
         lines.push(format!("wrote {}", shown(path)));

@@ -9,10 +9,10 @@ use warmstart_nn::Forward;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
 
+use crate::detect::loss::sigmoid;
 use crate::detect::{
     Detection, Found, Head, Selection, detected, evaluation_pixels, in_picture, truth,
 };
-use crate::detect::loss::sigmoid;
 use crate::model_file::ModelInfo;
 use crate::network::{Network, none_readable, over_files};
 use crate::task::Task;
