@@ -71,9 +71,14 @@ pub fn model(dir: &Path, name: &str, kept: Kept, fit: Fit) -> PathBuf {
             let channels = backbone.taps.map(|tap| backbone.channels_of(tap));
             for info in detector::Detector::new(channels, classes.len()).parameters() {
                 let mut values = formula(&info, false);
-                // Small boxes, and scores of which some are above the threshold.
-                if info.kind == Kind::LinearWeight {
-                    values.iter_mut().for_each(|value| *value *= 2.0);
+                // Boxes of about a stride, and scores of which some are above the threshold, none saturated.
+                let (scale, shift) = match info.kind {
+                    Kind::LinearWeight => (0.05, 0.0),
+                    Kind::PriorBias => (1.0, -1.2),
+                    _ => (1.0, 0.0),
+                };
+                for value in &mut values {
+                    *value = scale * *value + shift;
                 }
                 insert(&info, values);
             }
