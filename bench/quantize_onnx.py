@@ -52,7 +52,7 @@ def quantize(source, target, paths):
     outside = [node.name for node in graph.node if node.name == "input" or node.name.startswith("preprocessing/")]
     quantize_static(source, target, Pictures(paths, name), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                    op_types_to_quantize=["Conv", "Gemm"], nodes_to_exclude=outside)
+                    op_types_to_quantize=["Conv"], nodes_to_exclude=outside)
 
 
 def main():
