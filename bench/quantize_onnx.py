@@ -3,7 +3,7 @@
 
     python bench/quantize_onnx.py pets.onnx pets-8bit.onnx pets/train [--images 128]
 
-The file must have its preprocessing inside, which stays as it is. The ranges of activations are those on some pictures
+The file must have its preprocessing inside, which stays as it is, like the linear head. The ranges of activations are those on some pictures
 of the folder, evenly spread: training images, never those that the accuracy is measured on. Weights have a scale for
 each output channel. Needs onnx, onnxruntime and pillow.
 """
