@@ -1,6 +1,7 @@
 //! Every command and flag, with its help.
 
 mod choices;
+mod export;
 mod initialization;
 mod machine;
 mod manual;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use choices::{DataSplit, Layout};
 use choices::{csv, image_size, share, svg, text_path};
+pub use export::{Export, PreprocessingPlace};
 pub use initialization::InitCheck;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
 pub use manual::{Completions, Man};
@@ -66,6 +68,8 @@ pub enum Command {
     Predict(Predict),
     /// Answer images over HTTP, with a page to try it
     Serve(Serve),
+    /// Write a trained model for ONNX or PyTorch
+    Export(Export),
     /// Show the effect of an initialization on signal and gradient, layer by layer
     InitCheck(InitCheck),
     /// Check or convert detection data
@@ -220,6 +224,7 @@ impl Command {
             Self::Rank(arguments) => arguments.json,
             Self::Eval(arguments) => arguments.json,
             Self::Predict(arguments) => arguments.json,
+            Self::Export(arguments) => arguments.json,
             Self::InitCheck(arguments) => arguments.json,
             Self::Data(arguments) => match &arguments.command {
                 DataCommand::Check(arguments) => arguments.json,

@@ -48,6 +48,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Probe => commands::plan::probe(),
         Command::Eval(arguments) => commands::eval::eval(arguments),
         Command::Predict(arguments) => commands::predict::predict(arguments),
+        Command::Export(arguments) => commands::export::export(arguments),
         Command::InitCheck(arguments) => commands::init_check::init_check(arguments),
         Command::Data(arguments) => commands::data::data(arguments.command),
         Command::Cache(arguments) => commands::cache::cache(arguments),

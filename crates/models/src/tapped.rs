@@ -89,6 +89,13 @@ impl Tapped {
             .map_or(0, |stage| stage + 1)
     }
 
+    /// Its stages in order. The first result of a stage's graph is the stage's own; one follows for each of the
+    /// activations whose indices are given.
+    pub fn stages(&self) -> impl Iterator<Item = (&Graph, &[usize])> {
+        let stages = self.stages.iter();
+        stages.map(|stage| (&stage.graph, stage.taps.as_slice()))
+    }
+
     /// The layers that it runs.
     pub fn layers(&self) -> impl Iterator<Item = &Layer> {
         self.stages.iter().flat_map(|stage| stage.graph.layers())

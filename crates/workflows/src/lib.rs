@@ -5,6 +5,7 @@
 
 pub mod convert;
 pub mod cross_validate;
+pub mod export;
 pub mod init_check;
 pub mod inspect;
 pub mod lr_find;

@@ -3,6 +3,7 @@
 pub mod cache;
 pub mod data;
 pub mod eval;
+pub mod export;
 mod find;
 mod found_pictures;
 pub mod init_check;

@@ -237,22 +237,33 @@ fn training_unit(
     }
 }
 
-/// A unit in inference: `conv(x) · s + t` with running statistics is one convolution with weight `w · s` and
-/// bias `t`, where `s = γ / √(variance + ε)` and `t = β − mean · s`, computed in f64. Without a batch norm, weight and
-/// bias stay.
+/// A unit in inference: one convolution with the values of [`folded_values`].
 fn fold_unit(parameters: &Parameters, unit: &Unit, device: &Device) -> InferenceUnit {
-    let name = format!("{}.weight", unit.conv);
-    let mut weight = parameters.values(&name);
+    let [weight, bias] = folded_values(parameters, unit);
+    let shape = parameters.shape(&format!("{}.weight", unit.conv));
+    InferenceUnit {
+        weight: ops::pack_weight(
+            Tensor::from_data(TensorData::new(weight, shape), device),
+            unit.spec.conv,
+        ),
+        bias: Tensor::from_data(TensorData::new(bias, [unit.out_channels]), device),
+        spec: unit.spec,
+    }
+}
+
+/// Weight `[out, in / groups, height, width]` and bias `[out]` of a unit in inference: `conv(x) · s + t` with running
+/// statistics is one convolution with weight `w · s` and bias `t`, where `s = γ / √(variance + ε)` and
+/// `t = β − mean · s`, computed in f64. Without a batch norm, weight and bias stay.
+///
+/// # Panics
+/// If `parameters` lack one of the unit's.
+pub fn folded_values(parameters: &Parameters, unit: &Unit) -> [Vec<f32>; 2] {
+    let mut weight = parameters.values(&format!("{}.weight", unit.conv));
     let bias = match &unit.norm {
         Some(norm) => fold_norm(parameters, unit, norm, &mut weight),
         None => parameters.values(&format!("{}.bias", unit.conv)),
     };
-    let weight = TensorData::new(weight, parameters.shape(&name));
-    InferenceUnit {
-        weight: ops::pack_weight(Tensor::from_data(weight, device), unit.spec.conv),
-        bias: Tensor::from_data(TensorData::new(bias, [unit.out_channels]), device),
-        spec: unit.spec,
-    }
+    [weight, bias]
 }
 
 /// Scales a convolution's weight as its batch norm does, and returns the bias that shifts as it does.

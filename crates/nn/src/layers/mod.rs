@@ -10,7 +10,7 @@ mod squeeze_excite;
 
 use burn::tensor::Device;
 
-pub use branch::{Branch, Shortcut};
+pub use branch::{Branch, Shortcut, folded_values};
 pub use kind::{LayerKind, Shape};
 pub use linear::Linear;
 pub use merge::{Concatenate, Upsample};

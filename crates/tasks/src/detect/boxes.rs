@@ -6,7 +6,7 @@ use warmstart_models::detector::STRIDES;
 pub type Corners = [f32; 4];
 
 /// Largest logarithm of a distance in strides: far beyond any image, and its exponential is still finite.
-const LARGEST_LOGARITHM: f32 = 8.0;
+pub const LARGEST_LOGARITHM: f32 = 8.0;
 
 /// A point that predicts a box.
 #[derive(Clone, Copy, Debug, PartialEq)]

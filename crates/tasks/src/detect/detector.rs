@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{BoundingBox, DataError, Letterbox, Sample, Scene, SplitKind, decode};
 use warmstart_metrics::DetectionEvaluation;
+use warmstart_nn::Forward;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
 
+use crate::detect::loss::sigmoid;
 use crate::detect::{Detection, Found, Head, Selection, detected, in_picture, truth};
 use crate::model_file::ModelInfo;
 use crate::network::{Network, none_readable, over_files};
@@ -21,6 +23,14 @@ pub struct Detector {
     pub info: ModelInfo,
     head: Head,
     network: Network,
+}
+
+/// The predictions of every point for an image.
+pub struct PointPredictions {
+    /// `[points, classes]`, 0..1.
+    pub scores: Vec<f32>,
+    /// `[left, top, right, bottom]` in pixels of the network's input, by point.
+    pub boxes: Vec<[f32; 4]>,
 }
 
 /// A detected object.
@@ -70,6 +80,26 @@ impl Detector {
             head,
             info,
         })
+    }
+
+    /// What each point of the network predicts for normalised images, each `[size, size, 3]`, before any is selected: a
+    /// value for each image.
+    pub fn points(&self, pixels: &[&[f32]]) -> Vec<PointPredictions> {
+        let mut forward = Forward::Inference(&self.network.folded);
+        let features = self.network.features(pixels);
+        let outputs = self
+            .head
+            .outputs(self.head.predictions(features, &mut forward));
+        let image = |(logits, boxes): (&[f32], &[[f32; 4]])| PointPredictions {
+            scores: logits.iter().map(|logit| sigmoid(*logit)).collect(),
+            boxes: outputs
+                .points
+                .iter()
+                .zip(boxes)
+                .map(|(point, prediction)| point.decode(*prediction))
+                .collect(),
+        };
+        outputs.images().map(image).collect()
     }
 
     /// The objects of each of some pictures that were [prepared](PreparedPicture::for_detector), the highest score

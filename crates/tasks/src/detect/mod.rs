@@ -25,6 +25,7 @@ use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::{Folded, Forward, Parameters, StepKey};
 use warmstart_recipe::{Error, Phase, Recipe, TaskKind, View};
 
+pub use boxes::{LARGEST_LOGARITHM, Point, points};
 pub use head::Head;
 pub use nms::{Found, Selection};
 pub use target::{Target, detected, in_picture, truth};

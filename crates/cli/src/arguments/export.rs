@@ -1,0 +1,61 @@
+//! The arguments of `warmstart export`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, ValueEnum};
+
+use super::Threads;
+
+#[derive(Args)]
+#[command(
+    group(ArgGroup::new("target").required(true).multiple(true).args(["onnx", "torch"])),
+    after_help = "\
+Examples:
+  warmstart export runs/pets --onnx pets.onnx             pixels in, probabilities out
+  warmstart export runs/pets --onnx pets.onnx --half      half the size
+  warmstart export runs/pets --onnx pets.onnx --preprocessing outside
+  warmstart export runs/street --onnx street.onnx --raw   boxes without suppression
+  warmstart export runs/pets --torch pets-torch/          then: python pets-torch/model.py photo.jpg
+
+Before an ONNX file is written, another engine (tract) computes the network, and has
+to agree with warmstart on the run's validation images, or on noise."
+)]
+pub struct Export {
+    /// Folder of a run, or a model file
+    pub model: PathBuf,
+    /// Write an ONNX file (opset 18); one that exists is replaced
+    #[arg(long, value_name = "FILE")]
+    pub onnx: Option<PathBuf>,
+    /// Write a folder for PyTorch: the parameters, and a Python file that builds the network and has predict(path)
+    #[arg(long, value_name = "DIR")]
+    pub torch: Option<PathBuf>,
+    /// Place of resizing and normalising: inside the ONNX graph, or left to the caller, for whom a JSON file beside it
+    /// says what to do
+    #[arg(
+        long,
+        value_name = "WHERE",
+        default_value = "inside",
+        requires = "onnx"
+    )]
+    pub preprocessing: PreprocessingPlace,
+    /// Classifier: logits instead of probabilities
+    #[arg(long, requires = "onnx")]
+    pub logits: bool,
+    /// Detector: scores and boxes of all points, without suppression
+    #[arg(long, requires = "onnx")]
+    pub raw: bool,
+    /// Store weights in 16 bits, and measure what that changes
+    #[arg(long, requires = "onnx")]
+    pub half: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub threads: Threads,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PreprocessingPlace {
+    Inside,
+    Outside,
+}

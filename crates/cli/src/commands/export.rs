@@ -1,0 +1,98 @@
+//! `warmstart export`.
+
+use std::io::stdout;
+
+use warmstart_export::check::{Checked, WholeCheck};
+use warmstart_export::{Exported, OnnxRequest};
+use warmstart_files::shown;
+use warmstart_workflows::export::{ComparedOn, Outcome, Request};
+
+use super::{Failure, use_threads};
+use crate::arguments::{Export, PreprocessingPlace};
+use crate::printing::{json, line};
+
+pub fn export(arguments: Export) -> Result<(), Failure> {
+    use_threads(&arguments.threads)?;
+    let onnx = arguments.onnx.map(|path| OnnxRequest {
+        path,
+        preprocessing: arguments.preprocessing == PreprocessingPlace::Inside,
+        logits: arguments.logits,
+        raw: arguments.raw,
+        half: arguments.half,
+    });
+    let outcome = warmstart_workflows::export::export(&Request {
+        model: arguments.model,
+        onnx,
+        torch: arguments.torch,
+    })?;
+    let mut out = stdout().lock();
+    if arguments.json {
+        return Ok(json(&mut out, &outcome)?);
+    }
+    for text in lines(&outcome) {
+        line(&mut out, text)?;
+    }
+    Ok(())
+}
+
+fn lines(outcome: &Outcome) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(onnx) = &outcome.onnx {
+        lines.push(written(onnx));
+        lines.extend(onnx.sidecar.as_ref().map(|path| {
+            format!(
+                "wrote {}: what the caller has to do to a picture",
+                shown(path)
+            )
+        }));
+        let images = match outcome.compared_on {
+            Some(ComparedOn::ValidationImages) => "validation images",
+            Some(ComparedOn::Noise) | None => {
+                "noise, because the run's validation images are not there"
+            }
+        };
+        lines.extend(verdict(onnx.checked.as_ref(), images));
+        lines.extend(
+            onnx.half
+                .as_ref()
+                .map(|half| format!("16-bit weights beside 32-bit ones: {}", half.words())),
+        );
+    }
+    for path in &outcome.torch {
+        lines.push(format!("wrote {}", shown(path)));
+    }
+    lines
+}
+
+fn written(onnx: &Exported) -> String {
+    let Exported {
+        file,
+        bytes,
+        model,
+        classes,
+        ..
+    } = onnx;
+    format!(
+        "wrote {}: {:.1} MB, {model}, {classes} classes",
+        shown(file),
+        *bytes as f64 / 1e6
+    )
+}
+
+fn verdict(checked: Option<&Checked>, images: &str) -> Vec<String> {
+    let Some(Checked { network, whole }) = checked else {
+        return vec!["not checked: this build has no engine to check with".to_owned()];
+    };
+    let mut lines = vec![format!("checked by tract on {images}: {}", network.words())];
+    match whole {
+        Some(WholeCheck::Compared(agreement)) => lines.push(format!(
+            "with its preprocessing, from pixels on: {}",
+            agreement.words()
+        )),
+        Some(WholeCheck::NotComputed(reason)) => lines.push(format!(
+            "the network alone was checked, without its preprocessing: {reason}"
+        )),
+        None => {}
+    }
+    lines
+}

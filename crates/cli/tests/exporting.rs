@@ -1,0 +1,324 @@
+//! Trained models as files of other libraries.
+#![allow(clippy::print_stderr, reason = "a test says what it cannot compare")]
+
+mod common;
+#[path = "common/scenes.rs"]
+mod scenes;
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use common::{CLASSES, data, pretrained, small_run, warmstart};
+use predicates::prelude::*;
+use predicates::str::contains;
+use serde_json::Value;
+
+/// Names an interpreter with numpy, pillow, safetensors, torch, torchvision and timm.
+const PYTHON: &str = "WARMSTART_TORCH_PYTHON";
+
+fn export(model: impl AsRef<OsStr>) -> assert_cmd::Command {
+    let mut command = warmstart();
+    command.arg("export").arg(model);
+    command
+}
+
+/// Names in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// A run on a few images, from random weights.
+fn finished_run(dir: &Path) -> (PathBuf, PathBuf) {
+    let data = data(dir);
+    let run = dir.join("run");
+    let mut arguments = small_run(&data, "none", &run);
+    arguments.extend(["--epochs", "2", "--fit", "crop"]);
+    warmstart().args(arguments).assert().success();
+    (data, run)
+}
+
+#[test]
+fn a_run_is_exported_and_checked_on_its_validation_images() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, run) = finished_run(dir.path());
+    let file = dir.path().join("model.onnx");
+    let output = export(&run)
+        .arg("--onnx")
+        .arg(&file)
+        .arg("--json")
+        .assert()
+        .success();
+    let result: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    assert_eq!(result["compared_on"], "validation_images");
+    let onnx = &result["onnx"];
+    assert_eq!(onnx["bytes"], fs::metadata(&file).unwrap().len());
+    assert_eq!(onnx["checked"]["network"]["images"], 12);
+    assert_eq!(onnx["checked"]["network"]["same_class"], 12);
+    let difference = onnx["checked"]["network"]["largest_difference"]
+        .as_f64()
+        .unwrap();
+    assert!(difference < 1e-3, "{difference}");
+    // Only the finished file is there.
+    assert!(
+        !names(dir.path())
+            .iter()
+            .any(|name| name.ends_with(".writing"))
+    );
+    export(&run)
+        .arg("--onnx")
+        .arg(&file)
+        .args(["--half", "--preprocessing", "outside"])
+        .assert()
+        .success()
+        .stdout(contains(
+            "checked by tract on validation images: largest difference",
+        ))
+        .stdout(contains(
+            "16-bit weights beside 32-bit ones: largest difference",
+        ))
+        .stdout(contains(
+            "model.preprocessing.json: what the caller has to do",
+        ));
+    let beside = fs::read_to_string(dir.path().join("model.preprocessing.json")).unwrap();
+    let beside: Value = serde_json::from_str(&beside).unwrap();
+    assert_eq!(
+        beside["classes"],
+        serde_json::json!(["checker", "horizontal", "vertical"])
+    );
+    assert_eq!(
+        beside["inputs"][0]["shape"],
+        serde_json::json!(["batch", 3, 32, 32])
+    );
+}
+
+#[test]
+fn a_model_without_its_run_is_checked_on_noise() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let model = dir.path().join("alone.safetensors");
+    fs::copy(pretrained(dir.path(), &data), &model).unwrap();
+    let file = dir.path().join("alone.onnx");
+    export(&model)
+        .arg("--onnx")
+        .arg(&file)
+        .assert()
+        .success()
+        .stdout(contains("mobilenet_v2, 3 classes").and(contains("on noise")));
+    assert!(file.exists());
+}
+
+#[test]
+fn what_cannot_be_written_is_one_line_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let model = pretrained(dir.path(), &data);
+    let cut = dir.path().join("cut.safetensors");
+    let bytes = fs::read(&model).unwrap();
+    fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    let folder = dir.path().join("out");
+    fs::create_dir(&folder).unwrap();
+    let whole = folder.join("model.onnx");
+    let missing = folder.join("missing/model.onnx");
+    let model = Path::new(&model);
+    let nowhere = dir.path().join("nowhere.safetensors");
+    let mut cases: Vec<(&Path, &str, &Path, &str)> = vec![
+        (&cut, "--onnx", &whole, "cut.safetensors"),
+        (&nowhere, "--onnx", &whole, "nowhere.safetensors"),
+        (
+            model,
+            "--onnx",
+            &missing,
+            "create the folder, or give another path",
+        ),
+        (model, "--onnx", &folder, "it is a folder"),
+        (&cut, "--torch", &folder, "cut.safetensors"),
+        (model, "--torch", model, "it is not a folder"),
+    ];
+    if cfg!(target_os = "linux") {
+        cases.push((
+            model,
+            "--onnx",
+            Path::new("/dev/full"),
+            "could not write /dev/full",
+        ));
+        cases.push((
+            model,
+            "--onnx",
+            Path::new("/proc/model.onnx"),
+            "could not write /proc/model.onnx",
+        ));
+        cases.push((
+            model,
+            "--torch",
+            Path::new("/proc/folder"),
+            "could not create /proc/folder",
+        ));
+    }
+    for (model, flag, target, words) in cases {
+        let result = export(model).arg(flag).arg(target).assert().failure();
+        let said = String::from_utf8(result.get_output().stderr.clone()).unwrap();
+        assert!(said.contains(words), "{words}: {said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(names(&folder).is_empty(), "{words}: {:?}", names(&folder));
+    }
+}
+
+#[test]
+fn a_request_that_does_not_fit_the_model_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let model = pretrained(dir.path(), &data);
+    let file = dir.path().join("model.onnx");
+    export(&model)
+        .arg("--onnx")
+        .arg(&file)
+        .arg("--raw")
+        .assert()
+        .code(2)
+        .stderr(contains(
+            "--raw is for detectors, and this model is a classifier",
+        ));
+    export(&model)
+        .assert()
+        .code(2)
+        .stderr(contains("--onnx").and(contains("--torch")));
+    export(&model)
+        .args(["--torch", "x", "--half"])
+        .assert()
+        .code(2)
+        .stderr(contains("--onnx"));
+    assert!(!file.exists());
+}
+
+/// An interpreter that can run exported models; `None` where none is named.
+fn python_with_torch() -> Option<PathBuf> {
+    std::env::var_os(PYTHON).map(PathBuf::from)
+}
+
+/// The lines that a program prints, as JSON.
+fn json_lines(output: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8(output.to_vec()).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+/// What a folder for PyTorch says of pictures, and what `predict` says.
+fn both(python: &Path, model: &Path, folder: &Path, images: &[PathBuf]) -> [Vec<Value>; 2] {
+    let program = Command::new(python)
+        .arg(folder.join("model.py"))
+        .args(images)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&program.stderr);
+    assert!(program.status.success(), "{said}");
+    let ours = warmstart()
+        .arg("predict")
+        .arg(model)
+        .args(images)
+        .arg("--json")
+        .assert()
+        .success();
+    [
+        json_lines(&program.stdout),
+        json_lines(&ours.get_output().stdout),
+    ]
+}
+
+#[test]
+fn a_folder_for_pytorch_is_a_program_that_predicts_what_predict_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, run) = finished_run(dir.path());
+    let folder = dir.path().join("torch");
+    export(&run)
+        .arg("--torch")
+        .arg(&folder)
+        .assert()
+        .success()
+        .stdout(contains("model.py").and(contains("model.safetensors")));
+    assert_eq!(names(&folder), ["model.py", "model.safetensors"]);
+    let kept = fs::read(run.join("best.safetensors")).unwrap();
+    assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), kept);
+    let compiled = Command::new("python3")
+        .args(["-m", "py_compile"])
+        .arg(folder.join("model.py"))
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    let Some(python) = python_with_torch() else {
+        eprintln!("{PYTHON} names no interpreter with torch: its predictions are not compared");
+        return;
+    };
+    let images: Vec<PathBuf> = CLASSES
+        .iter()
+        .map(|class| data.join(format!("val/{class}/100.png")))
+        .collect();
+    let [theirs, ours] = both(&python, &run, &folder, &images);
+    for (theirs, ours) in theirs.iter().zip(&ours) {
+        let probability = |line: &Value, class: &Value| {
+            let predictions = line["predictions"].as_array().unwrap();
+            let of_class = predictions.iter().find(|p| p["class"] == *class).unwrap();
+            of_class["probability"].as_f64().unwrap()
+        };
+        for class in CLASSES.map(Value::from) {
+            let difference = (probability(theirs, &class) - probability(ours, &class)).abs();
+            assert!(difference < 0.02, "{theirs} and {ours}");
+        }
+    }
+}
+
+#[test]
+fn a_detector_is_exported_for_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = scenes::scenes(dir.path(), 8, 64);
+    let run = dir.path().join("run");
+    scenes::train(&data, &run).success();
+    let folder = dir.path().join("torch");
+    let file = dir.path().join("detector.onnx");
+    export(&run)
+        .arg("--onnx")
+        .arg(&file)
+        .arg("--torch")
+        .arg(&folder)
+        .assert()
+        .success()
+        .stdout(contains(
+            "checked by tract on validation images: largest difference",
+        ))
+        .stdout(contains(
+            "the network alone was checked, without its preprocessing",
+        ));
+    assert!(file.exists());
+    export(&run)
+        .arg("--onnx")
+        .arg(&file)
+        .arg("--logits")
+        .assert()
+        .code(2)
+        .stderr(contains(
+            "--logits is for classifiers, and this model is a detector",
+        ));
+    let compiled = Command::new("python3")
+        .args(["-m", "py_compile"])
+        .arg(folder.join("model.py"))
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+    let Some(python) = python_with_torch() else {
+        eprintln!("{PYTHON} names no interpreter with torch: its predictions are not compared");
+        return;
+    };
+    let images = [data.join("val/100.png"), data.join("val/101.png")];
+    let [theirs, ours] = both(&python, &run, &folder, &images);
+    for (theirs, ours) in theirs.iter().zip(&ours) {
+        let count = |line: &Value| line["predictions"].as_array().unwrap().len();
+        assert_eq!(count(theirs), count(ours));
+    }
+}

@@ -1,0 +1,276 @@
+//! A detector as ONNX nodes: backbone, neck, head, and the choice of boxes.
+
+use warmstart_models::detector::STRIDES;
+use warmstart_tasks::detect::{LARGEST_LOGARITHM, Selection, points};
+
+use super::builder::{Dim, Element, GraphBuilder, Port, Scalar, integer, integers};
+use super::network::{Map, Scope, layers};
+use super::preprocessing::Placement;
+use super::schema::element;
+use crate::model::Detector;
+
+/// Name of the boxes of all points, `[batch, points, 4]` in pixels of the network's input, in every graph.
+pub const POINT_BOXES: &str = "points/boxes";
+/// Name of the scores of all points, `[batch, classes, points]`, in every graph.
+pub const POINT_SCORES: &str = "points/scores";
+
+/// Names of the outputs.
+const BOXES: &str = "boxes";
+const SCORES: &str = "scores";
+const CLASSES: &str = "classes";
+const IMAGES: &str = "images";
+
+/// The outputs. With `raw`, every point's; otherwise those of the objects that are selected.
+pub fn ports(raw: bool, points: usize, classes: usize) -> Vec<Port> {
+    let port = |name: &str, element, shape: &[Dim], meaning: &str| Port {
+        name: name.into(),
+        element,
+        shape: shape.to_vec(),
+        meaning: meaning.into(),
+    };
+    let (batch, found) = (Dim::Named("batch"), Dim::Named("found"));
+    let [points, sides, classes] = [points, 4, classes].map(Dim::Fixed);
+    let corners = "left, top, right and bottom in pixels of the picture";
+    if raw {
+        let (boxes, scores) = ([batch, points, sides], [batch, points, classes]);
+        return vec![
+            port(BOXES, Element::Float, &boxes, corners),
+            port(
+                SCORES,
+                Element::Float,
+                &scores,
+                "score of each class, 0 to 1",
+            ),
+        ];
+    }
+    vec![
+        port(BOXES, Element::Float, &[found, sides], corners),
+        port(
+            SCORES,
+            Element::Float,
+            &[found],
+            "score of each object, 0 to 1",
+        ),
+        port(
+            CLASSES,
+            Element::Integer,
+            &[found],
+            "index of each object's class",
+        ),
+        port(
+            IMAGES,
+            Element::Integer,
+            &[found],
+            "index of each object's picture in the batch",
+        ),
+    ]
+}
+
+/// The values that the network itself computes, in every graph.
+pub fn network_ports(points: usize, classes: usize) -> Vec<Port> {
+    let port = |name: &str, rest: [usize; 2]| Port {
+        name: name.into(),
+        element: Element::Float,
+        shape: vec![
+            Dim::Named("batch"),
+            Dim::Fixed(rest[0]),
+            Dim::Fixed(rest[1]),
+        ],
+        meaning: String::new(),
+    };
+    vec![
+        port(POINT_BOXES, [points, 4]),
+        port(POINT_SCORES, [classes, points]),
+    ]
+}
+
+/// Adds the detector's nodes from its input to its outputs. `placement` is the picture's place in the input, if the
+/// graph knows it; boxes are in pixels of the input otherwise. Without `selection`, the outputs are those of all
+/// points.
+pub fn nodes(
+    builder: &mut GraphBuilder,
+    detector: &Detector,
+    input: Map,
+    placement: Option<Placement>,
+    selection: Option<Selection>,
+) {
+    let scope = Scope {
+        prefix: "",
+        parameters: &detector.parameters,
+    };
+    let size = input.shape[0];
+    let mut features = Vec::new();
+    let mut x = input;
+    let taps = &detector.backbone.taps;
+    for (index, stage) in detector.backbone.stages.iter().enumerate() {
+        x = layers(builder, scope, stage.graph(), &[x]).swap_remove(0);
+        if taps.contains(&index) {
+            features.push(x.clone());
+        }
+    }
+    let mut maps = layers(builder, scope, detector.head.graph(), &features);
+    let boxes = maps.split_off(STRIDES.len());
+    let logits = of_points(builder, "points/logits", &maps);
+    let (input, output) = ([&*logits], [POINT_SCORES]);
+    builder.named_node("Sigmoid", POINT_SCORES, &input, &output, Vec::new());
+    decode(builder, &boxes, size);
+    match selection {
+        None => raw(builder, placement),
+        Some(selection) => selected(builder, placement, selection),
+    }
+}
+
+/// Maps of several strides as `[batch, values, points]`.
+fn of_points(builder: &mut GraphBuilder, name: &str, maps: &[Map]) -> String {
+    let flat: Vec<String> = maps
+        .iter()
+        .enumerate()
+        .map(|(level, map)| {
+            let [_, _, values] = map.shape;
+            let shape = format!("{name}/shape");
+            let shape = builder.integers(&shape, &[0, values as i64, -1]);
+            let name = format!("{name}.{level}");
+            builder.node("Reshape", &name, &[&map.name, &shape], Vec::new())
+        })
+        .collect();
+    let flat: Vec<&str> = flat.iter().map(String::as_str).collect();
+    builder.node("Concat", name, &flat, vec![integer("axis", 2)])
+}
+
+/// The boxes of all points in pixels of the network's input, as `tasks::detect::Point::decode` has them.
+fn decode(builder: &mut GraphBuilder, maps: &[Map], size: usize) {
+    let logarithms = of_points(builder, "points/logarithms", maps);
+    let by_point = vec![integers("perm", &[0, 2, 1])];
+    let logarithms = builder.node("Transpose", "points/sides", &[&logarithms], by_point);
+    let most = builder.scalar("points/most", Scalar::Float(LARGEST_LOGARITHM));
+    let bounded = builder.node("Min", "points/bounded", &[&logarithms, &most], Vec::new());
+    let distances = builder.node("Exp", "points/distances", &[&bounded], Vec::new());
+    let (mut centers, mut outward) = (Vec::new(), Vec::new());
+    let points = points(size);
+    for point in &points {
+        centers.extend([point.x, point.y, point.x, point.y]);
+        outward.extend([-point.stride, -point.stride, point.stride, point.stride]);
+    }
+    let shape = [1, points.len(), 4];
+    let centers = builder.floats(&["points/centers"], &shape, &centers);
+    let outward = builder.floats(&["points/outward"], &shape, &outward);
+    let offsets = builder.node("Mul", "points/offsets", &[&distances, &outward], Vec::new());
+    let inputs = [&*centers, &offsets];
+    builder.named_node("Add", POINT_BOXES, &inputs, &[POINT_BOXES], Vec::new());
+}
+
+fn raw(builder: &mut GraphBuilder, placement: Option<Placement>) {
+    let by_point = vec![integers("perm", &[0, 2, 1])];
+    builder.named_node("Transpose", SCORES, &[POINT_SCORES], &[SCORES], by_point);
+    in_picture(builder, POINT_BOXES, placement);
+}
+
+/// Boxes in pixels of the picture and clipped to it, or, where its place is not known, as they are.
+fn in_picture(builder: &mut GraphBuilder, boxes: &str, placement: Option<Placement>) {
+    let Some(Placement { start, scale, size }) = placement else {
+        builder.named_node("Identity", BOXES, &[boxes], &[BOXES], Vec::new());
+        return;
+    };
+    let zero = builder.scalar("zero", Scalar::Float(0.0));
+    let moved = builder.node("Sub", "boxes/moved", &[boxes, &start], Vec::new());
+    let scaled = builder.node("Mul", "boxes/scaled", &[&moved, &scale], Vec::new());
+    let right = builder.node("Max", "boxes/from_zero", &[&scaled, &zero], Vec::new());
+    builder.named_node("Min", BOXES, &[&right, &size], &[BOXES], Vec::new());
+}
+
+/// The objects that non-maximum suppression leaves: of each picture the highest score first, and no more than
+/// `selection.boxes`.
+fn selected(builder: &mut GraphBuilder, placement: Option<Placement>, selection: Selection) {
+    let found = suppressed(builder, selection);
+    let column = |builder: &mut GraphBuilder, name: &str, index: i64| {
+        let index = builder.scalar(&format!("{name}/column"), Scalar::Integer(index));
+        builder.node("Gather", name, &[&found, &index], vec![integer("axis", 1)])
+    };
+    let images = column(builder, "found/images", 0);
+    let classes = column(builder, "found/classes", 1);
+    let inputs = [POINT_SCORES, &found];
+    let scores = builder.node("GatherND", "found/scores", &inputs, Vec::new());
+    let places = builder.integers("found/places/columns", &[0, 2]);
+    let along = vec![integer("axis", 1)];
+    let places = builder.node("Gather", "found/places", &[&found, &places], along);
+    let inputs = [POINT_BOXES, &places];
+    let boxes = builder.node("GatherND", "found/boxes", &inputs, Vec::new());
+    let order = order(builder, &images, &scores, selection.boxes);
+    let boxes = builder.node("Gather", "kept/boxes", &[&boxes, &order], Vec::new());
+    in_picture(builder, &boxes, placement);
+    for (output, values) in [(SCORES, scores), (CLASSES, classes), (IMAGES, images)] {
+        builder.named_node("Gather", output, &[&values, &order], &[output], Vec::new());
+    }
+}
+
+/// `[found, 3]`: picture, class and point of each box that no better one of its class overlaps.
+fn suppressed(builder: &mut GraphBuilder, selection: Selection) -> String {
+    let most = builder.integers("suppression/boxes", &[selection.boxes as i64]);
+    let overlap = builder.floats(&["suppression/overlap"], &[1], &[selection.overlap]);
+    // ONNX keeps what is above the threshold, predict what reaches it.
+    let below = selection.confidence.next_down();
+    let confidence = builder.floats(&["suppression/confidence"], &[1], &[below]);
+    builder.node(
+        "NonMaxSuppression",
+        "suppression",
+        &[POINT_BOXES, POINT_SCORES, &most, &overlap, &confidence],
+        Vec::new(),
+    )
+}
+
+/// The order of the found boxes by picture and falling score, at most `most` of each picture: `[kept]`.
+fn order(builder: &mut GraphBuilder, images: &str, scores: &str, most: usize) -> String {
+    let node = |builder: &mut GraphBuilder, operator: &str, name: &str, inputs: &[&str]| {
+        builder.node(operator, &format!("order/{name}"), inputs, Vec::new())
+    };
+    let as_double = |builder: &mut GraphBuilder, name: &str, value: &str| {
+        let to = vec![integer("to", element::DOUBLE.into())];
+        builder.node("Cast", &format!("order/{name}"), &[value], to)
+    };
+    // Scores are at most 1, so pictures that are 2 apart do not mix.
+    let two = builder.doubles("order/two", &[2.0]);
+    let picture = as_double(builder, "picture", images);
+    let picture = node(builder, "Mul", "picture_key", &[&picture, &two]);
+    let score = as_double(builder, "score", scores);
+    let key = node(builder, "Sub", "key", &[&score, &picture]);
+    let count = node(builder, "Shape", "count", &[&key]);
+    builder.named_node(
+        "TopK",
+        "order/falling",
+        &[&key, &count],
+        &["order/keys", "order/all"],
+        vec![integer("axis", 0)],
+    );
+    let sorted = node(builder, "Gather", "pictures", &[images, "order/all"]);
+    let rank = rank(builder, &sorted, &count);
+    let most = builder.integers("order/most", &[most as i64]);
+    let is_kept = node(builder, "Less", "is_kept", &[&rank, &most]);
+    let along = vec![integer("axis", 0)];
+    builder.node("Compress", "order/kept", &["order/all", &is_kept], along)
+}
+
+/// The place of each box among those of its picture, from the sorted indices of pictures: `[found]`.
+fn rank(builder: &mut GraphBuilder, sorted: &str, count: &str) -> String {
+    let node = |builder: &mut GraphBuilder, operator: &str, name: &str, inputs: &[&str]| {
+        builder.node(operator, &format!("order/{name}"), inputs, Vec::new())
+    };
+    let zero = builder.scalar("order/zero", Scalar::Integer(0));
+    let one = builder.scalar("order/one", Scalar::Integer(1));
+    let shape = node(builder, "Shape", "shape", &[POINT_SCORES]);
+    let batch = node(builder, "Gather", "batch", &[&shape, &zero]);
+    let pictures = node(builder, "Range", "numbers", &[&zero, &batch, &one]);
+    let first = builder.integers("order/first", &[0]);
+    let last = builder.integers("order/last", &[1]);
+    let by_box = node(builder, "Unsqueeze", "by_box", &[sorted, &last]);
+    let is_of = node(builder, "Equal", "is_of", &[&by_box, &pictures]);
+    let to = vec![integer("to", element::INT64.into())];
+    let is_of = builder.node("Cast", "order/ones", &[&is_of], to);
+    let keep = vec![integer("keepdims", 0)];
+    let counts = builder.node("ReduceSum", "order/counts", &[&is_of, &first], keep);
+    let before = vec![integer("exclusive", 1)];
+    let starts = builder.node("CumSum", "order/starts", &[&counts, &zero], before);
+    let start = node(builder, "Gather", "start", &[&starts, sorted]);
+    let flat = node(builder, "Squeeze", "length", &[count]);
+    let places = node(builder, "Range", "places", &[&zero, &flat, &one]);
+    node(builder, "Sub", "rank", &[&places, &start])
+}

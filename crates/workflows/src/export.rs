@@ -1,0 +1,107 @@
+//! `warmstart export`: a trained model as files of other libraries.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use warmstart_data::{RgbImage, SplitKind, decode};
+use warmstart_export::{Exported, OnnxRequest, export_onnx, export_torch, noise};
+use warmstart_recipe::Error;
+use warmstart_recipe::run_files::resolve_path;
+use warmstart_tasks::classify::Classification;
+use warmstart_tasks::detect::Detection;
+use warmstart_tasks::kinds::Trained;
+
+use crate::run_data::RunData;
+
+/// Most images that engines are compared on.
+const COMPARED: usize = 16;
+
+/// A request for files of other libraries.
+pub struct Request {
+    /// A model file, or the folder of a run.
+    pub model: PathBuf,
+    /// The ONNX file.
+    pub onnx: Option<OnnxRequest>,
+    /// The folder for PyTorch.
+    pub torch: Option<PathBuf>,
+}
+
+/// The files that were written.
+#[derive(Debug, Serialize)]
+pub struct Outcome {
+    /// The ONNX file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub onnx: Option<Exported>,
+    /// What engines were compared on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared_on: Option<ComparedOn>,
+    /// The files for PyTorch.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub torch: Vec<PathBuf>,
+}
+
+/// The images that engines are compared on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ComparedOn {
+    /// Validation images of the run that made the model.
+    ValidationImages,
+    /// Noise, because no such images are there.
+    Noise,
+}
+
+/// Writes the files.
+///
+/// # Errors
+/// If the model cannot be read, an engine disagrees, or a file cannot be written.
+pub fn export(request: &Request) -> Result<Outcome, Error> {
+    let mut outcome = Outcome {
+        onnx: None,
+        compared_on: None,
+        torch: Vec::new(),
+    };
+    let source = resolve_path(&request.model)?;
+    let trained = Trained::load(&source)?;
+    if let Some(onnx) = &request.onnx {
+        let validation = validation_images(&request.model, &trained);
+        let (pictures, compared_on) = if validation.is_empty() {
+            (noise(), ComparedOn::Noise)
+        } else {
+            (validation, ComparedOn::ValidationImages)
+        };
+        outcome.onnx = Some(export_onnx(&source, &trained, &pictures, onnx)?);
+        outcome.compared_on = Some(compared_on);
+    }
+    if let Some(folder) = &request.torch {
+        outcome.torch = export_torch(&source, folder)?.into();
+    }
+    Ok(outcome)
+}
+
+/// Some validation images of the run that made a model, evenly spread; none if it is not in the folder of a run, or if
+/// the images are no longer there.
+fn validation_images(model: &Path, trained: &Trained) -> Vec<RgbImage> {
+    let info = match trained {
+        Trained::Classifier(classifier) => &classifier.info,
+        Trained::Detector(detector) => &detector.info,
+    };
+    let Ok(Some(run)) = RunData::beside(model, Some(info.classes.len())) else {
+        return Vec::new();
+    };
+    let split = SplitKind::Validation;
+    let paths: Vec<PathBuf> = match trained {
+        Trained::Classifier(_) => {
+            let images = run.images::<Classification>(split, &info.classes);
+            let samples = images.map(|images| images.samples).unwrap_or_default();
+            samples.into_iter().map(|sample| sample.path).collect()
+        }
+        Trained::Detector(_) => {
+            let images = run.images::<Detection>(split, &info.classes);
+            let samples = images.map(|images| images.samples).unwrap_or_default();
+            samples.into_iter().map(|sample| sample.path).collect()
+        }
+    };
+    let step = paths.len().div_ceil(COMPARED).max(1);
+    let spread = paths.iter().step_by(step);
+    spread.filter_map(|path| decode(path).ok()).collect()
+}
