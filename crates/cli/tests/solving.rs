@@ -374,3 +374,53 @@ fn the_labels_that_other_images_speak_against_are_listed_first() {
     let of_wrong = lines.iter().find(place).unwrap();
     assert_eq!([of_wrong[1], of_wrong[3]], [CLASSES[1], CLASSES[0]]);
 }
+
+#[test]
+fn a_picture_unlike_all_training_pictures_scores_highest() {
+    let setup = Setup::new();
+    let (run, _) = setup.train("run", &["--freeze-epochs", "1", "--epochs", "1"]);
+    let grey = setup.dir.path().join("grey.png");
+    image::RgbImage::from_pixel(64, 64, image::Rgb([127; 3]))
+        .save(&grey)
+        .unwrap();
+    let learned = setup.data.join("train").join(CLASSES[0]);
+    let learned = fs::read_dir(learned).unwrap().next().unwrap().unwrap();
+    let predict = |run: &Path, flags: &[&str]| {
+        let mut command = warmstart();
+        command
+            .arg("predict")
+            .arg(run)
+            .arg(learned.path())
+            .arg(&grey);
+        command.args(flags).assert()
+    };
+    let said = |assert: assert_cmd::assert::Assert| {
+        String::from_utf8(assert.success().get_output().stdout.clone()).unwrap()
+    };
+    let lines = said(predict(&run, &["--json"]));
+    let judged = lines.lines().map(|line| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        let unknown = &line["unknown"];
+        (
+            unknown["score"].as_f64().unwrap(),
+            unknown["is_unknown"].as_bool().unwrap(),
+        )
+    });
+    let judged: Vec<(f64, bool)> = judged.collect();
+    let [learned_score, grey_score] = [judged[0].0, judged[1].0];
+    assert!(0.0 <= learned_score && learned_score < grey_score && grey_score <= 1.0);
+    let words = said(predict(&run, &["--unknown"]));
+    let marked = words
+        .lines()
+        .map(|line| line.contains("unlike all training images"));
+    let expected: Vec<bool> = judged.iter().map(|judged| judged.1).collect();
+    assert_eq!(marked.collect::<Vec<_>>(), expected);
+    // Steps leave no record of pictures.
+    let linear = ["--head", "linear", "--freeze-epochs", "1", "--epochs", "1"];
+    let (linear, _) = setup.train("linear", &linear);
+    let line = said(predict(&linear, &["--json"]));
+    assert!(!line.contains("unknown"), "{line}");
+    predict(&linear, &["--unknown"])
+        .code(2)
+        .stderr(contains("this one has none"));
+}

@@ -5,6 +5,7 @@ mod common;
 mod python;
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use common::{CLASSES, Kept, SIZE, model, picture, pictures};
@@ -50,6 +51,7 @@ fn predicted(dir: &Path, detector: &Detector, pictures: &[RgbImage]) -> Vec<Vec<
     detector
         .predict(&paths, 1, Selection::PREDICTION, &mut |objects| {
             found.push(objects.objects.unwrap());
+            ControlFlow::Continue(())
         })
         .unwrap();
     found

@@ -47,9 +47,10 @@ impl Trained {
     pub fn line(&self) -> String {
         let info = self.info();
         let Preprocessing { crop, fit, .. } = info.preprocessing;
-        let network = by_name(&info.model).map_or("", |network| network.name);
+        let network = by_name(&info.model);
+        let constants = network.as_ref().map_or("", |network| &network.record.name);
         format!(
-            "model: {network} with the constants of {}, {} classes, {crop} × {crop} pixels ({fit})",
+            "model: {} with the constants of {constants}, {} classes, {crop} × {crop} pixels ({fit})",
             info.model,
             info.classes.len()
         )

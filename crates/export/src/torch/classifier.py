@@ -6,7 +6,9 @@ class Classifier(nn.Module):
     def __init__(self, state):
         super().__init__()
         several = under(state, "multi_head.")
-        own = {name: value for name, value in state.items() if not name.startswith("multi_head.")}
+        # The pictures under known. tell warmstart what is unlike them; a network does without.
+        beside = ("multi_head.", "known.")
+        own = {name: value for name, value in state.items() if not name.startswith(beside)}
         self.network = load(build_network(len(CLASSES)), own)
         self.layers = [name.removesuffix(".weight") for name in several if name.endswith(".weight")]
         if self.layers:

@@ -7,7 +7,6 @@ use warmstart_nn::{ParameterInfo, Parameters};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
-use super::stored_model::last_channels;
 use super::{Head, known, multi_head};
 use crate::model_file::complete_parameters;
 
@@ -62,8 +61,7 @@ pub fn read(
         architecture,
         classes,
     )?);
-    let channels = last_channels(architecture, classes);
-    expected.extend(known::parameters_in(file, PREFIX, channels)?);
+    expected.extend(known::parameters_in(file, PREFIX, head.channels())?);
     let own = complete_parameters(file, &expected, device)?;
     let is_head =
         |name: &str| name.starts_with(multi_head::PREFIX) || name.starts_with(known::PREFIX);

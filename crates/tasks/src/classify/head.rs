@@ -34,6 +34,11 @@ impl Head {
         &self.parameters
     }
 
+    /// Channels of the layer that it reads.
+    pub(super) fn channels(&self) -> usize {
+        self.parameters[0].shape[1]
+    }
+
     /// Logits `[batch, classes]` of features `[batch, height, width, channels]`; `dropout` has the step that the mask
     /// is drawn for, and the probability if it is not the architecture's own; it is `None` in inference.
     pub fn logits(

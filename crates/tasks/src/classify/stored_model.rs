@@ -8,7 +8,7 @@ use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
 use super::frozen_top::{self, FrozenTwin};
-use super::{known, multi_head};
+use super::{Head, known, multi_head};
 use crate::model_file::complete_parameters;
 
 /// A model out of a file.
@@ -33,16 +33,10 @@ impl StoredModel {
         device: &Device,
     ) -> Result<Self, Error> {
         ordinary.extend(multi_head::parameters_in(file, "", architecture, classes)?);
-        let channels = last_channels(architecture, classes);
+        let channels = Head::new(architecture, classes).channels();
         ordinary.extend(known::parameters_in(file, "", channels)?);
         let parameters = complete_parameters(file, &ordinary, device)?;
         let twin = frozen_top::read(file, &parameters, architecture, classes, device)?;
         Ok(Self { parameters, twin })
     }
-}
-
-/// Channels of the layer that the architecture's own classifier reads.
-pub(super) fn last_channels(architecture: &Architecture, classes: usize) -> usize {
-    let [weight, _] = architecture.classifier_parameters(classes);
-    weight.shape[1]
 }
