@@ -201,6 +201,7 @@ fn our_column_for_those_who_come_from_elsewhere_has_only_options_that_exist() {
         &["resume"],
         &["eval"],
         &["predict"],
+        &["export"],
         &["models"],
         &["data", "check"],
     ];

@@ -430,7 +430,7 @@ fn more_memory_than_there_is_is_noted() {
 fn under_any_limit_on_addresses_a_run_succeeds_or_names_memory() {
     let setting = Pretrained::new();
     let mut succeeded = 0;
-    for kilobytes in [40_000, 80_000, 180_000, 200_000, 220_000] {
+    for kilobytes in [70_000, 90_000, 180_000, 200_000, 220_000] {
         let out = setting.dir.path().join(kilobytes.to_string());
         let mut arguments = small_run(&setting.data, &setting.weights, &out);
         arguments.extend(["--head", "linear", "--freeze-epochs", "1"]);

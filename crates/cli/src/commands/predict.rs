@@ -1,5 +1,6 @@
 //! `warmstart predict`.
 
+use std::io::{IsTerminal as _, stderr};
 use std::path::{Path, PathBuf};
 
 use warmstart_data::Skipped;
@@ -20,7 +21,9 @@ use crate::printing::print_to_stderr;
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
     let model = Trained::load(&arguments.model)?;
-    print_to_stderr(model.line());
+    if stderr().is_terminal() {
+        print_to_stderr(model.line());
+    }
     let paths = pictures(&arguments.images)?;
     let work = |table: Option<&mut PredictionTable>| match &model {
         Trained::Classifier(classifier) => classify(classifier, &arguments, &paths, workers, table),
