@@ -322,3 +322,55 @@ fn a_detector_is_exported_for_both() {
         assert_eq!(count(theirs), count(ours));
     }
 }
+
+#[test]
+fn a_page_for_a_browser_holds_the_model_and_its_runtime() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, run) = finished_run(dir.path());
+    let page = dir.path().join("page");
+    let web = |runtime: &Path| {
+        let mut command = export(&run);
+        command
+            .arg("--web")
+            .arg(&page)
+            .arg("--runtime")
+            .arg(runtime);
+        command.assert()
+    };
+    let runtime = dir.path().join("runtime");
+    fs::create_dir(&runtime).unwrap();
+    web(&runtime)
+        .failure()
+        .stderr(contains("it does not hold onnxruntime-web"));
+    assert!(!page.exists());
+    for name in [
+        "ort.wasm.min.js",
+        "ort-wasm-simd-threaded.mjs",
+        "ort-wasm-simd-threaded.wasm",
+    ] {
+        fs::write(runtime.join(name), name).unwrap();
+    }
+    web(&runtime)
+        .success()
+        .stdout(contains("index.html").and(contains("checked by tract")));
+    let written = [
+        "index.html",
+        "model.js",
+        "model.onnx",
+        "ort.wasm.min.js",
+        "runtime.js",
+    ];
+    assert_eq!(names(&page), written);
+    let model = fs::read_to_string(page.join("model.js")).unwrap();
+    let object = model.strip_prefix("self.WARMSTART = ").unwrap();
+    let object: Value = serde_json::from_str(object.trim_end().trim_end_matches(';')).unwrap();
+    assert_eq!(object["info"]["task"], "classify");
+    assert_eq!(
+        object["info"]["classes"].as_array().unwrap().len(),
+        CLASSES.len()
+    );
+    assert!(object["onnx"].as_str().unwrap().len() > 1_000_000);
+    web(&runtime)
+        .failure()
+        .stderr(contains("it exists and is not empty"));
+}

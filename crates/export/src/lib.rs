@@ -1,4 +1,4 @@
-//! Trained models as files of other libraries: ONNX, and a folder for PyTorch.
+//! Trained models as files of other libraries: ONNX, a folder for PyTorch, and a page for a browser.
 //!
 //! A network is data, so an export is a walk over it: [`onnx`] has one place that knows how each kind of layer and each
 //! activation is written. A file is compared with the trainer's own inference before it is called done ([`check`]).
@@ -10,8 +10,10 @@ mod model;
 pub mod onnx;
 mod sidecar;
 mod torch;
+mod web;
 
 pub use agreement::{Agreement, Outputs, Reference};
 pub use export::{Exported, OnnxRequest, export_onnx, noise};
 pub use model::{Classifier, Detector, Model, Network};
 pub use torch::export_torch;
+pub use web::export_web;

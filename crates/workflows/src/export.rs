@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use warmstart_data::{RgbImage, SplitKind, decode};
-use warmstart_export::{Exported, OnnxRequest, export_onnx, export_torch, noise};
+use warmstart_export::{Exported, OnnxRequest, export_onnx, export_torch, export_web, noise};
 use warmstart_recipe::Error;
 use warmstart_recipe::run_files::resolve_path;
 use warmstart_tasks::classify::Classification;
@@ -24,6 +24,10 @@ pub struct Request {
     pub onnx: Option<OnnxRequest>,
     /// The folder for PyTorch.
     pub torch: Option<PathBuf>,
+    /// The folder with a page for a browser.
+    pub web: Option<PathBuf>,
+    /// The folder with the page's runtime; the npm client fetches it where there is none.
+    pub runtime: Option<PathBuf>,
 }
 
 /// The files that were written.
@@ -35,6 +39,9 @@ pub struct Outcome {
     /// What engines were compared on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared_on: Option<ComparedOn>,
+    /// The page for a browser.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub web: Option<Exported>,
     /// The files for PyTorch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub torch: Vec<PathBuf>,
@@ -58,18 +65,25 @@ pub fn export(request: &Request) -> Result<Outcome, Error> {
     let mut outcome = Outcome {
         onnx: None,
         compared_on: None,
+        web: None,
         torch: Vec::new(),
     };
     let source = resolve_path(&request.model)?;
     let trained = Trained::load(&source)?;
-    if let Some(onnx) = &request.onnx {
+    if request.onnx.is_some() || request.web.is_some() {
         let validation = validation_images(&request.model, &trained);
         let (pictures, compared_on) = if validation.is_empty() {
             (noise(), ComparedOn::Noise)
         } else {
             (validation, ComparedOn::ValidationImages)
         };
-        outcome.onnx = Some(export_onnx(&source, &trained, &pictures, onnx)?);
+        if let Some(onnx) = &request.onnx {
+            outcome.onnx = Some(export_onnx(&source, &trained, &pictures, onnx)?);
+        }
+        if let Some(folder) = &request.web {
+            let runtime = request.runtime.as_deref();
+            outcome.web = Some(export_web(&source, &trained, &pictures, folder, runtime)?);
+        }
         outcome.compared_on = Some(compared_on);
     }
     if let Some(folder) = &request.torch {

@@ -8,7 +8,7 @@ use super::Threads;
 
 #[derive(Args)]
 #[command(
-    group(ArgGroup::new("target").required(true).multiple(true).args(["onnx", "torch"])),
+    group(ArgGroup::new("target").required(true).multiple(true).args(["onnx", "torch", "web"])),
     after_help = "\
 Examples:
   warmstart export runs/pets --onnx pets.onnx             pixels in, probabilities out
@@ -16,6 +16,7 @@ Examples:
   warmstart export runs/pets --onnx pets.onnx --preprocessing outside
   warmstart export runs/street --onnx street.onnx --raw   boxes without suppression
   warmstart export runs/pets --torch pets-torch/          then: python pets-torch/model.py photo.jpg
+  warmstart export runs/pets --web pets-page/             then open pets-page/index.html
 
 Before an ONNX file is written, another engine (tract) computes the network, and has
 to agree with warmstart on the run's validation images, or on noise."
@@ -29,6 +30,12 @@ pub struct Export {
     /// Write a folder for PyTorch: the parameters, and a Python file that builds the network and has predict(path)
     #[arg(long, value_name = "DIR")]
     pub torch: Option<PathBuf>,
+    /// Write a folder with a page for any browser, index.html, which needs neither a server nor a network
+    #[arg(long, value_name = "DIR")]
+    pub web: Option<PathBuf>,
+    /// Folder with onnxruntime-web for the page [default: npm fetches it]
+    #[arg(long, value_name = "DIR", requires = "web")]
+    pub runtime: Option<PathBuf>,
     /// Place of resizing and normalising: inside the ONNX graph, or left to the caller, for whom a JSON file beside it
     /// says what to do
     #[arg(

@@ -24,6 +24,8 @@ pub fn export(arguments: Export) -> Result<(), Failure> {
         model: arguments.model,
         onnx,
         torch: arguments.torch,
+        web: arguments.web,
+        runtime: arguments.runtime,
     })?;
     let mut out = stdout().lock();
     if arguments.json {
@@ -37,7 +39,7 @@ pub fn export(arguments: Export) -> Result<(), Failure> {
 
 fn lines(outcome: &Outcome) -> Vec<String> {
     let mut lines = Vec::new();
-    if let Some(onnx) = &outcome.onnx {
+    for onnx in [&outcome.onnx, &outcome.web].into_iter().flatten() {
         lines.push(written(onnx));
         lines.extend(onnx.sidecar.as_ref().map(|path| {
             format!(
