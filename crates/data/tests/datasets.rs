@@ -287,9 +287,17 @@ fn a_missing_folder_and_a_file_are_refused() {
 }
 
 #[test]
+fn a_split_of_zero_holds_no_image_out() {
+    let dir = classes(&[("a", 5), ("b", 5)]);
+    let dataset = open(dir.path(), 0.0, 0).unwrap();
+    assert_eq!((dataset.train.len(), dataset.validation.len()), (10, 0));
+    assert!(dataset.without_validation.is_empty());
+}
+
+#[test]
 fn a_split_outside_of_zero_to_one_is_refused() {
     let dir = classes(&[("a", 5), ("b", 5)]);
-    for val_split in [0.0, 1.0, -0.1, f64::NAN] {
+    for val_split in [1.0, -0.1, f64::NAN] {
         let error = open(dir.path(), val_split, 0).unwrap_err();
         assert!(
             matches!(

@@ -12,7 +12,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use warmstart_data::RgbImage;
-use warmstart_files::shown;
 use warmstart_recipe::{Error, Key, Problem};
 use warmstart_tasks::kinds::Trained;
 
