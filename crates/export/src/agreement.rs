@@ -44,7 +44,7 @@ pub struct Agreement {
     /// Largest difference of a probability or of a score.
     pub largest_difference: f32,
     /// Images with the same first class, or, of a detector, with the same class at its most certain point; classes whose
-    /// probabilities differ by no more than [`TOLERANCE`] count as the same.
+    /// probabilities differ by no more than 0.001 count as the same.
     pub same_class: usize,
     /// Of a detector: largest difference of a side of a box, clipped to the network's input and in its pixels, among the
     /// points of the highest scores.
