@@ -197,9 +197,23 @@ fn a_request_that_does_not_fit_the_model_says_why() {
     assert!(!file.exists());
 }
 
-/// An interpreter that can run exported models; `None` where none is named.
+/// Fails unless the program in a folder for PyTorch is valid Python.
+fn require_python(folder: &Path) {
+    let compiled = Command::new("python3")
+        .args(["-m", "py_compile"])
+        .arg(folder.join("model.py"))
+        .status()
+        .unwrap();
+    assert!(compiled.success());
+}
+
+/// An interpreter that can run exported models; `None`, and a line that says so, where none is named.
 fn python_with_torch() -> Option<PathBuf> {
-    std::env::var_os(PYTHON).map(PathBuf::from)
+    let python = std::env::var_os(PYTHON).map(PathBuf::from);
+    if python.is_none() {
+        eprintln!("{PYTHON} names no interpreter with torch: its predictions are not compared");
+    }
+    python
 }
 
 /// The lines that a program prints, as JSON.
@@ -246,14 +260,8 @@ fn a_folder_for_pytorch_is_a_program_that_predicts_what_predict_does() {
     assert_eq!(names(&folder), ["model.py", "model.safetensors"]);
     let kept = fs::read(run.join("best.safetensors")).unwrap();
     assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), kept);
-    let compiled = Command::new("python3")
-        .args(["-m", "py_compile"])
-        .arg(folder.join("model.py"))
-        .status()
-        .unwrap();
-    assert!(compiled.success());
+    require_python(&folder);
     let Some(python) = python_with_torch() else {
-        eprintln!("{PYTHON} names no interpreter with torch: its predictions are not compared");
         return;
     };
     let images: Vec<PathBuf> = CLASSES
@@ -305,14 +313,8 @@ fn a_detector_is_exported_for_both() {
         .stderr(contains(
             "--logits is for classifiers, and this model is a detector",
         ));
-    let compiled = Command::new("python3")
-        .args(["-m", "py_compile"])
-        .arg(folder.join("model.py"))
-        .status()
-        .unwrap();
-    assert!(compiled.success());
+    require_python(&folder);
     let Some(python) = python_with_torch() else {
-        eprintln!("{PYTHON} names no interpreter with torch: its predictions are not compared");
         return;
     };
     let images = [data.join("val/100.png"), data.join("val/101.png")];

@@ -5,7 +5,6 @@ use warmstart_data::{DataError, RgbImage};
 use warmstart_metrics::softmax;
 use warmstart_tasks::detect::{detector::PointPredictions, evaluation_pixels};
 use warmstart_tasks::kinds::Trained;
-use warmstart_tasks::model_file::ModelInfo;
 
 /// Most that a probability, or a score, may differ from the trainer's.
 pub const TOLERANCE: f32 = 1e-3;
@@ -43,8 +42,8 @@ pub struct Agreement {
     pub images: usize,
     /// Largest difference of a probability or of a score.
     pub largest_difference: f32,
-    /// Images with the same first class, or, of a detector, with the same class at its most certain point; classes whose
-    /// probabilities differ by no more than 0.001 count as the same.
+    /// Number of images with the same likeliest class; for a detector, with the same class at the most certain point.
+    /// Classes whose probabilities differ by no more than 0.001 count as the same.
     pub same_class: usize,
     /// Of a detector: largest difference of a side of a box, clipped to the network's input and in its pixels, among the
     /// points of the highest scores.
@@ -58,7 +57,7 @@ impl Reference {
     /// # Errors
     /// If the preprocessing of the model is not sound.
     pub fn new(model: &Trained, pictures: &[RgbImage]) -> Result<Self, DataError> {
-        let info = info(model);
+        let info = model.info();
         let mut inputs = Vec::new();
         let mut results = Vec::new();
         for picture in pictures {
@@ -136,14 +135,6 @@ impl Outputs {
         match self {
             Self::Classes(scores) | Self::Points { scores, .. } => scores,
         }
-    }
-}
-
-/// The metadata of a trained model.
-pub fn info(model: &Trained) -> &ModelInfo {
-    match model {
-        Trained::Classifier(classifier) => &classifier.info,
-        Trained::Detector(detector) => &detector.info,
     }
 }
 

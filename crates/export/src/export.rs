@@ -11,7 +11,7 @@ use warmstart_tasks::detect::Selection;
 use warmstart_tasks::kinds::Trained;
 
 use crate::Agreement;
-use crate::agreement::{Reference, info};
+use crate::agreement::Reference;
 use crate::check::Checked;
 use crate::model::Model;
 use crate::onnx::{OnnxFile, OnnxOptions, build};
@@ -77,7 +77,7 @@ pub fn export_onnx(
     request: &OnnxRequest,
 ) -> Result<Exported, Error> {
     require_place(&request.path)?;
-    let task = info(trained).task;
+    let task = trained.info().task;
     let options = options(request, task)?;
     let model = Model::read(source)?;
     let full = OnnxOptions {

@@ -13,8 +13,8 @@ pub struct LabelDoubt {
     pub probable: usize,
     /// Probability of that class.
     pub probability: f32,
-    /// Whether the image counts as one of its likeliest class, which is not its label: that class's probability is at
-    /// least the mean which the images of that label have. Northcutt and others, "Confident Learning" (arXiv
+    /// Whether the image counts as one of its likeliest class, which is not its label: the probability of that class is
+    /// at least its mean over the images with that label. Northcutt and others, "Confident Learning" (arXiv
     /// 1911.00068), section 3.1.
     pub is_doubtful: bool,
 }

@@ -21,7 +21,7 @@ pub enum Kind {
     LinearWeight,
     /// `[out]`
     LinearBias,
-    /// `[out]`, of a detector's class layer, which sees background nearly everywhere
+    /// `[out]`: the bias of a detector's class layer, whose points are nearly all background
     PriorBias,
 }
 

@@ -95,10 +95,7 @@ pub fn export(request: &Request) -> Result<Outcome, Error> {
 /// Some validation images of the run that made a model, evenly spread; none if it is not in the folder of a run, or if
 /// the images are no longer there.
 fn validation_images(model: &Path, trained: &Trained) -> Vec<RgbImage> {
-    let info = match trained {
-        Trained::Classifier(classifier) => &classifier.info,
-        Trained::Detector(detector) => &detector.info,
-    };
+    let info = trained.info();
     let Ok(Some(run)) = RunData::beside(model, Some(info.classes.len())) else {
         return Vec::new();
     };

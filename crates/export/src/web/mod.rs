@@ -16,7 +16,6 @@ use warmstart_recipe::{Error, Key, Problem};
 use warmstart_tasks::kinds::Trained;
 
 use crate::export::{Exported, OnnxRequest, export_onnx};
-use crate::model::Model;
 
 /// The page.
 const PAGE: &str = include_str!("page.html");
@@ -81,11 +80,11 @@ pub fn export_web(
         file.write_all(text)
             .map_err(|error| Error::io("write", folder, error))
     };
-    let model = Model::read(source)?;
+    let info = trained.info();
     let info = json!({
-        "task": model.info.task,
-        "classes": model.info.classes,
-        "model": model.info.model,
+        "task": info.task,
+        "classes": info.classes,
+        "model": info.model,
         "version": env!("CARGO_PKG_VERSION"),
     });
     write(
