@@ -28,6 +28,20 @@ pub fn save_picture(path: &Path, image: &RgbImage) -> Result<(), DataError> {
         .map_err(|source| DataError::write(path, source))
 }
 
+/// A picture as the bytes of a JPEG of a quality from 1 to 100.
+///
+/// # Panics
+/// If it has no pixels, or more than 65,535 in a row or column.
+pub fn jpeg(image: &RgbImage, quality: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let size =
+        [image.width, image.height].map(|side| u32::try_from(side).expect("a small picture"));
+    JpegEncoder::new_with_quality(&mut bytes, quality)
+        .write_image(&image.pixels, size[0], size[1], ExtendedColorType::Rgb8)
+        .expect("the pixels fit the size");
+    bytes
+}
+
 fn encoded(path: &Path, image: &RgbImage) -> io::Result<Vec<u8>> {
     let size = u32::try_from(image.width)
         .ok()

@@ -72,7 +72,7 @@ pub use copies::copies;
 pub use dataset::{Dataset, Split, is_listed, open, open_split};
 pub use decode::{decode, decode_bytes};
 pub use drawing::{DrawnBox, crop, draw_boxes};
-pub use encode::{is_saved_picture, save_picture};
+pub use encode::{is_saved_picture, jpeg, save_picture};
 pub use error::DataError;
 pub use feature_cache::{
     CachedFile, FeatureCache, FeatureCacheFolder, file_len as feature_file_len,

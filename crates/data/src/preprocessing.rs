@@ -163,6 +163,28 @@ impl Preprocessing {
         }
         values
     }
+
+    /// The 8-bit picture `[crop, crop, 3]` of normalised values in that order.
+    ///
+    /// # Panics
+    /// If there is another number of values.
+    pub fn pictured(&self, values: &[f32]) -> RgbImage {
+        assert_eq!(
+            values.len(),
+            self.crop * self.crop * 3,
+            "values of a square"
+        );
+        let value = |(index, value): (usize, &f32)| {
+            let channel = index % 3;
+            let value = (value * self.std[channel] + self.mean[channel]) * 255.0;
+            value.round().clamp(0.0, 255.0) as u8
+        };
+        RgbImage {
+            width: self.crop,
+            height: self.crop,
+            pixels: values.iter().enumerate().map(value).collect(),
+        }
+    }
 }
 
 /// The place of a centre crop of `crop` on an axis of `length`: (first pixel taken, pixels of padding

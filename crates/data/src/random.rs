@@ -31,6 +31,8 @@ pub enum Purpose {
     Folds = 7,
     /// Stand-ins for pixels or features where their values do not matter.
     Noise = 8,
+    /// Pictures that are drawn rather than taken: those of the demonstration.
+    Drawing = 9,
 }
 
 /// The random stream of one sample in one epoch for one purpose.

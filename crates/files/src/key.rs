@@ -44,6 +44,8 @@ keys! {
     ALLOW_PARTIAL = "allow_partial";
     /// File of a picture.
     PICTURE = "picture";
+    /// Training pictures of each class of a demonstration.
+    PICTURES = "pictures";
     /// Folder of a data set.
     DATA = "data";
     /// Name of the architecture.

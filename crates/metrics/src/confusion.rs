@@ -1,6 +1,6 @@
 //! The confusion matrix of a classification.
 
-use crate::class_column::{self, short};
+use crate::class_column::{self, cell};
 use crate::proportion::{Interval, wilson};
 use serde::Serialize;
 use warmstart_files::one_line;
@@ -102,8 +102,8 @@ impl ConfusionMatrix {
         )];
         for figures in self.per_class() {
             lines.push(format!(
-                "{:width$}  {:9.4}  {:6.4}  {:6.4}  {:6}",
-                short(&figures.class),
+                "{}  {:9.4}  {:6.4}  {:6.4}  {:6}",
+                cell(&figures.class, width),
                 figures.precision,
                 figures.recall,
                 figures.f1,
@@ -121,16 +121,16 @@ impl ConfusionMatrix {
         }
         let width = class_column::width(&self.classes);
         let largest = self.counts.iter().flatten().max().unwrap_or(&0);
-        let cell = largest.to_string().len().max(3) + 1;
+        let digits = largest.to_string().len().max(3) + 1;
         let mut lines =
             vec!["confusion: rows are the true classes, columns the predicted ones".to_owned()];
         let columns: String = (1..=self.classes.len())
-            .map(|n| format!("{n:cell$}"))
+            .map(|n| format!("{n:digits$}"))
             .collect();
         lines.push(format!("    {:width$}{columns}", ""));
         for (number, (class, row)) in (1..).zip(self.classes.iter().zip(&self.counts)) {
-            let cells: String = row.iter().map(|count| format!("{count:cell$}")).collect();
-            lines.push(format!("{number:3} {:width$}{cells}", short(class)));
+            let cells: String = row.iter().map(|count| format!("{count:digits$}")).collect();
+            lines.push(format!("{number:3} {}{cells}", cell(class, width)));
         }
         lines.join("\n")
     }

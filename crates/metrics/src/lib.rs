@@ -5,7 +5,8 @@
 //! probabilities and the likeliest classes. For detection, a [`DetectionEvaluation`] takes the boxes of every
 //! image and gives COCO's and VOC's mean average precision. [`wilson`] gives the confidence interval of an
 //! accuracy, [`McNemar`] compares two models on the same images, [`mean_and_deviation`] summarises
-//! several runs, and [`label_doubts`] finds labels that a model speaks against.
+//! several runs, [`label_doubts`] finds labels that a model speaks against, and [`reliability`] compares probabilities
+//! with the shares that are right.
 
 mod class_column;
 mod confusion;
@@ -15,14 +16,16 @@ mod label_doubt;
 mod paired;
 mod proportion;
 mod ranking;
+mod reliability;
 
 pub use confusion::{ClassFigures, ConfusionMatrix};
 pub use detection::{
     AveragePrecision, CocoFigures, Detected, DetectionEvaluation, PrecisionRecall, RecallPoint,
-    Truth, VocFigures,
+    Truth, VocFigures, matched,
 };
 pub use deviation::mean_and_deviation;
 pub use label_doubt::{LabelDoubt, label_doubts};
 pub use paired::McNemar;
 pub use proportion::{Interval, wilson};
 pub use ranking::{softmax, top_k};
+pub use reliability::{ReliabilityBin, calibration_error, reliability};

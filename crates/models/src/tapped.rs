@@ -110,8 +110,22 @@ impl Tapped {
     /// `folded` has the backbone's layers.
     pub fn means(&self, images: Tensor<4>, folded: &Folded) -> Vec<Tensor<2>> {
         let mut means = vec![None; self.taps];
-        self.run(0..self.stages.len(), images, folded, &mut means);
+        self.run(
+            0..self.stages.len(),
+            images,
+            folded,
+            image_means,
+            &mut means,
+        );
         complete(means)
+    }
+
+    /// The activations themselves, `[batch, height, width, channels]`, for images `[batch, height, width, 3]`.
+    /// `folded` has the backbone's layers.
+    pub fn maps(&self, images: Tensor<4>, folded: &Folded) -> Vec<Tensor<4>> {
+        let mut maps = vec![None; self.taps];
+        self.run(0..self.stages.len(), images, folded, |map| map, &mut maps);
+        complete(maps)
     }
 
     /// The means as maps, as [`mean_maps`](Self::mean_maps) has them, of two networks that share their first `shared`
@@ -124,27 +138,29 @@ impl Tapped {
     ) -> [Vec<Tensor<4>>; 2] {
         let shared = shared.min(self.stages.len());
         let mut means = vec![None; self.taps];
-        let x = self.run(0..shared, images, one, &mut means);
+        let x = self.run(0..shared, images, one, image_means, &mut means);
         [one, other].map(|folded| {
             let mut means = means.clone();
-            self.run(shared..self.stages.len(), x.clone(), folded, &mut means);
+            let rest = shared..self.stages.len();
+            self.run(rest, x.clone(), folded, image_means, &mut means);
             complete(means).into_iter().map(as_map).collect()
         })
     }
 
-    /// Runs some stages, keeps the means of their taps, and returns the last stage's result.
-    fn run(
+    /// Runs some stages, keeps what `read` makes of their taps, and returns the last stage's result.
+    fn run<R>(
         &self,
         stages: Range<usize>,
         mut x: Tensor<4>,
         folded: &Folded,
-        means: &mut [Option<Tensor<2>>],
+        read: impl Fn(Tensor<4>) -> R,
+        found: &mut [Option<R>],
     ) -> Tensor<4> {
         for stage in &self.stages[stages] {
             let mut forward = Forward::Inference(folded);
             let mut results = stage.graph.forward(vec![x], &mut forward);
             for (&tap, value) in stage.taps.iter().zip(results.drain(1..)) {
-                means[tap] = Some(image_means(value));
+                found[tap] = Some(read(value));
             }
             x = results.remove(0);
         }
@@ -152,10 +168,10 @@ impl Tapped {
     }
 }
 
-fn complete(means: Vec<Option<Tensor<2>>>) -> Vec<Tensor<2>> {
-    let means = means.into_iter();
-    means
-        .map(|mean| mean.expect("each tap is in a stage"))
+fn complete<R>(found: Vec<Option<R>>) -> Vec<R> {
+    let found = found.into_iter();
+    found
+        .map(|value| value.expect("each tap is in a stage"))
         .collect()
 }
 

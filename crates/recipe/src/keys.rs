@@ -21,7 +21,7 @@ fn phase_flags() -> impl Iterator<Item = (PhaseFlag, &'static OptionInfo)> {
 }
 
 /// Flags of commands that are no option's.
-const COMMAND_FLAGS: [Key; 8] = [
+const COMMAND_FLAGS: [Key; 9] = [
     Key::OUT,
     Key::FOLDS,
     Key::FROM_EPOCH,
@@ -29,6 +29,7 @@ const COMMAND_FLAGS: [Key; 8] = [
     Key::OUT_OF_MEMORY,
     Key::THREADS,
     Key::PICTURE,
+    Key::PICTURES,
     Key::CACHE_LIMIT,
 ];
 

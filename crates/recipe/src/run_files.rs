@@ -14,6 +14,10 @@ pub const RECIPE: &str = "recipe.toml";
 pub const LOAD_REPORT: &str = "load-report.txt";
 /// The doubt in the label of each training image, after a head in closed form.
 pub const DOUBTS: &str = "doubts.csv";
+/// What the run said while it ran.
+pub const LOG: &str = "log.txt";
+/// The page that shows the run.
+pub const REPORT: &str = "report.html";
 /// Folder of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
 /// The parameters of a checkpoint's model.

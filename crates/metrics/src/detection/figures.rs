@@ -1,6 +1,6 @@
 //! Figures of a detection evaluation, as data and as text tables.
 
-use crate::class_column::{self, short};
+use crate::class_column;
 use serde::Serialize;
 
 /// COCO's twelve figures, each 0 to 1, or `None` where no class has truth of that size (where
@@ -130,8 +130,8 @@ pub(super) fn class_table(figures: &[AveragePrecision]) -> String {
     let mut lines = vec![format!("{:width$}      AP    AP50  objects", "class")];
     for figures in figures {
         lines.push(format!(
-            "{:width$}  {}  {}  {:7}",
-            short(&figures.class),
+            "{}  {}  {}  {:7}",
+            class_column::cell(&figures.class, width),
             cell(figures.ap),
             cell(figures.ap_50),
             figures.truths

@@ -4,11 +4,13 @@ mod boxes;
 mod coco;
 mod figures;
 mod interpolation;
+mod matching;
 mod overlap;
 mod voc;
 
 pub use boxes::{Detected, Truth};
 pub use figures::{AveragePrecision, CocoFigures, PrecisionRecall, RecallPoint, VocFigures};
+pub use matching::matched;
 
 use coco::{ALL, AT_1, AT_10, AT_100, CocoClass, IOU_THRESHOLDS, LARGE, MEDIUM, SMALL};
 use std::collections::BTreeMap;

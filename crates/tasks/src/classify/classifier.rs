@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use warmstart_data::{DataError, Sample};
 use warmstart_metrics::{ConfusionMatrix, Interval, softmax, top_k, wilson};
 use warmstart_models::{Architecture, Tapped};
-use warmstart_nn::burn::tensor::{Device, Tensor};
+use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::layers::fold;
 use warmstart_nn::ops::global_average_pool;
 use warmstart_nn::{Folded, Forward, Parameters};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
+use crate::classify::activation_map::{ActivationMap, WeightedLayer};
 use crate::classify::frozen_top::FrozenTwin;
 use crate::classify::known::Unknown;
 use crate::classify::{Head, Known, StoredModel, mean, multi_head, outputs};
@@ -99,6 +100,20 @@ impl Backbone {
     }
 }
 
+/// The activations `[1, height, width, channels]` of an image, with the weights of a class in the parameter of that
+/// name, `[classes, channels]`.
+fn weighted(map: Tensor<4>, weight: &str, parameters: &Parameters, class: usize) -> WeightedLayer {
+    let [_, height, width, channels] = map.dims();
+    let weight: Tensor<2> = parameters.get(weight);
+    let values = |data: TensorData| data.try_into_vec::<f32>().expect("values are f32");
+    let weights = values(weight.into_data());
+    WeightedLayer {
+        shape: [height, width, channels],
+        activations: values(map.into_data()),
+        weights: weights[class * channels..(class + 1) * channels].to_vec(),
+    }
+}
+
 /// Logarithms of the mean of the probabilities of two models.
 fn logits_of_mean(one: &[f32], other: &[f32]) -> Vec<f32> {
     let mean = mean(&softmax(one), &softmax(other));
@@ -116,6 +131,23 @@ pub struct Prediction {
     /// How unlike all training images it is; `None` where it could not be read, and of a model that has no record of
     /// them.
     pub unknown: Option<Unknown>,
+}
+
+/// A labelled image and what the model says of it.
+pub struct JudgedImage {
+    /// The file.
+    pub path: PathBuf,
+    /// Index of its class.
+    pub label: usize,
+    /// Probability of each class, in the order of the model's classes.
+    pub probabilities: Vec<f32>,
+}
+
+impl JudgedImage {
+    /// Index of the likeliest class, with its probability.
+    pub fn prediction(&self) -> (usize, f32) {
+        top_k(&self.probabilities, 1)[0]
+    }
 }
 
 /// What a classifier says of an image.
@@ -220,6 +252,54 @@ impl Classifier {
         }
     }
 
+    /// Where in a normalised image `[height, width, 3]` it sees a class; `None` of a network whose last layer before the
+    /// head has one place. Of two networks, the mean of their maps.
+    pub fn activation_map(&self, pixels: &[f32], class: usize) -> Option<ActivationMap> {
+        let images = images(&[pixels], self.info.preprocessing.crop, &self.device);
+        match &self.backbone {
+            Backbone::Plain(architecture, folded) => {
+                let stages = 0..architecture.stages.len();
+                let mut forward = Forward::Inference(folded);
+                let features = architecture.forward(stages, images, &mut forward);
+                let weight = &self.head.parameters()[0].name;
+                ActivationMap::of(&[weighted(features, weight, &self.parameters, class)])
+            }
+            Backbone::Layers(tapped, folded) => {
+                self.map_of_layers(tapped.maps(images, folded), &self.parameters, class)
+            }
+            Backbone::Both {
+                tapped,
+                folded: [own, frozen],
+                twin,
+            } => {
+                let own = tapped.maps(images.clone(), own);
+                let frozen = tapped.maps(images, frozen);
+                let own = self.map_of_layers(own, &self.parameters, class)?;
+                let frozen = self.map_of_layers(frozen, &twin.parameters, class)?;
+                Some(own.mean(&frozen))
+            }
+        }
+    }
+
+    /// The map of the layers that a head reads: several, or the backbone's last.
+    fn map_of_layers(
+        &self,
+        maps: Vec<Tensor<4>>,
+        parameters: &Parameters,
+        class: usize,
+    ) -> Option<ActivationMap> {
+        let layers = multi_head::layers(parameters);
+        let names: Vec<String> = if layers.is_empty() {
+            vec![self.head.parameters()[0].name.clone()]
+        } else {
+            let layers = layers.iter();
+            layers.map(|layer| multi_head::weight_name(layer)).collect()
+        };
+        let layers = maps.into_iter().zip(&names);
+        let layers = layers.map(|(map, name)| weighted(map, name, parameters, class));
+        ActivationMap::of(&layers.collect::<Vec<_>>())
+    }
+
     /// Classifies files, handing each result to `each` in the order of `paths` until it breaks.
     ///
     /// # Errors
@@ -258,11 +338,17 @@ impl Classifier {
         Ok(warmstart_data::open_split(folder, &self.info.classes)?.samples)
     }
 
-    /// Evaluates the model on images whose labels are indices of its classes.
+    /// Evaluates the model on images whose labels are indices of its classes, and hands each that can be read to `each`,
+    /// in their order. They are not kept: the probabilities of many images and classes fill a memory.
     ///
     /// # Errors
     /// If none of them can be read.
-    pub fn evaluate(&self, samples: &[Sample], workers: usize) -> Result<ClassEvaluation, Error> {
+    pub fn evaluate(
+        &self,
+        samples: &[Sample],
+        workers: usize,
+        each: &mut dyn FnMut(JudgedImage),
+    ) -> Result<ClassEvaluation, Error> {
         let paths: Vec<_> = samples.iter().map(|sample| sample.path.clone()).collect();
         let mut labels = samples.iter().map(|sample| sample.label);
         let mut confusion = ConfusionMatrix::new(self.info.classes.clone());
@@ -275,6 +361,11 @@ impl Classifier {
                     let best = top_k(&probabilities, TOP);
                     confusion.add(label, best[0].0);
                     among_top += usize::from(best.iter().any(|(class, _)| *class == label));
+                    each(JudgedImage {
+                        path: prediction.path,
+                        label,
+                        probabilities,
+                    });
                 }
                 Err(error) => unreadable.push(error.to_string()),
             }

@@ -1,5 +1,6 @@
 //! Classification: the class of an image.
 
+pub mod activation_map;
 pub mod classifier;
 pub mod frozen_top;
 mod head;
@@ -346,12 +347,20 @@ pub fn half_priors(counts: &[usize]) -> Vec<f32> {
         .collect()
 }
 
+/// Starts of the names of tensors that lie beside the ordinary model of an architecture, and what they are.
+pub const BESIDE: [(&str, &str); 3] = [
+    (multi_head::PREFIX, "a head on several layers"),
+    (
+        frozen_top::PREFIX,
+        "the upper stages and heads of the frozen model, in a mean of two",
+    ),
+    (known::PREFIX, "the record of training images"),
+];
+
 /// Whether a tensor of a model file lies beside the ordinary model of its architecture, which the file without such
 /// tensors is.
 pub fn is_beside(tensor: &str) -> bool {
-    [multi_head::PREFIX, frozen_top::PREFIX, known::PREFIX]
-        .iter()
-        .any(|prefix| tensor.starts_with(prefix))
+    BESIDE.iter().any(|(prefix, _)| tensor.starts_with(prefix))
 }
 
 /// Mean of two models' probabilities for an image.

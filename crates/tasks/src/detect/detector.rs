@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{BoundingBox, DataError, Letterbox, Sample, Scene, SplitKind, decode};
-use warmstart_metrics::DetectionEvaluation;
+use warmstart_metrics::{DetectionEvaluation, matched};
 use warmstart_nn::Forward;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
@@ -51,6 +51,27 @@ pub struct FoundObjects {
     /// The objects, the highest score first; or why the file could not be read.
     pub objects: Result<Vec<FoundObject>, DataError>,
 }
+
+/// A labelled picture and the objects that were detected in it.
+pub struct JudgedScene {
+    /// The file.
+    pub path: PathBuf,
+    /// The objects, the highest score first.
+    pub objects: Vec<JudgedObject>,
+}
+
+/// A detected object, compared with the labels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JudgedObject {
+    /// The object.
+    pub found: FoundObject,
+    /// Whether its box overlaps a labelled object of its class by an IoU of at least [`MATCHING_IOU`] that no object of a
+    /// higher score took.
+    pub is_matched: bool,
+}
+
+/// IoU from which on a detected box counts as that of a labelled object.
+pub const MATCHING_IOU: f64 = 0.5;
 
 /// Images to measure a detector on.
 pub struct LabelledScenes {
@@ -201,7 +222,8 @@ impl Detector {
         })
     }
 
-    /// Evaluates the model on images whose objects have indices of its classes.
+    /// Evaluates the model on images whose objects have indices of its classes, and hands each that can be read to
+    /// `each`, in their order.
     ///
     /// # Errors
     /// If none of them can be read.
@@ -209,6 +231,7 @@ impl Detector {
         &self,
         images: &LabelledScenes,
         workers: usize,
+        each: &mut dyn FnMut(JudgedScene),
     ) -> Result<BoxEvaluation, Error> {
         let LabelledScenes {
             samples,
@@ -231,6 +254,14 @@ impl Detector {
                         .collect();
                     figures.add_image(&truths, &detected);
                     images += 1;
+                    let matched = matched(&truths, &detected, MATCHING_IOU);
+                    let objects = objects.into_iter().zip(matched);
+                    each(JudgedScene {
+                        path: found.path,
+                        objects: objects
+                            .map(|(found, is_matched)| JudgedObject { found, is_matched })
+                            .collect(),
+                    });
                 }
                 Err(error) => unreadable.push(error.to_string()),
             }

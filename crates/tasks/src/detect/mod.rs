@@ -52,21 +52,47 @@ pub struct Detection {
 #[derive(Default)]
 pub struct Tally {
     objective: Objective,
-    /// Labelled and detected objects of each image.
-    images: Vec<(Vec<Truth>, Vec<Detected>)>,
+    images: Vec<JudgedObjects>,
+}
+
+/// Labelled and detected objects of an image.
+pub type JudgedObjects = (Vec<Truth>, Vec<Detected>);
+
+/// COCO's metrics over some images.
+fn figures<'a>(classes: &[String], images: impl Iterator<Item = &'a JudgedObjects>) -> CocoFigures {
+    let mut figures = DetectionEvaluation::new(classes.to_vec());
+    for (truths, detected) in images {
+        figures.add_image(truths, detected);
+    }
+    figures.coco()
+}
+
+/// p-value of the gain in mAP@[.5:.95] from `before` to `after`, which are of the same images in the same order.
+///
+/// A paired bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16): the share of sets of
+/// as many images, drawn from these with replacement, in which there is no gain.
+pub fn gain_p_value(
+    classes: &[String],
+    before: &[JudgedObjects],
+    after: &[JudgedObjects],
+    seed: u64,
+) -> f64 {
+    let images = before.len();
+    let is_no_gain = |&resample: &u64| {
+        let mut random = stream(seed, resample, 0, Purpose::Resampling);
+        let drawn: Vec<usize> = (0..images).map(|_| below(&mut random, images)).collect();
+        let figure = |of: &[JudgedObjects]| figures(classes, drawn.iter().map(|&at| &of[at])).ap;
+        figure(after) <= figure(before)
+    };
+    let resamples: Vec<u64> = (0..RESAMPLES).collect();
+    let none = resamples
+        .par_iter()
+        .filter(|resample| is_no_gain(resample))
+        .count();
+    (none as f64 + 1.0) / (RESAMPLES as f64 + 1.0)
 }
 
 impl Detection {
-    /// COCO's metrics over some of an evaluation's images.
-    fn figures(&self, tally: &Tally, images: impl Iterator<Item = usize>) -> CocoFigures {
-        let mut figures = DetectionEvaluation::new(self.data.classes.clone());
-        for image in images {
-            let (truths, detected) = &tally.images[image];
-            figures.add_image(truths, detected);
-        }
-        figures.coco()
-    }
-
     fn plan(&self, sample: usize, view: View, phase: &Phase) -> ScenePlan<'_> {
         let augmentation = phase.augmentation.of_scenes();
         let augmentation = if view.closing {
@@ -266,7 +292,7 @@ impl Task for Detection {
     }
 
     fn evaluation(&self, tally: &Tally) -> Evaluation {
-        let figures = self.figures(tally, 0..tally.images.len());
+        let figures = figures(&self.data.classes, tally.images.iter());
         Evaluation {
             loss: tally.objective.value(),
             losses: Vec::new(),
@@ -281,22 +307,9 @@ impl Task for Detection {
         None
     }
 
-    /// A paired bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16): the share of
-    /// sets of as many images, drawn from these with replacement, in which there is no gain.
     fn gain_p_value(&self, before: &Tally, after: &Tally) -> f64 {
-        let images = before.images.len();
-        let is_no_gain = |&resample: &u64| {
-            let mut random = stream(self.seed, resample, 0, Purpose::Resampling);
-            let drawn: Vec<usize> = (0..images).map(|_| below(&mut random, images)).collect();
-            let figure = |tally| self.figures(tally, drawn.iter().copied()).ap;
-            figure(after) <= figure(before)
-        };
-        let resamples: Vec<u64> = (0..RESAMPLES).collect();
-        let none = resamples
-            .par_iter()
-            .filter(|resample| is_no_gain(resample))
-            .count();
-        (none as f64 + 1.0) / (RESAMPLES as f64 + 1.0)
+        let classes = &self.data.classes;
+        gain_p_value(classes, &before.images, &after.images, self.seed)
     }
 }
 
