@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use warmstart_data::{Finding, Skipped};
 
-use warmstart_recipe::Phase;
+use warmstart_recipe::{Phase, Recipe};
 
 use crate::plan::Plan;
 use crate::record::EpochRecord;
@@ -51,6 +51,12 @@ pub enum Event<'a> {
     Plan(&'a Plan),
     /// The parameters are loaded; the text of the load report.
     Loaded(&'a str),
+    /// The folder of a run exists: what is said from here on belongs to this run, and so does what was said since the
+    /// last run ended.
+    Run {
+        /// The folder.
+        path: &'a Path,
+    },
     /// A phase begins or continues.
     Phase {
         /// The phase.
@@ -101,6 +107,10 @@ pub enum Event<'a> {
         summary: &'a Summary,
         /// Folder of the run.
         run: &'a Path,
+        /// Its recipe.
+        recipe: &'a Recipe,
+        /// Whether it has validation images of its own.
+        is_validated: bool,
     },
 }
 
@@ -111,6 +121,10 @@ pub struct Progress {
     pub epoch: usize,
     /// Epochs of the run.
     pub epochs: usize,
+    /// Epoch of its phase, from 1.
+    pub epoch_in_phase: usize,
+    /// Epochs of the phase.
+    pub epochs_in_phase: usize,
     /// Steps done in the epoch.
     pub step: usize,
     /// Steps of the epoch.

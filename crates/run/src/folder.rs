@@ -13,22 +13,26 @@ use warmstart_recipe::{Error, Keep, Key, Problem, Recipe, command, plain};
 use crate::atomic_file::{replace_by_copy, replace_file};
 use crate::checkpoint::{At, Checkpoints};
 use crate::data_files::DataFiles;
+use crate::doubts::{self, Doubt};
 use crate::event::{Event, Observer};
 use crate::kills::{EndCause, Kills};
 use crate::lock::{LOCK, Lock};
 use crate::plan::Plan;
 use crate::position;
 use crate::record::{EpochFigure, EpochRecord};
+use crate::results;
 use crate::summary::Summary;
+use crate::tensorboard;
 use crate::verdict::Candidates;
 
 const DATA_FILES: &str = "data-files.txt";
-const METRICS: &str = "metrics.jsonl";
+pub(crate) const METRICS: &str = "metrics.jsonl";
+const RESULTS: &str = "results.csv";
 const SUMMARY: &str = "summary.json";
-const PLAN: &str = "plan.json";
+pub(crate) const PLAN: &str = "plan.json";
 const RUNNING: &str = "running.json";
 /// Most bytes of a file of a run that is read whole: the list of several million images.
-const LARGEST_RECORD: u64 = 1 << 30;
+pub(crate) const LARGEST_RECORD: u64 = 1 << 30;
 
 /// The content of running.json, which exists while a run trains. If a run ended and left it, it tells why.
 #[derive(Serialize, Deserialize)]
@@ -169,17 +173,19 @@ impl RunFolder {
         data_files_of(&self.path)
     }
 
-    /// Rewrites metrics.jsonl from the history.
+    /// Rewrites metrics.jsonl from the history, and the files with the same metrics for spreadsheets and TensorBoard.
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn write_metrics(&self, history: &[EpochRecord]) -> Result<(), Error> {
+    pub fn write_metrics(&self, recipe: &Recipe, history: &[EpochRecord]) -> Result<(), Error> {
         let mut text = String::new();
         for record in history {
             text += &serde_json::to_string(record).expect("a record is plain data");
             text.push('\n');
         }
-        replace_file(&self.path.join(METRICS), text.as_bytes())
+        replace_file(&self.path.join(METRICS), text.as_bytes())?;
+        replace_file(&self.path.join(RESULTS), &results::table(history))?;
+        tensorboard::write(&self.path, recipe.task.metric(), history)
     }
 
     /// Rewrites summary.json.
@@ -196,12 +202,12 @@ impl RunFolder {
         summary_of(&self.path)
     }
 
-    /// Writes the doubt in the label of each training image, as comma-separated values.
+    /// Writes the doubt in the label of each training image, the most doubtful first.
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn write_doubts(&self, table: &[u8]) -> Result<(), Error> {
-        replace_file(&self.path.join(DOUBTS), table)
+    pub fn write_doubts(&self, doubts: &[Doubt]) -> Result<(), Error> {
+        replace_file(&self.path.join(DOUBTS), &doubts::table(doubts))
     }
 
     /// Saves the plan.
@@ -215,7 +221,7 @@ impl RunFolder {
 
     /// Reads the plan, if there is a sound one.
     pub fn plan(&self) -> Option<Plan> {
-        serde_json::from_str(&read_text(&self.path.join(PLAN), LARGEST_RECORD).ok()?).ok()
+        plan_of(&self.path)
     }
 
     /// Notes that a phase is being trained, until [`mark_ended`](Self::mark_ended).
@@ -303,6 +309,11 @@ pub fn data_files_of(run: &Path) -> Option<DataFiles> {
 /// The summary.json of a run, if there is a sound one.
 pub fn summary_of(run: &Path) -> Option<Summary> {
     serde_json::from_str(&read_text(&run.join(SUMMARY), LARGEST_RECORD).ok()?).ok()
+}
+
+/// The plan of a run, if there is a sound one.
+pub fn plan_of(run: &Path) -> Option<Plan> {
+    serde_json::from_str(&read_text(&run.join(PLAN), LARGEST_RECORD).ok()?).ok()
 }
 
 fn not_a_run(path: &Path) -> Error {

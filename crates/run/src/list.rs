@@ -101,7 +101,8 @@ fn search(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn is_run(folder: &Path) -> bool {
+/// Whether a folder is that of a run.
+pub fn is_run(folder: &Path) -> bool {
     let any = |names: [&str; 2]| names.iter().any(|name| folder.join(name).exists());
     // A recipe alone may be one that a user wrote.
     folder.join(CHECKPOINTS).is_dir() && any([RECIPE, LOCK])

@@ -80,6 +80,8 @@ struct EpochSteps<'a, T: Task> {
     source: Source<T::Target>,
     /// The epoch of the run, from 1.
     epoch: usize,
+    /// The epoch of the phase, from 1.
+    epoch_in_phase: usize,
     /// Steps of the phase before this epoch.
     steps_before: usize,
     /// Steps of the epoch.
@@ -127,6 +129,7 @@ impl<T: Task> Trainer<T> {
             frozen,
             source: frozen.training_source(&self.task, &self.data, phase, view),
             epoch,
+            epoch_in_phase: epoch_in_phase + 1,
             steps_before: epoch_in_phase * steps,
             steps,
             last_full: (order.len() / phase.batch).max(1),
@@ -197,6 +200,8 @@ impl<T: Task> Trainer<T> {
         observe(Event::Step(Progress {
             epoch: shared.epoch,
             epochs: self.recipe.epochs(),
+            epoch_in_phase: shared.epoch_in_phase,
+            epochs_in_phase: shared.step.phase.epochs,
             step,
             steps: shared.steps,
             loss,

@@ -7,7 +7,7 @@ use warmstart_data::{Fit, Sample, epoch_order, is_square};
 use warmstart_metrics::{McNemar, wilson};
 use warmstart_nn::Parameters;
 use warmstart_recipe::{Error, HeadLayers, NO_WEIGHTS, Recipe, Undecided};
-use warmstart_ridge::Solver;
+use warmstart_ridge::{LeftOut, Solver};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::EvaluationSplit;
@@ -36,6 +36,26 @@ pub fn judge<T: Task>(
     parameters: &Parameters,
     observe: Observer,
 ) -> Result<Vec<bool>, Error> {
+    let images = samples.len();
+    let left_out = left_out(trainer, fit, samples, parameters, observe)?;
+    Ok(left_out.map_or_else(|| vec![false; images], |left_out| left_out.right()))
+}
+
+/// What a regression on the features of all other `samples`, which have one class each, says of each of them, with
+/// images that fill the network's square by `fit`; `None` if a feature is not finite.
+///
+/// # Errors
+/// If an image cannot be read.
+///
+/// # Panics
+/// If an image of the task has several classes.
+pub fn left_out<T: Task>(
+    trainer: &Trainer<T>,
+    fit: Fit,
+    samples: Vec<Sample<T::Label>>,
+    parameters: &Parameters,
+    observe: Observer,
+) -> Result<Option<LeftOut>, Error> {
     let class_of = T::CLASS_OF.expect("an image has one class");
     let labels: Vec<usize> = samples
         .iter()
@@ -83,11 +103,7 @@ pub fn judge<T: Task>(
         true
     })?;
     let every: Vec<usize> = (0..layers.len()).collect();
-    let solution = solver.solve(&every);
-    Ok(solution.map_or_else(
-        || vec![false; labels.len()],
-        |solution| solution.left_out.right(),
-    ))
+    Ok(solver.solve(&every).map(|solution| solution.left_out))
 }
 
 /// At most `most` of the samples, drawn by the seed, in their order.

@@ -64,7 +64,7 @@ impl Commit {
             is_highest,
         }) = &self.finished
         {
-            run.write_metrics(&self.state.history)?;
+            run.write_metrics(&self.state.recipe, &self.state.history)?;
             if *is_highest {
                 run.write_kept(&summary.kept)?;
             }

@@ -46,6 +46,12 @@ impl<T: Task> Run<T> {
         observe(Event::Finished {
             summary: &summary,
             run: self.run.path(),
+            recipe: &self.trainer.recipe,
+            is_validated: !self
+                .trainer
+                .data
+                .evaluated(EvaluationSplit::Validation)
+                .is_empty(),
         });
         Ok(summary)
     }
@@ -219,7 +225,8 @@ impl<T: Task> Run<T> {
         }
         self.run.write_recipe(&self.trainer.recipe)?;
         self.run.write_data_files(&self.files)?;
-        self.run.write_metrics(&self.history)?;
+        self.run
+            .write_metrics(&self.trainer.recipe, &self.history)?;
         let Some(highest) = self.highest() else {
             return Ok(());
         };
