@@ -18,8 +18,8 @@ pub const COLOURS: [RGBColor; 6] = [
     RGBColor(230, 159, 0),
     RGBColor(0, 0, 0),
 ];
-/// The end of every picture, which marks it as warmstart's.
-const MARK: &str = "\n<!-- drawn by warmstart -->\n";
+/// The end of every picture and page, which marks it as warmstart's.
+pub const MARK: &str = "\n<!-- drawn by warmstart -->\n";
 /// Largest file, in bytes, that is searched for the mark.
 const LARGEST: u64 = 64 << 20;
 
@@ -27,8 +27,8 @@ const LARGEST: u64 = 64 << 20;
 pub type Drawn<'a> =
     Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>>;
 
-/// Refuses a path where a picture cannot be written, or where something is that is not a picture of warmstart's.
-/// To be called before the work that the picture shows.
+/// Refuses a path where a picture or a page cannot be written, or where something is that is neither of warmstart's.
+/// To be called before the work that it shows.
 ///
 /// # Errors
 /// If its folder is missing, or something else is there.

@@ -8,17 +8,15 @@ use warmstart_files::shown;
 use warmstart_metrics::mean_and_deviation;
 use warmstart_recipe::folds::{FOLD_COUNTS, FoldId};
 use warmstart_recipe::run_files::{RECIPE, fold_folder};
-use warmstart_recipe::{Draft, Error, Key, Problem, output_folder, resolve};
+use warmstart_recipe::{Draft, Error, Key, Problem, output_folder};
 use warmstart_run::event::{Event, Observer};
-use warmstart_run::folder::{recipe_of, summary_of};
+use warmstart_run::folder::recipe_of;
 use warmstart_run::record::EpochFigure;
 use warmstart_run::replace_file;
-use warmstart_run::summary::RunState;
 use warmstart_train::resources::Resources;
 
+use crate::complete::complete;
 use crate::recognise::settle_model;
-use crate::resume::{Changes, resume};
-use crate::train::train;
 
 /// File of the result, in the folder of the folds' runs.
 pub const RESULT: &str = "folds.json";
@@ -38,7 +36,7 @@ pub struct CrossValidation {
 /// Runs that exist already are resumed, or used as they are if they are finished.
 ///
 /// # Errors
-/// As [`train`]; the runs of earlier folds stay.
+/// As [`train`](crate::train::train); the runs of earlier folds stay.
 pub fn cross_validate(
     mut draft: Draft,
     out: Option<PathBuf>,
@@ -74,15 +72,11 @@ pub fn cross_validate(
             fold: Some(fold_id),
             ..draft.clone()
         };
-        let summary = if run.join(RECIPE).exists() {
-            require_same(&run, fold_id, &draft)?;
-            match summary_of(&run).filter(|summary| summary.state == RunState::Finished) {
-                Some(summary) => summary,
-                None => resume(&run, &Changes::default(), resources.clone(), observe)?,
-            }
-        } else {
-            train(draft, Some(run), resources.clone(), observe)?
-        };
+        if run.join(RECIPE).exists() {
+            require_fold(&run, fold_id)?;
+        }
+        let other = other("give the same as before");
+        let summary = complete(draft, &run, &other, resources.clone(), observe)?;
         kept.push(summary.kept);
     }
     let values: Vec<f64> = kept.iter().map(|figure| figure.value).collect();
@@ -97,24 +91,18 @@ pub fn cross_validate(
     Ok(result)
 }
 
-/// Refuses a run of another fold, or of another request.
-fn require_same(run: &Path, fold_id: FoldId, draft: &Draft) -> Result<(), Error> {
+/// Refuses a run of another fold.
+fn require_fold(run: &Path, fold_id: FoldId) -> Result<(), Error> {
     let (recipe, _) = recipe_of(run)?;
-    let other = |fix: &str| format!("{fix}, or another {}", Key::OUT);
-    if recipe.fold != Some(fold_id) {
-        let what = format!("it is not fold {} of {}", fold_id.number, fold_id.of);
-        let fix = format!("give the same {} as before", Key::FOLDS);
-        return Err(Problem::new(what).of_file(run).fix(other(&fix)).into());
+    if recipe.fold == Some(fold_id) {
+        return Ok(());
     }
-    let (asked, undecided) = resolve(draft.clone())?;
-    match undecided.differences(&asked, &recipe).first() {
-        None => Ok(()),
-        Some(difference) => {
-            let what = format!("it was requested with other options ({difference})");
-            Err(Problem::new(what)
-                .of_file(run)
-                .fix(other("give the same as before"))
-                .into())
-        }
-    }
+    let what = format!("it is not fold {} of {}", fold_id.number, fold_id.of);
+    let fix = format!("give the same {} as before", Key::FOLDS);
+    Err(Problem::new(what).of_file(run).fix(other(&fix)).into())
+}
+
+/// A fix, and the one that always helps.
+fn other(fix: &str) -> String {
+    format!("{fix}, or another {}", Key::OUT)
 }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use warmstart_models::Architecture;
 use warmstart_recipe::{Error, architecture};
+use warmstart_tasks::classify::{BESIDE, is_beside};
 use warmstart_tasks::detect::{Detection, Head};
+use warmstart_tasks::model_file::ModelInfo;
 use warmstart_tasks::task::Task as _;
 use warmstart_train::{IMAGENET_CLASSES, conventions, expectations, record_line};
 use warmstart_weights::{Inspection, Target, WeightFile};
@@ -17,7 +19,12 @@ const COCO_CLASSES: usize = 80;
 /// # Errors
 /// If it cannot be read, or has nothing under that prefix.
 pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
-    let file = warmstart_weights::read(path)?;
+    let mut file = warmstart_weights::read(path)?;
+    if ModelInfo::of(&file)?.is_some() {
+        // A copy of upper stages would look like a second network.
+        let beside = set_aside(&mut file);
+        file.set_aside.extend(beside);
+    }
     let mut inspection = guesses(&file, None, prefix)?;
     let best = inspection.guesses.first();
     if let (Some(known), Some(best)) = (&inspection.architecture, best) {
@@ -27,6 +34,19 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
         inspection.record = Some(record_line(&network));
     }
     Ok(inspection)
+}
+
+/// Takes the tensors that lie beside the ordinary model out of a file that warmstart wrote: how many there are of each
+/// kind, in words.
+fn set_aside(file: &mut WeightFile) -> Vec<String> {
+    let counted = BESIDE.iter().filter_map(|(prefix, what)| {
+        let names = file.tensors.keys().filter(|name| name.starts_with(prefix));
+        let count = names.count();
+        (count > 0).then(|| format!("{prefix} ({what}, {count} tensors)"))
+    });
+    let counted = counted.collect();
+    file.tensors.retain(|name, _| !is_beside(name));
+    counted
 }
 
 /// The record that a file of that convention's names is taken for.

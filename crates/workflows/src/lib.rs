@@ -3,18 +3,24 @@
 //! Each takes a request, calls the crates below in the order of execution, and returns a result. Progress is reported
 //! as events; nothing here prints.
 
+pub mod compare;
+mod complete;
 pub mod convert;
 pub mod cross_validate;
+pub mod demo;
 pub mod export;
 pub mod init_check;
 pub mod inspect;
+pub mod labels;
 pub mod lr_find;
 pub mod models;
 pub mod named_weights;
+pub mod new_recipe;
 pub mod plan;
 mod prepare;
 pub mod rank;
 mod recognise;
+pub mod report;
 pub mod resume;
 pub mod run_data;
 pub mod train;

@@ -193,6 +193,8 @@ fn steps<T: Task>(
             observe(Event::Step(Progress {
                 epoch: current.number + 1,
                 epochs: trainer.recipe.phases.len(),
+                epoch_in_phase: 1,
+                epochs_in_phase: 1,
                 step: losses.len(),
                 steps: most,
                 loss,

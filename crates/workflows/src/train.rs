@@ -7,7 +7,7 @@ use warmstart_recipe::{
     Draft, Error, Key, Problem, Recipe, Undecided, absolute, output_folder, resolve,
 };
 use warmstart_run::data_files::DataFiles;
-use warmstart_run::event::Observer;
+use warmstart_run::event::{Event, Observer};
 use warmstart_run::folder::RunFolder;
 use warmstart_run::summary::Summary;
 use warmstart_tasks::task::Task;
@@ -61,6 +61,7 @@ fn train_task<T: Task>(
     let plan = automatic::choose(&mut trainer, undecided, &initial.parameters, observe)?;
     let folder = RunFolder::create(out)?;
     folder.begin(&trainer.recipe, &initial.report, &files)?;
+    observe(Event::Run { path: out });
     Run::new(trainer, folder, files, initial.parameters)
         .with_plan(plan)?
         .run(observe)

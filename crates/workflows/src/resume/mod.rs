@@ -44,6 +44,7 @@ pub fn resume(
     observe: Observer,
 ) -> Result<Summary, Error> {
     let (folder, recipe) = RunFolder::open(path, observe)?;
+    observe(Event::Run { path });
     let request = Request {
         path,
         folder,

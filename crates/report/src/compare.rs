@@ -1,0 +1,142 @@
+//! The page that shows runs side by side.
+
+use std::path::Path;
+
+use maud::{Markup, html};
+use warmstart_files::shown;
+use warmstart_metrics::Interval;
+use warmstart_run::record::EpochRecord;
+use warmstart_workflows::compare::{Compared, Comparison};
+use warmstart_workflows::report::Pictures;
+
+use crate::Error;
+use crate::page::{Chart, Series, document, duration, percent};
+use crate::run_report::write_page;
+
+/// Writes the page of a comparison.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_comparison(path: &Path, comparison: &Comparison) -> Result<(), Error> {
+    let body = html! {
+        main {
+            h1 { "Comparison of " (comparison.lines.len()) " runs" }
+            p.answer { (sentence(comparison)) }
+            (table(comparison))
+            (curves(comparison))
+            (differences(comparison))
+        }
+    };
+    write_page(path, &document("Comparison", &body, &Pictures::default()))
+}
+
+fn sentence(comparison: &Comparison) -> String {
+    let [first, others @ ..] = &comparison.lines[..] else {
+        return String::new();
+    };
+    let figure = format!(
+        "{} has {} {}",
+        shown(&first.run),
+        first.metric,
+        percent(first.value)
+    );
+    if !comparison.same_images {
+        return format!(
+            "{figure}. The runs were measured on different images, so the differences cannot be tested."
+        );
+    }
+    let sure = others
+        .iter()
+        .filter(|other| other.p_value.is_some_and(|p| p < 0.05))
+        .count();
+    match others.len() {
+        0 => format!("{figure}."),
+        count => format!(
+            "{figure}. It is surely better (p < 0.05, on the same images) than {sure} of the other {count}."
+        ),
+    }
+}
+
+fn table(comparison: &Comparison) -> Markup {
+    let interval = |line: &Compared| {
+        let words =
+            |interval: Interval| format!("{} to {}", percent(interval.low), percent(interval.high));
+        line.interval.map_or("–".to_owned(), words)
+    };
+    html! {
+        section #table {
+            h2 { "Figures" }
+            div.wide {
+                table {
+                    thead { tr {
+                        th { "run" } th { "network" } th { (comparison.lines[0].metric) } th { "95%" } th { "p" }
+                        th { "epochs" } th { "time" } th { "memory" }
+                    } }
+                    tbody {
+                        @for line in &comparison.lines {
+                            tr {
+                                td { (shown(&line.run)) } td { (line.model) } td { (percent(line.value)) }
+                                td { (interval(line)) }
+                                td { (line.p_value.map_or("–".to_owned(), |p| format!("{p:.3}"))) }
+                                td { (line.epochs) } td { (duration(line.seconds)) }
+                                td { (format!("{:.0} MB", line.peak_mb)) }
+                            }
+                        }
+                    }
+                }
+            }
+            p.note {
+                "p is the chance of a difference from the first run at least this large if both were equal."
+            }
+        }
+    }
+}
+
+fn curves(comparison: &Comparison) -> Markup {
+    let chart = |title: &str, axis, value: fn(&EpochRecord) -> f64| {
+        let series = comparison.reports.iter().map(|report| Series {
+            name: shown(&report.files.run),
+            points: report
+                .files
+                .history
+                .iter()
+                .map(|record| [record.epoch as f64, value(record)])
+                .collect(),
+        });
+        Chart {
+            title: title.to_owned(),
+            axes: ["epoch", axis],
+            series: series.collect(),
+            bands: Vec::new(),
+            mark: None,
+            is_logarithmic: false,
+            at_least: None,
+        }
+    };
+    html! {
+        section #curves {
+            h2 { "Curves" }
+            div.grid {
+                (chart(&comparison.lines[0].metric, "share", |record| record.metric).figure())
+                (chart("Validation loss", "loss", |record| record.val_loss).figure())
+                (chart("Training loss", "loss", |record| record.train_loss).figure())
+            }
+        }
+    }
+}
+
+fn differences(comparison: &Comparison) -> Markup {
+    html! {
+        section #differences {
+            h2 { "Options that differ from the first run's" }
+            @for line in comparison.lines.iter().skip(1) {
+                details open {
+                    summary { (shown(&line.run)) }
+                    @if line.differences.is_empty() { p.note { "None." } } @else {
+                        ul { @for difference in &line.differences { li { (difference) } } }
+                    }
+                }
+            }
+        }
+    }
+}

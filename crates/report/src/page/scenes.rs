@@ -1,0 +1,106 @@
+//! A detector's answers: metrics, classes, precision-recall curves, and pictures.
+
+use maud::{Markup, html};
+use warmstart_metrics::PrecisionRecall;
+use warmstart_workflows::report::{Pictures, Scenes};
+
+use super::chart::{Chart, Series};
+use super::gallery::picture;
+
+/// Most classes whose curve is drawn, in charts of so many.
+const CURVES: usize = 24;
+const OF_CHART: usize = 6;
+
+/// The sections on a detector's answers.
+pub fn scenes(scenes: &Scenes, pictures: &Pictures) -> Markup {
+    html! {
+        (table(scenes))
+        (curves(scenes))
+        (shown(scenes, pictures))
+    }
+}
+
+fn value(figure: Option<f64>) -> String {
+    figure.map_or("–".to_owned(), |figure| format!("{figure:.3}"))
+}
+
+fn table(scenes: &Scenes) -> Markup {
+    let coco = scenes.figures.coco();
+    let mut classes = scenes.figures.per_class();
+    classes.sort_by(|one, other| one.ap.unwrap_or(2.0).total_cmp(&other.ap.unwrap_or(2.0)));
+    html! {
+        section #classes {
+            h2 { "Classes, the worst first" }
+            p.note {
+                (scenes.paths.len()) " validation images: mAP@[.5:.95] " (value(coco.ap)) ", mAP@.5 " (value(coco.ap_50))
+                ", of small objects " (value(coco.ap_small)) ", medium " (value(coco.ap_medium)) ", large "
+                (value(coco.ap_large)) "."
+            }
+            div.wide {
+                table {
+                    thead { tr { th { "class" } th { "objects" } th { "AP@[.5:.95]" } th { "AP@.5" } } }
+                    tbody {
+                        @for class in &classes {
+                            tr {
+                                td { (class.class) } td { (class.truths) } td { (value(class.ap)) }
+                                td { (value(class.ap_50)) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn curves(scenes: &Scenes) -> Markup {
+    let curves = scenes.figures.curves(0.5).unwrap_or_default();
+    let shown = &curves[..curves.len().min(CURVES)];
+    let series = |curve: &PrecisionRecall| Series {
+        name: curve.class.clone(),
+        points: curve
+            .points
+            .iter()
+            .map(|point| [point.recall, point.precision])
+            .collect(),
+    };
+    let chart = |curves: &[PrecisionRecall]| Chart {
+        title: "Precision by recall".into(),
+        axes: ["recall", "precision"],
+        series: curves.iter().map(series).collect(),
+        bands: Vec::new(),
+        mark: None,
+        is_logarithmic: false,
+        at_least: Some([0.0, 1.0]),
+    };
+    html! {
+        section #precision-recall {
+            h2 { "Precision and recall" }
+            p.note {
+                "At an overlap (IoU) of 0.5. "
+                @if shown.len() < curves.len() { "The first " (shown.len()) " of " (curves.len()) " classes." }
+            }
+            div.grid { @for part in shown.chunks(OF_CHART) { (chart(part).figure()) } }
+        }
+    }
+}
+
+fn shown(scenes: &Scenes, pictures: &Pictures) -> Markup {
+    html! {
+        section #pictures-found {
+            h2 { "Labels and finds" }
+            p.note {
+                "Left the label, right what the model finds with a score of 0.25 or more: images with the most errors \
+                 first, then others, evenly spread."
+            }
+            @for image in &scenes.shown {
+                div.pair {
+                    (picture(image.truth, "scene", pictures, &html! { "label" }))
+                    (picture(image.found, "scene", pictures, &html! {
+                        (image.missed) " missed, " (image.wrong) " wrong"
+                    }))
+                }
+            }
+        }
+    }
+}

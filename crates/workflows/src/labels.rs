@@ -1,0 +1,94 @@
+//! `warmstart data labels`: the images of a data set whose labels the others speak against.
+
+use std::path::PathBuf;
+
+use warmstart_data::{Dataset, Sample};
+use warmstart_metrics::label_doubts;
+use warmstart_recipe::{Draft, Error, Problem, resolve};
+use warmstart_run::doubts::Doubt;
+use warmstart_run::event::{Event, Observer};
+use warmstart_tasks::classify::Classification;
+use warmstart_tasks::task::Task as _;
+use warmstart_tasks::task_data::TaskData;
+use warmstart_tasks::with_task;
+use warmstart_train::initial_weights::initial_weights;
+use warmstart_train::linear_probe::{choose_fit, left_out};
+use warmstart_train::open_data::open_data;
+use warmstart_train::resources::Resources;
+use warmstart_train::trainer::Trainer;
+
+use crate::recognise::settle_model;
+
+/// A request to judge the labels of a data set without a run.
+pub struct Request {
+    /// Folder of class folders, or a list.
+    pub data: PathBuf,
+    /// Pretrained file, or name of published weights; `None` for the default.
+    pub weights: Option<String>,
+    /// The architecture, where the weights do not tell.
+    pub model: Option<String>,
+    /// Edge of the image in pixels, if it is not the architecture's own.
+    pub image_size: Option<usize>,
+}
+
+/// The doubt in the label of each image of a data set, the most doubtful first: what a head says that is solved on the
+/// frozen features of all other images, of whichever split. Of a large data set, an even sample is judged.
+///
+/// # Errors
+/// If the weights or the data cannot be read, or the data have no classes.
+pub fn labels(
+    request: &Request,
+    resources: Resources,
+    observe: Observer,
+) -> Result<Vec<Doubt>, Error> {
+    let mut draft = Draft {
+        data: Some(request.data.clone()),
+        weights: request.weights.clone(),
+        model: request.model.clone(),
+        image_size: request.image_size,
+        // No image is held out.
+        val_split: Some(0.0),
+        ..Draft::default()
+    };
+    settle_model(&mut draft, observe)?;
+    let (recipe, undecided) = resolve(draft)?;
+    if with_task!(recipe.task, T => T::CLASS_OF.is_none()) {
+        return Err(
+            Problem::new("it holds boxes, and labels are judged of classes")
+                .of_file(&request.data)
+                .fix("give a folder of class folders; `warmstart data check` reports on boxes")
+                .into(),
+        );
+    }
+    let data = open_data::<Classification>(&recipe, observe)?;
+    let samples = all_images(&data);
+    let images = TaskData::new(data, &recipe, Classification::CLASS_OF)?;
+    let mut trainer = Trainer::<Classification>::new(recipe, images, resources)?;
+    let parameters = initial_weights(&trainer, observe)?.parameters;
+    choose_fit(&mut trainer, &undecided, &parameters, observe)?;
+    let fit = trainer.recipe.fit;
+    let judged = left_out(&trainer, fit, samples.clone(), &parameters, observe)?;
+    let judged = judged.ok_or_else(|| {
+        Error::non_finite("a feature of the frozen backbone is not finite")
+            .fix("take other weights: these give no finite results on the images")
+    })?;
+    if judged.images.len() < samples.len() {
+        observe(Event::Note(format!(
+            "{} of {} labels are judged, evenly spread; all images speak",
+            judged.images.len(),
+            samples.len()
+        )));
+    }
+    let doubts = label_doubts(&judged.probabilities, &judged.labels, judged.classes);
+    let named = doubts.iter().map(|doubt| {
+        let path = &samples[judged.images[doubt.image]].path;
+        Doubt::new(doubt, path, &trainer.recipe.data, &trainer.data.classes)
+    });
+    Ok(named.collect())
+}
+
+/// The images of all splits.
+fn all_images(data: &Dataset) -> Vec<Sample> {
+    let test = data.test.as_deref().unwrap_or_default();
+    [&data.train[..], &data.validation, test].concat()
+}
