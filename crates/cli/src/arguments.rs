@@ -1,13 +1,18 @@
 //! Every command and flag, with its help.
 
 mod choices;
+mod demo;
 mod export;
+mod groups;
 mod initialization;
+mod labels;
 mod machine;
 mod manual;
+mod new;
 mod options;
 mod parsing;
 mod rank;
+mod report;
 mod serve;
 mod train;
 mod weights;
@@ -17,17 +22,21 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use choices::{DataSplit, Layout};
-use choices::{csv, image_size, share, svg, text_path};
+use choices::{csv, image_size, json_lines, share, svg, text_path};
+pub use demo::Demo;
 pub use export::{Export, PreprocessingPlace};
 pub use initialization::InitCheck;
+pub use labels::DataLabels;
 pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
 pub use manual::{Completions, Man};
+pub use new::New;
 pub use options::{ResumeOptions, TrainOptions};
 use options::{documentation, value_of};
 pub use parsing::arguments;
 pub use rank::Rank;
+pub use report::{Compare, Report};
 pub use serve::Serve;
-pub use train::{LrFind, Plan, Resume, Runs, Train};
+pub use train::{LrFind, Plan, Resume, Runs, Train, TrainRun};
 pub use weights::{
     Inspect, Models, Weights, WeightsCommand, WeightsConvert, WeightsDiff, WeightsGet, WeightsList,
 };
@@ -47,8 +56,12 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// See what pretraining buys: real runs on pictures made on the spot, without a download
+    Demo(Demo),
+    /// Write a commented recipe for a data set
+    New(New),
     /// Train a model: freeze, then thaw
-    Train(Box<Train>),
+    Train(Box<TrainRun>),
     /// Continue a run from its last checkpoint
     Resume(Resume),
     /// List runs with their state and the command that resumes each
@@ -62,6 +75,10 @@ pub enum Command {
     /// Measure steps for a plan
     #[command(hide = true)]
     Probe,
+    /// Make the page that shows a run: curves, mistakes, and what would help
+    Report(Report),
+    /// Compare runs: figures, curves, and whether they differ by more than luck
+    Compare(Compare),
     /// Evaluate a model on labelled images
     Eval(Eval),
     /// Classify images, or find the objects in them
@@ -72,7 +89,7 @@ pub enum Command {
     Export(Export),
     /// Show the effect of an initialization on signal and gradient, layer by layer
     InitCheck(InitCheck),
-    /// Check or convert detection data
+    /// Check or convert detection data, or list doubtful labels
     Data(Data),
     /// List networks, or what each costs on this machine
     Models(Models),
@@ -91,6 +108,7 @@ pub enum Command {
 Examples:
   warmstart eval runs/pets                      the run's own validation images
   warmstart eval runs/pets --data pets/test
+  warmstart eval runs/pets --csv pets.csv --mistakes wrong/
   warmstart eval runs/street --data street/ --split test
 
 For a detector, it prints the metrics of COCO and of Pascal VOC.")]
@@ -105,6 +123,16 @@ pub struct Eval {
     /// Split of the run's own images, or of a data set with boxes [default: val]
     #[arg(long)]
     pub split: Option<DataSplit>,
+    /// Write a table with a row for each image; for a detector, for each object that it finds
+    #[arg(long, value_name = "FILE.csv", value_parser = csv)]
+    pub csv: Option<PathBuf>,
+    /// Write a JSON object for each image, one per line
+    #[arg(long, value_name = "FILE.jsonl", value_parser = json_lines)]
+    pub lines: Option<PathBuf>,
+    /// Classifier: link or copy the images that it gets wrong to DIR/<true class>/<predicted class>/; the folder must be
+    /// empty or not exist
+    #[arg(long, value_name = "DIR")]
+    pub mistakes: Option<PathBuf>,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -176,6 +204,8 @@ pub enum DataCommand {
     Check(DataCheck),
     /// Write a detection data set in another layout
     Convert(DataConvert),
+    /// List the images whose label the others speak against
+    Labels(DataLabels),
 }
 
 #[derive(Args)]
@@ -218,10 +248,14 @@ impl Command {
     /// Whether results and errors are printed as JSON.
     pub fn prints_json(&self) -> bool {
         match self {
+            Self::Demo(arguments) => arguments.json,
+            Self::Train(arguments) => arguments.screen.prints_json(),
+            Self::Resume(arguments) => arguments.screen.prints_json(),
             Self::Runs(arguments) => arguments.json,
             Self::Plan(arguments) => arguments.json,
             Self::LrFind(arguments) => arguments.json,
             Self::Rank(arguments) => arguments.json,
+            Self::Compare(arguments) => arguments.json,
             Self::Eval(arguments) => arguments.json,
             Self::Predict(arguments) => arguments.json,
             Self::Export(arguments) => arguments.json,
@@ -229,6 +263,7 @@ impl Command {
             Self::Data(arguments) => match &arguments.command {
                 DataCommand::Check(arguments) => arguments.json,
                 DataCommand::Convert(_) => false,
+                DataCommand::Labels(arguments) => arguments.json,
             },
             Self::Models(arguments) => arguments.json,
             Self::Weights(arguments) => match &arguments.command {
@@ -238,9 +273,9 @@ impl Command {
                 WeightsCommand::Convert(_) => false,
                 WeightsCommand::Diff(arguments) => arguments.json,
             },
-            Self::Train(_)
-            | Self::Resume(_)
+            Self::New(_)
             | Self::Probe
+            | Self::Report(_)
             | Self::Cache(_)
             | Self::Serve(_)
             | Self::Completions(_)

@@ -4,6 +4,7 @@ use textwrap::Options;
 use warmstart_data::Finding;
 
 use crate::printing::printed;
+use crate::text_table::{columns as width_of, padded};
 
 /// Fewest columns of a sentence, however narrow the terminal.
 const NARROWEST: usize = 30;
@@ -12,7 +13,7 @@ const NARROWEST: usize = 30;
 /// terminal, a finding is one line, which can be searched for.
 pub fn table(findings: &[Finding], columns: Option<usize>) -> Vec<String> {
     let widest = |of: fn(&Finding) -> &str| {
-        let widths = findings.iter().map(|finding| of(finding).chars().count());
+        let widths = findings.iter().map(|finding| width_of(of(finding)));
         widths.max().unwrap_or(0)
     };
     let (what, count) = (
@@ -20,13 +21,17 @@ pub fn table(findings: &[Finding], columns: Option<usize>) -> Vec<String> {
         widest(|finding| &finding.count),
     );
     let rows = findings.iter().flat_map(|finding| {
-        let begin = format!("  {:what$}  {:>count$}  ", finding.what, finding.count);
+        let begin = format!(
+            "  {}  {}  ",
+            padded(finding.what, what, false),
+            padded(&finding.count, count, true)
+        );
         let sentence = printed(&finding.sentence);
         let Some(columns) = columns else {
             return vec![begin + &sentence];
         };
-        let indent = " ".repeat(begin.len());
-        let options = Options::new(columns.max(begin.len() + NARROWEST))
+        let indent = " ".repeat(width_of(&begin));
+        let options = Options::new(columns.max(width_of(&begin) + NARROWEST))
             .initial_indent(&begin)
             .subsequent_indent(&indent)
             .break_words(false);

@@ -7,6 +7,7 @@ mod picture_bar;
 mod plan_table;
 mod printing;
 mod progress;
+mod run_pages;
 mod signals;
 mod text_table;
 
@@ -39,6 +40,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
     signals::survive_size_limit()?;
     commands::simd_level()?;
     match arguments.command {
+        Command::Demo(arguments) => commands::demo::demo(&arguments),
+        Command::New(arguments) => commands::new::new(&arguments),
         Command::Train(arguments) => commands::train::train(*arguments),
         Command::Resume(arguments) => commands::train::resume(arguments),
         Command::Runs(arguments) => commands::runs::runs(arguments),
@@ -46,6 +49,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::LrFind(arguments) => commands::lr_find::lr_find(*arguments),
         Command::Rank(arguments) => commands::rank::rank(arguments),
         Command::Probe => commands::plan::probe(),
+        Command::Report(arguments) => commands::report::report(arguments),
+        Command::Compare(arguments) => commands::report::compare(arguments),
         Command::Eval(arguments) => commands::eval::eval(arguments),
         Command::Predict(arguments) => commands::predict::predict(arguments),
         Command::Export(arguments) => commands::export::export(arguments),

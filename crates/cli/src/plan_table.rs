@@ -1,51 +1,115 @@
-//! The plan of a run as a table.
+//! The plan of a run as a table, which fits 80 columns, or as lines for each phase where the terminal is narrow.
 
-use warmstart_run::plan::Plan;
+use warmstart_run::plan::{PhasePlan, Plan};
 
-/// The plan as a table, with its notes.
-pub fn plan_lines(plan: &Plan) -> Vec<String> {
-    let budget = match plan.budget_mb {
-        Some(budget) => format!("{budget:.0} MB, set by {}", plan.budget_set_by),
-        None => "unknown on this system".into(),
-    };
-    let mut lines = vec![
-        format!("plan: memory limit {budget}"),
-        row([
-            "phase",
-            "trains",
-            "trainable",
-            "total",
-            "batch",
-            "micro-batch",
-            "steps",
-            "memory",
-            "time (approx.)",
-        ]),
-    ];
-    for phase in &plan.phases {
-        let memory = format!(
-            "{:.0} MB ({:.0} + {:.1} per image)",
-            phase.planned_mb, phase.base_mb, phase.per_image_mb
-        );
-        let fields = [
-            phase.name.clone(),
-            phase.train.to_string(),
-            thousands(phase.trained),
-            thousands(phase.trained + phase.frozen),
-            phase.batch.to_string(),
-            phase.micro_batch.to_string(),
-            match phase.steps_per_epoch {
-                0 => "solved".to_owned(),
-                steps => format!("{} × {steps}", phase.epochs),
-            },
-            memory,
-            duration(phase.seconds),
-        ];
-        lines.push(row(fields.each_ref().map(String::as_str)));
+use crate::text_table::{columns, rows};
+
+/// Fewest columns of a table; below, each phase is a block of lines.
+const NARROW: usize = 60;
+
+/// The plan for a terminal of so many columns, with its notes.
+pub fn plan_lines(plan: &Plan, width: usize) -> Vec<String> {
+    let mut lines = heading(plan, width);
+    let table = table(plan);
+    if width >= NARROW && table.iter().all(|line| columns(line) <= width) {
+        lines.extend(table);
+    } else {
+        lines.extend(plan.phases.iter().flat_map(block));
     }
     lines.extend(cache_line(plan));
     lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
     lines
+}
+
+/// The memory limit, and what sets it: a line, or two where that is too long.
+fn heading(plan: &Plan, width: usize) -> Vec<String> {
+    let Some(budget) = plan.budget_mb else {
+        return vec!["plan: memory limit unknown on this system".to_owned()];
+    };
+    let limit = format!("plan: memory limit {budget:.0} MB");
+    let set_by = format!("set by {}", plan.budget_set_by);
+    let line = format!("{limit}, {set_by}");
+    if columns(&line) <= width {
+        vec![line]
+    } else {
+        vec![limit, format!("  {set_by}")]
+    }
+}
+
+/// Two lines for each phase, below the names of the columns.
+fn table(plan: &Plan) -> Vec<String> {
+    let head = [
+        "phase", "trains", "batch", "micro", "steps", "memory", "time",
+    ]
+    .map(str::to_owned);
+    let cells = plan.phases.iter().map(|phase| {
+        [
+            phase.name.clone(),
+            phase.train.to_string(),
+            phase.batch.to_string(),
+            phase.micro_batch.to_string(),
+            steps(phase),
+            format!("{:.0} MB", phase.planned_mb),
+            format!("~{}", duration(phase.seconds)),
+        ]
+    });
+    let mut table = rows(&head, cells)
+        .into_iter()
+        .map(|line| format!("  {line}"));
+    let mut lines: Vec<String> = table.next().into_iter().collect();
+    for (line, phase) in table.zip(&plan.phases) {
+        lines.push(line);
+        lines.push(format!(
+            "      {} values; {}",
+            values(phase),
+            per_image(phase)
+        ));
+    }
+    lines
+}
+
+/// A phase in lines that fit 40 columns.
+fn block(phase: &PhasePlan) -> Vec<String> {
+    let lines = [
+        ("trains", phase.train.to_string()),
+        ("values", values(phase)),
+        (
+            "batch",
+            format!("{}, micro-batch {}", phase.batch, phase.micro_batch),
+        ),
+        ("steps", steps(phase)),
+        ("memory", format!("{:.0} MB", phase.planned_mb)),
+        ("of it", per_image(phase)),
+        ("time", format!("~{}", duration(phase.seconds))),
+    ]
+    .map(|(name, value)| format!("    {name}: {value}"));
+    let name = format!("  {}", phase.name);
+    [name].into_iter().chain(lines).collect()
+}
+
+/// The trained values of all.
+fn values(phase: &PhasePlan) -> String {
+    format!(
+        "{} of {}",
+        thousands(phase.trained),
+        thousands(phase.trained + phase.frozen)
+    )
+}
+
+/// The two parts of a phase's memory.
+fn per_image(phase: &PhasePlan) -> String {
+    format!(
+        "{:.0} MB + {:.1} per image",
+        phase.base_mb, phase.per_image_mb
+    )
+}
+
+/// Epochs and steps of each.
+fn steps(phase: &PhasePlan) -> String {
+    match phase.steps_per_epoch {
+        0 => "solved".to_owned(),
+        steps => format!("{} × {steps}", phase.epochs),
+    }
 }
 
 /// The size on disk of the features that phases keep.
@@ -55,24 +119,6 @@ fn cache_line(plan: &Plan) -> Option<String> {
         .map(|phase| format!("{} {:.1} MB", phase.name, phase.cached_mb))
         .collect();
     (!sizes.is_empty()).then(|| format!("cached features on disk: {}", sizes.join(", ")))
-}
-
-fn row(
-    [
-        phase,
-        trains,
-        trainable,
-        total,
-        batch,
-        micro_batch,
-        steps,
-        memory,
-        time,
-    ]: [&str; 9],
-) -> String {
-    format!(
-        "  {phase:12} {trains:>12} {trainable:>10} {total:>10} {batch:>5} {micro_batch:>11} {steps:>9} {memory:>30} {time:>14}"
-    )
 }
 
 fn duration(seconds: f64) -> String {
@@ -98,6 +144,50 @@ pub fn thousands(value: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn plan() -> Plan {
+        let phase = |name: &str, trained: usize, steps_per_epoch: usize| PhasePlan {
+            name: name.into(),
+            train: "from:features.18".parse().expect("a part"),
+            trained,
+            frozen: 23_577_544 - trained,
+            epochs: 14,
+            steps_per_epoch,
+            batch: 32,
+            micro_batch: 16,
+            lr: 1e-3,
+            base_mb: 1461.0,
+            per_image_mb: 86.1,
+            planned_mb: 2938.0,
+            waits_for_writes: false,
+            cached_mb: 0.0,
+            seconds: 1860.0,
+        };
+        Plan {
+            budget_mb: Some(1000.0),
+            budget_set_by: "--memory".into(),
+            phases: vec![
+                phase("freeze", 16_392, 0),
+                phase("extension-2", 23_524_424, 1000),
+            ],
+            notes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_table_fits_80_columns_and_the_lines_fit_40() {
+        for (width, least) in [(80, 6), (59, 17), (40, 18)] {
+            let lines = plan_lines(&plan(), width);
+            assert_eq!(lines.len(), least, "{lines:#?}");
+            let widest = lines.iter().map(|line| columns(line)).max();
+            assert!(widest <= Some(width), "{lines:#?}");
+        }
+        let lines = plan_lines(&plan(), 80);
+        assert!(
+            lines[2].contains("solved") && lines[5].contains("1461 MB + 86.1 per image"),
+            "{lines:#?}"
+        );
+    }
 
     #[test]
     fn values_are_grouped_in_thousands() {

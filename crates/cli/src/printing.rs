@@ -1,8 +1,9 @@
 //! Lines for people, and JSON for programs: everything that is printed goes through here. Whatever names of files and
 //! classes hold, they neither break a line nor send commands to the terminal. Options are spelled as flags.
 
-use std::io::{self, Write, stderr};
+use std::io::{self, Write, stderr, stdout};
 
+use console::Term;
 use serde::Serialize;
 use warmstart_files::one_line;
 use warmstart_recipe::{has_flag, spell};
@@ -49,6 +50,28 @@ pub fn lines(out: &mut impl Write, text: &str) -> io::Result<()> {
 /// Prints one line to standard error, whether or not anyone reads it.
 pub fn print_to_stderr(text: impl AsRef<str>) {
     let _ = line(&mut stderr(), text);
+}
+
+/// Prints one line to standard output, whether or not anyone reads it.
+pub fn print_to_stdout(text: impl AsRef<str>) {
+    let _ = line(&mut stdout(), text);
+}
+
+/// Columns of tables where no terminal shows them.
+pub const USUAL_COLUMNS: usize = 80;
+
+/// Columns of the terminal that shows standard output; `None` if none does.
+pub fn stdout_columns() -> Option<usize> {
+    columns(&Term::stdout())
+}
+
+/// Columns of the terminal that shows standard error; `None` if none does.
+pub fn stderr_columns() -> Option<usize> {
+    columns(&Term::stderr())
+}
+
+fn columns(terminal: &Term) -> Option<usize> {
+    terminal.is_term().then(|| usize::from(terminal.size().1))
 }
 
 #[cfg(test)]

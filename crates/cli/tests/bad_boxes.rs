@@ -7,7 +7,7 @@ mod scenes;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::warmstart;
+use common::{Said, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use scenes::{picture, shapes, train, write_annotations};
@@ -68,12 +68,12 @@ fn every_bad_label_is_named_and_training_goes_on() {
     );
     train(&data, &dir.path().join("run"))
         .success()
-        .stderr(contains("out-of-range.txt").and(contains("line 1")))
-        .stderr(contains("not-a-number.txt"))
-        .stderr(contains("no-box"))
-        .stderr(contains("outside.txt"))
-        .stderr(contains("words.txt"))
-        .stderr(contains("3 classes, 7 training images, 1 validation"));
+        .said(contains("out-of-range.txt").and(contains("line 1")))
+        .said(contains("not-a-number.txt"))
+        .said(contains("no-box"))
+        .said(contains("outside.txt"))
+        .said(contains("words.txt"))
+        .said(contains("3 classes, 7 training images, 1 validation"));
     let check = warmstart()
         .args(["data", "check", "--json"])
         .arg(&data)
@@ -113,8 +113,8 @@ fn a_missing_image_and_a_huge_one_do_not_stop_a_run() {
     write_annotations(&data, "train", &images, &annotations);
     train(&data, &dir.path().join("run"))
         .success()
-        .stderr(contains("gone.png"))
-        .stderr(contains("5 training images"));
+        .said(contains("gone.png"))
+        .said(contains("5 training images"));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn an_unread_layout_is_named_and_a_tool_s_is_trained_on() {
     }
     train(&data, &dir.path().join("run"))
         .success()
-        .stderr(contains("3 classes, 4 training images"));
+        .said(contains("3 classes, 4 training images"));
     for split in ["train", "val"] {
         fs::remove_file(data.join(split).join("_annotations.coco.json")).unwrap();
     }

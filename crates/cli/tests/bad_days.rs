@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 
 use common::{data, outcome, pictures, small_run, warmstart};
 use predicates::prelude::*;
@@ -35,8 +35,8 @@ fn after(commands: &str, arguments: &[&str], run: &Path) -> Child {
         .args(["-c", &format!("{commands}; exec \"$0\" \"$@\"")])
         .arg(assert_cmd::cargo::cargo_bin("warmstart"))
         .args(arguments)
+        .stdout(log.try_clone().unwrap())
         .stderr(log)
-        .stdout(Stdio::null())
         .spawn()
         .unwrap()
 }

@@ -51,7 +51,7 @@ impl Setup {
             .arg("--out")
             .arg(&out);
         let output = command.args(flags).assert().success();
-        let text = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+        let text = common::said(output.get_output());
         (out, text)
     }
 
@@ -62,6 +62,7 @@ impl Setup {
         command
             .arg("--cache")
             .arg(self.cache())
+            .stdout(Stdio::null())
             .stderr(Stdio::null());
         command
     }

@@ -7,7 +7,7 @@ mod process;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{CLASSES, copy, data, metrics, outcome, pictures, pretrained, warmstart};
+use common::{CLASSES, Said, copy, data, metrics, outcome, pictures, pretrained, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use process::{checkpoints, log, signal, start, wait_until};
@@ -187,7 +187,7 @@ fn another_rate_or_length_is_reported_with_its_effect() {
         .stderr(contains(
             "changed: phase extension-2: new, 2 epochs with a schedule of their own",
         ))
-        .stderr(contains("phase 3 of 3, extension-2: 2 epochs × 15 steps"));
+        .said(contains("phase 3 of 3, extension-2: 2 epochs × 15 steps"));
     // An edit by hand is noticed, too.
     let recipe = fs::read_to_string(run.join("recipe.toml")).unwrap();
     let edited = recipe.replacen("clip_norm = 0.0", "clip_norm = 2.0", 3);
@@ -305,11 +305,11 @@ fn a_killed_thaw_continues_with_a_smaller_batch_and_then_for_longer() {
     resume(&run, &["--batch", "4"])
         .success()
         .stderr(contains("continuing after epoch 2 of 4"))
-        .stderr(contains("phase 2 of 2, thaw: 2 epochs × 30 steps, batch 4"));
+        .said(contains("phase 2 of 2, thaw: 2 epochs × 30 steps, batch 4"));
     let finished = metrics(&run);
     assert_eq!((finished.len(), &finished[..2]), (4, &frozen[..]));
     assert_eq!(finished[2]["epoch"], 3);
-    resume(&run, &["--epochs", "7"]).success().stderr(contains(
+    resume(&run, &["--epochs", "7"]).success().said(contains(
         "phase 3 of 3, extension-2: 3 epochs × 30 steps, batch 4",
     ));
     let extended = metrics(&run);

@@ -7,7 +7,7 @@ mod tamper;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{data, metrics, outcome, pretrained, small_run, warmstart};
+use common::{Said, data, metrics, outcome, pretrained, small_run, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use tamper::with_state;
@@ -134,7 +134,7 @@ fn a_new_run_does_not_start_from_a_damaged_checkpoint() {
         arguments.extend(["--freeze-epochs", "0", "--epochs", "1"]);
         warmstart().args(arguments).assert()
     };
-    start(&checkpoint).success().stderr(
+    start(&checkpoint).success().said(
         contains("this is a new run that starts from the weights of")
             .and(contains("run --from-epoch 2"))
             .and(contains("backbone: ")),

@@ -9,7 +9,7 @@ mod server;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{copy, data, metrics, outcome, pretrained, tensors, warmstart};
+use common::{Said, copy, data, metrics, outcome, pretrained, tensors, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use scenes::{SHAPES, scenes};
@@ -52,9 +52,9 @@ fn a_classifier_s_backbone_becomes_a_detector_and_stays_as_it_was_while_frozen()
     let recipe = recipe(dir.path(), &data, &weights);
     train(&recipe, &run, &[])
         .success()
-        .stderr(contains("backbone: 255 of 255 tensors (100%)"))
-        .stderr(contains("head: 0 of 253 tensors (0%)"))
-        .stderr(contains("mAP@[.5:.95]"));
+        .said(contains("backbone: 255 of 255 tensors (100%)"))
+        .said(contains("head: 0 of 253 tensors (0%)"))
+        .said(contains("mAP@[.5:.95]"));
     let report = fs::read_to_string(run.join("load-report.txt")).unwrap();
     assert!(report.contains("not needed: 7 tensors"), "{report}");
     assert!(report.contains("unused: none"), "{report}");
@@ -351,8 +351,8 @@ fn a_detector_starts_from_a_detector_and_other_classes_need_another_predictor() 
         ));
     let second = dir.path().join("second");
     small(&data, first.to_str().unwrap(), &second)
-        .stderr(contains("head: 253 of 253 tensors (100%)"))
-        .stderr(contains("head: same classes, kept"));
+        .said(contains("head: 253 of 253 tensors (100%)"))
+        .said(contains("head: same classes, kept"));
     let file = data.join("annotations/instances_train.json");
     for file in [file, data.join("annotations/instances_val.json")] {
         let text = fs::read_to_string(&file).unwrap();
@@ -360,8 +360,8 @@ fn a_detector_starts_from_a_detector_and_other_classes_need_another_predictor() 
     }
     let third = dir.path().join("third");
     small(&data, first.to_str().unwrap(), &third)
-        .stderr(contains("head: 251 of 253 tensors"))
-        .stderr(contains("re-initialised (3 → 3 classes)"));
+        .said(contains("head: 251 of 253 tensors"))
+        .said(contains("re-initialised (3 → 3 classes)"));
     warmstart()
         .arg("eval")
         .arg(&first)
@@ -434,7 +434,7 @@ fn every_backbone_detects_and_any_boundary_gives_the_same_with_and_without_a_cac
             ["cached", "computed"].map(|how| dir.path().join(format!("{model}-{stage}-{how}")));
         train(&recipe, &runs[0], &["--cache", cache.to_str().unwrap()])
             .success()
-            .stderr(contains("frozen features: 0 of 6 for training"));
+            .said(contains("frozen features: 0 of 6 for training"));
         train(&recipe, &runs[1], &["--no-cache"]).success();
         let [cached, computed] = runs.map(|run| {
             let model = fs::read(run.join("best.safetensors")).unwrap();

@@ -1,6 +1,8 @@
 //! Trained models as files of other libraries.
 #![allow(clippy::print_stderr, reason = "a test says what it cannot compare")]
 
+#[path = "common/browser.rs"]
+mod browser;
 mod common;
 #[path = "common/scenes.rs"]
 mod scenes;
@@ -375,4 +377,68 @@ fn a_page_for_a_browser_holds_the_model_and_its_runtime() {
     web(&runtime)
         .failure()
         .stderr(contains("it exists and is not empty"));
+}
+
+/// What a page says of a picture: class and probability, the likeliest first.
+fn said_by_page(browser: &str, page: &Path, picture: &Path) -> Vec<(String, f64)> {
+    let bytes: Vec<String> = fs::read(picture)
+        .unwrap()
+        .iter()
+        .map(u8::to_string)
+        .collect();
+    let answer = browser::open(
+        browser,
+        page,
+        800,
+        &format!(
+            "const until = async (is) => {{
+               for (let n = 0; n < 4000 && !is(); n++) await new Promise((go) => setTimeout(go, 5));
+             }};
+             await until(() => document.body.dataset.ready);
+             const bytes = new Uint8Array([{}]);
+             const files = new DataTransfer();
+             files.items.add(new File([bytes], 'picture.png', {{type: 'image/png'}}));
+             const input = document.querySelector('input[type=file]');
+             input.files = files.files;
+             input.dispatchEvent(new Event('change'));
+             await until(() => document.querySelector('#results .class, #results .bad'));
+             return [...document.querySelectorAll('#results .class')]
+               .map((line) => [line.dataset.class, Number(line.dataset.probability)]);",
+            bytes.join(",")
+        ),
+    );
+    serde_json::from_value(answer).unwrap()
+}
+
+#[test]
+fn a_page_says_what_predict_says() {
+    let Some(browser) = browser::browser() else {
+        return;
+    };
+    if Command::new("npm").arg("--version").output().is_err() {
+        eprintln!("left out: there is no npm client to fetch the runtime of the page");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (data, run) = finished_run(dir.path());
+    let folder = dir.path().join("page");
+    export(&run).arg("--web").arg(&folder).assert().success();
+    for picture in ["horizontal/101.png", "vertical/102.png"] {
+        let picture = data.join("val").join(picture);
+        let page = said_by_page(browser, &folder.join("index.html"), &picture);
+        let output = warmstart()
+            .arg("predict")
+            .args([&run, &picture])
+            .arg("--json")
+            .output()
+            .unwrap();
+        let ours: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let ours = ours["predictions"].as_array().unwrap();
+        assert_eq!(page.len(), ours.len());
+        for ((class, probability), ours) in page.iter().zip(ours) {
+            assert_eq!(class, ours["class"].as_str().unwrap(), "{page:?}");
+            let difference = (probability - ours["probability"].as_f64().unwrap()).abs();
+            assert!(difference < 1e-3, "{difference}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{CLASSES, copy, data, pictures, pretrained, tensors, warmstart};
+use common::{CLASSES, Said, copy, data, pictures, pretrained, tensors, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
@@ -42,7 +42,7 @@ fn train(recipe: &Path, run: &Path, flags: &[&str]) -> (String, Value) {
         .args(flags)
         .assert()
         .success();
-    let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+    let said = common::said(output.get_output());
     (said, summary(run))
 }
 
@@ -147,7 +147,7 @@ fn a_thaw_that_helps_is_kept_and_one_that_hurts_is_not() {
     // A process that was killed before it reported the choice does the same.
     fs::remove_file(run.join("summary.json")).unwrap();
     fs::remove_file(run.join("best.safetensors")).unwrap();
-    resume().stderr(contains("the frozen model is kept"));
+    resume().said(contains("the frozen model is kept"));
     assert_eq!(self::summary(&run)["guard"], summary["guard"]);
     assert!(fs::read(run.join("best.safetensors")).unwrap() == best);
 }

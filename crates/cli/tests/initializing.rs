@@ -155,7 +155,7 @@ fn a_recipe_initializes_by_kind_and_by_name_and_only_what_no_file_gives() {
             .arg(&run)
             .assert()
             .success();
-        let said = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+        let said = common::said(assert.get_output());
         (tensors(&run.join("best.safetensors")), said)
     };
     let deviation = |bytes: &[u8]| {

@@ -8,7 +8,7 @@ mod scenes;
 use std::fs;
 use std::path::Path;
 
-use common::{CLASSES, pictures, warmstart};
+use common::{CLASSES, Said, pictures, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use scenes::{SHAPES, picture, shapes};
@@ -51,7 +51,7 @@ fn a_classifier_is_trained_and_measured_by_lists() {
     let names = CLASSES.map(|class| format!("{class} stripes\n")).concat();
     fs::write(folder.join("model_data/cls_classes.txt"), names).unwrap();
     // The run's folder lies in the trainer's, which is no part of the data.
-    train(&folder, "cls_train.txt").success().stderr(
+    train(&folder, "cls_train.txt").success().said(
         contains("3 classes, 18 training images, 6 validation, 9 test")
             .and(contains("horizontal stripes"))
             .and(contains(
@@ -122,7 +122,7 @@ fn a_detector_is_trained_and_measured_by_lists() {
     );
     train(&folder, "2007_train.txt")
         .success()
-        .stderr(contains("3 classes, 9 training images, 4 validation"));
+        .said(contains("3 classes, 9 training images, 4 validation"));
     eval(
         &folder,
         &[

@@ -66,7 +66,7 @@ fn every_command_takes_names_of_any_bytes() {
     let dir = dir.path();
     odd_data(dir);
     let out = OsStr::from_bytes(b"runs/\xff\n\x1b[31m");
-    let (_, said) = run(dir, &words(&format!("train {SMALL} --out"), &[out]));
+    let (said, _) = run(dir, &words(&format!("train {SMALL} --out"), &[out]));
     assert!(
         said.contains("plan: memory"),
         "the steps were measured: {said}"
@@ -179,6 +179,6 @@ fn a_phase_s_name_breaks_neither_lines_nor_pictures() {
         .current_dir(dir)
         .args(["train", "recipe.toml", "--out", "run"])
         .output();
-    let said = String::from_utf8(output.unwrap().stderr).unwrap();
+    let said = common::said(&output.unwrap());
     assert!(!said.contains('\u{1b}'), "{said}");
 }

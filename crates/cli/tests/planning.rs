@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{data, metrics, outcome, pictures, pretrained, small_run, tensors, warmstart};
+use common::{Said, data, metrics, outcome, pictures, pretrained, small_run, tensors, warmstart};
 use predicates::str::contains;
 use serde_json::Value;
 
@@ -65,7 +65,7 @@ fn under(limit: &str, kilobytes: u32, arguments: &[&str]) -> Output {
 }
 
 fn text(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    common::said(output)
 }
 
 fn json(path: &Path) -> Value {
@@ -167,7 +167,7 @@ fn a_run_says_its_plan_first_and_peaks_where_it_planned() {
         .args(full_size(&data, "none", &out))
         .assert()
         .success()
-        .stderr(contains("plan: memory limit"));
+        .said(contains("plan: memory limit"));
     let plan = json(&out.join("plan.json"));
     let summary = json(&out.join("summary.json"));
     for (phase, planned) in [(0, &plan["phases"][0]), (1, &plan["phases"][1])] {
@@ -384,7 +384,7 @@ fn other_memory_makes_another_plan_at_resume() {
             .arg("resume")
             .arg(&out)
             .args(["--from-epoch", "1", "--memory", memory]);
-        command.assert().success().stderr(contains("plan: memory"));
+        command.assert().success().said(contains("plan: memory"));
         micro_batches(&out)
     };
     let [None, Some(size)] = resume("200MB")[..] else {

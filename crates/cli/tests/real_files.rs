@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use common::warmstart;
+use common::{Said, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 
@@ -84,9 +84,9 @@ fn the_names_of_efficientnet_lite0_tell_its_constants() {
             .args(arguments)
             .assert()
             .success()
-            .stderr(contains(note))
-            .stderr(contains("model: efficientnet_lite0 (lukemelas names)"))
-            .stderr(contains("backbone: 245 of 245 tensors (100%)"));
+            .said(contains(note))
+            .said(contains("model: efficientnet_lite0 (lukemelas names)"))
+            .said(contains("backbone: 245 of 245 tensors (100%)"));
         let saved = std::fs::read_to_string(out.join("recipe.toml")).unwrap();
         assert!(saved.contains(&format!("model = \"{recipe}\"")), "{saved}");
         let best = out.join("best.safetensors");

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{copy, data, metrics, outcome, pictures, pretrained, small_run, warmstart};
+use common::{Said, copy, data, metrics, outcome, pictures, pretrained, small_run, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 
@@ -66,7 +66,7 @@ fn killed_at_any_moment_it_ends_in_the_same_bytes() {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
         let recipe = dir.path().join("recipe.toml");
         command.arg("train").arg(recipe).arg("--out").arg(out);
-        command.stderr(Stdio::null());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     };
     let mut alive = 0;
@@ -174,7 +174,7 @@ fn a_finished_run_says_so_and_can_be_extended() {
         .args(["--epochs", "6"])
         .assert()
         .success()
-        .stderr(contains("phase 3 of 3, extension"));
+        .said(contains("phase 3 of 3, extension"));
     let lines = metrics(&run);
     assert_eq!(lines.len(), 6);
     assert_eq!(lines[..EPOCHS], before.1);
@@ -190,7 +190,7 @@ fn another_batch_size_sees_every_image_once_more() {
         .args(["--from-epoch", "2", "--batch", "4"])
         .assert()
         .success()
-        .stderr(contains("7 steps, batch 4"));
+        .said(contains("7 steps, batch 4"));
     assert_eq!(metrics(&run).len(), EPOCHS);
     assert!(
         fs::read_to_string(run.join("recipe.toml"))

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 
 use common::{data, small_run, warmstart};
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "recipe.toml",
     "data-files.txt",
     "summary.json",
     "metrics.jsonl",
+    "results.csv",
     "plan.json",
     "running.json",
     "run.lock",
@@ -42,7 +43,13 @@ fn a_pipe_or_a_sparse_file_in_the_place_of_a_file_holds_nobody_up() {
     let mut arguments = small_run(&data, "none", &run);
     arguments.extend(["--epochs", "1"]);
     warmstart().args(&arguments).assert().success();
-    for name in FILES {
+    let names = fs::read_dir(&run).unwrap().map(|entry| {
+        let name = entry.unwrap().file_name();
+        name.into_string().unwrap()
+    });
+    let events: Vec<String> = names.filter(|name| name.contains("tfevents")).collect();
+    assert_eq!(events.len(), 1, "{events:?}");
+    for name in FILES.into_iter().chain([events[0].as_str()]) {
         let path = run.join(name);
         let kept = dir.path().join("kept");
         let was_there = fs::rename(&path, &kept).is_ok();

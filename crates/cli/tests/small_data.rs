@@ -6,7 +6,9 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{CLASSES, data, metrics, outcome, pictures, pretrained, small_run, warmstart};
+use common::{
+    CLASSES, Said, data, metrics, outcome, pictures, pretrained, said, small_run, warmstart,
+};
 use image::{Rgb, RgbImage};
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -20,7 +22,7 @@ fn train(data: &Path, weights: &str, run: &Path, flags: &[&str]) -> String {
     let mut arguments = small_run(data, weights, run);
     arguments.extend(flags);
     let output = warmstart().args(arguments).assert().success();
-    String::from_utf8(output.get_output().stderr.clone()).unwrap()
+    said(output.get_output())
 }
 
 #[test]
@@ -274,8 +276,8 @@ fn a_class_of_one_image_cannot_be_cross_validated() {
         .args(["--folds", "3"])
         .assert()
         .code(2)
-        .stderr(contains("class \"single\" has one image"))
-        .stderr(contains("data: 4 classes, 40 images to split into folds"));
+        .said(contains("class \"single\" has one image"))
+        .said(contains("data: 4 classes, 40 images to split into folds"));
 }
 
 #[test]

@@ -52,7 +52,7 @@ impl Setup {
             .arg(&out)
             .assert()
             .success();
-        let said = String::from_utf8(output.get_output().stderr.clone()).unwrap();
+        let said = common::said(output.get_output());
         (out, said)
     }
 }
@@ -175,6 +175,14 @@ fn the_mean_of_both_models_is_one_file_that_predicts_as_it_was_measured() {
         let is_shared = |name: &&&str| name.starts_with("features.13.conv.0");
         assert_eq!(twin.iter().find(is_shared), None);
         if kind == "mean" {
+            // The frozen stages are no second network to look for.
+            warmstart()
+                .args(["weights", "inspect"])
+                .arg(run.join("best.safetensors"))
+                .assert()
+                .success()
+                .stdout(contains("set aside: ").and(contains("frozen_top. (")))
+                .stdout(contains("it fits under").not());
             // As weights it is the thawed network alone.
             let again = setup.dir.path().join(format!("from-{lr}"));
             let mut train = warmstart();
@@ -358,7 +366,7 @@ fn the_labels_that_other_images_speak_against_are_listed_first() {
         .collect();
     assert_eq!(
         lines[0].join(" "),
-        "file label label_probability probable probability"
+        "file label label_probability probable probability doubtful"
     );
     let images = fs::read_to_string(run.join("data-files.txt")).unwrap();
     let training = images.lines().filter(|line| line.starts_with("train\t"));

@@ -174,7 +174,7 @@ fn a_disk_that_fills_up_costs_nothing_once_there_is_room_again() {
     let expected = outcome(&whole, EPOCHS);
     let result = dir.path().join("result");
     let script = r#"
-        "$WARMSTART" train recipe.toml --out disk/run 2> log &
+        "$WARMSTART" train recipe.toml --out disk/run > log 2>&1 &
         until test -e disk/run/checkpoints/epoch-0001; do sleep 0.01; done
         # All of it, also what a checkpoint that is being written gives back.
         for i in 1 2 3 4 5; do cat /dev/zero > disk/filler-$i 2> /dev/null || true; sleep 0.02; done
@@ -207,7 +207,7 @@ fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
     let whole = dir.path().join("whole");
     assert!(start(&recipe, &whole).wait().unwrap().success());
     let script = r#"
-        "$WARMSTART" train recipe.toml --out disk/run 2> log &
+        "$WARMSTART" train recipe.toml --out disk/run > log 2>&1 &
         until test -e disk/run/checkpoints/epoch-0001; do sleep 0.005; done
         kill -STOP $!
         for i in 1 2 3; do cat /dev/zero > disk/filler-$i 2> /dev/null || true; done
@@ -215,7 +215,7 @@ fn a_disk_that_stays_full_leaves_the_last_checkpoint_and_says_so() {
         code=0; wait $! || code=$?
         test $code = 1
         rm disk/filler-*
-        "$WARMSTART" resume disk/run 2>> log
+        "$WARMSTART" resume disk/run >> log 2>&1
         cp -r disk/run result
     "#;
     let words = on_a_small_disk(dir.path(), "160m", script);

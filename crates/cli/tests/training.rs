@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 
 use common::{
-    CLASSES, data, metrics, outcome, pictures, pretrained, small_run, tensors, warmstart,
+    CLASSES, Said, data, metrics, outcome, pictures, pretrained, small_run, tensors, warmstart,
 };
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -32,8 +32,8 @@ fn a_run_freezes_thaws_and_leaves_what_the_contract_says() {
         .args(arguments)
         .assert()
         .success()
-        .stderr(contains("phase 1 of 2, freeze").and(contains("phase 2 of 2, thaw")))
-        .stderr(contains("epoch 3/3 (thaw)").and(contains("finished: kept top-1 accuracy")));
+        .said(contains("phase 1 of 2, freeze").and(contains("phase 2 of 2, thaw")))
+        .said(contains("epoch 3/3 (thaw)").and(contains("finished: kept top-1 accuracy")));
 
     let lines = metrics(&run);
     let phases: Vec<&str> = lines
@@ -196,7 +196,7 @@ fn resnets_and_every_optimizer_learn_the_stripes() {
             .arg(&run)
             .assert()
             .success()
-            .stderr(contains("no pretrained weights: all 102 tensors"));
+            .said(contains("no pretrained weights: all 102 tensors"));
         let lines = metrics(&run);
         let [first, last] = [&lines[0], &lines[5]].map(|line| line["train_loss"].as_f64().unwrap());
         assert!(last < 0.7 * first, "{optimizer}: {first} → {last}");
@@ -227,7 +227,7 @@ fn a_new_run_starts_from_an_old_one_with_other_classes() {
         .arg(&run)
         .assert()
         .success()
-        .stderr(contains("re-initialised (3 → 2 classes)").and(contains("260 of 260")));
+        .said(contains("re-initialised (3 → 2 classes)").and(contains("260 of 260")));
     let [old, new] = [
         tensors(weights.as_ref()),
         tensors(&run.join("best.safetensors")),
@@ -248,7 +248,7 @@ fn a_test_split_is_measured_once_at_the_end() {
         .args(arguments)
         .assert()
         .success()
-        .stderr(contains("test: top-1 accuracy"));
+        .said(contains("test: top-1 accuracy"));
     let summary = || -> Value {
         serde_json::from_str(&fs::read_to_string(run.join("summary.json")).unwrap()).unwrap()
     };
@@ -274,7 +274,7 @@ fn a_few_unreadable_images_are_named_and_left_out_and_many_stop_the_run() {
         .args(&arguments)
         .assert()
         .success()
-        .stderr(contains("27 training images").and(contains("broken.jpg")));
+        .said(contains("27 training images").and(contains("broken.jpg")));
     for number in 0..3 {
         fs::write(
             data.join(format!("train/vertical/broken{number}.jpg")),

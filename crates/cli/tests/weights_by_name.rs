@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use common::Said;
 use predicates::prelude::*;
 use predicates::str::contains;
 use server::{Answer, Server};
@@ -68,7 +69,7 @@ fn a_folder_of_photos_is_all_that_train_needs() {
     // As few steps as there can be, at the default size.
     command.env("WARMSTART_WEIGHTS", real_folder());
     let quick = ["--epochs", "1", "--freeze-epochs", "1", "--fit", "crop"];
-    command.args(train).args(quick).assert().success().stderr(
+    command.args(train).args(quick).assert().success().said(
         contains(
             "neither --weights nor --model is given: the default is mobilenet_v2.imagenet1k_v1",
         )

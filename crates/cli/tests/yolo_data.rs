@@ -7,7 +7,7 @@ mod scenes;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::warmstart;
+use common::{Said, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use scenes::{picture, shapes};
@@ -63,7 +63,7 @@ fn an_export_without_a_data_yaml_is_checked_and_trained_on() {
         );
     train(&data, &dir.path().join("run"))
         .success()
-        .stderr(contains("2 classes, 5 training images, 1 validation"));
+        .said(contains("2 classes, 5 training images, 1 validation"));
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn a_data_yaml_may_be_given_as_the_data_everywhere() {
     let run = dir.path().join("run");
     train(&yaml, &run)
         .success()
-        .stderr(contains("2 classes, 6 training images, 6 validation"));
+        .said(contains("2 classes, 6 training images, 6 validation"));
     let listed = fs::read_to_string(run.join("data-files.txt")).unwrap();
     assert!(
         listed.lines().next().unwrap().ends_with("\timages/0.png"),

@@ -10,21 +10,31 @@ use warmstart_workflows::convert::Naming;
 
 /// The path of a picture.
 pub fn svg(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
-    if path.extension().is_some_and(|extension| extension == "svg") {
-        Ok(path)
-    } else {
-        Err("the picture is an SVG: expected a name that ends in .svg".into())
-    }
+    ending(text, "svg").map_err(|expected| format!("the picture is an SVG: {expected}"))
 }
 
 /// The path of a table.
 pub fn csv(text: &str) -> Result<PathBuf, String> {
+    ending(text, "csv")
+}
+
+/// The path of a file with a JSON object a line.
+pub fn json_lines(text: &str) -> Result<PathBuf, String> {
+    ending(text, "jsonl")
+}
+
+/// The path of a page.
+pub fn html(text: &str) -> Result<PathBuf, String> {
+    ending(text, "html")
+}
+
+/// A path with that extension.
+fn ending(text: &str, extension: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    if path.extension().is_some_and(|extension| extension == "csv") {
+    if path.extension().is_some_and(|found| found == extension) {
         Ok(path)
     } else {
-        Err("expected a name that ends in .csv".into())
+        Err(format!("expected a name that ends in .{extension}"))
     }
 }
 

@@ -12,6 +12,8 @@ use warmstart_recipe::{
     ResumeFlag, UserValue,
 };
 
+use super::groups;
+
 /// The declaration of an option of a run.
 ///
 /// # Panics
@@ -70,8 +72,6 @@ struct OptionFlag {
     /// Its name, in a recipe's spelling.
     name: &'static str,
     help: String,
-    /// Whether help lists it among the options of phases.
-    is_of_phase: bool,
     /// Placeholder for its value; `None` for a switch, with the value that it stands for.
     value: Result<&'static str, &'static str>,
 }
@@ -124,7 +124,6 @@ fn flags(option: &'static OptionInfo, resume: Option<ResumeFlag>) -> Vec<OptionF
                 _,
             ) => help(flag.documentation, flag.default),
         },
-        is_of_phase: true,
         value: Ok(value),
     };
     match option.flag {
@@ -134,9 +133,6 @@ fn flags(option: &'static OptionInfo, resume: Option<ResumeFlag>) -> Vec<OptionF
             option,
             name: option.key,
             help: help(option.documentation, option.default),
-            is_of_phase: PHASE_OPTIONS
-                .iter()
-                .any(|of_phase| of_phase.key == option.key),
             value: Ok(value),
         }],
         Flag::Switch {
@@ -148,7 +144,6 @@ fn flags(option: &'static OptionInfo, resume: Option<ResumeFlag>) -> Vec<OptionF
             option,
             name,
             help: help(documentation, ""),
-            is_of_phase: false,
             value: Err(value),
         }],
         Flag::Phases {
@@ -168,10 +163,7 @@ impl OptionFlag {
     fn argument(&self) -> Arg {
         // Names of arguments live as long as the program.
         let long: &'static str = self.name.replace('_', "-").leak();
-        let mut argument = Arg::new(self.name).long(long).help(self.help.clone());
-        if self.is_of_phase {
-            argument = argument.help_heading("Phases");
-        }
+        let argument = Arg::new(self.name).long(long).help(self.help.clone());
         let Ok(placeholder) = self.value else {
             return argument.action(ArgAction::SetTrue);
         };
@@ -229,7 +221,9 @@ macro_rules! option_flags {
 
         impl Args for $name {
             fn augment_args(command: Command) -> Command {
-                let flags = $flags();
+                let mut flags = $flags();
+                // Help has the groups in the order of their first flags.
+                flags.sort_by_key(|flag| groups::place(flag.name));
                 command.args(flags.iter().map(OptionFlag::argument))
             }
 

@@ -134,6 +134,11 @@ mod tests {
                 &["warmstart", "train", "--batchsize=4"],
                 &["--batchsize", "`--batch`"],
             ),
+            // One that only the long help lists.
+            (
+                &["warmstart", "train", "--patiense", "3"],
+                &["--patiense", "did you mean `--patience`"],
+            ),
             (
                 &["warmstart", "train", "--zebra"],
                 &["--zebra", "`warmstart train --help`"],

@@ -4,17 +4,21 @@ use clap::Args;
 use warmstart_data::Fit;
 use warmstart_recipe::{Auto, Key, SEED};
 
+use super::groups::headed;
 use super::{CacheFolder, Threads, documentation, image_size, text_path, value_of};
 
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    mut_args = headed,
+    after_help = "\
 Examples:
   warmstart rank --data pets/ --weights imagenet.pth birds.pth runs/animals
   warmstart rank --data pets/ --model resnet18 --weights resnet18.pth none
 
 Nothing is trained: each training image (at most 1,000) is classified by a
 regression on the frozen features of the others. The features are cached, so a
-second ranking takes seconds.")]
+second ranking takes seconds. `warmstart rank --help` has every flag."
+)]
 pub struct Rank {
     /// Folder of a data set of classes
     #[arg(long, value_name = "DIR")]

@@ -1,13 +1,21 @@
 //! The arguments of training and of the commands around it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::groups::{grouped, headed};
 use super::{CacheFolder, ResumeOptions, Threads, TrainOptions, svg};
+use crate::progress::Output;
 
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    mut_args = grouped,
+    after_help = "\
+Example: warmstart train --data pets/ --model mobilenet_v2
+`warmstart train --help` has every flag, and more examples.",
+    after_long_help = "\
 Examples:
   warmstart train --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth
   warmstart train --data pets/ --model resnet18 --weights none --epochs 30
@@ -19,7 +27,18 @@ validation. A detector is trained where DIR holds boxes in the layout of COCO
 (annotations/instances_train.json), YOLO (data.yaml), Pascal VOC (Annotations/),
 Labelme or Label Studio. DIR may also be a text list or hold one: cls_train.txt
 (0;cat/1.jpg) or, with boxes, 2007_train.txt (1.jpg 10,20,110,220,0). The detectors
-of other tools cannot be loaded, but every backbone file can.")]
+of other tools cannot be loaded, but every backbone file can.
+
+RUN/log.txt has every line that train prints, whatever the screen shows."
+)]
+pub struct TrainRun {
+    #[command(flatten)]
+    pub train: Train,
+    #[command(flatten)]
+    pub screen: Screen,
+}
+
+#[derive(Args)]
 pub struct Train {
     /// A recipe in TOML; flags override it
     pub recipe: Option<PathBuf>,
@@ -38,7 +57,12 @@ pub struct Train {
 }
 
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    mut_args = headed,
+    after_help = "\
+Example: warmstart resume runs/pets
+`warmstart resume --help` says what a change does to the result.",
+    after_long_help = "\
 Examples:
   warmstart resume runs/pets                   after a crash, Ctrl-C, or a full disk
   warmstart resume runs/pets --memory 2GB      with less memory
@@ -51,7 +75,8 @@ after a stop within an epoch. A checkpoint is written at the end of each epoch,
 every five minutes (train --checkpoint-every), and after the current step on
 Ctrl-C, SIGTERM or the loss of the terminal; a second signal ends the process at
 once. The exit code of a stopped run is 130, 143 for SIGTERM, or 129 for SIGHUP.
-Each change is printed with its effect on the result.")]
+Each change is printed with its effect on the result."
+)]
 pub struct Resume {
     /// Folder of the run
     pub run: PathBuf,
@@ -70,6 +95,8 @@ pub struct Resume {
     pub cache: CacheFolder,
     #[command(flatten)]
     pub threads: Threads,
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 #[derive(Args)]
@@ -87,14 +114,20 @@ pub struct Runs {
 }
 
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    mut_args = grouped,
+    after_help = "\
+Example: warmstart plan --data pets/ --model resnet50
+`warmstart plan --help` has every flag, and more examples.",
+    after_long_help = "\
 Examples:
   warmstart plan --data pets/ --model resnet50 --weights resnet50.pth
   warmstart plan recipe.toml --batch 64 --memory 4GiB
   warmstart plan recipe.toml --json
 
 Takes the arguments of train; --out has no effect. A few steps are measured in a
-child process; the weight file must exist but is not read.")]
+child process; the weight file must exist but is not read."
+)]
 pub struct Plan {
     #[command(flatten)]
     pub train: Train,
@@ -104,14 +137,20 @@ pub struct Plan {
 }
 
 #[derive(Args)]
-#[command(after_help = "\
+#[command(
+    mut_args = grouped,
+    after_help = "\
+Example: warmstart lr-find --data pets/ --model resnet18
+`warmstart lr-find --help` has every flag, and more examples.",
+    after_long_help = "\
 Examples:
   warmstart lr-find --data pets/ --model resnet18 --weights resnet18.pth
   warmstart lr-find recipe.toml --picture rates.svg
 
 Takes the arguments of train; --out has no effect, and no run is created. Each
 phase takes up to a hundred steps at rates from 1e-6 to 1; a later phase starts
-from what the one before has learned at its suggested rate.")]
+from what the one before has learned at its suggested rate."
+)]
 pub struct LrFind {
     #[command(flatten)]
     pub train: Train,
@@ -122,4 +161,39 @@ pub struct LrFind {
     /// Print one JSON object per line
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Args)]
+pub struct Screen {
+    /// Print warnings, errors and the result only
+    #[arg(long, conflicts_with = "json")]
+    quiet: bool,
+    /// Print events as lines of JSON (docs/screen.md)
+    #[arg(long)]
+    json: bool,
+}
+
+impl Screen {
+    /// The places that events are told to.
+    pub fn output(&self) -> Output {
+        match (self.quiet, self.json) {
+            (true, _) => Output::Quiet,
+            (false, true) => Output::Json,
+            (false, false) => Output::Lines,
+        }
+    }
+
+    /// Whether results and errors are printed as JSON.
+    pub fn prints_json(&self) -> bool {
+        self.json
+    }
+
+    /// The flags that give another command the same setting.
+    pub fn flags(&self) -> Vec<OsString> {
+        match self.output() {
+            Output::Quiet => vec!["--quiet".into()],
+            Output::Json => vec!["--json".into()],
+            Output::Lines | Output::BesideResults | Output::Own => Vec::new(),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `warmstart data check` and `warmstart data convert`.
+//! `warmstart data`: its commands, of which `check` and `convert` are here.
 
 use std::io::stdout;
 
@@ -6,6 +6,7 @@ use warmstart_data::scenes::{self, Report};
 use warmstart_files::shown;
 use warmstart_recipe::{SEED, VAL_SPLIT};
 
+use super::labels::labels;
 use super::{Failure, use_threads};
 use crate::arguments::{DataCheck, DataCommand, DataConvert};
 use crate::printing::{json, line, lines};
@@ -14,6 +15,7 @@ pub fn data(command: DataCommand) -> Result<(), Failure> {
     match command {
         DataCommand::Check(arguments) => check(arguments),
         DataCommand::Convert(arguments) => convert(arguments),
+        DataCommand::Labels(arguments) => labels(arguments),
     }
 }
 

@@ -14,6 +14,7 @@ use warmstart_tasks::detect::detector::{Detector, LabelledScenes};
 use warmstart_tasks::kinds::Trained;
 use warmstart_workflows::run_data::{OwnImages, RunData, Seen};
 
+use super::eval_files::EvalFiles;
 use super::seen::warn_of_seen;
 use super::{Failure, use_threads};
 use crate::arguments::Eval;
@@ -29,6 +30,11 @@ pub fn eval(arguments: Eval) -> Result<(), Failure> {
 }
 
 fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Failure> {
+    if arguments.mistakes.is_some() {
+        let what = "--mistakes sorts images by their one class, and this model is a detector";
+        let fix = "look at the objects that it finds with `warmstart predict --draw DIR`, or write them with --csv";
+        return Err(Problem::new(what).of_key(Key("mistakes")).fix(fix).into());
+    }
     let split = split(arguments);
     let classes = &detector.info.classes;
     let run = RunData::beside(&arguments.model, Some(classes.len()))?;
@@ -45,7 +51,9 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
     };
     let source = Source::new(arguments, run, &images.samples)?;
     source.print();
-    let result = detector.evaluate(&images, workers)?;
+    let mut files = EvalFiles::of_detector(arguments, classes)?;
+    let result = detector.evaluate(&images, workers, &mut |scene| files.add_scene(&scene))?;
+    files.write()?;
     let figures = &result.figures;
     let (coco, voc) = (figures.coco(), figures.voc());
     let mut out = stdout().lock();
@@ -98,7 +106,9 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     };
     let source = Source::new(arguments, run, &samples)?;
     source.print();
-    let result = classifier.evaluate(&samples, workers)?;
+    let mut files = EvalFiles::of_classifier(arguments, classes)?;
+    let result = classifier.evaluate(&samples, workers, &mut |image| files.add_image(&image))?;
+    files.write()?;
     let matrix = &result.confusion;
     let accuracy = matrix.interval();
     let mut out = stdout().lock();

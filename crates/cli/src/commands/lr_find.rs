@@ -9,13 +9,13 @@ use super::Failure;
 use super::train::{draft_of_one, resources};
 use crate::arguments::LrFind;
 use crate::printing;
-use crate::progress::Progress;
+use crate::progress::{Output, Progress};
 
 pub fn lr_find(arguments: LrFind) -> Result<(), Failure> {
     warmstart_report::require_place(&arguments.picture)?;
     let resources = resources(&arguments.train.threads, &arguments.train.cache)?;
     let draft = draft_of_one(&arguments.train)?;
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(Output::BesideResults);
     let sweeps = find(draft, resources, &mut |event| progress.show(event))?;
     progress.clear();
     warmstart_report::draw_sweeps(&arguments.picture, &sweeps)?;

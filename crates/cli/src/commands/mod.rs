@@ -2,19 +2,25 @@
 
 pub mod cache;
 pub mod data;
+pub mod demo;
 pub mod eval;
+mod eval_files;
 pub mod export;
 mod find;
 mod found_pictures;
 pub mod init_check;
+mod labels;
 pub mod lr_find;
 pub mod manual;
+mod mistakes;
 pub mod models;
+pub mod new;
 pub mod plan;
 pub mod predict;
 mod prediction_table;
 mod predictions;
 pub mod rank;
+pub mod report;
 pub mod runs;
 mod seen;
 pub mod serve;
@@ -119,9 +125,14 @@ impl Failure {
             // Ignored if nobody reads it.
             let _ = printing::json(&mut io::stderr(), &error);
         } else {
-            let kind = if self.stopped { "" } else { "error: " };
-            printing::print_to_stderr(format!("{kind}{}", self.message));
+            printing::print_to_stderr(self.line());
         }
+    }
+
+    /// The error in a line.
+    pub fn line(&self) -> String {
+        let kind = if self.stopped { "" } else { "error: " };
+        format!("{kind}{}", self.message)
     }
 }
 

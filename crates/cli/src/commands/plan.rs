@@ -8,20 +8,21 @@ use super::{Failure, start_threads};
 use crate::arguments::Plan;
 use crate::plan_table::plan_lines;
 use crate::printing;
-use crate::progress::Progress;
+use crate::progress::{Output, Progress};
 
 pub fn plan(arguments: Plan) -> Result<(), Failure> {
     let (json, arguments) = (arguments.json, arguments.train);
     let resources = resources(&arguments.threads, &arguments.cache)?;
     let draft = draft_of_one(&arguments)?;
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(Output::BesideResults);
     let plan =
         warmstart_workflows::plan::plan(draft, resources, &mut |event| progress.show(event))?;
     let mut out = stdout().lock();
     if json {
         return Ok(printing::json(&mut out, &plan)?);
     }
-    for line in plan_lines(&plan) {
+    let columns = printing::stdout_columns().unwrap_or(printing::USUAL_COLUMNS);
+    for line in plan_lines(&plan, columns) {
         printing::line(&mut out, line)?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use super::seen::warn_of_seen;
 use super::train::resources;
 use crate::arguments::Rank;
 use crate::printing;
-use crate::progress::{Progress, interval};
+use crate::progress::{Output, Progress, interval};
 
 /// p-value above which two files count as equally good.
 const TOLD_APART: f64 = 0.05;
@@ -26,7 +26,7 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
         fit: arguments.fit.stored(),
         seed: arguments.seed,
     };
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(Output::BesideResults);
     let ranking =
         warmstart_workflows::rank::rank(&request, resources, &mut |event| progress.show(event));
     progress.clear();

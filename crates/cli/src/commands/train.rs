@@ -11,28 +11,45 @@ use warmstart_workflows::cross_validate::cross_validate;
 use warmstart_workflows::resume::Changes;
 
 use super::{Failure, use_threads};
-use crate::arguments::{CacheFolder, NO_CACHE_FOLDER, Resume, Threads, Train};
+use crate::arguments::{CacheFolder, NO_CACHE_FOLDER, Resume, Threads, Train, TrainRun};
 use crate::printing::{flag, print_to_stderr};
 use crate::progress::Progress;
+use crate::run_pages::RunPages;
 use crate::signals::Signals;
 
-pub fn train(arguments: Train) -> Result<(), Failure> {
-    let resources = resources(&arguments.threads, &arguments.cache)?;
+pub fn train(arguments: TrainRun) -> Result<(), Failure> {
+    let TrainRun {
+        train: arguments,
+        screen,
+    } = arguments;
+    let mut resources = resources(&arguments.threads, &arguments.cache)?;
+    resources.restart_flags.extend(screen.flags());
     let signals = Signals::catch(&resources.stop)?;
     let out = arguments.out.clone();
     let folds = arguments.folds;
     let draft = draft(&arguments)?;
-    let mut progress = Progress::new();
-    let mut observe = |event: Event| progress.show(event);
-    let Some(folds) = folds else {
-        let result = warmstart_workflows::train::train(draft, out, resources, &mut observe);
-        return signals.ended(result.map(drop));
+    let workers = resources.workers;
+    let mut progress = Progress::new(screen.output());
+    let mut pages = RunPages::default();
+    let mut observe = |event: Event| {
+        pages.see(&event);
+        progress.show(event);
     };
-    let result = cross_validate(draft, out, folds, resources, &mut observe);
-    if let Ok(result) = &result {
-        progress.folds(result);
-    }
-    signals.ended(result.map(drop))
+    let result = match folds {
+        None => {
+            let result = warmstart_workflows::train::train(draft, out, resources, &mut observe);
+            progress.end(signals.ended(result))
+        }
+        Some(folds) => {
+            let result = cross_validate(draft, out, folds, resources, &mut observe);
+            if let Ok(result) = &result {
+                progress.folds(result);
+            }
+            progress.end(signals.ended(result))
+        }
+    };
+    progress.lacks_pages(pages.finish(workers));
+    result
 }
 
 /// The resources within the limits of the flags.
@@ -84,7 +101,8 @@ pub fn draft(arguments: &Train) -> Result<Draft, Failure> {
 }
 
 pub fn resume(arguments: Resume) -> Result<(), Failure> {
-    let resources = resources(&arguments.threads, &arguments.cache)?;
+    let mut resources = resources(&arguments.threads, &arguments.cache)?;
+    resources.restart_flags.extend(arguments.screen.flags());
     let signals = Signals::catch(&resources.stop)?;
     let changes = Changes {
         options: arguments.options.over(Draft::default())?,
@@ -92,9 +110,16 @@ pub fn resume(arguments: Resume) -> Result<(), Failure> {
         accept_data_change: arguments.accept_data_change,
         out_of_memory: arguments.out_of_memory,
     };
-    let mut progress = Progress::new();
-    let mut observe = |event: Event| progress.show(event);
+    let workers = resources.workers;
+    let mut progress = Progress::new(arguments.screen.output());
+    let mut pages = RunPages::default();
+    let mut observe = |event: Event| {
+        pages.see(&event);
+        progress.show(event);
+    };
     let result =
         warmstart_workflows::resume::resume(&arguments.run, &changes, resources, &mut observe);
-    signals.ended(result)
+    let result = progress.end(signals.ended(result));
+    progress.lacks_pages(pages.finish(workers));
+    result
 }

@@ -14,7 +14,7 @@ use crate::arguments::{
     Inspect, WeightsCommand, WeightsConvert, WeightsDiff, WeightsGet, WeightsList,
 };
 use crate::printing::{json, line, lines, print_to_stderr};
-use crate::progress::Progress;
+use crate::progress::{Output, Progress};
 use crate::text_table::{rows, unknown};
 
 pub fn weights(command: WeightsCommand) -> Result<(), Failure> {
@@ -69,7 +69,7 @@ fn row(weights: &Weights) -> [String; 7] {
 
 fn get(arguments: &WeightsGet) -> Result<(), Failure> {
     let record = published(&arguments.name)?;
-    let mut progress = Progress::new();
+    let mut progress = Progress::new(Output::BesideResults);
     let path = warmstart_workflows::named_weights::get(record, &mut |event| progress.show(event));
     progress.clear();
     let mut path = path?;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -102,7 +102,8 @@ impl Undisturbed {
         command.args(words).arg(run);
         command.args(["--threads", &threads.to_string()]);
         let log = fs::File::create(run.with_extension("log")).unwrap();
-        command.stderr(log).stdout(Stdio::null()).spawn().unwrap()
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        command.spawn().unwrap()
     }
 
     pub fn train(&self, run: &Path) -> Child {

@@ -6,11 +6,33 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use assert_cmd::assert::Assert;
 use image::{Rgb, RgbImage};
+use predicates::Predicate;
 
 /// The binary under test.
 pub fn warmstart() -> Command {
     Command::cargo_bin("warmstart").unwrap()
+}
+
+/// Everything that a process said: standard output, then standard error.
+pub fn said(output: &std::process::Output) -> String {
+    let bytes = [&output.stdout[..], &output.stderr].concat();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// Checks of what a process said, on whichever output.
+pub trait Said {
+    /// Requires that it said that.
+    fn said(self, expected: impl Predicate<str>) -> Self;
+}
+
+impl Said for Assert {
+    fn said(self, expected: impl Predicate<str>) -> Self {
+        let text = said(self.get_output());
+        assert!(expected.eval(&text), "{expected}: {text}");
+        self
+    }
 }
 
 /// A picture of a class: 0 horizontal stripes, 1 vertical ones, 2 a checkerboard; `variant` shifts

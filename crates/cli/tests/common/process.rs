@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,8 @@ pub fn start(recipe: &Path, run: &Path) -> Child {
         .arg(recipe)
         .arg("--out")
         .arg(run)
+        .stdout(log.try_clone().unwrap())
         .stderr(log)
-        .stdout(Stdio::null())
         .spawn()
         .unwrap()
 }

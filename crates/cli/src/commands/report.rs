@@ -1,0 +1,73 @@
+//! `warmstart report` and `warmstart compare`.
+
+use std::io::stdout;
+
+use warmstart_files::shown;
+use warmstart_workflows::compare::{Compared, compare as compare_runs};
+use warmstart_workflows::report::report as report_of;
+
+use super::{Failure, use_threads};
+use crate::arguments::{Compare, Report};
+use crate::printing::{json, line, print_to_stderr};
+use crate::text_table::{rows, unknown};
+
+pub fn report(arguments: Report) -> Result<(), Failure> {
+    let workers = use_threads(&arguments.threads)?;
+    let report = report_of(&arguments.run, workers)?;
+    if let Some(why) = &report.why_not_judged {
+        print_to_stderr(format!("note: without the kept model's answers: {why}"));
+    }
+    let path = warmstart_report::write_report(&report)?;
+    Ok(line(
+        &mut stdout().lock(),
+        format!("report: {}", shown(&path)),
+    )?)
+}
+
+pub fn compare(arguments: Compare) -> Result<(), Failure> {
+    if let Some(page) = &arguments.page {
+        warmstart_report::require_place(page)?;
+    }
+    let workers = use_threads(&arguments.threads)?;
+    let comparison = compare_runs(&arguments.runs, workers)?;
+    let mut out = stdout().lock();
+    if arguments.json {
+        for run in &comparison.lines {
+            json(&mut out, run)?;
+        }
+    } else {
+        for text in table(&comparison.lines) {
+            line(&mut out, text)?;
+        }
+        if !comparison.same_images {
+            print_to_stderr(
+                "note: the runs were measured on different images, so the differences cannot be tested",
+            );
+        }
+    }
+    if let Some(page) = &arguments.page {
+        warmstart_report::write_comparison(page, &comparison)?;
+        print_to_stderr(format!("page: {}", shown(page)));
+    }
+    Ok(())
+}
+
+fn table(runs: &[Compared]) -> Vec<String> {
+    let metric = runs.first().map_or("", |first| &first.metric);
+    let head = ["run", metric, "95%", "p", "epochs", "seconds", "MB"].map(str::to_owned);
+    let cells = |run: &Compared| {
+        let interval = run
+            .interval
+            .map(|of| format!("{:.3} to {:.3}", of.low, of.high));
+        [
+            shown(&run.run),
+            format!("{:.4}", run.value),
+            unknown(interval),
+            unknown(run.p_value.map(|p| format!("{p:.3}"))),
+            run.epochs.to_string(),
+            format!("{:.0}", run.seconds),
+            format!("{:.0}", run.peak_mb),
+        ]
+    };
+    rows(&head, runs.iter().map(cells))
+}

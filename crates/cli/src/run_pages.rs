@@ -1,0 +1,79 @@
+//! The pages of the runs that a command trains: the curves after an epoch, and the whole at the end.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use warmstart_files::shown;
+use warmstart_run::event::Event;
+use warmstart_run::record::EpochRecord;
+use warmstart_workflows::report::{report, report_of_files};
+
+/// Share of an epoch's time that its page may take.
+const SHARE: f64 = 0.01;
+
+/// The pages of the runs that a command trains.
+#[derive(Default)]
+pub struct RunPages {
+    run: Option<PathBuf>,
+    /// The epochs that were seen: their records may not be on the disk yet.
+    seen: Vec<EpochRecord>,
+    /// Seconds that the last page took.
+    cost: f64,
+    finished: Vec<PathBuf>,
+}
+
+impl RunPages {
+    /// Takes an event.
+    pub fn see(&mut self, event: &Event) {
+        match event {
+            Event::Run { path } => {
+                self.run = Some(path.to_path_buf());
+                self.seen.clear();
+            }
+            Event::Epoch { record, .. } => {
+                self.seen.push((*record).clone());
+                if self.cost <= SHARE * record.seconds {
+                    self.write_curves();
+                }
+            }
+            Event::Finished { run, .. } => self.finished.push(run.to_path_buf()),
+            Event::Checking { .. }
+            | Event::Data { .. }
+            | Event::Measuring
+            | Event::Plan(_)
+            | Event::Loaded(_)
+            | Event::Phase { .. }
+            | Event::Step(_)
+            | Event::Evaluated { .. }
+            | Event::Downloading { .. }
+            | Event::Note(_) => {}
+        }
+    }
+
+    /// A page that cannot be written is no reason to stop, nor to speak before the end.
+    fn write_curves(&mut self) {
+        let Some(run) = &self.run else { return };
+        let began = Instant::now();
+        if let Ok(mut report) = report_of_files(run) {
+            let history = &mut report.files.history;
+            let done = history.len();
+            let new = self.seen.iter().filter(|record| record.epoch > done);
+            history.extend(new.cloned());
+            let _ = warmstart_report::write_report(&report);
+        }
+        self.cost = began.elapsed().as_secs_f64();
+    }
+
+    /// Writes the pages of the runs that are finished, and returns why one could not be written.
+    pub fn finish(&self, workers: usize) -> Vec<String> {
+        let pages = self.finished.iter().map(|run| page(run, workers));
+        pages.filter_map(Result::err).collect()
+    }
+}
+
+/// The line of a run's whole page, or why there is none.
+pub fn page(run: &Path, workers: usize) -> Result<String, String> {
+    let report = report(run, workers).map_err(|error| error.to_string())?;
+    let path = warmstart_report::write_report(&report).map_err(|error| error.to_string())?;
+    Ok(format!("report: {}", shown(&path)))
+}
