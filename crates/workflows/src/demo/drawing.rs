@@ -1,7 +1,7 @@
 //! The demonstration's pictures, drawn: each is a function of its seed and number.
 
 use warmstart_data::RgbImage;
-use warmstart_data::random::{ChaCha8Rng, below, between};
+use warmstart_data::random::{ChaCha8Rng, between};
 
 use super::shapes::Shape;
 
@@ -10,9 +10,11 @@ pub const EDGE: usize = 64;
 /// Points of a pixel in each direction, whose colours are averaged.
 const POINTS: usize = 2;
 /// Things in the background of a shape.
-const CLUTTER: usize = 6;
-/// Smallest difference between the colours of a shape and of what is behind it: the sum over red, green and blue.
-const CONTRAST: f64 = 220.0;
+const CLUTTER: usize = 2;
+/// Largest turn of a shape, in degrees.
+const TURN: f64 = 25.0;
+/// Grain of a picture with a shape.
+const GRAIN: f64 = 8.0;
 
 /// What a shape is filled with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +57,11 @@ struct Place {
 }
 
 impl Place {
-    fn random(random: &mut ChaCha8Rng, sizes: [f64; 2], margin: f64) -> Self {
+    fn random(random: &mut ChaCha8Rng, sizes: [f64; 2], margin: f64, turn: f64) -> Self {
         let size = between(random, sizes[0], sizes[1]);
         let edge = EDGE as f64;
         let least = margin * size;
-        let (sine, cosine) = between(random, 0.0, std::f64::consts::TAU).sin_cos();
+        let (sine, cosine) = between(random, -turn, turn).to_radians().sin_cos();
         Self {
             x: between(random, least, edge - least),
             y: between(random, least, edge - least),
@@ -86,24 +88,24 @@ struct Block {
     colour: Colour,
 }
 
-/// A shape with that texture, of random colours, place, size and direction, on a background with other things.
+/// A dark shape with that texture in light, of random colours, place and size, turned a little, on a light background
+/// with other things.
 pub fn shape_picture(random: &mut ChaCha8Rng, shape: Shape, texture: Texture) -> RgbImage {
-    let ground = [colour(random), colour(random)];
-    let fade = Place::random(random, [EDGE as f64, EDGE as f64], 0.0);
+    let ground = colour(random, [0.0, 0.25], [0.8, 1.0]);
     let blocks: Vec<Block> = (0..CLUTTER)
         .map(|_| Block {
-            place: Place::random(random, [2.0, 9.0], 0.0),
-            width: between(random, 0.15, 1.0),
-            colour: colour(random),
+            place: Place::random(random, [2.0, 6.0], 0.0, 180.0),
+            width: between(random, 0.2, 1.0),
+            colour: colour(random, [0.5, 0.5], [0.7, 0.7]),
         })
         .collect();
-    let middle = mix(ground[0], ground[1], 0.5);
-    let first = colour_unlike(random, &[middle]);
-    let second = colour_unlike(random, &[middle, first]);
-    let place = Place::random(random, [14.0, 25.0], 1.0);
-    let (fineness, shift) = (between(random, 2.2, 3.2), between(random, 0.0, 1.0));
-    let grain = between(random, 0.0, 14.0);
-    paint(random, grain, |x, y| {
+    let hue = between(random, 0.0, 360.0);
+    let (strength, value) = (between(random, 0.7, 1.0), between(random, 0.3, 0.7));
+    let first = shade(hue, strength, value);
+    let second = shade(hue + 180.0, 0.3, 0.95);
+    let place = Place::random(random, [15.0, 26.0], 1.0, TURN);
+    let (fineness, shift) = (2.2, between(random, 0.0, 1.0));
+    paint(random, GRAIN, |x, y| {
         let (in_x, in_y) = place.seen(x, y);
         if shape.contains(in_x, in_y) {
             let is_second = texture.is_second(fineness * in_x + shift, fineness * in_y + shift);
@@ -113,20 +115,16 @@ pub fn shape_picture(random: &mut ChaCha8Rng, shape: Shape, texture: Texture) ->
             let (x, y) = of.place.seen(x, y);
             x.abs() <= 1.0 && y.abs() <= of.width
         });
-        match hit {
-            Some(of) => of.colour,
-            None => mix(ground[0], ground[1], fade.seen(x, y).0 * 0.5 + 0.5),
-        }
+        hit.map_or(ground, |of| of.colour)
     })
 }
 
-/// Noise without any shape, of one hue in degrees and of any lightness.
+/// Noise without any shape, of about one hue in degrees.
 pub fn noise_picture(random: &mut ChaCha8Rng, hue: f64) -> RgbImage {
     let hue = hue + between(random, -14.0, 14.0);
-    let lightness = between(random, 70.0, 170.0);
-    let strength = between(random, 0.25, 0.6);
-    let tint = hue_colour(hue).map(|part| lightness * (1.0 - strength + strength * part));
-    let grain = between(random, 40.0, 80.0);
+    let (strength, value) = (between(random, 0.7, 1.0), between(random, 0.6, 0.9));
+    let tint = shade(hue, strength, value);
+    let grain = between(random, 15.0, 40.0);
     paint(random, grain, |_, _| tint)
 }
 
@@ -156,33 +154,16 @@ fn paint(random: &mut ChaCha8Rng, grain: f64, colour_at: impl Fn(f64, f64) -> Co
     image
 }
 
-/// A colour of any kind.
-fn colour(random: &mut ChaCha8Rng) -> Colour {
-    std::array::from_fn(|_| below(random, 256) as f64)
+/// A colour of any hue, of a strength and a value within those ends.
+fn colour(random: &mut ChaCha8Rng, strengths: [f64; 2], values: [f64; 2]) -> Colour {
+    let hue = between(random, 0.0, 360.0);
+    let strength = between(random, strengths[0], strengths[1]);
+    shade(hue, strength, between(random, values[0], values[1]))
 }
 
-/// A colour that can be told from each of `others`; the last of several tries if none could.
-fn colour_unlike(random: &mut ChaCha8Rng, others: &[Colour]) -> Colour {
-    let is_unlike = |colour: &Colour| {
-        others.iter().all(|other| {
-            let parts = colour.iter().zip(other);
-            parts.map(|(a, b)| (a - b).abs()).sum::<f64>() >= CONTRAST
-        })
-    };
-    let mut found = colour(random);
-    for _ in 0..50 {
-        if is_unlike(&found) {
-            break;
-        }
-        found = colour(random);
-    }
-    found
-}
-
-/// A colour between two, `share` of the way to the second.
-fn mix(first: Colour, second: Colour, share: f64) -> Colour {
-    let share = share.clamp(0.0, 1.0);
-    std::array::from_fn(|part| first[part] + share * (second[part] - first[part]))
+/// A colour by its hue in degrees, strength and value, each of these from 0 to 1.
+fn shade(hue: f64, strength: f64, value: f64) -> Colour {
+    hue_colour(hue).map(|part| 255.0 * value * (1.0 - strength + strength * part))
 }
 
 /// The pure colour of a hue in degrees, each part from 0 to 1.

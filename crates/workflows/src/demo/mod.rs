@@ -36,7 +36,7 @@ const LARGEST_REQUEST: u64 = 1 << 16;
 /// Folder of the pretraining run, below `runs/`.
 const PRETRAINING: &str = "pretrain";
 /// Learning rate of the pretraining: higher than the default, because the steps are few.
-const PRETRAINING_LR: &str = "0.001";
+const PRETRAINING_LR: &str = "0.002";
 
 /// A request for a demonstration.
 #[derive(Clone, Debug)]
