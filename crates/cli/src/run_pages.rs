@@ -6,23 +6,41 @@ use std::time::Instant;
 use warmstart_files::shown;
 use warmstart_run::event::Event;
 use warmstart_run::record::EpochRecord;
+use warmstart_run::stop::Stop;
 use warmstart_workflows::report::{report, report_of_files};
 
 /// Share of an epoch's time that its page may take.
 const SHARE: f64 = 0.01;
 
 /// The pages of the runs that a command trains.
-#[derive(Default)]
 pub struct RunPages {
     run: Option<PathBuf>,
     /// The epochs that were seen: their records may not be on the disk yet.
     seen: Vec<EpochRecord>,
     /// Seconds that the last page took.
     cost: f64,
+    /// Finished runs that have no whole page yet.
     finished: Vec<PathBuf>,
+    /// Why pages could not be written.
+    problems: Vec<String>,
+    workers: usize,
+    stop: Stop,
 }
 
 impl RunPages {
+    /// The pages of runs that `stop` stops, made by so many threads that read pictures.
+    pub fn new(workers: usize, stop: Stop) -> Self {
+        Self {
+            run: None,
+            seen: Vec::new(),
+            cost: 0.0,
+            finished: Vec::new(),
+            problems: Vec::new(),
+            workers,
+            stop,
+        }
+    }
+
     /// Takes an event.
     pub fn see(&mut self, event: &Event) {
         match event {
@@ -37,8 +55,9 @@ impl RunPages {
                 }
             }
             Event::Finished { run, .. } => self.finished.push(run.to_path_buf()),
-            Event::Checking { .. }
-            | Event::Data { .. }
+            // The memory of the run before is free, and the next one has not taken any.
+            Event::Checking { .. } => self.write_whole(),
+            Event::Data { .. }
             | Event::Measuring
             | Event::Plan(_)
             | Event::Loaded(_)
@@ -64,10 +83,22 @@ impl RunPages {
         self.cost = began.elapsed().as_secs_f64();
     }
 
-    /// Writes the pages of the runs that are finished, and returns why one could not be written.
-    pub fn finish(&self, workers: usize) -> Vec<String> {
-        let pages = self.finished.iter().map(|run| page(run, workers));
-        pages.filter_map(Result::err).collect()
+    /// Writes the whole pages of the finished runs. The runs are complete: a request to stop ends the work, and is no
+    /// failure.
+    fn write_whole(&mut self) {
+        self.stop.saves(true);
+        for run in self.finished.drain(..) {
+            if !self.stop.is_requested() {
+                self.problems.extend(page(&run, self.workers).err());
+            }
+        }
+        self.stop.saves(false);
+    }
+
+    /// Writes the pages that are missing, and returns why one could not be written.
+    pub fn finish(mut self) -> Vec<String> {
+        self.write_whole();
+        self.problems
     }
 }
 

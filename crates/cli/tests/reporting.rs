@@ -233,5 +233,5 @@ fn runs_on_other_images_are_not_tested() {
         .assert()
         .success()
         .stdout(contains("top-1 accuracy").and(contains("–")))
-        .stderr(contains("cannot be tested"));
+        .stderr(contains("was not tested: it was measured on other images"));
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use maud::{Markup, html};
 use warmstart_files::shown;
 use warmstart_metrics::Interval;
+use warmstart_recipe::plain;
 use warmstart_run::record::EpochRecord;
 use warmstart_workflows::compare::{Compared, Comparison};
 use warmstart_workflows::report::Pictures;
@@ -40,19 +41,15 @@ fn sentence(comparison: &Comparison) -> String {
         first.metric,
         percent(first.value)
     );
-    if !comparison.same_images {
-        return format!(
-            "{figure}. The runs were measured on different images, so the differences cannot be tested."
-        );
-    }
-    let sure = others
-        .iter()
-        .filter(|other| other.p_value.is_some_and(|p| p < 0.05))
-        .count();
-    match others.len() {
+    let tested = others.iter().filter_map(|other| other.p_value);
+    let (tested, sure) = tested.fold((0, 0), |(tested, sure), p_value| {
+        (tested + 1, sure + usize::from(p_value < 0.05))
+    });
+    match tested {
         0 => format!("{figure}."),
-        count => format!(
-            "{figure}. It is surely better (p < 0.05, on the same images) than {sure} of the other {count}."
+        _ => format!(
+            "{figure}. It is surely better (p < 0.05, on the same images) than {sure} of the {tested} others that could be \
+             tested."
         ),
     }
 }
@@ -87,6 +84,11 @@ fn table(comparison: &Comparison) -> Markup {
             }
             p.note {
                 "p is the chance of a difference from the first run at least this large if both were equal."
+            }
+            @for line in &comparison.lines {
+                @if let Some(why) = &line.untested {
+                    p.note { (shown(&line.run)) " was not tested: " (plain(why)) }
+                }
             }
         }
     }

@@ -101,7 +101,9 @@ pub fn doubts_of(run: &Path) -> Result<Vec<Doubt>, Error> {
     doubts.map_err(|error| {
         let problem = Problem {
             expected: COLUMNS.join(","),
-            ..Problem::new(format!("it is not a table of doubts: {error}"))
+            ..Problem::new(format!(
+                "it is not a table of doubts, or one of an earlier version: {error}"
+            ))
         };
         problem.of_file(&path).fix(instead).into()
     })

@@ -173,19 +173,28 @@ impl RunFolder {
         data_files_of(&self.path)
     }
 
-    /// Rewrites metrics.jsonl from the history, and the files with the same metrics for spreadsheets and TensorBoard.
+    /// Rewrites metrics.jsonl from the history.
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn write_metrics(&self, recipe: &Recipe, history: &[EpochRecord]) -> Result<(), Error> {
+    pub fn write_metrics(&self, history: &[EpochRecord]) -> Result<(), Error> {
         let mut text = String::new();
         for record in history {
             text += &serde_json::to_string(record).expect("a record is plain data");
             text.push('\n');
         }
-        replace_file(&self.path.join(METRICS), text.as_bytes())?;
-        replace_file(&self.path.join(RESULTS), &results::table(history))?;
-        tensorboard::write(&self.path, recipe.task.metric(), history)
+        replace_file(&self.path.join(METRICS), text.as_bytes())
+    }
+
+    /// Brings the files with the same metrics for spreadsheets and TensorBoard in line with the history. Nothing else
+    /// depends on them, and the program that shows one may hold it: a failure is no reason to end a run.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub fn write_copies(&self, recipe: &Recipe, history: &[EpochRecord]) -> Result<(), Error> {
+        let table = replace_file(&self.path.join(RESULTS), &results::table(history));
+        let events = tensorboard::write(&self.path, recipe.task.metric(), history);
+        table.and(events)
     }
 
     /// Rewrites summary.json.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Serialize, Serializer};
 use warmstart_metrics::{Interval, McNemar};
 use warmstart_recipe::{Error, Problem};
-use warmstart_tasks::detect::gain_p_value;
+use warmstart_tasks::detect::{RESAMPLES, gain_p_value};
 
 use crate::report::{Classes, Judged, RunReport, Scenes, report};
 
@@ -15,8 +15,6 @@ pub struct Comparison {
     pub lines: Vec<Compared>,
     /// Their reports, in the same order.
     pub reports: Vec<RunReport>,
-    /// Whether all were measured on the same images, so that differences can be tested.
-    pub same_images: bool,
 }
 
 /// A run in a comparison.
@@ -39,6 +37,9 @@ pub struct Compared {
     /// test in classification, a paired bootstrap in detection; two-sided, times the number of runs that the first was
     /// chosen over (Bonferroni). `None` for the first, and on other images.
     pub p_value: Option<f64>,
+    /// Why the difference from the first was not tested; `None` where it was, and for the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub untested: Option<String>,
     /// Finished epochs.
     pub epochs: usize,
     /// Time of its epochs in seconds.
@@ -86,19 +87,19 @@ pub fn compare(runs: &[PathBuf], workers: usize) -> Result<Comparison, Error> {
             .into());
     }
     reports.sort_by(|one, other| value(other).total_cmp(&value(one)));
-    let same_images = reports.iter().all(|other| are_same(&reports[0], other));
-    let others = reports.len().saturating_sub(1) as f64;
+    let others = reports.len().saturating_sub(1);
     let lines = reports.iter().enumerate().map(|(place, report)| {
-        let test = (place > 0 && same_images).then(|| p_value(report, &reports[0]));
-        let p_value = test.flatten();
+        let first = &reports[0];
+        let untested = (place > 0).then(|| why_untested(report, first)).flatten();
+        let is_tested = place > 0 && untested.is_none();
         Compared {
-            p_value: p_value.map(|one_sided| (2.0 * others * one_sided).min(1.0)),
-            ..line(report, &reports[0])
+            p_value: is_tested.then(|| p_value(report, first, others)).flatten(),
+            untested,
+            ..line(report, first)
         }
     });
     Ok(Comparison {
         lines: lines.collect(),
-        same_images,
         reports,
     })
 }
@@ -121,6 +122,7 @@ fn line(report: &RunReport, first: &RunReport) -> Compared {
         value: value(report),
         interval: kept.and_then(|kept| kept.interval),
         p_value: None,
+        untested: None,
         epochs: history.len(),
         seconds: history.iter().map(|record| record.seconds).sum(),
         peak_mb: peaks.fold(0.0, f64::max),
@@ -128,7 +130,21 @@ fn line(report: &RunReport, first: &RunReport) -> Compared {
     }
 }
 
-/// Whether two runs were measured on the same files with the same labels.
+/// Why two runs cannot be tested against each other; `None` if they were measured on the same files with the same labels.
+fn why_untested(one: &RunReport, first: &RunReport) -> Option<String> {
+    for report in [first, one] {
+        if report.judged.is_none() {
+            let run = warmstart_files::shown(&report.files.run);
+            let why = report
+                .why_not_judged
+                .as_deref()
+                .unwrap_or("it has no model");
+            return Some(format!("the answers of {run} are not known: {why}"));
+        }
+    }
+    (!are_same(one, first)).then(|| "it was measured on other images than the first".to_owned())
+}
+
 fn are_same(one: &RunReport, other: &RunReport) -> bool {
     match (&one.judged, &other.judged) {
         (Some(Judged::Classes(one)), Some(Judged::Classes(other))) => {
@@ -152,24 +168,22 @@ fn are_same(one: &RunReport, other: &RunReport) -> bool {
     }
 }
 
-/// One-sided p-value of the gain from one run to a better one, on the same images.
-fn p_value(one: &RunReport, better: &RunReport) -> Option<f64> {
-    match (&one.judged, &better.judged) {
+/// Two-sided p-value of the difference of a run from a better one that was chosen over so many `others`.
+fn p_value(one: &RunReport, better: &RunReport, others: usize) -> Option<f64> {
+    let one_sided = match (&one.judged, &better.judged) {
         (Some(Judged::Classes(one)), Some(Judged::Classes(better))) => {
             let right = |classes: &Classes| -> Vec<bool> {
-                classes
-                    .images
-                    .iter()
-                    .map(|image| image.is_right())
-                    .collect()
+                let images = classes.images.iter();
+                images.map(|image| image.is_right()).collect()
             };
-            Some(McNemar::of(&right(one), &right(better)).p_value())
+            McNemar::of(&right(one), &right(better)).p_value()
         }
-        (Some(Judged::Scenes(one)), Some(Judged::Scenes(better_scenes))) => {
-            let seed = better.files.recipe.seed;
-            let (before, after) = (&one.objects, &better_scenes.objects);
-            Some(gain_p_value(&one.names, before, after, seed))
+        (Some(Judged::Scenes(one)), Some(Judged::Scenes(of_better))) => {
+            // Enough for a p-value below 0.05 after the correction.
+            let draws = (better.files.recipe.seed, RESAMPLES * others as u64);
+            gain_p_value(&one.names, &one.objects, &of_better.objects, draws)
         }
-        (Some(Judged::Classes(_) | Judged::Scenes(_)) | None, _) => None,
-    }
+        (Some(Judged::Classes(_) | Judged::Scenes(_)) | None, _) => return None,
+    };
+    Some((2.0 * others as f64 * one_sided).min(1.0))
 }

@@ -42,7 +42,9 @@ struct CommandLine {
 }
 
 pub fn demo(arguments: &arguments::Demo) -> Result<(), Failure> {
-    let resources = resources(&arguments.threads, &arguments.cache)?;
+    let mut resources = resources(&arguments.threads, &arguments.cache)?;
+    // A run that goes on in another process, for lack of memory, says no more than its result.
+    resources.restart_flags.push("--quiet".into());
     let demo = Demo::begin(&Request {
         out: arguments.out.clone(),
         seeds: arguments.seeds.into(),

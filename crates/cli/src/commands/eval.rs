@@ -53,7 +53,6 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
     source.print();
     let mut files = EvalFiles::of_detector(arguments, classes)?;
     let result = detector.evaluate(&images, workers, &mut |scene| files.add_scene(&scene))?;
-    files.write()?;
     let figures = &result.figures;
     let (coco, voc) = (figures.coco(), figures.voc());
     let mut out = stdout().lock();
@@ -67,7 +66,8 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
             "curves": figures.curves(0.5),
         });
         source.add_to(&mut result);
-        return Ok(json(&mut out, &result)?);
+        json(&mut out, &result)?;
+        return files.write();
     }
     for problem in &result.unreadable {
         line(&mut out, format!("left out: {problem}"))?;
@@ -83,7 +83,9 @@ fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Fa
         figure(voc.map_all_points),
         figure(voc.map_11_points)
     );
-    Ok(lines(&mut out, &text)?)
+    lines(&mut out, &text)?;
+    // After the figures, which a full disk does not take away.
+    files.write()
 }
 
 fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<(), Failure> {
@@ -108,7 +110,6 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     source.print();
     let mut files = EvalFiles::of_classifier(arguments, classes)?;
     let result = classifier.evaluate(&samples, workers, &mut |image| files.add_image(&image))?;
-    files.write()?;
     let matrix = &result.confusion;
     let accuracy = matrix.interval();
     let mut out = stdout().lock();
@@ -124,7 +125,8 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
             "confusion": matrix.counts(),
         });
         source.add_to(&mut result);
-        return Ok(json(&mut out, &result)?);
+        json(&mut out, &result)?;
+        return files.write();
     }
     for problem in &result.unreadable {
         line(&mut out, format!("left out: {problem}"))?;
@@ -139,7 +141,9 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
         matrix.class_table(),
         matrix.table()
     );
-    Ok(lines(&mut out, &text)?)
+    lines(&mut out, &text)?;
+    // After the figures, which a full disk does not take away.
+    files.write()
 }
 
 fn split(arguments: &Eval) -> SplitKind {

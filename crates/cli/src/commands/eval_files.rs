@@ -27,7 +27,8 @@ const OF_IMAGES: [&str; 6] = [
 /// Columns of a detector's table, which has a row for each object that was found; corners are in pixels of the image.
 const OF_OBJECTS: [&str; 8] = ["file", "class", "score", "x1", "y1", "x2", "y2", "matched"];
 
-/// The files of an evaluation. They are kept in memory until all images are judged, so that none is left half written.
+/// The files of an evaluation. Tables are kept in memory until all images are judged, so that none is left half written;
+/// mistakes are linked or copied as they come.
 pub struct EvalFiles<'a> {
     classes: &'a [String],
     table: Option<(&'a Path, csv::Writer<Vec<u8>>)>,
@@ -137,9 +138,6 @@ impl<'a> EvalFiles<'a> {
     /// # Errors
     /// If the disk refuses, or has refused a mistake.
     pub fn write(self) -> Result<(), Failure> {
-        if let Some(failure) = self.refused {
-            return Err(failure);
-        }
         let table = self.table.map(|(path, table)| {
             let bytes = table.into_inner().expect("memory takes every row");
             (path, bytes)
@@ -151,7 +149,7 @@ impl<'a> EvalFiles<'a> {
         if let Some(mistakes) = self.mistakes {
             print_to_stderr(mistakes.line());
         }
-        Ok(())
+        self.refused.map_or(Ok(()), Err)
     }
 }
 
@@ -170,7 +168,7 @@ fn object_json(object: &JudgedObject, classes: &[String]) -> Value {
 }
 
 /// Refuses a file in a folder that is not there.
-fn require_folder(path: &Path) -> Result<(), Failure> {
+pub fn require_folder(path: &Path) -> Result<(), Failure> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     let found = folder.map_or(Ok(()), |folder| fs::metadata(folder).map(drop));
     Ok(found.map_err(|error| Error::io("write", path, error))?)

@@ -10,6 +10,7 @@ use warmstart_run::replace_file;
 use warmstart_workflows::labels::Request;
 
 use super::Failure;
+use super::eval_files::require_folder;
 use super::train::resources;
 use crate::arguments::DataLabels;
 use crate::printing::{json, line, print_to_stderr};
@@ -20,6 +21,9 @@ use crate::text_table::rows;
 const SHOWN: usize = 20;
 
 pub fn labels(arguments: DataLabels) -> Result<(), Failure> {
+    if let Some(path) = &arguments.csv {
+        require_folder(path)?;
+    }
     let doubts = doubts(&arguments)?;
     if let Some(path) = &arguments.csv {
         replace_file(path, &table(&doubts))?;

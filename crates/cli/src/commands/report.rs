@@ -17,6 +17,12 @@ pub fn report(arguments: Report) -> Result<(), Failure> {
     if let Some(why) = &report.why_not_judged {
         print_to_stderr(format!("note: without the kept model's answers: {why}"));
     }
+    if report.lost > 0 {
+        print_to_stderr(format!(
+            "note: {} of the run's validation images are gone or changed, or cannot be read, and left out",
+            report.lost
+        ));
+    }
     let path = warmstart_report::write_report(&report)?;
     Ok(line(
         &mut stdout().lock(),
@@ -39,10 +45,10 @@ pub fn compare(arguments: Compare) -> Result<(), Failure> {
         for text in table(&comparison.lines) {
             line(&mut out, text)?;
         }
-        if !comparison.same_images {
-            print_to_stderr(
-                "note: the runs were measured on different images, so the differences cannot be tested",
-            );
+        for run in &comparison.lines {
+            if let Some(why) = &run.untested {
+                print_to_stderr(format!("note: {} was not tested: {why}", shown(&run.run)));
+            }
         }
     }
     if let Some(page) = &arguments.page {

@@ -28,9 +28,8 @@ pub fn train(arguments: TrainRun) -> Result<(), Failure> {
     let out = arguments.out.clone();
     let folds = arguments.folds;
     let draft = draft(&arguments)?;
-    let workers = resources.workers;
+    let mut pages = RunPages::new(resources.workers, resources.stop.clone());
     let mut progress = Progress::new(screen.output());
-    let mut pages = RunPages::default();
     let mut observe = |event: Event| {
         pages.see(&event);
         progress.show(event);
@@ -48,7 +47,7 @@ pub fn train(arguments: TrainRun) -> Result<(), Failure> {
             progress.end(signals.ended(result))
         }
     };
-    progress.lacks_pages(pages.finish(workers));
+    progress.write_pages(pages);
     result
 }
 
@@ -110,9 +109,8 @@ pub fn resume(arguments: Resume) -> Result<(), Failure> {
         accept_data_change: arguments.accept_data_change,
         out_of_memory: arguments.out_of_memory,
     };
-    let workers = resources.workers;
+    let mut pages = RunPages::new(resources.workers, resources.stop.clone());
     let mut progress = Progress::new(arguments.screen.output());
-    let mut pages = RunPages::default();
     let mut observe = |event: Event| {
         pages.see(&event);
         progress.show(event);
@@ -120,6 +118,6 @@ pub fn resume(arguments: Resume) -> Result<(), Failure> {
     let result =
         warmstart_workflows::resume::resume(&arguments.run, &changes, resources, &mut observe);
     let result = progress.end(signals.ended(result));
-    progress.lacks_pages(pages.finish(workers));
+    progress.write_pages(pages);
     result
 }

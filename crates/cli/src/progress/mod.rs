@@ -21,6 +21,7 @@ pub use ending::interval;
 
 use crate::commands::Failure;
 use crate::printing::{self, USUAL_COLUMNS};
+use crate::run_pages::RunPages;
 use block::Block;
 use line::{Kind, Line, NOTE};
 use lines::lines;
@@ -132,8 +133,13 @@ impl Progress {
         });
     }
 
-    /// Prints why pages could not be written.
-    pub fn lacks_pages(&mut self, problems: Vec<String>) {
+    /// Lets the pages of finished runs be written, and prints why one could not be.
+    pub fn write_pages(&mut self, pages: RunPages) {
+        if self.is_interactive() {
+            self.spin("writing the report".to_owned());
+        }
+        let problems = pages.finish();
+        self.clear();
         for why in problems {
             self.say(&Line::warning(format!("{NOTE}there is no report: {why}")));
         }

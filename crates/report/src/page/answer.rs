@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use warmstart_files::shown;
 use warmstart_metrics::wilson;
 use warmstart_recipe::{NO_WEIGHTS, Recipe};
+use warmstart_run::files::RunFiles;
 use warmstart_run::record::{EpochFigure, ModelKind};
 use warmstart_run::summary::{RunState, Summary};
 use warmstart_run::verdict::Verdict;
@@ -35,19 +36,17 @@ pub fn answer(report: &RunReport) -> Markup {
 
 fn sentence(report: &RunReport) -> Markup {
     let files = &report.files;
-    let Some(summary) = &files.summary else {
+    let Some(kept) = kept_so_far(files) else {
         return html! { "No epoch is finished yet." };
     };
-    let epochs = files.recipe.epochs();
-    let state = match summary.state {
-        RunState::Running => format!("After {} of {epochs} epochs: ", summary.epochs),
-        RunState::Interrupted => {
-            format!("Interrupted after {} of {epochs} epochs: ", summary.epochs)
-        }
-        RunState::Finished => String::new(),
+    let (done, epochs) = (files.history.len(), files.recipe.epochs());
+    let state = match files.summary.as_ref().map(|summary| summary.state) {
+        Some(RunState::Finished) => String::new(),
+        Some(RunState::Interrupted) => format!("Interrupted after {done} of {epochs} epochs: "),
+        Some(RunState::Running) | None => format!("After {done} of {epochs} epochs: "),
     };
     let the = if state.is_empty() { "The" } else { "the" };
-    let (time, kept) = (duration(seconds(report)), figure(&summary.kept));
+    let time = duration(seconds(report));
     html! {
         (state)
         @match &report.judged {
@@ -57,11 +56,22 @@ fn sentence(report: &RunReport) -> Markup {
                 strong { (percent(right as f64 / total.max(1) as f64)) } " (" (interval(right, total)) ")"
             }
             Some(Judged::Scenes(_)) | None => {
-                (the) " kept model has " (summary.kept.metric) " " strong { (kept) }
+                (the) " kept model has " (kept.metric) " " strong { (figure(&kept)) }
             }
         }
-        (beside(summary)) ", after " (time) " of training."
+        (files.summary.as_ref().map(beside).unwrap_or_default()) ", after " (time) " of training."
     }
+}
+
+/// The kept model's figure; of a run in progress, the highest so far. The epochs say it, because the summary may be
+/// behind them.
+fn kept_so_far(files: &RunFiles) -> Option<EpochFigure> {
+    let finished = files.summary.as_ref();
+    let finished = finished.filter(|summary| summary.state == RunState::Finished);
+    let highest = || EpochFigure::highest(&files.history, files.recipe.task.metric());
+    finished
+        .map(|summary| summary.kept.clone())
+        .or_else(highest)
 }
 
 /// The figure of the frozen model beside the kept one's, where another is kept.

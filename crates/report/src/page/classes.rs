@@ -41,13 +41,15 @@ fn columns(classes: &Classes) -> Vec<usize> {
     if counts.len() <= COLUMNS {
         return (0..counts.len()).collect();
     }
-    let wrong = |class: usize| {
-        let row: usize = counts[class].iter().sum();
-        let column: usize = counts.iter().map(|row| row[class]).sum();
-        row + column - 2 * counts[class][class]
-    };
+    let mut wrong = vec![0; counts.len()];
+    for (label, row) in counts.iter().enumerate() {
+        for (predicted, count) in row.iter().enumerate().filter(|(class, _)| *class != label) {
+            wrong[label] += count;
+            wrong[predicted] += count;
+        }
+    }
     let mut chosen: Vec<usize> = (0..counts.len()).collect();
-    chosen.sort_by_key(|&class| std::cmp::Reverse(wrong(class)));
+    chosen.sort_by_key(|&class| std::cmp::Reverse(wrong[class]));
     chosen.truncate(COLUMNS);
     chosen.sort_unstable();
     chosen

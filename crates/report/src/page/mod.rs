@@ -12,6 +12,7 @@ mod training;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use warmstart_files::shown;
+use warmstart_recipe::plain;
 use warmstart_workflows::report::{Judged, Pictures, RunReport};
 
 pub use answer::{duration, percent};
@@ -29,7 +30,13 @@ pub fn page(report: &RunReport) -> String {
         main {
             (answer::answer(report))
             @if let Some(why) = &report.why_not_judged {
-                p.note { "Without the kept model's answers: " (why) }
+                p.note { "Without the kept model's answers: " (plain(why)) }
+            }
+            @if report.lost > 0 {
+                p.note {
+                    (report.lost) " of the run's validation images are gone or changed, or cannot be read, and left out of \
+                     the answers below."
+                }
             }
             (curves::curves(report))
             @match &report.judged {

@@ -1,11 +1,11 @@
 //! Where in an image a classifier sees a class.
 
-/// The part that each place of an image has in the logit of a class, from 0 to 1, 1 where it is highest.
+/// How much each place of an image speaks for a class, from 0 to 1, 1 where it is highest.
 ///
 /// The head is linear in the means of its layers, so the gradient of a logit with respect to a layer is the same at
 /// every place: Selvaraju and others, "Grad-CAM" (arXiv 1610.02391), section 3, whose appendix A shows that this is the
 /// class activation map of Zhou and others (arXiv 1512.04150). The maps of several layers are added on the grid of the
-/// finest, since their parts in the logit are.
+/// finest, as their parts in the logit are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActivationMap {
     /// Columns.
@@ -27,18 +27,13 @@ pub struct WeightedLayer {
 }
 
 impl WeightedLayer {
-    /// The part of each place in the logit, `[height, width]`.
-    fn parts(&self) -> Vec<f32> {
-        let [height, width, channels] = self.shape;
-        let places = (height * width) as f32;
+    /// What each place says for the class, `[height, width]`: the mean over the places is the layer's part in the logit,
+    /// whatever their number.
+    fn votes(&self) -> Vec<f32> {
+        let [_, _, channels] = self.shape;
         let rows = self.activations.chunks_exact(channels.max(1));
-        let part = |row: &[f32]| {
-            row.iter()
-                .zip(&self.weights)
-                .map(|(a, w)| a * w)
-                .sum::<f32>()
-        };
-        rows.map(|row| part(row) / places).collect()
+        let vote = |row: &[f32]| row.iter().zip(&self.weights).map(|(a, w)| a * w).sum();
+        rows.map(vote).collect()
     }
 }
 
@@ -56,11 +51,11 @@ impl ActivationMap {
         let mut values = vec![0.0_f32; height * width];
         for layer in spread {
             let [rows, columns, _] = layer.shape;
-            let parts = layer.parts();
+            let votes = layer.votes();
             for y in 0..height {
                 for x in 0..width {
                     let (row, column) = (y * rows / height, x * columns / width);
-                    values[y * width + x] += parts[row * columns + column];
+                    values[y * width + x] += votes[row * columns + column];
                 }
             }
         }
@@ -111,12 +106,12 @@ mod tests {
     }
 
     #[test]
-    fn layers_add_up_on_the_finest_grid_by_their_part_in_the_logit() {
+    fn layers_count_by_their_part_in_the_logit_not_by_their_places() {
         let coarse = layer([1, 2, 1], &[2.0, 0.0], &[1.0]);
         let fine = layer([1, 4, 1], &[0.0, 4.0, 0.0, 4.0], &[1.0]);
         let map = ActivationMap::of(&[coarse, fine]).unwrap();
-        // Parts 1, 0 of the coarse one and 0, 1, 0, 1 of the fine one.
-        assert_eq!(map.values, [0.5, 1.0, 0.0, 0.5]);
+        // 2, 2, 0, 0 of the coarse one and 0, 4, 0, 4 of the fine one; the means are their parts in the logit, 1 and 2.
+        assert_eq!(map.values, [2.0, 6.0, 0.0, 4.0].map(|sum| sum / 6.0));
     }
 
     #[test]

@@ -37,7 +37,7 @@ use objective::Objective;
 use target::{Judged, target};
 
 /// Bootstrap samples by which a gain is tested.
-const RESAMPLES: u64 = 200;
+pub const RESAMPLES: u64 = 200;
 
 /// The task of detecting the objects of an image.
 pub struct Detection {
@@ -67,7 +67,8 @@ fn figures<'a>(classes: &[String], images: impl Iterator<Item = &'a JudgedObject
     figures.coco()
 }
 
-/// p-value of the gain in mAP@[.5:.95] from `before` to `after`, which are of the same images in the same order.
+/// p-value of the gain in mAP@[.5:.95] from `before` to `after`, which are of the same images in the same order, by
+/// that many `resamples`: the smallest p-value is one over one more.
 ///
 /// A paired bootstrap (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 16): the share of sets of
 /// as many images, drawn from these with replacement, in which there is no gain.
@@ -75,7 +76,7 @@ pub fn gain_p_value(
     classes: &[String],
     before: &[JudgedObjects],
     after: &[JudgedObjects],
-    seed: u64,
+    (seed, resamples): (u64, u64),
 ) -> f64 {
     let images = before.len();
     let is_no_gain = |&resample: &u64| {
@@ -84,12 +85,12 @@ pub fn gain_p_value(
         let figure = |of: &[JudgedObjects]| figures(classes, drawn.iter().map(|&at| &of[at])).ap;
         figure(after) <= figure(before)
     };
-    let resamples: Vec<u64> = (0..RESAMPLES).collect();
-    let none = resamples
+    let drawn: Vec<u64> = (0..resamples).collect();
+    let none = drawn
         .par_iter()
         .filter(|resample| is_no_gain(resample))
         .count();
-    (none as f64 + 1.0) / (RESAMPLES as f64 + 1.0)
+    (none as f64 + 1.0) / (resamples as f64 + 1.0)
 }
 
 impl Detection {
@@ -309,7 +310,8 @@ impl Task for Detection {
 
     fn gain_p_value(&self, before: &Tally, after: &Tally) -> f64 {
         let classes = &self.data.classes;
-        gain_p_value(classes, &before.images, &after.images, self.seed)
+        let draws = (self.seed, RESAMPLES);
+        gain_p_value(classes, &before.images, &after.images, draws)
     }
 }
 

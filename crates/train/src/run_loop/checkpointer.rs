@@ -44,8 +44,8 @@ impl Commit {
         self.finished.as_ref().is_some_and(|epoch| epoch.is_highest)
     }
 
-    /// Writes the checkpoint first, because everything else follows from it. A failure to remove old files is a
-    /// message, and no error.
+    /// Writes the checkpoint first, because everything else follows from it. A failure to remove old files, or to write
+    /// copies of the metrics, is a message, and no error.
     fn write(&mut self, run: &RunFolder) -> Result<Option<String>, Error> {
         if !self.is_written {
             let model = |path: &Path| write_model(path, &self.model, &self.info);
@@ -64,13 +64,18 @@ impl Commit {
             is_highest,
         }) = &self.finished
         {
-            run.write_metrics(&self.state.recipe, &self.state.history)?;
+            run.write_metrics(&self.state.history)?;
             if *is_highest {
                 run.write_kept(&summary.kept)?;
             }
             run.write_summary(summary)?;
         }
-        Ok(self.tidy(run).err().map(|error| error.to_string()))
+        let copied = match &self.finished {
+            Some(_) => run.write_copies(&self.state.recipe, &self.state.history),
+            None => Ok(()),
+        };
+        let failure = self.tidy(run).and(copied).err();
+        Ok(failure.map(|error| error.to_string()))
     }
 
     fn tidy(&self, run: &RunFolder) -> Result<(), Error> {

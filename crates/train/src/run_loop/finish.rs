@@ -43,8 +43,14 @@ impl<T: Task> Run<T> {
         };
         let summary = self.summary(RunState::Finished, test, verdict);
         self.run.write_summary(&summary)?;
+        self.tell_end(&summary, observe);
+        Ok(summary)
+    }
+
+    /// Tells what came out of a finished run.
+    pub(super) fn tell_end(&self, summary: &Summary, observe: Observer) {
         observe(Event::Finished {
-            summary: &summary,
+            summary,
             run: self.run.path(),
             recipe: &self.trainer.recipe,
             is_validated: !self
@@ -53,7 +59,6 @@ impl<T: Task> Run<T> {
                 .evaluated(EvaluationSplit::Validation)
                 .is_empty(),
         });
-        Ok(summary)
     }
 
     pub(super) fn summary(
@@ -225,8 +230,9 @@ impl<T: Task> Run<T> {
         }
         self.run.write_recipe(&self.trainer.recipe)?;
         self.run.write_data_files(&self.files)?;
-        self.run
-            .write_metrics(&self.trainer.recipe, &self.history)?;
+        self.run.write_metrics(&self.history)?;
+        // The next epoch writes them again, and says so if it cannot.
+        let _ = self.run.write_copies(&self.trainer.recipe, &self.history);
         let Some(highest) = self.highest() else {
             return Ok(());
         };

@@ -9,6 +9,7 @@ use warmstart_recipe::run_files::{MODEL, OPTIMIZER, TRAINING};
 use warmstart_run::checkpoint::Checkpoint;
 use warmstart_run::data_files::DataFiles;
 use warmstart_run::epoch_progress::EpochProgress;
+use warmstart_run::event::Observer;
 use warmstart_run::folder::{RunFolder, summary_of};
 use warmstart_run::plan::Plan;
 use warmstart_run::position;
@@ -133,8 +134,9 @@ impl<T: Task> Run<T> {
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn keep_summary(&self, summary: Summary) -> Result<Summary, Error> {
+    pub fn keep_summary(&self, summary: Summary, observe: Observer) -> Result<Summary, Error> {
         self.run.write_summary(&summary)?;
+        self.tell_end(&summary, observe);
         Ok(summary)
     }
 

@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(
             commands[0],
             "warmstart train --data 'a demo/data/source' --model mobilenet_v2 --weights none --image-size 64 \
-             --lr 0.001 --epochs 4 --seed 1 --out 'a demo/runs/pretrain'"
+             --lr 0.002 --epochs 4 --seed 1 --out 'a demo/runs/pretrain'"
         );
         assert_eq!(
             commands[3],

@@ -43,8 +43,8 @@ pub struct Scenes {
     pub paths: Vec<PathBuf>,
     /// Labelled and detected objects of each.
     pub objects: Vec<JudgedObjects>,
-    /// A message for each image that could not be read.
-    pub unreadable: Vec<String>,
+    /// Number of images that could not be read.
+    pub unreadable: usize,
     /// The images that are shown, those with the most errors first.
     pub shown: Vec<JudgedScene>,
 }
@@ -63,7 +63,7 @@ pub fn judge(
     let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
     let mut scenes = samples.iter();
     let mut figures = DetectionEvaluation::new(detector.info.classes.clone());
-    let (mut judged, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut judged, mut unreadable) = (Vec::new(), 0);
     let (mut read, mut of_images) = (Vec::new(), Vec::new());
     let selection = Selection::EVALUATION;
     detector.predict(&paths, workers, selection, &mut |answer| {
@@ -78,7 +78,7 @@ pub fn judge(
                 let sure = objects.into_iter().filter(|object| object.score >= SCORE);
                 judged.push((sample, sure.collect::<Vec<_>>()));
             }
-            Err(error) => unreadable.push(error.to_string()),
+            Err(_) => unreadable += 1,
         }
         ControlFlow::Continue(())
     })?;
@@ -107,13 +107,16 @@ pub fn judge(
 
 /// The numbers of objects that were not found, and of boxes that are around none.
 fn errors(objects: &[Object], found: &[FoundObject]) -> (usize, usize) {
-    // What lies in a crowd is neither.
-    let objects = objects.iter().filter(|object| !object.crowd);
-    let truths: Vec<Truth> = objects.map(truth).collect();
-    let found = found.iter().map(boxed);
-    let matched = matched(&truths, &found.collect::<Vec<_>>(), MATCHING_IOU);
-    let right = matched.iter().filter(|is_matched| **is_matched).count();
-    (truths.len() - right, matched.len() - right)
+    let found: Vec<Detected> = found.iter().map(boxed).collect();
+    let matches = |truths: &[Truth]| {
+        let matched = matched(truths, &found, MATCHING_IOU);
+        matched.iter().filter(|is_matched| **is_matched).count()
+    };
+    let single = objects.iter().filter(|object| !object.crowd);
+    let single: Vec<Truth> = single.map(truth).collect();
+    // A crowd need not be found, and a box in it is not wrong.
+    let all: Vec<Truth> = objects.iter().map(truth).collect();
+    (single.len() - matches(&single), found.len() - matches(&all))
 }
 
 /// A found object as the metrics take it.
@@ -199,5 +202,7 @@ mod tests {
         assert_eq!(errors(&objects, &boxes), (1, 2));
         assert_eq!(errors(&objects, &[]), (2, 0));
         assert_eq!(errors(&[], &[]), (0, 0));
+        // A box in the crowd.
+        assert_eq!(errors(&objects, &[found(90.0, 0)]), (2, 0));
     }
 }

@@ -57,8 +57,8 @@ pub struct Classes {
     pub matrix: ConfusionMatrix,
     /// The images, in the order of the run's list.
     pub images: Vec<JudgedImage>,
-    /// A message for each image that could not be read.
-    pub unreadable: Vec<String>,
+    /// Number of images that could not be read.
+    pub unreadable: usize,
     /// Indices of the mistakes, the most confident first; the first of many.
     pub mistakes: Vec<usize>,
     /// Indices of the hits, the least confident first; the first of many.
@@ -88,7 +88,7 @@ pub fn judge(
     let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
     let mut labels = samples.iter().map(|sample| sample.label);
     let mut matrix = ConfusionMatrix::new(classifier.info.classes.clone());
-    let (mut images, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut images, mut unreadable) = (Vec::new(), 0);
     classifier.predict(&paths, workers, &mut |prediction| {
         let label = labels.next().expect("a label for each file");
         match prediction.probabilities {
@@ -104,7 +104,7 @@ pub fn judge(
                     picture: None,
                 });
             }
-            Err(error) => unreadable.push(error.to_string()),
+            Err(_) => unreadable += 1,
         }
         ControlFlow::Continue(())
     })?;

@@ -25,6 +25,9 @@ pub use classes::{Classes, JudgedImage, Overlay};
 pub use doubts::Doubts;
 pub use pictures::{Picture, PictureId, Pictures};
 
+/// Most classes of which every pair is counted.
+const MOST_CLASSES: usize = 2000;
+
 /// What there is to report of a run.
 pub struct RunReport {
     /// What its files say.
@@ -33,6 +36,8 @@ pub struct RunReport {
     pub judged: Option<Judged>,
     /// Why there are no answers of the kept model; `None` where there are.
     pub why_not_judged: Option<String>,
+    /// Validation images of the run that are gone or changed, or cannot be read.
+    pub lost: usize,
     /// The training images with the most doubtful labels.
     pub doubts: Doubts,
     /// Training images of each class, or objects where an image has several; empty if they are unknown.
@@ -73,6 +78,7 @@ pub fn report_of_files(run: &Path) -> Result<RunReport, Error> {
         files: RunFiles::read(run)?,
         judged: None,
         why_not_judged: None,
+        lost: 0,
         doubts: Doubts::default(),
         training_counts: Vec::new(),
         samples: Vec::new(),
@@ -84,6 +90,13 @@ fn judge(report: &mut RunReport, workers: usize) -> Result<(), Error> {
     let run = report.files.run.clone();
     let trained = Trained::load(&run.join(BEST))?;
     let names = &trained.info().classes;
+    if names.len() > MOST_CLASSES {
+        let what = format!(
+            "it has {} classes, and the page shows the answers on at most {MOST_CLASSES}",
+            names.len()
+        );
+        return Err(Error::usage(what).fix("`warmstart eval` has a line for each"));
+    }
     let Some(data) = RunData::beside(&run, Some(names.len()))? else {
         return Ok(());
     };
@@ -99,7 +112,9 @@ fn judge(report: &mut RunReport, workers: usize) -> Result<(), Error> {
                 pictures,
             );
             let own = data.images::<Classification>(SplitKind::Validation, names)?;
+            let lost = own.lost.len();
             let classes = classes::judge(classifier, own.samples, workers, folder, pictures)?;
+            report.lost = lost + classes.unreadable;
             report.judged = Some(Judged::Classes(classes));
         }
         Trained::Detector(detector) => {
@@ -110,7 +125,9 @@ fn judge(report: &mut RunReport, workers: usize) -> Result<(), Error> {
                 pictures,
             );
             let own = data.images::<Detection>(SplitKind::Validation, names)?;
+            let lost = own.lost.len();
             let scenes = boxes::judge(detector, own.samples, workers, folder, pictures)?;
+            report.lost = lost + scenes.unreadable;
             report.judged = Some(Judged::Scenes(scenes));
         }
     }

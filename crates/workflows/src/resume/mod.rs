@@ -290,7 +290,7 @@ impl Request<'_> {
         )));
         match finished {
             // The test split was measured already, which is done only once.
-            Some(summary) => run.keep_summary(summary),
+            Some(summary) => run.keep_summary(summary, observe),
             None => run.run(observe),
         }
     }
