@@ -42,9 +42,9 @@ fn the_runs_are_real_and_their_commands_are_printed() {
     let output = demo(dir.path(), &SMALL);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(commands(&shown), commands(&text));
-    assert_eq!(commands(&text).len(), 7);
+    assert_eq!(commands(&text).len(), 9);
     for target in ["related", "unrelated"] {
-        for start in ["scratch", "frozen", "thawed"] {
+        for start in ["scratch", "random", "frozen", "thawed"] {
             let is_of = |line: &&str| {
                 let mut words = line.split_whitespace();
                 words.next() == Some(target) && words.next() == Some(start)
@@ -95,7 +95,7 @@ fn a_second_start_keeps_what_is_finished(dir: &Path) {
         .filter(|line| !line.is_empty())
         .map(|line| serde_json::from_slice(line).unwrap())
         .collect();
-    assert_eq!(lines.len(), 8, "seven runs and the table");
+    assert_eq!(lines.len(), 10, "nine runs and the table");
     assert_eq!(lines[0]["task"], "source");
     assert!(
         lines[0]["command"]
@@ -103,7 +103,7 @@ fn a_second_start_keeps_what_is_finished(dir: &Path) {
             .unwrap()
             .contains("--weights none")
     );
-    assert_eq!(lines[7]["lines"].as_array().unwrap().len(), 6);
+    assert_eq!(lines[9]["lines"].as_array().unwrap().len(), 8);
 
     // Another size would not be the same demonstration.
     warmstart()

@@ -16,8 +16,8 @@ Examples:
 Nothing is downloaded. The pictures are drawn on the spot: textured shapes to
 pretrain on, a small target of other shapes, and one of noise without shapes.
 Each line of the result comes from real runs, and the commands that made them are
-printed. Started again, it continues where it was stopped. It takes about two
-minutes on two cores.")]
+printed. Started again, it continues where it was stopped. It takes under three
+minutes on two cores, and 2 GB on the disk.")]
 pub struct Demo {
     /// Folder of the pictures and the runs; it must be empty, not exist, or be that of an earlier start
     #[arg(default_value = "warmstart-demo")]
@@ -29,7 +29,7 @@ pub struct Demo {
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u16).range(1..=9999))]
     pub pictures: u16,
     /// Epochs of the pretraining, and of each run from scratch or with a thaw
-    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u16).range(2..=1000))]
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u16).range(2..=1000))]
     pub epochs: u16,
     /// Draw the pictures and print the commands; train nothing
     #[arg(long)]

@@ -132,10 +132,11 @@ fn announce(demo: &Demo, run: &DemoRun) -> Result<(), Failure> {
                 "source: six shapes with two textures, to pretrain a network from random weights"
             }
             DemoTask::Related => {
-                "related: six other shapes, few pictures; from scratch, frozen (only the head is found), and thawed"
+                "related: six other shapes, few pictures; from random weights (all trained, and the head alone), then from \
+                 pretrained ones (the head alone, and thawed)"
             }
             DemoTask::Unrelated => {
-                "unrelated: noise without shapes, told apart by its colour; the same three starts"
+                "unrelated: noise without shapes, told apart by its colour; the same four starts"
             }
         };
         line(&mut out, words)?;
@@ -218,7 +219,7 @@ fn verdicts(results: &Results) -> Vec<String> {
             && let Some((mean, deviation)) = of.bought.zip(of.bought_deviation)
         {
             lines.push(format!(
-                "{} target: pretraining bought {} points (thawed against from scratch)",
+                "{} target: pretraining bought {} points (thawed against the better start from random weights)",
                 of.task.name(),
                 points(of, mean, deviation)
             ));

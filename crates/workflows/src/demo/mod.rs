@@ -1,6 +1,6 @@
 //! `warmstart demo`: what pretraining buys, shown by real runs on pictures that are drawn on the spot.
 //!
-//! A network is pretrained on a source task, and two small targets are trained from scratch, frozen and thawed: one
+//! A network is pretrained on a source task, and two small targets are trained without and with its weights: one
 //! that is like the source, and one that is not. [`Demo::begin`] draws the pictures and lists the runs,
 //! [`Demo::train`] trains one of them, [`results()`] compares them.
 
@@ -156,14 +156,13 @@ impl Demo {
     fn options(&self, run: &DemoRun) -> Vec<(&'static str, String)> {
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
         let mut options = vec![("data", text(self.data(run)))];
-        match run.start {
-            Start::Scratch => options.extend([
+        if run.start.is_pretrained() {
+            options.push(("weights", text(self.out.join("runs").join(PRETRAINING))));
+        } else {
+            options.extend([
                 ("model", DEFAULT_MODEL.to_owned()),
                 ("weights", NO_WEIGHTS.to_owned()),
-            ]),
-            Start::Frozen | Start::Thawed => {
-                options.push(("weights", text(self.out.join("runs").join(PRETRAINING))));
-            }
+            ]);
         }
         options.push(("image-size", EDGE.to_string()));
         match (run.task, run.start) {
@@ -174,7 +173,7 @@ impl Demo {
             (DemoTask::Related | DemoTask::Unrelated, Start::Scratch) => {
                 options.push(("epochs", self.size.epochs.to_string()));
             }
-            (DemoTask::Related | DemoTask::Unrelated, Start::Frozen) => options.extend([
+            (DemoTask::Related | DemoTask::Unrelated, Start::Random | Start::Frozen) => options.extend([
                 ("freeze-epochs", "1".to_owned()),
                 ("epochs", "1".to_owned()),
             ]),

@@ -39,8 +39,8 @@ pub struct Gain {
     pub mean: f64,
     /// Its sample standard deviation; 0 for one seed.
     pub deviation: f64,
-    /// Mean over the seeds of the difference from the run from scratch with the same seed and pictures; `null` for that
-    /// itself.
+    /// Mean over the seeds of the difference from the better run from random weights with the same seed and pictures;
+    /// `null` without pretrained weights.
     pub bought: Option<f64>,
     /// The sample standard deviation of these differences.
     pub bought_deviation: Option<f64>,
@@ -61,14 +61,24 @@ pub struct Results {
 pub fn results(outcomes: &[Outcome]) -> Results {
     let mut lines = Vec::new();
     for task in [DemoTask::Related, DemoTask::Unrelated] {
-        let scratch = of(outcomes, task, Start::Scratch);
+        let without = Start::ALL.map(|start| match start.is_pretrained() {
+            true => Vec::new(),
+            false => of(outcomes, task, start),
+        });
+        // Of each seed, the better of its runs without pretrained weights.
+        let better = |seed: u64| {
+            let own = without.iter().flatten().filter(|run| run.run.seed == seed);
+            own.map(|run| run.value).fold(f64::NEG_INFINITY, f64::max)
+        };
         for start in Start::ALL {
             let runs = of(outcomes, task, start);
             let values: Vec<f64> = runs.iter().map(|run| run.value).collect();
             let (mean, deviation) = mean_and_deviation(&values);
-            let pairs = runs.iter().zip(&scratch);
-            let differences: Vec<f64> = pairs.map(|(run, base)| run.value - base.value).collect();
-            let bought = (start != Start::Scratch).then(|| mean_and_deviation(&differences));
+            let differences = runs.iter().map(|run| run.value - better(run.run.seed));
+            let differences: Vec<f64> = differences.collect();
+            let bought = start
+                .is_pretrained()
+                .then(|| mean_and_deviation(&differences));
             let seconds: Vec<f64> = runs.iter().map(|run| run.seconds).collect();
             lines.push(Gain {
                 task,
@@ -114,20 +124,21 @@ mod tests {
     }
 
     #[test]
-    fn what_was_bought_is_a_difference_of_the_same_seed() {
+    fn what_was_bought_is_a_difference_from_the_better_start_of_the_same_seed() {
         let mut outcomes = vec![outcome(DemoTask::Source, Start::Scratch, 1, 0.9)];
         // In any order.
         for (seed, scratch, thawed) in [(2, 0.5, 0.75), (1, 0.25, 0.75)] {
             for task in [DemoTask::Related, DemoTask::Unrelated] {
-                outcomes.push(outcome(task, Start::Scratch, seed, scratch));
+                outcomes.push(outcome(task, Start::Scratch, seed, scratch - 0.125));
+                outcomes.push(outcome(task, Start::Random, seed, scratch));
                 outcomes.push(outcome(task, Start::Frozen, seed, scratch));
                 outcomes.push(outcome(task, Start::Thawed, seed, thawed));
             }
         }
         let results = results(&outcomes);
-        assert_eq!(results.lines.len(), 6);
+        assert_eq!(results.lines.len(), 8);
         assert_eq!(results.pretraining_seconds, 2.0);
-        let thawed = &results.lines[2];
+        let thawed = &results.lines[3];
         assert_eq!(
             (thawed.task, thawed.start),
             (DemoTask::Related, Start::Thawed)
@@ -136,6 +147,7 @@ mod tests {
         assert_eq!(thawed.bought, Some(0.375));
         assert_eq!(thawed.bought_deviation, Some(0.03125f64.sqrt()));
         assert_eq!(results.lines[0].bought, None);
-        assert_eq!(results.lines[1].bought, Some(0.0));
+        assert_eq!(results.lines[1].bought, None);
+        assert_eq!(results.lines[2].bought, Some(0.0));
     }
 }

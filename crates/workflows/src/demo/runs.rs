@@ -29,8 +29,10 @@ impl DemoTask {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
-    /// Random weights.
+    /// Random weights, all of which are trained.
     Scratch,
+    /// Random weights that do not change: only the head is found.
+    Random,
     /// Pretrained weights that do not change: only the head is found.
     Frozen,
     /// Pretrained weights, all of which are trained after the head.
@@ -39,14 +41,23 @@ pub enum Start {
 
 impl Start {
     /// All of them, in the order of the results.
-    pub const ALL: [Self; 3] = [Self::Scratch, Self::Frozen, Self::Thawed];
+    pub const ALL: [Self; 4] = [Self::Scratch, Self::Random, Self::Frozen, Self::Thawed];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scratch => "scratch",
+            Self::Random => "random",
             Self::Frozen => "frozen",
             Self::Thawed => "thawed",
+        }
+    }
+
+    /// Whether it begins with pretrained weights.
+    pub fn is_pretrained(self) -> bool {
+        match self {
+            Self::Scratch | Self::Random => false,
+            Self::Frozen | Self::Thawed => true,
         }
     }
 }
