@@ -173,10 +173,11 @@ impl Demo {
             (DemoTask::Related | DemoTask::Unrelated, Start::Scratch) => {
                 options.push(("epochs", self.size.epochs.to_string()));
             }
-            (DemoTask::Related | DemoTask::Unrelated, Start::Random | Start::Frozen) => options.extend([
-                ("freeze-epochs", "1".to_owned()),
-                ("epochs", "1".to_owned()),
-            ]),
+            (DemoTask::Related | DemoTask::Unrelated, Start::Random | Start::Frozen) => options
+                .extend([
+                    ("freeze-epochs", "1".to_owned()),
+                    ("epochs", "1".to_owned()),
+                ]),
             (DemoTask::Related | DemoTask::Unrelated, Start::Thawed) => options.extend([
                 ("freeze-epochs", "1".to_owned()),
                 ("epochs", self.size.epochs.to_string()),
