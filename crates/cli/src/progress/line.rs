@@ -1,5 +1,9 @@
 //! A line for people, and its kind.
 
+use textwrap::Options;
+
+use crate::printing::printed;
+
 /// Beginning of a line that a user should not miss.
 pub const NOTE: &str = "note: ";
 
@@ -29,6 +33,25 @@ impl Line {
         }
     }
 
+    /// The line bent between words to a terminal's `columns`, so that none is cut within a word. What is indented stays: a
+    /// table has its own form for a narrow terminal, and a command is pasted whole.
+    pub fn bent(self, columns: Option<usize>) -> Vec<Self> {
+        let Some(columns) = columns.filter(|_| !self.text.starts_with(' ')) else {
+            return vec![self];
+        };
+        let options = Options::new(columns)
+            .subsequent_indent("    ")
+            .break_words(false);
+        let printed = printed(&self.text);
+        let parts = textwrap::wrap(&printed, options).into_iter();
+        parts
+            .map(|text| Self {
+                kind: self.kind,
+                text: text.into_owned(),
+            })
+            .collect()
+    }
+
     /// A line of that kind, unless it is a note, which warns.
     fn of(kind: Kind, text: String) -> Self {
         let kind = if text.starts_with(NOTE) {
@@ -55,6 +78,21 @@ pub fn counted(count: usize, noun: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_a_terminal_a_line_bends_between_words_and_a_command_stays_whole() {
+        let texts = |text: &str, columns| -> Vec<String> {
+            let parts = Line::warning(text).bent(columns).into_iter();
+            parts.map(|part| part.text).collect()
+        };
+        let line = "note: three of four words";
+        assert_eq!(texts(line, Some(16)), ["note: three of", "    four words"]);
+        assert_eq!(texts(line, None), [line]);
+        let command = "  warmstart report a/long/path";
+        assert_eq!(texts(command, Some(16)), [command]);
+        // Chinese is as wide as it is on a terminal.
+        assert_eq!(texts("数据 类别 图片", Some(10)), ["数据 类别", "    图片"]);
+    }
 
     #[test]
     fn a_note_warns_wherever_it_stands() {

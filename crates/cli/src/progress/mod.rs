@@ -188,7 +188,9 @@ impl Progress {
             }
         };
         for line in lines(event, columns) {
-            self.say(&line);
+            for part in line.bent(columns) {
+                self.say(&part);
+            }
         }
     }
 
