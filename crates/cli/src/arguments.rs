@@ -129,8 +129,8 @@ pub struct Eval {
     /// Write a JSON object for each image, one per line
     #[arg(long, value_name = "FILE.jsonl", value_parser = json_lines)]
     pub lines: Option<PathBuf>,
-    /// Classifier: link or copy the images that it gets wrong to DIR, in a folder for each true class and in it one for each predicted class; the folder must be
-    /// empty or not exist
+    /// Classifier: link or copy the images that it gets wrong into DIR, by true class and then by predicted class; the
+    /// folder must be empty or not exist
     #[arg(long, value_name = "DIR")]
     pub mistakes: Option<PathBuf>,
     /// Print one JSON object
