@@ -176,3 +176,25 @@ fn a_detector_s_objects_are_rows_and_lines() {
     refused.code(2).stderr(contains("warmstart predict --draw"));
     assert!(!dir.path().join("wrong").exists());
 }
+
+#[test]
+fn files_of_an_evaluation_go_neither_into_the_data_nor_over_those_of_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let model = pretrained(dir.path(), &data);
+    let run = dir.path().join("pretrained");
+    let table = fs::read(run.join("results.csv")).unwrap();
+    let eval = |flag: &str, path: &Path| {
+        let mut command = warmstart();
+        command.arg("eval").arg(&model).arg(flag).arg(path);
+        command.assert()
+    };
+    eval("--mistakes", &data.join("val/wrong"))
+        .code(2)
+        .stderr(contains("it lies in the data set's folder"));
+    assert!(!data.join("val/wrong").exists());
+    eval("--csv", &run.join("results.csv"))
+        .code(2)
+        .stderr(contains("it is a file of a run"));
+    assert_eq!(fs::read(run.join("results.csv")).unwrap(), table);
+}

@@ -213,8 +213,56 @@ fn runs_on_the_same_images_are_tested_in_pairs() {
         .arg(&page)
         .assert()
         .failure()
-        .stderr(contains("warmstart did not draw it"));
+        .stderr(contains("no such picture or page of warmstart's"));
     assert_eq!(fs::read_to_string(&page).unwrap(), "mine");
+}
+
+#[test]
+fn a_comparison_replaces_no_report_and_lists_no_run_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_, run) = finished_run(dir.path());
+    let report = page_of(&run);
+    let compare = |runs: [&Path; 2]| {
+        let mut command = warmstart();
+        command.arg("compare").args(runs).arg("--page");
+        command.arg(run.join("report.html")).assert()
+    };
+    let pretrained = dir.path().join("pretrained");
+    compare([&run, &pretrained])
+        .failure()
+        .stderr(contains("no such picture or page of warmstart's"));
+    assert_eq!(page_of(&run), report);
+    warmstart()
+        .arg("compare")
+        .args([&run, &run.join(".")])
+        .assert()
+        .code(2)
+        .stderr(contains("it is the same run as"));
+}
+
+#[test]
+fn where_nothing_is_held_out_the_page_says_whose_figure_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = pretrained(dir.path(), &data);
+    let run = dir.path().join("all");
+    let train = data.join("train");
+    let mut arguments = small_run(&train, &weights, &run);
+    arguments.extend(["--val-split", "0"]);
+    warmstart()
+        .args(arguments)
+        .assert()
+        .success()
+        .stderr(contains("no image was held out"));
+    warmstart()
+        .arg("report")
+        .arg(&run)
+        .assert()
+        .success()
+        .stderr("");
+    let page = page_of(&run);
+    assert!(page.contains("each solved for without it: no image was held out"));
+    assert!(!page.contains("Without the kept model"));
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub const DOUBTS: &str = "doubts.csv";
 pub const LOG: &str = "log.txt";
 /// The page that shows the run.
 pub const REPORT: &str = "report.html";
+/// The metrics of every epoch for spreadsheets.
+pub const RESULTS: &str = "results.csv";
 /// Folder of the checkpoints.
 pub const CHECKPOINTS: &str = "checkpoints";
 /// The parameters of a checkpoint's model.

@@ -11,8 +11,20 @@ use warmstart_workflows::compare::{Compared, Comparison};
 use warmstart_workflows::report::Pictures;
 
 use crate::Error;
-use crate::page::{Chart, Series, document, duration, percent};
+use crate::page::{Chart, EPOCH, Series, document, duration, percent};
+use crate::picture::require_place_of;
 use crate::run_report::write_page;
+
+/// The end of the page of a comparison, by which it is told from that of a run.
+const MARK: &str = "\n<!-- compared by warmstart -->\n";
+
+/// Refuses a path where the page of a comparison cannot be written, or where something else is.
+///
+/// # Errors
+/// If its folder is missing, or something else is there.
+pub fn require_place_of_comparison(path: &Path) -> Result<(), Error> {
+    require_place_of(path, MARK)
+}
 
 /// Writes the page of a comparison.
 ///
@@ -28,7 +40,8 @@ pub fn write_comparison(path: &Path, comparison: &Comparison) -> Result<(), Erro
             (differences(comparison))
         }
     };
-    write_page(path, &document("Comparison", &body, &Pictures::default()))
+    let page = document("Comparison", &body, &Pictures::default());
+    write_page(path, &page, MARK)
 }
 
 fn sentence(comparison: &Comparison) -> String {
@@ -45,11 +58,17 @@ fn sentence(comparison: &Comparison) -> String {
     let (tested, sure) = tested.fold((0, 0), |(tested, sure), p_value| {
         (tested + 1, sure + usize::from(p_value < 0.05))
     });
-    match tested {
-        0 => format!("{figure}."),
+    match (tested, sure) {
+        (0, _) => format!("{figure}."),
+        (1, 0) => {
+            format!("{figure}. It is not shown to be better than the other: that may be luck.")
+        }
+        (_, 0) => {
+            format!("{figure}. It is not shown to be better than any other: that may be luck.")
+        }
         _ => format!(
-            "{figure}. It is surely better (p < 0.05, on the same images) than {sure} of the {tested} others that could be \
-             tested."
+            "{figure}. It is better by more than luck (p < 0.05, on the same images) than {sure} of the {tested} that could \
+             be tested."
         ),
     }
 }
@@ -107,7 +126,7 @@ fn curves(comparison: &Comparison) -> Markup {
         });
         Chart {
             title: title.to_owned(),
-            axes: ["epoch", axis],
+            axes: [EPOCH, axis],
             series: series.collect(),
             bands: Vec::new(),
             mark: None,

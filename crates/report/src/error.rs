@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use warmstart_files::{Key, shown};
+use warmstart_files::shown;
 
 /// Error of drawing a picture.
 #[derive(Debug, thiserror::Error)]
@@ -27,9 +27,8 @@ pub enum Error {
     },
     /// Another file is in its place.
     #[error(
-        "{} exists, and warmstart did not draw it: name another file by {}, or remove it",
-        shown(path),
-        Key::PICTURE
+        "{} exists, and is no such picture or page of warmstart's: name another file, or remove it",
+        shown(path)
     )]
     Occupied {
         /// The file.

@@ -8,7 +8,7 @@ mod page;
 mod picture;
 mod run_report;
 
-pub use compare::write_comparison;
+pub use compare::{require_place_of_comparison, write_comparison};
 pub use error::Error;
 pub use initialization::draw_initializations;
 pub use learning_rate::draw_sweeps;

@@ -33,6 +33,11 @@ pub type Drawn<'a> =
 /// # Errors
 /// If its folder is missing, or something else is there.
 pub fn require_place(path: &Path) -> Result<(), Error> {
+    require_place_of(path, MARK)
+}
+
+/// [`require_place`] for what has that mark at its end.
+pub fn require_place_of(path: &Path, mark: &str) -> Result<(), Error> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
         return Err(Error::NoFolder {
@@ -44,7 +49,7 @@ pub fn require_place(path: &Path) -> Result<(), Error> {
         return Ok(());
     }
     let read = warmstart_files::read(path, LARGEST);
-    if read.is_ok_and(|bytes| bytes.ends_with(MARK.as_bytes())) {
+    if read.is_ok_and(|bytes| bytes.ends_with(mark.as_bytes())) {
         return Ok(());
     }
     Err(Error::Occupied {
@@ -130,7 +135,10 @@ mod tests {
         draw(&path).unwrap();
         fs::write(&path, "<svg/>").unwrap();
         let error = draw(&path).unwrap_err().to_string();
-        assert!(error.contains("warmstart did not draw it"), "{error}");
+        assert!(
+            error.contains("no such picture or page of warmstart's"),
+            "{error}"
+        );
         assert_eq!(fs::read_to_string(&path).unwrap(), "<svg/>");
         let error = require_place(&dir.path().join("no/picture.svg"));
         assert!(

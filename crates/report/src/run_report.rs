@@ -16,19 +16,19 @@ use crate::picture::MARK;
 /// If the file cannot be written.
 pub fn write_report(report: &RunReport) -> Result<PathBuf, Error> {
     let path = report.files.run.join(REPORT);
-    write_page(&path, &page(report))?;
+    write_page(&path, &page(report), MARK)?;
     Ok(path)
 }
 
-/// Writes a page.
+/// Writes a page, with a mark at its end.
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_page(path: &Path, page: &str) -> Result<(), Error> {
+pub fn write_page(path: &Path, page: &str, mark: &str) -> Result<(), Error> {
     // A page can be made again, and a flush may take longer than an epoch.
     let written = warmstart_files::replace_unflushed(path, |file| {
         file.write_all(page.as_bytes())?;
-        file.write_all(MARK.as_bytes())
+        file.write_all(mark.as_bytes())
     });
     written.map_err(|error| Error::Write {
         path: path.to_owned(),

@@ -6,7 +6,7 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 use warmstart_files::{read_text, shown};
 use warmstart_recipe::run_files::{
-    BEST, CHECKPOINTS, DOUBTS, LOAD_REPORT, MODEL, RECIPE, fold_folder,
+    BEST, CHECKPOINTS, DOUBTS, LOAD_REPORT, MODEL, RECIPE, RESULTS, fold_folder,
 };
 use warmstart_recipe::{Error, Keep, Key, Problem, Recipe, command, plain};
 
@@ -27,7 +27,6 @@ use crate::verdict::Candidates;
 
 const DATA_FILES: &str = "data-files.txt";
 pub(crate) const METRICS: &str = "metrics.jsonl";
-const RESULTS: &str = "results.csv";
 const SUMMARY: &str = "summary.json";
 pub(crate) const PLAN: &str = "plan.json";
 const RUNNING: &str = "running.json";

@@ -129,9 +129,15 @@ fn look(run: &Path) -> FoundRun {
         },
     };
     let resume = command::resume(run);
+    // More epochs do not change a head that is solved.
+    let ends_solved = recipe_of(run).is_ok_and(|(recipe, _)| {
+        let last = recipe.phases.last();
+        last.is_some_and(warmstart_recipe::Phase::is_solved)
+    });
     let command = match &status {
         Status::Running { .. } | Status::Broken { .. } => None,
         Status::Interrupted { .. } => Some(resume),
+        Status::Finished if ends_solved => None,
         Status::Finished => Some(format!("{resume} {} {}", Key::EPOCHS, epoch + MORE_EPOCHS)),
     };
     let summary = summary_of(run).filter(|_| status == Status::Finished);

@@ -75,7 +75,8 @@ impl Summary {
     pub fn not_kept(&self) -> Option<String> {
         let guard = self.guard.as_ref()?;
         let why = guard.reason_against_thaw()?;
-        (self.highest.value > self.kept.value)
+        // At the same epoch, another head is kept.
+        (self.highest.value > self.kept.value && self.highest.epoch != self.kept.epoch)
             .then(|| format!("highest {} was not kept: {why}", self.highest))
     }
 }

@@ -121,7 +121,7 @@ impl Verdict {
         if let (Some(kind), Some(mean)) = (self.kind, &self.mean) {
             return Some(format!(
                 "on the same validation images: thawed {thawed}, with its head solved again; frozen {frozen}; their \
-                 mean {mean}; the thaw's gain has {chance}: the {} is kept",
+                 mean {mean}; the thaw's gain has {chance}; by their losses, the {} is kept",
                 kind.words()
             ));
         }

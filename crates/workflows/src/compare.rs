@@ -60,7 +60,15 @@ fn path_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Erro
 /// If one is not a run, has no finished epoch, or another metric.
 pub fn compare(runs: &[PathBuf], workers: usize) -> Result<Comparison, Error> {
     let mut reports = Vec::new();
-    for run in runs {
+    for (place, run) in runs.iter().enumerate() {
+        let is_same = |other: &&PathBuf| other.canonicalize().ok() == run.canonicalize().ok();
+        if let Some(other) = runs[..place].iter().find(is_same) {
+            let what = format!("it is the same run as {}", warmstart_files::shown(other));
+            return Err(Problem::new(what)
+                .of_file(run)
+                .fix("give each run once")
+                .into());
+        }
         let report = report(run, workers)?;
         if report.files.summary.is_none() {
             return Err(Problem::new("no epoch of the run is finished")
@@ -124,7 +132,11 @@ fn line(report: &RunReport, first: &RunReport) -> Compared {
         p_value: None,
         untested: None,
         epochs: history.len(),
-        seconds: history.iter().map(|record| record.seconds).sum(),
+        // Not −0, which is the sum of nothing.
+        seconds: history
+            .iter()
+            .map(|record| record.seconds)
+            .fold(0.0, std::ops::Add::add),
         peak_mb: peaks.fold(0.0, f64::max),
         differences: files.recipe.differences(&first.files.recipe),
     }

@@ -95,6 +95,12 @@ impl RunData {
         }))
     }
 
+    /// Whether the run has images of a split; false if the list of its files is lost.
+    pub fn has(&self, split: SplitKind) -> bool {
+        let files = self.files.as_ref();
+        files.is_some_and(|files| !self.of_split(files, split).is_empty())
+    }
+
     /// The run's own images of a split, out of its data set as it is now.
     ///
     /// # Errors

@@ -106,9 +106,11 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
         (None, Some(run)) => own(run.images::<Classification>(split(arguments), classes)?),
         (None, None) => return Err(no_run(arguments)),
     };
+    let own_data = run.as_ref().map(|run| run.recipe.data.clone());
     let source = Source::new(arguments, run, &samples)?;
     source.print();
-    let mut files = EvalFiles::of_classifier(arguments, classes)?;
+    let data = [arguments.data.as_deref(), own_data.as_deref()];
+    let mut files = EvalFiles::of_classifier(arguments, classes, data)?;
     let result = classifier.evaluate(&samples, workers, &mut |image| files.add_image(&image))?;
     let matrix = &result.confusion;
     let accuracy = matrix.interval();

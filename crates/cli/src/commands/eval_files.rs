@@ -4,8 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use warmstart_data::data_folder;
 use warmstart_files::{shown, text};
-use warmstart_recipe::Error;
+use warmstart_recipe::run_files::{DOUBTS, RECIPE, RESULTS};
+use warmstart_recipe::{Error, Problem, absolute};
 use warmstart_run::replace_file;
 use warmstart_tasks::classify::classifier::JudgedImage;
 use warmstart_tasks::detect::detector::{JudgedObject, JudgedScene};
@@ -39,13 +41,28 @@ pub struct EvalFiles<'a> {
 }
 
 impl<'a> EvalFiles<'a> {
-    /// The files that the arguments ask of a classifier.
+    /// The files that the arguments ask of a classifier, which may not be in one of the data sets.
     ///
     /// # Errors
     /// If one of them cannot be written, which is told before any image is judged.
-    pub fn of_classifier(arguments: &'a Eval, classes: &'a [String]) -> Result<Self, Failure> {
+    pub fn of_classifier(
+        arguments: &'a Eval,
+        classes: &'a [String],
+        data: [Option<&Path>; 2],
+    ) -> Result<Self, Failure> {
         let mut files = Self::new(arguments, classes, &OF_IMAGES)?;
         let folder = arguments.mistakes.as_deref();
+        let is_inside = |folder: &Path| {
+            let mut data = data.into_iter().flatten();
+            data.any(|data| absolute(folder).starts_with(absolute(data_folder(data))))
+        };
+        if let Some(folder) = folder.filter(|folder| is_inside(folder)) {
+            let what = "it lies in the data set's folder, where it would be taken for a part of it";
+            return Err(Problem::new(what)
+                .of_file(folder)
+                .fix("give another folder")
+                .into());
+        }
         files.mistakes = folder
             .map(|folder| Mistakes::new(folder, classes))
             .transpose()?;
@@ -63,6 +80,9 @@ impl<'a> EvalFiles<'a> {
     fn new(arguments: &'a Eval, classes: &'a [String], columns: &[&str]) -> Result<Self, Failure> {
         for path in [&arguments.csv, &arguments.lines].into_iter().flatten() {
             require_folder(path)?;
+        }
+        if let Some(path) = arguments.csv.as_deref() {
+            require_not_of_a_run(path)?;
         }
         let table = arguments.csv.as_deref().map(|path| {
             let mut table = csv::Writer::from_writer(Vec::new());
@@ -165,6 +185,19 @@ fn object_json(object: &JudgedObject, classes: &[String]) -> Value {
         "y2": y2,
         "matched": object.is_matched,
     })
+}
+
+/// Refuses a table that a run has of its own.
+fn require_not_of_a_run(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let is_own = path.file_name().is_some_and(|name| {
+        [RESULTS, DOUBTS].iter().any(|own| name == *own) && folder.join(RECIPE).is_file()
+    });
+    if is_own {
+        let problem = Problem::new("it is a file of a run").of_file(path);
+        return Err(problem.fix("give another name").into());
+    }
+    Ok(())
 }
 
 /// Refuses a file in a folder that is not there.

@@ -32,7 +32,7 @@ pub fn report(arguments: Report) -> Result<(), Failure> {
 
 pub fn compare(arguments: Compare) -> Result<(), Failure> {
     if let Some(page) = &arguments.page {
-        warmstart_report::require_place(page)?;
+        warmstart_report::require_place_of_comparison(page)?;
     }
     let workers = use_threads(&arguments.threads)?;
     let comparison = compare_runs(&arguments.runs, workers)?;

@@ -8,6 +8,8 @@ use warmstart_workflows::report::{Classes, Judged, RunReport, Scenes};
 /// Fewest doubtful labels, and their least share of all, that are worth a look.
 const DOUBTFUL: usize = 3;
 const DOUBTFUL_SHARE: f64 = 0.03;
+/// Share of doubtful labels from which the features are to blame rather than the labels.
+const MOST_DOUBTFUL: f64 = 0.25;
 /// Fall of the validation loss over the last two epochs, as a share, from which it is still falling.
 const STILL_FALLING: f64 = 0.01;
 /// What a loss that is still falling weighs: the share of images that more epochs may win.
@@ -44,7 +46,8 @@ pub fn advice(report: &RunReport) -> Option<Advice> {
 fn doubtful(report: &RunReport) -> Option<Advice> {
     let (doubtful, of) = (report.doubts.doubtful, report.doubts.judged);
     let share = doubtful as f64 / of.max(1) as f64;
-    (doubtful >= DOUBTFUL && share >= DOUBTFUL_SHARE).then(|| Advice {
+    let is_plausible = (DOUBTFUL_SHARE..MOST_DOUBTFUL).contains(&share);
+    (doubtful >= DOUBTFUL && is_plausible).then(|| Advice {
         weight: share / 2.0,
         sentence: format!(
             "{doubtful} of {of} training labels are doubtful: the other images speak for another class. Look at them \

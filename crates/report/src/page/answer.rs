@@ -55,6 +55,13 @@ fn sentence(report: &RunReport) -> Markup {
                 (the) " kept model classifies " strong { (right) " of " (total) } " validation images correctly: "
                 strong { (percent(right as f64 / total.max(1) as f64)) } " (" (interval(right, total)) ")"
             }
+            None if report.is_left_out => {
+                (the) " kept model's head classifies " strong { (figure(&kept)) } " of the training images correctly"
+                @if let Some(interval) = kept.interval {
+                    " (95%: " (percent(interval.low)) " to " (percent(interval.high)) ")"
+                }
+                ", each solved for without it: no image was held out"
+            }
             Some(Judged::Scenes(_)) | None => {
                 (the) " kept model has " (kept.metric) " " strong { (figure(&kept)) }
             }

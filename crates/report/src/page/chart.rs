@@ -8,12 +8,15 @@ use super::ticks::{Scale, label};
 const WIDTH: f64 = 380.0;
 const HEIGHT: f64 = 230.0;
 /// Room for the labels of each axis, and at the other ends.
-const LEFT: f64 = 46.0;
+const LEFT: f64 = 54.0;
 const BOTTOM: f64 = 36.0;
 const TOP: f64 = 14.0;
 const RIGHT: f64 = 12.0;
 /// Number of colours that the page has.
 const COLOURS: usize = 6;
+
+/// What the x axis of a chart over epochs shows.
+pub const EPOCH: &str = "epoch";
 
 /// A curve.
 pub struct Series {
@@ -97,7 +100,8 @@ impl Chart {
                         line.grid x1=(n(LEFT)) x2=(n(WIDTH - RIGHT)) y1=(n(down)) y2=(n(down)) {}
                         text.left x=(n(LEFT - 4.0)) y=(n(down + 3.5)) { (label(tick)) }
                     }
-                    @for tick in x.ticks() {
+                    // There is no half epoch.
+                    @for tick in x.ticks().into_iter().filter(|tick| self.axes[0] != EPOCH || tick.fract() == 0.0) {
                         @let [across, _] = place([tick, y.low]);
                         line.grid x1=(n(across)) x2=(n(across)) y1=(n(floor)) y2=(n(floor + 3.0)) {}
                         text.below x=(n(across)) y=(n(floor + 14.0)) { (label(tick)) }

@@ -117,8 +117,8 @@ fn matrix(classes: &Classes, names: &[String]) -> Markup {
     }
 }
 
-/// A name that leaves room for a matrix.
-fn short(name: &str) -> String {
+/// A name that leaves room for what is beside it.
+pub fn short(name: &str) -> String {
     const LONGEST: usize = 22;
     if name.chars().count() <= LONGEST {
         return name.to_owned();
@@ -164,10 +164,10 @@ fn table(classes: &Classes) -> Markup {
 fn caption(image: &JudgedImage, names: &[String]) -> Markup {
     html! {
         @if image.is_right() {
-            span.truth { (names[image.label]) } ", " (percent(image.probability.into()))
+            span.truth { (short(&names[image.label])) } ", " (percent(image.probability.into()))
         } @else {
-            span.truth { (names[image.label]) } br;
-            span.said { "taken for " (names[image.predicted]) } ", " (percent(image.probability.into()))
+            span.truth { (short(&names[image.label])) } br;
+            span.said { "taken for " (short(&names[image.predicted])) } ", " (percent(image.probability.into()))
             ", own class " (percent(image.label_probability.into()))
         }
     }

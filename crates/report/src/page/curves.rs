@@ -6,7 +6,7 @@ use warmstart_run::health::StageHealth;
 use warmstart_run::record::EpochRecord;
 use warmstart_workflows::report::RunReport;
 
-use super::chart::{Band, Chart, Series};
+use super::chart::{Band, Chart, EPOCH, Series};
 
 /// Most stages whose health has a curve: the first, the head, and some between.
 const STAGES: usize = 5;
@@ -25,7 +25,7 @@ pub fn curves(report: &RunReport) -> Markup {
     names.dedup();
     for name in names {
         let value = |record: &EpochRecord| record.others.get(name).copied().unwrap_or(f64::NAN);
-        metrics.push(series(name, history, value));
+        metrics.push(series(in_words(name), history, value));
     }
     let losses = vec![
         series("training, as trained", history, |record| record.train_loss),
@@ -34,7 +34,7 @@ pub fn curves(report: &RunReport) -> Markup {
     let rates = vec![series("learning rate", history, |record| record.lr)];
     let chart = |title: &str, axis, series, is_logarithmic| Chart {
         title: title.to_owned(),
-        axes: ["epoch", axis],
+        axes: [EPOCH, axis],
         series,
         bands: bands(history),
         mark: report
@@ -53,7 +53,7 @@ pub fn curves(report: &RunReport) -> Markup {
             p.note {
                 "By epoch; phases are shaded, and the dashed line is the kept epoch. The training loss is that of \
                  augmented images, so it may lie above the validation loss. "
-                @if report.files.recipe.phases.iter().any(|phase| phase.is_solved()) {
+                @if has_thaw_after_solved(report) {
                     "While a thaw trains, its metric is that of the network's own last layer; the head on several layers \
                      is solved again on the thawed features at the end, so the kept model may be better than any epoch."
                 }
@@ -69,11 +69,30 @@ pub fn curves(report: &RunReport) -> Markup {
     }
 }
 
+/// Whether a thaw follows a head that was solved.
+fn has_thaw_after_solved(report: &RunReport) -> bool {
+    let phases = &report.files.recipe.phases;
+    phases.iter().any(|phase| phase.is_solved()) && phases.iter().any(|phase| !phase.is_solved())
+}
+
+/// The name of a further metric of metrics.jsonl, for people.
+fn in_words(metric: &str) -> &str {
+    match metric {
+        "last_layer" => "the last layer's head alone",
+        "leave_one_out" => "training images, each left out",
+        "map50" => "mAP@.5",
+        other => other,
+    }
+}
+
+/// A text with a capital at its start, except for a name that has capitals of its own (mAP).
 fn capitalized(text: &str) -> String {
     let mut letters = text.chars();
-    let first = letters
-        .next()
-        .map(|letter| letter.to_uppercase().to_string());
+    let first = letters.next();
+    if letters.as_str().contains(char::is_uppercase) {
+        return text.to_owned();
+    }
+    let first = first.map(|letter| letter.to_uppercase().to_string());
     first.unwrap_or_default() + letters.as_str()
 }
 

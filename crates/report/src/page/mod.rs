@@ -16,7 +16,7 @@ use warmstart_recipe::plain;
 use warmstart_workflows::report::{Judged, Pictures, RunReport};
 
 pub use answer::{duration, percent};
-pub use chart::{Chart, Series};
+pub use chart::{Chart, EPOCH, Series};
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");

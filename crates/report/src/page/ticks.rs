@@ -31,10 +31,10 @@ impl Scale {
                 is_logarithmic,
             };
         }
-        let (low, high) = if high > low {
-            (low, high)
-        } else {
-            (low - 0.5, high + 0.5)
+        let (low, high) = match (high > low, low) {
+            (true, _) => (low, high),
+            (false, 0.0) => (-0.5, 0.5),
+            (false, value) => (value - value.abs() / 4.0, value + value.abs() / 4.0),
         };
         Self {
             low,

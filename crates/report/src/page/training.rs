@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use warmstart_workflows::report::RunReport;
 
 use super::answer::{duration, percent};
+use super::classes::short;
 use super::gallery::picture;
 
 /// Training images whose labels are doubtful.
@@ -24,8 +25,8 @@ pub fn doubts(report: &RunReport) -> Markup {
             div.pictures {
                 @for (id, doubt) in &doubts.shown {
                     (picture(*id, "", &report.pictures, &html! {
-                        span.truth { (doubt.label) } " " (percent(doubt.label_probability.into())) br;
-                        span.said { (doubt.probable) "?" } " " (percent(doubt.probability.into()))
+                        span.truth { (short(&doubt.label)) } " " (percent(doubt.label_probability.into())) br;
+                        span.said { (short(&doubt.probable)) "?" } " " (percent(doubt.probability.into()))
                     }))
                 }
             }
@@ -44,7 +45,7 @@ pub fn samples(report: &RunReport) -> Markup {
             p.note { "In the first view of the last phase, augmented as its recipe says." }
             div.pictures {
                 @for (id, classes) in &report.samples {
-                    (picture(*id, "", &report.pictures, &html! { (classes) }))
+                    (picture(*id, "", &report.pictures, &html! { (short(classes)) }))
                 }
             }
         }

@@ -90,6 +90,14 @@ impl<T: Task> Run<T> {
                  run was continued, this one is optimistic"
             }
             Some(_) => "the test images were not used in training or in choosing the epoch",
+            None if self
+                .trainer
+                .data
+                .evaluated(EvaluationSplit::Validation)
+                .is_empty() =>
+            {
+                "no image was held out: this metric is of the training images, each by a head that was solved without it"
+            }
             None if self.trainer.recipe.fold.is_some() => {
                 "this metric also chose the epoch, so it is optimistic"
             }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use warmstart_nn::Parameters;
-use warmstart_recipe::Error;
 use warmstart_recipe::run_files::{MODEL, OPTIMIZER, TRAINING};
+use warmstart_recipe::{Error, Recipe};
 use warmstart_run::checkpoint::Checkpoint;
 use warmstart_run::data_files::DataFiles;
 use warmstart_run::epoch_progress::EpochProgress;
@@ -118,6 +118,11 @@ impl<T: Task> Run<T> {
             self.run.write_plan(plan)?;
         }
         Ok(Self { plan, ..self })
+    }
+
+    /// Its recipe.
+    pub fn recipe(&self) -> &Recipe {
+        &self.trainer.recipe
     }
 
     /// Whether there is an epoch left.

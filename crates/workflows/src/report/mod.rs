@@ -36,6 +36,8 @@ pub struct RunReport {
     pub judged: Option<Judged>,
     /// Why there are no answers of the kept model; `None` where there are.
     pub why_not_judged: Option<String>,
+    /// Whether no image was held out: the metric is of training images, each by a head that was solved without it.
+    pub is_left_out: bool,
     /// Validation images of the run that are gone or changed, or cannot be read.
     pub lost: usize,
     /// The training images with the most doubtful labels.
@@ -78,6 +80,7 @@ pub fn report_of_files(run: &Path) -> Result<RunReport, Error> {
         files: RunFiles::read(run)?,
         judged: None,
         why_not_judged: None,
+        is_left_out: false,
         lost: 0,
         doubts: Doubts::default(),
         training_counts: Vec::new(),
@@ -111,6 +114,10 @@ fn judge(report: &mut RunReport, workers: usize) -> Result<(), Error> {
                 (&mut report.samples, &mut report.training_counts),
                 pictures,
             );
+            report.is_left_out = data.has(SplitKind::Train) && !data.has(SplitKind::Validation);
+            if report.is_left_out {
+                return Ok(());
+            }
             let own = data.images::<Classification>(SplitKind::Validation, names)?;
             let lost = own.lost.len();
             let classes = classes::judge(classifier, own.samples, workers, folder, pictures)?;

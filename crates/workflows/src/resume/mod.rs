@@ -281,12 +281,20 @@ impl Request<'_> {
             )));
             return run.run(observe);
         }
+        let more = match run.recipe().phases.last() {
+            // More epochs do not change a head that is solved.
+            Some(last) if last.is_solved() => String::new(),
+            Some(_) | None => format!(
+                "; to train more: {} {} {}",
+                command::resume(self.path),
+                Key::EPOCHS,
+                done + MORE_EPOCHS
+            ),
+        };
+        let epochs = if done == 1 { "epoch" } else { "epochs" };
         observe(Event::Note(format!(
-            "{} has finished its {done} epochs; to train more: {} {} {}",
-            shown(self.path),
-            command::resume(self.path),
-            Key::EPOCHS,
-            done + MORE_EPOCHS
+            "{} has finished its {done} {epochs}{more}",
+            shown(self.path)
         )));
         match finished {
             // The test split was measured already, which is done only once.
