@@ -213,7 +213,9 @@ fn runs_on_the_same_images_are_tested_in_pairs() {
         .arg(&page)
         .assert()
         .failure()
-        .stderr(contains("no such picture or page of warmstart's"));
+        .stderr(contains(
+            "did not write it as a picture or page of this kind",
+        ));
     assert_eq!(fs::read_to_string(&page).unwrap(), "mine");
 }
 
@@ -228,9 +230,9 @@ fn a_comparison_replaces_no_report_and_lists_no_run_twice() {
         command.arg(run.join("report.html")).assert()
     };
     let pretrained = dir.path().join("pretrained");
-    compare([&run, &pretrained])
-        .failure()
-        .stderr(contains("no such picture or page of warmstart's"));
+    compare([&run, &pretrained]).failure().stderr(contains(
+        "did not write it as a picture or page of this kind",
+    ));
     assert_eq!(page_of(&run), report);
     warmstart()
         .arg("compare")

@@ -27,7 +27,7 @@ pub enum Error {
     },
     /// Another file is in its place.
     #[error(
-        "{} exists, and is no such picture or page of warmstart's: name another file, or remove it",
+        "{} exists, and warmstart did not write it as a picture or page of this kind: name another file, or remove it",
         shown(path)
     )]
     Occupied {

@@ -136,7 +136,7 @@ mod tests {
         fs::write(&path, "<svg/>").unwrap();
         let error = draw(&path).unwrap_err().to_string();
         assert!(
-            error.contains("no such picture or page of warmstart's"),
+            error.contains("did not write it as a picture or page of this kind"),
             "{error}"
         );
         assert_eq!(fs::read_to_string(&path).unwrap(), "<svg/>");
