@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn a_command_is_the_request_in_words() {
         let demo = demo();
-        assert_eq!(demo.runs.len(), 13);
+        assert_eq!(demo.runs.len(), 17);
         let commands: Vec<String> = demo.runs.iter().map(|run| demo.command(run)).collect();
         assert_eq!(
             commands[0],
@@ -283,11 +283,11 @@ mod tests {
              --lr 0.002 --epochs 4 --seed 1 --out 'a demo/runs/pretrain'"
         );
         assert_eq!(
-            commands[3],
+            commands[4],
             "warmstart train --data 'a demo/data/related-1' --weights 'a demo/runs/pretrain' --image-size 64 \
              --freeze-epochs 1 --epochs 4 --seed 1 --out 'a demo/runs/related-thawed-1'"
         );
-        let draft = demo.draft(&demo.runs[3]).unwrap();
+        let draft = demo.draft(&demo.runs[4]).unwrap();
         assert_eq!(draft.frozen.epochs, Some(1));
         assert_eq!(draft.thawed.epochs, Some(4));
         assert_eq!((draft.seed, draft.image_size), (Some(1), Some(64)));
