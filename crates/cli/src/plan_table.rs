@@ -1,5 +1,6 @@
 //! The plan of a run as a table, which fits 80 columns, or as lines for each phase where the terminal is narrow.
 
+use warmstart_files::duration;
 use warmstart_run::plan::{PhasePlan, Plan};
 
 use crate::text_table::{columns, rows};
@@ -119,14 +120,6 @@ fn cache_line(plan: &Plan) -> Option<String> {
         .map(|phase| format!("{} {:.1} MB", phase.name, phase.cached_mb))
         .collect();
     (!sizes.is_empty()).then(|| format!("cached features on disk: {}", sizes.join(", ")))
-}
-
-fn duration(seconds: f64) -> String {
-    match seconds {
-        ..100.0 => format!("{seconds:.0} s"),
-        ..6000.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
-    }
 }
 
 /// 2236682 as 2,236,682.

@@ -28,7 +28,7 @@ pub struct RunPages {
 }
 
 impl RunPages {
-    /// The pages of runs that `stop` stops, made by so many threads that read pictures.
+    /// No page so far. Pictures are read by `workers` threads; after a request to stop, no page is begun.
     pub fn new(workers: usize, stop: Stop) -> Self {
         Self {
             run: None,

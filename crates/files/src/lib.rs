@@ -11,5 +11,5 @@ mod writing;
 
 pub use key::{Key, plain, spell};
 pub use reading::{open, read, read_text};
-pub use showing::{one_line, path_shown, shown, text};
+pub use showing::{duration, one_line, path_shown, shown, text};
 pub use writing::{create_folder, flush_folder, is_being_written, replace, replace_unflushed};

@@ -13,6 +13,15 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// A time in words: `42 s`, `7 min`, `2.5 h`.
+pub fn duration(seconds: f64) -> String {
+    match seconds {
+        ..100.0 => format!("{seconds:.0} s"),
+        ..6000.0 => format!("{:.0} min", seconds / 60.0),
+        _ => format!("{:.1} h", seconds / 3600.0),
+    }
+}
+
 /// A path on one line, escaped as by [`one_line`]. Bytes that are not UTF-8 are escaped too (`\xff`), so that
 /// different names stay different.
 pub fn shown(path: &Path) -> String {

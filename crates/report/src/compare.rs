@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use maud::{Markup, html};
-use warmstart_files::shown;
+use warmstart_files::{duration, shown};
 use warmstart_metrics::Interval;
 use warmstart_recipe::plain;
 use warmstart_run::record::EpochRecord;
@@ -11,7 +11,7 @@ use warmstart_workflows::compare::{Compared, Comparison};
 use warmstart_workflows::report::Pictures;
 
 use crate::Error;
-use crate::page::{Chart, EPOCH, Series, document, duration, percent};
+use crate::page::{Chart, EPOCH, Series, document, percent};
 use crate::picture::require_place_of;
 use crate::run_report::write_page;
 

@@ -212,16 +212,6 @@ impl RunData {
         })
     }
 
-    /// The file of a path in the list, which has escapes if the path is not UTF-8 or has a newline.
-    fn file(&self, listed: &str) -> PathBuf {
-        let folder = data_folder(&self.recipe.data);
-        let plain = folder.join(listed);
-        if listed.contains('\\') && !plain.exists() {
-            return folder.join(path_shown(listed));
-        }
-        plain
-    }
-
     /// The files of a split, as the run used them.
     fn of_split<'a>(&self, files: &'a DataFiles, split: SplitKind) -> Vec<Entry<'a>> {
         let listed = |name: &str| {
@@ -277,7 +267,12 @@ impl RunData {
             .collect();
         let hashes: HashMap<&str, blake3::Hash> = paths
             .into_par_iter()
-            .filter_map(|path| Some((path, content(&self.file(path))?)))
+            .filter_map(|path| {
+                Some((
+                    path,
+                    content(&file_of(path, data_folder(&self.recipe.data)))?,
+                ))
+            })
             .collect();
         let is_same = |(image, entries): &(&PathBuf, &Vec<&Entry>)| {
             let hash = content(image);
@@ -297,7 +292,8 @@ impl RunData {
         if images.is_empty() {
             return HashSet::new();
         }
-        let of_run = some_of(entries).map(|entry| self.file(entry.path));
+        let of_run =
+            some_of(entries).map(|entry| file_of(entry.path, data_folder(&self.recipe.data)));
         let (_, of_run) = sketches(of_run.filter(|path| path.is_file()));
         if of_run.is_empty() {
             return HashSet::new();
@@ -328,6 +324,15 @@ impl Seen {
                 .collect(),
         };
     }
+}
+
+/// The file of a path in a list of a run, which has escapes if the path is not UTF-8 or has a newline.
+pub(crate) fn file_of(listed: &str, folder: &Path) -> PathBuf {
+    let plain = folder.join(listed);
+    if listed.contains('\\') && !plain.exists() {
+        return folder.join(path_shown(listed));
+    }
+    plain
 }
 
 /// The fix of an error where a run's own images are not known.

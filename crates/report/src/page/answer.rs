@@ -1,7 +1,7 @@
 //! The top of the page: what came out, in a sentence, and what would help most.
 
 use maud::{Markup, html};
-use warmstart_files::shown;
+use warmstart_files::{duration, shown};
 use warmstart_metrics::wilson;
 use warmstart_recipe::{NO_WEIGHTS, Recipe};
 use warmstart_run::files::RunFiles;
@@ -135,15 +135,6 @@ fn seconds(report: &RunReport) -> f64 {
         .iter()
         .map(|record| record.seconds)
         .sum()
-}
-
-/// A time in words.
-pub fn duration(seconds: f64) -> String {
-    match seconds {
-        ..100.0 => format!("{seconds:.0} s"),
-        ..6000.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
-    }
 }
 
 fn facts(report: &RunReport) -> Vec<(&'static str, String)> {

@@ -15,7 +15,7 @@ use warmstart_files::shown;
 use warmstart_recipe::plain;
 use warmstart_workflows::report::{Judged, Pictures, RunReport};
 
-pub use answer::{duration, percent};
+pub use answer::percent;
 pub use chart::{Chart, EPOCH, Series};
 
 const STYLE: &str = include_str!("style.css");

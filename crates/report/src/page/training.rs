@@ -1,9 +1,10 @@
 //! What went in: doubtful labels, the images as the network saw them, the plan beside what was measured, and the texts.
 
 use maud::{Markup, html};
+use warmstart_files::duration;
 use warmstart_workflows::report::RunReport;
 
-use super::answer::{duration, percent};
+use super::answer::percent;
 use super::classes::short;
 use super::gallery::picture;
 

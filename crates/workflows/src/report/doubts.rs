@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::data_folder;
-use warmstart_files::path_shown;
 use warmstart_run::doubts::{Doubt, count, doubts_of};
 
 use super::pictures::{PictureId, Pictures};
+use crate::run_data::file_of;
 
 /// Most doubtful labels that a report shows.
 const SHOWN: usize = 24;
@@ -35,7 +35,7 @@ impl Doubts {
             .collect();
         let files: Vec<PathBuf> = shown
             .iter()
-            .map(|doubt| file(&doubt.file, folder))
+            .map(|doubt| file_of(&doubt.file, folder))
             .collect();
         Self {
             shown: pictures
@@ -47,15 +47,6 @@ impl Doubts {
             judged: doubts.len(),
         }
     }
-}
-
-/// The file of a path in the list, which has escapes if the path is not UTF-8.
-fn file(listed: &str, folder: &Path) -> PathBuf {
-    let plain = folder.join(listed);
-    if listed.contains('\\') && !plain.exists() {
-        return folder.join(path_shown(listed));
-    }
-    plain
 }
 
 #[cfg(test)]
