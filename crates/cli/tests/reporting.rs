@@ -126,13 +126,18 @@ fn a_page_works_in_a_browser() {
             &run.join("report.html"),
             width,
             "const dialog = document.querySelector('dialog');
+             // Not decode(), for which the page's clock does not wait.
+             const loaded = async (image) => {
+               if (!image.complete) await new Promise((go, fail) => { image.onload = go; image.onerror = fail; });
+               if (!image.naturalWidth) throw new Error(image.title);
+             };
              const images = [...document.querySelectorAll('main img[data-picture]')];
-             await Promise.all(images.map((image) => image.decode()));
+             await Promise.all(images.map(loaded));
              const button = document.querySelector('.matrix button');
              button.click();
              const opened = dialog.open;
              const shown = [...dialog.querySelectorAll('img')];
-             await Promise.all(shown.map((image) => image.decode()));
+             await Promise.all(shown.map(loaded));
              const title = dialog.querySelector('h3').textContent;
              dialog.querySelector('form button').click();
              return {
