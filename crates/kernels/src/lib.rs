@@ -6,6 +6,7 @@
 //! vector instructions are picked at run time ([`simd_level`]), and no result depends on the number
 //! of threads. The README has the tiling and the reasons.
 
+mod arrange;
 mod batch_norm;
 mod channels;
 mod convolution;
@@ -34,6 +35,7 @@ mod product;
 mod sigmoid;
 mod simd;
 mod statistics;
+mod sums;
 mod training;
 mod vector;
 mod view;
@@ -48,6 +50,10 @@ mod reference;
 #[cfg(test)]
 extern crate self as warmstart_kernels;
 
+pub use arrange::{
+    Map, concatenate, depth_to_space, reverse_channels, space_to_depth, split_channels, stack,
+    upsample, upsample_backward,
+};
 pub use batch_norm::BatchNorm;
 pub use convolution::{
     convolution_forward, convolution_input_gradient, convolution_weight_gradient,
@@ -68,6 +74,7 @@ pub use optimizer::{Adam, Sgd, Update, adam_step, sgd_step, sum_of_squares};
 pub use pool::{Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward};
 pub use simd::{SimdLevel, SimdLevelError, simd_level};
 pub use statistics::batch_statistics;
+pub use sums::{add, scale, sum};
 pub use training::{
     ConvolutionGradients, Input, OutputGradient, Wanted, training_backward, training_forward,
 };

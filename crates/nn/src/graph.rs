@@ -1,10 +1,13 @@
 //! Layers and the paths between them.
 
+mod values;
+
 use burn::tensor::Tensor;
 
 use crate::forward::Forward;
 use crate::layers::{Branch, Layer, Shape, Shortcut};
 use crate::parameter_info::ParameterInfo;
+use values::Values;
 
 /// A value in a [`Graph`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,11 @@ pub struct Node {
     /// Its inputs, in the order in which the layer takes them.
     pub inputs: Vec<Value>,
 }
+
+/// The place of a layer in the order of a [`Graph`]'s parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a layer runs only where it is connected"]
+pub struct Place(usize);
 
 /// Layers and the paths between them: a network, or a part of one, as data.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -56,12 +64,26 @@ impl Graph {
 
     /// Adds a layer on earlier values, and returns its result.
     pub fn add(&mut self, layer: Layer, inputs: impl Into<Vec<Value>>) -> Value {
-        self.order.push(self.nodes.len());
+        let place = self.place(layer);
+        self.connect(place, inputs)
+    }
+
+    /// Gives a layer's parameters the next place in their order, for a layer that runs later than those whose
+    /// parameters come after its own. It is no part of the paths before it is [connected](Self::connect).
+    pub fn place(&mut self, layer: Layer) -> Place {
         self.nodes.push(Node {
             layer,
-            inputs: inputs.into(),
+            inputs: Vec::new(),
         });
-        Value::Node(self.nodes.len() - 1)
+        Place(self.nodes.len() - 1)
+    }
+
+    /// Puts a layer that has its place, and is not connected yet, on earlier values, and returns its result.
+    pub fn connect(&mut self, Place(index): Place, inputs: impl Into<Vec<Value>>) -> Value {
+        debug_assert!(!self.order.contains(&index), "a layer runs once");
+        self.nodes[index].inputs = inputs.into();
+        self.order.push(index);
+        Value::Node(index)
     }
 
     /// The same graph with these results.
@@ -111,9 +133,13 @@ impl Graph {
                 | Layer::AveragePool(_)
                 | Layer::GlobalAverage(_)
                 | Layer::SqueezeExcite(_)
+                | Layer::ChannelAttention(_)
                 | Layer::Linear(_)
                 | Layer::Upsample(_)
-                | Layer::Concatenate(_) => {}
+                | Layer::Concatenate(_)
+                | Layer::Add(_)
+                | Layer::ReverseChannels(_)
+                | Layer::SpaceToDepth(_) => {}
             }
         }
         self
@@ -194,13 +220,17 @@ impl Graph {
     /// kept in memory until its last use.
     pub fn forward(&self, inputs: Vec<Tensor<4>>, forward: &mut Forward) -> Vec<Tensor<4>> {
         assert_eq!(inputs.len(), self.inputs, "the graph has that many inputs");
-        let mut values = Values::new(self, inputs);
+        let is_training = matches!(forward, Forward::Training { .. });
+        let mut values = Values::new(self, is_training);
+        for (index, input) in inputs.into_iter().enumerate() {
+            values.put(Value::Input(index), input);
+        }
         for &index in &self.order {
             let node = &self.nodes[index];
             let of_node = node.inputs.iter().map(|&value| values.take(value));
             let of_node = of_node.collect();
             let result = node.layer.kind().forward(of_node, forward);
-            values.nodes[index].0 = Some(result);
+            values.put(Value::Node(index), result);
         }
         self.outputs
             .iter()
@@ -229,9 +259,13 @@ impl Graph {
                 | Layer::AveragePool(_)
                 | Layer::GlobalAverage(_)
                 | Layer::SqueezeExcite(_)
+                | Layer::ChannelAttention(_)
                 | Layer::Linear(_)
                 | Layer::Upsample(_)
-                | Layer::Concatenate(_) => vec![node.layer.clone()],
+                | Layer::Concatenate(_)
+                | Layer::Add(_)
+                | Layer::ReverseChannels(_)
+                | Layer::SpaceToDepth(_) => vec![node.layer.clone()],
             };
             let last = parts.len() - 1;
             let mut result = inputs[0];
@@ -266,40 +300,110 @@ fn shape_of(value: Value, inputs: &[Shape], nodes: &[Shape]) -> Shape {
     }
 }
 
-/// The values of a pass so far, each with the number of its later uses.
-struct Values {
-    inputs: Vec<(Option<Tensor<4>>, usize)>,
-    nodes: Vec<(Option<Tensor<4>>, usize)>,
-}
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
 
-impl Values {
-    fn new(graph: &Graph, inputs: Vec<Tensor<4>>) -> Self {
-        let inputs = inputs.into_iter().map(|input| (Some(input), 0)).collect();
-        let nodes = graph.nodes.iter().map(|_| (None, 0)).collect();
-        let mut values = Self { inputs, nodes };
-        let of_nodes = graph.nodes.iter().flat_map(|node| &node.inputs);
-        for &value in of_nodes.chain(&graph.outputs) {
-            values.entry(value).1 += 1;
-        }
-        values
+    use super::*;
+    use crate::layers::{Add, MaxPool, fold};
+    use crate::ops::{self, PoolSpec};
+    use crate::{Activation, Parameters, Unit};
+
+    /// A 1×1 convolution of one channel.
+    fn unit(name: &str) -> Layer {
+        Unit::with_bias(name, [1, 1], 1, 1, 1, Activation::Identity).into()
     }
 
-    fn entry(&mut self, value: Value) -> &mut (Option<Tensor<4>>, usize) {
-        match value {
-            Value::Input(index) => &mut self.inputs[index],
-            Value::Node(index) => &mut self.nodes[index],
-        }
+    fn pool() -> Layer {
+        Layer::MaxPool(MaxPool(PoolSpec {
+            size: [2; 2],
+            stride: [2; 2],
+            padding: [0; 2],
+            ceil: false,
+        }))
     }
 
-    /// A value for one of its uses; the last takes it out of memory.
-    fn take(&mut self, value: Value) -> Tensor<4> {
-        let (tensor, uses) = self.entry(value);
-        *uses -= 1;
-        let tensor = if *uses == 0 {
-            tensor.take()
-        } else {
-            tensor.clone()
+    #[test]
+    fn parameters_have_the_order_of_their_places_and_layers_run_in_that_of_their_paths() {
+        let mut graph = Graph::of_inputs(1);
+        let last = graph.place(unit("first"));
+        let between = graph.add(unit("second"), [Value::Input(0)]);
+        let last = graph.connect(last, [between]);
+        let sum = graph.add(Layer::Add(Add), [last, between]);
+        let graph = graph.with_outputs([sum]);
+        let names = graph.parameters().into_iter().map(|info| info.name);
+        let names: Vec<_> = names.filter(|name| name.ends_with("weight")).collect();
+        assert_eq!(names, ["first.weight", "second.weight"]);
+        assert_eq!(graph.order(), [1, 0, 2]);
+
+        let device = crate::device();
+        let mut parameters = Parameters::new();
+        for (name, factor) in [("first", 3.0), ("second", 2.0)] {
+            let weight = format!("{name}.weight");
+            parameters.insert_values(&weight, &[1; 4], vec![factor], &device);
+            parameters.insert_values(&format!("{name}.bias"), &[1], vec![1.0], &device);
+        }
+        let folded = fold(&parameters, graph.layers(), &device);
+        let x = Tensor::from_data(TensorData::new(vec![5f32], [1; 4]), &device);
+        let y = graph.forward(vec![x], &mut Forward::Inference(&folded));
+        let y: Vec<f32> = y[0].clone().into_data().try_into_vec().unwrap();
+        let between = 2.0 * 5.0 + 1.0;
+        assert_eq!(y, [3.0 * between + 1.0 + between]);
+    }
+
+    #[test]
+    fn the_gradients_of_all_uses_of_a_value_add_up() {
+        // A value with three uses, of which the result of one is no part of what is learned from.
+        let mut graph = Graph::of_inputs(1);
+        let first = graph.add(unit("first"), [Value::Input(0)]);
+        let second = graph.add(unit("second"), [first]);
+        let sum = graph.add(Layer::Add(Add), [second, first]);
+        let graph = graph.with_outputs([sum, first, Value::Input(0)]);
+        let device = crate::device();
+        let mut parameters = Parameters::new();
+        for (name, factor) in [("first", 3.0), ("second", 2.0)] {
+            let weight = format!("{name}.weight");
+            parameters.insert_values(&weight, &[1; 4], vec![factor], &device);
+            parameters.insert_values(&format!("{name}.bias"), &[1], vec![1.0], &device);
+        }
+        let tracked = parameters.tracked(|_| true);
+        let mut statistics = Vec::new();
+        let mut forward = Forward::Training {
+            parameters: &tracked,
+            frozen_statistics: false,
+            statistics: &mut statistics,
+            stochastic_depth: None,
         };
-        tensor.expect("a value is used after its layer has run")
+        let pixels = TensorData::new(vec![5f32, -1.0], [1, 1, 2, 1]);
+        let x = Tensor::<4>::from_data(pixels, &device);
+        let x = x.autodiff().require_grad();
+        let results = graph.forward(vec![x.clone()], &mut forward);
+        let [sum, _, _]: [Tensor<4>; 3] = results.try_into().unwrap();
+        let mut gradients = sum.sum().backward();
+        // The sum is 2 · (3 · x + 1) + 1 + (3 · x + 1).
+        let by_x = ops::values(x.grad(&gradients).unwrap());
+        let gradients = tracked.take_gradients(&mut gradients);
+        for (found, expected) in [
+            (by_x, vec![9.0, 9.0]),
+            (gradients.values("first.weight"), vec![3.0 * 4.0]),
+            (gradients.values("first.bias"), vec![3.0 * 2.0]),
+            (gradients.values("second.weight"), vec![16.0 - 2.0]),
+            (gradients.values("second.bias"), vec![2.0]),
+        ] {
+            assert_eq!(found.len(), expected.len());
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() < 1e-4, "{found} is not {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_graph_of_several_inputs_states_the_shapes_of_several_results() {
+        let mut graph = Graph::of_inputs(2);
+        let small = graph.add(pool(), [Value::Input(0)]);
+        let sum = graph.add(Layer::Add(Add), [small, Value::Input(1)]);
+        let graph = graph.with_outputs([sum, Value::Input(0)]);
+        let shapes = graph.output_shapes(&[[8, 6, 5], [4, 3, 5]]);
+        assert_eq!(shapes, [[4, 3, 5], [8, 6, 5]]);
     }
 }

@@ -31,7 +31,7 @@ pub use allocator::{
 pub use burn;
 pub use folded::Folded;
 pub use forward::{Forward, StepKey, StochasticDepth};
-pub use graph::{Graph, Node, Value};
+pub use graph::{Graph, Node, Place, Value};
 pub use parameter_info::{Kind, ParameterInfo};
 pub use parameters::Parameters;
 pub use statistics::{BatchStatistics, pool_statistics, update_running_statistics};

@@ -1,6 +1,7 @@
 //! The kernels against the formulas, at every SIMD level, with the same bits on any number of
 //! threads.
 
+mod arrange;
 mod batch_norm;
 mod convolution;
 mod excitation;

@@ -1,11 +1,11 @@
-//! Layers that bring maps of several scales together.
+//! Layers that bring maps together.
 
 use burn::tensor::{Device, Tensor};
 
 use super::kind::{LayerKind, Shape, nothing_to_fold, only};
 use crate::Parameters;
 use crate::forward::Forward;
-use crate::ops::InferenceUnit;
+use crate::ops::{self, InferenceUnit};
 use crate::parameter_info::ParameterInfo;
 
 /// Every pixel twice in both directions.
@@ -15,6 +15,11 @@ pub struct Upsample;
 /// The channels of several inputs of one size, one after the other.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Concatenate;
+
+/// The sum of two inputs of one shape: a shortcut around a branch that is added after its last activation, to the
+/// branch's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Add;
 
 impl LayerKind for Upsample {
     fn parameters(&self) -> Vec<ParameterInfo> {
@@ -31,13 +36,7 @@ impl LayerKind for Upsample {
     }
 
     fn forward(&self, inputs: Vec<Tensor<4>>, _forward: &mut Forward) -> Tensor<4> {
-        let x = only(inputs);
-        let [batch, height, width, channels] = x.dims();
-        let columns = x.reshape([batch * height, width, 1, channels]);
-        let columns = Tensor::cat(vec![columns.clone(), columns], 2);
-        let rows = columns.reshape([batch, height, 1, 2 * width * channels]);
-        let rows = Tensor::cat(vec![rows.clone(), rows], 2);
-        rows.reshape([batch, 2 * height, 2 * width, channels])
+        ops::upsample(only(inputs))
     }
 
     fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
@@ -61,7 +60,32 @@ impl LayerKind for Concatenate {
     }
 
     fn forward(&self, inputs: Vec<Tensor<4>>, _forward: &mut Forward) -> Tensor<4> {
-        Tensor::cat(inputs, 3)
+        ops::concatenate(inputs)
+    }
+
+    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
+        nothing_to_fold()
+    }
+}
+
+impl LayerKind for Add {
+    fn parameters(&self) -> Vec<ParameterInfo> {
+        Vec::new()
+    }
+
+    fn output_shape(&self, inputs: &[Shape]) -> Shape {
+        inputs[0]
+    }
+
+    fn multiply_adds(&self, _inputs: &[Shape]) -> usize {
+        0
+    }
+
+    fn forward(&self, inputs: Vec<Tensor<4>>, _forward: &mut Forward) -> Tensor<4> {
+        let [one, other]: [Tensor<4>; 2] = inputs
+            .try_into()
+            .unwrap_or_else(|_| panic!("a sum has two inputs"));
+        ops::add(one, other)
     }
 
     fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
@@ -92,5 +116,18 @@ mod tests {
         ];
         assert_eq!(large, expected);
         assert_eq!(Upsample.output_shape(&[[2, 3, 2]]), [4, 6, 2]);
+    }
+
+    #[test]
+    fn a_sum_adds_value_by_value() {
+        let map = |values: [f32; 4]| {
+            let data = TensorData::new(values.to_vec(), [1, 1, 2, 2]);
+            Tensor::<4>::from_data(data, &crate::device())
+        };
+        let inputs = vec![map([1., 2., 3., 4.]), map([0.5, -2., 0., 1.])];
+        let folded = Folded::default();
+        let sum = Add.forward(inputs, &mut Forward::Inference(&folded));
+        let sum: Vec<f32> = sum.into_data().try_into_vec().unwrap();
+        assert_eq!(sum, [1.5, 0., 3., 5.]);
     }
 }

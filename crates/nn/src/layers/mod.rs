@@ -2,19 +2,24 @@
 //! multiplications, and how it runs in training and in inference; everything else walks over these.
 
 mod branch;
+mod channel_attention;
+mod gate;
 mod kind;
 mod linear;
 mod merge;
 mod pool;
+mod rearrange;
 mod squeeze_excite;
 
 use burn::tensor::Device;
 
 pub use branch::{Branch, Shortcut, folded_values};
+pub use channel_attention::ChannelAttention;
 pub use kind::{LayerKind, Shape};
 pub use linear::Linear;
-pub use merge::{Concatenate, Upsample};
+pub use merge::{Add, Concatenate, Upsample};
 pub use pool::{AveragePool, GlobalAverage, MaxPool};
+pub use rearrange::{ReverseChannels, SpaceToDepth};
 pub use squeeze_excite::SqueezeExcite;
 
 use crate::{Folded, Parameters, Unit};
@@ -32,12 +37,20 @@ pub enum Layer {
     GlobalAverage(GlobalAverage),
     /// Channels scaled by a gate that sees the whole image.
     SqueezeExcite(SqueezeExcite),
+    /// Channels scaled by a gate of one layer that sees the whole image.
+    ChannelAttention(ChannelAttention),
     /// A linear layer on the channels of each pixel.
     Linear(Linear),
     /// Every pixel twice in both directions.
     Upsample(Upsample),
     /// The channels of several inputs, one after the other.
     Concatenate(Concatenate),
+    /// The sum of two inputs.
+    Add(Add),
+    /// The channels in reverse order.
+    ReverseChannels(ReverseChannels),
+    /// Blocks of two by two pixels as pixels of four times the channels.
+    SpaceToDepth(SpaceToDepth),
 }
 
 impl Layer {
@@ -49,9 +62,13 @@ impl Layer {
             Self::AveragePool(layer) => layer,
             Self::GlobalAverage(layer) => layer,
             Self::SqueezeExcite(layer) => layer,
+            Self::ChannelAttention(layer) => layer,
             Self::Linear(layer) => layer,
             Self::Upsample(layer) => layer,
             Self::Concatenate(layer) => layer,
+            Self::Add(layer) => layer,
+            Self::ReverseChannels(layer) => layer,
+            Self::SpaceToDepth(layer) => layer,
         }
     }
 
@@ -63,9 +80,13 @@ impl Layer {
             | Self::AveragePool(_)
             | Self::GlobalAverage(_)
             | Self::SqueezeExcite(_)
+            | Self::ChannelAttention(_)
             | Self::Linear(_)
             | Self::Upsample(_)
-            | Self::Concatenate(_) => &[],
+            | Self::Concatenate(_)
+            | Self::Add(_)
+            | Self::ReverseChannels(_)
+            | Self::SpaceToDepth(_) => &[],
         }
     }
 }

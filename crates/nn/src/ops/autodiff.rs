@@ -9,8 +9,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
 use super::{
-    BranchOutput, List, MAX_UNITS, PoolSpec, Residual, Statistics, UnitResult, UnitResults,
-    UnitSpec, UnitTensors, Units, VisionOps, gate, linear, pool,
+    BranchOutput, List, MAX_UNITS, PoolSpec, Residual, Statistics, Tensors, UnitResult,
+    UnitResults, UnitSpec, UnitTensors, Units, VisionOps, arrange, gate, linear, pool, sums,
 };
 
 /// The backward step. Its parents are the input, weight, gamma and beta of each unit, and the
@@ -176,6 +176,34 @@ impl<B: VisionOps, C: CheckpointStrategy> VisionOps for Autodiff<B, C> {
 
     fn scale_channels(x: FloatTensor<Self>, gate: FloatTensor<Self>) -> FloatTensor<Self> {
         gate::tracked_scale_channels::<B, C>(x, gate)
+    }
+
+    fn concatenate(maps: Tensors<Self>) -> FloatTensor<Self> {
+        arrange::tracked_concatenate::<B, C>(maps)
+    }
+
+    fn upsample(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        arrange::tracked_upsample::<B, C>(x)
+    }
+
+    fn reverse_channels(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        arrange::tracked_reverse_channels::<B, C>(x)
+    }
+
+    fn space_to_depth(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        arrange::tracked_space_to_depth::<B, C>(x)
+    }
+
+    fn add(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {
+        sums::tracked_add::<B, C>(x, y)
+    }
+
+    fn fork(x: FloatTensor<Self>, uses: usize) -> Tensors<Self> {
+        sums::tracked_fork::<B, C>(x, uses)
+    }
+
+    fn with_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        sums::tracked_with_gradient::<B, C>(x, gradient)
     }
 
     fn linear_layer(

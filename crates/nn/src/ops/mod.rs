@@ -4,6 +4,7 @@
 //! `[out, in / groups, kernel_height, kernel_width]`, everything per channel `[channels]`.
 
 mod activate;
+mod arrange;
 mod autodiff;
 mod branch;
 mod flex;
@@ -13,9 +14,12 @@ mod list;
 mod pool;
 mod records;
 pub mod stock;
+mod sums;
+mod values;
 mod vision_ops;
 
 pub use activate::activate;
+pub use arrange::{MAX_MAPS, concatenate, reverse_channels, space_to_depth, upsample};
 pub use branch::{
     Added, InferenceUnit, TrainedBranch, TrainingUnit, branch, branch_inference, pack_weight,
 };
@@ -28,5 +32,7 @@ pub use records::{
     PackedWeight, Padding, PoolSpec, Rates, Residual, Statistics, UnitGradientList, UnitGradients,
     UnitResult, UnitResults, UnitSpec, UnitTensors, Units,
 };
+pub use sums::{add, fork, with_gradient};
+pub use values::values;
 pub use vision_ops::{MAX_UNITS, VisionOps};
-pub use warmstart_kernels::{Adam, Sgd};
+pub use warmstart_kernels::{Adam, Sgd, stack};

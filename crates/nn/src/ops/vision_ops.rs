@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 use warmstart_kernels::{Adam, Sgd};
@@ -115,6 +117,63 @@ pub trait VisionOps: Backend {
         gate: FloatTensor<Self>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         stock::scale_channels_backward::<Self>(gradient, x, gate)
+    }
+
+    /// The channels of maps `[batch, height, width, channels]` of one size, one after the other.
+    fn concatenate(#[extension_type] maps: Tensors<Self>) -> FloatTensor<Self> {
+        stock::concatenate::<Self>(maps)
+    }
+
+    /// The channels in each of `parts` of a map, as a map of their own: the gradients of
+    /// [`concatenate`](Self::concatenate) with respect to its maps, from that of its result.
+    fn split_channels(x: FloatTensor<Self>, parts: Vec<Range<usize>>) -> Tensors<Self> {
+        stock::split_channels::<Self>(x, parts)
+    }
+
+    /// Every pixel of x `[batch, height, width, channels]` twice in both directions.
+    fn upsample(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::upsample::<Self>(x)
+    }
+
+    /// Gradient of [`upsample`](Self::upsample) with respect to its input.
+    fn upsample_backward(gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::upsample_backward::<Self>(gradient)
+    }
+
+    /// The channels of x `[batch, height, width, channels]` in reverse order; so is its gradient made.
+    fn reverse_channels(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::reverse_channels::<Self>(x)
+    }
+
+    /// Each block of two by two pixels of x `[batch, height, width, channels]` as one pixel of four times the channels:
+    /// those of the top left pixel, then bottom left, top right and bottom right.
+    fn space_to_depth(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::space_to_depth::<Self>(x)
+    }
+
+    /// The inverse of [`space_to_depth`](Self::space_to_depth), by which its gradient is made.
+    fn depth_to_space(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::depth_to_space::<Self>(x)
+    }
+
+    /// `x + y` of two tensors of one shape.
+    fn add(x: FloatTensor<Self>, y: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::add::<Self>(x, y)
+    }
+
+    /// `x · factor`, with one factor `[1]` for all.
+    fn scale(x: FloatTensor<Self>, factor: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::scale::<Self>(x, factor)
+    }
+
+    /// A tensor for each of several uses of x, whose gradients are summed by [`add`](Self::add).
+    fn fork(x: FloatTensor<Self>, uses: usize) -> Tensors<Self> {
+        stock::fork::<Self>(x, uses)
+    }
+
+    /// A zero `[1]`, whose gradient with respect to x is `gradient`.
+    fn with_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        stock::with_gradient::<Self>(x, gradient)
     }
 
     /// `x · weightᵀ + bias` of x `[batch, in]`, weight `[out, in]` and bias `[out]`.

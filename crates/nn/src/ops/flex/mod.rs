@@ -1,8 +1,12 @@
 //! [`VisionOps`] on the processor: slices out of Burn's tensors, `warmstart-kernels`, and back.
 
+mod arrange;
 mod branch;
 mod primitive;
 
+use std::ops::Range;
+
+pub(super) use arrange::into_values;
 use burn::backend::Flex;
 use primitive::{
     Primitive, contiguous, contiguous_residual, dimensions, geometry, output_shape,
@@ -189,6 +193,42 @@ impl VisionOps for Flex {
         let [by, x, gate] = [&gradient, &x, &gate].map(values);
         let (by_x, by_gate) = kernels::scale_channels_backward(x, gate, by, channels);
         (tensor(by_x, shape), tensor(by_gate, [batch, channels]))
+    }
+
+    fn concatenate(maps: Tensors<Self>) -> Primitive {
+        arrange::concatenate(maps)
+    }
+
+    fn split_channels(x: Primitive, parts: Vec<Range<usize>>) -> Tensors<Self> {
+        arrange::split_channels(x, &parts).into_iter().collect()
+    }
+
+    fn upsample(x: Primitive) -> Primitive {
+        arrange::upsample(x)
+    }
+
+    fn upsample_backward(gradient: Primitive) -> Primitive {
+        arrange::upsample_backward(gradient)
+    }
+
+    fn reverse_channels(x: Primitive) -> Primitive {
+        arrange::reverse_channels(x)
+    }
+
+    fn space_to_depth(x: Primitive) -> Primitive {
+        arrange::space_to_depth(x)
+    }
+
+    fn depth_to_space(x: Primitive) -> Primitive {
+        arrange::depth_to_space(x)
+    }
+
+    fn add(x: Primitive, y: Primitive) -> Primitive {
+        arrange::add(x, y)
+    }
+
+    fn scale(x: Primitive, factor: Primitive) -> Primitive {
+        arrange::scale(x, factor)
     }
 
     fn linear_layer(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {

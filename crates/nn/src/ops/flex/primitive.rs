@@ -33,12 +33,25 @@ pub(super) fn contiguous(tensor: Primitive) -> Primitive {
 
 /// A tensor that is all of its buffer, so that the buffer may be changed.
 pub(super) fn whole(tensor: Primitive) -> Primitive {
-    let values = tensor.layout().num_elements();
-    let starts = tensor.layout().is_contiguous() && tensor.layout().start_offset() == 0;
-    if starts && tensor.bytes().len() == values * size_of::<f32>() {
+    if is_whole(&tensor) {
         tensor
     } else {
         tensor.to_contiguous()
+    }
+}
+
+fn is_whole(tensor: &Primitive) -> bool {
+    let values = tensor.layout().num_elements();
+    let starts = tensor.layout().is_contiguous() && tensor.layout().start_offset() == 0;
+    starts && tensor.bytes().len() == values * size_of::<f32>()
+}
+
+/// The values of a tensor that is all of its buffer and that nobody else holds, to be changed in place.
+pub(super) fn own_values_mut(tensor: &mut Primitive) -> Option<&mut [f32]> {
+    if is_whole(tensor) {
+        tensor.try_storage_mut::<f32>()
+    } else {
+        None
     }
 }
 

@@ -3,20 +3,27 @@
 //!
 //! Stock convolutions take `[batch, channels, height, width]`, so each body permutes around them.
 
+mod arrange;
 mod branch;
 mod gate;
 mod linear;
 mod optimizer;
 mod pool;
+mod sums;
 
 use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
 
+pub use arrange::{
+    concatenate, depth_to_space, reverse_channels, space_to_depth, split_channels, upsample,
+    upsample_backward,
+};
 pub use branch::{branch, branch_backward, branch_inference, pack_weight};
 pub use gate::{image_means, image_means_backward, scale_channels, scale_channels_backward};
 pub use linear::{linear, linear_backward};
 pub use optimizer::{adam_step, move_averages, sgd_step, sum_of_squares};
 pub use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward};
+pub use sums::{add, fork, scale, with_gradient};
 
 fn channels_first<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_permute(x, &[0, 3, 1, 2])
