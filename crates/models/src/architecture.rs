@@ -1,47 +1,15 @@
-use std::fmt;
 use std::ops::Range;
 
 use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults};
 use warmstart_nn::layers::{Layer, LayerKind as _, Linear, Shape, Shortcut, fold};
-use warmstart_nn::{Activation, Folded, Forward, Graph, Kind, ParameterInfo, Parameters, Unit};
+use warmstart_nn::{
+    Activation, Folded, Forward, Graph, Kind, Node, ParameterInfo, Parameters, Unit, Value,
+};
 
-use crate::detector;
+use crate::detector::{Detector, light};
 use crate::record::{Pretrained, Record};
-
-/// A step of a backbone that can be named: everything before it can be frozen (`from:layer4`).
-#[derive(Clone, Debug)]
-pub struct Stage {
-    /// Its name, e.g. `features.14` or `layer4.0`.
-    pub name: String,
-    /// Depth for layer decay, from 0 at the image: stages of one group learn at the same rate.
-    pub group: usize,
-    graph: Graph,
-    /// Those of the graph.
-    parameters: Vec<ParameterInfo>,
-}
-
-impl Stage {
-    /// A stage of one input and one result.
-    pub(crate) fn new(name: String, group: usize, graph: Graph) -> Self {
-        Self {
-            name,
-            group,
-            parameters: graph.parameters(),
-            graph,
-        }
-    }
-
-    /// Its layers, and the paths between them.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    /// All its parameters, in the order of PyTorch's `state_dict`.
-    pub fn parameters(&self) -> &[ParameterInfo] {
-        &self.parameters
-    }
-}
+use crate::stage::{Stage, StageError, is_within};
 
 /// Another library's names of the same parameters.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +22,14 @@ pub struct Convention {
     pub record: Option<&'static str>,
 }
 
-/// A network for classification: a backbone of stages, an average over the image, and a linear
-/// classifier.
+/// A network: a backbone of stages, and behind it an average over the image and a linear classifier, or a
+/// [`Detector`].
+///
+/// The last stage of a network that is a detector from the start is its neck, which takes the maps of three strides and
+/// gives three.
 #[derive(Clone, Debug)]
 pub struct Architecture {
-    /// torchvision's name, or timm's where torchvision does not have the network.
+    /// torchvision's name, or timm's where torchvision does not have the network; a detector's is its publisher's.
     pub name: &'static str,
     /// The published weights whose constants and preprocessing it has.
     pub record: &'static Record,
@@ -70,7 +41,7 @@ pub struct Architecture {
     pub outputs: Vec<usize>,
     /// Channels that the backbone ends in.
     pub features: usize,
-    /// Name of the linear classifier.
+    /// Name of the linear classifier; of a detector from the start, the first part of the names of its head.
     pub classifier: &'static str,
     /// Distribution of that classifier's initial values in torchvision.
     pub linear_default: LinearDefault,
@@ -80,6 +51,10 @@ pub struct Architecture {
     pub stochastic_depth: f64,
     /// Naming conventions that its files come in, besides the native one.
     pub conventions: &'static [Convention],
+    /// Whether it is a detector from the start: its last stage is its neck, and it classifies no images.
+    pub is_detector: bool,
+    /// What builds the detector after the stages, for a number of classes.
+    pub(crate) detector: fn(&Architecture, usize) -> Detector,
 }
 
 impl Architecture {
@@ -97,7 +72,7 @@ impl Architecture {
     pub fn layers(&self, stages: Range<usize>) -> impl Iterator<Item = &Layer> {
         self.stages[stages]
             .iter()
-            .flat_map(|stage| stage.graph.layers())
+            .flat_map(|stage| stage.graph().layers())
     }
 
     /// The units of some stages.
@@ -124,33 +99,31 @@ impl Architecture {
         parameters.try_into().expect("a weight and a bias")
     }
 
+    /// The layers of a detector of that many classes after the stages: its own, or a light one on the features of
+    /// [`taps`](Self::taps).
+    pub fn detector(&self, classes: usize) -> Detector {
+        (self.detector)(self, classes)
+    }
+
     /// Its properties that the initial values of its parameters depend on.
     pub fn initialization(&self) -> ModelDefaults {
-        let last_norm = |layer: &Layer| match layer {
-            Layer::Branch(branch) => match branch.shortcut {
-                Shortcut::Identity | Shortcut::Second => {
-                    let norm = branch.units.last()?.norm.as_ref()?;
-                    Some(norm.name.clone())
-                }
-                Shortcut::None => None,
-            },
-            Layer::MaxPool(_)
-            | Layer::AveragePool(_)
-            | Layer::GlobalAverage(_)
-            | Layer::SqueezeExcite(_)
-            | Layer::Linear(_)
-            | Layer::Upsample(_)
-            | Layer::Concatenate(_) => None,
-        };
-        let layers = self.layers(0..self.stages.len());
+        let graphs = self.stages.iter().map(Stage::graph);
+        let last_norms = graphs.flat_map(|graph| {
+            let nodes = graph.nodes().iter();
+            nodes.filter_map(move |node| last_norm(graph, node))
+        });
         ModelDefaults {
             linear: self.linear_default,
-            last_norms: layers.filter_map(last_norm).collect(),
+            last_norms: last_norms.collect(),
         }
     }
 
-    /// The backbone of a detector: it ends with the last tap, and outputs the features of all three.
+    /// The backbone of a detector: it outputs the features of all three taps, and ends with the last. A detector from
+    /// the start stays as it is.
     pub fn with_taps(mut self) -> Self {
+        if self.is_detector {
+            return self;
+        }
         let [first, second, last] = self.taps;
         self.stages.truncate(last + 1);
         self.features = self.channels_of(last);
@@ -160,31 +133,64 @@ impl Architecture {
         self
     }
 
-    /// Channels that a stage ends in.
+    /// Channels that a stage ends in; those of the last map, if it gives several.
     pub fn channels_of(&self, stage: usize) -> usize {
-        // Large enough for every network's strides.
-        const SIZE: usize = 64;
-        let [_, _, channels] = self.shapes([SIZE, SIZE, 3])[stage];
+        let [_, _, channels] = self.shapes(SMALL)[stage];
         channels
     }
 
-    /// The shape of each stage's result for an image `[height, width, channels]`.
+    /// Channels of the maps that a detector works on, at strides 8, 16 and 32.
+    pub fn map_channels(&self) -> [usize; 3] {
+        if !self.is_detector {
+            return self.taps.map(|tap| self.channels_of(tap));
+        }
+        let (_, results) = self.flow(SMALL).pop().expect("a detector has a neck");
+        let channels = results.into_iter().map(|[_, _, channels]| channels);
+        let channels: Vec<usize> = channels.collect();
+        channels
+            .try_into()
+            .expect("a neck gives a map for each stride")
+    }
+
+    /// The shape of each stage's result for an image `[height, width, channels]`; that of the last one, if it has
+    /// several.
     pub fn shapes(&self, image: Shape) -> Vec<Shape> {
-        let mut shape = image;
-        let stages = self.stages.iter().map(|stage| {
-            shape = stage.graph.output_shapes(&[shape])[0];
-            shape
-        });
-        stages.collect()
+        let stages = self.flow(image).into_iter();
+        stages
+            .map(|(_, results)| *results.last().expect("a stage has a result"))
+            .collect()
     }
 
     /// Multiplications of the backbone for an image `[height, width, channels]`.
     pub fn multiply_adds(&self, image: Shape) -> usize {
-        let inputs = std::iter::once(image).chain(self.shapes(image));
-        let stages = self.stages.iter().zip(inputs);
+        let stages = self.stages.iter().zip(self.flow(image));
         stages
-            .map(|(stage, input)| stage.graph.multiply_adds(&[input]))
+            .map(|(stage, (inputs, _))| stage.graph().multiply_adds(&inputs))
             .sum()
+    }
+
+    /// The shapes of each stage's inputs and results for an image `[height, width, channels]`.
+    fn flow(&self, image: Shape) -> Vec<(Vec<Shape>, Vec<Shape>)> {
+        let mut maps = vec![image];
+        let stages = self.stages.iter().enumerate().map(|(index, stage)| {
+            let inputs = self.take_inputs(index, &mut maps);
+            let results = stage.graph().output_shapes(&inputs);
+            maps.extend_from_slice(&results);
+            (inputs, results)
+        });
+        stages.collect()
+    }
+
+    /// Takes what goes into a stage out of the maps before it. One that is an output of the network, too, stays there.
+    fn take_inputs<M: Clone>(&self, index: usize, maps: &mut Vec<M>) -> Vec<M> {
+        if self.stages[index].graph().inputs() > 1 {
+            return std::mem::take(maps);
+        }
+        let input = maps.pop().expect("there is an input");
+        if index > 0 && self.outputs.contains(&(index - 1)) {
+            maps.push(input.clone());
+        }
+        vec![input]
     }
 
     /// Sends a batch `[batch, height, width, channels]` through some stages.
@@ -195,7 +201,8 @@ impl Architecture {
 
     /// Sends a batch through some stages and keeps the features of [`outputs`](Self::outputs). `maps` are
     /// those kept of the stages before, in their order, followed by the input of the first of `stages`; the
-    /// result is the same after the last of them. Each is `[batch, height, width, channels]`.
+    /// result is the same after the last of them. A neck takes all, and its results take their place. Each is
+    /// `[batch, height, width, channels]`.
     pub fn forward_maps(
         &self,
         stages: Range<usize>,
@@ -203,11 +210,8 @@ impl Architecture {
         forward: &mut Forward,
     ) -> Vec<Tensor<4>> {
         for index in stages {
-            let x = maps.pop().expect("there is an input");
-            if index > 0 && self.outputs.contains(&(index - 1)) {
-                maps.push(x.clone());
-            }
-            maps.extend(self.stages[index].graph.forward(vec![x], forward));
+            let inputs = self.take_inputs(index, &mut maps);
+            maps.extend(self.stages[index].graph().forward(inputs, forward));
         }
         maps
     }
@@ -230,24 +234,24 @@ impl Architecture {
 
     /// The error for a name that no stage has.
     pub(crate) fn no_stage(&self, name: &str) -> StageError {
-        StageError {
-            model: self.name,
-            asked: name.to_owned(),
-            known: self.stages.iter().map(|stage| stage.name.clone()).collect(),
-        }
+        StageError::new(self.name, name, &self.stages)
     }
 
     /// Index of the stage that a parameter belongs to, or `None` if it is the head's: the
-    /// classifier's or a [`Detector`](crate::detector::Detector)'s.
+    /// classifier's or a [`Detector`]'s.
     ///
     /// # Panics
     /// If neither a stage nor the head has a parameter of that name: as one of the head's it would
     /// be trained where its stage is frozen.
     pub fn stage_of(&self, parameter: &str) -> Option<usize> {
-        let has_it = |stage: &Stage| stage.parameters.iter().any(|info| info.name == parameter);
+        let has_it = |stage: &Stage| {
+            let mut parameters = stage.parameters().iter();
+            parameters.any(|info| info.name == parameter)
+        };
         let stage = self.stages.iter().position(has_it);
         let in_head = || {
-            let mut heads = detector::PARTS.into_iter().chain([self.classifier]);
+            let of_light: &[&str] = if self.is_detector { &[] } else { &light::PARTS };
+            let mut heads = of_light.iter().chain([&self.classifier]);
             heads.any(|head| is_within(parameter, head))
         };
         assert!(
@@ -264,46 +268,52 @@ impl Architecture {
     }
 }
 
-/// Whether a name is another one, or begins with it and a dot.
-fn is_within(name: &str, outer: &str) -> bool {
-    name.strip_prefix(outer)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
+/// An image large enough for every network's strides.
+const SMALL: Shape = [64, 64, 3];
 
-/// There is no stage of that name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StageError {
-    model: &'static str,
-    asked: String,
-    known: Vec<String>,
+/// The name of the batch norm that ends a branch, if the node is the branch and adds a shortcut, or adds one to its
+/// result.
+fn last_norm(graph: &Graph, node: &Node) -> Option<String> {
+    let units = match &node.layer {
+        Layer::Branch(branch) => match branch.shortcut {
+            Shortcut::Identity | Shortcut::Second => branch.units.as_slice(),
+            Shortcut::None => return None,
+        },
+        Layer::Add(_) => match node.inputs.first()? {
+            Value::Node(index) => graph.nodes()[*index].layer.units(),
+            Value::Input(_) => return None,
+        },
+        Layer::MaxPool(_)
+        | Layer::AveragePool(_)
+        | Layer::GlobalAverage(_)
+        | Layer::SqueezeExcite(_)
+        | Layer::ChannelAttention(_)
+        | Layer::Linear(_)
+        | Layer::Upsample(_)
+        | Layer::Concatenate(_)
+        | Layer::ReverseChannels(_)
+        | Layer::SpaceToDepth(_) => return None,
+    };
+    let norm = units.last()?.norm.as_ref()?;
+    Some(norm.name.clone())
 }
-
-impl fmt::Display for StageError {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self {
-            model,
-            asked,
-            known,
-        } = self;
-        write!(
-            f,
-            "{model} has no stage `{asked}`; its stages are {}",
-            known.join(", ")
-        )
-    }
-}
-
-impl std::error::Error for StageError {}
 
 #[cfg(test)]
 mod tests {
+    use warmstart_nn::burn::tensor::TensorData;
+    use warmstart_nn::initialization::Initialization;
+
     use super::*;
-    use crate::detector::Detector;
 
     /// The backbones of classifiers and detectors.
     fn backbones() -> impl Iterator<Item = Architecture> {
         let whole = crate::names().map(|name| crate::by_name(name).unwrap());
-        whole.flat_map(|whole| [whole.clone(), whole.with_taps()])
+        let light = whole.flat_map(|whole| [whole.clone(), whole.with_taps()]);
+        light.chain(detectors())
+    }
+
+    fn detectors() -> impl Iterator<Item = Architecture> {
+        crate::detector_names().map(|name| crate::by_name(name).unwrap())
     }
 
     #[test]
@@ -311,7 +321,7 @@ mod tests {
         for backbone in backbones() {
             let mut listed = backbone.backbone_parameters().into_iter();
             for (index, stage) in backbone.stages.iter().enumerate() {
-                for info in stage.graph.parameters() {
+                for info in stage.graph().parameters() {
                     let found = backbone.stage_of(&info.name);
                     assert_eq!(found, Some(index), "{}: {}", backbone.name, info.name);
                     assert_eq!(listed.next(), Some(info));
@@ -324,9 +334,11 @@ mod tests {
     #[test]
     fn the_parameters_of_heads_belong_to_no_stage() {
         for backbone in backbones() {
-            let channels = backbone.taps.map(|tap| backbone.channels_of(tap));
-            let detector = Detector::new(channels, 7).parameters();
-            for info in backbone.classifier_parameters(7).iter().chain(&detector) {
+            let mut heads = backbone.detector(7).parameters();
+            if !backbone.is_detector {
+                heads.extend(backbone.classifier_parameters(7));
+            }
+            for info in heads {
                 let found = backbone.stage_of(&info.name);
                 assert_eq!(found, None, "{}: {}", backbone.name, info.name);
             }
@@ -338,5 +350,68 @@ mod tests {
     fn a_parameter_that_no_block_lists_does_not_count_as_the_head_s() {
         let resnet = crate::by_name("resnet18").unwrap();
         resnet.stage_of("layer1.0.se.fc1.weight");
+    }
+
+    #[test]
+    #[should_panic(expected = "`neck.other.conv.weight` belongs neither to a stage of rtmdet_tiny")]
+    fn a_parameter_that_a_neck_does_not_list_does_not_count_as_the_head_s() {
+        let detector = crate::by_name("rtmdet_tiny").unwrap();
+        detector.stage_of("neck.other.conv.weight");
+    }
+
+    #[test]
+    fn a_neck_is_the_last_stage_and_the_last_group() {
+        for detector in detectors() {
+            let neck = detector.stages.len() - 1;
+            assert_eq!(detector.stage("neck"), Ok(neck));
+            assert_eq!(detector.stages[neck].group + 1, detector.groups());
+            assert_eq!(detector.groups(), 6);
+            assert_eq!(detector.stages[neck].graph().inputs(), 3);
+        }
+        let stage = |model, name| crate::by_name(model).unwrap().stage(name).unwrap();
+        assert_eq!(stage("rtmdet_tiny", "backbone.stem"), 0);
+        assert_eq!(stage("rtmdet_tiny", "backbone.stage4"), 7);
+        assert_eq!(stage("cspnext_s", "backbone.stage4.2"), 9);
+        assert_eq!(stage("yolox_nano", "backbone.backbone.dark5"), 7);
+    }
+
+    #[test]
+    fn a_shortcut_behind_the_activation_ends_a_branch_as_well() {
+        let cspnext = crate::by_name("cspnext_tiny").unwrap();
+        let norms = cspnext.initialization().last_norms;
+        let of_stage = |stage| format!("backbone.stage{stage}.1.blocks.0.conv2.pointwise_conv.bn");
+        assert_eq!(norms, [1, 2, 3].map(of_stage));
+    }
+
+    /// Frozen stages may end anywhere: before the neck, or behind it.
+    #[test]
+    fn a_detector_can_be_cut_at_any_stage() {
+        let architecture = crate::by_name("yolox_nano").unwrap();
+        let device = warmstart_nn::device();
+        let infos = architecture.backbone_parameters();
+        let defaults = architecture.initialization();
+        let parameters = Initialization::default().parameters(&infos, &defaults, 1, &device);
+        let end = architecture.stages.len();
+        let folded = architecture.fold(0..end, &parameters, &device);
+        let run = |stages: Range<usize>, maps| {
+            architecture.forward_maps(stages, maps, &mut Forward::Inference(&folded))
+        };
+        let host = |maps: Vec<Tensor<4>>| -> Vec<Vec<f32>> {
+            let maps = maps.into_iter();
+            maps.map(|map| map.into_data().try_into_vec().unwrap())
+                .collect()
+        };
+        let pixel = |index: usize| ((index * 7919) % 255) as f32;
+        let pixels = (0..2 * 64 * 32 * 3).map(pixel).collect::<Vec<f32>>();
+        let images = TensorData::new(pixels, [2, 64, 32, 3]);
+        let images = Tensor::<4>::from_data(images, &device);
+        let whole = run(0..end, vec![images.clone()]);
+        let shapes: Vec<_> = whole.iter().map(|map| map.dims()).collect();
+        assert_eq!(shapes, [[2, 8, 4, 64], [2, 4, 2, 128], [2, 2, 1, 256]]);
+        let whole = host(whole);
+        for cut in 0..=end {
+            let below = run(0..cut, vec![images.clone()]);
+            assert_eq!(host(run(cut..end, below)), whole, "cut at {cut}");
+        }
     }
 }

@@ -6,9 +6,11 @@ use warmstart_nn::Graph;
 use warmstart_nn::initialization::LinearDefault;
 use warmstart_nn::layers::SqueezeExcite;
 
-use crate::architecture::{Architecture, Convention, Stage};
+use crate::architecture::{Architecture, Convention};
 use crate::blocks::{InvertedResidual, rounded};
+use crate::detector::light;
 use crate::record::{Numerics, Record};
+use crate::stage::Stage;
 use crate::strides;
 
 /// A row of table 1.
@@ -193,6 +195,8 @@ fn efficientnet(
         dropout,
         stochastic_depth: 0.2,
         conventions,
+        is_detector: false,
+        detector: light::detector,
     }
 }
 

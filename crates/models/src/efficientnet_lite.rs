@@ -5,10 +5,12 @@ use warmstart_nn::Activation::{Identity, Relu6};
 use warmstart_nn::Graph;
 use warmstart_nn::initialization::LinearDefault;
 
-use crate::architecture::{Architecture, Convention, Stage};
+use crate::architecture::{Architecture, Convention};
 use crate::blocks::InvertedResidual;
+use crate::detector::light;
 use crate::efficientnet::{ROWS, Row, STEM, Scale, lukemelas_to_timm};
 use crate::record::{Numerics, Record};
+use crate::stage::Stage;
 use crate::strides;
 
 const LITE0: Scale = Scale {
@@ -117,6 +119,8 @@ fn efficientnet_lite(
         dropout: 0.2,
         stochastic_depth: 0.0,
         conventions,
+        is_detector: false,
+        detector: light::detector,
     }
 }
 

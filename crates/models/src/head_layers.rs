@@ -6,7 +6,7 @@
 
 /// Names of stages, whose result is read, and of convolutions, whose input is: the projections of the last inverted
 /// residuals of three groups, or what lies nearest to them.
-const HEAD_LAYERS: [(&str, [&str; 3]); 19] = [
+const HEAD_LAYERS: [(&str, [&str; 3]); 21] = [
     // Measured.
     (
         "mobilenet_v2",
@@ -105,6 +105,22 @@ const HEAD_LAYERS: [(&str, [&str; 3]); 19] = [
     ("resnet34d", ["layer3.5", "layer4.1", "layer4.2.conv2"]),
     ("resnet50d", ["layer3.5", "layer4.1", "layer4.2.conv3"]),
     ("resnet101d", ["layer3.22", "layer4.1", "layer4.2.conv3"]),
+    (
+        "cspnext_tiny",
+        [
+            "backbone.stage3.1",
+            "backbone.stage4.0",
+            "backbone.stage4.2.final_conv.conv",
+        ],
+    ),
+    (
+        "cspnext_s",
+        [
+            "backbone.stage3.1",
+            "backbone.stage4.0",
+            "backbone.stage4.2.final_conv.conv",
+        ],
+    ),
 ];
 
 /// The layers besides the last that a head in closed form reads in an architecture.

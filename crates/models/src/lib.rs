@@ -2,11 +2,15 @@
 //! weights.
 //!
 //! One file an architecture family; each builds an [`Architecture`], which is plain data. Names are
-//! torchvision's, or timm's where torchvision does not have the network. A [`detector`] works on the features of
-//! any of them.
+//! torchvision's, or timm's where torchvision does not have the network; a detector's are its publisher's. A light
+//! [`detector`] works on the features of any classification network.
 
 mod architecture;
 mod blocks;
+pub mod coco;
+mod csp;
+mod csp_darknet;
+mod cspnext;
 pub mod detector;
 mod efficientnet;
 mod efficientnet_lite;
@@ -17,13 +21,17 @@ mod mobilenet_v3;
 mod mobilenet_v4;
 mod record;
 mod resnet;
+mod rtmdet;
+mod stage;
 mod strides;
 mod tapped;
+mod yolox;
 
-pub use architecture::{Architecture, Convention, Stage, StageError};
+pub use architecture::{Architecture, Convention};
 pub use head_layers::head_layers;
 pub use library_names::{LibraryNetwork, LibraryParameter, in_library};
 pub use record::{Interpolation, Numerics, Pretrained, PublishedFile, Record};
+pub use stage::{Stage, StageError};
 pub use tapped::Tapped;
 
 /// An architecture: its name, its record where nothing else is known, and its builder.
@@ -46,7 +54,7 @@ const fn entry(
 }
 
 #[rustfmt::skip]
-const MODELS: [Entry; 19] = [
+const MODELS: [Entry; 21] = [
     entry("mobilenet_v2", "mobilenet_v2.imagenet1k_v1", mobilenet_v2::mobilenet_v2),
     entry("mobilenet_v3_small", "mobilenet_v3_small.imagenet1k_v1", mobilenet_v3::small),
     entry("mobilenet_v3_large", "mobilenet_v3_large.imagenet1k_v2", mobilenet_v3::large),
@@ -66,11 +74,30 @@ const MODELS: [Entry; 19] = [
     entry("resnet34d", "resnet34d.ra2_in1k", resnet::resnet34d),
     entry("resnet50d", "resnet50d.ra2_in1k", resnet::resnet50d),
     entry("resnet101d", "resnet101d.ra2_in1k", resnet::resnet101d),
+    entry("cspnext_tiny", "cspnext_tiny.imagenet_600e", cspnext::tiny),
+    entry("cspnext_s", "cspnext_s.imagenet_600e", cspnext::small),
 ];
 
-/// The names of the architectures.
+/// The networks that are detectors from the start.
+const DETECTORS: [Entry; 4] = [
+    entry("rtmdet_tiny", "rtmdet_tiny.300e_coco", rtmdet::tiny),
+    entry("rtmdet_s", "rtmdet_s.300e_coco", rtmdet::small),
+    entry("yolox_nano", "yolox_nano.coco", yolox::nano),
+    entry("yolox_tiny", "yolox_tiny.coco", yolox::tiny),
+];
+
+/// The names of the architectures that classify images.
 pub fn names() -> impl Iterator<Item = &'static str> {
     MODELS.iter().map(|entry| entry.name)
+}
+
+/// The names of the architectures that are detectors from the start.
+pub fn detector_names() -> impl Iterator<Item = &'static str> {
+    DETECTORS.iter().map(|entry| entry.name)
+}
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    MODELS.iter().chain(&DETECTORS)
 }
 
 /// The records of an architecture; none if there is no such architecture.
@@ -91,14 +118,14 @@ pub fn record(name: &str) -> Option<&'static Record> {
 
 /// The record of an architecture where nothing else is known; `None` if there is no such architecture.
 pub fn usual_record(architecture: &str) -> Option<&'static Record> {
-    let entry = MODELS.iter().find(|entry| entry.name == architecture)?;
+    let entry = entries().find(|entry| entry.name == architecture)?;
     record(entry.record)
 }
 
 /// An architecture by its name, with the constants of its usual record, or by the name of a record; `None` if
 /// there is none of that name.
 pub fn by_name(name: &str) -> Option<Architecture> {
-    let of_architecture = MODELS.iter().find(|entry| entry.name == name);
+    let of_architecture = entries().find(|entry| entry.name == name);
     let record = of_architecture.map_or(name, |entry| entry.record);
     let record = crate::record(record)?;
     with_record(&record.architecture, record)
@@ -106,7 +133,7 @@ pub fn by_name(name: &str) -> Option<Architecture> {
 
 /// The architecture of that name with the constants of any record; `None` if there is none of that name.
 pub fn with_record(architecture: &str, record: &'static Record) -> Option<Architecture> {
-    let entry = MODELS.iter().find(|entry| entry.name == architecture)?;
+    let entry = entries().find(|entry| entry.name == architecture)?;
     Some((entry.build)(record))
 }
 
@@ -114,7 +141,7 @@ pub fn with_record(architecture: &str, record: &'static Record) -> Option<Archit
 pub fn full_name(architecture: &Architecture) -> &str {
     let Architecture { name, record, .. } = architecture;
     let is_usual = |entry: &Entry| entry.name == *name && entry.record == record.name;
-    if MODELS.iter().any(is_usual) {
+    if entries().any(is_usual) {
         name
     } else {
         &record.name
@@ -131,7 +158,7 @@ mod tests {
     fn every_record_is_found_by_the_name_of_its_architecture() {
         let all: HashSet<_> = record::all().iter().map(|record| &record.name).collect();
         assert_eq!(all.len(), record::all().len());
-        for name in names() {
+        for name in names().chain(detector_names()) {
             assert_eq!(full_name(&by_name(name).unwrap()), name);
             assert!(records(name).count() > 0);
         }
@@ -156,21 +183,60 @@ mod tests {
             } = &record.file;
             let place = url.as_ref().or(hub.as_ref()).or(package.as_ref());
             assert!(place.is_some(), "{}", record.name);
-            // Where there is an address, it ends in the file's name, which holds the beginning of its hash.
+            // Where there is an address, it ends in the file's name, which holds the beginning of its hash; YOLOX
+            // states none.
             if let Some(url) = url {
                 let name = name.as_ref().unwrap();
                 assert!(url.starts_with("https://") && url.ends_with(name), "{url}");
-                assert!(name.contains(sha256.as_ref().unwrap()), "{name}");
+                match sha256 {
+                    Some(sha256) => assert!(name.contains(sha256), "{name}"),
+                    None => assert_eq!(record.library, "yolox", "{name}"),
+                }
             }
         }
         let usual = usual_record("mobilenet_v2").unwrap();
         assert_eq!(usual.file.bytes, Some(14_213_448));
-        assert!(names().all(|name| usual_record(name).is_some()));
+        let mut all = names().chain(detector_names());
+        assert!(all.all(|name| usual_record(name).is_some()));
+    }
+
+    #[test]
+    fn detectors_state_their_precision_and_classifiers_their_accuracy() {
+        for name in detector_names() {
+            let record = usual_record(name).unwrap();
+            assert!(record.ap.is_some() && record.top1.is_none(), "{name}");
+            assert_eq!(record.license.as_deref(), Some("apache-2.0"), "{name}");
+        }
+        assert!(records("mobilenet_v2").all(|record| record.ap.is_none()));
+        let [tiny, nano] = ["rtmdet_tiny", "yolox_nano"].map(|name| usual_record(name).unwrap());
+        assert_eq!(tiny.pretrained.image_size, 640);
+        // Batch norms of MMDetection's configurations have PyTorch's constants, YOLOX's have its own.
+        assert_eq!((tiny.numerics.epsilon, tiny.numerics.momentum), (1e-5, 0.1));
+        assert_eq!(
+            (nano.numerics.epsilon, nano.numerics.momentum),
+            (1e-3, 0.03)
+        );
+        // YOLOX takes bytes as they are.
+        assert_eq!(nano.pretrained.image_size, 416);
+        assert_eq!(nano.pretrained.mean, [0.0; 3]);
+        assert!((255.0 * nano.pretrained.deviation[0] - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn only_detectors_have_a_neck() {
+        for name in names() {
+            let network = by_name(name).unwrap();
+            assert!(!network.is_detector && network.stage("neck").is_err());
+        }
+        for name in detector_names() {
+            let network = by_name(name).unwrap();
+            assert!(network.is_detector && network.with_taps().stage("neck").is_ok());
+        }
     }
 
     #[test]
     fn conventions_name_records_that_there_are() {
-        for name in names() {
+        for name in names().chain(detector_names()) {
             for convention in by_name(name).unwrap().conventions {
                 let known = |wanted| records(name).any(|record| record.name == wanted);
                 assert!(

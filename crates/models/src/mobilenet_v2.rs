@@ -6,8 +6,10 @@ use warmstart_nn::Graph;
 use warmstart_nn::initialization::LinearDefault;
 use warmstart_nn::layers::{Branch, Layer, Shortcut};
 
-use crate::architecture::{Architecture, Convention, Stage};
+use crate::architecture::{Architecture, Convention};
+use crate::detector::light;
 use crate::record::{Numerics, Record};
+use crate::stage::Stage;
 use crate::strides;
 
 /// The bottleneck rows of table 2.
@@ -91,6 +93,8 @@ pub(crate) fn mobilenet_v2(record: &'static Record) -> Architecture {
                 record: Some("mobilenet_v2_1.0_224.google"),
             },
         ],
+        is_detector: false,
+        detector: light::detector,
     }
 }
 

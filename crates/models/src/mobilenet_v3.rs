@@ -5,9 +5,11 @@ use warmstart_nn::initialization::LinearDefault;
 use warmstart_nn::layers::{GlobalAverage, Layer, Linear, SqueezeExcite};
 use warmstart_nn::{Graph, Kind};
 
-use crate::architecture::{Architecture, Convention, Stage};
+use crate::architecture::{Architecture, Convention};
 use crate::blocks::{InvertedResidual, rounded};
+use crate::detector::light;
 use crate::record::{Numerics, Record};
+use crate::stage::Stage;
 use crate::strides;
 
 /// A row of the tables.
@@ -153,6 +155,8 @@ fn mobilenet_v3(
         dropout: 0.2,
         stochastic_depth: 0.0,
         conventions,
+        is_detector: false,
+        detector: light::detector,
     }
 }
 

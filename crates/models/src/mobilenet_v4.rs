@@ -6,9 +6,11 @@ use warmstart_nn::Graph;
 use warmstart_nn::initialization::LinearDefault;
 use warmstart_nn::layers::{Branch, GlobalAverage, Layer, Shortcut};
 
-use crate::architecture::{Architecture, Stage};
+use crate::architecture::Architecture;
 use crate::blocks::{InvertedResidual, rounded};
+use crate::detector::light;
 use crate::record::{Numerics, Record};
+use crate::stage::Stage;
 use crate::strides;
 
 /// A row of the tables.
@@ -136,6 +138,8 @@ fn mobilenet_v4(name: &'static str, record: &'static Record, rows: &[&[Row]]) ->
         dropout: 0.2,
         stochastic_depth: 0.0,
         conventions: &[],
+        is_detector: false,
+        detector: light::detector,
     }
 }
 

@@ -99,10 +99,12 @@ pub struct Record {
     pub pretrained: Pretrained,
     /// The constants that it was trained with.
     pub numerics: Numerics,
-    /// Classes of its classifier; 0 if it has none.
+    /// Classes of its classifier or detector; 0 if it has none.
     pub classes: usize,
     /// Published accuracy on ImageNet's validation images, in percent.
     pub top1: Option<f64>,
+    /// Published average precision (mAP@[.5:.95]) on COCO's validation images, in percent.
+    pub ap: Option<f64>,
     /// Licence of the weights, where the publisher states one.
     pub license: Option<String>,
     /// Values of the whole network, its classifier included, where the publisher states their number.
@@ -160,6 +162,7 @@ struct Entry {
     momentum: f64,
     classes: usize,
     top1: Option<f64>,
+    ap: Option<f64>,
     license: Option<String>,
     parameters: Option<usize>,
     file: Option<String>,
@@ -214,6 +217,7 @@ impl Entry {
             },
             classes: self.classes,
             top1: self.top1,
+            ap: self.ap,
             license: self.license,
             parameters: self.parameters,
             file: PublishedFile {

@@ -9,8 +9,10 @@ use warmstart_nn::layers::{AveragePool, Layer, MaxPool};
 use warmstart_nn::ops::PoolSpec;
 use warmstart_nn::{Graph, Unit};
 
-use crate::architecture::{Architecture, Convention, Stage};
+use crate::architecture::{Architecture, Convention};
+use crate::detector::light;
 use crate::record::{Numerics, Record};
+use crate::stage::Stage;
 use crate::strides;
 
 /// The two kinds of branches of figure 5.
@@ -98,6 +100,8 @@ fn resnet(
             }],
             Design::D => &[],
         },
+        is_detector: false,
+        detector: light::detector,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use warmstart_nn::layers::Shape;
 
-use crate::architecture::Stage;
+use crate::stage::Stage;
 
 /// An image that every stride divides.
 const IMAGE: Shape = [64, 64, 3];

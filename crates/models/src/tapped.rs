@@ -7,7 +7,8 @@ use warmstart_nn::layers::Layer;
 use warmstart_nn::ops::image_means;
 use warmstart_nn::{Folded, Forward, Graph, Value};
 
-use crate::architecture::{Architecture, StageError};
+use crate::architecture::Architecture;
+use crate::stage::StageError;
 
 /// A backbone of which some activations are read: the results of stages (`layer3.1`), and what goes into
 /// convolutions (`features.17.conv.2`, the projection of an inverted residual). Branches are cut where they are

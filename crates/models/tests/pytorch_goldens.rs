@@ -19,7 +19,7 @@ use formula::{formula, symmetric};
 
 const CLASSES: usize = 10;
 /// One member of each structure, whose training is compared as well.
-const TRAINED: [&str; 9] = [
+const TRAINED: [&str; 10] = [
     "mobilenet_v2",
     "resnet18",
     "resnet34",
@@ -29,6 +29,7 @@ const TRAINED: [&str; 9] = [
     "efficientnet_b0",
     "efficientnet_lite0",
     "resnet18d",
+    "cspnext_tiny",
 ];
 
 fn fixtures() -> PathBuf {
@@ -375,7 +376,7 @@ fn any_activation_can_be_read_in_inference() {
             compared += 1;
         }
     }
-    assert_eq!(compared, 5 * 6);
+    assert_eq!(compared, 6 * 6);
 }
 
 #[test]

@@ -15,7 +15,8 @@ fn uniform(name: &str, count: usize) -> impl Iterator<Item = f64> {
     })
 }
 
-fn between(name: &str, count: usize, low: f64, width: f64) -> Vec<f32> {
+/// Values from `low` to `low + width`.
+pub fn between(name: &str, count: usize, low: f64, width: f64) -> Vec<f32> {
     uniform(name, count)
         .map(|u| (low + width * u) as f32)
         .collect()

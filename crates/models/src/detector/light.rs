@@ -3,103 +3,55 @@
 //! the head of Lyu and others, "RTMDet: An Empirical Study of Designing Real-Time Object Detectors"
 //! (arXiv 2212.07784), section 3, in a width for processors: separable 5×5 kernels, 96 channels.
 
-use warmstart_nn::Activation::{Identity, Silu};
-use warmstart_nn::burn::tensor::Tensor;
-use warmstart_nn::layers::{Branch, Concatenate, Layer, Linear, Shortcut, Upsample};
-use warmstart_nn::{Forward, Graph, Kind, ParameterInfo, Unit, Value};
+use warmstart_nn::Activation::Silu;
+use warmstart_nn::layers::{Branch, Concatenate, Layer, Shortcut, Upsample};
+use warmstart_nn::{Graph, Kind, Unit, Value};
 
-/// Pixels from one point of a map to the next, in the image.
-pub const STRIDES: [usize; 3] = [8, 16, 32];
+use super::{Assignment, Coding, Detector, Predictors, SIDES, STRIDES, predictor};
+use crate::architecture::Architecture;
+
 /// Channels of the neck and the head.
 const WIDTH: usize = 96;
 /// Convolutions in front of a predictor.
 const DEPTH: usize = 2;
-/// Values of a box: left, top, right, bottom.
-const SIDES: usize = 4;
 /// Name of the only part that depends on the classes.
-pub const CLASS_PREDICTOR: &str = "head.class_predictor";
+const CLASS_PREDICTOR: &str = "head.class_predictor";
 const BOX_PREDICTOR: &str = "head.box_predictor";
 /// First parts of the names of all its parameters.
 pub(crate) const PARTS: [&str; 2] = ["neck", "head"];
 
-/// The part of a detector after its backbone.
-#[derive(Clone, Debug)]
-pub struct Detector {
-    /// From the backbone's features at strides 8, 16 and 32 to the maps of class logits at these strides, and those of
-    /// boxes.
-    graph: Graph,
-}
-
-/// A detector's results for each point of its maps: those of stride 8 first, each map row by row.
-pub struct Predictions {
-    /// Logits `[batch, points, classes]`.
-    pub classes: Tensor<3>,
-    /// `[batch, points, 4]`: logarithms of the distances from the point to the left, top, right and
-    /// bottom of its box, in strides.
-    pub boxes: Tensor<3>,
+/// The light detector on the features of a classification network.
+pub(crate) fn detector(backbone: &Architecture, classes: usize) -> Detector {
+    Detector::light(backbone.map_channels(), classes)
 }
 
 impl Detector {
-    /// A detector of that many classes on maps of those channels at strides 8, 16 and 32.
-    pub fn new(channels: [usize; 3], classes: usize) -> Self {
+    /// A light detector of that many classes on maps of those channels at strides 8, 16 and 32.
+    pub fn light(channels: [usize; 3], classes: usize) -> Self {
         let mut graph = Graph::of_inputs(STRIDES.len());
         let maps = neck(&mut graph, channels);
-        let [mut logits, mut boxes] = [Vec::new(), Vec::new()];
-        for (level, map) in maps.into_iter().enumerate() {
+        let levels: [[Value; 2]; 3] = std::array::from_fn(|level| {
             let mut predict = |name: &str, layer: &str, outputs, bias| {
-                let value = before_predictor(&mut graph, name, level, map);
-                let layer = Layer::Linear(Linear {
-                    name: layer.into(),
-                    inputs: WIDTH,
-                    outputs,
-                    bias,
-                    activation: Identity,
-                });
-                graph.add(layer, [value])
+                let value = before_predictor(&mut graph, name, level, maps[level]);
+                graph.add(predictor(layer.into(), [WIDTH, outputs], bias), [value])
             };
-            logits.push(predict(
-                "head.classes",
-                CLASS_PREDICTOR,
-                classes,
-                Kind::PriorBias,
-            ));
-            boxes.push(predict(
-                "head.boxes",
-                BOX_PREDICTOR,
-                SIDES,
-                Kind::LinearBias,
-            ));
-        }
-        Self {
-            graph: graph.with_outputs([logits, boxes].concat()),
-        }
-    }
-
-    /// Its layers; those of the head share convolutions.
-    pub fn graph(&self) -> &Graph {
-        &self.graph
-    }
-
-    /// Its parameters, each once.
-    pub fn parameters(&self) -> Vec<ParameterInfo> {
-        self.graph.parameters()
-    }
-
-    /// Sends the backbone's features at strides 8, 16 and 32 through neck and head.
-    pub fn forward(&self, features: [Tensor<4>; 3], forward: &mut Forward) -> Predictions {
-        let mut maps = self.graph.forward(features.into(), forward);
-        let boxes = maps.split_off(STRIDES.len());
-        let points = |maps: Vec<Tensor<4>>| {
-            let maps = maps.into_iter().map(|map| {
-                let [batch, height, width, values] = map.dims();
-                map.reshape([batch, height * width, values])
-            });
-            Tensor::cat(maps.collect(), 1)
+            [
+                predict("head.classes", CLASS_PREDICTOR, classes, Kind::PriorBias),
+                predict("head.boxes", BOX_PREDICTOR, SIDES, Kind::LinearBias),
+            ]
+        });
+        let predictors = Predictors {
+            classes: levels.map(|[classes, _]| classes),
+            boxes: levels.map(|[_, boxes]| boxes),
+            objectness: None,
         };
-        Predictions {
-            classes: points(maps),
-            boxes: points(boxes),
-        }
+        Self::new(
+            graph,
+            predictors,
+            vec![CLASS_PREDICTOR.to_owned()],
+            Coding::Logarithms,
+            Assignment::NearCenters,
+        )
     }
 }
 
@@ -189,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_parameter_that_levels_share_is_there_once() {
-        let detector = Detector::new([32, 96, 320], 7);
+        let detector = Detector::light([32, 96, 320], 7);
         let parameters = detector.parameters();
         let named = |name: &str| parameters.iter().filter(|info| info.name == name).count();
         assert_eq!(named("head.classes.1.pointwise.conv.weight"), 1);
@@ -199,37 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn every_architecture_has_its_taps_where_the_strides_end() {
-        const IMAGE: [usize; 3] = [256, 320, 3];
-        for name in crate::names() {
-            let whole = crate::by_name(name).unwrap();
-            let shapes = whole.shapes(IMAGE);
-            for (tap, stride) in whole.taps.into_iter().zip(STRIDES) {
-                let [height, width, _] = shapes[tap];
-                assert_eq!(
-                    [height, width].map(|edge| edge * stride),
-                    IMAGE[..2],
-                    "{name}"
-                );
-                // The last of its stride, but for the layers that make a classifier's features.
-                let next = shapes.get(tap + 1);
-                assert!(
-                    stride == 32 || next.is_some_and(|next| next[0] < height),
-                    "{name}"
-                );
-            }
-            let backbone = whole.with_taps();
-            assert_eq!(backbone.stages.len(), backbone.taps[2] + 1);
+    fn every_parameter_is_of_the_neck_or_the_head() {
+        for info in Detector::light([24, 40, 96], 7).parameters() {
+            let part = info.name.split('.').next().unwrap();
+            assert!(PARTS.contains(&part), "{}", info.name);
         }
-    }
-
-    #[test]
-    fn predictions_have_the_sizes_of_the_strides() {
-        let detector = Detector::new([24, 40, 96], 7);
-        let shapes = detector
-            .graph()
-            .output_shapes(&[[8, 6, 24], [4, 3, 40], [2, 2, 96]]);
-        assert_eq!(shapes[..3], [[8, 6, 7], [4, 3, 7], [2, 2, 7]]);
-        assert_eq!(shapes[3..], [[8, 6, 4], [4, 3, 4], [2, 2, 4]]);
     }
 }
