@@ -6,15 +6,14 @@ use serde_json::Value;
 use warmstart_data::{DataError, Preprocessing, RgbImage};
 use warmstart_metrics::top_k;
 use warmstart_models::by_name;
-use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{Error, TaskKind};
 
 use crate::answer::{self, SHOWN_CLASSES};
 use crate::classify::classifier::{Classified, Classifier};
-use crate::detect::Selection;
 use crate::detect::detector::{Detector, FoundObject};
 use crate::model_file::ModelInfo;
 use crate::prepared::PreparedPicture;
+use crate::published::read_model;
 
 /// Evaluates an expression with a name for the type of the task of a kind:
 /// `with_task!(recipe.task, T => train_task::<T>(recipe))`.
@@ -56,20 +55,12 @@ impl Trained {
         )
     }
 
-    /// Loads a model file, or the kept model of a run's folder.
+    /// Loads a model file, the kept model of a run's folder, or a published detector by its file or its name.
     ///
     /// # Errors
-    /// If it isn't a model that warmstart wrote.
+    /// If it is neither a model that warmstart wrote nor such a detector, or its file is not on this machine.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let path = resolve_path(path)?;
-        let mut file = warmstart_weights::read(&path)?;
-        let Some(info) = ModelInfo::of(&file)? else {
-            return Err(
-                Error::model(&path, "it carries no class names and preprocessing").fix(
-                    "give a model that warmstart trained (best.safetensors), or train one from these weights",
-                ),
-            );
-        };
+        let (mut file, info) = read_model(path)?;
         Ok(match info.task {
             TaskKind::Classify => Self::Classifier(Box::new(Classifier::new(info, &mut file)?)),
             TaskKind::Detect => Self::Detector(Box::new(Detector::new(info, &mut file)?)),
@@ -115,7 +106,7 @@ impl Trained {
             Self::Detector(detector) => {
                 let prepared: Vec<&PreparedPicture> =
                     pictures.iter().map(|(_, one)| *one).collect();
-                let found = detector.find(&prepared, Selection::PREDICTION);
+                let found = detector.find(&prepared, detector.selection());
                 let answer = |(file, objects): (&str, Vec<FoundObject>)| {
                     answer::of_objects(file, &objects, names)
                 };

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
-use warmstart_recipe::{IMAGE_SIZES, Problem, TaskDefaults, TaskKind, UserValue};
+use warmstart_recipe::{
+    IMAGE_SIZES, Problem, TaskDefaults, TaskKind, UserValue, is_detector, model_names,
+};
 
 /// Range of the resized picture's shorter side, as a multiple of the crop: weights are evaluated with at most 1.3.
 const MOST_RESIZE: u64 = 4;
@@ -24,8 +26,13 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), Box<Problem>> {
     let model = &metadata["model"];
     let is_known = |name| warmstart_models::by_name(name).is_some();
     if !model.as_str().is_some_and(is_known) {
-        let known: Vec<_> = warmstart_models::names().collect();
+        let known: Vec<_> = model_names().collect();
         return Err(wrong("model", &model.to_string(), &known.join(" or ")));
+    }
+    let detector = model.as_str().filter(|name| is_detector(name));
+    if let (TaskKind::Classify, Some(detector)) = (task, detector) {
+        let expected = format!("\"detect\", as of {detector}");
+        return Err(wrong("task", &metadata["task"].to_string(), &expected));
     }
     let preprocessing = &metadata["preprocessing"];
     let sizes = (*IMAGE_SIZES.start() as u64, *IMAGE_SIZES.end() as u64);
@@ -52,6 +59,7 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), Box<Problem>> {
     )?;
     colours(preprocessing, "preprocessing.mean", MEANS)?;
     colours(preprocessing, "preprocessing.std", DEVIATIONS)?;
+    confidence(&metadata["confidence"])?;
     class_names(&metadata["classes"])
 }
 
@@ -98,6 +106,19 @@ fn colours(table: &Value, key: &str, (least, most): (f64, f64)) -> Result<(), Bo
     }
     let expected = format!("three numbers from {least} to {most}");
     Err(wrong(key, &found.to_string(), &expected))
+}
+
+/// The lowest score of an object that is shown, where it was measured.
+fn confidence(found: &Value) -> Result<(), Box<Problem>> {
+    let is_share = |score: f64| (0.0..=1.0).contains(&score);
+    if found.is_null() || found.as_f64().is_some_and(is_share) {
+        return Ok(());
+    }
+    Err(wrong(
+        "confidence",
+        &found.to_string(),
+        "a number from 0 to 1",
+    ))
 }
 
 fn class_names(classes: &Value) -> Result<(), Box<Problem>> {
@@ -215,6 +236,34 @@ mod tests {
             metadata["task"] = json!("classify");
             check(&metadata, 1).unwrap();
         }
+    }
+
+    #[test]
+    fn a_confidence_is_a_share_or_not_there() {
+        for (value, is_sound) in [
+            (json!(null), true),
+            (json!(0), true),
+            (json!(0.41), true),
+            (json!(1.5), false),
+            (json!("0.4"), false),
+        ] {
+            let mut metadata = metadata();
+            metadata["confidence"] = value;
+            assert_eq!(check(&metadata, 1).is_ok(), is_sound, "{metadata}");
+        }
+    }
+
+    #[test]
+    fn a_detector_from_the_start_is_no_classifier() {
+        let mut metadata = metadata();
+        metadata["model"] = json!("rtmdet_tiny");
+        check(&metadata, 1).unwrap();
+        metadata["task"] = json!("classify");
+        let error = refused(&metadata);
+        assert!(
+            error.contains("task = \"classify\"; expected \"detect\""),
+            "{error}"
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use warmstart_data::{DataError, Loader, batches};
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::layers::{Layer, fold};
-use warmstart_nn::{Folded, Forward, ParameterInfo};
+use warmstart_nn::{Folded, Forward, ParameterInfo, ops};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
@@ -21,7 +21,7 @@ const BATCHES_AHEAD: usize = 2;
 
 /// The images of a batch, `[batch, size, size, 3]`.
 pub fn images(pixels: &[&[f32]], size: usize, device: &Device) -> Tensor<4> {
-    let data = TensorData::new(pixels.concat(), [pixels.len(), size, size, 3]);
+    let data = TensorData::new(ops::stack(pixels), [pixels.len(), size, size, 3]);
     Tensor::from_data(data, device)
 }
 
@@ -95,12 +95,24 @@ pub(crate) fn over_files<P: Send + 'static, R>(
     workers: usize,
     read: impl Fn(&Path) -> Result<P, DataError> + Send + Sync + 'static,
     infer: impl Fn(Vec<P>) -> Vec<R>,
+    each: impl FnMut(&Path, Result<R, DataError>) -> ControlFlow<()>,
+) -> Result<(), Error> {
+    over_batches(INFERENCE_BATCH, paths, workers, read, infer, each)
+}
+
+/// [`over_files`], so many files at a time.
+pub(crate) fn over_batches<P: Send + 'static, R>(
+    size: usize,
+    paths: &[PathBuf],
+    workers: usize,
+    read: impl Fn(&Path) -> Result<P, DataError> + Send + Sync + 'static,
+    infer: impl Fn(Vec<P>) -> Vec<R>,
     mut each: impl FnMut(&Path, Result<R, DataError>) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let files = paths.to_vec();
     let prepare = move |index: usize| Ok(read(&files[index]));
     let order: Vec<usize> = (0..paths.len()).collect();
-    let batches = batches(&order, INFERENCE_BATCH);
+    let batches = batches(&order, size);
     let loader = Loader::new(batches, workers, BATCHES_AHEAD, Arc::new(prepare));
     let mut rest = paths.iter();
     for batch in loader {

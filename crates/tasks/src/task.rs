@@ -63,8 +63,8 @@ pub struct HeadParts<'a> {
     pub parameters: Vec<ParameterInfo>,
     /// Its layers that run through [`Forward`].
     pub layers: Vec<&'a Layer>,
-    /// Name of the layer that depends on the classes.
-    pub class_layer: &'static str,
+    /// Names of the layers that depend on the classes.
+    pub class_layers: Vec<String>,
 }
 
 /// A task: something to learn about images from a backbone's features.

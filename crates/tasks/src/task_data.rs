@@ -6,6 +6,8 @@ use warmstart_data::{Dataset, Sample, balanced_order, epoch_order};
 use warmstart_recipe::folds::FoldImages;
 use warmstart_recipe::{Balance, Error, Key, Phase, Problem, Recipe, TrainingImages};
 
+use crate::task::Task;
+
 /// A split that a model is evaluated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvaluationSplit {
@@ -58,8 +60,9 @@ impl<L: Clone> TaskData<L> {
     /// same.
     ///
     /// # Errors
-    /// If a class of a cross-validation has one image.
-    pub fn new(data: Dataset<L>, recipe: &Recipe, class_of: ClassOf<L>) -> Result<Self, Error> {
+    /// If a class of a cross-validation has one image or, where an image has several classes, fewer images than folds
+    /// have any.
+    pub fn new<T: Task<Label = L>>(data: Dataset<L>, recipe: &Recipe) -> Result<Self, Error> {
         let Dataset {
             classes,
             train,
@@ -67,21 +70,21 @@ impl<L: Clone> TaskData<L> {
             test,
             ..
         } = data;
-        let train_classes = classes_of(&train, class_of);
-        let fold = match recipe.fold {
-            Some(fold_id) => {
-                if let Some(of_train) = &train_classes {
-                    require_several(&counts(of_train, classes.len()), &classes, fold_id.of)?;
-                }
-                // An image with objects of many classes belongs to none of them.
-                let of_train = train_classes
-                    .clone()
-                    .unwrap_or_else(|| vec![0; train.len()]);
-                Some(FoldImages::new(fold_id, &of_train, recipe.seed))
+        let train_classes = classes_of(&train, T::CLASS_OF);
+        let fold = match (recipe.fold, &train_classes) {
+            (None, _) => None,
+            (Some(fold_id), Some(of_train)) => {
+                require_several(&counts(of_train, classes.len()), &classes, fold_id.of)?;
+                Some(FoldImages::new(fold_id, of_train, recipe.seed))
             }
-            None => None,
+            (Some(fold_id), None) => {
+                let labels = train.iter().map(|sample| T::classes_of(&sample.label));
+                let of_train: Vec<Vec<usize>> = labels.collect();
+                require_labelled(&of_train, fold_id.of)?;
+                Some(FoldImages::of_several(fold_id, &of_train, recipe.seed))
+            }
         };
-        let validation_counts = classes_of(&validation, class_of)
+        let validation_counts = classes_of(&validation, T::CLASS_OF)
             .map(|of_validation| counts(&of_validation, classes.len()))
             .unwrap_or_default();
         Ok(Self {
@@ -117,9 +120,18 @@ impl<L: Clone> TaskData<L> {
         self.validation = Arc::new(samples);
     }
 
-    /// The images of the three splits: training, validation and test.
-    pub fn splits(&self) -> [&[Sample<L>]; 3] {
-        [&self.train, &self.validation, &self.test].map(|split| split.as_slice())
+    /// The run's images of the three splits: training, validation and test; in a cross-validation, those of its fold.
+    pub fn splits(&self) -> [Vec<&Sample<L>>; 3] {
+        let evaluated = |split: EvaluationSplit| {
+            let images = self.evaluated(split).into_iter();
+            images.map(|image| &self.split(split)[image]).collect()
+        };
+        let training = self.training().into_iter();
+        [
+            training.map(|image| &self.train[image]).collect(),
+            evaluated(EvaluationSplit::Validation),
+            evaluated(EvaluationSplit::Test),
+        ]
     }
 
     /// All images of a split to evaluate on; empty without such a split.
@@ -211,5 +223,23 @@ fn require_several(counts: &[usize], classes: &[String], folds: usize) -> Result
     Err(Problem::new(what)
         .of_key(Key::FOLDS)
         .fix("add images, or remove the class")
+        .into())
+}
+
+/// Refuses fewer labelled images than folds: a fold without any has nothing to be judged by.
+fn require_labelled(classes: &[Vec<usize>], folds: usize) -> Result<(), Error> {
+    let labelled = classes.iter().filter(|of_image| !of_image.is_empty());
+    let labelled = labelled.count();
+    if labelled >= folds {
+        return Ok(());
+    }
+    let what = format!(
+        "{} {folds}: only {labelled} of {} images are labelled, and each fold needs one",
+        Key::FOLDS,
+        classes.len()
+    );
+    Err(Problem::new(what)
+        .of_key(Key::FOLDS)
+        .fix("give fewer folds, or label more images")
         .into())
 }

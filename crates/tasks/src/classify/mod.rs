@@ -150,7 +150,7 @@ impl Task for Classification {
         HeadParts {
             parameters: self.head.parameters().to_vec(),
             layers: Vec::new(),
-            class_layer: self.head.layer(),
+            class_layers: vec![self.head.layer().to_owned()],
         }
     }
 

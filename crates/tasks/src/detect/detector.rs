@@ -3,17 +3,23 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use warmstart_data::scenes::{self, OpenedScenes};
-use warmstart_data::{BoundingBox, DataError, Letterbox, Sample, Scene, SplitKind, decode};
-use warmstart_metrics::{DetectionEvaluation, matched};
+use warmstart_data::{
+    BoundingBox, DataError, Letterbox, RgbImage, Sample, Scene, SplitKind, decode,
+};
+use warmstart_metrics::{AtConfidence, DetectionEvaluation, matched};
 use warmstart_nn::Forward;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
 
-use crate::detect::loss::sigmoid;
-use crate::detect::{Detection, Found, Head, Selection, detected, in_picture, truth};
+use crate::detect::views::{Seen, merged};
+use crate::detect::{
+    Detection, Found, Head, ImageOutputs, JudgedObjects, Search, Selection, detected, in_picture,
+    truth,
+};
 use crate::model_file::ModelInfo;
-use crate::network::{Network, none_readable, over_files};
+use crate::network::{INFERENCE_BATCH, Network, none_readable, over_batches, over_files};
 use crate::prepared::PreparedPicture;
 use crate::task::Task;
 
@@ -27,7 +33,7 @@ pub struct Detector {
 
 /// The predictions of every point for an image.
 pub struct PointPredictions {
-    /// `[points, classes]`, 0..1.
+    /// `[points, classes]`, 0..1: the class's score, times that of being an object where the network has it.
     pub scores: Vec<f32>,
     /// `[left, top, right, bottom]` in pixels of the network's input, by point.
     pub boxes: Vec<[f32; 4]>,
@@ -87,6 +93,8 @@ pub struct BoxEvaluation {
     pub images: usize,
     /// The metrics.
     pub figures: DetectionEvaluation,
+    /// What is found, missed and confused at the confidence of the best F1; at the model's own, where nothing is found.
+    pub at_confidence: AtConfidence,
     /// A message for each image that could not be read and was left out.
     pub unreadable: Vec<String>,
 }
@@ -111,14 +119,9 @@ impl Detector {
         let outputs = self
             .head
             .outputs(self.head.predictions(features, &mut forward));
-        let image = |(logits, boxes): (&[f32], &[[f32; 4]])| PointPredictions {
-            scores: logits.iter().map(|logit| sigmoid(*logit)).collect(),
-            boxes: outputs
-                .points
-                .iter()
-                .zip(boxes)
-                .map(|(point, prediction)| point.decode(*prediction))
-                .collect(),
+        let image = |image: ImageOutputs| PointPredictions {
+            scores: image.scores(),
+            boxes: image.decoded(),
         };
         outputs.images().map(image).collect()
     }
@@ -146,6 +149,16 @@ impl Detector {
         placed.collect()
     }
 
+    /// The objects that are shown unless others are asked for: those with a score of at least the confidence at which
+    /// F1 was highest on the validation images, where that is known.
+    pub fn selection(&self) -> Selection {
+        let usual = Selection::PREDICTION;
+        Selection {
+            confidence: self.info.confidence.unwrap_or(usual.confidence),
+            ..usual
+        }
+    }
+
     /// Finds the objects of pictures, handing each result to `each` in the order of `paths` until it breaks.
     ///
     /// # Errors
@@ -154,9 +167,24 @@ impl Detector {
         &self,
         paths: &[PathBuf],
         workers: usize,
-        selection: Selection,
+        search: impl Into<Search>,
         each: &mut dyn FnMut(FoundObjects) -> ControlFlow<()>,
     ) -> Result<(), Error> {
+        let search: Search = search.into();
+        let each = |path: &Path, objects: Result<Vec<FoundObject>, DataError>| {
+            each(FoundObjects {
+                path: path.to_owned(),
+                objects,
+            })
+        };
+        if !search.has_one_view() {
+            let look = |pictures: Vec<RgbImage>| {
+                let found = pictures.iter().map(|picture| self.look(picture, search));
+                found.collect::<Vec<_>>()
+            };
+            // A picture at its own size is large, and its views fill the batches: one at a time is enough.
+            return over_batches(1, paths, workers, decode, look, each);
+        }
         let preprocessing = self.info.preprocessing.clone();
         over_files(
             paths,
@@ -167,14 +195,33 @@ impl Detector {
                     &preprocessing,
                 ))
             },
-            |pictures| self.find(&pictures.iter().collect::<Vec<_>>(), selection),
-            |path, objects| {
-                each(FoundObjects {
-                    path: path.to_owned(),
-                    objects,
-                })
-            },
+            |pictures| self.find(&pictures.iter().collect::<Vec<_>>(), search.selection),
+            each,
         )
+    }
+
+    /// The objects in a picture, out of all views of it, the highest score first.
+    fn look(&self, picture: &RgbImage, search: Search) -> Vec<FoundObject> {
+        let preprocessing = &self.info.preprocessing;
+        let views = search.views(picture.width, picture.height);
+        let mut seen: Vec<Seen> = Vec::new();
+        // However many views there are, few of them are in memory at a time.
+        for (batch, views) in views.chunks(INFERENCE_BATCH).enumerate() {
+            let prepared: Vec<Vec<f32>> = views
+                .par_iter()
+                .map(|view| view.pixels(picture, preprocessing))
+                .collect();
+            let pixels: Vec<&[f32]> = prepared.iter().map(Vec::as_slice).collect();
+            let features = self.network.features(&pixels);
+            let folded = &self.network.folded;
+            let found = self.head.find(features, folded, search.selection);
+            let numbers = batch * INFERENCE_BATCH..;
+            for ((number, view), found) in numbers.zip(views).zip(found) {
+                let size = preprocessing.crop;
+                seen.extend(found.iter().map(|found| view.seen(number, found, size)));
+            }
+        }
+        merged(seen, search.selection)
     }
 
     /// The images of a split of a data set, with the model's classes. `recipe` is the one that the model was trained
@@ -231,6 +278,7 @@ impl Detector {
         &self,
         images: &LabelledScenes,
         workers: usize,
+        search: impl Into<Search>,
         each: &mut dyn FnMut(JudgedScene),
     ) -> Result<BoxEvaluation, Error> {
         let LabelledScenes {
@@ -240,10 +288,11 @@ impl Detector {
         let mut unreadable = unreadable.clone();
         let paths: Vec<_> = samples.iter().map(|sample| sample.path.clone()).collect();
         let mut labels = samples.iter().map(|sample| &sample.label);
-        let mut figures = DetectionEvaluation::new(self.info.classes.clone());
-        let mut images = 0;
-        let selection = Selection::EVALUATION;
-        self.predict(&paths, workers, selection, &mut |found| {
+        let classes = &self.info.classes;
+        let mut figures = DetectionEvaluation::new(classes.clone());
+        // Kept, because the confidence of the best F1 is known last.
+        let mut judged: Vec<JudgedObjects> = Vec::new();
+        self.predict(&paths, workers, search, &mut |found| {
             let scene = labels.next().expect("a label for each file");
             match found.objects {
                 Ok(objects) => {
@@ -253,8 +302,8 @@ impl Detector {
                         .map(|o| detected(o.class, o.score, o.bounds))
                         .collect();
                     figures.add_image(&truths, &detected);
-                    images += 1;
                     let matched = matched(&truths, &detected, MATCHING_IOU);
+                    judged.push((truths, detected));
                     let objects = objects.into_iter().zip(matched);
                     each(JudgedScene {
                         path: found.path,
@@ -267,11 +316,14 @@ impl Detector {
             }
             ControlFlow::Continue(())
         })?;
-        if images == 0 {
+        if judged.is_empty() {
             return Err(none_readable(&unreadable));
         }
+        let usual = f64::from(self.selection().confidence);
+        let confidence = figures.best_f1().map_or(usual, |best| best.confidence);
         Ok(BoxEvaluation {
-            images,
+            images: judged.len(),
+            at_confidence: AtConfidence::of_images(classes.clone(), confidence, &judged),
             figures,
             unreadable,
         })

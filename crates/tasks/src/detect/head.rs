@@ -1,14 +1,15 @@
 //! The head of a detector: neck and predictors on the backbone's features at strides 8, 16 and 32.
 
+use rayon::prelude::*;
 use warmstart_models::Architecture;
-use warmstart_models::detector::{Detector, Predictions, STRIDES};
+use warmstart_models::detector::{Assignment, Detector, Predictions, STRIDES};
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::layers::Layer;
-use warmstart_nn::{Folded, Forward, ParameterInfo};
+use warmstart_nn::{Folded, Forward, ParameterInfo, ops};
 
 use super::boxes::{self, Point};
 use super::nms::{self, Found, Selection};
-use super::objective::Outputs;
+use super::outputs::Outputs;
 
 /// The head of a detector, for images of one size.
 pub struct Head {
@@ -20,10 +21,10 @@ pub struct Head {
 impl Head {
     /// A head for a backbone's features.
     pub fn new(backbone: &Architecture, classes: usize, image_size: usize) -> Self {
-        let channels = backbone.taps.map(|tap| backbone.channels_of(tap));
+        let detector = backbone.detector(classes);
         Self {
-            detector: Detector::new(channels, classes),
-            points: boxes::points(image_size),
+            points: boxes::points(image_size, detector.coding()),
+            detector,
             classes,
         }
     }
@@ -36,6 +37,16 @@ impl Head {
     /// Its layers.
     pub fn layers(&self) -> Vec<&Layer> {
         self.detector.graph().layers().collect()
+    }
+
+    /// Names of its layers that depend on the classes.
+    pub fn class_layers(&self) -> &[String] {
+        self.detector.class_layers()
+    }
+
+    /// How its boxes are assigned to points in training.
+    pub(super) fn assignment(&self) -> Assignment {
+        self.detector.assignment()
     }
 
     pub(super) fn predictions(
@@ -53,8 +64,10 @@ impl Head {
         Outputs {
             points: &self.points,
             classes: self.classes,
-            logits: values(predictions.classes),
-            boxes: values(predictions.boxes).as_chunks().0.to_vec(),
+            coding: self.detector.coding(),
+            logits: ops::values(predictions.classes),
+            objectness: predictions.objectness.map(ops::values),
+            boxes: ops::values(predictions.boxes),
         }
     }
 
@@ -71,14 +84,8 @@ impl Head {
     }
 
     pub(super) fn select(&self, outputs: &Outputs, selection: Selection) -> Vec<Vec<Found>> {
-        let image = |(logits, boxes)| nms::select(&self.points, logits, boxes, selection);
-        outputs.images().map(image).collect()
+        let images: Vec<_> = outputs.images().collect();
+        let images = images.into_par_iter();
+        images.map(|image| nms::select(image, selection)).collect()
     }
-}
-
-fn values(tensor: Tensor<3>) -> Vec<f32> {
-    tensor
-        .into_data()
-        .try_into_vec()
-        .expect("predictions are f32")
 }

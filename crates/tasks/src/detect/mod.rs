@@ -6,8 +6,11 @@ pub mod detector;
 mod head;
 mod loss;
 mod nms;
-mod objective;
+pub mod objective;
+mod outputs;
 mod target;
+mod tiles;
+mod views;
 
 use std::sync::Arc;
 
@@ -18,17 +21,19 @@ use warmstart_data::{
     DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan, decode,
     letterboxed,
 };
-use warmstart_metrics::{CocoFigures, Detected, DetectionEvaluation, Truth};
-use warmstart_models::detector::{CLASS_PREDICTOR, Predictions};
+use warmstart_metrics::{CONFIDENCE, Detected, DetectionEvaluation, Truth};
+use warmstart_models::detector::Predictions;
 use warmstart_models::{Architecture, Pretrained};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
-use warmstart_nn::{Folded, Forward, Parameters, StepKey};
+use warmstart_nn::{Folded, Forward, Parameters, StepKey, ops};
 use warmstart_recipe::{Error, Phase, Recipe, TaskKind, View};
 
-pub use boxes::{LARGEST_LOGARITHM, Point, points};
+pub use boxes::{Corners, LARGEST_LOGARITHM, Point, points};
 pub use head::Head;
 pub use nms::{Found, Selection};
+pub use outputs::{ImageOutputs, Outputs};
 pub use target::{Target, detected, in_picture, truth};
+pub use views::Search;
 
 use crate::preprocessing;
 use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, Task};
@@ -58,13 +63,16 @@ pub struct Tally {
 /// Labelled and detected objects of an image.
 pub type JudgedObjects = (Vec<Truth>, Vec<Detected>);
 
-/// COCO's metrics over some images.
-fn figures<'a>(classes: &[String], images: impl Iterator<Item = &'a JudgedObjects>) -> CocoFigures {
+/// The metrics over some images.
+fn figures<'a>(
+    classes: &[String],
+    images: impl Iterator<Item = &'a JudgedObjects>,
+) -> DetectionEvaluation {
     let mut figures = DetectionEvaluation::new(classes.to_vec());
     for (truths, detected) in images {
         figures.add_image(truths, detected);
     }
-    figures.coco()
+    figures
 }
 
 /// p-value of the gain in mAP@[.5:.95] from `before` to `after`, which are of the same images in the same order, by
@@ -82,7 +90,10 @@ pub fn gain_p_value(
     let is_no_gain = |&resample: &u64| {
         let mut random = stream(seed, resample, 0, Purpose::Resampling);
         let drawn: Vec<usize> = (0..images).map(|_| below(&mut random, images)).collect();
-        let figure = |of: &[JudgedObjects]| figures(classes, drawn.iter().map(|&at| &of[at])).ap;
+        let figure = |of: &[JudgedObjects]| {
+            let drawn = drawn.iter().map(|&at| &of[at]);
+            figures(classes, drawn).coco().ap
+        };
         figure(after) <= figure(before)
     };
     let drawn: Vec<u64> = (0..resamples).collect();
@@ -192,7 +203,7 @@ impl Task for Detection {
         HeadParts {
             parameters: self.head.parameters(),
             layers: self.head.layers(),
-            class_layer: CLASS_PREDICTOR,
+            class_layers: self.head.class_layers().to_vec(),
         }
     }
 
@@ -208,12 +219,12 @@ impl Task for Detection {
         })?;
         Ok(Example {
             pixels: self.preprocessing.normalized(&image),
-            target: target(plan.objects()),
+            target: target(plan.objects(), view.closing),
         })
     }
 
     fn training_target(&self, sample: usize, view: View, phase: &Phase) -> Target {
-        target(self.plan(sample, view, phase).objects())
+        target(self.plan(sample, view, phase).objects(), view.closing)
     }
 
     fn evaluation_example(&self, sample: &Sample<Scene>) -> Result<Example<Target>, DataError> {
@@ -234,7 +245,7 @@ impl Task for Detection {
                 letterbox,
                 scene: scene.clone(),
             }),
-            ..target(placed)
+            ..target(placed, false)
         }
     }
 
@@ -252,22 +263,30 @@ impl Task for Detection {
         _phase: &Phase,
         _key: StepKey,
     ) -> Loss {
-        let predictions = self.head.predictions(features, forward);
-        let Predictions { classes, boxes } = &predictions;
-        let (classes, boxes) = (classes.clone(), boxes.clone());
+        let Predictions {
+            classes,
+            boxes,
+            objectness,
+        } = self.head.predictions(features, forward);
         let outputs = self.head.outputs(Predictions {
-            classes: predictions.classes.inner(),
-            boxes: predictions.boxes.inner(),
+            classes: classes.clone().inner(),
+            boxes: boxes.clone().inner(),
+            objectness: objectness.clone().map(|logits| logits.inner()),
         });
-        let (objective, gradients) = objective::with_gradients(&outputs, targets);
-        let along = |predicted: Tensor<3>, gradient: Vec<f32>| {
+        let (objective, gradients) =
+            objective::with_gradients(&outputs, targets, self.head.assignment());
+        let given = |predicted: Tensor<3>, gradient: Vec<f32>| {
             let gradient = TensorData::new(gradient, predicted.dims());
             let gradient = Tensor::<3>::from_data(gradient, &predicted.device());
-            (predicted * gradient).sum()
+            ops::with_gradient(predicted, gradient)
         };
+        let mut root = given(classes, gradients.logits) + given(boxes, gradients.boxes);
+        if let Some(objectness) = objectness {
+            root = root + given(objectness, gradients.objectness);
+        }
         Loss {
             value: objective.value(),
-            root: along(classes, gradients.logits) + along(boxes, gradients.boxes),
+            root,
         }
     }
 
@@ -282,7 +301,8 @@ impl Task for Detection {
         let mut forward = Forward::Inference(folded);
         let predictions = self.head.predictions(features, &mut forward);
         let outputs = self.head.outputs(predictions);
-        tally.objective.add(objective::of(&outputs, targets));
+        let objective = objective::of(&outputs, targets, self.head.assignment());
+        tally.objective.add(objective);
         let found = self.head.select(&outputs, Selection::EVALUATION);
         tally
             .images
@@ -294,12 +314,18 @@ impl Task for Detection {
 
     fn evaluation(&self, tally: &Tally) -> Evaluation {
         let figures = figures(&self.data.classes, tally.images.iter());
+        let coco = figures.coco();
+        let at_half = ("map50", coco.ap_50.unwrap_or(0.0));
+        let confidence = figures.best_f1().map(|best| (CONFIDENCE, best.confidence));
+        let others = [at_half].into_iter().chain(confidence);
         Evaluation {
             loss: tally.objective.value(),
             losses: Vec::new(),
-            metric: figures.ap.unwrap_or(0.0),
+            metric: coco.ap.unwrap_or(0.0),
             interval: None,
-            others: [("map50".to_owned(), figures.ap_50.unwrap_or(0.0))].into(),
+            others: others
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Non-maximum suppression: from one box per point to the few worth showing.
 
-use super::boxes::{Corners, Point, iou};
-use super::loss::sigmoid;
+use super::boxes::{Corners, iou};
+use super::outputs::{ImageOutputs, score};
 
 /// A detected box.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -23,6 +23,8 @@ pub struct Selection {
     pub overlap: f32,
     /// Most boxes of an image.
     pub boxes: usize,
+    /// Whether that holds for two boxes of different classes, too.
+    pub across_classes: bool,
 }
 
 impl Selection {
@@ -31,6 +33,7 @@ impl Selection {
         confidence: 0.001,
         overlap: 0.65,
         boxes: 300,
+        across_classes: false,
     };
     /// Selection for display.
     pub const PREDICTION: Self = Self {
@@ -42,19 +45,34 @@ impl Selection {
 /// Most boxes that enter suppression, the highest scores first.
 const CANDIDATES: usize = 3_000;
 
-/// The boxes of an image from logits `[points, classes]` and one prediction per point, the highest score first; of equal
-/// ones, the first point's and class's.
-pub fn select(
-    points: &[Point],
-    logits: &[f32],
-    predictions: &[[f32; 4]],
-    selection: Selection,
-) -> Vec<Found> {
-    let classes = logits.len() / points.len().max(1);
+/// Highest confidence below which a logit alone tells that a score is too low: above it, scores of different logits are
+/// nearly equal.
+const MOST_BOUNDED: f32 = 0.99;
+
+/// A logit below which no score reaches a confidence; it may be lower than the highest of these.
+fn hopeless_logit(confidence: f32) -> f32 {
+    if confidence > MOST_BOUNDED {
+        return f32::NEG_INFINITY;
+    }
+    (confidence / (1.0 - confidence)).ln() - 1e-3
+}
+
+/// The boxes of an image, the highest score first; of equal ones, the first point's and class's.
+pub(super) fn select(image: ImageOutputs, selection: Selection) -> Vec<Found> {
+    // Most logits are far below, and a comparison is cheaper than an exponential.
+    let hopeless = hopeless_logit(selection.confidence);
     let mut candidates: Vec<(usize, usize, f32)> = Vec::new();
-    for (point, logits) in logits.chunks(classes.max(1)).enumerate() {
-        for (class, logit) in logits.iter().enumerate() {
-            let score = sigmoid(*logit);
+    for point in 0..image.points.len() {
+        let object = image.object_score(point);
+        // The score of a class is no higher.
+        if object.is_some_and(|object| object < selection.confidence) {
+            continue;
+        }
+        for (class, logit) in image.logits_of(point).iter().enumerate() {
+            if *logit < hopeless {
+                continue;
+            }
+            let score = score(*logit, object);
             if score >= selection.confidence {
                 candidates.push((point, class, score));
             }
@@ -65,20 +83,20 @@ pub fn select(
     let found = candidates.into_iter().map(|(point, class, score)| Found {
         class,
         score,
-        corners: points[point].decode(predictions[point]),
+        corners: image.corners(point),
     });
     suppress(found.collect(), selection)
 }
 
-/// Greedy suppression within each class; `found` is in falling order of the scores.
-fn suppress(found: Vec<Found>, selection: Selection) -> Vec<Found> {
+/// Greedy suppression within each class, or across them; `found` is in falling order of the scores.
+pub(super) fn suppress(found: Vec<Found>, selection: Selection) -> Vec<Found> {
     let mut kept: Vec<Found> = Vec::new();
     for candidate in found {
         if kept.len() == selection.boxes {
             break;
         }
         let overlaps = |other: &Found| {
-            other.class == candidate.class
+            (selection.across_classes || other.class == candidate.class)
                 && iou(other.corners, candidate.corners) > selection.overlap
         };
         if !kept.iter().any(overlaps) {
@@ -91,7 +109,10 @@ fn suppress(found: Vec<Found>, selection: Selection) -> Vec<Found> {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use warmstart_models::detector::Coding;
 
+    use super::super::boxes::{Point, points};
+    use super::super::loss::sigmoid;
     use super::*;
 
     fn found(class: usize, score: f32, corners: Corners) -> Found {
@@ -106,7 +127,25 @@ mod tests {
         confidence: 0.0,
         overlap: 0.5,
         boxes: 300,
+        across_classes: false,
     };
+
+    /// Outputs of a detector of one class with objectness or without.
+    fn of_one_class<'a>(
+        points: &'a [Point],
+        logits: &'a [f32],
+        objectness: Option<&'a [f32]>,
+        boxes: &'a [[f32; 4]],
+    ) -> ImageOutputs<'a> {
+        ImageOutputs {
+            points,
+            classes: 1,
+            coding: Coding::Centers,
+            logits,
+            objectness,
+            boxes,
+        }
+    }
 
     #[test]
     fn the_higher_score_of_two_boxes_of_a_class_stays_and_other_classes_do_not_matter() {
@@ -128,21 +167,82 @@ mod tests {
     }
 
     #[test]
+    fn across_classes_the_higher_score_stays() {
+        let boxes = vec![
+            found(0, 0.9, [0., 0., 10., 10.]),
+            found(1, 0.8, [1., 0., 11., 10.]),
+            found(2, 0.7, [20., 0., 30., 10.]),
+        ];
+        let across = Selection {
+            across_classes: true,
+            ..HALF
+        };
+        assert_eq!(suppress(boxes.clone(), across), [boxes[0], boxes[2]]);
+    }
+
+    #[test]
     fn boxes_below_the_confidence_are_not_shown() {
-        let points = super::super::boxes::points(32);
+        let points = points(32, Coding::Logarithms);
         let mut logits = vec![-5.0; points.len() * 2];
         logits[2 * 3 + 1] = 1.0;
-        let predictions = vec![[0.0; 4]; points.len()];
-        let shown = select(&points, &logits, &predictions, Selection::PREDICTION);
+        let boxes = vec![[0.0; 4]; points.len()];
+        let image = ImageOutputs {
+            points: &points,
+            classes: 2,
+            coding: Coding::Logarithms,
+            logits: &logits,
+            objectness: None,
+            boxes: &boxes,
+        };
+        let shown = select(image, Selection::PREDICTION);
         assert_eq!(shown.len(), 1);
         assert_eq!(
             (shown[0].class, shown[0].corners),
-            (1, points[3].decode([0.0; 4]))
+            (1, points[3].decode(Coding::Logarithms, [0.0; 4]))
         );
-        assert!(select(&[], &[], &[], Selection::PREDICTION).is_empty());
+        let nothing = of_one_class(&[], &[], None, &[]);
+        assert!(select(nothing, Selection::PREDICTION).is_empty());
+    }
+
+    #[test]
+    fn the_score_of_being_an_object_counts() {
+        let points = points(32, Coding::Centers);
+        let (logits, boxes) = (vec![5.0; points.len()], vec![[0.0; 4]; points.len()]);
+        let mut objectness = vec![-5.0; points.len()];
+        objectness[7] = 0.0;
+        let image = of_one_class(&points, &logits, Some(&objectness), &boxes);
+        let shown = select(image, Selection::PREDICTION);
+        assert_eq!(shown.len(), 1);
+        assert_eq!(shown[0].score, 0.5 * sigmoid(5.0));
+        assert_eq!(
+            shown[0].corners,
+            points[7].decode(Coding::Centers, [0.0; 4])
+        );
+    }
+
+    #[test]
+    fn boxes_without_area_do_not_suppress_and_nothing_panics_on_them() {
+        let points = points(32, Coding::Distances);
+        let logits = vec![2.0; points.len()];
+        let mut boxes = vec![[-1.0; 4]; points.len()];
+        boxes[0] = [f32::NAN; 4];
+        let image = ImageOutputs {
+            coding: Coding::Distances,
+            ..of_one_class(&points, &logits, None, &boxes)
+        };
+        assert_eq!(select(image, Selection::PREDICTION).len(), points.len());
     }
 
     proptest! {
+        #[test]
+        fn a_hopeless_logit_reaches_no_confidence(
+            logit in -20.0f32..20.0, confidence in 0.0f32..1.0
+        ) {
+            if sigmoid(logit) >= confidence {
+                prop_assert!(logit >= hopeless_logit(confidence));
+            }
+        }
+
         /// A box stays if and only if no box of its class with a higher score that stays overlaps it.
         #[test]
         fn suppression_is_its_definition(

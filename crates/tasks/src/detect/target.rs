@@ -4,7 +4,7 @@ use warmstart_data::{BoundingBox, Letterbox, Object, Scene};
 use warmstart_metrics::{Detected, Truth as MetricTruth};
 
 use super::assigner::Truth;
-use super::boxes::Corners;
+use super::boxes::{Corners, Point};
 use super::nms::Found;
 
 /// The target of an image.
@@ -13,8 +13,27 @@ pub struct Target {
     pub(super) truths: Vec<Truth>,
     /// Crowds: boxes in which nothing is learned.
     pub(super) crowds: Vec<Corners>,
+    /// Whether the image belongs to the end of a phase, without mosaics.
+    pub(super) closing: bool,
     /// The ground truth of an evaluation.
     pub(super) judged: Option<Judged>,
+}
+
+impl Target {
+    /// The target of labelled boxes and of crowds in the network's input.
+    pub fn of_boxes(truths: Vec<Truth>, crowds: Vec<Corners>, closing: bool) -> Self {
+        Self {
+            truths,
+            crowds,
+            closing,
+            judged: None,
+        }
+    }
+
+    /// Whether nothing is learned at a point without a box of its own.
+    pub(super) fn is_in_crowd(&self, point: &Point) -> bool {
+        self.crowds.iter().any(|crowd| point.is_in(*crowd))
+    }
 }
 
 /// A scene, and its place in the network's input.
@@ -23,8 +42,8 @@ pub(super) struct Judged {
     pub scene: Scene,
 }
 
-/// The target of objects in the network's input.
-pub(super) fn target(objects: impl IntoIterator<Item = Object>) -> Target {
+/// The target of objects in the network's input; `closing` tells that the image belongs to the end of a phase.
+pub(super) fn target(objects: impl IntoIterator<Item = Object>, closing: bool) -> Target {
     let (mut truths, mut crowds) = (Vec::new(), Vec::new());
     for object in objects {
         let corners = object.bounds.corners().map(|value| value as f32);
@@ -37,11 +56,7 @@ pub(super) fn target(objects: impl IntoIterator<Item = Object>) -> Target {
             });
         }
     }
-    Target {
-        truths,
-        crowds,
-        judged: None,
-    }
+    Target::of_boxes(truths, crowds, closing)
 }
 
 /// A labelled object as a metric takes it.

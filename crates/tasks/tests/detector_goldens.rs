@@ -1,0 +1,213 @@
+//! RTMDet and YOLOX against MMDetection and YOLOX's own package: maps, predictions, boxes, assignment, losses and
+//! gradients on the same parameters.
+//!
+//! `tests/fixtures/README.md` says how the goldens were made.
+
+mod goldens;
+
+use warmstart_models::detector::Coding;
+use warmstart_nn::update_running_statistics;
+use warmstart_tasks::detect::objective::Match;
+use warmstart_tasks::detect::{Found, Head, Selection, points};
+
+use goldens::{CLASSES, SIZE, TOLERANCE, Training, cases, sorted_names};
+
+#[test]
+fn maps_of_inference_are_the_publishers() {
+    for case in cases() {
+        case.require_maps("eval", &case.infer().0);
+    }
+}
+
+#[test]
+fn predictions_of_inference_are_the_publishers() {
+    for case in cases() {
+        case.require_predictions("eval", &case.infer().0.predictions);
+    }
+}
+
+#[test]
+fn predictions_are_the_publishers_boxes_and_scores() {
+    for case in cases() {
+        let points = points(SIZE, case.detector.coding());
+        let outputs = case.outputs(&points, &case.infer().0.predictions);
+        let images = || outputs.images();
+        let boxes: Vec<f32> = images()
+            .flat_map(|image| image.decoded())
+            .flatten()
+            .collect();
+        let scores: Vec<f32> = images().flat_map(|image| image.scores()).collect();
+        case.require("eval.decoded", &boxes);
+        case.require("eval.scores", &scores);
+    }
+}
+
+/// The boxes that MMDetection clips to the picture, which leaves nothing of some.
+fn clipped(found: Vec<Found>, coding: Coding) -> Vec<Found> {
+    if coding != Coding::Distances {
+        return found;
+    }
+    let found = found.into_iter().map(|found| Found {
+        corners: found.corners.map(|value| value.clamp(0.0, SIZE as f32)),
+        ..found
+    });
+    let has_area = |found: &Found| {
+        let [left, top, right, bottom] = found.corners;
+        left < right && top < bottom
+    };
+    found.filter(has_area).collect()
+}
+
+#[test]
+fn the_boxes_that_are_shown_are_the_publishers() {
+    for case in cases() {
+        let (pass, folded) = case.infer();
+        let head = Head::new(&case.network, CLASSES, SIZE);
+        let selection = Selection {
+            confidence: case.golden("eval.confidence")[0],
+            ..Selection::EVALUATION
+        };
+        let images = head.find(pass.neck, &folded, selection);
+        for (image, found) in images.into_iter().enumerate() {
+            let found = clipped(found, case.detector.coding());
+            let rows = case.golden("eval.found").chunks(7);
+            let golden: Vec<&[f32]> = rows.filter(|row| row[0] as usize == image).collect();
+            assert_eq!(found.len(), golden.len(), "{} {image}", case.name);
+            for row in golden {
+                let (corners, score, class) = (&row[1..5], row[5], row[6]);
+                let largest = corners.iter().fold(SIZE as f32, |a, v| a.max(v.abs()));
+                let is_it = |found: &Found| {
+                    let near = |(a, b): (&f32, &f32)| (a - b).abs() < TOLERANCE * largest;
+                    found.class as f32 == class
+                        && (found.score - score).abs() < TOLERANCE
+                        && found.corners.iter().zip(corners).all(near)
+                };
+                assert!(found.iter().any(is_it), "{} {image} {row:?}", case.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn maps_of_training_are_the_publishers() {
+    for case in cases() {
+        case.require_maps("train", &case.train(false).pass);
+    }
+}
+
+#[test]
+fn predictions_of_training_are_the_publishers() {
+    for case in cases() {
+        case.require_predictions("train", &case.train(false).pass.predictions);
+    }
+}
+
+#[test]
+fn points_learn_the_boxes_that_the_publishers_assign() {
+    for case in cases() {
+        let matches = case.train(false).matches.concat();
+        let truth = |found: &Option<Match>| found.map_or(-1.0, |found| found.truth as f32);
+        let assigned: Vec<f32> = matches.iter().map(truth).collect();
+        assert_eq!(assigned, case.golden("train.assigned"), "{}", case.name);
+        let label = |found: &Option<Match>| found.map_or(0.0, |found| found.iou);
+        let labels: Vec<f32> = matches.iter().map(label).collect();
+        case.require("train.soft_labels", &labels);
+    }
+}
+
+#[test]
+fn losses_are_the_publishers() {
+    for case in cases() {
+        let objective = case.train(false).objective;
+        let require = |key: &str, ours: f64| case.require(key, &[ours as f32]);
+        require("train.divisor", objective.divisor());
+        require("train.loss.classes", objective.classes());
+        require("train.loss.boxes", objective.boxes());
+        let mut parts = objective.classes() + objective.boxes();
+        if case.detector.has_objectness() {
+            require("train.loss.objectness", objective.objectness());
+            parts += objective.objectness();
+        }
+        assert!((objective.value() - parts).abs() < 1e-9 * parts);
+    }
+}
+
+#[test]
+fn gradients_by_predictions_are_the_publishers() {
+    for case in cases() {
+        let gradients = case.train(false).by_predictions;
+        case.require("train.gradient_of.classes", &gradients.logits);
+        case.require("train.gradient_of.boxes", &gradients.boxes);
+        if case.detector.has_objectness() {
+            case.require("train.gradient_of.objectness", &gradients.objectness);
+        }
+    }
+}
+
+#[test]
+fn yolox_learns_the_values_of_boxes_in_closing_epochs() {
+    for case in cases().filter(|case| case.detector.coding() == Coding::Centers) {
+        let Training {
+            objective,
+            by_predictions,
+            ..
+        } = case.train(true);
+        let require = |key: &str, ours: f64| case.require(key, &[ours as f32]);
+        require("train_closing.loss.classes", objective.classes());
+        require("train_closing.loss.boxes", objective.boxes());
+        require("train_closing.loss.objectness", objective.objectness());
+        require("train_closing.loss.values", objective.values());
+        case.require("train_closing.gradient_of.boxes", &by_predictions.boxes);
+        case.require("train_closing.gradient_of.classes", &by_predictions.logits);
+        case.require(
+            "train_closing.gradient_of.objectness",
+            &by_predictions.objectness,
+        );
+    }
+}
+
+#[test]
+fn gradients_by_every_parameter_are_the_publishers() {
+    for case in cases() {
+        let gradients = case.train(false).by_parameters;
+        let golden = case.golden("train.gradient_norms");
+        let names = sorted_names(&gradients);
+        assert_eq!(names.len(), golden.len(), "{}", case.name);
+        let largest = golden.iter().fold(0f32, |a, norm| a.max(*norm));
+        for (name, golden) in names.into_iter().zip(golden) {
+            let squares = gradients.values(name).into_iter().map(f64::from);
+            let norm = squares.map(|value| value * value).sum::<f64>().sqrt() as f32;
+            let off = (norm - golden).abs() / golden.max(1e-3 * largest);
+            assert!(off < TOLERANCE, "{} {name}: {norm} is not {golden}", case.name);
+        }
+        let mut compared = 0;
+        for key in case.goldens.tensors.keys() {
+            let Some(name) = key.strip_prefix("train.gradient.") else {
+                continue;
+            };
+            let ours = gradients.values(name);
+            case.require(key, &ours[..case.golden(key).len()]);
+            compared += 1;
+        }
+        assert!(compared >= 7, "{compared}");
+    }
+}
+
+#[test]
+fn running_statistics_follow_a_batch_as_the_publishers() {
+    for case in cases() {
+        let training = case.train(false);
+        let mut parameters = case.parameters.clone();
+        update_running_statistics(&mut parameters, &training.statistics);
+        let names = sorted_names(&parameters).into_iter();
+        let mean = |name: &str| {
+            let values = parameters.values(name);
+            values.iter().sum::<f32>() / values.len() as f32
+        };
+        let means: Vec<f32> = names
+            .filter(|name| name.contains(".running_"))
+            .map(mean)
+            .collect();
+        case.require("train.after", &means);
+    }
+}
