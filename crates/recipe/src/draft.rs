@@ -3,6 +3,7 @@
 use crate::choices::{Balance, HeadKind, OptimizerKind, TaskKind};
 use crate::defaults::AugmentationContext;
 use crate::error::{Error, Problem};
+use crate::model_for_task::require_fitting;
 use crate::named_weights::USUAL_WEIGHTS;
 use crate::options::{Draft, DraftPhase, NO_WEIGHTS, Phase, PhaseContext, Recipe, RunContext};
 use crate::scaling::{self, TrainingImages};
@@ -53,6 +54,9 @@ impl Draft {
         native_image_size: usize,
         images: Option<TrainingImages>,
     ) -> Result<Recipe, Error> {
+        if let (Some(model), Some(task)) = (&self.model, self.task) {
+            require_fitting(model, task)?;
+        }
         let mut recipe = self.run_options(&RunContext {
             missing,
             task: self.task(),
@@ -94,7 +98,7 @@ impl Draft {
         place: PlaceInRun,
         images: Option<TrainingImages>,
     ) -> Result<Phase, Error> {
-        let defaults = self.task().defaults();
+        let defaults = self.defaults();
         let pretrained = self.is_pretrained();
         let name = draft
             .name
@@ -121,6 +125,7 @@ impl Draft {
             thawed
         };
         let (batch, usual_batch) = match draft.batch.and_then(UserValue::stored) {
+            Some(batch) if defaults.rates_follow_any_batch => (batch, usual),
             Some(batch) => (batch, batch),
             None => (scaling::batch(usual, images), usual),
         };

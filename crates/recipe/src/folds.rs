@@ -1,8 +1,8 @@
 //! Cross-validation: the images of a data set are split into K folds, and each fold is the validation split of one run.
 
 use serde::{Deserialize, Serialize};
-use warmstart_data::Sample;
 use warmstart_data::random::{Purpose, shuffle, stream};
+use warmstart_data::{Sample, stratified};
 
 use crate::error::{Error, Problem};
 use warmstart_files::Key;
@@ -57,6 +57,18 @@ impl FoldImages {
         fold.validation.sort_unstable();
         fold
     }
+
+    /// The images of a fold, where an image has any number of classes: `classes` has those of each. Each class is
+    /// spread over the folds as evenly as the others allow, by the seed.
+    pub fn of_several(fold_id: FoldId, classes: &[Vec<usize>], seed: u64) -> Self {
+        let folds = stratified(classes, fold_id.of, seed);
+        let is_own = |image: &usize| folds[*image] + 1 == fold_id.number;
+        let (validation, training) = (0..classes.len()).partition(is_own);
+        Self {
+            training,
+            validation,
+        }
+    }
 }
 
 /// The images that a cross-validation splits into folds: those for training and for validation, each file once, in the
@@ -109,6 +121,33 @@ mod tests {
                 assert!(!fold.training.contains(&image));
                 seen[image] += 1;
             }
+        }
+        assert!(seen.iter().all(|&times| times == 1));
+    }
+
+    #[test]
+    fn images_of_several_classes_validate_once_and_every_class_is_spread() {
+        // Every third image shows nothing, every fourth a second class.
+        let classes: Vec<Vec<usize>> = (0..48)
+            .map(|image| match (image % 3, image % 4) {
+                (0, _) => Vec::new(),
+                (_, 0) => vec![0, 1, 1],
+                (_, _) => vec![0],
+            })
+            .collect();
+        let mut seen = vec![0; classes.len()];
+        for number in 1..=4 {
+            let fold = FoldImages::of_several(FoldId { number, of: 4 }, &classes, 7);
+            assert!(fold.training.is_sorted() && fold.validation.is_sorted());
+            let mut images = [&fold.training[..], &fold.validation].concat();
+            images.sort_unstable();
+            assert_eq!(images, (0..48).collect::<Vec<usize>>());
+            let with = |class: usize| {
+                let shows = |image: &&usize| classes[**image].contains(&class);
+                fold.validation.iter().filter(shows).count()
+            };
+            assert_eq!((fold.validation.len(), with(0), with(1)), (12, 8, 2));
+            fold.validation.iter().for_each(|image| seen[*image] += 1);
         }
         assert!(seen.iter().all(|&times| times == 1));
     }

@@ -21,6 +21,7 @@ mod init;
 mod keep;
 mod keys;
 mod memory;
+mod model_for_task;
 mod named_weights;
 pub mod near_miss;
 mod number_or_word;
@@ -53,8 +54,8 @@ pub use keep::Keep;
 pub use keys::has_flag;
 pub use memory::{Memory, size_with_unit};
 pub use named_weights::{
-    DEFAULT_MODEL, USUAL_WEIGHTS, architecture, named_record, published, settle_names, source_of,
-    weights_file,
+    DEFAULT_MODEL, USUAL_WEIGHTS, architecture, is_detector, model_names, named_detector,
+    named_record, published, settle_names, source_of, weights_file,
 };
 pub use option::{Flag, OptionInfo, PhaseFlag, Resume, ResumeFlag};
 pub use options::{
@@ -65,7 +66,7 @@ pub use recipe::Position;
 pub use resolve::{absolute, output_folder, require_weights, resolve};
 pub use scaling::{SMALLEST_BATCH, TrainingImages, lr_factor};
 pub use table::table;
-pub use train::Train;
+pub use train::{NECK, Train};
 pub use two_phases::phase_flags_given;
 pub use undecided::{ByMemory, Undecided};
 pub use user_value::{Auto, Choice, UserValue};

@@ -1,4 +1,4 @@
-//! Published weights by their names: a record's, or `imagenet` for the usual ones of a model.
+//! Published weights by their names: a record's, a detector's, or `imagenet` for the usual ones of a model.
 
 use std::path::{Path, PathBuf};
 
@@ -31,13 +31,25 @@ const ENDS: [&str; 8] = [
 /// Files of a repository on the Hugging Face Hub that have its weights, as timm and transformers name them.
 const HUB_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
+/// The names of all models: the classifiers, any of which may be a detector's backbone, and the detectors.
+pub fn model_names() -> impl Iterator<Item = &'static str> {
+    warmstart_models::names().chain(warmstart_models::detector_names())
+}
+
+/// Whether a model, by its name or a record's, is a detector from the start.
+pub fn is_detector(model: &str) -> bool {
+    let architecture =
+        warmstart_models::record(model).map_or(model, |record| record.architecture.as_str());
+    warmstart_models::detector_names().any(|name| name == architecture)
+}
+
 /// The architecture of that name.
 ///
 /// # Errors
 /// A usage error that lists the names there are.
 pub fn architecture(name: &str) -> Result<Architecture, Error> {
     warmstart_models::by_name(name).ok_or_else(|| {
-        let known: Vec<_> = warmstart_models::names().collect();
+        let known: Vec<_> = model_names().collect();
         let what = format!(
             "there is no model `{name}`; the models are {}",
             known.join(", ")
@@ -62,6 +74,22 @@ pub fn architecture(name: &str) -> Result<Architecture, Error> {
 pub fn named_record(weights: &str) -> Option<&'static Record> {
     let record = warmstart_models::record(weights)?;
     (!Path::new(weights).exists()).then_some(record)
+}
+
+/// The record of that name, or the usual one of a detector of that name: a detector's weights are the whole network, so
+/// that one name is enough.
+fn record_of(name: &str) -> Option<&'static Record> {
+    warmstart_models::record(name).or_else(|| {
+        let usual = || warmstart_models::usual_record(name);
+        is_detector(name).then(usual).flatten()
+    })
+}
+
+/// The record of a published detector that is named in place of a model file: `rtmdet_tiny`, or the record's own name.
+/// A path that exists wins.
+pub fn named_detector(model: &Path) -> Option<&'static Record> {
+    let record = record_of(model.to_str()?)?;
+    (is_detector(&record.architecture) && !model.exists()).then_some(record)
 }
 
 /// The record of that name, or the usual one of an architecture of that name.
@@ -98,7 +126,7 @@ pub fn settle_names(draft: &mut Draft) -> Result<Option<&'static Record>, Error>
     let record = match (weights, &named) {
         (USUAL_WEIGHTS, Some(named)) => named.record,
         (USUAL_WEIGHTS, None) => published(USUAL_WEIGHTS)?,
-        (name, _) => match warmstart_models::record(name) {
+        (name, _) => match record_of(name) {
             Some(record) => record,
             None if is_path(name) => return Ok(None),
             None => return Err(unknown(name)),
@@ -137,6 +165,7 @@ fn is_path(text: &str) -> bool {
 fn unknown(name: &str) -> Error {
     let records = warmstart_models::all_records().iter();
     let mut known: Vec<&str> = records.map(|record| record.name.as_str()).collect();
+    known.extend(warmstart_models::detector_names());
     known.push(USUAL_WEIGHTS);
     let mut likely = meant(name, &known);
     let more = likely.len() > SUGGESTED;
@@ -257,6 +286,25 @@ mod tests {
                 "{model:?} {weights:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_detector_s_name_stands_for_its_weights() {
+        for name in warmstart_models::detector_names() {
+            let record = warmstart_models::usual_record(name).unwrap();
+            let expected = [Some(name.to_owned()), Some(record.name.clone())];
+            for model in [None, Some(name)] {
+                assert_eq!(settled(model, Some(name)).unwrap(), expected);
+                assert_eq!(settled(model, Some(&record.name)).unwrap(), expected);
+            }
+            assert_eq!(settled(Some(name), Some("imagenet")).unwrap(), expected);
+            assert_eq!(named_detector(Path::new(name)), Some(record));
+            assert!(is_detector(name) && is_detector(&record.name));
+        }
+        assert_eq!(named_detector(Path::new("mobilenet_v2")), None);
+        assert!(!is_detector("resnet18.a1_in1k") && !is_detector("nothing"));
+        let words = error(None, "rtmdet_tinyy");
+        assert!(words.contains("did you mean `rtmdet_tiny`?"), "{words}");
     }
 
     #[test]

@@ -109,14 +109,14 @@ options! {
                 .effect("")
                 .by_flag(ResumeFlag::Documented("The data set, where it has moved: the same files, sizes and labels")),
         }
-        /// Architecture (warmstart models), or the name of its published weights; without it, that of the weights
+        /// Architecture (warmstart models): a classifier, which may be a detector's backbone, or a detector; or the name of its published weights; without it, that of the weights
         model: String {
             default: required "NAME",
             range: Range::any(),
             flag: Flag::Value("NAME"),
             resume: Resume::FIXED_BY_CHECKPOINT,
         }
-        /// Name of published weights (warmstart weights list), "imagenet" for the model's usual ones, a pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none" to start from scratch; with neither weights nor a model: imagenet
+        /// Name of published weights (warmstart weights list) or of a detector (rtmdet_tiny), "imagenet" for the model's usual ones, a pretrained file (.pth, .pt, .safetensors, .index.json), the folder of another run, or "none" to start from scratch; with neither weights nor a model: imagenet
         weights: String {
             default: required "FILE",
             range: Range::any(),
@@ -259,7 +259,7 @@ options! {
                 thawed: Some(PhaseFlag {
                     name: "epochs",
                     documentation: "Epochs of all phases together",
-                    default: "14; 20 for detectors",
+                    default: "14; 20 for detectors, 10 for RTMDet and YOLOX from their weights",
                 }),
             },
             resume: Resume::EDITED
@@ -269,9 +269,9 @@ options! {
                 )
                 .by_flag(ResumeFlag::Thawed("New total of epochs: changes the last phase; adds a phase to a finished run")),
         }
-        /// Part to train: "head", "all", or "from:STAGE" (that stage and all after it)
+        /// Part to train: "head", "neck" (neck and head of RTMDet and YOLOX; the other detectors' neck is part of their head), "all", or "from:STAGE" (that stage and all after it)
         train: Train {
-            default: required "head, all or from:STAGE",
+            default: required "head, neck, all or from:STAGE",
             range: Range::any(),
             flag: Flag::None,
             resume: Resume::FIXED_IN_PHASE,
@@ -344,11 +344,11 @@ options! {
             ),
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
         }
-        /// Highest learning rate of the phase
+        /// Highest learning rate of the phase. The default follows the batch: an automatic one by the square root (with sgd in proportion), and any in proportion where RTMDet or YOLOX begin with their weights
         lr: f64 {
-            default: later ("the optimizer's; it follows an automatic batch", |phase: &PhaseContext| {
+            default: later ("the optimizer's; it follows the batch", |phase: &PhaseContext| {
                 let [frozen, thawed] = (phase.defaults.learning_rates)(phase.optimizer);
-                let factor = scaling::lr_factor(phase.optimizer, phase.usual_batch, phase.batch);
+                let factor = (phase.defaults.lr_factor)(phase.optimizer, phase.usual_batch, phase.batch);
                 factor * if phase.is_thawed() { thawed } else { frozen }
             }),
             range: Range::of("a positive number", |lr| (f64::MIN_POSITIVE..=f64::MAX).contains(lr)),
@@ -357,12 +357,12 @@ options! {
                 frozen: Some(PhaseFlag {
                     name: "freeze_lr",
                     documentation: "Highest learning rate while the backbone is frozen",
-                    default: "3e-3, 3e-2 with sgd; 1e-3, 1e-2 for detectors",
+                    default: "3e-3, 3e-2 with sgd; 1e-3, 1e-2 for detectors; RTMDet and YOLOX from their weights at a batch of 8: 1e-3, 5e-3",
                 }),
                 thawed: Some(PhaseFlag {
                     name: "lr",
                     documentation: "Highest learning rate after the thaw",
-                    default: "3e-4, 3e-3 with sgd; 1e-3, 1e-2 for detectors",
+                    default: "3e-4, 3e-3 with sgd; 1e-3, 1e-2 for detectors; RTMDet and YOLOX from their weights at a batch of 8: 3e-4, 1.25e-3",
                 }),
             },
             resume: Resume::EDITED
@@ -586,6 +586,13 @@ mod tests {
     #[test]
     fn defaults_in_words_are_those_of_the_tasks() {
         let [classify, detect] = [TaskKind::Classify, TaskKind::Detect].map(TaskKind::defaults);
+        let fine_tuned = Draft {
+            task: Some(TaskKind::Detect),
+            model: Some("rtmdet_tiny".to_owned()),
+            weights: Some("w.pth".to_owned()),
+            ..Draft::default()
+        };
+        let fine_tuned = fine_tuned.defaults();
         let flags = |key: &str| {
             let mut options = PHASE_OPTIONS.iter();
             let option = options.find(|option| option.key == key).unwrap();
@@ -597,7 +604,10 @@ mod tests {
         let [_, epochs] = flags("epochs");
         assert_eq!(
             epochs,
-            format!("{}; {} for detectors", classify.epochs, detect.epochs)
+            format!(
+                "{}; {} for detectors, {} for RTMDet and YOLOX from their weights",
+                classify.epochs, detect.epochs, fine_tuned.epochs
+            )
         );
         let [views, _] = flags("views");
         assert_eq!(

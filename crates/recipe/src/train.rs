@@ -7,13 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::user_value::value_by_word;
 
+/// The stage of a detector between its backbone and its head.
+pub const NECK: &str = "neck";
+
 /// The part of the network that learns in a phase.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Train {
     /// The head: the whole backbone is frozen.
     Head,
-    /// The stage of that name, what follows it, and the head.
+    /// The stage of that name, what follows it, and the head. `neck` is such a stage of a detector.
     From(String),
     /// Everything.
     All,
@@ -44,9 +47,10 @@ impl FromStr for Train {
         match (text, text.strip_prefix("from:")) {
             ("head", _) => Ok(Self::Head),
             ("all", _) => Ok(Self::All),
+            (NECK, _) => Ok(Self::From(NECK.to_owned())),
             (_, Some(stage)) if !stage.is_empty() => Ok(Self::From(stage.to_owned())),
             _ => Err(format!(
-                "expected \"head\", \"all\" or \"from:STAGE\", found \"{text}\""
+                "expected \"head\", \"{NECK}\", \"all\" or \"from:STAGE\", found \"{text}\""
             )),
         }
     }
@@ -77,3 +81,17 @@ impl fmt::Display for Train {
 }
 
 value_by_word!(Train);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_neck_is_a_stage_with_a_word_of_its_own() {
+        let neck: Train = "neck".parse().unwrap();
+        assert_eq!(neck, Train::From("neck".to_owned()));
+        assert_eq!(neck.to_string().parse::<Train>(), Ok(neck));
+        let refused = "necks".parse::<Train>().unwrap_err();
+        assert!(refused.contains("\"neck\", \"all\""), "{refused}");
+    }
+}

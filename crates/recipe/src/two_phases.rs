@@ -56,7 +56,7 @@ pub(crate) fn override_phases(
 
 /// The phases of a draft that names none.
 pub(crate) fn usual_phases(draft: &Draft) -> Result<Vec<DraftPhase>, Error> {
-    let defaults = draft.task().defaults();
+    let defaults = draft.defaults();
     let pretrained = draft.is_pretrained();
     let epochs = draft.thawed.epochs.unwrap_or(defaults.epochs);
     let frozen = match (draft.frozen.epochs, pretrained) {

@@ -1,7 +1,7 @@
 //! The list of a run's data files, by which a change of them is noticed.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -30,7 +30,7 @@ impl DataFiles {
     ///
     /// # Errors
     /// If one is not there any more.
-    pub fn of<L: Serialize>(splits: [&[Sample<L>]; 3], folder: &Path) -> Result<Self, Error> {
+    pub fn of<L: Serialize>(splits: [Vec<&Sample<L>>; 3], folder: &Path) -> Result<Self, Error> {
         let mut text = String::new();
         let folder = data_folder(folder);
         for (split, samples) in ["train", "val", "test"].into_iter().zip(splits) {
@@ -64,17 +64,23 @@ impl DataFiles {
     /// Differences from an earlier list, in words.
     pub fn difference(&self, before: &Self) -> String {
         let [before, now] = [before, self].map(Self::by_path);
-        let others = |of: &ByPath, than: &ByPath| -> Vec<String> {
-            let missing = of.keys().filter(|file| !than.contains_key(file));
-            missing.map(|(split, path)| named(split, path)).collect()
+        let [more, fewer] = [only_in(&now, &before), only_in(&before, &now)];
+        let paths = |files: &[File]| -> BTreeSet<String> {
+            files.iter().map(|(_, path)| (*path).to_owned()).collect()
+        };
+        let moved = &paths(&more) & &paths(&fewer);
+        let words = |files: &[File]| -> Vec<String> {
+            let others = files.iter().filter(|(_, path)| !moved.contains(*path));
+            others.map(|(split, path)| named(split, path)).collect()
         };
         let changed = now
             .iter()
             .filter(|(file, what)| before.get(*file).is_some_and(|before| before != *what))
             .map(|((split, path), _)| named(split, path));
         let differences = [
-            ("more", others(&now, &before)),
-            ("fewer", others(&before, &now)),
+            ("more", words(&more)),
+            ("fewer", words(&fewer)),
+            ("of another split", moved.iter().cloned().collect()),
             ("of another size or label", changed.collect()),
         ];
         let parts: Vec<String> = differences
@@ -99,7 +105,7 @@ impl DataFiles {
 /// A file of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<'a> {
-    /// `train`, `val` or `test`; in a cross-validation, each image is listed under both `train` and `val`.
+    /// `train`, `val` or `test`; in a cross-validation, by the run's fold.
     pub split: &'a str,
     /// Size in bytes.
     pub size: u64,
@@ -143,8 +149,17 @@ pub fn label_checksum<L: Serialize>(label: &L) -> String {
     checksum(&label)[..LABEL].to_owned()
 }
 
-/// Size and label by split and path.
-type ByPath<'a> = BTreeMap<(&'a str, &'a str), (u64, &'a str)>;
+/// Split and path of a file.
+type File<'a> = (&'a str, &'a str);
+
+/// Size and label of each file.
+type ByPath<'a> = BTreeMap<File<'a>, (u64, &'a str)>;
+
+/// The files of a list that another lacks.
+fn only_in<'a>(of: &ByPath<'a>, than: &ByPath<'a>) -> Vec<File<'a>> {
+    let only = of.keys().filter(|file| !than.contains_key(*file));
+    only.copied().collect()
+}
 
 /// A path as the list has it: with escapes where a line cannot hold it as it is.
 pub fn listed(path: &Path) -> Cow<'_, str> {
@@ -199,6 +214,16 @@ mod tests {
         assert_ne!(now.checksum(), before.checksum());
     }
 
+    #[test]
+    fn files_of_another_split_are_neither_more_nor_fewer() {
+        let before = files(&["train\t10\taa\ta.png", "train\t11\taa\tb.png"]);
+        let now = files(&["val\t10\taa\ta.png", "val\t12\taa\tc.png"]);
+        assert_eq!(
+            now.difference(&before),
+            "1 more: c.png (val); 1 fewer: b.png (train); 1 of another split: a.png"
+        );
+    }
+
     #[cfg(unix)]
     #[test]
     fn names_that_no_line_can_hold_stay_apart() {
@@ -218,7 +243,8 @@ mod tests {
             b"a\tb.png",
         ];
         let train: Vec<Sample> = names.iter().map(|name| sample(name)).collect();
-        let files = DataFiles::of([&train, &[], &[]], dir.path()).unwrap();
+        let splits = [train.iter().collect(), Vec::new(), Vec::new()];
+        let files = DataFiles::of(splits, dir.path()).unwrap();
         let paths: Vec<&str> = files.entries().map(|entry| entry.path).collect();
         let expected = ["\\xff.png", "\\xfe.png", "a\\nb.png", "a b.png", "a\tb.png"];
         assert_eq!(paths, expected);

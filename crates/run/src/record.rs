@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use warmstart_metrics::Interval;
+use warmstart_metrics::{CONFIDENCE, Interval};
 
 use crate::health::Health;
 
@@ -29,7 +29,7 @@ pub struct EpochRecord {
     /// 95% confidence interval of the metric, in classification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
-    /// Further metrics on them: `map50` in detection.
+    /// Further metrics on them: in detection `map50`, and the `confidence` at which F1 is highest.
     #[serde(flatten)]
     pub others: BTreeMap<String, f64>,
     /// The network's health at the epoch's last step, and at others if asked for.
@@ -50,6 +50,11 @@ pub struct EpochRecord {
 }
 
 impl EpochRecord {
+    /// The confidence at which F1 is highest on the validation images, in detection.
+    pub fn confidence(&self) -> Option<f64> {
+        self.others.get(CONFIDENCE).copied()
+    }
+
     /// Whether its metric is higher, or its validation loss lower where the metrics are equal.
     pub fn is_better_than(&self, other: &Self) -> bool {
         let is_equal = self.metric == other.metric;
@@ -102,6 +107,9 @@ pub struct EpochFigure {
     /// Its 95% confidence interval, in classification.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interval: Option<Interval>,
+    /// The confidence at which F1 is highest, in detection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
     /// The kind of model that has it, where a run has several at one epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ModelKind>,
@@ -150,6 +158,7 @@ impl EpochFigure {
             metric: metric.to_owned(),
             value: record.metric,
             interval: record.interval,
+            confidence: record.confidence(),
             kind: None,
         })
     }

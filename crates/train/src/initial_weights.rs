@@ -9,23 +9,16 @@ use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Weights;
 use warmstart_recipe::run_files::MODEL;
-use warmstart_recipe::{
-    Error, Key, NO_WEIGHTS, Problem, Recipe, absolute, command, named_record, weights_file,
-};
+use warmstart_recipe::{Error, Key, NO_WEIGHTS, Problem, absolute, command, named_record};
 use warmstart_run::checkpoint::{At, is_checkpoint, read_state, verify};
 use warmstart_run::event::{Event, Observer};
-use warmstart_tasks::classify::is_beside;
-use warmstart_tasks::model_file::{ModelInfo, require_sound};
 use warmstart_tasks::network::{INFERENCE_BATCH, images};
-use warmstart_tasks::task::{HeadParts, Task};
-use warmstart_weights::{LoadPlan, Target, TensorMap, WeightFile};
+use warmstart_tasks::task::Task;
+use warmstart_weights::KeptRows;
 
-use crate::expectations::{beyond, conventions, expectations, record_line};
 use crate::layer_sequential;
+use crate::load_file::{Loaded, load_file};
 use crate::trainer::Trainer;
-
-/// Share of the backbone's tensors that a pretrained file must give.
-const BACKBONE_COVERAGE: f64 = 0.95;
 
 /// The parameters that a run starts from.
 pub struct InitialWeights {
@@ -102,73 +95,32 @@ fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
         );
         return Err(Problem::new(what).of_key(Key::INIT).fix(fix).into());
     }
-    let (loaded, report) = if recipe.weights == NO_WEIGHTS {
-        let report = format!(
-            "no pretrained weights: all {} tensors are randomly initialized ({}, seed {})\n",
-            parameters().count(),
-            recipe.init,
-            recipe.seed
-        );
-        (TensorMap::new(), report)
+    let loaded = if recipe.weights == NO_WEIGHTS {
+        Loaded {
+            report: format!(
+                "no pretrained weights: all {} tensors are randomly initialized ({}, seed {})\n",
+                parameters().count(),
+                recipe.init,
+                recipe.seed
+            ),
+            ..Loaded::default()
+        }
     } else {
         load_file(trainer, &backbone, &head)?
     };
     let (parameters, initialized) = fill(trainer, parameters(), &loaded);
     Ok(InitialWeights {
         parameters,
-        report,
+        report: loaded.report,
         initialized,
     })
-}
-
-/// The tensors of the pretrained file that the model has, with the load report.
-fn load_file<T: Task>(
-    trainer: &Trainer<T>,
-    backbone: &[ParameterInfo],
-    head: &HeadParts,
-) -> Result<(TensorMap, String), Error> {
-    let Trainer {
-        recipe,
-        architecture,
-        ..
-    } = trainer;
-    let path = weights_file(&recipe.weights)?;
-    let mut file = warmstart_weights::read(&path)?;
-    let note = forget_other_head(&mut file, recipe, head.class_layer, &trainer.data.classes)?;
-    let mut expected = expectations(backbone, &head.parameters);
-    expected.extend(beyond(architecture, &expected));
-    let conventions = conventions(architecture);
-    let plan = warmstart_weights::compare(
-        &file,
-        &Target {
-            architecture: architecture.name,
-            expected: &expected,
-            conventions: &conventions,
-        },
-        recipe.weights_prefix.as_deref(),
-    )?;
-    if !recipe.allow_partial {
-        plan.require_backbone(BACKBONE_COVERAGE)?;
-    }
-    let record = match file.metadata {
-        // A model of warmstart says itself what it is.
-        Some(_) => String::new(),
-        None => format!("{}\n", record_line(architecture)),
-    };
-    let report = format!("{}{note}{record}", plan.report());
-    let LoadPlan { loaded, .. } = plan;
-    let tensors = loaded
-        .iter()
-        .map(|(name, tensor)| (name.as_str(), tensor.data.as_slice()));
-    require_sound(&path, tensors)?;
-    Ok((loaded, report))
 }
 
 /// Every parameter, loaded or else initialized, and the names of those that were initialized.
 fn fill<'a, T: Task>(
     trainer: &Trainer<T>,
     infos: impl Iterator<Item = &'a ParameterInfo>,
-    loaded: &TensorMap,
+    loaded: &Loaded,
 ) -> (Parameters, HashSet<String>) {
     let Trainer {
         recipe,
@@ -180,11 +132,16 @@ fn fill<'a, T: Task>(
     let mut parameters = Parameters::new();
     let mut initialized = HashSet::new();
     for info in infos {
-        let values = match loaded.get(&info.name) {
+        let values = match loaded.tensors.get(&info.name) {
             Some(tensor) => tensor.data.clone(),
             None => {
                 initialized.insert(info.name.clone());
-                recipe.init.0.values(info, &defaults, recipe.seed)
+                let mut values = recipe.init.0.values(info, &defaults, recipe.seed);
+                let mut rows = loaded.rows.iter();
+                if let Some(rows) = rows.find(|rows| rows.name == info.name) {
+                    put_rows(&mut values, rows);
+                }
+                values
             }
         };
         parameters.insert_values(&info.name, &info.shape, values, device);
@@ -192,42 +149,12 @@ fn fill<'a, T: Task>(
     (parameters, initialized)
 }
 
-/// Takes a classifier for other classes out of the file, even if it has the same shape, and returns the report's line
-/// on it.
-fn forget_other_head(
-    file: &mut WeightFile,
-    recipe: &Recipe,
-    class_layer: &str,
-    classes: &[String],
-) -> Result<String, Error> {
-    let Some(info) = ModelInfo::of(file)? else {
-        return Ok(String::new());
-    };
-    file.tensors.retain(|name, _| !is_beside(name));
-    if info.model != recipe.model {
-        let what = format!(
-            "it holds a {} and the run asks for {}",
-            info.model, recipe.model
-        );
-        let fix = format!("give {} {}", Key::MODEL, info.model);
-        return Err(Error::model(&file.path, what).fix(fix));
+/// Writes the rows that a file gives over initial values.
+fn put_rows(values: &mut [f32], kept: &KeptRows) {
+    let width = values.len() / kept.rows.max(1);
+    for (row, of_row) in &kept.values {
+        values[row * width..][..width].copy_from_slice(of_row);
     }
-    if info.task != recipe.task {
-        // Only the backbone of the other task's model is used, so its classes do not matter.
-        return Ok(String::new());
-    }
-    if info.classes == classes {
-        return Ok("head: same classes, kept\n".into());
-    }
-    let head = format!("{class_layer}.");
-    file.tensors.retain(|name, _| !name.starts_with(&head));
-    Ok(format!(
-        "head: the file's {} classes are not the data's {}: re-initialised ({} → {} classes)\n",
-        info.classes.len(),
-        classes.len(),
-        info.classes.len(),
-        classes.len()
-    ))
 }
 
 /// The first images of the first epoch, as the first phase sees them.
@@ -272,4 +199,23 @@ fn note_of_checkpoint(weights: &Path) -> Result<Option<String>, Error> {
          again from zero; to continue the run that they come from: {again}",
         shown(folder)
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_file_replace_initial_ones() {
+        let mut values = vec![0.0; 6];
+        let kept = KeptRows {
+            name: "classes.weight".into(),
+            file_name: "classes.weight".into(),
+            rows: 3,
+            of: 80,
+            values: vec![(0, vec![1.0, 2.0]), (2, vec![3.0, 4.0])],
+        };
+        put_rows(&mut values, &kept);
+        assert_eq!(values, [1.0, 2.0, 0.0, 0.0, 3.0, 4.0]);
+    }
 }

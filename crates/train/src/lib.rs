@@ -4,13 +4,14 @@
 //! [`initial_weights`] loads or initializes the parameters, [`plan`] chooses the options that were left open, and
 //! [`Run`](run_loop::Run) goes through the phases. Events are reported; nothing here prints.
 
+mod class_rows;
 pub mod epoch;
-mod expectations;
 pub mod frozen;
 pub mod head_layers;
 pub mod initial_weights;
 pub mod layer_sequential;
 pub mod linear_probe;
+mod load_file;
 pub mod memory;
 pub mod open_data;
 pub mod optimizer;
@@ -25,4 +26,4 @@ pub mod trainer;
 pub mod training_state;
 pub mod watch;
 
-pub use expectations::{IMAGENET_CLASSES, conventions, expectations, record_line};
+pub use warmstart_tasks::expectations::{IMAGENET_CLASSES, conventions, expectations, record_line};

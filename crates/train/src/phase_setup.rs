@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use warmstart_models::Architecture;
 use warmstart_nn::ParameterInfo;
-use warmstart_recipe::{BatchNorm, Error, Phase, Train};
+use warmstart_recipe::{BatchNorm, Error, NECK, Phase, Train};
 
 use crate::optimizer::Group;
 
@@ -31,9 +31,15 @@ pub fn boundary(architecture: &Architecture, train: &Train) -> Result<usize, Err
     match train {
         Train::Head => Ok(architecture.stages.len()),
         Train::All => Ok(0),
-        Train::From(stage) => architecture
-            .stage(stage)
-            .map_err(|error| Error::usage(error.to_string())),
+        Train::From(stage) => architecture.stage(stage).map_err(|error| {
+            if stage == NECK {
+                let what = format!("{} has no neck of its own", architecture.name);
+                let fix = "train = \"head\" trains all that follows its stages: the classifier, or in a detector \
+                           neck and head";
+                return Error::usage(what).fix(fix);
+            }
+            Error::usage(error.to_string())
+        }),
     }
 }
 
@@ -148,6 +154,21 @@ mod tests {
         }
         assert!(!setup.trains("bn1.running_mean"));
         assert_eq!(setup.boundary, 0);
+    }
+
+    #[test]
+    fn a_neck_is_trained_where_it_is_a_stage_and_its_word_explained_where_it_is_none() {
+        let neck = "neck".parse().unwrap();
+        let detector = warmstart_models::by_name("rtmdet_tiny").unwrap();
+        let last = detector.stages.len() - 1;
+        assert_eq!(boundary(&detector, &neck).unwrap(), last);
+        assert_eq!(boundary(&detector, &Train::Head).unwrap(), last + 1);
+        let light = warmstart_models::by_name("resnet18").unwrap().with_taps();
+        let error = boundary(&light, &neck).unwrap_err().to_string();
+        assert!(
+            error.contains("resnet18 has no neck of its own: train = \"head\""),
+            "{error}"
+        );
     }
 
     #[test]

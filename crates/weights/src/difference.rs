@@ -243,6 +243,7 @@ mod tests {
             stripped: Vec::new(),
             set_aside: Vec::new(),
             ignored_objects: Vec::new(),
+            classes: None,
             unreadable: BTreeMap::new(),
             not_finite: Vec::new(),
             tensors: tensors.iter().map(tensor).collect(),

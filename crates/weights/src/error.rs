@@ -81,7 +81,8 @@ pub enum WeightError {
         /// The second key in the file.
         second: String,
     },
-    /// No tensor of the model is under the wanted prefix, or a tensor that the model needs cannot be read.
+    /// No tensor of the model is under the wanted prefix, or a tensor that the model needs cannot be read or
+    /// contradicts another one.
     #[error("{}: {detail}", shown(path))]
     NotThere {
         /// The file.

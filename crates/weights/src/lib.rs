@@ -20,7 +20,8 @@ mod save;
 mod text;
 
 pub use compare::{
-    Convention, Coverage, Expected, LoadPlan, Missing, Part, ShapeDifference, Target, compare,
+    Contradiction, Convention, Coverage, Expected, KeptRows, LoadPlan, Missing, Part, Rows,
+    ShapeDifference, Target, compare,
 };
 pub use difference::{Changed, Difference, Lone, Reshaped};
 pub use error::WeightError;

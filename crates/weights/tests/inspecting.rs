@@ -7,12 +7,8 @@ use warmstart_weights::{Expected, FileTensor, Part, Target, inspect};
 
 fn deeper(tensors: &[Expected]) -> Vec<Expected> {
     let mut deeper = tensors.to_vec();
-    deeper.push(Expected {
-        name: "features.1.0.weight".into(),
-        shape: vec![4, 4, 3, 3],
-        part: Part::Backbone,
-        optional: false,
-    });
+    let second = Expected::new("features.1.0.weight", &[4, 4, 3, 3], Part::Backbone);
+    deeper.push(second);
     deeper
 }
 
@@ -70,11 +66,10 @@ fn a_first_layer_that_does_not_load_is_a_warning() {
     let mut tensors = expected(5);
     // With so many layers that one missing layer hardly counts.
     for layer in 0..40 {
+        let name = format!("features.0.1.{layer}");
         tensors.push(Expected {
-            name: format!("features.0.1.{layer}"),
-            shape: vec![4],
-            part: Part::Backbone,
             optional: true,
+            ..Expected::new(name, &[4], Part::Backbone)
         });
     }
     let mut file = read_fixture("zip.pth");

@@ -7,7 +7,7 @@ use crate::augmentation::Augmentation;
 use crate::choices::{BatchNorm, HeadKind, OptimizerKind};
 use crate::draft_augmentation::{DraftAugmentation, refuse_foreign};
 use crate::error::Error;
-use crate::scaling::{TrainingImages, in_places, share};
+use crate::scaling::{TrainingImages, in_places, lr_factor, share};
 use crate::train::Train;
 
 pub const DEFAULTS: TaskDefaults = TaskDefaults {
@@ -24,6 +24,8 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
     head: HeadKind::Ridge,
     batches: [32, 16],
     learning_rates,
+    lr_factor,
+    rates_follow_any_batch: false,
     weight_decay,
     label_smoothing,
     patience,

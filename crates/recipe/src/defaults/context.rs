@@ -37,6 +37,10 @@ pub struct TaskDefaults {
     pub batches: [usize; 2],
     /// Learning rates of a frozen and of a thawed phase.
     pub learning_rates: fn(OptimizerKind) -> [f64; 2],
+    /// Factor by which they follow a batch, from the first one to the second.
+    pub lr_factor: fn(OptimizerKind, usize, usize) -> f64,
+    /// Whether they follow a batch that the user gives, too, and not an automatic one alone.
+    pub rates_follow_any_batch: bool,
     /// Weight decay, on pretrained features or not.
     pub weight_decay: fn(OptimizerKind, bool, Option<TrainingImages>) -> f64,
     /// Label smoothing, on pretrained features or not.

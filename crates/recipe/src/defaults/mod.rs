@@ -7,6 +7,8 @@ mod detect;
 pub use context::{AugmentationContext, TaskDefaults};
 
 use crate::choices::TaskKind;
+use crate::named_weights::is_detector;
+use crate::options::{Draft, NO_WEIGHTS, Recipe};
 
 impl TaskKind {
     /// The defaults and limits of the task.
@@ -23,9 +25,56 @@ impl TaskKind {
     }
 }
 
+/// The defaults of a run: those of its task, or, where a detector begins with weights, those of its fine-tuning.
+fn of_run(task: TaskKind, model: Option<&str>, weights: Option<&str>) -> &'static TaskDefaults {
+    let has_weights = weights.is_some_and(|weights| weights != NO_WEIGHTS);
+    match task {
+        TaskKind::Detect if has_weights && model.is_some_and(is_detector) => &detect::FINE_TUNED,
+        TaskKind::Classify | TaskKind::Detect => task.defaults(),
+    }
+}
+
+impl Draft {
+    /// The defaults of the run that it asks for.
+    pub(crate) fn defaults(&self) -> &'static TaskDefaults {
+        of_run(self.task(), self.model.as_deref(), self.weights.as_deref())
+    }
+}
+
+impl Recipe {
+    /// The defaults that its options have where the user leaves them open.
+    pub fn defaults(&self) -> &'static TaskDefaults {
+        of_run(self.task, Some(&self.model), Some(&self.weights))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_detector_with_weights_learns_for_fewer_epochs_at_rates_in_proportion_to_any_batch() {
+        let recipe = |model: &str, weights: &str, batch: usize| {
+            let text =
+                format!("data = 'd'\ntask = 'detect'\nmodel = '{model}'\nweights = '{weights}'");
+            let mut draft: Draft = toml::from_str(&text).unwrap();
+            for phase in [&mut draft.frozen, &mut draft.thawed] {
+                phase.set("batch", batch.to_string().as_ref()).unwrap();
+            }
+            draft.resolve(640, None).unwrap()
+        };
+        let fine_tuned = recipe("rtmdet_tiny", "w.pth", 16);
+        let of = |recipe: &Recipe| {
+            let phases = recipe.phases.iter();
+            phases
+                .map(|phase| (phase.epochs, phase.lr))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(of(&fine_tuned), [(2, 2e-3), (8, 6e-4)]);
+        assert_eq!(fine_tuned.image_size, 320);
+        let light = recipe("mobilenet_v2", "w.pth", 16);
+        assert_eq!(of(&light), [(4, 1e-3), (16, 1e-3)]);
+    }
 
     #[test]
     fn an_average_follows_fast_at_first_and_slowly_at_last() {

@@ -412,16 +412,22 @@ impl Frozen {
         )
     }
 
-    /// The features of each image from its pixels. Each thread computes a part of the images through all layers, so
-    /// that no thread waits for another between layers.
+    /// The features of each image from its pixels. Threads compute parts of the images through all layers, so that none
+    /// waits for another between layers.
     fn compute_beside(
         &self,
         pixels: &[&[f32]],
         architecture: &Architecture,
         device: &Device,
     ) -> Vec<Vec<f32>> {
-        let part = pixels.len().div_ceil(rayon::current_num_threads());
-        let parts = pixels.par_chunks(part.max(SMALLEST_PART));
+        let threads = rayon::current_num_threads();
+        // With several parts for each, no thread waits long for one whose processor does something else meanwhile.
+        let part = if pixels.len() >= 2 * SMALLEST_PART * threads {
+            SMALLEST_PART
+        } else {
+            pixels.len().div_ceil(threads).max(SMALLEST_PART)
+        };
+        let parts = pixels.par_chunks(part);
         parts
             .flat_map_iter(|pixels| self.by_image(self.compute(pixels, architecture, device)))
             .collect()

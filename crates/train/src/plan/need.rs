@@ -1,6 +1,6 @@
 //! The memory that a phase needs, and the batches that fit.
 
-use warmstart_recipe::{ByMemory, Error, OptimizerKind, Phase, SMALLEST_BATCH, lr_factor};
+use warmstart_recipe::{ByMemory, Error, OptimizerKind, Phase, SMALLEST_BATCH, TaskDefaults};
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 
@@ -37,6 +37,11 @@ pub(super) fn choose_batches<T: Task>(
 ) -> Result<(), Error> {
     let limit = limit(budget);
     let images = trainer.data.training_images();
+    let TaskDefaults {
+        lr_factor,
+        moving_average,
+        ..
+    } = *trainer.recipe.defaults();
     for (number, cost) in costs.iter().enumerate() {
         let phase = &trainer.recipe.phases[number];
         let need = Need::new(trainer, phase, *cost)?;
@@ -49,7 +54,7 @@ pub(super) fn choose_batches<T: Task>(
             }
             if open[number].ema_decay {
                 let steps = images.div_ceil(phase.batch) * phase.epochs;
-                phase.ema_decay = (T::KIND.defaults().moving_average)(&phase.train, steps);
+                phase.ema_decay = moving_average(&phase.train, steps);
             }
         }
         if open[number].micro_batch {

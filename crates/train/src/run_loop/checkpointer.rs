@@ -44,11 +44,19 @@ impl Commit {
         self.finished.as_ref().is_some_and(|epoch| epoch.is_highest)
     }
 
+    /// The model's metadata; at the end of an epoch, with what was measured of it.
+    fn info(&self) -> ModelInfo {
+        let record = self.state.history.last();
+        let record = record.filter(|_| self.finished.is_some());
+        with_confidence(&self.info, record.and_then(EpochRecord::confidence))
+    }
+
     /// Writes the checkpoint first, because everything else follows from it. A failure to remove old files, or to write
     /// copies of the metrics, is a message, and no error.
     fn write(&mut self, run: &RunFolder) -> Result<Option<String>, Error> {
         if !self.is_written {
-            let model = |path: &Path| write_model(path, &self.model, &self.info);
+            let info = self.info();
+            let model = |path: &Path| write_model(path, &self.model, &info);
             let optimizer = |path: &Path| write_tensors(path, &self.optimizer);
             let mut files: Vec<Content> = vec![(MODEL, &model), (OPTIMIZER, &optimizer)];
             let training = self.training.as_ref();
@@ -87,6 +95,14 @@ impl Commit {
             run.checkpoints.remove(at)?;
         }
         Ok(())
+    }
+}
+
+/// The metadata of a model with the confidence at which its F1 is highest, where that was measured.
+pub fn with_confidence(info: &ModelInfo, confidence: Option<f64>) -> ModelInfo {
+    ModelInfo {
+        confidence: confidence.map(|confidence| confidence as f32),
+        ..info.clone()
     }
 }
 

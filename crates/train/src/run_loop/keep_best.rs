@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use warmstart_metrics::CONFIDENCE;
 use warmstart_nn::Parameters;
 use warmstart_recipe::run_files::{BEST, MODEL, TRAINING};
 use warmstart_recipe::{Error, Phase};
@@ -15,6 +16,7 @@ use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::EvaluationSplit;
 
+use super::checkpointer::with_confidence;
 use super::run::Run;
 use crate::trainer::Trainer;
 
@@ -67,6 +69,7 @@ impl<T: Task> Run<T> {
                     weights = Some(KeptWeights::Trained);
                     highest.value = evaluation.metric;
                     highest.interval = evaluation.interval;
+                    highest.confidence = evaluation.others.get(CONFIDENCE).copied();
                     tally = Some(of_trained);
                 }
             }
@@ -115,7 +118,8 @@ impl<T: Task> Run<T> {
         }
         let file = self.checkpoint_file(kept, TRAINING);
         let parameters = self.model_in(&file)?.parameters;
-        replace_model(&self.run.path().join(BEST), &parameters, &self.trainer.info)
+        let info = with_confidence(&self.trainer.info, kept.confidence);
+        replace_model(&self.run.path().join(BEST), &parameters, &info)
     }
 
     /// The evaluation of an epoch's model on the validation images; `None` if a stop is requested.

@@ -120,7 +120,7 @@ impl Task for Brightness {
                 parameter(BIAS, vec![1], Kind::LinearBias),
             ],
             layers: Vec::new(),
-            class_layer: "head",
+            class_layers: vec!["head".to_owned()],
         }
     }
 

@@ -34,7 +34,8 @@ impl Fit {
     }
 }
 
-fn without_trailing_ones(mut shape: &[usize]) -> &[usize] {
+/// A shape without the extents of one at its end.
+pub(super) fn without_trailing_ones(mut shape: &[usize]) -> &[usize] {
     while let [rest @ .., 1] = shape {
         shape = rest;
     }

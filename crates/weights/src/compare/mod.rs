@@ -1,6 +1,7 @@
 //! Comparison of the tensors a model expects with those in a file.
 
 mod channels;
+mod copies;
 mod coverage;
 mod fit;
 mod naming;
@@ -8,6 +9,7 @@ mod prefixes;
 mod quantized;
 mod report;
 mod require;
+mod rows;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,13 +20,16 @@ use serde::Serialize;
 use crate::WeightError;
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, Unreadable, WeightFile};
 use crate::text::cut_line;
+pub use copies::Contradiction;
 pub use coverage::Coverage;
 pub(crate) use coverage::RECOGNISED;
 pub(crate) use fit::Fit;
+use naming::AVERAGE_UPDATES;
 pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in};
 use quantized::scale_of;
+pub use rows::KeptRows;
 pub(crate) use target::first_layer;
-pub use target::{Convention, Expected, Part, Target};
+pub use target::{Convention, Expected, Part, Rows, Target};
 
 /// A tensor that the file does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -91,6 +96,12 @@ pub struct LoadPlan {
     pub unused_parameters: usize,
     /// Keys of the file for parts of the same network that the model does not use.
     pub beyond: Vec<String>,
+    /// Keys of the file under which it has tensors again that load.
+    pub copies: Vec<String>,
+    /// Tensors of the file that should have the values of another one, and do not.
+    pub contradictions: Vec<Contradiction>,
+    /// Tensors of which only some rows load, because the file's are for other classes.
+    pub rows: Vec<KeptRows>,
     /// Tensors that are in both but do not load, because their shapes do not fit.
     pub wrong_shape: Vec<ShapeDifference>,
     /// Tensors that load with trailing extents of one added or dropped, as between a linear layer and a 1×1
@@ -153,6 +164,9 @@ pub fn compare(
         unused: Vec::new(),
         unused_parameters: 0,
         beyond: Vec::new(),
+        copies: Vec::new(),
+        contradictions: Vec::new(),
+        rows: Vec::new(),
         wrong_shape: Vec::new(),
         reshaped: Vec::new(),
         spread: Vec::new(),
@@ -173,7 +187,9 @@ pub fn compare(
     plan.first_layer_missing = first_layer
         .filter(|name| !plan.loaded.contains_key(*name))
         .map(str::to_owned);
-    let used: BTreeSet<&str> = matched.file_keys.values().copied().collect();
+    plan.place_copies(&matched, file);
+    let again = matched.copies.iter().map(|(_, key)| *key);
+    let used: BTreeSet<&str> = matched.file_keys.values().copied().chain(again).collect();
     let is_free = |key: &&String| {
         let is_rivals = |rival: &String| {
             let is_apart = rival.len() > matched.prefix.len()
@@ -191,6 +207,9 @@ pub fn compare(
         .collect();
     for (key, tensor) in &file.tensors {
         if !is_free(&key) {
+            continue;
+        }
+        if key == AVERAGE_UPDATES {
             continue;
         }
         if is_batch_counter(key) {
@@ -247,6 +266,22 @@ impl LoadPlan {
             return Ok(());
         };
         coverage.expect(parameters);
+        let of_rows = expected.rows.as_ref();
+        if let Some(rows) = of_rows.and_then(|rows| KeptRows::of(expected, rows, key, tensor)) {
+            if let Some(data) = rows.complete() {
+                coverage.load(parameters);
+                self.loaded.insert(
+                    expected.name.clone(),
+                    HostTensor {
+                        shape: expected.shape.clone(),
+                        data,
+                    },
+                );
+            } else {
+                self.rows.push(rows);
+            }
+            return Ok(());
+        }
         let difference = || ShapeDifference {
             name: expected.name.clone(),
             file_name: key.to_string(),

@@ -16,6 +16,8 @@ pub(crate) struct Match<'a> {
     pub(crate) prefix: String,
     /// From native name to key in the file, for the names that the model expects.
     pub(crate) file_keys: BTreeMap<String, &'a str>,
+    /// Native names of tensors that the file has again, each with the key of the copy.
+    pub(crate) copies: Vec<(String, &'a str)>,
     pub(crate) collision: Option<Collision<'a>>,
     /// Other prefixes under which the file has the backbone.
     pub(crate) rivals: Vec<String>,
@@ -60,13 +62,21 @@ pub(crate) fn best_match<'a>(
         .iter()
         .map(|expected| (expected.name.as_str(), expected))
         .collect();
+    let copies: HashMap<&str, &str> = target
+        .expected
+        .iter()
+        .flat_map(|expected| {
+            let copies = expected.copies.iter();
+            copies.map(|copy| (copy.as_str(), expected.name.as_str()))
+        })
+        .collect();
     let first_layer = first_layer(target.expected);
     let conventions: Vec<_> = conventions(target).collect();
     let is_wanted = |prefix: &str| wanted.is_some_and(|wanted| ends_in(file, prefix, wanted));
     let mut tried: Vec<(Match, Score)> = Vec::new();
     for (prefix, convention) in candidates(file, &expected, &conventions, is_wanted) {
         let (name, to_native) = conventions[convention];
-        let matched = match_names(file, &expected, &prefix, name, to_native);
+        let matched = match_names(file, (&expected, &copies), &prefix, name, to_native);
         let score = Score::of(&matched, target.expected, file, first_layer);
         tried.push((matched, score));
     }
@@ -113,12 +123,27 @@ pub(crate) fn best_match<'a>(
         .collect();
     matched.reason = match rivals.first() {
         _ if wanted.is_some() => "as requested",
+        Some((rival, ..)) if is_swapped(file, &matched.prefix, rival) => {
+            "MMEngine saves the moving average under this name"
+        }
         Some((_, tensors, _)) if *tensors < score.backbone.loaded_tensors => "more tensors fit",
         Some((.., rival)) => score.rank.reason(*rival),
         None => "",
     };
     matched.rivals = rivals.into_iter().map(|(prefix, ..)| prefix).collect();
     Ok(matched)
+}
+
+/// The key of the number of updates of MMEngine's moving average.
+pub(super) const AVERAGE_UPDATES: &str = "ema_state_dict.steps";
+
+/// Whether a file has its moving average under `state_dict` and the trained weights under `ema_state_dict`: MMEngine's
+/// `EMAHook.before_save_checkpoint` swaps them, so that a file is used as it was evaluated. Its count of updates is
+/// beside them.
+fn is_swapped(file: &WeightFile, taken: &str, rival: &str) -> bool {
+    taken.starts_with("state_dict.")
+        && rival.starts_with("ema_state_dict.module.")
+        && file.tensors.contains_key(AVERAGE_UPDATES)
 }
 
 /// Ranks the copies that have equally many backbone tensors.
@@ -158,7 +183,7 @@ fn ends_in(file: &WeightFile, prefix: &str, wanted: &str) -> bool {
 
 fn match_names<'a>(
     file: &'a WeightFile,
-    expected: &HashMap<&str, &Expected>,
+    (expected, copies): (&HashMap<&str, &Expected>, &HashMap<&str, &str>),
     prefix: &str,
     convention: &'static str,
     to_native: ToNative,
@@ -167,6 +192,7 @@ fn match_names<'a>(
         convention,
         prefix: prefix.to_string(),
         file_keys: BTreeMap::new(),
+        copies: Vec::new(),
         collision: None,
         rivals: Vec::new(),
         reason: "",
@@ -179,6 +205,10 @@ fn match_names<'a>(
         .map(|key| (key, key.as_str(), false));
     for (key, inner, is_under) in under.chain(outside) {
         let name = native(inner, to_native);
+        if let Some(of) = name.as_deref().and_then(|name| copies.get(name)) {
+            matched.copies.push(((*of).to_owned(), key.as_str()));
+            continue;
+        }
         let fits = |name: &String| {
             let expected = expected.get(name.as_str());
             expected.is_some_and(|expected| is_under || expected.part != Part::Backbone)

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use warmstart_files::{Key, shown};
 
-use super::{Coverage, LoadPlan, Missing, Part, ShapeDifference};
+use super::fit::without_trailing_ones;
+use super::{Coverage, KeptRows, LoadPlan, Missing, Part, ShapeDifference};
 use crate::text::{counted, cut_line, cut_list, cut_names, grouped, percent, quoted, shape};
 
 /// Most names of a list that are shown.
@@ -44,6 +45,7 @@ impl LoadPlan {
             lines.push(format!("{label}: {}", covered(coverage)));
         }
         self.push_differences(&mut lines);
+        lines.extend(self.rows_line());
         self.push_missing(&mut lines);
         if !self.unreadable.is_empty() {
             let named = self
@@ -67,6 +69,7 @@ impl LoadPlan {
                 cut_names(&self.beyond, SHOWN)
             ));
         }
+        self.push_copies(&mut lines);
         lines.push(self.unused_line());
         if self.batch_counters > 0 {
             lines.push(format!(
@@ -143,6 +146,52 @@ impl LoadPlan {
         }
     }
 
+    /// The tensors that the file's have other rows than, which is so for all of a network's class layers alike.
+    fn rows_line(&self) -> Option<String> {
+        let KeptRows {
+            rows, of, values, ..
+        } = self.rows.first()?;
+        let fate = match values.len() {
+            0 => format!("no row comes from the file's {of}, all {rows} are initialised"),
+            kept => {
+                format!(
+                    "{kept} of {rows} rows come from the file's {of}, the others are initialised"
+                )
+            }
+        };
+        let names: Vec<&str> = self.rows.iter().map(|rows| rows.name.as_str()).collect();
+        Some(format!(
+            "{} of the head for the classes: {fate}: {}",
+            counted(names.len(), "tensor"),
+            cut_list(&names, SHOWN)
+        ))
+    }
+
+    fn push_copies(&self, lines: &mut Vec<String>) {
+        if !self.copies.is_empty() {
+            lines.push(format!(
+                "not needed: {} that the file holds again under the names of other levels: {}",
+                counted(self.copies.len(), "tensor"),
+                cut_names(&self.copies, SHOWN)
+            ));
+        }
+        if !self.contradictions.is_empty() {
+            let pairs: Vec<String> = self
+                .contradictions
+                .iter()
+                .map(|pair| {
+                    let [copy, own] = [&pair.copy, &pair.file_name].map(|key| cut_line(key, 100));
+                    format!("{copy} is not {own}")
+                })
+                .collect();
+            lines.push(format!(
+                "WARNING: {} that this network shares between its levels differ in the file, and the first is used: {}",
+                counted(pairs.len(), "tensor"),
+                cut_list(&pairs, SHOWN)
+            ));
+        }
+    }
+
     fn unused_line(&self) -> String {
         if self.unused.is_empty() {
             return "unused: none".into();
@@ -207,7 +256,9 @@ pub(crate) fn covered(coverage: &Coverage) -> String {
 fn wrong_shape(difference: &ShapeDifference) -> String {
     let fate = match (difference.part, &*difference.found, &*difference.expected) {
         (Part::Backbone | Part::Beyond, ..) => "left as initialised, not pretrained".to_string(),
-        (Part::Head, [old, rest @ ..], [new, same @ ..]) if rest == same => {
+        (Part::Head, [old, rest @ ..], [new, same @ ..])
+            if without_trailing_ones(rest) == without_trailing_ones(same) =>
+        {
             format!("re-initialised ({old} → {new} classes)")
         }
         (Part::Head, ..) => "re-initialised".to_string(),

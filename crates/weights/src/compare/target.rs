@@ -14,6 +14,15 @@ pub enum Part {
     Beyond,
 }
 
+/// The rows of a tensor in a file whose tensor has other ones: a row is what belongs to one class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// Rows of the file's tensor.
+    pub of: usize,
+    /// The file's row for each of the model's; `None` for one that the file does not have.
+    pub from: Vec<Option<usize>>,
+}
+
 /// A tensor that a model has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
@@ -25,6 +34,24 @@ pub struct Expected {
     pub part: Part,
     /// If the file lacks it, it is neither missing nor counted.
     pub optional: bool,
+    /// Other names under which a file may hold the same values again.
+    pub copies: Vec<String>,
+    /// Its rows in the file, if they are for other classes there.
+    pub rows: Option<Rows>,
+}
+
+impl Expected {
+    /// A tensor that is needed, and that a file has once.
+    pub fn new(name: impl Into<String>, shape: &[usize], part: Part) -> Self {
+        Self {
+            name: name.into(),
+            shape: shape.to_vec(),
+            part,
+            optional: false,
+            copies: Vec::new(),
+            rows: None,
+        }
+    }
 }
 
 /// Another project's naming convention for the same tensors.

@@ -43,8 +43,28 @@ const FAMILIES: &[Family] = &[
         absent: &[],
     },
     Family {
+        name: "RTMDet",
+        present: &["rtm_cls.#.weight"],
+        absent: &[],
+    },
+    Family {
         name: "YOLOX",
         present: &["backbone.backbone.dark2"],
+        absent: &[],
+    },
+    Family {
+        name: "YOLOX (MMDetection names)",
+        present: &["bbox_head.multi_level_conv_cls.#.weight"],
+        absent: &[],
+    },
+    Family {
+        name: "a detector (MMDetection names)",
+        present: &["bbox_head"],
+        absent: &[],
+    },
+    Family {
+        name: "CSPNeXt (OpenMMLab names)",
+        present: &["stage1.#.attention.fc.weight"],
         absent: &[],
     },
     Family {
@@ -235,6 +255,19 @@ mod tests {
             family(&keys),
             Some("Faster or Mask R-CNN (torchvision names)")
         );
+    }
+
+    #[test]
+    fn detectors_of_one_toolbox_are_told_apart() {
+        let of = |head: &str| family(&["backbone.stage1.1.attention.fc.weight", head]);
+        assert_eq!(of("bbox_head.rtm_cls.0.weight"), Some("RTMDet"));
+        assert_eq!(
+            of("bbox_head.multi_level_conv_cls.0.weight"),
+            Some("YOLOX (MMDetection names)")
+        );
+        let other = Some("a detector (MMDetection names)");
+        assert_eq!(of("bbox_head.atss_cls.weight"), other);
+        assert_eq!(of("head.fc.weight"), Some("CSPNeXt (OpenMMLab names)"));
     }
 
     #[test]

@@ -74,6 +74,8 @@ pub struct Inspection {
     pub set_aside: Vec<String>,
     /// Python classes that it names beside the tensors; they were not loaded.
     pub ignored_objects: Vec<String>,
+    /// Names of the classes, where the file has them.
+    pub classes: Option<Vec<String>>,
     /// Every tensor, by name.
     pub tensors: Vec<TensorLine>,
     /// Tensors whose values cannot be read.
@@ -136,6 +138,7 @@ pub fn inspect(
         stripped: file.stripped.clone(),
         set_aside: file.set_aside.clone(),
         ignored_objects: file.ignored_objects.clone(),
+        classes: file.classes.clone(),
         tensors: file
             .tensors
             .iter()
@@ -189,6 +192,10 @@ fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Gue
             placed_parameters += parameters_in(&expected.name, &tensor.shape);
         }
     }
+    let again = matched.copies.iter();
+    placed_parameters += again
+        .filter_map(|(name, key)| Some(parameters_in(name, &file.tensors.get(*key)?.shape)))
+        .sum::<usize>();
     let under_prefix = file
         .tensors
         .iter()
@@ -251,6 +258,14 @@ impl Inspection {
             if !items.is_empty() {
                 let _ = writeln!(text, "{label}: {}", cut_names(items, 10));
             }
+        }
+        if let Some(classes) = &self.classes {
+            let _ = writeln!(
+                text,
+                "classes: {}: {}",
+                classes.len(),
+                cut_names(classes, 10)
+            );
         }
         for (name, unreadable) in &self.unreadable {
             let _ = writeln!(

@@ -32,6 +32,7 @@ pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
         }
     };
     set_moments_aside(&mut file);
+    set_input_aside(&mut file);
     if file.tensors.is_empty() {
         let found = match file.unreadable.iter().next() {
             Some((name, unreadable)) => format!("{}: {}", cut_line(name, 100), unreadable.what),
@@ -107,6 +108,23 @@ fn set_moments_aside(file: &mut WeightFile) {
         format!("{prefix} ({})", counted(*count, "tensor"))
     });
     file.set_aside.extend(lines);
+}
+
+/// Path segment under which MMEngine's models keep the mean and deviation of their input.
+const INPUT: &str = "data_preprocessor";
+
+/// Removes the constants of a network's input, which are those of its record.
+fn set_input_aside(file: &mut WeightFile) {
+    let count = |file: &WeightFile| file.tensors.len() + file.unreadable.len();
+    let before = count(file);
+    let is_kept = |key: &String| key.split('.').all(|segment| segment != INPUT);
+    file.tensors.retain(|key, _| is_kept(key));
+    file.unreadable.retain(|key, _| is_kept(key));
+    let removed = before - count(file);
+    if removed > 0 {
+        file.set_aside
+            .push(format!("{INPUT} ({})", counted(removed, "tensor")));
+    }
 }
 
 /// Prefixes that only `DataParallel` and `torch.compile` put before a name. Any other prefix

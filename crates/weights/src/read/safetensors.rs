@@ -120,6 +120,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         stripped: Vec::new(),
         set_aside: Vec::new(),
         ignored_objects: Vec::new(),
+        classes: None,
         unreadable,
         not_finite: Vec::new(),
         tensors,

@@ -49,6 +49,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         stripped: Vec::new(),
         set_aside: Vec::new(),
         ignored_objects: Vec::new(),
+        classes: None,
         unreadable: BTreeMap::new(),
         not_finite: Vec::new(),
         tensors: BTreeMap::new(),
@@ -84,6 +85,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
             }
         }
         whole.ignored_objects.append(&mut file.ignored_objects);
+        whole.classes = whole.classes.or(file.classes);
     }
     Ok(whole)
 }

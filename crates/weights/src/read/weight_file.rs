@@ -105,6 +105,8 @@ pub struct WeightFile {
     /// Python classes and functions that the pickle names beside the tensors. They were neither imported nor
     /// called.
     pub ignored_objects: Vec<String>,
+    /// Names of the classes, in the order of the logits, where a training tool keeps them beside the tensors.
+    pub classes: Option<Vec<String>>,
     /// Tensors whose values cannot be read, by key: harmless unless a model needs one.
     pub unreadable: BTreeMap<String, Unreadable>,
     /// Tensors with NaN or infinite values.

@@ -81,12 +81,8 @@ pub fn expected(classes: usize) -> Vec<Expected> {
             if head {
                 shape[0] = classes;
             }
-            Expected {
-                name: name.to_string(),
-                shape,
-                part: if head { Part::Head } else { Part::Backbone },
-                optional: false,
-            }
+            let part = if head { Part::Head } else { Part::Backbone };
+            Expected::new(*name, &shape, part)
         })
         .collect()
 }

@@ -1,5 +1,6 @@
 //! `.pth` and `.pt` files: a pickle that is read as data, and the storages that its tensors are views of.
 
+mod classes;
 mod container;
 mod tree;
 mod wrappers;
@@ -39,6 +40,7 @@ pub(super) fn read(path: &Path, format: Format) -> Result<WeightFile, WeightErro
         });
     }
     let set_aside = tree.set_aside_lines();
+    let classes = classes::names(&pickle);
     let tensors = read_tensors(path, &mut container, tree.tensors)?;
     Ok(WeightFile {
         path: path.into(),
@@ -46,6 +48,7 @@ pub(super) fn read(path: &Path, format: Format) -> Result<WeightFile, WeightErro
         stripped: tree.stripped,
         set_aside,
         ignored_objects: pickle.mentioned.into_iter().collect(),
+        classes,
         unreadable: tree.unreadable,
         not_finite: Vec::new(),
         tensors,

@@ -1,0 +1,163 @@
+//! The classes of a detector's file and those of the data: the rows of the class predictors that the two share.
+
+use warmstart_models::Architecture;
+use warmstart_tasks::class_names::{are_same, places_in};
+use warmstart_tasks::model_file::ModelInfo;
+use warmstart_tasks::published::{classes_in, names_of_classes};
+use warmstart_weights::{LoadPlan, Rows, WeightFile};
+
+/// Most names in the line of the load report.
+const SHOWN: usize = 10;
+
+/// What becomes of the class predictors of a file.
+#[derive(Debug, Default, PartialEq)]
+pub struct ClassRows {
+    /// The file's row for each class of the data; `None` where all load as they are, or none can.
+    pub rows: Option<Rows>,
+    /// A line of the load report; empty if there is nothing to say.
+    pub note: String,
+}
+
+impl ClassRows {
+    /// Of a file that was compared with a detector for `classes`, whose class predictors are `layers`; `info` is the
+    /// metadata of a file that warmstart wrote.
+    pub fn of(
+        (file, info): (&WeightFile, Option<&ModelInfo>),
+        plan: &LoadPlan,
+        architecture: &Architecture,
+        layers: &[String],
+        classes: &[String],
+    ) -> Self {
+        let Some(count) = classes_in(plan, layers) else {
+            return Self::default();
+        };
+        let names = match info {
+            Some(info) => Some(info.classes.clone()).filter(|names| names.len() == count),
+            None if architecture.is_detector => names_of_classes(file, count),
+            None => None,
+        };
+        match names {
+            Some(names) => Self::between(&names, classes),
+            None if count == classes.len() => Self {
+                rows: None,
+                note: format!(
+                    "head: the file does not name its {count} classes, which are taken for the data's in their order\n"
+                ),
+            },
+            None => Self::default(),
+        }
+    }
+
+    /// Of a file's classes and the data's.
+    fn between(names: &[String], classes: &[String]) -> Self {
+        if are_same(names, classes) {
+            return Self {
+                rows: None,
+                note: "head: same classes, kept\n".to_owned(),
+            };
+        }
+        let from = places_in(names, classes);
+        let both = classes.iter().zip(&from);
+        let kept: Vec<&str> = both
+            .filter(|(_, place)| place.is_some())
+            .map(|(class, _)| class.as_str())
+            .collect();
+        let (all, new) = (classes.len(), classes.len() - kept.len());
+        let note = if kept.is_empty() {
+            format!(
+                "head: none of the {all} classes is one of the file's {}: their rows are new\n",
+                names.len()
+            )
+        } else {
+            let new = match new {
+                0 => String::new(),
+                1 => "; 1 is new".to_owned(),
+                new => format!("; {new} are new"),
+            };
+            format!(
+                "head: {} of {all} classes are the file's ({}): their rows are kept{new}\n",
+                kept.len(),
+                listed(&kept)
+            )
+        };
+        let rows = Rows {
+            of: names.len(),
+            from,
+        };
+        Self {
+            rows: Some(rows),
+            note,
+        }
+    }
+}
+
+/// The first names, and how many more there are.
+fn listed(names: &[&str]) -> String {
+    let shown: Vec<String> = names
+        .iter()
+        .take(SHOWN)
+        .map(|name| warmstart_files::one_line(name).into_owned())
+        .collect();
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn between(file: &[&str], data: &[&str]) -> (Option<Vec<Option<usize>>>, String) {
+        let ClassRows { rows, note } = ClassRows::between(&names(file), &names(data));
+        (rows.map(|rows| rows.from), note)
+    }
+
+    #[test]
+    fn a_class_that_the_file_has_keeps_its_row_and_the_report_says_which() {
+        let file = ["person", "bicycle", "car"];
+        let (from, note) = between(&file, &["car", "helmet", "Person", "vest", "crane"]);
+        assert_eq!(from.unwrap(), [Some(2), None, Some(0), None, None]);
+        assert_eq!(
+            note,
+            "head: 2 of 5 classes are the file's (car, Person): their rows are kept; 3 are new\n"
+        );
+        let (from, note) = between(&file, &["bicycle"]);
+        assert_eq!(from.unwrap(), [Some(1)]);
+        assert_eq!(
+            note,
+            "head: 1 of 1 classes are the file's (bicycle): their rows are kept\n"
+        );
+    }
+
+    #[test]
+    fn other_classes_are_new_and_the_same_ones_stay() {
+        let file = ["person", "bicycle", "car"];
+        let (from, note) = between(&file, &["helmet", "vest"]);
+        assert_eq!(from.unwrap(), [None, None]);
+        assert!(
+            note.contains("none of the 2 classes is one of the file's 3"),
+            "{note}"
+        );
+        let (from, note) = between(&file, &["Person", "bicycle", "car"]);
+        assert_eq!((from, note.as_str()), (None, "head: same classes, kept\n"));
+        // The same names in another order are other rows.
+        let (from, _) = between(&file, &["car", "person", "bicycle"]);
+        assert_eq!(from.unwrap(), [Some(2), Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn many_names_are_cut() {
+        let file: Vec<String> = (0..40).map(|number| number.to_string()).collect();
+        let data: Vec<String> = file.iter().rev().cloned().collect();
+        let note = ClassRows::between(&file, &data).note;
+        assert!(
+            note.contains("30 and 30 more): their rows are kept\n"),
+            "{note}"
+        );
+    }
+}

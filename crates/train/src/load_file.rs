@@ -1,0 +1,183 @@
+//! The tensors that a file of weights gives a network.
+
+use std::path::Path;
+
+use warmstart_nn::ParameterInfo;
+use warmstart_recipe::{Error, Key, NECK, Recipe, TaskKind, weights_file};
+use warmstart_tasks::classify::is_beside;
+use warmstart_tasks::expectations::{beyond, conventions, expectations, record_line};
+use warmstart_tasks::model_file::{ModelInfo, require_sound};
+use warmstart_tasks::task::{HeadParts, Task};
+use warmstart_weights::{Expected, KeptRows, LoadPlan, Target, TensorMap, WeightFile};
+
+use crate::class_rows::ClassRows;
+use crate::trainer::Trainer;
+
+/// Share of the backbone's tensors that a pretrained file must give.
+const BACKBONE_COVERAGE: f64 = 0.95;
+
+/// What a file gives.
+#[derive(Default)]
+pub struct Loaded {
+    /// Whole tensors.
+    pub tensors: TensorMap,
+    /// Rows of tensors whose other rows are initialized.
+    pub rows: Vec<KeptRows>,
+    /// The load report.
+    pub report: String,
+}
+
+/// The tensors of a run's pretrained file that its model has, with the load report.
+///
+/// # Errors
+/// If the file cannot be read, is of another network, or covers too little of the backbone.
+pub fn load_file<T: Task>(
+    trainer: &Trainer<T>,
+    backbone: &[ParameterInfo],
+    head: &HeadParts,
+) -> Result<Loaded, Error> {
+    let Trainer {
+        recipe,
+        architecture,
+        data,
+        ..
+    } = trainer;
+    let path = weights_file(&recipe.weights)?;
+    let mut file = warmstart_weights::read(&path)?;
+    let info = ModelInfo::of(&file)?;
+    if let Some(info) = &info {
+        require_same_network(&path, info, recipe)?;
+        file.tensors.retain(|name, _| !is_beside(name));
+    }
+    let mut expected = expectations(backbone, &head.parameters);
+    expected.extend(beyond(architecture, &expected));
+    let conventions = conventions(architecture);
+    let compare = |file: &WeightFile, expected: &[Expected]| {
+        let target = Target {
+            architecture: architecture.name,
+            expected,
+            conventions: &conventions,
+        };
+        warmstart_weights::compare(file, &target, recipe.weights_prefix.as_deref())
+    };
+    let layers = &head.class_layers;
+    let (plan, note) = match T::KIND {
+        TaskKind::Classify => {
+            let note = forget_other_head(&mut file, info.as_ref(), recipe, layers, &data.classes);
+            (compare(&file, &expected)?, note)
+        }
+        TaskKind::Detect => {
+            let mut plan = compare(&file, &expected)?;
+            let from = (&file, info.as_ref());
+            let ClassRows { rows, note } =
+                ClassRows::of(from, &plan, architecture, layers, &data.classes);
+            if let Some(rows) = rows {
+                let of_classes = expected
+                    .iter_mut()
+                    .filter(|tensor| is_of_layers(layers, &tensor.name));
+                of_classes.for_each(|tensor| tensor.rows = Some(rows.clone()));
+                plan = compare(&file, &expected)?;
+            }
+            (plan, note)
+        }
+    };
+    if !recipe.allow_partial {
+        plan.require_backbone(BACKBONE_COVERAGE)?;
+        plan.require_equal_copies()?;
+    }
+    let record = match file.metadata {
+        // A model of warmstart says itself what it is.
+        Some(_) => String::new(),
+        None => format!("{}\n", record_line(architecture)),
+    };
+    let report = format!("{}{note}{record}", plan.report());
+    let LoadPlan {
+        loaded: tensors,
+        rows,
+        ..
+    } = plan;
+    require_neck(trainer, &tensors)?;
+    let of_tensors = tensors
+        .iter()
+        .map(|(name, tensor)| (name.as_str(), tensor.data.as_slice()));
+    let of_rows = rows.iter().flat_map(|rows| {
+        let values = rows.values.iter();
+        values.map(move |(_, values)| (rows.name.as_str(), values.as_slice()))
+    });
+    require_sound(&path, of_tensors.chain(of_rows))?;
+    Ok(Loaded {
+        tensors,
+        rows,
+        report,
+    })
+}
+
+/// Whether a parameter is one of some layers'.
+fn is_of_layers(layers: &[String], parameter: &str) -> bool {
+    let layer = parameter.rsplit_once('.').map(|(layer, _)| layer);
+    layers.iter().any(|name| layer == Some(name.as_str()))
+}
+
+/// Refuses a model of warmstart of another network.
+fn require_same_network(path: &Path, info: &ModelInfo, recipe: &Recipe) -> Result<(), Error> {
+    if info.model == recipe.model {
+        return Ok(());
+    }
+    let what = format!(
+        "it holds a {} and the run asks for {}",
+        info.model, recipe.model
+    );
+    let fix = format!("give {} {}", Key::MODEL, info.model);
+    Err(Error::model(path, what).fix(fix))
+}
+
+/// Takes a classifier for other classes out of a file of warmstart, even if it has the same shape, and returns the
+/// report's line on it.
+fn forget_other_head(
+    file: &mut WeightFile,
+    info: Option<&ModelInfo>,
+    recipe: &Recipe,
+    layers: &[String],
+    classes: &[String],
+) -> String {
+    // Of the other task's model only the backbone is used, so its classes do not matter.
+    let Some(info) = info.filter(|info| info.task == recipe.task) else {
+        return String::new();
+    };
+    if info.classes == classes {
+        return "head: same classes, kept\n".into();
+    }
+    file.tensors.retain(|name, _| !is_of_layers(layers, name));
+    format!(
+        "head: the file's {} classes are not the data's {}: re-initialised ({} → {} classes)\n",
+        info.classes.len(),
+        classes.len(),
+        info.classes.len(),
+        classes.len()
+    )
+}
+
+/// Refuses to freeze a detector's neck that the file does not have, as that of a classifier does not.
+fn require_neck<T: Task>(trainer: &Trainer<T>, loaded: &TensorMap) -> Result<(), Error> {
+    let architecture = &trainer.architecture;
+    let Ok(neck) = architecture.stage(NECK) else {
+        return Ok(());
+    };
+    let mut parameters = architecture.stages[neck].parameters().iter();
+    let is_there = parameters.any(|info| loaded.contains_key(&info.name));
+    let first = trainer.boundaries.iter().zip(&trainer.recipe.phases).next();
+    match first {
+        Some((&boundary, phase)) if !is_there && boundary > neck => {
+            let what = format!(
+                "the file has no neck of {}, and the phase \"{}\" would freeze it as it is initialised",
+                architecture.name, phase.name
+            );
+            let fix = format!(
+                "give {} 0, or train = \"{NECK}\" for that phase in a recipe",
+                Key::FREEZE_EPOCHS
+            );
+            Err(Error::usage(what).fix(fix))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
