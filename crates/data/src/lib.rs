@@ -61,6 +61,7 @@ pub mod scenes;
 mod sketch;
 mod skipped;
 mod split_kind;
+mod stratification;
 mod survey;
 mod text;
 mod webp_chunks;
@@ -93,4 +94,5 @@ pub use scene_augmentation::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, SceneAugmentat
 pub use sketch::Sketch;
 pub use skipped::Skipped;
 pub use split_kind::SplitKind;
+pub use stratification::stratified;
 pub use survey::{Finding, IMBALANCE, Pictures, imbalance, survey};

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use warmstart_metrics::{CocoFigures, Detected, DetectionEvaluation, Truth};
+use warmstart_metrics::{AtConfidence, CocoFigures, Detected, DetectionEvaluation, Truth};
 
 const TOLERANCE: f64 = 1e-6;
 
@@ -109,6 +109,32 @@ fn the_average_precisions_by_class_are_those_of_pycocotools() {
             let what = format!("{name}, class {}", found.class);
             assert_close(found.ap, *ap, &what);
             assert_close(found.ap_50, *ap_50, &what);
+        }
+    }
+}
+
+#[test]
+fn the_confusion_matrix_counts_what_f1_counts() {
+    // COCO's figures take a hundred detections of a class in an image, the matrix all.
+    let sets = sets().into_iter();
+    for (name, set) in sets.filter(|(name, _)| name != "more_than_a_hundred") {
+        let images: Vec<(Vec<Truth>, Vec<Detected>)> = set
+            .images
+            .iter()
+            .map(|image| (image.truths(), image.detected()))
+            .collect();
+        let names: Vec<String> = (0..set.classes).map(|class| class.to_string()).collect();
+        for (class, figures) in evaluate(&set).per_class().into_iter().enumerate() {
+            let Some(best) = figures.f1 else {
+                continue;
+            };
+            let all = AtConfidence::of_images(names.clone(), best.confidence, &images);
+            let counts = all.counts();
+            let labels: usize = counts[class].iter().sum();
+            let found: usize = counts.iter().map(|row| row[class]).sum();
+            let f1 = (2 * counts[class][class]) as f64 / (labels + found) as f64;
+            assert_eq!(best.f1, f1, "{name}, class {class}");
+            assert_eq!(labels, figures.truths, "{name}, class {class}");
         }
     }
 }

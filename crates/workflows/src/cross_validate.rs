@@ -1,5 +1,5 @@
 //! `warmstart train` with folds: a run for each fold of the images, in folders of their own, and the mean and spread of
-//! their metrics.
+//! their metrics; in detection also the boxes that the labels and the folds' detectors disagree on.
 
 use std::path::{Path, PathBuf};
 
@@ -8,18 +8,21 @@ use warmstart_files::shown;
 use warmstart_metrics::mean_and_deviation;
 use warmstart_recipe::folds::{FOLD_COUNTS, FoldId};
 use warmstart_recipe::run_files::{RECIPE, fold_folder};
-use warmstart_recipe::{Draft, Error, Key, Problem, output_folder};
+use warmstart_recipe::{Draft, Error, Key, Problem, TaskKind, output_folder};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::folder::recipe_of;
 use warmstart_run::record::EpochFigure;
 use warmstart_run::replace_file;
 use warmstart_train::resources::Resources;
 
+use crate::box_labels::{box_labels, table};
 use crate::complete::complete;
 use crate::recognise::settle_model;
 
 /// File of the result, in the folder of the folds' runs.
 pub const RESULT: &str = "folds.json";
+/// File of the boxes that the labels and the detectors disagree on, beside it.
+pub const DOUBTFUL_BOXES: &str = "doubtful_boxes.csv";
 
 /// The metrics of all folds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,7 +63,7 @@ pub fn cross_validate(
             .into());
     }
     settle_model(&mut draft, observe)?;
-    let mut kept = Vec::new();
+    let (mut kept, mut runs) = (Vec::new(), Vec::new());
     for number in 1..=folds {
         let fold_id = FoldId { number, of: folds };
         let run = fold_folder(&out, number);
@@ -78,6 +81,7 @@ pub fn cross_validate(
         let other = other("give the same as before");
         let summary = complete(draft, &run, &other, resources.clone(), observe)?;
         kept.push(summary.kept);
+        runs.push(run);
     }
     let values: Vec<f64> = kept.iter().map(|figure| figure.value).collect();
     let (mean, deviation) = mean_and_deviation(&values);
@@ -88,7 +92,39 @@ pub fn cross_validate(
     };
     let text = serde_json::to_string_pretty(&result).expect("figures are plain data");
     replace_file(&out.join(RESULT), (text + "\n").as_bytes())?;
+    let (recipe, _) = recipe_of(&runs[0])?;
+    match recipe.task {
+        TaskKind::Classify => {}
+        TaskKind::Detect => judge_labels(&out, &runs, resources.workers, observe)?,
+    }
     Ok(result)
+}
+
+/// Lists the boxes that the labels and the detectors of the folds disagree on. No detector has learned from the images
+/// that it judges.
+fn judge_labels(
+    out: &Path,
+    runs: &[PathBuf],
+    workers: usize,
+    observe: Observer,
+) -> Result<(), Error> {
+    let judged = match box_labels(runs, workers, observe) {
+        Ok(judged) => judged,
+        // The metrics do not depend on it.
+        Err(error) => {
+            observe(Event::Note(format!("the labels are not judged: {error}")));
+            return Ok(());
+        }
+    };
+    let path = out.join(DOUBTFUL_BOXES);
+    replace_file(&path, &table(&judged.doubts))?;
+    let doubtful = judged.doubts.iter().filter(|one| one.doubtful).count();
+    observe(Event::Note(format!(
+        "{doubtful} boxes are doubtful, of {} on which the labels and the detectors of the folds disagree: {}",
+        judged.doubts.len(),
+        shown(&path)
+    )));
+    Ok(())
 }
 
 /// Refuses a run of another fold.

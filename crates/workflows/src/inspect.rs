@@ -3,16 +3,15 @@
 use std::path::Path;
 
 use warmstart_models::Architecture;
-use warmstart_recipe::{Error, architecture};
+use warmstart_models::coco::COCO_CLASSES;
+use warmstart_recipe::{Error, architecture, model_names};
 use warmstart_tasks::classify::{BESIDE, is_beside};
-use warmstart_tasks::detect::{Detection, Head};
+use warmstart_tasks::detect::Detection;
+use warmstart_tasks::expectations::of_detector;
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_tasks::task::Task as _;
 use warmstart_train::{IMAGENET_CLASSES, conventions, expectations, record_line};
 use warmstart_weights::{Inspection, Target, WeightFile};
-
-/// Classes of the usual detector.
-const COCO_CLASSES: usize = 80;
 
 /// Contents of a file of weights, or of its tensors under `prefix`, compared with every architecture.
 ///
@@ -20,10 +19,11 @@ const COCO_CLASSES: usize = 80;
 /// If it cannot be read, or has nothing under that prefix.
 pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
     let mut file = warmstart_weights::read(path)?;
-    if ModelInfo::of(&file)?.is_some() {
+    if let Some(info) = ModelInfo::of(&file)? {
         // A copy of upper stages would look like a second network.
         let beside = set_aside(&mut file);
         file.set_aside.extend(beside);
+        file.classes = Some(info.classes);
     }
     let mut inspection = guesses(&file, None, prefix)?;
     let best = inspection.guesses.first();
@@ -31,7 +31,12 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
         let network = architecture(known.trim_end_matches(" detector"))?;
         let told = convention_record(&network, best.convention);
         let network = told.map_or(Ok(network), architecture)?;
-        inspection.record = Some(record_line(&network));
+        let mut record = record_line(&network);
+        let has_head = best.head.loaded_tensors == best.head.expected_tensors;
+        if network.is_detector && has_head && file.classes.is_none() {
+            record += "; the file does not name its classes, which are taken for COCO's 80";
+        }
+        inspection.record = Some(record);
     }
     Ok(inspection)
 }
@@ -66,24 +71,30 @@ pub(crate) fn guesses(
 ) -> Result<Inspection, Error> {
     let architectures: Vec<Architecture> = match only {
         Some(only) => vec![only.clone()],
-        None => warmstart_models::names()
+        None => model_names()
             .filter_map(warmstart_models::by_name)
             .collect(),
     };
-    let classifiers = architectures.iter().map(|architecture| {
+    let (whole, backbones): (Vec<_>, Vec<_>) = architectures
+        .iter()
+        .partition(|architecture| architecture.is_detector);
+    let classifiers = backbones.iter().map(|architecture| {
         let head = architecture.classifier_parameters(IMAGENET_CLASSES);
         let expected = expectations(&architecture.backbone_parameters(), &head);
         let name = architecture.name.to_owned();
         (name, expected, conventions(architecture))
     });
-    let detectors = architectures.iter().map(|architecture| {
-        let backbone = Detection::backbone(architecture.clone());
-        let head = Head::new(&backbone, COCO_CLASSES, 0).parameters();
-        let expected = expectations(&backbone.backbone_parameters(), &head);
+    let light = backbones.iter().map(|architecture| {
+        let backbone = Detection::backbone((*architecture).clone());
+        let expected = of_detector(&backbone, COCO_CLASSES.len());
         let name = format!("{} detector", architecture.name);
         (name, expected, conventions(architecture))
     });
-    let parts: Vec<_> = classifiers.chain(detectors).collect();
+    let whole = whole.iter().map(|detector| {
+        let expected = of_detector(detector, COCO_CLASSES.len());
+        (detector.name.to_owned(), expected, conventions(detector))
+    });
+    let parts: Vec<_> = classifiers.chain(light).chain(whole).collect();
     let candidates: Vec<Target> = parts
         .iter()
         .map(|(architecture, expected, conventions)| Target {

@@ -56,13 +56,13 @@ pub fn labels(
         return Err(
             Problem::new("it holds boxes, and labels are judged of classes")
                 .of_file(&request.data)
-                .fix("give a folder of class folders; `warmstart data check` reports on boxes")
+                .fix("give a folder of class folders; the run of a detector that was trained on the boxes judges them")
                 .into(),
         );
     }
     let data = open_data::<Classification>(&recipe, observe)?;
     let samples = all_images(&data);
-    let images = TaskData::new(data, &recipe, Classification::CLASS_OF)?;
+    let images = TaskData::new::<Classification>(data, &recipe)?;
     let mut trainer = Trainer::<Classification>::new(recipe, images, resources)?;
     let parameters = initial_weights(&trainer, observe)?.parameters;
     choose_fit(&mut trainer, &undecided, &parameters, observe)?;

@@ -3,6 +3,7 @@
 //! Each takes a request, calls the crates below in the order of execution, and returns a result. Progress is reported
 //! as events; nothing here prints.
 
+pub mod box_labels;
 pub mod compare;
 mod complete;
 pub mod convert;
@@ -11,6 +12,7 @@ pub mod demo;
 pub mod export;
 pub mod init_check;
 pub mod inspect;
+mod judged_scenes;
 pub mod labels;
 pub mod lr_find;
 pub mod models;

@@ -5,10 +5,13 @@ use std::time::Instant;
 
 use serde::Serialize;
 use warmstart_fetch::{Places, find};
+use warmstart_models::coco::COCO_CLASSES;
+use warmstart_models::detector::STRIDES;
 use warmstart_models::{Architecture, Record, by_name, records};
-use warmstart_nn::Forward;
 use warmstart_nn::burn::tensor::Tensor;
-use warmstart_recipe::{Init, SEED, source_of};
+use warmstart_nn::layers::fold;
+use warmstart_nn::{Forward, ParameterInfo};
+use warmstart_recipe::{Init, SEED, model_names, source_of};
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::network::images;
 use warmstart_train::IMAGENET_CLASSES;
@@ -23,7 +26,9 @@ const CHANNELS: usize = 3;
 pub struct Network {
     /// Its name.
     pub name: &'static str,
-    /// Trained values, those of a classifier of a thousand classes included.
+    /// Whether it is a detector from the start. The others classify, and may be the backbone of a light detector.
+    pub is_detector: bool,
+    /// Trained values, those of a classifier of ImageNet's thousand classes, or of a head for COCO's eighty, included.
     pub parameters: usize,
     /// Multiplications for an image of that size.
     pub multiply_adds: usize,
@@ -54,6 +59,8 @@ pub struct Weights {
     pub classes: usize,
     /// Published accuracy on ImageNet's validation images, in percent.
     pub top1: Option<f64>,
+    /// Published average precision on COCO's validation images, in percent.
+    pub ap: Option<f64>,
     /// Their licence.
     pub license: Option<&'static str>,
     /// Address of the file.
@@ -82,6 +89,7 @@ impl Weights {
             image_size: record.pretrained.image_size,
             classes: record.classes,
             top1: record.top1,
+            ap: record.ap,
             license: record.license.as_deref(),
             url: file.url.as_deref(),
             hub: file.hub.as_deref(),
@@ -98,7 +106,7 @@ impl Weights {
 pub fn weights() -> Vec<Weights> {
     let places = Places::from_environment();
     let of_network = |name| records(name).map(|record| Weights::of(record, &places));
-    warmstart_models::names().flat_map(of_network).collect()
+    model_names().flat_map(of_network).collect()
 }
 
 /// The networks of this build; measured, with the time for an image.
@@ -106,6 +114,7 @@ pub fn networks(measured: bool) -> Vec<Network> {
     let places = Places::from_environment();
     let network = |architecture: Architecture| Network {
         name: architecture.name,
+        is_detector: architecture.is_detector,
         parameters: parameters(&architecture),
         multiply_adds: multiply_adds(&architecture),
         image_size: architecture.pretrained().image_size,
@@ -115,17 +124,23 @@ pub fn networks(measured: bool) -> Vec<Network> {
             .map(|record| Weights::of(record, &places))
             .collect(),
     };
-    let names = warmstart_models::names();
-    names.filter_map(by_name).map(network).collect()
+    model_names().filter_map(by_name).map(network).collect()
+}
+
+/// The parameters of a network with its classifier, or of a detector with its head.
+fn all_parameters(architecture: &Architecture) -> Vec<ParameterInfo> {
+    let mut parameters = architecture.backbone_parameters();
+    if architecture.is_detector {
+        parameters.extend(architecture.detector(COCO_CLASSES.len()).parameters());
+    } else {
+        parameters.extend(architecture.classifier_parameters(IMAGENET_CLASSES));
+    }
+    parameters
 }
 
 fn parameters(architecture: &Architecture) -> usize {
-    let backbone = architecture.backbone_parameters();
-    let classifier = architecture.classifier_parameters(IMAGENET_CLASSES);
-    let trained = backbone
-        .iter()
-        .chain(&classifier)
-        .filter(|info| info.kind.is_trained());
+    let all = all_parameters(architecture);
+    let trained = all.iter().filter(|info| info.kind.is_trained());
     trained
         .map(|info| info.shape.iter().product::<usize>())
         .sum()
@@ -133,12 +148,29 @@ fn parameters(architecture: &Architecture) -> usize {
 
 fn multiply_adds(architecture: &Architecture) -> usize {
     let size = architecture.pretrained().image_size;
-    let classifier = architecture.features * IMAGENET_CLASSES;
-    architecture.multiply_adds([size, size, CHANNELS]) + classifier
+    let head = if architecture.is_detector {
+        let maps = STRIDES.into_iter().zip(architecture.map_channels());
+        let maps: Vec<_> = maps
+            .map(|(stride, channels)| [size / stride, size / stride, channels])
+            .collect();
+        let detector = architecture.detector(COCO_CLASSES.len());
+        detector.graph().multiply_adds(&maps)
+    } else {
+        architecture.features * IMAGENET_CLASSES
+    };
+    architecture.multiply_adds([size, size, CHANNELS]) + head
 }
 
 /// The median time of a forward pass of one image.
 fn milliseconds(architecture: &Architecture) -> f64 {
+    if architecture.is_detector {
+        of_detector(architecture)
+    } else {
+        of_classifier(architecture)
+    }
+}
+
+fn of_classifier(architecture: &Architecture) -> f64 {
     let device = warmstart_nn::device();
     let head = Head::new(architecture, IMAGENET_CLASSES);
     let mut infos = architecture.backbone_parameters();
@@ -150,19 +182,55 @@ fn milliseconds(architecture: &Architecture) -> f64 {
     let stages = 0..architecture.stages.len();
     let folded = architecture.fold(stages.clone(), &parameters, &device);
     let size = architecture.pretrained().image_size;
-    let grey = vec![0.5; size * size * CHANNELS];
-    let pass = || {
-        let begin = Instant::now();
-        let image = images(&[&grey], size, &device);
+    median_time(size, |grey| {
+        let image = images(&[grey], size, &device);
         let features =
             architecture.forward(stages.clone(), image, &mut Forward::Inference(&folded));
         let logits: Tensor<2> = head.logits(features, &parameters, None);
         // Waits for the result.
         drop(logits.into_data());
+    })
+}
+
+/// Of a detector, without the selection of its boxes.
+fn of_detector(architecture: &Architecture) -> f64 {
+    let device = warmstart_nn::device();
+    let detector = architecture.detector(COCO_CLASSES.len());
+    let infos = all_parameters(architecture);
+    let init = Init::default();
+    let parameters = init
+        .0
+        .parameters(&infos, &architecture.initialization(), SEED, &device);
+    let stages = 0..architecture.stages.len();
+    let layers = architecture
+        .layers(stages.clone())
+        .chain(detector.graph().layers());
+    let folded = fold(&parameters, layers, &device);
+    let size = architecture.pretrained().image_size;
+    median_time(size, |grey| {
+        let image = vec![images(&[grey], size, &device)];
+        let mut forward = Forward::Inference(&folded);
+        let maps = architecture.forward_maps(stages.clone(), image, &mut forward);
+        let maps = maps
+            .try_into()
+            .unwrap_or_else(|_| panic!("a detector's neck gives a map for each stride"));
+        let predictions = detector.forward(maps, &mut forward);
+        // Waits for the result.
+        drop(predictions.classes.into_data());
+        drop(predictions.boxes.into_data());
+    })
+}
+
+/// The median time of a pass of a grey image of that edge, after one that is not timed.
+fn median_time(size: usize, pass: impl Fn(&[f32])) -> f64 {
+    let grey = vec![0.5; size * size * CHANNELS];
+    let time = || {
+        let begin = Instant::now();
+        pass(&grey);
         begin.elapsed().as_secs_f64() * 1e3
     };
-    pass();
-    let mut times: Vec<f64> = (0..PASSES).map(|_| pass()).collect();
+    time();
+    let mut times: Vec<f64> = (0..PASSES).map(|_| time()).collect();
     times.sort_by(f64::total_cmp);
     times[PASSES / 2]
 }
@@ -175,15 +243,28 @@ mod tests {
     fn parameters_are_as_many_as_published() {
         let mut compared = 0;
         for record in warmstart_models::all_records() {
+            let architecture = by_name(&record.name).unwrap();
             if let Some(published) = record.parameters
-                && record.classes == IMAGENET_CLASSES
+                && (record.classes == IMAGENET_CLASSES || architecture.is_detector)
             {
-                let architecture = by_name(&record.name).unwrap();
                 assert_eq!(parameters(&architecture), published, "{}", record.name);
                 compared += 1;
             }
         }
         assert!(compared > 10, "{compared}");
+    }
+
+    #[test]
+    fn detectors_have_the_parameters_that_they_have_at_home() {
+        // Of MMDetection 3.3 and YOLOX 0.3, built for COCO; convolutions that levels share count once.
+        for (name, count) in [
+            ("rtmdet_tiny", 4_896_168),
+            ("rtmdet_s", 8_886_924),
+            ("yolox_nano", 912_159),
+            ("yolox_tiny", 5_055_855),
+        ] {
+            assert_eq!(parameters(&by_name(name).unwrap()), count, "{name}");
+        }
     }
 
     #[test]

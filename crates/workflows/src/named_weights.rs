@@ -1,12 +1,12 @@
 //! Published weights by name: fetched before anything else, with what a user should know of them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use warmstart_data::DataError;
 use warmstart_fetch::{Check, Fetched, Places, fetch};
 use warmstart_files::shown;
 use warmstart_models::Record;
-use warmstart_recipe::{Draft, Error, Key, settle_names, source_of};
+use warmstart_recipe::{Draft, Error, Key, named_detector, settle_names, source_of};
 use warmstart_run::event::{Event, Observer};
 
 /// Bytes of a megabyte.
@@ -50,6 +50,15 @@ pub fn settle_weights(draft: &mut Draft, observe: Observer) -> Result<bool, Erro
         }
     }
     Ok(true)
+}
+
+/// Sees to it that this machine has the file of a published detector that is named in place of a model; nothing for a
+/// path.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn fetch_detector(model: &Path, observe: Observer) -> Result<(), Error> {
+    named_detector(model).map_or(Ok(()), |record| get(record, observe).map(drop))
 }
 
 /// The file of a record on this machine, downloaded if need be.

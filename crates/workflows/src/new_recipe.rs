@@ -121,7 +121,7 @@ fn look<T: Task>(recipe: &Recipe) -> Result<(Content, TrainingImages), Error> {
         images: [data.train.len(), data.validation.len(), test],
         classes: data.classes.iter().cloned().zip(counts).collect(),
     };
-    let images = TaskData::new(data, recipe, T::CLASS_OF)?.scale();
+    let images = TaskData::new::<T>(data, recipe)?.scale();
     Ok((content, images))
 }
 

@@ -103,7 +103,7 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
     let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
     let mut judged = Vec::new();
     for (weights, (recipe, undecided)) in request.weights.iter().zip(asked) {
-        let images = TaskData::new(data.clone(), &recipe, Classification::CLASS_OF)?;
+        let images = TaskData::new::<Classification>(data.clone(), &recipe)?;
         let model = recipe.model.clone();
         let is_named = named_record(&recipe.weights).is_some();
         let mut trainer = Trainer::<Classification>::new(recipe, images, resources.clone())?;

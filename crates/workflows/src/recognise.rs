@@ -99,6 +99,14 @@ pub(crate) fn network_of(file: &WeightFile, prefix: Option<&str>) -> Result<Arch
         let fix = "give weights of a network that warmstart models lists";
         return Err(matches_none(&file.path).fix(fix).into());
     };
+    if network.is_detector {
+        let what = format!(
+            "it is {}, a detector, whose names no other library has",
+            network.name
+        );
+        let fix = "use the file as it is, with train, eval, predict or export";
+        return Err(Error::model(&file.path, what).fix(fix));
+    }
     convention_record(&network, guess.convention).map_or(Ok(network), architecture)
 }
 

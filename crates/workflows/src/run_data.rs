@@ -10,7 +10,9 @@ use warmstart_files::path_shown;
 
 use warmstart_recipe::folds::FoldImages;
 use warmstart_recipe::run_files::{BEST, RECIPE, resolve_path};
-use warmstart_recipe::{Error, Key, NO_WEIGHTS, Problem, Recipe, absolute, named_record};
+use warmstart_recipe::{
+    Error, Key, NO_WEIGHTS, Problem, Recipe, absolute, named_detector, named_record,
+};
 use warmstart_run::checkpoint::is_checkpoint;
 use warmstart_run::data_files::{DataFiles, Entry, described, label_checksum, listed};
 use warmstart_run::folder::data_files_of;
@@ -60,6 +62,9 @@ impl RunData {
     /// # Errors
     /// If there is a recipe that cannot be read.
     pub fn beside(model: &Path, classes: Option<usize>) -> Result<Option<Self>, Error> {
+        if named_detector(model).is_some() {
+            return Ok(None);
+        }
         // A link to a model may lie anywhere.
         let file = resolve_path(model).unwrap_or_else(|_| model.join(BEST));
         let file = if file.is_symlink() {
@@ -214,31 +219,37 @@ impl RunData {
 
     /// The files of a split, as the run used them.
     fn of_split<'a>(&self, files: &'a DataFiles, split: SplitKind) -> Vec<Entry<'a>> {
-        let listed = |name: &str| {
-            files
-                .entries()
-                .filter(|entry| entry.split == name)
+        let listed = |split: SplitKind| -> Vec<Entry<'a>> {
+            let entries = files.entries();
+            entries
+                .filter(|entry| entry.split == split.folder())
                 .collect()
         };
-        let all: Vec<Entry> = listed(SplitKind::Train.folder());
-        let chosen = match (self.recipe.fold, split) {
-            (None, _) | (_, SplitKind::Test) => return listed(split.folder()),
-            (Some(fold_id), SplitKind::Train | SplitKind::Validation) => {
-                // The same images are listed for both, and split into folds by their classes.
-                let labels = self.labels(&all);
-                let fold = labels.map(|labels| FoldImages::new(fold_id, &labels, self.recipe.seed));
-                match (fold, split) {
-                    (Some(fold), SplitKind::Train) => fold.training,
-                    (Some(fold), SplitKind::Validation | SplitKind::Test) => fold.validation,
-                    (None, SplitKind::Train) => (0..all.len()).collect(),
-                    (None, SplitKind::Validation | SplitKind::Test) => Vec::new(),
-                }
-            }
+        let own = listed(split);
+        let fold_id = match (self.recipe.fold, split) {
+            (Some(fold_id), SplitKind::Train | SplitKind::Validation) => fold_id,
+            (None, _) | (_, SplitKind::Test) => return own,
+        };
+        let [all, again] = [SplitKind::Train, SplitKind::Validation].map(listed);
+        let descriptions = |entries: &[Entry<'a>]| -> Vec<&'a str> {
+            entries.iter().map(|entry| entry.description).collect()
+        };
+        if descriptions(&all) != descriptions(&again) {
+            return own;
+        }
+        // An earlier version listed all images for both, and split them into folds by their classes.
+        let labels = self.labels(&all);
+        let fold = labels.map(|labels| FoldImages::new(fold_id, &labels, self.recipe.seed));
+        let chosen = match (fold, split) {
+            (Some(fold), SplitKind::Train) => fold.training,
+            (Some(fold), SplitKind::Validation | SplitKind::Test) => fold.validation,
+            (None, SplitKind::Train) => (0..all.len()).collect(),
+            (None, SplitKind::Validation | SplitKind::Test) => Vec::new(),
         };
         chosen.into_iter().map(|place| all[place]).collect()
     }
 
-    /// Labels by which a cross-validation splits images: the class of each; 0 where images have several.
+    /// Labels by which an earlier version split images into folds: the class of each; 0 where images have several.
     fn labels(&self, entries: &[Entry]) -> Option<Vec<usize>> {
         if !with_task!(self.recipe.task, T => T::CLASS_OF.is_some()) {
             return Some(vec![0; entries.len()]);
@@ -394,7 +405,8 @@ mod tests {
         );
         let files = match fold {
             "" => files.replace("train\t5", "val\t5"),
-            _ => files,
+            // As an earlier version listed them: all for both.
+            _ => files.clone() + &files.replace("train\t", "val\t"),
         };
         RunData {
             run: dir.join("run"),
@@ -445,7 +457,23 @@ mod tests {
     }
 
     #[test]
-    fn the_run_of_a_fold_has_seen_the_other_folds() {
+    fn the_run_of_a_fold_has_seen_what_is_listed_for_training() {
+        let dir = tempfile::tempdir().unwrap();
+        let of_fold = run(dir.path(), "[fold]\nnumber = 1\nof = 3\n");
+        let run = RunData {
+            files: run(dir.path(), "").files,
+            ..of_fold
+        };
+        let images: Vec<PathBuf> = ["a/1.png", "a/2.png", "b/3.png"]
+            .map(|path| run.recipe.data.join(path))
+            .into();
+        let seen = run.seen(&images).unwrap().unwrap();
+        assert_eq!(seen.trained_on, images[..2]);
+        assert_eq!(seen.chosen_by, images[2..]);
+    }
+
+    #[test]
+    fn the_run_of_a_fold_by_an_earlier_version_has_seen_the_other_folds() {
         let dir = tempfile::tempdir().unwrap();
         let run = run(dir.path(), "[fold]\nnumber = 1\nof = 3\n");
         let images: Vec<PathBuf> = ["a/1.png", "a/2.png", "b/3.png"]

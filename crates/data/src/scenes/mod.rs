@@ -9,6 +9,7 @@
 
 mod box_list;
 mod coco;
+mod coco_ids;
 mod coco_json;
 mod findings;
 mod fractions;
@@ -33,6 +34,7 @@ mod voc;
 mod writing;
 mod yolo;
 
+pub use coco_ids::{CocoIds, coco_ids};
 pub use findings::{Finding, Findings, Problem};
 pub use layout::{Layout, is_detection, layout};
 pub use picture_size::picture_size;

@@ -2,6 +2,7 @@
 //! al., "Microsoft COCO: Common Objects in Context", 2014, and <https://cocodataset.org/#detection-eval>).
 
 use super::boxes::{Detected, Truth};
+use super::f1::Counts;
 use super::interpolation::{Curve, interpolate};
 use super::overlap;
 use crate::ranking::falling;
@@ -134,6 +135,16 @@ impl CocoClass {
         (self.truths[ALL] > 0).then(|| self.interpolate(&self.ranked(), ALL, threshold))
     }
 
+    /// The detections that count and the hits among them over all sizes, at an IoU of 0.5, by confidence.
+    pub(super) fn counts(&self) -> Counts {
+        let at_half = |judged: &Judged| {
+            let [hit, miss] = [judged.hits, judged.misses].map(|masks| masks[ALL] & 1 == 1);
+            (hit || miss).then_some((judged.score, hit))
+        };
+        let ranked: Vec<(f64, bool)> = self.ranked().into_iter().filter_map(at_half).collect();
+        Counts::new(&ranked, self.truths())
+    }
+
     /// Detections with the highest score first; equal scores in the order of the images, and within an image
     /// in the order they came in.
     fn ranked(&self) -> Vec<&Judged> {
@@ -153,6 +164,14 @@ impl CocoClass {
         });
         interpolate(counts, self.truths[size])
     }
+}
+
+/// The size of an object among small, medium and large, by its area in pixels²: one for each, the smaller where COCO
+/// counts it in two.
+pub(super) fn size_index(area: f64) -> usize {
+    let most = [SMALL, MEDIUM].map(|size| AREA_RANGES[size][1]);
+    let size = most.iter().position(|most| area <= *most);
+    size.unwrap_or(most.len())
 }
 
 /// Whether an area in pixels² is outside the range of a size.

@@ -1,5 +1,6 @@
 //! Figures of a detection evaluation, as data and as text tables.
 
+use super::f1::BestF1;
 use crate::class_column;
 use serde::Serialize;
 
@@ -37,7 +38,7 @@ pub struct CocoFigures {
     pub ar_large: Option<f64>,
 }
 
-/// COCO's average precision of one class.
+/// COCO's average precision of one class, and its best F1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AveragePrecision {
     /// Name of the class.
@@ -48,6 +49,8 @@ pub struct AveragePrecision {
     pub ap_50: Option<f64>,
     /// Number of its objects, without crowds.
     pub truths: usize,
+    /// The confidence at which its F1 is highest; `None` where none of its objects is found.
+    pub f1: Option<BestF1>,
 }
 
 /// VOC's mean average precision at an IoU of more than 0.5, 0 to 1; `None` if no class has truth.
@@ -120,20 +123,26 @@ impl CocoFigures {
     }
 }
 
-/// The average precision of each class as a text table.
+/// The average precision of each class, and its best F1 with the confidence, as a text table.
 pub(super) fn class_table(figures: &[AveragePrecision]) -> String {
     let names: Vec<String> = figures
         .iter()
         .map(|figures| figures.class.clone())
         .collect();
     let width = class_column::width(&names);
-    let mut lines = vec![format!("{:width$}      AP    AP50  objects", "class")];
+    let mut lines = vec![format!(
+        "{:width$}      AP    AP50  best F1  confidence  objects",
+        "class"
+    )];
     for figures in figures {
+        let confidence = figures.f1.map(|best| format!("{:.3}", best.confidence));
         lines.push(format!(
-            "{}  {}  {}  {:7}",
+            "{}  {}  {}   {}  {:>10}  {:7}",
             class_column::cell(&figures.class, width),
             cell(figures.ap),
             cell(figures.ap_50),
+            cell(figures.f1.map(|best| best.f1)),
+            confidence.as_deref().unwrap_or("-"),
             figures.truths
         ));
     }
@@ -190,12 +199,18 @@ average recall     0.50:0.95  large          100  0.6000";
                     ap,
                     ap_50: ap,
                     truths,
+                    f1: ap.map(|ap| BestF1 {
+                        confidence: 0.25,
+                        f1: ap,
+                        precision: ap,
+                        recall: ap,
+                    }),
                 }
             });
         let expected = "\
-class                         AP    AP50  objects
-cat                       0.5000  0.5000        3
-owl owl owl owl owl owl…       -       -        0";
+class                         AP    AP50  best F1  confidence  objects
+cat                       0.5000  0.5000   0.5000       0.250        3
+owl owl owl owl owl owl…       -       -        -           -        0";
         assert_eq!(class_table(&figures), expected);
     }
 }

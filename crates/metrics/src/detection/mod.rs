@@ -1,20 +1,30 @@
 //! Mean average precision of detected boxes, as COCO and VOC define it.
 
+mod at_confidence;
+mod box_doubt;
 mod boxes;
 mod coco;
+mod f1;
 mod figures;
 mod interpolation;
 mod matching;
 mod overlap;
 mod voc;
 
+pub use at_confidence::{AtConfidence, FoundOfSize};
+pub use box_doubt::{BoxDoubt, DoubtOfBox, box_doubts};
 pub use boxes::{Detected, Truth};
+pub use f1::BestF1;
 pub use figures::{AveragePrecision, CocoFigures, PrecisionRecall, RecallPoint, VocFigures};
 pub use matching::matched;
 
 use coco::{ALL, AT_1, AT_10, AT_100, CocoClass, IOU_THRESHOLDS, LARGE, MEDIUM, SMALL};
+use f1::Counts;
 use std::collections::BTreeMap;
 use voc::VocClass;
+
+/// Name of the confidence at which F1 is highest among the metrics of an epoch.
+pub const CONFIDENCE: &str = "confidence";
 
 /// Evaluation of detections, image by image, with COCO's and VOC's figures over all images.
 ///
@@ -115,12 +125,18 @@ impl DetectionEvaluation {
                 ap: precisions.map(|at| average(&at)),
                 ap_50: precisions.map(|at| at[0]),
                 truths: class.truths(),
+                f1: best_f1([class]),
             }
         };
         self.classes.iter().zip(&self.coco).map(figures).collect()
     }
 
-    /// COCO's average precision of every class as a text table.
+    /// The confidence at which the mean F1 of the classes that have truth is highest; `None` if nothing is found.
+    pub fn best_f1(&self) -> Option<BestF1> {
+        best_f1(&self.coco)
+    }
+
+    /// COCO's average precision of every class, and its best F1, as a text table.
     pub fn class_table(&self) -> String {
         figures::class_table(&self.per_class())
     }
@@ -163,6 +179,13 @@ impl DetectionEvaluation {
                 .collect(),
         )
     }
+}
+
+/// The confidence at which the mean F1 of those of some classes that have truth is highest.
+fn best_f1<'a>(classes: impl IntoIterator<Item = &'a CocoClass>) -> Option<BestF1> {
+    let classes = classes.into_iter().filter(|class| class.truths() > 0);
+    let counts: Vec<Counts> = classes.map(CocoClass::counts).collect();
+    f1::best(&counts)
 }
 
 /// Index of an IoU among COCO's thresholds; differences in the last bits are ignored.

@@ -18,9 +18,13 @@ pub(super) fn coco(detected: &Detected, truth: &Truth) -> f64 {
 /// VOC's IoU, 0 to 1. Its development kit adds a pixel to each side, because its corners are pixels of the
 /// box; bounds here already end after the last pixel.
 pub(super) fn voc(detected: &Detected, truth: &Truth) -> f64 {
-    let intersection = intersection(&detected.bounds, &truth.bounds);
-    let union = area(&detected.bounds) + area(&truth.bounds) - intersection;
-    ratio(intersection, union)
+    of_boxes(&detected.bounds, &truth.bounds)
+}
+
+/// IoU of two boxes, 0 to 1.
+pub(super) fn of_boxes(a: &[f64; 4], b: &[f64; 4]) -> f64 {
+    let intersection = intersection(a, b);
+    ratio(intersection, area(a) + area(b) - intersection)
 }
 
 /// Area of a box in pixels².

@@ -81,6 +81,7 @@ fn in_words(metric: &str) -> &str {
         "last_layer" => "the last layer's head alone",
         "leave_one_out" => "training images, each left out",
         "map50" => "mAP@.5",
+        "confidence" => "confidence of the best F1",
         other => other,
     }
 }

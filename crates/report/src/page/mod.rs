@@ -5,6 +5,7 @@ mod answer;
 mod chart;
 mod classes;
 mod curves;
+mod found;
 mod gallery;
 mod scenes;
 mod ticks;

@@ -1,10 +1,11 @@
-//! A detector's answers: metrics, classes, precision-recall curves, and pictures.
+//! A detector's answers: metrics, classes, the confusion matrix, precision-recall curves, pictures, and doubtful boxes.
 
 use maud::{Markup, html};
 use warmstart_metrics::PrecisionRecall;
 use warmstart_workflows::report::{Pictures, Scenes};
 
 use super::chart::{Chart, Series};
+use super::found::{confusion, doubts};
 use super::gallery::picture;
 
 /// Most classes whose curve is drawn, in charts of so many.
@@ -15,8 +16,10 @@ const OF_CHART: usize = 6;
 pub fn scenes(scenes: &Scenes, pictures: &Pictures) -> Markup {
     html! {
         (table(scenes))
+        (confusion(scenes))
         (curves(scenes))
         (shown(scenes, pictures))
+        (doubts(scenes, pictures))
     }
 }
 
@@ -26,6 +29,7 @@ fn value(figure: Option<f64>) -> String {
 
 fn table(scenes: &Scenes) -> Markup {
     let coco = scenes.figures.coco();
+    let best = scenes.figures.best_f1();
     let mut classes = scenes.figures.per_class();
     classes.sort_by(|one, other| one.ap.unwrap_or(2.0).total_cmp(&other.ap.unwrap_or(2.0)));
     html! {
@@ -34,16 +38,25 @@ fn table(scenes: &Scenes) -> Markup {
             p.note {
                 (scenes.paths.len()) " validation images: mAP@[.5:.95] " (value(coco.ap)) ", mAP@.5 " (value(coco.ap_50))
                 ", of small objects " (value(coco.ap_small)) ", medium " (value(coco.ap_medium)) ", large "
-                (value(coco.ap_large)) "."
+                (value(coco.ap_large)) ". "
+                @if let Some(best) = best {
+                    "F1 at an overlap (IoU) of 0.5 is highest at a confidence of " (format!("{:.3}", best.confidence)) ": "
+                    (value(Some(best.f1))) ", precision " (value(Some(best.precision))) ", recall "
+                    (value(Some(best.recall))) ", each the mean of the classes."
+                }
             }
             div.wide {
                 table {
-                    thead { tr { th { "class" } th { "objects" } th { "AP@[.5:.95]" } th { "AP@.5" } } }
+                    thead { tr {
+                        th { "class" } th { "objects" } th { "AP@[.5:.95]" } th { "AP@.5" } th { "best F1" }
+                        th { "at confidence" }
+                    } }
                     tbody {
                         @for class in &classes {
                             tr {
                                 td { (class.class) } td { (class.truths) } td { (value(class.ap)) }
-                                td { (value(class.ap_50)) }
+                                td { (value(class.ap_50)) } td { (value(class.f1.map(|best| best.f1))) }
+                                td { (value(class.f1.map(|best| best.confidence))) }
                             }
                         }
                     }
@@ -90,8 +103,9 @@ fn shown(scenes: &Scenes, pictures: &Pictures) -> Markup {
         section #pictures-found {
             h2 { "Labels and finds" }
             p.note {
-                "Left the label, right what the model finds with a score of 0.25 or more: images with the most errors \
-                 first, then others, evenly spread."
+                "Left the label, right what the model finds with a score of "
+                (format!("{:.3}", scenes.at_confidence.confidence()))
+                " or more: images with the most errors first, then others, evenly spread."
             }
             @for image in &scenes.shown {
                 div.pair {

@@ -124,8 +124,12 @@ fn name(layer: &Layer) -> Option<String> {
         | Layer::AveragePool(_)
         | Layer::GlobalAverage(_)
         | Layer::SqueezeExcite(_)
+        | Layer::ChannelAttention(_)
         | Layer::Upsample(_)
-        | Layer::Concatenate(_) => None,
+        | Layer::Concatenate(_)
+        | Layer::Add(_)
+        | Layer::SpaceToDepth(_)
+        | Layer::ReverseChannels(_) => None,
     }
 }
 

@@ -1,24 +1,26 @@
 //! A detector's answers on the images that chose it, and the pictures of some.
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use warmstart_data::{BoundingBox, DrawnBox, Object, Sample, Scene, decode, draw_boxes};
-use warmstart_metrics::{Detected, DetectionEvaluation, Truth, matched};
+use warmstart_data::{BoundingBox, DrawnBox, RgbImage, Sample, Scene, decode, draw_boxes};
+use warmstart_metrics::{
+    AtConfidence, BoxDoubt, Detected, DetectionEvaluation, Truth, box_doubts, matched,
+};
 use warmstart_recipe::Error;
-use warmstart_tasks::detect::detector::{Detector, FoundObject, MATCHING_IOU};
-use warmstart_tasks::detect::{JudgedObjects, Selection, detected, truth};
+use warmstart_tasks::detect::JudgedObjects;
+use warmstart_tasks::detect::detector::{Detector, MATCHING_IOU};
 
 use super::pictures::{Picture, PictureId, Pictures, name, within};
 use super::samples::evenly;
+use crate::judged_scenes::{JudgedScenes, confidence};
 
 /// Most images that are shown: those with the most errors, and others, evenly spread.
 const WORST: usize = 8;
 const OTHERS: usize = 4;
+/// Most doubtful boxes that are shown.
+const DOUBTS: usize = 12;
 /// Longest side of their pictures, in pixels.
 const SIDE: usize = 360;
-/// Lowest score of a box that counts, as in `predict`.
-const SCORE: f32 = 0.25;
 
 /// An image with its objects and those that were found.
 #[derive(Clone, Debug)]
@@ -33,12 +35,23 @@ pub struct JudgedScene {
     pub wrong: usize,
 }
 
+/// The boxes that the detector and the labels disagree on.
+#[derive(Clone, Debug, Default)]
+pub struct DoubtfulBoxes {
+    /// The most doubtful ones, each with a picture in which it is drawn.
+    pub shown: Vec<(PictureId, BoxDoubt)>,
+    /// Number of doubtful ones.
+    pub doubtful: usize,
+}
+
 /// A detector's answers.
 pub struct Scenes {
     /// Names of the classes.
     pub names: Vec<String>,
     /// The metrics.
     pub figures: DetectionEvaluation,
+    /// What is found, missed and confused at the confidence of the best F1.
+    pub at_confidence: AtConfidence,
     /// The images that could be read.
     pub paths: Vec<PathBuf>,
     /// Labelled and detected objects of each.
@@ -47,6 +60,8 @@ pub struct Scenes {
     pub unreadable: usize,
     /// The images that are shown, those with the most errors first.
     pub shown: Vec<JudgedScene>,
+    /// The boxes that it and the labels disagree on.
+    pub doubts: DoubtfulBoxes,
 }
 
 /// The detector's answers on labelled images of the data set in `folder`.
@@ -60,112 +75,141 @@ pub fn judge(
     folder: &Path,
     pictures: &mut Pictures,
 ) -> Result<Scenes, Error> {
-    let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
-    let mut scenes = samples.iter();
-    let mut figures = DetectionEvaluation::new(detector.info.classes.clone());
-    let (mut judged, mut unreadable) = (Vec::new(), 0);
-    let (mut read, mut of_images) = (Vec::new(), Vec::new());
-    let selection = Selection::EVALUATION;
-    detector.predict(&paths, workers, selection, &mut |answer| {
-        let sample = scenes.next().expect("a label for each file");
-        match answer.objects {
-            Ok(objects) => {
-                let truths: Vec<_> = sample.label.objects.iter().map(truth).collect();
-                let found: Vec<Detected> = objects.iter().map(boxed).collect();
-                figures.add_image(&truths, &found);
-                of_images.push((truths, found));
-                read.push(answer.path);
-                let sure = objects.into_iter().filter(|object| object.score >= SCORE);
-                judged.push((sample, sure.collect::<Vec<_>>()));
-            }
-            Err(_) => unreadable += 1,
-        }
-        ControlFlow::Continue(())
-    })?;
-    let mut errors: Vec<(usize, usize)> = judged
+    let JudgedScenes {
+        figures,
+        paths,
+        objects,
+        unreadable,
+    } = JudgedScenes::of(detector, &samples, workers)?;
+    let names = &detector.info.classes;
+    let confidence = confidence(&figures, detector);
+    let sure: Vec<Vec<Detected>> = objects
         .iter()
-        .map(|(sample, found)| errors(&sample.label.objects, found))
+        .map(|(_, found)| {
+            let sure = found.iter().filter(|found| found.score >= confidence);
+            sure.copied().collect()
+        })
         .collect();
-    let mut order: Vec<usize> = (0..judged.len()).collect();
+    let errors: Vec<(usize, usize)> = objects
+        .iter()
+        .zip(&sure)
+        .map(|((truths, _), found)| errors(truths, found))
+        .collect();
+    let mut order: Vec<usize> = (0..objects.len()).collect();
     order.sort_by_key(|&image| std::cmp::Reverse(errors[image].0 + errors[image].1));
     let rest = order.split_off(order.len().min(WORST));
     order.extend(evenly(rest.len(), OTHERS).map(|place| rest[place]));
+    let mut show = Showing {
+        names,
+        folder,
+        pictures,
+    };
     let shown = order.into_iter().filter_map(|image| {
-        let (sample, found) = &judged[image];
-        let errors = std::mem::take(&mut errors[image]);
-        show(detector, sample, found, errors, folder, pictures)
+        let judged = (&objects[image].0[..], &sure[image][..]);
+        show.scene(&paths[image], judged, errors[image])
     });
+    let shown = shown.collect();
+    let doubts = box_doubts(&objects, names.len(), confidence);
+    let doubtful = doubts.iter().filter(|doubt| doubt.is_doubtful);
+    let first = doubtful.clone().take(DOUBTS);
+    let first = first.filter_map(|doubt| Some((show.doubt(&paths[doubt.image], doubt)?, *doubt)));
+    let doubts = DoubtfulBoxes {
+        shown: first.collect(),
+        doubtful: doubtful.count(),
+    };
     Ok(Scenes {
-        shown: shown.collect(),
-        names: detector.info.classes.clone(),
+        shown,
+        doubts,
+        names: names.clone(),
+        at_confidence: AtConfidence::of_images(names.clone(), confidence, &objects),
         figures,
-        paths: read,
-        objects: of_images,
+        paths,
+        objects,
         unreadable,
     })
 }
 
 /// The numbers of objects that were not found, and of boxes that are around none.
-fn errors(objects: &[Object], found: &[FoundObject]) -> (usize, usize) {
-    let found: Vec<Detected> = found.iter().map(boxed).collect();
+fn errors(truths: &[Truth], found: &[Detected]) -> (usize, usize) {
     let matches = |truths: &[Truth]| {
-        let matched = matched(truths, &found, MATCHING_IOU);
+        let matched = matched(truths, found, MATCHING_IOU);
         matched.iter().filter(|is_matched| **is_matched).count()
     };
-    let single = objects.iter().filter(|object| !object.crowd);
-    let single: Vec<Truth> = single.map(truth).collect();
     // A crowd need not be found, and a box in it is not wrong.
-    let all: Vec<Truth> = objects.iter().map(truth).collect();
-    (single.len() - matches(&single), found.len() - matches(&all))
+    let single: Vec<Truth> = truths.iter().filter(|it| !it.crowd).copied().collect();
+    (
+        single.len() - matches(&single),
+        found.len() - matches(truths),
+    )
 }
 
-/// A found object as the metrics take it.
-fn boxed(object: &FoundObject) -> Detected {
-    detected(object.class, object.score, object.bounds)
+/// What pictures of images need.
+struct Showing<'a> {
+    /// Names of the classes.
+    names: &'a [String],
+    /// Folder of the data set.
+    folder: &'a Path,
+    pictures: &'a mut Pictures,
 }
 
-fn show(
-    detector: &Detector,
-    sample: &Sample<Scene>,
-    found: &[FoundObject],
-    (missed, wrong): (usize, usize),
-    folder: &Path,
-    pictures: &mut Pictures,
-) -> Option<JudgedScene> {
-    let image = decode(&sample.path).ok()?;
-    // Captions are drawn on the small picture, where they can be read.
-    let small = within(&image, SIDE);
-    let scale = small.width as f64 / image.width as f64;
-    let classes = &detector.info.classes;
-    let truths = sample.label.objects.iter().map(|object| DrawnBox {
-        bounds: scaled(object.bounds, scale),
-        class: object.class,
-        caption: classes[object.class].clone(),
-    });
-    let found = found.iter().map(|object| DrawnBox {
-        bounds: scaled(object.bounds, scale),
-        class: object.class,
-        caption: format!("{} {:.2}", classes[object.class], object.score),
-    });
-    let mut drawn = |boxes: Vec<DrawnBox>| {
-        let mut image = small.clone();
+impl Showing<'_> {
+    /// An image twice: with the objects of its label, and with those that were found.
+    fn scene(
+        &mut self,
+        path: &Path,
+        (truths, found): (&[Truth], &[Detected]),
+        (missed, wrong): (usize, usize),
+    ) -> Option<JudgedScene> {
+        let image = decode(path).ok()?;
+        // Captions are drawn on the small picture, where they can be read.
+        let small = within(&image, SIDE);
+        let scale = small.width as f64 / image.width as f64;
+        let truths = truths.iter().map(|truth| DrawnBox {
+            bounds: scaled(truth.bounds, scale),
+            class: truth.class,
+            caption: self.names[truth.class].clone(),
+        });
+        let truths = truths.collect();
+        let found = found.iter().map(|found| DrawnBox {
+            bounds: scaled(found.bounds, scale),
+            class: found.class,
+            caption: format!("{} {:.2}", self.names[found.class], found.score),
+        });
+        let found = found.collect();
+        Some(JudgedScene {
+            truth: self.drawn(path, &small, truths),
+            found: self.drawn(path, &small, found),
+            missed,
+            wrong,
+        })
+    }
+
+    /// An image with the box of a doubt.
+    fn doubt(&mut self, path: &Path, doubt: &BoxDoubt) -> Option<PictureId> {
+        let image = decode(path).ok()?;
+        let small = within(&image, SIDE);
+        let drawn = DrawnBox {
+            bounds: scaled(doubt.bounds, small.width as f64 / image.width as f64),
+            class: doubt.label.or(doubt.found).unwrap_or_default(),
+            caption: String::new(),
+        };
+        Some(self.drawn(path, &small, vec![drawn]))
+    }
+
+    fn drawn(&mut self, path: &Path, image: &RgbImage, boxes: Vec<DrawnBox>) -> PictureId {
+        let mut image = image.clone();
         draw_boxes(&mut image, &boxes);
-        pictures.add(Picture::of(name(&sample.path, folder), &image))
-    };
-    Some(JudgedScene {
-        truth: drawn(truths.collect()),
-        found: drawn(found.collect()),
-        missed,
-        wrong,
-    })
+        let picture = Picture::of(name(path, self.folder), &image);
+        self.pictures.add(picture)
+    }
 }
 
-fn scaled(bounds: BoundingBox, by: f64) -> BoundingBox {
+fn scaled([left, top, right, bottom]: [f64; 4], by: f64) -> BoundingBox {
     BoundingBox {
-        left: bounds.left * by,
-        top: bounds.top * by,
-        right: bounds.right * by,
-        bottom: bounds.bottom * by,
+        left: left * by,
+        top: top * by,
+        right: right * by,
+        bottom: bottom * by,
     }
 }
 
@@ -173,36 +217,28 @@ fn scaled(bounds: BoundingBox, by: f64) -> BoundingBox {
 mod tests {
     use super::*;
 
-    fn bounds(left: f64) -> BoundingBox {
-        BoundingBox {
-            left,
-            top: 0.0,
-            right: left + 10.0,
-            bottom: 10.0,
-        }
-    }
-
     #[test]
     fn each_object_is_found_once() {
-        let object = |left, crowd| Object {
+        let bounds = |left: f64| [left, 0.0, left + 10.0, 10.0];
+        let truth = |left, crowd| Truth {
             class: 0,
             bounds: bounds(left),
             area: 100.0,
             crowd,
             difficult: false,
         };
-        let found = |left, class| FoundObject {
+        let found = |left, class| Detected {
             class,
             score: 0.9,
             bounds: bounds(left),
         };
-        let objects = [object(0.0, false), object(50.0, false), object(90.0, true)];
+        let truths = [truth(0.0, false), truth(50.0, false), truth(90.0, true)];
         // A second box on the first object, and one of another class on the second.
         let boxes = [found(1.0, 0), found(0.0, 0), found(50.0, 1)];
-        assert_eq!(errors(&objects, &boxes), (1, 2));
-        assert_eq!(errors(&objects, &[]), (2, 0));
+        assert_eq!(errors(&truths, &boxes), (1, 2));
+        assert_eq!(errors(&truths, &[]), (2, 0));
         assert_eq!(errors(&[], &[]), (0, 0));
         // A box in the crowd.
-        assert_eq!(errors(&objects, &[found(90.0, 0)]), (2, 0));
+        assert_eq!(errors(&truths, &[found(90.0, 0)]), (2, 0));
     }
 }

@@ -20,7 +20,7 @@ use warmstart_tasks::task::Task;
 
 use crate::run_data::RunData;
 
-pub use boxes::{JudgedScene, Scenes};
+pub use boxes::{DoubtfulBoxes, JudgedScene, Scenes};
 pub use classes::{Classes, JudgedImage, Overlay};
 pub use doubts::Doubts;
 pub use pictures::{Picture, PictureId, Pictures};
@@ -55,7 +55,7 @@ pub enum Judged {
     /// Of a classifier.
     Classes(Classes),
     /// Of a detector.
-    Scenes(Scenes),
+    Scenes(Box<Scenes>),
 }
 
 /// Gathers what there is to report of a run, with the kept model's answers on the run's validation images.
@@ -135,7 +135,7 @@ fn judge(report: &mut RunReport, workers: usize) -> Result<(), Error> {
             let lost = own.lost.len();
             let scenes = boxes::judge(detector, own.samples, workers, folder, pictures)?;
             report.lost = lost + scenes.unreadable;
-            report.judged = Some(Judged::Scenes(scenes));
+            report.judged = Some(Judged::Scenes(Box::new(scenes)));
         }
     }
     Ok(())
