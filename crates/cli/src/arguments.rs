@@ -15,6 +15,7 @@ mod rank;
 mod report;
 mod serve;
 mod train;
+mod views;
 mod weights;
 
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use choices::{DataSplit, Layout};
-use choices::{csv, image_size, json_lines, share, svg, text_path};
+use choices::{csv, image_size, json_file, json_lines, share, svg, text_path};
 pub use demo::Demo;
 pub use export::{Export, PreprocessingPlace};
 pub use initialization::InitCheck;
@@ -37,6 +38,7 @@ pub use rank::Rank;
 pub use report::{Compare, Report};
 pub use serve::Serve;
 pub use train::{LrFind, Plan, Resume, Runs, Train, TrainRun};
+pub use views::Views;
 pub use weights::{
     Inspect, Models, Weights, WeightsCommand, WeightsConvert, WeightsDiff, WeightsGet, WeightsList,
 };
@@ -110,8 +112,11 @@ Examples:
   warmstart eval runs/pets --data pets/test
   warmstart eval runs/pets --csv pets.csv --mistakes wrong/
   warmstart eval runs/street --data street/ --split test
+  warmstart eval runs/street --tile             small objects in large images
+  warmstart eval runs/street --coco-json results.json
 
-For a detector, it prints the metrics of COCO and of Pascal VOC.")]
+For a detector, it prints the metrics of COCO and of Pascal VOC, the confidence of
+the best F1, and what is found, missed and confused at it.")]
 pub struct Eval {
     /// Folder of a run, or a model file
     pub model: PathBuf,
@@ -133,6 +138,12 @@ pub struct Eval {
     /// folder must be empty or not exist
     #[arg(long, value_name = "DIR")]
     pub mistakes: Option<PathBuf>,
+    /// Detector: write what it finds as COCO's results, which pycocotools and FiftyOne read, with the ids of the data
+    /// set's annotations
+    #[arg(long, value_name = "FILE.json", value_parser = json_file)]
+    pub coco_json: Option<PathBuf>,
+    #[command(flatten)]
+    pub views: Views,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -148,6 +159,7 @@ Examples:
   warmstart predict runs/pets folder/ --csv pets.csv --top 1
   warmstart predict runs/street photos/ --draw found/       images with boxes
   warmstart predict runs/street photos/ --conf 0.5 --count  objects per class
+  warmstart predict runs/street photos/ --tile              small objects in large images
 
 A file that cannot be read does not keep the others: it has a line with an error,
 and the exit code is 1.")]
@@ -170,7 +182,8 @@ pub struct Predict {
     /// of the training images would be marked, each judged by all others
     #[arg(long)]
     pub unknown: bool,
-    /// Detector: lowest score of an object that is shown, 0 to 1 [default: 0.25]
+    /// Detector: lowest score of an object that is shown, 0 to 1 [default: where F1 was best on the validation images of
+    /// the model's run, else 0.25]
     #[arg(long, value_name = "SCORE", value_parser = share)]
     pub conf: Option<f32>,
     /// Detector: of two boxes of one class that overlap by more than this IoU, the one with the higher score is
@@ -189,6 +202,8 @@ pub struct Predict {
     #[arg(long)]
     pub count: bool,
     #[command(flatten)]
+    pub views: Views,
+    #[command(flatten)]
     pub threads: Threads,
 }
 
@@ -204,7 +219,7 @@ pub enum DataCommand {
     Check(DataCheck),
     /// Write a detection data set in another layout
     Convert(DataConvert),
-    /// List the images whose label the others speak against
+    /// List doubtful labels: of classes by the other images, of boxes by a detector that has not learned from them
     Labels(DataLabels),
 }
 

@@ -16,6 +16,8 @@ use common::{CLASSES, data, pretrained, small_run, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
+use warmstart_nn::initialization::Initialization;
+use warmstart_tasks::model_file::write_tensors;
 
 /// Names an interpreter with numpy, pillow, safetensors, torch, torchvision and timm.
 const PYTHON: &str = "WARMSTART_TORCH_PYTHON";
@@ -325,6 +327,53 @@ fn a_detector_is_exported_for_both() {
         let count = |line: &Value| line["predictions"].as_array().unwrap().len();
         assert_eq!(count(theirs), count(ours));
     }
+}
+
+/// A file of YOLOX-Nano for COCO with random values, as a tool that knows nothing of warmstart writes it.
+fn published_detector(file: &Path) {
+    let network = warmstart_recipe::architecture("yolox_nano").unwrap();
+    let mut infos = network.backbone_parameters();
+    infos.extend(network.detector(80).parameters());
+    let device = warmstart_nn::device();
+    let defaults = network.initialization();
+    let mut values = Initialization::default().parameters(&infos, &defaults, 1, &device);
+    // It takes pixels from 0 to 255, and nothing here has learned to make less of them.
+    let stem = "backbone.backbone.stem.conv.bn.running_var";
+    let shape = values.shape(stem);
+    values.insert_values(stem, &shape, vec![1e4; shape[0]], &device);
+    write_tensors(file, &values).unwrap();
+}
+
+#[test]
+fn a_published_detector_is_exported_without_any_training() {
+    let dir = tempfile::tempdir().unwrap();
+    let published = dir.path().join("yolox_nano.safetensors");
+    published_detector(&published);
+    let (folder, file) = (dir.path().join("torch"), dir.path().join("yolox.onnx"));
+    let output = export(&published)
+        .arg("--onnx")
+        .arg(&file)
+        .arg("--torch")
+        .arg(&folder)
+        .arg("--json")
+        .assert()
+        .success();
+    let result: Value = serde_json::from_slice(&output.get_output().stdout).unwrap();
+    assert_eq!(result["compared_on"], "noise");
+    let onnx = &result["onnx"];
+    assert_eq!(onnx["model"], "yolox_nano");
+    assert_eq!(onnx["classes"], 80);
+    let checked = &onnx["checked"]["network"];
+    assert_eq!(checked["same_class"], checked["images"]);
+    require_python(&folder);
+    let data = data(dir.path());
+    warmstart()
+        .arg("predict")
+        .arg(folder.join("model.safetensors"))
+        .arg(data.join("val/checker/100.png"))
+        .arg("--json")
+        .assert()
+        .success();
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod process;
 #[path = "common/server.rs"]
 mod server;
 
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpStream;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use common::{CLASSES, data, pictures, pretrained, warmstart};
+use image::DynamicImage;
 use predicates::prelude::*;
 use predicates::str::contains;
 use process::{signal, wait_until};
@@ -147,6 +149,68 @@ fn a_picture_that_cannot_be_decoded_has_an_error_of_its_own() {
             .unwrap()
             .contains("cannot decode picture")
     );
+}
+
+/// A picture in every kind of pixel that a PNG has; where there is transparency, its left half has some.
+fn in_every_kind_of_pixel(picture: &DynamicImage) -> Vec<(&'static str, DynamicImage)> {
+    let mut transparent = picture.to_rgba16();
+    let middle = transparent.width() / 2;
+    for (x, _, pixel) in transparent.enumerate_pixels_mut() {
+        if x < middle {
+            pixel.0[3] = u16::MAX / 3;
+        }
+    }
+    let transparent = DynamicImage::from(transparent);
+    vec![
+        ("grey-8", picture.to_luma8().into()),
+        ("grey-16", picture.to_luma16().into()),
+        ("grey-alpha-8", transparent.to_luma_alpha8().into()),
+        ("grey-alpha-16", transparent.to_luma_alpha16().into()),
+        ("colour-8", picture.to_rgb8().into()),
+        ("colour-16", picture.to_rgb16().into()),
+        ("colour-alpha-8", transparent.to_rgba8().into()),
+        ("colour-alpha-16", transparent),
+    ]
+}
+
+#[test]
+fn grey_deep_and_transparent_pictures_get_what_predict_prints() {
+    let dir = tempfile::tempdir().unwrap();
+    let Trained { model, pictures } = trained(dir.path());
+    let (_, bytes, of_colours) = &pictures[0];
+    let kinds = in_every_kind_of_pixel(&image::load_from_memory(bytes).unwrap());
+    let folder = dir.path().join("kinds");
+    fs::create_dir(&folder).unwrap();
+    for (name, picture) in &kinds {
+        picture.save(folder.join(format!("{name}.png"))).unwrap();
+    }
+    let printed = warmstart()
+        .arg("predict")
+        .arg(&model)
+        .arg(&folder)
+        .arg("--json")
+        .assert()
+        .success();
+    let printed = String::from_utf8(printed.get_output().stdout.clone()).unwrap();
+    let server = Server::start(&model);
+    let mut predictions = HashMap::new();
+    for line in printed.lines() {
+        let expected: Value = serde_json::from_str(line).unwrap();
+        let file = Path::new(expected["file"].as_str().unwrap());
+        let answer = server.predict("image/png", &fs::read(file).unwrap());
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let found = answer.json()["predictions"].clone();
+        assert_eq!(found, expected["predictions"], "{file:?}");
+        let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+        predictions.insert(name, found);
+    }
+    assert_eq!(predictions.len(), kinds.len());
+    // Eight bits more of the same colours are the same picture; without its colours, or in part transparent, it is not.
+    assert_eq!(&predictions["colour-8"], of_colours);
+    assert_eq!(&predictions["colour-16"], of_colours);
+    for other in ["grey-8", "colour-alpha-8"] {
+        assert_ne!(&predictions[other], of_colours, "{other}");
+    }
 }
 
 #[test]

@@ -1,14 +1,11 @@
-//! What a run does for a small data set: it looks at the images first, fits them, stops in time, balances
-//! classes and cross-validates.
+//! What a run does for a small data set: it looks at the images first, fits them, stops in time and balances classes.
 
 mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{
-    CLASSES, Said, data, metrics, outcome, pictures, pretrained, said, small_run, warmstart,
-};
+use common::{CLASSES, data, metrics, outcome, pictures, pretrained, said, small_run, warmstart};
 use image::{Rgb, RgbImage};
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -262,132 +259,6 @@ fn pictures_are_fitted_as_the_linear_probe_classifies_best() {
         eval(&cropped),
         json(cropped.join("summary.json"))["kept"]["value"]
     );
-}
-
-#[test]
-fn a_class_of_one_image_cannot_be_cross_validated() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = data(dir.path());
-    let out = dir.path().join("folds");
-    pictures(&data.join("train"), &["single"], 900, 1);
-    let recipe = small_run(&data, "none", &out);
-    warmstart()
-        .args(recipe)
-        .args(["--folds", "3"])
-        .assert()
-        .code(2)
-        .said(contains("class \"single\" has one image"))
-        .said(contains("data: 4 classes, 40 images to split into folds"));
-}
-
-#[test]
-fn a_cross_validation_has_a_run_for_each_fold_and_continues_where_it_was() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = data(dir.path());
-    let weights = pretrained(dir.path(), &data);
-    pictures(&data.join("test"), &CLASSES, 500, 2);
-    let out = dir.path().join("folds");
-    let cache = dir.path().join("cache");
-    let cache = cache.to_str().unwrap();
-    let flags = |folds: &str| -> Vec<String> {
-        let flags = [
-            "--folds",
-            folds,
-            "--head",
-            "linear",
-            "--freeze-epochs",
-            "2",
-            "--epochs",
-            "3",
-            "--cache",
-            cache,
-            "--fit",
-            "crop",
-        ];
-        flags.map(str::to_owned).into()
-    };
-    let train_folds = |flags: &[String]| {
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        train(&data, &weights, &out, &flags)
-    };
-    let said = train_folds(&flags("3"));
-    // 39 images, eight views of each: two epochs see two of them, in every fold those of 26 images.
-    assert!(
-        said.contains("0 of 312 for training and 0 of 39 for validation"),
-        "{said}"
-    );
-    assert!(said.contains("3 folds: top-1 accuracy"), "{said}");
-    let result = json(out.join("folds.json"));
-    let values: Vec<f64> = (1..=3)
-        .map(|fold| {
-            json(out.join(format!("fold-{fold}/summary.json")))["kept"]["value"]
-                .as_f64()
-                .unwrap()
-        })
-        .collect();
-    for fold in 1..=3 {
-        let summary = json(out.join(format!("fold-{fold}/summary.json")));
-        assert_eq!(summary["test"], Value::Null, "a test/ is left alone");
-    }
-    let mean = values.iter().sum::<f64>() / 3.0;
-    assert!((result["mean"].as_f64().unwrap() - mean).abs() < 1e-12);
-    // The second fold finds the features that the first has cached of their common images.
-    let found = said
-        .lines()
-        .filter(|line| line.contains("frozen features:"))
-        .nth(1)
-        .unwrap();
-    assert!(!found.contains(": 0 of 312"), "{found}");
-
-    fs::remove_dir_all(out.join("fold-2")).unwrap();
-    fs::remove_file(out.join("fold-3/summary.json")).unwrap();
-    let said = train_folds(&flags("3"));
-    assert!(
-        !said.contains("epoch 1/3 (freeze): train loss") || said.matches("epoch 1/3").count() == 1
-    );
-    assert_eq!(
-        json(out.join("folds.json")),
-        result,
-        "the same images, the same figures"
-    );
-
-    let resumed = warmstart().arg("resume").arg(&out).assert().code(2);
-    resumed.stderr(contains("is a cross-validation of several runs"));
-    let mut planned = small_run(&data, &weights, &out);
-    planned[0] = "plan";
-    planned.extend(["--folds", "3"]);
-    let planned = warmstart().args(planned).assert().code(2);
-    planned.stderr(contains("--folds is only for train"));
-
-    let again = |folds: &str| {
-        let arguments = small_run(&data, &weights, &out);
-        warmstart()
-            .args(arguments)
-            .args(flags(folds))
-            .assert()
-            .code(2)
-    };
-    again("4").stderr(contains(
-        "is not fold 1 of 4: give the same --folds as before",
-    ));
-    let mut arguments = small_run(&data, &weights, &out);
-    arguments.extend([
-        "--folds",
-        "3",
-        "--head",
-        "linear",
-        "--freeze-epochs",
-        "2",
-        "--epochs",
-        "4",
-        "--fit",
-        "crop",
-    ]);
-    let other = warmstart().args(arguments).assert().code(2);
-    other.stderr(contains(
-        "was requested with other options (phase thaw: epochs 1 → 2",
-    ));
-    again("1").stderr(contains("--folds is 1; it must be a number from 2 to 100"));
 }
 
 #[test]

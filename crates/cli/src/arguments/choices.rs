@@ -23,6 +23,11 @@ pub fn json_lines(text: &str) -> Result<PathBuf, String> {
     ending(text, "jsonl")
 }
 
+/// The path of a file with JSON.
+pub fn json_file(text: &str) -> Result<PathBuf, String> {
+    ending(text, "json")
+}
+
 /// The path of a page.
 pub fn html(text: &str) -> Result<PathBuf, String> {
     ending(text, "html")

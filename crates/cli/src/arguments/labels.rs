@@ -11,13 +11,18 @@ Examples:
   warmstart data labels runs/pets
   warmstart data labels runs/pets --top 50 --csv doubts.csv
   warmstart data labels pets/ --weights imagenet     without a run
+  warmstart data labels runs/street                  the boxes of a detector's validation images
 
 Each image is judged by a head that is solved on the features of all others. A
 label is doubtful if the image counts as one of another class: it is as sure of
-that class as the images with that label are on average. Nothing is changed.")]
+that class as the images with that label are on average.
+
+Boxes are judged by the kept model of the run on its validation images, or by the
+models of a cross-validation on all. Doubtful is what is found without a label or
+as another class, and a label where nothing is found. Nothing is changed.")]
 pub struct DataLabels {
-    /// Folder of a run with a ridge head, which has judged its training images; or a data set of classes, all images of
-    /// which are judged now
+    /// Folder of a run with a ridge head, which has judged its training images; a data set of classes, all images of
+    /// which are judged now; or the run or cross-validation of a detector
     #[arg(value_name = "RUN|DIR")]
     pub folder: PathBuf,
     /// For a data set: pretrained file or name of published weights [default: imagenet]

@@ -9,13 +9,13 @@ use warmstart_files::{shown, text};
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::classify::Classification;
 use warmstart_tasks::classify::classifier::{Classifier, TOP};
-use warmstart_tasks::detect::Detection;
-use warmstart_tasks::detect::detector::{Detector, LabelledScenes};
 use warmstart_tasks::kinds::Trained;
 use warmstart_workflows::run_data::{OwnImages, RunData, Seen};
 
+use super::eval_boxes::boxes;
 use super::eval_files::EvalFiles;
 use super::seen::warn_of_seen;
+use super::weights::fetch_detector;
 use super::{Failure, use_threads};
 use crate::arguments::Eval;
 use crate::printing::{json, line, lines, print_to_stderr};
@@ -23,72 +23,18 @@ use crate::progress::interval;
 
 pub fn eval(arguments: Eval) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
+    fetch_detector(&arguments.model)?;
     match Trained::load(&arguments.model)? {
         Trained::Classifier(classifier) => classes(&classifier, &arguments, workers),
         Trained::Detector(detector) => boxes(&detector, &arguments, workers),
     }
 }
 
-fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Failure> {
-    if arguments.mistakes.is_some() {
-        let what = "--mistakes sorts images by their one class, and this model is a detector";
-        let fix = "look at the objects that it finds with `warmstart predict --draw DIR`, or write them with --csv";
-        return Err(Problem::new(what).of_key(Key("mistakes")).fix(fix).into());
-    }
-    let split = split(arguments);
-    let classes = &detector.info.classes;
-    let run = RunData::beside(&arguments.model, Some(classes.len()))?;
-    let images = match (&arguments.data, &run) {
-        (Some(folder), _) => {
-            let recipe = run.as_ref().map(|run| &run.recipe);
-            detector.images(folder, split, recipe)?
-        }
-        (None, Some(run)) => LabelledScenes {
-            samples: own(run.images::<Detection>(split, classes)?),
-            unreadable: Vec::new(),
-        },
-        (None, None) => return Err(no_run(arguments)),
-    };
-    let source = Source::new(arguments, run, &images.samples)?;
-    source.print();
-    let mut files = EvalFiles::of_detector(arguments, classes)?;
-    let result = detector.evaluate(&images, workers, &mut |scene| files.add_scene(&scene))?;
-    let figures = &result.figures;
-    let (coco, voc) = (figures.coco(), figures.voc());
-    let mut out = stdout().lock();
-    if arguments.json {
-        let mut result = value!({
-            "images": result.images,
-            "unreadable": result.unreadable,
-            "coco": coco,
-            "voc": voc,
-            "classes": figures.per_class(),
-            "curves": figures.curves(0.5),
-        });
-        source.add_to(&mut result);
-        json(&mut out, &result)?;
-        return files.write();
-    }
-    for problem in &result.unreadable {
-        line(&mut out, format!("left out: {problem}"))?;
-    }
-    let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    let text = format!(
-        "{} images: mAP@[.5:.95] {}, mAP@.5 {}\n\n{}\n\n{}\n\nVOC mAP at 0.5: {} (all points), {} (11 points)",
-        result.images,
-        figure(coco.ap),
-        figure(coco.ap_50),
-        coco.table().trim_end(),
-        figures.class_table().trim_end(),
-        figure(voc.map_all_points),
-        figure(voc.map_11_points)
-    );
-    lines(&mut out, &text)?;
-    // After the figures, which a full disk does not take away.
-    files.write()
-}
-
 fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<(), Failure> {
+    let of_results = arguments.coco_json.as_ref().map(|_| "coco_json");
+    if let Some(flag) = arguments.views.given().or(of_results) {
+        return Err(of_detectors(flag));
+    }
     if arguments.split.is_some() && arguments.data.is_some() {
         let what = format!(
             "--split chooses among the run's own images, and {} of a classifier already names the folder of a split",
@@ -148,11 +94,22 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     files.write()
 }
 
-fn split(arguments: &Eval) -> SplitKind {
+/// The error for a flag, in a recipe's spelling, that says nothing to a classifier.
+pub fn of_detectors(flag: &'static str) -> Failure {
+    let what = format!(
+        "--{} is for detectors, and this model is a classifier",
+        flag.replace('_', "-")
+    );
+    Problem::new(what).of_key(Key(flag)).into()
+}
+
+/// The split that is evaluated.
+pub fn split(arguments: &Eval) -> SplitKind {
     arguments.split.map_or(SplitKind::Validation, Into::into)
 }
 
-fn no_run(arguments: &Eval) -> Failure {
+/// The error for a model without a run, and so without images of its own.
+pub fn no_run(arguments: &Eval) -> Failure {
     Problem::new("it is not in the folder of a run, so its validation images are unknown")
         .of_file(&arguments.model)
         .fix(format!("give {} DIR", Key::DATA))
@@ -160,7 +117,7 @@ fn no_run(arguments: &Eval) -> Failure {
 }
 
 /// The images that are left, after a note on the lost ones.
-fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
+pub fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
     if let Some(first) = images.lost.first() {
         print_to_stderr(format!(
             "note: {} of the run's {} images are missing, or have another size or label, and are left out: {first}{}",
@@ -173,7 +130,7 @@ fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
 }
 
 /// The source of the images of an evaluation.
-struct Source {
+pub struct Source {
     run: Option<RunData>,
     /// The split of the run's own images; `None` for others.
     own: Option<SplitKind>,
@@ -183,7 +140,11 @@ struct Source {
 }
 
 impl Source {
-    fn new<L>(
+    /// The source of the images that the arguments ask for.
+    ///
+    /// # Errors
+    /// If the recipe of a run that the model started from cannot be read.
+    pub fn new<L>(
         arguments: &Eval,
         run: Option<RunData>,
         samples: &[Sample<L>],
@@ -199,7 +160,7 @@ impl Source {
     }
 
     /// Prints, before any metric, where the images come from and whether the model has seen them.
-    fn print(&self) {
+    pub fn print(&self) {
         if let (Some(split), Some(run)) = (self.own, &self.run) {
             let what = split.adjective();
             let (run, data) = (shown(&run.run), shown(&run.recipe.data));
@@ -216,7 +177,8 @@ impl Source {
         }
     }
 
-    fn add_to(&self, result: &mut Value) {
+    /// Adds it to a result in JSON.
+    pub fn add_to(&self, result: &mut Value) {
         let own = self.own.zip(self.run.as_ref());
         result["own"] = own.map_or(
             Value::Null,

@@ -7,12 +7,14 @@ use warmstart_export::{Exported, OnnxRequest};
 use warmstart_files::shown;
 use warmstart_workflows::export::{ComparedOn, Outcome, Request};
 
+use super::weights::fetch_detector;
 use super::{Failure, use_threads};
 use crate::arguments::{Export, PreprocessingPlace};
 use crate::printing::{json, line};
 
 pub fn export(arguments: Export) -> Result<(), Failure> {
     use_threads(&arguments.threads)?;
+    fetch_detector(&arguments.model)?;
     let onnx = arguments.onnx.map(|path| OnnxRequest {
         path,
         preprocessing: arguments.preprocessing == PreprocessingPlace::Inside,

@@ -1,5 +1,6 @@
 //! `warmstart predict` with a detector.
 
+use std::io::{IsTerminal as _, stderr};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -7,14 +8,15 @@ use serde_json::json as value;
 use warmstart_files::{shown, text};
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::answer;
-use warmstart_tasks::detect::Selection;
 use warmstart_tasks::detect::detector::{Detector, FoundObject, FoundObjects};
+use warmstart_tasks::detect::{Search, Selection};
 
 use super::Failure;
 use super::found_pictures::FoundPictures;
 use super::prediction_table::{PredictionTable, Row};
 use super::predictions::{Predicted, Predictions, Unreadable};
 use crate::arguments::Predict;
+use crate::printing::print_to_stderr;
 
 pub fn find(
     detector: &Detector,
@@ -27,18 +29,27 @@ pub fn find(
         let what = "--unknown is for classifiers, and this model is a detector";
         return Err(Problem::new(what).of_key(Key("unknown")).into());
     }
-    let usual = Selection::PREDICTION;
+    let usual = detector.selection();
     let selection = Selection {
         confidence: arguments.conf.unwrap_or(usual.confidence),
         overlap: arguments.iou.unwrap_or(usual.overlap),
         boxes: arguments.top.map_or(usual.boxes, usize::from),
+        across_classes: arguments.views.across_classes(),
     };
+    let search = Search {
+        selection,
+        tile: arguments.views.tile(detector.info.preprocessing.crop),
+        flip: arguments.views.flip(),
+    };
+    if arguments.conf.is_none() && stderr().is_terminal() {
+        print_to_stderr(usual_confidence(detector, selection.confidence));
+    }
     let (draw, crop) = (arguments.draw.as_deref(), arguments.crop.as_deref());
     let mut pictures = FoundPictures::new(draw, crop, paths)?;
     let mut inputs = 0..;
     let classes = &detector.info.classes;
     let mut predictions = Predictions::new(paths.len(), arguments.json, table);
-    detector.predict(paths, workers, selection, &mut |found| {
+    detector.predict(paths, workers, search, &mut |found| {
         let FoundObjects { path, objects } = found;
         let number = inputs.next().expect("numbers do not end");
         let objects = match objects {
@@ -52,6 +63,15 @@ pub fn find(
         }
     })?;
     predictions.unreadable()
+}
+
+/// The lowest score that is shown, and why, in a line.
+fn usual_confidence(detector: &Detector, confidence: f32) -> String {
+    let why = match detector.info.confidence {
+        Some(_) => "where F1 was best on its validation images",
+        None => "the usual one: its best is not known",
+    };
+    format!("objects with a score of at least {confidence:.3}, {why}; --conf gives another")
 }
 
 fn predicted<'a>(

@@ -7,9 +7,11 @@ use warmstart_recipe::{Key, Problem};
 use warmstart_run::doubts::{Doubt, count, doubts_of, table};
 use warmstart_run::list::is_run;
 use warmstart_run::replace_file;
+use warmstart_workflows::box_labels::detector_runs;
 use warmstart_workflows::labels::Request;
 
 use super::Failure;
+use super::doubtful_boxes::doubtful_boxes;
 use super::eval_files::require_folder;
 use super::train::resources;
 use crate::arguments::DataLabels;
@@ -18,11 +20,16 @@ use crate::progress::{Output, Progress};
 use crate::text_table::rows;
 
 /// Labels that are printed unless another number is asked for.
-const SHOWN: usize = 20;
+pub const SHOWN: usize = 20;
 
 pub fn labels(arguments: DataLabels) -> Result<(), Failure> {
     if let Some(path) = &arguments.csv {
         require_folder(path)?;
+    }
+    let detectors = detector_runs(&arguments.folder);
+    if !detectors.is_empty() {
+        refuse_those_of_data_sets(&arguments)?;
+        return doubtful_boxes(&arguments, &detectors);
     }
     let doubts = doubts(&arguments)?;
     if let Some(path) = &arguments.csv {
@@ -70,22 +77,28 @@ fn row(doubt: &Doubt) -> [String; 4] {
     ]
 }
 
+/// Refuses flags that a run answers itself.
+fn refuse_those_of_data_sets(arguments: &DataLabels) -> Result<(), Failure> {
+    let of_data_sets = [
+        (Key::WEIGHTS, arguments.weights.is_some()),
+        (Key::MODEL, arguments.model.is_some()),
+        (Key::IMAGE_SIZE, arguments.image_size.is_some()),
+    ];
+    if let Some((key, _)) = of_data_sets.into_iter().find(|(_, given)| *given) {
+        let what = format!("{key} is for a data set, and this is a run, which has its own");
+        return Err(Problem::new(what)
+            .of_file(&arguments.folder)
+            .of_key(key)
+            .fix("leave it out, or give the folder of the data")
+            .into());
+    }
+    Ok(())
+}
+
 /// The doubts that a run has found, or those in a data set.
 fn doubts(arguments: &DataLabels) -> Result<Vec<Doubt>, Failure> {
     if is_run(&arguments.folder) {
-        let of_data_sets = [
-            (Key::WEIGHTS, arguments.weights.is_some()),
-            (Key::MODEL, arguments.model.is_some()),
-            (Key::IMAGE_SIZE, arguments.image_size.is_some()),
-        ];
-        if let Some((key, _)) = of_data_sets.into_iter().find(|(_, given)| *given) {
-            let what = format!("{key} is for a data set, and this is a run, which has its own");
-            return Err(Problem::new(what)
-                .of_file(&arguments.folder)
-                .of_key(key)
-                .fix("leave it out, or give the folder of the data")
-                .into());
-        }
+        refuse_those_of_data_sets(arguments)?;
         return Ok(doubts_of(&arguments.folder)?);
     }
     let request = Request {

@@ -1,9 +1,12 @@
 //! The commands, one file each: what a command calls and prints.
 
 pub mod cache;
+mod coco_results;
 pub mod data;
 pub mod demo;
+mod doubtful_boxes;
 pub mod eval;
+mod eval_boxes;
 mod eval_files;
 pub mod export;
 mod find;

@@ -35,13 +35,14 @@ fn lines(networks: &[Network], measured_on: Option<usize>) -> Vec<String> {
         "ms/image",
         "usual weights",
         "top-1",
+        "AP",
         "licence",
     ];
     let mut lines = rows(&head.map(str::to_owned), networks.iter().map(row));
     let records: usize = networks.iter().map(|network| network.weights.len()).sum();
     lines.push(format!(
-        "top-1: accuracy on ImageNet in percent, as published; –: not stated{}. All {records} published weights: \
-         warmstart weights list",
+        "top-1: accuracy on ImageNet, AP of a detector: on COCO, both in percent, as published; –: not stated{}. All \
+         {records} published weights: warmstart weights list",
         match measured_on {
             Some(1) => "; times on 1 thread".to_owned(),
             Some(threads) => format!("; times on {threads} threads"),
@@ -51,10 +52,12 @@ fn lines(networks: &[Network], measured_on: Option<usize>) -> Vec<String> {
     lines
 }
 
-fn row(network: &Network) -> [String; 8] {
+fn row(network: &Network) -> [String; 9] {
     let is_usual = |weights: &&Weights| weights.name == network.usual_weights;
     let usual = network.weights.iter().find(is_usual);
-    let top1 = usual.and_then(|weights| weights.top1);
+    let percent = |figure: Option<f64>| unknown(figure.map(|figure| format!("{figure:.1}")));
+    let top1 = percent(usual.and_then(|weights| weights.top1));
+    let ap = percent(usual.and_then(|weights| weights.ap));
     let license = usual.and_then(|weights| weights.license);
     [
         network.name.to_owned(),
@@ -63,7 +66,8 @@ fn row(network: &Network) -> [String; 8] {
         network.image_size.to_string(),
         unknown(network.milliseconds.map(|time| format!("{time:.1}"))),
         network.usual_weights.to_owned(),
-        unknown(top1.map(|top1| format!("{top1:.1}"))),
+        top1,
+        ap,
         unknown(license.map(str::to_owned)),
     ]
 }

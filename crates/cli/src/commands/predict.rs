@@ -14,12 +14,14 @@ use warmstart_tasks::kinds::Trained;
 
 use super::prediction_table::{PredictionTable, Row, write_table};
 use super::predictions::{Predicted, Predictions, Unreadable};
-use super::{Failure, find, use_threads};
+use super::weights::fetch_detector;
+use super::{Failure, eval, find, use_threads};
 use crate::arguments::Predict;
 use crate::printing::print_to_stderr;
 
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
+    fetch_detector(&arguments.model)?;
     let model = Trained::load(&arguments.model)?;
     if stderr().is_terminal() {
         print_to_stderr(model.line());
@@ -76,9 +78,10 @@ fn classify(
         ("crop", arguments.crop.is_some()),
         ("count", arguments.count),
     ];
-    if let Some((flag, _)) = of_detectors.into_iter().find(|(_, given)| *given) {
-        let what = format!("--{flag} is for detectors, and this model is a classifier");
-        return Err(Problem::new(what).of_key(Key(flag)).into());
+    let of_detectors = of_detectors.into_iter().find(|(_, given)| *given);
+    let flag = of_detectors.map(|(flag, _)| flag);
+    if let Some(flag) = flag.or(arguments.views.given()) {
+        return Err(eval::of_detectors(flag));
     }
     if arguments.unknown && !classifier.has_record() {
         let what =

@@ -7,6 +7,7 @@ use warmstart_recipe::{Key, Problem};
 use warmstart_run::stop::Stop;
 use warmstart_tasks::kinds::Trained;
 
+use super::weights::fetch_detector;
 use super::{Failure, use_threads};
 use crate::arguments::Serve;
 use crate::printing::{line, print_to_stderr};
@@ -14,6 +15,7 @@ use crate::signals::Signals;
 
 pub fn serve(arguments: &Serve) -> Result<(), Failure> {
     let readers = use_threads(&arguments.threads)?;
+    fetch_detector(&arguments.model)?;
     let model = Trained::load(&arguments.model)?;
     let (host, port) = (&arguments.host, arguments.port);
     let refused = |error: std::io::Error| {

@@ -41,6 +41,7 @@ fn list(arguments: &WeightsList) -> Result<(), Failure> {
         "model",
         "size",
         "top-1",
+        "AP",
         "licence",
         "publisher",
         "here",
@@ -51,7 +52,8 @@ fn list(arguments: &WeightsList) -> Result<(), Failure> {
     Ok(())
 }
 
-fn row(weights: &Weights) -> [String; 7] {
+fn row(weights: &Weights) -> [String; 8] {
+    let percent = |figure: Option<f64>| unknown(figure.map(|figure| format!("{figure:.1}")));
     [
         weights.name.to_owned(),
         weights.model.to_owned(),
@@ -60,7 +62,8 @@ fn row(weights: &Weights) -> [String; 7] {
                 .bytes
                 .map(|bytes| format!("{:.1} MB", bytes as f64 / 1e6)),
         ),
-        unknown(weights.top1.map(|top1| format!("{top1:.1}"))),
+        percent(weights.top1),
+        percent(weights.ap),
         unknown(weights.license.map(str::to_owned)),
         weights.library.to_owned(),
         if weights.path.is_some() { "yes" } else { "" }.to_owned(),
@@ -77,6 +80,16 @@ fn get(arguments: &WeightsGet) -> Result<(), Failure> {
         path = copied(&path, to)?;
     }
     Ok(line(&mut stdout(), shown(&path))?)
+}
+
+/// Fetches the file of a published detector that is named in place of a model; nothing for a path.
+pub fn fetch_detector(model: &Path) -> Result<(), Failure> {
+    let mut progress = Progress::new(Output::BesideResults);
+    let fetched = warmstart_workflows::named_weights::fetch_detector(model, &mut |event| {
+        progress.show(event);
+    });
+    progress.clear();
+    Ok(fetched?)
 }
 
 /// The copy of a file at a path that does not exist yet, or in a folder.

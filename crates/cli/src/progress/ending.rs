@@ -128,6 +128,7 @@ mod tests {
             metric: "top-1 accuracy".into(),
             value,
             interval: None,
+            confidence: None,
             kind: None,
         }
     }

@@ -1,0 +1,136 @@
+//! `warmstart eval` with a detector.
+
+use std::io::stdout;
+
+use serde_json::{Value, json as value};
+use warmstart_metrics::{AtConfidence, BestF1, FoundOfSize};
+use warmstart_recipe::{Key, Problem};
+use warmstart_tasks::detect::detector::{BoxEvaluation, Detector, LabelledScenes, MATCHING_IOU};
+use warmstart_tasks::detect::{Detection, Search, Selection};
+use warmstart_workflows::run_data::RunData;
+
+use super::Failure;
+use super::coco_results::CocoResults;
+use super::eval::{Source, no_run, own, split};
+use super::eval_files::EvalFiles;
+use crate::arguments::Eval;
+use crate::printing::{json, line, lines};
+
+pub fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Failure> {
+    if arguments.mistakes.is_some() {
+        let what = "--mistakes sorts images by their one class, and this model is a detector";
+        let fix = "look at the objects that it finds with `warmstart predict --draw DIR`, or write them with --csv";
+        return Err(Problem::new(what).of_key(Key("mistakes")).fix(fix).into());
+    }
+    let split = split(arguments);
+    let classes = &detector.info.classes;
+    let run = RunData::beside(&arguments.model, Some(classes.len()))?;
+    let own_data = run.as_ref().map(|run| run.recipe.data.clone());
+    let images = match (&arguments.data, &run) {
+        (Some(folder), _) => {
+            let recipe = run.as_ref().map(|run| &run.recipe);
+            detector.images(folder, split, recipe)?
+        }
+        (None, Some(run)) => LabelledScenes {
+            samples: own(run.images::<Detection>(split, classes)?),
+            unreadable: Vec::new(),
+        },
+        (None, None) => return Err(no_run(arguments)),
+    };
+    let source = Source::new(arguments, run, &images.samples)?;
+    source.print();
+    let mut files = EvalFiles::of_detector(arguments, classes)?;
+    let data = arguments.data.as_deref().or(own_data.as_deref());
+    let mut results = match (&arguments.coco_json, data) {
+        (Some(path), Some(data)) => {
+            let samples = &images.samples;
+            Some(CocoResults::new(path, (data, split), samples, classes)?)
+        }
+        (Some(_) | None, _) => None,
+    };
+    let search = Search {
+        selection: Selection {
+            across_classes: arguments.views.across_classes(),
+            ..Selection::EVALUATION
+        },
+        tile: arguments.views.tile(detector.info.preprocessing.crop),
+        flip: arguments.views.flip(),
+    };
+    let result = detector.evaluate(&images, workers, search, &mut |scene| {
+        files.add_scene(&scene);
+        if let Some(results) = &mut results {
+            results.add(&scene);
+        }
+    })?;
+    let mut out = stdout().lock();
+    if arguments.json {
+        let mut result = in_json(&result);
+        source.add_to(&mut result);
+        json(&mut out, &result)?;
+    } else {
+        for problem in &result.unreadable {
+            line(&mut out, format!("left out: {problem}"))?;
+        }
+        lines(&mut out, &in_words(&result))?;
+    }
+    // After the figures, which a full disk does not take away.
+    files.write()?;
+    results.map_or(Ok(()), CocoResults::write)
+}
+
+fn in_json(result: &BoxEvaluation) -> Value {
+    let figures = &result.figures;
+    let at: &AtConfidence = &result.at_confidence;
+    let of_size = |of: FoundOfSize| {
+        let figures = value!({"found": of.found, "truths": of.truths, "recall": of.recall()});
+        (of.size.to_owned(), figures)
+    };
+    let by_size: serde_json::Map<String, Value> = at.by_size().map(of_size).into_iter().collect();
+    value!({
+        "images": result.images,
+        "unreadable": result.unreadable,
+        "coco": figures.coco(),
+        "voc": figures.voc(),
+        "f1": figures.best_f1(),
+        "classes": figures.per_class(),
+        "confusion": {
+            "confidence": at.confidence(),
+            "iou": MATCHING_IOU,
+            "classes": at.classes(),
+            "counts": at.counts(),
+        },
+        "found_by_size": by_size,
+        "curves": figures.curves(0.5),
+    })
+}
+
+fn in_words(result: &BoxEvaluation) -> String {
+    let figures = &result.figures;
+    let at = &result.at_confidence;
+    let (coco, voc) = (figures.coco(), figures.voc());
+    let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    format!(
+        "{} images: mAP@[.5:.95] {}, mAP@.5 {}\n{}\n\n{}\n\n{}\n\n{}\n\n{}\n\n\
+         VOC mAP at 0.5: {} (all points), {} (11 points)",
+        result.images,
+        figure(coco.ap),
+        figure(coco.ap_50),
+        best_in_words(figures.best_f1()),
+        coco.table().trim_end(),
+        figures.class_table().trim_end(),
+        at.table(),
+        at.size_line(),
+        figure(voc.map_all_points),
+        figure(voc.map_11_points)
+    )
+}
+
+fn best_in_words(best: Option<BestF1>) -> String {
+    match best {
+        Some(best) => format!(
+            "best F1 at confidence {:.3}: {:.4} (precision {:.4}, recall {:.4}; means of the classes, IoU 0.5)",
+            best.confidence, best.f1, best.precision, best.recall
+        ),
+        None => "no object is found, at whatever confidence".to_owned(),
+    }
+}
