@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use warmstart_data::RgbImage;
 use warmstart_data::random::{Purpose, below, stream};
-use warmstart_recipe::{Error, Key, Problem, TaskKind};
-use warmstart_tasks::detect::Selection;
+use warmstart_recipe::{Error, Key, Problem};
 use warmstart_tasks::kinds::Trained;
 
 use crate::Agreement;
@@ -77,8 +76,7 @@ pub fn export_onnx(
     request: &OnnxRequest,
 ) -> Result<Exported, Error> {
     require_place(&request.path)?;
-    let task = trained.info().task;
-    let options = options(request, task)?;
+    let options = options(request, trained)?;
     let model = Model::read(source)?;
     let full = OnnxOptions {
         half: false,
@@ -108,25 +106,29 @@ pub fn export_onnx(
     write(&model, file, request, checked, half)
 }
 
-/// Settings of the graph.
-fn options(request: &OnnxRequest, task: TaskKind) -> Result<OnnxOptions, Error> {
+/// Settings of the graph. A detector selects what `predict` shows by default.
+fn options(request: &OnnxRequest, trained: &Trained) -> Result<OnnxOptions, Error> {
     let wrong = |flag: &'static str, of: &str, is: &str| {
         Problem::new(format!("--{flag} is for {of}, and this model is a {is}"))
             .of_key(Key(flag))
             .fix(format!("leave --{flag} out"))
     };
-    match task {
-        TaskKind::Classify if request.raw => Err(wrong("raw", "detectors", "classifier").into()),
-        TaskKind::Detect if request.logits => {
-            Err(wrong("logits", "classifiers", "detector").into())
+    let selection = match trained {
+        Trained::Classifier(_) if request.raw => {
+            return Err(wrong("raw", "detectors", "classifier").into());
         }
-        TaskKind::Classify | TaskKind::Detect => Ok(OnnxOptions {
-            preprocessing: request.preprocessing,
-            logits: request.logits,
-            selection: (!request.raw).then_some(Selection::PREDICTION),
-            half: request.half,
-        }),
-    }
+        Trained::Detector(_) if request.logits => {
+            return Err(wrong("logits", "classifiers", "detector").into());
+        }
+        Trained::Classifier(_) => None,
+        Trained::Detector(detector) => (!request.raw).then(|| detector.selection()),
+    };
+    Ok(OnnxOptions {
+        preprocessing: request.preprocessing,
+        logits: request.logits,
+        selection,
+        half: request.half,
+    })
 }
 
 /// Refuses a path that cannot become a file, before anything is computed.

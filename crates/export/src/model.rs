@@ -1,6 +1,6 @@
 //! A model file's network and parameters, as every kind of export reads them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use warmstart_models::{Architecture, Tapped, detector};
 use warmstart_nn::Parameters;
@@ -8,9 +8,12 @@ use warmstart_recipe::{Error, TaskKind, architecture};
 use warmstart_tasks::classify::frozen_top::FrozenTwin;
 use warmstart_tasks::classify::{Head, StoredModel, multi_head};
 use warmstart_tasks::model_file::{ModelInfo, complete_parameters};
+use warmstart_tasks::published::read_model;
 
 /// A trained model in parts.
 pub struct Model {
+    /// The file that it was read from.
+    pub file: PathBuf,
     /// Classes, preprocessing and the name of the network.
     pub info: ModelInfo,
     /// The network.
@@ -43,25 +46,26 @@ pub struct Classifier {
 
 /// A detector in parts.
 pub struct Detector {
-    /// The backbone up to its last tap.
+    /// The backbone up to its last tap, or to its neck if the network is a detector from the start.
     pub backbone: Architecture,
-    /// Neck and head.
+    /// What comes after it.
     pub head: detector::Detector,
     /// Every parameter.
     pub parameters: Parameters,
+    /// Whether its file is its publisher's, not one that warmstart wrote.
+    pub is_published: bool,
 }
 
 impl Model {
-    /// Reads a model file whose metadata were checked.
+    /// Reads a model by what a user gives: a file that warmstart wrote, the folder of a run, or a published detector by
+    /// its file or its name.
     ///
     /// # Errors
     /// If it cannot be read, or lacks a parameter.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let mut file = warmstart_weights::read(path)?;
-        let Some(info) = ModelInfo::of(&file)? else {
-            return Err(Error::model(path, "it has no metadata of warmstart")
-                .fix("give a model that warmstart trained"));
-        };
+    pub fn read(model: &Path) -> Result<Self, Error> {
+        let (mut file, info) = read_model(model)?;
+        let path = file.path.clone();
+        let is_published = file.metadata.as_ref().is_none_or(|own| own.is_null());
         let device = warmstart_nn::device();
         let architecture = architecture(&info.model)?;
         let classes = info.classes.len();
@@ -79,7 +83,7 @@ impl Model {
                     layers.iter().map(String::as_str).collect()
                 };
                 let tapped = Tapped::new(&architecture, &names)
-                    .map_err(|error| Error::model(path, error.to_string()))?;
+                    .map_err(|error| Error::model(&path, error.to_string()))?;
                 Network::Classifier(Box::new(Classifier {
                     tapped,
                     architecture,
@@ -91,8 +95,7 @@ impl Model {
             }
             TaskKind::Detect => {
                 let backbone = architecture.with_taps();
-                let channels = backbone.taps.map(|tap| backbone.channels_of(tap));
-                let head = detector::Detector::new(channels, classes);
+                let head = backbone.detector(classes);
                 let mut expected = backbone.backbone_parameters();
                 expected.extend(head.parameters());
                 let parameters = complete_parameters(&mut file, &expected, &device)?;
@@ -100,10 +103,15 @@ impl Model {
                     backbone,
                     head,
                     parameters,
+                    is_published,
                 }))
             }
         };
-        Ok(Self { info, network })
+        Ok(Self {
+            file: path,
+            info,
+            network,
+        })
     }
 
     /// Colours of a pixel that the network takes.

@@ -12,10 +12,15 @@ use common::{CLASSES, Kept, SIZE, model, picture, pictures};
 use serde_json::{Value, json};
 use warmstart_data::{Fit, Letterbox, RgbImage, save_picture};
 use warmstart_export::{OnnxRequest, export_onnx};
-use warmstart_tasks::detect::detector::{Detector, FoundObject};
+use warmstart_tasks::detect::detector::{Detector, FoundObject, PointPredictions};
 use warmstart_tasks::detect::{Selection, evaluation_pixels};
 use warmstart_tasks::kinds::Trained;
 
+/// Networks of each kind of detector: a light one on a classification network, and two that are detectors from the
+/// start.
+const SELECTING: [&str; 3] = ["mobilenet_v2", "rtmdet_tiny", "yolox_nano"];
+/// As above, for the outputs of all points.
+const RAW: [&str; 3] = ["resnet18", "rtmdet_tiny", "yolox_nano"];
 /// Pictures of the larger batch.
 const BATCH: usize = 7;
 /// Largest difference of a score and of a side of a box, in pixels, between warmstart and onnxruntime.
@@ -124,18 +129,6 @@ fn assert_same(expected: &[FoundObject], found: &[&Found], what: &str) {
 #[test]
 fn onnxruntime_finds_the_objects_that_predict_finds_in_single_pictures_and_in_batches() {
     let dir = tempfile::tempdir().unwrap();
-    let source = model(dir.path(), "mobilenet_v2", Kept::Detector, Fit::Letterbox);
-    let request = request(dir.path().join("detector.onnx"));
-    let trained = Trained::load(&source).unwrap();
-    let exported = export_onnx(&source, &trained, &pictures(), &request).unwrap();
-    assert!(
-        exported
-            .checked
-            .expect("the check is on")
-            .network
-            .is_close(SIZE)
-    );
-    let detector = detector(&source);
     let batch: Vec<RgbImage> = (0..BATCH).map(|number| picture(140, 90, number)).collect();
     let singles = pictures();
     let mut runs: Vec<Value> = singles
@@ -150,93 +143,116 @@ fn onnxruntime_finds_the_objects_that_predict_finds_in_single_pictures_and_in_ba
         })
         .collect();
     runs.push(run(dir.path(), "batch", &batch));
-    let jobs = json!({"jobs": [{"model": request.path, "runs": runs}]});
-    let answer = &python::answer("run_onnx.py", &jobs)["jobs"][0];
-    let mut objects = 0;
-    for (number, expected) in predicted(dir.path(), &detector, &singles)
-        .iter()
-        .enumerate()
-    {
-        let found = found(&answer["runs"][number]);
-        assert!(found.iter().all(|found| found.picture == 0));
-        assert_same(
-            expected,
-            &found.iter().collect::<Vec<_>>(),
-            &number.to_string(),
-        );
-        objects += expected.len();
+    let mut jobs = Vec::new();
+    let mut sources = Vec::new();
+    for name in SELECTING {
+        let source = model(dir.path(), name, Kept::Detector, Fit::Letterbox);
+        let request = request(dir.path().join(format!("{name}.onnx")));
+        let trained = Trained::load(&source).unwrap();
+        let exported = export_onnx(&source, &trained, &singles, &request).unwrap();
+        let network = exported.checked.expect("the check is on").network;
+        assert!(network.is_close(SIZE), "{name}: {network:?}");
+        jobs.push(json!({"model": request.path, "runs": runs}));
+        sources.push(source);
     }
-    assert!(objects > 10, "there is something to find: {objects}");
-    let all = found(&answer["runs"][singles.len()]);
-    assert!(all.is_sorted_by_key(|found| found.picture));
-    for (number, expected) in predicted(dir.path(), &detector, &batch).iter().enumerate() {
-        let of_picture: Vec<&Found> = all.iter().filter(|f| f.picture == number).collect();
-        assert_same(
-            expected,
-            &of_picture,
-            &format!("picture {number} of the batch"),
+    let answers = python::answer("run_onnx.py", &json!({"jobs": jobs}));
+    for (place, (name, source)) in SELECTING.into_iter().zip(sources).enumerate() {
+        let answer = &answers["jobs"][place];
+        let detector = detector(&source);
+        let mut objects = 0;
+        for (number, expected) in predicted(dir.path(), &detector, &singles)
+            .iter()
+            .enumerate()
+        {
+            let found = found(&answer["runs"][number]);
+            assert!(found.iter().all(|found| found.picture == 0));
+            assert_same(
+                expected,
+                &found.iter().collect::<Vec<_>>(),
+                &format!("{name}, picture {number}"),
+            );
+            objects += expected.len();
+        }
+        assert!(
+            objects > 10,
+            "{name} has something to find: {objects} objects"
         );
+        let all = found(&answer["runs"][singles.len()]);
+        assert!(all.is_sorted_by_key(|found| found.picture));
+        for (number, expected) in predicted(dir.path(), &detector, &batch).iter().enumerate() {
+            let of_picture: Vec<&Found> = all.iter().filter(|f| f.picture == number).collect();
+            assert_same(
+                expected,
+                &of_picture,
+                &format!("{name}, picture {number} of the batch"),
+            );
+        }
+        assert_eq!(
+            answer["outputs"],
+            json!([
+                ["boxes", "tensor(float)", ["found", 4]],
+                ["scores", "tensor(float)", ["found"]],
+                ["classes", "tensor(int64)", ["found"]],
+                ["images", "tensor(int64)", ["found"]],
+            ])
+        );
+        assert_eq!(answer["metadata"]["task"], "detect");
+        assert_eq!(answer["metadata"]["fit"], "letterbox");
     }
-    assert_eq!(
-        answer["outputs"],
-        json!([
-            ["boxes", "tensor(float)", ["found", 4]],
-            ["scores", "tensor(float)", ["found"]],
-            ["classes", "tensor(int64)", ["found"]],
-            ["images", "tensor(int64)", ["found"]],
-        ])
-    );
-    assert_eq!(answer["metadata"]["task"], "detect");
-    assert_eq!(answer["metadata"]["fit"], "letterbox");
 }
 
 #[test]
 fn without_suppression_every_point_is_in_the_outputs() {
     let dir = tempfile::tempdir().unwrap();
-    let source = model(dir.path(), "resnet18", Kept::Detector, Fit::Letterbox);
-    let inside = OnnxRequest {
-        raw: true,
-        ..request(dir.path().join("inside.onnx"))
-    };
-    let outside = OnnxRequest {
-        preprocessing: false,
-        path: dir.path().join("outside.onnx"),
-        ..inside.clone()
-    };
-    let trained = Trained::load(&source).unwrap();
-    for request in [&inside, &outside] {
-        export_onnx(&source, &trained, &pictures(), request).unwrap();
-    }
-    assert!(dir.path().join("outside.preprocessing.json").exists());
-    let detector = detector(&source);
     let picture = picture(140, 90, 3);
-    let pixels = evaluation_pixels(&picture, &detector.info.preprocessing);
-    let plane = |channel| pixels.iter().skip(channel).step_by(3).copied();
-    let input: Vec<f32> = (0..3).flat_map(plane).collect();
-    let path = dir.path().join("input");
-    fs::write(
-        &path,
-        input
-            .iter()
-            .flat_map(|v| v.to_le_bytes())
-            .collect::<Vec<u8>>(),
-    )
-    .unwrap();
-    let prepared = json!({"input": path, "type": "float32", "shape": [1, 3, SIZE, SIZE]});
     let pixels_run = run(dir.path(), "pixels", std::slice::from_ref(&picture));
-    let jobs = json!({"jobs": [
-        {"model": inside.path, "runs": [pixels_run]},
-        {"model": outside.path, "runs": [prepared]},
-    ]});
-    let answers = python::answer("run_onnx.py", &jobs);
-    let expected = detector.points(&[&pixels]).swap_remove(0);
+    let mut jobs = Vec::new();
+    let mut expectations = Vec::new();
+    for name in RAW {
+        let source = model(dir.path(), name, Kept::Detector, Fit::Letterbox);
+        let inside = OnnxRequest {
+            raw: true,
+            ..request(dir.path().join(format!("{name}-inside.onnx")))
+        };
+        let outside = OnnxRequest {
+            preprocessing: false,
+            path: dir.path().join(format!("{name}-outside.onnx")),
+            ..inside.clone()
+        };
+        let trained = Trained::load(&source).unwrap();
+        for request in [&inside, &outside] {
+            export_onnx(&source, &trained, &pictures(), request).unwrap();
+        }
+        let beside = format!("{name}-outside.preprocessing.json");
+        assert!(dir.path().join(beside).exists());
+        let detector = detector(&source);
+        let pixels = evaluation_pixels(&picture, &detector.info.preprocessing);
+        let plane = |channel| pixels.iter().skip(channel).step_by(3).copied();
+        let input: Vec<f32> = (0..3).flat_map(plane).collect();
+        let path = dir.path().join(format!("{name}-input"));
+        let bytes: Vec<u8> = input.iter().flat_map(|v| v.to_le_bytes()).collect();
+        fs::write(&path, bytes).unwrap();
+        let prepared = json!({"input": path, "type": "float32", "shape": [1, 3, SIZE, SIZE]});
+        jobs.push(json!({"model": inside.path, "runs": [pixels_run]}));
+        jobs.push(json!({"model": outside.path, "runs": [prepared]}));
+        expectations.push(detector.points(&[&pixels]).swap_remove(0));
+    }
+    let answers = python::answer("run_onnx.py", &json!({"jobs": jobs}));
+    let answers = answers["jobs"].as_array().unwrap();
+    for (answers, expected) in answers.chunks(2).zip(&expectations) {
+        assert_is_every_point(answers, expected, &picture);
+    }
+}
+
+/// `answers` are those of a file with its preprocessing inside, and of one with it outside.
+fn assert_is_every_point(answers: &[Value], expected: &PointPredictions, picture: &RgbImage) {
     let points = expected.boxes.len();
-    let values = |job: usize, name: &str| -> Vec<Vec<Vec<f32>>> {
-        serde_json::from_value(answers["jobs"][job]["runs"][0][name].clone()).unwrap()
+    let values = |file: usize, name: &str| -> Vec<Vec<Vec<f32>>> {
+        serde_json::from_value(answers[file]["runs"][0][name].clone()).unwrap()
     };
     let letterbox = Letterbox::new(picture.width, picture.height, SIZE);
-    for (job, tolerance) in [(0, SCORE as f32), (1, 1e-3)] {
-        let scores = &values(job, "scores")[0];
+    for (file, tolerance) in [(0, SCORE as f32), (1, 1e-3)] {
+        let scores = &values(file, "scores")[0];
         assert_eq!((scores.len(), scores[0].len()), (points, CLASSES.len()));
         for (expected, found) in expected.scores.iter().zip(scores.iter().flatten()) {
             assert!(
@@ -245,7 +261,7 @@ fn without_suppression_every_point_is_in_the_outputs() {
             );
         }
     }
-    let [inside, outside] = [0, 1].map(|job| values(job, "boxes").swap_remove(0));
+    let [inside, outside] = [0, 1].map(|file| values(file, "boxes").swap_remove(0));
     for (point, expected) in expected.boxes.iter().enumerate() {
         for (expected, found) in expected.iter().zip(&outside[point]) {
             assert!((expected - found).abs() <= 1e-3 * (1.0 + expected.abs()));

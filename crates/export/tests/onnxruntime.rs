@@ -85,7 +85,7 @@ fn largest_difference(expected: &[Vec<f32>], found: &Value) -> f64 {
 }
 
 /// The structures: a network of each kind of layer, and every kind of model that training keeps.
-const STRUCTURES: [(&str, Kept, Fit); 12] = [
+const STRUCTURES: [(&str, Kept, Fit); 13] = [
     ("mobilenet_v2", Kept::Plain, Fit::Crop),
     ("mobilenet_v3_small", Kept::Plain, Fit::Squash),
     ("mobilenetv4_conv_small", Kept::Plain, Fit::Letterbox),
@@ -93,6 +93,7 @@ const STRUCTURES: [(&str, Kept, Fit); 12] = [
     ("efficientnet_lite0", Kept::SeveralLayers, Fit::Letterbox),
     ("tf_efficientnet_lite0.in1k", Kept::Plain, Fit::Crop),
     ("resnet18", Kept::Plain, Fit::Squash),
+    ("cspnext_tiny", Kept::SeveralLayers, Fit::Crop),
     ("resnet18d", Kept::Mean, Fit::Crop),
     ("mobilenet_v2", Kept::SeveralLayers, Fit::Crop),
     ("mobilenet_v2", Kept::Mean, Fit::Letterbox),

@@ -73,3 +73,59 @@ async fn accept(listener: TcpListener, routes: Router, stop: &AtomicBool) -> io:
     let _ = timeout(STOP_TIME, open.shutdown()).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read as _, Write as _};
+    use std::net::TcpStream;
+    use std::thread;
+
+    use super::*;
+
+    /// Patience with a connection, on the real clock.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// Stops the server when its client is done, whatever happened to it.
+    struct Stops(Arc<AtomicBool>);
+
+    impl Drop for Stops {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_client_that_does_not_finish_its_head_is_cut_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stops = Stops(Arc::clone(&stop));
+        let client = thread::spawn(move || {
+            let _stops = stops;
+            ["GET /healthz HTTP/1.1\r\nHost", ""].map(|head| {
+                let mut stream = TcpStream::connect(address).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                // It may be cut off by then.
+                let _ = stream.write_all(head.as_bytes());
+                let mut answer = String::new();
+                let end = stream.read_to_string(&mut answer);
+                (answer, end.map_err(|error| error.kind()))
+            })
+        });
+        // Its clock runs ahead whenever there is nothing else to do.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime
+            .block_on(accept(listener, Router::new(), &stop))
+            .unwrap();
+        for (answer, end) in client.join().unwrap() {
+            assert!(!answer.contains("200"), "{answer}");
+            let is_open = [ErrorKind::WouldBlock, ErrorKind::TimedOut].map(Err);
+            assert!(!is_open.contains(&end), "it is not cut off: {end:?}");
+        }
+    }
+}

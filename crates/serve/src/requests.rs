@@ -125,3 +125,129 @@ impl IntoResponse for Refusal {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use axum::body::Body;
+    use bytes::Bytes;
+    use crossbeam_channel::Receiver;
+    use http_body_util::BodyExt as _;
+    use hyper::body::Frame;
+    use hyper::service::Service as _;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::limits::{BODY_BYTES, BODY_TIME};
+    use crate::queue::Waiting;
+
+    /// A part of a body.
+    const PART: usize = 1 << 20;
+
+    /// A body of so many parts, whose client then sends nothing more and does not end it, or ends it.
+    struct Parts {
+        left: usize,
+        ends: bool,
+    }
+
+    impl hyper::body::Body for Parts {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            if self.left > 0 {
+                self.left -= 1;
+                let part = Bytes::from_static(&[0; PART]);
+                return Poll::Ready(Some(Ok(Frame::data(part))));
+            }
+            if self.ends {
+                Poll::Ready(None)
+            } else {
+                Poll::Pending
+            }
+        }
+    }
+
+    /// A server, and the end of its queue that the network would take pictures from.
+    fn server() -> (TowerToHyperService<Router>, Receiver<Waiting>) {
+        let (queue, taken) = Queue::new();
+        let routes = routes(Service::new(queue, json!({"status": "ok"})));
+        (TowerToHyperService::new(routes), taken)
+    }
+
+    fn sent(body: Body) -> Request {
+        let request = axum::http::Request::post("/predict");
+        request.body(body).unwrap()
+    }
+
+    /// The error of a response, and whether it says when to try again.
+    async fn refused(response: Response, status: StatusCode) -> (String, bool) {
+        assert_eq!(response.status(), status);
+        let tries_again = response.headers().contains_key(RETRY_AFTER);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        (body["error"].as_str().unwrap().to_owned(), tries_again)
+    }
+
+    fn assert_took(time: Duration, started: Instant) {
+        let taken = started.elapsed();
+        let about = time..time + Duration::from_secs(1);
+        assert!(about.contains(&taken), "{taken:?} is not {time:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_end_is_refused_after_its_time() {
+        let (server, taken) = server();
+        let started = Instant::now();
+        for left in [0, 3] {
+            let body = Body::new(Parts { left, ends: false });
+            let response = server.call(sent(body)).await.unwrap();
+            let (error, _) = refused(response, StatusCode::REQUEST_TIMEOUT).await;
+            assert_eq!(error, "the body took longer than 30 seconds");
+        }
+        assert_took(2 * BODY_TIME, started);
+        assert!(taken.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_come_is_given_up_after_its_time() {
+        let (server, taken) = server();
+        let started = Instant::now();
+        let response = server.call(sent(Body::from("a picture"))).await.unwrap();
+        let (error, tries_again) = refused(response, StatusCode::SERVICE_UNAVAILABLE).await;
+        assert!(error.contains("took longer than 60 seconds"), "{error}");
+        assert!(tries_again);
+        assert_took(ANSWER_TIME, started);
+        // Nobody waits for it any more, and the network leaves it out.
+        assert!(taken.recv().unwrap().caller.is_gone());
+    }
+
+    #[tokio::test]
+    async fn a_picture_that_the_model_fails_on_is_an_error_of_the_server() {
+        let (server, taken) = server();
+        let network = std::thread::spawn(move || drop(taken.recv()));
+        let response = server.call(sent(Body::from("a picture"))).await.unwrap();
+        let (error, _) = refused(response, StatusCode::INTERNAL_SERVER_ERROR).await;
+        assert!(error.contains("report this as a bug"), "{error}");
+        network.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_tell_its_length_is_limited_as_well() {
+        let (server, _taken) = server();
+        let left = BODY_BYTES / PART + 1;
+        let body = Body::new(Parts { left, ends: true });
+        let response = server.call(sent(body)).await.unwrap();
+        let (error, tries_again) = refused(response, StatusCode::PAYLOAD_TOO_LARGE).await;
+        assert!(error.contains("larger than 64 MiB"), "{error}");
+        assert!(!tries_again);
+    }
+}

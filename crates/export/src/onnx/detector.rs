@@ -1,7 +1,8 @@
 //! A detector as ONNX nodes: backbone, neck, head, and the choice of boxes.
 
-use warmstart_models::detector::STRIDES;
-use warmstart_tasks::detect::{LARGEST_LOGARITHM, Selection, points};
+use warmstart_models::Architecture;
+use warmstart_models::detector::{Coding, STRIDES};
+use warmstart_tasks::detect::{LARGEST_LOGARITHM, Point, Selection, points};
 
 use super::builder::{Dim, Element, GraphBuilder, Port, Scalar, integer, integers};
 use super::network::{Map, Scope, layers};
@@ -98,26 +99,55 @@ pub fn nodes(
         prefix: "",
         parameters: &detector.parameters,
     };
-    let size = input.shape[0];
-    let mut features = Vec::new();
-    let mut x = input;
-    let taps = &detector.backbone.taps;
-    for (index, stage) in detector.backbone.stages.iter().enumerate() {
-        x = layers(builder, scope, stage.graph(), &[x]).swap_remove(0);
-        if taps.contains(&index) {
-            features.push(x.clone());
-        }
-    }
-    let mut maps = layers(builder, scope, detector.head.graph(), &features);
-    let boxes = maps.split_off(STRIDES.len());
-    let logits = of_points(builder, "points/logits", &maps);
-    let (input, output) = ([&*logits], [POINT_SCORES]);
-    builder.named_node("Sigmoid", POINT_SCORES, &input, &output, Vec::new());
-    decode(builder, &boxes, size);
+    let points = points(input.shape[0], detector.head.coding());
+    let features = features(builder, scope, &detector.backbone, input);
+    let maps = layers(builder, scope, detector.head.graph(), &features);
+    let (classes, others) = maps.split_at(STRIDES.len());
+    let (boxes, objectness) = others.split_at(STRIDES.len());
+    scores(builder, classes, objectness);
+    decode(builder, boxes, &points, detector.head.coding());
     match selection {
         None => raw(builder, placement),
         Some(selection) => selected(builder, placement, selection),
     }
+}
+
+/// The maps that a detector's head works on: those of the taps, or what the neck of the network makes of them.
+fn features(
+    builder: &mut GraphBuilder,
+    scope: Scope,
+    backbone: &Architecture,
+    input: Map,
+) -> Vec<Map> {
+    let mut taken = Vec::new();
+    let mut last = input;
+    for (index, stage) in backbone.stages.iter().enumerate() {
+        let graph = stage.graph();
+        // A neck is the last stage.
+        if graph.inputs() > 1 {
+            return layers(builder, scope, graph, &taken);
+        }
+        last = layers(builder, scope, graph, &[last]).swap_remove(0);
+        if backbone.taps.contains(&index) {
+            taken.push(last.clone());
+        }
+    }
+    taken
+}
+
+/// The scores of all points: of each class, times that of there being an object where the network predicts it.
+fn scores(builder: &mut GraphBuilder, classes: &[Map], objectness: &[Map]) {
+    let logits = of_points(builder, "points/logits", classes);
+    if objectness.is_empty() {
+        let (input, output) = ([&*logits], [POINT_SCORES]);
+        builder.named_node("Sigmoid", POINT_SCORES, &input, &output, Vec::new());
+        return;
+    }
+    let classes = builder.node("Sigmoid", "points/classes", &[&logits], Vec::new());
+    let logits = of_points(builder, "points/objectness", objectness);
+    let objects = builder.node("Sigmoid", "points/objects", &[&logits], Vec::new());
+    let inputs = [&*classes, &objects];
+    builder.named_node("Mul", POINT_SCORES, &inputs, &[POINT_SCORES], Vec::new());
 }
 
 /// Maps of several strides as `[batch, values, points]`.
@@ -138,25 +168,70 @@ fn of_points(builder: &mut GraphBuilder, name: &str, maps: &[Map]) -> String {
 }
 
 /// The boxes of all points in pixels of the network's input, as `tasks::detect::Point::decode` has them.
-fn decode(builder: &mut GraphBuilder, maps: &[Map], size: usize) {
-    let logarithms = of_points(builder, "points/logarithms", maps);
+fn decode(builder: &mut GraphBuilder, maps: &[Map], points: &[Point], coding: Coding) {
+    let values = of_points(builder, "points/values", maps);
     let by_point = vec![integers("perm", &[0, 2, 1])];
-    let logarithms = builder.node("Transpose", "points/sides", &[&logarithms], by_point);
+    let values = builder.node("Transpose", "points/sides", &[&values], by_point);
+    match coding {
+        Coding::Logarithms => {
+            let distances = exponentials(builder, "points/distances", &values);
+            around_points(builder, points, &distances);
+        }
+        Coding::Distances => around_points(builder, points, &values),
+        Coding::Centers => around_centers(builder, points, &values),
+    }
+}
+
+/// The exponentials of logarithms that are bounded.
+fn exponentials(builder: &mut GraphBuilder, name: &str, logarithms: &str) -> String {
     let most = builder.scalar("points/most", Scalar::Float(LARGEST_LOGARITHM));
-    let bounded = builder.node("Min", "points/bounded", &[&logarithms, &most], Vec::new());
-    let distances = builder.node("Exp", "points/distances", &[&bounded], Vec::new());
-    let (mut centers, mut outward) = (Vec::new(), Vec::new());
-    let points = points(size);
-    for point in &points {
-        centers.extend([point.x, point.y, point.x, point.y]);
+    let bounded = builder.node("Min", "points/bounded", &[logarithms, &most], Vec::new());
+    builder.node("Exp", name, &[&bounded], Vec::new())
+}
+
+/// Boxes from the distances of their sides from the points, in strides: `[batch, points, 4]`.
+fn around_points(builder: &mut GraphBuilder, points: &[Point], distances: &str) {
+    let (mut places, mut outward) = (Vec::new(), Vec::new());
+    for point in points {
+        places.extend([point.x, point.y, point.x, point.y]);
         outward.extend([-point.stride, -point.stride, point.stride, point.stride]);
     }
     let shape = [1, points.len(), 4];
-    let centers = builder.floats(&["points/centers"], &shape, &centers);
+    let places = builder.floats(&["points/places"], &shape, &places);
     let outward = builder.floats(&["points/outward"], &shape, &outward);
-    let offsets = builder.node("Mul", "points/offsets", &[&distances, &outward], Vec::new());
-    let inputs = [&*centers, &offsets];
+    let offsets = builder.node("Mul", "points/offsets", &[distances, &outward], Vec::new());
+    let inputs = [&*places, &offsets];
     builder.named_node("Add", POINT_BOXES, &inputs, &[POINT_BOXES], Vec::new());
+}
+
+/// Boxes from the places of their centres and the logarithms of their sizes, in strides: `[batch, points, 4]`.
+fn around_centers(builder: &mut GraphBuilder, points: &[Point], values: &str) {
+    let count = points.len();
+    let places: Vec<f32> = points.iter().flat_map(|point| [point.x, point.y]).collect();
+    let strides: Vec<f32> = points.iter().map(|point| point.stride).collect();
+    let halves: Vec<f32> = strides.iter().map(|stride| stride / 2.0).collect();
+    let places = builder.floats(&["points/places"], &[1, count, 2], &places);
+    let strides = builder.floats(&["points/strides"], &[1, count, 1], &strides);
+    let halves = builder.floats(&["points/half_strides"], &[1, count, 1], &halves);
+    let [none, two, four] =
+        [0, 2, 4].map(|place| builder.integers(&format!("points/values/{place}"), &[place]));
+    let part = |builder: &mut GraphBuilder, name: &str, [from, to]: [&str; 2]| {
+        // The axis of the values has the number two.
+        builder.node("Slice", name, &[values, from, to, &two], Vec::new())
+    };
+    let offsets = part(builder, "points/offsets", [&none, &two]);
+    let logarithms = part(builder, "points/logarithms", [&two, &four]);
+    let node = |builder: &mut GraphBuilder, operator: &str, name: &str, inputs: [&str; 2]| {
+        builder.node(operator, &format!("points/{name}"), &inputs, Vec::new())
+    };
+    let moved = node(builder, "Mul", "moved", [&offsets, &strides]);
+    let centers = node(builder, "Add", "centers", [&places, &moved]);
+    let sizes = exponentials(builder, "points/sizes", &logarithms);
+    let reach = node(builder, "Mul", "reach", [&sizes, &halves]);
+    let first = node(builder, "Sub", "first", [&centers, &reach]);
+    let last = node(builder, "Add", "last", [&centers, &reach]);
+    let (inputs, along) = ([&*first, &last], vec![integer("axis", 2)]);
+    builder.named_node("Concat", POINT_BOXES, &inputs, &[POINT_BOXES], along);
 }
 
 fn raw(builder: &mut GraphBuilder, placement: Option<Placement>) {

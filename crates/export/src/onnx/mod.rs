@@ -29,7 +29,7 @@ pub struct OnnxOptions {
     pub preprocessing: bool,
     /// Whether a classifier's outputs are logits instead of probabilities.
     pub logits: bool,
-    /// The boxes that a detector selects; with `None`, its outputs are those of all points.
+    /// The boxes that a detector selects, within each class; with `None`, its outputs are those of all points.
     pub selection: Option<Selection>,
     /// Whether weights are stored in 16 bits.
     pub half: bool,
@@ -91,7 +91,7 @@ pub fn build(model: &Model, options: OnnxOptions, facts: &[(String, String)]) ->
         }
         Network::Detector(parts) => {
             detector::nodes(&mut builder, parts, input, placement, options.selection);
-            let points = detect::points(size).len();
+            let points = detect::points(size, parts.head.coding()).len();
             let outputs = detector::ports(options.selection.is_none(), points, classes);
             (outputs, detector::network_ports(points, classes))
         }
@@ -101,7 +101,7 @@ pub fn build(model: &Model, options: OnnxOptions, facts: &[(String, String)]) ->
         ir_version: IR_VERSION,
         producer_name: "warmstart".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
-        doc_string: format!("{} trained by warmstart", info.model),
+        doc_string: format!("{}, exported by warmstart", info.model),
         graph: Some(graph),
         opset_import: vec![OperatorSetIdProto {
             domain: String::new(),

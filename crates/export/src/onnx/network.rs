@@ -1,7 +1,9 @@
 //! The layers of a network as ONNX nodes. Values are `[batch, channels, height, width]`, as ONNX's convolutions want
 //! them; batch norms are folded into the convolutions in front of them.
 
-use warmstart_nn::layers::{Branch, Layer, Shape, Shortcut, SqueezeExcite, folded_values};
+use warmstart_nn::layers::{
+    Branch, ChannelAttention, Layer, Shape, Shortcut, SqueezeExcite, folded_values,
+};
 use warmstart_nn::ops::PoolSpec;
 use warmstart_nn::{Activation, Graph, Parameters, Unit, Value};
 
@@ -80,6 +82,7 @@ fn layer(builder: &mut GraphBuilder, scope: Scope, layer: &Layer, inputs: &[Map]
         }
         Layer::GlobalAverage(_) => global_average(builder, input),
         Layer::SqueezeExcite(layer) => squeeze_excite(builder, scope, layer, input),
+        Layer::ChannelAttention(layer) => channel_attention(builder, scope, layer, input),
         Layer::Linear(layer) => pointwise(
             builder,
             scope,
@@ -103,7 +106,40 @@ fn layer(builder: &mut GraphBuilder, scope: Scope, layer: &Layer, inputs: &[Map]
             let name = format!("{}/concatenate", input.name);
             builder.node("Concat", &name, &names, vec![integer("axis", 1)])
         }
+        Layer::Add(_) => {
+            let names: Vec<&str> = inputs.iter().map(|map| map.name.as_str()).collect();
+            let name = format!("{}/add", input.name);
+            builder.node("Add", &name, &names, Vec::new())
+        }
+        Layer::ReverseChannels(_) => reverse_channels(builder, input),
+        Layer::SpaceToDepth(_) => space_to_depth(builder, input),
     }
+}
+
+fn reverse_channels(builder: &mut GraphBuilder, input: &Map) -> String {
+    let [_, _, channels] = input.shape;
+    let order: Vec<i64> = (0..channels as i64).rev().collect();
+    let order = builder.integers("channels/reversed", &order);
+    let name = format!("{}/reverse_channels", input.name);
+    let along = vec![integer("axis", 1)];
+    builder.node("Gather", &name, &[&input.name, &order], along)
+}
+
+/// ONNX's own `SpaceToDepth` takes the pixels of a block row by row; here they are taken column by column.
+fn space_to_depth(builder: &mut GraphBuilder, input: &Map) -> String {
+    let named = |part: &str| format!("{}/{part}", input.name);
+    let [height, width, channels] = input.shape.map(|length| length as i64);
+    let (rows, columns) = (height / 2, width / 2);
+    let shape = [0, channels, rows, 2, columns, 2];
+    let shape = builder.integers("blocks/shape", &shape);
+    let inputs = [&*input.name, &shape];
+    let blocks = builder.node("Reshape", &named("blocks"), &inputs, Vec::new());
+    let columns_first = vec![integers("perm", &[0, 5, 3, 1, 2, 4])];
+    let name = named("columns_first");
+    let blocks = builder.node("Transpose", &name, &[&blocks], columns_first);
+    let shape = builder.integers("blocks/depth", &[0, 4 * channels, rows, columns]);
+    let name = named("space_to_depth");
+    builder.node("Reshape", &name, &[&blocks, &shape], Vec::new())
 }
 
 /// The mean over the image, `[batch, channels, 1, 1]`.
@@ -204,8 +240,29 @@ fn squeeze_excite(
     let few = pointwise(builder, scope, reduce, few, *activation, &mean);
     let all = [*channels, *reduced];
     let gates = pointwise(builder, scope, expand, all, *gate, &few);
-    let name = format!("{}/scale", scope.named(expand));
-    builder.node("Mul", &name, &[&input.name, &gates], Vec::new())
+    scale_channels(builder, &scope.named(expand), input, &gates)
+}
+
+fn channel_attention(
+    builder: &mut GraphBuilder,
+    scope: Scope,
+    layer: &ChannelAttention,
+    input: &Map,
+) -> String {
+    let ChannelAttention {
+        conv,
+        channels,
+        gate,
+    } = layer;
+    let mean = global_average(builder, input);
+    let gates = pointwise(builder, scope, conv, [*channels; 2], *gate, &mean);
+    scale_channels(builder, &scope.named(conv), input, &gates)
+}
+
+/// Every channel multiplied by its gate, which the layer of that name made.
+fn scale_channels(builder: &mut GraphBuilder, gate: &str, input: &Map, gates: &str) -> String {
+    let name = format!("{gate}/scale");
+    builder.node("Mul", &name, &[&input.name, gates], Vec::new())
 }
 
 /// The windows of a pooling. Where a last window reaches beyond the padding, the padding is made larger: neither kind

@@ -1,13 +1,14 @@
 //! A trained model as a folder for PyTorch: its parameters under native names, and a Python file that builds the network
-//! from torchvision or timm, whichever has it under these names.
+//! from torchvision or timm, whichever has it under these names, or from plain `torch.nn`.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use warmstart_models::Architecture;
-use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{Error, Problem};
+use warmstart_tasks::detect::Selection;
+use warmstart_tasks::model_file::replace_model;
 
 use crate::model::{Classifier, Detector, Model, Network};
 
@@ -15,13 +16,26 @@ use crate::model::{Classifier, Detector, Model, Network};
 const PARAMETERS: &str = "model.safetensors";
 /// The Python file.
 const PROGRAM: &str = "model.py";
-/// The parts of the Python file that are the same for every model, for every classifier, and for every detector.
+/// The parts of the Python file: what every model needs, …
 const PICTURE: &str = include_str!("picture.py");
+/// … a network of a library, …
+const LIBRARY: &str = include_str!("library.py");
+/// … what the networks that no library has are made of, …
+const CSP: &str = include_str!("csp.py");
+const CSPNEXT: &str = include_str!("cspnext.py");
+const POOLED: &str = include_str!("pooled.py");
+/// … a model on it, …
+const LIGHT: &str = include_str!("light.py");
+const RTMDET: &str = include_str!("rtmdet.py");
+const YOLOX: &str = include_str!("yolox.py");
+/// … and the use of it.
 const CLASSIFIER: &str = include_str!("classifier.py");
 const DETECTOR: &str = include_str!("detector.py");
 
-/// Networks that torchvision has; the others have timm's names.
-const TORCHVISION: [&str; 10] = [
+/// A library of networks, by the name that Python imports.
+const TORCHVISION: &str = "torchvision";
+/// Networks that it has.
+const OF_TORCHVISION: [&str; 10] = [
     "mobilenet_v2",
     "mobilenet_v3_small",
     "mobilenet_v3_large",
@@ -32,6 +46,13 @@ const TORCHVISION: [&str; 10] = [
     "resnet34",
     "resnet50",
     "resnet101",
+];
+/// Beginnings of the names of networks that neither torchvision nor timm has, and what builds them. All others have
+/// timm's names.
+const PLAIN: [(&str, &[&str]); 3] = [
+    ("cspnext", &[CSP, CSPNEXT, POOLED]),
+    ("rtmdet", &[CSP, CSPNEXT, RTMDET]),
+    ("yolox", &[CSP, YOLOX]),
 ];
 /// Stages whose result comes out of a module of another name: the beginning of the network's name, the stage, and the
 /// module.
@@ -44,7 +65,7 @@ const MODULES: [(&str, &str, &str); 6] = [
     ("efficientnet_lite", "conv_head", "bn2"),
 ];
 
-/// Writes the folder of a model file, which is created if it does not exist, and returns the paths of its files.
+/// Writes the folder of a model, which is created if it does not exist, and returns the paths of its files.
 ///
 /// # Errors
 /// If the model cannot be read, or the disk refuses.
@@ -55,68 +76,112 @@ pub fn export_torch(source: &Path, folder: &Path) -> Result<[PathBuf; 2], Error>
             .fix("give a folder, which is created if it does not exist")
             .into());
     }
-    let source = resolve_path(source)?;
-    let model = Model::read(&source)?;
+    let model = Model::read(source)?;
     let program = program(&model);
     warmstart_files::create_folder(folder).map_err(|error| Error::io("create", folder, error))?;
     let [parameters, code] = [PARAMETERS, PROGRAM].map(|name| folder.join(name));
-    let mut original =
-        warmstart_files::open(&source).map_err(|error| Error::io("read", &source, error))?;
-    warmstart_files::replace(&parameters, |file| io::copy(&mut original, file).map(drop))
-        .map_err(|error| Error::io("write", &parameters, error))?;
+    write_parameters(&model, &parameters)?;
     warmstart_files::replace(&code, |file| file.write_all(program.as_bytes()))
         .map_err(|error| Error::io("write", &code, error))?;
     Ok([parameters, code])
 }
 
+/// Copies the file that warmstart wrote, byte by byte, or writes such a file of a published one.
+fn write_parameters(model: &Model, target: &Path) -> Result<(), Error> {
+    match &model.network {
+        Network::Detector(detector) if detector.is_published => {
+            replace_model(target, &detector.parameters, &model.info)
+        }
+        Network::Classifier(_) | Network::Detector(_) => {
+            let source = &model.file;
+            let mut original =
+                warmstart_files::open(source).map_err(|error| Error::io("read", source, error))?;
+            warmstart_files::replace(target, |file| io::copy(&mut original, file).map(drop))
+                .map_err(|error| Error::io("write", target, error))
+        }
+    }
+}
+
 /// The Python file.
 fn program(model: &Model) -> String {
-    let (architecture, special, part) = match &model.network {
-        Network::Classifier(parts) => (&parts.architecture, layers(parts), CLASSIFIER),
-        Network::Detector(parts) => (&parts.backbone, taps(parts), DETECTOR),
-    };
     let info = &model.info;
-    let library = library(architecture);
-    let libraries = match (&model.network, library) {
-        (Network::Classifier(_), library) => vec![library],
-        // Non-maximum suppression is torchvision's.
-        (Network::Detector(_), "timm") => vec!["timm", "torchvision"],
-        (Network::Detector(_), _) => vec!["torchvision"],
+    let architecture = match &model.network {
+        Network::Classifier(parts) => &parts.architecture,
+        Network::Detector(parts) => &parts.backbone,
     };
-    let imports: Vec<String> = libraries
-        .iter()
-        .map(|name| format!("import {name}\n"))
-        .collect();
+    let library = library(architecture);
     let numerics = &architecture.record.numerics;
-    let constants = [
-        ("LIBRARY", python(&json!(library))),
+    let mut libraries: Vec<&str> = library.into_iter().collect();
+    let mut constants = vec![
         ("NETWORK", python(&json!(architecture.name))),
         ("EPSILON", format!("{:?}", numerics.epsilon)),
-        ("SAME_PADDING", python(&json!(numerics.same_padding))),
         ("CLASSES", python(&json!(info.classes))),
         ("PREPROCESSING", python(&json!(info.preprocessing))),
-        special,
     ];
+    if library.is_some() {
+        constants.push(("LIBRARY", python(&json!(library))));
+        let same_padding = python(&json!(numerics.same_padding));
+        constants.push(("SAME_PADDING", same_padding));
+    }
+    let mut parts = vec![PICTURE];
+    parts.extend(network(architecture));
+    match &model.network {
+        Network::Classifier(classifier) => {
+            constants.push(layers(classifier));
+            parts.push(CLASSIFIER);
+        }
+        Network::Detector(detector) => {
+            let confidence = info.confidence.unwrap_or(Selection::PREDICTION.confidence);
+            constants.push(("CONFIDENCE", format!("{confidence:?}")));
+            if !architecture.is_detector {
+                constants.push(taps(detector));
+                parts.push(LIGHT);
+            }
+            parts.push(DETECTOR);
+            // Non-maximum suppression is torchvision's.
+            libraries.push(TORCHVISION);
+        }
+    }
+    libraries.dedup();
+    let imports = libraries.iter().map(|name| format!("import {name}\n"));
+    let mut needs = vec!["numpy", "pillow", "safetensors", "torch"];
+    needs.extend(&libraries);
+    let constants = constants.iter();
     let constants = constants.map(|(name, value)| format!("{name} = {value}\n"));
     format!(
-        "\"\"\"{model}, trained by warmstart.\n\n    python {PROGRAM} PICTURE...\n\nprints what `warmstart predict \
-         --json` prints. Needs numpy, pillow, safetensors, torch, {needs}.\n\"\"\"\n\nimport json\nimport sys\nfrom \
-         pathlib import Path\n\nimport numpy\n{imports}import torch\nfrom PIL import Image, ImageOps\nfrom \
-         safetensors.torch import load_file\nfrom torch import nn\nfrom torch.nn import functional\n\n{constants}{PICTURE}{part}",
+        "\"\"\"{model}, from warmstart.\n\n    python {PROGRAM} PICTURE...\n\nprints what `warmstart predict --json` \
+         prints. Needs {needs}.\n\"\"\"\n\nimport json\nimport sys\nfrom pathlib import Path\n\nimport \
+         numpy\n{imports}import torch\nfrom PIL import Image, ImageOps\nfrom safetensors.torch import \
+         load_file\nfrom torch import nn\nfrom torch.nn import functional\n\n{constants}{parts}",
         model = info.model,
-        needs = libraries.join(" and "),
-        imports = imports.concat(),
-        constants = constants.concat(),
+        needs = needs.join(", "),
+        imports = imports.collect::<String>(),
+        constants = constants.collect::<String>(),
+        parts = parts.concat(),
     )
 }
 
-/// The library whose names a network's parameters have.
-fn library(architecture: &Architecture) -> &'static str {
-    if TORCHVISION.contains(&architecture.name) {
-        "torchvision"
+/// The library whose names a network's parameters have; `None` if no library has it.
+fn library(architecture: &Architecture) -> Option<&'static str> {
+    if plain(architecture).is_some() {
+        None
+    } else if OF_TORCHVISION.contains(&architecture.name) {
+        Some(TORCHVISION)
     } else {
-        "timm"
+        Some("timm")
     }
+}
+
+/// The parts of the Python file that build a network.
+fn network(architecture: &Architecture) -> &'static [&'static str] {
+    plain(architecture).unwrap_or(&[LIBRARY])
+}
+
+/// The parts that build a network that no library has.
+fn plain(architecture: &Architecture) -> Option<&'static [&'static str]> {
+    let mut families = PLAIN.iter();
+    let found = families.find(|(family, _)| architecture.name.starts_with(family));
+    found.map(|&(_, parts)| parts)
 }
 
 /// The modules that the layers of a head on several layers are, and whether what goes into them is read, or what comes
@@ -189,7 +254,7 @@ mod tests {
 
     #[test]
     fn networks_of_torchvision_exist() {
-        for name in TORCHVISION {
+        for name in OF_TORCHVISION {
             assert!(warmstart_models::by_name(name).is_some(), "{name}");
         }
     }

@@ -7,7 +7,8 @@ mod formula;
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{Fit, RgbImage};
-use warmstart_models::{Architecture, Tapped, detector, head_layers};
+use warmstart_models::detector::Coding;
+use warmstart_models::{Architecture, Tapped, head_layers};
 use warmstart_nn::layers::{Layer, Shortcut};
 use warmstart_nn::{Kind, ParameterInfo, Parameters};
 use warmstart_tasks::TaskKind;
@@ -59,28 +60,23 @@ pub fn model(dir: &Path, name: &str, kept: Kept, fit: Fit) -> PathBuf {
         Kept::Plain | Kept::SeveralLayers | Kept::Mean => architecture.clone(),
     };
     let ends = branch_ends(&backbone);
-    let of = |info: &ParameterInfo| {
+    let of = |info: &ParameterInfo| -> Vec<f32> {
         let norm = info.name.rsplit_once('.').map_or("", |(norm, _)| norm);
-        formula(info, ends.iter().any(|end| end == norm))
+        let values = formula(info, ends.iter().any(|end| end == norm));
+        let factor = factor(&backbone, info);
+        values.into_iter().map(|value| factor * value).collect()
     };
     for info in backbone.backbone_parameters() {
         insert(&info, of(&info));
     }
     match kept {
         Kept::Detector => {
-            let channels = backbone.taps.map(|tap| backbone.channels_of(tap));
-            for info in detector::Detector::new(channels, classes.len()).parameters() {
-                let mut values = formula(&info, false);
-                // Boxes of about a stride, and scores of which some are above the threshold, none saturated.
-                let (scale, shift) = match info.kind {
-                    Kind::LinearWeight => (0.05, 0.0),
-                    Kind::PriorBias => (1.0, -1.2),
-                    _ => (1.0, 0.0),
-                };
-                for value in &mut values {
-                    *value = scale * *value + shift;
-                }
-                insert(&info, values);
+            let head = backbone.detector(classes.len());
+            for info in head.parameters() {
+                let (scale, shift) = of_predictor(info.kind, head.coding());
+                let factor = scale * factor(&backbone, &info);
+                let values = formula(&info, false).into_iter();
+                insert(&info, values.map(|value| factor * value + shift).collect());
             }
         }
         Kept::Plain | Kept::SeveralLayers | Kept::Mean => {
@@ -114,6 +110,54 @@ pub fn model(dir: &Path, name: &str, kept: Kept, fit: Fit) -> PathBuf {
     let path = dir.join(format!("{name}-{kept:?}-{fit}.safetensors"));
     write_model(&path, &parameters, &info).unwrap();
     path
+}
+
+/// A factor on the values of a parameter, which keeps apart what a network makes of different pictures: many random
+/// layers whose activations halve them bring all results together.
+fn factor(network: &Architecture, info: &ParameterInfo) -> f32 {
+    let name = network.name;
+    let of_convolutions = if name.starts_with("cspnext") || name.starts_with("rtmdet") {
+        1.13
+    } else if name.starts_with("yolox") {
+        1.08
+    } else {
+        1.0
+    };
+    match info.kind {
+        Kind::ConvWeight => of_convolutions,
+        // YOLOX takes pixels from 0 to 255.
+        Kind::RunningVariance if info.name.ends_with("stem.conv.bn.running_var") => 255.0 * 255.0,
+        Kind::ConvBias
+        | Kind::LinearWeight
+        | Kind::LinearBias
+        | Kind::PriorBias
+        | Kind::NormScale
+        | Kind::NormShift
+        | Kind::RunningMean
+        | Kind::RunningVariance => 1.0,
+    }
+}
+
+/// A factor on the values of a predictor, and what is added to them: boxes of about a stride, and scores of which some
+/// are above the threshold, none saturated.
+fn of_predictor(kind: Kind, coding: Coding) -> (f32, f32) {
+    match kind {
+        Kind::LinearWeight => (0.05, 0.0),
+        Kind::LinearBias if coding == Coding::Distances => (1.0, 1.0),
+        Kind::PriorBias => match coding {
+            Coding::Logarithms => (1.0, -1.2),
+            Coding::Distances => (3.0, -1.3),
+            // A score is the product of two.
+            Coding::Centers => (3.0, -0.2),
+        },
+        Kind::LinearBias
+        | Kind::ConvWeight
+        | Kind::ConvBias
+        | Kind::NormScale
+        | Kind::NormShift
+        | Kind::RunningMean
+        | Kind::RunningVariance => (1.0, 0.0),
+    }
 }
 
 /// The parameters of a head on the layers that a solved head reads.

@@ -1,9 +1,11 @@
-//! A Python of the tests' own, with onnx and onnxruntime, made once below `target/`.
+//! A Python of the tests' own, with onnx, onnxruntime and pillow, made once below `target/`.
+#![allow(dead_code, reason = "each test file uses its share")]
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -46,6 +48,30 @@ fn python() -> PathBuf {
 fn run(command: &mut Command) {
     let status = command.status().unwrap();
     assert!(status.success(), "{command:?}");
+}
+
+/// What a program of the repository prints.
+pub fn said(program: &str, arguments: &[&OsStr]) -> String {
+    let output = run_program(program, arguments);
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program}: {complaint}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What a program of the repository says when it fails.
+pub fn complaint(program: &str, arguments: &[&OsStr]) -> String {
+    let output = run_program(program, arguments);
+    assert!(!output.status.success(), "{program} fails");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+fn run_program(program: &str, arguments: &[&OsStr]) -> Output {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    Command::new(python())
+        .arg(repository.join(program))
+        .args(arguments)
+        .output()
+        .unwrap()
 }
 
 /// What a script of the tests prints for a value on its standard input, both JSON.
