@@ -4,9 +4,10 @@
     OUT/train/*.jpg   OUT/annotations/instances_train.json
     OUT/val/*.jpg     OUT/annotations/instances_val.json
 
-The classes are the eight categories that emoji_dataset.py takes from the packages, each of so many
-things (--things), with all their drawings (both vendors', and man, woman and person). Both splits
-show the same things, on other backgrounds, at other sizes and tilts, covered by others.
+The classes are the eight categories that emoji_dataset.py takes from the packages, or some of them
+(--categories), each of so many things (--things), with all their drawings (both vendors', and man,
+woman and person). Both splits show the same things, on other backgrounds, at other sizes and tilts,
+covered by others.
 
 An image has one to eight sprites, or none (3%), each 24 to 200 pixels long (at --size 320), then
 tilted by at most 20 degrees; later ones may cover earlier ones. A box encloses what of its sprite
@@ -19,8 +20,8 @@ less than a quarter of the sprite.
     tar -xzf emoji-datasource-twitter-16.0.0.tgz -C twitter
     python3 scripts/sprite_dataset.py --google google --twitter twitter --out sprites
 
-Needs Pillow. An image depends on the seed, its split and its number alone; the same version of
-Pillow writes the same bytes.
+Needs Pillow. An image depends on the seed, the categories, its split and its number alone; the same
+version of Pillow writes the same bytes. The things of a category depend on the seed alone.
 """
 
 import argparse
@@ -33,7 +34,7 @@ import sys
 from pathlib import Path
 
 from emoji_dataset import (VENDORS, DatasetError, add_package_arguments, package_folder,
-                           pictures_by_category, positive, read_emoji)
+                           pictures_by_category, positive, read_emoji, select)
 from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter
 
 # A sprite's longest side, as a share of the image's nominal size.
@@ -281,7 +282,8 @@ def build(arguments):
                 "twitter": package_folder(arguments.twitter, "twitter")}
     folders = [packages[vendor] / "img" / vendor / "64" for vendor in VENDORS]
     emoji = [entry for entry in read_emoji(packages["google"]) if entry["subcategory"] not in LEFT_OUT]
-    pictures = pictures_of_some(pictures_by_category(emoji), arguments.things, arguments.seed)
+    wanted = select(pictures_by_category(emoji), arguments.categories, limit=None)
+    pictures = pictures_of_some(wanted, arguments.things, arguments.seed)
     unfinished = arguments.out.with_name(arguments.out.name + ".part")
     if unfinished.exists():
         shutil.rmtree(unfinished)
@@ -307,6 +309,8 @@ def parse_arguments():
                         help="training images (800)")
     parser.add_argument("--val", type=positive, default=200, metavar="N",
                         help="validation images (200)")
+    parser.add_argument("--categories", nargs="+", metavar="NAME",
+                        help="only these, such as 'Food & Drink' 'Activities' (all)")
     parser.add_argument("--things", type=positive, default=20, metavar="N",
                         help="things of each class (20)")
     parser.add_argument("--size", type=positive, default=320, metavar="PIXELS",
