@@ -5,12 +5,18 @@
 
 mod goldens;
 
+use std::fs;
+use std::ops::ControlFlow;
+
+use warmstart_data::save_picture;
 use warmstart_models::detector::Coding;
 use warmstart_nn::update_running_statistics;
+use warmstart_tasks::detect::detector::FoundObjects;
 use warmstart_tasks::detect::objective::Match;
 use warmstart_tasks::detect::{Found, Head, Selection, points};
+use warmstart_tasks::kinds::Trained;
 
-use goldens::{CLASSES, SIZE, TOLERANCE, Training, cases, sorted_names};
+use goldens::{CLASSES, Case, SIZE, TOLERANCE, Training, cases, sorted_names};
 
 #[test]
 fn maps_of_inference_are_the_publishers() {
@@ -42,13 +48,10 @@ fn predictions_are_the_publishers_boxes_and_scores() {
     }
 }
 
-/// The boxes that MMDetection clips to the picture, which leaves nothing of some.
-fn clipped(found: Vec<Found>, coding: Coding) -> Vec<Found> {
-    if coding != Coding::Distances {
-        return found;
-    }
+/// The boxes that are left when they are clipped to a picture of that size.
+fn clipped(found: impl IntoIterator<Item = Found>, size: usize) -> Vec<Found> {
     let found = found.into_iter().map(|found| Found {
-        corners: found.corners.map(|value| value.clamp(0.0, SIZE as f32)),
+        corners: found.corners.map(|value| value.clamp(0.0, size as f32)),
         ..found
     });
     let has_area = |found: &Found| {
@@ -56,6 +59,33 @@ fn clipped(found: Vec<Found>, coding: Coding) -> Vec<Found> {
         left < right && top < bottom
     };
     found.filter(has_area).collect()
+}
+
+/// The boxes of a golden that are in the picture of that index.
+fn golden_boxes(rows: &[f32], image: usize) -> Vec<Found> {
+    let rows = rows.chunks(7).filter(|row| row[0] as usize == image);
+    let found = rows.map(|row| Found {
+        class: row[6] as usize,
+        score: row[5],
+        corners: [row[1], row[2], row[3], row[4]],
+    });
+    found.collect()
+}
+
+/// Fails unless two lists have the same boxes, in whatever order.
+fn require_same(what: &str, found: &[Found], golden: &[Found], size: usize) {
+    assert_eq!(found.len(), golden.len(), "{what}");
+    for golden in golden {
+        let corners = golden.corners.iter();
+        let largest = corners.fold(size as f32, |a, v| a.max(v.abs()));
+        let is_it = |found: &Found| {
+            let near = |(a, b): (f32, f32)| (a - b).abs() < TOLERANCE * largest;
+            found.class == golden.class
+                && (found.score - golden.score).abs() < TOLERANCE
+                && found.corners.into_iter().zip(golden.corners).all(near)
+        };
+        assert!(found.iter().any(is_it), "{what}: {golden:?}");
+    }
 }
 
 #[test]
@@ -68,24 +98,58 @@ fn the_boxes_that_are_shown_are_the_publishers() {
             ..Selection::EVALUATION
         };
         let images = head.find(pass.neck, &folded, selection);
-        for (image, found) in images.into_iter().enumerate() {
-            let found = clipped(found, case.detector.coding());
-            let rows = case.golden("eval.found").chunks(7);
-            let golden: Vec<&[f32]> = rows.filter(|row| row[0] as usize == image).collect();
-            assert_eq!(found.len(), golden.len(), "{} {image}", case.name);
-            for row in golden {
-                let (corners, score, class) = (&row[1..5], row[5], row[6]);
-                let largest = corners.iter().fold(SIZE as f32, |a, v| a.max(v.abs()));
-                let is_it = |found: &Found| {
-                    let near = |(a, b): (&f32, &f32)| (a - b).abs() < TOLERANCE * largest;
-                    found.class as f32 == class
-                        && (found.score - score).abs() < TOLERANCE
-                        && found.corners.iter().zip(corners).all(near)
-                };
-                assert!(found.iter().any(is_it), "{} {image} {row:?}", case.name);
+        for (image, mut found) in images.into_iter().enumerate() {
+            // MMDetection clips its boxes.
+            if case.detector.coding() == Coding::Distances {
+                found = clipped(found, SIZE);
             }
+            let golden = golden_boxes(case.golden("eval.found"), image);
+            require_same(&format!("{} {image}", case.name), &found, &golden, SIZE);
         }
     }
+}
+
+#[test]
+fn a_file_from_its_home_shows_the_publishers_boxes_of_a_picture() {
+    let has_picture = |case: &Case| case.goldens.tensors.contains_key("picture.found");
+    let mut compared = 0;
+    for case in cases().filter(has_picture) {
+        let folder = tempfile::tempdir().unwrap();
+        let [file, picture] =
+            ["detector.safetensors", "picture.png"].map(|name| folder.path().join(name));
+        fs::write(&file, case.published()).unwrap();
+        let trained = Trained::load(&file).unwrap_or_else(|error| panic!("{error}"));
+        let Trained::Detector(detector) = trained else {
+            panic!("{} is a detector", case.name);
+        };
+        let size = detector.info.preprocessing.crop;
+        save_picture(&picture, &goldens::picture(size)).unwrap();
+        let selection = Selection {
+            confidence: case.golden("picture.confidence")[0],
+            ..Selection::EVALUATION
+        };
+        let mut objects = Vec::new();
+        let mut keep = |found: FoundObjects| {
+            objects = found.objects.unwrap();
+            ControlFlow::Continue(())
+        };
+        let predicted = detector.predict(&[picture], 1, selection, &mut keep);
+        predicted.unwrap_or_else(|error| panic!("{error}"));
+        let found = objects.iter().map(|object| Found {
+            class: object.class,
+            score: object.score,
+            corners: object.bounds.corners().map(|value| value as f32),
+        });
+        let golden = golden_boxes(case.golden("picture.found"), 0);
+        require_same(
+            case.name,
+            &clipped(found, size),
+            &clipped(golden, size),
+            size,
+        );
+        compared += 1;
+    }
+    assert_eq!(compared, 2);
 }
 
 #[test]
@@ -178,7 +242,11 @@ fn gradients_by_every_parameter_are_the_publishers() {
             let squares = gradients.values(name).into_iter().map(f64::from);
             let norm = squares.map(|value| value * value).sum::<f64>().sqrt() as f32;
             let off = (norm - golden).abs() / golden.max(1e-3 * largest);
-            assert!(off < TOLERANCE, "{} {name}: {norm} is not {golden}", case.name);
+            assert!(
+                off < TOLERANCE,
+                "{} {name}: {norm} is not {golden}",
+                case.name
+            );
         }
         let mut compared = 0;
         for key in case.goldens.tensors.keys() {

@@ -6,6 +6,8 @@ mod formula;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::json;
+use warmstart_data::RgbImage;
 use warmstart_models::detector::{Detector, Predictions};
 use warmstart_models::{Architecture, by_name};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
@@ -64,14 +66,10 @@ impl Case {
         let goldens = read(&path).unwrap_or_else(|error| panic!("{error}"));
         let network = by_name(name).unwrap().with_taps();
         let detector = network.detector(CLASSES);
-        let mut infos = network.backbone_parameters();
-        infos.extend(detector.parameters());
-        let mut statistics = statistics(&infos, &goldens.tensors["statistics"].data);
         let device = warmstart_nn::device();
         let mut parameters = Parameters::new();
-        for info in &infos {
-            let values = statistics.remove(&info.name);
-            let values = values.unwrap_or_else(|| values_of(info));
+        let statistics = &goldens.tensors["statistics"].data;
+        for (info, values) in filled(&network, &detector, statistics) {
             parameters.insert_values(&info.name, &info.shape, values, &device);
         }
         Self {
@@ -140,8 +138,7 @@ impl Case {
         let targets = self.targets(closing);
         let assignment = self.detector.assignment();
         let matches = objective::matches(&outputs, &targets, assignment);
-        let (objective, by_predictions) =
-            objective::with_gradients(&outputs, &targets, assignment);
+        let (objective, by_predictions) = objective::with_gradients(&outputs, &targets, assignment);
         let mut gradients = root(&pass.predictions, &by_predictions).backward();
         let by_parameters = tracked.take_gradients(&mut gradients);
         Training {
@@ -154,6 +151,27 @@ impl Case {
         }
     }
 
+    /// The detector's file with the statistics of the picture of bytes, as a tool that knows nothing of warmstart
+    /// writes it: predictors are convolutions.
+    pub fn published(&self) -> Vec<u8> {
+        let statistics = self.golden("picture.statistics");
+        let (mut header, mut numbers) = (serde_json::Map::new(), Vec::new());
+        for (info, values) in filled(&self.network, &self.detector, statistics) {
+            let mut shape = info.shape;
+            if shape.len() == 2 {
+                shape.extend([1, 1]);
+            }
+            let start = numbers.len();
+            numbers.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+            let place = [start, numbers.len()];
+            let tensor = json!({"dtype": "F32", "shape": shape, "data_offsets": place});
+            header.insert(info.name, tensor);
+        }
+        let header = serde_json::to_vec(&header).unwrap();
+        let length = (header.len() as u64).to_le_bytes();
+        [&length[..], &header, &numbers].concat()
+    }
+
     /// Predictions as plain numbers.
     pub fn outputs<'a>(&self, points: &'a [Point], predictions: &Predictions) -> Outputs<'a> {
         Outputs {
@@ -162,7 +180,7 @@ impl Case {
             coding: self.detector.coding(),
             logits: host(predictions.classes.clone()),
             objectness: predictions.objectness.clone().map(host),
-            boxes: host(predictions.boxes.clone()).as_chunks().0.to_vec(),
+            boxes: host(predictions.boxes.clone()),
         }
     }
 
@@ -219,8 +237,25 @@ impl Case {
     }
 }
 
+/// The parameters of a detector with their values; `statistics` are those of the goldens.
+fn filled(
+    network: &Architecture,
+    detector: &Detector,
+    statistics: &[f32],
+) -> Vec<(ParameterInfo, Vec<f32>)> {
+    let mut infos = network.backbone_parameters();
+    infos.extend(detector.parameters());
+    let mut running = by_name_of(&infos, statistics);
+    let with_values = |info: ParameterInfo| {
+        let values = running.remove(&info.name);
+        let values = values.unwrap_or_else(|| values_of(&info));
+        (info, values)
+    };
+    infos.into_iter().map(with_values).collect()
+}
+
 /// The running statistics, which the goldens have one after the other in the order of their names.
-fn statistics(infos: &[ParameterInfo], all: &[f32]) -> BTreeMap<String, Vec<f32>> {
+fn by_name_of(infos: &[ParameterInfo], all: &[f32]) -> BTreeMap<String, Vec<f32>> {
     let running = infos.iter().filter(|info| !info.kind.is_trained());
     let mut sizes: Vec<(&String, usize)> =
         running.map(|info| (&info.name, info.shape[0])).collect();
@@ -266,6 +301,22 @@ fn pictures(name: &str) -> Tensor<4> {
     }
     let data = TensorData::new(pixels, [IMAGES, SIZE, SIZE, 3]);
     Tensor::from_data(data, &warmstart_nn::device())
+}
+
+/// The picture of bytes: squares of one color.
+pub fn picture(size: usize) -> RgbImage {
+    const EDGE: usize = 8;
+    let squares = size / EDGE;
+    let colors = between("picture", squares * squares * 3, 0.0, 256.0);
+    let pixel = |index: usize| {
+        let (row, column, channel) = (index / (size * 3), index / 3 % size, index % 3);
+        colors[(row / EDGE * squares + column / EDGE) * 3 + channel] as u8
+    };
+    RgbImage {
+        width: size,
+        height: size,
+        pixels: (0..size * size * 3).map(pixel).collect(),
+    }
 }
 
 /// The root of a backward pass that begins with these gradients.
