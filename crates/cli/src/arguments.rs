@@ -114,11 +114,12 @@ Examples:
   warmstart eval runs/street --data street/ --split test
   warmstart eval runs/street --tile             small objects in large images
   warmstart eval runs/street --coco-json results.json
+  warmstart eval rtmdet_tiny --data coco/       a published detector
 
 For a detector, it prints the metrics of COCO and of Pascal VOC, the confidence of
 the best F1, and what is found, missed and confused at it.")]
 pub struct Eval {
-    /// Folder of a run, or a model file
+    /// Folder of a run, a model file, a published detector's file, or its name (rtmdet_tiny)
     pub model: PathBuf,
     /// Folder of class folders, or a list (cls_test.txt); for a detector, a whole data set with boxes: its folder, its
     /// data.yaml or a list (2007_train.txt) [default: the run's own validation images, by which the kept epoch was
@@ -160,11 +161,12 @@ Examples:
   warmstart predict runs/street photos/ --draw found/       images with boxes
   warmstart predict runs/street photos/ --conf 0.5 --count  objects per class
   warmstart predict runs/street photos/ --tile              small objects in large images
+  warmstart predict rtmdet_tiny photos/ --draw found/       a published detector
 
 A file that cannot be read does not keep the others: it has a line with an error,
 and the exit code is 1.")]
 pub struct Predict {
-    /// Folder of a run, or a model file
+    /// Folder of a run, a model file, a published detector's file, or its name (rtmdet_tiny)
     pub model: PathBuf,
     /// Images, and folders of images
     #[arg(required = true)]

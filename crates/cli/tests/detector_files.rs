@@ -8,7 +8,7 @@ mod scenes;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{Said, data, warmstart};
+use common::{Said, copy, data, outcome, said, warmstart};
 use predicates::prelude::*;
 use predicates::str::contains;
 use scenes::{SHAPES, scenes};
@@ -126,6 +126,8 @@ fn assert_works(model: &str, data: &Path) {
         .unwrap();
     let said = String::from_utf8_lossy(&predicted.stderr);
     assert!(predicted.status.success(), "{said}");
+    let note = "note: the file does not name its classes, which are taken for COCO's 80";
+    assert!(said.contains(note), "{said}");
     let predictions = json_of(&predicted.stdout)["predictions"].clone();
     let predictions = predictions.as_array().unwrap();
     assert!(!predictions.is_empty());
@@ -139,7 +141,7 @@ fn assert_works(model: &str, data: &Path) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&evaluated.stderr);
-    assert!(evaluated.status.success(), "{said}");
+    assert!(evaluated.status.success() && said.contains(note), "{said}");
     assert_eq!(json_of(&evaluated.stdout)["images"], 6);
 }
 
@@ -239,6 +241,9 @@ fn classes_that_the_file_has_keep_their_rows_and_rates_follow_the_batch() {
         .success()
         .said(contains("the weights are of yolox_nano"))
         .said(contains(
+            "head: the file does not name its classes, which are taken for COCO's 80",
+        ))
+        .said(contains(
             "head: 2 of 3 classes are the file's (Person, car): their rows are kept; 1 is new",
         ))
         .said(contains("2 of 3 rows come from the file's 80"));
@@ -253,6 +258,92 @@ fn classes_that_the_file_has_keep_their_rows_and_rates_follow_the_batch() {
         .arg(data.join("val/100.png"))
         .assert()
         .success();
+}
+
+#[test]
+fn a_file_of_another_network_is_refused_by_the_name_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = scenes_of(dir.path(), ["person", "car", "dog"]);
+    let file = dir.path().join("yolox.safetensors");
+    yolox(&file);
+    warmstart()
+        .args(["train", "--model", "rtmdet_tiny", "--image-size", "64"])
+        .arg("--weights")
+        .arg(&file)
+        .arg("--data")
+        .arg(&data)
+        .arg("--out")
+        .arg(dir.path().join("run"))
+        .assert()
+        .code(1)
+        .stderr(
+            contains("it is of yolox_nano, and the run asks for rtmdet_tiny")
+                .and(contains("leave --model out, or give --model yolox_nano")),
+        );
+}
+
+#[test]
+fn a_head_is_trained_and_then_everything_and_cut_between_them_it_ends_in_the_same_bytes() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = scenes_of(dir.path(), ["person", "car", "dog"]);
+    let file = dir.path().join("yolox.safetensors");
+    yolox(&file);
+    let recipe = dir.path().join("recipe.toml");
+    let text = format!(
+        "data = '{}'\nmodel = 'yolox_nano'\nweights = '{}'\nimage_size = 64\nkeep = 'all'\n\
+         [[phase]]\nname = 'freeze'\ntrain = 'head'\nepochs = 1\n\
+         [[phase]]\nname = 'thaw'\ntrain = 'all'\nepochs = 1\nbatch = 4\n",
+        data.display(),
+        file.display()
+    );
+    fs::write(&recipe, text).unwrap();
+    let whole = dir.path().join("whole");
+    let mut train = warmstart();
+    train.arg("train").arg(&recipe).arg("--out").arg(&whole);
+    let said = said(train.assert().success().get_output());
+    // The batch that the first phase leaves open is of the plan.
+    assert!(!said.contains("memory is not planned"), "{said}");
+    let summary = fs::read_to_string(whole.join("summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let names: Vec<&Value> = summary["phases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|phase| &phase["name"])
+        .collect();
+    assert_eq!(names, ["freeze", "thaw"]);
+    let cut = dir.path().join("cut");
+    copy(&whole, &cut);
+    let mut resume = warmstart();
+    resume.arg("resume").arg(&cut).args(["--from-epoch", "1"]);
+    resume.assert().success();
+    let [whole, cut] = [whole, cut].map(|run| outcome(&run, 2));
+    assert!(whole == cut);
+}
+
+#[test]
+fn the_backbone_of_a_classifier_is_told_to_have_no_neck() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = scenes_of(dir.path(), ["person", "car", "dog"]);
+    let file = dir.path().join("backbone.safetensors");
+    rtmdet(&file, |tensors| {
+        tensors.retain(|(name, ..)| name.starts_with("backbone."));
+    });
+    let run = dir.path().join("run");
+    let train = |flags: &[&str]| {
+        let mut command = warmstart();
+        command.args(["train", "--model", "rtmdet_tiny", "--image-size", "64"]);
+        command.args(["--epochs", "1", "--batch", "4"]);
+        command.arg("--weights").arg(&file).arg("--data").arg(&data);
+        command.arg("--out").arg(&run).args(flags).assert()
+    };
+    train(&["--freeze-epochs", "0"]).code(1).stderr(
+        contains("it has the backbone of rtmdet_tiny without a neck")
+            .and(contains("--weights rtmdet_tiny")),
+    );
+    train(&["--freeze-epochs", "0", "--allow-partial"])
+        .success()
+        .said(contains("neck: the file has none, so it begins at random"));
 }
 
 #[test]
@@ -323,6 +414,23 @@ fn a_detector_is_for_boxes_and_only_some_networks_have_a_neck() {
         .assert()
         .code(2)
         .stderr(contains("mobilenet_v2 has no neck of its own"));
+    // init-check, which lists the layers of other networks, takes no detector.
+    let text = format!(
+        "data = '{}'\nmodel = 'yolox_nano'\nweights = 'none'\nimage_size = 64\n\
+         [init.by_name]\n'head.cls_pred' = 'orthogonal'\n",
+        boxes.display()
+    );
+    fs::write(&recipe, text).unwrap();
+    warmstart()
+        .arg("train")
+        .arg(&recipe)
+        .arg("--out")
+        .arg(dir.path().join("named"))
+        .assert()
+        .code(2)
+        .stderr(contains(
+            "did you mean `head.cls_preds.0`, `head.cls_preds.1` or `head.cls_preds.2`?",
+        ));
 }
 
 #[test]

@@ -24,6 +24,30 @@ fn train(data: &Path, weights: &str, run: &Path, flags: &[&str]) -> String {
     said(output.get_output())
 }
 
+/// Lists the images of a fold's run as an earlier version did: all for training, and all for validation.
+fn list_as_before(run: &Path) {
+    let file = run.join("data-files.txt");
+    let text = fs::read_to_string(&file).unwrap();
+    let mut images: Vec<&str> = text
+        .lines()
+        .map(|line| line.split_once('\t').unwrap().1)
+        .collect();
+    images.sort_by_key(|image| image.rsplit('\t').next());
+    let of = |split: &str| -> String {
+        let lines = images.iter().map(|image| format!("{split}\t{image}\n"));
+        lines.collect()
+    };
+    fs::write(&file, of("train") + &of("val")).unwrap();
+}
+
+/// Leaves a run as it is before its first checkpoint.
+fn begin_again(run: &Path) {
+    for file in ["summary.json", "best.safetensors", "metrics.jsonl"] {
+        fs::remove_file(run.join(file)).unwrap();
+    }
+    fs::remove_dir_all(run.join("checkpoints")).unwrap();
+}
+
 #[test]
 fn a_class_of_one_image_cannot_be_cross_validated() {
     let dir = tempfile::tempdir().unwrap();
@@ -110,6 +134,12 @@ fn a_cross_validation_has_a_run_for_each_fold_and_continues_where_it_was() {
         result,
         "the same images, the same figures"
     );
+    // An earlier version split them into the same folds, and listed them otherwise.
+    list_as_before(&out.join("fold-1"));
+    list_as_before(&out.join("fold-3"));
+    begin_again(&out.join("fold-3"));
+    train_folds(&flags("3"));
+    assert_eq!(json(out.join("folds.json")), result, "the same folds");
 
     let resumed = warmstart().arg("resume").arg(&out).assert().code(2);
     resumed.stderr(contains("is a cross-validation of several runs"));
@@ -155,14 +185,15 @@ fn detectors_judge_the_labels_of_images_that_they_have_not_learned_from() {
     let dir = tempfile::tempdir().unwrap();
     let data = scenes(dir.path(), 8, 64);
     let out = dir.path().join("folds");
-    let train = |threads: &str| {
+    let command = |threads: &str| {
         let mut command = warmstart();
         command.args(["train", "--model", "mobilenet_v2", "--weights", "none"]);
         command.args(["--image-size", "64", "--epochs", "1", "--batch", "4"]);
         command.args(["--folds", "2", "--threads", threads]);
         command.arg("--data").arg(&data).arg("--out").arg(&out);
-        said(command.assert().success().get_output())
+        command.assert()
     };
+    let train = |threads: &str| said(command(threads).success().get_output());
     let text = train("2");
     for words in [
         "data: 3 classes, 14 images to split into folds",
@@ -213,6 +244,19 @@ fn detectors_judge_the_labels_of_images_that_they_have_not_learned_from() {
         (result, table),
         "the same images, the same figures and doubts"
     );
+
+    // An earlier version split the images into other folds.
+    let [first, second] = [1, 2].map(|fold| out.join(format!("fold-{fold}")));
+    list_as_before(&first);
+    fs::remove_dir_all(second).unwrap();
+    command("2").code(2).stderr(contains(
+        "its validation images are not those of its fold now",
+    ));
+    begin_again(&first);
+    let resumed = warmstart().arg("resume").arg(&first).assert().code(1);
+    resumed.stderr(contains(
+        "an earlier version split the images into other folds",
+    ));
 }
 
 #[test]

@@ -76,17 +76,16 @@ fn corners(object: &Value) -> [f64; 4] {
 fn the_model_carries_the_confidence_that_eval_finds_and_predict_uses_it() {
     let setup = Setup::new();
     let result = setup.eval_json(&[]);
-    let carried = setup.kept_confidence();
-    match (result["f1"]["confidence"].as_f64(), carried) {
-        (Some(found), Some(carried)) => {
-            assert!((found - carried).abs() < 0.01, "{found}, {carried}");
-        }
-        (found, carried) => assert_eq!(found, carried),
-    }
-    let usual = carried.unwrap_or(0.25).to_string();
+    let carried = setup.kept_confidence().expect("something is found");
+    let found = result["f1"]["confidence"].as_f64().unwrap();
+    assert!((found - carried).abs() < 0.01, "{found}, {carried}");
     let by_default = setup.predict(&[]);
     assert_eq!(by_default.len(), 6);
-    assert_eq!(by_default, setup.predict(&["--conf", &usual]));
+    let mut objects = by_default.iter().flatten();
+    let is_shown = |object: &Value| object["probability"].as_f64().unwrap() >= carried - 1e-6;
+    assert!(objects.clone().count() > 0);
+    assert!(objects.all(is_shown), "{carried}");
+    assert_eq!(by_default, setup.predict(&["--conf", &carried.to_string()]));
     // Rows of the matrix are the labels of a class, and the last one is what is found without a label.
     let counts = result["confusion"]["counts"].as_array().unwrap();
     assert_eq!(counts.len(), SHAPES.len() + 1);
@@ -113,19 +112,25 @@ fn the_model_carries_the_confidence_that_eval_finds_and_predict_uses_it() {
 fn further_views_find_objects_in_the_picture_and_flags_of_detectors_are_for_detectors() {
     let setup = Setup::new();
     for flags in [&["--tile=32"][..], &["--flip"], &["--tile", "--flip"]] {
-        let found = setup.predict(&[&["--conf", "0.01"][..], flags].concat());
+        let found = setup.predict(&[&["--conf", "0.002"][..], flags].concat());
         assert_eq!(found.len(), 6, "{flags:?}");
         for object in found.iter().flatten() {
             let [x1, y1, x2, y2] = corners(object);
-            assert!(0.0 <= x1 && x1 <= x2 && x2 <= 64.0, "{object}");
-            assert!(0.0 <= y1 && y1 <= y2 && y2 <= 64.0, "{object}");
+            assert!(0.0 <= x1 && x1 < x2 && x2 <= 64.0, "{object}");
+            assert!(0.0 <= y1 && y1 < y2 && y2 <= 64.0, "{object}");
         }
+        assert!(found.iter().flatten().count() > 0, "{flags:?}");
         let result = setup.eval_json(flags);
         assert_eq!(result["images"], 6);
         assert!(result["coco"]["ap"].is_number());
     }
-    let low = ["--conf", "0.005"];
+    setup
+        .eval(&["--tile=31"])
+        .code(2)
+        .stderr(contains("give --tile=32 or more"));
+    let low = ["--conf", "0.002"];
     let across = setup.predict(&[&low[..], &["--across-classes"]].concat());
+    assert!(across.iter().flatten().count() > 0);
     for (found, across) in setup.predict(&low).iter().zip(across) {
         assert_eq!(found.first(), across.first(), "the surest stays");
     }
@@ -196,6 +201,7 @@ fn the_boxes_of_held_out_images_are_judged_by_the_detector() {
     let table = setup.dir.path().join("doubts.csv");
     let listed = labels(&["--json", "--csv", table.to_str().unwrap()]).success();
     let doubts = json_lines(&listed);
+    assert!(!doubts.is_empty());
     for doubt in &doubts {
         assert!(
             doubt["file"].as_str().unwrap().starts_with("val/"),
@@ -215,4 +221,29 @@ fn the_boxes_of_held_out_images_are_judged_by_the_detector() {
     labels(&["--weights", "imagenet"])
         .code(2)
         .stderr(contains("this is a run, which has its own"));
+    // A recipe that cannot be read is an error, and not a data set.
+    let recipe = setup.run.join("recipe.toml");
+    fs::write(&recipe, "model = ").unwrap();
+    labels(&[]).failure().stderr(contains("recipe.toml"));
+}
+
+#[test]
+fn classes_are_those_of_the_model_however_a_data_set_spells_them() {
+    let setup = Setup::new();
+    let expected = setup.eval_json(&[]);
+    for split in ["train", "val"] {
+        let file = setup
+            .data
+            .join(format!("annotations/instances_{split}.json"));
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("\"disc\"", "\"Disc\"")).unwrap();
+    }
+    let results = setup.dir.path().join("results.json");
+    let data = setup.data.to_str().unwrap();
+    let flags = ["--data", data, "--coco-json", results.to_str().unwrap()];
+    let found = setup.eval_json(&flags);
+    assert_eq!(found["coco"], expected["coco"]);
+    let written: Value = serde_json::from_str(&fs::read_to_string(&results).unwrap()).unwrap();
+    let mut written = written.as_array().unwrap().iter();
+    assert!(written.any(|object| object["category_id"] == 1));
 }

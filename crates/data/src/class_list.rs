@@ -107,7 +107,7 @@ impl ListedImages {
             .iter()
             .map(|(problem, found)| {
                 let examples = found.examples.join("; ");
-                format!("{} {}: {examples}", found.count, problem.description())
+                format!("{}: {examples}", problem.counted(found.count))
             })
             .collect();
         let unused: Vec<String> = (names.iter().enumerate())
@@ -173,9 +173,8 @@ pub(crate) fn read_one(list: &Path) -> Result<Option<ListedSplit>, DataError> {
             return Err(DataError::Layout {
                 folder: list.to_path_buf(),
                 problem: format!(
-                    "{} {}, such as {example}; fix or remove these lines, since the metric of some of its pictures is another one",
-                    findings.count(problem),
-                    problem.description()
+                    "{}, such as {example}; fix or remove these lines, since the metric of some of its pictures is another one",
+                    problem.counted(findings.count(problem))
                 ),
             });
         }

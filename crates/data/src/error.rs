@@ -327,7 +327,7 @@ fn missing_fix(kind: ErrorKind) -> Option<&'static str> {
 }
 
 /// The fix for a validation split that would be empty.
-pub(crate) fn raise_val_split() -> String {
+fn raise_val_split() -> String {
     format!("add images or raise {}", Key::VAL_SPLIT)
 }
 

@@ -165,7 +165,7 @@ fn without_class_names_classes_are_called_by_their_numbers() {
     assert_eq!(dataset.classes, ["class_0", "class_1"]);
     assert_eq!(
         notes(&dir, &dataset)[1],
-        "1 data sets do not name their classes (called class_0, class_1, …): there is neither cls_classes.txt nor model_data/cls_classes.txt in DIR"
+        "1 data set does not name its classes (called class_0, class_1, …): there is neither cls_classes.txt nor model_data/cls_classes.txt in DIR"
     );
 }
 
@@ -196,7 +196,7 @@ fn broken_rows_are_named_with_their_line_and_cost_no_other() {
     assert_eq!(counts(&dataset), [6, 2, 0]);
     let notes = notes(&dir, &dataset).join("\n");
     for part in [
-        "1 listed images are not there (left out): DIR/cls_train.txt, line 11: datasets/gone.jpg",
+        "1 listed image is not there (left out): DIR/cls_train.txt, line 11: datasets/gone.jpg",
         "3 annotations are malformed (dropped): DIR/cls_train.txt, line 1: expected the number of a class, a semicolon and the path of a picture, as in 0;datasets/train/cat/1.jpg, found \"cat;a.jpg\"",
         "DIR/cls_train.txt, line 12: expected a class from 0 to 1, since there are 2 names, found 5",
         "line 13: expected the number of a class",
@@ -214,7 +214,7 @@ fn a_picture_of_two_classes_is_named_and_kept_once() {
     assert_eq!(counts(&dataset), [6, 2, 0]);
     assert_eq!(
         notes(&dir, &dataset)[1],
-        "1 images are listed twice in a split (kept once): DIR/cls_train.txt, line 9: DIR/datasets/train/cat/my 0.jpg is \"cat\" and \"dog\"; the first is taken"
+        "1 image is listed twice in a split (kept once): DIR/cls_train.txt, line 9: DIR/datasets/train/cat/my 0.jpg is \"cat\" and \"dog\"; the first is taken"
     );
 }
 
@@ -255,7 +255,7 @@ fn lists_that_cannot_be_a_data_set_are_refused_with_the_fix() {
         "DIR: DIR/cls_train.txt and DIR/pets_train.txt are lists for the same split; give the one that is meant as the data, or move the other elsewhere"
     );
     let one = open(&dir.path().join("pets_train.txt"), 0.25, 0).unwrap();
-    assert!(notes(&dir, &one)[1].starts_with("1 files or folders are not used: DIR/cls_train.txt"));
+    assert!(notes(&dir, &one)[1].starts_with("1 file or folder is not used: DIR/cls_train.txt"));
     let dir = trainer();
     add(dir.path(), "cls_test.txt", rows("", "test", number));
     let message = refusal(&dir.path().join("cls_test.txt"));
@@ -308,7 +308,7 @@ fn a_model_is_measured_on_one_list() {
     .unwrap();
     let message = open_split(&list, &classes).unwrap_err().to_string();
     assert!(
-        message.contains("1 listed images are not there (left out), such as")
+        message.contains("1 listed image is not there (left out), such as")
             && message.contains("line 2: datasets/test/cat/7.jpg"),
         "{message}"
     );

@@ -7,8 +7,8 @@ mod detection;
 use detection::{add, add_picture, boxes, coco, opened, problems, refusal, voc, voc_object, yolo};
 use std::fs;
 use std::path::Path;
-use warmstart_data::scenes::{Layout, Problem, layout, open, picture_size};
-use warmstart_data::{Sample, Scene, decode};
+use warmstart_data::scenes::{Layout, Problem, layout, open, open_split, picture_size};
+use warmstart_data::{Sample, Scene, SplitKind, decode};
 
 fn names(dir: &Path, samples: &[Sample<Scene>]) -> Vec<String> {
     let name =
@@ -373,6 +373,16 @@ fn images_that_are_missing_or_damaged_are_left_out_and_counted() {
 }
 
 #[test]
+fn what_another_split_lacks_does_not_keep_one_from_being_used() {
+    let dir = yolo(&[("a", b""), ("b", b"")]);
+    assert!(refusal(&dir).starts_with("DIR: its training split has no object"));
+    let opened = open_split(dir.path(), SplitKind::Validation, 0.2, 1).unwrap();
+    assert_eq!(opened.dataset.validation.len(), 1);
+    let error = open_split(dir.path(), SplitKind::Train, 0.2, 1).unwrap_err();
+    assert!(error.to_string().contains("no object"), "{error}");
+}
+
+#[test]
 fn a_split_without_images_or_objects_is_refused_with_the_cause() {
     let dir = yolo(&[("a", b"0 50 25 20 10\n"), ("b", b"")]);
     assert!(refusal(&dir).starts_with(
@@ -391,7 +401,7 @@ fn a_split_without_images_or_objects_is_refused_with_the_cause() {
     );
     assert_eq!(
         refusal(&dir),
-        "DIR: there are too few images (1) to give one to validation at val_split 0.2; add images or raise val_split"
+        "DIR: there are too few images (1) to give one to validation at val_split 0.2; add images, one for each fold at least, or raise val_split in a run without folds"
     );
     fs::remove_file(dir.path().join("images/train/a.png")).unwrap();
     assert_eq!(

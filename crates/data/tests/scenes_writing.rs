@@ -342,7 +342,7 @@ fn the_report_counts_what_is_there() {
         "{text}"
     );
     assert!(
-        text.contains("      1 objects are of unknown classes (dropped)\n"),
+        text.contains("      1 object is of an unknown class (dropped)\n"),
         "{text}"
     );
     assert!(text.contains("decoding every image: 2 damaged\n"), "{text}");

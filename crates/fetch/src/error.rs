@@ -94,7 +94,7 @@ impl FetchError {
         Self::Missing {
             name: source.name.clone(),
             reasons,
-            fix: format!("put the file{address} {place}, as {name}"),
+            fix: format!("put the file{address} {place}, as {}", named(source, &name)),
         }
     }
 
@@ -105,6 +105,17 @@ impl FetchError {
                 fix
             }
         }
+    }
+}
+
+/// The name of the file as published, and the short one under which it is found as well.
+fn named(source: &Source, name: &str) -> String {
+    let end = name.rsplit('.').next().unwrap_or_default();
+    let own = format!("{}.{end}", source.name);
+    if own != name && source.file_names().contains(&own) {
+        format!("{name} or {own}")
+    } else {
+        name.to_owned()
     }
 }
 

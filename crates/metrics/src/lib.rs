@@ -22,8 +22,8 @@ mod reliability;
 pub use confusion::{ClassFigures, ConfusionMatrix};
 pub use detection::{
     AtConfidence, AveragePrecision, BestF1, BoxDoubt, CONFIDENCE, CocoFigures, Detected,
-    DetectionEvaluation, DoubtOfBox, FoundOfSize, PrecisionRecall, RecallPoint, Truth, VocFigures,
-    box_doubts, matched,
+    DetectionEvaluation, DoubtOfBox, FoundOfSize, MATCHING_IOU, PrecisionRecall, RecallPoint,
+    Truth, VocFigures, box_doubts, matched,
 };
 pub use deviation::mean_and_deviation;
 pub use label_doubt::{LabelDoubt, label_doubts};

@@ -46,7 +46,7 @@ impl Kind {
     }
 
     /// Whether it is the weight of a convolution or of a linear layer.
-    pub(crate) fn is_weight(self) -> bool {
+    pub fn is_weight(self) -> bool {
         match self {
             Self::ConvWeight | Self::LinearWeight => true,
             Self::ConvBias

@@ -180,6 +180,8 @@ fn missing(key: Key, value: &str) -> Error {
     };
     let what = if key == Key::DATA {
         "no data set is given".to_owned()
+    } else if key == Key::WEIGHTS {
+        "no weights are given".to_owned()
     } else {
         format!("no {} is given", key.0)
     };

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{data_folder, scenes};
+use warmstart_files::Key;
 
 use crate::choices::TaskKind;
 use crate::error::{Error, Problem};
-use crate::named_weights::{architecture, named_record, settle_names, weights_file};
+use crate::named_weights::{architecture, is_detector, named_record, settle_names, weights_file};
 use crate::options::{Draft, NO_WEIGHTS, Recipe};
 use crate::run_files::resolve_path;
 use crate::undecided::Undecided;
@@ -21,12 +22,29 @@ fn task_of_data(folder: &Path) -> TaskKind {
     }
 }
 
+/// Refuses a detector's network without weights, whose published ones have its own name.
+fn require_weights_of_detector(draft: &Draft) -> Result<(), Error> {
+    let (None, Some(model), Some(_)) = (&draft.weights, &draft.model, &draft.data) else {
+        return Ok(());
+    };
+    if !is_detector(model) {
+        return Ok(());
+    }
+    let fix = format!(
+        "give {} {model} for the published ones, a file, or {NO_WEIGHTS} to start from scratch",
+        Key::WEIGHTS
+    );
+    let problem = Problem::new("no weights are given").of_key(Key::WEIGHTS);
+    Err(problem.fix(fix).into())
+}
+
 /// The recipe of a draft, and the options that are decided later.
 ///
 /// # Errors
 /// If options contradict each other, or name something that isn't there.
 pub fn resolve(mut draft: Draft) -> Result<(Recipe, Undecided), Error> {
     settle_names(&mut draft)?;
+    require_weights_of_detector(&draft)?;
     if let (None, Some(data)) = (draft.task, &draft.data) {
         draft.task = Some(task_of_data(data));
     }

@@ -24,6 +24,30 @@ pub fn places_in(known: &[String], classes: &[String]) -> Vec<Option<usize>> {
     classes.iter().map(place).collect()
 }
 
+/// [`places_in`], but with each known class given away once: to the class of the same name, or else to the first that is
+/// spelled otherwise.
+pub fn own_places_in(known: &[String], classes: &[String]) -> Vec<Option<usize>> {
+    let same = |class: &String| known.iter().position(|name| name == class);
+    let mut places: Vec<Option<usize>> = classes.iter().map(same).collect();
+    let mut is_taken = vec![false; known.len()];
+    for place in places.iter().flatten() {
+        is_taken[*place] = true;
+    }
+    let spelled: Vec<String> = known.iter().map(|name| plain(name)).collect();
+    for (place, class) in places.iter_mut().zip(classes) {
+        if place.is_some() {
+            continue;
+        }
+        let class = plain(class);
+        let mut free = (0..known.len()).filter(|&index| !is_taken[index]);
+        *place = free.find(|&index| spelled[index] == class);
+        if let Some(index) = *place {
+            is_taken[index] = true;
+        }
+    }
+    places
+}
+
 /// Whether two lists have the same classes in the same order.
 pub fn are_same(known: &[String], classes: &[String]) -> bool {
     let all = (0..known.len()).map(Some);
@@ -75,5 +99,17 @@ mod tests {
         assert!(are_same(&known, &known));
         assert!(!are_same(&known, &names(&["car", "Car"])));
         assert!(!are_same(&known, &names(&["Car"])));
+    }
+
+    #[test]
+    fn a_known_class_is_given_away_once_to_its_own_name_or_else_to_the_first() {
+        let known = names(&["person", "car", "airplane"]);
+        let own = |classes: &[&str]| own_places_in(&known, &names(classes));
+        assert_eq!(own(&["Car", "car", "c a r"]), [None, Some(1), None]);
+        assert_eq!(own(&["CAR", "Car", "person"]), [Some(1), None, Some(0)]);
+        assert_eq!(own(&["aeroplane", "airplane"]), [None, Some(2)]);
+        let twins = names(&["Car", "car"]);
+        let all = own_places_in(&twins, &names(&["CAR", "car", "c-a-r"]));
+        assert_eq!(all, [Some(0), Some(1), None]);
     }
 }

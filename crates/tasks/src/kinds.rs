@@ -13,7 +13,7 @@ use crate::classify::classifier::{Classified, Classifier};
 use crate::detect::detector::{Detector, FoundObject};
 use crate::model_file::ModelInfo;
 use crate::prepared::PreparedPicture;
-use crate::published::read_model;
+use crate::published::{note_on_model, read_model};
 
 /// Evaluates an expression with a name for the type of the task of a kind:
 /// `with_task!(recipe.task, T => train_task::<T>(recipe))`.
@@ -60,11 +60,21 @@ impl Trained {
     /// # Errors
     /// If it is neither a model that warmstart wrote nor such a detector, or its file is not on this machine.
     pub fn load(path: &Path) -> Result<Self, Error> {
+        Self::load_noted(path).map(|(model, _)| model)
+    }
+
+    /// [`load`](Self::load), with what there is to say of the file's class names, if anything.
+    ///
+    /// # Errors
+    /// Those of [`load`](Self::load).
+    pub fn load_noted(path: &Path) -> Result<(Self, Option<String>), Error> {
         let (mut file, info) = read_model(path)?;
-        Ok(match info.task {
+        let note = note_on_model(&file, &info);
+        let model = match info.task {
             TaskKind::Classify => Self::Classifier(Box::new(Classifier::new(info, &mut file)?)),
             TaskKind::Detect => Self::Detector(Box::new(Detector::new(info, &mut file)?)),
-        })
+        };
+        Ok((model, note))
     }
 
     /// The metadata of its file.

@@ -1,17 +1,20 @@
 //! Published detectors as they are: recognised by their tensors, with the constants of their record, and ready for use.
 
+mod named_classes;
+
 use std::path::{Path, PathBuf};
 
 use warmstart_models::coco::COCO_CLASSES;
 use warmstart_models::{Architecture, by_name, detector_names};
 use warmstart_recipe::near_miss::{any_of, meant};
 use warmstart_recipe::run_files::resolve_path;
-use warmstart_recipe::{Error, TaskKind, architecture, named_detector, weights_file};
+use warmstart_recipe::{Error, TaskKind, architecture, model_names, named_detector, weights_file};
 use warmstart_weights::{Expected, FileTensor, LoadPlan, Target, WeightFile, compare, inspect};
 
-use crate::expectations::{conventions, of_detector};
+use crate::expectations::{IMAGENET_CLASSES, conventions, expectations, of_detector};
 use crate::model_file::ModelInfo;
 use crate::preprocessing::letterboxed;
+pub use named_classes::{NamedClasses, names_of_classes};
 
 /// A model by what a user gives: a file that warmstart wrote, the folder of a run, the file of a published detector, or
 /// the name of one. Its tensors are under the names, and in the shapes, that the network has here.
@@ -62,12 +65,34 @@ fn model_path(model: &Path) -> Result<PathBuf, Error> {
 /// # Errors
 /// If the tensors contradict each other.
 pub fn recognised(file: &WeightFile) -> Result<Option<Architecture>, Error> {
-    let detectors: Vec<Architecture> = detector_names().filter_map(by_name).collect();
-    let parts: Vec<_> = detectors
+    best_fit(file, detector_names(), None)
+}
+
+/// The network that a file's tensors are of, those of classifiers included; `None` if they are of none.
+///
+/// # Errors
+/// If the tensors contradict each other, or none is under the prefix.
+pub fn network_in(file: &WeightFile, prefix: Option<&str>) -> Result<Option<Architecture>, Error> {
+    best_fit(file, model_names(), prefix)
+}
+
+/// The one of some networks that a file's tensors are of.
+fn best_fit(
+    file: &WeightFile,
+    names: impl Iterator<Item = &'static str>,
+    prefix: Option<&str>,
+) -> Result<Option<Architecture>, Error> {
+    let networks: Vec<Architecture> = names.filter_map(by_name).collect();
+    let parts: Vec<_> = networks
         .iter()
-        .map(|detector| {
-            let expected = of_detector(detector, COCO_CLASSES.len());
-            (detector.name, expected, conventions(detector))
+        .map(|network| {
+            let expected = if network.is_detector {
+                of_detector(network, COCO_CLASSES.len())
+            } else {
+                let classifier = network.classifier_parameters(IMAGENET_CLASSES);
+                expectations(&network.backbone_parameters(), &classifier)
+            };
+            (network.name, expected, conventions(network))
         })
         .collect();
     let targets: Vec<Target> = parts
@@ -78,9 +103,9 @@ pub fn recognised(file: &WeightFile) -> Result<Option<Architecture>, Error> {
             conventions,
         })
         .collect();
-    let found = inspect(file, &targets, None)?.architecture;
-    let is_found = |detector: &Architecture| found.as_deref() == Some(detector.name);
-    Ok(detectors.into_iter().find(is_found))
+    let found = inspect(file, &targets, prefix)?.architecture;
+    let is_found = |network: &Architecture| found.as_deref() == Some(network.name);
+    Ok(networks.into_iter().find(is_found))
 }
 
 /// Number of classes of a file's class predictors, the first of which are of `class_layers`; `None` if it has none.
@@ -93,27 +118,45 @@ pub fn classes_in(plan: &LoadPlan, class_layers: &[String]) -> Option<usize> {
     shape.first().copied().filter(|classes| *classes > 0)
 }
 
-/// Names of that many classes of a published detector: those that its file has, or COCO's; `None` for another number.
-pub fn names_of_classes(file: &WeightFile, classes: usize) -> Option<Vec<String>> {
-    let own = file.classes.clone();
-    let coco = || COCO_CLASSES.map(str::to_owned).to_vec();
-    own.or_else(|| Some(coco()))
-        .filter(|names| names.len() == classes)
+/// What is to be said of the class names of a model that [`read_model`] read; nothing of one that warmstart wrote.
+pub fn note_on_model(file: &WeightFile, info: &ModelInfo) -> Option<String> {
+    let is_ours = file.metadata.as_ref().is_some_and(|own| !own.is_null());
+    if is_ours {
+        return None;
+    }
+    names_of_classes(file, info.classes.len()).note_of_use()
+}
+
+/// What is to be said of the class names in the file of a published detector.
+///
+/// # Errors
+/// If its tensors cannot be compared with the detector's.
+pub fn note_on_file(
+    file: &WeightFile,
+    detector: &Architecture,
+    prefix: Option<&str>,
+) -> Result<Option<String>, Error> {
+    let of_coco = COCO_CLASSES.len();
+    let layers = detector.detector(of_coco).class_layers().to_vec();
+    let plan = fit(file, detector, of_coco, prefix)?;
+    let note = |classes| names_of_classes(file, classes).note_of_use();
+    Ok(classes_in(&plan, &layers).and_then(note))
 }
 
 /// A detector's file with its metadata.
 fn ready(file: WeightFile, detector: &Architecture) -> Result<(WeightFile, ModelInfo), Error> {
     let of_coco = COCO_CLASSES.len();
     let layers = detector.detector(of_coco).class_layers().to_vec();
-    let mut plan = fit(&file, detector, of_coco)?;
+    let mut plan = fit(&file, detector, of_coco, None)?;
     let classes = classes_in(&plan, &layers).unwrap_or(of_coco);
     if classes != of_coco {
-        plan = fit(&file, detector, classes)?;
+        plan = fit(&file, detector, classes, None)?;
     }
     require_whole(&plan, detector)?;
     plan.require_equal_copies()?;
     let numbered = || (0..classes).map(|class| format!("class_{class}")).collect();
-    let names = names_of_classes(&file, classes).unwrap_or_else(numbered);
+    let names = names_of_classes(&file, classes).names;
+    let names = names.unwrap_or_else(numbered);
     let pretrained = detector.pretrained();
     let preprocessing = letterboxed(pretrained, pretrained.image_size);
     let info = ModelInfo::new(TaskKind::Detect, detector, &names, preprocessing);
@@ -133,14 +176,19 @@ fn ready(file: WeightFile, detector: &Architecture) -> Result<(WeightFile, Model
 }
 
 /// A file compared with a detector for that many classes.
-fn fit(file: &WeightFile, detector: &Architecture, classes: usize) -> Result<LoadPlan, Error> {
+fn fit(
+    file: &WeightFile,
+    detector: &Architecture,
+    classes: usize,
+    prefix: Option<&str>,
+) -> Result<LoadPlan, Error> {
     let expected: Vec<Expected> = of_detector(detector, classes);
     let target = Target {
         architecture: detector.name,
         expected: &expected,
         conventions: &conventions(detector),
     };
-    Ok(compare(file, &target, None)?)
+    Ok(compare(file, &target, prefix)?)
 }
 
 /// Refuses a file that lacks a tensor, or has one of another shape.
@@ -226,9 +274,64 @@ mod tests {
         let mut file = published("yolox_nano", 2);
         let (_, info) = ready(file.clone(), &detector).unwrap();
         assert_eq!(info.classes, ["class_0", "class_1"]);
-        file.classes = Some(vec!["cat".to_owned(), "dog".to_owned()]);
-        let (_, info) = ready(file, &detector).unwrap();
+        file.classes = Some(Ok(vec!["cat".to_owned(), "dog".to_owned()]));
+        let (file, info) = ready(file, &detector).unwrap();
         assert_eq!(info.classes, ["cat", "dog"]);
+        assert_eq!(note_on_model(&file, &info), None);
+    }
+
+    #[test]
+    fn classes_without_usable_names_are_numbered_and_a_note_says_why() {
+        let detector = by_name("yolox_nano").unwrap();
+        let numbered = "its classes are called class_0, class_1, …";
+        let cannot = "the file's class names cannot be used:";
+        let one = vec!["cat".to_owned()];
+        let fault = "`meta.CLASSES` has the name `a` twice";
+        for (classes, names, expected) in [
+            (
+                2,
+                None,
+                format!("the file does not name its 2 classes; {numbered}"),
+            ),
+            (
+                80,
+                Some(Err(fault.to_owned())),
+                format!("{cannot} {fault}; {numbered}"),
+            ),
+            (
+                80,
+                Some(Ok(one)),
+                format!("{cannot} 1 name and 80 rows in the class predictors; {numbered}"),
+            ),
+        ] {
+            let mut file = published("yolox_nano", classes);
+            file.classes = names;
+            let before = note_on_file(&file, &detector, None).unwrap();
+            let (file, info) = ready(file, &detector).unwrap();
+            assert_eq!(info.classes.len(), classes);
+            assert_eq!(info.classes[0], "class_0");
+            assert_eq!(note_on_model(&file, &info), Some(expected));
+            assert_eq!(note_on_model(&file, &info), before);
+        }
+    }
+
+    #[test]
+    fn coco_s_names_are_those_of_80_unnamed_classes_and_a_note_says_so() {
+        let detector = by_name("yolox_nano").unwrap();
+        let (file, info) = ready(published("yolox_nano", 80), &detector).unwrap();
+        assert_eq!(info.classes[0], "person");
+        let note = note_on_model(&file, &info).unwrap();
+        assert_eq!(
+            note,
+            "the file does not name its classes, which are taken for COCO's 80"
+        );
+    }
+
+    #[test]
+    fn a_file_is_told_among_all_networks() {
+        let file = published("rtmdet_tiny", 80);
+        let network = network_in(&file, None).unwrap().unwrap();
+        assert_eq!(network.name, "rtmdet_tiny");
     }
 
     #[test]

@@ -134,6 +134,11 @@ impl<L: Clone> TaskData<L> {
         ]
     }
 
+    /// The images of the three splits; in a cross-validation, those of all folds for training and for validation.
+    pub fn whole_splits(&self) -> [Vec<&Sample<L>>; 3] {
+        [&self.train, &self.validation, &self.test].map(|samples| samples.iter().collect())
+    }
+
     /// All images of a split to evaluate on; empty without such a split.
     pub fn split(&self, split: EvaluationSplit) -> &Arc<Vec<Sample<L>>> {
         match split {

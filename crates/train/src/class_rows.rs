@@ -1,9 +1,9 @@
 //! The classes of a detector's file and those of the data: the rows of the class predictors that the two share.
 
 use warmstart_models::Architecture;
-use warmstart_tasks::class_names::{are_same, places_in};
+use warmstart_tasks::class_names::{are_same, own_places_in};
 use warmstart_tasks::model_file::ModelInfo;
-use warmstart_tasks::published::{classes_in, names_of_classes};
+use warmstart_tasks::published::{NamedClasses, classes_in, names_of_classes};
 use warmstart_weights::{LoadPlan, Rows, WeightFile};
 
 /// Most names in the line of the load report.
@@ -31,20 +31,38 @@ impl ClassRows {
         let Some(count) = classes_in(plan, layers) else {
             return Self::default();
         };
-        let names = match info {
-            Some(info) => Some(info.classes.clone()).filter(|names| names.len() == count),
+        let named = match info {
+            Some(info) => NamedClasses::of_list(&info.classes, count),
             None if architecture.is_detector => names_of_classes(file, count),
-            None => None,
+            None => NamedClasses::unnamed(count),
         };
-        match names {
-            Some(names) => Self::between(&names, classes),
-            None if count == classes.len() => Self {
+        Self::of_named(named, count, classes)
+    }
+
+    /// Of the file's classes, `count` in number, and the data's.
+    fn of_named(named: NamedClasses, count: usize, classes: &[String]) -> Self {
+        let NamedClasses { names, note } = named;
+        let said = |note: &str| format!("head: {note}\n");
+        match (names, note) {
+            (Some(names), note) => {
+                let Self { rows, note: own } = Self::between(&names, classes);
+                let before = note.map_or_else(String::new, |note| said(&note));
+                Self {
+                    rows,
+                    note: before + &own,
+                }
+            }
+            (None, Some(note)) if count == classes.len() => Self {
                 rows: None,
-                note: format!(
-                    "head: the file does not name its {count} classes, which are taken for the data's in their order\n"
-                ),
+                note: said(&format!(
+                    "{note}; its rows are taken for the data's classes in their order"
+                )),
             },
-            None => Self::default(),
+            (None, Some(note)) => Self {
+                rows: None,
+                note: said(&note),
+            },
+            (None, None) => Self::default(),
         }
     }
 
@@ -56,7 +74,7 @@ impl ClassRows {
                 note: "head: same classes, kept\n".to_owned(),
             };
         }
-        let from = places_in(names, classes);
+        let from = own_places_in(names, classes);
         let both = classes.iter().zip(&from);
         let kept: Vec<&str> = both
             .filter(|(_, place)| place.is_some())
@@ -148,6 +166,51 @@ mod tests {
         // The same names in another order are other rows.
         let (from, _) = between(&file, &["car", "person", "bicycle"]);
         assert_eq!(from.unwrap(), [Some(2), Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn one_row_is_not_given_to_two_classes() {
+        let (from, note) = between(&["person", "car"], &["Car", "car", "c a r"]);
+        assert_eq!(from.unwrap(), [None, Some(1), None]);
+        assert!(
+            note.contains("1 of 3 classes are the file's (car)"),
+            "{note}"
+        );
+        // Two classes of one meaning are not the file's two.
+        let (from, _) = between(&["airplane", "car"], &["aeroplane", "airplane"]);
+        assert_eq!(from.unwrap(), [None, Some(0)]);
+    }
+
+    #[test]
+    fn the_fault_of_names_is_said_and_rows_go_by_their_order_if_there_are_as_many() {
+        let fault = "the file's class names cannot be used: `names` has the name `a` twice";
+        let named = NamedClasses {
+            names: None,
+            note: Some(fault.to_owned()),
+        };
+        let of = |classes: &[&str]| ClassRows::of_named(named.clone(), 3, &names(classes));
+        let same = of(&["x", "y", "z"]);
+        assert_eq!(same.rows, None);
+        assert_eq!(
+            same.note,
+            format!("head: {fault}; its rows are taken for the data's classes in their order\n")
+        );
+        let other = of(&["x", "y"]);
+        assert_eq!((other.rows, other.note), (None, format!("head: {fault}\n")));
+    }
+
+    #[test]
+    fn classes_that_are_taken_for_coco_s_are_said_to_be() {
+        let named = NamedClasses {
+            names: Some(names(&["person", "car"])),
+            note: Some("taken for COCO's".to_owned()),
+        };
+        let ClassRows { rows, note } = ClassRows::of_named(named, 2, &names(&["car"]));
+        assert_eq!(rows.unwrap().from, [Some(1)]);
+        assert!(
+            note.starts_with("head: taken for COCO's\nhead: 1 of 1 classes"),
+            "{note}"
+        );
     }
 
     #[test]

@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use warmstart_files::shown;
+use warmstart_models::Architecture;
 use warmstart_nn::ParameterInfo;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::initialization::Weights;
+use warmstart_recipe::near_miss::{any_of, meant};
 use warmstart_recipe::run_files::MODEL;
 use warmstart_recipe::{Error, Key, NO_WEIGHTS, Problem, absolute, command, named_record};
 use warmstart_run::checkpoint::{At, is_checkpoint, read_state, verify};
@@ -19,6 +21,9 @@ use warmstart_weights::KeptRows;
 use crate::layer_sequential;
 use crate::load_file::{Loaded, load_file};
 use crate::trainer::Trainer;
+
+/// Most names that an error suggests.
+const SUGGESTED: usize = 3;
 
 /// The parameters that a run starts from.
 pub struct InitialWeights {
@@ -88,11 +93,7 @@ fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
             "init.by_name: {} has no convolution or linear layer `{name}`",
             architecture.name
         );
-        let fix = format!(
-            "`warmstart init-check {} {}` lists them",
-            Key::MODEL,
-            architecture.name
-        );
+        let fix = names_of_layers(architecture, name, parameters());
         return Err(Problem::new(what).of_key(Key::INIT).fix(fix).into());
     }
     let loaded = if recipe.weights == NO_WEIGHTS {
@@ -114,6 +115,37 @@ fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
         report: loaded.report,
         initialized,
     })
+}
+
+/// Where the names of a network's layers are, for one that it does not have.
+fn names_of_layers<'a>(
+    architecture: &Architecture,
+    given: &str,
+    parameters: impl Iterator<Item = &'a ParameterInfo>,
+) -> String {
+    if !architecture.is_detector {
+        return format!(
+            "`warmstart init-check {} {}` lists them",
+            Key::MODEL,
+            architecture.name
+        );
+    }
+    // init-check is for networks that classify.
+    let weights = parameters.filter(|parameter| parameter.kind.is_weight());
+    let layers = weights.map(|weight| {
+        let parts = weight.name.rsplit_once('.');
+        parts.map_or(weight.name.as_str(), |(layer, _)| layer)
+    });
+    let layers: Vec<&str> = layers.collect();
+    let mut likely = meant(given, &layers);
+    if likely.is_empty() {
+        likely = layers;
+        likely.dedup_by_key(|layer| layer.split('.').next());
+        likely.truncate(SUGGESTED);
+        return format!("its layers have names such as {}", any_of(&likely));
+    }
+    likely.truncate(SUGGESTED);
+    format!("did you mean {}?", any_of(&likely))
 }
 
 /// Every parameter, loaded or else initialized, and the names of those that were initialized.

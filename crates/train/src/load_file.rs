@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use warmstart_models::Architecture;
 use warmstart_nn::ParameterInfo;
 use warmstart_recipe::{Error, Key, NECK, Recipe, TaskKind, weights_file};
 use warmstart_tasks::classify::is_beside;
 use warmstart_tasks::expectations::{beyond, conventions, expectations, record_line};
 use warmstart_tasks::model_file::{ModelInfo, require_sound};
+use warmstart_tasks::published::network_in;
 use warmstart_tasks::task::{HeadParts, Task};
 use warmstart_weights::{Expected, KeptRows, LoadPlan, Target, TensorMap, WeightFile};
 
@@ -81,8 +83,15 @@ pub fn load_file<T: Task>(
             (plan, note)
         }
     };
+    let without_neck = is_without_neck(architecture, &plan.loaded);
     if !recipe.allow_partial {
-        plan.require_backbone(BACKBONE_COVERAGE)?;
+        if without_neck {
+            return Err(no_neck(&path, architecture));
+        }
+        if let Err(error) = plan.require_backbone(BACKBONE_COVERAGE) {
+            let other = other_network(&file, recipe, architecture);
+            return Err(other.unwrap_or_else(|| error.into()));
+        }
         plan.require_equal_copies()?;
     }
     let record = match file.metadata {
@@ -90,7 +99,12 @@ pub fn load_file<T: Task>(
         Some(_) => String::new(),
         None => format!("{}\n", record_line(architecture)),
     };
-    let report = format!("{}{note}{record}", plan.report());
+    let neck = if without_neck {
+        "neck: the file has none, so it begins at random; the default learning rates are those for a detector's file\n"
+    } else {
+        ""
+    };
+    let report = format!("{}{neck}{note}{record}", plan.report());
     let LoadPlan {
         loaded: tensors,
         rows,
@@ -131,6 +145,33 @@ fn require_same_network(path: &Path, info: &ModelInfo, recipe: &Recipe) -> Resul
     Err(Error::model(path, what).fix(fix))
 }
 
+/// The refusal of a file of another network; `None` if it is not told to be of one.
+fn other_network(file: &WeightFile, recipe: &Recipe, asked: &Architecture) -> Option<Error> {
+    let prefix = recipe.weights_prefix.as_deref();
+    let found = network_in(file, prefix).ok()??;
+    if found.name == asked.name {
+        return None;
+    }
+    let what = format!(
+        "it is of {}, and the run asks for {}",
+        found.name, asked.name
+    );
+    let fix = if found.is_detector && recipe.task == TaskKind::Classify {
+        format!(
+            "give weights of {}: {} is a detector",
+            asked.name, found.name
+        )
+    } else {
+        format!(
+            "leave {} out, or give {} {}",
+            Key::MODEL,
+            Key::MODEL,
+            found.name
+        )
+    };
+    Some(Error::model(&file.path, what).fix(fix))
+}
+
 /// Takes a classifier for other classes out of a file of warmstart, even if it has the same shape, and returns the
 /// report's line on it.
 fn forget_other_head(
@@ -155,6 +196,36 @@ fn forget_other_head(
         info.classes.len(),
         classes.len()
     )
+}
+
+/// Whether a file gives a detector its backbone and no neck, as that of a classifier does.
+fn is_without_neck(architecture: &Architecture, loaded: &TensorMap) -> bool {
+    let Ok(neck) = architecture.stage(NECK) else {
+        return false;
+    };
+    let is_there = |info: &&ParameterInfo| loaded.contains_key(&info.name);
+    let mut of_neck = architecture.stages[neck].parameters().iter();
+    let before = architecture.stages[..neck]
+        .iter()
+        .flat_map(|stage| stage.parameters());
+    let (all, there) = (before.clone().count(), before.filter(is_there).count());
+    !of_neck.any(|info| is_there(&info)) && there as f64 >= BACKBONE_COVERAGE * all as f64
+}
+
+/// The refusal of a file without a neck.
+fn no_neck(path: &Path, architecture: &Architecture) -> Error {
+    let what = format!(
+        "it has the backbone of {} without a neck, as a classifier's file has",
+        architecture.name
+    );
+    let fix = format!(
+        "give a detector's file, such as {} {}, or train a new neck and head by {} and {} 0",
+        Key::WEIGHTS,
+        architecture.name,
+        Key::ALLOW_PARTIAL,
+        Key::FREEZE_EPOCHS
+    );
+    Error::model(path, what).fix(fix)
 }
 
 /// Refuses to freeze a detector's neck that the file does not have, as that of a classifier does not.

@@ -2,6 +2,7 @@
 
 mod common;
 
+use common::pickles::Pickler;
 use common::{one_line, read_fixture};
 use warmstart_files::plain;
 use warmstart_weights::{Expected, LoadPlan, Part, Rows, Target, WeightFile, compare, inspect};
@@ -47,10 +48,93 @@ fn names_of_classes_are_found_wherever_a_version_keeps_them() {
         "mmdetection_ema.pth",
         "mmdetection_legacy.pth",
     ] {
-        let classes = read_fixture(fixture).classes;
-        assert_eq!(classes.as_deref().unwrap(), CLASSES, "{fixture}");
+        let classes = read_fixture(fixture).classes.unwrap();
+        assert_eq!(classes.unwrap(), CLASSES, "{fixture}");
     }
     assert_eq!(read_fixture("yolox.pth").classes, None);
+}
+
+/// The class names of a file whose `names` are what `names` writes.
+fn classes(names: impl FnOnce(&mut Pickler)) -> Option<Result<Vec<String>, String>> {
+    let mut file = Pickler::new();
+    file.raw(b"}(").model("", 1.0).text("names");
+    names(&mut file);
+    let bytes = file.raw(b"u").zip();
+    common::read_bytes("names.pth", &bytes).classes
+}
+
+/// Those of a list of texts.
+fn listed(names: &[&str]) -> Option<Result<Vec<String>, String>> {
+    classes(|file| {
+        file.raw(b"(");
+        for name in names {
+            file.text(name);
+        }
+        file.raw(b"l");
+    })
+}
+
+#[test]
+fn names_that_cannot_be_used_are_told_with_their_fault() {
+    let numbered: Vec<String> = (0..100_001).map(|number| number.to_string()).collect();
+    let numbered: Vec<&str> = numbered.iter().map(String::as_str).collect();
+    let few = listed(&numbered[..3]);
+    assert_eq!(few.unwrap().unwrap(), ["0", "1", "2"]);
+    let fault = |names: Option<Result<Vec<String>, String>>| names.unwrap().unwrap_err();
+    assert_eq!(
+        fault(listed(&numbered)),
+        "`names` has 100,001 names, more than 100,000"
+    );
+    let twice = listed(&["gizmo0", "gizmo1", "gizmo0"]);
+    assert_eq!(fault(twice), "`names` has the name `gizmo0` twice");
+    let empty = listed(&["a", " "]);
+    assert_eq!(fault(empty), "`names` has an empty name at place 1");
+    let no_text = "`names` has something else than a text of at most 1,024 bytes at place 1";
+    let long = listed(&["a", &"b".repeat(1 << 20)]);
+    assert_eq!(fault(long), no_text);
+    let mixed = classes(|file| {
+        file.raw(b"(").text("a").int(7).raw(b"l");
+    });
+    assert_eq!(fault(mixed), no_text);
+    let text = classes(|file| {
+        file.text("person");
+    });
+    assert_eq!(fault(text), "`names` is not a list of names");
+    let gap = classes(|file| {
+        file.dict(|file| {
+            file.int(0).text("a").int(2).text("b");
+        });
+    });
+    assert_eq!(
+        fault(gap),
+        "`names` is a dictionary whose keys are not 0, 1, 2, …"
+    );
+    // One text, named again and again.
+    let repeated = classes(|file| {
+        file.raw(b"(").text(&"name".repeat(250)).raw(b"q\x00");
+        file.raw(&b"h\x00".repeat(90_000)).raw(b"l");
+    });
+    assert!(fault(repeated).ends_with("…` twice"));
+}
+
+#[test]
+fn an_empty_list_and_none_are_no_names() {
+    assert_eq!(listed(&[]), None);
+    let none = classes(|file| {
+        file.raw(b"N");
+    });
+    assert_eq!(none, None);
+}
+
+#[test]
+fn the_fault_of_names_is_in_the_report() {
+    let mut file = read_fixture("mmdetection.pth");
+    file.classes = Some(Err("`meta.CLASSES` has the name `a` twice".to_owned()));
+    let inspection = inspect(&file, &[], None).unwrap();
+    let report = inspection.report();
+    let line = "classes: the file's names cannot be used: `meta.CLASSES` has the name `a` twice\n";
+    assert!(report.contains(line), "{report}");
+    assert_eq!(inspection.classes, None);
 }
 
 #[test]
@@ -168,6 +252,29 @@ fn rows_of_classes_that_a_file_has_are_kept() {
         [50.5, 50.625, 50.0, 50.125, 50.25, 50.375]
     );
     assert!(reordered.rows.is_empty());
+}
+
+#[test]
+fn rows_of_eight_bits_with_a_scale_beside_them_are_refused_by_name() {
+    let mut file = read_fixture("mmdetection.pth");
+    let predictor = file.tensors.get_mut(PREDICTOR).unwrap();
+    predictor.dtype = "i8";
+    let scale = predictor.clone();
+    let name = "bbox_head.rtm_cls.0.weight_scale";
+    file.tensors.insert(name.to_owned(), scale);
+    let mut network = network(2);
+    network[4].rows = Some(Rows {
+        of: 3,
+        from: vec![Some(1), None],
+    });
+    let target = Target {
+        architecture: "tiny",
+        expected: &network,
+        conventions: &[],
+    };
+    let error = one_line(&compare(&file, &target, None).unwrap_err());
+    let words = format!("{PREDICTOR} is I8 with a scale in {name}");
+    assert!(error.contains(&words), "{error}");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use warmstart_run::list::is_run;
 use warmstart_tasks::detect::{Detection, JudgedObjects, Selection};
 use warmstart_tasks::kinds::Trained;
 
-use crate::judged_scenes::JudgedScenes;
+use crate::judged_scenes::judged_scenes;
 use crate::run_data::RunData;
 
 /// Columns of the table of doubtful boxes; corners are in pixels of the image.
@@ -64,7 +64,8 @@ pub struct BoxLabels {
 /// The images of some runs so far, each judged by the run that it was held out from.
 #[derive(Default)]
 struct HeldOut {
-    classes: Vec<String>,
+    /// Names of the classes, the same in all runs; `None` before the first.
+    classes: Option<Vec<String>>,
     files: Vec<String>,
     objects: Vec<JudgedObjects>,
     lost: usize,
@@ -72,41 +73,42 @@ struct HeldOut {
 
 /// The runs of detectors in a folder: the run itself, or those of a cross-validation, in which each image is held out
 /// from one. None if it is neither, or its runs are of another task.
-pub fn detector_runs(folder: &Path) -> Vec<PathBuf> {
+///
+/// # Errors
+/// If the recipe of a run cannot be read.
+pub fn detector_runs(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let runs: Vec<PathBuf> = if is_run(folder) {
         vec![folder.to_owned()]
     } else {
         let folds = (1..).map(|number| fold_folder(folder, number));
         folds.take_while(|run| is_run(run)).collect()
     };
-    let is_detector = |run: &PathBuf| {
-        let recipe = recipe_of(run);
-        recipe.is_ok_and(|(recipe, _)| recipe.task == TaskKind::Detect)
-    };
-    if runs.iter().all(is_detector) {
-        runs
-    } else {
-        Vec::new()
+    for run in &runs {
+        let (recipe, _) = recipe_of(run)?;
+        if recipe.task != TaskKind::Detect {
+            return Ok(Vec::new());
+        }
     }
+    Ok(runs)
 }
 
 /// The boxes on which the kept models of runs of detectors and the labels disagree, on the validation images of each
 /// run: a model has learned the labels of its training images, the wrong ones, too.
 ///
 /// # Errors
-/// If a run has no model yet or no validation images, or they cannot be read.
+/// If a run has no model yet or no validation images, or they cannot be read, or two runs have different classes.
 pub fn box_labels(runs: &[PathBuf], workers: usize, observe: Observer) -> Result<BoxLabels, Error> {
     let mut all = HeldOut::default();
     for run in runs {
         all.judge(run, workers, observe)?;
     }
-    let mut figures = DetectionEvaluation::new(all.classes.clone());
+    let mut figures = DetectionEvaluation::new(all.classes().to_vec());
     for (truths, detected) in &all.objects {
         figures.add_image(truths, detected);
     }
     let usual = f64::from(Selection::PREDICTION.confidence);
     let confidence = figures.best_f1().map_or(usual, |best| best.confidence);
-    let doubts = box_doubts(&all.objects, all.classes.len(), confidence);
+    let doubts = box_doubts(&all.objects, all.classes().len(), confidence);
     let labels = all.objects.iter().map(|(truths, _)| truths.len());
     Ok(BoxLabels {
         doubts: doubts.iter().map(|doubt| all.named(doubt)).collect(),
@@ -155,6 +157,27 @@ fn word(kind: DoubtOfBox) -> &'static str {
 }
 
 impl HeldOut {
+    fn classes(&self) -> &[String] {
+        self.classes.as_deref().unwrap_or_default()
+    }
+
+    /// Refuses a run whose classes are not those of the runs before.
+    fn require_same(&mut self, classes: &[String], run: &Path) -> Result<(), Error> {
+        let expected = self.classes.get_or_insert_with(|| classes.to_vec());
+        if expected.as_slice() == classes {
+            return Ok(());
+        }
+        let what = format!(
+            "its classes are {}, and those of the runs before are {}",
+            classes.join(", "),
+            expected.join(", ")
+        );
+        Err(Problem::new(what)
+            .of_file(run)
+            .fix("give the folder of one run, or cross-validate again")
+            .into())
+    }
+
     /// Adds the validation images of a run.
     fn judge(&mut self, run: &Path, workers: usize, observe: Observer) -> Result<(), Error> {
         let not_of_a_detector =
@@ -163,6 +186,7 @@ impl HeldOut {
             return Err(not_of_a_detector());
         };
         let classes = &detector.info.classes;
+        self.require_same(classes, run)?;
         let data = RunData::beside(run, Some(classes.len()))?.ok_or_else(not_of_a_detector)?;
         let own = data.images::<Detection>(SplitKind::Validation, classes)?;
         observe(Event::Note(format!(
@@ -170,18 +194,17 @@ impl HeldOut {
             own.samples.len(),
             shown(run)
         )));
-        let judged = JudgedScenes::of(&detector, &own.samples, workers)?;
+        let judged = judged_scenes(&detector, &own.samples, workers)?;
         let folder = data_folder(&data.recipe.data);
         let file = |path: &PathBuf| text(path.strip_prefix(folder).unwrap_or(path)).into_owned();
         self.files.extend(judged.paths.iter().map(file));
         self.objects.extend(judged.objects);
-        self.lost += own.lost.len() + judged.unreadable;
-        self.classes.clone_from(classes);
+        self.lost += own.lost.len() + judged.unreadable.len();
         Ok(())
     }
 
     fn named(&self, doubt: &BoxDoubt) -> DoubtfulBox {
-        let name = |class: Option<usize>| class.map(|class| self.classes[class].clone());
+        let name = |class: Option<usize>| class.map(|class| self.classes()[class].clone());
         let [x1, y1, x2, y2] = doubt.bounds;
         DoubtfulBox {
             file: self.files[doubt.image].clone(),
@@ -215,6 +238,22 @@ mod tests {
             y2: 40.0,
             doubtful: true,
         }
+    }
+
+    #[test]
+    fn runs_of_different_classes_are_not_judged_as_one() {
+        let both = ["cat", "dog"].map(str::to_owned);
+        let one = ["cat".to_owned()];
+        let mut all = HeldOut::default();
+        assert!(all.require_same(&both, Path::new("fold-1")).is_ok());
+        assert!(all.require_same(&both, Path::new("fold-2")).is_ok());
+        let error = all.require_same(&one, Path::new("fold-3")).unwrap_err();
+        let error = error.to_string();
+        assert!(
+            error.contains("fold-3: its classes are cat, and"),
+            "{error}"
+        );
+        assert_eq!(all.classes(), both);
     }
 
     #[test]

@@ -8,16 +8,21 @@ use warmstart_files::shown;
 use warmstart_metrics::mean_and_deviation;
 use warmstart_recipe::folds::{FOLD_COUNTS, FoldId};
 use warmstart_recipe::run_files::{RECIPE, fold_folder};
-use warmstart_recipe::{Draft, Error, Key, Problem, TaskKind, output_folder};
+use warmstart_recipe::{Draft, Error, Key, Problem, Recipe, TaskKind, output_folder};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::folder::recipe_of;
 use warmstart_run::record::EpochFigure;
 use warmstart_run::replace_file;
+use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::TaskData;
+use warmstart_tasks::with_task;
+use warmstart_train::open_data::open_data;
 use warmstart_train::resources::Resources;
 
 use crate::box_labels::{box_labels, table};
-use crate::complete::complete;
+use crate::complete::{complete, finished};
 use crate::recognise::settle_model;
+use crate::run_data::RunData;
 
 /// File of the result, in the folder of the folds' runs.
 pub const RESULT: &str = "folds.json";
@@ -63,6 +68,7 @@ pub fn cross_validate(
             .into());
     }
     settle_model(&mut draft, observe)?;
+    require_fitting(&out, folds)?;
     let (mut kept, mut runs) = (Vec::new(), Vec::new());
     for number in 1..=folds {
         let fold_id = FoldId { number, of: folds };
@@ -124,6 +130,43 @@ fn judge_labels(
         judged.doubts.len(),
         shown(&path)
     )));
+    Ok(())
+}
+
+/// Refuses finished runs beside others that are still to be trained, if the images of their folds are others now: by an
+/// earlier version, or of a data set that has changed since.
+fn require_fitting(out: &Path, folds: usize) -> Result<(), Error> {
+    let runs = (1..=folds).map(|number| fold_folder(out, number));
+    let (done, open): (Vec<PathBuf>, Vec<PathBuf>) = runs.partition(|run| finished(run).is_some());
+    match done.first() {
+        Some(first) if !open.is_empty() => {
+            let (recipe, _) = recipe_of(first)?;
+            with_task!(recipe.task, T => require_same_folds::<T>(&recipe, &done))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses those of some runs of a recipe whose validation images are not those of their folds now, where images have
+/// several classes: only there an earlier version split them otherwise.
+fn require_same_folds<T: Task>(recipe: &Recipe, runs: &[PathBuf]) -> Result<(), Error> {
+    if T::CLASS_OF.is_some() {
+        return Ok(());
+    }
+    // Each run to come reports on the images.
+    let data = open_data::<T>(recipe, &mut |_| {})?;
+    for run in runs {
+        let (recipe, _) = recipe_of(run)?;
+        let data = TaskData::new::<T>(data.clone(), &recipe)?;
+        let [_, validation, _] = data.splits();
+        let before = RunData::beside(run, None)?;
+        if before.is_some_and(|before| !before.was_validated_on(&validation)) {
+            let what = "its validation images are not those of its fold now: an earlier version split the images into \
+                        other folds, or the data set has changed";
+            let fix = format!("train all folds anew, with another {}", Key::OUT);
+            return Err(Problem::new(what).of_file(run).fix(fix).into());
+        }
+    }
     Ok(())
 }
 

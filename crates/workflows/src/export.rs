@@ -45,6 +45,9 @@ pub struct Outcome {
     /// The files for PyTorch.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub torch: Vec<PathBuf>,
+    /// What there is to say of the file's class names, which is no part of what was written.
+    #[serde(skip)]
+    pub note: Option<String>,
 }
 
 /// The images that engines are compared on.
@@ -67,9 +70,11 @@ pub fn export(request: &Request) -> Result<Outcome, Error> {
         compared_on: None,
         web: None,
         torch: Vec::new(),
+        note: None,
     };
     let source = resolve_path(&request.model)?;
-    let trained = Trained::load(&source)?;
+    let (trained, note) = Trained::load_noted(&source)?;
+    outcome.note = note;
     if request.onnx.is_some() || request.web.is_some() {
         let validation = validation_images(&request.model, &trained);
         let (pictures, compared_on) = if validation.is_empty() {

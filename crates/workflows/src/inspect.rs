@@ -9,6 +9,7 @@ use warmstart_tasks::classify::{BESIDE, is_beside};
 use warmstart_tasks::detect::Detection;
 use warmstart_tasks::expectations::of_detector;
 use warmstart_tasks::model_file::ModelInfo;
+use warmstart_tasks::published::note_on_file;
 use warmstart_tasks::task::Task as _;
 use warmstart_train::{IMAGENET_CLASSES, conventions, expectations, record_line};
 use warmstart_weights::{Inspection, Target, WeightFile};
@@ -23,7 +24,7 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
         // A copy of upper stages would look like a second network.
         let beside = set_aside(&mut file);
         file.set_aside.extend(beside);
-        file.classes = Some(info.classes);
+        file.classes = Some(Ok(info.classes));
     }
     let mut inspection = guesses(&file, None, prefix)?;
     let best = inspection.guesses.first();
@@ -32,9 +33,11 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
         let told = convention_record(&network, best.convention);
         let network = told.map_or(Ok(network), architecture)?;
         let mut record = record_line(&network);
-        let has_head = best.head.loaded_tensors == best.head.expected_tensors;
-        if network.is_detector && has_head && file.classes.is_none() {
-            record += "; the file does not name its classes, which are taken for COCO's 80";
+        // A fault of the names themselves has a line of its own.
+        if network.is_detector && inspection.classes_fault.is_none() {
+            // What cannot be compared whole is refused with its reason where it is loaded.
+            let note = note_on_file(&file, &network, prefix).ok().flatten();
+            record.extend(note.map(|note| format!("; {note}")));
         }
         inspection.record = Some(record);
     }

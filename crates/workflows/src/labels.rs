@@ -1,16 +1,14 @@
 //! `warmstart data labels`: the images of a data set whose labels the others speak against.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use warmstart_data::{Dataset, Sample};
+use warmstart_data::{DataError, Dataset, Sample, scenes};
 use warmstart_metrics::label_doubts;
 use warmstart_recipe::{Draft, Error, Problem, resolve};
 use warmstart_run::doubts::Doubt;
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::classify::Classification;
-use warmstart_tasks::task::Task as _;
 use warmstart_tasks::task_data::TaskData;
-use warmstart_tasks::with_task;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::linear_probe::{choose_fit, left_out};
 use warmstart_train::open_data::open_data;
@@ -18,6 +16,9 @@ use warmstart_train::resources::Resources;
 use warmstart_train::trainer::Trainer;
 
 use crate::recognise::settle_model;
+
+/// Ends of the names of files of weights.
+const WEIGHT_FILES: [&str; 4] = ["safetensors", "pth", "pt", "onnx"];
 
 /// A request to judge the labels of a data set without a run.
 pub struct Request {
@@ -41,6 +42,7 @@ pub fn labels(
     resources: Resources,
     observe: Observer,
 ) -> Result<Vec<Doubt>, Error> {
+    require_classes(&request.data)?;
     let mut draft = Draft {
         data: Some(request.data.clone()),
         weights: request.weights.clone(),
@@ -52,14 +54,6 @@ pub fn labels(
     };
     settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
-    if with_task!(recipe.task, T => T::CLASS_OF.is_none()) {
-        return Err(
-            Problem::new("it holds boxes, and labels are judged of classes")
-                .of_file(&request.data)
-                .fix("give a folder of class folders; the run of a detector that was trained on the boxes judges them")
-                .into(),
-        );
-    }
     let data = open_data::<Classification>(&recipe, observe)?;
     let samples = all_images(&data);
     let images = TaskData::new::<Classification>(data, &recipe)?;
@@ -85,6 +79,27 @@ pub fn labels(
         Doubt::new(doubt, path, &trainer.recipe.data, &trainer.data.classes)
     });
     Ok(named.collect())
+}
+
+/// Refuses what is no data set of classes, before any weights are downloaded.
+fn require_classes(data: &Path) -> Result<(), Error> {
+    std::fs::metadata(data).map_err(|source| DataError::Read {
+        path: data.to_owned(),
+        source,
+    })?;
+    let end = data.extension().unwrap_or_default();
+    let is_weights = data.is_file() && WEIGHT_FILES.iter().any(|known| end == *known);
+    let what = if is_weights {
+        "it is a file of weights, and labels are judged in a data set or by a run"
+    } else if scenes::is_detection(data) {
+        "it holds boxes, which only a detector that was trained on them judges"
+    } else {
+        return Ok(());
+    };
+    Err(Problem::new(what)
+        .of_file(data)
+        .fix("give the run of a detector, or a folder of class folders")
+        .into())
 }
 
 /// The images of all splits.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use warmstart_data::Fit;
+use warmstart_data::{Fit, scenes};
 use warmstart_metrics::{Interval, McNemar, wilson};
 use warmstart_models::full_name;
 use warmstart_recipe::{
@@ -12,9 +12,7 @@ use warmstart_recipe::{
 };
 use warmstart_run::event::Observer;
 use warmstart_tasks::classify::Classification;
-use warmstart_tasks::task::Task as _;
 use warmstart_tasks::task_data::TaskData;
-use warmstart_tasks::with_task;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::linear_probe::{choose_fit, judge, some_of};
 use warmstart_train::open_data::open_data;
@@ -85,18 +83,19 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
             Error::usage("no weights were named").fix(format!("give {} FILE …", Key::WEIGHTS))
         );
     }
-    // Errors in the request are reported before anything is computed.
+    // Errors in the request are reported before anything is downloaded or computed.
+    if scenes::is_detection(&request.data) {
+        let what = "it holds boxes, and rank compares weights for classification only";
+        return Err(Problem::new(what)
+            .of_file(&request.data)
+            .fix("give a folder of class folders; compare detectors by short runs")
+            .into());
+    }
     let mut asked = Vec::new();
     for weights in &request.weights {
         asked.push(recipe_for(weights, request, observe)?);
     }
     let (first, _) = &asked[0];
-    if with_task!(first.task, T => T::CLASS_OF.is_none()) {
-        return Err(Problem::new("it holds boxes, and rank is for classes")
-            .of_file(&request.data)
-            .fix("give a folder of class folders")
-            .into());
-    }
     // The images are checked once.
     let data = open_data::<Classification>(first, observe)?;
     let samples = some_of(&data.train, MOST_IMAGES, request.seed);

@@ -101,7 +101,7 @@ pub(crate) fn network_of(file: &WeightFile, prefix: Option<&str>) -> Result<Arch
     };
     if network.is_detector {
         let what = format!(
-            "it is {}, a detector, whose names no other library has",
+            "it is {}, a detector, and only classifiers are written under other names",
             network.name
         );
         let fix = "use the file as it is, with train, eval, predict or export";

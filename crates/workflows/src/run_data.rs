@@ -106,6 +106,21 @@ impl RunData {
         files.is_some_and(|files| !self.of_split(files, split).is_empty())
     }
 
+    /// Whether these images are those that chose the run's kept epoch; true if the list of its files is lost.
+    pub fn was_validated_on<L>(&self, samples: &[&Sample<L>]) -> bool {
+        let Some(files) = &self.files else {
+            return true;
+        };
+        let folder = data_folder(&self.recipe.data);
+        let path = |sample: &&Sample<L>| {
+            let path = sample.path.strip_prefix(folder).unwrap_or(&sample.path);
+            listed(path).into_owned()
+        };
+        let given: HashSet<String> = samples.iter().map(path).collect();
+        let own = self.of_split(files, SplitKind::Validation);
+        own.len() == given.len() && own.iter().all(|entry| given.contains(entry.path))
+    }
+
     /// The run's own images of a split, out of its data set as it is now.
     ///
     /// # Errors
@@ -230,14 +245,11 @@ impl RunData {
             (Some(fold_id), SplitKind::Train | SplitKind::Validation) => fold_id,
             (None, _) | (_, SplitKind::Test) => return own,
         };
-        let [all, again] = [SplitKind::Train, SplitKind::Validation].map(listed);
-        let descriptions = |entries: &[Entry<'a>]| -> Vec<&'a str> {
-            entries.iter().map(|entry| entry.description).collect()
-        };
-        if descriptions(&all) != descriptions(&again) {
+        if !lists_all_for_both(files) {
             return own;
         }
-        // An earlier version listed all images for both, and split them into folds by their classes.
+        // An earlier version split them into folds by their classes.
+        let all = listed(SplitKind::Train);
         let labels = self.labels(&all);
         let fold = labels.map(|labels| FoldImages::new(fold_id, &labels, self.recipe.seed));
         let chosen = match (fold, split) {
@@ -313,6 +325,18 @@ impl RunData {
         let copies = copies(&sketches, &of_run).into_iter();
         copies.map(|(image, _)| images[image].clone()).collect()
     }
+}
+
+/// Whether a list has the same images for training and for validation, as an earlier version listed those of a fold's
+/// run.
+pub(crate) fn lists_all_for_both(files: &DataFiles) -> bool {
+    let of = |split: SplitKind| {
+        let entries = files.entries();
+        entries
+            .filter(move |entry| entry.split == split.folder())
+            .map(|entry| entry.description)
+    };
+    of(SplitKind::Train).eq(of(SplitKind::Validation))
 }
 
 impl Seen {

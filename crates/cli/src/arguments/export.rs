@@ -15,6 +15,7 @@ Examples:
   warmstart export runs/pets --onnx pets.onnx --half      half the size
   warmstart export runs/pets --onnx pets.onnx --preprocessing outside
   warmstart export runs/street --onnx street.onnx --raw   boxes without suppression
+  warmstart export rtmdet_tiny --onnx rtmdet.onnx         a published detector
   warmstart export runs/pets --torch pets-torch/          then: python pets-torch/model.py photo.jpg
   warmstart export runs/pets --web pets-page/             then open pets-page/index.html
 
@@ -22,7 +23,7 @@ Before an ONNX file is written, another engine (tract) computes the network, and
 to agree with warmstart on the run's validation images, or on noise."
 )]
 pub struct Export {
-    /// Folder of a run, or a model file
+    /// Folder of a run, a model file, a published detector's file, or its name (rtmdet_tiny)
     pub model: PathBuf,
     /// Write an ONNX file (opset 18); one that exists is replaced
     #[arg(long, value_name = "FILE")]

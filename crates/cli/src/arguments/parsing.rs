@@ -62,12 +62,26 @@ fn line(error: &clap::Error, words: &[OsString]) -> String {
         }
         return format!("there is no flag {flag}; {help}");
     }
+    if error.kind() == ErrorKind::UnknownArgument
+        && let Some(side) = detached_side(words)
+    {
+        return format!("the value of --tile is attached to it: write --tile={side}");
+    }
     if error.kind() == ErrorKind::InvalidUtf8 {
         let odd = words.iter().filter(|word| word.to_str().is_none());
         let odd: Vec<String> = odd.map(|word| shown(Path::new(word))).collect();
         return format!("not valid UTF-8: {}; rename the file", odd.join(", "));
     }
     format!("{}; {help}", condensed(&error.render().to_string()))
+}
+
+/// The number after a `--tile` that has no value.
+fn detached_side(words: &[OsString]) -> Option<&str> {
+    let mut pairs = words.windows(2);
+    pairs.find_map(|pair| {
+        let side = pair[1].to_str().filter(|_| pair[0] == "--tile")?;
+        side.parse::<usize>().is_ok().then_some(side)
+    })
 }
 
 /// Reduces an error to what is wrong and tips, on one line and without the usage.
@@ -164,6 +178,10 @@ mod tests {
                 &["'many'", "--epochs", "expected a whole number"],
             ),
             (&["warmstart", "train", "--epochs"], &["--epochs", "value"]),
+            (
+                &["warmstart", "eval", "runs/street", "--tile", "640"],
+                &["write --tile=640"],
+            ),
         ] {
             let said = refused(words);
             assert!(!said.contains('\n') && !said.contains("Usage"), "{said}");

@@ -19,6 +19,7 @@ Example: warmstart train --data pets/ --model mobilenet_v2
 Examples:
   warmstart train --data pets/ --model mobilenet_v2 --weights mobilenet_v2.pth
   warmstart train --data pets/ --model resnet18 --weights none --epochs 30
+  warmstart train --data street/ --weights rtmdet_tiny     a published detector
   warmstart train recipe.toml --seed 7 --out runs/pets-7
 
 The data are DIR/train/<class>/… and DIR/val/<class>/… (and DIR/test/<class>/…,
@@ -26,8 +27,8 @@ evaluated once at the end), or DIR/<class>/…, a share of which is used for
 validation. A detector is trained where DIR holds boxes in the layout of COCO
 (annotations/instances_train.json), YOLO (data.yaml), Pascal VOC (Annotations/),
 Labelme or Label Studio. DIR may also be a text list or hold one: cls_train.txt
-(0;cat/1.jpg) or, with boxes, 2007_train.txt (1.jpg 10,20,110,220,0). The detectors
-of other tools cannot be loaded, but every backbone file can.
+(0;cat/1.jpg) or, with boxes, 2007_train.txt (1.jpg 10,20,110,220,0). A detector
+starts from a published file of RTMDet or YOLOX, or from any classifier's weights.
 
 RUN/log.txt has every line that train prints, whatever the screen shows."
 )]

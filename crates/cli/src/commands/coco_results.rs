@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use warmstart_data::scenes::coco_ids;
+use warmstart_data::scenes::{CocoIds, coco_ids};
 use warmstart_data::{Sample, Scene, SplitKind};
 use warmstart_files::shown;
 use warmstart_recipe::{Key, Problem};
 use warmstart_run::replace_file;
+use warmstart_tasks::class_names::places_in;
 use warmstart_tasks::detect::detector::JudgedScene;
 
 use super::Failure;
@@ -18,7 +19,10 @@ use super::eval_files::require_folder;
 use crate::printing::print_to_stderr;
 
 /// Most bytes at the beginning of a file that are looked at to see whether it holds results.
-const LOOKED_AT: u64 = 64;
+const LOOKED_AT: u64 = 256;
+
+/// Names of an object's values, any of which may come first.
+const KEYS: [&str; 4] = ["image_id", "category_id", "bbox", "score"];
 
 /// An object as COCO's results have it: <https://cocodataset.org/#format-results>.
 #[derive(Serialize)]
@@ -58,10 +62,8 @@ impl<'a> CocoResults<'a> {
         require_results(path)?;
         let (images, categories) = match coco_ids(data, split)? {
             Some(ids) => {
-                let categories = classes
-                    .iter()
-                    .map(|class| ids.categories.get(class).cloned());
-                (ids.images, categories.collect())
+                let categories = categories(&ids, classes);
+                (ids.images, categories)
             }
             None => {
                 let numbers = (1..=classes.len()).map(|number| Some(Value::from(number)));
@@ -123,6 +125,22 @@ impl<'a> CocoResults<'a> {
     }
 }
 
+/// The id of each of the model's classes in a data set, which may spell them in another way; `None` of one that it does
+/// not have.
+fn categories(ids: &CocoIds, classes: &[String]) -> Vec<Option<Value>> {
+    let mut names: Vec<String> = ids.categories.keys().cloned().collect();
+    names.sort();
+    let places = places_in(classes, &names);
+    let category = |(place, class): (usize, &String)| {
+        let own = names.iter().zip(&places);
+        let own = own.filter(|(_, of)| **of == Some(place));
+        // Of two spellings, the model's own.
+        let (name, _) = own.min_by_key(|(name, _)| *name != class)?;
+        ids.categories.get(name).cloned()
+    };
+    classes.iter().enumerate().map(category).collect()
+}
+
 /// Ids for images of a data set without any: their names without the extension, as numbers where they are some.
 fn numbered(samples: &[Sample<Scene>]) -> Result<HashMap<PathBuf, Value>, Failure> {
     let mut ids = HashMap::new();
@@ -157,13 +175,29 @@ fn require_results(path: &Path) -> Result<(), Failure> {
     match read {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Ok(0) => Ok(()),
-        Ok(_) if begin.trim_ascii_start().first() == Some(&b'[') => Ok(()),
+        Ok(_) if are_results(&begin) => Ok(()),
         Ok(_) | Err(_) => Err(Problem::new("it exists, and does not hold COCO's results")
             .of_file(path)
             .of_key(Key("coco_json"))
             .fix("give another name")
             .into()),
     }
+}
+
+/// Whether a file that begins so holds a list of COCO's results, which may be empty.
+fn are_results(begin: &[u8]) -> bool {
+    let Some(list) = begin.trim_ascii().strip_prefix(b"[") else {
+        return false;
+    };
+    let list = list.trim_ascii_start();
+    if matches!(list, b"" | b"]") {
+        return true;
+    }
+    let object = list.strip_prefix(b"{").map(<[u8]>::trim_ascii_start);
+    object.is_some_and(|object| {
+        let mut keys = KEYS.iter().map(|key| format!("\"{key}\""));
+        keys.any(|key| object.starts_with(key.as_bytes()))
+    })
 }
 
 #[cfg(test)]
@@ -234,6 +268,19 @@ mod tests {
     }
 
     #[test]
+    fn a_class_has_the_id_of_its_name_however_it_is_spelled() {
+        let named = [("Traffic_Light", 3), ("sofa", 5), ("couch", 6), ("car", 9)];
+        let categories_of = named.map(|(name, id)| (name.to_owned(), Value::from(id)));
+        let ids = CocoIds {
+            images: HashMap::new(),
+            categories: HashMap::from(categories_of),
+        };
+        let classes = ["couch", "traffic light", "dog"].map(str::to_owned);
+        let expected = [Some(Value::from(6)), Some(Value::from(3)), None];
+        assert_eq!(categories(&ids, &classes), expected);
+    }
+
+    #[test]
     fn images_of_one_name_cannot_be_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("results.json");
@@ -245,9 +292,33 @@ mod tests {
     fn nothing_but_results_is_written_over() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("instances_val.json");
-        fs::write(&path, "{\"images\": []}").unwrap();
-        let error = new(&path, &[]).err().unwrap();
-        assert!(error.contains("does not hold COCO's results"), "{error}");
+        for other in [
+            "{\"images\": []}",
+            "[1, 2]",
+            "[[]]",
+            "[] and more",
+            "[{}]",
+            "[{\"id\": 1, \"image_id\": 2}]",
+            "[{\"image_ids\": 2}]",
+            "[\"image_id\"]",
+            "image_id",
+            " ",
+        ] {
+            fs::write(&path, other).unwrap();
+            let error = new(&path, &[]).err().unwrap_or_else(|| panic!("{other}"));
+            assert!(error.contains("does not hold COCO's results"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), other);
+        }
+        for results in [
+            "[",
+            "[ ]\n",
+            "[{\"image_id\": 1,",
+            "\n[\n  {\n    \"bbox\": [",
+            "[{\"category_id\":1}]",
+            "[{\"score\" : 1}]",
+        ] {
+            assert!(are_results(results.as_bytes()), "{results}");
+        }
         assert!(new(&dir.path().join("no/folder.json"), &[]).is_err());
     }
 }

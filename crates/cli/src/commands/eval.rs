@@ -18,13 +18,17 @@ use super::seen::warn_of_seen;
 use super::weights::fetch_detector;
 use super::{Failure, use_threads};
 use crate::arguments::Eval;
-use crate::printing::{json, line, lines, print_to_stderr};
+use crate::printing::{json, line, print_to_stderr};
 use crate::progress::interval;
 
 pub fn eval(arguments: Eval) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
     fetch_detector(&arguments.model)?;
-    match Trained::load(&arguments.model)? {
+    let (model, note) = Trained::load_noted(&arguments.model)?;
+    if let Some(note) = note {
+        print_to_stderr(format!("note: {note}"));
+    }
+    match model {
         Trained::Classifier(classifier) => classes(&classifier, &arguments, workers),
         Trained::Detector(detector) => boxes(&detector, &arguments, workers),
     }
@@ -58,6 +62,8 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     let data = [arguments.data.as_deref(), own_data.as_deref()];
     let mut files = EvalFiles::of_classifier(arguments, classes, data)?;
     let result = classifier.evaluate(&samples, workers, &mut |image| files.add_image(&image))?;
+    // Before the figures, whose reader may not take them all.
+    let written = files.write();
     let matrix = &result.confusion;
     let accuracy = matrix.interval();
     let mut out = stdout().lock();
@@ -73,12 +79,12 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
             "confusion": matrix.counts(),
         });
         source.add_to(&mut result);
-        json(&mut out, &result)?;
-        return files.write();
+        let printed = json(&mut out, &result);
+        written?;
+        return Ok(printed?);
     }
-    for problem in &result.unreadable {
-        line(&mut out, format!("left out: {problem}"))?;
-    }
+    let left_out = result.unreadable.iter();
+    let left_out = left_out.map(|problem| format!("left out: {problem}"));
     let text = format!(
         "{} images: top-1 accuracy {:.4}{}, top-{TOP} {:.4}{}\n\n{}\n\n{}",
         matrix.total(),
@@ -89,9 +95,11 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
         matrix.class_table(),
         matrix.table()
     );
-    lines(&mut out, &text)?;
-    // After the figures, which a full disk does not take away.
-    files.write()
+    let mut all = left_out.chain(text.lines().map(str::to_owned));
+    let printed = all.try_for_each(|text| line(&mut out, text));
+    // A full disk does not take the figures away.
+    written?;
+    Ok(printed?)
 }
 
 /// The error for a flag, in a recipe's spelling, that says nothing to a classifier.

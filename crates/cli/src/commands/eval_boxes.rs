@@ -1,11 +1,11 @@
 //! `warmstart eval` with a detector.
 
-use std::io::stdout;
+use std::io::{self, stdout};
 
 use serde_json::{Value, json as value};
-use warmstart_metrics::{AtConfidence, BestF1, FoundOfSize};
+use warmstart_metrics::{AtConfidence, BestF1, FoundOfSize, MATCHING_IOU};
 use warmstart_recipe::{Key, Problem};
-use warmstart_tasks::detect::detector::{BoxEvaluation, Detector, LabelledScenes, MATCHING_IOU};
+use warmstart_tasks::detect::detector::{BoxEvaluation, Detector, LabelledScenes};
 use warmstart_tasks::detect::{Detection, Search, Selection};
 use warmstart_workflows::run_data::RunData;
 
@@ -62,20 +62,26 @@ pub fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<()
             results.add(&scene);
         }
     })?;
+    // Before the figures, whose reader may not take them all.
+    let written = files.write();
+    let written = written.and(results.map_or(Ok(()), CocoResults::write));
+    let printed = print(&result, &source, arguments.json);
+    // A full disk does not take the figures away.
+    written?;
+    Ok(printed?)
+}
+
+fn print(result: &BoxEvaluation, source: &Source, as_json: bool) -> io::Result<()> {
     let mut out = stdout().lock();
-    if arguments.json {
-        let mut result = in_json(&result);
+    if as_json {
+        let mut result = in_json(result);
         source.add_to(&mut result);
-        json(&mut out, &result)?;
-    } else {
-        for problem in &result.unreadable {
-            line(&mut out, format!("left out: {problem}"))?;
-        }
-        lines(&mut out, &in_words(&result))?;
+        return json(&mut out, &result);
     }
-    // After the figures, which a full disk does not take away.
-    files.write()?;
-    results.map_or(Ok(()), CocoResults::write)
+    for problem in &result.unreadable {
+        line(&mut out, format!("left out: {problem}"))?;
+    }
+    lines(&mut out, &in_words(result))
 }
 
 fn in_json(result: &BoxEvaluation) -> Value {
@@ -100,7 +106,7 @@ fn in_json(result: &BoxEvaluation) -> Value {
             "counts": at.counts(),
         },
         "found_by_size": by_size,
-        "curves": figures.curves(0.5),
+        "curves": figures.curves(MATCHING_IOU),
     })
 }
 

@@ -10,7 +10,7 @@ use warmstart_workflows::export::{ComparedOn, Outcome, Request};
 use super::weights::fetch_detector;
 use super::{Failure, use_threads};
 use crate::arguments::{Export, PreprocessingPlace};
-use crate::printing::{json, line};
+use crate::printing::{json, line, print_to_stderr};
 
 pub fn export(arguments: Export) -> Result<(), Failure> {
     use_threads(&arguments.threads)?;
@@ -29,6 +29,9 @@ pub fn export(arguments: Export) -> Result<(), Failure> {
         web: arguments.web,
         runtime: arguments.runtime,
     })?;
+    if let Some(note) = &outcome.note {
+        print_to_stderr(format!("note: {note}"));
+    }
     let mut out = stdout().lock();
     if arguments.json {
         return Ok(json(&mut out, &outcome)?);

@@ -26,7 +26,7 @@ pub fn labels(arguments: DataLabels) -> Result<(), Failure> {
     if let Some(path) = &arguments.csv {
         require_folder(path)?;
     }
-    let detectors = detector_runs(&arguments.folder);
+    let detectors = detector_runs(&arguments.folder)?;
     if !detectors.is_empty() {
         refuse_those_of_data_sets(&arguments)?;
         return doubtful_boxes(&arguments, &detectors);

@@ -20,9 +20,16 @@ use crate::arguments::Predict;
 use crate::printing::print_to_stderr;
 
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
+    let words = std::iter::once(&arguments.model).chain(&arguments.images);
+    if let Some(side) = arguments.views.detached_side(words) {
+        return Err(detached(side));
+    }
     let workers = use_threads(&arguments.threads)?;
     fetch_detector(&arguments.model)?;
-    let model = Trained::load(&arguments.model)?;
+    let (model, note) = Trained::load_noted(&arguments.model)?;
+    if let Some(note) = note {
+        print_to_stderr(format!("note: {note}"));
+    }
     if stderr().is_terminal() {
         print_to_stderr(model.line());
     }
@@ -40,6 +47,17 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
         }
     };
     unreadable.end()
+}
+
+/// The error for the side of the tiles as a word of its own, which would be taken for a path.
+fn detached(side: &Path) -> Failure {
+    let side = shown(side);
+    Problem::new(format!(
+        "there is no file {side}, and the value of --tile is attached to it"
+    ))
+    .of_key(Key("tile"))
+    .fix(format!("write --tile={side}"))
+    .into()
 }
 
 /// The files that paths stand for; those that are not there are among them. What is skipped is said.

@@ -16,7 +16,10 @@ use crate::signals::Signals;
 pub fn serve(arguments: &Serve) -> Result<(), Failure> {
     let readers = use_threads(&arguments.threads)?;
     fetch_detector(&arguments.model)?;
-    let model = Trained::load(&arguments.model)?;
+    let (model, note) = Trained::load_noted(&arguments.model)?;
+    if let Some(note) = note {
+        print_to_stderr(format!("note: {note}"));
+    }
     let (host, port) = (&arguments.host, arguments.port);
     let refused = |error: std::io::Error| {
         Problem::new(format!("cannot listen on {host}, port {port}: {error}"))

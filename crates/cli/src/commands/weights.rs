@@ -4,8 +4,11 @@ use std::io::{self, stdout};
 use std::path::{Path, PathBuf};
 
 use warmstart_files::shown;
+use warmstart_recipe::near_miss::meant;
 use warmstart_recipe::run_files::resolve_path;
-use warmstart_recipe::{Error, Problem, published};
+use warmstart_recipe::{
+    Error, Problem, USUAL_WEIGHTS, architecture, is_detector, model_names, published,
+};
 use warmstart_weights::Difference;
 use warmstart_workflows::models::{Weights, weights as all_weights};
 
@@ -84,12 +87,42 @@ fn get(arguments: &WeightsGet) -> Result<(), Failure> {
 
 /// Fetches the file of a published detector that is named in place of a model; nothing for a path.
 pub fn fetch_detector(model: &Path) -> Result<(), Failure> {
+    require_usable(model)?;
     let mut progress = Progress::new(Output::BesideResults);
     let fetched = warmstart_workflows::named_weights::fetch_detector(model, &mut |event| {
         progress.show(event);
     });
     progress.clear();
     Ok(fetched?)
+}
+
+/// Refuses a word that is neither a path nor a detector's name, nor near to one, which is answered where it is loaded.
+fn require_usable(model: &Path) -> Result<(), Error> {
+    let Some(name) = model.to_str().filter(|_| !model.exists()) else {
+        return Ok(());
+    };
+    let detectors: Vec<&str> = model_names().filter(|name| is_detector(name)).collect();
+    if is_detector(name) || !meant(name, &detectors).is_empty() {
+        return Ok(());
+    }
+    if architecture(name).is_ok() {
+        let what = "it names a classifier, which knows your classes only after a training";
+        let fix = format!(
+            "train one first (`warmstart train --data DIR --model {name} --weights {USUAL_WEIGHTS}`), and give the \
+             folder of the run"
+        );
+        return Err(Error::model(model, what).fix(fix));
+    }
+    let is_word = model.extension().is_none() && model.components().count() == 1;
+    if is_word {
+        let what = "there is neither such a file or folder nor a published detector of that name";
+        let fix = format!(
+            "give the folder of a run, a model file, or one of {}",
+            detectors.join(", ")
+        );
+        return Err(Error::model(model, what).fix(fix));
+    }
+    Ok(())
 }
 
 /// The copy of a file at a path that does not exist yet, or in a folder.
@@ -157,7 +190,8 @@ fn diff(arguments: &WeightsDiff) -> Result<(), Failure> {
         lines(&mut out, &difference.report())?;
         if difference.shares_no_name() {
             print_to_stderr(
-                "note: no name is in both files: `warmstart weights convert --to native` gives both the same names",
+                "note: no name is in both files: `warmstart weights convert --to native` gives those of two classifiers \
+                 the same names",
             );
         }
     }

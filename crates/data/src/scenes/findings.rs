@@ -2,6 +2,7 @@
 
 use crate::text::Text;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -9,6 +10,74 @@ use warmstart_files::{one_line, shown};
 
 /// Examples kept of each problem.
 const EXAMPLES: usize = 5;
+
+/// How descriptions begin, and how they do where there is only one case.
+const SINGULAR: [(&str, &str); 31] = [
+    (
+        "images are turned by EXIF and their boxes are",
+        "image is turned by EXIF and its boxes are",
+    ),
+    (
+        "images are turned by EXIF, and it is unknown whether their",
+        "image is turned by EXIF, and it is unknown whether its",
+    ),
+    (
+        "images have another size than their",
+        "image has another size than its",
+    ),
+    ("images are", "image is"),
+    ("images have", "image has"),
+    ("images cannot", "image cannot"),
+    ("listed images are", "listed image is"),
+    ("image names lead", "image name leads"),
+    ("image names start", "image name starts"),
+    (
+        "objects are of unknown classes",
+        "object is of an unknown class",
+    ),
+    ("objects are", "object is"),
+    ("splits are", "split is"),
+    ("splits have", "split has"),
+    ("files or folders are", "file or folder is"),
+    ("encodings of text files are", "encoding of a text file is"),
+    ("annotations are malformed", "annotation is malformed"),
+    (
+        "annotations are of unknown images",
+        "annotation is of an unknown image",
+    ),
+    (
+        "shapes are neither boxes nor outlines",
+        "shape is neither a box nor an outline",
+    ),
+    (
+        "boxes are in fractions of their",
+        "box is in fractions of its",
+    ),
+    (
+        "boxes are wholly outside of their",
+        "box is wholly outside of its",
+    ),
+    ("boxes are", "box is"),
+    (
+        "boxes have coordinates that are",
+        "box has a coordinate that is",
+    ),
+    ("boxes reach beyond their", "box reaches beyond its"),
+    (
+        "classes only group others and have",
+        "class only groups others and has",
+    ),
+    ("classes have", "class has"),
+    ("paths can", "path can"),
+    ("labels have", "label has"),
+    ("data sets do not name their", "data set does not name its"),
+    ("data sets have outlines", "data set has outlines"),
+    ("folders of images are", "folder of images is"),
+    (
+        "lists or numbers of classes do",
+        "list or number of classes does",
+    ),
+];
 
 /// Something wrong, or worth knowing, in the annotations of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -96,7 +165,20 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// The problem and what was done about it, to follow a count.
+    /// A count of the problem, and what was done about it.
+    pub fn counted(self, count: usize) -> String {
+        format!("{count} {}", self.counted_description(count))
+    }
+
+    /// The description to follow a count, in the singular after 1.
+    fn counted_description(self, count: usize) -> Cow<'static, str> {
+        let plural = self.description();
+        let mut begins = SINGULAR.iter().filter(|_| count == 1);
+        let found = begins.find_map(|(begin, one)| Some((one, plural.strip_prefix(begin)?)));
+        found.map_or(plural.into(), |(one, rest)| format!("{one}{rest}").into())
+    }
+
+    /// The problem and what was done about it, to follow a count of several.
     pub fn description(self) -> &'static str {
         match self {
             Self::MissingImage => "listed images are not there (left out)",
@@ -262,7 +344,8 @@ impl fmt::Display for Findings {
     /// A line for every problem with its first examples below it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (problem, finding) in self.iter() {
-            writeln!(f, "{:>7} {}", finding.count, problem.description())?;
+            let count = finding.count;
+            writeln!(f, "{count:>7} {}", problem.counted_description(count))?;
             for example in &finding.examples {
                 writeln!(f, "          {example}")?;
             }

@@ -48,12 +48,13 @@ pub(crate) use places::{Bases, located};
 pub(crate) use unread::Unread;
 
 use crate::dataset::{Dataset, drawn};
-use crate::error::{DataError, raise_val_split};
+use crate::error::DataError;
 use crate::folder;
 use crate::linked::{differing, linked};
 use crate::sample::Sample;
 use crate::scene::Scene;
 use crate::skipped::Skipped;
+use crate::split_kind::SplitKind;
 use layout::Recognised;
 use reading::{SplitRead, SplitsRead};
 use std::collections::HashSet;
@@ -88,6 +89,29 @@ pub struct OpenedScenes {
 /// format (with the line and what was expected), a split has no image, or the training or validation
 /// split has no box.
 pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataError> {
+    open_for(dir, val_split, seed, None)
+}
+
+/// Opens a detection data set as [`open`] does, for a use of one split: what the others lack is no error.
+///
+/// # Errors
+/// As [`open`], of that split alone.
+pub fn open_split(
+    dir: &Path,
+    split: SplitKind,
+    val_split: f64,
+    seed: u64,
+) -> Result<OpenedScenes, DataError> {
+    open_for(dir, val_split, seed, Some(split))
+}
+
+/// Opens a data set, of which one split is used, or all.
+fn open_for(
+    dir: &Path,
+    val_split: f64,
+    seed: u64,
+    used: Option<SplitKind>,
+) -> Result<OpenedScenes, DataError> {
     let problem = |problem: String| DataError::Layout {
         folder: dir.to_path_buf(),
         problem,
@@ -127,29 +151,31 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<OpenedScenes, DataE
     let validates_by_share = read.validation.is_none();
     let dataset = split(read, dir, val_split, seed)?;
     name_links(dir, &dataset, &mut findings);
-    let test = dataset.test.as_ref().map(|test| ("test", test));
+    let is_used = |kind: SplitKind| used.is_none_or(|used| used == kind);
+    let test = dataset.test.as_ref();
+    let test = test.map(|test| (SplitKind::Test, "test", test));
     let splits = [
-        ("training", &dataset.train),
-        ("validation", &dataset.validation),
+        (SplitKind::Train, "training", &dataset.train),
+        (SplitKind::Validation, "validation", &dataset.validation),
     ];
-    for (name, samples) in splits.into_iter().chain(test) {
-        if samples.is_empty() {
+    for (kind, name, samples) in splits.into_iter().chain(test) {
+        if is_used(kind) && samples.is_empty() {
             return Err(problem(format!(
                 "its {name} split has no image{cause}; add images or fix the annotations"
             )));
         }
     }
-    for (name, samples) in splits {
-        if samples.iter().all(|sample| sample.label.objects.is_empty()) {
+    for (kind, name, samples) in splits {
+        if is_used(kind) && samples.iter().all(|sample| sample.label.objects.is_empty()) {
             return Err(problem(format!(
                 "its {name} split has no object in any of {} images{cause}; add labelled images or fix the annotations",
                 samples.len()
             )));
         }
     }
-    for (name, samples) in splits {
+    for (kind, name, samples) in splits {
         let mut objects = samples.iter().flat_map(|sample| &sample.label.objects);
-        if objects.all(|object| object.crowd) {
+        if is_used(kind) && objects.all(|object| object.crowd) {
             findings.add(Problem::OnlyCrowds, || format!("the {name} split"));
         }
     }
@@ -228,9 +254,10 @@ fn split(
             if !chosen.contains(&true) {
                 let images = dataset.train.len();
                 let problem = format!(
-                    "there are too few images ({images}) to give one to validation at {} {val_split}; {}",
+                    "there are too few images ({images}) to give one to validation at {} {val_split}; add images, one \
+                     for each fold at least, or raise {} in a run without folds",
                     Key::VAL_SPLIT,
-                    raise_val_split()
+                    Key::VAL_SPLIT
                 );
                 return Err(DataError::Layout {
                     folder: dir.to_path_buf(),

@@ -1,4 +1,4 @@
-//! Times every kernel on the layers of ResNet-18 and MobileNetV2 at 224x224.
+//! Times every kernel on the layers of ResNet-18 and MobileNetV2 at 224x224, and of RTMDet-tiny at 320x320.
 //!
 //! `cargo run --release -p warmstart-kernels --example layers [batch]`
 //!
@@ -39,20 +39,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         level.name(),
         rayon::current_num_threads()
     );
-    let [mobilenet_v2, resnet18, resnet50] = [
+    let [mobilenet_v2, resnet18, resnet50, rtmdet_tiny] = [
         networks::mobilenet_v2,
         networks::resnet18,
         networks::resnet50,
+        networks::rtmdet_tiny,
     ]
     .map(|layers| layers(batch));
     time_network("ResNet-18", &resnet18, peak);
     time_network("MobileNetV2", &mobilenet_v2, peak);
+    time_network("RTMDet-tiny", &rtmdet_tiny, peak);
     floor::print(
         peak,
         &[
             ("MobileNetV2", mobilenet_v2),
             ("ResNet-18", resnet18),
             ("ResNet-50", resnet50),
+            ("RTMDet-tiny", rtmdet_tiny),
         ],
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! The convolutions of three networks at 224×224, from the tables of their papers.
+//! The convolutions of three classifiers at 224×224, from the tables of their papers, and of a detector at 320×320.
 
 use warmstart_kernels::Convolution;
 
@@ -92,4 +92,54 @@ pub fn mobilenet_v2(batch: usize) -> Vec<Convolution> {
     }
     layers.push(layer(batch, size, [channels, 1280], 1, 1));
     layers
+}
+
+/// The convolutions of RTMDet-tiny at 320×320 without its predictors: backbone, neck, and the head, whose convolutions
+/// run at three sizes.
+pub fn rtmdet_tiny(batch: usize) -> Vec<Convolution> {
+    let mut layers = vec![
+        layer(batch, 320, [3, 12], 3, 2),
+        layer(batch, 160, [12, 12], 3, 1),
+        layer(batch, 160, [12, 24], 3, 1),
+    ];
+    let (mut size, mut channels) = (160, 24);
+    for width in [48, 96, 192, 384] {
+        layers.push(layer(batch, size, [channels, width], 3, 2));
+        (size, channels) = (size / 2, width);
+        if width == 384 {
+            // Pyramid pooling.
+            layers.push(layer(batch, size, [width, width / 2], 1, 1));
+            layers.push(layer(batch, size, [2 * width, width], 1, 1));
+        }
+        layers.extend(cross_stage(batch, size, [width, width]));
+    }
+    // Reduced on the way down, merged, and halved on the way up.
+    layers.push(layer(batch, 10, [384, 192], 1, 1));
+    layers.extend(cross_stage(batch, 20, [384, 192]));
+    layers.push(layer(batch, 20, [192, 96], 1, 1));
+    layers.extend(cross_stage(batch, 40, [192, 96]));
+    layers.push(layer(batch, 40, [96, 96], 3, 2));
+    layers.extend(cross_stage(batch, 20, [192, 192]));
+    layers.push(layer(batch, 20, [192, 192], 3, 2));
+    layers.extend(cross_stage(batch, 10, [384, 384]));
+    for (size, channels) in [(40, 96), (20, 192), (10, 384)] {
+        layers.push(layer(batch, size, [channels, 96], 3, 1));
+        layers.extend([layer(batch, size, [96, 96], 3, 1); 4]);
+    }
+    layers
+}
+
+/// Two ways of half the channels, one of them through 3×3, depthwise 5×5 and 1×1: CSPNeXt's stage with one block.
+fn cross_stage(batch: usize, size: usize, [inputs, outputs]: [usize; 2]) -> [Convolution; 6] {
+    let half = outputs / 2;
+    let mut depthwise = layer(batch, size, [half; 2], 5, 1);
+    depthwise.groups = half;
+    [
+        layer(batch, size, [inputs, half], 1, 1),
+        layer(batch, size, [inputs, half], 1, 1),
+        layer(batch, size, [half; 2], 3, 1),
+        depthwise,
+        layer(batch, size, [half; 2], 1, 1),
+        layer(batch, size, [outputs; 2], 1, 1),
+    ]
 }

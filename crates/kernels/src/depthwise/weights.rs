@@ -171,6 +171,8 @@ impl WeightTile<'_> {
         let mut tap = 0;
         while tap < taps {
             tap += match taps - tap {
+                // Five sums at once: with few channels, one sum waits for itself.
+                5 => self.taps::<V, 5>(row, inner.clone(), source, first_tap, tap),
                 3.. => self.taps::<V, 3>(row, inner.clone(), source, first_tap, tap),
                 _ => self.taps::<V, 1>(row, inner.clone(), source, first_tap, tap),
             };

@@ -6,11 +6,9 @@ use warmstart_files::one_line;
 
 use super::boxes::{Detected, Truth};
 use super::coco::size_index;
-use super::matching::{Of, pairing};
+use super::matching::{MATCHING_IOU, Of, pairing};
 use crate::class_column;
 
-/// IoU from which on a detection is of an object.
-const IOU: f64 = 0.5;
 /// Most columns of a matrix that fits a screen; with more classes, the mistakes are listed instead.
 const MOST_COLUMNS: usize = 20;
 /// Most mistakes that are listed.
@@ -86,7 +84,8 @@ impl AtConfidence {
         let counting: Vec<Detected> = counting.copied().collect();
         let none = self.classes.len();
         let mut found_as = vec![none; truths.len()];
-        for (detected, of) in counting.iter().zip(pairing(truths, &counting, IOU)) {
+        let of = pairing(truths, &counting, MATCHING_IOU);
+        for (detected, of) in counting.iter().zip(of) {
             match of {
                 Of::Label(truth) => found_as[truth] = detected.class,
                 Of::Crowd => {}
@@ -205,7 +204,10 @@ impl AtConfidence {
     }
 
     fn place(&self) -> String {
-        format!("at confidence {:.3} and IoU {IOU}", self.confidence)
+        format!(
+            "at confidence {:.3} and IoU {MATCHING_IOU}",
+            self.confidence
+        )
     }
 }
 

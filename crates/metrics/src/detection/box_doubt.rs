@@ -4,11 +4,9 @@ use serde::Serialize;
 
 use super::boxes::{Detected, Truth};
 use super::coco::size_index;
-use super::matching::{Of, pairing};
+use super::matching::{MATCHING_IOU, Of, pairing};
 use super::overlap;
 
-/// IoU from which on a detection is of an object.
-const IOU: f64 = 0.5;
 /// IoU with a label up to which a detection is not just a loose box around what is labelled.
 const APART: f64 = 0.3;
 /// Share of the confidence that is too little to say that something was found.
@@ -106,7 +104,7 @@ impl<'a> Compared<'a> {
     fn new(truths: &'a [Truth], detected: &'a [Detected], confidence: f64) -> Self {
         let at_least = |least: f64| detected.iter().filter(move |it| it.score >= least);
         let found: Vec<Detected> = at_least(confidence).copied().collect();
-        let of = pairing(truths, &found, IOU);
+        let of = pairing(truths, &found, MATCHING_IOU);
         Self {
             truths,
             found: found.into_iter().zip(of).collect(),
@@ -209,7 +207,7 @@ impl<'a> Compared<'a> {
         for found in apart {
             if places
                 .iter()
-                .all(|place| overlap::of_boxes(&place.bounds, &found.bounds) < IOU)
+                .all(|place| overlap::of_boxes(&place.bounds, &found.bounds) < MATCHING_IOU)
             {
                 places.push(found);
             }

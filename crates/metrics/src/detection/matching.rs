@@ -4,29 +4,21 @@ use super::boxes::{Detected, Truth};
 use super::overlap;
 use crate::ranking::falling;
 
+/// IoU from which on a detection counts as that of a labelled object.
+pub const MATCHING_IOU: f64 = 0.5;
+
 /// Whether each detection is of a labelled object: of those with its class that no detection of a higher score took, it
-/// takes the one that it overlaps most, if that is by an IoU of at least `iou`. A crowd can be taken any number of times.
-/// Equal scores take in the order they came in.
+/// takes the one that it overlaps most, by an IoU of at least `iou`; where there is none, it may be in a crowd of its
+/// class, which can be taken any number of times. Equal scores take in the order they came in.
 pub fn matched(truths: &[Truth], detected: &[Detected], iou: f64) -> Vec<bool> {
-    let mut order: Vec<usize> = (0..detected.len()).collect();
-    // Stable, so that equal scores keep their order.
-    order.sort_by(|&one, &other| detected[other].score.total_cmp(&detected[one].score));
-    let mut taken = vec![false; truths.len()];
-    let mut matched = vec![false; detected.len()];
-    for place in order {
-        let own = &detected[place];
-        let free = truths
-            .iter()
-            .enumerate()
-            .filter(|(index, truth)| truth.class == own.class && (truth.crowd || !taken[*index]));
-        let overlaps = free.map(|(index, truth)| (index, overlap::coco(own, truth)));
-        let best = overlaps.max_by(|(_, one), (_, other)| one.total_cmp(other));
-        if let Some((index, _)) = best.filter(|(_, overlap)| *overlap >= iou) {
-            taken[index] = true;
-            matched[place] = true;
-        }
-    }
-    matched
+    let of = pairing(truths, detected, iou).into_iter();
+    of.zip(detected)
+        .map(|(of, detected)| match of {
+            Of::Label(index) => truths[index].class == detected.class,
+            Of::Crowd => true,
+            Of::Nothing => false,
+        })
+        .collect()
 }
 
 /// What a detection is of.
@@ -130,6 +122,22 @@ mod tests {
     fn a_crowd_is_taken_by_everything_in_it() {
         let found = [detected(0, 0.5, 0.0), detected(0, 0.9, 0.0)];
         assert_eq!(matched(&[truth(0, 0.0, true)], &found, 0.5), [true, true]);
+    }
+
+    #[test]
+    fn an_object_in_a_crowd_is_taken_before_the_crowd() {
+        let truths = [truth(0, 0.0, true), truth(0, 2.0, false)];
+        let found = [
+            detected(0, 0.9, 0.0),
+            detected(0, 0.8, 0.0),
+            // Not of the crowd's class.
+            detected(1, 0.7, 0.0),
+        ];
+        assert_eq!(matched(&truths, &found, 0.5), [true, true, false]);
+        assert_eq!(
+            pairing(&truths, &found, 0.5),
+            [Of::Label(1), Of::Crowd, Of::Nothing]
+        );
     }
 
     #[test]

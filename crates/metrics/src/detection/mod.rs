@@ -16,7 +16,7 @@ pub use box_doubt::{BoxDoubt, DoubtOfBox, box_doubts};
 pub use boxes::{Detected, Truth};
 pub use f1::BestF1;
 pub use figures::{AveragePrecision, CocoFigures, PrecisionRecall, RecallPoint, VocFigures};
-pub use matching::matched;
+pub use matching::{MATCHING_IOU, matched};
 
 use coco::{ALL, AT_1, AT_10, AT_100, CocoClass, IOU_THRESHOLDS, LARGE, MEDIUM, SMALL};
 use f1::Counts;

@@ -4,11 +4,12 @@
 //! (arXiv 2212.07784), section 3, in a width for processors: separable 5×5 kernels, 96 channels.
 
 use warmstart_nn::Activation::Silu;
-use warmstart_nn::layers::{Branch, Concatenate, Layer, Shortcut, Upsample};
+use warmstart_nn::layers::{Concatenate, Layer, Upsample};
 use warmstart_nn::{Graph, Kind, Unit, Value};
 
 use super::{Assignment, Coding, Detector, Predictors, SIDES, STRIDES, predictor};
 use crate::architecture::Architecture;
+use crate::csp::chain;
 
 /// Channels of the neck and the head.
 const WIDTH: usize = 96;
@@ -127,10 +128,6 @@ fn separable(name: &str, norm: &str, channels: usize) -> Layer {
 fn unit(name: &str, norm: &str, channels: [usize; 2], kernel: usize, stride: usize) -> Unit {
     let (conv, norm) = (format!("{name}.conv"), format!("{name}.{norm}"));
     Unit::new(&conv, &norm, channels, kernel, stride, 1, Silu)
-}
-
-fn chain(units: Vec<Unit>) -> Layer {
-    Layer::Branch(Branch::new(units, Shortcut::None))
 }
 
 #[cfg(test)]

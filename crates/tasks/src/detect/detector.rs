@@ -4,19 +4,20 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use serde_json::Value;
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{
     BoundingBox, DataError, Letterbox, RgbImage, Sample, Scene, SplitKind, decode,
 };
-use warmstart_metrics::{AtConfidence, DetectionEvaluation, matched};
+use warmstart_metrics::{AtConfidence, DetectionEvaluation};
 use warmstart_nn::Forward;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
 
+use crate::class_names::places_in;
 use crate::detect::views::{Seen, merged};
 use crate::detect::{
-    Detection, Found, Head, ImageOutputs, JudgedObjects, Search, Selection, detected, in_picture,
-    truth,
+    Detection, Found, Head, ImageOutputs, JudgedScenes, Search, Selection, in_picture,
 };
 use crate::model_file::ModelInfo;
 use crate::network::{INFERENCE_BATCH, Network, none_readable, over_batches, over_files};
@@ -29,6 +30,8 @@ pub struct Detector {
     pub info: ModelInfo,
     head: Head,
     network: Network,
+    /// Whether its file lacks warmstart's metadata, as a publisher's does: it has no run.
+    is_published: bool,
 }
 
 /// The predictions of every point for an image.
@@ -71,13 +74,10 @@ pub struct JudgedScene {
 pub struct JudgedObject {
     /// The object.
     pub found: FoundObject,
-    /// Whether its box overlaps a labelled object of its class by an IoU of at least [`MATCHING_IOU`] that no object of a
-    /// higher score took.
+    /// Whether its box overlaps a labelled object of its class by an IoU of at least
+    /// [`MATCHING_IOU`](warmstart_metrics::MATCHING_IOU) that no object of a higher score took.
     pub is_matched: bool,
 }
-
-/// IoU from which on a detected box counts as that of a labelled object.
-pub const MATCHING_IOU: f64 = 0.5;
 
 /// Images to measure a detector on.
 pub struct LabelledScenes {
@@ -103,11 +103,13 @@ impl Detector {
     pub(crate) fn new(info: ModelInfo, file: &mut WeightFile) -> Result<Self, Error> {
         let backbone = Detection::backbone(warmstart_recipe::architecture(&info.model)?);
         let head = Head::new(&backbone, info.classes.len(), info.preprocessing.crop);
+        let is_published = file.metadata.as_ref().is_none_or(Value::is_null);
         let network = Network::new(backbone, head.parameters(), head.layers(), &info, file)?;
         Ok(Self {
             network,
             head,
             info,
+            is_published,
         })
     }
 
@@ -139,12 +141,14 @@ impl Detector {
         let placed = found.into_iter().zip(pictures).map(|(found, picture)| {
             let [width, height] = picture.size();
             let letterbox = Letterbox::new(width, height, self.info.preprocessing.crop);
-            let object = |found: &Found| FoundObject {
-                class: found.class,
-                score: found.score,
-                bounds: in_picture(&letterbox, found),
+            let object = |found: &Found| {
+                Some(FoundObject {
+                    class: found.class,
+                    score: found.score,
+                    bounds: in_picture(&letterbox, found)?,
+                })
             };
-            found.iter().map(object).collect()
+            found.iter().filter_map(object).collect()
         });
         placed.collect()
     }
@@ -162,7 +166,8 @@ impl Detector {
     /// Finds the objects of pictures, handing each result to `each` in the order of `paths` until it breaks.
     ///
     /// # Errors
-    /// If a thread that reads images panics. A file that cannot be read is a result, not an error.
+    /// If the tiles are too small for the network, or a thread that reads images panics. A file that cannot be read is a
+    /// result, not an error.
     pub fn predict(
         &self,
         paths: &[PathBuf],
@@ -171,6 +176,7 @@ impl Detector {
         each: &mut dyn FnMut(FoundObjects) -> ControlFlow<()>,
     ) -> Result<(), Error> {
         let search: Search = search.into();
+        search.require_tile(self.info.preprocessing.crop)?;
         let each = |path: &Path, objects: Result<Vec<FoundObject>, DataError>| {
             each(FoundObjects {
                 path: path.to_owned(),
@@ -178,12 +184,17 @@ impl Detector {
             })
         };
         if !search.has_one_view() {
+            let read = move |path: &Path| -> Result<RgbImage, DataError> {
+                let picture = decode(path)?;
+                search.require_few(path, &picture)?;
+                Ok(picture)
+            };
             let look = |pictures: Vec<RgbImage>| {
                 let found = pictures.iter().map(|picture| self.look(picture, search));
                 found.collect::<Vec<_>>()
             };
             // A picture at its own size is large, and its views fill the batches: one at a time is enough.
-            return over_batches(1, paths, workers, decode, look, each);
+            return over_batches(1, paths, workers, read, look, each);
         }
         let preprocessing = self.info.preprocessing.clone();
         over_files(
@@ -205,7 +216,7 @@ impl Detector {
         let preprocessing = &self.info.preprocessing;
         let views = search.views(picture.width, picture.height);
         let mut seen: Vec<Seen> = Vec::new();
-        // However many views there are, few of them are in memory at a time.
+        // However many views there are, the pixels of few of them are in memory at a time.
         for (batch, views) in views.chunks(INFERENCE_BATCH).enumerate() {
             let prepared: Vec<Vec<f32>> = views
                 .par_iter()
@@ -218,7 +229,8 @@ impl Detector {
             let numbers = batch * INFERENCE_BATCH..;
             for ((number, view), found) in numbers.zip(views).zip(found) {
                 let size = preprocessing.crop;
-                seen.extend(found.iter().map(|found| view.seen(number, found, size)));
+                let found = found.iter();
+                seen.extend(found.filter_map(|found| view.seen(number, found, size)));
             }
         }
         merged(seen, search.selection)
@@ -241,8 +253,9 @@ impl Detector {
             unreadable,
             validates_by_share,
             ..
-        } = scenes::open(folder, val_split, seed)?;
-        if validates_by_share && recipe.is_none() && split != SplitKind::Test {
+        } = scenes::open_split(folder, split, val_split, seed)?;
+        let is_unknown = recipe.is_none() && !self.is_published;
+        if validates_by_share && is_unknown && split != SplitKind::Test {
             let what = "it has no validation split of its own, and without its run it is unknown which images the \
                         model was trained on";
             return Err(Problem::new(what)
@@ -285,55 +298,28 @@ impl Detector {
             samples,
             unreadable,
         } = images;
+        let judged = JudgedScenes::of(self, samples, workers, search, each)?;
         let mut unreadable = unreadable.clone();
-        let paths: Vec<_> = samples.iter().map(|sample| sample.path.clone()).collect();
-        let mut labels = samples.iter().map(|sample| &sample.label);
-        let classes = &self.info.classes;
-        let mut figures = DetectionEvaluation::new(classes.clone());
-        // Kept, because the confidence of the best F1 is known last.
-        let mut judged: Vec<JudgedObjects> = Vec::new();
-        self.predict(&paths, workers, search, &mut |found| {
-            let scene = labels.next().expect("a label for each file");
-            match found.objects {
-                Ok(objects) => {
-                    let truths: Vec<_> = scene.objects.iter().map(truth).collect();
-                    let detected: Vec<_> = objects
-                        .iter()
-                        .map(|o| detected(o.class, o.score, o.bounds))
-                        .collect();
-                    figures.add_image(&truths, &detected);
-                    let matched = matched(&truths, &detected, MATCHING_IOU);
-                    judged.push((truths, detected));
-                    let objects = objects.into_iter().zip(matched);
-                    each(JudgedScene {
-                        path: found.path,
-                        objects: objects
-                            .map(|(found, is_matched)| JudgedObject { found, is_matched })
-                            .collect(),
-                    });
-                }
-                Err(error) => unreadable.push(error.to_string()),
-            }
-            ControlFlow::Continue(())
-        })?;
-        if judged.is_empty() {
+        unreadable.extend_from_slice(&judged.unreadable);
+        if judged.objects.is_empty() {
             return Err(none_readable(&unreadable));
         }
-        let usual = f64::from(self.selection().confidence);
-        let confidence = figures.best_f1().map_or(usual, |best| best.confidence);
+        // The confidence of the best F1 is known last.
+        let confidence = judged.confidence(self);
+        let classes = self.info.classes.clone();
         Ok(BoxEvaluation {
-            images: judged.len(),
-            at_confidence: AtConfidence::of_images(classes.clone(), confidence, &judged),
-            figures,
+            images: judged.objects.len(),
+            at_confidence: AtConfidence::of_images(classes, confidence, &judged.objects),
+            figures: judged.figures,
             unreadable,
         })
     }
 
-    /// Index of the model's class for each class of a data set.
+    /// Index of the model's class for each class of a data set, however it is spelled.
     fn classes_of(&self, classes: &[String], folder: &Path) -> Result<Vec<usize>, Error> {
-        let known = |name: &String| {
-            let known = self.info.classes.iter().position(|class| class == name);
-            known.ok_or_else(|| {
+        let places = places_in(&self.info.classes, classes);
+        let known = |(name, place): (&String, Option<usize>)| {
+            place.ok_or_else(|| {
                 let what = format!(
                     "the class {name} is not one of the model's {}: {}",
                     self.info.classes.len(),
@@ -342,6 +328,6 @@ impl Detector {
                 Error::from(Problem::new(what).of_file(folder))
             })
         };
-        classes.iter().map(known).collect()
+        classes.iter().zip(places).map(known).collect()
     }
 }

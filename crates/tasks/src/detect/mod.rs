@@ -4,10 +4,12 @@ mod assigner;
 mod boxes;
 pub mod detector;
 mod head;
+mod judged_scenes;
 mod loss;
 mod nms;
 pub mod objective;
 mod outputs;
+mod search;
 mod target;
 mod tiles;
 mod views;
@@ -30,10 +32,11 @@ use warmstart_recipe::{Error, Phase, Recipe, TaskKind, View};
 
 pub use boxes::{Corners, LARGEST_LOGARITHM, Point, points};
 pub use head::Head;
+pub use judged_scenes::JudgedScenes;
 pub use nms::{Found, Selection};
 pub use outputs::{ImageOutputs, Outputs};
+pub use search::Search;
 pub use target::{Target, detected, in_picture, truth};
-pub use views::Search;
 
 use crate::preprocessing;
 use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, Task};
@@ -141,7 +144,7 @@ impl Task for Detection {
         } = scenes::open(&recipe.data, recipe.val_split, recipe.seed)?;
         let notes = findings.iter().map(|(problem, finding)| {
             let examples = finding.examples.join("; ");
-            format!("{} {}: {examples}", finding.count, problem.description())
+            format!("{}: {examples}", problem.counted(finding.count))
         });
         Ok(Opened {
             notes: notes.collect(),

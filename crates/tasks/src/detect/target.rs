@@ -88,20 +88,61 @@ impl Judged {
     /// The detected objects as a metric takes them, in the picture.
     pub fn detected(&self, found: &[Found]) -> Vec<Detected> {
         let placed = |found: &Found| {
-            let bounds = in_picture(&self.letterbox, found);
-            detected(found.class, found.score, bounds)
+            let bounds = in_picture(&self.letterbox, found)?;
+            Some(detected(found.class, found.score, bounds))
         };
-        found.iter().map(placed).collect()
+        found.iter().filter_map(placed).collect()
     }
 }
 
-/// The box of a detected object in its picture.
-pub fn in_picture(letterbox: &Letterbox, found: &Found) -> BoundingBox {
+/// The box of a detected object in its picture; `None` if nothing of it is there, or its sides are in the wrong order,
+/// as distances below 0 have them.
+pub fn in_picture(letterbox: &Letterbox, found: &Found) -> Option<BoundingBox> {
     let [left, top, right, bottom] = found.corners.map(f64::from);
-    letterbox.back(BoundingBox {
+    let bounds = letterbox.back(BoundingBox {
         left,
         top,
         right,
         bottom,
-    })
+    });
+    let has_area = bounds.left < bounds.right && bounds.top < bounds.bottom;
+    has_area.then_some(bounds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The corners in a picture of 100 × 50 pixels on a canvas of 100 × 100.
+    fn placed(corners: Corners) -> Option<[f64; 4]> {
+        let found = Found {
+            class: 0,
+            score: 0.5,
+            corners,
+        };
+        let bounds = in_picture(&Letterbox::new(100, 50, 100), &found);
+        bounds.map(|bounds| bounds.corners())
+    }
+
+    #[test]
+    fn a_box_is_clipped_to_the_picture() {
+        let clipped = placed([-5.0, 20.0, 40.0, 60.0]);
+        assert_eq!(clipped, Some([0.0, 0.0, 40.0, 35.0]));
+    }
+
+    #[test]
+    fn a_box_without_area_in_the_picture_is_none() {
+        for corners in [
+            // On the grey above the picture, and beside the canvas.
+            [10.0, 0.0, 40.0, 25.0],
+            [110.0, 30.0, 140.0, 50.0],
+            // With sides in the wrong order.
+            [40.0, 30.0, 10.0, 50.0],
+            [10.0, 50.0, 40.0, 30.0],
+            [40.0, 50.0, 10.0, 30.0],
+            [f32::NAN, 30.0, 40.0, 50.0],
+        ] {
+            assert_eq!(placed(corners), None, "{corners:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! Overlapping tiles of a picture.
 
-use warmstart_data::{Region, RgbImage};
+use warmstart_data::Region;
 
 /// Part of a tile's side by which two neighbours overlap at least: a fifth.
 const OVERLAP: usize = 5;
@@ -23,30 +23,27 @@ pub fn tiles(width: usize, height: usize, side: usize) -> Vec<Region> {
         .collect()
 }
 
+/// The number of [`tiles`].
+pub fn count(width: usize, height: usize, side: usize) -> usize {
+    if width <= side && height <= side {
+        return 0;
+    }
+    (gaps(width, side) + 1) * (gaps(height, side) + 1)
+}
+
 /// The first pixels of the tiles along a side of a picture: the first begins and the last ends with it, and the others
 /// are evenly spread.
 fn starts(length: usize, side: usize) -> Vec<usize> {
     let rest = length.saturating_sub(side);
-    if rest == 0 {
-        return vec![0];
-    }
-    let step = (side - side / OVERLAP).max(1);
-    let gaps = rest.div_ceil(step);
-    (0..=gaps).map(|number| number * rest / gaps).collect()
+    let gaps = gaps(length, side);
+    let start = |number: usize| (number * rest).checked_div(gaps).unwrap_or(0);
+    (0..=gaps).map(start).collect()
 }
 
-/// The pixels of a region, which lies within the picture.
-pub fn part(image: &RgbImage, region: Region) -> RgbImage {
-    let columns = region.left * 3..(region.left + region.width) * 3;
-    let rows = region.top..region.top + region.height;
-    RgbImage {
-        width: region.width,
-        height: region.height,
-        pixels: rows
-            .flat_map(|row| &image.row(row)[columns.clone()])
-            .copied()
-            .collect(),
-    }
+/// Number of tiles along a side of a picture, beside the first.
+fn gaps(length: usize, side: usize) -> usize {
+    let step = (side - side / OVERLAP).max(1);
+    length.saturating_sub(side).div_ceil(step)
 }
 
 #[cfg(test)]
@@ -74,26 +71,14 @@ mod tests {
         assert_eq!(tiles(1000, 721, 400).len(), 9);
     }
 
-    #[test]
-    fn a_part_has_the_pixels_of_its_place() {
-        let image = RgbImage {
-            width: 3,
-            height: 2,
-            pixels: (0..18).collect(),
-        };
-        let region = Region {
-            left: 1,
-            top: 1,
-            width: 2,
-            height: 1,
-        };
-        let cut = part(&image, region);
-        assert_eq!(cut.pixels, [12, 13, 14, 15, 16, 17]);
-        assert_eq!((cut.width, cut.height), (2, 1));
-        assert_eq!(part(&image, image.bounds()), image);
-    }
-
     proptest! {
+        #[test]
+        fn tiles_are_counted_without_being_made(
+            width in 1usize..3000, height in 1usize..3000, side in 50usize..900
+        ) {
+            prop_assert_eq!(count(width, height, side), tiles(width, height, side).len());
+        }
+
         /// Whatever is no larger than the overlap lies whole in a tile.
         #[test]
         fn what_fits_into_the_overlap_lies_whole_in_a_tile(

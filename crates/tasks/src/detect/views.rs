@@ -1,12 +1,11 @@
-//! A picture looked at in several views: as a whole, in tiles, and each mirrored; and the objects of all as one list.
+//! The views of a picture, and the objects of all of them as one list.
 
-use warmstart_data::{BoundingBox, Letterbox, Preprocessing, Region, RgbImage};
+use warmstart_data::{BoundingBox, Letterbox, Preprocessing, Region, RgbImage, crop};
 
 use super::detector::FoundObject;
 use super::evaluation_pixels;
 use super::nms::{Found, Selection};
 use super::target::in_picture;
-use super::tiles::{part, tiles};
 
 /// IoU above which two boxes of different views are of one object, unless the selection asks for less. Views place a
 /// small object less alike than neighbouring points of one view do.
@@ -15,66 +14,14 @@ const SAME_OBJECT: f64 = 0.5;
 const PART: f64 = 0.5;
 /// Share of a tile's side from its edge within which a box counts as cut by it.
 const EDGE: f64 = 0.02;
-/// Whether a region is looked at mirrored: once as it is, or once either way.
-const AS_IT_IS: &[bool] = &[false];
-const EITHER_WAY: &[bool] = &[false, true];
-
-/// The views of a picture that a detector looks at, and the objects of them that are kept.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Search {
-    /// The objects that are kept.
-    pub selection: Selection,
-    /// Side of tiles in pixels of the picture, which are looked at beside the whole; `None` for the whole alone.
-    pub tile: Option<usize>,
-    /// Whether each of these is looked at mirrored, too.
-    pub flip: bool,
-}
-
-impl From<Selection> for Search {
-    fn from(selection: Selection) -> Self {
-        Self {
-            selection,
-            tile: None,
-            flip: false,
-        }
-    }
-}
-
-impl Search {
-    /// Whether the whole picture is the only view.
-    pub(super) fn has_one_view(&self) -> bool {
-        self.tile.is_none() && !self.flip
-    }
-
-    /// The views of a picture of `width` × `height` pixels.
-    pub(super) fn views(&self, width: usize, height: usize) -> Vec<View> {
-        let whole = Region {
-            left: 0,
-            top: 0,
-            width,
-            height,
-        };
-        let tiles = self.tile.map(|side| tiles(width, height, side));
-        let regions = [whole].into_iter().chain(tiles.unwrap_or_default());
-        let ways = if self.flip { EITHER_WAY } else { AS_IT_IS };
-        let views = regions.flat_map(|region| {
-            ways.iter().map(move |&is_mirrored| View {
-                region,
-                picture: [width, height],
-                is_mirrored,
-            })
-        });
-        views.collect()
-    }
-}
 
 /// A part of a picture as a network sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct View {
-    region: Region,
+    pub region: Region,
     /// Width and height of the whole picture.
-    picture: [usize; 2],
-    is_mirrored: bool,
+    pub picture: [usize; 2],
+    pub is_mirrored: bool,
 }
 
 /// An object that was found in one of several views.
@@ -93,7 +40,9 @@ impl View {
         let mut pixels = if self.region == image.bounds() {
             evaluation_pixels(image, preprocessing)
         } else {
-            evaluation_pixels(&part(image, self.region), preprocessing)
+            let part = crop(image, bounds_of(self.region));
+            let part = part.expect("a region of pixels of the picture");
+            evaluation_pixels(&part, preprocessing)
         };
         if self.is_mirrored {
             mirror(&mut pixels, preprocessing.crop);
@@ -101,8 +50,9 @@ impl View {
         pixels
     }
 
-    /// An object of the network's input, whose side is `size`, in the picture. `number` is that of this view.
-    pub(super) fn seen(&self, number: usize, found: &Found, size: usize) -> Seen {
+    /// An object of the network's input, whose side is `size`, in the picture, if it has an area there. `number` is
+    /// that of this view.
+    pub(super) fn seen(&self, number: usize, found: &Found, size: usize) -> Option<Seen> {
         let Region {
             left,
             top,
@@ -115,11 +65,11 @@ impl View {
             ..*found
         };
         let found = if self.is_mirrored { &mirrored } else { found };
-        let own = in_picture(&Letterbox::new(width, height, size), found);
+        let own = in_picture(&Letterbox::new(width, height, size), found)?;
         let is_cut = is_cut([own.left, own.right], left, width, self.picture[0])
             || is_cut([own.top, own.bottom], top, height, self.picture[1]);
         let (left, top) = (left as f64, top as f64);
-        Seen {
+        Some(Seen {
             object: FoundObject {
                 class: found.class,
                 score: found.score,
@@ -132,7 +82,22 @@ impl View {
             },
             view: number,
             is_cut,
-        }
+        })
+    }
+}
+
+fn bounds_of(region: Region) -> BoundingBox {
+    let Region {
+        left,
+        top,
+        width,
+        height,
+    } = region;
+    BoundingBox {
+        left: left as f64,
+        top: top as f64,
+        right: (left + width) as f64,
+        bottom: (top + height) as f64,
     }
 }
 
@@ -199,17 +164,10 @@ pub(super) fn merged(mut seen: Vec<Seen>, selection: Selection) -> Vec<FoundObje
 
 #[cfg(test)]
 mod tests {
+    use super::super::Search;
     use super::*;
 
     const SIZE: usize = 64;
-
-    fn search(tile: Option<usize>, flip: bool) -> Search {
-        Search {
-            tile,
-            flip,
-            ..Selection::PREDICTION.into()
-        }
-    }
 
     fn bounds([left, top, right, bottom]: [f64; 4]) -> BoundingBox {
         BoundingBox {
@@ -237,23 +195,16 @@ mod tests {
         objects.map(|object| object.score).collect()
     }
 
-    #[test]
-    fn the_whole_picture_comes_first_and_then_each_tile_once_or_twice() {
-        assert_eq!(search(None, false).views(100, 80).len(), 1);
-        assert_eq!(search(None, true).views(100, 80).len(), 2);
-        assert_eq!(search(Some(64), false).views(100, 80).len(), 5);
-        assert_eq!(search(Some(64), true).views(100, 80).len(), 10);
-        assert_eq!(search(Some(64), false).views(60, 64).len(), 1);
-        let first = search(Some(64), true).views(100, 80)[0];
-        assert_eq!((first.region.width, first.region.height), (100, 80));
-        assert!(!first.is_mirrored);
-    }
-
     /// Whatever the view, an object has one place in the picture.
     #[test]
     fn a_box_comes_back_to_its_place_from_every_view() {
         let object = bounds([40.0, 44.0, 52.0, 60.0]);
-        for view in search(Some(SIZE), true).views(100, 80) {
+        let search = Search {
+            tile: Some(SIZE),
+            flip: true,
+            ..Selection::PREDICTION.into()
+        };
+        for view in search.views(100, 80) {
             let Region {
                 left,
                 top,
@@ -278,12 +229,36 @@ mod tests {
                 score: 0.5,
                 corners,
             };
-            let seen = view.seen(7, &found, SIZE).object;
+            let seen = view.seen(7, &found, SIZE).unwrap().object;
             let mut sides = seen.bounds.corners().into_iter().zip(object.corners());
             let is_back = sides.all(|(one, other)| (one - other).abs() < 1e-3);
             assert!(is_back, "{view:?}");
             assert_eq!((seen.class, seen.score), (1, 0.5));
+            // Beside its view.
+            let outside = Found {
+                corners: [-9.0, 8.0, -1.0, 16.0],
+                ..found
+            };
+            assert!(view.seen(7, &outside, SIZE).is_none(), "{view:?}");
         }
+    }
+
+    #[test]
+    fn a_view_has_the_pixels_of_its_region() {
+        let image = RgbImage {
+            width: 3,
+            height: 2,
+            pixels: (0..18).collect(),
+        };
+        let region = Region {
+            left: 1,
+            top: 1,
+            width: 2,
+            height: 1,
+        };
+        let part = crop(&image, bounds_of(region)).unwrap();
+        assert_eq!(part.pixels, [12, 13, 14, 15, 16, 17]);
+        assert_eq!((part.width, part.height), (2, 1));
     }
 
     #[test]

@@ -216,11 +216,7 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
         return Ok(cost);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said = said
-        .lines()
-        .last()
-        .unwrap_or_default()
-        .trim_start_matches("error: ");
+    let said = reason(&said);
     let [_, images] = request.batches;
     Err(Error::memory(match said {
         "" => format!(
@@ -229,6 +225,19 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
         ),
         said => format!("a step of {images} images was measured and failed: {said}"),
     }))
+}
+
+/// What a process that failed says of it: its error, or the words of a panic, or else its last line.
+fn reason(said: &str) -> &str {
+    let error = said
+        .lines()
+        .rev()
+        .find_map(|line| line.strip_prefix("error: "));
+    let is_other = |line: &&str| !line.contains("panicked at ");
+    error
+        .or_else(|| said.lines().skip_while(is_other).nth(1))
+        .or_else(|| said.lines().last())
+        .unwrap_or_default()
 }
 
 /// The kind of task of a request in JSON, whose label type is not known yet.
@@ -283,8 +292,12 @@ impl<T: Task> CostProbe<T> {
             &trainer.device,
         );
         let phase = &trainer.recipe.phases[0];
-        let layers = layers_of(&trainer.architecture, &phase.head_layers);
-        if phase.is_solved() && layers.len() > 1 {
+        let layers = if phase.is_solved() {
+            layers_of(&trainer.architecture, &phase.head_layers)
+        } else {
+            Vec::new()
+        };
+        if layers.len() > 1 {
             let values = trainer.values_of_layers(&layers)?;
             let classes = trainer.data.classes.len();
             let weight = vec![0.0; classes * values.iter().sum::<usize>()];

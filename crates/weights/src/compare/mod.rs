@@ -267,7 +267,19 @@ impl LoadPlan {
         };
         coverage.expect(parameters);
         let of_rows = expected.rows.as_ref();
-        if let Some(rows) = of_rows.and_then(|rows| KeptRows::of(expected, rows, key, tensor)) {
+        let rows = of_rows.and_then(|rows| KeptRows::of(expected, rows, key, tensor));
+        let fit = Fit::of(&expected.shape, tensor, is_first);
+        if (rows.is_some() || fit != Fit::No)
+            && let Some(scale) = scale_of(key, file)
+        {
+            return Err(format!(
+                "{} is {} with a scale in {}, which is not applied: save it as bf16",
+                cut_line(key, 100),
+                tensor.dtype.to_uppercase(),
+                cut_line(scale, 100)
+            ));
+        }
+        if let Some(rows) = rows {
             if let Some(data) = rows.complete() {
                 coverage.load(parameters);
                 self.loaded.insert(
@@ -289,17 +301,6 @@ impl LoadPlan {
             found: tensor.shape.clone(),
             part: expected.part,
         };
-        let fit = Fit::of(&expected.shape, tensor, is_first);
-        if fit != Fit::No
-            && let Some(scale) = scale_of(key, file)
-        {
-            return Err(format!(
-                "{} is {} with a scale in {}, which is not applied: save it as bf16",
-                cut_line(key, 100),
-                tensor.dtype.to_uppercase(),
-                cut_line(scale, 100)
-            ));
-        }
         let data = match fit {
             Fit::No => {
                 self.wrong_shape.push(difference());

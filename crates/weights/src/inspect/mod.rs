@@ -76,6 +76,9 @@ pub struct Inspection {
     pub ignored_objects: Vec<String>,
     /// Names of the classes, where the file has them.
     pub classes: Option<Vec<String>>,
+    /// Why the names of the classes that the file has cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classes_fault: Option<String>,
     /// Every tensor, by name.
     pub tensors: Vec<TensorLine>,
     /// Tensors whose values cannot be read.
@@ -138,7 +141,8 @@ pub fn inspect(
         stripped: file.stripped.clone(),
         set_aside: file.set_aside.clone(),
         ignored_objects: file.ignored_objects.clone(),
-        classes: file.classes.clone(),
+        classes: file.classes.clone().and_then(Result::ok),
+        classes_fault: file.classes.clone().and_then(Result::err),
         tensors: file
             .tensors
             .iter()
@@ -266,6 +270,9 @@ impl Inspection {
                 classes.len(),
                 cut_names(classes, 10)
             );
+        }
+        if let Some(fault) = &self.classes_fault {
+            let _ = writeln!(text, "classes: the file's names cannot be used: {fault}");
         }
         for (name, unreadable) in &self.unreadable {
             let _ = writeln!(

@@ -105,8 +105,9 @@ pub struct WeightFile {
     /// Python classes and functions that the pickle names beside the tensors. They were neither imported nor
     /// called.
     pub ignored_objects: Vec<String>,
-    /// Names of the classes, in the order of the logits, where a training tool keeps them beside the tensors.
-    pub classes: Option<Vec<String>>,
+    /// Names of the classes, in the order of the logits, where a training tool keeps them beside the tensors; or why
+    /// what it keeps there cannot be used.
+    pub classes: Option<Result<Vec<String>, String>>,
     /// Tensors whose values cannot be read, by key: harmless unless a model needs one.
     pub unreadable: BTreeMap<String, Unreadable>,
     /// Tensors with NaN or infinite values.

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 
 use warmstart_data::{BoundingBox, DrawnBox, RgbImage, Sample, Scene, decode, draw_boxes};
 use warmstart_metrics::{
-    AtConfidence, BoxDoubt, Detected, DetectionEvaluation, Truth, box_doubts, matched,
+    AtConfidence, BoxDoubt, Detected, DetectionEvaluation, MATCHING_IOU, Truth, box_doubts, matched,
 };
 use warmstart_recipe::Error;
-use warmstart_tasks::detect::JudgedObjects;
-use warmstart_tasks::detect::detector::{Detector, MATCHING_IOU};
+use warmstart_tasks::detect::detector::Detector;
+use warmstart_tasks::detect::{JudgedObjects, JudgedScenes};
 
 use super::pictures::{Picture, PictureId, Pictures, name, within};
 use super::samples::evenly;
-use crate::judged_scenes::{JudgedScenes, confidence};
+use crate::judged_scenes::judged_scenes;
 
 /// Most images that are shown: those with the most errors, and others, evenly spread.
 const WORST: usize = 8;
@@ -75,14 +75,15 @@ pub fn judge(
     folder: &Path,
     pictures: &mut Pictures,
 ) -> Result<Scenes, Error> {
+    let judged = judged_scenes(detector, &samples, workers)?;
+    let confidence = judged.confidence(detector);
     let JudgedScenes {
         figures,
         paths,
         objects,
         unreadable,
-    } = JudgedScenes::of(detector, &samples, workers)?;
+    } = judged;
     let names = &detector.info.classes;
-    let confidence = confidence(&figures, detector);
     let sure: Vec<Vec<Detected>> = objects
         .iter()
         .map(|(_, found)| {
@@ -125,7 +126,7 @@ pub fn judge(
         figures,
         paths,
         objects,
-        unreadable,
+        unreadable: unreadable.len(),
     })
 }
 

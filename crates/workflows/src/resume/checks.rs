@@ -10,6 +10,14 @@ use warmstart_run::event::{Event, Observer};
 use warmstart_run::folder::RunFolder;
 use warmstart_run::position;
 use warmstart_tasks::model_file::ModelInfo;
+use warmstart_tasks::task::Task;
+use warmstart_train::trainer::Trainer;
+
+use crate::run_data::lists_all_for_both;
+
+/// Said of a run of a fold whose images an earlier version chose.
+const OTHER_FOLDS: &str = "an earlier version split the images into other folds, so that the run has learned from \
+                           images of its fold now";
 
 /// Refuses a checkpoint of other classes, another network or another image size.
 pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> Result<(), Error> {
@@ -24,10 +32,40 @@ pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> R
     }
 }
 
+/// The lists of a run's data files, by which a change of them is noticed.
+pub(super) struct Lists {
+    /// The list as it is now.
+    pub now: DataFiles,
+    /// In a cross-validation, the list as an earlier version wrote it: all images for training and for validation.
+    before: Option<DataFiles>,
+    /// Whether that version split the images into the same folds.
+    has_same_folds: bool,
+}
+
+impl Lists {
+    /// The lists of a run.
+    ///
+    /// # Errors
+    /// If a file is not there any more.
+    pub(super) fn of<T: Task>(trainer: &Trainer<T>) -> Result<Self, Error> {
+        let Trainer { recipe, data, .. } = trainer;
+        let before = recipe
+            .fold
+            .map(|_| DataFiles::of(data.whole_splits(), &recipe.data));
+        Ok(Self {
+            now: DataFiles::of(data.splits(), &recipe.data)?,
+            before: before.transpose()?,
+            has_same_folds: T::CLASS_OF.is_some(),
+        })
+    }
+}
+
 /// Data that differ from those that the run was trained on.
 pub(super) struct OtherData {
     /// The difference, in words.
     pub difference: String,
+    /// Whether the images are the same, and an earlier version split them into other folds.
+    pub are_other_folds: bool,
     /// Whether they were accepted before, by a process that ended before its first checkpoint.
     pub was_accepted: bool,
 }
@@ -35,18 +73,29 @@ pub(super) struct OtherData {
 /// Difference between the data and those of the run; `None` if there is none.
 pub(super) fn other_data(
     run: &RunFolder,
-    files: &DataFiles,
+    lists: &Lists,
     checkpoint: Option<&Checkpoint>,
 ) -> Option<OtherData> {
+    let Lists { now, before, .. } = lists;
     let listed = run.data_files();
     let expected = match checkpoint {
         Some(checkpoint) => checkpoint.state.data.clone(),
         None => listed.as_ref()?.checksum(),
     };
-    if files.checksum() == expected {
+    if now.checksum() == expected {
         return None;
     }
-    let was_accepted = listed.as_ref() == Some(files);
+    let was_accepted = listed.as_ref() == Some(now);
+    if before
+        .as_ref()
+        .is_some_and(|before| before.checksum() == expected)
+    {
+        return (!lists.has_same_folds).then(|| OtherData {
+            difference: OTHER_FOLDS.into(),
+            are_other_folds: true,
+            was_accepted,
+        });
+    }
     // The list may be lost, or belong to a later change.
     let listed = listed.filter(|listed| listed.checksum() == expected);
     let difference = listed.map_or_else(
@@ -54,10 +103,15 @@ pub(super) fn other_data(
             "files, sizes or labels differ; which ones is unknown, because the list of data files is missing"
                 .into()
         },
-        |listed| files.difference(&listed),
+        |listed| {
+            // Of the same form: otherwise every image would differ.
+            let alike = before.as_ref().filter(|_| lists_all_for_both(&listed));
+            alike.unwrap_or(now).difference(&listed)
+        },
     );
     Some(OtherData {
         difference,
+        are_other_folds: false,
         was_accepted,
     })
 }

@@ -30,7 +30,9 @@ pub use changes::Changes;
 use crate::named_weights;
 use crate::prepare::prepare;
 use changes::{open_options, spare_memory};
-use checks::{OtherData, between_epochs, other_data, require_same_model, require_same_place};
+use checks::{
+    Lists, OtherData, between_epochs, other_data, require_same_model, require_same_place,
+};
 
 /// Resumes a run from its newest sound checkpoint, or from the start if it has none.
 ///
@@ -76,12 +78,13 @@ impl Request<'_> {
         let is_spared = self.spare_memory(&mut recipe, &history, observe)?;
         self.require_place(&recipe, checkpoint.as_ref())?;
         let mut trainer = prepare::<T>(recipe, None, resources, observe)?;
-        let files = DataFiles::of(trainer.data.splits(), &trainer.recipe.data)?;
+        let lists = Lists::of(&trainer)?;
         if let Some(checkpoint) = &checkpoint {
             require_same_model(&trainer.info, checkpoint)?;
         }
         report_changes(&trainer.recipe, &before, checkpoint.as_ref(), observe);
-        let other_data = other_data(&self.folder, &files, checkpoint.as_ref());
+        let other_data = other_data(&self.folder, &lists, checkpoint.as_ref());
+        let files = lists.now;
         let has_same_data = other_data.is_none();
         let checkpoint = self.for_data(&trainer.recipe.data, other_data, checkpoint, observe)?;
         let plan = self.plan(&mut trainer, &history, is_spared, observe)?;
@@ -179,6 +182,7 @@ impl Request<'_> {
     ) -> Result<Option<Checkpoint>, Error> {
         let Some(OtherData {
             difference,
+            are_other_folds,
             was_accepted,
         }) = other_data
         else {
@@ -188,6 +192,11 @@ impl Request<'_> {
             }
             return Ok(checkpoint);
         };
+        if are_other_folds && !was_accepted && !self.changes.accept_data_change {
+            let what = format!("{}: {difference}", shown(self.path));
+            let fix = format!("train all folds anew, with another {}", Key::OUT);
+            return Err(Error::refused(what).fix(fix));
+        }
         if !was_accepted && !self.changes.accept_data_change {
             let what = format!(
                 "{} does not hold the files that the run was trained on: {difference}",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::read::pickle::{Id, Node, Pickle};
+use crate::text::{cut_line, grouped};
 
 /// The places of the names, from the outermost key on: MMDetection 3, its release candidates, other tools of MMEngine,
 /// MMDetection 2, LibreYOLO.
@@ -14,13 +15,43 @@ const PLACES: [&[&str]; 5] = [
     &["names"],
 ];
 
-/// The names in the order of the logits; `None` if there are none, or if one is empty or there twice.
-pub(super) fn names(pickle: &Pickle) -> Option<Vec<String>> {
-    let mut places = PLACES.iter();
-    let names = places.find_map(|place| listed(pickle, at(pickle, place)?))?;
+/// Most names: more than any data set has. A pickle can name one text millions of times.
+const MOST_NAMES: usize = 100_000;
+
+/// Why names are not those of classes: a dictionary that does not count them.
+const NOT_COUNTED: &str = "is a dictionary whose keys are not 0, 1, 2, …";
+
+/// The names in the order of the logits, or why those that are there cannot be used; `None` if there are none.
+pub(super) fn names(pickle: &Pickle) -> Option<Result<Vec<String>, String>> {
+    let mut fault = None;
+    for place in &PLACES {
+        let node = at(pickle, place).filter(|node| !matches!(node, Node::Plain));
+        let Some(node) = node else { continue };
+        match sound(pickle, node) {
+            Ok(names) if names.is_empty() => {}
+            // Copied only now: the texts of sound names are no larger than the pickle.
+            Ok(names) => return Some(Ok(names.into_iter().map(str::to_owned).collect())),
+            Err(what) => {
+                fault.get_or_insert_with(|| format!("`{}` {what}", place.join(".")));
+            }
+        }
+    }
+    fault.map(Err)
+}
+
+/// Names each of which says something and is there once; otherwise what is wrong, as the end of a sentence.
+fn sound<'a>(pickle: &'a Pickle, node: &'a Node) -> Result<Vec<&'a str>, String> {
+    let names = listed(pickle, node)?;
     let mut seen = HashSet::new();
-    let is_sound = |name: &String| !name.trim().is_empty() && seen.insert(name.clone());
-    (!names.is_empty() && names.iter().all(is_sound)).then_some(names)
+    for (place, name) in names.iter().enumerate() {
+        if name.trim().is_empty() {
+            return Err(format!("has an empty name at place {place}"));
+        }
+        if !seen.insert(*name) {
+            return Err(format!("has the name `{}` twice", cut_line(name, 100)));
+        }
+    }
+    Ok(names)
 }
 
 /// The value under keys of nested dictionaries.
@@ -41,25 +72,47 @@ fn entries(node: &Node) -> Option<&[(Id, Id)]> {
     }
 }
 
-/// Texts in a list, or in a dictionary by their numbers from 0 on.
-fn listed(pickle: &Pickle, node: &Node) -> Option<Vec<String>> {
-    let text = |id: Id| {
+/// Texts in a list, or in a dictionary by their numbers from 0 on; otherwise what is wrong, as the end of a sentence.
+fn listed<'a>(pickle: &'a Pickle, node: &'a Node) -> Result<Vec<&'a str>, String> {
+    let text = |(place, id): (usize, Id)| {
         if let Node::Text(text) = pickle.node(id) {
-            Some(text.to_string())
+            Ok(&**text)
         } else {
-            None
+            Err(format!(
+                "has something else than a text of at most 1,024 bytes at place {place}"
+            ))
         }
     };
     if let Node::List(items) = node {
-        return items.iter().map(|item| text(*item)).collect();
+        require_few(items.len())?;
+        return items.iter().copied().enumerate().map(text).collect();
     }
+    let Some(entries) = entries(node) else {
+        return Err("is not a list of names".to_owned());
+    };
+    require_few(entries.len())?;
     let mut numbered = BTreeMap::new();
-    for (key, value) in entries(node)? {
+    for (key, value) in entries {
         let Node::Int(number) = pickle.node(*key) else {
-            return None;
+            return Err(NOT_COUNTED.to_owned());
         };
-        numbered.insert(*number, text(*value)?);
+        numbered.insert(*number, *value);
     }
     let are_all_there = (0..).zip(numbered.keys()).all(|(place, key)| place == *key);
-    are_all_there.then(|| numbered.into_values().collect())
+    if !are_all_there {
+        return Err(NOT_COUNTED.to_owned());
+    }
+    numbered.into_values().enumerate().map(text).collect()
+}
+
+/// Refuses more names than a data set has classes.
+fn require_few(number: usize) -> Result<(), String> {
+    if number <= MOST_NAMES {
+        return Ok(());
+    }
+    Err(format!(
+        "has {} names, more than {}",
+        grouped(number),
+        grouped(MOST_NAMES)
+    ))
 }
