@@ -127,7 +127,7 @@ fn further_views_find_objects_in_the_picture_and_flags_of_detectors_are_for_dete
     setup
         .eval(&["--tile=31"])
         .code(2)
-        .stderr(contains("give --tile=32 or more"));
+        .stderr(contains("expected a whole number from 32 to 2048"));
     let low = ["--conf", "0.002"];
     let across = setup.predict(&[&low[..], &["--across-classes"]].concat());
     assert!(across.iter().flatten().count() > 0);
