@@ -12,7 +12,8 @@ use common::{CLASSES, Kept, SIZE, model, picture, pictures};
 use serde_json::{Value, json};
 use warmstart_data::{Fit, Letterbox, RgbImage, save_picture};
 use warmstart_export::{OnnxRequest, export_onnx};
-use warmstart_tasks::detect::detector::{Detector, FoundObject, PointPredictions};
+use warmstart_tasks::detect::detector::{Detector, PointPredictions};
+use warmstart_tasks::detect::found_object::FoundObject;
 use warmstart_tasks::detect::{Selection, evaluation_pixels};
 use warmstart_tasks::kinds::Trained;
 

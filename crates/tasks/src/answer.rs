@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use warmstart_data::DataError;
 
 use crate::classify::known::Unknown;
-use crate::detect::detector::FoundObject;
+use crate::detect::found_object::FoundObject;
 
 /// Classes of a picture that are shown unless another number is asked for.
 pub const SHOWN_CLASSES: usize = 5;

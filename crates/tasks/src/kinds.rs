@@ -10,7 +10,8 @@ use warmstart_recipe::{Error, TaskKind};
 
 use crate::answer::{self, SHOWN_CLASSES};
 use crate::classify::classifier::{Classified, Classifier};
-use crate::detect::detector::{Detector, FoundObject};
+use crate::detect::detector::Detector;
+use crate::detect::found_object::FoundObject;
 use crate::model_file::ModelInfo;
 use crate::prepared::PreparedPicture;
 use crate::published::{note_on_model, read_model};

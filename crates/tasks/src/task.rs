@@ -89,6 +89,16 @@ pub trait Task: Send + Sync + Sized + 'static {
     /// If it isn't one.
     fn open(recipe: &Recipe) -> Result<Opened<Self::Label>, Error>;
 
+    /// The images of a data set as a recipe uses them. In a cross-validation, training and validation images are the
+    /// same.
+    ///
+    /// # Errors
+    /// If a class of a cross-validation has one image or, where an image has several classes, fewer images than folds
+    /// have any.
+    fn images(data: Dataset<Self::Label>, recipe: &Recipe) -> Result<TaskData<Self::Label>, Error> {
+        TaskData::new(data, recipe, Self::CLASS_OF, Self::classes_of)
+    }
+
     /// Refuses images that can be read, but not learned from.
     ///
     /// # Errors

@@ -6,8 +6,6 @@ use warmstart_data::{Dataset, Sample, balanced_order, epoch_order};
 use warmstart_recipe::folds::FoldImages;
 use warmstart_recipe::{Balance, Error, Key, Phase, Problem, Recipe, TrainingImages};
 
-use crate::task::Task;
-
 /// A split that a model is evaluated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EvaluationSplit {
@@ -56,13 +54,18 @@ fn counts(classes: &[usize], number: usize) -> Vec<usize> {
 }
 
 impl<L: Clone> TaskData<L> {
-    /// The images of a data set as a recipe uses them. In a cross-validation, training and validation images are the
-    /// same.
+    /// The images of a data set as a recipe uses them; the functions give the class of a label, and all of its classes.
+    /// In a cross-validation, training and validation images are the same.
     ///
     /// # Errors
     /// If a class of a cross-validation has one image or, where an image has several classes, fewer images than folds
     /// have any.
-    pub fn new<T: Task<Label = L>>(data: Dataset<L>, recipe: &Recipe) -> Result<Self, Error> {
+    pub(crate) fn new(
+        data: Dataset<L>,
+        recipe: &Recipe,
+        class_of: ClassOf<L>,
+        all_classes_of: impl Fn(&L) -> Vec<usize>,
+    ) -> Result<Self, Error> {
         let Dataset {
             classes,
             train,
@@ -70,7 +73,7 @@ impl<L: Clone> TaskData<L> {
             test,
             ..
         } = data;
-        let train_classes = classes_of(&train, T::CLASS_OF);
+        let train_classes = classes_of(&train, class_of);
         let fold = match (recipe.fold, &train_classes) {
             (None, _) => None,
             (Some(fold_id), Some(of_train)) => {
@@ -78,13 +81,13 @@ impl<L: Clone> TaskData<L> {
                 Some(FoldImages::new(fold_id, of_train, recipe.seed))
             }
             (Some(fold_id), None) => {
-                let labels = train.iter().map(|sample| T::classes_of(&sample.label));
+                let labels = train.iter().map(|sample| all_classes_of(&sample.label));
                 let of_train: Vec<Vec<usize>> = labels.collect();
                 require_labelled(&of_train, fold_id.of)?;
                 Some(FoldImages::of_several(fold_id, &of_train, recipe.seed))
             }
         };
-        let validation_counts = classes_of(&validation, T::CLASS_OF)
+        let validation_counts = classes_of(&validation, class_of)
             .map(|of_validation| counts(&of_validation, classes.len()))
             .unwrap_or_default();
         Ok(Self {

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use warmstart_data::{Letterbox, save_picture};
 use warmstart_models::detector::Coding;
 use warmstart_nn::update_running_statistics;
-use warmstart_tasks::detect::detector::FoundObjects;
+use warmstart_tasks::detect::found_object::FoundObjects;
 use warmstart_tasks::detect::objective::Match;
 use warmstart_tasks::detect::{Found, Head, Selection, in_picture, points};
 use warmstart_tasks::kinds::Trained;

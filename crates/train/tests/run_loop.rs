@@ -14,7 +14,7 @@ use warmstart_run::folder::RunFolder;
 use warmstart_run::stop::Stop;
 use warmstart_run::summary::{RunState, Summary};
 use warmstart_tasks::model_file::read_tensors;
-use warmstart_tasks::task_data::TaskData;
+use warmstart_tasks::task::Task;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::open_data::open_data;
 use warmstart_train::resources::Resources;
@@ -56,7 +56,7 @@ fn resources(stop: &Stop) -> Resources {
 
 fn trainer(recipe: &Recipe, stop: &Stop) -> Trainer<Brightness> {
     let data = open_data::<Brightness>(recipe, &mut |_| ()).unwrap();
-    let images = TaskData::new::<Brightness>(data, recipe).unwrap();
+    let images = Brightness::images(data, recipe).unwrap();
     Trainer::new(recipe.clone(), images, resources(stop)).unwrap()
 }
 

@@ -14,7 +14,6 @@ use warmstart_run::folder::recipe_of;
 use warmstart_run::record::EpochFigure;
 use warmstart_run::replace_file;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::TaskData;
 use warmstart_tasks::with_task;
 use warmstart_train::open_data::open_data;
 use warmstart_train::resources::Resources;
@@ -157,7 +156,7 @@ fn require_same_folds<T: Task>(recipe: &Recipe, runs: &[PathBuf]) -> Result<(), 
     let data = open_data::<T>(recipe, &mut |_| {})?;
     for run in runs {
         let (recipe, _) = recipe_of(run)?;
-        let data = TaskData::new::<T>(data.clone(), &recipe)?;
+        let data = T::images(data.clone(), &recipe)?;
         let [_, validation, _] = data.splits();
         let before = RunData::beside(run, None)?;
         if before.is_some_and(|before| !before.was_validated_on(&validation)) {

@@ -14,11 +14,5 @@ pub(crate) fn judged_scenes(
     samples: &[Sample<Scene>],
     workers: usize,
 ) -> Result<JudgedScenes, Error> {
-    JudgedScenes::of(
-        detector,
-        samples,
-        workers,
-        Selection::EVALUATION,
-        &mut |_| (),
-    )
+    detector.judge(samples, workers, Selection::EVALUATION, &mut |_| ())
 }

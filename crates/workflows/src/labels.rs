@@ -8,7 +8,7 @@ use warmstart_recipe::{Draft, Error, Problem, resolve};
 use warmstart_run::doubts::Doubt;
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::classify::Classification;
-use warmstart_tasks::task_data::TaskData;
+use warmstart_tasks::task::Task;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::linear_probe::{choose_fit, left_out};
 use warmstart_train::open_data::open_data;
@@ -56,7 +56,7 @@ pub fn labels(
     let (recipe, undecided) = resolve(draft)?;
     let data = open_data::<Classification>(&recipe, observe)?;
     let samples = all_images(&data);
-    let images = TaskData::new::<Classification>(data, &recipe)?;
+    let images = Classification::images(data, &recipe)?;
     let mut trainer = Trainer::<Classification>::new(recipe, images, resources)?;
     let parameters = initial_weights(&trainer, observe)?.parameters;
     choose_fit(&mut trainer, &undecided, &parameters, observe)?;

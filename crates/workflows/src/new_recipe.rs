@@ -12,7 +12,6 @@ use warmstart_recipe::{
 use warmstart_run::event::Observer;
 use warmstart_run::replace_file;
 use warmstart_tasks::task::{Opened, Task};
-use warmstart_tasks::task_data::TaskData;
 use warmstart_tasks::with_task;
 
 use crate::recognise::settle_model;
@@ -121,7 +120,7 @@ fn look<T: Task>(recipe: &Recipe) -> Result<(Content, TrainingImages), Error> {
         images: [data.train.len(), data.validation.len(), test],
         classes: data.classes.iter().cloned().zip(counts).collect(),
     };
-    let images = TaskData::new::<T>(data, recipe)?.scale();
+    let images = T::images(data, recipe)?.scale();
     Ok((content, images))
 }
 

@@ -27,7 +27,7 @@ pub fn prepare<T: Task>(
         boundary(&backbone, &phase.train)?;
     }
     let data = open_data::<T>(&recipe, observe)?;
-    let data = TaskData::new::<T>(data, &recipe)?;
+    let data = T::images(data, &recipe)?;
     if let Some(undecided) = undecided {
         decide_by_images(&mut recipe, undecided, data.scale(), observe)?;
     }

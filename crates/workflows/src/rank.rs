@@ -12,7 +12,7 @@ use warmstart_recipe::{
 };
 use warmstart_run::event::Observer;
 use warmstart_tasks::classify::Classification;
-use warmstart_tasks::task_data::TaskData;
+use warmstart_tasks::task::Task;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::linear_probe::{choose_fit, judge, some_of};
 use warmstart_train::open_data::open_data;
@@ -102,7 +102,7 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
     let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
     let mut judged = Vec::new();
     for (weights, (recipe, undecided)) in request.weights.iter().zip(asked) {
-        let images = TaskData::new::<Classification>(data.clone(), &recipe)?;
+        let images = Classification::images(data.clone(), &recipe)?;
         let model = recipe.model.clone();
         let is_named = named_record(&recipe.weights).is_some();
         let mut trainer = Trainer::<Classification>::new(recipe, images, resources.clone())?;

@@ -12,7 +12,7 @@ use warmstart_files::shown;
 use warmstart_recipe::{Key, Problem};
 use warmstart_run::replace_file;
 use warmstart_tasks::class_names::places_in;
-use warmstart_tasks::detect::detector::JudgedScene;
+use warmstart_tasks::detect::found_object::JudgedScene;
 
 use super::Failure;
 use super::eval_files::require_folder;
@@ -205,7 +205,7 @@ mod tests {
     use std::fs;
 
     use warmstart_data::BoundingBox;
-    use warmstart_tasks::detect::detector::{FoundObject, JudgedObject};
+    use warmstart_tasks::detect::found_object::{FoundObject, JudgedObject};
 
     use super::*;
 

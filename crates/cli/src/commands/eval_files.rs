@@ -10,7 +10,7 @@ use warmstart_recipe::run_files::{DOUBTS, RECIPE, RESULTS};
 use warmstart_recipe::{Error, Problem, absolute};
 use warmstart_run::replace_file;
 use warmstart_tasks::classify::classifier::JudgedImage;
-use warmstart_tasks::detect::detector::{JudgedObject, JudgedScene};
+use warmstart_tasks::detect::found_object::{JudgedObject, JudgedScene};
 
 use super::Failure;
 use super::mistakes::Mistakes;

@@ -8,7 +8,8 @@ use serde_json::json as value;
 use warmstart_files::{shown, text};
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::answer;
-use warmstart_tasks::detect::detector::{Detector, FoundObject, FoundObjects};
+use warmstart_tasks::detect::detector::Detector;
+use warmstart_tasks::detect::found_object::{FoundObject, FoundObjects};
 use warmstart_tasks::detect::{Search, Selection};
 
 use super::Failure;

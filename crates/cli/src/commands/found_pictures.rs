@@ -8,7 +8,7 @@ use std::{fs, iter};
 use warmstart_data::{DrawnBox, crop, decode, draw_boxes, is_saved_picture, save_picture};
 use warmstart_files::shown;
 use warmstart_recipe::Problem;
-use warmstart_tasks::detect::detector::FoundObject;
+use warmstart_tasks::detect::found_object::FoundObject;
 
 use super::Failure;
 

@@ -6,15 +6,14 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde_json::Value;
 use warmstart_data::scenes::{self, OpenedScenes};
-use warmstart_data::{
-    BoundingBox, DataError, Letterbox, RgbImage, Sample, Scene, SplitKind, decode,
-};
+use warmstart_data::{DataError, Letterbox, RgbImage, Sample, Scene, SplitKind, decode};
 use warmstart_metrics::{AtConfidence, DetectionEvaluation};
 use warmstart_nn::Forward;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
 
 use crate::class_names::places_in;
+use crate::detect::found_object::{FoundObject, FoundObjects, JudgedScene};
 use crate::detect::views::{Seen, merged};
 use crate::detect::{
     Detection, Found, Head, ImageOutputs, JudgedScenes, Search, Selection, in_picture,
@@ -40,43 +39,6 @@ pub struct PointPredictions {
     pub scores: Vec<f32>,
     /// `[left, top, right, bottom]` in pixels of the network's input, by point.
     pub boxes: Vec<[f32; 4]>,
-}
-
-/// A detected object.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct FoundObject {
-    /// Index of its class.
-    pub class: usize,
-    /// Score, 0..1.
-    pub score: f32,
-    /// Its box, in pixels of the picture.
-    pub bounds: BoundingBox,
-}
-
-/// A picture and the objects detected in it.
-pub struct FoundObjects {
-    /// The file.
-    pub path: PathBuf,
-    /// The objects, the highest score first; or why the file could not be read.
-    pub objects: Result<Vec<FoundObject>, DataError>,
-}
-
-/// A labelled picture and the objects that were detected in it.
-pub struct JudgedScene {
-    /// The file.
-    pub path: PathBuf,
-    /// The objects, the highest score first.
-    pub objects: Vec<JudgedObject>,
-}
-
-/// A detected object, compared with the labels.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct JudgedObject {
-    /// The object.
-    pub found: FoundObject,
-    /// Whether its box overlaps a labelled object of its class by an IoU of at least
-    /// [`MATCHING_IOU`](warmstart_metrics::MATCHING_IOU) that no object of a higher score took.
-    pub is_matched: bool,
 }
 
 /// Images to measure a detector on.
@@ -282,6 +244,31 @@ impl Detector {
         })
     }
 
+    /// Looks for objects in labelled images, and hands each that can be read to `each`, in their order.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn judge(
+        &self,
+        samples: &[Sample<Scene>],
+        workers: usize,
+        search: impl Into<Search>,
+        each: &mut dyn FnMut(JudgedScene),
+    ) -> Result<JudgedScenes, Error> {
+        let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
+        let mut labels = samples.iter().map(|sample| &sample.label);
+        let mut judged = JudgedScenes::new(self.info.classes.clone());
+        self.predict(&paths, workers, search, &mut |found| {
+            let scene = labels.next().expect("a label for each file");
+            match found.objects {
+                Ok(objects) => each(judged.add(found.path, scene, objects)),
+                Err(error) => judged.unreadable.push(error.to_string()),
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(judged)
+    }
+
     /// Evaluates the model on images whose objects have indices of its classes, and hands each that can be read to
     /// `each`, in their order.
     ///
@@ -298,14 +285,14 @@ impl Detector {
             samples,
             unreadable,
         } = images;
-        let judged = JudgedScenes::of(self, samples, workers, search, each)?;
+        let judged = self.judge(samples, workers, search, each)?;
         let mut unreadable = unreadable.clone();
         unreadable.extend_from_slice(&judged.unreadable);
         if judged.objects.is_empty() {
             return Err(none_readable(&unreadable));
         }
         // The confidence of the best F1 is known last.
-        let confidence = judged.confidence(self);
+        let confidence = judged.confidence(self.selection().confidence);
         let classes = self.info.classes.clone();
         Ok(BoxEvaluation {
             images: judged.objects.len(),

@@ -1,14 +1,12 @@
 //! A detector's answers on labelled images, beside the labels.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
-use warmstart_data::{Sample, Scene};
+use warmstart_data::Scene;
 use warmstart_metrics::{DetectionEvaluation, MATCHING_IOU, matched};
-use warmstart_recipe::Error;
 
-use super::detector::{Detector, FoundObject, JudgedObject, JudgedScene};
-use super::{JudgedObjects, Search, detected, truth};
+use super::found_object::{FoundObject, JudgedObject, JudgedScene};
+use super::{JudgedObjects, detected, truth};
 
 /// The labelled and detected objects of some images.
 pub struct JudgedScenes {
@@ -23,37 +21,23 @@ pub struct JudgedScenes {
 }
 
 impl JudgedScenes {
-    /// Asks a detector, and hands each image that can be read to `each`, in their order.
-    ///
-    /// # Errors
-    /// As [`Detector::predict`].
-    pub fn of(
-        detector: &Detector,
-        samples: &[Sample<Scene>],
-        workers: usize,
-        search: impl Into<Search>,
-        each: &mut dyn FnMut(JudgedScene),
-    ) -> Result<Self, Error> {
-        let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
-        let mut labels = samples.iter().map(|sample| &sample.label);
-        let mut judged = Self {
-            figures: DetectionEvaluation::new(detector.info.classes.clone()),
+    /// Of no image yet.
+    pub(super) fn new(classes: Vec<String>) -> Self {
+        Self {
+            figures: DetectionEvaluation::new(classes),
             paths: Vec::new(),
             objects: Vec::new(),
             unreadable: Vec::new(),
-        };
-        detector.predict(&paths, workers, search, &mut |found| {
-            let scene = labels.next().expect("a label for each file");
-            match found.objects {
-                Ok(objects) => each(judged.add(found.path, scene, objects)),
-                Err(error) => judged.unreadable.push(error.to_string()),
-            }
-            ControlFlow::Continue(())
-        })?;
-        Ok(judged)
+        }
     }
 
-    fn add(&mut self, path: PathBuf, scene: &Scene, objects: Vec<FoundObject>) -> JudgedScene {
+    /// Adds an image, and returns its objects with whether each is matched.
+    pub(super) fn add(
+        &mut self,
+        path: PathBuf,
+        scene: &Scene,
+        objects: Vec<FoundObject>,
+    ) -> JudgedScene {
         let truths: Vec<_> = scene.objects.iter().map(truth).collect();
         let found: Vec<_> = objects
             .iter()
@@ -72,9 +56,9 @@ impl JudgedScenes {
         }
     }
 
-    /// The confidence of the detector's best F1; its own where nothing is found.
-    pub fn confidence(&self, detector: &Detector) -> f64 {
-        let usual = f64::from(detector.selection().confidence);
-        self.figures.best_f1().map_or(usual, |best| best.confidence)
+    /// The confidence of the best F1; the detector's `usual` one where nothing is found.
+    pub fn confidence(&self, usual: f32) -> f64 {
+        let best = self.figures.best_f1();
+        best.map_or(usual.into(), |best| best.confidence)
     }
 }

@@ -3,6 +3,7 @@
 mod assigner;
 mod boxes;
 pub mod detector;
+pub mod found_object;
 mod head;
 mod judged_scenes;
 mod loss;

@@ -2,8 +2,8 @@
 
 use warmstart_data::{BoundingBox, Letterbox, Preprocessing, Region, RgbImage, crop};
 
-use super::detector::FoundObject;
 use super::evaluation_pixels;
+use super::found_object::FoundObject;
 use super::nms::{Found, Selection};
 use super::target::in_picture;
 

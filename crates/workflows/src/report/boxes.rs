@@ -76,7 +76,7 @@ pub fn judge(
     pictures: &mut Pictures,
 ) -> Result<Scenes, Error> {
     let judged = judged_scenes(detector, &samples, workers)?;
-    let confidence = judged.confidence(detector);
+    let confidence = judged.confidence(detector.selection().confidence);
     let JudgedScenes {
         figures,
         paths,

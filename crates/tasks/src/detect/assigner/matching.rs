@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::Match;
+use super::terms::Match;
 
 /// A truth and a point that may be assigned to it.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@
 use super::super::boxes::{Corners, Point, iou};
 use super::super::loss::quality_focal;
 use super::soft_labels::{BEST_FITS, cost};
-use super::{Match, Predicted, Truth, distance};
+use super::terms::{Match, Predicted, Truth, distance};
 
 /// Strides from a box's centre within which points are candidates, besides the points inside the box.
 const CENTER_RADIUS: f32 = 1.5;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use warmstart_models::detector::Coding;
 
 use super::super::boxes::{Corners, Point, points};
-use super::{Match, Predicted, Truth};
+use super::terms::{Match, Predicted, Truth};
 
 /// Edge of the image.
 const SIZE: usize = 64;

@@ -4,7 +4,7 @@
 use super::super::boxes::{Point, iou};
 use super::super::loss::sigmoid;
 use super::matching::{Pair, matches};
-use super::{Match, Predicted, Truth, center};
+use super::terms::{Match, Predicted, Truth, center};
 
 /// Strides from a box's centre to each side within which the centres of cells are candidates.
 const CENTER_RADIUS: f32 = 1.5;

@@ -4,7 +4,7 @@
 use super::super::boxes::{Point, iou};
 use super::super::loss::quality_focal;
 use super::matching::{Pair, matches};
-use super::{Match, Predicted, Truth, distance};
+use super::terms::{Match, Predicted, Truth, distance};
 
 /// Number of highest IoUs whose sum is the number of points that a box gets.
 pub(super) const BEST_FITS: usize = 13;

@@ -2,11 +2,12 @@
 //! box, cross entropy of the classes with the IoU as the target, and `1 − IoU²`; and in closing epochs the distances
 //! between the boxes' values.
 
+use super::super::assigner::Match;
 use super::super::boxes::Corners;
 use super::super::loss::{Slope, cross_entropy, squared_iou};
 use super::super::outputs::ImageOutputs;
 use super::super::target::Target;
-use super::{ImagePart, Match};
+use super::sums::ImagePart;
 
 /// Weight of the boxes' loss.
 const BOX_WEIGHT: f32 = 5.0;

@@ -1,11 +1,12 @@
 //! RTMDet's losses (arXiv 2212.07784, section 3.3): quality focal loss over all points, and GIoU loss over the points
 //! with a box.
 
+use super::super::assigner::Match;
 use super::super::boxes::Corners;
 use super::super::loss::{giou, quality_focal};
 use super::super::outputs::ImageOutputs;
 use super::super::target::Target;
-use super::{ImagePart, Match};
+use super::sums::ImagePart;
 
 /// Weight of the boxes' loss.
 const BOX_WEIGHT: f32 = 2.0;
