@@ -60,7 +60,7 @@ impl Objective {
     }
 }
 
-/// Gradients of the objective by a detector's outputs, in the order of [`Outputs`].
+/// Gradients of the objective by a detector's outputs, in the order of [`Outputs`](crate::detect::Outputs).
 pub struct Gradients {
     /// `[batch, points, classes]`
     pub logits: Vec<f32>,
