@@ -168,18 +168,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_as_many_as_the_publishers() {
-        for (name, expected) in [("rtmdet_tiny", 4_896_168), ("rtmdet_s", 8_886_924)] {
-            let network = crate::by_name(name).unwrap();
-            let mut parameters = network.backbone_parameters();
-            parameters.extend(network.detector(80).parameters());
-            let trained = parameters.iter().filter(|info| info.kind.is_trained());
-            let values = trained.map(|info| info.shape.iter().product::<usize>());
-            assert_eq!(values.sum::<usize>(), expected, "{name}");
-        }
-    }
-
-    #[test]
     fn strides_share_convolutions_and_not_their_norms() {
         let detector = crate::by_name("rtmdet_tiny").unwrap().detector(80);
         let names = detector.parameters().into_iter().map(|info| info.name);

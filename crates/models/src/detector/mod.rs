@@ -163,6 +163,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn values_are_as_many_as_the_publishers() {
+        for (name, expected) in [
+            ("rtmdet_tiny", 4_896_168),
+            ("rtmdet_s", 8_886_924),
+            ("yolox_nano", 912_159),
+            ("yolox_tiny", 5_055_855),
+        ] {
+            let network = crate::by_name(name).unwrap();
+            let mut parameters = network.backbone_parameters();
+            parameters.extend(network.detector(80).parameters());
+            let trained = parameters.iter().filter(|info| info.kind.is_trained());
+            let values = trained.map(|info| info.shape.iter().product::<usize>());
+            assert_eq!(values.sum::<usize>(), expected, "{name}");
+        }
+    }
+
+    #[test]
     fn every_architecture_has_its_taps_where_the_strides_end() {
         const IMAGE: [usize; 3] = [256, 320, 3];
         for name in crate::names().chain(crate::detector_names()) {
