@@ -14,7 +14,6 @@ use warmstart_run::list::is_run;
 use warmstart_tasks::detect::{Detection, JudgedObjects, Selection};
 use warmstart_tasks::kinds::Trained;
 
-use crate::judged_scenes::judged_scenes;
 use crate::run_data::RunData;
 
 /// Columns of the table of doubtful boxes; corners are in pixels of the image.
@@ -194,7 +193,7 @@ impl HeldOut {
             own.samples.len(),
             shown(run)
         )));
-        let judged = judged_scenes(&detector, &own.samples, workers)?;
+        let judged = detector.judge(&own.samples, workers, Selection::EVALUATION, &mut |_| ())?;
         let folder = data_folder(&data.recipe.data);
         let file = |path: &PathBuf| text(path.strip_prefix(folder).unwrap_or(path)).into_owned();
         self.files.extend(judged.paths.iter().map(file));

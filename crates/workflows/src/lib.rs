@@ -12,7 +12,6 @@ pub mod demo;
 pub mod export;
 pub mod init_check;
 pub mod inspect;
-mod judged_scenes;
 pub mod labels;
 pub mod lr_find;
 pub mod models;

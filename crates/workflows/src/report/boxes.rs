@@ -8,11 +8,10 @@ use warmstart_metrics::{
 };
 use warmstart_recipe::Error;
 use warmstart_tasks::detect::detector::Detector;
-use warmstart_tasks::detect::{JudgedObjects, JudgedScenes};
+use warmstart_tasks::detect::{JudgedObjects, JudgedScenes, Selection};
 
 use super::pictures::{Picture, PictureId, Pictures, name, within};
 use super::samples::evenly;
-use crate::judged_scenes::judged_scenes;
 
 /// Most images that are shown: those with the most errors, and others, evenly spread.
 const WORST: usize = 8;
@@ -75,7 +74,7 @@ pub fn judge(
     folder: &Path,
     pictures: &mut Pictures,
 ) -> Result<Scenes, Error> {
-    let judged = judged_scenes(detector, &samples, workers)?;
+    let judged = detector.judge(&samples, workers, Selection::EVALUATION, &mut |_| ())?;
     let confidence = judged.confidence(detector.selection().confidence);
     let JudgedScenes {
         figures,

@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use super::terms::Match;
+use super::terms::{Match, Truth};
 
 /// A truth and a point that may be assigned to it.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,7 @@ pub(super) struct Pair {
 ///
 /// A truth chooses the cheapest candidates, as many as the sum of its `best_fits` highest IoUs. A point that several
 /// truths chose gets the truth to which it is cheapest, even if that is one that did not choose it.
-pub(super) fn matches(
+fn matches(
     count: usize,
     candidates: &[usize],
     rows: &[Vec<Pair>],
@@ -79,6 +79,28 @@ fn cheapest(row: &[Pair], number: usize) -> Vec<usize> {
         candidates.truncate(number);
     }
     candidates
+}
+
+/// Match of each point, if any: candidates are points that are near any truth, `background` is the cost of a point that
+/// has no class, and `pair` gets it for each truth.
+pub(super) fn by_costs(
+    points: usize,
+    truths: &[Truth],
+    is_near: impl Fn(usize, &Truth) -> bool,
+    background: impl Fn(usize) -> f64,
+    pair: impl Fn(usize, &Truth, f64) -> Pair,
+    best_fits: usize,
+) -> Vec<Option<Match>> {
+    let is_candidate = |&point: &usize| truths.iter().any(|truth| is_near(point, truth));
+    let candidates: Vec<usize> = (0..points).filter(is_candidate).collect();
+    let backgrounds: Vec<f64> = candidates.iter().map(|&point| background(point)).collect();
+    let row = |truth: &Truth| -> Vec<Pair> {
+        let candidates = candidates.iter().zip(&backgrounds);
+        let pairs = candidates.map(|(&point, &background)| pair(point, truth, background));
+        pairs.collect()
+    };
+    let rows: Vec<Vec<Pair>> = truths.iter().map(row).collect();
+    matches(points, &candidates, &rows, best_fits)
 }
 
 #[cfg(test)]

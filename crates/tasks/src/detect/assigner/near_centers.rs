@@ -85,8 +85,8 @@ mod tests {
     use warmstart_models::detector::Coding;
 
     use super::super::scenes::{
-        CLASSES, Scene, distance_plainly, iou_plainly, number_plainly, of, require_equal, scenes,
-        soft_cost_plainly, truth,
+        CLASSES, Scene, distance_plainly, iou_plainly, number_plainly, of, of_reversed,
+        require_equal, scenes, soft_cost_plainly, truth,
     };
     use super::*;
 
@@ -240,13 +240,10 @@ mod tests {
         fn the_order_of_the_boxes_does_not_matter(
             (scene, truths) in scenes(Coding::Logarithms, -1.0..1.5)
         ) {
-            let forward = assign(&scene.points, scene.predicted(), &truths);
             let reversed: Vec<_> = truths.iter().rev().copied().collect();
-            let last = truths.len().wrapping_sub(1);
-            let backward = assign(&scene.points, scene.predicted(), &reversed).into_iter();
-            let backward = backward
-                .map(|found| found.map(|found| Match { truth: last - found.truth, ..found }));
-            prop_assert_eq!(forward, backward.collect::<Vec<_>>());
+            let backward = assign(&scene.points, scene.predicted(), &reversed);
+            let forward = assign(&scene.points, scene.predicted(), &truths);
+            prop_assert_eq!(forward, of_reversed(backward, truths.len()));
         }
     }
 }

@@ -188,3 +188,13 @@ pub(super) fn require_equal(found: &[Option<Match>], plain: &[Option<Match>]) {
         }
     }
 }
+
+/// Matches of truths that were listed the other way round, with the indices of the first list.
+pub(super) fn of_reversed(matches: Vec<Option<Match>>, truths: usize) -> Vec<Option<Match>> {
+    let last = truths.wrapping_sub(1);
+    let turned = |found: Match| Match {
+        truth: last - found.truth,
+        ..found
+    };
+    matches.into_iter().map(|found| found.map(turned)).collect()
+}

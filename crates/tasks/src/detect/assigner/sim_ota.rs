@@ -3,7 +3,7 @@
 
 use super::super::boxes::{Point, iou};
 use super::super::loss::sigmoid;
-use super::matching::{Pair, matches};
+use super::matching::{Pair, by_costs};
 use super::terms::{Match, Predicted, Truth, center};
 
 /// Strides from a box's centre to each side within which the centres of cells are candidates.
@@ -23,36 +23,27 @@ pub(super) fn assign(
     predicted: Predicted,
     truths: &[Truth],
 ) -> Vec<Option<Match>> {
-    let is_candidate = |&point: &usize| {
-        let mut truths = truths.iter();
-        truths.any(|truth| is_near(&points[point], truth))
-    };
-    let candidates: Vec<usize> = (0..points.len()).filter(is_candidate).collect();
-    let backgrounds: Vec<f64> = candidates
-        .iter()
-        .map(|&point| background(predicted, point))
-        .collect();
-    let row = |truth: &Truth| -> Vec<Pair> {
-        let candidates = candidates.iter().zip(&backgrounds);
-        candidates
-            .map(|(&point, &background)| {
-                let iou = iou(predicted.boxes[point], truth.corners);
-                let classification = classification(predicted, point, truth.class, background);
-                let fit = -(iou + 1e-8).ln();
-                let elsewhere = if is_near(&points[point], truth) {
-                    0.0
-                } else {
-                    ELSEWHERE
-                };
-                Pair {
-                    iou,
-                    cost: classification + IOU_WEIGHT * fit + elsewhere,
-                }
-            })
-            .collect()
-    };
-    let rows: Vec<Vec<Pair>> = truths.iter().map(row).collect();
-    matches(points.len(), &candidates, &rows, BEST_FITS)
+    by_costs(
+        points.len(),
+        truths,
+        |point, truth| is_near(&points[point], truth),
+        |point| background(predicted, point),
+        |point, truth, background| {
+            let iou = iou(predicted.boxes[point], truth.corners);
+            let classification = classification(predicted, point, truth.class, background);
+            let fit = -(iou + 1e-8).ln();
+            let elsewhere = if is_near(&points[point], truth) {
+                0.0
+            } else {
+                ELSEWHERE
+            };
+            Pair {
+                iou,
+                cost: classification + IOU_WEIGHT * fit + elsewhere,
+            }
+        },
+        BEST_FITS,
+    )
 }
 
 /// Whether the centre of a point's cell is near a box's centre. The point is its cell's top left corner.

@@ -3,7 +3,7 @@
 
 use super::super::boxes::{Point, iou};
 use super::super::loss::quality_focal;
-use super::matching::{Pair, matches};
+use super::matching::{Pair, by_costs};
 use super::terms::{Match, Predicted, Truth, distance};
 
 /// Number of highest IoUs whose sum is the number of points that a box gets.
@@ -27,32 +27,23 @@ pub(super) fn assign(
     predicted: Predicted,
     truths: &[Truth],
 ) -> Vec<Option<Match>> {
-    let is_candidate = |&point: &usize| {
-        let mut truths = truths.iter();
-        truths.any(|truth| points[point].is_in(truth.corners))
-    };
-    let candidates: Vec<usize> = (0..points.len()).filter(is_candidate).collect();
-    let backgrounds: Vec<f64> = candidates
-        .iter()
-        .map(|&point| background(predicted, point))
-        .collect();
-    let row = |truth: &Truth| -> Vec<Pair> {
-        let candidates = candidates.iter().zip(&backgrounds);
-        candidates
-            .map(|(&point, &background)| {
-                let iou = iou(predicted.boxes[point], truth.corners);
-                let logit = predicted.logits_of(point)[truth.class];
-                let classification = classification(logit, iou, background);
-                let distance = distance(&points[point], truth.corners);
-                Pair {
-                    iou,
-                    cost: cost(classification, iou, distance),
-                }
-            })
-            .collect()
-    };
-    let rows: Vec<Vec<Pair>> = truths.iter().map(row).collect();
-    matches(points.len(), &candidates, &rows, BEST_FITS)
+    by_costs(
+        points.len(),
+        truths,
+        |point, truth| points[point].is_in(truth.corners),
+        |point| background(predicted, point),
+        |point, truth, background| {
+            let iou = iou(predicted.boxes[point], truth.corners);
+            let logit = predicted.logits_of(point)[truth.class];
+            let classification = classification(logit, iou, background);
+            let distance = distance(&points[point], truth.corners);
+            Pair {
+                iou,
+                cost: cost(classification, iou, distance),
+            }
+        },
+        BEST_FITS,
+    )
 }
 
 /// The classification's cost of a point that has no class. That of a class differs from it in one logit, so the sum
@@ -81,7 +72,8 @@ mod tests {
     use warmstart_models::detector::Coding;
 
     use super::super::scenes::{
-        Scene, iou_plainly, match_plainly, of, require_equal, scenes, soft_cost_plainly, truth,
+        Scene, iou_plainly, match_plainly, of, of_reversed, require_equal, scenes,
+        soft_cost_plainly, truth,
     };
     use super::*;
 
@@ -203,13 +195,10 @@ mod tests {
         fn the_order_of_the_boxes_does_not_matter(
             (scene, truths) in scenes(Coding::Distances, -0.5..3.0)
         ) {
-            let forward = assign(&scene.points, scene.predicted(), &truths);
             let reversed: Vec<_> = truths.iter().rev().copied().collect();
-            let last = truths.len().wrapping_sub(1);
-            let backward = assign(&scene.points, scene.predicted(), &reversed).into_iter();
-            let backward = backward
-                .map(|found| found.map(|found| Match { truth: last - found.truth, ..found }));
-            prop_assert_eq!(forward, backward.collect::<Vec<_>>());
+            let backward = assign(&scene.points, scene.predicted(), &reversed);
+            let forward = assign(&scene.points, scene.predicted(), &truths);
+            prop_assert_eq!(forward, of_reversed(backward, truths.len()));
         }
     }
 }
