@@ -1,0 +1,107 @@
+//! The macro behind `warmstart_language::message!`. It takes what `format!` takes, and looks the literal up in the
+//! catalogue first.
+
+mod placeholders;
+
+use proc_macro::TokenStream;
+use quote::quote;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::{Expr, Ident, LitStr, Token, parse_macro_input};
+
+use placeholders::{Name, placeholders};
+
+/// The arguments of `message!`: those of `format!`.
+struct Message {
+    english: LitStr,
+    arguments: Punctuated<Argument, Token![,]>,
+}
+
+/// `value` or `name = value`.
+struct Argument {
+    name: Option<Ident>,
+    value: Expr,
+}
+
+impl Parse for Message {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        let english = input.parse()?;
+        let arguments = if input.is_empty() {
+            Punctuated::new()
+        } else {
+            input.parse::<Token![,]>()?;
+            Punctuated::parse_terminated(input)?
+        };
+        Ok(Self { english, arguments })
+    }
+}
+
+impl Parse for Argument {
+    fn parse(input: ParseStream) -> syn::Result<Self> {
+        let is_named = input.peek(Ident) && input.peek2(Token![=]) && !input.peek2(Token![==]);
+        let name = if is_named {
+            let name = input.parse()?;
+            input.parse::<Token![=]>()?;
+            Some(name)
+        } else {
+            None
+        };
+        Ok(Self {
+            name,
+            value: input.parse()?,
+        })
+    }
+}
+
+/// A message in the user's language, as a `String`: `message!("{path}: {count} images", count = images.len())`.
+///
+/// English is the literal itself, so the compiler checks its arguments as it checks those of `format!`. Another
+/// language is looked up in its catalogue by that literal.
+#[proc_macro]
+pub fn message(input: TokenStream) -> TokenStream {
+    let message = parse_macro_input!(input as Message);
+    let english = &message.english;
+    let in_english: Vec<_> = message
+        .arguments
+        .iter()
+        .map(|Argument { name, value }| match name {
+            Some(name) => quote!(#name = #value),
+            None => quote!(#value),
+        })
+        .collect();
+    let values = placeholders(&english.value()).into_iter().map(|found| {
+        let named = message.arguments.iter().find(|argument| match &found.name {
+            Name::Position(_) => false,
+            Name::Word(word) => argument.name.as_ref().is_some_and(|name| name == word),
+        });
+        let value = match (&found.name, named) {
+            (_, Some(argument)) => {
+                let value = &argument.value;
+                quote!(#value)
+            }
+            (Name::Position(position), None) => match message.arguments.get(*position) {
+                Some(argument) => {
+                    let value = &argument.value;
+                    quote!(#value)
+                }
+                // `format!` has a better message for it.
+                None => quote!(""),
+            },
+            (Name::Word(word), None) => {
+                let variable = Ident::new(word, english.span());
+                quote!(#variable)
+            }
+        };
+        let (key, format) = (&found.key, LitStr::new(&found.format, english.span()));
+        quote!((#key, ::std::format!(#format, #value)))
+    });
+    quote! {
+        match ::warmstart_language::translation(#english) {
+            ::std::option::Option::None => ::std::format!(#english, #(#in_english),*),
+            ::std::option::Option::Some(translated) => {
+                ::warmstart_language::filled(translated, &[#(#values),*])
+            }
+        }
+    }
+    .into()
+}

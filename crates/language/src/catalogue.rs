@@ -1,0 +1,101 @@
+//! The catalogues: an English literal, and the message in another language.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+/// A language: its texts by their English ones.
+pub struct Catalogue {
+    /// What [`crate::message!`], [`crate::english!`] and [`crate::counted`] have.
+    pub messages: Texts,
+    /// What `--help` says of commands and flags.
+    pub help: Texts,
+}
+
+/// Texts by their English ones.
+pub type Texts = HashMap<&'static str, &'static str>;
+
+const CHINESE: &str = include_str!("../messages/zh.toml");
+
+/// The Chinese catalogue, read at its first use.
+pub fn chinese() -> &'static Catalogue {
+    static READ: OnceLock<Catalogue> = OnceLock::new();
+    READ.get_or_init(|| {
+        let mut tables: HashMap<String, HashMap<String, String>> =
+            toml::from_str(CHINESE).expect("messages/zh.toml has tables of texts");
+        let mut table = |name: &str| -> Texts {
+            let texts = tables.remove(name).unwrap_or_default().into_iter();
+            // Messages live as long as the process.
+            texts
+                .map(|(english, text)| (&*english.leak(), &*text.leak()))
+                .collect()
+        };
+        Catalogue {
+            messages: table("messages"),
+            help: table("help"),
+        }
+    })
+}
+
+/// A text with its placeholders filled, each by what stands between its braces: `{path}`, `{loss:.3}`, `{0}`; `{}` is
+/// the next by position. `{{` and `}}` are braces. A placeholder without a value stays as it is.
+pub fn filled(text: &str, values: &[(&str, String)]) -> String {
+    let mut filled = String::with_capacity(text.len());
+    let mut positions = 0;
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        filled.push_str(&rest[..at]);
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(brace) {
+            filled.push_str(brace);
+            rest = after;
+            continue;
+        }
+        let Some(end) = rest.find('}').filter(|_| brace == "{") else {
+            filled.push_str(brace);
+            continue;
+        };
+        let mut key = rest[..end].to_owned();
+        if key.is_empty() || key.starts_with(':') {
+            key = format!("{positions}{key}");
+            positions += 1;
+        }
+        match values.iter().find(|(name, _)| *name == key) {
+            Some((_, value)) => filled.push_str(value),
+            None => {
+                filled.push('{');
+                filled.push_str(&key);
+                filled.push('}');
+            }
+        }
+        rest = &rest[end + 1..];
+    }
+    filled.push_str(rest);
+    filled
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_filled_in_any_order() {
+        let values = [
+            ("path", "a.jpg".to_owned()),
+            ("0", "7".to_owned()),
+            ("1", "8".to_owned()),
+        ];
+        assert_eq!(filled("{1} 之 {0}：{path}", &values), "8 之 7：a.jpg");
+        assert_eq!(filled("{} 之 {}", &values), "7 之 8");
+        assert_eq!(filled("{{}} {path} }", &values), "{} a.jpg }");
+        assert_eq!(filled("{nothing}", &values), "{nothing}");
+    }
+
+    #[test]
+    fn what_a_value_holds_is_not_read_as_a_placeholder() {
+        assert_eq!(
+            filled("{0}", &[("0", "{1}".to_owned()), ("1", "x".to_owned())]),
+            "{1}"
+        );
+    }
+}

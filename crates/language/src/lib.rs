@@ -1,0 +1,126 @@
+//! The language of what people read.
+//!
+//! English is in the code, where the compiler checks it: [`message!`] takes what `format!` takes. Every other language is
+//! a file in `messages/`, with the English literal as the key. Programs read English whatever the language is: names of
+//! keys and columns, recipes, and what model files hold are never translated.
+//!
+//! ```
+//! use warmstart_language::message;
+//!
+//! let (images, folder) = (3, "photos");
+//! assert_eq!(message!("{folder}: {images} images"), "photos: 3 images");
+//! ```
+
+mod catalogue;
+
+use std::sync::OnceLock;
+
+pub use catalogue::{Catalogue, Texts, filled};
+pub use warmstart_language_macros::message;
+
+/// A language of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Language {
+    /// English, the language of the code.
+    #[default]
+    English,
+    /// Simplified Chinese.
+    Chinese,
+}
+
+impl Language {
+    /// Every language.
+    pub const ALL: [Self; 2] = [Self::English, Self::Chinese];
+
+    /// The word for it, as in `--lang zh`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh",
+        }
+    }
+
+    /// The language of a locale, such as `zh_CN.UTF-8`; English where there is no catalogue for it.
+    pub fn of_locale(locale: &str) -> Self {
+        let word = locale.split(['_', '-', '.', '@']).next();
+        let known = Self::ALL
+            .into_iter()
+            .find(|language| Some(language.word()) == word);
+        known.unwrap_or_default()
+    }
+}
+
+static LANGUAGE: OnceLock<Language> = OnceLock::new();
+
+/// Sets the language of this process. The first call counts.
+pub fn speak(language: Language) {
+    let _ = LANGUAGE.set(language);
+}
+
+/// The language of this process: English until [`speak`] was called.
+pub fn language() -> Language {
+    LANGUAGE.get().copied().unwrap_or_default()
+}
+
+/// The catalogue of a language; English needs none.
+pub fn catalogue(language: Language) -> Option<&'static Catalogue> {
+    match language {
+        Language::English => None,
+        Language::Chinese => Some(catalogue::chinese()),
+    }
+}
+
+/// The message of the catalogue for an English literal; `None` in English, and for a literal that is not there.
+pub fn translation(english: &str) -> Option<&'static str> {
+    catalogue(language())?.messages.get(english).copied()
+}
+
+/// The same for a text of `--help`.
+pub fn help_translation(english: &str) -> Option<&'static str> {
+    catalogue(language())?.help.get(english).copied()
+}
+
+/// A text without placeholders in the user's language, for constants that [`english!`] marks.
+pub fn translated(english: &'static str) -> &'static str {
+    translation(english).unwrap_or(english)
+}
+
+/// `1 image`, `2 images`. The catalogue has it under `{} images`.
+pub fn counted(count: usize, noun: &str) -> String {
+    match translation(&format!("{{}} {noun}s")) {
+        None => {
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{count} {noun}{plural}")
+        }
+        Some(translated) => filled(translated, &[("0", count.to_string())]),
+    }
+}
+
+/// Marks a literal as a message for the catalogue, and is that literal. [`translated`] shows it.
+#[macro_export]
+macro_rules! english {
+    ($english:literal) => {
+        $english
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locale_names_its_language() {
+        for locale in ["zh_CN.UTF-8", "zh", "zh-TW", "zh_HK.utf8"] {
+            assert_eq!(Language::of_locale(locale), Language::Chinese);
+        }
+        for locale in ["", "C", "POSIX", "en_US.UTF-8", "de_DE", "zhx"] {
+            assert_eq!(Language::of_locale(locale), Language::English);
+        }
+    }
+
+    #[test]
+    fn english_counts_one_and_many() {
+        assert_eq!(counted(1, "image"), "1 image");
+        assert_eq!(counted(0, "image"), "0 images");
+    }
+}
