@@ -195,14 +195,21 @@ pub fn values(len: usize, seed: u64) -> Vec<f32> {
 /// Fails unless every value is within `tolerance` of the largest expected one.
 #[track_caller]
 pub fn assert_close(found: &[f32], expected: &[f64], tolerance: f64) {
-    assert_eq!(found.len(), expected.len());
+    assert_sums_close(found, expected, &vec![0.0; expected.len()], tolerance);
+}
+
+/// The same for sums, where each may be off by half an `f32::EPSILON` of `terms` more: the sum of its terms without
+/// their signs, which may be much more than what is left of them.
+#[track_caller]
+pub fn assert_sums_close(found: &[f32], expected: &[f64], terms: &[f64], tolerance: f64) {
+    assert_eq!((found.len(), terms.len()), (expected.len(), expected.len()));
     let scale = expected
         .iter()
         .fold(1.0, |most: f64, value| most.max(value.abs()));
     for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
         let error = (f64::from(*found) - expected).abs();
         assert!(
-            error <= tolerance * scale,
+            error <= tolerance * scale + terms[index] * f64::from(f32::EPSILON) / 2.0,
             "value {index}: expected {expected}, found {found}"
         );
     }
