@@ -166,7 +166,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The pages for those who come from other trainers.
-const MIGRATION: [&str; 2] = ["docs/coming-from.md", "docs/coming-from.zh-CN.md"];
+const MIGRATION: [&str; 2] = ["docs/coming-from.md", "docs/zh/coming-from.md"];
 
 #[test]
 fn commands_for_those_who_come_from_elsewhere_have_only_flags_that_exist() {
@@ -244,7 +244,7 @@ fn recipes_for_those_who_come_from_elsewhere_are_recipes() {
     let dir = tempfile::tempdir().unwrap();
     for page in MIGRATION
         .into_iter()
-        .chain(["docs/recipes/README.zh-CN.md"])
+        .chain(["docs/zh/recipes.md"])
     {
         let text = read(page);
         let recipes: Vec<&str> = text.split("```toml\n").skip(1).collect();
