@@ -86,13 +86,7 @@ fn found(run: &Value) -> Vec<Found> {
     let (classes, pictures) = (list::<usize>(run, "classes"), list::<usize>(run, "images"));
     let (scores, boxes) = (list::<f64>(run, "scores"), list::<[f64; 4]>(run, "boxes"));
     assert!([classes.len(), pictures.len(), boxes.len()] == [scores.len(); 3]);
-    // The graph lists boxes of which nothing is in the picture, too.
-    let has_area = |place: &usize| {
-        let [left, top, right, bottom] = boxes[*place];
-        left < right && top < bottom
-    };
     (0..scores.len())
-        .filter(has_area)
         .map(|place| Found {
             picture: pictures[place],
             class: classes[place],

@@ -4,6 +4,7 @@
 mod placeholders;
 
 use proc_macro::TokenStream;
+use proc_macro2::Span;
 use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
@@ -95,11 +96,18 @@ pub fn message(input: TokenStream) -> TokenStream {
         let (key, format) = (&found.key, LitStr::new(&found.format, english.span()));
         quote!((#key, ::std::format!(#format, #value)))
     });
+    let in_english = if english.value().contains(['{', '}']) || !in_english.is_empty() {
+        quote!(::std::format!(#english, #(#in_english),*))
+    } else {
+        quote!(::std::string::String::from(#english))
+    };
+    // A name that the arguments cannot mean.
+    let text = Ident::new("text", Span::mixed_site());
     quote! {
         match ::warmstart_language::translation(#english) {
-            ::std::option::Option::None => ::std::format!(#english, #(#in_english),*),
-            ::std::option::Option::Some(translated) => {
-                ::warmstart_language::filled(translated, &[#(#values),*])
+            ::std::option::Option::None => #in_english,
+            ::std::option::Option::Some(#text) => {
+                ::warmstart_language::filled(#text, &[#(#values),*])
             }
         }
     }

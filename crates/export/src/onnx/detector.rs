@@ -237,24 +237,47 @@ fn around_centers(builder: &mut GraphBuilder, points: &[Point], values: &str) {
 fn raw(builder: &mut GraphBuilder, placement: Option<Placement>) {
     let by_point = vec![integers("perm", &[0, 2, 1])];
     builder.named_node("Transpose", SCORES, &[POINT_SCORES], &[SCORES], by_point);
-    in_picture(builder, POINT_BOXES, placement);
+    match placement {
+        None => builder.named_node("Identity", BOXES, &[POINT_BOXES], &[BOXES], Vec::new()),
+        Some(placement) => in_picture(builder, POINT_BOXES, placement, BOXES),
+    }
 }
 
-/// Boxes in pixels of the picture and clipped to it, or, where its place is not known, as they are.
-fn in_picture(builder: &mut GraphBuilder, boxes: &str, placement: Option<Placement>) {
-    let Some(Placement { start, scale, size }) = placement else {
-        builder.named_node("Identity", BOXES, &[boxes], &[BOXES], Vec::new());
-        return;
-    };
+/// Boxes in pixels of the picture and clipped to it, under the name `output`.
+fn in_picture(builder: &mut GraphBuilder, boxes: &str, placement: Placement, output: &str) {
+    let Placement { start, scale, size } = placement;
     let zero = builder.scalar("zero", Scalar::Float(0.0));
     let moved = builder.node("Sub", "boxes/moved", &[boxes, &start], Vec::new());
     let scaled = builder.node("Mul", "boxes/scaled", &[&moved, &scale], Vec::new());
     let right = builder.node("Max", "boxes/from_zero", &[&scaled, &zero], Vec::new());
-    builder.named_node("Min", BOXES, &[&right, &size], &[BOXES], Vec::new());
+    builder.named_node("Min", output, &[&right, &size], &[output], Vec::new());
+}
+
+/// Whether something of each clipped box is in the picture: `[found]`.
+fn is_in_picture(builder: &mut GraphBuilder, boxes: &str) -> String {
+    let [left, top, right, bottom] = ["left", "top", "right", "bottom"];
+    let mut exceeds = |last: &str, first: &str, columns: [i64; 2]| {
+        let mut side = |name: &str, column: i64| {
+            let name = format!("kept/{name}");
+            let column = builder.scalar(&format!("{name}/column"), Scalar::Integer(column));
+            builder.node("Gather", &name, &[boxes, &column], vec![integer("axis", 1)])
+        };
+        let sides = [side(last, columns[0]), side(first, columns[1])];
+        let name = format!("kept/{last}_of_{first}");
+        builder.node("Greater", &name, &[&sides[0], &sides[1]], Vec::new())
+    };
+    let is_wide = exceeds(right, left, [2, 0]);
+    let is_high = exceeds(bottom, top, [3, 1]);
+    builder.node(
+        "And",
+        "kept/is_in_picture",
+        &[&is_wide, &is_high],
+        Vec::new(),
+    )
 }
 
 /// The objects that non-maximum suppression leaves: of each picture the highest score first, and no more than
-/// `selection.boxes`.
+/// `selection.boxes`, without those of which nothing is in the picture.
 fn selected(builder: &mut GraphBuilder, placement: Option<Placement>, selection: Selection) {
     let found = suppressed(builder, selection);
     let column = |builder: &mut GraphBuilder, name: &str, index: i64| {
@@ -271,9 +294,23 @@ fn selected(builder: &mut GraphBuilder, placement: Option<Placement>, selection:
     let inputs = [POINT_BOXES, &places];
     let boxes = builder.node("GatherND", "found/boxes", &inputs, Vec::new());
     let order = order(builder, &images, &scores, selection.boxes);
+    let others = [(SCORES, scores), (CLASSES, classes), (IMAGES, images)];
+    let Some(placement) = placement else {
+        for (output, values) in [(BOXES, boxes)].into_iter().chain(others) {
+            builder.named_node("Gather", output, &[&values, &order], &[output], Vec::new());
+        }
+        return;
+    };
     let boxes = builder.node("Gather", "kept/boxes", &[&boxes, &order], Vec::new());
-    in_picture(builder, &boxes, placement);
-    for (output, values) in [(SCORES, scores), (CLASSES, classes), (IMAGES, images)] {
+    let clipped = "kept/clipped";
+    in_picture(builder, &boxes, placement, clipped);
+    let is_in_picture = is_in_picture(builder, clipped);
+    let order = [&*order, &is_in_picture];
+    let along = || vec![integer("axis", 0)];
+    let order = builder.node("Compress", "kept/order", &order, along());
+    let inputs = [clipped, &is_in_picture];
+    builder.named_node("Compress", BOXES, &inputs, &[BOXES], along());
+    for (output, values) in others {
         builder.named_node("Gather", output, &[&values, &order], &[output], Vec::new());
     }
 }
