@@ -242,10 +242,7 @@ fn our_column_for_those_who_come_from_elsewhere_has_only_options_that_exist() {
 #[test]
 fn recipes_for_those_who_come_from_elsewhere_are_recipes() {
     let dir = tempfile::tempdir().unwrap();
-    for page in MIGRATION
-        .into_iter()
-        .chain(["docs/zh/recipes.md"])
-    {
+    for page in MIGRATION.into_iter().chain(["docs/zh/recipes.md"]) {
         let text = read(page);
         let recipes: Vec<&str> = text.split("```toml\n").skip(1).collect();
         assert!(!recipes.is_empty(), "{page}");

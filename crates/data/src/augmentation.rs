@@ -11,6 +11,7 @@ use crate::random_region::random_region;
 use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
+use warmstart_language::{english, translated};
 
 /// The largest α accepted. It also bounds how often a share is drawn again: one draw in
 /// six is taken at 2, and more below.
@@ -74,32 +75,43 @@ impl Augmentation {
         let [smallest, largest] = self.scale;
         let [narrow, wide] = self.ratio;
         let pairs = [
-            ("scale", "0 < smallest <= largest <= 1", self.scale, {
-                smallest > 0.0 && smallest <= largest && largest <= 1.0
-            }),
-            ("ratio", "0 < narrowest <= widest, finite", self.ratio, {
-                narrow > 0.0 && narrow <= wide && wide.is_finite()
-            }),
+            (
+                "scale",
+                english!("0 < smallest <= largest <= 1"),
+                self.scale,
+                { smallest > 0.0 && smallest <= largest && largest <= 1.0 },
+            ),
+            (
+                "ratio",
+                english!("0 < narrowest <= widest, finite"),
+                self.ratio,
+                { narrow > 0.0 && narrow <= wide && wide.is_finite() },
+            ),
         ];
         for (name, expected, pair, holds) in pairs {
             if !holds {
                 return Err(DataError::OutOfRange {
                     name,
-                    expected,
+                    expected: translated(expected),
                     found: format!("{pair:?}"),
                 });
             }
         }
         let numbers = [
-            ("flip", self.flip, 1.0, "0 to 1"),
-            ("brightness", self.brightness, 1.0, "0 to 1"),
-            ("contrast", self.contrast, 1.0, "0 to 1"),
-            ("saturation", self.saturation, 1.0, "0 to 1"),
-            ("hue", self.hue, 0.5, "0 to 0.5"),
-            ("rand_augment", self.rand_augment, MAX_MAGNITUDE, "0 to 10"),
-            ("erase", self.erase, 1.0, "0 to 1"),
-            ("mixup", self.mixup, MAX_ALPHA, "0 to 2"),
-            ("cutmix", self.cutmix, MAX_ALPHA, "0 to 2"),
+            ("flip", self.flip, 1.0, english!("0 to 1")),
+            ("brightness", self.brightness, 1.0, english!("0 to 1")),
+            ("contrast", self.contrast, 1.0, english!("0 to 1")),
+            ("saturation", self.saturation, 1.0, english!("0 to 1")),
+            ("hue", self.hue, 0.5, english!("0 to 0.5")),
+            (
+                "rand_augment",
+                self.rand_augment,
+                MAX_MAGNITUDE,
+                english!("0 to 10"),
+            ),
+            ("erase", self.erase, 1.0, english!("0 to 1")),
+            ("mixup", self.mixup, MAX_ALPHA, english!("0 to 2")),
+            ("cutmix", self.cutmix, MAX_ALPHA, english!("0 to 2")),
         ];
         require_up_to(&numbers)
     }

@@ -12,6 +12,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::{Key, one_line, shown};
+use warmstart_language::message;
 
 /// A class folder with what is in it and in the folders inside it.
 pub(crate) struct ClassFolder {
@@ -114,7 +115,7 @@ impl ClassFolders {
         DataError::NoClasses {
             folder: self.path.clone(),
             images: self.loose.len(),
-            instead: others.map_or(String::new(), |files| format!(", but {files}")),
+            instead: others.map_or(String::new(), |files| message!(", but {files}")),
         }
     }
 
@@ -126,7 +127,7 @@ impl ClassFolders {
                 class: class.name.clone(),
             };
         }
-        self.layout(format!(
+        self.layout(message!(
             "it has one folder, {}, with {} folders of images in it ({}); if they are the classes or the splits, give {} {}",
             one_line(&class.name),
             inside.len(),
@@ -142,7 +143,7 @@ impl ClassFolders {
         let scenes = may_be.find(|class| scenes::layout(&class.path).is_some());
         scenes.map_or(Ok(()), |class| {
             let path = shown(&class.path);
-            Err(self.layout(format!(
+            Err(self.layout(message!(
                 "{path} is a detection data set of its own, not a class; give {} {path}",
                 Key::DATA
             )))
@@ -161,7 +162,7 @@ impl ClassFolders {
         let named = |is: fn(&str) -> bool| classes.iter().find(|class| is(&class.name));
         let labels = named(|name| is_labels(name) || is_masks(name));
         if let (Some(pictures), Some(labels)) = (named(is_pictures), labels) {
-            return Err(self.layout(format!(
+            return Err(self.layout(message!(
                 "its folders {} and {} look like pictures and their labels, not like classes; for detection it needs data.yaml (YOLO), annotations/instances_train.json (COCO), or Annotations/ and JPEGImages/ (VOC)",
                 pictures.name, labels.name
             )));
@@ -179,7 +180,7 @@ impl ClassFolders {
         let [(first, kind, letter), (second, ..), ..] = &lettered[..] else {
             return Ok(());
         };
-        Err(self.layout(format!(
+        Err(self.layout(message!(
             "its folders {} and {} look like splits with a letter for each class; put the classes into the splits, as in {}/{letter}/",
             one_line(first),
             one_line(second),
@@ -205,7 +206,7 @@ impl ClassFolders {
             let mut beside = names.iter().filter_map(|name| lower.get(name));
             if let Some(other) = beside.find(|other| other.name != class.name) {
                 let (class, other) = (one_line(&class.name), one_line(&other.name));
-                return Err(self.layout(format!(
+                return Err(self.layout(message!(
                     "its folder {class} holds a folder {other} and there is another {other} beside it, so {class} looks like a data set or a split, not like a class; move its classes up, joining those of one name, or take it out"
                 )));
             }
@@ -224,18 +225,18 @@ impl ClassFolders {
         let names = nested.iter().map(|(class, _)| class.name.clone());
         let names: Vec<String> = names.collect();
         let advice = if splits_inside {
-            format!(
+            message!(
                 "if they are classes, put the splits above them, as in {}/{}/",
                 one_line(&shared[0]),
                 one_line(&names[0])
             )
         } else {
-            format!(
+            message!(
                 "rename them to train, val and test, give one of them as {}, or put the images of a class directly into its folder",
                 Key::DATA
             )
         };
-        Err(self.layout(format!(
+        Err(self.layout(message!(
             "its folders ({}) hold folders of the same names ({}), so they look like splits or data sets, not like classes; {advice}",
             some_of(&names),
             some_of(&shared)
@@ -258,7 +259,7 @@ impl ClassFolder {
     fn new(path: PathBuf, images: Vec<PathBuf>, others: Vec<PathBuf>) -> Result<Self, DataError> {
         let name = path.file_name().and_then(OsStr::to_str);
         let Some(name) = name.map(|name| name.nfc().collect()) else {
-            let problem = "the name of the class folder is not valid UTF-8; rename it".into();
+            let problem = message!("the name of the class folder is not valid UTF-8; rename it");
             return Err(DataError::Layout {
                 folder: path,
                 problem,
@@ -277,9 +278,9 @@ impl ClassFolder {
         self.others.iter().for_each(|path| skipped.add_type(path));
         let instead = match skipped.unsupported() {
             _ if self.path.is_symlink() => {
-                "; it is a link: perhaps to a folder that is listed already".to_owned()
+                message!("; it is a link: perhaps to a folder that is listed already")
             }
-            Some(files) => format!(", but {files}"),
+            Some(files) => message!(", but {files}"),
             None => String::new(),
         };
         DataError::EmptyClass {

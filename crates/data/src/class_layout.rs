@@ -9,6 +9,7 @@ use crate::skipped::Skipped;
 use crate::split_kind::{SplitKind, split_named};
 use std::path::{Path, PathBuf};
 use warmstart_files::{one_line, shown};
+use warmstart_language::message;
 
 /// The layout of a data set of classes in its folder.
 #[allow(clippy::large_enum_variant, reason = "there is one of a data set")]
@@ -146,15 +147,20 @@ fn splits(
     let validation = split(SplitKind::Validation)?;
     let test = split(SplitKind::Test)?;
     if let Some(train) = &train {
-        for (folders, does) in [(&validation, "validates"), (&test, "tests")] {
+        for (folders, is_test) in [(&validation, false), (&test, true)] {
             let Some(folders) = folders else { continue };
             if let Some((path, target)) = linked(dir, &train.images(), &folders.images()) {
                 let (split, train) = differing(path, target);
-                let problem = format!(
-                    "{} is a link to {}, or holds links to it: it {does} on what it learns; give it pictures of its own or remove it",
-                    shown(&split),
-                    shown(&train)
-                );
+                let (split, train) = (shown(&split), shown(&train));
+                let problem = if is_test {
+                    message!(
+                        "{split} is a link to {train}, or holds links to it: it tests on what it learns; give it pictures of its own or remove it"
+                    )
+                } else {
+                    message!(
+                        "{split} is a link to {train}, or holds links to it: it validates on what it learns; give it pictures of its own or remove it"
+                    )
+                };
                 return Err(DataError::Layout {
                     folder: dir.to_path_buf(),
                     problem,
@@ -163,7 +169,7 @@ fn splits(
         }
     }
     let Some(train) = train else {
-        let problem = format!(
+        let problem = message!(
             "there is {} but no train folder beside it; add train/<class>/ or give the folder of class folders",
             some_of(&names)
         );
@@ -194,15 +200,15 @@ fn two_of_a_split(dir: &Path, kind: SplitKind, first: &Path, second: &Path) -> D
     let advice = match (rest(first), rest(second)) {
         (Some(a), Some(b)) if a != b => {
             let split = kind.folder();
-            format!(
+            message!(
                 "they look like class and split in one name; move their images to {split}/{}/ and {split}/{}/",
                 one_line(&a),
                 one_line(&b)
             )
         }
-        (Some(_) | None, Some(_) | None) => "merge them into one".to_owned(),
+        (Some(_) | None, Some(_) | None) => message!("merge them into one"),
     };
-    let problem = format!(
+    let problem = message!(
         "there are two {} folders, {} and {}; {advice}",
         kind.adjective(),
         shown(first),

@@ -10,11 +10,14 @@ use crate::scenes::{Findings, Problem};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 
 /// The usual name of the list of class names.
 const CLASSES: &str = "cls_classes.txt";
 /// The form of a row, for messages.
-const FORM: &str = "the number of a class, a semicolon and the path of a picture, as in 0;datasets/train/cat/1.jpg";
+const FORM: &str = english!(
+    "the number of a class, a semicolon and the path of a picture, as in 0;datasets/train/cat/1.jpg"
+);
 
 /// A data set that lists give.
 pub(crate) struct ListedImages {
@@ -88,7 +91,7 @@ impl ListedImages {
         if let [class] = &classes[..] {
             return Err(DataError::Layout {
                 folder: train,
-                problem: format!(
+                problem: message!(
                     "all its pictures are of one class, {class:?}; classification needs at least two"
                 ),
             });
@@ -115,7 +118,7 @@ impl ListedImages {
             .map(|(_, name)| name.clone())
             .collect();
         if !unused.is_empty() {
-            notes.push(format!(
+            notes.push(message!(
                 "classes without a picture in {} are left out: {}",
                 shown(&train),
                 some_of(&unused)
@@ -149,7 +152,7 @@ pub(crate) fn read_one(list: &Path) -> Result<Option<ListedSplit>, DataError> {
     let others = lists.all().into_iter().flatten();
     let mut others = others.filter(|other| other.file_name() != list.file_name());
     if list.is_dir() {
-        let problem = format!(
+        let problem = message!(
             "it holds the lists of a data set; give one of them, such as {}",
             shown(others.next_back().unwrap_or(list))
         );
@@ -172,7 +175,7 @@ pub(crate) fn read_one(list: &Path) -> Result<Option<ListedSplit>, DataError> {
         if let Some(example) = findings.examples(problem).first() {
             return Err(DataError::Layout {
                 folder: list.to_path_buf(),
-                problem: format!(
+                problem: message!(
                     "{}, such as {example}; fix or remove these lines, since the metric of some of its pictures is another one",
                     problem.counted(findings.count(problem))
                 ),
@@ -245,9 +248,10 @@ fn read_rows(list: &Path, findings: &mut Findings) -> Result<Vec<Row>, DataError
             }),
             None => findings.add(Problem::Malformed, || {
                 let found = beginning(row);
-                format!(
-                    "{}, line {line}: expected {FORM}, found {found:?}",
-                    shown(list)
+                message!(
+                    "{}, line {line}: expected {form}, found {found:?}",
+                    shown(list),
+                    form = translated(FORM)
                 )
             }),
         }
@@ -268,11 +272,11 @@ fn found_images(
     let first = rows.first().map(|row| (row.line, beginning(&row.path)));
     let count = rows.len();
     for Row { line, class, path } in rows {
-        let place = || format!("{}, line {line}", shown(list));
+        let place = || message!("{}, line {line}", shown(list));
         if class >= names.len() {
             findings.add(Problem::Malformed, || {
                 let highest = names.len() - 1;
-                format!(
+                message!(
                     "{}: expected a class from 0 to {highest}, since there are {} names, found {class}",
                     place(),
                     names.len()
@@ -289,7 +293,7 @@ fn found_images(
                 if before == &class {
                     format!("{}: {}", place(), shown(&path))
                 } else {
-                    format!(
+                    message!(
                         "{}: {} is {first:?} and {again:?}; the first is taken",
                         place(),
                         shown(&path)
@@ -303,7 +307,7 @@ fn found_images(
     }
     let (line, example) = first.unwrap_or((1, String::new()));
     if images.is_empty() {
-        let problem = format!(
+        let problem = message!(
             "none of its {count} pictures can be used, such as {example}; expected paths that exist, or whose ends lie below {}: put the list beside the folder of its pictures",
             shown(&folder_of(list))
         );
@@ -329,7 +333,7 @@ fn trained_classes(names: &[String], train: &[Sample]) -> (Vec<String>, HashMap<
 fn untrained(list: &Path, train: &Path, class: &str) -> DataError {
     DataError::Layout {
         folder: list.to_path_buf(),
-        problem: format!(
+        problem: message!(
             "it has pictures of the class {class:?}, and {} has none; add some there or remove these lines",
             shown(train)
         ),
@@ -352,11 +356,13 @@ fn other_form(file: &Path) -> DataError {
     };
     let mut rows = (1..).zip(text.rows().map(str::trim));
     let first = rows.find(|(_, row)| !row.is_empty());
-    let (line, found) = first.map_or((1, "nothing".to_owned()), |(line, row)| {
-        (line, format!("{:?}", beginning(row)))
-    });
-    let problem = format!(
-        "expected in every line {FORM}, or for detection the path of a picture and its boxes, as in 1.jpg 10,20,110,220,0; found {found}"
+    let (line, found) = match first {
+        Some((line, row)) => (line, message!("found {:?}", beginning(row))),
+        None => (1, message!("found nothing")),
+    };
+    let problem = message!(
+        "expected in every line {form}, or for detection the path of a picture and its boxes, as in 1.jpg 10,20,110,220,0; {found}",
+        form = translated(FORM)
     );
     DataError::annotations(file, line, problem)
 }

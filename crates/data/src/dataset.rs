@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::{one_line, shown};
+use warmstart_language::{english, message, translated};
 
 /// A data set. Every list is in an order of its own (by class, then by path), whatever order the file
 /// system has.
@@ -105,7 +106,7 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError>
         .iter()
         .filter(|class| SplitKind::of(class).is_some());
     let notes = like_splits.map(|class| {
-        format!(
+        message!(
             "{} is taken for a class, as its images lie beside those of other classes; if it is a split, put the class folders into it",
             one_line(class)
         )
@@ -166,7 +167,7 @@ fn known(
         let name = &names[sample.label];
         let label = labels.get(name).ok_or_else(|| DataError::Layout {
             folder: list.to_path_buf(),
-            problem: format!(
+            problem: message!(
                 "it has pictures of the class {name:?}, which is not one of the {} classes ({}); remove these lines, or give the list of classes the model's names",
                 classes.len(),
                 some_of(classes)
@@ -224,7 +225,7 @@ fn labelled(folders: ClassFolders, classes: &[String]) -> Result<Split, DataErro
 
 fn unknown_class(dir: &Path, folder: &Path, classes: &[String]) -> DataError {
     if split_named(folder).is_some() {
-        let problem = format!(
+        let problem = message!(
             "holds the splits of a data set, expected class folders; give one of them, such as {}",
             shown(folder)
         );
@@ -255,14 +256,14 @@ fn note_on_splits(sources: [Option<&Path>; 3], val_split: f64) -> Option<String>
     }
     let [train, validation, test] = names;
     let validation = match validation {
-        Some(validation) => format!("validation images come from {validation}"),
-        None if val_split == 0.0 => "no image is held out for validation (val_split 0)".to_owned(),
-        None => format!("validation images are drawn from them (val_split {val_split})"),
+        Some(validation) => message!("validation images come from {validation}"),
+        None if val_split == 0.0 => message!("no image is held out for validation (val_split 0)"),
+        None => message!("validation images are drawn from them (val_split {val_split})"),
     };
     let test = test.map_or(String::new(), |test| {
-        format!(", test images come from {test}")
+        message!(", test images come from {test}")
     });
-    Some(format!(
+    Some(message!(
         "training images come from {}, {validation}{test}",
         train.unwrap_or_default()
     ))
@@ -365,10 +366,10 @@ fn check_share(val_split: f64) -> Result<(), DataError> {
     if val_split > 0.0 && val_split < 1.0 {
         return Ok(());
     }
-    let (name, expected) = ("val_split", "a fraction above 0 and below 1");
+    let (name, expected) = ("val_split", english!("a fraction above 0 and below 1"));
     Err(DataError::OutOfRange {
         name,
-        expected,
+        expected: translated(expected),
         found: val_split.to_string(),
     })
 }

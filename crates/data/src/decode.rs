@@ -14,6 +14,7 @@ use image::{DynamicImage, ImageFormat};
 use std::io::{self, Cursor, Read as _};
 use std::panic::catch_unwind;
 use std::path::Path;
+use warmstart_language::{message, translated};
 use zune_jpeg::zune_core::bytestream::ZCursor;
 
 /// Reads and decodes a JPEG, PNG, BMP or TIFF file, or the first frame of a WebP or GIF.
@@ -49,8 +50,9 @@ fn read(path: &Path) -> io::Result<Result<Vec<u8>, String>> {
     Ok(if size.max(bytes.len() as u64) <= MAX_BYTES {
         Ok(bytes)
     } else {
-        Err(format!(
-            "it has {size} bytes, more than the limit of {MAX_BYTES}"
+        Err(message!(
+            "it has {size} bytes, more than the limit of {limit}",
+            limit = MAX_BYTES
         ))
     })
 }
@@ -65,11 +67,12 @@ pub fn decode_bytes(bytes: &[u8]) -> Result<RgbImage, String> {
             Format::Other(format) => decode_other(bytes, format),
         }
     })
-    .unwrap_or_else(|_| Err(PANICKED.into()))
+    .unwrap_or_else(|_| Err(translated(PANICKED).into()))
 }
 
 fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
-    let scans = jpeg_scans(bytes).ok_or("the JPEG is cut short (no end marker)")?;
+    let scans =
+        jpeg_scans(bytes).ok_or_else(|| message!("the JPEG is cut short (no end marker)"))?;
     let mut decoder = jpeg_decoder(ZCursor::new(bytes));
     let header = picture_header::jpeg(&mut decoder, scans, bytes.len() as u64)?;
     let (width, height) = header.stored;
@@ -159,7 +162,8 @@ fn turned(image: RgbImage, orientation: Orientation) -> Result<RgbImage, String>
     }
     let (width, height) = (image.width as u32, image.height as u32);
     let image = image::RgbImage::from_raw(width, height, image.pixels);
-    let mut image = DynamicImage::ImageRgb8(image.ok_or("its pixels do not fill its size")?);
+    let image = image.ok_or_else(|| message!("its pixels do not fill its size"))?;
+    let mut image = DynamicImage::ImageRgb8(image);
     image.apply_orientation(orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
     Ok(RgbImage {

@@ -7,6 +7,7 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
+use warmstart_language::message;
 
 /// Of 100.
 const JPEG_QUALITY: u8 = 92;
@@ -47,7 +48,7 @@ fn encoded(path: &Path, image: &RgbImage) -> io::Result<Vec<u8>> {
         .ok()
         .zip(u32::try_from(image.height).ok());
     let Some((width, height)) = size.filter(|&(width, height)| width > 0 && height > 0) else {
-        let problem = format!("a picture of {} x {} pixels", image.width, image.height);
+        let problem = message!("a picture of {} x {} pixels", image.width, image.height);
         return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
     };
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
@@ -63,7 +64,7 @@ fn encoded(path: &Path, image: &RgbImage) -> io::Result<Vec<u8>> {
             }),
         Some("png") => PngEncoder::new(&mut bytes).write_image(pixels, width, height, color),
         _ => {
-            let problem = "its name must end in .jpg, .jpeg or .png";
+            let problem = message!("its name must end in .jpg, .jpeg or .png");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
         }
     }

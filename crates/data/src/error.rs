@@ -5,30 +5,27 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use warmstart_files::{Key, one_line, shown};
+use warmstart_language::{english, message, translated};
 
 // Fixes, which errors tell to people and, alone, to programs.
-const CHECK_DISK: &str = "check the free space and the permissions";
-const SAVE_AGAIN: &str = "remove the file or save it as JPEG or PNG";
-const ONE_FOLDER_PER_CLASS: &str = "put the images into one subfolder per class";
-const ADD_IMAGES: &str = "add images or remove the class folder";
-const RENAME: &str = "rename or remove the folder";
-const FILL_OR_REMOVE: &str = "add some or remove the folder";
-const REPLACE: &str = "remove or replace them";
-const START_AGAIN: &str = "start again with the labels of this picture";
-const FREE_SOME: &str = "free some, or raise the limit on it";
-const REPORT: &str = "report this as a bug";
-const CHECK_PATH: &str = "check that it exists and may be read";
+const CHECK_DISK: &str = english!("check the free space and the permissions");
+const SAVE_AGAIN: &str = english!("remove the file or save it as JPEG or PNG");
+const ONE_FOLDER_PER_CLASS: &str = english!("put the images into one subfolder per class");
+const ADD_IMAGES: &str = english!("add images or remove the class folder");
+const RENAME: &str = english!("rename or remove the folder");
+const FILL_OR_REMOVE: &str = english!("add some or remove the folder");
+const REPLACE: &str = english!("remove or replace them");
+const START_AGAIN: &str = english!("start again with the labels of this picture");
+const FREE_SOME: &str = english!("free some, or raise the limit on it");
+const REPORT: &str = english!("report this as a bug");
+const CHECK_PATH: &str = english!("check that it exists and may be read");
 
 /// Error of using data, in one line that names the file and the fix.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// The operating system refused to list a folder or read a file.
-    #[error(
-        "cannot read {}: {source}{}",
-        shown(path),
-        missing_fix(source.kind()).map(|fix| format!("; {fix}")).unwrap_or_default()
-    )]
+    #[error("{}", unread(path, source))]
     Read {
         /// The folder or file.
         path: PathBuf,
@@ -36,7 +33,10 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// The operating system refused to make a folder or write a file.
-    #[error("cannot write {}: {source}; {CHECK_DISK}", shown(path))]
+    #[error("{}", message!(
+        "cannot write {}: {source}; {fix}",
+        shown(path), fix = translated(CHECK_DISK)
+    ))]
     Write {
         /// The folder or file.
         path: PathBuf,
@@ -44,7 +44,10 @@ pub enum DataError {
         source: std::io::Error,
     },
     /// A file is not a picture, or a damaged one.
-    #[error("cannot decode {}: {reason}; {SAVE_AGAIN}", shown(path))]
+    #[error("{}", message!(
+        "cannot decode {}: {reason}; {fix}",
+        shown(path), fix = translated(SAVE_AGAIN)
+    ))]
     Decode {
         /// The file.
         path: PathBuf,
@@ -52,13 +55,16 @@ pub enum DataError {
         reason: String,
     },
     /// A folder was expected and a file is there.
-    #[error("{} is a file; expected a folder with one subfolder of images per class", shown(.0))]
+    #[error("{}", message!(
+        "{} is a file; expected a folder with one subfolder of images per class",
+        shown(_0)
+    ))]
     NotAFolder(PathBuf),
     /// A folder has no subfolders that could be classes.
-    #[error(
-        "{} has no class folders ({} directly in it{instead}); {ONE_FOLDER_PER_CLASS}",
-        shown(folder), lie(*images)
-    )]
+    #[error("{}", message!(
+        "{} has no class folders ({} directly in it{instead}); {fix}",
+        shown(folder), lie(*images), fix = translated(ONE_FOLDER_PER_CLASS)
+    ))]
     NoClasses {
         /// The folder.
         folder: PathBuf,
@@ -68,10 +74,10 @@ pub enum DataError {
         instead: String,
     },
     /// Only one class folder: there is nothing to classify.
-    #[error(
+    #[error("{}", message!(
         "{} has only one class, {class:?}; classification needs at least two class folders",
         shown(folder)
-    )]
+    ))]
     OneClass {
         /// The folder that holds the class.
         folder: PathBuf,
@@ -79,10 +85,10 @@ pub enum DataError {
         class: String,
     },
     /// A class of the training split without any image.
-    #[error(
-        "{} has no image (.jpg, .png, .webp, .bmp, .gif, .tif){instead}; {ADD_IMAGES}",
-        shown(folder)
-    )]
+    #[error("{}", message!(
+        "{} has no image (.jpg, .png, .webp, .bmp, .gif, .tif){instead}; {fix}",
+        shown(folder), fix = translated(ADD_IMAGES)
+    ))]
     EmptyClass {
         /// The class folder.
         folder: PathBuf,
@@ -90,10 +96,10 @@ pub enum DataError {
         instead: String,
     },
     /// A class folder that the training split or the model does not know.
-    #[error(
-        "{} is not one of the {known} classes ({examples}); {RENAME}",
-        shown(folder)
-    )]
+    #[error("{}", message!(
+        "{} is not one of the {known} classes ({examples}); {fix}",
+        shown(folder), fix = translated(RENAME)
+    ))]
     UnknownClass {
         /// The class folder.
         folder: PathBuf,
@@ -103,15 +109,18 @@ pub enum DataError {
         examples: String,
     },
     /// A folder of class folders without any image.
-    #[error("{} has no image in its class folders; {FILL_OR_REMOVE}", shown(.0))]
+    #[error("{}", message!(
+        "{} has no image in its class folders; {fix}",
+        shown(_0), fix = translated(FILL_OR_REMOVE)
+    ))]
     EmptySplit(PathBuf),
     /// No class is large enough to give a validation image.
-    #[error(
+    #[error("{}", message!(
         "no class of {} has enough images to give one to validation at {} {val_split}; {}",
         shown(folder),
         Key::VAL_SPLIT,
         raise_val_split()
-    )]
+    ))]
     NoValidation {
         /// The folder that was to be split.
         folder: PathBuf,
@@ -119,7 +128,7 @@ pub enum DataError {
         val_split: f64,
     },
     /// A folder layout that can be read in two ways or in none.
-    #[error("{}: {problem}", shown(folder))]
+    #[error("{}", message!("{}: {problem}", shown(folder)))]
     Layout {
         /// The folder.
         folder: PathBuf,
@@ -127,7 +136,7 @@ pub enum DataError {
         problem: String,
     },
     /// A file of annotations that cannot be read as what it should be.
-    #[error("{}, line {line}: {problem}", shown(path))]
+    #[error("{}", message!("{}, line {line}: {problem}", shown(path)))]
     Annotations {
         /// The file.
         path: PathBuf,
@@ -137,9 +146,10 @@ pub enum DataError {
         problem: String,
     },
     /// More images are damaged than an accident explains.
-    #[error(
-        "{unreadable} of {total} images cannot be decoded, more than the {percent}% that are tolerated: {examples}; {REPLACE}"
-    )]
+    #[error("{}", message!(
+        "{unreadable} of {total} images cannot be decoded, more than the {percent}% that are tolerated: {examples}; {fix}",
+        fix = translated(REPLACE)
+    ))]
     TooManyUnreadable {
         /// Number of images that cannot be decoded.
         unreadable: usize,
@@ -151,20 +161,20 @@ pub enum DataError {
         examples: String,
     },
     /// A number out of its range.
-    #[error("{name} is {found}; expected {expected}")]
+    #[error("{}", message!("{name} is {found}; expected {expected}"))]
     OutOfRange {
         /// The setting.
         name: &'static str,
-        /// The range.
+        /// The range, in the user's language.
         expected: &'static str,
         /// The value.
         found: String,
     },
     /// A picture has another size than its labels were read for.
-    #[error(
-        "{} is {} x {} pixels and its labels are for {} x {}; was it replaced? {START_AGAIN}",
-        shown(path), found.0, found.1, expected.0, expected.1
-    )]
+    #[error("{}", message!(
+        "{} is {} x {} pixels and its labels are for {} x {}; was it replaced? {fix}",
+        shown(path), found.0, found.1, expected.0, expected.1, fix = translated(START_AGAIN)
+    ))]
     PictureSize {
         /// The file.
         path: PathBuf,
@@ -174,12 +184,16 @@ pub enum DataError {
         expected: (usize, usize),
     },
     /// The system refused to start any thread of a loader.
-    #[error(
-        "the system refused to start a thread to read images: it has no memory or threads to give; {FREE_SOME}"
-    )]
+    #[error("{}", message!(
+        "the system refused to start a thread to read images: it has no memory or threads to give; {fix}",
+        fix = translated(FREE_SOME)
+    ))]
     NoThread,
     /// A loader's thread panicked.
-    #[error("a data loading thread failed: {0}; {REPORT}")]
+    #[error("{}", message!(
+        "a data loading thread failed: {0}; {fix}",
+        _0, fix = translated(REPORT)
+    ))]
     Worker(String),
 }
 
@@ -227,7 +241,7 @@ impl DataError {
             Self::NoValidation { val_split, .. } => Some(val_split.to_string()),
             Self::TooManyUnreadable {
                 unreadable, total, ..
-            } => Some(format!("{unreadable} of {total}")),
+            } => Some(message!("{unreadable} of {total}")),
             Self::OneClass { class, .. } => Some(class.clone()),
             Self::Read { .. }
             | Self::Write { .. }
@@ -273,7 +287,7 @@ impl DataError {
     /// The fix, where it is not a part of the problem's words.
     pub fn fix(&self) -> Option<Cow<'static, str>> {
         let fix = match self {
-            Self::Read { source, .. } => missing_fix(source.kind())?,
+            Self::Read { source, .. } if is_missing(source.kind()) => CHECK_PATH,
             Self::Write { .. } => CHECK_DISK,
             Self::Decode { .. } => SAVE_AGAIN,
             Self::NoClasses { .. } => ONE_FOLDER_PER_CLASS,
@@ -285,13 +299,14 @@ impl DataError {
             Self::PictureSize { .. } => START_AGAIN,
             Self::NoThread => FREE_SOME,
             Self::Worker(_) => REPORT,
-            Self::NotAFolder(_)
+            Self::Read { .. }
+            | Self::NotAFolder(_)
             | Self::OneClass { .. }
             | Self::Layout { .. }
             | Self::Annotations { .. }
             | Self::OutOfRange { .. } => return None,
         };
-        Some(fix.into())
+        Some(translated(fix).into())
     }
 
     pub(crate) fn read(path: &std::path::Path, source: std::io::Error) -> Self {
@@ -321,20 +336,30 @@ impl DataError {
     }
 }
 
-/// The fix for a file that is missing or may not be read; `None` for other problems, whose messages are complete.
-fn missing_fix(kind: ErrorKind) -> Option<&'static str> {
-    matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied).then_some(CHECK_PATH)
+/// Whether a file is missing or may not be read; the messages of other problems are complete without a fix.
+fn is_missing(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::NotFound | ErrorKind::PermissionDenied)
+}
+
+fn unread(path: &std::path::Path, source: &std::io::Error) -> String {
+    let path = shown(path);
+    if is_missing(source.kind()) {
+        let fix = translated(CHECK_PATH);
+        message!("cannot read {path}: {source}; {fix}")
+    } else {
+        message!("cannot read {path}: {source}")
+    }
 }
 
 /// The fix for a validation split that would be empty.
 fn raise_val_split() -> String {
-    format!("add images or raise {}", Key::VAL_SPLIT)
+    message!("add images or raise {}", Key::VAL_SPLIT)
 }
 
 fn lie(images: usize) -> String {
     match images {
-        1 => "1 image lies".to_owned(),
-        _ => format!("{images} images lie"),
+        1 => message!("1 image lies"),
+        _ => message!("{images} images lie"),
     }
 }
 
@@ -344,11 +369,11 @@ pub(crate) fn some_of(names: &[String]) -> String {
     let first = first.join(", ");
     match names.len().saturating_sub(5) {
         0 => first,
-        more => format!("{first} and {more} more"),
+        more => message!("{first} and {more} more"),
     }
 }
 
-/// Refuses the first number below 0 or above its bound. Each comes with its name and its range in words.
+/// Refuses the first number below 0 or above its bound. Each comes with its name and its range in English words.
 pub(crate) fn require_up_to(
     numbers: &[(&'static str, f64, f64, &'static str)],
 ) -> Result<(), DataError> {
@@ -358,7 +383,7 @@ pub(crate) fn require_up_to(
     outside.map_or(Ok(()), |&(name, value, _, expected)| {
         Err(DataError::OutOfRange {
             name,
-            expected,
+            expected: translated(expected),
             found: value.to_string(),
         })
     })

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
+use warmstart_language::message;
 
 /// Text before the entries, which lists of the folder show.
 const HEADER: u64 = 4096;
@@ -84,7 +85,7 @@ impl FeatureCacheFolder {
         let bytes = file_len(entries, values);
         let needed = bytes + bytes_of(beside);
         if needed > self.limit {
-            return Err(io::Error::other(format!(
+            return Err(io::Error::other(message!(
                 "{} MB are needed and the limit is {} MB",
                 in_mb(needed.next_multiple_of(100_000)),
                 in_mb(self.limit)

@@ -6,6 +6,7 @@ use crate::skipped::Skipped;
 use std::collections::HashSet;
 use std::fs::{DirEntry, Metadata};
 use std::path::{Path, PathBuf};
+use warmstart_language::message;
 
 /// Extensions that are taken for images.
 const EXTENSIONS: [&str; 9] = [
@@ -65,15 +66,16 @@ pub fn image_files(path: &Path) -> Result<(Vec<PathBuf>, Skipped), DataError> {
         problem,
     };
     if !metadata.is_dir() {
-        let problem =
-            "it is a pipe, a socket or a device; expected a picture or a folder of pictures";
-        return Err(layout(problem.into()));
+        let problem = message!(
+            "it is a pipe, a socket or a device; expected a picture or a folder of pictures"
+        );
+        return Err(layout(problem));
     }
     let found = images(path)?;
     if found.paths.is_empty() {
         let others = found.skipped.unsupported();
-        let others = others.map_or(String::new(), |others| format!(", but {others}"));
-        let problem = format!(
+        let others = others.map_or(String::new(), |files| message!(", but {files}"));
+        let problem = message!(
             "there is no image in it ({}){others}",
             EXTENSIONS.join(", ")
         );

@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 
 /// Bytes of a file that are looked at.
 const LOOKED_AT: u64 = 64 << 10;
@@ -62,21 +63,26 @@ enum Format {
 
 impl fmt::Display for Format {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Voc => "labels of Pascal VOC, which lie in Annotations/ beside JPEGImages/",
-            Self::Yolo => {
+        let words = match self {
+            Self::Voc => {
+                english!("labels of Pascal VOC, which lie in Annotations/ beside JPEGImages/")
+            }
+            Self::Yolo => english!(
                 "labels of YOLO, which need a data.yaml with train, val and names above them"
-            }
-            Self::Coco => {
+            ),
+            Self::Coco => english!(
                 "labels of COCO, which lie in annotations/instances_train.json beside train/"
-            }
-            Self::Json => {
+            ),
+            Self::Json => english!(
                 "labels of Labelme or a tool like it; export them as COCO, YOLO or Pascal VOC"
+            ),
+            Self::LabelStudio => {
+                english!("an export of Label Studio, which lies above its pictures")
             }
-            Self::LabelStudio => "an export of Label Studio, which lies above its pictures",
-            Self::Text => "a list of boxes; export it as COCO, YOLO or Pascal VOC",
-            Self::Unread(unread) => unread.advice(),
-        })
+            Self::Text => english!("a list of boxes; export it as COCO, YOLO or Pascal VOC"),
+            Self::Unread(unread) => return write!(f, "{}", unread.advice()),
+        };
+        f.write_str(translated(words))
     }
 }
 
@@ -93,7 +99,7 @@ pub(crate) fn refuse_labels(
         return Ok(());
     };
     let example = example.strip_prefix(folder).unwrap_or(&example);
-    let problem = format!(
+    let problem = message!(
         "{} looks like {format}; these are pictures with boxes, not classes (for classes, keep the pictures alone, one folder per class)",
         shown(example)
     );

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use warmstart_language::message;
 
 /// Cuts an order of samples into batches of `size`; the last one may be smaller. A size of 0 counts
 /// as 1.
@@ -108,7 +109,7 @@ impl<T> Shared<T> {
     fn work(&self) {
         while let Some(task) = self.take() {
             let result = catch_unwind(AssertUnwindSafe(|| (self.prepare)(task.index)))
-                .unwrap_or_else(|panic| Err(DataError::Worker(message(&*panic))));
+                .unwrap_or_else(|panic| Err(DataError::Worker(words_of(&*panic))));
             let mut state = self.lock();
             let place = task.batch - state.delivered;
             if let Some(begun) = state.begun.get_mut(place) {
@@ -209,8 +210,8 @@ impl<T> Drop for Loader<T> {
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> String {
+fn words_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "it panicked without a message".into())
+    text.unwrap_or_else(|| message!("it panicked without a message"))
 }

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use warmstart_language::{english, message, translated};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZByteReaderTrait;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -88,7 +89,7 @@ pub fn picture_header(path: &Path) -> Result<PictureHeader, DataError> {
     // The decoders are other people's: a damaged file that trips one must not end a long run.
     let header = catch_unwind(AssertUnwindSafe(|| header(&start, file, file_bytes)));
     header
-        .unwrap_or_else(|_| Err(PANICKED.into()))
+        .unwrap_or_else(|_| Err(translated(PANICKED).into()))
         .map_err(|reason| DataError::Decode {
             path: path.to_path_buf(),
             reason,
@@ -100,8 +101,8 @@ pub fn is_square(path: &Path) -> bool {
     picture_header(path).is_ok_and(|header| header.stored.0 == header.stored.1)
 }
 
-/// The reason when a decoder panicked.
-pub(crate) const PANICKED: &str = "the decoder gave up on damaged data";
+/// The reason when a decoder panicked, in English.
+pub(crate) const PANICKED: &str = english!("the decoder gave up on damaged data");
 
 /// Reads the bytes that identify a format.
 pub(crate) fn start(file: impl Read) -> std::io::Result<Vec<u8>> {
@@ -127,7 +128,7 @@ pub(crate) enum Format {
 impl Format {
     /// Finds the format by the first [`START`] bytes, or what else the file is.
     pub(crate) fn of(start: &[u8]) -> Result<Self, String> {
-        let unsupported = |what: &str| Err(format!("it is {what}, which is not supported"));
+        let unsupported = |what: &str| Err(message!("it is {what}, which is not supported"));
         Ok(match start {
             [0xff, 0xd8, 0xff, ..] => Self::Jpeg,
             [0x89, b'P', b'N', b'G', ..] => Self::Other(ImageFormat::Png),
@@ -158,16 +159,20 @@ impl Format {
                 [b'h', b'e', b'i' | b'v', _, ..] | [b'm', b'i' | b's', b'f', b'1', ..] => {
                     return unsupported("HEIC");
                 }
-                _ => return unsupported("a video"),
+                _ => return unsupported(translated(english!("a video"))),
             },
             [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => {
                 return unsupported("JPEG XL");
             }
             [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] => return unsupported("JPEG 2000"),
-            [b'8', b'B', b'P', b'S', ..] => return unsupported("a Photoshop file"),
-            [b'%', b'P', b'D', b'F', ..] => return unsupported("a PDF"),
-            [] => return Err("the file is empty".into()),
-            _ => return Err("it is none of JPEG, PNG, WebP, BMP, GIF and TIFF".into()),
+            [b'8', b'B', b'P', b'S', ..] => {
+                return unsupported(translated(english!("a Photoshop file")));
+            }
+            [b'%', b'P', b'D', b'F', ..] => return unsupported(translated(english!("a PDF"))),
+            [] => return Err(message!("the file is empty")),
+            _ => {
+                return Err(message!("it is none of JPEG, PNG, WebP, BMP, GIF and TIFF"));
+            }
         })
     }
 }
@@ -197,8 +202,9 @@ pub(crate) fn jpeg<R: ZByteReaderTrait>(
     /// A side in whole blocks of the largest subsampling.
     const BLOCK: u64 = 4 * 8;
     decoder.decode_headers().map_err(reason)?;
-    let (width, height) = decoder.dimensions().ok_or("it has no size")?;
-    let info = decoder.info().ok_or("it has no size")?;
+    let without_size = || message!("it has no size");
+    let (width, height) = decoder.dimensions().ok_or_else(without_size)?;
+    let info = decoder.info().ok_or_else(without_size)?;
     let orientation = decoder
         .exif()
         .and_then(|exif| Orientation::from_exif_chunk(exif));

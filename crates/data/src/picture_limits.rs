@@ -1,5 +1,7 @@
 //! Limits on one picture: a few bytes can claim any size, and any work.
 
+use warmstart_language::message;
+
 /// Largest picture, in pixels.
 pub const MAX_PIXELS: u64 = 200_000_000;
 
@@ -36,16 +38,16 @@ pub(crate) fn limit(file_bytes: u64) -> u64 {
 /// Refuses a picture of no pixels, more than [`MAX_PIXELS`], or a side above [`MAX_SIDE`].
 pub(crate) fn require_size(width: u64, height: u64) -> Result<(), String> {
     if width == 0 || height == 0 {
-        return Err(format!("its size is {width}×{height}"));
+        return Err(message!("its size is {width}×{height}"));
     }
     if width.saturating_mul(height) > MAX_PIXELS {
         let limit = MAX_PIXELS / 1_000_000;
-        return Err(format!(
+        return Err(message!(
             "{width}×{height} is above the limit of {limit} megapixels"
         ));
     }
     if width.max(height) > MAX_SIDE {
-        return Err(format!(
+        return Err(message!(
             "{width}×{height} is above the limit of {MAX_SIDE} pixels a side"
         ));
     }
@@ -64,7 +66,7 @@ pub(crate) fn require_bytes(
     }
     let [bytes, limit] = [bytes, limit].map(|bytes| bytes as f64 / 1e6);
     let file = file_bytes as f64 / 1e3;
-    Err(format!(
+    Err(message!(
         "reading its {width}×{height} pixels takes {bytes:.0} MB, more than the {limit:.0} MB that a file of {file:.0} kB may take"
     ))
 }
@@ -75,7 +77,7 @@ pub(crate) fn require_scans(scans: u64, pixels: u64) -> Result<(), String> {
     if scans <= most {
         return Ok(());
     }
-    Err(format!(
+    Err(message!(
         "the JPEG has {scans} scans; at most {most} are read at its size"
     ))
 }

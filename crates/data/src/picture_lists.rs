@@ -17,6 +17,7 @@ use crate::text::{Text, read_text_within, start_of};
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use warmstart_files::{one_line, shown};
+use warmstart_language::message;
 
 /// Bytes at the start of a file that show whether it is a list.
 const START: u64 = 64 << 10;
@@ -114,7 +115,9 @@ impl PictureLists {
     pub fn training(&self, data: &Path) -> Result<&Path, DataError> {
         self.train.as_deref().ok_or_else(|| DataError::Layout {
             folder: data.to_path_buf(),
-            problem: "by its name it is for validation or testing, and no list for training has the same name but for the split; put that list beside it, such as cls_train.txt or 2007_train.txt".into(),
+            problem: message!(
+                "by its name it is for validation or testing, and no list for training has the same name but for the split; put that list beside it, such as cls_train.txt or 2007_train.txt"
+            ),
         })
     }
 
@@ -171,7 +174,7 @@ fn two_lists(folder: &Path, first: &Path, second: &Path) -> DataError {
     let (first, second) = (shown(first), shown(second));
     DataError::Layout {
         folder: folder.to_path_buf(),
-        problem: format!(
+        problem: message!(
             "{first} and {second} are lists for the same split; give the one that is meant as the data, or move the other elsewhere"
         ),
     }
@@ -242,7 +245,7 @@ impl<'a> Finder<'a> {
         if found != written && findings.count(Problem::ForeignName) == foreign && !written.exists()
         {
             findings.add(Problem::ForeignName, || {
-                format!("{}: {} is {}", place(), beginning(path), shown(&found))
+                message!("{}: {} is {}", place(), beginning(path), shown(&found))
             });
         }
         if let Some(folder) = found.parent()
@@ -296,7 +299,7 @@ pub(crate) fn class_names(
     if read.is_empty() {
         findings.add(Problem::UnnamedClasses, || {
             let folder = shown(folder);
-            format!("there is neither {usual} nor {MODEL_DATA}/{usual} in {folder}")
+            message!("there is neither {usual} nor {MODEL_DATA}/{usual} in {folder}")
         });
         return Ok(numbered(count));
     }
@@ -309,7 +312,7 @@ pub(crate) fn class_names(
         if others != names && (names.len() != count || others.len() == count) {
             findings.add(Problem::OtherClasses, || {
                 let (file, other) = (shown(&file), shown(&other));
-                format!("the names are those of {file}; {other} has others")
+                message!("the names are those of {file}; {other} has others")
             });
         }
     }

@@ -8,6 +8,7 @@ use crate::rgb_image::{Region, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
+use warmstart_language::{english, translated};
 
 /// The largest `resize` and `crop` that are accepted.
 const MAX_SIDE: usize = 16_384;
@@ -67,7 +68,7 @@ impl Preprocessing {
                 let found = size.to_string();
                 return Err(DataError::OutOfRange {
                     name,
-                    expected: "1 to 16384",
+                    expected: translated(english!("1 to 16384")),
                     found,
                 });
             }
@@ -76,7 +77,7 @@ impl Preprocessing {
             let found = format!("{:?}", self.mean);
             return Err(DataError::OutOfRange {
                 name: "mean",
-                expected: "finite numbers",
+                expected: translated(english!("finite numbers")),
                 found,
             });
         }
@@ -84,7 +85,7 @@ impl Preprocessing {
             let found = format!("{:?}", self.std);
             return Err(DataError::OutOfRange {
                 name: "std",
-                expected: "positive numbers",
+                expected: translated(english!("positive numbers")),
                 found,
             });
         }

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use warmstart_files::{one_line, shown};
+use warmstart_language::{counted, english, message, translated};
 
 /// Types that are listed one by one; the others are counted.
 const TYPES: usize = 6;
 /// Files and folders that are named one by one; the others are counted.
 const NAMED: usize = 10;
+/// The type of a file without an extension, which the user's language may have other words for.
+const NO_EXTENSION: &str = english!("no extension");
 /// Extensions of pictures that cannot be read; JPEG or PNG can hold what is in them.
 const CONVERTIBLE: [&str; 19] = [
     ".heic", ".heif", ".avif", ".jxl", ".jp2", ".psd", ".svg", ".ico", ".tga", ".ppm", ".pgm",
@@ -73,44 +76,46 @@ impl Skipped {
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if let Some(types) = self.unsupported() {
-            lines.push(format!("skipped {types}"));
+            lines.push(message!("skipped {types}"));
         }
-        let counted = |count: usize, one: &str, many: &str| match count {
-            0 => None,
-            1 => Some(format!("skipped 1 {one}")),
-            _ => Some(format!("skipped {count} {many}")),
-        };
-        lines.extend(counted(
-            self.hidden,
-            "hidden file or folder",
-            "hidden files and folders",
-        ));
-        lines.extend(counted(
-            self.others,
-            "other file: not a picture, or in no list and no label file",
-            "other files: not pictures, or in no list and no label file",
-        ));
+        match self.hidden {
+            0 => {}
+            1 => lines.push(message!("skipped 1 hidden file or folder")),
+            count => lines.push(message!("skipped {count} hidden files and folders")),
+        }
+        match self.others {
+            0 => {}
+            1 => lines.push(message!(
+                "skipped 1 other file: not a picture, or in no list and no label file"
+            )),
+            count => lines.push(message!(
+                "skipped {count} other files: not pictures, or in no list and no label file"
+            )),
+        }
         let special = self.special.iter().map(|path| {
-            format!(
+            message!(
                 "skipped {}: a pipe, a socket or a device, not a file",
                 shown(path)
             )
         });
         let repeated = self.repeated.iter().map(|path| {
-            format!(
+            message!(
                 "skipped {}: a link to a folder that is listed already or holds the link",
                 shown(path)
             )
         });
         let unused = self.unused.iter().map(|(path, unused)| {
             let how = match *unused {
-                Unused::Whole(0) => "no images".to_owned(),
-                Unused::Whole(count) => images(count),
+                Unused::Whole(0) => message!("no images"),
+                Unused::Whole(count) => counted(count, "image"),
                 Unused::Loose(count) => {
-                    format!("{} directly in it, in no class folder", images(count))
+                    message!(
+                        "{} directly in it, in no class folder",
+                        counted(count, "image")
+                    )
                 }
             };
-            format!("not used: {} ({how})", shown(path))
+            message!("not used: {} ({how})", shown(path))
         });
         extend_named(&mut lines, special);
         extend_named(&mut lines, repeated);
@@ -136,26 +141,29 @@ impl Skipped {
         let mut listed: Vec<String> = types
             .iter()
             .take(TYPES)
-            .map(|(name, count)| format!("{name} {count}"))
+            .map(|(name, count)| match *name {
+                NO_EXTENSION => format!("{} {count}", translated(NO_EXTENSION)),
+                name => format!("{name} {count}"),
+            })
             .collect();
         if types.len() > TYPES {
             let others: usize = types[TYPES..].iter().map(|(_, count)| count).sum();
-            listed.push(format!("others {others}"));
+            listed.push(message!("others {others}"));
         }
         let files = match total {
             0 => return None,
-            1 => "1 file of an unsupported type".to_owned(),
-            _ => format!("{total} files of unsupported types"),
+            1 => message!("1 file of an unsupported type"),
+            _ => message!("{total} files of unsupported types"),
         };
         let advice = if convertible.is_empty() {
             String::new()
         } else {
-            format!(
+            message!(
                 "; save {} as JPEG or PNG to use them",
                 convertible.join(", ")
             )
         };
-        Some(format!("{files} ({}){advice}", listed.join(", ")))
+        Some(message!("{files} ({}){advice}", listed.join(", ")))
     }
 
     pub(crate) fn add_type(&mut self, path: &Path) {
@@ -201,14 +209,6 @@ impl AddAssign for Skipped {
     }
 }
 
-/// A number of images in words.
-pub(crate) fn images(count: usize) -> String {
-    match count {
-        1 => "1 image".to_owned(),
-        _ => format!("{count} images"),
-    }
-}
-
 /// The extension of a file in lower case with its dot; `no extension` for what is too long or too odd to
 /// be one.
 fn type_of(path: &Path) -> String {
@@ -217,7 +217,7 @@ fn type_of(path: &Path) -> String {
         Some(found) if found.len() <= 10 && !found.contains(' ') => {
             one_line(&format!(".{}", found.to_lowercase())).into_owned()
         }
-        _ => "no extension".to_owned(),
+        _ => NO_EXTENSION.to_owned(),
     }
 }
 
@@ -225,7 +225,7 @@ fn extend_named(lines: &mut Vec<String>, named: impl ExactSizeIterator<Item = St
     let more = named.len().saturating_sub(NAMED);
     lines.extend(named.take(NAMED));
     if more > 0 {
-        lines.push(format!("  … and {more} more"));
+        lines.push(message!("  … and {more} more"));
     }
 }
 

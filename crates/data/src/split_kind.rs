@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
+use warmstart_language::{english, translated};
 
 /// The splits of a data set in the order of their use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -148,13 +149,13 @@ impl SplitKind {
         }
     }
 
-    /// The split's name before a noun.
+    /// The split's name before a noun, in the user's language.
     pub fn adjective(self) -> &'static str {
-        match self {
-            Self::Train => "training",
-            Self::Validation => "validation",
-            Self::Test => "test",
-        }
+        translated(match self {
+            Self::Train => english!("training"),
+            Self::Validation => english!("validation"),
+            Self::Test => english!("test"),
+        })
     }
 
     fn of_word(word: &str) -> Option<Self> {

@@ -4,10 +4,10 @@ use crate::copies::Album;
 use crate::error::some_of;
 use crate::sample::Sample;
 use crate::sketch::Sketch;
-use crate::skipped::images;
 use serde::Serialize;
 use std::path::Path;
 use warmstart_files::{Key, shown};
+use warmstart_language::{counted, english, message};
 
 /// Near-duplicates that a finding names.
 const NAMED: usize = 3;
@@ -32,7 +32,7 @@ const STRIDE: usize = 32;
 /// Something of a data set that makes the training worse or its figures mean less.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The kind of finding, in a word or two.
+    /// The kind of finding, in a word or two of English. [`warmstart_language::translated`] shows it to people.
     pub what: &'static str,
     /// Its amount, with a unit.
     pub count: String,
@@ -83,18 +83,25 @@ pub fn survey(
     image_size: usize,
 ) -> Vec<Finding> {
     let album = Album::new(train.sketches);
-    let in_training = |split, where_else| {
-        let fix = "metrics on images that the network has seen are optimistic; remove one of each pair from the training folder";
-        seen_before((&album, train), split, where_else, fix)
-    };
     [
-        in_training(validation, "validation images are also in training"),
-        in_training(test, "test images are also in training"),
+        seen_before((&album, train), validation, |copies, all, named| {
+            message!(
+                "{copies} of {all} validation images are also in training, or nearly ({named}): metrics on images that the network has seen are optimistic; remove one of each pair from the training folder"
+            )
+        }),
+        seen_before((&album, train), test, |copies, all, named| {
+            message!(
+                "{copies} of {all} test images are also in training, or nearly ({named}): metrics on images that the network has seen are optimistic; remove one of each pair from the training folder"
+            )
+        }),
         seen_before(
             (&Album::new(validation.sketches), validation),
             test,
-            "test images also validate",
-            "the epoch is chosen by them, so the test's metric is optimistic; remove one of each pair",
+            |copies, all, named| {
+                message!(
+                    "{copies} of {all} test images also validate, or nearly ({named}): the epoch is chosen by them, so the test's metric is optimistic; remove one of each pair"
+                )
+            },
         ),
         few_validation(validation.len()),
         rare_classes(class_counts),
@@ -111,33 +118,28 @@ pub fn survey(
 fn named(copies: &[(usize, usize)], of: &Pictures, among: &Pictures) -> String {
     let pair = |&(one, other): &(usize, usize)| {
         let (one, other) = (shown(of.paths[one]), shown(among.paths[other]));
-        format!("{one} and {other}")
+        message!("{one} and {other}")
     };
     let pairs: Vec<String> = copies.iter().take(NAMED).map(pair).collect();
     if copies.len() > NAMED {
-        format!("such as {}", pairs.join("; "))
+        message!("such as {}", pairs.join("; "))
     } else {
         pairs.join("; ")
     }
 }
 
-/// Images of `split` with a near-duplicate in `album`; `where_else` and `fix` complete the sentence.
+/// Images of `split` with a near-duplicate in `album`. The sentence is made of their number, that of all images of the
+/// split, and examples.
 fn seen_before(
     (album, others): (&Album, &Pictures),
     split: &Pictures,
-    where_else: &str,
-    fix: &str,
+    sentence: fn(usize, usize, &str) -> String,
 ) -> Option<Finding> {
     let copies = album.copies_of(split.sketches);
     (!copies.is_empty()).then(|| Finding {
-        what: "near-duplicates",
-        count: images(copies.len()),
-        sentence: format!(
-            "{} of {} {where_else}, or nearly ({}): {fix}",
-            copies.len(),
-            split.len(),
-            named(&copies, split, others)
-        ),
+        what: english!("near-duplicates"),
+        count: counted(copies.len(), "image"),
+        sentence: sentence(copies.len(), split.len(), &named(&copies, split, others)),
     })
 }
 
@@ -147,9 +149,9 @@ fn repeated_in_training(album: &Album, train: &Pictures) -> Option<Finding> {
         .collect();
     let copies = album.copies_inside(&looked_up);
     (copies.len() * 100 > looked_up.len() * COPIES_TOLERATED).then(|| Finding {
-        what: "repeated images",
+        what: english!("repeated images"),
         count: format!("{}%", copies.len() * 100 / looked_up.len()),
-        sentence: format!(
+        sentence: message!(
             "{} of {} training images that were looked up are there twice or more, or nearly ({}): they count for more than the others, and there is less to learn from than their number says; remove all but one of each",
             copies.len(),
             looked_up.len(),
@@ -169,12 +171,12 @@ fn rare_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
         .map(|(class, count)| format!("{class} {count}"))
         .collect();
     (!rare.is_empty()).then(|| Finding {
-        what: "rare classes",
+        what: english!("rare classes"),
         count: match rare.len() {
-            1 => "1 class".to_owned(),
-            count => format!("{count} classes"),
+            1 => message!("1 class"),
+            count => message!("{count} classes"),
         },
-        sentence: format!(
+        sentence: message!(
             "fewer than {FEW_OF_A_CLASS} training images of a class ({}) are too few to learn what its images share; add images, or merge or remove the class",
             some_of(&names)
         ),
@@ -193,9 +195,9 @@ fn unequal_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
     let (smallest, few) = class_counts.iter().min_by_key(|(_, count)| *count)?;
     let (largest, many) = class_counts.iter().max_by_key(|(_, count)| *count)?;
     (imbalance(&[*few, *many]) > IMBALANCE).then(|| Finding {
-        what: "imbalance",
+        what: english!("imbalance"),
         count: format!("{many} : {few}"),
-        sentence: format!(
+        sentence: message!(
             "{largest} has {many} training images and {smallest} has {few}: a network that favours the large classes has a high accuracy and misses the small ones, so read the recall of each class, and add images of {smallest}; balance = \"loss\" or \"sampling\" gives the small ones more weight"
         ),
     })
@@ -214,18 +216,18 @@ fn small_images(sketches: &[Sketch], image_size: usize) -> Option<Finding> {
     let median = sides[sides.len() / 2];
     let fitting = median.next_multiple_of(STRIDE);
     let fix = if fitting < image_size {
-        format!(
+        message!(
             "a smaller {}, such as {fitting}, is faster, and with pretrained weights often less accurate",
             Key::IMAGE_SIZE
         )
     } else {
         // Most images would lose by a smaller size.
-        "replace them by larger ones if there are any".to_owned()
+        message!("replace them by larger ones if there are any")
     };
     Some(Finding {
-        what: "small images",
-        count: images(small),
-        sentence: format!(
+        what: english!("small images"),
+        count: counted(small, "image"),
+        sentence: message!(
             "{small} of {} training images have a shorter side below half of the {image_size} pixels that the network takes (the median of all is {median}): enlarging them takes time and adds no detail; {fix}",
             sides.len()
         ),
@@ -236,11 +238,11 @@ fn few_validation(count: usize) -> Option<Finding> {
     // Half of Wilson's 95% interval at 50%: z / 2 / √(n + z²), z = 1.96.
     let points = 98.0 / (count as f64 + 3.84).sqrt();
     (1..FEW_VALIDATION).contains(&count).then(|| Finding {
-        what: "few validation images",
-        count: images(count),
-        sentence: format!(
+        what: english!("few validation images"),
+        count: counted(count, "image"),
+        sentence: message!(
             "an accuracy of 50% on {} is known to ± {points:.0} points only, so that epochs and runs differ by luck; give validation more images",
-            images(count)
+            counted(count, "image")
         ),
     })
 }

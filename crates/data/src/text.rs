@@ -15,6 +15,7 @@ use evidence::{is_accident, is_plausible, looks_like_gbk, looks_like_utf_8, utf_
 use std::io::Read as _;
 use std::ops::Deref;
 use std::path::Path;
+use warmstart_language::message;
 
 /// Bytes that a text file may have: several times COCO's largest file, and little enough that a sparse
 /// file does not fill the memory.
@@ -68,7 +69,7 @@ impl Text {
 
     fn assumed(content: String, encoding: &str, reason: &str) -> Self {
         let example = beyond_ascii(&content);
-        let assumed = format!("{reason}; read as {encoding}, which gives {example:?}");
+        let assumed = message!("{reason}; read as {encoding}, which gives {example:?}");
         Self {
             content,
             assumed: Some(assumed),
@@ -106,7 +107,7 @@ fn read_where(path: &Path, limit: u64, is_utf_8: impl Fn(&str) -> bool) -> Resul
     let bytes =
         warmstart_files::read(path, limit).map_err(|source| DataError::read(path, source))?;
     decoded(bytes, is_utf_8).map_err(|Undecodable { line, problem }| {
-        DataError::annotations(path, line, format!("{problem}; save the file as UTF-8"))
+        DataError::annotations(path, line, message!("{problem}; save the file as UTF-8"))
     })
 }
 
@@ -148,7 +149,7 @@ fn decoded(mut bytes: Vec<u8>, is_utf_8: impl Fn(&str) -> bool) -> Result<Text, 
     match bytes[..] {
         [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Err(Undecodable {
             line: 1,
-            problem: "expected text in UTF-8, found UTF-32".into(),
+            problem: message!("expected text in UTF-8, found UTF-32"),
         }),
         [0xef, 0xbb, 0xbf, ..] => {
             bytes.drain(..3);
@@ -159,7 +160,9 @@ fn decoded(mut bytes: Vec<u8>, is_utf_8: impl Fn(&str) -> bool) -> Result<Text, 
         _ => match (utf_16_without_mark(&bytes), declaration(&bytes)) {
             (Some(encoding), _) => strict(encoding, bytes).map(Text::certain),
             (None, Some(label)) => as_declared(bytes, &label),
-            (None, None) => undeclared(bytes, "it does not say its encoding", is_utf_8),
+            (None, None) => {
+                undeclared(bytes, || message!("it does not say its encoding"), is_utf_8)
+            }
         },
     }
 }
@@ -188,7 +191,7 @@ fn strict(encoding: &'static Encoding, bytes: Vec<u8>) -> Result<String, Undecod
     let before = valid.iter().take(at);
     Err(Undecodable {
         line: 1 + before.filter(|byte| **byte == b'\n').count(),
-        problem: format!(
+        problem: message!(
             "expected text in {}, found the byte 0x{found:02x}",
             encoding.name()
         ),
@@ -227,18 +230,18 @@ fn encoding(label: &str) -> Option<&'static Encoding> {
 
 /// Reads bytes in the encoding that they declare, unless they are proof of another.
 fn as_declared(bytes: Vec<u8>, label: &str) -> Result<Text, Undecodable> {
-    let says = format!("it declares the encoding {label:?}");
     let encoding = match encoding(label) {
         // A declaration that can be read byte by byte is not in UTF-16.
         Some(found) if found != UTF_8 && found != UTF_16LE && found != UTF_16BE => found,
         Some(_) => {
-            let reason = format!("{says}, which its bytes do not look like");
-            return undeclared(bytes, &reason, |text| !is_accident(text));
+            let reason =
+                || message!("it declares the encoding {label:?}, which its bytes do not look like");
+            return undeclared(bytes, reason, |text| !is_accident(text));
         }
         None if bytes.is_ascii() => return strict(UTF_8, bytes).map(Text::certain),
         None => {
             let content = strict(UTF_8, bytes)?;
-            let reason = format!("{says}, which is not known");
+            let reason = message!("it declares the encoding {label:?}, which is not known");
             return Ok(Text::assumed(content, "UTF-8", &reason));
         }
     };
@@ -248,7 +251,7 @@ fn as_declared(bytes: Vec<u8>, label: &str) -> Result<Text, Undecodable> {
         Err(_) => false,
     };
     if is_utf_8 {
-        let reason = format!("{says} and its bytes are UTF-8");
+        let reason = message!("it declares the encoding {label:?} and its bytes are UTF-8");
         return strict(UTF_8, bytes).map(|content| Text::assumed(content, "UTF-8", &reason));
     }
     strict(encoding, bytes).map(Text::certain)
@@ -257,7 +260,7 @@ fn as_declared(bytes: Vec<u8>, label: &str) -> Result<Text, Undecodable> {
 /// Reads bytes as UTF-8, or as GBK where they are no UTF-8 or, as `is_utf_8` says, only by accident.
 fn undeclared(
     bytes: Vec<u8>,
-    reason: &str,
+    reason: impl FnOnce() -> String,
     is_utf_8: impl Fn(&str) -> bool,
 ) -> Result<Text, Undecodable> {
     let is_utf_8 = std::str::from_utf8(&bytes).is_ok_and(is_utf_8);
@@ -265,7 +268,7 @@ fn undeclared(
         && looks_like_gbk(&bytes)
         && let Ok(content) = strict(GB18030, bytes.clone())
     {
-        return Ok(Text::assumed(content, "GBK", reason));
+        return Ok(Text::assumed(content, "GBK", &reason()));
     }
     strict(UTF_8, bytes).map(Text::certain)
 }

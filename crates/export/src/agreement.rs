@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use warmstart_data::{DataError, RgbImage};
+use warmstart_language::message;
 use warmstart_metrics::softmax;
 use warmstart_tasks::detect::{detector::PointPredictions, evaluation_pixels};
 use warmstart_tasks::kinds::Trained;
@@ -120,11 +121,13 @@ impl Agreement {
     /// In words, for people.
     pub fn words(&self) -> String {
         let boxes = self.largest_box_difference.map_or(String::new(), |pixels| {
-            format!(", of a box {pixels:.2e} pixels")
+            message!(", of a box {pixels:.2e} pixels")
         });
-        format!(
-            "largest difference {:.1e}{boxes}, same class for {} of {} images",
-            self.largest_difference, self.same_class, self.images
+        message!(
+            "largest difference {difference:.1e}{boxes}, same class for {same} of {images} images",
+            difference = self.largest_difference,
+            same = self.same_class,
+            images = self.images
         )
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use warmstart_data::RgbImage;
 use warmstart_data::random::{Purpose, below, stream};
+use warmstart_language::message;
 use warmstart_recipe::{Error, Key, Problem};
 use warmstart_tasks::kinds::Trained;
 
@@ -108,17 +109,19 @@ pub fn export_onnx(
 
 /// Settings of the graph. A detector selects what `predict` shows by default.
 fn options(request: &OnnxRequest, trained: &Trained) -> Result<OnnxOptions, Error> {
-    let wrong = |flag: &'static str, of: &str, is: &str| {
-        Problem::new(format!("--{flag} is for {of}, and this model is a {is}"))
+    let wrong = |flag: &'static str, what: String| {
+        Problem::new(what)
             .of_key(Key(flag))
-            .fix(format!("leave --{flag} out"))
+            .fix(message!("leave --{flag} out"))
     };
     let selection = match trained {
         Trained::Classifier(_) if request.raw => {
-            return Err(wrong("raw", "detectors", "classifier").into());
+            let what = message!("--raw is for detectors, and this model is a classifier");
+            return Err(wrong("raw", what).into());
         }
         Trained::Detector(_) if request.logits => {
-            return Err(wrong("logits", "classifiers", "detector").into());
+            let what = message!("--logits is for classifiers, and this model is a detector");
+            return Err(wrong("logits", what).into());
         }
         Trained::Classifier(_) => None,
         Trained::Detector(detector) => (!request.raw).then(|| detector.selection()),
@@ -135,15 +138,18 @@ fn options(request: &OnnxRequest, trained: &Trained) -> Result<OnnxOptions, Erro
 fn require_place(path: &Path) -> Result<(), Error> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     if folder.is_some_and(|folder| !folder.is_dir()) {
-        return Err(Problem::new("the folder it is to be in does not exist")
+        let what = message!("the folder it is to be in does not exist");
+        return Err(Problem::new(what)
             .of_file(path)
-            .fix("create the folder, or give another path")
+            .fix(message!("create the folder, or give another path"))
             .into());
     }
     if path.is_dir() {
-        return Err(Problem::new("it is a folder")
+        return Err(Problem::new(message!("it is a folder"))
             .of_file(path)
-            .fix("give the path of a file, such as model.onnx in it")
+            .fix(message!(
+                "give the path of a file, such as model.onnx in it"
+            ))
             .into());
     }
     Ok(())
@@ -160,8 +166,8 @@ fn compared(
     let shape = [file.channels, file.size];
     let results = crate::check::network_results(&part, shape, request.logits, &reference.inputs);
     let results = results.map_err(|reason| {
-        let what = format!("tract cannot compute what would be written ({reason})");
-        Error::model(&request.path, what).fix("no file was written; please report this")
+        let what = message!("tract cannot compute what would be written ({reason})");
+        Error::model(&request.path, what).fix(message!("no file was written; please report this"))
     })?;
     Ok(Some(reference.compare(&results)))
 }
@@ -185,13 +191,12 @@ fn checked(
         return Ok(None);
     };
     if !network.is_close(model.info.preprocessing.crop) {
-        let what = format!(
-            "tract disagrees with warmstart about what would be written: {}",
-            network.words()
+        let what = message!(
+            "tract disagrees with warmstart about what would be written: {how}",
+            how = network.words()
         );
-        return Err(
-            Error::model(&request.path, what).fix("no file was written; please report this")
-        );
+        let fix = message!("no file was written; please report this");
+        return Err(Error::model(&request.path, what).fix(fix));
     }
     let whole = match &model.network {
         Network::Classifier(_) if request.preprocessing => Some(whole_check(
@@ -200,9 +205,9 @@ fn checked(
             pictures,
             request.logits,
         )?),
-        Network::Detector(_) if request.preprocessing => Some(WholeCheck::NotComputed(
-            "the boxes of a detector are compared before they are placed in the picture".into(),
-        )),
+        Network::Detector(_) if request.preprocessing => Some(WholeCheck::NotComputed(message!(
+            "the boxes of a detector are compared before they are placed in the picture"
+        ))),
         Network::Classifier(_) | Network::Detector(_) => None,
     };
     Ok(Some(Checked { network, whole }))

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use warmstart_language::message;
+
 use crate::checksum::Checksum;
 use crate::error::FetchError;
 use crate::event::{Event, Observer};
@@ -36,7 +38,7 @@ pub fn download(
     let addresses = addresses(source, places);
     let missing = |reasons| Err(FetchError::missing(source, places, reasons));
     if addresses.is_empty() {
-        return missing(vec!["its publisher states no address for it".to_owned()]);
+        return missing(vec![message!("its publisher states no address for it")]);
     }
     let client = Client::new(places.timeout, &places.endpoint, places.token.as_deref());
     let client = match client {
@@ -120,7 +122,7 @@ impl Work<'_> {
         let reply = self.client.head(&address.url).map_err(|no_reply| {
             let (NoReply::Unreachable(reason) | NoReply::Refused(reason)) = no_reply;
             let url = plain(&address.url);
-            Failure::Useless(format!("{url} could not be downloaded ({reason})"))
+            Failure::Useless(message!("{url} could not be downloaded ({reason})"))
         })?;
         let cache = self.places.hub_cache.as_deref();
         let (Some(cache), Some(hash), Some(commit)) = (cache, reply.stated, reply.commit) else {
@@ -141,7 +143,7 @@ impl Work<'_> {
         rename(&part, &blob)?;
         let path = repository
             .publish(&commit, &address.file, hash.digits())
-            .map_err(|error| FetchError::io("write", &blob, error))?;
+            .map_err(|error| FetchError::write(&blob, error))?;
         Ok(Fetched {
             path,
             check: Check::Stated(hash),
@@ -152,8 +154,10 @@ impl Work<'_> {
     /// Downloads a file into our cache.
     fn download_to_cache(&self, address: &Address, observe: Observer) -> Result<Fetched, Failure> {
         let Some(cache) = &self.places.cache else {
-            let reason = "there is no folder to keep it in: neither XDG_CACHE_HOME nor HOME names an absolute path";
-            return Err(Failure::Useless(reason.to_owned()));
+            let reason = message!(
+                "there is no folder to keep it in: neither XDG_CACHE_HOME nor HOME names an absolute path"
+            );
+            return Err(Failure::Useless(reason));
         };
         let name = self.source.kept_name(&address.file);
         let lock = cache.join(".locks").join(format!("{name}.lock"));
@@ -201,16 +205,15 @@ impl Work<'_> {
 
 fn create_folder_of(path: &Path) -> Result<PathBuf, FetchError> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    warmstart_files::create_folder(folder)
-        .map_err(|error| FetchError::io("create", folder, error))?;
+    warmstart_files::create_folder(folder).map_err(|error| FetchError::create(folder, error))?;
     Ok(folder.to_owned())
 }
 
 /// Gives a complete file its name, in one step.
 fn rename(part: &Path, path: &Path) -> Result<(), FetchError> {
-    fs::rename(part, path).map_err(|error| FetchError::io("write", path, error))?;
+    fs::rename(part, path).map_err(|error| FetchError::write(path, error))?;
     let folder = create_folder_of(path)?;
-    warmstart_files::flush_folder(&folder).map_err(|error| FetchError::io("write", &folder, error))
+    warmstart_files::flush_folder(&folder).map_err(|error| FetchError::write(&folder, error))
 }
 
 /// Stores the checksum of a file before the file is there, as `sha256sum --check` reads it.
@@ -220,5 +223,5 @@ fn store(path: &Path, name: &str, checksum: &Checksum) -> Result<(), FetchError>
     warmstart_files::replace(&path, |file| {
         std::io::Write::write_all(file, line.as_bytes())
     })
-    .map_err(|error| FetchError::io("write", &path, error))
+    .map_err(|error| FetchError::write(&path, error))
 }

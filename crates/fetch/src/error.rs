@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 
 use crate::checksum::Checksum;
 use crate::places::{Places, WEIGHTS_VARIABLE};
@@ -13,7 +14,7 @@ use crate::source::Source;
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// It is not on this machine, and could not be downloaded.
-    #[error("`{name}` is not on this machine{}", joined(.reasons))]
+    #[error("{}", not_here(name, reasons))]
     Missing {
         /// The name of the source.
         name: String,
@@ -23,7 +24,7 @@ pub enum FetchError {
         fix: String,
     },
     /// Its content is not what its publisher published.
-    #[error("{what}: its SHA-256 is {found}, expected {expected}")]
+    #[error("{}", message!("{what}: its SHA-256 is {found}, expected {expected}"))]
     OtherContent {
         /// The file or the address.
         what: String,
@@ -35,9 +36,9 @@ pub enum FetchError {
         fix: String,
     },
     /// The system refuses.
-    #[error("could not {action} {}: {source}", shown(path))]
+    #[error("{}", message!("could not {action} {}: {source}", shown(path)))]
     Io {
-        /// The action, as a verb.
+        /// The action, as a verb in the user's language.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
@@ -49,25 +50,41 @@ pub enum FetchError {
 }
 
 impl FetchError {
-    /// A failure of the system.
-    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+    /// The system refuses to read.
+    pub(crate) fn read(path: &Path, source: io::Error) -> Self {
+        Self::io(english!("read"), path, source)
+    }
+
+    /// The system refuses to write.
+    #[cfg(feature = "download")]
+    pub(crate) fn write(path: &Path, source: io::Error) -> Self {
+        Self::io(english!("write"), path, source)
+    }
+
+    /// The system refuses to create a file or a folder.
+    #[cfg(feature = "download")]
+    pub(crate) fn create(path: &Path, source: io::Error) -> Self {
+        Self::io(english!("create"), path, source)
+    }
+
+    fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let fix = match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "free some space, or let XDG_CACHE_HOME name a folder on another disk"
+                message!("free some space, or let XDG_CACHE_HOME name a folder on another disk")
             }
             io::ErrorKind::PermissionDenied
             | io::ErrorKind::ReadOnlyFilesystem
             | io::ErrorKind::NotADirectory
             | io::ErrorKind::AlreadyExists => {
-                "let XDG_CACHE_HOME name a folder that can be written to"
+                message!("let XDG_CACHE_HOME name a folder that can be written to")
             }
-            _ => "",
+            _ => String::new(),
         };
         Self::Io {
-            action,
+            action: translated(action),
             path: path.to_owned(),
             source,
-            fix: fix.to_owned(),
+            fix,
         }
     }
 
@@ -79,11 +96,11 @@ impl FetchError {
             (None, None) => format!("{}.safetensors", source.name),
         };
         let folder = match &places.folder {
-            Some(folder) => format!("into {}, which {WEIGHTS_VARIABLE} names", shown(folder)),
-            None => format!("into a folder that {WEIGHTS_VARIABLE} names"),
+            Some(folder) => message!("into {}, which {WEIGHTS_VARIABLE} names", shown(folder)),
+            None => message!("into a folder that {WEIGHTS_VARIABLE} names"),
         };
         let place = match &places.cache {
-            Some(cache) => format!("into {}, or {folder}", shown(cache)),
+            Some(cache) => message!("into {}, or {folder}", shown(cache)),
             None => folder,
         };
         let address = match (&source.url, &source.hub) {
@@ -94,7 +111,7 @@ impl FetchError {
         Self::Missing {
             name: source.name.clone(),
             reasons,
-            fix: format!("put the file{address} {place}, as {}", named(source, &name)),
+            fix: message!("put the file{address} {place}, as {}", named(source, &name)),
         }
     }
 
@@ -113,15 +130,18 @@ fn named(source: &Source, name: &str) -> String {
     let end = name.rsplit('.').next().unwrap_or_default();
     let own = format!("{}.{end}", source.name);
     if own != name && source.file_names().contains(&own) {
-        format!("{name} or {own}")
+        message!("{name} or {own}")
     } else {
         name.to_owned()
     }
 }
 
-fn joined(reasons: &[String]) -> String {
-    match reasons {
-        [] => String::new(),
-        reasons => format!(", and {}", reasons.join("; ")),
+fn not_here(name: &str, reasons: &[String]) -> String {
+    if reasons.is_empty() {
+        return message!("`{name}` is not on this machine");
     }
+    message!(
+        "`{name}` is not on this machine, and {}",
+        reasons.join("; ")
+    )
 }

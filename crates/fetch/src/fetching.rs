@@ -1,5 +1,7 @@
 //! A file on this machine, whatever that takes.
 
+use warmstart_language::message;
+
 use crate::error::FetchError;
 use crate::event::Observer;
 use crate::places::Places;
@@ -15,7 +17,7 @@ pub fn fetch(source: &Source, places: &Places, observe: Observer) -> Result<Fetc
         return Ok(present);
     }
     if places.is_offline {
-        let reason = "HF_HUB_OFFLINE forbids its download".to_owned();
+        let reason = message!("HF_HUB_OFFLINE forbids its download");
         return Err(FetchError::missing(source, places, vec![reason]));
     }
     #[cfg(feature = "download")]
@@ -24,6 +26,6 @@ pub fn fetch(source: &Source, places: &Places, observe: Observer) -> Result<Fetc
     Err(FetchError::missing(
         source,
         places,
-        vec!["this build of warmstart cannot download".to_owned()],
+        vec![message!("this build of warmstart cannot download")],
     ))
 }

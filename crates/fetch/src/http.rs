@@ -6,6 +6,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::header::HeaderMap;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use warmstart_language::message;
 
 use crate::checksum::Checksum;
 use crate::hub::is_plain;
@@ -146,7 +147,7 @@ impl Client {
                 let target = resolved(&url, target);
                 if url.starts_with("https:") && !target.starts_with("https:") {
                     let reason =
-                        format!("it redirects to {}, which is not encrypted", plain(&target));
+                        message!("it redirects to {}, which is not encrypted", plain(&target));
                     return Err(NoReply::Refused(reason));
                 }
                 url = target;
@@ -165,7 +166,7 @@ impl Client {
                 body: Box::new(response.into_body().into_reader()),
             });
         }
-        Err(NoReply::Refused(format!(
+        Err(NoReply::Refused(message!(
             "it redirects more than {REDIRECTS} times"
         )))
     }
@@ -225,7 +226,7 @@ fn resolved(url: &str, target: &str) -> String {
 fn certificates(path: &std::path::Path) -> Result<RootCerts, String> {
     let shown = warmstart_files::shown(path);
     let pem = warmstart_files::read(path, CERTIFICATE_BYTES)
-        .map_err(|error| format!("{CERTIFICATES}: could not read {shown}: {error}"))?;
+        .map_err(|error| message!("{CERTIFICATES}: could not read {shown}: {error}"))?;
     let found: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
@@ -233,7 +234,7 @@ fn certificates(path: &std::path::Path) -> Result<RootCerts, String> {
         })
         .collect();
     if found.is_empty() {
-        return Err(format!("{CERTIFICATES}: {shown} holds no certificate"));
+        return Err(message!("{CERTIFICATES}: {shown} holds no certificate"));
     }
     Ok(RootCerts::new_with_certs(&found))
 }
@@ -243,8 +244,8 @@ fn no_reply(error: ureq::Error) -> NoReply {
     use ureq::Error as E;
     let words = error.to_string();
     match error {
-        E::Timeout(_) => NoReply::Unreachable("the server does not answer".to_owned()),
-        E::HostNotFound => NoReply::Unreachable("its host was not found".to_owned()),
+        E::Timeout(_) => NoReply::Unreachable(message!("the server does not answer")),
+        E::HostNotFound => NoReply::Unreachable(message!("its host was not found")),
         E::Io(_) | E::ConnectionFailed | E::Protocol(_) | E::ConnectProxyFailed(_) => {
             NoReply::Unreachable(words)
         }

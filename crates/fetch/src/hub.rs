@@ -6,6 +6,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "download")]
+use warmstart_language::message;
+
 /// The revision that is fetched.
 pub const REVISION: &str = "main";
 /// Bytes of a file that names a commit.
@@ -71,7 +74,7 @@ impl Repository {
     pub fn publish(&self, commit: &str, file: &str, hash: &str) -> io::Result<PathBuf> {
         let snapshot = self
             .snapshot(commit)
-            .ok_or_else(|| io::Error::other("the server names no commit"))?;
+            .ok_or_else(|| io::Error::other(message!("the server names no commit")))?;
         warmstart_files::create_folder(&snapshot)?;
         let path = snapshot.join(file);
         if fs::symlink_metadata(&path).is_ok() {

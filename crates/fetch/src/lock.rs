@@ -23,13 +23,13 @@ impl Lock {
     pub fn take(path: &Path, waiting: impl FnOnce()) -> Result<Self, FetchError> {
         let folder = path.parent().unwrap_or(Path::new("."));
         warmstart_files::create_folder(folder)
-            .map_err(|error| FetchError::io("create", folder, error))?;
+            .map_err(|error| FetchError::create(folder, error))?;
         let file = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .open(path)
-            .map_err(|error| FetchError::io("create", path, error))?;
+            .map_err(|error| FetchError::create(path, error))?;
         let mut waiting = Some(waiting);
         loop {
             match file.try_lock() {

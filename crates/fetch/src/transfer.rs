@@ -5,6 +5,8 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
+use warmstart_language::message;
+
 use crate::checksum::Checksum;
 use crate::error::FetchError;
 use crate::event::{Event, Observer};
@@ -88,7 +90,7 @@ pub fn receive(client: &Client, request: &Request, observe: Observer) -> Result<
         let part = request.part;
         let flushed = transfer.file.sync_all();
         flushed.map_err(|error| transfer.failed_write(error))?;
-        let found = Checksum::of_file(part).map_err(|error| FetchError::io("read", part, error))?;
+        let found = Checksum::of_file(part).map_err(|error| FetchError::read(part, error))?;
         let expected = request.expected.or(transfer.stated.as_ref());
         let Some(expected) = expected.filter(|expected| !expected.fits(&found)) else {
             return Ok(Received {
@@ -106,9 +108,10 @@ pub fn receive(client: &Client, request: &Request, observe: Observer) -> Result<
             what: plain(request.url),
             found,
             expected: expected.clone(),
-            fix: "nothing was kept; it was changed on the way, or its publisher replaced it: try again, or take it \
-                  from elsewhere"
-                .to_owned(),
+            fix: message!(
+                "nothing was kept; it was changed on the way, or its publisher replaced it: try again, or take it \
+                 from elsewhere"
+            ),
         };
         // What is wrong is removed whether or not that succeeds: the next download checks it again.
         let _ = std::fs::remove_file(part);
@@ -119,7 +122,7 @@ pub fn receive(client: &Client, request: &Request, observe: Observer) -> Result<
 impl<'a> Transfer<'a> {
     fn open(request: &'a Request<'a>) -> Result<Self, FetchError> {
         let part = request.part;
-        let failed = |error| FetchError::io("write", part, error);
+        let failed = |error| FetchError::write(part, error);
         let mut file = OpenOptions::new()
             .write(true)
             .create(true)
@@ -148,7 +151,7 @@ impl<'a> Transfer<'a> {
             return Ok(());
         }
         let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
-        emptied.map_err(|error| FetchError::io("write", self.request.part, error))?;
+        emptied.map_err(|error| FetchError::write(self.request.part, error))?;
         self.have = 0;
         Ok(())
     }
@@ -159,7 +162,7 @@ impl<'a> Transfer<'a> {
         if let StorageFull | QuotaExceeded | FileTooLarge = error.kind() {
             let _ = std::fs::remove_file(self.request.part);
         }
-        FetchError::io("write", self.request.part, error)
+        FetchError::write(self.request.part, error)
     }
 
     /// Tries until everything is here.
@@ -183,7 +186,7 @@ impl<'a> Transfer<'a> {
                 return useless(reason);
             }
             if let Some(wish) = wish.filter(|wish| *wish > LONGEST_WISH) {
-                return useless(format!("{reason}, and asks to wait {wish} s"));
+                return useless(message!("{reason}, and asks to wait {wish} s"));
             }
             let pause = wish.map_or(wait, Duration::from_secs);
             observe(Event::Again {
@@ -196,10 +199,8 @@ impl<'a> Transfer<'a> {
     }
 
     fn of_address(&self, reason: String) -> String {
-        format!(
-            "{} could not be downloaded ({reason})",
-            plain(self.request.url)
-        )
+        let url = plain(self.request.url);
+        message!("{url} could not be downloaded ({reason})")
     }
 
     /// Removes an empty file, and one that no later download could continue.
@@ -233,7 +234,7 @@ impl<'a> Transfer<'a> {
             206 => {
                 self.restart()?;
                 return Ok(Try::Failed(
-                    "the server sent another part".to_owned(),
+                    message!("the server sent another part"),
                     true,
                     None,
                 ));
@@ -245,7 +246,7 @@ impl<'a> Transfer<'a> {
                 }
                 self.restart()?;
                 return Ok(Try::Failed(
-                    "the server has another version".to_owned(),
+                    message!("the server has another version"),
                     true,
                     None,
                 ));
@@ -267,7 +268,7 @@ impl<'a> Transfer<'a> {
             self.restart()?;
             self.remove_if_useless();
             return Err(Failure::Useless(
-                self.of_address("it is larger than 8 GiB".to_owned()),
+                self.of_address(message!("it is larger than 8 GiB")),
             ));
         }
         self.version = reply.etag;
@@ -282,8 +283,8 @@ impl<'a> Transfer<'a> {
         }
         let mut chunk = vec![0; CHUNK];
         let ended = |have| match whole {
-            Some(whole) => format!("the connection ended after {have} of {whole} bytes"),
-            None => format!("the connection ended after {have} bytes"),
+            Some(whole) => message!("the connection ended after {have} of {whole} bytes"),
+            None => message!("the connection ended after {have} bytes"),
         };
         loop {
             let read = match reply.body.read(&mut chunk) {
@@ -301,7 +302,7 @@ impl<'a> Transfer<'a> {
                 self.restart()?;
                 self.remove_if_useless();
                 return Err(Failure::Useless(
-                    self.of_address("it is larger than 8 GiB".to_owned()),
+                    self.of_address(message!("it is larger than 8 GiB")),
                 ));
             }
             observe(Event::Bytes {
@@ -318,14 +319,15 @@ impl<'a> Transfer<'a> {
 
 /// The words for a status: its meaning, where it has one for people.
 fn words(status: u16) -> String {
-    let meaning = match status {
-        401 | 403 => ": it may need a key (HF_TOKEN), or the consent to its licence on its page",
-        404 | 410 => ": it is not there",
-        429 => ": too many requests",
-        500..=599 => ": the server is in trouble",
-        _ => "",
-    };
-    format!("HTTP status {status}{meaning}")
+    match status {
+        401 | 403 => message!(
+            "HTTP status {status}: it may need a key (HF_TOKEN), or the consent to its licence on its page"
+        ),
+        404 | 410 => message!("HTTP status {status}: it is not there"),
+        429 => message!("HTTP status {status}: too many requests"),
+        500..=599 => message!("HTTP status {status}: the server is in trouble"),
+        _ => message!("HTTP status {status}"),
+    }
 }
 
 fn silence(error: &std::io::Error) -> String {
@@ -334,7 +336,7 @@ fn silence(error: &std::io::Error) -> String {
         .and_then(|inner| inner.downcast_ref::<ureq::Error>())
         .is_some_and(|inner| matches!(inner, ureq::Error::Timeout(_)));
     if is_timeout || error.kind() == std::io::ErrorKind::TimedOut {
-        "the server fell silent".to_owned()
+        message!("the server fell silent")
     } else {
         error.to_string()
     }

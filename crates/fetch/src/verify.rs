@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_files::shown;
+use warmstart_language::message;
 
 use crate::checksum::Checksum;
 use crate::error::FetchError;
@@ -53,7 +54,7 @@ pub fn verify(source: &Source, found: &Found) -> Result<Verified, FetchError> {
     let Some(expected) = expected else {
         return Ok(Verified::Good(Check::Unchecked));
     };
-    let content = Checksum::of_file(path).map_err(|error| FetchError::io("read", path, error))?;
+    let content = Checksum::of_file(path).map_err(|error| FetchError::read(path, error))?;
     if expected.fits(&content) {
         return Ok(Verified::Good(check(expected)));
     }
@@ -63,7 +64,7 @@ pub fn verify(source: &Source, found: &Found) -> Result<Verified, FetchError> {
             what: shown(path),
             found: content,
             expected,
-            fix: "it is damaged or another file: remove it, or give it another name".to_owned(),
+            fix: message!("it is damaged or another file: remove it, or give it another name"),
         }),
     }
 }

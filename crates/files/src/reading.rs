@@ -4,6 +4,8 @@ use std::fs::{File, FileType, Metadata};
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use warmstart_language::message;
+
 /// Opens a regular file for reading; links are followed.
 ///
 /// # Errors
@@ -23,7 +25,7 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let size = file.metadata()?.len();
     let too_large = |size: u64| {
-        let problem = format!("it has {size} bytes, more than the limit of {limit}");
+        let problem = message!("it has {size} bytes, more than the limit of {limit}");
         io::Error::new(io::ErrorKind::FileTooLarge, problem)
     };
     if size > limit {
@@ -51,29 +53,30 @@ fn require_regular(metadata: &Metadata) -> io::Result<()> {
     if metadata.is_file() {
         return Ok(());
     }
-    let (kind, name) = if metadata.is_dir() {
-        (io::ErrorKind::IsADirectory, "folder")
+    let (kind, problem) = if metadata.is_dir() {
+        let problem = message!("it is a folder, not a file");
+        (io::ErrorKind::IsADirectory, problem)
     } else {
         (io::ErrorKind::InvalidInput, special(metadata.file_type()))
     };
-    Err(io::Error::new(kind, format!("it is a {name}, not a file")))
+    Err(io::Error::new(kind, problem))
 }
 
 #[cfg(unix)]
-fn special(kind: FileType) -> &'static str {
+fn special(kind: FileType) -> String {
     use std::os::unix::fs::FileTypeExt as _;
     if kind.is_fifo() {
-        "pipe"
+        message!("it is a pipe, not a file")
     } else if kind.is_socket() {
-        "socket"
+        message!("it is a socket, not a file")
     } else {
-        "device"
+        message!("it is a device, not a file")
     }
 }
 
 #[cfg(not(unix))]
-fn special(_: FileType) -> &'static str {
-    "device"
+fn special(_: FileType) -> String {
+    message!("it is a device, not a file")
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use warmstart_language::message;
+
 /// A text on one line: control characters are escaped (`\n`, `\u{1b}`), and so are the marks that change the
 /// direction of writing, so that a name can neither break a line nor control the terminal.
 pub fn one_line(text: &str) -> Cow<'_, str> {
@@ -16,9 +18,9 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
 /// A time in words: `42 s`, `7 min`, `2.5 h`.
 pub fn duration(seconds: f64) -> String {
     match seconds {
-        ..100.0 => format!("{seconds:.0} s"),
-        ..6000.0 => format!("{:.0} min", seconds / 60.0),
-        _ => format!("{:.1} h", seconds / 3600.0),
+        ..100.0 => message!("{seconds:.0} s"),
+        ..6000.0 => message!("{:.0} min", seconds / 60.0),
+        _ => message!("{:.1} h", seconds / 3600.0),
     }
 }
 

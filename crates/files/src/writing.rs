@@ -8,6 +8,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use warmstart_language::message;
+
 /// Start of a temporary file's name, before a random number.
 const PREFIX: &str = ".warmstart-";
 /// End of a temporary file's name.
@@ -128,7 +130,9 @@ impl Temporary {
             }
         }
         Err(last.unwrap_or_else(|| {
-            io::Error::other("another process keeps removing its temporary files")
+            io::Error::other(message!(
+                "another process keeps removing its temporary files"
+            ))
         }))
     }
 

@@ -16,6 +16,8 @@ use std::arch::x86_64::{__m256, __m512};
 #[cfg(target_arch = "aarch64")]
 use std::arch::{aarch64::float32x4x2_t, is_aarch64_feature_detected};
 
+use warmstart_language::message;
+
 use crate::vector::{Lanes4, Vector};
 
 /// A set of vector instructions. Results have the same bits at the same level, but not across
@@ -83,12 +85,11 @@ pub struct SimdLevelError {
 impl fmt::Display for SimdLevelError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let available: Vec<_> = SimdLevel::available().map(SimdLevel::name).collect();
-        write!(
-            formatter,
+        formatter.write_str(&message!(
             "WARMSTART_SIMD: expected one of {} on this processor, found {:?}; unset it for the best",
             available.join(", "),
             self.requested
-        )
+        ))
     }
 }
 

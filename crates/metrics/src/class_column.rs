@@ -3,9 +3,12 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use warmstart_files::one_line;
+use warmstart_language::{english, translated};
 
 /// Most columns of a class name in a table.
 const NAME_WIDTH: usize = 24;
+/// The column's heading.
+const HEADING: &str = english!("class");
 
 /// A class name on one line, cut to [`NAME_WIDTH`] columns.
 pub(crate) fn short(class: &str) -> String {
@@ -30,14 +33,24 @@ pub(crate) fn cell(class: &str, width: usize) -> String {
     class + &" ".repeat(spaces)
 }
 
-/// Width of the column of these names with the heading "class".
+/// The heading of the column, with spaces up to its width.
+pub(crate) fn heading(width: usize) -> String {
+    cell(translated(HEADING), width)
+}
+
+/// A text with spaces before it, up to the width of its column.
+pub(crate) fn right(text: &str, width: usize) -> String {
+    " ".repeat(width.saturating_sub(text.width())) + text
+}
+
+/// Width of the column of these names with its heading.
 pub(crate) fn width(classes: &[String]) -> usize {
     classes
         .iter()
         .map(|class| short(class).width())
         .max()
         .unwrap_or(0)
-        .max("class".len())
+        .max(translated(HEADING).width())
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The confusion matrix of a classification.
 
-use crate::class_column::{self, cell};
+use crate::class_column::{self, cell, heading};
 use crate::proportion::{Interval, wilson};
 use serde::Serialize;
 use warmstart_files::one_line;
+use warmstart_language::message;
 
 /// Most columns of a matrix that fits a screen; with more classes, the confusions are listed instead.
 const MOST_COLUMNS: usize = 20;
@@ -96,9 +97,9 @@ impl ConfusionMatrix {
     /// Precision, recall and F1 of each class as a text table.
     pub fn class_table(&self) -> String {
         let width = class_column::width(&self.classes);
-        let mut lines = vec![format!(
-            "{:width$}  precision  recall      F1  images",
-            "class"
+        let mut lines = vec![message!(
+            "{class}  precision  recall      F1  images",
+            class = heading(width)
         )];
         for figures in self.per_class() {
             lines.push(format!(
@@ -122,8 +123,9 @@ impl ConfusionMatrix {
         let width = class_column::width(&self.classes);
         let largest = self.counts.iter().flatten().max().unwrap_or(&0);
         let digits = largest.to_string().len().max(3) + 1;
-        let mut lines =
-            vec!["confusion: rows are the true classes, columns the predicted ones".to_owned()];
+        let mut lines = vec![message!(
+            "confusion: rows are the true classes, columns the predicted ones"
+        )];
         let columns: String = (1..=self.classes.len())
             .map(|n| format!("{n:digits$}"))
             .collect();
@@ -145,9 +147,9 @@ impl ConfusionMatrix {
             }
         }
         pairs.sort_by_key(|&(count, label, predicted)| (usize::MAX - count, label, predicted));
-        let mut lines = vec![format!("the most frequent of {} confusions:", pairs.len())];
+        let mut lines = vec![message!("the most frequent of {} confusions:", pairs.len())];
         for (count, label, predicted) in pairs.into_iter().take(LISTED) {
-            lines.push(format!(
+            lines.push(message!(
                 "{count:6}  {} taken for {}",
                 one_line(&self.classes[label]),
                 one_line(&self.classes[predicted])

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use warmstart_language::message;
 
 /// The quantile of the standard normal distribution that leaves 2.5% on either side.
 const QUANTILE: f64 = 1.959_963_984_540_054;
@@ -18,7 +19,7 @@ pub struct Interval {
 
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "95%: {:.3} to {:.3}", self.low, self.high)
+        f.write_str(&message!("95%: {:.3} to {:.3}", self.low, self.high))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use warmstart_language::message;
 use warmstart_nn::{Graph, ParameterInfo};
 
 /// A step of a backbone that can be named: everything before it can be frozen (`from:layer4`).
@@ -70,11 +71,10 @@ impl fmt::Display for StageError {
             asked,
             known,
         } = self;
-        write!(
-            f,
+        f.write_str(&message!(
             "{model} has no stage `{asked}`; its stages are {}",
             known.join(", ")
-        )
+        ))
     }
 }
 

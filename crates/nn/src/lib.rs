@@ -26,7 +26,7 @@ mod unit;
 
 pub use allocator::{
     explain_exhaustion, forget_memory_peak, memory_in_use, memory_peak, memory_reserved,
-    release_free_memory, run_when_exhausted,
+    release_free_memory, run_when_exhausted, translate_exhaustion,
 };
 pub use burn;
 pub use folded::Folded;

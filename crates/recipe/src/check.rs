@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use warmstart_language::{message, translated};
 
 use crate::augmentation::Augmentation;
 use crate::choices::{Balance, TaskKind};
@@ -19,12 +20,12 @@ impl Recipe {
     /// A usage error that names the option, its value and its range.
     pub fn check(&self) -> Result<(), Error> {
         if let Some((key, range)) = self.out_of_range() {
-            return Err(Problem::of_value(Key(key), value_of(self, key), range).into());
+            return Err(Problem::of_value(Key(key), value_of(self, key), translated(range)).into());
         }
         self.check_for_task()?;
         self.check_fold()?;
         if self.phases.is_empty() {
-            return Err(Error::usage("the recipe has no phase"));
+            return Err(Error::usage(message!("the recipe has no phase")));
         }
         for (index, phase) in self.phases.iter().enumerate() {
             if self.phases[..index]
@@ -32,8 +33,8 @@ impl Recipe {
                 .any(|other| other.name == phase.name)
             {
                 return Err(
-                    Error::usage(format!("two phases are called \"{}\"", phase.name))
-                        .fix("give each a name of its own"),
+                    Error::usage(message!("two phases are called \"{}\"", phase.name))
+                        .fix(message!("give each a name of its own")),
                 );
             }
             phase.check(self.task)?;
@@ -49,16 +50,19 @@ impl Recipe {
             ..
         } = *self.task.defaults();
         if !self.image_size.is_multiple_of(image_size_step) {
-            let range = format!(
-                "a multiple of {image_size_step} in {}",
-                self.task.defaults().noun
+            let range = message!(
+                "a multiple of {image_size_step} in {task}",
+                task = translated(self.task.defaults().noun)
             );
             return Err(
                 Problem::of_value(Key::IMAGE_SIZE, self.image_size.to_string(), range).into(),
             );
         }
         if has_one_fit && self.fit != fit {
-            let range = format!("\"{fit}\" in {}", self.task.defaults().noun);
+            let range = message!(
+                "\"{fit}\" in {task}",
+                task = translated(self.task.defaults().noun)
+            );
             return Err(Problem::of_value(Key::FIT, self.fit.to_string(), range).into());
         }
         Ok(())
@@ -70,8 +74,8 @@ impl Recipe {
                 if !(FOLD_COUNTS.contains(&fold_id.of)
                     && (1..=fold_id.of).contains(&fold_id.number)) =>
             {
-                let what = format!("fold {} of {} does not exist", fold_id.number, fold_id.of);
-                let fix = format!(
+                let what = message!("fold {} of {} does not exist", fold_id.number, fold_id.of);
+                let fix = message!(
                     "there are {} to {} folds, numbered from 1",
                     FOLD_COUNTS.start(),
                     FOLD_COUNTS.end()
@@ -86,10 +90,11 @@ impl Recipe {
 impl Phase {
     fn check(&self, task: TaskKind) -> Result<(), Error> {
         if let Some((key, range)) = self.out_of_range() {
-            return Err(self.refusal(key, range));
+            return Err(self.refusal(key, translated(range)));
         }
         if matches!(self.views, Views::Number(_)) && self.train.freezes_nothing() {
-            return Err(self.refusal("views", "\"fresh\" where nothing is frozen"));
+            let range = message!("\"fresh\" where nothing is frozen");
+            return Err(self.refusal("views", &range));
         }
         self.check_head(task)?;
         self.check_augmentation(task)?;
@@ -101,10 +106,12 @@ impl Phase {
                 Value::Bool(_) | Value::Array(_) | Value::Object(_) => true,
             };
             if has_effect {
-                return Err(self.refusal(
-                    key,
-                    &format!("left out in {}, {reason}", task.defaults().noun),
-                ));
+                let range = message!(
+                    "left out in {task}, {reason}",
+                    task = translated(task.defaults().noun),
+                    reason = translated(reason)
+                );
+                return Err(self.refusal(key, &range));
             }
         }
         Ok(())
@@ -119,44 +126,47 @@ impl Phase {
             return if self.head_layers.is_auto() {
                 Ok(())
             } else {
-                Err(self.refusal("head_layers", "left out unless head is \"ridge\""))
+                let range = message!("left out unless head is \"ridge\"");
+                Err(self.refusal("head_layers", &range))
             };
         }
         if !has_classes || !self.train.freezes_backbone() {
-            let range = "\"linear\" in detection, and where a part of the backbone trains";
-            return Err(self.refusal("head", range));
+            let range =
+                message!("\"linear\" in detection, and where a part of the backbone trains");
+            return Err(self.refusal("head", &range));
         }
         match self.balance {
             Balance::None | Balance::Prior => {}
             Balance::Sampling | Balance::Loss => {
-                let range = "\"none\" or \"prior\" where head is \"ridge\"";
-                return Err(self.refusal("balance", range));
+                let range = message!("\"none\" or \"prior\" where head is \"ridge\"");
+                return Err(self.refusal("balance", &range));
             }
         }
         if self.epochs != 1 {
-            return Err(self.refusal("epochs", "1 where head is \"ridge\": it is solved once"));
+            let range = message!("1 where head is \"ridge\": it is solved once");
+            return Err(self.refusal("epochs", &range));
         }
         Ok(())
     }
 
     fn check_augmentation(&self, task: TaskKind) -> Result<(), Error> {
-        let place = format!("augmentation of phase \"{}\"", self.name);
+        let place = message!("augmentation of phase \"{}\"", self.name);
         if self.augmentation.task() != task {
             return Err(
-                Error::usage(format!("{place} is not that of the recipe's task"))
-                    .fix("remove it, or give all of its keys"),
+                Error::usage(message!("{place} is not that of the recipe's task"))
+                    .fix(message!("remove it, or give all of its keys")),
             );
         }
         let checked = match &self.augmentation {
             Augmentation::Images(augmentation) => augmentation.check(),
             Augmentation::Scenes(augmentation) => augmentation.check(),
         };
-        checked.map_err(|error| Error::usage(format!("{place}: {error}")))
+        checked.map_err(|error| Error::usage(message!("{place}: {error}")))
     }
 
     fn refusal(&self, key: &'static str, range: &str) -> Error {
         let found = value_of(self, key);
-        let what = format!(
+        let what = message!(
             "{key} of phase \"{}\" is {found}; it must be {range}",
             self.name
         );

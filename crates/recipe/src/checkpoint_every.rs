@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::de::{Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use warmstart_language::{english, message, translated};
 
 use crate::user_value::value_by_word;
 
@@ -24,13 +25,18 @@ impl Default for CheckpointEvery {
 
 /// Units in seconds, the longest first.
 const UNITS: [(&str, u64); 3] = [("h", 3600), ("min", 60), ("s", 1)];
-const EXPECTED: &str = "a time such as \"5min\", \"90s\" or \"1h\", or a number of steps";
+const EXPECTED: &str = english!("a time such as \"5min\", \"90s\" or \"1h\", or a number of steps");
 
 impl FromStr for CheckpointEvery {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let refused = || format!("expected {EXPECTED}, above 0, found \"{text}\"");
+        let refused = || {
+            message!(
+                "expected {expected}, above 0, found \"{text}\"",
+                expected = translated(EXPECTED)
+            )
+        };
         if let Ok(steps) = text.parse() {
             return match steps {
                 0 => Err(refused()),
@@ -79,7 +85,7 @@ impl<'de> Deserialize<'de> for CheckpointEvery {
             type Value = CheckpointEvery;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str(EXPECTED)
+                f.write_str(translated(EXPECTED))
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {

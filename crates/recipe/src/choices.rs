@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::Fit;
+use warmstart_language::{english, message, translated};
 
 use crate::user_value::{Choice, UserValue, parsed};
 
@@ -34,7 +35,7 @@ macro_rules! choices {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $( $word => Ok(Self::$variant), )*
-                    _ => Err(format!("expected {}", [$( $word ),*].join(" or "))),
+                    _ => Err(message!("expected {}", [$( $word ),*].join(translated(english!(" or "))))),
                 }
             }
         }
@@ -145,6 +146,6 @@ impl UserValue for Fit {
     fn of_flag(flag: &std::ffi::OsStr) -> Result<Self, String> {
         let all = [Self::Crop, Self::Squash, Self::Letterbox];
         let fit = all.into_iter().find(|fit| flag == fit.to_string().as_str());
-        fit.ok_or_else(|| "expected crop, squash or letterbox".to_owned())
+        fit.ok_or_else(|| message!("expected crop, squash or letterbox"))
     }
 }

@@ -221,7 +221,7 @@ macro_rules! options {
                     self.$shared = Some(UserValue::of_flag(text)?);
                     return Ok(());
                 } )?)*
-                Err(format!("there is no option {key}"))
+                Err(message!("there is no option {key}"))
             }
 
             /// Options that the user leaves open, and that are decided once the data and the machine are known.
@@ -263,7 +263,7 @@ macro_rules! options {
                     self.$phase_key = Some(UserValue::of_flag(text)?);
                     return Ok(());
                 } )*
-                Err(format!("a phase has no option {key}"))
+                Err(message!("a phase has no option {key}"))
             }
 
             /// Whether an option is given.
@@ -309,7 +309,7 @@ macro_rules! options {
                 } )*
             }
 
-            /// The first option out of its range, and the range in words.
+            /// The first option out of its range, and the range in English words.
             pub(crate) fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
                 $(
                     let range: Range<<$run_type as UserValue>::Stored> = $run_range;
@@ -329,7 +329,7 @@ macro_rules! options {
                 } )*
             }
 
-            /// The first option out of its range, and the range in words.
+            /// The first option out of its range, and the range in English words.
             pub(crate) fn out_of_range(&self) -> Option<(&'static str, &'static str)> {
                 $(
                     let range: Range<<$phase_type as UserValue>::Stored> = $phase_range;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde_json::Value;
+use warmstart_language::{english, message, translated};
 
 use crate::option::OptionInfo;
 use crate::options::{PHASE_OPTIONS, Phase, RUN_OPTIONS, Recipe};
@@ -13,9 +14,8 @@ impl Recipe {
         self.differences_except(before, &[])
     }
 
-    /// [`differences`](Self::differences) without the options named in `leave_out`; an option of a phase is named
-    /// `phase NAME: KEY` there.
-    pub(crate) fn differences_except(&self, before: &Self, leave_out: &[String]) -> Vec<String> {
+    /// [`differences`](Self::differences) without the options of the run or of a phase that are named in `leave_out`.
+    pub(crate) fn differences_except(&self, before: &Self, leave_out: &[OptionOf]) -> Vec<String> {
         let mut lines = Lines {
             leave_out,
             found: Vec::new(),
@@ -27,22 +27,20 @@ impl Recipe {
                 .remove("phase");
             run
         });
-        lines.compare("", "", &run_before, &run_now);
+        lines.compare(None, "", &run_before, &run_now);
         for phase in &self.phases {
             match before.phases.iter().find(|old| old.name == phase.name) {
-                Some(old) => {
-                    let place = format!("phase {}: ", phase.name);
-                    lines.compare(&place, "", &json(old), &json(phase));
-                }
-                None => lines.found.push(format!(
+                Some(old) => lines.compare(Some(&phase.name), "", &json(old), &json(phase)),
+                None => lines.found.push(message!(
                     "phase {}: new, {} epochs with a schedule of their own",
-                    phase.name, phase.epochs
+                    phase.name,
+                    phase.epochs
                 )),
             }
         }
         let gone = |old: &&Phase| self.phases.iter().all(|phase| phase.name != old.name);
         for phase in before.phases.iter().filter(gone) {
-            lines.found.push(format!("phase {}: removed", phase.name));
+            lines.found.push(message!("phase {}: removed", phase.name));
         }
         lines.found
     }
@@ -65,13 +63,21 @@ fn json(value: &impl Serialize) -> Value {
     serde_json::to_value(value).expect("a recipe is plain data")
 }
 
+/// An option that a comparison leaves out.
+pub(crate) struct OptionOf {
+    /// Name of its phase; `None` for an option of the run.
+    pub phase: Option<String>,
+    /// Its key, after that of its table and a dot if it is in one.
+    pub key: String,
+}
+
 struct Lines<'a> {
-    leave_out: &'a [String],
+    leave_out: &'a [OptionOf],
     found: Vec<String>,
 }
 
 impl Lines<'_> {
-    fn compare(&mut self, place: &str, table: &str, before: &Value, now: &Value) {
+    fn compare(&mut self, phase: Option<&str>, table: &str, before: &Value, now: &Value) {
         let [before, now] = [before, now].map(|value| value.as_object().expect("a table"));
         let keys = before
             .keys()
@@ -79,28 +85,33 @@ impl Lines<'_> {
         for key in keys {
             let [old, new] = [before, now].map(|table| table.get(key).unwrap_or(&Value::Null));
             let key = format!("{table}{key}");
-            if old == new || self.leave_out.contains(&format!("{place}{key}")) {
+            let is_left_out =
+                |option: &OptionOf| option.phase.as_deref() == phase && option.key == key;
+            if old == new || self.leave_out.iter().any(is_left_out) {
                 continue;
             }
             if old.is_object() && new.is_object() {
-                self.compare(place, &format!("{key}."), old, new);
+                self.compare(phase, &format!("{key}."), old, new);
                 continue;
             }
-            self.found.push(format!(
-                "{place}{key} {} → {}{}",
-                shown(&key, old),
-                shown(&key, new),
-                effect(&key)
-            ));
+            let [old, new] = [old, new].map(|value| shown(&key, value));
+            let change = match effect(&key) {
+                Some(effect) => message!("{key} {old} → {new}: {effect}"),
+                None => format!("{key} {old} → {new}"),
+            };
+            self.found.push(match phase {
+                Some(phase) => message!("phase {phase}: {change}"),
+                None => change,
+            });
         }
     }
 }
 
 fn shown(key: &str, value: &Value) -> String {
     match value {
-        Value::Null if key == Key::MICRO_BATCH.0 => "whole batch".into(),
+        Value::Null if key == Key::MICRO_BATCH.0 => message!("whole batch"),
         Value::Number(epochs) if key == Key::PATIENCE.0 && epochs.as_u64() == Some(0) => {
-            "none".into()
+            message!("none")
         }
         Value::Null => "auto".into(),
         Value::String(text) => text.clone(),
@@ -108,16 +119,16 @@ fn shown(key: &str, value: &Value) -> String {
     }
 }
 
-/// The effect of a change on the result, after a colon; nothing where there is none.
-fn effect(key: &str) -> String {
+/// The effect of a change on the result; `None` where there is none.
+fn effect(key: &str) -> Option<&'static str> {
     let mut options = RUN_OPTIONS.iter().chain(PHASE_OPTIONS);
     let declared = options.find(|option: &&OptionInfo| option.key == key);
     match declared.map(|option| option.resume.effect) {
-        Some("") => String::new(),
-        Some(effect) => format!(": {effect}"),
-        None if key == "warmstart" => String::new(),
+        Some("") => None,
+        Some(effect) => Some(translated(effect)),
+        None if key == "warmstart" => None,
         // A key of the augmentation, or the fold of a cross-validation.
-        None => ": from here on".to_owned(),
+        None => Some(translated(english!("from here on"))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Resolution of a draft: a value for every option.
 
+use warmstart_language::message;
+
 use crate::choices::{Balance, HeadKind, OptimizerKind, TaskKind};
 use crate::defaults::AugmentationContext;
 use crate::error::{Error, Problem};
@@ -105,7 +107,7 @@ impl Draft {
             .take()
             .unwrap_or_else(|| format!("phase-{}", place.number));
         let missing = |key: Key, _: &str| {
-            Problem::new(format!("phase \"{name}\" has no {}", key.0))
+            Problem::new(message!("phase \"{name}\" has no {}", key.0))
                 .of_key(key)
                 .into()
         };
@@ -172,18 +174,18 @@ fn gives_steps(draft: &DraftPhase) -> bool {
 /// The error for an option of the run that must be given.
 fn missing(key: Key, value: &str) -> Error {
     let fix = if key == Key::WEIGHTS {
-        format!(
+        message!(
             "give {key} {USUAL_WEIGHTS} for published ones, {key} {value}, or {key} {NO_WEIGHTS} to start from scratch"
         )
     } else {
-        format!("give {key} {value}")
+        message!("give {key} {value}")
     };
     let what = if key == Key::DATA {
-        "no data set is given".to_owned()
+        message!("no data set is given")
     } else if key == Key::WEIGHTS {
-        "no weights are given".to_owned()
+        message!("no weights are given")
     } else {
-        format!("no {} is given", key.0)
+        message!("no {} is given", key.0)
     };
     Problem::new(what).of_key(key).fix(fix).into()
 }

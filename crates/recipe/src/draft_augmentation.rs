@@ -1,6 +1,7 @@
 //! The augmentation of a phase as a user gives it.
 
 use serde::Deserialize;
+use warmstart_language::{message, translated};
 
 use crate::error::Error;
 
@@ -52,11 +53,15 @@ impl DraftAugmentation {
     }
 }
 
-/// Refuses the keys of another task that are given.
-pub(crate) fn refuse_foreign(keys: &[(&str, bool)], task: &str) -> Result<(), Error> {
+/// Refuses the keys of another task, named by its English noun, that are given.
+pub(crate) fn refuse_foreign(keys: &[(&str, bool)], task: &'static str) -> Result<(), Error> {
     match keys.iter().find(|(_, is_given)| *is_given) {
         Some((key, _)) => {
-            Err(Error::usage(format!("augmentation.{key} exists only in {task}")).fix("remove it"))
+            let what = message!(
+                "augmentation.{key} exists only in {task}",
+                task = translated(task)
+            );
+            Err(Error::usage(what).fix(message!("remove it")))
         }
         None => Ok(()),
     }

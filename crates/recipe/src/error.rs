@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use warmstart_data::DataError;
 use warmstart_files::{shown, text};
+use warmstart_language::message;
 use warmstart_weights::WeightError;
 
 use crate::command;
@@ -26,7 +27,7 @@ pub enum Error {
     #[error(transparent)]
     Weights(#[from] WeightError),
     /// Reading or writing a file.
-    #[error("could not {action} {}: {source}", shown(path))]
+    #[error("{}", not_done(action, path, source))]
     Io {
         /// The action, as a verb.
         action: &'static str,
@@ -64,7 +65,7 @@ pub enum Error {
     #[error("{}", sentence(.0))]
     Refused(Box<Problem>),
     /// The run was stopped from outside.
-    #[error("{words}; continue with `{}`", command::resume(run))]
+    #[error("{}", message!("{words}; continue with `{}`", command::resume(run)))]
     Interrupted {
         /// The run's position, and whether it is saved.
         words: String,
@@ -73,10 +74,13 @@ pub enum Error {
     },
     /// An image that was there when the run began, and cannot be read any more.
     #[error(
-        "{source}; {saved}: bring it back and continue with `{}`, or remove it and continue without it: `{} {}`",
-        command::resume(run),
-        command::resume(run),
-        Key::ACCEPT_DATA_CHANGE
+        "{}",
+        message!(
+            "{source}; {saved}: bring it back and continue with `{}`, or remove it and continue without it: `{} {}`",
+            command::resume(run),
+            command::resume(run),
+            Key::ACCEPT_DATA_CHANGE
+        )
     )]
     LostImage {
         /// The image, and why it cannot be read.
@@ -148,6 +152,28 @@ pub struct Fields {
     pub fix: String,
 }
 
+/// The failure of an action; one that is not listed here is said in English.
+fn not_done(action: &str, path: &Path, source: &io::Error) -> String {
+    let path = shown(path);
+    match action {
+        "create" => message!("could not create {path}: {source}"),
+        "flush" => message!("could not flush {path}: {source}"),
+        "list" => message!("could not list {path}: {source}"),
+        "name" => message!("could not name {path}: {source}"),
+        "open" => message!("could not open {path}: {source}"),
+        "read" => message!("could not read {path}: {source}"),
+        "remove" => message!("could not remove {path}: {source}"),
+        "replace" => message!("could not replace {path}: {source}"),
+        "restore" => message!("could not restore {path}: {source}"),
+        "run" => message!("could not run {path}: {source}"),
+        "start a thread to write" => {
+            message!("could not start a thread to write {path}: {source}")
+        }
+        "write" => message!("could not write {path}: {source}"),
+        other => format!("could not {other} {path}: {source}"),
+    }
+}
+
 /// The one place where parts become a sentence: `file: key is found; expected …: fix`.
 fn sentence(problem: &Problem) -> String {
     let Problem {
@@ -158,19 +184,16 @@ fn sentence(problem: &Problem) -> String {
         what,
         fix,
     } = problem;
-    let mut sentence = String::new();
-    if let Some(file) = file {
-        sentence += &format!("{}: ", shown(file));
-    }
-    match key {
+    let mut sentence = match key {
         // A problem in words names the option itself.
-        Some(key) if what.is_empty() => {
-            sentence += &format!("{key} is {found}; it must be {expected}");
-        }
-        Some(_) | None => sentence += what,
+        Some(key) if what.is_empty() => message!("{key} is {found}; it must be {expected}"),
+        Some(_) | None => what.clone(),
+    };
+    if let Some(file) = file {
+        sentence = message!("{}: {sentence}", shown(file));
     }
     if !fix.is_empty() {
-        sentence += &format!(": {fix}");
+        sentence = message!("{sentence}: {fix}");
     }
     sentence
 }
@@ -306,7 +329,7 @@ impl Error {
                     saved: words,
                     run,
                 },
-                unsaved => Self::checkpoint(format!("{source}; {unsaved}")),
+                unsaved => Self::checkpoint(message!("{source}; {unsaved}")),
             },
             error => error,
         }

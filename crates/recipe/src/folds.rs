@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use warmstart_data::random::{Purpose, shuffle, stream};
 use warmstart_data::{Sample, stratified};
+use warmstart_language::message;
 
 use crate::error::{Error, Problem};
 use warmstart_files::Key;
@@ -85,7 +86,7 @@ pub fn all_images<L: Clone>(
     all.sort_by(|a, b| a.path.cmp(&b.path));
     all.dedup_by(|a, b| a.path == b.path);
     if all.len() < fold_id.of {
-        let what = format!(
+        let what = message!(
             "{} {}: there are {} images, and each fold needs one",
             Key::FOLDS,
             fold_id.of,
@@ -93,7 +94,7 @@ pub fn all_images<L: Clone>(
         );
         return Err(Problem::new(what)
             .of_key(Key::FOLDS)
-            .fix("give fewer folds")
+            .fix(message!("give fewer folds"))
             .into());
     }
     Ok(all)

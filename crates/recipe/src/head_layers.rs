@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use warmstart_language::message;
 
 use crate::user_value::value_by_word;
 
@@ -35,9 +36,9 @@ impl HeadLayers {
         let is_repeated = |(place, name): (usize, &String)| names[..place].contains(name);
         match names.iter().enumerate().find(|named| is_repeated(*named)) {
             _ if names.is_empty() || names.iter().any(String::is_empty) => {
-                Err(format!("expected names of layers, {AUTO}, or {LAST}"))
+                Err(message!("expected names of layers, {AUTO}, or {LAST}"))
             }
-            Some((_, name)) => Err(format!("`{name}` is named twice")),
+            Some((_, name)) => Err(message!("`{name}` is named twice")),
             None => Ok(Self::Named(names)),
         }
     }
@@ -77,15 +78,17 @@ impl Serialize for HeadLayers {
 impl<'de> Deserialize<'de> for HeadLayers {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(
-            untagged,
-            expecting = "expected \"auto\", \"last\", or a list of names of layers"
-        )]
+        #[serde(untagged)]
         enum WordOrNames {
             Word(String),
             Names(Vec<String>),
         }
-        let layers = match WordOrNames::deserialize(deserializer)? {
+        let given = WordOrNames::deserialize(deserializer).map_err(|_| {
+            <D::Error as de::Error>::custom(message!(
+                "expected \"auto\", \"last\", or a list of names of layers"
+            ))
+        })?;
+        let layers = match given {
             WordOrNames::Word(word) => word.parse(),
             WordOrNames::Names(names) => Self::named(names),
         };

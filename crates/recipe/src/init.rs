@@ -5,6 +5,7 @@ use std::str::FromStr;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
+use warmstart_language::{english, message, translated};
 use warmstart_nn::initialization::{Initialization, Scheme, Weights, check_name};
 
 use crate::user_value::value_by_word;
@@ -22,7 +23,7 @@ fn weights(word: &str) -> Result<Weights, String> {
         LAYER_SEQUENTIAL => Ok(Weights::LayerSequential),
         scheme => match scheme.parse() {
             Ok(scheme) => Ok(Weights::Scheme(scheme)),
-            Err(error) => Err(format!("{error}, {LAYER_SEQUENTIAL} or {TORCHVISION}")),
+            Err(error) => Err(message!("{error}, {LAYER_SEQUENTIAL} or {TORCHVISION}")),
         },
     }
 }
@@ -114,7 +115,9 @@ impl<'de> Deserialize<'de> for Init {
             type Value = Init;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("an initialization, such as \"kaiming_normal\", or a table of them")
+                f.write_str(translated(english!(
+                    "an initialization, such as \"kaiming_normal\", or a table of them"
+                )))
             }
 
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Init, E> {

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use warmstart_language::message;
 
 use crate::number_or_word::{self, number_or_word};
 use crate::user_value::value_by_word;
@@ -42,7 +43,7 @@ impl FromStr for Keep {
         match (text, text.parse()) {
             (ALL, _) => Ok(Self::All),
             (_, Ok(count)) => Ok(Self::Last(count)),
-            _ => Err(format!(
+            _ => Err(message!(
                 "expected a whole number or \"{ALL}\", found \"{text}\""
             )),
         }

@@ -1,6 +1,7 @@
 //! Messages for keys that a recipe does not have, or not in that place.
 
 use serde::de::DeserializeOwned;
+use warmstart_language::{english, message, translated};
 
 use crate::draft_augmentation::DraftAugmentation;
 use crate::error::Mistake;
@@ -47,39 +48,105 @@ pub fn has_flag(name: &str) -> bool {
 
 /// An error of the parser, in the terms of a recipe.
 pub fn explained(message: &str) -> Mistake {
-    let one_line = || Mistake {
-        message: message.replace('\n', " "),
-        ..Mistake::default()
-    };
-    if let Some(mistake) = message.strip_prefix("invalid type: ")
+    let text = message.replace('\n', " ");
+    if let Some(mistake) = text.strip_prefix("invalid type: ")
         && let Some((found, expected)) = mistake.rsplit_once(", expected ")
     {
-        return other_type(found.replace('\n', " "), expected);
+        return other_type(found, expected);
     }
-    if !message.starts_with("unknown field") {
-        return one_line();
+    if message.starts_with("unknown field") {
+        let mut names = quoted(message);
+        if let Some(key) = names.next() {
+            let known: Vec<&str> = names.collect();
+            return elsewhere(key, &known).unwrap_or_else(|| unknown(key, &known));
+        }
     }
-    let mut names = quoted(message);
-    let Some(key) = names.next() else {
-        return one_line();
-    };
-    let known: Vec<&str> = names.collect();
-    elsewhere(key, &known).unwrap_or_else(|| unknown(key, &known))
+    Mistake {
+        message: in_words(&text).unwrap_or(text),
+        ..Mistake::default()
+    }
 }
 
-fn other_type(found: String, expected: &str) -> Mistake {
-    let expected = match expected {
-        "f32" | "f64" => "a number",
-        "u32" | "u64" | "usize" => "a whole number",
-        "a boolean" => "true or false",
-        other => other,
-    };
+/// The other errors of the parser about a value, in the user's language; `None` for those about TOML itself, and those
+/// of the types here, which speak it.
+fn in_words(text: &str) -> Option<String> {
+    if let Some(mistake) = text.strip_prefix("invalid value: ") {
+        let (found, expected) = mistake.rsplit_once(", expected ")?;
+        return Some(message!(
+            "invalid value: {found}, expected {expected}",
+            found = found_in_words(found)
+        ));
+    }
+    if let Some(mistake) = text.strip_prefix("unknown variant `") {
+        let (found, expected) = mistake.split_once("`, expected ")?;
+        let expected = match expected.strip_prefix("one of ") {
+            Some(names) => message!("one of {names}"),
+            None => expected.replace(" or ", translated(english!(" or "))),
+        };
+        return Some(message!("unknown variant `{found}`, expected {expected}"));
+    }
+    if let Some(mistake) = text.strip_prefix("invalid length ") {
+        let (found, expected) = mistake.split_once(", expected ")?;
+        return Some(message!(
+            "invalid length {found}, expected {expected}",
+            expected = expected_in_words(expected)
+        ));
+    }
+    let field = text.strip_prefix("missing field ")?;
+    Some(message!("missing field {field}"))
+}
+
+fn other_type(found: &str, expected: &str) -> Mistake {
+    let expected = expected_in_words(expected);
+    let found = found_in_words(found);
     Mistake {
-        message: format!("expected {expected}, found {found}"),
-        expected: expected.to_owned(),
+        message: message!("expected {expected}, found {found}"),
+        expected,
         found,
         ..Mistake::default()
     }
+}
+
+/// What a parser expects, in the terms of a recipe.
+fn expected_in_words(expected: &str) -> String {
+    let known = match expected {
+        "f32" | "f64" => english!("a number"),
+        "u32" | "u64" | "usize" => english!("a whole number"),
+        "a boolean" => english!("true or false"),
+        "a string" => english!("a string"),
+        "a sequence" => english!("a sequence"),
+        "a map" => english!("a map"),
+        other => {
+            return match other.strip_prefix("an array of length ") {
+                Some(length) => message!("an array of length {length}"),
+                None => other.to_owned(),
+            };
+        }
+    };
+    translated(known).to_owned()
+}
+
+/// Kinds of values as a parser names them.
+const KINDS: [&str; 6] = [
+    english!("string"),
+    english!("integer"),
+    english!("floating point"),
+    english!("boolean"),
+    english!("sequence"),
+    english!("map"),
+];
+
+/// What a parser has found, such as `string "x"`, with its kind in the user's language.
+fn found_in_words(found: &str) -> String {
+    let with_kind = |kind: &'static str| {
+        let value = found.strip_prefix(kind)?;
+        let is_whole = value.is_empty() || value.starts_with(' ');
+        is_whole.then(|| format!("{}{value}", translated(kind)))
+    };
+    let mut kinds = KINDS.into_iter();
+    kinds
+        .find_map(with_kind)
+        .unwrap_or_else(|| found.to_owned())
 }
 
 /// The mistake of a key that exists in another place, or as a flag.
@@ -88,18 +155,18 @@ fn elsewhere(key: &str, known: &[&str]) -> Option<Mistake> {
     let flag = phase_flags().find(|(flag, _)| flag.name == key);
     let is_top = known.contains(&"phase");
     let (problem, fix) = if is_top && has(&keys_of::<DraftPhase>()) {
-        let or_flag = match flag {
-            Some((flag, _)) => format!(", or leave it out and give the flag {}", Key(flag.name)),
-            None => String::new(),
+        let fix = match flag {
+            Some((flag, _)) => message!(
+                "put it below a [[phase]] line, or leave it out and give the flag {}",
+                Key(flag.name)
+            ),
+            None => message!("put it below a [[phase]] line"),
         };
-        (
-            format!("the key `{key}` belongs in a phase"),
-            format!("put it below a [[phase]] line{or_flag}"),
-        )
+        (message!("the key `{key}` belongs in a phase"), fix)
     } else if let Some((flag, option)) = flag {
         (
-            format!("`{key}` is a flag and no key of a recipe"),
-            format!(
+            message!("`{key}` is a flag and no key of a recipe"),
+            message!(
                 "give {}, or `{}` below the first [[phase]] line",
                 Key(flag.name),
                 option.key
@@ -107,19 +174,19 @@ fn elsewhere(key: &str, known: &[&str]) -> Option<Mistake> {
         )
     } else if has(&keys_of::<DraftAugmentation>()) {
         (
-            format!("the key `{key}` belongs to the augmentation"),
-            "put it below a [phase.augmentation] line".to_owned(),
+            message!("the key `{key}` belongs to the augmentation"),
+            message!("put it below a [phase.augmentation] line"),
         )
     } else if !is_top && has(&keys_of::<Draft>()) {
         (
-            format!("the key `{key}` belongs to the whole run"),
-            "put it above the first [[phase]] line".to_owned(),
+            message!("the key `{key}` belongs to the whole run"),
+            message!("put it above the first [[phase]] line"),
         )
     } else {
         return None;
     };
     Some(Mistake {
-        message: format!("{problem}: {fix}"),
+        message: message!("{problem}: {fix}"),
         key: Some(key.to_owned()),
         fix,
         ..Mistake::default()
@@ -130,11 +197,11 @@ fn unknown(key: &str, known: &[&str]) -> Mistake {
     let likely = meant(key, known);
     let (message, fix) = if likely.is_empty() {
         let keys = known.join(", ");
-        let message = format!("there is no key `{key}` here; the keys are {keys}");
+        let message = message!("there is no key `{key}` here; the keys are {keys}");
         (message, String::new())
     } else {
-        let fix = format!("did you mean {}?", any_of(&likely));
-        (format!("there is no key `{key}`: {fix}"), fix)
+        let fix = message!("did you mean {}?", any_of(&likely));
+        (message!("there is no key `{key}`: {fix}"), fix)
     };
     Mistake {
         message,

@@ -3,6 +3,7 @@ use std::str::FromStr;
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
+use warmstart_language::message;
 
 use crate::user_value::value_by_word;
 
@@ -34,7 +35,7 @@ impl FromStr for Memory {
             return Ok(Self::Auto);
         }
         size_with_unit(text).map(Self::Bytes).ok_or_else(|| {
-            format!(
+            message!(
                 "expected \"{AUTO}\", or a size with its unit such as \"6GiB\" or \"800MB\", found \"{text}\""
             )
         })

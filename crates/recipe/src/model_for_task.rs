@@ -1,5 +1,7 @@
 //! Networks and the tasks that they are for.
 
+use warmstart_language::message;
+
 use crate::choices::TaskKind;
 use crate::error::{Error, Problem};
 use crate::named_weights::is_detector;
@@ -19,9 +21,10 @@ pub(crate) fn require_fitting(model: &str, task: TaskKind) -> Result<(), Error> 
             let classifier = warmstart_models::names()
                 .find(|known| *known == own)
                 .unwrap_or(CLASSIFIER);
-            let what =
-                format!("{model} is a detector, and the data are images of classes, without boxes");
-            let fix = format!(
+            let what = message!(
+                "{model} is a detector, and the data are images of classes, without boxes"
+            );
+            let fix = message!(
                 "give {} {classifier} or another classifier, or data with boxes",
                 Key::MODEL
             );

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use warmstart_fetch::{Checksum, FetchError, Hub, Places, Source};
 use warmstart_files::Key;
+use warmstart_language::message;
 use warmstart_models::{Architecture, Record, full_name};
 
 use crate::error::{Error, Problem};
@@ -50,7 +51,7 @@ pub fn is_detector(model: &str) -> bool {
 pub fn architecture(name: &str) -> Result<Architecture, Error> {
     warmstart_models::by_name(name).ok_or_else(|| {
         let known: Vec<_> = model_names().collect();
-        let what = format!(
+        let what = message!(
             "there is no model `{name}`; the models are {}",
             known.join(", ")
         );
@@ -64,7 +65,7 @@ pub fn architecture(name: &str) -> Result<Architecture, Error> {
             problem.into()
         } else {
             problem
-                .fix(format!("did you mean {}?", any_of(&likely)))
+                .fix(message!("did you mean {}?", any_of(&likely)))
                 .into()
         }
     })
@@ -135,11 +136,13 @@ pub fn settle_names(draft: &mut Draft) -> Result<Option<&'static Record>, Error>
     if let Some(named) = &named
         && named.name != record.architecture
     {
-        let what = format!(
+        let what = message!(
             "`{}` are weights of {}, not of {}",
-            record.name, record.architecture, named.name
+            record.name,
+            record.architecture,
+            named.name
         );
-        let fix = format!(
+        let fix = message!(
             "leave out {}, or give {} {USUAL_WEIGHTS} for the usual ones of {}",
             Key::MODEL,
             Key::WEIGHTS,
@@ -170,12 +173,14 @@ fn unknown(name: &str) -> Error {
     let mut likely = meant(name, &known);
     let more = likely.len() > SUGGESTED;
     likely.truncate(SUGGESTED);
-    let what = format!("there is no file `{name}`, and no published weights of that name");
-    let all = "`warmstart weights list` lists them";
+    let what = message!("there is no file `{name}`, and no published weights of that name");
     let fix = match (likely.is_empty(), more) {
-        (true, _) => all.to_owned(),
-        (false, true) => format!("did you mean {}? {all}", any_of(&likely)),
-        (false, false) => format!("did you mean {}?", any_of(&likely)),
+        (true, _) => message!("`warmstart weights list` lists them"),
+        (false, true) => message!(
+            "did you mean {}? `warmstart weights list` lists them",
+            any_of(&likely)
+        ),
+        (false, false) => message!("did you mean {}?", any_of(&likely)),
     };
     Problem {
         found: name.to_owned(),
@@ -211,8 +216,11 @@ pub fn weights_file(weights: &str) -> Result<PathBuf, Error> {
     let found = warmstart_fetch::locate(&source_of(record), &Places::from_environment());
     found.map_err(|error| match Error::from(error) {
         Error::Download(mut problem) if warmstart_fetch::DOWNLOADS => {
-            let get = format!("get it with `warmstart weights get {}`", record.name);
-            problem.fix = format!("{get}, or {}", problem.fix);
+            problem.fix = message!(
+                "get it with `warmstart weights get {}`, or {fix}",
+                record.name,
+                fix = problem.fix
+            );
             Error::Download(problem)
         }
         error => error,

@@ -1,5 +1,7 @@
 //! Suggestions for unknown names.
 
+use warmstart_language::message;
+
 /// Words of other programs, each with the name here.
 const SYNONYMS: [(&str, &str); 16] = [
     ("learning_rate", "lr"),
@@ -54,7 +56,7 @@ pub fn any_of(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
         Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        Some((last, others)) => message!("{} or {last}", others.join(", ")),
         None => String::new(),
     }
 }

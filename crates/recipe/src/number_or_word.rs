@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serializer;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use warmstart_language::message;
 
 /// Reads a number, or `None` for the word.
 ///
@@ -37,7 +38,10 @@ impl Visitor<'_> for NumberOrWord {
     type Value = Option<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "a number that is not negative, or \"{}\"", self.0)
+        f.write_str(&message!(
+            "a number that is not negative, or \"{}\"",
+            self.0
+        ))
     }
 
     fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {

@@ -2,6 +2,8 @@
 
 use std::ffi::OsStr;
 
+use warmstart_language::english;
+
 use crate::user_value::Choice;
 
 /// An option as help, the documentation and `resume` see it.
@@ -13,7 +15,7 @@ pub struct OptionInfo {
     pub documentation: &'static str,
     /// Its default, in words; empty where it must be given.
     pub default: &'static str,
-    /// Values that it can have, in words; empty for any of its type.
+    /// Values that it can have, in English words; empty for any of its type.
     pub range: &'static str,
     /// The words that it can be; empty where it is not one of a few.
     pub choices: &'static [Choice],
@@ -90,7 +92,7 @@ pub struct Resume {
     pub flag: ResumeFlag,
     /// Whether it has to stay the same from a phase's first step to its last.
     pub fixed_in_phase: bool,
-    /// The effect of a change on the result, in words; empty for none.
+    /// The effect of a change on the result, in English words; empty for none.
     pub effect: &'static str,
 }
 
@@ -99,7 +101,7 @@ impl Resume {
     pub const EDITED: Self = Self {
         flag: ResumeFlag::None,
         fixed_in_phase: false,
-        effect: "from here on",
+        effect: english!("from here on"),
     };
     /// An option as [`EDITED`](Self::EDITED), but fixed from a phase's first step to its last.
     pub const FIXED_IN_PHASE: Self = Self {
@@ -108,12 +110,12 @@ impl Resume {
     };
     /// An option that a checkpoint's model depends on: `resume` refuses a checkpoint of another value.
     pub const FIXED_BY_CHECKPOINT: Self = Self {
-        effect: "refused after the first checkpoint",
+        effect: english!("refused after the first checkpoint"),
         ..Self::EDITED
     };
     /// An option of the initial weights, which the first checkpoint replaces.
     pub const INITIAL: Self = Self {
-        effect: "no effect after the first checkpoint",
+        effect: english!("no effect after the first checkpoint"),
         ..Self::EDITED
     };
 
@@ -193,7 +195,7 @@ const fn is_same(a: &str, b: &str) -> bool {
 pub struct Range<T> {
     /// Whether a value is one of them.
     pub holds: fn(&T) -> bool,
-    /// The values in words; empty for any.
+    /// The values in English words; empty for any.
     pub words: &'static str,
 }
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::Fit;
+use warmstart_language::{english, message};
 
 use crate::augmentation::Augmentation;
 use crate::checkpoint_every::CheckpointEvery;
@@ -142,9 +143,9 @@ options! {
         /// Share of each class (in detection: of all images) used for validation if there is no val/. 0: all images train, the head alone, and are judged by leaving each out
         val_split: f64 {
             default: rule ("0.2", |_: &RunContext| VAL_SPLIT),
-            range: Range::of("from 0 to below 1", |share| (0.0..1.0).contains(share)),
+            range: Range::of(english!("from 0 to below 1"), |share| (0.0..1.0).contains(share)),
             flag: Flag::Value("SHARE"),
-            resume: Resume::EDITED.effect("a change of the data if there is no val/"),
+            resume: Resume::EDITED.effect(english!("a change of the data if there is no val/")),
         }
         /// Initialization of weights that are not loaded from a file: normal(0.02), trunc_normal(0.02), xavier_uniform, xavier_normal, kaiming_uniform, kaiming_normal(out), orthogonal or lsuv
         init: Init {
@@ -169,14 +170,14 @@ options! {
             default: rule ("42", |_: &RunContext| SEED),
             range: Range::any(),
             flag: Flag::Value("SEED"),
-            resume: Resume::EDITED.effect("from here on; a change of the data if there is no val/"),
+            resume: Resume::EDITED.effect(english!("from here on; a change of the data if there is no val/")),
         }
         /// Edge of the square image that goes into the network, in pixels
         image_size: usize {
             default: rule ("the model's own; 320 for detectors, which need a multiple of 32", |run: &RunContext| {
                 run.task.defaults().image_size.unwrap_or(run.native_image_size)
             }),
-            range: Range::of("from 32 to 2048", |size| IMAGE_SIZES.contains(size)),
+            range: Range::of(english!("from 32 to 2048"), |size| IMAGE_SIZES.contains(size)),
             flag: Flag::Value("PIXELS"),
             resume: Resume::FIXED_BY_CHECKPOINT,
         }
@@ -215,7 +216,7 @@ options! {
         /// Also check gradients, updates and activations every STEPS steps
         health_every: usize {
             default: optional "only at each epoch's end",
-            range: Range::of("a number of steps from 1", |steps| *steps > 0),
+            range: Range::of(english!("a number of steps from 1"), |steps| *steps > 0),
             flag: Flag::Value("STEPS"),
             resume: Resume::EDITED,
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
@@ -248,7 +249,7 @@ options! {
         /// Passes over the training images
         epochs: usize {
             default: required "a number",
-            range: Range::of("from 1 to 100000", |epochs| (1..=100_000).contains(epochs)),
+            range: Range::of(english!("from 1 to 100000"), |epochs| (1..=100_000).contains(epochs)),
             flag: Flag::Phases {
                 value: "N",
                 frozen: Some(PhaseFlag {
@@ -263,10 +264,10 @@ options! {
                 }),
             },
             resume: Resume::EDITED
-                .effect(
+                .effect(english!(
                     "the learning rate schedule spans the new length; earlier epochs used the old one, so the result \
-                     differs from a run of this length from the start",
-                )
+                     differs from a run of this length from the start"
+                ))
                 .by_flag(ResumeFlag::Thawed("New total of epochs: changes the last phase; adds a phase to a finished run")),
         }
         /// Part to train: "head", "neck" (neck and head of RTMDet and YOLOX; the other detectors' neck is part of their head), "all", or "from:STAGE" (that stage and all after it)
@@ -311,7 +312,7 @@ options! {
         /// Batch size, or auto
         batch: Auto<usize> {
             default: later ("auto", |phase: &PhaseContext| phase.batch),
-            range: Range::of("from 1 to 65536", |images| (1..=65_536).contains(images)),
+            range: Range::of(english!("from 1 to 65536"), |images| (1..=65_536).contains(images)),
             flag: Flag::Phases {
                 value: "N",
                 frozen: Some(PhaseFlag {
@@ -326,7 +327,9 @@ options! {
                 }),
             },
             resume: Resume::EDITED
-                .effect("the steps differ from here on, so the result does too; each image is still seen once per epoch")
+                .effect(english!(
+                    "the steps differ from here on, so the result does too; each image is still seen once per epoch"
+                ))
                 // A new value is a number: `auto` would need the measurements of a new run.
                 .by_flag(ResumeFlag::Phases {
                     frozen: "Batch size while the backbone is frozen",
@@ -336,12 +339,12 @@ options! {
         /// Micro-batch size (gradient accumulation): images processed at once if the batch does not fit into memory
         micro_batch: usize {
             default: optional "the whole batch, or less if memory is scarce",
-            range: Range::of("from 1 to 65536", |images| (1..=65_536).contains(images)),
+            range: Range::of(english!("from 1 to 65536"), |images| (1..=65_536).contains(images)),
             flag: Flag::None,
-            resume: Resume::EDITED.effect(
+            resume: Resume::EDITED.effect(english!(
                 "batch norm statistics (unless frozen) and a detector's loss are computed per micro-batch, so the result \
-                 may differ slightly",
-            ),
+                 may differ slightly"
+            )),
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
         }
         /// Highest learning rate of the phase. The default follows the batch: an automatic one by the square root (with sgd in proportion), and any in proportion where RTMDet or YOLOX begin with their weights
@@ -351,7 +354,7 @@ options! {
                 let factor = (phase.defaults.lr_factor)(phase.optimizer, phase.usual_batch, phase.batch);
                 factor * if phase.is_thawed() { thawed } else { frozen }
             }),
-            range: Range::of("a positive number", |lr| (f64::MIN_POSITIVE..=f64::MAX).contains(lr)),
+            range: Range::of(english!("a positive number"), |lr| (f64::MIN_POSITIVE..=f64::MAX).contains(lr)),
             flag: Flag::Phases {
                 value: "RATE",
                 frozen: Some(PhaseFlag {
@@ -366,7 +369,7 @@ options! {
                 }),
             },
             resume: Resume::EDITED
-                .effect("applies to the rest of the phase")
+                .effect(english!("applies to the rest of the phase"))
                 .by_flag(ResumeFlag::AsInTrain),
         }
         /// Learning rate schedule of the phase
@@ -381,7 +384,7 @@ options! {
             default: rule ("0.1 after the thaw, else 0", |phase: &PhaseContext| {
                 if phase.is_thawed() { THAW_WARMUP } else { 0.0 }
             }),
-            range: Range::of("from 0 to 1", |share| (0.0..=1.0).contains(share)),
+            range: Range::of(english!("from 0 to 1"), |share| (0.0..=1.0).contains(share)),
             flag: Flag::None,
             resume: Resume::EDITED,
         }
@@ -391,7 +394,7 @@ options! {
             default: rule ("0.75 with pretrained weights, else 1", |phase: &PhaseContext| {
                 if phase.pretrained { LAYER_DECAY } else { 1.0 }
             }),
-            range: Range::of("above 0 and at most 1", |factor| (1e-6..=1.0).contains(factor)),
+            range: Range::of(english!("above 0 and at most 1"), |factor| (1e-6..=1.0).contains(factor)),
             flag: Flag::None,
             resume: Resume::EDITED,
         }
@@ -421,7 +424,7 @@ options! {
             default: later ("adamw: 0.01 to 0.1, more for fewer images, 0.05 for detectors; sgd: 5e-4; adam: 0", |phase: &PhaseContext| {
                 (phase.defaults.weight_decay)(phase.optimizer, phase.pretrained, phase.images)
             }),
-            range: Range::of("0 or more", |decay| (0.0..=f64::MAX).contains(decay)),
+            range: Range::of(english!("0 or more"), |decay| (0.0..=f64::MAX).contains(decay)),
             flag: Flag::None,
             resume: Resume::EDITED,
         }
@@ -430,14 +433,14 @@ options! {
             default: later ("up to 0.1, less for fewer images; 0 for detectors", |phase: &PhaseContext| {
                 (phase.defaults.label_smoothing)(phase.pretrained, phase.images)
             }),
-            range: Range::of("from 0 to 0.99", |share| (0.0..=0.99).contains(share)),
+            range: Range::of(english!("from 0 to 0.99"), |share| (0.0..=0.99).contains(share)),
             flag: Flag::None,
             resume: Resume::EDITED,
         }
         /// Maximum global gradient norm; 0 disables clipping
         clip_norm: f64 {
             default: rule ("0", |_: &PhaseContext| 0.0),
-            range: Range::of("0 (no limit) or more", |norm| (0.0..=f64::MAX).contains(norm)),
+            range: Range::of(english!("0 (no limit) or more"), |norm| (0.0..=f64::MAX).contains(norm)),
             flag: Flag::None,
             resume: Resume::EDITED,
         }
@@ -446,7 +449,7 @@ options! {
             default: later ("20 to 50, fewer for fewer images; 0 for detectors", |phase: &PhaseContext| {
                 (phase.defaults.patience)(phase.pretrained, phase.images)
             }),
-            range: Range::of("from 0 to 100000", |epochs| *epochs <= 100_000),
+            range: Range::of(english!("from 0 to 100000"), |epochs| *epochs <= 100_000),
             flag: Flag::Value("EPOCHS"),
             resume: Resume::EDITED,
             above_the_phases: patience,
@@ -457,7 +460,7 @@ options! {
             default: later ("1 − 10 ÷ steps after the thaw; 0.9998 for detectors", |phase: &PhaseContext| {
                 (phase.defaults.moving_average)(phase.train, phase.steps())
             }),
-            range: Range::of("from 0 to below 1", |decay| (0.0..=0.999_999).contains(decay)),
+            range: Range::of(english!("from 0 to below 1"), |decay| (0.0..=0.999_999).contains(decay)),
             flag: Flag::None,
             resume: Resume::EDITED,
             stored: #[serde(default)],
@@ -465,7 +468,7 @@ options! {
         /// Dropout probability before the classifier
         dropout: f64 {
             default: optional "the architecture's own",
-            range: Range::of("from 0 to 0.99", |share| (0.0..=0.99).contains(share)),
+            range: Range::of(english!("from 0 to 0.99"), |share| (0.0..=0.99).contains(share)),
             flag: Flag::None,
             resume: Resume::EDITED,
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
@@ -473,7 +476,7 @@ options! {
         /// Probability of leaving the last residual branch out for an image (stochastic depth); earlier branches have a share of it
         stochastic_depth: f64 {
             default: optional "the architecture's own: 0.2 for EfficientNet-B0 to B2, 0 for others",
-            range: Range::of("from 0 to 0.9", |share| (0.0..=0.9).contains(share)),
+            range: Range::of(english!("from 0 to 0.9"), |share| (0.0..=0.9).contains(share)),
             flag: Flag::None,
             resume: Resume::EDITED,
             stored: #[serde(default, skip_serializing_if = "Option::is_none")],
@@ -498,7 +501,7 @@ options! {
                     Train::From(_) | Train::All => Views::Fresh,
                 }
             }),
-            range: Range::of("\"fresh\", or from 1 to 1000", |views| match views {
+            range: Range::of(english!("\"fresh\", or from 1 to 1000"), |views| match views {
                 Views::Fresh => true,
                 Views::Number(views) => (1..=1000).contains(views),
             }),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use warmstart_files::{Key, read_text};
+use warmstart_language::message;
 
 use crate::command;
 use crate::error::{Error, Problem};
@@ -20,11 +21,13 @@ impl Draft {
     /// which is likely a data set.
     pub fn read(path: &Path) -> Result<Self, Error> {
         if path.is_dir() {
-            let fix = format!("for a data set, use {} {}", Key::DATA, command::word(path));
-            return Err(Problem::new("it is a folder, and a recipe is a file")
-                .of_file(path)
-                .fix(fix)
-                .into());
+            let fix = message!("for a data set, use {} {}", Key::DATA, command::word(path));
+            return Err(
+                Problem::new(message!("it is a folder, and a recipe is a file"))
+                    .of_file(path)
+                    .fix(fix)
+                    .into(),
+            );
         }
         let text =
             read_text(path, LONGEST_RECIPE).map_err(|error| Error::io("read", path, error))?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use warmstart_data::{data_folder, scenes};
 use warmstart_files::Key;
+use warmstart_language::message;
 
 use crate::choices::TaskKind;
 use crate::error::{Error, Problem};
@@ -30,11 +31,11 @@ fn require_weights_of_detector(draft: &Draft) -> Result<(), Error> {
     if !is_detector(model) {
         return Ok(());
     }
-    let fix = format!(
+    let fix = message!(
         "give {} {model} for the published ones, a file, or {NO_WEIGHTS} to start from scratch",
         Key::WEIGHTS
     );
-    let problem = Problem::new("no weights are given").of_key(Key::WEIGHTS);
+    let problem = Problem::new(message!("no weights are given")).of_key(Key::WEIGHTS);
     Err(problem.fix(fix).into())
 }
 
@@ -55,7 +56,9 @@ pub fn resolve(mut draft: Draft) -> Result<(Recipe, Undecided), Error> {
     };
     if let Some(data) = &draft.data {
         let data = absolute(data);
-        unicode(&data, "data set")?;
+        unicode(&data, || {
+            message!("the path of the data set is not valid UTF-8, so recipe.toml cannot hold it")
+        })?;
         draft.data = Some(data);
     }
     if let Some(weights) = draft.weights.as_deref().filter(|file| *file != NO_WEIGHTS) {
@@ -64,7 +67,12 @@ pub fn resolve(mut draft: Draft) -> Result<(Recipe, Undecided), Error> {
             let weights = resolve_path(Path::new(weights))?;
             // Links stay: the shards of an index lie beside the link, not beside its target.
             let weights = std::path::absolute(&weights).unwrap_or(weights);
-            draft.weights = Some(unicode(&weights, "weights")?.to_owned());
+            let text = unicode(&weights, || {
+                message!(
+                    "the path of the weights is not valid UTF-8, so recipe.toml cannot hold it"
+                )
+            })?;
+            draft.weights = Some(text.to_owned());
         }
     }
     let recipe = draft.resolve(native_image_size, None)?;
@@ -99,14 +107,12 @@ pub fn output_folder(out: Option<PathBuf>, data: &Path) -> PathBuf {
     out.unwrap_or_else(|| Path::new("runs").join(name))
 }
 
-/// The text of a path in a recipe.
-fn unicode<'a>(path: &'a Path, what: &str) -> Result<&'a str, Error> {
+/// The text of a path in a recipe; `refusal` has the words for one that has none.
+fn unicode(path: &Path, refusal: impl FnOnce() -> String) -> Result<&str, Error> {
     path.to_str().ok_or_else(|| {
-        let what =
-            format!("the path of the {what} is not valid UTF-8, so recipe.toml cannot hold it");
-        Problem::new(what)
+        Problem::new(refusal())
             .of_file(path)
-            .fix("rename the folder or file")
+            .fix(message!("rename the folder or file"))
             .into()
     })
 }

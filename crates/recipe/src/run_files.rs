@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_files::shown;
+use warmstart_language::message;
 
 use crate::Error;
 
@@ -51,18 +52,18 @@ pub fn resolve_path(path: &Path) -> Result<PathBuf, Error> {
     let fold = fold_folder(path, 1);
     let (problem, fix) = if fold.is_dir() {
         (
-            "it is a folder of the runs of a cross-validation, not a run".to_owned(),
-            format!("give one of them, such as {}", shown(&fold)),
+            message!("it is a folder of the runs of a cross-validation, not a run"),
+            message!("give one of them, such as {}", shown(&fold)),
         )
     } else if path.join(RECIPE).is_file() {
         (
-            format!("the run has no {BEST} yet"),
-            "let an epoch finish".to_owned(),
+            message!("the run has no {BEST} yet"),
+            message!("let an epoch finish"),
         )
     } else {
         (
-            format!("it is a folder without a model ({BEST} or {MODEL})"),
-            "give the file, or the folder of a run".to_owned(),
+            message!("it is a folder without a model ({BEST} or {MODEL})"),
+            message!("give the file, or the folder of a run"),
         )
     };
     Err(Error::model(path, problem).fix(fix))

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use warmstart_language::message;
 
 use crate::user_value::value_by_word;
 
@@ -49,7 +50,7 @@ impl FromStr for Train {
             ("all", _) => Ok(Self::All),
             (NECK, _) => Ok(Self::From(NECK.to_owned())),
             (_, Some(stage)) if !stage.is_empty() => Ok(Self::From(stage.to_owned())),
-            _ => Err(format!(
+            _ => Err(message!(
                 "expected \"head\", \"{NECK}\", \"all\" or \"from:STAGE\", found \"{text}\""
             )),
         }

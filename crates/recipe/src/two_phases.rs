@@ -1,5 +1,7 @@
 //! The default phases, a freeze and a thaw, and the flags for them.
 
+use warmstart_language::message;
+
 use crate::error::{Error, Problem};
 use crate::option::{Flag, PhaseFlag};
 use crate::options::{Draft, DraftPhase, PHASE_OPTIONS};
@@ -75,7 +77,7 @@ pub(crate) fn usual_phases(draft: &Draft) -> Result<Vec<DraftPhase>, Error> {
         if own_epochs == 0
             && let Some(flag) = flags.iter().find(useless)
         {
-            let what = format!(
+            let what = message!(
                 "{flag} has no effect: the run has {frozen} frozen and {thawed} thawed epochs"
             );
             return Err(Problem::new(what).of_key(*flag).into());
@@ -98,7 +100,7 @@ pub(crate) fn usual_phases(draft: &Draft) -> Result<Vec<DraftPhase>, Error> {
 
 fn thawed_epochs(total: usize, frozen: usize) -> Result<usize, Error> {
     total.checked_sub(frozen).ok_or_else(|| {
-        let what = format!(
+        let what = message!(
             "{frozen} frozen epochs are more than {} {total}, which is the total of both phases",
             Key::EPOCHS
         );
@@ -107,10 +109,13 @@ fn thawed_epochs(total: usize, frozen: usize) -> Result<usize, Error> {
 }
 
 fn other_phases(flag: Key) -> Error {
-    let what = format!(
+    let what = message!(
         "{flag} applies to the default phases freeze and thaw, but the recipe defines its own"
     );
-    Problem::new(what).of_key(flag).fix("set it there").into()
+    Problem::new(what)
+        .of_key(flag)
+        .fix(message!("set it there"))
+        .into()
 }
 
 #[cfg(test)]

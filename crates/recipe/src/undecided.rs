@@ -1,5 +1,6 @@
 //! The options of a run that are decided once its data and the machine are known.
 
+use crate::difference::OptionOf;
 use crate::error::Error;
 use crate::options::{Draft, DraftPhase, Recipe};
 use crate::scaling::TrainingImages;
@@ -61,18 +62,25 @@ impl Undecided {
 
     /// Differences between a recipe and an earlier one of the same request, apart from what is decided later.
     pub fn differences(&self, now: &Recipe, before: &Recipe) -> Vec<String> {
-        let mut leave_out: Vec<String> = vec!["warmstart".to_owned()];
-        leave_out.extend(self.draft.left_open().iter().map(|key| key.0.to_owned()));
+        let of_run = |key: &str| OptionOf {
+            phase: None,
+            key: key.to_owned(),
+        };
+        let mut leave_out = vec![of_run("warmstart")];
+        leave_out.extend(self.draft.left_open().iter().map(|key| of_run(key.0)));
         for phase in &self.phases {
-            let name = phase.name.clone().unwrap_or_default();
+            let of_phase = |key: String| OptionOf {
+                phase: Some(phase.name.clone().unwrap_or_default()),
+                key,
+            };
             let mut keys = phase.left_open();
             if phase.micro_batch.is_none() {
                 keys.push(Key::MICRO_BATCH);
             }
-            leave_out.extend(keys.iter().map(|key| format!("phase {name}: {}", key.0)));
+            leave_out.extend(keys.iter().map(|key| of_phase(key.0.to_owned())));
             let augmentation = phase.augmentation.clone().unwrap_or_default();
             let keys = augmentation.left_open().into_iter();
-            leave_out.extend(keys.map(|key| format!("phase {name}: augmentation.{key}")));
+            leave_out.extend(keys.map(|key| of_phase(format!("augmentation.{key}"))));
         }
         now.differences_except(before, &leave_out)
     }

@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 
 /// A word that an option can have, and its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub trait UserValue: Sized {
 /// If it is not Unicode, which a recipe cannot hold.
 fn text(flag: &OsStr) -> Result<&str, String> {
     flag.to_str().ok_or_else(|| {
-        format!(
+        message!(
             "{} is not valid Unicode, so no recipe could name it: rename it",
             shown(Path::new(flag))
         )
@@ -50,7 +51,7 @@ fn text(flag: &OsStr) -> Result<&str, String> {
 
 /// Values that parse from the text of a flag, with what is expected where that fails.
 macro_rules! value_by_text {
-    ($($type:ty: $expected:literal),*) => { $(
+    ($($type:ty: $expected:expr),*) => { $(
         impl UserValue for $type {
             type Stored = Self;
 
@@ -59,16 +60,18 @@ macro_rules! value_by_text {
             }
 
             fn of_flag(flag: &OsStr) -> Result<Self, String> {
-                text(flag)?.parse().map_err(|_| concat!("expected ", $expected).to_owned())
+                text(flag)?
+                    .parse()
+                    .map_err(|_| message!("expected {expected}", expected = translated($expected)))
             }
         }
     )* };
 }
 value_by_text!(
-    usize: "a whole number",
-    u64: "a whole number",
-    f64: "a number",
-    bool: "true or false"
+    usize: english!("a whole number"),
+    u64: english!("a whole number"),
+    f64: english!("a number"),
+    bool: english!("true or false")
 );
 
 /// Values whose own error says what is expected.
@@ -146,7 +149,7 @@ impl<T: UserValue<Stored = T>> UserValue for Auto<T> {
             return Ok(Self::Auto);
         }
         let value = T::of_flag(flag).map(Self::Value);
-        value.map_err(|expected| format!("{expected}, or {AUTO}"))
+        value.map_err(|expected| message!("{expected}, or {AUTO}"))
     }
 }
 
@@ -167,7 +170,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Auto<T> {
             type Value = Auto<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                write!(f, "a value, or \"{AUTO}\"")
+                f.write_str(&message!("a value, or \"{AUTO}\""))
             }
 
             fn visit_str<E: de::Error>(self, word: &str) -> Result<Auto<T>, E> {

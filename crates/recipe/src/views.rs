@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use warmstart_language::message;
 
 use crate::number_or_word::{self, number_or_word};
 use crate::user_value::value_by_word;
@@ -35,7 +36,7 @@ impl FromStr for Views {
         match (text, text.parse()) {
             (FRESH, _) => Ok(Self::Fresh),
             (_, Ok(views)) => Ok(Self::Number(views)),
-            _ => Err(format!(
+            _ => Err(message!(
                 "expected a number or \"{FRESH}\", found \"{text}\""
             )),
         }

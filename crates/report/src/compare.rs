@@ -4,14 +4,14 @@ use std::path::Path;
 
 use maud::{Markup, html};
 use warmstart_files::{duration, shown};
-use warmstart_metrics::Interval;
+use warmstart_language::{english, message};
 use warmstart_recipe::plain;
 use warmstart_run::record::EpochRecord;
 use warmstart_workflows::compare::{Compared, Comparison};
 use warmstart_workflows::report::Pictures;
 
 use crate::Error;
-use crate::page::{Chart, EPOCH, Series, document, percent};
+use crate::page::{Chart, EPOCH, Series, document, metric_name, percent, range};
 use crate::picture::require_place_of;
 use crate::run_report::write_page;
 
@@ -33,14 +33,14 @@ pub fn require_place_of_comparison(path: &Path) -> Result<(), Error> {
 pub fn write_comparison(path: &Path, comparison: &Comparison) -> Result<(), Error> {
     let body = html! {
         main {
-            h1 { "Comparison of " (comparison.lines.len()) " runs" }
+            h1 { (message!("Comparison of {count} runs", count = comparison.lines.len())) }
             p.answer { (sentence(comparison)) }
             (table(comparison))
             (curves(comparison))
             (differences(comparison))
         }
     };
-    let page = document("Comparison", &body, &Pictures::default());
+    let page = document(&message!("Comparison"), &body, &Pictures::default());
     write_page(path, &page, MARK)
 }
 
@@ -48,25 +48,25 @@ fn sentence(comparison: &Comparison) -> String {
     let [first, others @ ..] = &comparison.lines[..] else {
         return String::new();
     };
-    let figure = format!(
-        "{} has {} {}",
-        shown(&first.run),
-        first.metric,
-        percent(first.value)
+    let figure = message!(
+        "{run} has {metric} {value}",
+        run = shown(&first.run),
+        metric = metric_name(&first.metric),
+        value = percent(first.value)
     );
     let tested = others.iter().filter_map(|other| other.p_value);
     let (tested, sure) = tested.fold((0, 0), |(tested, sure), p_value| {
         (tested + 1, sure + usize::from(p_value < 0.05))
     });
     match (tested, sure) {
-        (0, _) => format!("{figure}."),
+        (0, _) => message!("{figure}."),
         (1, 0) => {
-            format!("{figure}. It is not shown to be better than the other: that may be luck.")
+            message!("{figure}. It is not shown to be better than the other: that may be luck.")
         }
         (_, 0) => {
-            format!("{figure}. It is not shown to be better than any other: that may be luck.")
+            message!("{figure}. It is not shown to be better than any other: that may be luck.")
         }
-        _ => format!(
+        _ => message!(
             "{figure}. It is better by more than luck (p < 0.05, on the same images) than {sure} of the {tested} that could \
              be tested."
         ),
@@ -74,19 +74,16 @@ fn sentence(comparison: &Comparison) -> String {
 }
 
 fn table(comparison: &Comparison) -> Markup {
-    let interval = |line: &Compared| {
-        let words =
-            |interval: Interval| format!("{} to {}", percent(interval.low), percent(interval.high));
-        line.interval.map_or("–".to_owned(), words)
-    };
+    let interval = |line: &Compared| line.interval.map_or("–".to_owned(), range);
     html! {
         section #table {
-            h2 { "Figures" }
+            h2 { (message!("Figures")) }
             div.wide {
                 table {
                     thead { tr {
-                        th { "run" } th { "network" } th { (comparison.lines[0].metric) } th { "95%" } th { "p" }
-                        th { "epochs" } th { "time" } th { "memory" }
+                        th { (message!("run")) } th { (message!("network")) }
+                        th { (metric_name(&comparison.lines[0].metric)) } th { "95%" } th { "p" }
+                        th { (message!("epochs")) } th { (message!("time")) } th { (message!("memory")) }
                     } }
                     tbody {
                         @for line in &comparison.lines {
@@ -102,11 +99,11 @@ fn table(comparison: &Comparison) -> Markup {
                 }
             }
             p.note {
-                "p is the chance of a difference from the first run at least this large if both were equal."
+                (message!("p is the chance of a difference from the first run at least this large if both were equal."))
             }
             @for line in &comparison.lines {
                 @if let Some(why) = &line.untested {
-                    p.note { (shown(&line.run)) " was not tested: " (plain(why)) }
+                    p.note { (message!("{run} was not tested: {why}", run = shown(&line.run), why = plain(why))) }
                 }
             }
         }
@@ -136,11 +133,11 @@ fn curves(comparison: &Comparison) -> Markup {
     };
     html! {
         section #curves {
-            h2 { "Curves" }
+            h2 { (message!("Curves")) }
             div.grid {
-                (chart(&comparison.lines[0].metric, "share", |record| record.metric).figure())
-                (chart("Validation loss", "loss", |record| record.val_loss).figure())
-                (chart("Training loss", "loss", |record| record.train_loss).figure())
+                (chart(metric_name(&comparison.lines[0].metric), english!("share"), |record| record.metric).figure())
+                (chart(&message!("Validation loss"), english!("loss"), |record| record.val_loss).figure())
+                (chart(&message!("Training loss"), english!("loss"), |record| record.train_loss).figure())
             }
         }
     }
@@ -149,11 +146,11 @@ fn curves(comparison: &Comparison) -> Markup {
 fn differences(comparison: &Comparison) -> Markup {
     html! {
         section #differences {
-            h2 { "Options that differ from the first run's" }
+            h2 { (message!("Options that differ from the first run's")) }
             @for line in comparison.lines.iter().skip(1) {
                 details open {
                     summary { (shown(&line.run)) }
-                    @if line.differences.is_empty() { p.note { "None." } } @else {
+                    @if line.differences.is_empty() { p.note { (message!("None.")) } } @else {
                         ul { @for difference in &line.differences { li { (difference) } } }
                     }
                 }

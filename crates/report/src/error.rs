@@ -1,12 +1,13 @@
 use std::path::PathBuf;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Error of drawing a picture.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It could not be written.
-    #[error("could not write {}: {problem}", shown(path))]
+    #[error("{}", message!("could not write {}: {problem}", shown(path)))]
     Write {
         /// The file.
         path: PathBuf,
@@ -14,11 +15,7 @@ pub enum Error {
         problem: String,
     },
     /// Its folder is missing.
-    #[error(
-        "could not write {}: there is no folder {}",
-        shown(path),
-        shown(folder)
-    )]
+    #[error("{}", message!("could not write {}: there is no folder {}", shown(path), shown(folder)))]
     NoFolder {
         /// The file.
         path: PathBuf,
@@ -27,8 +24,12 @@ pub enum Error {
     },
     /// Another file is in its place.
     #[error(
-        "{} exists, and warmstart did not write it as a picture or page of this kind: name another file, or remove it",
-        shown(path)
+        "{}",
+        message!(
+            "{} exists, and warmstart did not write it as a picture or page of this kind: name another file, or remove \
+             it",
+            shown(path)
+        )
     )]
     Occupied {
         /// The file.

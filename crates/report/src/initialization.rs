@@ -5,6 +5,7 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use warmstart_files::one_line;
+use warmstart_language::message;
 use warmstart_workflows::init_check::{Check, Layer};
 
 use crate::Error;
@@ -27,14 +28,14 @@ pub fn draw_initializations(path: &Path, model: &str, checks: &[Check]) -> Resul
         let backward = |layer: &Layer| layer.gradient_deviation;
         panel(
             &upper,
-            &format!("{model}, forward: standard deviation of each layer's output"),
+            &message!("{model}, forward: standard deviation of each layer's output"),
             checks,
             forward,
             SeriesLabelPosition::LowerLeft,
         )?;
         panel(
             &lower,
-            &format!(
+            &message!(
                 "{model}, backward: standard deviation of the gradient w.r.t. each layer's output"
             ),
             checks,
@@ -74,8 +75,8 @@ fn panel<'a>(
         .build_cartesian_2d(1..depth, least.log10()..most.log10())?;
     chart
         .configure_mesh()
-        .x_desc("layer (input to output)")
-        .y_desc("standard deviation")
+        .x_desc(message!("layer (input to output)"))
+        .y_desc(message!("standard deviation"))
         .x_labels(16)
         .y_labels(12)
         .y_label_formatter(&|exponent| power(*exponent))

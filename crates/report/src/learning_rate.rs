@@ -5,6 +5,7 @@ use std::path::Path;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 use warmstart_files::one_line;
+use warmstart_language::message;
 use warmstart_workflows::lr_find::{STILL, Sweep};
 
 use crate::Error;
@@ -40,16 +41,13 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
     let most = losses().take(STILL).fold(0.0, f64::max) * 1.5;
     let [left, right] = [0, sweep.curve.len().saturating_sub(1)]
         .map(|index| sweep.curve.get(index).map_or(0.0, |point| point.lr.log10()));
+    let phase = one_line(&sweep.phase);
     let title = match sweep.suggestion {
-        Some(lr) => format!(
-            "{}: {lr:.1e} suggested, the recipe has {:.1e}",
-            one_line(&sweep.phase),
-            sweep.recipe_lr
+        Some(lr) => message!(
+            "{phase}: {lr:.1e} suggested, the recipe has {recipe_lr:.1e}",
+            recipe_lr = sweep.recipe_lr
         ),
-        None => format!(
-            "{}: the loss neither falls nor rises",
-            one_line(&sweep.phase)
-        ),
+        None => message!("{phase}: the loss neither falls nor rises"),
     };
     let mut chart = ChartBuilder::on(area)
         .caption(title, ("sans-serif", 18))
@@ -62,8 +60,8 @@ fn panel<'a>(area: &DrawingArea<SVGBackend<'a>, Shift>, sweep: &Sweep) -> Drawn<
         )?;
     chart
         .configure_mesh()
-        .x_desc("learning rate")
-        .y_desc("smoothed loss")
+        .x_desc(message!("learning rate"))
+        .y_desc(message!("smoothed loss"))
         .x_label_formatter(&|exponent| power(*exponent))
         .light_line_style(WHITE)
         .draw()?;

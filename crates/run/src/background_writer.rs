@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use warmstart_language::message;
 use warmstart_recipe::Error;
 
 /// Pause before a failed write is tried again; it doubles up to the longest.
@@ -154,7 +155,7 @@ impl<C> Shared<C> {
         while let Some(mut content) = self.next(pause) {
             // A panic must not block a caller that waits for this write.
             let result = catch_unwind(AssertUnwindSafe(|| write(&mut content)))
-                .map_err(|_| "writing panicked".to_owned())
+                .map_err(|_| message!("writing panicked"))
                 .and_then(|written| written.map_err(|error| error.to_string()));
             // Before callers are notified: they may wait for the memory that it holds.
             let unwritten = result.is_err().then_some(content);
@@ -166,12 +167,14 @@ impl<C> Shared<C> {
                     pause = PAUSE;
                     state.news.extend(news);
                     if state.failure.take().is_some() {
-                        state.news.push("checkpoints can be written again".into());
+                        state
+                            .news
+                            .push(message!("checkpoints can be written again"));
                     }
                 }
                 Err(error) => {
                     match state.failure {
-                        None => state.news.push(format!(
+                        None => state.news.push(message!(
                             "{error}: the run continues and retries; until then, resuming uses the previous checkpoint"
                         )),
                         Some(_) => pause = (2 * pause).min(LONGEST_PAUSE),

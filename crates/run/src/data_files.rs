@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 use warmstart_data::{Sample, data_folder};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 use crate::atomic_file::checksum;
 use warmstart_recipe::Error;
@@ -77,19 +78,25 @@ impl DataFiles {
             .iter()
             .filter(|(file, what)| before.get(*file).is_some_and(|before| before != *what))
             .map(|((split, path), _)| named(split, path));
-        let differences = [
-            ("more", words(&more)),
-            ("fewer", words(&fewer)),
-            ("of another split", moved.iter().cloned().collect()),
-            ("of another size or label", changed.collect()),
-        ];
-        let parts: Vec<String> = differences
-            .iter()
-            .filter(|(_, files)| !files.is_empty())
-            .map(|(how, files)| some_of(how, files))
-            .collect();
+        let [more, fewer] = [words(&more), words(&fewer)];
+        let moved: Vec<String> = moved.iter().cloned().collect();
+        let changed: Vec<String> = changed.collect();
+        let mut parts = Vec::new();
+        let mut add = |files: &[String], sentence: fn(usize, String) -> String| {
+            if !files.is_empty() {
+                parts.push(sentence(files.len(), some_of(files)));
+            }
+        };
+        add(&more, |count, files| message!("{count} more: {files}"));
+        add(&fewer, |count, files| message!("{count} fewer: {files}"));
+        add(&moved, |count, files| {
+            message!("{count} of another split: {files}")
+        });
+        add(&changed, |count, files| {
+            message!("{count} of another size or label: {files}")
+        });
         if parts.is_empty() {
-            "the same files in another order".into()
+            message!("the same files in another order")
         } else {
             parts.join("; ")
         }
@@ -174,16 +181,16 @@ fn named(split: &str, path: &str) -> String {
     if path.starts_with(split) {
         path.to_owned()
     } else {
-        format!("{path} ({split})")
+        message!("{path} ({split})")
     }
 }
 
-fn some_of(how: &str, files: &[String]) -> String {
+/// The first files, and how many more there are.
+fn some_of(files: &[String]) -> String {
     let named = files[..files.len().min(NAMED)].join(", ");
-    let rest = files.len().saturating_sub(NAMED);
-    match rest {
-        0 => format!("{} {how}: {named}", files.len()),
-        _ => format!("{} {how}: {named} and {rest} others", files.len()),
+    match files.len().saturating_sub(NAMED) {
+        0 => named,
+        rest => message!("{named} and {rest} others"),
     }
 }
 

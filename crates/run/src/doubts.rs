@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use warmstart_data::data_folder;
 use warmstart_files::{read_text, text};
+use warmstart_language::message;
 use warmstart_metrics::LabelDoubt;
 use warmstart_recipe::run_files::DOUBTS;
 use warmstart_recipe::{Error, Problem};
@@ -90,9 +91,9 @@ pub fn table(doubts: &[Doubt]) -> Vec<u8> {
 /// If the run has none, or its table cannot be read.
 pub fn doubts_of(run: &Path) -> Result<Vec<Doubt>, Error> {
     let path = run.join(DOUBTS);
-    let instead = "let `warmstart data labels DIR` compute them from the images";
+    let instead = message!("let `warmstart data labels DIR` compute them from the images");
     if !path.exists() {
-        let what = format!("it has no {DOUBTS}, which a frozen phase with a ridge head writes");
+        let what = message!("it has no {DOUBTS}, which a frozen phase with a ridge head writes");
         return Err(Problem::new(what).of_file(run).fix(instead).into());
     }
     let text = read_text(&path, LARGEST_TABLE).map_err(|error| Error::io("read", &path, error))?;
@@ -101,7 +102,7 @@ pub fn doubts_of(run: &Path) -> Result<Vec<Doubt>, Error> {
     doubts.map_err(|error| {
         let problem = Problem {
             expected: COLUMNS.join(","),
-            ..Problem::new(format!(
+            ..Problem::new(message!(
                 "it is not a table of doubts, or one of an earlier version: {error}"
             ))
         };

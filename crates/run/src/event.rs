@@ -24,7 +24,7 @@ pub enum Event<'a> {
         /// Images of each class in training, validation and test, or objects where an image has several
         /// classes.
         class_counts: &'a [[usize; 3]],
-        /// `images` or `objects`: what is counted there.
+        /// `images` or `objects`, in English: what is counted there.
         counted: &'static str,
         /// Training images; in a cross-validation, the images to split into folds.
         train: usize,
@@ -87,7 +87,7 @@ pub enum Event<'a> {
         record: &'a EpochRecord,
         /// Epochs of the run.
         epochs: usize,
-        /// Name of its metric.
+        /// English name of its metric.
         metric: &'static str,
         /// True if its metric is the highest so far.
         is_highest: bool,

@@ -5,6 +5,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use warmstart_files::{read_text, shown};
+use warmstart_language::message;
 use warmstart_recipe::run_files::{
     BEST, CHECKPOINTS, DOUBTS, LOAD_REPORT, MODEL, RECIPE, RESULTS, fold_folder,
 };
@@ -56,17 +57,21 @@ impl RunFolder {
     /// # Errors
     /// A usage error with the command that resumes it, if it is a run.
     pub fn require_new(path: &Path) -> Result<(), Error> {
-        let problem = |what: &str| Problem::new(what).of_file(path);
-        let other = format!("give another {}", Key::OUT);
+        let problem = |what: String| Problem::new(what).of_file(path);
+        let other = message!("give another {}", Key::OUT);
         if path.join(RECIPE).exists() {
-            let fix = format!("continue it with `{}`, or {other}", command::resume(path));
-            return Err(problem("it is a run already").fix(fix).into());
+            let fix = message!(
+                "continue it with `{}`, or give another {}",
+                command::resume(path),
+                Key::OUT
+            );
+            return Err(problem(message!("it is a run already")).fix(fix).into());
         }
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-                return Err(problem("it is not a folder").fix(other).into());
+                return Err(problem(message!("it is not a folder")).fix(other).into());
             }
             Err(error) => return Err(Error::io("list", path, error)),
         };
@@ -75,7 +80,9 @@ impl RunFolder {
             let name = entry.file_name();
             // A process that was killed before it wrote the recipe leaves its lock and a half-written file.
             if name != LOCK && !warmstart_files::is_being_written(&name) {
-                return Err(problem("it exists and is not empty").fix(other).into());
+                return Err(problem(message!("it exists and is not empty"))
+                    .fix(other)
+                    .into());
             }
         }
         Ok(())
@@ -123,7 +130,7 @@ impl RunFolder {
         run.checkpoints.recover()?;
         let (recipe, lost) = recipe_of(path)?;
         if lost {
-            observe(Event::Note(format!(
+            observe(Event::Note(message!(
                 "{} is missing: restored from the newest checkpoint",
                 shown(&path.join(RECIPE))
             )));
@@ -327,15 +334,15 @@ pub fn plan_of(run: &Path) -> Option<Plan> {
 fn not_a_run(path: &Path) -> Error {
     let first = fold_folder(path, 1);
     if first.join(RECIPE).exists() {
-        return Problem::new("it is a cross-validation of several runs")
+        return Problem::new(message!("it is a cross-validation of several runs"))
             .of_file(path)
-            .fix(format!(
+            .fix(message!(
                 "start it again with the same arguments to continue it; one of its runs is {}",
                 shown(&first)
             ))
             .into();
     }
-    Problem::new(format!("it is not a run (it has no {RECIPE})"))
+    Problem::new(message!("it is not a run (it has no {RECIPE})"))
         .of_file(path)
         .into()
 }

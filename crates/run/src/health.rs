@@ -2,6 +2,7 @@
 //! of a sensible size, and whether units are dead. Measured in a few steps, from what a step computes anyway.
 
 use serde::{Deserialize, Serialize};
+use warmstart_language::message;
 use warmstart_recipe::Key;
 
 /// Share of the head's gradient below which a stage hardly learns.
@@ -50,7 +51,7 @@ pub struct StageHealth {
 /// A problem with the health of a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HealthProblem {
-    /// Its kind; each kind is reported once per phase.
+    /// Its kind, in English; each kind is reported once per phase.
     pub what: &'static str,
     /// A sentence that ends in what to try.
     pub sentence: String,
@@ -71,18 +72,18 @@ impl Health {
         let mut problems = Vec::new();
         let mut add = |what, sentence| problems.push(HealthProblem { what, sentence });
         if let Some((stage, times)) = least.filter(|(_, times)| *times > 1.0 / VANISHING) {
+            let size = if times.is_finite() {
+                message!("{:.0e} of the head's", 1.0 / times)
+            } else {
+                message!("nothing of the head's")
+            };
             add(
                 "vanishing",
-                format!(
-                    "gradients of {} are {} of the head's: vanishing, so lower layers hardly learn; try a lower \
+                message!(
+                    "gradients of {} are {size}: vanishing, so lower layers hardly learn; try a lower \
                      learning rate, pretrained weights, a model with batch norm or shortcuts, or another {} \
                      (`warmstart init-check` shows what each does)",
                     stage.stage,
-                    if times.is_finite() {
-                        format!("{:.0e}", 1.0 / times)
-                    } else {
-                        "nothing".to_owned()
-                    },
                     Key::INIT
                 ),
             );
@@ -90,7 +91,7 @@ impl Health {
         if let Some((stage, times)) = most.filter(|(_, times)| *times > EXPLODING) {
             add(
                 "exploding",
-                format!(
+                message!(
                     "gradients of {} are {times:.0e} times the head's: exploding; try a lower learning rate, \
                      clip_norm = 1.0, or another {} (`warmstart init-check` shows what each does)",
                     stage.stage,
@@ -101,7 +102,7 @@ impl Health {
         if let Some((stage, share)) = update.filter(|(_, share)| *share > LARGEST_UPDATE) {
             add(
                 "updates",
-                format!(
+                message!(
                     "a step changes the weights of {} by {:.0}% of their size, and around 0.1% is usual: what was \
                      learned before is lost; try a learning rate {} times lower, or `warmstart lr-find`",
                     stage.stage,
@@ -113,7 +114,7 @@ impl Health {
         if let Some((stage, share)) = dead.filter(|(_, share)| *share > MANY_DEAD) {
             add(
                 "dead units",
-                format!(
+                message!(
                     "{:.0}% of the channels of {} give the same output for every image: dead units; try a lower \
                      learning rate, a longer warm-up or another {}",
                     share * 100.0,
@@ -125,7 +126,7 @@ impl Health {
         if let Some((stage, distance)) = drift.filter(|(_, distance)| *distance > FAR) {
             add(
                 "batch-norm drift",
-                format!(
+                message!(
                     "the batches' statistics in {} are {distance:.1} standard deviations from the running ones, \
                      so the network that is evaluated is not the one that trains; try batch_norm = \"frozen\", a \
                      larger batch or more epochs",

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use warmstart_language::message;
 use warmstart_recipe::run_files::{CHECKPOINTS, LOAD_REPORT, RECIPE};
 use warmstart_recipe::{Error, Key, Recipe, command};
 
@@ -171,11 +172,11 @@ fn status_of_stopped(
 ) -> Status {
     if has_checkpoints && state.is_none() {
         Status::Broken {
-            problem: "none of its checkpoints can be read by this version".into(),
+            problem: message!("none of its checkpoints can be read by this version"),
         }
     } else if done > epochs {
         Status::Broken {
-            problem: format!("its recipe has {epochs} epochs, and {done} are done"),
+            problem: message!("its recipe has {epochs} epochs, and {done} are done"),
         }
     } else if is_done {
         Status::Finished

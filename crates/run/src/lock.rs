@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use warmstart_files::shown;
 
+use warmstart_language::message;
 use warmstart_recipe::Error;
 
 /// Name of the lock file.
@@ -69,12 +70,13 @@ impl Lock {
             // Some network file systems have no locks: better to train without.
             Some(TryLockError::Error(_)) => {}
             Some(TryLockError::WouldBlock) => {
-                let process = match number(&mut file) {
-                    Some(number) => format!("process {number}"),
-                    None => "another process".into(),
+                let what = match number(&mut file) {
+                    Some(number) => {
+                        message!("{} is being trained by process {number}", shown(run))
+                    }
+                    None => message!("{} is being trained by another process", shown(run)),
                 };
-                let what = format!("{} is being trained by {process}", shown(run));
-                return Err(Error::refused(what).fix("wait for it, or stop it first"));
+                return Err(Error::refused(what).fix(message!("wait for it, or stop it first")));
             }
         }
         let number = std::process::id().to_string();

@@ -8,11 +8,11 @@ use warmstart_recipe::Train;
 pub struct Plan {
     /// Memory budget, in MB (10⁶ bytes); `null` where it is unknown.
     pub budget_mb: Option<f64>,
-    /// The limit that determines it, in words.
+    /// The limit that determines it, in words of the planner's language.
     pub budget_set_by: String,
     /// The phases in order.
     pub phases: Vec<PhasePlan>,
-    /// Notes for the user.
+    /// Notes for the user, in the planner's language.
     pub notes: Vec<String>,
 }
 

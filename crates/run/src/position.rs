@@ -1,6 +1,7 @@
 //! The position of a run in its recipe. It follows from the finished epochs: a phase ends after its
 //! epochs, or earlier if it is out of patience.
 
+use warmstart_language::message;
 use warmstart_recipe::{Error, Key, Phase, Position, Problem, Recipe, THAW_WARMUP};
 
 use crate::record::EpochRecord;
@@ -96,10 +97,12 @@ pub fn with_epochs(
     let next = next(&recipe, history);
     let last = recipe.phases.len() - 1;
     if recipe.phases[last].is_solved() {
-        let what = "the last phase solves for a head, which more epochs do not change";
+        let what = message!("the last phase solves for a head, which more epochs do not change");
         return Err(Problem::new(what)
             .of_key(Key::EPOCHS)
-            .fix("to train the backbone as well, start a run with this one as its weights")
+            .fix(message!(
+                "to train the backbone as well, start a run with this one as its weights"
+            ))
             .into());
     }
     let left = |phases: &[Phase]| phases.iter().map(|phase| phase.epochs).sum::<usize>();
@@ -108,11 +111,11 @@ pub fn with_epochs(
         None => done,
     };
     if epochs <= done.max(before_last) {
-        let what = format!(
+        let what = message!(
             "{} {epochs}: {done} of {total} epochs are done and the last phase begins after epoch {before_last}",
             Key::EPOCHS
         );
-        let fix = format!("ask for more than {}", done.max(before_last));
+        let fix = message!("ask for more than {}", done.max(before_last));
         return Err(Problem::new(what).of_key(Key::EPOCHS).fix(fix).into());
     }
     let mut phase = recipe.phases[last].clone();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize};
+use warmstart_language::message;
 use warmstart_metrics::{CONFIDENCE, Interval};
 
 use crate::health::Health;
@@ -100,7 +101,7 @@ pub struct EpochFigure {
     pub epoch: usize,
     /// Name of its phase.
     pub phase: String,
-    /// Name of the metric.
+    /// English name of the metric.
     pub metric: String,
     /// The metric, a fraction of one.
     pub value: f64,
@@ -129,11 +130,11 @@ pub enum ModelKind {
 
 impl fmt::Display for EpochFigure {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{:.4}", self.value)?;
-        if let Some(interval) = self.interval {
-            write!(f, " ({interval})")?;
-        }
-        write!(f, " at epoch {}", self.epoch)
+        let Self { epoch, value, .. } = self;
+        f.write_str(&match self.interval {
+            Some(interval) => message!("{value:.4} ({interval}) at epoch {epoch}"),
+            None => message!("{value:.4} at epoch {epoch}"),
+        })
     }
 }
 

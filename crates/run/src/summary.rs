@@ -1,6 +1,7 @@
 //! The summary of a run: summary.json.
 
 use serde::{Deserialize, Serialize};
+use warmstart_language::message;
 use warmstart_metrics::Interval;
 
 use crate::record::EpochFigure;
@@ -77,7 +78,7 @@ impl Summary {
         let why = guard.reason_against_thaw()?;
         // At the same epoch, another head is kept.
         (self.highest.value > self.kept.value && self.highest.epoch != self.kept.epoch)
-            .then(|| format!("highest {} was not kept: {why}", self.highest))
+            .then(|| message!("highest {} was not kept: {why}", self.highest))
     }
 }
 

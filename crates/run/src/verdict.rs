@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::{Key, Recipe};
 
 use crate::record::{EpochFigure, EpochRecord, ModelKind};
@@ -11,9 +12,6 @@ use crate::record::{EpochFigure, EpochRecord, ModelKind};
 /// The p-value below which a thaw is kept. The highest of the thaw's epochs is compared, so a thaw that is no better is
 /// kept more often than that.
 pub const LEVEL: f64 = 0.05;
-
-/// The rule for three candidates, in words.
-const RULE: &str = "docs/small-data.md has the rule";
 
 /// The epoch with the highest metric of each of a run's two parts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,10 +105,13 @@ impl Verdict {
     /// nothing was compared.
     pub fn reason_against_thaw(&self) -> Option<String> {
         if let Some(kind) = self.kind {
-            return Some(format!("the {} is kept ({RULE})", kind.words()));
+            return Some(message!(
+                "the {} is kept (docs/small-data.md has the rule)",
+                kind.words()
+            ));
         }
         let p_value = self.p_value.filter(|_| !self.thaw_is_better())?;
-        Some(format!("{}, needs p < {}", chance(p_value), self.level))
+        Some(message!("{}, needs p < {}", chance(p_value), self.level))
     }
 
     /// The verdict in a sentence; `None` where nothing was compared.
@@ -119,41 +120,41 @@ impl Verdict {
             (self.frozen.as_ref()?, self.thawed.as_ref()?, self.p_value?);
         let chance = chance(p_value);
         if let (Some(kind), Some(mean)) = (self.kind, &self.mean) {
-            return Some(format!(
+            return Some(message!(
                 "on the same validation images: thawed {thawed}, with its head solved again; frozen {frozen}; their \
                  mean {mean}; the thaw's gain has {chance}; by their losses, the {} is kept",
                 kind.words()
             ));
         }
-        let figures = format!("thawed {thawed}, frozen {frozen}; {chance}");
+        let figures = message!("thawed {thawed}, frozen {frozen}; {chance}");
         if self.thaw_is_better() {
-            return Some(format!(
+            return Some(message!(
                 "the thaw beats the frozen model on the same validation images ({figures}): the thawed model is kept"
             ));
         }
-        let advice = if thawed.value > frozen.value {
-            format!(
-                "; more validation images could settle it; {} keeps the higher metric",
+        let frozen_is_kept = message!(
+            "the thaw does not beat the frozen model on the same validation images ({figures}, needs p < {}): the \
+             frozen model is kept",
+            self.level
+        );
+        Some(if thawed.value > frozen.value {
+            message!(
+                "{frozen_is_kept}; more validation images could settle it; {} keeps the higher metric",
                 Key::NO_GUARD
             )
         } else {
-            String::new()
-        };
-        Some(format!(
-            "the thaw does not beat the frozen model on the same validation images ({figures}, needs p < {}): the \
-             frozen model is kept{advice}",
-            self.level
-        ))
+            frozen_is_kept
+        })
     }
 }
 
 impl ModelKind {
     fn words(self) -> &'static str {
-        match self {
-            Self::Probe => "frozen model",
-            Self::Thaw => "thawed model",
-            Self::Mean => "mean of the frozen and the thawed model",
-        }
+        translated(match self {
+            Self::Probe => english!("frozen model"),
+            Self::Thaw => english!("thawed model"),
+            Self::Mean => english!("mean of the frozen and the thawed model"),
+        })
     }
 }
 

@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use warmstart_language::message;
 
 use crate::limits::{BODY_BYTES, BODY_TIME, HELD_BYTES, PICTURES};
 use crate::queue::Picture;
@@ -27,14 +28,14 @@ pub struct Refusal(pub StatusCode, pub String);
 impl Refusal {
     fn too_large() -> Self {
         let most = BODY_BYTES >> 20;
-        let what = format!("the body is larger than {most} MiB: send fewer or smaller pictures");
+        let what = message!("the body is larger than {most} MiB: send fewer or smaller pictures");
         Self(StatusCode::PAYLOAD_TOO_LARGE, what)
     }
 
     /// The server has no room now.
     pub fn full() -> Self {
-        let what = "too many pictures are waiting: try again in a second";
-        Self(StatusCode::SERVICE_UNAVAILABLE, what.into())
+        let what = message!("too many pictures are waiting: try again in a second");
+        Self(StatusCode::SERVICE_UNAVAILABLE, what)
     }
 
     fn bad(what: impl Into<String>) -> Self {
@@ -66,7 +67,7 @@ pub async fn pictures(request: Request, memory: &Arc<Semaphore>) -> Result<Sent,
     let read = timeout(BODY_TIME, whole(&parts.headers, body, memory));
     let (bytes, held) = read.await.map_err(|_| {
         let time = BODY_TIME.as_secs();
-        let what = format!("the body took longer than {time} seconds");
+        let what = message!("the body took longer than {time} seconds");
         Refusal(StatusCode::REQUEST_TIMEOUT, what)
     })??;
     let is_form = is_form(&parts.headers);
@@ -77,9 +78,9 @@ pub async fn pictures(request: Request, memory: &Arc<Semaphore>) -> Result<Sent,
         vec![Picture { file, bytes }]
     };
     if pictures.iter().all(|picture| picture.bytes.is_empty()) {
-        return Err(Refusal::bad(
-            "there is no picture in the body: send the bytes of one, or a form with files",
-        ));
+        return Err(Refusal::bad(message!(
+            "there is no picture in the body: send the bytes of one, or a form with files"
+        )));
     }
     Ok(Sent {
         pictures,
@@ -115,7 +116,7 @@ async fn whole(
     let mut bytes = BytesMut::new();
     let mut refused = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| Refusal::bad(format!("the body broke off: {error}")))?;
+        let frame = frame.map_err(|error| Refusal::bad(message!("the body broke off: {error}")))?;
         let (Ok(data), None) = (frame.into_data(), &refused) else {
             // The rest is read and dropped: a client that is still sending would not read the refusal.
             continue;
@@ -160,7 +161,7 @@ async fn of_form(mut request: Request) -> Result<Vec<Picture>, Refusal> {
     {
         if pictures.len() == PICTURES {
             let what =
-                format!("a request may have {PICTURES} pictures: send the others in another");
+                message!("a request may have {PICTURES} pictures: send the others in another");
             return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, what));
         }
         let name = field.file_name().or(field.name()).unwrap_or(UNNAMED);

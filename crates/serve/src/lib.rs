@@ -23,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 
 use serde_json::json;
+use warmstart_language::message;
 use warmstart_tasks::kinds::Trained;
 
 use queue::Queue;
@@ -66,7 +67,9 @@ pub fn serve(
             .spawn_scoped(scope, move || connections::run(listener, routes, &stop))?;
         // Ends after that thread, because then nothing is put into the queue any more.
         network::run(model, &ready);
-        http.join()
-            .unwrap_or_else(|_| Err(io::Error::other("the thread that speaks HTTP panicked")))
+        http.join().unwrap_or_else(|_| {
+            let what = message!("the thread that speaks HTTP panicked");
+            Err(io::Error::other(what))
+        })
     })
 }

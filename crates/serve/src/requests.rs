@@ -10,15 +10,17 @@ use axum::http::header::{
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use warmstart_language::{english, message, translated};
 
 use crate::body::{Refusal, Sent, memory, pictures};
 use crate::limits::ANSWER_TIME;
 use crate::queue::Queue;
 
-/// The page to try the model; everything it needs is in it.
+/// The page to try the model, with places for its language and its words; everything else it needs is in it.
 const PAGE: &str = include_str!("page.html");
 /// What that page may do: nothing from elsewhere, and requests to this server alone.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
@@ -29,6 +31,7 @@ pub struct Service {
     queue: Queue,
     memory: Arc<Semaphore>,
     about: Value,
+    page: Bytes,
 }
 
 impl Service {
@@ -38,6 +41,7 @@ impl Service {
             queue,
             memory: memory(),
             about,
+            page: page_in_words().into(),
         }
     }
 }
@@ -45,11 +49,11 @@ impl Service {
 /// The routes of a service.
 pub fn routes(service: Service) -> Router {
     let nothing = || async {
-        let what = "there are GET /, GET /healthz and POST /predict".to_owned();
+        let what = message!("there are GET /, GET /healthz and POST /predict");
         Refusal(StatusCode::NOT_FOUND, what)
     };
     let method = || async {
-        let what = "GET / and GET /healthz are read, POST /predict is sent to".to_owned();
+        let what = message!("GET / and GET /healthz are read, POST /predict is sent to");
         Refusal(StatusCode::METHOD_NOT_ALLOWED, what)
     };
     Router::new()
@@ -61,14 +65,32 @@ pub fn routes(service: Service) -> Router {
         .with_state(Arc::new(service))
 }
 
-async fn page() -> impl IntoResponse {
+/// The page in the user's language.
+fn page_in_words() -> String {
+    let words = json!({
+        "choose": message!("Choose images"),
+        "orDrop": message!("or drop or paste them here"),
+        "about": message!("{count} classes: {names}", count = "{count}", names = "{names}"),
+        "waiting": message!("computing …"),
+        "nothing": message!("nothing found"),
+        "failed": message!("the server does not answer"),
+    });
+    // The language's name in HTML.
+    let language = translated(english!("en"));
+    // No word can end the script.
+    let words = words.to_string().replace('<', "\\u003c");
+    PAGE.replace("{LANGUAGE}", language)
+        .replace("{WORDS}", &words)
+}
+
+async fn page(State(service): State<Arc<Service>>) -> impl IntoResponse {
     let headers = [
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (CONTENT_SECURITY_POLICY, PAGE_POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (CACHE_CONTROL, "no-cache"),
     ];
-    (headers, PAGE)
+    (headers, service.page.clone())
 }
 
 async fn about(State(service): State<Arc<Service>>) -> Json<Value> {
@@ -89,7 +111,7 @@ async fn predict(
         let mut answers = Vec::new();
         for answer in awaited {
             answers.push(answer.await.map_err(|_| {
-                let what = "the model failed on this picture: report this as a bug".to_owned();
+                let what = message!("the model failed on this picture: report this as a bug");
                 Refusal(StatusCode::INTERNAL_SERVER_ERROR, what)
             })?);
         }
@@ -97,7 +119,7 @@ async fn predict(
     };
     let answers = timeout(ANSWER_TIME, all).await.map_err(|_| {
         let time = ANSWER_TIME.as_secs();
-        let what = format!("the answer took longer than {time} seconds: try again later");
+        let what = message!("the answer took longer than {time} seconds: try again later");
         Refusal(StatusCode::SERVICE_UNAVAILABLE, what)
     })??;
     drop(held);
@@ -134,7 +156,6 @@ mod tests {
     use std::time::Duration;
 
     use axum::body::Body;
-    use bytes::Bytes;
     use crossbeam_channel::Receiver;
     use http_body_util::BodyExt as _;
     use hyper::body::Frame;

@@ -1,5 +1,6 @@
 //! The tensors and names that a weight file is compared with.
 
+use warmstart_language::{english, message, translated};
 use warmstart_models::detector::STRIDES;
 use warmstart_models::{Architecture, full_name};
 use warmstart_nn::ParameterInfo;
@@ -81,18 +82,18 @@ pub fn record_line(architecture: &Architecture) -> String {
     let pretrained = &record.pretrained;
     let numerics = &record.numerics;
     let padding = if numerics.same_padding {
-        "padding as in TensorFlow"
+        translated(english!("padding as in TensorFlow"))
     } else {
-        "symmetric padding"
+        translated(english!("symmetric padding"))
     };
     let three = |values: [f32; 3]| values.map(|value| format!("{value:.3}")).join(" ");
     let size = pretrained.image_size;
     let size = if architecture.is_detector {
-        format!("letterboxed into {size} pixels")
+        message!("letterboxed into {size} pixels")
     } else {
-        format!("{size} of {} pixels", pretrained.resized(size))
+        message!("{size} of {} pixels", pretrained.resized(size))
     };
-    format!(
+    message!(
         "assumed: {}, {size} {}, mean {}, deviation {}, epsilon {:e}, {padding}",
         record.name,
         pretrained.interpolation,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 use warmstart_data::{DataError, Preprocessing, RgbImage};
+use warmstart_language::message;
 use warmstart_metrics::top_k;
 use warmstart_models::by_name;
 use warmstart_recipe::{Error, TaskKind};
@@ -49,7 +50,7 @@ impl Trained {
         let Preprocessing { crop, fit, .. } = info.preprocessing;
         let network = by_name(&info.model);
         let constants = network.as_ref().map_or("", |network| &network.record.name);
-        format!(
+        message!(
             "model: {} with the constants of {constants}, {} classes, {crop} × {crop} pixels ({fit})",
             info.model,
             info.classes.len()

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use warmstart_data::Preprocessing;
+use warmstart_language::message;
 use warmstart_models::{Architecture, full_name};
 use warmstart_nn::burn::tensor::Device;
 use warmstart_nn::{ParameterInfo, Parameters};
@@ -59,25 +60,27 @@ impl ModelInfo {
     /// Difference between a checkpoint's metadata and these, in words; `None` if they are the same.
     pub fn difference(&self, found: Option<&Self>) -> Option<String> {
         let Some(found) = found else {
-            return Some("it has no metadata".into());
+            return Some(message!("it has no metadata"));
         };
         if found.model != self.model {
-            return Some(format!(
+            return Some(message!(
                 "it is a {}, the recipe asks for {}",
-                found.model, self.model
+                found.model,
+                self.model
             ));
         }
         if found.classes != self.classes {
-            return Some(format!(
+            return Some(message!(
                 "its classes are {}, the data's are {}",
                 found.classes.join(", "),
                 self.classes.join(", ")
             ));
         }
         if found.preprocessing.crop != self.preprocessing.crop {
-            return Some(format!(
+            return Some(message!(
                 "its images are {0} x {0}, the recipe's {1} x {1}",
-                found.preprocessing.crop, self.preprocessing.crop
+                found.preprocessing.crop,
+                self.preprocessing.crop
             ));
         }
         // A checkpoint has the confidence of its own epoch.
@@ -85,7 +88,8 @@ impl ModelInfo {
             confidence: None,
             ..info.clone()
         };
-        (rest(found) != rest(self)).then(|| "its task or preprocessing is not the recipe's".into())
+        (rest(found) != rest(self))
+            .then(|| message!("its task or preprocessing is not the recipe's"))
     }
 
     /// The metadata of a weight file, or `None` if warmstart did not write it.
@@ -99,14 +103,14 @@ impl ModelInfo {
         };
         let problem = |what: String| Error::model(&file.path, what);
         if value["format"].as_u64() > Some(FORMAT.into()) {
-            let what = "it was written by a newer version of warmstart";
-            return Err(problem(what.into()).fix("update this one"));
+            let what = message!("it was written by a newer version of warmstart");
+            return Err(problem(what).fix(message!("update this one")));
         }
         model_metadata::check(value, FORMAT)
             .map_err(|problem| Error::Model(Box::new(problem.of_file(&file.path))))?;
         serde_json::from_value(value.clone())
             .map(Some)
-            .map_err(|error| problem(format!("its warmstart metadata cannot be read ({error})")))
+            .map_err(|error| problem(message!("its warmstart metadata cannot be read ({error})")))
     }
 }
 
@@ -184,11 +188,13 @@ pub fn complete_parameters(
         let tensor = file
             .tensors
             .remove(&info.name)
-            .ok_or_else(|| problem(format!("it has no tensor {}", info.name)))?;
+            .ok_or_else(|| problem(message!("it has no tensor {}", info.name)))?;
         if tensor.shape != info.shape {
-            return Err(problem(format!(
+            return Err(problem(message!(
                 "{} is {:?}, and the model needs {:?}",
-                info.name, tensor.shape, info.shape
+                info.name,
+                tensor.shape,
+                info.shape
             )));
         }
         parameters.insert_values(&info.name, &tensor.shape, tensor.data, device);
@@ -208,13 +214,13 @@ pub fn require_sound<'a>(
     for (name, values) in tensors {
         let is_variance = name.rsplit('.').next() == Some("running_var");
         let what = if values.iter().any(|value| !value.is_finite()) {
-            "values that are not finite"
+            message!("{name} holds values that are not finite")
         } else if is_variance && values.iter().any(|value| *value < 0.0) {
-            "negative variances"
+            message!("{name} holds negative variances")
         } else {
             continue;
         };
-        return Err(Error::model(path, format!("{name} holds {what}")).fix("take another copy"));
+        return Err(Error::model(path, what).fix(message!("take another copy")));
     }
     Ok(())
 }

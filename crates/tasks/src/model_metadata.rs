@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use serde_json::Value;
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::{
     IMAGE_SIZES, Problem, TaskDefaults, TaskKind, UserValue, is_detector, model_names,
 };
@@ -27,11 +28,15 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), Box<Problem>> {
     let is_known = |name| warmstart_models::by_name(name).is_some();
     if !model.as_str().is_some_and(is_known) {
         let known: Vec<_> = model_names().collect();
-        return Err(wrong("model", &model.to_string(), &known.join(" or ")));
+        return Err(wrong(
+            "model",
+            &model.to_string(),
+            &known.join(translated(english!(" or "))),
+        ));
     }
     let detector = model.as_str().filter(|name| is_detector(name));
     if let (TaskKind::Classify, Some(detector)) = (task, detector) {
-        let expected = format!("\"detect\", as of {detector}");
+        let expected = message!("\"detect\", as of {detector}");
         return Err(wrong("task", &metadata["task"].to_string(), &expected));
     }
     let preprocessing = &metadata["preprocessing"];
@@ -44,12 +49,12 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), Box<Problem>> {
         ..
     } = *task.defaults();
     if !crop.is_multiple_of(image_size_step as u64) {
-        let expected = format!("a multiple of {image_size_step}, as of every model for this task");
+        let expected = message!("a multiple of {image_size_step}, as of every model for this task");
         return Err(wrong("preprocessing.crop", &crop.to_string(), &expected));
     }
     let found = &preprocessing["fit"];
     if has_one_fit && *found != fit.to_string() {
-        let expected = format!("\"{fit}\", as of every model for this task");
+        let expected = message!("\"{fit}\", as of every model for this task");
         return Err(wrong("preprocessing.fit", &found.to_string(), &expected));
     }
     whole(
@@ -73,7 +78,13 @@ fn words() -> Vec<&'static str> {
 fn one_of<'a>(table: &'a Value, key: &str, known: &[&str]) -> Result<&'a str, Box<Problem>> {
     let found = &table[key];
     let text = found.as_str().filter(|found| known.contains(found));
-    text.ok_or_else(|| wrong(key, &found.to_string(), &known.join(" or ")))
+    text.ok_or_else(|| {
+        wrong(
+            key,
+            &found.to_string(),
+            &known.join(translated(english!(" or "))),
+        )
+    })
 }
 
 /// The value of a key, whose last part is its name in the table.
@@ -90,7 +101,7 @@ fn whole(table: &Value, key: &str, (least, most): (u64, u64)) -> Result<u64, Box
             let expected = if least == most {
                 least.to_string()
             } else {
-                format!("a whole number from {least} to {most}")
+                message!("a whole number from {least} to {most}")
             };
             wrong(key, &found.to_string(), &expected)
         })
@@ -104,7 +115,7 @@ fn colours(table: &Value, key: &str, (least, most): (f64, f64)) -> Result<(), Bo
     if found.as_array().is_some_and(are_colours) {
         return Ok(());
     }
-    let expected = format!("three numbers from {least} to {most}");
+    let expected = message!("three numbers from {least} to {most}");
     Err(wrong(key, &found.to_string(), &expected))
 }
 
@@ -117,25 +128,33 @@ fn confidence(found: &Value) -> Result<(), Box<Problem>> {
     Err(wrong(
         "confidence",
         &found.to_string(),
-        "a number from 0 to 1",
+        &message!("a number from 0 to 1"),
     ))
 }
 
 fn class_names(classes: &Value) -> Result<(), Box<Problem>> {
     const KEY: &str = "classes";
     let Some(classes) = classes.as_array().filter(|classes| !classes.is_empty()) else {
-        return Err(wrong(KEY, &classes.to_string(), "a list of names"));
+        return Err(wrong(
+            KEY,
+            &classes.to_string(),
+            &message!("a list of names"),
+        ));
     };
     let mut names = HashSet::new();
     for class in classes {
         let Some(name) = class.as_str().filter(|name| !name.is_empty()) else {
-            return Err(wrong(KEY, &class.to_string(), "names of classes"));
+            return Err(wrong(
+                KEY,
+                &class.to_string(),
+                &message!("names of classes"),
+            ));
         };
         if !names.insert(name) {
             return Err(wrong(
                 KEY,
-                &format!("\"{name}\" twice"),
-                "a name of its own for each",
+                &message!("\"{name}\" twice"),
+                &message!("a name of its own for each"),
             ));
         }
     }
@@ -149,11 +168,11 @@ fn wrong(key: &str, found: &str, expected: &str) -> Box<Problem> {
     if shown.len() < found.len() {
         shown.push('…');
     }
-    let what = format!("its metadata has {key} = {shown}; expected {expected}");
+    let what = message!("its metadata has {key} = {shown}; expected {expected}");
     Box::new(Problem {
         found: shown,
         expected: expected.to_owned(),
-        ..Problem::new(what).fix("take another copy of the file, or train it again")
+        ..Problem::new(what).fix(message!("take another copy of the file, or train it again"))
     })
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use warmstart_data::{DataError, Loader, batches};
+use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::layers::{Layer, fold};
@@ -80,11 +81,11 @@ pub(crate) fn require_sound_file(file: &WeightFile) -> Result<(), Error> {
 /// The error of an evaluation without any image; `unreadable` has the reason for each.
 pub(crate) fn none_readable(unreadable: &[String]) -> Error {
     Error::usage(match unreadable.first() {
-        Some(first) => format!(
+        Some(first) => message!(
             "none of the {} images can be read; the first: {first}",
             unreadable.len()
         ),
-        None => "there is no image to measure".to_owned(),
+        None => message!("there is no image to measure"),
     })
 }
 

@@ -4,6 +4,7 @@ mod named_classes;
 
 use std::path::{Path, PathBuf};
 
+use warmstart_language::message;
 use warmstart_models::coco::COCO_CLASSES;
 use warmstart_models::{Architecture, by_name, detector_names};
 use warmstart_recipe::near_miss::{any_of, meant};
@@ -37,8 +38,8 @@ pub fn read_model(model: &Path) -> Result<(WeightFile, ModelInfo), Error> {
     };
     let Some(detector) = detector else {
         let known: Vec<_> = detector_names().collect();
-        let what = "it carries no class names and preprocessing";
-        let fix = format!(
+        let what = message!("it carries no class names and preprocessing");
+        let fix = message!(
             "give a model that warmstart trained (best.safetensors) or a published detector ({}), or train one from \
              these weights",
             known.join(", ")
@@ -56,8 +57,8 @@ fn model_path(model: &Path) -> Result<PathBuf, Error> {
     if likely.is_empty() {
         return resolve_path(model);
     }
-    let what = "there is neither such a file nor a published detector of that name";
-    Err(Error::model(model, what).fix(format!("did you mean {}?", any_of(&likely))))
+    let what = message!("there is neither such a file nor a published detector of that name");
+    Err(Error::model(model, what).fix(message!("did you mean {}?", any_of(&likely))))
 }
 
 /// The published detector that a file's tensors are of; `None` if they are of none.
@@ -200,13 +201,15 @@ fn require_whole(plan: &LoadPlan, detector: &Architecture) -> Result<(), Error> 
         return Ok(());
     };
     let all = plan.backbone.expected_tensors + plan.head.expected_tensors;
-    let what = format!(
+    let what = message!(
         "{} of the {all} tensors of {} are missing or have another shape, such as {first}",
         lacking.len(),
         detector.name
     );
-    let fix = "give the file of a whole detector, or train one from these weights (warmstart weights inspect shows \
-               what is there)";
+    let fix = message!(
+        "give the file of a whole detector, or train one from these weights (warmstart weights inspect shows what is \
+         there)"
+    );
     Err(Error::model(&plan.file, what).fix(fix))
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use warmstart_data::{Dataset, Sample, balanced_order, epoch_order};
+use warmstart_language::message;
 use warmstart_recipe::folds::FoldImages;
 use warmstart_recipe::{Balance, Error, Key, Phase, Problem, Recipe, TrainingImages};
 
@@ -223,14 +224,14 @@ fn require_several(counts: &[usize], classes: &[String], folds: usize) -> Result
     let Some(class) = counts.iter().position(|images| *images == 1) else {
         return Ok(());
     };
-    let what = format!(
+    let what = message!(
         "{} {folds}: class \"{}\" has one image, and the run that validates on it could not learn the class",
         Key::FOLDS,
         classes[class]
     );
     Err(Problem::new(what)
         .of_key(Key::FOLDS)
-        .fix("add images, or remove the class")
+        .fix(message!("add images, or remove the class"))
         .into())
 }
 
@@ -241,13 +242,13 @@ fn require_labelled(classes: &[Vec<usize>], folds: usize) -> Result<(), Error> {
     if labelled >= folds {
         return Ok(());
     }
-    let what = format!(
+    let what = message!(
         "{} {folds}: only {labelled} of {} images are labelled, and each fold needs one",
         Key::FOLDS,
         classes.len()
     );
     Err(Problem::new(what)
         .of_key(Key::FOLDS)
-        .fix("give fewer folds, or label more images")
+        .fix(message!("give fewer folds, or label more images"))
         .into())
 }

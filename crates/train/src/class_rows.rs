@@ -1,5 +1,6 @@
 //! The classes of a detector's file and those of the data: the rows of the class predictors that the two share.
 
+use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_tasks::class_names::{are_same, own_places_in};
 use warmstart_tasks::model_file::ModelInfo;
@@ -42,7 +43,7 @@ impl ClassRows {
     /// Of the file's classes, `count` in number, and the data's.
     fn of_named(named: NamedClasses, count: usize, classes: &[String]) -> Self {
         let NamedClasses { names, note } = named;
-        let said = |note: &str| format!("head: {note}\n");
+        let said = |note: &str| message!("head: {note}\n");
         match (names, note) {
             (Some(names), note) => {
                 let Self { rows, note: own } = Self::between(&names, classes);
@@ -54,7 +55,7 @@ impl ClassRows {
             }
             (None, Some(note)) if count == classes.len() => Self {
                 rows: None,
-                note: said(&format!(
+                note: said(&message!(
                     "{note}; its rows are taken for the data's classes in their order"
                 )),
             },
@@ -71,7 +72,7 @@ impl ClassRows {
         if are_same(names, classes) {
             return Self {
                 rows: None,
-                note: "head: same classes, kept\n".to_owned(),
+                note: message!("head: same classes, kept\n"),
             };
         }
         let from = own_places_in(names, classes);
@@ -82,21 +83,23 @@ impl ClassRows {
             .collect();
         let (all, new) = (classes.len(), classes.len() - kept.len());
         let note = if kept.is_empty() {
-            format!(
+            message!(
                 "head: none of the {all} classes is one of the file's {}: their rows are new\n",
                 names.len()
             )
         } else {
-            let new = match new {
-                0 => String::new(),
-                1 => "; 1 is new".to_owned(),
-                new => format!("; {new} are new"),
-            };
-            format!(
-                "head: {} of {all} classes are the file's ({}): their rows are kept{new}\n",
-                kept.len(),
-                listed(&kept)
-            )
+            let (names, kept) = (listed(&kept), kept.len());
+            match new {
+                0 => message!(
+                    "head: {kept} of {all} classes are the file's ({names}): their rows are kept\n"
+                ),
+                1 => message!(
+                    "head: {kept} of {all} classes are the file's ({names}): their rows are kept; 1 is new\n"
+                ),
+                new => message!(
+                    "head: {kept} of {all} classes are the file's ({names}): their rows are kept; {new} are new\n"
+                ),
+            }
         };
         let rows = Rows {
             of: names.len(),
@@ -118,7 +121,7 @@ fn listed(names: &[&str]) -> String {
         .collect();
     match names.len().saturating_sub(SHOWN) {
         0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
+        more => message!("{} and {more} more", shown.join(", ")),
     }
 }
 

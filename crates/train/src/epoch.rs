@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use warmstart_data::{Loader, batches};
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::{Error, OnNonFinite};
 use warmstart_run::epoch_progress::EpochProgress;
 use warmstart_run::event::{Event, Observer, Progress};
@@ -55,10 +56,13 @@ pub type StepHook<'a> = &'a mut dyn FnMut(StepEvent, Observer);
 /// The end of an epoch whose every image was processed in so many steps.
 fn end_of_epoch(state: &TrainingState, progress: &EpochProgress, steps: usize) -> EpochEnd {
     let (what, layer) = match state.first_non_finite() {
-        Some(name) => ("the last step of the epoch was too large", name),
+        Some(name) => (
+            translated(english!("the last step of the epoch was too large")),
+            name,
+        ),
         None if progress.images == 0 => (
-            "every step of the epoch was skipped",
-            "the layers named above",
+            translated(english!("every step of the epoch was skipped")),
+            translated(english!("the layers named above")),
         ),
         None => return EpochEnd::Complete,
     };
@@ -228,8 +232,10 @@ fn skip_step(
     state.skipped_in_a_row += 1;
     state.steps += 1;
     progress.skipped += 1;
-    format!(
+    message!(
         "step {step} of epoch {epoch} is skipped, {} in a row: {}, first in {}",
-        state.skipped_in_a_row, cause.what, cause.layer
+        state.skipped_in_a_row,
+        cause.what,
+        cause.layer
     )
 }

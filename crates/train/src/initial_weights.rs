@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::ParameterInfo;
 use warmstart_nn::Parameters;
@@ -89,7 +90,7 @@ fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
     let backbone = architecture.backbone_parameters();
     let parameters = || backbone.iter().chain(&head.parameters);
     if let Some(name) = recipe.init.0.unknown_name(parameters()) {
-        let what = format!(
+        let what = message!(
             "init.by_name: {} has no convolution or linear layer `{name}`",
             architecture.name
         );
@@ -98,7 +99,7 @@ fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
     }
     let loaded = if recipe.weights == NO_WEIGHTS {
         Loaded {
-            report: format!(
+            report: message!(
                 "no pretrained weights: all {} tensors are randomly initialized ({}, seed {})\n",
                 parameters().count(),
                 recipe.init,
@@ -124,7 +125,7 @@ fn names_of_layers<'a>(
     parameters: impl Iterator<Item = &'a ParameterInfo>,
 ) -> String {
     if !architecture.is_detector {
-        return format!(
+        return message!(
             "`warmstart init-check {} {}` lists them",
             Key::MODEL,
             architecture.name
@@ -142,10 +143,10 @@ fn names_of_layers<'a>(
         likely = layers;
         likely.dedup_by_key(|layer| layer.split('.').next());
         likely.truncate(SUGGESTED);
-        return format!("its layers have names such as {}", any_of(&likely));
+        return message!("its layers have names such as {}", any_of(&likely));
     }
     likely.truncate(SUGGESTED);
-    format!("did you mean {}?", any_of(&likely))
+    message!("did you mean {}?", any_of(&likely))
 }
 
 /// Every parameter, loaded or else initialized, and the names of those that were initialized.
@@ -226,7 +227,7 @@ fn note_of_checkpoint(weights: &Path) -> Result<Option<String>, Error> {
         Err(Error::OtherVersion(_)) => resume,
         Err(error) => return Err(error),
     };
-    Ok(Some(format!(
+    Ok(Some(message!(
         "this is a new run that starts from the weights of {}: epochs, optimizer and schedule begin \
          again from zero; to continue the run that they come from: {again}",
         shown(folder)

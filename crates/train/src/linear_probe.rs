@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use warmstart_data::{Fit, Sample, epoch_order, is_square};
+use warmstart_language::message;
 use warmstart_metrics::{McNemar, wilson};
 use warmstart_nn::Parameters;
 use warmstart_recipe::{Error, HeadLayers, NO_WEIGHTS, Recipe, Undecided};
@@ -152,17 +153,18 @@ pub fn choose_fit<T: Task>(
         judgements.push((fit, judged));
     }
     let chosen = best_fit(&judgements);
-    observe(Event::Note(format!(
-        "fit = \"{}\" chosen by a linear probe on {} training images (leave-one-out accuracy: {}){}",
-        chosen,
-        samples.len(),
-        accuracies.join(", "),
-        if all_square {
-            "; all images are square, so letterbox is the same as squash"
-        } else {
-            ""
-        }
-    )));
+    let (images, accuracies) = (samples.len(), accuracies.join(", "));
+    observe(Event::Note(if all_square {
+        message!(
+            "fit = \"{chosen}\" chosen by a linear probe on {images} training images (leave-one-out accuracy: \
+             {accuracies}); all images are square, so letterbox is the same as squash"
+        )
+    } else {
+        message!(
+            "fit = \"{chosen}\" chosen by a linear probe on {images} training images (leave-one-out accuracy: \
+             {accuracies})"
+        )
+    }));
     trainer.set_fit(chosen);
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use warmstart_language::{english, message, translated};
 use warmstart_models::Architecture;
 use warmstart_nn::ParameterInfo;
 use warmstart_recipe::{Error, Key, NECK, Recipe, TaskKind, weights_file};
@@ -100,7 +101,10 @@ pub fn load_file<T: Task>(
         None => format!("{}\n", record_line(architecture)),
     };
     let neck = if without_neck {
-        "neck: the file has none, so it begins at random; the default learning rates are those for a detector's file\n"
+        translated(english!(
+            "neck: the file has none, so it begins at random; the default learning rates are those for a detector's \
+             file\n"
+        ))
     } else {
         ""
     };
@@ -137,11 +141,12 @@ fn require_same_network(path: &Path, info: &ModelInfo, recipe: &Recipe) -> Resul
     if info.model == recipe.model {
         return Ok(());
     }
-    let what = format!(
+    let what = message!(
         "it holds a {} and the run asks for {}",
-        info.model, recipe.model
+        info.model,
+        recipe.model
     );
-    let fix = format!("give {} {}", Key::MODEL, info.model);
+    let fix = message!("give {} {}", Key::MODEL, info.model);
     Err(Error::model(path, what).fix(fix))
 }
 
@@ -152,17 +157,19 @@ fn other_network(file: &WeightFile, recipe: &Recipe, asked: &Architecture) -> Op
     if found.name == asked.name {
         return None;
     }
-    let what = format!(
+    let what = message!(
         "it is of {}, and the run asks for {}",
-        found.name, asked.name
+        found.name,
+        asked.name
     );
     let fix = if found.is_detector && recipe.task == TaskKind::Classify {
-        format!(
+        message!(
             "give weights of {}: {} is a detector",
-            asked.name, found.name
+            asked.name,
+            found.name
         )
     } else {
-        format!(
+        message!(
             "leave {} out, or give {} {}",
             Key::MODEL,
             Key::MODEL,
@@ -186,10 +193,10 @@ fn forget_other_head(
         return String::new();
     };
     if info.classes == classes {
-        return "head: same classes, kept\n".into();
+        return message!("head: same classes, kept\n");
     }
     file.tensors.retain(|name, _| !is_of_layers(layers, name));
-    format!(
+    message!(
         "head: the file's {} classes are not the data's {}: re-initialised ({} → {} classes)\n",
         info.classes.len(),
         classes.len(),
@@ -214,11 +221,11 @@ fn is_without_neck(architecture: &Architecture, loaded: &TensorMap) -> bool {
 
 /// The refusal of a file without a neck.
 fn no_neck(path: &Path, architecture: &Architecture) -> Error {
-    let what = format!(
+    let what = message!(
         "it has the backbone of {} without a neck, as a classifier's file has",
         architecture.name
     );
-    let fix = format!(
+    let fix = message!(
         "give a detector's file, such as {} {}, or train a new neck and head by {} and {} 0",
         Key::WEIGHTS,
         architecture.name,
@@ -239,11 +246,12 @@ fn require_neck<T: Task>(trainer: &Trainer<T>, loaded: &TensorMap) -> Result<(),
     let first = trainer.boundaries.iter().zip(&trainer.recipe.phases).next();
     match first {
         Some((&boundary, phase)) if !is_there && boundary > neck => {
-            let what = format!(
+            let what = message!(
                 "the file has no neck of {}, and the phase \"{}\" would freeze it as it is initialised",
-                architecture.name, phase.name
+                architecture.name,
+                phase.name
             );
-            let fix = format!(
+            let fix = message!(
                 "give {} 0, or train = \"{NECK}\" for that phase in a recipe",
                 Key::FREEZE_EPOCHS
             );

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use warmstart_language::english;
 use warmstart_recipe::{Key, Memory};
 
 /// Share of the available memory that is left to other processes, and to uses that no plan knows of.
@@ -24,7 +25,7 @@ pub fn reset_peak() {
 pub struct Budget {
     /// Size in bytes, after the margin.
     pub bytes: u64,
-    /// The limit that determines it, in words.
+    /// The limit that determines it, in English words.
     pub set_by: String,
 }
 
@@ -52,14 +53,17 @@ pub fn available() -> Option<Budget> {
     let found = [
         (
             kibibytes(&meminfo, "MemAvailable:").map(|k| k * 1024),
-            "the available memory",
+            english!("the available memory"),
         ),
         (
             group_limit(&groups, Path::new("/sys/fs/cgroup")),
-            "the limit of the control group",
+            english!("the limit of the control group"),
         ),
-        (data, "the process's data limit (ulimit -d)"),
-        (addresses, "the process's address space limit (ulimit -v)"),
+        (data, english!("the process's data limit (ulimit -d)")),
+        (
+            addresses,
+            english!("the process's address space limit (ulimit -v)"),
+        ),
     ];
     let smallest = found
         .into_iter()

@@ -1,6 +1,7 @@
 //! Opens the data set of a run, and reads each image once before training.
 
 use warmstart_data::{Checked, Dataset, Pictures, Sample, data_folder, require_readable, survey};
+use warmstart_language::message;
 use warmstart_recipe::folds::all_images;
 use warmstart_recipe::{Error, Recipe};
 use warmstart_run::event::{Event, Observer};
@@ -69,7 +70,8 @@ fn check_images<T: Task>(
     report::<T>(&data, shown, &all.unreadable, recipe, observe);
     let [train, validation, test] = checked.map(|split| split.readable);
     if holds_out && validation.is_empty() {
-        return Err(Error::usage("no validation image can be read").fix("fix or replace them"));
+        return Err(Error::usage(message!("no validation image can be read"))
+            .fix(message!("fix or replace them")));
     }
     Ok(Dataset {
         train,

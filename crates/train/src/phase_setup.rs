@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::ParameterInfo;
 use warmstart_recipe::{BatchNorm, Error, NECK, Phase, Train};
@@ -33,9 +34,11 @@ pub fn boundary(architecture: &Architecture, train: &Train) -> Result<usize, Err
         Train::All => Ok(0),
         Train::From(stage) => architecture.stage(stage).map_err(|error| {
             if stage == NECK {
-                let what = format!("{} has no neck of its own", architecture.name);
-                let fix = "train = \"head\" trains all that follows its stages: the classifier, or in a detector \
-                           neck and head";
+                let what = message!("{} has no neck of its own", architecture.name);
+                let fix = message!(
+                    "train = \"head\" trains all that follows its stages: the classifier, or in a detector neck and \
+                     head"
+                );
                 return Error::usage(what).fix(fix);
             }
             Error::usage(error.to_string())

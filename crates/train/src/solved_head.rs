@@ -2,6 +2,7 @@
 //! in one pass over the images as an evaluation sees them.
 
 use warmstart_data::{Loader, batches};
+use warmstart_language::message;
 use warmstart_nn::Parameters;
 use warmstart_recipe::{Balance, Error, Phase};
 use warmstart_ridge::{LeftOut, Solution, Solver};
@@ -102,8 +103,9 @@ impl<T: Task> Trainer<T> {
         let all: Vec<usize> = (0..layers.len()).collect();
         let solve = |chosen: &[usize]| {
             let mut solution = solver.solve(chosen).ok_or_else(|| {
-                Error::non_finite("a feature of the frozen backbone is not finite")
-                    .fix("take other weights: these give no finite results on the images")
+                Error::non_finite(message!("a feature of the frozen backbone is not finite")).fix(
+                    message!("take other weights: these give no finite results on the images"),
+                )
             })?;
             if phase.balance == Balance::Prior {
                 solution.shift(

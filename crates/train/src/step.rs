@@ -1,5 +1,6 @@
 //! One training step: trained part → loss → gradients → parameters.
 
+use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::{
@@ -59,7 +60,7 @@ impl<T: Task> Step<'_, T> {
         let squares = whole.gradients.sum_of_squares();
         if !squares.is_finite() {
             return Err(NonFinite {
-                what: "the loss is finite, its gradient is not".into(),
+                what: message!("the loss is finite, its gradient is not"),
                 layer: self.first_layer_backward(&whole.gradients),
             });
         }
@@ -107,7 +108,7 @@ impl<T: Task> Step<'_, T> {
             );
             if !loss.is_finite() {
                 return Err(NonFinite {
-                    what: format!("the loss is {loss}"),
+                    what: message!("the loss is {loss}"),
                     layer: self.first_layer_forward(&state.parameters, part()),
                 });
             }
@@ -162,8 +163,8 @@ impl<T: Task> Step<'_, T> {
         let finite = |maps: &[Tensor<4>]| maps.iter().all(is_finite);
         if !finite(&features) {
             return match self.setup.boundary {
-                0 => "the image itself".into(),
-                boundary => format!("the frozen part, before {}", self.stage_or_head(boundary)),
+                0 => message!("the image itself"),
+                boundary => message!("the frozen part, before {}", self.stage_or_head(boundary)),
             };
         }
         let untracked = parameters.tracked(|_| false);
@@ -202,7 +203,7 @@ impl<T: Task> Step<'_, T> {
 
     fn stage_or_head(&self, index: usize) -> String {
         let stage = self.architecture.stages.get(index);
-        stage.map_or("the head".into(), |stage| stage.name.clone())
+        stage.map_or_else(|| message!("the head"), |stage| stage.name.clone())
     }
 
     /// The layer nearest to the loss whose gradient is not finite.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use warmstart_language::message;
 
 use crate::read::{FileTensor, Unreadable, WeightFile};
 use crate::text::{counted, cut_line, grouped, shape};
@@ -164,12 +165,13 @@ impl Difference {
     /// The difference in lines of text.
     pub fn report(&self) -> String {
         let [a, b] = [&self.a, &self.b].map(|path| warmstart_files::shown(path));
-        let mut text = format!("the same in both: {}\n", counted(self.same, "tensor"));
+        let mut text = message!("the same in both: {}", counted(self.same, "tensor"));
+        text.push('\n');
         let mut list = |title: String, lines: Vec<String>| {
             if lines.is_empty() {
                 return;
             }
-            let _ = writeln!(text, "\n{} {title}", counted(lines.len(), "tensor"));
+            let _ = writeln!(text, "\n{title}");
             for line in lines {
                 let _ = writeln!(text, "  {line}");
             }
@@ -180,21 +182,27 @@ impl Difference {
                 .map(|one| format!("{} {}", named(&one.name), shape(&one.shape)))
                 .collect()
         };
-        list(format!("only in {a}"), lone(&self.only_a));
-        list(format!("only in {b}"), lone(&self.only_b));
+        let tensors = |count: usize| counted(count, "tensor");
+        for (file, lone_ones) in [(&a, &self.only_a), (&b, &self.only_b)] {
+            let title = message!("{} only in {file}", tensors(lone_ones.len()));
+            list(title, lone(lone_ones));
+        }
         let reshaped = self.reshaped.iter().map(|one| {
             let [a, b] = [&one.a, &one.b].map(|extents| shape(extents));
-            format!("{} {a} and {b}", named(&one.name))
+            message!("{} {a} and {b}", named(&one.name))
         });
-        list("of other shapes".into(), reshaped.collect());
+        let title = message!("{} of other shapes", tensors(self.reshaped.len()));
+        list(title, reshaped.collect());
         let changed = self.changed.iter().map(Changed::line);
-        list(
-            "of other values, with the largest difference, absolute and relative".into(),
-            changed.collect(),
+        let title = message!(
+            "{} of other values, with the largest difference, absolute and relative",
+            tensors(self.changed.len())
         );
+        list(title, changed.collect());
         let unreadable = self.unreadable.iter();
-        let unreadable = unreadable.map(|(name, what)| format!("{}: {what}", named(name)));
-        list("not compared".into(), unreadable.collect());
+        let unreadable = unreadable.map(|(name, what)| message!("{}: {what}", named(name)));
+        let title = message!("{} not compared", tensors(self.unreadable.len()));
+        list(title, unreadable.collect());
         text
     }
 }
@@ -202,7 +210,7 @@ impl Difference {
 impl Changed {
     fn line(&self) -> String {
         let values: usize = self.shape.iter().product();
-        let mut line = format!(
+        let mut line = message!(
             "{} {}: {:.3e}, {:.3e}; {} of {} values",
             named(&self.name),
             shape(&self.shape),
@@ -212,7 +220,7 @@ impl Changed {
             grouped(values)
         );
         if self.not_finite > 0 {
-            let _ = write!(line, ", {} not finite", grouped(self.not_finite));
+            line.push_str(&message!(", {} not finite", grouped(self.not_finite)));
         }
         line
     }

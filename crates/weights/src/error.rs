@@ -5,29 +5,35 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 
 /// Fix for a damaged file.
-const COPY_AGAIN: &str = "download or copy it again";
+const COPY_AGAIN: &str = english!("download or copy it again");
 /// Fix for two entries of one name.
-const REMOVE_ONE: &str = "remove one of them from the file";
+const REMOVE_ONE: &str = english!("remove one of them from the file");
 /// Fix for a file that runs code.
-const USE_SAFE_FILE: &str = "use a .safetensors file, or one saved with torch.save(model.state_dict(), ...) by someone you trust";
+const USE_SAFE_FILE: &str = english!(
+    "use a .safetensors file, or one saved with torch.save(model.state_dict(), ...) by someone you trust"
+);
 
 /// Error of reading, using or writing weights.
 #[derive(Debug, Error)]
 pub enum WeightError {
     /// The operating system refused.
-    #[error("{}: cannot be {action}: {source}", shown(path))]
+    #[error(
+        "{}",
+        message!("{}: cannot be {action}: {source}", shown(path), action = translated(action))
+    )]
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried, as a participle: "read", "written".
+        /// What was tried, as a participle, from the catalogue: "read", "written".
         action: &'static str,
         /// The operating system's answer.
         source: io::Error,
     },
     /// The file is something else, such as a web page.
-    #[error("{}: {found}, not a weights file; {fix}", shown(path))]
+    #[error("{}", message!("{}: {found}, not a weights file; {fix}", shown(path)))]
     NotWeights {
         /// The file.
         path: PathBuf,
@@ -37,7 +43,7 @@ pub enum WeightError {
         fix: String,
     },
     /// A weights file in a form that is not supported.
-    #[error("{}: {found}; {fix}", shown(path))]
+    #[error("{}", message!("{}: {found}; {fix}", shown(path)))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -47,7 +53,10 @@ pub enum WeightError {
         fix: String,
     },
     /// The file contradicts itself or ends too early.
-    #[error("{}: damaged or cut short ({detail}); {COPY_AGAIN}", shown(path))]
+    #[error(
+        "{}",
+        message!("{}: damaged or cut short ({detail}); {fix}", shown(path), fix = translated(COPY_AGAIN))
+    )]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -56,9 +65,13 @@ pub enum WeightError {
     },
     /// Unpickling the file with Python would call code.
     #[error(
-        "{}: loading this pickle in Python would run {call}, which is code and not weights; nothing was run; \
-         {USE_SAFE_FILE}",
-        shown(path)
+        "{}",
+        message!(
+            "{}: loading this pickle in Python would run {call}, which is code and not weights; nothing was run; \
+             {fix}",
+            shown(path),
+            fix = translated(USE_SAFE_FILE)
+        )
     )]
     RunsCode {
         /// The file.
@@ -68,8 +81,12 @@ pub enum WeightError {
     },
     /// Two entries of a file claim one name.
     #[error(
-        "{}: {first} and {second} both stand for {name}; {REMOVE_ONE}",
-        shown(path)
+        "{}",
+        message!(
+            "{}: {first} and {second} both stand for {name}; {fix}",
+            shown(path),
+            fix = translated(REMOVE_ONE)
+        )
     )]
     NameCollision {
         /// The file.
@@ -83,7 +100,7 @@ pub enum WeightError {
     },
     /// No tensor of the model is under the wanted prefix, or a tensor that the model needs cannot be read or
     /// contradicts another one.
-    #[error("{}: {detail}", shown(path))]
+    #[error("{}", message!("{}: {detail}", shown(path)))]
     NotThere {
         /// The file.
         path: PathBuf,
@@ -91,7 +108,7 @@ pub enum WeightError {
         detail: String,
     },
     /// Too little of the backbone came from the file to be worth training on.
-    #[error("{}: {detail}", shown(path))]
+    #[error("{}", message!("{}: {detail}", shown(path)))]
     BackboneNotLoaded {
         /// The file.
         path: PathBuf,
@@ -99,7 +116,7 @@ pub enum WeightError {
         detail: String,
     },
     /// Tensors that cannot be written as they are.
-    #[error("cannot save tensor {name}: {detail}")]
+    #[error("{}", message!("cannot save tensor {name}: {detail}"))]
     NotSavable {
         /// The tensor.
         name: String,
@@ -142,9 +159,9 @@ impl WeightError {
     pub fn fix(&self) -> Option<&str> {
         match self {
             Self::NotWeights { fix, .. } | Self::Unsupported { fix, .. } => Some(fix),
-            Self::Damaged { .. } => Some(COPY_AGAIN),
-            Self::RunsCode { .. } => Some(USE_SAFE_FILE),
-            Self::NameCollision { .. } => Some(REMOVE_ONE),
+            Self::Damaged { .. } => Some(translated(COPY_AGAIN)),
+            Self::RunsCode { .. } => Some(translated(USE_SAFE_FILE)),
+            Self::NameCollision { .. } => Some(translated(REMOVE_ONE)),
             Self::Io { .. }
             | Self::NotThere { .. }
             | Self::BackboneNotLoaded { .. }

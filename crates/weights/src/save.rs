@@ -7,6 +7,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde_json::Value;
+use warmstart_language::{english, message};
 
 use crate::WeightError;
 
@@ -103,7 +104,7 @@ pub fn write<'a>(
 fn refused(path: &Path, source: io::Error) -> WeightError {
     WeightError::Io {
         path: path.into(),
-        action: "written",
+        action: english!("written"),
         source,
     }
 }
@@ -138,7 +139,7 @@ impl<'a> Contents<'a> {
         });
         let infos = infos.collect();
         let not_savable = |detail: String| WeightError::NotSavable {
-            name: "(all)".into(),
+            name: message!("(all)"),
             detail,
         };
         let index = Metadata::new(entries(metadata), infos)
@@ -192,7 +193,7 @@ fn checked<'a>(
             .iter()
             .try_fold(1_usize, |product, extent| product.checked_mul(*extent));
         if values != Some(tensor.data.len()) {
-            return Err(refuse(format!(
+            return Err(refuse(message!(
                 "its shape {:?} does not hold its {} values",
                 tensor.shape,
                 tensor.data.len()
@@ -200,10 +201,12 @@ fn checked<'a>(
         }
         // The format keeps its metadata under this name.
         if tensor.name == "__metadata__" {
-            return Err(refuse("the safetensors format reserves this name".into()));
+            return Err(refuse(message!(
+                "the safetensors format reserves this name"
+            )));
         }
         if !names.insert(tensor.name) {
-            return Err(refuse("its name occurs twice".into()));
+            return Err(refuse(message!("its name occurs twice")));
         }
         found.push(tensor);
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use warmstart_language::message;
+
 /// `2223872` as `2,223,872`.
 pub(crate) fn grouped(number: usize) -> String {
     let digits = number.to_string();
@@ -30,10 +32,10 @@ pub(crate) fn shape(shape: &[usize]) -> String {
     format!("{shape:?}")
 }
 
-/// `1 tensor`, `2 tensors`.
+/// `1 tensor`, `2,000 tensors`.
 pub(crate) fn counted(count: usize, noun: &str) -> String {
-    let ending = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{ending}", grouped(count))
+    let text = warmstart_language::counted(count, noun);
+    text.replacen(&count.to_string(), &grouped(count), 1)
 }
 
 /// Serializes a path as text, which has to be Unicode.
@@ -60,7 +62,7 @@ pub(crate) fn cut_list<S: AsRef<str>>(items: &[S], limit: usize) -> String {
     let rest = items.len().saturating_sub(limit);
     match rest {
         0 => shown.join(", "),
-        _ => format!("{} and {} more", shown.join(", "), grouped(rest)),
+        _ => message!("{} and {} more", shown.join(", "), grouped(rest)),
     }
 }
 

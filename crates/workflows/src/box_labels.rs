@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use warmstart_data::{SplitKind, data_folder};
 use warmstart_files::{shown, text};
+use warmstart_language::message;
 use warmstart_metrics::{BoxDoubt, DetectionEvaluation, DoubtOfBox, box_doubts};
 use warmstart_recipe::run_files::fold_folder;
 use warmstart_recipe::{Error, Problem, TaskKind};
@@ -166,21 +167,23 @@ impl HeldOut {
         if expected.as_slice() == classes {
             return Ok(());
         }
-        let what = format!(
+        let what = message!(
             "its classes are {}, and those of the runs before are {}",
             classes.join(", "),
             expected.join(", ")
         );
         Err(Problem::new(what)
             .of_file(run)
-            .fix("give the folder of one run, or cross-validate again")
+            .fix(message!(
+                "give the folder of one run, or cross-validate again"
+            ))
             .into())
     }
 
     /// Adds the validation images of a run.
     fn judge(&mut self, run: &Path, workers: usize, observe: Observer) -> Result<(), Error> {
         let not_of_a_detector =
-            || Error::from(Problem::new("it is not the run of a detector").of_file(run));
+            || Error::from(Problem::new(message!("it is not the run of a detector")).of_file(run));
         let Trained::Detector(detector) = Trained::load(run)? else {
             return Err(not_of_a_detector());
         };
@@ -188,7 +191,7 @@ impl HeldOut {
         self.require_same(classes, run)?;
         let data = RunData::beside(run, Some(classes.len()))?.ok_or_else(not_of_a_detector)?;
         let own = data.images::<Detection>(SplitKind::Validation, classes)?;
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "{} validation images of {} are judged",
             own.samples.len(),
             shown(run)

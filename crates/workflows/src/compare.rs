@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
+use warmstart_language::{english, message, translated};
 use warmstart_metrics::{Interval, McNemar};
 use warmstart_recipe::{Error, Problem};
 use warmstart_tasks::detect::{RESAMPLES, gain_p_value};
@@ -63,17 +64,17 @@ pub fn compare(runs: &[PathBuf], workers: usize) -> Result<Comparison, Error> {
     for (place, run) in runs.iter().enumerate() {
         let is_same = |other: &&PathBuf| other.canonicalize().ok() == run.canonicalize().ok();
         if let Some(other) = runs[..place].iter().find(is_same) {
-            let what = format!("it is the same run as {}", warmstart_files::shown(other));
+            let what = message!("it is the same run as {}", warmstart_files::shown(other));
             return Err(Problem::new(what)
                 .of_file(run)
-                .fix("give each run once")
+                .fix(message!("give each run once"))
                 .into());
         }
         let report = report(run, workers)?;
         if report.files.summary.is_none() {
-            return Err(Problem::new("no epoch of the run is finished")
+            return Err(Problem::new(message!("no epoch of the run is finished"))
                 .of_file(run)
-                .fix("let one finish, or leave the run out")
+                .fix(message!("let one finish, or leave the run out"))
                 .into());
         }
         reports.push(report);
@@ -83,15 +84,14 @@ pub fn compare(runs: &[PathBuf], workers: usize) -> Result<Comparison, Error> {
         .iter()
         .find(|other| metric(other) != metric(&reports[0]))
     {
-        let what = format!(
-            "its metric is {}, and that of {} is {}",
-            metric(other),
-            warmstart_files::shown(&runs[0]),
-            metric(&reports[0])
+        let (own, of_first) = (translated(metric(other)), translated(metric(&reports[0])));
+        let what = message!(
+            "its metric is {own}, and that of {} is {of_first}",
+            warmstart_files::shown(&runs[0])
         );
         return Err(Problem::new(what)
             .of_file(&other.files.run)
-            .fix("compare runs of one task")
+            .fix(message!("compare runs of one task"))
             .into());
     }
     reports.sort_by(|one, other| value(other).total_cmp(&value(one)));
@@ -147,14 +147,12 @@ fn why_untested(one: &RunReport, first: &RunReport) -> Option<String> {
     for report in [first, one] {
         if report.judged.is_none() {
             let run = warmstart_files::shown(&report.files.run);
-            let why = report
-                .why_not_judged
-                .as_deref()
-                .unwrap_or("it has no model");
-            return Some(format!("the answers of {run} are not known: {why}"));
+            let no_model = translated(english!("it has no model"));
+            let why = report.why_not_judged.as_deref().unwrap_or(no_model);
+            return Some(message!("the answers of {run} are not known: {why}"));
         }
     }
-    (!are_same(one, first)).then(|| "it was measured on other images than the first".to_owned())
+    (!are_same(one, first)).then(|| message!("it was measured on other images than the first"))
 }
 
 fn are_same(one: &RunReport, other: &RunReport) -> bool {

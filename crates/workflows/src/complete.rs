@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use warmstart_language::message;
 use warmstart_recipe::run_files::RECIPE;
 use warmstart_recipe::{Draft, Error, Problem, resolve};
 use warmstart_run::event::Observer;
@@ -46,7 +47,7 @@ fn require_same(run: &Path, draft: Draft, other: &str) -> Result<(), Error> {
     match undecided.differences(&asked, &recipe).first() {
         None => Ok(()),
         Some(difference) => {
-            let what = format!("it was requested with other options ({difference})");
+            let what = message!("it was requested with other options ({difference})");
             Err(Problem::new(what).of_file(run).fix(other).into())
         }
     }

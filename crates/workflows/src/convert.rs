@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
+use warmstart_language::message;
 use warmstart_models::{Architecture, LibraryNetwork, LibraryParameter, full_name, in_library};
 use warmstart_nn::ParameterInfo;
 use warmstart_recipe::run_files::resolve_path;
@@ -45,9 +46,9 @@ pub fn convert(
     prefix: Option<&str>,
 ) -> Result<Converted, Error> {
     if std::fs::symlink_metadata(out).is_ok() {
-        return Err(Problem::new("it exists already")
+        return Err(Problem::new(message!("it exists already"))
             .of_file(out)
-            .fix("remove it, or give another name")
+            .fix(message!("remove it, or give another name"))
             .into());
     }
     let path = resolve_path(path)?;
@@ -58,8 +59,9 @@ pub fn convert(
             require_ordinary(&file, &info)?;
             let network = architecture(&info.model)?;
             let mut converted = rename(&file, &network, out, naming, prefix)?;
-            let what = "class names and preprocessing are not in the new file: the library has no place for them";
-            converted.notes.push(what.into());
+            converted.notes.push(message!(
+                "class names and preprocessing are not in the new file: the library has no place for them"
+            ));
             Ok(converted)
         }
         None => {
@@ -89,21 +91,28 @@ fn copy(file: &WeightFile, info: &ModelInfo, out: &Path) -> Result<Converted, Er
 fn require_ordinary(file: &WeightFile, info: &ModelInfo) -> Result<(), Error> {
     let has = |prefix: &str| file.tensors.keys().any(|name| name.starts_with(prefix));
     let (what, fix) = if info.task == TaskKind::Detect {
-        ("a detector, whose neck and head no library has", "")
+        (
+            message!("it is a detector, whose neck and head no library has"),
+            String::new(),
+        )
     } else if has(frozen_top::PREFIX) {
         (
-            "the mean of a frozen and a thawed model, and a library has one network",
-            "train with --no-guard --head linear",
+            message!(
+                "it is the mean of a frozen and a thawed model, and a library has one network"
+            ),
+            message!("train with --no-guard --head linear"),
         )
     } else if has(multi_head::PREFIX) {
         (
-            "a network whose head reads several layers, and a library's reads the last one",
-            "train with --head linear, or --head-layers last",
+            message!(
+                "it is a network whose head reads several layers, and a library's reads the last one"
+            ),
+            message!("train with --head linear, or --head-layers last"),
         )
     } else {
         return Ok(());
     };
-    Err(Error::model(&file.path, format!("it is {what}")).fix(fix))
+    Err(Error::model(&file.path, what).fix(fix))
 }
 
 fn rename(
@@ -124,7 +133,7 @@ fn rename(
                 shape: info.shape.clone(),
             };
             if full_name(network) != network.name {
-                notes.push(format!(
+                notes.push(message!(
                     "the new names do not tell whose weights these are: give {} {} with them",
                     Key::MODEL,
                     full_name(network)
@@ -136,7 +145,7 @@ fn rename(
         Naming::Library(library) => {
             let found = in_library(network, library, &parameters);
             let found = found.ok_or_else(|| {
-                let what = format!("{library} does not have {}", network.name);
+                let what = message!("{library} does not have {}", network.name);
                 Error::model(&file.path, what)
             })?;
             notes.extend(constants(file, network, library, &found)?);
@@ -182,13 +191,14 @@ fn whole_network(
         .filter(|name| !is_classifier(network, name))
         .collect();
     if let Some(first) = lacking.first() {
-        let what = format!(
+        let what = message!(
             "{} of the tensors of {} are missing or have another shape, such as {first}",
             lacking.len(),
             network.name
         );
-        let fix =
-            "give a file of the whole network (warmstart weights inspect shows what is there)";
+        let fix = message!(
+            "give a file of the whole network (warmstart weights inspect shows what is there)"
+        );
         return Err(Error::model(&file.path, what).fix(fix));
     }
     Ok(plan)
@@ -217,16 +227,18 @@ fn parameters(network: &Architecture, plan: &LoadPlan) -> Vec<ParameterInfo> {
 fn left_out(plan: &LoadPlan) -> Vec<String> {
     let mut notes = Vec::new();
     if !plan.missing.is_empty() {
-        notes.push("the file has no classifier, and neither has the new one".to_owned());
+        notes.push(message!(
+            "the file has no classifier, and neither has the new one"
+        ));
     }
     if let Some(first) = plan.unused.first() {
-        notes.push(format!(
+        notes.push(message!(
             "left out: {} tensors that the network has no place for, such as {first}",
             plan.unused.len()
         ));
     }
     if let Some(first) = plan.spread.first() {
-        notes.push(format!(
+        notes.push(message!(
             "{} has other input channels in the file, and is converted to three",
             first.name
         ));
@@ -246,22 +258,23 @@ fn constants(
 ) -> Result<Vec<String>, Error> {
     let (own, other) = (network.record.numerics, found.record.numerics);
     if own.same_padding != other.same_padding {
-        let [own, other] = [own, other].map(|numerics| {
-            if numerics.same_padding {
-                "pads as TensorFlow does"
-            } else {
-                "pads alike on each side"
-            }
-        });
-        let what = format!(
-            "it is taken for {}, which {own}, and {library}'s {} {other}: the same weights would give other results",
-            network.record.name, network.name
-        );
+        let (record, name) = (&network.record.name, network.name);
+        let what = if own.same_padding {
+            message!(
+                "it is taken for {record}, which pads as TensorFlow does, and {library}'s {name} pads alike on each \
+                 side: the same weights would give other results"
+            )
+        } else {
+            message!(
+                "it is taken for {record}, which pads alike on each side, and {library}'s {name} pads as TensorFlow \
+                 does: the same weights would give other results"
+            )
+        };
         return Err(Error::model(&file.path, what));
     }
     let mut notes = Vec::new();
     if own.epsilon != other.epsilon {
-        notes.push(format!(
+        notes.push(message!(
             "{} has an epsilon of {:e} in its batch norms, and {}, as {library} builds it, of {:e}: set it there, for \
              the same results",
             network.record.name,
@@ -276,7 +289,7 @@ fn constants(
 /// A library's name of a network: what is before the dot of its weights' names.
 fn called(library: &str, found: &LibraryNetwork) -> String {
     let name = found.record.name.split('.').next().unwrap_or_default();
-    format!("{library}'s {name}")
+    message!("{library}'s {name}")
 }
 
 fn save(out: &Path, named: &[LibraryParameter], values: &TensorMap) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_metrics::mean_and_deviation;
 use warmstart_recipe::folds::{FOLD_COUNTS, FoldId};
 use warmstart_recipe::run_files::{RECIPE, fold_folder};
@@ -52,7 +53,7 @@ pub fn cross_validate(
     observe: Observer,
 ) -> Result<CrossValidation, Error> {
     if !FOLD_COUNTS.contains(&folds) {
-        let range = format!(
+        let range = message!(
             "a number from {} to {}",
             FOLD_COUNTS.start(),
             FOLD_COUNTS.end()
@@ -61,10 +62,12 @@ pub fn cross_validate(
     }
     let out = output_folder(out, draft.data.as_deref().unwrap_or(Path::new("")));
     if out.join(RECIPE).exists() {
-        return Err(Problem::new("it is a single run, not a cross-validation")
-            .of_file(&out)
-            .fix(format!("give another {}", Key::OUT))
-            .into());
+        return Err(
+            Problem::new(message!("it is a single run, not a cross-validation"))
+                .of_file(&out)
+                .fix(message!("give another {}", Key::OUT))
+                .into(),
+        );
     }
     settle_model(&mut draft, observe)?;
     require_fitting(&out, folds)?;
@@ -72,7 +75,7 @@ pub fn cross_validate(
     for number in 1..=folds {
         let fold_id = FoldId { number, of: folds };
         let run = fold_folder(&out, number);
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "fold {number} of {folds}: {}",
             shown(&run)
         )));
@@ -83,7 +86,7 @@ pub fn cross_validate(
         if run.join(RECIPE).exists() {
             require_fold(&run, fold_id)?;
         }
-        let other = other("give the same as before");
+        let other = message!("give the same as before, or another {}", Key::OUT);
         let summary = complete(draft, &run, &other, resources.clone(), observe)?;
         kept.push(summary.kept);
         runs.push(run);
@@ -117,14 +120,14 @@ fn judge_labels(
         Ok(judged) => judged,
         // The metrics do not depend on it.
         Err(error) => {
-            observe(Event::Note(format!("the labels are not judged: {error}")));
+            observe(Event::Note(message!("the labels are not judged: {error}")));
             return Ok(());
         }
     };
     let path = out.join(DOUBTFUL_BOXES);
     replace_file(&path, &table(&judged.doubts))?;
     let doubtful = judged.doubts.iter().filter(|one| one.doubtful).count();
-    observe(Event::Note(format!(
+    observe(Event::Note(message!(
         "{doubtful} boxes are doubtful, of {} on which the labels and the detectors of the folds disagree: {}",
         judged.doubts.len(),
         shown(&path)
@@ -160,9 +163,11 @@ fn require_same_folds<T: Task>(recipe: &Recipe, runs: &[PathBuf]) -> Result<(), 
         let [_, validation, _] = data.splits();
         let before = RunData::beside(run, None)?;
         if before.is_some_and(|before| !before.was_validated_on(&validation)) {
-            let what = "its validation images are not those of its fold now: an earlier version split the images into \
-                        other folds, or the data set has changed";
-            let fix = format!("train all folds anew, with another {}", Key::OUT);
+            let what = message!(
+                "its validation images are not those of its fold now: an earlier version split the images into other \
+                 folds, or the data set has changed"
+            );
+            let fix = message!("train all folds anew, with another {}", Key::OUT);
             return Err(Problem::new(what).of_file(run).fix(fix).into());
         }
     }
@@ -175,12 +180,11 @@ fn require_fold(run: &Path, fold_id: FoldId) -> Result<(), Error> {
     if recipe.fold == Some(fold_id) {
         return Ok(());
     }
-    let what = format!("it is not fold {} of {}", fold_id.number, fold_id.of);
-    let fix = format!("give the same {} as before", Key::FOLDS);
-    Err(Problem::new(what).of_file(run).fix(other(&fix)).into())
-}
-
-/// A fix, and the one that always helps.
-fn other(fix: &str) -> String {
-    format!("{fix}, or another {}", Key::OUT)
+    let what = message!("it is not fold {} of {}", fold_id.number, fold_id.of);
+    let fix = message!(
+        "give the same {} as before, or another {}",
+        Key::FOLDS,
+        Key::OUT
+    );
+    Err(Problem::new(what).of_file(run).fix(fix).into())
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use warmstart_language::{message, translated};
 use warmstart_models::Architecture;
 use warmstart_models::coco::COCO_CLASSES;
 use warmstart_recipe::{Error, architecture, model_names};
@@ -37,7 +38,9 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
         if network.is_detector && inspection.classes_fault.is_none() {
             // What cannot be compared whole is refused with its reason where it is loaded.
             let note = note_on_file(&file, &network, prefix).ok().flatten();
-            record.extend(note.map(|note| format!("; {note}")));
+            if let Some(note) = note {
+                record = message!("{record}; {note}");
+            }
         }
         inspection.record = Some(record);
     }
@@ -50,7 +53,8 @@ fn set_aside(file: &mut WeightFile) -> Vec<String> {
     let counted = BESIDE.iter().filter_map(|(prefix, what)| {
         let names = file.tensors.keys().filter(|name| name.starts_with(prefix));
         let count = names.count();
-        (count > 0).then(|| format!("{prefix} ({what}, {count} tensors)"))
+        let what = translated(what);
+        (count > 0).then(|| message!("{prefix} ({what}, {count} tensors)"))
     });
     let counted = counted.collect();
     file.tensors.retain(|name, _| !is_beside(name));

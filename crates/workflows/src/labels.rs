@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{DataError, Dataset, Sample, scenes};
+use warmstart_language::message;
 use warmstart_metrics::label_doubts;
 use warmstart_recipe::{Draft, Error, Problem, resolve};
 use warmstart_run::doubts::Doubt;
@@ -63,11 +64,12 @@ pub fn labels(
     let fit = trainer.recipe.fit;
     let judged = left_out(&trainer, fit, samples.clone(), &parameters, observe)?;
     let judged = judged.ok_or_else(|| {
-        Error::non_finite("a feature of the frozen backbone is not finite")
-            .fix("take other weights: these give no finite results on the images")
+        Error::non_finite(message!("a feature of the frozen backbone is not finite")).fix(message!(
+            "take other weights: these give no finite results on the images"
+        ))
     })?;
     if judged.images.len() < samples.len() {
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "{} of {} labels are judged, evenly spread; all images speak",
             judged.images.len(),
             samples.len()
@@ -90,15 +92,17 @@ fn require_classes(data: &Path) -> Result<(), Error> {
     let end = data.extension().unwrap_or_default();
     let is_weights = data.is_file() && WEIGHT_FILES.iter().any(|known| end == *known);
     let what = if is_weights {
-        "it is a file of weights, and labels are judged in a data set or by a run"
+        message!("it is a file of weights, and labels are judged in a data set or by a run")
     } else if scenes::is_detection(data) {
-        "it holds boxes, which only a detector that was trained on them judges"
+        message!("it holds boxes, which only a detector that was trained on them judges")
     } else {
         return Ok(());
     };
     Err(Problem::new(what)
         .of_file(data)
-        .fix("give the run of a detector, or a folder of class folders")
+        .fix(message!(
+            "give the run of a detector, or a folder of class folders"
+        ))
         .into())
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use warmstart_data::{Loader, batches};
+use warmstart_language::message;
 use warmstart_recipe::{Draft, Error, Recipe, Undecided, resolve};
 use warmstart_run::event::{Event, Observer, Progress};
 use warmstart_tasks::task::Task;
@@ -109,7 +110,7 @@ fn sweeps<T: Task>(
         state.begin_phase(phase);
         let current = trainer.begin_phase(number, &state.parameters, observe)?;
         if phase.is_solved() {
-            observe(Event::Note(format!(
+            observe(Event::Note(message!(
                 "{}: a head that is solved has no learning rate",
                 phase.name
             )));

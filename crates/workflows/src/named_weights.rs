@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use warmstart_data::DataError;
 use warmstart_fetch::{Check, Fetched, Places, fetch};
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_models::Record;
 use warmstart_recipe::{Draft, Error, Key, named_detector, settle_names, source_of};
 use warmstart_run::event::{Event, Observer};
@@ -24,7 +25,7 @@ pub fn settle_weights(draft: &mut Draft, observe: Observer) -> Result<bool, Erro
         return Ok(false);
     };
     if is_default {
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "neither {} nor {} is given: the default is {}",
             Key::WEIGHTS,
             Key::MODEL,
@@ -33,7 +34,7 @@ pub fn settle_weights(draft: &mut Draft, observe: Observer) -> Result<bool, Erro
     } else if let (Some(named), Some(model)) = (named, &draft.model)
         && named != *model
     {
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "{model}: the preprocessing and constants of the weights are used; {} NAME chooses others",
             Key::MODEL
         )));
@@ -85,25 +86,25 @@ fn show(record: &Record, event: warmstart_fetch::Event, observe: Observer) {
             present,
         } => {
             let size = bytes.or(record.file.bytes);
-            let size = size.map_or("of unknown size".to_owned(), megabytes);
+            let size = size.map_or(message!("of unknown size"), megabytes);
             let present = match present {
                 0 => String::new(),
-                bytes => format!(", {} of it here already", megabytes(bytes)),
+                bytes => message!(", {} of it here already", megabytes(bytes)),
             };
             let about = about(record);
-            format!(
+            message!(
                 "downloading {} ({about}), {size}{present}, from {url}",
                 record.name
             )
         }
         Fetching::Again { reason, wait } => {
-            format!(
+            message!(
                 "{reason}: trying again in {:.0} s",
                 wait.as_secs_f64().ceil()
             )
         }
-        Fetching::Waiting => format!("waiting for another process that downloads {}", record.name),
-        Fetching::Damaged(path) => format!("{} is damaged, and downloaded again", shown(path)),
+        Fetching::Waiting => message!("waiting for another process that downloads {}", record.name),
+        Fetching::Damaged(path) => message!("{} is damaged, and downloaded again", shown(path)),
         Fetching::Next { reason, .. } => reason,
     };
     observe(Event::Note(note));
@@ -112,8 +113,8 @@ fn show(record: &Record, event: warmstart_fetch::Event, observe: Observer) {
 /// Who published weights, and under which licence.
 pub fn about(record: &Record) -> String {
     match &record.license {
-        Some(license) => format!("by {}, licence {license}", record.library),
-        None => format!("by {}, which states no licence for them", record.library),
+        Some(license) => message!("by {}, licence {license}", record.library),
+        None => message!("by {}, which states no licence for them", record.library),
     }
 }
 
@@ -124,22 +125,22 @@ fn megabytes(bytes: u64) -> String {
 /// Where the file is, and what it was checked against.
 fn kept(record: &Record, fetched: &Fetched) -> String {
     let check = match &fetched.check {
-        Check::Published(hash) => format!("its SHA-256 is the published one, {hash}"),
-        Check::Stated(hash) => format!(
+        Check::Published(hash) => message!("its SHA-256 is the published one, {hash}"),
+        Check::Stated(hash) => message!(
             "its publisher states no SHA-256 beforehand; it is the one that the server states, {hash}, which is kept \
              for later uses"
         ),
-        Check::FirstUse(hash) => format!(
+        Check::FirstUse(hash) => message!(
             "neither its publisher nor the server states a SHA-256; the one found, {hash}, is kept for later uses"
         ),
-        Check::Stored(_) => "its SHA-256 is the one kept when it was downloaded".to_owned(),
-        Check::Unchecked => "not verified: no SHA-256 is known for a file of this name".to_owned(),
+        Check::Stored(_) => message!("its SHA-256 is the one kept when it was downloaded"),
+        Check::Unchecked => message!("not verified: no SHA-256 is known for a file of this name"),
     };
     let path = shown(&fetched.path);
     let name = &record.name;
     if fetched.is_new {
-        format!("downloaded {name} to {path}; {check}")
+        message!("downloaded {name} to {path}; {check}")
     } else {
-        format!("weights {name} ({}): {path}; {check}", about(record))
+        message!("weights {name} ({}): {path}; {check}", about(record))
     }
 }

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use warmstart_data::scenes;
 use warmstart_files::{one_line, shown};
+use warmstart_language::{help_translation, message, translated, translation};
 use warmstart_recipe::{
     Draft, Error, Key, NO_WEIGHTS, OptionInfo, PHASE_OPTIONS, Problem, RUN_OPTIONS, Recipe,
     TaskKind, TrainingImages, USUAL_WEIGHTS, absolute, architecture, command, settle_names,
@@ -20,6 +22,10 @@ use crate::recognise::settle_model;
 const COLUMNS: usize = 100;
 /// Most classes that a comment names.
 const NAMED_CLASSES: usize = 30;
+/// Punctuation after which no line ends.
+const OPENING: &str = "（“《";
+/// Punctuation with which no line begins.
+const CLOSING: &str = "，。：；、！？）”》";
 /// Options of the run that a new recipe sets; the others are comments.
 const OF_RUN: [&str; 4] = ["data", "model", "weights", "task"];
 /// Options of a phase that it sets.
@@ -54,10 +60,12 @@ pub struct Content {
 /// If there is a file of that name, the data cannot be opened, or there are no such weights.
 pub fn write(request: &Request, observe: Observer) -> Result<Content, Error> {
     if request.out.symlink_metadata().is_ok() {
-        return Err(Problem::new("it exists already, and is not overwritten")
-            .of_file(&request.out)
-            .fix(format!("give another {}", Key::OUT))
-            .into());
+        return Err(
+            Problem::new(message!("it exists already, and is not overwritten"))
+                .of_file(&request.out)
+                .fix(message!("give another {}", Key::OUT))
+                .into(),
+        );
     }
     let draft = draft(request, observe)?;
     let native_image_size = match &draft.model {
@@ -135,13 +143,15 @@ fn text(recipe: &Recipe, content: &Content, out: &Path) -> String {
     let phases = phases.into_iter().flatten().filter_map(Value::as_table);
     for (phase, values) in recipe.phases.iter().zip(phases) {
         text += "\n[[phase]]\n";
-        comment(&mut text, "Name, shown in reports.");
+        comment(&mut text, &message!("Name, shown in reports."));
         text += &format!("name = {}\n", Value::from(phase.name.clone()));
         if phase.is_solved() {
             comment(
                 &mut text,
-                "The head of this phase is solved in closed form, in one epoch. An option of steps, such as lr, trains \
-                 it by steps instead, in as many epochs as are given.",
+                &message!(
+                    "The head of this phase is solved in closed form, in one epoch. An option of steps, such as lr, \
+                     trains it by steps instead, in as many epochs as are given."
+                ),
             );
         }
         add_options(&mut text, PHASE_OPTIONS, values, &OF_PHASE);
@@ -152,39 +162,37 @@ fn text(recipe: &Recipe, content: &Content, out: &Path) -> String {
 /// What the recipe is for, and how to use it.
 fn head(text: &mut String, recipe: &Recipe, content: &Content, out: &Path) {
     let [train, validation, test] = content.images;
-    let test = match test {
-        0 => String::new(),
-        count => format!(", {count} test"),
+    let (data, classes) = (shown(&recipe.data), content.classes.len());
+    let images = if test == 0 {
+        message!(
+            "A recipe for {data}: {classes} classes; {train} training, {validation} validation images."
+        )
+    } else {
+        message!(
+            "A recipe for {data}: {classes} classes; {train} training, {validation} validation, {test} test images."
+        )
     };
-    comment(
-        text,
-        &format!(
-            "A recipe for {}: {} classes; {train} training, {validation} validation{test} images.",
-            shown(&recipe.data),
-            content.classes.len()
-        ),
-    );
+    comment(text, &images);
     let named = content.classes.iter().take(NAMED_CLASSES);
     let named: Vec<String> = named
         .map(|(class, count)| format!("{} {count}", one_line(class)))
         .collect();
-    let more = content.classes.len().saturating_sub(NAMED_CLASSES);
-    let more = match more {
-        0 => String::new(),
-        more => format!(", and {more} more"),
+    let named = named.join(", ");
+    let named = match content.classes.len().saturating_sub(NAMED_CLASSES) {
+        0 => named,
+        more => message!("{named}, and {more} more"),
     };
-    let counted = recipe.task.defaults().counted;
-    comment(
-        text,
-        &format!("Training {counted} by class: {}{more}.", named.join(", ")),
-    );
+    let counted = translated(recipe.task.defaults().counted);
+    comment(text, &message!("Training {counted} by class: {named}."));
     text.push_str("#\n");
     comment(text, &format!("warmstart train {}", command::word(out)));
     text.push_str("#\n");
     comment(
         text,
-        "An option behind a # has the value that it has anyway, for these data: to change it, remove the # and edit the \
-         value. Flags of the command line override what is here.",
+        &message!(
+            "An option behind a # has the value that it has anyway, for these data: to change it, remove the # and \
+             edit the value. Flags of the command line override what is here."
+        ),
     );
 }
 
@@ -192,14 +200,16 @@ fn head(text: &mut String, recipe: &Recipe, content: &Content, out: &Path) {
 fn add_options(text: &mut String, options: &[OptionInfo], values: &Table, given: &[&str]) {
     for option in options {
         text.push('\n');
-        comment(text, &format!("{}.", option.documentation.trim()));
+        let documentation = shown_words(option.documentation.trim());
+        comment(text, &message!("{documentation}."));
         let range = words_of_values(option);
         if !range.is_empty() {
-            comment(text, &format!("Values: {range}."));
+            comment(text, &message!("Values: {range}."));
         }
         let is_given = given.contains(&option.key);
         if !option.default.is_empty() && !is_given {
-            comment(text, &format!("Default: {}.", option.default));
+            let default = shown_words(option.default);
+            comment(text, &message!("Default: {default}."));
         }
         let value = match option.default.split([' ', ';']).next() {
             // Decided later, by what the option's documentation says.
@@ -218,27 +228,60 @@ fn add_options(text: &mut String, options: &[OptionInfo], values: &Table, given:
 /// The values that an option can have.
 fn words_of_values(option: &OptionInfo) -> String {
     if option.choices.is_empty() {
-        return option.range.to_owned();
+        return shown_words(option.range).to_owned();
     }
     let words = option.choices.iter().map(|choice| choice.word);
     words.collect::<Vec<_>>().join(", ")
+}
+
+/// Words of an option's declaration in the user's language, as `--help` has them.
+fn shown_words(english: &'static str) -> &'static str {
+    let words = help_translation(english).or_else(|| translation(english));
+    words.unwrap_or(english)
 }
 
 /// Adds a comment, in as many lines as it needs.
 fn comment(text: &mut String, words: &str) {
     let mut line = String::from("#");
     for word in words.split_whitespace() {
-        let columns = line.chars().count() + 1 + word.chars().count();
-        if columns > COLUMNS && line.len() > 1 {
-            *text += &line;
-            text.push('\n');
-            line = String::from("#");
+        let mut space = " ";
+        for part in parts(word) {
+            let columns = line.width() + space.width() + part.width();
+            if columns > COLUMNS && line.len() > 1 {
+                *text += &line;
+                text.push('\n');
+                line = String::from("#");
+                space = " ";
+            }
+            line += space;
+            line += part;
+            space = "";
         }
-        line.push(' ');
-        line += word;
     }
     *text += &line;
     text.push('\n');
+}
+
+/// The parts of a word between which a line may end: Chinese is written without spaces.
+fn parts(word: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut before = ' ';
+    for (at, character) in word.char_indices() {
+        let is_joint = is_wide(before) || is_wide(character);
+        if at > 0 && is_joint && !OPENING.contains(before) && !CLOSING.contains(character) {
+            parts.push(&word[start..at]);
+            start = at;
+        }
+        before = character;
+    }
+    parts.push(&word[start..]);
+    parts
+}
+
+/// Whether a character has two columns, as Chinese ones do.
+fn is_wide(character: char) -> bool {
+    character.width() == Some(2)
 }
 
 #[cfg(test)]
@@ -256,6 +299,20 @@ mod tests {
                 .all(|line| line.starts_with("# ") && line.len() <= COLUMNS)
         );
         assert_eq!(text.matches("word").count(), 40);
+    }
+
+    #[test]
+    fn chinese_is_wrapped_between_characters_and_not_before_punctuation() {
+        let mut text = String::new();
+        let words = "训练图片，每类 12 张：".repeat(20);
+        comment(&mut text, &words);
+        assert!(text.lines().count() > 2);
+        for line in text.lines() {
+            assert!(line.width() <= COLUMNS && line.width() > 8, "{line}");
+            assert!(!line.starts_with("# ，") && !line.starts_with("# ："));
+        }
+        let plain = |text: &str| text.replace(['\n', '#', ' '], "");
+        assert_eq!(plain(&text), plain(&words));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use warmstart_language::message;
 use warmstart_recipe::{Draft, Error, Recipe, Undecided, resolve};
 use warmstart_run::event::Observer;
 use warmstart_run::plan::Plan;
@@ -46,7 +47,7 @@ pub fn measure_request<E: From<Error>>(
     program: &Path,
     begin: impl FnOnce(usize) -> Result<(), E>,
 ) -> Result<PhaseCost, E> {
-    let unreadable = |error| Error::usage(format!("the request cannot be read: {error}"));
+    let unreadable = |error| Error::usage(message!("the request cannot be read: {error}"));
     let request: serde_json::Value = serde_json::from_str(request).map_err(unreadable)?;
     begin(cost_probe::threads(&request))?;
     let cost = with_task!(cost_probe::kind(&request)?, T => {

@@ -1,5 +1,6 @@
 //! The trainer of a run, on images that decide some options of a new one.
 
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::{
     Balance, Error, Key, Phase, Problem, Recipe, TrainingImages, Undecided, architecture,
 };
@@ -46,11 +47,11 @@ fn require_judge<L: Clone>(recipe: &Recipe, data: &TaskData<L>) -> Result<(), Er
     else {
         return Ok(());
     };
-    let what = format!(
+    let what = message!(
         "phase \"{}\" trains by steps, and no validation image chooses its epoch",
         phase.name
     );
-    let fix = format!(
+    let fix = message!(
         "give {} above 0, or leave out {}, so that the head alone is solved",
         Key::VAL_SPLIT,
         Key::EPOCHS
@@ -69,19 +70,19 @@ fn decide_by_images(
     let phases = recipe.phases.iter().enumerate();
     let of_phase = |(number, phase): (usize, &Phase)| {
         let how = match phase.balance {
-            Balance::Loss => "rare classes get a larger weight (\"loss\")",
-            Balance::Prior => {
+            Balance::Loss => translated(english!("rare classes get a larger weight (\"loss\")")),
+            Balance::Prior => translated(english!(
                 "a ridge head's probabilities are divided by the square root of a class's share (\"prior\")"
-            }
+            )),
             Balance::None | Balance::Sampling => return None,
         };
         undecided
             .has_open_balance(number)
-            .then(|| format!("{}: {how}", phase.name))
+            .then(|| message!("{}: {how}", phase.name))
     };
     let balanced: Vec<String> = phases.filter_map(of_phase).collect();
     if !balanced.is_empty() {
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "classes are more imbalanced in training than in validation, so they are balanced: {}; balance = \"none\" \
              does without",
             balanced.join("; ")

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use warmstart_data::{Fit, scenes};
+use warmstart_language::message;
 use warmstart_metrics::{Interval, McNemar, wilson};
 use warmstart_models::full_name;
 use warmstart_recipe::{
@@ -79,16 +80,17 @@ pub struct Ranking {
 /// If a file or the data cannot be read, or a file's architecture is unknown.
 pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Result<Ranking, Error> {
     if request.weights.is_empty() {
-        return Err(
-            Error::usage("no weights were named").fix(format!("give {} FILE …", Key::WEIGHTS))
-        );
+        return Err(Error::usage(message!("no weights were named"))
+            .fix(message!("give {} FILE …", Key::WEIGHTS)));
     }
     // Errors in the request are reported before anything is downloaded or computed.
     if scenes::is_detection(&request.data) {
-        let what = "it holds boxes, and rank compares weights for classification only";
+        let what = message!("it holds boxes, and rank compares weights for classification only");
         return Err(Problem::new(what)
             .of_file(&request.data)
-            .fix("give a folder of class folders; compare detectors by short runs")
+            .fix(message!(
+                "give a folder of class folders; compare detectors by short runs"
+            ))
             .into());
     }
     let mut asked = Vec::new();
@@ -206,10 +208,10 @@ fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
     match (weights == NO_WEIGHTS, named) {
         (true, Some(named)) => Ok(full_name(&named).to_owned()),
         (true, None) => {
-            let what = format!("{} none: the model is not known", Key::WEIGHTS);
+            let what = message!("{} none: the model is not known", Key::WEIGHTS);
             Err(Problem::new(what)
                 .of_key(Key::MODEL)
-                .fix(format!("give {} NAME beside it", Key::MODEL))
+                .fix(message!("give {} NAME beside it", Key::MODEL))
                 .into())
         }
         (false, named) => {

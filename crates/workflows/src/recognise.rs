@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use warmstart_language::message;
 use warmstart_models::{Architecture, full_name};
 use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{Draft, Error, Key, NO_WEIGHTS, Problem, architecture, require_weights};
@@ -32,8 +33,8 @@ pub fn settle_model(draft: &mut Draft, observe: Observer) -> Result<(), Error> {
     let prefix = draft.weights_prefix.as_deref();
     let model = model_of(&weights, named.as_ref(), prefix)?;
     match &draft.model {
-        None => observe(Event::Note(format!("the weights are of {model}"))),
-        Some(named) if *named != model => observe(Event::Note(format!(
+        None => observe(Event::Note(message!("the weights are of {model}"))),
+        Some(named) if *named != model => observe(Event::Note(message!(
             "the names in the weights are those of {model}: its preprocessing and constants are used; {} NAME chooses \
              others",
             Key::MODEL
@@ -81,7 +82,7 @@ pub fn model_of(
         }
         (Some(named), None) => Ok(full_name(named).to_owned()),
         (None, None) => {
-            let fix = format!(
+            let fix = message!(
                 "give {} NAME if it is one (warmstart weights inspect shows its content)",
                 Key::MODEL
             );
@@ -96,22 +97,22 @@ pub fn model_of(
 /// If they fit none.
 pub(crate) fn network_of(file: &WeightFile, prefix: Option<&str>) -> Result<Architecture, Error> {
     let Some((network, guess)) = best_guess(file, None, prefix)? else {
-        let fix = "give weights of a network that warmstart models lists";
+        let fix = message!("give weights of a network that warmstart models lists");
         return Err(matches_none(&file.path).fix(fix).into());
     };
     if network.is_detector {
-        let what = format!(
+        let what = message!(
             "it is {}, a detector, and only classifiers are written under other names",
             network.name
         );
-        let fix = "use the file as it is, with train, eval, predict or export";
+        let fix = message!("use the file as it is, with train, eval, predict or export");
         return Err(Error::model(&file.path, what).fix(fix));
     }
     convention_record(&network, guess.convention).map_or(Ok(network), architecture)
 }
 
 fn matches_none(path: &Path) -> Problem {
-    Problem::new("its tensors match no supported model").of_file(path)
+    Problem::new(message!("its tensors match no supported model")).of_file(path)
 }
 
 /// The named network, or the one that the file fits best, with how it fits.

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use warmstart_data::{Sample, Sketch, SplitKind, check, copies, data_folder};
 use warmstart_files::path_shown;
 
+use warmstart_language::message;
 use warmstart_recipe::folds::FoldImages;
 use warmstart_recipe::run_files::{BEST, RECIPE, resolve_path};
 use warmstart_recipe::{
@@ -131,7 +132,7 @@ impl RunData {
         classes: &[String],
     ) -> Result<OwnImages<T::Label>, Error> {
         let Some(files) = &self.files else {
-            let what = "it has no data-files.txt, so the run's images are unknown";
+            let what = message!("it has no data-files.txt, so the run's images are unknown");
             return Err(Problem::new(what)
                 .of_file(&self.run)
                 .fix(give_data())
@@ -139,7 +140,7 @@ impl RunData {
         };
         let wanted: Vec<Entry> = self.of_split(files, split);
         if wanted.is_empty() {
-            let what = format!("it has no images of the split `{}`", split.folder());
+            let what = message!("it has no images of the split `{}`", split.folder());
             return Err(Problem::new(what)
                 .of_file(&self.run)
                 .fix(give_data())
@@ -147,10 +148,12 @@ impl RunData {
         }
         let data = T::open(&self.recipe)?.data;
         if data.classes != classes {
-            return Err(Problem::new("it has other classes than the model now")
-                .of_file(&self.recipe.data)
-                .fix(give_data())
-                .into());
+            return Err(
+                Problem::new(message!("it has other classes than the model now"))
+                    .of_file(&self.recipe.data)
+                    .fix(give_data())
+                    .into(),
+            );
         }
         let test = data.test.unwrap_or_default();
         let mut found = HashMap::new();
@@ -171,7 +174,7 @@ impl RunData {
             }
         }
         if own.samples.is_empty() {
-            let what = format!(
+            let what = message!(
                 "it holds none of the run's {} images of the split `{}` as they were",
                 own.lost.len(),
                 split.folder()
@@ -372,7 +375,7 @@ pub(crate) fn file_of(listed: &str, folder: &Path) -> PathBuf {
 
 /// The fix of an error where a run's own images are not known.
 fn give_data() -> String {
-    format!("give {} DIR", Key::DATA)
+    message!("give {} DIR", Key::DATA)
 }
 
 fn count<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{data_folder, is_listed};
+use warmstart_language::message;
 use warmstart_recipe::{
     Draft, Error, Key, Problem, Recipe, Undecided, absolute, output_folder, resolve,
 };
@@ -37,10 +38,11 @@ pub fn train(
     let is_inside = absolute(&out).starts_with(data_folder(&recipe.data));
     // What lists do not name is no part of the data.
     if is_inside && !is_listed(&recipe.data) {
-        let what = "it lies in the data set's folder, where it would be taken for a part of it";
+        let what =
+            message!("it lies in the data set's folder, where it would be taken for a part of it");
         return Err(Problem::new(what)
             .of_file(&out)
-            .fix(format!("give another {}", Key::OUT))
+            .fix(message!("give another {}", Key::OUT))
             .into());
     }
     RunFolder::require_new(&out)?;

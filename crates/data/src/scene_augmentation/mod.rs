@@ -7,6 +7,7 @@ pub use plan::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, ScenePlan};
 
 use crate::error::{DataError, require_up_to};
 use serde::{Deserialize, Serialize};
+use warmstart_language::{english, translated};
 
 /// The largest `scale` accepted.
 const MAX_SCALE: f64 = 10.0;
@@ -59,17 +60,22 @@ impl SceneAugmentation {
         if !(smallest > 0.0 && smallest <= largest && largest <= MAX_SCALE) {
             return Err(DataError::OutOfRange {
                 name: "scale",
-                expected: "0 < smallest <= largest <= 10",
+                expected: translated(english!("0 < smallest <= largest <= 10")),
                 found: format!("{:?}", self.scale),
             });
         }
         let shares = [
-            ("flip", self.flip, 1.0, "0 to 1"),
-            ("hue", self.hue, 0.5, "0 to 0.5"),
-            ("saturation", self.saturation, 1.0, "0 to 1"),
-            ("brightness", self.brightness, 1.0, "0 to 1"),
-            ("mosaic", self.mosaic, 1.0, "0 to 1"),
-            ("mosaic_closing", self.mosaic_closing, 1.0, "0 to 1"),
+            ("flip", self.flip, 1.0, english!("0 to 1")),
+            ("hue", self.hue, 0.5, english!("0 to 0.5")),
+            ("saturation", self.saturation, 1.0, english!("0 to 1")),
+            ("brightness", self.brightness, 1.0, english!("0 to 1")),
+            ("mosaic", self.mosaic, 1.0, english!("0 to 1")),
+            (
+                "mosaic_closing",
+                self.mosaic_closing,
+                1.0,
+                english!("0 to 1"),
+            ),
         ];
         require_up_to(&shares)
     }

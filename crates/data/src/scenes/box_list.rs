@@ -6,7 +6,7 @@
 //! boxes has its path alone.
 
 use super::findings::{Findings, Problem};
-use super::reading::{RawObject, SplitRead, SplitsRead, read_image, read_images};
+use super::reading::{Line, RawObject, SplitRead, SplitsRead, read_image, read_images};
 use crate::error::DataError;
 use crate::folder::is_image;
 use crate::picture_lists::{
@@ -16,6 +16,7 @@ use crate::scene::BoundingBox;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 
 /// The usual name of the list of class names.
 const CLASSES: &str = "voc_classes.txt";
@@ -109,15 +110,16 @@ fn read_rows(list: &Path, findings: &mut Findings) -> Result<Vec<Row>, DataError
         if row.is_empty() {
             continue;
         }
-        let mut malformed = |expected: &str, found: &str| {
+        let mut malformed = |expected: &'static str, found: &str| {
             findings.add(Problem::Malformed, || {
                 let (list, found) = (shown(list), beginning(found));
-                format!("{list}, line {line}: expected {expected}, found {found:?}")
+                let expected = translated(expected);
+                message!("{list}, line {line}: expected {expected}, found {found:?}")
             });
         };
         let Some((path, words)) = split_row(row) else {
             malformed(
-                "the path of a picture and its boxes, as in 1.jpg 10,20,110,220,0",
+                english!("the path of a picture and its boxes, as in 1.jpg 10,20,110,220,0"),
                 row,
             );
             continue;
@@ -127,7 +129,9 @@ fn read_rows(list: &Path, findings: &mut Findings) -> Result<Vec<Row>, DataError
             match listed_box(word, line) {
                 Some(listed) => boxes.push(listed),
                 None => malformed(
-                    "a box of left, top, right, bottom and the number of its class, without spaces, as in 10,20,110,220,0",
+                    english!(
+                        "a box of left, top, right, bottom and the number of its class, without spaces, as in 10,20,110,220,0"
+                    ),
                     word,
                 ),
             }
@@ -198,10 +202,10 @@ fn read_split(
     let mut split = read_images(&images, |image| {
         read_image(&image.path, |scene| {
             for listed in &image.boxes {
-                let place = format!("{}, line {}", shown(list), listed.line);
+                let place = Line(list, listed.line);
                 if listed.class >= classes {
                     scene.findings.add(Problem::UnknownClass, || {
-                        format!("{place}: {}, and there are {classes} names", listed.class)
+                        message!("{place}: {}, and there are {classes} names", listed.class)
                     });
                     continue;
                 }
@@ -232,13 +236,13 @@ fn found_images(
     let mut images: Vec<ListedImage> = Vec::with_capacity(rows.len());
     let mut by_path: HashMap<PathBuf, usize> = HashMap::new();
     for Row { line, path, boxes } in rows {
-        let place = || format!("{}, line {line}", shown(list));
+        let place = || message!("{}, line {line}", shown(list));
         let Some(path) = finder.find(&path, place, findings) else {
             continue;
         };
         if let Some(first) = by_path.get(&path) {
             findings.add(Problem::RepeatedImage, || {
-                format!("{}: {}", place(), shown(&path))
+                message!("{}: {}", place(), shown(&path))
             });
             for _ in &boxes {
                 findings.add(Problem::MergedObject, place);

@@ -19,6 +19,7 @@ use crate::split_kind::SplitKind;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// The first file of annotations in COCO's form.
 pub(super) fn sign(labels: &LabelListing) -> Option<PathBuf> {
@@ -106,7 +107,7 @@ impl Reader<'_> {
         if kind == SplitKind::Train {
             for group in file.take_groups() {
                 findings.add(Problem::GroupClass, || {
-                    format!("{}: {group:?}", shown(path))
+                    message!("{}: {:?}", shown(path), group)
                 });
             }
             self.class_names = file.categories.iter().map(|c| c.name.clone()).collect();
@@ -177,10 +178,12 @@ impl Reader<'_> {
         let (file, count) = (shown(file), named.len());
         let problem = match SplitKind::of(name) {
             Some(_) => {
-                format!("{file} needs the folder {name} of its images beside annotations; add it")
+                message!("{file} needs the folder {name} of its images beside annotations; add it")
             }
             None => {
-                format!("{file} names {count} images, and none of them is in this folder; add them")
+                message!(
+                    "{file} names {count} images, and none of them is in this folder; add them"
+                )
             }
         };
         Err(DataError::Layout {
@@ -211,9 +214,9 @@ impl Entries {
         image: Image,
         findings: &mut Findings,
     ) {
-        let place = || format!("{}, image {}", shown(file), image.index);
+        let place = || message!("{}, image {}", shown(file), image.index);
         let Some(id) = key(&image.id) else {
-            return findings.add(Problem::Malformed, || format!("{}: it has no id", place()));
+            return findings.add(Problem::Malformed, || message!("{}: it has no id", place()));
         };
         let is_foreign = name.as_ref().is_some_and(|name| name.is_foreign);
         let fits = name
@@ -222,19 +225,23 @@ impl Entries {
         let Some(path) = name.and_then(|name| pictures.of_name(base, &name)) else {
             self.left_out.insert(id);
             return findings.add(Problem::OutsideFolder, || {
-                let reason = if fits > 1 {
-                    "fits several images in different folders; write the folder into it"
+                let (place, name) = (place(), &image.file_name);
+                if fits > 1 {
+                    message!(
+                        "{place}: the file_name {name:?} fits several images in different folders; write the folder into it"
+                    )
                 } else if is_foreign {
-                    "starts elsewhere (it is absolute, or has ..), and its end leads to no image of the split; make it relative to the folder of the images"
+                    message!(
+                        "{place}: the file_name {name:?} starts elsewhere (it is absolute, or has ..), and its end leads to no image of the split; make it relative to the folder of the images"
+                    )
                 } else {
-                    "names no file"
-                };
-                format!("{}: the file_name {:?} {reason}", place(), image.file_name)
+                    message!("{place}: the file_name {name:?} names no file")
+                }
             });
         };
         if is_foreign {
             findings.add(Problem::ForeignName, || {
-                format!("{}: {:?} is {}", place(), image.file_name, shown(&path))
+                message!("{}: {:?} is {}", place(), image.file_name, shown(&path))
             });
         }
         if let Some((first, _)) = self.by_id.get(&id) {
@@ -242,7 +249,7 @@ impl Entries {
             if first.path != path && path.exists() {
                 let mut add = |name: &str| {
                     findings.add(Problem::SharedId, || {
-                        format!("{}, id {id}: {name:?}", shown(file))
+                        message!("{}, id {id}: {name:?}", shown(file))
                     });
                 };
                 if !first.shares_id {
@@ -252,13 +259,13 @@ impl Entries {
                 return add(&image.file_name);
             }
             return findings.add(Problem::RepeatedImage, || {
-                format!("{}: the id {id} is already another image's", place())
+                message!("{}: the id {id} is already another image's", place())
             });
         }
         if let Some(first) = self.by_path.get(&path) {
             self.by_id.insert(id, (*first, true));
             return findings.add(Problem::RepeatedImage, || {
-                format!("{}: {:?} again", place(), image.file_name)
+                message!("{}: {:?} again", place(), image.file_name)
             });
         }
         self.by_id.insert(id, (self.all.len(), false));
@@ -279,7 +286,7 @@ impl Entries {
             if !id.is_some_and(|id| self.left_out.contains(&id)) {
                 findings.add(Problem::UnknownImage, || {
                     let id = &annotation.image_id;
-                    format!("{}: there is no image {id}", annotation.place(file))
+                    message!("{}: there is no image {id}", annotation.place(file))
                 });
             }
             return;
@@ -303,12 +310,14 @@ fn read_entry(
             let class = key(&annotation.category_id).and_then(|id| class_of.get(&id));
             let Some(Some(class)) = class else {
                 let id = &annotation.category_id;
-                let example = || format!("{place}: category {id}");
+                let example = || message!("{place}: category {id}");
                 scene.findings.add(Problem::UnknownClass, example);
                 continue;
             };
             if *is_later {
-                scene.findings.add(Problem::MergedObject, || place.clone());
+                scene
+                    .findings
+                    .add(Problem::MergedObject, || place.to_string());
             }
             let [left, top, width, height] = annotation.bbox.map(|number| number.0);
             let bounds = BoundingBox {
@@ -325,7 +334,9 @@ fn read_entry(
                 difficult: false,
             };
             if fractions {
-                scene.findings.add(Problem::FractionBox, || place.clone());
+                scene
+                    .findings
+                    .add(Problem::FractionBox, || place.to_string());
                 object.bounds = scene.in_pixels(bounds);
                 // An area of at most one is a fraction, too.
                 object.area = object.area.filter(|area| *area > 1.0);

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use warmstart_language::english;
 
 /// Ids as they are in a data set's files of annotations, numbers or texts.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -63,7 +64,8 @@ impl CocoIds {
         others: &[SplitKind],
     ) -> Result<(), DataError> {
         let text = read_json(file)?;
-        let lists: Lists = parse_json(file, &text, "COCO's JSON with images and categories")?;
+        let expected = english!("COCO's JSON with images and categories");
+        let lists: Lists = parse_json(file, &text, expected)?;
         for category in &lists.categories {
             if let (Some(_), Some(name)) = (key(&category["id"]), key(&category["name"])) {
                 let own = self.categories.entry(class_name(&name));

@@ -14,8 +14,10 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::fmt;
 use std::path::Path;
 use warmstart_files::shown;
+use warmstart_language::{english, message};
 
 /// A file of annotations, with what lies in its lists unread: one entry may be malformed.
 #[derive(Deserialize)]
@@ -113,8 +115,22 @@ impl Annotation {
     }
 
     /// The annotation's place in messages.
-    pub fn place(&self, file: &Path) -> String {
-        format!("{}, annotation {}", shown(file), self.id)
+    pub fn place<'a>(&'a self, file: &'a Path) -> Place<'a> {
+        Place { file, id: &self.id }
+    }
+}
+
+/// An annotation's place in messages. Most annotations need none, so the words are made where they are shown.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    file: &'a Path,
+    id: &'a Value,
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, id } = self;
+        f.write_str(&message!("{}, annotation {id}", shown(file)))
     }
 }
 
@@ -125,20 +141,17 @@ impl Annotation {
 /// another one.
 pub(super) fn read(file: &Path) -> Result<CocoFile, DataError> {
     let text = read_json(file)?;
-    let expected = "COCO's JSON with images, annotations and categories";
+    let expected = english!("COCO's JSON with images, annotations and categories");
     let lists: Lists = parse_json(file, &text, expected)?;
     let mut findings = Findings::default();
     findings.add_encoding(file, &text);
-    let mut malformed = |what: &str, index: usize, error: &serde_json::Error| {
-        let reason = error_reason(error);
-        findings.add(Problem::Malformed, || {
-            format!("{}, {what} {index}: {reason}", shown(file))
-        });
-    };
     let mut images = Vec::with_capacity(lists.images.len());
     for (index, raw) in lists.images.iter().enumerate() {
         match serde_json::from_str::<Image>(raw.get()) {
-            Err(error) => malformed("image", index, &error),
+            Err(error) => findings.add(Problem::Malformed, || {
+                let reason = error_reason(&error);
+                message!("{}, image {index}: {reason}", shown(file))
+            }),
             Ok(image) => images.push(Image { index, ..image }),
         }
     }
@@ -150,7 +163,10 @@ pub(super) fn read(file: &Path) -> Result<CocoFile, DataError> {
     let mut annotations = Vec::with_capacity(parsed.len());
     for (index, annotation) in parsed.into_iter().enumerate() {
         match annotation {
-            Err(error) => malformed("annotation", index, &error),
+            Err(error) => findings.add(Problem::Malformed, || {
+                let reason = error_reason(&error);
+                message!("{}, annotation {index}: {reason}", shown(file))
+            }),
             Ok(annotation) => annotations.push(annotation),
         }
     }
@@ -175,7 +191,7 @@ fn read_categories(
     for (index, raw) in raw.iter().enumerate() {
         let category = read_category(raw).map_err(|reason| {
             let (line, column) = place(index);
-            let problem = format!(
+            let problem = message!(
                 "categories[{index}] at column {column}: expected an id and a name, {reason}; fix it or export the file again"
             );
             DataError::annotations(file, line, problem)
@@ -183,13 +199,13 @@ fn read_categories(
         categories.push(category);
     }
     if categories.is_empty() {
-        let problem = "categories is empty; list the classes there";
+        let problem = message!("categories is empty; list the classes there");
         return Err(DataError::annotations(file, 1, problem));
     }
     categories.sort_by(|a, b| by_number(&a.id, &b.id));
     if let Some([a, b]) = categories.array_windows().find(|[a, b]| a.id == b.id) {
         let (id, first, second) = (&a.id, &a.name, &b.name);
-        let problem = format!(
+        let problem = message!(
             "the categories {first:?} and {second:?} both have the id {id}; give each its own"
         );
         return Err(DataError::annotations(file, 1, problem));
@@ -206,8 +222,8 @@ fn read_category(raw: &RawValue) -> Result<Category, String> {
     let name = key(&category.name).filter(|name| !name.trim().is_empty());
     let name = name.map(|name| class_name(&name));
     Ok(Category {
-        id: id.ok_or_else(|| format!("found the id {}", category.id))?,
-        name: name.ok_or_else(|| format!("found the name {}", category.name))?,
+        id: id.ok_or_else(|| message!("found the id {}", category.id))?,
+        name: name.ok_or_else(|| message!("found the name {}", category.name))?,
         supercategory: category.supercategory.as_str().map(class_name),
     })
 }

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use warmstart_files::{one_line, shown};
+use warmstart_language::{english, message, translated, translation};
 
 /// Examples kept of each problem.
 const EXAMPLES: usize = 5;
 
-/// How descriptions begin, and how they do where there is only one case.
+/// How descriptions begin in English, and how they do where there is only one case.
 const SINGULAR: [(&str, &str); 31] = [
     (
         "images are turned by EXIF and their boxes are",
@@ -172,7 +173,10 @@ impl Problem {
 
     /// The description to follow a count, in the singular after 1.
     fn counted_description(self, count: usize) -> Cow<'static, str> {
-        let plural = self.description();
+        let plural = self.in_english();
+        if let Some(translated) = translation(plural) {
+            return translated.into();
+        }
         let mut begins = SINGULAR.iter().filter(|_| count == 1);
         let found = begins.find_map(|(begin, one)| Some((one, plural.strip_prefix(begin)?)));
         found.map_or(plural.into(), |(one, rest)| format!("{one}{rest}").into())
@@ -180,67 +184,99 @@ impl Problem {
 
     /// The problem and what was done about it, to follow a count of several.
     pub fn description(self) -> &'static str {
+        translated(self.in_english())
+    }
+
+    fn in_english(self) -> &'static str {
         match self {
-            Self::MissingImage => "listed images are not there (left out)",
-            Self::UnreadableImage => "images cannot be read (left out)",
-            Self::OutsideFolder => "image names lead out of the data folder (left out)",
+            Self::MissingImage => english!("listed images are not there (left out)"),
+            Self::UnreadableImage => english!("images cannot be read (left out)"),
+            Self::OutsideFolder => english!("image names lead out of the data folder (left out)"),
             Self::ForeignName => {
-                "image names start elsewhere, such as / or C: (found in the data folder by their end)"
+                english!(
+                    "image names start elsewhere, such as / or C: (found in the data folder by their end)"
+                )
             }
-            Self::RepeatedImage => "images are listed twice in a split (kept once)",
-            Self::SharedId => "images have the id of another image (left out with their objects)",
-            Self::MergedObject => "objects are of images that are listed twice (all are kept)",
-            Self::SharedImage => "images are in two splits (kept in both)",
-            Self::MissingSplit => "splits are named and not there (left out)",
-            Self::NotUsed => "files or folders are not used",
+            Self::RepeatedImage => english!("images are listed twice in a split (kept once)"),
+            Self::SharedId => {
+                english!("images have the id of another image (left out with their objects)")
+            }
+            Self::MergedObject => {
+                english!("objects are of images that are listed twice (all are kept)")
+            }
+            Self::SharedImage => english!("images are in two splits (kept in both)"),
+            Self::MissingSplit => english!("splits are named and not there (left out)"),
+            Self::NotUsed => english!("files or folders are not used"),
             Self::AssumedEncoding => {
-                "encodings of text files are assumed (check the names, or save the files as UTF-8)"
+                english!(
+                    "encodings of text files are assumed (check the names, or save the files as UTF-8)"
+                )
             }
             Self::TurnedBoxes => {
-                "images are turned by EXIF and their boxes are not (boxes turned with the image)"
+                english!(
+                    "images are turned by EXIF and their boxes are not (boxes turned with the image)"
+                )
             }
             Self::UnknownTurn => {
-                "images are turned by EXIF, and it is unknown whether their boxes are (boxes kept)"
+                english!(
+                    "images are turned by EXIF, and it is unknown whether their boxes are (boxes kept)"
+                )
             }
-            Self::OtherSize => "images have another size than their annotation says (boxes kept)",
-            Self::WithoutLabelFile => "images have no label file (kept as images without objects)",
-            Self::WithoutBoxes => "images have no valid box (kept)",
-            Self::Malformed => "annotations are malformed (dropped)",
-            Self::UnknownImage => "annotations are of unknown images (dropped)",
-            Self::OtherShape => "shapes are neither boxes nor outlines (dropped)",
-            Self::FractionBox => "boxes are in fractions of their image (read as such)",
-            Self::UnknownClass => "objects are of unknown classes (dropped)",
-            Self::NotFinite => "boxes have coordinates that are not finite (dropped)",
-            Self::EmptyBox => "boxes are empty or inverted (dropped)",
-            Self::OutsideBox => "boxes are wholly outside of their image (dropped)",
-            Self::ClippedBox => "boxes reach beyond their image (clipped)",
-            Self::DuplicateBox => "boxes are there twice (dropped)",
-            Self::TinyBox => "boxes are less than a pixel wide and high (kept)",
-            Self::GroupClass => "classes only group others and have no object (left out)",
+            Self::OtherSize => {
+                english!("images have another size than their annotation says (boxes kept)")
+            }
+            Self::WithoutLabelFile => {
+                english!("images have no label file (kept as images without objects)")
+            }
+            Self::WithoutBoxes => english!("images have no valid box (kept)"),
+            Self::Malformed => english!("annotations are malformed (dropped)"),
+            Self::UnknownImage => english!("annotations are of unknown images (dropped)"),
+            Self::OtherShape => english!("shapes are neither boxes nor outlines (dropped)"),
+            Self::FractionBox => english!("boxes are in fractions of their image (read as such)"),
+            Self::UnknownClass => english!("objects are of unknown classes (dropped)"),
+            Self::NotFinite => english!("boxes have coordinates that are not finite (dropped)"),
+            Self::EmptyBox => english!("boxes are empty or inverted (dropped)"),
+            Self::OutsideBox => english!("boxes are wholly outside of their image (dropped)"),
+            Self::ClippedBox => english!("boxes reach beyond their image (clipped)"),
+            Self::DuplicateBox => english!("boxes are there twice (dropped)"),
+            Self::TinyBox => english!("boxes are less than a pixel wide and high (kept)"),
+            Self::GroupClass => english!("classes only group others and have no object (left out)"),
             Self::OnlyCrowds => {
-                "splits have only boxes around crowds (iscrowd 1), which are not learned"
+                english!("splits have only boxes around crowds (iscrowd 1), which are not learned")
             }
-            Self::UntrainedClass => "classes have no object in the training split",
+            Self::UntrainedClass => english!("classes have no object in the training split"),
             Self::TwoPlaces => {
-                "paths can be understood in two ways (what lies in the data's folder was taken)"
+                english!(
+                    "paths can be understood in two ways (what lies in the data's folder was taken)"
+                )
             }
             Self::ExtraNumbers => {
-                "labels have a confidence or a track after the box, as predictions have (the box was taken)"
+                english!(
+                    "labels have a confidence or a track after the box, as predictions have (the box was taken)"
+                )
             }
             Self::UndeclaredKeypoints => {
-                "labels have keypoints after the box, by their flags of visibility (the box was taken)"
+                english!(
+                    "labels have keypoints after the box, by their flags of visibility (the box was taken)"
+                )
             }
             Self::EqualOutlines => {
-                "data sets have outlines that all have the same number of points (if they are boxes with keypoints, declare kpt_shape)"
+                english!(
+                    "data sets have outlines that all have the same number of points (if they are boxes with keypoints, declare kpt_shape)"
+                )
             }
             Self::OtherClasses => {
-                "lists or numbers of classes do not go with the names that were taken (check the names)"
+                english!(
+                    "lists or numbers of classes do not go with the names that were taken (check the names)"
+                )
             }
             Self::OtherFolder => {
-                "folders of images are outside of the data set's folder (used; check that they belong to it)"
+                english!(
+                    "folders of images are outside of the data set's folder (used; check that they belong to it)"
+                )
             }
             Self::UnnamedClasses => {
-                "data sets do not name their classes (called class_0, class_1, …)"
+                english!("data sets do not name their classes (called class_0, class_1, …)")
             }
         }
     }
@@ -307,10 +343,8 @@ impl Findings {
         let worst = worst.filter(|problem| self.count(*problem) > 0)?;
         let example = self.examples(worst).first().cloned().unwrap_or_default();
         let count = self.count(worst);
-        Some(format!(
-            "{}: {count}, such as {example}",
-            worst.description()
-        ))
+        let problem = worst.description();
+        Some(message!("{problem}: {count}, such as {example}"))
     }
 
     pub(crate) fn add(&mut self, problem: Problem, example: impl FnOnce() -> String) {
@@ -324,7 +358,7 @@ impl Findings {
     /// Notes the encoding that was assumed to read a text, if any.
     pub(crate) fn add_encoding(&mut self, file: &Path, text: &Text) {
         if let Some(assumed) = &text.assumed {
-            let example = || format!("{}: {assumed}", shown(file));
+            let example = || message!("{}: {}", shown(file), assumed);
             self.add(Problem::AssumedEncoding, example);
         }
     }
@@ -351,7 +385,7 @@ impl fmt::Display for Findings {
             }
             match finding.count - finding.examples.len() {
                 0 => {}
-                more => writeln!(f, "          and {more} more")?,
+                more => writeln!(f, "          {}", message!("and {more} more"))?,
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, Visitor};
 use serde_json::Value;
 use std::fmt;
 use std::path::Path;
+use warmstart_language::{message, translated};
 
 /// Reads the text of a JSON file. The NaN, Infinity and -Infinity that Python's `json` writes are put in
 /// quotes, where [`Number`] reads them.
@@ -26,16 +27,17 @@ pub(super) fn read_json(file: &Path) -> Result<Text, DataError> {
 /// Parses a JSON text.
 ///
 /// # Errors
-/// If the text is not JSON or not of the form `expected`, with line and column.
+/// If the text is not JSON or not of the form `expected` (in English), with line and column.
 pub(super) fn parse_json<'a, T: Deserialize<'a>>(
     file: &Path,
     text: &'a str,
-    expected: &str,
+    expected: &'static str,
 ) -> Result<T, DataError> {
     serde_json::from_str(text).map_err(|error| {
         let (reason, column) = (error_reason(&error), error.column());
+        let expected = translated(expected);
         let problem =
-            format!("expected {expected}; {reason} at column {column}; fix it or export it again");
+            message!("expected {expected}; {reason} at column {column}; fix it or export it again");
         DataError::annotations(file, error.line(), problem)
     })
 }

@@ -22,6 +22,7 @@ use serde_json::value::RawValue;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::{english, message};
 
 #[derive(Deserialize)]
 struct File<'a> {
@@ -96,7 +97,7 @@ pub(super) fn read(dir: &Path, labels: &LabelListing) -> Result<SplitsRead, Data
             Some((kind, _)) => splits.of_kind(kind).push(image),
             None if !in_splits => splits.train.push(image),
             None => splits.findings.add(Problem::NotUsed, || {
-                format!(
+                message!(
                     "{}, for it is in the folder of no split",
                     shown(&image.path)
                 )
@@ -134,14 +135,14 @@ fn read_file(
     pictures: &Pictures,
 ) -> Result<(Option<NamedImage>, Findings), DataError> {
     let text = read_json(file)?;
-    let parsed: File = parse_json(file, &text, "Labelme's JSON with shapes")?;
+    let parsed: File = parse_json(file, &text, english!("Labelme's JSON with shapes"))?;
     let mut findings = Findings::default();
     findings.add_encoding(file, &text);
     let path = match picture_of(file, dir, pictures, parsed.image_path.as_deref()) {
         Ok(path) => path,
         Err([first, second]) => {
             findings.add(Problem::MissingImage, || {
-                format!(
+                message!(
                     "{}: its imagePath fits {} and {} alike; write the folder into it",
                     shown(file),
                     shown(first),
@@ -153,20 +154,20 @@ fn read_file(
     };
     let Some(path) = path else {
         findings.add(Problem::MissingImage, || {
-            let name = parsed
-                .image_path
-                .as_deref()
-                .unwrap_or("a picture of its name");
-            format!("{}: there is no {name:?}", shown(file))
+            let file = shown(file);
+            match &parsed.image_path {
+                Some(name) => message!("{file}: there is no {name:?}"),
+                None => message!("{file}: there is no \"a picture of its name\""),
+            }
         });
         return Ok((None, findings));
     };
     let mut objects = Vec::new();
     for (index, raw) in parsed.shapes.into_iter().enumerate() {
-        let place = format!("{}, shape {index}", shown(file));
+        let place = message!("{}, shape {index}", shown(file));
         match serde_json::from_str::<Shape>(raw.get()) {
             Err(error) => findings.add(Problem::Malformed, || {
-                format!("{place}: {}", error_reason(&error))
+                message!("{}: {}", place, error_reason(&error))
             }),
             Ok(shape) => match (label(&shape.label), bounds(&shape)) {
                 (Some(class), Some(bounds)) => objects.push(NamedObject {
@@ -176,11 +177,11 @@ fn read_file(
                     place,
                 }),
                 (None, _) => findings.add(Problem::Malformed, || {
-                    format!("{place}: expected a label, found {}", shape.label)
+                    message!("{place}: expected a label, found {}", shape.label)
                 }),
                 (Some(class), None) => findings.add(Problem::OtherShape, || {
                     let (kind, points) = (shape.shape_type.unwrap_or_default(), shape.points.len());
-                    format!("{place}: {class:?} is a {kind} of {points} points")
+                    message!("{place}: {class:?} is a {kind} of {points} points")
                 }),
             },
         }

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::{english, message};
 
 #[derive(Deserialize)]
 struct Task {
@@ -58,15 +59,15 @@ pub(super) fn read(dir: &Path, labels: &LabelListing) -> Result<SplitsRead, Data
     for (kind, file) in &split_files.files {
         let text = read_json(file)?;
         splits.findings.add_encoding(file, &text);
-        let tasks: Vec<&RawValue> = parse_json(file, &text, "Label Studio's list of tasks")?;
+        let expected = english!("Label Studio's list of tasks");
+        let tasks: Vec<&RawValue> = parse_json(file, &text, expected)?;
         for (index, raw) in tasks.into_iter().enumerate() {
-            let place = format!("{}, task {index}", shown(file));
             let image = match serde_json::from_str::<Task>(raw.get()) {
                 Err(error) => {
-                    let reason = error_reason(&error);
-                    splits
-                        .findings
-                        .add(Problem::Malformed, || format!("{place}: {reason}"));
+                    splits.findings.add(Problem::Malformed, || {
+                        let reason = error_reason(&error);
+                        message!("{}, task {index}: {reason}", shown(file))
+                    });
                     continue;
                 }
                 Ok(task) => read_task(task, file, &pictures, &mut splits.findings),
@@ -84,14 +85,14 @@ fn read_task(
     pictures: &Pictures,
     findings: &mut Findings,
 ) -> Option<NamedImage> {
-    let place = format!("{}, task {}", shown(file), task.id);
+    let place = message!("{}, task {}", shown(file), task.id);
     let data = task.data.as_ref().unwrap_or(&task.rest);
     let Some(path) = picture_of(data, pictures) else {
         findings.add(Problem::MissingImage, || {
             let named = data
                 .get("image")
                 .or_else(|| data.values().find(|value| value.is_string()));
-            format!("{place}: {}", named.unwrap_or(&Value::Null))
+            message!("{}: {}", place, named.unwrap_or(&Value::Null))
         });
         return None;
     };
@@ -103,7 +104,7 @@ fn read_task(
                 .collect();
             if done.is_empty() {
                 findings.add(Problem::NotUsed, || {
-                    format!("{place}, which nobody has labelled")
+                    message!("{place}, which nobody has labelled")
                 });
                 return None;
             }
@@ -111,7 +112,7 @@ fn read_task(
             let taken = done.swap_remove(truth.unwrap_or(0));
             for _ in &done {
                 findings.add(Problem::NotUsed, || {
-                    format!("{place}: another annotation of it")
+                    message!("{place}: another annotation of it")
                 });
             }
             taken.result
@@ -172,12 +173,13 @@ fn add_region(
                 class: class_name(class.trim()),
                 bounds,
                 fractions: true,
-                place: format!("{place}, region {}", region["id"]),
+                place: message!("{place}, region {}", region["id"]),
             }),
             None => findings.add(Problem::OtherShape, || {
-                format!(
+                message!(
                     "{place}, region {}: {class:?} is {}",
-                    region["id"], region["type"]
+                    region["id"],
+                    region["type"]
                 )
             }),
         }

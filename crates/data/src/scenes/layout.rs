@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::iter;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 
 /// Layout of boxes and images in a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,7 +55,7 @@ impl Layout {
         match self {
             Self::Coco => "COCO",
             Self::Yolo => "YOLO",
-            Self::Lists => "text lists",
+            Self::Lists => translated(english!("text lists")),
             Self::Voc => "Pascal VOC",
             Self::Labelme => "Labelme",
             Self::LabelStudio => "Label Studio",
@@ -187,27 +188,31 @@ impl Recognised {
             Err(source) => return DataError::read(dir, source),
         };
         let problem = if matches!(class_list::find(dir), Ok(Some(_))) {
-            "it has the classes of pictures and no boxes: it is a data set for classification, and detection data were expected".to_owned()
+            message!(
+                "it has the classes of pictures and no boxes: it is a data set for classification, and detection data were expected"
+            )
         } else if !metadata.is_dir() {
-            "it is a file; give the folder that holds it and its images".to_owned()
+            message!("it is a file; give the folder that holds it and its images")
         } else if let Some((unread, sign)) = Unread::of(dir, &self.labels) {
-            format!("{} looks like {}", shown(&sign), unread.advice())
+            message!("{} looks like {}", shown(&sign), unread.advice())
         } else {
             match inner(dir) {
                 Some(Inner::Unread(sign, unread)) => {
-                    format!("{} looks like {}", shown(&sign), unread.advice())
+                    message!("{} looks like {}", shown(&sign), unread.advice())
                 }
-                Some(Inner::Layout(folder, layout)) if is_held_out(&folder) => format!(
+                Some(Inner::Layout(folder, layout)) if is_held_out(&folder) => message!(
                     "{} has boxes in the layout {}, and by its name it is for validation or testing; put the training split of the same layout beside it, in a folder such as train",
                     shown(&folder),
                     layout.name()
                 ),
-                Some(Inner::Layout(folder, layout)) => format!(
+                Some(Inner::Layout(folder, layout)) => message!(
                     "{} has boxes in the layout {}; give this folder as the data (for classes, keep the pictures alone, one folder per class)",
                     shown(&folder),
                     layout.name()
                 ),
-                None => "it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), 2007_train.txt (lists of boxes), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio".into(),
+                None => message!(
+                    "it is not a detection data set; expected annotations/instances_train.json (COCO), data.yaml (YOLO), 2007_train.txt (lists of boxes), Annotations/ and JPEGImages/ (VOC), or JSON of Labelme or Label Studio"
+                ),
             }
         };
         DataError::Layout {

@@ -60,6 +60,7 @@ use reading::{SplitRead, SplitsRead};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use warmstart_files::{Key, shown};
+use warmstart_language::message;
 
 /// A detection data set and its problems.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +125,7 @@ fn open_for(
     let mut findings = std::mem::take(&mut read.findings);
     for (other, sign) in recognised.others() {
         findings.add(Problem::NotUsed, || {
-            format!("{} of the layout {}", shown(sign), other.name())
+            message!("{} of the layout {}", shown(sign), other.name())
         });
     }
     let mut unreadable = Vec::new();
@@ -147,36 +148,40 @@ fn open_for(
         unreadable.append(&mut split.unreadable);
     }
     let cause = findings.main_loss();
-    let cause = cause.map_or(String::new(), |cause| format!(": {cause}"));
+    let cause = cause.map_or(String::new(), |cause| message!(": {cause}"));
     let validates_by_share = read.validation.is_none();
     let dataset = split(read, dir, val_split, seed)?;
     name_links(dir, &dataset, &mut findings);
     let is_used = |kind: SplitKind| used.is_none_or(|used| used == kind);
     let test = dataset.test.as_ref();
-    let test = test.map(|test| (SplitKind::Test, "test", test));
+    let test = test.map(|test| (SplitKind::Test, test));
     let splits = [
-        (SplitKind::Train, "training", &dataset.train),
-        (SplitKind::Validation, "validation", &dataset.validation),
+        (SplitKind::Train, &dataset.train),
+        (SplitKind::Validation, &dataset.validation),
     ];
-    for (kind, name, samples) in splits.into_iter().chain(test) {
+    for (kind, samples) in splits.into_iter().chain(test) {
         if is_used(kind) && samples.is_empty() {
-            return Err(problem(format!(
+            let name = kind.adjective();
+            return Err(problem(message!(
                 "its {name} split has no image{cause}; add images or fix the annotations"
             )));
         }
     }
-    for (kind, name, samples) in splits {
+    for (kind, samples) in splits {
         if is_used(kind) && samples.iter().all(|sample| sample.label.objects.is_empty()) {
-            return Err(problem(format!(
+            let name = kind.adjective();
+            return Err(problem(message!(
                 "its {name} split has no object in any of {} images{cause}; add labelled images or fix the annotations",
                 samples.len()
             )));
         }
     }
-    for (kind, name, samples) in splits {
+    for (kind, samples) in splits {
         let mut objects = samples.iter().flat_map(|sample| &sample.label.objects);
         if is_used(kind) && objects.all(|object| object.crowd) {
-            findings.add(Problem::OnlyCrowds, || format!("the {name} split"));
+            findings.add(Problem::OnlyCrowds, || {
+                message!("the {} split", kind.adjective())
+            });
         }
     }
     for class in without_object(&dataset.classes, &dataset.train) {
@@ -203,7 +208,7 @@ fn name_links(dir: &Path, dataset: &Dataset<Scene>, findings: &mut Findings) {
             for _ in split {
                 findings.add(Problem::SharedImage, || {
                     let (split, train) = differing(path, target);
-                    format!("{} is a link to {}", shown(&split), shown(&train))
+                    message!("{} is a link to {}", shown(&split), shown(&train))
                 });
             }
         }
@@ -253,7 +258,7 @@ fn split(
             let chosen = drawn(&paths, &read.root, val_split, seed)?;
             if !chosen.contains(&true) {
                 let images = dataset.train.len();
-                let problem = format!(
+                let problem = message!(
                     "there are too few images ({images}) to give one to validation at {} {val_split}; add images, one \
                      for each fold at least, or raise {} in a run without folds",
                     Key::VAL_SPLIT,

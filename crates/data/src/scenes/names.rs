@@ -5,6 +5,7 @@ use super::reading::{class_name, read_text, require_distinct};
 use crate::error::DataError;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Most classes that may be counted without names.
 pub(crate) const MOST_UNNAMED: usize = 10_000;
@@ -61,11 +62,15 @@ pub(crate) fn read_names(file: &Path, findings: &mut Findings) -> Result<Vec<Str
         names.pop();
     }
     if names.is_empty() {
-        let problem = "expected a class name in every line, found nothing; list the classes in the order of their indices";
+        let problem = message!(
+            "expected a class name in every line, found nothing; list the classes in the order of their indices"
+        );
         return Err(DataError::annotations(file, 1, problem));
     }
     if let Some(index) = names.iter().position(String::is_empty) {
-        let problem = "expected a class name, found an empty line, so that the index of the next class is not certain; remove the line or name the class";
+        let problem = message!(
+            "expected a class name, found an empty line, so that the index of the next class is not certain; remove the line or name the class"
+        );
         return Err(DataError::annotations(file, index + 1, problem));
     }
     require_distinct(file, &names)?;
@@ -97,7 +102,9 @@ pub(super) fn without_comments(
         for (line, name) in comments {
             findings.add(Problem::OtherClasses, || {
                 let file = shown(file);
-                format!("{file}, line {line}: {name:?} is taken for a class; remove the line if it is a comment")
+                message!(
+                    "{file}, line {line}: {name:?} is taken for a class; remove the line if it is a comment"
+                )
             });
         }
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Name of a picture in a label file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -275,7 +276,7 @@ impl Pictures {
         }
         let folders = folders.into_iter().filter(|(_, (_, any_used))| !any_used);
         let folders =
-            folders.map(|(folder, (count, _))| format!("{} ({count} pictures)", shown(folder)));
+            folders.map(|(folder, (count, _))| message!("{} ({count} pictures)", shown(folder)));
         (unused, folders.collect())
     }
 }

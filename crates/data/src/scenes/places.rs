@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use warmstart_files::{one_line, shown};
+use warmstart_language::message;
 
 /// Bytes of the longest path that systems know.
 pub(super) const LONGEST: usize = 4096;
@@ -113,7 +114,7 @@ fn as_written(
             (Some(inner), true) => {
                 findings.add(Problem::TwoPlaces, || {
                     let (inner, outer) = (shown(&inner), shown(&outer));
-                    format!("{}: {} is {inner} and {outer}", place(), one_line(name))
+                    message!("{}: {} is {inner} and {outer}", place(), one_line(name))
                 });
                 return Some(inner);
             }
@@ -161,7 +162,7 @@ fn by_its_end(
     })?;
     if is_absolute {
         findings.add(Problem::ForeignName, || {
-            format!("{}: {} is {}", place(), one_line(name), shown(&found))
+            message!("{}: {} is {}", place(), one_line(name), shown(&found))
         });
     }
     Some(found)

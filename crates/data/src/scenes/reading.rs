@@ -8,11 +8,12 @@ use crate::scene::{BoundingBox, Object, Scene};
 pub(super) use crate::text::read_text;
 use rayon::prelude::*;
 use std::collections::HashSet;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Distance beyond their image, in pixels, up to which boxes are there by rounding.
 const ROUNDING: f64 = 0.5;
@@ -168,19 +169,21 @@ impl SceneBuilder {
         if stored == (width, height) {
             self.frame = Frame::Stored;
             return self.findings.add(Problem::TurnedBoxes, || {
-                format!("{place}: {width}×{height} is the size before turning")
+                message!("{place}: {width}×{height} is the size before turning")
             });
         }
         let (true_width, true_height) = (self.scene.width, self.scene.height);
-        let hint = if self.size() == (height, width) {
-            ", perhaps turned by its EXIF orientation"
-        } else {
-            ""
-        };
+        let may_be_turned = self.size() == (height, width);
         self.findings.add(Problem::OtherSize, || {
-            format!(
-                "{place}: the annotation says {width}×{height}, the picture has {true_width}×{true_height}{hint}"
-            )
+            if may_be_turned {
+                message!(
+                    "{place}: the annotation says {width}×{height}, the picture has {true_width}×{true_height}, perhaps turned by its EXIF orientation"
+                )
+            } else {
+                message!(
+                    "{place}: the annotation says {width}×{height}, the picture has {true_width}×{true_height}"
+                )
+            }
         });
     }
 
@@ -196,7 +199,7 @@ impl SceneBuilder {
     /// says where it was found.
     pub fn add(&mut self, object: RawObject, place: impl Display) {
         let bounds = object.bounds;
-        let shown = || format!("{place}: {}", in_words(&bounds));
+        let shown = || message!("{}: {}", place, in_words(&bounds));
         if bounds.corners().iter().any(|corner| !corner.is_finite()) {
             return self.findings.add(Problem::NotFinite, shown);
         }
@@ -212,7 +215,7 @@ impl SceneBuilder {
         let inside = bounds.clipped(width, height);
         if inside.width() <= 0.0 || inside.height() <= 0.0 {
             return self.findings.add(Problem::OutsideBox, || {
-                format!("{} in a picture of {width}×{height}", shown())
+                message!("{} in a picture of {width}×{height}", shown())
             });
         }
         let clipped = [inside.left, inside.top, inside.right, inside.bottom];
@@ -224,7 +227,7 @@ impl SceneBuilder {
         let beyond = |(a, b): (f64, f64)| (a - b).abs() > ROUNDING;
         if corners.into_iter().zip(clipped).any(beyond) {
             self.findings.add(Problem::ClippedBox, || {
-                format!("{} in a picture of {width}×{height}", shown())
+                message!("{} in a picture of {width}×{height}", shown())
             });
         }
         if bounds.width() < TINY && bounds.height() < TINY {
@@ -238,6 +241,17 @@ impl SceneBuilder {
             crowd: object.crowd,
             difficult: object.difficult,
         });
+    }
+}
+
+/// A line of a file in messages. Most lines need none, so the words are made where they are shown.
+#[derive(Clone, Copy)]
+pub(super) struct Line<'a>(pub &'a Path, pub usize);
+
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(file, line) = self;
+        f.write_str(&message!("{}, line {line}", shown(file)))
     }
 }
 
@@ -257,7 +271,7 @@ fn in_words(bounds: &BoundingBox) -> String {
         right,
         bottom,
     } = bounds;
-    format!("the box x {left} to {right}, y {top} to {bottom}")
+    message!("the box x {left} to {right}, y {top} to {bottom}")
 }
 
 /// `folder/name`, unless that would lead out of the folder.
@@ -280,7 +294,7 @@ pub(super) fn require_distinct(path: &Path, classes: &[String]) -> Result<(), Da
     match classes.iter().find(|class| !seen.insert(*class)) {
         None => Ok(()),
         Some(class) => {
-            let problem = format!("the class {class:?} is listed twice; rename or remove one");
+            let problem = message!("the class {class:?} is listed twice; rename or remove one");
             Err(DataError::annotations(path, 1, problem))
         }
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use warmstart_files::{one_line, shown};
+use warmstart_language::{english, message, translated};
 
 /// Ends of the bins of box sizes, in fractions of the image's side.
 const SIDES: [f64; 9] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0];
@@ -186,35 +187,36 @@ impl SplitReport {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let layout = self.layout.name();
-        writeln!(f, "layout {layout}, {} files skipped", self.ignored)?;
+        let head = message!("layout {layout}, {} files skipped", self.ignored);
+        writeln!(f, "{head}")?;
         if self.validates_by_share {
-            writeln!(
-                f,
-                "no validation split of its own: val is a share of the training images"
-            )?;
+            let by_share =
+                english!("no validation split of its own: val is a share of the training images");
+            writeln!(f, "{}", translated(by_share))?;
         }
         for split in &self.splits {
             write!(f, "\n{split}")?;
         }
         if self.findings.is_empty() {
-            writeln!(f, "\nfindings: none")?;
+            writeln!(f, "\n{}", translated(english!("findings: none")))?;
         } else {
-            write!(f, "\nfindings\n{}", self.findings)?;
+            let findings = translated(english!("findings"));
+            write!(f, "\n{findings}\n{}", self.findings)?;
         }
-        let how = if self.decoded {
-            "decoding every image"
+        let how = translated(if self.decoded {
+            english!("decoding every image")
         } else {
-            "reading every header"
-        };
+            english!("reading every header")
+        });
         match self.unreadable.len() {
-            0 => writeln!(f, "\n{how}: no damaged image"),
+            0 => writeln!(f, "\n{}", message!("{how}: no damaged image")),
             count => {
-                writeln!(f, "\n{how}: {count} damaged")?;
+                writeln!(f, "\n{}", message!("{how}: {count} damaged"))?;
                 let mut shown = self.unreadable.iter().take(5);
                 shown.try_for_each(|(_, reason)| writeln!(f, "          {}", one_line(reason)))?;
                 match count.saturating_sub(5) {
                     0 => Ok(()),
-                    more => writeln!(f, "          and {more} more"),
+                    more => writeln!(f, "          {}", message!("and {more} more")),
                 }
             }
         }
@@ -231,22 +233,24 @@ impl fmt::Display for SplitReport {
             most_in_an_image,
             ..
         } = self;
-        write!(
-            f,
-            "{name}: {images} images ({without_boxes} without objects), {objects} objects (at most {most_in_an_image} in an image"
-        )?;
+        let mut of_objects = vec![message!("at most {most_in_an_image} in an image")];
         if self.crowds > 0 {
-            write!(f, ", {} crowds", self.crowds)?;
+            of_objects.push(message!("{} crowds", self.crowds));
         }
         if self.difficult > 0 {
-            write!(f, ", {} difficult", self.difficult)?;
+            of_objects.push(message!("{} difficult", self.difficult));
         }
-        writeln!(f, ")")?;
-        writeln!(f, "  objects by class")?;
+        let of_objects = of_objects.join(", ");
+        let counts = message!(
+            "{name}: {images} images ({without_boxes} without objects), {objects} objects ({of_objects})"
+        );
+        writeln!(f, "{counts}")?;
+        writeln!(f, "  {}", translated(english!("objects by class")))?;
         for ClassCount { class, objects } in &self.by_class {
             writeln!(f, "{objects:>9} {}", one_line(class))?;
         }
-        writeln!(f, "  objects by the side of their box, in % of the image's")?;
+        let by_side = english!("objects by the side of their box, in % of the image's");
+        writeln!(f, "  {}", translated(by_side))?;
         let most = self
             .by_side
             .iter()
@@ -257,7 +261,8 @@ impl fmt::Display for SplitReport {
         for SideCount { up_to, objects } in &self.by_side {
             let bar = "#".repeat((objects * 30).div_ceil(most.max(1)));
             let (from, to) = (start * 100.0, up_to * 100.0);
-            writeln!(f, "{objects:>9} {from:>3.0} to {to:>3.0}  {bar}")?;
+            let row = message!("{objects:>9} {from:>3.0} to {to:>3.0}  {bar}");
+            writeln!(f, "{row}")?;
             start = *up_to;
         }
         let AreaCounts {
@@ -265,9 +270,9 @@ impl fmt::Display for SplitReport {
             medium,
             large,
         } = self.by_area;
-        writeln!(
-            f,
-            "  objects by area, as COCO has it: {small} small (below 32²), {medium} medium, {large} large (above 96²)"
-        )
+        let by_area = message!(
+            "objects by area, as COCO has it: {small} small (below 32²), {medium} medium, {large} large (above 96²)"
+        );
+        writeln!(f, "  {by_area}")
     }
 }

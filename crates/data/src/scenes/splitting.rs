@@ -5,6 +5,7 @@ use crate::split_kind::SplitKind;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Words in the names of label files that say nothing of their split.
 const FILLERS: [&str; 18] = [
@@ -77,7 +78,7 @@ pub(super) fn by_split(dir: &Path, files: &[PathBuf]) -> Result<SplitFiles, Data
         let first = best_files.next().map(|(file, _)| file.clone());
         if let (Some(first), Some((second, _))) = (&first, best_files.next()) {
             let (first, second) = (shown(first), shown(second));
-            return Err(problem(format!(
+            return Err(problem(message!(
                 "{first} and {second} are for the same split; keep one"
             )));
         }
@@ -103,13 +104,13 @@ pub(super) fn by_split(dir: &Path, files: &[PathBuf]) -> Result<SplitFiles, Data
 
 fn no_training(files: &[PathBuf]) -> String {
     let names: Vec<String> = files.iter().take(5).map(|file| shown(file)).collect();
-    let more = match files.len().saturating_sub(5) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
+    let first = names.join(", ");
+    let found = match files.len().saturating_sub(5) {
+        0 => first,
+        more => message!("{first} and {more} more"),
     };
-    format!(
-        "no file is clearly for training: found {}{more}; name the splits, such as annotations/instances_train.json and annotations/instances_val.json",
-        names.join(", ")
+    message!(
+        "no file is clearly for training: found {found}; name the splits, such as annotations/instances_train.json and annotations/instances_val.json"
     )
 }
 
@@ -174,7 +175,7 @@ pub(super) fn require_one_folder<'a>(
             let (known, other) = (shown(&dir.join(&known.1)), shown(&dir.join(&folder.1)));
             return Err(DataError::Layout {
                 folder: dir.to_path_buf(),
-                problem: format!(
+                problem: message!(
                     "there are two {adjective} folders, {known} and {other}; keep one"
                 ),
             });

@@ -7,6 +7,7 @@ use crate::split_kind::SplitKind;
 use crate::text::start_of;
 use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
+use warmstart_language::{english, translated};
 
 /// Bytes of a file that show what it is.
 const START: u64 = 4096;
@@ -140,42 +141,64 @@ impl Unread {
 
     /// The layout's name and what to do, to follow "looks like".
     pub fn advice(self) -> &'static str {
-        match self {
+        translated(match self {
             Self::CvatXml => {
-                "CVAT's own XML, which is not read; export the task as COCO 1.0 with its images"
+                english!(
+                    "CVAT's own XML, which is not read; export the task as COCO 1.0 with its images"
+                )
             }
             Self::TfRecord => {
-                "TFRecord, which is not read; export the data set as COCO (JSON) with its images"
+                english!(
+                    "TFRecord, which is not read; export the data set as COCO (JSON) with its images"
+                )
             }
             Self::CreateMl => {
-                "CreateML's JSON, which is not read; export the data set as COCO (JSON)"
+                english!("CreateML's JSON, which is not read; export the data set as COCO (JSON)")
             }
             Self::Via => {
-                "the VGG Image Annotator's JSON, which is not read; export the annotations as COCO"
+                english!(
+                    "the VGG Image Annotator's JSON, which is not read; export the annotations as COCO"
+                )
             }
-            Self::Datumaro => "Datumaro's JSON, which is not read; export the data set as COCO 1.0",
+            Self::Datumaro => {
+                english!("Datumaro's JSON, which is not read; export the data set as COCO 1.0")
+            }
             Self::Supervisely => {
-                "Supervisely's JSON, which is not read; export the project as COCO"
+                english!("Supervisely's JSON, which is not read; export the project as COCO")
             }
             Self::Csv => {
-                "a table of boxes (CSV), which is not read; export the data set as COCO, YOLO or Pascal VOC"
+                english!(
+                    "a table of boxes (CSV), which is not read; export the data set as COCO, YOLO or Pascal VOC"
+                )
             }
             Self::Json => {
-                "JSON of boxes of no known tool, which is not read; export the data set as COCO (JSON)"
+                english!(
+                    "JSON of boxes of no known tool, which is not read; export the data set as COCO (JSON)"
+                )
             }
             Self::Keras => {
-                "Roboflow's text for Keras, which is not read; export the version as COCO"
+                english!("Roboflow's text for Keras, which is not read; export the version as COCO")
             }
             Self::LabelStudioCsv => {
-                "Label Studio's CSV, which is not read; export the project as JSON or COCO"
+                english!(
+                    "Label Studio's CSV, which is not read; export the project as JSON or COCO"
+                )
             }
             Self::Dota => {
-                "DOTA's turned boxes, which are not read; export the data set as COCO, YOLO or Pascal VOC"
+                english!(
+                    "DOTA's turned boxes, which are not read; export the data set as COCO, YOLO or Pascal VOC"
+                )
             }
-            Self::Kitti => "KITTI's labels, which are not read; convert them to COCO (JSON)",
-            Self::Mot => "MOT's list of tracks, which is not read; convert it to COCO (JSON)",
-            Self::Labelbox => "Labelbox's export, which is not read; convert it to COCO (JSON)",
-        }
+            Self::Kitti => {
+                english!("KITTI's labels, which are not read; convert them to COCO (JSON)")
+            }
+            Self::Mot => {
+                english!("MOT's list of tracks, which is not read; convert it to COCO (JSON)")
+            }
+            Self::Labelbox => {
+                english!("Labelbox's export, which is not read; convert it to COCO (JSON)")
+            }
+        })
     }
 }
 

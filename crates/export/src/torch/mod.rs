@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_recipe::{Error, Problem};
 use warmstart_tasks::detect::Selection;
@@ -71,9 +72,11 @@ const MODULES: [(&str, &str, &str); 6] = [
 /// If the model cannot be read, or the disk refuses.
 pub fn export_torch(source: &Path, folder: &Path) -> Result<[PathBuf; 2], Error> {
     if folder.exists() && !folder.is_dir() {
-        return Err(Problem::new("it is not a folder")
+        return Err(Problem::new(message!("it is not a folder"))
             .of_file(folder)
-            .fix("give a folder, which is created if it does not exist")
+            .fix(message!(
+                "give a folder, which is created if it does not exist"
+            ))
             .into());
     }
     let model = Model::read(source)?;

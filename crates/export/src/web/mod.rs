@@ -12,12 +12,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use warmstart_data::RgbImage;
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::{Error, Key, Problem};
 use warmstart_tasks::kinds::Trained;
 
 use crate::export::{Exported, OnnxRequest, export_onnx};
 
-/// The page.
+/// The page, with places for its language and its words.
 const PAGE: &str = include_str!("page.html");
 /// The package of the runtime, as npm names it.
 const PACKAGE: &str = "onnxruntime-web";
@@ -100,7 +101,7 @@ pub fn export_web(
         script("WARMSTART_RUNTIME", &runtime_files).as_bytes(),
     )?;
     write(PROGRAM, &read(&runtime.join(PROGRAM))?)?;
-    write("index.html", PAGE.as_bytes())?;
+    write("index.html", page().as_bytes())?;
     let _ = fs::remove_dir(folder);
     fs::rename(&made, folder).map_err(|error| Error::io("create", folder, error))?;
     let bytes = fs::read_dir(folder).map_err(|error| Error::io("list", folder, error))?;
@@ -110,6 +111,29 @@ pub fn export_web(
         bytes: bytes.map(|file| file.len()).sum(),
         ..exported
     })
+}
+
+/// The page in the user's language.
+fn page() -> String {
+    let words = json!({
+        "choose": message!("Choose pictures"),
+        "orDrop": message!("or drop or paste them here; they stay on this device"),
+        "camera": message!("Use the camera"),
+        "stop": message!("Stop the camera"),
+        "noCamera": message!("there is no camera ({reason})", reason = "{reason}"),
+        "classify": message!("Which class?"),
+        "detect": message!("What is where?"),
+        "nothing": message!("nothing found"),
+        "progress": message!("{done} of {count} …", done = "{done}", count = "{count}"),
+        "unread": message!("this picture cannot be read ({reason})", reason = "{reason}"),
+        "unloaded": message!("The model cannot be loaded"),
+    });
+    // The language's name in HTML.
+    let language = translated(english!("en"));
+    // No word can end the script.
+    let words = words.to_string().replace('<', "\\u003c");
+    PAGE.replace("{LANGUAGE}", language)
+        .replace("{WORDS}", &words)
 }
 
 /// Refuses a folder that has something in it.
@@ -122,8 +146,9 @@ fn require_new(folder: &Path) -> Result<(), Error> {
     if is_empty {
         return Ok(());
     }
-    let problem = Problem::new("it exists and is not empty").of_file(folder);
-    Err(problem.fix("give another folder, or empty it").into())
+    let problem = Problem::new(message!("it exists and is not empty")).of_file(folder);
+    let fix = message!("give another folder, or empty it");
+    Err(problem.fix(fix).into())
 }
 
 /// The folder with the runtime's files, at or below one.
@@ -135,10 +160,10 @@ fn dist_of(folder: &Path) -> Result<PathBuf, Error> {
             .all(|name| place.join(name).is_file())
     };
     places.find(has_all).ok_or_else(|| {
-        let what = format!("it does not hold {PACKAGE}: expected {PROGRAM}, {LOADER} and {WASM} in it or in its dist/");
+        let what = message!("it does not hold {PACKAGE}: expected {PROGRAM}, {LOADER} and {WASM} in it or in its dist/");
         Problem::new(what)
             .of_file(folder)
-            .fix(format!("unpack the npm package {PACKAGE} {VERSION} there"))
+            .fix(message!("unpack the npm package {PACKAGE} {VERSION} there"))
             .into()
     })
 }
@@ -146,8 +171,8 @@ fn dist_of(folder: &Path) -> Result<PathBuf, Error> {
 /// The folder with the runtime's files, installed by the npm client into `folder`.
 fn installed(folder: &Path) -> Result<PathBuf, Error> {
     let without = |reason: String| {
-        let what = format!("{PACKAGE} {VERSION} cannot be fetched by npm ({reason})");
-        let fix = format!(
+        let what = message!("{PACKAGE} {VERSION} cannot be fetched by npm ({reason})");
+        let fix = message!(
             "unpack that package elsewhere, and give its folder with {}",
             Key("runtime")
         );
@@ -172,7 +197,9 @@ fn installed(folder: &Path) -> Result<PathBuf, Error> {
     if !answer.status.success() {
         let said = String::from_utf8_lossy(&answer.stderr);
         let last = said.lines().rfind(|line| !line.trim().is_empty());
-        return Err(without(last.unwrap_or("it failed").to_owned()));
+        return Err(without(
+            last.map_or_else(|| message!("it failed"), str::to_owned),
+        ));
     }
     dist_of(folder)
 }
@@ -220,6 +247,23 @@ mod tests {
             fs::write(dist.join(name), "").unwrap();
         }
         assert_eq!(dist_of(folder.path()).unwrap(), dist);
+    }
+
+    #[test]
+    fn the_page_holds_its_language_and_its_words() {
+        let page = page();
+        assert!(
+            page.starts_with("<!doctype html>\n<html lang=\"en\">"),
+            "{page}"
+        );
+        assert!(page.contains("\"choose\":\"Choose pictures\""), "{page}");
+        assert!(
+            page.contains("\"progress\":\"{done} of {count} …\""),
+            "{page}"
+        );
+        for place in ["{LANGUAGE}", "{WORDS}"] {
+            assert!(PAGE.contains(place) && !page.contains(place), "{place}");
+        }
     }
 
     #[test]

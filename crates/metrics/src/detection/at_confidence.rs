@@ -2,7 +2,9 @@
 //! that is found of small, medium and large objects.
 
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 use warmstart_files::one_line;
+use warmstart_language::{english, message, translated};
 
 use super::boxes::{Detected, Truth};
 use super::coco::size_index;
@@ -14,10 +16,10 @@ const MOST_COLUMNS: usize = 20;
 /// Most mistakes that are listed.
 const LISTED: usize = 20;
 /// The row of detections without a label, and the column of labels that were not found.
-const FALSE: &str = "false";
-const MISSED: &str = "missed";
+const FALSE: &str = english!("false");
+const MISSED: &str = english!("missed");
 /// The sizes as COCO has them: up to 32² pixels², up to 96², and larger.
-const SIZES: [&str; 3] = ["small", "medium", "large"];
+const SIZES: [&str; 3] = [english!("small"), english!("medium"), english!("large")];
 
 /// Detections with a score of at least one confidence, compared with the labels at an IoU of 0.5.
 ///
@@ -127,17 +129,19 @@ impl AtConfidence {
 
     /// The objects that are found by size, in a line.
     pub fn size_line(&self) -> String {
-        let sizes = self.by_size.map(|of| match of.recall() {
-            Some(recall) => format!(
-                "{} {} of {} ({:.1}%)",
-                of.size,
-                of.found,
-                of.truths,
-                100.0 * recall
-            ),
-            None => format!("{} none", of.size),
+        let sizes = self.by_size.map(|of| {
+            let size = translated(of.size);
+            match of.recall() {
+                Some(recall) => message!(
+                    "{size} {} of {} ({:.1}%)",
+                    of.found,
+                    of.truths,
+                    100.0 * recall
+                ),
+                None => message!("{size} none"),
+            }
         });
-        format!("found {}: {}", self.place(), sizes.join(", "))
+        message!("found {}: {}", self.place(), sizes.join(", "))
     }
 
     /// The counts as a text table: rows are the labels, columns the detections. With more than 20 classes, the most
@@ -147,18 +151,23 @@ impl AtConfidence {
             return self.mistakes();
         }
         let none = self.classes.len();
-        let names: Vec<String> = [self.classes.clone(), vec![FALSE.to_owned()]].concat();
+        let (false_row, missed) = (translated(FALSE).to_owned(), translated(MISSED));
+        let names: Vec<String> = [self.classes.clone(), vec![false_row]].concat();
         let width = class_column::width(&names);
         let largest = self.counts.iter().flatten().max().unwrap_or(&0);
         let digits = largest.to_string().len().max(3) + 1;
-        let last = digits.max(MISSED.len() + 2);
+        let last = digits.max(missed.width() + 2);
         let columns: String = (1..=none).map(|n| format!("{n:digits$}")).collect();
         let mut lines = vec![
-            format!(
+            message!(
                 "confusion {}: rows are the labels, columns what is found",
                 self.place()
             ),
-            format!("    {:width$}{columns}{MISSED:>last$}", ""),
+            format!(
+                "    {:width$}{columns}{}",
+                "",
+                class_column::right(missed, last)
+            ),
         ];
         for (class, (name, row)) in names.iter().zip(&self.counts).enumerate() {
             let cells: String = row[..none]
@@ -185,7 +194,7 @@ impl AtConfidence {
             }
         }
         pairs.sort_by_key(|&(count, label, found)| (usize::MAX - count, label, found));
-        let mut lines = vec![format!(
+        let mut lines = vec![message!(
             "{}, the most frequent of {} kinds of mistakes:",
             self.place(),
             pairs.len()
@@ -193,9 +202,9 @@ impl AtConfidence {
         let name = |class: usize| self.classes.get(class).map(|name| one_line(name));
         for (count, label, found) in pairs.into_iter().take(LISTED) {
             let mistake = match (name(label), name(found)) {
-                (Some(label), Some(found)) => format!("{label} taken for {found}"),
-                (Some(label), None) => format!("{label} missed"),
-                (None, Some(found)) => format!("{found} found where none is labelled"),
+                (Some(label), Some(found)) => message!("{label} taken for {found}"),
+                (Some(label), None) => message!("{label} missed"),
+                (None, Some(found)) => message!("{found} found where none is labelled"),
                 (None, None) => continue,
             };
             lines.push(format!("{count:6}  {mistake}"));
@@ -204,7 +213,7 @@ impl AtConfidence {
     }
 
     fn place(&self) -> String {
-        format!(
+        message!(
             "at confidence {:.3} and IoU {MATCHING_IOU}",
             self.confidence
         )

@@ -3,6 +3,7 @@
 use super::f1::BestF1;
 use crate::class_column;
 use serde::Serialize;
+use warmstart_language::{english, message, translated};
 
 /// COCO's twelve figures, each 0 to 1, or `None` where no class has truth of that size (where
 /// pycocotools has −1).
@@ -94,30 +95,31 @@ impl CocoFigures {
     /// The figures as a text table, one per line, in the order of COCO's own tool.
     pub fn table(&self) -> String {
         const EVERY: &str = "0.50:0.95";
-        let (precision, recall) = ("average precision", "average recall");
+        let (precision, recall) = (english!("average precision"), english!("average recall"));
+        let (all, small) = (english!("all"), english!("small"));
+        let (medium, large) = (english!("medium"), english!("large"));
         let rows = [
-            (precision, EVERY, "all", 100, self.ap),
-            (precision, "0.50", "all", 100, self.ap_50),
-            (precision, "0.75", "all", 100, self.ap_75),
-            (precision, EVERY, "small", 100, self.ap_small),
-            (precision, EVERY, "medium", 100, self.ap_medium),
-            (precision, EVERY, "large", 100, self.ap_large),
-            (recall, EVERY, "all", 1, self.ar_1),
-            (recall, EVERY, "all", 10, self.ar_10),
-            (recall, EVERY, "all", 100, self.ar_100),
-            (recall, EVERY, "small", 100, self.ar_small),
-            (recall, EVERY, "medium", 100, self.ar_medium),
-            (recall, EVERY, "large", 100, self.ar_large),
+            (precision, EVERY, all, 100, self.ap),
+            (precision, "0.50", all, 100, self.ap_50),
+            (precision, "0.75", all, 100, self.ap_75),
+            (precision, EVERY, small, 100, self.ap_small),
+            (precision, EVERY, medium, 100, self.ap_medium),
+            (precision, EVERY, large, 100, self.ap_large),
+            (recall, EVERY, all, 1, self.ar_1),
+            (recall, EVERY, all, 10, self.ar_10),
+            (recall, EVERY, all, 100, self.ar_100),
+            (recall, EVERY, small, 100, self.ar_small),
+            (recall, EVERY, medium, 100, self.ar_medium),
+            (recall, EVERY, large, 100, self.ar_large),
         ];
-        let mut lines = vec![format!(
-            "{:17}  {:9}  {:6}  detections   value",
-            "figure", "IoU", "size"
+        let mut lines = vec![message!(
+            "figure             IoU        size    detections   value"
         )];
         for (name, iou, size, detections, value) in rows {
+            let name = class_column::cell(translated(name), 17);
+            let size = class_column::cell(translated(size), 6);
             let value = cell(value);
-            lines.push(format!(
-                "{name:17}  {iou:9}  {size:6}  {detections:10}  {value}"
-            ));
+            lines.push(format!("{name}  {iou:9}  {size}  {detections:10}  {value}"));
         }
         lines.join("\n")
     }
@@ -130,9 +132,9 @@ pub(super) fn class_table(figures: &[AveragePrecision]) -> String {
         .map(|figures| figures.class.clone())
         .collect();
     let width = class_column::width(&names);
-    let mut lines = vec![format!(
-        "{:width$}      AP    AP50  best F1  confidence  objects",
-        "class"
+    let mut lines = vec![message!(
+        "{class}      AP    AP50  best F1  confidence  objects",
+        class = class_column::heading(width)
     )];
     for figures in figures {
         let confidence = figures.f1.map(|best| format!("{:.3}", best.confidence));

@@ -2,7 +2,10 @@
 
 use std::ffi::{CString, OsString, c_char};
 use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use warmstart_language::{english, translated};
 
 /// A command line, ended by null and never freed; null for none.
 static COMMAND: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
@@ -10,9 +13,12 @@ static COMMAND: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
 static FAILED: AtomicBool = AtomicBool::new(false);
 
 /// The last words of a process that a failed allocation ends.
-#[cfg(unix)]
-const WORDS: &str = "error: the system has no more memory to give: free some, raise the limit on it, or use a smaller \
-                     model, image size or batch\n";
+const WORDS: &str = english!(
+    "error: the system has no more memory to give: free some, raise the limit on it, or use a smaller model, image \
+     size or batch\n"
+);
+/// The same in the user's language: a process without memory could not look them up.
+static TRANSLATED: OnceLock<&str> = OnceLock::new();
 
 /// Makes a command replace this process when an allocation fails, instead of the abort that would
 /// follow: a Rust program can neither catch the failure nor rely on any memory by then, so only a new
@@ -38,6 +44,11 @@ pub fn run_when_exhausted(command: Option<Vec<OsString>>) -> io::Result<()> {
     Ok(())
 }
 
+/// Has the last words ready in the user's language, once it is set. The first call counts.
+pub fn translate_exhaustion() {
+    let _ = TRANSLATED.set(translated(WORDS));
+}
+
 /// Makes a failed allocation end the process with a line that says so and exit code 1, instead of an
 /// abort.
 pub fn explain_exhaustion() {
@@ -47,9 +58,10 @@ pub fn explain_exhaustion() {
             if !FAILED.load(Ordering::Acquire) {
                 return;
             }
+            let words = TRANSLATED.get().copied().unwrap_or(WORDS);
             // SAFETY: both calls are safe in a handler of signals, and the words live for good.
             unsafe {
-                libc::write(libc::STDERR_FILENO, WORDS.as_ptr().cast(), WORDS.len());
+                libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len());
                 libc::_exit(1);
             }
         }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use warmstart_language::message;
+
 use super::random::{normal, orthogonal, truncated_normal, uniform};
 use crate::Activation;
 use crate::ParameterInfo;
@@ -164,7 +166,7 @@ impl FromStr for Scheme {
 
 fn unknown(text: &str) -> impl Fn() -> String {
     move || {
-        format!(
+        message!(
             "`{text}` is no initialization: it is normal(deviation), trunc_normal(deviation), xavier_uniform, \
              xavier_normal, orthogonal (each with a gain in brackets, if not that of the activation that \
              follows), kaiming_uniform or kaiming_normal (with `in` or `out` in brackets)"

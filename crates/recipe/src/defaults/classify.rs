@@ -1,6 +1,7 @@
 //! Defaults of classification.
 
 use warmstart_data::{Augmentation as ImageAugmentation, Fit};
+use warmstart_language::{english, translated};
 
 use super::context::{AugmentationContext, TaskDefaults};
 use crate::augmentation::Augmentation;
@@ -11,9 +12,9 @@ use crate::scaling::{TrainingImages, in_places, lr_factor, share};
 use crate::train::Train;
 
 pub const DEFAULTS: TaskDefaults = TaskDefaults {
-    noun: "classification",
-    metric: "top-1 accuracy",
-    counted: "images",
+    noun: english!("classification"),
+    metric: english!("top-1 accuracy"),
+    counted: english!("images"),
     image_size: None,
     image_size_step: 1,
     fit: Fit::Crop,
@@ -101,10 +102,14 @@ fn average_decay(most: f64, step: u64) -> f64 {
 
 fn micro_batch_effect(train: &Train, batch_norm: BatchNorm) -> &'static str {
     if train.freezes_backbone() || batch_norm.keeps_statistics() {
-        "the result is that of the whole batch, up to rounding"
+        translated(english!(
+            "the result is that of the whole batch, up to rounding"
+        ))
     } else {
-        "batch norm takes its statistics from these, so the result differs a little from that of \
-         the whole batch (batch_norm = \"frozen\" does not)"
+        translated(english!(
+            "batch norm takes its statistics from these, so the result differs a little from that of \
+             the whole batch (batch_norm = \"frozen\" does not)"
+        ))
     }
 }
 

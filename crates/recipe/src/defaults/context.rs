@@ -11,11 +11,11 @@ use crate::train::Train;
 
 /// The defaults and limits of a task, and the words for them.
 pub struct TaskDefaults {
-    /// The task as a noun.
+    /// The task as an English noun.
     pub noun: &'static str,
-    /// Name of the metric that picks the epoch.
+    /// English name of the metric that picks the epoch.
     pub metric: &'static str,
-    /// The things that have a class: `images` or `objects`.
+    /// The things that have a class, in English: `images` or `objects`.
     pub counted: &'static str,
     /// Edge of the image in pixels; `None` for that of the pretrained weights.
     pub image_size: Option<usize>,
@@ -55,9 +55,9 @@ pub struct TaskDefaults {
     pub small_batch_norm: BatchNorm,
     /// The augmentation of a phase.
     pub augmentation: fn(DraftAugmentation, &AugmentationContext) -> Result<Augmentation, Error>,
-    /// Options that the task does not have, which keep the value without effect, each with the reason.
+    /// Options that the task does not have, which keep the value without effect, each with the reason in English.
     pub without: &'static [(&'static str, &'static str)],
-    /// The effect of micro-batches on the result.
+    /// The effect of micro-batches on the result, in the user's language.
     pub micro_batch_effect: fn(&Train, BatchNorm) -> &'static str,
 }
 

@@ -1,6 +1,7 @@
 //! Defaults of detection.
 
 use warmstart_data::{Fit, SceneAugmentation};
+use warmstart_language::{english, translated};
 use warmstart_models::detector::STRIDES;
 
 use super::context::{AugmentationContext, TaskDefaults};
@@ -12,9 +13,9 @@ use crate::scaling::lr_factor;
 use crate::train::Train;
 
 pub const DEFAULTS: TaskDefaults = TaskDefaults {
-    noun: "detection",
+    noun: english!("detection"),
     metric: "mAP@[.5:.95]",
-    counted: "objects",
+    counted: english!("objects"),
     // Small enough for a CPU.
     image_size: Some(320),
     image_size_step: STRIDES[2],
@@ -43,9 +44,12 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
     small_batch_norm: BatchNorm::Batch,
     augmentation,
     without: &[
-        ("label_smoothing", "whose labels are soft already"),
-        ("dropout", "whose head has none"),
-        ("balance", "where an image has objects of many classes"),
+        ("label_smoothing", english!("whose labels are soft already")),
+        ("dropout", english!("whose head has none")),
+        (
+            "balance",
+            english!("where an image has objects of many classes"),
+        ),
     ],
     micro_batch_effect,
 };
@@ -105,10 +109,14 @@ fn closing(context: &AugmentationContext) -> f64 {
 
 fn micro_batch_effect(_: &Train, batch_norm: BatchNorm) -> &'static str {
     if batch_norm.keeps_statistics() {
-        "the loss is divided by its part in these, so the result differs a little from that of the whole batch"
+        translated(english!(
+            "the loss is divided by its part in these, so the result differs a little from that of the whole batch"
+        ))
     } else {
-        "batch norm takes its statistics from these, and the loss is divided by its part in these, so the result \
-         differs a little from that of the whole batch"
+        translated(english!(
+            "batch norm takes its statistics from these, and the loss is divided by its part in these, so the result \
+             differs a little from that of the whole batch"
+        ))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The one thing that a run's figures say would help most.
 
+use warmstart_language::message;
 use warmstart_recipe::command;
 use warmstart_run::list::MORE_EPOCHS;
 use warmstart_run::record::EpochRecord;
@@ -49,7 +50,7 @@ fn doubtful(report: &RunReport) -> Option<Advice> {
     let is_plausible = (DOUBTFUL_SHARE..MOST_DOUBTFUL).contains(&share);
     (doubtful >= DOUBTFUL && is_plausible).then(|| Advice {
         weight: share / 2.0,
-        sentence: format!(
+        sentence: message!(
             "{doubtful} of {of} training labels are doubtful: the other images speak for another class. Look at them \
              below, and correct or remove those that are wrong."
         ),
@@ -63,8 +64,9 @@ fn falling(report: &RunReport) -> Option<Advice> {
     let is_finished = done == files.recipe.epochs();
     (is_finished && is_falling(&files.history)).then(|| Advice {
         weight: OF_EPOCHS,
-        sentence: "The validation loss was still falling in the last epochs: more of them."
-            .to_owned(),
+        sentence: message!(
+            "The validation loss was still falling in the last epochs: more of them."
+        ),
         command: Some(format!(
             "{} --epochs {}",
             command::resume(&files.run),
@@ -105,16 +107,16 @@ fn of_classes(classes: &Classes, training_counts: &[usize]) -> Option<Advice> {
         .copied()
         .filter(|count| *count > 0);
     let of_training = of_training.map_or(String::new(), |count| {
-        format!(", from {count} training images")
+        message!(", from {count} training images")
     });
     let taken = taken_for(classes, class);
     Some(Advice {
         weight: (mistakes(class) - average) / total,
-        sentence: format!(
-            "More pictures of {}: {:.0} of its {} validation images are mistaken{of_training}{taken}.",
-            figures[class].class,
-            mistakes(class),
-            figures[class].images
+        sentence: message!(
+            "More pictures of {class}: {mistaken:.0} of its {images} validation images are mistaken{of_training}{taken}.",
+            class = figures[class].class,
+            mistaken = mistakes(class),
+            images = figures[class].images
         ),
         command: None,
     })
@@ -131,7 +133,11 @@ fn taken_for(classes: &Classes, class: usize) -> String {
         return String::new();
     };
     let names = classes.matrix.per_class();
-    format!(", {} of them for {}", row[most], names[most].class)
+    message!(
+        ", {count} of them for {class}",
+        count = row[most],
+        class = names[most].class
+    )
 }
 
 fn uncertain(classes: &Classes) -> Option<Advice> {
@@ -139,10 +145,11 @@ fn uncertain(classes: &Classes) -> Option<Advice> {
     let half = (interval.high - interval.low) / 2.0;
     (half > UNCERTAIN).then(|| Advice {
         weight: half - UNCERTAIN,
-        sentence: format!(
-            "More validation images: with {} of them, the share that is right is known to within {:.0} points only.",
-            classes.matrix.total(),
-            half * 100.0
+        sentence: message!(
+            "More validation images: with {count} of them, the share that is right is known to within {points:.0} \
+             points only.",
+            count = classes.matrix.total(),
+            points = half * 100.0
         ),
         command: None,
     })
@@ -156,7 +163,7 @@ fn of_scenes(scenes: &Scenes) -> Option<Advice> {
     {
         return Some(Advice {
             weight: (large - small) / 4.0,
-            sentence: format!(
+            sentence: message!(
                 "Larger images: objects of fewer than 32 × 32 pixels have an average precision of {small:.2}, larger \
                  ones of {large:.2}. Train again with a larger --image-size."
             ),
@@ -169,9 +176,9 @@ fn of_scenes(scenes: &Scenes) -> Option<Advice> {
     let all = coco.ap?;
     (ap < all * 0.7).then(|| Advice {
         weight: (all - ap) / classes.len() as f64,
-        sentence: format!(
-            "More pictures with {}: its average precision is {ap:.2}, the mean of all classes {all:.2}.",
-            class.class
+        sentence: message!(
+            "More pictures with {class}: its average precision is {ap:.2}, the mean of all classes {all:.2}.",
+            class = class.class
         ),
         command: None,
     })

@@ -1,8 +1,9 @@
 //! The top of the page: what came out, in a sentence, and what would help most.
 
-use maud::{Markup, html};
+use maud::{Markup, PreEscaped, html};
 use warmstart_files::{duration, shown};
-use warmstart_metrics::wilson;
+use warmstart_language::{english, message, translated};
+use warmstart_metrics::{Interval, wilson};
 use warmstart_recipe::{NO_WEIGHTS, Recipe};
 use warmstart_run::files::RunFiles;
 use warmstart_run::record::{EpochFigure, ModelKind};
@@ -11,6 +12,7 @@ use warmstart_run::verdict::Verdict;
 use warmstart_workflows::report::{Judged, RunReport};
 
 use super::advice::advice;
+use super::curves::metric_name;
 
 /// The answer, the facts of the run, and the advice.
 pub fn answer(report: &RunReport) -> Markup {
@@ -20,7 +22,7 @@ pub fn answer(report: &RunReport) -> Markup {
         p.answer { (sentence(report)) }
         @if let Some(advice) = advice(report) {
             div.advice {
-                p { strong { "What would help most: " } (advice.sentence) }
+                p { strong { (message!("What would help most: ")) } (advice.sentence) }
                 @if let Some(command) = advice.command {
                     pre { (command) }
                 }
@@ -37,37 +39,65 @@ pub fn answer(report: &RunReport) -> Markup {
 fn sentence(report: &RunReport) -> Markup {
     let files = &report.files;
     let Some(kept) = kept_so_far(files) else {
-        return html! { "No epoch is finished yet." };
+        return html! { (message!("No epoch is finished yet.")) };
     };
     let (done, epochs) = (files.history.len(), files.recipe.epochs());
-    let state = match files.summary.as_ref().map(|summary| summary.state) {
-        Some(RunState::Finished) => String::new(),
-        Some(RunState::Interrupted) => format!("Interrupted after {done} of {epochs} epochs: "),
-        Some(RunState::Running) | None => format!("After {done} of {epochs} epochs: "),
-    };
-    let the = if state.is_empty() { "The" } else { "the" };
-    let time = duration(seconds(report));
-    html! {
-        (state)
-        @match &report.judged {
-            Some(Judged::Classes(classes)) => {
-                @let (total, right) = (classes.matrix.total(), right(classes));
-                (the) " kept model classifies " strong { (right) " of " (total) } " validation images correctly: "
-                strong { (percent(right as f64 / total.max(1) as f64)) } " (" (interval(right, total)) ")"
-            }
-            None if report.is_left_out => {
-                (the) " kept model's head classifies " strong { (figure(&kept)) } " of the training images correctly"
-                @if let Some(interval) = kept.interval {
-                    " (95%: " (percent(interval.low)) " to " (percent(interval.high)) ")"
-                }
-                ", each solved for without it: no image was held out"
-            }
-            Some(Judged::Scenes(_)) | None => {
-                (the) " kept model has " (kept.metric) " " strong { (figure(&kept)) }
-            }
+    let answer = kept_model(report, &kept);
+    let answer = match files.summary.as_ref().map(|summary| summary.state) {
+        Some(RunState::Finished) => answer,
+        Some(RunState::Interrupted) => {
+            let answer = continued(&answer);
+            message!("Interrupted after {done} of {epochs} epochs: {answer}")
         }
-        (files.summary.as_ref().map(beside).unwrap_or_default()) ", after " (time) " of training."
+        Some(RunState::Running) | None => {
+            let answer = continued(&answer);
+            message!("After {done} of {epochs} epochs: {answer}")
+        }
+    };
+    let beside = files.summary.as_ref().map(beside).unwrap_or_default();
+    let time = duration(seconds(report));
+    // Of what it is made of, only names may hold what HTML reads, and they are escaped.
+    PreEscaped(message!("{answer}{beside}, after {time} of training."))
+}
+
+/// What the kept model does, as the HTML of a sentence without its end.
+fn kept_model(report: &RunReport, kept: &EpochFigure) -> String {
+    let strong = |text: &str| html! { strong { (text) } }.into_string();
+    match &report.judged {
+        Some(Judged::Classes(classes)) => {
+            let (total, right) = (classes.matrix.total(), right(classes));
+            let share = percent(right as f64 / total.max(1) as f64);
+            message!(
+                "The kept model classifies {count} validation images correctly: {share} ({interval})",
+                count = strong(&message!("{right} of {total}")),
+                share = strong(&share),
+                interval = interval(wilson(right, total))
+            )
+        }
+        None if report.is_left_out => {
+            let interval = kept.interval.map(interval);
+            message!(
+                "The kept model's head classifies {share} of the training images correctly{interval}, each solved for \
+                 without it: no image was held out",
+                share = strong(&figure(kept)),
+                interval = interval.map_or(String::new(), |interval| message!(" ({interval})"))
+            )
+        }
+        Some(Judged::Scenes(_)) | None => message!(
+            "The kept model has {metric} {value}",
+            metric = html! { (metric_name(&kept.metric)) }.into_string(),
+            value = strong(&figure(kept))
+        ),
     }
+}
+
+/// A sentence after a colon: in lower case, where the language has it.
+fn continued(sentence: &str) -> String {
+    let mut letters = sentence.chars();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_lowercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
 }
 
 /// The kept model's figure; of a run in progress, the highest so far. The epochs say it, because the summary may be
@@ -91,11 +121,11 @@ fn beside(summary: &Summary) -> String {
         return String::new();
     };
     if kept == frozen {
-        "; it is the frozen backbone with a new head".to_owned()
+        message!("; it is the frozen backbone with a new head")
     } else {
-        format!(
-            "; the frozen backbone with a new head has {}",
-            figure(frozen)
+        message!(
+            "; the frozen backbone with a new head has {value}",
+            value = figure(frozen)
         )
     }
 }
@@ -113,13 +143,13 @@ fn right(classes: &warmstart_workflows::report::Classes) -> usize {
         .count()
 }
 
-fn interval(right: usize, total: usize) -> String {
-    let interval = wilson(right, total);
-    format!(
-        "95%: {} to {}",
-        percent(interval.low),
-        percent(interval.high)
-    )
+fn interval(interval: Interval) -> String {
+    message!("95%: {range}", range = range(interval))
+}
+
+/// `61.2% to 81.0%`
+pub fn range(Interval { low, high }: Interval) -> String {
+    message!("{low} to {high}", low = percent(low), high = percent(high))
 }
 
 /// `72.3%`
@@ -148,29 +178,38 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
         ..
     } = &files.recipe;
     let mut facts = vec![
-        ("network", model.clone()),
+        (translated(english!("network")), model.clone()),
         (
-            "weights",
+            translated(english!("weights")),
             if weights == NO_WEIGHTS {
-                "none, from scratch".to_owned()
+                message!("none, from scratch")
             } else {
                 weights.clone()
             },
         ),
-        ("data", shown(data)),
-        ("image size", format!("{image_size} pixels")),
-        ("seed", seed.to_string()),
+        (translated(english!("data")), shown(data)),
+        (
+            translated(english!("image size")),
+            message!("{image_size} pixels"),
+        ),
+        (translated(english!("seed")), seed.to_string()),
     ];
     if let Some(summary) = &files.summary {
-        facts.push(("kept", kept(summary)));
+        facts.push((translated(english!("kept")), kept(summary)));
         if let Some(test) = &summary.test {
-            facts.push(("on the test images", percent(test.metric)));
+            facts.push((
+                translated(english!("on the test images")),
+                percent(test.metric),
+            ));
         }
     }
     let peak = files.history.iter().map(|record| record.peak_memory_mb);
     let peak = peak.fold(0.0, f64::max);
     if peak > 0.0 {
-        facts.push(("highest memory", format!("{peak:.0} MB")));
+        facts.push((
+            translated(english!("highest memory")),
+            format!("{peak:.0} MB"),
+        ));
     }
     facts
 }
@@ -178,11 +217,11 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
 /// Which model is kept.
 fn kept(summary: &Summary) -> String {
     let EpochFigure { epoch, phase, .. } = &summary.kept;
-    let what = match summary.kept.kind {
-        Some(ModelKind::Probe) => "the frozen model, ",
-        Some(ModelKind::Thaw) => "the thawed model, ",
-        Some(ModelKind::Mean) => "the mean of the frozen and the thawed model, ",
-        None => "",
-    };
-    format!("{what}epoch {epoch} ({phase})")
+    let at = message!("epoch {epoch} ({phase})");
+    match summary.kept.kind {
+        Some(ModelKind::Probe) => message!("the frozen model, {at}"),
+        Some(ModelKind::Thaw) => message!("the thawed model, {at}"),
+        Some(ModelKind::Mean) => message!("the mean of the frozen and the thawed model, {at}"),
+        None => at,
+    }
 }

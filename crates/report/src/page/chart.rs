@@ -1,6 +1,7 @@
 //! Line charts as SVG, whose colours come from the page.
 
 use maud::{Markup, html};
+use warmstart_language::{english, message, translated};
 
 use super::ticks::{Scale, label};
 
@@ -16,7 +17,7 @@ const RIGHT: f64 = 12.0;
 const COLOURS: usize = 6;
 
 /// What the x axis of a chart over epochs shows.
-pub const EPOCH: &str = "epoch";
+pub const EPOCH: &str = english!("epoch");
 
 /// A curve.
 pub struct Series {
@@ -38,13 +39,13 @@ pub struct Band {
 pub struct Chart {
     /// What it shows.
     pub title: String,
-    /// What each axis shows, with its unit.
+    /// What each axis shows, with its unit, in English.
     pub axes: [&'static str; 2],
     /// The curves.
     pub series: Vec<Series>,
     /// Shaded parts of the x axis, every second of which is shaded.
     pub bands: Vec<Band>,
-    /// A line across, with its name.
+    /// A line across, with its name in English.
     pub mark: Option<(f64, &'static str)>,
     /// Whether the y axis is logarithmic.
     pub is_logarithmic: bool,
@@ -109,7 +110,7 @@ impl Chart {
                     @if let Some((at, name)) = self.mark {
                         @let [across, _] = place([at, y.low]);
                         line.mark x1=(n(across)) x2=(n(across)) y1=(n(ceiling)) y2=(n(floor)) {
-                            title { (name) }
+                            title { (translated(name)) }
                         }
                     }
                     @for (number, series) in self.series.iter().enumerate() {
@@ -121,15 +122,22 @@ impl Chart {
                                 @for point in self.pieces(series).concat() {
                                     @let [across, down] = place(point);
                                     circle cx=(n(across)) cy=(n(down)) r="2.6" {
-                                        title { (series.name) ": " (label(point[1])) " at " (label(point[0])) }
+                                        title {
+                                            (message!(
+                                                "{name}: {y} at {x}",
+                                                name = series.name,
+                                                y = label(point[1]),
+                                                x = label(point[0])
+                                            ))
+                                        }
                                     }
                                 }
                             }
                         }
                     }
-                    text.axis x=(n((LEFT + WIDTH - RIGHT) / 2.0)) y=(n(HEIGHT - 4.0)) { (self.axes[0]) }
+                    text.axis x=(n((LEFT + WIDTH - RIGHT) / 2.0)) y=(n(HEIGHT - 4.0)) { (translated(self.axes[0])) }
                     text.axis transform={ "translate(10 " (n((TOP + floor) / 2.0)) ") rotate(-90)" } {
-                        (self.axes[1])
+                        (translated(self.axes[1]))
                     }
                 }
             }

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use maud::{Markup, html};
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use warmstart_language::{english, message};
 use warmstart_metrics::{calibration_error, reliability, wilson};
 use warmstart_workflows::report::{Classes, JudgedImage, Pictures};
 
-use super::answer::percent;
+use super::answer::{percent, range};
 use super::chart::{Chart, Series};
 use super::gallery::picture;
 
@@ -67,25 +69,35 @@ fn matrix(classes: &Classes, names: &[String]) -> Markup {
     let counts = classes.matrix.counts();
     let title = |label: usize, predicted: usize, of_cell: usize| {
         let what = if label == predicted {
-            format!("{}, recognised", names[label])
+            message!("{label}, recognised", label = names[label])
         } else {
-            format!("{} taken for {}", names[label], names[predicted])
+            message!(
+                "{label} taken for {found}",
+                label = names[label],
+                found = names[predicted]
+            )
         };
         let count = counts[label][predicted];
         if of_cell < count {
-            format!("{what}: {of_cell} of {count} images")
+            message!("{what}: {of_cell} of {count} images")
         } else {
-            format!("{what}: {count}")
+            message!("{what}: {count}")
         }
     };
     html! {
         section #matrix {
-            h2 { "Confusion matrix" }
+            h2 { (message!("Confusion matrix")) }
             p.note {
-                "Rows are the true classes, columns the likeliest ones, under the numbers of the rows. A cell opens its \
-                 pictures. "
+                (message!(
+                    "Rows are the true classes, columns the likeliest ones, under the numbers of the rows. A cell opens \
+                     its pictures. "
+                ))
                 @if shown.len() < names.len() {
-                    "Of " (names.len()) " classes, the " (shown.len()) " with the most mistakes."
+                    (message!(
+                        "Of {all} classes, the {shown} with the most mistakes.",
+                        all = names.len(),
+                        shown = shown.len()
+                    ))
                 }
             }
             div.wide {
@@ -117,13 +129,20 @@ fn matrix(classes: &Classes, names: &[String]) -> Markup {
     }
 }
 
-/// A name that leaves room for what is beside it.
+/// A name that leaves room for what is beside it. A Chinese character is as wide as two letters.
 pub fn short(name: &str) -> String {
-    const LONGEST: usize = 22;
-    if name.chars().count() <= LONGEST {
+    const WIDEST: usize = 22;
+    if name.width() <= WIDEST {
         return name.to_owned();
     }
-    name.chars().take(LONGEST - 1).chain(['…']).collect()
+    let mut left = WIDEST - 1;
+    let fits = |letter: &char| {
+        let width = letter.width().unwrap_or(0);
+        let fits = width <= left;
+        left = left.saturating_sub(width);
+        fits
+    };
+    name.chars().take_while(fits).chain(['…']).collect()
 }
 
 fn table(classes: &Classes) -> Markup {
@@ -132,23 +151,23 @@ fn table(classes: &Classes) -> Markup {
     let shown = &figures[..figures.len().min(ROWS)];
     html! {
         section #classes {
-            h2 { "Classes, the worst first" }
+            h2 { (message!("Classes, the worst first")) }
             @if shown.len() < figures.len() {
-                p.note { "The " (shown.len()) " worst of " (figures.len()) "." }
+                p.note { (message!("The {shown} worst of {all}.", shown = shown.len(), all = figures.len())) }
             }
             div.wide {
                 table {
                     thead { tr {
-                        th { "class" } th { "recognised" } th { "95%" } th { "precision" } th { "F1" }
+                        th { (message!("class")) } th { (message!("recognised")) } th { "95%" }
+                        th { (message!("precision")) } th { "F1" }
                     } }
                     tbody {
                         @for of in shown {
                             @let right = (of.recall * of.images as f64).round() as usize;
-                            @let interval = wilson(right, of.images);
                             tr {
                                 td { (short(&of.class)) }
-                                td { (right) " of " (of.images) }
-                                td { (percent(interval.low)) " to " (percent(interval.high)) }
+                                td { (message!("{right} of {total}", total = of.images)) }
+                                td { (range(wilson(right, of.images))) }
                                 td { (percent(of.precision)) }
                                 td { (format!("{:.3}", of.f1)) }
                             }
@@ -167,8 +186,12 @@ fn caption(image: &JudgedImage, names: &[String]) -> Markup {
             span.truth { (short(&names[image.label])) } ", " (percent(image.probability.into()))
         } @else {
             span.truth { (short(&names[image.label])) } br;
-            span.said { "taken for " (short(&names[image.predicted])) } ", " (percent(image.probability.into()))
-            ", own class " (percent(image.label_probability.into()))
+            span.said { (message!("taken for {class}", class = short(&names[image.predicted]))) }
+            (message!(
+                ", {probability}, own class {of_label}",
+                probability = percent(image.probability.into()),
+                of_label = percent(image.label_probability.into())
+            ))
         }
     }
 }
@@ -191,8 +214,8 @@ fn mistakes(classes: &Classes, names: &[String], pictures: &Pictures) -> Markup 
     };
     html! {
         section #mistakes {
-            (gallery("The most confident mistakes", &classes.mistakes))
-            (gallery("The least confident hits", &classes.hits))
+            (gallery(&message!("The most confident mistakes"), &classes.mistakes))
+            (gallery(&message!("The least confident hits"), &classes.hits))
         }
     }
 }
@@ -203,9 +226,12 @@ fn places(classes: &Classes, names: &[String], pictures: &Pictures) -> Markup {
     }
     html! {
         section #places {
-            h2 { "Where the model looked" }
+            h2 { (message!("Where the model looked")) }
             p.note {
-                "The picture as the network saw it, and the places that spoke for the class it found likeliest (Grad-CAM)."
+                (message!(
+                    "The picture as the network saw it, and the places that spoke for the class it found likeliest \
+                     (Grad-CAM)."
+                ))
             }
             div.grid {
                 @for overlay in &classes.overlays {
@@ -232,18 +258,18 @@ fn calibration(classes: &Classes) -> Markup {
     let filled = bins.iter().filter(|bin| bin.images > 0);
     let points = filled.map(|bin| [bin.confidence, bin.accuracy]).collect();
     let chart = Chart {
-        title: "Reliability".into(),
+        title: message!("Reliability"),
         axes: [
-            "largest probability, mean of a range",
-            "share that is right",
+            english!("largest probability, mean of a range"),
+            english!("share that is right"),
         ],
         series: vec![
             Series {
-                name: "the model".into(),
+                name: message!("the model"),
                 points,
             },
             Series {
-                name: "probabilities that hold".into(),
+                name: message!("probabilities that hold"),
                 points: vec![[0.0, 0.0], [1.0, 1.0]],
             },
         ],
@@ -254,19 +280,30 @@ fn calibration(classes: &Classes) -> Markup {
     };
     html! {
         section #reliability {
-            h2 { "Can its probabilities be trusted?" }
+            h2 { (message!("Can its probabilities be trusted?")) }
             p.note {
-                "Of images to which the model gives a probability of 80%, 80% should be right. The mean distance from \
-                 that is " (percent(calibration_error(&bins))) " (expected calibration error, " (BINS)
-                " ranges); above the line the model is too modest, below it too sure."
+                (message!(
+                    "Of images to which the model gives a probability of 80%, 80% should be right. The mean distance \
+                     from that is {distance} (expected calibration error, {BINS} ranges); above the line the model is \
+                     too modest, below it too sure.",
+                    distance = percent(calibration_error(&bins))
+                ))
             }
             div.grid { (chart.figure()) div.wide {
                 table {
-                    thead { tr { th { "probability" } th { "images" } th { "right" } } }
+                    thead { tr {
+                        th { (message!("probability")) } th { (message!("images")) } th { (message!("right")) }
+                    } }
                     tbody {
                         @for (place, bin) in bins.iter().enumerate().filter(|(_, bin)| bin.images > 0) {
                             tr {
-                                td { (place * 100 / BINS) " to " ((place + 1) * 100 / BINS) "%" }
+                                td {
+                                    (message!(
+                                        "{low} to {high}%",
+                                        low = place * 100 / BINS,
+                                        high = (place + 1) * 100 / BINS
+                                    ))
+                                }
                                 td { (bin.images) }
                                 td { (percent(bin.accuracy)) }
                             }
@@ -275,5 +312,18 @@ fn calibration(classes: &Classes) -> Markup {
                 }
             } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chinese_name_is_cut_to_the_width_of_any_other() {
+        assert_eq!(short(&"a".repeat(22)), "a".repeat(22));
+        assert_eq!(short(&"a".repeat(23)), "a".repeat(21) + "…");
+        assert_eq!(short(&"花".repeat(11)), "花".repeat(11));
+        assert_eq!(short(&"花".repeat(12)), "花".repeat(10) + "…");
     }
 }

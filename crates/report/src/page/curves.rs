@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use warmstart_files::one_line;
+use warmstart_language::{english, message, translated};
 use warmstart_run::health::StageHealth;
 use warmstart_run::record::EpochRecord;
 use warmstart_workflows::report::RunReport;
@@ -18,20 +19,24 @@ pub fn curves(report: &RunReport) -> Markup {
         return html! {};
     }
     let metric = report.files.recipe.task.metric();
-    let mut metrics = vec![series(metric, history, |record| record.metric)];
+    let mut metrics = vec![series(metric_name(metric), history, |record| record.metric)];
     let others = history.iter().flat_map(|record| record.others.keys());
     let mut names: Vec<&String> = others.collect();
     names.sort();
     names.dedup();
     for name in names {
         let value = |record: &EpochRecord| record.others.get(name).copied().unwrap_or(f64::NAN);
-        metrics.push(series(in_words(name), history, value));
+        metrics.push(series(metric_name(name), history, value));
     }
     let losses = vec![
-        series("training, as trained", history, |record| record.train_loss),
-        series("validation", history, |record| record.val_loss),
+        series(&message!("training, as trained"), history, |record| {
+            record.train_loss
+        }),
+        series(&message!("validation"), history, |record| record.val_loss),
     ];
-    let rates = vec![series("learning rate", history, |record| record.lr)];
+    let rates = vec![series(&message!("learning rate"), history, |record| {
+        record.lr
+    })];
     let chart = |title: &str, axis, series, is_logarithmic| Chart {
         title: title.to_owned(),
         axes: [EPOCH, axis],
@@ -41,7 +46,7 @@ pub fn curves(report: &RunReport) -> Markup {
             .files
             .summary
             .as_ref()
-            .map(|summary| (summary.kept.epoch as f64, "the kept epoch")),
+            .map(|summary| (summary.kept.epoch as f64, english!("the kept epoch"))),
         is_logarithmic,
         at_least: None,
     };
@@ -49,21 +54,28 @@ pub fn curves(report: &RunReport) -> Markup {
     let update = health(history, |stage| stage.update_ratio);
     html! {
         section #curves {
-            h2 { "Curves" }
+            h2 { (message!("Curves")) }
             p.note {
-                "By epoch; phases are shaded, and the dashed line is the kept epoch. The training loss is that of \
-                 augmented images, so it may lie above the validation loss. "
+                (message!(
+                    "By epoch; phases are shaded, and the dashed line is the kept epoch. The training loss is that of \
+                     augmented images, so it may lie above the validation loss. "
+                ))
                 @if has_thaw_after_solved(report) {
-                    "While a thaw trains, its metric is that of the network's own last layer; the head on several layers \
-                     is solved again on the thawed features at the end, so the kept model may be better than any epoch."
+                    (message!(
+                        "While a thaw trains, its metric is that of the network's own last layer; the head on several \
+                         layers is solved again on the thawed features at the end, so the kept model may be better than \
+                         any epoch."
+                    ))
                 }
             }
             div.grid {
-                (chart("Loss", "loss", losses, false).figure())
-                (chart(&capitalized(metric), "share", metrics, false).figure())
-                (chart("Learning rate at the end of the epoch", "learning rate", rates, true).figure())
-                (chart("Gradient by stage", "norm", gradient, true).figure())
-                (chart("Change of a step by stage", "change ÷ weights", update, true).figure())
+                (chart(&message!("Loss"), english!("loss"), losses, false).figure())
+                (chart(&capitalized(metric_name(metric)), english!("share"), metrics, false).figure())
+                (chart(
+                    &message!("Learning rate at the end of the epoch"), english!("learning rate"), rates, true
+                ).figure())
+                (chart(&message!("Gradient by stage"), english!("norm"), gradient, true).figure())
+                (chart(&message!("Change of a step by stage"), english!("change ÷ weights"), update, true).figure())
             }
         }
     }
@@ -75,13 +87,14 @@ fn has_thaw_after_solved(report: &RunReport) -> bool {
     phases.iter().any(|phase| phase.is_solved()) && phases.iter().any(|phase| !phase.is_solved())
 }
 
-/// The name of a further metric of metrics.jsonl, for people.
-fn in_words(metric: &str) -> &str {
+/// The name of a metric for people: that of a task, or a further one of metrics.jsonl.
+pub fn metric_name(metric: &str) -> &str {
     match metric {
-        "last_layer" => "the last layer's head alone",
-        "leave_one_out" => "training images, each left out",
+        "top-1 accuracy" => translated(english!("top-1 accuracy")),
+        "last_layer" => translated(english!("the last layer's head alone")),
+        "leave_one_out" => translated(english!("training images, each left out")),
         "map50" => "mAP@.5",
-        "confidence" => "confidence of the best F1",
+        "confidence" => translated(english!("confidence of the best F1")),
         other => other,
     }
 }

@@ -1,6 +1,7 @@
 //! What a detector finds, misses and confuses at one confidence, and the labels that it speaks against.
 
 use maud::{Markup, html};
+use warmstart_language::{message, translated};
 use warmstart_metrics::{BoxDoubt, DoubtOfBox};
 use warmstart_workflows::report::{Pictures, Scenes};
 
@@ -35,10 +36,10 @@ pub fn confusion(scenes: &Scenes) -> Markup {
     let none = names.len();
     let shown = columns(counts);
     let title = |label: usize, found: usize| match (names.get(label), names.get(found)) {
-        (Some(label), Some(found)) if label == found => format!("{label}, found"),
-        (Some(label), Some(found)) => format!("{label} taken for {found}"),
-        (Some(label), None) => format!("{label} missed"),
-        (None, Some(found)) => format!("{found} found where none is labelled"),
+        (Some(label), Some(found)) if label == found => message!("{label}, found"),
+        (Some(label), Some(found)) => message!("{label} taken for {found}"),
+        (Some(label), None) => message!("{label} missed"),
+        (None, Some(found)) => message!("{found} found where none is labelled"),
         (None, None) => String::new(),
     };
     let cell = |label: usize, found: usize| {
@@ -54,30 +55,44 @@ pub fn confusion(scenes: &Scenes) -> Markup {
             }
         }
     };
+    let sizes = all.by_size().map(|of| {
+        let size = translated(of.size);
+        let found = message!(
+            "{found} of {truths} {size}",
+            found = of.found,
+            truths = of.truths
+        );
+        match of.recall() {
+            Some(recall) => message!("{found} ({share})", share = percent(recall)),
+            None => found,
+        }
+    });
     html! {
         section #confusion {
-            h2 { "Found, missed and confused" }
+            h2 { (message!("Found, missed and confused")) }
             p.note {
-                "With a score of " (format!("{:.3}", all.confidence())) " or more and an overlap (IoU) of 0.5 or more. Rows are \
-                 the labels, columns what is found, under the numbers of the rows; below, what is found where nothing is \
-                 labelled. "
+                (message!(
+                    "With a score of {confidence:.3} or more and an overlap (IoU) of 0.5 or more. Rows are the labels, \
+                     columns what is found, under the numbers of the rows; below, what is found where nothing is \
+                     labelled. ",
+                    confidence = all.confidence()
+                ))
                 @if shown.len() < none {
-                    "Of " (none) " classes, the " (shown.len()) " with the most mistakes. "
+                    (message!(
+                        "Of {all} classes, the {shown} with the most mistakes.",
+                        all = none,
+                        shown = shown.len()
+                    ))
+                    " "
                 }
-                "Found as what they are: "
-                @for (place, of) in all.by_size().iter().enumerate() {
-                    @if place > 0 { ", " }
-                    (of.found) " of " (of.truths) " " (of.size)
-                    @if let Some(recall) = of.recall() { " (" (percent(recall)) ")" }
-                }
-                " objects."
+                (message!("Found as what they are: {sizes} objects.", sizes = sizes.join(", ")))
             }
             div.wide {
                 table.matrix {
                     thead { tr {
                         th {}
                         @for class in &shown { th title=(names[*class]) { (class + 1) } }
-                        th { "missed" }
+                        th { (message!("missed")) }
                     } }
                     tbody {
                         @for &label in &shown {
@@ -88,7 +103,7 @@ pub fn confusion(scenes: &Scenes) -> Markup {
                             }
                         }
                         tr {
-                            th { "false" }
+                            th { (message!("false")) }
                             @for &found in &shown { (cell(none, found)) }
                             td {}
                         }
@@ -107,13 +122,18 @@ pub fn doubts(scenes: &Scenes, pictures: &Pictures) -> Markup {
     }
     html! {
         section #doubtful-boxes {
-            h2 { "Doubtful boxes" }
+            h2 { (message!("Doubtful boxes")) }
             p.note {
-                (doubts.doubtful) " boxes of the validation images, which the model has not learned from, are worth a look: \
-                 what is found without a label, or as another class, and is as sure as what agrees with its label is on \
-                 average; and labels where nothing is found, though most objects of their class and size are. "
-                @if doubts.shown.len() < doubts.doubtful { "The first " (doubts.shown.len()) ". " }
-                code { "warmstart data labels RUN" } " lists all."
+                (message!(
+                    "{doubtful} boxes of the validation images, which the model has not learned from, are worth a look: \
+                     what is found without a label, or as another class, and is as sure as what agrees with its label is \
+                     on average; and labels where nothing is found, though most objects of their class and size are. ",
+                    doubtful = doubts.doubtful
+                ))
+                @if doubts.shown.len() < doubts.doubtful {
+                    (message!("The first {shown}. ", shown = doubts.shown.len()))
+                }
+                code { "warmstart data labels RUN" } (message!(" lists all."))
             }
             div.pictures {
                 @for (id, doubt) in &doubts.shown {
@@ -129,14 +149,14 @@ fn caption(doubt: &BoxDoubt, names: &[String]) -> Markup {
     let share = percent(doubt.score);
     html! {
         @match doubt.kind {
-            DoubtOfBox::NoLabel => { span.said { (name(doubt.found)) "?" } " " (share) ", not labelled" }
+            DoubtOfBox::NoLabel => { span.said { (name(doubt.found)) "?" } " " (message!("{share}, not labelled")) }
             DoubtOfBox::OtherClass => {
                 span.truth { (name(doubt.label)) } br;
                 span.said { (name(doubt.found)) "?" } " " (share)
             }
             DoubtOfBox::NotFound => {
                 span.truth { (name(doubt.label)) } br;
-                "not found, as " (share) " of those of its size are"
+                (message!("not found, as {share} of those of its size are"))
             }
         }
     }

@@ -13,11 +13,13 @@ mod training;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::plain;
 use warmstart_workflows::report::{Judged, Pictures, RunReport};
 
-pub use answer::percent;
+pub use answer::{percent, range};
 pub use chart::{Chart, EPOCH, Series};
+pub use curves::metric_name;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
@@ -31,12 +33,15 @@ pub fn page(report: &RunReport) -> String {
         main {
             (answer::answer(report))
             @if let Some(why) = &report.why_not_judged {
-                p.note { "Without the kept model's answers: " (plain(why)) }
+                p.note { (message!("Without the kept model's answers: {why}", why = plain(why))) }
             }
             @if report.lost > 0 {
                 p.note {
-                    (report.lost) " of the run's validation images are gone or changed, or cannot be read, and left out of \
-                     the answers below."
+                    (message!(
+                        "{lost} of the run's validation images are gone or changed, or cannot be read, and left out of \
+                         the answers below.",
+                        lost = report.lost
+                    ))
                 }
             }
             (curves::curves(report))
@@ -58,7 +63,8 @@ pub fn page(report: &RunReport) -> String {
 pub fn document(title: &str, body: &Markup, pictures: &Pictures) -> String {
     let document = html! {
         (DOCTYPE)
-        html lang="en" {
+        // The language's name in HTML.
+        html lang=(translated(english!("en"))) {
             head {
                 meta charset="utf-8";
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
@@ -72,7 +78,7 @@ pub fn document(title: &str, body: &Markup, pictures: &Pictures) -> String {
                 dialog {
                     h3 {}
                     div.pictures {}
-                    form method="dialog" { button { "Close" } }
+                    form method="dialog" { button { (message!("Close")) } }
                 }
                 (gallery::data(pictures))
                 script { (PreEscaped(SCRIPT)) }

@@ -1,6 +1,7 @@
 //! A detector's answers: metrics, classes, the confusion matrix, precision-recall curves, pictures, and doubtful boxes.
 
 use maud::{Markup, html};
+use warmstart_language::{english, message};
 use warmstart_metrics::PrecisionRecall;
 use warmstart_workflows::report::{Pictures, Scenes};
 
@@ -34,22 +35,34 @@ fn table(scenes: &Scenes) -> Markup {
     classes.sort_by(|one, other| one.ap.unwrap_or(2.0).total_cmp(&other.ap.unwrap_or(2.0)));
     html! {
         section #classes {
-            h2 { "Classes, the worst first" }
+            h2 { (message!("Classes, the worst first")) }
             p.note {
-                (scenes.paths.len()) " validation images: mAP@[.5:.95] " (value(coco.ap)) ", mAP@.5 " (value(coco.ap_50))
-                ", of small objects " (value(coco.ap_small)) ", medium " (value(coco.ap_medium)) ", large "
-                (value(coco.ap_large)) ". "
+                (message!(
+                    "{images} validation images: mAP@[.5:.95] {ap}, mAP@.5 {ap_50}, of small objects {small}, medium \
+                     {medium}, large {large}. ",
+                    images = scenes.paths.len(),
+                    ap = value(coco.ap),
+                    ap_50 = value(coco.ap_50),
+                    small = value(coco.ap_small),
+                    medium = value(coco.ap_medium),
+                    large = value(coco.ap_large)
+                ))
                 @if let Some(best) = best {
-                    "F1 at an overlap (IoU) of 0.5 is highest at a confidence of " (format!("{:.3}", best.confidence)) ": "
-                    (value(Some(best.f1))) ", precision " (value(Some(best.precision))) ", recall "
-                    (value(Some(best.recall))) ", each the mean of the classes."
+                    (message!(
+                        "F1 at an overlap (IoU) of 0.5 is highest at a confidence of {confidence:.3}: {f1:.3}, precision \
+                         {precision:.3}, recall {recall:.3}, each the mean of the classes.",
+                        confidence = best.confidence,
+                        f1 = best.f1,
+                        precision = best.precision,
+                        recall = best.recall
+                    ))
                 }
             }
             div.wide {
                 table {
                     thead { tr {
-                        th { "class" } th { "objects" } th { "AP@[.5:.95]" } th { "AP@.5" } th { "best F1" }
-                        th { "at confidence" }
+                        th { (message!("class")) } th { (message!("objects")) } th { "AP@[.5:.95]" } th { "AP@.5" }
+                        th { (message!("best F1")) } th { (message!("at confidence")) }
                     } }
                     tbody {
                         @for class in &classes {
@@ -78,8 +91,8 @@ fn curves(scenes: &Scenes) -> Markup {
             .collect(),
     };
     let chart = |curves: &[PrecisionRecall]| Chart {
-        title: "Precision by recall".into(),
-        axes: ["recall", "precision"],
+        title: message!("Precision by recall"),
+        axes: [english!("recall"), english!("precision")],
         series: curves.iter().map(series).collect(),
         bands: Vec::new(),
         mark: None,
@@ -88,10 +101,12 @@ fn curves(scenes: &Scenes) -> Markup {
     };
     html! {
         section #precision-recall {
-            h2 { "Precision and recall" }
+            h2 { (message!("Precision and recall")) }
             p.note {
-                "At an overlap (IoU) of 0.5. "
-                @if shown.len() < curves.len() { "The first " (shown.len()) " of " (curves.len()) " classes." }
+                (message!("At an overlap (IoU) of 0.5. "))
+                @if shown.len() < curves.len() {
+                    (message!("The first {shown} of {all} classes.", shown = shown.len(), all = curves.len()))
+                }
             }
             div.grid { @for part in shown.chunks(OF_CHART) { (chart(part).figure()) } }
         }
@@ -101,17 +116,19 @@ fn curves(scenes: &Scenes) -> Markup {
 fn shown(scenes: &Scenes, pictures: &Pictures) -> Markup {
     html! {
         section #pictures-found {
-            h2 { "Labels and finds" }
+            h2 { (message!("Labels and finds")) }
             p.note {
-                "Left the label, right what the model finds with a score of "
-                (format!("{:.3}", scenes.at_confidence.confidence()))
-                " or more: images with the most errors first, then others, evenly spread."
+                (message!(
+                    "Left the label, right what the model finds with a score of {confidence:.3} or more: images with the \
+                     most errors first, then others, evenly spread.",
+                    confidence = scenes.at_confidence.confidence()
+                ))
             }
             @for image in &scenes.shown {
                 div.pair {
-                    (picture(image.truth, "scene", pictures, &html! { "label" }))
+                    (picture(image.truth, "scene", pictures, &html! { (message!("label")) }))
                     (picture(image.found, "scene", pictures, &html! {
-                        (image.missed) " missed, " (image.wrong) " wrong"
+                        (message!("{missed} missed, {wrong} wrong", missed = image.missed, wrong = image.wrong))
                     }))
                 }
             }

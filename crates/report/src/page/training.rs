@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use warmstart_files::duration;
+use warmstart_language::message;
 use warmstart_workflows::report::RunReport;
 
 use super::answer::percent;
@@ -16,12 +17,18 @@ pub fn doubts(report: &RunReport) -> Markup {
     }
     html! {
         section #doubts {
-            h2 { "Doubtful labels" }
+            h2 { (message!("Doubtful labels")) }
             p.note {
-                "Of " (doubts.judged) " training labels, " (doubts.doubtful) " are doubtful: a head that has not learned from the image is \
-                 as sure of another class as it is of that class's own images. "
-                @if doubts.shown.len() < doubts.doubtful { "The " (doubts.shown.len()) " most doubtful; " }
-                "doubts.csv in the run has all."
+                (message!(
+                    "Of {judged} training labels, {doubtful} are doubtful: a head that has not learned from the image is \
+                     as sure of another class as it is of that class's own images. ",
+                    judged = doubts.judged,
+                    doubtful = doubts.doubtful
+                ))
+                @if doubts.shown.len() < doubts.doubtful {
+                    (message!("The {shown} most doubtful; ", shown = doubts.shown.len()))
+                }
+                (message!("doubts.csv in the run has all."))
             }
             div.pictures {
                 @for (id, doubt) in &doubts.shown {
@@ -42,8 +49,8 @@ pub fn samples(report: &RunReport) -> Markup {
     }
     html! {
         section #samples {
-            h2 { "Training images as the network sees them" }
-            p.note { "In the first view of the last phase, augmented as its recipe says." }
+            h2 { (message!("Training images as the network sees them")) }
+            p.note { (message!("In the first view of the last phase, augmented as its recipe says.")) }
             div.pictures {
                 @for (id, classes) in &report.samples {
                     (picture(*id, "", &report.pictures, &html! { (short(classes)) }))
@@ -60,12 +67,12 @@ pub fn plan(report: &RunReport) -> Markup {
     };
     html! {
         section #plan {
-            h2 { "The plan and what was measured" }
+            h2 { (message!("The plan and what was measured")) }
             div.wide {
                 table {
                     thead { tr {
-                        th { "phase" } th { "batch" } th { "memory planned" } th { "measured" } th { "time planned" }
-                        th { "measured" }
+                        th { (message!("phase")) } th { "batch" } th { (message!("memory planned")) }
+                        th { (message!("measured")) } th { (message!("time planned")) } th { (message!("measured")) }
                     } }
                     tbody {
                         @for phase in &summary.phases {
@@ -98,10 +105,10 @@ pub fn texts(report: &RunReport) -> Markup {
     };
     html! {
         section #texts {
-            h2 { "The run's own words" }
-            (text("What was loaded from the weight file", &files.load_report))
-            (text("What the run said, with its findings on the data", &files.log))
-            (text("Recipe", &files.recipe.to_toml()))
+            h2 { (message!("The run's own words")) }
+            (text(&message!("What was loaded from the weight file"), &files.load_report))
+            (text(&message!("What the run said, with its findings on the data"), &files.log))
+            (text(&message!("Recipe"), &files.recipe.to_toml()))
         }
     }
 }

@@ -10,6 +10,7 @@ mod state;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use warmstart_language::message;
 use warmstart_recipe::run_files::CHECKPOINTS;
 use warmstart_recipe::{Error, Key, Problem};
 
@@ -213,11 +214,11 @@ impl Checkpoints {
         let newest = step.into_iter().chain(epoch).max_by_key(newer);
         if newest.is_none() && !found.is_empty() {
             let fix = if others_only {
-                "continue with the version that wrote them".to_owned()
+                message!("continue with the version that wrote them")
             } else {
-                format!("start again with warmstart train and another {}", Key::OUT)
+                message!("start again with warmstart train and another {}", Key::OUT)
             };
-            let what = format!("none of its {} checkpoints is sound", found.len());
+            let what = message!("none of its {} checkpoints is sound", found.len());
             let problem = Problem::new(what).of_file(&self.folder).fix(fix);
             return Err(Error::Checkpoint(Box::new(problem)));
         }
@@ -298,15 +299,15 @@ pub fn is_checkpoint(folder: &Path) -> bool {
     name.and_then(At::of).is_some() && folder.join(STATE).exists()
 }
 
-fn damaged(folder: &Path, name: &str, problem: &str) -> Error {
+fn damaged(folder: &Path, name: &str, problem: String) -> Error {
     Error::Checkpoint(Box::new(Problem::new(problem).of_file(&folder.join(name))))
 }
 
 fn unread(folder: &Path, name: &str, error: io::Error) -> Error {
     use io::ErrorKind::{IsADirectory, NotADirectory, NotFound};
     match error.kind() {
-        NotFound | NotADirectory => damaged(folder, name, "it is missing"),
-        IsADirectory => damaged(folder, name, "it is a folder"),
+        NotFound | NotADirectory => damaged(folder, name, message!("it is missing")),
+        IsADirectory => damaged(folder, name, message!("it is a folder")),
         _ => Error::io("read", &folder.join(name), error),
     }
 }
@@ -319,7 +320,7 @@ pub fn read_state(folder: &Path) -> Result<State, Error> {
     let text = warmstart_files::read(&folder.join(STATE), LARGEST_STATE)
         .map_err(|error| unread(folder, STATE, error))?;
     State::from_json(&text).map_err(|refusal| match refusal {
-        Refusal::Damaged(problem) => damaged(folder, STATE, &problem),
+        Refusal::Damaged(problem) => damaged(folder, STATE, problem),
         Refusal::OtherVersion(problem) => {
             let problem = Problem::new(problem).of_file(&folder.join(STATE));
             Error::OtherVersion(Box::new(problem))
@@ -338,7 +339,7 @@ pub fn verify(folder: &Path, state: &State, name: &str) -> Result<(), Error> {
         _ => Err(damaged(
             folder,
             name,
-            "its checksum does not match its content",
+            message!("its checksum does not match its content"),
         )),
     }
 }

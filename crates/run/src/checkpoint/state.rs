@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use warmstart_language::message;
 use warmstart_recipe::{Position, Recipe};
 
 use super::at::At;
@@ -103,28 +104,30 @@ impl State {
     /// The state out of such a text, or the reason for refusing it.
     pub(super) fn from_json(text: &[u8]) -> Result<Self, Refusal> {
         let damaged = |problem: String| Refusal::Damaged(problem);
-        let text = str::from_utf8(text).map_err(|_| damaged("it is not text".into()))?;
+        let text = str::from_utf8(text).map_err(|_| damaged(message!("it is not text")))?;
         let value: Value = serde_json::from_str(text).map_err(|error| match text {
-            "" => damaged("it is empty".into()),
-            _ => damaged(format!("it is not whole JSON ({error})")),
+            "" => damaged(message!("it is empty")),
+            _ => damaged(message!("it is not whole JSON ({error})")),
         })?;
         let found = value["checksum"]
             .as_str()
-            .ok_or_else(|| damaged("it carries no checksum".into()))?;
+            .ok_or_else(|| damaged(message!("it carries no checksum")))?;
         if checksum(text.replacen(found, ZEROS, 1).as_bytes()) != found {
-            return Err(damaged("its checksum does not match its content".into()));
+            return Err(damaged(message!("its checksum does not match its content")));
         }
-        let writer = value["warmstart"].as_str().unwrap_or("unknown");
+        let unknown = message!("unknown");
+        let writer = value["warmstart"].as_str().unwrap_or(&unknown);
         let format = value["format"].as_u64().unwrap_or(0);
         if format != Self::FORMAT {
-            let age = if format > Self::FORMAT {
-                "a newer"
+            return Err(Refusal::OtherVersion(if format > Self::FORMAT {
+                message!(
+                    "it was written by a newer version of warmstart ({writer}), which alone can continue from it"
+                )
             } else {
-                "an older"
-            };
-            return Err(Refusal::OtherVersion(format!(
-                "it was written by {age} version of warmstart ({writer}), which alone can continue from it"
-            )));
+                message!(
+                    "it was written by an older version of warmstart ({writer}), which alone can continue from it"
+                )
+            }));
         }
         serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
     }

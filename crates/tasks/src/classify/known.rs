@@ -5,6 +5,7 @@
 
 use rayon::prelude::*;
 use serde::Serialize;
+use warmstart_language::message;
 use warmstart_nn::burn::tensor::Device;
 use warmstart_nn::{Activation, Kind, ParameterInfo, Parameters};
 use warmstart_recipe::Error;
@@ -168,7 +169,7 @@ pub fn parameters_in(
             pictures
         }
         _ => {
-            let what = format!(
+            let what = message!(
                 "{name} is {:?}, and the model needs [1 to {MOST_PICTURES}, {channels}]",
                 features.shape
             );

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use warmstart_data::random::{Purpose, stream};
 use warmstart_data::{DataError, Dataset, Mixing, Preprocessing, Sample};
+use warmstart_language::{english, message};
 use warmstart_metrics::{McNemar, wilson};
 use warmstart_models::{Architecture, Pretrained};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
@@ -110,11 +111,11 @@ impl Task for Classification {
         let is_learned = |label| data.train.iter().any(|sample| sample.label == label);
         let missing = (0..data.classes.len()).find(|&label| !is_learned(label));
         missing.map_or(Ok(()), |label| {
-            let what = format!(
+            let what = message!(
                 "the class {} has no training image that can be read",
                 data.classes[label]
             );
-            Err(Error::usage(what).fix("repair its images, or remove its folder"))
+            Err(Error::usage(what).fix(message!("repair its images, or remove its folder")))
         })
     }
 
@@ -349,12 +350,12 @@ pub fn half_priors(counts: &[usize]) -> Vec<f32> {
 
 /// Starts of the names of tensors that lie beside the ordinary model of an architecture, and what they are.
 pub const BESIDE: [(&str, &str); 3] = [
-    (multi_head::PREFIX, "a head on several layers"),
+    (multi_head::PREFIX, english!("a head on several layers")),
     (
         frozen_top::PREFIX,
-        "the upper stages and heads of the frozen model, in a mean of two",
+        english!("the upper stages and heads of the frozen model, in a mean of two"),
     ),
-    (known::PREFIX, "the record of training images"),
+    (known::PREFIX, english!("the record of training images")),
 ];
 
 /// Whether a tensor of a model file lies beside the ordinary model of its architecture, which the file without such

@@ -3,6 +3,7 @@
 //! It lies beside the architecture's own classifier in a model file, under names that no other library knows. So the
 //! file without them is an ordinary model of the architecture.
 
+use warmstart_language::message;
 use warmstart_models::{Architecture, Tapped};
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::ops::linear;
@@ -53,7 +54,7 @@ pub fn parameters_in(
         return Ok(Vec::new());
     }
     let tapped = Tapped::new(architecture, &layers).map_err(|error| {
-        Error::model(&file.path, format!("its head on several layers: {error}"))
+        Error::model(&file.path, message!("its head on several layers: {error}"))
     })?;
     let weight = |(layer, channels): (&&str, usize)| ParameterInfo {
         name: format!("{before}{}", weight_name(layer)),

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{DataError, Letterbox, RgbImage, Sample, Scene, SplitKind, decode};
+use warmstart_language::message;
 use warmstart_metrics::{AtConfidence, DetectionEvaluation};
 use warmstart_nn::Forward;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
@@ -218,11 +219,15 @@ impl Detector {
         } = scenes::open_split(folder, split, val_split, seed)?;
         let is_unknown = recipe.is_none() && !self.is_published;
         if validates_by_share && is_unknown && split != SplitKind::Test {
-            let what = "it has no validation split of its own, and without its run it is unknown which images the \
-                        model was trained on";
+            let what = message!(
+                "it has no validation split of its own, and without its run it is unknown which images the model was \
+                 trained on"
+            );
             return Err(Problem::new(what)
                 .of_file(folder)
-                .fix("give the folder of the run, or make a split (warmstart data convert)")
+                .fix(message!(
+                    "give the folder of the run, or make a split (warmstart data convert)"
+                ))
                 .into());
         }
         let classes = self.classes_of(&dataset.classes, folder)?;
@@ -231,7 +236,7 @@ impl Detector {
             SplitKind::Validation => dataset.validation,
             SplitKind::Test => dataset
                 .test
-                .ok_or_else(|| Problem::new("it has no test split").of_file(folder))?,
+                .ok_or_else(|| Problem::new(message!("it has no test split")).of_file(folder))?,
         };
         let objects = samples
             .iter_mut()
@@ -307,7 +312,7 @@ impl Detector {
         let places = places_in(&self.info.classes, classes);
         let known = |(name, place): (&String, Option<usize>)| {
             place.ok_or_else(|| {
-                let what = format!(
+                let what = message!(
                     "the class {name} is not one of the model's {}: {}",
                     self.info.classes.len(),
                     self.info.classes.join(", ")

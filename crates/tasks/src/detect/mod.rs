@@ -24,6 +24,7 @@ use warmstart_data::{
     DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan, decode,
     letterboxed,
 };
+use warmstart_language::{english, message, translated};
 use warmstart_metrics::{CONFIDENCE, Detected, DetectionEvaluation, Truth};
 use warmstart_models::detector::Predictions;
 use warmstart_models::{Architecture, Pretrained};
@@ -145,7 +146,7 @@ impl Task for Detection {
         } = scenes::open(&recipe.data, recipe.val_split, recipe.seed)?;
         let notes = findings.iter().map(|(problem, finding)| {
             let examples = finding.examples.join("; ");
-            format!("{}: {examples}", problem.counted(finding.count))
+            message!("{}: {examples}", problem.counted(finding.count))
         });
         Ok(Opened {
             notes: notes.collect(),
@@ -155,7 +156,11 @@ impl Task for Detection {
     }
 
     fn require_learnable(data: &Dataset<Scene>) -> Result<(), Error> {
-        for (name, samples) in [("training", &data.train), ("validation", &data.validation)] {
+        let splits = [
+            (english!("training"), &data.train),
+            (english!("validation"), &data.validation),
+        ];
+        for (name, samples) in splits {
             let is_labelled =
                 |sample: &Sample<Scene>| sample.label.objects.iter().any(|o| !o.crowd);
             if samples.iter().any(is_labelled) {
@@ -163,15 +168,16 @@ impl Task for Detection {
             }
             let objects = samples.iter().map(|sample| sample.label.objects.len());
             let crowds: usize = objects.sum();
+            let name = translated(name);
             return Err(if crowds > 0 {
                 let what =
-                    format!("every box of the {name} images is a crowd ({crowds} with iscrowd 1)");
-                Error::usage(what).fix(
-                    "crowds are not learned from; set iscrowd to 0 where a box is around one object",
-                )
+                    message!("every box of the {name} images is a crowd ({crowds} with iscrowd 1)");
+                Error::usage(what).fix(message!(
+                    "crowds are not learned from; set iscrowd to 0 where a box is around one object"
+                ))
             } else {
-                let what = format!("no {name} image that can be read has a box of an object");
-                Error::usage(what).fix("repair the images, or label some")
+                let what = message!("no {name} image that can be read has a box of an object");
+                Error::usage(what).fix(message!("repair the images, or label some"))
             });
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use warmstart_data::{DataError, Region, RgbImage};
+use warmstart_language::message;
 use warmstart_recipe::{Error, Key, Problem};
 
 use super::nms::Selection;
@@ -47,12 +48,12 @@ impl Search {
     pub(super) fn require_tile(&self, size: usize) -> Result<(), Error> {
         match self.tile {
             Some(side) if 2 * side < size => {
-                let what = format!(
+                let what = message!(
                     "tiles of {side} pixels are below half of the network's input of {size}"
                 );
                 let problem = Problem::new(what).of_key(Key("tile"));
                 Err(problem
-                    .fix(format!("give --tile={} or more", size.div_ceil(2)))
+                    .fix(message!("give --tile={} or more", size.div_ceil(2)))
                     .into())
             }
             Some(_) | None => Ok(()),
@@ -67,10 +68,11 @@ impl Search {
         }
         Err(DataError::Layout {
             folder: path.to_owned(),
-            problem: format!(
+            problem: message!(
                 "{} x {} pixels would be looked at in {views} views, and at most {MOST_VIEWS} are possible; give a \
                  larger --tile",
-                picture.width, picture.height
+                picture.width,
+                picture.height
             ),
         })
     }

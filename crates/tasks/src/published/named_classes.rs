@@ -1,5 +1,6 @@
 //! Names of the classes of a detector's file, and what there is to say of them.
 
+use warmstart_language::{counted, message};
 use warmstart_models::coco::COCO_CLASSES;
 use warmstart_weights::WeightFile;
 
@@ -21,31 +22,29 @@ impl NamedClasses {
                 note: None,
             };
         }
-        let fault = format!(
-            "{} {} and {classes} {} in the class predictors",
-            names.len(),
-            if names.len() == 1 { "name" } else { "names" },
-            if classes == 1 { "row" } else { "rows" }
+        let fault = message!(
+            "{} and {} in the class predictors",
+            counted(names.len(), "name"),
+            counted(classes, "row")
         );
         Self::unusable(&fault)
     }
 
     /// Of a file that has none.
     pub fn unnamed(classes: usize) -> Self {
-        let all = match classes {
-            1 => "class".to_owned(),
-            classes => format!("{classes} classes"),
-        };
         Self {
             names: None,
-            note: Some(format!("the file does not name its {all}")),
+            note: Some(match classes {
+                1 => message!("the file does not name its class"),
+                classes => message!("the file does not name its {classes} classes"),
+            }),
         }
     }
 
     fn unusable(fault: &str) -> Self {
         Self {
             names: None,
-            note: Some(format!("the file's class names cannot be used: {fault}")),
+            note: Some(message!("the file's class names cannot be used: {fault}")),
         }
     }
 
@@ -54,7 +53,7 @@ impl NamedClasses {
         let note = self.note?;
         Some(match self.names {
             Some(_) => note,
-            None => format!("{note}; its classes are called class_0, class_1, …"),
+            None => message!("{note}; its classes are called class_0, class_1, …"),
         })
     }
 }
@@ -67,9 +66,9 @@ pub fn names_of_classes(file: &WeightFile, classes: usize) -> NamedClasses {
         Some(Err(fault)) => NamedClasses::unusable(fault),
         None if classes == COCO_CLASSES.len() => NamedClasses {
             names: Some(COCO_CLASSES.map(str::to_owned).to_vec()),
-            note: Some(
-                "the file does not name its classes, which are taken for COCO's 80".to_owned(),
-            ),
+            note: Some(message!(
+                "the file does not name its classes, which are taken for COCO's 80"
+            )),
         },
         None => NamedClasses::unnamed(classes),
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rayon::prelude::*;
 use warmstart_data::{FeatureCache, FeatureCacheFolder};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 use super::feature_key::{CachedImages, CachedPart, FeatureKey};
 
@@ -81,7 +82,7 @@ impl KeptFeatures {
             }
             if let Err(error) = file.write(entry, own) {
                 self.writes.store(false, Ordering::Relaxed);
-                return Some(format!(
+                return Some(message!(
                     "no more frozen features are cached in {}: {error}; missing ones are computed in every epoch",
                     shown(file.path())
                 ));

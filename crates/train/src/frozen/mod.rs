@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use warmstart_data::FeatureCacheFolder;
 use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_models::{Architecture, StageError, Tapped};
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::layers::{Layer, fold};
@@ -146,12 +147,12 @@ impl Frozen {
             Ok((training, validation))
         };
         let (training, validation) = both().map_err(|error| {
-            format!(
+            message!(
                 "frozen features are not cached in {}: {error}; every epoch computes them again",
                 shown(folder.path())
             )
         })?;
-        let words = format!(
+        let words = message!(
             "frozen features: {} of {} for training and {} of {} for validation are in {}",
             training.present(),
             training.entries(),

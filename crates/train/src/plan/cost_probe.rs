@@ -10,6 +10,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use warmstart_data::{Sample, picture_header};
+use warmstart_language::{english, language, message, translated};
 use warmstart_nn::initialization::Initialization;
 use warmstart_nn::{forget_memory_peak, memory_in_use, memory_peak};
 use warmstart_recipe::{Error, Phase, Recipe, TaskKind};
@@ -29,6 +30,8 @@ use crate::watch::Watch;
 
 /// Name of the command that answers a [`Request`].
 pub const COMMAND: &str = "probe";
+/// The beginning of the line in which a process reports its error, in its language.
+const ERROR: &str = english!("error: ");
 
 /// A request to measure a phase.
 #[derive(Serialize, Deserialize)]
@@ -196,7 +199,7 @@ fn ask_for<T: Task>(
 fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCost, Error> {
     let failed = |error| Error::io("run", program, error);
     let mut child = Command::new(program)
-        .arg(COMMAND)
+        .args([COMMAND, "--lang", language().word()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -219,20 +222,20 @@ fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCos
     let said = reason(&said);
     let [_, images] = request.batches;
     Err(Error::memory(match said {
-        "" => format!(
+        "" => message!(
             "a step of {images} images was measured and ended by {}",
             output.status
         ),
-        said => format!("a step of {images} images was measured and failed: {said}"),
+        said => message!("a step of {images} images was measured and failed: {said}"),
     }))
 }
 
 /// What a process that failed says of it: its error, or the words of a panic, or else its last line.
 fn reason(said: &str) -> &str {
-    let error = said
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix("error: "));
+    let error = said.lines().rev().find_map(|line| {
+        let own = line.strip_prefix(translated(ERROR));
+        own.or_else(|| line.strip_prefix(ERROR))
+    });
     let is_other = |line: &&str| !line.contains("panicked at ");
     error
         .or_else(|| said.lines().skip_while(is_other).nth(1))
@@ -372,7 +375,7 @@ impl<T: Task> CostProbe<T> {
             // With a learning rate of zero the parameters stay finite; the loss does not matter.
             let taken = step.run(state, features, &targets, 0.0, watch.as_mut(), &mut || ());
             // A step that was refused has not used the memory of a whole step.
-            taken.map_err(|refused| Error::memory(format!("it was refused: {}", refused.what)))?;
+            taken.map_err(|refused| Error::memory(message!("it was refused: {}", refused.what)))?;
             cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
         }
         Ok(memory_peak() as f64 + uncounted(memory_peak()))

@@ -1,6 +1,7 @@
 //! The plan of a run: memory, steps and time of each phase, before anything runs.
 
 use warmstart_data::{FeatureCacheFolder, feature_file_len};
+use warmstart_language::{message, translation};
 use warmstart_nn::Parameters;
 use warmstart_recipe::{Error, Key, Memory, Phase, Recipe, TaskDefaults};
 use warmstart_run::event::{Event, Observer};
@@ -35,7 +36,7 @@ pub(super) fn report<T: Task>(
     let Measured { costs, budget } = match measured {
         Ok(measured) => measured,
         Err(error) => {
-            observe(Event::Note(format!("memory is not planned: {error}")));
+            observe(Event::Note(message!("memory is not planned: {error}")));
             return Ok(None);
         }
     };
@@ -124,11 +125,12 @@ fn more_than_there_is(memory: Memory) -> Option<String> {
     let (Memory::Bytes(asked), Some(there)) = (memory, memory::available()) else {
         return None;
     };
+    let set_by = translation(&there.set_by).unwrap_or(&there.set_by);
     (asked.as_u64() > there.bytes).then(|| {
-        format!(
+        message!(
             "{:.0} MB exceed 90% of {} ({:.0} MB): the system may kill the run, or slow it down",
             asked.as_u64() as f64 / MB,
-            there.set_by,
+            set_by,
             there.bytes as f64 / MB
         )
     })
@@ -138,10 +140,10 @@ fn memory_note(defaults: &TaskDefaults, phase: &Phase, planned: f64, limit: f64)
     let Phase { name, batch, .. } = phase;
     if planned > limit {
         let images = match phase.micro_batch() {
-            1 => "one image at a time".to_owned(),
-            images => format!("{images} images at a time"),
+            1 => message!("one image at a time"),
+            images => message!("{images} images at a time"),
         };
-        return Some(format!(
+        return Some(message!(
             "{name}: needs about {:.0} MB even with {images}, but {:.0} MB are available: the \
              system may kill the run; use a smaller model or {}",
             planned / MB,
@@ -152,7 +154,7 @@ fn memory_note(defaults: &TaskDefaults, phase: &Phase, planned: f64, limit: f64)
     let micro_batch = phase
         .micro_batch
         .filter(|&micro_batch| micro_batch < *batch)?;
-    Some(format!(
+    Some(message!(
         "{name}: a batch of {batch} does not fit and goes through in micro-batches of {micro_batch}, \
          whose gradients are averaged; {}",
         (defaults.micro_batch_effect)(&phase.train, phase.batch_norm)
@@ -162,7 +164,7 @@ fn memory_note(defaults: &TaskDefaults, phase: &Phase, planned: f64, limit: f64)
 /// A note on images whose reading takes most of the memory.
 fn reading_note(reading: f64, threads: usize, limit: f64) -> Option<String> {
     (reading > limit / 2.0).then(|| {
-        format!(
+        message!(
             "reading the largest image takes {:.0} MB in each of {threads} threads, {:.0} MB of the {:.0} MB \
              available: save the largest images smaller, or use fewer {}",
             reading / threads.max(1) as f64 / MB,
@@ -204,7 +206,7 @@ fn cached_bytes<T: Task>(
 /// A note on features that the cache has no room for.
 fn cache_note(phase: &str, cached: u64, limit: u64) -> Option<String> {
     (cached > limit).then(|| {
-        format!(
+        message!(
             "{phase}: its features take {:.0} MB, and the cache's limit is {:.0} MB: every epoch computes them again \
              unless {} is larger",
             cached as f64 / MB,
@@ -224,7 +226,7 @@ fn few_steps(recipe: &Recipe, phases: &[PhasePlan]) -> Option<String> {
         return None;
     }
     let epochs = (recipe.epochs() * FEW_STEPS).div_ceil(steps.max(1));
-    Some(format!(
+    Some(message!(
         "only {steps} training steps: use more epochs ({epochs} in total) or a smaller batch"
     ))
 }

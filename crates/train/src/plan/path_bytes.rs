@@ -35,7 +35,9 @@ fn from_bytes(bytes: Vec<u8>) -> Result<PathBuf, &'static str> {
 
 #[cfg(not(unix))]
 fn from_bytes(_: Vec<u8>) -> Result<PathBuf, &'static str> {
-    Err("the path is not valid Unicode: rename the file")
+    Err(warmstart_language::translated(
+        warmstart_language::english!("the path is not valid Unicode: rename the file"),
+    ))
 }
 
 #[cfg(all(test, unix))]

@@ -1,5 +1,6 @@
 //! The labels that the training images themselves speak against: doubts.csv.
 
+use warmstart_language::message;
 use warmstart_metrics::label_doubts;
 use warmstart_recipe::Error;
 use warmstart_recipe::run_files::DOUBTS;
@@ -28,9 +29,9 @@ impl<T: Task> Run<T> {
         self.run.write_doubts(&named)?;
         let doubtful = count(&named);
         if doubtful > 0 {
-            observe(Event::Note(format!(
-                "{doubtful} of {} training labels are doubtful: the other images speak for another class; {DOUBTS} in the \
-                 run lists them, the most doubtful first",
+            observe(Event::Note(message!(
+                "{doubtful} of {} training labels are doubtful: the other images speak for another class; {DOUBTS} in \
+                 the run lists them, the most doubtful first",
                 named.len()
             )));
         }

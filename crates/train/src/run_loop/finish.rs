@@ -1,6 +1,7 @@
 //! The end of a run, at its last epoch or before, and its summary.
 
 use warmstart_files::shown;
+use warmstart_language::{english, message};
 use warmstart_recipe::run_files::BEST;
 use warmstart_recipe::{Error, Key, OnNonFinite, Phase, Position, Train, command};
 use warmstart_run::checkpoint::At;
@@ -28,7 +29,9 @@ impl<T: Task> Run<T> {
             let tally = self.measured(&kept, EvaluationSplit::Test, observe)?;
             let Some(tally) = tally else {
                 return Err(Error::Interrupted {
-                    words: "stopped while evaluating the test images; all epochs are done".into(),
+                    words: message!(
+                        "stopped while evaluating the test images; all epochs are done"
+                    ),
                     run: self.run.path().to_owned(),
                 });
             };
@@ -84,26 +87,36 @@ impl<T: Task> Run<T> {
                     .fold(0.0, f64::max),
             })
         });
+        // The file has it in English, whatever the language of the process is.
         let note = match test {
             Some(_) if self.tested_before => {
-                "the test images were not used in training, but they were evaluated before: if that result is why the \
-                 run was continued, this one is optimistic"
+                english!(
+                    "the test images were not used in training, but they were evaluated before: if that result is why \
+                     the run was continued, this one is optimistic"
+                )
             }
-            Some(_) => "the test images were not used in training or in choosing the epoch",
+            Some(_) => {
+                english!("the test images were not used in training or in choosing the epoch")
+            }
             None if self
                 .trainer
                 .data
                 .evaluated(EvaluationSplit::Validation)
                 .is_empty() =>
             {
-                "no image was held out: this metric is of the training images, each by a head that was solved without it"
+                english!(
+                    "no image was held out: this metric is of the training images, each by a head that was solved \
+                     without it"
+                )
             }
             None if self.trainer.recipe.fold.is_some() => {
-                "this metric also chose the epoch, so it is optimistic"
+                english!("this metric also chose the epoch, so it is optimistic")
             }
             None => {
-                "this metric also chose the epoch, so it is optimistic; a test/ folder beside train/ and val/ would give \
-                 an unbiased one"
+                english!(
+                    "this metric also chose the epoch, so it is optimistic; a test/ folder beside train/ and val/ \
+                     would give an unbiased one"
+                )
             }
         };
         // An epoch's own weights may be better than their average.
@@ -150,7 +163,7 @@ impl<T: Task> Run<T> {
         } = refused;
         if !files.is_empty() {
             let files: Vec<_> = files.iter().map(|file| shown(file)).collect();
-            observe(Event::Note(format!(
+            observe(Event::Note(message!(
                 "images of that step: {}",
                 files.join(", ")
             )));
@@ -160,19 +173,19 @@ impl<T: Task> Run<T> {
             Train::Head => Key::FREEZE_LR,
             Train::All | Train::From(_) => Key::LR,
         };
-        let skip = match self.trainer.recipe.on_nonfinite {
-            OnNonFinite::Stop => format!(", or skip such steps: `{} skip`", Key::ON_NONFINITE),
-            OnNonFinite::Skip => String::new(),
-        };
-        let what = format!(
+        let what = message!(
             "{what} (step {step} of epoch {epoch}, learning rate {step_lr:.1e}), first non-finite value in {layer}; \
              the last good checkpoint is unchanged"
         );
         let lower = phase.lr / 10.0;
-        Error::non_finite(what).fix(format!(
-            "try a lower learning rate: `{} {lr} {lower:.0e}`{skip}",
-            command::resume(self.run.path())
-        ))
+        let resume = command::resume(self.run.path());
+        Error::non_finite(what).fix(match self.trainer.recipe.on_nonfinite {
+            OnNonFinite::Stop => message!(
+                "try a lower learning rate: `{resume} {lr} {lower:.0e}`, or skip such steps: `{} skip`",
+                Key::ON_NONFINITE
+            ),
+            OnNonFinite::Skip => message!("try a lower learning rate: `{resume} {lr} {lower:.0e}`"),
+        })
     }
 
     /// Saves the progress of the epoch, and returns the error for a stop.
@@ -197,13 +210,16 @@ impl<T: Task> Run<T> {
         let left = self.trainer.data.training_images() - progress.seen;
         let steps = self.trainer.steps_per_epoch(phase);
         let done = steps - left.div_ceil(phase.batch);
-        let saved = if saved {
-            "and saved"
+        let words = if saved {
+            message!("stopped in epoch {epoch} after {done} of {steps} steps, and saved")
         } else {
-            "and not saved, because a parameter is not finite: the last good checkpoint is unchanged"
+            message!(
+                "stopped in epoch {epoch} after {done} of {steps} steps, and not saved, because a parameter is not \
+                 finite: the last good checkpoint is unchanged"
+            )
         };
         Error::Interrupted {
-            words: format!("stopped in epoch {epoch} after {done} of {steps} steps, {saved}"),
+            words,
             run: self.run.path().to_owned(),
         }
     }
@@ -211,12 +227,12 @@ impl<T: Task> Run<T> {
     /// The error for a run whose last checkpoints the disk refuses.
     pub(super) fn unsaved(&self, failure: &str) -> Error {
         let newest = match self.run.checkpoints.newest_state() {
-            Ok(Some(state)) => format!("the newest checkpoint is {}", state.at()),
-            Ok(None) => "there is no checkpoint".to_owned(),
-            Err(error) => format!("the checkpoints cannot be read ({error})"),
+            Ok(Some(state)) => message!("the newest checkpoint is {}", state.at()),
+            Ok(None) => message!("there is no checkpoint"),
+            Err(error) => message!("the checkpoints cannot be read ({error})"),
         };
-        let what = format!("{failure}: progress since then is lost; {newest}");
-        Error::checkpoint(what).fix(format!(
+        let what = message!("{failure}: progress since then is lost; {newest}");
+        Error::checkpoint(what).fix(message!(
             "make room or repair the disk, and continue from there with `{}`",
             command::resume(self.run.path())
         ))

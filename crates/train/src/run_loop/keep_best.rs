@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use warmstart_language::message;
 use warmstart_metrics::CONFIDENCE;
 use warmstart_nn::Parameters;
 use warmstart_recipe::run_files::{BEST, MODEL, TRAINING};
@@ -217,11 +218,11 @@ impl<T: Task> Run<T> {
         match outcome {
             Ok(Some(result)) => Ok(Some(result)),
             Ok(None) => Err(Error::Interrupted {
-                words: "stopped while choosing the kept model; all epochs are done".into(),
+                words: message!("stopped while choosing the kept model; all epochs are done"),
                 run: self.run.path().to_owned(),
             }),
             Err(damage @ Error::Checkpoint(_)) => {
-                observe(Event::Note(format!(
+                observe(Event::Note(message!(
                     "the frozen and the thawed model cannot be compared ({damage}): the highest epoch is kept"
                 )));
                 Ok(None)
@@ -243,9 +244,9 @@ impl<T: Task> Run<T> {
     ) -> Result<(), Error> {
         match written {
             Err(damage @ Error::Checkpoint(_)) => {
-                observe(Event::Note(format!(
-                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors is unchanged \
-                 until an epoch has a higher metric"
+                observe(Event::Note(message!(
+                    "the kept epoch's checkpoint is lost ({damage}); best.safetensors is unchanged until an epoch has \
+                     a higher metric"
                 )));
                 Ok(())
             }

@@ -12,6 +12,7 @@ mod warnings;
 use std::sync::Arc;
 use std::time::Instant;
 
+use warmstart_language::message;
 use warmstart_nn::run_when_exhausted;
 use warmstart_recipe::{Error, Position};
 use warmstart_run::event::{Event, Observer};
@@ -74,7 +75,7 @@ impl<T: Task> Run<T> {
         self.finish(observe).map_err(|error| {
             let run = self.run.path().to_owned();
             error.of_lost_image(|| Error::Interrupted {
-                words: "all epochs are done and saved".into(),
+                words: message!("all epochs are done and saved"),
                 run,
             })
         })
@@ -128,11 +129,10 @@ impl<T: Task> Run<T> {
         let (before, now) = (&self.frozen_features, current.frozen.cache_keys());
         let same_phase = position.epoch_in_phase > 0 || self.epoch_in_progress.is_some();
         if same_phase && !before.is_empty() && !now.is_empty() && *before != now {
-            observe(Event::Note(
+            observe(Event::Note(message!(
                 "the phase's cached features are not those used before: paths or times of the images, or the cache, \
                  have changed"
-                    .into(),
-            ));
+            )));
         }
         let waits = |plan: &Plan| plan.waits_for_writes(&phase.name);
         checkpointer.begin_phase(&phase.name, now, self.plan.as_ref().is_none_or(waits));

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use warmstart_language::message;
 use warmstart_metrics::wilson;
 use warmstart_recipe::{Error, Position};
 use warmstart_run::event::{Event, Observer};
@@ -98,7 +99,7 @@ impl<T: Task> Run<T> {
     /// The error for a stop before the head was found: the epoch begins again.
     fn stopped(&self, epoch: usize) -> Error {
         Error::Interrupted {
-            words: format!(
+            words: message!(
                 "stopped in epoch {epoch}, before its head was found; the features so far are cached"
             ),
             run: self.run.path().to_owned(),
@@ -117,17 +118,17 @@ fn right(solved: &SolvedHead) -> usize {
 fn note(solved: &SolvedHead, layers: &[String], last_layer: Option<f64>) -> String {
     let judged = solved.left_out.images.len();
     let read = match layers {
-        [_] => "the last layer".to_owned(),
-        layers => format!("{} layers ({})", layers.len(), layers.join(", ")),
+        [_] => message!("the last layer"),
+        layers => message!("{} layers ({})", layers.len(), layers.join(", ")),
     };
     let own = match last_layer {
         Some(accuracy) if layers.len() > 1 => {
-            format!("; on the last layer alone its validation accuracy is {accuracy:.3}")
+            message!("; on the last layer alone its validation accuracy is {accuracy:.3}")
         }
         Some(_) => String::new(),
-        None => "; no image is held out, so this is the run's metric".to_owned(),
+        None => message!("; no image is held out, so this is the run's metric"),
     };
-    format!(
+    message!(
         "ridge head on {read}: leave-one-out accuracy {:.3} ({}) on {judged} training images{own}",
         solved.left_out.accuracy(),
         wilson(right(solved), judged)

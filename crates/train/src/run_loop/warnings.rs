@@ -1,5 +1,6 @@
 //! Warnings between two epochs.
 
+use warmstart_language::message;
 use warmstart_recipe::Position;
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::health::{Health, HealthProblem};
@@ -37,9 +38,11 @@ impl<T: Task> Run<T> {
         let done = position.epoch_in_phase + 1;
         let ends = position::ends_phase(&self.trainer.recipe, &self.history, self.history.len());
         if ends && done < phase.epochs {
-            observe(Event::Note(format!(
+            observe(Event::Note(message!(
                 "phase {} ends after {done} of its {} epochs: no improvement in {} epochs (patience; 0 disables it)",
-                phase.name, phase.epochs, phase.patience
+                phase.name,
+                phase.epochs,
+                phase.patience
             )));
         }
     }

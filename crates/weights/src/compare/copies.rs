@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use warmstart_files::Key;
+use warmstart_language::message;
 
 use super::LoadPlan;
 use super::naming::Match;
@@ -49,7 +50,7 @@ impl LoadPlan {
         };
         Err(WeightError::NotThere {
             path: self.file.clone(),
-            detail: format!(
+            detail: message!(
                 "{} differs from {}, and {} has one tensor for both ({} like this): its results would be others; \
                  use a file of the published network, or train from this one anyway with {}",
                 cut_line(&first.copy, 100),

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
+use warmstart_language::message;
 
 use crate::WeightError;
 use crate::read::{Format, HostTensor, NotFinite, TensorMap, Unreadable, WeightFile};
@@ -75,7 +76,7 @@ pub struct LoadPlan {
     /// Other prefixes under which the file has the same backbone, such as those of a student or a moving
     /// average.
     pub rivals: Vec<String>,
-    /// Why this prefix was chosen; empty if there are no rivals.
+    /// Why this prefix was chosen, in English, from the catalogue; empty if there are no rivals.
     pub reason: &'static str,
     /// The model.
     pub architecture: String,
@@ -240,7 +241,7 @@ impl LoadPlan {
                 .as_ref()
                 .is_none_or(|shape| *shape == expected.shape)
         {
-            return Err(format!(
+            return Err(message!(
                 "{} is needed, and {}",
                 cut_line(key, 100),
                 unreadable.what
@@ -272,7 +273,7 @@ impl LoadPlan {
         if (rows.is_some() || fit != Fit::No)
             && let Some(scale) = scale_of(key, file)
         {
-            return Err(format!(
+            return Err(message!(
                 "{} is {} with a scale in {}, which is not applied: save it as bf16",
                 cut_line(key, 100),
                 tensor.dtype.to_uppercase(),

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use warmstart_language::{english, message};
+
 use super::coverage::{Coverage, RECOGNISED};
 use super::fit::Fit;
 use super::prefixes::{Rank, candidates};
@@ -21,7 +23,7 @@ pub(crate) struct Match<'a> {
     pub(crate) collision: Option<Collision<'a>>,
     /// Other prefixes under which the file has the backbone.
     pub(crate) rivals: Vec<String>,
-    /// Why the prefix was chosen; empty if there are no rivals.
+    /// Why the prefix was chosen, from the catalogue; empty if there are no rivals.
     pub(crate) reason: &'static str,
 }
 
@@ -105,11 +107,11 @@ pub(crate) fn best_match<'a>(
     if tried.is_empty() {
         let wanted = wanted.unwrap_or_default();
         return Err(match fitting.as_slice() {
-            [] => format!(
+            [] => message!(
                 "no tensor of {} is under the prefix `{wanted}`",
                 target.architecture
             ),
-            fitting => format!(
+            fitting => message!(
                 "no tensor of {} is under the prefix `{wanted}`; it fits under {}",
                 target.architecture,
                 quoted(fitting.iter().map(|(prefix, ..)| prefix.as_str()))
@@ -122,11 +124,13 @@ pub(crate) fn best_match<'a>(
         .filter(|(prefix, ..)| *prefix != matched.prefix)
         .collect();
     matched.reason = match rivals.first() {
-        _ if wanted.is_some() => "as requested",
+        _ if wanted.is_some() => english!("as requested"),
         Some((rival, ..)) if is_swapped(file, &matched.prefix, rival) => {
-            "MMEngine saves the moving average under this name"
+            english!("MMEngine saves the moving average under this name")
         }
-        Some((_, tensors, _)) if *tensors < score.backbone.loaded_tensors => "more tensors fit",
+        Some((_, tensors, _)) if *tensors < score.backbone.loaded_tensors => {
+            english!("more tensors fit")
+        }
         Some((.., rival)) => score.rank.reason(*rival),
         None => "",
     };

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use warmstart_language::english;
+
 use super::target::{Expected, Part, ToNative, native};
 use crate::read::WeightFile;
 
@@ -101,12 +103,12 @@ impl Rank {
     /// Why a copy of this rank comes before a rival that fits as well.
     pub(super) fn reason(self, rival: Self) -> &'static str {
         if self == rival {
-            return "the first among equals by the length of its prefix, then by name";
+            return english!("the first among equals by the length of its prefix, then by name");
         }
         match rival {
-            Self::Average => "the trained copy comes before its moving average",
-            Self::Student => "a teacher comes before its student",
-            Self::Usual => "more tensors fit",
+            Self::Average => english!("the trained copy comes before its moving average"),
+            Self::Student => english!("a teacher comes before its student"),
+            Self::Usual => english!("more tensors fit"),
         }
     }
 }

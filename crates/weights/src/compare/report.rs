@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use warmstart_files::{Key, shown};
+use warmstart_language::{message, translated};
 
 use super::fit::without_trailing_ones;
 use super::{Coverage, KeptRows, LoadPlan, Missing, Part, ShapeDifference};
@@ -18,31 +19,32 @@ impl LoadPlan {
     /// The whole plan as text, one fact per line, with what happens to each tensor that does not load.
     pub fn report(&self) -> String {
         let mut lines = vec![
-            format!("file: {} ({})", shown(&self.file), self.format),
-            format!("stripped: {}", list_or_none(&self.stripped)),
+            message!("file: {} ({})", shown(&self.file), self.format),
+            message!("stripped: {}", list_or_none(&self.stripped)),
         ];
         if !self.set_aside.is_empty() {
-            lines.push(format!("set aside: {}", cut_list(&self.set_aside, SHOWN)));
+            lines.push(message!("set aside: {}", cut_list(&self.set_aside, SHOWN)));
         }
         if !self.rivals.is_empty() {
             let taken = match self.stripped.last().filter(|_| self.has_prefix) {
                 Some(prefix) => format!("`{}`", cut_line(prefix, 100)),
-                None => "no prefix".to_owned(),
+                None => message!("no prefix"),
             };
-            lines.push(format!(
+            lines.push(message!(
                 "fits under {} prefixes: {taken} is taken ({}); also {}; choose with {}",
                 self.rivals.len() + 1,
-                self.reason,
+                translated(self.reason),
                 quoted(self.rivals.iter().map(String::as_str)),
                 Key::WEIGHTS_PREFIX
             ));
         }
-        lines.push(format!(
+        lines.push(message!(
             "model: {} ({} names)",
-            self.architecture, self.convention
+            self.architecture,
+            self.convention
         ));
         for (label, coverage) in [("backbone", &self.backbone), ("head", &self.head)] {
-            lines.push(format!("{label}: {}", covered(coverage)));
+            lines.push(message!("{label}: {}", covered(coverage)));
         }
         self.push_differences(&mut lines);
         lines.extend(self.rows_line());
@@ -56,14 +58,14 @@ impl LoadPlan {
                     None => cut_line(name, 100),
                 })
                 .collect::<Vec<_>>();
-            lines.push(format!(
+            lines.push(message!(
                 "cannot be read, and not needed: {}: {}",
                 counted(named.len(), "tensor"),
                 cut_list(&named, SHOWN)
             ));
         }
         if !self.beyond.is_empty() {
-            lines.push(format!(
+            lines.push(message!(
                 "not needed: {} of other parts of the network: {}",
                 counted(self.beyond.len(), "tensor"),
                 cut_names(&self.beyond, SHOWN)
@@ -72,7 +74,7 @@ impl LoadPlan {
         self.push_copies(&mut lines);
         lines.push(self.unused_line());
         if self.batch_counters > 0 {
-            lines.push(format!(
+            lines.push(message!(
                 "num_batches_tracked: {}, not needed",
                 counted(self.batch_counters, "counter")
             ));
@@ -93,7 +95,7 @@ impl LoadPlan {
                 self.wrong_shape.iter().filter(|w| w.part == part).collect();
             lines.extend(wrong.iter().take(SHOWN).map(|w| wrong_shape(w)));
             if wrong.len() > SHOWN {
-                lines.push(format!(
+                lines.push(message!(
                     "{}: wrong shape in {} more",
                     label(part),
                     grouped(wrong.len() - SHOWN)
@@ -103,7 +105,7 @@ impl LoadPlan {
         for stem in &self.spread {
             let (found, expected) = (stem.found[1], stem.expected[1]);
             let channels = counted(found, "input channel");
-            lines.push(format!(
+            lines.push(message!(
                 "{}: {channels} in the file, converted to {expected}",
                 cut_line(&stem.file_name, 100)
             ));
@@ -114,7 +116,7 @@ impl LoadPlan {
                 .iter()
                 .map(|r| format!("{} {} → {}", r.name, shape(&r.found), shape(&r.expected)))
                 .collect();
-            lines.push(format!(
+            lines.push(message!(
                 "reshaped, values unchanged: {}",
                 cut_list(&pairs, SHOWN)
             ));
@@ -123,12 +125,9 @@ impl LoadPlan {
 
     fn push_missing(&self, lines: &mut Vec<String>) {
         if self.missing.is_empty() {
-            lines.push("missing: none".into());
+            lines.push(message!("missing: none"));
         }
-        for (part, fate) in [
-            (Part::Backbone, "left as initialised, not pretrained"),
-            (Part::Head, "initialised"),
-        ] {
+        for part in [Part::Backbone, Part::Head] {
             let missing: Vec<&Missing> = self.missing.iter().filter(|m| m.part == part).collect();
             if missing.is_empty() {
                 continue;
@@ -137,12 +136,15 @@ impl LoadPlan {
                 .iter()
                 .map(|m| format!("{} {}", m.name, shape(&m.shape)))
                 .collect();
-            lines.push(format!(
-                "missing in the file: {} of the {}: {}: {fate}",
-                counted(missing.len(), "tensor"),
-                label(part),
-                cut_list(&names, SHOWN)
-            ));
+            let (count, names) = (counted(missing.len(), "tensor"), cut_list(&names, SHOWN));
+            lines.push(match part {
+                Part::Head => {
+                    message!("missing in the file: {count} of the head: {names}: initialised")
+                }
+                Part::Backbone | Part::Beyond => message!(
+                    "missing in the file: {count} of the backbone: {names}: left as initialised, not pretrained"
+                ),
+            });
         }
     }
 
@@ -151,25 +153,23 @@ impl LoadPlan {
         let KeptRows {
             rows, of, values, ..
         } = self.rows.first()?;
-        let fate = match values.len() {
-            0 => format!("no row comes from the file's {of}, all {rows} are initialised"),
-            kept => {
-                format!(
-                    "{kept} of {rows} rows come from the file's {of}, the others are initialised"
-                )
-            }
-        };
         let names: Vec<&str> = self.rows.iter().map(|rows| rows.name.as_str()).collect();
-        Some(format!(
-            "{} of the head for the classes: {fate}: {}",
-            counted(names.len(), "tensor"),
-            cut_list(&names, SHOWN)
-        ))
+        let (count, names) = (counted(names.len(), "tensor"), cut_list(&names, SHOWN));
+        Some(match values.len() {
+            0 => message!(
+                "{count} of the head for the classes: no row comes from the file's {of}, all {rows} are initialised: \
+                 {names}"
+            ),
+            kept => message!(
+                "{count} of the head for the classes: {kept} of {rows} rows come from the file's {of}, the others are \
+                 initialised: {names}"
+            ),
+        })
     }
 
     fn push_copies(&self, lines: &mut Vec<String>) {
         if !self.copies.is_empty() {
-            lines.push(format!(
+            lines.push(message!(
                 "not needed: {} that the file holds again under the names of other levels: {}",
                 counted(self.copies.len(), "tensor"),
                 cut_names(&self.copies, SHOWN)
@@ -181,10 +181,10 @@ impl LoadPlan {
                 .iter()
                 .map(|pair| {
                     let [copy, own] = [&pair.copy, &pair.file_name].map(|key| cut_line(key, 100));
-                    format!("{copy} is not {own}")
+                    message!("{copy} is not {own}")
                 })
                 .collect();
-            lines.push(format!(
+            lines.push(message!(
                 "WARNING: {} that this network shares between its levels differ in the file, and the first is used: {}",
                 counted(pairs.len(), "tensor"),
                 cut_list(&pairs, SHOWN)
@@ -194,24 +194,22 @@ impl LoadPlan {
 
     fn unused_line(&self) -> String {
         if self.unused.is_empty() {
-            return "unused: none".into();
+            return message!("unused: none");
         }
         let used: usize = self.backbone.loaded_parameters + self.head.loaded_parameters;
         let share = self.unused_parameters as f64 / (used + self.unused_parameters).max(1) as f64;
-        let doubt = if share > MUCH_UNUSED {
-            format!(
-                "; that is {} of the file's parameters: is it for another model?",
+        let count = counted(self.unused.len(), "tensor");
+        let parameters = grouped(self.unused_parameters);
+        let names = cut_names(&self.unused, SHOWN);
+        if share > MUCH_UNUSED {
+            message!(
+                "unused: {count}, {parameters} parameters: {names}; that is {} of the file's parameters: is it for \
+                 another model?",
                 percent(share)
             )
         } else {
-            String::new()
-        };
-        format!(
-            "unused: {}, {} parameters: {}{doubt}",
-            counted(self.unused.len(), "tensor"),
-            grouped(self.unused_parameters),
-            cut_names(&self.unused, SHOWN)
-        )
+            message!("unused: {count}, {parameters} parameters: {names}")
+        }
     }
 
     fn not_finite_line(&self) -> Option<String> {
@@ -223,7 +221,7 @@ impl LoadPlan {
             .iter()
             .map(|n| format!("{} ({})", cut_line(&n.name, 100), grouped(n.count)))
             .collect();
-        Some(format!(
+        Some(message!(
             "WARNING: NaN or infinite values in {} of the file: {}: \
              training from them cannot work; use another copy or an earlier checkpoint",
             counted(tensors.len(), "tensor"),
@@ -234,36 +232,32 @@ impl LoadPlan {
 
 pub(crate) fn covered(coverage: &Coverage) -> String {
     if coverage.expected_tensors == 0 {
-        return "has no tensors".into();
+        return message!("has no tensors");
     }
-    let parameters = if coverage.loaded_parameters == coverage.expected_parameters {
-        grouped(coverage.loaded_parameters)
+    let [loaded, expected] = [coverage.loaded_tensors, coverage.expected_tensors].map(grouped);
+    let share = percent(coverage.loaded_tensors as f64 / coverage.expected_tensors as f64);
+    let parameters = grouped(coverage.loaded_parameters);
+    if coverage.loaded_parameters == coverage.expected_parameters {
+        message!("{loaded} of {expected} tensors ({share}), {parameters} parameters")
     } else {
-        format!(
-            "{} of {}",
-            grouped(coverage.loaded_parameters),
+        message!(
+            "{loaded} of {expected} tensors ({share}), {parameters} of {} parameters",
             grouped(coverage.expected_parameters)
         )
-    };
-    format!(
-        "{} of {} tensors ({}), {parameters} parameters",
-        grouped(coverage.loaded_tensors),
-        grouped(coverage.expected_tensors),
-        percent(coverage.loaded_tensors as f64 / coverage.expected_tensors as f64)
-    )
+    }
 }
 
 fn wrong_shape(difference: &ShapeDifference) -> String {
     let fate = match (difference.part, &*difference.found, &*difference.expected) {
-        (Part::Backbone | Part::Beyond, ..) => "left as initialised, not pretrained".to_string(),
+        (Part::Backbone | Part::Beyond, ..) => message!("left as initialised, not pretrained"),
         (Part::Head, [old, rest @ ..], [new, same @ ..])
             if without_trailing_ones(rest) == without_trailing_ones(same) =>
         {
-            format!("re-initialised ({old} → {new} classes)")
+            message!("re-initialised ({old} → {new} classes)")
         }
-        (Part::Head, ..) => "re-initialised".to_string(),
+        (Part::Head, ..) => message!("re-initialised"),
     };
-    format!(
+    message!(
         "{}: {} is {} in the file, {} in the model: {fate}",
         label(difference.part),
         cut_line(&difference.file_name, 100),
@@ -282,7 +276,7 @@ fn label(part: Part) -> &'static str {
 
 fn list_or_none(items: &[String]) -> String {
     match items {
-        [] => "nothing".into(),
+        [] => message!("nothing"),
         _ => cut_names(items, SHOWN),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{LoadPlan, Part};
 use warmstart_files::Key;
+use warmstart_language::message;
 
 use crate::WeightError;
 use crate::text::{counted, cut_line, cut_names, percent, shape};
@@ -28,7 +29,7 @@ impl LoadPlan {
             })
         };
         if coverage < minimum {
-            return refused(format!(
+            return refused(message!(
                 "only {} of {} backbone tensors of {} load ({} of the backbone, at least {} needed): {}; \
                  `warmstart weights inspect` shows what the file is, {} trains anyway",
                 self.backbone.loaded_tensors,
@@ -42,14 +43,14 @@ impl LoadPlan {
         }
         if let Some(first) = &self.first_layer_missing {
             let problem = match self.wrong_shape.iter().find(|wrong| wrong.name == *first) {
-                Some(wrong) => format!(
+                Some(wrong) => message!(
                     "it is {} in the file, {} in the model",
                     shape(&wrong.found),
                     shape(&wrong.expected)
                 ),
-                None => "it is not in the file".to_owned(),
+                None => message!("it is not in the file"),
             };
-            return refused(format!(
+            return refused(message!(
                 "the first layer of {}, {first}, does not load: {problem}, and all other layers depend on it; \
                  use a file that has it, or train anyway with {}",
                 self.architecture,
@@ -67,7 +68,7 @@ impl LoadPlan {
         if wrong.clone().count() > missing.clone().count()
             && let Some(first) = wrong.next()
         {
-            return format!(
+            return message!(
                 "{} is {} in the file, {} in the model, and so on for {}",
                 cut_line(&first.file_name, 100),
                 shape(&first.found),
@@ -76,11 +77,11 @@ impl LoadPlan {
             );
         }
         let Some(first) = missing.next() else {
-            return "nothing fits".into();
+            return message!("nothing fits");
         };
         match self.closest(&first.name) {
-            names if names.is_empty() => format!("{} is missing", first.name),
-            names => format!(
+            names if names.is_empty() => message!("{} is missing", first.name),
+            names => message!(
                 "{} is missing; closest in the file: {}",
                 first.name,
                 cut_names(&names, names.len())

@@ -1,5 +1,7 @@
 //! Families of models, recognised by the names of their tensors.
 
+use warmstart_language::english;
+
 /// A family has a key like each of `present` and none like any of `absent`. A pattern is a
 /// run of whole path segments anywhere in a key: `#` stands for digits, `*` for any segment.
 struct Family {
@@ -11,29 +13,29 @@ struct Family {
 /// The families. The first that fits counts, so special ones come before general ones.
 const FAMILIES: &[Family] = &[
     Family {
-        name: "an optimizer's state (not a model)",
+        name: english!("an optimizer's state (not a model)"),
         present: &["state.#.exp_avg"],
         absent: &["running_mean", "features"],
     },
     // EfficientNet as lukemelas's efficientnet_pytorch names it.
     Family {
-        name: "EfficientNet-Lite (lukemelas names)",
+        name: english!("EfficientNet-Lite (lukemelas names)"),
         present: &["_conv_stem.weight", "_blocks.#._depthwise_conv.weight"],
         absent: &["_blocks.#._se_reduce.weight"],
     },
     Family {
-        name: "EfficientNet (lukemelas names)",
+        name: english!("EfficientNet (lukemelas names)"),
         present: &["_conv_stem.weight", "_blocks.#._se_reduce.weight"],
         absent: &[],
     },
     // Detectors contain backbones, so they come before those.
     Family {
-        name: "Faster or Mask R-CNN (torchvision names)",
+        name: english!("Faster or Mask R-CNN (torchvision names)"),
         present: &["rpn.head", "roi_heads"],
         absent: &[],
     },
     Family {
-        name: "RetinaNet, FCOS or SSD (torchvision names)",
+        name: english!("RetinaNet, FCOS or SSD (torchvision names)"),
         present: &["head.classification_head"],
         absent: &[],
     },
@@ -53,33 +55,33 @@ const FAMILIES: &[Family] = &[
         absent: &[],
     },
     Family {
-        name: "YOLOX (MMDetection names)",
+        name: english!("YOLOX (MMDetection names)"),
         present: &["bbox_head.multi_level_conv_cls.#.weight"],
         absent: &[],
     },
     Family {
-        name: "a detector (MMDetection names)",
+        name: english!("a detector (MMDetection names)"),
         present: &["bbox_head"],
         absent: &[],
     },
     Family {
-        name: "CSPNeXt (OpenMMLab names)",
+        name: english!("CSPNeXt (OpenMMLab names)"),
         present: &["stage1.#.attention.fc.weight"],
         absent: &[],
     },
     Family {
-        name: "YOLOv8 or later (Ultralytics names)",
+        name: english!("YOLOv8 or later (Ultralytics names)"),
         present: &["#.cv1.conv.weight", "#.dfl.conv.weight"],
         absent: &[],
     },
     Family {
-        name: "YOLOv5 or a relative (Ultralytics names)",
+        name: english!("YOLOv5 or a relative (Ultralytics names)"),
         present: &["#.cv1.conv.weight", "#.m.#"],
         absent: &[],
     },
     // MobileNetV3 and EfficientNet squeeze and excite; MobileNetV2 and Lite do not.
     Family {
-        name: "MobileNetV3 (torchvision names)",
+        name: english!("MobileNetV3 (torchvision names)"),
         present: &[
             "features.#.block.#.fc1.weight",
             "features.#.block.#.0.weight",
@@ -87,42 +89,42 @@ const FAMILIES: &[Family] = &[
         absent: &["features.#.#.block.#.fc1.weight"],
     },
     Family {
-        name: "EfficientNet (torchvision names)",
+        name: english!("EfficientNet (torchvision names)"),
         present: &["features.#.#.block.#.fc1.weight"],
         absent: &[],
     },
     Family {
-        name: "MobileNetV3 (timm names)",
+        name: english!("MobileNetV3 (timm names)"),
         present: &["blocks.#.#.se.conv_reduce.weight", "conv_head.bias"],
         absent: &[],
     },
     Family {
-        name: "EfficientNet (timm names)",
+        name: english!("EfficientNet (timm names)"),
         present: &["blocks.#.#.se.conv_reduce.weight", "conv_head.weight"],
         absent: &[],
     },
     Family {
-        name: "MobileNetV2 or EfficientNet-Lite (timm names)",
+        name: english!("MobileNetV2 or EfficientNet-Lite (timm names)"),
         present: &["conv_stem.weight", "blocks.#.#.conv_pwl.weight"],
         absent: &["blocks.#.#.se"],
     },
     Family {
-        name: "MobileNetV2 (torchvision names)",
+        name: english!("MobileNetV2 (torchvision names)"),
         present: &["features.#.conv.#.#.weight", "features.0.0.weight"],
         absent: &[],
     },
     Family {
-        name: "ConvNeXt (timm names)",
+        name: english!("ConvNeXt (timm names)"),
         present: &["stages.#.blocks.#.conv_dw.weight"],
         absent: &[],
     },
     Family {
-        name: "ConvNeXt (torchvision names)",
+        name: english!("ConvNeXt (torchvision names)"),
         present: &["features.#.#.layer_scale"],
         absent: &[],
     },
     Family {
-        name: "ConvNeXt (the authors' names)",
+        name: english!("ConvNeXt (the authors' names)"),
         present: &["stages.#.#.dwconv.weight", "downsample_layers"],
         absent: &[],
     },
@@ -137,22 +139,22 @@ const FAMILIES: &[Family] = &[
         absent: &[],
     },
     Family {
-        name: "ViT, DeiT distilled (timm names)",
+        name: english!("ViT, DeiT distilled (timm names)"),
         present: &["dist_token", "blocks.#.attn.qkv.weight"],
         absent: &[],
     },
     Family {
-        name: "ViT (timm names)",
+        name: english!("ViT (timm names)"),
         present: &["pos_embed", "blocks.#.attn.qkv.weight"],
         absent: &[],
     },
     Family {
-        name: "ViT (torchvision names)",
+        name: english!("ViT (torchvision names)"),
         present: &["conv_proj.weight", "encoder.layers.*.self_attention"],
         absent: &[],
     },
     Family {
-        name: "ViT (Hugging Face names)",
+        name: english!("ViT (Hugging Face names)"),
         present: &["embeddings.cls_token", "encoder.layer.#.attention"],
         absent: &[],
     },
@@ -182,12 +184,12 @@ const FAMILIES: &[Family] = &[
         absent: &[],
     },
     Family {
-        name: "VGG or AlexNet",
+        name: english!("VGG or AlexNet"),
         present: &["features.0.weight", "classifier.6.weight"],
         absent: &[],
     },
     Family {
-        name: "ResNet or a relative",
+        name: english!("ResNet or a relative"),
         present: &["layer1.#.conv1.weight", "layer4.#.bn1.weight"],
         absent: &[],
     },

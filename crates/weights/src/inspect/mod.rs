@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use warmstart_files::{Key, shown};
+use warmstart_language::{message, translated};
 
 use crate::WeightError;
 use crate::compare::{
@@ -46,7 +47,7 @@ pub struct Guess {
     pub prefix: String,
     /// Other prefixes under which the file has the same backbone.
     pub other_prefixes: Vec<String>,
-    /// Why this prefix was chosen; empty if there are no others.
+    /// Why this prefix was chosen, in English, from the catalogue; empty if there are no others.
     pub reason: &'static str,
     /// True if the layer that reads the image would load.
     pub first_layer_loads: bool,
@@ -91,7 +92,7 @@ pub struct Inspection {
     pub guesses: Vec<Guess>,
     /// The candidate whose backbone is nearly complete, if there is one.
     pub architecture: Option<String>,
-    /// Family of its names, even if no candidate fits.
+    /// Family of its names, in English, from the catalogue, even if no candidate fits.
     pub family: Option<&'static str>,
     /// The published weights whose constants a network takes for this file, with these constants; for the caller to
     /// say.
@@ -123,7 +124,7 @@ pub fn inspect(
     {
         return Err(WeightError::NotThere {
             path: file.path.clone(),
-            detail: format!(
+            detail: message!(
                 "no tensor of a known model is under the prefix `{}`",
                 cut_line(prefix, 100)
             ),
@@ -246,78 +247,72 @@ impl Inspection {
                 shape(&tensor.shape)
             );
         }
-        let _ = writeln!(
-            text,
-            "\nfile: {} ({}), {}, {} parameters",
+        text.push('\n');
+        let mut push = |line: String| {
+            text.push_str(&line);
+            text.push('\n');
+        };
+        push(message!(
+            "file: {} ({}), {}, {} parameters",
             shown(&self.path),
             self.format,
             counted(self.tensors.len(), "tensor"),
             grouped(self.parameters)
-        );
-        for (label, items) in [
-            ("stripped", &self.stripped),
-            ("set aside", &self.set_aside),
-            ("Python objects not loaded", &self.ignored_objects),
-        ] {
-            if !items.is_empty() {
-                let _ = writeln!(text, "{label}: {}", cut_names(items, 10));
-            }
+        ));
+        if !self.stripped.is_empty() {
+            push(message!("stripped: {}", cut_names(&self.stripped, 10)));
+        }
+        if !self.set_aside.is_empty() {
+            push(message!("set aside: {}", cut_names(&self.set_aside, 10)));
+        }
+        if !self.ignored_objects.is_empty() {
+            push(message!(
+                "Python objects not loaded: {}",
+                cut_names(&self.ignored_objects, 10)
+            ));
         }
         if let Some(classes) = &self.classes {
-            let _ = writeln!(
-                text,
+            push(message!(
                 "classes: {}: {}",
                 classes.len(),
                 cut_names(classes, 10)
-            );
+            ));
         }
         if let Some(fault) = &self.classes_fault {
-            let _ = writeln!(text, "classes: the file's names cannot be used: {fault}");
+            push(message!(
+                "classes: the file's names cannot be used: {fault}"
+            ));
         }
         for (name, unreadable) in &self.unreadable {
-            let _ = writeln!(
-                text,
+            push(message!(
                 "cannot be read: {}: {}",
                 cut_line(name, 200),
                 unreadable.what
-            );
+            ));
         }
         for found in &self.not_finite {
-            let _ = writeln!(
-                text,
+            push(message!(
                 "WARNING: {} has {} NaN or infinite values",
                 cut_line(&found.name, 200),
                 grouped(found.count)
-            );
+            ));
         }
         let alike = |guess: &&Guess| guess.backbone.fraction() >= ALIKE;
         for guess in self.guesses.iter().filter(alike).take(5) {
-            let _ = writeln!(
-                text,
-                "{} ({} names{}): {} of the backbone, likeness {}",
-                guess.architecture,
-                guess.convention,
-                match guess.prefix.as_str() {
-                    "" => String::new(),
-                    prefix => format!(" under `{}`", cut_line(prefix, 100)),
-                },
-                percent(guess.backbone.fraction()),
-                percent(guess.likeness)
-            );
+            push(guess.line());
         }
         if let Some(best) = self
             .guesses
             .first()
             .filter(|best| !best.other_prefixes.is_empty())
         {
-            let _ = writeln!(
-                text,
+            push(message!(
                 "it fits under {} as well; `{}` is taken ({}); choose with {}",
                 quoted(best.other_prefixes.iter().map(String::as_str)),
                 cut_line(&best.prefix, 100),
-                best.reason,
+                translated(best.reason),
                 Key::WEIGHTS_PREFIX
-            );
+            ));
         }
         if self.architecture.is_some()
             && self
@@ -325,15 +320,14 @@ impl Inspection {
                 .first()
                 .is_some_and(|best| !best.first_layer_loads)
         {
-            let _ = writeln!(
-                text,
+            push(message!(
                 "WARNING: the first layer does not load, and a run refuses such a file without {}",
                 Key::ALLOW_PARTIAL
-            );
+            ));
         }
-        let _ = writeln!(text, "{}", self.verdict());
+        push(self.verdict());
         if let Some(record) = &self.record {
-            let _ = writeln!(text, "{record}");
+            push(record.clone());
         }
         text
     }
@@ -345,14 +339,38 @@ impl Inspection {
             .iter()
             .find(|guess| guess.backbone.fraction() >= SIMILAR);
         match (&self.architecture, closest, self.family) {
-            (Some(architecture), ..) => format!("this is {architecture}"),
-            (None, Some(closest), _) => format!(
+            (Some(architecture), ..) => message!("this is {architecture}"),
+            (None, Some(closest), _) => message!(
                 "closest to {}, with {} of its backbone",
                 closest.architecture,
                 percent(closest.backbone.fraction())
             ),
-            (None, None, Some(family)) => format!("recognised as {family}, not supported yet"),
-            (None, None, None) => "not recognised".into(),
+            (None, None, Some(family)) => message!(
+                "recognised as {family}, not supported yet",
+                family = translated(family)
+            ),
+            (None, None, None) => message!("not recognised"),
+        }
+    }
+}
+
+impl Guess {
+    fn line(&self) -> String {
+        let Self {
+            architecture,
+            convention,
+            ..
+        } = self;
+        let [share, likeness] = [self.backbone.fraction(), self.likeness].map(percent);
+        if self.prefix.is_empty() {
+            message!(
+                "{architecture} ({convention} names): {share} of the backbone, likeness {likeness}"
+            )
+        } else {
+            message!(
+                "{architecture} ({convention} names under `{prefix}`): {share} of the backbone, likeness {likeness}",
+                prefix = cut_line(&self.prefix, 100)
+            )
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::io::{BufReader, ErrorKind, Read};
 use std::path::Path;
 
+use warmstart_language::{english, message, translated};
+
 use super::pickle::{PickleError, parse};
 use super::safetensors::MAX_HEADER_BYTES;
 use crate::WeightError;
@@ -33,31 +35,52 @@ const LEGACY_MAGIC: [&[u8]; 2] = [
 /// The magic number is within this many bytes, however the first pickle is framed.
 const LEGACY_MAGIC_WITHIN: usize = 64;
 
-const DOWNLOAD_AGAIN: &str = "download it again, from the address of the file itself";
-const UNPACK: &str = "unpack it and give the file inside";
-const EXPORT: &str = "save the weights from PyTorch, with torch.save(model.state_dict(), ...)";
+const DOWNLOAD_AGAIN: &str = english!("download it again, from the address of the file itself");
+const UNPACK: &str = english!("unpack it and give the file inside");
+const EXPORT: &str =
+    english!("save the weights from PyTorch, with torch.save(model.state_dict(), ...)");
 
 /// First bytes, what they mean, and the fix.
 const OTHER_FILES: &[(&[u8], &str, &str)] = &[
     (
         b"version https://git-lfs",
-        "a git-lfs pointer (the weights themselves were not fetched)",
-        "run `git lfs pull` where it came from",
+        english!("a git-lfs pointer (the weights themselves were not fetched)"),
+        english!("run `git lfs pull` where it came from"),
     ),
-    (b"PK\x05\x06", "an empty zip archive", DOWNLOAD_AGAIN),
-    (b"\x1f\x8b", "a gzip archive", UNPACK),
-    (b"BZh", "a bzip2 archive", UNPACK),
-    (b"\xfd7zXZ", "an xz archive", UNPACK),
-    (b"\x28\xb5\x2f\xfd", "a zstandard archive", UNPACK),
-    (b"7z\xbc\xaf", "a 7z archive", UNPACK),
-    (b"Rar!", "a rar archive", UNPACK),
-    (b"\x89HDF", "an HDF5 file (Keras?)", EXPORT),
-    (b"\x93NUMPY", "a NumPy array", EXPORT),
-    (b"GGUF", "a GGUF model", EXPORT),
-    (b"\x89PNG", "a PNG image", "give the weights file"),
-    (b"\xff\xd8\xff", "a JPEG image", "give the weights file"),
-    (b"%PDF", "a PDF document", "give the weights file"),
-    (b"\x7fELF", "a program", "give the weights file"),
+    (
+        b"PK\x05\x06",
+        english!("an empty zip archive"),
+        DOWNLOAD_AGAIN,
+    ),
+    (b"\x1f\x8b", english!("a gzip archive"), UNPACK),
+    (b"BZh", english!("a bzip2 archive"), UNPACK),
+    (b"\xfd7zXZ", english!("an xz archive"), UNPACK),
+    (b"\x28\xb5\x2f\xfd", english!("a zstandard archive"), UNPACK),
+    (b"7z\xbc\xaf", english!("a 7z archive"), UNPACK),
+    (b"Rar!", english!("a rar archive"), UNPACK),
+    (b"\x89HDF", english!("an HDF5 file (Keras?)"), EXPORT),
+    (b"\x93NUMPY", english!("a NumPy array"), EXPORT),
+    (b"GGUF", english!("a GGUF model"), EXPORT),
+    (
+        b"\x89PNG",
+        english!("a PNG image"),
+        english!("give the weights file"),
+    ),
+    (
+        b"\xff\xd8\xff",
+        english!("a JPEG image"),
+        english!("give the weights file"),
+    ),
+    (
+        b"%PDF",
+        english!("a PDF document"),
+        english!("give the weights file"),
+    ),
+    (
+        b"\x7fELF",
+        english!("a program"),
+        english!("give the weights file"),
+    ),
 ];
 
 impl Content {
@@ -65,12 +88,16 @@ impl Content {
     pub(super) fn of(path: &Path) -> Result<Self, WeightError> {
         let io = |source| WeightError::Io {
             path: path.into(),
-            action: "read",
+            action: english!("read"),
             source,
         };
         let file = match warmstart_files::open(path) {
             Err(error) if error.kind() == ErrorKind::IsADirectory => {
-                return Err(other(path, "a folder", "give the file inside it"));
+                return Err(other(
+                    path,
+                    message!("a folder"),
+                    &message!("give the file inside it"),
+                ));
             }
             opened => opened.map_err(io)?,
         };
@@ -78,7 +105,11 @@ impl Content {
         file.take(HEAD_BYTES).read_to_end(&mut head).map_err(io)?;
 
         if head.is_empty() {
-            return Err(other(path, "an empty file", DOWNLOAD_AGAIN));
+            return Err(other(
+                path,
+                message!("an empty file"),
+                translated(DOWNLOAD_AGAIN),
+            ));
         }
         if head.starts_with(b"PK\x03\x04") {
             return Ok(Content::PytorchZip);
@@ -122,13 +153,13 @@ fn explain(path: &Path, head: &[u8]) -> WeightError {
         .iter()
         .find(|(start, ..)| head.starts_with(start))
     {
-        return other(path, found, fix);
+        return other(path, translated(found).to_owned(), translated(fix));
     }
     if head.get(TAR_SIGNATURE) == Some(b"ustar") {
         return WeightError::Unsupported {
             path: path.into(),
-            found: "a tar archive, or a PyTorch file from before 2017".into(),
-            fix: "unpack it, or load it with PyTorch and save it again".into(),
+            found: message!("a tar archive, or a PyTorch file from before 2017"),
+            fix: message!("unpack it, or load it with PyTorch and save it again"),
         };
     }
     if let Some(error) = explain_pickle(path, head) {
@@ -143,29 +174,37 @@ fn explain(path: &Path, head: &[u8]) -> WeightError {
     if lower.starts_with("<!doctype html") || lower.contains("<html") {
         return other(
             path,
-            "an HTML page (an error or a download page)",
-            DOWNLOAD_AGAIN,
+            message!("an HTML page (an error or a download page)"),
+            translated(DOWNLOAD_AGAIN),
         );
     }
     if lower.starts_with("<?xml") || lower.starts_with("<error") {
         return other(
             path,
-            "an XML page (a server's error message?)",
-            DOWNLOAD_AGAIN,
+            message!("an XML page (a server's error message?)"),
+            translated(DOWNLOAD_AGAIN),
         );
     }
     // Lossy decoding marks bytes that are not text; the last may be a character cut in two.
     let readable = text.trim_end_matches('\u{fffd}');
     if !readable.contains(['\u{fffd}', '\0']) {
         let line = cut_line(readable.trim().lines().next().unwrap_or_default(), 60);
-        return other(path, &format!("a text file (\"{line}\")"), DOWNLOAD_AGAIN);
+        return other(
+            path,
+            message!("a text file (\"{line}\")"),
+            translated(DOWNLOAD_AGAIN),
+        );
     }
     let bytes: Vec<String> = head.iter().take(8).map(|b| format!("{b:02x}")).collect();
-    let found = format!(
+    let found = message!(
         "neither PyTorch nor safetensors (it begins with {})",
         bytes.join(" ")
     );
-    other(path, &found, "give a .pth, .pt or .safetensors file")
+    other(
+        path,
+        found,
+        &message!("give a .pth, .pt or .safetensors file"),
+    )
 }
 
 /// The error for a pickle outside a PyTorch container: it has no tensors, but it may run code.
@@ -180,8 +219,8 @@ fn explain_pickle(path: &Path, head: &[u8]) -> Option<WeightError> {
         }),
         Ok(_) => Some(WeightError::Unsupported {
             path: path.into(),
-            found: "a plain pickle, without tensors in PyTorch's form".into(),
-            fix: EXPORT.into(),
+            found: message!("a plain pickle, without tensors in PyTorch's form"),
+            fix: translated(EXPORT).into(),
         }),
         // Protocols from 2 on open with this byte and a version.
         Err(PickleError::Malformed(detail)) if matches!(head, [0x80, 2..=5, ..]) => {
@@ -194,10 +233,10 @@ fn explain_pickle(path: &Path, head: &[u8]) -> Option<WeightError> {
     }
 }
 
-fn other(path: &Path, found: &str, fix: &str) -> WeightError {
+fn other(path: &Path, found: String, fix: &str) -> WeightError {
     WeightError::NotWeights {
         path: path.into(),
-        found: found.into(),
+        found,
         fix: fix.into(),
     }
 }

@@ -11,6 +11,8 @@ mod weight_file;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use warmstart_language::message;
+
 use crate::WeightError;
 use crate::text::{counted, cut_line};
 use content::Content;
@@ -35,14 +37,16 @@ pub fn read(path: &Path) -> Result<WeightFile, WeightError> {
     set_input_aside(&mut file);
     if file.tensors.is_empty() {
         let found = match file.unreadable.iter().next() {
-            Some((name, unreadable)) => format!("{}: {}", cut_line(name, 100), unreadable.what),
-            None if !file.set_aside.is_empty() => "only the state of an optimizer".into(),
-            None => "no tensors in this file".into(),
+            Some((name, unreadable)) => {
+                message!("{}: {what}", cut_line(name, 100), what = unreadable.what)
+            }
+            None if !file.set_aside.is_empty() => message!("only the state of an optimizer"),
+            None => message!("no tensors in this file"),
         };
         return Err(WeightError::Unsupported {
             path: path.into(),
             found,
-            fix: "save the weights with torch.save(model.state_dict(), ...)".into(),
+            fix: message!("save the weights with torch.save(model.state_dict(), ...)"),
         });
     }
     strip_parallel_prefixes(&mut file);
@@ -66,8 +70,8 @@ fn read_one(path: &Path, content: Content) -> Result<WeightFile, WeightError> {
         Content::PytorchLegacy => pytorch::read(path, Format::PthLegacy),
         Content::Index => Err(WeightError::Unsupported {
             path: path.into(),
-            found: "an index listed as a shard".into(),
-            fix: "list only weight files in an index".into(),
+            found: message!("an index listed as a shard"),
+            fix: message!("list only weight files in an index"),
         }),
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use safetensors::tensor::{Dtype, Metadata};
 use serde::Deserialize;
 use serde_json::Value;
+use warmstart_language::{english, message};
 
 use super::element::ElementType;
 use super::weight_file::{FileTensor, Format, MOST_BYTES, Unreadable, WeightFile};
@@ -27,7 +28,7 @@ const LENGTH_BYTES: u64 = 8;
 pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     let io = |source| WeightError::Io {
         path: path.into(),
-        action: "read",
+        action: english!("read"),
         source,
     };
     let damaged = |detail: String| WeightError::Damaged {
@@ -43,28 +44,29 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     let header_bytes = u64::from_le_bytes(length);
     let room = file_bytes.saturating_sub(LENGTH_BYTES);
     if header_bytes > room.min(MAX_HEADER_BYTES) {
-        return Err(damaged(format!(
+        return Err(damaged(message!(
             "a header of {} bytes in a file of {}",
-            header_bytes, file_bytes
+            header_bytes,
+            file_bytes
         )));
     }
     if header_bytes > MOST_HEADER_BYTES {
         return Err(WeightError::Unsupported {
             path: path.into(),
-            found: format!(
+            found: message!(
                 "its header has {header_bytes} bytes, more than the limit of {MOST_HEADER_BYTES}"
             ),
-            fix: "save the tensors of the wanted model in a separate file".into(),
+            fix: message!("save the tensors of the wanted model in a separate file"),
         });
     }
     let mut header = vec![0; header_bytes as usize];
     reader.read_exact(&mut header).map_err(io)?;
     let (header, mut unreadable) = parse(&header)
-        .map_err(|e| damaged(format!("header: {}", cut_line(&e.to_string(), 200))))?;
+        .map_err(|e| damaged(message!("header: {}", cut_line(&e.to_string(), 200))))?;
 
     let data_bytes = room - header_bytes;
     if header.data_len() as u64 != data_bytes {
-        return Err(damaged(format!(
+        return Err(damaged(message!(
             "its header describes {} bytes of tensors, the file has {}",
             grouped(header.data_len()),
             data_bytes
@@ -74,10 +76,10 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     if data_bytes > MOST_BYTES {
         return Err(WeightError::Unsupported {
             path: path.into(),
-            found: format!(
+            found: message!(
                 "it has {data_bytes} bytes of tensors, more than the limit of {MOST_BYTES}"
             ),
-            fix: "save the tensors of the wanted model in a separate file".into(),
+            fix: message!("save the tensors of the wanted model in a separate file"),
         });
     }
 
@@ -113,7 +115,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         .and_then(|entries| entries.get(METADATA_KEY))
         .map(|text| serde_json::from_str(text))
         .transpose()
-        .map_err(|e| damaged(format!("metadata {METADATA_KEY} is not JSON: {e}")))?;
+        .map_err(|e| damaged(message!("metadata {METADATA_KEY} is not JSON: {e}")))?;
     Ok(WeightFile {
         path: path.into(),
         format: Format::Safetensors,

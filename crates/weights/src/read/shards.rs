@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use serde::Deserialize;
+use warmstart_language::{english, message};
 
 use super::content::Content;
 use super::read_one;
@@ -29,11 +30,11 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
     };
     let bytes = warmstart_files::read(path, MAX_INDEX).map_err(|source| WeightError::Io {
         path: path.into(),
-        action: "read",
+        action: english!("read"),
         source,
     })?;
     let index: Index = serde_json::from_slice(&bytes).map_err(|e| {
-        damaged(format!(
+        damaged(message!(
             "index of shards: {}",
             cut_line(&e.to_string(), 200)
         ))
@@ -59,11 +60,11 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
         if !is_inside(name) {
             return Err(WeightError::Unsupported {
                 path: path.into(),
-                found: format!(
+                found: message!(
                     "it names the shard {}, which is not in its folder",
                     cut_line(name, 100)
                 ),
-                fix: "put the shards beside the index and list them by bare name".into(),
+                fix: message!("put the shards beside the index and list them by bare name"),
             });
         }
         let shard = folder.join(name);
@@ -77,7 +78,7 @@ pub(super) fn read(path: &Path) -> Result<WeightFile, WeightError> {
             } else if let Some(unreadable) = file.unreadable.remove(key) {
                 whole.unreadable.insert(tensor.to_owned(), unreadable);
             } else {
-                return Err(damaged(format!(
+                return Err(damaged(message!(
                     "its shard {} has no tensor {}",
                     cut_line(name, 100),
                     cut_line(tensor, 100)

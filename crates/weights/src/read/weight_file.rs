@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use warmstart_language::{english, message, translated};
 
 use crate::text::cut_line;
 
@@ -36,10 +37,10 @@ pub enum Format {
 impl std::fmt::Display for Format {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Format::PthZip => "PyTorch, zip",
-            Format::PthLegacy => "PyTorch, legacy pickle",
+            Format::PthZip => translated(english!("PyTorch, zip")),
+            Format::PthLegacy => translated(english!("PyTorch, legacy pickle")),
             Format::Safetensors => "safetensors",
-            Format::Sharded => "index of shards",
+            Format::Sharded => translated(english!("index of shards")),
         })
     }
 }
@@ -81,7 +82,7 @@ impl Unreadable {
         let name = cut_line(name, 40);
         Self {
             shape,
-            what: format!(
+            what: message!(
                 "it has the unsupported element type {name}: convert it to f32, f16 or bf16"
             ),
             dtype: Some(name),

@@ -16,6 +16,7 @@ use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use warmstart_files::read_text;
+use warmstart_language::message;
 use warmstart_recipe::{DEFAULT_MODEL, Draft, Error, Key, NO_WEIGHTS, Problem, command};
 use warmstart_run::event::Observer;
 use warmstart_run::replace_file;
@@ -73,10 +74,10 @@ impl Demo {
     /// If the folder has other things in it, or a demonstration of another size, or the disk refuses.
     pub fn begin(request: &Request) -> Result<Self, Error> {
         if request.out.to_str().is_none() {
-            let what = "its path is not valid UTF-8, so no recipe could name it";
+            let what = message!("its path is not valid UTF-8, so no recipe could name it");
             return Err(Problem::new(what)
                 .of_file(&request.out)
-                .fix("give another folder")
+                .fix(message!("give another folder"))
                 .into());
         }
         require_own(&request.out, request.size)?;
@@ -109,7 +110,8 @@ impl Demo {
         let mut draft = self.draft(run)?;
         // The command does not name the model of pretrained weights.
         settle_model(&mut draft, &mut |_| {})?;
-        let summary = complete(draft, &folder, "give another folder", resources, observe)?;
+        let other = message!("give another folder");
+        let summary = complete(draft, &folder, &other, resources, observe)?;
         Ok(Outcome {
             run: *run,
             folder,
@@ -219,31 +221,33 @@ fn require_own(out: &Path, size: Size) -> Result<(), Error> {
         return match before {
             Some(before) if before == size => Ok(()),
             Some(Size { pictures, epochs }) => {
-                let what = format!(
+                let what = message!(
                     "it is a demonstration with {pictures} pictures a class and {epochs} epochs"
                 );
-                let fix = format!(
+                let fix = message!(
                     "give {} {pictures} {} {epochs} to go on with it, or another folder",
                     Key::PICTURES,
                     Key::EPOCHS
                 );
                 Err(Problem::new(what).of_file(out).fix(fix).into())
             }
-            None => Err(Problem::new("it does not hold the size of a demonstration")
-                .of_file(&request)
-                .fix("give another folder")
-                .into()),
+            None => Err(
+                Problem::new(message!("it does not hold the size of a demonstration"))
+                    .of_file(&request)
+                    .fix(message!("give another folder"))
+                    .into(),
+            ),
         };
     }
-    let refuse = |what: &str| -> Result<(), Error> {
-        let fix = "give another folder, or one that does not exist yet";
+    let refuse = |what: String| -> Result<(), Error> {
+        let fix = message!("give another folder, or one that does not exist yet");
         Err(Problem::new(what).of_file(out).fix(fix).into())
     };
     let entries = match fs::read_dir(out) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return refuse("it is not a folder");
+            return refuse(message!("it is not a folder"));
         }
         Err(error) => return Err(Error::io("list", out, error)),
     };
@@ -251,7 +255,9 @@ fn require_own(out: &Path, size: Size) -> Result<(), Error> {
         let entry = entry.map_err(|error| Error::io("list", out, error))?;
         // A process that was killed at once leaves a half-written file.
         if !warmstart_files::is_being_written(&entry.file_name()) {
-            return refuse("it is not empty, and not the folder of a demonstration");
+            return refuse(message!(
+                "it is not empty, and not the folder of a demonstration"
+            ));
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The runs of a demonstration: what each learns, and from what.
 
 use serde::Serialize;
+use warmstart_language::english;
 
 /// The task that a run learns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -18,9 +19,9 @@ impl DemoTask {
     /// Its name, which is that of its folder.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Source => "source",
-            Self::Related => "related",
-            Self::Unrelated => "unrelated",
+            Self::Source => english!("source"),
+            Self::Related => english!("related"),
+            Self::Unrelated => english!("unrelated"),
         }
     }
 }
@@ -46,10 +47,10 @@ impl Start {
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Scratch => "scratch",
-            Self::Random => "random",
-            Self::Frozen => "frozen",
-            Self::Thawed => "thawed",
+            Self::Scratch => english!("scratch"),
+            Self::Random => english!("random"),
+            Self::Frozen => english!("frozen"),
+            Self::Thawed => english!("thawed"),
         }
     }
 

@@ -7,6 +7,7 @@ mod request;
 mod unit_by_unit;
 
 use serde::Serialize;
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::{Error, Init};
 
 use network::Network;
@@ -126,19 +127,19 @@ fn findings(check: &Check) -> Vec<String> {
     let layers = check.layers.iter().rev();
     let backward = layers.map(|layer| (layer.name.as_str(), layer.gradient_deviation));
     let signal = growth(
-        "the signal",
+        translated(english!("the signal")),
         &forward.collect::<Vec<_>>(),
         [
-            "the last layers hardly depend on the image",
-            "the initial loss is far too large",
+            translated(english!("the last layers hardly depend on the image")),
+            translated(english!("the initial loss is far too large")),
         ],
     );
     let gradient = growth(
-        "the gradient",
+        translated(english!("the gradient")),
         &backward.collect::<Vec<_>>(),
         [
-            "lower layers hardly learn",
-            "updates destroy the lower layers",
+            translated(english!("lower layers hardly learn")),
+            translated(english!("updates destroy the lower layers")),
         ],
     );
     let mut findings: Vec<String> = signal.into_iter().chain(gradient).collect();
@@ -149,7 +150,7 @@ fn findings(check: &Check) -> Vec<String> {
         .map(|layer| layer.name.as_str())
         .collect();
     if !dead.is_empty() {
-        findings.push(format!("nearly all results are zero: {}", dead.join(", ")));
+        findings.push(message!("nearly all results are zero: {}", dead.join(", ")));
     }
     findings
 }
@@ -164,7 +165,7 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
         .count();
     let (finite, overflow) = way.split_at(count);
     if finite.is_empty() {
-        return Some(format!(
+        return Some(message!(
             "{what} is not finite anywhere; {}",
             consequences[1]
         ));
@@ -185,15 +186,15 @@ fn growth(what: &str, way: &[(&str, f64)], consequences: [&str; 2]) -> Option<St
         .max_by(|(_, (_, a)), (_, (_, b))| distance(*a).total_cmp(&distance(*b)))?;
     let growth = grown(*ends);
     let (verb, consequence) = if growth < 1.0 && overflow.is_empty() {
-        ("vanishes", consequences[0])
+        (translated(english!("vanishes")), consequences[0])
     } else {
-        ("explodes", consequences[1])
+        (translated(english!("explodes")), consequences[1])
     };
     let overflows = match overflow.first() {
-        Some((layer, _)) => format!(", not finite from {layer} on"),
+        Some((layer, _)) => message!(", not finite from {layer} on"),
         None => String::new(),
     };
-    Some(format!(
+    Some(message!(
         "{what} {verb}: × {growth:.1e} from {start} to {end}, × {:.2} per layer, too far from {limit} on{overflows}; \
          {consequence}",
         growth.powf(1.0 / layers.max(1) as f64)

@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use warmstart_data::{Fit, epoch_order, evaluation_pixels};
+use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::{Tensor, TensorData, activation::relu};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults, Scheme};
@@ -55,9 +56,9 @@ impl Network {
                 (Key::IMAGE_SIZE, request.image_size.is_some()),
             ];
             if let Some((key, _)) = given.into_iter().find(|(_, is_given)| *is_given) {
-                return Err(Problem::new("the plain network takes no images")
+                return Err(Problem::new(message!("the plain network takes no images"))
                     .of_key(key)
-                    .fix(format!("leave {key} out"))
+                    .fix(message!("leave {key} out"))
                     .into());
             }
             return Ok(Self::Plain(noise(request.batch * WIDTH), request.batch));
@@ -100,10 +101,10 @@ impl Network {
     /// If it names a layer that isn't there.
     pub fn pass(&self, init: &Init, seed: u64) -> Result<Passes, Error> {
         match self {
-            Self::Plain(..) if is_scaled_by_images(init.0.weights) => Err(Error::usage(
-                "lsuv scales convolutions, and the plain network has none",
-            )
-            .fix(format!("give another {}, or a {}", Key::INIT, Key::MODEL))),
+            Self::Plain(..) if is_scaled_by_images(init.0.weights) => Err(Error::usage(message!(
+                "lsuv scales convolutions, and the plain network has none"
+            ))
+            .fix(message!("give another {}, or a {}", Key::INIT, Key::MODEL))),
             Self::Plain(batch, images) => {
                 let infos = plain_parameters();
                 let defaults = ModelDefaults {
@@ -172,7 +173,7 @@ fn parameters(
     seed: u64,
 ) -> Result<Parameters, Error> {
     if let Some(name) = init.0.unknown_name(infos) {
-        return Err(Error::usage(format!(
+        return Err(Error::usage(message!(
             "{model} has no convolution or linear layer `{name}`"
         )));
     }

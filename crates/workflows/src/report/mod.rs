@@ -9,6 +9,7 @@ mod samples;
 use std::path::Path;
 
 use warmstart_data::{SplitKind, data_folder};
+use warmstart_language::message;
 use warmstart_recipe::Error;
 use warmstart_recipe::run_files::BEST;
 use warmstart_run::files::RunFiles;
@@ -94,11 +95,11 @@ fn judge(report: &mut RunReport, workers: usize) -> Result<(), Error> {
     let trained = Trained::load(&run.join(BEST))?;
     let names = &trained.info().classes;
     if names.len() > MOST_CLASSES {
-        let what = format!(
+        let what = message!(
             "it has {} classes, and the page shows the answers on at most {MOST_CLASSES}",
             names.len()
         );
-        return Err(Error::usage(what).fix("`warmstart eval` has a line for each"));
+        return Err(Error::usage(what).fix(message!("`warmstart eval` has a line for each")));
     }
     let Some(data) = RunData::beside(&run, Some(names.len()))? else {
         return Ok(());

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use warmstart_language::message;
 use warmstart_recipe::{
     Auto, ByMemory, Draft, Error, Key, Phase, Problem, Recipe, absolute, command, phase_flags_given,
 };
@@ -60,14 +61,17 @@ impl Changes {
         for (place, flags) in phase_flags_given(options).into_iter().enumerate() {
             let flag = flags.into_iter().find(|flag| *flag != Key::EPOCHS);
             if let Some(flag) = flag.filter(|_| !has_phase[place]) {
-                let backbone = ["frozen", "thawed"][place];
-                let what = format!("{flag} has no effect: no {backbone} epochs are left");
+                let what = if place == 0 {
+                    message!("{flag} has no effect: no frozen epochs are left")
+                } else {
+                    message!("{flag} has no effect: no thawed epochs are left")
+                };
                 return Err(Problem::new(what).of_key(flag).into());
             }
         }
         for (flag, phase) in [(Key::FREEZE_BATCH, &frozen), (Key::BATCH, &thawed)] {
             if phase.batch == Some(Auto::Auto) {
-                return Err(Problem::of_value(flag, "auto", "a number on resume").into());
+                return Err(Problem::of_value(flag, "auto", message!("a number on resume")).into());
             }
         }
         recipe.take_options(options);
@@ -97,10 +101,10 @@ pub(super) fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Erro
     let Phase { name, batch, .. } = &*phase;
     let before = phase.micro_batch();
     if before == 1 {
-        let what = format!(
+        let what = message!(
             "the run ended in phase {name} for lack of memory, and its micro-batch is a single image already"
         );
-        return Err(Error::memory(what).fix(format!(
+        return Err(Error::memory(what).fix(message!(
             "free some memory and resume with `{} {} auto`, or start a run with a smaller model or {}",
             command::resume(run),
             Key::MEMORY,
@@ -108,7 +112,7 @@ pub(super) fn spare_memory(phase: &mut Phase, run: &Path) -> Result<String, Erro
         )));
     }
     let after = before.div_ceil(2);
-    let note = format!(
+    let note = message!(
         "the run ended in phase {name} for lack of memory: continuing with micro-batches of {after} instead of \
          {before}; gradients are still averaged over the batch of {batch}"
     );

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::run_files::{MODEL, RECIPE};
 use warmstart_recipe::{Error, Key, Problem, Recipe};
 use warmstart_run::checkpoint::{Checkpoint, State};
@@ -16,8 +17,9 @@ use warmstart_train::trainer::Trainer;
 use crate::run_data::lists_all_for_both;
 
 /// Said of a run of a fold whose images an earlier version chose.
-const OTHER_FOLDS: &str = "an earlier version split the images into other folds, so that the run has learned from \
-                           images of its fold now";
+const OTHER_FOLDS: &str = english!(
+    "an earlier version split the images into other folds, so that the run has learned from images of its fold now"
+);
 
 /// Refuses a checkpoint of other classes, another network or another image size.
 pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> Result<(), Error> {
@@ -25,7 +27,7 @@ pub(super) fn require_same_model(info: &ModelInfo, checkpoint: &Checkpoint) -> R
     let found = ModelInfo::of(&warmstart_weights::read(&path)?)?;
     match info.difference(found.as_ref()) {
         None => Ok(()),
-        Some(difference) => Err(Error::model(&path, difference).fix(format!(
+        Some(difference) => Err(Error::model(&path, difference).fix(message!(
             "this run cannot continue with them; start a new one from its weights (warmstart train {})",
             Key::WEIGHTS
         ))),
@@ -91,7 +93,7 @@ pub(super) fn other_data(
         .is_some_and(|before| before.checksum() == expected)
     {
         return (!lists.has_same_folds).then(|| OtherData {
-            difference: OTHER_FOLDS.into(),
+            difference: translated(OTHER_FOLDS).into(),
             are_other_folds: true,
             was_accepted,
         });
@@ -100,8 +102,9 @@ pub(super) fn other_data(
     let listed = listed.filter(|listed| listed.checksum() == expected);
     let difference = listed.map_or_else(
         || {
-            "files, sizes or labels differ; which ones is unknown, because the list of data files is missing"
-                .into()
+            message!(
+                "files, sizes or labels differ; which ones is unknown, because the list of data files is missing"
+            )
         },
         |listed| {
             // Of the same form: otherwise every image would differ.
@@ -127,12 +130,12 @@ pub(super) fn between_epochs(
         return Ok(checkpoint);
     }
     let newest = run.checkpoints.newest_epoch(&mut |damage| {
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "skipped a damaged checkpoint: {damage}"
         )));
     })?;
     let epoch = newest.as_ref().map_or(0, |newest| newest.state.epoch);
-    observe(Event::Note(format!("epoch {} begins again", epoch + 1)));
+    observe(Event::Note(message!("epoch {} begins again", epoch + 1)));
     Ok(newest)
 }
 
@@ -143,34 +146,36 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
     let is_within_epoch = state.epoch_in_progress.is_some();
     if recipe.phases.iter().all(|phase| phase.name != state.phase) {
         let names: Vec<&str> = recipe.phases.iter().map(|phase| &*phase.name).collect();
-        let what = format!(
+        let what = message!(
             "it has phase {} where the run is in phase {}",
             names.join(", "),
             state.phase
         );
-        return refuse(what, "restore the names and the order of the phases");
+        let fix = message!("restore the names and the order of the phases");
+        return refuse(what, &fix);
     }
     let Some(position) = state.position(recipe) else {
-        let what = format!(
+        let what = message!(
             "it has {} epochs, and {} are finished",
             recipe.epochs(),
             state.epoch
         );
         return refuse(
             what,
-            &format!("give it more epochs, or go back by {}", Key::FROM_EPOCH),
+            &message!("give it more epochs, or go back by {}", Key::FROM_EPOCH),
         );
     };
     let phase = &recipe.phases[position.phase];
     if phase.name != state.phase {
-        let what = format!(
+        let what = message!(
             "it has phase {} where the run is in phase {}",
-            phase.name, state.phase
+            phase.name,
+            state.phase
         );
-        return refuse(
-            what,
-            "restore the names and the order of the phases, and a patience that was lowered",
+        let fix = message!(
+            "restore the names and the order of the phases, and a patience that was lowered"
         );
+        return refuse(what, &fix);
     }
     let before = state
         .recipe
@@ -185,11 +190,11 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
     match phase.changed_within(before) {
         None => Ok(()),
         Some(key) => {
-            let what = format!(
+            let what = message!(
                 "it changes `{key}` in phase {}, which is in progress",
                 phase.name
             );
-            let fix = format!(
+            let fix = message!(
                 "change it back, or go back to the phase's beginning by {}",
                 Key::FROM_EPOCH
             );

@@ -6,6 +6,7 @@ mod checks;
 use std::path::Path;
 
 use warmstart_files::shown;
+use warmstart_language::{counted, message};
 use warmstart_recipe::{ByMemory, Error, Key, Recipe, command, named_record};
 use warmstart_run::checkpoint::{At, Checkpoint};
 use warmstart_run::data_files::DataFiles;
@@ -101,7 +102,7 @@ impl Request<'_> {
         match self.changes.from_epoch {
             Some(epoch) => chosen(&self.folder, epoch).map(Some),
             None => self.folder.checkpoints.newest(&mut |damage| {
-                observe(Event::Note(format!(
+                observe(Event::Note(message!(
                     "skipped a damaged checkpoint: {damage}"
                 )));
             }),
@@ -117,9 +118,10 @@ impl Request<'_> {
     ) -> Result<bool, Error> {
         let next = position::next(recipe, history);
         if self.changes.out_of_memory && next.is_none() {
-            let what =
-                "all epochs are done, and there is too little memory to evaluate the kept model";
-            return Err(Error::memory(what).fix(format!(
+            let what = message!(
+                "all epochs are done, and there is too little memory to evaluate the kept model"
+            );
+            return Err(Error::memory(what).fix(message!(
                 "free some memory and resume with `{}`",
                 command::resume(self.path)
             )));
@@ -142,7 +144,7 @@ impl Request<'_> {
             None | Some((_, EndCause::OtherEnd)) => false,
             Some((_, EndCause::Killed)) => true,
             Some((phase, EndCause::Unknown)) => {
-                observe(Event::Note(format!(
+                observe(Event::Note(message!(
                     "the run ended without an error in phase {phase}, and the system has killed a process for lack of \
                      memory since that phase began: if it was this run, stop and resume with `{} {}`, which takes half \
                      as many images at a time; without it the run continues as it was",
@@ -162,8 +164,8 @@ impl Request<'_> {
         match self.folder.trace_of_epochs() {
             None => Ok(()),
             Some(trace) => {
-                let what = format!("{} is there, but its checkpoints are lost", shown(&trace));
-                Err(Error::checkpoint(what).fix(format!(
+                let what = message!("{} is there, but its checkpoints are lost", shown(&trace));
+                Err(Error::checkpoint(what).fix(message!(
                     "start a new run from its weights (warmstart train {} {})",
                     Key::WEIGHTS,
                     command::word(self.path)
@@ -187,27 +189,28 @@ impl Request<'_> {
         }) = other_data
         else {
             if self.changes.options.data.is_some() {
-                let same = "the data set has the same files: the result does not change";
-                observe(Event::Note(same.into()));
+                observe(Event::Note(message!(
+                    "the data set has the same files: the result does not change"
+                )));
             }
             return Ok(checkpoint);
         };
         if are_other_folds && !was_accepted && !self.changes.accept_data_change {
-            let what = format!("{}: {difference}", shown(self.path));
-            let fix = format!("train all folds anew, with another {}", Key::OUT);
+            let what = message!("{}: {difference}", shown(self.path));
+            let fix = message!("train all folds anew, with another {}", Key::OUT);
             return Err(Error::refused(what).fix(fix));
         }
         if !was_accepted && !self.changes.accept_data_change {
-            let what = format!(
+            let what = message!(
                 "{} does not hold the files that the run was trained on: {difference}",
                 shown(data)
             );
-            return Err(Error::refused(what).fix(format!(
+            return Err(Error::refused(what).fix(message!(
                 "bring them back, continue with these by {}, or start a new run",
                 Key::ACCEPT_DATA_CHANGE
             )));
         }
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "the data set has changed, so metrics before and after are not comparable: {difference}"
         )));
         between_epochs(&self.folder, checkpoint, observe)
@@ -241,8 +244,9 @@ impl Request<'_> {
         plan: Option<Plan>,
         observe: Observer,
     ) -> Result<Summary, Error> {
-        let note = "the run has no checkpoint yet: it starts from its first epoch";
-        observe(Event::Note(note.into()));
+        observe(Event::Note(message!(
+            "the run has no checkpoint yet: it starts from its first epoch"
+        )));
         if let Some(record) = named_record(&trainer.recipe.weights) {
             named_weights::get(record, observe)?;
         }
@@ -266,8 +270,9 @@ impl Request<'_> {
         let done = checkpoint.state.epoch;
         note_other_simd(&checkpoint, observe);
         if self.changes.from_epoch.is_some() {
-            observe(Event::Note(format!(
-                "back to epoch {done}: later epochs are removed; training them again gives the same result unless something is changed"
+            observe(Event::Note(message!(
+                "back to epoch {done}: later epochs are removed; training them again gives the same result unless \
+                 something is changed"
             )));
         }
         let has_same_guard = trainer.recipe.guard == checkpoint.state.recipe.guard;
@@ -280,31 +285,27 @@ impl Request<'_> {
         });
         run.align_files(finished.as_ref(), observe)?;
         if run.has_epochs_left() {
-            let within = match processed {
-                0 => String::new(),
-                _ => format!(", with {processed} images of epoch {} processed", done + 1),
-            };
-            observe(Event::Note(format!(
-                "continuing after epoch {done} of {}{within}",
-                run.epochs()
-            )));
+            let epochs = run.epochs();
+            observe(Event::Note(match processed {
+                0 => message!("continuing after epoch {done} of {epochs}"),
+                _ => message!(
+                    "continuing after epoch {done} of {epochs}, with {processed} images of epoch {} processed",
+                    done + 1
+                ),
+            }));
             return run.run(observe);
         }
-        let more = match run.recipe().phases.last() {
+        let (path, epochs) = (shown(self.path), counted(done, "epoch"));
+        observe(Event::Note(match run.recipe().phases.last() {
             // More epochs do not change a head that is solved.
-            Some(last) if last.is_solved() => String::new(),
-            Some(_) | None => format!(
-                "; to train more: {} {} {}",
+            Some(last) if last.is_solved() => message!("{path} has finished its {epochs}"),
+            Some(_) | None => message!(
+                "{path} has finished its {epochs}; to train more: {} {} {}",
                 command::resume(self.path),
                 Key::EPOCHS,
                 done + MORE_EPOCHS
             ),
-        };
-        let epochs = if done == 1 { "epoch" } else { "epochs" };
-        observe(Event::Note(format!(
-            "{} has finished its {done} {epochs}{more}",
-            shown(self.path)
-        )));
+        }));
         match finished {
             // The test split was measured already, which is done only once.
             Some(summary) => run.keep_summary(summary, observe),
@@ -324,12 +325,12 @@ fn report_changes(
         before.differences(&checkpoint.state.recipe)
     });
     for line in earlier {
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "the recipe was changed since the checkpoint: {line}"
         )));
     }
     for line in recipe.differences(before) {
-        observe(Event::Note(format!("changed: {line}")));
+        observe(Event::Note(message!("changed: {line}")));
     }
 }
 
@@ -338,7 +339,7 @@ fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
     let here = warmstart_nn::simd_level().unwrap_or_default();
     let there = &checkpoint.state.simd;
     if there != here {
-        observe(Event::Note(format!(
+        observe(Event::Note(message!(
             "the run was trained at the SIMD level {there} so far and continues at {here}: equally good, but not \
              bit-identical"
         )));
@@ -352,12 +353,12 @@ fn chosen(folder: &RunFolder, epoch: usize) -> Result<Checkpoint, Error> {
         return folder.checkpoints.open(At::Epoch(epoch));
     }
     let kept = if kept.is_empty() {
-        "there are none yet".to_owned()
+        message!("there are none yet")
     } else {
         let kept: Vec<_> = kept.iter().map(usize::to_string).collect();
-        format!("there are checkpoints of the epochs {}", kept.join(", "))
+        message!("there are checkpoints of the epochs {}", kept.join(", "))
     };
-    Err(Error::usage(format!(
+    Err(Error::usage(message!(
         "{} {epoch}: this epoch has no checkpoint; {kept}",
         Key::FROM_EPOCH
     )))

@@ -13,6 +13,7 @@ use quick_xml::escape::resolve_xml_entity;
 use quick_xml::events::{BytesRef, Event};
 use std::path::Path;
 use warmstart_files::{one_line, shown};
+use warmstart_language::{english, message, translated};
 
 /// The elements that are read; others are skipped with all that is in them.
 const ELEMENTS: [&str; 13] = [
@@ -106,7 +107,8 @@ pub(super) fn read_annotation(file: &Path) -> Result<Annotation, DataError> {
         match object.checked() {
             Ok(object) => annotation.objects.push(object),
             Err(missing) => annotation.findings.add(Problem::Malformed, || {
-                format!("{}, line {line}: expected {missing}", shown(file))
+                let missing = translated(missing);
+                message!("{}, line {line}: expected {missing}", shown(file))
             }),
         }
     }
@@ -167,7 +169,8 @@ impl RawAnnotation {
                 }
                 Event::Text(part) if path.is_empty() => {
                     if !part.trim().is_empty() {
-                        return Err((line, not_xml("text outside of the elements")));
+                        let reason = translated(english!("text outside of the elements"));
+                        return Err((line, not_xml(reason)));
                     }
                 }
                 Event::Text(part) => text.push_str(&part),
@@ -175,7 +178,7 @@ impl RawAnnotation {
                 Event::GeneralRef(entity) => {
                     let letters = resolved(&entity).ok_or_else(|| {
                         let name: &str = &entity;
-                        (line, not_xml(&format!("the entity {name:?} is not known")))
+                        (line, not_xml(&message!("the entity {name:?} is not known")))
                     })?;
                     text.push_str(&letters);
                 }
@@ -186,9 +189,13 @@ impl RawAnnotation {
                 | Event::PI(_)
                 | Event::DocType(_) => {}
                 Event::Eof if !path.is_empty() => {
-                    return Err((line, not_xml("the file ends before its elements do")));
+                    let reason = english!("the file ends before its elements do");
+                    return Err((line, not_xml(translated(reason))));
                 }
-                Event::Eof if !seen_root => return Err((line, not_xml("there is no element"))),
+                Event::Eof if !seen_root => {
+                    let reason = translated(english!("there is no element"));
+                    return Err((line, not_xml(reason)));
+                }
                 Event::Eof => return Ok(raw),
             }
         }
@@ -233,18 +240,18 @@ impl RawAnnotation {
 }
 
 impl RawObject {
-    /// The object, or what it lacks.
+    /// The object, or what it lacks, in English.
     fn checked(self) -> Result<NamedObject, &'static str> {
         let class = self.name.filter(|name| !name.is_empty());
         if !self.has_box {
-            return Err("an element bndbox");
+            return Err(english!("an element bndbox"));
         }
         let corners = self.corners.map(|text| text?.parse::<f64>().ok());
         let [Some(xmin), Some(ymin), Some(xmax), Some(ymax)] = corners else {
-            return Err("bndbox with numbers xmin, ymin, xmax, ymax");
+            return Err(english!("bndbox with numbers xmin, ymin, xmax, ymax"));
         };
         Ok(NamedObject {
-            class: class_name(&class.ok_or("an element name")?),
+            class: class_name(&class.ok_or(english!("an element name"))?),
             corners: [xmin, ymin, xmax, ymax],
             difficult: self.difficult.as_deref() == Some("1"),
             line: self.line,
@@ -254,11 +261,12 @@ impl RawObject {
 
 fn require_root(name: &str, seen: bool) -> Result<(), String> {
     if seen {
-        return Err(not_xml("there is a second outermost element"));
+        let reason = translated(english!("there is a second outermost element"));
+        return Err(not_xml(reason));
     }
     if name != "annotation" {
         let name = short(name);
-        return Err(format!(
+        return Err(message!(
             "expected VOC's element annotation, found {name}; export it again as Pascal VOC"
         ));
     }
@@ -267,7 +275,7 @@ fn require_root(name: &str, seen: bool) -> Result<(), String> {
 
 fn not_xml(reason: &str) -> String {
     let reason = short(reason);
-    format!("expected XML; {reason}; fix the file or export it again")
+    message!("expected XML; {reason}; fix the file or export it again")
 }
 
 fn short(text: &str) -> String {

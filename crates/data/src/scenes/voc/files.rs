@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Words after a name in a list: flags, or the file of annotations, with spaces in its name perhaps.
 const WORDS: usize = 8;
@@ -338,7 +339,7 @@ impl Files {
                 continue;
             }
             findings.add(Problem::NotUsed, || {
-                format!("{}, with {} pictures", shown(folder), pictures.len())
+                message!("{}, with {} pictures", shown(folder), pictures.len())
             });
         }
     }
@@ -373,7 +374,7 @@ fn ambiguous(root: &Path, first: &Path, second: &Path) -> DataError {
     let (first, second) = (shown(first), shown(second));
     DataError::Layout {
         folder: root.to_path_buf(),
-        problem: format!(
+        problem: message!(
             "{first} and {second} have the same name and either may be meant; keep one"
         ),
     }

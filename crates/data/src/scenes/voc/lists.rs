@@ -7,6 +7,7 @@ use crate::split_kind::SplitKind;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Words in names of lists that say nothing of their split.
 const FILLERS: [&str; 6] = ["list", "lists", "file", "files", "names", "ids"];
@@ -92,7 +93,7 @@ impl Lists {
                     [first, second, ..] => {
                         let (first, second) = (shown(first), shown(second));
                         let problem =
-                            format!("{first} and {second} are for the same split; keep one");
+                            message!("{first} and {second} are for the same split; keep one");
                         return Err(DataError::Layout {
                             folder: folder.to_path_buf(),
                             problem,
@@ -118,7 +119,7 @@ impl Lists {
         let of_classes = by_role.remove(&Role::OneClass).unwrap_or_default();
         if let Some(first) = of_classes.first() {
             findings.add(Problem::NotUsed, || {
-                format!(
+                message!(
                     "{} lists of single classes, such as {}",
                     of_classes.len(),
                     shown(first)
@@ -202,16 +203,15 @@ fn role_of(stem: &str) -> Option<Role> {
 fn without_training(folder: &Path, lists: &[PathBuf]) -> DataError {
     let names = lists.iter().take(5).filter_map(|list| list.file_name());
     let names: Vec<String> = names.map(|name| shown(Path::new(name))).collect();
-    let more = if lists.len() > names.len() {
-        format!(" and {} more", lists.len() - names.len())
-    } else {
-        String::new()
+    let first = names.join(", ");
+    let found = match lists.len() - names.len() {
+        0 => first,
+        more => message!("{first} and {more} more"),
     };
     DataError::Layout {
         folder: folder.to_path_buf(),
-        problem: format!(
-            "there is neither train.txt nor trainval.txt, only {}{more}; add one of them, or remove ImageSets to split by share",
-            names.join(", ")
+        problem: message!(
+            "there is neither train.txt nor trainval.txt, only {found}; add one of them, or remove ImageSets to split by share"
         ),
     }
 }

@@ -15,7 +15,7 @@ mod root;
 use super::findings::{Findings, Problem};
 use super::fractions::Fractions;
 use super::reading::{
-    RawObject, SplitRead, SplitsRead, class_name, inside, read_image, read_images, read_text,
+    Line, RawObject, SplitRead, SplitsRead, class_name, inside, read_image, read_images, read_text,
     require_distinct,
 };
 use super::splitting::require_one_folder;
@@ -28,6 +28,7 @@ use rayon::prelude::*;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// The folder of the VOC data set that a folder is or holds: the folder itself if there are several, which
 /// [`read`] refuses.
@@ -137,7 +138,7 @@ fn listed(
             return Ok(split);
         };
         findings.add(Problem::NotUsed, || {
-            format!("{}, which is empty", shown(list))
+            message!("{}, which is empty", shown(list))
         });
         Ok(None)
     };
@@ -169,7 +170,7 @@ fn listed(
                 splits.validation = Some(rest);
             } else if let Some(list) = &lists.whole {
                 findings.add(Problem::NotUsed, || {
-                    format!(
+                    message!(
                         "{} images that only {} lists",
                         rest.pictures.len(),
                         shown(list)
@@ -201,7 +202,7 @@ fn read_list(root: &Path, list: &Path, files: &Files) -> Result<Split, DataError
                     Problem::MissingImage
                 };
                 split.findings.add(problem, || {
-                    format!("{}, line {line}: {}", shown(list), shown(Path::new(name)))
+                    message!("{}: {}", Line(list, line), shown(Path::new(name)))
                 });
             }
         }
@@ -240,8 +241,9 @@ fn in_folders(root: &Path, files: &Files) -> Result<Splits, DataError> {
     if train.is_none() && (validation.is_some() || test.is_some()) {
         return Err(DataError::Layout {
             folder: root.to_path_buf(),
-            problem: "there are folders for validation or test and none for training; add train/"
-                .into(),
+            problem: message!(
+                "there are folders for validation or test and none for training; add train/"
+            ),
         });
     }
     Ok(Splits {
@@ -315,14 +317,16 @@ fn read_split(
             }
             let fractions = Fractions::of(annotation.corners()).are_likely_in(whole);
             for object in &annotation.objects {
-                let place = format!("{}, line {}", shown(file), object.line);
+                let place = Line(file, object.line);
                 let Some(class) = index.get(&object.class[..]) else {
-                    let example = || format!("{place}: {:?}", object.class);
+                    let example = || message!("{}: {:?}", place, object.class);
                     scene.findings.add(Problem::UnknownClass, example);
                     continue;
                 };
                 let bounds = if fractions {
-                    scene.findings.add(Problem::FractionBox, || place.clone());
+                    scene
+                        .findings
+                        .add(Problem::FractionBox, || place.to_string());
                     scene.in_pixels(object.as_fractions())
                 } else {
                     object.in_pixels()

@@ -15,6 +15,7 @@ use crate::split_kind::SplitKind;
 use crate::text::start_of;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// The depth below the given folder at which a data set is looked for: `archive/VOCdevkit/VOC2007`.
 const MAX_DEPTH: usize = 3;
@@ -40,7 +41,7 @@ pub(super) fn find(dir: &Path) -> Result<Option<PathBuf>, DataError> {
             let names: Vec<String> = roots.iter().map(|root| shown(root)).collect();
             Err(DataError::Layout {
                 folder: dir.to_path_buf(),
-                problem: format!(
+                problem: message!(
                     "there are {} Pascal VOC data sets in it; give one of {}",
                     names.len(),
                     names.join(", ")

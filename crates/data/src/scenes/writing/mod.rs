@@ -15,6 +15,7 @@ use image_names::ImageNames;
 use serde::{Deserialize, Serialize};
 use split::{Image, Split, create_folder};
 use std::path::Path;
+use warmstart_language::message;
 
 /// The number of things written, and of those that the layout cannot express.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +60,7 @@ pub fn write(dataset: &Dataset<Scene>, out: &Path, layout: Layout) -> Result<Wri
 fn not_written(out: &Path, layout: Layout) -> DataError {
     DataError::Layout {
         folder: out.to_path_buf(),
-        problem: format!(
+        problem: message!(
             "{}'s layout is read and not written; write COCO, YOLO or VOC",
             layout.name()
         ),
@@ -73,7 +74,7 @@ fn require_empty(out: &Path) -> Result<(), DataError> {
         None => Ok(()),
         Some(_) => Err(DataError::Layout {
             folder: out.to_path_buf(),
-            problem: "it is not empty; give a new folder, so that nothing is overwritten".into(),
+            problem: message!("it is not empty; give a new folder, so that nothing is overwritten"),
         }),
     }
 }

@@ -4,6 +4,7 @@ use super::split::{Image, Split, create_folder, place_images, write_file};
 use crate::error::DataError;
 use std::fmt::Write;
 use std::path::Path;
+use warmstart_language::message;
 
 /// Writes all splits into one folder of images with a list each.
 pub(super) fn write(classes: &[String], splits: &[Split], out: &Path) -> Result<(), DataError> {
@@ -12,7 +13,7 @@ pub(super) fn write(classes: &[String], splits: &[Split], out: &Path) -> Result<
     };
     if let Some(class) = classes.iter().find(unfit) {
         let problem =
-            format!("VOC has a class name a line, which {class:?} does not fit; rename the class");
+            message!("VOC has a class name a line, which {class:?} does not fit; rename the class");
         return Err(DataError::Layout {
             folder: out.to_path_buf(),
             problem,

@@ -10,6 +10,7 @@ use crate::error::DataError;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 
 /// Names of lists that tools write for the labels beside them.
 const CERTAIN: [&str; 5] = [
@@ -111,7 +112,7 @@ pub(super) fn class_names(
         let difference = difference(&taken.0, &names);
         let (first, second) = (shown(taken.1), shown(list));
         if is_listed {
-            let problem = format!(
+            let problem = message!(
                 "{first} and {second} list different classes: {difference}; the numbers in the labels need one list, so give every label the numbers of one of them and remove the other"
             );
             return Err(DataError::Layout {
@@ -120,14 +121,14 @@ pub(super) fn class_names(
             });
         }
         findings.add(Problem::OtherClasses, || {
-            format!("{second} lists other classes than {first}: {difference}")
+            message!("{second} lists other classes than {first}: {difference}")
         });
     }
     if let Some(count) = counted.filter(|count| *count != taken.0.len()) {
         let names = taken.0.len();
         findings.add(Problem::OtherClasses, || {
             let file = shown(&description.file);
-            format!("{file} counts {count} classes and {names} are named")
+            message!("{file} counts {count} classes and {names} are named")
         });
     }
     Ok(Some(taken.0))
@@ -152,7 +153,7 @@ fn difference(one: &[String], other: &[String]) -> String {
     let index = differs.unwrap_or(one.len().min(other.len()));
     let name = |names: &[String]| match names.get(index) {
         Some(name) => format!("{name:?}"),
-        None => "nothing".into(),
+        None => translated(english!("nothing")).into(),
     };
-    format!("{index} is {} and {}", name(one), name(other))
+    message!("{index} is {} and {}", name(one), name(other))
 }

@@ -12,6 +12,7 @@ use crate::error::DataError;
 use crate::split_kind::SplitKind;
 use std::path::Path;
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Contents of an `obj.data`: keys in lower case with their values and lines.
 pub(super) struct Keys(Vec<(String, String, usize)>);
@@ -29,7 +30,7 @@ pub(super) fn read(file: &Path) -> Result<Keys, DataError> {
             continue;
         }
         let Some((key, value)) = content.split_once('=') else {
-            let problem = format!("expected key = value, as train = train.txt, found {content:?}");
+            let problem = message!("expected key = value, as train = train.txt, found {content:?}");
             return Err(DataError::annotations(file, line, problem));
         };
         let value = value.trim().to_owned();
@@ -41,8 +42,9 @@ pub(super) fn read(file: &Path) -> Result<Keys, DataError> {
     if keys.iter().any(is_train) {
         Ok(Keys(keys))
     } else {
-        let problem =
-            "there is no key train; give the list of the training images, as train = train.txt";
+        let problem = message!(
+            "there is no key train; give the list of the training images, as train = train.txt"
+        );
         Err(DataError::annotations(file, 1, problem))
     }
 }
@@ -64,7 +66,7 @@ pub(super) fn describe(file: &Path) -> Result<Description, DataError> {
         if value.is_empty() || kind.is_none() && key != "names" {
             continue;
         }
-        let place = || format!("{}, line {line}", shown(file));
+        let place = || message!("{}, line {line}", shown(file));
         let bases = Bases::new(&description.bases);
         let found = located(&bases, value, place, &mut description.findings);
         let Some(found) = found else {
@@ -73,7 +75,7 @@ pub(super) fn describe(file: &Path) -> Result<Description, DataError> {
                 description.findings.add(Problem::MissingSplit, example);
                 continue;
             }
-            let problem = format!(
+            let problem = message!(
                 "{key}: there is no {value} in {}; fix the path",
                 shown(&description.root)
             );

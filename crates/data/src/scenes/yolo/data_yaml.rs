@@ -11,6 +11,7 @@ use crate::error::DataError;
 use crate::split_kind::SplitKind;
 use saphyr_parser::{Event, Parser, Span, StrInput};
 use std::path::Path;
+use warmstart_language::{english, message, translated};
 
 /// Most keypoints of an object, and most numbers of a keypoint.
 const MOST_KEYPOINTS: [usize; 2] = [1000, 3];
@@ -80,13 +81,14 @@ pub(super) fn read_data_yaml(file: &Path, findings: &mut Findings) -> Result<Dat
         Names::None => 0,
     };
     if names == 0 {
-        let problem = "there is no key names; list the class names, such as names: [cat, dog]";
+        let problem =
+            message!("there is no key names; list the class names, such as names: [cat, dog]");
         return Err(DataError::annotations(file, 1, problem));
     }
     let train =
         |(kind, paths): &(SplitKind, Paths)| *kind == SplitKind::Train && !paths.paths.is_empty();
     if !data.splits.iter().any(train) {
-        let problem = "there is no key train; give the folder of the training images";
+        let problem = message!("there is no key train; give the folder of the training images");
         return Err(DataError::annotations(file, 1, problem));
     }
     Ok(data)
@@ -109,13 +111,14 @@ impl<'a> Reader<'a> {
             first = self.next()?;
         }
         let Event::MappingStart(..) = first else {
-            return Err(self.unexpected("keys such as train, val and names", &first));
+            let expected = translated(english!("keys such as train, val and names"));
+            return Err(self.unexpected(expected, &first));
         };
         loop {
             let key = match self.next()? {
                 Event::MappingEnd => break,
                 Event::Scalar(key, ..) => key.into_owned(),
-                other => return Err(self.unexpected("a key", &other)),
+                other => return Err(self.unexpected(translated(english!("a key")), &other)),
             };
             let line = self.line;
             match &key.to_lowercase()[..] {
@@ -140,7 +143,9 @@ impl<'a> Reader<'a> {
         }
         // Without the shape, keypoints in two dimensions would be taken for an outline.
         if let (Some(line), None) = (flipped, data.keypoints) {
-            let problem = "flip_idx says that the labels have keypoints, and there is no key kpt_shape; add kpt_shape: [keypoints, 2 or 3]";
+            let problem = message!(
+                "flip_idx says that the labels have keypoints, and there is no key kpt_shape; add kpt_shape: [keypoints, 2 or 3]"
+            );
             return Err(DataError::annotations(self.file, line, problem));
         }
         if let (Names::None, Some(count)) = (&data.names, data.count) {
@@ -151,7 +156,7 @@ impl<'a> Reader<'a> {
 
     /// A path, a list of paths, or nothing.
     fn paths(&mut self, key: &str) -> Result<Vec<String>, DataError> {
-        let expected = format!("{key}: to be a path or a list of paths");
+        let expected = message!("{key}: to be a path or a list of paths");
         match self.next()? {
             Event::Scalar(text, ..) if is_nothing(&text) => Ok(Vec::new()),
             Event::Scalar(text, ..) => Ok(vec![unescaped(&text)]),
@@ -165,7 +170,7 @@ impl<'a> Reader<'a> {
 
     /// A list of names, a mapping from 0, 1, … to names in any order, or a text.
     fn names(&mut self) -> Result<Names, DataError> {
-        let expected = EXPECTED_NAMES;
+        let expected = translated(EXPECTED_NAMES);
         match self.next()? {
             Event::SequenceStart(..) => {
                 return Ok(Names::Listed(
@@ -188,7 +193,7 @@ impl<'a> Reader<'a> {
                 other => return Err(self.unexpected(expected, &other)),
             };
             let Ok(index) = index.parse::<usize>() else {
-                let problem = format!("expected {expected}, found the key {index:?}");
+                let problem = message!("expected {expected}, found the key {index:?}");
                 return Err(DataError::annotations(self.file, self.line, problem));
             };
             match self.next()? {
@@ -198,7 +203,7 @@ impl<'a> Reader<'a> {
         }
         numbered.sort();
         if let Some((place, (index, name))) = (0..).zip(&numbered).find(|(a, (b, _))| a != b) {
-            let problem = format!(
+            let problem = message!(
                 "names: {name:?} has the index {index} where {place} comes next; number the classes 0, 1, 2, …"
             );
             return Err(DataError::annotations(self.file, self.line, problem));
@@ -210,7 +215,7 @@ impl<'a> Reader<'a> {
 
     /// A number of classes.
     fn count(&mut self) -> Result<Option<usize>, DataError> {
-        let expected = format!("nc: to be a number of classes up to {MOST_UNNAMED}");
+        let expected = message!("nc: to be a number of classes up to {MOST_UNNAMED}");
         match self.next()? {
             Event::Scalar(text, ..) if is_nothing(&text) => Ok(None),
             Event::Scalar(text, style, anchor, tag) => match text.parse() {
@@ -225,7 +230,7 @@ impl<'a> Reader<'a> {
 
     /// The numbers of all keypoints of an object, from `[keypoints, 2 or 3]`.
     fn keypoints(&mut self) -> Result<Option<usize>, DataError> {
-        let expected = "kpt_shape: to be [keypoints, 2 or 3]";
+        let expected = translated(english!("kpt_shape: to be [keypoints, 2 or 3]"));
         let texts = match self.next()? {
             Event::Scalar(text, ..) if is_nothing(&text) => return Ok(None),
             Event::SequenceStart(..) => self.list(expected)?,
@@ -243,7 +248,7 @@ impl<'a> Reader<'a> {
             }
             _ => {
                 let found = texts.join(", ");
-                let problem = format!("expected {expected}, found [{found}]; fix the line");
+                let problem = message!("expected {expected}, found [{found}]; fix the line");
                 Err(DataError::annotations(self.file, self.line, problem))
             }
         }
@@ -304,12 +309,13 @@ impl<'a> Reader<'a> {
                 // The end of the file counts as a line of its own.
                 let line = error.marker().line().min(self.lines);
                 let reason = error.info();
-                let fix = if reason.contains("escape") {
-                    "write / for \\ in paths, for \\ begins an escape in double quotes"
+                let problem = if reason.contains("escape") {
+                    message!(
+                        "expected YAML; {reason}; write / for \\ in paths, for \\ begins an escape in double quotes"
+                    )
                 } else {
-                    "fix the line"
+                    message!("expected YAML; {reason}; fix the line")
                 };
-                let problem = format!("expected YAML; {reason}; {fix}");
                 Err(DataError::annotations(self.file, line, problem))
             }
             None => Ok(Event::StreamEnd),
@@ -318,19 +324,19 @@ impl<'a> Reader<'a> {
 
     fn unexpected(&self, expected: &str, found: &Event) -> DataError {
         let found = match found {
-            Event::Scalar(text, ..) => format!("the text {text:?}"),
-            Event::SequenceStart(..) => "a list".into(),
-            Event::MappingStart(..) => "a mapping".into(),
-            Event::Alias(_) => "an alias, which is not supported here".into(),
+            Event::Scalar(text, ..) => message!("the text {text:?}"),
+            Event::SequenceStart(..) => message!("a list"),
+            Event::MappingStart(..) => message!("a mapping"),
+            Event::Alias(_) => message!("an alias, which is not supported here"),
             Event::SequenceEnd
             | Event::MappingEnd
             | Event::Nothing
             | Event::StreamStart
             | Event::StreamEnd
             | Event::DocumentStart(_)
-            | Event::DocumentEnd => "nothing".into(),
+            | Event::DocumentEnd => message!("nothing"),
         };
-        let problem = format!("expected {expected}, found {found}; fix the line");
+        let problem = message!("expected {expected}, found {found}; fix the line");
         DataError::annotations(self.file, self.line, problem)
     }
 }
@@ -363,9 +369,9 @@ fn unescaped(path: &str) -> String {
     unescaped
 }
 
-/// Forms that the key names may have.
+/// Forms that the key names may have, in English.
 pub(super) const EXPECTED_NAMES: &str =
-    "names: to be a list of names, or a mapping from 0, 1, … to names";
+    english!("names: to be a list of names, or a mapping from 0, 1, … to names");
 
 fn is_nothing(text: &str) -> bool {
     matches!(text, "" | "~" | "null" | "Null" | "NULL")

@@ -7,6 +7,7 @@ use super::text_files::start_of;
 use crate::split_kind::SplitKind;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Bytes of a file that may be the description of a data set: many thousands of class names.
 pub(super) const MOST_BYTES: u64 = 16 << 20;
@@ -24,7 +25,7 @@ pub(super) fn unusable(dir: &Path) -> Vec<String> {
     files.sort();
     let reason = |file: PathBuf| -> Option<String> {
         if leads_nowhere(&file) {
-            return Some(format!("{}: its link leads nowhere", shown(&file)));
+            return Some(message!("{}: its link leads nowhere", shown(&file)));
         }
         let (text, _) = start_of(&file);
         let is_key = |line: &str| {

@@ -21,6 +21,7 @@ use crate::split_kind::SplitKind;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Label files that are looked at before a folder is taken for another kind of data.
 const FILES: usize = 200;
@@ -84,7 +85,7 @@ impl Folders {
             if let (Some(first), Some(second)) = (with_images.next(), with_images.next()) {
                 let (first, second) = (shown(first), shown(second));
                 let split = kind.adjective();
-                let problem = format!(
+                let problem = message!(
                     "{first} and {second} are both for the {split} split; keep one, or name both in a data.yaml"
                 );
                 return Err(DataError::Layout {
@@ -109,7 +110,7 @@ impl Folders {
         let train = of(SplitKind::Train);
         if train.is_empty() {
             let found: Vec<String> = self.splits.iter().map(|(_, place)| shown(place)).collect();
-            let problem = format!(
+            let problem = message!(
                 "it looks like YOLO's layout with {} and has no training split; expected a folder train beside it",
                 found.join(", ")
             );

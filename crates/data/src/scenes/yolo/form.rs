@@ -11,6 +11,7 @@ use super::super::named::around;
 use super::text_files::numbers;
 use std::path::Path;
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Label files that are looked at.
 const FILES: usize = 200;
@@ -35,11 +36,8 @@ pub(super) enum Form {
 
 impl Form {
     /// Corners of the box of a line, in fractions of the image: left, top, right, bottom. `position` is
-    /// the line without its class.
-    ///
-    /// # Errors
-    /// The expected form.
-    pub fn corners(self, position: &[f64]) -> Result<[f64; 4], String> {
+    /// the line without its class. None for a line of another form.
+    pub fn corners(self, position: &[f64]) -> Option<[f64; 4]> {
         let around_box =
             |[x, y, w, h]: [f64; 4]| [x - w / 2.0, y - h / 2.0, x + w / 2.0, y + h / 2.0];
         let boxed = position.first_chunk().map(|bounds| around_box(*bounds));
@@ -58,17 +56,29 @@ impl Form {
                     around(points.iter().map(|&[x, y]| (x, y))).corners()
                 }),
         }
-        .ok_or_else(|| self.expected())
     }
 
-    fn expected(self) -> String {
+    /// The form of a line, in words.
+    pub fn expected(self) -> String {
         match self {
-            Self::Outlines => "class x y width height, or class and an outline of three points or more (keypoints need kpt_shape in the data.yaml)".into(),
-            Self::Keypoints { numbers, declared } => {
-                let from = if declared { "kpt_shape" } else { "the other lines" };
-                format!("class x y width height, with {numbers} numbers of keypoints as {from} say or with none")
+            Self::Outlines => message!(
+                "class x y width height, or class and an outline of three points or more (keypoints need kpt_shape in the data.yaml)"
+            ),
+            Self::Keypoints {
+                numbers,
+                declared: true,
+            } => message!(
+                "class x y width height, with {numbers} numbers of keypoints as kpt_shape say or with none"
+            ),
+            Self::Keypoints {
+                numbers,
+                declared: false,
+            } => message!(
+                "class x y width height, with {numbers} numbers of keypoints as the other lines say or with none"
+            ),
+            Self::Tracks => {
+                message!("class x y width height, with a confidence and a track or with none")
             }
-            Self::Tracks => "class x y width height, with a confidence and a track or with none".into(),
         }
     }
 
@@ -133,7 +143,7 @@ impl Form {
         if count.is_multiple_of(2) && count > 8 && long.len() >= PROOF {
             findings.add(Problem::EqualOutlines, || {
                 let points = count / 2;
-                format!("{}: {points} points", shown(example))
+                message!("{}: {points} points", shown(example))
             });
         }
         Self::Outlines
@@ -226,10 +236,10 @@ mod tests {
     fn a_fifth_number_may_be_a_confidence_or_a_track_and_no_angle() {
         let corners = |extra| Form::Outlines.corners(&[0.5, 0.5, 0.2, 0.2, extra]);
         for extra in [0.0, 0.87, 1.0, 12.0] {
-            assert!(corners(extra).is_ok(), "{extra}");
+            assert!(corners(extra).is_some(), "{extra}");
         }
         for extra in [-0.7, 1.57, f64::NAN] {
-            assert!(corners(extra).is_err(), "{extra}");
+            assert!(corners(extra).is_none(), "{extra}");
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Lines of label files.
 
 use super::super::findings::{Findings, Problem};
-use super::super::reading::{RawObject, SceneBuilder};
+use super::super::reading::{Line, RawObject, SceneBuilder};
 use super::form::Form;
 use super::text_files::numbers;
 use crate::error::DataError;
 use crate::scene::BoundingBox;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use warmstart_files::shown;
+use warmstart_language::message;
 
 /// A number far above any fraction of an image, whatever rounding and clipping did to it.
 const LARGE: f64 = 2.0;
@@ -47,35 +47,32 @@ pub(super) struct Seen {
 impl Lines {
     /// Adds the object of one line to a scene.
     pub fn add(&self, scene: &mut SceneBuilder, content: &str, file: &Path, line: usize) {
-        let place = format!("{}, line {line}", shown(file));
+        let place = Line(file, line);
         let numbers = match numbers(content) {
             Ok(numbers) => numbers,
             Err(word) => {
-                let example = || format!("{place}: expected numbers, found {word:?}");
+                let example = || message!("{place}: expected numbers, found {word:?}");
                 return scene.findings.add(Problem::Malformed, example);
             }
         };
         let Some((&class, position)) = numbers.split_first() else {
             return;
         };
-        let corners = match self.form.corners(position) {
-            Ok(corners) => corners,
-            Err(expected) => {
-                let found = numbers.len();
-                return scene.findings.add(Problem::Malformed, || {
-                    format!("{place}: expected {expected}, found {found} numbers")
-                });
-            }
+        let Some(corners) = self.form.corners(position) else {
+            return scene.findings.add(Problem::Malformed, || {
+                let (expected, found) = (self.form.expected(), numbers.len());
+                message!("{place}: expected {expected}, found {found} numbers")
+            });
         };
         self.seen.count(class, position, corners, self.classes);
         if !(class >= 0.0 && class < self.classes as f64 && class.fract() == 0.0) {
             return scene.findings.add(Problem::UnknownClass, || {
                 let last = self.classes - 1;
-                format!("{place}: expected a class from 0 to {last}, found {class}")
+                message!("{place}: expected a class from 0 to {last}, found {class}")
             });
         }
         if let Some(problem) = self.form.beside_the_box(position) {
-            scene.findings.add(problem, || place.clone());
+            scene.findings.add(problem, || place.to_string());
         }
         let (width, height) = scene.size();
         let [left, top, right, bottom] = corners;
@@ -136,19 +133,19 @@ impl Seen {
         let example = |problems: &[Problem]| {
             let mut examples = problems.iter().flat_map(|p| findings.examples(*p));
             let example = examples.next();
-            example.map_or(String::new(), |example| format!(", such as {example}"))
+            example.map_or(String::new(), |example| message!(", such as {example}"))
         };
         let (lines, large) = (get(&self.lines), get(&self.large));
         if large > 0 && large * 10 >= lines * 9 {
             let example = example(&[Problem::OutsideBox, Problem::ClippedBox]);
-            return refusal(format!(
+            return refusal(message!(
                 "{large} of {lines} labels are not fractions of the image{example}; they look like pixels or percent: divide x and width by the image's width, y and height by its height"
             ));
         }
         if get(&self.first) == 0 && get(&self.next) > 0 && get(&self.above) == 0 {
             let (last, next) = (classes.len() - 1, classes.len());
             let example = example(&[Problem::UnknownClass]);
-            return refusal(format!(
+            return refusal(message!(
                 "no label has the class 0, and {} have the class {next}, where the {next} classes have the numbers 0 to {last}{example}; they look counted from 1: subtract 1 from every class, or add the class 0 to names",
                 get(&self.next)
             ));
@@ -156,7 +153,7 @@ impl Seen {
         let (boxes, beyond) = (get(&self.boxes), get(&self.beyond));
         if boxes >= ENOUGH && get(&self.ascending) == boxes && beyond * 3 >= boxes {
             let example = example(&[Problem::ClippedBox, Problem::OutsideBox]);
-            return refusal(format!(
+            return refusal(message!(
                 "{beyond} of {boxes} boxes reach out of their image{example}, and in all of them the third and fourth number are above the first and second; they look like two corners (left, top, right, bottom): write class, centre x, centre y, width and height"
             ));
         }

@@ -8,6 +8,7 @@ use crate::error::DataError;
 use crate::folder::is_image;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// Letters of a line that messages show.
 const SHOWN: usize = 200;
@@ -36,10 +37,10 @@ pub(super) fn listed_images(
         if content.is_empty() {
             continue;
         }
-        let place = || format!("{}, line {line}", shown(list));
+        let place = || message!("{}, line {line}", shown(list));
         if is_label(content) {
             let found = beginning(content);
-            let problem = format!(
+            let problem = message!(
                 "found {found:?}, a file of labels or text; expected the path of an image in every line, as images/a.jpg, whose labels are found in labels/a.txt"
             );
             return Err(DataError::annotations(list, line, problem));
@@ -53,7 +54,7 @@ pub(super) fn listed_images(
         }
         if boxes_follow(content) {
             let found = beginning(content);
-            let problem = format!(
+            let problem = message!(
                 "found {found:?}, a path with its boxes as keras-yolo3 and keras-retinanet have it; expected the path alone, and the boxes in a label file (class x y width height in fractions)"
             );
             return Err(DataError::annotations(list, line, problem));
@@ -63,7 +64,7 @@ pub(super) fn listed_images(
         }
         if content.len() > LONGEST {
             let found = beginning(content);
-            findings.add(Problem::MissingImage, || format!("{}: {found}", place()));
+            findings.add(Problem::MissingImage, || message!("{}: {}", place(), found));
             continue;
         }
         images.push(beside.join(content));
@@ -71,7 +72,7 @@ pub(super) fn listed_images(
     match strange {
         Some((line, content)) if !images.iter().any(|image| is_image(image)) => {
             let found = beginning(content);
-            let problem = format!("expected the path of an image in every line, found {found:?}");
+            let problem = message!("expected the path of an image in every line, found {found:?}");
             Err(DataError::annotations(list, line, problem))
         }
         Some(_) | None => Ok(images),

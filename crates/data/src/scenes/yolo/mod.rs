@@ -36,6 +36,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use text_files::{label_file_text, numbers};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// The images of one split before their labels are read.
 #[derive(Default)]
@@ -88,7 +89,7 @@ pub(super) fn read(dir: &Path, source: Source) -> Result<SplitsRead, DataError> 
     let classes = match class_lists::class_names(&mut description, &lists, count)? {
         Some(classes) => classes,
         None => {
-            let example = || format!("{} has no classes.txt", shown(&description.root));
+            let example = || message!("{} has no classes.txt", shown(&description.root));
             findings.add(Problem::UnnamedClasses, example);
             numbered(count()?)
         }

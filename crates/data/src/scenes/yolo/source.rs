@@ -7,6 +7,7 @@ use super::{darknet, yaml};
 use crate::error::{DataError, some_of};
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::message;
 
 /// The place where a YOLO data set says what it is.
 pub(in super::super) enum Source {
@@ -85,7 +86,7 @@ impl Source {
             Self::Several(files) => {
                 let files: Vec<String> = files.iter().map(|file| shown(file)).collect();
                 let files = some_of(&files);
-                let problem = format!(
+                let problem = message!(
                     "several files describe a data set ({files}); give the one that is meant as the data, or call it data.yaml"
                 );
                 Err(DataError::Layout {
@@ -100,11 +101,12 @@ impl Source {
 /// Refuses a file that is not regular or is larger than any description, before it is read.
 fn require_small(file: &Path) -> Result<(), DataError> {
     if leads_nowhere(file) {
-        let problem =
-            "it cannot be read: its link leads nowhere; remove the link, or put the file there";
+        let problem = message!(
+            "it cannot be read: its link leads nowhere; remove the link, or put the file there"
+        );
         return Err(DataError::Layout {
             folder: file.to_path_buf(),
-            problem: problem.into(),
+            problem,
         });
     }
     let opened = warmstart_files::open(file).and_then(|file| file.metadata());
@@ -113,7 +115,7 @@ fn require_small(file: &Path) -> Result<(), DataError> {
     if size <= MOST_BYTES {
         return Ok(());
     }
-    let problem = format!(
+    let problem = message!(
         "expected a few lines that describe a data set, found {size} bytes; give its data.yaml"
     );
     Err(DataError::annotations(file, 1, problem))

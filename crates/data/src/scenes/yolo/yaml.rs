@@ -12,6 +12,7 @@ use crate::split_kind::SplitKind;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use warmstart_files::shown;
+use warmstart_language::{message, translated};
 
 /// Reads a `data.yaml` and finds what it names.
 ///
@@ -61,7 +62,7 @@ fn add_split(
     let bases = Bases::new(&description.bases);
     let mut places = Vec::new();
     for path in paths {
-        let place = || format!("{}, line {line}", shown(file));
+        let place = || message!("{}, line {line}", shown(file));
         let found = located(&bases, path, place, &mut description.findings);
         match (found, kind) {
             (Some(found), _) => places.push(found),
@@ -74,7 +75,7 @@ fn add_split(
             (None, SplitKind::Train | SplitKind::Validation) => {
                 let (path, root) = (beginning(path), shown(&description.root));
                 let problem =
-                    format!("{key}: there is no {path} in {root}; fix the path or path: above it");
+                    message!("{key}: there is no {path} in {root}; fix the path or path: above it");
                 return Err(DataError::annotations(file, *line, problem));
             }
         }
@@ -85,7 +86,7 @@ fn add_split(
         SplitKind::Test => &mut description.test,
     };
     if !split.is_empty() && !places.is_empty() && *split != places {
-        let problem = format!(
+        let problem = message!(
             "{key}: another key above it names other images for the same split; keep one of the two"
         );
         return Err(DataError::annotations(file, *line, problem));
@@ -122,7 +123,7 @@ fn note_pictures(
             }
         });
         if has_pictures {
-            let example = || format!("{}, line {line}: {key}: {path}", shown(file));
+            let example = || message!("{}, line {line}: {key}: {path}", shown(file));
             description.findings.add(Problem::NotUsed, example);
         }
     }
@@ -145,13 +146,13 @@ fn add_classes(
             Some(numbered(*count))
         }
         Names::Text(text, line) => {
-            let place = || format!("{}, line {line}", shown(file));
+            let place = || message!("{}, line {line}", shown(file));
             let bases = Bases::new(&description.bases);
             let list = located(&bases, text, place, &mut description.findings);
             let Some(list) = list.filter(|list| list.is_file()) else {
-                let text = beginning(text);
-                let problem = format!(
-                    "expected {EXPECTED_NAMES}, or the path of a file with a name in every line; found the text {text:?}, and there is no such file here"
+                let (expected, text) = (translated(EXPECTED_NAMES), beginning(text));
+                let problem = message!(
+                    "expected {expected}, or the path of a file with a name in every line; found the text {text:?}, and there is no such file here"
                 );
                 return Err(DataError::annotations(file, *line, problem));
             };

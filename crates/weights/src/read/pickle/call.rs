@@ -3,6 +3,8 @@
 use std::io::BufRead;
 use std::rc::Rc;
 
+use warmstart_language::message;
+
 use super::trust::Trust;
 use super::value::{Elements, Id, Node, Object, PLAIN, Storage, TensorView};
 use super::{Machine, PickleError, malformed, runs};
@@ -19,7 +21,7 @@ impl<R: BufRead> Machine<'_, R> {
     /// may call its arguments, so none of them may be refused either.
     pub(super) fn call(&mut self, callable: Id, arguments: Id) -> Result<(), PickleError> {
         let Node::Global(name, trust) = self.node(callable) else {
-            return Err(runs("a callable that it computes"));
+            return Err(runs(&message!("a callable that it computes")));
         };
         let (name, trust) = (name.clone(), *trust);
         if let Some(refused) = self.refused(callable).or_else(|| self.refused(arguments)) {
@@ -93,9 +95,9 @@ impl<R: BufRead> Machine<'_, R> {
             Some(Node::List(pairs)) => {
                 for pair in pairs {
                     let Node::List(pair) = self.node(*pair) else {
-                        return Err(malformed(
-                            "its pickle fills a dictionary with something other than pairs",
-                        ));
+                        return Err(malformed(message!(
+                            "its pickle fills a dictionary with something other than pairs"
+                        )));
                     };
                     flat.extend(pair.iter().take(2));
                 }
@@ -112,9 +114,9 @@ impl<R: BufRead> Machine<'_, R> {
     /// tensors. Any other is reported at the end of the pickle, with the code it stands for.
     fn rebuild_from_type(&mut self, arguments: &[Id]) -> Result<(), PickleError> {
         let [function, class, of_function, ..] = arguments else {
-            return Err(malformed(
-                "its pickle makes a tensor from too few arguments",
-            ));
+            return Err(malformed(message!(
+                "its pickle makes a tensor from too few arguments"
+            )));
         };
         if let Node::Global(class, trust) = self.node(*class)
             && *trust != Trust::Plain
@@ -131,7 +133,7 @@ impl<R: BufRead> Machine<'_, R> {
             }
             (Node::Global(name, _), _) => Err(runs(&name.clone())),
             _ => {
-                self.computed_call = Some("a callable that it computes".into());
+                self.computed_call = Some(message!("a callable that it computes").into());
                 self.push(PLAIN)
             }
         }
@@ -148,9 +150,9 @@ impl<R: BufRead> Machine<'_, R> {
             // (data, requires_grad, hooks, …)
             "_rebuild_parameter" | "_rebuild_parameter_with_state" => {
                 let data = arguments.first().copied();
-                self.push(
-                    data.ok_or_else(|| malformed("its pickle makes a parameter without data"))?,
-                )
+                self.push(data.ok_or_else(|| {
+                    malformed(message!("its pickle makes a parameter without data"))
+                })?)
             }
             _ => self.push_new(Node::OtherTensor(function.into())),
         }
@@ -158,17 +160,21 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn tensor(&mut self, function: &str, arguments: &[Id]) -> Result<(), PickleError> {
         let [storage, offset, shape, strides, ..] = arguments else {
-            return Err(malformed(
-                "its pickle makes a tensor from too few arguments",
-            ));
+            return Err(malformed(message!(
+                "its pickle makes a tensor from too few arguments"
+            )));
         };
         let Node::Storage(storage) = self.node(*storage) else {
-            return Err(malformed("its pickle makes a tensor without a storage"));
+            return Err(malformed(message!(
+                "its pickle makes a tensor without a storage"
+            )));
         };
         let elements = match (function, arguments.get(6).map(|id| self.node(*id))) {
             ("_rebuild_tensor_v3", Some(Node::Global(name, _))) => of_dtype(name),
             ("_rebuild_tensor_v3", _) => {
-                return Err(malformed("its pickle has a tensor without a type"));
+                return Err(malformed(message!(
+                    "its pickle has a tensor without a type"
+                )));
             }
             _ => storage.elements.clone(),
         };
@@ -176,9 +182,9 @@ impl<R: BufRead> Machine<'_, R> {
         let shape = self.shape(*shape)?;
         let strides = self.extents(*strides)?;
         if shape.len() != strides.len() {
-            return Err(malformed(
-                "its pickle has a tensor with different numbers of strides and extents",
-            ));
+            return Err(malformed(message!(
+                "its pickle has a tensor with different numbers of strides and extents"
+            )));
         }
         let offset = self.count(*offset)?;
         let offset = offset.saturating_add(storage.offset);
@@ -193,14 +199,14 @@ impl<R: BufRead> Machine<'_, R> {
 
     fn extents(&self, id: Id) -> Result<Vec<usize>, PickleError> {
         let Node::List(items) = self.node(id) else {
-            return Err(malformed(
-                "its pickle has a tensor whose shape is not a list",
-            ));
+            return Err(malformed(message!(
+                "its pickle has a tensor whose shape is not a list"
+            )));
         };
         if items.len() > MAX_DIMENSIONS {
-            return Err(malformed(
-                "its pickle has a tensor of more than 64 dimensions",
-            ));
+            return Err(malformed(message!(
+                "its pickle has a tensor of more than 64 dimensions"
+            )));
         }
         let extent = |id: &Id| Ok(self.count(*id)? as usize);
         items.iter().map(extent).collect()
@@ -211,21 +217,21 @@ impl<R: BufRead> Machine<'_, R> {
         let mut extents = shape.iter().filter(|extent| **extent > 0);
         let values = extents.try_fold(1_usize, |product, extent| product.checked_mul(*extent));
         if values.is_none() {
-            return Err(malformed(
-                "its pickle has a tensor with too many values to count",
-            ));
+            return Err(malformed(message!(
+                "its pickle has a tensor with too many values to count"
+            )));
         }
         Ok(shape)
     }
 
     fn count(&self, id: Id) -> Result<u64, PickleError> {
         let Node::Int(number) = self.node(id) else {
-            return Err(malformed(
-                "its pickle has a tensor whose size is not a number",
-            ));
+            return Err(malformed(message!(
+                "its pickle has a tensor whose size is not a number"
+            )));
         };
         u64::try_from(*number)
-            .map_err(|_| malformed("its pickle has a tensor whose size is negative"))
+            .map_err(|_| malformed(message!("its pickle has a tensor whose size is negative")))
     }
 
     /// Pushes the value of a persistent id: `("storage", type, key, device, count)`, in legacy files followed
@@ -240,12 +246,18 @@ impl<R: BufRead> Machine<'_, R> {
             [kind, class, ..] if is(kind, "module") => self.push(*class),
             [kind, class, key, _, count, rest @ ..] if is(kind, "storage") => {
                 let Node::Global(class, _) = self.node(*class) else {
-                    return Err(malformed("its pickle has a storage without a type"));
+                    return Err(malformed(message!(
+                        "its pickle has a storage without a type"
+                    )));
                 };
                 let key: Rc<str> = match self.node(*key) {
                     Node::Text(key) => key.clone(),
                     Node::Int(key) => key.to_string().into(),
-                    _ => return Err(malformed("its pickle has a storage without a name")),
+                    _ => {
+                        return Err(malformed(message!(
+                            "its pickle has a storage without a name"
+                        )));
+                    }
                 };
                 let mut storage = Storage {
                     key,
@@ -261,9 +273,9 @@ impl<R: BufRead> Machine<'_, R> {
                 }
                 self.push_new(Node::Storage(Rc::new(storage)))
             }
-            _ => Err(malformed(
-                "its pickle refers to something outside that is not a storage",
-            )),
+            _ => Err(malformed(message!(
+                "its pickle refers to something outside that is not a storage"
+            ))),
         }
     }
 }

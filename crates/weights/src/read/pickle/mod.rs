@@ -16,6 +16,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::BufRead;
 use std::rc::Rc;
 
+use warmstart_language::message;
+
 use crate::text::cut_line;
 use stream::Stream;
 use trust::{Trust, trust};
@@ -186,7 +188,7 @@ impl<R: BufRead> Machine<'_, R> {
             // Containers.
             b'(' => {
                 if self.marks.len() >= MAX_STACK {
-                    return Err(malformed("its pickle nests too deeply"));
+                    return Err(malformed(message!("its pickle nests too deeply")));
                 }
                 self.marks.push(self.stack.len());
             }
@@ -257,7 +259,9 @@ impl<R: BufRead> Machine<'_, R> {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let (Node::Text(name), Node::Text(module)) = (self.node(name), self.node(module))
                 else {
-                    return Err(malformed("its pickle computes the name of a global"));
+                    return Err(malformed(message!(
+                        "its pickle computes the name of a global"
+                    )));
                 };
                 let (name, module) = (name.clone(), module.clone());
                 self.push_global(&module, &name)?;
@@ -291,7 +295,7 @@ impl<R: BufRead> Machine<'_, R> {
             0x92 => self.instantiate(2)?,
             b'b' => self.set_state()?,
             other => {
-                return Err(malformed(&format!(
+                return Err(malformed(message!(
                     "0x{other:02x} is not a supported pickle opcode"
                 )));
             }
@@ -307,7 +311,7 @@ impl<R: BufRead> Machine<'_, R> {
         }
         let class = self.pop()?;
         if !matches!(self.node(class), Node::Global(..)) {
-            return Err(runs("a class that it computes"));
+            return Err(runs(&message!("a class that it computes")));
         }
         self.push_new(Node::Object(Box::default()))?;
         self.put_items(&items)
@@ -319,10 +323,12 @@ impl<R: BufRead> Machine<'_, R> {
         let state = self.pop()?;
         let top = self.top()?;
         match &mut self.nodes[top as usize] {
-            Node::Global(name, _) => return Err(runs(&format!("a change of {name}"))),
+            Node::Global(name, _) => return Err(runs(&message!("a change of {name}"))),
             Node::Object(object) => {
                 if object.state.replace(state).is_some() {
-                    return Err(runs("an object's own __setstate__, set by the file"));
+                    return Err(runs(&message!(
+                        "an object's own __setstate__, set by the file"
+                    )));
                 }
             }
             // PyTorch's `_metadata` of a dictionary of tensors, or a tensor's attributes.
@@ -349,8 +355,8 @@ impl<R: BufRead> Machine<'_, R> {
     }
 }
 
-fn malformed(detail: &str) -> PickleError {
-    PickleError::Malformed(detail.into())
+fn malformed(detail: String) -> PickleError {
+    PickleError::Malformed(detail)
 }
 
 fn runs(what: &str) -> PickleError {
@@ -358,5 +364,5 @@ fn runs(what: &str) -> PickleError {
 }
 
 fn underflow() -> PickleError {
-    malformed("its pickle takes a value from an empty stack")
+    malformed(message!("its pickle takes a value from an empty stack"))
 }

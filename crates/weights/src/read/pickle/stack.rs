@@ -3,6 +3,8 @@
 use std::io::BufRead;
 use std::rc::Rc;
 
+use warmstart_language::message;
+
 use super::stream::Counted;
 use super::trust::Trust;
 use super::value::{Id, Node, PLAIN};
@@ -62,7 +64,7 @@ impl<R: BufRead> Machine<'_, R> {
     pub(super) fn push(&mut self, id: Id) -> Result<(), PickleError> {
         self.pushed += 1;
         if self.stack.len() >= MAX_STACK || self.pushed > MAX_VALUES {
-            return Err(malformed("its pickle has too many values"));
+            return Err(malformed(message!("its pickle has too many values")));
         }
         self.stack.push(id);
         Ok(())
@@ -72,7 +74,7 @@ impl<R: BufRead> Machine<'_, R> {
     pub(super) fn charge(&mut self, values: usize) -> Result<(), PickleError> {
         self.pushed += values;
         if self.pushed > MAX_VALUES {
-            return Err(malformed("its pickle has too many values"));
+            return Err(malformed(message!("its pickle has too many values")));
         }
         Ok(())
     }
@@ -181,7 +183,7 @@ impl<R: BufRead> Machine<'_, R> {
         let top = self.top()?;
         let (pairs, rest) = items.as_chunks::<2>();
         if !rest.is_empty() {
-            return Err(malformed("its pickle has a key without a value"));
+            return Err(malformed(message!("its pickle has a key without a value")));
         }
         let pairs = pairs.iter().map(|[key, value]| (*key, *value));
         match &mut self.nodes[top as usize] {
@@ -196,7 +198,7 @@ impl<R: BufRead> Machine<'_, R> {
     pub(super) fn remember(&mut self, index: u64) -> Result<(), PickleError> {
         let value = self.top()?;
         if self.memo.len() >= MAX_MEMO {
-            return Err(malformed("its pickle memoizes too many values"));
+            return Err(malformed(message!("its pickle memoizes too many values")));
         }
         self.memo.insert(index, value);
         Ok(())
@@ -204,13 +206,17 @@ impl<R: BufRead> Machine<'_, R> {
 
     pub(super) fn recall(&mut self, index: u64) -> Result<(), PickleError> {
         let value = self.memo.get(&index).copied();
-        self.push(value.ok_or_else(|| malformed("its pickle refers to a value it never stored"))?)
+        self.push(
+            value.ok_or_else(|| {
+                malformed(message!("its pickle refers to a value it never stored"))
+            })?,
+        )
     }
 }
 
 fn refuse_change(node: &Node) -> Result<(), PickleError> {
     match node {
-        Node::Global(name, _) => Err(runs(&format!("a change of {name}"))),
+        Node::Global(name, _) => Err(runs(&message!("a change of {name}"))),
         Node::Plain | Node::Int(_) | Node::Text(_) | Node::List(_) | Node::Dict(_) => Ok(()),
         Node::Object(_) | Node::Storage(_) | Node::Tensor(_) | Node::OtherTensor(_) => Ok(()),
     }

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use warmstart_language::message;
+
 use super::{PickleError, malformed};
 
 /// Longest text that is kept: longer ones cannot be names of globals and are skipped.
@@ -70,7 +72,7 @@ impl<R: BufRead> Stream<'_, R> {
         let mut limited = self.0.by_ref().take(MAX_LINE_BYTES);
         limited.read_until(b'\n', &mut bytes).map_err(ended)?;
         if bytes.pop() != Some(b'\n') {
-            return Err(malformed("its pickle has a line without an end"));
+            return Err(malformed(message!("its pickle has a line without an end")));
         }
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
@@ -82,13 +84,13 @@ impl<R: BufRead> Stream<'_, R> {
     pub(super) fn index_line(&mut self) -> Result<u64, PickleError> {
         let line = self.line()?;
         line.parse()
-            .map_err(|_| malformed("its pickle has a reference that is not a number"))
+            .map_err(|_| malformed(message!("its pickle has a reference that is not a number")))
     }
 }
 
 fn ended(error: io::Error) -> PickleError {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => malformed("its pickle ends too early"),
-        _ => PickleError::Malformed(format!("its pickle cannot be read: {error}")),
+        io::ErrorKind::UnexpectedEof => malformed(message!("its pickle ends too early")),
+        _ => PickleError::Malformed(message!("its pickle cannot be read: {error}")),
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use warmstart_language::{english, message, translated};
+
 use crate::read::pickle::{Id, Node, Pickle};
 use crate::text::{cut_line, grouped};
 
@@ -19,7 +21,7 @@ const PLACES: [&[&str]; 5] = [
 const MOST_NAMES: usize = 100_000;
 
 /// Why names are not those of classes: a dictionary that does not count them.
-const NOT_COUNTED: &str = "is a dictionary whose keys are not 0, 1, 2, …";
+const NOT_COUNTED: &str = english!("is a dictionary whose keys are not 0, 1, 2, …");
 
 /// The names in the order of the logits, or why those that are there cannot be used; `None` if there are none.
 pub(super) fn names(pickle: &Pickle) -> Option<Result<Vec<String>, String>> {
@@ -45,10 +47,10 @@ fn sound<'a>(pickle: &'a Pickle, node: &'a Node) -> Result<Vec<&'a str>, String>
     let mut seen = HashSet::new();
     for (place, name) in names.iter().enumerate() {
         if name.trim().is_empty() {
-            return Err(format!("has an empty name at place {place}"));
+            return Err(message!("has an empty name at place {place}"));
         }
         if !seen.insert(*name) {
-            return Err(format!("has the name `{}` twice", cut_line(name, 100)));
+            return Err(message!("has the name `{}` twice", cut_line(name, 100)));
         }
     }
     Ok(names)
@@ -78,7 +80,7 @@ fn listed<'a>(pickle: &'a Pickle, node: &'a Node) -> Result<Vec<&'a str>, String
         if let Node::Text(text) = pickle.node(id) {
             Ok(&**text)
         } else {
-            Err(format!(
+            Err(message!(
                 "has something else than a text of at most 1,024 bytes at place {place}"
             ))
         }
@@ -88,19 +90,19 @@ fn listed<'a>(pickle: &'a Pickle, node: &'a Node) -> Result<Vec<&'a str>, String
         return items.iter().copied().enumerate().map(text).collect();
     }
     let Some(entries) = entries(node) else {
-        return Err("is not a list of names".to_owned());
+        return Err(message!("is not a list of names"));
     };
     require_few(entries.len())?;
     let mut numbered = BTreeMap::new();
     for (key, value) in entries {
         let Node::Int(number) = pickle.node(*key) else {
-            return Err(NOT_COUNTED.to_owned());
+            return Err(translated(NOT_COUNTED).to_owned());
         };
         numbered.insert(*number, *value);
     }
     let are_all_there = (0..).zip(numbered.keys()).all(|(place, key)| place == *key);
     if !are_all_there {
-        return Err(NOT_COUNTED.to_owned());
+        return Err(translated(NOT_COUNTED).to_owned());
     }
     numbered.into_values().enumerate().map(text).collect()
 }
@@ -110,7 +112,7 @@ fn require_few(number: usize) -> Result<(), String> {
     if number <= MOST_NAMES {
         return Ok(());
     }
-    Err(format!(
+    Err(message!(
         "has {} names, more than {}",
         grouped(number),
         grouped(MOST_NAMES)

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use warmstart_language::message;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::{damaged, io_error, refused};
@@ -97,7 +98,10 @@ impl Container {
             .map(|storage| (&*storage.key, storage.elements.size()))
             .collect();
         let Node::List(names) = keys.node(keys.root) else {
-            return Err(damaged(path, &"the names of its storages are not a list"));
+            return Err(damaged(
+                path,
+                &message!("the names of its storages are not a list"),
+            ));
         };
         let mut places = HashMap::new();
         let mut position = reader.stream_position().map_err(|e| io_error(path, e))?;
@@ -106,7 +110,7 @@ impl Container {
             let element = *sizes.get(&*name).ok_or_else(|| {
                 damaged(
                     path,
-                    &format!("no tensor has its storage {}", cut_line(&name, 60)),
+                    &message!("no tensor has its storage {}", cut_line(&name, 60)),
                 )
             })?;
             reader
@@ -115,11 +119,11 @@ impl Container {
             let mut count = [0; 8];
             reader
                 .read_exact(&mut count)
-                .map_err(|_| damaged(path, &"it ends before its tensor values"))?;
+                .map_err(|_| damaged(path, &message!("it ends before its tensor values")))?;
             let bytes = u64::from_le_bytes(count).checked_mul(element as u64);
             let end = bytes.and_then(|bytes| position.checked_add(8)?.checked_add(bytes));
             let (Some(bytes), Some(end)) = (bytes, end.filter(|end| *end <= size)) else {
-                return Err(damaged(path, &"it ends before its tensor values"));
+                return Err(damaged(path, &message!("it ends before its tensor values")));
             };
             places.insert(name.to_string(), (position + 8, bytes));
             position = end;
@@ -157,7 +161,7 @@ impl Container {
         let size = self.size(storage).ok_or_else(|| {
             damaged(
                 path,
-                &format!("it has no storage {}", cut_line(&storage.key, 60)),
+                &message!("it has no storage {}", cut_line(&storage.key, 60)),
             )
         })?;
         let mut bytes = Vec::with_capacity(size as usize);
@@ -200,7 +204,7 @@ impl Container {
             let found = grouped(bytes.len());
             return Err(damaged(
                 path,
-                &format!("a storage of {size} bytes has {found}"),
+                &message!("a storage of {size} bytes has {found}"),
             ));
         }
         Ok(bytes)
@@ -212,7 +216,10 @@ fn parse_limited(path: &Path, reader: &mut impl BufRead) -> Result<Pickle, Weigh
 }
 
 fn without_directory(path: &Path) -> WeightError {
-    damaged(path, &"a zip archive without the directory at its end")
+    damaged(
+        path,
+        &message!("a zip archive without the directory at its end"),
+    )
 }
 
 /// Refuses a file without a zip directory near its end; the zip library would search all of the file for it.
@@ -252,7 +259,7 @@ fn byte_order(
         "big" => Ok(true),
         other => Err(damaged(
             path,
-            &format!(
+            &message!(
                 "its byte order is \"{}\", neither little nor big",
                 cut_line(other, 20)
             ),
@@ -271,10 +278,10 @@ fn refuse_other_archives(path: &Path, names: &[String]) -> Result<(), WeightErro
     if names.iter().any(|name| name.ends_with("constants.pkl")) {
         return Err(WeightError::Unsupported {
             path: path.into(),
-            found: "a TorchScript archive (torch.jit.save)".into(),
-            fix: "load it with torch.jit.load and save its weights with \
-                   torch.save(model.state_dict(), ...)"
-                .into(),
+            found: message!("a TorchScript archive (torch.jit.save)"),
+            fix: message!(
+                "load it with torch.jit.load and save its weights with torch.save(model.state_dict(), ...)"
+            ),
         });
     }
     if names
@@ -292,12 +299,12 @@ fn refuse_other_archives(path: &Path, names: &[String]) -> Result<(), WeightErro
     Err(WeightError::NotWeights {
         path: path.into(),
         found: match names.len() {
-            0 => "an empty zip archive".into(),
-            _ => format!("a zip archive of {}", cut_list(&names, 3)),
+            0 => message!("an empty zip archive"),
+            _ => message!("a zip archive of {}", cut_list(&names, 3)),
         },
         fix: match weights {
-            Some(inner) => format!("unpack it and give {}", cut_line(inner, 100)),
-            None => "give a .pth, .pt or .safetensors file".into(),
+            Some(inner) => message!("unpack it and give {}", cut_line(inner, 100)),
+            None => message!("give a .pth, .pt or .safetensors file"),
         },
     })
 }

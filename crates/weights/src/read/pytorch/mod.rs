@@ -8,6 +8,8 @@ mod wrappers;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use warmstart_language::{english, message, translated};
+
 use super::pickle::{Elements, PickleError, TensorView};
 use super::weight_file::{FileTensor, Format, MOST_BYTES, WeightFile};
 use crate::WeightError;
@@ -21,7 +23,7 @@ const MAX_EXPANSION: u64 = 4;
 const EXPANSION_ALLOWANCE: u64 = 1 << 20;
 
 const SAVE_STATE_DICT: &str =
-    "load it with PyTorch and save it again with torch.save(model.state_dict(), ...)";
+    english!("load it with PyTorch and save it again with torch.save(model.state_dict(), ...)");
 
 pub(super) fn read(path: &Path, format: Format) -> Result<WeightFile, WeightError> {
     let (mut container, pickle) = match format {
@@ -32,11 +34,11 @@ pub(super) fn read(path: &Path, format: Format) -> Result<WeightFile, WeightErro
     if let Some(name) = &tree.collision {
         return Err(WeightError::Unsupported {
             path: path.into(),
-            found: format!(
+            found: message!(
                 "two of its tensors have one name when their paths are joined by dots: {}",
                 cut_line(name, 100)
             ),
-            fix: SAVE_STATE_DICT.into(),
+            fix: translated(SAVE_STATE_DICT).into(),
         });
     }
     let set_aside = tree.set_aside_lines();
@@ -77,7 +79,7 @@ fn read_tensors(
         for (name, view) in views {
             let tensor = gather(&view, &bytes, container.is_big_endian()).ok_or_else(|| {
                 let name = cut_line(&name, 100);
-                damaged(path, &format!("{name} reaches beyond its storage"))
+                damaged(path, &message!("{name} reaches beyond its storage"))
             })?;
             tensors.insert(name, tensor);
         }
@@ -102,7 +104,7 @@ fn refuse_expansion(
         if let Some((name, view)) = views.first() {
             let size = container.size(&view.storage).ok_or_else(|| {
                 let name = cut_line(name, 100);
-                damaged(path, &format!("the values of {name} are missing"))
+                damaged(path, &message!("the values of {name} are missing"))
             })?;
             let described = view
                 .storage
@@ -111,7 +113,7 @@ fn refuse_expansion(
             if size < described {
                 let name = cut_line(name, 100);
                 let detail =
-                    format!("{name} has a storage of {size} bytes, described as {described}");
+                    message!("{name} has a storage of {size} bytes, described as {described}");
                 return Err(damaged(path, &detail));
             }
             stored = stored.saturating_add(size);
@@ -124,12 +126,12 @@ fn refuse_expansion(
     if claimed > limit.min(MOST_BYTES) {
         return Err(WeightError::Unsupported {
             path: path.into(),
-            found: format!(
+            found: message!(
                 "its tensors claim {} bytes, in a file of {} bytes",
                 grouped(usize::try_from(claimed).unwrap_or(usize::MAX)),
                 grouped(usize::try_from(file_bytes).unwrap_or(usize::MAX)),
             ),
-            fix: "if that is meant, save them from PyTorch with .contiguous().clone()".into(),
+            fix: message!("if that is meant, save them from PyTorch with .contiguous().clone()"),
         });
     }
     Ok(())
@@ -227,7 +229,7 @@ fn damaged(path: &Path, detail: &dyn std::fmt::Display) -> WeightError {
 fn io_error(path: &Path, source: std::io::Error) -> WeightError {
     WeightError::Io {
         path: path.into(),
-        action: "read",
+        action: english!("read"),
         source,
     }
 }

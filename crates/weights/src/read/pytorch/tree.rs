@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::rc::Rc;
 
+use warmstart_language::message;
+
 use super::wrappers::{is_optimizer, is_tensor, wrapper};
 use crate::read::pickle::{Elements, Id, MAX_VALUES, Node, Pickle, TensorView};
 use crate::read::weight_file::Unreadable;
@@ -146,7 +148,7 @@ impl Walk<'_> {
                     let unreadable = Unreadable {
                         shape: None,
                         dtype: None,
-                        what: format!("it is made by {what}, which is not a plain tensor"),
+                        what: message!("it is made by {what}, which is not a plain tensor"),
                     };
                     self.place_unreadable(path, unreadable);
                 }
@@ -176,7 +178,7 @@ impl Walk<'_> {
                         };
                         self.path_bytes += path.len() + 1;
                         if path.len() > MAX_PATH || self.path_bytes > MAX_PATHS {
-                            return Err(WalkError("its tensors' names are too long".into()));
+                            return Err(WalkError(message!("its tensors' names are too long")));
                         }
                         open.push(Visit::Enter(child, path));
                     }
@@ -201,7 +203,7 @@ impl Walk<'_> {
             Elements::Known(_) | Elements::Untyped => Unreadable {
                 shape,
                 dtype: None,
-                what: "its element type is missing".into(),
+                what: message!("its element type is missing"),
             },
         };
         self.place_unreadable(path, unreadable);
@@ -272,9 +274,9 @@ impl Walk<'_> {
         }
         self.looked_at += 1 + children.named.len();
         if self.looked_at > MAX_LOOKED_AT {
-            return Err(WalkError(
-                "its pickle refers to its values too many times".into(),
-            ));
+            return Err(WalkError(message!(
+                "its pickle refers to its values too many times"
+            )));
         }
         Ok(children)
     }
