@@ -1,9 +1,11 @@
 //! Every command and flag, with its help.
 
 mod choices;
+mod clap_errors;
 mod demo;
 mod export;
 mod groups;
+mod help;
 mod initialization;
 mod labels;
 mod machine;
@@ -49,7 +51,8 @@ pub use weights::{
     version,
     propagate_version = true,
     subcommand_required = true,
-    arg_required_else_help = true
+    arg_required_else_help = true,
+    arg(crate::language::flag())
 )]
 pub struct Arguments {
     #[command(subcommand)]

@@ -2,9 +2,10 @@
 
 use textwrap::Options;
 use warmstart_data::Finding;
+use warmstart_language::translated;
 
 use crate::printing::printed;
-use crate::text_table::{columns as width_of, padded};
+use crate::text_table::{bent, columns as width_of, padded};
 
 /// Fewest columns of a sentence, however narrow the terminal.
 const NARROWEST: usize = 30;
@@ -17,13 +18,13 @@ pub fn table(findings: &[Finding], columns: Option<usize>) -> Vec<String> {
         widths.max().unwrap_or(0)
     };
     let (what, count) = (
-        widest(|finding| finding.what),
+        widest(|finding| translated(finding.what)),
         widest(|finding| &finding.count),
     );
     let rows = findings.iter().flat_map(|finding| {
         let begin = format!(
             "  {}  {}  ",
-            padded(finding.what, what, false),
+            padded(translated(finding.what), what, false),
             padded(&finding.count, count, true)
         );
         let sentence = printed(&finding.sentence);
@@ -35,8 +36,7 @@ pub fn table(findings: &[Finding], columns: Option<usize>) -> Vec<String> {
             .initial_indent(&begin)
             .subsequent_indent(&indent)
             .break_words(false);
-        let lines = textwrap::wrap(&sentence, options).into_iter();
-        lines.map(|line| line.into_owned()).collect()
+        bent(&sentence, options)
     });
     rows.collect()
 }

@@ -3,6 +3,7 @@
 mod arguments;
 mod commands;
 mod findings;
+mod language;
 mod picture_bar;
 mod plan_table;
 mod printing;
@@ -10,6 +11,7 @@ mod progress;
 mod run_pages;
 mod signals;
 mod text_table;
+mod wrapping;
 
 use std::process::ExitCode;
 
@@ -19,6 +21,7 @@ use commands::Failure;
 fn main() -> ExitCode {
     // Before anything is allocated.
     warmstart_nn::explain_exhaustion();
+    warmstart_language::speak(language::chosen());
     let (arguments, prints_json) = match arguments() {
         Ok(arguments) => {
             let prints_json = arguments.command.prints_json();

@@ -1,9 +1,10 @@
 //! The progress over many pictures, on a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
+use warmstart_language::{english, translated};
 
 /// What is shown of pictures.
-const PICTURES: &str = "{bar:30} {pos}/{len} images, {per_sec}, {eta} left";
+const PICTURES: &str = english!("{bar:30} {pos}/{len} images, {per_sec}, {eta} left");
 
 /// A bar on standard error that counts pictures; hidden for a single one, and where standard error is no terminal.
 pub struct PictureBar(ProgressBar);
@@ -13,7 +14,8 @@ impl PictureBar {
         if pictures < 2 {
             return Self(ProgressBar::hidden());
         }
-        let style = ProgressStyle::with_template(PICTURES).expect("the template is valid");
+        let style =
+            ProgressStyle::with_template(translated(PICTURES)).expect("the template is valid");
         Self(ProgressBar::new(pictures as u64).with_style(style))
     }
 

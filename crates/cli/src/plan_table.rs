@@ -1,8 +1,10 @@
 //! The plan of a run as a table, which fits 80 columns, or as lines for each phase where the terminal is narrow.
 
 use warmstart_files::duration;
+use warmstart_language::{english, message, translated, translation};
 use warmstart_run::plan::{PhasePlan, Plan};
 
+use crate::progress::noted;
 use crate::text_table::{columns, rows};
 
 /// Fewest columns of a table; below, each phase is a block of lines.
@@ -18,31 +20,38 @@ pub fn plan_lines(plan: &Plan, width: usize) -> Vec<String> {
         lines.extend(plan.phases.iter().flat_map(block));
     }
     lines.extend(cache_line(plan));
-    lines.extend(plan.notes.iter().map(|note| format!("note: {note}")));
+    lines.extend(plan.notes.iter().map(noted));
     lines
 }
 
 /// The memory limit, and what sets it: a line, or two where that is too long.
 fn heading(plan: &Plan, width: usize) -> Vec<String> {
     let Some(budget) = plan.budget_mb else {
-        return vec!["plan: memory limit unknown on this system".to_owned()];
+        return vec![message!("plan: memory limit unknown on this system")];
     };
-    let limit = format!("plan: memory limit {budget:.0} MB");
-    let set_by = format!("set by {}", plan.budget_set_by);
-    let line = format!("{limit}, {set_by}");
+    let limit = translation(&plan.budget_set_by).unwrap_or(&plan.budget_set_by);
+    let line = message!("plan: memory limit {budget:.0} MB, set by {limit}");
     if columns(&line) <= width {
         vec![line]
     } else {
-        vec![limit, format!("  {set_by}")]
+        vec![
+            message!("plan: memory limit {budget:.0} MB"),
+            message!("  set by {limit}"),
+        ]
     }
 }
 
 /// Two lines for each phase, below the names of the columns.
 fn table(plan: &Plan) -> Vec<String> {
     let head = [
-        "phase", "trains", "batch", "micro", "steps", "memory", "time",
-    ]
-    .map(str::to_owned);
+        message!("phase"),
+        message!("trains"),
+        message!("batch"),
+        message!("micro"),
+        message!("steps"),
+        message!("memory"),
+        message!("time"),
+    ];
     let cells = plan.phases.iter().map(|phase| {
         [
             phase.name.clone(),
@@ -60,7 +69,7 @@ fn table(plan: &Plan) -> Vec<String> {
     let mut lines: Vec<String> = table.next().into_iter().collect();
     for (line, phase) in table.zip(&plan.phases) {
         lines.push(line);
-        lines.push(format!(
+        lines.push(message!(
             "      {} values; {}",
             values(phase),
             per_image(phase)
@@ -72,43 +81,44 @@ fn table(plan: &Plan) -> Vec<String> {
 /// A phase in lines that fit 40 columns.
 fn block(phase: &PhasePlan) -> Vec<String> {
     let lines = [
-        ("trains", phase.train.to_string()),
-        ("values", values(phase)),
+        (english!("trains"), phase.train.to_string()),
+        (english!("values"), values(phase)),
         (
-            "batch",
-            format!("{}, micro-batch {}", phase.batch, phase.micro_batch),
+            english!("batch"),
+            message!("{}, micro-batch {}", phase.batch, phase.micro_batch),
         ),
-        ("steps", steps(phase)),
-        ("memory", format!("{:.0} MB", phase.planned_mb)),
-        ("of it", per_image(phase)),
-        ("time", format!("~{}", duration(phase.seconds))),
+        (english!("steps"), steps(phase)),
+        (english!("memory"), format!("{:.0} MB", phase.planned_mb)),
+        (english!("of it"), per_image(phase)),
+        (english!("time"), format!("~{}", duration(phase.seconds))),
     ]
-    .map(|(name, value)| format!("    {name}: {value}"));
+    .map(|(name, value)| message!("    {name}: {value}", name = translated(name)));
     let name = format!("  {}", phase.name);
     [name].into_iter().chain(lines).collect()
 }
 
 /// The trained values of all.
 fn values(phase: &PhasePlan) -> String {
-    format!(
-        "{} of {}",
-        thousands(phase.trained),
-        thousands(phase.trained + phase.frozen)
+    message!(
+        "{trained} of {all}",
+        trained = thousands(phase.trained),
+        all = thousands(phase.trained + phase.frozen)
     )
 }
 
 /// The two parts of a phase's memory.
 fn per_image(phase: &PhasePlan) -> String {
-    format!(
+    message!(
         "{:.0} MB + {:.1} per image",
-        phase.base_mb, phase.per_image_mb
+        phase.base_mb,
+        phase.per_image_mb
     )
 }
 
 /// Epochs and steps of each.
 fn steps(phase: &PhasePlan) -> String {
     match phase.steps_per_epoch {
-        0 => "solved".to_owned(),
+        0 => message!("solved"),
         steps => format!("{} × {steps}", phase.epochs),
     }
 }
@@ -119,7 +129,7 @@ fn cache_line(plan: &Plan) -> Option<String> {
     let sizes: Vec<String> = kept
         .map(|phase| format!("{} {:.1} MB", phase.name, phase.cached_mb))
         .collect();
-    (!sizes.is_empty()).then(|| format!("cached features on disk: {}", sizes.join(", ")))
+    (!sizes.is_empty()).then(|| message!("cached features on disk: {}", sizes.join(", ")))
 }
 
 /// 2236682 as 2,236,682.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_run::event::Event;
 use warmstart_run::record::EpochRecord;
 use warmstart_run::stop::Stop;
@@ -106,5 +107,5 @@ impl RunPages {
 pub fn page(run: &Path, workers: usize) -> Result<String, String> {
     let report = report(run, workers).map_err(|error| error.to_string())?;
     let path = warmstart_report::write_report(&report).map_err(|error| error.to_string())?;
-    Ok(format!("report: {}", shown(&path)))
+    Ok(message!("report: {}", shown(&path)))
 }

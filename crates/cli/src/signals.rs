@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use warmstart_language::message;
 use warmstart_recipe::Error;
 use warmstart_run::stop::Stop;
 
@@ -53,7 +54,7 @@ impl Signals {
 }
 
 fn uncaught(error: std::io::Error) -> Failure {
-    Failure::failed(format!("could not catch signals: {error}"))
+    Failure::failed(message!("could not catch signals: {error}"))
 }
 
 /// Makes a write beyond the limit on a file's size (`ulimit -f`) fail, instead of ending the process.

@@ -35,6 +35,7 @@ fn after(commands: &str, arguments: &[&str], run: &Path) -> Child {
         .args(["-c", &format!("{commands}; exec \"$0\" \"$@\"")])
         .arg(assert_cmd::cargo::cargo_bin("warmstart"))
         .args(arguments)
+        .env("LC_ALL", "C")
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn()

@@ -60,6 +60,7 @@ impl Setup {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
         command.arg("train").arg(&self.recipe).arg("--out").arg(out);
         command
+            .env("LC_ALL", "C")
             .arg("--cache")
             .arg(self.cache())
             .stdout(Stdio::null())

@@ -112,6 +112,7 @@ impl Trial {
 
     fn command(&self, place: &Place, stage: Stage) -> Command {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
+        command.env("LC_ALL", "C");
         match stage {
             Stage::Train => command
                 .arg("train")

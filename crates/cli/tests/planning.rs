@@ -61,7 +61,7 @@ fn under(limit: &str, kilobytes: u32, arguments: &[&str]) -> Output {
     let script = format!("ulimit -{limit} {kilobytes} && exec \"$0\" \"$@\"");
     let mut command = Command::new("bash");
     command.args(["-c", &script]).arg(program).args(arguments);
-    command.output().unwrap()
+    command.env("LC_ALL", "C").output().unwrap()
 }
 
 fn text(output: &Output) -> String {

@@ -116,6 +116,7 @@ fn a_reader_that_has_enough_ends_it() {
     let folder = dir.path().join("many");
     pictures(&folder, &CLASSES, 0, 200);
     let mut child = Command::new(assert_cmd::cargo::cargo_bin("warmstart"))
+        .env("LC_ALL", "C")
         .arg("predict")
         .arg(&model)
         .arg(&folder)
@@ -133,6 +134,7 @@ fn a_reader_that_has_enough_ends_it() {
 #[cfg(target_os = "linux")]
 fn peak_kilobytes(model: &str, folder: &Path) -> u64 {
     let mut child = Command::new(assert_cmd::cargo::cargo_bin("warmstart"))
+        .env("LC_ALL", "C")
         .args(["predict", model, "--threads", "2"])
         .arg(folder)
         .stdout(Stdio::null())

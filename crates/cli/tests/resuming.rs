@@ -66,6 +66,7 @@ fn killed_at_any_moment_it_ends_in_the_same_bytes() {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
         let recipe = dir.path().join("recipe.toml");
         command.arg("train").arg(recipe).arg("--out").arg(out);
+        command.env("LC_ALL", "C");
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     };

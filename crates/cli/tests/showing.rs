@@ -183,6 +183,7 @@ fn the_last_lines_are_commands_that_work() {
         let output = std::process::Command::new("bash")
             .args(["-c", &script])
             .env("PROGRAM", program)
+            .env("LC_ALL", "C")
             .env("XDG_CACHE_HOME", dir.path().join("cache"))
             .current_dir(dir.path())
             .output()

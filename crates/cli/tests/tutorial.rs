@@ -50,6 +50,7 @@ fn every_command_works_in_order() {
             .args(["-c", &line])
             .current_dir(dir.path())
             .env("PATH", &path)
+            .env("LC_ALL", "C")
             // Cached features of other runs have no part in it.
             .env("XDG_CACHE_HOME", dir.path().join("cache"))
             .output()

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use warmstart_data::{SplitKind, scenes};
+use warmstart_language::message;
 use warmstart_recipe::IMAGE_SIZES;
 use warmstart_workflows::convert::Naming;
 
 /// The path of a picture.
 pub fn svg(text: &str) -> Result<PathBuf, String> {
-    ending(text, "svg").map_err(|expected| format!("the picture is an SVG: {expected}"))
+    ending(text, "svg").map_err(|expected| message!("the picture is an SVG: {expected}"))
 }
 
 /// The path of a table.
@@ -39,7 +40,7 @@ fn ending(text: &str, extension: &str) -> Result<PathBuf, String> {
     if path.extension().is_some_and(|found| found == extension) {
         Ok(path)
     } else {
-        Err(format!("expected a name that ends in .{extension}"))
+        Err(message!("expected a name that ends in .{extension}"))
     }
 }
 
@@ -48,7 +49,7 @@ pub fn text_path() -> impl TypedValueParser<Value = String> {
     OsStringValueParser::new().try_map(|path| {
         path.into_string().map_err(|path| {
             let shown = warmstart_files::shown(Path::new(&path));
-            format!("{shown} is not valid Unicode, so no recipe could name it: rename it")
+            message!("{shown} is not valid Unicode, so no recipe could name it: rename it")
         })
     })
 }
@@ -58,7 +59,7 @@ pub fn share(text: &str) -> Result<f32, String> {
     let share = text.parse().ok();
     share
         .filter(|share| (0.0..=1.0).contains(share))
-        .ok_or_else(|| "expected a number from 0 to 1".into())
+        .ok_or_else(|| message!("expected a number from 0 to 1"))
 }
 
 /// The edge of an image, in pixels.
@@ -67,7 +68,7 @@ pub fn image_size(text: &str) -> Result<usize, String> {
     size.filter(|size| IMAGE_SIZES.contains(size))
         .ok_or_else(|| {
             let (least, most) = (IMAGE_SIZES.start(), IMAGE_SIZES.end());
-            format!("expected a whole number from {least} to {most}")
+            message!("expected a whole number from {least} to {most}")
         })
 }
 

@@ -7,13 +7,15 @@ use std::{env, thread};
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use warmstart_data::FeatureCacheFolder;
+use warmstart_language::{english, message};
 use warmstart_recipe::size_with_unit;
 
 /// Reason why there is no default cache folder.
 #[cfg(windows)]
-pub const NO_CACHE_FOLDER: &str = "LOCALAPPDATA does not name an absolute path";
+pub const NO_CACHE_FOLDER: &str = english!("LOCALAPPDATA does not name an absolute path");
 #[cfg(not(windows))]
-pub const NO_CACHE_FOLDER: &str = "neither XDG_CACHE_HOME nor HOME names an absolute path";
+pub const NO_CACHE_FOLDER: &str =
+    english!("neither XDG_CACHE_HOME nor HOME names an absolute path");
 
 #[derive(Args)]
 pub struct CacheFolder {
@@ -58,7 +60,7 @@ impl CacheFolder {
 }
 
 fn size(text: &str) -> Result<ByteSize, String> {
-    size_with_unit(text).ok_or_else(|| "expected a size with a unit, such as 20GB".to_owned())
+    size_with_unit(text).ok_or_else(|| message!("expected a size with a unit, such as 20GB"))
 }
 
 /// Folder of the user's caches; `None` if no variable names one. An empty or relative path does not count, by the XDG

@@ -7,6 +7,7 @@ use clap::builder::{
     OsStringValueParser, PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser,
 };
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use warmstart_language::message;
 use warmstart_recipe::{
     Draft, Error, Flag, Key, OptionInfo, PHASE_OPTIONS, PhaseFlag, Problem, RUN_OPTIONS,
     ResumeFlag, UserValue,
@@ -195,7 +196,7 @@ fn apply(flags: &[OptionFlag], matches: &ArgMatches, draft: &mut Draft) -> Resul
         if let Some(text) = option.given(matches) {
             option.set(draft, &text).map_err(|expected| {
                 let key = Key(option.name);
-                Problem::new(format!("{key}: {expected}")).of_key(key)
+                Problem::new(message!("{key}: {expected}")).of_key(key)
             })?;
         }
     }

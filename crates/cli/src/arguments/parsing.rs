@@ -7,20 +7,34 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Command, CommandFactory, Parser};
 use warmstart_files::shown;
+use warmstart_language::{Language, language, message};
 use warmstart_recipe::near_miss::{any_of, meant};
 
 use super::Arguments;
+use super::clap_errors::words_of;
+use super::help::translated_commands;
 use crate::commands::Failure;
+use crate::language::without_flag;
 
 /// Reads the command line. Help that was asked for is printed, and ends the process.
 pub fn arguments() -> Result<Arguments, Failure> {
     let words: Vec<OsString> = env::args_os().collect();
     Arguments::try_parse_from(&words).map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp
-        | ErrorKind::DisplayVersion
-        | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => error.exit(),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            translated_help(&words).unwrap_or(error).exit()
+        }
+        ErrorKind::DisplayVersion => error.exit(),
         _ => Failure::command_line(line(&error, &words), key(&error), found(&error)),
     })
+}
+
+/// The help that a command line asks for, in the user's language; `None` in English, which clap has.
+fn translated_help(words: &[OsString]) -> Option<clap::Error> {
+    if language() == Language::English {
+        return None;
+    }
+    let commands = translated_commands(Arguments::command());
+    commands.try_get_matches_from(words).err()
 }
 
 /// The flag that an error is about, in a recipe's spelling; `None` if it is about none.
@@ -45,7 +59,7 @@ fn found(error: &clap::Error) -> String {
 
 fn line(error: &clap::Error, words: &[OsString]) -> String {
     let (command, name) = command_of(words);
-    let help = format!("`{name} --help` lists what there is");
+    let help = message!("`{name} --help` lists what there is");
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg)
         && flag.starts_with("--")
@@ -58,21 +72,21 @@ fn line(error: &clap::Error, words: &[OsString]) -> String {
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let likely = meant(flag, &flags);
         if !likely.is_empty() {
-            return format!("there is no flag {flag}: did you mean {}?", any_of(&likely));
+            return message!("there is no flag {flag}: did you mean {}?", any_of(&likely));
         }
-        return format!("there is no flag {flag}; {help}");
+        return message!("there is no flag {flag}; {help}");
     }
     if error.kind() == ErrorKind::UnknownArgument
         && let Some(side) = detached_side(words)
     {
-        return format!("the value of --tile is attached to it: write --tile={side}");
+        return message!("the value of --tile is attached to it: write --tile={side}");
     }
     if error.kind() == ErrorKind::InvalidUtf8 {
         let odd = words.iter().filter(|word| word.to_str().is_none());
         let odd: Vec<String> = odd.map(|word| shown(Path::new(word))).collect();
-        return format!("not valid UTF-8: {}; rename the file", odd.join(", "));
+        return message!("not valid UTF-8: {}; rename the file", odd.join(", "));
     }
-    format!("{}; {help}", condensed(&error.render().to_string()))
+    message!("{}; {help}", words_of(error))
 }
 
 /// The number after a `--tile` that has no value.
@@ -84,34 +98,12 @@ fn detached_side(words: &[OsString]) -> Option<&str> {
     })
 }
 
-/// Reduces an error to what is wrong and tips, on one line and without the usage.
-fn condensed(rendered: &str) -> String {
-    let lines = rendered
-        .lines()
-        .map(str::trim)
-        .take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"))
-        .filter(|line| !line.is_empty());
-    let mut text = String::new();
-    for line in lines {
-        let line = line
-            .trim_start_matches("error: ")
-            .replace("invalid digit found in string", "expected a whole number")
-            .replace("invalid float literal", "expected a number");
-        match line.strip_prefix("tip: ") {
-            Some(tip) => text += &format!("; {tip}"),
-            None if text.is_empty() => text += &line,
-            None => text += &format!(" {line}"),
-        }
-    }
-    text
-}
-
 /// The command that the words begin with, and its full name, such as `warmstart data check`.
 fn command_of(words: &[OsString]) -> (Command, String) {
     let mut command = Arguments::command();
     command.build();
     let mut name = command.get_name().to_owned();
-    for word in words.iter().skip(1) {
+    for word in without_flag(words).skip(1) {
         let Some(below) = word.to_str().and_then(|word| command.find_subcommand(word)) else {
             break;
         };
@@ -181,6 +173,14 @@ mod tests {
             (
                 &["warmstart", "eval", "runs/street", "--tile", "640"],
                 &["write --tile=640"],
+            ),
+            (
+                &["warmstart", "--lang", "en", "train", "--patiense", "3"],
+                &["did you mean `--patience`"],
+            ),
+            (
+                &["warmstart", "train", "--lang", "xy"],
+                &["'xy'", "--lang", "possible values: en, zh"],
             ),
         ] {
             let said = refused(words);

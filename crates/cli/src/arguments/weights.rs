@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use warmstart_language::message;
 
 use super::Threads;
 use super::choices::Library;
@@ -134,6 +135,8 @@ fn safetensors(text: &str) -> Result<PathBuf, String> {
     {
         Ok(path)
     } else {
-        Err("safetensors is written: expected a name that ends in .safetensors".into())
+        Err(message!(
+            "safetensors is written: expected a name that ends in .safetensors"
+        ))
     }
 }

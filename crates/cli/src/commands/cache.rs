@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime};
 use bytesize::ByteSize;
 use warmstart_data::CachedFile;
 use warmstart_files::shown;
+use warmstart_language::{message, translated};
 
 use super::Failure;
 use crate::arguments::{Cache, CacheCommand, NO_CACHE_FOLDER};
 use crate::printing;
+use crate::text_table::padded;
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;
@@ -20,8 +22,9 @@ pub fn cache(arguments: Cache) -> Result<(), Failure> {
         CacheCommand::Clear(place) => (place, true),
     };
     let folder = place.get().ok_or_else(|| {
-        Failure::failed(format!(
-            "there is no cache folder: {NO_CACHE_FOLDER}; name one with --cache DIR"
+        Failure::failed(message!(
+            "there is no cache folder: {why}; name one with --cache DIR",
+            why = translated(NO_CACHE_FOLDER)
         ))
     })?;
     let files = if clears {
@@ -34,32 +37,33 @@ pub fn cache(arguments: Cache) -> Result<(), Failure> {
     let mut out = stdout().lock();
     let bytes = ByteSize(files.iter().map(|file| file.bytes).sum());
     if clears {
-        let removed = format!("{shown}: removed {} files, {bytes}", files.len());
+        let removed = message!("{shown}: removed {} files, {bytes}", files.len());
         printing::line(&mut out, removed)?;
         return Ok(());
     }
     for file in &files {
         printing::line(&mut out, line(file))?;
     }
-    printing::line(&mut out, format!("{shown}: {} files, {bytes}", files.len()))?;
+    let all = message!("{shown}: {} files, {bytes}", files.len());
+    printing::line(&mut out, all)?;
     Ok(())
 }
 
 fn line(file: &CachedFile) -> String {
     let ago = SystemTime::now().duration_since(file.last_used);
     format!(
-        "{:>9}  {:>12}  {}",
+        "{:>9}  {}  {}",
         ByteSize(file.bytes).to_string(),
-        age(ago.unwrap_or_default()),
+        padded(&age(ago.unwrap_or_default()), 12, true),
         file.description
     )
 }
 
 fn age(ago: Duration) -> String {
     match ago.as_secs() {
-        seconds @ 0..HOUR => format!("{} min ago", seconds / 60),
-        seconds @ HOUR..DAY => format!("{} h ago", seconds / HOUR),
-        seconds => format!("{} days ago", seconds / DAY),
+        seconds @ 0..HOUR => message!("{} min ago", seconds / 60),
+        seconds @ HOUR..DAY => message!("{} h ago", seconds / HOUR),
+        seconds => message!("{} days ago", seconds / DAY),
     }
 }
 

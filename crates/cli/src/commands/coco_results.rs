@@ -9,6 +9,7 @@ use serde_json::Value;
 use warmstart_data::scenes::{CocoIds, coco_ids};
 use warmstart_data::{Sample, Scene, SplitKind};
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_recipe::{Key, Problem};
 use warmstart_run::replace_file;
 use warmstart_tasks::class_names::places_in;
@@ -71,11 +72,11 @@ impl<'a> CocoResults<'a> {
             }
         };
         if let Some(sample) = samples.iter().find(|it| !images.contains_key(&it.path)) {
-            let what = "no file of annotations has its id, which COCO's results need";
+            let what = message!("no file of annotations has its id, which COCO's results need");
             return Err(Problem::new(what)
                 .of_file(&sample.path)
                 .of_key(Key("coco_json"))
-                .fix("add it, or leave --coco-json out")
+                .fix(message!("add it, or leave --coco-json out"))
                 .into());
         }
         Ok(Self {
@@ -120,7 +121,7 @@ impl<'a> CocoResults<'a> {
     pub fn write(self) -> Result<(), Failure> {
         let text = [&b"["[..], &self.objects, &b"\n]\n"[..]].concat();
         replace_file(self.path, &text)?;
-        print_to_stderr(format!("wrote {}", shown(self.path)));
+        print_to_stderr(message!("wrote {}", shown(self.path)));
         Ok(())
     }
 }
@@ -152,14 +153,16 @@ fn numbered(samples: &[Sample<Scene>]) -> Result<HashMap<PathBuf, Value>, Failur
         let number = stem.parse::<u64>().ok().filter(|_| is_number);
         let id = number.map_or_else(|| Value::from(stem), Value::from);
         if let Some(other) = taken.insert(id.to_string(), &sample.path) {
-            let what = format!(
+            let what = message!(
                 "{} has the same name, and COCO's results could not tell the two apart",
                 shown(other)
             );
             return Err(Problem::new(what)
                 .of_file(&sample.path)
                 .of_key(Key("coco_json"))
-                .fix("convert the data set (warmstart data convert --to coco), which gives each image an id")
+                .fix(message!(
+                    "convert the data set (warmstart data convert --to coco), which gives each image an id"
+                ))
                 .into());
         }
         ids.insert(sample.path.clone(), id);
@@ -176,11 +179,13 @@ fn require_results(path: &Path) -> Result<(), Failure> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Ok(0) => Ok(()),
         Ok(_) if are_results(&begin) => Ok(()),
-        Ok(_) | Err(_) => Err(Problem::new("it exists, and does not hold COCO's results")
-            .of_file(path)
-            .of_key(Key("coco_json"))
-            .fix("give another name")
-            .into()),
+        Ok(_) | Err(_) => Err(Problem::new(message!(
+            "it exists, and does not hold COCO's results"
+        ))
+        .of_file(path)
+        .of_key(Key("coco_json"))
+        .fix(message!("give another name"))
+        .into()),
     }
 }
 

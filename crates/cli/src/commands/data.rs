@@ -4,6 +4,7 @@ use std::io::stdout;
 
 use warmstart_data::scenes::{self, Report};
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_recipe::{SEED, VAL_SPLIT};
 
 use super::labels::labels;
@@ -32,7 +33,7 @@ fn check(arguments: DataCheck) -> Result<(), Failure> {
     }
     match report.unreadable.len() {
         0 => Ok(()),
-        count => Err(Failure::failed(format!("{count} images cannot be read"))),
+        count => Err(Failure::failed(message!("{count} images cannot be read"))),
     }
 }
 
@@ -42,7 +43,7 @@ fn convert(arguments: DataConvert) -> Result<(), Failure> {
     let written = scenes::write(&opened.dataset, &arguments.out, arguments.to.into())?;
     let mut out = stdout().lock();
     if opened.validates_by_share {
-        let drawn = format!(
+        let drawn = message!(
             "the data have no validation split: {} of {} images were drawn for one, with the seed {SEED}",
             opened.dataset.validation.len(),
             opened.dataset.train.len() + opened.dataset.validation.len()
@@ -52,30 +53,28 @@ fn convert(arguments: DataConvert) -> Result<(), Failure> {
     if !opened.findings.is_empty() {
         lines(&mut out, &opened.findings.to_string())?;
     }
-    let counts = format!(
+    let counts = message!(
         "{}: {} images, {} objects",
         shown(&arguments.out),
         written.images,
         written.objects
     );
     line(&mut out, counts)?;
-    for (count, what) in [
-        (
-            written.crowds_left_out,
-            "crowds left out, which the layout cannot express",
-        ),
-        (
-            written.difficult_lost,
-            "marks of difficult objects lost, which the layout cannot express",
-        ),
-        (
-            written.renamed,
-            "images renamed, because other images have the same name",
-        ),
-    ] {
-        if count > 0 {
-            line(&mut out, format!("{count} {what}"))?;
-        }
+    let count = written.crowds_left_out;
+    if count > 0 {
+        let lost = message!("{count} crowds left out, which the layout cannot express");
+        line(&mut out, lost)?;
+    }
+    let count = written.difficult_lost;
+    if count > 0 {
+        let lost =
+            message!("{count} marks of difficult objects lost, which the layout cannot express");
+        line(&mut out, lost)?;
+    }
+    let count = written.renamed;
+    if count > 0 {
+        let renamed = message!("{count} images renamed, because other images have the same name");
+        line(&mut out, renamed)?;
     }
     Ok(())
 }

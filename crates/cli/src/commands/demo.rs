@@ -4,6 +4,7 @@ use std::io::stdout;
 
 use serde::Serialize;
 use warmstart_files::text;
+use warmstart_language::message;
 use warmstart_metrics::Interval;
 use warmstart_workflows::demo::{
     Demo, DemoRun, DemoTask, Gain, Outcome, Request, Results, Size, Start, results,
@@ -13,7 +14,7 @@ use super::Failure;
 use super::train::resources;
 use crate::arguments;
 use crate::printing::{json, line, print_to_stderr};
-use crate::progress::{Output, Progress, interval};
+use crate::progress::{Output, Progress, interval, metric_name, noted};
 use crate::run_pages::page;
 use crate::signals::Signals;
 use crate::text_table::{rows, unknown};
@@ -94,7 +95,7 @@ pub fn demo(arguments: &arguments::Demo) -> Result<(), Failure> {
         match page(&best.folder, workers) {
             Ok(text) if arguments.json => print_to_stderr(text),
             Ok(text) => line(&mut stdout().lock(), text)?,
-            Err(why) => print_to_stderr(format!("note: there is no report: {why}")),
+            Err(why) => print_to_stderr(noted(message!("there is no report: {why}"))),
         }
     }
     Ok(())
@@ -128,16 +129,16 @@ fn announce(demo: &Demo, run: &DemoRun) -> Result<(), Failure> {
     let mut out = stdout().lock();
     if run.seed == 1 && run.start == Start::Scratch {
         let words = match run.task {
-            DemoTask::Source => {
+            DemoTask::Source => message!(
                 "source: six shapes with two textures, to pretrain a network from random weights"
-            }
-            DemoTask::Related => {
+            ),
+            DemoTask::Related => message!(
                 "related: six other shapes, few pictures; from random weights (all trained, and the head alone), then from \
                  pretrained ones (the head alone, and thawed)"
-            }
-            DemoTask::Unrelated => {
+            ),
+            DemoTask::Unrelated => message!(
                 "unrelated: noise without shapes, told apart by its colour; the same four starts"
-            }
+            ),
         };
         line(&mut out, words)?;
     }
@@ -145,18 +146,14 @@ fn announce(demo: &Demo, run: &DemoRun) -> Result<(), Failure> {
 }
 
 fn outcome_line(outcome: &Outcome, is_there: bool) -> String {
-    let kept = if is_there {
-        ", finished by an earlier start"
+    let metric = metric_name(&outcome.metric);
+    let interval = interval(outcome.interval);
+    let Outcome { value, seconds, .. } = outcome;
+    if is_there {
+        message!("    {metric} {value:.4}{interval}, {seconds:.1} s, finished by an earlier start")
     } else {
-        ""
-    };
-    format!(
-        "    {} {:.4}{}, {:.1} s{kept}",
-        outcome.metric,
-        outcome.value,
-        interval(outcome.interval),
-        outcome.seconds
-    )
+        message!("    {metric} {value:.4}{interval}, {seconds:.1} s")
+    }
 }
 
 fn run_line(outcome: &Outcome) -> RunLine<'_> {
@@ -175,7 +172,13 @@ fn run_line(outcome: &Outcome) -> RunLine<'_> {
 
 /// The table: a line for each target and start.
 fn table(results: &Results) -> Vec<String> {
-    let head = ["target", "start", "accuracy", "bought, points", "seconds"].map(str::to_owned);
+    let head = [
+        message!("target"),
+        message!("start"),
+        message!("accuracy"),
+        message!("bought, points"),
+        message!("seconds"),
+    ];
     let cells = |of: &Gain| {
         let bought = of.bought.zip(of.bought_deviation);
         [
@@ -207,25 +210,23 @@ fn spread(of: &Gain, deviation: f64, digits: usize) -> String {
 fn verdicts(results: &Results) -> Vec<String> {
     let seeds = results.lines.first().map_or(0, |of| of.seeds);
     let mut lines = vec![match seeds {
-        1 => "one seed: no spread; --seeds 3 shows how much is luck".to_owned(),
-        seeds => {
-            format!(
-                "mean ± standard deviation over {seeds} seeds, each with training pictures of its own"
-            )
-        }
+        1 => message!("one seed: no spread; --seeds 3 shows how much is luck"),
+        seeds => message!(
+            "mean ± standard deviation over {seeds} seeds, each with training pictures of its own"
+        ),
     }];
     for of in &results.lines {
         if of.start == Start::Thawed
             && let Some((mean, deviation)) = of.bought.zip(of.bought_deviation)
         {
-            lines.push(format!(
+            lines.push(message!(
                 "{} target: pretraining bought {} points (thawed against the better start from random weights)",
                 of.task.name(),
                 points(of, mean, deviation)
             ));
         }
     }
-    lines.push(format!(
+    lines.push(message!(
         "the pretraining itself took {:.1} s, once for all; the seconds are those of the epochs",
         results.pretraining_seconds
     ));

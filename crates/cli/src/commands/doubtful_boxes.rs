@@ -4,6 +4,7 @@ use std::io::stdout;
 use std::path::PathBuf;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_metrics::DoubtOfBox;
 use warmstart_run::replace_file;
 use warmstart_workflows::box_labels::{BoxLabels, DoubtfulBox, box_labels, table};
@@ -12,7 +13,7 @@ use super::labels::SHOWN;
 use super::{Failure, use_threads};
 use crate::arguments::DataLabels;
 use crate::printing::{json, line, print_to_stderr};
-use crate::progress::{Output, Progress};
+use crate::progress::{Output, Progress, noted};
 use crate::text_table::rows;
 
 /// Lists the boxes that detectors and the labels of their validation images disagree on; `runs` are those of the
@@ -24,14 +25,14 @@ pub fn doubtful_boxes(arguments: &DataLabels, runs: &[PathBuf]) -> Result<(), Fa
     progress.clear();
     let found = found?;
     if found.lost > 0 {
-        print_to_stderr(format!(
-            "note: {} images are missing, have another size or label, or cannot be read, and are left out",
+        print_to_stderr(noted(message!(
+            "{} images are missing, have another size or label, or cannot be read, and are left out",
             found.lost
-        ));
+        )));
     }
     if let Some(path) = &arguments.csv {
         replace_file(path, &table(&found.doubts))?;
-        print_to_stderr(format!("wrote {}", shown(path)));
+        print_to_stderr(message!("wrote {}", shown(path)));
     }
     let doubtful = found.doubts.iter().filter(|it| it.doubtful).count();
     let usual = if arguments.json {
@@ -53,7 +54,13 @@ pub fn doubtful_boxes(arguments: &DataLabels, runs: &[PathBuf]) -> Result<(), Fa
         return Ok(());
     }
     line(&mut out, "")?;
-    let head = ["file", "label", "what speaks against it", "score", "box"].map(str::to_owned);
+    let head = [
+        message!("file"),
+        message!("label"),
+        message!("what speaks against it"),
+        message!("score"),
+        message!("box"),
+    ];
     for text in rows(&head, first.iter().map(row)) {
         line(&mut out, text)?;
     }
@@ -66,7 +73,7 @@ fn summary(found: &BoxLabels) -> String {
         let doubts = found.doubts.iter();
         doubts.filter(|it| it.doubtful && it.doubt == kind).count()
     };
-    format!(
+    message!(
         "{} images with {} labels, at confidence {:.3}: {} things found without a label, {} labels found as another \
          class, {} labels where nothing is found",
         found.images,
@@ -82,9 +89,9 @@ fn summary(found: &BoxLabels) -> String {
 fn row(doubt: &DoubtfulBox) -> [String; 5] {
     let [label, found] = [&doubt.label, &doubt.found].map(|name| name.clone().unwrap_or_default());
     let (label, what) = match doubt.doubt {
-        DoubtOfBox::NoLabel => ("none".to_owned(), format!("{found} found")),
-        DoubtOfBox::OtherClass => (label, format!("{found} found")),
-        DoubtOfBox::NotFound => (label, "nothing found".to_owned()),
+        DoubtOfBox::NoLabel => (message!("none"), message!("{found} found")),
+        DoubtOfBox::OtherClass => (label, message!("{found} found")),
+        DoubtOfBox::NotFound => (label, message!("nothing found")),
     };
     let DoubtfulBox { x1, y1, x2, y2, .. } = doubt;
     [

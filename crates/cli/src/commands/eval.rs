@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json as value};
 use warmstart_data::{Sample, SplitKind};
 use warmstart_files::{shown, text};
+use warmstart_language::{message, translated};
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::classify::Classification;
 use warmstart_tasks::classify::classifier::{Classifier, TOP};
@@ -19,14 +20,14 @@ use super::weights::fetch_detector;
 use super::{Failure, use_threads};
 use crate::arguments::Eval;
 use crate::printing::{json, line, print_to_stderr};
-use crate::progress::interval;
+use crate::progress::{interval, noted};
 
 pub fn eval(arguments: Eval) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
     fetch_detector(&arguments.model)?;
     let (model, note) = Trained::load_noted(&arguments.model)?;
     if let Some(note) = note {
-        print_to_stderr(format!("note: {note}"));
+        print_to_stderr(noted(note));
     }
     match model {
         Trained::Classifier(classifier) => classes(&classifier, &arguments, workers),
@@ -40,13 +41,13 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
         return Err(of_detectors(flag));
     }
     if arguments.split.is_some() && arguments.data.is_some() {
-        let what = format!(
+        let what = message!(
             "--split chooses among the run's own images, and {} of a classifier already names the folder of a split",
             Key::DATA
         );
         return Err(Problem::new(what)
             .of_key(Key("split"))
-            .fix("leave --split out")
+            .fix(message!("leave --split out"))
             .into());
     }
     let classes = &classifier.info.classes;
@@ -84,14 +85,17 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
         return Ok(printed?);
     }
     let left_out = result.unreadable.iter();
-    let left_out = left_out.map(|problem| format!("left out: {problem}"));
-    let text = format!(
-        "{} images: top-1 accuracy {:.4}{}, top-{TOP} {:.4}{}\n\n{}\n\n{}",
+    let left_out = left_out.map(|problem| message!("left out: {problem}"));
+    let figures = message!(
+        "{} images: top-1 accuracy {:.4}{}, top-{TOP} {:.4}{}",
         matrix.total(),
         matrix.accuracy(),
         interval(Some(accuracy)),
         result.top_5,
-        interval(Some(result.top_5_interval)),
+        interval(Some(result.top_5_interval))
+    );
+    let text = format!(
+        "{figures}\n\n{}\n\n{}",
         matrix.class_table(),
         matrix.table()
     );
@@ -104,7 +108,7 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
 
 /// The error for a flag, in a recipe's spelling, that says nothing to a classifier.
 pub fn of_detectors(flag: &'static str) -> Failure {
-    let what = format!(
+    let what = message!(
         "--{} is for detectors, and this model is a classifier",
         flag.replace('_', "-")
     );
@@ -118,21 +122,22 @@ pub fn split(arguments: &Eval) -> SplitKind {
 
 /// The error for a model without a run, and so without images of its own.
 pub fn no_run(arguments: &Eval) -> Failure {
-    Problem::new("it is not in the folder of a run, so its validation images are unknown")
+    let what = message!("it is not in the folder of a run, so its validation images are unknown");
+    Problem::new(what)
         .of_file(&arguments.model)
-        .fix(format!("give {} DIR", Key::DATA))
+        .fix(message!("give {} DIR", Key::DATA))
         .into()
 }
 
 /// The images that are left, after a note on the lost ones.
 pub fn own<L>(images: OwnImages<L>) -> Vec<Sample<L>> {
     if let Some(first) = images.lost.first() {
-        print_to_stderr(format!(
-            "note: {} of the run's {} images are missing, or have another size or label, and are left out: {first}{}",
+        print_to_stderr(noted(message!(
+            "{} of the run's {} images are missing, or have another size or label, and are left out: {first}{}",
             images.lost.len(),
             images.lost.len() + images.samples.len(),
             if images.lost.len() > 1 { ", …" } else { "" }
-        ));
+        )));
     }
     images.samples
 }
@@ -170,18 +175,18 @@ impl Source {
     /// Prints, before any metric, where the images come from and whether the model has seen them.
     pub fn print(&self) {
         if let (Some(split), Some(run)) = (self.own, &self.run) {
-            let what = split.adjective();
+            let what = translated(split.adjective());
             let (run, data) = (shown(&run.run), shown(&run.recipe.data));
-            print_to_stderr(format!(
+            print_to_stderr(message!(
                 "evaluated on the {} {what} images of {run}, from {data}",
                 self.images
             ));
         }
         match &self.seen {
-            Some(seen) => warn_of_seen("the model", seen, self.images),
-            None => print_to_stderr(
-                "note: it is unknown whether the model was trained on these images: there is no data-files.txt beside it",
-            ),
+            Some(seen) => warn_of_seen(&message!("the model"), seen, self.images),
+            None => print_to_stderr(noted(message!(
+                "it is unknown whether the model was trained on these images: there is no data-files.txt beside it"
+            ))),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io::{self, stdout};
 
 use serde_json::{Value, json as value};
+use warmstart_language::message;
 use warmstart_metrics::{AtConfidence, BestF1, FoundOfSize, MATCHING_IOU};
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::detect::detector::{BoxEvaluation, Detector, LabelledScenes};
@@ -18,8 +19,11 @@ use crate::printing::{json, line, lines};
 
 pub fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Failure> {
     if arguments.mistakes.is_some() {
-        let what = "--mistakes sorts images by their one class, and this model is a detector";
-        let fix = "look at the objects that it finds with `warmstart predict --draw DIR`, or write them with --csv";
+        let what =
+            message!("--mistakes sorts images by their one class, and this model is a detector");
+        let fix = message!(
+            "look at the objects that it finds with `warmstart predict --draw DIR`, or write them with --csv"
+        );
         return Err(Problem::new(what).of_key(Key("mistakes")).fix(fix).into());
     }
     let split = split(arguments);
@@ -79,7 +83,7 @@ fn print(result: &BoxEvaluation, source: &Source, as_json: bool) -> io::Result<(
         return json(&mut out, &result);
     }
     for problem in &result.unreadable {
-        line(&mut out, format!("left out: {problem}"))?;
+        line(&mut out, message!("left out: {problem}"))?;
     }
     lines(&mut out, &in_words(result))
 }
@@ -115,28 +119,36 @@ fn in_words(result: &BoxEvaluation) -> String {
     let at = &result.at_confidence;
     let (coco, voc) = (figures.coco(), figures.voc());
     let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    format!(
-        "{} images: mAP@[.5:.95] {}, mAP@.5 {}\n{}\n\n{}\n\n{}\n\n{}\n\n{}\n\n\
-         VOC mAP at 0.5: {} (all points), {} (11 points)",
+    let first = message!(
+        "{} images: mAP@[.5:.95] {}, mAP@.5 {}",
         result.images,
         figure(coco.ap),
-        figure(coco.ap_50),
+        figure(coco.ap_50)
+    );
+    let last = message!(
+        "VOC mAP at 0.5: {} (all points), {} (11 points)",
+        figure(voc.map_all_points),
+        figure(voc.map_11_points)
+    );
+    format!(
+        "{first}\n{}\n\n{}\n\n{}\n\n{}\n\n{}\n\n{last}",
         best_in_words(figures.best_f1()),
         coco.table().trim_end(),
         figures.class_table().trim_end(),
         at.table(),
-        at.size_line(),
-        figure(voc.map_all_points),
-        figure(voc.map_11_points)
+        at.size_line()
     )
 }
 
 fn best_in_words(best: Option<BestF1>) -> String {
     match best {
-        Some(best) => format!(
+        Some(best) => message!(
             "best F1 at confidence {:.3}: {:.4} (precision {:.4}, recall {:.4}; means of the classes, IoU 0.5)",
-            best.confidence, best.f1, best.precision, best.recall
+            best.confidence,
+            best.f1,
+            best.precision,
+            best.recall
         ),
-        None => "no object is found, at whatever confidence".to_owned(),
+        None => message!("no object is found, at whatever confidence"),
     }
 }

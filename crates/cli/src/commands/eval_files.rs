@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use warmstart_data::data_folder;
 use warmstart_files::{shown, text};
+use warmstart_language::message;
 use warmstart_recipe::run_files::{DOUBTS, RECIPE, RESULTS};
 use warmstart_recipe::{Error, Problem, absolute};
 use warmstart_run::replace_file;
@@ -57,10 +58,12 @@ impl<'a> EvalFiles<'a> {
             data.any(|data| absolute(folder).starts_with(absolute(data_folder(data))))
         };
         if let Some(folder) = folder.filter(|folder| is_inside(folder)) {
-            let what = "it lies in the data set's folder, where it would be taken for a part of it";
+            let what = message!(
+                "it lies in the data set's folder, where it would be taken for a part of it"
+            );
             return Err(Problem::new(what)
                 .of_file(folder)
-                .fix("give another folder")
+                .fix(message!("give another folder"))
                 .into());
         }
         files.mistakes = folder
@@ -164,7 +167,7 @@ impl<'a> EvalFiles<'a> {
         });
         for (path, bytes) in [table, self.lines].into_iter().flatten() {
             replace_file(path, &bytes)?;
-            print_to_stderr(format!("wrote {}", shown(path)));
+            print_to_stderr(message!("wrote {}", shown(path)));
         }
         if let Some(mistakes) = self.mistakes {
             print_to_stderr(mistakes.line());
@@ -194,8 +197,8 @@ fn require_not_of_a_run(path: &Path) -> Result<(), Failure> {
         [RESULTS, DOUBTS].iter().any(|own| name == *own) && folder.join(RECIPE).is_file()
     });
     if is_own {
-        let problem = Problem::new("it is a file of a run").of_file(path);
-        return Err(problem.fix("give another name").into());
+        let problem = Problem::new(message!("it is a file of a run")).of_file(path);
+        return Err(problem.fix(message!("give another name")).into());
     }
     Ok(())
 }

@@ -5,12 +5,14 @@ use std::io::stdout;
 use warmstart_export::check::{Checked, WholeCheck};
 use warmstart_export::{Exported, OnnxRequest};
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_workflows::export::{ComparedOn, Outcome, Request};
 
 use super::weights::fetch_detector;
 use super::{Failure, use_threads};
 use crate::arguments::{Export, PreprocessingPlace};
 use crate::printing::{json, line, print_to_stderr};
+use crate::progress::noted;
 
 pub fn export(arguments: Export) -> Result<(), Failure> {
     use_threads(&arguments.threads)?;
@@ -30,7 +32,7 @@ pub fn export(arguments: Export) -> Result<(), Failure> {
         runtime: arguments.runtime,
     })?;
     if let Some(note) = &outcome.note {
-        print_to_stderr(format!("note: {note}"));
+        print_to_stderr(noted(note));
     }
     let mut out = stdout().lock();
     if arguments.json {
@@ -47,26 +49,20 @@ fn lines(outcome: &Outcome) -> Vec<String> {
     for onnx in [&outcome.onnx, &outcome.web].into_iter().flatten() {
         lines.push(written(onnx));
         lines.extend(onnx.sidecar.as_ref().map(|path| {
-            format!(
+            message!(
                 "wrote {}: what the caller has to do to a picture",
                 shown(path)
             )
         }));
-        let images = match outcome.compared_on {
-            Some(ComparedOn::ValidationImages) => "validation images",
-            Some(ComparedOn::Noise) | None => {
-                "noise, because the run's validation images are not there"
-            }
-        };
-        lines.extend(verdict(onnx.checked.as_ref(), images));
+        lines.extend(verdict(onnx.checked.as_ref(), outcome.compared_on));
         lines.extend(
             onnx.half
                 .as_ref()
-                .map(|half| format!("16-bit weights beside 32-bit ones: {}", half.words())),
+                .map(|half| message!("16-bit weights beside 32-bit ones: {}", half.words())),
         );
     }
     for path in &outcome.torch {
-        lines.push(format!("wrote {}", shown(path)));
+        lines.push(message!("wrote {}", shown(path)));
     }
     lines
 }
@@ -79,24 +75,34 @@ fn written(onnx: &Exported) -> String {
         classes,
         ..
     } = onnx;
-    format!(
+    message!(
         "wrote {}: {:.1} MB, {model}, {classes} classes",
         shown(file),
         *bytes as f64 / 1e6
     )
 }
 
-fn verdict(checked: Option<&Checked>, images: &str) -> Vec<String> {
+fn verdict(checked: Option<&Checked>, compared_on: Option<ComparedOn>) -> Vec<String> {
     let Some(Checked { network, whole }) = checked else {
-        return vec!["not checked: this build has no engine to check with".to_owned()];
+        return vec![message!(
+            "not checked: this build has no engine to check with"
+        )];
     };
-    let mut lines = vec![format!("checked by tract on {images}: {}", network.words())];
+    let mut lines = vec![match compared_on {
+        Some(ComparedOn::ValidationImages) => {
+            message!("checked by tract on validation images: {}", network.words())
+        }
+        Some(ComparedOn::Noise) | None => message!(
+            "checked by tract on noise, because the run's validation images are not there: {}",
+            network.words()
+        ),
+    }];
     match whole {
-        Some(WholeCheck::Compared(agreement)) => lines.push(format!(
+        Some(WholeCheck::Compared(agreement)) => lines.push(message!(
             "with its preprocessing, from pixels on: {}",
             agreement.words()
         )),
-        Some(WholeCheck::NotComputed(reason)) => lines.push(format!(
+        Some(WholeCheck::NotComputed(reason)) => lines.push(message!(
             "the network alone was checked, without its preprocessing: {reason}"
         )),
         None => {}

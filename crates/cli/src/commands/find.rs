@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json as value;
 use warmstart_files::{shown, text};
+use warmstart_language::message;
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::answer;
 use warmstart_tasks::detect::detector::Detector;
@@ -27,7 +28,7 @@ pub fn find(
     table: Option<&mut PredictionTable>,
 ) -> Result<Unreadable, Failure> {
     if arguments.unknown {
-        let what = "--unknown is for classifiers, and this model is a detector";
+        let what = message!("--unknown is for classifiers, and this model is a detector");
         return Err(Problem::new(what).of_key(Key("unknown")).into());
     }
     let usual = detector.selection();
@@ -68,11 +69,16 @@ pub fn find(
 
 /// The lowest score that is shown, and why, in a line.
 fn usual_confidence(detector: &Detector, confidence: f32) -> String {
-    let why = match detector.info.confidence {
-        Some(_) => "where F1 was best on its validation images",
-        None => "the usual one: its best is not known",
-    };
-    format!("objects with a score of at least {confidence:.3}, {why}; --conf gives another")
+    match detector.info.confidence {
+        Some(_) => message!(
+            "objects with a score of at least {confidence:.3}, where F1 was best on its validation images; --conf \
+             gives another"
+        ),
+        None => message!(
+            "objects with a score of at least {confidence:.3}, the usual one: its best is not known; --conf gives \
+             another"
+        ),
+    }
 }
 
 fn predicted<'a>(
@@ -121,7 +127,7 @@ fn text_line(path: &Path, objects: &[FoundObject], classes: &[String]) -> String
 fn listed(path: &Path, items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
     let items = if items.is_empty() {
-        "nothing found".to_owned()
+        message!("nothing found")
     } else {
         items.join(", ")
     };

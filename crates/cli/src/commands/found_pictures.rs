@@ -7,6 +7,7 @@ use std::{fs, iter};
 
 use warmstart_data::{DrawnBox, crop, decode, draw_boxes, is_saved_picture, save_picture};
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_recipe::Problem;
 use warmstart_tasks::detect::found_object::FoundObject;
 
@@ -56,7 +57,7 @@ impl<'a> FoundPictures<'a> {
         }
         for folder in [draw, crop].into_iter().flatten() {
             fs::create_dir_all(folder).map_err(|error| {
-                Failure::failed(format!("could not create {}: {error}", shown(folder)))
+                Failure::failed(message!("could not create {}: {error}", shown(folder)))
             })?;
         }
         Ok(pictures)
@@ -124,12 +125,11 @@ impl<'a> FoundPictures<'a> {
             .filter_map(folder_of)
             .any(|input| input == folder_itself)
         {
-            return Err(
-                Problem::new("it holds the input images, which could be overwritten")
-                    .of_file(folder)
-                    .fix("give another folder")
-                    .into(),
-            );
+            let what = message!("it holds the input images, which could be overwritten");
+            return Err(Problem::new(what)
+                .of_file(folder)
+                .fix(message!("give another folder"))
+                .into());
         }
         Ok(())
     }
@@ -145,9 +145,10 @@ impl<'a> FoundPictures<'a> {
         if !is_input && is_saved_picture(path) {
             return Ok(());
         }
-        Err(Problem::new("it exists, and predict did not write it")
+        let what = message!("it exists, and predict did not write it");
+        Err(Problem::new(what)
             .of_file(path)
-            .fix("give another folder, or remove it")
+            .fix(message!("give another folder, or remove it"))
             .into())
     }
 

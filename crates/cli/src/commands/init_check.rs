@@ -3,11 +3,13 @@
 use std::io::stdout;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_workflows::init_check::{Check, Layer, Request, check};
 
 use super::{Failure, use_threads};
 use crate::arguments::InitCheck;
 use crate::printing::{json, line};
+use crate::text_table::{columns, padded};
 
 pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     warmstart_report::require_place(&arguments.picture)?;
@@ -41,7 +43,7 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
         several => side_by_side(several),
     };
     lines.extend(checks.iter().flat_map(verdict));
-    lines.push(format!("picture: {}", shown(picture)));
+    lines.push(message!("picture: {}", shown(picture)));
     for text in lines {
         line(&mut out, text)?;
     }
@@ -52,10 +54,16 @@ pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
 /// after.
 fn table(check: &Check) -> Vec<String> {
     let width = names(check);
-    let mut lines = vec![format!(
-        "{:width$} {:>10} {:>10} {:>7} {:>6} {:>10} {:>7}",
-        "layer", "mean", "deviation", "ratio", "zeros", "gradient", "ratio"
-    )];
+    let head = [
+        padded(&message!("layer"), width, false),
+        padded(&message!("mean"), 10, true),
+        padded(&message!("deviation"), 10, true),
+        padded(&message!("ratio"), 7, true),
+        padded(&message!("zeros"), 6, true),
+        padded(&message!("gradient"), 10, true),
+        padded(&message!("ratio"), 7, true),
+    ];
+    let mut lines = vec![head.join(" ")];
     let layers: Vec<&Layer> = check.with_head().collect();
     for (index, layer) in layers.iter().enumerate() {
         let ratio = |a: f64, b: Option<f64>| b.map_or(String::new(), |b| format!("{:.2}", a / b));
@@ -88,7 +96,9 @@ fn side_by_side(checks: &[Check]) -> Vec<String> {
         .iter()
         .map(|check| format!(" {:>column$}", check.init));
     let inits: String = inits.collect();
-    let mut lines = vec![format!("{:width$}{inits}   (deviation, gradient)", "layer")];
+    let layer = padded(&message!("layer"), width, false);
+    let both = message!("(deviation, gradient)");
+    let mut lines = vec![format!("{layer}{inits}   {both}")];
     for (index, layer) in checks[0].with_head().enumerate() {
         let mut row = format!("{:width$}", layer.name);
         for check in checks {
@@ -113,20 +123,22 @@ fn verdict(check: &Check) -> Vec<String> {
         if growth.is_finite() {
             format!("× {growth:.2e}")
         } else {
-            "out of range".to_owned()
+            message!("out of range")
         }
     });
-    let mut lines = vec![format!(
+    let mut lines = vec![message!(
         "{init}: first to last layer: signal {forward}, gradient {backward}"
     )];
     if findings.is_empty() {
-        lines.push("  both stay within a factor of a thousand: healthy".to_owned());
+        lines.push(message!(
+            "  both stay within a factor of a thousand: healthy"
+        ));
     }
     lines.extend(findings.iter().map(|finding| format!("  {finding}")));
     lines
 }
 
 fn names(check: &Check) -> usize {
-    let names = check.with_head().map(|layer| layer.name.len());
+    let names = check.with_head().map(|layer| columns(&layer.name));
     names.max().unwrap_or(0).max(5)
 }

@@ -3,6 +3,7 @@
 use std::io::stdout;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_recipe::{Key, Problem};
 use warmstart_run::doubts::{Doubt, count, doubts_of, table};
 use warmstart_run::list::is_run;
@@ -34,7 +35,7 @@ pub fn labels(arguments: DataLabels) -> Result<(), Failure> {
     let doubts = doubts(&arguments)?;
     if let Some(path) = &arguments.csv {
         replace_file(path, &table(&doubts))?;
-        print_to_stderr(format!("wrote {}", shown(path)));
+        print_to_stderr(message!("wrote {}", shown(path)));
     }
     let doubtful = count(&doubts);
     let usual = if arguments.json {
@@ -51,7 +52,7 @@ pub fn labels(arguments: DataLabels) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    let counts = format!(
+    let counts = message!(
         "{doubtful} of {} labels are doubtful: the other images speak for another class",
         doubts.len()
     );
@@ -60,7 +61,12 @@ pub fn labels(arguments: DataLabels) -> Result<(), Failure> {
         return Ok(());
     }
     line(&mut out, "")?;
-    let head = ["file", "label", "probable", "score"].map(str::to_owned);
+    let head = [
+        message!("file"),
+        message!("label"),
+        message!("probable"),
+        message!("score"),
+    ];
     for text in rows(&head, first.iter().map(row)) {
         line(&mut out, text)?;
     }
@@ -85,11 +91,11 @@ fn refuse_those_of_data_sets(arguments: &DataLabels) -> Result<(), Failure> {
         (Key::IMAGE_SIZE, arguments.image_size.is_some()),
     ];
     if let Some((key, _)) = of_data_sets.into_iter().find(|(_, given)| *given) {
-        let what = format!("{key} is for a data set, and this is a run, which has its own");
+        let what = message!("{key} is for a data set, and this is a run, which has its own");
         return Err(Problem::new(what)
             .of_file(&arguments.folder)
             .of_key(key)
-            .fix("leave it out, or give the folder of the data")
+            .fix(message!("leave it out, or give the folder of the data"))
             .into());
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::io::stdout;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_workflows::lr_find::{FoundBy, Sweep, lr_find as find};
 
 use super::Failure;
@@ -28,7 +29,8 @@ pub fn lr_find(arguments: LrFind) -> Result<(), Failure> {
         }
     }
     if !arguments.json {
-        printing::line(&mut out, format!("picture: {}", shown(&arguments.picture)))?;
+        let picture = message!("picture: {}", shown(&arguments.picture));
+        printing::line(&mut out, picture)?;
     }
     Ok(())
 }
@@ -43,16 +45,14 @@ fn line(sweep: &Sweep) -> String {
     } = sweep;
     let steps = curve.len();
     match suggestion.zip(*found_by) {
-        Some((lr, found_by)) => format!(
-            "{phase}: {lr:.1e} (the recipe has {recipe_lr:.1e}): {}",
-            match found_by {
-                FoundBy::Lowest => "a tenth of the rate at which the loss is lowest".to_owned(),
-                FoundBy::Rise => format!(
-                    "the loss does not fall within {steps} steps; a third of the rate at which it begins to rise"
-                ),
-            }
+        Some((lr, FoundBy::Lowest)) => message!(
+            "{phase}: {lr:.1e} (the recipe has {recipe_lr:.1e}): a tenth of the rate at which the loss is lowest"
         ),
-        None => format!(
+        Some((lr, FoundBy::Rise)) => message!(
+            "{phase}: {lr:.1e} (the recipe has {recipe_lr:.1e}): the loss does not fall within {steps} steps; a third \
+             of the rate at which it begins to rise"
+        ),
+        None => message!(
             "{phase}: no suggestion, the loss neither falls nor rises in {steps} steps; the recipe has {recipe_lr:.1e}"
         ),
     }

@@ -5,6 +5,7 @@ use std::io::{Write as _, stdout};
 use clap::{Command, CommandFactory as _};
 use clap_mangen::Man;
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_recipe::Error;
 
 use super::Failure;
@@ -34,7 +35,7 @@ pub fn man(arguments: &arguments::Man) -> Result<(), Failure> {
         warmstart_files::replace(&path, |file| file.write_all(page))
             .map_err(|error| Error::io("write", &path, error))?;
     }
-    let written = format!("wrote {} manual pages into {}", pages.len(), shown(folder));
+    let written = message!("wrote {} manual pages into {}", pages.len(), shown(folder));
     Ok(line(&mut stdout(), written)?)
 }
 

@@ -6,6 +6,7 @@ use std::{fs, io, iter};
 
 use warmstart_data::DataError;
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_recipe::{Error, Key, Problem};
 
 use super::Failure;
@@ -66,8 +67,8 @@ impl<'a> Mistakes<'a> {
     /// How many there are, in a line.
     pub fn line(&self) -> String {
         match self.count {
-            0 => "no mistakes".to_owned(),
-            count => format!("{count} mistakes in {}", shown(self.folder)),
+            0 => message!("no mistakes"),
+            count => message!("{count} mistakes in {}", shown(self.folder)),
         }
     }
 }
@@ -81,15 +82,19 @@ fn source_of(image: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn require_empty(folder: &Path) -> Result<(), Failure> {
-    let refused = |what: &str| -> Result<(), Failure> {
+    let refused = |what: String| -> Result<(), Failure> {
         let problem = Problem::new(what).of_file(folder).of_key(Key("mistakes"));
-        Err(problem.fix("give --mistakes a new folder").into())
+        Err(problem.fix(message!("give --mistakes a new folder")).into())
     };
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
-        Ok(false) => refused("it is not empty, and mistakes of several evaluations would mix"),
+        Ok(false) => refused(message!(
+            "it is not empty, and mistakes of several evaluations would mix"
+        )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => refused("it is not a folder"),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            refused(message!("it is not a folder"))
+        }
         Err(error) => Err(Error::io("list", folder, error).into()),
     }
 }

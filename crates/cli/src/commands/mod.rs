@@ -35,6 +35,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 use warmstart_data::DataError;
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::{Error, Fields, Problem};
 use warmstart_weights::WeightError;
 
@@ -59,6 +60,8 @@ struct JsonError<'a> {
     fields: &'a Fields,
 }
 
+/// Beginning of the line of an error.
+const ERROR: &str = english!("error: ");
 /// Exit code of a failure.
 const FAILED: u8 = 1;
 /// Exit code of a wrong request.
@@ -134,7 +137,7 @@ impl Failure {
 
     /// The error in a line.
     pub fn line(&self) -> String {
-        let kind = if self.stopped { "" } else { "error: " };
+        let kind = if self.stopped { "" } else { translated(ERROR) };
         format!("{kind}{}", self.message)
     }
 }
@@ -185,7 +188,7 @@ impl From<io::Error> for Failure {
                 fields: Box::default(),
             };
         }
-        Self::failed(format!("could not print: {error}"))
+        Self::failed(message!("could not print: {error}"))
     }
 }
 
@@ -213,5 +216,5 @@ pub fn use_threads(threads: &Threads) -> Result<usize, Failure> {
 /// Starts a pool of `count` threads.
 pub fn start_threads(count: usize) -> Result<(), Failure> {
     warmstart_workflows::use_threads(count)
-        .map_err(|error| Failure::failed(format!("could not start {count} threads: {error}")))
+        .map_err(|error| Failure::failed(message!("could not start {count} threads: {error}")))
 }

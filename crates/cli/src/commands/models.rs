@@ -2,6 +2,7 @@
 
 use std::io::stdout;
 
+use warmstart_language::message;
 use warmstart_workflows::models::{Network, Weights, networks};
 
 use super::{Failure, use_threads};
@@ -28,26 +29,26 @@ pub fn models(arguments: &Models) -> Result<(), Failure> {
 
 fn lines(networks: &[Network], measured_on: Option<usize>) -> Vec<String> {
     let head = [
-        "model",
-        "parameters",
-        "multiply-adds",
-        "image",
-        "ms/image",
-        "usual weights",
-        "top-1",
-        "AP",
-        "licence",
+        message!("model"),
+        message!("parameters"),
+        message!("multiply-adds"),
+        message!("image"),
+        message!("ms/image"),
+        message!("usual weights"),
+        "top-1".to_owned(),
+        "AP".to_owned(),
+        message!("licence"),
     ];
-    let mut lines = rows(&head.map(str::to_owned), networks.iter().map(row));
+    let mut lines = rows(&head, networks.iter().map(row));
     let records: usize = networks.iter().map(|network| network.weights.len()).sum();
-    lines.push(format!(
-        "top-1: accuracy on ImageNet, AP of a detector: on COCO, both in percent, as published; –: not stated{}. All \
-         {records} published weights: warmstart weights list",
-        match measured_on {
-            Some(1) => "; times on 1 thread".to_owned(),
-            Some(threads) => format!("; times on {threads} threads"),
-            None => ", or not measured (--measure)".to_owned(),
-        }
+    let measured = match measured_on {
+        Some(1) => message!("; times on 1 thread"),
+        Some(threads) => message!("; times on {threads} threads"),
+        None => message!(", or not measured (--measure)"),
+    };
+    lines.push(message!(
+        "top-1: accuracy on ImageNet, AP of a detector: on COCO, both in percent, as published; –: not \
+         stated{measured}. All {records} published weights: warmstart weights list"
     ));
     lines
 }

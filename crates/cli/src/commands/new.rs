@@ -3,6 +3,7 @@
 use std::io::stdout;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_recipe::command;
 use warmstart_run::event::Event;
 use warmstart_workflows::new_recipe::{Request, write};
@@ -24,19 +25,18 @@ pub fn new(arguments: &New) -> Result<(), Failure> {
         }
     })?;
     let [train, validation, test] = content.images;
-    let test = match test {
-        0 => String::new(),
-        count => format!(", {count} test"),
-    };
+    let (data, task, classes) = (shown(&arguments.data), content.task, content.classes.len());
     let mut out = stdout().lock();
-    let what = format!(
-        "{}: {}, {} classes; {train} training, {validation} validation{test} images",
-        shown(&arguments.data),
-        content.task,
-        content.classes.len()
-    );
+    let what = match test {
+        0 => message!(
+            "{data}: {task}, {classes} classes; {train} training, {validation} validation images"
+        ),
+        _ => message!(
+            "{data}: {task}, {classes} classes; {train} training, {validation} validation, {test} test images"
+        ),
+    };
     line(&mut out, what)?;
-    line(&mut out, format!("wrote {}", shown(&arguments.out)))?;
+    line(&mut out, message!("wrote {}", shown(&arguments.out)))?;
     let next = command::word(&arguments.out);
     Ok(line(&mut out, format!("warmstart train {next}"))?)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use warmstart_data::Skipped;
 use warmstart_files::{shown, text};
+use warmstart_language::message;
 use warmstart_metrics::top_k;
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::answer::{self, SHOWN_CLASSES};
@@ -18,6 +19,7 @@ use super::weights::fetch_detector;
 use super::{Failure, eval, find, use_threads};
 use crate::arguments::Predict;
 use crate::printing::print_to_stderr;
+use crate::progress::noted;
 
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
     let words = std::iter::once(&arguments.model).chain(&arguments.images);
@@ -28,7 +30,7 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
     fetch_detector(&arguments.model)?;
     let (model, note) = Trained::load_noted(&arguments.model)?;
     if let Some(note) = note {
-        print_to_stderr(format!("note: {note}"));
+        print_to_stderr(noted(note));
     }
     if stderr().is_terminal() {
         print_to_stderr(model.line());
@@ -42,7 +44,7 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
         None => work(None)?,
         Some(path) => {
             let unreadable = write_table(path, |table| work(Some(table)))?;
-            print_to_stderr(format!("wrote {}", shown(path)));
+            print_to_stderr(message!("wrote {}", shown(path)));
             unreadable
         }
     };
@@ -52,12 +54,11 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
 /// The error for the side of the tiles as a word of its own, which would be taken for a path.
 fn detached(side: &Path) -> Failure {
     let side = shown(side);
-    Problem::new(format!(
-        "there is no file {side}, and the value of --tile is attached to it"
-    ))
-    .of_key(Key("tile"))
-    .fix(format!("write --tile={side}"))
-    .into()
+    let what = message!("there is no file {side}, and the value of --tile is attached to it");
+    Problem::new(what)
+        .of_key(Key("tile"))
+        .fix(message!("write --tile={side}"))
+        .into()
 }
 
 /// The files that paths stand for; those that are not there are among them. What is skipped is said.
@@ -102,9 +103,12 @@ fn classify(
         return Err(eval::of_detectors(flag));
     }
     if arguments.unknown && !classifier.has_record() {
-        let what =
-            "--unknown needs a model with a record of its training images, and this one has none";
-        let fix = "train a frozen phase with --head ridge, which is the default of classification";
+        let what = message!(
+            "--unknown needs a model with a record of its training images, and this one has none"
+        );
+        let fix = message!(
+            "train a frozen phase with --head ridge, which is the default of classification"
+        );
         return Err(Problem::new(what).of_key(Key("unknown")).fix(fix).into());
     }
     let classes = &classifier.info.classes;
@@ -122,7 +126,7 @@ fn classify(
                 let top = top_k(&probabilities, shown);
                 let mut predicted = predicted(&path, &top, classes, unknown);
                 if arguments.unknown {
-                    predicted.line += unlike(unknown);
+                    predicted.line += &unlike(unknown);
                 }
                 predictions.add(&path, &predicted)
             }
@@ -133,11 +137,11 @@ fn classify(
 }
 
 /// What the line of a picture that is unlike all training images says.
-fn unlike(unknown: Option<Unknown>) -> &'static str {
+fn unlike(unknown: Option<Unknown>) -> String {
     if unknown.is_some_and(|unknown| unknown.is_unknown) {
-        "; unlike all training images, so perhaps none of these"
+        message!("; unlike all training images, so perhaps none of these")
     } else {
-        ""
+        String::new()
     }
 }
 

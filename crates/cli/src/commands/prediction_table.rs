@@ -5,6 +5,7 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 
 use warmstart_files::text;
+use warmstart_language::message;
 use warmstart_recipe::Error;
 
 use super::Failure;
@@ -108,7 +109,7 @@ pub fn write_table<R>(
         Some(Err(failure)) => Err(failure),
         None => Err(written
             .err()
-            .unwrap_or_else(|| Failure::failed("nothing was written"))),
+            .unwrap_or_else(|| Failure::failed(message!("nothing was written")))),
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde_json::Value;
 use warmstart_data::DataError;
 use warmstart_files::text;
+use warmstart_language::message;
 use warmstart_tasks::answer;
 
 use super::Failure;
@@ -137,7 +138,7 @@ impl Unreadable {
     pub fn end(self) -> Result<(), Failure> {
         match self.count {
             0 => Ok(()),
-            count => Err(Failure::failed(format!(
+            count => Err(Failure::failed(message!(
                 "{count} of {} files could not be read",
                 self.pictures
             ))),

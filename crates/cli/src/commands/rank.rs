@@ -2,6 +2,7 @@
 
 use std::io::stdout;
 
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::{NO_WEIGHTS, UserValue as _};
 use warmstart_workflows::rank::{Ranked, Ranking, Request};
 
@@ -11,6 +12,7 @@ use super::train::resources;
 use crate::arguments::Rank;
 use crate::printing;
 use crate::progress::{Output, Progress, interval};
+use crate::text_table::{columns, padded};
 
 /// p-value above which two files count as equally good.
 const TOLD_APART: f64 = 0.05;
@@ -48,24 +50,26 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
 
 fn lines(ranking: &Ranking) -> Vec<String> {
     let width = |name: fn(&Ranked) -> &str, least: usize| {
-        let widths = ranking.ranked.iter().map(|line| name(line).chars().count());
+        let widths = ranking.ranked.iter().map(|line| columns(name(line)));
         widths.max().unwrap_or(0).max(least)
     };
     let (weights, model) = (width(|l| &l.weights, 7), width(|l| &l.model, 5));
     let mut lines = vec![format!(
-        "{:weights$}  {:model$}  linear probe accuracy",
-        "weights", "model"
+        "{}  {}  {}",
+        padded(&message!("weights"), weights, false),
+        padded(&message!("model"), model, false),
+        message!("linear probe accuracy")
     )];
     for line in &ranking.ranked {
         lines.push(format!(
-            "{:weights$}  {:model$}  {:.4}{}",
-            line.weights,
-            line.model,
+            "{}  {}  {:.4}{}",
+            padded(&line.weights, weights, false),
+            padded(&line.model, model, false),
             line.accuracy,
             interval(Some(line.interval))
         ));
     }
-    lines.push(format!(
+    lines.push(message!(
         "linear probe on {} training images, each classified by the frozen features of the others; majority-class baseline: {:.4}",
         ranking.images, ranking.largest_class
     ));
@@ -76,7 +80,7 @@ fn lines(ranking: &Ranking) -> Vec<String> {
 /// A file of weights, or none, in a sentence.
 fn named(weights: &str) -> &str {
     match weights {
-        NO_WEIGHTS => "random weights",
+        NO_WEIGHTS => translated(english!("random weights")),
         file => file,
     }
 }
@@ -90,15 +94,15 @@ fn verdict(ranking: &Ranking) -> Option<String> {
         .map(|line| named(&line.weights))
         .collect();
     if first.interval.low <= ranking.largest_class {
-        return Some(format!(
+        return Some(message!(
             "{} is hardly better than the majority-class baseline: none of these weights suits the data",
             named(&first.weights)
         ));
     }
     Some(match (as_good.as_slice(), ranking.ranked.len()) {
         (_, 1) => return None,
-        ([], _) => format!("{} suits the data best", named(&first.weights)),
-        (others, _) => format!(
+        ([], _) => message!("{} suits the data best", named(&first.weights)),
+        (others, _) => message!(
             "{} ranks first, but not significantly ahead of {}",
             named(&first.weights),
             others.join(", ")

@@ -3,30 +3,32 @@
 use std::io::stdout;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_workflows::compare::{Compared, compare as compare_runs};
 use warmstart_workflows::report::report as report_of;
 
 use super::{Failure, use_threads};
 use crate::arguments::{Compare, Report};
 use crate::printing::{json, line, print_to_stderr};
+use crate::progress::{metric_name, noted};
 use crate::text_table::{rows, unknown};
 
 pub fn report(arguments: Report) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
     let report = report_of(&arguments.run, workers)?;
     if let Some(why) = &report.why_not_judged {
-        print_to_stderr(format!("note: without the kept model's answers: {why}"));
+        print_to_stderr(noted(message!("without the kept model's answers: {why}")));
     }
     if report.lost > 0 {
-        print_to_stderr(format!(
-            "note: {} of the run's validation images are gone or changed, or cannot be read, and left out",
+        print_to_stderr(noted(message!(
+            "{} of the run's validation images are gone or changed, or cannot be read, and left out",
             report.lost
-        ));
+        )));
     }
     let path = warmstart_report::write_report(&report)?;
     Ok(line(
         &mut stdout().lock(),
-        format!("report: {}", shown(&path)),
+        message!("report: {}", shown(&path)),
     )?)
 }
 
@@ -47,24 +49,32 @@ pub fn compare(arguments: Compare) -> Result<(), Failure> {
         }
         for run in &comparison.lines {
             if let Some(why) = &run.untested {
-                print_to_stderr(format!("note: {} was not tested: {why}", shown(&run.run)));
+                print_to_stderr(noted(message!("{} was not tested: {why}", shown(&run.run))));
             }
         }
     }
     if let Some(page) = &arguments.page {
         warmstart_report::write_comparison(page, &comparison)?;
-        print_to_stderr(format!("page: {}", shown(page)));
+        print_to_stderr(message!("page: {}", shown(page)));
     }
     Ok(())
 }
 
 fn table(runs: &[Compared]) -> Vec<String> {
-    let metric = runs.first().map_or("", |first| &first.metric);
-    let head = ["run", metric, "95%", "p", "epochs", "seconds", "MB"].map(str::to_owned);
+    let metric = runs.first().map_or("", |first| metric_name(&first.metric));
+    let head = [
+        message!("run"),
+        metric.to_owned(),
+        "95%".to_owned(),
+        "p".to_owned(),
+        message!("epochs"),
+        message!("seconds"),
+        "MB".to_owned(),
+    ];
     let cells = |run: &Compared| {
         let interval = run
             .interval
-            .map(|of| format!("{:.3} to {:.3}", of.low, of.high));
+            .map(|of| message!("{low:.3} to {high:.3}", low = of.low, high = of.high));
         [
             shown(&run.run),
             format!("{:.4}", run.value),

@@ -3,11 +3,13 @@
 use std::io::stdout;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_run::list::{FoundRun, Status};
 
 use super::Failure;
 use crate::arguments::Runs;
 use crate::printing::{json, line};
+use crate::progress::metric_name;
 
 pub fn runs(arguments: Runs) -> Result<(), Failure> {
     let found = warmstart_run::list::runs(&arguments.folder)?;
@@ -21,20 +23,20 @@ pub fn runs(arguments: Runs) -> Result<(), Failure> {
     if found.is_empty() {
         line(
             &mut out,
-            format!("no run in or below {}", shown(&arguments.folder)),
+            message!("no run in or below {}", shown(&arguments.folder)),
         )?;
     }
     for run in &found {
         line(&mut out, shown(&run.run))?;
         line(&mut out, format!("  {}", status(run)))?;
         if let Some(kept) = &run.kept {
-            let word = match run.status {
-                Status::Finished => "kept",
+            let (metric, phase) = (metric_name(&kept.metric), &kept.phase);
+            let figure = match run.status {
+                Status::Finished => message!("  kept {metric} {kept} ({phase})"),
                 Status::Running { .. } | Status::Interrupted { .. } | Status::Broken { .. } => {
-                    "highest so far:"
+                    message!("  highest so far: {metric} {kept} ({phase})")
                 }
             };
-            let figure = format!("  {word} {} {kept} ({})", kept.metric, kept.phase);
             line(&mut out, figure)?;
         }
         if let Some(not_kept) = &run.not_kept {
@@ -50,25 +52,29 @@ pub fn runs(arguments: Runs) -> Result<(), Failure> {
 fn status(run: &FoundRun) -> String {
     let epochs = run.epochs;
     match &run.status {
-        Status::Running { process, epoch } => {
-            let process = process.map_or(String::new(), |number| format!(", process {number}"));
-            format!("running: {epoch} of {epochs} epochs are finished{process}")
-        }
+        Status::Running {
+            process: Some(process),
+            epoch,
+        } => message!("running: {epoch} of {epochs} epochs are finished, process {process}"),
+        Status::Running {
+            process: None,
+            epoch,
+        } => message!("running: {epoch} of {epochs} epochs are finished"),
         Status::Interrupted {
             epoch: 0,
             images: 0,
         } => {
-            format!("interrupted before the first checkpoint of {epochs} epochs")
+            message!("interrupted before the first checkpoint of {epochs} epochs")
         }
         Status::Interrupted { epoch, images: 0 } => {
-            format!("interrupted after epoch {epoch} of {epochs}")
+            message!("interrupted after epoch {epoch} of {epochs}")
         }
-        Status::Interrupted { epoch, images } => format!(
+        Status::Interrupted { epoch, images } => message!(
             "interrupted in epoch {} of {epochs}, after {images} of its images",
             epoch + 1
         ),
-        Status::Finished if epochs == 1 => "finished: 1 epoch".to_owned(),
-        Status::Finished => format!("finished: {epochs} epochs"),
-        Status::Broken { problem } => format!("broken: {problem}"),
+        Status::Finished if epochs == 1 => message!("finished: 1 epoch"),
+        Status::Finished => message!("finished: {epochs} epochs"),
+        Status::Broken { problem } => message!("broken: {problem}"),
     }
 }

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_workflows::run_data::Seen;
 
 use crate::printing::print_to_stderr;
+use crate::progress::noted;
 
 /// Most images that a note names.
 const NAMED: usize = 3;
@@ -13,17 +15,17 @@ const NAMED: usize = 3;
 /// Warns of images that make the metrics of the model `who` optimistic, out of `images` in total.
 pub fn warn_of_seen(who: &str, seen: &Seen, images: usize) {
     if let Some(words) = trained_on(who, seen, images) {
-        print_to_stderr(format!("warning: {words}"));
+        print_to_stderr(message!("warning: {words}"));
     }
     if let Some(words) = chosen_by(who, seen, images) {
-        print_to_stderr(format!("note: {words}"));
+        print_to_stderr(noted(words));
     }
 }
 
 fn trained_on(who: &str, seen: &Seen, images: usize) -> Option<String> {
     let count = seen.trained_on.len();
     (count > 0).then(|| {
-        format!(
+        message!(
             "{who} was trained on {count} of these {images} images, or on near-duplicates of them ({}): metrics on \
              them are optimistic",
             examples(&seen.trained_on)
@@ -34,7 +36,7 @@ fn trained_on(who: &str, seen: &Seen, images: usize) -> Option<String> {
 fn chosen_by(who: &str, seen: &Seen, images: usize) -> Option<String> {
     let count = seen.chosen_by.len();
     (count > 0).then(|| {
-        format!(
+        message!(
             "the epoch of {who} was chosen by {count} of these {images} images ({}): metrics on them are slightly \
              optimistic",
             examples(&seen.chosen_by)

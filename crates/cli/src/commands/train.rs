@@ -3,6 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
+use warmstart_language::{message, translated};
 use warmstart_recipe::{Draft, Key, Problem};
 use warmstart_run::event::Event;
 use warmstart_run::stop::Stop;
@@ -13,7 +14,7 @@ use warmstart_workflows::resume::Changes;
 use super::{Failure, use_threads};
 use crate::arguments::{CacheFolder, NO_CACHE_FOLDER, Resume, Threads, Train, TrainRun};
 use crate::printing::{flag, print_to_stderr};
-use crate::progress::Progress;
+use crate::progress::{Progress, noted};
 use crate::run_pages::RunPages;
 use crate::signals::Signals;
 
@@ -54,9 +55,10 @@ pub fn train(arguments: TrainRun) -> Result<(), Failure> {
 /// The resources within the limits of the flags.
 pub fn resources(threads: &Threads, cache: &CacheFolder) -> Result<Resources, Failure> {
     if cache.is_missing() {
-        print_to_stderr(format!(
-            "note: features of frozen backbones are not cached: {NO_CACHE_FOLDER}; name one with --cache DIR"
-        ));
+        print_to_stderr(noted(message!(
+            "features of frozen backbones are not cached: {why}; name one with --cache DIR",
+            why = translated(NO_CACHE_FOLDER)
+        )));
     }
     Ok(Resources {
         workers: use_threads(threads)?,
@@ -75,16 +77,18 @@ pub fn resources(threads: &Threads, cache: &CacheFolder) -> Result<Resources, Fa
 /// The path of this program.
 pub fn program() -> Result<PathBuf, Failure> {
     env::current_exe().map_err(|error| {
-        Failure::failed(format!("could not find the path of this program: {error}"))
+        Failure::failed(message!("could not find the path of this program: {error}"))
     })
 }
 
 /// The draft of one run, for a command that does not support folds.
 pub fn draft_of_one(arguments: &Train) -> Result<Draft, Failure> {
     match arguments.folds {
-        Some(_) => Err(Problem::new(format!("{} is only for train", Key::FOLDS))
+        Some(_) => Err(Problem::new(message!("{} is only for train", Key::FOLDS))
             .of_key(Key::FOLDS)
-            .fix("leave it out; the results are those of a run with all training images")
+            .fix(message!(
+                "leave it out; the results are those of a run with all training images"
+            ))
             .into()),
         None => draft(arguments),
     }

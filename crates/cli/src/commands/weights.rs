@@ -4,6 +4,7 @@ use std::io::{self, stdout};
 use std::path::{Path, PathBuf};
 
 use warmstart_files::shown;
+use warmstart_language::message;
 use warmstart_recipe::near_miss::meant;
 use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{
@@ -17,7 +18,7 @@ use crate::arguments::{
     Inspect, WeightsCommand, WeightsConvert, WeightsDiff, WeightsGet, WeightsList,
 };
 use crate::printing::{json, line, lines, print_to_stderr};
-use crate::progress::{Output, Progress};
+use crate::progress::{Output, Progress, noted};
 use crate::text_table::{rows, unknown};
 
 pub fn weights(command: WeightsCommand) -> Result<(), Failure> {
@@ -40,16 +41,16 @@ fn list(arguments: &WeightsList) -> Result<(), Failure> {
         return Ok(());
     }
     let head = [
-        "name",
-        "model",
-        "size",
-        "top-1",
-        "AP",
-        "licence",
-        "publisher",
-        "here",
+        message!("name"),
+        message!("model"),
+        message!("size"),
+        "top-1".to_owned(),
+        "AP".to_owned(),
+        message!("licence"),
+        message!("publisher"),
+        message!("here"),
     ];
-    for row in rows(&head.map(str::to_owned), all.iter().map(row)) {
+    for row in rows(&head, all.iter().map(row)) {
         line(&mut out, row)?;
     }
     Ok(())
@@ -69,7 +70,11 @@ fn row(weights: &Weights) -> [String; 8] {
         percent(weights.ap),
         unknown(weights.license.map(str::to_owned)),
         weights.library.to_owned(),
-        if weights.path.is_some() { "yes" } else { "" }.to_owned(),
+        if weights.path.is_some() {
+            message!("yes")
+        } else {
+            String::new()
+        },
     ]
 }
 
@@ -106,8 +111,9 @@ fn require_usable(model: &Path) -> Result<(), Error> {
         return Ok(());
     }
     if architecture(name).is_ok() {
-        let what = "it names a classifier, which knows your classes only after a training";
-        let fix = format!(
+        let what =
+            message!("it names a classifier, which knows your classes only after a training");
+        let fix = message!(
             "train one first (`warmstart train --data DIR --model {name} --weights {USUAL_WEIGHTS}`), and give the \
              folder of the run"
         );
@@ -115,8 +121,10 @@ fn require_usable(model: &Path) -> Result<(), Error> {
     }
     let is_word = model.extension().is_none() && model.components().count() == 1;
     if is_word {
-        let what = "there is neither such a file or folder nor a published detector of that name";
-        let fix = format!(
+        let what = message!(
+            "there is neither such a file or folder nor a published detector of that name"
+        );
+        let fix = message!(
             "give the folder of a run, a model file, or one of {}",
             detectors.join(", ")
         );
@@ -132,9 +140,9 @@ fn copied(path: &Path, to: &Path) -> Result<PathBuf, Failure> {
         target.push(path.file_name().unwrap_or_default());
     }
     if std::fs::symlink_metadata(&target).is_ok() {
-        return Err(Problem::new("it exists already")
+        return Err(Problem::new(message!("it exists already"))
             .of_file(&target)
-            .fix("remove it, or give another --to")
+            .fix(message!("remove it, or give another --to"))
             .into());
     }
     let copy = |file: &mut std::fs::File| {
@@ -169,9 +177,9 @@ fn convert(arguments: &WeightsConvert) -> Result<(), Failure> {
     let prefix = weights_prefix.as_deref();
     let converted = warmstart_workflows::convert::convert(file, out, (*to).into(), prefix)?;
     for note in &converted.notes {
-        print_to_stderr(format!("note: {note}"));
+        print_to_stderr(noted(note));
     }
-    let written = format!(
+    let written = message!(
         "wrote {} tensors of {} into {}",
         converted.tensors,
         converted.network,
@@ -189,10 +197,10 @@ fn diff(arguments: &WeightsDiff) -> Result<(), Failure> {
     } else {
         lines(&mut out, &difference.report())?;
         if difference.shares_no_name() {
-            print_to_stderr(
-                "note: no name is in both files: `warmstart weights convert --to native` gives those of two classifiers \
-                 the same names",
-            );
+            print_to_stderr(noted(message!(
+                "no name is in both files: `warmstart weights convert --to native` gives those of two classifiers the \
+                 same names"
+            )));
         }
     }
     if difference.is_none() {

@@ -1,9 +1,11 @@
 //! The live block while a run trains: where it is, how fast, how good, and the time that is left.
 
+use warmstart_language::message;
 use warmstart_run::event::{Event, Progress as Step};
 use warmstart_run::folder::{plan_of, summary_of};
 use warmstart_run::plan::Plan;
 
+use super::ending::metric_name;
 use super::time_left::{TimeLeft, clock};
 use crate::text_table::{columns, cut};
 
@@ -99,17 +101,20 @@ impl Block {
     fn place(&self) -> Vec<String> {
         let mut parts = Vec::new();
         if let Some((name, number, phases)) = &self.phase {
-            parts.push(format!("{name} ({number} of {phases})"));
+            parts.push(message!("{name} ({number} of {phases})"));
         }
         if let Some(step) = &self.step {
-            parts.push(format!("epoch {} of {}", step.epoch, step.epochs));
+            parts.push(message!("epoch {} of {}", step.epoch, step.epochs));
         }
         match (self.evaluated, &self.step) {
             (Some((done, of)), _) => {
-                parts.push(format!("images evaluated {done} of {of} {}", bar(done, of)));
+                parts.push(message!(
+                    "images evaluated {done} of {of} {}",
+                    bar(done, of)
+                ));
             }
             (None, Some(Step { step, steps, .. })) => {
-                parts.push(format!("step {step} of {steps} {}", bar(*step, *steps)));
+                parts.push(message!("step {step} of {steps} {}", bar(*step, *steps)));
             }
             (None, None) => {}
         }
@@ -120,14 +125,14 @@ impl Block {
     fn pace(&self, peak_mb: f64) -> Vec<String> {
         let mut parts = Vec::new();
         if let Some(step) = &self.step {
-            parts.push(format!("loss {:.3}", step.loss));
-            parts.push(format!("{:.0} images/s", step.images_per_second));
+            parts.push(message!("loss {:.3}", step.loss));
+            parts.push(message!("{:.0} images/s", step.images_per_second));
         }
         // 0 where the system does not tell.
         if peak_mb > 0.0 {
             parts.push(match self.planned_mb() {
-                Some(planned) => format!("memory {peak_mb:.0} of {planned:.0} MB"),
-                None => format!("memory {peak_mb:.0} MB"),
+                Some(planned) => message!("memory {peak_mb:.0} of {planned:.0} MB"),
+                None => message!("memory {peak_mb:.0} MB"),
             });
         }
         parts
@@ -144,15 +149,16 @@ impl Block {
     fn result(&self, now: f64) -> Vec<String> {
         let mut parts = Vec::new();
         if let Some((name, value)) = &self.metric {
-            parts.push(format!("{name} {value:.4}"));
+            parts.push(format!("{} {value:.4}", metric_name(name)));
         }
         if let Some((value, epoch)) = self.kept {
-            parts.push(format!("kept {value:.4} (epoch {epoch})"));
+            parts.push(message!("kept {value:.4} (epoch {epoch})"));
         }
         if let Some(left) = self.left.left(now) {
-            parts.push(format!("left: epoch {}", clock(left.epoch)));
-            parts.push(format!("phase {}", clock(left.phase)));
-            parts.extend(left.run.map(|run| format!("run {}", clock(run))));
+            let run = left.run.map(clock);
+            parts.push(message!("left: epoch {time}", time = clock(left.epoch)));
+            parts.push(message!("phase {time}", time = clock(left.phase)));
+            parts.extend(run.map(|time| message!("run {time}")));
         }
         parts
     }

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use warmstart_files::one_line;
+use warmstart_language::{counted, english, message, translated};
 use warmstart_run::event::Event;
 
-use super::line::{Kind, Line, NOTE, counted as numbered, of_kind};
+use super::line::{Kind, Line, noted, of_kind};
 use crate::findings;
 
 /// Most unreadable images that are named.
@@ -35,11 +36,11 @@ pub fn data_lines(event: &Event, columns: Option<usize>) -> Vec<Line> {
     let counts = counts_line(classes.len(), [*train, *validation, *test], *in_folds);
     let classes = classes_line(classes, class_counts, counted);
     let mut lines = of_kind(Kind::News, vec![counts, classes]);
-    let mut warnings: Vec<String> = notes.iter().map(|note| format!("{NOTE}{note}")).collect();
+    let mut warnings: Vec<String> = notes.iter().map(noted).collect();
     warnings.extend(unreadable_lines(unreadable));
     warnings.extend(ignored.lines());
     if !without_validation.is_empty() {
-        warnings.push(format!(
+        warnings.push(message!(
             "classes without validation images: {}",
             without_validation.join(", ")
         ));
@@ -51,16 +52,26 @@ pub fn data_lines(event: &Event, columns: Option<usize>) -> Vec<Line> {
 
 /// The number of classes, and of images by split: training, validation and test.
 fn counts_line(classes: usize, [train, validation, test]: [usize; 3], in_folds: bool) -> String {
-    let test = match test {
-        0 => String::new(),
-        _ => format!(", {test} test"),
-    };
-    let images = match validation {
-        _ if in_folds => format!("{train} images to split into folds"),
-        0 => format!("{train} training images, none held out for validation"),
-        _ => format!("{train} training images, {validation} validation"),
-    };
-    format!("data: {classes} classes, {images}{test}")
+    match (validation, test) {
+        (_, 0) if in_folds => {
+            message!("data: {classes} classes, {train} images to split into folds")
+        }
+        _ if in_folds => {
+            message!("data: {classes} classes, {train} images to split into folds, {test} test")
+        }
+        (0, 0) => message!(
+            "data: {classes} classes, {train} training images, none held out for validation"
+        ),
+        (0, _) => message!(
+            "data: {classes} classes, {train} training images, none held out for validation, {test} test"
+        ),
+        (_, 0) => {
+            message!("data: {classes} classes, {train} training images, {validation} validation")
+        }
+        _ => message!(
+            "data: {classes} classes, {train} training images, {validation} validation, {test} test"
+        ),
+    }
 }
 
 /// The images that cannot be read, each with the reason; none if there are none.
@@ -68,14 +79,14 @@ fn unreadable_lines(unreadable: &[(PathBuf, String)]) -> Vec<String> {
     if unreadable.is_empty() {
         return Vec::new();
     }
-    let mut lines = vec![format!(
+    let mut lines = vec![message!(
         "skipped {} that cannot be read:",
-        numbered(unreadable.len(), "image")
+        counted(unreadable.len(), "image")
     )];
     let named = unreadable.iter().take(NAMED);
     lines.extend(named.map(|(_, reason)| format!("  {reason}")));
     if unreadable.len() > NAMED {
-        lines.push(format!("  … and {} more", unreadable.len() - NAMED));
+        lines.push(message!("  … and {} more", unreadable.len() - NAMED));
     }
     lines
 }
@@ -83,16 +94,15 @@ fn unreadable_lines(unreadable: &[(PathBuf, String)]) -> Vec<String> {
 /// The first classes with their counts in training, validation and test; an empty split is left out.
 fn classes_line(classes: &[String], counts: &[[usize; 3]], counted: &str) -> String {
     let used = [0, 1, 2].map(|split| counts.iter().any(|counts| counts[split] > 0));
-    let splits = ["training", "validation", "test"];
+    let splits = [
+        english!("training"),
+        english!("validation"),
+        english!("test"),
+    ];
     let splits: Vec<&str> = (0..3)
         .filter(|&split| used[split])
-        .map(|split| splits[split])
+        .map(|split| translated(splits[split]))
         .collect();
-    let what = match &splits[..] {
-        // In folds, or without images that are held out.
-        [_] => counted.to_owned(),
-        _ => format!("{} {counted}", splits.join(" / ")),
-    };
     let class = |(class, counts): (&String, &[usize; 3])| {
         let counts = (0..3)
             .filter(|&split| used[split])
@@ -110,9 +120,17 @@ fn classes_line(classes: &[String], counts: &[[usize; 3]], counted: &str) -> Str
         .map(class)
         .collect();
     if classes.len() > CLASSES {
-        shown.push(format!("… and {} more", classes.len() - CLASSES));
+        shown.push(message!("… and {} more", classes.len() - CLASSES));
     }
-    format!("classes ({what}): {}", shown.join(", "))
+    let shown = shown.join(", ");
+    // The word for what is counted is that of programs, too.
+    match (&splits[..], counted) {
+        // In folds, or without images that are held out.
+        ([_], "objects") => message!("classes (objects): {shown}"),
+        ([_], _) => message!("classes (images): {shown}"),
+        (_, "objects") => message!("classes ({} objects): {shown}", splits.join(" / ")),
+        _ => message!("classes ({} images): {shown}", splits.join(" / ")),
+    }
 }
 
 #[cfg(test)]

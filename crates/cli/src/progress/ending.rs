@@ -4,6 +4,7 @@ use std::path::Path;
 
 use warmstart_data::data_folder;
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated, translation};
 use warmstart_metrics::Interval;
 use warmstart_recipe::run_files::{BEST, REPORT};
 use warmstart_recipe::{Key, Recipe, command};
@@ -13,38 +14,54 @@ use warmstart_run::summary::Summary;
 use warmstart_run::verdict::{KeptWeights, Verdict};
 use warmstart_workflows::cross_validate::CrossValidation;
 
+use super::line::noted;
+
 /// The 95% confidence interval of a metric.
 pub fn interval(interval: Option<Interval>) -> String {
-    interval.map_or(String::new(), |interval| format!(" ({interval})"))
+    interval.map_or(String::new(), |interval| message!(" ({interval})"))
+}
+
+/// The name of a metric for people. Files and JSON have the English one.
+pub fn metric_name(metric: &str) -> &str {
+    match metric {
+        "top-1 accuracy" => translated(english!("top-1 accuracy")),
+        other => other,
+    }
 }
 
 /// The kept model, why it was kept, and its metric on the test images.
 pub fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
     let kept = &summary.kept;
-    let weights = match summary.guard.as_ref().and_then(Verdict::kept_weights) {
-        Some(KeptWeights::Average) => ", the moving average of its weights",
-        Some(KeptWeights::Trained) => ", its own weights, not their moving average",
+    let (metric, phase) = (metric_name(&kept.metric), &kept.phase);
+    let what_is_kept = match summary.guard.as_ref().and_then(Verdict::kept_weights) {
+        Some(KeptWeights::Average) => message!(
+            "finished: kept {metric} {kept} ({phase}), the moving average of its weights, in {run}/{BEST}"
+        ),
+        Some(KeptWeights::Trained) => message!(
+            "finished: kept {metric} {kept} ({phase}), its own weights, not their moving average, in {run}/{BEST}"
+        ),
         None => match kept.kind {
-            Some(ModelKind::Mean) => ", the mean of the frozen and the thawed model",
-            Some(ModelKind::Probe | ModelKind::Thaw) | None => "",
+            Some(ModelKind::Mean) => message!(
+                "finished: kept {metric} {kept} ({phase}), the mean of the frozen and the thawed model, in {run}/{BEST}"
+            ),
+            Some(ModelKind::Probe | ModelKind::Thaw) | None => {
+                message!("finished: kept {metric} {kept} ({phase}), in {run}/{BEST}")
+            }
         },
     };
-    let mut lines = vec![format!(
-        "finished: kept {} {kept} ({}){weights}, in {run}/{BEST}",
-        kept.metric, kept.phase
-    )];
+    let mut lines = vec![what_is_kept];
     lines.extend(summary.not_kept());
     lines.extend(summary.guard.as_ref().and_then(Verdict::sentence));
     if let Some(test) = &summary.test {
-        lines.push(format!(
-            "test: {} {:.4}{}, loss {:.3}",
-            kept.metric,
+        lines.push(message!(
+            "test: {metric} {:.4}{}, loss {:.3}",
             test.metric,
             interval(test.interval),
             test.loss
         ));
     }
-    lines.push(format!("note: {}", summary.note));
+    // The file has it in English.
+    lines.push(noted(translation(&summary.note).unwrap_or(&summary.note)));
     lines
 }
 
@@ -87,8 +104,8 @@ pub fn next_commands(
     }
     let commands = commands.into_iter().map(|command| format!("  {command}"));
     // The page is written when the memory of training is free again.
-    let page = format!("report: {}", shown(&run.join(REPORT)));
-    [page, "what next:".to_owned()]
+    let page = message!("report: {}", shown(&run.join(REPORT)));
+    [page, message!("what next:")]
         .into_iter()
         .chain(commands)
         .collect()
@@ -101,11 +118,14 @@ pub fn folds_line(result: &CrossValidation) -> String {
         .iter()
         .map(|figure| format!("{:.4}", figure.value))
         .collect();
-    format!(
+    message!(
         "{} folds: {} {:.4} ± {:.4} (mean ± standard deviation of {}; each also chose its run's epoch, so they are \
          optimistic)",
         result.folds.len(),
-        result.folds.first().map_or("", |figure| &figure.metric),
+        result
+            .folds
+            .first()
+            .map_or("", |figure| metric_name(&figure.metric)),
         result.mean,
         result.deviation,
         values.join(", ")

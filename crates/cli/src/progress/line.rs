@@ -1,11 +1,20 @@
 //! A line for people, and its kind.
 
+use std::fmt::Display;
+
 use textwrap::Options;
+use warmstart_language::{english, translated};
 
 use crate::printing::printed;
+use crate::text_table;
 
 /// Beginning of a line that a user should not miss.
-pub const NOTE: &str = "note: ";
+const NOTE: &str = english!("note: ");
+
+/// A line that a user should not miss.
+pub fn noted(text: impl Display) -> String {
+    format!("{}{text}", translated(NOTE))
+}
 
 /// The place that a line has in what a run says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,19 +51,18 @@ impl Line {
         let options = Options::new(columns)
             .subsequent_indent("    ")
             .break_words(false);
-        let printed = printed(&self.text);
-        let parts = textwrap::wrap(&printed, options).into_iter();
+        let parts = text_table::bent(&printed(&self.text), options).into_iter();
         parts
             .map(|text| Self {
                 kind: self.kind,
-                text: text.into_owned(),
+                text,
             })
             .collect()
     }
 
     /// A line of that kind, unless it is a note, which warns.
     fn of(kind: Kind, text: String) -> Self {
-        let kind = if text.starts_with(NOTE) {
+        let kind = if text.starts_with(translated(NOTE)) {
             Kind::Warning
         } else {
             kind
@@ -67,12 +75,6 @@ impl Line {
 pub fn of_kind(kind: Kind, texts: Vec<String>) -> Vec<Line> {
     let texts = texts.into_iter();
     texts.map(|text| Line::of(kind, text)).collect()
-}
-
-/// `1 image`, `2 images`.
-pub fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Events as lines for people.
 
 use warmstart_files::shown;
+use warmstart_language::{counted, message};
 use warmstart_recipe::Phase;
 use warmstart_run::event::Event;
 use warmstart_run::record::EpochRecord;
 
 use super::data_lines::data_lines;
-use super::ending::{finished_lines, interval, next_commands};
-use super::line::{Kind, Line, NOTE, counted, of_kind};
+use super::ending::{finished_lines, interval, metric_name, next_commands};
+use super::line::{Kind, Line, noted, of_kind};
 use crate::plan_table::{plan_lines, thousands};
 use crate::printing::USUAL_COLUMNS;
 
@@ -15,7 +16,7 @@ use crate::printing::USUAL_COLUMNS;
 pub fn lines(event: &Event, columns: Option<usize>) -> Vec<Line> {
     let news = |texts: Vec<String>| of_kind(Kind::News, texts);
     match event {
-        Event::Checking { images } => news(vec![format!("reading {images} images once")]),
+        Event::Checking { images } => news(vec![message!("reading {images} images once")]),
         Event::Data { .. } => data_lines(event, columns),
         Event::Plan(plan) => news(plan_lines(plan, columns.unwrap_or(USUAL_COLUMNS))),
         Event::Loaded(report) => news(report.lines().map(str::to_owned).collect()),
@@ -38,7 +39,7 @@ pub fn lines(event: &Event, columns: Option<usize>) -> Vec<Line> {
             metric,
             is_highest,
         } => news(vec![epoch_line(record, *epochs, metric, *is_highest)]),
-        Event::Note(note) => vec![Line::warning(format!("{NOTE}{note}"))],
+        Event::Note(note) => vec![Line::warning(noted(note))],
         Event::Finished {
             summary,
             run,
@@ -65,34 +66,40 @@ fn phase_line(
     steps: usize,
 ) -> String {
     let (trained, frozen) = (thousands(trained), thousands(frozen));
-    let work = if phase.is_solved() {
-        format!(
-            "a {} head, solved once for the frozen backbone ({trained} values to find, {frozen} frozen)",
+    let name = &phase.name;
+    if phase.is_solved() {
+        message!(
+            "phase {number} of {phases}, {name}: a {} head, solved once for the frozen backbone ({trained} values to \
+             find, {frozen} frozen)",
             phase.head
         )
     } else {
-        format!(
-            "{} × {steps} steps, batch {}, learning rate {:.1e}, training {} ({trained} trainable parameters, {frozen} \
-             frozen)",
+        message!(
+            "phase {number} of {phases}, {name}: {} × {steps} steps, batch {}, learning rate {:.1e}, training {} \
+             ({trained} trainable parameters, {frozen} frozen)",
             counted(phase.epochs, "epoch"),
             phase.batch,
             phase.lr,
             phase.train
         )
-    };
-    format!("phase {number} of {phases}, {}: {work}", phase.name)
+    }
 }
 
 fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, is_highest: bool) -> String {
-    format!(
-        "epoch {}/{epochs} ({}): train loss {:.3}, val loss {:.3}, {metric} {:.4}{}{} [{:.1} s, {:.1} images/s, {:.0} MB]",
+    let highest = if is_highest {
+        message!(", highest so far")
+    } else {
+        String::new()
+    };
+    let metric = metric_name(metric);
+    message!(
+        "epoch {}/{epochs} ({}): train loss {:.3}, val loss {:.3}, {metric} {:.4}{}{highest} [{:.1} s, {:.1} images/s, {:.0} MB]",
         record.epoch,
         record.phase,
         record.train_loss,
         record.val_loss,
         record.metric,
         interval(record.interval),
-        if is_highest { ", highest so far" } else { "" },
         record.seconds,
         record.images_per_second,
         record.peak_memory_mb,

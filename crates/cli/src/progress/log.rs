@@ -5,12 +5,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use warmstart_files::shown;
+use warmstart_language::{english, message, translated};
 use warmstart_recipe::run_files::LOG;
 
 use crate::printing::printed;
 
 /// The line between what a run said before it was interrupted, and what it says when it goes on.
-const CONTINUED: &str = "continued\n";
+const CONTINUED: &str = english!("continued\n");
 
 /// The log of a run. Training goes on whether or not it can be written.
 #[derive(Default)]
@@ -30,7 +31,7 @@ impl Log {
         let early = std::mem::take(&mut self.early);
         self.file = None;
         let opened = open(&path).and_then(|(mut file, continues)| {
-            let between = if continues { CONTINUED } else { "" };
+            let between = if continues { translated(CONTINUED) } else { "" };
             file.write_all(format!("{between}{early}").as_bytes())?;
             Ok(file)
         });
@@ -63,7 +64,7 @@ impl Log {
     fn failed(&mut self, path: &Path, error: &io::Error) -> Option<String> {
         let is_first = !std::mem::replace(&mut self.has_failed, true);
         is_first.then(|| {
-            format!(
+            message!(
                 "could not write {}: {error}; training goes on without it",
                 shown(path)
             )
@@ -75,7 +76,7 @@ impl Log {
 fn open(path: &Path) -> io::Result<(File, bool)> {
     // To open a pipe would wait for its reader.
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(io::Error::other("it is not a file"));
+        return Err(io::Error::other(message!("it is not a file")));
     }
     let file = OpenOptions::new().create(true).append(true).open(path)?;
     let continues = file.metadata()?.len() > 0;

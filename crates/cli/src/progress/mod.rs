@@ -13,23 +13,25 @@ use std::io::{IsTerminal, stderr, stdout};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+use warmstart_language::{english, message, translated};
 use warmstart_run::event::Event;
 use warmstart_train::memory;
 use warmstart_workflows::cross_validate::CrossValidation;
 
-pub use ending::interval;
+pub use ending::{interval, metric_name};
+pub use line::noted;
 
 use crate::commands::Failure;
 use crate::printing::{self, USUAL_COLUMNS};
 use crate::run_pages::RunPages;
 use block::Block;
-use line::{Kind, Line, NOTE};
+use line::{Kind, Line};
 use lines::lines;
 use log::Log;
 
 /// What is shown of a download.
 const BYTES: &str =
-    "{bar:30} {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left";
+    english!("{bar:30} {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left");
 /// Time between two drawings of the block.
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -98,10 +100,10 @@ impl Progress {
         }
         match &event {
             Event::Checking { images } if self.is_interactive() => {
-                self.spin(format!("reading {images} images"));
+                self.spin(message!("reading {images} images"));
             }
             Event::Measuring if self.is_interactive() => {
-                self.spin("measuring steps of each phase".to_owned());
+                self.spin(message!("measuring steps of each phase"));
             }
             Event::Downloading { done, of } => self.show_bytes(*done, *of),
             Event::Step(_) | Event::Evaluated { .. } => self.draw_block(),
@@ -136,12 +138,12 @@ impl Progress {
     /// Lets the pages of finished runs be written, and prints why one could not be.
     pub fn write_pages(&mut self, pages: RunPages) {
         if self.is_interactive() {
-            self.spin("writing the report".to_owned());
+            self.spin(message!("writing the report"));
         }
         let problems = pages.finish();
         self.clear();
         for why in problems {
-            self.say(&Line::warning(format!("{NOTE}there is no report: {why}")));
+            self.say(&Line::warning(noted(message!("there is no report: {why}"))));
         }
     }
 
@@ -176,7 +178,7 @@ impl Progress {
     }
 
     fn warn_of_log(&mut self, failure: String) {
-        self.say(&Line::warning(format!("{NOTE}{failure}")));
+        self.say(&Line::warning(noted(failure)));
     }
 
     /// Prints the lines of an event.
@@ -232,7 +234,7 @@ impl Progress {
         // A length of 0 is no download's: it stands for one that is unknown.
         let length = of.unwrap_or(0);
         let bar = self.bar_of(Foot::Bytes(length), || {
-            ProgressBar::new(length).with_style(style(BYTES))
+            ProgressBar::new(length).with_style(style(translated(BYTES)))
         });
         bar.set_position(done);
     }

@@ -99,7 +99,7 @@ impl Undisturbed {
 
     fn command(&self, words: &[&str], run: &Path, threads: u64) -> Child {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin("warmstart"));
-        command.args(words).arg(run);
+        command.env("LC_ALL", "C").args(words).arg(run);
         command.args(["--threads", &threads.to_string()]);
         let log = fs::File::create(run.with_extension("log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);

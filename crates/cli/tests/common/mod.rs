@@ -10,9 +10,11 @@ use assert_cmd::assert::Assert;
 use image::{Rgb, RgbImage};
 use predicates::Predicate;
 
-/// The binary under test.
+/// The binary under test, which speaks English whatever the tester's language is.
 pub fn warmstart() -> Command {
-    Command::cargo_bin("warmstart").unwrap()
+    let mut command = Command::cargo_bin("warmstart").unwrap();
+    command.env("LC_ALL", "C");
+    command
 }
 
 /// Everything that a process said: standard output, then standard error.

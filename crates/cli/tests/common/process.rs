@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 pub fn start(recipe: &Path, run: &Path) -> Child {
     let log = fs::File::create(run.with_extension("log")).unwrap();
     Command::new(assert_cmd::cargo::cargo_bin("warmstart"))
+        .env("LC_ALL", "C")
         .arg("train")
         .arg(recipe)
         .arg("--out")
@@ -64,6 +65,7 @@ pub fn on_a_small_disk(dir: &Path, size: &str, script: &str) -> String {
         .arg(format!("{prelude}\n{script}"))
         .current_dir(dir)
         .env("WARMSTART", assert_cmd::cargo::cargo_bin("warmstart"))
+        .env("LC_ALL", "C")
         .output()
         .expect("this test needs `unshare`, of util-linux");
     let words = fs::read_to_string(dir.join("log")).unwrap_or_default();

@@ -26,6 +26,7 @@ impl Server {
     /// Starts a server on a free port.
     pub fn start(model: &Path) -> Self {
         let mut child = Command::new(assert_cmd::cargo::cargo_bin("warmstart"))
+            .env("LC_ALL", "C")
             .arg("serve")
             .arg(model)
             .args(["--port", "0", "--threads", "2"])
