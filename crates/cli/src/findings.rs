@@ -5,7 +5,8 @@ use warmstart_data::Finding;
 use warmstart_language::translated;
 
 use crate::printing::printed;
-use crate::text_table::{bent, columns as width_of, padded};
+use crate::text_table::{columns as width_of, padded};
+use crate::wrapping::bent;
 
 /// Fewest columns of a sentence, however narrow the terminal.
 const NARROWEST: usize = 30;

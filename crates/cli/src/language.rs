@@ -36,6 +36,11 @@ pub fn chosen() -> Language {
     asked_for(&words).unwrap_or_else(|| of_locale(env::var_os))
 }
 
+/// A language as words of a command line.
+pub fn as_words(language: Language) -> Vec<OsString> {
+    vec![FLAG.into(), language.word().into()]
+}
+
 /// Words of a command line without the flag and its value.
 pub fn without_flag(words: &[OsString]) -> impl Iterator<Item = &OsString> {
     let mut is_value = false;

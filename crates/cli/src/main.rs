@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     // Before anything is allocated.
     warmstart_nn::explain_exhaustion();
     warmstart_language::speak(language::chosen());
+    warmstart_nn::translate_exhaustion();
     let (arguments, prints_json) = match arguments() {
         Ok(arguments) => {
             let prints_json = arguments.command.prints_json();

@@ -1,15 +1,7 @@
 //! Tables for people: columns as wide as their widest cell. Widths are those on a terminal, where a Chinese character
 //! takes two columns.
 
-use textwrap::core::Word;
-use textwrap::{Options, WordSeparator};
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-use warmstart_language::{Language, language};
-
-/// Characters that a line does not end with.
-const OPENING: &str = "（《“([{";
-/// Characters that a line does not begin with.
-const CLOSING: &str = "，。；：！？、）》”…,.;:!?)]}%";
 
 /// The columns that a text takes on a terminal.
 pub fn columns(text: &str) -> usize {
@@ -39,44 +31,6 @@ pub fn cut(text: &str, most: usize) -> String {
         fits
     };
     text.chars().take_while(fits).chain(['…']).collect()
-}
-
-/// A text in lines, bent between words. Chinese has no spaces, and bends between characters.
-pub fn bent(text: &str, options: Options) -> Vec<String> {
-    let options = match language() {
-        Language::English => options,
-        Language::Chinese => options.word_separator(WordSeparator::Custom(chinese_words)),
-    };
-    let lines = textwrap::wrap(text, options).into_iter();
-    lines.map(|line| line.into_owned()).collect()
-}
-
-/// The parts of a line in Chinese that stay whole: words between spaces, and Chinese characters with their punctuation.
-fn chinese_words(line: &str) -> Box<dyn Iterator<Item = Word<'_>> + '_> {
-    let letters = line.char_indices().zip(line.chars().skip(1));
-    let ends = letters.filter(|((_, before), after)| may_bend(*before, *after));
-    let ends = ends.map(|((at, before), _)| at + before.len_utf8());
-    let mut start = 0;
-    let words = ends.chain([line.len()]).map(move |end| {
-        let word = Word::from(&line[start..end]);
-        start = end;
-        word
-    });
-    Box::new(words)
-}
-
-/// Whether a line may bend between two characters.
-fn may_bend(before: char, after: char) -> bool {
-    let is_wide = |letter: char| letter.width() == Some(2);
-    match (before, after) {
-        (_, ' ') => false,
-        (' ', _) => true,
-        _ => {
-            (is_wide(before) || is_wide(after))
-                && !OPENING.contains(before)
-                && !CLOSING.contains(after)
-        }
-    }
 }
 
 /// The lines of a table. Columns whose cells begin with a digit are flush right.
@@ -127,20 +81,6 @@ mod tests {
         let cells = [["花卉", "10"], ["birds", "9"]].map(|row| row.map(str::to_owned));
         let expected = ["name   size", "花卉     10", "birds     9"];
         assert_eq!(rows(&head, cells), expected);
-    }
-
-    #[test]
-    fn chinese_bends_between_characters_and_not_before_punctuation() {
-        let words = |line| -> Vec<String> {
-            let words = chinese_words(line);
-            words.map(|word| word.word.to_owned()).collect()
-        };
-        assert_eq!(
-            words("解冻（thaw）：batch norm 不变。"),
-            ["解", "冻", "（thaw）：", "batch", "norm", "不", "变。"]
-        );
-        assert_eq!(words("a/花.jpg b"), ["a/", "花.jpg", "b"]);
-        assert_eq!(words("word"), ["word"]);
     }
 
     #[test]

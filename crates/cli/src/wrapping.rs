@@ -8,14 +8,20 @@ use textwrap::{Options, WordSeparator, WordSplitter};
 use unicode_width::UnicodeWidthChar as _;
 
 /// Marks that end no line.
-const OPENING: &str = "（《【“‘([<";
+const OPENING: &str = "（《【“‘([<{";
 /// Marks that begin no line.
-const CLOSING: &str = "，。、；：？！）》】”’…,.;:?!)]>%";
+const CLOSING: &str = "，。、；：？！）》】”’…,.;:?!)]>}%";
 /// Beginning of an item of a list, below whose text it goes on.
 const ITEM: &str = "- ";
 
 /// Between words and, in Chinese, between characters; for ASCII the same as [`WordSeparator::AsciiSpace`].
-pub const BETWEEN_WORDS: WordSeparator = WordSeparator::Custom(words);
+const BETWEEN_WORDS: WordSeparator = WordSeparator::Custom(words);
+
+/// A line in parts, bent as the options say.
+pub fn bent(line: &str, options: Options) -> Vec<String> {
+    let parts = textwrap::wrap(line, options.word_separator(BETWEEN_WORDS)).into_iter();
+    parts.map(|part| part.into_owned()).collect()
+}
 
 /// The lines of a text, bent to a number of columns. What a line goes on with is indented as its beginning.
 pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
@@ -29,11 +35,9 @@ pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
         let indent = " ".repeat(line.len() - rest.len() + hanging);
         let options = Options::new(columns)
             .subsequent_indent(&indent)
-            .word_separator(BETWEEN_WORDS)
             .word_splitter(WordSplitter::NoHyphenation)
             .break_words(false);
-        let parts = textwrap::wrap(line, options).into_iter();
-        parts.map(|part| part.into_owned()).collect::<Vec<_>>()
+        bent(line, options)
     });
     lines.collect()
 }
@@ -82,6 +86,7 @@ mod tests {
             ["冻结阶段，", "解冻后（见", "train）的", "学习率"]
         );
         assert_eq!(wrapped("“冻结”", 4), ["“冻", "结”"]);
+        assert_eq!(wrapped("a/花.jpg b", 6), ["a/", "花.jpg", "b"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::stdout;
 
 use serde::Serialize;
 use warmstart_files::text;
-use warmstart_language::message;
+use warmstart_language::{message, translated};
 use warmstart_metrics::Interval;
 use warmstart_workflows::demo::{
     Demo, DemoRun, DemoTask, Gain, Outcome, Request, Results, Size, Start, results,
@@ -182,8 +182,8 @@ fn table(results: &Results) -> Vec<String> {
     let cells = |of: &Gain| {
         let bought = of.bought.zip(of.bought_deviation);
         [
-            of.task.name().to_owned(),
-            of.start.name().to_owned(),
+            translated(of.task.name()).to_owned(),
+            translated(of.start.name()).to_owned(),
             format!("{:.3}{}", of.mean, spread(of, of.deviation, 3)),
             unknown(bought.map(|(mean, deviation)| points(of, mean, deviation))),
             format!("{:.1}", of.seconds),
@@ -221,7 +221,7 @@ fn verdicts(results: &Results) -> Vec<String> {
         {
             lines.push(message!(
                 "{} target: pretraining bought {} points (thawed against the better start from random weights)",
-                of.task.name(),
+                translated(of.task.name()),
                 points(of, mean, deviation)
             ));
         }

@@ -46,6 +46,7 @@ fn shown_commands() -> Command {
     Command::new(NAME)
         .version(env!("CARGO_PKG_VERSION"))
         .propagate_version(true)
+        .arg(crate::language::flag())
         .subcommands(shown.cloned())
 }
 

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use warmstart_language::{message, translated};
+use warmstart_language::{language, message, translated};
 use warmstart_recipe::{Draft, Key, Problem};
 use warmstart_run::event::Event;
 use warmstart_run::stop::Stop;
@@ -13,6 +13,7 @@ use warmstart_workflows::resume::Changes;
 
 use super::{Failure, use_threads};
 use crate::arguments::{CacheFolder, NO_CACHE_FOLDER, Resume, Threads, Train, TrainRun};
+use crate::language::as_words;
 use crate::printing::{flag, print_to_stderr};
 use crate::progress::{Progress, noted};
 use crate::run_pages::RunPages;
@@ -68,6 +69,7 @@ pub fn resources(threads: &Threads, cache: &CacheFolder) -> Result<Resources, Fa
             vec![flag(Key::OUT_OF_MEMORY.0).into()],
             threads.flags(),
             cache.flags(),
+            as_words(language()),
         ]
         .concat(),
         stop: Stop::default(),

@@ -6,7 +6,7 @@ use textwrap::Options;
 use warmstart_language::{english, translated};
 
 use crate::printing::printed;
-use crate::text_table;
+use crate::wrapping;
 
 /// Beginning of a line that a user should not miss.
 const NOTE: &str = english!("note: ");
@@ -51,7 +51,7 @@ impl Line {
         let options = Options::new(columns)
             .subsequent_indent("    ")
             .break_words(false);
-        let parts = text_table::bent(&printed(&self.text), options).into_iter();
+        let parts = wrapping::bent(&printed(&self.text), options).into_iter();
         parts
             .map(|text| Self {
                 kind: self.kind,
