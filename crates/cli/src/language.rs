@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use clap::Arg;
 use clap::builder::PossibleValuesParser;
-use warmstart_language::Language;
+use warmstart_language::{Catalogue, Language};
 
 /// Name of the flag.
 const NAME: &str = "lang";
@@ -30,8 +30,25 @@ pub fn flag() -> Arg {
         .display_order(PLACE)
 }
 
+/// Makes the language of the command line, or of the environment, that of this process.
+pub fn speak() {
+    let language = chosen();
+    if let Some(catalogue) = catalogue(language) {
+        warmstart_language::speak(language, catalogue);
+    }
+}
+
+/// The catalogue of a language; English needs none.
+pub fn catalogue(language: Language) -> Option<Catalogue> {
+    let text = match language {
+        Language::English => return None,
+        Language::Chinese => include_str!("../messages/zh.toml"),
+    };
+    Some(Catalogue::read(text).expect("a catalogue has tables of texts"))
+}
+
 /// The language that the command line asks for, else that of the environment.
-pub fn chosen() -> Language {
+fn chosen() -> Language {
     let words: Vec<OsString> = env::args_os().skip(1).collect();
     asked_for(&words).unwrap_or_else(|| of_locale(env::var_os))
 }

@@ -21,7 +21,7 @@ use commands::Failure;
 fn main() -> ExitCode {
     // Before anything is allocated.
     warmstart_nn::explain_exhaustion();
-    warmstart_language::speak(language::chosen());
+    language::speak();
     warmstart_nn::translate_exhaustion();
     let (arguments, prints_json) = match arguments() {
         Ok(arguments) => {

@@ -1,39 +1,29 @@
-//! The catalogues: an English literal, and the message in another language.
+//! The catalogue of a language: an English literal, and the message in that language.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
 
 /// A language: its texts by their English ones.
+#[derive(Debug)]
 pub struct Catalogue {
     /// What [`crate::message!`], [`crate::english!`] and [`crate::counted`] have.
-    pub messages: Texts,
+    pub messages: HashMap<String, String>,
     /// What `--help` says of commands and flags.
-    pub help: Texts,
+    pub help: HashMap<String, String>,
 }
 
-/// Texts by their English ones.
-pub type Texts = HashMap<&'static str, &'static str>;
-
-const CHINESE: &str = include_str!("../messages/zh.toml");
-
-/// The Chinese catalogue, read at its first use.
-pub fn chinese() -> &'static Catalogue {
-    static READ: OnceLock<Catalogue> = OnceLock::new();
-    READ.get_or_init(|| {
-        let mut tables: HashMap<String, HashMap<String, String>> =
-            toml::from_str(CHINESE).expect("messages/zh.toml has tables of texts");
-        let mut table = |name: &str| -> Texts {
-            let texts = tables.remove(name).unwrap_or_default().into_iter();
-            // Messages live as long as the process.
-            texts
-                .map(|(english, text)| (&*english.leak(), &*text.leak()))
-                .collect()
-        };
-        Catalogue {
+impl Catalogue {
+    /// Reads a catalogue in TOML: the tables `messages` and `help`, whose keys and values are texts.
+    ///
+    /// # Errors
+    /// If it is something else.
+    pub fn read(text: &str) -> Result<Self, toml::de::Error> {
+        let mut tables: HashMap<String, HashMap<String, String>> = toml::from_str(text)?;
+        let mut table = |name: &str| tables.remove(name).unwrap_or_default();
+        Ok(Self {
             messages: table("messages"),
             help: table("help"),
-        }
-    })
+        })
+    }
 }
 
 /// A text with its placeholders filled, each by what stands between its braces: `{path}`, `{loss:.3}`, `{0}`; `{}` is

@@ -1,7 +1,7 @@
 //! The language of what people read.
 //!
 //! English is in the code, where the compiler checks it: [`message!`] takes what `format!` takes. Every other language is
-//! a file in `messages/`, with the English literal as the key. Programs read English whatever the language is: names of
+//! a [`Catalogue`], with the English literal as the key, which the program hands to [`speak`]. Programs read English whatever the language is: names of
 //! keys and columns, recipes, and what model files hold are never translated.
 //!
 //! ```
@@ -15,7 +15,7 @@ mod catalogue;
 
 use std::sync::OnceLock;
 
-pub use catalogue::{Catalogue, Texts, filled};
+pub use catalogue::{Catalogue, filled};
 pub use warmstart_language_macros::message;
 
 /// A language of messages.
@@ -50,34 +50,29 @@ impl Language {
     }
 }
 
-static LANGUAGE: OnceLock<Language> = OnceLock::new();
+/// What this process speaks, where it is not English.
+static SPOKEN: OnceLock<(Language, Catalogue)> = OnceLock::new();
 
-/// Sets the language of this process. The first call counts.
-pub fn speak(language: Language) {
-    let _ = LANGUAGE.set(language);
+/// Makes a language that of this process, with its catalogue. The first call counts.
+pub fn speak(language: Language, catalogue: Catalogue) {
+    let _ = SPOKEN.set((language, catalogue));
 }
 
 /// The language of this process: English until [`speak`] was called.
 pub fn language() -> Language {
-    LANGUAGE.get().copied().unwrap_or_default()
-}
-
-/// The catalogue of a language; English needs none.
-pub fn catalogue(language: Language) -> Option<&'static Catalogue> {
-    match language {
-        Language::English => None,
-        Language::Chinese => Some(catalogue::chinese()),
-    }
+    SPOKEN
+        .get()
+        .map_or_else(Language::default, |spoken| spoken.0)
 }
 
 /// The message of the catalogue for an English literal; `None` in English, and for a literal that is not there.
 pub fn translation(english: &str) -> Option<&'static str> {
-    catalogue(language())?.messages.get(english).copied()
+    SPOKEN.get()?.1.messages.get(english).map(String::as_str)
 }
 
 /// The same for a text of `--help`.
 pub fn help_translation(english: &str) -> Option<&'static str> {
-    catalogue(language())?.help.get(english).copied()
+    SPOKEN.get()?.1.help.get(english).map(String::as_str)
 }
 
 /// A text without placeholders in the user's language, for constants that [`english!`] marks.

@@ -257,8 +257,9 @@ fn in_language(english: &str) -> String {
 mod tests {
     use std::collections::BTreeSet;
 
+    use crate::language::catalogue;
     use clap::CommandFactory as _;
-    use warmstart_language::{Language, catalogue};
+    use warmstart_language::Language;
 
     use super::super::Arguments;
     use super::*;
@@ -304,7 +305,7 @@ mod tests {
                 missing.is_empty(),
                 "messages/{word}.toml lacks help: {missing:#?}"
             );
-            let is_used = |text: &&&str| texts.contains(**text);
+            let is_used = |text: &&String| texts.contains(*text);
             let unused: Vec<_> = catalogue
                 .help
                 .keys()

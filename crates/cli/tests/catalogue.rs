@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
-use warmstart_language::{Language, catalogue};
+use warmstart_language::{Catalogue, Language};
 
 /// Crates whose code is about messages, and has none.
 const WITHOUT_MESSAGES: [&str; 2] = ["language", "language-macros"];
@@ -28,7 +28,7 @@ fn catalogues_have_every_message_and_nothing_else() {
         let unused: BTreeSet<_> = catalogue
             .messages
             .keys()
-            .filter(|message| !in_code.contains_key(**message))
+            .filter(|message| !in_code.contains_key(*message))
             .collect();
         assert!(
             unused.is_empty(),
@@ -87,9 +87,16 @@ fn translations_begin_and_end_as_the_english_text_does() {
     }
 }
 
-fn catalogues() -> impl Iterator<Item = (Language, &'static warmstart_language::Catalogue)> {
+/// The catalogues: every language but English has one.
+fn catalogues() -> impl Iterator<Item = (Language, Catalogue)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("messages");
     let languages = Language::ALL.into_iter();
-    languages.filter_map(|language| Some((language, catalogue(language)?)))
+    let others = languages.filter(|language| *language != Language::English);
+    others.map(move |language| {
+        let path = folder.join(format!("{}.toml", language.word()));
+        let text = std::fs::read_to_string(&path).unwrap();
+        (language, Catalogue::read(&text).unwrap())
+    })
 }
 
 /// What stands between braces, sorted; `{}` by its position.
