@@ -2,11 +2,10 @@
 
 use textwrap::Options;
 use warmstart_data::Finding;
-use warmstart_language::translated;
+use warmstart_language::{bent, translated};
 
 use crate::printing::printed;
 use crate::text_table::{columns as width_of, padded};
-use crate::wrapping::bent;
 
 /// Fewest columns of a sentence, however narrow the terminal.
 const NARROWEST: usize = 30;

@@ -11,7 +11,6 @@ mod progress;
 mod run_pages;
 mod signals;
 mod text_table;
-mod wrapping;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! The plan of a run as a table, which fits 80 columns, or as lines for each phase where the terminal is narrow.
 
 use warmstart_files::duration;
-use warmstart_language::{english, message, translated, translation};
+use warmstart_language::{english, message, translated};
 use warmstart_run::plan::{PhasePlan, Plan};
 
 use crate::progress::noted;
@@ -29,7 +29,7 @@ fn heading(plan: &Plan, width: usize) -> Vec<String> {
     let Some(budget) = plan.budget_mb else {
         return vec![message!("plan: memory limit unknown on this system")];
     };
-    let limit = translation(&plan.budget_set_by).unwrap_or(&plan.budget_set_by);
+    let limit = translated(&plan.budget_set_by);
     let line = message!("plan: memory limit {budget:.0} MB, set by {limit}");
     if columns(&line) <= width {
         vec![line]

@@ -3,6 +3,7 @@
 mod common;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Output;
 
 use assert_cmd::Command;
@@ -259,4 +260,42 @@ fn programs_read_the_same_keys_in_each_language() {
     let [english, chinese] = ["en", "zh"].map(train);
     assert!(english.len() > 10, "{english:?}");
     assert_eq!(english, chinese);
+}
+
+#[test]
+fn a_new_recipe_is_explained_in_the_language() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, recipe) = (data(dir.path()), dir.path().join("recipe.toml"));
+    let mut command = warmstart();
+    command.args(["--lang", "zh", "new"]).arg(&data);
+    command.args(["--weights", "none", "--model", "mobilenet_v2", "--out"]);
+    command.arg(&recipe).assert().success();
+    let text = fs::read_to_string(&recipe).unwrap();
+    let comments: Vec<&str> = text.lines().filter(|line| line.starts_with("# ")).collect();
+    assert!(comments.len() > 60, "{text}");
+    for comment in comments {
+        assert_eq!(english_words(comment), None, "{comment}");
+    }
+    // The value, and no other meaning of the word.
+    assert!(text.contains("# 默认：false。"), "{text}");
+}
+
+#[test]
+fn the_model_is_the_same_in_each_language() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let models = ["en", "zh"].map(|language| {
+        let run = dir.path().join(language);
+        let mut command = warmstart();
+        command.args(["--lang", language]);
+        command.args(small_run(&data, "none", &run));
+        command.args(["--epochs", "2"]).assert().success();
+        let log = fs::read_to_string(run.join("log.txt")).unwrap();
+        assert_eq!(is_chinese(&log), language == "zh", "{log}");
+        fs::read(run.join("best.safetensors")).unwrap()
+    });
+    assert!(
+        models[0] == models[1],
+        "the bits of the model depend on the language"
+    );
 }

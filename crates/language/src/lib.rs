@@ -12,11 +12,13 @@
 //! ```
 
 mod catalogue;
+mod wrapping;
 
 use std::sync::OnceLock;
 
 pub use catalogue::{Catalogue, filled};
 pub use warmstart_language_macros::message;
+pub use wrapping::{bent, wrapped};
 
 /// A language of messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,13 +72,15 @@ pub fn translation(english: &str) -> Option<&'static str> {
     SPOKEN.get()?.1.messages.get(english).map(String::as_str)
 }
 
-/// The same for a text of `--help`.
-pub fn help_translation(english: &str) -> Option<&'static str> {
-    SPOKEN.get()?.1.help.get(english).map(String::as_str)
+/// A text of `--help` in the user's language: what is not in the catalogue is a word of the program, and stays.
+pub fn help_text(english: &str) -> &str {
+    let text = SPOKEN.get().and_then(|spoken| spoken.1.help.get(english));
+    text.map_or(english, String::as_str)
 }
 
-/// A text without placeholders in the user's language, for constants that [`english!`] marks.
-pub fn translated(english: &'static str) -> &'static str {
+/// A text without placeholders in the user's language, for constants that [`english!`] marks, and for what a file has of
+/// them.
+pub fn translated(english: &str) -> &str {
     translation(english).unwrap_or(english)
 }
 

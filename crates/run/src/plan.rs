@@ -8,7 +8,7 @@ use warmstart_recipe::Train;
 pub struct Plan {
     /// Memory budget, in MB (10⁶ bytes); `null` where it is unknown.
     pub budget_mb: Option<f64>,
-    /// The limit that determines it, in words of the planner's language.
+    /// The limit that determines it, in English words.
     pub budget_set_by: String,
     /// The phases in order.
     pub phases: Vec<PhasePlan>,

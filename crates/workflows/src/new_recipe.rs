@@ -3,10 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use warmstart_data::scenes;
 use warmstart_files::{one_line, shown};
-use warmstart_language::{help_translation, message, translated, translation};
+use warmstart_language::{help_text, message, translated, wrapped};
 use warmstart_recipe::{
     Draft, Error, Key, NO_WEIGHTS, OptionInfo, PHASE_OPTIONS, Problem, RUN_OPTIONS, Recipe,
     TaskKind, TrainingImages, USUAL_WEIGHTS, absolute, architecture, command, settle_names,
@@ -18,14 +17,12 @@ use warmstart_tasks::with_task;
 
 use crate::recognise::settle_model;
 
-/// Longest line of a comment, in characters.
+/// Longest line of a comment, in columns.
 const COLUMNS: usize = 100;
+/// Beginning of a line of a comment.
+const MARK: &str = "# ";
 /// Most classes that a comment names.
 const NAMED_CLASSES: usize = 30;
-/// Punctuation after which no line ends.
-const OPENING: &str = "（“《";
-/// Punctuation with which no line begins.
-const CLOSING: &str = "，。：；、！？）”》";
 /// Options of the run that a new recipe sets; the others are comments.
 const OF_RUN: [&str; 4] = ["data", "model", "weights", "task"];
 /// Options of a phase that it sets.
@@ -200,7 +197,7 @@ fn head(text: &mut String, recipe: &Recipe, content: &Content, out: &Path) {
 fn add_options(text: &mut String, options: &[OptionInfo], values: &Table, given: &[&str]) {
     for option in options {
         text.push('\n');
-        let documentation = shown_words(option.documentation.trim());
+        let documentation = help_text(option.documentation.trim());
         comment(text, &message!("{documentation}."));
         let range = words_of_values(option);
         if !range.is_empty() {
@@ -208,7 +205,7 @@ fn add_options(text: &mut String, options: &[OptionInfo], values: &Table, given:
         }
         let is_given = given.contains(&option.key);
         if !option.default.is_empty() && !is_given {
-            let default = shown_words(option.default);
+            let default = help_text(option.default);
             comment(text, &message!("Default: {default}."));
         }
         let value = match option.default.split([' ', ';']).next() {
@@ -228,64 +225,25 @@ fn add_options(text: &mut String, options: &[OptionInfo], values: &Table, given:
 /// The values that an option can have.
 fn words_of_values(option: &OptionInfo) -> String {
     if option.choices.is_empty() {
-        return shown_words(option.range).to_owned();
+        return translated(option.range).to_owned();
     }
     let words = option.choices.iter().map(|choice| choice.word);
     words.collect::<Vec<_>>().join(", ")
 }
 
-/// Words of an option's declaration in the user's language, as `--help` has them.
-fn shown_words(english: &'static str) -> &'static str {
-    let words = help_translation(english).or_else(|| translation(english));
-    words.unwrap_or(english)
-}
-
 /// Adds a comment, in as many lines as it needs.
 fn comment(text: &mut String, words: &str) {
-    let mut line = String::from("#");
-    for word in words.split_whitespace() {
-        let mut space = " ";
-        for part in parts(word) {
-            let columns = line.width() + space.width() + part.width();
-            if columns > COLUMNS && line.len() > 1 {
-                *text += &line;
-                text.push('\n');
-                line = String::from("#");
-                space = " ";
-            }
-            line += space;
-            line += part;
-            space = "";
-        }
+    for line in wrapped(words, COLUMNS - MARK.len()) {
+        *text += MARK;
+        *text += &line;
+        text.push('\n');
     }
-    *text += &line;
-    text.push('\n');
-}
-
-/// The parts of a word between which a line may end: Chinese is written without spaces.
-fn parts(word: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut start = 0;
-    let mut before = ' ';
-    for (at, character) in word.char_indices() {
-        let is_joint = is_wide(before) || is_wide(character);
-        if at > 0 && is_joint && !OPENING.contains(before) && !CLOSING.contains(character) {
-            parts.push(&word[start..at]);
-            start = at;
-        }
-        before = character;
-    }
-    parts.push(&word[start..]);
-    parts
-}
-
-/// Whether a character has two columns, as Chinese ones do.
-fn is_wide(character: char) -> bool {
-    character.width() == Some(2)
 }
 
 #[cfg(test)]
 mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
     use super::*;
 
     #[test]

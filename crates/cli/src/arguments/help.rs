@@ -4,10 +4,9 @@
 use clap::builder::{PossibleValue, StyledStr, Styles};
 use clap::{Arg, Command};
 use console::measure_text_width;
-use warmstart_language::{english, help_translation, message, translated};
+use warmstart_language::{english, help_text, message, translated, wrapped};
 
 use crate::printing::{stderr_columns, stdout_columns};
-use crate::wrapping::wrapped;
 
 /// Columns where no terminal shows the help, as clap has them.
 const USUAL_COLUMNS: usize = 100;
@@ -249,8 +248,25 @@ fn list(values: &[PossibleValue]) -> String {
     lines.join("\n")
 }
 
+/// A text of help in the user's language. Documentation and default of an option are texts of their own.
 fn in_language(english: &str) -> String {
-    help_translation(english).unwrap_or(english).to_owned()
+    match parts(english) {
+        (documentation, Some(default)) => message!(
+            "{} [default: {}]",
+            help_text(documentation),
+            help_text(default)
+        ),
+        (text, None) => help_text(text).to_owned(),
+    }
+}
+
+/// The documentation and the default of an option; the whole text, where it has no default.
+fn parts(text: &str) -> (&str, Option<&str>) {
+    let inside = text.strip_suffix(']');
+    match inside.and_then(|text| text.rsplit_once(" [default: ")) {
+        Some((documentation, default)) => (documentation, Some(default)),
+        None => (text, None),
+    }
 }
 
 #[cfg(test)]
@@ -260,6 +276,7 @@ mod tests {
     use crate::language::catalogue;
     use clap::CommandFactory as _;
     use warmstart_language::Language;
+    use warmstart_recipe::{PHASE_OPTIONS, RUN_OPTIONS};
 
     use super::super::Arguments;
     use super::*;
@@ -272,7 +289,13 @@ mod tests {
 
     /// The texts of help that are shown of a command, and of those below it.
     fn add_texts(command: &Command, texts: &mut BTreeSet<String>) {
-        let mut add = |text: Option<&StyledStr>| texts.extend(text.map(ToString::to_string));
+        let mut add = |text: Option<&StyledStr>| {
+            if let Some(text) = text.map(ToString::to_string) {
+                let (text, default) = parts(&text);
+                texts.insert(text.to_owned());
+                texts.extend(default.filter(|it| is_of_words(it)).map(str::to_owned));
+            }
+        };
         add(command.get_about());
         add(command.get_long_about());
         add(command.get_after_help());
@@ -289,10 +312,21 @@ mod tests {
         }
     }
 
+    /// Whether a default is said in words; one word is a value.
+    fn is_of_words(default: &str) -> bool {
+        default.contains(' ')
+    }
+
     #[test]
     fn catalogues_have_every_text_of_help_and_nothing_else() {
         let mut texts = BTreeSet::new();
         add_texts(&commands(), &mut texts);
+        // Options without a flag are in the recipes that `new` writes.
+        for option in RUN_OPTIONS.iter().chain(PHASE_OPTIONS) {
+            texts.insert(option.documentation.trim().to_owned());
+            let default = Some(option.default).filter(|default| is_of_words(default));
+            texts.extend(default.map(str::to_owned));
+        }
         assert!(texts.len() > 200, "{}", texts.len());
         for language in Language::ALL {
             let Some(catalogue) = catalogue(language) else {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json as value};
 use warmstart_data::{Sample, SplitKind};
 use warmstart_files::{shown, text};
-use warmstart_language::{message, translated};
+use warmstart_language::message;
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::classify::Classification;
 use warmstart_tasks::classify::classifier::{Classifier, TOP};
@@ -175,7 +175,7 @@ impl Source {
     /// Prints, before any metric, where the images come from and whether the model has seen them.
     pub fn print(&self) {
         if let (Some(split), Some(run)) = (self.own, &self.run) {
-            let what = translated(split.adjective());
+            let what = split.adjective();
             let (run, data) = (shown(&run.run), shown(&run.recipe.data));
             print_to_stderr(message!(
                 "evaluated on the {} {what} images of {run}, from {data}",

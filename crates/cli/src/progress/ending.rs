@@ -4,7 +4,7 @@ use std::path::Path;
 
 use warmstart_data::data_folder;
 use warmstart_files::shown;
-use warmstart_language::{english, message, translated, translation};
+use warmstart_language::{english, message, translated};
 use warmstart_metrics::Interval;
 use warmstart_recipe::run_files::{BEST, REPORT};
 use warmstart_recipe::{Key, Recipe, command};
@@ -61,7 +61,7 @@ pub fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
         ));
     }
     // The file has it in English.
-    lines.push(noted(translation(&summary.note).unwrap_or(&summary.note)));
+    lines.push(noted(translated(&summary.note)));
     lines
 }
 

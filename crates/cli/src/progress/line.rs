@@ -3,10 +3,9 @@
 use std::fmt::Display;
 
 use textwrap::Options;
-use warmstart_language::{english, translated};
+use warmstart_language::{bent, english, translated};
 
 use crate::printing::printed;
-use crate::wrapping;
 
 /// Beginning of a line that a user should not miss.
 const NOTE: &str = english!("note: ");
@@ -51,7 +50,7 @@ impl Line {
         let options = Options::new(columns)
             .subsequent_indent("    ")
             .break_words(false);
-        let parts = wrapping::bent(&printed(&self.text), options).into_iter();
+        let parts = bent(&printed(&self.text), options).into_iter();
         parts
             .map(|text| Self {
                 kind: self.kind,

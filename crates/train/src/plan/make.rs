@@ -1,7 +1,7 @@
 //! The plan of a run: memory, steps and time of each phase, before anything runs.
 
 use warmstart_data::{FeatureCacheFolder, feature_file_len};
-use warmstart_language::{message, translation};
+use warmstart_language::{message, translated};
 use warmstart_nn::Parameters;
 use warmstart_recipe::{Error, Key, Memory, Phase, Recipe, TaskDefaults};
 use warmstart_run::event::{Event, Observer};
@@ -125,7 +125,7 @@ fn more_than_there_is(memory: Memory) -> Option<String> {
     let (Memory::Bytes(asked), Some(there)) = (memory, memory::available()) else {
         return None;
     };
-    let set_by = translation(&there.set_by).unwrap_or(&there.set_by);
+    let set_by = translated(&there.set_by);
     (asked.as_u64() > there.bytes).then(|| {
         message!(
             "{:.0} MB exceed 90% of {} ({:.0} MB): the system may kill the run, or slow it down",
