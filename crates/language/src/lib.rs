@@ -1,8 +1,8 @@
 //! The language of what people read.
 //!
 //! English is in the code, where the compiler checks it: [`message!`] takes what `format!` takes. Every other language is
-//! a [`Catalogue`], with the English literal as the key, which the program hands to [`speak`]. Programs read English whatever the language is: names of
-//! keys and columns, recipes, and what model files hold are never translated.
+//! a [`Catalogue`], with the English literal as the key, which the program hands to [`speak`]. Programs read English
+//! whatever the language is: names of keys and columns, recipes, and what model files hold are never translated.
 //!
 //! ```
 //! use warmstart_language::message;
