@@ -2,10 +2,9 @@
 
 use textwrap::Options;
 use warmstart_data::Finding;
-use warmstart_language::{bent, translated};
+use warmstart_language::{bent, columns as width_of, padded, translated};
 
 use crate::printing::printed;
-use crate::text_table::{columns as width_of, padded};
 
 /// Fewest columns of a sentence, however narrow the terminal.
 const NARROWEST: usize = 30;

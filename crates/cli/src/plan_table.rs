@@ -1,11 +1,11 @@
 //! The plan of a run as a table, which fits 80 columns, or as lines for each phase where the terminal is narrow.
 
 use warmstart_files::duration;
-use warmstart_language::{english, message, translated};
+use warmstart_language::{columns, english, message, translated};
 use warmstart_run::plan::{PhasePlan, Plan};
 
 use crate::progress::noted;
-use crate::text_table::{columns, rows};
+use crate::text_table::rows;
 
 /// Fewest columns of a table; below, each phase is a block of lines.
 const NARROW: usize = 60;

@@ -12,12 +12,14 @@
 //! ```
 
 mod catalogue;
+mod width;
 mod wrapping;
 
 use std::sync::OnceLock;
 
 pub use catalogue::{Catalogue, filled};
 pub use warmstart_language_macros::message;
+pub use width::{columns, cut, padded};
 pub use wrapping::{bent, wrapped};
 
 /// A language of messages.

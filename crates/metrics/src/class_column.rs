@@ -1,9 +1,8 @@
 //! The column of class names in a table for people. Widths are those on a terminal, where a Chinese character takes two
 //! columns: counted in characters, the numbers after such names would not line up.
 
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use warmstart_files::one_line;
-use warmstart_language::{english, translated};
+use warmstart_language::{columns, cut, english, padded, translated};
 
 /// Most columns of a class name in a table.
 const NAME_WIDTH: usize = 24;
@@ -12,25 +11,12 @@ const HEADING: &str = english!("class");
 
 /// A class name on one line, cut to [`NAME_WIDTH`] columns.
 pub(crate) fn short(class: &str) -> String {
-    let class = one_line(class);
-    if class.width() <= NAME_WIDTH {
-        return class.into_owned();
-    }
-    let mut left = NAME_WIDTH - 1;
-    let fits = |letter: &char| {
-        let width = letter.width().unwrap_or(0);
-        let fits = width <= left;
-        left = left.saturating_sub(width);
-        fits
-    };
-    class.chars().take_while(fits).chain(['…']).collect()
+    cut(&one_line(class), NAME_WIDTH)
 }
 
 /// A class name as [`short`], with spaces up to the width of its column.
 pub(crate) fn cell(class: &str, width: usize) -> String {
-    let class = short(class);
-    let spaces = width.saturating_sub(class.width());
-    class + &" ".repeat(spaces)
+    padded(&short(class), width, false)
 }
 
 /// The heading of the column, with spaces up to its width.
@@ -40,17 +26,17 @@ pub(crate) fn heading(width: usize) -> String {
 
 /// A text with spaces before it, up to the width of its column.
 pub(crate) fn right(text: &str, width: usize) -> String {
-    " ".repeat(width.saturating_sub(text.width())) + text
+    padded(text, width, true)
 }
 
 /// Width of the column of these names with its heading.
 pub(crate) fn width(classes: &[String]) -> usize {
     classes
         .iter()
-        .map(|class| short(class).width())
+        .map(|class| columns(&short(class)))
         .max()
         .unwrap_or(0)
-        .max(translated(HEADING).width())
+        .max(columns(translated(HEADING)))
 }
 
 #[cfg(test)]
@@ -65,7 +51,7 @@ mod tests {
         assert!(
             classes
                 .iter()
-                .all(|class| cell(class, width).width() == width)
+                .all(|class| columns(&cell(class, width)) == width)
         );
     }
 }

@@ -6,12 +6,11 @@ use std::time::{Duration, SystemTime};
 use bytesize::ByteSize;
 use warmstart_data::CachedFile;
 use warmstart_files::shown;
-use warmstart_language::{message, translated};
+use warmstart_language::{message, padded, translated};
 
 use super::Failure;
 use crate::arguments::{Cache, CacheCommand, NO_CACHE_FOLDER};
 use crate::printing;
-use crate::text_table::padded;
 
 const HOUR: u64 = 60 * 60;
 const DAY: u64 = 24 * HOUR;

@@ -3,13 +3,12 @@
 use std::io::stdout;
 
 use warmstart_files::shown;
-use warmstart_language::message;
+use warmstart_language::{columns, message, padded};
 use warmstart_workflows::init_check::{Check, Layer, Request, check};
 
 use super::{Failure, use_threads};
 use crate::arguments::InitCheck;
 use crate::printing::{json, line};
-use crate::text_table::{columns, padded};
 
 pub fn init_check(arguments: InitCheck) -> Result<(), Failure> {
     warmstart_report::require_place(&arguments.picture)?;

@@ -2,7 +2,7 @@
 
 use std::io::stdout;
 
-use warmstart_language::{english, message, translated};
+use warmstart_language::{columns, english, message, padded, translated};
 use warmstart_recipe::{NO_WEIGHTS, UserValue as _};
 use warmstart_workflows::rank::{Ranked, Ranking, Request};
 
@@ -12,7 +12,6 @@ use super::train::resources;
 use crate::arguments::Rank;
 use crate::printing;
 use crate::progress::{Output, Progress, interval};
-use crate::text_table::{columns, padded};
 
 /// p-value above which two files count as equally good.
 const TOLD_APART: f64 = 0.05;

@@ -1,13 +1,12 @@
 //! The live block while a run trains: where it is, how fast, how good, and the time that is left.
 
-use warmstart_language::message;
+use warmstart_language::{columns, cut, message};
 use warmstart_run::event::{Event, Progress as Step};
 use warmstart_run::folder::{plan_of, summary_of};
 use warmstart_run::plan::Plan;
 
 use super::ending::metric_name;
 use super::time_left::{TimeLeft, clock};
-use crate::text_table::{columns, cut};
 
 /// Columns of the bar of an epoch's steps.
 const BAR: usize = 14;

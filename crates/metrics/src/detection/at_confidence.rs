@@ -2,9 +2,8 @@
 //! that is found of small, medium and large objects.
 
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr as _;
 use warmstart_files::one_line;
-use warmstart_language::{english, message, translated};
+use warmstart_language::{columns, english, message, translated};
 
 use super::boxes::{Detected, Truth};
 use super::coco::size_index;
@@ -156,7 +155,7 @@ impl AtConfidence {
         let width = class_column::width(&names);
         let largest = self.counts.iter().flatten().max().unwrap_or(&0);
         let digits = largest.to_string().len().max(3) + 1;
-        let last = digits.max(missed.width() + 2);
+        let last = digits.max(columns(missed) + 2);
         let columns: String = (1..=none).map(|n| format!("{n:digits$}")).collect();
         let mut lines = vec![
             message!(

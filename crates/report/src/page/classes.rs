@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use maud::{Markup, html};
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
-use warmstart_language::{english, message};
+use warmstart_language::{cut, english, message};
 use warmstart_metrics::{calibration_error, reliability, wilson};
 use warmstart_workflows::report::{Classes, JudgedImage, Pictures};
 
@@ -132,17 +131,7 @@ fn matrix(classes: &Classes, names: &[String]) -> Markup {
 /// A name that leaves room for what is beside it. A Chinese character is as wide as two letters.
 pub fn short(name: &str) -> String {
     const WIDEST: usize = 22;
-    if name.width() <= WIDEST {
-        return name.to_owned();
-    }
-    let mut left = WIDEST - 1;
-    let fits = |letter: &char| {
-        let width = letter.width().unwrap_or(0);
-        let fits = width <= left;
-        left = left.saturating_sub(width);
-        fits
-    };
-    name.chars().take_while(fits).chain(['…']).collect()
+    cut(name, WIDEST)
 }
 
 fn table(classes: &Classes) -> Markup {
