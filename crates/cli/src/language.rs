@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 
 use clap::Arg;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use warmstart_language::{Catalogue, Language};
 
 /// Name of the flag.
@@ -25,9 +25,23 @@ pub fn flag() -> Arg {
         .long(NAME)
         .global(true)
         .value_name("LANG")
-        .value_parser(PossibleValuesParser::new(Language::ALL.map(Language::word)))
+        .value_parser(PossibleValuesParser::new(Language::ALL.map(value)))
+        .ignore_case(true)
         .help("Language of messages [default: that of LANG]")
         .display_order(PLACE)
+}
+
+/// A language as a value of the flag.
+fn value(language: Language) -> PossibleValue {
+    PossibleValue::new(language.word()).aliases(locales(language))
+}
+
+/// Names of a language that users know from elsewhere.
+fn locales(language: Language) -> &'static [&'static str] {
+    match language {
+        Language::English => &["en_US", "en-US", "en_GB", "en-GB"],
+        Language::Chinese => &["zh_CN", "zh-CN", "zh_TW", "zh-TW", "zh-Hans", "zh-Hant"],
+    }
 }
 
 /// Makes the language of the command line, or of the environment, that of this process.
@@ -88,7 +102,7 @@ fn asked_for(words: &[OsString]) -> Option<Language> {
         }
     };
     let mut languages = Language::ALL.into_iter();
-    languages.find(|language| language.word() == asked)
+    languages.find(|language| value(*language).matches(asked, true))
 }
 
 /// The language of the locale that the variables name.
@@ -116,6 +130,8 @@ mod tests {
             ("train --json --lang en", Some(Language::English)),
             ("train --lang", None),
             ("train --lang fr", None),
+            ("train --lang zh_CN", Some(Language::Chinese)),
+            ("train --lang EN-us", Some(Language::English)),
             ("train --json", None),
             ("predict model -- --lang=zh", None),
         ] {

@@ -96,6 +96,21 @@ fn a_run_s_doubtful_labels_are_printed_the_most_doubtful_first() {
         assert!(shown[2].contains(word), "{shown:?}");
     }
     assert!(shown[3].contains(&files[0]), "{shown:?}");
+    let of_no_number = printed(labels(&run, &[]));
+    let of_no_number: Vec<&str> = of_no_number.lines().skip(3).collect();
+    let is_doubtful = |line: &&Value| line["doubtful"] == true;
+    let expected = lines.iter().filter(is_doubtful).take(20);
+    let expected: Vec<&str> = expected
+        .map(|line| line["file"].as_str().unwrap())
+        .collect();
+    let found = of_no_number
+        .iter()
+        .map(|line| line.split("  ").next().unwrap());
+    assert_eq!(
+        found.collect::<Vec<_>>(),
+        expected,
+        "those that count as doubtful, and no others"
+    );
     let [own, copy] = [run.join("doubts.csv"), table].map(|path| fs::read(path).unwrap());
     assert!(own == copy, "the table is that of the run");
     labels(&run, &["--weights", "imagenet"])

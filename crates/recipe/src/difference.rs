@@ -14,12 +14,25 @@ impl Recipe {
         self.differences_except(before, &[])
     }
 
+    /// Differences from the recipe of another run: a line for each value.
+    pub fn differences_between_runs(&self, other: &Self) -> Vec<String> {
+        let lines = Lines {
+            says_effects: false,
+            ..Lines::default()
+        };
+        self.compared(other, lines)
+    }
+
     /// [`differences`](Self::differences) without the options of the run or of a phase that are named in `leave_out`.
     pub(crate) fn differences_except(&self, before: &Self, leave_out: &[OptionOf]) -> Vec<String> {
-        let mut lines = Lines {
+        let lines = Lines {
             leave_out,
-            found: Vec::new(),
+            ..Lines::default()
         };
+        self.compared(before, lines)
+    }
+
+    fn compared(&self, before: &Self, mut lines: Lines) -> Vec<String> {
         let [run_before, run_now] = [before, self].map(|recipe| {
             let mut run = json(recipe);
             run.as_object_mut()
@@ -73,7 +86,19 @@ pub(crate) struct OptionOf {
 
 struct Lines<'a> {
     leave_out: &'a [OptionOf],
+    /// Whether a line says what the change means for the rest of a run.
+    says_effects: bool,
     found: Vec<String>,
+}
+
+impl Default for Lines<'_> {
+    fn default() -> Self {
+        Self {
+            leave_out: &[],
+            says_effects: true,
+            found: Vec::new(),
+        }
+    }
 }
 
 impl Lines<'_> {
@@ -95,7 +120,7 @@ impl Lines<'_> {
                 continue;
             }
             let [old, new] = [old, new].map(|value| shown(&key, value));
-            let change = match effect(&key) {
+            let change = match effect(&key).filter(|_| self.says_effects) {
                 Some(effect) => message!("{key} {old} → {new}: {effect}"),
                 None => format!("{key} {old} → {new}"),
             };
@@ -161,5 +186,10 @@ mod tests {
         ] {
             assert!(lines.contains(words), "{words}\n{lines}");
         }
+        let between_runs = now.differences_between_runs(&before);
+        assert_eq!(
+            between_runs[..2],
+            ["seed 42 → 7", "phase thaw: batch 16 → 4"]
+        );
     }
 }

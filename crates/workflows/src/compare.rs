@@ -138,7 +138,7 @@ fn line(report: &RunReport, first: &RunReport) -> Compared {
             .map(|record| record.seconds)
             .fold(0.0, std::ops::Add::add),
         peak_mb: peaks.fold(0.0, f64::max),
-        differences: files.recipe.differences(&first.files.recipe),
+        differences: files.recipe.differences_between_runs(&first.files.recipe),
     }
 }
 

@@ -38,24 +38,25 @@ pub fn labels(arguments: DataLabels) -> Result<(), Failure> {
         print_to_stderr(message!("wrote {}", shown(path)));
     }
     let doubtful = count(&doubts);
-    let usual = if arguments.json {
-        doubts.len()
-    } else {
-        doubtful.min(SHOWN)
+    let first: Vec<&Doubt> = match arguments.top {
+        Some(most) => doubts.iter().take(most).collect(),
+        None if arguments.json => doubts.iter().collect(),
+        None => doubts.iter().filter(|it| it.doubtful).take(SHOWN).collect(),
     };
-    let most = arguments.top.unwrap_or(usual).min(doubts.len());
-    let first = &doubts[..most];
     let mut out = stdout().lock();
     if arguments.json {
-        for doubt in first {
+        for doubt in &first {
             json(&mut out, doubt)?;
         }
         return Ok(());
     }
-    let counts = message!(
-        "{doubtful} of {} labels are doubtful: the other images speak for another class",
-        doubts.len()
-    );
+    let counts = match doubtful {
+        0 => message!("none of {} labels is doubtful", doubts.len()),
+        _ => message!(
+            "{doubtful} of {} labels are doubtful: the other images speak for another class",
+            doubts.len()
+        ),
+    };
     line(&mut out, counts)?;
     if first.is_empty() {
         return Ok(());
@@ -67,7 +68,7 @@ pub fn labels(arguments: DataLabels) -> Result<(), Failure> {
         message!("probable"),
         message!("score"),
     ];
-    for text in rows(&head, first.iter().map(row)) {
+    for text in rows(&head, first.iter().copied().map(row)) {
         line(&mut out, text)?;
     }
     Ok(())
