@@ -40,7 +40,8 @@ fn catalogues_have_every_message_and_nothing_else() {
 #[test]
 fn translations_carry_the_placeholders_of_the_english_text() {
     for (language, catalogue) in catalogues() {
-        for (english, text) in catalogue.messages.iter().chain(&catalogue.help) {
+        let texts = catalogue.messages.iter().chain(&catalogue.help);
+        for (english, text) in texts.chain(&catalogue.system) {
             assert_eq!(
                 placeholders(english),
                 placeholders(text),

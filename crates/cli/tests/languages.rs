@@ -197,6 +197,7 @@ fn a_missing_file_is_a_chinese_line_with_the_same_exit_code() {
         assert!(last.starts_with("错误："), "{line}: {text}");
         assert!(last.contains("missing"), "{line}: {text}");
         assert!(is_chinese(last), "{line}: {text}");
+        assert!(!last.contains("No such file"), "{line}: {text}");
         assert!(!is_chinese(&said(&english)), "{line}");
         assert!(!english.status.success(), "{line}");
         assert_eq!(chinese.status.code(), english.status.code(), "{line}");

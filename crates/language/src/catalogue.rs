@@ -9,10 +9,12 @@ pub struct Catalogue {
     pub messages: HashMap<String, String>,
     /// What `--help` says of commands and flags.
     pub help: HashMap<String, String>,
+    /// What the operating system says: the usual reasons why a file cannot be read or written.
+    pub system: HashMap<String, String>,
 }
 
 impl Catalogue {
-    /// Reads a catalogue in TOML: the tables `messages` and `help`, whose keys and values are texts.
+    /// Reads a catalogue in TOML: the tables `messages`, `help` and `system`, whose keys and values are texts.
     ///
     /// # Errors
     /// If it is something else.
@@ -22,13 +24,19 @@ impl Catalogue {
         Ok(Self {
             messages: table("messages"),
             help: table("help"),
+            system: table("system"),
         })
     }
 }
 
 /// A text with its placeholders filled, each by what stands between its braces: `{path}`, `{loss:.3}`, `{0}`; `{}` is
-/// the next by position. `{{` and `}}` are braces. A placeholder without a value stays as it is.
-pub fn filled(text: &str, values: &[(&str, String)]) -> String {
+/// the next by position. `{{` and `}}` are braces. A placeholder without a value stays as it is. `in_language` has the
+/// words for a whole value.
+pub fn filled<'a>(
+    text: &str,
+    values: &'a [(&str, String)],
+    in_language: impl Fn(&'a str) -> &'a str,
+) -> String {
     let mut filled = String::with_capacity(text.len());
     let mut positions = 0;
     let mut rest = text;
@@ -51,7 +59,7 @@ pub fn filled(text: &str, values: &[(&str, String)]) -> String {
             positions += 1;
         }
         match values.iter().find(|(name, _)| *name == key) {
-            Some((_, value)) => filled.push_str(value),
+            Some((_, value)) => filled.push_str(in_language(value)),
             None => {
                 filled.push('{');
                 filled.push_str(&key);
@@ -68,6 +76,10 @@ pub fn filled(text: &str, values: &[(&str, String)]) -> String {
 mod tests {
     use super::*;
 
+    fn fill(text: &str, values: &[(&str, String)]) -> String {
+        filled(text, values, |value| value)
+    }
+
     #[test]
     fn placeholders_are_filled_in_any_order() {
         let values = [
@@ -75,17 +87,25 @@ mod tests {
             ("0", "7".to_owned()),
             ("1", "8".to_owned()),
         ];
-        assert_eq!(filled("{1} 之 {0}：{path}", &values), "8 之 7：a.jpg");
-        assert_eq!(filled("{} 之 {}", &values), "7 之 8");
-        assert_eq!(filled("{{}} {path} }", &values), "{} a.jpg }");
-        assert_eq!(filled("{nothing}", &values), "{nothing}");
+        assert_eq!(fill("{1} 之 {0}：{path}", &values), "8 之 7：a.jpg");
+        assert_eq!(fill("{} 之 {}", &values), "7 之 8");
+        assert_eq!(fill("{{}} {path} }", &values), "{} a.jpg }");
+        assert_eq!(fill("{nothing}", &values), "{nothing}");
     }
 
     #[test]
     fn what_a_value_holds_is_not_read_as_a_placeholder() {
         assert_eq!(
-            filled("{0}", &[("0", "{1}".to_owned()), ("1", "x".to_owned())]),
+            fill("{0}", &[("0", "{1}".to_owned()), ("1", "x".to_owned())]),
             "{1}"
         );
+    }
+
+    #[test]
+    fn a_whole_value_is_in_the_language() {
+        let values = [("path", "a b".to_owned()), ("error", "full".to_owned())];
+        let in_language = |value| if value == "full" { "已满" } else { value };
+        let text = filled("{path}：{error}", &values, in_language);
+        assert_eq!(text, "a b：已满");
     }
 }

@@ -17,7 +17,7 @@ mod wrapping;
 
 use std::sync::OnceLock;
 
-pub use catalogue::{Catalogue, filled};
+pub use catalogue::Catalogue;
 pub use warmstart_language_macros::message;
 pub use width::{columns, cut, padded};
 pub use wrapping::{bent, wrapped};
@@ -78,6 +78,16 @@ pub fn translation(english: &str) -> Option<&'static str> {
 pub fn help_text(english: &str) -> &str {
     let text = SPOKEN.get().and_then(|spoken| spoken.1.help.get(english));
     text.map_or(english, String::as_str)
+}
+
+/// A text of the catalogue with its placeholders filled, for [`message!`]: each by what stands between its braces. A
+/// value that the operating system has said is in the user's language, too.
+pub fn filled(text: &str, values: &[(&str, String)]) -> String {
+    let system = SPOKEN.get().map(|spoken| &spoken.1.system);
+    catalogue::filled(text, values, |value| {
+        let translated = system.and_then(|system| system.get(value));
+        translated.map_or(value, String::as_str)
+    })
 }
 
 /// A text without placeholders in the user's language, for constants that [`english!`] marks, and for what a file has of
