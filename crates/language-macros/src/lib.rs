@@ -71,27 +71,21 @@ pub fn message(input: TokenStream) -> TokenStream {
         })
         .collect();
     let values = placeholders(&english.value()).into_iter().map(|found| {
-        let named = message.arguments.iter().find(|argument| match &found.name {
-            Name::Position(_) => false,
-            Name::Word(word) => argument.name.as_ref().is_some_and(|name| name == word),
-        });
-        let value = match (&found.name, named) {
-            (_, Some(argument)) => {
-                let value = &argument.value;
-                quote!(#value)
-            }
-            (Name::Position(position), None) => match message.arguments.get(*position) {
-                Some(argument) => {
-                    let value = &argument.value;
-                    quote!(#value)
-                }
-                // `format!` has a better message for it.
-                None => quote!(""),
-            },
-            (Name::Word(word), None) => {
+        let argument = match &found.name {
+            Name::Position(position) => message.arguments.get(*position),
+            Name::Word(word) => message
+                .arguments
+                .iter()
+                .find(|argument| argument.name.as_ref().is_some_and(|name| name == word)),
+        };
+        let value = match (argument, &found.name) {
+            (Some(Argument { value, .. }), _) => quote!(#value),
+            (None, Name::Word(word)) => {
                 let variable = Ident::new(word, english.span());
                 quote!(#variable)
             }
+            // `format!` has a better message for it.
+            (None, Name::Position(_)) => quote!(""),
         };
         let (key, format) = (&found.key, LitStr::new(&found.format, english.span()));
         quote!((#key, ::std::format!(#format, #value)))

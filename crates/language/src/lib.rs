@@ -96,6 +96,15 @@ pub fn translated(english: &str) -> &str {
     translation(english).unwrap_or(english)
 }
 
+/// A web page in the user's language: `{LANGUAGE}` in it becomes the language's name in HTML, and `{WORDS}` the words of
+/// its script, an object of JSON.
+pub fn page_in_words(page: &str, words: &str) -> String {
+    // No word can end the script.
+    let words = words.replace('<', "\\u003c");
+    page.replace("{LANGUAGE}", translated("en"))
+        .replace("{WORDS}", &words)
+}
+
 /// `1 image`, `2 images`. The catalogue has it under `{} images`.
 pub fn counted(count: usize, noun: &str) -> String {
     match translation(&format!("{{}} {noun}s")) {

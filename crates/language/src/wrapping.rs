@@ -23,7 +23,7 @@ pub fn bent(line: &str, options: Options) -> Vec<String> {
     parts.map(|part| part.into_owned()).collect()
 }
 
-/// The lines of a text, bent to a number of columns. What a line goes on with is indented as its beginning.
+/// The lines of a text, bent to a number of columns. Continuation lines keep the indent of their first line.
 pub fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let lines = text.lines().flat_map(|line| {
         let rest = line.trim_start();

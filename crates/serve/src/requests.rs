@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use warmstart_language::{english, message, translated};
+use warmstart_language::{message, page_in_words};
 
 use crate::body::{Refusal, Sent, memory, pictures};
 use crate::limits::ANSWER_TIME;
@@ -41,7 +41,7 @@ impl Service {
             queue,
             memory: memory(),
             about,
-            page: page_in_words().into(),
+            page: page_of_user().into(),
         }
     }
 }
@@ -66,7 +66,7 @@ pub fn routes(service: Service) -> Router {
 }
 
 /// The page in the user's language.
-fn page_in_words() -> String {
+fn page_of_user() -> String {
     let words = json!({
         "choose": message!("Choose images"),
         "orDrop": message!("or drop or paste them here"),
@@ -75,12 +75,7 @@ fn page_in_words() -> String {
         "nothing": message!("nothing found"),
         "failed": message!("the server does not answer"),
     });
-    // The language's name in HTML.
-    let language = translated(english!("en"));
-    // No word can end the script.
-    let words = words.to_string().replace('<', "\\u003c");
-    PAGE.replace("{LANGUAGE}", language)
-        .replace("{WORDS}", &words)
+    page_in_words(PAGE, &words.to_string())
 }
 
 async fn page(State(service): State<Arc<Service>>) -> impl IntoResponse {

@@ -14,7 +14,7 @@ use super::Failure;
 use super::train::resources;
 use crate::arguments;
 use crate::printing::{json, line, print_to_stderr};
-use crate::progress::{Output, Progress, interval, metric_name, noted};
+use crate::progress::{Output, Progress, interval, noted};
 use crate::run_pages::page;
 use crate::signals::Signals;
 use crate::text_table::{rows, unknown};
@@ -146,7 +146,7 @@ fn announce(demo: &Demo, run: &DemoRun) -> Result<(), Failure> {
 }
 
 fn outcome_line(outcome: &Outcome, is_there: bool) -> String {
-    let metric = metric_name(&outcome.metric);
+    let metric = translated(&outcome.metric);
     let interval = interval(outcome.interval);
     let Outcome { value, seconds, .. } = outcome;
     if is_there {

@@ -3,14 +3,14 @@
 use std::io::stdout;
 
 use warmstart_files::shown;
-use warmstart_language::message;
+use warmstart_language::{message, translated};
 use warmstart_workflows::compare::{Compared, compare as compare_runs};
 use warmstart_workflows::report::report as report_of;
 
 use super::{Failure, use_threads};
 use crate::arguments::{Compare, Report};
 use crate::printing::{json, line, print_to_stderr};
-use crate::progress::{metric_name, noted};
+use crate::progress::noted;
 use crate::text_table::{rows, unknown};
 
 pub fn report(arguments: Report) -> Result<(), Failure> {
@@ -61,7 +61,7 @@ pub fn compare(arguments: Compare) -> Result<(), Failure> {
 }
 
 fn table(runs: &[Compared]) -> Vec<String> {
-    let metric = runs.first().map_or("", |first| metric_name(&first.metric));
+    let metric = runs.first().map_or("", |first| translated(&first.metric));
     let head = [
         message!("run"),
         metric.to_owned(),

@@ -3,13 +3,12 @@
 use std::io::stdout;
 
 use warmstart_files::shown;
-use warmstart_language::message;
+use warmstart_language::{message, translated};
 use warmstart_run::list::{FoundRun, Status};
 
 use super::Failure;
 use crate::arguments::Runs;
 use crate::printing::{json, line};
-use crate::progress::metric_name;
 
 pub fn runs(arguments: Runs) -> Result<(), Failure> {
     let found = warmstart_run::list::runs(&arguments.folder)?;
@@ -30,7 +29,7 @@ pub fn runs(arguments: Runs) -> Result<(), Failure> {
         line(&mut out, shown(&run.run))?;
         line(&mut out, format!("  {}", status(run)))?;
         if let Some(kept) = &run.kept {
-            let (metric, phase) = (metric_name(&kept.metric), &kept.phase);
+            let (metric, phase) = (translated(&kept.metric), &kept.phase);
             let figure = match run.status {
                 Status::Finished => message!("  kept {metric} {kept} ({phase})"),
                 Status::Running { .. } | Status::Interrupted { .. } | Status::Broken { .. } => {

@@ -1,11 +1,10 @@
 //! The live block while a run trains: where it is, how fast, how good, and the time that is left.
 
-use warmstart_language::{columns, cut, message};
+use warmstart_language::{columns, cut, message, translated};
 use warmstart_run::event::{Event, Progress as Step};
 use warmstart_run::folder::{plan_of, summary_of};
 use warmstart_run::plan::Plan;
 
-use super::ending::metric_name;
 use super::time_left::{TimeLeft, clock};
 
 /// Columns of the bar of an epoch's steps.
@@ -148,7 +147,7 @@ impl Block {
     fn result(&self, now: f64) -> Vec<String> {
         let mut parts = Vec::new();
         if let Some((name, value)) = &self.metric {
-            parts.push(format!("{} {value:.4}", metric_name(name)));
+            parts.push(format!("{} {value:.4}", translated(name)));
         }
         if let Some((value, epoch)) = self.kept {
             parts.push(message!("kept {value:.4} (epoch {epoch})"));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use warmstart_data::data_folder;
 use warmstart_files::shown;
-use warmstart_language::{english, message, translated};
+use warmstart_language::{message, translated};
 use warmstart_metrics::Interval;
 use warmstart_recipe::run_files::{BEST, REPORT};
 use warmstart_recipe::{Key, Recipe, command};
@@ -21,18 +21,10 @@ pub fn interval(interval: Option<Interval>) -> String {
     interval.map_or(String::new(), |interval| message!(" ({interval})"))
 }
 
-/// The name of a metric for people. Files and JSON have the English one.
-pub fn metric_name(metric: &str) -> &str {
-    match metric {
-        "top-1 accuracy" => translated(english!("top-1 accuracy")),
-        other => other,
-    }
-}
-
 /// The kept model, why it was kept, and its metric on the test images.
 pub fn finished_lines(summary: &Summary, run: &str) -> Vec<String> {
     let kept = &summary.kept;
-    let (metric, phase) = (metric_name(&kept.metric), &kept.phase);
+    let (metric, phase) = (translated(&kept.metric), &kept.phase);
     let what_is_kept = match summary.guard.as_ref().and_then(Verdict::kept_weights) {
         Some(KeptWeights::Average) => message!(
             "finished: kept {metric} {kept} ({phase}), the moving average of its weights, in {run}/{BEST}"
@@ -125,7 +117,7 @@ pub fn folds_line(result: &CrossValidation) -> String {
         result
             .folds
             .first()
-            .map_or("", |figure| metric_name(&figure.metric)),
+            .map_or("", |figure| translated(&figure.metric)),
         result.mean,
         result.deviation,
         values.join(", ")

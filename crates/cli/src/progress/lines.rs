@@ -1,13 +1,13 @@
 //! Events as lines for people.
 
 use warmstart_files::shown;
-use warmstart_language::{counted, message};
+use warmstart_language::{counted, message, translated};
 use warmstart_recipe::Phase;
 use warmstart_run::event::Event;
 use warmstart_run::record::EpochRecord;
 
 use super::data_lines::data_lines;
-use super::ending::{finished_lines, interval, metric_name, next_commands};
+use super::ending::{finished_lines, interval, next_commands};
 use super::line::{Kind, Line, noted, of_kind};
 use crate::plan_table::{plan_lines, thousands};
 use crate::printing::USUAL_COLUMNS;
@@ -91,7 +91,7 @@ fn epoch_line(record: &EpochRecord, epochs: usize, metric: &str, is_highest: boo
     } else {
         String::new()
     };
-    let metric = metric_name(metric);
+    let metric = translated(metric);
     message!(
         "epoch {}/{epochs} ({}): train loss {:.3}, val loss {:.3}, {metric} {:.4}{}{highest} [{:.1} s, {:.1} images/s, {:.0} MB]",
         record.epoch,

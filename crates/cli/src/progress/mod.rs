@@ -18,7 +18,7 @@ use warmstart_run::event::Event;
 use warmstart_train::memory;
 use warmstart_workflows::cross_validate::CrossValidation;
 
-pub use ending::{interval, metric_name};
+pub use ending::interval;
 pub use line::noted;
 
 use crate::commands::Failure;

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use warmstart_data::RgbImage;
-use warmstart_language::{english, message, translated};
+use warmstart_language::{message, page_in_words};
 use warmstart_recipe::{Error, Key, Problem};
 use warmstart_tasks::kinds::Trained;
 
@@ -128,12 +128,7 @@ fn page() -> String {
         "unread": message!("this picture cannot be read ({reason})", reason = "{reason}"),
         "unloaded": message!("The model cannot be loaded"),
     });
-    // The language's name in HTML.
-    let language = translated(english!("en"));
-    // No word can end the script.
-    let words = words.to_string().replace('<', "\\u003c");
-    PAGE.replace("{LANGUAGE}", language)
-        .replace("{WORDS}", &words)
+    page_in_words(PAGE, &words.to_string())
 }
 
 /// Refuses a folder that has something in it.

@@ -90,12 +90,11 @@ fn has_thaw_after_solved(report: &RunReport) -> bool {
 /// The name of a metric for people: that of a task, or a further one of metrics.jsonl.
 pub fn metric_name(metric: &str) -> &str {
     match metric {
-        "top-1 accuracy" => translated(english!("top-1 accuracy")),
         "last_layer" => translated(english!("the last layer's head alone")),
         "leave_one_out" => translated(english!("training images, each left out")),
         "map50" => "mAP@.5",
         "confidence" => translated(english!("confidence of the best F1")),
-        other => other,
+        other => translated(other),
     }
 }
 
