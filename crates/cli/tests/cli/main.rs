@@ -1,0 +1,59 @@
+//! The behaviour of the command line, through its binary.
+//!
+//! One program, because each file would be linked by itself if it were one. A file is a subject; `common` has what they
+//! share. `cargo test --release -p warmstart --test cli killing::` runs the tests of one file.
+
+mod bad_boxes;
+mod bad_days;
+mod caching;
+mod catalogue;
+mod changing;
+mod common;
+mod converting;
+mod damage;
+mod demonstrating;
+mod detecting;
+mod detector_files;
+mod evaluating;
+mod exporting;
+mod faults;
+mod finding_rates;
+mod folds;
+mod guarding;
+mod initializing;
+mod judging_boxes;
+mod killing;
+mod labels;
+mod languages;
+mod listing;
+mod lists;
+mod lost_images;
+mod manuals;
+mod metric_files;
+mod mistakes;
+mod model_metadata;
+mod names;
+mod new_recipe;
+mod overwriting;
+mod pages;
+mod planning;
+mod predicting;
+mod printing;
+mod real_files;
+mod reporting;
+mod resuming;
+mod run_files;
+mod seeing;
+mod serving;
+mod showing;
+mod small_data;
+mod solving;
+mod stopping;
+mod training;
+mod transformers;
+mod tutorial;
+mod using;
+mod watching;
+mod weight_files;
+mod weights_by_name;
+mod yolo_data;
