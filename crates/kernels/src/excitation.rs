@@ -2,15 +2,11 @@
 //! for each channel of each image.
 //!
 //! Hu and others, "Squeeze-and-Excitation Networks", 2017, section 3. Activations are `[images, ..,
-//! channels]`. How an image is cut into tiles depends on its size alone, and the sums of its tiles
-//! are added in order, so it has the same bits in any batch and on any number of threads.
+//! channels]`, in tiles of one image each.
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
-use std::ops::Range;
-
-use rayon::prelude::*;
-
-use crate::channels::{ChannelKernel, Channels};
+use crate::channels::ChannelKernel;
+use crate::images::Images;
 use crate::memory::{Output, Unwritten};
 use crate::vector::Vector;
 
@@ -153,97 +149,6 @@ fn images(per_image: &[f32], channels: usize) -> usize {
         per_image.len()
     );
     per_image.len() / channels
-}
-
-/// `[images, pixels, channels]` as tiles of one image each.
-struct Images {
-    images: usize,
-    channels: usize,
-    image_len: usize,
-    /// The rows of all images.
-    all: Channels,
-}
-
-impl Images {
-    fn new(len: usize, images: usize, channels: usize) -> Self {
-        let all = Channels::new(len, channels);
-        assert!(
-            if images == 0 {
-                len == 0
-            } else {
-                all.rows().is_multiple_of(images)
-            },
-            "expected {images} images of as many pixels, found {} pixels",
-            all.rows()
-        );
-        Self {
-            images,
-            channels,
-            image_len: len / images.max(1),
-            all,
-        }
-    }
-
-    fn pixels(&self) -> usize {
-        self.image_len / self.channels
-    }
-
-    fn tiles_per_image(&self) -> usize {
-        self.image_len.div_ceil(self.all.tile_len())
-    }
-
-    /// Results of `work(image, range of values)` for all tiles, in order.
-    fn map<R: Send>(&self, work: impl Fn(usize, Range<usize>) -> R + Sync) -> Vec<R> {
-        let tiles = self.tiles_per_image();
-        let tasks = (0..self.images * tiles).into_par_iter();
-        let results = tasks.map(|task| {
-            let image = task / tiles;
-            let end = (image + 1) * self.image_len;
-            let first = image * self.image_len + task % tiles * self.all.tile_len();
-            work(image, first..end.min(first + self.all.tile_len()))
-        });
-        results.collect()
-    }
-
-    /// Values that `work(image, range, output)` writes tile by tile.
-    fn write(&self, work: impl Fn(usize, Range<usize>, Output) + Sync) -> Vec<f32> {
-        let len = self.images * self.image_len;
-        let mut values = Unwritten::new(len);
-        let output = values.output();
-        self.map(|image, range| work(image, range, output));
-        // SAFETY: the tiles cover all values.
-        unsafe { values.written(len) }
-    }
-
-    /// One image's parameters, repeated over a wide row.
-    fn widen(&self, per_image: &[f32], image: usize) -> Vec<f32> {
-        let first = image * self.channels;
-        self.all.widen(&per_image[first..first + self.channels])
-    }
-
-    /// The gradient of each pixel, given that of the mean.
-    fn shares(&self, grad_means: &[f32]) -> Vec<f32> {
-        let expected = self.images * self.channels;
-        assert_eq!(grad_means.len(), expected, "one mean a channel and image");
-        let share = 1.0 / self.pixels() as f64;
-        let shares = grad_means
-            .iter()
-            .map(|mean| (f64::from(*mean) * share) as f32);
-        shares.collect()
-    }
-
-    /// The sums of an image's tiles, added in order, times `factor`.
-    fn totals(&self, sums: &[Vec<f64>], factor: f64) -> Vec<f32> {
-        let mut totals = vec![0.0; self.images * self.channels];
-        for (tile, sums) in sums.iter().enumerate() {
-            let image = tile / self.tiles_per_image();
-            let totals = &mut totals[image * self.channels..];
-            for (total, sum) in totals.iter_mut().zip(sums) {
-                *total += sum;
-            }
-        }
-        totals.iter().map(|total| (total * factor) as f32).collect()
-    }
 }
 
 struct Sum<'a> {

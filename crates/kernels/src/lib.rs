@@ -7,6 +7,7 @@
 //! of threads. The README has the tiling and the reasons.
 
 mod arrange;
+mod attention;
 mod batch_norm;
 mod channels;
 mod convolution;
@@ -19,10 +20,12 @@ mod forward;
 mod gather;
 mod gelu;
 mod geometry;
+mod images;
 mod inference;
 mod inference_unit;
 #[cfg(test)]
 mod lanewise;
+mod layer_norm;
 mod memory;
 mod norm_gradient;
 mod normalize;
@@ -32,6 +35,7 @@ mod pack;
 mod pointwise;
 mod pool;
 mod product;
+mod response_norm;
 mod sigmoid;
 mod simd;
 mod statistics;
@@ -54,6 +58,7 @@ pub use arrange::{
     Map, concatenate, depth_to_space, reverse_channels, space_to_depth, split_channels, stack,
     upsample, upsample_backward,
 };
+pub use attention::{Attention, attention, attention_backward};
 pub use batch_norm::BatchNorm;
 pub use convolution::{
     convolution_forward, convolution_input_gradient, convolution_weight_gradient,
@@ -67,11 +72,13 @@ pub use forward::pack_weights;
 pub use geometry::{Convolution, GeometryError};
 pub use inference::branch_inference;
 pub use inference_unit::InferenceUnit;
+pub use layer_norm::{LayerNorm, NormGradients, layer_norm, layer_norm_backward};
 pub use norm_gradient::activation_backward;
 pub use normalize::normalize;
 pub use operand::NormSums;
 pub use optimizer::{Adam, Sgd, Update, adam_step, sgd_step, sum_of_squares};
 pub use pool::{Pooling, average_pool, average_pool_backward, max_pool, max_pool_backward};
+pub use response_norm::{ResponseNorm, response_norm, response_norm_backward};
 pub use simd::{SimdLevel, SimdLevelError, simd_level};
 pub use statistics::batch_statistics;
 pub use sums::{add, scale, sum};

@@ -94,6 +94,18 @@ pub(crate) fn with_scratch<R>(len: usize, work: impl FnOnce(&mut [f32]) -> R) ->
     result
 }
 
+/// Cuts scratch space into buffers.
+pub(crate) fn split<const BUFFERS: usize>(
+    mut scratch: &mut [f32],
+    lens: [usize; BUFFERS],
+) -> [&mut [f32]; BUFFERS] {
+    lens.map(|len| {
+        let (buffer, rest) = std::mem::take(&mut scratch).split_at_mut(len);
+        scratch = rest;
+        buffer
+    })
+}
+
 /// `images` times `image_len` values, each image cut into pieces of `piece_len` (the last may be
 /// shorter). `work(image, piece, values)` gets each piece as zeros that are still in its cache.
 pub(crate) fn zeroed_pieces(

@@ -3,22 +3,21 @@
 
 use proptest::prelude::*;
 use warmstart_kernels::{
-    Activation, BatchNorm, Convolution, batch_statistics, convolution_input_gradient,
-    convolution_weight_gradient,
+    Activation, Attention, BatchNorm, Convolution, LayerNorm, ResponseNorm, attention_backward,
+    batch_statistics, convolution_input_gradient, convolution_weight_gradient, layer_norm_backward,
+    response_norm_backward,
 };
 
+use crate::attention::attended;
 use crate::batch_norm::backward;
 use crate::reference::{
-    activate, activations, assert_close, convolutions_of, paddings, products, values,
+    activate, activations, assert_close, convolutions_of, layer_norm, paddings, products,
+    response_norm, values, widened,
 };
 
 /// f32 rounding of the gradients; the differences are far closer.
 const TOLERANCE: f64 = 1e-4;
 const EPS: f32 = 1e-3;
-
-fn widened(values: &[f32]) -> Vec<f64> {
-    values.iter().copied().map(f64::from).collect()
-}
 
 /// `(L(v + step) - L(v - step)) / (2 step)` for every value `v` of `values` in turn.
 fn differences(values: &[f64], step: f64, loss: impl Fn(&[f64]) -> f64) -> Vec<f64> {
@@ -30,6 +29,12 @@ fn differences(values: &[f64], step: f64, loss: impl Fn(&[f64]) -> f64) -> Vec<f
     (0..values.len())
         .map(|index| (shifted(index, step) - shifted(index, -step)) / (2.0 * step))
         .collect()
+}
+
+/// `Σ grad_y · y`
+fn product(y: &[f64], grad_y: &[f32]) -> f64 {
+    let values = y.iter().zip(grad_y);
+    values.map(|(y, gradient)| y * f64::from(*gradient)).sum()
 }
 
 /// Dense, grouped and depthwise convolutions, with and without stride and dilation, small enough to
@@ -181,5 +186,56 @@ proptest! {
         assert_close(&found.gamma, &expected(|norm| &mut norm.gamma), TOLERANCE);
         assert_close(&found.beta, &expected(|norm| &mut norm.beta), TOLERANCE);
         assert_close(&found.residual, &expected(|norm| &mut norm.residual), TOLERANCE);
+    }
+
+    #[test]
+    fn of_layer_norm(rows in 1usize..=6, channels in 1usize..=40) {
+        let [x, grad_y] = [1, 5].map(|seed| values(rows * channels, seed));
+        let [gamma, beta] = [3, 4].map(|seed| values(channels, seed));
+        let loss = |x: &[f64], gamma: &[f64], beta: &[f64]| {
+            product(&layer_norm(x, gamma, beta, f64::from(EPS)), &grad_y)
+        };
+        let norm = LayerNorm { gamma: &gamma, epsilon: EPS };
+        let found = layer_norm_backward(&grad_y, &x, norm, true);
+        let [x, gamma, beta] = [&x, &gamma, &beta].map(|values| widened(values));
+        let by_x = differences(&x, 1e-5, |x| loss(x, &gamma, &beta));
+        assert_close(&found.x.unwrap(), &by_x, TOLERANCE);
+        let by_gamma = differences(&gamma, 1e-5, |gamma| loss(&x, gamma, &beta));
+        assert_close(&found.gamma, &by_gamma, TOLERANCE);
+        let by_beta = differences(&beta, 1e-5, |beta| loss(&x, &gamma, beta));
+        assert_close(&found.beta, &by_beta, TOLERANCE);
+    }
+
+    #[test]
+    fn of_response_norm(batch in 1usize..=3, pixels in 1usize..=6, channels in 1usize..=20) {
+        let image_len = pixels * channels;
+        let [mut x, grad_y] = [1, 5].map(|seed| values(batch * image_len, seed));
+        // A channel of zeros has a kink.
+        x.iter_mut().for_each(|x| *x += 0.5_f32.copysign(*x));
+        let [gamma, beta] = [3, 4].map(|seed| values(channels, seed));
+        let loss = |x: &[f64], gamma: &[f64], beta: &[f64]| {
+            product(&response_norm(x, image_len, gamma, beta, f64::from(EPS)), &grad_y)
+        };
+        let norm = ResponseNorm { batch, gamma: &gamma, epsilon: EPS };
+        let found = response_norm_backward(&grad_y, &x, norm, true);
+        let [x, gamma, beta] = [&x, &gamma, &beta].map(|values| widened(values));
+        let by_x = differences(&x, 1e-5, |x| loss(x, &gamma, &beta));
+        assert_close(&found.x.unwrap(), &by_x, TOLERANCE);
+        let by_gamma = differences(&gamma, 1e-5, |gamma| loss(&x, gamma, &beta));
+        assert_close(&found.gamma, &by_gamma, TOLERANCE);
+        let by_beta = differences(&beta, 1e-5, |beta| loss(&x, &gamma, beta));
+        assert_close(&found.beta, &by_beta, TOLERANCE);
+    }
+
+    #[test]
+    fn of_attention(
+        batch in 1usize..=2, tokens in 1usize..=7, heads in 1usize..=3, head_channels in 1usize..=5
+    ) {
+        let geometry = Attention { batch, tokens, heads, head_channels };
+        let len = batch * tokens * heads * head_channels;
+        let (qkv, gradient) = (values(3 * len, 1), values(len, 5));
+        let loss = |qkv: &[f64]| product(&attended(&geometry, qkv), &gradient);
+        let expected = differences(&widened(&qkv), 1e-5, loss);
+        assert_close(&attention_backward(&geometry, &gradient, &qkv), &expected, TOLERANCE);
     }
 }

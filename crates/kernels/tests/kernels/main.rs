@@ -2,13 +2,16 @@
 //! threads.
 
 mod arrange;
+mod attention;
 mod batch_norm;
 mod convolution;
 mod excitation;
 mod finite_differences;
+mod layer_norm;
 mod optimizer;
 mod pool;
 mod reference;
+mod response_norm;
 mod training;
 
 use std::process::Command;

@@ -178,6 +178,93 @@ pub fn statistics(x: &[f32], channels: usize) -> Vec<(f64, f64)> {
         .collect()
 }
 
+/// `(x - mean) / √(variance + epsilon)` of each row of `channels` values, and the factor of each row.
+pub fn standardized(x: &[f64], channels: usize, epsilon: f64) -> (Vec<f64>, Vec<f64>) {
+    let (mut normalized, mut inverses) = (Vec::new(), Vec::new());
+    for row in x.chunks_exact(channels) {
+        let mean = row.iter().sum::<f64>() / channels as f64;
+        let squares = row.iter().map(|x| (x - mean) * (x - mean));
+        let inverse = 1.0 / (squares.sum::<f64>() / channels as f64 + epsilon).sqrt();
+        normalized.extend(row.iter().map(|x| (x - mean) * inverse));
+        inverses.push(inverse);
+    }
+    (normalized, inverses)
+}
+
+/// Layer norm of `x` `[.., channels]`.
+pub fn layer_norm(x: &[f64], gamma: &[f64], beta: &[f64], epsilon: f64) -> Vec<f64> {
+    let channels = gamma.len();
+    let (normalized, _) = standardized(x, channels, epsilon);
+    let places = normalized.iter().enumerate();
+    places
+        .map(|(place, value)| value * gamma[place % channels] + beta[place % channels])
+        .collect()
+}
+
+/// Of one image `[pixels, channels]`: the root of the sum of each channel's squares, and the mean of these roots plus
+/// epsilon.
+pub fn responses(image: &[f64], channels: usize, epsilon: f64) -> (Vec<f64>, f64) {
+    let column = |channel: usize| image.iter().skip(channel).step_by(channels);
+    let norm = |channel: usize| column(channel).map(|x| x * x).sum::<f64>().sqrt();
+    let norms: Vec<_> = (0..channels).map(norm).collect();
+    let mean = norms.iter().sum::<f64>() / channels as f64 + epsilon;
+    (norms, mean)
+}
+
+/// Global response norm of `x`, images of `image_len` values `[pixels, channels]`.
+pub fn response_norm(
+    x: &[f64],
+    image_len: usize,
+    gamma: &[f64],
+    beta: &[f64],
+    epsilon: f64,
+) -> Vec<f64> {
+    let channels = gamma.len();
+    let mut y = Vec::with_capacity(x.len());
+    for image in x.chunks_exact(image_len) {
+        let (norms, mean) = responses(image, channels, epsilon);
+        y.extend(image.iter().enumerate().map(|(place, x)| {
+            let channel = place % channels;
+            x * (1.0 + gamma[channel] * norms[channel] / mean) + beta[channel]
+        }));
+    }
+    y
+}
+
+/// Values in f64.
+pub fn widened(values: &[f32]) -> Vec<f64> {
+    values.iter().copied().map(f64::from).collect()
+}
+
+/// Expected values, each with the sum of its terms without their signs: a result may be off by a share of that.
+pub struct Expected {
+    values: Vec<f64>,
+    terms: Vec<f64>,
+}
+
+impl Expected {
+    /// Sums of nothing.
+    pub fn zeros(len: usize) -> Self {
+        Self {
+            values: vec![0.0; len],
+            terms: vec![0.0; len],
+        }
+    }
+
+    /// Adds to a value a term, of this size before any of it cancelled out.
+    pub fn add(&mut self, place: usize, term: f64, size: f64) {
+        self.values[place] += term;
+        self.terms[place] += size;
+    }
+
+    /// Fails unless every value is within a hundred roundings to f32 of its terms.
+    #[track_caller]
+    pub fn assert_close(&self, found: &[f32]) {
+        let terms: Vec<_> = self.terms.iter().map(|terms| 100.0 * terms).collect();
+        assert_sums_close(found, &self.values, &terms, 0.0);
+    }
+}
+
 /// Reproducible values in -1..1 that look random.
 pub fn values(len: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
