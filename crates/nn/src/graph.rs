@@ -123,23 +123,10 @@ impl Graph {
     /// The same graph, in which training leaves out each branch with a shortcut with that share of the probability
     /// of the network's last branch; see [`StochasticDepth`](crate::StochasticDepth).
     pub fn with_left_out(mut self, share: f64) -> Self {
-        for node in &mut self.nodes {
-            match &mut node.layer {
-                Layer::Branch(branch) if branch.shortcut != Shortcut::None => {
-                    branch.left_out = share
-                }
-                Layer::Branch(_)
-                | Layer::MaxPool(_)
-                | Layer::AveragePool(_)
-                | Layer::GlobalAverage(_)
-                | Layer::SqueezeExcite(_)
-                | Layer::ChannelAttention(_)
-                | Layer::Linear(_)
-                | Layer::Upsample(_)
-                | Layer::Concatenate(_)
-                | Layer::Add(_)
-                | Layer::ReverseChannels(_)
-                | Layer::SpaceToDepth(_) => {}
+        let layers = self.nodes.iter_mut().map(|node| &mut node.layer);
+        for branch in layers.filter_map(Layer::branch_mut) {
+            if branch.shortcut != Shortcut::None {
+                branch.left_out = share;
             }
         }
         self
@@ -250,22 +237,12 @@ impl Graph {
                 Value::Node(index) => results[index].expect("an earlier node has a result"),
             });
             let inputs: Vec<_> = inputs.collect();
-            let parts: Vec<Layer> = match &node.layer {
-                Layer::Branch(branch) => {
+            let parts: Vec<Layer> = match node.layer.branch() {
+                Some(branch) => {
                     let parts = branch.cut(&before).into_iter();
                     parts.map(Layer::Branch).collect()
                 }
-                Layer::MaxPool(_)
-                | Layer::AveragePool(_)
-                | Layer::GlobalAverage(_)
-                | Layer::SqueezeExcite(_)
-                | Layer::ChannelAttention(_)
-                | Layer::Linear(_)
-                | Layer::Upsample(_)
-                | Layer::Concatenate(_)
-                | Layer::Add(_)
-                | Layer::ReverseChannels(_)
-                | Layer::SpaceToDepth(_) => vec![node.layer.clone()],
+                None => vec![node.layer.clone()],
             };
             let last = parts.len() - 1;
             let mut result = inputs[0];
@@ -290,7 +267,8 @@ impl Graph {
 }
 
 fn has_second_input(layer: &Layer) -> bool {
-    matches!(layer, Layer::Branch(branch) if branch.shortcut == Shortcut::Second)
+    let branch = layer.branch();
+    branch.is_some_and(|branch| branch.shortcut == Shortcut::Second)
 }
 
 fn shape_of(value: Value, inputs: &[Shape], nodes: &[Shape]) -> Shape {

@@ -29,7 +29,7 @@ pub use allocator::{
     release_free_memory, run_when_exhausted, translate_exhaustion,
 };
 pub use burn;
-pub use folded::Folded;
+pub use folded::{Folded, Part};
 pub use forward::{Forward, StepKey, StochasticDepth};
 pub use graph::{Graph, Node, Place, Value};
 pub use parameter_info::{Kind, ParameterInfo};

@@ -9,9 +9,9 @@ pub enum Kind {
     ConvWeight,
     /// `[out]`, of a convolution without a batch norm
     ConvBias,
-    /// Batch norm's scale, `[channels]`
+    /// A norm's scale, `[channels]`: batch norm's or layer norm's
     NormScale,
-    /// Batch norm's shift, `[channels]`
+    /// A norm's shift, `[channels]`: batch norm's, layer norm's or response norm's
     NormShift,
     /// Batch norm's running mean, `[channels]`; not trained
     RunningMean,
@@ -23,6 +23,12 @@ pub enum Kind {
     LinearBias,
     /// `[out]`: the bias of a detector's class layer, whose points are nearly all background
     PriorBias,
+    /// `[channels]`: the scale of a branch's result before its shortcut is added
+    LayerScale,
+    /// `[1, tokens, channels]`: a class or register token, or the positions of tokens
+    Token,
+    /// A response norm's scale, `[channels]`: begins as zero, which makes it the identity
+    ResponseScale,
 }
 
 impl Kind {
@@ -36,11 +42,14 @@ impl Kind {
             | Self::NormShift
             | Self::LinearWeight
             | Self::LinearBias
-            | Self::PriorBias => true,
+            | Self::PriorBias
+            | Self::LayerScale
+            | Self::Token
+            | Self::ResponseScale => true,
         }
     }
 
-    /// Whether weight decay applies: to weights, never to norms and biases.
+    /// Whether weight decay applies: to weights, never to norms, biases, scales and tokens.
     pub fn decays(self) -> bool {
         self.is_weight()
     }
@@ -55,7 +64,10 @@ impl Kind {
             | Self::RunningMean
             | Self::RunningVariance
             | Self::LinearBias
-            | Self::PriorBias => false,
+            | Self::PriorBias
+            | Self::LayerScale
+            | Self::Token
+            | Self::ResponseScale => false,
         }
     }
 }

@@ -13,13 +13,22 @@ pub struct BatchNorm {
     pub momentum: f64,
 }
 
-/// Convolution → batch norm (or a bias) → (+ residual) → activation.
+/// Convolution → batch norm (or a bias, and a layer scale) → (+ residual) → activation. A linear layer on the channels
+/// of each pixel is one, too: its kernel is 1×1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unit {
     /// Name of the convolution; its parameter is `<conv>.weight`.
     pub conv: String,
-    /// The batch norm; without one, the convolution has a `<conv>.bias`.
+    /// Whether its weight is that of a linear layer, `[out, in]`, as in files; its kernel is 1×1.
+    pub is_linear: bool,
+    /// The batch norm.
     pub norm: Option<BatchNorm>,
+    /// Whether a unit without a batch norm has a `<conv>.bias`.
+    pub has_bias: bool,
+    /// Name of the parameter `[out]` that scales its result by channel before the shortcut is added: a layer scale;
+    /// Touvron and others, "Going Deeper with Image Transformers" (arXiv 2103.17239), section 2. Only a unit without a
+    /// batch norm has one.
+    pub layer_scale: Option<String>,
     /// Channels of the input.
     pub in_channels: usize,
     /// Channels of the output.
@@ -67,7 +76,10 @@ impl Unit {
     ) -> Self {
         Self {
             conv: conv.to_owned(),
+            is_linear: false,
             norm: None,
+            has_bias: true,
+            layer_scale: None,
             in_channels,
             out_channels,
             kernel: [kernel; 2],
@@ -81,6 +93,34 @@ impl Unit {
                 epsilon: EPSILON,
                 activation,
             },
+        }
+    }
+
+    /// A linear layer on the channels of each pixel, with a bias.
+    pub fn linear(name: &str, channels: [usize; 2], activation: Activation) -> Self {
+        Self {
+            is_linear: true,
+            ..Self::with_bias(name, channels, 1, 1, 1, activation)
+        }
+    }
+
+    /// The same unit without a bias.
+    pub fn without_bias(self) -> Self {
+        Self {
+            has_bias: false,
+            ..self
+        }
+    }
+
+    /// The same unit with a [layer scale](Self::layer_scale) of that name.
+    ///
+    /// # Panics
+    /// If it has a batch norm.
+    pub fn scaled_by(self, name: &str) -> Self {
+        assert!(self.norm.is_none(), "a batch norm has a scale of its own");
+        Self {
+            layer_scale: Some(name.to_owned()),
+            ..self
         }
     }
 
@@ -106,29 +146,52 @@ impl Unit {
         height * width * channels * depth * self.kernel[0] * self.kernel[1]
     }
 
-    /// The unit's parameters, in the order of PyTorch's `state_dict`.
+    /// `[out, in / groups, height, width]` of its kernel, also where files have `[out, in]`.
+    pub(crate) fn kernel_shape(&self) -> [usize; 4] {
+        let [height, width] = self.kernel;
+        let depth = self.in_channels / self.spec.conv.groups;
+        [self.out_channels, depth, height, width]
+    }
+
+    /// The unit's parameters, in the order of PyTorch's `state_dict`, a layer scale last.
     pub fn parameters(&self) -> Vec<ParameterInfo> {
         let activation = self.spec.activation;
-        let weight = vec![
-            self.out_channels,
-            self.in_channels / self.spec.conv.groups,
-            self.kernel[0],
-            self.kernel[1],
-        ];
-        let channels = || vec![self.out_channels];
-        let weight = ParameterInfo::new(&self.conv, "weight", weight, Kind::ConvWeight, activation);
-        let Some(BatchNorm { name, .. }) = &self.norm else {
-            let bias =
-                ParameterInfo::new(&self.conv, "bias", channels(), Kind::ConvBias, activation);
-            return vec![weight, bias];
+        let of_channels = |layer: &str, field, kind| {
+            ParameterInfo::new(layer, field, vec![self.out_channels], kind, activation)
         };
-        let norm = |field, kind| ParameterInfo::new(name, field, channels(), kind, activation);
-        vec![
-            weight,
-            norm("weight", Kind::NormScale),
-            norm("bias", Kind::NormShift),
-            norm("running_mean", Kind::RunningMean),
-            norm("running_var", Kind::RunningVariance),
-        ]
+        let (shape, kind) = if self.is_linear {
+            let shape = vec![self.out_channels, self.in_channels];
+            (shape, Kind::LinearWeight)
+        } else {
+            (self.kernel_shape().to_vec(), Kind::ConvWeight)
+        };
+        let weight = ParameterInfo::new(&self.conv, "weight", shape, kind, activation);
+        let mut parameters = vec![weight];
+        if let Some(BatchNorm { name, .. }) = &self.norm {
+            parameters.extend([
+                of_channels(name, "weight", Kind::NormScale),
+                of_channels(name, "bias", Kind::NormShift),
+                of_channels(name, "running_mean", Kind::RunningMean),
+                of_channels(name, "running_var", Kind::RunningVariance),
+            ]);
+            return parameters;
+        }
+        if self.has_bias {
+            let kind = if self.is_linear {
+                Kind::LinearBias
+            } else {
+                Kind::ConvBias
+            };
+            parameters.push(of_channels(&self.conv, "bias", kind));
+        }
+        if let Some(name) = &self.layer_scale {
+            parameters.push(ParameterInfo {
+                name: name.clone(),
+                shape: vec![self.out_channels],
+                kind: Kind::LayerScale,
+                activation,
+            });
+        }
+        parameters
     }
 }

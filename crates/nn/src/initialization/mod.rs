@@ -18,12 +18,16 @@ use crate::{Kind, ParameterInfo};
 /// from nearly equal probabilities.
 const CLASSIFIER_DEVIATION: f64 = 0.01;
 
+/// Deviation of the weights of transformers and of networks like them. timm and torchvision draw again beyond ±2, which
+/// is a hundred deviations away: no value is.
+const TRANSFORMER_DEVIATION: f64 = 0.02;
+
 /// Probability π that a new detector gives each class, by a bias of `−ln((1 − π) / π)`: Lin, Goyal, Girshick, He and
 /// Dollár, "Focal Loss for Dense Object Detection" (arXiv 1708.02002), section 4.1.
 const PRIOR: f32 = 0.01;
 
-/// The initial values of a model's parameters: weights by a scheme, batch norm as the identity,
-/// biases as zeros, those of a detector's classifier as the prior 0.01.
+/// The initial values of a model's parameters: weights by a scheme, norms as the identity, biases as zeros, those of a
+/// detector's classifier as the prior 0.01, tokens and positions as `N(0, 0.02²)`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Initialization {
     /// Scheme of all weights.
@@ -43,7 +47,7 @@ pub struct Initialization {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Weights {
     /// As in torchvision: convolutions by Kaiming's normal distribution with the fan-out and a
-    /// gain of √2 whatever follows, linear layers as [`LinearDefault`] says.
+    /// gain of √2 whatever follows, unless [`LinearDefault`] says otherwise; linear layers as that says.
     #[default]
     Torchvision,
     /// One scheme for all.
@@ -54,7 +58,7 @@ pub enum Weights {
     LayerSequential,
 }
 
-/// The distribution of a linear layer in torchvision's models.
+/// The distribution of linear layers in torchvision's and timm's models: of the classifier and of those in the trunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinearDefault {
     /// `N(0, 0.01²)`, and biases of zero: MobileNetV2; as Krizhevsky, Sutskever and Hinton (NIPS 2012), section 5.
@@ -68,15 +72,20 @@ pub enum LinearDefault {
     /// `U(−1/√outputs, 1/√outputs)`, and biases of zero: EfficientNet, as TensorFlow's
     /// `VarianceScaling(scale = 1/3, mode = fan_out)`.
     UniformByOutputs,
+    /// `N(0, 0.02²)`, and biases of zero, of linear layers and convolutions alike: ViT, DeiT, DINOv2 and ConvNeXt, as
+    /// `trunc_normal_(std=.02)` in timm; Devlin and others, "BERT" (arXiv 1810.04805), whose code has that deviation.
+    TruncatedNormal,
 }
 
 /// Properties of a model that the initial values of its parameters depend on.
 #[derive(Clone, Debug)]
 pub struct ModelDefaults {
-    /// Distribution of its classifier.
+    /// Distribution of its linear layers, its classifier's included.
     pub linear: LinearDefault,
     /// Names of the last batch norms of branches that have a shortcut.
     pub last_norms: Vec<String>,
+    /// First value of its layer scales; 1 where it has none.
+    pub layer_scale: f32,
 }
 
 impl Initialization {
@@ -92,8 +101,16 @@ impl Initialization {
                     Scheme::Orthogonal { gain: None }.values(parameter, seed)
                 }
                 (None, Weights::Torchvision) => {
-                    let [_, fan_out] = scheme::fans(parameter);
-                    random::normal(parameter, seed, (2.0 / fan_out).sqrt())
+                    let deviation = match model.linear {
+                        LinearDefault::TruncatedNormal => TRANSFORMER_DEVIATION,
+                        LinearDefault::Normal
+                        | LinearDefault::Uniform { .. }
+                        | LinearDefault::UniformByOutputs => {
+                            let [_, fan_out] = scheme::fans(parameter);
+                            (2.0 / fan_out).sqrt()
+                        }
+                    };
+                    random::normal(parameter, seed, deviation)
                 }
             },
             Kind::LinearWeight => {
@@ -112,13 +129,21 @@ impl Initialization {
                         let outputs = parameter.shape[0] as f64;
                         random::uniform(parameter, seed, outputs.sqrt().recip())
                     }
+                    (None, _, LinearDefault::TruncatedNormal) => {
+                        random::normal(parameter, seed, TRANSFORMER_DEVIATION)
+                    }
                 }
             }
             Kind::LinearBias => match (self.weights, model.linear) {
                 (Weights::Torchvision, LinearDefault::Uniform { inputs }) => {
                     random::uniform(parameter, seed, (inputs as f64).sqrt().recip())
                 }
-                (Weights::Torchvision, LinearDefault::Normal | LinearDefault::UniformByOutputs)
+                (
+                    Weights::Torchvision,
+                    LinearDefault::Normal
+                    | LinearDefault::UniformByOutputs
+                    | LinearDefault::TruncatedNormal,
+                )
                 | (Weights::Scheme(_) | Weights::LayerSequential, _) => vec![0.0; length],
             },
             Kind::NormScale => {
@@ -135,7 +160,11 @@ impl Initialization {
                 ]
             }
             Kind::RunningVariance => vec![1.0; length],
-            Kind::ConvBias | Kind::NormShift | Kind::RunningMean => vec![0.0; length],
+            Kind::ConvBias | Kind::NormShift | Kind::RunningMean | Kind::ResponseScale => {
+                vec![0.0; length]
+            }
+            Kind::LayerScale => vec![model.layer_scale; length],
+            Kind::Token => random::normal(parameter, seed, TRANSFORMER_DEVIATION),
             Kind::PriorBias => vec![-((1.0 - PRIOR) / PRIOR).ln(); length],
         }
     }
@@ -227,6 +256,7 @@ mod tests {
         ModelDefaults {
             linear,
             last_norms: vec!["block.bn2".into()],
+            layer_scale: 0.25,
         }
     }
 
@@ -255,6 +285,34 @@ mod tests {
                 .any(|&value| value != 0.0)
         );
         assert_eq!(init.values(&bias, &normal, 1), vec![0.0; 100]);
+    }
+
+    #[test]
+    fn all_weights_of_a_transformer_begin_alike() {
+        let init = Initialization::default();
+        let transformer = model(LinearDefault::TruncatedNormal);
+        for (kind, shape) in [
+            (Kind::ConvWeight, vec![128, 3, 16, 16]),
+            (Kind::LinearWeight, vec![200, 400]),
+            (Kind::Token, vec![1, 197, 192]),
+        ] {
+            let values = init.values(&parameter("layer.weight", &shape, kind), &transformer, 1);
+            assert!((deviation(&values) / 0.02 - 1.0).abs() < 0.02, "{kind:?}");
+        }
+        for (kind, value) in [
+            (Kind::LinearBias, 0.0),
+            (Kind::ResponseScale, 0.0),
+            (Kind::LayerScale, 0.25),
+        ] {
+            let values = init.values(&parameter("layer.bias", &[3], kind), &transformer, 1);
+            assert_eq!(values, [value; 3], "{kind:?}");
+        }
+        let own = Initialization {
+            linear: Some(Scheme::Normal { deviation: 1.0 }),
+            ..init
+        };
+        let linear = parameter("blocks.0.attn.qkv.weight", &[200, 400], Kind::LinearWeight);
+        assert!((deviation(&own.values(&linear, &transformer, 1)) - 1.0).abs() < 0.02);
     }
 
     #[test]

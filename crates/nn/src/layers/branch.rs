@@ -8,7 +8,7 @@ use crate::ops::{self, Added, InferenceUnit, TrainingUnit};
 use crate::parameter_info::ParameterInfo;
 use crate::statistics::BatchStatistics;
 use crate::unit::BatchNorm;
-use crate::{Activation, Parameters, Unit};
+use crate::{Activation, Parameters, Part, Unit};
 
 /// The path around a branch's units, added before the last activation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,9 +183,12 @@ impl LayerKind for Branch {
         }
     }
 
-    fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, Part)> {
         let units = self.units.iter();
-        let fold = |unit: &Unit| (unit.name().to_owned(), fold_unit(parameters, unit, device));
+        let fold = |unit: &Unit| {
+            let folded = fold_unit(parameters, unit, device);
+            (unit.name().to_owned(), Part::Unit(folded))
+        };
         units.map(fold).collect()
     }
 }
@@ -200,14 +203,20 @@ fn of_images(factors: Vec<f32>, y: &Tensor<4>) -> Tensor<2> {
 }
 
 /// A unit's tracked tensors. A bias is a batch norm that scales and centres nothing: with a mean of 0 and a
-/// variance of `1 − ε`, both constant.
+/// variance of `1 − ε`, both constant. A layer scale is its scale, and multiplies the bias.
 fn training_unit(
     unit: &Unit,
     parameters: &Parameters,
     frozen_statistics: bool,
     device: &Device,
 ) -> TrainingUnit {
-    let weight = parameters.get(&format!("{}.weight", unit.conv));
+    let weight = format!("{}.weight", unit.conv);
+    let weight = if unit.is_linear {
+        let weight: Tensor<2> = parameters.get(&weight);
+        weight.reshape(unit.kernel_shape())
+    } else {
+        parameters.get(&weight)
+    };
     let spec = unit.spec;
     match &unit.norm {
         Some(BatchNorm { name, .. }) => {
@@ -226,10 +235,18 @@ fn training_unit(
                 let data = TensorData::new(values, [unit.out_channels]);
                 Tensor::<1>::from_data(data, device)
             };
+            let bias = bias_name(unit).map(|name| parameters.get::<1>(&name));
+            let scale = unit.layer_scale.as_ref();
+            let scale = scale.map(|name| parameters.get::<1>(name));
+            let beta = match (bias, &scale) {
+                (Some(bias), Some(scale)) => bias * scale.clone(),
+                (Some(bias), None) => bias,
+                (None, _) => constant(0.0),
+            };
             TrainingUnit {
                 weight,
-                gamma: constant(1.0),
-                beta: parameters.get(&format!("{}.bias", unit.conv)),
+                gamma: scale.unwrap_or_else(|| constant(1.0)),
+                beta,
                 frozen: Some([constant(0.0), constant(1.0 - spec.epsilon)]),
                 spec,
             }
@@ -237,13 +254,17 @@ fn training_unit(
     }
 }
 
+/// The name of the bias of a unit without a batch norm, if it has one.
+fn bias_name(unit: &Unit) -> Option<String> {
+    unit.has_bias.then(|| format!("{}.bias", unit.conv))
+}
+
 /// A unit in inference: one convolution with the values of [`folded_values`].
 fn fold_unit(parameters: &Parameters, unit: &Unit, device: &Device) -> InferenceUnit {
     let [weight, bias] = folded_values(parameters, unit);
-    let shape = parameters.shape(&format!("{}.weight", unit.conv));
     InferenceUnit {
         weight: ops::pack_weight(
-            Tensor::from_data(TensorData::new(weight, shape), device),
+            Tensor::from_data(TensorData::new(weight, unit.kernel_shape()), device),
             unit.spec.conv,
         ),
         bias: Tensor::from_data(TensorData::new(bias, [unit.out_channels]), device),
@@ -253,16 +274,27 @@ fn fold_unit(parameters: &Parameters, unit: &Unit, device: &Device) -> Inference
 
 /// Weight `[out, in / groups, height, width]` and bias `[out]` of a unit in inference: `conv(x) · s + t` with running
 /// statistics is one convolution with weight `w · s` and bias `t`, where `s = γ / √(variance + ε)` and
-/// `t = β − mean · s`, computed in f64. Without a batch norm, weight and bias stay.
+/// `t = β − mean · s`, computed in f64. Without a batch norm, `s` is the layer scale and `t` the bias times `s`; both
+/// stay where there is no layer scale. A bias that a unit lacks is zero.
 ///
 /// # Panics
 /// If `parameters` lack one of the unit's.
 pub fn folded_values(parameters: &Parameters, unit: &Unit) -> [Vec<f32>; 2] {
     let mut weight = parameters.values(&format!("{}.weight", unit.conv));
-    let bias = match &unit.norm {
-        Some(norm) => fold_norm(parameters, unit, norm, &mut weight),
-        None => parameters.values(&format!("{}.bias", unit.conv)),
+    if let Some(norm) = &unit.norm {
+        let bias = fold_norm(parameters, unit, norm, &mut weight);
+        return [weight, bias];
+    }
+    let mut bias = match bias_name(unit) {
+        Some(name) => parameters.values(&name),
+        None => vec![0.0; unit.out_channels],
     };
+    if let Some(name) = &unit.layer_scale {
+        let scale = parameters.values(name).into_iter().map(f64::from);
+        let scale: Vec<f64> = scale.collect();
+        scale_rows(&mut weight, &scale);
+        scale_rows(&mut bias, &scale);
+    }
     [weight, bias]
 }
 
@@ -282,13 +314,18 @@ fn fold_norm(
         .zip(&variance)
         .map(|(&gamma, &variance)| f64::from(gamma) / (f64::from(variance) + epsilon).sqrt())
         .collect();
-    let per_channel = weight.len() / unit.out_channels;
-    for (row, scale) in weight.chunks_mut(per_channel).zip(&scale) {
-        for value in row {
-            *value = (f64::from(*value) * scale) as f32;
-        }
-    }
+    scale_rows(weight, &scale);
     (0..unit.out_channels)
         .map(|c| (f64::from(beta[c]) - f64::from(mean[c]) * scale[c]) as f32)
         .collect()
+}
+
+/// Multiplies each row of a matrix by its factor.
+fn scale_rows(values: &mut [f32], factors: &[f64]) {
+    let width = values.len() / factors.len();
+    for (row, factor) in values.chunks_mut(width).zip(factors) {
+        for value in row {
+            *value = (f64::from(*value) * factor) as f32;
+        }
+    }
 }

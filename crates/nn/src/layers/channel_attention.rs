@@ -5,9 +5,8 @@ use burn::tensor::{Device, Tensor};
 use super::gate::{self, GateUnit};
 use super::kind::{LayerKind, Shape, only};
 use crate::forward::Forward;
-use crate::ops::InferenceUnit;
 use crate::parameter_info::ParameterInfo;
-use crate::{Activation, Parameters};
+use crate::{Activation, Parameters, Part};
 
 /// Channels scaled by a gate of one layer that sees the whole image: `x · gate(conv(mean(x)))`; Lyu and others,
 /// "RTMDet" (arXiv 2212.07784), section 3.2.
@@ -48,7 +47,7 @@ impl LayerKind for ChannelAttention {
         gate::scale(&self.units(), only(inputs), forward)
     }
 
-    fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, Part)> {
         gate::fold(&self.units(), parameters, device)
     }
 }

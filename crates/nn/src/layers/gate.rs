@@ -2,12 +2,12 @@
 
 use burn::tensor::{Device, Tensor};
 
-use super::kind::Shape;
+use super::kind::{Shape, for_two_uses};
 use super::linear::fold_linear;
 use crate::forward::Forward;
-use crate::ops::{self, Added, InferenceUnit};
+use crate::ops::{self, Added};
 use crate::parameter_info::{Kind, ParameterInfo};
-use crate::{Activation, Parameters};
+use crate::{Activation, Parameters, Part};
 
 /// A 1×1 convolution with a bias on the means over the image.
 pub(super) struct GateUnit<'a> {
@@ -44,15 +44,7 @@ pub(super) fn multiply_adds(units: &[GateUnit], [height, width, channels]: Shape
 
 /// `x` with each channel of each image multiplied by the gate's value.
 pub(super) fn scale(units: &[GateUnit], x: Tensor<4>, forward: &Forward) -> Tensor<4> {
-    let (seen, x) = match forward {
-        // The gradients of its two uses are as large as the map.
-        Forward::Training { .. } => {
-            let mut uses = ops::fork(x, 2).into_iter();
-            let mut next = || uses.next().expect("a fork has as many ways as uses");
-            (next(), next())
-        }
-        Forward::Inference(_) => (x.clone(), x),
-    };
+    let (seen, x) = for_two_uses(x, forward);
     let mean = ops::image_means(seen);
     let gate = match forward {
         Forward::Inference(folded) => {
@@ -82,12 +74,12 @@ pub(super) fn fold(
     units: &[GateUnit],
     parameters: &Parameters,
     device: &Device,
-) -> Vec<(String, InferenceUnit)> {
+) -> Vec<(String, Part)> {
     let fold = |unit: &GateUnit| {
         let values = |field: &str| parameters.values(&format!("{}.{field}", unit.conv));
         let (weight, bias) = (values("weight"), values("bias"));
         let folded = fold_linear(weight, unit.channels, bias, unit.activation, device);
-        (unit.conv.to_owned(), folded)
+        (unit.conv.to_owned(), Part::Unit(folded))
     };
     units.iter().map(fold).collect()
 }

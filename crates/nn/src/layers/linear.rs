@@ -6,7 +6,7 @@ use super::kind::{LayerKind, Shape, only};
 use crate::forward::Forward;
 use crate::ops::{self, Added, ConvSpec, InferenceUnit, Padding, UnitSpec};
 use crate::parameter_info::{Kind, ParameterInfo};
-use crate::{Activation, Parameters};
+use crate::{Activation, Parameters, Part};
 
 /// `activation(x · weightᵀ + bias)` on the channels of each pixel.
 #[derive(Clone, Debug, PartialEq)]
@@ -95,11 +95,11 @@ impl LayerKind for Linear {
         }
     }
 
-    fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, Part)> {
         let values = |field: &str| parameters.values(&format!("{}.{field}", self.name));
         let shape = [self.outputs, self.inputs];
         let (weight, bias) = (values("weight"), values("bias"));
         let unit = fold_linear(weight, shape, bias, self.activation, device);
-        vec![(self.name.clone(), unit)]
+        vec![(self.name.clone(), Part::Unit(unit))]
     }
 }

@@ -3,10 +3,10 @@
 use burn::tensor::{Device, Tensor};
 
 use super::kind::{LayerKind, Shape, nothing_to_fold, only};
-use crate::Parameters;
 use crate::forward::Forward;
-use crate::ops::{self, InferenceUnit};
+use crate::ops;
 use crate::parameter_info::ParameterInfo;
+use crate::{Parameters, Part};
 
 /// Every pixel twice in both directions.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,7 +39,7 @@ impl LayerKind for Upsample {
         ops::upsample(only(inputs))
     }
 
-    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, Part)> {
         nothing_to_fold()
     }
 }
@@ -63,7 +63,7 @@ impl LayerKind for Concatenate {
         ops::concatenate(inputs)
     }
 
-    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, Part)> {
         nothing_to_fold()
     }
 }
@@ -88,7 +88,7 @@ impl LayerKind for Add {
         ops::add(one, other)
     }
 
-    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, Part)> {
         nothing_to_fold()
     }
 }

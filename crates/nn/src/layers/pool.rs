@@ -3,10 +3,10 @@
 use burn::tensor::{Device, Tensor};
 
 use super::kind::{LayerKind, Shape, nothing_to_fold, only};
-use crate::Parameters;
 use crate::forward::Forward;
-use crate::ops::{self, InferenceUnit, PoolSpec};
+use crate::ops::{self, PoolSpec};
 use crate::parameter_info::ParameterInfo;
+use crate::{Parameters, Part};
 
 /// The largest value of each window, the border filled with minus infinity.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +42,7 @@ impl LayerKind for MaxPool {
         ops::max_pool(only(inputs), self.0)
     }
 
-    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, Part)> {
         nothing_to_fold()
     }
 }
@@ -64,7 +64,7 @@ impl LayerKind for AveragePool {
         ops::average_pool(only(inputs), self.0)
     }
 
-    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, Part)> {
         nothing_to_fold()
     }
 }
@@ -89,7 +89,7 @@ impl LayerKind for GlobalAverage {
         mean.reshape([batch, 1, 1, channels])
     }
 
-    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, Part)> {
         nothing_to_fold()
     }
 }

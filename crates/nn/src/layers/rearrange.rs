@@ -3,10 +3,10 @@
 use burn::tensor::{Device, Tensor};
 
 use super::kind::{LayerKind, Shape, nothing_to_fold, only};
-use crate::Parameters;
 use crate::forward::Forward;
-use crate::ops::{self, InferenceUnit};
+use crate::ops;
 use crate::parameter_info::ParameterInfo;
+use crate::{Parameters, Part};
 
 /// The channels in reverse order: red, green and blue for a network that was trained on blue, green and red.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ impl LayerKind for ReverseChannels {
         ops::reverse_channels(only(inputs))
     }
 
-    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, Part)> {
         nothing_to_fold()
     }
 }
@@ -64,7 +64,7 @@ impl LayerKind for SpaceToDepth {
         ops::space_to_depth(x)
     }
 
-    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, _parameters: &Parameters, _device: &Device) -> Vec<(String, Part)> {
         nothing_to_fold()
     }
 }

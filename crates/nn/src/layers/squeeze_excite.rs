@@ -5,9 +5,8 @@ use burn::tensor::{Device, Tensor};
 use super::gate::{self, GateUnit};
 use super::kind::{LayerKind, Shape, only};
 use crate::forward::Forward;
-use crate::ops::InferenceUnit;
 use crate::parameter_info::ParameterInfo;
-use crate::{Activation, Parameters};
+use crate::{Activation, Parameters, Part};
 
 /// Channels scaled by a gate that sees the whole image: `x · gate(expand(act(reduce(mean(x)))))`; Hu, Shen and
 /// Sun, "Squeeze-and-Excitation Networks" (arXiv 1709.01507), section 3.
@@ -61,7 +60,7 @@ impl LayerKind for SqueezeExcite {
         gate::scale(&self.units(), only(inputs), forward)
     }
 
-    fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, InferenceUnit)> {
+    fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, Part)> {
         gate::fold(&self.units(), parameters, device)
     }
 }

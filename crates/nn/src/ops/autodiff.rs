@@ -10,7 +10,8 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
 use super::{
     BranchOutput, List, MAX_UNITS, PoolSpec, Residual, Statistics, Tensors, UnitResult,
-    UnitResults, UnitSpec, UnitTensors, Units, VisionOps, arrange, gate, linear, pool, sums,
+    UnitResults, UnitSpec, UnitTensors, Units, VisionOps, arrange, attention, gate, linear, norm,
+    pool, sums,
 };
 
 /// The backward step. Its parents are the input, weight, gamma and beta of each unit, and the
@@ -212,5 +213,27 @@ impl<B: VisionOps, C: CheckpointStrategy> VisionOps for Autodiff<B, C> {
         bias: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         linear::tracked_linear::<B, C>(x, weight, bias)
+    }
+
+    fn layer_normalization(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        norm::tracked_layer_norm::<B, C>(x, gamma, beta, epsilon)
+    }
+
+    fn response_normalization(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        norm::tracked_response_norm::<B, C>(x, gamma, beta, epsilon)
+    }
+
+    fn self_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+        attention::tracked_attention::<B, C>(qkv, heads)
     }
 }

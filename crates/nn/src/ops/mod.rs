@@ -5,12 +5,14 @@
 
 mod activate;
 mod arrange;
+mod attention;
 mod autodiff;
 mod branch;
 mod flex;
 mod gate;
 mod linear;
 mod list;
+mod norm;
 mod pool;
 mod records;
 pub mod stock;
@@ -20,17 +22,19 @@ mod vision_ops;
 
 pub use activate::activate;
 pub use arrange::{MAX_MAPS, concatenate, reverse_channels, space_to_depth, upsample};
+pub use attention::attention;
 pub use branch::{
     Added, InferenceUnit, TrainedBranch, TrainingUnit, branch, branch_inference, pack_weight,
 };
 pub use gate::{image_means, scale_channels};
 pub use linear::linear;
 pub use list::{AnyTensor, List, Tensors};
+pub use norm::{layer_norm, response_norm};
 pub use pool::{average_pool, global_average_pool, max_pool};
 pub use records::{
     BranchGradients, BranchOutput, ConvSpec, FoldedTensors, FoldedUnits, LinearGradients,
-    PackedWeight, Padding, PoolSpec, Rates, Residual, Statistics, UnitGradientList, UnitGradients,
-    UnitResult, UnitResults, UnitSpec, UnitTensors, Units,
+    NormGradients, PackedWeight, Padding, PoolSpec, Rates, Residual, Statistics, UnitGradientList,
+    UnitGradients, UnitResult, UnitResults, UnitSpec, UnitTensors, Units,
 };
 pub use sums::{add, fork, with_gradient};
 pub use values::values;

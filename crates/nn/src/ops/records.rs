@@ -215,6 +215,17 @@ pub struct LinearGradients<B: Backend> {
     pub bias: FloatTensor<B>,
 }
 
+/// Gradients of a norm.
+#[derive(ExtensionType, Clone, Debug)]
+pub struct NormGradients<B: Backend> {
+    /// With respect to the input; `[0]` elements if it was not requested.
+    pub x: FloatTensor<B>,
+    /// With respect to the scale.
+    pub gamma: FloatTensor<B>,
+    /// With respect to the shift.
+    pub beta: FloatTensor<B>,
+}
+
 /// The step size and weight decay of one parameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rates {

@@ -6,8 +6,8 @@ use warmstart_kernels::{Adam, Sgd};
 
 use super::list::Tensors;
 use super::records::{
-    BranchGradients, BranchOutput, ConvSpec, FoldedUnits, LinearGradients, PackedWeight, PoolSpec,
-    Rates, Residual, UnitResults, UnitSpec, Units,
+    BranchGradients, BranchOutput, ConvSpec, FoldedUnits, LinearGradients, NormGradients,
+    PackedWeight, PoolSpec, Rates, Residual, UnitResults, UnitSpec, Units,
 };
 use super::stock;
 
@@ -193,6 +193,65 @@ pub trait VisionOps: Backend {
         need_x: bool,
     ) -> LinearGradients<Self> {
         stock::linear_backward::<Self>(gradient, x, weight, need_x)
+    }
+
+    /// Layer norm over the channels of each pixel: x `[batch, height, width, channels]`, scale gamma and shift beta
+    /// `[channels]`; `epsilon` is added to the variance before its square root is taken.
+    fn layer_normalization(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        stock::layer_norm::<Self>(x, gamma, beta, epsilon)
+    }
+
+    /// Gradients of [`layer_normalization`](Self::layer_normalization), from that of its output.
+    fn layer_normalization_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        epsilon: f32,
+        need_x: bool,
+    ) -> NormGradients<Self> {
+        stock::layer_norm_backward::<Self>(gradient, x, gamma, epsilon, need_x)
+    }
+
+    /// Global response norm over each image: x `[batch, height, width, channels]`, scale gamma and shift beta
+    /// `[channels]`; `epsilon` is added to the mean length of a channel.
+    fn response_normalization(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+    ) -> FloatTensor<Self> {
+        stock::response_norm::<Self>(x, gamma, beta, epsilon)
+    }
+
+    /// Gradients of [`response_normalization`](Self::response_normalization), from that of its output.
+    fn response_normalization_backward(
+        gradient: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        epsilon: f32,
+        need_x: bool,
+    ) -> NormGradients<Self> {
+        stock::response_norm_backward::<Self>(gradient, x, gamma, epsilon, need_x)
+    }
+
+    /// Attention between all pixels of each image: qkv `[batch, height, width, 3 · channels]`, queries, keys and values
+    /// in this order, each with the channels of the heads one after the other, to `[batch, height, width, channels]`.
+    fn self_attention(qkv: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+        stock::attention::<Self>(qkv, heads)
+    }
+
+    /// Gradient of [`self_attention`](Self::self_attention) with respect to its input.
+    fn self_attention_backward(
+        gradient: FloatTensor<Self>,
+        qkv: FloatTensor<Self>,
+        heads: usize,
+    ) -> FloatTensor<Self> {
+        stock::attention_backward::<Self>(gradient, qkv, heads)
     }
 
     /// One step of SGD on every parameter, each with its gradient (of its shape), its velocity

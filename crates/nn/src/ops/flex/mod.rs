@@ -1,7 +1,10 @@
 //! [`VisionOps`] on the processor: slices out of Burn's tensors, `warmstart-kernels`, and back.
 
 mod arrange;
+mod attention;
 mod branch;
+mod linear;
+mod norm;
 mod primitive;
 
 use std::ops::Range;
@@ -12,12 +15,12 @@ use primitive::{
     Primitive, contiguous, contiguous_residual, dimensions, geometry, output_shape,
     residual_values, tensor, values, values_mut, whole,
 };
-use warmstart_kernels::{self as kernels, Activation, Convolution, Pooling, Update};
+use warmstart_kernels::{self as kernels, Pooling, Update};
 
 use super::{
     Adam, BranchGradients, BranchOutput, ConvSpec, FoldedTensors, FoldedUnits, LinearGradients,
-    PackedWeight, Padding, PoolSpec, Rates, Residual, Sgd, Tensors, UnitResults, UnitSpec, Units,
-    VisionOps,
+    NormGradients, PackedWeight, PoolSpec, Rates, Residual, Sgd, Tensors, UnitResults, UnitSpec,
+    Units, VisionOps,
 };
 
 fn map(tensors: Tensors<Flex>, prepare: fn(Primitive) -> Primitive) -> Vec<Primitive> {
@@ -39,19 +42,6 @@ fn pooling([batch, height, width, channels]: [usize; 4], spec: PoolSpec) -> Pool
 fn pooled_shape(p: &Pooling) -> [usize; 4] {
     let [height, width] = p.output();
     [p.batch, height, width, p.channels]
-}
-
-/// A linear layer is a 1×1 convolution of images of one pixel.
-fn linear_geometry(x: &Primitive, weight: &Primitive) -> Convolution {
-    let [batch, inputs] = x.layout().shape().dims();
-    let [outputs, _] = weight.layout().shape().dims();
-    let spec = ConvSpec {
-        stride: [1; 2],
-        padding: Padding::Each([0; 2]),
-        dilation: [1; 2],
-        groups: 1,
-    };
-    geometry([batch, 1, 1, inputs], [outputs, inputs, 1, 1], spec)
 }
 
 fn contiguous_unit(unit: FoldedTensors<Flex>) -> FoldedTensors<Flex> {
@@ -232,16 +222,7 @@ impl VisionOps for Flex {
     }
 
     fn linear_layer(x: Primitive, weight: Primitive, bias: Primitive) -> Primitive {
-        let [x, weight, bias] = [x, weight, bias].map(contiguous);
-        let linear = linear_geometry(&x, &weight);
-        let unit = kernels::InferenceUnit {
-            convolution: linear,
-            packed: &kernels::pack_weights(&linear, values(&weight)),
-            bias: values(&bias),
-            activation: Activation::Identity,
-        };
-        let output = kernels::branch_inference(&[unit], values(&x), None);
-        tensor(output, [linear.batch, linear.out_channels])
+        linear::linear(x, weight, bias)
     }
 
     fn linear_layer_backward(
@@ -250,29 +231,53 @@ impl VisionOps for Flex {
         weight: Primitive,
         need_x: bool,
     ) -> LinearGradients<Self> {
-        let [gradient, x, weight] = [gradient, x, weight].map(contiguous);
-        let linear = linear_geometry(&x, &weight);
-        let [inputs, outputs] = [linear.in_channels, linear.out_channels];
-        let gradient = values(&gradient);
-        let mut bias = vec![0.0; outputs];
-        for row in gradient.chunks_exact(outputs) {
-            for (sum, value) in bias.iter_mut().zip(row) {
-                *sum += value;
-            }
-        }
-        let weight_gradient = kernels::convolution_weight_gradient(&linear, values(&x), gradient);
-        LinearGradients {
-            x: if need_x {
-                tensor(
-                    kernels::convolution_input_gradient(&linear, gradient, values(&weight)),
-                    [linear.batch, inputs],
-                )
-            } else {
-                tensor(Vec::new(), [0])
-            },
-            weight: tensor(weight_gradient, [outputs, inputs]),
-            bias: tensor(bias, [outputs]),
-        }
+        linear::linear_backward(gradient, x, weight, need_x)
+    }
+
+    fn layer_normalization(
+        x: Primitive,
+        gamma: Primitive,
+        beta: Primitive,
+        epsilon: f32,
+    ) -> Primitive {
+        norm::layer_norm(x, gamma, beta, epsilon)
+    }
+
+    fn layer_normalization_backward(
+        gradient: Primitive,
+        x: Primitive,
+        gamma: Primitive,
+        epsilon: f32,
+        need_x: bool,
+    ) -> NormGradients<Self> {
+        norm::layer_norm_backward(gradient, x, gamma, epsilon, need_x)
+    }
+
+    fn response_normalization(
+        x: Primitive,
+        gamma: Primitive,
+        beta: Primitive,
+        epsilon: f32,
+    ) -> Primitive {
+        norm::response_norm(x, gamma, beta, epsilon)
+    }
+
+    fn response_normalization_backward(
+        gradient: Primitive,
+        x: Primitive,
+        gamma: Primitive,
+        epsilon: f32,
+        need_x: bool,
+    ) -> NormGradients<Self> {
+        norm::response_norm_backward(gradient, x, gamma, epsilon, need_x)
+    }
+
+    fn self_attention(qkv: Primitive, heads: usize) -> Primitive {
+        attention::attention(qkv, heads)
+    }
+
+    fn self_attention_backward(gradient: Primitive, qkv: Primitive, heads: usize) -> Primitive {
+        attention::attention_backward(gradient, qkv, heads)
     }
 
     fn sgd_step(

@@ -6,7 +6,7 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{Shape, Slice};
 use warmstart_kernels::Activation;
 
-use super::{channels_first, channels_last};
+use super::{by_channel, channels_first, channels_last, sums_by_channel};
 use crate::ops::list::List;
 use crate::ops::records::{
     BranchGradients, BranchOutput, ConvSpec, FoldedTensors, PackedWeight, Residual, Statistics,
@@ -235,12 +235,6 @@ pub fn branch_backward<B: Backend>(
     }
 }
 
-/// A parameter or statistic by channel as `[1, 1, 1, channels]`.
-fn by_channel<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
-    let channels = tensor.shape()[0];
-    B::float_reshape(tensor, Shape::new([1, 1, 1, channels]))
-}
-
 fn inverse_deviation<B: Backend>(result: &UnitResult<B>, spec: &UnitSpec) -> FloatTensor<B> {
     let epsilon = f64::from(spec.epsilon);
     let variance = B::float_add_scalar(result.variance.clone(), epsilon.into());
@@ -288,20 +282,13 @@ fn norm_backward<B: Backend>(
             beta: norm.beta_grad,
         };
     }
-    let shape = result.conv.shape();
-    let channels = shape[3];
-    let rows = shape.num_elements() / channels;
-    let sum_rows = |x: FloatTensor<B>| {
-        let sum = B::float_sum_dim(B::float_reshape(x, Shape::new([rows, channels])), 0);
-        B::float_reshape(sum, Shape::new([channels]))
-    };
     let inverse_deviation = inverse_deviation::<B>(result, spec);
     let centred = B::float_sub(result.conv.clone(), by_channel::<B>(result.mean.clone()));
     let normalized = B::float_mul(centred, inverse_deviation.clone());
     let scale = B::float_mul(by_channel::<B>(unit.gamma.clone()), inverse_deviation);
     NormGradients {
-        gamma: sum_rows(B::float_mul(gradient.clone(), normalized)),
-        beta: sum_rows(gradient.clone()),
+        gamma: sums_by_channel::<B>(B::float_mul(gradient.clone(), normalized)),
+        beta: sums_by_channel::<B>(gradient.clone()),
         conv: B::float_mul(gradient, scale),
     }
 }

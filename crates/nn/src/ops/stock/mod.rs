@@ -4,23 +4,28 @@
 //! Stock convolutions take `[batch, channels, height, width]`, so each body permutes around them.
 
 mod arrange;
+mod attention;
 mod branch;
 mod gate;
 mod linear;
+mod norm;
 mod optimizer;
 mod pool;
 mod sums;
 
-use burn::backend::Backend;
 use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, TensorMetadata};
+use burn::tensor::Shape;
 
 pub use arrange::{
     concatenate, depth_to_space, reverse_channels, space_to_depth, split_channels, upsample,
     upsample_backward,
 };
+pub use attention::{attention, attention_backward};
 pub use branch::{branch, branch_backward, branch_inference, pack_weight};
 pub use gate::{image_means, image_means_backward, scale_channels, scale_channels_backward};
 pub use linear::{linear, linear_backward};
+pub use norm::{layer_norm, layer_norm_backward, response_norm, response_norm_backward};
 pub use optimizer::{adam_step, move_averages, sgd_step, sum_of_squares};
 pub use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward};
 pub use sums::{add, fork, scale, with_gradient};
@@ -31,4 +36,18 @@ fn channels_first<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
 
 fn channels_last<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_permute(x, &[0, 2, 3, 1])
+}
+
+/// A parameter or statistic by channel as `[1, 1, 1, channels]`.
+fn by_channel<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
+    let channels = tensor.shape()[0];
+    B::float_reshape(tensor, Shape::new([1, 1, 1, channels]))
+}
+
+/// The sum over all pixels of all images: `[batch, height, width, channels]` to `[channels]`.
+fn sums_by_channel<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let [batch, height, width, channels] = x.shape().dims();
+    let rows = Shape::new([batch * height * width, channels]);
+    let sums = B::float_sum_dim(B::float_reshape(x, rows), 0);
+    B::float_reshape(sums, Shape::new([channels]))
 }
