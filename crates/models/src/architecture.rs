@@ -1,5 +1,7 @@
+use std::fmt;
 use std::ops::Range;
 
+use warmstart_language::message;
 use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults};
 use warmstart_nn::layers::{Layer, LayerKind as _, Linear, Shape, Shortcut, fold};
@@ -16,10 +18,20 @@ use crate::stage::{Stage, StageError, is_within};
 pub struct Convention {
     /// The library, e.g. `timm`.
     pub name: &'static str,
-    /// The native name for one of the library's, or `None` if it has no counterpart.
+    /// The native name for one of the library's, or `None` if it has no counterpart. That of a part of a parameter is
+    /// one of [`parts_of`](crate::parts_of).
     pub to_native: fn(&str) -> Option<String>,
     /// The record that a file of these names is taken for.
     pub record: Option<&'static str>,
+}
+
+/// The tokens of a vision transformer that stand before those of the patches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Prefix {
+    /// Their number: class tokens and registers.
+    pub tokens: usize,
+    /// The first of them, which are class tokens.
+    pub class: usize,
 }
 
 /// A network: a backbone of stages, and behind it an average over the image and a linear classifier, or a
@@ -35,16 +47,24 @@ pub struct Architecture {
     pub record: &'static Record,
     /// The backbone, from the image on.
     pub stages: Vec<Stage>,
-    /// Indices of the stages that end strides 8, 16 and 32, whose features a detector works on.
-    pub taps: [usize; 3],
+    /// Indices of the stages that end strides 8, 16 and 32, whose features a detector works on; `None` where all
+    /// features have one stride.
+    pub taps: Option<[usize; 3]>,
+    /// The first tokens of those that its blocks work on; `None` where they work on maps of pixels.
+    pub tokens: Option<Prefix>,
+    /// Pixels along an edge of a patch, of which an image's edge has to be a multiple; `None` where any size will do.
+    pub patch: Option<usize>,
     /// Stages before the last one whose features are outputs, too.
     pub outputs: Vec<usize>,
     /// Channels that the backbone ends in.
     pub features: usize,
     /// Name of the linear classifier; of a detector from the start, the first part of the names of its head.
     pub classifier: &'static str,
-    /// Distribution of that classifier's initial values in torchvision.
+    /// Distribution of the initial values of linear layers, that classifier's included, in the library whose names it
+    /// has.
     pub linear_default: LinearDefault,
+    /// First value of its layer scales; 1 where it has none.
+    pub layer_scale: f32,
     /// Probability with which a feature is dropped in training before the classifier.
     pub dropout: f64,
     /// Probability with which training leaves out the last residual branch.
@@ -101,6 +121,9 @@ impl Architecture {
 
     /// The layers of a detector of that many classes after the stages: its own, or a light one on the features of
     /// [`taps`](Self::taps).
+    ///
+    /// # Panics
+    /// If it has no taps: see [`with_taps`](Self::with_taps).
     pub fn detector(&self, classes: usize) -> Detector {
         (self.detector)(self, classes)
     }
@@ -115,22 +138,28 @@ impl Architecture {
         ModelDefaults {
             linear: self.linear_default,
             last_norms: last_norms.collect(),
+            layer_scale: self.layer_scale,
         }
     }
 
     /// The backbone of a detector: it outputs the features of all three taps, and ends with the last. A detector from
     /// the start stays as it is.
-    pub fn with_taps(mut self) -> Self {
+    ///
+    /// # Errors
+    /// If all its features have one stride.
+    pub fn with_taps(mut self) -> Result<Self, NoTaps> {
         if self.is_detector {
-            return self;
+            return Ok(self);
         }
-        let [first, second, last] = self.taps;
+        let Some([first, second, last]) = self.taps else {
+            return Err(NoTaps { model: self.name });
+        };
         self.stages.truncate(last + 1);
         self.features = self.channels_of(last);
         self.outputs = vec![first, second];
         // The detector after it is not torchvision's, and begins small.
         self.linear_default = LinearDefault::Normal;
-        self
+        Ok(self)
     }
 
     /// Channels that a stage ends in; those of the last map, if it gives several.
@@ -140,9 +169,13 @@ impl Architecture {
     }
 
     /// Channels of the maps that a detector works on, at strides 8, 16 and 32.
+    ///
+    /// # Panics
+    /// If it has no taps: see [`with_taps`](Self::with_taps).
     pub fn map_channels(&self) -> [usize; 3] {
         if !self.is_detector {
-            return self.taps.map(|tap| self.channels_of(tap));
+            let taps = self.taps.expect("a backbone of a detector has taps");
+            return taps.map(|tap| self.channels_of(tap));
         }
         let (_, results) = self.flow(SMALL).pop().expect("a detector has a neck");
         let channels = results.into_iter().map(|[_, _, channels]| channels);
@@ -268,7 +301,25 @@ impl Architecture {
     }
 }
 
-/// An image large enough for every network's strides.
+/// A network has no features of strides 8, 16 and 32, which a detector works on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoTaps {
+    model: &'static str,
+}
+
+impl fmt::Display for NoTaps {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self { model } = self;
+        f.write_str(&message!(
+            "{model} has features of one stride only, so no detector can be built on it; take a ConvNeXt, a ResNet or \
+             a MobileNet"
+        ))
+    }
+}
+
+impl std::error::Error for NoTaps {}
+
+/// An image large enough for every network's strides, though not a multiple of every patch.
 const SMALL: Shape = [64, 64, 3];
 
 /// The name of the batch norm that ends a branch, if the node is the branch and adds a shortcut, or adds one to its
@@ -292,7 +343,12 @@ fn last_norm(graph: &Graph, node: &Node) -> Option<String> {
         | Layer::Upsample(_)
         | Layer::Concatenate(_)
         | Layer::ReverseChannels(_)
-        | Layer::SpaceToDepth(_) => return None,
+        | Layer::SpaceToDepth(_)
+        | Layer::LayerNorm(_)
+        | Layer::Attention(_)
+        | Layer::ResponseNorm(_)
+        | Layer::Tokens(_)
+        | Layer::TokenPool(_) => return None,
     };
     let norm = units.last()?.norm.as_ref()?;
     Some(norm.name.clone())
@@ -308,7 +364,10 @@ mod tests {
     /// The backbones of classifiers and detectors.
     fn backbones() -> impl Iterator<Item = Architecture> {
         let whole = crate::names().map(|name| crate::by_name(name).unwrap());
-        let light = whole.flat_map(|whole| [whole.clone(), whole.with_taps()]);
+        let light = whole.flat_map(|whole| {
+            let tapped = whole.clone().with_taps();
+            [Some(whole), tapped.ok()].into_iter().flatten()
+        });
         light.chain(detectors())
     }
 
@@ -334,7 +393,10 @@ mod tests {
     #[test]
     fn the_parameters_of_heads_belong_to_no_stage() {
         for backbone in backbones() {
-            let mut heads = backbone.detector(7).parameters();
+            let mut heads = Vec::new();
+            if backbone.taps.is_some() {
+                heads.extend(backbone.detector(7).parameters());
+            }
             if !backbone.is_detector {
                 heads.extend(backbone.classifier_parameters(7));
             }
@@ -373,6 +435,22 @@ mod tests {
         assert_eq!(stage("rtmdet_tiny", "backbone.stage4"), 7);
         assert_eq!(stage("cspnext_s", "backbone.stage4.2"), 9);
         assert_eq!(stage("yolox_nano", "backbone.backbone.dark5"), 7);
+    }
+
+    #[test]
+    fn a_network_of_one_stride_is_the_backbone_of_no_detector_and_says_what_is() {
+        let vision_transformer = crate::by_name("vit_tiny_patch16_224").unwrap();
+        let words = vision_transformer.with_taps().unwrap_err().to_string();
+        assert_eq!(
+            words,
+            "vit_tiny_patch16_224 has features of one stride only, so no detector can be built on it; take a ConvNeXt, \
+             a ResNet or a MobileNet"
+        );
+        for name in crate::names() {
+            let network = crate::by_name(name).unwrap();
+            assert_eq!(network.taps.is_none(), network.tokens.is_some(), "{name}");
+            assert_eq!(network.patch.is_some(), network.tokens.is_some(), "{name}");
+        }
     }
 
     #[test]

@@ -2,11 +2,31 @@
 //!
 //! Late layers: those of early stages tell styles of images apart rather than things, and their share of a head
 //! collapses on images of another style. Of MobileNetV2 and EfficientNet-Lite0 the choice was measured
-//! (docs/small-data.md); that of the others is the analogous one.
+//! (docs/small-data.md); that of the others is the analogous one. Of transformers, it is the last blocks: together with
+//! the last layer, DINOv2's own evaluation reads the last four (arXiv 2304.07193, appendix B.3).
+
+/// The blocks before the last of a vision transformer.
+const VISION_TRANSFORMER: [&str; 3] = ["blocks.8", "blocks.9", "blocks.10"];
+/// The blocks before the last of a ConvNeXt, by its number of blocks.
+const CONVNEXT_12: [&str; 3] = [
+    "stages.2.blocks.4",
+    "stages.2.blocks.5",
+    "stages.3.blocks.0",
+];
+const CONVNEXT_14: [&str; 3] = [
+    "stages.2.blocks.6",
+    "stages.2.blocks.7",
+    "stages.3.blocks.0",
+];
+const CONVNEXT_18: [&str; 3] = [
+    "stages.2.blocks.8",
+    "stages.3.blocks.0",
+    "stages.3.blocks.1",
+];
 
 /// Names of stages, whose result is read, and of convolutions, whose input is: the projections of the last inverted
 /// residuals of three groups, or what lies nearest to them.
-const HEAD_LAYERS: [(&str, [&str; 3]); 21] = [
+const HEAD_LAYERS: [(&str, [&str; 3]); 39] = [
     // Measured.
     (
         "mobilenet_v2",
@@ -121,6 +141,24 @@ const HEAD_LAYERS: [(&str, [&str; 3]); 21] = [
             "backbone.stage4.2.final_conv.conv",
         ],
     ),
+    ("convnext_atto", CONVNEXT_12),
+    ("convnext_femto", CONVNEXT_12),
+    ("convnext_pico", CONVNEXT_12),
+    ("convnext_nano", CONVNEXT_14),
+    ("convnext_tiny", CONVNEXT_18),
+    ("convnextv2_atto", CONVNEXT_12),
+    ("convnextv2_femto", CONVNEXT_12),
+    ("convnextv2_pico", CONVNEXT_12),
+    ("convnextv2_nano", CONVNEXT_14),
+    ("convnextv2_tiny", CONVNEXT_18),
+    ("vit_tiny_patch16_224", VISION_TRANSFORMER),
+    ("vit_small_patch16_224", VISION_TRANSFORMER),
+    ("deit_tiny_patch16_224", VISION_TRANSFORMER),
+    ("deit_small_patch16_224", VISION_TRANSFORMER),
+    ("deit_tiny_distilled_patch16_224", VISION_TRANSFORMER),
+    ("deit_small_distilled_patch16_224", VISION_TRANSFORMER),
+    ("vit_small_patch14_dinov2", VISION_TRANSFORMER),
+    ("vit_small_patch14_reg4_dinov2", VISION_TRANSFORMER),
 ];
 
 /// The layers besides the last that a head in closed form reads in an architecture.

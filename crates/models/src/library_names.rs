@@ -51,18 +51,14 @@ pub fn in_library(
     // Without a convention of its own, the library's names are the native ones.
     let convention = conventions.find(|convention| convention.name == library);
     let names: Option<HashMap<String, String>> = convention.map(|convention| {
-        let layers = layers_of_timm();
-        let named = layers.filter_map(|layer| {
-            let native = (convention.to_native)(&format!("{layer}.{FIELD}"))?;
-            Some((native.strip_suffix(FIELD)?.to_owned(), layer))
-        });
+        let known = names_of_timm().chain(names_of_torchvision_convnext());
+        let named = known.filter_map(|name| Some(((convention.to_native)(&name)?, name)));
         named.collect()
     });
     let parameters = parameters.iter().map(|info| {
-        let (layer, field) = info.name.rsplit_once('.').unwrap_or(("", &info.name));
         let name = match &names {
             None => info.name.clone(),
-            Some(names) => format!("{}.{field}", names.get(&format!("{layer}."))?),
+            Some(names) => names.get(&info.name)?.clone(),
         };
         Some(LibraryParameter {
             native: info.name.clone(),
@@ -76,8 +72,40 @@ pub fn in_library(
     })
 }
 
-/// A field that every layer with parameters has.
-const FIELD: &str = "weight";
+/// The field of a layer that may have another shape in a library.
+const WEIGHT: &str = "weight";
+
+/// The names of parameters that timm's builder of EfficientNets and MobileNets gives, and more.
+fn names_of_timm() -> impl Iterator<Item = String> {
+    const FIELDS: [&str; 4] = [WEIGHT, "bias", "running_mean", "running_var"];
+    layers_of_timm().flat_map(|layer| FIELDS.map(|field| format!("{layer}.{field}")))
+}
+
+/// The names of parameters that torchvision's builder of ConvNeXts gives, and more: `features` of the stem, and of
+/// stages and what makes their maps smaller in turn.
+fn names_of_torchvision_convnext() -> impl Iterator<Item = String> {
+    const PLACES: usize = 8;
+    const REPEATS: usize = 9;
+    const LAYERS: [&str; 4] = ["block.0", "block.2", "block.3", "block.5"];
+    let outside = ["classifier.0", "classifier.2"].map(str::to_owned);
+    let places = (0..PLACES).flat_map(|place| {
+        let in_blocks = (0..REPEATS).flat_map(move |repeat| {
+            LAYERS.map(|layer| format!("features.{place}.{repeat}.{layer}"))
+        });
+        let direct = [0, 1].map(|index| format!("features.{place}.{index}"));
+        direct.into_iter().chain(in_blocks)
+    });
+    let layers = outside.into_iter().chain(places);
+    let parameters =
+        layers.flat_map(|layer| [WEIGHT, "bias"].map(|field| format!("{layer}.{field}")));
+    let scales = (0..PLACES).flat_map(|place| {
+        (0..REPEATS).map(move |repeat| format!("features.{place}.{repeat}.{LAYER_SCALE}"))
+    });
+    parameters.chain(scales)
+}
+
+/// torchvision's field for a layer scale.
+const LAYER_SCALE: &str = "layer_scale";
 
 /// The names of layers that timm's builder of EfficientNets and MobileNets gives, and more: `blocks` of stages of
 /// repeats.
@@ -103,13 +131,19 @@ fn layers_of_timm() -> impl Iterator<Item = String> {
     outside.into_iter().chain(blocks)
 }
 
-/// The shape in a library: a linear layer that is called a convolution is a 1×1 convolution there.
+/// The shape in a library: a linear layer that is called a convolution is a 1×1 convolution there, and torchvision's
+/// layer scales are maps of one pixel.
 fn shape(name: &str, native: &[usize]) -> Vec<usize> {
     let mut parts = name.rsplit('.');
     let (field, layer) = (parts.next(), parts.next());
     let is_convolution = layer.is_some_and(|layer| layer.starts_with("conv"));
     let mut shape = native.to_vec();
-    if field == Some(FIELD) && is_convolution && native.len() == 2 {
+    let has_pixels = match field {
+        Some(WEIGHT) => is_convolution && native.len() == 2,
+        Some(LAYER_SCALE) => true,
+        _ => false,
+    };
+    if has_pixels {
         shape.extend([1, 1]);
     }
     shape

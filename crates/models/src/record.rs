@@ -51,9 +51,9 @@ impl fmt::Display for Interpolation {
 /// Constants of a network that are in no file of its weights, but change its results.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Numerics {
-    /// Added to each batch norm's variance.
+    /// Added to the variance of each batch norm or layer norm.
     pub epsilon: f32,
-    /// Share of a new batch in the running statistics.
+    /// Share of a new batch in the running statistics; without a batch norm it has no effect.
     pub momentum: f64,
     /// Whether convolutions pad as TensorFlow does: [`Padding::Same`].
     pub same_padding: bool,

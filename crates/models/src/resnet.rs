@@ -83,12 +83,15 @@ fn resnet(
     Architecture {
         name,
         record,
-        taps: strides::ends(&stages),
+        taps: Some(strides::ends(&stages)),
+        tokens: None,
+        patch: None,
         outputs: Vec::new(),
         stages,
         features: channels,
         classifier: "fc",
         linear_default: LinearDefault::Uniform { inputs: channels },
+        layer_scale: 1.0,
         dropout: 0.0,
         stochastic_depth: 0.0,
         // timm's names are the same.

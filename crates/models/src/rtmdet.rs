@@ -42,12 +42,15 @@ fn rtmdet(name: &'static str, record: &'static Record, scale: Scale) -> Architec
     Architecture {
         name,
         record,
-        taps,
+        taps: Some(taps),
+        tokens: None,
+        patch: None,
         outputs: taps[..2].to_vec(),
         stages,
         features: width,
         classifier: HEAD,
         linear_default: LinearDefault::Normal,
+        layer_scale: 1.0,
         dropout: 0.0,
         stochastic_depth: 0.0,
         conventions: &[Convention {

@@ -3,16 +3,17 @@
 use std::ops::Range;
 
 use warmstart_nn::burn::tensor::Tensor;
-use warmstart_nn::layers::Layer;
+use warmstart_nn::layers::{Layer, Pool, Shape, TokenPool};
 use warmstart_nn::ops::image_means;
 use warmstart_nn::{Folded, Forward, Graph, Value};
 
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, Prefix};
 use crate::stage::StageError;
 
 /// A backbone of which some activations are read: the results of stages (`layer3.1`), and what goes into
 /// convolutions (`features.17.conv.2`, the projection of an inverted residual). Branches are cut where they are
-/// read, and nowhere else.
+/// read, and nowhere else. Of tokens, what is read is `[batch, 1, 1, 2 · channels]`: the mean of the class tokens, then
+/// that of the patches.
 pub struct Tapped {
     stages: Vec<TappedStage>,
     taps: usize,
@@ -33,9 +34,20 @@ impl Tapped {
     pub fn new(backbone: &Architecture, taps: &[&str]) -> Result<Self, StageError> {
         let mut stages: Vec<TappedStage> = Vec::new();
         let mut found = vec![false; taps.len()];
+        let mut shape = IMAGE;
         for stage in &backbone.stages {
-            let graph = stage.graph().cut(|convolution| taps.contains(&convolution));
+            let mut graph = stage.graph().cut(|convolution| taps.contains(&convolution));
             let mut outputs = graph.outputs().to_vec();
+            // Shapes tell rows of tokens from maps of pixels.
+            let shapes = match backbone.tokens {
+                Some(_) => graph.shapes(&[shape]),
+                None => Vec::new(),
+            };
+            let shape_of = |value: Value| match value {
+                Value::Input(_) => shape,
+                Value::Node(index) => shapes[index],
+            };
+            let result = backbone.tokens.map(|_| shape_of(outputs[0]));
             let mut of_stage = Vec::new();
             for (index, tap) in taps.iter().enumerate() {
                 let value = if stage.name == *tap {
@@ -44,7 +56,12 @@ impl Tapped {
                     input_of(&graph, tap)
                 };
                 if let Some(value) = value {
-                    outputs.push(value);
+                    let tokens = backbone.tokens;
+                    let read = tokens.filter(|prefix| are_tokens(shape_of(value), *prefix));
+                    outputs.push(match read {
+                        Some(prefix) => graph.add(pool_of(prefix), [value]),
+                        None => value,
+                    });
                     of_stage.push(index);
                     found[index] = true;
                 }
@@ -53,6 +70,7 @@ impl Tapped {
                 graph: graph.with_outputs(outputs),
                 taps: of_stage,
             });
+            shape = result.unwrap_or(shape);
         }
         if let Some(unknown) = found.iter().position(|found| !found) {
             return Err(backbone.no_stage(taps[unknown]));
@@ -67,10 +85,8 @@ impl Tapped {
 
     /// Channels of each of the activations.
     pub fn channels(&self) -> Vec<usize> {
-        // Large enough for every network's strides.
-        const SIZE: usize = 64;
         let mut channels = vec![0; self.taps];
-        let mut shape = [SIZE, SIZE, 3];
+        let mut shape = IMAGE;
         for stage in &self.stages {
             let shapes = stage.graph.output_shapes(&[shape]);
             for (&tap, [_, _, of_tap]) in stage.taps.iter().zip(&shapes[1..]) {
@@ -121,8 +137,8 @@ impl Tapped {
         complete(means)
     }
 
-    /// The activations themselves, `[batch, height, width, channels]`, for images `[batch, height, width, 3]`.
-    /// `folded` has the backbone's layers.
+    /// The activations themselves, `[batch, height, width, channels]`, and the means of tokens, for images
+    /// `[batch, height, width, 3]`. `folded` has the backbone's layers.
     pub fn maps(&self, images: Tensor<4>, folded: &Folded) -> Vec<Tensor<4>> {
         let mut maps = vec![None; self.taps];
         self.run(0..self.stages.len(), images, folded, |map| map, &mut maps);
@@ -169,6 +185,24 @@ impl Tapped {
     }
 }
 
+/// An image large enough for every network's strides.
+const IMAGE: Shape = [64, 64, 3];
+
+/// Whether an activation of [`IMAGE`] in a network of tokens is a row of them: of all, not of one that they were pooled
+/// to, and not a map of pixels.
+fn are_tokens([height, width, _]: Shape, prefix: Prefix) -> bool {
+    height == 1 && width > prefix.tokens.max(1)
+}
+
+/// The layer that reads tokens.
+fn pool_of(Prefix { tokens, class }: Prefix) -> Layer {
+    Layer::TokenPool(TokenPool {
+        prefix: tokens,
+        class,
+        pool: Pool::Both,
+    })
+}
+
 fn complete<R>(found: Vec<Option<R>>) -> Vec<R> {
     let found = found.into_iter();
     found
@@ -190,4 +224,48 @@ fn input_of(graph: &Graph, convolution: &str) -> Option<Value> {
     };
     let node = graph.nodes().iter().find(|node| reads(&node.layer))?;
     node.inputs.first().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_tokens_the_class_tokens_and_the_mean_of_the_patches_are_read() {
+        for (name, channels) in [
+            ("vit_tiny_patch16_224", 192),
+            ("deit_tiny_distilled_patch16_224", 192),
+            ("vit_small_patch14_reg4_dinov2", 384),
+        ] {
+            let network = crate::by_name(name).unwrap();
+            // Patches with their positions, a block, the input of a linear layer, and the features of the classifier.
+            let taps = ["patch_embed", "blocks.3", "blocks.7.mlp.fc2", "norm"];
+            let tapped = Tapped::new(&network, &taps).unwrap();
+            let expected = [2, 2, 8].map(|times| times * channels);
+            assert_eq!(tapped.channels()[..3], expected, "{name}");
+            assert_eq!(tapped.channels()[3], network.features, "{name}");
+            // The stages themselves go on with tokens.
+            let (graph, of_stage) = tapped.stages().nth(4).unwrap();
+            assert_eq!(of_stage, [1]);
+            let [tokens, pooled] = graph.output_shapes(&[[1, 30, channels]])[..] else {
+                panic!("a stage has its result and one for its tap");
+            };
+            assert_eq!(tokens, [1, 30, channels]);
+            assert_eq!(pooled, [1, 1, 2 * channels]);
+        }
+    }
+
+    #[test]
+    fn maps_of_pixels_are_read_as_they_are() {
+        let network = crate::by_name("convnext_atto").unwrap();
+        let taps = ["stages.2.blocks.5", "stages.3.blocks.1.mlp.fc2", "head"];
+        let tapped = Tapped::new(&network, &taps).unwrap();
+        assert_eq!(tapped.channels(), [160, 4 * 320, 320]);
+        let (graph, _) = tapped.stages().next().unwrap();
+        assert_eq!(graph.output_shapes(&[[96, 64, 3]]), [[24, 16, 40]]);
+        // The convolution of the patches of a vision transformer reads the image.
+        let network = crate::by_name("vit_tiny_patch16_224").unwrap();
+        let tapped = Tapped::new(&network, &["patch_embed.proj"]).unwrap();
+        assert_eq!(tapped.channels(), [3]);
+    }
 }

@@ -42,5 +42,8 @@ pub fn formula(info: &ParameterInfo, ends_branch: bool) -> Vec<f32> {
         Kind::NormScale if ends_branch => between(name, count, 0.25, 0.5),
         Kind::NormScale | Kind::RunningVariance => between(name, count, 0.5, 1.0),
         Kind::NormShift | Kind::RunningMean => symmetric(name, count, 0.2),
+        Kind::LayerScale => between(name, count, 0.25, 0.5),
+        Kind::Token => symmetric(name, count, 1.0),
+        Kind::ResponseScale => symmetric(name, count, 0.5),
     }
 }

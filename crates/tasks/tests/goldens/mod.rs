@@ -64,7 +64,7 @@ impl Case {
         let path = format!("../../tests/fixtures/detectors/{name}.safetensors");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let goldens = read(&path).unwrap_or_else(|error| panic!("{error}"));
-        let network = by_name(name).unwrap().with_taps();
+        let network = by_name(name).unwrap().with_taps().unwrap();
         let detector = network.detector(CLASSES);
         let device = warmstart_nn::device();
         let mut parameters = Parameters::new();
@@ -286,7 +286,10 @@ fn values_of(info: &ParameterInfo) -> Vec<f32> {
         | Kind::NormShift
         | Kind::RunningMean
         | Kind::RunningVariance
-        | Kind::PriorBias => formula(info, true),
+        | Kind::PriorBias
+        | Kind::LayerScale
+        | Kind::Token
+        | Kind::ResponseScale => formula(info, true),
     }
 }
 
