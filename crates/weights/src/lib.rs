@@ -20,8 +20,8 @@ mod save;
 mod text;
 
 pub use compare::{
-    Contradiction, Convention, Coverage, Expected, KeptRows, LoadPlan, Missing, Part, Rows,
-    ShapeDifference, Target, compare,
+    Contradiction, Convention, Coverage, Expected, Grid, Joined, KeptRows, LoadPlan, Missing, Part,
+    ResizedPositions, Rows, ShapeDifference, Target, TokenPosition, compare,
 };
 pub use difference::{Changed, Difference, Lone, Reshaped};
 pub use error::WeightError;

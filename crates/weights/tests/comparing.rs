@@ -109,6 +109,7 @@ fn what_the_file_lacks_is_missing_with_its_shape() {
             name: "features.0.1.bias".into(),
             shape: vec![4],
             part: Part::Backbone,
+            part_of: None,
         }
     );
     let report = plan.report();
@@ -252,6 +253,28 @@ fn a_linear_layer_and_a_1x1_convolution_are_the_same_values() {
         plan.report()
             .contains("reshaped, values unchanged: classifier.1.weight [5, 4, 1, 1] → [5, 4]")
     );
+}
+
+#[test]
+fn a_vector_with_extents_of_one_before_it_is_the_same_values() {
+    for shape in [&[1, 1, 1, 4][..], &[4, 1, 1], &[1, 4]] {
+        let mut file = read_fixture("zip.pth");
+        let scale = file.tensors.get_mut("features.0.1.weight").unwrap();
+        scale.shape = shape.to_vec();
+        let plan = plan(&file, &expected(5));
+        assert_eq!(plan.loaded["features.0.1.weight"].shape, [4]);
+        assert_eq!(plan.loaded["features.0.1.weight"].data, values(1));
+        assert_eq!(plan.reshaped[0].found, shape);
+        assert!(plan.wrong_shape.is_empty());
+    }
+}
+
+#[test]
+fn an_extent_of_one_between_others_is_no_other_shape_s() {
+    let mut file = read_fixture("zip.pth");
+    let filters = file.tensors.get_mut("features.0.0.weight").unwrap();
+    filters.shape = vec![4, 1, 3, 2, 2];
+    assert_eq!(plan(&file, &expected(5)).wrong_shape.len(), 1);
 }
 
 #[test]

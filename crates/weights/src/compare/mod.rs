@@ -4,43 +4,48 @@ mod channels;
 mod copies;
 mod coverage;
 mod fit;
+mod joined;
 mod naming;
+mod placing;
+mod positions;
 mod prefixes;
 mod quantized;
 mod report;
 mod require;
 mod rows;
+mod source;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Serialize;
-use warmstart_language::message;
 
 use crate::WeightError;
-use crate::read::{Format, HostTensor, NotFinite, TensorMap, Unreadable, WeightFile};
-use crate::text::cut_line;
+use crate::read::{Format, NotFinite, TensorMap, Unreadable, WeightFile};
 pub use copies::Contradiction;
 pub use coverage::Coverage;
 pub(crate) use coverage::RECOGNISED;
-pub(crate) use fit::Fit;
 use naming::AVERAGE_UPDATES;
-pub(crate) use naming::{Match, best_match, is_batch_counter, parameters_in};
-use quantized::scale_of;
+pub(crate) use naming::{best_match, is_batch_counter, parameters_in};
+pub use positions::{ResizedPositions, TokenPosition};
 pub use rows::KeptRows;
+pub(crate) use source::Source;
 pub(crate) use target::first_layer;
-pub use target::{Convention, Expected, Part, Rows, Target};
+pub use target::{Convention, Expected, Grid, Part, Rows, Target};
 
 /// A tensor that the file does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Missing {
-    /// Its native name.
+    /// Its native name. One of several parts has the key that it would have in the file.
     pub name: String,
     /// Its shape in the model.
     pub shape: Vec<usize>,
     /// Where it belongs.
     pub part: Part,
+    /// Native name of the tensor that it is a part of, if the file has others of its parts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part_of: Option<String>,
 }
 
 /// A tensor whose shape in the file is not the model's.
@@ -56,6 +61,17 @@ pub struct ShapeDifference {
     pub found: Vec<usize>,
     /// Where it belongs.
     pub part: Part,
+}
+
+/// A tensor that is joined of its parts in the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Joined {
+    /// Its native name.
+    pub name: String,
+    /// Its shape in the model.
+    pub shape: Vec<usize>,
+    /// The keys of its parts in the file, in the order of its rows.
+    pub file_names: Vec<String>,
 }
 
 /// The tensors of a file that load into a model, those that do not, and why.
@@ -105,9 +121,15 @@ pub struct LoadPlan {
     pub rows: Vec<KeptRows>,
     /// Tensors that are in both but do not load, because their shapes do not fit.
     pub wrong_shape: Vec<ShapeDifference>,
-    /// Tensors that load with trailing extents of one added or dropped, as between a linear layer and a 1×1
-    /// convolution.
+    /// Tensors that load with extents of one added or dropped at the beginning or the end of their shape, as between a
+    /// linear layer and a 1×1 convolution.
     pub reshaped: Vec<ShapeDifference>,
+    /// Tensors that are joined of several in the file.
+    pub joined: Vec<Joined>,
+    /// Positions of the file that begin with that of a token.
+    pub token_positions: Vec<TokenPosition>,
+    /// Positions of the file that are resized to the model's grid.
+    pub resized: Vec<ResizedPositions>,
     /// The first layer, if it loads with converted input channels.
     pub spread: Vec<ShapeDifference>,
     /// Name of the first layer, if it does not load.
@@ -170,6 +192,9 @@ pub fn compare(
         rows: Vec::new(),
         wrong_shape: Vec::new(),
         reshaped: Vec::new(),
+        joined: Vec::new(),
+        token_positions: Vec::new(),
+        resized: Vec::new(),
         spread: Vec::new(),
         first_layer_missing: None,
         unreadable: BTreeMap::new(),
@@ -185,6 +210,7 @@ pub fn compare(
         plan.place(expected, is_first, &matched, file)
             .map_err(not_there)?;
     }
+    plan.add_token_positions(file);
     plan.first_layer_missing = first_layer
         .filter(|name| !plan.loaded.contains_key(*name))
         .map(str::to_owned);
@@ -221,108 +247,4 @@ pub fn compare(
         }
     }
     Ok(plan)
-}
-
-impl LoadPlan {
-    fn place(
-        &mut self,
-        expected: &Expected,
-        is_first: bool,
-        matched: &Match,
-        file: &WeightFile,
-    ) -> Result<(), String> {
-        let parameters = parameters_in(&expected.name, &expected.shape);
-        let key = matched.file_keys.get(expected.name.as_str()).copied();
-        let found = key.and_then(|key| Some((key, file.tensors.get(key)?)));
-        if let Some((key, unreadable)) = key.and_then(|key| Some((key, file.unreadable.get(key)?)))
-            && expected.part != Part::Beyond
-            && unreadable
-                .shape
-                .as_ref()
-                .is_none_or(|shape| *shape == expected.shape)
-        {
-            return Err(message!(
-                "{} is needed, and {}",
-                cut_line(key, 100),
-                unreadable.what
-            ));
-        }
-        let coverage = match expected.part {
-            Part::Backbone => &mut self.backbone,
-            Part::Head => &mut self.head,
-            Part::Beyond => {
-                self.beyond.extend(found.map(|(key, _)| key.to_owned()));
-                return Ok(());
-            }
-        };
-        let Some((key, tensor)) = found else {
-            if !expected.optional {
-                coverage.expect(parameters);
-                self.missing.push(Missing {
-                    name: expected.name.clone(),
-                    shape: expected.shape.clone(),
-                    part: expected.part,
-                });
-            }
-            return Ok(());
-        };
-        coverage.expect(parameters);
-        let of_rows = expected.rows.as_ref();
-        let rows = of_rows.and_then(|rows| KeptRows::of(expected, rows, key, tensor));
-        let fit = Fit::of(&expected.shape, tensor, is_first);
-        if (rows.is_some() || fit != Fit::No)
-            && let Some(scale) = scale_of(key, file)
-        {
-            return Err(message!(
-                "{} is {} with a scale in {}, which is not applied: save it as bf16",
-                cut_line(key, 100),
-                tensor.dtype.to_uppercase(),
-                cut_line(scale, 100)
-            ));
-        }
-        if let Some(rows) = rows {
-            if let Some(data) = rows.complete() {
-                coverage.load(parameters);
-                self.loaded.insert(
-                    expected.name.clone(),
-                    HostTensor {
-                        shape: expected.shape.clone(),
-                        data,
-                    },
-                );
-            } else {
-                self.rows.push(rows);
-            }
-            return Ok(());
-        }
-        let difference = || ShapeDifference {
-            name: expected.name.clone(),
-            file_name: key.to_string(),
-            expected: expected.shape.clone(),
-            found: tensor.shape.clone(),
-            part: expected.part,
-        };
-        let data = match fit {
-            Fit::No => {
-                self.wrong_shape.push(difference());
-                return Ok(());
-            }
-            Fit::Reshaped => {
-                self.reshaped.push(difference());
-                tensor.data.clone()
-            }
-            Fit::Spread { from, to } => {
-                self.spread.push(difference());
-                channels::converted(&tensor.data, from, to, &expected.shape)
-            }
-            Fit::Same => tensor.data.clone(),
-        };
-        coverage.load(parameters);
-        let loaded = HostTensor {
-            shape: expected.shape.clone(),
-            data,
-        };
-        self.loaded.insert(expected.name.clone(), loaded);
-        Ok(())
-    }
 }

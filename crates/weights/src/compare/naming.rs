@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, HashMap};
 use warmstart_language::{english, message};
 
 use super::coverage::{Coverage, RECOGNISED};
-use super::fit::Fit;
 use super::prefixes::{Rank, candidates};
+use super::source::Source;
 use super::target::{Expected, Part, Target, ToNative, conventions, first_layer, native};
-use crate::read::{FileTensor, WeightFile};
+use crate::read::WeightFile;
 use crate::text::quoted;
 
 /// The convention and prefix under which most of a file's tensors fit a model.
 pub(crate) struct Match<'a> {
     pub(crate) convention: &'static str,
+    /// The convention's function.
+    pub(super) to_native: ToNative,
     /// Removed from the keys that carry it; empty if none.
     pub(crate) prefix: String,
-    /// From native name to key in the file, for the names that the model expects.
+    /// From native name to key in the file, for the names that the model expects and those of their parts.
     pub(crate) file_keys: BTreeMap<String, &'a str>,
     /// Native names of tensors that the file has again, each with the key of the copy.
     pub(crate) copies: Vec<(String, &'a str)>,
@@ -62,7 +64,10 @@ pub(crate) fn best_match<'a>(
     let expected: HashMap<&str, &Expected> = target
         .expected
         .iter()
-        .map(|expected| (expected.name.as_str(), expected))
+        .flat_map(|expected| {
+            let names = std::iter::once(&expected.name).chain(&expected.parts);
+            names.map(move |name| (name.as_str(), expected))
+        })
         .collect();
     let copies: HashMap<&str, &str> = target
         .expected
@@ -194,6 +199,7 @@ fn match_names<'a>(
 ) -> Match<'a> {
     let mut matched = Match {
         convention,
+        to_native,
         prefix: prefix.to_string(),
         file_keys: BTreeMap::new(),
         copies: Vec::new(),
@@ -232,7 +238,26 @@ fn match_names<'a>(
             matched.file_keys.insert(name, key);
         }
     }
+    if matched.collision.is_none() {
+        matched.collision = whole_and_part(&matched.file_keys, expected);
+    }
     matched
+}
+
+/// The first tensor that the file has whole and in parts.
+fn whole_and_part<'a>(
+    file_keys: &BTreeMap<String, &'a str>,
+    expected: &HashMap<&str, &Expected>,
+) -> Option<Collision<'a>> {
+    file_keys.iter().find_map(|(name, part)| {
+        let whole = &expected.get(name.as_str())?.name;
+        let key = file_keys.get(whole).filter(|_| whole != name)?;
+        Some(Collision {
+            name: whole.clone(),
+            first: key,
+            second: part,
+        })
+    })
 }
 
 /// Numbers of tensors that fit, and of names that the file has.
@@ -258,13 +283,13 @@ impl Score {
             names: matched.file_keys.len(),
         };
         for expected in expected {
-            let key = matched.file_keys.get(expected.name.as_str());
-            let fits = key.is_some_and(|key| {
-                let is_first = first_layer == Some(expected.name.as_str());
-                fits(expected, is_first, file.tensors.get(*key))
-            });
+            let source = Source::of(expected, matched);
+            let is_first = first_layer == Some(expected.name.as_str());
+            // One that cannot be read counts, because its name does.
+            let fits = source.fits(expected, is_first, file, true);
             score.both += usize::from(fits);
-            if expected.part != Part::Backbone || (expected.optional && key.is_none()) {
+            let is_there = !matches!(source, Source::Nothing);
+            if expected.part != Part::Backbone || (expected.optional && !is_there) {
                 continue;
             }
             let parameters = parameters_in(&expected.name, &expected.shape);
@@ -275,9 +300,4 @@ impl Score {
         }
         score
     }
-}
-
-/// Returns whether a tensor of a file fits; an unreadable one counts, because its name does.
-fn fits(expected: &Expected, is_first: bool, tensor: Option<&FileTensor>) -> bool {
-    tensor.is_none_or(|tensor| Fit::of(&expected.shape, tensor, is_first) != Fit::No)
 }

@@ -6,7 +6,9 @@ use warmstart_files::{Key, shown};
 use warmstart_language::{message, translated};
 
 use super::fit::without_trailing_ones;
-use super::{Coverage, KeptRows, LoadPlan, Missing, Part, ShapeDifference};
+use super::{
+    Coverage, KeptRows, LoadPlan, Missing, Part, ResizedPositions, ShapeDifference, TokenPosition,
+};
 use crate::text::{counted, cut_line, cut_list, cut_names, grouped, percent, quoted, shape};
 
 /// Most names of a list that are shown.
@@ -121,6 +123,32 @@ impl LoadPlan {
                 cut_list(&pairs, SHOWN)
             ));
         }
+        self.push_joined(lines);
+        lines.extend(self.token_positions.iter().map(of_token));
+        lines.extend(self.resized.iter().map(ResizedPositions::line));
+    }
+
+    /// The tensors that are joined of parts. Their names are long and alike, so few are shown.
+    fn push_joined(&self, lines: &mut Vec<String>) {
+        const SHOWN: usize = 2;
+        if self.joined.is_empty() {
+            return;
+        }
+        let tensors: Vec<String> = self
+            .joined
+            .iter()
+            .map(|joined| {
+                let keys = joined.file_names.iter();
+                let parts = keys.map(|key| cut_line(key, 200)).collect::<Vec<_>>();
+                let parts = parts.join(" + ");
+                message!("{} {} of {parts}", joined.name, shape(&joined.shape))
+            })
+            .collect();
+        lines.push(message!(
+            "joined of their parts, values unchanged: {}: {}",
+            counted(tensors.len(), "tensor"),
+            cut_list(&tensors, SHOWN)
+        ));
     }
 
     fn push_missing(&self, lines: &mut Vec<String>) {
@@ -132,10 +160,7 @@ impl LoadPlan {
             if missing.is_empty() {
                 continue;
             }
-            let names: Vec<String> = missing
-                .iter()
-                .map(|m| format!("{} {}", m.name, shape(&m.shape)))
-                .collect();
+            let names: Vec<String> = missing.iter().map(|m| named(m)).collect();
             let (count, names) = (counted(missing.len(), "tensor"), cut_list(&names, SHOWN));
             lines.push(match part {
                 Part::Head => {
@@ -243,6 +268,38 @@ pub(crate) fn covered(coverage: &Coverage) -> String {
         message!(
             "{loaded} of {expected} tensors ({share}), {parameters} of {} parameters",
             grouped(coverage.expected_parameters)
+        )
+    }
+}
+
+/// A tensor that the file does not have, with the one that it is a part of.
+fn named(missing: &Missing) -> String {
+    let name = cut_line(&missing.name, 200);
+    let extents = shape(&missing.shape);
+    match &missing.part_of {
+        None => format!("{name} {extents}"),
+        Some(whole) => message!("{name} {extents} (without this part, {whole} does not load)"),
+    }
+}
+
+/// What becomes of the position of a token.
+fn of_token(position: &TokenPosition) -> String {
+    let TokenPosition {
+        name,
+        expected,
+        found,
+        token,
+        is_added,
+        ..
+    } = position;
+    let [found, expected] = [found, expected].map(|extents| shape(extents));
+    if *is_added {
+        message!(
+            "{name} {found} → {expected}: the first position is that of {token}, and added to it"
+        )
+    } else {
+        message!(
+            "{name} {found} → {expected}: the first position is that of {token}, which does not load, and is left out"
         )
     }
 }

@@ -23,8 +23,21 @@ pub struct Rows {
     pub from: Vec<Option<usize>>,
 }
 
+/// The positions `[height · width, channels]` of a grid as those of another: a function of the values, of the grid and of
+/// the other, each `[height, width]`.
+pub type Resize = fn(&[f32], [usize; 2], [usize; 2]) -> Vec<f32>;
+
+/// The positions `[1, prefix + edge · edge, channels]` of a model, whose own edge follows from their number.
+#[derive(Debug, Clone, Copy)]
+pub struct Grid {
+    /// Positions in front of those of the square grid: those of class tokens.
+    pub prefix: usize,
+    /// What makes the positions of a file's grid those of the model's.
+    pub resize: Resize,
+}
+
 /// A tensor that a model has.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Expected {
     /// Its native name.
     pub name: String,
@@ -38,6 +51,14 @@ pub struct Expected {
     pub copies: Vec<String>,
     /// Its rows in the file, if they are for other classes there.
     pub rows: Option<Rows>,
+    /// Native names of the tensors of equal numbers of rows that a file may hold instead of it, in the order of its
+    /// rows: of a projection to queries, keys and values those of each. Empty if there are none.
+    pub parts: Vec<String>,
+    /// Native name of the token whose own position a file may have in front of these positions `[1, positions,
+    /// channels]`, where the model has none: the position is added to the token.
+    pub position_of: Option<String>,
+    /// How positions of another square grid become these; `None` if they are no positions.
+    pub grid: Option<Grid>,
 }
 
 impl Expected {
@@ -50,7 +71,19 @@ impl Expected {
             optional: false,
             copies: Vec::new(),
             rows: None,
+            parts: Vec::new(),
+            position_of: None,
+            grid: None,
         }
+    }
+
+    /// The extents of each of its parts.
+    pub(crate) fn part_shape(&self) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        if let Some(rows) = shape.first_mut() {
+            *rows /= self.parts.len().max(1);
+        }
+        shape
     }
 }
 
@@ -59,7 +92,7 @@ impl Expected {
 pub struct Convention {
     /// The project, such as `timm`.
     pub name: &'static str,
-    /// Native name of one of the project's names; `None` if there is none.
+    /// Native name of one of the project's names, or that of a part of a tensor; `None` if there is none.
     pub to_native: fn(&str) -> Option<String>,
 }
 

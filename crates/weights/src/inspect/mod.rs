@@ -13,9 +13,10 @@ use warmstart_language::{message, translated};
 
 use crate::WeightError;
 use crate::compare::{
-    Coverage, Fit, Part, RECOGNISED, Target, best_match, first_layer, parameters_in,
+    Coverage, Part, RECOGNISED, ResizedPositions, Source, Target, best_match, first_layer,
+    parameters_in,
 };
-use crate::read::{Format, NotFinite, Unreadable, WeightFile};
+use crate::read::{FileTensor, Format, NotFinite, Unreadable, WeightFile};
 use crate::text::{counted, cut_line, cut_names, grouped, percent, quoted, shape};
 use families::family_of;
 
@@ -55,6 +56,9 @@ pub struct Guess {
     pub backbone: Coverage,
     /// How much of the head would load.
     pub head: Coverage,
+    /// Positions of the file that would be resized to the model's grid.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resized: Vec<ResizedPositions>,
     /// Similarity, 0 to 1: backbone parameters that load, divided by the model's backbone parameters plus the
     /// file's parameters under the same prefix that the model has no place for. It separates a ResNet-34 from
     /// the ResNet-18 contained in it.
@@ -168,14 +172,14 @@ fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Gue
     let first_layer = first_layer(target.expected);
     let mut backbone = Coverage::default();
     let mut head = Coverage::default();
+    let mut resized = Vec::new();
     let mut placed_parameters = 0;
     let mut first_layer_loads = first_layer.is_none();
     for expected in target.expected {
-        let tensor = matched
-            .file_keys
-            .get(expected.name.as_str())
-            .and_then(|key| file.tensors.get(*key));
-        if expected.optional && tensor.is_none() {
+        let source = Source::of(expected, &matched);
+        let keys = source.keys().into_iter();
+        let tensors: Vec<&FileTensor> = keys.filter_map(|key| file.tensors.get(key)).collect();
+        if expected.optional && tensors.is_empty() {
             continue;
         }
         let coverage = match expected.part {
@@ -185,16 +189,24 @@ fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Gue
         };
         let parameters = parameters_in(&expected.name, &expected.shape);
         coverage.expect(parameters);
-        let Some(tensor) = tensor else { continue };
+        if tensors.is_empty() {
+            continue;
+        }
         let is_first = first_layer == Some(expected.name.as_str());
-        let fits = Fit::of(&expected.shape, tensor, is_first) != Fit::No;
+        let fits = source.fits(expected, is_first, file, false);
         first_layer_loads |= is_first && fits;
         if fits {
             coverage.load(parameters);
+            if let (Source::Whole(key), [tensor]) = (&source, &tensors[..]) {
+                resized.extend(ResizedPositions::of(expected, key, &tensor.shape));
+            }
         }
         // A head for other classes is still this model's head.
         if fits || expected.part == Part::Head {
-            placed_parameters += parameters_in(&expected.name, &tensor.shape);
+            let tensors = tensors.iter();
+            placed_parameters += tensors
+                .map(|tensor| parameters_in(&expected.name, &tensor.shape))
+                .sum::<usize>();
         }
     }
     let again = matched.copies.iter();
@@ -218,6 +230,7 @@ fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Gue
         first_layer_loads,
         backbone,
         head,
+        resized,
         likeness: backbone.loaded_parameters as f64 / union.max(1) as f64,
     })
 }
@@ -326,6 +339,13 @@ impl Inspection {
             ));
         }
         push(self.verdict());
+        if self.architecture.is_some()
+            && let Some(best) = self.guesses.first()
+        {
+            for positions in &best.resized {
+                push(positions.line());
+            }
+        }
         if let Some(record) = &self.record {
             push(record.clone());
         }
