@@ -25,9 +25,8 @@ pub const IMBALANCE: f64 = 5.0;
 const SMALL_TOLERATED: usize = 10;
 /// Validation images below which their figures say little.
 const FEW_VALIDATION: usize = 50;
-/// The common divisor of usual image sizes: the stride of most networks from pixels to their last
-/// features.
-const STRIDE: usize = 32;
+/// The smallest side of a network's input that is suggested, in pixels.
+const LEAST_SIDE: usize = 32;
 
 /// Something of a data set that makes the training worse or its figures mean less.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -69,7 +68,8 @@ impl<'a> Pictures<'a> {
 /// Findings about a data set that matter before training on it, the gravest first; empty if there are none.
 ///
 /// `test` may be empty. `class_counts` are the names of the classes and the number of their training
-/// images; none in detection. `image_size` is the side of the network's input in pixels.
+/// images; none in detection. `image_size` is the side of the network's input in pixels, and `step` what a
+/// suggested one is a multiple of.
 ///
 /// It finds images of validation and test with a near-duplicate in training, images of test with one in
 /// validation, near-duplicates in training (above 5%, of at most 5,000 images that are looked up), classes with fewer than 10
@@ -81,6 +81,7 @@ pub fn survey(
     test: &Pictures,
     class_counts: &[(&str, usize)],
     image_size: usize,
+    step: usize,
 ) -> Vec<Finding> {
     let album = Album::new(train.sketches);
     [
@@ -106,7 +107,7 @@ pub fn survey(
         few_validation(validation.len()),
         rare_classes(class_counts),
         unequal_classes(class_counts),
-        small_images(train.sketches, image_size),
+        small_images(train.sketches, image_size, step),
         repeated_in_training(&album, train),
     ]
     .into_iter()
@@ -203,7 +204,7 @@ fn unequal_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
     })
 }
 
-fn small_images(sketches: &[Sketch], image_size: usize) -> Option<Finding> {
+fn small_images(sketches: &[Sketch], image_size: usize, step: usize) -> Option<Finding> {
     let mut sides: Vec<usize> = sketches
         .iter()
         .map(|sketch| sketch.width.min(sketch.height))
@@ -214,7 +215,7 @@ fn small_images(sketches: &[Sketch], image_size: usize) -> Option<Finding> {
         return None;
     }
     let median = sides[sides.len() / 2];
-    let fitting = median.next_multiple_of(STRIDE);
+    let fitting = median.max(LEAST_SIDE).next_multiple_of(step);
     let fix = if fitting < image_size {
         message!(
             "a smaller {}, such as {fitting}, is faster, and with pretrained weights often less accurate",

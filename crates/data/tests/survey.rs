@@ -51,7 +51,7 @@ fn of_splits(train: &[RgbImage], validation: &[RgbImage], test: &[RgbImage]) -> 
     let splits = [("train", train), ("val", validation), ("test", test)];
     let [train, validation, test] = splits.map(|(split, pictures)| checked(split, pictures));
     let splits = [&train, &validation, &test].map(pictures);
-    let mut findings = survey(&splits[0], &splits[1], &splits[2], &[], 64);
+    let mut findings = survey(&splits[0], &splits[1], &splits[2], &[], 64, 32);
     findings.retain(|finding| finding.what != "few validation images");
     findings
 }
@@ -59,7 +59,7 @@ fn of_splits(train: &[RgbImage], validation: &[RgbImage], test: &[RgbImage]) -> 
 /// The findings for so many images of each class.
 fn of_counts(counts: &[(&str, usize)]) -> Vec<Finding> {
     let none = Pictures::default();
-    survey(&none, &none, &none, counts, 64)
+    survey(&none, &none, &none, counts, 64, 32)
 }
 
 #[track_caller]
@@ -178,6 +178,10 @@ fn a_class_of_which_no_image_can_be_read_is_rare_and_an_imbalance() {
 
 /// The findings for a network of 224 × 224 pixels and training images of these sides.
 fn of_sides(sides: &[(usize, usize)]) -> Vec<Finding> {
+    of_sides_in_steps(sides, 32)
+}
+
+fn of_sides_in_steps(sides: &[(usize, usize)], step: usize) -> Vec<Finding> {
     let sized: Vec<RgbImage> = sides
         .iter()
         .enumerate()
@@ -186,7 +190,7 @@ fn of_sides(sides: &[(usize, usize)]) -> Vec<Finding> {
         .collect();
     let train = checked("train", &sized);
     let none = Pictures::default();
-    survey(&pictures(&train), &none, &none, &[], 224)
+    survey(&pictures(&train), &none, &none, &[], 224, step)
 }
 
 #[test]
@@ -199,6 +203,15 @@ fn images_smaller_than_half_of_the_networks_suggest_a_smaller_network_input() {
          takes (the median of all is 70): enlarging them takes time and adds no detail; a smaller \
          image_size, such as 96, is faster, and with pretrained weights often less accurate"
     );
+}
+
+#[test]
+fn a_suggested_input_is_one_that_the_network_can_take() {
+    for (side, step, size) in [(71, 14, 84), (70, 14, 70), (20, 14, 42), (71, 16, 80)] {
+        let (_, _, sentence) = only(of_sides_in_steps(&[(side, 20)], step));
+        let suggested = format!("a smaller image_size, such as {size}, is faster");
+        assert!(sentence.contains(&suggested), "{side}, {step}: {sentence}");
+    }
 }
 
 #[test]
@@ -222,6 +235,7 @@ fn few_validation_images_leave_an_accuracy_open() {
             &none,
             &[],
             64,
+            32,
         )
     };
     assert_eq!(of_first(50), []);
@@ -241,6 +255,7 @@ fn the_gravest_finding_comes_first() {
         &Pictures::default(),
         &counts,
         224,
+        32,
     );
     let kinds: Vec<&str> = findings.iter().map(|finding| finding.what).collect();
     let expected = [
@@ -268,6 +283,13 @@ fn files_on_disk_are_surveyed_by_what_check_gives() {
     let train = check(&samples[..1], |_, _| ());
     let validation = check(&samples[1..], |_, _| ());
     let none = Pictures::default();
-    let findings = survey(&pictures(&train), &pictures(&validation), &none, &[], 64);
+    let findings = survey(
+        &pictures(&train),
+        &pictures(&validation),
+        &none,
+        &[],
+        64,
+        32,
+    );
     assert!(findings[0].sentence.contains("b.jpg and "), "{findings:?}");
 }

@@ -2,9 +2,12 @@
 
 use warmstart_language::{english, message, translated};
 use warmstart_models::detector::STRIDES;
-use warmstart_models::{Architecture, full_name};
+use warmstart_models::{
+    Architecture, full_name, other_tensors, parts_of, prefix_of_positions, token_of_positions,
+};
 use warmstart_nn::ParameterInfo;
-use warmstart_weights::{Convention, Expected, Part};
+use warmstart_nn::layers::resized_positions;
+use warmstart_weights::{Convention, Expected, Grid, Part};
 
 /// Classes of the usual pretrained classifier.
 pub const IMAGENET_CLASSES: usize = 1000;
@@ -16,6 +19,12 @@ pub fn expectations(backbone: &[ParameterInfo], head: &[ParameterInfo]) -> Vec<E
             .iter()
             .map(|info| Expected {
                 copies: copies(&info.name),
+                parts: parts_of(&info.name),
+                position_of: token_of_positions(&info.name, infos),
+                grid: prefix_of_positions(&info.name, infos).map(|prefix| Grid {
+                    prefix,
+                    resize: resized_positions,
+                }),
                 ..Expected::new(info.name.as_str(), &info.shape, part)
             })
             .collect()
@@ -46,7 +55,8 @@ pub fn of_detector(detector: &Architecture, classes: usize) -> Vec<Expected> {
     expectations(&detector.backbone_parameters(), &head)
 }
 
-/// Tensors of the architecture's own classifier that this model lacks.
+/// Tensors of the architecture's own classifier that this model lacks, and those that its files have for other
+/// purposes.
 pub fn beyond(architecture: &Architecture, expected: &[Expected]) -> Vec<Expected> {
     if architecture.is_detector {
         return Vec::new();
@@ -54,7 +64,11 @@ pub fn beyond(architecture: &Architecture, expected: &[Expected]) -> Vec<Expecte
     let whole = warmstart_models::by_name(full_name(architecture));
     let of_whole = |whole: Architecture| {
         let classifier = whole.classifier_parameters(IMAGENET_CLASSES);
-        expectations(&whole.backbone_parameters(), &classifier)
+        let backbone = whole.backbone_parameters();
+        let mut tensors = expectations(&backbone, &classifier);
+        let others = other_tensors(&backbone, IMAGENET_CLASSES).into_iter();
+        tensors.extend(others.map(|(name, shape)| Expected::new(name, &shape, Part::Beyond)));
+        tensors
     };
     let mut beyond = whole.map(of_whole).unwrap_or_default();
     beyond.retain(|tensor| expected.iter().all(|own| own.name != tensor.name));
@@ -105,7 +119,36 @@ pub fn record_line(architecture: &Architecture) -> String {
 
 #[cfg(test)]
 mod tests {
+    use warmstart_models::by_name;
+
     use super::*;
+
+    #[test]
+    fn a_projection_may_come_in_parts_and_a_class_token_with_its_position() {
+        let network = by_name("vit_small_patch14_reg4_dinov2").unwrap();
+        let expected = expectations(&network.backbone_parameters(), &[]);
+        let named = |name: &str| expected.iter().find(|tensor| tensor.name == name).unwrap();
+        assert_eq!(
+            named("blocks.3.attn.qkv.weight").parts[1],
+            "blocks.3.attn.k.weight"
+        );
+        assert!(named("blocks.3.attn.proj.weight").parts.is_empty());
+        let token = named("pos_embed").position_of.as_deref();
+        assert_eq!(token, Some("cls_token"));
+        assert_eq!(named("reg_token").position_of, None);
+        assert_eq!(named("pos_embed").grid.map(|grid| grid.prefix), Some(0));
+        assert!(named("cls_token").grid.is_none());
+    }
+
+    #[test]
+    fn tensors_for_other_purposes_are_neither_loaded_nor_unused() {
+        let network = by_name("vit_small_patch14_dinov2").unwrap();
+        let expected = expectations(&network.backbone_parameters(), &[]);
+        let beyond = beyond(&network, &expected);
+        let mask = beyond.iter().find(|tensor| tensor.name == "mask_token");
+        assert_eq!(mask.unwrap().part, Part::Beyond);
+        assert!(beyond.iter().all(|tensor| tensor.part == Part::Beyond));
+    }
 
     #[test]
     fn a_convolution_that_levels_share_has_a_name_for_each() {

@@ -25,15 +25,14 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), Box<Problem>> {
         .parse()
         .map_err(|error: String| Box::new(Problem::new(error)))?;
     let model = &metadata["model"];
-    let is_known = |name| warmstart_models::by_name(name).is_some();
-    if !model.as_str().is_some_and(is_known) {
+    let Some(network) = model.as_str().and_then(warmstart_models::by_name) else {
         let known: Vec<_> = model_names().collect();
         return Err(wrong(
             "model",
             &model.to_string(),
             &known.join(translated(english!(" or "))),
         ));
-    }
+    };
     let detector = model.as_str().filter(|name| is_detector(name));
     if let (TaskKind::Classify, Some(detector)) = (task, detector) {
         let expected = message!("\"detect\", as of {detector}");
@@ -50,6 +49,13 @@ pub(crate) fn check(metadata: &Value, format: u32) -> Result<(), Box<Problem>> {
     } = *task.defaults();
     if !crop.is_multiple_of(image_size_step as u64) {
         let expected = message!("a multiple of {image_size_step}, as of every model for this task");
+        return Err(wrong("preprocessing.crop", &crop.to_string(), &expected));
+    }
+    if let Some(patch) = network.patch
+        && !crop.is_multiple_of(patch as u64)
+    {
+        let model = network.name;
+        let expected = message!("a multiple of {patch}, the edge of a patch of {model}");
         return Err(wrong("preprocessing.crop", &crop.to_string(), &expected));
     }
     let found = &preprocessing["fit"];
@@ -237,6 +243,20 @@ mod tests {
             let error = refused(&metadata);
             assert!(error.contains(words) && !error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn pictures_that_the_patches_of_the_network_do_not_fill_are_refused() {
+        let mut metadata = metadata();
+        metadata["task"] = json!("classify");
+        metadata["model"] = json!("vit_small_patch14_dinov2");
+        let words = "preprocessing.crop = 320; expected a multiple of 14, the edge of a patch of";
+        let error = refused(&metadata);
+        assert!(error.contains(words), "{error}");
+        for key in ["crop", "resize"] {
+            metadata["preprocessing"][key] = json!(322);
+        }
+        check(&metadata, 1).unwrap();
     }
 
     #[test]

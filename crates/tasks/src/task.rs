@@ -109,7 +109,10 @@ pub trait Task: Send + Sync + Sized + 'static {
     fn classes_of(label: &Self::Label) -> Vec<usize>;
 
     /// The backbone as the task uses it.
-    fn backbone(architecture: Architecture) -> Architecture;
+    ///
+    /// # Errors
+    /// If the task cannot use it.
+    fn backbone(architecture: Architecture) -> Result<Architecture, Error>;
 
     /// The preprocessing of images for pretrained weights.
     fn preprocessing(pretrained: &Pretrained, recipe: &Recipe) -> Preprocessing;

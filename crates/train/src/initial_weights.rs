@@ -86,6 +86,9 @@ fn load<T: Task>(trainer: &Trainer<T>) -> Result<InitialWeights, Error> {
         architecture,
         ..
     } = trainer;
+    if is_scaled_by_images(recipe.init.0.weights) {
+        layer_sequential::check(architecture)?;
+    }
     let head = trainer.task.head();
     let backbone = architecture.backbone_parameters();
     let parameters = || backbone.iter().chain(&head.parameters);

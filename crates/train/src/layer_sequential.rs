@@ -2,9 +2,29 @@
 
 use std::collections::HashSet;
 
+use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::{BatchStatistics, Forward, Parameters};
+use warmstart_recipe::{Error, Key, Problem};
+
+/// Checks that a network has something to [`scale`]: the results of a convolution are measured by the batch norm behind
+/// it.
+///
+/// # Errors
+/// If it has no batch norm.
+pub fn check(architecture: &Architecture) -> Result<(), Error> {
+    let mut units = architecture.units(0..architecture.stages.len());
+    if units.any(|unit| unit.norm.is_some()) {
+        return Ok(());
+    }
+    let what = message!(
+        "lsuv scales convolutions in front of a batch norm, and {} has none",
+        architecture.name
+    );
+    let fix = message!("give another {}, or a {}", Key::INIT, Key::MODEL);
+    Err(Problem::new(what).of_key(Key::INIT).fix(fix).into())
+}
 
 /// Divides the weights of the backbone's convolutions that are among `initialized` by the standard
 /// deviation of their results on `images` `[batch, height, width, 3]` (algorithm 1, lines 4 to 9).
@@ -82,6 +102,16 @@ mod tests {
         };
         let seen = statistics(parameters, architecture, images.clone());
         seen.into_iter().map(deviation).collect()
+    }
+
+    #[test]
+    fn a_network_without_batch_norms_is_refused() {
+        let of = |name| warmstart_models::by_name(name).unwrap();
+        assert!(check(&of("mobilenet_v2")).is_ok());
+        let error = check(&of("vit_tiny_patch16_224")).unwrap_err();
+        let words =
+            "lsuv scales convolutions in front of a batch norm, and vit_tiny_patch16_224 has none";
+        assert!(error.to_string().contains(words), "{error}");
     }
 
     #[test]

@@ -114,6 +114,7 @@ fn report<T: Task>(
         &on_test,
         &training_counts,
         recipe.image_size,
+        recipe.image_size_step(),
     );
     let [train, validation, test] = splits.each_ref().map(|split| split.readable.len());
     observe(Event::Data {

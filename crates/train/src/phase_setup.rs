@@ -166,7 +166,8 @@ mod tests {
         let last = detector.stages.len() - 1;
         assert_eq!(boundary(&detector, &neck).unwrap(), last);
         assert_eq!(boundary(&detector, &Train::Head).unwrap(), last + 1);
-        let light = warmstart_models::by_name("resnet18").unwrap().with_taps();
+        let light = warmstart_models::by_name("resnet18").unwrap();
+        let light = light.with_taps().unwrap();
         let error = boundary(&light, &neck).unwrap_err().to_string();
         assert!(
             error.contains("resnet18 has no neck of its own: train = \"head\""),

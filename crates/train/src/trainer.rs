@@ -70,7 +70,7 @@ impl<T: Task> Trainer<T> {
         data: TaskData<T::Label>,
         resources: Resources,
     ) -> Result<Self, Error> {
-        let architecture = T::backbone(architecture(&recipe.model)?);
+        let architecture = T::backbone(architecture(&recipe.model)?)?;
         let boundaries = recipe
             .phases
             .iter()

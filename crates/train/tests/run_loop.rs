@@ -96,12 +96,14 @@ fn parameters(folder: &Path, epoch: usize) -> Parameters {
 }
 
 /// Networks that have every kind of layer, each with a stage in its middle.
-const NETWORKS: [(&str, &str); 5] = [
+const NETWORKS: [(&str, &str); 7] = [
     ("resnet18", "layer4"),
     ("resnet18d", "layer4"),
     ("mobilenet_v3_small", "features.9"),
     ("mobilenetv4_conv_small", "blocks.3"),
     ("efficientnet_b0", "features.6"),
+    ("convnextv2_atto", "stages.3"),
+    ("vit_tiny_patch16_224", "blocks.9"),
 ];
 
 #[test]
@@ -134,8 +136,7 @@ fn a_frozen_phase_changes_the_head_and_nothing_else() {
 
 #[test]
 fn a_stopped_run_ends_in_the_bits_of_one_that_was_not() {
-    // EfficientNet leaves branches out at random.
-    for model in ["resnet18", "efficientnet_b0"] {
+    for model in ["resnet18", "efficientnet_b0", "vit_tiny_patch16_224"] {
         a_stopped_run_of(model);
     }
 }
@@ -143,7 +144,9 @@ fn a_stopped_run_ends_in_the_bits_of_one_that_was_not() {
 fn a_stopped_run_of(model: &str) {
     let folder = tempfile::tempdir().unwrap();
     grey_images(&folder.path().join("data"), 12);
-    let phases = phase("freeze", "head", 1, "") + &phase("thaw", "all", 2, "ema_decay = 0.9");
+    // Branches are left out at random.
+    let options = "ema_decay = 0.9\nstochastic_depth = 0.2";
+    let phases = phase("freeze", "head", 1, "") + &phase("thaw", "all", 2, options);
     let recipe = recipe_of(model, &folder.path().join("data"), &phases);
     let [whole, stopped] = ["whole", "stopped"].map(|name| folder.path().join(name));
     let expected = train(&recipe, &whole, usize::MAX).unwrap();
@@ -165,7 +168,12 @@ fn a_stopped_run_of(model: &str) {
 
 #[test]
 fn micro_batches_give_the_step_of_the_batch() {
-    for model in ["resnet18", "efficientnet_b0"] {
+    for model in [
+        "resnet18",
+        "efficientnet_b0",
+        "convnextv2_atto",
+        "vit_tiny_patch16_224",
+    ] {
         micro_batches_of(model);
     }
 }
@@ -173,7 +181,7 @@ fn micro_batches_give_the_step_of_the_batch() {
 fn micro_batches_of(model: &str) {
     let folder = tempfile::tempdir().unwrap();
     grey_images(&folder.path().join("data"), 4);
-    let options = "batch_norm = 'frozen'\nlr = 0.01\noptimizer = 'sgd'\n";
+    let options = "batch_norm = 'frozen'\nlr = 0.01\noptimizer = 'sgd'\nstochastic_depth = 0.2\n";
     let mut models = Vec::new();
     for micro_batch in ["", "micro_batch = 3\n"] {
         let phases = phase("train", "all", 1, &format!("{options}{micro_batch}"));

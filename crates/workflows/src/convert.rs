@@ -11,7 +11,9 @@ use warmstart_recipe::{Error, Key, Problem, TaskKind, architecture};
 use warmstart_tasks::classify::{frozen_top, multi_head};
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_train::{IMAGENET_CLASSES, conventions, expectations};
-use warmstart_weights::{LoadPlan, SavedData, SavedTensor, Target, TensorMap, WeightFile, compare};
+use warmstart_weights::{
+    LoadPlan, ResizedPositions, SavedData, SavedTensor, Target, TensorMap, WeightFile, compare,
+};
 
 use crate::recognise::network_of;
 
@@ -35,7 +37,8 @@ pub struct Converted {
     pub notes: Vec<String>,
 }
 
-/// Writes the network of a file, or of its tensors under `prefix`, into a new file under other names. No value changes.
+/// Writes the network of a file, or of its tensors under `prefix`, into a new file under other names. No value changes,
+/// but where the file has a token's position apart from the token, or positions of another grid.
 ///
 /// # Errors
 /// If the file holds no whole network, or one that the library does not have as it is; if the new file exists already.
@@ -243,6 +246,22 @@ fn left_out(plan: &LoadPlan) -> Vec<String> {
             first.name
         ));
     }
+    if let Some(first) = plan.joined.first() {
+        notes.push(message!(
+            "{} tensors are joined of several in the file, such as {} of {}",
+            plan.joined.len(),
+            first.name,
+            first.file_names.join(" + ")
+        ));
+    }
+    for position in &plan.token_positions {
+        notes.push(message!(
+            "the first position of {} is that of {}, and is added to it",
+            position.file_name,
+            position.token
+        ));
+    }
+    notes.extend(plan.resized.iter().map(ResizedPositions::line));
     notes
 }
 

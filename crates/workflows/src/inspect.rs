@@ -5,7 +5,7 @@ use std::path::Path;
 use warmstart_language::{message, translated};
 use warmstart_models::Architecture;
 use warmstart_models::coco::COCO_CLASSES;
-use warmstart_recipe::{Error, architecture, model_names};
+use warmstart_recipe::{Error, Key, architecture, model_names};
 use warmstart_tasks::classify::{BESIDE, is_beside};
 use warmstart_tasks::detect::Detection;
 use warmstart_tasks::expectations::of_detector;
@@ -42,6 +42,12 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
                 record = message!("{record}; {note}");
             }
         }
+        // A file of ours tells which one it is.
+        if file.metadata.is_none()
+            && let Some(note) = note_on_twins(&network)
+        {
+            record = message!("{record}; {note}");
+        }
         inspection.record = Some(record);
     }
     Ok(inspection)
@@ -70,6 +76,24 @@ pub(crate) fn convention_record(
     known.find(|known| known.name == convention)?.record
 }
 
+/// What is to be said of a network that a file was recognised as, and that others share all their tensors with; nothing
+/// of one that has its own.
+pub(crate) fn note_on_twins(network: &Architecture) -> Option<String> {
+    let own = network.backbone_parameters();
+    let has_same = |name: &&str| {
+        let other = warmstart_models::by_name(name);
+        *name != network.name && other.is_some_and(|other| other.backbone_parameters() == own)
+    };
+    let twins: Vec<&str> = model_names().filter(has_same).collect();
+    (!twins.is_empty()).then(|| {
+        message!(
+            "{} has tensors of the same names and shapes: {} NAME chooses it",
+            twins.join(", "),
+            Key::MODEL
+        )
+    })
+}
+
 /// How a file fits every network, or one alone.
 pub(crate) fn guesses(
     file: &WeightFile,
@@ -91,11 +115,11 @@ pub(crate) fn guesses(
         let name = architecture.name.to_owned();
         (name, expected, conventions(architecture))
     });
-    let light = backbones.iter().map(|architecture| {
-        let backbone = Detection::backbone((*architecture).clone());
+    let light = backbones.iter().filter_map(|architecture| {
+        let backbone = Detection::backbone((*architecture).clone()).ok()?;
         let expected = of_detector(&backbone, COCO_CLASSES.len());
         let name = format!("{} detector", architecture.name);
-        (name, expected, conventions(architecture))
+        Some((name, expected, conventions(architecture)))
     });
     let whole = whole.iter().map(|detector| {
         let expected = of_detector(detector, COCO_CLASSES.len());
@@ -111,4 +135,34 @@ pub(crate) fn guesses(
         })
         .collect();
     Ok(warmstart_weights::inspect(file, &candidates, prefix)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use warmstart_models::by_name;
+
+    use super::*;
+
+    #[test]
+    fn networks_of_equal_tensors_are_named_with_each_other() {
+        let note = |name: &str| note_on_twins(&by_name(name).unwrap());
+        let of_vit = warmstart_recipe::plain(&note("vit_tiny_patch16_224").unwrap());
+        assert_eq!(
+            of_vit,
+            "deit_tiny_patch16_224 has tensors of the same names and shapes: model NAME chooses it"
+        );
+        assert!(
+            note("deit_small_patch16_224")
+                .unwrap()
+                .contains("vit_small_patch16_224")
+        );
+        for own in [
+            "deit_tiny_distilled_patch16_224",
+            "vit_small_patch14_dinov2",
+            "convnext_tiny",
+            "resnet18",
+        ] {
+            assert_eq!(note(own), None, "{own}");
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub fn prepare<T: Task>(
     observe: Observer,
 ) -> Result<Trainer<T>, Error> {
     // Before any image is read.
-    let backbone = T::backbone(architecture(&recipe.model)?);
+    let backbone = T::backbone(architecture(&recipe.model)?)?;
     for phase in &recipe.phases {
         boundary(&backbone, &phase.train)?;
     }

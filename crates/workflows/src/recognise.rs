@@ -10,7 +10,7 @@ use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_weights::{Guess, WeightFile};
 
-use crate::inspect::{convention_record, guesses};
+use crate::inspect::{convention_record, guesses, note_on_twins};
 use crate::named_weights::settle_weights;
 
 /// Gives a draft the model that its weights are for: where none was named, the one that the tensors fit; where an
@@ -31,9 +31,14 @@ pub fn settle_model(draft: &mut Draft, observe: Observer) -> Result<(), Error> {
         return Ok(());
     }
     let prefix = draft.weights_prefix.as_deref();
-    let model = model_of(&weights, named.as_ref(), prefix)?;
+    let Known { model, is_told } = known_model(&weights, named.as_ref(), prefix)?;
     match &draft.model {
-        None => observe(Event::Note(message!("the weights are of {model}"))),
+        None => {
+            observe(Event::Note(message!("the weights are of {model}")));
+            if !is_told && let Some(note) = note_on_twins(&architecture(&model)?) {
+                observe(Event::Note(note));
+            }
+        }
         Some(named) if *named != model => observe(Event::Note(message!(
             "the names in the weights are those of {model}: its preprocessing and constants are used; {} NAME chooses \
              others",
@@ -64,6 +69,22 @@ pub fn model_of(
     named: Option<&Architecture>,
     prefix: Option<&str>,
 ) -> Result<String, Error> {
+    known_model(weights, named, prefix).map(|known| known.model)
+}
+
+/// The model that a file is for.
+struct Known {
+    /// Its name, or that of a record.
+    model: String,
+    /// Whether the file's metadata tell it, rather than its tensors alone.
+    is_told: bool,
+}
+
+fn known_model(
+    weights: &str,
+    named: Option<&Architecture>,
+    prefix: Option<&str>,
+) -> Result<Known, Error> {
     require_weights(weights)?;
     let path = resolve_path(Path::new(weights))?;
     let file = warmstart_weights::read(&path)?;
@@ -71,16 +92,23 @@ pub fn model_of(
         let own = architecture(&info.model)?;
         // A contradiction is reported where the weights are loaded.
         let other = named.filter(|named| named.name != own.name);
-        return Ok(other.map_or(info.model, |named| full_name(named).to_owned()));
+        return Ok(Known {
+            model: other.map_or(info.model, |named| full_name(named).to_owned()),
+            is_told: true,
+        });
     }
+    let by_tensors = |model: String| Known {
+        model,
+        is_told: false,
+    };
     let best = best_guess(&file, named, prefix)?;
     match (named, best) {
         (named, Some((architecture, guess))) => {
             let record = convention_record(&architecture, guess.convention);
             let usual = || full_name(named.unwrap_or(&architecture)).to_owned();
-            Ok(record.map_or_else(usual, str::to_owned))
+            Ok(by_tensors(record.map_or_else(usual, str::to_owned)))
         }
-        (Some(named), None) => Ok(full_name(named).to_owned()),
+        (Some(named), None) => Ok(by_tensors(full_name(named).to_owned())),
         (None, None) => {
             let fix = message!(
                 "give {} NAME if it is one (warmstart weights inspect shows its content)",

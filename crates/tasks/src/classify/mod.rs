@@ -123,8 +123,8 @@ impl Task for Classification {
         vec![*label]
     }
 
-    fn backbone(architecture: Architecture) -> Architecture {
-        architecture
+    fn backbone(architecture: Architecture) -> Result<Architecture, Error> {
+        Ok(architecture)
     }
 
     fn preprocessing(pretrained: &Pretrained, recipe: &Recipe) -> Preprocessing {

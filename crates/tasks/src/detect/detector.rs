@@ -64,7 +64,7 @@ pub struct BoxEvaluation {
 
 impl Detector {
     pub(crate) fn new(info: ModelInfo, file: &mut WeightFile) -> Result<Self, Error> {
-        let backbone = Detection::backbone(warmstart_recipe::architecture(&info.model)?);
+        let backbone = Detection::backbone(warmstart_recipe::architecture(&info.model)?)?;
         let head = Head::new(&backbone, info.classes.len(), info.preprocessing.crop);
         let is_published = file.metadata.as_ref().is_none_or(Value::is_null);
         let network = Network::new(backbone, head.parameters(), head.layers(), &info, file)?;

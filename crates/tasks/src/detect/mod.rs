@@ -187,8 +187,8 @@ impl Task for Detection {
         label.objects.iter().map(|object| object.class).collect()
     }
 
-    fn backbone(architecture: Architecture) -> Architecture {
-        architecture.with_taps()
+    fn backbone(architecture: Architecture) -> Result<Architecture, Error> {
+        Ok(architecture.with_taps()?)
     }
 
     fn preprocessing(pretrained: &Pretrained, recipe: &Recipe) -> Preprocessing {

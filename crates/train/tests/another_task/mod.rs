@@ -86,8 +86,8 @@ impl Task for Brightness {
         vec![0]
     }
 
-    fn backbone(architecture: Architecture) -> Architecture {
-        architecture
+    fn backbone(architecture: Architecture) -> Result<Architecture, Error> {
+        Ok(architecture)
     }
 
     fn preprocessing(pretrained: &Pretrained, recipe: &Recipe) -> Preprocessing {

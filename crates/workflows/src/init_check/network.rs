@@ -7,7 +7,7 @@ use warmstart_nn::burn::tensor::{Tensor, TensorData, activation::relu};
 use warmstart_nn::initialization::{LinearDefault, ModelDefaults, Scheme};
 use warmstart_nn::ops::linear;
 use warmstart_nn::{Activation, Kind, ParameterInfo, Parameters};
-use warmstart_recipe::{Error, Init, Key, Problem, VAL_SPLIT, architecture};
+use warmstart_recipe::{Error, Init, Key, Problem, VAL_SPLIT, architecture, require_whole_patches};
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::preprocessing;
 use warmstart_train::initial_weights::is_scaled_by_images;
@@ -67,6 +67,7 @@ impl Network {
         let size = request
             .image_size
             .unwrap_or(architecture.pretrained().image_size);
+        require_whole_patches(&architecture, size)?;
         let (pixels, labels) = match &request.data {
             None => (
                 noise(request.batch * size * size * 3),
@@ -110,6 +111,7 @@ impl Network {
                 let defaults = ModelDefaults {
                     linear: LinearDefault::Uniform { inputs: WIDTH },
                     last_norms: Vec::new(),
+                    layer_scale: 1.0,
                 };
                 let parameters = parameters(&infos, &defaults, init, PLAIN, seed)?;
                 let batch = TensorData::new(batch.clone(), [*images, WIDTH]);
@@ -125,6 +127,9 @@ impl Network {
                     images,
                     labels,
                 } = &**classifier;
+                if is_scaled_by_images(init.0.weights) {
+                    layer_sequential::check(architecture)?;
+                }
                 let classes = labels
                     .iter()
                     .max()
@@ -247,6 +252,7 @@ mod tests {
             ("resnet18", f32::INFINITY),
             ("mobilenet_v2", 6.0),
             ("mobilenet_v3_small", f32::INFINITY),
+            ("vit_tiny_patch16_224", f32::INFINITY),
         ] {
             let request = Request {
                 model: model.into(),

@@ -129,7 +129,12 @@ fn name(layer: &Layer) -> Option<String> {
         | Layer::Concatenate(_)
         | Layer::Add(_)
         | Layer::SpaceToDepth(_)
-        | Layer::ReverseChannels(_) => None,
+        | Layer::ReverseChannels(_)
+        | Layer::LayerNorm(_)
+        | Layer::Attention(_)
+        | Layer::ResponseNorm(_)
+        | Layer::Tokens(_)
+        | Layer::TokenPool(_) => None,
     }
 }
 

@@ -23,8 +23,8 @@ pub fn of<T: Task>(
     samples: Vec<Sample<T::Label>>,
     pictures: &mut Pictures,
 ) -> Vec<(PictureId, String)> {
-    let (Some(phase), Ok(architecture)) = (recipe.phases.last(), architecture(&recipe.model))
-    else {
+    let backbone = architecture(&recipe.model).and_then(T::backbone);
+    let (Some(phase), Ok(backbone)) = (recipe.phases.last(), backbone) else {
         return Vec::new();
     };
     let labels: Vec<Vec<usize>> = samples
@@ -32,7 +32,6 @@ pub fn of<T: Task>(
         .map(|sample| T::classes_of(&sample.label))
         .collect();
     let data = TaskData::of_training_images(classes.to_vec(), samples, T::CLASS_OF);
-    let backbone = T::backbone(architecture);
     let task = T::new(recipe, &backbone, &Arc::new(data), preprocessing.clone());
     let chosen = evenly(labels.len(), SHOWN);
     let seen = |image: usize| seen(&task, image, phase, &preprocessing);
