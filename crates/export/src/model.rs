@@ -94,7 +94,9 @@ impl Model {
                 }))
             }
             TaskKind::Detect => {
-                let backbone = architecture.with_taps();
+                let backbone = architecture
+                    .with_taps()
+                    .map_err(|error| Error::model(&path, error.to_string()))?;
                 let head = backbone.detector(classes);
                 let mut expected = backbone.backbone_parameters();
                 expected.extend(head.parameters());

@@ -21,7 +21,7 @@ use warmstart_tasks::kinds::Trained;
 /// start.
 const SELECTING: [&str; 3] = ["mobilenet_v2", "rtmdet_tiny", "yolox_nano"];
 /// As above, for the outputs of all points.
-const RAW: [&str; 3] = ["resnet18", "rtmdet_tiny", "yolox_nano"];
+const RAW: [&str; 4] = ["resnet18", "convnext_atto", "rtmdet_tiny", "yolox_nano"];
 /// Pictures of the larger batch.
 const BATCH: usize = 7;
 /// Largest difference of a score and of a side of a box, in pixels, between warmstart and onnxruntime.

@@ -7,7 +7,7 @@ mod python;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{CLASSES, Kept, SIZE, model, picture, pictures};
+use common::{CLASSES, Kept, model, picture, pictures, size};
 use serde_json::{Value, json};
 use warmstart_data::{Fit, RgbImage, evaluation_pixels_of};
 use warmstart_export::{OnnxRequest, export_onnx};
@@ -45,7 +45,7 @@ fn of_pixels(dir: &Path, name: &str, pictures: &[RgbImage]) -> Value {
 }
 
 /// A run of a file on prepared inputs.
-fn of_inputs(dir: &Path, name: &str, inputs: &[Vec<f32>]) -> Value {
+fn of_inputs(dir: &Path, name: &str, inputs: &[Vec<f32>], size: usize) -> Value {
     let path = dir.join(format!("{name}.inputs"));
     let values: Vec<u8> = inputs
         .iter()
@@ -53,7 +53,7 @@ fn of_inputs(dir: &Path, name: &str, inputs: &[Vec<f32>]) -> Value {
         .flat_map(|v| v.to_le_bytes())
         .collect();
     fs::write(&path, values).unwrap();
-    json!({"input": path, "type": "float32", "shape": [inputs.len(), 3, SIZE, SIZE]})
+    json!({"input": path, "type": "float32", "shape": [inputs.len(), 3, size, size]})
 }
 
 fn planes(pixels: &[f32]) -> Vec<f32> {
@@ -85,7 +85,7 @@ fn largest_difference(expected: &[Vec<f32>], found: &Value) -> f64 {
 }
 
 /// The structures: a network of each kind of layer, and every kind of model that training keeps.
-const STRUCTURES: [(&str, Kept, Fit); 13] = [
+const STRUCTURES: [(&str, Kept, Fit); 18] = [
     ("mobilenet_v2", Kept::Plain, Fit::Crop),
     ("mobilenet_v3_small", Kept::Plain, Fit::Squash),
     ("mobilenetv4_conv_small", Kept::Plain, Fit::Letterbox),
@@ -99,6 +99,15 @@ const STRUCTURES: [(&str, Kept, Fit); 13] = [
     ("mobilenet_v2", Kept::Mean, Fit::Letterbox),
     ("mobilenet_v3_small", Kept::Mean, Fit::Crop),
     ("mobilenetv4_conv_small", Kept::SeveralLayers, Fit::Squash),
+    ("convnext_atto", Kept::SeveralLayers, Fit::Crop),
+    ("convnextv2_atto", Kept::Plain, Fit::Letterbox),
+    ("vit_tiny_patch16_224", Kept::Plain, Fit::Squash),
+    ("deit_tiny_distilled_patch16_224", Kept::Mean, Fit::Crop),
+    (
+        "vit_small_patch14_reg4_dinov2",
+        Kept::SeveralLayers,
+        Fit::Squash,
+    ),
 ];
 
 #[test]
@@ -109,6 +118,7 @@ fn every_structure_of_a_classifier_is_the_same_network_in_onnxruntime() {
     let batch: Vec<RgbImage> = (0..BATCH).map(|number| picture(120, 90, number)).collect();
     for (number, (name, kept, fit)) in STRUCTURES.into_iter().enumerate() {
         let source = model(dir.path(), name, kept, fit);
+        let size = size(name);
         let file = |kind: &str| dir.path().join(format!("{number}-{kind}.onnx"));
         let inside = request(file("inside"));
         let outside = OnnxRequest {
@@ -118,7 +128,7 @@ fn every_structure_of_a_classifier_is_the_same_network_in_onnxruntime() {
         for request in [&inside, &outside] {
             let exported = export(&source, request);
             let network = exported.checked.expect("the check is on").network;
-            assert!(network.is_close(SIZE), "{name}: {network:?}");
+            assert!(network.is_close(size), "{name}: {network:?}");
         }
         let mut runs: Vec<Value> = pictures()
             .iter()
@@ -139,16 +149,16 @@ fn every_structure_of_a_classifier_is_the_same_network_in_onnxruntime() {
             .map(|picture| planes(&evaluation_pixels_of(picture, preprocessing).unwrap()))
             .collect();
         let runs = vec![
-            of_inputs(dir.path(), &format!("{number}-one"), &inputs[..1]),
-            of_inputs(dir.path(), &format!("{number}-all"), &inputs),
+            of_inputs(dir.path(), &format!("{number}-one"), &inputs[..1], size),
+            of_inputs(dir.path(), &format!("{number}-all"), &inputs, size),
         ];
         jobs.push(json!({"model": outside.path, "runs": runs}));
-        sources.push((source, format!("{name}, {kept:?}, {fit}")));
+        sources.push((source, size, format!("{name}, {kept:?}, {fit}")));
     }
     let answers = python::answer("run_onnx.py", &json!({"jobs": jobs}));
     let answers = answers["jobs"].as_array().unwrap();
     let batch_of = |source: &Path| expected(source, &batch);
-    for ((source, what), answers) in sources.iter().zip(answers.chunks(2)) {
+    for ((source, size, what), answers) in sources.iter().zip(answers.chunks(2)) {
         let [inside, outside] = answers else {
             panic!("two answers");
         };
@@ -173,7 +183,7 @@ fn every_structure_of_a_classifier_is_the_same_network_in_onnxruntime() {
         );
         assert_eq!(
             outside["inputs"],
-            json!([["input", "tensor(float)", ["batch", 3, SIZE, SIZE]]])
+            json!([["input", "tensor(float)", ["batch", 3, size, size]]])
         );
         assert_eq!(
             inside["outputs"],
@@ -184,7 +194,7 @@ fn every_structure_of_a_classifier_is_the_same_network_in_onnxruntime() {
             serde_json::from_str(metadata["classes"].as_str().unwrap()).unwrap();
         assert_eq!(classes, CLASSES);
         assert_eq!(metadata["task"], "classify");
-        assert_eq!(metadata["image_size"], SIZE.to_string());
+        assert_eq!(metadata["image_size"], size.to_string());
         assert_eq!(metadata["version"], env!("CARGO_PKG_VERSION"));
         let operators = inside["operators"].as_array().unwrap();
         assert!(!operators.contains(&json!("BatchNormalization")), "{what}");

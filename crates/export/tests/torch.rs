@@ -1,5 +1,5 @@
-//! Folders for PyTorch: programs of plain `torch.nn` for the networks that no library has, and files of published
-//! detectors as files of warmstart's.
+//! Folders for PyTorch: programs of plain `torch.nn` for the networks that no library has, programs with timm, and files
+//! of published detectors as files of warmstart's.
 #![allow(clippy::print_stderr, reason = "a test says what it cannot compare")]
 
 mod common;
@@ -18,10 +18,10 @@ use warmstart_tasks::detect::evaluation_pixels;
 use warmstart_tasks::kinds::Trained;
 use warmstart_tasks::model_file::{read_tensors, write_tensors};
 
-/// Names an interpreter with numpy, pillow, safetensors, torch and torchvision.
+/// Names an interpreter with numpy, pillow, safetensors, timm, torch and torchvision.
 const PYTHON: &str = "WARMSTART_TORCH_PYTHON";
-/// Networks that neither torchvision nor timm has.
-const PLAIN: [(&str, Kept); 7] = [
+/// Networks that neither torchvision nor timm has as they are here.
+const PLAIN: [(&str, Kept); 11] = [
     ("cspnext_tiny", Kept::Plain),
     ("cspnext_s", Kept::SeveralLayers),
     ("cspnext_tiny", Kept::Detector),
@@ -29,6 +29,15 @@ const PLAIN: [(&str, Kept); 7] = [
     ("rtmdet_s", Kept::Detector),
     ("yolox_nano", Kept::Detector),
     ("yolox_tiny", Kept::Detector),
+    ("vit_tiny_patch16_224", Kept::Plain),
+    ("deit_tiny_distilled_patch16_224", Kept::SeveralLayers),
+    ("vit_small_patch14_dinov2", Kept::Plain),
+    ("vit_small_patch14_reg4_dinov2", Kept::SeveralLayers),
+];
+/// Networks that timm has.
+const OF_TIMM: [(&str, Kept); 2] = [
+    ("convnext_atto", Kept::SeveralLayers),
+    ("convnextv2_atto", Kept::Plain),
 ];
 /// What is run beside a program: the sums of the squares of its results for a picture.
 const SQUARES: &str = "\
@@ -54,22 +63,23 @@ fn squares(source: &Path, picture: &RgbImage) -> Vec<f64> {
     }
 }
 
-#[test]
-fn a_network_that_no_library_has_is_a_program_that_loads_the_same_parameters() {
+/// Exports models, and compares what their programs say of a picture with what warmstart says; `is_of_timm` tells whether
+/// timm builds their networks.
+fn assert_programs_agree(models: &[(&str, Kept)], is_of_timm: bool) {
     let dir = tempfile::tempdir().unwrap();
     let python = std::env::var_os(PYTHON).map(PathBuf::from);
     if python.is_none() {
         eprintln!("{PYTHON} names no interpreter with torch: the programs are compiled, not run");
     }
     let picture = picture(SIZE, SIZE, 4);
-    for (number, (name, kept)) in PLAIN.into_iter().enumerate() {
+    for (number, &(name, kept)) in models.iter().enumerate() {
         let source = model(dir.path(), name, kept, Fit::Squash);
         let folder = dir.path().join(number.to_string());
         let [parameters, program] = export_torch(&source, &folder).unwrap();
         assert_eq!(fs::read(parameters).unwrap(), fs::read(&source).unwrap());
         let text = fs::read_to_string(&program).unwrap();
         assert!(text.contains(&format!("NETWORK = \"{name}\"")), "{name}");
-        assert!(!text.contains("import timm"), "{name}");
+        assert_eq!(text.contains("import timm"), is_of_timm, "{name}");
         let mut compile = Command::new("python3");
         compile.args(["-m", "py_compile"]).arg(&program);
         assert!(compile.status().unwrap().success(), "{name}");
@@ -93,6 +103,16 @@ fn a_network_that_no_library_has_is_a_program_that_loads_the_same_parameters() {
             );
         }
     }
+}
+
+#[test]
+fn a_network_that_no_library_has_is_a_program_that_loads_the_same_parameters() {
+    assert_programs_agree(&PLAIN, false);
+}
+
+#[test]
+fn a_network_of_timm_loads_the_same_parameters() {
+    assert_programs_agree(&OF_TIMM, true);
 }
 
 #[test]

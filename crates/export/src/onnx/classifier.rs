@@ -4,7 +4,8 @@ use warmstart_nn::Parameters;
 use warmstart_tasks::classify::{frozen_top, multi_head};
 
 use super::builder::{Dim, Element, GraphBuilder, Port, Scalar, integer};
-use super::network::{Map, Scope, global_average, layers};
+use super::network::{global_average, layers};
+use super::value::{Map, Scope};
 use crate::model::Classifier;
 
 /// Name of the output where probabilities are asked for.

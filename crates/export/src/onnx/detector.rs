@@ -5,9 +5,10 @@ use warmstart_models::detector::{Coding, STRIDES};
 use warmstart_tasks::detect::{LARGEST_LOGARITHM, Point, Selection, points};
 
 use super::builder::{Dim, Element, GraphBuilder, Port, Scalar, integer, integers};
-use super::network::{Map, Scope, layers};
+use super::network::layers;
 use super::preprocessing::Placement;
 use super::schema::element;
+use super::value::{Map, Scope};
 use crate::model::Detector;
 
 /// Name of the boxes of all points, `[batch, points, 4]` in pixels of the network's input, in every graph.
@@ -119,6 +120,7 @@ fn features(
     backbone: &Architecture,
     input: Map,
 ) -> Vec<Map> {
+    let taps = backbone.taps.expect("a detector's backbone has maps");
     let mut taken = Vec::new();
     let mut last = input;
     for (index, stage) in backbone.stages.iter().enumerate() {
@@ -128,7 +130,7 @@ fn features(
             return layers(builder, scope, graph, &taken);
         }
         last = layers(builder, scope, graph, &[last]).swap_remove(0);
-        if backbone.taps.contains(&index) {
+        if taps.contains(&index) {
             taken.push(last.clone());
         }
     }

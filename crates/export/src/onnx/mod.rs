@@ -7,6 +7,8 @@ mod network;
 mod part;
 mod preprocessing;
 pub mod schema;
+mod transformer;
+mod value;
 
 use prost::Message as _;
 use serde_json::json;
@@ -16,9 +18,9 @@ use warmstart_tasks::detect::{self, Selection};
 use builder::GraphBuilder;
 pub use builder::{Dim, Element, Port};
 pub use detector::{POINT_BOXES, POINT_SCORES};
-use network::Map;
 pub use part::network_part;
 use schema::{IR_VERSION, ModelProto, OPSET, OperatorSetIdProto, StringStringEntryProto};
+use value::Map;
 
 use crate::model::{Model, Network};
 

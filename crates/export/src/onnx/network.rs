@@ -5,39 +5,12 @@ use warmstart_nn::layers::{
     Branch, ChannelAttention, Layer, Shape, Shortcut, SqueezeExcite, folded_values,
 };
 use warmstart_nn::ops::PoolSpec;
-use warmstart_nn::{Activation, Graph, Parameters, Unit, Value};
+use warmstart_nn::{Activation, Graph, Unit, Value};
 
 use super::builder::{GraphBuilder, Scalar, float, integer, integers, word};
 use super::schema::AttributeProto;
-
-/// A value between layers.
-#[derive(Clone, Debug)]
-pub struct Map {
-    /// Its name in the graph.
-    pub name: String,
-    /// `[height, width, channels]`
-    pub shape: Shape,
-}
-
-/// The parameters of a network, and the prefix of its names: several networks may be in one graph.
-#[derive(Clone, Copy)]
-pub struct Scope<'a> {
-    /// Start of all names.
-    pub prefix: &'a str,
-    /// Every parameter of its layers, by native names.
-    pub parameters: &'a Parameters,
-}
-
-impl Scope<'_> {
-    /// A name in this scope.
-    pub fn named(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
-    }
-
-    fn values(&self, name: &str) -> Vec<f32> {
-        self.parameters.values(name)
-    }
-}
+use super::transformer;
+use super::value::{Map, Scope};
 
 /// Adds the layers of a graph, and returns its results.
 pub fn layers(builder: &mut GraphBuilder, scope: Scope, graph: &Graph, inputs: &[Map]) -> Vec<Map> {
@@ -113,6 +86,11 @@ fn layer(builder: &mut GraphBuilder, scope: Scope, layer: &Layer, inputs: &[Map]
         }
         Layer::ReverseChannels(_) => reverse_channels(builder, input),
         Layer::SpaceToDepth(_) => space_to_depth(builder, input),
+        Layer::LayerNorm(layer) => transformer::layer_norm(builder, scope, layer, input),
+        Layer::ResponseNorm(layer) => transformer::response_norm(builder, scope, layer, input),
+        Layer::Attention(layer) => transformer::attention(builder, scope, layer, input),
+        Layer::Tokens(layer) => transformer::tokens(builder, scope, layer, input),
+        Layer::TokenPool(layer) => transformer::token_pool(builder, layer, input),
     }
 }
 
@@ -309,18 +287,16 @@ fn activation(builder: &mut GraphBuilder, activation: Activation, input: String)
     }
 }
 
-/// `x · (1 + erf(x / √2)) / 2`: the operator `Gelu` came with opset 20.
+/// `x · (1 + erf(x / √2)) / 2`, in the nodes and the order that onnxruntime makes one of: the operator `Gelu` came with
+/// opset 20.
 fn gelu(builder: &mut GraphBuilder, input: &str) -> String {
     let named = |suffix: &str| format!("{input}/{suffix}");
-    let scale = builder.scalar(
-        "root_of_half",
-        Scalar::Float(std::f32::consts::FRAC_1_SQRT_2),
-    );
+    let root = builder.scalar("root_of_two", Scalar::Float(std::f32::consts::SQRT_2));
     let one = builder.scalar("one", Scalar::Float(1.0));
     let half = builder.scalar("half", Scalar::Float(0.5));
-    let scaled = builder.node("Mul", &named("scaled"), &[input, &scale], Vec::new());
+    let scaled = builder.node("Div", &named("scaled"), &[input, &root], Vec::new());
     let erf = builder.node("Erf", &named("erf"), &[&scaled], Vec::new());
     let above = builder.node("Add", &named("above"), &[&erf, &one], Vec::new());
-    let share = builder.node("Mul", &named("share"), &[&above, &half], Vec::new());
-    builder.node("Mul", &named("gelu"), &[input, &share], Vec::new())
+    let twice = builder.node("Mul", &named("twice"), &[input, &above], Vec::new());
+    builder.node("Mul", &named("gelu"), &[&twice, &half], Vec::new())
 }

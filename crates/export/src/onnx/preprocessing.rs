@@ -4,8 +4,8 @@
 use warmstart_data::{Fit, Interpolation, Preprocessing};
 
 use super::builder::{Dim, Element, GraphBuilder, Port, Scalar, float, integer, integers, word};
-use super::network::Map;
 use super::schema::element;
+use super::value::Map;
 
 /// Name of the pixels that a graph with its preprocessing takes.
 pub const PIXELS: &str = "pixels";

@@ -23,8 +23,13 @@ class Classifier(nn.Module):
         if not self.layers:
             return logits
         values = [self.reader.values[layer] for layer in self.layers]
-        means = [value.mean((2, 3)) if value.dim() == 4 else value for value in values]
-        return self.head(torch.cat(means, 1))
+        return self.head(torch.cat([self.mean(value) for value in values], 1))
+
+    def mean(self, value):
+        """The mean over the picture, [batch, features]: of tokens, that of class tokens and that of patches."""
+        if value.dim() == 3:
+            return self.network.pool_tokens(value)
+        return value.mean((2, 3)) if value.dim() == 4 else value
 
 
 class Model(nn.Module):

@@ -7,7 +7,7 @@ def build_network(outputs):
     else:
         network = getattr(torchvision.models, NETWORK)(weights=None, num_classes=outputs)
     for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
             module.eps = EPSILON
         if SAME_PADDING and isinstance(module, nn.Conv2d) and max(module.stride) > 1:
             module.padding = (0, 0)

@@ -1,6 +1,8 @@
 //! A trained model as a folder for PyTorch: its parameters under native names, and a Python file that builds the network
 //! from torchvision or timm, whichever has it under these names, or from plain `torch.nn`.
 
+mod transformer;
+
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +27,8 @@ const LIBRARY: &str = include_str!("library.py");
 const CSP: &str = include_str!("csp.py");
 const CSPNEXT: &str = include_str!("cspnext.py");
 const POOLED: &str = include_str!("pooled.py");
+/// … a transformer, …
+const TRANSFORMER: &str = include_str!("transformer.py");
 /// … a model on it, …
 const LIGHT: &str = include_str!("light.py");
 const RTMDET: &str = include_str!("rtmdet.py");
@@ -49,21 +53,27 @@ const OF_TORCHVISION: [&str; 10] = [
     "resnet101",
 ];
 /// Beginnings of the names of networks that neither torchvision nor timm has, and what builds them. All others have
-/// timm's names.
-const PLAIN: [(&str, &[&str]); 3] = [
+/// timm's names. Transformers have them, too, but timm's have no pooling of class token and patches together, and one
+/// way to resize positions.
+const PLAIN: [(&str, &[&str]); 5] = [
     ("cspnext", &[CSP, CSPNEXT, POOLED]),
     ("rtmdet", &[CSP, CSPNEXT, RTMDET]),
     ("yolox", &[CSP, YOLOX]),
+    ("vit", &[TRANSFORMER]),
+    ("deit", &[TRANSFORMER]),
 ];
 /// Stages whose result comes out of a module of another name: the beginning of the network's name, the stage, and the
 /// module.
-const MODULES: [(&str, &str, &str); 6] = [
+const MODULES: [(&str, &str, &str); 9] = [
     ("resnet", "conv1", "maxpool"),
     ("mobilenet_v3", "classifier.0", "classifier.1"),
     ("mobilenetv4", "conv_stem", "bn1"),
     ("mobilenetv4", "conv_head", "norm_head"),
     ("efficientnet_lite", "conv_stem", "bn1"),
     ("efficientnet_lite", "conv_head", "bn2"),
+    ("convnext", "head", "head.norm"),
+    ("vit", "norm", "pool"),
+    ("deit", "norm", "pool"),
 ];
 
 /// Writes the folder of a model, which is created if it does not exist, and returns the paths of its files.
@@ -126,6 +136,9 @@ fn program(model: &Model) -> String {
         let same_padding = python(&json!(numerics.same_padding));
         constants.push(("SAME_PADDING", same_padding));
     }
+    if let Some(table) = transformer::table(architecture) {
+        constants.push(("TRANSFORMER", python(&table)));
+    }
     let mut parts = vec![PICTURE];
     parts.extend(network(architecture));
     match &model.network {
@@ -180,7 +193,7 @@ fn network(architecture: &Architecture) -> &'static [&'static str] {
     plain(architecture).unwrap_or(&[LIBRARY])
 }
 
-/// The parts that build a network that no library has.
+/// The parts that build a network of plain `torch.nn`.
 fn plain(architecture: &Architecture) -> Option<&'static [&'static str]> {
     let mut families = PLAIN.iter();
     let found = families.find(|(family, _)| architecture.name.starts_with(family));
@@ -207,9 +220,8 @@ fn layers(classifier: &Classifier) -> (&'static str, String) {
 /// The modules whose results a detector reads.
 fn taps(detector: &Detector) -> (&'static str, String) {
     let backbone = &detector.backbone;
-    let names = backbone
-        .taps
-        .map(|tap| module(backbone, &backbone.stages[tap].name));
+    let taps = backbone.taps.expect("a detector's backbone has maps");
+    let names = taps.map(|tap| module(backbone, &backbone.stages[tap].name));
     ("TAPS", python(&json!(names)))
 }
 

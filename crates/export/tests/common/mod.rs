@@ -21,6 +21,13 @@ use formula::formula;
 
 /// Edge of the networks' input: not a multiple of 64, so that SAME padding is uneven somewhere.
 pub const SIZE: usize = 96;
+
+/// That of a network, which is larger where it has to be a multiple of a patch.
+pub fn size(name: &str) -> usize {
+    let architecture = warmstart_models::by_name(name).unwrap();
+    SIZE.next_multiple_of(architecture.patch.unwrap_or(1))
+}
+
 pub const CLASSES: [&str; 5] = ["ant", "bee", "cat", "dog", "élan"];
 
 /// A kind of model that training keeps.
@@ -42,11 +49,11 @@ pub fn model(dir: &Path, name: &str, kept: Kept, fit: Fit) -> PathBuf {
     let (task, preprocessing) = match kept {
         Kept::Detector => (
             TaskKind::Detect,
-            letterboxed(architecture.pretrained(), SIZE),
+            letterboxed(architecture.pretrained(), size(name)),
         ),
         Kept::Plain | Kept::SeveralLayers | Kept::Mean => (
             TaskKind::Classify,
-            for_size(architecture.pretrained(), SIZE, fit),
+            for_size(architecture.pretrained(), size(name), fit),
         ),
     };
     let info = ModelInfo::new(task, &architecture, &classes, preprocessing);
@@ -56,7 +63,7 @@ pub fn model(dir: &Path, name: &str, kept: Kept, fit: Fit) -> PathBuf {
         parameters.insert_values(&info.name, &info.shape, values, &device);
     };
     let backbone = match kept {
-        Kept::Detector => architecture.clone().with_taps(),
+        Kept::Detector => architecture.clone().with_taps().unwrap(),
         Kept::Plain | Kept::SeveralLayers | Kept::Mean => architecture.clone(),
     };
     let ends = branch_ends(&backbone);
@@ -134,7 +141,10 @@ fn factor(network: &Architecture, info: &ParameterInfo) -> f32 {
         | Kind::NormScale
         | Kind::NormShift
         | Kind::RunningMean
-        | Kind::RunningVariance => 1.0,
+        | Kind::RunningVariance
+        | Kind::LayerScale
+        | Kind::Token
+        | Kind::ResponseScale => 1.0,
     }
 }
 
@@ -156,7 +166,10 @@ fn of_predictor(kind: Kind, coding: Coding) -> (f32, f32) {
         | Kind::NormScale
         | Kind::NormShift
         | Kind::RunningMean
-        | Kind::RunningVariance => (1.0, 0.0),
+        | Kind::RunningVariance
+        | Kind::LayerScale
+        | Kind::Token
+        | Kind::ResponseScale => (1.0, 0.0),
     }
 }
 
