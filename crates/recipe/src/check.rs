@@ -9,6 +9,7 @@ use crate::choices::{Balance, TaskKind};
 use crate::defaults::TaskDefaults;
 use crate::error::{Error, Problem};
 use crate::folds::FOLD_COUNTS;
+use crate::image_size::require_whole_patches;
 use crate::options::{Phase, Recipe};
 use crate::views::Views;
 use warmstart_files::Key;
@@ -57,6 +58,9 @@ impl Recipe {
             return Err(
                 Problem::of_value(Key::IMAGE_SIZE, self.image_size.to_string(), range).into(),
             );
+        }
+        if let Some(network) = warmstart_models::by_name(&self.model) {
+            require_whole_patches(&network, self.image_size)?;
         }
         if has_one_fit && self.fit != fit {
             let range = message!(

@@ -17,6 +17,7 @@ mod draft_augmentation;
 mod error;
 pub mod folds;
 mod head_layers;
+mod image_size;
 mod init;
 mod keep;
 mod keys;
@@ -45,10 +46,11 @@ pub use checkpoint_every::CheckpointEvery;
 pub use choices::{
     Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind,
 };
-pub use defaults::TaskDefaults;
+pub use defaults::{THAW_WARMUP, TaskDefaults};
 pub use draft_augmentation::DraftAugmentation;
 pub use error::{Error, Fields, Mistake, Problem};
 pub use head_layers::HeadLayers;
+pub use image_size::require_whole_patches;
 pub use init::Init;
 pub use keep::Keep;
 pub use keys::has_flag;
@@ -60,7 +62,7 @@ pub use named_weights::{
 pub use option::{Flag, OptionInfo, PhaseFlag, Resume, ResumeFlag};
 pub use options::{
     Draft, DraftPhase, IMAGE_SIZES, NO_WEIGHTS, PHASE_OPTIONS, Phase, RUN_OPTIONS, Recipe, SEED,
-    THAW_WARMUP, VAL_SPLIT,
+    VAL_SPLIT,
 };
 pub use recipe::Position;
 pub use resolve::{absolute, output_folder, require_weights, resolve};

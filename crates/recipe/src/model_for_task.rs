@@ -1,6 +1,7 @@
 //! Networks and the tasks that they are for.
 
 use warmstart_language::message;
+use warmstart_models::NoTaps;
 
 use crate::choices::TaskKind;
 use crate::error::{Error, Problem};
@@ -10,7 +11,7 @@ use warmstart_files::Key;
 /// The classifier that is suggested for images of classes in place of a detector without one of its own.
 const CLASSIFIER: &str = "cspnext_tiny";
 
-/// Refuses a detector for images of classes.
+/// Refuses a detector for images of classes, and for boxes a network that no detector can be built on.
 pub(crate) fn require_fitting(model: &str, task: TaskKind) -> Result<(), Error> {
     match task {
         TaskKind::Classify if is_detector(model) => {
@@ -30,7 +31,17 @@ pub(crate) fn require_fitting(model: &str, task: TaskKind) -> Result<(), Error> 
             );
             Err(Problem::new(what).of_key(Key::MODEL).fix(fix).into())
         }
-        TaskKind::Classify | TaskKind::Detect => Ok(()),
+        TaskKind::Detect => match warmstart_models::by_name(model) {
+            Some(network) => network.with_taps().map(drop).map_err(Error::from),
+            None => Ok(()),
+        },
+        TaskKind::Classify => Ok(()),
+    }
+}
+
+impl From<NoTaps> for Error {
+    fn from(error: NoTaps) -> Self {
+        Problem::new(error.to_string()).of_key(Key::MODEL).into()
     }
 }
 
@@ -54,5 +65,20 @@ mod tests {
             require_fitting(model, TaskKind::Detect).unwrap();
         }
         require_fitting("resnet18", TaskKind::Classify).unwrap();
+    }
+
+    #[test]
+    fn a_network_of_one_stride_is_not_for_boxes() {
+        let error = require_fitting("vit_small_patch14_dinov2", TaskKind::Detect).unwrap_err();
+        let words = crate::plain(&error.to_string());
+        assert!(
+            words.starts_with("vit_small_patch14_dinov2 has features of one stride only")
+                && words.contains("take a ConvNeXt"),
+            "{words}"
+        );
+        require_fitting("vit_small_patch14_dinov2", TaskKind::Classify).unwrap();
+        for model in ["convnext_atto", "convnext_tiny.imagenet1k_v1", "resnet18"] {
+            require_fitting(model, TaskKind::Detect).unwrap();
+        }
     }
 }

@@ -44,10 +44,6 @@ pub const VAL_SPLIT: f64 = 0.2;
 pub const IMAGE_SIZES: RangeInclusive<usize> = 32..=2048;
 /// Seed of a recipe that gives none.
 pub const SEED: u64 = 42;
-/// Share of a thaw's steps over which its learning rate rises.
-pub const THAW_WARMUP: f64 = 0.1;
-/// docs/decisions/0003-layer-decay-by-group.md
-const LAYER_DECAY: f64 = 0.75;
 /// Largest batch whose own statistics are worse than batch norm's pretrained ones:
 /// docs/decisions/0013-the-thaw-keeps-its-statistics.md
 const SMALL_BATCH: usize = 32;
@@ -174,7 +170,7 @@ options! {
         }
         /// Edge of the square image that goes into the network, in pixels
         image_size: usize {
-            default: rule ("the model's own; 320 for detectors, which need a multiple of 32", |run: &RunContext| {
+            default: rule ("the model's own; vision transformers need a multiple of their patch; 320 for detectors, which need a multiple of 32", |run: &RunContext| {
                 run.task.defaults().image_size.unwrap_or(run.native_image_size)
             }),
             range: Range::of(english!("from 32 to 2048"), |size| IMAGE_SIZES.contains(size)),
@@ -365,7 +361,7 @@ options! {
                 thawed: Some(PhaseFlag {
                     name: "lr",
                     documentation: "Highest learning rate after the thaw",
-                    default: "3e-4, 3e-3 with sgd; 1e-3, 1e-2 for detectors; RTMDet and YOLOX from their weights at a batch of 8: 3e-4, 1.25e-3",
+                    default: "3e-4, 3e-3 with sgd; vision transformers from their weights: 6.25e-5, 1e-3; ConvNeXt from its weights: 5e-5, 3e-3; 1e-3, 1e-2 for detectors; RTMDet and YOLOX from their weights at a batch of 8: 3e-4, 1.25e-3",
                 }),
             },
             resume: Resume::EDITED
@@ -381,8 +377,8 @@ options! {
         }
         /// Share of the phase's steps over which the learning rate rises from zero
         warmup: f64 {
-            default: rule ("0.1 after the thaw, else 0", |phase: &PhaseContext| {
-                if phase.is_thawed() { THAW_WARMUP } else { 0.0 }
+            default: rule ("0.1 after the thaw, 0.05 for vision transformers from their weights; else 0", |phase: &PhaseContext| {
+                if phase.is_thawed() { phase.defaults.warmup } else { 0.0 }
             }),
             range: Range::of(english!("from 0 to 1"), |share| (0.0..=1.0).contains(share)),
             flag: Flag::None,
@@ -391,8 +387,8 @@ options! {
         /// Factor on the learning rate from each group of layers to the next one closer to the input
         layer_decay: f64 {
             // Without pretrained features there is nothing in lower layers to protect.
-            default: rule ("0.75 with pretrained weights, else 1", |phase: &PhaseContext| {
-                if phase.pretrained { LAYER_DECAY } else { 1.0 }
+            default: rule ("0.75 with pretrained weights, 0.8 for a classifier of ConvNeXt; else 1", |phase: &PhaseContext| {
+                if phase.pretrained { phase.defaults.layer_decay } else { 1.0 }
             }),
             range: Range::of(english!("above 0 and at most 1"), |factor| (1e-6..=1.0).contains(factor)),
             flag: Flag::None,
@@ -421,7 +417,7 @@ options! {
         }
         /// Weight decay; not applied to norms and biases
         weight_decay: f64 {
-            default: later ("adamw: 0.01 to 0.1, more for fewer images, 0.05 for detectors; sgd: 5e-4; adam: 0", |phase: &PhaseContext| {
+            default: later ("adamw: 0.01 to 0.1, more for fewer images; 0.05 for detectors, vision transformers and ConvNeXt, 1e-8 for a classifier of ConvNeXt from its weights; sgd: 5e-4, 0 for vision transformers from their weights; adam: 0", |phase: &PhaseContext| {
                 (phase.defaults.weight_decay)(phase.optimizer, phase.pretrained, phase.images)
             }),
             range: Range::of(english!("0 or more"), |decay| (0.0..=f64::MAX).contains(decay)),

@@ -3,7 +3,7 @@
 use warmstart_data::{Augmentation as ImageAugmentation, Fit};
 use warmstart_language::{english, translated};
 
-use super::context::{AugmentationContext, TaskDefaults};
+use super::context::{AugmentationContext, LAYER_DECAY, THAW_WARMUP, TaskDefaults};
 use crate::augmentation::Augmentation;
 use crate::choices::{BatchNorm, HeadKind, OptimizerKind};
 use crate::draft_augmentation::{DraftAugmentation, refuse_foreign};
@@ -27,6 +27,8 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
     learning_rates,
     lr_factor,
     rates_follow_any_batch: false,
+    warmup: THAW_WARMUP,
+    layer_decay: LAYER_DECAY,
     weight_decay,
     label_smoothing,
     patience,
@@ -38,7 +40,7 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
     micro_batch_effect,
 };
 
-fn learning_rates(optimizer: OptimizerKind) -> [f64; 2] {
+pub(super) fn learning_rates(optimizer: OptimizerKind) -> [f64; 2] {
     match optimizer {
         OptimizerKind::Sgd => [3e-2, 3e-3],
         OptimizerKind::Adam | OptimizerKind::AdamW => [3e-3, 3e-4],

@@ -9,6 +9,11 @@ use crate::error::Error;
 use crate::scaling::TrainingImages;
 use crate::train::Train;
 
+/// Share of a thaw's steps over which its learning rate rises.
+pub const THAW_WARMUP: f64 = 0.1;
+/// docs/decisions/0003-layer-decay-by-group.md
+pub const LAYER_DECAY: f64 = 0.75;
+
 /// The defaults and limits of a task, and the words for them.
 pub struct TaskDefaults {
     /// The task as an English noun.
@@ -41,6 +46,11 @@ pub struct TaskDefaults {
     pub lr_factor: fn(OptimizerKind, usize, usize) -> f64,
     /// Whether they follow a batch that the user gives, too, and not an automatic one alone.
     pub rates_follow_any_batch: bool,
+    /// Share of a thawed phase's steps over which its learning rate rises.
+    pub warmup: f64,
+    /// Factor on the learning rate from each group of layers to the next one closer to the input, on pretrained
+    /// features.
+    pub layer_decay: f64,
     /// Weight decay, on pretrained features or not.
     pub weight_decay: fn(OptimizerKind, bool, Option<TrainingImages>) -> f64,
     /// Label smoothing, on pretrained features or not.

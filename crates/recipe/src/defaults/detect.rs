@@ -4,7 +4,7 @@ use warmstart_data::{Fit, SceneAugmentation};
 use warmstart_language::{english, translated};
 use warmstart_models::detector::STRIDES;
 
-use super::context::{AugmentationContext, TaskDefaults};
+use super::context::{AugmentationContext, LAYER_DECAY, THAW_WARMUP, TaskDefaults};
 use crate::augmentation::Augmentation;
 use crate::choices::{BatchNorm, HeadKind, OptimizerKind};
 use crate::draft_augmentation::{DraftAugmentation, refuse_foreign};
@@ -31,6 +31,8 @@ pub const DEFAULTS: TaskDefaults = TaskDefaults {
     learning_rates,
     lr_factor,
     rates_follow_any_batch: false,
+    warmup: THAW_WARMUP,
+    layer_decay: LAYER_DECAY,
     weight_decay: |optimizer, _, _| match optimizer {
         OptimizerKind::Sgd => 5e-4,
         OptimizerKind::Adam => 0.0,

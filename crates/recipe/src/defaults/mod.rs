@@ -3,8 +3,9 @@
 mod classify;
 mod context;
 mod detect;
+mod layer_norms;
 
-pub use context::{AugmentationContext, TaskDefaults};
+pub use context::{AugmentationContext, THAW_WARMUP, TaskDefaults};
 
 use crate::choices::TaskKind;
 use crate::named_weights::is_detector;
@@ -25,12 +26,16 @@ impl TaskKind {
     }
 }
 
-/// The defaults of a run: those of its task, or, where a detector begins with weights, those of its fine-tuning.
+/// The defaults of a run: those of its task, or those of fine-tuning where a detector begins with weights, or those of a
+/// classifier with layer norms.
 fn of_run(task: TaskKind, model: Option<&str>, weights: Option<&str>) -> &'static TaskDefaults {
     let has_weights = weights.is_some_and(|weights| weights != NO_WEIGHTS);
     match task {
         TaskKind::Detect if has_weights && model.is_some_and(is_detector) => &detect::FINE_TUNED,
-        TaskKind::Classify | TaskKind::Detect => task.defaults(),
+        TaskKind::Detect => task.defaults(),
+        TaskKind::Classify => model
+            .and_then(|model| layer_norms::of(model, has_weights))
+            .unwrap_or_else(|| task.defaults()),
     }
 }
 
