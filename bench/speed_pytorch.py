@@ -7,7 +7,8 @@ that many, and answers each with a line of JSON: the seconds they took, the proc
 in MB (10⁶ bytes) and its minor page faults meanwhile. A model is built at its first request, so a
 process that is only asked for steps has the memory of steps alone. Float32 without autocast,
 channels_last, random weights, 1,000 classes; the library whose names are ours makes the network, with its own
-dropout and stochastic depth. Needs torch and torchvision, and timm for its networks.
+dropout and stochastic depth. timm's transformers compute attention by scaled_dot_product_attention. Needs torch and
+torchvision, and timm for its networks.
 """
 
 import json
@@ -22,15 +23,19 @@ from torchvision import models
 
 CLASSES = 1000
 SIZE = 224
+# Both libraries have it, and our names are timm's, as of all ConvNeXts.
+OF_TIMM = "convnext_tiny"
 
 
 def make_model(name: str) -> nn.Module:
-    """The model with random weights: torchvision's, or timm's where torchvision does not have it."""
-    if name in models.list_models():
+    """The model with random weights: torchvision's, or timm's where our names are."""
+    if name in models.list_models() and name != OF_TIMM:
         model = models.get_model(name, weights=None, num_classes=CLASSES)
     else:
         import timm
-        model = timm.create_model(name, num_classes=CLASSES)
+        # Positions of another size than the image's would be resized in every pass.
+        size = {"img_size": SIZE} if "dinov2" in name else {}
+        model = timm.create_model(name, num_classes=CLASSES, **size)
     return model.to(memory_format=torch.channels_last)
 
 
