@@ -178,7 +178,8 @@ fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Gue
     for expected in target.expected {
         let source = Source::of(expected, &matched);
         let keys = source.keys().into_iter();
-        let tensors: Vec<&FileTensor> = keys.filter_map(|key| file.tensors.get(key)).collect();
+        let tensors = keys.filter_map(|key| Some((key, file.tensors.get(key)?)));
+        let tensors: Vec<(&str, &FileTensor)> = tensors.collect();
         if expected.optional && tensors.is_empty() {
             continue;
         }
@@ -197,15 +198,17 @@ fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Gue
         first_layer_loads |= is_first && fits;
         if fits {
             coverage.load(parameters);
-            if let (Source::Whole(key), [tensor]) = (&source, &tensors[..]) {
+            if let (Source::Whole(key), [(_, tensor)]) = (&source, &tensors[..]) {
                 resized.extend(ResizedPositions::of(expected, key, &tensor.shape));
             }
         }
         // A head for other classes is still this model's head.
         if fits || expected.part == Part::Head {
+            // A head may lie beside the prefix of the backbone.
             let tensors = tensors.iter();
             placed_parameters += tensors
-                .map(|tensor| parameters_in(&expected.name, &tensor.shape))
+                .filter(|(key, _)| key.starts_with(&matched.prefix))
+                .map(|(_, tensor)| parameters_in(&expected.name, &tensor.shape))
                 .sum::<usize>();
         }
     }
