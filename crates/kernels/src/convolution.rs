@@ -4,7 +4,7 @@ use crate::epilogue::Epilogue;
 use crate::forward::{ForwardWeights, forward};
 use crate::geometry::Convolution;
 use crate::operand::Operand;
-use crate::{dense, depthwise, weight_gradient as dense_weight_gradient};
+use crate::{dense, depthwise, pointwise, weight_gradient as dense_weight_gradient};
 
 /// `y = conv(x, w)` for `w` `[out_channels, in_channels / groups, kernel height, kernel width]`;
 /// `x` is `[batch, in_height, in_width, in_channels]`, the result `[batch, out_height, out_width,
@@ -45,6 +45,29 @@ pub fn convolution_weight_gradient(c: &Convolution, x: &[f32], grad_y: &[f32]) -
     } else {
         dense_weight_gradient::weight_gradient(c, x, grad_y)
     }
+}
+
+/// The gradients of `x` and of `w`: those of [`convolution_input_gradient`] and [`convolution_weight_gradient`] up to
+/// rounding, in one pass over `grad_y` where the shape allows it.
+///
+/// # Panics
+/// If [`Convolution::check`] fails or the lengths don't fit.
+pub fn convolution_gradients(
+    c: &Convolution,
+    x: &[f32],
+    w: &[f32],
+    grad_y: &[f32],
+) -> [Vec<f32>; 2] {
+    check(c, Some(x.len()), Some(w.len()), Some(grad_y.len()));
+    if pointwise::fits(c) {
+        let [x, grad_y] = [x, grad_y].map(Operand::Values);
+        let ((grad_x, _), grad_w) = pointwise::backward(c, x, w, grad_y, Epilogue::NONE, |_, _| ());
+        return [grad_x, grad_w];
+    }
+    [
+        convolution_input_gradient(c, grad_y, w),
+        convolution_weight_gradient(c, x, grad_y),
+    ]
 }
 
 /// The kernels read through pointers, so lengths are checked in every build.

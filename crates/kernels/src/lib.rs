@@ -61,7 +61,8 @@ pub use arrange::{
 pub use attention::{Attention, attention, attention_backward};
 pub use batch_norm::BatchNorm;
 pub use convolution::{
-    convolution_forward, convolution_input_gradient, convolution_weight_gradient,
+    convolution_forward, convolution_gradients, convolution_input_gradient,
+    convolution_weight_gradient,
 };
 pub use epilogue::Activation;
 pub use excitation::{
@@ -81,7 +82,7 @@ pub use pool::{Pooling, average_pool, average_pool_backward, max_pool, max_pool_
 pub use response_norm::{ResponseNorm, response_norm, response_norm_backward};
 pub use simd::{SimdLevel, SimdLevelError, simd_level};
 pub use statistics::batch_statistics;
-pub use sums::{add, scale, sum};
+pub use sums::{add, channel_sums, scale, sum};
 pub use training::{
     ConvolutionGradients, Input, OutputGradient, Wanted, training_backward, training_forward,
 };

@@ -1,6 +1,6 @@
-//! Sums of two maps, and a map times a number, value by value.
+//! Sums of two maps, a map times a number, value by value, and sums of a map by channel.
 //!
-//! Every value is computed on its own, so the loops are plain Rust that the compiler turns into the instructions of the
+//! Every value or channel is computed on its own, so the loops are plain Rust that the compiler turns into the instructions of the
 //! level, and all levels have the same bits.
 
 use rayon::prelude::*;
@@ -11,6 +11,8 @@ use crate::vector::Vector;
 
 /// Values of a task: 64 KB of each operand.
 const CHUNK: usize = 16 * 1024;
+/// Rows that are summed in f32.
+const SUMMED_ROWS: usize = 512;
 
 /// `a + b`.
 ///
@@ -40,6 +42,52 @@ pub fn scale(values: &mut [f32], factor: f32) {
     values
         .par_chunks_mut(CHUNK)
         .for_each(|values| dispatch(Scale { values, factor }));
+}
+
+/// The sums by channel of `values` `[.., channels]`. They do not depend on the number of threads.
+///
+/// # Panics
+/// If the values are no whole rows of channels.
+pub fn channel_sums(values: &[f32], channels: usize) -> Vec<f32> {
+    assert!(
+        channels > 0 && values.len().is_multiple_of(channels),
+        "expected whole rows of {channels} channels, found {} values",
+        values.len()
+    );
+    let tiles = values.par_chunks(SUMMED_ROWS * channels).map(|rows| {
+        let mut sums = vec![0.0; channels];
+        dispatch(AddRows {
+            rows,
+            sums: &mut sums,
+        });
+        sums
+    });
+    let tiles: Vec<Vec<f32>> = tiles.collect();
+    let mut totals = vec![0.0; channels];
+    for tile in tiles {
+        for (total, sum) in totals.iter_mut().zip(tile) {
+            *total += f64::from(sum);
+        }
+    }
+    totals.into_iter().map(|total: f64| total as f32).collect()
+}
+
+struct AddRows<'a> {
+    rows: &'a [f32],
+    sums: &'a mut [f32],
+}
+
+impl Kernel for AddRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector>(self) {
+        for row in self.rows.chunks_exact(self.sums.len()) {
+            for (sum, value) in self.sums.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+    }
 }
 
 struct Sum<'a> {

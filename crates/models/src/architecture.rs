@@ -1,13 +1,10 @@
-use std::fmt;
 use std::ops::Range;
 
-use warmstart_language::message;
 use warmstart_nn::burn::tensor::{Device, Tensor};
-use warmstart_nn::initialization::{LinearDefault, ModelDefaults};
-use warmstart_nn::layers::{Layer, LayerKind as _, Linear, Shape, Shortcut, fold};
-use warmstart_nn::{
-    Activation, Folded, Forward, Graph, Kind, Node, ParameterInfo, Parameters, Unit, Value,
-};
+use warmstart_nn::initialization::LinearDefault;
+use warmstart_nn::layers::{Layer, LayerKind as _, Linear, Shape, fold};
+use warmstart_nn::ops::{ConvSpec, Padding};
+use warmstart_nn::{Activation, Folded, Forward, Kind, ParameterInfo, Parameters, Unit};
 
 use crate::detector::{Detector, light};
 use crate::record::{Pretrained, Record};
@@ -52,7 +49,8 @@ pub struct Architecture {
     pub taps: Option<[usize; 3]>,
     /// The first tokens of those that its blocks work on; `None` where they work on maps of pixels.
     pub tokens: Option<Prefix>,
-    /// Pixels along an edge of a patch, of which an image's edge has to be a multiple; `None` where any size will do.
+    /// Pixels along an edge of a patch, of which an image's edge has to be a multiple; `None` where a network has no
+    /// patches, and for ConvNeXt, which computes with any size but does [not see all](Self::whole_step) of it.
     pub patch: Option<usize>,
     /// Stages before the last one whose features are outputs, too.
     pub outputs: Vec<usize>,
@@ -61,7 +59,7 @@ pub struct Architecture {
     /// Name of the linear classifier; of a detector from the start, the first part of the names of its head.
     pub classifier: &'static str,
     /// Distribution of the initial values of linear layers, that classifier's included, in the library whose names it
-    /// has.
+    /// has. A light detector's layers behind it have their own.
     pub linear_default: LinearDefault,
     /// First value of its layer scales; 1 where it has none.
     pub layer_scale: f32,
@@ -119,70 +117,10 @@ impl Architecture {
         parameters.try_into().expect("a weight and a bias")
     }
 
-    /// The layers of a detector of that many classes after the stages: its own, or a light one on the features of
-    /// [`taps`](Self::taps).
-    ///
-    /// # Panics
-    /// If it has no taps: see [`with_taps`](Self::with_taps).
-    pub fn detector(&self, classes: usize) -> Detector {
-        (self.detector)(self, classes)
-    }
-
-    /// Its properties that the initial values of its parameters depend on.
-    pub fn initialization(&self) -> ModelDefaults {
-        let graphs = self.stages.iter().map(Stage::graph);
-        let last_norms = graphs.flat_map(|graph| {
-            let nodes = graph.nodes().iter();
-            nodes.filter_map(move |node| last_norm(graph, node))
-        });
-        ModelDefaults {
-            linear: self.linear_default,
-            last_norms: last_norms.collect(),
-            layer_scale: self.layer_scale,
-        }
-    }
-
-    /// The backbone of a detector: it outputs the features of all three taps, and ends with the last. A detector from
-    /// the start stays as it is.
-    ///
-    /// # Errors
-    /// If all its features have one stride.
-    pub fn with_taps(mut self) -> Result<Self, NoTaps> {
-        if self.is_detector {
-            return Ok(self);
-        }
-        let Some([first, second, last]) = self.taps else {
-            return Err(NoTaps { model: self.name });
-        };
-        self.stages.truncate(last + 1);
-        self.features = self.channels_of(last);
-        self.outputs = vec![first, second];
-        // The detector after it is not torchvision's, and begins small.
-        self.linear_default = LinearDefault::Normal;
-        Ok(self)
-    }
-
     /// Channels that a stage ends in; those of the last map, if it gives several.
     pub fn channels_of(&self, stage: usize) -> usize {
         let [_, _, channels] = self.shapes(SMALL)[stage];
         channels
-    }
-
-    /// Channels of the maps that a detector works on, at strides 8, 16 and 32.
-    ///
-    /// # Panics
-    /// If it has no taps: see [`with_taps`](Self::with_taps).
-    pub fn map_channels(&self) -> [usize; 3] {
-        if !self.is_detector {
-            let taps = self.taps.expect("a backbone of a detector has taps");
-            return taps.map(|tap| self.channels_of(tap));
-        }
-        let (_, results) = self.flow(SMALL).pop().expect("a detector has a neck");
-        let channels = results.into_iter().map(|[_, _, channels]| channels);
-        let channels: Vec<usize> = channels.collect();
-        channels
-            .try_into()
-            .expect("a neck gives a map for each stride")
     }
 
     /// The shape of each stage's result for an image `[height, width, channels]`; that of the last one, if it has
@@ -202,8 +140,22 @@ impl Architecture {
             .sum()
     }
 
+    /// Pixels of which an image's edge has to be a multiple, or convolutions leave out what is left over at the bottom
+    /// and the right: the product of the strides of those whose kernels neither overlap nor reach beyond the map. It is
+    /// the edge of a patch of a vision transformer, 32 of ConvNeXt, and 1 of all others.
+    pub fn whole_step(&self) -> usize {
+        let units = self.units(0..self.stages.len());
+        let of_patches = units.filter(|unit| {
+            let ConvSpec {
+                stride, padding, ..
+            } = unit.spec.conv;
+            stride == unit.kernel && padding == Padding::Each([0; 2])
+        });
+        of_patches.map(|unit| unit.kernel[0]).product()
+    }
+
     /// The shapes of each stage's inputs and results for an image `[height, width, channels]`.
-    fn flow(&self, image: Shape) -> Vec<(Vec<Shape>, Vec<Shape>)> {
+    pub(crate) fn flow(&self, image: Shape) -> Vec<(Vec<Shape>, Vec<Shape>)> {
         let mut maps = vec![image];
         let stages = self.stages.iter().enumerate().map(|(index, stage)| {
             let inputs = self.take_inputs(index, &mut maps);
@@ -301,64 +253,11 @@ impl Architecture {
     }
 }
 
-/// A network has no features of strides 8, 16 and 32, which a detector works on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoTaps {
-    model: &'static str,
-}
-
-impl fmt::Display for NoTaps {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        let Self { model } = self;
-        f.write_str(&message!(
-            "{model} has features of one stride only, so no detector can be built on it; take a ConvNeXt, a ResNet or \
-             a MobileNet"
-        ))
-    }
-}
-
-impl std::error::Error for NoTaps {}
-
 /// An image large enough for every network's strides, though not a multiple of every patch.
-const SMALL: Shape = [64, 64, 3];
-
-/// The name of the batch norm that ends a branch, if the node is the branch and adds a shortcut, or adds one to its
-/// result.
-fn last_norm(graph: &Graph, node: &Node) -> Option<String> {
-    let units = match &node.layer {
-        Layer::Branch(branch) => match branch.shortcut {
-            Shortcut::Identity | Shortcut::Second => branch.units.as_slice(),
-            Shortcut::None => return None,
-        },
-        Layer::Add(_) => match node.inputs.first()? {
-            Value::Node(index) => graph.nodes()[*index].layer.units(),
-            Value::Input(_) => return None,
-        },
-        Layer::MaxPool(_)
-        | Layer::AveragePool(_)
-        | Layer::GlobalAverage(_)
-        | Layer::SqueezeExcite(_)
-        | Layer::ChannelAttention(_)
-        | Layer::Linear(_)
-        | Layer::Upsample(_)
-        | Layer::Concatenate(_)
-        | Layer::ReverseChannels(_)
-        | Layer::SpaceToDepth(_)
-        | Layer::LayerNorm(_)
-        | Layer::Attention(_)
-        | Layer::ResponseNorm(_)
-        | Layer::Tokens(_)
-        | Layer::TokenPool(_) => return None,
-    };
-    let norm = units.last()?.norm.as_ref()?;
-    Some(norm.name.clone())
-}
+pub(crate) const SMALL: Shape = [64, 64, 3];
 
 #[cfg(test)]
 mod tests {
-    use warmstart_nn::burn::tensor::TensorData;
-    use warmstart_nn::initialization::Initialization;
-
     use super::*;
 
     /// The backbones of classifiers and detectors.
@@ -368,11 +267,37 @@ mod tests {
             let tapped = whole.clone().with_taps();
             [Some(whole), tapped.ok()].into_iter().flatten()
         });
-        light.chain(detectors())
+        let detectors = crate::detector_names().map(|name| crate::by_name(name).unwrap());
+        light.chain(detectors)
     }
 
-    fn detectors() -> impl Iterator<Item = Architecture> {
-        crate::detector_names().map(|name| crate::by_name(name).unwrap())
+    #[test]
+    fn no_stage_has_the_name_of_another_part() {
+        // Records of health call the head so, and `train` takes these words.
+        for backbone in backbones() {
+            let neck = backbone.is_detector.then(|| backbone.stages.len() - 1);
+            for (index, stage) in backbone.stages.iter().enumerate() {
+                let is_taken = match stage.name.as_str() {
+                    "head" | "all" => true,
+                    "neck" => Some(index) != neck,
+                    _ => false,
+                };
+                assert!(!is_taken, "{}: {}", backbone.name, stage.name);
+            }
+        }
+    }
+
+    #[test]
+    fn patches_say_which_sizes_are_seen_whole() {
+        for name in crate::names() {
+            let network = crate::by_name(name).unwrap();
+            let expected = match network.patch {
+                Some(patch) => patch,
+                None if name.starts_with("convnext") => 32,
+                None => 1,
+            };
+            assert_eq!(network.whole_step(), expected, "{name}");
+        }
     }
 
     #[test]
@@ -419,77 +344,5 @@ mod tests {
     fn a_parameter_that_a_neck_does_not_list_does_not_count_as_the_head_s() {
         let detector = crate::by_name("rtmdet_tiny").unwrap();
         detector.stage_of("neck.other.conv.weight");
-    }
-
-    #[test]
-    fn a_neck_is_the_last_stage_and_the_last_group() {
-        for detector in detectors() {
-            let neck = detector.stages.len() - 1;
-            assert_eq!(detector.stage("neck"), Ok(neck));
-            assert_eq!(detector.stages[neck].group + 1, detector.groups());
-            assert_eq!(detector.groups(), 6);
-            assert_eq!(detector.stages[neck].graph().inputs(), 3);
-        }
-        let stage = |model, name| crate::by_name(model).unwrap().stage(name).unwrap();
-        assert_eq!(stage("rtmdet_tiny", "backbone.stem"), 0);
-        assert_eq!(stage("rtmdet_tiny", "backbone.stage4"), 7);
-        assert_eq!(stage("cspnext_s", "backbone.stage4.2"), 9);
-        assert_eq!(stage("yolox_nano", "backbone.backbone.dark5"), 7);
-    }
-
-    #[test]
-    fn a_network_of_one_stride_is_the_backbone_of_no_detector_and_says_what_is() {
-        let vision_transformer = crate::by_name("vit_tiny_patch16_224").unwrap();
-        let words = vision_transformer.with_taps().unwrap_err().to_string();
-        assert_eq!(
-            words,
-            "vit_tiny_patch16_224 has features of one stride only, so no detector can be built on it; take a ConvNeXt, \
-             a ResNet or a MobileNet"
-        );
-        for name in crate::names() {
-            let network = crate::by_name(name).unwrap();
-            assert_eq!(network.taps.is_none(), network.tokens.is_some(), "{name}");
-            assert_eq!(network.patch.is_some(), network.tokens.is_some(), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_shortcut_behind_the_activation_ends_a_branch_as_well() {
-        let cspnext = crate::by_name("cspnext_tiny").unwrap();
-        let norms = cspnext.initialization().last_norms;
-        let of_stage = |stage| format!("backbone.stage{stage}.1.blocks.0.conv2.pointwise_conv.bn");
-        assert_eq!(norms, [1, 2, 3].map(of_stage));
-    }
-
-    /// Frozen stages may end anywhere: before the neck, or behind it.
-    #[test]
-    fn a_detector_can_be_cut_at_any_stage() {
-        let architecture = crate::by_name("yolox_nano").unwrap();
-        let device = warmstart_nn::device();
-        let infos = architecture.backbone_parameters();
-        let defaults = architecture.initialization();
-        let parameters = Initialization::default().parameters(&infos, &defaults, 1, &device);
-        let end = architecture.stages.len();
-        let folded = architecture.fold(0..end, &parameters, &device);
-        let run = |stages: Range<usize>, maps| {
-            architecture.forward_maps(stages, maps, &mut Forward::Inference(&folded))
-        };
-        let host = |maps: Vec<Tensor<4>>| -> Vec<Vec<f32>> {
-            let maps = maps.into_iter();
-            maps.map(|map| map.into_data().try_into_vec().unwrap())
-                .collect()
-        };
-        let pixel = |index: usize| ((index * 7919) % 255) as f32;
-        let pixels = (0..2 * 64 * 32 * 3).map(pixel).collect::<Vec<f32>>();
-        let images = TensorData::new(pixels, [2, 64, 32, 3]);
-        let images = Tensor::<4>::from_data(images, &device);
-        let whole = run(0..end, vec![images.clone()]);
-        let shapes: Vec<_> = whole.iter().map(|map| map.dims()).collect();
-        assert_eq!(shapes, [[2, 8, 4, 64], [2, 4, 2, 128], [2, 2, 1, 256]]);
-        let whole = host(whole);
-        for cut in 0..=end {
-            let below = run(0..cut, vec![images.clone()]);
-            assert_eq!(host(run(cut..end, below)), whole, "cut at {cut}");
-        }
     }
 }

@@ -8,12 +8,12 @@ use warmstart_nn::layers::{GlobalAverage, Layer, ResponseNorm};
 use warmstart_nn::{Graph, Unit, Value};
 
 use crate::architecture::Architecture;
+use crate::convnext_names::{CONVNEXT, CONVNEXT_TINY};
 use crate::detector::light;
 use crate::record::Record;
 use crate::stage::Stage;
 use crate::strides;
 use crate::transformer::{added, layer_norm, patches};
-use crate::transformer_names::{CONVNEXT, CONVNEXT_TINY};
 
 /// The two designs of a block.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,10 +54,14 @@ const DOWNSAMPLE: usize = 2;
 const KERNEL: usize = 7;
 /// Width between a block's linear layers, as a multiple of the channels.
 const EXPANSION: usize = 4;
+/// The last stage: the mean over the image and the layer norm of that name.
+const LAST_NORM: &str = "head.norm";
 /// First value of the layer scales (appendix A.1).
 const LAYER_SCALE: f32 = 1e-6;
-/// Blocks that share a rate in layer decay, as in ConvNeXt's own code (`optim_factory.py`): three of a stage, the first
-/// three with what leads to them.
+/// Blocks that share a rate in layer decay: three of a stage, the first three with what leads to them. Groups are
+/// numbered without gaps. ConvNeXt's own code (`get_num_layer_for_convnext` in `optim_factory.py`) cuts the third stage
+/// alone into such groups, has twelve of them whatever the depth of the network, and gives the last norm the
+/// classifier's rate.
 const GROUP: usize = 3;
 
 /// A function that builds a network for a record.
@@ -125,12 +129,12 @@ fn convnext(
         group += repeats.div_ceil(GROUP);
     }
     let taps = strides::ends(&stages);
-    let head = Graph::chain([
+    let norm = Graph::chain([
         Layer::GlobalAverage(GlobalAverage),
-        layer_norm("head.norm", channels, epsilon),
+        layer_norm(LAST_NORM, channels, epsilon),
     ]);
-    // As in ConvNeXt's own layer decay, the norm is no step of its own between the last block and the classifier.
-    stages.push(Stage::new("head".into(), group, head));
+    // The norm shares the last blocks' rate: it is no step of its own between them and the classifier.
+    stages.push(Stage::new(LAST_NORM.into(), group, norm));
     Architecture {
         name,
         record,
@@ -299,11 +303,11 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_begins_with_its_downsampling_and_the_head_ends_the_network() {
+    fn a_stage_begins_with_its_downsampling_and_a_norm_ends_the_network() {
         let network = crate::by_name("convnextv2_nano").unwrap();
         let first = network.stage("stages.2").unwrap();
         assert_eq!(network.stages[first].name, "stages.2.downsample");
-        assert_eq!(network.last_layer(), "head");
+        assert_eq!(network.last_layer(), "head.norm");
         let last = network.shapes([96, 64, 3]).pop();
         assert_eq!(last, Some([1, 1, 640]));
     }

@@ -2,8 +2,10 @@
 //!
 //! Late layers: those of early stages tell styles of images apart rather than things, and their share of a head
 //! collapses on images of another style. Of MobileNetV2 and EfficientNet-Lite0 the choice was measured
-//! (docs/small-data.md); that of the others is the analogous one. Of transformers, it is the last blocks: together with
-//! the last layer, DINOv2's own evaluation reads the last four (arXiv 2304.07193, appendix B.3).
+//! (docs/small-data.md); that of the others is the analogous one. Of transformers, it is the last blocks, as DINOv2's own
+//! evaluation reads the last four (arXiv 2304.07193, appendix B.3). It is not the same: theirs reads their class tokens
+//! behind the network's norm, and the mean of the last one's patches; ours reads the class token and the mean of the
+//! patches of each, behind the norm of the last block only.
 
 /// The blocks before the last of a vision transformer.
 const VISION_TRANSFORMER: [&str; 3] = ["blocks.8", "blocks.9", "blocks.10"];

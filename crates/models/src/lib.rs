@@ -9,6 +9,7 @@ mod architecture;
 mod blocks;
 pub mod coco;
 mod convnext;
+mod convnext_names;
 mod csp;
 mod csp_darknet;
 mod cspnext;
@@ -17,6 +18,7 @@ mod dinov2;
 mod efficientnet;
 mod efficientnet_lite;
 mod head_layers;
+mod initialization;
 mod library_names;
 mod mobilenet_v2;
 mod mobilenet_v3;
@@ -27,17 +29,19 @@ mod rtmdet;
 mod stage;
 mod strides;
 mod tapped;
+mod taps;
 mod transformer;
 mod transformer_names;
 mod vit;
 mod yolox;
 
-pub use architecture::{Architecture, Convention, NoTaps, Prefix};
+pub use architecture::{Architecture, Convention, Prefix};
 pub use head_layers::head_layers;
-pub use library_names::{LibraryNetwork, LibraryParameter, in_library};
+pub use library_names::{LibraryNetwork, LibraryParameter, in_library, second_classifier};
 pub use record::{Interpolation, Numerics, Pretrained, PublishedFile, Record};
 pub use stage::{Stage, StageError};
 pub use tapped::Tapped;
+pub use taps::NoTaps;
 pub use transformer_names::{other_tensors, parts_of, prefix_of_positions, token_of_positions};
 
 /// An architecture: its name, its record where nothing else is known, and its builder.

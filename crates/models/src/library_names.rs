@@ -7,6 +7,7 @@ use warmstart_nn::ParameterInfo;
 use crate::architecture::Architecture;
 use crate::record::Record;
 use crate::records;
+use crate::transformer_names::SECOND_HEAD;
 
 /// A parameter as a library has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +71,14 @@ pub fn in_library(
         parameters: parameters.collect::<Option<_>>()?,
         record,
     })
+}
+
+/// Name of the classifier on the second class token that timm, Meta and transformers have besides in a distilled DeiT,
+/// whose answer is the mean of both; `None` for other networks.
+pub fn second_classifier(architecture: &Architecture) -> Option<&'static str> {
+    const CLASS_TOKENS: usize = 2;
+    let tokens = architecture.tokens?;
+    (tokens.class == CLASS_TOKENS).then_some(SECOND_HEAD)
 }
 
 /// The field of a layer that may have another shape in a library.
@@ -165,6 +174,19 @@ mod tests {
         assert!(network("efficientnet_lite0", "torchvision").is_none());
         assert!(network("resnet50d", "torchvision").is_none());
         assert!(network("resnet50d", "timm").is_some());
+    }
+
+    #[test]
+    fn a_distilled_deit_alone_has_a_second_classifier() {
+        let with_two = crate::names().filter(|name| {
+            let network = crate::by_name(name).unwrap();
+            second_classifier(&network).is_some()
+        });
+        let expected = [
+            "deit_tiny_distilled_patch16_224",
+            "deit_small_distilled_patch16_224",
+        ];
+        assert_eq!(with_two.collect::<Vec<_>>(), expected);
     }
 
     #[test]

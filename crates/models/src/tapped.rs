@@ -1,4 +1,4 @@
-//! Means of activations inside a backbone, read in inference.
+//! Activations inside a backbone as heads read them, in inference: means over the image, and of tokens.
 
 use std::ops::Range;
 
@@ -83,7 +83,7 @@ impl Tapped {
         })
     }
 
-    /// Channels of each of the activations.
+    /// Channels of what is read of each of the activations.
     pub fn channels(&self) -> Vec<usize> {
         let mut channels = vec![0; self.taps];
         let mut shape = IMAGE;
@@ -118,13 +118,14 @@ impl Tapped {
         self.stages.iter().flat_map(|stage| stage.graph.layers())
     }
 
-    /// The [`means`](Self::means) as maps `[batch, 1, 1, channels]`.
+    /// The [`means`](Self::means) as maps `[batch, 1, 1, values]`.
     pub fn mean_maps(&self, images: Tensor<4>, folded: &Folded) -> Vec<Tensor<4>> {
         self.means(images, folded).into_iter().map(as_map).collect()
     }
 
-    /// The mean over the image of each tap, `[batch, channels]`, for images `[batch, height, width, 3]`.
-    /// `folded` has the backbone's layers.
+    /// What is read of each tap: its mean over the image, `[batch, channels]`, or, of tokens, the mean of the class
+    /// tokens, then that of the patches, `[batch, 2 · channels]`; for images `[batch, height, width, 3]`. `folded` has
+    /// the backbone's layers.
     pub fn means(&self, images: Tensor<4>, folded: &Folded) -> Vec<Tensor<2>> {
         let mut means = vec![None; self.taps];
         self.run(
@@ -137,8 +138,8 @@ impl Tapped {
         complete(means)
     }
 
-    /// The activations themselves, `[batch, height, width, channels]`, and the means of tokens, for images
-    /// `[batch, height, width, 3]`. `folded` has the backbone's layers.
+    /// The activations themselves, `[batch, height, width, channels]`, but of tokens the [`means`](Self::means), for
+    /// images `[batch, height, width, 3]`. `folded` has the backbone's layers.
     pub fn maps(&self, images: Tensor<4>, folded: &Folded) -> Vec<Tensor<4>> {
         let mut maps = vec![None; self.taps];
         self.run(0..self.stages.len(), images, folded, |map| map, &mut maps);
@@ -258,7 +259,11 @@ mod tests {
     #[test]
     fn maps_of_pixels_are_read_as_they_are() {
         let network = crate::by_name("convnext_atto").unwrap();
-        let taps = ["stages.2.blocks.5", "stages.3.blocks.1.mlp.fc2", "head"];
+        let taps = [
+            "stages.2.blocks.5",
+            "stages.3.blocks.1.mlp.fc2",
+            "head.norm",
+        ];
         let tapped = Tapped::new(&network, &taps).unwrap();
         assert_eq!(tapped.channels(), [160, 4 * 320, 320]);
         let (graph, _) = tapped.stages().next().unwrap();

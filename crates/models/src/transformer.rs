@@ -104,7 +104,10 @@ impl VisionTransformer {
                 Pool::Both => 2 * channels,
             },
             classifier: "head",
-            linear_default: LinearDefault::TruncatedNormal,
+            linear_default: LinearDefault::VisionTransformer {
+                inputs: 3 * self.patch * self.patch,
+                near_zero: &["cls_token", "reg_token"],
+            },
             layer_scale: self.layer_scale.unwrap_or(1.0),
             dropout: 0.0,
             stochastic_depth: 0.0,
@@ -195,6 +198,9 @@ pub(crate) fn added(units: Vec<Unit>) -> Layer {
 mod tests {
     use std::collections::BTreeSet;
 
+    use warmstart_nn::Kind;
+    use warmstart_nn::initialization::Initialization;
+
     use super::*;
 
     fn names() -> impl Iterator<Item = Architecture> {
@@ -264,6 +270,21 @@ mod tests {
                 named("pos_embed", [1, 1369, 384]),
             ])
         );
+    }
+
+    #[test]
+    fn class_and_register_tokens_begin_near_zero_and_no_others() {
+        let init = Initialization::default();
+        for network in names() {
+            let defaults = network.initialization();
+            let parameters = network.backbone_parameters().into_iter();
+            for token in parameters.filter(|info| info.kind == Kind::Token) {
+                let values = init.values(&token, &defaults, 1);
+                let is_near = values.iter().all(|value| value.abs() < 1e-4);
+                let expected = ["cls_token", "reg_token"].contains(&token.name.as_str());
+                assert_eq!(is_near, expected, "{}: {}", network.name, token.name);
+            }
+        }
     }
 
     #[test]

@@ -22,14 +22,31 @@ pub fn require_whole_patches(network: &Architecture, image_size: usize) -> Resul
     };
     let model = network.name;
     let range = message!("a multiple of {patch}, the edge of a patch of {model}");
-    let below = image_size / patch * patch;
-    let nearest = [below, below + patch]
-        .into_iter()
-        .filter(|size| IMAGE_SIZES.contains(size));
-    let nearest: Vec<String> = nearest.map(|size| size.to_string()).collect();
-    let (key, value) = (Key::IMAGE_SIZE, nearest.join(translated(english!(" or "))));
+    let (key, value) = (Key::IMAGE_SIZE, nearest(image_size, patch));
     let problem = Problem::of_value(key, image_size.to_string(), range);
     Err(problem.fix(message!("give {key} {value}")).into())
+}
+
+/// A note on an edge of images, in pixels, that the network takes, but does not see all of: ConvNeXt's convolutions of
+/// stride leave out what is left over at the edge, as timm's and torchvision's do. `None` where it sees all.
+pub fn note_on_image_size(network: &Architecture, image_size: usize) -> Option<String> {
+    let step = network.whole_step();
+    (!image_size.is_multiple_of(step)).then(|| {
+        let (model, key, value) = (network.name, Key::IMAGE_SIZE, nearest(image_size, step));
+        message!(
+            "{model} sees little or nothing of the last rows and columns of {image_size} pixels, which is no multiple \
+             of {step}; {key} {value} is seen whole"
+        )
+    })
+}
+
+/// The multiples of a step around a size that images may have, as text.
+fn nearest(image_size: usize, step: usize) -> String {
+    let below = image_size / step * step;
+    let sizes = [below, below + step].into_iter();
+    let sizes = sizes.filter(|size| IMAGE_SIZES.contains(size));
+    let sizes: Vec<String> = sizes.map(|size| size.to_string()).collect();
+    sizes.join(translated(english!(" or ")))
 }
 
 impl Recipe {
@@ -76,6 +93,25 @@ mod tests {
         }
         let named = resolved("vit_small_patch14_dinov2.lvd142m", 224 + 16);
         assert!(named.is_err(), "a record's name");
+    }
+
+    #[test]
+    fn a_size_that_convnext_does_not_see_whole_is_taken_with_a_note() {
+        let note = |model: &str, image_size| {
+            note_on_image_size(&warmstart_models::by_name(model).unwrap(), image_size)
+        };
+        assert_eq!(
+            crate::plain(&note("convnext_tiny", 255).unwrap()),
+            "convnext_tiny sees little or nothing of the last rows and columns of 255 pixels, which is no multiple of \
+             32; image_size 224 or 256 is seen whole"
+        );
+        for (model, image_size) in [
+            ("convnext_tiny", 256),
+            ("resnet18", 255),
+            ("deit_tiny_patch16_224", 240),
+        ] {
+            assert_eq!(note(model, image_size), None, "{model}");
+        }
     }
 
     #[test]

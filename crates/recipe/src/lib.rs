@@ -50,7 +50,7 @@ pub use defaults::{THAW_WARMUP, TaskDefaults};
 pub use draft_augmentation::DraftAugmentation;
 pub use error::{Error, Fields, Mistake, Problem};
 pub use head_layers::HeadLayers;
-pub use image_size::require_whole_patches;
+pub use image_size::{note_on_image_size, require_whole_patches};
 pub use init::Init;
 pub use keep::Keep;
 pub use keys::has_flag;

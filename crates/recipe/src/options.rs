@@ -387,7 +387,7 @@ options! {
         /// Factor on the learning rate from each group of layers to the next one closer to the input
         layer_decay: f64 {
             // Without pretrained features there is nothing in lower layers to protect.
-            default: rule ("0.75 with pretrained weights, 0.8 for a classifier of ConvNeXt; else 1", |phase: &PhaseContext| {
+            default: rule ("with pretrained weights 0.75, for a classifier of ConvNeXt 0.8; else 1", |phase: &PhaseContext| {
                 if phase.pretrained { phase.defaults.layer_decay } else { 1.0 }
             }),
             range: Range::of(english!("above 0 and at most 1"), |factor| (1e-6..=1.0).contains(factor)),
@@ -415,7 +415,7 @@ options! {
             resume: Resume::FIXED_IN_PHASE,
             above_the_phases: optimizer,
         }
-        /// Weight decay; not applied to norms and biases
+        /// Weight decay; not applied to norms, biases, layer scales, tokens and positions
         weight_decay: f64 {
             default: later ("adamw: 0.01 to 0.1, more for fewer images; 0.05 for detectors, vision transformers and ConvNeXt, 1e-8 for a classifier of ConvNeXt from its weights; sgd: 5e-4, 0 for vision transformers from their weights; adam: 0", |phase: &PhaseContext| {
                 (phase.defaults.weight_decay)(phase.optimizer, phase.pretrained, phase.images)

@@ -108,6 +108,7 @@ mod tests {
             deviation,
             zeros: 0.5,
             gradient_deviation: deviation,
+            on_main_path: true,
         };
         Check {
             init: init.into(),

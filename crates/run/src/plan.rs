@@ -37,7 +37,8 @@ pub struct PhasePlan {
     pub micro_batch: usize,
     /// Highest learning rate.
     pub lr: f64,
-    /// Memory of a step, or of inference where that needs more, apart from its images, in MB.
+    /// Memory of a step, or of inference where that needs more, apart from its images, in MB; of the part of a step
+    /// that needs the most for a whole batch.
     pub base_mb: f64,
     /// Memory of each image that goes through at a time, in MB.
     pub per_image_mb: f64,

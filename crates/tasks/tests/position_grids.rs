@@ -144,6 +144,9 @@ fn positions_of_other_tokens_or_of_no_square_do_not_load() {
         assert!(!plan.loaded.contains_key("pos_embed"), "{network}");
         assert_eq!(plan.wrong_shape.len(), 1, "{network} {positions}");
         assert_eq!(plan.wrong_shape[0].name, "pos_embed");
+        assert_eq!(plan.positions_missing.as_deref(), Some("pos_embed"));
+        let refusal = plan.require_backbone(0.95).unwrap_err().to_string();
+        assert!(refusal.contains("the positions of"), "{refusal}");
     }
 }
 

@@ -188,6 +188,32 @@ fn a_file_of_transformers_is_recognised_among_all_networks() {
 }
 
 #[test]
+fn layer_scales_that_a_vit_does_not_have_are_those_of_another_network() {
+    // DeiT III: in timm's names, and in those that Meta's repository and transformers would give them.
+    let network = by_name("vit_small_patch16_224").unwrap();
+    for (library, scale) in [
+        ("timm", "blocks.{}.ls1.gamma"),
+        ("timm", "blocks.{}.gamma_1"),
+        ("transformers", "vit.encoder.layer.{}.layer_scale1.lambda1"),
+    ] {
+        let mut files = saved(&network, Some(IMAGENET_CLASSES)).into_iter();
+        let mut file = files.find(|saved| saved.library == library).unwrap().file;
+        for block in 0..12 {
+            let name = scale.replace("{}", &block.to_string());
+            file.tensors.insert(name, tensor(&[384]));
+        }
+        assert_eq!(network_in(&file, None).unwrap().map(|n| n.name), None);
+        let plan = loaded(&network, &file);
+        assert_eq!(plan.strangers.len(), 12, "{scale}");
+        let refusal = plan.require_backbone(0.95).unwrap_err().to_string();
+        assert!(
+            refusal.contains("and 11 more belong to layers"),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
 fn a_file_of_each_library_loads_whole_and_the_plan_says_how() {
     for network in networks() {
         for Saved { library, file } in saved(&network, Some(IMAGENET_CLASSES)) {
@@ -200,6 +226,7 @@ fn a_file_of_each_library_loads_whole_and_the_plan_says_how() {
             );
             assert!(plan.wrong_shape.is_empty(), "{of}: {:?}", plan.wrong_shape);
             assert!(plan.unused.is_empty(), "{of}: {:?}", plan.unused);
+            assert_eq!(plan.positions_missing, None, "{of}");
             assert!(plan.rivals.is_empty(), "{of}: {:?}", plan.rivals);
             let is_meta_s_dino = library == "facebookresearch" && network.tokens.is_some();
             assert_eq!(

@@ -169,7 +169,7 @@ impl Bench {
             &self.labels,
             1e-4,
             None,
-            &mut || (),
+            &mut |_| (),
         );
         loss.expect("a step of random weights is finite");
     }

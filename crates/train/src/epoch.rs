@@ -12,7 +12,7 @@ use warmstart_tasks::task::Task;
 
 use crate::frozen::{Frozen, Prepared, Source};
 use crate::schedule::learning_rate;
-use crate::step::{NonFinite, Step};
+use crate::step::{NonFinite, Step, StepPoint};
 use crate::trainer::{CurrentPhase, Trainer, batches_ahead};
 use crate::training_state::TrainingState;
 use crate::watch::Watch;
@@ -191,11 +191,14 @@ impl<T: Task> Trainer<T> {
         let is_watched = step == shared.last_full
             || matches!(self.recipe.health_every, Some(every) if this_step.is_multiple_of(every as u64));
         let mut watch = is_watched.then(Watch::default);
-        let mut before_change = || hook(StepEvent::BeforeChange, observe);
+        let mut reached = |point: StepPoint| match point {
+            StepPoint::LossKnown => (),
+            StepPoint::GradientsKnown => hook(StepEvent::BeforeChange, observe),
+        };
         let watched = watch.as_mut();
         let loss = shared
             .step
-            .run(state, features, &targets, lr, watched, &mut before_change)?;
+            .run(state, features, &targets, lr, watched, &mut reached)?;
         progress
             .health
             .extend(watch.map(|watch| watch.health(step)));

@@ -154,7 +154,8 @@ fn require_same_network(path: &Path, info: &ModelInfo, recipe: &Recipe) -> Resul
 fn other_network(file: &WeightFile, recipe: &Recipe, asked: &Architecture) -> Option<Error> {
     let prefix = recipe.weights_prefix.as_deref();
     let found = network_in(file, prefix).ok()??;
-    if found.name == asked.name {
+    // Of networks with the same tensors, the first is found.
+    if found.name == asked.name || found.backbone_parameters() == asked.backbone_parameters() {
         return None;
     }
     let what = message!(

@@ -24,7 +24,7 @@ pub struct Group {
     pub parameter: String,
     /// Factor on the learning rate (layer decay).
     pub lr_scale: f64,
-    /// Weight decay, 0 for norms and biases.
+    /// Weight decay, 0 for norms, biases, layer scales, tokens and positions.
     pub weight_decay: f64,
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::ParameterInfo;
-use warmstart_recipe::{BatchNorm, Error, NECK, Phase, Train};
+use warmstart_recipe::{Error, NECK, Phase, Train};
 
 use crate::optimizer::Group;
 
@@ -62,10 +62,7 @@ impl PhaseSetup {
         let mut groups = Vec::new();
         let mut changing = Vec::new();
         let (mut trained, mut frozen) = (0, 0);
-        let statistics_follow = match phase.batch_norm {
-            BatchNorm::Batch => true,
-            BatchNorm::Frozen => false,
-        };
+        let statistics_follow = !phase.batch_norm.keeps_statistics();
         for info in backbone.iter().chain(head) {
             let stage = architecture.stage_of(&info.name);
             let values: usize = info.shape.iter().product();
@@ -99,6 +96,13 @@ impl PhaseSetup {
             trained,
             frozen,
         })
+    }
+
+    /// Whether a batch norm takes its statistics from the batches, which then differ from those of micro-batches; false
+    /// where nothing that is trained has a batch norm.
+    pub fn takes_batch_statistics(&self) -> bool {
+        // What changes without being trained are running statistics.
+        self.changing.len() > self.groups.len()
     }
 
     /// Whether a parameter is trained in this phase.

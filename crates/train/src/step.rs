@@ -24,6 +24,15 @@ pub struct NonFinite {
     pub layer: String,
 }
 
+/// A point that a step has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepPoint {
+    /// The loss of a micro-batch is known, and its gradients are not yet.
+    LossKnown,
+    /// All gradients are known, and nothing has been changed yet.
+    GradientsKnown,
+}
+
 /// Everything that the steps of a phase share.
 pub struct Step<'a, T> {
     /// The network without its head.
@@ -40,7 +49,7 @@ pub struct Step<'a, T> {
 
 impl<T: Task> Step<'_, T> {
     /// Takes a step on a batch, whose `features` come from the frozen part, and returns its mean loss;
-    /// `watch` measures the network's health, and `before_change` is called when all gradients are computed.
+    /// `watch` measures the network's health, and `reached` is called at each point of the step.
     ///
     /// The batch goes through in the phase's micro-batches. Their gradients are averaged, weighted by
     /// their images, and batch norm's running statistics move once, towards those of the whole batch.
@@ -54,9 +63,9 @@ impl<T: Task> Step<'_, T> {
         targets: &[T::Target],
         lr: f64,
         mut watch: Option<&mut Watch>,
-        before_change: &mut dyn FnMut(),
+        reached: &mut dyn FnMut(StepPoint),
     ) -> Result<f64, NonFinite> {
-        let whole = self.accumulate(state, features, targets, watch.as_deref_mut())?;
+        let whole = self.accumulate(state, features, targets, watch.as_deref_mut(), reached)?;
         let squares = whole.gradients.sum_of_squares();
         if !squares.is_finite() {
             return Err(NonFinite {
@@ -64,7 +73,7 @@ impl<T: Task> Step<'_, T> {
                 layer: self.first_layer_backward(&whole.gradients),
             });
         }
-        before_change();
+        reached(StepPoint::GradientsKnown);
         Ok(self.apply(state, whole, squares.sqrt(), lr, watch))
     }
 
@@ -75,6 +84,7 @@ impl<T: Task> Step<'_, T> {
         features: Vec<Tensor<4>>,
         targets: &[T::Target],
         mut watch: Option<&mut Watch>,
+        reached: &mut dyn FnMut(StepPoint),
     ) -> Result<Accumulated, NonFinite> {
         let images = targets.len();
         let mut whole = Accumulated::default();
@@ -104,7 +114,7 @@ impl<T: Task> Step<'_, T> {
                 targets,
                 part_of,
                 &mut whole,
-                seen,
+                (seen, &mut *reached),
             );
             if !loss.is_finite() {
                 return Err(NonFinite {
@@ -223,7 +233,7 @@ impl<T: Task> Step<'_, T> {
         targets: &[T::Target],
         (key, share): (StepKey, f64),
         whole: &mut Accumulated,
-        mut watch: Option<&mut Watch>,
+        (mut watch, reached): (Option<&mut Watch>, &mut dyn FnMut(StepPoint)),
     ) -> f64 {
         let tracked = parameters.tracked(|name| self.setup.trains(name));
         let mut statistics = Vec::new();
@@ -251,6 +261,7 @@ impl<T: Task> Step<'_, T> {
         if !value.is_finite() {
             return value;
         }
+        reached(StepPoint::LossKnown);
         let root = match share {
             1.0 => root,
             share => root * share,

@@ -151,7 +151,7 @@ impl<T: Task> Trainer<T> {
         .map_err(no_layer)
     }
 
-    /// Values of each of some layers, averaged over the image.
+    /// Number of values that are read of each of some layers ([`Tapped::channels`]).
     ///
     /// # Errors
     /// If the architecture does not have a layer.

@@ -87,7 +87,7 @@ impl Fixture {
             &[0, 1, 0, 1].map(Target::from),
             1e-3,
             None,
-            &mut || (),
+            &mut |_| (),
         )
     }
 

@@ -105,7 +105,8 @@ fn a_family_without_support_is_recognised_as_such() {
     assert!(inspection.guesses.is_empty());
     assert_eq!(
         inspection.verdict(),
-        "recognised as EfficientNet-Lite (lukemelas names), not supported yet"
+        "recognised as EfficientNet-Lite (lukemelas names), in a size or form that is not supported \
+         (warmstart models lists those that are)"
     );
 }
 

@@ -197,6 +197,29 @@ fn a_part_of_another_shape_is_reported_with_both_shapes() {
 }
 
 #[test]
+fn a_part_that_cannot_be_read_and_has_another_shape_is_reported_with_both_shapes() {
+    let mut file = apart();
+    file.tensors.remove(&key(0, "key"));
+    let unreadable = Unreadable {
+        shape: Some(vec![7, 5]),
+        dtype: Some("complex64".to_owned()),
+        what: "it is odd".to_owned(),
+    };
+    file.unreadable.insert(key(0, "key"), unreadable);
+    let plan = plan(&file);
+    let [wrong] = &plan.wrong_shape[..] else {
+        panic!("{:?}", plan.wrong_shape);
+    };
+    assert_eq!(wrong.file_name, key(0, "key"));
+    assert_eq!(
+        (&wrong.found[..], &wrong.expected[..]),
+        (&[7, 5][..], &[2, 3][..])
+    );
+    assert!(plan.missing.is_empty(), "{:?}", plan.missing);
+    assert!(!plan.loaded.contains_key("blocks.0.qkv.weight"));
+}
+
+#[test]
 fn a_file_with_a_tensor_whole_and_in_parts_is_refused() {
     let mut file = apart();
     file.tensors.insert(key(0, "all"), tensor(&[6, 3], 0.0));

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{read_fixture, target};
+use common::{one_line, read_fixture, target};
 use warmstart_files::plain;
 use warmstart_weights::{Expected, FileTensor, Grid, LoadPlan, Part, WeightFile, compare, inspect};
 
@@ -147,6 +147,65 @@ fn what_is_no_square_behind_these_tokens_has_a_wrong_shape() {
         assert!(plan.resized.is_empty());
         assert_eq!(plan.loaded["cls_token"].data, [0.5, 1.5]);
     }
+}
+
+/// The network with so many tensors more that positions hardly count, and a file of it that has positions of that shape,
+/// or none.
+fn among_many(positions: Option<&[usize]>) -> (Vec<Expected>, WeightFile) {
+    let mut network = network(1);
+    let mut file = with_positions(positions.unwrap_or(&[1, 5, 2]));
+    if positions.is_none() {
+        file.tensors.remove("pos_embed");
+    }
+    for block in 0..40 {
+        let name = format!("blocks.{block}.weight");
+        let tensor = FileTensor {
+            shape: vec![20],
+            dtype: "f32",
+            data: vec![0.0; 20],
+        };
+        network.push(Expected::new(name.as_str(), &[20], Part::Backbone));
+        file.tensors.insert(name, tensor);
+    }
+    (network, file)
+}
+
+#[test]
+fn a_network_whose_positions_do_not_load_is_refused_and_an_inspection_warns() {
+    for (positions, words) in [
+        (
+            Some(&[1, 4, 2][..]),
+            "it is [1, 4, 2] in the file, [1, 5, 2] in the model",
+        ),
+        (None, "it is not in the file"),
+    ] {
+        let (network, file) = among_many(positions);
+        let plan = compare(&file, &target(&network), None).unwrap();
+        assert_eq!(plan.positions_missing.as_deref(), Some("pos_embed"));
+        let line = one_line(&plan.require_backbone(0.95).unwrap_err());
+        for part in [
+            "the positions of tiny, pos_embed, do not load:",
+            words,
+            "allow_partial",
+        ] {
+            assert!(line.contains(part), "{part:?} is not in: {line}");
+        }
+        let inspection = inspect(&file, &[target(&network)], None).unwrap();
+        assert_eq!(inspection.architecture.as_deref(), Some("tiny"));
+        assert!(!inspection.guesses[0].positions_load);
+        let report = inspection.report();
+        assert!(
+            report.contains("WARNING: the positions do not load"),
+            "{report}"
+        );
+    }
+    // Those of another grid do.
+    let (network, file) = among_many(Some(&[1, 17, 2]));
+    let plan = compare(&file, &target(&network), None).unwrap();
+    plan.require_backbone(1.0).unwrap();
+    let inspection = inspect(&file, &[target(&network)], None).unwrap();
+    assert!(inspection.guesses[0].positions_load);
+    assert!(!inspection.report().contains("WARNING"));
 }
 
 #[test]

@@ -4,17 +4,24 @@ use std::path::Path;
 
 use serde_json::Value;
 use warmstart_language::message;
-use warmstart_models::{Architecture, LibraryNetwork, LibraryParameter, full_name, in_library};
+use warmstart_models::{
+    Architecture, LibraryNetwork, LibraryParameter, full_name, in_library, second_classifier,
+};
 use warmstart_nn::ParameterInfo;
 use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{Error, Key, Problem, TaskKind, architecture};
 use warmstart_tasks::classify::{frozen_top, multi_head};
+use warmstart_tasks::expectations::beyond;
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_train::{IMAGENET_CLASSES, conventions, expectations};
 use warmstart_weights::{
-    LoadPlan, ResizedPositions, SavedData, SavedTensor, Target, TensorMap, WeightFile, compare,
+    LoadPlan, Part, ResizedPositions, SavedData, SavedTensor, Target, TensorMap, WeightFile,
+    compare,
 };
 
+use crate::library_classifiers::{
+    add_second_classifier, is_classifier, is_of, require_same_features,
+};
 use crate::recognise::network_of;
 
 /// The names that are written.
@@ -38,7 +45,8 @@ pub struct Converted {
 }
 
 /// Writes the network of a file, or of its tensors under `prefix`, into a new file under other names. No value changes,
-/// but where the file has a token's position apart from the token, or positions of another grid.
+/// but where the file has a token's position apart from the token, or positions of another grid. A classifier that the
+/// library has twice is written twice.
 ///
 /// # Errors
 /// If the file holds no whole network, or one that the library does not have as it is; if the new file exists already.
@@ -68,8 +76,10 @@ pub fn convert(
             Ok(converted)
         }
         None => {
-            let network = network_of(&file, prefix)?;
-            rename(&file, &network, out, naming, prefix)
+            let (network, note) = network_of(&file, prefix)?;
+            let mut converted = rename(&file, &network, out, naming, prefix)?;
+            converted.notes.extend(note);
+            Ok(converted)
         }
     }
 }
@@ -126,7 +136,7 @@ fn rename(
     prefix: Option<&str>,
 ) -> Result<Converted, Error> {
     let plan = whole_network(file, network, prefix)?;
-    let parameters = parameters(network, &plan);
+    let mut parameters = parameters(network, &plan);
     let mut notes = left_out(&plan);
     let (named, called): (Vec<LibraryParameter>, String) = match naming {
         Naming::Native => {
@@ -135,6 +145,16 @@ fn rename(
                 name: info.name.clone(),
                 shape: info.shape.clone(),
             };
+            if let Some(second) = second_classifier(network) {
+                let count = parameters.len();
+                parameters.retain(|info| !is_of(second, &info.name));
+                if parameters.len() < count {
+                    notes.push(message!(
+                        "{second} is left out: here one classifier reads the mean of both class tokens, which answers \
+                         as two only where these are equal"
+                    ));
+                }
+            }
             if full_name(network) != network.name {
                 notes.push(message!(
                     "the new names do not tell whose weights these are: give {} {} with them",
@@ -147,12 +167,14 @@ fn rename(
         }
         Naming::Library(library) => {
             let found = in_library(network, library, &parameters);
-            let found = found.ok_or_else(|| {
+            let mut found = found.ok_or_else(|| {
                 let what = message!("{library} does not have {}", network.name);
                 Error::model(&file.path, what)
             })?;
             notes.extend(constants(file, network, library, &found)?);
             let called = called(library, &found);
+            require_same_features(file, network, &found, &called)?;
+            notes.extend(add_second_classifier(network, &mut found, &called));
             (found.parameters, called)
         }
     };
@@ -173,7 +195,16 @@ fn whole_network(
     let conventions = conventions(network);
     let planned = |classes: usize| {
         let head = network.classifier_parameters(classes);
-        let expected = expectations(&network.backbone_parameters(), &head);
+        let mut expected = expectations(&network.backbone_parameters(), &head);
+        expected.extend(beyond(network, &expected));
+        // A second classifier has a place in libraries.
+        for tensor in &mut expected {
+            let second = second_classifier(network);
+            if second.is_some_and(|second| is_of(second, &tensor.name)) {
+                (tensor.part, tensor.optional) = (Part::Head, true);
+                tensor.shape[0] = classes;
+            }
+        }
         let target = Target {
             architecture: network.name,
             expected: &expected,
@@ -207,15 +238,17 @@ fn whole_network(
     Ok(plan)
 }
 
-fn is_classifier(network: &Architecture, name: &str) -> bool {
-    let layer = name.rsplit_once('.').map(|(layer, _)| layer);
-    layer == Some(network.classifier)
-}
-
 /// The parameters that are there, in the network's order.
 fn parameters(network: &Architecture, plan: &LoadPlan) -> Vec<ParameterInfo> {
     let mut parameters = network.backbone_parameters();
-    parameters.extend(network.classifier_parameters(IMAGENET_CLASSES));
+    let classifier = network.classifier_parameters(IMAGENET_CLASSES);
+    parameters.extend(classifier.clone());
+    if let Some(second) = second_classifier(network) {
+        parameters.extend(classifier.map(|info| ParameterInfo {
+            name: info.name.replacen(network.classifier, second, 1),
+            ..info
+        }));
+    }
     parameters.retain_mut(|info| {
         let loaded = plan.loaded.get(&info.name);
         if let Some(tensor) = loaded {
@@ -238,6 +271,12 @@ fn left_out(plan: &LoadPlan) -> Vec<String> {
         notes.push(message!(
             "left out: {} tensors that the network has no place for, such as {first}",
             plan.unused.len()
+        ));
+    }
+    if let Some(first) = plan.beyond.first() {
+        notes.push(message!(
+            "left out: {} tensors that the network has for other purposes, such as {first}",
+            plan.beyond.len()
         ));
     }
     if let Some(first) = plan.spread.first() {

@@ -5,7 +5,7 @@ use std::path::Path;
 use warmstart_language::{message, translated};
 use warmstart_models::Architecture;
 use warmstart_models::coco::COCO_CLASSES;
-use warmstart_recipe::{Error, Key, architecture, model_names};
+use warmstart_recipe::{Error, architecture, model_names};
 use warmstart_tasks::classify::{BESIDE, is_beside};
 use warmstart_tasks::detect::Detection;
 use warmstart_tasks::expectations::of_detector;
@@ -14,6 +14,8 @@ use warmstart_tasks::published::note_on_file;
 use warmstart_tasks::task::Task as _;
 use warmstart_train::{IMAGENET_CLASSES, conventions, expectations, record_line};
 use warmstart_weights::{Inspection, Target, WeightFile};
+
+use crate::twins::{convention_record, told_by_names};
 
 /// Contents of a file of weights, or of its tensors under `prefix`, compared with every architecture.
 ///
@@ -31,8 +33,14 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
     let best = inspection.guesses.first();
     if let (Some(known), Some(best)) = (&inspection.architecture, best) {
         let network = architecture(known.trim_end_matches(" detector"))?;
-        let told = convention_record(&network, best.convention);
-        let network = told.map_or(Ok(network), architecture)?;
+        // A file of ours tells which network it is.
+        let (network, note) = match file.metadata {
+            Some(_) => {
+                let told = convention_record(&network, best.convention);
+                (told.map_or(Ok(network), architecture)?, None)
+            }
+            None => told_by_names(network, best.convention, path)?,
+        };
         let mut record = record_line(&network);
         // A fault of the names themselves has a line of its own.
         if network.is_detector && inspection.classes_fault.is_none() {
@@ -42,11 +50,11 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
                 record = message!("{record}; {note}");
             }
         }
-        // A file of ours tells which one it is.
-        if file.metadata.is_none()
-            && let Some(note) = note_on_twins(&network)
-        {
+        if let Some(note) = note {
             record = message!("{record}; {note}");
+        }
+        if network.name != known.trim_end_matches(" detector") {
+            inspection.architecture = Some(network.name.to_owned());
         }
         inspection.record = Some(record);
     }
@@ -65,33 +73,6 @@ fn set_aside(file: &mut WeightFile) -> Vec<String> {
     let counted = counted.collect();
     file.tensors.retain(|name, _| !is_beside(name));
     counted
-}
-
-/// The record that a file of that convention's names is taken for.
-pub(crate) fn convention_record(
-    architecture: &Architecture,
-    convention: &str,
-) -> Option<&'static str> {
-    let mut known = architecture.conventions.iter();
-    known.find(|known| known.name == convention)?.record
-}
-
-/// What is to be said of a network that a file was recognised as, and that others share all their tensors with; nothing
-/// of one that has its own.
-pub(crate) fn note_on_twins(network: &Architecture) -> Option<String> {
-    let own = network.backbone_parameters();
-    let has_same = |name: &&str| {
-        let other = warmstart_models::by_name(name);
-        *name != network.name && other.is_some_and(|other| other.backbone_parameters() == own)
-    };
-    let twins: Vec<&str> = model_names().filter(has_same).collect();
-    (!twins.is_empty()).then(|| {
-        message!(
-            "{} has tensors of the same names and shapes: {} NAME chooses it",
-            twins.join(", "),
-            Key::MODEL
-        )
-    })
 }
 
 /// How a file fits every network, or one alone.
@@ -135,34 +116,4 @@ pub(crate) fn guesses(
         })
         .collect();
     Ok(warmstart_weights::inspect(file, &candidates, prefix)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use warmstart_models::by_name;
-
-    use super::*;
-
-    #[test]
-    fn networks_of_equal_tensors_are_named_with_each_other() {
-        let note = |name: &str| note_on_twins(&by_name(name).unwrap());
-        let of_vit = warmstart_recipe::plain(&note("vit_tiny_patch16_224").unwrap());
-        assert_eq!(
-            of_vit,
-            "deit_tiny_patch16_224 has tensors of the same names and shapes: model NAME chooses it"
-        );
-        assert!(
-            note("deit_small_patch16_224")
-                .unwrap()
-                .contains("vit_small_patch16_224")
-        );
-        for own in [
-            "deit_tiny_distilled_patch16_224",
-            "vit_small_patch14_dinov2",
-            "convnext_tiny",
-            "resnet18",
-        ] {
-            assert_eq!(note(own), None, "{own}");
-        }
-    }
 }

@@ -13,6 +13,7 @@ pub mod export;
 pub mod init_check;
 pub mod inspect;
 pub mod labels;
+mod library_classifiers;
 pub mod lr_find;
 pub mod models;
 pub mod named_weights;
@@ -25,6 +26,7 @@ pub mod report;
 pub mod resume;
 pub mod run_data;
 pub mod train;
+mod twins;
 
 /// Starts the pool of threads for computing. To be called once.
 ///

@@ -186,7 +186,7 @@ fn steps<T: Task>(
             let features = trainer.features(&current.frozen, &batch, &source, observe);
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let lr = rate(losses.len());
-            let Ok(loss) = step.run(state, features, &targets, lr, None, &mut || ()) else {
+            let Ok(loss) = step.run(state, features, &targets, lr, None, &mut |_| ()) else {
                 return Ok(losses);
             };
             losses.push(loss);

@@ -3,6 +3,7 @@
 use warmstart_language::{english, message, translated};
 use warmstart_recipe::{
     Balance, Error, Key, Phase, Problem, Recipe, TrainingImages, Undecided, architecture,
+    note_on_image_size,
 };
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
@@ -31,6 +32,9 @@ pub fn prepare<T: Task>(
     let data = T::images(data, &recipe)?;
     if let Some(undecided) = undecided {
         decide_by_images(&mut recipe, undecided, data.scale(), observe)?;
+        if let Some(note) = note_on_image_size(&backbone, recipe.image_size) {
+            observe(Event::Note(note));
+        }
     }
     require_judge(&recipe, &data)?;
     Trainer::new(recipe, data, resources)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use warmstart_data::{Fit, scenes};
+use warmstart_files::shown;
 use warmstart_language::message;
 use warmstart_metrics::{Interval, McNemar, wilson};
 use warmstart_models::full_name;
@@ -11,7 +12,7 @@ use warmstart_recipe::{
     Auto, Draft, Error, Key, NO_WEIGHTS, Problem, Recipe, Undecided, architecture, named_record,
     resolve,
 };
-use warmstart_run::event::Observer;
+use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::classify::Classification;
 use warmstart_tasks::task::Task;
 use warmstart_train::initial_weights::initial_weights;
@@ -21,7 +22,7 @@ use warmstart_train::resources::Resources;
 use warmstart_train::trainer::Trainer;
 
 use crate::named_weights::settle_weights;
-use crate::recognise;
+use crate::recognise::known_model;
 use crate::run_data::{RunData, Seen};
 
 /// Most training images of the linear probe.
@@ -145,7 +146,7 @@ fn recipe_for(
         ..Draft::default()
     };
     if !settle_weights(&mut named, observe)? {
-        named.model = Some(model_of(weights, request)?);
+        named.model = Some(model_of(weights, request, observe)?);
     }
     resolve(Draft {
         data: Some(request.data.clone()),
@@ -203,7 +204,7 @@ fn ranked(mut judged: Vec<Judged>) -> Vec<Ranked> {
     judged.into_iter().enumerate().map(line).collect()
 }
 
-fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
+fn model_of(weights: &str, request: &Request, observe: Observer) -> Result<String, Error> {
     let named = request.model.as_deref().map(architecture).transpose()?;
     match (weights == NO_WEIGHTS, named) {
         (true, Some(named)) => Ok(full_name(&named).to_owned()),
@@ -215,7 +216,16 @@ fn model_of(weights: &str, request: &Request) -> Result<String, Error> {
                 .into())
         }
         (false, named) => {
-            recognise::model_of(weights, named.as_ref(), request.weights_prefix.as_deref())
+            let prefix = request.weights_prefix.as_deref();
+            let known = known_model(weights, named.as_ref(), prefix)?;
+            if let Some(note) = known.note {
+                observe(Event::Note(message!(
+                    "{}: the weights are of {}; {note}",
+                    shown(Path::new(weights)),
+                    known.model
+                )));
+            }
+            Ok(known.model)
         }
     }
 }

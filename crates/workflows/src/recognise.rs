@@ -10,8 +10,9 @@ use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_weights::{Guess, WeightFile};
 
-use crate::inspect::{convention_record, guesses, note_on_twins};
+use crate::inspect::guesses;
 use crate::named_weights::settle_weights;
+use crate::twins::{convention_record, named_by_file, note_on_twins, told_by_names};
 
 /// Gives a draft the model that its weights are for: where none was named, the one that the tensors fit; where an
 /// architecture was named, the record that the tensors' names tell. A named record stays. Weights that are named rather
@@ -31,11 +32,11 @@ pub fn settle_model(draft: &mut Draft, observe: Observer) -> Result<(), Error> {
         return Ok(());
     }
     let prefix = draft.weights_prefix.as_deref();
-    let Known { model, is_told } = known_model(&weights, named.as_ref(), prefix)?;
+    let Known { model, note } = known_model(&weights, named.as_ref(), prefix)?;
     match &draft.model {
         None => {
             observe(Event::Note(message!("the weights are of {model}")));
-            if !is_told && let Some(note) = note_on_twins(&architecture(&model)?) {
+            if let Some(note) = note {
                 observe(Event::Note(note));
             }
         }
@@ -60,27 +61,19 @@ fn is_open(named: &Architecture) -> bool {
             .any(|convention| told(convention.record))
 }
 
-/// The name of the model that a file of weights is for, a record's where its names or its metadata tell one.
+/// The model that a file is for.
+pub(crate) struct Known {
+    /// Its name, or that of a record.
+    pub(crate) model: String,
+    /// What is to be said of other networks of the same tensors, where nothing but these tells it.
+    pub(crate) note: Option<String>,
+}
+
+/// The model that a file of weights is for, a record's where its names, its metadata or its own name tell one.
 ///
 /// # Errors
 /// If the file cannot be read, or fits no network and none is named.
-pub fn model_of(
-    weights: &str,
-    named: Option<&Architecture>,
-    prefix: Option<&str>,
-) -> Result<String, Error> {
-    known_model(weights, named, prefix).map(|known| known.model)
-}
-
-/// The model that a file is for.
-struct Known {
-    /// Its name, or that of a record.
-    model: String,
-    /// Whether the file's metadata tell it, rather than its tensors alone.
-    is_told: bool,
-}
-
-fn known_model(
+pub(crate) fn known_model(
     weights: &str,
     named: Option<&Architecture>,
     prefix: Option<&str>,
@@ -94,21 +87,26 @@ fn known_model(
         let other = named.filter(|named| named.name != own.name);
         return Ok(Known {
             model: other.map_or(info.model, |named| full_name(named).to_owned()),
-            is_told: true,
+            note: None,
         });
     }
-    let by_tensors = |model: String| Known {
-        model,
-        is_told: false,
-    };
     let best = best_guess(&file, named, prefix)?;
     match (named, best) {
-        (named, Some((architecture, guess))) => {
-            let record = convention_record(&architecture, guess.convention);
-            let usual = || full_name(named.unwrap_or(&architecture)).to_owned();
-            Ok(by_tensors(record.map_or_else(usual, str::to_owned)))
+        (None, Some((network, guess))) => {
+            if let Some(named) = named_by_file(&network, &file.path) {
+                let model = full_name(&named).to_owned();
+                return Ok(Known { model, note: None });
+            }
+            let record = convention_record(&network, guess.convention);
+            let model = record.unwrap_or_else(|| full_name(&network)).to_owned();
+            let note = note_on_twins(&architecture(&model)?);
+            Ok(Known { model, note })
         }
-        (Some(named), None) => Ok(by_tensors(full_name(named).to_owned())),
+        (Some(named), best) => {
+            let record = best.and_then(|(own, guess)| convention_record(&own, guess.convention));
+            let model = record.unwrap_or_else(|| full_name(named)).to_owned();
+            Ok(Known { model, note: None })
+        }
         (None, None) => {
             let fix = message!(
                 "give {} NAME if it is one (warmstart weights inspect shows its content)",
@@ -119,11 +117,15 @@ fn known_model(
     }
 }
 
-/// The network that a file's tensors are for, with the constants of the record that its names tell.
+/// The network that a file's tensors are for, with the constants of the record that its names tell; and a note on others
+/// of the same tensors.
 ///
 /// # Errors
 /// If they fit none.
-pub(crate) fn network_of(file: &WeightFile, prefix: Option<&str>) -> Result<Architecture, Error> {
+pub(crate) fn network_of(
+    file: &WeightFile,
+    prefix: Option<&str>,
+) -> Result<(Architecture, Option<String>), Error> {
     let Some((network, guess)) = best_guess(file, None, prefix)? else {
         let fix = message!("give weights of a network that warmstart models lists");
         return Err(matches_none(&file.path).fix(fix).into());
@@ -136,7 +138,7 @@ pub(crate) fn network_of(file: &WeightFile, prefix: Option<&str>) -> Result<Arch
         let fix = message!("use the file as it is, with train, eval, predict or export");
         return Err(Error::model(&file.path, what).fix(fix));
     }
-    convention_record(&network, guess.convention).map_or(Ok(network), architecture)
+    told_by_names(network, guess.convention, &file.path)
 }
 
 fn matches_none(path: &Path) -> Problem {

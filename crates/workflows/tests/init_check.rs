@@ -1,5 +1,6 @@
 //! What initializations do to signal and gradient: the textbook's cases, and those of real networks.
 
+use warmstart_nn::layers::Layer;
 use warmstart_recipe::Init;
 use warmstart_workflows::init_check::{Check, PLAIN, Request, check};
 
@@ -114,7 +115,42 @@ fn batch_norm_makes_up_for_the_scale_of_weights_and_residuals_for_their_depth() 
                 .iter()
                 .all(|layer| layer.deviation > 0.1 && layer.deviation < 10.0)
         );
+        assert!(check.layers.iter().all(|layer| layer.on_main_path));
     }
+}
+
+#[test]
+fn networks_with_layer_norms_begin_healthy_though_their_layer_scales_hold_branches_back() {
+    // Layers that are not judged: two in front of each layer scale of a block, and the patches.
+    let held_back = [
+        ("convnext_atto", 24),
+        ("convnextv2_atto", 0),
+        ("vit_tiny_patch16_224", 1),
+        ("vit_small_patch14_dinov2", 25),
+    ];
+    let mut seen = 0;
+    for name in warmstart_models::names() {
+        let network = warmstart_models::by_name(name).unwrap();
+        let mut layers = network.layers(0..network.stages.len());
+        if !layers.any(|layer| matches!(layer, Layer::LayerNorm(_))) {
+            continue;
+        }
+        let request = Request {
+            model: name.into(),
+            batch: 2,
+            image_size: Some(4 * network.patch.unwrap_or(16)),
+            seed: 1,
+            data: None,
+        };
+        let found = check(&request, &[Init::default()]).unwrap().remove(0);
+        assert!(found.findings.is_empty(), "{name}: {:?}", found.findings);
+        if let Some((_, expected)) = held_back.iter().find(|(known, _)| *known == name) {
+            let layers = found.layers.iter().filter(|layer| !layer.on_main_path);
+            assert_eq!(layers.count(), *expected, "{name}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, held_back.len());
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::path::Path;
 use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
+use warmstart_nn::ParameterInfo;
 
 use crate::common::{data, pretrained, scenes, small_run, tensors, warmstart};
+use crate::transformers::{published, published_with};
 
 fn convert(from: &str, to: &Path, naming: &str) -> assert_cmd::assert::Assert {
     let mut command = warmstart();
@@ -149,6 +151,69 @@ fn what_a_library_does_not_know_is_refused_with_the_reason() {
     convert(&weights, Path::new("x.pth"), "timm")
         .code(2)
         .stderr(contains("a name that ends in .safetensors"));
+}
+
+#[test]
+fn a_distilled_deit_has_two_classifiers_in_timm() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = "deit_tiny_distilled_patch16_224";
+    let fields = ["weight", "bias"];
+    let out = |name: &str| dir.path().join(name).with_extension("safetensors");
+    // A file with one has it twice, so that the mean of two answers is its own.
+    let one = published(dir.path(), model);
+    convert(one.to_str().unwrap(), &out("copied"), "timm")
+        .success()
+        .stderr(contains("head_dist is a copy of head"));
+    let (before, mut after) = (tensors(&one), tensors(&out("copied")));
+    for field in fields {
+        let copy = after.remove(&format!("head_dist.{field}")).unwrap();
+        assert!(copy == before[&format!("head.{field}")], "{field}");
+    }
+    assert!(after == before);
+
+    // A file with two keeps both, and has one where there is one.
+    let two = published_with(dir.path(), model, |infos| {
+        let heads = infos.iter().filter(|info| info.name.starts_with("head."));
+        let second = heads.map(|info| ParameterInfo {
+            name: info.name.replace("head.", "head_dist."),
+            ..info.clone()
+        });
+        let second: Vec<ParameterInfo> = second.collect();
+        infos.extend(second);
+    });
+    let file = two.to_str().unwrap();
+    convert(file, &out("kept"), "timm")
+        .success()
+        .stderr(contains("head_dist").not());
+    let before = tensors(&two);
+    assert!(before["head.weight"] != before["head_dist.weight"]);
+    assert!(tensors(&out("kept")) == before);
+    convert(file, &out("native"), "native")
+        .success()
+        .stderr(contains("head_dist is left out"));
+    let native = tensors(&out("native"));
+    assert_eq!(native.len(), before.len() - fields.len());
+    assert!(native["head.weight"] == before["head.weight"]);
+}
+
+#[test]
+fn a_classifier_of_dinov2_is_no_timm_s() {
+    let dir = tempfile::tempdir().unwrap();
+    let model = "vit_small_patch14_dinov2";
+    let out = dir.path().join("out.safetensors");
+    let whole = published(dir.path(), model);
+    convert(whole.to_str().unwrap(), &out, "timm")
+        .failure()
+        .stderr(contains(
+            "its classifier reads the class token and the mean of the patches, and that of timm's \
+             vit_small_patch14_dinov2 the class token alone",
+        ));
+    assert!(!out.exists());
+    let backbone = published_with(dir.path(), model, |infos| {
+        infos.retain(|info| !info.name.starts_with("head."));
+    });
+    convert(backbone.to_str().unwrap(), &out, "timm").success();
+    assert!(tensors(&out) == tensors(&backbone));
 }
 
 /// Writes some of a file's tensors, without its metadata.

@@ -21,12 +21,12 @@ const NETWORKS: [(&str, &str, usize); 2] = [
 ];
 
 /// A file of a network for ImageNet with random values, as a tool that knows nothing of warmstart writes it.
-fn published(dir: &Path, model: &str) -> PathBuf {
+pub fn published(dir: &Path, model: &str) -> PathBuf {
     published_with(dir, model, |_| {})
 }
 
 /// Such a file whose parameters are described otherwise.
-fn published_with(
+pub fn published_with(
     dir: &Path,
     model: &str,
     change: impl FnOnce(&mut Vec<ParameterInfo>),
@@ -284,4 +284,99 @@ fn positions_of_another_grid_are_resized_and_said() {
     assert!(after["pos_embed"][..first] == before["pos_embed"][..first]);
     let other = "blocks.3.attn.qkv.weight";
     assert!(after[other] == before[other]);
+}
+
+#[test]
+fn a_published_name_tells_a_deit_from_a_vit_and_without_it_every_command_says_that_nothing_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let unnamed = published(dir.path(), "deit_tiny_patch16_224");
+    let named = dir.path().join("deit_tiny_patch16_224-a1311bcf.pth");
+    fs::copy(&unnamed, &named).unwrap();
+    let note = "belong to deit_tiny_patch16_224: --model NAME chooses";
+    for (file, model, record, is_noted) in [
+        (
+            &named,
+            "deit_tiny_patch16_224",
+            "assumed: deit_tiny_patch16_224.fb_in1k",
+            false,
+        ),
+        (
+            &unnamed,
+            "vit_tiny_patch16_224",
+            "assumed: vit_tiny_patch16_224.augreg_in21k_ft_in1k",
+            true,
+        ),
+    ] {
+        let has_note = || contains(note).count(usize::from(is_noted));
+        let run = |arguments: &[&str], paths: &[&Path]| {
+            let mut command = warmstart();
+            command.args(arguments).args(paths).assert().success()
+        };
+        run(&["weights", "inspect"], &[file])
+            .said(contains(format!("this is {model}\n")).and(contains(record)))
+            .said(has_note());
+        let out = dir.path().join(format!("{model}.safetensors"));
+        run(&["weights", "convert", "--to", "timm"], &[file, &out])
+            .said(contains(format!("tensors of timm's {model} into")))
+            .said(has_note());
+        let rank = ["rank", "--image-size", "32", "--data"];
+        let weights = [data.as_path(), Path::new("--weights"), file];
+        run(&rank, &weights).said(contains(model)).said(has_note());
+    }
+}
+
+#[test]
+fn a_network_with_other_positions_or_further_layers_is_refused_and_inspected_with_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let run = dir.path().join("run");
+    type Change = fn(&mut Vec<ParameterInfo>);
+    let without_class_token: Change = |infos| {
+        let positions = infos.iter_mut().find(|info| info.name == "pos_embed");
+        positions.unwrap().shape[1] = 14 * 14;
+    };
+    let with_layer_scales: Change = |infos| {
+        let norm = infos
+            .iter()
+            .find(|info| info.name == "blocks.0.norm1.weight");
+        let norm = norm.unwrap().clone();
+        infos.extend((0..12).map(|block| ParameterInfo {
+            name: format!("blocks.{block}.ls1.gamma"),
+            ..norm.clone()
+        }));
+    };
+    for (change, refusal, warning, verdict) in [
+        (
+            without_class_token,
+            "the positions of vit_tiny_patch16_224, pos_embed, do not load: it is [1, 196, 192] in the file, \
+             [1, 197, 192] in the model",
+            "WARNING: the positions do not load",
+            "this is vit_tiny_patch16_224",
+        ),
+        (
+            with_layer_scales,
+            "blocks.0.ls1.gamma and 11 more belong to layers that vit_tiny_patch16_224 does not have",
+            "WARNING: blocks.0.ls1.gamma and 11 more belong to layers",
+            "closest to vit_tiny_patch16_224, with 100% of its backbone",
+        ),
+    ] {
+        let file = published_with(dir.path(), "vit_tiny_patch16_224", change);
+        warmstart()
+            .args(["weights", "inspect"])
+            .arg(&file)
+            .assert()
+            .success()
+            .stdout(contains(warning).and(contains(verdict)));
+        let weights = file.to_str().unwrap();
+        let arguments = ["--model", "vit_tiny_patch16_224", "--weights", weights];
+        train(
+            &[&arguments[..], &["--image-size", "32"]].concat(),
+            &data,
+            &run,
+        )
+        .code(1)
+        .stderr(contains(refusal).and(contains("--allow-partial")));
+        assert!(!run.exists());
+    }
 }

@@ -64,14 +64,13 @@ const PLAIN: [(&str, &[&str]); 5] = [
 ];
 /// Stages whose result comes out of a module of another name: the beginning of the network's name, the stage, and the
 /// module.
-const MODULES: [(&str, &str, &str); 9] = [
+const MODULES: [(&str, &str, &str); 8] = [
     ("resnet", "conv1", "maxpool"),
     ("mobilenet_v3", "classifier.0", "classifier.1"),
     ("mobilenetv4", "conv_stem", "bn1"),
     ("mobilenetv4", "conv_head", "norm_head"),
     ("efficientnet_lite", "conv_stem", "bn1"),
     ("efficientnet_lite", "conv_head", "bn2"),
-    ("convnext", "head", "head.norm"),
     ("vit", "norm", "pool"),
     ("deit", "norm", "pool"),
 ];

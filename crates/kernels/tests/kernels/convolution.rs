@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use warmstart_kernels::{
     Activation, Convolution, InferenceUnit, branch_inference, convolution_forward,
-    convolution_input_gradient, convolution_weight_gradient, pack_weights,
+    convolution_gradients, convolution_input_gradient, convolution_weight_gradient, pack_weights,
 };
 
 use crate::reference::{
@@ -19,18 +19,16 @@ fn check_all_passes(c: &Convolution) {
     let grad_y = values(c.output_len(), 3);
     let y = convolution_forward(c, &x, &w);
     assert_close(&y, &reference::forward(c, &x, &w), TOLERANCE);
-    let grad_x = convolution_input_gradient(c, &grad_y, &w);
-    assert_close(
-        &grad_x,
-        &reference::input_gradient(c, &grad_y, &w),
-        TOLERANCE,
-    );
-    let grad_w = convolution_weight_gradient(c, &x, &grad_y);
-    assert_close(
-        &grad_w,
-        &reference::weight_gradient(c, &x, &grad_y),
-        TOLERANCE,
-    );
+    let expected_x = reference::input_gradient(c, &grad_y, &w);
+    let expected_w = reference::weight_gradient(c, &x, &grad_y);
+    let apart = [
+        convolution_input_gradient(c, &grad_y, &w),
+        convolution_weight_gradient(c, &x, &grad_y),
+    ];
+    for [grad_x, grad_w] in [apart, convolution_gradients(c, &x, &w, &grad_y)] {
+        assert_close(&grad_x, &expected_x, TOLERANCE);
+        assert_close(&grad_w, &expected_w, TOLERANCE);
+    }
 }
 
 proptest! {
@@ -337,10 +335,13 @@ fn one_and_three_threads_give_the_same_bits() {
                 let x = values(c.input_len(), 1);
                 let w = values(c.weight_len(), 2);
                 let grad_y = values(c.output_len(), 3);
+                let [both_x, both_w] = convolution_gradients(&c, &x, &w, &grad_y);
                 let results = [
                     convolution_forward(&c, &x, &w),
                     convolution_input_gradient(&c, &grad_y, &w),
                     convolution_weight_gradient(&c, &x, &grad_y),
+                    both_x,
+                    both_w,
                 ];
                 results.map(|values| values.into_iter().map(f32::to_bits).collect::<Vec<_>>())
             })

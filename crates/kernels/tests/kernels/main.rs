@@ -12,6 +12,7 @@ mod optimizer;
 mod pool;
 mod reference;
 mod response_norm;
+mod sums;
 mod training;
 
 use std::process::Command;

@@ -1,5 +1,6 @@
 //! Initial values for parameters that no file gives.
 
+mod model_defaults;
 mod random;
 mod scheme;
 
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use glob::Pattern;
 
+pub use model_defaults::{LinearDefault, ModelDefaults};
 pub use scheme::{Fan, Scheme, gain};
 
 use crate::Parameters;
@@ -22,12 +24,15 @@ const CLASSIFIER_DEVIATION: f64 = 0.01;
 /// is a hundred deviations away: no value is.
 const TRANSFORMER_DEVIATION: f64 = 0.02;
 
+/// Deviation of the tokens that begin near zero, in timm.
+const TOKEN_DEVIATION: f64 = 1e-6;
+
 /// Probability π that a new detector gives each class, by a bias of `−ln((1 − π) / π)`: Lin, Goyal, Girshick, He and
 /// Dollár, "Focal Loss for Dense Object Detection" (arXiv 1708.02002), section 4.1.
 const PRIOR: f32 = 0.01;
 
 /// The initial values of a model's parameters: weights by a scheme, norms as the identity, biases as zeros, those of a
-/// detector's classifier as the prior 0.01, tokens and positions as `N(0, 0.02²)`.
+/// detector's classifier as the prior 0.01, positions as `N(0, 0.02²)`, and tokens as [`LinearDefault`] says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Initialization {
     /// Scheme of all weights.
@@ -58,40 +63,13 @@ pub enum Weights {
     LayerSequential,
 }
 
-/// The distribution of linear layers in torchvision's and timm's models: of the classifier and of those in the trunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinearDefault {
-    /// `N(0, 0.01²)`, and biases of zero: MobileNetV2; as Krizhevsky, Sutskever and Hinton (NIPS 2012), section 5.
-    Normal,
-    /// `U(−1/√inputs, 1/√inputs)`, biases too: PyTorch's own default, which ResNets keep. Its variance `1 / (3 · inputs)`
-    /// is the heuristic of Glorot and Bengio (AISTATS 2010), equation 1.
-    Uniform {
-        /// Inputs of the layer.
-        inputs: usize,
-    },
-    /// `U(−1/√outputs, 1/√outputs)`, and biases of zero: EfficientNet, as TensorFlow's
-    /// `VarianceScaling(scale = 1/3, mode = fan_out)`.
-    UniformByOutputs,
-    /// `N(0, 0.02²)`, and biases of zero, of linear layers and convolutions alike: ViT, DeiT, DINOv2 and ConvNeXt, as
-    /// `trunc_normal_(std=.02)` in timm; Devlin and others, "BERT" (arXiv 1810.04805), whose code has that deviation.
-    TruncatedNormal,
-}
-
-/// Properties of a model that the initial values of its parameters depend on.
-#[derive(Clone, Debug)]
-pub struct ModelDefaults {
-    /// Distribution of its linear layers, its classifier's included.
-    pub linear: LinearDefault,
-    /// Names of the last batch norms of branches that have a shortcut.
-    pub last_norms: Vec<String>,
-    /// First value of its layer scales; 1 where it has none.
-    pub layer_scale: f32,
-}
-
 impl Initialization {
     /// Values for one parameter, row-major. They depend on the seed, the name and the shape alone.
     pub fn values(&self, parameter: &ParameterInfo, model: &ModelDefaults, seed: u64) -> Vec<f32> {
         let length = parameter.shape.iter().product();
+        let default = model.linear_of(&parameter.name);
+        let of_inputs =
+            |inputs: usize| random::uniform(parameter, seed, (inputs as f64).sqrt().recip());
         match parameter.kind {
             Kind::ConvWeight => match (self.named(&parameter.name), self.weights) {
                 (Some(scheme), _) | (None, Weights::Scheme(scheme)) => {
@@ -100,49 +78,61 @@ impl Initialization {
                 (None, Weights::LayerSequential) => {
                     Scheme::Orthogonal { gain: None }.values(parameter, seed)
                 }
-                (None, Weights::Torchvision) => {
-                    let deviation = match model.linear {
-                        LinearDefault::TruncatedNormal => TRANSFORMER_DEVIATION,
-                        LinearDefault::Normal
-                        | LinearDefault::Uniform { .. }
-                        | LinearDefault::UniformByOutputs => {
-                            let [_, fan_out] = scheme::fans(parameter);
-                            (2.0 / fan_out).sqrt()
-                        }
-                    };
-                    random::normal(parameter, seed, deviation)
+                (None, Weights::Torchvision) => match default {
+                    LinearDefault::TruncatedNormal => {
+                        random::normal(parameter, seed, TRANSFORMER_DEVIATION)
+                    }
+                    LinearDefault::VisionTransformer { inputs, .. } => of_inputs(inputs),
+                    LinearDefault::Normal
+                    | LinearDefault::Uniform { .. }
+                    | LinearDefault::UniformByOutputs => {
+                        let [_, fan_out] = scheme::fans(parameter);
+                        random::normal(parameter, seed, (2.0 / fan_out).sqrt())
+                    }
+                },
+            },
+            Kind::ConvBias => match (self.weights, default) {
+                (Weights::Torchvision, LinearDefault::VisionTransformer { inputs, .. }) => {
+                    of_inputs(inputs)
                 }
+                (
+                    Weights::Torchvision,
+                    LinearDefault::Normal
+                    | LinearDefault::Uniform { .. }
+                    | LinearDefault::UniformByOutputs
+                    | LinearDefault::TruncatedNormal,
+                )
+                | (Weights::Scheme(_) | Weights::LayerSequential, _) => vec![0.0; length],
             },
             Kind::LinearWeight => {
                 let scheme = self.named(&parameter.name).or(self.linear);
-                match (scheme, self.weights, model.linear) {
+                match (scheme, self.weights, default) {
                     (Some(scheme), ..) | (None, Weights::Scheme(scheme), _) => {
                         scheme.values(parameter, seed)
                     }
                     (None, _, LinearDefault::Normal) => {
                         random::normal(parameter, seed, CLASSIFIER_DEVIATION)
                     }
-                    (None, _, LinearDefault::Uniform { inputs }) => {
-                        random::uniform(parameter, seed, (inputs as f64).sqrt().recip())
-                    }
+                    (None, _, LinearDefault::Uniform { inputs }) => of_inputs(inputs),
                     (None, _, LinearDefault::UniformByOutputs) => {
                         let outputs = parameter.shape[0] as f64;
                         random::uniform(parameter, seed, outputs.sqrt().recip())
                     }
-                    (None, _, LinearDefault::TruncatedNormal) => {
-                        random::normal(parameter, seed, TRANSFORMER_DEVIATION)
-                    }
+                    (
+                        None,
+                        _,
+                        LinearDefault::TruncatedNormal | LinearDefault::VisionTransformer { .. },
+                    ) => random::normal(parameter, seed, TRANSFORMER_DEVIATION),
                 }
             }
-            Kind::LinearBias => match (self.weights, model.linear) {
-                (Weights::Torchvision, LinearDefault::Uniform { inputs }) => {
-                    random::uniform(parameter, seed, (inputs as f64).sqrt().recip())
-                }
+            Kind::LinearBias => match (self.weights, default) {
+                (Weights::Torchvision, LinearDefault::Uniform { inputs }) => of_inputs(inputs),
                 (
                     Weights::Torchvision,
                     LinearDefault::Normal
                     | LinearDefault::UniformByOutputs
-                    | LinearDefault::TruncatedNormal,
+                    | LinearDefault::TruncatedNormal
+                    | LinearDefault::VisionTransformer { .. },
                 )
                 | (Weights::Scheme(_) | Weights::LayerSequential, _) => vec![0.0; length],
             },
@@ -160,10 +150,11 @@ impl Initialization {
                 ]
             }
             Kind::RunningVariance => vec![1.0; length],
-            Kind::ConvBias | Kind::NormShift | Kind::RunningMean | Kind::ResponseScale => {
-                vec![0.0; length]
-            }
+            Kind::NormShift | Kind::RunningMean | Kind::ResponseScale => vec![0.0; length],
             Kind::LayerScale => vec![model.layer_scale; length],
+            Kind::Token if default.begins_near_zero(&parameter.name) => {
+                random::normal(parameter, seed, TOKEN_DEVIATION)
+            }
             Kind::Token => random::normal(parameter, seed, TRANSFORMER_DEVIATION),
             Kind::PriorBias => vec![-((1.0 - PRIOR) / PRIOR).ln(); length],
         }
@@ -255,10 +246,16 @@ mod tests {
     fn model(linear: LinearDefault) -> ModelDefaults {
         ModelDefaults {
             linear,
+            light_detector: &[],
             last_norms: vec!["block.bn2".into()],
             layer_scale: 0.25,
         }
     }
+
+    const VISION_TRANSFORMER: LinearDefault = LinearDefault::VisionTransformer {
+        inputs: 768,
+        near_zero: &["cls_token"],
+    };
 
     fn deviation(values: &[f32]) -> f64 {
         let squares = values.iter().map(|&value| f64::from(value).powi(2));
@@ -288,17 +285,21 @@ mod tests {
     }
 
     #[test]
-    fn all_weights_of_a_transformer_begin_alike() {
+    fn linear_layers_of_a_transformer_and_all_of_convnext_begin_alike() {
         let init = Initialization::default();
-        let transformer = model(LinearDefault::TruncatedNormal);
-        for (kind, shape) in [
-            (Kind::ConvWeight, vec![128, 3, 16, 16]),
-            (Kind::LinearWeight, vec![200, 400]),
-            (Kind::Token, vec![1, 197, 192]),
+        let transformer = model(VISION_TRANSFORMER);
+        let convnext = model(LinearDefault::TruncatedNormal);
+        for (model, kind, shape) in [
+            (&convnext, Kind::ConvWeight, vec![128, 3, 16, 16]),
+            (&convnext, Kind::LinearWeight, vec![200, 400]),
+            (&transformer, Kind::LinearWeight, vec![200, 400]),
+            (&transformer, Kind::Token, vec![1, 197, 192]),
         ] {
-            let values = init.values(&parameter("layer.weight", &shape, kind), &transformer, 1);
+            let values = init.values(&parameter("layer.weight", &shape, kind), model, 1);
             assert!((deviation(&values) / 0.02 - 1.0).abs() < 0.02, "{kind:?}");
         }
+        let bias = parameter("layer.bias", &[3], Kind::ConvBias);
+        assert_eq!(init.values(&bias, &convnext, 1), [0.0; 3]);
         for (kind, value) in [
             (Kind::LinearBias, 0.0),
             (Kind::ResponseScale, 0.0),
@@ -313,6 +314,32 @@ mod tests {
         };
         let linear = parameter("blocks.0.attn.qkv.weight", &[200, 400], Kind::LinearWeight);
         assert!((deviation(&own.values(&linear, &transformer, 1)) - 1.0).abs() < 0.02);
+    }
+
+    #[test]
+    fn patches_begin_as_pytorch_s_convolutions_and_class_tokens_near_zero() {
+        let init = Initialization::default();
+        let transformer = model(VISION_TRANSFORMER);
+        let weight = parameter("proj.weight", &[128, 3, 16, 16], Kind::ConvWeight);
+        let bias = parameter("proj.bias", &[4000], Kind::ConvBias);
+        for parameter in [&weight, &bias] {
+            let values = init.values(parameter, &transformer, 1);
+            let bound = 768.0f64.sqrt().recip();
+            assert!(values.iter().all(|&value| f64::from(value.abs()) <= bound));
+            assert!((deviation(&values) / (bound / 3.0f64.sqrt()) - 1.0).abs() < 0.03);
+        }
+        for (name, expected) in [("cls_token", 1e-6), ("dist_token", 0.02)] {
+            let token = parameter(name, &[1, 1, 4000], Kind::Token);
+            let values = init.values(&token, &transformer, 1);
+            assert!((deviation(&values) / expected - 1.0).abs() < 0.05, "{name}");
+        }
+        // A scheme for all weights is one for that of the patches, too.
+        let own = Initialization {
+            weights: Weights::Scheme(Scheme::Normal { deviation: 1.0 }),
+            ..init
+        };
+        assert!((deviation(&own.values(&weight, &transformer, 1)) - 1.0).abs() < 0.02);
+        assert_eq!(own.values(&bias, &transformer, 1), vec![0.0; 4000]);
     }
 
     #[test]

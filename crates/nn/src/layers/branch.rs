@@ -100,6 +100,11 @@ impl Branch {
         frozen_statistics: bool,
         statistics: &mut Vec<BatchStatistics>,
     ) -> Tensor<4> {
+        if let ([unit], Added::Nothing) = (self.units.as_slice(), &added)
+            && is_plain_linear(unit)
+        {
+            return train_linear(unit, x, parameters);
+        }
         let device = x.device();
         let units = self.units.iter();
         let units = units.map(|unit| training_unit(unit, parameters, frozen_statistics, &device));
@@ -200,6 +205,25 @@ fn of_images(factors: Vec<f32>, y: &Tensor<4>) -> Tensor<2> {
     let gate = gate.flat_map(|factor| std::iter::repeat_n(factor, channels));
     let gate = TensorData::new(gate.collect(), [images, channels]);
     Tensor::from_data(gate, &y.device())
+}
+
+/// Whether a unit is `x · weightᵀ + bias` and no more, so that its backward pass needs nothing of its result.
+fn is_plain_linear(unit: &Unit) -> bool {
+    unit.is_linear
+        && unit.has_bias
+        && unit.layer_scale.is_none()
+        && unit.spec.activation == Activation::Identity
+}
+
+/// Such a unit in training. As a branch it would keep its result once more, without the bias.
+fn train_linear(unit: &Unit, x: Tensor<4>, parameters: &Parameters) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    let y = ops::linear(
+        x.reshape([batch * height * width, channels]),
+        parameters.get(&format!("{}.weight", unit.conv)),
+        parameters.get(&format!("{}.bias", unit.conv)),
+    );
+    y.reshape([batch, height, width, unit.out_channels])
 }
 
 /// A unit's tracked tensors. A bias is a batch norm that scales and centres nothing: with a mean of 0 and a

@@ -89,7 +89,9 @@ fn combined<T: Copy + Into<f64>>(values: &[T], weights: &[Vec<f64>], inner: usiz
         for weights in weights {
             let start = sums.len();
             sums.resize(start + inner, 0.0);
-            for (values, weight) in values.chunks_exact(inner).zip(weights) {
+            let weighted = values.chunks_exact(inner).zip(weights);
+            // Of a large grid, nearly all weights are zero.
+            for (values, weight) in weighted.filter(|(_, weight)| **weight != 0.0) {
                 for (sum, value) in sums[start..].iter_mut().zip(values) {
                     let value: f64 = (*value).into();
                     *sum += weight * value;

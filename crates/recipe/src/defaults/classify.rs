@@ -102,15 +102,15 @@ fn average_decay(most: f64, step: u64) -> f64 {
     most.min((1.0 + step) / (10.0 + step))
 }
 
-fn micro_batch_effect(train: &Train, batch_norm: BatchNorm) -> &'static str {
-    if train.freezes_backbone() || batch_norm.keeps_statistics() {
-        translated(english!(
-            "the result is that of the whole batch, up to rounding"
-        ))
-    } else {
+fn micro_batch_effect(takes_statistics: bool) -> &'static str {
+    if takes_statistics {
         translated(english!(
             "batch norm takes its statistics from these, so the result differs a little from that of \
              the whole batch (batch_norm = \"frozen\" does not)"
+        ))
+    } else {
+        translated(english!(
+            "the result is that of the whole batch, up to rounding"
         ))
     }
 }

@@ -67,8 +67,9 @@ pub struct TaskDefaults {
     pub augmentation: fn(DraftAugmentation, &AugmentationContext) -> Result<Augmentation, Error>,
     /// Options that the task does not have, which keep the value without effect, each with the reason in English.
     pub without: &'static [(&'static str, &'static str)],
-    /// The effect of micro-batches on the result, in the user's language.
-    pub micro_batch_effect: fn(&Train, BatchNorm) -> &'static str,
+    /// The effect of micro-batches on the result, in the user's language, by whether a batch norm takes its statistics
+    /// from them.
+    pub micro_batch_effect: fn(takes_statistics: bool) -> &'static str,
 }
 
 /// The facts about a phase that its augmentation depends on.

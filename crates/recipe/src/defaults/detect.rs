@@ -10,7 +10,6 @@ use crate::choices::{BatchNorm, HeadKind, OptimizerKind};
 use crate::draft_augmentation::{DraftAugmentation, refuse_foreign};
 use crate::error::Error;
 use crate::scaling::lr_factor;
-use crate::train::Train;
 
 pub const DEFAULTS: TaskDefaults = TaskDefaults {
     noun: english!("detection"),
@@ -109,15 +108,15 @@ fn closing(context: &AugmentationContext) -> f64 {
     }
 }
 
-fn micro_batch_effect(_: &Train, batch_norm: BatchNorm) -> &'static str {
-    if batch_norm.keeps_statistics() {
-        translated(english!(
-            "the loss is divided by its part in these, so the result differs a little from that of the whole batch"
-        ))
-    } else {
+fn micro_batch_effect(takes_statistics: bool) -> &'static str {
+    if takes_statistics {
         translated(english!(
             "batch norm takes its statistics from these, and the loss is divided by its part in these, so the result \
              differs a little from that of the whole batch"
+        ))
+    } else {
+        translated(english!(
+            "the loss is divided by its part in these, so the result differs a little from that of the whole batch"
         ))
     }
 }

@@ -219,7 +219,7 @@ fn places(classes: &Classes, names: &[String], pictures: &Pictures) -> Markup {
             p.note {
                 (message!(
                     "The picture as the network saw it, and the places that spoke for the class it found likeliest \
-                     (Grad-CAM)."
+                     (Grad-CAM). Layers that hold one value for the whole picture have no part in it."
                 ))
             }
             div.grid {

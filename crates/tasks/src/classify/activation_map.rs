@@ -5,7 +5,8 @@
 /// The head is linear in the means of its layers, so the gradient of a logit with respect to a layer is the same at
 /// every place: Selvaraju and others, "Grad-CAM" (arXiv 1610.02391), section 3, whose appendix A shows that this is the
 /// class activation map of Zhou and others (arXiv 1512.04150). The maps of several layers are added on the grid of the
-/// finest, as their parts in the logit are.
+/// finest, as their parts in the logit are. Layers of one place are left out: of ConvNeXt, that of the norm behind the
+/// mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ActivationMap {
     /// Columns.

@@ -1,4 +1,4 @@
-//! A head on several layers of a backbone: a linear layer on the means of each, and their sum.
+//! A head on several layers of a backbone: a linear layer on what is read of each ([`Tapped`]), and their sum.
 //!
 //! It lies beside the architecture's own classifier in a model file, under names that no other library knows. So the
 //! file without them is an ordinary model of the architecture.
@@ -15,7 +15,7 @@ use warmstart_weights::WeightFile;
 pub const PREFIX: &str = "multi_head.";
 const WEIGHT: &str = ".weight";
 
-/// Name of the weight `[classes, channels]` on a layer.
+/// Name of the weight `[classes, values]` on a layer, of which so many values are read.
 pub fn weight_name(layer: &str) -> String {
     format!("{PREFIX}{layer}{WEIGHT}")
 }
@@ -73,7 +73,7 @@ pub fn parameters_in(
     Ok(parameters)
 }
 
-/// Logits `[batch, classes]` of the means `[batch, 1, 1, channels]` of `layers`, in their order.
+/// Logits `[batch, classes]` of what is read of `layers`, in their order, each `[batch, 1, 1, values]`.
 pub fn logits(means: &[Tensor<4>], layers: &[String], parameters: &Parameters) -> Tensor<2> {
     let bias: Tensor<1> = parameters.get(&bias_name());
     let no_bias = bias.zeros_like();

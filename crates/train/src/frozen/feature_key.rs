@@ -48,7 +48,8 @@ pub enum CachedImages {
 pub enum CachedPart {
     /// The result of the first stages, so many.
     Stages(usize),
-    /// The mean over the image of a layer, which lies in the last of so many stages.
+    /// What is read of a layer ([`Tapped::means`](warmstart_models::Tapped::means)), which lies in the last of so many
+    /// stages.
     Layer(String, usize),
 }
 
@@ -239,7 +240,16 @@ mod tests {
 
     #[test]
     fn every_parameter_below_the_boundary_changes_the_key_and_no_other() {
-        for model in ["mobilenet_v3_small", "mobilenetv4_conv_small", "resnet18d"] {
+        for model in [
+            "mobilenet_v3_small",
+            "mobilenetv4_conv_small",
+            "resnet18d",
+            "convnext_atto",
+            // Tokens, positions and layer norms.
+            "vit_tiny_patch16_224",
+            // Layer scales and registers.
+            "vit_small_patch14_reg4_dinov2",
+        ] {
             let architecture = by_name(model).unwrap();
             let parameters = initialized(&architecture);
             let before = key(&architecture, &parameters);
@@ -256,6 +266,18 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_way_in_which_positions_are_resized_changes_the_key() {
+        // Two records of the same values and the same numerics, whose libraries resize positions otherwise.
+        let own = by_name("vit_small_patch14_dinov2").unwrap();
+        let timm = by_name("vit_small_patch14_dinov2.lvd142m").unwrap();
+        assert_eq!(own.record.numerics, timm.record.numerics);
+        let parameters = initialized(&own);
+        assert_ne!(key(&own, &parameters), key(&timm, &parameters));
+        let again = by_name("vit_small_patch14_dinov2").unwrap();
+        assert_eq!(key(&own, &parameters), key(&again, &parameters));
     }
 
     #[test]

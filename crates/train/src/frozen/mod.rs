@@ -89,8 +89,8 @@ impl Frozen {
         frozen
     }
 
-    /// The whole backbone, whose features are the means over the image of some layers, each a map
-    /// `[batch, 1, 1, channels]`, without a cache. At most `images` go through at a time.
+    /// The whole backbone, whose features are what is read of some layers ([`Tapped::mean_maps`]), each a map
+    /// `[batch, 1, 1, values]`, without a cache. At most `images` go through at a time.
     ///
     /// # Errors
     /// If the architecture does not have a layer.

@@ -19,11 +19,13 @@ use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
+use super::memory_line::{MemoryLine, StepMemory, StepPeaks};
 use super::path_bytes;
 use crate::head_layers::layers_of;
 use crate::memory::{self, Budget};
 use crate::optimizer::Optimizer;
 use crate::resources::Resources;
+use crate::step::StepPoint;
 use crate::trainer::{CurrentPhase, Trainer};
 use crate::training_state::TrainingState;
 use crate::watch::Watch;
@@ -73,9 +75,9 @@ impl<L: Clone> LabelledFile<L> {
 /// The cost of a phase, in bytes and seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct PhaseCost {
-    /// MemoryLine of a training step, without the frozen part.
-    pub step: MemoryLine,
-    /// MemoryLine of inference: of the frozen part and of evaluations.
+    /// Memory of a training step, without the frozen part.
+    pub step: StepMemory,
+    /// Memory of inference: of the frozen part and of evaluations.
     pub inference: MemoryLine,
     /// Highest memory of preparing one image, in each thread, without its pixels.
     pub preparing: f64,
@@ -97,31 +99,6 @@ pub struct Measured {
     pub budget: Option<Budget>,
 }
 
-/// Bytes as a function of the images that go through at a time: a line.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct MemoryLine {
-    /// Bytes without any image.
-    pub base: f64,
-    /// Bytes of each further image.
-    pub per_image: f64,
-}
-
-impl MemoryLine {
-    /// The line through two measurements, each of images and bytes.
-    fn through([few, many]: [(usize, f64); 2]) -> Self {
-        let per_image = ((many.1 - few.1) / (many.0 - few.0) as f64).max(0.0);
-        Self {
-            base: (few.1 - few.0 as f64 * per_image).max(0.0),
-            per_image,
-        }
-    }
-
-    /// Bytes for `images` images at a time.
-    pub fn of(self, images: usize) -> f64 {
-        self.base + self.per_image * images as f64
-    }
-}
-
 /// Measures the phases of a recipe in child processes, one after the other, the one that trains most first.
 ///
 /// # Errors
@@ -139,10 +116,10 @@ pub fn ask<T: Task>(trainer: &Trainer<T>) -> Result<Vec<PhaseCost>, Error> {
         if phases[phase].is_solved() {
             let solver = solver_memory(trainer, &phases[phase])?;
             let inference = costs[phase].inference;
-            costs[phase].step = MemoryLine {
+            costs[phase].step = StepMemory::of_solving(MemoryLine {
                 base: inference.base + solver,
                 ..inference
-            };
+            });
         }
     }
     Ok(costs)
@@ -316,16 +293,19 @@ impl<T: Task> CostProbe<T> {
             preparing: self.preparing()?,
             ..PhaseCost::default()
         };
-        let mut measured = [(0, 0.0); 2];
         if !self.trainer.recipe.phases[0].is_solved() {
-            for (measured, batch) in measured.iter_mut().zip(batches) {
-                *measured = (batch, self.step(batch, &mut cost)?);
+            let mut peaks = [StepPeaks::default(); 2];
+            let mut besides = [0.0; 2];
+            for (index, batch) in batches.into_iter().enumerate() {
+                peaks[index] = self.step(batch, &mut cost)?;
+                besides[index] = uncounted(peaks[index].highest());
             }
-            cost.step = MemoryLine::through(measured);
+            cost.step = StepMemory::through(batches, peaks, besides);
         }
         // The frozen part comes after the steps: the gaps between its freed blocks would count as memory of the steps.
         self.frozen_part(INFERENCE_BATCH, &mut cost)?;
         let [_, few] = batches;
+        let mut measured = [(0, 0.0); 2];
         for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
             *measured = (images, self.evaluation(images, &mut cost)?);
         }
@@ -354,9 +334,15 @@ impl<T: Task> CostProbe<T> {
         self.trainer.begin_phase(0, parameters, &mut |_| ())
     }
 
-    /// Two steps on noise, the second of which is timed. Returns the highest memory of a phase up to there.
-    fn step(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
+    /// Two steps on noise, the second of which is timed. Returns the highest memory of each part of a step, and of
+    /// beginning the phase.
+    fn step(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<StepPeaks, Error> {
         let current = self.begin(batch)?;
+        let mut peaks = StepPeaks {
+            update: memory_peak(),
+            ..StepPeaks::default()
+        };
+        forget_memory_peak();
         let phase = &self.trainer.recipe.phases[0];
         let target = |image| {
             self.trainer
@@ -373,12 +359,21 @@ impl<T: Task> CostProbe<T> {
             let mut watch = is_first.then(Watch::default);
             let state = &mut self.state;
             // With a learning rate of zero the parameters stay finite; the loss does not matter.
-            let taken = step.run(state, features, &targets, 0.0, watch.as_mut(), &mut || ());
+            let mut reached = |point: StepPoint| match point {
+                StepPoint::LossKnown => peaks.forward = peaks.forward.max(memory_peak()),
+                StepPoint::GradientsKnown => {
+                    peaks.gradients = peaks.gradients.max(memory_peak());
+                    forget_memory_peak();
+                }
+            };
+            let taken = step.run(state, features, &targets, 0.0, watch.as_mut(), &mut reached);
             // A step that was refused has not used the memory of a whole step.
             taken.map_err(|refused| Error::memory(message!("it was refused: {}", refused.what)))?;
             cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
+            peaks.update = peaks.update.max(memory_peak());
+            forget_memory_peak();
         }
-        Ok(memory_peak() as f64 + uncounted(memory_peak()))
+        Ok(peaks)
     }
 
     /// Takes the time of the frozen part, twice: the first is slow.

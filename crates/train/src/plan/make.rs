@@ -3,7 +3,7 @@
 use warmstart_data::{FeatureCacheFolder, feature_file_len};
 use warmstart_language::{message, translated};
 use warmstart_nn::Parameters;
-use warmstart_recipe::{Error, Key, Memory, Phase, Recipe, TaskDefaults};
+use warmstart_recipe::{Error, Key, Memory, Phase, Recipe};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::plan::{PhasePlan, Plan};
 use warmstart_tasks::task::Task;
@@ -74,7 +74,8 @@ pub fn plan<T: Task>(
         }
         let planned = need.bytes(phase.batch, phase.micro_batch());
         let line = need.line(phase.batch, phase.micro_batch());
-        notes.extend(memory_note(T::KIND.defaults(), phase, planned, limit));
+        let effect = (T::KIND.defaults().micro_batch_effect)(setup.takes_batch_statistics());
+        notes.extend(memory_note(phase, effect, planned, limit));
         reading = reading.max(need.preparing);
         let cached = cached_bytes(trainer, phase, setup.boundary, cost)?;
         let cache_limit = trainer
@@ -136,7 +137,8 @@ fn more_than_there_is(memory: Memory) -> Option<String> {
     })
 }
 
-fn memory_note(defaults: &TaskDefaults, phase: &Phase, planned: f64, limit: f64) -> Option<String> {
+/// A note on a phase that does not fit, or only in micro-batches, whose effect on the result is `effect`.
+fn memory_note(phase: &Phase, effect: &str, planned: f64, limit: f64) -> Option<String> {
     let Phase { name, batch, .. } = phase;
     if planned > limit {
         let images = match phase.micro_batch() {
@@ -156,8 +158,7 @@ fn memory_note(defaults: &TaskDefaults, phase: &Phase, planned: f64, limit: f64)
         .filter(|&micro_batch| micro_batch < *batch)?;
     Some(message!(
         "{name}: a batch of {batch} does not fit and goes through in micro-batches of {micro_batch}, \
-         whose gradients are averaged; {}",
-        (defaults.micro_batch_effect)(&phase.train, phase.batch_norm)
+         whose gradients are averaged; {effect}"
     ))
 }
 
@@ -304,20 +305,36 @@ mod tests {
         assert!(note.starts_with(words), "{note}");
     }
 
+    /// What is said of micro-batches in a phase of a classifier.
+    fn effect(model: &str, phase: &Phase) -> &'static str {
+        let architecture = warmstart_models::by_name(model).unwrap();
+        let head = architecture.classifier_parameters(3);
+        let setup = PhaseSetup::new(phase, &architecture, &head).unwrap();
+        (TaskKind::Classify.defaults().micro_batch_effect)(setup.takes_batch_statistics())
+    }
+
+    #[test]
+    fn micro_batches_change_the_result_where_a_trained_batch_norm_takes_their_statistics() {
+        let mut thaw = phase("train = 'all'");
+        thaw.batch_norm = BatchNorm::Batch;
+        assert!(effect("resnet18", &thaw).contains("differs a little"));
+        for without_batch_norm in ["vit_tiny_patch16_224", "convnext_atto"] {
+            let said = effect(without_batch_norm, &thaw);
+            assert!(said.contains("up to rounding"), "{without_batch_norm}");
+        }
+        thaw.batch_norm = BatchNorm::Frozen;
+        assert!(effect("resnet18", &thaw).contains("up to rounding"));
+        let mut freeze = phase("train = 'head'");
+        freeze.batch_norm = BatchNorm::Batch;
+        assert!(effect("resnet18", &freeze).contains("up to rounding"));
+    }
+
     #[test]
     fn the_effect_of_micro_batches_is_noted() {
         let mut thaw = phase("train = 'all'");
         thaw.micro_batch = Some(4);
-        thaw.batch_norm = BatchNorm::Batch;
-        let said =
-            |phase: &Phase| memory_note(TaskKind::Classify.defaults(), phase, 1.0, 2.0).unwrap();
-        assert!(said(&thaw).contains("differs a little"));
-        thaw.batch_norm = BatchNorm::Frozen;
-        assert!(said(&thaw).contains("up to rounding"));
-        assert!(
-            memory_note(TaskKind::Classify.defaults(), &thaw, 3.0, 2.0)
-                .unwrap()
-                .contains("even with 4 images")
-        );
+        let note = |planned| memory_note(&thaw, "as the whole", planned, 2.0).unwrap();
+        assert!(note(1.0).ends_with("whose gradients are averaged; as the whole"));
+        assert!(note(3.0).contains("even with 4 images"));
     }
 }

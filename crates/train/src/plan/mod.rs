@@ -3,5 +3,6 @@
 pub mod automatic;
 pub mod cost_probe;
 pub mod make;
+pub mod memory_line;
 mod need;
 mod path_bytes;

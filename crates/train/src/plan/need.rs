@@ -4,7 +4,8 @@ use warmstart_recipe::{ByMemory, Error, OptimizerKind, Phase, SMALLEST_BATCH, Ta
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 
-use super::cost_probe::{MemoryLine, PhaseCost};
+use super::cost_probe::PhaseCost;
+use super::memory_line::MemoryLine;
 use crate::memory::Budget;
 use crate::phase_setup::PhaseSetup;
 use crate::trainer::{Trainer, batches_ahead};
@@ -115,22 +116,25 @@ impl Need {
         step.max(inference) + self.waiting * ahead + self.preparing
     }
 
-    /// The memory of steps or of inference, whichever is larger, as a function of the images at a time.
+    /// The memory of steps or of inference, whichever is larger, as a function of the images at a time. That of steps
+    /// is of the part that needs the most for the whole batch: micro-batches can be so small that their images hardly
+    /// count.
     pub(super) fn line(&self, batch: usize, micro_batch: usize) -> MemoryLine {
         if self.of_step(batch, micro_batch) < self.of_inference(batch, micro_batch) {
             self.cost.inference
         } else {
-            self.cost.step
+            self.cost.step.line(batch)
         }
     }
 
     fn of_step(&self, batch: usize, micro_batch: usize) -> f64 {
-        let whole = self.cost.step.of(micro_batch);
+        let step = &self.cost.step;
         if micro_batch < batch {
-            // The sum of the gradients, and the images that wait.
-            whole + self.gradients + self.waiting * batch as f64
+            // The sum of the gradients, until they are added up, and the images that wait.
+            let summed = step.until_gradients(micro_batch) + self.gradients;
+            summed.max(step.update.of(micro_batch)) + self.waiting * batch as f64
         } else {
-            whole
+            step.of(micro_batch)
         }
     }
 
@@ -169,6 +173,7 @@ fn micro_batch(need: &Need, batch: usize, limit: f64) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::super::make::MB;
+    use super::super::memory_line::StepMemory;
     use super::*;
 
     fn memory(base: f64, per_image: f64) -> MemoryLine {
@@ -181,7 +186,10 @@ mod tests {
     fn need() -> Need {
         Need {
             cost: PhaseCost {
-                step: memory(100.0, 30.0),
+                step: StepMemory {
+                    gradients: memory(100.0, 30.0),
+                    ..StepMemory::default()
+                },
                 inference: memory(120.0, 0.0),
                 ..PhaseCost::default()
             },
@@ -204,8 +212,20 @@ mod tests {
         assert_eq!(at(1.0), Some(1));
         // Where the images of a step cost no memory, splitting it does not help.
         let mut frozen = need();
-        (frozen.cost.step.per_image, frozen.gradients) = (0.0, 0.0);
+        (frozen.cost.step.gradients, frozen.gradients) = (memory(100.0, 0.0), 0.0);
         assert_eq!(micro_batch(&frozen, 16, 1.0), None);
+    }
+
+    #[test]
+    fn a_batch_is_split_until_its_update_needs_more_than_its_images() {
+        let mut need = need();
+        need.cost.step.update = memory(300.0, 0.0);
+        assert_eq!(need.bytes(16, 16), 580.0 * MB);
+        // 100 + 10 for the sum of the gradients + 6 × 30, which the update exceeds: it has no other gradients.
+        assert_eq!(need.bytes(16, 6), 300.0 * MB);
+        assert_eq!(need.bytes(16, 1), 300.0 * MB);
+        assert_eq!(micro_batch(&need, 16, 200.0 * MB), Some(6));
+        assert_eq!(need.line(16, 6).per_image, 30.0 * MB);
     }
 
     #[test]

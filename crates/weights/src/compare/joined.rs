@@ -27,23 +27,26 @@ impl LoadPlan {
         let mut values = Vec::new();
         let mut file_names = Vec::new();
         for (part, key) in expected.parts.iter().zip(keys) {
-            let found = key.and_then(|key| Some((key, file.tensors.get(key)?)));
-            match found {
+            let tensor = key.and_then(|key| Some((key, file.tensors.get(key)?)));
+            if let Some((key, tensor)) = tensor
+                && has_same_values(&shape, &tensor.shape)
+            {
+                values.extend_from_slice(&tensor.data);
+                file_names.push(key.to_owned());
+                continue;
+            }
+            match key.and_then(|key| Some((key, shape_in(file, key)?))) {
                 None => self.missing.push(Missing {
                     name: key_of_part(part, keys, matched, file),
                     shape: shape.clone(),
                     part: expected.part,
                     part_of: Some(expected.name.clone()),
                 }),
-                Some((key, tensor)) if has_same_values(&shape, &tensor.shape) => {
-                    values.extend_from_slice(&tensor.data);
-                    file_names.push(key.to_owned());
-                }
-                Some((key, tensor)) => self.wrong_shape.push(ShapeDifference {
+                Some((key, found)) => self.wrong_shape.push(ShapeDifference {
                     name: expected.name.clone(),
                     file_name: key.to_owned(),
                     expected: shape.clone(),
-                    found: tensor.shape.clone(),
+                    found: found.to_vec(),
                     part: expected.part,
                 }),
             }
@@ -61,6 +64,14 @@ impl LoadPlan {
             data: values,
         };
         self.loaded.insert(expected.name.clone(), loaded);
+    }
+}
+
+/// The extents that a key has in the file, even if its values cannot be read.
+fn shape_in<'a>(file: &'a WeightFile, key: &str) -> Option<&'a [usize]> {
+    match file.tensors.get(key) {
+        Some(tensor) => Some(tensor.shape.as_slice()),
+        None => file.unreadable.get(key)?.shape.as_deref(),
     }
 }
 

@@ -14,6 +14,7 @@ mod report;
 mod require;
 mod rows;
 mod source;
+mod strangers;
 mod target;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,7 @@ pub(crate) use naming::{best_match, is_batch_counter, parameters_in};
 pub use positions::{ResizedPositions, TokenPosition};
 pub use rows::KeptRows;
 pub(crate) use source::Source;
+pub(crate) use strangers::{sentence as strangers_sentence, strangers_in};
 pub(crate) use target::first_layer;
 pub use target::{Convention, Expected, Grid, Part, Rows, Target};
 
@@ -111,6 +113,8 @@ pub struct LoadPlan {
     pub unused: Vec<String>,
     /// The number of parameters under those keys.
     pub unused_parameters: usize,
+    /// Those of them that are parameters inside of the model's blocks: the file is of another network.
+    pub strangers: Vec<String>,
     /// Keys of the file for parts of the same network that the model does not use.
     pub beyond: Vec<String>,
     /// Keys of the file under which it has tensors again that load.
@@ -134,6 +138,8 @@ pub struct LoadPlan {
     pub spread: Vec<ShapeDifference>,
     /// Name of the first layer, if it does not load.
     pub first_layer_missing: Option<String>,
+    /// Name of the positions of the backbone, if they do not load.
+    pub positions_missing: Option<String>,
     /// Tensors of the file, by key, that cannot be read and that the model does not need.
     pub unreadable: BTreeMap<String, Unreadable>,
     /// Tensors of the file with NaN or infinite values.
@@ -186,6 +192,7 @@ pub fn compare(
         missing: Vec::new(),
         unused: Vec::new(),
         unused_parameters: 0,
+        strangers: strangers_in(file, &matched, target.expected),
         beyond: Vec::new(),
         copies: Vec::new(),
         contradictions: Vec::new(),
@@ -197,6 +204,7 @@ pub fn compare(
         resized: Vec::new(),
         spread: Vec::new(),
         first_layer_missing: None,
+        positions_missing: None,
         unreadable: BTreeMap::new(),
         not_finite: file.not_finite.clone(),
         batch_counters: 0,
@@ -214,6 +222,10 @@ pub fn compare(
     plan.first_layer_missing = first_layer
         .filter(|name| !plan.loaded.contains_key(*name))
         .map(str::to_owned);
+    let mut positions = target.expected.iter().filter(|one| one.is_positions());
+    plan.positions_missing = positions
+        .find(|one| !plan.loaded.contains_key(&one.name))
+        .map(|one| one.name.clone());
     plan.place_copies(&matched, file);
     let again = matched.copies.iter().map(|(_, key)| *key);
     let used: BTreeSet<&str> = matched.file_keys.values().copied().chain(again).collect();

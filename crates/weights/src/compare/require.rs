@@ -1,5 +1,6 @@
 //! Refusal of a plan that leaves too much randomly initialised.
 
+use super::strangers::refusal;
 use super::{LoadPlan, Part};
 use warmstart_files::Key;
 use warmstart_language::message;
@@ -14,12 +15,13 @@ impl LoadPlan {
         self.backbone.fraction()
     }
 
-    /// Refuses a plan that leaves much of the backbone, or the layer that reads the image, randomly
-    /// initialised.
+    /// Refuses a plan that leaves much of the backbone, the layer that reads the image or the positions of
+    /// its parts randomly initialised, or whose file is of another network.
     ///
     /// # Errors
-    /// If less than `minimum` (0 to 1) of the backbone loads, or the first layer does not. The error names a
-    /// tensor that is missing or does not fit, and the closest names in the file.
+    /// If less than `minimum` (0 to 1) of the backbone loads, if the first layer or the positions do not, or
+    /// if blocks of the network have more parameters in the file. The error names a tensor that is missing,
+    /// does not fit or is too many, and the closest names in the file.
     pub fn require_backbone(&self, minimum: f64) -> Result<(), WeightError> {
         let coverage = self.backbone_coverage();
         let refused = |detail| {
@@ -42,14 +44,7 @@ impl LoadPlan {
             ));
         }
         if let Some(first) = &self.first_layer_missing {
-            let problem = match self.wrong_shape.iter().find(|wrong| wrong.name == *first) {
-                Some(wrong) => message!(
-                    "it is {} in the file, {} in the model",
-                    shape(&wrong.found),
-                    shape(&wrong.expected)
-                ),
-                None => message!("it is not in the file"),
-            };
+            let problem = self.problem(first);
             return refused(message!(
                 "the first layer of {}, {first}, does not load: {problem}, and all other layers depend on it; \
                  use a file that has it, or train anyway with {}",
@@ -57,7 +52,28 @@ impl LoadPlan {
                 Key::ALLOW_PARTIAL
             ));
         }
-        Ok(())
+        if let Some(positions) = &self.positions_missing {
+            let problem = self.problem(positions);
+            return refused(message!(
+                "the positions of {}, {positions}, do not load: {problem}, and without them the network does not know \
+                 where in the image a patch is; use a file that has them, or train anyway with {}",
+                self.architecture,
+                Key::ALLOW_PARTIAL
+            ));
+        }
+        refusal(&self.strangers, &self.architecture).map_or(Ok(()), refused)
+    }
+
+    /// Why a tensor does not load.
+    fn problem(&self, name: &str) -> String {
+        match self.wrong_shape.iter().find(|wrong| wrong.name == name) {
+            Some(wrong) => message!(
+                "it is {} in the file, {} in the model",
+                shape(&wrong.found),
+                shape(&wrong.expected)
+            ),
+            None => message!("it is not in the file"),
+        }
     }
 
     /// Example of a backbone tensor that does not load: missing or of another shape, whichever is more

@@ -77,6 +77,11 @@ impl Expected {
         }
     }
 
+    /// Whether it holds the positions of a backbone's tokens.
+    pub(crate) fn is_positions(&self) -> bool {
+        self.part == Part::Backbone && self.grid.is_some()
+    }
+
     /// The extents of each of its parts.
     pub(crate) fn part_shape(&self) -> Vec<usize> {
         let mut shape = self.shape.clone();

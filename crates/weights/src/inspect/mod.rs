@@ -1,6 +1,7 @@
 //! Inspection of a file without loading it into a model.
 
 mod families;
+mod guess;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -12,13 +13,12 @@ use warmstart_files::{Key, shown};
 use warmstart_language::{message, translated};
 
 use crate::WeightError;
-use crate::compare::{
-    Coverage, Part, RECOGNISED, ResizedPositions, Source, Target, best_match, first_layer,
-    parameters_in,
-};
-use crate::read::{FileTensor, Format, NotFinite, Unreadable, WeightFile};
+use crate::compare::{Target, parameters_in};
+use crate::read::{Format, NotFinite, Unreadable, WeightFile};
 use crate::text::{counted, cut_line, cut_names, grouped, percent, quoted, shape};
 use families::family_of;
+pub use guess::Guess;
+use guess::guess;
 
 /// Least share of a model's backbone in a file that is reported as similar to the model.
 const SIMILAR: f64 = 0.3;
@@ -35,34 +35,6 @@ pub struct TensorLine {
     pub shape: Vec<usize>,
     /// The stored element type.
     pub dtype: &'static str,
-}
-
-/// How well a file fits one model.
-#[derive(Debug, Clone, Serialize)]
-pub struct Guess {
-    /// The model.
-    pub architecture: String,
-    /// Convention of the file's names; `native` for the model's own.
-    pub convention: &'static str,
-    /// Prefix to remove from the file's names; empty if none.
-    pub prefix: String,
-    /// Other prefixes under which the file has the same backbone.
-    pub other_prefixes: Vec<String>,
-    /// Why this prefix was chosen, in English, from the catalogue; empty if there are no others.
-    pub reason: &'static str,
-    /// True if the layer that reads the image would load.
-    pub first_layer_loads: bool,
-    /// How much of the backbone would load.
-    pub backbone: Coverage,
-    /// How much of the head would load.
-    pub head: Coverage,
-    /// Positions of the file that would be resized to the model's grid.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub resized: Vec<ResizedPositions>,
-    /// Similarity, 0 to 1: backbone parameters that load, divided by the model's backbone parameters plus the
-    /// file's parameters under the same prefix that the model has no place for. It separates a ResNet-34 from
-    /// the ResNet-18 contained in it.
-    pub likeness: f64,
 }
 
 /// A file's contents and what they seem to be.
@@ -94,7 +66,7 @@ pub struct Inspection {
     pub not_finite: Vec<NotFinite>,
     /// The candidates that share a tensor with the file, the likeliest first.
     pub guesses: Vec<Guess>,
-    /// The candidate whose backbone is nearly complete, if there is one.
+    /// The candidate whose backbone is nearly complete, and has all parameters of its blocks, if there is one.
     pub architecture: Option<String>,
     /// Family of its names, in English, from the catalogue, even if no candidate fits.
     pub family: Option<&'static str>,
@@ -138,7 +110,7 @@ pub fn inspect(
     guesses.sort_by(|a, b| b.likeness.total_cmp(&a.likeness));
     let architecture = guesses
         .first()
-        .filter(|best| best.backbone.fraction() >= RECOGNISED)
+        .filter(|best| best.is_nearly_complete() && best.strangers.is_empty())
         .map(|best| best.architecture.clone());
     Ok(Inspection {
         path: file.path.clone(),
@@ -164,77 +136,6 @@ pub fn inspect(
         family: family_of(file.tensors.keys().map(String::as_str)),
         unreadable: file.unreadable.clone(),
         record: None,
-    })
-}
-
-fn guess(file: &WeightFile, target: &Target, prefix: Option<&str>) -> Result<Guess, String> {
-    let matched = best_match(file, target, prefix)?;
-    let first_layer = first_layer(target.expected);
-    let mut backbone = Coverage::default();
-    let mut head = Coverage::default();
-    let mut resized = Vec::new();
-    let mut placed_parameters = 0;
-    let mut first_layer_loads = first_layer.is_none();
-    for expected in target.expected {
-        let source = Source::of(expected, &matched);
-        let keys = source.keys().into_iter();
-        let tensors = keys.filter_map(|key| Some((key, file.tensors.get(key)?)));
-        let tensors: Vec<(&str, &FileTensor)> = tensors.collect();
-        if expected.optional && tensors.is_empty() {
-            continue;
-        }
-        let coverage = match expected.part {
-            Part::Backbone => &mut backbone,
-            Part::Head => &mut head,
-            Part::Beyond => continue,
-        };
-        let parameters = parameters_in(&expected.name, &expected.shape);
-        coverage.expect(parameters);
-        if tensors.is_empty() {
-            continue;
-        }
-        let is_first = first_layer == Some(expected.name.as_str());
-        let fits = source.fits(expected, is_first, file, false);
-        first_layer_loads |= is_first && fits;
-        if fits {
-            coverage.load(parameters);
-            if let (Source::Whole(key), [(_, tensor)]) = (&source, &tensors[..]) {
-                resized.extend(ResizedPositions::of(expected, key, &tensor.shape));
-            }
-        }
-        // A head for other classes is still this model's head.
-        if fits || expected.part == Part::Head {
-            // A head may lie beside the prefix of the backbone.
-            let tensors = tensors.iter();
-            placed_parameters += tensors
-                .filter(|(key, _)| key.starts_with(&matched.prefix))
-                .map(|(_, tensor)| parameters_in(&expected.name, &tensor.shape))
-                .sum::<usize>();
-        }
-    }
-    let again = matched.copies.iter();
-    placed_parameters += again
-        .filter_map(|(name, key)| Some(parameters_in(name, &file.tensors.get(*key)?.shape)))
-        .sum::<usize>();
-    let under_prefix = file
-        .tensors
-        .iter()
-        .filter(|(name, _)| name.starts_with(&matched.prefix))
-        .map(|(name, tensor)| parameters_in(name, &tensor.shape))
-        .sum::<usize>();
-    let unplaced = under_prefix.saturating_sub(placed_parameters);
-    let union = backbone.expected_parameters + unplaced;
-    Ok(Guess {
-        architecture: target.architecture.into(),
-        convention: matched.convention,
-        prefix: matched.prefix,
-        other_prefixes: matched.rivals,
-        reason: matched.reason,
-        first_layer_loads,
-        backbone,
-        head,
-        resized,
-        likeness: backbone.loaded_parameters as f64 / union.max(1) as f64,
     })
 }
 
@@ -330,16 +231,8 @@ impl Inspection {
                 Key::WEIGHTS_PREFIX
             ));
         }
-        if self.architecture.is_some()
-            && self
-                .guesses
-                .first()
-                .is_some_and(|best| !best.first_layer_loads)
-        {
-            push(message!(
-                "WARNING: the first layer does not load, and a run refuses such a file without {}",
-                Key::ALLOW_PARTIAL
-            ));
+        if let Some(best) = self.guesses.first() {
+            best.warnings().into_iter().for_each(&mut push);
         }
         push(self.verdict());
         if self.architecture.is_some()
@@ -369,31 +262,10 @@ impl Inspection {
                 percent(closest.backbone.fraction())
             ),
             (None, None, Some(family)) => message!(
-                "recognised as {family}, not supported yet",
+                "recognised as {family}, in a size or form that is not supported (warmstart models lists those that are)",
                 family = translated(family)
             ),
             (None, None, None) => message!("not recognised"),
-        }
-    }
-}
-
-impl Guess {
-    fn line(&self) -> String {
-        let Self {
-            architecture,
-            convention,
-            ..
-        } = self;
-        let [share, likeness] = [self.backbone.fraction(), self.likeness].map(percent);
-        if self.prefix.is_empty() {
-            message!(
-                "{architecture} ({convention} names): {share} of the backbone, likeness {likeness}"
-            )
-        } else {
-            message!(
-                "{architecture} ({convention} names under `{prefix}`): {share} of the backbone, likeness {likeness}",
-                prefix = cut_line(&self.prefix, 100)
-            )
         }
     }
 }

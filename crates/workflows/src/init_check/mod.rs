@@ -31,6 +31,10 @@ pub struct Layer {
     pub zeros: f64,
     /// Standard deviation of the gradient of the loss by its results.
     pub gradient_deviation: f64,
+    /// Whether vanishing and growth are measured on it. They are not where its results reach the sum with the shortcut
+    /// only through a layer scale: that begins near zero on purpose, and the gradient takes the shortcut. Nor are they
+    /// on patches before the class token joins them: its gradient is not a part of theirs.
+    pub on_main_path: bool,
 }
 
 /// A network under an initialization, from the image to the head.
@@ -43,9 +47,9 @@ pub struct Check {
     /// The classifier behind them; `None` for the plain network. The values below leave it out: it begins small on
     /// purpose, and the pool before it spreads the gradient over the pixels.
     pub head: Option<Layer>,
-    /// Deviation of the last layer's results over that of the first's.
+    /// Deviation of the last layer's results over that of the first's, of those on the main path.
     pub forward: f64,
-    /// Deviation of the gradient at the first layer over that at the last.
+    /// Deviation of the gradient at the first layer over that at the last, of those on the main path.
     pub backward: f64,
     /// Problems, in sentences; empty if there are none.
     pub findings: Vec<String>,
@@ -55,6 +59,11 @@ impl Check {
     /// The layers, then the classifier.
     pub fn with_head(&self) -> impl Iterator<Item = &Layer> {
         self.layers.iter().chain(&self.head)
+    }
+
+    /// The layers that vanishing and growth are measured on.
+    fn main_path(&self) -> impl DoubleEndedIterator<Item = &Layer> {
+        self.layers.iter().filter(|layer| layer.on_main_path)
     }
 }
 
@@ -72,7 +81,9 @@ pub fn check(request: &Request, inits: &[Init]) -> Result<Vec<Check>, Error> {
 
 fn of(init: &Init, passes: Passes) -> Check {
     let layers: Vec<Layer> = passes.layers.into_iter().map(layer).collect();
-    let (first, last) = (&layers[0], &layers[layers.len() - 1]);
+    let mut main_path = layers.iter().filter(|layer| layer.on_main_path);
+    let first = main_path.next().expect("a path has a first layer");
+    let last = main_path.next_back().unwrap_or(first);
     let mut check = Check {
         init: init.to_string(),
         forward: last.deviation / first.deviation,
@@ -97,6 +108,7 @@ fn layer(pass: Pass) -> Layer {
         deviation,
         zeros,
         gradient_deviation: Moments::of(&pass.gradient).deviation,
+        on_main_path: pass.on_main_path,
     }
 }
 
@@ -122,9 +134,9 @@ impl Moments {
 }
 
 fn findings(check: &Check) -> Vec<String> {
-    let layers = check.layers.iter();
+    let layers = check.main_path();
     let forward = layers.map(|layer| (layer.name.as_str(), layer.deviation));
-    let layers = check.layers.iter().rev();
+    let layers = check.main_path().rev();
     let backward = layers.map(|layer| (layer.name.as_str(), layer.gradient_deviation));
     let signal = growth(
         translated(english!("the signal")),

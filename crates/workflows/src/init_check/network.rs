@@ -110,6 +110,7 @@ impl Network {
                 let infos = plain_parameters();
                 let defaults = ModelDefaults {
                     linear: LinearDefault::Uniform { inputs: WIDTH },
+                    light_detector: &[],
                     last_norms: Vec::new(),
                     layer_scale: 1.0,
                 };
@@ -228,6 +229,7 @@ fn plain_pass(parameters: &Parameters, batch: Tensor<2>, seed: u64) -> Vec<Pass>
             name,
             output: values(output.clone().inner()),
             gradient: values(gradient.clone()),
+            on_main_path: true,
         });
         let gradients = (output * gradient.autodiff()).sum().backward();
         gradient = input.grad(&gradients).expect("the input is tracked");

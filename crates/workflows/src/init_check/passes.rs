@@ -8,6 +8,9 @@ pub struct Pass {
     pub output: Vec<f32>,
     /// The gradient of the loss by the output.
     pub gradient: Vec<f32>,
+    /// Whether the layer lies on the network's main path, so that its values compare with those of other layers that
+    /// do; see [`Layer::on_main_path`](super::Layer::on_main_path).
+    pub on_main_path: bool,
 }
 
 /// The passes of a network.

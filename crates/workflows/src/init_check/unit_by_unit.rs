@@ -3,8 +3,8 @@
 
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Tensor;
-use warmstart_nn::layers::Layer;
-use warmstart_nn::{Forward, Node, Parameters, Value};
+use warmstart_nn::layers::{Layer, Shortcut};
+use warmstart_nn::{Forward, Graph, Node, Parameters, Value};
 use warmstart_tasks::classify::Head;
 use warmstart_tasks::classify::loss::cross_entropy;
 
@@ -14,6 +14,8 @@ use super::passes::{Pass, Passes, values};
 struct Ran {
     /// Its name, if it is reported.
     name: Option<String>,
+    /// See [`Pass::on_main_path`].
+    on_main_path: bool,
     /// Its inputs, each with the index of the value that it is.
     inputs: Vec<(usize, Tensor<4>)>,
     output: Tensor<4>,
@@ -45,6 +47,7 @@ pub(super) fn pass(
         // Every unit is a layer of its own.
         let graph = stage.graph().cut(|_| true);
         let input = run.values.len() - 1;
+        let main_path = main_path(&graph);
         let mut results = vec![input; graph.nodes().len()];
         for &index in graph.order() {
             let node = &graph.nodes()[index];
@@ -52,7 +55,7 @@ pub(super) fn pass(
                 Value::Input(_) => input,
                 Value::Node(index) => results[index],
             });
-            results[index] = run.layer(node, of_node.collect());
+            results[index] = run.layer(node, of_node.collect(), main_path[index]);
         }
         debug_assert_eq!(
             graph.order().last().map(|&last| Value::Node(last)),
@@ -84,13 +87,14 @@ pub(super) fn pass(
             name: architecture.classifier.to_owned(),
             output: values(outputs.inner()),
             gradient: values(by_logits),
+            on_main_path: false,
         }),
     }
 }
 
 impl Run<'_> {
     /// Runs a layer on the values of these indices, and returns the index of its result.
-    fn layer(&mut self, node: &Node, inputs: Vec<usize>) -> usize {
+    fn layer(&mut self, node: &Node, inputs: Vec<usize>, on_main_path: bool) -> usize {
         let mut statistics = Vec::new();
         let mut forward = Forward::Training {
             parameters: self.parameters,
@@ -108,11 +112,55 @@ impl Run<'_> {
         self.values.push(output.clone().inner());
         self.layers.push(Ran {
             name: name(&node.layer),
+            on_main_path,
             inputs,
             output,
         });
         self.values.len() - 1
     }
+}
+
+/// Whether each node of a stage's graph lies on the main path: its result goes out of the stage, or into another node on
+/// that path, and there neither through a layer scale nor into a row of tokens.
+fn main_path(graph: &Graph) -> Vec<bool> {
+    let nodes = graph.nodes();
+    let mut on_it = vec![false; nodes.len()];
+    for output in graph.outputs() {
+        if let Value::Node(index) = output {
+            on_it[*index] = true;
+        }
+    }
+    for &index in graph.order().iter().rev() {
+        let node = &nodes[index];
+        let (first, others) = match &node.layer {
+            Layer::Branch(branch) => {
+                let is_scaled = branch.units.iter().any(|unit| unit.layer_scale.is_some());
+                (!is_scaled || branch.shortcut == Shortcut::Identity, true)
+            }
+            Layer::Tokens(_) => (false, false),
+            Layer::Linear(_)
+            | Layer::MaxPool(_)
+            | Layer::AveragePool(_)
+            | Layer::GlobalAverage(_)
+            | Layer::SqueezeExcite(_)
+            | Layer::ChannelAttention(_)
+            | Layer::Upsample(_)
+            | Layer::Concatenate(_)
+            | Layer::Add(_)
+            | Layer::SpaceToDepth(_)
+            | Layer::ReverseChannels(_)
+            | Layer::LayerNorm(_)
+            | Layer::Attention(_)
+            | Layer::ResponseNorm(_)
+            | Layer::TokenPool(_) => (true, true),
+        };
+        for (place, input) in node.inputs.iter().enumerate() {
+            if let Value::Node(input) = input {
+                on_it[*input] |= on_it[index] && if place == 0 { first } else { others };
+            }
+        }
+    }
+    on_it
 }
 
 /// The name of a layer that is reported: one with weights whose results are a signal, not a gate.
@@ -160,6 +208,7 @@ fn backward(layers: Vec<Ran>, gradient: Tensor<4>) -> Vec<Pass> {
                 name,
                 output: values(layer.output.inner()),
                 gradient: values(by_output),
+                on_main_path: layer.on_main_path,
             });
         }
     }

@@ -41,24 +41,17 @@ pub(super) fn linear_backward(
     let [gradient, x, weight] = [gradient, x, weight].map(contiguous);
     let linear = linear_geometry(&x, &weight);
     let [inputs, outputs] = [linear.in_channels, linear.out_channels];
-    let gradient = values(&gradient);
-    let mut bias = vec![0.0; outputs];
-    for row in gradient.chunks_exact(outputs) {
-        for (sum, value) in bias.iter_mut().zip(row) {
-            *sum += value;
-        }
-    }
-    let weight_gradient = kernels::convolution_weight_gradient(&linear, values(&x), gradient);
+    let [gradient, x, weight] = [&gradient, &x, &weight].map(values);
+    let (grad_x, grad_weight) = if need_x {
+        let [grad_x, grad_weight] = kernels::convolution_gradients(&linear, x, weight, gradient);
+        (tensor(grad_x, [linear.batch, inputs]), grad_weight)
+    } else {
+        let grad_weight = kernels::convolution_weight_gradient(&linear, x, gradient);
+        (tensor(Vec::new(), [0]), grad_weight)
+    };
     LinearGradients {
-        x: if need_x {
-            tensor(
-                kernels::convolution_input_gradient(&linear, gradient, values(&weight)),
-                [linear.batch, inputs],
-            )
-        } else {
-            tensor(Vec::new(), [0])
-        },
-        weight: tensor(weight_gradient, [outputs, inputs]),
-        bias: tensor(bias, [outputs]),
+        x: grad_x,
+        weight: tensor(grad_weight, [outputs, inputs]),
+        bias: tensor(kernels::channel_sums(gradient, outputs), [outputs]),
     }
 }
