@@ -23,7 +23,9 @@ use crate::twins::{convention_record, told_by_names};
 /// If it cannot be read, or has nothing under that prefix.
 pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
     let mut file = warmstart_weights::read(path)?;
-    if let Some(info) = ModelInfo::of(&file)? {
+    let info = ModelInfo::of(&file)?;
+    let is_ours = info.is_some();
+    if let Some(info) = info {
         // A copy of upper stages would look like a second network.
         let beside = set_aside(&mut file);
         file.set_aside.extend(beside);
@@ -34,12 +36,11 @@ pub fn inspect(path: &Path, prefix: Option<&str>) -> Result<Inspection, Error> {
     if let (Some(known), Some(best)) = (&inspection.architecture, best) {
         let network = architecture(known.trim_end_matches(" detector"))?;
         // A file of ours tells which network it is.
-        let (network, note) = match file.metadata {
-            Some(_) => {
-                let told = convention_record(&network, best.convention);
-                (told.map_or(Ok(network), architecture)?, None)
-            }
-            None => told_by_names(network, best.convention, path)?,
+        let (network, note) = if is_ours {
+            let told = convention_record(&network, best.convention);
+            (told.map_or(Ok(network), architecture)?, None)
+        } else {
+            told_by_names(network, best.convention, path)?
         };
         let mut record = record_line(&network);
         // A fault of the names themselves has a line of its own.
