@@ -150,14 +150,14 @@ options! {
             flag: Flag::Value("SCHEME"),
             resume: Resume::INITIAL,
         }
-        /// Whether to accept a file that covers less than 95% of the backbone, or lacks its first layer
+        /// Whether to accept a file that covers less than 95% of the backbone, lacks its first layer or its positions, or has layers of another network
         allow_partial: bool {
             default: rule ("false", |_: &RunContext| false),
             range: Range::any(),
             flag: Flag::Switch {
                 name: "allow_partial",
                 value: "true",
-                documentation: "Accept a file that covers less than 95% of the backbone, or lacks its first layer",
+                documentation: "Accept a file that covers less than 95% of the backbone, lacks its first layer or its positions, or has layers of another network",
             },
             resume: Resume::INITIAL,
         }
