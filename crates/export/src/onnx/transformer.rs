@@ -17,9 +17,6 @@ use warmstart_nn::{Forward, Parameters};
 use super::builder::{GraphBuilder, Scalar, float, integer, integers};
 use super::value::{Map, Scope};
 
-/// Added to the mean of a response norm's norms, as `nn` and ConvNeXt V2's own code do.
-const RESPONSE_EPSILON: f32 = 1e-6;
-
 /// A layer norm over the channels of each pixel; ONNX's own is over the last axes.
 pub fn layer_norm(
     builder: &mut GraphBuilder,
@@ -61,7 +58,7 @@ pub fn response_norm(
     });
     let pixels = builder.integers("axes/pixels", &[2, 3]);
     let channels = builder.integers("axes/channels", &[1]);
-    let epsilon = builder.scalar("response/epsilon", Scalar::Float(RESPONSE_EPSILON));
+    let epsilon = builder.scalar("response/epsilon", Scalar::Float(ResponseNorm::EPSILON));
     let one = builder.scalar("one", Scalar::Float(1.0));
     let mut node = |operator: &str, part: &str, inputs: [&str; 2]| {
         builder.node(operator, &format!("{name}/{part}"), &inputs, Vec::new())

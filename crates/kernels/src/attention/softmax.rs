@@ -5,10 +5,8 @@
 
 use crate::exponential::exp;
 use crate::simd::Kernel;
-use crate::vector::Vector;
+use crate::vector::{Vector, combine_lanes};
 
-/// Most lanes of a register.
-const MAX_LANES: usize = 16;
 /// From here down, [`exp`] stays the same.
 const LOWEST: f32 = -87.0;
 
@@ -41,7 +39,7 @@ impl Kernel for Exponentials<'_> {
                 let score: V = unsafe { V::load(register.as_ptr(), V::LANES) };
                 most = score.clamp(most, V::splat(f32::INFINITY));
             }
-            let most = V::splat(fold(most, f32::max));
+            let most = V::splat(combine_lanes(most, f32::max));
             let mut sum = V::splat(0.0);
             for register in row.chunks_exact_mut(V::LANES) {
                 // SAFETY: as above.
@@ -54,7 +52,7 @@ impl Kernel for Exponentials<'_> {
                     sum = sum.add(value);
                 }
             }
-            *inverse = 1.0 / fold(sum, |a, b| a + b);
+            *inverse = 1.0 / combine_lanes(sum, |a, b| a + b);
         }
     }
 }
@@ -93,7 +91,7 @@ impl Kernel for ScoreGradients<'_> {
                     mean = value.mul_add(V::load(gradient.as_ptr(), V::LANES), mean);
                 }
             }
-            let mean = V::splat(fold(mean, |a, b| a + b));
+            let mean = V::splat(combine_lanes(mean, |a, b| a + b));
             let registers = shares.chunks_exact(V::LANES);
             for (share, gradient) in registers.zip(gradients.chunks_exact_mut(V::LANES)) {
                 // SAFETY: as above.
@@ -105,21 +103,4 @@ impl Kernel for ScoreGradients<'_> {
             }
         }
     }
-}
-
-/// All lanes of a register combined, one half with the other.
-#[inline(always)]
-fn fold<V: Vector>(value: V, combine: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0; MAX_LANES];
-    // SAFETY: the slice has room for all lanes.
-    unsafe { value.store(lanes[..V::LANES].as_mut_ptr(), V::LANES) };
-    let mut half = V::LANES / 2;
-    while half > 0 {
-        let (low, high) = lanes.split_at_mut(half);
-        for (low, high) in low.iter_mut().zip(high) {
-            *low = combine(*low, *high);
-        }
-        half /= 2;
-    }
-    lanes[0]
 }

@@ -1,10 +1,7 @@
 //! A few rows at a time, in registers: their statistics, and loops over their channels.
 #![allow(unsafe_code, reason = "vector loads and stores take pointers")]
 
-use crate::vector::Vector;
-
-/// The most lanes that a register has.
-const MAX_LANES: usize = 16;
+use crate::vector::{MAX_LANES, Vector, combine_lanes};
 
 /// A computation on the same register of several rows.
 pub(super) trait RowKernel<V: Vector> {
@@ -181,28 +178,8 @@ fn first_lanes<V: Vector>(value: f32, lanes: usize) -> V {
     unsafe { V::load(values.as_ptr(), lanes) }
 }
 
-/// The sum of all lanes, as a tree.
+/// The sum of all lanes.
 #[inline(always)]
 pub(super) fn add_lanes<V: Vector>(vector: V) -> f32 {
-    let mut lanes = [0.0; MAX_LANES];
-    // SAFETY: no register has more lanes.
-    unsafe { vector.store(lanes.as_mut_ptr(), V::LANES) };
-    if V::LANES > 8 {
-        add_half::<8>(&mut lanes);
-    }
-    if V::LANES > 4 {
-        add_half::<4>(&mut lanes);
-    }
-    add_half::<2>(&mut lanes);
-    add_half::<1>(&mut lanes);
-    lanes[0]
-}
-
-/// Adds the second `HALF` lanes to the first.
-#[inline(always)]
-fn add_half<const HALF: usize>(lanes: &mut [f32; MAX_LANES]) {
-    let (low, high) = lanes.split_at_mut(HALF);
-    for (low, high) in low.iter_mut().zip(high) {
-        *low += *high;
-    }
+    combine_lanes(vector, |a, b| a + b)
 }

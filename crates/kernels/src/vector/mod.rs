@@ -56,3 +56,23 @@ pub(crate) trait Vector: Copy {
     /// `self` where `low < value < high`, else zero.
     fn keep_where_between(self, value: Self, low: Self, high: Self) -> Self;
 }
+
+/// The most lanes that a register has.
+pub(crate) const MAX_LANES: usize = 16;
+
+/// All lanes of a register combined as a tree: one half with the other, until one is left.
+#[inline(always)]
+pub(crate) fn combine_lanes<V: Vector>(vector: V, combine: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0; MAX_LANES];
+    // SAFETY: no register has more lanes.
+    unsafe { vector.store(lanes.as_mut_ptr(), V::LANES) };
+    let mut half = V::LANES / 2;
+    while half > 0 {
+        let (low, high) = lanes.split_at_mut(half);
+        for (low, high) in low.iter_mut().zip(high) {
+            *low = combine(*low, *high);
+        }
+        half /= 2;
+    }
+    lanes[0]
+}

@@ -3,6 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::kind::{LayerKind, Shape};
+use super::linear::train_linear;
 use crate::forward::{Forward, StochasticDepth};
 use crate::ops::{self, Added, InferenceUnit, TrainingUnit};
 use crate::parameter_info::ParameterInfo;
@@ -103,7 +104,8 @@ impl Branch {
         if let ([unit], Added::Nothing) = (self.units.as_slice(), &added)
             && is_plain_linear(unit)
         {
-            return train_linear(unit, x, parameters);
+            // As a branch it would keep its result once more, without the bias.
+            return train_linear(&unit.conv, x, parameters);
         }
         let device = x.device();
         let units = self.units.iter();
@@ -213,17 +215,6 @@ fn is_plain_linear(unit: &Unit) -> bool {
         && unit.has_bias
         && unit.layer_scale.is_none()
         && unit.spec.activation == Activation::Identity
-}
-
-/// Such a unit in training. As a branch it would keep its result once more, without the bias.
-fn train_linear(unit: &Unit, x: Tensor<4>, parameters: &Parameters) -> Tensor<4> {
-    let [batch, height, width, channels] = x.dims();
-    let y = ops::linear(
-        x.reshape([batch * height * width, channels]),
-        parameters.get(&format!("{}.weight", unit.conv)),
-        parameters.get(&format!("{}.bias", unit.conv)),
-    );
-    y.reshape([batch, height, width, unit.out_channels])
 }
 
 /// A unit's tracked tensors. A bias is a batch norm that scales and centres nothing: with a mean of 0 and a

@@ -51,6 +51,19 @@ pub(super) fn fold_linear(
     }
 }
 
+/// The linear layer of that name on the channels of each pixel of x `[batch, height, width, channels]`, in training: it
+/// keeps nothing of its result.
+pub(super) fn train_linear(name: &str, x: Tensor<4>, parameters: &Parameters) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    let y = ops::linear(
+        x.reshape([batch * height * width, channels]),
+        parameters.get(&format!("{name}.weight")),
+        parameters.get(&format!("{name}.bias")),
+    );
+    let [_, outputs] = y.dims();
+    y.reshape([batch, height, width, outputs])
+}
+
 impl LayerKind for Linear {
     fn parameters(&self) -> Vec<ParameterInfo> {
         let parameter = |field, shape, kind| {
@@ -83,14 +96,7 @@ impl LayerKind for Linear {
                 ops::branch_inference(x, vec![folded.part(&self.name)], Added::Nothing)
             }
             Forward::Training { parameters, .. } => {
-                let [batch, height, width, channels] = x.dims();
-                let y = ops::linear(
-                    x.reshape([batch * height * width, channels]),
-                    parameters.get(&format!("{}.weight", self.name)),
-                    parameters.get(&format!("{}.bias", self.name)),
-                );
-                let y = ops::activate(y, self.activation);
-                y.reshape([batch, height, width, self.outputs])
+                ops::activate(train_linear(&self.name, x, parameters), self.activation)
             }
         }
     }

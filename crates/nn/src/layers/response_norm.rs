@@ -19,8 +19,10 @@ pub struct ResponseNorm {
     pub channels: usize,
 }
 
-/// Added to the mean length of the channels: that of the paper's code.
-const EPSILON: f32 = 1e-6;
+impl ResponseNorm {
+    /// Added to the mean length of the channels: that of the paper's code.
+    pub const EPSILON: f32 = 1e-6;
+}
 
 impl LayerKind for ResponseNorm {
     fn parameters(&self) -> Vec<ParameterInfo> {
@@ -39,7 +41,7 @@ impl LayerKind for ResponseNorm {
 
     fn forward(&self, inputs: Vec<Tensor<4>>, forward: &mut Forward) -> Tensor<4> {
         let [gamma, beta] = affine::tensors(&self.name, forward);
-        ops::response_norm(only(inputs), gamma, beta, EPSILON)
+        ops::response_norm(only(inputs), gamma, beta, Self::EPSILON)
     }
 
     fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, Part)> {
