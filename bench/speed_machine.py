@@ -61,5 +61,8 @@ def versions(root: Path) -> list[str]:
     def answer(*command: str) -> str:
         return subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
-    commit = answer("git", "describe", "--always", "--dirty")
+    try:
+        commit = answer("git", "describe", "--always", "--dirty")
+    except (OSError, subprocess.CalledProcessError):
+        commit = "of no known commit"
     return [f"warmstart {commit}", answer("rustc", "--version"), f"Linux {os.uname().release}"]

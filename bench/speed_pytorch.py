@@ -1,6 +1,6 @@
 """The side of `bench/speed` that is PyTorch: times forward passes and training steps on request.
 
-    python bench/speed_pytorch.py MODEL BATCH THREADS eager|compile
+    python bench/speed_pytorch.py MODEL BATCH THREADS eager|compile [cuda f32|tf32|bf16]
 
 Speaks the protocol of `crates/train/examples/speed.rs`: reads lines `forward N` and `step N`, does
 that many, and answers each with a line of JSON: the seconds they took, the process's highest memory
@@ -9,6 +9,11 @@ process that is only asked for steps has the memory of steps alone. Float32 with
 channels_last, random weights, 1,000 classes; the library whose names are ours makes the network, with its own
 dropout and stochastic depth. timm's transformers compute attention by scaled_dot_product_attention. Needs torch and
 torchvision, and timm for its networks.
+
+On a graphics card (`cuda`, `cuda:1`) images and labels lie in its memory, and cuDNN measures which of its algorithms is the
+fastest. f32 is exact, tf32 lets convolutions and products use TF32, and bf16 is autocast to bfloat16. The card has done all
+of its work when the time is taken. An answer also has the memory that PyTorch has reserved on the card (`card_mb`) and
+used of it at most (`used_mb`).
 """
 
 import json
@@ -16,6 +21,8 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -27,7 +34,41 @@ SIZE = 224
 OF_TIMM = "convnext_tiny"
 
 
-def make_model(name: str) -> nn.Module:
+@dataclass(frozen=True)
+class Place:
+    """Where the peer computes, and in which numbers."""
+
+    device: str
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """What a forward pass runs in."""
+        is_half = self.precision == "bf16"
+        return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16, enabled=is_half)
+
+    def prepare(self) -> None:
+        """Settings of the whole process."""
+        if self.device == "cpu":
+            return
+        torch.cuda.set_device(self.device)
+        torch.backends.cudnn.benchmark = True
+        torch.set_float32_matmul_precision("highest" if self.precision == "f32" else "high")
+        torch.backends.cudnn.allow_tf32 = self.precision != "f32"
+
+    def finish(self) -> None:
+        """Waits until all work is done."""
+        if self.device != "cpu":
+            torch.cuda.synchronize()
+
+    def memory(self) -> dict[str, float]:
+        """MB (10⁶ bytes) on the card, reserved and used; empty for the processor."""
+        if self.device == "cpu":
+            return {}
+        return {"card_mb": torch.cuda.max_memory_reserved() / 1e6, "used_mb": torch.cuda.max_memory_allocated() / 1e6,
+                "device": torch.cuda.get_device_name()}
+
+
+def make_model(name: str, place: Place) -> nn.Module:
     """The model with random weights: torchvision's, or timm's where our names are."""
     if name in models.list_models() and name != OF_TIMM:
         model = models.get_model(name, weights=None, num_classes=CLASSES)
@@ -36,34 +77,35 @@ def make_model(name: str) -> nn.Module:
         # Positions of another size than the image's would be resized in every pass.
         size = {"img_size": SIZE} if "dinov2" in name else {}
         model = timm.create_model(name, num_classes=CLASSES, **size)
-    return model.to(memory_format=torch.channels_last)
+    return model.to(place.device, memory_format=torch.channels_last)
 
 
-def make_images(batch: int) -> torch.Tensor:
+def make_images(batch: int, place: Place) -> torch.Tensor:
     """Pixels between -1 and 1, `[batch, 3, height, width]`."""
     images = torch.rand(batch, 3, SIZE, SIZE) * 2 - 1
-    return images.contiguous(memory_format=torch.channels_last)
+    return images.to(place.device).contiguous(memory_format=torch.channels_last)
 
 
-def make_forward(name: str, batch: int, compiled: bool) -> Callable[[], None]:
+def make_forward(name: str, batch: int, compiled: bool, place: Place) -> Callable[[], torch.Tensor]:
     """One inference pass."""
-    model, images = make_model(name).eval(), make_images(batch)
+    model, images = make_model(name, place).eval(), make_images(batch, place)
     if compiled:
         # Folds batch norm and packs the weights once, as warmstart does.
         torch._inductor.config.freezing = True
         model = torch.compile(model, dynamic=False)
 
     @torch.inference_mode()
-    def forward() -> None:
-        model(images)
+    def forward() -> torch.Tensor:
+        with place.autocast():
+            return model(images)
 
     return forward
 
 
-def make_step(name: str, batch: int, compiled: bool) -> Callable[[], None]:
+def make_step(name: str, batch: int, compiled: bool, place: Place) -> Callable[[], torch.Tensor]:
     """One training step of all layers with batch statistics."""
-    model, images = make_model(name).train(), make_images(batch)
-    labels = torch.arange(batch) * 61 % CLASSES
+    model, images = make_model(name, place).train(), make_images(batch, place)
+    labels = (torch.arange(batch) * 61 % CLASSES).to(place.device)
     criterion = nn.CrossEntropyLoss()
     # Measured: faster than the default on a CPU for the three models measured.
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
@@ -74,12 +116,13 @@ def make_step(name: str, batch: int, compiled: bool) -> Callable[[], None]:
     if compiled:
         loss_of = torch.compile(loss_of, dynamic=False)
 
-    def step() -> None:
+    def step() -> torch.Tensor:
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(images, labels)
+        with place.autocast():
+            loss = loss_of(images, labels)
         loss.backward()
         optimizer.step()
-        assert loss.isfinite(), f"the loss is {loss}"
+        return loss
 
     return step
 
@@ -98,19 +141,26 @@ def page_faults() -> int:
 
 def main() -> None:
     """Answers requests until the input ends."""
-    name, batch, threads, mode = sys.argv[1:]
+    name, batch, threads, mode, *of_place = sys.argv[1:]
+    place = Place(*(of_place or ("cpu", "f32")))
     torch.set_num_threads(int(threads))
+    place.prepare()
     makers = {"forward": make_forward, "step": make_step}
-    ready: dict[str, Callable[[], None]] = {}
+    ready: dict[str, Callable[[], torch.Tensor]] = {}
     for line in sys.stdin:
         what, count = line.split()
         if what not in ready:
-            ready[what] = makers[what](name, int(batch), mode == "compile")
+            ready[what] = makers[what](name, int(batch), mode == "compile", place)
+            place.finish()
         run, faults, started = ready[what], page_faults(), time.perf_counter()
         for _ in range(int(count)):
-            run()
+            result = run()
+        place.finish()
         seconds = time.perf_counter() - started
-        print(json.dumps({"seconds": seconds, "peak_mb": peak_mb(), "page_faults": page_faults() - faults}), flush=True)
+        # Not in every step: a card would wait for the answer.
+        assert result.isfinite().all(), f"the result is {result}"
+        answer = {"seconds": seconds, "peak_mb": peak_mb(), "page_faults": page_faults() - faults}
+        print(json.dumps(answer | place.memory()), flush=True)
 
 
 if __name__ == "__main__":

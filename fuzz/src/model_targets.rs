@@ -48,7 +48,8 @@ pub const TARGETS: [Target; 4] = [
         repair: nothing,
         read: |input, folder| {
             let model = model_seeds::model_with(input);
-            Trained::load(&file(folder, "best.safetensors", &model)).is_ok()
+            let file = file(folder, "best.safetensors", &model);
+            Trained::load(&file, &warmstart_nn::device()).is_ok()
         },
     },
 ];

@@ -3,6 +3,7 @@
 mod choices;
 mod clap_errors;
 mod demo;
+mod devices;
 mod export;
 mod groups;
 mod help;
@@ -27,6 +28,7 @@ use clap::{Args, Parser, Subcommand};
 pub use choices::{DataSplit, Layout};
 use choices::{csv, image_size, json_file, json_lines, share, svg, text_path};
 pub use demo::Demo;
+pub use devices::{DeviceFlag, Devices};
 pub use export::{Export, PreprocessingPlace};
 pub use initialization::InitCheck;
 pub use labels::DataLabels;
@@ -98,6 +100,8 @@ pub enum Command {
     Data(Data),
     /// List networks, or what each costs on this machine
     Models(Models),
+    /// List the devices to compute on, and how fast each is
+    Devices(Devices),
     /// List, fetch or inspect weights
     Weights(Weights),
     /// List or clear cached features
@@ -151,6 +155,8 @@ pub struct Eval {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub device: DeviceFlag,
     #[command(flatten)]
     pub threads: Threads,
 }
@@ -208,6 +214,8 @@ pub struct Predict {
     pub count: bool,
     #[command(flatten)]
     pub views: Views,
+    #[command(flatten)]
+    pub device: DeviceFlag,
     #[command(flatten)]
     pub threads: Threads,
 }
@@ -286,6 +294,7 @@ impl Command {
                 DataCommand::Labels(arguments) => arguments.json,
             },
             Self::Models(arguments) => arguments.json,
+            Self::Devices(arguments) => arguments.json,
             Self::Weights(arguments) => match &arguments.command {
                 WeightsCommand::List(arguments) => arguments.json,
                 WeightsCommand::Get(_) => false,

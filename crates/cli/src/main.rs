@@ -61,6 +61,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Data(arguments) => commands::data::data(arguments.command),
         Command::Cache(arguments) => commands::cache::cache(arguments),
         Command::Models(arguments) => commands::models::models(&arguments),
+        Command::Devices(arguments) => commands::devices::devices(&arguments),
         Command::Weights(arguments) => commands::weights::weights(arguments.command),
         Command::Serve(arguments) => commands::serve::serve(&arguments),
         Command::Completions(arguments) => commands::manual::completions(&arguments),

@@ -8,6 +8,7 @@ use warmstart_language::message;
 use warmstart_run::event::Event;
 use warmstart_run::record::EpochRecord;
 use warmstart_run::stop::Stop;
+use warmstart_workflows::devices::device_of_run;
 use warmstart_workflows::report::{report, report_of_files};
 
 /// Share of an epoch's time that its page may take.
@@ -103,9 +104,10 @@ impl RunPages {
     }
 }
 
-/// The line of a run's whole page, or why there is none.
+/// The line of the whole page of a run that was just trained, or why there is none.
 pub fn page(run: &Path, workers: usize) -> Result<String, String> {
-    let report = report(run, workers).map_err(|error| error.to_string())?;
+    let device = device_of_run(run);
+    let report = report(run, workers, &device).map_err(|error| error.to_string())?;
     let path = warmstart_report::write_report(&report).map_err(|error| error.to_string())?;
     Ok(message!("report: {}", shown(&path)))
 }

@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [model, file, paths @ ..] = &arguments[..] else {
         return Err("expected MODEL, FILE.onnx and pictures".into());
     };
-    let trained = Trained::load(model)?;
+    let trained = Trained::load(model, &warmstart_nn::device())?;
     let pictures = paths.iter().map(|path| decode(path));
     let pictures = pictures.collect::<Result<Vec<_>, _>>()?;
     let Trained::Classifier(classifier) = &trained else {

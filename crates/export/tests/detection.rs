@@ -29,7 +29,7 @@ const SCORE: f64 = 0.02;
 const SIDE: f64 = 1.0;
 
 fn detector(source: &Path) -> Detector {
-    match Trained::load(source).unwrap() {
+    match Trained::load(source, &warmstart_nn::device()).unwrap() {
         Trained::Detector(detector) => *detector,
         Trained::Classifier(_) => panic!("a detector"),
     }
@@ -149,7 +149,7 @@ fn onnxruntime_finds_the_objects_that_predict_finds_in_single_pictures_and_in_ba
     for name in SELECTING {
         let source = model(dir.path(), name, Kept::Detector, Fit::Letterbox);
         let request = request(dir.path().join(format!("{name}.onnx")));
-        let trained = Trained::load(&source).unwrap();
+        let trained = Trained::load(&source, &warmstart_nn::device()).unwrap();
         let exported = export_onnx(&source, &trained, &singles, &request).unwrap();
         let network = exported.checked.expect("the check is on").network;
         assert!(network.is_close(SIZE), "{name}: {network:?}");
@@ -220,7 +220,7 @@ fn without_suppression_every_point_is_in_the_outputs() {
             path: dir.path().join(format!("{name}-outside.onnx")),
             ..inside.clone()
         };
-        let trained = Trained::load(&source).unwrap();
+        let trained = Trained::load(&source, &warmstart_nn::device()).unwrap();
         for request in [&inside, &outside] {
             export_onnx(&source, &trained, &pictures(), request).unwrap();
         }

@@ -44,7 +44,7 @@ fn files(dir: &Path, name: &str, kept: Kept, pictures: &Path) -> [PathBuf; 2] {
         raw: false,
         half: false,
     };
-    let trained = Trained::load(&source).unwrap();
+    let trained = Trained::load(&source, &warmstart_nn::device()).unwrap();
     export_onnx(&source, &trained, &noise(), &request).unwrap();
     let arguments = [whole.as_os_str(), small.as_os_str(), pictures.as_os_str()];
     let said = python::said("bench/quantize_onnx.py", &arguments);
@@ -106,7 +106,7 @@ fn what_cannot_be_quantized_is_refused_in_a_line() {
     let dir = tempfile::tempdir().unwrap();
     let pictures = training_pictures(dir.path());
     let source = model(dir.path(), "mobilenet_v2", Kept::Plain, Fit::Crop);
-    let trained = Trained::load(&source).unwrap();
+    let trained = Trained::load(&source, &warmstart_nn::device()).unwrap();
     let cases = [
         (false, false, "export it with its preprocessing inside"),
         (true, true, "export it without --half"),

@@ -31,7 +31,7 @@ fn request(path: PathBuf) -> OnnxRequest {
 }
 
 fn export(source: &Path, request: &OnnxRequest) -> warmstart_export::Exported {
-    let trained = Trained::load(source).unwrap();
+    let trained = Trained::load(source, &warmstart_nn::device()).unwrap();
     export_onnx(source, &trained, &pictures(), request).unwrap()
 }
 
@@ -63,7 +63,8 @@ fn planes(pixels: &[f32]) -> Vec<f32> {
 
 /// Probabilities of the trainer.
 fn expected(source: &Path, pictures: &[RgbImage]) -> Vec<Vec<f32>> {
-    let Trained::Classifier(classifier) = Trained::load(source).unwrap() else {
+    let trained = Trained::load(source, &warmstart_nn::device()).unwrap();
+    let Trained::Classifier(classifier) = trained else {
         panic!("a classifier");
     };
     let preprocessing = &classifier.info.preprocessing;
@@ -140,7 +141,8 @@ fn every_structure_of_a_classifier_is_the_same_network_in_onnxruntime() {
             .collect();
         runs.push(of_pixels(dir.path(), &format!("{number}-batch"), &batch));
         jobs.push(json!({"model": inside.path, "runs": runs}));
-        let Trained::Classifier(classifier) = Trained::load(&source).unwrap() else {
+        let trained = Trained::load(&source, &warmstart_nn::device()).unwrap();
+        let Trained::Classifier(classifier) = trained else {
             panic!("a classifier");
         };
         let preprocessing = &classifier.info.preprocessing;

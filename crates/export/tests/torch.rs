@@ -50,7 +50,7 @@ print(json.dumps([result.double().square().sum().item() for result in results]))
 /// The sums of the squares of what a network says of a picture: of scores and of sides of boxes, or of probabilities.
 fn squares(source: &Path, picture: &RgbImage) -> Vec<f64> {
     let sum = |values: &[f32]| -> f64 { values.iter().map(|v| f64::from(*v).powi(2)).sum() };
-    match Trained::load(source).unwrap() {
+    match Trained::load(source, &warmstart_nn::device()).unwrap() {
         Trained::Detector(detector) => {
             let pixels = evaluation_pixels(picture, &detector.info.preprocessing);
             let found = detector.points(&[&pixels]).swap_remove(0);
@@ -127,7 +127,7 @@ fn the_file_of_a_published_detector_becomes_one_of_warmstart_s() {
     let published = dir.path().join("yolox_nano.safetensors");
     write_tensors(&published, &made).unwrap();
     let [parameters, program] = export_torch(&published, &dir.path().join("torch")).unwrap();
-    let trained = Trained::load(&parameters).unwrap();
+    let trained = Trained::load(&parameters, &warmstart_nn::device()).unwrap();
     let info = trained.info();
     assert_eq!(
         (info.model.as_str(), info.classes.len()),

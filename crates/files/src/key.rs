@@ -94,6 +94,10 @@ keys! {
     CACHE_LIMIT = "cache_limit";
     /// Memory limit.
     MEMORY = "memory";
+    /// Device to compute on.
+    DEVICE = "device";
+    /// Format of the numbers that a graphics card computes with.
+    PRECISION = "precision";
     /// Whether the thaw has to beat the frozen model.
     GUARD = "guard";
     /// The flag that turns [`GUARD`](Self::GUARD) off.

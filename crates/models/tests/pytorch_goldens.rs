@@ -5,116 +5,17 @@
 mod comparison;
 mod formula;
 
-use std::collections::HashSet;
-
 use warmstart_models::{
     Architecture, LibraryParameter, Numerics, Record, Tapped, by_name, in_library, with_record,
 };
-use warmstart_nn::layers::Layer;
-use warmstart_nn::{Forward, Parameters, update_running_statistics};
+use warmstart_nn::Forward;
 
-use comparison::{
-    CLASSES, compare_gradients, difference, fixtures, goldens, host, logits, loss, picture,
+use comparison::names::Names;
+use comparison::training::{
+    Statistics, WITH_BATCH_NORMS, compare_with_batch_norms, has_layer_norms, parameters,
 };
-use formula::{formula, symmetric};
-
-/// One member of each structure, whose training is compared as well.
-const TRAINED: [&str; 10] = [
-    "mobilenet_v2",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "mobilenet_v3_small",
-    "mobilenetv4_conv_small",
-    "efficientnet_b0",
-    "efficientnet_lite0",
-    "resnet18d",
-    "cspnext_tiny",
-];
-
-fn parameters(architecture: &Architecture) -> Parameters {
-    let names = Names::of(architecture.name);
-    let ends = names.layers.iter().filter(|layer| layer.kind == "norm_end");
-    let ends: HashSet<_> = ends
-        .map(|layer| format!("{}.weight", layer.names[0]))
-        .collect();
-    let device = warmstart_nn::device();
-    let mut parameters = Parameters::new();
-    for info in architecture
-        .backbone_parameters()
-        .iter()
-        .chain(&architecture.classifier_parameters(CLASSES))
-    {
-        let values = formula(info, ends.contains(&info.name));
-        parameters.insert_values(&info.name, &info.shape, values, &device);
-    }
-    parameters
-}
-
-/// The layers of a network in every library that has it: `tests/fixtures/names/<network>.tsv`.
-struct Names {
-    /// The libraries, the native one first.
-    conventions: Vec<String>,
-    layers: Vec<LayerNames>,
-}
-
-struct LayerNames {
-    kind: String,
-    shape: Vec<usize>,
-    /// The layer's name in each library.
-    names: Vec<String>,
-    /// The shape of its weight in each library.
-    shapes: Vec<Vec<usize>>,
-}
-
-impl Names {
-    fn of(network: &str) -> Self {
-        let path = fixtures().join(format!("names/{network}.tsv"));
-        let text = std::fs::read_to_string(path).unwrap();
-        let mut lines = text.lines().map(|line| line.split('\t'));
-        let conventions = lines.next().unwrap().skip(2).map(str::to_owned).collect();
-        let layers = lines.map(|mut columns| {
-            let kind = columns.next().unwrap().to_owned();
-            let shape = sizes(columns.next().unwrap());
-            // A layer of another shape has it beside its name.
-            let (names, shapes) = columns
-                .map(|column| match column.split_once(' ') {
-                    Some((name, other)) => (name.to_owned(), sizes(other)),
-                    None => (column.to_owned(), shape.clone()),
-                })
-                .unzip();
-            LayerNames {
-                kind,
-                shape,
-                names,
-                shapes,
-            }
-        });
-        Self {
-            conventions,
-            layers: layers.collect(),
-        }
-    }
-}
-
-impl LayerNames {
-    /// The names and shapes of its parameters.
-    fn parameters(&self) -> Vec<(&'static str, Vec<usize>)> {
-        let (weight, channels) = (self.shape.clone(), vec![self.shape[0]]);
-        match &*self.kind {
-            "conv" => vec![("weight", weight)],
-            "conv_bias" | "linear" => vec![("weight", weight), ("bias", channels)],
-            "norm" | "norm_end" => ["weight", "bias", "running_mean", "running_var"]
-                .map(|field| (field, channels.clone()))
-                .into(),
-            kind => panic!("{kind}"),
-        }
-    }
-}
-
-fn sizes(shape: &str) -> Vec<usize> {
-    shape.split('x').map(|size| size.parse().unwrap()).collect()
-}
+use comparison::{difference, goldens, host, logits, picture};
+use formula::symmetric;
 
 #[test]
 fn parameters_have_the_names_and_shapes_of_another_library() {
@@ -249,20 +150,14 @@ fn native(model: &str) -> Architecture {
 
 /// Logits of the formula "input" in inference.
 fn inference_logits(architecture: &Architecture, [height, width]: [usize; 2]) -> Vec<f32> {
-    let parameters = parameters(architecture);
+    let device = warmstart_nn::device();
+    let parameters = parameters(architecture, &device);
     let shape = [2, 3, height, width];
     let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
     let all = 0..architecture.stages.len();
-    let folded = architecture.fold(all.clone(), &parameters, &warmstart_nn::device());
+    let folded = architecture.fold(all.clone(), &parameters, &device);
     let features = architecture.forward(all, x, &mut Forward::Inference(&folded));
     host(logits(architecture, features, &parameters))
-}
-
-/// Whether a network has layer norms: those are compared in `transformer_goldens.rs`, at sizes of their patches, and
-/// their names in `transformer_names.rs`.
-fn has_layer_norms(architecture: &Architecture) -> bool {
-    let mut layers = architecture.layers(0..architecture.stages.len());
-    layers.any(|layer| matches!(layer, Layer::LayerNorm(_)))
 }
 
 #[test]
@@ -304,9 +199,10 @@ fn networks_from_tensorflow_pad_as_it_does() {
 #[test]
 fn any_activation_can_be_read_in_inference() {
     let mut compared = 0;
-    for model in TRAINED {
+    let device = warmstart_nn::device();
+    for model in WITH_BATCH_NORMS {
         let architecture = by_name(model).unwrap();
-        let parameters = parameters(&architecture);
+        let parameters = parameters(&architecture, &device);
         let goldens = goldens(model);
         let taps: Vec<(&str, &str, &Vec<f32>)> = goldens
             .iter()
@@ -335,7 +231,7 @@ fn any_activation_can_be_read_in_inference() {
             .collect();
         let tapped = Tapped::new(&architecture, &names).unwrap();
         let all = 0..architecture.stages.len();
-        let folded = architecture.fold(all, &parameters, &warmstart_nn::device());
+        let folded = architecture.fold(all, &parameters, &device);
         let shape = [2, 3, 97, 65];
         let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));
         for (mean, (kind, name, golden)) in tapped.means(x, &folded).into_iter().zip(taps) {
@@ -360,57 +256,17 @@ fn an_activation_that_is_not_there_is_named_with_the_stages() {
     );
 }
 
-/// A training pass in one batch-norm mode against the goldens of that name.
-fn training_pass(model: &str, mode: &str, tolerance: f32) {
-    let architecture = by_name(model).unwrap();
-    let goldens = goldens(model);
-    let mut parameters = parameters(&architecture);
-    let trained = |name: &str| !name.contains("running_");
-    let tracked = parameters.tracked(trained);
-    let prefix = if mode == "train" { "" } else { "frozen_norm_" };
-    let (shape, values) = goldens[&format!("{mode}_input")].clone();
-    let mut statistics = Vec::new();
-    let mut forward = Forward::Training {
-        parameters: &tracked,
-        frozen_statistics: mode != "train",
-        statistics: &mut statistics,
-        stochastic_depth: None,
-    };
-    let features = architecture.forward(
-        0..architecture.stages.len(),
-        picture(&shape, values).autodiff(),
-        &mut forward,
-    );
-    let logits = logits(&architecture, features, &tracked);
-    let worst = difference(&host(logits.clone()), &goldens[&format!("{mode}_logits")].1);
-    assert!(worst < 1e-4, "{model} {mode} logits: {worst:e}");
-
-    let gradients = tracked.take_gradients(&mut loss(logits).backward());
-    compare_gradients(model, &gradients, &goldens, prefix, tolerance);
-
-    assert_eq!(statistics.is_empty(), mode != "train");
-    update_running_statistics(&mut parameters, &statistics);
-    if mode == "train" {
-        for (name, (_, golden)) in &goldens {
-            if let Some(statistic) = name.strip_prefix("after.") {
-                let off = difference(&parameters.values(statistic), golden);
-                assert!(off < 1e-4, "{model} {name}: {off:e}");
-            }
-        }
-    }
-}
-
 #[test]
 fn training_with_batch_statistics_is_pytorchs() {
-    for model in TRAINED {
-        training_pass(model, "train", 1e-3);
+    for model in WITH_BATCH_NORMS {
+        compare_with_batch_norms(model, Statistics::Batch, &warmstart_nn::device());
     }
 }
 
 #[test]
 fn training_with_frozen_statistics_is_pytorchs() {
-    for model in TRAINED {
-        training_pass(model, "frozen_norm", 1e-4);
+    for model in WITH_BATCH_NORMS {
+        compare_with_batch_norms(model, Statistics::Frozen, &warmstart_nn::device());
     }
 }
 
@@ -436,8 +292,8 @@ fn any_prefix_can_be_addressed() {
 #[test]
 fn a_network_can_be_cut_at_any_stage() {
     let architecture = by_name("mobilenet_v2").unwrap();
-    let parameters = parameters(&architecture);
     let device = warmstart_nn::device();
+    let parameters = parameters(&architecture, &device);
     let end = architecture.stages.len();
     let shape = [1, 3, 33, 65];
     let x = picture(&shape, symmetric("input", shape.iter().product(), 2.0));

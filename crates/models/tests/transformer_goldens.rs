@@ -10,8 +10,8 @@ use warmstart_models::{Architecture, Tapped, by_name, records, with_record};
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::{Forward, Parameters, StepKey, StochasticDepth};
 
-use comparison::{CLASSES, compare_gradients, difference, goldens, host, logits, loss, picture};
-use formula::{formula, symmetric};
+use comparison::training::{self, WITH_LAYER_NORMS, compare_with_layer_norms};
+use comparison::{difference, goldens, host, logits};
 
 const NETWORKS: [&str; 18] = [
     "convnext_atto",
@@ -34,16 +34,6 @@ const NETWORKS: [&str; 18] = [
     "vit_small_patch14_reg4_dinov2",
 ];
 
-/// One member of each structure, whose activations and training are compared as well, and the size of its pictures.
-const TRAINED: [(&str, [usize; 2]); 6] = [
-    ("convnext_atto", [97, 65]),
-    ("convnextv2_atto", [97, 65]),
-    ("vit_tiny_patch16_224", [64, 96]),
-    ("deit_tiny_distilled_patch16_224", [64, 96]),
-    ("vit_small_patch14_dinov2", [56, 84]),
-    ("vit_small_patch14_reg4_dinov2", [56, 84]),
-];
-
 /// The network as a library publishes its weights.
 fn published_by(library: &str, model: &str) -> Architecture {
     let mut records = records(model);
@@ -54,20 +44,11 @@ fn published_by(library: &str, model: &str) -> Architecture {
 }
 
 fn parameters(architecture: &Architecture) -> Parameters {
-    let device = warmstart_nn::device();
-    let mut parameters = Parameters::new();
-    let backbone = architecture.backbone_parameters().into_iter();
-    for info in backbone.chain(architecture.classifier_parameters(CLASSES)) {
-        let values = formula(&info, false);
-        parameters.insert_values(&info.name, &info.shape, values, &device);
-    }
-    parameters
+    training::parameters(architecture, &warmstart_nn::device())
 }
 
-/// The first pictures of the formula "input" of that size.
-fn input(images: usize, [height, width]: [usize; 2]) -> Tensor<4> {
-    let shape = [images, 3, height, width];
-    picture(&shape, symmetric("input", shape.iter().product(), 2.0))
+fn input(images: usize, size: [usize; 2]) -> Tensor<4> {
+    training::input(images, size, &warmstart_nn::device())
 }
 
 fn inference_logits(
@@ -107,7 +88,7 @@ fn compare_logits(architecture: &Architecture, suffix: &str) -> usize {
 #[test]
 fn parameters_are_those_of_the_goldens() {
     let mut compared = 0;
-    for (model, _) in TRAINED {
+    for (model, _) in WITH_LAYER_NORMS {
         let parameters = parameters(&by_name(model).unwrap());
         for (name, (_, golden)) in goldens(model) {
             if let Some(parameter) = name.strip_prefix("formula.") {
@@ -136,7 +117,7 @@ fn dinov2_s_positions_are_resized_as_whoever_published_the_weights_does() {
     ]
     .map(|(model, suffix)| compare_logits(&published_by("facebookresearch", model), suffix));
     assert_eq!(compared, [3, 2]);
-    for (model, _) in TRAINED
+    for (model, _) in WITH_LAYER_NORMS
         .iter()
         .filter(|(model, _)| model.ends_with("dinov2"))
     {
@@ -149,7 +130,7 @@ fn dinov2_s_positions_are_resized_as_whoever_published_the_weights_does() {
 #[test]
 fn whole_activations_are_timms() {
     let mut compared = 0;
-    for (model, size) in TRAINED {
+    for (model, size) in WITH_LAYER_NORMS {
         let architecture = published_by("timm", model);
         let parameters = parameters(&architecture);
         for (name, (shape, golden)) in goldens(model) {
@@ -180,7 +161,7 @@ fn whole_activations_are_timms() {
 #[test]
 fn the_means_of_any_activation_can_be_read_in_inference() {
     let mut compared = 0;
-    for (model, size) in TRAINED {
+    for (model, size) in WITH_LAYER_NORMS {
         let architecture = published_by("timm", model);
         let parameters = parameters(&architecture);
         let goldens = goldens(model);
@@ -206,28 +187,8 @@ fn the_means_of_any_activation_can_be_read_in_inference() {
 
 #[test]
 fn gradients_of_all_parameters_are_timms() {
-    for (model, size) in TRAINED {
-        let architecture = by_name(model).unwrap();
-        let goldens = goldens(model);
-        let tracked = parameters(&architecture).tracked(|_| true);
-        let mut statistics = Vec::new();
-        let mut forward = Forward::Training {
-            parameters: &tracked,
-            frozen_statistics: false,
-            statistics: &mut statistics,
-            stochastic_depth: None,
-        };
-        let all = 0..architecture.stages.len();
-        let features = architecture.forward(all, input(2, size).autodiff(), &mut forward);
-        let logits = logits(&architecture, features, &tracked);
-        let off = difference(&host(logits.clone()), &goldens["train_logits"].1);
-        assert!(off < 1e-4, "{model} logits: {off:e}");
-        let loss = loss(logits);
-        let off = difference(&host(loss.clone()), &goldens["loss"].1);
-        assert!(off < 1e-4, "{model} loss: {off:e}");
-        let gradients = tracked.take_gradients(&mut loss.backward());
-        compare_gradients(model, &gradients, &goldens, "", 1e-4);
-        assert!(statistics.is_empty(), "{model} has no batch norms");
+    for (model, size) in WITH_LAYER_NORMS {
+        compare_with_layer_norms(model, size, &warmstart_nn::device());
     }
 }
 

@@ -9,10 +9,12 @@
 //! - [`Forward`]: the modes in which a batch goes through it, training and inference.
 //! - [`Folded`]: layers prepared for inference, batch norm folded into convolutions.
 //! - [`initialization`]: initial weights where none are loaded.
+//! - [`devices`]: the processor and the graphics cards that tensors lie on.
 //!
 //! Between operations an activation is a contiguous `[batch, height, width, channels]` tensor.
 
 mod allocator;
+pub mod devices;
 mod folded;
 mod forward;
 mod graph;
@@ -25,8 +27,8 @@ mod statistics;
 mod unit;
 
 pub use allocator::{
-    explain_exhaustion, forget_memory_peak, memory_in_use, memory_peak, memory_reserved,
-    release_free_memory, run_when_exhausted, translate_exhaustion,
+    Continuation, explain_exhaustion, forget_memory_peak, memory_in_use, memory_peak,
+    memory_reserved, release_free_memory, run_when_exhausted, translate_exhaustion,
 };
 pub use burn;
 pub use folded::{Folded, Part};
@@ -47,7 +49,7 @@ pub fn simd_level() -> Result<&'static str, SimdLevelError> {
     warmstart_kernels::simd_level().map(SimdLevel::name)
 }
 
-/// The device that a default build trains on: the processor.
+/// The processor as a device.
 pub fn device() -> burn::tensor::Device {
     burn::tensor::Device::flex()
 }

@@ -1,5 +1,7 @@
 //! The seam against stock Burn: every output and every gradient, in every batch-norm mode.
 
+#[path = "common/branches.rs"]
+mod branches;
 mod common;
 
 use proptest::prelude::*;
@@ -7,173 +9,37 @@ use warmstart_nn::Activation;
 use warmstart_nn::burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use warmstart_nn::burn::backend::tensor::FloatTensor;
 use warmstart_nn::burn::backend::{Autodiff, Flex};
-use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::burn::tensor::{FloatDType, Tensor};
 use warmstart_nn::ops::{
     self, Added, ConvSpec, FoldedTensors, InferenceUnit, Padding, Residual, Statistics,
-    TrainingUnit, UnitSpec, UnitTensors, stock,
+    TrainedBranch, TrainingUnit, UnitSpec, UnitTensors, stock,
 };
 
-use common::{filled, host, values};
+use branches::{Case, Leaves, Shortcut, Unit};
+use common::{filled, host, leaf, values};
 
 /// Stock Burn with its own derivatives: the stock body on Burn's autodiff backend.
 type Stock = Autodiff<Flex, NoCheckpointing>;
 
-#[derive(Clone, Debug)]
-struct Case {
-    input: [usize; 4],
-    units: Vec<Unit>,
-    frozen: bool,
-    residual: Shortcut,
-}
+/// Nearest that an argument may be to a kink of its activation.
+const OFF: f32 = 1e-4;
 
-#[derive(Clone, Debug)]
-struct Unit {
-    out_channels: usize,
-    kernel: usize,
-    spec: UnitSpec,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Shortcut {
-    None,
-    Input,
-    Tensor,
-}
-
-struct Inputs {
-    x: Vec<f32>,
-    units: Vec<UnitInputs>,
-    residual: (Vec<f32>, [usize; 4]),
-}
-
-struct UnitInputs {
-    weight: (Vec<f32>, [usize; 4]),
-    gamma: Vec<f32>,
-    beta: Vec<f32>,
-    mean: Vec<f32>,
-    variance: Vec<f32>,
-}
-
-impl Unit {
-    fn output(&self, [batch, height, width, _]: [usize; 4]) -> [usize; 4] {
-        let conv = &self.spec.conv;
-        let [height, width] = conv.output_size([height, width], [self.kernel; 2]);
-        [batch, height, width, self.out_channels]
-    }
-
-    fn inputs(&self, in_channels: usize, seed: u64) -> UnitInputs {
-        let out = self.out_channels;
-        let groups = self.spec.conv.groups;
-        let weight = [out, in_channels / groups, self.kernel, self.kernel];
-        UnitInputs {
-            weight: (values(weight.iter().product(), seed), weight),
-            gamma: values(out, seed + 1)
-                .iter()
-                .map(|v| 1.0 + v / 2.0)
-                .collect(),
-            beta: values(out, seed + 2),
-            mean: values(out, seed + 3),
-            variance: values(out, seed + 4).iter().map(|v| 1.2 + v).collect(),
-        }
-    }
-}
-
-impl Case {
-    fn output(&self) -> [usize; 4] {
-        self.units
-            .iter()
-            .fold(self.input, |input, unit| unit.output(input))
-    }
-
-    fn inputs(&self) -> Inputs {
-        let mut shape = self.input;
-        let mut units = Vec::new();
-        for (unit, seed) in self.units.iter().zip((10..).step_by(10)) {
-            units.push(unit.inputs(shape[3], seed));
-            shape = unit.output(shape);
-        }
-        Inputs {
-            x: values(self.input.iter().product(), 1),
-            units,
-            residual: (values(shape.iter().product(), 7), shape),
-        }
-    }
-
-    fn specs(&self) -> Vec<UnitSpec> {
-        self.units.iter().map(|unit| unit.spec).collect()
-    }
-}
-
-fn leaf<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
-    filled(values, shape).autodiff().require_grad()
-}
-
-/// The gradients of x, of each unit's parameters and of the residual, and the output, means and
-/// variances.
+/// The results of a case, through the seam or by stock Burn.
 fn run(case: &Case, through_seam: bool) -> Vec<Vec<f32>> {
-    let inputs = case.inputs();
-    let x = leaf(&inputs.x, case.input);
-    let residual = leaf(&inputs.residual.0, inputs.residual.1);
-    let units: Vec<_> = inputs
-        .units
-        .iter()
-        .zip(&case.units)
-        .map(|(inputs, unit)| {
-            let channels = [unit.out_channels];
-            TrainingUnit {
-                weight: leaf(&inputs.weight.0, inputs.weight.1),
-                gamma: leaf(&inputs.gamma, channels),
-                beta: leaf(&inputs.beta, channels),
-                frozen: case.frozen.then(|| {
-                    [&inputs.mean, &inputs.variance].map(|values| filled(values, channels))
-                }),
-                spec: unit.spec,
-            }
-        })
-        .collect();
-    let (output, statistics) = if through_seam {
-        let added = match case.residual {
-            Shortcut::None => Added::Nothing,
-            Shortcut::Input => Added::Input,
-            Shortcut::Tensor => Added::Tensor(residual.clone()),
-        };
-        let branch = ops::branch(x.clone(), units.clone(), added);
-        (branch.output, branch.statistics)
+    let leaves = case.leaves(&warmstart_nn::device());
+    leaves.results(if through_seam {
+        leaves.branch(FloatDType::F32)
     } else {
-        stock_branch(case, &x, &units, &residual)
-    };
-    // Weighted, so that every output has a gradient of its own.
-    let weights = filled(&values(output.dims().iter().product(), 8), output.dims());
-    let gradients = (output.clone() * weights.autodiff()).sum().backward();
-    let gradient4 = |t: &Tensor<4>| host(t.grad(&gradients).unwrap());
-    let gradient1 = |t: &Tensor<1>| host(t.grad(&gradients).unwrap());
-    let mut results = vec![gradient4(&x)];
-    for unit in &units {
-        results.extend([
-            gradient4(&unit.weight),
-            gradient1(&unit.gamma),
-            gradient1(&unit.beta),
-        ]);
-    }
-    if case.residual == Shortcut::Tensor {
-        results.push(gradient4(&residual));
-    }
-    results.push(host(output));
-    results.extend(statistics.into_iter().flatten().map(host));
-    results
+        stock_branch(case, &leaves)
+    })
 }
 
-fn stock_branch(
-    case: &Case,
-    x: &Tensor<4>,
-    units: &[TrainingUnit],
-    residual: &Tensor<4>,
-) -> (Tensor<4>, Vec<[Tensor<1>; 2]>) {
+fn stock_branch(case: &Case, leaves: &Leaves) -> TrainedBranch {
     let primitive = |t: &Tensor<4>| t.clone().try_into_primitive::<Stock>().unwrap();
     let vector = |t: &Tensor<1>| -> FloatTensor<Stock> {
         t.clone().autodiff().try_into_primitive::<Stock>().unwrap()
     };
-    let tensors = units.iter().map(|unit| UnitTensors::<Stock> {
+    let tensors = leaves.units.iter().map(|unit| UnitTensors::<Stock> {
         weight: primitive(&unit.weight),
         gamma: vector(&unit.gamma),
         beta: vector(&unit.beta),
@@ -188,16 +54,17 @@ fn stock_branch(
     let added = match case.residual {
         Shortcut::None => Residual::None,
         Shortcut::Input => Residual::Input,
-        Shortcut::Tensor => Residual::Add(primitive(residual)),
+        Shortcut::Tensor => Residual::Add(primitive(&leaves.residual)),
     };
-    let branch = stock::branch::<Stock>(primitive(x), tensors.collect(), added, &case.specs());
+    let x = primitive(&leaves.x);
+    let branch = stock::branch::<Stock>(x, tensors.collect(), added, &case.specs());
     let statistics = branch.units.0.into_iter().map(|unit| {
         [unit.mean, unit.variance].map(|t| Tensor::<1>::from_primitive::<Stock>(t).inner())
     });
-    (
-        Tensor::from_primitive::<Stock>(branch.output),
-        statistics.collect(),
-    )
+    TrainedBranch {
+        output: Tensor::from_primitive::<Stock>(branch.output),
+        statistics: statistics.collect(),
+    }
 }
 
 /// The gradients that [`run`] begins with, from the stock body of the backward pass.
@@ -276,34 +143,6 @@ fn assert_close(case: &Case, ours: &[Vec<f32>], stock: &[Vec<f32>]) {
             );
         }
     }
-}
-
-/// The values at which an activation has no derivative.
-fn kinks(activation: Activation) -> &'static [f32] {
-    match activation {
-        Activation::Identity | Activation::Silu | Activation::Sigmoid | Activation::Gelu => &[],
-        Activation::Relu => &[0.0],
-        Activation::Relu6 => &[0.0, 6.0],
-        Activation::HardSwish | Activation::HardSigmoid => &[-3.0, 3.0],
-    }
-}
-
-/// Whether every activation is far enough from its kinks that rounding cannot move it across one.
-fn off_the_kinks(case: &Case) -> bool {
-    (1..=case.units.len()).all(|count| {
-        let mut part = case.clone();
-        part.units.truncate(count);
-        if count < case.units.len() {
-            part.residual = Shortcut::None;
-        }
-        let activation = &mut part.units[count - 1].spec.activation;
-        let kinks = kinks(*activation);
-        *activation = Activation::Identity;
-        let results = run(&part, true);
-        let output = &results[results.len() - 1 - 2 * count];
-        let is_off = |v: &f32| kinks.iter().all(|kink| (v - kink).abs() > 1e-4);
-        output.iter().all(is_off)
-    })
 }
 
 /// An inverted residual or a bottleneck, as small as can be.
@@ -456,7 +295,7 @@ proptest! {
         // A channel whose batch has (nearly) no variance has gradients of any size.
         let output = case.output();
         prop_assume!(case.frozen || output[0] * output[1] * output[2] >= 8);
-        prop_assume!(off_the_kinks(&case));
+        prop_assume!(case.is_off_the_kinks(OFF));
         check(&case);
     }
 
@@ -464,7 +303,7 @@ proptest! {
     fn branches_and_all_their_gradients_equal_stock_burn(case in branches()) {
         let output = case.output();
         prop_assume!(case.frozen || output[0] * output[1] * output[2] >= 8);
-        prop_assume!(off_the_kinks(&case));
+        prop_assume!(case.is_off_the_kinks(OFF));
         check(&case);
     }
 
@@ -486,40 +325,24 @@ fn check_inference(case: &Case) {
     }
     let inputs = case.inputs();
     let x = filled(&inputs.x, case.input);
-    let residual = filled(&inputs.residual.0, inputs.residual.1);
     let specs = case.specs();
-    let parts = || {
-        let parts = inputs.units.iter().zip(&case.units);
-        parts.map(|(inputs, unit)| {
-            let weight = filled(&inputs.weight.0, inputs.weight.1);
-            (weight, filled(&inputs.beta, [unit.out_channels]))
-        })
+    let units = inputs.units.iter().zip(&case.units);
+    let units = units.map(|(inputs, unit)| {
+        let weight = flex(filled(&inputs.weight.0, inputs.weight.1));
+        FoldedTensors {
+            weight: stock::pack_weight::<Flex>(weight, unit.spec.conv),
+            bias: flex(filled(&inputs.beta, [unit.out_channels])),
+        }
+    });
+    let added = match case.residual {
+        Shortcut::None => Residual::None,
+        Shortcut::Input => Residual::Input,
+        Shortcut::Tensor => Residual::Add(flex(filled(&inputs.residual.0, inputs.residual.1))),
     };
-    let units = parts()
-        .zip(&specs)
-        .map(|((weight, bias), spec)| InferenceUnit {
-            weight: ops::pack_weight(weight, spec.conv),
-            bias,
-            spec: *spec,
-        });
-    let (added, stock_added) = match case.residual {
-        Shortcut::None => (Added::Nothing, Residual::None),
-        Shortcut::Input => (Added::Input, Residual::Input),
-        Shortcut::Tensor => (
-            Added::Tensor(residual.clone()),
-            Residual::Add(flex(residual)),
-        ),
-    };
-    let ours = ops::branch_inference(x.clone(), units.collect(), added);
-    let units = parts()
-        .zip(&specs)
-        .map(|((weight, bias), spec)| FoldedTensors {
-            weight: stock::pack_weight::<Flex>(flex(weight), spec.conv),
-            bias: flex(bias),
-        });
-    let stock = stock::branch_inference::<Flex>(flex(x), units.collect(), stock_added, &specs);
+    let stock = stock::branch_inference::<Flex>(flex(x), units.collect(), added, &specs);
     let stock = Tensor::<4>::from_primitive::<Flex>(stock);
-    assert_close(case, &[host(ours)], &[host(stock)]);
+    let ours = case.infer(&warmstart_nn::device());
+    assert_close(case, &[ours], &[host(stock)]);
 }
 
 #[test]
@@ -564,9 +387,9 @@ fn only_what_needs_a_gradient_gets_one() {
         activation: Activation::Relu,
     };
     let x = filled(&values(2 * 4 * 4 * 3, 1), [2, 4, 4, 3]).autodiff();
-    let weight = leaf(&values(5 * 3, 2), [5, 3, 1, 1]);
+    let weight = leaf([5, 3, 1, 1], 2);
     let gamma = filled(&[1.0; 5], [5]).autodiff();
-    let beta = leaf(&[0.1; 5], [5]);
+    let beta = filled(&[0.1; 5], [5]).autodiff().require_grad();
     let unit = TrainingUnit {
         weight: weight.clone(),
         gamma: gamma.clone(),

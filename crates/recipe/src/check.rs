@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde_json::Value;
 use warmstart_language::{message, translated};
+use warmstart_nn::devices::DeviceName;
 
 use crate::augmentation::Augmentation;
-use crate::choices::{Balance, TaskKind};
+use crate::choices::{Balance, Precision, TaskKind};
 use crate::defaults::TaskDefaults;
 use crate::error::{Error, Problem};
 use crate::folds::FOLD_COUNTS;
@@ -24,6 +25,7 @@ impl Recipe {
             return Err(Problem::of_value(Key(key), value_of(self, key), translated(range)).into());
         }
         self.check_for_task()?;
+        self.check_precision()?;
         self.check_fold()?;
         if self.phases.is_empty() {
             return Err(Error::usage(message!("the recipe has no phase")));
@@ -70,6 +72,18 @@ impl Recipe {
             return Err(Problem::of_value(Key::FIT, self.fit.to_string(), range).into());
         }
         Ok(())
+    }
+
+    fn check_precision(&self) -> Result<(), Error> {
+        match (self.device, self.precision) {
+            (DeviceName::Gpu(_), _) | (DeviceName::Cpu, Precision::F32) => Ok(()),
+            (DeviceName::Cpu, Precision::Bf16 | Precision::F16) => {
+                let what = message!("on the processor warmstart computes in f32 alone");
+                let fix = message!("give {} gpu, or {} f32", Key::DEVICE, Key::PRECISION);
+                let problem = Problem::new(what).of_key(Key::PRECISION);
+                Err(problem.fix(fix).into())
+            }
+        }
     }
 
     fn check_fold(&self) -> Result<(), Error> {
@@ -203,6 +217,28 @@ mod tests {
 
     fn draft(text: &str) -> Draft {
         toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn on_the_processor_there_is_f32_alone() {
+        for precision in ["f32", "bf16", "f16"] {
+            let of = |device: &str| {
+                let text = format!("{MINIMAL}device = '{device}'\nprecision = '{precision}'\n");
+                draft(&text).resolve(224, None)
+            };
+            assert!(of("gpu").is_ok(), "{precision}");
+            let on_processor = of("cpu");
+            if precision == "f32" {
+                assert!(on_processor.is_ok());
+                continue;
+            }
+            let error = on_processor.unwrap_err();
+            assert_eq!(error.fields().key, Some("precision".into()));
+            assert_eq!(
+                crate::plain(&error.to_string()),
+                "on the processor warmstart computes in f32 alone: give device gpu, or precision f32"
+            );
+        }
     }
 
     #[test]

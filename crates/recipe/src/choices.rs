@@ -81,6 +81,15 @@ choices! {
         Skip = "skip": "Skip the step, at most ten in a row",
     }
 
+    /// Format of the numbers that a graphics card computes with.
+    #[derive(Default)]
+    Precision {
+        #[default]
+        F32 = "f32": "32 bits",
+        Bf16 = "bf16": "16 bits with the range of f32, and 8 of its 24 bits of precision",
+        F16 = "f16": "16 bits with a small range, and 11 bits of precision; the loss is scaled, so that small gradients do not become 0",
+    }
+
     /// Learning rate schedule of a phase, after warm-up.
     ScheduleKind {
         Cosine = "cosine": "Falls along half a cosine to 1% of its highest value",

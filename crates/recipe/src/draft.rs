@@ -1,6 +1,7 @@
 //! Resolution of a draft: a value for every option.
 
 use warmstart_language::message;
+use warmstart_nn::devices::{self, DeviceName};
 
 use crate::choices::{Balance, HeadKind, OptimizerKind, TaskKind};
 use crate::defaults::AugmentationContext;
@@ -50,7 +51,8 @@ impl Draft {
     /// on the training images, once they are known.
     ///
     /// # Errors
-    /// Usage errors: an option that must be given is missing, or values contradict each other.
+    /// Usage errors: an option that must be given is missing, values contradict each other, or the environment names a
+    /// device that there cannot be.
     pub fn resolve(
         &self,
         native_image_size: usize,
@@ -63,10 +65,19 @@ impl Draft {
             missing,
             task: self.task(),
             native_image_size,
+            device: self.chosen_device()?,
         })?;
         recipe.phases = self.phases(images)?;
         recipe.check()?;
         Ok(recipe)
+    }
+
+    /// The device that is given, or else the one that `auto` stands for; only then are cards looked for.
+    fn chosen_device(&self) -> Result<DeviceName, Error> {
+        match self.device.and_then(UserValue::stored) {
+            Some(device) => Ok(device),
+            None => Ok(devices::automatic()?),
+        }
     }
 
     /// The phases as the user asks for them: those of the file, or the usual two, with the flags for them.
@@ -193,6 +204,7 @@ fn missing(key: Key, value: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::choices::Precision;
 
     fn draft(text: &str) -> Draft {
         toml::from_str(text).unwrap()
@@ -219,10 +231,43 @@ mod tests {
             ("keep = -1", "not negative"),
             ("memory = 'much'", "6GiB"),
             ("fit = 'tight'", "squash"),
+            ("device = 'cuda'", "such as \"gpu:1\""),
+            ("precision = 'f64'", "bf16"),
         ] {
             let error = toml::from_str::<Draft>(&format!("{MINIMAL}{line}\n")).unwrap_err();
             assert!(error.to_string().contains(words), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn a_recipe_says_which_device_was_chosen_and_leaves_it_open_for_another_request() {
+        for (line, device) in [
+            ("device = 'cpu'", DeviceName::Cpu),
+            ("device = 'gpu'", DeviceName::Gpu(0)),
+            ("device = 'gpu:1'", DeviceName::Gpu(1)),
+        ] {
+            let given = draft(&format!("{MINIMAL}{line}\n"));
+            let recipe = given.resolve(224, None).unwrap();
+            assert_eq!(recipe.device, device);
+            assert!(recipe.to_toml().contains(&format!("device = \"{device}\"")));
+            assert!(!given.left_open().contains(&Key::DEVICE), "{line}");
+        }
+        for line in ["", "device = 'auto'"] {
+            let open = draft(&format!("{MINIMAL}{line}\n"));
+            assert!(open.left_open().contains(&Key::DEVICE), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_recipe_of_before_computes_on_the_processor_in_f32() {
+        let text = format!("{MINIMAL}device = 'gpu'\nprecision = 'bf16'\n");
+        let now = draft(&text).resolve(224, None).unwrap().to_toml();
+        let is_new = |line: &&str| line.starts_with("device") || line.starts_with("precision");
+        assert_eq!(now.lines().filter(is_new).count(), 2, "{now}");
+        let before: Vec<&str> = now.lines().filter(|line| !is_new(line)).collect();
+        let before: Recipe = toml::from_str(&before.join("\n")).unwrap();
+        assert_eq!(before.device, DeviceName::Cpu);
+        assert_eq!(before.precision, Precision::F32);
     }
 
     #[test]

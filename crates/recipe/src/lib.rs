@@ -11,6 +11,7 @@ mod choices;
 pub mod command;
 mod declare;
 mod defaults;
+mod device;
 mod difference;
 mod draft;
 mod draft_augmentation;
@@ -44,7 +45,7 @@ mod views;
 pub use augmentation::Augmentation;
 pub use checkpoint_every::CheckpointEvery;
 pub use choices::{
-    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind,
+    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, Precision, ScheduleKind, TaskKind,
 };
 pub use defaults::{THAW_WARMUP, TaskDefaults};
 pub use draft_augmentation::DraftAugmentation;

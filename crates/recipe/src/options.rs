@@ -12,11 +12,12 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use warmstart_data::Fit;
 use warmstart_language::{english, message};
+use warmstart_nn::devices::DeviceName;
 
 use crate::augmentation::Augmentation;
 use crate::checkpoint_every::CheckpointEvery;
 use crate::choices::{
-    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, ScheduleKind, TaskKind,
+    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, Precision, ScheduleKind, TaskKind,
 };
 use crate::declare::{
     checked_value, default_words, is_decided_later, name_above, options, resolved, stored_type,
@@ -55,6 +56,8 @@ pub(crate) struct RunContext {
     pub task: TaskKind,
     /// Edge of the images of the model's pretrained weights, in pixels.
     pub native_image_size: usize,
+    /// The device that is given, or that `auto` stands for.
+    pub device: DeviceName,
 }
 
 /// The facts that the defaults of a phase's options depend on.
@@ -239,6 +242,25 @@ options! {
                 .effect("")
                 .by_flag(ResumeFlag::Documented("Memory limit from here on, such as 6GiB, or auto")),
             stored: #[serde(default, skip_serializing_if = "Memory::is_auto")],
+        }
+        /// Device to compute on: cpu, gpu, or a certain graphics card such as gpu:1 (warmstart devices). auto: that of the environment variable WARMSTART_DEVICE, else the first card if it has memory of its own or is Apple's, else cpu
+        device: Auto<DeviceName> {
+            default: later ("auto", |run: &RunContext| run.device),
+            range: Range::any(),
+            flag: Flag::Value("DEVICE"),
+            resume: Resume::EDITED
+                .effect(english!("equally good from here on, but not bit-identical"))
+                .by_flag(ResumeFlag::Documented("Device from here on, such as cpu or gpu; equally good, but not bit-identical")),
+            stored: #[serde(default = "processor")],
+        }
+        /// Format of the activations on a graphics card, of their gradients, and of what is multiplied; parameters, sums and losses stay f32
+        precision: Precision {
+            default: rule ("f32", |_: &RunContext| Precision::F32),
+            range: Range::any(),
+            flag: Flag::Value("FORMAT"),
+            resume: Resume::EDITED
+                .by_flag(ResumeFlag::Documented("Format of the activations on a graphics card, from here on")),
+            stored: #[serde(default)],
         }
     }
     phase {
@@ -518,6 +540,11 @@ options! {
 
 fn yes() -> bool {
     true
+}
+
+/// The device of runs of earlier versions.
+fn processor() -> DeviceName {
+    DeviceName::Cpu
 }
 
 /// The head of phases that earlier versions wrote.

@@ -25,6 +25,9 @@ pub struct EpochProgress {
     pub seconds: f64,
     /// Time of the epoch so far, in seconds, over all processes that trained it.
     pub elapsed: f64,
+    /// The part of it in which a graphics card waited for images; `None` on the processor, and then not in JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<f64>,
 }
 
 impl EpochProgress {

@@ -15,6 +15,7 @@ pub mod health;
 pub mod kills;
 pub mod list;
 mod lock;
+pub mod loss_scale;
 pub mod plan;
 pub mod position;
 pub mod record;

@@ -11,8 +11,8 @@ use crate::health::Health;
 
 /// A finished epoch: a line of `metrics.jsonl`.
 ///
-/// Only `images_per_second`, `seconds` and `peak_memory_mb` may differ between two runs of one
-/// recipe.
+/// Only `images_per_second`, `waiting_for_images`, `seconds`, `peak_memory_mb` and `card_memory_mb` may differ between
+/// two runs of one recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
     /// Counted over all phases, from 1.
@@ -43,11 +43,18 @@ pub struct EpochRecord {
     pub lr: f64,
     /// Training images per second, the training steps alone.
     pub images_per_second: f64,
+    /// Time in which the training steps waited for images, in seconds; only of runs on a graphics card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_for_images: Option<f64>,
     /// Time of the whole epoch with evaluation, in seconds.
     pub seconds: f64,
     /// Highest resident memory of the process in this phase so far, in MB; 0 where the system does
     /// not tell.
     pub peak_memory_mb: f64,
+    /// Highest memory that the allocator held on the graphics card in this phase so far, in MB; left out on the
+    /// processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_memory_mb: Option<f64>,
 }
 
 impl EpochRecord {
@@ -79,8 +86,10 @@ impl EpochRecord {
             skipped_steps: 0,
             lr: 0.0,
             images_per_second: 0.0,
+            waiting_for_images: None,
             seconds: 0.0,
             peak_memory_mb: 0.0,
+            card_memory_mb: None,
         }
     }
 }

@@ -30,6 +30,9 @@ pub struct PhaseSummary {
     pub planned_mb: Option<f64>,
     /// Highest resident memory in MB.
     pub peak_mb: f64,
+    /// Highest memory that its allocator held on the graphics card, in MB; left out on the processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_peak_mb: Option<f64>,
 }
 
 /// The metrics on images that had no part in training or in choosing the model.

@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .use_current_thread()
         .num_threads(threads.parse()?)
         .build_global()?;
-    let Trained::Detector(detector) = Trained::load(Path::new(model))? else {
+    let trained = Trained::load(Path::new(model), &warmstart_nn::device())?;
+    let Trained::Detector(detector) = trained else {
         return Err("expected a detector".into());
     };
     let pictures = paths.iter().map(|path| decode(Path::new(path)));

@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(model), Some(folder)) = (arguments.next(), arguments.next()) else {
         return Err("expected MODEL and FOLDER".into());
     };
-    let Trained::Classifier(classifier) = Trained::load(&model)? else {
+    let Trained::Classifier(classifier) = Trained::load(&model, &warmstart_nn::device())? else {
         return Err("expected a classifier".into());
     };
     let samples = classifier.images(&folder)?;

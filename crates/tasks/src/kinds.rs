@@ -7,6 +7,7 @@ use warmstart_data::{DataError, Preprocessing, RgbImage};
 use warmstart_language::message;
 use warmstart_metrics::top_k;
 use warmstart_models::by_name;
+use warmstart_nn::burn::tensor::Device;
 use warmstart_recipe::{Error, TaskKind};
 
 use crate::answer::{self, SHOWN_CLASSES};
@@ -57,24 +58,27 @@ impl Trained {
         )
     }
 
-    /// Loads a model file, the kept model of a run's folder, or a published detector by its file or its name.
+    /// Loads a model file, the kept model of a run's folder, or a published detector by its file or its name, onto the
+    /// device that it computes on.
     ///
     /// # Errors
     /// If it is neither a model that warmstart wrote nor such a detector, or its file is not on this machine.
-    pub fn load(path: &Path) -> Result<Self, Error> {
-        Self::load_noted(path).map(|(model, _)| model)
+    pub fn load(path: &Path, device: &Device) -> Result<Self, Error> {
+        Self::load_noted(path, device).map(|(model, _)| model)
     }
 
     /// [`load`](Self::load), with what there is to say of the file's class names, if anything.
     ///
     /// # Errors
     /// Those of [`load`](Self::load).
-    pub fn load_noted(path: &Path) -> Result<(Self, Option<String>), Error> {
+    pub fn load_noted(path: &Path, device: &Device) -> Result<(Self, Option<String>), Error> {
         let (mut file, info) = read_model(path)?;
         let note = note_on_model(&file, &info);
         let model = match info.task {
-            TaskKind::Classify => Self::Classifier(Box::new(Classifier::new(info, &mut file)?)),
-            TaskKind::Detect => Self::Detector(Box::new(Detector::new(info, &mut file)?)),
+            TaskKind::Classify => {
+                Self::Classifier(Box::new(Classifier::new(info, &mut file, device)?))
+            }
+            TaskKind::Detect => Self::Detector(Box::new(Detector::new(info, &mut file, device)?)),
         };
         Ok((model, note))
     }

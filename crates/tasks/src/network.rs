@@ -36,26 +36,26 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Takes the parameters of a backbone and a head out of a file.
+    /// Takes the parameters of a backbone and a head out of a file, onto the device that it computes on.
     pub fn new(
         backbone: Architecture,
         head: Vec<ParameterInfo>,
         layers: Vec<&Layer>,
         info: &ModelInfo,
         file: &mut WeightFile,
+        device: &Device,
     ) -> Result<Self, Error> {
-        let device = warmstart_nn::device();
         require_sound_file(file)?;
         let mut expected = backbone.backbone_parameters();
         expected.extend(head);
-        let parameters = complete_parameters(file, &expected, &device)?;
+        let parameters = complete_parameters(file, &expected, device)?;
         let stages = 0..backbone.stages.len();
         let layers = backbone.layers(stages).chain(layers);
         Ok(Self {
-            folded: fold(&parameters, layers, &device),
+            folded: fold(&parameters, layers, device),
             backbone,
             image_size: info.preprocessing.crop,
-            device,
+            device: device.clone(),
         })
     }
 

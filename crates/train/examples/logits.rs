@@ -13,7 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (Some(model), Some(out)) = (arguments.next(), arguments.next()) else {
         return Err("give a model file and a file to write".into());
     };
-    let Trained::Classifier(classifier) = Trained::load(&model)? else {
+    let trained = Trained::load(&model, &warmstart_nn::device())?;
+    let Trained::Classifier(classifier) = trained else {
         return Err("the model is no classifier".into());
     };
     let size = classifier.info.preprocessing.crop;

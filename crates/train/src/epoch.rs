@@ -1,16 +1,19 @@
 //! An epoch of training: batches → features → steps.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use warmstart_data::{Loader, batches};
 use warmstart_language::{english, message, translated};
+use warmstart_nn::devices::card_of;
 use warmstart_recipe::{Error, OnNonFinite};
 use warmstart_run::epoch_progress::EpochProgress;
 use warmstart_run::event::{Event, Observer, Progress};
 use warmstart_tasks::task::Task;
 
 use crate::frozen::{Frozen, Prepared, Source};
+use crate::image_supply::ImageSupply;
 use crate::schedule::learning_rate;
 use crate::step::{NonFinite, Step, StepPoint};
 use crate::trainer::{CurrentPhase, Trainer, batches_ahead};
@@ -138,15 +141,28 @@ impl<T: Task> Trainer<T> {
             steps,
             last_full: (order.len() / phase.batch).max(1),
         };
-        let loader = Loader::new(
+        // On the processor, the threads that prepare images take the cores of the steps, so waiting says nothing.
+        let supply = card_of(&self.device).map(|_| Arc::new(ImageSupply::default()));
+        let prepare = shared.source.prepare();
+        let mut loader = Loader::new(
             left.clone(),
             self.resources.workers,
             batches_ahead(phase.batch),
-            shared.source.prepare(),
+            match &supply {
+                Some(supply) => supply.timed(prepare),
+                None => prepare,
+            },
         );
         let began = Instant::now();
         let before = progress.elapsed;
-        for (step, (batch, samples)) in (done + 1..).zip(loader.zip(&left)) {
+        for (step, samples) in (done + 1..).zip(&left) {
+            let asked = Instant::now();
+            let Some(batch) = loader.next() else {
+                break;
+            };
+            if supply.is_some() {
+                *progress.waiting.get_or_insert_default() += asked.elapsed().as_secs_f64();
+            }
             match self.take_step(&shared, (step, batch?), state, progress, hook, observe) {
                 Ok(()) => {}
                 Err(cause) if self.may_skip(state) => {
@@ -169,6 +185,13 @@ impl<T: Task> Trainer<T> {
                 return Ok(EpochEnd::Stopped);
             }
             hook(StepEvent::Done(state, progress), observe);
+        }
+        if let Some(supply) = supply.filter(|_| epoch_in_phase == 0) {
+            let waiting = progress.waiting.unwrap_or_default();
+            let note = supply.note(waiting, progress.elapsed, self.resources.workers);
+            if let Some(note) = note {
+                observe(Event::Note(note));
+            }
         }
         Ok(end_of_epoch(state, progress, steps))
     }
@@ -201,7 +224,7 @@ impl<T: Task> Trainer<T> {
             .run(state, features, &targets, lr, watched, &mut reached)?;
         progress
             .health
-            .extend(watch.map(|watch| watch.health(step)));
+            .extend(watch.and_then(|watch| watch.health(step)));
         state.skipped_in_a_row = 0;
         progress.add_step(loss, targets.len(), lr, started.elapsed());
         observe(Event::Step(Progress {

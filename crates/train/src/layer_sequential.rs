@@ -37,8 +37,8 @@ pub fn scale(
     initialized: &HashSet<String>,
     images: Tensor<4>,
 ) {
+    let device = images.device();
     let statistics = statistics(parameters, architecture, images);
-    let device = warmstart_nn::device();
     for unit in architecture.units(0..architecture.stages.len()) {
         let weight = format!("{}.weight", unit.conv);
         let seen = statistics.iter().find(|seen| seen.norm == unit.name());

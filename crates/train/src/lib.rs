@@ -5,9 +5,11 @@
 //! [`Run`](run_loop::Run) goes through the phases. Events are reported; nothing here prints.
 
 mod class_rows;
+pub mod device;
 pub mod epoch;
 pub mod frozen;
 pub mod head_layers;
+mod image_supply;
 pub mod initial_weights;
 pub mod layer_sequential;
 pub mod linear_probe;

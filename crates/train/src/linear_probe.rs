@@ -92,6 +92,7 @@ pub fn left_out<T: Task>(
             preprocessing: &preprocessing,
             seed: recipe.seed,
             device,
+            precision: recipe.precision,
         };
         // A missing cache only costs time.
         let _ = frozen.open_validation_cache(&key, cache);

@@ -1,9 +1,12 @@
-//! Memory that the process has used, and memory that is available to it, as Linux counts them.
+//! Memory that the process has used, and memory that is available to it, as Linux counts them; and that of a graphics
+//! card, as its driver and its allocator do.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use warmstart_language::english;
+use warmstart_nn::burn::tensor::Device;
+use warmstart_nn::devices::{CardKind, CardMemory, card_of};
 use warmstart_recipe::{Key, Memory};
 
 /// Share of the available memory that is left to other processes, and to uses that no plan knows of.
@@ -18,6 +21,16 @@ pub fn peak_mb() -> f64 {
 /// Forgets the peak so far. Where the system cannot, peaks are over the whole process.
 pub fn reset_peak() {
     let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+/// Memory that the allocator of a graphics card holds, in MB: the most that was needed since it was last released
+/// (`Device::memory_cleanup`), because it keeps what tensors leave free. `None` for the processor.
+pub fn card_mb(device: &Device) -> Option<f64> {
+    card_bytes(device).map(|bytes| bytes as f64 / 1e6)
+}
+
+fn card_bytes(device: &Device) -> Option<u64> {
+    device.memory_pool_usage().map(|usage| usage.bytes_reserved)
 }
 
 /// The memory budget of a run.
@@ -86,6 +99,42 @@ impl Budget {
             }),
         }
     }
+}
+
+/// The memory of the graphics card that a run computes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CardBudget {
+    /// The card in words.
+    pub title: String,
+    /// Bytes that the run may use, after the margin; `None` where the driver does not tell.
+    pub bytes: Option<u64>,
+    /// The most bytes that the driver gives in one piece; `None` as above.
+    pub largest: Option<u64>,
+    /// Whether it is a part of the system's memory, and counts against the run's budget of that, too.
+    pub is_shared: bool,
+}
+
+impl CardBudget {
+    /// What there is of the memory of the card that a device is; `None` for the processor.
+    pub fn of(device: &Device) -> Option<Self> {
+        let card = card_of(device)?;
+        let memory = card.memory();
+        let own = card_bytes(device).unwrap_or_default();
+        Some(Self {
+            title: card.title(),
+            bytes: memory.map(|memory| available_on_card(memory, own)),
+            largest: memory.map(|memory| memory.largest),
+            is_shared: matches!(card.kind, CardKind::Integrated | CardKind::Software),
+        })
+    }
+}
+
+/// The part of a card's memory that no other process uses, or all of it where the driver does not tell that part, less
+/// a tenth. This process has `own` bytes of it.
+fn available_on_card(memory: CardMemory, own: u64) -> u64 {
+    let CardMemory { total, free, .. } = memory;
+    let available = free.map_or(total, |free| (free + own).min(total));
+    (available as f64 * (1.0 - MARGIN)) as u64
 }
 
 fn status_kibibytes(key: &str) -> Option<u64> {
@@ -164,6 +213,25 @@ mod tests {
                     Max address space         unlimited            unlimited            bytes     \n";
         assert_eq!(process_limit(text, "Max data size"), Some(600_000_000));
         assert_eq!(process_limit(text, "Max address space"), None);
+    }
+
+    #[test]
+    fn a_card_has_what_no_other_process_uses() {
+        let memory = |free| CardMemory {
+            total: 1000,
+            free,
+            largest: 250,
+        };
+        assert_eq!(available_on_card(memory(None), 100), 900);
+        assert_eq!(available_on_card(memory(Some(500)), 100), 540);
+        assert_eq!(available_on_card(memory(Some(1000)), 100), 900);
+    }
+
+    #[test]
+    fn the_processor_has_no_memory_of_a_card() {
+        let device = warmstart_nn::device();
+        assert_eq!(CardBudget::of(&device), None);
+        assert_eq!(card_mb(&device), None);
     }
 
     #[test]

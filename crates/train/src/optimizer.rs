@@ -48,8 +48,8 @@ impl Optimizer {
         }
     }
 
-    /// One step: changes each group's parameter by its gradient times `gradient_scale`, which is 1 or from
-    /// [`clip_factor`].
+    /// One step: changes each group's parameter by its gradient times `gradient_scale`, by which the gradient is clipped
+    /// ([`clip_factor`]) and freed of the factor on the loss.
     pub fn step(
         &mut self,
         parameters: &mut Parameters,

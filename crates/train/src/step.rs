@@ -3,11 +3,13 @@
 use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::ops::values;
 use warmstart_nn::{
     BatchStatistics, Forward, Parameters, StepKey, StochasticDepth, pool_statistics,
     update_running_statistics,
 };
 use warmstart_recipe::{BatchNorm, Phase};
+use warmstart_run::loss_scale::LossScale;
 use warmstart_tasks::task::{Loss, Task};
 
 use crate::optimizer::clip_factor;
@@ -54,6 +56,8 @@ impl<T: Task> Step<'_, T> {
     /// The batch goes through in the phase's micro-batches. Their gradients are averaged, weighted by
     /// their images, and batch norm's running statistics move once, towards those of the whole batch.
     ///
+    /// Where the loss has a factor ([`LossScale`]) and gradients overflow, the factor falls, and nothing else changes.
+    ///
     /// # Errors
     /// If the loss or a gradient is not finite. Nothing has been changed then.
     pub fn run(
@@ -68,13 +72,19 @@ impl<T: Task> Step<'_, T> {
         let whole = self.accumulate(state, features, targets, watch.as_deref_mut(), reached)?;
         let squares = whole.gradients.sum_of_squares();
         if !squares.is_finite() {
+            let loss_scale = state.loss_scale.as_mut();
+            if loss_scale.is_some_and(LossScale::after_overflow) {
+                state.steps += 1;
+                return Ok(whole.loss);
+            }
             return Err(NonFinite {
                 what: message!("the loss is finite, its gradient is not"),
                 layer: self.first_layer_backward(&whole.gradients),
             });
         }
         reached(StepPoint::GradientsKnown);
-        Ok(self.apply(state, whole, squares.sqrt(), lr, watch))
+        let norm = squares.sqrt() / loss_factor(state);
+        Ok(self.apply(state, whole, norm, lr, watch))
     }
 
     /// The gradients and the loss of a batch, one micro-batch after the other.
@@ -101,12 +111,13 @@ impl<T: Task> Step<'_, T> {
                 part.collect()
             };
             let share = targets.len() as f64 / images as f64;
+            let factor = share * loss_factor(state);
             let key = StepKey {
                 seed: self.seed,
                 step: state.steps,
                 images_before: before,
             };
-            let part_of = (key, share);
+            let part_of = (key, factor);
             let seen = watch.as_deref_mut();
             let loss = self.gradients(
                 &state.parameters,
@@ -128,7 +139,8 @@ impl<T: Task> Step<'_, T> {
         Ok(whole)
     }
 
-    /// Changes the state by the gradients of a batch, whose norm over all parameters is `norm`, and returns its loss.
+    /// Changes the state by the gradients of a batch, which are those of the loss times its factor, and returns its loss.
+    /// `norm` is that of the loss's own gradients over all parameters.
     fn apply(
         &self,
         state: &mut TrainingState,
@@ -137,23 +149,26 @@ impl<T: Task> Step<'_, T> {
         lr: f64,
         watch: Option<&mut Watch>,
     ) -> f64 {
+        let factor = loss_factor(state);
         let TrainingState {
             parameters,
             average,
             optimizer,
             steps,
+            loss_scale,
             ..
         } = state;
         let scale = clip_factor(norm, self.phase.clip_norm);
         let before = watch
             .is_some()
             .then(|| (parameters.clone(), whole.gradients.clone()));
+        let scale = scale / factor;
         optimizer.step(parameters, whole.gradients, &self.setup.groups, lr, scale);
         if let (Some(watch), Some((before, gradients))) = (watch, before) {
             let statistics = &whole.statistics;
             watch.step(
                 self.architecture,
-                &gradients,
+                (&gradients, factor),
                 &before,
                 parameters,
                 statistics,
@@ -165,6 +180,9 @@ impl<T: Task> Step<'_, T> {
             average.move_towards(parameters, &self.setup.changing, 1.0 - decay);
         }
         *steps += 1;
+        if let Some(loss_scale) = loss_scale {
+            loss_scale.after_step();
+        }
         whole.loss
     }
 
@@ -225,13 +243,13 @@ impl<T: Task> Step<'_, T> {
         names.find(infinite).cloned().unwrap_or_default()
     }
 
-    /// Adds the gradients of a micro-batch, weighted by its share of the batch, and returns its mean loss.
+    /// Adds the gradients of a micro-batch times a factor, and returns its mean loss.
     fn gradients(
         &self,
         parameters: &Parameters,
         features: Vec<Tensor<4>>,
         targets: &[T::Target],
-        (key, share): (StepKey, f64),
+        (key, factor): (StepKey, f64),
         whole: &mut Accumulated,
         (mut watch, reached): (Option<&mut Watch>, &mut dyn FnMut(StepPoint)),
     ) -> f64 {
@@ -262,9 +280,9 @@ impl<T: Task> Step<'_, T> {
             return value;
         }
         reached(StepPoint::LossKnown);
-        let root = match share {
+        let root = match factor {
             1.0 => root,
-            share => root * share,
+            factor => root * factor,
         };
         let gradients = tracked.take_gradients(&mut root.backward());
         whole.gradients.add(gradients);
@@ -274,12 +292,13 @@ impl<T: Task> Step<'_, T> {
 }
 
 fn is_finite(map: &Tensor<4>) -> bool {
-    let values: Vec<f32> = map
-        .clone()
-        .into_data()
-        .try_into_vec()
-        .expect("maps are f32");
+    let values = values(map.clone());
     values.iter().all(|value| value.is_finite())
+}
+
+/// The factor on the loss.
+fn loss_factor(state: &TrainingState) -> f64 {
+    state.loss_scale.map_or(1.0, |scale| scale.factor)
 }
 
 /// Sums over the micro-batches of a step.

@@ -12,6 +12,7 @@ use warmstart_tasks::model_file::ModelInfo;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
+use crate::device;
 use crate::frozen::{FeatureKey, Frozen, Prepared, Source};
 use crate::head_layers::layers_of;
 use crate::memory;
@@ -64,7 +65,7 @@ impl<T: Task> Trainer<T> {
     /// A trainer for the images of a recipe.
     ///
     /// # Errors
-    /// If there is no such model, or no such stage or layer in it.
+    /// If there is no such model, no such stage or layer in it, or no such device.
     pub fn new(
         recipe: Recipe,
         data: TaskData<T::Label>,
@@ -76,6 +77,7 @@ impl<T: Task> Trainer<T> {
             .iter()
             .map(|phase| boundary(&architecture, &phase.train))
             .collect::<Result<_, _>>()?;
+        let device = device::open(&recipe)?;
         let data = Arc::new(data);
         let preprocessing = T::preprocessing(architecture.pretrained(), &recipe);
         let trainer = Self {
@@ -86,7 +88,7 @@ impl<T: Task> Trainer<T> {
             architecture,
             data,
             resources,
-            device: warmstart_nn::device(),
+            device,
         };
         let phases = trainer.recipe.phases.iter();
         for phase in phases.filter(|phase| phase.is_solved()) {
@@ -124,7 +126,7 @@ impl<T: Task> Trainer<T> {
             parameters,
             self.info.preprocessing.crop,
             images,
-            &self.device,
+            (&self.device, device::format(self.recipe.precision)),
         )
     }
 
@@ -146,7 +148,7 @@ impl<T: Task> Trainer<T> {
             parameters,
             size,
             images,
-            &self.device,
+            (&self.device, device::format(self.recipe.precision)),
         )
         .map_err(no_layer)
     }
@@ -192,6 +194,7 @@ impl<T: Task> Trainer<T> {
             preprocessing: &self.info.preprocessing,
             seed: self.recipe.seed,
             device: &self.device,
+            precision: self.recipe.precision,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use warmstart_nn::{ParameterInfo, Parameters};
 use warmstart_recipe::Phase;
+use warmstart_run::loss_scale::LossScale;
 
 use crate::optimizer::Optimizer;
 
@@ -18,10 +19,12 @@ pub struct TrainingState {
     pub steps: u64,
     /// Consecutive steps skipped up to now.
     pub skipped_in_a_row: u64,
+    /// The factor on the loss, in f16.
+    pub loss_scale: Option<LossScale>,
 }
 
 impl TrainingState {
-    /// The state before the first step.
+    /// The state before the first step, without a factor on the loss.
     pub fn new(parameters: Parameters, optimizer: Optimizer) -> Self {
         Self {
             parameters,
@@ -29,6 +32,7 @@ impl TrainingState {
             optimizer,
             steps: 0,
             skipped_in_a_row: 0,
+            loss_scale: None,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use warmstart_models::Architecture;
-use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::burn::tensor::{FloatDType, Tensor};
 use warmstart_nn::{BatchStatistics, Parameters};
 use warmstart_run::health::{Health, StageHealth};
 
@@ -30,16 +30,18 @@ impl Watch {
         self.activations.entry(stage).or_insert_with(|| {
             let [batch, _, _, channels] = map.dims();
             let few = map.clone().narrow(0, 0, batch.min(IMAGES));
-            let values: Vec<f32> = few.into_data().try_into_vec().expect("maps are f32");
+            let few = few.cast(FloatDType::F32).into_data();
+            let values: Vec<f32> = few.try_into_vec().expect("maps are f32");
             deviation_and_dead(&values, channels)
         });
     }
 
-    /// Records the gradients, changes and statistics of a finished step. `statistics` are the batch's.
+    /// Records the gradients, changes and statistics of a finished step. The gradients are those of the loss times a
+    /// factor; `statistics` are the batch's.
     pub fn step(
         &mut self,
         architecture: &Architecture,
-        gradients: &Parameters,
+        (gradients, factor): (&Parameters, f64),
         before: &Parameters,
         after: &Parameters,
         statistics: &[BatchStatistics],
@@ -76,7 +78,7 @@ impl Watch {
                     .get(index)
                     .map_or(HEAD, |stage| &stage.name)
                     .to_owned(),
-                gradient_norm: gradients.only(&names).sum_of_squares().sqrt(),
+                gradient_norm: gradients.only(&names).sum_of_squares().sqrt() / factor,
                 update_ratio: (change.sum_of_squares() / size).sqrt(),
                 activation_std: activation.map(|(deviation, _)| *deviation),
                 dead_units: activation.and_then(|(_, dead)| *dead),
@@ -86,12 +88,10 @@ impl Watch {
         self.stages = stages.collect();
     }
 
-    /// The step's health, which was the epoch's `step`-th, from 1.
-    pub fn health(self, step: usize) -> Health {
-        Health {
-            step,
-            stages: self.stages,
-        }
+    /// The step's health, which was the epoch's `step`-th, from 1; `None` if the step changed nothing.
+    pub fn health(self, step: usize) -> Option<Health> {
+        let stages = self.stages;
+        (!stages.is_empty()).then_some(Health { step, stages })
     }
 }
 

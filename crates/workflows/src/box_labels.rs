@@ -7,6 +7,7 @@ use warmstart_data::{SplitKind, data_folder};
 use warmstart_files::{shown, text};
 use warmstart_language::message;
 use warmstart_metrics::{BoxDoubt, DetectionEvaluation, DoubtOfBox, box_doubts};
+use warmstart_nn::burn::tensor::Device;
 use warmstart_recipe::run_files::fold_folder;
 use warmstart_recipe::{Error, Problem, TaskKind};
 use warmstart_run::event::{Event, Observer};
@@ -93,14 +94,19 @@ pub fn detector_runs(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// The boxes on which the kept models of runs of detectors and the labels disagree, on the validation images of each
-/// run: a model has learned the labels of its training images, the wrong ones, too.
+/// run: a model has learned the labels of its training images, the wrong ones, too. `device` computes.
 ///
 /// # Errors
 /// If a run has no model yet or no validation images, or they cannot be read, or two runs have different classes.
-pub fn box_labels(runs: &[PathBuf], workers: usize, observe: Observer) -> Result<BoxLabels, Error> {
+pub fn box_labels(
+    runs: &[PathBuf],
+    workers: usize,
+    device: &Device,
+    observe: Observer,
+) -> Result<BoxLabels, Error> {
     let mut all = HeldOut::default();
     for run in runs {
-        all.judge(run, workers, observe)?;
+        all.judge(run, workers, device, observe)?;
     }
     let mut figures = DetectionEvaluation::new(all.classes().to_vec());
     for (truths, detected) in &all.objects {
@@ -181,10 +187,16 @@ impl HeldOut {
     }
 
     /// Adds the validation images of a run.
-    fn judge(&mut self, run: &Path, workers: usize, observe: Observer) -> Result<(), Error> {
+    fn judge(
+        &mut self,
+        run: &Path,
+        workers: usize,
+        device: &Device,
+        observe: Observer,
+    ) -> Result<(), Error> {
         let not_of_a_detector =
             || Error::from(Problem::new(message!("it is not the run of a detector")).of_file(run));
-        let Trained::Detector(detector) = Trained::load(run)? else {
+        let Trained::Detector(detector) = Trained::load(run, device)? else {
             return Err(not_of_a_detector());
         };
         let classes = &detector.info.classes;

@@ -70,7 +70,7 @@ pub fn compare(runs: &[PathBuf], workers: usize) -> Result<Comparison, Error> {
                 .fix(message!("give each run once"))
                 .into());
         }
-        let report = report(run, workers)?;
+        let report = report(run, workers, &warmstart_nn::device())?;
         if report.files.summary.is_none() {
             return Err(Problem::new(message!("no epoch of the run is finished"))
                 .of_file(run)

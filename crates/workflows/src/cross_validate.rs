@@ -21,6 +21,7 @@ use warmstart_train::resources::Resources;
 
 use crate::box_labels::{box_labels, table};
 use crate::complete::{complete, finished};
+use crate::devices::device_of_run;
 use crate::recognise::settle_model;
 use crate::run_data::RunData;
 
@@ -116,7 +117,8 @@ fn judge_labels(
     workers: usize,
     observe: Observer,
 ) -> Result<(), Error> {
-    let judged = match box_labels(runs, workers, observe) {
+    let device = device_of_run(&runs[0]);
+    let judged = match box_labels(runs, workers, &device, observe) {
         Ok(judged) => judged,
         // The metrics do not depend on it.
         Err(error) => {

@@ -73,7 +73,7 @@ pub fn export(request: &Request) -> Result<Outcome, Error> {
         note: None,
     };
     let source = resolve_path(&request.model)?;
-    let (trained, note) = Trained::load_noted(&source)?;
+    let (trained, note) = Trained::load_noted(&source, &warmstart_nn::device())?;
     outcome.note = note;
     if request.onnx.is_some() || request.web.is_some() {
         let validation = validation_images(&request.model, &trained);

@@ -9,6 +9,7 @@ mod complete;
 pub mod convert;
 pub mod cross_validate;
 pub mod demo;
+pub mod devices;
 pub mod export;
 pub mod init_check;
 pub mod inspect;

@@ -8,6 +8,7 @@ use warmstart_data::{Loader, batches};
 use warmstart_language::message;
 use warmstart_recipe::{Draft, Error, Recipe, Undecided, resolve};
 use warmstart_run::event::{Event, Observer, Progress};
+use warmstart_run::loss_scale::LossScale;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::with_task;
 use warmstart_train::initial_weights::initial_weights;
@@ -105,6 +106,7 @@ fn sweeps<T: Task>(
     automatic::choose(&mut trainer, undecided, &parameters, observe)?;
     let optimizer = Optimizer::new(trainer.recipe.phases[0].optimizer);
     let mut state = TrainingState::new(parameters, optimizer);
+    state.loss_scale = LossScale::of(trainer.recipe.precision);
     let mut sweeps = Vec::new();
     for (number, phase) in trainer.recipe.phases.iter().enumerate() {
         state.begin_phase(phase);

@@ -8,8 +8,9 @@ use warmstart_fetch::{Places, find};
 use warmstart_models::coco::COCO_CLASSES;
 use warmstart_models::detector::STRIDES;
 use warmstart_models::{Architecture, Record, by_name, records};
-use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::burn::tensor::Device;
 use warmstart_nn::layers::fold;
+use warmstart_nn::ops::values;
 use warmstart_nn::{Forward, ParameterInfo};
 use warmstart_recipe::{Init, SEED, model_names, source_of};
 use warmstart_tasks::classify::Head;
@@ -172,24 +173,30 @@ fn milliseconds(architecture: &Architecture) -> f64 {
 
 fn of_classifier(architecture: &Architecture) -> f64 {
     let device = warmstart_nn::device();
+    let pass = classifier_pass(architecture, &device);
+    let size = architecture.pretrained().image_size;
+    median_time(size, |grey| pass(&[grey]))
+}
+
+/// A pass of some images, each of the network's own size, through a classifier with random weights. It ends when the
+/// logits are back in the host's memory.
+pub(crate) fn classifier_pass(architecture: &Architecture, device: &Device) -> impl Fn(&[&[f32]]) {
     let head = Head::new(architecture, IMAGENET_CLASSES);
     let mut infos = architecture.backbone_parameters();
     infos.extend(head.parameters().iter().cloned());
     let init = Init::default();
     let parameters = init
         .0
-        .parameters(&infos, &architecture.initialization(), SEED, &device);
+        .parameters(&infos, &architecture.initialization(), SEED, device);
     let stages = 0..architecture.stages.len();
-    let folded = architecture.fold(stages.clone(), &parameters, &device);
+    let folded = architecture.fold(stages.clone(), &parameters, device);
     let size = architecture.pretrained().image_size;
-    median_time(size, |grey| {
-        let image = images(&[grey], size, &device);
-        let features =
-            architecture.forward(stages.clone(), image, &mut Forward::Inference(&folded));
-        let logits: Tensor<2> = head.logits(features, &parameters, None);
-        // Waits for the result.
-        drop(logits.into_data());
-    })
+    move |pixels: &[&[f32]]| {
+        let batch = images(pixels, size, device);
+        let mut forward = Forward::Inference(&folded);
+        let features = architecture.forward(stages.clone(), batch, &mut forward);
+        drop(values(head.logits(features, &parameters, None)));
+    }
 }
 
 /// Of a detector, without the selection of its boxes.

@@ -6,8 +6,9 @@ use toml::{Table, Value};
 use warmstart_data::scenes;
 use warmstart_files::{one_line, shown};
 use warmstart_language::{help_text, message, translated, wrapped};
+use warmstart_nn::devices::DeviceName;
 use warmstart_recipe::{
-    Draft, Error, Key, NO_WEIGHTS, OptionInfo, PHASE_OPTIONS, Problem, RUN_OPTIONS, Recipe,
+    Auto, Draft, Error, Key, NO_WEIGHTS, OptionInfo, PHASE_OPTIONS, Problem, RUN_OPTIONS, Recipe,
     TaskKind, TrainingImages, USUAL_WEIGHTS, absolute, architecture, command, settle_names,
 };
 use warmstart_run::event::Observer;
@@ -92,6 +93,8 @@ fn draft(request: &Request, observe: Observer) -> Result<Draft, Error> {
         model: request.model.clone(),
         weights: weights.or_else(|| Some(USUAL_WEIGHTS.to_owned())),
         task: Some(task),
+        // It is written as auto, for which no card is looked for here.
+        device: Some(Auto::Value(DeviceName::Cpu)),
         ..Draft::default()
     };
     if settle_names(&mut draft)?.is_none() {

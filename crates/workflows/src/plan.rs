@@ -9,7 +9,7 @@ use warmstart_run::plan::Plan;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::with_task;
 use warmstart_train::plan::automatic::measure;
-use warmstart_train::plan::cost_probe::{self, Measured, PhaseCost};
+use warmstart_train::plan::cost_probe::{self, PhaseCost};
 use warmstart_train::plan::make;
 use warmstart_train::resources::Resources;
 
@@ -33,9 +33,9 @@ fn plan_task<T: Task>(
     observe: Observer,
 ) -> Result<Plan, Error> {
     let mut trainer = prepare::<T>(recipe, Some(undecided), resources, observe)?;
-    let Measured { costs, budget } = measure(&mut trainer, &undecided.by_memory(), observe)?;
+    let measured = measure(&mut trainer, &undecided.by_memory(), observe)?;
     // Which features are cached already depends on the pretrained weights, which are not read.
-    make::plan(&trainer, &costs, None, budget.as_ref())
+    make::plan(&trainer, &measured, None)
 }
 
 /// Measures the phase of a request in JSON, for a process that plans; `begin` gets the number of threads first.

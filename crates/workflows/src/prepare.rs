@@ -8,12 +8,13 @@ use warmstart_recipe::{
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
+use warmstart_train::device;
 use warmstart_train::open_data::open_data;
 use warmstart_train::phase_setup::boundary;
 use warmstart_train::resources::Resources;
 use warmstart_train::trainer::Trainer;
 
-/// The trainer of a run. `undecided` has the options of a new run that its images decide.
+/// The trainer of a run, whose graphics card is noted. `undecided` has the options of a new run that its images decide.
 ///
 /// # Errors
 /// If something that the recipe names isn't there, cannot be read or learned from, or contradicts the images.
@@ -28,6 +29,7 @@ pub fn prepare<T: Task>(
     for phase in &recipe.phases {
         boundary(&backbone, &phase.train)?;
     }
+    device::announce(&recipe, observe)?;
     let data = open_data::<T>(&recipe, observe)?;
     let data = T::images(data, &recipe)?;
     if let Some(undecided) = undecided {

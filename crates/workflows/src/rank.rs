@@ -15,6 +15,7 @@ use warmstart_recipe::{
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::classify::Classification;
 use warmstart_tasks::task::Task;
+use warmstart_train::device;
 use warmstart_train::initial_weights::initial_weights;
 use warmstart_train::linear_probe::{choose_fit, judge, some_of};
 use warmstart_train::open_data::open_data;
@@ -99,6 +100,7 @@ pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Resul
         asked.push(recipe_for(weights, request, observe)?);
     }
     let (first, _) = &asked[0];
+    device::announce(first, observe)?;
     // The images are checked once.
     let data = open_data::<Classification>(first, observe)?;
     let samples = some_of(&data.train, MOST_IMAGES, request.seed);

@@ -78,6 +78,8 @@ static GROUPS: [(&str, &[(&str, Short)]); 5] = [
                 Words("Memory limit, such as 6GiB [default: auto]"),
             ),
             ("out-of-memory", Same),
+            ("device", Words("Device: cpu, gpu, gpu:1 [default: auto]")),
+            ("precision", Nothing),
             ("cache", Nothing),
             ("cache-limit", Nothing),
             ("no-cache", Nothing),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Threads;
+use super::{DeviceFlag, Threads};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -26,6 +26,8 @@ pub struct Serve {
     /// Port to listen on; 0 takes a free one
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
+    #[command(flatten)]
+    pub device: DeviceFlag,
     #[command(flatten)]
     pub threads: Threads,
 }

@@ -21,7 +21,8 @@ use crate::text_table::rows;
 pub fn doubtful_boxes(arguments: &DataLabels, runs: &[PathBuf]) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
     let mut progress = Progress::new(Output::BesideResults);
-    let found = box_labels(runs, workers, &mut |event| progress.show(event));
+    let device = warmstart_nn::device();
+    let found = box_labels(runs, workers, &device, &mut |event| progress.show(event));
     progress.clear();
     let found = found?;
     if found.lost > 0 {

@@ -13,6 +13,7 @@ use warmstart_tasks::classify::classifier::{Classifier, TOP};
 use warmstart_tasks::kinds::Trained;
 use warmstart_workflows::run_data::{OwnImages, RunData, Seen};
 
+use super::devices::open_device;
 use super::eval_boxes::boxes;
 use super::eval_files::EvalFiles;
 use super::seen::warn_of_seen;
@@ -24,8 +25,9 @@ use crate::progress::{interval, noted};
 
 pub fn eval(arguments: Eval) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
+    let device = open_device(&arguments.device)?;
     fetch_detector(&arguments.model)?;
-    let (model, note) = Trained::load_noted(&arguments.model)?;
+    let (model, note) = Trained::load_noted(&arguments.model, &device)?;
     if let Some(note) = note {
         print_to_stderr(noted(note));
     }

@@ -4,6 +4,7 @@ pub mod cache;
 mod coco_results;
 pub mod data;
 pub mod demo;
+pub mod devices;
 mod doubtful_boxes;
 pub mod eval;
 mod eval_boxes;

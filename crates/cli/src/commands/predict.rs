@@ -13,6 +13,7 @@ use warmstart_tasks::classify::classifier::{Classifier, Prediction};
 use warmstart_tasks::classify::known::Unknown;
 use warmstart_tasks::kinds::Trained;
 
+use super::devices::open_device;
 use super::prediction_table::{PredictionTable, Row, write_table};
 use super::predictions::{Predicted, Predictions, Unreadable};
 use super::weights::fetch_detector;
@@ -27,8 +28,9 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
         return Err(detached(side));
     }
     let workers = use_threads(&arguments.threads)?;
+    let device = open_device(&arguments.device)?;
     fetch_detector(&arguments.model)?;
-    let (model, note) = Trained::load_noted(&arguments.model)?;
+    let (model, note) = Trained::load_noted(&arguments.model, &device)?;
     if let Some(note) = note {
         print_to_stderr(noted(note));
     }

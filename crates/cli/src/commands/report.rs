@@ -15,7 +15,7 @@ use crate::text_table::{rows, unknown};
 
 pub fn report(arguments: Report) -> Result<(), Failure> {
     let workers = use_threads(&arguments.threads)?;
-    let report = report_of(&arguments.run, workers)?;
+    let report = report_of(&arguments.run, workers, &warmstart_nn::device())?;
     if let Some(why) = &report.why_not_judged {
         print_to_stderr(noted(message!("without the kept model's answers: {why}")));
     }

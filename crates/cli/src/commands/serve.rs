@@ -8,6 +8,7 @@ use warmstart_recipe::{Key, Problem};
 use warmstart_run::stop::Stop;
 use warmstart_tasks::kinds::Trained;
 
+use super::devices::open_device;
 use super::weights::fetch_detector;
 use super::{Failure, use_threads};
 use crate::arguments::Serve;
@@ -17,8 +18,9 @@ use crate::signals::Signals;
 
 pub fn serve(arguments: &Serve) -> Result<(), Failure> {
     let readers = use_threads(&arguments.threads)?;
+    let device = open_device(&arguments.device)?;
     fetch_detector(&arguments.model)?;
-    let (model, note) = Trained::load_noted(&arguments.model)?;
+    let (model, note) = Trained::load_noted(&arguments.model, &device)?;
     if let Some(note) = note {
         print_to_stderr(noted(note));
     }

@@ -8,8 +8,8 @@ use predicates::str::contains;
 use serde_json::Value;
 use warmstart_nn::ParameterInfo;
 
+use crate::common::published::{published, published_with};
 use crate::common::{data, pretrained, scenes, small_run, tensors, warmstart};
-use crate::transformers::{published, published_with};
 
 fn convert(from: &str, to: &Path, naming: &str) -> assert_cmd::assert::Assert {
     let mut command = warmstart();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::common::{data, said, small_run, warmstart};
 
 /// Every command with help.
-const COMMANDS: [&str; 32] = [
+const COMMANDS: [&str; 33] = [
     "",
     "demo",
     "new",
@@ -32,6 +32,7 @@ const COMMANDS: [&str; 32] = [
     "data convert",
     "data labels",
     "models",
+    "devices",
     "weights",
     "weights list",
     "weights get",
@@ -151,6 +152,7 @@ fn a_wrong_command_line_is_a_chinese_line_with_the_same_exit_code() {
         "train --epochs many",
         "train --quiet --json=x",
         "predict m a.png --conf high",
+        "predict m a.png --device cuda",
         "predict m a.png --csv a.txt",
         "demo --seeds 0",
         "demo --seeds some",
@@ -240,6 +242,7 @@ fn programs_read_the_same_keys_in_each_language() {
     };
     for line in [
         &["models", "--json"][..],
+        &["devices", "--no-measure", "--json"],
         &["weights", "list", "--json"],
         &["train", "--patiense", "3", "--json"],
         &["predict", "missing.safetensors", "a.jpg", "--json"],

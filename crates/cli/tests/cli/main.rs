@@ -14,6 +14,7 @@ mod damage;
 mod demonstrating;
 mod detecting;
 mod detector_files;
+mod devices;
 mod evaluating;
 mod exporting;
 mod faults;

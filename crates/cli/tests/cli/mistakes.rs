@@ -348,6 +348,32 @@ fn a_simd_level_that_there_is_not() {
 }
 
 #[test]
+fn a_device_that_there_is_not_and_a_format_that_it_lacks() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let out = dir.path().join("run");
+    let small = small_run(&data, "none", &out);
+    let cases: [(&[&str], &[&str]); 3] = [
+        (&["--device", "gpu:99"], &["give --device cpu"]),
+        (&["--device", "cuda"], &["--device", "gpu:1, or auto"]),
+        (
+            &["--device", "cpu", "--precision", "bf16"],
+            &["in f32 alone", "--precision f32"],
+        ),
+    ];
+    for (flags, words) in cases {
+        fails(&[&small[..], flags].concat(), Some(&out), 2, words);
+    }
+    warmstart()
+        .args(&small)
+        .env("WARMSTART_DEVICE", "cuda")
+        .assert()
+        .code(2)
+        .stderr(predicates::str::contains("WARMSTART_DEVICE: expected"));
+    assert!(!out.exists());
+}
+
+#[test]
 fn errors_of_a_command_that_prints_json_are_json() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());

@@ -7,10 +7,9 @@ use predicates::prelude::*;
 use predicates::str::contains;
 use serde_json::Value;
 use warmstart_nn::ParameterInfo;
-use warmstart_nn::initialization::{Initialization, ModelDefaults};
-use warmstart_tasks::model_file::write_tensors;
 
 use crate::common::kills::{Kills, Moment, Numbers, Undisturbed};
+use crate::common::published::{published, published_with};
 use crate::common::scenes::{SHAPES, scenes};
 use crate::common::{CLASSES, Said, data, metrics, pictures, tensors, warmstart};
 
@@ -19,33 +18,6 @@ const NETWORKS: [(&str, &str, usize); 2] = [
     ("vit_tiny_patch16_224", "blocks.9", 150),
     ("convnext_atto", "stages.3", 126),
 ];
-
-/// A file of a network for ImageNet with random values, as a tool that knows nothing of warmstart writes it.
-pub fn published(dir: &Path, model: &str) -> PathBuf {
-    published_with(dir, model, |_| {})
-}
-
-/// Such a file whose parameters are described otherwise.
-pub fn published_with(
-    dir: &Path,
-    model: &str,
-    change: impl FnOnce(&mut Vec<ParameterInfo>),
-) -> PathBuf {
-    let network = warmstart_recipe::architecture(model).unwrap();
-    let mut infos = network.backbone_parameters();
-    infos.extend(network.classifier_parameters(1000));
-    change(&mut infos);
-    let device = warmstart_nn::device();
-    // Layer scales that training has moved from the small values that they begin with.
-    let defaults = ModelDefaults {
-        layer_scale: 0.5,
-        ..network.initialization()
-    };
-    let values = Initialization::default().parameters(&infos, &defaults, 1, &device);
-    let file = dir.join(format!("{model}-published.safetensors"));
-    write_tensors(&file, &values).unwrap();
-    file
-}
 
 /// A recipe of a frozen epoch, whose features fill a cache, and of two thawed ones over micro-batches, which leave
 /// branches out at random.

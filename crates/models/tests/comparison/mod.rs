@@ -1,4 +1,8 @@
 //! What PyTorch computes, and how far ours is from it.
+#![allow(dead_code, reason = "each test file uses some of it")]
+
+pub mod names;
+pub mod training;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,7 +11,7 @@ use safetensors::SafeTensors;
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::activation::log_softmax;
-use warmstart_nn::burn::tensor::{Tensor, TensorData};
+use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 
 /// Classes of all networks here.
 pub const CLASSES: usize = 10;
@@ -41,8 +45,13 @@ pub fn goldens(model: &str) -> Goldens {
 
 /// A picture batch `[batch, 3, height, width]` as the models take it.
 pub fn picture(shape: &[usize], values: Vec<f32>) -> Tensor<4> {
+    picture_on(shape, values, &warmstart_nn::device())
+}
+
+/// Such a batch on a device.
+pub fn picture_on(shape: &[usize], values: Vec<f32>, device: &Device) -> Tensor<4> {
     let data = TensorData::new(values, shape.to_vec());
-    Tensor::<4>::from_data(data, &warmstart_nn::device()).permute([0, 2, 3, 1])
+    Tensor::<4>::from_data(data, device).permute([0, 2, 3, 1])
 }
 
 /// What the classifier makes of the features of a backbone.
@@ -69,7 +78,8 @@ pub fn loss(logits: Tensor<2>) -> Tensor<1> {
         one_hot[row * CLASSES + label] = -1.0 / LABELS.len() as f32;
     }
     let data = TensorData::new(one_hot, [LABELS.len(), CLASSES]);
-    let picked = Tensor::<2>::from_data(data, &warmstart_nn::device());
+    let device = logits.clone().inner().device();
+    let picked = Tensor::<2>::from_data(data, &device);
     (log_softmax(logits, 1) * picked.autodiff()).sum()
 }
 

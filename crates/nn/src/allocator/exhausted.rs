@@ -1,15 +1,22 @@
-//! The end of a process for which the system has no more memory.
+//! The end of a process for which the system or a graphics card has no more memory, or whose card has failed.
 
 use std::ffi::{CString, OsString, c_char};
-use std::io;
-use std::sync::OnceLock;
+use std::io::{self, Write as _};
+use std::panic::{self, PanicHookInfo};
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use warmstart_language::{english, translated};
+use warmstart_language::{english, message, translated};
+
+use super::card_failure::{CardFailure, cause};
 
 /// A command line, ended by null and never freed; null for none.
 static COMMAND: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
-/// Whether an allocation has failed.
+/// The same work as a user continues it.
+static TYPED: Mutex<Option<String>> = Mutex::new(None);
+/// The graphics card that was opened last, in words.
+static CARD: Mutex<Option<String>> = Mutex::new(None);
+/// Whether an allocation of the system has failed.
 static FAILED: AtomicBool = AtomicBool::new(false);
 
 /// The last words of a process that a failed allocation ends.
@@ -19,28 +26,44 @@ const WORDS: &str = english!(
 );
 /// The same in the user's language: a process without memory could not look them up.
 static TRANSLATED: OnceLock<&str> = OnceLock::new();
+/// The last words of a process that a failed allocation of a graphics card ends.
+const CARD_WORDS: &str = english!(
+    "error: the graphics card has no more memory to give: free some, or use a smaller model, image size or batch\n"
+);
 
-/// Makes a command replace this process when an allocation fails, instead of the abort that would
-/// follow: a Rust program can neither catch the failure nor rely on any memory by then, so only a new
-/// process can continue the work. `None` restores the abort. The first word is the program's path.
+/// Work of this process that another one can continue.
+pub struct Continuation {
+    /// The command line that continues it with less memory. The first word is the program's path.
+    pub command: Vec<OsString>,
+    /// The command with which a user continues it.
+    pub typed: String,
+}
+
+/// Makes a command replace this process when an allocation fails, of the system or of a graphics card, instead of the
+/// end that would follow: a Rust program can neither catch a failure of the system's nor rely on any memory by then, so
+/// only a new process can continue the work. `None` restores that end.
 ///
 /// # Errors
 /// If a word has a zero byte in it.
-pub fn run_when_exhausted(command: Option<Vec<OsString>>) -> io::Result<()> {
-    let pointer = match command {
-        None => std::ptr::null_mut(),
-        Some(words) => {
-            let words = words
+pub fn run_when_exhausted(continuation: Option<Continuation>) -> io::Result<()> {
+    let (pointer, typed) = match continuation {
+        None => (std::ptr::null_mut(), None),
+        Some(Continuation { command, typed }) => {
+            let words = command
                 .into_iter()
                 .map(|word| Ok(CString::new(word.into_encoded_bytes())?));
             let words = words.collect::<io::Result<Vec<CString>>>()?;
             // A few words for each run of the process, never freed: they may be read at any moment.
             let words = words.into_iter().map(|word| word.into_raw().cast_const());
             let words: Vec<_> = words.chain([std::ptr::null()]).collect();
-            Box::leak(words.into_boxed_slice()).as_mut_ptr()
+            (
+                Box::leak(words.into_boxed_slice()).as_mut_ptr(),
+                Some(typed),
+            )
         }
     };
     COMMAND.store(pointer, Ordering::Release);
+    set(&TYPED, typed);
     Ok(())
 }
 
@@ -50,7 +73,7 @@ pub fn translate_exhaustion() {
 }
 
 /// Makes a failed allocation end the process with a line that says so and exit code 1, instead of an
-/// abort.
+/// abort, and a failure of a graphics card, instead of a panic. Every other panic stays as it was.
 pub fn explain_exhaustion() {
     #[cfg(unix)]
     {
@@ -69,11 +92,33 @@ pub fn explain_exhaustion() {
         // SAFETY: the handler allocates nothing. Where it returns, `abort` ends the process as ever.
         unsafe { libc::signal(libc::SIGABRT, handler as libc::sighandler_t) };
     }
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panic: &PanicHookInfo| {
+        let text = text(panic);
+        match CardFailure::told_by(text) {
+            None => usual(panic),
+            Some(CardFailure::OutOfMemory) => {
+                replace_process();
+                end(translated(CARD_WORDS));
+            }
+            Some(CardFailure::Lost) => end(&lost(cause(text), get(&CARD), get(&TYPED))),
+        }
+    }));
+}
+
+/// Has the graphics card that is opened ready in words, for a failure of it.
+pub(crate) fn name_card(title: String) {
+    set(&CARD, Some(title));
 }
 
 /// Replaces the process, if a command was given. Allocates nothing.
 pub(super) fn exhausted() {
     FAILED.store(true, Ordering::Release);
+    replace_process();
+}
+
+/// Replaces the process by the command, if one was given; returns if the system refuses. Allocates nothing.
+fn replace_process() {
     let command = COMMAND.load(Ordering::Acquire);
     if command.is_null() {
         return;
@@ -82,5 +127,67 @@ pub(super) fn exhausted() {
     // SAFETY: `command` is an array of C strings ended by null that lives for good.
     unsafe {
         libc::execv(*command, command);
+    }
+}
+
+/// Ends the process with these last words. Other threads may be at work with the card's driver, so nothing is torn
+/// down.
+fn end(words: &str) -> ! {
+    let _ = io::stderr().write_all(words.as_bytes());
+    #[cfg(unix)]
+    {
+        // SAFETY: it ends the process, on no condition.
+        unsafe { libc::_exit(1) };
+    }
+    #[cfg(not(unix))]
+    std::process::exit(1);
+}
+
+/// The last words of a process whose graphics card has failed for `reason`; `typed` is the command with which a user
+/// continues its work.
+fn lost(reason: &str, card: Option<String>, typed: Option<String>) -> String {
+    let card = card.unwrap_or_else(|| message!("the graphics card"));
+    let words = match typed {
+        None => message!("error: {card} has failed: {reason}"),
+        Some(typed) => message!(
+            "error: {card} has failed: {reason}; continue from the last checkpoint with `{typed}`"
+        ),
+    };
+    words + "\n"
+}
+
+/// What a panic says; empty where it is no text.
+fn text<'a>(panic: &'a PanicHookInfo) -> &'a str {
+    let payload = panic.payload();
+    let owned = || payload.downcast_ref::<String>().map(String::as_str);
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(owned).unwrap_or_default()
+}
+
+fn set(words: &Mutex<Option<String>>, value: Option<String>) {
+    *words.lock().unwrap_or_else(PoisonError::into_inner) = value;
+}
+
+fn get(words: &Mutex<Option<String>>) -> Option<String> {
+    words.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_that_failed_is_named_and_the_work_is_continued_by_hand() {
+        assert_eq!(
+            lost("a driver was reset", None, None),
+            "error: the graphics card has failed: a driver was reset\n"
+        );
+        let card = Some("gpu:0, A card".to_owned());
+        let typed = Some("warmstart resume runs/pets".to_owned());
+        assert_eq!(
+            lost("a driver was reset", card, typed),
+            "error: gpu:0, A card has failed: a driver was reset; continue from the last checkpoint with `warmstart \
+             resume runs/pets`\n"
+        );
     }
 }

@@ -2,12 +2,14 @@
 #![allow(unsafe_code, reason = "a global allocator deals in raw memory")]
 
 mod arena;
+mod card_failure;
 mod exhausted;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use arena::{Arena, LINE};
-pub use exhausted::{explain_exhaustion, run_when_exhausted, translate_exhaustion};
+pub(crate) use exhausted::name_card;
+pub use exhausted::{Continuation, explain_exhaustion, run_when_exhausted, translate_exhaustion};
 
 /// Allocations of at least so many bytes come from the arena, tensors and the sums of tiles among them: whole
 /// lines, because a register that is loaded or stored across two lines costs two accesses.

@@ -1,6 +1,6 @@
 //! Patches as tokens, with class tokens, registers and positions.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use super::kind::{LayerKind, Shape, only};
 use super::positions::Positions;
@@ -80,6 +80,9 @@ impl LayerKind for Tokens {
     fn forward(&self, inputs: Vec<Tensor<4>>, forward: &mut Forward) -> Tensor<4> {
         let x = only(inputs);
         let [batch, height, width, channels] = x.dims();
+        // Added in f32: a token's gradient is a sum over all images.
+        let format = x.dtype();
+        let x = x.cast(FloatDType::F32);
         debug_assert!(
             [0, self.class.len()].contains(&self.positions.prefix),
             "all class tokens have positions, or none"
@@ -101,12 +104,12 @@ impl LayerKind for Tokens {
         }
         before.extend(registers);
         if before.is_empty() {
-            return patches;
+            return patches.cast(format);
         }
         let prefix = self.prefix();
         let before = Tensor::cat(before, 1).reshape([1, 1, prefix, channels]);
         let before = before.expand([batch, 1, prefix, channels]);
-        Tensor::cat(vec![before, patches], 2)
+        Tensor::cat(vec![before, patches], 2).cast(format)
     }
 
     fn fold(&self, parameters: &Parameters, device: &Device) -> Vec<(String, Part)> {

@@ -6,17 +6,18 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, TensorMetadata};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
+use super::format::in_format;
 use super::vision_ops::VisionOps;
 
-/// The mean over the pixels of each image: x `[batch, height, width, channels]`, the result `[batch, channels]`.
+/// The mean over the pixels of each image in f32: x `[batch, height, width, channels]`, the result `[batch, channels]`.
 pub fn image_means(x: Tensor<4>) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::image_means(x.into_dispatch()))
 }
 
 /// `x · gate` for each channel of each image: x and the result are `[batch, height, width, channels]`, gate
-/// `[batch, channels]`.
+/// `[batch, channels]` in f32.
 pub fn scale_channels(x: Tensor<4>, gate: Tensor<2>) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::scale_channels(
         x.into_dispatch(),
@@ -55,8 +56,8 @@ impl<B: VisionOps> Backward<B, 2> for ScaleChannelsBackward {
 struct ImageMeansBackward;
 
 impl<B: VisionOps> Backward<B, 1> for ImageMeansBackward {
-    /// Height and width of the input.
-    type State = [usize; 2];
+    /// Height and width of the input, and its format.
+    type State = ([usize; 2], DType);
 
     fn backward(
         self,
@@ -65,8 +66,10 @@ impl<B: VisionOps> Backward<B, 1> for ImageMeansBackward {
         _checkpointer: &mut Checkpointer,
     ) {
         let gradient = grads.consume::<B>(&ops.node);
+        let (size, format) = ops.state;
         if let [Some(input)] = &ops.parents {
-            grads.register::<B>(input.id, B::image_means_backward(gradient, ops.state));
+            let gradient = B::image_means_backward(gradient, size);
+            grads.register::<B>(input.id, in_format::<B>(gradient, format));
         }
     }
 }
@@ -76,12 +79,13 @@ pub(super) fn tracked_image_means<B: VisionOps, C: CheckpointStrategy>(
 ) -> FloatTensor<Autodiff<B, C>> {
     let (x, node) = x.into_parts();
     let [_, height, width, _] = x.shape().dims();
+    let format = x.dtype();
     let output = B::image_means(x);
     match Backward::<B, 1>::prepare::<C>(ImageMeansBackward, [node])
         .compute_bound()
         .stateful()
     {
-        OpsKind::Tracked(prepared) => prepared.finish([height, width], output),
+        OpsKind::Tracked(prepared) => prepared.finish(([height, width], format), output),
         OpsKind::UnTracked(prepared) => prepared.finish(output),
     }
 }

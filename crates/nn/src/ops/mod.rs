@@ -2,13 +2,19 @@
 //!
 //! Shapes: activations `[batch, height, width, channels]`, convolution weights
 //! `[out, in / groups, kernel_height, kernel_width]`, everything per channel `[channels]`.
+//!
+//! On a graphics card activations may be bf16 or f16, and a result has the format of its first argument; means over an
+//! image are f32. Parameters, statistics and gates are always f32.
 
 mod activate;
 mod arrange;
 mod attention;
 mod autodiff;
 mod branch;
+#[cfg(feature = "gpu")]
+mod cube;
 mod flex;
+mod format;
 mod gate;
 mod linear;
 mod list;

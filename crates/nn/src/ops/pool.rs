@@ -6,7 +6,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Dispatch, TensorMetadata};
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use super::records::PoolSpec;
 use super::vision_ops::VisionOps;
@@ -22,7 +22,7 @@ pub fn average_pool(x: Tensor<4>, spec: PoolSpec) -> Tensor<4> {
     Tensor::from_dispatch(Dispatch::average_pool(x.into_dispatch(), spec))
 }
 
-/// The mean over each image: x `[batch, height, width, channels]`, the result `[batch, channels]`.
+/// The mean over each image in f32: x `[batch, height, width, channels]`, the result `[batch, channels]`.
 pub fn global_average_pool(x: Tensor<4>) -> Tensor<2> {
     let [batch, height, width, channels] = x.dims();
     let spec = PoolSpec {
@@ -31,7 +31,7 @@ pub fn global_average_pool(x: Tensor<4>) -> Tensor<2> {
         padding: [0; 2],
         ceil: false,
     };
-    average_pool(x, spec).reshape([batch, channels])
+    average_pool(x.cast(FloatDType::F32), spec).reshape([batch, channels])
 }
 
 #[derive(Debug)]

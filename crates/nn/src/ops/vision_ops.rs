@@ -16,7 +16,11 @@ use super::stock;
 ///
 /// The operation is a branch, not a unit, because the values between its units need never be in
 /// memory as a whole. A backend that implements nothing gets the bodies of [`stock`].
-#[backend_extension(Flex, Autodiff)]
+///
+/// Parameters, gates and statistics are f32, and so are the gradients of parameters and gates. An activation may have
+/// another format where the backend computes in it; a result has that of `x`, and a gradient that of what it is the
+/// gradient of.
+#[backend_extension(Flex, Cube: cfg(feature = "gpu"), Autodiff)]
 pub trait VisionOps: Backend {
     /// Prepares a weight, once, for [`branch_inference`](Self::branch_inference) on any number of
     /// batches and images of any size.
@@ -25,7 +29,7 @@ pub trait VisionOps: Backend {
     }
 
     /// Inference: `activation(conv(…) + bias + residual)` over the units. An image's result depends on
-    /// no other image of the batch.
+    /// no other image of the batch; on a graphics card its rounding may depend on their number.
     fn branch_inference(
         x: FloatTensor<Self>,
         #[extension_type] units: FoldedUnits<Self>,
@@ -91,13 +95,14 @@ pub trait VisionOps: Backend {
         stock::average_pool_backward::<Self>(gradient, input_size, spec)
     }
 
-    /// The mean over the pixels of each image: x `[batch, height, width, channels]` to `[batch, channels]`.
+    /// The mean over the pixels of each image: x `[batch, height, width, channels]` to `[batch, channels]` in f32,
+    /// whatever the format of x.
     fn image_means(x: FloatTensor<Self>) -> FloatTensor<Self> {
         stock::image_means::<Self>(x)
     }
 
     /// Gradient of [`image_means`](Self::image_means) with respect to its input, whose `[height, width]` is
-    /// `input_size`.
+    /// `input_size`; in f32.
     fn image_means_backward(
         gradient: FloatTensor<Self>,
         input_size: [usize; 2],

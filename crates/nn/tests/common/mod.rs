@@ -1,7 +1,7 @@
 //! Tensors out of repeatable numbers, and back.
 #![allow(dead_code, reason = "each test file uses some of them")]
 
-use warmstart_nn::burn::tensor::{Tensor, TensorData};
+use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 
 /// Values in −1..1, the same everywhere.
 pub fn values(length: usize, seed: u64) -> Vec<f32> {
@@ -17,18 +17,27 @@ pub fn values(length: usize, seed: u64) -> Vec<f32> {
 }
 
 pub fn tensor<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
-    filled(&values(shape.iter().product(), seed), shape)
+    tensor_on(shape, seed, &warmstart_nn::device())
+}
+
+pub fn tensor_on<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
+    filled_on(&values(shape.iter().product(), seed), shape, device)
 }
 
 pub fn filled<const D: usize>(values: &[f32], shape: [usize; D]) -> Tensor<D> {
-    Tensor::from_data(
-        TensorData::new(values.to_vec(), shape),
-        &warmstart_nn::device(),
-    )
+    filled_on(values, shape, &warmstart_nn::device())
+}
+
+pub fn filled_on<const D: usize>(values: &[f32], shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
 }
 
 pub fn leaf<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
-    tensor(shape, seed).autodiff().require_grad()
+    leaf_on(shape, seed, &warmstart_nn::device())
+}
+
+pub fn leaf_on<const D: usize>(shape: [usize; D], seed: u64, device: &Device) -> Tensor<D> {
+    tensor_on(shape, seed, device).autodiff().require_grad()
 }
 
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

@@ -9,6 +9,7 @@ use warmstart_recipe::{Position, Recipe};
 use super::at::At;
 use crate::atomic_file::checksum;
 use crate::epoch_progress::EpochProgress;
+use crate::loss_scale::LossScale;
 use crate::position;
 use crate::record::EpochRecord;
 
@@ -35,6 +36,10 @@ pub struct State {
     pub warmstart: String,
     /// SIMD level that the kernels ran at: bits are promised within one level.
     pub simd: String,
+    /// Everything about the graphics card that bits depend on, and the format of its numbers where it is not f32;
+    /// `None` for the processor, and then not in JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// Recipe of the run.
     pub recipe: Recipe,
     /// Name of the phase that is in progress, or has just ended.
@@ -55,6 +60,9 @@ pub struct State {
     pub optimizer_steps: u64,
     /// Consecutive steps skipped up to now.
     pub skipped_in_a_row: u64,
+    /// The factor on the loss of a run in f16; `None` in other formats, and then not in JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_scale: Option<LossScale>,
     /// Every finished epoch.
     pub history: Vec<EpochRecord>,
     /// Checksum (BLAKE3) of each file, by name.

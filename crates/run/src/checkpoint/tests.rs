@@ -4,8 +4,9 @@ use warmstart_recipe::run_files::{CHECKPOINTS, MODEL, OPTIMIZER};
 
 use super::*;
 use crate::epoch_progress::EpochProgress;
+use crate::loss_scale::LossScale;
 use crate::record::EpochRecord;
-use warmstart_recipe::Draft;
+use warmstart_recipe::{Draft, Precision};
 
 fn state(epochs: usize) -> State {
     let record = |epoch| EpochRecord {
@@ -19,6 +20,7 @@ fn state(epochs: usize) -> State {
         format: State::FORMAT,
         warmstart: "0".into(),
         simd: "avx2".into(),
+        device: None,
         recipe: draft.resolve(224, None).unwrap(),
         phase: "freeze".into(),
         data: "d".into(),
@@ -28,6 +30,7 @@ fn state(epochs: usize) -> State {
         step: 7 * epochs as u64,
         optimizer_steps: 7,
         skipped_in_a_row: 0,
+        loss_scale: None,
         history: (1..=epochs).map(record).collect(),
         files: Default::default(),
     }
@@ -58,13 +61,27 @@ fn newest(checkpoints: &Checkpoints) -> State {
 fn a_checkpoint_comes_back_as_it_was() {
     let run = tempfile::tempdir().unwrap();
     let checkpoints = Checkpoints::of(run.path());
-    for expected in [state(2), within(2, 3)] {
+    let on_card = State {
+        device: Some("vulkan, a card, f16".into()),
+        loss_scale: LossScale::of(Precision::F16),
+        ..state(3)
+    };
+    for expected in [state(2), within(2, 3), on_card] {
         write(&checkpoints, expected.clone());
         let back = checkpoints.open(expected.at()).unwrap().state;
         assert_eq!(back.files.len(), 2);
         let files = back.files.clone();
         assert_eq!(back, State { files, ..expected });
     }
+}
+
+#[test]
+fn a_state_of_the_processor_is_as_it_was_before_there_were_cards() {
+    let of_processor = state(1).to_json();
+    let value: serde_json::Value = serde_json::from_str(&of_processor).unwrap();
+    assert_eq!((value.get("device"), value.get("loss_scale")), (None, None));
+    let state = State::from_json(of_processor.as_bytes()).ok().unwrap();
+    assert_eq!((state.device, state.loss_scale), (None, None));
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use warmstart_data::{DataError, Sample};
 use warmstart_metrics::{ConfusionMatrix, Interval, softmax, top_k, wilson};
 use warmstart_models::{Architecture, Tapped};
-use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
+use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::layers::fold;
-use warmstart_nn::ops::global_average_pool;
+use warmstart_nn::ops::{global_average_pool, values};
 use warmstart_nn::{Folded, Forward, Parameters};
 use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
@@ -104,12 +104,10 @@ impl Backbone {
 /// name, `[classes, channels]`.
 fn weighted(map: Tensor<4>, weight: &str, parameters: &Parameters, class: usize) -> WeightedLayer {
     let [_, height, width, channels] = map.dims();
-    let weight: Tensor<2> = parameters.get(weight);
-    let values = |data: TensorData| data.try_into_vec::<f32>().expect("values are f32");
-    let weights = values(weight.into_data());
+    let weights = parameters.values(weight);
     WeightedLayer {
         shape: [height, width, channels],
-        activations: values(map.into_data()),
+        activations: values(map),
         weights: weights[class * channels..(class + 1) * channels].to_vec(),
     }
 }
@@ -159,16 +157,19 @@ pub struct Classified {
 }
 
 impl Classifier {
-    pub(crate) fn new(info: ModelInfo, file: &mut WeightFile) -> Result<Self, Error> {
+    pub(crate) fn new(
+        info: ModelInfo,
+        file: &mut WeightFile,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let architecture = warmstart_recipe::architecture(&info.model)?;
-        let device = warmstart_nn::device();
         let classes = info.classes.len();
         let head = Head::new(&architecture, classes);
         let mut ordinary = architecture.backbone_parameters();
         ordinary.extend(head.parameters().iter().cloned());
         require_sound_file(file)?;
         let StoredModel { parameters, twin } =
-            StoredModel::take(file, ordinary, &architecture, classes, &device)?;
+            StoredModel::take(file, ordinary, &architecture, classes, device)?;
         let layers = multi_head::layers(&parameters);
         let last = architecture.last_layer();
         let last = layers.iter().position(|layer| layer == last);
@@ -177,11 +178,11 @@ impl Classifier {
         Ok(Self {
             last: last.unwrap_or_default(),
             known: Known::of(of_twin.unwrap_or(&parameters)),
-            backbone: Backbone::new(architecture, layers, &parameters, twin, &device),
+            backbone: Backbone::new(architecture, layers, &parameters, twin, device),
             info,
             head,
             parameters,
-            device,
+            device: device.clone(),
         })
     }
 
@@ -194,7 +195,7 @@ impl Classifier {
     /// The probabilities of normalised images, each `[height, width, 3]`, and how unlike all training images each is.
     pub fn classify(&self, pixels: &[&[f32]]) -> Vec<Classified> {
         let (logits, means) = self.infer(pixels);
-        let means: Vec<f32> = means.into_data().try_into_vec().expect("means are f32");
+        let means = values(means);
         let channels = means.len() / pixels.len().max(1);
         let means = means.chunks(channels.max(1));
         let classified = |(logits, means): (Vec<f32>, &[f32])| {
@@ -217,9 +218,8 @@ impl Classifier {
     fn infer(&self, pixels: &[&[f32]]) -> (Vec<Vec<f32>>, Tensor<2>) {
         let images = images(pixels, self.info.preprocessing.crop, &self.device);
         let rows = |features: Vec<Tensor<4>>, parameters: &Parameters| -> Vec<Vec<f32>> {
-            let logits = outputs(&self.head, features, parameters).into_data();
-            let values: Vec<f32> = logits.try_into_vec().expect("logits are f32");
-            let rows = values.chunks(self.info.classes.len());
+            let logits = values(outputs(&self.head, features, parameters));
+            let rows = logits.chunks(self.info.classes.len());
             rows.map(<[f32]>::to_vec).collect()
         };
         match &self.backbone {

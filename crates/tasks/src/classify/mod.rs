@@ -18,7 +18,7 @@ use warmstart_language::{english, message};
 use warmstart_metrics::{McNemar, wilson};
 use warmstart_models::{Architecture, Pretrained};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
-use warmstart_nn::ops::global_average_pool;
+use warmstart_nn::ops::{global_average_pool, values};
 use warmstart_nn::{Folded, Forward, Parameters, StepKey};
 use warmstart_recipe::{Balance, Error, Phase, Recipe, TaskKind, View};
 
@@ -228,8 +228,7 @@ impl Task for Classification {
         parameters: &Parameters,
         targets: &[Target],
     ) {
-        let logits = outputs(&self.head, features, parameters);
-        let logits: Vec<f32> = logits.into_data().try_into_vec().expect("logits are f32");
+        let logits = values(outputs(&self.head, features, parameters));
         for (row, target) in logits.chunks(self.data.classes.len()).zip(targets) {
             tally.add(&warmstart_metrics::softmax(row), target.class);
         }

@@ -10,6 +10,7 @@ use warmstart_data::{DataError, Letterbox, RgbImage, Sample, Scene, SplitKind, d
 use warmstart_language::message;
 use warmstart_metrics::{AtConfidence, DetectionEvaluation};
 use warmstart_nn::Forward;
+use warmstart_nn::burn::tensor::Device;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
 use warmstart_weights::WeightFile;
 
@@ -63,11 +64,16 @@ pub struct BoxEvaluation {
 }
 
 impl Detector {
-    pub(crate) fn new(info: ModelInfo, file: &mut WeightFile) -> Result<Self, Error> {
+    pub(crate) fn new(
+        info: ModelInfo,
+        file: &mut WeightFile,
+        device: &Device,
+    ) -> Result<Self, Error> {
         let backbone = Detection::backbone(warmstart_recipe::architecture(&info.model)?)?;
         let head = Head::new(&backbone, info.classes.len(), info.preprocessing.crop);
         let is_published = file.metadata.as_ref().is_none_or(Value::is_null);
-        let network = Network::new(backbone, head.parameters(), head.layers(), &info, file)?;
+        let (parameters, layers) = (head.parameters(), head.layers());
+        let network = Network::new(backbone, parameters, layers, &info, file, device)?;
         Ok(Self {
             network,
             head,

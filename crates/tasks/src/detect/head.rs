@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use warmstart_models::Architecture;
 use warmstart_models::detector::{Assignment, Detector, Predictions, STRIDES};
-use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::burn::tensor::{FloatDType, Tensor};
 use warmstart_nn::layers::Layer;
 use warmstart_nn::{Folded, Forward, ParameterInfo, ops};
 
@@ -49,6 +49,7 @@ impl Head {
         self.detector.assignment()
     }
 
+    /// The predictions, in f32 whatever the format of the features.
     pub(super) fn predictions(
         &self,
         features: Vec<Tensor<4>>,
@@ -57,7 +58,17 @@ impl Head {
         let features: [Tensor<4>; STRIDES.len()] = features
             .try_into()
             .unwrap_or_else(|_| panic!("a detector's backbone gives a map for each stride"));
-        self.detector.forward(features, forward)
+        let Predictions {
+            classes,
+            boxes,
+            objectness,
+        } = self.detector.forward(features, forward);
+        let single = |values: Tensor<3>| values.cast(FloatDType::F32);
+        Predictions {
+            classes: single(classes),
+            boxes: single(boxes),
+            objectness: objectness.map(single),
+        }
     }
 
     pub(super) fn outputs(&self, predictions: Predictions) -> Outputs<'_> {

@@ -1,4 +1,5 @@
 //! Detectors with the parameters of `tests/fixtures/detectors`, their passes, and the comparison with what is there.
+#![allow(dead_code, reason = "each test file uses some of it")]
 
 #[path = "../../../models/tests/formula/mod.rs"]
 mod formula;
@@ -10,7 +11,7 @@ use serde_json::json;
 use warmstart_data::RgbImage;
 use warmstart_models::detector::{Detector, Predictions};
 use warmstart_models::{Architecture, by_name};
-use warmstart_nn::burn::tensor::{Tensor, TensorData};
+use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
 use warmstart_nn::layers::fold;
 use warmstart_nn::{BatchStatistics, Folded, Forward, Kind, ParameterInfo, Parameters, ops};
 use warmstart_tasks::detect::objective::{self, Gradients, Match, Objective, Truth};
@@ -35,6 +36,7 @@ pub struct Case {
     pub network: Architecture,
     pub detector: Detector,
     pub parameters: Parameters,
+    device: Device,
 }
 
 /// The results of a pass.
@@ -54,23 +56,28 @@ pub struct Training {
     pub statistics: Vec<BatchStatistics>,
 }
 
-/// All detectors.
+/// All detectors, on the processor.
 pub fn cases() -> impl Iterator<Item = Case> {
-    DETECTORS.into_iter().map(Case::new)
+    cases_on(warmstart_nn::device())
+}
+
+/// All detectors, on a device.
+pub fn cases_on(device: Device) -> impl Iterator<Item = Case> {
+    let case = move |name| Case::new(name, &device);
+    DETECTORS.into_iter().map(case)
 }
 
 impl Case {
-    fn new(name: &'static str) -> Self {
+    fn new(name: &'static str, device: &Device) -> Self {
         let path = format!("../../tests/fixtures/detectors/{name}.safetensors");
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
         let goldens = read(&path).unwrap_or_else(|error| panic!("{error}"));
         let network = by_name(name).unwrap().with_taps().unwrap();
         let detector = network.detector(CLASSES);
-        let device = warmstart_nn::device();
         let mut parameters = Parameters::new();
         let statistics = &goldens.tensors["statistics"].data;
         for (info, values) in filled(&network, &detector, statistics) {
-            parameters.insert_values(&info.name, &info.shape, values, &device);
+            parameters.insert_values(&info.name, &info.shape, values, device);
         }
         Self {
             name,
@@ -78,6 +85,7 @@ impl Case {
             network,
             detector,
             parameters,
+            device: device.clone(),
         }
     }
 
@@ -115,8 +123,9 @@ impl Case {
         let stages = 0..self.network.stages.len();
         let layers = self.network.layers(stages);
         let layers = layers.chain(self.detector.graph().layers());
-        let folded = fold(&self.parameters, layers, &warmstart_nn::device());
-        let pass = self.pass(pictures("input"), &mut Forward::Inference(&folded));
+        let folded = fold(&self.parameters, layers, &self.device);
+        let images = pictures("input", &self.device);
+        let pass = self.pass(images, &mut Forward::Inference(&folded));
         (pass, folded)
     }
 
@@ -131,7 +140,7 @@ impl Case {
             stochastic_depth: None,
         };
         let number = self.golden("train.pictures")[0];
-        let images = pictures(&format!("input.{number}"));
+        let images = pictures(&format!("input.{number}"), &self.device);
         let pass = self.pass(images.autodiff(), &mut forward);
         let points = points(SIZE, self.detector.coding());
         let outputs = self.outputs(&points, &pass.predictions);
@@ -222,6 +231,34 @@ impl Case {
         }
     }
 
+    /// Fails unless the gradients by every parameter are the goldens'.
+    pub fn require_gradients(&self, gradients: &Parameters) {
+        let golden = self.golden("train.gradient_norms");
+        let names = sorted_names(gradients);
+        assert_eq!(names.len(), golden.len(), "{}", self.name);
+        let largest = golden.iter().fold(0f32, |a, norm| a.max(*norm));
+        for (name, golden) in names.into_iter().zip(golden) {
+            let squares = gradients.values(name).into_iter().map(f64::from);
+            let norm = squares.map(|value| value * value).sum::<f64>().sqrt() as f32;
+            let off = (norm - golden).abs() / golden.max(1e-3 * largest);
+            assert!(
+                off < TOLERANCE,
+                "{} {name}: {norm} is not {golden}",
+                self.name
+            );
+        }
+        let mut compared = 0;
+        for key in self.goldens.tensors.keys() {
+            let Some(name) = key.strip_prefix("train.gradient.") else {
+                continue;
+            };
+            let ours = gradients.values(name);
+            self.require(key, &ours[..self.golden(key).len()]);
+            compared += 1;
+        }
+        assert!(compared >= 7, "{compared}");
+    }
+
     /// Fails unless predictions are the goldens'.
     pub fn require_predictions(&self, mode: &str, predictions: &Predictions) {
         self.require(
@@ -294,7 +331,7 @@ fn values_of(info: &ParameterInfo) -> Vec<f32> {
 }
 
 /// The pictures of a formula, which is `[batch, channel, height, width]`.
-fn pictures(name: &str) -> Tensor<4> {
+fn pictures(name: &str, device: &Device) -> Tensor<4> {
     const AREA: usize = SIZE * SIZE;
     let values = symmetric(name, IMAGES * 3 * AREA, 2.0);
     let mut pixels = vec![0.0; values.len()];
@@ -303,7 +340,7 @@ fn pictures(name: &str) -> Tensor<4> {
         pixels[(image * AREA + place) * 3 + channel] = value;
     }
     let data = TensorData::new(pixels, [IMAGES, SIZE, SIZE, 3]);
-    Tensor::from_data(data, &warmstart_nn::device())
+    Tensor::from_data(data, device)
 }
 
 /// The picture of bytes: squares of one color.

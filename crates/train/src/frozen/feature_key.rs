@@ -9,8 +9,12 @@ use warmstart_data::{FeatureCache, FeatureCacheFolder, Preprocessing, Sample};
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Device;
-use warmstart_recipe::{Phase, TaskKind};
+use warmstart_nn::devices::card_of;
+use warmstart_recipe::{Phase, Precision, TaskKind};
+use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
+
+use crate::device::identity;
 
 /// Everything that cached features depend on.
 pub struct FeatureKey<'a, L> {
@@ -30,6 +34,8 @@ pub struct FeatureKey<'a, L> {
     pub seed: u64,
     /// The device that computes the features.
     pub device: &'a Device,
+    /// The format that it computes in.
+    pub precision: Precision,
 }
 
 /// The images of a file of features.
@@ -132,7 +138,12 @@ impl<L: Clone> FeatureKey<'_, L> {
         // Another version's kernels may round otherwise.
         add(env!("CARGO_PKG_VERSION").as_bytes());
         add(warmstart_nn::simd_level().unwrap_or_default().as_bytes());
-        add(format!("{:?}", self.device).as_bytes());
+        add(identity(self.device, self.precision).as_bytes());
+        if card_of(self.device).is_some() {
+            // Shapes decide which kernels run.
+            let images = self.phase.micro_batch().min(INFERENCE_BATCH);
+            add(&(images as u64).to_le_bytes());
+        }
         add(&serde_json::to_vec(&self.kind)?);
         add(&serde_json::to_vec(self.preprocessing)?);
         if let CachedImages::Views(views) = images {
@@ -266,6 +277,12 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_processor_has_the_words_that_caches_of_before_have() {
+        let words = identity(&warmstart_nn::device(), Precision::F32);
+        assert_eq!(words, "Device<Flex(Cpu)>");
     }
 
     #[test]

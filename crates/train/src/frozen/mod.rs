@@ -1,6 +1,8 @@
 //! The frozen part of a phase, and its cached features.
 
+mod compute;
 mod feature_key;
+mod joined;
 mod kept_features;
 mod source;
 
@@ -8,15 +10,16 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
-use rayon::prelude::*;
 use warmstart_data::FeatureCacheFolder;
 use warmstart_data::random::{Purpose, stream, unit};
 use warmstart_files::shown;
 use warmstart_language::message;
 use warmstart_models::{Architecture, StageError, Tapped};
-use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
+use warmstart_nn::burn::tensor::{DType, Device, Tensor, TensorData};
+use warmstart_nn::devices::card_of;
 use warmstart_nn::layers::{Layer, fold};
-use warmstart_nn::{Folded, Forward, Parameters};
+use warmstart_nn::ops::values;
+use warmstart_nn::{Folded, Parameters};
 use warmstart_recipe::{Phase, View};
 use warmstart_tasks::network::{INFERENCE_BATCH, images};
 use warmstart_tasks::task::Task;
@@ -24,12 +27,10 @@ use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
 pub use feature_key::FeatureKey;
 use feature_key::{CachedImages, CachedPart};
+use joined::Joined;
 use kept_features::KeptFeatures;
 use source::Input;
 pub use source::{Prepared, Source};
-
-/// Fewest images of a thread: with fewer, fetching a layer's weights costs more than computing with them.
-const SMALLEST_PART: usize = 4;
 
 /// The frozen part of a network: the stages before the boundary.
 pub struct Frozen {
@@ -41,8 +42,12 @@ pub struct Frozen {
     /// Images that go through at a time.
     images: usize,
     pool: fn(Vec<Tensor<4>>) -> Vec<Tensor<4>>,
+    /// The format that it computes in.
+    format: DType,
     /// `[height, width, channels]` of each of an image's maps that enter the trained part.
     shapes: Vec<[usize; 3]>,
+    /// The format of each of these maps: means over the image are f32.
+    formats: Vec<DType>,
     /// The features of each file: one, or one for each layer.
     parts: Vec<CachedPart>,
     training: Option<Arc<KeptFeatures>>,
@@ -50,15 +55,15 @@ pub struct Frozen {
 }
 
 impl Frozen {
-    /// The stages before `boundary`, folded, without a cache. At most `images` go through at a time; their features do
-    /// not depend on this number.
+    /// The stages before `boundary`, folded, without a cache. At most `images` go through at a time; on the processor,
+    /// their features do not depend on this number. Images and features enter stages in the given format.
     pub fn new<T: Task>(
         architecture: &Architecture,
         boundary: usize,
         parameters: &Parameters,
         image_size: usize,
         images: usize,
-        device: &Device,
+        (device, format): (&Device, DType),
     ) -> Self {
         let whole = boundary == architecture.stages.len();
         let mut frozen = Self {
@@ -72,25 +77,27 @@ impl Frozen {
             } else {
                 |features| features
             },
+            format,
             shapes: vec![[image_size, image_size, 3]],
+            formats: vec![format],
             parts: vec![CachedPart::Stages(boundary)],
             training: None,
             validation: None,
         };
         if boundary > 0 {
             let black = vec![0.0; image_size * image_size * 3];
-            let maps = frozen.compute(&[&black], architecture, device);
-            let shape = |map: Tensor<4>| {
+            let maps = frozen.through(&[&black], architecture, device);
+            let kind = |map: Tensor<4>| {
                 let [_, height, width, channels] = map.dims();
-                [height, width, channels]
+                ([height, width, channels], map.dtype())
             };
-            frozen.shapes = maps.into_iter().map(shape).collect();
+            (frozen.shapes, frozen.formats) = maps.into_iter().map(kind).unzip();
         }
         frozen
     }
 
     /// The whole backbone, whose features are what is read of some layers ([`Tapped::mean_maps`]), each a map
-    /// `[batch, 1, 1, values]`, without a cache. At most `images` go through at a time.
+    /// `[batch, 1, 1, values]` in f32, without a cache. At most `images` go through at a time, in the given format.
     ///
     /// # Errors
     /// If the architecture does not have a layer.
@@ -100,7 +107,7 @@ impl Frozen {
         parameters: &Parameters,
         image_size: usize,
         images: usize,
-        device: &Device,
+        (device, format): (&Device, DType),
     ) -> Result<Self, StageError> {
         let names: Vec<&str> = layers.iter().map(String::as_str).collect();
         let tapped = Tapped::new(architecture, &names)?;
@@ -113,6 +120,8 @@ impl Frozen {
             image_size,
             images: images.min(INFERENCE_BATCH),
             pool: |features| features,
+            format,
+            formats: vec![DType::F32; layers.len()],
             shapes: tapped
                 .channels()
                 .into_iter()
@@ -298,8 +307,8 @@ impl Frozen {
         )
     }
 
-    /// Input of the trained part for a batch out of `source`: maps `[batch, height, width, channels]`.
-    /// Computed features are cached; a failure to do so is returned as a note.
+    /// Input of the trained part for a batch out of `source`: maps `[batch, height, width, channels]`, in the formats in
+    /// which they are computed. Computed features are cached; a failure to do so is returned as a note.
     pub fn features<T>(
         &self,
         batch: &[Prepared<T>],
@@ -313,7 +322,16 @@ impl Frozen {
         });
         let pixels: Vec<_> = pixels.collect();
         if self.boundary == 0 {
-            return (vec![images(&pixels, self.image_size, device)], None);
+            let images = images(&pixels, self.image_size, device);
+            return (vec![images.cast(self.format)], None);
+        }
+        if source.kept.is_none() && card_of(device).is_some() {
+            // Nobody needs them here, and to fetch them would be to wait for the card.
+            let mut joined = Joined::new(batch.len(), &self.shapes, &self.formats, device);
+            for pixels in pixels.chunks(self.images) {
+                joined.add(self.compute(pixels, architecture, device));
+            }
+            return (joined.into_maps(), None);
         }
         let mut computed = pixels
             .chunks(self.images)
@@ -347,23 +365,23 @@ impl Frozen {
                 rest = others;
             }
         }
-        let tensor = |(map, &[height, width, channels]): (Vec<f32>, &[usize; 3])| {
-            let data = TensorData::new(map, [batch.len(), height, width, channels]);
-            Tensor::from_data(data, device)
+        let tensor = |((map, &[height, width, channels]), &format): ((_, &[usize; 3]), &DType)| {
+            let data = TensorData::new::<f32, _>(map, [batch.len(), height, width, channels]);
+            Tensor::<4>::from_data(data, device).cast(format)
         };
-        let tensors = maps.into_iter().zip(&self.shapes).map(tensor);
-        (tensors.collect(), failure)
+        let kinds = maps.into_iter().zip(&self.shapes).zip(&self.formats);
+        (kinds.map(tensor).collect(), failure)
     }
 
     /// Noise in place of the features of `images` images, uniform from 0 to 1.
     pub fn noise(&self, images: usize, seed: u64, device: &Device) -> Vec<Tensor<4>> {
         let mut random = stream(seed, 0, 0, Purpose::Noise);
-        let shapes = self.shapes.iter();
-        let maps = shapes.map(|&[height, width, channels]| {
+        let kinds = self.shapes.iter().zip(&self.formats);
+        let maps = kinds.map(|(&[height, width, channels], &format)| {
             let values = std::iter::repeat_with(|| unit(&mut random) as f32);
             let values = values.take(images * height * width * channels).collect();
             let data = TensorData::new::<f32, _>(values, [images, height, width, channels]);
-            Tensor::from_data(data, device)
+            Tensor::<4>::from_data(data, device).cast(format)
         });
         maps.collect()
     }
@@ -385,7 +403,7 @@ impl Frozen {
         let mut images = Vec::new();
         for map in maps {
             let [batch, height, width, channels] = map.dims();
-            let values: Vec<f32> = map.into_data().try_into_vec().expect("features are f32");
+            let values = values(map);
             images.resize_with(batch, || Vec::with_capacity(self.values()));
             for (image, values) in images
                 .iter_mut()
@@ -411,42 +429,5 @@ impl Frozen {
             architecture.layers(stages).chain(layers),
             device,
         )
-    }
-
-    /// The features of each image from its pixels. Threads compute parts of the images through all layers, so that none
-    /// waits for another between layers.
-    fn compute_beside(
-        &self,
-        pixels: &[&[f32]],
-        architecture: &Architecture,
-        device: &Device,
-    ) -> Vec<Vec<f32>> {
-        let threads = rayon::current_num_threads();
-        // With several parts for each, no thread waits long for one whose processor does something else meanwhile.
-        let part = if pixels.len() >= 2 * SMALLEST_PART * threads {
-            SMALLEST_PART
-        } else {
-            pixels.len().div_ceil(threads).max(SMALLEST_PART)
-        };
-        let parts = pixels.par_chunks(part);
-        parts
-            .flat_map_iter(|pixels| self.by_image(self.compute(pixels, architecture, device)))
-            .collect()
-    }
-
-    /// The maps `[batch, height, width, channels]` of images from their pixels.
-    fn compute(
-        &self,
-        pixels: &[&[f32]],
-        architecture: &Architecture,
-        device: &Device,
-    ) -> Vec<Tensor<4>> {
-        let images = images(pixels, self.image_size, device);
-        if let Some(tapped) = &self.tapped {
-            return tapped.mean_maps(images, &self.trunk);
-        }
-        let stages = 0..self.boundary;
-        let mut forward = Forward::Inference(&self.trunk);
-        (self.pool)(architecture.forward_maps(stages, vec![images], &mut forward))
     }
 }

@@ -7,10 +7,11 @@ use warmstart_run::plan::Plan;
 use warmstart_tasks::task::Task;
 
 use super::cost_probe::{self, Measured};
+use super::limits::Limits;
 use super::make;
 use super::need::choose_batches;
 use crate::linear_probe::choose_fit;
-use crate::memory::Budget;
+use crate::memory::{Budget, CardBudget};
 use crate::trainer::Trainer;
 
 /// Chooses the options that were left open, for a run that begins with these parameters, and reports the plan. Batches
@@ -43,7 +44,7 @@ pub fn make_plan<T: Task>(
     make::report(trainer, measured, None, observe)
 }
 
-/// The cost of each phase and the memory budget. The batches are chosen by them.
+/// The cost of each phase and the memory that there is. The batches are chosen by them.
 ///
 /// # Errors
 /// If steps cannot be measured, or a phase names a stage that isn't there.
@@ -55,6 +56,12 @@ pub fn measure<T: Task>(
     observe(Event::Measuring);
     let costs = cost_probe::ask(trainer)?;
     let budget = Budget::of(trainer.recipe.memory);
-    choose_batches(trainer, &costs, open, budget.as_ref())?;
-    Ok(Measured { costs, budget })
+    let card = CardBudget::of(&trainer.device);
+    let limits = Limits::of(budget.as_ref(), card.as_ref());
+    choose_batches(trainer, &costs, open, &limits)?;
+    Ok(Measured {
+        costs,
+        budget,
+        card,
+    })
 }

@@ -1,37 +1,37 @@
-//! The cost probe: it measures a step of each phase by taking some, in a child process for each phase. In one process,
-//! gaps between freed blocks of one phase would count as memory of the next.
+//! The cost probe: it has steps of each phase measured, in a child process for each phase. In one process, gaps between
+//! freed blocks of one phase would count as memory of the next.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::Instant;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use warmstart_data::{Sample, picture_header};
 use warmstart_language::{english, language, message, translated};
-use warmstart_nn::initialization::Initialization;
-use warmstart_nn::{forget_memory_peak, memory_in_use, memory_peak};
+use warmstart_nn::devices::{CardKind, card_of};
 use warmstart_recipe::{Error, Phase, Recipe, TaskKind};
 use warmstart_run::stop::Stop;
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
 
-use super::memory_line::{MemoryLine, StepMemory, StepPeaks};
+use super::memory_line::{MemoryLine, StepMemory};
 use super::path_bytes;
+use super::phase_probe::PhaseProbe;
+pub use super::phase_probe::{CardCost, PhaseCost};
 use crate::head_layers::layers_of;
-use crate::memory::{self, Budget};
-use crate::optimizer::Optimizer;
+use crate::memory::{Budget, CardBudget};
 use crate::resources::Resources;
-use crate::step::StepPoint;
-use crate::trainer::{CurrentPhase, Trainer};
-use crate::training_state::TrainingState;
-use crate::watch::Watch;
+use crate::trainer::Trainer;
 
 /// Name of the command that answers a [`Request`].
 pub const COMMAND: &str = "probe";
+/// Two batch sizes to measure with, and two smaller ones for a system that has no memory for them.
+const BATCHES: [[usize; 2]; 2] = [[2, 4], [1, 2]];
+/// The batch sizes on a graphics card: it takes hardly longer for some images than for one, so that few tell too little
+/// of the time of many.
+const BATCHES_ON_CARD: [[usize; 2]; 3] = [[4, INFERENCE_BATCH], [2, 4], [1, 2]];
 /// The beginning of the line in which a process reports its error, in its language.
 const ERROR: &str = english!("error: ");
 
@@ -72,31 +72,14 @@ impl<L: Clone> LabelledFile<L> {
     }
 }
 
-/// The cost of a phase, in bytes and seconds.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct PhaseCost {
-    /// Memory of a training step, without the frozen part.
-    pub step: StepMemory,
-    /// Memory of inference: of the frozen part and of evaluations.
-    pub inference: MemoryLine,
-    /// Highest memory of preparing one image, in each thread, without its pixels.
-    pub preparing: f64,
-    /// Bytes of an image's frozen features.
-    pub features: f64,
-    /// Seconds of the frozen part per image.
-    pub frozen_seconds: f64,
-    /// Seconds of a training step per image.
-    pub step_seconds: f64,
-    /// Seconds of the evaluation per image.
-    pub evaluation_seconds: f64,
-}
-
 /// The costs of the phases of a run, and the memory that it may use.
 pub struct Measured {
     /// The cost of each phase.
     pub costs: Vec<PhaseCost>,
     /// The memory; `None` where the system does not tell.
     pub budget: Option<Budget>,
+    /// That of the graphics card; `None` on the processor.
+    pub card: Option<CardBudget>,
 }
 
 /// Measures the phases of a recipe in child processes, one after the other, the one that trains most first.
@@ -163,14 +146,23 @@ fn ask_for<T: Task>(
             .iter()
             .map(|sample| LabelledFile::of(sample))
             .collect(),
-        batches: [2, 4],
+        batches: BATCHES[0],
         workers: trainer.resources.workers,
     };
     let program = &trainer.resources.program;
-    answer(program, &request).or_else(|_| {
-        request.batches = [1, 2];
+    let mut ask = |batches| {
+        request.batches = batches;
         answer(program, &request)
-    })
+    };
+    let tries: &[[usize; 2]] = match card_of(&trainer.device) {
+        Some(card) if card.kind != CardKind::Software => &BATCHES_ON_CARD,
+        Some(_) | None => &BATCHES,
+    };
+    let mut cost = ask(tries[0]);
+    for &batches in &tries[1..] {
+        cost = cost.or_else(|_| ask(batches));
+    }
+    cost
 }
 
 fn answer<L: Serialize>(program: &Path, request: &Request<L>) -> Result<PhaseCost, Error> {
@@ -255,177 +247,7 @@ pub fn measure<T: Task>(request: Request<T::Label>, program: &Path) -> Result<Ph
         restart_flags: Vec::new(),
         stop: Stop::default(),
     };
-    CostProbe::new(Trainer::<T>::new(recipe, data, resources)?)?.cost(request.batches)
-}
-
-struct CostProbe<T: Task> {
-    trainer: Trainer<T>,
-    state: TrainingState,
-}
-
-impl<T: Task> CostProbe<T> {
-    fn new(trainer: Trainer<T>) -> Result<Self, Error> {
-        let mut parameters = Initialization::default().parameters(
-            &trainer.parameter_infos(),
-            &trainer.architecture.initialization(),
-            trainer.recipe.seed,
-            &trainer.device,
-        );
-        let phase = &trainer.recipe.phases[0];
-        let layers = if phase.is_solved() {
-            layers_of(&trainer.architecture, &phase.head_layers)
-        } else {
-            Vec::new()
-        };
-        if layers.len() > 1 {
-            let values = trainer.values_of_layers(&layers)?;
-            let classes = trainer.data.classes.len();
-            let weight = vec![0.0; classes * values.iter().sum::<usize>()];
-            parameters.replace(trainer.multi_head(&layers, &values, &weight, &vec![0.0; classes]));
-        }
-        let mut state = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
-        state.begin_phase(phase);
-        Ok(Self { trainer, state })
-    }
-
-    fn cost(mut self, batches: [usize; 2]) -> Result<PhaseCost, Error> {
-        let mut cost = PhaseCost {
-            preparing: self.preparing()?,
-            ..PhaseCost::default()
-        };
-        if !self.trainer.recipe.phases[0].is_solved() {
-            let mut peaks = [StepPeaks::default(); 2];
-            let mut besides = [0.0; 2];
-            for (index, batch) in batches.into_iter().enumerate() {
-                peaks[index] = self.step(batch, &mut cost)?;
-                besides[index] = uncounted(peaks[index].highest());
-            }
-            cost.step = StepMemory::through(batches, peaks, besides);
-        }
-        // The frozen part comes after the steps: the gaps between its freed blocks would count as memory of the steps.
-        self.frozen_part(INFERENCE_BATCH, &mut cost)?;
-        let [_, few] = batches;
-        let mut measured = [(0, 0.0); 2];
-        for (measured, images) in measured.iter_mut().zip([few, INFERENCE_BATCH]) {
-            *measured = (images, self.evaluation(images, &mut cost)?);
-        }
-        cost.inference = MemoryLine::through(measured);
-        Ok(cost)
-    }
-
-    /// Peak bytes in use while the largest image is read and augmented, less its pixels.
-    fn preparing(&self) -> Result<f64, Error> {
-        let before = memory_in_use();
-        forget_memory_peak();
-        let phase = &self.trainer.recipe.phases[0];
-        let example = self
-            .trainer
-            .task
-            .training_example(0, phase.view(0, 0), phase)?;
-        Ok(memory_peak().saturating_sub(before + size_of_val(&*example.pixels)) as f64)
-    }
-
-    /// Begins the phase with a batch size.
-    fn begin(&mut self, batch: usize) -> Result<CurrentPhase, Error> {
-        let phase = &mut self.trainer.recipe.phases[0];
-        (phase.batch, phase.micro_batch) = (batch, None);
-        forget_memory_peak();
-        let parameters = &self.state.parameters;
-        self.trainer.begin_phase(0, parameters, &mut |_| ())
-    }
-
-    /// Two steps on noise, the second of which is timed. Returns the highest memory of each part of a step, and of
-    /// beginning the phase.
-    fn step(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<StepPeaks, Error> {
-        let current = self.begin(batch)?;
-        let mut peaks = StepPeaks {
-            update: memory_peak(),
-            ..StepPeaks::default()
-        };
-        forget_memory_peak();
-        let phase = &self.trainer.recipe.phases[0];
-        let target = |image| {
-            self.trainer
-                .task
-                .training_target(image, phase.view(0, 0), phase)
-        };
-        let targets: Vec<_> = (0..batch).map(target).collect();
-        for is_first in [true, false] {
-            let seed = self.trainer.recipe.seed;
-            let features = current.frozen.noise(batch, seed, &self.trainer.device);
-            let started = Instant::now();
-            let step = self.trainer.step(&current);
-            // Watching the network's health holds the parameters twice; the step without it is timed.
-            let mut watch = is_first.then(Watch::default);
-            let state = &mut self.state;
-            // With a learning rate of zero the parameters stay finite; the loss does not matter.
-            let mut reached = |point: StepPoint| match point {
-                StepPoint::LossKnown => peaks.forward = peaks.forward.max(memory_peak()),
-                StepPoint::GradientsKnown => {
-                    peaks.gradients = peaks.gradients.max(memory_peak());
-                    forget_memory_peak();
-                }
-            };
-            let taken = step.run(state, features, &targets, 0.0, watch.as_mut(), &mut reached);
-            // A step that was refused has not used the memory of a whole step.
-            taken.map_err(|refused| Error::memory(message!("it was refused: {}", refused.what)))?;
-            cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
-            peaks.update = peaks.update.max(memory_peak());
-            forget_memory_peak();
-        }
-        Ok(peaks)
-    }
-
-    /// Takes the time of the frozen part, twice: the first is slow.
-    fn frozen_part(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<(), Error> {
-        let current = self.begin(batch)?;
-        cost.features = 4.0 * current.frozen.values() as f64;
-        let (trainer, phase) = (&self.trainer, &self.trainer.recipe.phases[0]);
-        let source = if phase.is_solved() {
-            current.frozen.clean_source(&trainer.task, &trainer.data)
-        } else {
-            let view = phase.view(0, 0);
-            current
-                .frozen
-                .training_source(&trainer.task, &trainer.data, phase, view)
-        };
-        let prepare = source.prepare();
-        let images: Vec<_> = (0..batch).map(&*prepare).collect::<Result<_, _>>()?;
-        for _ in 0..2 {
-            let started = Instant::now();
-            // There is no cache, so there are no messages.
-            let features = trainer.features(&current.frozen, &images, &source, &mut |_| ());
-            drop(features);
-            cost.frozen_seconds = started.elapsed().as_secs_f64() / batch as f64;
-        }
-        Ok(())
-    }
-
-    /// The highest memory of an evaluation, which is timed.
-    fn evaluation(&mut self, images: usize, cost: &mut PhaseCost) -> Result<f64, Error> {
-        let current = self.begin(images)?;
-        // One batch, so that no images are prepared ahead: the plan counts those itself.
-        let mut data = (*self.trainer.data).clone();
-        data.validate_on(data.train[..images].to_vec());
-        self.trainer.data = Arc::new(data);
-        // Repeated, because freeing and allocating leaves gaps, as in many batches.
-        for _ in 0..2 {
-            let started = Instant::now();
-            self.trainer.evaluate(
-                &self.state.parameters,
-                &current.frozen,
-                EvaluationSplit::Validation,
-                &mut |_| (),
-            )?;
-            cost.evaluation_seconds = started.elapsed().as_secs_f64() / images as f64;
-        }
-        Ok(memory_peak() as f64 + uncounted(memory_peak()))
-    }
-}
-
-/// Peak memory of the process that the allocator did not count: the program, small allocations, and gaps.
-fn uncounted(counted: usize) -> f64 {
-    (memory::peak_mb() * 1e6 - counted as f64).max(0.0)
+    PhaseProbe::new(Trainer::<T>::new(recipe, data, resources)?)?.cost(request.batches)
 }
 
 #[cfg(test)]

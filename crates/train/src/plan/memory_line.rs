@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Bytes of a megabyte.
+pub(super) const MB: f64 = 1e6;
+
 /// Bytes as a function of the images that go through at a time: a line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct MemoryLine {

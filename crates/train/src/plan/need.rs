@@ -4,9 +4,9 @@ use warmstart_recipe::{ByMemory, Error, OptimizerKind, Phase, SMALLEST_BATCH, Ta
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 
-use super::cost_probe::PhaseCost;
-use super::memory_line::MemoryLine;
-use crate::memory::Budget;
+use super::cost_probe::{CardCost, PhaseCost};
+use super::limits::{Demand, Limits};
+use super::memory_line::{MemoryLine, StepMemory};
 use crate::phase_setup::PhaseSetup;
 use crate::trainer::{Trainer, batches_ahead};
 
@@ -34,9 +34,8 @@ pub(super) fn choose_batches<T: Task>(
     trainer: &mut Trainer<T>,
     costs: &[PhaseCost],
     open: &[ByMemory],
-    budget: Option<&Budget>,
+    limits: &Limits,
 ) -> Result<(), Error> {
-    let limit = limit(budget);
     let images = trainer.data.training_images();
     let TaskDefaults {
         lr_factor,
@@ -49,7 +48,7 @@ pub(super) fn choose_batches<T: Task>(
         let phase = &mut trainer.recipe.phases[number];
         if open[number].batch {
             let usual = phase.batch;
-            phase.batch = largest_batch(usual, &need, limit);
+            phase.batch = largest_batch(usual, &need, limits);
             if open[number].lr {
                 phase.lr *= lr_factor(phase.optimizer, usual, phase.batch);
             }
@@ -59,15 +58,10 @@ pub(super) fn choose_batches<T: Task>(
             }
         }
         if open[number].micro_batch {
-            phase.micro_batch = micro_batch(&need, phase.batch, limit);
+            phase.micro_batch = micro_batch(&need, phase.batch, limits);
         }
     }
     Ok(())
-}
-
-/// The memory budget in bytes.
-pub(super) fn limit(budget: Option<&Budget>) -> f64 {
-    budget.map_or(f64::INFINITY, |budget| budget.bytes as f64)
 }
 
 impl Need {
@@ -103,17 +97,40 @@ impl Need {
             pixels: 0.0,
             cost: PhaseCost {
                 inference: MemoryLine::default(),
+                card: self.cost.card.map(|card| CardCost {
+                    inference: MemoryLine::default(),
+                    ..card
+                }),
                 ..self.cost
             },
             ..self
         }
     }
 
-    pub(super) fn bytes(&self, batch: usize, micro_batch: usize) -> f64 {
+    /// The bytes that the phase needs of each memory.
+    pub(super) fn demand(&self, batch: usize, micro_batch: usize) -> Demand {
         let ahead = (batches_ahead(batch) * batch) as f64;
         let step = self.of_step(batch, micro_batch);
         let inference = self.of_inference(batch, micro_batch);
-        step.max(inference) + self.waiting * ahead + self.preparing
+        let (card, piece) = self.of_card(batch, micro_batch);
+        Demand {
+            system: step.max(inference) + self.waiting * ahead + self.preparing,
+            card,
+            piece,
+        }
+    }
+
+    /// Bytes of a graphics card, and the largest piece of them; 0 on the processor.
+    fn of_card(&self, batch: usize, micro_batch: usize) -> (f64, f64) {
+        let Some(card) = &self.cost.card else {
+            return (0.0, 0.0);
+        };
+        // What enters the trained part is on the card for the whole batch, as soon as it is computed.
+        let step = parts(&card.step, batch, micro_batch, self.gradients)
+            + waiting(self.cost.features, batch, micro_batch);
+        let images = micro_batch.min(INFERENCE_BATCH);
+        let inference = card.inference.of(images) + self.cost.features * (batch - images) as f64;
+        (step.max(inference), card.piece.of(micro_batch))
     }
 
     /// The memory of steps or of inference, whichever is larger, as a function of the images at a time. That of steps
@@ -128,19 +145,37 @@ impl Need {
     }
 
     fn of_step(&self, batch: usize, micro_batch: usize) -> f64 {
-        let step = &self.cost.step;
-        if micro_batch < batch {
-            // The sum of the gradients, until they are added up, and the images that wait.
-            let summed = step.until_gradients(micro_batch) + self.gradients;
-            summed.max(step.update.of(micro_batch)) + self.waiting * batch as f64
-        } else {
-            step.of(micro_batch)
-        }
+        // On a card, the gradients are there.
+        let gradients = match self.cost.card {
+            Some(_) => 0.0,
+            None => self.gradients,
+        };
+        parts(&self.cost.step, batch, micro_batch, gradients)
+            + waiting(self.waiting, batch, micro_batch)
     }
 
     fn of_inference(&self, batch: usize, micro_batch: usize) -> f64 {
         let images = micro_batch.min(INFERENCE_BATCH);
         self.cost.inference.of(images) + self.pixels * (batch - images) as f64
+    }
+}
+
+/// Bytes of a step, with the sum of the gradients of micro-batches until they are added up.
+fn parts(step: &StepMemory, batch: usize, micro_batch: usize, gradients: f64) -> f64 {
+    if micro_batch < batch {
+        let summed = step.until_gradients(micro_batch) + gradients;
+        summed.max(step.update.of(micro_batch))
+    } else {
+        step.of(micro_batch)
+    }
+}
+
+/// Bytes of the images that wait while others of their batch go through, with so many of each.
+fn waiting(bytes: f64, batch: usize, micro_batch: usize) -> f64 {
+    if micro_batch < batch {
+        bytes * batch as f64
+    } else {
+        0.0
     }
 }
 
@@ -154,26 +189,25 @@ fn copies(phase: &Phase) -> f64 {
 }
 
 /// A batch, halved while it does not fit.
-fn largest_batch(mut batch: usize, need: &Need, limit: f64) -> usize {
-    while batch > SMALLEST_BATCH && need.bytes(batch, batch) > limit {
+fn largest_batch(mut batch: usize, need: &Need, limits: &Limits) -> usize {
+    while batch > SMALLEST_BATCH && limits.scarce(need.demand(batch, batch)).is_some() {
         batch /= 2;
     }
     batch
 }
 
 /// The largest of a batch's equal parts that fits, or that needs the least if none does; `None` for the whole batch.
-fn micro_batch(need: &Need, batch: usize, limit: f64) -> Option<usize> {
-    let limit = limit.max(need.bytes(batch, 1));
+fn micro_batch(need: &Need, batch: usize, limits: &Limits) -> Option<usize> {
+    let limits = limits.at_least(need.demand(batch, 1));
     let mut sizes = (1..=batch).map(|parts| batch.div_ceil(parts));
     sizes
-        .find(|&size| need.bytes(batch, size) <= limit)
+        .find(|&size| limits.scarce(need.demand(batch, size)).is_none())
         .filter(|&size| size < batch)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::make::MB;
-    use super::super::memory_line::StepMemory;
+    use super::super::memory_line::MB;
     use super::*;
 
     fn memory(base: f64, per_image: f64) -> MemoryLine {
@@ -181,6 +215,27 @@ mod tests {
             base: base * MB,
             per_image: per_image * MB,
         }
+    }
+
+    /// Limits of so many megabytes, of which the first is the system's.
+    fn limits([system, card, piece]: [f64; 3]) -> Limits {
+        Limits {
+            most: Demand {
+                system: system * MB,
+                card: card * MB,
+                piece: piece * MB,
+            },
+            is_shared: false,
+        }
+    }
+
+    /// A limit of so many megabytes of the system's memory.
+    fn system(megabytes: f64) -> Limits {
+        limits([megabytes, f64::INFINITY, f64::INFINITY])
+    }
+
+    fn bytes(need: &Need, batch: usize, micro_batch: usize) -> f64 {
+        need.demand(batch, micro_batch).system
     }
 
     fn need() -> Need {
@@ -203,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_fits_stays_whole_and_another_is_split_into_equal_parts() {
-        let at = |limit: f64| micro_batch(&need(), 16, limit * MB);
+        let at = |limit: f64| micro_batch(&need(), 16, &system(limit));
         assert_eq!(at(600.0), None);
         // 100 + 10 for the sum of the gradients + 30 per image.
         assert_eq!(at(360.0), Some(8));
@@ -213,24 +268,24 @@ mod tests {
         // Where the images of a step cost no memory, splitting it does not help.
         let mut frozen = need();
         (frozen.cost.step.gradients, frozen.gradients) = (memory(100.0, 0.0), 0.0);
-        assert_eq!(micro_batch(&frozen, 16, 1.0), None);
+        assert_eq!(micro_batch(&frozen, 16, &system(1e-6)), None);
     }
 
     #[test]
     fn a_batch_is_split_until_its_update_needs_more_than_its_images() {
         let mut need = need();
         need.cost.step.update = memory(300.0, 0.0);
-        assert_eq!(need.bytes(16, 16), 580.0 * MB);
+        assert_eq!(bytes(&need, 16, 16), 580.0 * MB);
         // 100 + 10 for the sum of the gradients + 6 × 30, which the update exceeds: it has no other gradients.
-        assert_eq!(need.bytes(16, 6), 300.0 * MB);
-        assert_eq!(need.bytes(16, 1), 300.0 * MB);
-        assert_eq!(micro_batch(&need, 16, 200.0 * MB), Some(6));
+        assert_eq!(bytes(&need, 16, 6), 300.0 * MB);
+        assert_eq!(bytes(&need, 16, 1), 300.0 * MB);
+        assert_eq!(micro_batch(&need, 16, &system(200.0)), Some(6));
         assert_eq!(need.line(16, 6).per_image, 30.0 * MB);
     }
 
     #[test]
     fn an_automatic_batch_is_halved_until_it_fits() {
-        let batch = |limit: f64| largest_batch(16, &need(), limit * MB);
+        let batch = |limit: f64| largest_batch(16, &need(), &system(limit));
         assert_eq!(batch(f64::INFINITY), 16);
         assert_eq!(batch(400.0), 8);
         assert_eq!(batch(100.0), 4);
@@ -239,10 +294,10 @@ mod tests {
     #[test]
     fn inference_needs_memory_whatever_the_batch() {
         let mut need = need();
-        assert_eq!(need.bytes(2, 2), 160.0 * MB);
+        assert_eq!(bytes(&need, 2, 2), 160.0 * MB);
         need.cost.inference = memory(500.0, 1.0);
-        assert_eq!(need.bytes(2, 2), 502.0 * MB);
-        assert_eq!(need.bytes(64, 1), 501.0 * MB);
+        assert_eq!(bytes(&need, 2, 2), 502.0 * MB);
+        assert_eq!(bytes(&need, 64, 1), 501.0 * MB);
     }
 
     #[test]
@@ -250,7 +305,83 @@ mod tests {
         let mut need = need();
         need.cost.inference = memory(500.0, 10.0);
         (need.pixels, need.waiting, need.preparing) = (MB, MB, MB);
-        assert_eq!(need.bytes(2, 2), (520.0 + 8.0 + 1.0) * MB);
-        assert_eq!(need.with_kept_features().bytes(2, 2), 160.0 * MB);
+        assert_eq!(bytes(&need, 2, 2), (520.0 + 8.0 + 1.0) * MB);
+        assert_eq!(bytes(&need.with_kept_features(), 2, 2), 160.0 * MB);
+    }
+
+    /// The same with a graphics card, on which a step needs 200 MB + 40 per image and inference 150 MB. Of it, 5 MB per
+    /// image are in one piece.
+    fn on_card() -> Need {
+        let mut need = need();
+        need.cost.features = MB;
+        need.cost.card = Some(CardCost {
+            step: StepMemory {
+                gradients: memory(200.0, 40.0),
+                update: memory(250.0, 0.0),
+                ..StepMemory::default()
+            },
+            inference: memory(150.0, 0.0),
+            piece: memory(0.0, 5.0),
+        });
+        need
+    }
+
+    #[test]
+    fn a_batch_must_fit_into_the_card_s_memory_and_the_system_s() {
+        let unlimited = f64::INFINITY;
+        let at = |of_each| micro_batch(&on_card(), 16, &limits(of_each));
+        assert_eq!(at([600.0, 850.0, 80.0]), None);
+        // 200 + 10 for the sum of the gradients + 16 for the whole batch's features + 40 per image.
+        assert_eq!(on_card().demand(16, 8).card, 546.0 * MB);
+        assert_eq!(at([unlimited, 546.0, unlimited]), Some(8));
+        assert_eq!(at([unlimited, 545.0, unlimited]), Some(6));
+        // The gradients are on the card: 100 MB + 30 per image of the system.
+        assert_eq!(bytes(&on_card(), 16, 8), 340.0 * MB);
+        assert_eq!(at([340.0, unlimited, unlimited]), Some(8));
+        // One piece holds 4 images.
+        assert_eq!(at([unlimited, unlimited, 20.0]), Some(4));
+        assert_eq!(at([340.0, 850.0, 20.0]), Some(4));
+        assert_eq!(at([1.0, 1.0, 1.0]), Some(1));
+    }
+
+    #[test]
+    fn an_automatic_batch_is_halved_until_it_fits_into_the_card_too() {
+        let at = |of_each| largest_batch(16, &on_card(), &limits(of_each));
+        let unlimited = f64::INFINITY;
+        assert_eq!(at([unlimited, 840.0, unlimited]), 16);
+        assert_eq!(at([unlimited, 839.0, unlimited]), 8);
+        assert_eq!(at([unlimited, 500.0, unlimited]), 4);
+        assert_eq!(at([unlimited, unlimited, 40.0]), 8);
+    }
+
+    #[test]
+    fn a_card_that_shares_the_system_s_memory_counts_against_its_limit() {
+        let need = on_card();
+        let shared = Limits {
+            is_shared: true,
+            ..system(1420.0)
+        };
+        // 580 MB of the system and 840 MB of the card.
+        assert_eq!(need.demand(16, 16).system, 580.0 * MB);
+        assert_eq!(micro_batch(&need, 16, &shared), None);
+        let less = Limits {
+            is_shared: true,
+            ..system(1419.0)
+        };
+        assert_eq!(micro_batch(&need, 16, &less), Some(8));
+        assert_eq!(largest_batch(16, &need, &less), 8);
+    }
+
+    #[test]
+    fn the_card_s_update_and_inference_need_memory_whatever_the_batch() {
+        let mut need = on_card();
+        assert_eq!(need.demand(16, 1).card, 266.0 * MB);
+        assert_eq!(need.demand(1, 1).card, 250.0 * MB);
+        let card = need.cost.card.as_mut().unwrap();
+        card.inference = memory(500.0, 1.0);
+        // With the features of the 15 other images.
+        assert_eq!(need.demand(16, 1).card, 516.0 * MB);
+        assert_eq!(need.demand(64, 64).card, 2760.0 * MB);
+        assert_eq!(need.with_kept_features().demand(16, 1).card, 266.0 * MB);
     }
 }

@@ -16,6 +16,7 @@ use warmstart_run::record::EpochRecord;
 use warmstart_run::summary::Summary;
 use warmstart_tasks::model_file::{ModelInfo, write_model, write_tensors};
 
+use crate::device::card_identity;
 use crate::training_state::TrainingState;
 
 /// The state of a run that a checkpoint saves. Its tensors are handles: later steps copy what they change, and leave
@@ -111,6 +112,8 @@ pub struct Checkpointer {
     writer: BackgroundWriter<Commit>,
     info: Arc<ModelInfo>,
     recipe: Recipe,
+    /// The card that computes; `None` for the processor.
+    device: Option<String>,
     data: String,
     phase: String,
     frozen_features: Vec<String>,
@@ -141,6 +144,7 @@ impl Checkpointer {
         Ok(Self {
             writer: writer.map_err(|error| Error::io("start a thread to write", &path, error))?,
             info: Arc::new(info),
+            device: card_identity(&recipe),
             recipe,
             data,
             phase: String::new(),
@@ -203,6 +207,7 @@ impl Checkpointer {
             format: State::FORMAT,
             warmstart: env!("CARGO_PKG_VERSION").to_owned(),
             simd: warmstart_nn::simd_level().unwrap_or_default().to_owned(),
+            device: self.device.clone(),
             recipe: self.recipe.clone(),
             phase: self.phase.clone(),
             data: self.data.clone(),
@@ -212,6 +217,7 @@ impl Checkpointer {
             step: training.steps,
             optimizer_steps: training.optimizer.steps,
             skipped_in_a_row: training.skipped_in_a_row,
+            loss_scale: training.loss_scale,
             history: history.to_vec(),
             files: Default::default(),
         };

@@ -85,6 +85,9 @@ impl<T: Task> Run<T> {
                 peak_mb: of_phase()
                     .map(|record| record.peak_memory_mb)
                     .fold(0.0, f64::max),
+                card_peak_mb: of_phase()
+                    .filter_map(|record| record.card_memory_mb)
+                    .reduce(f64::max),
             })
         });
         // The file has it in English, whatever the language of the process is.

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use warmstart_language::message;
-use warmstart_nn::run_when_exhausted;
-use warmstart_recipe::{Error, Position};
+use warmstart_nn::{Continuation, run_when_exhausted};
+use warmstart_recipe::{Error, Position, command};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::plan::Plan;
 use warmstart_run::position;
@@ -31,8 +31,8 @@ use crate::trainer::CurrentPhase;
 use checkpointer::{Checkpointer, FinishedEpoch};
 
 impl<T: Task> Run<T> {
-    /// Trains every epoch that is left. If an allocation fails, the process replaces itself by one that resumes the
-    /// run.
+    /// Trains every epoch that is left. If an allocation fails, of the system or of a graphics card, the process
+    /// replaces itself by one that resumes the run.
     ///
     /// # Errors
     /// If an image or a file fails, the loss is not finite any more, or a stop is requested.
@@ -41,7 +41,10 @@ impl<T: Task> Run<T> {
         let mut command = vec![resources.program.clone().into_os_string(), "resume".into()];
         command.push(self.run.path().into());
         command.extend(resources.restart_flags.iter().cloned());
-        let starts_again = run_when_exhausted(Some(command));
+        let starts_again = run_when_exhausted(Some(Continuation {
+            command,
+            typed: command::resume(self.run.path()),
+        }));
         starts_again.map_err(|error| Error::io("name", &resources.program, error))?;
         let stop = resources.stop.clone();
         stop.saves(true);
@@ -123,6 +126,8 @@ impl<T: Task> Run<T> {
             self.state.keep_only(&self.trainer.parameter_infos());
             self.state.begin_phase(phase);
         }
+        // The card's allocator keeps what the old one left free, which would count as memory of the new one.
+        self.trainer.device.memory_cleanup();
         let current = self
             .trainer
             .begin_phase(position.phase, &self.state.parameters, observe)?;
@@ -209,8 +214,10 @@ impl<T: Task> Run<T> {
             skipped_steps: progress.skipped,
             lr: progress.lr,
             images_per_second,
+            waiting_for_images: progress.waiting,
             seconds: progress.elapsed + evaluating.elapsed().as_secs_f64(),
             peak_memory_mb: memory::peak_mb(),
+            card_memory_mb: memory::card_mb(&self.trainer.device),
         };
         Ok((record, tally))
     }

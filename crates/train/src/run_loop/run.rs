@@ -11,6 +11,7 @@ use warmstart_run::data_files::DataFiles;
 use warmstart_run::epoch_progress::EpochProgress;
 use warmstart_run::event::Observer;
 use warmstart_run::folder::{RunFolder, summary_of};
+use warmstart_run::loss_scale::LossScale;
 use warmstart_run::plan::Plan;
 use warmstart_run::position;
 use warmstart_run::record::{EpochFigure, EpochRecord};
@@ -48,11 +49,11 @@ impl<T: Task> Run<T> {
         files: DataFiles,
         parameters: Parameters,
     ) -> Self {
+        let optimizer = Optimizer::new(trainer.recipe.phases[0].optimizer);
+        let mut state = TrainingState::new(parameters, optimizer);
+        state.loss_scale = LossScale::of(trainer.recipe.precision);
         Self {
-            state: TrainingState::new(
-                parameters,
-                Optimizer::new(trainer.recipe.phases[0].optimizer),
-            ),
+            state,
             trainer,
             tested_before: summary_of(run.path())
                 .is_some_and(|summary| summary.tested_before || summary.test.is_some()),
@@ -103,6 +104,9 @@ impl<T: Task> Run<T> {
         restored.state.optimizer = optimizer;
         restored.state.steps = state.step;
         restored.state.skipped_in_a_row = state.skipped_in_a_row;
+        if restored.state.loss_scale.is_some() && state.loss_scale.is_some() {
+            restored.state.loss_scale = state.loss_scale;
+        }
         restored.history = state.history;
         restored.epoch_in_progress = state.epoch_in_progress;
         restored.frozen_features = state.frozen_features;

@@ -90,8 +90,10 @@ impl<T: Task> Run<T> {
             skipped_steps: 0,
             lr: 0.0,
             images_per_second: images as f64 / solving.max(f64::MIN_POSITIVE),
+            waiting_for_images: None,
             seconds: began.elapsed().as_secs_f64(),
             peak_memory_mb: memory::peak_mb(),
+            card_memory_mb: memory::card_mb(&self.trainer.device),
         };
         Ok((record, tally))
     }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use warmstart_data::{SplitKind, data_folder};
 use warmstart_language::message;
+use warmstart_nn::burn::tensor::Device;
 use warmstart_recipe::Error;
 use warmstart_recipe::run_files::BEST;
 use warmstart_run::files::RunFiles;
@@ -59,13 +60,14 @@ pub enum Judged {
     Scenes(Box<Scenes>),
 }
 
-/// Gathers what there is to report of a run, with the kept model's answers on the run's validation images.
+/// Gathers what there is to report of a run, with the kept model's answers on the run's validation images, which
+/// `device` computes.
 ///
 /// # Errors
 /// If it is not a run. What else is missing is left out: a report of a damaged run shows what is left.
-pub fn report(run: &Path, workers: usize) -> Result<RunReport, Error> {
+pub fn report(run: &Path, workers: usize, device: &Device) -> Result<RunReport, Error> {
     let mut report = report_of_files(run)?;
-    match judge(&mut report, workers) {
+    match judge(&mut report, workers, device) {
         Ok(()) => {}
         Err(error) => report.why_not_judged = Some(error.to_string()),
     }
@@ -90,9 +92,9 @@ pub fn report_of_files(run: &Path) -> Result<RunReport, Error> {
     })
 }
 
-fn judge(report: &mut RunReport, workers: usize) -> Result<(), Error> {
+fn judge(report: &mut RunReport, workers: usize, device: &Device) -> Result<(), Error> {
     let run = report.files.run.clone();
-    let trained = Trained::load(&run.join(BEST))?;
+    let trained = Trained::load(&run.join(BEST), device)?;
     let names = &trained.info().classes;
     if names.len() > MOST_CLASSES {
         let what = message!(

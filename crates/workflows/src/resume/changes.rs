@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use warmstart_language::message;
+use warmstart_nn::devices;
 use warmstart_recipe::{
     Auto, ByMemory, Draft, Error, Key, Phase, Problem, Recipe, absolute, command, phase_flags_given,
 };
@@ -75,6 +76,9 @@ impl Changes {
             }
         }
         recipe.take_options(options);
+        if options.device == Some(Auto::Auto) {
+            recipe.device = devices::automatic()?;
+        }
         recipe.data = absolute(&recipe.data);
         recipe.check()?;
         Ok(recipe)
@@ -128,8 +132,8 @@ mod tests {
 
     use super::*;
 
-    /// Values of which each option takes at least one that differs from its default.
-    const VALUES: [&str; 6] = ["30", "7", "0.123", "2GiB", "skip", "false"];
+    /// Values of which each option takes at least one that differs from that of the recipe below.
+    const VALUES: [&str; 8] = ["30", "7", "0.123", "2GiB", "skip", "false", "cpu", "bf16"];
 
     /// The changes by each flag of `resume` for an option, with one value.
     fn changes_by_flags(option: &OptionInfo, text: &str) -> Vec<Changes> {
@@ -152,8 +156,8 @@ mod tests {
 
     #[test]
     fn every_flag_of_resume_changes_the_recipe() {
-        let draft: Draft =
-            toml::from_str("data = '/d'\nmodel = 'resnet18'\nweights = 'w'").unwrap();
+        let text = "data = '/d'\nmodel = 'resnet18'\nweights = 'w'\ndevice = 'gpu'";
+        let draft: Draft = toml::from_str(text).unwrap();
         let recipe = draft.resolve(224, None).unwrap();
         let mut tried = 0;
         for option in RUN_OPTIONS.iter().chain(PHASE_OPTIONS) {
@@ -183,6 +187,27 @@ mod tests {
         changes.options.set("patience", OsStr::new("3")).unwrap();
         let now = changes.apply(recipe, &[]).unwrap();
         assert!(now.phases.iter().all(|phase| phase.patience == 3));
+    }
+
+    #[test]
+    fn a_run_goes_from_a_card_to_the_processor_in_f32_alone() {
+        let text =
+            "data = '/d'\nmodel = 'resnet18'\nweights = 'w'\ndevice = 'gpu'\nprecision = 'bf16'";
+        let draft: Draft = toml::from_str(text).unwrap();
+        let recipe = draft.resolve(224, None).unwrap();
+        let mut changes = Changes::default();
+        changes.options.set("device", OsStr::new("cpu")).unwrap();
+        let error = changes.apply(recipe.clone(), &[]).unwrap_err();
+        assert_eq!(error.fields().key.as_deref(), Some(Key::PRECISION.0));
+        changes.options.set("precision", OsStr::new("f32")).unwrap();
+        let now = changes.apply(recipe.clone(), &[]).unwrap();
+        assert_eq!(
+            now.differences(&recipe),
+            [
+                "device gpu:0 → cpu: equally good from here on, but not bit-identical",
+                "precision bf16 → f32: from here on",
+            ]
+        );
     }
 
     #[test]

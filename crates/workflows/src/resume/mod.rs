@@ -2,6 +2,7 @@
 
 mod changes;
 mod checks;
+mod device;
 
 use std::path::Path;
 
@@ -34,6 +35,7 @@ use changes::{open_options, spare_memory};
 use checks::{
     Lists, OtherData, between_epochs, other_data, require_same_model, require_same_place,
 };
+use device::{has_other_device, has_other_options, note_other_bits, require_device};
 
 /// Resumes a run from its newest sound checkpoint, or from the start if it has none.
 ///
@@ -76,7 +78,9 @@ impl Request<'_> {
             None => Vec::new(),
         };
         let mut recipe = self.changes.apply(before.clone(), &history)?;
-        let is_spared = self.spare_memory(&mut recipe, &history, observe)?;
+        require_device(&recipe, self.path, checkpoint.as_ref())?;
+        let needs_a_plan = self.needs_a_plan(&recipe, &before, checkpoint.as_ref());
+        let is_spared = self.spare_memory(&mut recipe, &history, needs_a_plan, observe)?;
         self.require_place(&recipe, checkpoint.as_ref())?;
         let mut trainer = prepare::<T>(recipe, None, resources, observe)?;
         let lists = Lists::of(&trainer)?;
@@ -88,7 +92,12 @@ impl Request<'_> {
         let files = lists.now;
         let has_same_data = other_data.is_none();
         let checkpoint = self.for_data(&trainer.recipe.data, other_data, checkpoint, observe)?;
-        let plan = self.plan(&mut trainer, &history, is_spared, observe)?;
+        let plan = if needs_a_plan {
+            let open = open_options(&trainer.recipe, &history);
+            make_plan(&mut trainer, &open, observe)?
+        } else {
+            self.plan(&mut trainer, is_spared, observe)?
+        };
         match checkpoint {
             None => self.start_over(trainer, files, plan, observe),
             Some(checkpoint) => {
@@ -109,11 +118,32 @@ impl Request<'_> {
         }
     }
 
-    /// Halves the micro-batch of the next phase if the run ended for lack of memory. Returns whether it did.
+    /// Whether micro-batches are chosen anew: because of a flag, or for the memory of another device. A run that ended
+    /// for lack of memory since it was given the device gets smaller ones instead.
+    fn needs_a_plan(
+        &self,
+        recipe: &Recipe,
+        before: &Recipe,
+        checkpoint: Option<&Checkpoint>,
+    ) -> bool {
+        if self.changes.need_a_plan() || has_other_options(recipe, before) {
+            return true;
+        }
+        let lacked_memory = self.changes.out_of_memory
+            || match self.folder.silent_end() {
+                None | Some((_, EndCause::OtherEnd)) => false,
+                Some((_, EndCause::Unknown | EndCause::Killed)) => true,
+            };
+        !lacked_memory && checkpoint.is_some_and(|checkpoint| has_other_device(recipe, checkpoint))
+    }
+
+    /// Halves the micro-batch of the next phase if the run ended for lack of memory, and no new plan chooses it. Returns
+    /// whether it did.
     fn spare_memory(
         &self,
         recipe: &mut Recipe,
         history: &[EpochRecord],
+        needs_a_plan: bool,
         observe: Observer,
     ) -> Result<bool, Error> {
         let next = position::next(recipe, history);
@@ -126,7 +156,7 @@ impl Request<'_> {
                 command::resume(self.path)
             )));
         }
-        let Some(next) = next.filter(|_| !self.changes.need_a_plan()) else {
+        let Some(next) = next.filter(|_| !needs_a_plan) else {
             return Ok(false);
         };
         if !self.changes.out_of_memory && !self.was_killed_for_memory(observe) {
@@ -216,18 +246,13 @@ impl Request<'_> {
         between_epochs(&self.folder, checkpoint, observe)
     }
 
-    /// The plan: a new one if something changed that it depends on.
+    /// The plan of a run whose micro-batches were chosen before.
     fn plan<T: Task>(
         &self,
         trainer: &mut Trainer<T>,
-        history: &[EpochRecord],
         is_spared: bool,
         observe: Observer,
     ) -> Result<Option<Plan>, Error> {
-        if self.changes.need_a_plan() {
-            let open = open_options(&trainer.recipe, history);
-            return make_plan(trainer, &open, observe);
-        }
         if is_spared {
             let nothing_open = vec![ByMemory::default(); trainer.recipe.phases.len()];
             let plan = make_plan(trainer, &nothing_open, observe)?;
@@ -268,7 +293,7 @@ impl Request<'_> {
         observe: Observer,
     ) -> Result<Summary, Error> {
         let done = checkpoint.state.epoch;
-        note_other_simd(&checkpoint, observe);
+        note_other_bits(&trainer.recipe, &checkpoint, observe);
         if self.changes.from_epoch.is_some() {
             observe(Event::Note(message!(
                 "back to epoch {done}: later epochs are removed; training them again gives the same result unless \
@@ -331,18 +356,6 @@ fn report_changes(
     }
     for line in recipe.differences(before) {
         observe(Event::Note(message!("changed: {line}")));
-    }
-}
-
-/// Notes a change of the SIMD level: the same bits are promised only within one.
-fn note_other_simd(checkpoint: &Checkpoint, observe: Observer) {
-    let here = warmstart_nn::simd_level().unwrap_or_default();
-    let there = &checkpoint.state.simd;
-    if there != here {
-        observe(Event::Note(message!(
-            "the run was trained at the SIMD level {there} so far and continues at {here}: equally good, but not \
-             bit-identical"
-        )));
     }
 }
 

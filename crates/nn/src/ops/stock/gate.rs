@@ -4,6 +4,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::Shape;
 
+use crate::ops::format::{in_format, single};
+
 /// A gate `[batch, channels]` as `[batch, 1, 1, channels]`.
 fn spread<B: Backend>(gate: FloatTensor<B>) -> FloatTensor<B> {
     let [batch, channels] = gate.shape().dims();
@@ -13,7 +15,8 @@ fn spread<B: Backend>(gate: FloatTensor<B>) -> FloatTensor<B> {
 /// See [`VisionOps::image_means`](crate::ops::VisionOps::image_means).
 pub fn image_means<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     let [batch, height, width, channels] = x.shape().dims();
-    let pixels = B::float_reshape(x, Shape::new([batch, height * width, channels]));
+    let pixels = Shape::new([batch, height * width, channels]);
+    let pixels = B::float_reshape(single::<B>(x), pixels);
     B::float_reshape(B::float_mean_dim(pixels, 1), Shape::new([batch, channels]))
 }
 
@@ -29,7 +32,8 @@ pub fn image_means_backward<B: Backend>(
 
 /// See [`VisionOps::scale_channels`](crate::ops::VisionOps::scale_channels).
 pub fn scale_channels<B: Backend>(x: FloatTensor<B>, gate: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_mul(x, spread::<B>(gate))
+    let format = x.dtype();
+    in_format::<B>(B::float_mul(single::<B>(x), spread::<B>(gate)), format)
 }
 
 /// See [`VisionOps::scale_channels_backward`](crate::ops::VisionOps::scale_channels_backward).
@@ -38,9 +42,13 @@ pub fn scale_channels_backward<B: Backend>(
     x: FloatTensor<B>,
     gate: FloatTensor<B>,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
-    let shape = gate.shape();
-    let by_gate = B::float_mul(gradient.clone(), x);
+    let (shape, format) = (gate.shape(), x.dtype());
+    let gradient = single::<B>(gradient);
+    let by_gate = B::float_mul(gradient.clone(), single::<B>(x));
     let by_gate = B::float_sum_dim(B::float_sum_dim(by_gate, 1), 2);
     let by_x = B::float_mul(gradient, spread::<B>(gate));
-    (by_x, B::float_reshape(by_gate, shape))
+    (
+        in_format::<B>(by_x, format),
+        B::float_reshape(by_gate, shape),
+    )
 }

@@ -4,6 +4,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::Shape;
 
+use super::convolution::product_over_rows;
+use super::sum_of_rows::sum_of_rows;
+use crate::ops::format::{in_format, single};
 use crate::ops::records::LinearGradients;
 
 /// See [`VisionOps::linear_layer`](crate::ops::VisionOps::linear_layer).
@@ -12,11 +15,12 @@ pub fn linear<B: Backend>(
     weight: FloatTensor<B>,
     bias: FloatTensor<B>,
 ) -> FloatTensor<B> {
+    let format = x.dtype();
     let outputs = weight.shape()[0];
-    B::float_add(
-        B::float_matmul(x, B::float_swap_dims(weight, 0, 1)),
-        B::float_reshape(bias, Shape::new([1, outputs])),
-    )
+    let weight = in_format::<B>(weight, format);
+    let products = B::float_matmul(x, B::float_swap_dims(weight, 0, 1));
+    let bias = B::float_reshape(bias, Shape::new([1, outputs]));
+    in_format::<B>(B::float_add(single::<B>(products), bias), format)
 }
 
 /// See [`VisionOps::linear_layer_backward`](crate::ops::VisionOps::linear_layer_backward).
@@ -26,15 +30,14 @@ pub fn linear_backward<B: Backend>(
     weight: FloatTensor<B>,
     need_x: bool,
 ) -> LinearGradients<B> {
-    let (device, dtype) = (gradient.device(), gradient.dtype());
-    let outputs = weight.shape()[0];
+    let (device, format) = (x.device(), x.dtype());
     LinearGradients {
         x: if need_x {
-            B::float_matmul(gradient.clone(), weight)
+            B::float_matmul(gradient.clone(), in_format::<B>(weight, format))
         } else {
-            B::float_zeros(Shape::new([0]), &device, dtype.into())
+            B::float_zeros(Shape::new([0]), &device, format.into())
         },
-        weight: B::float_matmul(B::float_swap_dims(gradient.clone(), 0, 1), x),
-        bias: B::float_reshape(B::float_sum_dim(gradient, 0), Shape::new([outputs])),
+        weight: product_over_rows::<B>(gradient.clone(), x),
+        bias: sum_of_rows::<B>(single::<B>(gradient)),
     }
 }

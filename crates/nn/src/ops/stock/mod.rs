@@ -1,21 +1,29 @@
 //! [`VisionOps`](super::VisionOps) in stock Burn operations: the default on every backend, and the
 //! reference that the CPU kernels are tested against.
 //!
-//! Stock convolutions take `[batch, channels, height, width]`, so each body permutes around them.
+//! The format of an activation is that of the operands of convolutions and products, and of the activation's gradient.
+//! Parameters, statistics, gates, and everything that is summed up are f32; so are the gradients of parameters.
 
+mod activation;
 mod arrange;
 mod attention;
+mod batch_norm;
 mod branch;
+mod convolution;
 mod gate;
+mod groups;
 mod linear;
 mod norm;
 mod optimizer;
 mod pool;
+mod sum_of_rows;
 mod sums;
+
+use std::ops::Range;
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::Shape;
+use burn::tensor::{Shape, Slice};
 
 pub use arrange::{
     concatenate, depth_to_space, reverse_channels, space_to_depth, split_channels, upsample,
@@ -44,10 +52,7 @@ fn by_channel<B: Backend>(tensor: FloatTensor<B>) -> FloatTensor<B> {
     B::float_reshape(tensor, Shape::new([1, 1, 1, channels]))
 }
 
-/// The sum over all pixels of all images: `[batch, height, width, channels]` to `[channels]`.
-fn sums_by_channel<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    let [batch, height, width, channels] = x.shape().dims();
-    let rows = Shape::new([batch * height * width, channels]);
-    let sums = B::float_sum_dim(B::float_reshape(x, rows), 0);
-    B::float_reshape(sums, Shape::new([channels]))
+/// The part of a tensor of four dimensions within a range of each.
+fn part<B: Backend>(x: FloatTensor<B>, ranges: [Range<usize>; 4]) -> FloatTensor<B> {
+    B::float_slice(x, &ranges.map(Slice::from))
 }

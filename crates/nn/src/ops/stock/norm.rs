@@ -4,7 +4,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::Shape;
 
-use super::{by_channel, sums_by_channel};
+use super::by_channel;
+use super::sum_of_rows::sums_by_channel;
+use crate::ops::format::{in_format, single};
 use crate::ops::records::NormGradients;
 
 /// See [`VisionOps::layer_normalization`](crate::ops::VisionOps::layer_normalization).
@@ -14,7 +16,9 @@ pub fn layer_norm<B: Backend>(
     beta: FloatTensor<B>,
     epsilon: f32,
 ) -> FloatTensor<B> {
-    B::layer_norm(x, gamma, Some(beta), f64::from(epsilon))
+    let format = x.dtype();
+    let output = B::layer_norm(single::<B>(x), gamma, Some(beta), f64::from(epsilon));
+    in_format::<B>(output, format)
 }
 
 /// See [`VisionOps::layer_normalization_backward`](crate::ops::VisionOps::layer_normalization_backward).
@@ -25,7 +29,9 @@ pub fn layer_norm_backward<B: Backend>(
     epsilon: f32,
     need_x: bool,
 ) -> NormGradients<B> {
-    let empty = B::float_zeros(Shape::new([0]), &x.device(), x.dtype().into());
+    let format = x.dtype();
+    let empty = B::float_zeros(Shape::new([0]), &x.device(), format.into());
+    let (gradient, x) = (single::<B>(gradient), single::<B>(x));
     let centred = B::float_sub(x.clone(), B::float_mean_dim(x, 3));
     let variance = B::float_mean_dim(B::float_mul(centred.clone(), centred.clone()), 3);
     let deviation = B::float_sqrt(B::float_add_scalar(variance, epsilon.into()));
@@ -37,7 +43,7 @@ pub fn layer_norm_backward<B: Backend>(
             let products = B::float_mul(by_normalized.clone(), normalized.clone());
             let along = B::float_mul(normalized.clone(), B::float_mean_dim(products, 3));
             let across = B::float_sub(B::float_sub(by_normalized, mean), along);
-            B::float_div(across, deviation)
+            in_format::<B>(B::float_div(across, deviation), format)
         } else {
             empty
         },
@@ -66,10 +72,13 @@ pub fn response_norm<B: Backend>(
     beta: FloatTensor<B>,
     epsilon: f32,
 ) -> FloatTensor<B> {
+    let format = x.dtype();
+    let x = single::<B>(x);
     let (lengths, divisor) = responses::<B>(x.clone(), epsilon);
     let scaled = B::float_mul(B::float_div(lengths, divisor), by_channel::<B>(gamma));
     let scale = B::float_add_scalar(scaled, 1f32.into());
-    B::float_add(B::float_mul(x, scale), by_channel::<B>(beta))
+    let output = B::float_add(B::float_mul(x, scale), by_channel::<B>(beta));
+    in_format::<B>(output, format)
 }
 
 /// See [`VisionOps::response_normalization_backward`](crate::ops::VisionOps::response_normalization_backward). The
@@ -81,7 +90,9 @@ pub fn response_norm_backward<B: Backend>(
     epsilon: f32,
     need_x: bool,
 ) -> NormGradients<B> {
-    let empty = B::float_zeros(Shape::new([0]), &x.device(), x.dtype().into());
+    let format = x.dtype();
+    let empty = B::float_zeros(Shape::new([0]), &x.device(), format.into());
+    let (gradient, x) = (single::<B>(gradient), single::<B>(x));
     let (lengths, divisor) = responses::<B>(x.clone(), epsilon);
     let responses = B::float_div(lengths.clone(), divisor.clone());
     let products = sums_of_images::<B>(B::float_mul(gradient.clone(), x.clone()));
@@ -97,7 +108,8 @@ pub fn response_norm_backward<B: Backend>(
             let lengths = without_zeros::<B>(lengths);
             let through_length = B::float_mul(x, B::float_div(by_length, lengths));
             let scale = B::float_add_scalar(B::float_mul(responses, gamma), 1f32.into());
-            B::float_add(B::float_mul(gradient, scale), through_length)
+            let by_x = B::float_add(B::float_mul(gradient, scale), through_length);
+            in_format::<B>(by_x, format)
         } else {
             empty
         },

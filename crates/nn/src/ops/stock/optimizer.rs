@@ -2,9 +2,10 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::Shape;
 use warmstart_kernels::{Adam, Sgd};
 
+use super::sum_of_rows::partial_sums;
+use crate::ops::format::single;
 use crate::ops::list::Tensors;
 use crate::ops::records::Rates;
 
@@ -104,18 +105,17 @@ pub fn adam_step<B: Backend>(
     )
 }
 
-/// See [`VisionOps::sum_of_squares`](crate::ops::VisionOps::sum_of_squares).
+/// See [`VisionOps::sum_of_squares`](crate::ops::VisionOps::sum_of_squares). The device is waited for once.
 pub fn sum_of_squares<B: Backend>(tensors: Tensors<B>) -> f64 {
-    let sums = tensors.into_tensors().map(|tensor| {
-        let values = tensor.shape().num_elements();
-        let row = B::float_reshape(tensor, Shape::new([values]));
-        let sum = B::float_sum(B::float_mul(row.clone(), row));
-        let data = burn::tensor::try_read_sync(B::float_into_data(sum))
-            .expect("the device can be waited for")
-            .expect("the device computes");
-        data.iter::<f64>().sum::<f64>()
+    let squares = tensors.into_tensors().map(|tensor| {
+        let tensor = single::<B>(tensor);
+        partial_sums::<B>(B::float_mul(tensor.clone(), tensor))
     });
-    sums.sum()
+    let sums = B::float_cat(squares.collect(), 0);
+    let sums = burn::tensor::try_read_sync(B::float_into_data(sums))
+        .expect("the device can be waited for")
+        .expect("the device computes");
+    sums.iter::<f64>().sum()
 }
 
 /// See [`VisionOps::move_averages`](crate::ops::VisionOps::move_averages).
