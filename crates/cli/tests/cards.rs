@@ -117,14 +117,14 @@ impl Setup {
         run
     }
 
-    /// Trains the recipe, whose last epoch is the second of its one phase, and requires that a run that was killed ends
-    /// in the same bytes. Returns the undisturbed run.
+    /// Trains the recipe, which is one epoch, and requires that a run that was killed in it ends in the same bytes.
+    /// Returns the undisturbed run.
     fn require_same_bytes(&self, name: &str, flags: &[&str]) -> PathBuf {
         let (whole, _) = self.train(name, flags);
         let run = self.killed(&whole, 1, &format!("{name}-killed"));
         let words = self.resume(&run, &[]);
         assert!(words.contains("continuing after epoch "), "{words}");
-        assert!(outcome(&run, 2) == outcome(&whole, 2), "{words}");
+        assert!(outcome(&run, 1) == outcome(&whole, 1), "{words}");
         whole
     }
 
@@ -176,18 +176,23 @@ fn two_phases(dir: &Path) -> String {
     )
 }
 
-/// A phase of two epochs of four steps, from random values.
-fn one_phase(dir: &Path, model: &str, lines: &str) -> String {
+/// A phase whose epochs have four steps, from random values.
+fn one_phase(dir: &Path, model: &str, epochs: usize, lines: &str) -> String {
     format!(
         "data = '{}'\nmodel = '{model}'\nweights = 'none'\nimage_size = 32\nfit = 'crop'\nkeep = 'all'\n\
          checkpoint_every = 1\n\
-         [[phase]]\nname = 'all'\ntrain = 'all'\nepochs = 2\nbatch = 6\n{lines}\n",
+         [[phase]]\nname = 'all'\ntrain = 'all'\nepochs = {epochs}\nbatch = 6\n{lines}\n",
         images(dir)
     )
 }
 
 fn mobilenet(dir: &Path) -> String {
-    one_phase(dir, "mobilenet_v2", "batch_norm = 'batch'")
+    one_phase(dir, "mobilenet_v2", 2, "batch_norm = 'batch'")
+}
+
+fn transformer(dir: &Path) -> String {
+    let lines = "micro_batch = 4\nstochastic_depth = 0.3";
+    one_phase(dir, "vit_tiny_patch16_224", 1, lines)
 }
 
 /// The tensors of the model after an epoch.
@@ -314,9 +319,7 @@ fn require_same_predictions(setup: &Setup, run: &Path) {
 
 #[test]
 fn a_vision_transformer_that_is_killed_ends_in_the_same_bytes() {
-    let lines = "micro_batch = 4\nstochastic_depth = 0.3";
-    let recipe = |dir: &Path| one_phase(dir, "vit_tiny_patch16_224", lines);
-    let Some(setup) = Setup::new(recipe) else {
+    let Some(setup) = Setup::new(transformer) else {
         return;
     };
     setup.require_same_bytes("whole", &setup.on_card());
@@ -328,7 +331,7 @@ fn a_detector_that_is_killed_ends_in_the_same_bytes() {
         format!(
             "data = '{}'\nmodel = 'yolox_nano'\nweights = 'none'\nimage_size = 64\nkeep = 'all'\n\
              checkpoint_every = 1\n\
-             [[phase]]\nname = 'all'\ntrain = 'all'\nepochs = 2\nbatch = 4\nmicro_batch = 2\n",
+             [[phase]]\nname = 'all'\ntrain = 'all'\nepochs = 1\nbatch = 4\nmicro_batch = 2\n",
             scenes(dir, 16, 64).display()
         )
     };
@@ -340,7 +343,7 @@ fn a_detector_that_is_killed_ends_in_the_same_bytes() {
 
 #[test]
 fn a_format_that_the_card_has_trains_and_another_is_refused_by_name() {
-    let Some(setup) = Setup::new(mobilenet) else {
+    let Some(setup) = Setup::new(transformer) else {
         return;
     };
     for (format, dtype) in [("bf16", DType::BF16), ("f16", DType::F16)] {
@@ -348,10 +351,10 @@ fn a_format_that_the_card_has_trains_and_another_is_refused_by_name() {
         let flags = [flag, name, "--precision", format];
         if setup.device.supports_dtype(dtype) {
             let whole = setup.require_same_bytes(format, &flags);
-            assert!(
-                model(&whole, 1) != model(&whole, 2),
-                "nothing was learned in {format}"
-            );
+            let state = whole.join("checkpoints/epoch-0001/state.json");
+            let state: Value = serde_json::from_slice(&fs::read(state).unwrap()).unwrap();
+            // Steps whose gradients overflow are none of the optimizer's.
+            assert!(state["optimizer_steps"].as_u64() > Some(0), "{format}: {state}");
             continue;
         }
         let run = setup.path(format);

@@ -8,6 +8,7 @@ use warmstart_language::message;
 use warmstart_nn::initialization::Initialization;
 use warmstart_nn::{forget_memory_peak, memory_in_use, memory_peak};
 use warmstart_recipe::Error;
+use warmstart_run::loss_scale::LossScale;
 use warmstart_tasks::network::INFERENCE_BATCH;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::EvaluationSplit;
@@ -92,6 +93,8 @@ impl<T: Task> PhaseProbe<T> {
             parameters.replace(trainer.multi_head(&layers, &values, &weight, &vec![0.0; classes]));
         }
         let mut state = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
+        // Gradients of random values may overflow, which costs what any step does.
+        state.loss_scale = LossScale::of(trainer.recipe.precision);
         state.begin_phase(phase);
         Ok(Self {
             card: CardMeter::of(&trainer.device),
