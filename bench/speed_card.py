@@ -29,7 +29,7 @@ FEWEST_ROUNDS = 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The part of the command line that is about cards."""
     group = parser.add_argument_group("graphics cards")
-    group.add_argument("--device", type=device, default="cpu", help="cpu, gpu, or a certain card such as gpu:1")
+    group.add_argument("--device", type=device, default="cpu", help="cpu, gpu, or a certain card such as gpu:1 (cpu)")
     group.add_argument("--card-feature", choices=FEATURES, help="the interface that our side is built for; default: "
                        "cuda where nvidia-smi is found, else vulkan")
     group.add_argument("--batches", type=int, nargs="+", metavar="N", help="(16 64; with --quick 64)")

@@ -217,7 +217,7 @@ fn the_card_is_listed_and_auto_stands_for_the_one_that_the_variable_names() {
     let card = all.find(|device| device["name"] == setup.name).unwrap();
     assert_eq!(card["auto"], true);
     assert_eq!(card["model"], setup.card.model);
-    assert_eq!(card["interface"], setup.card.backend);
+    assert_eq!(card["interface"], setup.card.backend.to_string());
 }
 
 #[test]
@@ -354,7 +354,10 @@ fn a_format_that_the_card_has_trains_and_another_is_refused_by_name() {
             let state = whole.join("checkpoints/epoch-0001/state.json");
             let state: Value = serde_json::from_slice(&fs::read(state).unwrap()).unwrap();
             // Steps whose gradients overflow are none of the optimizer's.
-            assert!(state["optimizer_steps"].as_u64() > Some(0), "{format}: {state}");
+            assert!(
+                state["optimizer_steps"].as_u64() > Some(0),
+                "{format}: {state}"
+            );
             continue;
         }
         let run = setup.path(format);

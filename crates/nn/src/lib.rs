@@ -27,8 +27,9 @@ mod statistics;
 mod unit;
 
 pub use allocator::{
-    Continuation, explain_exhaustion, forget_memory_peak, memory_in_use, memory_peak,
-    memory_reserved, release_free_memory, run_when_exhausted, translate_exhaustion,
+    Continuation, catching_card_failures, catching_exhausted_cards, explain_exhaustion,
+    forget_memory_peak, memory_in_use, memory_peak, memory_reserved, release_free_memory,
+    run_when_exhausted, translate_exhaustion,
 };
 pub use burn;
 pub use folded::{Folded, Part};

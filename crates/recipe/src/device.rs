@@ -67,7 +67,7 @@ mod tests {
             (DeviceError::BuildWithoutCards, "docs/devices.md"),
             (
                 DeviceError::NoSuchCard { name, found },
-                "gpu:3 is none of the graphics cards here: gpu:0, A card: give device cpu, or one that",
+                "there is no gpu:3; the graphics cards here are gpu:0, A card: give device cpu, or one that",
             ),
             (
                 DeviceError::Variable("it is wrong".to_owned()),

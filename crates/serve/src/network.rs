@@ -8,6 +8,7 @@ use std::thread::{self, Scope};
 
 use crossbeam_channel::{Receiver, Sender};
 use warmstart_data::{DataError, decode_bytes};
+use warmstart_nn::catching_exhausted_cards;
 use warmstart_tasks::answer;
 use warmstart_tasks::kinds::{Preparation, Trained};
 use warmstart_tasks::network::INFERENCE_BATCH;
@@ -88,8 +89,9 @@ pub fn run(model: &Trained, ready: &Receiver<Ready>) {
             .iter()
             .map(|one| (one.file.as_str(), &one.picture))
             .collect();
-        // As with the readers: one batch without answers is better than a server without a network.
-        let answers = catch_unwind(AssertUnwindSafe(|| model.answers(&pictures)));
+        // As with the readers: one batch without answers is better than a server without a network. Only a graphics
+        // card that is lost ends it, since no batch would have answers any more.
+        let answers = catching_exhausted_cards(|| model.answers(&pictures));
         for (one, answer) in batch.into_iter().zip(answers.unwrap_or_default()) {
             one.caller.answer(answer);
         }

@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::fs;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use serde::Serialize;
 use warmstart_language::{english, message};
 use warmstart_models::by_name;
 use warmstart_nn::burn::tensor::Device;
+use warmstart_nn::catching_card_failures;
 use warmstart_nn::devices::{self, Card, CardKind, DeviceError, DeviceName};
 use warmstart_recipe::Error;
 use warmstart_run::folder::recipe_of;
@@ -77,7 +77,7 @@ impl DeviceKind {
             Self::Discrete => english!("discrete card"),
             Self::Integrated => english!("integrated card"),
             Self::Virtual => english!("virtual card"),
-            Self::Software => english!("software on the processor"),
+            Self::Software => english!("software driver"),
             Self::Other => english!("card"),
         }
     }
@@ -110,16 +110,17 @@ pub fn can_use_cards() -> bool {
     )
 }
 
-/// The processor and every graphics card that this build can use; measured, with the speed of each.
+/// The processor and every graphics card that this build can use; measured, with the speed of each. None is
+/// the automatic one if the environment names a device that there cannot be.
 ///
 /// # Errors
-/// If the environment names a device that there cannot be, or a SIMD level that this processor lacks.
+/// If the environment names a SIMD level that this processor lacks.
 pub fn list(measured: bool) -> Result<Vec<DeviceInfo>, Error> {
-    let automatic = devices::automatic()?;
+    let automatic = devices::automatic().ok();
     let mut all = vec![processor()?];
     all.extend(devices::cards().iter().map(of_card));
     for info in &mut all {
-        info.auto = info.name == automatic;
+        info.auto = automatic == Some(info.name);
         if measured {
             match measure(&devices::open(info.name)?) {
                 Ok(speed) => info.images_per_second = Some(speed),
@@ -155,7 +156,7 @@ fn of_card(card: &Card) -> DeviceInfo {
         name: card.name,
         auto: false,
         model: card.model.clone(),
-        interface: card.backend.to_owned(),
+        interface: card.backend.to_string(),
         driver: Some(card.driver.clone()).filter(|driver| !driver.is_empty()),
         kind: card.kind.into(),
         memory_total: memory.map(|memory| memory.total),
@@ -181,7 +182,7 @@ fn bytes(text: &str, name: &str) -> Option<u64> {
 /// The speed of a device, or why it could not be measured.
 fn measure(device: &Device) -> Result<f64, String> {
     // A driver that fails must not keep the other devices from the list.
-    catch_unwind(AssertUnwindSafe(|| images_per_second(device)))
+    catching_card_failures(|| images_per_second(device))
         .unwrap_or_else(|panic| Err(words_of(&*panic)))
 }
 

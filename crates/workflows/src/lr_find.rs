@@ -188,9 +188,15 @@ fn steps<T: Task>(
             let features = trainer.features(&current.frozen, &batch, &source, observe);
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let lr = rate(losses.len());
+            let updates = state.optimizer.steps;
             let Ok(loss) = step.run(state, features, &targets, lr, None, &mut |_| ()) else {
                 return Ok(losses);
             };
+            // Gradients that overflow in f16 change nothing but the factor on the loss. They do so a few times in a row
+            // at most: at a factor of 1 the step is refused.
+            if state.optimizer.steps == updates {
+                continue;
+            }
             losses.push(loss);
             let images = (losses.len() * phase.batch) as f64;
             observe(Event::Step(Progress {

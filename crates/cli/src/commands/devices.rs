@@ -45,7 +45,7 @@ pub fn devices(arguments: &Devices) -> Result<(), Failure> {
             )));
         }
     }
-    // A variable may name a card that is not there.
+    // A variable may name a card that is not there, or no device.
     if let Some(error) = usual().err() {
         print_to_stderr(noted(error.to_string()));
     }
@@ -55,7 +55,7 @@ pub fn devices(arguments: &Devices) -> Result<(), Failure> {
 fn lines(all: &[DeviceInfo], threads: usize) -> Vec<String> {
     let head = [
         message!("device"),
-        message!("model"),
+        message!("hardware"),
         message!("interface"),
         message!("driver"),
         message!("kind"),

@@ -113,13 +113,34 @@ fn a_variable_that_names_no_device_is_an_error_that_a_flag_overrides() {
         .args(["predict", "no-model", "no-picture.png", "--device", "cpu"])
         .assert()
         .stderr(contains(VARIABLE).not());
-    unset()
-        .env(VARIABLE, "gpu:99")
-        .args(["devices", "--no-measure"])
-        .assert()
-        .success()
-        .stdout(contains("(auto)").not())
-        .stderr(contains("note: "));
+}
+
+#[test]
+fn the_devices_are_listed_with_a_note_where_the_variable_names_none_of_them() {
+    for value in ["gpu:99", "cuda"] {
+        unset()
+            .env(VARIABLE, value)
+            .args(["devices", "--no-measure"])
+            .assert()
+            .success()
+            .stdout(contains("processor").and(contains("(auto)").not()))
+            .stderr(contains("note: "));
+    }
+}
+
+#[test]
+fn a_variable_that_says_auto_counts_as_unset() {
+    let output = unset()
+        .env(VARIABLE, "auto")
+        .args(["devices", "--no-measure", "--json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let names = |all: &[Value]| -> Vec<Value> {
+        let automatic = all.iter().filter(|device| device["auto"] == true);
+        automatic.map(|device| device["name"].clone()).collect()
+    };
+    assert_eq!(names(&json_lines(&output.stdout)), names(&listed()));
 }
 
 #[test]

@@ -4,6 +4,40 @@
 //! panic where such a value is read (`Tensor::into_data`), in whichever thread reads it; or at once, in the thread that
 //! calls the driver. Neither has more to tell it by than its text.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+thread_local! {
+    /// The failures that unwind in this thread, because its work is to be caught.
+    static CAUGHT: Cell<&'static [CardFailure]> = const { Cell::new(&[]) };
+}
+
+/// Does some work, of which every panic is caught. A failure of a graphics card that comes up in this thread does not
+/// end the process, as it would elsewhere, and nothing is printed of it: its words are in the panic.
+///
+/// # Errors
+/// If the work panics, with that panic. Nothing that the work has changed should be used then.
+pub fn catching_card_failures<T>(work: impl FnOnce() -> T) -> thread::Result<T> {
+    catching(&[CardFailure::OutOfMemory, CardFailure::Lost], work)
+}
+
+/// The same as [`catching_card_failures`], except that a card that is lost still ends the process: for work that can go
+/// on without one result, but not without the card.
+///
+/// # Errors
+/// If the work panics, with that panic. Nothing that the work has changed should be used then.
+pub fn catching_exhausted_cards<T>(work: impl FnOnce() -> T) -> thread::Result<T> {
+    catching(&[CardFailure::OutOfMemory], work)
+}
+
+fn catching<T>(failures: &'static [CardFailure], work: impl FnOnce() -> T) -> thread::Result<T> {
+    let before = CAUGHT.replace(failures);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    CAUGHT.set(before);
+    result
+}
+
 /// A failure of a graphics card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CardFailure {
@@ -62,6 +96,11 @@ impl CardFailure {
         } else {
             None
         }
+    }
+
+    /// Whether this thread is at work that is caught when it fails in this way.
+    pub(super) fn is_caught(self) -> bool {
+        CAUGHT.get().contains(&self)
     }
 }
 
@@ -137,6 +176,38 @@ mod tests {
         ] {
             assert_eq!(CardFailure::told_by(&text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn failures_are_caught_as_long_as_the_work_lasts() {
+        let caught = || [CardFailure::OutOfMemory, CardFailure::Lost].map(CardFailure::is_caught);
+        assert_eq!(caught(), [false, false]);
+        assert_eq!(catching_card_failures(caught).unwrap(), [true, true]);
+        assert_eq!(catching_exhausted_cards(caught).unwrap(), [true, false]);
+        let within = || {
+            let inner = catching_exhausted_cards(caught).unwrap();
+            (inner, caught())
+        };
+        assert_eq!(
+            catching_card_failures(within).unwrap(),
+            ([true, false], [true, true])
+        );
+        assert_eq!(caught(), [false, false]);
+    }
+
+    #[test]
+    fn failures_are_caught_no_longer_after_a_panic() {
+        let result: thread::Result<()> =
+            catching_card_failures(|| std::panic::resume_unwind(Box::new("the driver is gone")));
+        let panic = result.unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"the driver is gone"));
+        assert!(!CardFailure::OutOfMemory.is_caught() && !CardFailure::Lost.is_caught());
+    }
+
+    #[test]
+    fn other_threads_do_not_take_part() {
+        let elsewhere = || thread::spawn(|| CardFailure::OutOfMemory.is_caught()).join();
+        assert!(!catching_card_failures(elsewhere).unwrap().unwrap());
     }
 
     #[cfg(feature = "gpu")]

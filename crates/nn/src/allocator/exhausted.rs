@@ -73,7 +73,8 @@ pub fn translate_exhaustion() {
 }
 
 /// Makes a failed allocation end the process with a line that says so and exit code 1, instead of an
-/// abort, and a failure of a graphics card, instead of a panic. Every other panic stays as it was.
+/// abort, and a failure of a graphics card, instead of a panic, unless it is caught (`catching_card_failures`). Every
+/// other panic stays as it was.
 pub fn explain_exhaustion() {
     #[cfg(unix)]
     {
@@ -97,7 +98,11 @@ pub fn explain_exhaustion() {
         let text = text(panic);
         match CardFailure::told_by(text) {
             None => usual(panic),
+            // The panic goes on to who catches it.
+            Some(failure) if failure.is_caught() => {}
             Some(CardFailure::OutOfMemory) => {
+                // What only looks like a lack of memory can be told by this line.
+                say(&short_of_memory(cause(text), get(&CARD)));
                 replace_process();
                 end(translated(CARD_WORDS));
             }
@@ -133,7 +138,7 @@ fn replace_process() {
 /// Ends the process with these last words. Other threads may be at work with the card's driver, so nothing is torn
 /// down.
 fn end(words: &str) -> ! {
-    let _ = io::stderr().write_all(words.as_bytes());
+    say(words);
     #[cfg(unix)]
     {
         // SAFETY: it ends the process, on no condition.
@@ -141,6 +146,17 @@ fn end(words: &str) -> ! {
     }
     #[cfg(not(unix))]
     std::process::exit(1);
+}
+
+/// Writes these words to the standard error stream. There is nobody left to tell if that fails.
+fn say(words: &str) {
+    let _ = io::stderr().write_all(words.as_bytes());
+}
+
+/// A line on a graphics card that had no memory for the work, for `reason`.
+fn short_of_memory(reason: &str, card: Option<String>) -> String {
+    let card = card.unwrap_or_else(|| message!("the graphics card"));
+    message!("{card} is out of memory: {reason}") + "\n"
 }
 
 /// The last words of a process whose graphics card has failed for `reason`; `typed` is the command with which a user
@@ -174,7 +190,39 @@ fn get(words: &Mutex<Option<String>>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
+    use crate::allocator::{catching_card_failures, catching_exhausted_cards};
+
+    #[test]
+    fn a_failure_of_a_card_that_is_caught_does_not_end_the_process() {
+        explain_exhaustion();
+        let panic: thread::Result<()> = catching_card_failures(|| panic!("Parent device is lost"));
+        assert_eq!(
+            panic.unwrap_err().downcast_ref::<&str>(),
+            Some(&"Parent device is lost")
+        );
+        let panic: thread::Result<()> =
+            catching_exhausted_cards(|| panic!("wgpu error: Out of Memory"));
+        assert_eq!(
+            panic.unwrap_err().downcast_ref::<&str>(),
+            Some(&"wgpu error: Out of Memory")
+        );
+    }
+
+    #[test]
+    fn a_card_without_memory_is_named_with_the_cause() {
+        let reason = "out of device memory allocating 7 bytes";
+        assert_eq!(
+            short_of_memory(reason, None),
+            "the graphics card is out of memory: out of device memory allocating 7 bytes\n"
+        );
+        assert_eq!(
+            short_of_memory(reason, Some("gpu:0, A card".to_owned())),
+            "gpu:0, A card is out of memory: out of device memory allocating 7 bytes\n"
+        );
+    }
 
     #[test]
     fn a_card_that_failed_is_named_and_the_work_is_continued_by_hand() {

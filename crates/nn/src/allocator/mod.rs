@@ -8,6 +8,7 @@ mod exhausted;
 use std::alloc::{GlobalAlloc, Layout, System};
 
 use arena::{Arena, LINE};
+pub use card_failure::{catching_card_failures, catching_exhausted_cards};
 pub(crate) use exhausted::name_card;
 pub use exhausted::{Continuation, explain_exhaustion, run_when_exhausted, translate_exhaustion};
 

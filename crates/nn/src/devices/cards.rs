@@ -6,7 +6,7 @@ use burn::tensor::{Device, DeviceType};
 use burn_cubecl::CubeDevice;
 use burn_cubecl::cubecl::device::WgpuDeviceKind;
 
-use super::{Card, CardKind, CardMemory, DeviceName, linux};
+use super::{Card, CardKind, CardMemory, DeviceName, Interface, linux};
 
 /// Every card of this build's interfaces, in this order: CUDA, ROCm, Vulkan or Metal; of each, discrete ones first and
 /// software last. A card that two interfaces reach is listed under the first alone.
@@ -14,11 +14,11 @@ pub(super) fn found() -> &'static [Card] {
     static FOUND: OnceLock<Vec<Card>> = OnceLock::new();
     FOUND.get_or_init(|| {
         let mut cards: Vec<Card> = Vec::new();
-        for (backend, device_type) in interfaces() {
+        for (interface, device_type) in interfaces() {
             let devices = Device::enumerate(device_type).into_vec();
             for device in devices {
                 let is_known = cards.iter().any(|card| is_same_card(&card.device, &device));
-                if !is_known && let Some(card) = card(cards.len(), backend, device) {
+                if !is_known && let Some(card) = card(&cards, interface, device) {
                     cards.push(card);
                 }
             }
@@ -29,14 +29,18 @@ pub(super) fn found() -> &'static [Card] {
 
 /// What wgpu reaches cards through: Metal on Apple's systems, Vulkan elsewhere.
 #[cfg(any(feature = "vulkan", feature = "metal"))]
-const WGPU: &str = if cfg!(target_vendor = "apple") { "metal" } else { "vulkan" };
+const WGPU: Interface = if cfg!(target_vendor = "apple") {
+    Interface::Metal
+} else {
+    Interface::Vulkan
+};
 
-fn interfaces() -> Vec<(&'static str, DeviceType)> {
+fn interfaces() -> Vec<(Interface, DeviceType)> {
     vec![
         #[cfg(feature = "cuda")]
-        ("cuda", DeviceType::Cuda),
+        (Interface::Cuda, DeviceType::Cuda),
         #[cfg(feature = "rocm")]
-        ("rocm", DeviceType::Rocm),
+        (Interface::Rocm, DeviceType::Rocm),
         #[cfg(any(feature = "vulkan", feature = "metal"))]
         (WGPU, DeviceType::Wgpu),
     ]
@@ -50,17 +54,25 @@ fn is_same_card(one: &Device, other: &Device) -> bool {
     }
 }
 
-fn card(index: usize, backend: &'static str, device: Device) -> Option<Card> {
+/// The card that follows the `earlier` ones; `None` if the device is not reached through the interface.
+fn card(earlier: &[Card], interface: Interface, device: Device) -> Option<Card> {
     let identity = device.identity()?;
-    Some(Card {
-        name: DeviceName::Gpu(index),
-        driver: driver(backend, &identity.fingerprint),
+    let mut card = Card {
+        name: DeviceName::Gpu(earlier.len()),
+        driver: String::new(),
         kind: kind(&device),
         model: identity.name,
+        #[cfg(feature = "vulkan")]
+        nth: earlier
+            .iter()
+            .filter(|card| card.target == identity.fingerprint)
+            .count(),
         target: identity.fingerprint,
-        backend,
+        backend: interface,
         device,
-    })
+    };
+    card.driver = driver(&card)?;
+    Some(card)
 }
 
 /// The device as CubeCL knows it.
@@ -90,33 +102,38 @@ fn kind(device: &Device) -> CardKind {
     }
 }
 
-/// The driver and its version; empty if nothing tells.
-fn driver(backend: &str, fingerprint: &str) -> String {
-    match backend {
+/// The driver and its version, empty if nothing tells; `None` for a card that Vulkan does not know. Where Vulkan has no
+/// driver, wgpu falls back to OpenGL or Direct3D, for which nothing here is tested.
+fn driver(card: &Card) -> Option<String> {
+    match card.backend {
+        Interface::Cuda | Interface::Rocm | Interface::Metal => Some(linux::driver(card.backend)),
         #[cfg(feature = "vulkan")]
-        "vulkan" => told_by_vulkan(fingerprint).unwrap_or_default().driver,
-        _ => linux::driver(backend),
+        Interface::Vulkan => told_by_vulkan(card).map(|told| told.driver),
+        #[cfg(not(feature = "vulkan"))]
+        Interface::Vulkan => None,
     }
 }
 
 /// What the driver of a Vulkan card tells. CubeCL's fingerprint has the card's two numbers of PCI: `spirv_65541_0`.
 #[cfg(feature = "vulkan")]
-fn told_by_vulkan(fingerprint: &str) -> Option<super::vulkan::Told> {
-    let mut numbers = fingerprint.rsplit('_').map(|number| number.parse().ok());
+fn told_by_vulkan(card: &Card) -> Option<super::vulkan::Told> {
+    let mut numbers = card.target.rsplit('_').map(|number| number.parse().ok());
     let (device, vendor) = (numbers.next()??, numbers.next()??);
-    super::vulkan::told(vendor, device)
+    super::vulkan::told(vendor, device, card.nth)
 }
 
 pub(super) fn memory(card: &Card) -> Option<CardMemory> {
     let client = cube(&card.device)?.client();
     let memory = &client.properties().memory;
     let [total, free] = match card.backend {
+        Interface::Cuda | Interface::Rocm | Interface::Metal => [memory.max_memory(), None],
         #[cfg(feature = "vulkan")]
-        "vulkan" => {
-            let told = told_by_vulkan(&card.target).unwrap_or_default();
+        Interface::Vulkan => {
+            let told = told_by_vulkan(card)?;
             [told.total, told.free]
         }
-        _ => [memory.max_memory(), None],
+        #[cfg(not(feature = "vulkan"))]
+        Interface::Vulkan => [None, None],
     };
     let pci = || card.device.identity()?.physical?.pci_address;
     Some(CardMemory {

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use super::Interface;
+
 /// The line in which NVIDIA's kernel module tells its version.
 const NVIDIA: &str = "/proc/driver/nvidia/version";
 /// The version of AMD's kernel module, where it is not the kernel's own.
@@ -11,25 +13,29 @@ const AMD: &str = "/sys/module/amdgpu/version";
 /// The version of the kernel, whose own module AMD's usually is.
 const KERNEL: &str = "/proc/sys/kernel/osrelease";
 
-/// The driver of a card that is used through `cuda` or `rocm`, with its version; empty if the system does not tell.
-pub(super) fn driver(backend: &str) -> String {
+/// The driver of a card that is used through CUDA or ROCm, with its version; empty if the system does not tell.
+pub(super) fn driver(interface: Interface) -> String {
     let read = |path: &str| fs::read_to_string(path).ok();
-    match backend {
-        "cuda" => read(NVIDIA).as_deref().and_then(nvidia_version).unwrap_or_default(),
-        "rocm" => {
+    match interface {
+        Interface::Cuda => read(NVIDIA)
+            .as_deref()
+            .and_then(nvidia_version)
+            .unwrap_or_default(),
+        Interface::Rocm => {
             let version = read(AMD).or_else(|| read(KERNEL));
             version.map_or_else(String::new, |version| format!("amdgpu {}", version.trim()))
         }
-        _ => String::new(),
+        Interface::Metal | Interface::Vulkan => String::new(),
     }
 }
 
 /// The version in the text of NVIDIA's kernel module.
 fn nvidia_version(text: &str) -> Option<String> {
-    let line = text.lines().find(|line| line.starts_with("NVRM version:"))?;
-    let is_version = |word: &&str| {
-        word.contains('.') && word.split('.').all(|part| part.parse::<u32>().is_ok())
-    };
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("NVRM version:"))?;
+    let is_version =
+        |word: &&str| word.contains('.') && word.split('.').all(|part| part.parse::<u32>().is_ok());
     let version = line.split_whitespace().find(is_version)?;
     Some(format!("NVIDIA {version}"))
 }
@@ -39,13 +45,23 @@ fn nvidia_version(text: &str) -> Option<String> {
 pub(super) fn free(pci: &str) -> Option<u64> {
     free_of_amd(&Path::new("/sys/bus/pci/devices").join(pci)).or_else(|| {
         let query = ["--query-gpu=memory.free", "--format=csv,noheader,nounits"];
-        let output = Command::new("nvidia-smi").args(query).arg(format!("--id={pci}")).output().ok()?;
+        let output = Command::new("nvidia-smi")
+            .args(query)
+            .arg(format!("--id={pci}"))
+            .output()
+            .ok()?;
         mebibytes(&String::from_utf8_lossy(&output.stdout))
     })
 }
 
 fn free_of_amd(folder: &Path) -> Option<u64> {
-    let bytes = |name| fs::read_to_string(folder.join(name)).ok()?.trim().parse::<u64>().ok();
+    let bytes = |name| {
+        fs::read_to_string(folder.join(name))
+            .ok()?
+            .trim()
+            .parse::<u64>()
+            .ok()
+    };
     Some(bytes("mem_info_vram_total")?.saturating_sub(bytes("mem_info_vram_used")?))
 }
 
@@ -63,7 +79,8 @@ mod tests {
         let text = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\n\
                     GCC version:  gcc version 12.2.0 (Debian 12.2.0-14)\n";
         assert_eq!(nvidia_version(text).unwrap(), "NVIDIA 535.104.05");
-        let open = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build\n";
+        let open =
+            "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.15  Release Build\n";
         assert_eq!(nvidia_version(open).unwrap(), "NVIDIA 570.86.15");
         assert_eq!(nvidia_version("nothing"), None);
     }

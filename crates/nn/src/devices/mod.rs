@@ -7,6 +7,7 @@ mod linux;
 #[cfg(feature = "vulkan")]
 mod vulkan;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::str::FromStr;
 
@@ -39,7 +40,9 @@ impl FromStr for DeviceName {
             None | Some(_) => None,
         };
         name.ok_or_else(|| {
-            message!("expected \"cpu\", \"gpu\", or a certain card such as \"gpu:1\", found \"{text}\"")
+            message!(
+                "expected \"cpu\", \"gpu\", or a certain card such as \"gpu:1\", found \"{text}\""
+            )
         })
     }
 }
@@ -82,6 +85,30 @@ pub enum CardKind {
     Other,
 }
 
+/// Interface that a graphics card is used through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// NVIDIA's CUDA.
+    Cuda,
+    /// AMD's ROCm.
+    Rocm,
+    /// Apple's Metal.
+    Metal,
+    /// Vulkan.
+    Vulkan,
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cuda => "cuda",
+            Self::Rocm => "rocm",
+            Self::Metal => "metal",
+            Self::Vulkan => "vulkan",
+        })
+    }
+}
+
 /// A graphics card that this build can use.
 #[derive(Clone, Debug)]
 pub struct Card {
@@ -89,14 +116,17 @@ pub struct Card {
     pub name: DeviceName,
     /// The name that its driver gives it, such as `NVIDIA H100 PCIe`.
     pub model: String,
-    /// The interface that it is used through: `cuda`, `rocm`, `metal` or `vulkan`.
-    pub backend: &'static str,
+    /// The interface that it is used through.
+    pub backend: Interface,
     /// Its kind.
     pub kind: CardKind,
     /// The driver and its version; empty if it does not tell.
     pub driver: String,
     /// What its kernels are compiled for.
     pub target: String,
+    /// How many cards before it have the same target: it is told apart from its equals by its place among them.
+    #[cfg(feature = "vulkan")]
+    nth: usize,
     device: Device,
 }
 
@@ -130,12 +160,17 @@ pub enum DeviceError {
 impl fmt::Display for DeviceError {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         f.write_str(&match self {
-            Self::BuildWithoutCards => message!("this build of warmstart computes on the processor alone"),
+            Self::BuildWithoutCards => {
+                message!("this build of warmstart computes on the processor alone")
+            }
             Self::NoSuchCard { name, found } if found.is_empty() => {
-                message!("there is no graphics card that this build can use, so {name} is none")
+                message!("{name}: this build finds no graphics card")
             }
             Self::NoSuchCard { name, found } => {
-                message!("{name} is none of the graphics cards here: {}", found.join(", "))
+                message!(
+                    "there is no {name}; the graphics cards here are {}",
+                    found.join("; ")
+                )
             }
             Self::Variable(problem) => message!("{VARIABLE}: {problem}"),
         })
@@ -189,20 +224,24 @@ pub fn cards() -> &'static [Card] {
     &[]
 }
 
-/// The device that `auto` stands for: that of the environment variable [`VARIABLE`], or else the first card if it is a
-/// discrete one or Apple's, or else the processor. It depends on no measurement, so that the same machine and build give
-/// the same bits.
+/// The device that `auto` stands for: that of the environment variable [`VARIABLE`] (where `auto` counts as unset), or
+/// else the first card if it is a discrete one or Apple's, or else the processor. It depends on no measurement, so that
+/// the same machine and build give the same bits.
 ///
 /// # Errors
 /// If the variable holds no name of a device.
 pub fn automatic() -> Result<DeviceName, DeviceError> {
-    if let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) {
+    let is_set = |text: &OsString| !text.is_empty() && *text != "auto";
+    if let Some(text) = std::env::var_os(VARIABLE).filter(is_set) {
         let name = text.to_string_lossy().parse();
         return name.map_err(DeviceError::Variable);
     }
     let first = cards().first();
-    let is_fast = |card: &&Card| card.kind == CardKind::Discrete || card.backend == "metal";
-    Ok(first.filter(is_fast).map_or(DeviceName::Cpu, |card| card.name))
+    let is_fast =
+        |card: &&Card| card.kind == CardKind::Discrete || card.backend == Interface::Metal;
+    Ok(first
+        .filter(is_fast)
+        .map_or(DeviceName::Cpu, |card| card.name))
 }
 
 /// The device of that name.
@@ -233,10 +272,13 @@ pub fn card(name: DeviceName) -> Result<&'static Card, DeviceError> {
         return Err(DeviceError::BuildWithoutCards);
     }
     let cards = cards();
-    cards.iter().find(|card| card.name == name).ok_or_else(|| DeviceError::NoSuchCard {
-        name,
-        found: cards.iter().map(Card::title).collect(),
-    })
+    cards
+        .iter()
+        .find(|card| card.name == name)
+        .ok_or_else(|| DeviceError::NoSuchCard {
+            name,
+            found: cards.iter().map(Card::title).collect(),
+        })
 }
 
 /// The card that a device is; `None` for the processor.

@@ -31,17 +31,31 @@ pub fn choose<T: Task>(
     make::report(trainer, measured, Some(parameters), observe)
 }
 
-/// The plan of a run that continues, with the `open` options chosen anew; its cached features do not count.
+/// The plan of a run that continues, with the `open` options chosen anew; its cached features do not count. Where
+/// micro-batches may not grow, those that are smaller already stay.
 ///
 /// # Errors
 /// If a phase names a stage that isn't there.
 pub fn make_plan<T: Task>(
     trainer: &mut Trainer<T>,
     open: &[ByMemory],
+    may_grow: bool,
     observe: Observer,
 ) -> Result<Option<Plan>, Error> {
+    let before = trainer.recipe.phases.iter().map(|phase| phase.micro_batch);
+    let before: Vec<_> = before.collect();
     let measured = measure(trainer, open, observe);
+    if !may_grow {
+        for (phase, before) in trainer.recipe.phases.iter_mut().zip(before) {
+            phase.micro_batch = smaller(before, phase.micro_batch);
+        }
+    }
     make::report(trainer, measured, None, observe)
+}
+
+/// The smaller of two micro-batches; `None` is the whole batch.
+fn smaller(one: Option<usize>, other: Option<usize>) -> Option<usize> {
+    one.into_iter().chain(other).min()
 }
 
 /// The cost of each phase and the memory that there is. The batches are chosen by them.
@@ -64,4 +78,18 @@ pub fn measure<T: Task>(
         budget,
         card,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smaller_micro_batch_stays_and_the_whole_batch_is_the_largest() {
+        assert_eq!(smaller(Some(8), Some(4)), Some(4));
+        assert_eq!(smaller(Some(4), Some(8)), Some(4));
+        assert_eq!(smaller(Some(4), None), Some(4));
+        assert_eq!(smaller(None, Some(8)), Some(8));
+        assert_eq!(smaller(None, None), None);
+    }
 }

@@ -93,7 +93,7 @@ impl<T: Task> PhaseProbe<T> {
             parameters.replace(trainer.multi_head(&layers, &values, &weight, &vec![0.0; classes]));
         }
         let mut state = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
-        // Gradients of random values may overflow, which costs what any step does.
+        // Gradients of random values may overflow; such a step is not measured.
         state.loss_scale = LossScale::of(trainer.recipe.precision);
         state.begin_phase(phase);
         Ok(Self {
@@ -191,7 +191,8 @@ impl<T: Task> PhaseProbe<T> {
         } else {
             STEPS
         };
-        for number in 1..=steps {
+        let mut number = 1;
+        while number <= steps {
             let seed = self.trainer.recipe.seed;
             if number == IN_PARTS {
                 card.release();
@@ -203,6 +204,7 @@ impl<T: Task> PhaseProbe<T> {
             // Watching the network's health holds the parameters twice; the step without it is timed.
             let mut watch = (number == 1).then(Watch::default);
             let state = &mut self.state;
+            let updates = state.optimizer.steps;
             // With a learning rate of zero the parameters stay finite; the loss does not matter.
             let mut reached = |point: StepPoint| match point {
                 StepPoint::LossKnown => {
@@ -223,6 +225,13 @@ impl<T: Task> PhaseProbe<T> {
             // A step that was refused has not used the memory of a whole step.
             taken.map_err(|refused| Error::memory(message!("it was refused: {}", refused.what)))?;
             card.wait();
+            // Nor has one whose gradients overflowed: it is taken again with half the factor on the loss. With a factor
+            // of 1 it would be refused.
+            if self.state.optimizer.steps == updates {
+                forget_memory_peak();
+                continue;
+            }
+            number += 1;
             cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
             peaks.update = peaks.update.max(memory_peak());
             on_card.update = on_card.update.max(card.held());

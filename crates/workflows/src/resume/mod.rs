@@ -93,8 +93,7 @@ impl Request<'_> {
         let has_same_data = other_data.is_none();
         let checkpoint = self.for_data(&trainer.recipe.data, other_data, checkpoint, observe)?;
         let plan = if needs_a_plan {
-            let open = open_options(&trainer.recipe, &history);
-            make_plan(&mut trainer, &open, observe)?
+            self.new_plan(&mut trainer, &history, observe)?
         } else {
             self.plan(&mut trainer, is_spared, observe)?
         };
@@ -246,6 +245,21 @@ impl Request<'_> {
         between_epochs(&self.folder, checkpoint, observe)
     }
 
+    /// The plan of a run whose micro-batches are chosen anew, and reported where they change. For the memory of another
+    /// device alone they only become smaller: the run may have been given those that it has.
+    fn new_plan<T: Task>(
+        &self,
+        trainer: &mut Trainer<T>,
+        history: &[EpochRecord],
+        observe: Observer,
+    ) -> Result<Option<Plan>, Error> {
+        let before = trainer.recipe.clone();
+        let open = open_options(&before, history);
+        let plan = make_plan(trainer, &open, self.changes.need_a_plan(), observe)?;
+        report_differences(&trainer.recipe, &before, observe);
+        Ok(plan)
+    }
+
     /// The plan of a run whose micro-batches were chosen before.
     fn plan<T: Task>(
         &self,
@@ -255,7 +269,7 @@ impl Request<'_> {
     ) -> Result<Option<Plan>, Error> {
         if is_spared {
             let nothing_open = vec![ByMemory::default(); trainer.recipe.phases.len()];
-            let plan = make_plan(trainer, &nothing_open, observe)?;
+            let plan = make_plan(trainer, &nothing_open, false, observe)?;
             return Ok(plan.or_else(|| self.folder.plan()));
         }
         Ok(self.folder.plan())
@@ -354,6 +368,11 @@ fn report_changes(
             "the recipe was changed since the checkpoint: {line}"
         )));
     }
+    report_differences(recipe, before, observe);
+}
+
+/// Reports what has changed in a recipe.
+fn report_differences(recipe: &Recipe, before: &Recipe, observe: Observer) {
     for line in recipe.differences(before) {
         observe(Event::Note(message!("changed: {line}")));
     }
