@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::Interface;
+use super::interface::Interface;
 
 /// The line in which NVIDIA's kernel module tells its version.
 const NVIDIA: &str = "/proc/driver/nvidia/version";

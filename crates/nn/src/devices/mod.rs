@@ -2,6 +2,7 @@
 
 #[cfg(feature = "gpu")]
 mod cards;
+mod interface;
 #[cfg(feature = "gpu")]
 mod linux;
 #[cfg(feature = "vulkan")]
@@ -14,6 +15,8 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use warmstart_language::message;
+
+pub use interface::Interface;
 
 /// Environment variable with the device that `auto` stands for.
 pub const VARIABLE: &str = "WARMSTART_DEVICE";
@@ -83,30 +86,6 @@ pub enum CardKind {
     Software,
     /// A card whose driver does not tell.
     Other,
-}
-
-/// Interface that a graphics card is used through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interface {
-    /// NVIDIA's CUDA.
-    Cuda,
-    /// AMD's ROCm.
-    Rocm,
-    /// Apple's Metal.
-    Metal,
-    /// Vulkan.
-    Vulkan,
-}
-
-impl fmt::Display for Interface {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self {
-            Self::Cuda => "cuda",
-            Self::Rocm => "rocm",
-            Self::Metal => "metal",
-            Self::Vulkan => "vulkan",
-        })
-    }
 }
 
 /// A graphics card that this build can use.
