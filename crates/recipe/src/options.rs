@@ -250,7 +250,7 @@ options! {
             flag: Flag::Value("DEVICE"),
             resume: Resume::EDITED
                 .effect(english!("equally good from here on, but not bit-identical"))
-                .by_flag(ResumeFlag::Documented("Device from here on, such as cpu or gpu; equally good, but not bit-identical")),
+                .by_flag(ResumeFlag::Documented("Device from here on: auto, cpu, gpu, or such as gpu:1")),
             stored: #[serde(default = "processor")],
         }
         /// Format of the activations on a graphics card, of their gradients, and of what is multiplied; parameters, sums and losses stay f32

@@ -89,7 +89,7 @@ pub struct Resume {
     /// Continue although the data set has grown, shrunk or changed
     #[arg(long)]
     pub accept_data_change: bool,
-    /// Continue a run that ran out of memory, with half the micro-batch
+    /// Continue after a lack of memory, with half the micro-batch
     #[arg(long)]
     pub out_of_memory: bool,
     #[command(flatten)]
