@@ -89,7 +89,7 @@ pub struct Resume {
     /// Continue although the data set has grown, shrunk or changed
     #[arg(long)]
     pub accept_data_change: bool,
-    /// Continue after a lack of memory, with half the micro-batch
+    /// Continue with half the micro-batch, for lack of memory
     #[arg(long)]
     pub out_of_memory: bool,
     #[command(flatten)]
