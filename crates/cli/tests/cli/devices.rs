@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::common::{CLASSES, data, pictures, pretrained, warmstart};
 
 /// Whether the build under test can use graphics cards.
-const HAS_CARDS: bool = cfg!(any(
+pub const HAS_CARDS: bool = cfg!(any(
     feature = "vulkan",
     feature = "metal",
     feature = "cuda",

@@ -7,6 +7,8 @@ use std::process::{Command, Output};
 use predicates::str::contains;
 use serde_json::Value;
 
+use crate::devices::HAS_CARDS;
+
 use crate::common::{
     self, Said, data, metrics, outcome, pictures, pretrained, small_run, tensors, warmstart,
 };
@@ -458,8 +460,10 @@ fn more_memory_than_there_is_is_noted() {
 #[test]
 fn under_any_limit_on_addresses_a_run_succeeds_or_names_memory() {
     let setting = Pretrained::new();
+    // The program itself takes addresses, and is larger with the libraries of graphics cards in it.
+    let larger = if HAS_CARDS { 80_000 } else { 0 };
     let mut succeeded = 0;
-    for kilobytes in [70_000, 90_000, 180_000, 200_000, 220_000] {
+    for kilobytes in [70_000, 90_000, 180_000, 200_000, 220_000].map(|limit| limit + larger) {
         let out = setting.dir.path().join(kilobytes.to_string());
         let mut arguments = small_run(&setting.data, &setting.weights, &out);
         arguments.extend(["--head", "linear", "--freeze-epochs", "1"]);
@@ -472,7 +476,7 @@ fn under_any_limit_on_addresses_a_run_succeeds_or_names_memory() {
             let last = words.lines().last().unwrap();
             assert_eq!(output.status.code(), Some(1), "{kilobytes}: {words}");
             assert!(last.contains("memory"), "{kilobytes}: {words}");
-            assert!(kilobytes < 180_000, "{words}");
+            assert!(kilobytes < 180_000 + larger, "{words}");
         }
     }
     assert!(succeeded >= 3);
