@@ -17,7 +17,7 @@ impl UserValue for DeviceName {
     }
 
     fn of_flag(flag: &OsStr) -> Result<Self, String> {
-        // The whole of it goes on with `auto`.
+        // `Auto` adds its own word to this sentence.
         parsed(flag).map_err(|_| message!("expected cpu, gpu or a certain card such as gpu:1"))
     }
 }

@@ -189,15 +189,8 @@ fn seconds<T: Task>(
 mod tests {
     use warmstart_recipe::{BatchNorm, TaskKind};
 
+    use super::super::notes::tests::phase;
     use super::*;
-    use warmstart_recipe::Draft;
-
-    fn phase(lines: &str) -> Phase {
-        let text =
-            format!("data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\nepochs = 1\n{lines}\n");
-        let draft: Draft = toml::from_str(&text).unwrap();
-        draft.resolve(224, None).unwrap().phases.remove(0)
-    }
 
     #[test]
     fn a_phase_waits_for_writes_that_it_has_no_room_for_or_that_are_a_part_of_it() {

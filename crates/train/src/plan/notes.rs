@@ -137,12 +137,13 @@ pub(super) fn few_steps(recipe: &Recipe, phases: &[PhasePlan]) -> Option<String>
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use warmstart_recipe::Draft;
 
     use super::*;
 
-    fn phase(lines: &str) -> Phase {
+    /// The phase of a recipe with these lines.
+    pub fn phase(lines: &str) -> Phase {
         let text =
             format!("data = 'd'\nmodel = 'm'\nweights = 'w'\n[[phase]]\nepochs = 1\n{lines}\n");
         let draft: Draft = toml::from_str(&text).unwrap();
