@@ -1,10 +1,11 @@
 //! Changes to a picture before a network sees it, in training.
 
 use crate::color_jitter::{Adjustment, adjust};
-use crate::decode::decode;
+use crate::decode::decode_for;
 use crate::erasing::erase;
 use crate::error::{DataError, require_up_to};
-use crate::preprocessing::Preprocessing;
+use crate::needed::{Length, Needed};
+use crate::preprocessing::{Fit, Preprocessing};
 use crate::rand_augment::{MAX_MAGNITUDE, rand_augment};
 use crate::random::{ChaCha8Rng, between, shuffle, unit};
 use crate::random_region::random_region;
@@ -140,6 +141,20 @@ impl Augmentation {
         }
     }
 
+    /// The pixels that views need of a picture: the smallest and narrowest region that is taken has as many on each
+    /// side as the network's square, so that no view is enlarged that would not be if every pixel were decoded.
+    pub(crate) fn needed(&self, preprocessing: &Preprocessing) -> Needed {
+        let [smallest, _] = self.scale;
+        let [narrow, wide] = self.ratio;
+        let share = (smallest * narrow.min(1.0 / wide).min(1.0)).sqrt();
+        let length = match preprocessing.fit {
+            Fit::Crop => Length::OfSquare,
+            Fit::Squash => Length::Shorter,
+            Fit::Letterbox => Length::Longer,
+        };
+        preprocessing.needed_of(preprocessing.crop, length, share)
+    }
+
     /// A random 8-bit view of a picture, before normalisation: `[crop, crop, 3]`.
     ///
     /// The view varies with the fit of `preprocessing`: [`Fit::Crop`](crate::Fit) takes a random region
@@ -201,7 +216,8 @@ pub fn training_pixels(
     augmentation: &Augmentation,
     random: &mut ChaCha8Rng,
 ) -> Result<Vec<f32>, DataError> {
-    training_pixels_of(&decode(path)?, preprocessing, augmentation, random)
+    let picture = decode_for(path, augmentation.needed(preprocessing))?;
+    training_pixels_of(&picture.image, preprocessing, augmentation, random)
 }
 
 /// [`training_pixels`] of a picture that is already decoded.
@@ -212,4 +228,85 @@ pub fn training_pixels_of(
     random: &mut ChaCha8Rng,
 ) -> Result<Vec<f32>, DataError> {
     Ok(preprocessing.normalized(&augmentation.view(image, preprocessing, random)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preprocessing::Decode;
+    use crate::resize::Interpolation;
+
+    fn scaled(fit: Fit) -> Preprocessing {
+        Preprocessing {
+            resize: 256,
+            crop: 224,
+            fit,
+            decode: Decode::Scaled,
+            interpolation: Interpolation::Bilinear,
+            mean: [0.5; 3],
+            std: [0.25; 3],
+        }
+    }
+
+    #[test]
+    fn no_view_of_a_fraction_has_fewer_pixels_than_the_square() {
+        let augmentation = Augmentation::default();
+        let [smallest, _] = augmentation.scale;
+        let sides = [1, 224, 448, 1792, 1793, 3000, 4000, 10_000, 60_000];
+        let mut fractions = 0;
+        for (width, height) in sides.into_iter().flat_map(|a| sides.map(|b| (a, b))) {
+            for fit in [Fit::Crop, Fit::Squash, Fit::Letterbox] {
+                let divisor = augmentation.needed(&scaled(fit)).divisor(width, height);
+                if divisor == 1 {
+                    continue;
+                }
+                fractions += 1;
+                let [wide, high] = [width, height].map(|side| side as f64 / divisor as f64);
+                let longer = wide.max(high);
+                for ratio in augmentation.ratio {
+                    // Width and height of the smallest region of that shape.
+                    let region = |area: f64| [(area * ratio).sqrt(), (area / ratio).sqrt()];
+                    let [across, down] = match fit {
+                        Fit::Crop => {
+                            let [across, down] = region(smallest * wide * high);
+                            [across.min(wide), down.min(high)]
+                        }
+                        Fit::Squash => {
+                            let [across, down] = region(smallest);
+                            [across * wide, down * high]
+                        }
+                        Fit::Letterbox => region(smallest * longer * longer),
+                    };
+                    let least = across.min(down);
+                    assert!(least > 223.999, "{width}×{height}, {fit}: {least}");
+                }
+            }
+        }
+        assert!(fractions > 50, "{fractions}");
+    }
+
+    #[test]
+    fn views_of_a_photograph_need_more_of_it_where_regions_are_small() {
+        let of = |smallest, width, height| {
+            let augmentation = Augmentation {
+                scale: [smallest, 1.0],
+                ..Augmentation::default()
+            };
+            augmentation
+                .needed(&scaled(Fit::Crop))
+                .divisor(width, height)
+        };
+        assert_eq!(of(0.35, 4000, 3000), 4);
+        assert_eq!(of(0.08, 4000, 3000), 2);
+        assert_eq!(of(0.35, 500, 375), 1);
+    }
+
+    #[test]
+    fn views_need_every_pixel_where_every_pixel_is_decoded() {
+        let full = Preprocessing {
+            decode: Decode::Full,
+            ..scaled(Fit::Crop)
+        };
+        assert_eq!(Augmentation::default().needed(&full), Needed::All);
+    }
 }

@@ -6,9 +6,12 @@
 //! laid on white, where `convert("RGB")` would show the colours hidden under the transparency.
 
 use crate::error::DataError;
+use crate::needed::Needed;
+use crate::picture_file::open_picture;
 use crate::picture_header::{self, Format, PANICKED, jpeg_decoder, reason};
 use crate::picture_limits::{MAX_BYTES, require_scans};
-use crate::rgb_image::RgbImage;
+use crate::rgb_image::{DecodedPicture, RgbImage};
+use crate::scaled_jpeg::{Colors, scaled_jpeg};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat};
 use std::io::{self, Cursor, Read as _};
@@ -23,6 +26,11 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 /// If the file cannot be read, is not a regular file, is of another kind, is cut short or damaged, or the
 /// picture is above the limits of `docs/preprocessing.md`.
 pub fn decode(path: &Path) -> Result<RgbImage, DataError> {
+    decode_for(path, Needed::All).map(|picture| picture.image)
+}
+
+/// [`decode`], at a fraction of its size where the file is a JPEG that has more pixels than are needed.
+pub(crate) fn decode_for(path: &Path, needed: Needed) -> Result<DecodedPicture, DataError> {
     let damaged = |reason| DataError::Decode {
         path: path.to_path_buf(),
         reason,
@@ -31,17 +39,17 @@ pub fn decode(path: &Path) -> Result<RgbImage, DataError> {
         Ok(bytes) => bytes,
         Err(reason) => return Err(damaged(reason)),
     };
-    decode_bytes(&bytes).map_err(damaged)
+    decode_bytes_for(&bytes, needed).map_err(damaged)
 }
 
 /// A file's bytes, or the reason why it is not a picture, for which its start is enough.
 fn read(path: &Path) -> io::Result<Result<Vec<u8>, String>> {
-    let mut file = warmstart_files::open(path)?;
+    let mut file = open_picture(path)?;
     let mut bytes = picture_header::start(&mut file)?;
     if let Err(reason) = Format::of(&bytes) {
         return Ok(Err(reason));
     }
-    let size = file.metadata()?.len();
+    let size = file.size();
     if size <= MAX_BYTES {
         bytes.reserve_exact((size as usize).saturating_sub(bytes.len()));
         // The file may grow while it is read.
@@ -59,30 +67,47 @@ fn read(path: &Path) -> io::Result<Result<Vec<u8>, String>> {
 
 /// [`decode`] for bytes in memory; the error is the reason alone.
 pub fn decode_bytes(bytes: &[u8]) -> Result<RgbImage, String> {
+    decode_bytes_for(bytes, Needed::All).map(|picture| picture.image)
+}
+
+/// [`decode_for`] for bytes in memory; the error is the reason alone.
+pub(crate) fn decode_bytes_for(bytes: &[u8], needed: Needed) -> Result<DecodedPicture, String> {
     // The decoders are other people's: a damaged file that trips one must not end a long run.
     catch_unwind(|| {
         let start = &bytes[..bytes.len().min(picture_header::START as usize)];
         match Format::of(start)? {
-            Format::Jpeg => decode_jpeg(bytes),
-            Format::Other(format) => decode_other(bytes, format),
+            Format::Jpeg => decode_jpeg(bytes, needed),
+            Format::Other(format) => decode_other(bytes, format).map(DecodedPicture::from),
         }
     })
     .unwrap_or_else(|_| Err(translated(PANICKED).into()))
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
+fn decode_jpeg(bytes: &[u8], needed: Needed) -> Result<DecodedPicture, String> {
     let scans =
         jpeg_scans(bytes).ok_or_else(|| message!("the JPEG is cut short (no end marker)"))?;
     let mut decoder = jpeg_decoder(ZCursor::new(bytes));
     let header = picture_header::jpeg(&mut decoder, scans, bytes.len() as u64)?;
     let (width, height) = header.stored;
     require_scans(scans, (width * height) as u64)?;
-    let image = RgbImage {
-        width,
-        height,
-        pixels: decoder.decode().map_err(reason)?,
+    let divisor = needed.divisor(width, height);
+    let image = if divisor > 1
+        && let Some(info) = decoder.info()
+        && let Some(colors) = Colors::of(info.components, decoder.input_colorspace())
+        && let Some(image) = scaled_jpeg(bytes, header.stored, colors, divisor)
+    {
+        image
+    } else {
+        RgbImage {
+            width,
+            height,
+            pixels: decoder.decode().map_err(reason)?,
+        }
     };
-    turned(image, header.orientation)
+    Ok(DecodedPicture {
+        image: turned(image, header.orientation)?,
+        size: header.upright(),
+    })
 }
 
 /// Number of scans of a JPEG whose segments lead to its end marker (ITU-T T.81, annex B), or `None` if

@@ -2,7 +2,7 @@
 
 use crate::placement::{Axis, Placement, fitted, grey_canvas};
 use crate::resize::Interpolation;
-use crate::rgb_image::{Region, RgbImage};
+use crate::rgb_image::{DecodedPicture, Region, RgbImage};
 use crate::scene::BoundingBox;
 
 /// A picture's place on a square canvas: resized so that the longer side fills it, aspect kept,
@@ -58,8 +58,27 @@ impl Letterbox {
 /// The 8-bit canvas that a network sees in evaluation, before normalisation: `[size, size, 3]`, the
 /// picture as [`Letterbox`] places it.
 pub fn letterboxed(image: &RgbImage, size: usize, interpolation: Interpolation) -> RgbImage {
+    painted(image, (image.width, image.height), size, interpolation)
+}
+
+/// [`letterboxed`] of a picture that may have been decoded smaller: it lies where the whole picture would lie.
+pub fn letterboxed_picture(
+    picture: &DecodedPicture,
+    size: usize,
+    interpolation: Interpolation,
+) -> RgbImage {
+    painted(&picture.image, picture.size, size, interpolation)
+}
+
+/// A canvas with a picture in the place of one of that width and height.
+fn painted(
+    image: &RgbImage,
+    (width, height): (usize, usize),
+    size: usize,
+    interpolation: Interpolation,
+) -> RgbImage {
     let mut canvas = grey_canvas(size);
-    Letterbox::new(image.width, image.height, size)
+    Letterbox::new(width, height, size)
         .placement
         .paint(&mut canvas, image, interpolation);
     canvas

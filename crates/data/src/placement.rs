@@ -111,8 +111,13 @@ impl Placement {
         self.columns.count() > 0 && self.rows.count() > 0
     }
 
-    /// Paints what is seen of `image`, which has the size that this was made for. Only that part is
-    /// resized, straight from the source.
+    /// The longer side of the resized picture, in pixels, whether seen or not.
+    pub(crate) fn longer_side(&self) -> usize {
+        self.columns.resized.max(self.rows.resized)
+    }
+
+    /// Paints what is seen of `image`, which has the size that this was made for, or was decoded smaller. Only that
+    /// part is resized, straight from the source.
     pub(crate) fn paint(&self, canvas: &mut RgbImage, image: &RgbImage, filter: Interpolation) {
         let (columns, rows) = (self.columns, self.rows);
         if !self.is_seen() {

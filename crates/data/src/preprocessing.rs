@@ -1,10 +1,11 @@
 //! Changes to a picture before a network sees it, in evaluation.
 
-use crate::decode::decode;
+use crate::decode::{decode_bytes_for, decode_for};
 use crate::error::DataError;
 use crate::letterbox::letterboxed;
+use crate::needed::{Length, Needed};
 use crate::resize::{Interpolation, resize};
-use crate::rgb_image::{Region, RgbImage};
+use crate::rgb_image::{DecodedPicture, Region, RgbImage};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -39,6 +40,37 @@ impl fmt::Display for Fit {
     }
 }
 
+/// How much of a JPEG is decoded.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decode {
+    /// Every pixel.
+    #[default]
+    Full,
+    /// A half, a quarter or an eighth of its width and height, where that is enough for the network.
+    Scaled,
+}
+
+impl Decode {
+    /// Whether every pixel is decoded.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full => true,
+            Self::Scaled => false,
+        }
+    }
+}
+
+impl fmt::Display for Decode {
+    /// As in a recipe.
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "full",
+            Self::Scaled => "scaled",
+        })
+    }
+}
+
 /// The steps from a picture to the input of a network: fit to a square, then torchvision's `ToTensor` and
 /// `Normalize`. Stored in the model file: a network is only as good as its preprocessing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,6 +84,10 @@ pub struct Preprocessing {
     /// The way in which the picture fills that square. Model files older than this choice crop.
     #[serde(default)]
     pub fit: Fit,
+    /// How much of a JPEG is decoded. Model files older than this choice decode every pixel, and those that do so do
+    /// not say it.
+    #[serde(default, skip_serializing_if = "Decode::is_full")]
+    pub decode: Decode,
     /// The filter of the resizing.
     pub interpolation: Interpolation,
     /// Mean of red, green and blue, on a scale of 0 to 1.
@@ -90,6 +126,45 @@ impl Preprocessing {
             });
         }
         Ok(())
+    }
+
+    /// Decodes a picture for evaluation: as [`decode`](crate::decode()), or where [`Decode::Scaled`] asks for it, a
+    /// JPEG at the smallest fraction of its size that is not enlarged afterwards.
+    ///
+    /// # Errors
+    /// Those of [`decode`](crate::decode()).
+    pub fn decoded(&self, path: &Path) -> Result<DecodedPicture, DataError> {
+        decode_for(path, self.needed())
+    }
+
+    /// [`decoded`](Self::decoded) for bytes in memory; the error is the reason alone.
+    ///
+    /// # Errors
+    /// Those of [`decode_bytes`](crate::decode_bytes).
+    pub fn decoded_bytes(&self, bytes: &[u8]) -> Result<DecodedPicture, String> {
+        decode_bytes_for(bytes, self.needed())
+    }
+
+    /// The pixels that evaluation needs: as many as the picture has once it is resized.
+    fn needed(&self) -> Needed {
+        let (pixels, length) = match self.fit {
+            Fit::Crop => (self.resize, Length::Shorter),
+            Fit::Squash => (self.crop, Length::Shorter),
+            Fit::Letterbox => (self.crop, Length::Longer),
+        };
+        self.needed_of(pixels, length, 1.0)
+    }
+
+    /// So many pixels in a share of a length, unless every pixel is decoded.
+    pub(crate) fn needed_of(&self, pixels: usize, length: Length, share: f64) -> Needed {
+        match self.decode {
+            Decode::Full => Needed::All,
+            Decode::Scaled => Needed::AtLeast {
+                pixels,
+                length,
+                share,
+            },
+        }
     }
 
     /// The 8-bit picture that the network sees, before normalisation: `[crop, crop, 3]`.
@@ -205,7 +280,7 @@ pub fn evaluation_pixels(
     path: &Path,
     preprocessing: &Preprocessing,
 ) -> Result<Vec<f32>, DataError> {
-    evaluation_pixels_of(&decode(path)?, preprocessing)
+    evaluation_pixels_of(&preprocessing.decoded(path)?.image, preprocessing)
 }
 
 /// [`evaluation_pixels`] of a picture that is already decoded.
@@ -214,4 +289,62 @@ pub fn evaluation_pixels_of(
     preprocessing: &Preprocessing,
 ) -> Result<Vec<f32>, DataError> {
     Ok(preprocessing.normalized(&preprocessing.fitted(image)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scaled(fit: Fit, resize: usize, crop: usize) -> Preprocessing {
+        Preprocessing {
+            resize,
+            crop,
+            fit,
+            decode: Decode::Scaled,
+            interpolation: Interpolation::Bilinear,
+            mean: [0.5; 3],
+            std: [0.25; 3],
+        }
+    }
+
+    #[test]
+    fn evaluation_takes_the_smallest_fraction_that_is_not_enlarged() {
+        let sides = [1, 2, 63, 64, 65, 223, 224, 447, 500, 1792, 3000, 60_000];
+        let mut chosen = [0; 9];
+        for (width, height) in sides.into_iter().flat_map(|a| sides.map(|b| (a, b))) {
+            for (resize, crop) in [(256, 224), (64, 64), (32, 56)] {
+                for fit in [Fit::Crop, Fit::Squash, Fit::Letterbox] {
+                    let is_enough = |divisor: &usize| {
+                        let is_long = |side: usize, pixels: usize| side >= pixels * divisor;
+                        match fit {
+                            Fit::Crop => is_long(width, resize) && is_long(height, resize),
+                            Fit::Squash => is_long(width, crop) && is_long(height, crop),
+                            Fit::Letterbox => is_long(width, crop) || is_long(height, crop),
+                        }
+                    };
+                    let expected = [1, 2, 4, 8].into_iter().filter(is_enough).max();
+                    let found = scaled(fit, resize, crop).needed().divisor(width, height);
+                    let case = format!("{width}×{height}, {resize}, {crop}, {fit}");
+                    assert_eq!(found, expected.unwrap_or(1), "{case}");
+                    chosen[found] += 1;
+                }
+            }
+        }
+        assert!([1, 2, 4, 8].iter().all(|&it| chosen[it] > 10), "{chosen:?}");
+    }
+
+    #[test]
+    fn model_files_of_before_decode_every_pixel_and_a_new_one_says_otherwise() {
+        let scaled = scaled(Fit::Crop, 256, 224);
+        let text = serde_json::to_string(&scaled).unwrap();
+        let said = "\"decode\":\"scaled\",";
+        assert!(text.contains(said), "{text}");
+        let read: Preprocessing = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, scaled);
+        let before = text.replace(said, "");
+        let full: Preprocessing = serde_json::from_str(&before).unwrap();
+        assert_eq!(full.decode, Decode::Full);
+        assert_eq!(full.needed(), Needed::All);
+        assert_eq!(serde_json::to_string(&full).unwrap(), before);
+    }
 }

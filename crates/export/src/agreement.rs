@@ -1,11 +1,12 @@
 //! How well two computations of one network agree.
 
 use serde::Serialize;
-use warmstart_data::{DataError, RgbImage};
+use warmstart_data::{DataError, DecodedPicture, RgbImage};
 use warmstart_language::message;
 use warmstart_metrics::softmax;
 use warmstart_tasks::detect::{detector::PointPredictions, evaluation_pixels};
 use warmstart_tasks::kinds::Trained;
+use warmstart_tasks::prepared::PreparedPicture;
 
 /// Most that a probability, or a score, may differ from the trainer's.
 pub const TOLERANCE: f32 = 1e-3;
@@ -53,21 +54,56 @@ pub struct Agreement {
 }
 
 impl Reference {
-    /// The trainer's results for pictures.
+    /// The trainer's results for pictures of which every pixel was decoded.
     ///
     /// # Errors
     /// If the preprocessing of the model is not sound.
     pub fn new(model: &Trained, pictures: &[RgbImage]) -> Result<Self, DataError> {
+        let preprocessing = &model.info().preprocessing;
+        Self::of_pixels(
+            model,
+            pictures.iter().map(|picture| match model {
+                Trained::Classifier(_) => {
+                    warmstart_data::evaluation_pixels_of(picture, preprocessing)
+                }
+                Trained::Detector(_) => Ok(evaluation_pixels(picture, preprocessing)),
+            }),
+        )
+    }
+
+    /// The trainer's results for pictures that were decoded as in training.
+    ///
+    /// # Errors
+    /// If the preprocessing of the model is not sound.
+    pub fn as_trained(model: &Trained, pictures: &[DecodedPicture]) -> Result<Self, DataError> {
+        let preprocessing = &model.info().preprocessing;
+        Self::of_pixels(
+            model,
+            pictures
+                .iter()
+                .map(|picture| -> Result<Vec<f32>, DataError> {
+                    let prepared = match model {
+                        Trained::Classifier(_) => {
+                            PreparedPicture::for_classifier(picture, preprocessing)?
+                        }
+                        Trained::Detector(_) => {
+                            PreparedPicture::for_detector(picture, preprocessing)
+                        }
+                    };
+                    Ok(prepared.pixels().to_vec())
+                }),
+        )
+    }
+
+    fn of_pixels(
+        model: &Trained,
+        pictures: impl Iterator<Item = Result<Vec<f32>, DataError>>,
+    ) -> Result<Self, DataError> {
         let info = model.info();
         let mut inputs = Vec::new();
         let mut results = Vec::new();
-        for picture in pictures {
-            let pixels = match model {
-                Trained::Classifier(_) => {
-                    warmstart_data::evaluation_pixels_of(picture, &info.preprocessing)?
-                }
-                Trained::Detector(_) => evaluation_pixels(picture, &info.preprocessing),
-            };
+        for pixels in pictures {
+            let pixels = pixels?;
             results.push(match model {
                 Trained::Classifier(classifier) => {
                     Outputs::Classes(softmax(&classifier.logits(&[&pixels])[0]))

@@ -63,6 +63,13 @@ fn steps(model: &Model) -> Vec<String> {
          transparent"
             .to_owned(),
     ];
+    if !preprocessing.decode.is_full() {
+        steps.push(
+            "the model was trained with decode = \"scaled\": of a JPEG that is far larger than the square, it saw a half, \
+             a quarter or an eighth of the width and height, scaled in the DCT; all pixels, resized, come close to that"
+                .to_owned(),
+        );
+    }
     steps.push(match preprocessing.fit {
         Fit::Crop => format!(
             "resize the shorter side to {resize} and cut the longer one to an integer ({filter}), then cut out the \

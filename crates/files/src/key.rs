@@ -58,6 +58,12 @@ keys! {
     IMAGE_SIZE = "image_size";
     /// Way in which an image fills the network's square.
     FIT = "fit";
+    /// How much of a JPEG is decoded.
+    DECODE = "decode";
+    /// Order of the training images in an epoch.
+    SHUFFLE = "shuffle";
+    /// Parts of a batch whose gradients are added in a fixed tree.
+    VIRTUAL_SHARDS = "virtual_shards";
     /// Share of the images used for validation.
     VAL_SPLIT = "val_split";
     /// Total of epochs.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use warmstart_data::Fit;
+use warmstart_data::{Decode, Fit};
 use warmstart_language::{english, message, translated};
 
 use crate::user_value::{Choice, UserValue, parsed};
@@ -90,6 +90,12 @@ choices! {
         F16 = "f16": "16 bits with a small range, and 11 bits of precision; the loss is scaled, so that small gradients do not become 0",
     }
 
+    /// Order of the training images in an epoch.
+    Shuffle {
+        List = "list": "By a shuffled list, which holds a number for each image",
+        Permutation = "permutation": "By a keyed permutation, which needs no memory, however many images there are",
+    }
+
     /// Learning rate schedule of a phase, after warm-up.
     ScheduleKind {
         Cosine = "cosine": "Falls along half a cosine to 1% of its highest value",
@@ -156,5 +162,31 @@ impl UserValue for Fit {
         let all = [Self::Crop, Self::Squash, Self::Letterbox];
         let fit = all.into_iter().find(|fit| flag == fit.to_string().as_str());
         fit.ok_or_else(|| message!("expected crop, squash or letterbox"))
+    }
+}
+
+impl UserValue for Decode {
+    type Stored = Self;
+    const CHOICES: &'static [Choice] = &[
+        Choice {
+            word: "full",
+            meaning: "Every pixel",
+        },
+        Choice {
+            word: "scaled",
+            meaning: "A half, a quarter or an eighth of its width and height, where that is enough for the network",
+        },
+    ];
+
+    fn stored(self) -> Option<Self> {
+        Some(self)
+    }
+
+    fn of_flag(flag: &std::ffi::OsStr) -> Result<Self, String> {
+        let all = [Self::Full, Self::Scaled];
+        let decode = all
+            .into_iter()
+            .find(|decode| flag == decode.to_string().as_str());
+        decode.ok_or_else(|| message!("expected full or scaled"))
     }
 }

@@ -66,6 +66,7 @@ impl Draft {
             task: self.task(),
             native_image_size,
             device: self.chosen_device()?,
+            is_of_a_run: self.warmstart.is_some(),
         })?;
         recipe.phases = self.phases(images)?;
         recipe.check()?;
@@ -204,7 +205,8 @@ fn missing(key: Key, value: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choices::Precision;
+    use crate::choices::{Precision, Shuffle};
+    use warmstart_data::Decode;
 
     fn draft(text: &str) -> Draft {
         toml::from_str(text).unwrap()
@@ -233,6 +235,8 @@ mod tests {
             ("fit = 'tight'", "squash"),
             ("device = 'cuda'", "such as \"gpu:1\""),
             ("precision = 'f64'", "bf16"),
+            ("decode = 'half'", "scaled"),
+            ("shuffle = 'none'", "permutation"),
         ] {
             let error = toml::from_str::<Draft>(&format!("{MINIMAL}{line}\n")).unwrap_err();
             assert!(error.to_string().contains(words), "{line}: {error}");
@@ -268,6 +272,36 @@ mod tests {
         let before: Recipe = toml::from_str(&before.join("\n")).unwrap();
         assert_eq!(before.device, DeviceName::Cpu);
         assert_eq!(before.precision, Precision::F32);
+    }
+
+    #[test]
+    fn a_recipe_of_before_keeps_its_order_and_decodes_every_pixel() {
+        let now = draft(MINIMAL).resolve(224, None).unwrap();
+        let of = |recipe: &Recipe| (recipe.shuffle, recipe.virtual_shards, recipe.decode);
+        assert_eq!(of(&now), (Shuffle::Permutation, 1, Decode::Full));
+        let text = now.to_toml();
+        let new_keys = ["shuffle", "virtual_shards", "decode"];
+        let is_new = |line: &&str| new_keys.iter().any(|key| line.starts_with(key));
+        assert_eq!(text.lines().filter(is_new).count(), 3, "{text}");
+        let before: Vec<&str> = text.lines().filter(|line| !is_new(line)).collect();
+        let before = before.join("\n");
+        let stored: Recipe = toml::from_str(&before).unwrap();
+        assert_eq!(of(&stored), (Shuffle::List, 1, Decode::Full));
+        let again = draft(&before).resolve(224, None).unwrap();
+        assert_eq!(of(&again), (Shuffle::List, 1, Decode::Full));
+    }
+
+    #[test]
+    fn virtual_shards_are_a_power_of_two() {
+        for shards in 0..=130 {
+            let text = format!("{MINIMAL}virtual_shards = {shards}\n");
+            let is_power = [1, 2, 4, 8, 16, 32, 64].contains(&shards);
+            let resolved = draft(&text).resolve(224, None);
+            assert_eq!(resolved.is_ok(), is_power, "{shards}");
+            if let Err(error) = resolved {
+                assert_eq!(error.fields().key, Some("virtual_shards".into()));
+            }
+        }
     }
 
     #[test]

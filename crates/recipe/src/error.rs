@@ -64,6 +64,9 @@ pub enum Error {
     /// The command would do harm: another process has the run, or its data have changed.
     #[error("{}", sentence(.0))]
     Refused(Box<Problem>),
+    /// Another process of the run has failed, or is not like this one.
+    #[error("{}", sentence(.0))]
+    OtherRank(Box<Problem>),
     /// The run was stopped from outside.
     #[error("{}", message!("{words}; continue with `{}`", command::resume(run)))]
     Interrupted {
@@ -307,6 +310,7 @@ impl Error {
         | Self::Download(problem)
         | Self::Memory(problem)
         | Self::Refused(problem)
+        | Self::OtherRank(problem)
         | Self::NonFinite(problem) = &mut self
         {
             problem.fix = fix.into();
@@ -389,6 +393,7 @@ impl Error {
             Self::Download(problem) => of_problem("download", problem),
             Self::Memory(problem) => of_problem("memory", problem),
             Self::Refused(problem) => of_problem("refused", problem),
+            Self::OtherRank(problem) => of_problem("rank", problem),
             Self::Interrupted { run, .. } => Fields {
                 fix: command::resume(run),
                 ..of_file("interrupted", Some(run))

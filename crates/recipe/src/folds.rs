@@ -39,10 +39,13 @@ impl FoldImages {
             training: Vec::new(),
             validation: Vec::new(),
         };
+        let number = classes.iter().max().map_or(0, |last| last + 1);
+        let mut by_class = vec![Vec::new(); number];
+        for (image, &class) in classes.iter().enumerate() {
+            by_class[class].push(image);
+        }
         let mut dealt = 0;
-        for class in 0..=classes.iter().copied().max().unwrap_or(0) {
-            let of_class = |image: &usize| classes[*image] == class;
-            let mut images: Vec<usize> = (0..classes.len()).filter(of_class).collect();
+        for (class, mut images) in by_class.into_iter().enumerate() {
             let mut random = stream(seed, class as u64, 0, Purpose::Folds);
             shuffle(&mut random, &mut images);
             for image in images {

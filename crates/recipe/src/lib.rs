@@ -45,7 +45,8 @@ mod views;
 pub use augmentation::Augmentation;
 pub use checkpoint_every::CheckpointEvery;
 pub use choices::{
-    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, Precision, ScheduleKind, TaskKind,
+    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, Precision, ScheduleKind, Shuffle,
+    TaskKind,
 };
 pub use defaults::{THAW_WARMUP, TaskDefaults};
 pub use draft_augmentation::DraftAugmentation;

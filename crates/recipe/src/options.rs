@@ -10,14 +10,15 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use warmstart_data::Fit;
+use warmstart_data::{Decode, Fit};
 use warmstart_language::{english, message};
 use warmstart_nn::devices::DeviceName;
 
 use crate::augmentation::Augmentation;
 use crate::checkpoint_every::CheckpointEvery;
 use crate::choices::{
-    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, Precision, ScheduleKind, TaskKind,
+    Balance, BatchNorm, HeadKind, OnNonFinite, OptimizerKind, Precision, ScheduleKind, Shuffle,
+    TaskKind,
 };
 use crate::declare::{
     checked_value, default_words, is_decided_later, name_above, options, resolved, stored_type,
@@ -58,6 +59,8 @@ pub(crate) struct RunContext {
     pub native_image_size: usize,
     /// The device that is given, or that `auto` stands for.
     pub device: DeviceName,
+    /// Whether the draft is the recipe of a run, which gives every option that its version had.
+    pub is_of_a_run: bool,
 }
 
 /// The facts that the defaults of a phase's options depend on.
@@ -100,7 +103,7 @@ fn in_context<C, T>(rule: impl Fn(&C) -> T, context: &C) -> T {
 
 options! {
     run {
-        /// Folder of the data set, or its data.yaml, or a list (cls_train.txt, 2007_train.txt)
+        /// Folder of the data set, its data.yaml, a list, a table (pets.csv) or TAR shards
         data: PathBuf {
             default: required "DIR",
             range: Range::any(),
@@ -187,6 +190,34 @@ options! {
             flag: Flag::Value("FIT"),
             resume: Resume::FIXED_BY_CHECKPOINT,
             stored: #[serde(default)],
+        }
+        /// How much of a JPEG is decoded, in training, in validation and by the model later
+        decode: Decode {
+            default: rule ("full", |_: &RunContext| Decode::Full),
+            range: Range::any(),
+            flag: Flag::Value("DECODE"),
+            resume: Resume::FIXED_BY_CHECKPOINT,
+            stored: #[serde(default)],
+        }
+        /// How an epoch orders the training images
+        shuffle: Shuffle {
+            default: rule ("permutation", |run: &RunContext| {
+                if run.is_of_a_run { Shuffle::List } else { Shuffle::Permutation }
+            }),
+            range: Range::any(),
+            flag: Flag::Value("SHUFFLE"),
+            resume: Resume::FIXED_BY_CHECKPOINT,
+            stored: #[serde(default = "listed")],
+        }
+        /// Parts of a step's batch whose gradients are added in a fixed tree, so that 1, 2, 4 or more processes compute the same bits; batch norm's own statistics are those of a part
+        virtual_shards: usize {
+            default: rule ("1", |_: &RunContext| 1),
+            range: Range::of(english!("1, 2, 4, 8, 16, 32 or 64"), |shards| {
+                *shards <= 64 && shards.is_power_of_two()
+            }),
+            flag: Flag::Value("N"),
+            resume: Resume::FIXED_BY_CHECKPOINT,
+            stored: #[serde(default = "one_shard")],
         }
         /// Number of latest checkpoints to keep, besides the best epoch's and the last of each phase; or "all"
         keep: Keep {
@@ -545,6 +576,16 @@ fn yes() -> bool {
 /// The device of runs of earlier versions.
 fn processor() -> DeviceName {
     DeviceName::Cpu
+}
+
+/// The order of the images in runs of earlier versions.
+fn listed() -> Shuffle {
+    Shuffle::List
+}
+
+/// The parts of a batch in runs of earlier versions.
+fn one_shard() -> usize {
+    1
 }
 
 /// The head of phases that earlier versions wrote.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::{self, Scope};
 
 use crossbeam_channel::{Receiver, Sender};
-use warmstart_data::{DataError, decode_bytes};
+use warmstart_data::DataError;
 use warmstart_nn::catching_exhausted_cards;
 use warmstart_tasks::answer;
 use warmstart_tasks::kinds::{Preparation, Trained};
@@ -69,11 +69,7 @@ fn read(waiting: &Receiver<Waiting>, ready: &Sender<Ready>, prepare: &Preparatio
 }
 
 fn prepared(picture: &Picture, prepare: &Preparation) -> Result<PreparedPicture, DataError> {
-    let decoded = decode_bytes(&picture.bytes).map_err(|reason| DataError::Decode {
-        path: Path::new(&picture.file).to_owned(),
-        reason,
-    })?;
-    prepare(&decoded)
+    prepare(Path::new(&picture.file), &picture.bytes)
 }
 
 /// Sends pictures through the network until there are no more. A batch is what is ready, up to a size.
