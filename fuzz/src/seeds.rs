@@ -207,6 +207,75 @@ pub fn class_lists() -> Seeds {
     ])
 }
 
+/// Tables with the classes of four pictures.
+pub fn class_tables() -> Seeds {
+    texts(&[
+        "path,label,split\na.png,cat,train\n\"b b.png\",cat,train\nc.png,dog,train\nd.png,dog,train\n",
+        "\u{feff}id;File_Name;Class\r\n1;a.png;dog\r\n2;b b.png;dog\r\n3;c/c.png;cat\r\n4;/d.png;cat",
+        "{\"image\": \"a.png\", \"label\": \"cat\"}\n{\"image\": \"b.png\", \"label\": \"cat\"}\n\n{\"image\": \"c.png\", \"label\": \"dog\"}\n{\"image\": \"d.png\", \"label\": \"dog\"}\n",
+    ])
+}
+
+/// Archives of four pictures: with labels beside them, with folders of classes and a long name, and with PAX.
+pub fn shards() -> Seeds {
+    let of_samples = ["cat", "cat", "dog", "dog"]
+        .iter()
+        .zip(1..)
+        .map(|(class, key)| {
+            let picture = tar_member(&format!("{key}.png"), b'0', &png());
+            let label = if key < 4 {
+                tar_member(&format!("{key}.cls"), b'0', class.as_bytes())
+            } else {
+                tar_member("4.json", b'0', br#"{"label": "dog"}"#)
+            };
+            [picture, label].concat()
+        });
+    let of_folders = ["cat/1.png", "cat/2.png", "dog/1.png"];
+    let of_folders = of_folders.iter().map(|name| tar_member(name, b'0', &png()));
+    let long = format!("./dog/{}.png\0", "long".repeat(40));
+    let gnu = [
+        tar_member("././@LongLink", b'L', long.as_bytes()),
+        tar_member("dog/long", b'0', &png()),
+    ];
+    let pax = [
+        tar_member("PaxHeaders/x", b'x', b"18 path=dog/2.png\n"),
+        tar_member("dog/short", b'0', &png()),
+    ];
+    let end = vec![0; 1024];
+    let archive = |members: Vec<Vec<u8>>, last: &[Vec<u8>]| {
+        let mut archive = members.concat();
+        archive.extend(last.concat());
+        archive.extend(&end);
+        archive
+    };
+    vec![
+        archive(of_samples.collect(), &[]),
+        archive(of_folders.clone().collect(), &gnu),
+        archive(of_folders.collect(), &pax),
+    ]
+}
+
+/// A header of ustar and the content after it.
+fn tar_member(name: &str, kind: u8, content: &[u8]) -> Vec<u8> {
+    let mut member = vec![0; 512];
+    member[..name.len()].copy_from_slice(name.as_bytes());
+    member[100..107].copy_from_slice(b"0000644");
+    member[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+    member[156] = kind;
+    member[257..265].copy_from_slice(b"ustar\x0000");
+    add_tar_checksum(&mut member);
+    member.extend(content);
+    member.resize(member.len().next_multiple_of(512), 0);
+    member
+}
+
+/// Writes the sum of a header of 512 bytes into it.
+pub fn add_tar_checksum(header: &mut [u8]) {
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+}
+
 /// Of the pictures a.png and b b.png in images/.
 pub fn box_lists() -> Seeds {
     texts(&[

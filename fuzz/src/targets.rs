@@ -1,12 +1,19 @@
 //! Readers of warmstart, each as a function of bytes.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use tempfile::TempDir;
-use warmstart_data::{FeatureCacheFolder, decode_bytes, scenes};
+use warmstart_data::{
+    Decode, FeatureCacheFolder, Fit, Interpolation, Preprocessing, decode_bytes, open_picture,
+    scenes, stamp,
+};
 
 use crate::seeds::{self, Seeds};
+
+/// The classes of tables and archives.
+const PETS: [&str; 2] = ["cat", "dog"];
 
 /// A reader.
 pub struct Target {
@@ -36,7 +43,7 @@ impl Target {
 }
 
 /// Readers of data and of weights.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 16] = [
     Target {
         name: "weights_zip",
         seeds: seeds::zip_weights,
@@ -122,6 +129,20 @@ pub const TARGETS: [Target; 14] = [
         read: class_list,
     },
     Target {
+        name: "class_table",
+        seeds: seeds::class_tables,
+        inputs: 4000,
+        repair: nothing,
+        read: class_table,
+    },
+    Target {
+        name: "shard",
+        seeds: seeds::shards,
+        inputs: 4000,
+        repair: tar_checksums,
+        read: shard,
+    },
+    Target {
         name: "box_list",
         seeds: seeds::box_lists,
         inputs: 4000,
@@ -192,6 +213,19 @@ fn weights(input: &[u8], folder: &Path, name: &str) -> bool {
     })
 }
 
+/// Decodes JPEGs at the smallest fraction of their size.
+fn smallest_fraction() -> Preprocessing {
+    Preprocessing {
+        resize: 1,
+        crop: 1,
+        fit: Fit::Squash,
+        decode: Decode::Scaled,
+        interpolation: Interpolation::Bilinear,
+        mean: [0.5; 3],
+        std: [0.5; 3],
+    }
+}
+
 fn picture(input: &[u8], folder: &Path) -> bool {
     let path = file(folder, "picture.png", input);
     let size = scenes::picture_size(&path);
@@ -202,6 +236,11 @@ fn picture(input: &[u8], folder: &Path) -> bool {
             (*width, *height),
             "header and decoder agree"
         );
+    }
+    let scaled = smallest_fraction().decoded_bytes(input);
+    if let Ok(image) = &decoded {
+        let size = scaled.map(|picture| picture.size);
+        assert_eq!(size, Ok((image.width, image.height)), "at a fraction, too");
     }
     decoded.is_ok()
 }
@@ -231,6 +270,32 @@ fn class_list(input: &[u8], folder: &Path) -> bool {
     let opened = warmstart_data::open(&list, 0.5, 0);
     let classes = ["cat".to_owned(), "dog".to_owned()];
     opened.is_ok() && warmstart_data::open_split(&list, &classes).is_ok()
+}
+
+/// Opens a table of the classes of four pictures.
+fn class_table(input: &[u8], folder: &Path) -> bool {
+    let is_json = input.starts_with(b"{");
+    let name = if is_json { "pets.jsonl" } else { "pets.csv" };
+    let table = file(folder, name, input);
+    let opened = warmstart_data::open(&table, 0.5, 0);
+    opened.is_ok() && warmstart_data::open_split(&table, &PETS.map(str::to_owned)).is_ok()
+}
+
+/// Opens an archive of pictures of cats and dogs, and reads them.
+fn shard(input: &[u8], folder: &Path) -> bool {
+    let archive = file(folder, "pets.tar", input);
+    let Ok(opened) = warmstart_data::open(&archive, 0.5, 0) else {
+        return false;
+    };
+    for sample in &opened.train {
+        let stamp = stamp(&sample.path).expect("it is in the index");
+        let picture = open_picture(&sample.path).expect("it is in the index");
+        let mut content = Vec::new();
+        let read = picture.take(1 << 20).read_to_end(&mut content);
+        let read = read.expect("the archive is whole") as u64;
+        assert_eq!(read, stamp.bytes, "exactly the picture");
+    }
+    warmstart_data::open_split(&archive, &PETS.map(str::to_owned)).is_ok()
 }
 
 fn feature_cache(input: &[u8], folder: &Path) -> bool {
@@ -268,6 +333,22 @@ fn png_checksums(input: &mut Vec<u8>) {
             place.copy_from_slice(&sum);
         }
         at = end + 4;
+    }
+}
+
+/// Gives the headers of an archive the checksums that their contents have (POSIX.1-1988, ustar).
+#[allow(clippy::ptr_arg, reason = "a repair may change the length")]
+fn tar_checksums(input: &mut Vec<u8>) {
+    const BLOCK: usize = 512;
+    let mut at = 0;
+    while let Some(header) = input.get_mut(at..at + BLOCK) {
+        let size = std::str::from_utf8(&header[124..135]).ok();
+        let size = size.and_then(|size| usize::from_str_radix(size.trim(), 8).ok());
+        let Some(size) = size else {
+            return;
+        };
+        seeds::add_tar_checksum(header);
+        at += BLOCK + size.next_multiple_of(BLOCK);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Lists of pictures with their classes: `cls_train.txt` with rows such as `0;datasets/train/cat/1.jpg`.
 
-use crate::error::{DataError, some_of};
+use crate::error::DataError;
 use crate::folder::{has_extension, is_image};
+use crate::listed_images::{ListedImages, ListedSplit, Splits};
 use crate::picture_lists::{
     Finder, PictureLists, beginning, class_names, class_number, folder_of, read_list,
 };
@@ -19,38 +20,6 @@ const FORM: &str = english!(
     "the number of a class, a semicolon and the path of a picture, as in 0;datasets/train/cat/1.jpg"
 );
 
-/// A data set that lists give.
-pub(crate) struct ListedImages {
-    /// Folder of the lists, from which paths count.
-    pub folder: PathBuf,
-    /// Lists of training, validation and test.
-    pub lists: [Option<PathBuf>; 3],
-    /// Those with a training picture, in the order of their numbers.
-    pub classes: Vec<String>,
-    /// Sorted by class, then by path, as the others.
-    pub train: Vec<Sample>,
-    pub validation: Option<Vec<Sample>>,
-    pub test: Option<Vec<Sample>>,
-    /// Sentences about how they were read.
-    pub notes: Vec<String>,
-}
-
-/// The pictures of one list.
-pub(crate) struct ListedSplit {
-    /// The names of all classes.
-    pub names: Vec<String>,
-    /// Labelled by the places of their classes in `names`.
-    pub images: Vec<Sample>,
-}
-
-/// The pictures of all lists that are there.
-struct Splits {
-    /// The names of all classes, also of those without a picture.
-    names: Vec<String>,
-    /// Training, validation and test.
-    images: [Option<Vec<Sample>>; 3],
-}
-
 /// A row of a list.
 struct Row {
     line: usize,
@@ -66,79 +35,28 @@ pub(crate) fn find(data: &Path) -> Result<Option<PictureLists>, DataError> {
     PictureLists::find(data, |row| parsed(row).is_some())
 }
 
-impl ListedImages {
-    /// Reads the data set whose lists `data` names or holds; none if it has none.
-    ///
-    /// # Errors
-    /// If a list cannot be read or none of its pictures is there, there are fewer than two classes, a class of
-    /// another split has no training picture, two lists are for one split, or `data` is a text file of another
-    /// form.
-    pub fn read(data: &Path) -> Result<Option<Self>, DataError> {
-        let Some(lists) = find(data)? else {
-            return refuse_text(data).map(|()| None);
-        };
-        let train = lists.training(data)?.to_path_buf();
-        let mut findings = Findings::default();
-        for list in &lists.unused {
-            findings.add(Problem::NotUsed, || shown(list));
-        }
-        let folder = folder_of(&train);
-        let Splits { names, images } = read_splits(&folder, &lists, &mut findings)?;
-        let [Some(train_images), validation, test] = images else {
-            return Err(other_form(&train));
-        };
-        let (classes, number) = trained_classes(&names, &train_images);
-        if let [class] = &classes[..] {
-            return Err(DataError::Layout {
-                folder: train,
-                problem: message!(
-                    "all its pictures are of one class, {class:?}; classification needs at least two"
-                ),
-            });
-        }
-        let renumbered = |images: Vec<Sample>, list: Option<&Path>| {
-            let list = list.unwrap_or(data);
-            images
-                .into_iter()
-                .map(|image| match number.get(&image.label) {
-                    Some(&label) => Ok(Sample { label, ..image }),
-                    None => Err(untrained(list, &train, &names[image.label])),
-                })
-                .collect::<Result<Vec<Sample>, DataError>>()
-        };
-        let mut notes: Vec<String> = findings
-            .iter()
-            .map(|(problem, found)| {
-                let examples = found.examples.join("; ");
-                format!("{}: {examples}", problem.counted(found.count))
-            })
-            .collect();
-        let unused: Vec<String> = (names.iter().enumerate())
-            .filter(|(class, _)| !number.contains_key(class))
-            .map(|(_, name)| name.clone())
-            .collect();
-        if !unused.is_empty() {
-            notes.push(message!(
-                "classes without a picture in {} are left out: {}",
-                shown(&train),
-                some_of(&unused)
-            ));
-        }
-        let [_, validation_list, test_list] = lists.all();
-        Ok(Some(Self {
-            train: renumbered(train_images, Some(&train))?,
-            validation: validation
-                .map(|images| renumbered(images, validation_list))
-                .transpose()?,
-            test: test
-                .map(|images| renumbered(images, test_list))
-                .transpose()?,
-            lists: lists.all().map(|list| list.map(Path::to_path_buf)),
-            folder,
-            classes,
-            notes,
-        }))
+/// Reads the data set whose lists `data` names or holds; none if it has none.
+///
+/// # Errors
+/// If a list cannot be read or none of its pictures is there, there are fewer than two classes, a class of
+/// another split has no training picture, two lists are for one split, or `data` is a text file of another
+/// form.
+pub(crate) fn read(data: &Path) -> Result<Option<ListedImages>, DataError> {
+    let Some(lists) = find(data)? else {
+        return refuse_text(data).map(|()| None);
+    };
+    let train = lists.training(data)?.to_path_buf();
+    let mut findings = Findings::default();
+    for list in &lists.unused {
+        findings.add(Problem::NotUsed, || shown(list));
     }
+    let folder = folder_of(&train);
+    let splits = read_splits(&folder, &lists, &mut findings)?;
+    if splits.images[0].is_none() {
+        return Err(other_form(&train));
+    }
+    let sources = lists.all().map(|list| list.map(Path::to_path_buf));
+    ListedImages::of(splits, sources, (data, &folder), &findings).map(Some)
 }
 
 /// The pictures of one list; none if `list` is no list.
@@ -315,29 +233,6 @@ fn found_images(
     }
     images.sort_by(|a, b| (a.label, &a.path).cmp(&(b.label, &b.path)));
     Ok(images)
-}
-
-/// The names of the classes that have a picture in `train`, which is sorted by class, and the new number of each.
-fn trained_classes(names: &[String], train: &[Sample]) -> (Vec<String>, HashMap<usize, usize>) {
-    let mut classes = Vec::new();
-    let mut number = HashMap::new();
-    let by_class = train.chunk_by(|a, b| a.label == b.label);
-    for (place, images) in by_class.enumerate() {
-        let class = images[0].label;
-        number.insert(class, place);
-        classes.push(names[class].clone());
-    }
-    (classes, number)
-}
-
-fn untrained(list: &Path, train: &Path, class: &str) -> DataError {
-    DataError::Layout {
-        folder: list.to_path_buf(),
-        problem: message!(
-            "it has pictures of the class {class:?}, and {} has none; add some there or remove these lines",
-            shown(train)
-        ),
-    }
 }
 
 /// Refuses a text file that is no list; anything else may be a data set of another layout.

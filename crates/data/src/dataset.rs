@@ -2,8 +2,11 @@
 
 use crate::class_folders::ClassFolders;
 use crate::class_layout::ClassLayout;
-use crate::class_list::{self, ListedImages, ListedSplit};
+use crate::class_list;
+use crate::class_shards;
+use crate::class_table;
 use crate::error::{DataError, some_of};
+use crate::listed_images::{ListedImages, ListedSplit};
 use crate::random::{Purpose, stream};
 use crate::sample::Sample;
 use crate::scenes::{self, Layout};
@@ -57,6 +60,9 @@ pub struct Split {
 /// Or `dir` is a text list of pictures with their classes, such as `cls_train.txt`, or holds one; then the lists
 /// beside it of the same name but for the split are read, too, and nothing else in the folder.
 ///
+/// Or `dir` is a TAR archive of pictures or holds some, or is a table with the path and the class of each picture or
+/// holds one. Beside class folders with pictures, archives and tables are not used.
+///
 /// The classes are those of the training images, compared in Unicode's normal form C.
 ///
 /// # Errors
@@ -64,7 +70,7 @@ pub struct Split {
 /// detection data instead of classes, there are fewer than two classes, a class has no training image,
 /// validation or test has an unknown class, or no image validates; with the folder and the fix.
 pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError> {
-    if let Some(listed) = ListedImages::read(dir)? {
+    if let Some(listed) = listed_images(dir)? {
         return of_lists(listed, val_split, seed);
     }
     let mut dataset = match ClassLayout::read(dir)? {
@@ -115,16 +121,29 @@ pub fn open(dir: &Path, val_split: f64, seed: u64) -> Result<Dataset, DataError>
     Ok(dataset)
 }
 
-/// Returns whether text lists say which images belong to a data set, so that others in its folder are no part of
-/// it.
+/// The data set whose pictures text lists, archives or tables give; none for folders of classes.
+fn listed_images(dir: &Path) -> Result<Option<ListedImages>, DataError> {
+    for read in [class_list::read, class_shards::read, class_table::read] {
+        if let Some(listed) = read(dir)? {
+            return Ok(Some(listed));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns whether text lists, archives or tables say which images belong to a data set, so that others in its folder
+/// are no part of it.
 pub fn is_listed(data: &Path) -> bool {
     // Lists that are refused are lists.
-    !matches!(class_list::find(data), Ok(None)) || scenes::layout(data) == Some(Layout::Lists)
+    !matches!(class_list::find(data), Ok(None))
+        || class_shards::are_at(data)
+        || class_table::are_at(data)
+        || scenes::layout(data) == Some(Layout::Lists)
 }
 
 /// The data set of lists.
 fn of_lists(listed: ListedImages, val_split: f64, seed: u64) -> Result<Dataset, DataError> {
-    let lists = listed.lists.each_ref().map(Option::as_deref);
+    let lists = listed.sources.each_ref().map(Option::as_deref);
     let note = note_on_splits(lists, val_split);
     let split = |samples| Split {
         samples,
@@ -139,20 +158,27 @@ fn of_lists(listed: ListedImages, val_split: f64, seed: u64) -> Result<Dataset, 
         }
     };
     dataset.test = listed.test;
+    dataset.ignored = listed.ignored;
     dataset.notes = note.into_iter().chain(listed.notes).collect();
     Ok(dataset)
 }
 
-/// Opens one folder of class folders, or a list of pictures with their classes, to be measured by a model that
-/// knows `classes`.
+/// Opens one folder of class folders, or a list, a table or archives of pictures with their classes, to be measured by
+/// a model that knows `classes`.
 ///
 /// A class may be missing; a class folder that is not in `classes`, and a folder without any image,
-/// are errors, as is a row of a list that cannot be used.
+/// are errors, as is a row of a list or a table that cannot be used and a picture of an archive without a class.
 pub fn open_split(dir: &Path, classes: &[String]) -> Result<Split, DataError> {
-    match class_list::read_one(dir)? {
-        Some(ListedSplit { names, images }) => known(dir, &names, images, classes),
-        None => labelled(ClassFolders::read(dir)?, classes),
+    for read_one in [
+        class_list::read_one,
+        class_shards::read_one,
+        class_table::read_one,
+    ] {
+        if let Some(ListedSplit { names, images }) = read_one(dir)? {
+            return known(dir, &names, images, classes);
+        }
     }
+    labelled(ClassFolders::read(dir)?, classes)
 }
 
 /// The images of a list, labelled by the places of their `names` in `classes`.
@@ -203,6 +229,8 @@ fn labelled(folders: ClassFolders, classes: &[String]) -> Result<Split, DataErro
         samples: Vec::new(),
         ignored: folders.ignored,
     };
+    let images = folders.classes.iter().map(|class| class.images.len());
+    split.samples.reserve_exact(images.sum());
     for class in folders.classes {
         match labels.get(&class.name) {
             Some(&label) => split
@@ -215,7 +243,7 @@ fn labelled(folders: ClassFolders, classes: &[String]) -> Result<Split, DataErro
     // The model's classes may be in another order than the folders.
     split
         .samples
-        .sort_by(|a, b| (a.label, &a.path).cmp(&(b.label, &b.path)));
+        .sort_unstable_by(|a, b| (a.label, &a.path).cmp(&(b.label, &b.path)));
     if split.samples.is_empty() {
         Err(DataError::EmptySplit(folders.path))
     } else {
@@ -293,6 +321,8 @@ fn training_images(folders: ClassFolders) -> Result<(Vec<String>, Split), DataEr
         samples: Vec::new(),
         ignored: folders.ignored,
     };
+    let images = folders.classes.iter().map(|class| class.images.len());
+    split.samples.reserve_exact(images.sum());
     let mut classes = Vec::new();
     for (label, class) in folders.classes.into_iter().enumerate() {
         let samples = class.images.into_iter().map(|path| Sample { path, label });
@@ -316,7 +346,7 @@ fn share_out(
 /// Takes the validation images out of all, which are sorted by class and come `from` a folder or a list; draws by
 /// the path below `root`.
 fn drawn_apart(
-    (classes, all): (Vec<String>, Split),
+    (classes, mut all): (Vec<String>, Split),
     from: &Path,
     root: &Path,
     val_split: f64,
@@ -332,6 +362,7 @@ fn drawn_apart(
         without_validation: Vec::new(),
         notes: Vec::new(),
     };
+    let mut validates = Vec::with_capacity(all.samples.len());
     for class in all.samples.chunk_by(|a, b| a.label == b.label) {
         let paths: Vec<&Path> = class.iter().map(|sample| &*sample.path).collect();
         let chosen = if holds_out {
@@ -344,15 +375,17 @@ fn drawn_apart(
                 .without_validation
                 .push(dataset.classes[class[0].label].clone());
         }
-        for (sample, chosen) in class.iter().zip(chosen) {
-            let list = if chosen {
-                &mut dataset.validation
-            } else {
-                &mut dataset.train
-            };
-            list.push(sample.clone());
-        }
+        validates.extend(chosen);
     }
+    // In place: a copy of a million samples would be the largest thing in memory.
+    let images = validates.iter().filter(|validates| **validates).count();
+    dataset.validation.reserve_exact(images);
+    let mut validates = validates.into_iter();
+    let drawn = all
+        .samples
+        .extract_if(.., |_| validates.next() == Some(true));
+    dataset.validation.extend(drawn);
+    dataset.train = all.samples;
     if holds_out && dataset.validation.is_empty() {
         return Err(DataError::NoValidation {
             folder: from.to_path_buf(),
