@@ -56,13 +56,12 @@ impl FetchError {
     }
 
     /// The system refuses to write.
-    #[cfg(feature = "download")]
+    #[cfg(any(feature = "download", feature = "remote"))]
     pub(crate) fn write(path: &Path, source: io::Error) -> Self {
         Self::io(english!("write"), path, source)
     }
 
     /// The system refuses to create a file or a folder.
-    #[cfg(feature = "download")]
     pub(crate) fn create(path: &Path, source: io::Error) -> Self {
         Self::io(english!("create"), path, source)
     }

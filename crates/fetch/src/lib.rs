@@ -2,6 +2,7 @@
 //!
 //! A [`Source`] says what a file is called and where it is published; [`Places`] says where this machine keeps such
 //! files. [`find`] looks without the network; [`fetch`] also downloads, if the crate has its feature `download`.
+//! [`mirror`] copies data from an object store or a web server, if the crate has its feature `remote`.
 //! Nothing here knows what is in a file.
 
 mod checksum;
@@ -14,8 +15,8 @@ mod find;
 #[cfg(feature = "download")]
 mod http;
 mod hub;
-#[cfg(feature = "download")]
 mod lock;
+mod objects;
 mod places;
 mod present;
 mod source;
@@ -28,6 +29,11 @@ pub use error::FetchError;
 pub use event::{Event, Observer};
 pub use fetching::fetch;
 pub use find::{Found, Place, find, locate};
+pub use lock::Lock;
+pub use objects::{
+    COPIES_DATA, Mirror, Mirrored, ObjectError, ObjectEvent, address_of, mirror,
+    settings_from_environment,
+};
 pub use places::{Places, WEIGHTS_VARIABLE};
 pub use present::Fetched;
 pub use source::{Hub, Source};

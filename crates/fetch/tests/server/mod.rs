@@ -1,6 +1,8 @@
 //! A small HTTP server for tests, which answers as a test wants, well or badly.
 #![allow(dead_code, reason = "each test file uses its share")]
 
+pub mod bucket;
+
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -15,6 +17,7 @@ pub struct Asked {
     /// First byte of the part that is wanted.
     pub from: Option<usize>,
     pub if_range: Option<String>,
+    pub if_none_match: Option<String>,
     pub authorization: Option<String>,
     /// Number of earlier requests.
     pub earlier: usize,
@@ -137,10 +140,11 @@ fn read(stream: &TcpStream) -> Option<Asked> {
         let value = value.to_owned();
         match name.to_ascii_lowercase().as_str() {
             "range" => {
-                let from = value.trim_start_matches("bytes=").trim_end_matches('-');
-                asked.from = from.parse().ok();
+                let range = value.trim_start_matches("bytes=");
+                asked.from = range.split('-').next().and_then(|from| from.parse().ok());
             }
             "if-range" => asked.if_range = Some(value),
+            "if-none-match" => asked.if_none_match = Some(value),
             "authorization" => asked.authorization = Some(value),
             _ => {}
         }
