@@ -1,5 +1,5 @@
 //! Images per second on one thread, for the images below a folder:
-//! `cargo run --release -p warmstart-data --example throughput -- FOLDER [CROP]`
+//! `cargo run --release -p warmstart-data --example throughput -- FOLDER [CROP [scaled]]`
 #![allow(
     clippy::print_stdout,
     reason = "printing is all that this program is for"
@@ -8,13 +8,20 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use warmstart_data::random::Purpose;
-use warmstart_data::{Augmentation, DataError, Fit, Interpolation, Preprocessing};
-use warmstart_data::{decode, evaluation_pixels, stream, training_pixels};
+use warmstart_data::{Augmentation, DataError, Decode, Fit, Interpolation, Preprocessing};
+use warmstart_data::{evaluation_pixels, stream, training_pixels};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let folder = arguments.next().ok_or("usage: throughput FOLDER [CROP]")?;
+    let folder = arguments
+        .next()
+        .ok_or("usage: throughput FOLDER [CROP [scaled]]")?;
     let crop = arguments.next().map_or(Ok(224), |crop| crop.parse())?;
+    let decode = match arguments.next().as_deref() {
+        None => Decode::Full,
+        Some("scaled") => Decode::Scaled,
+        Some(other) => return Err(format!("{other} is not \"scaled\"").into()),
+    };
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)?
         .map(|entry| Ok(entry?.path()))
         .collect::<std::io::Result<_>>()?;
@@ -23,6 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         resize: crop * 8 / 7,
         crop,
         fit: Fit::Crop,
+        decode,
         interpolation: Interpolation::Bilinear,
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
@@ -39,7 +47,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut random = stream(0, 0, index as u64, Purpose::Augmentation);
         training_pixels(&paths[index], &preprocessing, augmentation, &mut random).map(drop)
     };
-    measure("decode", &paths, |index| decode(&paths[index]).map(drop))?;
+    measure("decode", &paths, |index| {
+        preprocessing.decoded(&paths[index]).map(drop)
+    })?;
     measure("evaluation", &paths, |index| {
         evaluation_pixels(&paths[index], &preprocessing).map(drop)
     })?;

@@ -341,20 +341,29 @@ fn first_folder<'a>(dir: &Path, path: &'a Path) -> Option<&'a OsStr> {
     parts.next().map(|_| first)
 }
 
-/// Paths directly in `dir`, and the others by the folder in it that they go through.
-fn by_folder(dir: &Path, paths: Vec<PathBuf>) -> (Vec<PathBuf>, HashMap<OsString, Vec<PathBuf>>) {
-    let (mut loose, mut inside) = (Vec::new(), HashMap::<OsString, Vec<PathBuf>>::new());
-    for path in paths {
-        match first_folder(dir, &path) {
-            // Looked up by reference first: there are many images to a folder.
-            Some(name) => match inside.get_mut(name) {
-                Some(paths) => paths.push(path),
-                None => {
-                    inside.insert(name.to_owned(), vec![path]);
-                }
-            },
-            None => loose.push(path),
-        }
+/// Paths directly in `dir`, and the others by the folder in it that they go through. The paths are sorted, so those of
+/// a folder lie together.
+fn by_folder(
+    dir: &Path,
+    mut paths: Vec<PathBuf>,
+) -> (Vec<PathBuf>, HashMap<OsString, Vec<PathBuf>>) {
+    let (mut loose, mut inside) = (Vec::new(), HashMap::new());
+    while let Some(last) = paths.pop() {
+        let Some(name) = first_folder(dir, &last).map(OsStr::to_owned) else {
+            loose.push(last);
+            continue;
+        };
+        paths.push(last);
+        let is_other = |path: &PathBuf| first_folder(dir, path) != Some(&*name);
+        let first = paths
+            .iter()
+            .rposition(is_other)
+            .map_or(0, |other| other + 1);
+        // From the end, so that no list of all paths is there twice.
+        let mut of_folder = paths.split_off(first);
+        of_folder.shrink_to_fit();
+        inside.insert(name, of_folder);
     }
+    loose.reverse();
     (loose, inside)
 }

@@ -7,6 +7,7 @@ use crate::labels_among_pictures::refuse_labels;
 use crate::linked::{differing, linked};
 use crate::skipped::Skipped;
 use crate::split_kind::{SplitKind, split_named};
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use warmstart_files::{one_line, shown};
 use warmstart_language::message;
@@ -62,9 +63,12 @@ impl ClassLayout {
 fn kinds(folders: &[PathBuf]) -> Vec<Option<SplitKind>> {
     let within = |folder: &PathBuf| SplitKind::within(folder.file_name()?.to_str()?);
     let named: Vec<_> = folders.iter().map(within).collect();
+    let mut kinds: HashMap<&str, BTreeSet<SplitKind>> = HashMap::new();
+    for (kind, rest) in named.iter().flatten() {
+        kinds.entry(rest).or_default().insert(*kind);
+    }
     let partnered = |(kind, rest): &(SplitKind, String)| {
-        let mut all = named.iter().flatten();
-        let has_partner = all.any(|(other, around)| other != kind && around == rest);
+        let has_partner = kinds[&**rest].len() > 1;
         has_partner.then_some(*kind)
     };
     let own = folders.iter().map(|folder| split_named(folder));

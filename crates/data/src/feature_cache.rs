@@ -4,17 +4,24 @@
 //! memory: a mapped file that somebody cuts short kills the process, while a failed read is an
 //! error that can be reported, and the system keeps the file's pages in memory either way.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, FileTimes, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rayon::prelude::*;
+use warmstart_files::shown;
 use warmstart_language::message;
+
+use crate::check_cache;
 
 /// Text before the entries, which lists of the folder show.
 const HEADER: u64 = 4096;
 const MAGIC: &str = "warmstart features 1\n";
+/// Beginnings of the lines after the description. Files of before have none.
+const ENTRIES: &str = "entries ";
+const VALUES: &str = "values ";
 const CHECKSUM: usize = 16;
 const EXTENSION: &str = "features";
 
@@ -36,6 +43,21 @@ pub struct CachedFile {
     pub last_used: SystemTime,
     /// The description given when it was made.
     pub description: String,
+}
+
+/// A file into which others were merged.
+#[derive(Clone, Debug)]
+pub struct MergedFile {
+    /// Its place.
+    pub path: PathBuf,
+    /// The description given when it was made.
+    pub description: String,
+    /// Number of its entries.
+    pub entries: usize,
+    /// Entries that are there and whole.
+    pub present: usize,
+    /// Those among them that came from the last file.
+    pub copied: usize,
 }
 
 /// The features of some images under some views.
@@ -96,14 +118,12 @@ impl FeatureCacheFolder {
         kept.push(&path);
         self.make_room(&kept, needed)?;
         let begin = |file: &File| {
-            let mut header = format!("{MAGIC}{description}\n").into_bytes();
-            header.resize(HEADER as usize, 0);
-            write_at(file, &header, 0)?;
+            write_at(file, &header(description, [entries, values]), 0)?;
             file.set_len(bytes)
         };
         if warmstart_files::open(&path).is_err() {
-            // A pipe is replaced, too. Whole or not at all: a file that does not begin as ours would never be removed.
-            warmstart_files::replace_unflushed(&path, |file| begin(file))?;
+            // Whole or not at all: a file that does not begin as ours would never be removed.
+            warmstart_files::create_unflushed(&path, |file| begin(file))?;
         }
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         if file.metadata()?.len() != bytes || read_description(&path).is_err() {
@@ -141,7 +161,38 @@ impl FeatureCacheFolder {
         (found.bytes() == bytes && needed <= self.limit).then_some(found)
     }
 
-    /// The files in the folder, the last used first.
+    /// Copies the entries of another folder's file that this folder lacks, each after a check. The result does not depend
+    /// on the order in which files come: an entry has one place and one content.
+    ///
+    /// # Errors
+    /// If it is no file of features or damaged, the system refuses, or this folder has other features under its name.
+    pub fn merge(&self, path: &Path) -> io::Result<MergedFile> {
+        let other = FeatureCache::open_other(path)?;
+        let (description, _) = read_header(&other.file)?;
+        let own = self.open(&other.key(), &description, other.entries, other.values, &[])?;
+        if read_description(&own.path)? != description {
+            let what = message!("{} has other features", shown(&own.path));
+            return Err(io::Error::other(what));
+        }
+        let copy = |entry: usize| -> io::Result<usize> {
+            if own.read(entry).is_some() {
+                return Ok(0);
+            }
+            let found = other.read(entry);
+            found.map_or(Ok(0), |features| own.write(entry, &features).map(|()| 1))
+        };
+        let copied = (0..own.entries).into_par_iter().map(copy);
+        let copied = copied.try_reduce(|| 0, |one, other| Ok(one + other))?;
+        Ok(MergedFile {
+            description,
+            entries: own.entries,
+            present: own.present(),
+            copied,
+            path: own.path,
+        })
+    }
+
+    /// The files in the folder, the last used first; those of checked pictures, too.
     ///
     /// # Errors
     /// If the folder cannot be read; one that does not exist has no files.
@@ -153,12 +204,13 @@ impl FeatureCacheFolder {
         let mut files = Vec::new();
         for file in listed {
             let path = file?.path();
-            if path.extension().is_none_or(|found| found != EXTENSION) {
-                continue;
-            }
+            let described = match path.extension().and_then(OsStr::to_str) {
+                Some(EXTENSION) => read_description(&path),
+                Some(check_cache::EXTENSION) => check_cache::description(&path),
+                Some(_) | None => continue,
+            };
             // Another process may have removed it meanwhile, and what does not begin as ours is somebody else's.
-            let (Ok(metadata), Ok(description)) = (fs::metadata(&path), read_description(&path))
-            else {
+            let (Ok(metadata), Ok(description)) = (fs::metadata(&path), described) else {
                 continue;
             };
             files.push(CachedFile {
@@ -199,6 +251,46 @@ impl FeatureCacheFolder {
 }
 
 impl FeatureCache {
+    /// A file as its first lines describe it, to read.
+    fn open_other(path: &Path) -> io::Result<Self> {
+        let file = warmstart_files::open(path)?;
+        let Some([entries, values]) = read_header(&file)?.1 else {
+            let what = message!(
+                "it does not say how many features it has: an earlier version made it, or it is damaged"
+            );
+            return Err(io::Error::other(what));
+        };
+        let whole = Self {
+            path: path.to_owned(),
+            entries,
+            values,
+            file,
+        };
+        let expected = checked_len(entries, values);
+        let found = whole.file.metadata()?.len();
+        if expected == Some(found) {
+            return Ok(whole);
+        }
+        Err(io::Error::other(message!(
+            "it has {found} bytes, and {entries} entries of {values} values have another size: it is damaged"
+        )))
+    }
+
+    /// How much of the file at `path` is there, as [`FeatureCacheFolder::merge`] tells it.
+    ///
+    /// # Errors
+    /// If it is no file of features, or damaged.
+    pub fn survey(path: &Path) -> io::Result<MergedFile> {
+        let file = Self::open_other(path)?;
+        Ok(MergedFile {
+            description: read_description(path)?,
+            entries: file.entries,
+            present: file.present(),
+            copied: 0,
+            path: file.path,
+        })
+    }
+
     /// The name that it was opened by.
     pub fn key(&self) -> String {
         let name = self.path.file_stem().unwrap_or_default();
@@ -276,9 +368,26 @@ fn bytes_of(files: &[&FeatureCache]) -> u64 {
     files.iter().map(|file| file.bytes()).sum()
 }
 
+/// What a file begins with: a description, and the number of entries and of the values of each.
+fn header(description: &str, [entries, values]: [usize; 2]) -> Vec<u8> {
+    let text = format!("{MAGIC}{description}\n{ENTRIES}{entries}\n{VALUES}{values}\n");
+    let mut header = text.into_bytes();
+    header.resize(HEADER as usize, 0);
+    header
+}
+
 /// Bytes of a file of so many entries of so many values.
 pub fn file_len(entries: usize, values: usize) -> u64 {
     HEADER + (entries * entry_len(values)) as u64
+}
+
+/// [`file_len`] of any numbers; `None` if no file is as long.
+fn checked_len(entries: usize, values: usize) -> Option<u64> {
+    let entry = (values as u64).checked_mul(size_of::<f32>() as u64)?;
+    let all = entry
+        .checked_add(CHECKSUM as u64)?
+        .checked_mul(entries as u64)?;
+    all.checked_add(HEADER)
 }
 
 /// Bytes in MB, to a tenth.
@@ -303,14 +412,29 @@ fn checksum(entry: usize, features: &[u8]) -> [u8; CHECKSUM] {
 }
 
 fn read_description(path: &Path) -> io::Result<String> {
+    read_header(&warmstart_files::open(path)?).map(|(description, _)| description)
+}
+
+/// The description of a file, and the number of entries and of the values of each where it says them.
+fn read_header(file: &File) -> io::Result<(String, Option<[usize; 2]>)> {
     let mut header = vec![0; HEADER as usize];
-    read_at(&warmstart_files::open(path)?, &mut header, 0)?;
+    read_at(file, &mut header, 0)?;
     let text = String::from_utf8_lossy(&header);
-    let text = text
-        .strip_prefix(MAGIC)
-        .and_then(|text| text.lines().next());
-    text.map(str::to_owned)
-        .ok_or_else(|| io::Error::other("not a file of features"))
+    let text = text.strip_prefix(MAGIC);
+    let mut lines = text.map(str::lines).into_iter().flatten();
+    let description = lines.next();
+    let description =
+        description.ok_or_else(|| io::Error::other(message!("it is not a file of features")))?;
+    let mut number = |beginning: &str| {
+        let line = lines.next()?;
+        line.strip_prefix(beginning)?.parse::<usize>().ok()
+    };
+    let entries = number(ENTRIES);
+    let sizes = entries.zip(number(VALUES));
+    Ok((
+        description.to_owned(),
+        sizes.map(|(entries, values)| [entries, values]),
+    ))
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -497,6 +621,76 @@ mod tests {
         let repaired = folder.open("a", "the model", 1, 2, &[]).unwrap();
         assert_eq!(repaired.read(0), Some(vec![0.5; 2]));
         assert_eq!(folder.files().unwrap()[0].description, "the model");
+    }
+
+    #[test]
+    fn parts_of_a_file_are_merged_to_the_bytes_of_one_that_was_filled_at_once() {
+        let values = |entry: usize| vec![entry as f32, 0.1];
+        let filled = |entries: &[usize]| {
+            let (place, folder) = folder(LIMIT);
+            let cache = folder.open("a", "the model", 5, 2, &[]).unwrap();
+            for &entry in entries {
+                cache.write(entry, &values(entry)).unwrap();
+            }
+            (place, cache)
+        };
+        let (_place, whole) = filled(&[0, 1, 2, 3, 4]);
+        let parts = [filled(&[3, 4]), filled(&[0, 3]), filled(&[2, 1])];
+        let (_place, out) = folder(LIMIT);
+        let merged = parts.each_ref().map(|(_, part)| {
+            let merged = out.merge(part.path()).unwrap();
+            (merged.copied, merged.present, merged.entries)
+        });
+        assert_eq!(merged, [(2, 2, 5), (1, 3, 5), (2, 5, 5)]);
+        let path = out.path().join("a.features");
+        assert_eq!(fs::read(&path).unwrap(), fs::read(whole.path()).unwrap());
+        assert_eq!(FeatureCache::survey(&path).unwrap().present, 5);
+    }
+
+    #[test]
+    fn a_damaged_entry_is_not_merged_and_a_file_of_odd_size_is_refused() {
+        let (_place, from) = folder(LIMIT);
+        let cache = from.open("a", "the model", 2, 1, &[]).unwrap();
+        cache.write(0, &[1.0]).unwrap();
+        cache.write(1, &[2.0]).unwrap();
+        let whole = fs::read(cache.path()).unwrap();
+        let (_place, out) = folder(LIMIT);
+        let mut bytes = whole.clone();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(cache.path(), bytes).unwrap();
+        let merged = out.merge(cache.path()).unwrap();
+        assert_eq!((merged.copied, merged.present), (1, 1));
+        for odd in [&whole[..whole.len() - 1], &whole[..100], b"nothing of ours"] {
+            fs::write(cache.path(), odd).unwrap();
+            assert!(out.merge(cache.path()).is_err());
+        }
+        // What an earlier version wrote says nothing of its size.
+        let mut bytes = whole.clone();
+        bytes[MAGIC.len() + "the model\n".len()..HEADER as usize].fill(0);
+        fs::write(cache.path(), bytes).unwrap();
+        let error = out.merge(cache.path()).unwrap_err().to_string();
+        assert!(error.contains("an earlier version"), "{error}");
+        // Sizes that no file has.
+        let mut bytes = header("the model", [usize::MAX, usize::MAX]);
+        bytes.extend(&whole[HEADER as usize..]);
+        fs::write(cache.path(), bytes).unwrap();
+        assert!(out.merge(cache.path()).is_err());
+    }
+
+    #[test]
+    fn of_many_that_make_a_file_at_once_each_fills_the_same() {
+        let (_place, folder) = folder(LIMIT);
+        std::thread::scope(|scope| {
+            for entry in 0..16 {
+                let folder = &folder;
+                scope.spawn(move || {
+                    let cache = folder.open("a", "the model", 16, 1, &[]).unwrap();
+                    cache.write(entry, &[entry as f32]).unwrap();
+                });
+            }
+        });
+        let cache = folder.find("a", 16, &[]).unwrap();
+        assert_eq!(cache.present(), 16);
     }
 
     #[test]

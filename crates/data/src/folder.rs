@@ -1,17 +1,19 @@
 //! Listing folders: regular files only, sorted, without hidden ones, links to folders followed once.
 
 use crate::error::DataError;
+use crate::file_types::{IMAGES, is_archive};
 use crate::folder_names::is_of_system;
+use crate::packed::pictures_in;
 use crate::skipped::Skipped;
+use rayon::prelude::*;
+use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs::{DirEntry, Metadata};
 use std::path::{Path, PathBuf};
 use warmstart_language::message;
 
-/// Extensions that are taken for images.
-const EXTENSIONS: [&str; 9] = [
-    "jpg", "jpeg", "jfif", "png", "webp", "bmp", "gif", "tif", "tiff",
-];
+pub(crate) use crate::file_types::{has_extension, is_image};
 
 /// Contents directly in a folder, in the order of names.
 #[derive(Default)]
@@ -38,10 +40,10 @@ pub(crate) struct Images {
     pub folders: Vec<PathBuf>,
 }
 
-/// The folder of a data set that is named by its folder, or by the `data.yaml`, the `obj.data` or the text list in
-/// it.
+/// The folder of a data set that is named by its folder, or by the `data.yaml`, the `obj.data`, the text list, the
+/// table or the archive in it.
 pub fn data_folder(data: &Path) -> &Path {
-    let describes = ["yaml", "yml", "data", "txt"]
+    let describes = ["yaml", "yml", "data", "txt", "csv", "tsv", "jsonl", "tar"]
         .iter()
         .any(|extension| has_extension(data, extension));
     match data.parent() {
@@ -50,14 +52,17 @@ pub fn data_folder(data: &Path) -> &Path {
     }
 }
 
-/// The images that a path stands for: the file itself, or those below the folder, sorted; and what in the
-/// folder is not used.
+/// The images that a path stands for: the file itself, those in the archive, or those below the folder, sorted; and
+/// what in the folder is not used. A folder without an image stands for those in its archives.
 ///
 /// # Errors
 /// If there is nothing of that name, no image in the folder, or something that is neither a folder nor a
 /// regular file.
 pub fn image_files(path: &Path) -> Result<(Vec<PathBuf>, Skipped), DataError> {
     let metadata = metadata(path)?;
+    if metadata.is_file() && is_archive(path) {
+        return pictures_in(&[path.to_path_buf()]);
+    }
     if metadata.is_file() {
         return Ok((vec![path.to_path_buf()], Skipped::default()));
     }
@@ -71,14 +76,15 @@ pub fn image_files(path: &Path) -> Result<(Vec<PathBuf>, Skipped), DataError> {
         );
         return Err(layout(problem));
     }
-    let found = images(path)?;
+    let mut found = images(path)?;
+    found.others.retain(|file| is_archive(file));
+    if found.paths.is_empty() && !found.others.is_empty() {
+        return pictures_in(&found.others);
+    }
     if found.paths.is_empty() {
         let others = found.skipped.unsupported();
         let others = others.map_or(String::new(), |files| message!(", but {files}"));
-        let problem = message!(
-            "there is no image in it ({}){others}",
-            EXTENSIONS.join(", ")
-        );
+        let problem = message!("there is no image in it ({}){others}", IMAGES.join(", "));
         return Err(layout(problem));
     }
     Ok((found.paths, found.skipped))
@@ -90,34 +96,105 @@ pub fn image_files(path: &Path) -> Result<(Vec<PathBuf>, Skipped), DataError> {
 /// If it is not a folder, or it or one inside it cannot be read.
 pub(crate) fn images(dir: &Path) -> Result<Images, DataError> {
     check_folder(dir)?;
-    let mut visited = above(dir);
     let mut found = Images::default();
+    let mut listed = listed_below(dir, &mut found)?;
+    // In order, the lists of most data sets make one that is sorted.
+    listed.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let images: usize = listed.iter().map(|folder| folder.images.len()).sum();
+    found.paths.reserve_exact(images);
+    for folder in listed {
+        found.paths.extend(folder.images);
+        found.others.extend(folder.others);
+    }
+    for list in [&mut found.paths, &mut found.others] {
+        if !list.is_sorted() {
+            list.par_sort_unstable();
+        }
+    }
+    Ok(found)
+}
+
+/// The files directly in a folder.
+struct Listed {
+    path: PathBuf,
+    images: Vec<PathBuf>,
+    others: Vec<PathBuf>,
+}
+
+/// Lists a folder and the folders inside it, many at a time; notes in `found` all but the files.
+fn listed_below(dir: &Path, found: &mut Images) -> Result<Vec<Listed>, DataError> {
+    let mut visited = above(dir);
+    let mut listed = Vec::new();
     let mut waiting = vec![dir.to_path_buf()];
     // Links wait until all real folders are listed: what lies here is called by its own name.
     let mut links = Vec::new();
-    while let Some(folder) = waiting.pop().or_else(|| links.pop()) {
-        if !visited.insert(identity(&folder, &metadata(&folder)?)) {
-            found.skipped.add_repeated(folder);
-            continue;
-        }
-        let inside = entries(&folder)?;
-        if folder == dir {
-            found.folders.clone_from(&inside.folders);
-        }
-        for folder in inside.folders {
-            if folder.is_symlink() {
-                links.push(folder);
-            } else {
-                waiting.push(folder);
+    loop {
+        let mut linked: Vec<(PathBuf, Vec<PathBuf>)> = Vec::new();
+        while !waiting.is_empty() {
+            let identities = waiting.into_par_iter().map(|folder| {
+                let identity = identity(&folder, &metadata(&folder)?);
+                Ok((folder, identity))
+            });
+            let identities: Vec<Result<_, DataError>> = identities.collect();
+            let mut fresh = Vec::new();
+            for found_there in identities {
+                let (folder, identity) = found_there?;
+                if visited.insert(identity) {
+                    fresh.push(folder);
+                } else {
+                    found.skipped.add_repeated(folder);
+                }
+            }
+            let inside = fresh.into_par_iter().map(|folder| {
+                let inside = entries(&folder)?;
+                Ok((folder, inside))
+            });
+            let inside: Vec<Result<(PathBuf, Entries), DataError>> = inside.collect();
+            waiting = Vec::new();
+            for found_there in inside {
+                let (path, inside) = found_there?;
+                if path == dir {
+                    found.folders.clone_from(&inside.folders);
+                }
+                let (of_links, real): (Vec<_>, Vec<_>) = inside
+                    .folders
+                    .into_iter()
+                    .partition(|path| path.is_symlink());
+                waiting.extend(real);
+                if !of_links.is_empty() {
+                    linked.push((path.clone(), of_links));
+                }
+                found.skipped += inside.skipped;
+                listed.push(Listed {
+                    path,
+                    images: inside.images,
+                    others: inside.others,
+                });
             }
         }
-        found.paths.extend(inside.images);
-        found.others.extend(inside.others);
-        found.skipped += inside.skipped;
+        // The last link is followed first: of two to one folder, the one in the first folder and deepest in it names it.
+        linked.sort_unstable_by(|(a, _), (b, _)| last_first(a, b));
+        links.extend(linked.into_iter().flat_map(|(_, links)| links));
+        match links.pop() {
+            Some(link) => waiting = vec![link],
+            None => return Ok(listed),
+        }
     }
-    found.paths.sort();
-    found.others.sort();
-    Ok(found)
+}
+
+/// The order of two folders in which the last of those beside each other comes first, and a folder before those inside
+/// it.
+fn last_first(a: &Path, b: &Path) -> Ordering {
+    let (mut a, mut b) = (a.components(), b.components());
+    loop {
+        match (a.next(), b.next()) {
+            (Some(part), Some(other)) if part == other => {}
+            (Some(part), Some(other)) => return other.cmp(&part),
+            (Some(_), None) => return Ordering::Greater,
+            (None, Some(_)) => return Ordering::Less,
+            (None, None) => return Ordering::Equal,
+        }
+    }
 }
 
 /// The files with an extension in a folder and the folders inside it, sorted.
@@ -137,8 +214,8 @@ pub(crate) fn entries(dir: &Path) -> Result<Entries, DataError> {
     let mut entries = Entries::default();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
-        let path = entry.path();
-        match visibility(&path) {
+        let name = entry.file_name();
+        match visibility(&name) {
             Visibility::OfSystem => continue,
             Visibility::Hidden => {
                 entries.skipped.add_hidden();
@@ -146,6 +223,7 @@ pub(crate) fn entries(dir: &Path) -> Result<Entries, DataError> {
             }
             Visibility::Visible => {}
         }
+        let path = joined(dir, &name);
         match kind(&entry, &path).map_err(|source| DataError::read(&path, source))? {
             Kind::Folder => entries.folders.push(path),
             Kind::Special => entries.skipped.add_special(path),
@@ -161,21 +239,19 @@ pub(crate) fn entries(dir: &Path) -> Result<Entries, DataError> {
         &mut entries.images,
         &mut entries.others,
     ] {
-        list.sort();
+        list.sort_unstable();
+        // There may be a million of them.
+        list.shrink_to_fit();
     }
     Ok(entries)
 }
 
-/// Returns whether a file has an extension, given without its dot, in any case.
-pub(crate) fn has_extension(path: &Path, extension: &str) -> bool {
-    path.extension()
-        .is_some_and(|found| found.eq_ignore_ascii_case(extension))
-}
-
-pub(crate) fn is_image(path: &Path) -> bool {
-    EXTENSIONS
-        .iter()
-        .any(|extension| has_extension(path, extension))
+/// The path of a file in a folder, in no more memory than it needs: [`Path::join`] takes up to twice of it.
+fn joined(dir: &Path, name: &OsStr) -> PathBuf {
+    let mut path = PathBuf::with_capacity(dir.as_os_str().len() + 1 + name.len());
+    path.push(dir);
+    path.push(name);
+    path
 }
 
 enum Kind {
@@ -210,8 +286,7 @@ enum Visibility {
     OfSystem,
 }
 
-fn visibility(path: &Path) -> Visibility {
-    let name = path.file_name().unwrap_or_default();
+fn visibility(name: &OsStr) -> Visibility {
     if is_of_system(name) {
         Visibility::OfSystem
     } else if name.as_encoded_bytes().starts_with(b".") {

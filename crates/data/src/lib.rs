@@ -1,7 +1,7 @@
 //! From folders of images to the numbers a network takes.
 //!
 //! ```text
-//! folder ─ open ─▶ samples ─ check ─▶ readable samples ─ epoch_order, batches ─▶ Loader ─▶ pixels
+//! folder ─ open ─▶ samples ─ check ─▶ readable samples ─ order, Batches ─────▶ Loader ─▶ pixels
 //!                                                          decode → resize → normalise ┘
 //! ```
 //!
@@ -23,10 +23,15 @@
 //! order.
 
 mod augmentation;
+mod batches;
 mod check;
+mod check_cache;
+mod class_folder_search;
 mod class_folders;
 mod class_layout;
 mod class_list;
+mod class_shards;
+mod class_table;
 mod color_jitter;
 mod copies;
 mod dataset;
@@ -36,13 +41,21 @@ mod encode;
 mod erasing;
 mod error;
 mod feature_cache;
+mod file_types;
 mod folder;
 mod folder_names;
+mod labelled_pictures;
 mod labels_among_pictures;
 mod letterbox;
 mod linked;
+mod listed_images;
 mod loader;
 mod mixing;
+mod needed;
+mod packed;
+mod parquet_data;
+mod permutation;
+mod picture_file;
 mod picture_header;
 mod picture_limits;
 mod picture_lists;
@@ -55,6 +68,7 @@ mod random_view;
 mod resize;
 mod rgb_image;
 mod sample;
+mod scaled_jpeg;
 mod scene;
 mod scene_augmentation;
 pub mod scenes;
@@ -67,7 +81,9 @@ mod text;
 mod webp_chunks;
 
 pub use augmentation::{Augmentation, training_pixels, training_pixels_of};
-pub use check::{Checked, check, require_readable};
+pub use batches::Batches;
+pub use check::{Checked, SKETCHED, check, check_cached, require_readable};
+pub use check_cache::CheckCache;
 pub use color_jitter::{Adjustment, adjust};
 pub use copies::copies;
 pub use dataset::{Dataset, Split, is_listed, open, open_split};
@@ -76,18 +92,21 @@ pub use drawing::{DrawnBox, crop, draw_boxes};
 pub use encode::{is_saved_picture, jpeg, save_picture};
 pub use error::DataError;
 pub use feature_cache::{
-    CachedFile, FeatureCache, FeatureCacheFolder, file_len as feature_file_len,
+    CachedFile, FeatureCache, FeatureCacheFolder, MergedFile, file_len as feature_file_len,
 };
 pub use folder::{data_folder, image_files};
-pub use letterbox::{Letterbox, letterboxed};
-pub use loader::{Loader, Prepare, batches};
+pub use letterbox::{Letterbox, letterboxed, letterboxed_picture};
+pub use loader::{Loader, Prepare};
 pub use mixing::Mixing;
+pub use parquet_data::{ParquetData, READS_PARQUET, Unpacked, Written};
+pub use permutation::Permutation;
+pub use picture_file::{PictureFile, Stamp, open_picture, stamp};
 pub use picture_header::{PictureHeader, is_square, picture_header};
 pub use picture_limits::MAX_PIXELS;
-pub use preprocessing::{Fit, Preprocessing, evaluation_pixels, evaluation_pixels_of};
+pub use preprocessing::{Decode, Fit, Preprocessing, evaluation_pixels, evaluation_pixels_of};
 pub use random::{balanced_order, epoch_order, stream};
 pub use resize::{Interpolation, resize};
-pub use rgb_image::{Region, RgbImage};
+pub use rgb_image::{DecodedPicture, Region, RgbImage};
 pub use sample::Sample;
 pub use scene::{BoundingBox, Object, Scene};
 pub use scene_augmentation::{MIN_VISIBLE_SHARE, MIN_VISIBLE_SIDE, SceneAugmentation, ScenePlan};

@@ -1,5 +1,6 @@
 //! Preparing batches on threads of their own while the consumer trains.
 
+use crate::batches::Batches;
 use crate::error::DataError;
 use std::any::Any;
 use std::collections::VecDeque;
@@ -7,12 +8,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use warmstart_language::message;
-
-/// Cuts an order of samples into batches of `size`; the last one may be smaller. A size of 0 counts
-/// as 1.
-pub fn batches(order: &[usize], size: usize) -> Vec<Vec<usize>> {
-    order.chunks(size.max(1)).map(<[usize]>::to_vec).collect()
-}
 
 /// Makes one sample from its index.
 pub type Prepare<T> = dyn Fn(usize) -> Result<T, DataError> + Send + Sync;
@@ -28,7 +23,7 @@ pub struct Loader<T> {
 }
 
 struct Shared<T> {
-    batches: Vec<Vec<usize>>,
+    batches: Batches,
     ahead: usize,
     prepare: Arc<Prepare<T>>,
     state: Mutex<State<T>>,
@@ -57,19 +52,13 @@ struct Begun<T> {
 struct Task {
     batch: usize,
     position: usize,
-    index: usize,
 }
 
 impl<T: Send + 'static> Loader<T> {
-    /// Starts to prepare `batches` of sample indices with `prepare`, on `workers` threads (at least
+    /// Starts to prepare the samples of `batches` with `prepare`, on `workers` threads (at least
     /// one), never more than `ahead` batches (at least one) before the consumer.
-    pub fn new(
-        batches: Vec<Vec<usize>>,
-        workers: usize,
-        ahead: usize,
-        prepare: Arc<Prepare<T>>,
-    ) -> Self {
-        let samples = batches.iter().map(Vec::len).sum();
+    pub fn new(batches: Batches, workers: usize, ahead: usize, prepare: Arc<Prepare<T>>) -> Self {
+        let samples = batches.all_prepared();
         let state = State {
             batch: 0,
             position: 0,
@@ -108,8 +97,11 @@ impl<T> Shared<T> {
 
     fn work(&self) {
         while let Some(task) = self.take() {
-            let result = catch_unwind(AssertUnwindSafe(|| (self.prepare)(task.index)))
-                .unwrap_or_else(|panic| Err(DataError::Worker(words_of(&*panic))));
+            let prepare = || (self.prepare)(self.batches.sample(task.batch, task.position));
+            let result = catch_unwind(AssertUnwindSafe(prepare)).unwrap_or_else(|panic| {
+                // A panic of `prepare`, or of the order of samples.
+                Err(DataError::Worker(words_of(&*panic)))
+            });
             let mut state = self.lock();
             let place = task.batch - state.delivered;
             if let Some(begun) = state.begun.get_mut(place) {
@@ -137,31 +129,24 @@ impl<T> Shared<T> {
                 continue;
             }
             let (batch, position) = (state.batch, state.position);
-            let indices = &self.batches[batch];
+            let samples = self.batches.prepared(batch);
             if position == 0 {
-                let samples = indices.iter().map(|_| None).collect();
                 state.begun.push_back(Begun {
-                    samples,
-                    missing: indices.len(),
+                    samples: (0..samples).map(|_| None).collect(),
+                    missing: samples,
                 });
             }
-            if position + 1 < indices.len() {
+            if position + 1 < samples {
                 state.position += 1;
             } else {
                 state.batch += 1;
                 state.position = 0;
             }
-            match indices.get(position) {
-                Some(&index) => {
-                    return Some(Task {
-                        batch,
-                        position,
-                        index,
-                    });
-                }
-                // An empty batch is complete at once.
-                None => self.ready.notify_all(),
+            if position < samples {
+                return Some(Task { batch, position });
             }
+            // An empty batch is complete at once.
+            self.ready.notify_all();
         }
     }
 

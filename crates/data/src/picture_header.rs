@@ -4,11 +4,11 @@
 //! so they cannot disagree.
 
 use crate::error::DataError;
+use crate::picture_file::{PictureFile, open_picture};
 use crate::picture_limits::{MAX_METADATA_BYTES, MAX_SCANS, require_bytes, require_size};
 use crate::webp_chunks::WebpChunks;
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -81,8 +81,8 @@ impl PictureHeader {
 /// or TIFF, or the picture is above the limits of `docs/preprocessing.md`.
 pub fn picture_header(path: &Path) -> Result<PictureHeader, DataError> {
     let unreadable = |source| DataError::read(path, source);
-    let file = warmstart_files::open(path).map_err(unreadable)?;
-    let file_bytes = file.metadata().map_err(unreadable)?.len();
+    let file = open_picture(path).map_err(unreadable)?;
+    let file_bytes = file.size();
     let mut file = BufReader::new(file);
     let start = start(&mut file).map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
@@ -111,7 +111,11 @@ pub(crate) fn start(file: impl Read) -> std::io::Result<Vec<u8>> {
     Ok(start)
 }
 
-fn header(start: &[u8], file: BufReader<File>, file_bytes: u64) -> Result<PictureHeader, String> {
+fn header(
+    start: &[u8],
+    file: BufReader<PictureFile>,
+    file_bytes: u64,
+) -> Result<PictureHeader, String> {
     match Format::of(start)? {
         // Its scans are known where the file is read.
         Format::Jpeg => jpeg(&mut jpeg_decoder(file), 1, file_bytes),

@@ -9,6 +9,7 @@
 
 use crate::error::DataError;
 use crate::folder::has_extension;
+use crate::picture_file::stamp;
 use crate::scenes::{
     Bases, Findings, MOST_UNNAMED, Problem, located, numbered, outside, read_names,
 };
@@ -234,6 +235,10 @@ impl<'a> Finder<'a> {
     ) -> Option<PathBuf> {
         let foreign = findings.count(Problem::ForeignName);
         let found = located(&self.bases, path, &place, findings).filter(|found| found.is_file());
+        let found = found.or_else(|| {
+            let packed = self.folder.join(path);
+            stamp(&packed).is_ok().then_some(packed)
+        });
         let Some(found) = found else {
             findings.add(Problem::MissingImage, || {
                 format!("{}: {}", place(), beginning(path))

@@ -38,6 +38,23 @@ impl RgbImage {
     }
 }
 
+/// A decoded picture, which may be smaller than it is in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodedPicture {
+    /// What was decoded.
+    pub image: RgbImage,
+    /// Width and height of the whole picture, in pixels.
+    pub size: (usize, usize),
+}
+
+impl From<RgbImage> for DecodedPicture {
+    /// A picture of which every pixel was decoded.
+    fn from(image: RgbImage) -> Self {
+        let size = (image.width, image.height);
+        Self { image, size }
+    }
+}
+
 /// A rectangle of pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {

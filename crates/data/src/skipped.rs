@@ -30,6 +30,8 @@ pub struct Skipped {
     special: BTreeSet<PathBuf>,
     /// Links to folders that are listed already or hold the link.
     repeated: BTreeSet<PathBuf>,
+    /// Links and files with holes in archives.
+    in_pieces: BTreeSet<PathBuf>,
     /// Other files that a reader of detection data has no use for.
     others: usize,
     /// Folders that are not used, or images directly in a folder of class folders: how many images.
@@ -63,6 +65,7 @@ impl Skipped {
             + self.hidden
             + self.special.len()
             + self.repeated.len()
+            + self.in_pieces.len()
             + self.others
             + unused.sum::<usize>()
     }
@@ -104,6 +107,12 @@ impl Skipped {
                 shown(path)
             )
         });
+        let in_pieces = self.in_pieces.iter().map(|path| {
+            message!(
+                "skipped {}: a link or a file with holes, which cannot be read inside an archive",
+                shown(path)
+            )
+        });
         let unused = self.unused.iter().map(|(path, unused)| {
             let how = match *unused {
                 Unused::Whole(0) => message!("no images"),
@@ -119,6 +128,7 @@ impl Skipped {
         });
         extend_named(&mut lines, special);
         extend_named(&mut lines, repeated);
+        extend_named(&mut lines, in_pieces);
         extend_named(&mut lines, unused);
         lines
     }
@@ -182,6 +192,10 @@ impl Skipped {
         self.repeated.insert(path);
     }
 
+    pub(crate) fn add_in_pieces(&mut self, path: PathBuf) {
+        self.in_pieces.insert(path);
+    }
+
     pub(crate) fn add_unused(&mut self, folder: &Path, images: usize) {
         let unused = (folder.to_path_buf(), Unused::Whole(images));
         self.unused.push(unused);
@@ -204,6 +218,7 @@ impl AddAssign for Skipped {
         self.hidden += other.hidden;
         self.special.extend(other.special);
         self.repeated.extend(other.repeated);
+        self.in_pieces.extend(other.in_pieces);
         self.others += other.others;
         self.unused.extend(other.unused);
     }

@@ -1,8 +1,8 @@
 //! Findings about a data set that matter before training on it.
 
+use crate::check::Checked;
 use crate::copies::Album;
 use crate::error::some_of;
-use crate::sample::Sample;
 use crate::sketch::Sketch;
 use serde::Serialize;
 use std::path::Path;
@@ -42,27 +42,37 @@ pub struct Finding {
 /// The images of one split that can be read.
 #[derive(Debug, Clone, Default)]
 pub struct Pictures<'a> {
+    /// Number of all of them.
+    all: usize,
+    /// Those that have a sketch.
     paths: Vec<&'a Path>,
     sketches: &'a [Sketch],
 }
 
 impl<'a> Pictures<'a> {
-    /// Both lists of a [`Checked`](crate::Checked), which are of one length. Files are named by their paths
-    /// below `root`.
-    pub fn new<L>(samples: &'a [Sample<L>], sketches: &'a [Sketch], root: &Path) -> Self {
-        assert_eq!(samples.len(), sketches.len(), "a sketch for every sample");
+    /// The readable images of a check. Files are named by their paths below `root`.
+    pub fn of<L>(checked: &'a Checked<L>, root: &Path) -> Self {
+        let sketched = checked.sketched.iter();
+        let paths = sketched.map(|&place| {
+            let path = &checked.readable[place].path;
+            path.strip_prefix(root).unwrap_or(path)
+        });
         Self {
-            paths: samples
-                .iter()
-                .map(|sample| sample.path.strip_prefix(root).unwrap_or(&sample.path))
-                .collect(),
-            sketches,
+            all: checked.readable.len(),
+            paths: paths.collect(),
+            sketches: &checked.sketches,
         }
     }
+}
 
-    fn len(&self) -> usize {
-        self.sketches.len()
+/// What a sentence adds where not all images of some splits have a sketch.
+fn of_a_sample(splits: &[&Pictures]) -> String {
+    let all: usize = splits.iter().map(|split| split.all).sum();
+    let sketched: usize = splits.iter().map(|split| split.sketches.len()).sum();
+    if sketched == all {
+        return String::new();
     }
+    message!("; only {sketched} of the {all} images were compared, a sample drawn by their paths")
 }
 
 /// Findings about a data set that matter before training on it, the gravest first; empty if there are none.
@@ -74,7 +84,8 @@ impl<'a> Pictures<'a> {
 /// It finds images of validation and test with a near-duplicate in training, images of test with one in
 /// validation, near-duplicates in training (above 5%, of at most 5,000 images that are looked up), classes with fewer than 10
 /// training images, a largest class above 5 times the smallest, images whose shorter side is below
-/// half of `image_size` (above 10%), and fewer than 50 validation images.
+/// half of `image_size` (above 10%), and fewer than 50 validation images. What it says of pixels is of the images that
+/// have a sketch.
 pub fn survey(
     train: &Pictures,
     validation: &Pictures,
@@ -104,10 +115,10 @@ pub fn survey(
                 )
             },
         ),
-        few_validation(validation.len()),
+        few_validation(validation.all),
         rare_classes(class_counts),
         unequal_classes(class_counts),
-        small_images(train.sketches, image_size, step),
+        small_images(train, image_size, step),
         repeated_in_training(&album, train),
     ]
     .into_iter()
@@ -140,13 +151,18 @@ fn seen_before(
     (!copies.is_empty()).then(|| Finding {
         what: english!("near-duplicates"),
         count: counted(copies.len(), "image"),
-        sentence: sentence(copies.len(), split.len(), &named(&copies, split, others)),
+        sentence: sentence(
+            copies.len(),
+            split.sketches.len(),
+            &named(&copies, split, others),
+        ) + &of_a_sample(&[split, others]),
     })
 }
 
 fn repeated_in_training(album: &Album, train: &Pictures) -> Option<Finding> {
-    let looked_up: Vec<usize> = (0..train.len())
-        .step_by(train.len().div_ceil(LOOKED_UP).max(1))
+    let sketched = train.sketches.len();
+    let looked_up: Vec<usize> = (0..sketched)
+        .step_by(sketched.div_ceil(LOOKED_UP).max(1))
         .collect();
     let copies = album.copies_inside(&looked_up);
     (copies.len() * 100 > looked_up.len() * COPIES_TOLERATED).then(|| Finding {
@@ -157,7 +173,7 @@ fn repeated_in_training(album: &Album, train: &Pictures) -> Option<Finding> {
             copies.len(),
             looked_up.len(),
             named(&copies, train, train)
-        ),
+        ) + &of_a_sample(&[train]),
     })
 }
 
@@ -204,8 +220,9 @@ fn unequal_classes(class_counts: &[(&str, usize)]) -> Option<Finding> {
     })
 }
 
-fn small_images(sketches: &[Sketch], image_size: usize, step: usize) -> Option<Finding> {
-    let mut sides: Vec<usize> = sketches
+fn small_images(train: &Pictures, image_size: usize, step: usize) -> Option<Finding> {
+    let mut sides: Vec<usize> = train
+        .sketches
         .iter()
         .map(|sketch| sketch.width.min(sketch.height))
         .collect();
@@ -231,7 +248,7 @@ fn small_images(sketches: &[Sketch], image_size: usize, step: usize) -> Option<F
         sentence: message!(
             "{small} of {} training images have a shorter side below half of the {image_size} pixels that the network takes (the median of all is {median}): enlarging them takes time and adds no detail; {fix}",
             sides.len()
-        ),
+        ) + &of_a_sample(&[train]),
     })
 }
 

@@ -5,14 +5,15 @@ mod common;
 use common::{distance, fixture, golden};
 use warmstart_data::random::Purpose;
 use warmstart_data::{
-    Adjustment, Augmentation, Fit, Interpolation, Preprocessing, Region, RgbImage, adjust, resize,
-    stream, training_pixels,
+    Adjustment, Augmentation, Decode, Fit, Interpolation, Preprocessing, Region, RgbImage, adjust,
+    resize, stream, training_pixels,
 };
 
 const PREPROCESSING: Preprocessing = Preprocessing {
     resize: 40,
     crop: 32,
     fit: Fit::Crop,
+    decode: Decode::Full,
     interpolation: Interpolation::Bilinear,
     mean: [0.5; 3],
     std: [0.5; 3],

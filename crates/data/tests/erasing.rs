@@ -1,7 +1,7 @@
 //! Random erasing: how often, how much, and with what.
 
 use warmstart_data::random::Purpose;
-use warmstart_data::{Augmentation, Fit, Interpolation, Preprocessing, RgbImage, stream};
+use warmstart_data::{Augmentation, Decode, Fit, Interpolation, Preprocessing, RgbImage, stream};
 
 const SIZE: usize = 64;
 
@@ -19,6 +19,7 @@ fn view(erase: f64, size: usize, sample: u64) -> RgbImage {
         interpolation: Interpolation::Bilinear,
         mean: [0.5; 3],
         std: [0.5; 3],
+        decode: Decode::Full,
     };
     let mut random = stream(1, 0, sample, Purpose::Augmentation);
     augmentation

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use warmstart_data::random::Purpose;
 use warmstart_data::{
-    Augmentation, Fit, Interpolation, Preprocessing, Region, RgbImage, letterboxed, resize, stream,
+    Augmentation, Decode, Fit, Interpolation, Preprocessing, Region, RgbImage, letterboxed, resize,
+    stream,
 };
 
 const GREY: [u8; 3] = [114; 3];
@@ -14,6 +15,7 @@ fn preprocessing(fit: Fit) -> Preprocessing {
         resize: 32,
         crop: 32,
         fit,
+        decode: Decode::Full,
         interpolation: Interpolation::Bilinear,
         mean: [0.5; 3],
         std: [0.5; 3],

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-use warmstart_data::{DataError, Loader, batches, epoch_order};
+use warmstart_data::{Batches, DataError, Loader, epoch_order};
 
 fn failure(index: usize) -> DataError {
     DataError::Worker(format!("sample {index}"))
@@ -12,10 +12,9 @@ fn failure(index: usize) -> DataError {
 
 #[test]
 fn the_number_of_workers_does_not_change_what_comes_out() {
-    let plan = batches(&epoch_order(1, 0, 103), 8);
-    let expected: Vec<Vec<usize>> = plan
-        .iter()
-        .map(|batch| batch.iter().map(|index| index * 10).collect())
+    let plan = Batches::of(epoch_order(1, 0, 103), 8);
+    let expected: Vec<Vec<usize>> = (0..plan.len())
+        .map(|batch| plan.get(batch).iter().map(|index| index * 10).collect())
         .collect();
     for workers in [0, 1, 2, 7, 64] {
         for ahead in [0, 1, 3, 100] {
@@ -37,14 +36,31 @@ fn the_number_of_workers_does_not_change_what_comes_out() {
 
 #[test]
 fn no_batches_and_empty_batches_are_fine() {
-    let load = |plan: Vec<Vec<usize>>| {
+    let load = |plan: Batches| {
         Loader::new(plan, 2, 2, Arc::new(Ok))
             .collect::<Result<Vec<_>, _>>()
             .unwrap()
     };
-    assert!(load(vec![]).is_empty());
-    let plan = vec![vec![], vec![1], vec![], vec![], vec![2, 3], vec![]];
-    assert_eq!(load(plan.clone()), plan);
+    assert!(load(Batches::of(vec![], 4)).is_empty());
+    let plan = Batches::of((0..11).collect(), 3);
+    let none: Vec<Vec<usize>> = vec![vec![]; 4];
+    assert_eq!(load(plan.clone().cut(|_| 0..0)), none);
+    let of_last = plan.cut(|images| if images == 2 { 0..2 } else { 0..0 });
+    assert_eq!(load(of_last), [vec![], vec![], vec![], vec![9, 10]]);
+}
+
+#[test]
+fn an_order_that_panics_is_an_error() {
+    let plan = Batches::new(0..8, 2, |place| {
+        assert_ne!(place, 5, "a bug in the order");
+        place
+    });
+    let mut loader = Loader::new(plan, 2, 2, Arc::new(Ok));
+    assert_eq!(loader.next().unwrap().unwrap(), [0, 1]);
+    assert_eq!(loader.next().unwrap().unwrap(), [2, 3]);
+    let error = loader.next().unwrap().unwrap_err().to_string();
+    assert!(error.contains("a bug in the order"), "{error}");
+    assert!(loader.next().is_none());
 }
 
 #[test]
@@ -55,7 +71,7 @@ fn workers_stay_within_the_look_ahead() {
         counter.fetch_add(1, Ordering::SeqCst);
         Ok(index)
     });
-    let mut loader = Loader::new(batches(&epoch_order(0, 0, 40), 4), 3, 2, prepare);
+    let mut loader = Loader::new(Batches::of(epoch_order(0, 0, 40), 4), 3, 2, prepare);
     let settled = |expected| {
         let start = Instant::now();
         while begun.load(Ordering::SeqCst) < expected && start.elapsed().as_secs() < 20 {
@@ -81,7 +97,8 @@ fn the_first_error_in_order_ends_the_iteration() {
             }
             _ => Ok(index),
         });
-        let mut loader = Loader::new(batches(&[0, 1, 2, 3, 4, 5, 6, 7], 3), workers, 4, prepare);
+        let plan = Batches::of((0..8).collect(), 3);
+        let mut loader = Loader::new(plan, workers, 4, prepare);
         assert_eq!(loader.next().unwrap().unwrap(), [0, 1, 2]);
         let error = loader.next().unwrap().unwrap_err().to_string();
         assert!(error.contains("sample 4"), "{error}");
@@ -95,7 +112,7 @@ fn a_panic_becomes_an_error() {
         assert_ne!(index, 3, "a bug in preparing");
         Ok(index)
     });
-    let mut loader = Loader::new(batches(&[0, 1, 2, 3], 2), 2, 2, prepare);
+    let mut loader = Loader::new(Batches::of(vec![0, 1, 2, 3], 2), 2, 2, prepare);
     assert!(loader.next().unwrap().is_ok());
     let error = loader.next().unwrap().unwrap_err();
     assert!(
@@ -114,7 +131,8 @@ fn dropping_a_loader_stops_its_workers() {
         sleep(Duration::from_millis(5));
         Ok(index)
     });
-    let mut loader = Loader::new(batches(&epoch_order(0, 0, 10_000), 10), 2, 1_000, prepare);
+    let plan = Batches::of(epoch_order(0, 0, 10_000), 10);
+    let mut loader = Loader::new(plan, 2, 1_000, prepare);
     assert!(loader.next().is_some());
     drop(loader);
     let after = begun.load(Ordering::SeqCst);
@@ -134,7 +152,7 @@ fn batches_are_prepared_while_the_consumer_works() {
         Ok(index)
     });
     let start = Instant::now();
-    for batch in Loader::new(batches(&epoch_order(0, 0, 20), 1), 2, 4, prepare) {
+    for batch in Loader::new(Batches::of(epoch_order(0, 0, 20), 1), 2, 4, prepare) {
         batch.unwrap();
         sleep(Duration::from_millis(10));
     }

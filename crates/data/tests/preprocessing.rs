@@ -5,7 +5,7 @@ mod common;
 use common::{distance, fixture, golden};
 use proptest::prelude::*;
 use warmstart_data::{
-    Fit, Interpolation, Preprocessing, Region, RgbImage, decode, evaluation_pixels, resize,
+    Decode, Fit, Interpolation, Preprocessing, Region, RgbImage, decode, evaluation_pixels, resize,
 };
 
 fn preprocessing(resize: usize, crop: usize, interpolation: Interpolation) -> Preprocessing {
@@ -14,6 +14,7 @@ fn preprocessing(resize: usize, crop: usize, interpolation: Interpolation) -> Pr
         resize,
         crop,
         fit: Fit::Crop,
+        decode: Decode::Full,
         interpolation,
         mean,
         std,

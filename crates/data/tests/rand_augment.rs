@@ -5,12 +5,13 @@ mod common;
 use common::{distance, golden};
 use warmstart_data::rand_augment::{Operation, apply};
 use warmstart_data::random::{Purpose, unit};
-use warmstart_data::{Augmentation, Fit, Interpolation, Preprocessing, RgbImage, stream};
+use warmstart_data::{Augmentation, Decode, Fit, Interpolation, Preprocessing, RgbImage, stream};
 
 const PREPROCESSING: Preprocessing = Preprocessing {
     resize: 40,
     crop: 32,
     fit: Fit::Crop,
+    decode: Decode::Full,
     interpolation: Interpolation::Bilinear,
     mean: [0.5; 3],
     std: [0.5; 3],

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use rand_chacha::rand_core::Rng;
+use warmstart_data::epoch_order;
 use warmstart_data::random::{Purpose, below, between, stream, unit};
-use warmstart_data::{batches, epoch_order};
 
 /// From an independent ChaCha8 of forty lines in Python. A change here would silently change every
 /// run: these numbers must never be edited.
@@ -60,17 +60,6 @@ fn an_epoch_sees_every_sample_once_in_an_order_of_its_own() {
         assert_eq!(*order, (0..100).collect::<Vec<_>>());
     }
     assert!(epoch_order(1, 0, 0).is_empty());
-}
-
-#[test]
-fn the_last_batch_may_be_smaller() {
-    assert_eq!(
-        batches(&[4, 2, 0, 1, 3], 2),
-        [vec![4, 2], vec![0, 1], vec![3]]
-    );
-    assert_eq!(batches(&[1, 0], 32), [vec![1, 0]]);
-    assert!(batches(&[], 32).is_empty());
-    assert_eq!(batches(&[1, 0], 0), [vec![1], vec![0]]);
 }
 
 proptest! {

@@ -179,7 +179,7 @@ fn check_sketches_what_can_be_read_in_the_same_order() {
         samples.push(Sample { path, label });
     }
     std::fs::write(&samples[1].path, b"damaged").unwrap();
-    let checked = check(&samples, |_, _| ());
+    let checked = check(samples.clone(), |_, _| ());
     assert_eq!(checked.readable, [samples[0].clone(), samples[2].clone()]);
     let expected = [&pictures[0], &pictures[2]].map(Sketch::of);
     assert_eq!(checked.sketches, expected);

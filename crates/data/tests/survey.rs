@@ -32,6 +32,7 @@ fn checked(split: &str, pictures: &[RgbImage]) -> Checked {
                 label: 0,
             })
             .collect(),
+        sketched: (0..pictures.len()).collect(),
         sketches: pictures.iter().map(Sketch::of).collect(),
         unreadable: Vec::new(),
     }
@@ -43,7 +44,7 @@ fn different(numbers: std::ops::Range<usize>) -> Vec<RgbImage> {
 }
 
 fn pictures(checked: &Checked) -> Pictures<'_> {
-    Pictures::new(&checked.readable, &checked.sketches, Path::new(""))
+    Pictures::of(checked, Path::new(""))
 }
 
 /// The findings for a network of 64 × 64 pixels, without those of few validation images.
@@ -225,18 +226,10 @@ fn a_few_small_images_are_tolerated_and_more_do_not_make_the_others_smaller() {
 /// 49 images: 1.96 / 2 / √(49 + 1.96²) = 0.1348.
 #[test]
 fn few_validation_images_leave_an_accuracy_open() {
-    let validation = checked("val", &different(0..50));
     let of_first = |count: usize| {
-        let images = (&validation.readable[..count], &validation.sketches[..count]);
+        let validation = checked("val", &different(0..count));
         let none = Pictures::default();
-        survey(
-            &none,
-            &Pictures::new(images.0, images.1, Path::new("")),
-            &none,
-            &[],
-            64,
-            32,
-        )
+        survey(&none, &pictures(&validation), &none, &[], 64, 32)
     };
     assert_eq!(of_first(50), []);
     let (what, count, sentence) = only(of_first(49));
@@ -269,6 +262,28 @@ fn the_gravest_finding_comes_first() {
 }
 
 #[test]
+fn a_finding_on_a_sample_of_the_images_says_so() {
+    let train = different(0..20);
+    let validation = checked("val", &train[..3]);
+    let mut train = checked("train", &train);
+    // The first ten have a sketch.
+    train.sketched.truncate(10);
+    train.sketches.truncate(10);
+    let (all, none) = (pictures(&train), Pictures::default());
+    let findings = survey(&all, &pictures(&validation), &none, &[], 64, 32);
+    let sentence = &findings[0].sentence;
+    assert!(
+        sentence.starts_with("3 of 3 validation images"),
+        "{sentence}"
+    );
+    assert!(
+        sentence
+            .ends_with("; only 13 of the 23 images were compared, a sample drawn by their paths"),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn files_on_disk_are_surveyed_by_what_check_gives() {
     let dir = tempfile::tempdir().unwrap();
     let samples: Vec<Sample> = ["a.png", "b.jpg"]
@@ -280,8 +295,8 @@ fn files_on_disk_are_surveyed_by_what_check_gives() {
     for sample in &samples {
         save_picture(&sample.path, &picture(1, 64)).unwrap();
     }
-    let train = check(&samples[..1], |_, _| ());
-    let validation = check(&samples[1..], |_, _| ());
+    let train = check(samples[..1].to_vec(), |_, _| ());
+    let validation = check(samples[1..].to_vec(), |_, _| ());
     let none = Pictures::default();
     let findings = survey(
         &pictures(&train),

@@ -3,20 +3,23 @@
 use crate::class_column::{self, cell, heading};
 use crate::proportion::{Interval, wilson};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use warmstart_files::one_line;
 use warmstart_language::message;
 
 /// Most columns of a matrix that fits a screen; with more classes, the confusions are listed instead.
 const MOST_COLUMNS: usize = 20;
+/// Most classes of which all counts are given, zeros too: the matrix grows with their square.
+const MOST_WHOLE: usize = 1000;
 /// Most confusions that are listed.
 const LISTED: usize = 20;
 
-/// Number of images of each true class by predicted class.
+/// Number of images of each true class by predicted class. It takes memory for what occurs only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfusionMatrix {
     classes: Vec<String>,
-    /// `[true class][predicted class]`
-    counts: Vec<Vec<usize>>,
+    /// By true class and predicted class; those that occur.
+    counts: BTreeMap<(usize, usize), usize>,
 }
 
 /// Precision, recall and F1 of one class.
@@ -45,43 +48,93 @@ fn share(part: usize, whole: usize) -> f64 {
 impl ConfusionMatrix {
     /// An empty matrix of these classes.
     pub fn new(classes: Vec<String>) -> Self {
-        let counts = vec![vec![0; classes.len()]; classes.len()];
-        Self { classes, counts }
+        Self {
+            classes,
+            counts: BTreeMap::new(),
+        }
     }
 
     /// Counts an image of class `label` that was predicted as class `predicted`.
+    ///
+    /// # Panics
+    /// If there is no such class.
     pub fn add(&mut self, label: usize, predicted: usize) {
-        self.counts[label][predicted] += 1;
+        let classes = self.classes.len();
+        assert!(
+            label < classes && predicted < classes,
+            "a class of {classes}"
+        );
+        *self.counts.entry((label, predicted)).or_default() += 1;
     }
 
     /// Number of images counted.
     pub fn total(&self) -> usize {
-        self.counts.iter().flatten().sum()
+        self.counts.values().sum()
     }
 
-    /// `[true class][predicted class]`
-    pub fn counts(&self) -> &[Vec<usize>] {
-        &self.counts
+    /// Names of the classes.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Number of images of class `label` that were predicted as class `predicted`.
+    pub fn count(&self, label: usize, predicted: usize) -> usize {
+        self.counts.get(&(label, predicted)).copied().unwrap_or(0)
+    }
+
+    /// True class, predicted class and number of images of all pairs that occur, in the order of the classes.
+    pub fn cells(&self) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
+        let cells = self.counts.iter();
+        cells.map(|(&(label, predicted), &count)| (label, predicted, count))
+    }
+
+    /// Predicted class and number of images of a true class, of those that occur.
+    pub fn row(&self, label: usize) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let row = self.counts.range((label, 0)..=(label, usize::MAX));
+        row.map(|(&(_, predicted), &count)| (predicted, count))
+    }
+
+    /// All counts, `[true class][predicted class]`; `None` with more than 1,000 classes.
+    pub fn rows(&self) -> Option<Vec<Vec<usize>>> {
+        let classes = self.classes.len();
+        if classes > MOST_WHOLE {
+            return None;
+        }
+        let mut rows = vec![vec![0; classes]; classes];
+        for (label, predicted, count) in self.cells() {
+            rows[label][predicted] = count;
+        }
+        Some(rows)
+    }
+
+    /// Number of images that were recognised.
+    fn correct(&self) -> usize {
+        let hits = self
+            .cells()
+            .filter(|(label, predicted, _)| label == predicted);
+        hits.map(|(_, _, count)| count).sum()
     }
 
     /// Share of images that were recognised (top-1), 0 to 1; 0 if there are none.
     pub fn accuracy(&self) -> f64 {
-        let correct = (0..self.classes.len()).map(|class| self.counts[class][class]);
-        share(correct.sum(), self.total())
+        share(self.correct(), self.total())
     }
 
     /// 95% confidence interval of the accuracy.
     pub fn interval(&self) -> Interval {
-        let correct = (0..self.classes.len()).map(|class| self.counts[class][class]);
-        wilson(correct.sum(), self.total())
+        wilson(self.correct(), self.total())
     }
 
     /// Precision, recall and F1 of each class.
     pub fn per_class(&self) -> Vec<ClassFigures> {
+        let mut of_class = vec![[0; 2]; self.classes.len()];
+        for (label, predicted, count) in self.cells() {
+            of_class[label][0] += count;
+            of_class[predicted][1] += count;
+        }
         let figures = |class: usize| {
-            let correct = self.counts[class][class];
-            let images = self.counts[class].iter().sum();
-            let predicted = self.counts.iter().map(|row| row[class]).sum();
+            let correct = self.count(class, class);
+            let [images, predicted] = of_class[class];
             ClassFigures {
                 class: self.classes[class].clone(),
                 precision: share(correct, predicted),
@@ -121,7 +174,7 @@ impl ConfusionMatrix {
             return self.confusions();
         }
         let width = class_column::width(&self.classes);
-        let largest = self.counts.iter().flatten().max().unwrap_or(&0);
+        let largest = self.counts.values().max().unwrap_or(&0);
         let digits = largest.to_string().len().max(3) + 1;
         let mut lines = vec![message!(
             "confusion: rows are the true classes, columns the predicted ones"
@@ -130,25 +183,23 @@ impl ConfusionMatrix {
             .map(|n| format!("{n:digits$}"))
             .collect();
         lines.push(format!("    {:width$}{columns}", ""));
-        for (number, (class, row)) in (1..).zip(self.classes.iter().zip(&self.counts)) {
-            let cells: String = row.iter().map(|count| format!("{count:digits$}")).collect();
+        for (label, class) in self.classes.iter().enumerate() {
+            let row = (0..self.classes.len()).map(|predicted| self.count(label, predicted));
+            let cells: String = row.map(|count| format!("{count:digits$}")).collect();
+            let number = label + 1;
             lines.push(format!("{number:3} {}{cells}", cell(class, width)));
         }
         lines.join("\n")
     }
 
     fn confusions(&self) -> String {
-        let mut pairs = Vec::new();
-        for (label, row) in self.counts.iter().enumerate() {
-            for (predicted, &count) in row.iter().enumerate() {
-                if count > 0 && label != predicted {
-                    pairs.push((count, label, predicted));
-                }
-            }
-        }
-        pairs.sort_by_key(|&(count, label, predicted)| (usize::MAX - count, label, predicted));
+        let wrong = self
+            .cells()
+            .filter(|(label, predicted, _)| label != predicted);
+        let mut pairs: Vec<(usize, usize, usize)> = wrong.collect();
+        pairs.sort_by_key(|&(label, predicted, count)| (usize::MAX - count, label, predicted));
         let mut lines = vec![message!("the most frequent of {} confusions:", pairs.len())];
-        for (count, label, predicted) in pairs.into_iter().take(LISTED) {
+        for (label, predicted, count) in pairs.into_iter().take(LISTED) {
             lines.push(message!(
                 "{count:6}  {} taken for {}",
                 one_line(&self.classes[label]),
@@ -190,6 +241,21 @@ mod tests {
             (0.0, 0.0, 0.0, 0)
         );
         assert_eq!(ConfusionMatrix::new(Vec::new()).accuracy(), 0.0);
+    }
+
+    #[test]
+    fn all_counts_are_given_of_a_thousand_classes_and_of_more_those_that_occur() {
+        assert_eq!(
+            matrix().rows().unwrap(),
+            [vec![3, 1, 0], vec![1, 2, 0], vec![0, 0, 0]]
+        );
+        assert_eq!(matrix().row(1).collect::<Vec<_>>(), [(0, 1), (1, 2)]);
+        let mut many = ConfusionMatrix::new((0..20_000).map(|n| n.to_string()).collect());
+        many.add(19_999, 0);
+        many.add(19_999, 0);
+        assert_eq!(many.rows(), None);
+        assert_eq!(many.cells().collect::<Vec<_>>(), [(19_999, 0, 2)]);
+        assert!(many.table().contains("19999 taken for 0"));
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use warmstart_data::{Dataset, Sample, balanced_order, epoch_order};
+use warmstart_data::{Batches, Dataset, Permutation, Sample, balanced_order, epoch_order};
 use warmstart_language::message;
 use warmstart_recipe::folds::FoldImages;
-use warmstart_recipe::{Balance, Error, Key, Phase, Problem, Recipe, TrainingImages};
+use warmstart_recipe::{Balance, Error, Key, Phase, Problem, Recipe, Shuffle, TrainingImages};
 
 /// A split that a model is evaluated on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +26,7 @@ pub struct TaskData<L> {
     validation: Arc<Vec<Sample<L>>>,
     test: Arc<Vec<Sample<L>>>,
     /// The run's fold of a cross-validation.
-    fold: Option<FoldImages>,
+    fold: Option<Arc<FoldImages>>,
     /// Class of each training image; `None` where an image has several.
     train_classes: Option<Vec<usize>>,
     /// Number of validation images of each class; empty where an image has several.
@@ -79,13 +79,14 @@ impl<L: Clone> TaskData<L> {
             (None, _) => None,
             (Some(fold_id), Some(of_train)) => {
                 require_several(&counts(of_train, classes.len()), &classes, fold_id.of)?;
-                Some(FoldImages::new(fold_id, of_train, recipe.seed))
+                Some(Arc::new(FoldImages::new(fold_id, of_train, recipe.seed)))
             }
             (Some(fold_id), None) => {
                 let labels = train.iter().map(|sample| all_classes_of(&sample.label));
                 let of_train: Vec<Vec<usize>> = labels.collect();
                 require_labelled(&of_train, fold_id.of)?;
-                Some(FoldImages::of_several(fold_id, &of_train, recipe.seed))
+                let images = FoldImages::of_several(fold_id, &of_train, recipe.seed);
+                Some(Arc::new(images))
             }
         };
         let validation_counts = classes_of(&validation, class_of)
@@ -203,19 +204,47 @@ impl<L: Clone> TaskData<L> {
         )
     }
 
-    /// The images of an epoch, which is counted from 1, in their order.
-    pub fn order(&self, seed: u64, epoch: usize, phase: &Phase) -> Vec<usize> {
-        let images = self.training();
+    /// The batches of an epoch, which is counted from 1, from a place of its order on.
+    ///
+    /// Where classes are sampled, the order is a list of its own, whatever the recipe's `shuffle`: it needs the class of
+    /// every image.
+    pub fn batches(&self, recipe: &Recipe, epoch: usize, phase: &Phase, from: usize) -> Batches {
+        let (seed, epoch) = (recipe.seed, epoch as u64);
+        let images = self.training_images();
         let order = match (phase.balance, &self.train_classes) {
             (Balance::Sampling, Some(classes)) => {
-                let own: Vec<usize> = images.iter().map(|&image| classes[image]).collect();
-                balanced_order(seed, epoch as u64, &own)
+                let own = self.training().into_iter().map(|image| classes[image]);
+                balanced_order(seed, epoch, &own.collect::<Vec<_>>())
             }
             (Balance::Sampling, None) | (Balance::None | Balance::Loss | Balance::Prior, _) => {
-                epoch_order(seed, epoch as u64, images.len())
+                match recipe.shuffle {
+                    Shuffle::List => epoch_order(seed, epoch, images),
+                    Shuffle::Permutation => {
+                        let order = Permutation::new(seed, epoch, images);
+                        return self.training_batches(from, phase, move |place| order.at(place));
+                    }
+                }
             }
         };
-        order.into_iter().map(|place| images[place]).collect()
+        self.training_batches(from, phase, move |place| order[place])
+    }
+
+    /// Batches of training images; `order` gives a place among them for each place of an epoch.
+    fn training_batches(
+        &self,
+        from: usize,
+        phase: &Phase,
+        order: impl Fn(usize) -> usize + Send + Sync + 'static,
+    ) -> Batches {
+        let images = self.training_images();
+        let places = from.min(images)..images;
+        match self.fold.clone() {
+            Some(fold) => {
+                let sample = move |place| fold.training[order(place)];
+                Batches::new(places, phase.batch, sample)
+            }
+            None => Batches::new(places, phase.batch, order),
+        }
     }
 }
 

@@ -3,11 +3,14 @@
 use super::SceneAugmentation;
 use super::hsv::HsvChange;
 use crate::augmentation::flip;
+use crate::decode::decode_for;
 use crate::error::DataError;
+use crate::needed::Length;
 use crate::placement::{Axis, Placement, fitted, grey_canvas};
+use crate::preprocessing::Preprocessing;
 use crate::random::{ChaCha8Rng, Purpose, below, between, stream, unit};
 use crate::resize::Interpolation;
-use crate::rgb_image::RgbImage;
+use crate::rgb_image::{DecodedPicture, RgbImage};
 use crate::sample::Sample;
 use crate::scene::{Object, Scene};
 
@@ -124,14 +127,39 @@ impl<'a> ScenePlan<'a> {
         interpolation: Interpolation,
         mut decode: impl FnMut(usize) -> Result<RgbImage, DataError>,
     ) -> Result<RgbImage, DataError> {
+        self.painted(interpolation, |sample| {
+            decode(sample).map(DecodedPicture::from)
+        })
+    }
+
+    /// [`render`](Self::render) of the scenes' own files, each decoded as far as `preprocessing` asks: a picture that
+    /// may be decoded smaller has at least the pixels that it is painted with.
+    ///
+    /// # Errors
+    /// If a file cannot be read, or its picture has another size than its scene says.
+    pub fn render_files(&self, preprocessing: &Preprocessing) -> Result<RgbImage, DataError> {
+        self.painted(preprocessing.interpolation, |sample| {
+            let placements = self.pictures.iter().filter(|(of, _)| *of == sample);
+            let sides = placements.map(|(_, placement)| placement.longer_side());
+            let pixels = sides.max().unwrap_or(usize::MAX);
+            let needed = preprocessing.needed_of(pixels, Length::Longer, 1.0);
+            decode_for(&self.scenes[sample].path, needed)
+        })
+    }
+
+    fn painted(
+        &self,
+        interpolation: Interpolation,
+        mut decode: impl FnMut(usize) -> Result<DecodedPicture, DataError>,
+    ) -> Result<RgbImage, DataError> {
         let mut canvas = grey_canvas(self.size);
         for sample in self.samples() {
-            let image = decode(sample)?;
+            let DecodedPicture { image, size } = decode(sample)?;
             let Sample { path, label } = &self.scenes[sample];
-            if (image.width, image.height) != (label.width, label.height) {
+            if size != (label.width, label.height) {
                 return Err(DataError::PictureSize {
                     path: path.clone(),
-                    found: (image.width, image.height),
+                    found: size,
                     expected: (label.width, label.height),
                 });
             }

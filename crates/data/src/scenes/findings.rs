@@ -163,6 +163,8 @@ pub enum Problem {
     OtherFolder,
     /// Classes without names: they are called by their numbers.
     UnnamedClasses,
+    /// An image without a class: left out.
+    Unlabelled,
 }
 
 impl Problem {
@@ -278,6 +280,7 @@ impl Problem {
             Self::UnnamedClasses => {
                 english!("data sets do not name their classes (called class_0, class_1, …)")
             }
+            Self::Unlabelled => english!("images have no label (left out)"),
         }
     }
 }

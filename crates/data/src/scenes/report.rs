@@ -128,7 +128,7 @@ impl Report {
         files.sort_by(|a, b| a.path.cmp(&b.path));
         files.dedup();
         self.unreadable
-            .extend(lines(&check(&files, progress).unreadable));
+            .extend(lines(&check(files, progress).unreadable));
         self.decoded = true;
     }
 }

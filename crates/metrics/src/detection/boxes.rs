@@ -1,7 +1,9 @@
 //! True and detected objects.
 
+use serde::{Deserialize, Serialize};
+
 /// A labelled object in an image.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Truth {
     /// Index of its class.
     pub class: usize,
@@ -18,7 +20,7 @@ pub struct Truth {
 }
 
 /// An object that a model detected.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Detected {
     /// Index of its class.
     pub class: usize,
