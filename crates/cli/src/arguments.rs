@@ -17,6 +17,7 @@ mod parsing;
 mod rank;
 mod report;
 mod serve;
+mod shards;
 mod train;
 mod views;
 mod weights;
@@ -32,7 +33,9 @@ pub use devices::{DeviceFlag, Devices};
 pub use export::{Export, PreprocessingPlace};
 pub use initialization::InitCheck;
 pub use labels::DataLabels;
-pub use machine::{Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, Threads};
+pub use machine::{
+    Cache, CacheCommand, CacheFolder, NO_CACHE_FOLDER, SharingMachines, Threads, usual_cache,
+};
 pub use manual::{Completions, Man};
 pub use new::New;
 pub use options::{ResumeOptions, TrainOptions};
@@ -41,6 +44,7 @@ pub use parsing::arguments;
 pub use rank::Rank;
 pub use report::{Compare, Report};
 pub use serve::Serve;
+pub use shards::{Features, Merge, PartOfWork};
 pub use train::{LrFind, Plan, Resume, Runs, Train, TrainRun};
 pub use views::Views;
 pub use weights::{
@@ -79,6 +83,10 @@ pub enum Command {
     LrFind(Box<LrFind>),
     /// Rank pretrained weights by how well they suit the data, before anything is trained
     Rank(Rank),
+    /// Compute the frozen features that a run will read, ahead of it, on one machine or on many
+    Features(Box<Features>),
+    /// Join what shards of work have computed
+    Merge(Merge),
     /// Measure steps for a plan
     #[command(hide = true)]
     Probe,
@@ -122,6 +130,7 @@ Examples:
   warmstart eval runs/street --tile             small objects in large images
   warmstart eval runs/street --coco-json results.json
   warmstart eval rtmdet_tiny --data coco/       a published detector
+  warmstart eval runs/pets --data pets/test --shard 3/8 --parts parts/
 
 For a detector, it prints the metrics of COCO and of Pascal VOC, the confidence of
 the best F1, and what is found, missed and confused at it.")]
@@ -152,6 +161,8 @@ pub struct Eval {
     pub coco_json: Option<PathBuf>,
     #[command(flatten)]
     pub views: Views,
+    #[command(flatten)]
+    pub part: PartOfWork,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
@@ -171,6 +182,7 @@ Examples:
   warmstart predict runs/street photos/ --conf 0.5 --count  objects per class
   warmstart predict runs/street photos/ --tile              small objects in large images
   warmstart predict rtmdet_tiny photos/ --draw found/       a published detector
+  warmstart predict runs/pets photos/ --shard 3/8 --parts parts/
 
 A file that cannot be read does not keep the others: it has a line with an error,
 and the exit code is 1.")]
@@ -214,6 +226,8 @@ pub struct Predict {
     pub count: bool,
     #[command(flatten)]
     pub views: Views,
+    #[command(flatten)]
+    pub part: PartOfWork,
     #[command(flatten)]
     pub device: DeviceFlag,
     #[command(flatten)]
@@ -283,6 +297,8 @@ impl Command {
             Self::Plan(arguments) => arguments.json,
             Self::LrFind(arguments) => arguments.json,
             Self::Rank(arguments) => arguments.json,
+            Self::Features(arguments) => arguments.json,
+            Self::Merge(arguments) => arguments.json,
             Self::Compare(arguments) => arguments.json,
             Self::Eval(arguments) => arguments.json,
             Self::Predict(arguments) => arguments.json,

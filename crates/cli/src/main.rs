@@ -2,12 +2,14 @@
 
 mod arguments;
 mod commands;
+mod cores;
 mod findings;
 mod language;
 mod picture_bar;
 mod plan_table;
 mod printing;
 mod progress;
+mod ranks_table;
 mod run_pages;
 mod signals;
 mod text_table;
@@ -51,6 +53,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Plan(arguments) => commands::plan::plan(*arguments),
         Command::LrFind(arguments) => commands::lr_find::lr_find(*arguments),
         Command::Rank(arguments) => commands::rank::rank(arguments),
+        Command::Features(arguments) => commands::features::features(*arguments),
+        Command::Merge(arguments) => commands::merge::merge(&arguments),
         Command::Probe => commands::plan::probe(),
         Command::Report(arguments) => commands::report::report(arguments),
         Command::Compare(arguments) => commands::report::compare(arguments),

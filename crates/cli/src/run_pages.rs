@@ -59,7 +59,8 @@ impl RunPages {
             Event::Finished { run, .. } => self.finished.push(run.to_path_buf()),
             // The memory of the run before is free, and the next one has not taken any.
             Event::Checking { .. } => self.write_whole(),
-            Event::Data { .. }
+            Event::Checked { .. }
+            | Event::Data { .. }
             | Event::Measuring
             | Event::Plan(_)
             | Event::Loaded(_)

@@ -1,22 +1,35 @@
 //! Signals: requests to stop a run, and limits that become errors of a write.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::{flag, low_level};
 use warmstart_language::message;
-use warmstart_recipe::Error;
+use warmstart_ranks::Ranks;
+use warmstart_recipe::{Error, command};
+use warmstart_run::checkpoint::Checkpoints;
+use warmstart_run::event::Event;
 use warmstart_run::stop::Stop;
 
 use crate::commands::Failure;
+use crate::printing::print_to_stderr;
 
 /// Base of the exit code of a process that a signal ended, by the shells' convention; the signal's number is added.
 const BY_SIGNAL: i32 = 128;
+/// Time that a run over several ranks has at least to stop by itself.
+const TO_STOP: Duration = Duration::from_secs(5);
+/// Time between two looks at whether it does.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The signals that stop a run: the first after its step, the second at once.
 pub struct Signals {
     last: Arc<AtomicUsize>,
+    /// The folder of the run, once there is one.
+    run: Arc<Mutex<Option<PathBuf>>>,
 }
 
 impl Signals {
@@ -37,7 +50,45 @@ impl Signals {
                     .and_then(|_| flag::register(signal, stop.requested()));
             caught.map_err(uncaught)?;
         }
-        Ok(Self { last })
+        Ok(Self {
+            last,
+            run: Arc::default(),
+        })
+    }
+
+    /// Takes an event, which may name the folder of the run.
+    pub fn see(&self, event: &Event) {
+        if let Event::Run { path } = event {
+            let mut run = self.run.lock().unwrap_or_else(PoisonError::into_inner);
+            *run = Some(path.to_path_buf());
+        }
+    }
+
+    /// Ends the process of a rank that is to stop and waits for another one in vain: that one has ended. Checkpoints
+    /// are whole whenever that happens.
+    ///
+    /// # Errors
+    /// If the system refuses a thread.
+    pub fn watch_others(&self, stop: &Stop, ranks: &Ranks) -> Result<(), Failure> {
+        if ranks.is_alone() {
+            return Ok(());
+        }
+        let (stop, last, run) = (stop.clone(), Arc::clone(&self.last), Arc::clone(&self.run));
+        let is_first = ranks.is_first();
+        let thread = thread::Builder::new().name("ranks".to_owned());
+        let thread = thread.spawn(move || {
+            wait_in_vain(&stop);
+            if is_first {
+                let run = run.lock().unwrap_or_else(PoisonError::into_inner);
+                print_to_stderr(left_alone(run.as_deref()));
+            }
+            // MPI would wait for the other one, too.
+            low_level::exit(code(&last))
+        });
+        let count = 1;
+        thread
+            .map(drop)
+            .map_err(|error| Failure::failed(message!("could not start {count} threads: {error}")))
     }
 
     /// The result of a run; a stopped one has the exit code of the signal.
@@ -45,12 +96,47 @@ impl Signals {
         match result {
             Ok(_) => Ok(()),
             Err(error @ Error::Interrupted { .. }) => {
-                let code = BY_SIGNAL + self.last.load(Ordering::SeqCst) as i32;
-                Err(Failure::stopped(error.to_string(), code as u8))
+                Err(Failure::stopped(error.to_string(), code(&self.last) as u8))
             }
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Returns once a run is to stop, has had time to, and waits for another rank that does not answer any more.
+fn wait_in_vain(stop: &Stop) {
+    let mut asked = None;
+    loop {
+        thread::sleep(LOOK);
+        if !stop.is_requested() {
+            continue;
+        }
+        let asked: &Instant = asked.get_or_insert_with(Instant::now);
+        if asked.elapsed() >= TO_STOP && stop.waits_in_vain() {
+            return;
+        }
+    }
+}
+
+/// The exit code of a stopped process. A rank that stops because another was asked to has had no signal itself.
+fn code(last: &AtomicUsize) -> i32 {
+    BY_SIGNAL
+        + match last.load(Ordering::SeqCst) {
+            0 => SIGTERM,
+            signal => signal as i32,
+        }
+}
+
+/// The last words of a run one of whose ranks has ended.
+fn left_alone(run: Option<&Path>) -> String {
+    let what = message!("another process of the run has ended");
+    let Some(run) = run else { return what };
+    let saved = match Checkpoints::of(run).newest_state() {
+        Ok(Some(state)) => message!("the newest checkpoint is {}", state.at()),
+        Ok(None) => message!("there is no checkpoint"),
+        Err(error) => message!("the checkpoints cannot be read ({error})"),
+    };
+    message!("{what}; {saved}; continue with `{}`", command::resume(run))
 }
 
 fn uncaught(error: std::io::Error) -> Failure {

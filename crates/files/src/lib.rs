@@ -12,4 +12,6 @@ mod writing;
 pub use key::{Key, plain, spell};
 pub use reading::{open, read, read_text};
 pub use showing::{duration, one_line, path_shown, shown, text};
-pub use writing::{create_folder, flush_folder, is_being_written, replace, replace_unflushed};
+pub use writing::{
+    create_folder, create_unflushed, flush_folder, is_being_written, replace, replace_unflushed,
+};

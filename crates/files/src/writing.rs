@@ -10,6 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use warmstart_language::message;
 
+use crate::reading::open;
+
 /// Start of a temporary file's name, before a random number.
 const PREFIX: &str = ".warmstart-";
 /// End of a temporary file's name.
@@ -45,6 +47,29 @@ pub fn replace_unflushed(
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
     replace_in_memory(path, write).map(drop)
+}
+
+/// Makes a file by what `write` writes, whole or not at all; one that is there stays. Of several processes that make it
+/// at once, all see the file of the first. What cannot be opened is replaced. As with [`replace_unflushed`], a power
+/// cut may lose or empty the file.
+///
+/// # Errors
+/// Those of `write` and of the system.
+pub fn create_unflushed(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
+    let folder = folder_of(path);
+    remove_leftovers_once(folder);
+    let mut temporary = Temporary::in_folder(folder)?;
+    write(&mut temporary.file)?;
+    // Unlike a rename, a link replaces nothing.
+    match fs::hard_link(&temporary.path, path) {
+        Ok(()) => Ok(()),
+        Err(_) if open(path).is_ok() => Ok(()),
+        // The file system has no links, or something else is there.
+        Err(_) => temporary.rename(path),
+    }
 }
 
 /// Returns the folder whose entry has changed, if one has.
@@ -264,6 +289,20 @@ mod tests {
         replace_unflushed(&path, |file| file.write_all(b"newest")).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "newest");
         assert_eq!(names(folder.path()).len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_not_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        for content in ["first", "second"] {
+            create_unflushed(&path, |file| file.write_all(content.as_bytes())).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+        }
+        assert_eq!(names(folder.path()), ["file"]);
+        let full = |_: &mut File| Err(io::ErrorKind::StorageFull.into());
+        assert!(create_unflushed(&folder.path().join("other"), full).is_err());
+        assert_eq!(names(folder.path()), ["file"]);
     }
 
     #[test]

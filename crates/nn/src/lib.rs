@@ -37,7 +37,10 @@ pub use forward::{Forward, StepKey, StochasticDepth};
 pub use graph::{Graph, Node, Place, Value};
 pub use parameter_info::{Kind, ParameterInfo};
 pub use parameters::Parameters;
-pub use statistics::{BatchStatistics, pool_statistics, update_running_statistics};
+pub use statistics::{
+    BatchStatistics, pool_statistics, statistics_from_bytes, statistics_to_bytes,
+    update_running_statistics,
+};
 pub use unit::{BatchNorm, Unit};
 use warmstart_kernels::SimdLevel;
 pub use warmstart_kernels::{Activation, SimdLevelError};

@@ -305,6 +305,56 @@ impl Parameters {
         data.try_into_vec().expect("parameters are f32")
     }
 
+    /// The values of tensors of these names, one tensor after the other, in which others have the shapes. A tensor that is
+    /// missing here is −0, which changes no value that it is added to.
+    ///
+    /// # Panics
+    /// If there is no shape of a name, or the tensor has another.
+    pub fn flat_values(&self, names: &[&str], shapes: &Self) -> Vec<f32> {
+        let mut flat = Vec::with_capacity(shapes.count(names));
+        for &name in names {
+            let shape = shapes.shape(name);
+            if self.contains(name) {
+                assert_eq!(self.shape(name), shape, "{name}");
+                flat.extend(self.values(name));
+            } else {
+                flat.resize(flat.len() + shape.iter().product::<usize>(), -0.0);
+            }
+        }
+        flat
+    }
+
+    /// Tensors of these names, in the shapes and on the device of those here, with other values
+    /// ([`flat_values`](Self::flat_values)).
+    ///
+    /// # Panics
+    /// If a name is missing, or there are more or fewer values.
+    pub fn with_flat_values(&self, names: &[&str], mut flat: &[f32]) -> Self {
+        assert_eq!(flat.len(), self.count(names), "one value for each");
+        let mut tensors = Self::new();
+        for &name in names {
+            let shape = self.shape(name);
+            let (values, rest) = flat.split_at(shape.iter().product());
+            tensors.insert_values(name, &shape, values.to_vec(), &self.device(name));
+            flat = rest;
+        }
+        tensors
+    }
+
+    /// Values of the tensors of these names.
+    fn count(&self, names: &[&str]) -> usize {
+        let sizes = names
+            .iter()
+            .map(|name| self.dispatch(name).shape().num_elements());
+        sizes.sum()
+    }
+
+    /// The device of the tensor of that name. Panics as [`get`](Self::get) does.
+    pub fn device(&self, name: &str) -> Device {
+        let tensor = self.dispatch(name).clone();
+        of_rank!(tensor.shape().num_dims(), D => Tensor::<D>::from_dispatch(tensor).device())
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
@@ -348,4 +398,44 @@ fn gradient<const D: usize>(
 ) -> Option<DispatchTensor> {
     let gradient = Tensor::<D>::from_dispatch(tensor).grad_remove(gradients)?;
     Some(gradient.into_dispatch())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMES: [&str; 2] = ["a", "b"];
+
+    fn parameters() -> Parameters {
+        let device = crate::device();
+        let mut parameters = Parameters::new();
+        parameters.insert_values("b", &[3], vec![5.0, 6.0, 7.0], &device);
+        parameters.insert_values("a", &[2, 2], vec![1.0, 2.0, 3.0, 4.0], &device);
+        parameters.insert_values("c", &[1], vec![8.0], &device);
+        parameters
+    }
+
+    #[test]
+    fn tensors_become_flat_and_the_same_again() {
+        let parameters = parameters();
+        let flat = parameters.flat_values(&NAMES, &parameters);
+        assert_eq!(flat, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]);
+        let again = parameters.with_flat_values(&NAMES, &flat);
+        assert_eq!(again.names().collect::<Vec<_>>(), NAMES);
+        for name in NAMES {
+            assert_eq!(again.shape(name), parameters.shape(name));
+            assert_eq!(again.values(name), parameters.values(name));
+        }
+    }
+
+    #[test]
+    fn a_missing_tensor_changes_no_bit_of_what_it_is_added_to() {
+        let parameters = parameters();
+        let flat = parameters.only(&["a"]).flat_values(&NAMES, &parameters);
+        let mut missing = parameters.with_flat_values(&["b"], &flat[4..]);
+        let values = [0.0, -0.0, f32::MIN_POSITIVE];
+        missing.add(parameters.with_flat_values(&["b"], &values));
+        let bits = missing.values("b").into_iter().map(f32::to_bits);
+        assert!(bits.eq(values.map(f32::to_bits)));
+    }
 }

@@ -11,7 +11,10 @@ pub fn checksum(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex().to_string()
 }
 
-/// [`checksum`] of a file, which need not fit into memory.
+/// Checksum of a file, which need not fit into memory: BLAKE3, in hexadecimal.
+///
+/// # Errors
+/// If it cannot be read.
 pub fn file_checksum(path: &Path) -> io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(warmstart_files::open(path)?)?;

@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::Path;
 
+use rayon::prelude::*;
 use serde::Serialize;
-use warmstart_data::{Sample, data_folder};
+use warmstart_data::{Sample, data_folder, stamp};
 use warmstart_files::shown;
 use warmstart_language::message;
 
@@ -15,6 +15,8 @@ use warmstart_recipe::Error;
 
 /// Most files that a message names.
 const NAMED: usize = 5;
+/// Files that are described at a time.
+const TOGETHER: usize = 10_000;
 /// Characters of a label's checksum.
 const LABEL: usize = 16;
 
@@ -31,12 +33,19 @@ impl DataFiles {
     ///
     /// # Errors
     /// If one is not there any more.
-    pub fn of<L: Serialize>(splits: [Vec<&Sample<L>>; 3], folder: &Path) -> Result<Self, Error> {
+    pub fn of<L: Serialize + Sync>(
+        splits: [Vec<&Sample<L>>; 3],
+        folder: &Path,
+    ) -> Result<Self, Error> {
         let mut text = String::new();
         let folder = data_folder(folder);
         for (split, samples) in ["train", "val", "test"].into_iter().zip(splits) {
-            for sample in samples {
-                text += &format!("{split}\t{}\n", described(sample, folder)?);
+            for samples in samples.chunks(TOGETHER) {
+                // The system answers many threads faster than one.
+                let lines = samples.par_iter().map(|sample| described(sample, folder));
+                for line in lines.collect::<Vec<_>>() {
+                    text += &format!("{split}\t{}\n", line?);
+                }
             }
         }
         Ok(Self(text))
@@ -144,8 +153,8 @@ impl<'a> Entry<'a> {
 /// If the file is not there any more.
 pub fn described<L: Serialize>(sample: &Sample<L>, folder: &Path) -> Result<String, Error> {
     let Sample { path, label } = sample;
-    let metadata = fs::metadata(path).map_err(|error| Error::io("read", path, error))?;
-    let (size, label) = (metadata.len(), label_checksum(label));
+    let stamp = stamp(path).map_err(|error| Error::io("read", path, error))?;
+    let (size, label) = (stamp.bytes, label_checksum(label));
     let path = listed(path.strip_prefix(folder).unwrap_or(path));
     Ok(format!("{size}\t{label}\t{path}"))
 }
@@ -196,6 +205,8 @@ fn some_of(files: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn files(lines: &[&str]) -> DataFiles {

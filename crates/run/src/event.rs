@@ -17,6 +17,13 @@ pub enum Event<'a> {
         /// Number of images.
         images: usize,
     },
+    /// More images have been read, or found unchanged since they were.
+    Checked {
+        /// Images so far.
+        images: usize,
+        /// Images in all.
+        of: usize,
+    },
     /// The data set is known.
     Data {
         /// Names of the classes.

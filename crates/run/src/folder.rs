@@ -43,12 +43,13 @@ struct Running {
     kills: Option<Kills>,
 }
 
-/// A run on disk, locked by this process.
+/// A run on disk, locked by this process, or by another one that trains it together with this one.
 pub struct RunFolder {
     path: PathBuf,
     /// Its checkpoints.
     pub checkpoints: Checkpoints,
-    _lock: Lock,
+    /// `None` where another process has it, which alone writes.
+    lock: Option<Lock>,
 }
 
 impl RunFolder {
@@ -112,7 +113,7 @@ impl RunFolder {
             (LOAD_REPORT, plain(load_report)),
         ];
         for (name, text) in files {
-            replace_file(&self.path.join(name), text.as_bytes())?;
+            self.write(name, text.as_bytes())?;
         }
         Ok(())
     }
@@ -149,8 +150,31 @@ impl RunFolder {
         Ok(Self {
             path: path.to_owned(),
             checkpoints: Checkpoints::of(path),
-            _lock: Lock::take(path)?,
+            lock: Some(Lock::take(path)?),
         })
+    }
+
+    /// The folder of a run that another process has locked and writes. Nothing is written here: every function that
+    /// writes does nothing, with success.
+    pub fn of_another_process(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            checkpoints: Checkpoints::of(path),
+            lock: None,
+        }
+    }
+
+    /// Whether this process writes the run.
+    pub fn writes(&self) -> bool {
+        self.lock.is_some()
+    }
+
+    /// Replaces a file of the run.
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
+        if !self.writes() {
+            return Ok(());
+        }
+        replace_file(&self.path.join(name), bytes)
     }
 
     /// The folder.
@@ -163,7 +187,7 @@ impl RunFolder {
     /// # Errors
     /// If the disk refuses.
     pub fn write_recipe(&self, recipe: &Recipe) -> Result<(), Error> {
-        replace_file(&self.path.join(RECIPE), recipe.to_toml().as_bytes())
+        self.write(RECIPE, recipe.to_toml().as_bytes())
     }
 
     /// Saves the list of its data files.
@@ -171,7 +195,7 @@ impl RunFolder {
     /// # Errors
     /// If the disk refuses.
     pub fn write_data_files(&self, files: &DataFiles) -> Result<(), Error> {
-        replace_file(&self.path.join(DATA_FILES), files.text().as_bytes())
+        self.write(DATA_FILES, files.text().as_bytes())
     }
 
     /// Reads the list of its data files, if it is there.
@@ -189,7 +213,7 @@ impl RunFolder {
             text += &serde_json::to_string(record).expect("a record is plain data");
             text.push('\n');
         }
-        replace_file(&self.path.join(METRICS), text.as_bytes())
+        self.write(METRICS, text.as_bytes())
     }
 
     /// Brings the files with the same metrics for spreadsheets and TensorBoard in line with the history. Nothing else
@@ -198,7 +222,10 @@ impl RunFolder {
     /// # Errors
     /// If the disk refuses.
     pub fn write_copies(&self, recipe: &Recipe, history: &[EpochRecord]) -> Result<(), Error> {
-        let table = replace_file(&self.path.join(RESULTS), &results::table(history));
+        if !self.writes() {
+            return Ok(());
+        }
+        let table = self.write(RESULTS, &results::table(history));
         let events = tensorboard::write(&self.path, recipe.task.metric(), history);
         table.and(events)
     }
@@ -209,7 +236,7 @@ impl RunFolder {
     /// If the disk refuses.
     pub fn write_summary(&self, summary: &Summary) -> Result<(), Error> {
         let text = serde_json::to_string_pretty(summary).expect("a summary is plain data");
-        replace_file(&self.path.join(SUMMARY), (text + "\n").as_bytes())
+        self.write(SUMMARY, (text + "\n").as_bytes())
     }
 
     /// Reads summary.json, if there is a sound one.
@@ -222,7 +249,7 @@ impl RunFolder {
     /// # Errors
     /// If the disk refuses.
     pub fn write_doubts(&self, doubts: &[Doubt]) -> Result<(), Error> {
-        replace_file(&self.path.join(DOUBTS), &doubts::table(doubts))
+        self.write(DOUBTS, &doubts::table(doubts))
     }
 
     /// Saves the plan.
@@ -231,7 +258,7 @@ impl RunFolder {
     /// If the disk refuses.
     pub fn write_plan(&self, plan: &Plan) -> Result<(), Error> {
         let text = plain(&serde_json::to_string_pretty(plan).expect("a plan is plain data"));
-        replace_file(&self.path.join(PLAN), (text + "\n").as_bytes())
+        self.write(PLAN, (text + "\n").as_bytes())
     }
 
     /// Reads the plan, if there is a sound one.
@@ -247,13 +274,15 @@ impl RunFolder {
         };
         let text = serde_json::to_string(&running).expect("a name and numbers");
         // If it cannot be written, a kill for lack of memory goes unnoticed, and nothing else happens.
-        let _ = replace_file(&self.path.join(RUNNING), text.as_bytes());
+        let _ = self.write(RUNNING, text.as_bytes());
     }
 
     /// Notes that the run ended with success or an error.
     pub fn mark_ended(&self) {
-        // If the file cannot be removed, the user has still seen the end.
-        let _ = fs::remove_file(self.path.join(RUNNING));
+        if self.writes() {
+            // If the file cannot be removed, the user has still seen the end.
+            let _ = fs::remove_file(self.path.join(RUNNING));
+        }
     }
 
     /// The phase in which the run ended without an error, and the cause that the system's kills for lack of memory
@@ -273,6 +302,9 @@ impl RunFolder {
     /// # Errors
     /// If that checkpoint is damaged, or the disk refuses.
     pub fn write_kept(&self, kept: &EpochFigure) -> Result<(), Error> {
+        if !self.writes() {
+            return Ok(());
+        }
         let model = self
             .checkpoints
             .open(At::Epoch(kept.epoch))?
@@ -287,7 +319,7 @@ impl RunFolder {
     /// # Errors
     /// If the disk refuses.
     pub fn prune(&self, recipe: &Recipe, history: &[EpochRecord]) -> Result<(), Error> {
-        let Keep::Last(count) = recipe.keep else {
+        let (Keep::Last(count), true) = (recipe.keep, self.writes()) else {
             return Ok(());
         };
         let epochs = self.checkpoints.epochs()?;
@@ -377,5 +409,19 @@ mod tests {
         assert_eq!(run.silent_end(), silent);
         run.mark_ended();
         assert_eq!(run.silent_end(), None);
+    }
+
+    #[test]
+    fn the_folder_of_a_run_that_another_process_writes_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = RunFolder::of_another_process(dir.path());
+        run.mark_running("thaw");
+        run.write_metrics(&[EpochRecord::example(1, 0.5)]).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        let first = RunFolder::lock(dir.path()).unwrap();
+        first.mark_running("thaw");
+        run.mark_ended();
+        assert!(first.silent_end().is_some());
+        assert!(first.writes() && !run.writes());
     }
 }

@@ -16,13 +16,16 @@ pub mod kills;
 pub mod list;
 mod lock;
 pub mod loss_scale;
+pub mod part_key;
+pub mod parts;
 pub mod plan;
 pub mod position;
 pub mod record;
 mod results;
+pub mod shard;
 pub mod stop;
 pub mod summary;
 mod tensorboard;
 pub mod verdict;
 
-pub use atomic_file::replace_file;
+pub use atomic_file::{file_checksum, replace_file};

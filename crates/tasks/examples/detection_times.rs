@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use serde_json::json;
-use warmstart_data::decode;
+use warmstart_data::{DecodedPicture, decode};
 use warmstart_tasks::kinds::Trained;
 use warmstart_tasks::prepared::PreparedPicture;
 
@@ -34,7 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let Trained::Detector(detector) = trained else {
         return Err("expected a detector".into());
     };
-    let pictures = paths.iter().map(|path| decode(Path::new(path)));
+    let pictures = paths.iter().map(|path| {
+        let decoded = decode(Path::new(path));
+        decoded.map(DecodedPicture::from)
+    });
     let pictures = pictures.collect::<Result<Vec<_>, _>>()?;
     let preprocessing = &detector.info.preprocessing;
     let prepare = |index: usize| PreparedPicture::for_detector(&pictures[index], preprocessing);

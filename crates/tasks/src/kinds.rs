@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use warmstart_data::{DataError, Preprocessing, RgbImage};
+use warmstart_data::{DataError, DecodedPicture, Preprocessing};
 use warmstart_language::message;
 use warmstart_metrics::top_k;
 use warmstart_models::by_name;
@@ -95,12 +95,14 @@ impl Trained {
     pub fn preparation(&self) -> Box<Preparation> {
         let preprocessing = self.info().preprocessing.clone();
         match self {
-            Self::Classifier(_) => {
-                Box::new(move |image| PreparedPicture::for_classifier(image, &preprocessing))
-            }
-            Self::Detector(_) => {
-                Box::new(move |image| Ok(PreparedPicture::for_detector(image, &preprocessing)))
-            }
+            Self::Classifier(_) => Box::new(move |path, bytes| {
+                let picture = decoded(path, bytes, &preprocessing)?;
+                PreparedPicture::for_classifier(&picture, &preprocessing)
+            }),
+            Self::Detector(_) => Box::new(move |path, bytes| {
+                let picture = decoded(path, bytes, &preprocessing)?;
+                Ok(PreparedPicture::for_detector(&picture, &preprocessing))
+            }),
         }
     }
 
@@ -132,5 +134,17 @@ impl Trained {
     }
 }
 
-/// Prepares a decoded picture for a model.
-pub type Preparation = dyn Fn(&RgbImage) -> Result<PreparedPicture, DataError> + Send + Sync;
+/// Prepares the bytes of a picture's file for a model; the path is the one that an error names.
+pub type Preparation = dyn Fn(&Path, &[u8]) -> Result<PreparedPicture, DataError> + Send + Sync;
+
+fn decoded(
+    path: &Path,
+    bytes: &[u8],
+    preprocessing: &Preprocessing,
+) -> Result<DecodedPicture, DataError> {
+    let decoded = preprocessing.decoded_bytes(bytes);
+    decoded.map_err(|reason| DataError::Decode {
+        path: path.to_owned(),
+        reason,
+    })
+}

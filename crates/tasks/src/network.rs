@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use warmstart_data::{DataError, Loader, batches};
+use warmstart_data::{Batches, DataError, Loader};
 use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::{Device, Tensor, TensorData};
@@ -112,8 +112,7 @@ pub(crate) fn over_batches<P: Send + 'static, R>(
 ) -> Result<(), Error> {
     let files = paths.to_vec();
     let prepare = move |index: usize| Ok(read(&files[index]));
-    let order: Vec<usize> = (0..paths.len()).collect();
-    let batches = batches(&order, size);
+    let batches = Batches::new(0..paths.len(), size, |place| place);
     let loader = Loader::new(batches, workers, BATCHES_AHEAD, Arc::new(prepare));
     let mut rest = paths.iter();
     for batch in loader {

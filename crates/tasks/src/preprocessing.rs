@@ -1,14 +1,15 @@
 //! The preprocessing that an architecture's pretrained weights expect, at any image size.
 
-use warmstart_data::{Fit, Interpolation, Preprocessing};
+use warmstart_data::{Decode, Fit, Interpolation, Preprocessing};
 use warmstart_models::{self as models, Pretrained};
 
-/// The preprocessing for `fit`; a crop is in the proportion that the weights were evaluated at.
+/// The preprocessing for `fit`, of every pixel; a crop is in the proportion that the weights were evaluated at.
 pub fn for_size(pretrained: &Pretrained, image_size: usize, fit: Fit) -> Preprocessing {
     Preprocessing {
         resize: pretrained.resized(image_size),
         crop: image_size,
         fit,
+        decode: Decode::Full,
         interpolation: match pretrained.interpolation {
             models::Interpolation::Bilinear => Interpolation::Bilinear,
             models::Interpolation::Bicubic => Interpolation::Bicubic,

@@ -24,10 +24,7 @@ pub use named_classes::{NamedClasses, names_of_classes};
 /// If it cannot be read, is no whole model, or this machine does not have the file of that name.
 pub fn read_model(model: &Path) -> Result<(WeightFile, ModelInfo), Error> {
     let record = named_detector(model);
-    let path = match record {
-        Some(record) => weights_file(&record.name)?,
-        None => model_path(model)?,
-    };
+    let path = model_file(model)?;
     let file = warmstart_weights::read(&path)?;
     if let Some(info) = ModelInfo::of(&file)? {
         return Ok((file, info));
@@ -47,6 +44,17 @@ pub fn read_model(model: &Path) -> Result<(WeightFile, ModelInfo), Error> {
         return Err(Error::model(&path, what).fix(fix));
     };
     ready(file, &detector)
+}
+
+/// The file of a model: of a run's folder, the kept one; of a published detector's name, its file on this machine.
+///
+/// # Errors
+/// If there is none.
+pub fn model_file(model: &Path) -> Result<PathBuf, Error> {
+    match named_detector(model) {
+        Some(record) => weights_file(&record.name),
+        None => model_path(model),
+    }
 }
 
 /// The file that a path means. One that is not there may be a misspelled name.

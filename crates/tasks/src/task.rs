@@ -75,8 +75,8 @@ pub trait Task: Send + Sync + Sized + 'static {
     type Label: Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// The target of the loss of an image.
     type Target: Send + 'static;
-    /// Sums over the images of an evaluation.
-    type Tally: Default;
+    /// What an evaluation has found of its images, in their order.
+    type Tally: Default + Serialize + DeserializeOwned;
 
     /// The recipe's name for the task.
     const KIND: TaskKind;
@@ -178,6 +178,10 @@ pub trait Task: Send + Sync + Sized + 'static {
         parameters: &Parameters,
         targets: &[Self::Target],
     );
+
+    /// Adds an evaluation of the images that follow, from the next batch on. The result is the same in every bit as that
+    /// of an evaluation of all of them.
+    fn append(tally: &mut Self::Tally, more: Self::Tally);
 
     /// The metrics of an evaluation.
     fn evaluation(&self, tally: &Self::Tally) -> Evaluation;

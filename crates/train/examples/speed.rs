@@ -24,6 +24,7 @@ use warmstart_nn::burn::tensor::{DType, Device, Tensor};
 use warmstart_nn::devices::{self, Card, DeviceName};
 use warmstart_nn::initialization::Initialization;
 use warmstart_nn::{Folded, Forward};
+use warmstart_ranks::Ranks;
 use warmstart_recipe::{Draft, Phase};
 use warmstart_run::loss_scale::LossScale;
 use warmstart_tasks::classify::{Classification, Target};
@@ -37,6 +38,7 @@ use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
 use warmstart_train::step::Step;
 use warmstart_train::training_state::TrainingState;
+use warmstart_train::virtual_shards::VirtualShards;
 
 const CLASSES: usize = 1000;
 const SIZE: usize = 224;
@@ -186,11 +188,18 @@ impl Bench {
             phase: &self.phase,
             setup: &self.setup,
             seed: 1,
+            ranks: &Ranks::alone(),
+            shards: VirtualShards {
+                shards: 1,
+                ranks: 1,
+                rank: 0,
+            },
         };
         let loss = step.run(
             &mut self.learned,
             vec![images],
             &self.labels,
+            self.labels.len(),
             1e-4,
             None,
             &mut |_| (),

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use warmstart_data::{Loader, batches};
+use warmstart_data::{DataError, Loader};
 use warmstart_language::{english, message, translated};
 use warmstart_nn::devices::card_of;
 use warmstart_recipe::{Error, OnNonFinite};
@@ -14,6 +14,7 @@ use warmstart_tasks::task::Task;
 
 use crate::frozen::{Frozen, Prepared, Source};
 use crate::image_supply::ImageSupply;
+use crate::lockstep::agree_unless_stopped;
 use crate::schedule::learning_rate;
 use crate::step::{NonFinite, Step, StepPoint};
 use crate::trainer::{CurrentPhase, Trainer, batches_ahead};
@@ -22,6 +23,12 @@ use crate::watch::Watch;
 
 /// Most consecutive steps that `on_nonfinite = "skip"` skips: if more fail, the cause is the parameters, not a batch.
 const MOST_SKIPPED: u64 = 10;
+/// Time that the first step of an epoch on several ranks takes at most, as long as nobody has to know it better.
+const FIRST_STEP: Duration = Duration::from_secs(60);
+/// Least time after which a rank that does not answer is gone, if the run is to stop.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+/// How many times as long as the longest step before a step may take.
+const SLOWER: u32 = 4;
 
 /// End of the training part of an epoch.
 pub enum EpochEnd {
@@ -97,6 +104,32 @@ struct EpochSteps<'a, T: Task> {
     last_full: usize,
 }
 
+/// A batch of a step.
+struct StepBatch<P> {
+    /// The step within the epoch, from 1.
+    step: usize,
+    /// Images of the whole batch.
+    images: usize,
+    /// The part of it that this rank computes.
+    own: Vec<P>,
+}
+
+/// How long other ranks may let this one wait before they are taken for gone.
+struct Patience {
+    longest_step: Option<Duration>,
+}
+
+impl Patience {
+    fn most(&self) -> Duration {
+        self.longest_step
+            .map_or(FIRST_STEP, |longest| (longest * SLOWER).max(LEAST_PATIENCE))
+    }
+
+    fn see(&mut self, step: Duration) {
+        self.longest_step = self.longest_step.max(Some(step));
+    }
+}
+
 impl<T: Task> EpochSteps<'_, T> {
     /// Learning rate of a step, which is counted from 1.
     fn learning_rate(&self, step: usize) -> f64 {
@@ -110,10 +143,11 @@ impl<T: Task> EpochSteps<'_, T> {
 }
 
 impl<T: Task> Trainer<T> {
-    /// Trains on every training image once; `progress` has the images already processed.
+    /// Trains on every training image once; `progress` has the images already processed. Of each batch, a rank prepares
+    /// and computes its part.
     ///
     /// # Errors
-    /// If an image cannot be read.
+    /// If an image cannot be read, by this rank or another.
     pub fn train_epoch(
         &self,
         (epoch, epoch_in_phase): (usize, usize),
@@ -125,9 +159,8 @@ impl<T: Task> Trainer<T> {
     ) -> Result<EpochEnd, Error> {
         let frozen = &current.frozen;
         let phase = &self.recipe.phases[current.number];
-        let order = self.data.order(self.recipe.seed, epoch, phase);
         let view = phase.view(epoch, epoch_in_phase);
-        let left = batches(&order[progress.seen..], phase.batch);
+        let left = self.data.batches(&self.recipe, epoch, phase, progress.seen);
         let steps = self.steps_per_epoch(phase);
         // If the batch was changed within the epoch, the images that are left are its last.
         let done = steps - left.len().min(steps);
@@ -139,13 +172,14 @@ impl<T: Task> Trainer<T> {
             epoch_in_phase: epoch_in_phase + 1,
             steps_before: epoch_in_phase * steps,
             steps,
-            last_full: (order.len() / phase.batch).max(1),
+            last_full: (self.data.training_images() / phase.batch).max(1),
         };
         // On the processor, the threads that prepare images take the cores of the steps, so waiting says nothing.
         let supply = card_of(&self.device).map(|_| Arc::new(ImageSupply::default()));
         let prepare = shared.source.prepare();
+        let shards = self.shards;
         let mut loader = Loader::new(
-            left.clone(),
+            left.clone().cut(move |images| shards.part_of_rank(images)),
             self.resources.workers,
             batches_ahead(phase.batch),
             match &supply {
@@ -155,7 +189,8 @@ impl<T: Task> Trainer<T> {
         );
         let began = Instant::now();
         let before = progress.elapsed;
-        for (step, samples) in (done + 1..).zip(&left) {
+        let mut patience = Patience { longest_step: None };
+        for (step, number) in (done + 1..).zip(0..left.len()) {
             let asked = Instant::now();
             let Some(batch) = loader.next() else {
                 break;
@@ -163,14 +198,23 @@ impl<T: Task> Trainer<T> {
             if supply.is_some() {
                 *progress.waiting.get_or_insert_default() += asked.elapsed().as_secs_f64();
             }
-            match self.take_step(&shared, (step, batch?), state, progress, hook, observe) {
+            let Some(own) = self.agreed_batch(batch, patience.most())? else {
+                return Ok(EpochEnd::Stopped);
+            };
+            let images = left.images(number);
+            let batch = StepBatch { step, images, own };
+            let taken = self.resources.with_others(patience.most(), || {
+                self.take_step(&shared, batch, state, progress, hook, observe)
+            });
+            match taken {
                 Ok(()) => {}
                 Err(cause) if self.may_skip(state) => {
                     let note = skip_step(&cause, (step, epoch), state, progress);
                     observe(Event::Note(note));
                 }
                 Err(cause) => {
-                    let files = samples.iter().map(|&s| self.data.train[s].path.clone());
+                    let samples = left.get(number).into_iter();
+                    let files = samples.map(|sample| self.data.train[sample].path.clone());
                     return Ok(EpochEnd::NonFinite(RefusedStep {
                         cause,
                         step,
@@ -179,12 +223,14 @@ impl<T: Task> Trainer<T> {
                     }));
                 }
             }
-            progress.seen += samples.len();
+            progress.seen += images;
             progress.elapsed = before + began.elapsed().as_secs_f64();
-            if self.resources.stop.is_requested() {
+            // Several ranks stop together, before their next step.
+            if self.resources.ranks.is_alone() && self.resources.stop.is_requested() {
                 return Ok(EpochEnd::Stopped);
             }
             hook(StepEvent::Done(state, progress), observe);
+            patience.see(asked.elapsed());
         }
         if let Some(supply) = supply.filter(|_| epoch_in_phase == 0) {
             let waiting = progress.waiting.unwrap_or_default();
@@ -196,19 +242,41 @@ impl<T: Task> Trainer<T> {
         Ok(end_of_epoch(state, progress, steps))
     }
 
-    /// Takes a step, which is counted from 1, on a batch, and reports it.
+    /// The rank's part of a batch, once every rank has its own; `None` if one of several is to stop.
+    fn agreed_batch<P>(
+        &self,
+        own: Result<Vec<P>, DataError>,
+        patience: Duration,
+    ) -> Result<Option<Vec<P>>, Error> {
+        let own = own.map_err(Error::from);
+        if self.resources.ranks.is_alone() {
+            return own.map(Some);
+        }
+        let own = own.map(|own| (!self.resources.stop.is_requested()).then_some(own));
+        self.resources.with_others(patience, || {
+            agree_unless_stopped(&self.resources.ranks, own)
+        })
+    }
+
+    /// Takes a step on a batch, and reports it.
     fn take_step(
         &self,
         shared: &EpochSteps<T>,
-        (step, batch): (usize, Vec<Prepared<T::Target>>),
+        batch: StepBatch<Prepared<T::Target>>,
         state: &mut TrainingState,
         progress: &mut EpochProgress,
         hook: StepHook,
         observe: Observer,
     ) -> Result<(), NonFinite> {
+        let StepBatch { step, images, own } = batch;
         let started = Instant::now();
-        let features = self.features(shared.frozen, &batch, &shared.source, observe);
-        let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
+        // A rank that has no image of a small batch has no features either.
+        let features = if own.is_empty() {
+            Vec::new()
+        } else {
+            self.features(shared.frozen, &own, &shared.source, observe)
+        };
+        let targets: Vec<_> = own.into_iter().map(|image| image.target).collect();
         let lr = shared.learning_rate(step);
         let this_step = state.steps + 1;
         let is_watched = step == shared.last_full
@@ -221,12 +289,12 @@ impl<T: Task> Trainer<T> {
         let watched = watch.as_mut();
         let loss = shared
             .step
-            .run(state, features, &targets, lr, watched, &mut reached)?;
+            .run(state, features, &targets, images, lr, watched, &mut reached)?;
         progress
             .health
             .extend(watch.and_then(|watch| watch.health(step)));
         state.skipped_in_a_row = 0;
-        progress.add_step(loss, targets.len(), lr, started.elapsed());
+        progress.add_step(loss, images, lr, started.elapsed());
         observe(Event::Step(Progress {
             epoch: shared.epoch,
             epochs: self.recipe.epochs(),

@@ -196,8 +196,8 @@ fn put_rows(values: &mut [f32], kept: &KeptRows) {
 /// The first images of the first epoch, as the first phase sees them.
 fn first_images<T: Task>(trainer: &Trainer<T>) -> Result<Tensor<4>, Error> {
     let phase = &trainer.recipe.phases[0];
-    let order = trainer.data.order(trainer.recipe.seed, 1, phase);
-    let examples = order.iter().take(INFERENCE_BATCH).map(|&sample| {
+    let batches = trainer.data.batches(&trainer.recipe, 1, phase, 0);
+    let examples = batches.samples().take(INFERENCE_BATCH).map(|sample| {
         let example = trainer
             .task
             .training_example(sample, phase.view(1, 0), phase)?;

@@ -7,6 +7,8 @@
 mod class_rows;
 pub mod device;
 pub mod epoch;
+mod evaluation;
+pub mod fill_features;
 pub mod frozen;
 pub mod head_layers;
 mod image_supply;
@@ -14,6 +16,7 @@ pub mod initial_weights;
 pub mod layer_sequential;
 pub mod linear_probe;
 mod load_file;
+pub mod lockstep;
 pub mod memory;
 pub mod open_data;
 pub mod optimizer;
@@ -26,6 +29,7 @@ pub mod solved_head;
 pub mod step;
 pub mod trainer;
 pub mod training_state;
+pub mod virtual_shards;
 pub mod watch;
 
 pub use warmstart_tasks::expectations::{IMAGENET_CLASSES, conventions, expectations, record_line};

@@ -43,8 +43,10 @@ pub struct Budget {
 }
 
 /// The smallest of the available memory, the limits of the control groups that the process is in, and
-/// its own limits (`ulimit -d`, `ulimit -v`), less a tenth; `None` where the system does not tell.
-pub fn available() -> Option<Budget> {
+/// its own limits (`ulimit -d`, `ulimit -v`), less a tenth; `None` where the system does not tell. So many `processes`
+/// train together on this machine, and share all but the limits of a process.
+pub fn available(processes: usize) -> Option<Budget> {
+    let share = |bytes: u64| bytes / processes.max(1) as u64;
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
@@ -65,11 +67,11 @@ pub fn available() -> Option<Budget> {
         process_limit(&limits, "Max address space").map(|limit| limit.saturating_sub(mapped()));
     let found = [
         (
-            kibibytes(&meminfo, "MemAvailable:").map(|k| k * 1024),
+            kibibytes(&meminfo, "MemAvailable:").map(|k| share(k * 1024)),
             english!("the available memory"),
         ),
         (
-            group_limit(&groups, Path::new("/sys/fs/cgroup")),
+            group_limit(&groups, Path::new("/sys/fs/cgroup")).map(share),
             english!("the limit of the control group"),
         ),
         (data, english!("the process's data limit (ulimit -d)")),
@@ -89,10 +91,10 @@ pub fn available() -> Option<Budget> {
 }
 
 impl Budget {
-    /// The memory that a recipe asks for, or what is available.
-    pub fn of(memory: Memory) -> Option<Self> {
+    /// The memory that a recipe asks for, which is that of a process, or what is available to each of so many processes.
+    pub fn of(memory: Memory, processes: usize) -> Option<Self> {
         match memory {
-            Memory::Auto => available(),
+            Memory::Auto => available(processes),
             Memory::Bytes(size) => Some(Self {
                 bytes: size.as_u64(),
                 set_by: Key::MEMORY.to_string(),
@@ -237,7 +239,9 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn this_machine_has_memory() {
-        let budget = available().unwrap();
+        let budget = available(1).unwrap();
         assert!(budget.bytes > 1_000_000 && peak_mb() > 1.0, "{budget:?}");
+        let fourth = available(4).unwrap();
+        assert!(fourth.bytes < budget.bytes, "{fourth:?} of {budget:?}");
     }
 }

@@ -1,6 +1,14 @@
 //! Opens the data set of a run, and reads each image once before training.
 
-use warmstart_data::{Checked, Dataset, Pictures, Sample, data_folder, require_readable, survey};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use warmstart_data::{
+    CheckCache, Checked, Dataset, FeatureCacheFolder, Pictures, Sample, check_cached, data_folder,
+    require_readable, survey,
+};
+use warmstart_files::shown;
 use warmstart_language::message;
 use warmstart_recipe::folds::all_images;
 use warmstart_recipe::{Error, Recipe};
@@ -9,17 +17,26 @@ use warmstart_tasks::task::{Opened, Task};
 
 /// Share of unreadable images above which a run does not start.
 const UNREADABLE_LIMIT: f64 = 0.05;
+/// Images from which on the cache holds which of them can be read: fewer are read again in no time.
+const CACHED_FROM: usize = 1000;
+/// Time between two reports of how many images are read.
+const REPORTED: Duration = Duration::from_secs(1);
 
 /// Images of the three splits: training, validation and test.
 type Splits<L> = [Checked<L>; 3];
 
 /// Opens the data set of a recipe, leaves out the images that cannot be read, and reports classes and findings. In a
-/// cross-validation, all images are both training and validation images.
+/// cross-validation, all images are both training and validation images. An image that the cache knows to be readable
+/// is not read again.
 ///
 /// # Errors
 /// If it is not a data set, too many images or all validation images cannot be read, or the task cannot be learned from
 /// them.
-pub fn open_data<T: Task>(recipe: &Recipe, observe: Observer) -> Result<Dataset<T::Label>, Error> {
+pub fn open_data<T: Task>(
+    recipe: &Recipe,
+    cache: Option<&FeatureCacheFolder>,
+    observe: Observer,
+) -> Result<Dataset<T::Label>, Error> {
     let Opened {
         data,
         unreadable,
@@ -28,7 +45,7 @@ pub fn open_data<T: Task>(recipe: &Recipe, observe: Observer) -> Result<Dataset<
     for note in notes {
         observe(Event::Note(note));
     }
-    let mut data = check_images::<T>(data, unreadable, recipe, observe)?;
+    let mut data = check_images::<T>(data, unreadable, recipe, cache, observe)?;
     if let Some(part) = recipe.fold {
         data.train = all_images(part, &data.train, &data.validation)?;
         data.validation = data.train.clone();
@@ -44,30 +61,36 @@ fn check_images<T: Task>(
     mut data: Dataset<T::Label>,
     mut unreadable: Vec<(std::path::PathBuf, String)>,
     recipe: &Recipe,
+    cache: Option<&FeatureCacheFolder>,
     observe: Observer,
 ) -> Result<Dataset<T::Label>, Error> {
     let test = data.test.take().unwrap_or_default();
     let holds_out = !data.validation.is_empty();
     let splits = [data.train, data.validation, test];
-    observe(Event::Checking {
-        images: splits.iter().map(Vec::len).sum(),
-    });
-    let checked = splits.map(|split| warmstart_data::check(&split, |_, _| ()));
-    unreadable.extend(checked.iter().flat_map(|split| split.unreadable.clone()));
-    let all = Checked {
-        readable: checked
-            .iter()
-            .flat_map(|split| split.readable.clone())
-            .collect(),
-        unreadable,
-        sketches: Vec::new(),
-    };
-    require_readable(&all, UNREADABLE_LIMIT)?;
+    let images = splits.iter().map(Vec::len).sum();
+    observe(Event::Checking { images });
+    let cache = cache.filter(|_| images >= CACHED_FROM);
+    let cache = cache.map(|folder| (folder, CheckCache::open(folder.path(), &recipe.data)));
+    let known = cache.as_ref().map(|(_, known)| known);
+    let mut checked = check_splits(splits, known, images, observe);
+    if let Some((folder, known)) = cache
+        && let Err(error) = known.keep()
+    {
+        observe(Event::Note(message!(
+            "{}: the images that can be read are not kept, so the next run reads all of them again: {error}",
+            shown(folder.path())
+        )));
+    }
+    for split in &mut checked {
+        unreadable.append(&mut split.unreadable);
+    }
+    let readable = checked.iter().map(|split| split.readable.len()).sum();
+    require_readable(readable, &unreadable, UNREADABLE_LIMIT)?;
     let folded = recipe.fold.map(|_| together(checked.clone()));
-    let shown = folded.as_ref().unwrap_or(&checked);
+    let reported = folded.as_ref().unwrap_or(&checked);
     data.train = Vec::new();
     data.validation = Vec::new();
-    report::<T>(&data, shown, &all.unreadable, recipe, observe);
+    report::<T>(&data, reported, &unreadable, recipe, observe);
     let [train, validation, test] = checked.map(|split| split.readable);
     if holds_out && validation.is_empty() {
         return Err(Error::usage(message!("no validation image can be read"))
@@ -78,6 +101,37 @@ fn check_images<T: Task>(
         validation,
         test: (!test.is_empty()).then_some(test),
         ..data
+    })
+}
+
+/// Reads each image of the three splits, of so many `images`, and reports how far it is.
+fn check_splits<L: Send + Sync>(
+    splits: [Vec<Sample<L>>; 3],
+    known: Option<&CheckCache>,
+    images: usize,
+    observe: Observer,
+) -> Splits<L> {
+    let done = AtomicUsize::new(0);
+    let count = |_: usize, _: usize| {
+        done.fetch_add(1, Ordering::Relaxed);
+    };
+    // Events are told on this thread, which would otherwise wait.
+    std::thread::scope(|scope| {
+        let (ends, ended) = channel::<()>();
+        let reading = scope.spawn(move || {
+            // Its end, by a panic too, ends the reports.
+            let _ends = ends;
+            splits.map(|split| check_cached(split, known, count))
+        });
+        while ended.recv_timeout(REPORTED) == Err(RecvTimeoutError::Timeout) {
+            observe(Event::Checked {
+                images: done.load(Ordering::Relaxed),
+                of: images,
+            });
+        }
+        reading
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -107,7 +161,7 @@ fn report<T: Task>(
     };
     let [on_train, on_validation, on_test] = splits
         .each_ref()
-        .map(|split| Pictures::new(&split.readable, &split.sketches, data_folder(&recipe.data)));
+        .map(|split| Pictures::of(split, data_folder(&recipe.data)));
     let findings = survey(
         &on_train,
         &on_validation,
@@ -150,10 +204,14 @@ fn counts<T: Task>(classes: usize, samples: &[Sample<T::Label>]) -> Vec<usize> {
 
 /// The training and validation images as one split, without test images: a cross-validation splits them into folds.
 fn together<L>([mut train, validation, _]: Splits<L>) -> Splits<L> {
+    let before = train.readable.len();
+    let sketched = validation.sketched.into_iter();
+    train.sketched.extend(sketched.map(|place| before + place));
     train.readable.extend(validation.readable);
     train.sketches.extend(validation.sketches);
     let none = || Checked {
         readable: Vec::new(),
+        sketched: Vec::new(),
         unreadable: Vec::new(),
         sketches: Vec::new(),
     };

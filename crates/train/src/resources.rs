@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use warmstart_data::FeatureCacheFolder;
+use warmstart_ranks::Ranks;
 use warmstart_run::stop::Stop;
 
 /// The part of the machine that a command may use; its result does not depend on it.
@@ -19,4 +21,20 @@ pub struct Resources {
     pub restart_flags: Vec<OsString>,
     /// Ends the command early.
     pub stop: Stop,
+    /// The processes that train together, as this one sees them.
+    pub ranks: Ranks,
+}
+
+impl Resources {
+    /// Does work that needs the other ranks, which takes at most so long while all of them are there. If it takes longer,
+    /// a request to stop ends the process.
+    pub fn with_others<R>(&self, most: Duration, work: impl FnOnce() -> R) -> R {
+        if self.ranks.is_alone() {
+            return work();
+        }
+        self.stop.waits_until(Some(Instant::now() + most));
+        let result = work();
+        self.stop.waits_until(None);
+        result
+    }
 }

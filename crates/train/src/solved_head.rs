@@ -1,7 +1,7 @@
 //! The head of a phase with a frozen backbone, solved in closed form: ridge regression on the means of several layers,
 //! in one pass over the images as an evaluation sees them.
 
-use warmstart_data::{Loader, batches};
+use warmstart_data::{Batches, Loader};
 use warmstart_language::message;
 use warmstart_nn::Parameters;
 use warmstart_recipe::{Balance, Error, Phase};
@@ -67,7 +67,7 @@ impl<T: Task> Trainer<T> {
         each: &mut dyn FnMut(usize, &[f32]) -> bool,
     ) -> Result<bool, Error> {
         let loader = Loader::new(
-            batches(samples, frozen.images()),
+            Batches::of(samples.to_vec(), frozen.images()),
             self.resources.workers,
             batches_ahead(frozen.images()),
             source.prepare(),

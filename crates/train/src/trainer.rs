@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use warmstart_data::{Fit, Loader, batches};
+use warmstart_data::Fit;
 use warmstart_models::{Architecture, StageError, Tapped};
 use warmstart_nn::burn::tensor::{Device, Tensor};
-use warmstart_nn::{Folded, Forward, ParameterInfo, Parameters, release_free_memory};
+use warmstart_nn::{ParameterInfo, Parameters, release_free_memory};
 use warmstart_recipe::{Error, Key, Phase, Problem, Recipe, architecture};
 use warmstart_run::event::{Event, Observer};
 use warmstart_tasks::model_file::ModelInfo;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::{EvaluationSplit, TaskData};
+use warmstart_tasks::task_data::TaskData;
 
 use crate::device;
 use crate::frozen::{FeatureKey, Frozen, Prepared, Source};
@@ -19,12 +19,10 @@ use crate::memory;
 use crate::phase_setup::{PhaseSetup, boundary};
 use crate::resources::Resources;
 use crate::step::Step;
+use crate::virtual_shards::VirtualShards;
 
 /// Images that are prepared ahead of the batch that trains, rounded up to whole batches.
 const IMAGES_AHEAD: usize = 8;
-
-/// A function of a batch in an evaluation: the backbone's features, the head's layers, and the targets.
-type EachBatch<'a, T> = &'a mut dyn FnMut(Vec<Tensor<4>>, &Folded, &[<T as Task>::Target]);
 
 /// Everything a run needs except its folder and training state.
 pub struct Trainer<T: Task> {
@@ -42,6 +40,8 @@ pub struct Trainer<T: Task> {
     pub info: ModelInfo,
     /// The part of the machine that it may use.
     pub resources: Resources,
+    /// The parts of every batch, and those that this process computes.
+    pub shards: VirtualShards,
     /// The device that it computes on.
     pub device: Device,
 }
@@ -65,7 +65,8 @@ impl<T: Task> Trainer<T> {
     /// A trainer for the images of a recipe.
     ///
     /// # Errors
-    /// If there is no such model, no such stage or layer in it, or no such device.
+    /// If there is no such model, no such stage or layer in it, or no such device, or the recipe cannot be trained by so
+    /// many processes.
     pub fn new(
         recipe: Recipe,
         data: TaskData<T::Label>,
@@ -77,6 +78,7 @@ impl<T: Task> Trainer<T> {
             .iter()
             .map(|phase| boundary(&architecture, &phase.train))
             .collect::<Result<_, _>>()?;
+        let shards = VirtualShards::of(&recipe, &resources.ranks)?;
         let device = device::open(&recipe)?;
         let data = Arc::new(data);
         let preprocessing = T::preprocessing(architecture.pretrained(), &recipe);
@@ -88,6 +90,7 @@ impl<T: Task> Trainer<T> {
             architecture,
             data,
             resources,
+            shards,
             device,
         };
         let phases = trainer.recipe.phases.iter();
@@ -104,6 +107,13 @@ impl<T: Task> Trainer<T> {
         self.info.preprocessing = preprocessing.clone();
         let task = T::new(&self.recipe, &self.architecture, &self.data, preprocessing);
         self.task = Arc::new(task);
+    }
+
+    /// Takes a recipe with which another rank has gone on from the same one.
+    pub fn take_recipe(&mut self, recipe: Recipe) {
+        let fit = recipe.fit;
+        self.recipe = recipe;
+        self.set_fit(fit);
     }
 
     /// Every parameter of the network, the backbone's first.
@@ -266,6 +276,8 @@ impl<T: Task> Trainer<T> {
             phase: &self.recipe.phases[current.number],
             setup: &current.setup,
             seed: self.recipe.seed,
+            ranks: &self.resources.ranks,
+            shards: self.shards,
         }
     }
 
@@ -282,104 +294,6 @@ impl<T: Task> Trainer<T> {
             observe(Event::Note(failure));
         }
         features
-    }
-
-    /// Evaluates the network on a split, image by image; `None` if a stop is requested.
-    ///
-    /// # Errors
-    /// If an image cannot be read.
-    pub fn evaluate(
-        &self,
-        parameters: &Parameters,
-        frozen: &Frozen,
-        split: EvaluationSplit,
-        observe: Observer,
-    ) -> Result<Option<T::Tally>, Error> {
-        let mut tally = T::Tally::default();
-        let whole = self.evaluate_each(
-            parameters,
-            frozen,
-            split,
-            observe,
-            &mut |features, rest, targets| {
-                self.task
-                    .evaluate(&mut tally, features, rest, parameters, targets);
-            },
-        )?;
-        Ok(whole.then_some(tally))
-    }
-
-    /// Evaluates a head on several layers and the architecture's own, which reads the last of them, in one pass; `None`
-    /// if a stop is requested.
-    ///
-    /// # Errors
-    /// If an image cannot be read.
-    pub fn evaluate_both(
-        &self,
-        parameters: &Parameters,
-        frozen: &Frozen,
-        last: usize,
-        observe: Observer,
-    ) -> Result<Option<[T::Tally; 2]>, Error> {
-        let [mut several, mut own] = [T::Tally::default(), T::Tally::default()];
-        let split = EvaluationSplit::Validation;
-        let whole = self.evaluate_each(
-            parameters,
-            frozen,
-            split,
-            observe,
-            &mut |features, rest, targets| {
-                let of_last = vec![features[last].clone()];
-                self.task
-                    .evaluate(&mut own, of_last, rest, parameters, targets);
-                self.task
-                    .evaluate(&mut several, features, rest, parameters, targets);
-            },
-        )?;
-        Ok(whole.then_some([several, own]))
-    }
-
-    /// Hands the backbone's features of each batch of a split to `each`, with the head's layers and the targets. False
-    /// if a stop is requested.
-    fn evaluate_each(
-        &self,
-        parameters: &Parameters,
-        frozen: &Frozen,
-        split: EvaluationSplit,
-        observe: Observer,
-        each: EachBatch<T>,
-    ) -> Result<bool, Error> {
-        let layers = self.task.head().layers;
-        let rest = frozen.rest(&self.architecture, layers, parameters, &self.device);
-        let samples = self.data.evaluated(split);
-        let source = frozen.evaluation_source(&self.task, &self.data, split);
-        let loader = Loader::new(
-            batches(&samples, frozen.images()),
-            self.resources.workers,
-            batches_ahead(frozen.images()),
-            source.prepare(),
-        );
-        let mut done = 0;
-        for batch in loader {
-            if self.resources.stop.is_requested() {
-                return Ok(false);
-            }
-            let batch = batch?;
-            let features = self.features(frozen, &batch, &source, observe);
-            let features = self.architecture.forward_maps(
-                frozen.boundary()..self.architecture.stages.len(),
-                features,
-                &mut Forward::Inference(&rest),
-            );
-            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
-            each(features, &rest, &targets);
-            done += targets.len();
-            observe(Event::Evaluated {
-                images: done,
-                of: samples.len(),
-            });
-        }
-        Ok(true)
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use warmstart_data::Fit;
 use warmstart_models::Architecture;
 use warmstart_nn::initialization::Initialization;
+use warmstart_ranks::Ranks;
 use warmstart_recipe::{Draft, Phase};
 use warmstart_tasks::classify::{Classification, Target};
 use warmstart_tasks::network::images;
@@ -15,6 +16,7 @@ use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
 use warmstart_train::step::{NonFinite, Step};
 use warmstart_train::training_state::TrainingState;
+use warmstart_train::virtual_shards::VirtualShards;
 
 const SIZE: usize = 32;
 const BATCH: usize = 4;
@@ -79,12 +81,19 @@ impl Fixture {
             phase: &self.phase,
             setup: &setup,
             seed: 1,
+            ranks: &Ranks::alone(),
+            shards: VirtualShards {
+                shards: 1,
+                ranks: 1,
+                rank: 0,
+            },
         };
         let features = vec![images(&pixels, SIZE, &warmstart_nn::device())];
         step.run(
             &mut self.learned,
             features,
             &[0, 1, 0, 1].map(Target::from),
+            BATCH,
             1e-3,
             None,
             &mut |_| (),

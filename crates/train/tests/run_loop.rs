@@ -5,6 +5,7 @@ mod another_task;
 use std::path::Path;
 
 use warmstart_nn::Parameters;
+use warmstart_ranks::Ranks;
 use warmstart_recipe::run_files::{BEST, MODEL};
 use warmstart_recipe::{Draft, Error, Recipe};
 use warmstart_run::checkpoint::{At, Checkpoints};
@@ -51,11 +52,12 @@ fn resources(stop: &Stop) -> Resources {
         program: "warmstart".into(),
         restart_flags: Vec::new(),
         stop: stop.clone(),
+        ranks: Ranks::alone(),
     }
 }
 
 fn trainer(recipe: &Recipe, stop: &Stop) -> Trainer<Brightness> {
-    let data = open_data::<Brightness>(recipe, &mut |_| ()).unwrap();
+    let data = open_data::<Brightness>(recipe, None, &mut |_| ()).unwrap();
     let images = Brightness::images(data, recipe).unwrap();
     Trainer::new(recipe.clone(), images, resources(stop)).unwrap()
 }

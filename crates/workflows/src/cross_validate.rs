@@ -9,11 +9,12 @@ use warmstart_language::message;
 use warmstart_metrics::mean_and_deviation;
 use warmstart_recipe::folds::{FOLD_COUNTS, FoldId};
 use warmstart_recipe::run_files::{RECIPE, fold_folder};
-use warmstart_recipe::{Draft, Error, Key, Problem, Recipe, TaskKind, output_folder};
+use warmstart_recipe::{Draft, Error, Key, Problem, Recipe, TaskKind, command, output_folder};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::folder::recipe_of;
 use warmstart_run::record::EpochFigure;
 use warmstart_run::replace_file;
+use warmstart_run::shard::Shard;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::with_task;
 use warmstart_train::open_data::open_data;
@@ -24,6 +25,7 @@ use crate::complete::{complete, finished};
 use crate::devices::device_of_run;
 use crate::recognise::settle_model;
 use crate::run_data::RunData;
+use crate::settle_data::settle_data;
 
 /// File of the result, in the folder of the folds' runs.
 pub const RESULT: &str = "folds.json";
@@ -42,17 +44,18 @@ pub struct CrossValidation {
 }
 
 /// Trains a run for each of `folds` folds, in `fold-1`, … in `out`, validated on its fold and trained on the others.
-/// Runs that exist already are resumed, or used as they are if they are finished.
+/// Runs that exist already are resumed, or used as they are if they are finished. A shard trains its part of the folds,
+/// and writes nothing else; [`merge_folds`] ends what it began. `None` for a shard.
 ///
 /// # Errors
 /// As [`train`](crate::train::train); the runs of earlier folds stay.
 pub fn cross_validate(
     mut draft: Draft,
     out: Option<PathBuf>,
-    folds: usize,
+    (folds, shard): (usize, Shard),
     resources: Resources,
     observe: Observer,
-) -> Result<CrossValidation, Error> {
+) -> Result<Option<CrossValidation>, Error> {
     if !FOLD_COUNTS.contains(&folds) {
         let range = message!(
             "a number from {} to {}",
@@ -61,6 +64,12 @@ pub fn cross_validate(
         );
         return Err(Problem::of_value(Key::FOLDS, folds.to_string(), range).into());
     }
+    settle_data(
+        &mut draft,
+        resources.cache.as_ref(),
+        &resources.stop,
+        observe,
+    )?;
     let out = output_folder(out, draft.data.as_deref().unwrap_or(Path::new("")));
     if out.join(RECIPE).exists() {
         return Err(
@@ -73,7 +82,7 @@ pub fn cross_validate(
     settle_model(&mut draft, observe)?;
     require_fitting(&out, folds)?;
     let (mut kept, mut runs) = (Vec::new(), Vec::new());
-    for number in 1..=folds {
+    for number in shard.range(folds).map(|index| index + 1) {
         let fold_id = FoldId { number, of: folds };
         let run = fold_folder(&out, number);
         observe(Event::Note(message!(
@@ -92,6 +101,84 @@ pub fn cross_validate(
         kept.push(summary.kept);
         runs.push(run);
     }
+    if !shard.is_whole() {
+        return Ok(None);
+    }
+    end(&out, kept, &runs, resources.workers, observe).map(Some)
+}
+
+/// Ends a cross-validation whose folds were trained by shards, as one process ends it.
+///
+/// # Errors
+/// If a fold is missing or not finished, or they are not of one request; the error names what is to be done.
+pub fn merge_folds(
+    out: &Path,
+    workers: usize,
+    observe: Observer,
+) -> Result<CrossValidation, Error> {
+    let is_there = |number: &usize| fold_folder(out, *number).join(RECIPE).is_file();
+    let mut numbers = 1..=*FOLD_COUNTS.end();
+    let Some(first) = numbers.find(is_there) else {
+        let what = message!("it has no run of a fold (fold-1, …)");
+        return Err(Problem::new(what).of_file(out).into());
+    };
+    let (recipe, _) = recipe_of(&fold_folder(out, first))?;
+    let fold_id = recipe
+        .fold
+        .filter(|fold_id| FOLD_COUNTS.contains(&fold_id.of));
+    let Some(FoldId { of, .. }) = fold_id else {
+        let what = message!("it is not a run of a cross-validation");
+        return Err(Problem::new(what).of_file(&fold_folder(out, first)).into());
+    };
+    let missing: Vec<usize> = (1..=of).filter(|number| !is_there(number)).collect();
+    if let Some(number) = missing.first() {
+        let names: Vec<String> = missing.iter().map(usize::to_string).collect();
+        let what = message!("folds {} of {of} are missing", names.join(", "));
+        let fix = message!(
+            "train them with the options of the others, the first by `warmstart train … {} {of} --shard {number}/{of}`",
+            Key::FOLDS
+        );
+        return Err(Problem::new(what).of_file(out).fix(fix).into());
+    }
+    let (mut kept, mut runs) = (Vec::new(), Vec::new());
+    for number in 1..=of {
+        let run = fold_folder(out, number);
+        require_fold(&run, FoldId { number, of })?;
+        require_same_request(&run, &recipe)?;
+        let Some(summary) = finished(&run) else {
+            let what = message!("it is not finished");
+            let fix = message!("continue it with `{}`", command::resume(&run));
+            return Err(Problem::new(what).of_file(&run).fix(fix).into());
+        };
+        kept.push(summary.kept);
+        runs.push(run);
+    }
+    end(out, kept, &runs, workers, observe)
+}
+
+/// Refuses a run whose folds are split otherwise than those of `first`, or of another network.
+fn require_same_request(run: &Path, first: &Recipe) -> Result<(), Error> {
+    let (own, _) = recipe_of(run)?;
+    if (&own.model, own.seed, own.task) == (&first.model, first.seed, first.task) {
+        return Ok(());
+    }
+    let what = message!(
+        "it has another {} or {} than the other folds",
+        Key::MODEL,
+        Key("seed")
+    );
+    let fix = message!("train it anew with the options of the others");
+    Err(Problem::new(what).of_file(run).fix(fix).into())
+}
+
+/// Writes what the runs of all folds say together.
+fn end(
+    out: &Path,
+    kept: Vec<EpochFigure>,
+    runs: &[PathBuf],
+    workers: usize,
+    observe: Observer,
+) -> Result<CrossValidation, Error> {
     let values: Vec<f64> = kept.iter().map(|figure| figure.value).collect();
     let (mean, deviation) = mean_and_deviation(&values);
     let result = CrossValidation {
@@ -104,7 +191,7 @@ pub fn cross_validate(
     let (recipe, _) = recipe_of(&runs[0])?;
     match recipe.task {
         TaskKind::Classify => {}
-        TaskKind::Detect => judge_labels(&out, &runs, resources.workers, observe)?,
+        TaskKind::Detect => judge_labels(out, runs, workers, observe)?,
     }
     Ok(result)
 }
@@ -158,7 +245,7 @@ fn require_same_folds<T: Task>(recipe: &Recipe, runs: &[PathBuf]) -> Result<(), 
         return Ok(());
     }
     // Each run to come reports on the images.
-    let data = open_data::<T>(recipe, &mut |_| {})?;
+    let data = open_data::<T>(recipe, None, &mut |_| {})?;
     for run in runs {
         let (recipe, _) = recipe_of(run)?;
         let data = T::images(data.clone(), &recipe)?;

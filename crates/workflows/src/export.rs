@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use warmstart_data::{RgbImage, SplitKind, decode};
-use warmstart_export::{Exported, OnnxRequest, export_onnx, export_torch, export_web, noise};
+use warmstart_data::{DecodedPicture, RgbImage, SplitKind, decode};
+use warmstart_export::{
+    Agreement, Exported, OnnxRequest, Reference, export_onnx, export_torch, export_web, noise,
+};
 use warmstart_recipe::Error;
 use warmstart_recipe::run_files::resolve_path;
 use warmstart_tasks::classify::Classification;
@@ -39,6 +41,13 @@ pub struct Outcome {
     /// What engines were compared on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compared_on: Option<ComparedOn>,
+    /// The trainer's own answers for the validation images with every pixel decoded, as the files take them, beside
+    /// those for the images as they were decoded in training; `None` where that is the same, or they are not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fully_decoded: Option<Agreement>,
+    /// Whether the model was trained on JPEGs that were decoded at a fraction of their size.
+    #[serde(skip)]
+    pub is_of_fractions: bool,
     /// The page for a browser.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub web: Option<Exported>,
@@ -68,6 +77,8 @@ pub fn export(request: &Request) -> Result<Outcome, Error> {
     let mut outcome = Outcome {
         onnx: None,
         compared_on: None,
+        fully_decoded: None,
+        is_of_fractions: false,
         web: None,
         torch: Vec::new(),
         note: None,
@@ -75,8 +86,13 @@ pub fn export(request: &Request) -> Result<Outcome, Error> {
     let source = resolve_path(&request.model)?;
     let (trained, note) = Trained::load_noted(&source, &warmstart_nn::device())?;
     outcome.note = note;
+    outcome.is_of_fractions = !trained.info().preprocessing.decode.is_full();
     if request.onnx.is_some() || request.web.is_some() {
-        let validation = validation_images(&request.model, &trained);
+        let paths = validation_images(&request.model, &trained);
+        let validation: Vec<RgbImage> = paths.iter().filter_map(|path| decode(path).ok()).collect();
+        if outcome.is_of_fractions && !validation.is_empty() {
+            outcome.fully_decoded = Some(fully_decoded(&trained, &paths, &validation)?);
+        }
         let (pictures, compared_on) = if validation.is_empty() {
             (noise(), ComparedOn::Noise)
         } else {
@@ -97,9 +113,23 @@ pub fn export(request: &Request) -> Result<Outcome, Error> {
     Ok(outcome)
 }
 
-/// Some validation images of the run that made a model, evenly spread; none if it is not in the folder of a run, or if
-/// the images are no longer there.
-fn validation_images(model: &Path, trained: &Trained) -> Vec<RgbImage> {
+/// The trainer's answers for images with every pixel decoded, beside those for the images as in training.
+fn fully_decoded(
+    trained: &Trained,
+    paths: &[PathBuf],
+    images: &[RgbImage],
+) -> Result<Agreement, Error> {
+    let preprocessing = &trained.info().preprocessing;
+    let decoded = paths
+        .iter()
+        .filter_map(|path| preprocessing.decoded(path).ok());
+    let decoded: Vec<DecodedPicture> = decoded.collect();
+    let as_trained = Reference::as_trained(trained, &decoded)?;
+    Ok(as_trained.compare(&Reference::new(trained, images)?.results))
+}
+
+/// Some validation images of the run that made a model, evenly spread; none if it is not in the folder of a run.
+fn validation_images(model: &Path, trained: &Trained) -> Vec<PathBuf> {
     let info = trained.info();
     let Ok(Some(run)) = RunData::beside(model, Some(info.classes.len())) else {
         return Vec::new();
@@ -118,6 +148,5 @@ fn validation_images(model: &Path, trained: &Trained) -> Vec<RgbImage> {
         }
     };
     let step = paths.len().div_ceil(COMPARED).max(1);
-    let spread = paths.iter().step_by(step);
-    spread.filter_map(|path| decode(path).ok()).collect()
+    paths.into_iter().step_by(step).collect()
 }

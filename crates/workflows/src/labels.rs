@@ -17,6 +17,7 @@ use warmstart_train::resources::Resources;
 use warmstart_train::trainer::Trainer;
 
 use crate::recognise::settle_model;
+use crate::settle_data::local_data;
 
 /// Ends of the names of files of weights.
 const WEIGHT_FILES: [&str; 4] = ["safetensors", "pth", "pt", "onnx"];
@@ -43,9 +44,15 @@ pub fn labels(
     resources: Resources,
     observe: Observer,
 ) -> Result<Vec<Doubt>, Error> {
-    require_classes(&request.data)?;
+    let data = local_data(
+        &request.data,
+        resources.cache.as_ref(),
+        &resources.stop,
+        observe,
+    )?;
+    require_classes(&data)?;
     let mut draft = Draft {
-        data: Some(request.data.clone()),
+        data: Some(data),
         weights: request.weights.clone(),
         model: request.model.clone(),
         image_size: request.image_size,
@@ -55,7 +62,7 @@ pub fn labels(
     };
     settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
-    let data = open_data::<Classification>(&recipe, observe)?;
+    let data = open_data::<Classification>(&recipe, resources.cache.as_ref(), observe)?;
     let samples = all_images(&data);
     let images = Classification::images(data, &recipe)?;
     let mut trainer = Trainer::<Classification>::new(recipe, images, resources)?;

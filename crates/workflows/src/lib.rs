@@ -4,6 +4,7 @@
 //! as events; nothing here prints.
 
 pub mod box_labels;
+mod common;
 pub mod compare;
 mod complete;
 pub mod convert;
@@ -11,6 +12,7 @@ pub mod cross_validate;
 pub mod demo;
 pub mod devices;
 pub mod export;
+pub mod features;
 pub mod init_check;
 pub mod inspect;
 pub mod labels;
@@ -26,6 +28,7 @@ mod recognise;
 pub mod report;
 pub mod resume;
 pub mod run_data;
+pub mod settle_data;
 pub mod train;
 mod twins;
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use serde::Serialize;
-use warmstart_data::{Loader, batches};
+use warmstart_data::Loader;
 use warmstart_language::message;
 use warmstart_recipe::{Draft, Error, Recipe, Undecided, resolve};
 use warmstart_run::event::{Event, Observer, Progress};
@@ -20,6 +20,7 @@ use warmstart_train::training_state::TrainingState;
 
 use crate::prepare::prepare;
 use crate::recognise::settle_model;
+use crate::settle_data::settle_data;
 
 /// Steps of a sweep.
 const STEPS: usize = 100;
@@ -90,6 +91,12 @@ pub fn lr_find(
     resources: Resources,
     observe: Observer,
 ) -> Result<Vec<Sweep>, Error> {
+    settle_data(
+        &mut draft,
+        resources.cache.as_ref(),
+        &resources.stop,
+        observe,
+    )?;
     settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
     with_task!(recipe.task, T => sweeps::<T>(recipe, &undecided, resources, observe))
@@ -165,7 +172,6 @@ fn steps<T: Task>(
     let started = Instant::now();
     let mut losses = Vec::new();
     for epoch in 1.. {
-        let order = trainer.data.order(trainer.recipe.seed, epoch, phase);
         let source = current.frozen.training_source(
             &trainer.task,
             &trainer.data,
@@ -173,12 +179,9 @@ fn steps<T: Task>(
             phase.view(epoch, 0),
         );
         let left = most - losses.len();
-        let batches = batches(&order, phase.batch)
-            .into_iter()
-            .take(left)
-            .collect();
+        let batches = trainer.data.batches(&trainer.recipe, epoch, phase, 0);
         let loader = Loader::new(
-            batches,
+            batches.first(left),
             trainer.resources.workers,
             batches_ahead(phase.batch),
             source.prepare(),
@@ -189,7 +192,9 @@ fn steps<T: Task>(
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
             let lr = rate(losses.len());
             let updates = state.optimizer.steps;
-            let Ok(loss) = step.run(state, features, &targets, lr, None, &mut |_| ()) else {
+            let images = targets.len();
+            let loss = step.run(state, features, &targets, images, lr, None, &mut |_| ());
+            let Ok(loss) = loss else {
                 return Ok(losses);
             };
             // Gradients that overflow in f16 change nothing but the factor on the loss. They do so a few times in a row

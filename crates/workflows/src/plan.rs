@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde::Serialize;
 use warmstart_language::message;
 use warmstart_recipe::{Draft, Error, Recipe, Undecided, resolve};
 use warmstart_run::event::Observer;
@@ -11,31 +12,71 @@ use warmstart_tasks::with_task;
 use warmstart_train::plan::automatic::measure;
 use warmstart_train::plan::cost_probe::{self, PhaseCost};
 use warmstart_train::plan::make;
+use warmstart_train::plan::network::Network;
+use warmstart_train::plan::over_ranks::{RanksPlan, over_ranks};
 use warmstart_train::resources::Resources;
 
 use crate::prepare::prepare;
 use crate::recognise::settle_model;
+use crate::settle_data::settle_data;
+
+/// Several machines that could share a run.
+pub struct Machines {
+    /// The largest number of ranks to plan for, one on each machine.
+    pub most: usize,
+    /// The network between them.
+    pub network: Network,
+}
+
+/// The plan of a run, and of its epochs on several machines where that was asked.
+#[derive(Debug, Serialize)]
+pub struct Planned {
+    /// The plan on this machine.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// The epochs on several machines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RanksPlan>,
+}
 
 /// The plan of a run with an empty cache.
 ///
 /// # Errors
 /// If anything in the request is wrong, or a step cannot be measured.
-pub fn plan(mut draft: Draft, resources: Resources, observe: Observer) -> Result<Plan, Error> {
+pub fn plan(
+    mut draft: Draft,
+    resources: Resources,
+    machines: Option<&Machines>,
+    observe: Observer,
+) -> Result<Planned, Error> {
+    settle_data(
+        &mut draft,
+        resources.cache.as_ref(),
+        &resources.stop,
+        observe,
+    )?;
     settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
-    with_task!(recipe.task, T => plan_task::<T>(recipe, &undecided, resources, observe))
+    with_task!(recipe.task, T => {
+        plan_task::<T>(recipe, &undecided, resources, machines, observe)
+    })
 }
 
 fn plan_task<T: Task>(
     recipe: Recipe,
     undecided: &Undecided,
     resources: Resources,
+    machines: Option<&Machines>,
     observe: Observer,
-) -> Result<Plan, Error> {
+) -> Result<Planned, Error> {
     let mut trainer = prepare::<T>(recipe, Some(undecided), resources, observe)?;
     let measured = measure(&mut trainer, &undecided.by_memory(), observe)?;
     // Which features are cached already depends on the pretrained weights, which are not read.
-    make::plan(&trainer, &measured, None)
+    let plan = make::plan(&trainer, &measured, None)?;
+    let of =
+        |machines: &Machines| over_ranks(&trainer, &measured, machines.most, &machines.network);
+    let ranks = machines.map(of).transpose()?;
+    Ok(Planned { plan, ranks })
 }
 
 /// Measures the phase of a request in JSON, for a process that plans; `begin` gets the number of threads first.

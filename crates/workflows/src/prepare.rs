@@ -30,7 +30,7 @@ pub fn prepare<T: Task>(
         boundary(&backbone, &phase.train)?;
     }
     device::announce(&recipe, observe)?;
-    let data = open_data::<T>(&recipe, observe)?;
+    let data = open_data::<T>(&recipe, resources.cache.as_ref(), observe)?;
     let data = T::images(data, &recipe)?;
     if let Some(undecided) = undecided {
         decide_by_images(&mut recipe, undecided, data.scale(), observe)?;

@@ -1,13 +1,15 @@
 //! `warmstart rank`: a ranking of pretrained weights by how well they suit data, before anything is trained.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use warmstart_data::{Fit, scenes};
+use serde::{Deserialize, Serialize};
+use warmstart_data::{Dataset, Fit, Sample, scenes};
 use warmstart_files::shown;
 use warmstart_language::message;
 use warmstart_metrics::{Interval, McNemar, wilson};
 use warmstart_models::full_name;
+use warmstart_recipe::run_files::resolve_path;
 use warmstart_recipe::{
     Auto, Draft, Error, Key, NO_WEIGHTS, Problem, Recipe, Undecided, architecture, named_record,
     resolve,
@@ -81,59 +83,176 @@ pub struct Ranking {
 /// # Errors
 /// If a file or the data cannot be read, or a file's architecture is unknown.
 pub fn rank(request: &Request, resources: Resources, observe: Observer) -> Result<Ranking, Error> {
-    if request.weights.is_empty() {
-        return Err(Error::usage(message!("no weights were named"))
-            .fix(message!("give {} FILE …", Key::WEIGHTS)));
-    }
-    // Errors in the request are reported before anything is downloaded or computed.
-    if scenes::is_detection(&request.data) {
-        let what = message!("it holds boxes, and rank compares weights for classification only");
-        return Err(Problem::new(what)
-            .of_file(&request.data)
-            .fix(message!(
-                "give a folder of class folders; compare detectors by short runs"
-            ))
-            .into());
-    }
-    let mut asked = Vec::new();
-    for weights in &request.weights {
-        asked.push(recipe_for(weights, request, observe)?);
-    }
-    let (first, _) = &asked[0];
-    device::announce(first, observe)?;
-    // The images are checked once.
-    let data = open_data::<Classification>(first, observe)?;
-    let samples = some_of(&data.train, MOST_IMAGES, request.seed);
-    let paths: Vec<PathBuf> = samples.iter().map(|sample| sample.path.clone()).collect();
+    let contest = Contest::open(request, &resources, observe)?;
+    let all = 0..request.weights.len();
     let mut judged = Vec::new();
-    for (weights, (recipe, undecided)) in request.weights.iter().zip(asked) {
-        let images = Classification::images(data.clone(), &recipe)?;
-        let model = recipe.model.clone();
-        let is_named = named_record(&recipe.weights).is_some();
-        let mut trainer = Trainer::<Classification>::new(recipe, images, resources.clone())?;
-        let parameters = initial_weights(&trainer, observe)?.parameters;
-        choose_fit(&mut trainer, &undecided, &parameters, observe)?;
-        let fit = trainer.recipe.fit;
-        judged.push(Judged {
-            weights: weights.clone(),
-            model,
-            right: judge(&trainer, fit, samples.clone(), &parameters, observe)?,
-            // Published weights have seen other images.
-            seen: if is_named {
-                None
-            } else {
-                seen(weights, &paths)?
-            },
-        });
+    contest.judge(all, &resources, observe, &mut |one| judged.push(one))?;
+    Ok(contest.ground().ranking(judged))
+}
+
+/// Weights that are to be compared, and the images that judge them.
+pub struct Contest<'a> {
+    request: &'a Request,
+    /// The recipe of each of the weights.
+    asked: Vec<(Recipe, Undecided)>,
+    data: Dataset,
+    samples: Vec<Sample>,
+}
+
+/// What all weights are judged on.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Ground {
+    images: usize,
+    largest_class: f64,
+}
+
+impl<'a> Contest<'a> {
+    /// Reads the images.
+    ///
+    /// # Errors
+    /// As [`rank`].
+    pub fn open(
+        request: &'a Request,
+        resources: &Resources,
+        observe: Observer,
+    ) -> Result<Self, Error> {
+        if request.weights.is_empty() {
+            return Err(Error::usage(message!("no weights were named"))
+                .fix(message!("give {} FILE …", Key::WEIGHTS)));
+        }
+        // Errors in the request are reported before anything is downloaded or computed.
+        if scenes::is_detection(&request.data) {
+            let what =
+                message!("it holds boxes, and rank compares weights for classification only");
+            return Err(Problem::new(what)
+                .of_file(&request.data)
+                .fix(message!(
+                    "give a folder of class folders; compare detectors by short runs"
+                ))
+                .into());
+        }
+        let mut asked = Vec::new();
+        for weights in &request.weights {
+            asked.push(recipe_for(weights, request, observe)?);
+        }
+        let (first, _) = &asked[0];
+        device::announce(first, observe)?;
+        // The images are checked once.
+        let data = open_data::<Classification>(first, resources.cache.as_ref(), observe)?;
+        let samples = some_of(&data.train, MOST_IMAGES, request.seed);
+        Ok(Self {
+            request,
+            asked,
+            data,
+            samples,
+        })
     }
-    let mut counts = vec![0; data.classes.len()];
-    samples.iter().for_each(|sample| counts[sample.label] += 1);
-    let largest = counts.into_iter().max().unwrap_or(0);
-    Ok(Ranking {
-        images: samples.len(),
-        largest_class: largest as f64 / samples.len().max(1) as f64,
-        ranked: ranked(judged),
-    })
+
+    /// The images.
+    pub fn pictures(&self) -> impl Iterator<Item = &Path> {
+        self.samples.iter().map(|sample| sample.path.as_path())
+    }
+
+    /// Everything that the result depends on besides the pictures and the files of the weights, in words.
+    ///
+    /// # Errors
+    /// If the device is not there.
+    pub fn words(&self) -> Result<String, Error> {
+        let (first, _) = &self.asked[0];
+        let device = device::identity(&device::open(first)?, first.precision);
+        let labels: Vec<usize> = self.samples.iter().map(|sample| sample.label).collect();
+        let Request {
+            data: _,
+            weights,
+            weights_prefix,
+            model,
+            image_size,
+            fit,
+            seed,
+        } = self.request;
+        let options = (weights, weights_prefix, model, image_size, fit, seed);
+        Ok(format!(
+            "{device} {options:?} {labels:?} {:?}",
+            self.data.classes
+        ))
+    }
+
+    /// The files of the weights that are no published ones, which are known by their name.
+    ///
+    /// # Errors
+    /// If a folder has no model.
+    pub fn files(&self) -> Result<Vec<PathBuf>, Error> {
+        let own = self.asked.iter().map(|(recipe, _)| recipe.weights.as_str());
+        let own = own.filter(|weights| *weights != NO_WEIGHTS && named_record(weights).is_none());
+        own.map(|weights| resolve_path(Path::new(weights)))
+            .collect()
+    }
+
+    /// What all weights are judged on.
+    pub fn ground(&self) -> Ground {
+        let mut counts = vec![0; self.data.classes.len()];
+        self.samples
+            .iter()
+            .for_each(|sample| counts[sample.label] += 1);
+        let largest = counts.into_iter().max().unwrap_or(0);
+        Ground {
+            images: self.samples.len(),
+            largest_class: largest as f64 / self.samples.len().max(1) as f64,
+        }
+    }
+
+    /// Judges some of the weights, and hands each result to `each`, in their order.
+    ///
+    /// # Errors
+    /// As [`rank`].
+    pub fn judge(
+        &self,
+        which: Range<usize>,
+        resources: &Resources,
+        observe: Observer,
+        each: &mut dyn FnMut(Judged),
+    ) -> Result<(), Error> {
+        let paths: Vec<PathBuf> = self.pictures().map(Path::to_owned).collect();
+        let asked = self.request.weights.iter().zip(&self.asked);
+        for (weights, (recipe, undecided)) in asked.skip(which.start).take(which.len()) {
+            let recipe = recipe.clone();
+            let images = Classification::images(self.data.clone(), &recipe)?;
+            let model = recipe.model.clone();
+            let is_named = named_record(&recipe.weights).is_some();
+            let mut trainer = Trainer::<Classification>::new(recipe, images, resources.clone())?;
+            let parameters = initial_weights(&trainer, observe)?.parameters;
+            choose_fit(&mut trainer, undecided, &parameters, observe)?;
+            let fit = trainer.recipe.fit;
+            each(Judged {
+                weights: weights.clone(),
+                model,
+                right: judge(&trainer, fit, self.samples.clone(), &parameters, observe)?,
+                // Published weights have seen other images.
+                seen: if is_named {
+                    None
+                } else {
+                    seen(weights, &paths)?
+                },
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Ground {
+    /// Whether a result is one on these images.
+    pub fn fits(self, judged: &Judged) -> bool {
+        judged.right.len() == self.images
+    }
+
+    /// The ranking of all weights.
+    pub fn ranking(self, judged: Vec<Judged>) -> Ranking {
+        Ranking {
+            images: self.images,
+            largest_class: self.largest_class,
+            ranked: ranked(judged),
+        }
+    }
 }
 
 fn recipe_for(
@@ -175,12 +294,51 @@ fn seen(weights: &str, images: &[PathBuf]) -> Result<Option<Seen>, Error> {
 }
 
 /// A file of weights and the result of the linear probe on its features.
-struct Judged {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Judged {
     weights: String,
     model: String,
     /// Whether each image is classified correctly.
     right: Vec<bool>,
+    #[serde(with = "seen_paths")]
     seen: Option<Seen>,
+}
+
+/// The images that were seen, with their paths, as other programs read them.
+mod seen_paths {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+    use warmstart_files::text;
+
+    use super::Seen;
+
+    /// Trained on, and chosen by.
+    type Paths = Option<[Vec<String>; 2]>;
+
+    pub(super) fn serialize<S: Serializer>(
+        seen: &Option<Seen>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let texts = |paths: &[PathBuf]| -> Vec<String> {
+            paths.iter().map(|path| text(path).into_owned()).collect()
+        };
+        let paths: Paths = seen
+            .as_ref()
+            .map(|seen| [texts(&seen.trained_on), texts(&seen.chosen_by)]);
+        paths.serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Seen>, D::Error> {
+        let paths = Paths::deserialize(deserializer)?;
+        let seen = |[trained_on, chosen_by]: [Vec<String>; 2]| Seen {
+            trained_on: trained_on.into_iter().map(PathBuf::from).collect(),
+            chosen_by: chosen_by.into_iter().map(PathBuf::from).collect(),
+        };
+        Ok(paths.map(seen))
+    }
 }
 
 /// The ranking, best first; equals stay in the order of the request.
@@ -252,5 +410,21 @@ mod tests {
         // Ten of ten, on two sides, of two files that the first was chosen over.
         assert_eq!(ranked[2].p_value, Some(4.0 / 1024.0));
         assert_eq!(ranked[2].accuracy, 0.5);
+    }
+
+    #[test]
+    fn a_result_in_a_line_is_the_same_again() {
+        let judged = Judged {
+            weights: "runs/a".to_owned(),
+            model: "m".to_owned(),
+            right: vec![true, false],
+            seen: Some(Seen {
+                trained_on: vec!["a.jpg".into()],
+                chosen_by: Vec::new(),
+            }),
+        };
+        let line = serde_json::to_string(&judged).unwrap();
+        let again: Judged = serde_json::from_str(&line).unwrap();
+        assert_eq!((again.right, again.seen), (judged.right, judged.seen));
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use serde::{Serialize, Serializer};
-use warmstart_data::{Sample, Sketch, SplitKind, check, copies, data_folder};
+use warmstart_data::{Sample, Sketch, SplitKind, check, copies, data_folder, open_picture, stamp};
 use warmstart_files::path_shown;
 
 use warmstart_language::message;
@@ -282,7 +282,7 @@ impl RunData {
         for entry in entries {
             by_size.entry(entry.size).or_default().push(entry);
         }
-        let size = |image: &PathBuf| image.metadata().map(|metadata| metadata.len());
+        let size = |image: &PathBuf| stamp(image).map(|stamp| stamp.bytes);
         let candidates: Vec<(&PathBuf, &Vec<&Entry>)> = images
             .iter()
             .filter_map(|image| Some((image, by_size.get(&size(image).ok()?)?)))
@@ -320,7 +320,7 @@ impl RunData {
         }
         let of_run =
             some_of(entries).map(|entry| file_of(entry.path, data_folder(&self.recipe.data)));
-        let (_, of_run) = sketches(of_run.filter(|path| path.is_file()));
+        let (_, of_run) = sketches(of_run.filter(|path| stamp(path).is_ok()));
         if of_run.is_empty() {
             return HashSet::new();
         }
@@ -367,7 +367,7 @@ impl Seen {
 /// The file of a path in a list of a run, which has escapes if the path is not UTF-8 or has a newline.
 pub(crate) fn file_of(listed: &str, folder: &Path) -> PathBuf {
     let plain = folder.join(listed);
-    if listed.contains('\\') && !plain.exists() {
+    if listed.contains('\\') && stamp(&plain).is_err() {
         return folder.join(path_shown(listed));
     }
     plain
@@ -390,14 +390,14 @@ fn some_of<T>(all: &[T]) -> impl Iterator<Item = &T> {
 /// The files that can be decoded, with a sketch of each.
 fn sketches(paths: impl Iterator<Item = PathBuf>) -> (Vec<PathBuf>, Vec<Sketch>) {
     let samples: Vec<Sample> = paths.map(|path| Sample { path, label: 0 }).collect();
-    let checked = check(&samples, |_, _| ());
+    let checked = check(samples, |_, _| ());
     let paths = checked.readable.into_iter().map(|sample| sample.path);
     (paths.collect(), checked.sketches)
 }
 
 /// The checksum of a file; `None` if it cannot be read.
 fn content(path: &Path) -> Option<blake3::Hash> {
-    let file = warmstart_files::open(path).ok()?;
+    let file = open_picture(path).ok()?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file).ok()?;
     Some(hasher.finalize())

@@ -65,8 +65,11 @@ static GROUPS: [(&str, &[(&str, Short)]); 5] = [
                 Words("Edge of the image in pixels [default: model's]"),
             ),
             ("fit", Nothing),
+            ("decode", Nothing),
             ("balance", Nothing),
             ("folds", Words("Cross-validate with K runs")),
+            ("shard", Nothing),
+            ("parts", Nothing),
             ("accept-data-change", Same),
         ],
     ),
@@ -87,6 +90,8 @@ static GROUPS: [(&str, &[(&str, Short)]); 5] = [
                 "threads",
                 Words("Threads; same result [default: all cores]"),
             ),
+            ("ranks", Nothing),
+            ("network", Nothing),
         ],
     ),
     (
@@ -96,6 +101,8 @@ static GROUPS: [(&str, &[(&str, Short)]); 5] = [
             ("head-layers", Nothing),
             ("views", Nothing),
             ("seed", Nothing),
+            ("shuffle", Nothing),
+            ("virtual-shards", Nothing),
             ("weights-prefix", Nothing),
             ("init", Nothing),
             ("allow-partial", Nothing),
@@ -172,7 +179,7 @@ mod tests {
         listed.dedup();
         assert_eq!(listed.len(), count, "a flag is in two groups");
         let mut used = Vec::new();
-        for name in ["train", "resume", "plan", "lr-find", "rank"] {
+        for name in ["train", "resume", "plan", "lr-find", "rank", "features"] {
             let command = arguments.find_subcommand_mut(name).unwrap();
             for argument in command.get_arguments() {
                 let Some(flag) = argument.get_long() else {

@@ -9,6 +9,8 @@ use clap::{Args, Subcommand};
 use warmstart_data::FeatureCacheFolder;
 use warmstart_language::{english, message};
 use warmstart_recipe::size_with_unit;
+use warmstart_train::plan::network::Network;
+use warmstart_workflows::plan::Machines;
 
 /// Reason why there is no default cache folder.
 #[cfg(windows)]
@@ -16,6 +18,9 @@ pub const NO_CACHE_FOLDER: &str = english!("LOCALAPPDATA does not name an absolu
 #[cfg(not(windows))]
 pub const NO_CACHE_FOLDER: &str =
     english!("neither XDG_CACHE_HOME nor HOME names an absolute path");
+
+/// The largest number of machines that a plan says anything of.
+const MOST_RANKS: usize = 1024;
 
 #[derive(Args)]
 pub struct CacheFolder {
@@ -61,6 +66,11 @@ impl CacheFolder {
 
 fn size(text: &str) -> Result<ByteSize, String> {
     size_with_unit(text).ok_or_else(|| message!("expected a size with a unit, such as 20GB"))
+}
+
+/// The folder for a command that has no flag for it, if the system has a place for it.
+pub fn usual_cache() -> Option<FeatureCacheFolder> {
+    user_cache_folder().map(|path| FeatureCacheFolder::new(path, u64::MAX))
 }
 
 /// Folder of the user's caches; `None` if no variable names one. An empty or relative path does not count, by the XDG
@@ -115,16 +125,66 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// The flags that give another command the same setting.
-    pub fn flags(&self) -> Vec<OsString> {
-        vec!["--threads".into(), self.count().to_string().into()]
+    /// The flags that give another command that many threads.
+    pub fn flags(count: usize) -> Vec<OsString> {
+        vec!["--threads".into(), count.to_string().into()]
     }
 
     /// The requested number of threads, or that of the machine's cores.
     pub fn count(&self) -> usize {
+        self.count_of(1)
+    }
+
+    /// The requested number of threads, or that of the cores of one of so many processes that share them.
+    pub fn count_of(&self, processes: usize) -> usize {
         match self.threads {
             Some(threads) => usize::from(threads),
-            None => thread::available_parallelism().map_or(1, usize::from),
+            None => {
+                let cores = thread::available_parallelism().map_or(1, usize::from);
+                (cores / processes.max(1)).max(1)
+            }
         }
     }
+
+    /// Whether the number is given.
+    pub fn is_given(&self) -> bool {
+        self.threads.is_some()
+    }
+}
+
+#[derive(Args)]
+pub struct SharingMachines {
+    /// Also say how long an epoch takes on 2, 4 and more machines, up to N, that share the run over MPI; N is a power of
+    /// two
+    #[arg(long, value_name = "N", value_parser = ranks)]
+    ranks: Option<usize>,
+    /// Network between these machines, such as 10Gbit, 100Mbit or 1GB/s [default: 1Gbit]
+    #[arg(long, value_name = "SPEED", requires = "ranks", value_parser = network)]
+    network: Option<Network>,
+}
+
+impl SharingMachines {
+    /// The machines to plan for, where any were named.
+    pub fn get(&self) -> Option<Machines> {
+        self.ranks.map(|most| Machines {
+            most,
+            network: self.network.clone().unwrap_or_default(),
+        })
+    }
+}
+
+fn ranks(text: &str) -> Result<usize, String> {
+    let ranks = text.parse().ok();
+    let ranks =
+        ranks.filter(|ranks: &usize| ranks.is_power_of_two() && (2..=MOST_RANKS).contains(ranks));
+    ranks.ok_or_else(|| {
+        message!(
+            "expected a power of two from 2 to {most}",
+            most = MOST_RANKS
+        )
+    })
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    text.parse()
 }

@@ -14,7 +14,7 @@ Examples:
 The recipe has the data, the weights and the phases. Every other option is a
 comment with its documentation and the value that it has for these data.")]
 pub struct New {
-    /// Folder of the data set, or its data.yaml, or a list (cls_train.txt, 2007_train.txt)
+    /// Folder of the data set, its data.yaml, a list, a table (pets.csv) or TAR shards
     #[arg(value_name = "DIR")]
     pub data: PathBuf,
     /// File to write; nothing is overwritten

@@ -5,7 +5,7 @@ use warmstart_data::Fit;
 use warmstart_recipe::{Auto, Key, SEED};
 
 use super::groups::headed;
-use super::{CacheFolder, Threads, documentation, image_size, text_path, value_of};
+use super::{CacheFolder, PartOfWork, Threads, documentation, image_size, text_path, value_of};
 
 #[derive(Args)]
 #[command(
@@ -49,6 +49,8 @@ pub struct Rank {
     /// Seed of the choice of images and of random weights
     #[arg(long, default_value_t = SEED)]
     pub seed: u64,
+    #[command(flatten)]
+    pub part: PartOfWork,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

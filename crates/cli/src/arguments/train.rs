@@ -4,9 +4,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
+use warmstart_run::shard::ShardWord;
 
 use super::groups::{grouped, headed};
-use super::{CacheFolder, ResumeOptions, Threads, TrainOptions, svg};
+use super::{CacheFolder, ResumeOptions, SharingMachines, Threads, TrainOptions, svg};
 use crate::progress::Output;
 
 #[derive(Args)]
@@ -35,6 +36,10 @@ RUN/log.txt has every line that train prints, whatever the screen shows."
 pub struct TrainRun {
     #[command(flatten)]
     pub train: Train,
+    /// With --folds: train a part of the folds only: 3/8, or auto (or auto/8) for the task that Slurm, Kubernetes,
+    /// HyperQueue, MPI or GNU parallel has started; `merge RUN` ends what the parts began
+    #[arg(long, value_name = "PART", requires = "folds")]
+    pub shard: Option<ShardWord>,
     #[command(flatten)]
     pub screen: Screen,
 }
@@ -125,6 +130,7 @@ Examples:
   warmstart plan --data pets/ --model resnet50 --weights resnet50.pth
   warmstart plan recipe.toml --batch 64 --memory 4GiB
   warmstart plan recipe.toml --json
+  warmstart plan recipe.toml --ranks 8 --network 10Gbit    on several machines
 
 Takes the arguments of train; --out has no effect. A few steps are measured in a
 child process; the weight file must exist but is not read."
@@ -132,6 +138,8 @@ child process; the weight file must exist but is not read."
 pub struct Plan {
     #[command(flatten)]
     pub train: Train,
+    #[command(flatten)]
+    pub machines: SharingMachines,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::image_size;
 
-#[derive(Args)]
+#[derive(Debug, Args)]
 pub struct Views {
     /// Detector: look also at overlapping tiles of each image, for small objects in large images; PIXELS, attached as
     /// in --tile=640, is a tile's side in the image, at most 2048 and at least half of the network's input size

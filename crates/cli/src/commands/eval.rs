@@ -1,29 +1,41 @@
 //! `warmstart eval`.
 
-use std::io::stdout;
+use std::io::{self, Write, stdout};
 use std::path::PathBuf;
 
 use serde_json::{Value, json as value};
 use warmstart_data::{Sample, SplitKind};
 use warmstart_files::{shown, text};
 use warmstart_language::message;
+use warmstart_nn::burn::tensor::Device;
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::classify::Classification;
+use warmstart_tasks::classify::class_tally::ClassEvaluation;
 use warmstart_tasks::classify::classifier::{Classifier, TOP};
 use warmstart_tasks::kinds::Trained;
 use warmstart_workflows::run_data::{OwnImages, RunData, Seen};
 
 use super::devices::open_device;
+use super::elsewhere::local_data;
 use super::eval_boxes::boxes;
 use super::eval_files::EvalFiles;
+use super::eval_parts::{Origin, PartOfEvaluation, Scope, part_key, write_classes};
 use super::seen::warn_of_seen;
+use super::shards::{AskedPart, asked_part};
 use super::weights::fetch_detector;
 use super::{Failure, use_threads};
 use crate::arguments::Eval;
 use crate::printing::{json, line, print_to_stderr};
 use crate::progress::{interval, noted};
 
-pub fn eval(arguments: Eval) -> Result<(), Failure> {
+pub fn eval(mut arguments: Eval) -> Result<(), Failure> {
+    let refused = [
+        ("csv", arguments.csv.is_some()),
+        ("lines", arguments.lines.is_some()),
+        ("mistakes", arguments.mistakes.is_some()),
+        ("coco_json", arguments.coco_json.is_some()),
+    ];
+    let part = asked_part("eval", &arguments.part, &refused)?;
     let workers = use_threads(&arguments.threads)?;
     let device = open_device(&arguments.device)?;
     fetch_detector(&arguments.model)?;
@@ -31,13 +43,31 @@ pub fn eval(arguments: Eval) -> Result<(), Failure> {
     if let Some(note) = note {
         print_to_stderr(noted(note));
     }
+    if let Some(data) = &arguments.data {
+        arguments.data = Some(local_data(data)?);
+    }
     match model {
-        Trained::Classifier(classifier) => classes(&classifier, &arguments, workers),
-        Trained::Detector(detector) => boxes(&detector, &arguments, workers),
+        Trained::Classifier(classifier) => classes(
+            &classifier,
+            &arguments,
+            workers,
+            part.as_ref().zip(Some(&device)),
+        ),
+        Trained::Detector(detector) => boxes(
+            &detector,
+            &arguments,
+            workers,
+            part.as_ref().zip(Some(&device)),
+        ),
     }
 }
 
-fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<(), Failure> {
+fn classes(
+    classifier: &Classifier,
+    arguments: &Eval,
+    workers: usize,
+    part: Option<(&AskedPart, &Device)>,
+) -> Result<(), Failure> {
     let of_results = arguments.coco_json.as_ref().map(|_| "coco_json");
     if let Some(flag) = arguments.views.given().or(of_results) {
         return Err(of_detectors(flag));
@@ -62,15 +92,53 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
     let own_data = run.as_ref().map(|run| run.recipe.data.clone());
     let source = Source::new(arguments, run, &samples)?;
     source.print();
+    if let Some((part, device)) = part {
+        let scope = Scope::Classes {
+            classes: classes.clone(),
+        };
+        let key = part_key(part, device, arguments, &samples)?;
+        let own = &samples[part.pictures(samples.len(), device)];
+        return part.write(&key, own.len(), |out| {
+            write_classes(
+                classifier,
+                own,
+                workers,
+                &source.part(scope),
+                (out, part.folder()),
+            )
+        });
+    }
     let data = [arguments.data.as_deref(), own_data.as_deref()];
     let mut files = EvalFiles::of_classifier(arguments, classes, data)?;
     let result = classifier.evaluate(&samples, workers, &mut |image| files.add_image(&image))?;
     // Before the figures, whose reader may not take them all.
     let written = files.write();
+    let printed = print_classes(
+        &mut stdout().lock(),
+        &result,
+        &source.origin(),
+        arguments.json,
+    );
+    // A full disk does not take the figures away.
+    written?;
+    Ok(printed?)
+}
+
+/// Prints the figures of a classifier.
+///
+/// # Errors
+/// If the output is closed.
+pub fn print_classes(
+    out: &mut impl Write,
+    result: &ClassEvaluation,
+    origin: &Origin,
+    as_json: bool,
+) -> io::Result<()> {
     let matrix = &result.confusion;
     let accuracy = matrix.interval();
-    let mut out = stdout().lock();
-    if arguments.json {
+    if as_json {
+        let rows = matrix.rows();
+        let is_whole = rows.is_some();
         let mut result = value!({
             "images": matrix.total(),
             "unreadable": result.unreadable,
@@ -79,12 +147,15 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
             "top_5": result.top_5,
             "top_5_interval": result.top_5_interval,
             "classes": matrix.per_class(),
-            "confusion": matrix.counts(),
+            "confusion": rows,
         });
-        source.add_to(&mut result);
-        let printed = json(&mut out, &result);
-        written?;
-        return Ok(printed?);
+        if !is_whole {
+            // Of so many classes, only what occurs.
+            let cells: Vec<_> = matrix.cells().collect();
+            result["confusions"] = value!(cells);
+        }
+        origin.add_to(&mut result);
+        return json(out, &result);
     }
     let left_out = result.unreadable.iter();
     let left_out = left_out.map(|problem| message!("left out: {problem}"));
@@ -102,10 +173,7 @@ fn classes(classifier: &Classifier, arguments: &Eval, workers: usize) -> Result<
         matrix.table()
     );
     let mut all = left_out.chain(text.lines().map(str::to_owned));
-    let printed = all.try_for_each(|text| line(&mut out, text));
-    // A full disk does not take the figures away.
-    written?;
-    Ok(printed?)
+    all.try_for_each(|text| line(out, text))
 }
 
 /// The error for a flag, in a recipe's spelling, that says nothing to a classifier.
@@ -192,13 +260,23 @@ impl Source {
         }
     }
 
-    /// Adds it to a result in JSON.
-    pub fn add_to(&self, result: &mut Value) {
+    /// What is told of it beside the figures.
+    pub fn origin(&self) -> Origin {
         let own = self.own.zip(self.run.as_ref());
-        result["own"] = own.map_or(
-            Value::Null,
-            |(split, run)| value!({"run": text(&run.run), "split": split.folder()}),
-        );
-        result["seen"] = value!(self.seen);
+        Origin {
+            own: own.map_or(
+                Value::Null,
+                |(split, run)| value!({"run": text(&run.run), "split": split.folder()}),
+            ),
+            seen: value!(self.seen),
+        }
+    }
+
+    /// What every part of the evaluation begins with.
+    pub fn part(&self, scope: Scope) -> PartOfEvaluation {
+        PartOfEvaluation {
+            origin: self.origin(),
+            scope,
+        }
     }
 }

@@ -1,23 +1,31 @@
 //! `warmstart eval` with a detector.
 
-use std::io::{self, stdout};
+use std::io::{self, Write, stdout};
 
 use serde_json::{Value, json as value};
 use warmstart_language::message;
 use warmstart_metrics::{AtConfidence, BestF1, FoundOfSize, MATCHING_IOU};
+use warmstart_nn::burn::tensor::Device;
 use warmstart_recipe::{Key, Problem};
-use warmstart_tasks::detect::detector::{BoxEvaluation, Detector, LabelledScenes};
-use warmstart_tasks::detect::{Detection, Search, Selection};
+use warmstart_tasks::detect::detector::{Detector, LabelledScenes};
+use warmstart_tasks::detect::{BoxEvaluation, Detection, Search, Selection};
 use warmstart_workflows::run_data::RunData;
 
 use super::Failure;
 use super::coco_results::CocoResults;
 use super::eval::{Source, no_run, own, split};
 use super::eval_files::EvalFiles;
+use super::eval_parts::{Origin, Scope, part_key, write_boxes};
+use super::shards::AskedPart;
 use crate::arguments::Eval;
 use crate::printing::{json, line, lines};
 
-pub fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<(), Failure> {
+pub fn boxes(
+    detector: &Detector,
+    arguments: &Eval,
+    workers: usize,
+    part: Option<(&AskedPart, &Device)>,
+) -> Result<(), Failure> {
     if arguments.mistakes.is_some() {
         let what =
             message!("--mistakes sorts images by their one class, and this model is a detector");
@@ -43,6 +51,33 @@ pub fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<()
     };
     let source = Source::new(arguments, run, &images.samples)?;
     source.print();
+    let search = Search {
+        selection: Selection {
+            across_classes: arguments.views.across_classes(),
+            ..Selection::EVALUATION
+        },
+        tile: arguments.views.tile(detector.info.preprocessing.crop),
+        flip: arguments.views.flip(),
+    };
+    if let Some((part, device)) = part {
+        let scope = Scope::Boxes {
+            classes: classes.clone(),
+            confidence: detector.selection().confidence.to_bits(),
+            unreadable: images.unreadable.clone(),
+        };
+        let key = part_key(part, device, arguments, &images.samples)?;
+        let own = &images.samples[part.pictures(images.samples.len(), device)];
+        return part.write(&key, own.len(), |out| {
+            let first = source.part(scope);
+            write_boxes(
+                detector,
+                own,
+                (workers, search),
+                &first,
+                (out, part.folder()),
+            )
+        });
+    }
     let mut files = EvalFiles::of_detector(arguments, classes)?;
     let data = arguments.data.as_deref().or(own_data.as_deref());
     let mut results = match (&arguments.coco_json, data) {
@@ -51,14 +86,6 @@ pub fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<()
             Some(CocoResults::new(path, (data, split), samples, classes)?)
         }
         (Some(_) | None, _) => None,
-    };
-    let search = Search {
-        selection: Selection {
-            across_classes: arguments.views.across_classes(),
-            ..Selection::EVALUATION
-        },
-        tile: arguments.views.tile(detector.info.preprocessing.crop),
-        flip: arguments.views.flip(),
     };
     let result = detector.evaluate(&images, workers, search, &mut |scene| {
         files.add_scene(&scene);
@@ -69,23 +96,32 @@ pub fn boxes(detector: &Detector, arguments: &Eval, workers: usize) -> Result<()
     // Before the figures, whose reader may not take them all.
     let written = files.write();
     let written = written.and(results.map_or(Ok(()), CocoResults::write));
-    let printed = print(&result, &source, arguments.json);
+    let out = &mut stdout().lock();
+    let printed = print_boxes(out, &result, &source.origin(), arguments.json);
     // A full disk does not take the figures away.
     written?;
     Ok(printed?)
 }
 
-fn print(result: &BoxEvaluation, source: &Source, as_json: bool) -> io::Result<()> {
-    let mut out = stdout().lock();
+/// Prints the figures of a detector.
+///
+/// # Errors
+/// If the output is closed.
+pub fn print_boxes(
+    out: &mut impl Write,
+    result: &BoxEvaluation,
+    origin: &Origin,
+    as_json: bool,
+) -> io::Result<()> {
     if as_json {
         let mut result = in_json(result);
-        source.add_to(&mut result);
-        return json(&mut out, &result);
+        origin.add_to(&mut result);
+        return json(out, &result);
     }
     for problem in &result.unreadable {
-        line(&mut out, message!("left out: {problem}"))?;
+        line(out, message!("left out: {problem}"))?;
     }
-    lines(&mut out, &in_words(result))
+    lines(out, &in_words(result))
 }
 
 fn in_json(result: &BoxEvaluation) -> Value {

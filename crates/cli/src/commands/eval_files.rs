@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use warmstart_data::data_folder;
+use warmstart_data::{data_folder, is_listed};
 use warmstart_files::{shown, text};
 use warmstart_language::message;
 use warmstart_recipe::run_files::{DOUBTS, RECIPE, RESULTS};
@@ -55,7 +55,10 @@ impl<'a> EvalFiles<'a> {
         let folder = arguments.mistakes.as_deref();
         let is_inside = |folder: &Path| {
             let mut data = data.into_iter().flatten();
-            data.any(|data| absolute(folder).starts_with(absolute(data_folder(data))))
+            data.any(|data| {
+                // What lists, tables and archives do not name is no part of the data.
+                !is_listed(data) && absolute(folder).starts_with(absolute(data_folder(data)))
+            })
         };
         if let Some(folder) = folder.filter(|folder| is_inside(folder)) {
             let what = message!(

@@ -64,7 +64,24 @@ fn lines(outcome: &Outcome) -> Vec<String> {
     for path in &outcome.torch {
         lines.push(message!("wrote {}", shown(path)));
     }
+    lines.extend(on_fractions(outcome));
     lines
+}
+
+/// What is to be said of a model that was trained on JPEGs at a fraction of their size.
+fn on_fractions(outcome: &Outcome) -> Option<String> {
+    let as_trained = outcome.is_of_fractions.then(|| {
+        message!(
+            "the model was trained with decode = \"scaled\", and what was written takes pictures with every pixel decoded"
+        )
+    })?;
+    Some(match &outcome.fully_decoded {
+        Some(agreement) => message!(
+            "{as_trained}; the trainer's own answers for the two: {}",
+            agreement.words()
+        ),
+        None => as_trained,
+    })
 }
 
 fn written(onnx: &Exported) -> String {

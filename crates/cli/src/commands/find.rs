@@ -15,8 +15,8 @@ use warmstart_tasks::detect::{Search, Selection};
 
 use super::Failure;
 use super::found_pictures::FoundPictures;
-use super::prediction_table::{PredictionTable, Row};
-use super::predictions::{Predicted, Predictions, Unreadable};
+use super::prediction_table::Row;
+use super::predictions::{Outputs, Predicted, Predictions, Unreadable};
 use crate::arguments::Predict;
 use crate::printing::print_to_stderr;
 
@@ -25,7 +25,7 @@ pub fn find(
     arguments: &Predict,
     paths: &[PathBuf],
     workers: usize,
-    table: Option<&mut PredictionTable>,
+    outputs: Outputs,
 ) -> Result<Unreadable, Failure> {
     if arguments.unknown {
         let what = message!("--unknown is for classifiers, and this model is a detector");
@@ -50,7 +50,7 @@ pub fn find(
     let mut pictures = FoundPictures::new(draw, crop, paths)?;
     let mut inputs = 0..;
     let classes = &detector.info.classes;
-    let mut predictions = Predictions::new(paths.len(), arguments.json, table);
+    let mut predictions = Predictions::new(paths.len(), outputs);
     detector.predict(paths, workers, search, &mut |found| {
         let FoundObjects { path, objects } = found;
         let number = inputs.next().expect("numbers do not end");

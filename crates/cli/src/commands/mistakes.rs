@@ -1,10 +1,10 @@
 //! The folder of `eval --mistakes`: the images that a classifier gets wrong, sorted by true and by predicted class.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::{fs, io, iter};
 
-use warmstart_data::DataError;
+use warmstart_data::{DataError, open_picture};
 use warmstart_files::shown;
 use warmstart_language::message;
 use warmstart_recipe::{Error, Key, Problem};
@@ -56,9 +56,10 @@ impl<'a> Mistakes<'a> {
         let target = folder.join(name);
         fs::create_dir_all(&folder).map_err(|error| Error::io("create", &folder, error))?;
         // A link to a symbolic link would be one, too, and lead nowhere from its new place.
-        let source = source_of(image)?;
-        if fs::hard_link(&source, &target).is_err() {
-            fs::copy(&source, &target).map_err(|error| Error::io("write", &target, error))?;
+        let source = image.canonicalize();
+        let is_linked = source.is_ok_and(|source| fs::hard_link(source, &target).is_ok());
+        if !is_linked {
+            copy(image, &target)?;
         }
         self.count += 1;
         Ok(())
@@ -73,12 +74,15 @@ impl<'a> Mistakes<'a> {
     }
 }
 
-fn source_of(image: &Path) -> Result<PathBuf, Failure> {
-    let source = image.canonicalize().map_err(|source| DataError::Read {
+/// Copies an image, which may lie in an archive.
+fn copy(image: &Path, target: &Path) -> Result<(), Failure> {
+    let mut source = open_picture(image).map_err(|source| DataError::Read {
         path: image.to_owned(),
         source,
-    });
-    Ok(source?)
+    })?;
+    let copied = fs::File::create(target).and_then(|mut file| io::copy(&mut source, &mut file));
+    copied.map_err(|error| Error::io("write", target, error))?;
+    Ok(())
 }
 
 fn require_empty(folder: &Path) -> Result<(), Failure> {

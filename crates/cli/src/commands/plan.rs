@@ -9,20 +9,31 @@ use crate::arguments::Plan;
 use crate::plan_table::plan_lines;
 use crate::printing;
 use crate::progress::{Output, Progress};
+use crate::ranks_table::ranks_lines;
 
 pub fn plan(arguments: Plan) -> Result<(), Failure> {
+    let machines = arguments.machines.get();
     let (json, arguments) = (arguments.json, arguments.train);
     let resources = resources(&arguments.threads, &arguments.cache)?;
     let draft = draft_of_one(&arguments)?;
     let mut progress = Progress::new(Output::BesideResults);
-    let plan =
-        warmstart_workflows::plan::plan(draft, resources, &mut |event| progress.show(event))?;
+    let planned =
+        warmstart_workflows::plan::plan(draft, resources, machines.as_ref(), &mut |event| {
+            progress.show(event)
+        })?;
     let mut out = stdout().lock();
     if json {
-        return Ok(printing::json(&mut out, &plan)?);
+        return Ok(printing::json(&mut out, &planned)?);
     }
     let columns = printing::stdout_columns().unwrap_or(printing::USUAL_COLUMNS);
-    for line in plan_lines(&plan, columns) {
+    let mut lines = plan_lines(&planned.plan, columns);
+    lines.extend(
+        planned
+            .ranks
+            .iter()
+            .flat_map(|ranks| ranks_lines(ranks, columns)),
+    );
+    for line in lines {
         printing::line(&mut out, line)?;
     }
     Ok(())

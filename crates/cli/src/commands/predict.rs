@@ -7,6 +7,7 @@ use warmstart_data::Skipped;
 use warmstart_files::{shown, text};
 use warmstart_language::message;
 use warmstart_metrics::top_k;
+use warmstart_nn::burn::tensor::Device;
 use warmstart_recipe::{Key, Problem};
 use warmstart_tasks::answer::{self, SHOWN_CLASSES};
 use warmstart_tasks::classify::classifier::{Classifier, Prediction};
@@ -14,18 +15,35 @@ use warmstart_tasks::classify::known::Unknown;
 use warmstart_tasks::kinds::Trained;
 
 use super::devices::open_device;
-use super::prediction_table::{PredictionTable, Row, write_table};
-use super::predictions::{Predicted, Predictions, Unreadable};
+use super::prediction_table::{Row, write_rows, write_table};
+use super::predictions::{Outputs, Predicted, Predictions, Unreadable};
+use super::shards::{AskedPart, add_line, asked_part};
 use super::weights::fetch_detector;
 use super::{Failure, eval, find, use_threads};
 use crate::arguments::Predict;
 use crate::printing::print_to_stderr;
 use crate::progress::noted;
 
+/// First line of a part with lines of JSON.
+pub const KIND_LINES: &str = "lines";
+/// First line of a part with rows of a table.
+pub const KIND_ROWS: &str = "rows";
+
 pub fn predict(arguments: Predict) -> Result<(), Failure> {
     let words = std::iter::once(&arguments.model).chain(&arguments.images);
     if let Some(side) = arguments.views.detached_side(words) {
         return Err(detached(side));
+    }
+    let refused = [
+        ("draw", arguments.draw.is_some()),
+        ("crop", arguments.crop.is_some()),
+    ];
+    let part = asked_part("predict", &arguments.part, &refused)?;
+    if part.is_some() && arguments.json && arguments.csv.is_some() {
+        let what =
+            message!("a part has lines of JSON, or with --csv the rows of the table, not both");
+        let problem = Problem::new(what).of_key(Key("json"));
+        return Err(problem.fix(message!("leave --json out")).into());
     }
     let workers = use_threads(&arguments.threads)?;
     let device = open_device(&arguments.device)?;
@@ -38,19 +56,85 @@ pub fn predict(arguments: Predict) -> Result<(), Failure> {
         print_to_stderr(model.line());
     }
     let paths = pictures(&arguments.images)?;
-    let work = |table: Option<&mut PredictionTable>| match &model {
-        Trained::Classifier(classifier) => classify(classifier, &arguments, &paths, workers, table),
-        Trained::Detector(detector) => find::find(detector, &arguments, &paths, workers, table),
+    let work = |paths: &[PathBuf], outputs: Outputs| match &model {
+        Trained::Classifier(classifier) => {
+            classify(classifier, &arguments, paths, workers, outputs)
+        }
+        Trained::Detector(detector) => find::find(detector, &arguments, paths, workers, outputs),
     };
+    if let Some(part) = part {
+        return predict_part(&part, &arguments, &device, &paths, work);
+    }
+    let as_json = arguments.json;
     let unreadable = match &arguments.csv {
-        None => work(None)?,
+        None => work(
+            &paths,
+            Outputs {
+                as_json,
+                ..Outputs::default()
+            },
+        )?,
         Some(path) => {
-            let unreadable = write_table(path, |table| work(Some(table)))?;
+            let unreadable = write_table(path, |table| {
+                let outputs = Outputs {
+                    as_json,
+                    lines: None,
+                    table: Some(table),
+                };
+                work(&paths, outputs)
+            })?;
             print_to_stderr(message!("wrote {}", shown(path)));
             unreadable
         }
     };
     unreadable.end()
+}
+
+/// Writes a part of the pictures' results: lines of JSON, or with a table its rows.
+fn predict_part(
+    part: &AskedPart,
+    arguments: &Predict,
+    device: &Device,
+    paths: &[PathBuf],
+    work: impl FnOnce(&[PathBuf], Outputs) -> Result<Unreadable, Failure>,
+) -> Result<(), Failure> {
+    let is_table = arguments.csv.is_some();
+    let mut key = part.key(Some(&arguments.model), Some(device))?;
+    let Predict {
+        top,
+        unknown,
+        conf,
+        iou,
+        count,
+        views,
+        ..
+    } = arguments;
+    let options = (top, unknown, conf, iou, count, views, is_table);
+    key.add(format!("{options:?}").as_bytes());
+    key.add_pictures(paths.iter().map(PathBuf::as_path));
+    let own = &paths[part.pictures(paths.len(), device)];
+    part.write(&key, own.len(), |out| {
+        let kind = if is_table { KIND_ROWS } else { KIND_LINES };
+        add_line(out, part.folder(), kind)?;
+        let unreadable = if is_table {
+            write_rows(part.folder(), out, |table| {
+                let outputs = Outputs {
+                    as_json: false,
+                    lines: None,
+                    table: Some(table),
+                };
+                work(own, outputs)
+            })?
+        } else {
+            let outputs = Outputs {
+                as_json: true,
+                lines: Some(out),
+                table: None,
+            };
+            work(own, outputs)?
+        };
+        Ok(unreadable.count())
+    })
 }
 
 /// The error for the side of the tiles as a word of its own, which would be taken for a path.
@@ -90,7 +174,7 @@ fn classify(
     arguments: &Predict,
     paths: &[PathBuf],
     workers: usize,
-    table: Option<&mut PredictionTable>,
+    outputs: Outputs,
 ) -> Result<Unreadable, Failure> {
     let of_detectors = [
         ("conf", arguments.conf.is_some()),
@@ -115,7 +199,7 @@ fn classify(
     }
     let classes = &classifier.info.classes;
     let shown = arguments.top.map_or(SHOWN_CLASSES, usize::from);
-    let mut predictions = Predictions::new(paths.len(), arguments.json, table);
+    let mut predictions = Predictions::new(paths.len(), outputs);
     classifier.predict(
         paths,
         workers,

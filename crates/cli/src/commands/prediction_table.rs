@@ -1,7 +1,6 @@
 //! The table that `predict --csv` writes.
 
-use std::fs::File;
-use std::io::{self, BufWriter};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use warmstart_files::text;
@@ -34,7 +33,7 @@ pub struct Row<'a> {
 /// A table with a row for each prediction, and one for each picture that has none.
 pub struct PredictionTable<'a> {
     path: &'a Path,
-    rows: csv::Writer<BufWriter<&'a mut File>>,
+    rows: csv::Writer<&'a mut dyn Write>,
 }
 
 impl PredictionTable<'_> {
@@ -89,9 +88,11 @@ pub fn write_table<R>(
 ) -> Result<R, Failure> {
     let mut filled = None;
     let written = warmstart_files::replace(path, |file| {
+        let mut buffered = BufWriter::new(file);
+        let out: &mut dyn Write = &mut buffered;
         let mut table = PredictionTable {
             path,
-            rows: csv::Writer::from_writer(BufWriter::new(file)),
+            rows: csv::Writer::from_writer(out),
         };
         let result = table.record(COLUMNS).and_then(|()| fill(&mut table));
         let is_complete = result.is_ok();
@@ -111,6 +112,30 @@ pub fn write_table<R>(
             .err()
             .unwrap_or_else(|| Failure::failed(message!("nothing was written")))),
     }
+}
+
+/// Writes the rows of a part of the table, in `folder`, by `fill`, and returns what `fill` does.
+///
+/// # Errors
+/// Those of `fill`, and those of the disk.
+pub fn write_rows<R>(
+    folder: &Path,
+    out: &mut dyn Write,
+    fill: impl FnOnce(&mut PredictionTable) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let mut table = PredictionTable {
+        path: folder,
+        rows: csv::Writer::from_writer(out),
+    };
+    let result = fill(&mut table)?;
+    let flushed = table.rows.flush();
+    flushed.map_err(|error| Error::io("write", folder, error))?;
+    Ok(result)
+}
+
+/// The first line of the table, with its end.
+pub fn heading() -> String {
+    format!("{}\n", COLUMNS.join(","))
 }
 
 #[cfg(test)]
@@ -133,6 +158,8 @@ mod tests {
             Ok(())
         });
         assert!(filled.is_ok());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(&heading()));
         assert_eq!(
             std::fs::read_to_string(path).unwrap(),
             "file,rank,class,probability,left,top,right,bottom,error\n\

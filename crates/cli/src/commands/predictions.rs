@@ -1,7 +1,7 @@
 //! The results of `predict`, picture by picture: lines or JSON on standard output, rows of a table, and the number of
 //! pictures that cannot be read.
 
-use std::io::stdout;
+use std::io::{Write, stdout};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -26,10 +26,20 @@ pub struct Predicted<'a> {
     pub rows: Vec<Row<'a>>,
 }
 
+/// Where results go.
+#[derive(Default)]
+pub struct Outputs<'a, 'file> {
+    /// Whether they are printed as JSON.
+    pub as_json: bool,
+    /// What takes that in place of standard output.
+    pub lines: Option<&'a mut dyn Write>,
+    /// A table for them. With one, standard output has JSON or nothing.
+    pub table: Option<&'a mut PredictionTable<'file>>,
+}
+
 /// The results of `predict`.
 pub struct Predictions<'a, 'file> {
-    as_json: bool,
-    table: Option<&'a mut PredictionTable<'file>>,
+    outputs: Outputs<'a, 'file>,
     bar: PictureBar,
     pictures: usize,
     unreadable: usize,
@@ -37,15 +47,10 @@ pub struct Predictions<'a, 'file> {
 }
 
 impl<'a, 'file> Predictions<'a, 'file> {
-    /// Results of so many pictures. With a table, standard output has JSON or nothing.
-    pub fn new(
-        pictures: usize,
-        as_json: bool,
-        table: Option<&'a mut PredictionTable<'file>>,
-    ) -> Self {
+    /// Results of so many pictures.
+    pub fn new(pictures: usize, outputs: Outputs<'a, 'file>) -> Self {
         Self {
-            as_json,
-            table,
+            outputs,
             bar: PictureBar::new(pictures),
             pictures,
             unreadable: 0,
@@ -55,12 +60,12 @@ impl<'a, 'file> Predictions<'a, 'file> {
 
     /// Takes the result of a picture; breaks if nobody takes more.
     pub fn add(&mut self, path: &Path, predicted: &Predicted) -> ControlFlow<()> {
-        let added =
-            self.print(&predicted.json, &predicted.line)
-                .and_then(|()| match &mut self.table {
-                    Some(table) => table.add(path, &predicted.rows),
-                    None => Ok(()),
-                });
+        let added = self.print(&predicted.json, &predicted.line).and_then(|()| {
+            match &mut self.outputs.table {
+                Some(table) => table.add(path, &predicted.rows),
+                None => Ok(()),
+            }
+        });
         self.next(added)
     }
 
@@ -69,14 +74,14 @@ impl<'a, 'file> Predictions<'a, 'file> {
         self.unreadable += 1;
         let words = printed(&error.to_string());
         let mut added = Ok(());
-        if self.as_json {
+        if self.outputs.as_json {
             let value = answer::of_error(&text(path), &error);
             added = self.print(&value, "");
         } else {
             let failure = Failure::from(error);
             self.bar.suspend(|| failure.print(false));
         }
-        if let (Ok(()), Some(table)) = (&added, &mut self.table) {
+        if let (Ok(()), Some(table)) = (&added, &mut self.outputs.table) {
             added = table.add_unreadable(path, &words);
         }
         self.next(added)
@@ -87,12 +92,20 @@ impl<'a, 'file> Predictions<'a, 'file> {
         self.next(Err(failure))
     }
 
-    fn print(&self, value: &Value, words: &str) -> Result<(), Failure> {
+    fn print(&mut self, value: &Value, words: &str) -> Result<(), Failure> {
+        let Outputs {
+            as_json,
+            lines,
+            table,
+        } = &mut self.outputs;
+        if let Some(mut out) = lines.as_deref_mut() {
+            return Ok(json(&mut out, value)?);
+        }
         let mut out = stdout();
         self.bar.suspend(|| {
-            if self.as_json {
+            if *as_json {
                 Ok(json(&mut out, value)?)
-            } else if self.table.is_none() {
+            } else if table.is_none() {
                 Ok(line(&mut out, words)?)
             } else {
                 Ok(())
@@ -134,6 +147,16 @@ pub struct Unreadable {
 }
 
 impl Unreadable {
+    /// So many of so many.
+    pub fn new((count, pictures): (usize, usize)) -> Self {
+        Self { count, pictures }
+    }
+
+    /// How many they are.
+    pub fn count(self) -> usize {
+        self.count
+    }
+
     /// The end of the command: a failure if a picture cannot be read.
     pub fn end(self) -> Result<(), Failure> {
         match self.count {

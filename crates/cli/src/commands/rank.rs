@@ -1,13 +1,18 @@
 //! `warmstart rank`.
 
-use std::io::stdout;
+use std::io::{self, BufRead as _, Write, stdout};
 
+use serde::Serialize;
 use warmstart_language::{columns, english, message, padded, translated};
-use warmstart_recipe::{NO_WEIGHTS, UserValue as _};
-use warmstart_workflows::rank::{Ranked, Ranking, Request};
+use warmstart_recipe::{Error, NO_WEIGHTS, UserValue as _};
+use warmstart_run::parts::AllParts;
+use warmstart_train::resources::Resources;
+use warmstart_workflows::rank::{Contest, Ground, Judged, Ranked, Ranking, Request};
+use warmstart_workflows::settle_data::local_data;
 
 use super::Failure;
 use super::seen::warn_of_seen;
+use super::shards::{AskedPart, add_line, asked_part};
 use super::train::resources;
 use crate::arguments::Rank;
 use crate::printing;
@@ -17,9 +22,17 @@ use crate::progress::{Output, Progress, interval};
 const TOLD_APART: f64 = 0.05;
 
 pub fn rank(arguments: Rank) -> Result<(), Failure> {
+    let part = asked_part("rank", &arguments.part, &[])?;
     let resources = resources(&arguments.threads, &arguments.cache)?;
+    let mut progress = Progress::new(Output::BesideResults);
+    let data = local_data(
+        &arguments.data,
+        resources.cache.as_ref(),
+        &resources.stop,
+        &mut |event| progress.show(event),
+    )?;
     let request = Request {
-        data: arguments.data,
+        data,
         weights: arguments.weights,
         weights_prefix: arguments.weights_prefix,
         model: arguments.model,
@@ -27,24 +40,99 @@ pub fn rank(arguments: Rank) -> Result<(), Failure> {
         fit: arguments.fit.stored(),
         seed: arguments.seed,
     };
-    let mut progress = Progress::new(Output::BesideResults);
+    if let Some(part) = part {
+        return rank_part(&part, &request, &resources, &mut progress);
+    }
     let ranking =
         warmstart_workflows::rank::rank(&request, resources, &mut |event| progress.show(event));
     progress.clear();
     let ranking = ranking?;
+    warn(&ranking);
+    Ok(print_ranking(
+        &mut stdout().lock(),
+        &ranking,
+        arguments.json,
+    )?)
+}
+
+/// Judges a part of the weights.
+fn rank_part(
+    part: &AskedPart,
+    request: &Request,
+    resources: &Resources,
+    progress: &mut Progress,
+) -> Result<(), Failure> {
+    let contest = Contest::open(request, resources, &mut |event| progress.show(event))?;
+    let mut key = part.key(None, None)?;
+    key.add(contest.words()?.as_bytes());
+    for file in contest.files()? {
+        key.add_file(&file)?;
+    }
+    key.add_pictures(contest.pictures());
+    let own = part.range(request.weights.len());
+    part.write(&key, own.len(), |out| {
+        add_line(out, part.folder(), &text(&contest.ground()))?;
+        let mut written = Ok(());
+        let mut each = |judged: Judged| {
+            if written.is_ok() {
+                written = add_line(out, part.folder(), &text(&judged));
+            }
+        };
+        contest.judge(own, resources, &mut |event| progress.show(event), &mut each)?;
+        written?;
+        Ok(0)
+    })?;
+    progress.clear();
+    Ok(())
+}
+
+fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("results are plain data")
+}
+
+/// The ranking of the weights of all parts.
+///
+/// # Errors
+/// If a part's content is not that of a ranking.
+pub fn ranking_of(all: &AllParts) -> Result<Ranking, Failure> {
+    let mut ground = None;
+    let mut results = Vec::new();
+    for part in &all.parts {
+        let failed = |error| Error::io("read", part.path(), error);
+        let mut lines = part.content()?.lines();
+        let first = lines.next().transpose().map_err(failed)?;
+        let first = first.and_then(|line| serde_json::from_str::<Ground>(&line).ok());
+        let first = first.ok_or_else(|| part.odd())?;
+        let ground = *ground.get_or_insert(first);
+        for line in lines {
+            let judged = serde_json::from_str::<Judged>(&line.map_err(failed)?).ok();
+            let judged = judged.filter(|judged| ground.fits(judged));
+            results.push(judged.ok_or_else(|| part.odd())?);
+        }
+    }
+    let ground = ground.ok_or_else(|| Failure::failed(message!("there are no parts")))?;
+    Ok(ground.ranking(results))
+}
+
+/// Warns of weights that have seen the images.
+pub fn warn(ranking: &Ranking) {
     for Ranked { weights, seen, .. } in &ranking.ranked {
         if let Some(seen) = seen {
             warn_of_seen(weights, seen, ranking.images);
         }
     }
-    let mut out = stdout().lock();
-    if arguments.json {
-        return Ok(printing::json(&mut out, &ranking)?);
+}
+
+/// Prints a ranking.
+///
+/// # Errors
+/// If the output is closed.
+pub fn print_ranking(out: &mut impl Write, ranking: &Ranking, as_json: bool) -> io::Result<()> {
+    if as_json {
+        return printing::json(out, ranking);
     }
-    for line in lines(&ranking) {
-        printing::line(&mut out, line)?;
-    }
-    Ok(())
+    let mut all = lines(ranking).into_iter();
+    all.try_for_each(|line| printing::line(out, line))
 }
 
 fn lines(ranking: &Ranking) -> Vec<String> {

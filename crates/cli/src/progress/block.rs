@@ -74,6 +74,7 @@ impl Block {
             // The next run of a cross-validation has a block of its own.
             Event::Finished { .. } => *self = Self::default(),
             Event::Checking { .. }
+            | Event::Checked { .. }
             | Event::Data { .. }
             | Event::Measuring
             | Event::Loaded(_)

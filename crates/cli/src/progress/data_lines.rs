@@ -40,9 +40,16 @@ pub fn data_lines(event: &Event, columns: Option<usize>) -> Vec<Line> {
     warnings.extend(unreadable_lines(unreadable));
     warnings.extend(ignored.lines());
     if !without_validation.is_empty() {
+        let mut named: Vec<String> = without_validation.iter().take(CLASSES).cloned().collect();
+        if without_validation.len() > CLASSES {
+            named.push(message!(
+                "… and {} more",
+                without_validation.len() - CLASSES
+            ));
+        }
         warnings.push(message!(
             "classes without validation images: {}",
-            without_validation.join(", ")
+            named.join(", ")
         ));
     }
     warnings.extend(findings::table(findings, columns));

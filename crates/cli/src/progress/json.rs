@@ -30,6 +30,10 @@ enum JsonEvent<'a> {
     Checking {
         images: usize,
     },
+    Checked {
+        images: usize,
+        of: usize,
+    },
     Data {
         classes: &'a [String],
         class_counts: &'a [[usize; 3]],
@@ -124,6 +128,10 @@ struct JsonFinding<'a> {
 pub fn line<'a>(event: &'a Event<'a>) -> JsonLine<'a> {
     let event = match event {
         Event::Checking { images } => JsonEvent::Checking { images: *images },
+        Event::Checked { images, of } => JsonEvent::Checked {
+            images: *images,
+            of: *of,
+        },
         Event::Data {
             classes,
             class_counts,

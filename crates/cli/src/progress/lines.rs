@@ -51,7 +51,8 @@ pub fn lines(event: &Event, columns: Option<usize>) -> Vec<Line> {
             lines.extend(news(next));
             lines
         }
-        Event::Measuring
+        Event::Checked { .. }
+        | Event::Measuring
         | Event::Run { .. }
         | Event::Step(_)
         | Event::Evaluated { .. }

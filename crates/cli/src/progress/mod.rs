@@ -32,6 +32,8 @@ use log::Log;
 /// What is shown of a download.
 const BYTES: &str =
     english!("{bar:30} {decimal_bytes}/{decimal_total_bytes}, {decimal_bytes_per_sec}, {eta} left");
+/// What is shown while images are read.
+const IMAGES: &str = english!("reading images {bar:30} {human_pos} of {human_len}, {eta} left");
 /// Time between two drawings of the block.
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -57,6 +59,8 @@ enum Foot {
     Spinner,
     /// A download of so many bytes.
     Bytes(u64),
+    /// The reading of so many images.
+    Images(usize),
     /// The live block.
     Block,
 }
@@ -105,6 +109,7 @@ impl Progress {
             Event::Measuring if self.is_interactive() => {
                 self.spin(message!("measuring steps of each phase"));
             }
+            Event::Checked { images, of } => self.show_images(*images, *of),
             Event::Downloading { done, of } => self.show_bytes(*done, *of),
             Event::Step(_) | Event::Evaluated { .. } => self.draw_block(),
             Event::Finished { .. } => {
@@ -212,7 +217,7 @@ impl Progress {
         match &self.foot {
             // It stays below the line.
             Some((Foot::Block, bar)) => bar.suspend(|| print(&line.text)),
-            Some((Foot::Spinner | Foot::Bytes(_), _)) | None => {
+            Some((Foot::Spinner | Foot::Bytes(_) | Foot::Images(_), _)) | None => {
                 self.clear();
                 print(&line.text);
             }
@@ -237,6 +242,16 @@ impl Progress {
             ProgressBar::new(length).with_style(style(translated(BYTES)))
         });
         bar.set_position(done);
+    }
+
+    fn show_images(&mut self, done: usize, of: usize) {
+        if !self.is_interactive() {
+            return;
+        }
+        let bar = self.bar_of(Foot::Images(of), || {
+            ProgressBar::new(of as u64).with_style(style(translated(IMAGES)))
+        });
+        bar.set_position(done as u64);
     }
 
     fn draw_block(&mut self) {

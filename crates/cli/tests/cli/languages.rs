@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::common::{data, said, small_run, warmstart};
 
 /// Every command with help.
-const COMMANDS: [&str; 33] = [
+const COMMANDS: [&str; 35] = [
     "",
     "demo",
     "new",
@@ -20,6 +20,8 @@ const COMMANDS: [&str; 33] = [
     "plan",
     "lr-find",
     "rank",
+    "features",
+    "merge",
     "report",
     "compare",
     "eval",

@@ -139,6 +139,64 @@ fn a_plan_says_what_each_phase_needs_and_makes_nothing() {
 }
 
 #[test]
+fn a_plan_says_how_long_an_epoch_takes_on_several_machines() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = data(dir.path());
+    let weights = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../weights/tests/fixtures/zip.pth"
+    );
+    let recipe = recipe(dir.path(), &data, weights, "");
+    let plan = |more: &[&str]| {
+        let mut command = warmstart();
+        command.arg("plan").arg(&recipe).args(more);
+        command
+    };
+    plan(&["--ranks", "8", "--network", "10Gbit"])
+        .assert()
+        .success()
+        .stdout(contains("10Gbit"))
+        .stdout(contains("speed-up"))
+        .stdout(contains("give --virtual-shards 8 or more"));
+    let json = |more: &[&str]| -> Value {
+        let output = plan(more).arg("--json").assert().success();
+        serde_json::from_slice(&output.get_output().stdout).unwrap()
+    };
+    let planned = json(&["--ranks", "4", "--virtual-shards", "4"]);
+    let ranks = &planned["ranks"];
+    assert_eq!(ranks["network"], "1Gbit");
+    assert_eq!(ranks["bytes_per_second"], 125e6);
+    assert_eq!(ranks["notes"], Value::Array(Vec::new()));
+    let thaw = &ranks["phases"][1];
+    let trained = planned["phases"][1]["trained"].as_f64().unwrap();
+    assert_eq!(thaw["gradient_bytes"], 4.0 * trained);
+    let epochs = thaw["epochs"].as_array().unwrap();
+    let counts: Vec<_> = epochs.iter().map(|epoch| &epoch["ranks"]).collect();
+    assert_eq!(counts, [1, 2, 4]);
+    let [alone, two, four] = [0, 1, 2].map(|place| {
+        let figures = ["computing", "moving", "seconds", "speed_up", "step_moving"];
+        figures.map(|figure| epochs[place][figure].as_f64().unwrap())
+    });
+    assert_eq!(alone[1..], [0.0, alone[0], 1.0, 0.0]);
+    assert!(four[0] < two[0] && two[0] < alone[0], "{thaw}");
+    // Of all gradients, 2 · 3/4 leave a machine at 125 MB a second, in 6 messages.
+    let moving = 6.0 * trained / 125e6 + 6.0 * 50e-6;
+    assert!((four[4] - moving).abs() < 1e-6, "{thaw}");
+    assert!(json(&[]).get("ranks").is_none());
+    for (wrong, expected) in [
+        (
+            &["--ranks", "6"][..],
+            "expected a power of two from 2 to 1024",
+        ),
+        (&["--ranks", "1"], "expected a power of two"),
+        (&["--ranks", "8", "--network", "fast"], "10Gbit or 100Mbit"),
+        (&["--network", "10Gbit"], "--ranks <N>"),
+    ] {
+        plan(wrong).assert().code(2).stderr(contains(expected));
+    }
+}
+
+#[test]
 fn what_an_image_costs_does_not_depend_on_the_micro_batch() {
     let dir = tempfile::tempdir().unwrap();
     let data = data(dir.path());

@@ -2,7 +2,7 @@
 //! `./quickstart --test-data` fetches it.
 
 #[path = "../../../fetch/tests/server/mod.rs"]
-mod server;
+pub mod server;
 
 use std::fs;
 use std::path::{Path, PathBuf};

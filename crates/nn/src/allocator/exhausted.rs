@@ -14,6 +14,8 @@ use super::card_failure::{CardFailure, cause};
 static COMMAND: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
 /// The same work as a user continues it.
 static TYPED: Mutex<Option<String>> = Mutex::new(None);
+/// How a user continues the work, where no command does; null for none, and never freed.
+static HOW_TO_CONTINUE: AtomicPtr<String> = AtomicPtr::new(std::ptr::null_mut());
 /// The graphics card that was opened last, in words.
 static CARD: Mutex<Option<String>> = Mutex::new(None);
 /// Whether an allocation of the system has failed.
@@ -33,7 +35,8 @@ const CARD_WORDS: &str = english!(
 
 /// Work of this process that another one can continue.
 pub struct Continuation {
-    /// The command line that continues it with less memory. The first word is the program's path.
+    /// The command line that continues it with less memory. The first word is the program's path. Empty where no other
+    /// process can take the place of this one: then the last words name the typed command.
     pub command: Vec<OsString>,
     /// The command with which a user continues it.
     pub typed: String,
@@ -48,6 +51,9 @@ pub struct Continuation {
 pub fn run_when_exhausted(continuation: Option<Continuation>) -> io::Result<()> {
     let (pointer, typed) = match continuation {
         None => (std::ptr::null_mut(), None),
+        Some(Continuation { command, typed }) if command.is_empty() => {
+            (std::ptr::null_mut(), Some(typed))
+        }
         Some(Continuation { command, typed }) => {
             let words = command
                 .into_iter()
@@ -62,7 +68,13 @@ pub fn run_when_exhausted(continuation: Option<Continuation>) -> io::Result<()> 
             )
         }
     };
+    let by_hand = typed
+        .as_ref()
+        .filter(|_| pointer.is_null())
+        .map(|typed| message!("continue from the last checkpoint with `{typed}`") + "\n");
+    let by_hand = by_hand.map_or(std::ptr::null_mut(), |line| Box::into_raw(Box::new(line)));
     COMMAND.store(pointer, Ordering::Release);
+    HOW_TO_CONTINUE.store(by_hand, Ordering::Release);
     set(&TYPED, typed);
     Ok(())
 }
@@ -83,9 +95,12 @@ pub fn explain_exhaustion() {
                 return;
             }
             let words = TRANSLATED.get().copied().unwrap_or(WORDS);
-            // SAFETY: both calls are safe in a handler of signals, and the words live for good.
+            // SAFETY: the calls are safe in a handler of signals, and the words live for good.
             unsafe {
                 libc::write(libc::STDERR_FILENO, words.as_ptr().cast(), words.len());
+                if let Some(line) = how_to_continue() {
+                    libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len());
+                }
                 libc::_exit(1);
             }
         }
@@ -104,7 +119,8 @@ pub fn explain_exhaustion() {
                 // What only looks like a lack of memory can be told by this line.
                 say(&short_of_memory(cause(text), get(&CARD)));
                 replace_process();
-                end(translated(CARD_WORDS));
+                say(translated(CARD_WORDS));
+                end(how_to_continue().unwrap_or_default());
             }
             Some(CardFailure::Lost) => end(&lost(cause(text), get(&CARD), get(&TYPED))),
         }
@@ -114,6 +130,13 @@ pub fn explain_exhaustion() {
 /// Has the graphics card that is opened ready in words, for a failure of it.
 pub(crate) fn name_card(title: String) {
     set(&CARD, Some(title));
+}
+
+/// The line that says how a user continues the work. Allocates nothing.
+fn how_to_continue() -> Option<&'static str> {
+    let line = HOW_TO_CONTINUE.load(Ordering::Acquire);
+    // SAFETY: it is null, or a text that lives for good.
+    unsafe { line.as_ref() }.map(String::as_str)
 }
 
 /// Replaces the process, if a command was given. Allocates nothing.
@@ -209,6 +232,21 @@ mod tests {
             panic.unwrap_err().downcast_ref::<&str>(),
             Some(&"wgpu error: Out of Memory")
         );
+    }
+
+    #[test]
+    fn work_whose_process_cannot_be_replaced_is_continued_by_hand() {
+        let typed = "warmstart resume runs/pets --out-of-memory".to_owned();
+        let command = Vec::new();
+        run_when_exhausted(Some(Continuation { command, typed })).unwrap();
+        assert_eq!(
+            how_to_continue(),
+            Some(
+                "continue from the last checkpoint with `warmstart resume runs/pets --out-of-memory`\n"
+            )
+        );
+        run_when_exhausted(None).unwrap();
+        assert_eq!(how_to_continue(), None);
     }
 
     #[test]

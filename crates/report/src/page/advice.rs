@@ -124,19 +124,17 @@ fn of_classes(classes: &Classes, training_counts: &[usize]) -> Option<Advice> {
 
 /// The class that another is mistaken for most often, in words.
 fn taken_for(classes: &Classes, class: usize) -> String {
-    let row = &classes.matrix.counts()[class];
-    let others = (0..row.len()).filter(|&other| other != class);
-    let Some(most) = others
-        .max_by_key(|&other| row[other])
-        .filter(|&other| row[other] > 1)
-    else {
+    let others = classes
+        .matrix
+        .row(class)
+        .filter(|(other, _)| *other != class);
+    let most = others.max_by_key(|(_, count)| *count);
+    let Some((most, count)) = most.filter(|(_, count)| *count > 1) else {
         return String::new();
     };
-    let names = classes.matrix.per_class();
     message!(
         ", {count} of them for {class}",
-        count = row[most],
-        class = names[most].class
+        class = classes.matrix.classes()[most]
     )
 }
 

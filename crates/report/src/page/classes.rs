@@ -20,13 +20,7 @@ const BINS: usize = 10;
 
 /// The sections on a classifier's answers.
 pub fn classes(classes: &Classes, pictures: &Pictures) -> Markup {
-    let names: Vec<String> = classes
-        .matrix
-        .per_class()
-        .into_iter()
-        .map(|of| of.class)
-        .collect();
-    let names = &names;
+    let names = classes.matrix.classes();
     html! {
         (matrix(classes, names))
         (table(classes))
@@ -38,18 +32,18 @@ pub fn classes(classes: &Classes, pictures: &Pictures) -> Markup {
 
 /// The classes in the matrix: all, or those with the most mistakes in their row and column.
 fn columns(classes: &Classes) -> Vec<usize> {
-    let counts = classes.matrix.counts();
-    if counts.len() <= COLUMNS {
-        return (0..counts.len()).collect();
+    let all = classes.matrix.classes().len();
+    if all <= COLUMNS {
+        return (0..all).collect();
     }
-    let mut wrong = vec![0; counts.len()];
-    for (label, row) in counts.iter().enumerate() {
-        for (predicted, count) in row.iter().enumerate().filter(|(class, _)| *class != label) {
+    let mut wrong = vec![0; all];
+    for (label, predicted, count) in classes.matrix.cells() {
+        if label != predicted {
             wrong[label] += count;
             wrong[predicted] += count;
         }
     }
-    let mut chosen: Vec<usize> = (0..counts.len()).collect();
+    let mut chosen: Vec<usize> = (0..all).collect();
     chosen.sort_by_key(|&class| std::cmp::Reverse(wrong[class]));
     chosen.truncate(COLUMNS);
     chosen.sort_unstable();
@@ -65,7 +59,7 @@ fn matrix(classes: &Classes, names: &[String]) -> Markup {
             cell.push(id.0.to_string());
         }
     }
-    let counts = classes.matrix.counts();
+    let counts = &classes.matrix;
     let title = |label: usize, predicted: usize, of_cell: usize| {
         let what = if label == predicted {
             message!("{label}, recognised", label = names[label])
@@ -76,7 +70,7 @@ fn matrix(classes: &Classes, names: &[String]) -> Markup {
                 found = names[predicted]
             )
         };
-        let count = counts[label][predicted];
+        let count = counts.count(label, predicted);
         if of_cell < count {
             message!("{what}: {of_cell} of {count} images")
         } else {
@@ -107,8 +101,8 @@ fn matrix(classes: &Classes, names: &[String]) -> Markup {
                             tr {
                                 th { (label + 1) " " (short(&names[label])) }
                                 @for &predicted in &shown {
-                                    @let count = counts[label][predicted];
-                                    @let of_row = counts[label].iter().sum::<usize>().max(1);
+                                    @let count = counts.count(label, predicted);
+                                    @let of_row = counts.row(label).map(|(_, count)| count).sum::<usize>().max(1);
                                     @let tone = if label == predicted { "right" } else { "wrong" };
                                     td {
                                         @if count > 0 {

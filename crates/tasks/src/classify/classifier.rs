@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use warmstart_data::{DataError, Sample};
-use warmstart_metrics::{ConfusionMatrix, Interval, softmax, top_k, wilson};
+use warmstart_metrics::{softmax, top_k};
 use warmstart_models::{Architecture, Tapped};
 use warmstart_nn::burn::tensor::{Device, Tensor};
 use warmstart_nn::layers::fold;
@@ -14,11 +14,12 @@ use warmstart_recipe::Error;
 use warmstart_weights::WeightFile;
 
 use crate::classify::activation_map::{ActivationMap, WeightedLayer};
+use crate::classify::class_tally::{ClassEvaluation, ClassTally};
 use crate::classify::frozen_top::FrozenTwin;
 use crate::classify::known::Unknown;
 use crate::classify::{Head, Known, StoredModel, mean, multi_head, outputs};
 use crate::model_file::ModelInfo;
-use crate::network::{images, none_readable, over_files, require_sound_file};
+use crate::network::{images, over_files, require_sound_file};
 
 /// The k of the top-k accuracy that is measured beside the top-1 accuracy.
 pub const TOP: usize = 5;
@@ -48,18 +49,6 @@ enum Backbone {
         folded: [Folded; 2],
         twin: FrozenTwin,
     },
-}
-
-/// Evaluation of a classifier on labelled images.
-pub struct ClassEvaluation {
-    /// The confusion matrix.
-    pub confusion: ConfusionMatrix,
-    /// Share of images whose class is among the first five.
-    pub top_5: f64,
-    /// Its 95% interval.
-    pub top_5_interval: Interval,
-    /// A message for each image that could not be read and was left out.
-    pub unreadable: Vec<String>,
 }
 
 impl Backbone {
@@ -145,6 +134,12 @@ impl JudgedImage {
     /// Index of the likeliest class, with its probability.
     pub fn prediction(&self) -> (usize, f32) {
         top_k(&self.probabilities, 1)[0]
+    }
+
+    /// Indices of the [`TOP`] likeliest classes, the likeliest first.
+    pub fn likeliest(&self) -> Vec<usize> {
+        let best = top_k(&self.probabilities, TOP).into_iter();
+        best.map(|(class, _)| class).collect()
     }
 }
 
@@ -349,36 +344,39 @@ impl Classifier {
         workers: usize,
         each: &mut dyn FnMut(JudgedImage),
     ) -> Result<ClassEvaluation, Error> {
+        let mut tally = ClassTally::new(self.info.classes.clone());
+        self.judge(samples, workers, &mut |judged| match judged {
+            Ok(image) => {
+                tally.add(image.label, &image.likeliest());
+                each(image);
+            }
+            Err(error) => tally.add_unreadable(error.to_string()),
+        })?;
+        tally.evaluation()
+    }
+
+    /// Classifies images whose labels are indices of its classes, and hands each to `each`, in their order, or why it
+    /// cannot be read.
+    ///
+    /// # Errors
+    /// As [`predict`](Self::predict).
+    pub fn judge(
+        &self,
+        samples: &[Sample],
+        workers: usize,
+        each: &mut dyn FnMut(Result<JudgedImage, DataError>),
+    ) -> Result<(), Error> {
         let paths: Vec<_> = samples.iter().map(|sample| sample.path.clone()).collect();
         let mut labels = samples.iter().map(|sample| sample.label);
-        let mut confusion = ConfusionMatrix::new(self.info.classes.clone());
-        let mut among_top = 0;
-        let mut unreadable = Vec::new();
         self.predict(&paths, workers, &mut |prediction| {
             let label = labels.next().expect("a label for each file");
-            match prediction.probabilities {
-                Ok(probabilities) => {
-                    let best = top_k(&probabilities, TOP);
-                    confusion.add(label, best[0].0);
-                    among_top += usize::from(best.iter().any(|(class, _)| *class == label));
-                    each(JudgedImage {
-                        path: prediction.path,
-                        label,
-                        probabilities,
-                    });
-                }
-                Err(error) => unreadable.push(error.to_string()),
-            }
+            let path = prediction.path;
+            each(prediction.probabilities.map(|probabilities| JudgedImage {
+                path,
+                label,
+                probabilities,
+            }));
             ControlFlow::Continue(())
-        })?;
-        if confusion.total() == 0 {
-            return Err(none_readable(&unreadable));
-        }
-        Ok(ClassEvaluation {
-            top_5: among_top as f64 / confusion.total() as f64,
-            top_5_interval: wilson(among_top, confusion.total()),
-            confusion,
-            unreadable,
         })
     }
 }

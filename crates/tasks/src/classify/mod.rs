@@ -1,6 +1,7 @@
 //! Classification: the class of an image.
 
 pub mod activation_map;
+pub mod class_tally;
 pub mod classifier;
 pub mod frozen_top;
 mod head;
@@ -12,6 +13,7 @@ mod stored_model;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use warmstart_data::random::{Purpose, stream};
 use warmstart_data::{DataError, Dataset, Mixing, Preprocessing, Sample};
 use warmstart_language::{english, message};
@@ -65,8 +67,8 @@ impl From<usize> for Target {
     }
 }
 
-/// Sums over the images of an evaluation.
-#[derive(Default)]
+/// What an evaluation has found of its images, in their order.
+#[derive(Default, Serialize, Deserialize)]
 pub struct Tally {
     /// The loss of each image.
     losses: Vec<f64>,
@@ -128,7 +130,10 @@ impl Task for Classification {
     }
 
     fn preprocessing(pretrained: &Pretrained, recipe: &Recipe) -> Preprocessing {
-        preprocessing::for_size(pretrained, recipe.image_size, recipe.fit)
+        Preprocessing {
+            decode: recipe.decode,
+            ..preprocessing::for_size(pretrained, recipe.image_size, recipe.fit)
+        }
     }
 
     fn new(
@@ -232,6 +237,13 @@ impl Task for Classification {
         for (row, target) in logits.chunks(self.data.classes.len()).zip(targets) {
             tally.add(&warmstart_metrics::softmax(row), target.class);
         }
+    }
+
+    fn append(tally: &mut Tally, more: Tally) {
+        tally.losses.extend(more.losses);
+        tally.correct.extend(more.correct);
+        tally.classes.extend(more.classes);
+        tally.probabilities.extend(more.probabilities);
     }
 
     fn evaluation(&self, tally: &Tally) -> Evaluation {

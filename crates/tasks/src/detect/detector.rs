@@ -8,7 +8,6 @@ use serde_json::Value;
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{DataError, Letterbox, RgbImage, Sample, Scene, SplitKind, decode};
 use warmstart_language::message;
-use warmstart_metrics::{AtConfidence, DetectionEvaluation};
 use warmstart_nn::Forward;
 use warmstart_nn::burn::tensor::Device;
 use warmstart_recipe::{Error, Problem, Recipe, SEED, VAL_SPLIT};
@@ -18,10 +17,11 @@ use crate::class_names::places_in;
 use crate::detect::found_object::{FoundObject, FoundObjects, JudgedScene};
 use crate::detect::views::{Seen, merged};
 use crate::detect::{
-    Detection, Found, Head, ImageOutputs, JudgedScenes, Search, Selection, in_picture,
+    BoxEvaluation, Detection, Found, Head, ImageOutputs, JudgedScenes, Search, Selection,
+    in_picture,
 };
 use crate::model_file::ModelInfo;
-use crate::network::{INFERENCE_BATCH, Network, none_readable, over_batches, over_files};
+use crate::network::{INFERENCE_BATCH, Network, over_batches, over_files};
 use crate::prepared::PreparedPicture;
 use crate::task::Task;
 
@@ -48,18 +48,6 @@ pub struct LabelledScenes {
     /// The images whose header can be read; their objects have indices of the model's classes.
     pub samples: Vec<Sample<Scene>>,
     /// A message for each of the other images.
-    pub unreadable: Vec<String>,
-}
-
-/// Evaluation of a detector on labelled images.
-pub struct BoxEvaluation {
-    /// Images that were measured.
-    pub images: usize,
-    /// The metrics.
-    pub figures: DetectionEvaluation,
-    /// What is found, missed and confused at the confidence of the best F1; at the model's own, where nothing is found.
-    pub at_confidence: AtConfidence,
-    /// A message for each image that could not be read and was left out.
     pub unreadable: Vec<String>,
 }
 
@@ -171,7 +159,7 @@ impl Detector {
             workers,
             move |path| {
                 Ok(PreparedPicture::for_detector(
-                    &decode(path)?,
+                    &preprocessing.decoded(path)?,
                     &preprocessing,
                 ))
             },
@@ -297,20 +285,8 @@ impl Detector {
             unreadable,
         } = images;
         let judged = self.judge(samples, workers, search, each)?;
-        let mut unreadable = unreadable.clone();
-        unreadable.extend_from_slice(&judged.unreadable);
-        if judged.objects.is_empty() {
-            return Err(none_readable(&unreadable));
-        }
-        // The confidence of the best F1 is known last.
-        let confidence = judged.confidence(self.selection().confidence);
         let classes = self.info.classes.clone();
-        Ok(BoxEvaluation {
-            images: judged.objects.len(),
-            at_confidence: AtConfidence::of_images(classes, confidence, &judged.objects),
-            figures: judged.figures,
-            unreadable,
-        })
+        judged.evaluation(classes, unreadable.clone(), self.selection().confidence)
     }
 
     /// Index of the model's class for each class of a data set, however it is spelled.

@@ -18,11 +18,12 @@ mod views;
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use warmstart_data::random::{Purpose, below, stream};
 use warmstart_data::scenes::{self, OpenedScenes};
 use warmstart_data::{
-    DataError, Dataset, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan, decode,
-    letterboxed,
+    DataError, Dataset, DecodedPicture, Letterbox, Object, Preprocessing, Sample, Scene, ScenePlan,
+    letterboxed, letterboxed_picture,
 };
 use warmstart_language::{english, message, translated};
 use warmstart_metrics::{CONFIDENCE, Detected, DetectionEvaluation, Truth};
@@ -34,7 +35,7 @@ use warmstart_recipe::{Error, Phase, Recipe, TaskKind, View};
 
 pub use boxes::{Corners, LARGEST_LOGARITHM, Point, points};
 pub use head::Head;
-pub use judged_scenes::JudgedScenes;
+pub use judged_scenes::{BoxEvaluation, JudgedScenes, line_of};
 pub use nms::{Found, Selection};
 pub use outputs::{ImageOutputs, Outputs};
 pub use search::Search;
@@ -58,11 +59,22 @@ pub struct Detection {
     head: Head,
 }
 
-/// Sums over the images of an evaluation.
-#[derive(Default)]
+/// What an evaluation has found of its images, in their order.
+#[derive(Default, Serialize, Deserialize)]
 pub struct Tally {
-    objective: Objective,
+    /// The sums of each batch, which are added in order, whoever evaluated the batches.
+    batches: Vec<Objective>,
     images: Vec<JudgedObjects>,
+}
+
+impl Tally {
+    fn objective(&self) -> Objective {
+        let mut sum = Objective::default();
+        for batch in &self.batches {
+            sum.add(*batch);
+        }
+        sum
+    }
 }
 
 /// Labelled and detected objects of an image.
@@ -192,7 +204,10 @@ impl Task for Detection {
     }
 
     fn preprocessing(pretrained: &Pretrained, recipe: &Recipe) -> Preprocessing {
-        preprocessing::letterboxed(pretrained, recipe.image_size)
+        Preprocessing {
+            decode: recipe.decode,
+            ..preprocessing::letterboxed(pretrained, recipe.image_size)
+        }
     }
 
     fn new(
@@ -224,9 +239,7 @@ impl Task for Detection {
         phase: &Phase,
     ) -> Result<Example<Target>, DataError> {
         let plan = self.plan(sample, view, phase);
-        let image = plan.render(self.preprocessing.interpolation, |sample| {
-            decode(&self.data.train[sample].path)
-        })?;
+        let image = plan.render_files(&self.preprocessing)?;
         Ok(Example {
             pixels: self.preprocessing.normalized(&image),
             target: target(plan.objects(), view.closing),
@@ -238,8 +251,9 @@ impl Task for Detection {
     }
 
     fn evaluation_example(&self, sample: &Sample<Scene>) -> Result<Example<Target>, DataError> {
+        let picture = self.preprocessing.decoded(&sample.path)?;
         Ok(Example {
-            pixels: evaluation_pixels(&decode(&sample.path)?, &self.preprocessing),
+            pixels: evaluation_pixels_of_picture(&picture, &self.preprocessing),
             target: self.evaluation_target(&sample.label),
         })
     }
@@ -312,7 +326,7 @@ impl Task for Detection {
         let predictions = self.head.predictions(features, &mut forward);
         let outputs = self.head.outputs(predictions);
         let objective = objective::of(&outputs, targets, self.head.assignment());
-        tally.objective.add(objective);
+        tally.batches.push(objective);
         let found = self.head.select(&outputs, Selection::EVALUATION);
         tally
             .images
@@ -322,6 +336,11 @@ impl Task for Detection {
             }));
     }
 
+    fn append(tally: &mut Tally, more: Tally) {
+        tally.batches.extend(more.batches);
+        tally.images.extend(more.images);
+    }
+
     fn evaluation(&self, tally: &Tally) -> Evaluation {
         let figures = figures(&self.data.classes, tally.images.iter());
         let coco = figures.coco();
@@ -329,7 +348,7 @@ impl Task for Detection {
         let confidence = figures.best_f1().map(|best| (CONFIDENCE, best.confidence));
         let others = [at_half].into_iter().chain(confidence);
         Evaluation {
-            loss: tally.objective.value(),
+            loss: tally.objective().value(),
             losses: Vec::new(),
             metric: coco.ap.unwrap_or(0.0),
             interval: None,
@@ -362,4 +381,18 @@ pub fn evaluation_pixels(
         ..
     } = *preprocessing;
     preprocessing.normalized(&letterboxed(image, crop, interpolation))
+}
+
+/// [`evaluation_pixels`] of a picture that may have been decoded smaller: its objects lie where they would in the whole
+/// one.
+pub fn evaluation_pixels_of_picture(
+    picture: &DecodedPicture,
+    preprocessing: &Preprocessing,
+) -> Vec<f32> {
+    let Preprocessing {
+        crop,
+        interpolation,
+        ..
+    } = *preprocessing;
+    preprocessing.normalized(&letterboxed_picture(picture, crop, interpolation))
 }

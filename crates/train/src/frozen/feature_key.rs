@@ -1,11 +1,11 @@
 //! The key of cached features: everything that their bits depend on.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
-use std::{fs, io};
 
-use warmstart_data::{FeatureCache, FeatureCacheFolder, Preprocessing, Sample};
+use warmstart_data::{FeatureCache, FeatureCacheFolder, Preprocessing, Sample, stamp};
 use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Device;
@@ -169,13 +169,13 @@ impl<L: Clone> FeatureKey<'_, L> {
         };
         add_frozen_part(self.architecture, self.parameters, stages, &mut add);
         for file in files {
-            let metadata = fs::metadata(file)?;
-            let modified = metadata
-                .modified()?
+            let stamp = stamp(file)?;
+            let modified = stamp
+                .modified
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default();
             add(file.as_os_str().as_encoded_bytes());
-            add(&metadata.len().to_le_bytes());
+            add(&stamp.bytes.to_le_bytes());
             add(&modified.as_nanos().to_le_bytes());
         }
         Ok(hasher.finalize().to_hex()[..32].to_owned())

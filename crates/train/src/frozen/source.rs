@@ -30,6 +30,16 @@ pub struct Prepared<T> {
     pub target: T,
 }
 
+impl<T> Prepared<T> {
+    /// Whether its features were in the cache.
+    pub fn is_cached(&self) -> bool {
+        match self.input {
+            Input::Features(_) => true,
+            Input::Pixels(_) => false,
+        }
+    }
+}
+
 impl<T: 'static> Source<T> {
     /// `first` is the entry of sample 0.
     pub(super) fn new(

@@ -69,7 +69,10 @@ pub fn measure<T: Task>(
 ) -> Result<Measured, Error> {
     observe(Event::Measuring);
     let costs = cost_probe::ask(trainer)?;
-    let budget = Budget::of(trainer.recipe.memory);
+    let budget = Budget::of(
+        trainer.recipe.memory,
+        trainer.resources.ranks.on_this_machine(),
+    );
     let card = CardBudget::of(&trainer.device);
     let limits = Limits::of(budget.as_ref(), card.as_ref());
     choose_batches(trainer, &costs, open, &limits)?;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use warmstart_data::{Sample, picture_header};
 use warmstart_language::{english, language, message, translated};
 use warmstart_nn::devices::{CardKind, card_of};
+use warmstart_ranks::Ranks;
 use warmstart_recipe::{Error, Phase, Recipe, TaskKind};
 use warmstart_run::stop::Stop;
 use warmstart_tasks::network::INFERENCE_BATCH;
@@ -233,8 +234,10 @@ pub fn threads(request: &serde_json::Value) -> usize {
 /// # Errors
 /// If it cannot be read, or an image of it.
 pub fn measure<T: Task>(request: Request<T::Label>, program: &Path) -> Result<PhaseCost, Error> {
+    // The images at a time and the sums that are held follow from the shards: the plan counts them itself.
     let recipe = Recipe {
         fold: None,
+        virtual_shards: 1,
         ..Recipe::from_toml(Path::new("request"), &request.recipe)?
     };
     let images = request.images.iter().map(LabelledFile::sample);
@@ -246,6 +249,7 @@ pub fn measure<T: Task>(request: Request<T::Label>, program: &Path) -> Result<Ph
         program: program.to_owned(),
         restart_flags: Vec::new(),
         stop: Stop::default(),
+        ranks: Ranks::alone(),
     };
     PhaseProbe::new(Trainer::<T>::new(recipe, data, resources)?)?.cost(request.batches)
 }

@@ -64,7 +64,10 @@ pub fn plan<T: Task>(
     } = measured;
     let (budget, card) = (budget.as_ref(), card.as_ref());
     let limits = Limits::of(budget, card);
-    let mut notes = Vec::from_iter(more_than_there_is(trainer.recipe.memory));
+    let mut notes = Vec::from_iter(more_than_there_is(
+        trainer.recipe.memory,
+        trainer.resources.ranks.on_this_machine(),
+    ));
     notes.extend(card.and_then(unknown_card_note));
     let mut phases = Vec::new();
     let mut reading = 0.0f64;
@@ -164,25 +167,31 @@ fn cached_bytes<T: Task>(
 
 /// Time of a phase: of its frozen part on images whose features are not cached already or by an earlier epoch, of its
 /// steps, and of the evaluations.
-fn seconds<T: Task>(
-    trainer: &Trainer<T>,
-    phase: &Phase,
-    cost: &PhaseCost,
-    [kept, kept_validation]: [f64; 2],
-) -> f64 {
+fn seconds<T: Task>(trainer: &Trainer<T>, phase: &Phase, cost: &PhaseCost, kept: [f64; 2]) -> f64 {
     let images = trainer.data.training_images() as f64;
     let validation = trainer.data.split(EvaluationSplit::Validation).len() as f64;
     let epochs = phase.epochs as f64;
-    let [computed, evaluated] = match (phase.kept_views(), &trainer.resources.cache) {
+    let [computed, evaluated] = passes(trainer, phase, kept);
+    computed * images * cost.frozen_seconds
+        + epochs * images * cost.step_seconds
+        + evaluated * validation * cost.evaluation_seconds
+}
+
+/// How often the images of a phase go through its frozen part, the training images and those of the evaluations: less
+/// often than there are epochs, where features are kept.
+pub(super) fn passes<T: Task>(
+    trainer: &Trainer<T>,
+    phase: &Phase,
+    [kept, kept_validation]: [f64; 2],
+) -> [f64; 2] {
+    let epochs = phase.epochs as f64;
+    match (phase.kept_views(), &trainer.resources.cache) {
         (Some(views), Some(_)) => [
             epochs.min(views as f64) * (1.0 - kept),
             1.0 - kept_validation,
         ],
         _ => [epochs, epochs],
-    };
-    computed * images * cost.frozen_seconds
-        + epochs * images * cost.step_seconds
-        + evaluated * validation * cost.evaluation_seconds
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ mod limits;
 pub mod make;
 pub mod memory_line;
 mod need;
+pub mod network;
 mod notes;
+pub mod over_ranks;
 mod path_bytes;
 mod phase_probe;

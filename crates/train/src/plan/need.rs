@@ -6,9 +6,13 @@ use warmstart_tasks::task::Task;
 
 use super::cost_probe::{CardCost, PhaseCost};
 use super::limits::{Demand, Limits};
-use super::memory_line::{MemoryLine, StepMemory};
+use super::memory_line::MemoryLine;
 use crate::phase_setup::PhaseSetup;
 use crate::trainer::{Trainer, batches_ahead};
+
+/// Copies of the gradients while processes exchange them: those to send, the buffer that they are sent from, the one
+/// that they arrive in, and those that arrived.
+const EXCHANGED: f64 = 4.0;
 
 /// The parts of the memory of a phase, in bytes.
 pub(super) struct Need {
@@ -21,6 +25,10 @@ pub(super) struct Need {
     pub(super) preparing: f64,
     /// Gradients of the trained parameters.
     gradients: f64,
+    /// Virtual shards of a batch, which go through one after the other.
+    shards: usize,
+    /// Processes, each of which computes an equal part of the shards.
+    ranks: usize,
     /// A checkpoint that is being written, once a step has changed the parameters.
     pub(super) saving: f64,
 }
@@ -85,6 +93,8 @@ impl Need {
             pixels,
             preparing: cost.preparing * trainer.resources.workers as f64,
             gradients: setup.trained as f64 * 4.0,
+            shards: trainer.recipe.virtual_shards,
+            ranks: trainer.resources.ranks.count(),
             saving: setup.trained as f64 * 4.0 * copies(phase),
         })
     }
@@ -109,7 +119,8 @@ impl Need {
 
     /// The bytes that the phase needs of each memory.
     pub(super) fn demand(&self, batch: usize, micro_batch: usize) -> Demand {
-        let ahead = (batches_ahead(batch) * batch) as f64;
+        let own = self.own(batch);
+        let ahead = (batches_ahead(own) * own) as f64;
         let step = self.of_step(batch, micro_batch);
         let inference = self.of_inference(batch, micro_batch);
         let (card, piece) = self.of_card(batch, micro_batch);
@@ -125,12 +136,34 @@ impl Need {
         let Some(card) = &self.cost.card else {
             return (0.0, 0.0);
         };
+        let own = self.own(batch);
+        let images = self.at_once(batch, micro_batch);
+        let held = self.gradients * self.sums_held(batch, micro_batch);
         // What enters the trained part is on the card for the whole batch, as soon as it is computed.
-        let step = parts(&card.step, batch, micro_batch, self.gradients)
-            + waiting(self.cost.features, batch, micro_batch);
-        let images = micro_batch.min(INFERENCE_BATCH);
-        let inference = card.inference.of(images) + self.cost.features * (batch - images) as f64;
-        (step.max(inference), card.piece.of(micro_batch))
+        let step = (card.step.until_gradients(images) + held).max(card.step.update.of(images))
+            + waiting(self.cost.features, own, images);
+        let of_inference = micro_batch.min(INFERENCE_BATCH);
+        let inference = card.inference.of(of_inference)
+            + self.cost.features * own.saturating_sub(of_inference) as f64;
+        (step.max(inference), card.piece.of(images))
+    }
+
+    /// Images of a batch that this process computes.
+    fn own(&self, batch: usize) -> usize {
+        batch.div_ceil(self.ranks)
+    }
+
+    /// Images of a batch that go through at a time.
+    fn at_once(&self, batch: usize, micro_batch: usize) -> usize {
+        micro_batch.min(batch.div_ceil(self.shards))
+    }
+
+    /// Sums of gradients that are held while others are computed: one of each height of the tree of shards, and that of
+    /// the shard's micro-batches so far.
+    fn sums_held(&self, batch: usize, micro_batch: usize) -> f64 {
+        let heights = (self.shards / self.ranks).max(1).ilog2();
+        let is_split = micro_batch < batch.div_ceil(self.shards);
+        f64::from(heights) + f64::from(u8::from(is_split))
     }
 
     /// The memory of steps or of inference, whichever is larger, as a function of the images at a time. That of steps
@@ -145,28 +178,26 @@ impl Need {
     }
 
     fn of_step(&self, batch: usize, micro_batch: usize) -> f64 {
+        let images = self.at_once(batch, micro_batch);
         // On a card, the gradients are there.
-        let gradients = match self.cost.card {
+        let held = match self.cost.card {
             Some(_) => 0.0,
-            None => self.gradients,
+            None => self.gradients * self.sums_held(batch, micro_batch),
         };
-        parts(&self.cost.step, batch, micro_batch, gradients)
-            + waiting(self.waiting, batch, micro_batch)
+        let exchanged = match self.ranks {
+            1 => 0.0,
+            _ => self.gradients * EXCHANGED,
+        };
+        let step = &self.cost.step;
+        let summed = step.until_gradients(images) + held;
+        summed.max(step.update.of(images) + exchanged)
+            + waiting(self.waiting, self.own(batch), images)
     }
 
     fn of_inference(&self, batch: usize, micro_batch: usize) -> f64 {
         let images = micro_batch.min(INFERENCE_BATCH);
-        self.cost.inference.of(images) + self.pixels * (batch - images) as f64
-    }
-}
-
-/// Bytes of a step, with the sum of the gradients of micro-batches until they are added up.
-fn parts(step: &StepMemory, batch: usize, micro_batch: usize, gradients: f64) -> f64 {
-    if micro_batch < batch {
-        let summed = step.until_gradients(micro_batch) + gradients;
-        summed.max(step.update.of(micro_batch))
-    } else {
-        step.of(micro_batch)
+        let waiting = self.own(batch).saturating_sub(images);
+        self.cost.inference.of(images) + self.pixels * waiting as f64
     }
 }
 
@@ -207,7 +238,7 @@ fn micro_batch(need: &Need, batch: usize, limits: &Limits) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::memory_line::MB;
+    use super::super::memory_line::{MB, StepMemory};
     use super::*;
 
     fn memory(base: f64, per_image: f64) -> MemoryLine {
@@ -252,6 +283,8 @@ mod tests {
             waiting: 0.0,
             preparing: 0.0,
             gradients: 10.0 * MB,
+            shards: 1,
+            ranks: 1,
             saving: 0.0,
         }
     }
@@ -281,6 +314,33 @@ mod tests {
         assert_eq!(bytes(&need, 16, 1), 300.0 * MB);
         assert_eq!(micro_batch(&need, 16, &system(200.0)), Some(6));
         assert_eq!(need.line(16, 6).per_image, 30.0 * MB);
+    }
+
+    #[test]
+    fn a_shard_goes_through_at_a_time_and_one_sum_of_each_height_is_held() {
+        let mut need = need();
+        need.shards = 8;
+        // 100 + 30 for each of 2 images + 3 sums of gradients.
+        assert_eq!(bytes(&need, 16, 16), 190.0 * MB);
+        assert_eq!(bytes(&need, 16, 2), 190.0 * MB);
+        // One sum more, of a shard's micro-batches, and an image less.
+        assert_eq!(bytes(&need, 16, 1), 170.0 * MB);
+        assert_eq!(micro_batch(&need, 16, &system(180.0)), Some(1));
+        assert_eq!(micro_batch(&need, 16, &system(190.0)), None);
+    }
+
+    #[test]
+    fn a_process_holds_the_images_and_sums_of_its_own_shards_and_exchanges_gradients() {
+        let mut need = need();
+        (need.shards, need.ranks) = (8, 4);
+        // 100 + 30 for each of 2 images + 1 sum of gradients.
+        assert_eq!(bytes(&need, 16, 16), 170.0 * MB);
+        need.waiting = MB;
+        // 4 images wait for their shard, and 8 for the next steps.
+        assert_eq!(bytes(&need, 16, 16), 182.0 * MB);
+        need.waiting = 0.0;
+        need.cost.step.update = memory(150.0, 0.0);
+        assert_eq!(bytes(&need, 16, 16), 190.0 * MB);
     }
 
     #[test]

@@ -11,9 +11,9 @@ use crate::memory::{self, CardBudget};
 /// Training steps below which a pretrained network has hardly adapted to the data.
 const FEW_STEPS: usize = 200;
 
-/// A note on a budget that exceeds what there is.
-pub(super) fn more_than_there_is(memory: Memory) -> Option<String> {
-    let (Memory::Bytes(asked), Some(there)) = (memory, memory::available()) else {
+/// A note on a budget that exceeds what there is for each of so many processes.
+pub(super) fn more_than_there_is(memory: Memory, processes: usize) -> Option<String> {
+    let (Memory::Bytes(asked), Some(there)) = (memory, memory::available(processes)) else {
         return None;
     };
     let set_by = translated(&there.set_by);

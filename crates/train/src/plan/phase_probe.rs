@@ -48,6 +48,10 @@ pub struct PhaseCost {
     pub frozen_seconds: f64,
     /// Seconds of a training step per image.
     pub step_seconds: f64,
+    /// Those of them in which gradients are computed, per image.
+    pub gradient_seconds: f64,
+    /// Seconds of the rest of a training step, which has nothing to do with its images.
+    pub update_seconds: f64,
     /// Seconds of the evaluation per image.
     pub evaluation_seconds: f64,
     /// Memory of the graphics card; `None` on the processor.
@@ -200,6 +204,7 @@ impl<T: Task> PhaseProbe<T> {
             let features = current.frozen.noise(batch, seed, &self.trainer.device);
             card.wait();
             let started = Instant::now();
+            let mut gradients_known = started;
             let step = self.trainer.step(&current);
             // Watching the network's health holds the parameters twice; the step without it is timed.
             let mut watch = (number == 1).then(Watch::default);
@@ -214,6 +219,7 @@ impl<T: Task> PhaseProbe<T> {
                     }
                 }
                 StepPoint::GradientsKnown => {
+                    gradients_known = Instant::now();
                     peaks.gradients = peaks.gradients.max(memory_peak());
                     forget_memory_peak();
                     if number == IN_PARTS {
@@ -221,7 +227,15 @@ impl<T: Task> PhaseProbe<T> {
                     }
                 }
             };
-            let taken = step.run(state, features, &targets, 0.0, watch.as_mut(), &mut reached);
+            let taken = step.run(
+                state,
+                features,
+                &targets,
+                batch,
+                0.0,
+                watch.as_mut(),
+                &mut reached,
+            );
             // A step that was refused has not used the memory of a whole step.
             taken.map_err(|refused| Error::memory(message!("it was refused: {}", refused.what)))?;
             card.wait();
@@ -233,6 +247,9 @@ impl<T: Task> PhaseProbe<T> {
             }
             number += 1;
             cost.step_seconds = started.elapsed().as_secs_f64() / batch as f64;
+            let gradients = gradients_known.duration_since(started).as_secs_f64();
+            cost.gradient_seconds = gradients / batch as f64;
+            cost.update_seconds = gradients_known.elapsed().as_secs_f64();
             peaks.update = peaks.update.max(memory_peak());
             on_card.update = on_card.update.max(card.held());
             forget_memory_peak();

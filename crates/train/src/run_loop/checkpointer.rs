@@ -110,6 +110,8 @@ pub fn with_confidence(info: &ModelInfo, confidence: Option<f64>) -> ModelInfo {
 /// Writes the checkpoints of a run in the background of training.
 pub struct Checkpointer {
     writer: BackgroundWriter<Commit>,
+    /// Whether this process writes the run; otherwise nothing is saved here.
+    writes: bool,
     info: Arc<ModelInfo>,
     recipe: Recipe,
     /// The card that computes; `None` for the processor.
@@ -140,9 +142,11 @@ impl Checkpointer {
         (steps, saved): (u64, (usize, usize)),
     ) -> Result<Self, Error> {
         let path = run.path().to_owned();
+        let writes = run.writes();
         let writer = BackgroundWriter::new(move |commit: &mut Commit| commit.write(&run));
         Ok(Self {
             writer: writer.map_err(|error| Error::io("start a thread to write", &path, error))?,
+            writes,
             info: Arc::new(info),
             device: card_identity(&recipe),
             recipe,
@@ -170,7 +174,7 @@ impl Checkpointer {
             CheckpointEvery::Time(time) => self.last.elapsed() >= time,
             CheckpointEvery::Steps(steps) => state.steps >= self.steps_at_last + steps,
         };
-        due && !self.writer.is_busy()
+        self.writes && due && !self.writer.is_busy()
     }
 
     /// Saves the state within an epoch, unless it is saved already, or a parameter is not finite: then the next step
@@ -203,6 +207,9 @@ impl Checkpointer {
         epoch_in_progress: Option<EpochProgress>,
         finished: Option<FinishedEpoch>,
     ) {
+        if !self.writes {
+            return;
+        }
         let state = State {
             format: State::FORMAT,
             warmstart: env!("CARGO_PKG_VERSION").to_owned(),

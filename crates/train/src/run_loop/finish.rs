@@ -64,6 +64,14 @@ impl<T: Task> Run<T> {
         });
     }
 
+    /// The summary of a run whose epochs are done, without what rank 0 has measured since.
+    ///
+    /// # Panics
+    /// If it has no epoch.
+    pub fn summary_of_epochs(&self) -> Summary {
+        self.summary(RunState::Finished, None, None)
+    }
+
     pub(super) fn summary(
         &self,
         state: RunState,

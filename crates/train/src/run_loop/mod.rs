@@ -9,6 +9,7 @@ mod run;
 mod solved_epoch;
 mod warnings;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,26 +27,25 @@ use warmstart_tasks::task_data::EvaluationSplit;
 pub use run::Run;
 
 use crate::epoch::{EpochEnd, StepEvent};
+use crate::lockstep::{agree, first};
 use crate::memory;
 use crate::trainer::CurrentPhase;
 use checkpointer::{Checkpointer, FinishedEpoch};
 
 impl<T: Task> Run<T> {
     /// Trains every epoch that is left. If an allocation fails, of the system or of a graphics card, the process
-    /// replaces itself by one that resumes the run.
+    /// replaces itself by one that resumes the run; a rank of several cannot, and ends with the command that does.
+    ///
+    /// All ranks call it together. What comes after the last epoch, rank 0 does alone.
     ///
     /// # Errors
     /// If an image or a file fails, the loss is not finite any more, or a stop is requested.
     pub fn run(&mut self, observe: Observer) -> Result<Summary, Error> {
         let resources = &self.trainer.resources;
-        let mut command = vec![resources.program.clone().into_os_string(), "resume".into()];
-        command.push(self.run.path().into());
-        command.extend(resources.restart_flags.iter().cloned());
-        let starts_again = run_when_exhausted(Some(Continuation {
-            command,
-            typed: command::resume(self.run.path()),
-        }));
-        starts_again.map_err(|error| Error::io("name", &resources.program, error))?;
+        let starts_again = run_when_exhausted(Some(self.continuation()));
+        let starts_again =
+            starts_again.map_err(|error| Error::io("name", &resources.program, error));
+        agree(&resources.ranks, starts_again)?;
         let stop = resources.stop.clone();
         stop.saves(true);
         let result = self.train(observe);
@@ -55,8 +55,32 @@ impl<T: Task> Run<T> {
         result
     }
 
+    /// The work of this process as another one continues it with less memory.
+    fn continuation(&self) -> Continuation {
+        let resources = &self.trainer.resources;
+        let run = self.run.path();
+        if resources.ranks.started_by_mpi() {
+            // MPI knows its processes, and takes no other in place of one.
+            let flags = resources.restart_flags.iter();
+            let words = flags.map(|flag| command::word(Path::new(flag)));
+            let words: Vec<String> = [command::resume(run)].into_iter().chain(words).collect();
+            return Continuation {
+                command: Vec::new(),
+                typed: words.join(" "),
+            };
+        }
+        let mut command = vec![resources.program.clone().into_os_string(), "resume".into()];
+        command.push(run.into());
+        command.extend(resources.restart_flags.iter().cloned());
+        Continuation {
+            command,
+            typed: command::resume(run),
+        }
+    }
+
     fn train(&mut self, observe: Observer) -> Result<Summary, Error> {
-        let mut checkpointer = Checkpointer::new(
+        let ranks = self.trainer.resources.ranks.clone();
+        let checkpointer = Checkpointer::new(
             Arc::clone(&self.run),
             self.trainer.recipe.clone(),
             self.trainer.info.clone(),
@@ -70,18 +94,25 @@ impl<T: Task> Run<T> {
                         .map_or(0, |progress| progress.seen),
                 ),
             ),
-        )?;
+        );
+        let mut checkpointer = agree(&ranks, checkpointer)?;
         let result = self.epochs_saved(&mut checkpointer, observe);
         let saved = checkpointer.flush(observe);
         result?;
-        saved.map_err(|failure| self.unsaved(&failure))?;
-        self.finish(observe).map_err(|error| {
-            let run = self.run.path().to_owned();
-            error.of_lost_image(|| Error::Interrupted {
-                words: message!("all epochs are done and saved"),
-                run,
-            })
-        })
+        let mut summary = None;
+        first(&ranks, || {
+            saved.map_err(|failure| self.unsaved(&failure))?;
+            let finished = self.finish(observe).map_err(|error| {
+                let run = self.run.path().to_owned();
+                error.of_lost_image(|| Error::Interrupted {
+                    words: message!("all epochs are done and saved"),
+                    run,
+                })
+            });
+            summary = Some(finished?);
+            Ok(())
+        })?;
+        Ok(summary.unwrap_or_else(|| self.summary_of_epochs()))
     }
 
     fn epochs_saved(
@@ -89,21 +120,29 @@ impl<T: Task> Run<T> {
         checkpointer: &mut Checkpointer,
         observe: Observer,
     ) -> Result<(), Error> {
+        let ranks = self.trainer.resources.ranks.clone();
         let mut current: Option<CurrentPhase> = None;
         while let Some(position) = position::next(&self.trainer.recipe, &self.history) {
             let epoch = self.history.len() + 1;
             let phase = match current.take() {
                 Some(phase) if phase.number == position.phase => phase,
                 // The memory of the last phase is free by now.
-                _ => self.begin_phase(position, checkpointer, observe)?,
+                _ => {
+                    let begun = self.begin_phase(position, checkpointer, observe);
+                    agree(&ranks, begun)?
+                }
             };
             let (record, tally) = if self.trainer.recipe.phases[position.phase].is_solved() {
                 self.solved_epoch(epoch, position, &phase, observe)?
             } else {
-                self.epoch(epoch, position, &phase, checkpointer, observe)?
+                let (record, tally) = self.epoch(epoch, position, &phase, checkpointer, observe)?;
+                (record, Some(tally))
             };
             self.commit(record, checkpointer, observe);
-            self.remember(tally);
+            // Rank 0 alone chooses the kept model.
+            if let Some(tally) = tally.filter(|_| ranks.is_first()) {
+                self.remember(tally);
+            }
             self.warn_of_health(observe);
             self.note_early_end(position, observe);
             current = Some(phase);
@@ -177,7 +216,7 @@ impl<T: Task> Run<T> {
         );
         let evaluating = Instant::now();
         let tally = match end {
-            Ok(EpochEnd::Complete) => self.trainer.evaluate(
+            Ok(EpochEnd::Complete) => self.trainer.evaluate_together(
                 self.state.model(),
                 &current.frozen,
                 EvaluationSplit::Validation,
@@ -196,8 +235,11 @@ impl<T: Task> Run<T> {
                 return Err(self.interrupted(&progress, epoch, phase, checkpointer, observe));
             }
             Err(error) => {
-                let saved = || self.interrupted(&progress, epoch, phase, checkpointer, observe);
-                return Err(error.of_lost_image(saved));
+                let mut saved = || self.interrupted(&progress, epoch, phase, checkpointer, observe);
+                return Err(match error {
+                    Error::OtherRank(problem) => Error::OtherRank(problem).fix(saved().to_string()),
+                    error => error.of_lost_image(saved),
+                });
             }
         };
         let evaluation = self.trainer.task.evaluation(&tally);

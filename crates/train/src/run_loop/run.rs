@@ -113,15 +113,26 @@ impl<T: Task> Run<T> {
         Ok(restored)
     }
 
-    /// The run with its plan, which is saved; the summary compares the phases with it.
+    /// Takes the run's plan, which is saved; the summary compares the phases with it.
     ///
     /// # Errors
     /// If the disk refuses.
-    pub fn with_plan(self, plan: Option<Plan>) -> Result<Self, Error> {
+    pub fn take_plan(&mut self, plan: Option<Plan>) -> Result<(), Error> {
         if let Some(plan) = &plan {
             self.run.write_plan(plan)?;
         }
-        Ok(Self { plan, ..self })
+        self.plan = plan;
+        Ok(())
+    }
+
+    /// The list of its data files.
+    pub fn files(&self) -> &DataFiles {
+        &self.files
+    }
+
+    /// The parameters that it goes on with.
+    pub fn parameters(&self) -> &Parameters {
+        &self.state.parameters
     }
 
     /// Its recipe.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use warmstart_data::{DataError, Dataset, Fit, Preprocessing, Sample, Skipped, evaluation_pixels};
 use warmstart_models::{Architecture, Pretrained};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
@@ -26,7 +27,7 @@ pub struct Brightness {
 }
 
 /// Absolute errors of an evaluation.
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Errors(Vec<f64>);
 
 impl Brightness {
@@ -187,6 +188,10 @@ impl Task for Brightness {
         tally
             .0
             .extend(errors.map(|(predicted, target)| f64::from((predicted - target).abs())));
+    }
+
+    fn append(tally: &mut Errors, more: Errors) {
+        tally.0.extend(more.0);
     }
 
     fn evaluation(&self, tally: &Errors) -> Evaluation {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use warmstart_data::{RgbImage, Sample, decode, evaluation_pixels_of};
+use warmstart_data::{RgbImage, Sample, evaluation_pixels};
 use warmstart_metrics::{ConfusionMatrix, top_k};
 use warmstart_recipe::Error;
 use warmstart_tasks::classify::activation_map::ActivationMap;
@@ -186,8 +186,7 @@ fn overlay(
     pictures: &mut Pictures,
 ) -> Option<Overlay> {
     let preprocessing = &classifier.info.preprocessing;
-    let decoded = decode(&image.path).ok()?;
-    let pixels = evaluation_pixels_of(&decoded, preprocessing).ok()?;
+    let pixels = evaluation_pixels(&image.path, preprocessing).ok()?;
     let map = classifier.activation_map(&pixels, image.predicted)?;
     let seen = within(&preprocessing.pictured(&pixels), OVERLAY_SIDE);
     let places = coloured(&seen, &map);

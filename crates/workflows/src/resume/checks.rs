@@ -143,6 +143,22 @@ pub(super) fn between_epochs(
 pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> Result<(), Error> {
     let file = run.join(RECIPE);
     let refuse = |what: String, fix: &str| Err(Problem::new(what).of_file(&file).fix(fix).into());
+    let before = &state.recipe;
+    for (key, is_same) in [
+        (Key::SHUFFLE, recipe.shuffle == before.shuffle),
+        (
+            Key::VIRTUAL_SHARDS,
+            recipe.virtual_shards == before.virtual_shards,
+        ),
+    ] {
+        if !is_same {
+            let what = message!(
+                "it changes `{}`, which stays the same from a run's first checkpoint on",
+                key.0
+            );
+            return refuse(what, &message!("change it back, or start a new run"));
+        }
+    }
     let is_within_epoch = state.epoch_in_progress.is_some();
     if recipe.phases.iter().all(|phase| phase.name != state.phase) {
         let names: Vec<&str> = recipe.phases.iter().map(|phase| &*phase.name).collect();
@@ -177,11 +193,7 @@ pub(super) fn require_same_place(recipe: &Recipe, run: &Path, state: &State) -> 
         );
         return refuse(what, &fix);
     }
-    let before = state
-        .recipe
-        .phases
-        .iter()
-        .find(|phase| phase.name == state.phase);
+    let before = before.phases.iter().find(|phase| phase.name == state.phase);
     let Some(before) = before
         .filter(|_| is_within_epoch || !position::ends_phase(recipe, &state.history, state.epoch))
     else {

@@ -1,41 +1,46 @@
 //! `warmstart resume`: continues a run.
+//!
+//! Of several ranks, rank 0 opens the run and decides how it goes on; the others follow.
 
 mod changes;
 mod checks;
 mod device;
+mod follow;
+mod going_on;
 
 use std::path::Path;
 
 use warmstart_files::shown;
-use warmstart_language::{counted, message};
+use warmstart_language::message;
 use warmstart_recipe::{ByMemory, Error, Key, Recipe, command, named_record};
 use warmstart_run::checkpoint::{At, Checkpoint};
-use warmstart_run::data_files::DataFiles;
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::folder::RunFolder;
 use warmstart_run::kills::EndCause;
-use warmstart_run::list::MORE_EPOCHS;
 use warmstart_run::plan::Plan;
 use warmstart_run::position;
 use warmstart_run::record::EpochRecord;
-use warmstart_run::summary::{RunState, Summary};
+use warmstart_run::summary::Summary;
 use warmstart_tasks::task::Task;
 use warmstart_tasks::with_task;
-use warmstart_train::initial_weights::initial_weights;
+use warmstart_train::lockstep::{agree, tell};
 use warmstart_train::plan::automatic::make_plan;
 use warmstart_train::resources::Resources;
-use warmstart_train::run_loop::Run;
 use warmstart_train::trainer::Trainer;
 
 pub use changes::Changes;
 
+use crate::common::require_same_request;
 use crate::named_weights;
 use crate::prepare::prepare;
+use crate::settle_data::settle_data;
 use changes::{open_options, spare_memory};
 use checks::{
     Lists, OtherData, between_epochs, other_data, require_same_model, require_same_place,
 };
-use device::{has_other_device, has_other_options, note_other_bits, require_device};
+use device::{has_other_device, has_other_options, require_device};
+use follow::{Order, follow};
+use going_on::Decided;
 
 /// Resumes a run from its newest sound checkpoint, or from the start if it has none.
 ///
@@ -48,12 +53,26 @@ pub fn resume(
     resources: Resources,
     observe: Observer,
 ) -> Result<Summary, Error> {
-    let (folder, recipe) = RunFolder::open(path, observe)?;
+    require_same_request(&resources, &format!("{path:?} {changes:?}"))?;
+    let ranks = resources.ranks.clone();
+    let mut changes = changes.clone();
+    let settled = settle_data(
+        &mut changes.options,
+        resources.cache.as_ref(),
+        &resources.stop,
+        observe,
+    );
+    agree(&ranks, settled)?;
+    if !ranks.is_first() {
+        return follow(path, resources, observe);
+    }
+    let opened = RunFolder::open(path, observe);
+    let (folder, recipe) = opened.inspect_err(|error| tell::<Order>(&ranks, Err(error)))?;
     observe(Event::Run { path });
     let request = Request {
         path,
         folder,
-        changes,
+        changes: &changes,
     };
     with_task!(recipe.task, T => request.resume::<T>(recipe, resources, observe))
 }
@@ -72,6 +91,19 @@ impl Request<'_> {
         resources: Resources,
         observe: Observer,
     ) -> Result<Summary, Error> {
+        let ranks = resources.ranks.clone();
+        let decided = self.decide::<T>(before, resources, observe);
+        tell(&ranks, decided.as_ref().map(Decided::order));
+        decided?.go_on(self.folder, observe)
+    }
+
+    /// How the run goes on. Nothing of it is changed yet.
+    fn decide<T: Task>(
+        &self,
+        before: Recipe,
+        resources: Resources,
+        observe: Observer,
+    ) -> Result<Decided<T>, Error> {
         let checkpoint = self.checkpoint(observe)?;
         let history = match &checkpoint {
             Some(checkpoint) => checkpoint.state.history.clone(),
@@ -97,12 +129,22 @@ impl Request<'_> {
         } else {
             self.plan(&mut trainer, is_spared, observe)?
         };
-        match checkpoint {
-            None => self.start_over(trainer, files, plan, observe),
-            Some(checkpoint) => {
-                self.continue_from(checkpoint, trainer, files, plan, has_same_data, observe)
+        if checkpoint.is_none() {
+            observe(Event::Note(message!(
+                "the run has no checkpoint yet: it starts from its first epoch"
+            )));
+            if let Some(record) = named_record(&trainer.recipe.weights) {
+                named_weights::get(record, observe)?;
             }
         }
+        Ok(Decided {
+            trainer,
+            checkpoint,
+            goes_back: self.changes.from_epoch.is_some(),
+            files,
+            plan,
+            has_same_data,
+        })
     }
 
     /// The checkpoint to continue from.
@@ -273,83 +315,6 @@ impl Request<'_> {
             return Ok(plan.or_else(|| self.folder.plan()));
         }
         Ok(self.folder.plan())
-    }
-
-    /// Trains a run that has no checkpoint yet.
-    fn start_over<T: Task>(
-        self,
-        trainer: Trainer<T>,
-        files: DataFiles,
-        plan: Option<Plan>,
-        observe: Observer,
-    ) -> Result<Summary, Error> {
-        observe(Event::Note(message!(
-            "the run has no checkpoint yet: it starts from its first epoch"
-        )));
-        if let Some(record) = named_record(&trainer.recipe.weights) {
-            named_weights::get(record, observe)?;
-        }
-        let initial = initial_weights(&trainer, observe)?;
-        self.folder
-            .begin(&trainer.recipe, &initial.report, &files)?;
-        let mut run = Run::new(trainer, self.folder, files, initial.parameters).with_plan(plan)?;
-        run.align_files(None, observe)?;
-        run.run(observe)
-    }
-
-    fn continue_from<T: Task>(
-        self,
-        checkpoint: Checkpoint,
-        trainer: Trainer<T>,
-        files: DataFiles,
-        plan: Option<Plan>,
-        has_same_data: bool,
-        observe: Observer,
-    ) -> Result<Summary, Error> {
-        let done = checkpoint.state.epoch;
-        note_other_bits(&trainer.recipe, &checkpoint, observe);
-        if self.changes.from_epoch.is_some() {
-            observe(Event::Note(message!(
-                "back to epoch {done}: later epochs are removed; training them again gives the same result unless \
-                 something is changed"
-            )));
-        }
-        let has_same_guard = trainer.recipe.guard == checkpoint.state.recipe.guard;
-        let summary = self.folder.summary();
-        let processed = checkpoint.state.images_in_epoch();
-        let mut run = Run::at(trainer, self.folder, files, checkpoint)?.with_plan(plan)?;
-        let finished = summary.filter(|summary| {
-            let is_whole = summary.state == RunState::Finished && summary.epochs == done;
-            is_whole && has_same_data && has_same_guard && !run.has_epochs_left()
-        });
-        run.align_files(finished.as_ref(), observe)?;
-        if run.has_epochs_left() {
-            let epochs = run.epochs();
-            observe(Event::Note(match processed {
-                0 => message!("continuing after epoch {done} of {epochs}"),
-                _ => message!(
-                    "continuing after epoch {done} of {epochs}, with {processed} images of epoch {} processed",
-                    done + 1
-                ),
-            }));
-            return run.run(observe);
-        }
-        let (path, epochs) = (shown(self.path), counted(done, "epoch"));
-        observe(Event::Note(match run.recipe().phases.last() {
-            // More epochs do not change a head that is solved.
-            Some(last) if last.is_solved() => message!("{path} has finished its {epochs}"),
-            Some(_) | None => message!(
-                "{path} has finished its {epochs}; to train more: {} {} {}",
-                command::resume(self.path),
-                Key::EPOCHS,
-                done + MORE_EPOCHS
-            ),
-        }));
-        match finished {
-            // The test split was measured already, which is done only once.
-            Some(summary) => run.keep_summary(summary, observe),
-            None => run.run(observe),
-        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The sums of an objective over images, and its gradients.
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Sums over images.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Objective {
     /// The classes' loss.
     pub(super) classes: f64,

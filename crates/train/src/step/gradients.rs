@@ -1,30 +1,23 @@
-//! One training step: trained part → loss → gradients → parameters.
+//! The gradients of a batch: of its virtual shards, and within them of micro-batches.
+
+use std::ops::Range;
 
 use warmstart_language::message;
 use warmstart_models::Architecture;
 use warmstart_nn::burn::tensor::Tensor;
 use warmstart_nn::ops::values;
-use warmstart_nn::{
-    BatchStatistics, Forward, Parameters, StepKey, StochasticDepth, pool_statistics,
-    update_running_statistics,
-};
+use warmstart_nn::{Forward, Parameters, StepKey, StochasticDepth, pool_statistics};
+use warmstart_ranks::Ranks;
 use warmstart_recipe::{BatchNorm, Phase};
-use warmstart_run::loss_scale::LossScale;
 use warmstart_tasks::task::{Loss, Task};
 
-use crate::optimizer::clip_factor;
+use super::across_ranks::sum_over_ranks;
+use super::non_finite::NonFinite;
+use super::sums::Sums;
 use crate::phase_setup::PhaseSetup;
 use crate::training_state::TrainingState;
+use crate::virtual_shards::{VirtualShards, tree_sum};
 use crate::watch::Watch;
-
-/// Cause of a step that was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NonFinite {
-    /// The quantity that is not finite.
-    pub what: String,
-    /// The first layer with a value that is not finite, in the order of computation.
-    pub layer: String,
-}
 
 /// A point that a step has reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,143 +40,104 @@ pub struct Step<'a, T> {
     pub setup: &'a PhaseSetup,
     /// Seed of the run.
     pub seed: u64,
+    /// The processes that train.
+    pub ranks: &'a Ranks,
+    /// The parts of a batch, and those of this process.
+    pub shards: VirtualShards,
+}
+
+/// The part of a batch that this process computes.
+pub(super) struct OwnPart<'a, Target> {
+    /// What enters the trained part.
+    pub features: Vec<Tensor<4>>,
+    /// The targets of its images.
+    pub targets: &'a [Target],
+    /// Images of the batch before them.
+    pub start: usize,
+    /// Images of the whole batch.
+    pub images: usize,
 }
 
 impl<T: Task> Step<'_, T> {
-    /// Takes a step on a batch, whose `features` come from the frozen part, and returns its mean loss;
-    /// `watch` measures the network's health, and `reached` is called at each point of the step.
-    ///
-    /// The batch goes through in the phase's micro-batches. Their gradients are averaged, weighted by
-    /// their images, and batch norm's running statistics move once, towards those of the whole batch.
-    ///
-    /// Where the loss has a factor ([`LossScale`]) and gradients overflow, the factor falls, and nothing else changes.
-    ///
-    /// # Errors
-    /// If the loss or a gradient is not finite. Nothing has been changed then.
-    pub fn run(
-        &self,
-        state: &mut TrainingState,
-        features: Vec<Tensor<4>>,
-        targets: &[T::Target],
-        lr: f64,
-        mut watch: Option<&mut Watch>,
-        reached: &mut dyn FnMut(StepPoint),
-    ) -> Result<f64, NonFinite> {
-        let whole = self.accumulate(state, features, targets, watch.as_deref_mut(), reached)?;
-        let squares = whole.gradients.sum_of_squares();
-        if !squares.is_finite() {
-            let loss_scale = state.loss_scale.as_mut();
-            if loss_scale.is_some_and(LossScale::after_overflow) {
-                state.steps += 1;
-                return Ok(whole.loss);
-            }
-            return Err(NonFinite {
-                what: message!("the loss is finite, its gradient is not"),
-                layer: self.first_layer_backward(&whole.gradients),
-            });
-        }
-        reached(StepPoint::GradientsKnown);
-        let norm = squares.sqrt() / loss_factor(state);
-        Ok(self.apply(state, whole, norm, lr, watch))
-    }
-
-    /// The gradients and the loss of a batch, one micro-batch after the other.
-    fn accumulate(
+    /// The sums over a batch, of the parts of all processes.
+    pub(super) fn batch_sums(
         &self,
         state: &TrainingState,
-        features: Vec<Tensor<4>>,
-        targets: &[T::Target],
+        part: OwnPart<T::Target>,
         mut watch: Option<&mut Watch>,
         reached: &mut dyn FnMut(StepPoint),
-    ) -> Result<Accumulated, NonFinite> {
-        let images = targets.len();
-        let mut whole = Accumulated::default();
-        let mut before = 0;
-        for targets in targets.chunks(self.phase.micro_batch()) {
-            let part = || {
-                let part = features.iter().map(|map| {
-                    if targets.len() == images {
+    ) -> Result<Sums, NonFinite> {
+        let mut of_shard = |shard: usize| {
+            let images = self.shards.images_of(shard, part.images);
+            if images.is_empty() {
+                return Ok(None);
+            }
+            // Of the first shard, which is the first process's on any number of them.
+            let seen = watch.as_deref_mut().filter(|_| shard == 0);
+            self.shard_sums(state, &part, images, seen, &mut *reached)
+                .map(Some)
+        };
+        let own = tree_sum(self.shards.own(), &mut of_shard, &mut Sums::with);
+        let sums = if self.ranks.is_alone() {
+            own?
+        } else {
+            drop(part);
+            let groups = self.setup.groups.iter();
+            let mut names: Vec<&str> = groups.map(|group| group.parameter.as_str()).collect();
+            names.sort_unstable();
+            sum_over_ranks(self.ranks, own, &state.parameters, &names)?
+        };
+        Ok(sums.expect("a batch has images"))
+    }
+
+    /// The sums over some images of a batch, one micro-batch after the other.
+    fn shard_sums(
+        &self,
+        state: &TrainingState,
+        part: &OwnPart<T::Target>,
+        shard: Range<usize>,
+        mut watch: Option<&mut Watch>,
+        reached: &mut dyn FnMut(StepPoint),
+    ) -> Result<Sums, NonFinite> {
+        let own = &part.targets[shard.start - part.start..shard.end - part.start];
+        let mut sums = Sums::default();
+        let mut before = shard.start;
+        for targets in own.chunks(self.phase.micro_batch()) {
+            let features = || {
+                let of_targets = part.features.iter().map(|map| {
+                    if targets.len() == part.targets.len() {
                         map.clone()
                     } else {
-                        map.clone().narrow(0, before, targets.len())
+                        map.clone().narrow(0, before - part.start, targets.len())
                     }
                 });
-                part.collect()
+                of_targets.collect()
             };
-            let share = targets.len() as f64 / images as f64;
+            let share = targets.len() as f64 / part.images as f64;
             let factor = share * loss_factor(state);
             let key = StepKey {
                 seed: self.seed,
                 step: state.steps,
                 images_before: before,
             };
-            let part_of = (key, factor);
-            let seen = watch.as_deref_mut();
             let loss = self.gradients(
                 &state.parameters,
-                part(),
+                features(),
                 targets,
-                part_of,
-                &mut whole,
-                (seen, &mut *reached),
+                (key, factor),
+                &mut sums,
+                (watch.as_deref_mut(), &mut *reached),
             );
             if !loss.is_finite() {
                 return Err(NonFinite {
                     what: message!("the loss is {loss}"),
-                    layer: self.first_layer_forward(&state.parameters, part()),
+                    layer: self.first_layer_forward(&state.parameters, features()),
                 });
             }
-            whole.loss += share * loss;
+            sums.loss += share * loss;
             before += targets.len();
         }
-        Ok(whole)
-    }
-
-    /// Changes the state by the gradients of a batch, which are those of the loss times its factor, and returns its loss.
-    /// `norm` is that of the loss's own gradients over all parameters.
-    fn apply(
-        &self,
-        state: &mut TrainingState,
-        whole: Accumulated,
-        norm: f64,
-        lr: f64,
-        watch: Option<&mut Watch>,
-    ) -> f64 {
-        let factor = loss_factor(state);
-        let TrainingState {
-            parameters,
-            average,
-            optimizer,
-            steps,
-            loss_scale,
-            ..
-        } = state;
-        let scale = clip_factor(norm, self.phase.clip_norm);
-        let before = watch
-            .is_some()
-            .then(|| (parameters.clone(), whole.gradients.clone()));
-        let scale = scale / factor;
-        optimizer.step(parameters, whole.gradients, &self.setup.groups, lr, scale);
-        if let (Some(watch), Some((before, gradients))) = (watch, before) {
-            let statistics = &whole.statistics;
-            watch.step(
-                self.architecture,
-                (&gradients, factor),
-                &before,
-                parameters,
-                statistics,
-            );
-        }
-        update_running_statistics(parameters, &whole.statistics);
-        if let Some(average) = average {
-            let decay = (T::KIND.defaults().average_decay)(self.phase.ema_decay, optimizer.steps);
-            average.move_towards(parameters, &self.setup.changing, 1.0 - decay);
-        }
-        *steps += 1;
-        if let Some(loss_scale) = loss_scale {
-            loss_scale.after_step();
-        }
-        whole.loss
+        Ok(sums)
     }
 
     /// The first layer, from the image on, whose result is not finite.
@@ -235,7 +189,7 @@ impl<T: Task> Step<'_, T> {
     }
 
     /// The layer nearest to the loss whose gradient is not finite.
-    fn first_layer_backward(&self, gradients: &Parameters) -> String {
+    pub(super) fn first_layer_backward(&self, gradients: &Parameters) -> String {
         let mut names = self.setup.groups.iter().rev().map(|group| &group.parameter);
         let infinite = |name: &&String| {
             gradients.contains(name) && gradients.values(name).iter().any(|v| !v.is_finite())
@@ -250,7 +204,7 @@ impl<T: Task> Step<'_, T> {
         features: Vec<Tensor<4>>,
         targets: &[T::Target],
         (key, factor): (StepKey, f64),
-        whole: &mut Accumulated,
+        sums: &mut Sums,
         (mut watch, reached): (Option<&mut Watch>, &mut dyn FnMut(StepPoint)),
     ) -> f64 {
         let tracked = parameters.tracked(|name| self.setup.trains(name));
@@ -285,8 +239,8 @@ impl<T: Task> Step<'_, T> {
             factor => root * factor,
         };
         let gradients = tracked.take_gradients(&mut root.backward());
-        whole.gradients.add(gradients);
-        pool_statistics(&mut whole.statistics, statistics);
+        sums.gradients.add(gradients);
+        pool_statistics(&mut sums.statistics, statistics);
         value
     }
 }
@@ -297,15 +251,6 @@ fn is_finite(map: &Tensor<4>) -> bool {
 }
 
 /// The factor on the loss.
-fn loss_factor(state: &TrainingState) -> f64 {
+pub(super) fn loss_factor(state: &TrainingState) -> f64 {
     state.loss_scale.map_or(1.0, |scale| scale.factor)
-}
-
-/// Sums over the micro-batches of a step.
-#[derive(Default)]
-struct Accumulated {
-    /// Mean over the images.
-    loss: f64,
-    gradients: Parameters,
-    statistics: Vec<BatchStatistics>,
 }

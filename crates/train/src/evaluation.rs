@@ -1,0 +1,197 @@
+//! Evaluations of a network, image by image: by one process, or by all ranks of a run together.
+
+use std::time::Duration;
+
+use warmstart_data::{Batches, Loader};
+use warmstart_nn::burn::tensor::Tensor;
+use warmstart_nn::{Folded, Forward, Parameters};
+use warmstart_recipe::Error;
+use warmstart_run::event::{Event, Observer};
+use warmstart_run::shard::Shard;
+use warmstart_tasks::task::Task;
+use warmstart_tasks::task_data::EvaluationSplit;
+
+use crate::frozen::Frozen;
+use crate::lockstep::{agree_unless_stopped, gather};
+use crate::trainer::{Trainer, batches_ahead};
+
+/// Time after which a rank that does not answer at the end of an evaluation is gone, if the run is to stop. Each ends
+/// its own part after the batch in hand.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A function of a batch in an evaluation: the backbone's features, the head's layers, and the targets.
+type EachBatch<'a, T> = &'a mut dyn FnMut(Vec<Tensor<4>>, &Folded, &[<T as Task>::Target]);
+
+impl<T: Task> Trainer<T> {
+    /// Evaluates the network on a split, image by image; `None` if a stop is requested.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn evaluate(
+        &self,
+        parameters: &Parameters,
+        frozen: &Frozen,
+        split: EvaluationSplit,
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        self.evaluate_part(parameters, frozen, (split, Shard::whole()), observe)
+    }
+
+    /// Evaluates the network on a split, of which each rank takes its part; all of them get the whole. `None` if a stop
+    /// is requested of one.
+    ///
+    /// # Errors
+    /// If an image cannot be read by one.
+    pub fn evaluate_together(
+        &self,
+        parameters: &Parameters,
+        frozen: &Frozen,
+        split: EvaluationSplit,
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        let ranks = &self.resources.ranks;
+        if ranks.is_alone() {
+            return self.evaluate(parameters, frozen, split, observe);
+        }
+        let part = Shard {
+            number: ranks.rank() + 1,
+            of: ranks.count(),
+        };
+        let own = self.evaluate_part(parameters, frozen, (split, part), observe);
+        self.resources.with_others(PATIENCE, || {
+            let Some(own) = agree_unless_stopped(ranks, own)? else {
+                return Ok(None);
+            };
+            let mut whole = T::Tally::default();
+            for part in gather(ranks, &own) {
+                T::append(&mut whole, part);
+            }
+            Ok(Some(whole))
+        })
+    }
+
+    /// Evaluates the network on a part of a split; `None` if a stop is requested.
+    fn evaluate_part(
+        &self,
+        parameters: &Parameters,
+        frozen: &Frozen,
+        part: (EvaluationSplit, Shard),
+        observe: Observer,
+    ) -> Result<Option<T::Tally>, Error> {
+        let mut tally = T::Tally::default();
+        let whole = self.evaluate_each(
+            parameters,
+            frozen,
+            part,
+            observe,
+            &mut |features, rest, targets| {
+                self.task
+                    .evaluate(&mut tally, features, rest, parameters, targets);
+            },
+        )?;
+        Ok(whole.then_some(tally))
+    }
+
+    /// Evaluates a head on several layers and the architecture's own, which reads the last of them, in one pass; `None`
+    /// if a stop is requested.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    pub fn evaluate_both(
+        &self,
+        parameters: &Parameters,
+        frozen: &Frozen,
+        last: usize,
+        observe: Observer,
+    ) -> Result<Option<[T::Tally; 2]>, Error> {
+        let [mut several, mut own] = [T::Tally::default(), T::Tally::default()];
+        let part = (EvaluationSplit::Validation, Shard::whole());
+        let whole = self.evaluate_each(
+            parameters,
+            frozen,
+            part,
+            observe,
+            &mut |features, rest, targets| {
+                let of_last = vec![features[last].clone()];
+                self.task
+                    .evaluate(&mut own, of_last, rest, parameters, targets);
+                self.task
+                    .evaluate(&mut several, features, rest, parameters, targets);
+            },
+        )?;
+        Ok(whole.then_some([several, own]))
+    }
+
+    /// Hands the backbone's features of each batch of a part of a split to `each`, with the head's layers and the
+    /// targets. False if a stop is requested.
+    fn evaluate_each(
+        &self,
+        parameters: &Parameters,
+        frozen: &Frozen,
+        (split, part): (EvaluationSplit, Shard),
+        observe: Observer,
+        each: EachBatch<T>,
+    ) -> Result<bool, Error> {
+        let layers = self.task.head().layers;
+        let rest = frozen.rest(&self.architecture, layers, parameters, &self.device);
+        let samples = part_of(self.data.evaluated(split), frozen.images(), part);
+        let of = samples.len();
+        let source = frozen.evaluation_source(&self.task, &self.data, split);
+        let loader = Loader::new(
+            Batches::of(samples, frozen.images()),
+            self.resources.workers,
+            batches_ahead(frozen.images()),
+            source.prepare(),
+        );
+        let mut done = 0;
+        for batch in loader {
+            if self.resources.stop.is_requested() {
+                return Ok(false);
+            }
+            let batch = batch?;
+            let features = self.features(frozen, &batch, &source, observe);
+            let features = self.architecture.forward_maps(
+                frozen.boundary()..self.architecture.stages.len(),
+                features,
+                &mut Forward::Inference(&rest),
+            );
+            let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
+            each(features, &rest, &targets);
+            done += targets.len();
+            observe(Event::Evaluated { images: done, of });
+        }
+        Ok(true)
+    }
+}
+
+/// The samples in a part of the batches of some samples: whole batches, so that what is added up over a batch has the
+/// same bits in every part.
+fn part_of(samples: Vec<usize>, size: usize, part: Shard) -> Vec<usize> {
+    if part.is_whole() {
+        return samples;
+    }
+    let size = size.max(1);
+    let batches = part.range(samples.len().div_ceil(size));
+    let end = samples.len().min(batches.end * size);
+    samples[(batches.start * size).min(end)..end].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_whole_batches_in_their_order() {
+        let samples: Vec<usize> = (10..31).collect();
+        for of in [1, 2, 4, 8] {
+            let parts = (1..=of).map(|number| part_of(samples.clone(), 4, Shard { number, of }));
+            let parts: Vec<Vec<usize>> = parts.collect();
+            assert_eq!(parts.concat(), samples);
+            let lens = parts.iter().filter(|part| !part.is_empty()).map(Vec::len);
+            let lens: Vec<usize> = lens.collect();
+            let (_, before) = lens.split_last().unwrap();
+            assert!(before.iter().all(|len| len % 4 == 0), "{lens:?}");
+        }
+        assert!(part_of(Vec::new(), 4, Shard { number: 2, of: 2 }).is_empty());
+    }
+}
