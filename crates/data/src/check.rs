@@ -8,9 +8,18 @@ use crate::sketch::Sketch;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// Most images that all are sketched of; of more, about so many or half as many are.
 pub const SKETCHED: usize = 100_000;
+
+/// Images that are checked together at first, until it is known how many take a second.
+const FIRST_TOGETHER: usize = 64;
+/// Time between two reports of how many images are checked.
+const REPORTED: Duration = Duration::from_secs(1);
+
+/// The sketch of an image, if it has one, or why it cannot be read.
+type CheckResult = Result<Option<Box<Sketch>>, Box<str>>;
 
 /// Images that can be decoded, and those that cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,24 +43,47 @@ pub fn check<L: Sync>(
     samples: Vec<Sample<L>>,
     progress: impl Fn(usize, usize) + Sync,
 ) -> Checked<L> {
-    check_cached(samples, None, progress)
+    let (done, all) = (AtomicUsize::new(0), samples.len());
+    let results = samples.par_iter().map(|sample| {
+        let result = check_one(&sample.path, all, None);
+        progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
+        result
+    });
+    let results = results.collect();
+    told_apart(samples, results)
 }
 
 /// [`check`], which takes the word of an earlier check for an image of the same path, size and time.
+///
+/// `progress` is called on this thread with the number done, about once a second.
 pub fn check_cached<L: Sync>(
-    mut samples: Vec<Sample<L>>,
+    samples: Vec<Sample<L>>,
     cache: Option<&CheckCache>,
-    progress: impl Fn(usize, usize) + Sync,
+    progress: &mut dyn FnMut(usize),
 ) -> Checked<L> {
-    let (done, all) = (AtomicUsize::new(0), samples.len());
-    let results: Vec<Result<Option<Box<Sketch>>, Box<str>>> = samples
-        .par_iter()
-        .map(|sample| {
-            let result = check_one(&sample.path, all, cache);
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
-            result.map_err(|error| error.to_string().into_boxed_str())
-        })
-        .collect();
+    let all = samples.len();
+    let mut results = Vec::with_capacity(all);
+    let mut together = FIRST_TOGETHER;
+    let mut reported = Instant::now();
+    while results.len() < all {
+        let began = Instant::now();
+        let next = &samples[results.len()..];
+        let next = &next[..together.min(next.len())];
+        let next = next.par_iter();
+        results.par_extend(next.map(|sample| check_one(&sample.path, all, cache)));
+        if reported.elapsed() >= REPORTED {
+            progress(results.len());
+            reported = Instant::now();
+        }
+        if began.elapsed() < REPORTED / 2 {
+            together *= 2;
+        }
+    }
+    told_apart(samples, results)
+}
+
+/// The samples that can be read, with their sketches, and those that cannot, by the result of each.
+fn told_apart<L>(mut samples: Vec<Sample<L>>, results: Vec<CheckResult>) -> Checked<L> {
     let mut results = results.into_iter();
     let mut place = 0;
     let (mut sketched, mut sketches, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
@@ -79,8 +111,13 @@ pub fn check_cached<L: Sync>(
     }
 }
 
-/// The sketch of an image that can be read, if it is among those of `all` that have one.
-fn check_one(
+/// The sketch of an image that can be read, if it is among those of `all` that have one, or why it cannot be read.
+fn check_one(path: &Path, all: usize, cache: Option<&CheckCache>) -> CheckResult {
+    let sketch = sketch_of(path, all, cache);
+    sketch.map_err(|error| error.to_string().into_boxed_str())
+}
+
+fn sketch_of(
     path: &Path,
     all: usize,
     cache: Option<&CheckCache>,
@@ -150,7 +187,7 @@ mod tests {
 
     fn checked(samples: &[Sample], cache: &Path) -> Checked {
         let cache = CheckCache::open(cache, Path::new("data"));
-        let checked = check_cached(samples.to_vec(), Some(&cache), |_, _| ());
+        let checked = check_cached(samples.to_vec(), Some(&cache), &mut |_| ());
         cache.keep().unwrap();
         checked
     }

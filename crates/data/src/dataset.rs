@@ -6,18 +6,17 @@ use crate::class_list;
 use crate::class_shards;
 use crate::class_table;
 use crate::error::{DataError, some_of};
+use crate::held_out::drawn;
 use crate::listed_images::{ListedImages, ListedSplit};
-use crate::random::{Purpose, stream};
 use crate::sample::Sample;
 use crate::scenes::{self, Layout};
 use crate::skipped::Skipped;
 use crate::split_kind::{SplitKind, split_named};
-use rand_chacha::rand_core::Rng;
 use std::collections::HashMap;
 use std::path::Path;
 use unicode_normalization::UnicodeNormalization as _;
 use warmstart_files::{one_line, shown};
-use warmstart_language::{english, message, translated};
+use warmstart_language::message;
 
 /// A data set. Every list is in an order of its own (by class, then by path), whatever order the file
 /// system has.
@@ -135,10 +134,14 @@ fn listed_images(dir: &Path) -> Result<Option<ListedImages>, DataError> {
 /// are no part of it.
 pub fn is_listed(data: &Path) -> bool {
     // Lists that are refused are lists.
-    !matches!(class_list::find(data), Ok(None))
-        || class_shards::are_at(data)
-        || class_table::are_at(data)
-        || scenes::layout(data) == Some(Layout::Lists)
+    if !matches!(class_list::find(data), Ok(None)) {
+        return true;
+    }
+    match scenes::layout(data) {
+        // An archive beside them is no part of detection data.
+        Some(layout) => layout == Layout::Lists,
+        None => class_shards::are_at(data) || class_table::are_at(data),
+    }
 }
 
 /// The data set of lists.
@@ -393,52 +396,4 @@ fn drawn_apart(
         });
     }
     Ok(dataset)
-}
-
-fn check_share(val_split: f64) -> Result<(), DataError> {
-    if val_split > 0.0 && val_split < 1.0 {
-        return Ok(());
-    }
-    let (name, expected) = ("val_split", english!("a fraction above 0 and below 1"));
-    Err(DataError::OutOfRange {
-        name,
-        expected: translated(expected),
-        found: val_split.to_string(),
-    })
-}
-
-/// For each of some images, whether it goes to validation: the share `val_split` of them does, rounded, and
-/// never all. They are drawn by the path below `root`.
-pub(crate) fn drawn(
-    paths: &[&Path],
-    root: &Path,
-    val_split: f64,
-    seed: u64,
-) -> Result<Vec<bool>, DataError> {
-    check_share(val_split)?;
-    let wanted = (paths.len() as f64 * val_split).round() as usize;
-    let count = wanted.min(paths.len().saturating_sub(1));
-    let mut order: Vec<(u64, usize)> = (0..paths.len())
-        .map(|index| (draw(seed, root, paths[index]), index))
-        .collect();
-    order.sort_unstable();
-    let mut chosen = vec![false; paths.len()];
-    for (_, index) in &order[..count] {
-        chosen[*index] = true;
-    }
-    Ok(chosen)
-}
-
-/// The number that decides whether an image goes to validation.
-fn draw(seed: u64, root: &Path, path: &Path) -> u64 {
-    let mut hasher = blake3::Hasher::new();
-    // By component, so that the separator of the system does not count.
-    for part in path.strip_prefix(root).unwrap_or(path).components() {
-        hasher
-            .update(part.as_os_str().as_encoded_bytes())
-            .update(b"/");
-    }
-    let mut start = [0; 8];
-    start.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    stream(seed, 0, u64::from_le_bytes(start), Purpose::Split).next_u64()
 }

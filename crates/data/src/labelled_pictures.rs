@@ -25,16 +25,26 @@ pub(crate) struct LabelledPictures {
     places: HashMap<String, usize>,
     /// Those of training, validation and test.
     pictures: [Vec<Labelled>; 3],
+    /// Whether labels are names, also where they look like numbers.
+    are_names: bool,
 }
 
 struct Labelled {
     path: PathBuf,
     label: usize,
-    /// Line of a table; 0 for others.
+    /// Line of the tables, counted through all of them; 0 for others.
     line: usize,
 }
 
 impl LabelledPictures {
+    /// No pictures yet, of labels that are names and never numbers.
+    pub fn of_names() -> Self {
+        Self {
+            are_names: true,
+            ..Self::default()
+        }
+    }
+
     /// Adds a picture.
     pub fn add(&mut self, split: SplitKind, path: PathBuf, label: &str, line: usize) {
         let label = self.place_of(label);
@@ -66,26 +76,29 @@ impl LabelledPictures {
     /// numbers in theirs. A picture that is there twice counts once. `place` names the place of a line.
     ///
     /// # Errors
-    /// If `classes.txt` cannot be read.
+    /// If `classes.txt` cannot be read, or numbers into it look counted from 1.
     pub fn finish(
         self,
         folder: &Path,
-        place: &dyn Fn(SplitKind, usize) -> String,
+        place: &dyn Fn(usize) -> String,
         findings: &mut Findings,
     ) -> Result<Splits, DataError> {
         let numbers = self.labels.iter().map(|label| label.parse().ok());
         let numbers: Option<Vec<usize>> = numbers.collect();
+        let numbers = numbers.filter(|_| !self.are_names);
         let list = match &numbers {
             Some(_) => class_names(folder, findings)?,
             None => None,
         };
+        if let (Some(numbers), Some(names)) = (&numbers, &list) {
+            refuse_counted_from_one(folder, numbers, names.len())?;
+        }
         let (names, classes) = classes(&self.labels, numbers, list);
-        let kinds = [SplitKind::Train, SplitKind::Validation, SplitKind::Test];
         let mut pictures = self.pictures;
-        for (pictures, kind) in pictures.iter_mut().zip(kinds) {
+        for pictures in &mut pictures {
             pictures.par_sort_unstable_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
             drop_repeated(pictures, findings, |first, again| {
-                let place = place(kind, again.line);
+                let place = place(again.line);
                 let of = |picture: &Labelled| Some(&names[classes[picture.label]?]);
                 match (of(first), of(again)) {
                     (Some(a), Some(b)) if a != b => message!(
@@ -126,6 +139,23 @@ impl LabelledPictures {
         let images = pictures.map(samples);
         Ok(Splits { names, images })
     }
+}
+
+/// Refuses numbers that would give every picture the class after its own.
+fn refuse_counted_from_one(
+    folder: &Path,
+    numbers: &[usize],
+    count: usize,
+) -> Result<(), DataError> {
+    if numbers.contains(&0) || !numbers.contains(&count) {
+        return Ok(());
+    }
+    Err(DataError::Layout {
+        folder: folder.to_path_buf(),
+        problem: message!(
+            "no label is 0, and some are {count}, the number of names in {CLASSES}; they look counted from 1: subtract 1 from every label, or put a name for 0 first"
+        ),
+    })
 }
 
 /// The names of the classes and, for each label, its class: none for a number that the list of names does not reach.
@@ -217,7 +247,7 @@ mod tests {
             pictures.add(SplitKind::Train, path, label, number);
         }
         let mut findings = Findings::default();
-        let place = |_: SplitKind, line: usize| format!("line {line}");
+        let place = |line: usize| format!("line {line}");
         let splits = pictures.finish(dir.path(), &place, &mut findings).unwrap();
         let [train, ..] = splits.images;
         let train = train.unwrap().into_iter();
@@ -266,6 +296,39 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_look_counted_from_one_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(CLASSES), "cat\ndog\n").unwrap();
+        let read = |labels: &[&str]| {
+            let mut pictures = LabelledPictures::default();
+            for label in labels {
+                pictures.add(SplitKind::Train, format!("{label}.jpg").into(), label, 0);
+            }
+            let mut findings = Findings::default();
+            let splits = pictures.finish(dir.path(), &|_| String::new(), &mut findings);
+            splits.map(|splits| splits.names)
+        };
+        let refusal = read(&["1", "2"]).unwrap_err().to_string();
+        assert!(
+            refusal.contains("no label is 0, and some are 2, the number of names in classes.txt"),
+            "{refusal}"
+        );
+        assert_eq!(read(&["1"]).unwrap(), ["cat", "dog"]);
+    }
+
+    #[test]
+    fn names_that_look_like_numbers_stay_names() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(CLASSES), "cat\ndog\n").unwrap();
+        let mut pictures = LabelledPictures::of_names();
+        pictures.add(SplitKind::Train, "01/1.jpg".into(), "01", 0);
+        pictures.add(SplitKind::Train, "00/1.jpg".into(), "00", 0);
+        let mut findings = Findings::default();
+        let splits = pictures.finish(dir.path(), &|_| String::new(), &mut findings);
+        assert_eq!(splits.unwrap().names, ["00", "01"]);
+    }
+
+    #[test]
     fn a_picture_counts_once_and_in_two_splits_is_noted() {
         let dir = tempfile::tempdir().unwrap();
         let mut pictures = LabelledPictures::default();
@@ -274,7 +337,7 @@ mod tests {
         pictures.add(SplitKind::Train, "a.jpg".into(), "dog", 4);
         pictures.add(SplitKind::Test, "b.jpg".into(), "dog", 5);
         let mut findings = Findings::default();
-        let place = |_: SplitKind, line: usize| format!("t.csv, line {line}");
+        let place = |line: usize| format!("t.csv, line {line}");
         let splits = pictures.finish(dir.path(), &place, &mut findings).unwrap();
         let [train, validation, test] = splits
             .images

@@ -78,10 +78,11 @@ pub fn stamp(path: &Path) -> io::Result<Stamp> {
             })
         }
         Err(refusal) => {
-            let Found {
-                bytes, modified, ..
-            } = packed::find(path, refusal)?;
-            Ok(Stamp { bytes, modified })
+            let found = packed::find(path, refusal)?;
+            Ok(Stamp {
+                bytes: found.bytes,
+                modified: found.modified(),
+            })
         }
     }
 }

@@ -8,6 +8,7 @@
 //! ```
 
 use crate::error::DataError;
+use crate::file_types::is_archive;
 use crate::folder::has_extension;
 use crate::picture_file::stamp;
 use crate::scenes::{
@@ -224,8 +225,8 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// The picture of a path: at that place if the path is absolute, else below the lists' folder, else at the
-    /// longest end of the path that lies below that folder and keeps a folder named after a split. What is not
+    /// The picture of a path: at that place if the path is absolute, else below the lists' folder, both also where it
+    /// goes through an archive, else at the longest end of the path that lies below that folder and keeps a folder named after a split. What is not
     /// there, and what was found by its end, are findings; `place` is the file and the line.
     pub fn find(
         &mut self,
@@ -234,10 +235,9 @@ impl<'a> Finder<'a> {
         findings: &mut Findings,
     ) -> Option<PathBuf> {
         let foreign = findings.count(Problem::ForeignName);
-        let found = located(&self.bases, path, &place, findings).filter(|found| found.is_file());
-        let found = found.or_else(|| {
-            let packed = self.folder.join(path);
-            stamp(&packed).is_ok().then_some(packed)
+        let found = self.packed(path).or_else(|| {
+            let found = located(&self.bases, path, &place, findings);
+            found.filter(|found| found.is_file())
         });
         let Some(found) = found else {
             findings.add(Problem::MissingImage, || {
@@ -259,6 +259,16 @@ impl<'a> Finder<'a> {
             self.folders.insert(folder.to_path_buf());
         }
         Some(found)
+    }
+
+    /// The picture in an archive that a path goes through, unless a file lies there.
+    fn packed(&self, path: &str) -> Option<PathBuf> {
+        let mut folders = Path::new(path).ancestors().skip(1);
+        if !folders.any(is_archive) {
+            return None;
+        }
+        let packed = self.folder.join(path);
+        (!packed.is_file() && stamp(&packed).is_ok()).then_some(packed)
     }
 
     /// Names the folders of pictures outside of the lists' folder.
@@ -343,61 +353,4 @@ fn class_lists(folder: &Path, usual: &str) -> Vec<PathBuf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn names(dir: &Path, count: usize) -> (Vec<String>, Vec<Problem>) {
-        let mut findings = Findings::default();
-        let names = class_names(dir, "cls_classes.txt", count, &mut findings).unwrap();
-        (names, findings.iter().map(|(problem, _)| problem).collect())
-    }
-
-    #[test]
-    fn the_split_is_a_word_of_the_name_and_the_rest_belongs_to_the_data_set() {
-        use SplitKind::{Test, Train, Validation};
-        for (name, expected) in [
-            ("cls_train.txt", Some((Train, "cls".to_owned()))),
-            ("2007_val.txt", Some((Validation, "2007".to_owned()))),
-            ("cls_test.txt", Some((Test, "cls".to_owned()))),
-            ("train.txt", Some((Train, String::new()))),
-            ("2007_trainval.txt", None),
-            ("pictures.txt", None),
-        ] {
-            assert_eq!(split_of(Path::new(name)), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn the_list_of_classes_that_fits_the_labels_is_taken() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir(dir.path().join("model_data")).unwrap();
-        let write = |file: &str, text: &str| std::fs::write(dir.path().join(file), text).unwrap();
-        write("model_data/voc_classes.txt", "aeroplane\nbicycle\nbird\n");
-        assert_eq!(names(dir.path(), 2).0.len(), 3);
-        write("model_data/my_classes.txt", "cat\ndog\n");
-        assert_eq!(
-            names(dir.path(), 2),
-            (vec!["cat".into(), "dog".into()], vec![])
-        );
-        write("cls_classes.txt", "Katze\nHund\n");
-        assert_eq!(
-            names(dir.path(), 2),
-            (
-                vec!["Katze".into(), "Hund".into()],
-                vec![Problem::OtherClasses]
-            )
-        );
-    }
-
-    #[test]
-    fn without_a_list_classes_are_called_by_their_numbers() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(
-            names(dir.path(), 2),
-            (
-                vec!["class_0".into(), "class_1".into()],
-                vec![Problem::UnnamedClasses]
-            )
-        );
-    }
-}
+mod tests;

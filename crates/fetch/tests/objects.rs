@@ -327,6 +327,44 @@ fn a_copy_that_is_stopped_keeps_its_files_and_continues() {
 }
 
 #[test]
+fn a_file_of_a_copy_that_was_killed_is_removed_once_it_is_gone_there() {
+    let bucket = pets();
+    let server = bucket.serve();
+    let folder = tempfile::tempdir().unwrap();
+    let first = copied("s3://photos/pets", &server, folder.path());
+    let path = first.0.unwrap().path;
+    fs::remove_dir_all(&path).unwrap();
+    let is_stopped = Cell::new(false);
+    let stop = || is_stopped.get();
+    let request = Mirror {
+        address: "s3://photos/pets",
+        folder: folder.path(),
+        settings: settings(&server.url),
+        is_stopped: &stop,
+    };
+    let mut observe = |event: ObjectEvent| {
+        if let ObjectEvent::Found { .. } = event {
+            is_stopped.set(true);
+        }
+    };
+    let error = mirror(&request, &mut observe).unwrap_err();
+    assert!(
+        matches!(error, ObjectError::Stopped { files: 0, .. }),
+        "{error}"
+    );
+    // What a copy leaves that ends between a file and its inventory.
+    fs::create_dir_all(path.join("dog")).unwrap();
+    fs::write(path.join("dog/0 (b).jpg"), "dog 0").unwrap();
+    bucket.remove("pets/dog/0 (b).jpg");
+    bucket.remove("pets/dog/1 (b).jpg");
+    let copy = copied("s3://photos/pets/", &server, folder.path())
+        .0
+        .unwrap();
+    assert_eq!((copy.files, copy.fetched, copy.removed), (6, 6, 1));
+    assert_eq!(files(&copy.path).len(), 6);
+}
+
+#[test]
 fn files_of_a_web_server_are_named_by_braces_and_fetched_once() {
     let server = Server::start(|asked| {
         let content = asked.path.as_bytes();

@@ -59,6 +59,9 @@ pub fn create_unflushed(
     path: &Path,
     write: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> io::Result<()> {
+    if path.symlink_metadata().is_ok() && open(path).is_err() {
+        return replace_unflushed(path, write);
+    }
     let folder = folder_of(path);
     remove_leftovers_once(folder);
     let mut temporary = Temporary::in_folder(folder)?;
@@ -67,7 +70,7 @@ pub fn create_unflushed(
     match fs::hard_link(&temporary.path, path) {
         Ok(()) => Ok(()),
         Err(_) if open(path).is_ok() => Ok(()),
-        // The file system has no links, or something else is there.
+        // The file system has no links.
         Err(_) => temporary.rename(path),
     }
 }

@@ -209,9 +209,9 @@ options! {
             resume: Resume::FIXED_BY_CHECKPOINT,
             stored: #[serde(default = "listed")],
         }
-        /// Parts of a step's batch whose gradients are added in a fixed tree, so that 1, 2, 4 or more processes compute the same bits; batch norm's own statistics are those of a part
+        /// Parts of each batch, whose gradients are added in a fixed tree, so that 1, 2, 4 or more processes compute the same bits; where batch norm takes statistics of the batch, they are those of a part
         virtual_shards: usize {
-            default: rule ("1", |_: &RunContext| 1),
+            default: rule ("1; of a run that MPI starts 8, or as many as its processes if these are more", |_: &RunContext| 1),
             range: Range::of(english!("1, 2, 4, 8, 16, 32 or 64"), |shards| {
                 *shards <= 64 && shards.is_power_of_two()
             }),

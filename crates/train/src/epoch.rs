@@ -25,8 +25,8 @@ use crate::watch::Watch;
 const MOST_SKIPPED: u64 = 10;
 /// Time that the first step of an epoch on several ranks takes at most, as long as nobody has to know it better.
 const FIRST_STEP: Duration = Duration::from_secs(60);
-/// Least time after which a rank that does not answer is gone, if the run is to stop.
-const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+/// Least time after which a rank that does not answer is gone, if the run is to stop: it may wait for its disk.
+const LEAST_PATIENCE: Duration = Duration::from_secs(60);
 /// How many times as long as the longest step before a step may take.
 const SLOWER: u32 = 4;
 
@@ -284,7 +284,11 @@ impl<T: Task> Trainer<T> {
         let mut watch = is_watched.then(Watch::default);
         let mut reached = |point: StepPoint| match point {
             StepPoint::LossKnown => (),
-            StepPoint::GradientsKnown => hook(StepEvent::BeforeChange, observe),
+            StepPoint::GradientsKnown => {
+                // From here on, the step needs nobody, and the disk may keep it waiting.
+                self.resources.stop.waits_until(None);
+                hook(StepEvent::BeforeChange, observe);
+            }
         };
         let watched = watch.as_mut();
         let loss = shared
@@ -332,4 +336,20 @@ fn skip_step(
         cause.what,
         cause.layer
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rank_that_waits_for_its_disk_is_not_taken_for_gone() {
+        let minute = Duration::from_secs(60);
+        let mut patience = Patience { longest_step: None };
+        assert!(patience.most() >= minute);
+        for (step, most) in [(1, 60), (30, 120), (2, 120)] {
+            patience.see(Duration::from_secs(step));
+            assert_eq!(patience.most(), Duration::from_secs(most));
+        }
+    }
 }

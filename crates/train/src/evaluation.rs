@@ -12,12 +12,15 @@ use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::EvaluationSplit;
 
 use crate::frozen::Frozen;
-use crate::lockstep::{agree_unless_stopped, gather};
+use crate::lockstep::{agree_unless_stopped, gather_each};
 use crate::trainer::{Trainer, batches_ahead};
 
 /// Time after which a rank that does not answer at the end of an evaluation is gone, if the run is to stop. Each ends
 /// its own part after the batch in hand.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The same for a rank that was itself stopped before the end of its part: the others know nothing of it, and may have
+/// all of theirs before them.
+const NO_HURRY: Duration = Duration::from_secs(3600);
 
 /// A function of a batch in an evaluation: the backbone's features, the head's layers, and the targets.
 type EachBatch<'a, T> = &'a mut dyn FnMut(Vec<Tensor<4>>, &Folded, &[<T as Task>::Target]);
@@ -58,14 +61,12 @@ impl<T: Task> Trainer<T> {
             of: ranks.count(),
         };
         let own = self.evaluate_part(parameters, frozen, (split, part), observe);
-        self.resources.with_others(PATIENCE, || {
+        self.resources.with_others(patience(&own), || {
             let Some(own) = agree_unless_stopped(ranks, own)? else {
                 return Ok(None);
             };
             let mut whole = T::Tally::default();
-            for part in gather(ranks, &own) {
-                T::append(&mut whole, part);
-            }
+            gather_each(ranks, &own, &mut |part| T::append(&mut whole, part));
             Ok(Some(whole))
         })
     }
@@ -164,6 +165,14 @@ impl<T: Task> Trainer<T> {
     }
 }
 
+/// How long the other ranks may take, once a rank has come to this end of its part.
+fn patience<R>(own: &Result<Option<R>, Error>) -> Duration {
+    match own {
+        Ok(None) => NO_HURRY,
+        Ok(Some(_)) | Err(_) => PATIENCE,
+    }
+}
+
 /// The samples in a part of the batches of some samples: whole batches, so that what is added up over a batch has the
 /// same bits in every part.
 fn part_of(samples: Vec<usize>, size: usize, part: Shard) -> Vec<usize> {
@@ -193,5 +202,12 @@ mod tests {
             assert!(before.iter().all(|len| len % 4 == 0), "{lens:?}");
         }
         assert!(part_of(Vec::new(), 4, Shard { number: 2, of: 2 }).is_empty());
+    }
+
+    #[test]
+    fn a_rank_that_was_stopped_early_gives_the_others_time_for_their_parts() {
+        assert_eq!(patience(&Ok(Some(()))), PATIENCE);
+        assert_eq!(patience::<()>(&Err(Error::refused("lost"))), PATIENCE);
+        assert!(patience::<()>(&Ok(None)) > 10 * PATIENCE);
     }
 }

@@ -179,6 +179,18 @@ pub fn gather<R: Serialize + DeserializeOwned>(ranks: &Ranks, own: &R) -> Vec<R>
     meet(ranks, Place::Gathered, own)
 }
 
+/// Hands what each rank gives to `each`, in their order, on every rank; only one of them is in memory at a time.
+pub fn gather_each<R: Serialize + DeserializeOwned>(
+    ranks: &Ranks,
+    own: &R,
+    each: &mut dyn FnMut(R),
+) {
+    let all = ranks.gather_all(written(Place::Gathered, own));
+    for (rank, bytes) in all.into_iter().enumerate() {
+        each(read(rank, Place::Gathered, &bytes));
+    }
+}
+
 /// Waits until every rank has come to its end: a launcher of MPI ends all of them as soon as one ends with an error.
 pub fn wait_for_all(ranks: &Ranks) {
     if !ranks.is_alone() {
@@ -304,6 +316,18 @@ mod tests {
             for (rank, found) in found.into_iter().enumerate() {
                 assert_eq!(found.unwrap(), stopped.is_none().then_some(rank));
             }
+        }
+    }
+
+    #[test]
+    fn each_rank_is_handed_what_all_give_in_their_order() {
+        let found = on_ranks(4, |ranks| {
+            let mut found = Vec::new();
+            gather_each(ranks, &(10 * ranks.rank()), &mut |given| found.push(given));
+            found
+        });
+        for found in found {
+            assert_eq!(found.unwrap(), [0, 10, 20, 30]);
         }
     }
 

@@ -1,9 +1,5 @@
 //! Opens the data set of a run, and reads each image once before training.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
-
 use warmstart_data::{
     CheckCache, Checked, Dataset, FeatureCacheFolder, Pictures, Sample, check_cached, data_folder,
     require_readable, survey,
@@ -19,8 +15,6 @@ use warmstart_tasks::task::{Opened, Task};
 const UNREADABLE_LIMIT: f64 = 0.05;
 /// Images from which on the cache holds which of them can be read: fewer are read again in no time.
 const CACHED_FROM: usize = 1000;
-/// Time between two reports of how many images are read.
-const REPORTED: Duration = Duration::from_secs(1);
 
 /// Images of the three splits: training, validation and test.
 type Splits<L> = [Checked<L>; 3];
@@ -105,33 +99,23 @@ fn check_images<T: Task>(
 }
 
 /// Reads each image of the three splits, of so many `images`, and reports how far it is.
-fn check_splits<L: Send + Sync>(
+fn check_splits<L: Sync>(
     splits: [Vec<Sample<L>>; 3],
     known: Option<&CheckCache>,
     images: usize,
     observe: Observer,
 ) -> Splits<L> {
-    let done = AtomicUsize::new(0);
-    let count = |_: usize, _: usize| {
-        done.fetch_add(1, Ordering::Relaxed);
-    };
-    // Events are told on this thread, which would otherwise wait.
-    std::thread::scope(|scope| {
-        let (ends, ended) = channel::<()>();
-        let reading = scope.spawn(move || {
-            // Its end, by a panic too, ends the reports.
-            let _ends = ends;
-            splits.map(|split| check_cached(split, known, count))
-        });
-        while ended.recv_timeout(REPORTED) == Err(RecvTimeoutError::Timeout) {
+    let mut before = 0;
+    splits.map(|split| {
+        let own = split.len();
+        let checked = check_cached(split, known, &mut |done| {
             observe(Event::Checked {
-                images: done.load(Ordering::Relaxed),
+                images: before + done,
                 of: images,
             });
-        }
-        reading
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        before += own;
+        checked
     })
 }
 

@@ -7,6 +7,9 @@ use warmstart_language::message;
 use warmstart_ranks::Ranks;
 use warmstart_recipe::{Error, Key, Problem, Recipe};
 
+/// Most shards of a batch.
+const MOST: usize = 64;
+
 /// The parts of every batch, and those of them that this process computes.
 ///
 /// Shard `v` of `V` of a batch of `n` images has the images from `n·v/V` up to `n·(v+1)/V`; it is empty if there are fewer
@@ -28,6 +31,13 @@ impl VirtualShards {
     /// If the number of processes is no power of two, or there are more of them than shards.
     pub fn of(recipe: &Recipe, ranks: &Ranks) -> Result<Self, Error> {
         let (shards, count) = (recipe.virtual_shards, ranks.count());
+        if count > MOST {
+            let what = message!(
+                "training runs on {count} processes, and a batch has at most {MOST} shards"
+            );
+            let fix = message!("start {MOST} processes or fewer");
+            return Err(Problem::new(what).fix(fix).into());
+        }
         if !count.is_power_of_two() {
             let below = 1_usize << count.ilog2();
             return Err(Problem {
@@ -51,7 +61,7 @@ impl VirtualShards {
             }
             .of_key(Key::VIRTUAL_SHARDS)
             .fix(message!(
-                "give {} {count} or more, or start at most {shards} processes",
+                "start at most {shards} processes, or begin a new run with {} {count} or more",
                 Key::VIRTUAL_SHARDS
             ))
             .into());
@@ -265,6 +275,14 @@ mod tests {
         assert!(error.contains("2 or 4 processes"), "{error}");
         let error = of(1, 8).unwrap_err();
         assert_eq!(error.fields().key, Some("virtual_shards".into()));
-        assert!(error.to_string().contains("8 or more"), "{error}");
+        let words = error.to_string();
+        for part in ["start at most 1 processes, or begin a new run", "8 or more"] {
+            assert!(words.contains(part), "{words}");
+        }
+        for ranks in [96, 128] {
+            let error = of(64, ranks).unwrap_err().to_string();
+            assert!(error.contains("at most 64 shards"), "{error}");
+            assert!(error.contains("start 64 processes or fewer"), "{error}");
+        }
     }
 }

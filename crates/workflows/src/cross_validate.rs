@@ -156,19 +156,27 @@ pub fn merge_folds(
     end(out, kept, &runs, workers, observe)
 }
 
-/// Refuses a run whose folds are split otherwise than those of `first`, or of another network.
+/// Refuses a run whose folds are split otherwise than those of `first`, or that was trained otherwise.
 fn require_same_request(run: &Path, first: &Recipe) -> Result<(), Error> {
     let (own, _) = recipe_of(run)?;
-    if (&own.model, own.seed, own.task) == (&first.model, first.seed, first.task) {
+    if is_same_request(&own, first) {
         return Ok(());
     }
-    let what = message!(
-        "it has another {} or {} than the other folds",
-        Key::MODEL,
-        Key("seed")
-    );
+    let what = message!("it was requested with other options than the other folds");
     let fix = message!("train it anew with the options of the others");
     Err(Problem::new(what).of_file(run).fix(fix).into())
+}
+
+/// Whether two folds were requested alike, as far as runs of one request cannot differ.
+fn is_same_request(one: &Recipe, other: &Recipe) -> bool {
+    one.model == other.model
+        && one.task == other.task
+        && one.image_size == other.image_size
+        && one.seed == other.seed
+        && one.epochs() == other.epochs()
+        && one.shuffle == other.shuffle
+        && one.decode == other.decode
+        && one.virtual_shards == other.virtual_shards
 }
 
 /// Writes what the runs of all folds say together.
@@ -276,4 +284,34 @@ fn require_fold(run: &Path, fold_id: FoldId) -> Result<(), Error> {
         Key::OUT
     );
     Err(Problem::new(what).of_file(run).fix(fix).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recipe(options: &str) -> Recipe {
+        let text = format!("data = 'd'\nweights = 'w'\n{options}");
+        let draft: Draft = toml::from_str(&text).unwrap();
+        draft.resolve(224, None).unwrap()
+    }
+
+    #[test]
+    fn folds_of_another_request_are_told_apart() {
+        let first = recipe("model = 'resnet18'\n");
+        assert!(is_same_request(&recipe("model = 'resnet18'\n"), &first));
+        for other in [
+            "model = 'resnet34'\n",
+            "model = 'resnet18'\nimage_size = 64\n",
+            "model = 'resnet18'\nseed = 7\n",
+            "model = 'resnet18'\nshuffle = 'list'\n",
+            "model = 'resnet18'\ndecode = 'scaled'\n",
+            "model = 'resnet18'\nvirtual_shards = 4\n",
+        ] {
+            assert!(!is_same_request(&recipe(other), &first), "{other}");
+        }
+        let mut longer = first.clone();
+        longer.phases[0].epochs += 1;
+        assert!(!is_same_request(&longer, &first));
+    }
 }

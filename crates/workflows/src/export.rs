@@ -89,9 +89,14 @@ pub fn export(request: &Request) -> Result<Outcome, Error> {
     outcome.is_of_fractions = !trained.info().preprocessing.decode.is_full();
     if request.onnx.is_some() || request.web.is_some() {
         let paths = validation_images(&request.model, &trained);
-        let validation: Vec<RgbImage> = paths.iter().filter_map(|path| decode(path).ok()).collect();
-        if outcome.is_of_fractions && !validation.is_empty() {
-            outcome.fully_decoded = Some(fully_decoded(&trained, &paths, &validation)?);
+        let (validation, as_trained) = if outcome.is_of_fractions {
+            decoded_twice(&trained, &paths)
+        } else {
+            let whole = paths.iter().filter_map(|path| decode(path).ok());
+            (whole.collect(), Vec::new())
+        };
+        if !as_trained.is_empty() {
+            outcome.fully_decoded = Some(fully_decoded(&trained, &as_trained, &validation)?);
         }
         let (pictures, compared_on) = if validation.is_empty() {
             (noise(), ComparedOn::Noise)
@@ -113,18 +118,23 @@ pub fn export(request: &Request) -> Result<Outcome, Error> {
     Ok(outcome)
 }
 
+/// Images with every pixel decoded and the same images as in training, without those that cannot be read both ways.
+fn decoded_twice(trained: &Trained, paths: &[PathBuf]) -> (Vec<RgbImage>, Vec<DecodedPicture>) {
+    let preprocessing = &trained.info().preprocessing;
+    let pairs = paths.iter().filter_map(|path| {
+        let whole = decode(path).ok()?;
+        Some((whole, preprocessing.decoded(path).ok()?))
+    });
+    pairs.unzip()
+}
+
 /// The trainer's answers for images with every pixel decoded, beside those for the images as in training.
 fn fully_decoded(
     trained: &Trained,
-    paths: &[PathBuf],
+    decoded: &[DecodedPicture],
     images: &[RgbImage],
 ) -> Result<Agreement, Error> {
-    let preprocessing = &trained.info().preprocessing;
-    let decoded = paths
-        .iter()
-        .filter_map(|path| preprocessing.decoded(path).ok());
-    let decoded: Vec<DecodedPicture> = decoded.collect();
-    let as_trained = Reference::as_trained(trained, &decoded)?;
+    let as_trained = Reference::as_trained(trained, decoded)?;
     Ok(as_trained.compare(&Reference::new(trained, images)?.results))
 }
 

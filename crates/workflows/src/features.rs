@@ -91,7 +91,7 @@ fn features_of<T: Task>(
             return Err(Problem::new(what).of_key(Key("cache")).fix(fix).into());
         }
         let Some(filled) = trainer.fill_features(&current, shard, observe)? else {
-            return Err(Error::usage(message!(
+            return Err(Error::refused(message!(
                 "it was stopped; the features so far are cached"
             )));
         };

@@ -7,7 +7,9 @@ use warmstart_fetch::{Check, Fetched, Places, fetch};
 use warmstart_files::shown;
 use warmstart_language::message;
 use warmstart_models::Record;
-use warmstart_recipe::{Draft, Error, Key, named_detector, settle_names, source_of};
+use warmstart_recipe::{
+    Draft, Error, Key, Recipe, named_detector, named_record, settle_names, source_of,
+};
 use warmstart_run::event::{Event, Observer};
 
 /// Bytes of a megabyte.
@@ -60,6 +62,14 @@ pub fn settle_weights(draft: &mut Draft, observe: Observer) -> Result<bool, Erro
 /// If it cannot be had.
 pub fn fetch_detector(model: &Path, observe: Observer) -> Result<(), Error> {
     named_detector(model).map_or(Ok(()), |record| get(record, observe).map(drop))
+}
+
+/// Sees to it that this machine has the file of published weights that a recipe names; nothing for others.
+///
+/// # Errors
+/// If it cannot be had.
+pub fn fetch_named(recipe: &Recipe, observe: Observer) -> Result<(), Error> {
+    named_record(&recipe.weights).map_or(Ok(()), |record| get(record, observe).map(drop))
 }
 
 /// The file of a record on this machine, downloaded if need be.

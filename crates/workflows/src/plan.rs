@@ -56,14 +56,16 @@ pub fn plan(
         observe,
     )?;
     settle_model(&mut draft, observe)?;
+    let shards = draft.virtual_shards;
     let (recipe, undecided) = resolve(draft)?;
     with_task!(recipe.task, T => {
-        plan_task::<T>(recipe, &undecided, resources, machines, observe)
+        plan_task::<T>((recipe, shards), &undecided, resources, machines, observe)
     })
 }
 
+/// The plan of a recipe, with the virtual shards that were asked for.
 fn plan_task<T: Task>(
-    recipe: Recipe,
+    (recipe, shards): (Recipe, Option<usize>),
     undecided: &Undecided,
     resources: Resources,
     machines: Option<&Machines>,
@@ -73,8 +75,10 @@ fn plan_task<T: Task>(
     let measured = measure(&mut trainer, &undecided.by_memory(), observe)?;
     // Which features are cached already depends on the pretrained weights, which are not read.
     let plan = make::plan(&trainer, &measured, None)?;
-    let of =
-        |machines: &Machines| over_ranks(&trainer, &measured, machines.most, &machines.network);
+    let of = |machines: &Machines| {
+        let between = (machines.most, &machines.network);
+        over_ranks(&trainer, &measured, shards, between)
+    };
     let ranks = machines.map(of).transpose()?;
     Ok(Planned { plan, ranks })
 }

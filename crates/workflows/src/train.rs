@@ -26,6 +26,7 @@ use warmstart_train::trainer::Trainer;
 use warmstart_train::virtual_shards::VirtualShards;
 
 use crate::common::{require_same_request, require_same_start};
+use crate::named_weights::fetch_named;
 use crate::prepare::prepare;
 use crate::recognise::settle_model;
 use crate::settle_data::settle_data;
@@ -144,7 +145,12 @@ fn train_task<T: Task>(
     let ranks = resources.ranks.clone();
     let mut trainer = trainer::<T>(recipe, undecided.as_ref(), resources, observe)?;
     let files = DataFiles::of(trainer.data.splits(), &trainer.recipe.data);
-    let loaded = files.and_then(|files| Ok((files, initial_weights(&trainer, observe)?)));
+    let loaded = files.and_then(|files| {
+        if !ranks.is_first() {
+            fetch_named(&trainer.recipe, observe)?;
+        }
+        Ok((files, initial_weights(&trainer, observe)?))
+    });
     let (files, initial) = agree(&ranks, loaded)?;
     require_same_start(&ranks, &files, &initial.parameters)?;
     // The folder is created last, so that a file that cannot be loaded leaves none.

@@ -24,7 +24,7 @@ const MOST_RANKS: usize = 1024;
 
 #[derive(Args)]
 pub struct CacheFolder {
-    /// Folder of the cached features of frozen backbones [default: warmstart/ in the user's cache folder]
+    /// Folder of cached features, and of data copied from elsewhere [default: warmstart/ in the user's cache folder]
     #[arg(long = "cache", value_name = "DIR")]
     path: Option<PathBuf>,
     /// Size above which the least recently used features are removed

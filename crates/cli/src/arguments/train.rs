@@ -37,7 +37,7 @@ pub struct TrainRun {
     #[command(flatten)]
     pub train: Train,
     /// With --folds: train a part of the folds only: 3/8, or auto (or auto/8) for the task that Slurm, Kubernetes,
-    /// HyperQueue, MPI or GNU parallel has started; `merge RUN` ends what the parts began
+    /// HyperQueue, MPI or GNU parallel has started; `merge RUN` then writes the result of all folds
     #[arg(long, value_name = "PART", requires = "folds")]
     pub shard: Option<ShardWord>,
     #[command(flatten)]

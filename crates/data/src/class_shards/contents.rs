@@ -105,7 +105,9 @@ impl Labels {
             "cls" => {
                 let bytes = read_member(file, member, MOST_LABEL)?.unwrap_or_default();
                 let label = lossy(&bytes);
-                if let Some(place) = self.place_of(label.trim()) {
+                // Two names that cannot be read may look alike.
+                let is_text = !label.contains(char::REPLACEMENT_CHARACTER);
+                if is_text && let Some(place) = self.place_of(label.trim()) {
                     self.of_text.insert(key, place);
                 }
             }

@@ -3,6 +3,9 @@
 use crate::split_kind::{SplitKind, split_named};
 use std::path::{Path, PathBuf};
 
+/// Most folders around all pictures that are left out: a name may have hundreds of thousands.
+const MOST_ABOVE: usize = 16;
+
 /// Which folder of a picture's name is its class.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct FolderLabels {
@@ -17,7 +20,10 @@ impl FolderLabels {
     /// folders more, or one where that is a split.
     pub fn of<'a>(names: impl Iterator<Item = &'a Path> + Clone) -> Self {
         let mut above = PathBuf::new();
-        while let Some(common) = common_folder(names.clone(), &above) {
+        for _ in 0..MOST_ABOVE {
+            let Some(common) = common_folder(names.clone(), &above) else {
+                break;
+            };
             above.push(common);
         }
         let has_splits = names.clone().next().is_some()
@@ -96,5 +102,15 @@ mod tests {
         assert_eq!(found, expected);
         assert_eq!(labels(&["cat/1.jpg", "cat/2.jpg"])[0], Some((None, "cat")));
         assert!(labels(&[]).is_empty());
+    }
+
+    #[test]
+    fn so_many_folders_around_all_are_left_out_and_no_more() {
+        for (above, expected) in [(MOST_ABOVE, ["cat", "dog"]), (MOST_ABOVE + 1, ["a", "a"])] {
+            let around = "a/".repeat(above);
+            let [cat, dog] = ["cat", "dog"].map(|class| format!("{around}{class}/1.jpg"));
+            let found = labels(&[&cat, &dog]);
+            assert_eq!(found, expected.map(|class| Some((None, class))), "{above}");
+        }
     }
 }

@@ -70,7 +70,7 @@ pub(crate) fn read(data: &Path) -> Result<Option<ListedImages>, DataError> {
         };
         is_split[kind as usize].then_some(source)
     });
-    let splits = pictures.finish(folder, &|_, _| String::new(), &mut findings)?;
+    let splits = pictures.finish(folder, &|_| String::new(), &mut findings)?;
     let listed = ListedImages::of(splits, sources, (data, folder), &findings)?;
     Ok(Some(ListedImages { ignored, ..listed }))
 }
@@ -103,7 +103,7 @@ pub(crate) fn read_one(data: &Path) -> Result<Option<ListedSplit>, DataError> {
         return Err(layout(data, problem));
     }
     let Splits { names, images } =
-        pictures.finish(data_folder(data), &|_, _| String::new(), &mut findings)?;
+        pictures.finish(data_folder(data), &|_| String::new(), &mut findings)?;
     for problem in [Problem::Unlabelled, Problem::Malformed] {
         if let Some(example) = findings.examples(problem).first() {
             let problem = message!(
@@ -123,16 +123,19 @@ impl ShardedPictures {
         // All are read before the first error is told, so that it is the same one whenever they are read.
         let read: Vec<Result<Contents, DataError>> = read.collect();
         let contents: Vec<Contents> = read.into_iter().collect::<Result<_, _>>()?;
-        let mut found = Self {
-            pictures: LabelledPictures::default(),
-            findings: Findings::default(),
-            ignored: Skipped::default(),
-        };
         let folders = if contents.iter().all(|shard| shard.labels.is_empty()) {
             let names = contents.iter().flat_map(|shard| &shard.pictures);
             Some(FolderLabels::of(names.map(|picture| &*picture.name)))
         } else {
             None
+        };
+        let mut found = Self {
+            pictures: match &folders {
+                Some(_) => LabelledPictures::of_names(),
+                None => LabelledPictures::default(),
+            },
+            findings: Findings::default(),
+            ignored: Skipped::default(),
         };
         for (shard, contents) in shards.iter().zip(contents) {
             found.add(shard, contents, folders.as_ref())?;
@@ -161,7 +164,8 @@ impl ShardedPictures {
                     continue;
                 }
             };
-            let split = shard.split.or(inner).unwrap_or(SplitKind::Train);
+            // What lies nearer to the picture says more.
+            let split = inner.or(shard.split).unwrap_or(SplitKind::Train);
             self.pictures.add(split, path, label, 0);
         }
         self.ignored += contents.ignored;

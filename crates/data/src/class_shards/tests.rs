@@ -1,19 +1,18 @@
 use super::*;
 use crate::picture_file::{open_picture, stamp};
-use crate::{Dataset, SplitKind, image_files, open, open_split};
+use crate::{Dataset, SplitKind, image_files, is_listed, open, open_split};
 use std::fs;
 use std::io::Read as _;
 use tar::{Builder, Header};
 
 /// Writes an archive of some files.
-fn archive(path: &Path, files: &[(&str, &str)]) {
+fn archive<C: AsRef<[u8]>>(path: &Path, files: &[(&str, C)]) {
     let mut archive = Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = Header::new_gnu();
+        let content = content.as_ref();
         header.set_size(content.len() as u64);
-        archive
-            .append_data(&mut header, name, content.as_bytes())
-            .unwrap();
+        archive.append_data(&mut header, name, content).unwrap();
     }
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, archive.into_inner().unwrap()).unwrap();
@@ -134,6 +133,70 @@ fn folders_inside_archives_are_classes_and_splits() {
     assert_eq!(train, pairs(&expected));
     let test = listed(dir.path(), &dataset, SplitKind::Test);
     assert_eq!(test, pairs(&[("pets.tar/pets/test/dog/3.jpg", "dog")]));
+}
+
+#[test]
+fn split_folders_inside_an_archive_win_over_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = [
+        ("train/cat/1.jpg", ""),
+        ("train/dog/2.jpg", ""),
+        ("val/dog/3.jpg", ""),
+    ];
+    archive(&dir.path().join("train.tar"), &files);
+    let dataset = open(dir.path(), 0.2, 0).unwrap();
+    assert_eq!(dataset.train.len(), 2);
+    let validation = listed(dir.path(), &dataset, SplitKind::Validation);
+    assert_eq!(validation, pairs(&[("train.tar/val/dog/3.jpg", "dog")]));
+}
+
+#[test]
+fn folders_inside_archives_are_names_also_where_they_look_like_numbers() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("classes.txt"), "cat\ndog\n").unwrap();
+    let files = [("00/1.jpg", ""), ("01/2.jpg", "")];
+    archive(&dir.path().join("train.tar"), &files);
+    let dataset = open(dir.path(), 0.0, 0).unwrap();
+    assert_eq!(dataset.classes, ["00", "01"]);
+}
+
+#[test]
+fn a_label_that_is_no_text_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let files: [(&str, &[u8]); 8] = [
+        ("1.jpg", b""),
+        ("1.cls", b"\xc3"),
+        ("2.jpg", b""),
+        ("2.cls", b"\xc4"),
+        ("3.jpg", b""),
+        ("3.cls", b"cat"),
+        ("4.jpg", b""),
+        ("4.cls", b"dog"),
+    ];
+    archive(&dir.path().join("train.tar"), &files);
+    let dataset = open(dir.path(), 0.0, 0).unwrap();
+    assert_eq!(dataset.classes, ["cat", "dog"]);
+    assert_eq!(dataset.train.len(), 2);
+    let notes = dataset.notes.join("\n");
+    assert!(notes.contains("2 images have no label"), "{notes}");
+}
+
+#[test]
+fn archives_say_which_pictures_belong_to_classes_and_not_to_detection_data_beside_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = [("cat/1.jpg", ""), ("dog/2.jpg", "")];
+    archive(&dir.path().join("backup.tar"), &files);
+    assert!(is_listed(dir.path()));
+    for (file, text) in [
+        ("data.yaml", "train: images\nval: images\nnames: [cat]\n"),
+        ("images/1.jpg", ""),
+        ("labels/1.txt", "0 0.5 0.5 0.2 0.2\n"),
+    ] {
+        let path = dir.path().join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    assert!(!is_listed(dir.path()));
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::folder::data_folder;
 use crate::labelled_pictures::LabelledPictures;
 use crate::listed_images::{ListedImages, ListedSplit, Splits};
 use crate::scenes::{Findings, Problem, Unread};
+use crate::skipped::Skipped;
 use crate::split_kind::SplitKind;
 use columns::Row;
 use rows::read_rows;
@@ -26,7 +27,12 @@ use warmstart_language::message;
 struct TabledPictures {
     pictures: LabelledPictures,
     findings: Findings,
-    rows: usize,
+    /// Tables for testing without any label.
+    ignored: Skipped,
+    /// The tables that were read, each with the number of lines in those before it.
+    tables: Vec<(usize, PathBuf)>,
+    /// The lines of all of them.
+    lines: usize,
 }
 
 /// Returns whether the tables that `data` names or holds are a data set.
@@ -61,9 +67,12 @@ pub(crate) fn read(data: &Path) -> Result<Option<ListedImages>, DataError> {
         has_pictures.then(|| tables.of(kind).to_path_buf())
     });
     let folder = folder_of(data);
-    let splits = found.finish(&tables, &folder)?;
-    let TabledPictures { findings, .. } = found;
-    ListedImages::of(splits, sources, (data, &folder), &findings).map(Some)
+    let splits = found.finish(&folder)?;
+    let TabledPictures {
+        findings, ignored, ..
+    } = found;
+    let listed = ListedImages::of(splits, sources, (data, &folder), &findings)?;
+    Ok(Some(ListedImages { ignored, ..listed }))
 }
 
 /// The pictures of one table, all of one split; none if `data` is no table.
@@ -94,7 +103,7 @@ pub(crate) fn read_one(data: &Path) -> Result<Option<ListedSplit>, DataError> {
             message!("its rows are of several splits; give a table with the rows of one of them");
         return Err(layout(data, problem));
     }
-    let Splits { names, images } = found.finish(&tables, &folder_of(data))?;
+    let Splits { names, images } = found.finish(&folder_of(data))?;
     for problem in [Problem::Unlabelled, Problem::Malformed] {
         if let Some(example) = found.findings.examples(problem).first() {
             return Err(layout(
@@ -115,7 +124,9 @@ impl TabledPictures {
         let mut found = Self {
             pictures: LabelledPictures::default(),
             findings: Findings::default(),
-            rows: 0,
+            ignored: Skipped::default(),
+            tables: Vec::new(),
+            lines: 0,
         };
         for (split, table) in tables.all() {
             if let Some(unread) = Unread::of_file(table) {
@@ -127,20 +138,23 @@ impl TabledPictures {
         Ok(found)
     }
 
-    /// Adds the rows of a table, whose `split` counts where its rows have none.
+    /// Adds the rows of a table, whose `split` counts where its rows have none. One for testing may have no labels.
     fn add(&mut self, table: &Path, split: Option<SplitKind>) -> Result<(), DataError> {
         let folder = folder_of(table);
-        let before = self.rows;
-        let mut used = 0;
+        let before = self.lines;
+        self.tables.push((before, table.to_path_buf()));
+        let (mut rows, mut used) = (0, 0);
+        let mut unlabelled = Findings::default();
         read_rows(table, &mut |line, row| {
-            self.rows += 1;
+            rows += 1;
+            self.lines = before + line;
             match row.and_then(|row| Ok((split_of(&row, split)?, row))) {
                 Ok((split, row)) if !row.label.is_empty() => {
                     used += 1;
                     let path = picture(&folder, &row.path);
-                    self.pictures.add(split, path, &row.label, line);
+                    self.pictures.add(split, path, &row.label, before + line);
                 }
-                Ok((_, row)) => self.findings.add(Problem::Unlabelled, || {
+                Ok((_, row)) => unlabelled.add(Problem::Unlabelled, || {
                     let place = place_of(table, line);
                     format!("{place}: {}", row.path)
                 }),
@@ -150,10 +164,16 @@ impl TabledPictures {
                 }),
             }
         })?;
+        let is_test = split == Some(SplitKind::Test);
+        if is_test && rows > 0 && unlabelled.count(Problem::Unlabelled) == rows {
+            // Unlabelled test images are common, and training can do without.
+            self.ignored.add_unused(table, rows);
+            return Ok(());
+        }
+        self.findings.append(unlabelled);
         if used > 0 {
             return Ok(());
         }
-        let rows = self.rows - before;
         let examples = [Problem::Malformed, Problem::Unlabelled];
         let example = examples.map(|problem| self.findings.examples(problem).first());
         let example = example.into_iter().flatten().next();
@@ -164,21 +184,29 @@ impl TabledPictures {
         Err(layout(table, problem))
     }
 
-    fn finish(&mut self, tables: &Tables, folder: &Path) -> Result<Splits, DataError> {
-        let place = |split: SplitKind, line: usize| place_of(tables.of(split), line);
+    fn finish(&mut self, folder: &Path) -> Result<Splits, DataError> {
+        let tables = std::mem::take(&mut self.tables);
+        let place = |line: usize| {
+            let table = tables.iter().rfind(|(before, _)| *before < line);
+            table.map_or(String::new(), |(before, table)| {
+                place_of(table, line - before)
+            })
+        };
         let pictures = std::mem::take(&mut self.pictures);
         pictures.finish(folder, &place, &mut self.findings)
     }
 }
 
-/// The split of a row: that of its table, or what the row says.
+/// The split of a row: what the row says, which is nearer than the name of its table.
 fn split_of(row: &Row, of_table: Option<SplitKind>) -> Result<SplitKind, String> {
-    let said = row.split.as_deref().filter(|_| of_table.is_none());
-    let Some(said) = said else {
-        return Ok(of_table.unwrap_or(SplitKind::Train));
-    };
-    SplitKind::of(said)
-        .ok_or_else(|| message!("expected the split train, val or test, found {said:?}"))
+    let said = row.split.as_deref();
+    match (said.and_then(SplitKind::of), of_table, said) {
+        (Some(kind), _, _) | (None, Some(kind), _) => Ok(kind),
+        (None, None, None) => Ok(SplitKind::Train),
+        (None, None, Some(said)) => Err(message!(
+            "expected the split train, val or test, found {said:?}"
+        )),
+    }
 }
 
 /// The picture that a path in a table of that folder means.

@@ -94,6 +94,41 @@ fn a_table_for_each_split_is_found_by_its_name() {
 }
 
 #[test]
+fn the_split_of_a_row_counts_before_that_of_its_table() {
+    let train = "path,label,split\n\
+        a.jpg,cat,train\n\
+        b.jpg,dog,\n\
+        c.jpg,dog,val\n\
+        c.jpg,cat,val\n";
+    let dir = folder(&[("train.csv", train), ("val.csv", "path,label\nd.jpg,cat\n")]);
+    let dataset = open(dir.path(), 0.2, 0).unwrap();
+    let [train, validation] = pictures(dir.path(), &dataset);
+    assert_eq!(train, ["a.jpg cat", "b.jpg dog"]);
+    assert_eq!(validation, ["d.jpg cat", "c.jpg dog"]);
+    let notes = dataset.notes.join("\n");
+    assert!(notes.contains("train.csv, line 5: "), "{notes}");
+}
+
+#[test]
+fn a_table_for_testing_without_labels_is_left_out_and_not_measured() {
+    let dir = folder(&[
+        ("train.csv", "path,label\na.jpg,cat\nb.jpg,dog\n"),
+        ("test.csv", "path,label\nc.jpg,\nd.jpg,\n"),
+    ]);
+    let dataset = open(dir.path(), 0.0, 0).unwrap();
+    assert_eq!((dataset.train.len(), dataset.test), (2, None));
+    let lines = dataset.ignored.lines();
+    assert!(lines[0].ends_with("test.csv (2 images)"), "{lines:?}");
+    let classes = ["cat".to_owned(), "dog".to_owned()];
+    let refused = open_split(&dir.path().join("test.csv"), &classes).unwrap_err();
+    let refused = refused.to_string();
+    assert!(
+        refused.contains("none of its 2 rows can be used"),
+        "{refused}"
+    );
+}
+
+#[test]
 fn class_folders_with_pictures_win_over_a_table_beside_them() {
     let dir = folder(&[
         ("labels.csv", "path,label\na.jpg,bird\nb.jpg,fish\n"),

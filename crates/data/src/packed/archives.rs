@@ -14,6 +14,9 @@ use warmstart_language::message;
 
 /// Archives that are open at once. There may be more of them than files that a system lets a process open.
 const MOST_OPEN: usize = 128;
+/// Longest path that the system is asked about, in bytes; no system knows longer ones. A name in a list may have
+/// hundreds of thousands of parts.
+const LONGEST_PATH: usize = 1 << 15;
 
 /// Every archive that was asked for.
 static ARCHIVES: LazyLock<Mutex<HashMap<PathBuf, Arc<Archive>>>> = LazyLock::new(Mutex::default);
@@ -60,31 +63,52 @@ pub(crate) struct Found {
     pub offset: u64,
     /// Its length.
     pub bytes: u64,
-    /// When the archive was changed.
-    pub modified: SystemTime,
+    /// That of the archive whose index says the place.
+    stamp: ArchiveStamp,
 }
 
 impl Found {
+    /// When the archive was changed.
+    pub fn modified(&self) -> SystemTime {
+        self.stamp.modified
+    }
+
     /// The archive, open for reading.
     ///
     /// # Errors
-    /// If the system refuses.
+    /// If the system refuses, or another archive lies there since the picture was found.
     pub fn open(&self) -> io::Result<Arc<File>> {
-        let mut open = lock(&OPEN_FILES);
-        open.uses += 1;
-        let now = open.uses;
-        if let Some((file, last_use)) = open.files.get_mut(&self.archive) {
-            *last_use = now;
-            return Ok(Arc::clone(file));
+        let kept = lock(&OPEN_FILES).used(&self.archive);
+        if let Some(file) = kept
+            && self.is_in(&file)?
+        {
+            return Ok(file);
         }
-        drop(open);
         let file = Arc::new(warmstart_files::open(&self.archive)?);
+        if !self.is_in(&file)? {
+            let archive = shown(&self.archive);
+            let problem = message!("the archive {archive} was replaced while a picture was read");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, problem));
+        }
         lock(&OPEN_FILES).keep(&self.archive, &file);
         Ok(file)
+    }
+
+    /// Returns whether a file is the archive that the picture was found in.
+    fn is_in(&self, file: &File) -> io::Result<bool> {
+        Ok(ArchiveStamp::of(&file.metadata()?)? == self.stamp)
     }
 }
 
 impl OpenFiles {
+    /// An archive that is open, used now.
+    fn used(&mut self, archive: &Path) -> Option<Arc<File>> {
+        self.uses += 1;
+        let (file, last_use) = self.files.get_mut(archive)?;
+        *last_use = self.uses;
+        Some(Arc::clone(file))
+    }
+
     /// Keeps a file open, instead of the one whose last use is the longest ago if there are too many.
     fn keep(&mut self, archive: &Path, file: &Arc<File>) {
         self.uses += 1;
@@ -103,7 +127,8 @@ impl OpenFiles {
 /// The archive that a path goes through, and the rest of the path: the nearest folder of the path that is a regular
 /// file whose name ends in `.tar`.
 fn located(path: &Path) -> Option<(&Path, &Path)> {
-    let mut folders = path.ancestors().skip(1);
+    let folders = path.ancestors().skip(1);
+    let mut folders = folders.filter(|folder| folder.as_os_str().len() <= LONGEST_PATH);
     let archive = folders.find(|folder| is_archive(folder) && folder.is_file())?;
     Some((archive, path.strip_prefix(archive).ok()?))
 }
@@ -129,7 +154,7 @@ pub(crate) fn find(path: &Path, refusal: io::Error) -> io::Result<Found> {
         archive: archive.to_path_buf(),
         offset,
         bytes,
-        modified: stamp.modified,
+        stamp,
     })
 }
 
@@ -184,4 +209,41 @@ fn place_of(archive: &Path) -> Arc<Archive> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(archive: &Path, content: &[u8]) {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, "1.jpg", content).unwrap();
+        std::fs::write(archive, builder.into_inner().unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_picture_is_not_read_from_an_archive_that_has_taken_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.tar");
+        let found = || find(&archive.join("1.jpg"), io::ErrorKind::NotADirectory.into());
+        write(&archive, b"first");
+        let first = found().unwrap();
+        assert!(first.open().is_ok());
+        write(&archive, &[0; 2000]);
+        let refusal = first.open().unwrap_err();
+        assert_eq!(refusal.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(found().unwrap().open().is_ok());
+    }
+
+    #[test]
+    fn a_path_of_many_parts_takes_no_quadratic_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let archive = dir.path().join("a.tar");
+        std::fs::write(&archive, "").unwrap();
+        let name = "b.tar/".repeat(200_000) + "1.jpg";
+        let path = archive.join(&name);
+        assert_eq!(located(&path), Some((&*archive, Path::new(&name))));
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use crate::class_folder_search::has_class_folders;
 use crate::error::DataError;
 use crate::file_types::{has_extension, is_archive, is_image};
 use crate::split_kind::SplitKind;
@@ -23,7 +24,8 @@ struct Inside {
     folders: Vec<PathBuf>,
 }
 
-/// The Parquet files at a path, sorted; `None` if there are none, or pictures or archives are there as well.
+/// The Parquet files at a path, sorted; `None` if there are none, or pictures, archives or class folders are there as
+/// well.
 ///
 /// # Errors
 /// If a folder cannot be read.
@@ -57,8 +59,12 @@ pub fn find(data: &Path) -> Result<Option<Vec<PathBuf>>, DataError> {
         }
         level = next;
     }
+    // Pictures may lie deeper, or in folders that are links.
+    if found.is_empty() || has_class_folders(data) {
+        return Ok(None);
+    }
     found.sort();
-    Ok((!found.is_empty()).then_some(found))
+    Ok(Some(found))
 }
 
 /// The files and folders in a folder; `None` if there is a picture or an archive, too.
@@ -152,6 +158,8 @@ mod tests {
         assert_eq!(found(&["metadata.parquet", "images/1.jpg"]), None);
         assert_eq!(found(&["train-0.tar", "train-0.parquet"]), None);
         assert_eq!(found(&["cat/1.jpg", "table.parquet"]), None);
+        let deep = ["train/cat/a/b/1.jpg", "train/dog/a/b/1.jpg", "t.parquet"];
+        assert_eq!(found(&deep), None);
     }
 
     #[test]

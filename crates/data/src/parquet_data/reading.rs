@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::RowGroupReader;
@@ -40,6 +41,55 @@ impl fmt::Display for Label {
             Self::Text(text) => formatter.write_str(text),
         }
     }
+}
+
+/// The pages of a column, without a dictionary that would take memory for values which it cannot hold.
+struct SoundPages(Box<dyn PageReader>);
+
+impl Iterator for SoundPages {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for SoundPages {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        let page = self.0.get_next_page()?;
+        // Each value takes at least a byte.
+        if let Some(Page::DictionaryPage {
+            buf, num_values, ..
+        }) = &page
+            && *num_values as usize > buf.len()
+        {
+            let problem = message!("a dictionary has more values than bytes");
+            return Err(ParquetError::General(problem));
+        }
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        self.0.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.0.skip_next_page()
+    }
+
+    fn at_record_boundary(&mut self) -> Result<bool> {
+        self.0.at_record_boundary()
+    }
+}
+
+/// The reader of a column of a group.
+fn column_reader(
+    group: &dyn RowGroupReader,
+    schema: &SchemaDescriptor,
+    column: usize,
+) -> Result<ColumnReader> {
+    let pages = SoundPages(group.get_column_page_reader(column)?);
+    Ok(get_column_reader(schema.column(column), Box::new(pages)))
 }
 
 /// A reader of labels, by their type.
@@ -117,7 +167,7 @@ pub fn labels<E: From<ParquetError>>(
     each: &mut dyn FnMut(Option<Label>) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     let level = schema.column(column).max_def_level();
-    let mut reader = LabelReader::new(group.get_column_reader(column)?)?;
+    let mut reader = LabelReader::new(column_reader(group, schema, column)?)?;
     loop {
         let labels = reader.read(LABELS, level)?;
         if labels.is_empty() {
@@ -138,11 +188,11 @@ pub fn rows<E: From<ParquetError>>(
     each: &mut dyn FnMut(Option<ByteArray>, Option<Label>) -> std::result::Result<(), E>,
 ) -> std::result::Result<(), E> {
     let level = |column: usize| schema.column(column).max_def_level();
-    let ColumnReader::ByteArrayColumnReader(mut pictures) = group.get_column_reader(picture)?
-    else {
+    let reader = column_reader(group, schema, picture)?;
+    let ColumnReader::ByteArrayColumnReader(mut pictures) = reader else {
         return Err(other_type().into());
     };
-    let mut labels = LabelReader::new(group.get_column_reader(label)?)?;
+    let mut labels = LabelReader::new(column_reader(group, schema, label)?)?;
     loop {
         let some = read_rows(&mut pictures, ROWS, level(picture))?;
         let their = labels.read(ROWS, level(label))?;
@@ -155,6 +205,52 @@ pub fn rows<E: From<ParquetError>>(
         }
         for (picture, label) in some.into_iter().zip(their) {
             each(picture, label)?;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use parquet::basic::Encoding;
+
+    /// Pages, the last one first.
+    struct Pages(Vec<Page>);
+
+    impl Iterator for Pages {
+        type Item = Result<Page>;
+
+        fn next(&mut self) -> Option<Self::Item> {
+            self.get_next_page().transpose()
+        }
+    }
+
+    impl PageReader for Pages {
+        fn get_next_page(&mut self) -> Result<Option<Page>> {
+            Ok(self.0.pop())
+        }
+
+        fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+            Ok(None)
+        }
+
+        fn skip_next_page(&mut self) -> Result<()> {
+            self.0.pop();
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_dictionary_of_more_values_than_bytes_is_refused() {
+        for (values, is_sound) in [(0, true), (8, true), (9, false), (u32::MAX, false)] {
+            let dictionary = Page::DictionaryPage {
+                buf: vec![0; 8].into(),
+                num_values: values,
+                encoding: Encoding::PLAIN,
+                is_sorted: false,
+            };
+            let mut pages = SoundPages(Box::new(Pages(vec![dictionary])));
+            assert_eq!(pages.get_next_page().is_ok(), is_sound, "{values}");
         }
     }
 }

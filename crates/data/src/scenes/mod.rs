@@ -47,9 +47,10 @@ pub(crate) use outside::outside;
 pub(crate) use places::{Bases, located};
 pub(crate) use unread::Unread;
 
-use crate::dataset::{Dataset, drawn};
+use crate::dataset::Dataset;
 use crate::error::DataError;
 use crate::folder;
+use crate::held_out::drawn;
 use crate::linked::{differing, linked};
 use crate::sample::Sample;
 use crate::scene::Scene;

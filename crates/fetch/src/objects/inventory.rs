@@ -15,6 +15,8 @@ pub const INVENTORY: &str = ".warmstart-objects.json";
 pub const PARTS: &str = ".warmstart-parts";
 /// Largest inventory that is read: that of tens of millions of objects.
 const MOST_BYTES: u64 = 4 << 30;
+/// Size of an object that a copy has begun to fetch: that of no file.
+const AWAITED: u64 = u64::MAX;
 
 /// The objects of a copy.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +50,20 @@ impl Object {
         }
     }
 
+    /// One that has not arrived yet.
+    fn awaited() -> Self {
+        Self {
+            bytes: AWAITED,
+            etag: None,
+            modified: 0,
+        }
+    }
+
+    /// Whether it has not arrived yet.
+    pub fn is_awaited(&self) -> bool {
+        self.bytes == AWAITED
+    }
+
     /// Whether two are the same content, as far as anybody can tell. Where a server tells neither a version nor a time,
     /// nobody can.
     pub fn is_same(&self, other: &Self) -> bool {
@@ -60,11 +76,13 @@ impl Object {
 }
 
 impl Inventory {
-    /// The inventory of a folder that was copied from an address; empty where none can be read.
+    /// The inventory of a folder that was copied from an address, with or without its last slashes; empty where none
+    /// can be read.
     pub fn load(folder: &Path, address: &str) -> Self {
+        let address = address.trim_end_matches('/');
         let read = warmstart_files::read(&folder.join(INVENTORY), MOST_BYTES).ok();
         let stored: Option<Self> = read.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let stored = stored.filter(|stored| stored.address == address);
+        let stored = stored.filter(|stored| stored.address.trim_end_matches('/') == address);
         stored.unwrap_or_else(|| Self {
             address: address.to_owned(),
             objects: BTreeMap::new(),
@@ -83,6 +101,24 @@ impl Inventory {
             out.flush()
         });
         saved.map_err(|error| FetchError::write(&path, error))
+    }
+
+    /// Notes names that are about to be fetched, so that no file of a copy that is killed is unknown to the next one;
+    /// whether one of them is new.
+    pub fn note<'a>(&mut self, names: impl Iterator<Item = &'a str>) -> bool {
+        let before = self.objects.len();
+        for name in names {
+            self.objects
+                .entry(name.to_owned())
+                .or_insert_with(Object::awaited);
+        }
+        self.objects.len() > before
+    }
+
+    /// The objects that have arrived.
+    pub fn arrived(&self) -> impl Iterator<Item = &Object> {
+        let objects = self.objects.values();
+        objects.filter(|object| !object.is_awaited())
     }
 
     /// The version that lies in the folder under a name, if a file of its size is there.
@@ -132,5 +168,35 @@ mod tests {
         assert_eq!(inventory.here(folder.path(), "1.jpg"), None);
         std::fs::write(folder.path().join(INVENTORY), b"{").unwrap();
         assert!(Inventory::load(folder.path(), "s3://a").objects.is_empty());
+    }
+
+    #[test]
+    fn an_inventory_is_that_of_an_address_with_and_without_its_last_slashes() {
+        let folder = tempfile::tempdir().unwrap();
+        for (saved, loaded) in [("s3://a/b/", "s3://a/b"), ("s3://a/b", "s3://a/b//")] {
+            let mut inventory = Inventory::load(folder.path(), saved);
+            inventory
+                .objects
+                .insert("1.jpg".to_owned(), object(2, None, 5));
+            inventory.save(folder.path()).unwrap();
+            let found = Inventory::load(folder.path(), loaded);
+            assert_eq!(found.objects.len(), 1, "{saved} {loaded}");
+        }
+    }
+
+    #[test]
+    fn what_is_about_to_be_fetched_is_known_and_not_here() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut inventory = Inventory::load(folder.path(), "s3://a");
+        let here = object(2, None, 5);
+        inventory.objects.insert("1.jpg".to_owned(), here.clone());
+        assert!(inventory.note(["1.jpg", "2.jpg"].into_iter()));
+        assert!(!inventory.note(["2.jpg"].into_iter()));
+        inventory.save(folder.path()).unwrap();
+        let inventory = Inventory::load(folder.path(), "s3://a");
+        assert!(inventory.objects.contains_key("2.jpg"));
+        assert_eq!(inventory.arrived().collect::<Vec<_>>(), [&here]);
+        std::fs::write(folder.path().join("2.jpg"), b"12").unwrap();
+        assert_eq!(inventory.here(folder.path(), "2.jpg"), None);
     }
 }

@@ -113,6 +113,9 @@ impl Work<'_, '_> {
         });
         self.of.set(bytes);
         let removed = self.remove_others(&names, &mut inventory)?;
+        if inventory.note(items.iter().map(|item| &*item.name)) {
+            inventory.save(self.folder)?;
+        }
         let fetched = self.receive_all(items, &mut inventory).await;
         inventory.save(self.folder)?;
         let fetched = fetched?;
@@ -122,8 +125,8 @@ impl Work<'_, '_> {
         };
         Ok(Mirrored {
             path,
-            files: inventory.objects.len(),
-            bytes: inventory.objects.values().map(|object| object.bytes).sum(),
+            files: inventory.arrived().count(),
+            bytes: inventory.arrived().map(|object| object.bytes).sum(),
             fetched,
             removed,
         })
@@ -139,6 +142,7 @@ impl Work<'_, '_> {
             )
         };
         let mut found = BTreeMap::new();
+        let mut listed = 0;
         let mut listing = self.store.list(Some(prefix));
         while let Some(meta) = listing.next().await {
             let meta = meta.map_err(|error| match error {
@@ -161,6 +165,14 @@ impl Work<'_, '_> {
             if (self.is_stopped)() {
                 return Err(self.stopped(0));
             }
+            // A server may also list one name without end.
+            listed += 1;
+            if listed > MOST_OBJECTS {
+                return Err(self.refused(
+                    message!("there are more than {MOST_OBJECTS} objects"),
+                    message!("pack them into archives (.tar)"),
+                ));
+            }
             let location = meta.location.as_ref();
             let name = location.strip_prefix(prefix.as_ref()).unwrap_or(location);
             let name = name.strip_prefix('/').unwrap_or(name);
@@ -169,12 +181,6 @@ impl Work<'_, '_> {
                 continue;
             }
             require_safe(name).map_err(|problem| unusable(name, problem))?;
-            if found.len() == MOST_OBJECTS {
-                return Err(self.refused(
-                    message!("there are more than {MOST_OBJECTS} objects"),
-                    message!("pack them into archives (.tar)"),
-                ));
-            }
             found.insert(name.to_owned(), meta);
         }
         let folders: HashSet<String> = folders_of(found.keys().map(String::as_str))
@@ -221,7 +227,8 @@ impl Work<'_, '_> {
         (names, items, Some(bytes))
     }
 
-    /// Removes the files of the inventory that have none of these names, and the folders that are empty then.
+    /// Removes the files of the inventory that have none of these names, and the folders that are empty then; returns
+    /// their number, without that of files which never arrived.
     fn remove_others(
         &self,
         names: &HashSet<String>,
@@ -232,18 +239,23 @@ impl Work<'_, '_> {
             .keys()
             .filter(|name| !names.contains(*name));
         let others: Vec<String> = others.cloned().collect();
+        let mut removed = 0;
         for name in &others {
-            inventory.objects.remove(name);
+            let object = inventory.objects.remove(name);
+            let had_arrived = object.is_some_and(|object| !object.is_awaited());
             // An inventory is a file that anybody may have written.
             if require_safe(name).is_err() {
                 continue;
             }
             let path = self.folder.join(name);
             match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(FetchError::write(&path, error).into());
+                Ok(()) => removed += 1,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    removed += usize::from(had_arrived);
                 }
-                Ok(()) | Err(_) => {}
+                // A folder of somebody else's has taken the place of a file that never arrived.
+                Err(_) if !had_arrived && path.is_dir() => {}
+                Err(error) => return Err(FetchError::write(&path, error).into()),
             }
             let folders = path.ancestors().skip(1);
             for folder in folders.take_while(|folder| *folder != self.folder) {
@@ -252,7 +264,7 @@ impl Work<'_, '_> {
                 }
             }
         }
-        Ok(others.len())
+        Ok(removed)
     }
 
     /// Receives objects, and returns how many were not the same as here.
@@ -294,7 +306,7 @@ impl Work<'_, '_> {
             }
         }
         if seen < wanted {
-            return Err(self.stopped(inventory.objects.len()));
+            return Err(self.stopped(inventory.arrived().count()));
         }
         Ok(fetched)
     }

@@ -67,17 +67,18 @@ pub struct EpochOnRanks {
     pub speed_up: f64,
 }
 
-/// The time of the epochs of a run on 1, 2, 4 machines and so on, up to `most`.
+/// The time of the epochs of a run on 1, 2, 4 machines and so on, up to `most`, between which there is `network`; `shards`
+/// are the virtual shards that were asked for.
 ///
 /// # Errors
 /// If a phase names a stage that isn't there.
 pub fn over_ranks<T: Task>(
     trainer: &Trainer<T>,
     measured: &Measured,
-    most: usize,
-    network: &Network,
+    shards: Option<usize>,
+    (most, network): (usize, &Network),
 ) -> Result<RanksPlan, Error> {
-    let mut notes = Vec::from_iter(shards_note(trainer.recipe.virtual_shards, most));
+    let mut notes = Vec::from_iter(shards_note(shards, most));
     if trainer.recipe.phases.iter().any(Phase::is_solved) {
         notes.push(message!(
             "one rank solves for the head while the others wait; the time of solving is not counted"
@@ -97,8 +98,8 @@ pub fn over_ranks<T: Task>(
     })
 }
 
-/// A note where so many ranks need another recipe.
-fn shards_note(shards: usize, ranks: usize) -> Option<String> {
+/// A note where so many ranks need another recipe. A run that asks for no number of shards has as many as it needs.
+fn shards_note(shards: Option<usize>, ranks: usize) -> Option<String> {
     if ranks > MOST_SHARDS {
         return Some(message!(
             "{} is at most {most}, and no run has more ranks than that",
@@ -106,12 +107,11 @@ fn shards_note(shards: usize, ranks: usize) -> Option<String> {
             most = MOST_SHARDS
         ));
     }
-    (ranks > shards).then(|| {
-        message!(
-            "for {ranks} ranks, give {} {ranks} or more; this recipe has {shards}, and no run has more ranks than that",
-            Key::VIRTUAL_SHARDS
-        )
-    })
+    let shards = shards.filter(|&shards| ranks > shards)?;
+    Some(message!(
+        "for {ranks} ranks, give {} {ranks} or more; this recipe has {shards}, and no run has more ranks than that",
+        Key::VIRTUAL_SHARDS
+    ))
 }
 
 /// The work of an epoch, the mean of a phase's epochs: later ones do not compute features that the first ones keep.
@@ -321,12 +321,13 @@ mod tests {
 
     #[test]
     fn a_recipe_with_fewer_shards_than_ranks_is_noted() {
-        assert_eq!(shards_note(8, 8), None);
-        let note = shards_note(1, 8).unwrap();
+        assert_eq!(shards_note(Some(8), 8), None);
+        assert_eq!(shards_note(None, 8), None);
+        let note = shards_note(Some(1), 8).unwrap();
         assert!(
             note.contains("8 or more") && note.contains("has 1"),
             "{note}"
         );
-        assert!(shards_note(64, 128).unwrap().contains("at most 64"));
+        assert!(shards_note(Some(64), 128).unwrap().contains("at most 64"));
     }
 }

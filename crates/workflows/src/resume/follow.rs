@@ -19,6 +19,7 @@ use warmstart_train::resources::Resources;
 use warmstart_train::run_loop::Run;
 
 use crate::common::require_same_start;
+use crate::named_weights::fetch_named;
 use crate::prepare::prepare;
 
 /// How a run goes on, as rank 0 tells the others.
@@ -80,6 +81,7 @@ fn begun<T: Task>(
             Run::at(trainer, folder, files, checkpoint)
         }
         None => {
+            fetch_named(&trainer.recipe, observe)?;
             let initial = initial_weights(&trainer, observe)?;
             Ok(Run::new(trainer, folder, files, initial.parameters))
         }

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use warmstart_files::shown;
 use warmstart_language::message;
-use warmstart_recipe::{ByMemory, Error, Key, Recipe, command, named_record};
+use warmstart_recipe::{ByMemory, Error, Key, Recipe, command};
 use warmstart_run::checkpoint::{At, Checkpoint};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::folder::RunFolder;
@@ -31,7 +31,7 @@ use warmstart_train::trainer::Trainer;
 pub use changes::Changes;
 
 use crate::common::require_same_request;
-use crate::named_weights;
+use crate::named_weights::fetch_named;
 use crate::prepare::prepare;
 use crate::settle_data::settle_data;
 use changes::{open_options, spare_memory};
@@ -133,9 +133,7 @@ impl Request<'_> {
             observe(Event::Note(message!(
                 "the run has no checkpoint yet: it starts from its first epoch"
             )));
-            if let Some(record) = named_record(&trainer.recipe.weights) {
-                named_weights::get(record, observe)?;
-            }
+            fetch_named(&trainer.recipe, observe)?;
         }
         Ok(Decided {
             trainer,
