@@ -197,7 +197,8 @@ fn untrained(dir: &Path) -> String {
     pictures(&data.join("train"), &CLASSES, 0, 4);
     pictures(&data.join("val"), &CLASSES, 100, 1);
     format!(
-        "data = '{}'\nmodel = 'mobilenet_v2'\nweights = 'none'\nimage_size = 32\nmemory = '2GiB'\nbatch = 8\n",
+        "data = '{}'\nmodel = 'mobilenet_v2'\nweights = 'none'\nimage_size = 32\nmemory = '2GiB'\n\
+         [[phase]]\nname = 'all'\ntrain = 'all'\nepochs = 1\nbatch = 8\n",
         data.display()
     )
 }

@@ -184,7 +184,7 @@ fn exif_orientation_is_applied() {
         };
         let expected = resize(&whole, whole.bounds(), (width, height), window, FILTER);
         let (_, mean) = distance(&picture, &expected);
-        assert!(mean <= 8.0, "{orientation}: {mean}");
+        assert!(mean <= 10.0, "{orientation}: {mean}");
     }
 }
 

@@ -68,7 +68,11 @@ pub fn create_unflushed(
     write(&mut temporary.file)?;
     // Unlike a rename, a link replaces nothing.
     match fs::hard_link(&temporary.path, path) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            // What fails is tried again when it is dropped.
+            temporary.is_renamed = fs::remove_file(&temporary.path).is_ok();
+            Ok(())
+        }
         Err(_) if open(path).is_ok() => Ok(()),
         // The file system has no links.
         Err(_) => temporary.rename(path),

@@ -46,9 +46,9 @@ impl Round {
         places.collect()
     }
 
-    /// The pieces of these parts, as a buffer.
+    /// The pieces of these parts, as a buffer, which has an address of its own even if it is empty.
     pub fn join(&self, parts: &[Vec<u8>]) -> Vec<u8> {
-        let mut buffer = Vec::with_capacity(self.bytes());
+        let mut buffer = Vec::with_capacity(self.bytes().max(1));
         for (part, piece) in parts.iter().zip(&self.pieces) {
             buffer.extend_from_slice(&part[piece.clone()]);
         }

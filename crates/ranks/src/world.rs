@@ -12,6 +12,10 @@ use crate::error::RanksError;
 use crate::host;
 use crate::rounds::{MOST, Round};
 
+/// An address for no bytes. That of an empty list of bytes is 1, as an empty list has no memory, and so is Open MPI's
+/// `MPI_IN_PLACE`, which means something else.
+static NOTHING: [u8; 1] = [0];
+
 /// MPI, from its start to its end.
 pub(crate) struct World {
     /// Held by the call in progress: MPI is told that there is one at a time.
@@ -79,7 +83,7 @@ impl World {
             let sent = Round::new((0..ranks).map(|to| length(rank, to)), start, most);
             let arriving = Round::new((0..ranks).map(|from| length(from, rank)), start, most);
             let sent_bytes = sent.join(&parts);
-            let mut bytes = vec![0_u8; arriving.bytes()];
+            let mut bytes = received_bytes(arriving.bytes());
             world.all_to_all_varcount_into(
                 &Partition::new(&sent_bytes[..], sent.counts(), sent.places()),
                 &mut PartitionMut::new(&mut bytes[..], arriving.counts(), arriving.places()),
@@ -105,8 +109,9 @@ impl World {
         for start in (0..longest).step_by(most) {
             let end = own.len().min(start + most);
             let sent = &own[start.min(own.len())..end];
+            let sent = if sent.is_empty() { &NOTHING[..0] } else { sent };
             let arriving = Round::new(lengths.iter().copied(), start, most);
-            let mut bytes = vec![0_u8; arriving.bytes()];
+            let mut bytes = received_bytes(arriving.bytes());
             world.all_gather_varcount_into(
                 sent,
                 &mut PartitionMut::new(&mut bytes[..], arriving.counts(), arriving.places()),
@@ -144,6 +149,13 @@ impl Drop for World {
             self.abort();
         }
     }
+}
+
+/// A place for so many bytes. It has an address of its own even for none: [`NOTHING`].
+fn received_bytes(bytes: usize) -> Vec<u8> {
+    let mut place = Vec::with_capacity(bytes.max(1));
+    place.resize(bytes, 0);
+    place
 }
 
 /// A number of processes, or that of one, which MPI has as a signed one.

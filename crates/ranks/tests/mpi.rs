@@ -78,6 +78,17 @@ fn rank_part(count: usize) {
     for (from, received) in all.iter().enumerate() {
         assert!(*received == part(from, 1), "of {from} at {rank}");
     }
+    // Some send nothing at all while others do.
+    let sends = |rank: usize| rank.is_multiple_of(2);
+    let of = |from: usize| vec![from as u8; if sends(from) { MANY } else { 0 }];
+    let received = ranks.exchange(vec![of(rank); count]);
+    let gathered = ranks.gather_all(of(rank));
+    for from in 0..count {
+        assert!(
+            received[from] == of(from) && gathered[from] == of(from),
+            "of {from} at {rank}"
+        );
+    }
     let nothing = ranks.gather_all(Vec::new());
     assert_eq!(nothing, vec![Vec::<u8>::new(); count]);
     assert!(ranks.broadcast(vec![rank as u8; MANY]) == vec![0; MANY]);

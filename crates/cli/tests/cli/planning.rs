@@ -153,6 +153,7 @@ fn a_plan_says_how_long_an_epoch_takes_on_several_machines() {
         command
     };
     plan(&["--ranks", "8", "--network", "10Gbit"])
+        .args(["--virtual-shards", "4"])
         .assert()
         .success()
         .stdout(contains("10Gbit"))
