@@ -228,6 +228,16 @@ impl FeatureCacheFolder {
         Ok(files)
     }
 
+    /// The files of features in the folder, the last used first.
+    ///
+    /// # Errors
+    /// If the folder cannot be read; one that does not exist has no files.
+    pub fn feature_files(&self) -> io::Result<Vec<CachedFile>> {
+        let mut files = self.files()?;
+        files.retain(|file| file.path.extension() == Some(OsStr::new(EXTENSION)));
+        Ok(files)
+    }
+
     /// Removes every file and returns them.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ fn feature_files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     // One that is not there has no files, which would hide a misspelled name.
     fs::read_dir(folder).map_err(failed)?;
     let cache = FeatureCacheFolder::new(folder.to_owned(), u64::MAX);
-    let files = cache.files().map_err(failed)?;
+    let files = cache.feature_files().map_err(failed)?;
     let mut files: Vec<PathBuf> = files.into_iter().map(|file| file.path).collect();
     files.sort_unstable();
     Ok(files)
