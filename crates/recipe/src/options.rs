@@ -506,7 +506,7 @@ options! {
         }
         /// Decay of the exponential moving average (EMA) of the parameters, which is evaluated and kept; 0 for none
         ema_decay: f64 {
-            default: later ("1 − 10 ÷ steps after the thaw; 0.9998 for detectors", |phase: &PhaseContext| {
+            default: later ("1 − 10 ÷ steps after the thaw, at most 0.9999; 0.9998 for detectors", |phase: &PhaseContext| {
                 (phase.defaults.moving_average)(phase.train, phase.steps())
             }),
             range: Range::of(english!("from 0 to below 1"), |decay| (0.0..=0.999_999).contains(decay)),

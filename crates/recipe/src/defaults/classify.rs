@@ -86,12 +86,16 @@ fn patience(pretrained: bool, images: Option<TrainingImages>) -> usize {
     }
 }
 
-/// Decay of a moving average over about the last tenth of a thaw's steps; 0 where that is fewer than ten steps.
+/// Largest decay of a moving average: one of 1 would never move.
+const MOST_AVERAGED: f64 = 0.9999;
+
+/// Decay of a moving average over about the last tenth of a thaw's steps, or the last 10,000 where that is fewer; 0 where
+/// it is fewer than ten steps.
 fn moving_average(train: &Train, steps: usize) -> f64 {
     match train {
         Train::Head => 0.0,
         Train::From(_) | Train::All if steps < 100 => 0.0,
-        Train::From(_) | Train::All => in_places(1.0 - 10.0 / steps as f64, 4),
+        Train::From(_) | Train::All => in_places(1.0 - 10.0 / steps as f64, 4).min(MOST_AVERAGED),
     }
 }
 
@@ -241,6 +245,8 @@ mod tests {
     fn the_average_spans_a_tenth_of_the_steps() {
         assert_eq!(moving_average(&Train::All, 200), 0.95);
         assert_eq!(moving_average(&Train::All, 18), 0.0);
+        assert_eq!(moving_average(&Train::All, 100_000), 0.9999);
+        assert_eq!(moving_average(&Train::All, 1_000_000), 0.9999);
         assert_eq!(moving_average(&Train::All, 0), 0.0);
         assert_eq!(moving_average(&Train::Head, 200), 0.0);
     }
