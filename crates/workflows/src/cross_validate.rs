@@ -64,12 +64,7 @@ pub fn cross_validate(
         );
         return Err(Problem::of_value(Key::FOLDS, folds.to_string(), range).into());
     }
-    settle_data(
-        &mut draft,
-        resources.cache.as_ref(),
-        &resources.stop,
-        observe,
-    )?;
+    settle_data(&mut draft, &resources, observe)?;
     let out = output_folder(out, draft.data.as_deref().unwrap_or(Path::new("")));
     if out.join(RECIPE).exists() {
         return Err(

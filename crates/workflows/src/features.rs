@@ -48,12 +48,7 @@ pub fn features(
         let problem = Problem::new(what).of_key(Key("cache"));
         return Err(problem.fix(message!("name one with --cache DIR")).into());
     }
-    settle_data(
-        &mut draft,
-        resources.cache.as_ref(),
-        &resources.stop,
-        observe,
-    )?;
+    settle_data(&mut draft, &resources, observe)?;
     settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
     with_task!(recipe.task, T => features_of::<T>(recipe, &undecided, shard, resources, observe))

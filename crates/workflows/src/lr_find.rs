@@ -91,12 +91,7 @@ pub fn lr_find(
     resources: Resources,
     observe: Observer,
 ) -> Result<Vec<Sweep>, Error> {
-    settle_data(
-        &mut draft,
-        resources.cache.as_ref(),
-        &resources.stop,
-        observe,
-    )?;
+    settle_data(&mut draft, &resources, observe)?;
     settle_model(&mut draft, observe)?;
     let (recipe, undecided) = resolve(draft)?;
     with_task!(recipe.task, T => sweeps::<T>(recipe, &undecided, resources, observe))

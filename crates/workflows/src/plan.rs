@@ -49,12 +49,7 @@ pub fn plan(
     machines: Option<&Machines>,
     observe: Observer,
 ) -> Result<Planned, Error> {
-    settle_data(
-        &mut draft,
-        resources.cache.as_ref(),
-        &resources.stop,
-        observe,
-    )?;
+    settle_data(&mut draft, &resources, observe)?;
     settle_model(&mut draft, observe)?;
     let shards = draft.virtual_shards;
     let (recipe, undecided) = resolve(draft)?;

@@ -13,6 +13,7 @@ use warmstart_language::message;
 use warmstart_recipe::{Draft, Error, Key, Problem, settle_names};
 use warmstart_run::event::{Event, Observer};
 use warmstart_run::stop::Stop;
+use warmstart_train::resources::Resources;
 
 /// Folder of the copies in the cache's folder.
 const FOLDER: &str = "data";
@@ -27,6 +28,14 @@ const GIGABYTE: f64 = 1e9;
 /// # Errors
 /// If they cannot be copied or unpacked, or there is no folder for it.
 pub fn settle_data(
+    draft: &mut Draft,
+    resources: &Resources,
+    observe: Observer,
+) -> Result<(), Error> {
+    settle_below(draft, resources.cache.as_ref(), &resources.stop, observe)
+}
+
+fn settle_below(
     draft: &mut Draft,
     cache: Option<&FeatureCacheFolder>,
     stop: &Stop,
@@ -221,7 +230,7 @@ mod tests {
             data: Some(data.to_owned()),
             ..Draft::default()
         };
-        settle_data(&mut draft, cache, &Stop::default(), &mut |_| {})?;
+        settle_below(&mut draft, cache, &Stop::default(), &mut |_| {})?;
         Ok(draft.data.unwrap())
     }
 
@@ -251,7 +260,7 @@ mod tests {
             weights: Some("no-such-weights".to_owned()),
             ..Draft::default()
         };
-        let settled = settle_data(&mut draft, None, &Stop::default(), &mut |_| {});
+        let settled = settle_below(&mut draft, None, &Stop::default(), &mut |_| {});
         assert!(settled.unwrap_err().to_string().contains("no-such-weights"));
     }
 

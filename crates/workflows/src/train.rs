@@ -50,12 +50,7 @@ pub fn train(
     require_same_request(&resources, &format!("{draft:?} {out:?}"))?;
     let ranks = resources.ranks.clone();
     // Each process copies for its own machine.
-    let settled = settle_data(
-        &mut draft,
-        resources.cache.as_ref(),
-        &resources.stop,
-        observe,
-    );
+    let settled = settle_data(&mut draft, &resources, observe);
     agree(&ranks, settled)?;
     share_shards(&mut draft, &resources, observe);
     let mut own = None;

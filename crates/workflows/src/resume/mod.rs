@@ -56,12 +56,7 @@ pub fn resume(
     require_same_request(&resources, &format!("{path:?} {changes:?}"))?;
     let ranks = resources.ranks.clone();
     let mut changes = changes.clone();
-    let settled = settle_data(
-        &mut changes.options,
-        resources.cache.as_ref(),
-        &resources.stop,
-        observe,
-    );
+    let settled = settle_data(&mut changes.options, &resources, observe);
     agree(&ranks, settled)?;
     if !ranks.is_first() {
         return follow(path, resources, observe);
