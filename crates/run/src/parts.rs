@@ -322,7 +322,7 @@ impl AllParts {
         match (missing.first(), parts.first()) {
             (Some(&number), Some(part)) => {
                 let what = message!(
-                    "parts {} of {of} are missing (`{command}`, key {key})",
+                    "of {of} parts, these are missing: {} (`{command}`, key {key})",
                     listed(&missing)
                 );
                 let fix = message!(

@@ -121,7 +121,8 @@ fn a_part_that_is_there_is_not_computed_again_and_one_that_is_missing_is_named()
     fs::remove_file(&second).unwrap();
     let missing = warmstart().arg("merge").arg(&parts).assert().code(2);
     missing.stderr(
-        contains("parts 2 of 3 are missing").and(contains("`warmstart predict --shard 2/3 ")),
+        contains("of 3 parts, these are missing: 2")
+            .and(contains("`warmstart predict --shard 2/3 ")),
     );
     let mut damaged = whole.clone();
     *damaged.last_mut().unwrap() ^= 1;

@@ -98,7 +98,7 @@ pub(crate) fn read_one(data: &Path) -> Result<Option<ListedSplit>, DataError> {
         > 1
     {
         let problem = message!(
-            "it holds archives of several splits; give one archive, or a folder with those of one split"
+            "it holds several splits; give an archive, or a folder with the archives, of one split"
         );
         return Err(layout(data, problem));
     }

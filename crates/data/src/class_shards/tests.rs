@@ -261,7 +261,7 @@ fn one_split_is_opened_by_the_classes_of_a_model() {
     assert!(split.samples[0].path.ends_with("val/0.tar/1.jpg"));
     archive(&dir.path().join("train-0.tar"), &files);
     let refusal = open_split(dir.path(), &classes).unwrap_err().to_string();
-    assert!(refusal.contains("archives of several splits"), "{refusal}");
+    assert!(refusal.contains("it holds several splits"), "{refusal}");
     let files = [("1.jpg", ""), ("1.cls", "1"), ("2.jpg", "")];
     archive(&dir.path().join("val/0.tar"), &files);
     let refusal = open_split(&dir.path().join("val"), &classes)

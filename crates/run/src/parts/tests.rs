@@ -51,7 +51,7 @@ fn missing_parts_are_named_with_the_command_that_computes_one() {
     write(folder.path(), "a", (2, 4), "");
     let error = joined(folder.path(), None).unwrap_err();
     for words in [
-        "parts 1, 3, 4 of 4 are missing",
+        "of 4 parts, these are missing: 1, 3, 4",
         "`warmstart predict --shard 1/4 model pictures`",
     ] {
         assert!(error.contains(words), "{error}");
