@@ -130,7 +130,7 @@ impl<T: Task> Run<T> {
         &self.files
     }
 
-    /// The parameters that it goes on with.
+    /// The parameters from which its next step starts.
     pub fn parameters(&self) -> &Parameters {
         &self.state.parameters
     }

@@ -35,7 +35,7 @@ pub(super) struct Order {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct IsFinished(pub bool);
 
-/// Goes on with a run as one of the ranks that rank 0 leads.
+/// A resumed run on a rank other than rank 0, which decides everything.
 ///
 /// # Errors
 /// If any rank fails; nothing is written here.
