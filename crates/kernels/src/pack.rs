@@ -11,6 +11,8 @@ use rayon::prelude::*;
 
 /// Columns of a panel, at every SIMD level.
 pub(crate) const PANEL: usize = 32;
+/// Depths that are packed together: a cache line of each column, where depths lie beside each other.
+const BLOCK: usize = 16;
 
 /// A view of native weights as matrices `[tap][depth, columns]`.
 #[derive(Clone, Copy)]
@@ -56,17 +58,23 @@ impl WeightView<'_> {
     fn pack_panel(&self, panel: usize, room: &mut [MaybeUninit<f32>]) {
         let first_column = panel * PANEL;
         let columns = PANEL.min(self.columns - first_column);
+        let weights = &self.weights[first_column * self.column_stride..];
         let depths = self.depth_places.len();
-        for (depth, depth_place) in self.depth_places.iter().enumerate() {
+        for (block, depth_places) in self.depth_places.chunks(BLOCK).enumerate() {
             for (tap, tap_place) in self.tap_places.iter().enumerate() {
-                let first = tap_place + depth_place + first_column * self.column_stride;
-                let row = &mut room[(tap * depths + depth) * PANEL..][..PANEL];
-                let source = self.weights[first..].iter().step_by(self.column_stride);
-                for (value, weight) in row[..columns].iter_mut().zip(source) {
-                    value.write(*weight);
+                let first = (tap * depths + block * BLOCK) * PANEL;
+                let (rows, _) =
+                    room[first..first + depth_places.len() * PANEL].as_chunks_mut::<PANEL>();
+                for column in 0..columns {
+                    let weights = &weights[column * self.column_stride + tap_place..];
+                    for (row, depth_place) in rows.iter_mut().zip(depth_places) {
+                        row[column].write(weights[*depth_place]);
+                    }
                 }
-                for value in &mut row[columns..] {
-                    value.write(0.0);
+                for row in rows {
+                    for value in &mut row[columns..] {
+                        value.write(0.0);
+                    }
                 }
             }
         }

@@ -163,6 +163,12 @@ pub(crate) fn rows_per_task(channels: usize) -> usize {
     rows / TILE_ROWS * TILE_ROWS
 }
 
+/// Rows of the next tile, of so many that are left.
+#[inline(always)]
+fn tile_rows<const ROWS: usize, const FEW: usize>(left: usize) -> usize {
+    if left > 2 * FEW { ROWS } else { FEW }
+}
+
 /// Buffers that a thread reuses from task to task.
 #[derive(Default)]
 pub(crate) struct Buffers {
@@ -188,31 +194,46 @@ impl Kernel for Task<'_> {
     #[inline(always)]
     fn run<V: Vector>(self) {
         match V::LANES {
-            16 => self.multiply::<V, 12>(),
-            8 => self.multiply::<V, 6>(),
-            _ => self.multiply::<V, 4>(),
+            16 => self.multiply::<V, 12, 4>(),
+            8 => self.multiply::<V, 6, 2>(),
+            _ => self.multiply::<V, 4, 1>(),
         }
     }
 }
 
 impl Task<'_> {
+    /// In tiles of `ROWS` rows, and of `FEW` where two of those are enough for the last ones.
     #[inline(always)]
-    fn multiply<V: Vector, const ROWS: usize>(&self) {
+    fn multiply<V: Vector, const ROWS: usize, const FEW: usize>(&self) {
         let rows = self.range.len();
         // Rows are best read and written once, as long as the weights stay in the cache meanwhile.
         let weights = self.panels.len() * self.product.panel_len();
         if weights <= CACHED_WEIGHTS {
-            for row in (0..rows).step_by(ROWS) {
+            let mut row = 0;
+            while row < rows {
                 for panel in self.panels.clone() {
-                    self.tile::<V, ROWS>(row, panel);
+                    self.next_tile::<V, ROWS, FEW>(row, panel);
                 }
+                row += tile_rows::<ROWS, FEW>(rows - row);
             }
         } else {
             for panel in self.panels.clone() {
-                for row in (0..rows).step_by(ROWS) {
-                    self.tile::<V, ROWS>(row, panel);
+                let mut row = 0;
+                while row < rows {
+                    self.next_tile::<V, ROWS, FEW>(row, panel);
+                    row += tile_rows::<ROWS, FEW>(rows - row);
                 }
             }
+        }
+    }
+
+    /// The tile that begins at a row, by the columns of a panel.
+    #[inline(always)]
+    fn next_tile<V: Vector, const ROWS: usize, const FEW: usize>(&self, row: usize, panel: usize) {
+        if tile_rows::<ROWS, FEW>(self.range.len() - row) == FEW {
+            self.tile::<V, FEW>(row, panel);
+        } else {
+            self.tile::<V, ROWS>(row, panel);
         }
     }
 
