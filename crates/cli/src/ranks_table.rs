@@ -11,8 +11,8 @@ use crate::text_table::{rows, unknown};
 pub fn ranks_lines(plan: &RanksPlan, width: usize) -> Vec<String> {
     let network = &plan.network;
     let heading = message!(
-        "an epoch on several machines, by the measured steps, with {network} between them; nothing is sent while a \
-         step computes"
+        "an epoch on several machines, by the measured steps, with {network} between them; what moves while a step \
+         computes is not waited for"
     );
     let mut lines = wrapped(&heading, width);
     for phase in &plan.phases {
@@ -36,7 +36,7 @@ fn table(phase: &PhaseOnRanks) -> Vec<String> {
         message!("ranks"),
         message!("epoch"),
         message!("computes"),
-        message!("moves"),
+        message!("waits"),
         message!("step computes"),
         message!("step moves"),
         message!("speed-up"),
@@ -46,7 +46,7 @@ fn table(phase: &PhaseOnRanks) -> Vec<String> {
             epoch.ranks.to_string(),
             time(epoch.seconds),
             time(epoch.computing),
-            time(epoch.moving),
+            time(epoch.waiting),
             time(epoch.step_computing),
             time(epoch.step_moving),
             format!("{:.2}", epoch.speed_up),
@@ -107,16 +107,19 @@ fn time(seconds: f64) -> String {
 mod tests {
     use super::*;
 
-    fn epoch(ranks: usize, moving: f64) -> EpochOnRanks {
+    /// An epoch that waits for so long, and in which bytes move for twice as long.
+    fn epoch(ranks: usize, waiting: f64) -> EpochOnRanks {
         let computing = 64.0 / ranks as f64;
         EpochOnRanks {
             ranks,
             step_computing: 0.64 / ranks as f64,
-            step_moving: moving / 100.0,
+            step_moving: waiting / 50.0,
+            step_waiting: waiting / 100.0,
             computing,
-            moving,
-            seconds: computing + moving,
-            speed_up: 64.0 / (computing + moving),
+            moving: 2.0 * waiting,
+            waiting,
+            seconds: computing + waiting,
+            speed_up: 64.0 / (computing + waiting),
         }
     }
 
@@ -153,8 +156,8 @@ mod tests {
         );
         let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
         assert_eq!(words(one), "1 64 s 64 s – 640 ms – 1.00");
-        assert_eq!(words(two), "2 35 s 32 s 3.0 s 320 ms 30 ms 1.83");
-        assert_eq!(words(four), "4 21 s 16 s 5.2 s 160 ms 52 ms 3.01");
+        assert_eq!(words(two), "2 35 s 32 s 3.0 s 320 ms 60 ms 1.83");
+        assert_eq!(words(four), "4 21 s 16 s 5.2 s 160 ms 105 ms 3.01");
         assert!(
             advice.starts_with("    3.0 times as fast on 4 machines"),
             "{advice}"

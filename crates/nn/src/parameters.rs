@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use burn::backend::{Dispatch, DispatchTensor, TensorMetadata};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
-use crate::ops::{Adam, Rates, Sgd, Tensors, VisionOps};
+use crate::ops::{Adam, Heard, Listener, Rates, Sgd, Tensors, VisionOps};
 
 /// An expression in which `$d` is a parameter's number of dimensions, from 1 to 4.
 macro_rules! of_rank {
@@ -127,6 +127,16 @@ impl Parameters {
         let named = |name: &&str| ((*name).to_owned(), self.dispatch(name).clone());
         Self {
             tensors: names.iter().map(named).collect(),
+        }
+    }
+
+    /// Takes out those of the named tensors that are here.
+    pub fn take_out(&mut self, names: &[&str]) -> Self {
+        let taken = names
+            .iter()
+            .filter_map(|name| self.tensors.remove_entry(*name));
+        Self {
+            tensors: taken.collect(),
         }
     }
 
@@ -371,6 +381,32 @@ impl Parameters {
         });
         Self {
             tensors: tensors.collect(),
+        }
+    }
+
+    /// Lets someone hear the gradients of the named [tracked](Self::tracked) parameters, each as soon as it is complete
+    /// in a backward pass, if it gets one. `before` is what the first layer takes that uses them: the pass has gone
+    /// through everything behind it by then, and not yet through what it was made of.
+    ///
+    /// From here on these are no leaves: [`take_gradients`](Self::take_gradients) is for the parameters as they were
+    /// tracked, and takes the same bits as if nobody had listened.
+    ///
+    /// # Panics
+    /// If a name is missing.
+    pub fn hear<'a>(
+        &mut self,
+        names: impl IntoIterator<Item = &'a str>,
+        before: &Tensor<4>,
+        listener: &Listener,
+    ) {
+        for name in names {
+            let heard = Heard {
+                parameter: name.to_owned(),
+                listener: listener.clone(),
+            };
+            let before = before.clone().into_dispatch();
+            let tensor = Dispatch::hear(self.dispatch(name).clone(), before, heard);
+            self.tensors.insert(name.to_owned(), tensor);
         }
     }
 }

@@ -91,10 +91,53 @@ impl VirtualShards {
     }
 }
 
-/// The sum of leaves, as a tree: that of the first half and that of the second, each added up in the same way. A leaf can
-/// be `None`, which adds nothing. It goes depth first, so that at most one sum of each height is held at a time.
-///
-/// Where the number of leaves is a power of two, the sums of its 2, 4, 8… equal parts are inner nodes of the tree.
+/// The sum of leaves that come one after the other, as a tree: that of the first half and that of the second, each added
+/// up in the same way. Their number is a power of two, and the sums of their 2, 4, 8… equal parts are inner nodes of the
+/// tree. A leaf can be `None`, which adds nothing. At most one sum of each height is held at a time.
+pub struct TreeSum<T> {
+    leaves: usize,
+    /// The sums of the leaves so far, in their order, each of fewer leaves than the one before: one for each 1 of the
+    /// binary number of leaves.
+    held: Vec<Option<T>>,
+}
+
+impl<T> Default for TreeSum<T> {
+    fn default() -> Self {
+        Self {
+            leaves: 0,
+            held: Vec::new(),
+        }
+    }
+}
+
+impl<T> TreeSum<T> {
+    /// Adds the next leaf, and with it every part of the tree that it completes.
+    pub fn push(&mut self, leaf: Option<T>, add: &mut dyn FnMut(T, T) -> T) {
+        let mut sum = leaf;
+        for _ in 0..self.leaves.trailing_ones() {
+            sum = match (self.held.pop().flatten(), sum) {
+                (Some(first), Some(second)) => Some(add(first, second)),
+                (only, None) | (None, only) => only,
+            };
+        }
+        self.held.push(sum);
+        self.leaves += 1;
+    }
+
+    /// The sums that are held. If one leaf more is the last that adds anything, the sum of all is that leaf, added to the
+    /// last of these, added to the one before it, and so on.
+    pub fn into_held(self) -> Vec<T> {
+        self.held.into_iter().flatten().collect()
+    }
+
+    /// The sum of all leaves; `None` if none adds anything.
+    pub fn sum(self, add: &mut dyn FnMut(T, T) -> T) -> Option<T> {
+        let held = self.into_held().into_iter();
+        held.rev().reduce(|later, first| add(first, later))
+    }
+}
+
+/// The [sum](TreeSum) of leaves that are made one after the other.
 ///
 /// # Errors
 /// The first error of a leaf.
@@ -103,18 +146,11 @@ pub fn tree_sum<T, E>(
     leaf: &mut dyn FnMut(usize) -> Result<Option<T>, E>,
     add: &mut dyn FnMut(T, T) -> T,
 ) -> Result<Option<T>, E> {
-    match leaves.len() {
-        0 => return Ok(None),
-        1 => return leaf(leaves.start),
-        _ => {}
+    let mut sum = TreeSum::default();
+    for index in leaves {
+        sum.push(leaf(index)?, add);
     }
-    let middle = leaves.start + leaves.len() / 2;
-    let first = tree_sum(leaves.start..middle, leaf, add)?;
-    let second = tree_sum(middle..leaves.end, leaf, add)?;
-    Ok(match (first, second) {
-        (Some(first), Some(second)) => Some(add(first, second)),
-        (only, None) | (None, only) => only,
-    })
+    Ok(sum.sum(add))
 }
 
 #[cfg(test)]
@@ -210,6 +246,27 @@ mod tests {
                         "{number} shards of {images} images on {ranks} processes"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn the_last_leaf_that_adds_anything_is_added_to_what_is_held_the_nearest_first() {
+        for number in powers(64) {
+            for last in 0..number {
+                let mut leaves = leaves(64, number);
+                leaves[last + 1..].fill(None);
+                let mut before = TreeSum::default();
+                for &leaf in &leaves[..last] {
+                    before.push(leaf, &mut |a, b| a + b);
+                }
+                let held = before.into_held().into_iter().rev();
+                let last_sum = held.fold(leaves[last].unwrap(), |later, first| first + later);
+                assert_eq!(
+                    bits(Some(last_sum)),
+                    bits(naive(&leaves)),
+                    "{last} of {number}"
+                );
             }
         }
     }

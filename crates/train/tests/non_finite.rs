@@ -1,63 +1,32 @@
 //! A step whose loss or gradient is not finite is not taken, and the first such layer is named.
 
-use std::sync::Arc;
+mod common;
 
-use warmstart_data::Fit;
-use warmstart_models::Architecture;
-use warmstart_nn::initialization::Initialization;
 use warmstart_ranks::Ranks;
-use warmstart_recipe::{Draft, Phase};
-use warmstart_tasks::classify::{Classification, Target};
-use warmstart_tasks::network::images;
-use warmstart_tasks::preprocessing;
+use warmstart_tasks::classify::Target;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::TaskData;
-use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
 use warmstart_train::step::{NonFinite, Step};
 use warmstart_train::training_state::TrainingState;
 use warmstart_train::virtual_shards::VirtualShards;
 
-const SIZE: usize = 32;
+use common::{Beginning, features, pixels};
+
 const BATCH: usize = 4;
 
 struct Fixture {
-    architecture: Architecture,
-    task: Classification,
-    phase: Phase,
-    learned: TrainingState,
+    run: Beginning,
 }
 
 impl Fixture {
     fn new(lines: &str) -> Self {
-        let architecture = warmstart_models::by_name("resnet18").unwrap();
-        let text = format!(
-            "data = 'd'\nmodel = 'resnet18'\nweights = 'w'\n[[phase]]\ntrain = 'all'\nepochs = 1\n\
-             batch = {BATCH}\n{lines}"
-        );
-        let draft: Draft = toml::from_str(&text).unwrap();
-        let mut recipe = draft.resolve(SIZE, None).unwrap();
-        let preprocessing = preprocessing::for_size(architecture.pretrained(), SIZE, Fit::Crop);
-        let classes = ["one", "other"].map(str::to_owned).into();
-        let data = TaskData::of_training_images(classes, Vec::new(), Classification::CLASS_OF);
-        let task = Classification::new(&recipe, &architecture, &Arc::new(data), preprocessing);
-        let phase = recipe.phases.remove(0);
-        let mut infos = architecture.backbone_parameters();
-        infos.extend(task.head().parameters);
-        let defaults = architecture.initialization();
-        let parameters =
-            Initialization::default().parameters(&infos, &defaults, 1, &warmstart_nn::device());
-        let learned = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
         Self {
-            architecture,
-            task,
-            phase,
-            learned,
+            run: Beginning::new("resnet18", BATCH, lines),
         }
     }
 
     fn change(&mut self, name: &str, change: impl Fn(usize, f32) -> f32) {
-        let parameters = &mut self.learned.parameters;
+        let parameters = &mut self.run.state.parameters;
         let values = parameters.values(name).into_iter().enumerate();
         let values = values.map(|(index, value)| change(index, value)).collect();
         let shape = parameters.shape(name);
@@ -65,20 +34,18 @@ impl Fixture {
     }
 
     fn step(&mut self, pixel: f32) -> Result<f64, NonFinite> {
-        let image = |number: usize| -> Vec<f32> {
-            let value = |index: usize| ((index * 7919 + number * 31) % 255) as f32 / 127.0 - 1.0;
-            let mut pixels: Vec<f32> = (0..SIZE * SIZE * 3).map(value).collect();
+        let image = |number: usize| {
+            let mut pixels = pixels(number * 31);
             pixels[5] = pixel;
             pixels
         };
-        let pixels: Vec<Vec<f32>> = (0..BATCH).map(image).collect();
-        let pixels: Vec<&[f32]> = pixels.iter().map(Vec::as_slice).collect();
-        let head = self.task.head().parameters;
-        let setup = PhaseSetup::new(&self.phase, &self.architecture, &head).unwrap();
+        let images: Vec<Vec<f32>> = (0..BATCH).map(image).collect();
+        let head = self.run.task.head().parameters;
+        let setup = PhaseSetup::new(&self.run.phase, &self.run.architecture, &head).unwrap();
         let step = Step {
-            architecture: &self.architecture,
-            task: &self.task,
-            phase: &self.phase,
+            architecture: &self.run.architecture,
+            task: &self.run.task,
+            phase: &self.run.phase,
             setup: &setup,
             seed: 1,
             ranks: &Ranks::alone(),
@@ -88,10 +55,9 @@ impl Fixture {
                 rank: 0,
             },
         };
-        let features = vec![images(&pixels, SIZE, &warmstart_nn::device())];
         step.run(
-            &mut self.learned,
-            features,
+            &mut self.run.state,
+            features(&images),
             &[0, 1, 0, 1].map(Target::from),
             BATCH,
             1e-3,
@@ -105,7 +71,7 @@ impl Fixture {
             parameters,
             optimizer,
             ..
-        } = &self.learned;
+        } = &self.run.state;
         let all = [parameters, &optimizer.state].map(|map| {
             let bits = |name: &str| map.values(name).iter().map(|v| v.to_bits()).collect();
             map.names()
@@ -120,14 +86,14 @@ impl Fixture {
         self.step(0.0).ok();
         let before = (
             self.values(),
-            self.learned.steps,
-            self.learned.optimizer.steps,
+            self.run.state.steps,
+            self.run.state.optimizer.steps,
         );
         let refused = self.step(pixel).unwrap_err();
         let after = (
             self.values(),
-            self.learned.steps,
-            self.learned.optimizer.steps,
+            self.run.state.steps,
+            self.run.state.optimizer.steps,
         );
         assert!(before == after, "nothing is changed");
         refused
@@ -140,7 +106,7 @@ fn a_sound_step_is_taken() {
     let before = fixture.values();
     assert!(fixture.step(0.0).unwrap().is_finite());
     assert!(fixture.values() != before);
-    assert_eq!(fixture.learned.steps, 1);
+    assert_eq!(fixture.run.state.steps, 1);
 }
 
 #[test]

@@ -1,28 +1,20 @@
 //! A step has the same bits on any number of processes that its virtual shards allow, and almost the values of a step
 //! without shards.
 
-use std::sync::Arc;
+mod common;
 
-use warmstart_data::Fit;
-use warmstart_models::Architecture;
 use warmstart_nn::Parameters;
 use warmstart_nn::burn::tensor::Tensor;
-use warmstart_nn::initialization::Initialization;
 use warmstart_ranks::Ranks;
-use warmstart_recipe::{Draft, Phase};
-use warmstart_tasks::classify::{Classification, Target};
-use warmstart_tasks::network::images;
-use warmstart_tasks::preprocessing;
+use warmstart_tasks::classify::Target;
 use warmstart_tasks::task::Task;
-use warmstart_tasks::task_data::TaskData;
-use warmstart_train::optimizer::Optimizer;
 use warmstart_train::phase_setup::PhaseSetup;
 use warmstart_train::step::{NonFinite, Step};
-use warmstart_train::training_state::TrainingState;
 use warmstart_train::virtual_shards::VirtualShards;
 use warmstart_train::watch::Watch;
 
-const SIZE: usize = 32;
+use common::{Beginning, features, pixels};
+
 /// A network with batch norms, and one that also drops values and branches at random.
 const MODELS: [&str; 2] = ["resnet18", "efficientnet_b0"];
 
@@ -39,65 +31,35 @@ struct Case {
 
 struct Fixture {
     case: Case,
-    architecture: Architecture,
-    task: Classification,
-    phase: Phase,
-    state: TrainingState,
+    run: Beginning,
     ranks: Ranks,
 }
 
 impl Fixture {
     fn new(case: Case, ranks: Ranks) -> Self {
-        let Case { model, lines, .. } = case;
-        let architecture = warmstart_models::by_name(model).unwrap();
-        let text = format!(
-            "data = 'd'\nmodel = '{model}'\nweights = 'w'\n[[phase]]\ntrain = 'all'\nepochs = 1\n\
-             batch = 16\n{lines}"
-        );
-        let draft: Draft = toml::from_str(&text).unwrap();
-        let mut recipe = draft.resolve(SIZE, None).unwrap();
-        let preprocessing = preprocessing::for_size(architecture.pretrained(), SIZE, Fit::Crop);
-        let classes = ["one", "other"].map(str::to_owned).into();
-        let data = TaskData::of_training_images(classes, Vec::new(), Classification::CLASS_OF);
-        let task = Classification::new(&recipe, &architecture, &Arc::new(data), preprocessing);
-        let phase = recipe.phases.remove(0);
-        let mut infos = architecture.backbone_parameters();
-        infos.extend(task.head().parameters);
-        let defaults = architecture.initialization();
-        let parameters =
-            Initialization::default().parameters(&infos, &defaults, 1, &warmstart_nn::device());
-        let mut state = TrainingState::new(parameters, Optimizer::new(phase.optimizer));
-        state.begin_phase(&phase);
-        Self {
-            case,
-            state,
-            architecture,
-            task,
-            phase,
-            ranks,
-        }
+        let mut run = Beginning::new(case.model, 16, case.lines);
+        run.state.begin_phase(&run.phase);
+        Self { case, run, ranks }
     }
 
     fn features(&self, part: std::ops::Range<usize>) -> Vec<Tensor<4>> {
         if part.is_empty() {
             return Vec::new();
         }
-        let image = |number: usize| -> Vec<f32> {
-            let value = |index: usize| ((index * 7919 + number * 131) % 255) as f32 / 127.0 - 1.0;
-            let mut pixels: Vec<f32> = (0..SIZE * SIZE * 3).map(value).collect();
+        let image = |number: usize| {
+            let mut pixels = pixels(number * 131);
             if self.case.damaged == Some(number) {
                 pixels[5] = f32::NAN;
             }
             pixels
         };
-        let pixels: Vec<Vec<f32>> = part.map(image).collect();
-        let pixels: Vec<&[f32]> = pixels.iter().map(Vec::as_slice).collect();
-        vec![images(&pixels, SIZE, &warmstart_nn::device())]
+        let images: Vec<Vec<f32>> = part.map(image).collect();
+        features(&images)
     }
 
     fn step(&mut self, lr: f64, watch: Option<&mut Watch>) -> Result<f64, NonFinite> {
-        let head = self.task.head().parameters;
-        let setup = PhaseSetup::new(&self.phase, &self.architecture, &head).unwrap();
+        let head = self.run.task.head().parameters;
+        let setup = PhaseSetup::new(&self.run.phase, &self.run.architecture, &head).unwrap();
         let shards = VirtualShards {
             shards: self.case.shards,
             ranks: self.ranks.count(),
@@ -107,9 +69,9 @@ impl Fixture {
         let features = self.features(part.clone());
         let targets: Vec<Target> = part.map(|image| Target::from(image % 3 % 2)).collect();
         let step = Step {
-            architecture: &self.architecture,
-            task: &self.task,
-            phase: &self.phase,
+            architecture: &self.run.architecture,
+            task: &self.run.task,
+            phase: &self.run.phase,
             setup: &setup,
             seed: 1,
             ranks: &self.ranks,
@@ -117,7 +79,7 @@ impl Fixture {
         };
         let images = self.case.images;
         step.run(
-            &mut self.state,
+            &mut self.run.state,
             features,
             &targets,
             images,
@@ -128,7 +90,7 @@ impl Fixture {
     }
 
     fn bits(&self) -> Vec<u32> {
-        let state = &self.state;
+        let state = &self.run.state;
         let all = [&state.parameters, &state.optimizer.state];
         let values = all
             .into_iter()
@@ -209,9 +171,9 @@ fn with_frozen_batch_norms_a_step_in_shards_is_one_in_a_whole_up_to_rounding() {
             damaged: None,
         };
         let mut fixture = Fixture::new(case, Ranks::alone());
-        let before = fixture.state.parameters.clone();
+        let before = fixture.run.state.parameters.clone();
         let loss = fixture.step(0.1, None).unwrap();
-        (loss, before, fixture.state.parameters)
+        (loss, before, fixture.run.state.parameters)
     };
     let norm = |difference: Parameters| difference.sum_of_squares().sqrt();
     let (whole_loss, before, whole) = stepped(1);
@@ -242,7 +204,7 @@ fn all_processes_refuse_a_step_together_and_change_nothing() {
         let before = fixture.bits();
         let refused = fixture.step(1e-3, None).unwrap_err();
         assert!(fixture.bits() == before, "nothing is changed");
-        assert_eq!(fixture.state.steps, 0);
+        assert_eq!(fixture.run.state.steps, 0);
         refused
     };
     let expected = NonFinite {

@@ -1,8 +1,11 @@
 //! What Linux and NVIDIA's own program tell of a card, for interfaces that tell neither driver nor free memory.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::interface::Interface;
 
@@ -12,6 +15,10 @@ const NVIDIA: &str = "/proc/driver/nvidia/version";
 const AMD: &str = "/sys/module/amdgpu/version";
 /// The version of the kernel, whose own module AMD's usually is.
 const KERNEL: &str = "/proc/sys/kernel/osrelease";
+/// The longest that nvidia-smi is waited for: where the driver hangs, it never answers.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Time between two looks whether a program has ended.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The driver of a card that is used through CUDA or ROCm, with its version; empty if the system does not tell.
 pub(super) fn driver(interface: Interface) -> String {
@@ -41,17 +48,32 @@ fn nvidia_version(text: &str) -> Option<String> {
 }
 
 /// Bytes of a card's memory that no process uses, by its place on the PCI bus, such as `0000:07:00.0`; `None` if neither
-/// AMD's module nor nvidia-smi tells.
+/// AMD's module nor nvidia-smi tells in time.
 pub(super) fn free(pci: &str) -> Option<u64> {
     free_of_amd(&Path::new("/sys/bus/pci/devices").join(pci)).or_else(|| {
         let query = ["--query-gpu=memory.free", "--format=csv,noheader,nounits"];
-        let output = Command::new("nvidia-smi")
-            .args(query)
-            .arg(format!("--id={pci}"))
-            .output()
-            .ok()?;
-        mebibytes(&String::from_utf8_lossy(&output.stdout))
+        let mut command = Command::new("nvidia-smi");
+        command.args(query).arg(format!("--id={pci}"));
+        mebibytes(&answer(&mut command, PATIENCE)?)
     })
+}
+
+/// The short text that a program prints, if it ends in time; it is killed otherwise.
+fn answer(command: &mut Command, patience: Duration) -> Option<String> {
+    let command = command.stdin(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.stdout(Stdio::piped()).spawn().ok()?;
+    let began = Instant::now();
+    while child.try_wait().ok()?.is_none() {
+        if began.elapsed() > patience {
+            // Nobody waits for its end: a program that hangs in a driver may not even be killed.
+            let _ = child.kill();
+            return None;
+        }
+        thread::sleep(PAUSE);
+    }
+    let mut text = String::new();
+    child.stdout.take()?.read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 fn free_of_amd(folder: &Path) -> Option<u64> {
@@ -94,5 +116,18 @@ mod tests {
         assert_eq!(free_of_amd(folder.path()), Some(16_000_000_000));
         assert_eq!(mebibytes("81042\n"), Some(81_042 << 20));
         assert_eq!(mebibytes("[N/A]"), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_program_that_does_not_answer_in_time_is_not_waited_for() {
+        let began = Instant::now();
+        let slow = answer(Command::new("sleep").arg("60"), Duration::from_millis(50));
+        assert_eq!(slow, None);
+        assert!(began.elapsed() < Duration::from_secs(30));
+        let quick = answer(Command::new("echo").arg("81042"), Duration::from_secs(30));
+        assert_eq!(quick.as_deref(), Some("81042\n"));
+        let missing = answer(&mut Command::new("no-such-program"), PATIENCE);
+        assert_eq!(missing, None);
     }
 }

@@ -9,9 +9,9 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend};
 
 use super::{
-    BranchOutput, List, MAX_UNITS, PoolSpec, Residual, Statistics, Tensors, UnitResult,
-    UnitResults, UnitSpec, UnitTensors, Units, VisionOps, arrange, attention, gate, linear, norm,
-    pool, sums,
+    BranchOutput, Heard, List, MAX_UNITS, PoolSpec, Residual, Statistics, Tensors, UnitResult,
+    UnitResults, UnitSpec, UnitTensors, Units, VisionOps, arrange, attention, gate, hear, linear,
+    norm, pool, sums,
 };
 
 /// The backward step. Its parents are the input, weight, gamma and beta of each unit, and the
@@ -205,6 +205,10 @@ impl<B: VisionOps, C: CheckpointStrategy> VisionOps for Autodiff<B, C> {
 
     fn with_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         sums::tracked_with_gradient::<B, C>(x, gradient)
+    }
+
+    fn hear(x: FloatTensor<Self>, before: FloatTensor<Self>, heard: Heard) -> FloatTensor<Self> {
+        hear::tracked_hear::<B, C>(x, before, heard)
     }
 
     fn linear_layer(

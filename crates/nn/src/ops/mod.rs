@@ -16,6 +16,7 @@ mod cube;
 mod flex;
 mod format;
 mod gate;
+mod hear;
 mod linear;
 mod list;
 mod norm;
@@ -33,6 +34,7 @@ pub use branch::{
     Added, InferenceUnit, TrainedBranch, TrainingUnit, branch, branch_inference, pack_weight,
 };
 pub use gate::{image_means, scale_channels};
+pub use hear::{Heard, Listener};
 pub use linear::linear;
 pub use list::{AnyTensor, List, Tensors};
 pub use norm::{layer_norm, response_norm};

@@ -4,6 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, backend_extension};
 use warmstart_kernels::{Adam, Sgd};
 
+use super::hear::Heard;
 use super::list::Tensors;
 use super::records::{
     BranchGradients, BranchOutput, ConvSpec, FoldedUnits, LinearGradients, NormGradients,
@@ -179,6 +180,12 @@ pub trait VisionOps: Backend {
     /// A zero `[1]`, whose gradient with respect to x is `gradient`.
     fn with_gradient(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
         stock::with_gradient::<Self>(x, gradient)
+    }
+
+    /// The parameter `x` itself, whose gradient is heard in a backward pass before that of `before`, which its layers
+    /// take.
+    fn hear(x: FloatTensor<Self>, before: FloatTensor<Self>, heard: Heard) -> FloatTensor<Self> {
+        stock::hear::<Self>(x, before, heard)
     }
 
     /// `x · weightᵀ + bias` of x `[batch, in]`, weight `[out, in]` and bias `[out]`.

@@ -3,6 +3,7 @@
 pub mod automatic;
 mod card_meter;
 pub mod cost_probe;
+mod gradients_moving;
 mod limits;
 pub mod make;
 pub mod memory_line;

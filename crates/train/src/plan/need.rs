@@ -25,6 +25,9 @@ pub(super) struct Need {
     pub(super) preparing: f64,
     /// Gradients of the trained parameters.
     gradients: f64,
+    /// An image on a graphics card while a batch arrives from the system in f32, to be rounded there; 0 where nothing is
+    /// rounded.
+    arriving: f64,
     /// Virtual shards of a batch, which go through one after the other.
     shards: usize,
     /// Processes, each of which computes an equal part of the shards.
@@ -84,11 +87,22 @@ impl Need {
             &trainer.task.head().parameters,
         )?;
         let pixels = trainer.info.preprocessing.crop.pow(2) as f64 * 3.0 * 4.0;
+        let are_kept = setup.boundary > 0 && phase.kept_views().is_some();
+        // Features that nobody keeps never leave the card.
+        let comes_from_system =
+            setup.boundary == 0 || (are_kept && trainer.resources.cache.is_some());
+        let is_rounded = comes_from_system && cost.entering < cost.features;
         Ok(Self {
             cost,
-            waiting: match phase.kept_views() {
-                Some(_) if setup.boundary > 0 => pixels.max(cost.features),
-                _ => pixels,
+            waiting: if are_kept {
+                pixels.max(cost.features)
+            } else {
+                pixels
+            },
+            arriving: if is_rounded {
+                cost.features + cost.entering
+            } else {
+                0.0
             },
             pixels,
             preparing: cost.preparing * trainer.resources.workers as f64,
@@ -141,11 +155,12 @@ impl Need {
         let held = self.gradients * self.sums_held(batch, micro_batch);
         // What enters the trained part is on the card for the whole batch, as soon as it is computed.
         let step = (card.step.until_gradients(images) + held).max(card.step.update.of(images))
-            + waiting(self.cost.features, own, images);
+            + waiting(self.cost.entering, own, images);
         let of_inference = micro_batch.min(INFERENCE_BATCH);
         let inference = card.inference.of(of_inference)
-            + self.cost.features * own.saturating_sub(of_inference) as f64;
-        (step.max(inference), card.piece.of(images))
+            + self.cost.entering * own.saturating_sub(of_inference) as f64;
+        let arrival = card.step.until_gradients(0) + self.arriving * own as f64;
+        (step.max(inference).max(arrival), card.piece.of(images))
     }
 
     /// Images of a batch that this process computes.
@@ -188,8 +203,13 @@ impl Need {
             1 => 0.0,
             _ => self.gradients * EXCHANGED,
         };
+        // Gradients that are complete are on their way before the others.
+        let on_their_way = match self.cost.card {
+            None if self.ranks > 1 => self.gradients,
+            None | Some(_) => 0.0,
+        };
         let step = &self.cost.step;
-        let summed = step.until_gradients(images) + held;
+        let summed = step.until_gradients(images) + held + on_their_way;
         summed.max(step.update.of(images) + exchanged)
             + waiting(self.waiting, self.own(batch), images)
     }
@@ -282,6 +302,7 @@ mod tests {
             pixels: 0.0,
             waiting: 0.0,
             preparing: 0.0,
+            arriving: 0.0,
             gradients: 10.0 * MB,
             shards: 1,
             ranks: 1,
@@ -333,11 +354,11 @@ mod tests {
     fn a_process_holds_the_images_and_sums_of_its_own_shards_and_exchanges_gradients() {
         let mut need = need();
         (need.shards, need.ranks) = (8, 4);
-        // 100 + 30 for each of 2 images + 1 sum of gradients.
-        assert_eq!(bytes(&need, 16, 16), 170.0 * MB);
+        // 100 + 30 for each of 2 images + 1 sum of gradients + those on their way.
+        assert_eq!(bytes(&need, 16, 16), 180.0 * MB);
         need.waiting = MB;
         // 4 images wait for their shard, and 8 for the next steps.
-        assert_eq!(bytes(&need, 16, 16), 182.0 * MB);
+        assert_eq!(bytes(&need, 16, 16), 192.0 * MB);
         need.waiting = 0.0;
         need.cost.step.update = memory(150.0, 0.0);
         assert_eq!(bytes(&need, 16, 16), 190.0 * MB);
@@ -373,7 +394,7 @@ mod tests {
     /// image are in one piece.
     fn on_card() -> Need {
         let mut need = need();
-        need.cost.features = MB;
+        (need.cost.features, need.cost.entering) = (MB, MB);
         need.cost.card = Some(CardCost {
             step: StepMemory {
                 gradients: memory(200.0, 40.0),
@@ -402,6 +423,19 @@ mod tests {
         assert_eq!(at([unlimited, unlimited, 20.0]), Some(4));
         assert_eq!(at([340.0, 850.0, 20.0]), Some(4));
         assert_eq!(at([1.0, 1.0, 1.0]), Some(1));
+    }
+
+    #[test]
+    fn features_of_16_bits_take_half_the_room_on_the_card_once_all_have_arrived_in_32() {
+        let mut need = on_card();
+        need.cost.entering = 0.5 * MB;
+        // 8 in place of 16 MB for the whole batch's features.
+        assert_eq!(need.demand(16, 8).card, (546.0 - 8.0) * MB);
+        let system = bytes(&need, 16, 8);
+        assert_eq!(system, bytes(&on_card(), 16, 8));
+        // 200 + 100 for each of 16 images while they arrive.
+        need.arriving = 100.0 * MB;
+        assert_eq!(need.demand(16, 8).card, 1800.0 * MB);
     }
 
     #[test]

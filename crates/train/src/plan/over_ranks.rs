@@ -1,5 +1,6 @@
 //! The time of an epoch on several machines, each with one rank: from the steps that were measured on this one, and the
-//! speed of the network between them. Nothing is sent while a step computes.
+//! speed of the network between them. On processors, gradients move while a step's last backward pass computes: all
+//! buckets but the last, as far as they fit into the time of that pass.
 
 use serde::Serialize;
 use warmstart_language::message;
@@ -8,6 +9,7 @@ use warmstart_tasks::task::Task;
 use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::cost_probe::{Measured, PhaseCost};
+use super::gradients_moving::{GradientsMoving, USUAL_SHARDS, bucket_bytes};
 use super::make::passes;
 use super::network::{LATENCY, Network};
 use crate::phase_setup::PhaseSetup;
@@ -57,10 +59,14 @@ pub struct EpochOnRanks {
     pub step_computing: f64,
     /// Seconds in which a step's gradients move.
     pub step_moving: f64,
+    /// Those of them in which the step waits, because it has nothing left to compute.
+    pub step_waiting: f64,
     /// Seconds of an epoch in which the rank with the most images computes.
     pub computing: f64,
     /// Seconds of an epoch in which bytes move.
     pub moving: f64,
+    /// Those of them in which nothing is computed.
+    pub waiting: f64,
     /// Seconds of an epoch.
     pub seconds: f64,
     /// How many times as fast an epoch is as on one machine.
@@ -86,7 +92,7 @@ pub fn over_ranks<T: Task>(
     }
     let mut phases = Vec::new();
     for (phase, cost) in trainer.recipe.phases.iter().zip(&measured.costs) {
-        let epoch = EpochWork::of(trainer, phase, cost)?;
+        let epoch = EpochWork::of(trainer, phase, cost, shards)?;
         phases.push(epoch.on_ranks(&phase.name, most, network));
     }
     Ok(RanksPlan {
@@ -126,37 +132,50 @@ struct EpochWork {
     update_seconds: f64,
     /// Seconds of a validation image.
     evaluation_seconds: f64,
-    /// Bytes that are added up in each step.
-    gradient_bytes: f64,
+    /// The gradients of a step.
+    gradients: GradientsMoving,
     /// Bytes of all features that a head is solved on.
     feature_bytes: f64,
 }
 
 impl EpochWork {
-    fn of<T: Task>(trainer: &Trainer<T>, phase: &Phase, cost: &PhaseCost) -> Result<Self, Error> {
-        let setup = PhaseSetup::new(
-            phase,
-            &trainer.architecture,
-            &trainer.task.head().parameters,
-        )?;
+    fn of<T: Task>(
+        trainer: &Trainer<T>,
+        phase: &Phase,
+        cost: &PhaseCost,
+        shards: Option<usize>,
+    ) -> Result<Self, Error> {
+        let head = trainer.task.head().parameters;
+        let setup = PhaseSetup::new(phase, &trainer.architecture, &head)?;
         let epochs = phase.epochs.max(1) as f64;
         let of_epoch = passes(trainer, phase, [0.0; 2]).map(|passes| passes / epochs);
         let [computed, evaluated] = of_epoch;
         let training_images = trainer.data.training_images();
-        let (batch, gradient_bytes, feature_bytes) = if phase.is_solved() {
-            (None, 0.0, training_images as f64 * cost.features)
+        let (batch, feature_bytes) = if phase.is_solved() {
+            (None, training_images as f64 * cost.features)
         } else {
-            let gradients = setup.trained * size_of::<f32>();
-            (Some(phase.batch), gradients as f64, 0.0)
+            (Some(phase.batch), 0.0)
         };
+        let mut infos = trainer.architecture.backbone_parameters();
+        infos.extend(head);
+        let trains_stages = setup.boundary < trainer.architecture.stages.len();
         Ok(Self {
             training_images,
             batch,
+            gradients: GradientsMoving {
+                buckets: match batch {
+                    Some(_) => bucket_bytes(&setup, &infos),
+                    None => Vec::new(),
+                },
+                is_early: trains_stages && cost.card.is_none(),
+                seconds: cost.gradient_seconds,
+                micro_batch: phase.micro_batch(),
+                shards: shards.unwrap_or(USUAL_SHARDS),
+            },
             validation_images: trainer.data.split(EvaluationSplit::Validation).len(),
             image_seconds: computed * cost.frozen_seconds + cost.gradient_seconds,
             update_seconds: cost.update_seconds,
             evaluation_seconds: evaluated * cost.evaluation_seconds,
-            gradient_bytes,
             feature_bytes,
         })
     }
@@ -175,7 +194,7 @@ impl EpochWork {
         }
         PhaseOnRanks {
             name: name.to_owned(),
-            gradient_bytes: self.gradient_bytes,
+            gradient_bytes: self.gradients.bytes(),
             fastest: fastest(&epochs),
             worthwhile: worthwhile(&epochs),
             epochs,
@@ -186,35 +205,41 @@ impl EpochWork {
     fn on(&self, ranks: usize, network: &Network) -> EpochOnRanks {
         let images = self.training_images;
         let evaluation = self.validation_images.div_ceil(ranks) as f64 * self.evaluation_seconds;
-        let [step_computing, step_moving, training, moving] = match self.batch {
+        match self.batch {
             Some(batch) => {
                 let most = batch.div_ceil(ranks);
                 let of_all_batches = images / batch * most + (images % batch).div_ceil(ranks);
                 let steps = images.div_ceil(batch) as f64;
-                let moving = network.seconds_of_sum(self.gradient_bytes, ranks);
-                [
-                    most as f64 * self.image_seconds + self.update_seconds,
-                    moving,
-                    of_all_batches as f64 * self.image_seconds + steps * self.update_seconds,
-                    steps * moving,
-                ]
+                let training =
+                    of_all_batches as f64 * self.image_seconds + steps * self.update_seconds;
+                let [step_moving, step_waiting] = self.gradients.on(batch, ranks, network);
+                EpochOnRanks {
+                    ranks,
+                    step_computing: most as f64 * self.image_seconds + self.update_seconds,
+                    step_moving,
+                    step_waiting,
+                    computing: training + evaluation,
+                    moving: steps * step_moving,
+                    waiting: steps * step_waiting,
+                    seconds: training + evaluation + steps * step_waiting,
+                    speed_up: 1.0,
+                }
             }
-            None => [
-                0.0,
-                0.0,
-                images.div_ceil(ranks) as f64 * self.image_seconds,
-                network.seconds_of_parts(self.feature_bytes, ranks),
-            ],
-        };
-        let computing = training + evaluation;
-        EpochOnRanks {
-            ranks,
-            step_computing,
-            step_moving,
-            computing,
-            moving,
-            seconds: computing + moving,
-            speed_up: 1.0,
+            None => {
+                let computing = images.div_ceil(ranks) as f64 * self.image_seconds + evaluation;
+                let moving = network.seconds_of_parts(self.feature_bytes, ranks);
+                EpochOnRanks {
+                    ranks,
+                    step_computing: 0.0,
+                    step_moving: 0.0,
+                    step_waiting: 0.0,
+                    computing,
+                    moving,
+                    waiting: moving,
+                    seconds: computing + moving,
+                    speed_up: 1.0,
+                }
+            }
         }
     }
 }
@@ -239,6 +264,17 @@ fn worthwhile(epochs: &[EpochOnRanks]) -> usize {
 mod tests {
     use super::*;
 
+    /// Gradients of 6 ms an image, with buckets of so many bytes.
+    fn gradients(buckets: Vec<f64>) -> GradientsMoving {
+        GradientsMoving {
+            buckets,
+            is_early: true,
+            seconds: 0.006,
+            micro_batch: 32,
+            shards: 8,
+        }
+    }
+
     /// 100 steps of 32 images and one of 8, with 10 ms an image, 20 ms an update, and 10 MB of gradients.
     fn thaw() -> EpochWork {
         EpochWork {
@@ -248,7 +284,7 @@ mod tests {
             image_seconds: 0.01,
             update_seconds: 0.02,
             evaluation_seconds: 0.004,
-            gradient_bytes: 10e6,
+            gradients: gradients(vec![10e6]),
             feature_bytes: 0.0,
         }
     }
@@ -278,7 +314,27 @@ mod tests {
         // 2 · 3/4 · 10 MB at 125 MB/s, and 6 messages.
         assert_close(epoch.step_moving, 0.12 + 6.0 * LATENCY);
         assert_close(epoch.moving, 101.0 * epoch.step_moving);
+        // A single bucket is complete when nothing is left to compute.
+        assert_eq!(
+            (epoch.step_waiting, epoch.waiting),
+            (epoch.step_moving, epoch.moving)
+        );
         assert_close(epoch.seconds, epoch.computing + epoch.moving);
+    }
+
+    #[test]
+    fn an_epoch_takes_the_time_of_computing_and_of_waiting() {
+        let thaw = EpochWork {
+            gradients: gradients(vec![6e6, 4e6]),
+            ..thaw()
+        };
+        let epoch = thaw.on(4, &gigabit());
+        // 2 · 3/4 of 10 MB at 125 MB/s and 6 messages for each bucket, of which the first moves behind the backward
+        // pass of 4 images of 6 ms for 16 ms.
+        assert_close(epoch.step_moving, 0.12 + 12.0 * LATENCY);
+        assert_close(epoch.step_waiting, epoch.step_moving - 0.016);
+        assert_close(epoch.waiting, 101.0 * epoch.step_waiting);
+        assert_close(epoch.seconds, epoch.computing + epoch.waiting);
     }
 
     #[test]
@@ -294,7 +350,7 @@ mod tests {
     fn a_head_that_is_solved_needs_the_features_of_all_ranks_once() {
         let solved = EpochWork {
             batch: None,
-            gradient_bytes: 0.0,
+            gradients: gradients(Vec::new()),
             feature_bytes: 125e6,
             ..thaw()
         };

@@ -42,8 +42,10 @@ pub struct PhaseCost {
     pub inference: MemoryLine,
     /// Highest memory of preparing one image, in each thread, without its pixels.
     pub preparing: f64,
-    /// Bytes of an image's frozen features.
+    /// Bytes of an image's frozen features in the cache and in the system's memory, where they are f32.
     pub features: f64,
+    /// Bytes of the same as they enter the trained part, in the format that it computes in.
+    pub entering: f64,
     /// Seconds of the frozen part per image.
     pub frozen_seconds: f64,
     /// Seconds of a training step per image.
@@ -260,7 +262,8 @@ impl<T: Task> PhaseProbe<T> {
     /// Takes the time of the frozen part, twice: the first is slow.
     fn frozen_part(&mut self, batch: usize, cost: &mut PhaseCost) -> Result<(), Error> {
         let current = self.begin(batch)?;
-        cost.features = 4.0 * current.frozen.values() as f64;
+        cost.features = (current.frozen.values() * size_of::<f32>()) as f64;
+        cost.entering = current.frozen.entering_bytes() as f64;
         let (trainer, phase) = (&self.trainer, &self.trainer.recipe.phases[0]);
         let source = if phase.is_solved() {
             current.frozen.clean_source(&trainer.task, &trainer.data)

@@ -25,17 +25,33 @@ struct Status {
     loss: Option<u64>,
 }
 
+/// What all processes know of the sums over a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Share<'a> {
+    /// The processes.
+    pub ranks: &'a Ranks,
+    /// Of the shapes and on the device of the gradients.
+    pub parameters: &'a Parameters,
+    /// Names of the gradients, those that are exchanged together in a list.
+    pub buckets: &'a [Vec<&'a str>],
+}
+
 /// The sums over a whole batch, from those over the part of each process, on every process. A part without images has
-/// none. `names` are those of the gradients, sorted, whose shapes and device are those of the `parameters`.
+/// none. `own` are the sums without gradients; then `gradients` is asked for those of each bucket in turn, where all
+/// processes could compute their parts, and may wait until they are complete.
 ///
 /// # Errors
 /// If one of them could not compute its part; of several, all return the error of the first.
 pub(super) fn sum_over_ranks(
-    ranks: &Ranks,
+    share: Share,
     own: Result<Option<Sums>, NonFinite>,
-    parameters: &Parameters,
-    names: &[&str],
+    gradients: &mut dyn FnMut(&[&str]) -> Parameters,
 ) -> Result<Option<Sums>, NonFinite> {
+    let Share {
+        ranks,
+        parameters,
+        buckets,
+    } = share;
     let (own, failure) = match own {
         Ok(own) => (own, None),
         Err(failure) => (None, Some(failure)),
@@ -50,12 +66,10 @@ pub(super) fn sum_over_ranks(
         }
         losses.push(status.loss.map(f64::from_bits));
     }
-    let device = parameters.device(names.first().expect("a phase trains something"));
-    let (statistics, gradients) = match own {
-        Some(own) => (statistics_to_bytes(&own.statistics), Some(own.gradients)),
-        None => (Vec::new(), None),
-    };
-    let statistics = ranks.gather_all(statistics);
+    let first = buckets.iter().flatten().next();
+    let device = parameters.device(first.expect("a phase trains something"));
+    let statistics = own.as_ref().map(|own| statistics_to_bytes(&own.statistics));
+    let statistics = ranks.gather_all(statistics.unwrap_or_default());
     let mut of_rank = |rank: usize| {
         let sums = losses[rank].map(|loss| Sums {
             loss,
@@ -65,10 +79,16 @@ pub(super) fn sum_over_ranks(
         Ok::<_, Infallible>(sums)
     };
     let Ok(sums) = tree_sum(0..ranks.count(), &mut of_rank, &mut Sums::with);
-    let flat = gradients.map(|gradients| gradients.flat_values(names, parameters));
-    let flat = sum_of_flat(ranks, flat, &device);
+    let mut whole = Parameters::new();
+    for names in buckets {
+        let flat = own
+            .is_some()
+            .then(|| gradients(names).flat_values(names, parameters));
+        let flat = sum_of_flat(ranks, flat, &device);
+        whole.replace(parameters.with_flat_values(names, &flat));
+    }
     Ok(sums.map(|sums| Sums {
-        gradients: parameters.with_flat_values(names, &flat),
+        gradients: whole,
         ..sums
     }))
 }
@@ -180,6 +200,23 @@ mod tests {
         sums
     }
 
+    /// The sums of all ranks, in two buckets.
+    fn summed(
+        ranks: &Ranks,
+        mut own: Result<Option<Sums>, NonFinite>,
+    ) -> Result<Option<Sums>, NonFinite> {
+        let mut gradients = match &mut own {
+            Ok(Some(own)) => std::mem::take(&mut own.gradients),
+            Ok(None) | Err(_) => Parameters::new(),
+        };
+        let share = Share {
+            ranks,
+            parameters: &parameters(|_| 0.0),
+            buckets: &[vec!["weight"], vec!["bias", "gain"]],
+        };
+        sum_over_ranks(share, own, &mut |names| gradients.take_out(names))
+    }
+
     /// What each of several threads gets, which are one rank each.
     fn on_ranks<R: Send + 'static>(count: usize, work: fn(Ranks) -> R) -> Vec<R> {
         let threads: Vec<_> = Ranks::of_threads(count)
@@ -199,9 +236,7 @@ mod tests {
             let found = on_ranks(count, |ranks| {
                 let of_rank = 32 / ranks.count();
                 let own = tree(ranks.rank() * of_rank..(ranks.rank() + 1) * of_rank);
-                let shapes = parameters(|_| 0.0);
-                let sums = sum_over_ranks(&ranks, Ok(own), &shapes, &NAMES);
-                bits(&sums.unwrap().unwrap())
+                bits(&summed(&ranks, Ok(own)).unwrap().unwrap())
             });
             for (rank, found) in found.into_iter().enumerate() {
                 assert!(found == expected, "rank {rank} of {count}");
@@ -219,8 +254,7 @@ mod tests {
                     layer: format!("layer{rank}"),
                 }),
             };
-            let sums = sum_over_ranks(&ranks, own, &parameters(|_| 0.0), &NAMES);
-            sums.err().map(|failure| failure.layer)
+            summed(&ranks, own).err().map(|failure| failure.layer)
         });
         assert_eq!(found, vec![Some("layer1".to_owned()); 4]);
     }

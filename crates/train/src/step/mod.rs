@@ -1,9 +1,13 @@
 //! One training step: trained part → loss → gradients → parameters.
 
 mod across_ranks;
+mod all_ranks;
+mod buckets;
+mod early_gradients;
 mod gradients;
 mod non_finite;
 mod sums;
+mod trained_part;
 
 use warmstart_language::message;
 use warmstart_nn::burn::tensor::Tensor;
@@ -11,6 +15,7 @@ use warmstart_nn::update_running_statistics;
 use warmstart_run::loss_scale::LossScale;
 use warmstart_tasks::task::Task;
 
+pub(crate) use buckets::buckets;
 pub use gradients::{Step, StepPoint};
 pub use non_finite::NonFinite;
 

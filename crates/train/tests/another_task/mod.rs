@@ -44,6 +44,7 @@ impl Brightness {
 impl Task for Brightness {
     type Label = f32;
     type Target = f32;
+    type Outputs = Vec<f32>;
     type Tally = Errors;
 
     const KIND: TaskKind = TaskKind::Classify;
@@ -174,16 +175,16 @@ impl Task for Brightness {
         }
     }
 
-    fn evaluate(
-        &self,
-        tally: &mut Errors,
-        features: Vec<Tensor<4>>,
-        _: &Folded,
-        parameters: &Parameters,
-        targets: &[f32],
-    ) {
+    fn outputs(&self, features: Vec<Tensor<4>>, _: &Folded, parameters: &Parameters) -> Vec<f32> {
         let predicted = self.predicted(features, parameters);
-        let predicted: Vec<f32> = predicted.into_data().try_into_vec().expect("they are f32");
+        predicted.into_data().try_into_vec().expect("they are f32")
+    }
+
+    fn mean_of(&self, _outputs: [&Vec<f32>; 2]) -> Option<Vec<f32>> {
+        None
+    }
+
+    fn add(&self, tally: &mut Errors, predicted: Vec<f32>, targets: &[f32]) {
         let errors = predicted.iter().zip(targets);
         tally
             .0
@@ -203,10 +204,6 @@ impl Task for Brightness {
             interval: None,
             others: BTreeMap::new(),
         }
-    }
-
-    fn mean_of(&self, _tallies: [&Errors; 2]) -> Option<Errors> {
-        None
     }
 
     fn gain_p_value(&self, before: &Errors, after: &Errors) -> f64 {

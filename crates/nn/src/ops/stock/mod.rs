@@ -36,7 +36,7 @@ pub use linear::{linear, linear_backward};
 pub use norm::{layer_norm, layer_norm_backward, response_norm, response_norm_backward};
 pub use optimizer::{adam_step, move_averages, sgd_step, sum_of_squares};
 pub use pool::{average_pool, average_pool_backward, max_pool, max_pool_backward};
-pub use sums::{add, fork, scale, with_gradient};
+pub use sums::{add, fork, hear, scale, with_gradient};
 
 fn channels_first<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_permute(x, &[0, 3, 1, 2])
