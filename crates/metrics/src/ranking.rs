@@ -16,9 +16,16 @@ pub(crate) fn falling(a: f64, b: f64) -> Ordering {
 /// Of equal scores the lower class comes first. NaN ranks below everything.
 pub fn top_k(scores: &[f32], k: usize) -> Vec<(usize, f32)> {
     let mut ranked: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
-    // A stable sort, so that equal scores stay in the order of the classes.
-    ranked.sort_by(|(_, a), (_, b)| falling((*a).into(), (*b).into()));
-    ranked.truncate(k);
+    // By the class where scores are equal, so that no two places are.
+    let order = |(class, a): &(usize, f32), (other, b): &(usize, f32)| {
+        falling((*a).into(), (*b).into()).then(class.cmp(other))
+    };
+    if k < ranked.len() {
+        // Of thousands of classes, few are asked for: those behind them need no order.
+        ranked.select_nth_unstable_by(k, order);
+        ranked.truncate(k);
+    }
+    ranked.sort_unstable_by(order);
     ranked
 }
 
@@ -55,6 +62,57 @@ mod tests {
         assert_eq!(classes(&[0.0, -0.0], 1), [0]);
         assert_eq!(classes(&[f32::NAN; 3], 2), [0, 1]);
         assert!(top_k(&[], 5).is_empty());
+    }
+
+    /// A linear congruential generator, whose highest bits are random enough: equal scores, both zeros, infinities and
+    /// NaN among them.
+    fn random_scores(seed: u64, count: usize) -> Vec<f32> {
+        const SCORES: [f32; 9] = [
+            0.0,
+            -0.0,
+            0.25,
+            0.5,
+            1.0,
+            f32::NAN,
+            f32::INFINITY,
+            f32::NEG_INFINITY,
+            f32::MIN_POSITIVE,
+        ];
+        let mut state = seed;
+        let score = || {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let drawn = (state >> 33) as usize;
+            match drawn % 20 {
+                place if place < SCORES.len() => SCORES[place],
+                _ => (drawn % 1000) as f32 / 1000.0,
+            }
+        };
+        std::iter::repeat_with(score).take(count).collect()
+    }
+
+    #[test]
+    fn a_selection_is_the_beginning_of_the_sorted_row() {
+        for seed in 0..200 {
+            let scores = random_scores(seed, 1 + seed as usize * 7 % 300);
+            let mut sorted: Vec<(usize, f32)> = scores.iter().copied().enumerate().collect();
+            sorted.sort_by(|(_, a), (_, b)| falling((*a).into(), (*b).into()));
+            let bits = |ranked: &[(usize, f32)]| -> Vec<(usize, u32)> {
+                let pairs = ranked.iter();
+                pairs
+                    .map(|(class, score)| (*class, score.to_bits()))
+                    .collect()
+            };
+            for k in [0, 1, 2, 5, 50, scores.len() - 1, scores.len(), 1000] {
+                let expected = &sorted[..k.min(sorted.len())];
+                assert_eq!(
+                    bits(&top_k(&scores, k)),
+                    bits(expected),
+                    "{k} of {scores:?}"
+                );
+            }
+        }
     }
 
     /// exp(1), exp(2), exp(3) over their sum, by hand.

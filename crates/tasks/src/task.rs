@@ -75,7 +75,9 @@ pub trait Task: Send + Sync + Sized + 'static {
     type Label: Clone + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// The target of the loss of an image.
     type Target: Send + 'static;
-    /// What an evaluation has found of its images, in their order.
+    /// What a network says of the images of a batch. It ends with the batch.
+    type Outputs;
+    /// What an evaluation has found of its images, in their order: little for each, whatever the number of classes.
     type Tally: Default + Serialize + DeserializeOwned;
 
     /// The recipe's name for the task.
@@ -169,6 +171,20 @@ pub trait Task: Send + Sync + Sized + 'static {
         key: StepKey,
     ) -> Loss;
 
+    /// What a network says of a batch, in inference. `folded` holds the head's layers.
+    fn outputs(
+        &self,
+        features: Vec<Tensor<4>>,
+        folded: &Folded,
+        parameters: &Parameters,
+    ) -> Self::Outputs;
+
+    /// The mean of two networks' outputs for the same batch; `None` where a task's outputs have no mean.
+    fn mean_of(&self, outputs: [&Self::Outputs; 2]) -> Option<Self::Outputs>;
+
+    /// Adds the outputs for a batch to an evaluation.
+    fn add(&self, tally: &mut Self::Tally, outputs: Self::Outputs, targets: &[Self::Target]);
+
     /// Adds a batch to an evaluation. `folded` holds the head's layers.
     fn evaluate(
         &self,
@@ -177,7 +193,10 @@ pub trait Task: Send + Sync + Sized + 'static {
         folded: &Folded,
         parameters: &Parameters,
         targets: &[Self::Target],
-    );
+    ) {
+        let outputs = self.outputs(features, folded, parameters);
+        self.add(tally, outputs, targets);
+    }
 
     /// Adds an evaluation of the images that follow, from the next batch on. The result is the same in every bit as that
     /// of an evaluation of all of them.
@@ -185,10 +204,6 @@ pub trait Task: Send + Sync + Sized + 'static {
 
     /// The metrics of an evaluation.
     fn evaluation(&self, tally: &Self::Tally) -> Evaluation;
-
-    /// The evaluation of the mean of two models' outputs on the same images in the same order; `None` where a task's
-    /// outputs have no mean.
-    fn mean_of(&self, tallies: [&Self::Tally; 2]) -> Option<Self::Tally>;
 
     /// p-value of the gain in the metric from `before` to `after`, which are of the same images in the same order: the
     /// chance of a gain at least as large if `after` were no better.

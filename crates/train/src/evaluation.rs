@@ -22,8 +22,28 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// all of theirs before them.
 const NO_HURRY: Duration = Duration::from_secs(3600);
 
-/// A function of a batch in an evaluation: the backbone's features, the head's layers, and the targets.
-type EachBatch<'a, T> = &'a mut dyn FnMut(Vec<Tensor<4>>, &Folded, &[<T as Task>::Target]);
+/// A network to evaluate.
+#[derive(Clone, Copy)]
+pub struct Network<'a> {
+    /// Its parameters.
+    pub parameters: &'a Parameters,
+    /// Its frozen part, which comes first; the rest of it may be empty.
+    pub frozen: &'a Frozen,
+}
+
+/// The evaluations of two networks on the same images.
+pub struct OfTwo<T> {
+    /// Of each network.
+    pub each: [T; 2],
+    /// Of the mean of their outputs; `None` where a task's outputs have no mean.
+    pub mean: Option<T>,
+}
+
+/// What the head of a network reads of a batch, and the network's layers behind the frozen part.
+type HeadInput<'a> = (Vec<Tensor<4>>, &'a Folded);
+/// A function of a batch in an evaluation: the input of each network's head, and the targets.
+type EachBatch<'a, T, const N: usize> =
+    &'a mut dyn FnMut([HeadInput<'_>; N], &[<T as Task>::Target]);
 
 impl<T: Task> Trainer<T> {
     /// Evaluates the network on a split, image by image; `None` if a stop is requested.
@@ -80,17 +100,60 @@ impl<T: Task> Trainer<T> {
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
         let mut tally = T::Tally::default();
+        let network = Network { parameters, frozen };
         let whole = self.evaluate_each(
-            parameters,
-            frozen,
+            [network],
             part,
             observe,
-            &mut |features, rest, targets| {
+            &mut |[(features, rest)], targets| {
                 self.task
                     .evaluate(&mut tally, features, rest, parameters, targets);
             },
         )?;
         Ok(whole.then_some(tally))
+    }
+
+    /// Evaluates two networks and the mean of their outputs on a split, in one pass over its images: the outputs of both
+    /// are there for one batch, and not for all images at the same time. `None` if a stop is requested.
+    ///
+    /// # Errors
+    /// If an image cannot be read.
+    ///
+    /// # Panics
+    /// If features of one of them are cached: both begin with the pixels.
+    pub fn evaluate_with_mean(
+        &self,
+        networks: [Network<'_>; 2],
+        split: EvaluationSplit,
+        observe: Observer,
+    ) -> Result<Option<OfTwo<T::Tally>>, Error> {
+        let is_cached = |network: &Network| !network.frozen.cache_keys().is_empty();
+        assert!(!networks.iter().any(is_cached), "two networks share pixels");
+        let [mut one, mut other] = [T::Tally::default(), T::Tally::default()];
+        let mut mean = Some(T::Tally::default());
+        let [of_one, of_other] = networks.map(|network| network.parameters);
+        let part = (split, Shard::whole());
+        let whole = self.evaluate_each(
+            networks,
+            part,
+            observe,
+            &mut |[(features, rest), (others, other_rest)], targets| {
+                let task = &self.task;
+                let outputs = task.outputs(features, rest, of_one);
+                let other_outputs = task.outputs(others, other_rest, of_other);
+                let of_both = task.mean_of([&outputs, &other_outputs]);
+                mean = mean.take().zip(of_both).map(|(mut tally, outputs)| {
+                    task.add(&mut tally, outputs, targets);
+                    tally
+                });
+                task.add(&mut one, outputs, targets);
+                task.add(&mut other, other_outputs, targets);
+            },
+        )?;
+        Ok(whole.then_some(OfTwo {
+            each: [one, other],
+            mean,
+        }))
     }
 
     /// Evaluates a head on several layers and the architecture's own, which reads the last of them, in one pass; `None`
@@ -107,12 +170,12 @@ impl<T: Task> Trainer<T> {
     ) -> Result<Option<[T::Tally; 2]>, Error> {
         let [mut several, mut own] = [T::Tally::default(), T::Tally::default()];
         let part = (EvaluationSplit::Validation, Shard::whole());
+        let network = Network { parameters, frozen };
         let whole = self.evaluate_each(
-            parameters,
-            frozen,
+            [network],
             part,
             observe,
-            &mut |features, rest, targets| {
+            &mut |[(features, rest)], targets| {
                 let of_last = vec![features[last].clone()];
                 self.task
                     .evaluate(&mut own, of_last, rest, parameters, targets);
@@ -123,25 +186,27 @@ impl<T: Task> Trainer<T> {
         Ok(whole.then_some([several, own]))
     }
 
-    /// Hands the backbone's features of each batch of a part of a split to `each`, with the head's layers and the
-    /// targets. False if a stop is requested.
-    fn evaluate_each(
+    /// Hands what the heads of some networks read of each batch of a part of a split to `each`, with the targets. The
+    /// images are read once, as the first network needs them. False if a stop is requested.
+    fn evaluate_each<const N: usize>(
         &self,
-        parameters: &Parameters,
-        frozen: &Frozen,
+        networks: [Network<'_>; N],
         (split, part): (EvaluationSplit, Shard),
         observe: Observer,
-        each: EachBatch<T>,
+        each: EachBatch<'_, T, N>,
     ) -> Result<bool, Error> {
-        let layers = self.task.head().layers;
-        let rest = frozen.rest(&self.architecture, layers, parameters, &self.device);
-        let samples = part_of(self.data.evaluated(split), frozen.images(), part);
+        let rests = networks.map(|Network { parameters, frozen }| {
+            let layers = self.task.head().layers;
+            frozen.rest(&self.architecture, layers, parameters, &self.device)
+        });
+        let first = networks[0].frozen;
+        let samples = part_of(self.data.evaluated(split), first.images(), part);
         let of = samples.len();
-        let source = frozen.evaluation_source(&self.task, &self.data, split);
+        let source = first.evaluation_source(&self.task, &self.data, split);
         let loader = Loader::new(
-            Batches::of(samples, frozen.images()),
+            Batches::of(samples, first.images()),
             self.resources.workers,
-            batches_ahead(frozen.images()),
+            batches_ahead(first.images()),
             source.prepare(),
         );
         let mut done = 0;
@@ -150,14 +215,18 @@ impl<T: Task> Trainer<T> {
                 return Ok(false);
             }
             let batch = batch?;
-            let features = self.features(frozen, &batch, &source, observe);
-            let features = self.architecture.forward_maps(
-                frozen.boundary()..self.architecture.stages.len(),
-                features,
-                &mut Forward::Inference(&rest),
-            );
+            let inputs = std::array::from_fn(|number| {
+                let (frozen, rest) = (networks[number].frozen, &rests[number]);
+                let features = self.features(frozen, &batch, &source, observe);
+                let stages = frozen.boundary()..self.architecture.stages.len();
+                let mut forward = Forward::Inference(rest);
+                let features = self
+                    .architecture
+                    .forward_maps(stages, features, &mut forward);
+                (features, rest)
+            });
             let targets: Vec<_> = batch.into_iter().map(|image| image.target).collect();
-            each(features, &rest, &targets);
+            each(inputs, &targets);
             done += targets.len();
             observe(Event::Evaluated { images: done, of });
         }

@@ -9,15 +9,14 @@ pub mod known;
 pub mod loss;
 pub mod multi_head;
 mod stored_model;
+mod tally;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use warmstart_data::random::{Purpose, stream};
 use warmstart_data::{DataError, Dataset, Mixing, Preprocessing, Sample};
 use warmstart_language::{english, message};
-use warmstart_metrics::{McNemar, wilson};
+use warmstart_metrics::softmax;
 use warmstart_models::{Architecture, Pretrained};
 use warmstart_nn::burn::tensor::{Tensor, TensorData};
 use warmstart_nn::ops::{global_average_pool, values};
@@ -27,11 +26,13 @@ use warmstart_recipe::{Balance, Error, Phase, Recipe, TaskKind, View};
 pub use head::Head;
 pub use known::Known;
 pub use stored_model::StoredModel;
+pub use tally::Tally;
 
 use crate::preprocessing;
 use crate::task::{Evaluation, Example, HeadParts, Loss, Opened, Task};
 use crate::task_data::{ClassOf, TaskData};
 use loss::{smoothed, soft_cross_entropy};
+use tally::mean;
 
 /// The task of learning the class of an image.
 pub struct Classification {
@@ -67,35 +68,12 @@ impl From<usize> for Target {
     }
 }
 
-/// What an evaluation has found of its images, in their order.
-#[derive(Default, Serialize, Deserialize)]
-pub struct Tally {
-    /// The loss of each image.
-    losses: Vec<f64>,
-    /// Whether each image was classified correctly.
-    correct: Vec<bool>,
-    /// The class of each image.
-    classes: Vec<usize>,
-    /// The probabilities of each image, one row after the other.
-    probabilities: Vec<f32>,
-}
-
-impl Tally {
-    fn add(&mut self, probabilities: &[f32], class: usize) {
-        let best = warmstart_metrics::top_k(probabilities, 1)[0].0;
-        // Bounded, so that one hopeless image cannot make the mean infinite.
-        let probability = probabilities[class].max(f32::MIN_POSITIVE);
-        self.losses.push(-f64::from(probability).ln());
-        self.correct.push(best == class);
-        self.classes.push(class);
-        self.probabilities.extend_from_slice(probabilities);
-    }
-}
-
 impl Task for Classification {
     /// Index of the class.
     type Label = usize;
     type Target = Target;
+    /// The probabilities of each image.
+    type Outputs = Vec<Vec<f32>>;
     type Tally = Tally;
 
     const KIND: TaskKind = TaskKind::Classify;
@@ -225,56 +203,39 @@ impl Task for Classification {
         }
     }
 
-    fn evaluate(
+    fn outputs(
         &self,
-        tally: &mut Tally,
         features: Vec<Tensor<4>>,
         _folded: &Folded,
         parameters: &Parameters,
-        targets: &[Target],
-    ) {
+    ) -> Vec<Vec<f32>> {
         let logits = values(outputs(&self.head, features, parameters));
-        for (row, target) in logits.chunks(self.data.classes.len()).zip(targets) {
-            tally.add(&warmstart_metrics::softmax(row), target.class);
+        let rows = logits.chunks(self.data.classes.len());
+        rows.map(softmax).collect()
+    }
+
+    /// The mean of the probabilities.
+    fn mean_of(&self, [one, other]: [&Vec<Vec<f32>>; 2]) -> Option<Vec<Vec<f32>>> {
+        let rows = one.iter().zip(other);
+        Some(rows.map(|(one, other)| mean(one, other)).collect())
+    }
+
+    fn add(&self, tally: &mut Tally, probabilities: Vec<Vec<f32>>, targets: &[Target]) {
+        for (row, target) in probabilities.iter().zip(targets) {
+            tally.add(row, target.class);
         }
     }
 
     fn append(tally: &mut Tally, more: Tally) {
-        tally.losses.extend(more.losses);
-        tally.correct.extend(more.correct);
-        tally.classes.extend(more.classes);
-        tally.probabilities.extend(more.probabilities);
+        tally.append(more);
     }
 
     fn evaluation(&self, tally: &Tally) -> Evaluation {
-        let images = tally.correct.len();
-        let correct = tally.correct.iter().filter(|correct| **correct).count();
-        Evaluation {
-            loss: tally.losses.iter().sum::<f64>() / images.max(1) as f64,
-            losses: tally.losses.clone(),
-            metric: correct as f64 / images.max(1) as f64,
-            interval: Some(wilson(correct, images)),
-            others: BTreeMap::new(),
-        }
+        tally.evaluation()
     }
 
-    /// The mean of the probabilities.
-    fn mean_of(&self, [one, other]: [&Tally; 2]) -> Option<Tally> {
-        let mut tally = Tally::default();
-        let width = self.data.classes.len();
-        let rows = one
-            .probabilities
-            .chunks(width)
-            .zip(other.probabilities.chunks(width));
-        for ((one, other), &class) in rows.zip(&one.classes) {
-            tally.add(&mean(one, other), class);
-        }
-        Some(tally)
-    }
-
-    /// McNemar's exact test, over the images that only one of the two classifies correctly.
     fn gain_p_value(&self, before: &Tally, after: &Tally) -> f64 {
-        McNemar::of(&before.correct, &after.correct).p_value()
+        before.gain_p_value(after)
     }
 }
 
@@ -373,12 +334,6 @@ pub const BESIDE: [(&str, &str); 3] = [
 /// tensors is.
 pub fn is_beside(tensor: &str) -> bool {
     BESIDE.iter().any(|(prefix, _)| tensor.starts_with(prefix))
-}
-
-/// Mean of two models' probabilities for an image.
-fn mean(one: &[f32], other: &[f32]) -> Vec<f32> {
-    let pairs = one.iter().zip(other);
-    pairs.map(|(one, other)| (one + other) / 2.0).collect()
 }
 
 /// Logits `[batch, classes]` in inference: of the architecture's own head on the result of the backbone, or of the head

@@ -144,6 +144,7 @@ impl Detection {
 impl Task for Detection {
     type Label = Scene;
     type Target = Target;
+    type Outputs = Predictions;
     type Tally = Tally;
 
     const KIND: TaskKind = TaskKind::Detect;
@@ -314,16 +315,17 @@ impl Task for Detection {
         }
     }
 
-    fn evaluate(
-        &self,
-        tally: &mut Tally,
-        features: Vec<Tensor<4>>,
-        folded: &Folded,
-        _parameters: &Parameters,
-        targets: &[Target],
-    ) {
+    fn outputs(&self, features: Vec<Tensor<4>>, folded: &Folded, _: &Parameters) -> Predictions {
         let mut forward = Forward::Inference(folded);
-        let predictions = self.head.predictions(features, &mut forward);
+        self.head.predictions(features, &mut forward)
+    }
+
+    /// The boxes of two detectors have no mean.
+    fn mean_of(&self, _outputs: [&Predictions; 2]) -> Option<Predictions> {
+        None
+    }
+
+    fn add(&self, tally: &mut Tally, predictions: Predictions, targets: &[Target]) {
         let outputs = self.head.outputs(predictions);
         let objective = objective::of(&outputs, targets, self.head.assignment());
         tally.batches.push(objective);
@@ -356,11 +358,6 @@ impl Task for Detection {
                 .map(|(name, value)| (name.to_owned(), value))
                 .collect(),
         }
-    }
-
-    /// The boxes of two detectors have no mean.
-    fn mean_of(&self, _tallies: [&Tally; 2]) -> Option<Tally> {
-        None
     }
 
     fn gain_p_value(&self, before: &Tally, after: &Tally) -> f64 {

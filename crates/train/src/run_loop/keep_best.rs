@@ -19,6 +19,8 @@ use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::checkpointer::with_confidence;
 use super::run::Run;
+use crate::evaluation::Network;
+use crate::frozen::Frozen;
 use crate::trainer::Trainer;
 
 impl<T: Task> Run<T> {
@@ -152,31 +154,34 @@ impl<T: Task> Run<T> {
         observe: Observer,
     ) -> Result<Option<T::Tally>, Error> {
         let StoredModel { parameters, twin } = self.model_in(file)?;
-        let Some(tally) = self.measured_parameters(&parameters, split, observe)? else {
-            return Ok(None);
-        };
+        let frozen = self.read_by_head(&parameters)?;
         let Some(twin) = twin else {
-            return Ok(Some(tally));
+            return self.trainer.evaluate(&parameters, &frozen, split, observe);
         };
-        let of_twin = self.measured_parameters(&twin.parameters, split, observe)?;
-        Ok(of_twin.and_then(|of_twin| self.trainer.task.mean_of([&of_twin, &tally])))
+        let of_twin = self.read_by_head(&twin.parameters)?;
+        let networks = [
+            Network {
+                parameters: &twin.parameters,
+                frozen: &of_twin,
+            },
+            Network {
+                parameters: &parameters,
+                frozen: &frozen,
+            },
+        ];
+        let of_both = self.trainer.evaluate_with_mean(networks, split, observe)?;
+        Ok(of_both.and_then(|of_both| of_both.mean))
     }
 
-    /// The evaluation of a model on a split; `None` if a stop is requested.
-    fn measured_parameters(
-        &self,
-        parameters: &Parameters,
-        split: EvaluationSplit,
-        observe: Observer,
-    ) -> Result<Option<T::Tally>, Error> {
+    /// The part of a model that its head reads, without a cache.
+    fn read_by_head(&self, parameters: &Parameters) -> Result<Frozen, Error> {
         let layers = multi_head::layers(parameters);
         let images = self.images_at_a_time();
-        let frozen = if layers.is_empty() {
-            self.trainer.frozen(0, parameters, images)
+        if layers.is_empty() {
+            Ok(self.trainer.frozen(0, parameters, images))
         } else {
-            self.trainer.frozen_layers(&layers, parameters, images)?
-        };
-        self.trainer.evaluate(parameters, &frozen, split, observe)
+            self.trainer.frozen_layers(&layers, parameters, images)
+        }
     }
 
     /// At most as many images as the steps had memory for.

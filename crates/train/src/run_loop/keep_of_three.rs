@@ -2,8 +2,8 @@
 //! head that is solved again on its features, or the mean of their probabilities.
 
 use warmstart_nn::Parameters;
-use warmstart_recipe::Error;
 use warmstart_recipe::run_files::{BEST, MODEL};
+use warmstart_recipe::{Error, Phase};
 use warmstart_run::checkpoint::At;
 use warmstart_run::event::Observer;
 use warmstart_run::record::{EpochFigure, ModelKind};
@@ -14,6 +14,7 @@ use warmstart_tasks::task::{Evaluation, Task};
 use warmstart_tasks::task_data::EvaluationSplit;
 
 use super::run::Run;
+use crate::evaluation::{Network, OfTwo};
 use crate::frozen::Frozen;
 use crate::head_layers::layers_of;
 
@@ -41,23 +42,20 @@ impl<T: Task> Run<T> {
         thawed: EpochFigure,
         observe: Observer,
     ) -> Result<Option<Verdict>, Error> {
-        let of_frozen = self.outcome(&frozen, MODEL, observe);
-        let Some(of_frozen) = self.unless_lost(of_frozen, observe)? else {
-            return Ok(None);
-        };
         let refitted = self.refitted(&frozen, &thawed, observe);
         let Some(refitted) = self.unless_lost(refitted, observe)? else {
             return Ok(None);
         };
-        let Refitted { parameters, layers } = &refitted;
-        let split = EvaluationSplit::Validation;
-        let of_thawed = self.trainer.evaluate(parameters, layers, split, observe);
-        let Some(of_thawed) = self.unless_lost(of_thawed, observe)? else {
+        let compared = self.compared(&frozen, &refitted, observe);
+        let Some(compared) = self.unless_lost(compared, observe)? else {
             return Ok(None);
         };
-        let task = &self.trainer.task;
-        let of_mean = task.mean_of([&of_frozen, &of_thawed]);
+        let [of_frozen, of_thawed] = compared.each;
+        // Its figures are those of its epoch, where that is remembered.
+        let of_frozen = self.tallies.remove(&frozen.epoch).unwrap_or(of_frozen);
+        let of_mean = compared.mean;
         let of_mean = of_mean.expect("a task whose head is solved has probabilities");
+        let task = &self.trainer.task;
         let evaluations = [&of_frozen, &of_thawed, &of_mean].map(|tally| task.evaluation(tally));
         let kind = kept_kind(&evaluations, self.trainer.recipe.guard);
         let [evaluation, of_thaw, of_mean] = evaluations;
@@ -105,17 +103,9 @@ impl<T: Task> Run<T> {
         thawed: &EpochFigure,
         observe: Observer,
     ) -> Result<Option<Refitted>, Error> {
-        // The checkpoint is verified when it is opened.
-        self.run.checkpoints.open(At::Epoch(thawed.epoch))?;
-        let mut parameters = self
-            .model_in(&self.checkpoint_file(thawed, MODEL))?
-            .parameters;
-        let phases = &self.trainer.recipe.phases;
-        let phase = phases.iter().find(|phase| phase.name == frozen.phase);
-        let phase = phase.expect("the frozen epoch's phase is one of the run's");
-        let layers = layers_of(&self.trainer.architecture, &phase.head_layers);
-        let images = self.images_at_a_time();
-        let frozen = self.trainer.frozen_layers(&layers, &parameters, images)?;
+        let mut parameters = self.parameters_of(thawed)?;
+        let phase = self.phase_of(frozen);
+        let frozen = self.layers_in(&parameters, phase)?;
         let Some(solved) = self.trainer.solve_head(&frozen, phase, observe)? else {
             return Ok(None);
         };
@@ -124,6 +114,51 @@ impl<T: Task> Run<T> {
             parameters,
             layers: frozen,
         }))
+    }
+
+    /// The evaluations of the frozen and the thawed model, and of their mean, on the validation images; `None` if a stop
+    /// is requested.
+    fn compared(
+        &self,
+        frozen: &EpochFigure,
+        thawed: &Refitted,
+        observe: Observer,
+    ) -> Result<Option<OfTwo<T::Tally>>, Error> {
+        let parameters = self.parameters_of(frozen)?;
+        let layers = self.layers_in(&parameters, self.phase_of(frozen))?;
+        let networks = [
+            Network {
+                parameters: &parameters,
+                frozen: &layers,
+            },
+            Network {
+                parameters: &thawed.parameters,
+                frozen: &thawed.layers,
+            },
+        ];
+        let split = EvaluationSplit::Validation;
+        self.trainer.evaluate_with_mean(networks, split, observe)
+    }
+
+    fn phase_of(&self, frozen: &EpochFigure) -> &Phase {
+        let mut phases = self.trainer.recipe.phases.iter();
+        let phase = phases.find(|phase| phase.name == frozen.phase);
+        phase.expect("the frozen epoch's phase is one of the run's")
+    }
+
+    /// The layers of a network that the head of a phase reads.
+    fn layers_in(&self, parameters: &Parameters, phase: &Phase) -> Result<Frozen, Error> {
+        let layers = layers_of(&self.trainer.architecture, &phase.head_layers);
+        let images = self.images_at_a_time();
+        self.trainer.frozen_layers(&layers, parameters, images)
+    }
+
+    /// The parameters of an epoch's model, out of its checkpoint.
+    fn parameters_of(&self, figure: &EpochFigure) -> Result<Parameters, Error> {
+        // The checkpoint is verified when it is opened.
+        self.run.checkpoints.open(At::Epoch(figure.epoch))?;
+        let model = self.model_in(&self.checkpoint_file(figure, MODEL))?;
+        Ok(model.parameters)
     }
 
     fn write_of_three(
